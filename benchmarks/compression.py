@@ -2,14 +2,13 @@
 
     python benchmarks/compression.py RUN… TEXT             # writes results/compression.json
     python benchmarks/compression.py RUN… TEXT --split 2   # the last half of TEXT is held out; only prints
-    python benchmarks/compression.py RUN… TEXT --ablation  # the mixture without each of its experts; only prints
 
 The last tenth of TEXT is compressed, with ``--split N`` the last N-th; each RUN was trained on the rest as a separate
-file (``elman train REST --preset strong --validation 0 --out RUN``), and compresses in every way to adapt. Peers are
-the compressors of Python's standard library, zpaq, zstd and brotli if their commands are installed, and PPMd if the
-package pyppmd is. "Primed" is a compressor that has read the rest first: the size of both together minus that of the
-rest. For comparison also: the model's cross-entropy, and the first thousand lines each as a separate file. Speeds are
-the best of up to three rounds. Everything compressed by Elman is decompressed and compared.
+file (``elman train REST --preset strong --validation 0 --out RUN``), and compresses in every mode. Peers are the
+compressors of Python's standard library, zpaq, zstd and brotli if their commands are installed, and PPMd if the package
+pyppmd is. "Primed" is a compressor that has read the rest first: the size of both together minus that of the rest. For
+comparison also: the model's cross-entropy, and the first thousand lines each as a separate file. Speeds are the best of
+up to three rounds. Everything compressed by Elman is decompressed and compared.
 """
 
 from __future__ import annotations
@@ -25,27 +24,19 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, get_args
-from unittest.mock import patch
+from typing import Any
 
-import numpy as np
-
-from elman.compression import compress, decompress, predictor
-from elman.compression.exact_prior import NOTHING
-from elman.compression.experts import mixing
-from elman.compression.experts.mixing import Rates
-from elman.config import CodecAdapt
+from elman import compress, decompress
+from elman.compression.modes import MODES, ModeName
 from elman.inference import Model
 from elman.network.parameters import architecture
 from elman.runs.models import load
 from speed import machine
 
 RESULTS = Path(__file__).parent / "results" / "compression.json"
-LINES, LINES_ADAPT = 1000, ("none", "mixture")
+LINES = 1000
 ROUNDS, MAX_SECONDS = 3, 20
-ADAPTATIONS: tuple[bool | CodecAdapt, ...] = (False, *get_args(CodecAdapt))
 
 OTHERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip -9": lambda data: zlib.compress(data, 9, 31),
@@ -107,40 +98,16 @@ def peer_sizes(rest: bytes, data: bytes) -> dict[str, int]:
     return sizes
 
 
-RATES = mixing.RATES
-ZERO = np.float32(0)
-WITHOUT: dict[str, list[tuple[object, str, Any]]] = {
-    "match model": [(mixing, "RATES", RATES._replace(match=ZERO))],
-    "word model": [(mixing, "RATES", RATES._replace(words=ZERO)), (mixing, "INITIAL_WORD_WEIGHT", 0.0)],
-    "biases by context": [(mixing, "RATES", RATES._replace(first=ZERO, second=ZERO))],
-    "learning of the mixture": [(mixing, "RATES", Rates(*[ZERO] * len(RATES)))],
-    "counts that go on": [(predictor, "ALL_FIRST", NOTHING)],
-}
-"""Parts of the mixture, and what to replace to leave each out."""
-
-
-def print_ablation(model: Model, data: bytes) -> None:
-    """Print the size of the mixture, and without each of its parts."""
-    whole = len(compress(model, data, adapt="mixture"))
-    print(f"{'the mixture':32s} {whole:9,d} bytes")
-    for part, replacements in WITHOUT.items():
-        with ExitStack() as stack:
-            for owner, name, value in replacements:
-                stack.enter_context(patch.object(owner, name, value))
-            size = len(compress(model, data, adapt="mixture"))
-        print(f"without {part:24s} {size:9,d} bytes, {size - whole:+,d}")
-
-
-def measure(model: Model, data: bytes, adapt: bool | CodecAdapt) -> dict[str, Any]:
+def measure(model: Model, data: bytes, mode: ModeName) -> dict[str, Any]:
     """Compress and decompress; return the size and the speed of both."""
     seconds, end = [math.inf, math.inf], time.perf_counter() + MAX_SECONDS
     for round_number in range(ROUNDS):
         if round_number and time.perf_counter() > end:
             break
         start = time.perf_counter()
-        file = compress(model, data, adapt=adapt)
+        file = compress(data, model, mode=mode)
         middle = time.perf_counter()
-        assert decompress(model, file) == data
+        assert decompress(file, model) == data
         seconds = [min(seconds[0], middle - start), min(seconds[1], time.perf_counter() - middle)]
     return {
         "bytes": len(file),
@@ -149,12 +116,12 @@ def measure(model: Model, data: bytes, adapt: bool | CodecAdapt) -> dict[str, An
     }
 
 
-def compress_lines(model: Model, data: bytes, adapt: bool | CodecAdapt) -> int:
+def compress_lines(model: Model, data: bytes, mode: ModeName) -> int:
     """Return the total size of the first lines, each compressed as a separate file."""
     total = 0
     for line in data.splitlines(keepends=True)[:LINES]:
-        file = compress(model, line, adapt=adapt)
-        assert decompress(model, file) == line
+        file = compress(line, model, mode=mode)
+        assert decompress(file, model) == line
         total += len(file)
     return total
 
@@ -168,15 +135,14 @@ def describe_network(model: Model) -> str:
 def measure_run(run: Path, data: bytes) -> dict[str, Any]:
     """Return all results of one run."""
     model = load(run)
-    adapt: CodecAdapt
-    for adapt in ("mixture", "all"):  # kernels are compiled or loaded: there is one without bits, and one with them
-        compress(model, data[:2000], adapt=adapt)
+    for mode in MODES:  # kernels are compiled or loaded
+        compress(data[:2000], model, mode=mode)
     found = {
         "name": run.name,
         "network": describe_network(model),
         "cross_entropy_bytes": round(model.score(data.decode()).nats / math.log(2) / 8),
-        "adapt": {str(adapt or "none"): measure(model, data, adapt) for adapt in ADAPTATIONS},
-        "lines": {way: compress_lines(model, data, False if way == "none" else "mixture") for way in LINES_ADAPT},
+        "modes": {mode: measure(model, data, mode) for mode in MODES},
+        "lines": {mode: compress_lines(model, data, mode) for mode in MODES},
     }
     print(json.dumps(found, indent=1), flush=True)
     return found
@@ -187,17 +153,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", metavar="run")
     parser.add_argument("text", type=Path)
-    parser.add_argument("--ablation", action="store_true")
     parser.add_argument("--split", type=int)
     options = parser.parse_args()
     text = options.text.read_bytes()
     split = options.split or 10
     start = len(text) * (split - 1) // split
     rest, data = text[:start], text[start:]
-    if options.ablation:
-        for run in options.runs:
-            print_ablation(load(run), data)
-        return
     lines = data.splitlines(keepends=True)[:LINES]
     results = {
         "machine": machine(),

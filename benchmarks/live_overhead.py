@@ -33,7 +33,7 @@ from elman.training.callbacks import TrainingCallback
 from elman.training.train import train
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "paper": {"preset": "paper", "max_updates": 240_000, "epochs": 1000},
+    "reference": {"preset": "reference", "max_updates": 240_000, "epochs": 1000},
     "quick": {"preset": "quick", "max_updates": 3_600},
     "minute": {"preset": "minute", "max_updates": 510},
 }
@@ -130,7 +130,7 @@ def cpu_seconds_of_server() -> float:
 def train_with_dashboard(corpus: Corpus, settings: dict[str, Any], folder: Path) -> dict[str, float]:
     """Return the times of a training whose dashboard is open."""
     with serve_dashboard("run", 0, []) as (live, address), open_in_chromium(address) as group:
-        while not live.end_event.has_subscribers:
+        while not live.subscribers:
             time.sleep(0.1)
         time.sleep(LOADING)
         watch = trained(corpus, settings, folder, live, lambda: [cpu_seconds_of_server(), cpu_seconds_of_group(group)])

@@ -25,7 +25,7 @@ from elman.engine import get_engine
 from elman.network.parameters import initial_parameters
 from elman.runs.data import TrainingData
 from elman.text import Corpus, read_corpus
-from elman.training.start import count_ngrams
+from elman.training.start import create_optimizer, initial_state
 
 PRESET = "quick"
 BASE: dict[str, Any] = {
@@ -82,7 +82,8 @@ def truncate(corpus: Corpus, fraction: float) -> Corpus:
 def counts_alone(corpus: Corpus, config: Config) -> float | None:
     """Return the loss of q on the text held out: that of a network of zeros with alpha 1."""
     data = TrainingData(config, corpus)
-    ngrams, held_out = count_ngrams(data), data.validation_windows
+    ngrams = initial_state(data, create_optimizer(config)).parameters.ngrams
+    held_out = data.validation_windows
     if ngrams is None or held_out is None:
         return None
     parameters = initial_parameters(ngrams.K, 1, 0.0, np.random.RandomState(0), np.float64, ngrams=ngrams)

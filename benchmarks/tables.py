@@ -287,14 +287,14 @@ ZSTD_DICTIONARY = 29_753
 
 
 def compression() -> str:
-    """The size of a text by runs that adapt in every way and by other compressors, and the speed of the runs."""
+    """The size of a text by runs in every mode and by other compressors, and the speed of the runs."""
     result = load("compression")
     original = result["original"]
     ways: list[tuple[str, int, tuple[float, ...]]] = [(name, size, ()) for name, size in result["peers"].items()]
     ways.append(("the original", original, ()))
     for run in result["runs"]:
-        for adapt, found in run["adapt"].items():
-            name = f"`{run['name']}`" if adapt == "none" else f"`{run['name']}`, `--adapt {adapt}`"
+        for mode, found in run["modes"].items():
+            name = f"`{run['name']}`, {mode}"
             speeds = found["compress_per_second"] / 1000, found["decompress_per_second"] / 1000
             ways.append((name, found["bytes"], speeds))
     rows = [
@@ -313,10 +313,7 @@ def compression_lines() -> str:
         "xz -9e": result["lines"]["xz -9e"],
     }
     for run in result["runs"]:
-        sizes |= {
-            f"`{run['name']}`" + ("" if adapt == "none" else f", `--adapt {adapt}`"): size
-            for adapt, size in run["lines"].items()
-        }
+        sizes |= {f"`{run['name']}`, {mode}": size for mode, size in run["lines"].items()}
     return sized(sizes, result["lines"]["original"])
 
 

@@ -22,14 +22,13 @@ from elman.inference import Model
 from elman.network import initial_parameters
 from elman.network.ngram import count_training_text
 from elman.network.sampling import list_sampling_options
-from elman.option_names import SYNONYMS
+from elman.options import SYNONYMS
 from elman.presets import PRESETS
 from elman.runs.loggers import optional_loggers
 from elman.runs.records import COLUMNS, Metrics
 from elman.serve import metrics as prometheus
-from elman.serve.app import describe_app
+from elman.serve.app import ERRORS, describe_app
 from elman.serve.requests import SEED
-from elman.serve.routing import ERRORS
 from elman.serve.settings import Settings
 from elman.text import Alphabet
 

@@ -34,16 +34,19 @@ class Installation:
     distribution : Path
     extra : str
         Empty for none.
+    constraints : Path, optional
+        A file with versions of dependencies.
     """
 
-    def __init__(self, folder: Path, distribution: Path, extra: str) -> None:
+    def __init__(self, folder: Path, distribution: Path, extra: str, constraints: Path | None) -> None:
         self.folder = folder
         self.environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         subprocess.run([sys.executable, "-m", "venv", folder / "env"], check=True)
         self.programs = folder / "env" / ("Scripts" if sys.platform == "win32" else "bin")
         (folder / "text.txt").write_text(TEXT, encoding="utf-8")
         requirement = f"{distribution.resolve()}[{extra}]" if extra else str(distribution.resolve())
-        self.run("python", "-m", "pip", "install", "--quiet", requirement)
+        versions = [] if constraints is None else ["--constraint", str(constraints.resolve())]
+        self.run("python", "-m", "pip", "install", "--quiet", requirement, *versions)
         self.run("python", "-m", "pip", "check")
 
     def start(self, program: str, *arguments: str) -> subprocess.Popen[str]:
@@ -73,8 +76,9 @@ def require(condition: bool, message: str) -> None:
 
 
 def use_core(installation: Installation) -> None:
-    """Train, sample, evaluate and compress."""
+    """Train, check gradients, sample, evaluate and compress."""
     installation.run("elman", *TRAIN)
+    installation.run("elman", "gradcheck", "text.txt", "--hidden-size", "4", "--seq-length", "5", "--points", "10")
     sample, _ = installation.run("elman", "sample", "run", "--length", "30")
     require(len(sample) == 31, f"the sample has another length: {sample!r}")
     losses, _ = installation.run("elman", "eval", "run", "text.txt", "--json")
@@ -122,11 +126,20 @@ def use_export(installation: Installation) -> None:
     installation.run("elman", "import", "model.onnx", "-o", "imported")
 
 
+def use_all(installation: Installation) -> None:
+    """Use each of them, and log for TensorBoard."""
+    for use in (use_plot, use_serve, use_export):
+        use(installation)
+    installation.run("elman", *TRAIN, "--overwrite", "--log", "tensorboard")
+    require(any((installation.folder / "run" / "tensorboard").iterdir()), "there is no log for TensorBoard")
+
+
 EXTRAS: dict[str, Callable[[Installation], None]] = {
     "none": use_none,
     "plot": use_plot,
     "serve": use_serve,
     "export": use_export,
+    "all": use_all,
 }
 """What is tried with each extra."""
 
@@ -136,10 +149,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("distribution", type=Path, help="a wheel or an sdist")
     parser.add_argument("extras", nargs="*", default=list(EXTRAS), help=f"some of {', '.join(EXTRAS)} (default: all)")
+    parser.add_argument("--constraint", type=Path, help="a file with versions of dependencies, for pip")
     given = parser.parse_args()
     for extra in given.extras:
         with tempfile.TemporaryDirectory() as folder:
-            installation = Installation(Path(folder), given.distribution, "" if extra == "none" else extra)
+            name = "" if extra == "none" else extra
+            installation = Installation(Path(folder), given.distribution, name, given.constraint)
             use_core(installation)
             EXTRAS[extra](installation)
         print(f"works with extra {extra}", flush=True)

@@ -6,7 +6,7 @@ import pytest
 
 from elman.cli.display import TrainingDisplay
 from elman.config import Config, resume_config
-from elman.engine.registry import require_engine
+from elman.engine import require_engine
 from elman.errors import ElmanError
 from elman.processes import Process, connect_processes, current_process, run_on_first_process
 
@@ -20,21 +20,15 @@ def start_processes(monkeypatch: pytest.MonkeyPatch, rank: int, size: int) -> No
         monkeypatch.setenv(name, str(value))
 
 
-@pytest.mark.parametrize(("B", "size"), [(5, 2), (4, 4), (7, 3)])
-def test_every_row_belongs_to_one_process(B: int, size: int) -> None:
-    rows = [list(range(B))[Process(rank, size).rows(B)] for rank in range(size)]
-    assert [row for own in rows for row in own] == list(range(B))
-    assert {len(own) for own in rows} <= {B // size, B // size + 1}
-
-
-def test_the_process_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_is_that_of_the_environment_and_has_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert current_process() == Process()
+    assert run_on_first_process(lambda: 3) == 3  # a single process is the first
     start_processes(monkeypatch, 1, 3)
     assert current_process() == Process(1, 3, 1, 3)
-
-
-def test_a_single_process_is_the_first() -> None:
-    assert run_on_first_process(lambda: 3) == 3
+    for B, size in ((5, 2), (4, 4), (7, 3)):
+        rows = [list(range(B))[Process(rank, size).rows(B)] for rank in range(size)]
+        assert [row for own in rows for row in own] == list(range(B))
+        assert {len(own) for own in rows} <= {B // size, B // size + 1}
 
 
 def test_a_process_that_has_ended_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,11 +40,11 @@ def test_a_process_that_has_ended_is_one_error(monkeypatch: pytest.MonkeyPatch) 
 
 def test_torchrun_may_repeat_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     display = TrainingDisplay(quiet=True)
-    display._interrupt(2, None)
+    display.signals.receive(2, None)
     with pytest.raises(KeyboardInterrupt):
-        display._interrupt(2, None)
+        display.signals.receive(2, None)
     start_processes(monkeypatch, 0, 2)
-    display._interrupt(2, None)
+    display.signals.receive(2, None)
     assert display.should_stop()
 
 

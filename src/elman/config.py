@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from math import isfinite
 from numbers import Integral, Real
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from elman.engines import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help, engine_names
+from elman.engines import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help
 from elman.errors import ElmanError, flag, quote, shorten
 from elman.network.cells import cell_help, cell_names
-from elman.option_names import suggest_option
+from elman.options import suggest_option
 from elman.presets import PRESETS, name_preset
 
 
@@ -145,7 +145,7 @@ class Config:
         0, "Early stopping: stop after this many validations without improvement; 0 turns it off.", minimum=0
     )
     seed: int = _option(400, "Random seed (initial weights, dropout, samples).", minimum=0, maximum=2**32 - 1)
-    engine: str = _option(DEFAULT_ENGINE, engine_help(), choices=engine_names)
+    engine: str = _option(DEFAULT_ENGINE, engine_help(), choices=lambda: tuple(ENGINES))
     device: str = _option(
         "auto",
         "Device of the torch engine: cpu, cuda or mps; auto is cuda if there is one, else cpu.",
@@ -172,9 +172,7 @@ class Config:
     def __post_init__(self) -> None:
         for setting in fields(self):
             object.__setattr__(self, setting.name, normalize(setting.name, getattr(self, setting.name)))
-            self._check_type(setting.name)
-            self._check_choice(setting.name)
-            self._check_range(setting.name, setting.metadata)
+            _check(setting.name, getattr(self, setting.name))
         if self.validation in ("", "-"):
             raise ElmanError(f"--validation must be a fraction, such as 0.1, or a file (got {self.validation!r})")
         for name in NEED_VALIDATION:
@@ -195,39 +193,6 @@ class Config:
         """Characters that one update learns from: batch size times sequence length."""
         return self.batch_size * self.seq_length
 
-    def _check_choice(self, name: str) -> None:
-        choices, value = choices_of(name), getattr(self, name)
-        if choices and value not in choices:
-            raise ElmanError(f"{flag(name)} must be one of {', '.join(choices)} (got {shorten(value)})")
-
-    def _check_range(self, name: str, limits: Mapping[str, Any]) -> None:
-        value, minimum, above, maximum = getattr(self, name), limits["minimum"], limits["above"], limits["maximum"]
-        if value is None or isinstance(value, str):
-            return
-        requirement = ""
-        if isinstance(value, float) and not isfinite(value):
-            requirement = "a finite number"
-        elif minimum is not None and value < minimum:
-            requirement = f"at least {minimum}"
-        elif above is not None and value <= above:
-            requirement = f"greater than {above}"
-        elif maximum is not None and value > maximum:
-            requirement = f"at most {maximum}"
-        elif limits["example"] is not None and value >= 1:
-            requirement = f"less than 1, such as {limits['example']}"
-        if requirement:
-            raise ElmanError(f"{flag(name)} must be {requirement} (got {shorten(value)})")
-
-    def _check_type(self, name: str) -> None:
-        hint, value = _hints()[name], getattr(self, name)
-        allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-        if get_origin(hint) is Literal or (float in allowed and type(value) is int) or type(value) in allowed:
-            return
-        names = {"int": "an integer", "float": "a number", "str": "a string", "bool": "True or False"}
-        raise ElmanError(
-            f"{flag(name)} must be {' or '.join(names.get(t.__name__, 'None') for t in allowed)} (got {quote(value)})"
-        )
-
 
 @cache
 def _hints() -> dict[str, Any]:
@@ -239,6 +204,36 @@ def choices_of(name: str) -> tuple[str, ...]:
     """Return the choices of a setting; empty if it has none."""
     hint, names = _hints()[name], Config.__dataclass_fields__[name].metadata["choices"]
     return names() if names else get_args(hint) if get_origin(hint) is Literal else ()
+
+
+_TYPE_NAMES = {int: "an integer", float: "a number", str: "a string", bool: "True or False", NoneType: "None"}
+
+
+def _check(name: str, value: Any) -> None:
+    """Check the type and the range of a setting."""
+    hint, limits, choices = _hints()[name], Config.__dataclass_fields__[name].metadata, choices_of(name)
+    allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    if get_origin(hint) is not Literal and not (float in allowed and type(value) is int) and type(value) not in allowed:
+        raise ElmanError(
+            f"{flag(name)} must be {' or '.join(map(_TYPE_NAMES.__getitem__, allowed))} (got {quote(value)})"
+        )
+    requirement = ""
+    if choices:
+        requirement = "" if value in choices else f"one of {', '.join(choices)}"
+    elif value is None or isinstance(value, str):
+        return
+    elif isinstance(value, float) and not isfinite(value):
+        requirement = "a finite number"
+    elif limits["minimum"] is not None and value < limits["minimum"]:
+        requirement = f"at least {limits['minimum']}"
+    elif limits["above"] is not None and value <= limits["above"]:
+        requirement = f"greater than {limits['above']}"
+    elif limits["maximum"] is not None and value > limits["maximum"]:
+        requirement = f"at most {limits['maximum']}"
+    elif limits["example"] is not None and value >= 1:
+        requirement = f"less than 1, such as {limits['example']}"
+    if requirement:
+        raise ElmanError(f"{flag(name)} must be {requirement} (got {shorten(value)})")
 
 
 def normalize(name: str, value: Any) -> Any:
@@ -269,46 +264,39 @@ _NO_LIMITS: dict[str, None] = {"max_updates": None, "max_seconds": None}
 
 
 def make_config(preset: str = "reference", options: Mapping[str, Any] | None = None) -> Config:
-    """Return a preset with some of its settings replaced.
-
-    A limit among `options` replaces the time and update limits of the preset.
+    """Return a preset with some of its settings replaced, as by `replace_settings`.
 
     Raises
     ------
     ElmanError
         If the preset or a setting is unknown, or a setting is out of its range.
     """
-    options = options or {}
-    settings = dict(PRESETS[name_preset(preset)].settings)
-    check_names(options)
-    if LIMITS & options.keys():
-        settings |= _NO_LIMITS
-    settings.update(options)
-    if not settings.get("validation"):
-        for name in set(NEED_VALIDATION) - options.keys():
-            settings.pop(name, None)
-    return Config(**settings)
+    check_names(options or {})
+    return Config(**replace_settings(PRESETS[name_preset(preset)].settings, options or {}))
+
+
+def replace_settings(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the options in their place.
+
+    A limit among the options also replaces the time and update limits. Without a validation set, settings that need one
+    are left out.
+    """
+    result = {**settings, **(_NO_LIMITS if LIMITS & options.keys() else {}), **options}
+    if not result.get("validation"):
+        result |= {name: 0 for name in NEED_VALIDATION if name not in options}
+    return result
 
 
 def settings_like(base: Config, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all settings of another run with some of them replaced, as options for `make_config`.
-
-    A limit among `options` replaces the time and update limits of the run. The encoding is not among the settings, as
-    it belongs to the text.
-    """
-    settings = {each.name: getattr(base, each.name) for each in fields(base) if each.name != "encoding"}
-    if LIMITS & options.keys():
-        settings |= _NO_LIMITS
-    settings |= options
-    if not settings["validation"]:
-        settings |= {name: 0 for name in NEED_VALIDATION if name not in options}
-    return settings
+    """Return all settings of another run, replaced by the options, but the encoding, which belongs to its text."""
+    settings = {name: value for name, value in vars(base).items() if name != "encoding"}
+    return replace_settings(settings, options)
 
 
 def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     """Return the settings of a run that is resumed.
 
-    A limit among `options` replaces the time and update limits of the run.
+    A limit among the options replaces the time and update limits of the run.
 
     Raises
     ------

@@ -16,36 +16,23 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """An engine: an implementation of the mathematics of `elman.network`.
-
-    Parameters
-    ----------
-    name : str
-        The value of ``--engine``, stored in every run.
-    help : str
-        What it is, for the help of ``--engine``.
-    factory : str
-        The module and, after a colon, the class, imported on first use.
-    cells : tuple of str
-        The fields of `elman.network.cells.spec.CellSpec` that a cell must have set for the engine to have it.
-    extra : str
-        The extra of the package that it requires; empty if it is always installed.
-    requires_numba : bool
-        Whether it requires Numba.
-    has_devices : bool
-        Whether it can be told the device to compute on.
-    has_lines : bool
-        Whether it can train on independent lines, before each of which the state is reset.
-    """
+    """An engine: an implementation of the mathematics of `elman.network`."""
 
     name: str
+    """The value of ``--engine``, stored in every run."""
     help: str
+    """What it is, for the help of ``--engine``."""
     factory: str
+    """The module and, after a colon, the class, imported on first use."""
     cells: tuple[str, ...] = ()
+    """The fields of `elman.network.cells.spec.CellSpec` that a cell must have set for the engine to have it."""
     extra: str = ""
+    """The extra of the package that it requires; empty if it is always installed."""
     requires_numba: bool = False
     has_devices: bool = False
+    """Whether it can be told the device to compute on."""
     has_lines: bool = True
+    """Whether it can train on independent lines, before each of which the state is reset."""
 
 
 ENGINES: dict[str, EngineSpec] = {
@@ -62,7 +49,7 @@ ENGINES: dict[str, EngineSpec] = {
         EngineSpec(
             "torch",
             "PyTorch, for large networks and GPUs",
-            "elman.engine.torch:TorchEngine",
+            "elman.engine.torch.engine:TorchEngine",
             cells=("compiled", "torch"),
             extra="torch",
             requires_numba=True,
@@ -72,11 +59,6 @@ ENGINES: dict[str, EngineSpec] = {
     )
 }
 """Engines by name."""
-
-
-def engine_names() -> tuple[str, ...]:
-    """Return the names of all engines."""
-    return tuple(ENGINES)
 
 
 def engine_help() -> str:

@@ -13,28 +13,17 @@ from elman.errors import ElmanError, quote
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings to start from.
-
-    Parameters
-    ----------
-    summary : str
-        What to expect, in one line: the validation loss in nats per character and the time on two CPU cores.
-    settings : dict
-        The settings that differ from the defaults of `elman.Config`.
-    short_text_settings : dict
-        The settings that differ from these for a training text of fewer than `SHORT_TEXT` characters, of which the
-        preset makes more epochs.
-    long_run_settings : dict
-        The settings with which the preset does not overfit a longer text, by the number of seconds per million
-        characters of training text from which on they apply, in ascending order.
-
-    A limit of epochs in the last two applies to a run that is limited by time.
-    """
+    """Settings to start from. A limit of epochs in the last two fields applies to a run that is limited by time."""
 
     summary: str
+    """What to expect, in one line: the validation loss in nats per character and the time on two CPU cores."""
     settings: dict[str, Any] = field(default_factory=dict)
+    """The settings that differ from the defaults of `elman.Config`."""
     short_text_settings: dict[str, Any] = field(default_factory=dict)
+    """Those that differ from these for a training text of fewer than `SHORT_TEXT` characters: more epochs of it."""
     long_run_settings: dict[float, dict[str, Any]] = field(default_factory=dict)
+    """Those with which the preset does not overfit a longer text, by the number of seconds per million characters of
+    training text from which on they apply, in ascending order."""
 
 
 SHORT_TEXT = 800_000

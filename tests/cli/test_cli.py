@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import types
-from collections.abc import Callable
 from dataclasses import astuple, fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,8 +24,7 @@ from elman.errors import flag
 from elman.presets import DEFAULT_PRESET, PRESETS
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
-from support.cells import GATED_CELLS
-from support.cli import Command, Ended, assert_refused
+from support.cli import Command, assert_refused
 from support.state import TEXT, T, snapshot
 from support.training import train
 
@@ -38,17 +36,14 @@ SMALL = [*REFERENCE, "--hidden-size", "3", "--seq-length", str(T), "--engine", "
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: a novel, texts that do not do, and damaged checkpoints."""
+    """The current folder: a novel, and texts that do not do."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     for name, data in {
         "novel.txt": TEXT.encode(),
         "other.txt": TEXT[::-1].encode(),
-        "empty.txt": b"",
         "short.txt": b"abcde",
-        "single.txt": b"\n" * 100,
         "latin.txt": b"caf\xe9 " * 20,
-        "foreign.txt": "漢字".encode(),
     }.items():
         (tmp_path / name).write_bytes(data)
     return tmp_path
@@ -158,182 +153,87 @@ finally:
 
 # --- Bad input: exit code 2 and one line ---
 
+TRAIN = "train novel.txt --preset reference -q --seq-length 5 --out out"
+
 
 @pytest.mark.parametrize(
-    ("corpus", "words"),
+    ("arguments", "words"),
     [
-        ("novl.txt", "there is no file 'novl.txt': did you mean 'novel.txt'"),
-        ("shakespear", "did you mean 'shakespeare'"),
-        ("n*.md", "no file matches 'n*.md'"),
-        ("https://example.org/novel.txt", "download it first: curl -LO https://example.org/novel.txt"),
-        ("./empty.txt", "'./empty.txt' is empty: use a text of at least two characters"),
-        ("short.txt", "the text has 5 characters, but training needs at least 20"),
-        ("single.txt", r"'single.txt' has a single distinct character, '\n'"),
-        ("latin.txt", "byte 0xe9 at offset 3 of 'latin.txt' is not valid utf-8: pass the encoding of the text"),
-        ("latin.txt", "such as --encoding latin-1"),
+        ("foo", "unknown command 'foo'; the commands are train, sweep, view, plot, runs, sample, eval"),
+        ("tr\nain", "unknown command 'tr\\nain'; did you mean train?"),
+        ("--lenght 5", "unknown option --lenght; see --help"),
+        ("train --epoch 3 novel.txt --out out", "unknown option --epoch; did you mean --epochs?"),
+        ("train --temperature 1 --out out", "unknown option --temperature; see --help"),
+        ("sample --pri\nme", "unknown option --pri me"),
+        ("train novel.txt", "missing required option --out (directory for the run)"),
+        ("train novel.txt --out", "--out requires a value"),
+        ("train novel.txt --out=", "--out must not be empty (got '')"),
+        (f"{TRAIN} --epochs --live", "--epochs requires a value"),
+        (f"{TRAIN} --seed 1 --seed 2", "--seed is passed more than once"),
+        (f"{TRAIN} --learning-rate fast", "--learning-rate must be a number (got 'fast')"),
+        (f"{TRAIN} --hidden-size many", "--hidden-size must be an integer (got 'many')"),
+        (f"{TRAIN} --live=maybe", "--live must be true or false (got"),
+        (f"{TRAIN} --cell grue", "--cell must be one of rnn, gru, lstm (got 'grue'); did you mean gru?"),
+        (
+            TRAIN.replace("reference", "papers"),
+            "unknown preset 'papers'; choose from reference, steady, quick, minute, strong",
+        ),
+        (f"{TRAIN} --hidden-size 0", "--hidden-size must be at least 1 (got 0)"),
+        (f"{TRAIN} --validation=", "--validation must be a fraction, such as 0.1, or a file (got '')"),
+        (f"{TRAIN} --validation --lines", "--validation requires a value"),
+        (f"{TRAIN} --validation -0.5", "--validation must be at least 0 (got -0.5)"),
+        (f"{TRAIN} --patience 3", "--patience requires a validation set: add --validation 0.1 or remove --patience"),
+        (f"{TRAIN} --batch-size 50", "but a batch size of 50 and a sequence length of 5 need at least"),
+        (f"{TRAIN} more.txt", "there is no file 'more.txt'"),
+        (TRAIN.replace("novel", "novl"), "there is no file 'novl.txt': did you mean 'novel.txt'"),
+        (TRAIN.replace("novel", "latin"), "byte 0xe9 at offset 3 of 'latin.txt' is not valid utf-8: pass the encoding"),
+        (TRAIN.replace("novel", "short"), "the text has 5 characters, but a sequence length of 5 needs at least 6"),
+        (f"{TRAIN} --out novel.txt/run".replace(" --out out", ""), "cannot write in 'novel.txt/run' (Not a directory)"),
+        (f"{TRAIN} --resume", "there is no checkpoint 'out/checkpoint.safetensors'"),
+        (TRAIN.replace("out out", "out run"), "already contains a run; add --resume"),
+        (
+            "train novel.txt --out run --resume --hidden-size 4",
+            "cannot change --hidden-size on resume (run: 3, given: 4)",
+        ),
+        ("train other.txt --out run --resume", "was trained on another text"),
+        ("sample none", "there is no checkpoint 'none': pass a run directory written by elman train"),
+        ("sample r\nun", "there is no checkpoint 'r\\nun'"),
+        ("sample novel.txt", "'novel.txt' is not a model: pass a run directory"),
+        ("sample .", "there is no checkpoint 'checkpoint.safetensors'"),
+        ("sample " + "long" * 100, "File name too long"),
+        ("sample run --prompt Q", "'Q' (U+0051) is not among the model's 26 characters"),
+        ("sample run --length -1", "--length must be at least 0 (got -1)"),
+        ("eval run", "missing required argument CORPUS (a text file, a directory, - or a built-in text)"),
+        ("eval run novel.txt --config", "--config requires a value"),
+        ("explain run novel.txt", "missing required option --out (HTML file to write)"),
+        ("plot", "missing required argument RUNS (run directories, or directories that contain some)"),
+        ("plot none", "no metrics.csv in 'none'; pass a run directory written by elman train"),
+        ("plot run --out curve", "--out must end in .png or .svg (got 'curve')"),
+        ("plot run --out none/curve.png", "cannot write 'none/curve.png' (No such file or directory)"),
+        ("gradcheck novel.txt --points 100 --hidden-size 2", "--points 100 needs a text of at least 101 characters"),
     ],
 )
-def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, words: str) -> None:
-    assert_refused(command("train", corpus, *REFERENCE, "--out", "out"), words)
+def test_what_is_refused(run: Path, command: Command, trained: dict[str, bytes], arguments: str, words: str) -> None:
+    assert_refused(command(*arguments.split(" ")), words)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == trained
     assert not Path("out").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ("", "missing required option --out (directory for the run)"),
-        ("--out", "--out requires a value"),
-        ("--out out --foo 3", "unknown option --foo; see --help"),
-        ("--out out --epoch 3", "unknown option --epoch; did you mean --epochs?"),
-        ("--out out --seed 1 --seed 2", "--seed is passed more than once"),
-        ("--out out --epochs --live", "--epochs requires a value"),
-        ("--out out --learning-rate fast", "--learning-rate must be a number (got 'fast')"),
-        ("--out out --live=maybe", "--live must be true or false (got"),
-        ("--out out more.txt", "there is no file 'more.txt'"),
-        ("--out=", "--out must not be empty (got '')"),
-        ("--out out --validation=", "--validation must be a fraction, such as 0.1, or a file (got '')"),
-        ("--out out --validation held.txt", "there is no file"),
-        (
-            "--out out --preset papers",
-            "unknown preset 'papers'; choose from reference, steady, quick, minute, strong",
-        ),
-        ("--out out --hidden-size 0", "--hidden-size must be at least 1 (got 0)"),
-        ("--out out --hidden-size many", "--hidden-size must be an integer (got 'many')"),
-        ("--out out --learning-rate nan", "--learning-rate must be a finite number (got nan)"),
-        (
-            "--out out --validation 0.01",
-            "--validation 0.01 holds out 1 of 77 characters, but a sequence length of 5 needs",
-        ),
-        ("--out out --validation -", "--validation requires a value"),
-        ("--out out --validation -0.5", "--validation must be at least 0 (got -0.5)"),
-        ("--out out --validation --lines", "--validation requires a value"),
-        ("--out out --cell grue", "--cell must be one of rnn, gru, lstm (got 'grue'); did you mean gru?"),
-        ("--out out --patience 3", "--patience requires a validation set: add --validation 0.1 or remove --patience"),
-        (
-            "--out out --batch-size 50",
-            "but a batch size of 50 and a sequence length of 5 need at least",
-        ),
-        ("--out out --engine nump", "--engine must be one of numba, numpy, torch (got 'nump'); did you mean numpy?"),
-        ("--out out --dtype float16", "--dtype must be one of float32, float64 (got 'float16')"),
-        ("--out out --encoding utf-9", "unknown text encoding 'utf-9'"),
-        ("--out novel.txt", "cannot write in 'novel.txt' (Not a directory): choose another --out"),
-        ("--out novel.txt/run", "cannot write in 'novel.txt/run' (Not a directory): choose another --out"),
-        ("--out " + "long" * 100, "(File name too long): choose another --out"),
-        ("--resume --out out", "there is no checkpoint 'out/checkpoint.safetensors'"),
-    ],
-)
-def test_options_of_train_that_do_not_do(folder: Path, command: Command, options: str, words: str) -> None:
-    preset = () if "--preset" in options else REFERENCE
-    assert_refused(command("train", "novel.txt", *preset, "-q", "--seq-length", T, *options.split()), words)
-
-
-@pytest.mark.parametrize("engine", ["numba", "numpy"])
-def test_a_loss_that_is_not_finite(folder: Path, command: Command, engine: str) -> None:
-    options = ["--out", "out", "--seq-length", T, "--learning-rate", "1e38", "--engine", engine]
+def test_a_loss_that_is_not_finite(folder: Path, command: Command) -> None:
+    options = ["--out", "out", "--seq-length", T, "--learning-rate", "1e38", "--engine", "numpy"]
     code, _, err = command("train", "novel.txt", *REFERENCE, *options)
     assert code == 2
     assert err.startswith(NOTICE)
     assert "is not finite; the last good checkpoint is kept: lower --learning-rate" in err
 
 
-def test_a_directory_that_holds_a_run(run: Path, command: Command, trained: dict[str, bytes]) -> None:
-    assert_refused(command("train", "novel.txt", *REFERENCE, "--out", run), "already contains a run; add --resume")
-    assert {path.name: path.read_bytes() for path in run.iterdir()} == trained
-
-
-@pytest.mark.parametrize(
-    ("corpus", "options", "words"),
-    [
-        (
-            "novel.txt",
-            "--hidden-size 4",
-            "cannot change --hidden-size on resume (run: 3, given: 4); remove it or start a new run",
-        ),
-        ("novel.txt", "--dtype float64", "cannot change --dtype on resume (run: float32, given: float64)"),
-        (
-            "novel.txt",
-            "--seed 1 --cell gru",
-            "cannot change --cell and --seed on resume (run: rnn, given: gru; run: 400",
-        ),
-        ("novel.txt", "--epochs 0", "--epochs must be at least 1 (got 0)"),
-        ("other.txt", "", "was trained on another text"),
-    ],
-)
-def test_a_run_that_cannot_go_on_so(
-    run: Path, command: Command, trained: dict[str, bytes], corpus: str, options: str, words: str
-) -> None:
-    assert_refused(command("train", corpus, "--out", run, "--resume", *options.split()), words)
-    assert {path.name: path.read_bytes() for path in run.iterdir()} == trained
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ("sample none", "there is no checkpoint 'none': pass a run directory written by elman train"),
-        ("sample novel.txt", "'novel.txt' is not a model: pass a run directory"),
-        ("sample .", "there is no checkpoint 'checkpoint.safetensors'"),
-        ("sample " + "long" * 100, "File name too long"),
-        ("sample run --prompt Q", "'Q' (U+0051) is not among the model's 26 characters"),
-        ("sample run --length -1", "--length must be at least 0 (got -1)"),
-        ("sample run --temperature -1", "--temperature must be at least 0 and finite (got -1.0)"),
-        ("sample run --seed -1", "--seed must be at least 0 (got -1)"),
-        ("sample run --lenght 5", "unknown option --lenght; did you mean --length?"),
-        ("eval run", "missing required argument CORPUS (text file (also gzip, bzip2, xz, zstd)"),
-        ("explain run novel.txt", "missing required option --out (HTML file to write)"),
-        ("eval none novel.txt", "there is no checkpoint 'none'"),
-        ("eval run novl.txt", "did you mean 'novel.txt'"),
-        ("eval run empty.txt", "'empty.txt' is empty"),
-        ("eval run latin.txt", "byte 0xe9 at offset 3"),
-        ("plot", "elman plot requires at least one run directory"),
-        ("plot none", "no metrics.csv in 'none'; pass a run directory written by elman train"),
-        ("plot run --out curve.pdf", "--out must end in .png or .svg (got 'curve.pdf')"),
-        ("plot run --out curve", "--out must end in .png or .svg (got 'curve')"),
-        ("plot run --out none/curve.png", "cannot write 'none/curve.png' (No such file or directory)"),
-        ("gradcheck novl.txt", "did you mean 'novel.txt'"),
-        (
-            "gradcheck novel.txt --points 100 --hidden-size 2",
-            "--points 100 needs a text of at least 101 characters ('novel.txt' has 77)",
-        ),
-        ("gradcheck novel.txt --hidden-size 0", "--hidden-size must be at least 1 (got 0)"),
-        ("gradcheck novel.txt --seq-length 9 --points 8", "--points must be at least --seq-length (got 8 and 9)"),
-        ("gradcheck novel.txt --cell grue", "--cell must be one of rnn, gru, lstm (got grue)"),
-        ("train --foo 3 novel.txt --out out", "unknown option --foo; see --help"),
-        ("train --epoch 3 novel.txt --out out", "unknown option --epoch; did you mean --epochs?"),
-        ("trian novel.txt", "unknown command 'trian'; did you mean train?"),
-        ("--foo", "unknown option --foo; see --help"),
-        ("help foo", "unknown command 'foo'; the commands are"),
-        ("eval run novel.txt --config", "--config requires a value"),
-        ("foo", "unknown command 'foo'; the commands are train, sample, eval, sweep, view, plot, runs, score"),
-        ("train --temperature 1 --out out", "unknown option --temperature; see --help"),
-    ],
-)  # fmt: skip
-def test_arguments_that_do_not_do(run: Path, command: Command, arguments: str, words: str) -> None:
-    assert_refused(command(*arguments.split()), words)
-    assert not list(Path.cwd().glob("curve*"))
-
-
-@pytest.mark.parametrize("argument", ["tr\nain", "--pri\nme", "r\nun"])
-def test_an_error_is_one_line_whatever_was_typed(folder: Path, command: Command, argument: str) -> None:
-    assert_refused(command("sample", argument) if argument != "tr\nain" else command(argument))
-
-
-@pytest.mark.parametrize("name", ["sample", "eval"])
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        (lambda data: data[: len(data) // 2], "it is not a complete safetensors file"),
-        (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "its contents do not match its SHA-256"),
-        (lambda data: b"", "it is not a complete safetensors file"),
-    ],
-    ids=["truncated", "altered", "empty"],
-)
-def test_a_damaged_checkpoint(
-    run: Path, command: Command, name: str, damage: Callable[[bytes], bytes], words: str
-) -> None:
+def test_a_damaged_checkpoint(run: Path, command: Command) -> None:
     checkpoint = run / "checkpoint.safetensors"
-    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
-    arguments = [name, run] if name == "sample" else [name, run, "novel.txt"]
-    assert_refused(command(*arguments), "cannot be used", words, "restore a backup or train again")
+    data = checkpoint.read_bytes()
+    checkpoint.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    words = ("cannot be used", "its contents do not match its SHA-256", "restore a backup or train again")
+    for arguments in (["sample", run], ["eval", run, "novel.txt"]):
+        assert_refused(command(*arguments), *words)
 
 
 @pytest.mark.parametrize(
@@ -354,8 +254,10 @@ def test_standard_input_without_a_text(
 
 
 def test_train_prints_one_line_of_json(folder: Path, command: Command) -> None:
+    handler = signal.getsignal(signal.SIGINT)
     code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 20, "--json")
     assert (code, err, out.count("\n")) == (0, "", 1)
+    assert signal.getsignal(signal.SIGINT) is handler
     results = json.loads(out)
     assert list(results) == [
         "text", "updates", "epochs", "seconds", "chars_per_second", "smooth_loss", "minimum_smooth_loss", "minimum_at",
@@ -383,7 +285,9 @@ def test_a_resumed_run_that_is_finished_says_so(run: Path, command: Command) -> 
         assert ended.err.splitlines()[-1] == "already at epoch 2 (update 30); pass a higher --epochs (now 2)"
 
 
-def test_train_ends_with_figures_and_what_to_do_next(folder: Path, command: Command) -> None:
+def test_train_ends_with_figures_and_what_to_do_next(
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code, out, err = command("train", "novel.txt", "--out", "my run", *SMALL, "--max-updates", 20)
     assert (code, err) == (0, "")
     loss = elman.runs("my run")[0]["train_loss"]
@@ -393,28 +297,13 @@ def test_train_ends_with_figures_and_what_to_do_next(folder: Path, command: Comm
     assert advice == "Train longer: there are too few updates to see a trend."
     assert longer == "to train longer: elman train --out 'my run' --resume --max-updates 40"
     assert more == "to generate more: elman sample 'my run'"
-    assert command(*shlex.split(longer.partition(": elman ")[2]), "-q").code == 0
-    assert elman.runs("my run")[0]["updates"] == 40
-
-
-def test_a_long_training_ends_with_the_smooth_loss(
-    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("elman.cli.display.SMOOTH_UPDATES", 20)
-    out = command("train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 20).out
-    state = RunDirectory(Path("out")).load().state
+    monkeypatch.setattr("elman.cli.display.SMOOTH_UPDATES", 40)  # from which on the smooth loss is shown, too
+    code, out, err = command(*shlex.split(longer.partition(": elman ")[2]), "-q")
+    state = RunDirectory(Path("my run")).load().state
+    assert (code, state.update) == (0, 40)
     for name, loss in (("smooth loss", state.smooth_loss), ("minimum smooth loss", state.minimum_smooth_loss)):
         assert re.search(rf"^{name} +{loss / T:.4f} nats/char *$", out, re.MULTILINE)
     assert re.search(rf"^minimum at +{state.minimum_at} *$", out, re.MULTILINE)
-
-
-def test_the_command_to_train_longer_raises_the_limit_that_was_reached(folder: Path, command: Command) -> None:
-    def longer(*options: object) -> str:
-        out = command("train", "novel.txt", "--out", "out", "--overwrite", *SMALL, *options).out
-        return out.partition("to train longer: elman train --out out --resume ")[2].splitlines()[0]
-
-    assert longer("--epochs", 2) == "--epochs 4"
-    assert longer("--epochs", 9**9, "--max-seconds", 0.003) == "--max-seconds 0.006"
 
 
 def test_where_the_learning_rate_has_decayed_a_new_run_trains_longer(folder: Path, command: Command) -> None:
@@ -439,16 +328,6 @@ def test_train_says_why_it_ended(folder: Path, command: Command) -> None:
     assert re.search(rf"^kept update +{best.update} *$", out, re.MULTILINE)
     assert Path("out/best.safetensors").exists()
     assert command("sample", "out/best.safetensors").code == command("sample", "out").code == 0
-    assert_refused(command("train", "novel.txt", "--out", "out2", *SMALL, "--patience", 2), "--patience requires")
-
-
-@pytest.mark.parametrize("preset", ["reference", "steady", "quick", "minute", "strong"])
-def test_every_preset_trains(folder: Path, command: Command, preset: str) -> None:
-    Path("long.txt").write_text(TEXT * 150, encoding="utf-8")
-    small = ["--hidden-size", 3, "--engine", "numpy", "--max-updates", 2, "--sample-length", 9, "--sample-every", 1]
-    code, _, err = command("train", "long.txt", "--out", "out", "--preset", preset, "--quiet", *small)
-    assert (code, err) == (0, "")
-    assert RunDirectory(Path("out")).load().state.update == 2
 
 
 def test_every_option_of_train_reaches_the_run(folder: Path, command: Command) -> None:
@@ -494,12 +373,6 @@ def test_standard_input(run: Path, command: Command, monkeypatch: pytest.MonkeyP
     options = {"train": SMALL, "eval": [], "gradcheck": ["--seq-length", "5", "--hidden-size", "2", "-q"]}
     code, _, err = command(*arguments.split(), *options[arguments.split()[0]])
     assert (code, err) == (0, "")
-
-
-def test_the_handler_of_interrupts_is_put_back(folder: Path, command: Command) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    command("train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 5)
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_an_interrupted_training_is_saved_and_goes_on_to_the_bit(folder: Path, command: Command) -> None:
@@ -554,7 +427,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.03, 0.06, 0.1, 0.2, 0.4])
+@pytest.mark.parametrize("seconds", [0.0, 0.06, 0.3])
 def test_an_interrupt_while_it_starts_ends_without_noise(folder: Path, seconds: float) -> None:
     command = [sys.executable, "-c", TELLS_WHEN_IT_HANDLES_INTERRUPTS]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -569,26 +442,6 @@ def test_an_interrupt_while_it_starts_ends_without_noise(folder: Path, seconds: 
 # --- Sample, eval, plot, gradcheck ---
 
 
-def test_eval_prints_one_line_of_json(run: Path, command: Command) -> None:
-    code, out, err = command("eval", run, "novel.txt", "--json")
-    assert (code, err, out.count("\n")) == (0, "", 1)
-    score = elman.load(run).score(TEXT)
-    assert list(json.loads(out).items()) == [
-        ("chars", len(TEXT) - 1),
-        ("nats_per_char", score.nats_per_char),
-        ("bits_per_char", score.bits_per_char),
-        ("perplexity", score.perplexity),
-    ]
-
-
-def test_eval_prints_figures(run: Path, command: Command) -> None:
-    code, out, err = command("eval", run, "novel.txt")
-    assert (code, err) == (0, "")
-    assert [line.split("  ")[0] for line in out.splitlines()] == [
-        "chars", "nats per char", "bits per char", "perplexity",
-    ]  # fmt: skip
-
-
 def test_plot_draws_a_png_or_an_svg(run: Path, command: Command) -> None:
     assert command("plot", run, run, "--out", "curves.svg") == (0, "curves.svg\n", "")
     assert Path("curves.svg").read_bytes().startswith(b"<?xml")
@@ -599,19 +452,15 @@ def test_plot_draws_a_png_or_an_svg(run: Path, command: Command) -> None:
 CHECK = ["gradcheck", "novel.txt", "--hidden-size", 4, "--seq-length", 5, "--points", 10, "--engine", "numpy", "-q"]
 
 
-GRADIENTS = {
-    "--cell rnn": "V U W b c h0",
-    "--ngram-order 2": "V U W b c alpha h0",
-    "--cell rnn --layers 2": "U W b U2 W2 b2 V c h0",
-}
-"""Options, and the arrays whose gradients are checked."""
-
-
-GATED = [f"--cell {cell} --layers {layers}" for cell in GATED_CELLS for layers in (1, 2)]
-
-
-@pytest.mark.parametrize("options", [*GRADIENTS, *GATED])
-def test_gradcheck_prints_json_or_a_table(folder: Path, command: Command, options: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "arrays"),
+    [
+        ("--cell rnn", "V U W b c h0"),
+        ("--ngram-order 2", "V U W b c alpha h0"),
+        ("--cell rnn --layers 2", "U W b U2 W2 b2 V c h0"),
+    ],
+)
+def test_gradcheck_prints_json_or_a_table(folder: Path, command: Command, options: str, arrays: str) -> None:
     code, out, err = command(*CHECK, *options.split(), "--json")
     assert (code, err, out.count("\n")) == (0, "", 1)
     found = json.loads(out)
@@ -621,7 +470,7 @@ def test_gradcheck_prints_json_or_a_table(folder: Path, command: Command, option
     assert list(experiment) == ["points", "hidden_size", "seq_length", "relative_error"]
     assert [experiment[name] for name in ("points", "hidden_size", "seq_length")] == [10, 4, 5]
     names = list(experiment["relative_error"])
-    assert names == GRADIENTS.get(options, " ".join(names)).split()
+    assert names == arrays.split()
     code, shown, err = command(*CHECK, *options.split())
     assert (code, err) == (0, "")
     assert {*names, "passed", "yes"} <= set(shown.split())
@@ -660,12 +509,6 @@ def test_text_is_utf8_whatever_the_terminal_says(folder: Path) -> None:
     assert set(out.decode("utf-8")) == set("åäö漢字🐈\n")
 
 
-def test_python_m_elman(folder: Path) -> None:
-    process = elman_process("train", "none.txt", "--out", "out")
-    out, err = process.communicate()
-    assert_refused(Ended(process.returncode, out.decode(), err.decode()), "there is no file 'none.txt'")
-
-
 # --- Odd input ---
 
 
@@ -687,8 +530,7 @@ def test_standard_output_that_is_closed(run: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        "eval run novel.txt", "gradcheck --hidden-size 3 --seq-length 3 --points 3 -q", "score run novel.txt",
-        "--help", "train --help", "--version",
+        "eval run novel.txt", "score run novel.txt", "train --help",
     ],
 )  # fmt: skip
 def test_a_reader_that_is_gone_ends_it_without_a_word(folder: Path, run: Path, arguments: str) -> None:

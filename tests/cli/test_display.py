@@ -9,7 +9,7 @@ from numba.core import event
 
 from elman.cli.display import show_progress, visible
 from elman.compression.modes import MODES
-from elman.engine.compilation import COMPILING
+from elman.engine import COMPILING
 from support.cli import exit_code
 from support.small_blocks import small_blocks
 from support.state import TEXT

@@ -34,13 +34,15 @@ def test_the_metrics_are_those_of_the_score(
     ended = command("eval", run, run.parent / file, "--encoding", encoding, "--json")
     assert (ended.code, ended.err) == (0, "")
     score = elman.load(run).score(OTHER + unknown)
-    assert json.loads(ended.out) == {
+    expected = {
         "chars": score.chars,
         "nats_per_char": score.nats_per_char,
         "bits_per_char": score.bits_per_char,
         "perplexity": score.perplexity,
-        **({"unknown_chars": 1} if unknown else {}),
-    }
+    } | ({"unknown_chars": 1} if unknown else {})
+    assert json.loads(ended.out) == expected
+    table = command("eval", run, run.parent / file, "--encoding", encoding).out
+    assert [line.split("  ")[0] for line in table.splitlines()] == [name.replace("_", " ") for name in expected]
 
 
 @pytest.mark.parametrize(

@@ -49,10 +49,6 @@ def test_a_file_of_another_model_is_refused(command: Command) -> None:
     assert not Path("back.txt").exists()
 
 
-def test_a_file_that_is_not_compressed_is_refused(command: Command) -> None:
-    assert_refused(command("decompress", "notes.txt", "-o", "back.txt"), "not a file written by elman compress")
-
-
 def test_text_is_generated(command: Command) -> None:
     ended = command("sample", "--length", 40, "--seed", 1)
     assert ended.code == 0
@@ -79,55 +75,41 @@ def test_texts_are_evaluated(command: Command) -> None:
     assert figures["bits_per_char"] < 3
     Path("more.txt").write_text(ENGLISH, "utf-8")
     assert json.loads(command("eval", "notes.txt", "more.txt", "--json").out)["chars"] > figures["chars"]
-    assert_refused(command("eval"), "missing required argument CORPUS")
 
 
-def test_a_wrong_path_is_not_a_text(command: Command) -> None:
-    Path("empty").mkdir()
-    Path("run").write_bytes((40).to_bytes(8, "little") + b'{"elman": "')
-    for name in ("eval", "score"):
-        assert_refused(command(name, "nots.txt"), "there is no checkpoint 'nots.txt'")
-        assert_refused(command(name, "nots.txt", "notes.txt"), "there is no checkpoint 'nots.txt'")
-        assert_refused(command(name, "empty", "notes.txt"), "there is no checkpoint 'empty/checkpoint.safetensors'")
-        assert_refused(command(name, "run", "notes.txt"), "'run' cannot be used: it is not a complete safetensors file")
-    assert_refused(command("compress", "notes.txt", "-m", "none"), "there is no checkpoint 'none'")
-    assert_refused(command("sample", "none"), "there is no checkpoint 'none'")
-
-
-def test_neither_a_run_nor_a_text(command: Command) -> None:
-    for name in ("eval", "score"):
-        ended = command(name, "nots.txt")
-        assert_refused(ended, "no text of this name: pass a run directory written by elman train, a text file, or both")
+NO_CHECKPOINT = "there is no checkpoint '{}'"
+NO_MODEL = "'notes.txt' is not a model: pass a run directory; for a text, elman train notes.txt -o runs/notes writes"
+RUNS = "there is no checkpoint 'runs/checkpoint.safetensors': pass a run in it, 'runs/a', 'runs/b', 'runs/c' and 1"
+MODEL = builtin.MODELS[-1].file.rpartition("/")[2]
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [("sample", "notes.txt"), ("explain", "notes.txt", "-o", "x.html"), ("compress", "notes.txt", "-m", "notes.txt")],
+    ("arguments", "words"),
+    [
+        ("eval", "missing required argument CORPUS"),
+        ("eval nots.txt", "no text of this name: pass a run directory written by elman train, a text file, or both"),
+        ("score nots.txt notes.txt", NO_CHECKPOINT.format("nots.txt")),
+        ("score empty notes.txt", NO_CHECKPOINT.format("empty/checkpoint.safetensors")),
+        ("eval damaged notes.txt", "'damaged' cannot be used: it is not a complete safetensors file"),
+        ("score builtin nots.txt", "there is no file 'nots.txt'"),  # before the header
+        ("compress notes.txt -m none", NO_CHECKPOINT.format("none")),
+        ("sample notes.txt", NO_MODEL),
+        ("explain notes.txt notes.txt -o x.html", NO_MODEL),
+        ("compress notes.txt -m notes.txt", NO_MODEL),
+        ("sample runs", RUNS),
+        ("eval runs notes.txt", RUNS),
+        (f"sample {MODEL}", f"'{MODEL}' is the compressed file of the built-in model: pass builtin instead"),
+        ("decompress notes.txt -o back.txt", "not a file written by elman compress"),
+    ],
 )
-def test_a_text_in_the_place_of_a_model(command: Command, arguments: tuple[str, ...]) -> None:
-    words = "'notes.txt' is not a model: pass a run directory; for a text, elman train notes.txt -o runs/notes writes"
-    assert_refused(command(*arguments), words)
-
-
-def test_the_directory_of_runs_in_the_place_of_a_run(command: Command) -> None:
-    for name in "abcd":
-        (Path("runs") / name).mkdir(parents=True)
-        (Path("runs") / name / "checkpoint.safetensors").touch()
-    words = "there is no checkpoint 'runs/checkpoint.safetensors': pass a run in it, 'runs/a', 'runs/b', 'runs/c' and 1"
-    for arguments in (("sample", "runs"), ("eval", "runs", "notes.txt"), ("compress", "notes.txt", "-m", "runs")):
-        assert_refused(command(*arguments), words)
-
-
-def test_the_file_of_the_built_in_model(command: Command) -> None:
-    path = Path(builtin.__file__).parent / builtin.MODELS[-1].file
-    words = f"'{path.name}' is the compressed file of the built-in model: pass builtin instead"
-    Path(path.name).touch()
-    for arguments in (("sample", path.name), ("compress", "notes.txt", "-m", path.name)):
-        assert_refused(command(*arguments), words)
-
-
-def test_an_error_of_a_text_comes_before_the_header(command: Command) -> None:
-    assert_refused(command("score", "builtin", "nots.txt"), "there is no file 'nots.txt'")
+def test_what_is_neither_a_run_nor_a_text(command: Command, arguments: str, words: str) -> None:
+    for name in ("empty", "runs/a", "runs/b", "runs/c", "runs/d"):
+        Path(name).mkdir(parents=True)
+    for run in Path("runs").iterdir():
+        (run / "checkpoint.safetensors").touch()
+    Path("damaged").write_bytes((40).to_bytes(8, "little") + b'{"elman": "')
+    Path(MODEL).touch()
+    assert_refused(command(*arguments.split()), words)
 
 
 def test_it_is_served() -> None:
@@ -140,25 +122,14 @@ def test_a_directory_of_its_name_is_a_run(command: Command) -> None:
     assert command("sample", "--length", 5, "-q").code == 0
 
 
-@pytest.mark.parametrize(
-    ("piped", "text", "notice"),
-    [
-        ("text", "-", ""),
-        ("nothing", "python-docs", ""),
-        ("silent pipe", "python-docs", "delivered nothing in 5 s (pass - to wait for it): using the built-in text"),
-    ],
-)
-def test_the_text_of_a_training_that_names_none(
-    monkeypatch: pytest.MonkeyPatch, piped: str, text: str, notice: str
-) -> None:
+def test_the_text_of_a_training_that_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
     notices: list[str] = []
-    monkeypatch.setattr("elman.text.sources.inspect_standard_input", lambda: piped)
-    assert choose_corpus(notices.append) == text
-    assert bool(notices) == bool(notice)
-    assert notice in "".join(notices)
-
-
-def test_a_pipe_that_ends_without_a_text_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for piped, text in (("text", "-"), ("nothing", "python-docs"), ("silent pipe", "python-docs")):
+        monkeypatch.setattr("elman.text.sources.inspect_standard_input", lambda piped=piped: piped)
+        assert choose_corpus(notices.append) == text
+    assert [notice.partition("in 5 s ")[2] for notice in notices] == [
+        "(pass - to wait for it): using the built-in text python-docs"
+    ]
     monkeypatch.setattr("elman.text.sources.inspect_standard_input", lambda: "ended pipe")
     with pytest.raises(ElmanError, match=r"^standard input is a pipe without data: name a text, or redirect /dev/null"):
         choose_corpus(print)

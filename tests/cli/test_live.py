@@ -55,14 +55,15 @@ def test_a_run_to_compare_with(command: Command) -> None:
     assert not Path("other").exists()
 
 
-@pytest.mark.parametrize("option", [["--live-port", "8123"], ["--live-with", "first"]])
-def test_options_of_the_dashboard_require_it(command: Command, option: list[str]) -> None:
-    assert_refused(command("train", "novel.txt", "--out", "out", *option), "--live-port and --live-with require --live")
+def test_options_of_the_dashboard_require_it(command: Command) -> None:
+    for option in (["--live-port", "8123"], ["--live-with", "first"]):
+        refused = command("train", "novel.txt", "--out", "out", *option)
+        assert_refused(refused, "--live-port and --live-with require --live")
 
 
 @pytest.mark.parametrize("port", [-1, 65_536])
 def test_an_invalid_port(command: Command, port: int) -> None:
-    words = ("must be from 0 to 65535", f"(got {port})")
+    words = ("must be from 0 to 65535", f"(got '{port}')")
     assert_refused(
         command("train", "novel.txt", "--out", "out", "--live", f"--live-port={port}"), "--live-port", *words
     )
@@ -70,7 +71,7 @@ def test_an_invalid_port(command: Command, port: int) -> None:
 
 
 def test_view_requires_runs(command: Command) -> None:
-    assert_refused(command("view"), "requires at least one run directory")
+    assert_refused(command("view"), "missing required argument RUNS (run directories")
     assert_refused(command("view", "nowhere"), "no metrics.csv in 'nowhere'")
 
 
@@ -79,8 +80,8 @@ def test_a_library_is_missing(command: Command, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     words = ("requires uvicorn", "pip install 'elman[serve]'")
-    assert_refused(command("view", "out"), *words)
-    assert_refused(command("train", "novel.txt", "--out", "out", "--live"), *words)
+    for arguments in (["serve"], ["view", "out"], ["train", "novel.txt", "--out", "out", "--live"]):
+        assert_refused(command(*arguments), *words)
     assert not Path("out").exists()
 
 

@@ -5,8 +5,6 @@ from typing import get_args
 from elman.compression.container import MEMBERS, STORED
 from elman.compression.modes import MODES, ModeName, find_mode, mode_help
 
-SIZES = (0, 8191, 8192, 1 << 30)
-
 
 def test_names_and_codes_are_unique() -> None:
     codes = [STORED, MEMBERS, *(mode.code for mode in MODES.values())]
@@ -17,8 +15,7 @@ def test_names_and_codes_are_unique() -> None:
 
 
 def test_a_long_text_has_several_substreams() -> None:
-    for name in ("static", "mixture"):
-        assert [find_mode(name).count_substreams(N, 1 << 30) for N in SIZES] == [1, 1, 2, 32]
-    bitwise = find_mode("bitwise")
-    assert [bitwise.count_substreams(N, 1 << 30) for N in SIZES] == [1, 1, 2, 32]
-    assert [bitwise.count_substreams(1 << 30, weights) for weights in (0, (1 << 21) - 1, 1 << 21)] == [1, 1, 2]
+    for mode in MODES.values():
+        assert [mode.count_substreams(N, 1 << 30) for N in (0, 8191, 8192, 1 << 30)] == [1, 1, 2, 32]
+    sizes = (0, (1 << 21) - 1, 1 << 21)
+    assert [MODES["bitwise"].count_substreams(1 << 30, weights) for weights in sizes] == [1, 1, 2]

@@ -7,8 +7,7 @@ import pytest
 from numba.core import event
 
 import elman
-from elman.engine import TrainState
-from elman.engine.compilation import COMPILING, watch_compilation
+from elman.engine import COMPILING, TrainState, watch_compilation
 from elman.engine.numpy_engine import NumpyEngine
 from elman.text import Corpus
 from support.training import EXACT

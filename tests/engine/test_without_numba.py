@@ -10,8 +10,7 @@ import pytest
 
 from elman import engines
 from elman.config import Config
-from elman.engine import get_engine
-from elman.engine.registry import require_engine
+from elman.engine import get_engine, require_engine
 from elman.engines import inference_engine
 from elman.errors import ElmanError, command_line
 from support.missing_packages import hide_packages
@@ -22,7 +21,7 @@ REASON = "--engine numba requires Numba, which is not installed: install it, or 
 
 @pytest.fixture
 def _without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elman.engine.registry.NUMBA_INSTALLED", False)
+    monkeypatch.setattr("elman.engine.NUMBA_INSTALLED", False)
     monkeypatch.setattr(engines, "DEFAULT_ENGINE", "numpy")
 
 

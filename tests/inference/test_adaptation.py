@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,7 +13,8 @@ import elman
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import Model, Score
-from elman.inference.adaptation import ADAPTATIONS, DECAY_INTERVAL, Adapt, DynamicEvaluation, score_dynamic
+from elman.inference import adaptation as adapting
+from elman.inference.adaptation import DECAY_INTERVAL, Adapt, learning_rate, score_dynamic
 from elman.inference.score import score
 from elman.network import Parameters, SamplingParams, initial_parameters
 from elman.network import loss_and_gradients as reference
@@ -34,7 +36,17 @@ ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
 # --- Dynamic evaluation ---
 
 K, M, T = 5, 6, 7
-SMALL = DynamicEvaluation(seq_length=T, relative_rate=0.05, time_constant=300.0)
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Changes hyperparameters of dynamic evaluation."""
+
+    def change(**values: float) -> None:
+        for name, value in values.items():
+            monkeypatch.setattr(adapting, name, value)
+
+    return change
 
 
 def made(cell: str = "gru", layers: int = 2, dtype: Any = np.float64) -> tuple[Parameters, Array]:
@@ -48,18 +60,18 @@ def text(n: int) -> Any:
     return np.random.default_rng(2).integers(K, size=n, dtype=np.uint8)
 
 
-def evaluate_slowly(trained: Parameters, h: Array, indices: Any, settings: DynamicEvaluation) -> float:
+def evaluate_slowly(trained: Parameters, h: Array, indices: Any, rate: float, time_constant: float) -> float:
     """Return the cost of a text, by the equations of `elman.inference.adaptation`."""
     theta = trained.map(np.copy)
     mean = {name: np.zeros_like(array) for name, array in trained.items()}
     W = np.concatenate([array.ravel() for name, array in trained.items() if name.startswith("W")])
-    eta, beta, nats = settings.relative_rate * np.sqrt(np.mean(W**2)) / np.sqrt(M), settings.beta, 0.0
-    decay = 1 - math.exp(-DECAY_INTERVAL * settings.seq_length / settings.time_constant)
-    for n, start in enumerate(range(0, len(indices) - 1, settings.seq_length), 1):
-        x = indices[start : start + settings.seq_length + 1]
+    eta, beta, nats = rate * np.sqrt(np.mean(W**2)) / np.sqrt(M), 0.999, 0.0
+    decay = 1 - math.exp(-DECAY_INTERVAL * T / time_constant)
+    for n, start in enumerate(range(0, len(indices) - 1, T), 1):
+        x = indices[start : start + T + 1]
         window = reference(theta, h, x[:-1], x[1:])
         nats, h = nats + window.loss, window.h
-        if len(x) <= settings.seq_length:
+        if len(x) <= T:
             break
         for name, g in window.gradients.items():
             mean[name] = beta * mean[name] + (1 - beta) * g**2
@@ -72,42 +84,43 @@ def evaluate_slowly(trained: Parameters, h: Array, indices: Any, settings: Dynam
 @ENGINES
 @pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("lstm", 1)])
 @pytest.mark.parametrize("n", [40 * T + 1, 40 * T, 35 * T + 3, 3])
-def test_dynamic_evaluation_follows_its_equations(engine: str, cell: str, layers: int, n: int) -> None:
+def test_dynamic_evaluation_follows_its_equations(settings: Any, engine: str, cell: str, layers: int, n: int) -> None:
+    settings(SEQ_LENGTH=T, RELATIVE_RATE=0.05, TIME_CONSTANT=300.0)
     parameters, h0 = made(cell, layers)
     before = {name: array.tobytes() for name, array in parameters.items()}, h0.tobytes()
-    found = score_dynamic(get_engine(engine), parameters, h0, text(n), SMALL)
-    expected = evaluate_slowly(parameters, h0, text(n), SMALL)
+    found = score_dynamic(get_engine(engine), parameters, h0, text(n))
+    expected = evaluate_slowly(parameters, h0, text(n), 0.05, 300.0)
     assert found.nats == pytest.approx(expected, rel=tolerances.COMPILED_TRAJECTORY)
     assert found == Score(n - 1, found.nats)
     assert ({name: array.tobytes() for name, array in parameters.items()}, h0.tobytes()) == before
 
 
-def test_the_learning_rate_is_relative_to_the_recurrent_weights() -> None:
+def test_the_learning_rate_is_relative_to_the_recurrent_weights(settings: Any) -> None:
+    settings(RELATIVE_RATE=0.5)
     parameters, _ = made()
     scaled = parameters.with_arrays({name: 3 * a if name[0] == "W" else a for name, a in parameters.items()})
-    assert DynamicEvaluation().learning_rate(scaled) == pytest.approx(3 * DynamicEvaluation().learning_rate(parameters))
-    ones = parameters.with_arrays({name: np.ones_like(a) for name, a in parameters.items()})
-    assert DynamicEvaluation(relative_rate=0.5).learning_rate(ones) == pytest.approx(0.5 / math.sqrt(M))
-    for weight, rate in ((0.0, 0.0), (1e200, math.inf), (math.inf, math.inf)):  # the last two have diverged
+    assert learning_rate(scaled) == pytest.approx(3 * learning_rate(parameters))
+    # 1e200 and infinity have diverged.
+    for weight, rate in ((1.0, 0.5 / math.sqrt(M)), (0.0, 0.0), (1e200, math.inf), (math.inf, math.inf)):
         other = parameters.with_arrays({name: np.full_like(a, weight) for name, a in parameters.items()})
-        assert DynamicEvaluation().learning_rate(other) == rate
+        assert learning_rate(other) == pytest.approx(rate)
 
 
-def test_without_a_rate_nothing_is_learned() -> None:
-    parameters, h0 = made()
-    numba = get_engine("numba")
-    still = score_dynamic(numba, parameters, h0, text(300), DynamicEvaluation(seq_length=T, relative_rate=1e-12))
-    assert still.nats == pytest.approx(score(numba, parameters, h0, text(300)).nats, rel=tolerances.COMPILED_TRAJECTORY)
+def test_without_a_rate_nothing_is_learned(settings: Any) -> None:
+    settings(SEQ_LENGTH=T, RELATIVE_RATE=1e-12)
+    (parameters, h0), numba = made(), get_engine("numba")
+    still, static = (how(numba, parameters, h0, text(300)) for how in (score_dynamic, score))
+    assert still.nats == pytest.approx(static.nats, rel=tolerances.COMPILED_TRAJECTORY)
 
 
-def test_repetitions_are_learned_and_then_forgotten() -> None:
+def test_repetitions_are_learned_and_then_forgotten(settings: Any) -> None:
     parameters, h0 = made(dtype=np.float32)
-    numba, pattern = get_engine("numba"), np.tile(np.array([0, 3, 1, 1, 4, 2], np.uint8), 400)
-    static, adapting = (how(numba, parameters, h0, pattern) for how in (score, score_dynamic))
-    assert adapting.nats_per_char < 0.5 * static.nats_per_char
-    settings = (DynamicEvaluation(time_constant=n) for n in (200.0, 1e9))
-    short, long = (score_dynamic(numba, parameters, h0, pattern, each) for each in settings)
-    assert short.nats > long.nats
+    network = get_engine("numba"), parameters, h0, np.tile(np.array([0, 3, 1, 1, 4, 2], np.uint8), 400)
+    assert score_dynamic(*network).nats_per_char < 0.5 * score(*network).nats_per_char
+    settings(TIME_CONSTANT=200.0)
+    short = score_dynamic(*network)
+    settings(TIME_CONSTANT=1e9)
+    assert short.nats > score_dynamic(*network).nats
 
 
 # --- Models ---
@@ -161,11 +174,13 @@ def count_slowly(model: Model, text: str) -> float:
 
 
 @KINDS
-def test_both_engines_agree_and_repetitions_cost_less(model: Model, adapt: Adapt) -> None:
-    assert adapt in ADAPTATIONS
+def test_both_engines_agree_repetitions_cost_less_and_the_model_stays(model: Model, adapt: Adapt) -> None:
+    before = model.score(OTHER), {name: array.tobytes() for name, array in model.parameters.items()}
     found, expected = (each.score(OTHER, adapt=adapt) for each in (model, with_numpy(model)))
     assert found.nats == pytest.approx(expected.nats, rel=1e-9)
     assert model.score(OTHER * 4, adapt=adapt).nats < model.score(OTHER * 4).nats
+    assert model.score(OTHER, adapt=adapt) == found
+    assert (model.score(OTHER), {name: array.tobytes() for name, array in model.parameters.items()}) == before
 
 
 def test_every_character_is_counted_once_it_has_been_read(model: Model) -> None:
@@ -180,19 +195,11 @@ def test_weights_and_both_are_dynamic_evaluation(model: Model) -> None:
     assert both != weights
 
 
-@KINDS
-def test_the_model_stays_as_it_is(model: Model, adapt: Adapt) -> None:
-    before = model.score(OTHER), {name: array.tobytes() for name, array in model.parameters.items()}
-    assert model.score(OTHER, adapt=adapt) == model.score(OTHER, adapt=adapt)
-    assert (model.score(OTHER), {name: array.tobytes() for name, array in model.parameters.items()}) == before
-
-
 def test_counts_of_a_long_text_grow_in_order(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
     text = OTHER * 3
     in_order = model.score(text, adapt="counts")
-    monkeypatch.setattr("elman.inference.score.MIN_SEGMENTED_CHARS", 100)
-    monkeypatch.setattr("elman.inference.score.MIN_SEGMENTED_WEIGHTS", 1)
-    monkeypatch.setattr("elman.inference.score.SEGMENTS", 3)
+    for name, value in {"MIN_SEGMENTED_CHARS": 100, "MIN_SEGMENTED_WEIGHTS": 1, "SEGMENTS": 3}.items():
+        monkeypatch.setattr(f"elman.inference.score.{name}", value)
     assert model.score(text, adapt="counts") == in_order
 
 
@@ -216,26 +223,19 @@ def test_unknown_characters_cost_the_same_and_are_not_adapted_to(model: Model, a
     assert with_one.nats == pytest.approx(without.nats + unknown + others)
 
 
-@pytest.mark.parametrize("adapt", ["counts", "both"])
-def test_without_a_prior_there_are_no_counts(adapt: Any) -> None:
-    message = rf"^adapt {adapt} requires a model with an n-gram prior: train with ngram_order=7$"
-    plain = trained(ngram_order=0)
-    with pytest.raises(ElmanError, match=message):
-        plain.score(OTHER, adapt=adapt)
-    with pytest.raises(ElmanError, match=message.replace(adapt, "counts")):
-        plain.sample(9, adapt="counts")
-
-
 def test_unusable_arguments_are_rejected(model: Model) -> None:
-    others: list[Any] = ["biases", True]
-    for other in others:
-        with pytest.raises(ElmanError, match=rf"^adapt must be one of weights, counts, both \(got {other}\)$"):
-            model.score(OTHER, adapt=other)
+    other: Any = "biases"
+    with pytest.raises(ElmanError, match=r"^adapt must be one of weights, counts, both \(got biases\)$"):
+        model.score(OTHER, adapt=other)
     weights: Any = "weights"
     with pytest.raises(ElmanError, match=r"^adapt must be counts to generate text \(got weights\)$"):
         model.sample(9, adapt=weights)
     with pytest.raises(ElmanError, match=r"^a text needs at least 2 characters to be scored \(got 1\)$"):
         model.score("t", adapt="weights")
+    with pytest.raises(
+        ElmanError, match=r"^adapt both requires a model with an n-gram prior: train with ngram_order=7$"
+    ):
+        trained(ngram_order=0).score(OTHER, adapt="both")
 
 
 # --- Generating text ---

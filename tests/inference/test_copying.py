@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import elman
 from elman.errors import ElmanError
 from elman.inference import Model
-from elman.inference.copying import RUN, measure_copying
+from elman.inference.copying import RUN, Copying, measure_copying
 from elman.text import Corpus
 from support.cli import Command, assert_refused
 from support.state import TEXT
@@ -38,11 +38,6 @@ def test_it_finds_what_a_search_finds(text: str, source: str, copied: int, chunk
     assert found.longest_run in source
 
 
-def test_what_the_source_itself_says() -> None:
-    found = measure_copying(TEXT, TEXT)
-    assert (found.longest_run, found.copied_share) == (TEXT, 1.0)
-
-
 def trained(ngram_order: int, out: Any = None) -> Model:
     return elman.train(
         Corpus.from_text(TEXT), preset="reference", hidden_size=4, seq_length=5, max_updates=3, engine="numpy",
@@ -52,7 +47,7 @@ def trained(ngram_order: int, out: Any = None) -> Model:
 
 def test_a_model_with_a_prior_contains_its_training_text() -> None:
     model, other = trained(3), "the rain in Spain"
-    assert model.measure_copying(TEXT).copied_share == 1
+    assert model.measure_copying(TEXT) == Copying(TEXT, 1.0)
     assert model.measure_copying(other) == measure_copying(other, TEXT)
     assert model.measure_copying(other, "Spain").longest_run == "Spain"
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from elman.network.cells import CELLS
 from elman.network.ngram import count_training_text
 from elman.network.output import softmax
 from elman.network.parameters import Array, architecture
-from elman.text import Alphabet, Corpus, unknown, with_unknown
+from elman.text import Alphabet, Corpus, with_unknown
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
 from support.cli import Command, assert_refused
 from support.random_model import overflowing_model
@@ -38,7 +38,7 @@ def _short_texts_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
         "MIN_SEGMENTED_WEIGHTS": 0,
         "SEGMENTS": 7,
         "WARM_UP": 60,
-        "SLICE": 32,
+        "SLICE_LOSSES": 7 * 32,
     }.items():
         monkeypatch.setattr(scoring, name, value)
 
@@ -54,34 +54,43 @@ def text(n: int = N) -> Any:
     return np.random.default_rng(2).integers(K, size=n, dtype=np.uint8)
 
 
-class Counting:
-    """An engine that records the shapes of its inputs."""
+@dataclass
+class RecordingSession:
+    """A session that records the shapes of its inputs."""
 
-    def __init__(self, name: str = "numpy") -> None:
-        self.engine = get_engine(name)
-        self.read: list[tuple[int, ...]] = []
+    session: Any
+    shapes: list[tuple[int, ...]]
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.engine, name)
-
-    def loss(self, parameters: Parameters, h0: Array, x: Any, y: Any) -> Any:
-        self.read.append(x.shape)
-        return self.engine.loss(parameters, h0, x, y)
-
-    def session(self, parameters: Parameters) -> Any:
-        return CountingReader(self.engine.session(parameters), self.read)
+    def losses(self, h: Array, x: Any, y: Any) -> Any:
+        self.shapes.append(x.shape)
+        return self.session.losses(h, x, y)
 
 
 @dataclass
-class CountingReader:
-    """A reader that records them too."""
+class RecordingEngine:
+    """An engine with such sessions."""
 
-    session: Any
-    read: list[tuple[int, ...]]
+    engine: Any
+    shapes: list[tuple[int, ...]] = field(default_factory=list)
 
-    def losses(self, h: Array, x: Any, y: Any) -> Any:
-        self.read.append(x.shape)
-        return self.session.losses(h, x, y)
+    def session(self, parameters: Parameters) -> Any:
+        return RecordingSession(self.engine.session(parameters), self.shapes)
+
+
+def score_recorded(parameters: Parameters, h0: Array, indices: Any, engine: str = "numpy") -> list[tuple[int, ...]]:
+    """Score a text, which must cost what it costs read at once; return the shapes of what was read."""
+    recording: Any = RecordingEngine(get_engine(engine))
+    found = score(recording, parameters, h0, indices)
+    expected, _ = get_engine("numpy").loss(parameters, h0, indices[:-1], indices[1:])
+    assert found.chars == len(indices) - 1
+    assert found.nats == pytest.approx(expected, rel=1e-6)
+    assert max(map(math.prod, recording.shapes)) <= scoring.SLICE_LOSSES
+    return list(recording.shapes)
+
+
+def count_steps(shapes: list[tuple[int, ...]], rows: int) -> int:
+    """Return how many steps were read in batches of this many rows."""
+    return sum(T for T, B in shapes if rows == B)
 
 
 @ENGINES
@@ -89,31 +98,21 @@ class CountingReader:
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("n", [N, N - 3, N + 1])
 def test_segments_cost_what_the_whole_text_costs(engine: str, cell: str, layers: int, n: int) -> None:
-    (parameters, h0), indices, counting = made(cell, 0.3, layers), text(n), Counting(engine)
-    expected, _ = get_engine("numpy").loss(parameters, h0, indices[:-1], indices[1:])
-    found = score(counting, parameters, h0, indices)
-    assert found.chars == n - 1
-    assert found.nats == pytest.approx(expected, rel=1e-6)
-    assert max(shape[0] for shape in counting.read) <= scoring.SLICE  # never in one piece
+    shapes = score_recorded(*made(cell, 0.3, layers), text(n), engine)
+    assert count_steps(shapes, 7) == 60 + (n - 1) // 7
+    assert count_steps(shapes, 1) == (n - 1) % 7
 
 
 def test_segments_are_read_again_after_too_short_a_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "WARM_UP", 1)
-    (parameters, h0), indices, counting = made("lstm", 0.3), text(), Counting()
-    found = score(counting, parameters, h0, indices)
-    expected, _ = counting.loss(parameters, h0, indices[:-1], indices[1:])
-    assert found.nats == pytest.approx(expected, rel=1e-6)
-    batches = [shape for shape in counting.read if shape[1:] == (7,)]
-    assert sum(shape[0] for shape in batches) == 1 + 2 * ((N - 1) // 7)  # read twice, and no more
+    shapes = score_recorded(*made("lstm", 0.3), text())
+    assert count_steps(shapes, 7) == 1 + 2 * ((N - 1) // 7)  # read twice, and no more
 
 
 def test_a_network_that_never_forgets_reads_sequentially() -> None:
-    (parameters, h0), indices, counting = made("lstm"), text(), Counting()
+    parameters, h0 = made("lstm")
     parameters["b"][:] = np.repeat([50.0, 50.0, 0.1, 0.0], M)  # both gates open, so that the cell state is a sum
-    found = score(counting, parameters, h0, indices)
-    expected, _ = counting.loss(parameters, h0, indices[:-1], indices[1:])
-    assert found.nats == expected
-    assert counting.read[-2] == (N - 1,)
+    assert count_steps(score_recorded(parameters, h0, text()), 1) == N - 1
 
 
 @pytest.mark.parametrize(("name", "value"), [("MIN_SEGMENTED_CHARS", 5_000), ("MIN_SEGMENTED_WEIGHTS", 40)])
@@ -121,9 +120,15 @@ def test_short_texts_and_small_networks_are_read_sequentially(
     monkeypatch: pytest.MonkeyPatch, name: str, value: int
 ) -> None:
     monkeypatch.setattr(scoring, name, value)
-    (parameters, h0), counting = made("rnn"), Counting()
-    score(counting, parameters, h0, text())
-    assert counting.read == [(N - 1,)]
+    shapes = score_recorded(*made("rnn"), text())
+    assert (count_steps(shapes, 7), count_steps(shapes, 1)) == (0, N - 1)
+
+
+def test_the_metrics_of_a_score() -> None:
+    found = Score(chars=4, nats=8.0)
+    assert (found.nats_per_char, found.bits_per_char) == (2, 2 / math.log(2))
+    assert found.perplexity == math.exp(2) == pytest.approx(2**found.bits_per_char)
+    assert Score(chars=1, nats=1e6).perplexity == math.inf
 
 
 # Unknown characters: indices of K and more
@@ -151,7 +156,7 @@ def test_unknown_characters_are_scored_and_all_probabilities_sum_to_one() -> Non
 def test_a_long_text_is_searched_for_unknown_characters_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     indices = text(100)
     assert drop_unknown(indices, K) is indices
-    monkeypatch.setattr(unknown, "_CHUNK", 7)
+    monkeypatch.setattr("elman.text.corpus.CHUNK_SIZE", 7)
     with_some = np.insert(indices, [3, 50, 50, 100], K)
     np.testing.assert_array_equal(drop_unknown(with_some, K), indices)
     np.testing.assert_array_equal(with_some[[3, 51, 52, 103]], K)  # and stays as it is
@@ -187,7 +192,7 @@ def windows_by_hand(parameters: Parameters, indices: Any, window: int) -> float:
 def test_every_window_is_read_from_zeros(
     engine: str, order: int, n: int, window: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "CHUNK", 100)
+    monkeypatch.setattr(scoring, "WINDOW_CHARS", 100)
     ngrams = count_training_text(text(90), K, order, 0.7, 0)
     parameters = initial_parameters(K, M, 0.5, np.random.RandomState(1), np.float64, "gru", ngrams=ngrams)
     found = score_windows(get_engine(engine), parameters, text(n), window)

@@ -19,9 +19,7 @@ from elman.errors import ElmanError, quote
 from elman.inference import Model
 from elman.interop import FORMATS, export, format_help, import_, list_suffixes, npz, torch
 from elman.interop.contents import export_metadata
-from elman.network import ngram
 from elman.network.model import logits
-from elman.network.ngram import NgramModel
 from elman.network.parameters import Array
 from elman.runs.directory import RunDirectory
 from elman.runs.models import load
@@ -85,23 +83,21 @@ def flat(state: list[Array]) -> Array:
 
 
 def assert_same_model(actual: Model, expected: Model) -> None:
-    """Two models are bit-identical."""
+    """Two models are bit-identical, except for the folds of a prior, which are those of training."""
     assert actual.alphabet == expected.alphabet
     assert actual.parameters.keys() == expected.parameters.keys()
-    assert_same_prior(actual.parameters.ngrams, expected.parameters.ngrams)
+    prior, expected_prior = actual.parameters.ngrams, expected.parameters.ngrams
+    assert (prior is None) == (expected_prior is None)
+    if prior is not None and expected_prior is not None:
+        assert (prior.K, prior.order, prior.discount) == (
+            expected_prior.K, expected_prior.order, expected_prior.discount
+        )  # fmt: skip
+        assert (prior.text.dtype, prior.text.tobytes()) == (expected_prior.text.dtype, expected_prior.text.tobytes())
     for name, array in {**actual.parameters, "h": actual.h}.items():
         other = {**expected.parameters, "h": expected.h}[name]
         assert (array.dtype, array.shape, array.tobytes()) == (other.dtype, other.shape, other.tobytes())
         assert array.flags.c_contiguous
         assert array.flags.writeable
-
-
-def assert_same_prior(actual: NgramModel | None, expected: NgramModel | None) -> None:
-    """Two n-gram models have the same counts; the folds are those of training."""
-    assert (actual is None) == (expected is None)
-    if actual is not None and expected is not None:
-        assert (actual.K, actual.order, actual.discount) == (expected.K, expected.order, expected.discount)
-        assert (actual.text.dtype, actual.text.tobytes()) == (expected.text.dtype, expected.text.tobytes())
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -195,12 +191,14 @@ def test_torch_computes_the_same_with_the_state_carried_through(tmp_path: Path, 
 # --- Round trip ---
 
 
-@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("text", ["", PRIOR_TEXT, WIDE_TEXT], ids=["no prior", "bytes", "wide"])
 @pytest.mark.parametrize("cell", EXPORTED_CELLS)
 @FORMATS_AND_DTYPES
-def test_an_imported_model_is_the_exported_one(tmp_path: Path, to: str, cell: str, layers: int, dtype: str) -> None:
-    alphabet = Alphabet(CHARACTERS, has_unknown=layers == 3)
-    model = replace(make_model(cell, layers, dtype), alphabet=alphabet)
+def test_an_imported_model_is_the_exported_one(tmp_path: Path, to: str, cell: str, text: str, dtype: str) -> None:
+    if text:
+        model = random_prior_model(text, cell, layers=2, dtype=dtype)
+    else:
+        model = replace(make_model(cell, 3, dtype), alphabet=Alphabet(CHARACTERS, has_unknown=True))
     path = export_as(to, model, tmp_path)
     imported = import_(path, engine="numpy", out=tmp_path / "run")
     assert_same_model(imported, model)
@@ -210,9 +208,8 @@ def test_an_imported_model_is_the_exported_one(tmp_path: Path, to: str, cell: st
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("cell", EXPORTED_CELLS)
-def test_onnx_rounds_to_float32(tmp_path: Path, cell: str) -> None:
-    model, text = make_model(cell, 2, "float64"), CHARACTERS * 9
+def test_onnx_rounds_to_float32(tmp_path: Path) -> None:
+    model, text = make_model("gru", 2, "float64"), CHARACTERS * 9
     found = import_(export_as("onnx", model, tmp_path), engine="numpy")
     assert found.h.dtype == found.parameters["W"].dtype == np.float32
     assert found.score(text).nats == pytest.approx(model.score(text).nats, rel=tolerances.SINGLE)
@@ -271,25 +268,6 @@ def test_a_network_of_torch_with_two_biases(tmp_path: Path, cell: str, layers: i
         np.testing.assert_allclose(imported.parameters[name], array, tolerances.SINGLE, tolerances.SINGLE)
 
 
-def test_a_network_that_torch_saved(tmp_path: Path) -> None:
-    module = pytest.importorskip("torch")
-    from safetensors.torch import save_file
-
-    class Theirs(module.nn.Module):  # type: ignore[misc,name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.lstm = module.nn.LSTM(K, M, 2)
-            self.decoder = module.nn.Linear(M, K)
-
-    network, path = Theirs(), tmp_path / "theirs.safetensors"
-    save_file(network.state_dict(), path, {"elman": json.dumps({"alphabet": CHARACTERS})})
-    x = windows()[0]
-    h, _ = network.lstm(module.nn.functional.one_hot(module.from_numpy(x), K).float())
-    imported = import_(path, engine="numpy")
-    o, _ = logits(imported.parameters, np.tile(imported.h, (B, 1)), x.astype(np.uint8))
-    assert_near([o], [network.decoder(h).detach().numpy()], tolerances.TORCH_FLOAT32)
-
-
 def test_the_alphabet_from_elsewhere(tmp_path: Path) -> None:
     arrays, _ = foreign_state_dict("rnn", 1)
     path = save(arrays, tmp_path / "theirs.safetensors")
@@ -314,12 +292,7 @@ def without(arrays: dict[str, Array], name: str) -> dict[str, Array]:
     ("change", "reason"),
     [
         (lambda a: without(a, "cell.bias_hh_l1"), "the array cell.bias_hh_l1 is missing"),
-        (lambda a: without(a, "cell.weight_hh_l0"), "the array cell.weight_hh_l0 is missing"),
         (lambda a: without(a, "net.out.weight"), "the array net.out.weight is missing"),
-        (
-            lambda a: without(without(a, "net.out.weight"), "net.out.bias"),
-            "exactly one linear module with arrays such as weight is needed (got 0)",
-        ),
         (
             lambda a: {**a, "other.weight": a["net.out.weight"]},
             "exactly one linear module with arrays such as weight is needed (got 2)",
@@ -327,10 +300,6 @@ def without(arrays: dict[str, Array], name: str) -> dict[str, Array]:
         (
             lambda a: {**a, "other.weight_ih_l0": a["net.out.weight"]},
             "exactly one recurrent module with arrays such as weight_hh_l0 is needed (got 2)",
-        ),
-        (
-            lambda a: {**a, "cell.weight_ih_l0_reverse": a["net.out.weight"]},
-            "unexpected array cell.weight_ih_l0_reverse",
         ),
         (lambda a: {**a, "a\x1b[2J": a["net.out.weight"]}, r"unexpected array a\x1b[2J"),
         (
@@ -344,10 +313,6 @@ def without(arrays: dict[str, Array], name: str) -> dict[str, Array]:
         (
             lambda a: {**a, "net.out.weight": a["net.out.weight"][:, :0]},
             "no network has hidden-to-hidden weights of shape (12, 4) and hidden-to-output weights of shape (7, 0)",
-        ),
-        (
-            lambda a: {name: array.astype(np.float16) for name, array in a.items()},
-            "its arrays must be all float32 or all float64 (got float16)",
         ),
         (
             lambda a: {**a, "net.out.bias": a["net.out.bias"].astype(np.float64)},
@@ -371,38 +336,27 @@ STATE = {"h0": [[0.0] * M] * 2, "s0": [[0.0] * M] * 2}
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
+        ([], "its metadata is not a JSON object"),
         ({"format": 2}, "it has format 2; this version of Elman reads 1"),
         ({"config": {}}, "it is a checkpoint written by elman train, which every command reads without import"),
         ({"cell": "gru"}, "its metadata says cell = gru, but its arrays have lstm"),
-        ({"layers": 10**9}, "its metadata says layers = 1000000000, but its arrays have 2"),
         ({"hidden_size": 5}, "its metadata says hidden_size = 5, but its arrays have 4"),
-        ({"alphabet": "abc"}, "the alphabet has 3 characters, but the network has 7"),
         ({"alphabet": "abcdefa"}, "an alphabet must contain each character once: 'a' (U+0061) occurs 2 times"),
         ({"alphabet": [*"abcdefg"]}, "alphabet must be a string"),
         ({"folds": 1}, "folds must be true or false"),
         ({"state": {"h0": STATE["h0"]}}, "its state must have h0 and s0, each with 2 rows of 4 numbers"),
-        ({"state": STATE | {"t0": STATE["h0"]}}, "its state must have h0 and s0, each with 2 rows of 4 numbers"),
         ({"state": STATE | {"h0": [[0.0] * M]}}, "its state must have h0 and s0, each with 2 rows of 4 numbers"),
         ({"state": STATE | {"h0": [[0.0] * M, [0.0]]}}, ""),
         ({"state": STATE | {"h0": [[1e300] * M] * 2}}, "its state exceeds the range of float32"),
         ({"state": STATE | {"h0": [["0"] * M] * 2}}, "h0 must be a finite number"),
-        ({"state": STATE | {"h0": [[float("nan")] * M] * 2}}, "NaN is not valid JSON"),
-        ({"state": []}, ""),
         ({"state": 1}, ""),
     ],
 )
-def test_metadata_that_does_not_fit(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+def test_metadata_that_does_not_fit(tmp_path: Path, change: Any, reason: str) -> None:
     path = export_as("torch", make_model("lstm", 2), tmp_path)
     arrays = torch.state_dict(make_model("lstm", 2).parameters)
-    metadata = read_metadata(path) | change
+    metadata = change if isinstance(change, list) else read_metadata(path) | change
     assert rejection(save({name: array.copy() for name, array in arrays.items()}, path, metadata)).startswith(reason)
-
-
-def test_metadata_that_is_no_object_or_missing(tmp_path: Path) -> None:
-    arrays, _ = foreign_state_dict("rnn", 1)
-    assert rejection(save(arrays, tmp_path / "a.safetensors", [])) == "its metadata is not a JSON object"
-    np.savez(tmp_path / "a.npz", U=np.zeros((2, 2)), W=np.zeros((2, 2)), V=np.zeros((2, 2)))
-    assert rejection(tmp_path / "a.npz").startswith("it has no metadata: only files written by elman export")
 
 
 # --- ONNX in particular ---
@@ -410,9 +364,8 @@ def test_metadata_that_is_no_object_or_missing(tmp_path: Path) -> None:
 
 def rejection_after(tmp_path: Path, change: Any) -> str:
     """Return why an exported ONNX file is rejected after a change."""
-    onnx = pytest.importorskip("onnx")
     path = export_as("onnx", make_model("gru", 2), tmp_path)
-    proto = onnx.load(path)
+    proto = import_module("onnx").load(path)
     change(proto)
     path.write_bytes(proto.SerializeToString())
     return rejection(path)
@@ -473,10 +426,6 @@ def elsewhere(proto: Any) -> None:
         (lambda proto: setattr(array_of(proto, "c"), "data_type", 11), "the array c is missing"),
         (
             lambda proto: array_of(proto, "c").dims.append(1),
-            "c has shape (7, 1), but (7,) is needed to match the other arrays",
-        ),
-        (
-            lambda proto: array_of(proto, "c").dims.append(-1),
             "c has shape (7, 1), but (7,) is needed to match the other arrays",
         ),
         (lambda proto: array_of(proto, "c").dims.append(10**9), "cannot reshape array of size 7"),
@@ -545,12 +494,10 @@ def header(says: str) -> bytes:
     [
         (header("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }\n"), "cannot reshape array"),
         (header("{'descr': '<f4', 'fortran_order': False, 'shape': (7,), }\n") + b"\0" * 27, "buffer size must be"),
-        (header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }\n") + b"\0" * 28, INVALID_ARRAY),
         (header("{'descr': '<f2', 'fortran_order': False, 'shape': (7,), }\n") + b"\0" * 14, INVALID_ARRAY),
         (header("{'descr': '|O', 'fortran_order': False, 'shape': (7,), }\n") + b"\x80\x04K\x01.", INVALID_ARRAY),
         (header("{'descr': '<f4', 'fortran_order': False, 'shape': (" + "9" * 5000 + ",), }\n"), INVALID_ARRAY),
         (header("[" * 5000), INVALID_ARRAY),
-        (b"\x93NUMPY\x03\x00", INVALID_ARRAY),
         (b"", INVALID_ARRAY),
     ],
 )
@@ -633,11 +580,6 @@ def test_an_imported_model_scores_and_samples_the_same(
             "--out would replace an input file (got 'run/checkpoint.safetensors')",
         ),
         (
-            "export kept/best.safetensors --to torch --out kept/best.safetensors",
-            "--out would replace an input file (got 'kept/best.safetensors')",
-        ),
-        ("export nowhere --to npz", "there is no checkpoint 'nowhere': pass a run directory written by elman train"),
-        (
             "export run --to npz --out no/a.npz",
             "cannot write 'no/a.npz' (No such file or directory): choose another --out;",
         ),
@@ -646,29 +588,21 @@ def test_an_imported_model_scores_and_samples_the_same(
             "the file name must end in one of .onnx, .safetensors, .npz, which sets its format (got 'text')",
         ),
         ("import no.npz --out new", "cannot read 'no.npz' (No such file or directory)"),
-        ("import folder.npz --out new", "cannot read 'folder.npz' (Is a directory)"),
         (
             "import short.npz --out new",
             "'short.npz' cannot be imported: it is not a complete file written by numpy.savez",
         ),
         ("import network.npz --out run", "'run' already contains a run; choose another --out"),
         ("import network.npz --out kept", "'kept' already contains a model; choose another --out"),
-        ("import network.npz --out text", "cannot write in 'text' (Not a directory)"),
         ("train text --preset reference --out kept", "'kept' already contains a model; choose another --out"),
-        ("train text --out kept --resume", "there is no checkpoint 'kept/checkpoint.safetensors'"),
         ("import network.npz --out new --alphabet no", "cannot read the alphabet 'no' (No such file or directory)"),
         ("import network.npz --out new --alphabet bytes", "the alphabet 'bytes' is not UTF-8"),
-        (
-            "import network.npz --out new --alphabet text",
-            "an alphabet must contain each character once: ' ' (U+0020) occurs",
-        ),
     ],
 )
 def test_rejected_commands(trained: Path, capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:
     export(load(trained), "network.npz")
     import_("network.npz", out="kept")
     before = Path("kept/best.safetensors").read_bytes(), Path("run/checkpoint.safetensors").read_bytes()
-    Path("folder.npz").mkdir()
     Path("short.npz").write_bytes(b"PK")
     Path("bytes").write_bytes(b"\xff")
     assert exit_code(*line.split()) == 2
@@ -750,39 +684,6 @@ def test_a_format_is_added_by_its_module_and_its_entry(
 # --- An n-gram prior ---
 
 
-@pytest.mark.parametrize("text", [PRIOR_TEXT, WIDE_TEXT], ids=["bytes", "wide"])
-@pytest.mark.parametrize("cell", EXPORTED_CELLS)
-@FORMATS_AND_DTYPES
-def test_an_imported_prior_is_the_exported_one(tmp_path: Path, to: str, cell: str, text: str, dtype: str) -> None:
-    model = random_prior_model(text, cell, layers=2, dtype=dtype)
-    path = export_as(to, model, tmp_path)
-    imported = import_(path, engine="numpy", out=tmp_path / "run")
-    assert_same_model(imported, model)
-    assert_same_model(load(tmp_path / "run"), model)
-    assert imported.score(text[:90]) == model.score(text[:90])
-    assert load(tmp_path / "run", engine="numpy").sample(30, seed=1) == model.sample(30, seed=1)
-
-
-@pytest.mark.parametrize("order", [1, 4, 15])
-@pytest.mark.parametrize("text", ["ab", PRIOR_TEXT, "a" * 20 + "b", WIDE_TEXT])
-def test_the_example_reads_the_counts_as_elman_does(ngram_prior: Any, text: str, order: int) -> None:
-    model = random_prior_model(text, order=order, dtype=np.float64) if order < len(text) else None
-    alphabet = Alphabet.from_text(text)
-    indices, K = alphabet.encode(text), len(alphabet)
-    ngrams = NgramModel(indices, K, order, 0.7, folds=0)
-    history = np.zeros(order) if model is None else model.h[-order:]
-    prior = ngram_prior.NgramPrior(indices, K, order, 0.7, history.astype(int).tolist())
-    x = np.random.default_rng(1).integers(0, K, (25, 2)).astype(np.uint32)
-    x[5:, 0] = np.resize(indices, 20)
-    rows = np.tile(history, (2, 1))
-    for window in (x[:9], x[9:]):
-        log_q, matched = prior.read(window)
-        expected, expected_matched, rows = ngram.read(ngrams, rows, window)
-        np.testing.assert_array_equal(matched, expected_matched)
-        np.testing.assert_allclose(log_q, expected, rtol=tolerances.SINGLE)
-    np.testing.assert_array_equal(prior.history, rows)
-
-
 def with_metadata(change: Any) -> Any:
     """Return a change of the arrays and metadata of an npz."""
 
@@ -800,17 +701,13 @@ def with_metadata(change: Any) -> Any:
         (lambda a: a.pop("ngram.text"), "the array ngram.text is missing"),
         (lambda a: a.pop("alpha"), "the array alpha is missing"),
         (lambda a: a.update(alpha=a["alpha"][:2]), "alpha has shape (2,), but (4,) is needed to match the other"),
-        (lambda a: a.update({"ngram.text": a["ngram.text"][:0]}), "ngram.text must be a list of indices below"),
         (lambda a: a.update({"ngram.text": a["ngram.text"] + 60}), "ngram.text must be a list of indices below"),
         (lambda a: a.update({"ngram.text": a["ngram.text"][None]}), "ngram.text must be a list of indices below"),
         (lambda a: a.update({"ngram.text": a["alpha"]}), "ngram.text must be a list of indices below"),
         (lambda a: a["h"].__setitem__(-1, 0.5), "the history of the n-gram prior must be 3 integers"),
-        (lambda a: a["h"].__setitem__(-1, 3e38), "the history of the n-gram prior must be 3 integers"),
         (with_metadata(lambda m: m.pop("ngram")), "h has shape (7,), but (4,) is needed to match the other arrays"),
-        (with_metadata(lambda m: m["ngram"].update(order=0)), "the order must be an integer from 1 to 15"),
         (with_metadata(lambda m: m["ngram"].update(order=16)), "the order must be an integer from 1 to 15"),
         (with_metadata(lambda m: m["ngram"].update(discount=1)), "the discount must be from 0 to below 1 (got 1.0)"),
-        (with_metadata(lambda m: m["ngram"].update(discount="1")), "the discount must be a finite number"),
         (with_metadata(lambda m: m.update(ngram=3)), "'int' object is not subscriptable"),
     ],
 )
@@ -824,7 +721,7 @@ def test_a_prior_that_does_not_fit(tmp_path: Path, change: Any, reason: str) -> 
 
 
 @pytest.mark.parametrize("to", ["torch", "onnx"])
-@pytest.mark.parametrize("history", [[1, 2], [1, 2, 99], [1, 2, -1], [1, 2, 0.5], [1, 2, "3"]])
+@pytest.mark.parametrize("history", [[1, 2], [1, 2, 99], [1, 2, 0.5], [1, 2, "3"]])
 def test_a_history_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, history: Any) -> None:
     def export_changed(model: Model) -> dict[str, Any]:
         metadata = export_metadata(model)

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elman import interpret as explaining
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.score import score
-from elman.interpret import explanation as explaining
-from elman.interpret.explanation import PriorExplanation, Unit, dequantize, explain, list_units, quantize
+from elman.interpret import PriorExplanation, Unit, dequantize, explain, list_units, quantize
 from elman.network import Parameters, architecture, initial_parameters, model, ngram
 from elman.network.cells.spec import CELL_STATE, HIDDEN_STATE
 from elman.network.parameters import Array
@@ -98,44 +98,25 @@ UNKNOWN_POSITIONS = pytest.mark.parametrize(
 @UNKNOWN_POSITIONS
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
-def test_unknown_characters_cost_what_the_score_says(
+def test_unknown_characters_are_skipped_and_cost_what_the_score_says(
     monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, before: list[int]
 ) -> None:
+    (parameters, h0, indices), used = made(cell), get_engine(engine)
+    plain = explain(used, parameters, h0, indices)
     monkeypatch.setattr(explaining, "MAX_SLICE_VALUES", 8 * (K + M))  # slices of 5 to 8 characters
-    parameters, h0, indices = made(cell)
     extended = insert_unknown(indices, before)
-    found, expected = (
-        explain(get_engine(engine), parameters, h0, extended),
-        score(get_engine(engine), parameters, h0, extended),
-    )
-    assert (found.chars, N - 1 + len(before)) == (expected.chars, expected.chars)
+    found, known = explain(used, parameters, h0, extended), extended < K
+    expected = score(used, parameters, h0, extended)
+    assert found.chars == expected.chars == N - 1 + len(before)
     assert found.nats_per_char * found.chars == pytest.approx(expected.nats, rel=FLOAT32_RTOL)
-    unknown = extended >= K
-    np.testing.assert_allclose(found.surprisal[unknown] * math.log(2), unknown_nats(K), rtol=FLOAT32_RTOL)
-
-
-@UNKNOWN_POSITIONS
-@pytest.mark.parametrize("cell", ["rnn", "lstm"])
-def test_unknown_characters_are_skipped(monkeypatch: pytest.MonkeyPatch, cell: str, before: list[int]) -> None:
-    parameters, h0, indices = made(cell)
-    plain = explain(get_engine("numpy"), parameters, h0, indices)
-    monkeypatch.setattr(explaining, "MAX_SLICE_VALUES", 8 * (K + M))
-    extended = insert_unknown(indices, before)
-    found, known = explain(get_engine("numpy"), parameters, h0, extended), extended < K
+    np.testing.assert_allclose(found.surprisal[~known] * math.log(2), unknown_nats(K), rtol=FLOAT32_RTOL)
     np.testing.assert_array_equal(found.quantized[known], plain.quantized)
     np.testing.assert_array_equal(found.candidates[known][1:], plain.candidates[1:])
     less = math.exp(-KNOWN_PENALTY_NATS)
     np.testing.assert_allclose(found.probabilities[known], plain.probabilities * less, rtol=FLOAT32_RTOL)
-    np.testing.assert_allclose(
-        found.surprisal[known], plain.surprisal + KNOWN_PENALTY_NATS / math.log(2), rtol=FLOAT32_RTOL
-    )
+    first_state = explain(used, parameters, h0, extended[~known][[0, 0]]).quantized[0]
     for n in np.flatnonzero(~known):
-        held = (
-            found.quantized[n - 1]
-            if n
-            else explain(get_engine("numpy"), parameters, h0, extended[~known][[0, 0]]).quantized[0]
-        )
-        np.testing.assert_array_equal(found.quantized[n], held)
+        np.testing.assert_array_equal(found.quantized[n], found.quantized[n - 1] if n else first_state)
         if known[n:].any():  # expected in its place was what comes next
             after = n + int(np.argmax(known[n:]))
             np.testing.assert_array_equal(found.candidates[n], found.candidates[after])
@@ -249,15 +230,14 @@ def test_contributions_add_up_to_what_is_known() -> None:
     assert found.mean_matched_order == pytest.approx(found.matched[1:].mean())
 
 
-@pytest.mark.parametrize("before", [[0], [9], [0, 0, 4, 9, 9, 40], [80]])
-def test_unknown_characters_are_skipped_and_cost_the_same(before: list[int]) -> None:
+def test_contributions_skip_unknown_characters() -> None:
     made = random_prior_model(TEXT, order=ORDER)
     indices, K = made.alphabet.encode((TEXT * 2)[:80]), len(made.alphabet)
-    extended = np.insert(indices, before, K + 1)
+    extended = np.insert(indices, [0, 0, 4, 9, 9, 40, 80], K + 1)
     known = extended < K
     plain, found = (explain_prior(made, x) for x in (indices, extended))
-    explanation = explain(made.engine, made.parameters, made.h, extended)
-    np.testing.assert_array_equal(found.surprisal[~known], explanation.surprisal[~known])
+    surprisal = explain(made.engine, made.parameters, made.h, extended).surprisal
+    np.testing.assert_array_equal(found.surprisal[~known], surprisal[~known])
     np.testing.assert_allclose(found.counting[known], plain.counting, rtol=FLOAT32_RTOL)
     np.testing.assert_array_equal(found.matched[known], plain.matched)
     assert np.isnan(found.counting[~known]).all()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.interpret.explanation import dequantize, quantize
+from elman.interpret import dequantize, quantize
 from elman.interpret.probing import FEATURES, MIN_ONSETS, REPORTED_UNITS, FeatureProbe, probe_units, select_units
 from elman.network.parameters import Array
 from support.tolerances import DEVIATIONS, RANKS
@@ -123,13 +123,9 @@ def test_noise_scores_only_on_the_half_it_was_selected_on() -> None:
     assert 0.5 < vowel.best[0].baseline < 0.5 + DEVIATIONS * sigma
 
 
-def test_a_constant_unit_tracks_nothing() -> None:
-    activations = np.full((len(TEXT), 1), 127, np.uint8)
-    for each in probe_units(activations, TEXT):
+def test_a_constant_unit_tracks_nothing_and_rare_features_are_not_ranked() -> None:
+    for each in probe_units(np.full((len(TEXT), 1), 127, np.uint8), TEXT):
         assert all(unit_score.score == (0.5 if each.feature.is_binary else 0) for unit_score in each.best)
-
-
-def test_rare_features_are_not_ranked() -> None:
     text = ("one two\n" * 50 + '"' * (2 * MIN_ONSETS - 1)) * 2
     found = probe_units(quantize(np.zeros((len(text), 3))), text)
     assert len(best_of(found, "space").ranking) == 3
@@ -139,9 +135,7 @@ def test_rare_features_are_not_ranked() -> None:
 
 @pytest.mark.parametrize("text", ["ab", "a" * 30, "\n" * 30, "a b " * 11])
 def test_any_text_can_be_probed(text: str) -> None:
-    found = probe_units(quantize(np.zeros((len(text), 2))), text)
-    assert len(found) == len(FEATURES)
-    assert len(select_units(found, 2, 1)) == 1
+    assert len(select_units(probe_units(quantize(np.zeros((len(text), 2))), text), 2, 1)) == 1
 
 
 def test_units_are_selected_in_turns(planted: Any) -> None:

@@ -122,8 +122,8 @@ def test_arrays_without_metadata_are_refused(model: elman.Model, tmp_path: Path)
 
 def test_it_is_explained(model: elman.Model) -> None:
     page = ExplainPage.from_corpus(model, Corpus.from_text(TEXT))
-    assert describe_network(page.network) == "a leaky RNN with 2 layers of 5\u00a0units"
-    assert "A leaky RNN with" in render_page(page)
+    assert describe_network(page.network) == "leaky RNN with 2 layers of 5\u00a0units"
+    assert "The leaky RNN with" in render_page(page)
 
 
 # --- Refusals ---

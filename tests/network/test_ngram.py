@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from elman.engine import TrainState
-from elman.engine.state import training_folds
+from elman.engine.protocol import training_folds
 from elman.network import loss_and_gradients, model
 from elman.network.cells import CELLS
 from elman.network.ngram import MAX_ORDER, MIN_PROB, READ_COUNT, NgramModel, count_training_text, ngram_counts, read

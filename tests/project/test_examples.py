@@ -1,7 +1,6 @@
 """The examples that score lines: n-grams, metrics, generated logs."""
 
 import math
-import random
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -9,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from elman.text import Corpus
 from support.state import ROOT
 
 
@@ -41,23 +39,6 @@ def test_the_probabilities_of_an_n_gram_sum_to_one(examples: Any) -> None:
         assert known + feed + unknown == pytest.approx(1)
 
 
-def test_average_precision(examples: Any) -> None:
-    average_precision = examples("odd_lines").average_precision
-    assert average_precision([True, True, False]) == 1
-    assert average_precision([False, True, True]) == pytest.approx((1 / 2 + 2 / 3) / 2)
-
-
-def test_the_log_is_reproducible_and_its_anomalies_are_known(examples: Any) -> None:
-    odd_lines = examples("odd_lines")
-    training, testing, odd = odd_lines.plant_anomalies(7)
-    assert (training, testing, odd) == odd_lines.plant_anomalies(7)
-    assert (len(training), len(testing), len(odd)) == (odd_lines.TRAINING, odd_lines.TESTING, odd_lines.ANOMALIES)
-    clean = odd_lines.make_log(random.Random(7), odd_lines.TRAINING)
-    assert training == clean
-    assert not set(training) & {testing[n] for n in odd}
-    assert {line[:10] for line in training} == {"2026-03-01"}
-
-
 def test_an_example_on_a_log_in_small(
     examples: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,26 +68,3 @@ def test_languages_in_small(examples: Any, monkeypatch: pytest.MonkeyPatch, caps
     assert (elman.split()[0], ngram.split()[0]) == ("elman", "3-gram")
     assert float(elman.split()[1]) > 0.4  # 0.25 is guessing
     assert float(ngram.split()[1]) > 0.4
-
-
-def test_no_test_line_is_a_training_line(examples: Any) -> None:
-    languages = examples("languages")
-    candidates = {"x": ["only here"] * 2, "y": ["learned", "both", "there"], "z": ["both"]}
-    assert languages.sample_lines(candidates, ["learned"]) == [("x", "only here"), ("y", "there")]
-
-
-def test_accuracy_precision_and_recall(examples: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    languages = examples("languages")
-    answers = languages.classify({"x": [1.0, 3.0, 1.0], "y": [2.0, 2.0, 2.0]}, [("x", ""), ("y", ""), ("y", "")])
-    assert answers == [("x", "x"), ("y", "y"), ("y", "x")]
-    languages.show("name", answers)
-    assert [float(word) for word in capsys.readouterr().out.split()[1:]] == [0.667, 0.5, 1, 1, 0.5]
-
-
-def test_the_texts_have_enough_lines(examples: Any) -> None:
-    languages = examples("languages")
-    for training, testing in languages.load_texts().values():
-        assert sum(map(len, languages.extract_lines(training))) > languages.TRAINING_CHARS * 0.8
-        assert len(set(languages.extract_lines(testing))) > languages.TEST_LINES
-        assert not {text for text in training if len(text) > 200} & set(testing)
-    assert Corpus.from_text("\n".join(languages.extract_lines(training, 1000))).text.count("\n") > 5

@@ -1,8 +1,8 @@
 """The notebooks in examples/ have the outputs of an execution, and still run."""
 
 import base64
-import importlib.util
 import re
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,7 @@ def has_figure(cell: Any) -> bool:
     return any("image/png" in output.get("data", {}) for output in cell.outputs)
 
 
-def load_script() -> Any:
-    spec = importlib.util.spec_from_file_location("execute_notebooks", ROOT / "scripts" / "execute_notebooks.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+SCRIPT = runpy.run_path(str(ROOT / "scripts" / "execute_notebooks.py"))
 
 
 def test_there_are_the_notebooks_of_the_page() -> None:
@@ -105,7 +99,7 @@ def test_what_is_volatile_is_removed() -> None:
         new.new_output("stream", name="stderr", text="warning"), progress, new.new_output("stream", text="kept"),
     ])  # fmt: skip
     notebook = new.new_notebook(cells=[cell], metadata={"language_info": {"name": "python", "version": "3.11.7"}})
-    load_script().strip(notebook)
+    SCRIPT["strip"](notebook)
     assert [output.text for output in cell.outputs] == ["kept"]
     assert (cell.id, cell.metadata, notebook.metadata.language_info) == ("cell-0", {}, {"name": "python"})
 
@@ -158,9 +152,9 @@ def test_the_stored_outputs_are_what_the_prose_says(path: Path) -> None:
 def test_it_does_what_it_says(path: Path, tmp_path: Path) -> None:
     for extra in {"sweep": ["optuna"], "serving": ["openai", "starlette"]}.get(path.stem, []):
         pytest.importorskip(extra)
-    stored, notebook, script = read(path), read(path), load_script()
-    script.execute(notebook, tmp_path)
-    script.strip(notebook)
+    stored, notebook = read(path), read(path)
+    SCRIPT["execute"](notebook, tmp_path)
+    SCRIPT["strip"](notebook)
     CHECKS.get(path.stem, lambda notebook: None)(notebook)
     for cell, before in zip(code(notebook), code(stored), strict=True):
         assert {output.output_type for output in cell.outputs} == {output.output_type for output in before.outputs}, (

@@ -4,9 +4,7 @@ import datetime
 import os
 import re
 import subprocess
-import sys
 import tomllib
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +96,6 @@ def test_an_issue_form_has_what_github_requires(path: Path) -> None:
     assert all(field["attributes"]["label"] for field in fields)
 
 
-def test_there_are_forms_for_bugs_and_features() -> None:
-    assert [path.stem for path in FORMS] == ["bug", "feature"]
-    assert load_yaml(GITHUB / "ISSUE_TEMPLATE" / "config.yml").keys() == {"blank_issues_enabled"}
-
-
 @pytest.mark.parametrize("name", ["build", "check", "docs", "install", "test"])
 def test_a_script_is_short_and_runs_where_it_lies(name: str) -> None:
     path = ROOT / "scripts" / name
@@ -113,23 +106,3 @@ def test_a_script_is_short_and_runs_where_it_lies(name: str) -> None:
     subprocess.run(["bash", "-n", path], check=True)
     programs = re.findall(r"(?:scripts|benchmarks)/\w+\.py", path.read_text("utf-8"))
     assert all((ROOT / program).exists() for program in programs)
-
-
-@pytest.mark.parametrize(
-    ("fields", "code"),
-    [
-        ("Version: 1.0\nDescription-Content-Type: text/markdown\n\n# Title\n", 0),
-        ("Version: 1.0\nDescription-Content-Type: text/markdown\n", 1),
-        ("Version: 1.0\nDescription-Content-Type: text/plain\n\n# Title\n", 1),
-        ("Version: one\nDescription-Content-Type: text/markdown\n\n# Title\n", 1),
-        ("Version: 1.0\nRequires-Dist: a b\nDescription-Content-Type: text/markdown\n\n# Title\n", 1),
-    ],
-)
-def test_invalid_metadata_is_found(tmp_path: Path, fields: str, code: int) -> None:
-    wheel = tmp_path / "a-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("a-1.0.dist-info/METADATA", f"Metadata-Version: 2.4\nName: a\n{fields}")
-    program = ROOT / "scripts" / "check_metadata.py"
-    ended = subprocess.run([sys.executable, program, wheel], capture_output=True, text=True, check=False)
-    assert ended.returncode == code, ended.stderr
-    assert ended.stdout == (f"{wheel}: a 1.0\n" if code == 0 else "")

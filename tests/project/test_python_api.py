@@ -17,7 +17,7 @@ import pytest
 import elman
 from elman.errors import ElmanError, command_line, name_options
 from elman.network.sampling import list_sampling_options
-from elman.option_names import SYNONYMS, suggest_option
+from elman.options import SYNONYMS, suggest_option
 from elman.text import Corpus
 from elman.training.train import OTHER_ARGUMENTS, TrainingOptions
 from project.typed_user_script import use_everything
@@ -195,12 +195,6 @@ def test_a_model_does_not_replace_the_checkpoint_of_a_run(corpus: Corpus, tmp_pa
     for _ in range(2):  # a file with another content is replaced
         run.model.save(tmp_path / "model.safetensors")
         elman.export(run.model, tmp_path / "exported.safetensors")
-
-
-def test_compression(model: elman.Model) -> None:
-    data = elman.compress(TEXT, model)
-    assert len(data) < len(TEXT)
-    assert elman.decompress(data, model) == TEXT.encode()
 
 
 def test_an_explanation(model: elman.Model, tmp_path: Path) -> None:

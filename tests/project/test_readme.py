@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import elman
-from elman.text import datasets
+from elman.text import sources
 from support.cli import Command
 from support.state import ROOT, TEXT
 
@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ELMAN_GRADCHECK_POINTS", "8")
     monkeypatch.setenv("ELMAN_GRADCHECK_SEQ_LENGTH", "4")
     monkeypatch.setenv("ELMAN_GRADCHECK_HIDDEN_SIZE", "3")
-    monkeypatch.setitem(datasets.BUILTIN_CORPORA, "shakespeare", lambda: NOVEL.encode())
+    monkeypatch.setitem(sources.BUILTIN_CORPORA, "shakespeare", lambda: NOVEL.encode())
     for name in ("novel.txt", "another.txt", "sequel.txt", "letters/first.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(NOVEL, encoding="utf-8")

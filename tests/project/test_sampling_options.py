@@ -25,7 +25,7 @@ from elman.serve.app import describe_app
 from elman.serve.playground import MAX_NUMBER
 from elman.serve.settings import Settings
 from elman.text import Corpus
-from support.cli import Command
+from support.cli import Command, assert_refused
 from support.random_model import random_prior_model
 from support.server import NAME, error_of, serving, tiny
 from support.state import ROOT, TEXT, T
@@ -107,19 +107,15 @@ def test_it_is_on_the_command_line(option: SamplingOption) -> None:
     line = f"* `{flag(option.name)} {kind}`: {option.help} *[default: {option.default}]*"
     assert line in page
     assert line in (ROOT / "docs/reference/commands.md").read_text("utf-8")
+    assert flag(option.name) in (ROOT / "docs/how_to/generate_text.md").read_text("utf-8")
 
 
 @each_option
-def test_the_command_line_checks_its_range(option: SamplingOption, run: Path, command: Command) -> None:
-    ended = command("sample", run, flag(option.name), below_range(option))
-    assert ended.code == 2
-    assert ended.err.startswith(f"error: {flag(option.name)} must be ")
-
-
-@each_option
-def test_a_beam_refuses_it(option: SamplingOption, run: Path, command: Command) -> None:
-    ended = command("sample", run, "--beam", 3, flag(option.name), option.example)
-    assert ended == (2, "", f"error: cannot combine --beam with {flag(option.name)}: beam search does not sample\n")
+def test_the_command_line_checks_it(option: SamplingOption, run: Path, command: Command) -> None:
+    name = flag(option.name)
+    assert_refused(command("sample", run, name, below_range(option)), f"error: {name} must be ")
+    words = f"cannot combine --beam with {name}: beam search does not sample"
+    assert_refused(command("sample", run, "--beam", 3, name, option.example), words)
 
 
 # --- HTTP ---
@@ -194,8 +190,3 @@ def test_the_engines_agree(option: SamplingOption) -> None:
         )
         np.testing.assert_array_equal(characters, expected)
         assert not np.array_equal(expected, unfiltered)
-
-
-@each_option
-def test_the_docs_describe_it(option: SamplingOption) -> None:
-    assert flag(option.name) in (ROOT / "docs/how_to/generate_text.md").read_text("utf-8")

@@ -29,16 +29,16 @@ def filter_toy(row, order, least):
 def softmax_scale("""
 CALL = """    if sampling_params[TOY, b] > 0:
         order = filter_toy(row, order, sampling_params[TOY, b] * total)
-    remaining = 0.0
+    remaining[b] = 0.0
 """
 EDITS = {
     "network/sampling.py": [
-        ("\n    @property\n    def truncates", f"{FIELD}\n    @property\n    def truncates"),
+        ("\n    def probabilities(", f"{FIELD}\n    def probabilities("),
         ("    ngram_weight: float\n\n", "    ngram_weight: float\n    toy: float\n\n"),
     ],
     "engine/numba/sampling.py": [
         ("NGRAM_WEIGHT, TRUNCATES", "NGRAM_WEIGHT, TOY, TRUNCATES"),
-        ("    remaining = 0.0\n", CALL),
+        ("    remaining[b] = 0.0\n", CALL),
         ("\n@inlined\ndef softmax_scale(", FILTER),
     ],
 }

@@ -1,21 +1,13 @@
 """The check of the built documentation site finds what it is for."""
 
-import importlib.util
+import runpy
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from support.state import ROOT
 
-
-def load_script() -> Any:
-    spec = importlib.util.spec_from_file_location("check_site", ROOT / "scripts" / "check_site.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+SCRIPT = runpy.run_path(str(ROOT / "scripts" / "check_site.py"))
 
 
 PAGE = """<!doctype html><link rel="stylesheet" href="style.css"><h1 id="top">Title</h1>
@@ -33,7 +25,7 @@ def site(folder: Path, *, more: str = "", css: str = "p { background: url(image.
 
 
 def test_a_site_without_faults_passes(tmp_path: Path) -> None:
-    assert load_script().check(site(tmp_path)) == []
+    assert SCRIPT["check"](site(tmp_path)) == []
 
 
 @pytest.mark.parametrize(
@@ -48,14 +40,14 @@ def test_a_site_without_faults_passes(tmp_path: Path) -> None:
     ],
 )
 def test_a_fault_of_a_page_is_found(tmp_path: Path, more: str, finding: str) -> None:
-    assert load_script().check(site(tmp_path, more=more)) == [f"index.html: {finding}"]
+    assert SCRIPT["check"](site(tmp_path, more=more)) == [f"index.html: {finding}"]
 
 
 def test_a_font_of_another_server_is_found(tmp_path: Path) -> None:
     css = '@import "https://cdn.example/font.css"; p { src: url(https://cdn.example/font.woff2) }'
     expected = [f"style.css: loads https://cdn.example/font.{suffix}" for suffix in ("css", "woff2")]
-    assert load_script().check(site(tmp_path, css=css)) == expected
+    assert SCRIPT["check"](site(tmp_path, css=css)) == expected
 
 
 def test_an_empty_site_is_a_fault(tmp_path: Path) -> None:
-    assert load_script().check(tmp_path) == [f"{tmp_path} has no pages"]
+    assert SCRIPT["check"](tmp_path) == [f"{tmp_path} has no pages"]

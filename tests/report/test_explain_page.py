@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page
 
 from elman.engine import get_engine
 from elman.inference import Model
-from elman.interpret.explanation import Unit, dequantize
+from elman.interpret import Unit, dequantize
 from elman.network import architecture, initial_parameters
 from elman.report import explain_page
 from elman.report.explain_page import (
@@ -227,9 +227,9 @@ def test_every_character_has_one_in_its_place(character: str, shown: str) -> Non
 @pytest.mark.parametrize(
     ("cell", "layers", "words", "unit"),
     [
-        ("rnn", 1, "a vanilla RNN with 5\u00a0units", "unit 3"),
-        ("gru", 2, "a GRU with 2 layers of 5\u00a0units", "layer 2, unit 3"),
-        ("lstm", 1, "an LSTM with 5\u00a0units", "cell state 3"),
+        ("rnn", 1, "vanilla RNN with 5\u00a0units", "unit 3"),
+        ("gru", 2, "GRU with 2 layers of 5\u00a0units", "layer 2, unit 3"),
+        ("lstm", 1, "LSTM with 5\u00a0units", "cell state 3"),
     ],
 )
 def test_the_network_and_its_units_in_words(cell: str, layers: int, words: str, unit: str) -> None:
@@ -463,10 +463,9 @@ def test_a_feature_shows_its_best_unit_and_where_it_holds(opened: Opener, plain:
     page = opened(plain)
     n = next(n for n, probe in enumerate(plain.probes) if probe.feature.name == "inside brackets")
     best = plain.probes[n].best
-    page.click(f"#choose-{n}")
+    page.click(f"#choose-{n} summary")
     until(page, "document.getElementById('by-unit').checked")
     assert page.input_value("#unit") == str(best[0].unit)
-    assert page.get_attribute(f"#choose-{n}", "aria-expanded") == "true"
     details = page.locator(f"#details-{n}")
     assert f"AUC {best[0].score:.2f}" in details.inner_text()
     x, y = middle(page, 0, 18)  # within (four
@@ -476,8 +475,13 @@ def test_a_feature_shows_its_best_unit_and_where_it_holds(opened: Opener, plain:
     assert ink not in [colour(page, x, y + dy) for dy in range(5, 13)]
     details.locator("button").nth(1).click()
     until(page, f"document.getElementById('unit').value === '{best[1].unit}'")
-    page.click(f"#choose-{n}")
-    assert page.get_attribute(f"#choose-{n}", "aria-expanded") == "false"
+    page.locator(f"#details-{n} input").check()
+    assert ink in [colour(page, x, y + dy) for dy in range(5, 13)]
+    other = next(i for i, probe in enumerate(plain.probes) if i != n and probe.best and not probe.feature.is_binary)
+    page.click(f"#choose-{other} summary")
+    until(page, f"!document.getElementById('choose-{n}').open")
+    until(page, f"document.getElementById('details-{other}').children.length")
+    assert ink not in [colour(page, x, y + dy) for dy in range(5, 13)]
 
 
 def test_the_text_can_be_selected_found_and_counted(opened: Opener, nasty: ExplainPage) -> None:

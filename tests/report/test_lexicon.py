@@ -2,7 +2,7 @@
 
 import pytest
 
-from elman.report.lexicon import Name, WordCount, build_lexicon, classify_words, count_words, first_written
+from elman.report.lexicon import build_lexicon, classify_words, count_words, find_names
 from elman.runs.records import Sample
 
 PLAY = """ROMEO:
@@ -48,9 +48,9 @@ def test_the_words_of_a_text_are_those_of_any_case() -> None:
 
 def test_words_cut_by_the_ends_of_a_sample_are_not_counted() -> None:
     sample = Sample(7, None, "ght the DARK xyz, I x ni")
-    assert count_words(sample, build_lexicon(PLAY).words) == WordCount(7, 3, 2)
-    assert WordCount(7, 3, 2).share == 2 / 3
-    assert count_words(Sample(0, None, "!"), frozenset()).share == 0
+    counted = count_words(sample, build_lexicon(PLAY).words)
+    assert counted == {"update": 7, "written": 3, "known": 2, "share": 2 / 3}
+    assert count_words(Sample(0, None, "!"), frozenset())["share"] == 0
 
 
 def test_names_are_dated_by_the_first_sample_that_has_them_whole() -> None:
@@ -59,15 +59,15 @@ def test_names_are_dated_by_the_first_sample_that_has_them_whole() -> None:
         Sample(10, None, "so, Romeo: you"),
         Sample(20, None, "so, ROMEO! and JULIET"),
     ]
-    romeo, mercutio, juliet = first_written(build_lexicon(PLAY).names, samples)
-    assert romeo == Name("ROMEO", 3, 10, "so, Romeo: you")
-    assert mercutio == Name("Mercutio", 3, None, "")
-    assert juliet.first_update is None  # it touches the end, where it may be cut
+    romeo, mercutio, juliet = find_names(build_lexicon(PLAY).names, samples)
+    assert romeo == {"name": "ROMEO", "count": 3, "first_update": 10, "context": "so, Romeo: you"}
+    assert mercutio == {"name": "Mercutio", "count": 3, "first_update": None, "context": ""}
+    assert juliet["first_update"] is None  # it touches the end, where it may be cut
 
 
 def test_what_stands_around_a_name_is_one_line_of_whole_words() -> None:
     long = "aaaa " * 20 + "bb\nROMEO:\ncc " + "dddd " * 20
-    context = first_written(build_lexicon(PLAY).names, [Sample(1, None, long)])[0].context
+    context = find_names(build_lexicon(PLAY).names, [Sample(1, None, long)])[0]["context"]
     assert context.startswith("aaaa ")
     assert "bb ROMEO: cc dddd" in context
     assert context.endswith(" dddd")

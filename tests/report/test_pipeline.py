@@ -8,6 +8,7 @@ import pytest
 
 from elman.errors import ElmanError
 from elman.report import pipeline, report
+from elman.report.results import measure_curve
 from elman.runs.models import load
 from elman.runs.run import Run
 from elman.text import Corpus
@@ -167,15 +168,6 @@ def test_a_finished_report_can_be_continued_to_more_epochs(corpus: Corpus, tmp_p
 
 
 @pytest.mark.usefixtures("_one_experiment")
-def test_a_limit_ends_both_phases(corpus: Corpus, tmp_path: Path) -> None:
-    results = report(corpus, out=tmp_path, epochs=1, long_epochs=9, max_updates=PER_EPOCH + 5, **SMALL)
-    assert results is not None
-    assert results["long"]["updates"] == PER_EPOCH + 5
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert f"A limit ended the run at update {PER_EPOCH + 5} of {9 * PER_EPOCH}." in page
-
-
-@pytest.mark.usefixtures("_one_experiment")
 def test_a_text_of_any_characters_makes_a_report(tmp_path: Path) -> None:
     odd = "".join(map(chr, range(40))) + "`<script>|&'\"\\\u202e\u2028\U0001f600é" + "```\r\n"
     results = report(Corpus.from_text(odd * 5, "a|`<b>\n"), out=tmp_path, epochs=1, long_epochs=1, **SMALL)
@@ -202,18 +194,15 @@ def test_a_report_replaces_rare_characters_and_does_so_on_resume(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("_one_experiment")
-def test_the_reference_engine_makes_a_report(corpus: Corpus, tmp_path: Path) -> None:
-    options: dict[str, Any] = {
-        "engine": "numpy",
-        "dtype": "float64",
-        "sample_every": 1000,
-        "validation": 0.1,
-        "hidden_size": 5,
-    }
-    results = report(corpus, out=tmp_path, epochs=1, long_epochs=2, **options)
+def test_a_report_of_the_reference_engine_that_a_limit_ends(corpus: Corpus, tmp_path: Path) -> None:
+    options = SMALL | {"engine": "numpy", "dtype": "float64", "sample_every": 1000, "validation": 0.1}
+    last = round(0.9 * len(TEXT)) // 10 + 5
+    results = report(corpus, out=tmp_path, epochs=1, long_epochs=9, max_updates=last, **options)
     assert results is not None
     assert len(results["samples"]) == 1
     assert results["long"]["validation_loss"] > 0
+    assert results["long"]["updates"] == last
+    assert f"A limit ended the run at update {last} of" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -254,3 +243,32 @@ def test_unusable_directories_are_rejected(corpus: Corpus, tmp_path: Path) -> No
         (out / "results.json").write_text(damaged, encoding="utf-8")
         with pytest.raises(ElmanError, match="cannot be read as the results of a report"):
             report(corpus, out=out, epochs=1, long_epochs=2, resume=True)
+
+
+# --- The statistics of a curve ---
+
+
+def curve(*points: tuple[int, float]) -> dict[str, list[float]]:
+    """Return a curve through (update, smooth loss)."""
+    update, S = zip(*points, strict=True)
+    return {"update": list(update), "smooth_loss": list(S)}
+
+
+def test_epochs_are_compared_at_equal_positions() -> None:
+    wave = [
+        (n, 60 - n / 10 + n % 10) for n in range(2, 41)
+    ]  # rises within each epoch of 10, falls from one to the next
+    statistics = measure_curve(curve((1, 100.0), *wave), 30, 10)
+    expected = {"per_epoch": 10, "start": 100.0, "end": 57.0, "lower": 19, "compared": 19}
+    assert {name: statistics[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(("end", "first_tenth"), [(50.0, 0.8), (110.0, 0.0)])
+def test_the_first_tenth_is_a_share_of_the_decrease(end: float, first_tenth: float) -> None:
+    statistics = measure_curve(curve((1, 100.0), (10, 60.0), (100, end)), 100, 1000)
+    assert statistics["first_tenth"] == pytest.approx(first_tenth)
+
+
+def test_a_curve_of_one_update_has_statistics() -> None:
+    statistics = measure_curve(curve((1, 100.0)), 1, 10)
+    assert (statistics["compared"], statistics["first_tenth"], statistics["end"]) == (0, 0, 100)

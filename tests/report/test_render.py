@@ -12,29 +12,35 @@ from elman.report.plots import apply_theme
 from elman.report.render import (
     cell,
     code,
+    duration,
     fenced,
     list_settings,
+    percent,
+    pluralize,
     raise_exponents,
     render_html,
     render_markdown,
+    scientific,
     visible,
 )
-from elman.report.results import Progress, collect_results, describe_check, describe_phase
+from elman.report.results import collect_results, describe_phase, start_progress
 from elman.text import Corpus
-from elman.training.gradcheck import GradientCheck
 from support.html_page import Page
 from support.training import train
 
 TEXT = "so Anna saw the night and Anna slept and Anna woke\n" * 3
 NASTY = "\n<script>alert('1')</script> & ```` Anna </pre> \x00\x1b[31m {{ 7 * 7 }} | \u202e\ud800"
-CHECK = GradientCheck(5, 5, 5, dict.fromkeys(("V", "U", "W", "b", "c", "h0"), 1e-9))
+ERRORS = dict.fromkeys(("V", "U", "W", "b", "c", "h0"), 1e-9)
 
 
 @pytest.fixture(scope="module")
 def results() -> dict[str, Any]:
     """The results of a run of one epoch, whose samples try to break out."""
     run = train(Corpus.from_text(TEXT, "a|`<b>\n"), epochs=1, hidden_size=4, seq_length=5, metrics_every=5)
-    progress = Progress(checks=(describe_check(CHECK),), short=describe_phase(run, 1))
+    progress = start_progress() | {"short": describe_phase(run, 1)}
+    progress["gradient_check"]["experiments"] = [
+        {"points": 5, "hidden_size": 5, "seq_length": 5, "relative_error": ERRORS}
+    ]
     collected = collect_results(run, build_lexicon(TEXT), progress, None)
     samples = [{"update": 0, "smooth_loss": None, "text": NASTY}]
     return collected | {"samples": samples, "final": collected["final"] | {"text": NASTY}}
@@ -142,6 +148,23 @@ def test_texts_are_quoted(quoted: str, expected: str) -> None:
     assert quoted == expected
 
 
+@pytest.mark.parametrize(
+    ("formatted", "expected"),
+    [
+        *((pluralize(0, "update"), "0 updates"), (pluralize(1, "update"), "1 update")),
+        (pluralize(12_345, "update"), "12,345 updates"),
+        *((percent(0), "0 %"), (percent(0.001), "less than 1 %"), (percent(0.014), "1 %"), (percent(0.5), "50 %")),
+        *((percent(0.999), "more than 99 %"), (percent(1), "100 %")),
+        *((scientific(1.694e-9), "1.69×10⁻⁹"), (scientific(0), "0"), (scientific(None), "not a number")),
+        *((duration(0), "0.0 s"), (duration(9.94), "9.9 s"), (duration(9.96), "10 s"), (duration(59.4), "59 s")),
+        *((duration(59.6), "1 min"), (duration(250), "4 min 10 s"), (duration(3599.6), "1 h")),
+        (duration(4320), "1 h 12 min"),
+    ],
+)
+def test_numbers_are_rounded(formatted: str, expected: str) -> None:
+    assert formatted.replace("\u00a0", " ") == expected
+
+
 def test_a_figure_takes_the_colours_of_the_page() -> None:
     svg = (
         '<?xml version="1.0"?><!DOCTYPE svg PUBLIC "http://x">'
@@ -152,7 +175,7 @@ def test_a_figure_takes_the_colours_of_the_page() -> None:
         "<text style=\"font: 10px 'Sans', serif; text-anchor: end\">1</text>"
         "<text style=\"font-size: 10px; font-family: 'Sans'; text-anchor: end\">2</text></svg>"
     )
-    assert apply_theme(svg, "#1f5fa8") == (
+    assert apply_theme(svg) == (
         '<svg role="img" aria-label="Smooth loss against the update" viewBox="0 0 9 9">'
         '<g><path id="m0a1b2c" style="stroke: currentColor"/>'
         '<use xlink:href="#m0a1b2c" style="stroke: var(--accent)"/></g>'

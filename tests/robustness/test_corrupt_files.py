@@ -64,12 +64,13 @@ def place_beside_run(path: Path, folder: Path) -> Path:
     return folder / path.name
 
 
-def check_corrupt(good: list[tuple[Path, bytes]], folder: Path, number: int) -> None:
+@pytest.mark.parametrize("number", [1_000, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_corrupt_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path, number: int) -> None:
     refused = 0
     for seed in range(number):
         rng = random.Random(seed)
         path, data = rng.choice(good)
-        corrupt = place_beside_run(path, folder)
+        corrupt = place_beside_run(path, tmp_path)
         corrupt_file(path, data, rng, corrupt)
         try:
             refused += bool(outcome(corrupt))
@@ -79,33 +80,16 @@ def check_corrupt(good: list[tuple[Path, bytes]], folder: Path, number: int) -> 
     assert refused > number / 2
 
 
-def check_truncated(good: list[tuple[Path, bytes]], folder: Path, number: int) -> None:
+@pytest.mark.parametrize("number", [100, pytest.param(2_000, marks=pytest.mark.slow)])
+def test_truncated_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path, number: int) -> None:
     rng = random.Random(number)
     for _ in range(number):
         path, data = rng.choice(good)
-        truncated = place_beside_run(path, folder)
+        truncated = place_beside_run(path, tmp_path)
         # By at least two bytes, since the last one may be an optional line feed.
         truncated.write_bytes(data[: rng.randrange(len(data) - 1)])
         message = outcome(truncated)
         assert message or path.suffix in (".csv", ".jsonl")  # complete lines are a complete file
-
-
-def test_corrupt_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
-    check_corrupt(good, tmp_path, 1_000)
-
-
-def test_truncated_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
-    check_truncated(good, tmp_path, 100)
-
-
-@pytest.mark.slow
-def test_many_corrupt_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
-    check_corrupt(good, tmp_path, 20_000)
-
-
-@pytest.mark.slow
-def test_many_truncated_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
-    check_truncated(good, tmp_path, 2_000)
 
 
 # --- Checkpoints that contradict themselves ---
@@ -141,6 +125,10 @@ def refusal_with(path: Path, *changes: tuple[str, Any]) -> str:
         ("config.hidden_size", 10**30, "hidden_size must be an integer from 0 to"),
         ("config.hidden_size", "2", "hidden_size must be an integer"),
         ("config.cell", "lstm", "array shapes do not match the configuration"),
+        ("config.optimizer", "adam", "array shapes do not match the configuration"),
+        ("config.ema_decay", 0.9, "array shapes do not match the configuration"),
+        ("config.layers", 2, "array shapes do not match the configuration"),
+        ("config.dtype", "float64", "is not an array of finite float64 values"),
         ("config.learning_rate", float("nan"), "NaN is not valid JSON"),
         ("alphabet", "ab", "array shapes do not match the configuration"),
         ("alphabet", ["a"], "alphabet must be a string"),
@@ -153,6 +141,7 @@ def refusal_with(path: Path, *changes: tuple[str, Any]) -> str:
         ("best.update", 12, "the best network is from a later update than the state"),
         ("best.validation_loss", None, "validation_loss must be a finite number"),
         ("best", None, "array shapes do not match the configuration"),
+        ("corpus_sha256", "0" * 64, "was trained on another text"),
         ("corpus_sha256", 1, "the SHA-256 of the text must be a string"),
         ("corpus_sha256", "\x1b[2J", "the SHA-256 of the text must have 64"),
         ("config.cell", "\x1b[2J", r"\x1b[2J"),
@@ -167,10 +156,6 @@ def test_a_checkpoint_that_contradicts_itself(run: Path, key: str, value: Any, r
     assert reason in refusal_with(run / CHECKPOINT, (key, value))
 
 
-def test_a_text_of_another_length_is_noticed_by_its_hash(run: Path) -> None:
-    assert "was trained on another text" in refusal_with(run / CHECKPOINT, ("corpus_sha256", "0" * 64))
-
-
 def test_a_duplicate_key(run: Path) -> None:
     text = (run / "run.json").read_text(encoding="utf-8")
     (run / "run.json").write_text(text.replace('"alphabet":', '"alphabet": "ab", "alphabet":', 1), encoding="utf-8")
@@ -178,36 +163,27 @@ def test_a_duplicate_key(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "reason"),
+    ("name", "line", "reason"),
     [
-        ('{"update": -1, "smooth_loss": null, "text": ""}', "update must be an integer"),
-        ('{"update": 1, "smooth_loss": 1e999, "text": ""}', "a number exceeds the range of float64"),
-        ('{"update": 1, "smooth_loss": Infinity, "text": ""}', "Infinity is not valid JSON"),
-        ('{"update": 1, "smooth_loss": 1, "text": 1}', "text must be a string"),
-        ('{"update": true, "smooth_loss": 1, "text": ""}', "update must be an integer"),
-        ("[" * 100_000, "it is nested too deeply"),
+        ("samples.jsonl", '{"update": -1, "smooth_loss": null, "text": ""}\n', "update must be an integer"),
+        ("samples.jsonl", '{"update": true, "smooth_loss": 1, "text": ""}\n', "update must be an integer"),
+        ("samples.jsonl", '{"update": 1, "smooth_loss": 1e999, "text": ""}\n', "a number exceeds the range of float64"),
+        ("samples.jsonl", '{"update": 1, "smooth_loss": Infinity, "text": ""}\n', "Infinity is not valid JSON"),
+        ("samples.jsonl", '{"update": 1, "smooth_loss": 1, "text": 1}\n', "text must be a string"),
+        ("samples.jsonl", "[" * 100_000 + "\n", "it is nested too deeply"),
+        ("metrics.csv", "-1,0,1,1,,1,1\n", "update must be an integer"),
+        ("metrics.csv", f"{10**30},0,1,1,,1,1\n", "update must be an integer"),
+        ("metrics.csv", "1,0,nan,1,,1,1\n", "smooth_loss must be a finite number"),
+        ("metrics.csv", "1,0,1,inf,,1,1\n", "loss must be a finite number"),
+        ("metrics.csv", "1,0,1,1,,1\n", "a row does not have as many fields as the header"),
+        ("metrics.csv", "1,0,1,1,,1,1,1\n", "a row does not have as many fields as the header"),
     ],
+    ids=range(12),
 )
-def test_a_sample_that_is_none(run: Path, line: str, reason: str) -> None:
-    (run / "samples.jsonl").write_text(line[:-1] if reason.startswith("[") else line + "\n", encoding="utf-8")
-    assert reason in outcome(run / "samples.jsonl")
-
-
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
-        ("-1,0,1,1,,1,1", "update must be an integer"),
-        (f"{10**30},0,1,1,,1,1", "update must be an integer"),
-        ("1,0,nan,1,,1,1", "smooth_loss must be a finite number"),
-        ("1,0,1,inf,,1,1", "loss must be a finite number"),
-        ("1,0,1,1,,1", "a row does not have as many fields as the header"),
-        ("1,0,1,1,,1,1,1", "a row does not have as many fields as the header"),
-    ],
-)
-def test_a_row_that_is_none(run: Path, row: str, reason: str) -> None:
-    with (run / "metrics.csv").open("a", encoding="utf-8") as file:
-        file.write(row + "\n")
-    assert reason in outcome(run / "metrics.csv")
+def test_a_record_that_is_none(run: Path, name: str, line: str, reason: str) -> None:
+    with (run / name).open("a", encoding="utf-8") as file:
+        file.write(line)
+    assert reason in outcome(run / name)
 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])

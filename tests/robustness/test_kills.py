@@ -22,8 +22,7 @@ import pytest
 
 from elman.errors import ElmanError
 from elman.runs.checkpoint import load_checkpoint
-from elman.runs.directory import CHECKPOINT
-from elman.runs.lock import LOCK
+from elman.runs.directory import CHECKPOINT, LOCK
 from elman.runs.models import load
 from elman.storage.tensors import read_tensors
 from elman.text import Corpus
@@ -31,6 +30,7 @@ from elman.training import loop as training
 from support.cli import exit_code
 from support.state import ROOT, TEXT
 from support.training import EXACT, train
+from support.training import Killed as KilledAt
 
 RECIPES = {
     "rnn": "--max-updates 4000 --engine numba --hidden-size 8 --metrics-every 17 --sample-every 500",
@@ -191,39 +191,26 @@ def raise_killed(*arguments: object) -> None:
     raise Killed
 
 
-# --- Before the first checkpoint ---
+# --- At the start ---
 
 
-@pytest.fixture
-def begun(corpus: Corpus, tmp_path: Path) -> Path:
-    """The directory of a run that was killed before its first checkpoint."""
-    train(corpus, **EXACT, max_updates=9, out=tmp_path / "run")
-    (tmp_path / "run" / CHECKPOINT).unlink()
-    return tmp_path / "run"
-
-
-@pytest.mark.parametrize("lost", [(), ("metrics.csv",), ("metrics.csv", "samples.jsonl")], ids=len)
-def test_a_run_without_a_checkpoint_is_resumed_from_its_start(
-    corpus: Corpus, begun: Path, tmp_path: Path, lost: tuple[str, ...]
+@pytest.mark.parametrize("lost", [("run.json",), ("run.json", "metrics.csv", "samples.jsonl")], ids=len)
+def test_a_run_that_is_killed_right_after_its_first_checkpoint_is_resumed(
+    corpus: Corpus, tmp_path: Path, lost: tuple[str, ...]
 ) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(corpus, **EXACT, max_updates=9, out=tmp_path / "run", callback=KilledAt())
     for name in lost:
-        (begun / name).unlink()
-    train(corpus, resume=True, out=begun)
+        (tmp_path / "run" / name).unlink()
+    train(corpus, **EXACT, max_updates=9, resume=True, out=tmp_path / "run")
     train(corpus, **EXACT, max_updates=9, out=tmp_path / "whole")
-    assert left(begun) == left(tmp_path / "whole")
-
-
-def test_a_run_without_a_checkpoint_has_its_own_settings_and_text(corpus: Corpus, begun: Path) -> None:
-    with pytest.raises(ElmanError, match=r"cannot change hidden_size on resume \(run: 4, given: 5\)"):
-        train(corpus, resume=True, hidden_size=5, out=begun)
-    with pytest.raises(ElmanError, match="was trained on another text"):
-        train(Corpus.from_text(TEXT[::-1]), resume=True, out=begun)
+    assert left(tmp_path / "run") == left(tmp_path / "whole")
 
 
 def test_an_empty_directory_is_resumed_from_the_start(corpus: Corpus, tmp_path: Path) -> None:
     for name in ("run", "whole"):
         (tmp_path / name).mkdir()
-    (tmp_path / "run" / ".run.json.abcdefgh.part").touch()
+    (tmp_path / "run" / ".checkpoint.safetensors.abcdefgh.part").touch()
     train(corpus, **EXACT, max_updates=9, resume=True, out=tmp_path / "run")
     train(corpus, **EXACT, max_updates=9, out=tmp_path / "whole")
     assert left(tmp_path / "run") == left(tmp_path / "whole")

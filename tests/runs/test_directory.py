@@ -1,10 +1,15 @@
-"""The run directory: its files, its metadata, directories that cannot be used, and a run that replaces another."""
+"""The run directory: its files and metadata, a run that replaces another, and one writer at a time."""
 
 import hashlib
 import json
 import os
 import platform
 import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,25 +18,24 @@ import pytest
 
 import elman
 from elman.config import Config
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, as_arguments, quote
+from elman.report import report
 from elman.runs.directory import RunDirectory
+from elman.runs.models import load
+from elman.runs.run import Run
 from elman.text import Corpus
+from elman.training.callbacks import TrainingCallback
 from support.state import TEXT, T
-from support.training import EXACT, StopsAt, assert_saved, contents, train
+from support.training import EXACT, assert_same, assert_saved, contents, train
 
 OPTIONS: dict[str, Any] = EXACT | {"validation": 0.2, "validate_every": 9, "max_updates": 20}
 
 
-@pytest.mark.parametrize(("validation", "files"), [(0.0, set()), (0.2, {"best.safetensors"})])
-def test_what_a_run_leaves(corpus: Corpus, tmp_path: Path, validation: float, files: set[str]) -> None:
-    train(corpus, **OPTIONS | {"validation": validation, "validate_every": 0}, out=tmp_path)
-    names = {".lock", "run.json", "metrics.csv", "samples.jsonl", "checkpoint.safetensors", "smooth_loss.png"}
-    assert contents(tmp_path).keys() == names | files
-
-
-def test_the_metadata_of_a_run(corpus: Corpus, tmp_path: Path) -> None:
+def test_the_files_and_the_metadata_of_a_run(corpus: Corpus, tmp_path: Path) -> None:
     settings = {name: value for name, value in EXACT.items() if name != "preset"}
     train(corpus, **EXACT, max_updates=25, out=tmp_path)
+    names = {".lock", "run.json", "metrics.csv", "samples.jsonl", "checkpoint.safetensors", "smooth_loss.png"}
+    assert contents(tmp_path).keys() == names
     metadata = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
     assert list(metadata) == ["config", "alphabet", "corpus", "preset", "versions", "machine", "stopped"]
     assert metadata["config"] == asdict(Config(**settings, max_updates=25))
@@ -52,20 +56,6 @@ def test_the_speed_counts_the_characters_of_every_batch_row(corpus: Corpus) -> N
     row = run.metrics[0]
     assert row.chars_per_second == pytest.approx(7 * 3 * T / row.seconds)
     assert run.results()["chars_per_second"] == round(7 * 3 * T / run.state.seconds)
-
-
-def test_a_name_that_is_no_unicode(tmp_path: Path) -> None:
-    name = os.fsdecode(b"caf\xe9.txt")  # as old archives leave them
-    train(Corpus.from_text(TEXT, name), **EXACT, max_updates=2, out=tmp_path)
-    assert json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))["corpus"]["name"] == name
-
-
-def test_a_directory_that_holds_a_run(tmp_path: Path) -> None:
-    """Without a checkpoint there is no run, so that a failed start can be repeated."""
-    (tmp_path / "run.json").touch()
-    assert not RunDirectory(tmp_path).holds_run()
-    (tmp_path / "checkpoint.safetensors").touch()
-    assert RunDirectory(tmp_path).holds_run()
 
 
 @pytest.mark.parametrize(
@@ -113,27 +103,16 @@ def test_a_start_that_is_killed_leaves_one_of_both(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Right after the checkpoint is replaced, the other files are still the old run's: resuming puts them right."""
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
     options = EXACT | {"max_updates": 20, "seed": 1}
     train(corpus, **OPTIONS, out=tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(RunDirectory, "write_manifest", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            train(corpus, **options, out=tmp_path, overwrite=True)
+    write = RunDirectory.write_manifest
+    monkeypatch.setattr(RunDirectory, "write_manifest", None)
+    with pytest.raises(TypeError):
+        train(corpus, **options, out=tmp_path, overwrite=True)
+    monkeypatch.setattr(RunDirectory, "write_manifest", write)
     run = train(corpus, out=tmp_path, resume=True)
     assert_saved(tmp_path, run)
-    expected = train(corpus, **options)
-    assert run.samples == expected.samples
-    assert [row.loss for row in run.metrics] == [row.loss for row in expected.metrics]
-
-
-def test_an_interrupted_new_run_is_resumed(corpus: Corpus, tmp_path: Path) -> None:
-    train(corpus, **OPTIONS, out=tmp_path)
-    train(corpus, **OPTIONS | {"seed": 1}, out=tmp_path, overwrite=True, callback=StopsAt(5))
-    assert train(corpus, out=tmp_path, resume=True).config.seed == 1
+    assert_same(run, train(corpus, **options))
 
 
 def test_a_damaged_run_is_replaced_but_no_other_file(corpus: Corpus, tmp_path: Path) -> None:
@@ -153,3 +132,106 @@ def test_what_cannot_be_combined(corpus: Corpus, tmp_path: Path) -> None:
         train(corpus, **OPTIONS, overwrite=True)
     with pytest.raises(ElmanError, match=r"^overwrite=True replaces the run that resume=True continues: pass only one"):
         train(corpus, out=tmp_path, overwrite=True, resume=True)
+
+
+# --- One writer at a time ---
+
+
+@contextmanager
+def writer_elsewhere(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that writes to a directory, until it is killed."""
+    lines = (
+        "import pathlib",
+        "from elman.runs.directory import DirectoryLock",
+        f"lock = DirectoryLock(pathlib.Path({str(folder)!r}))",
+        "lock.acquire()",
+        "print(flush=True)",
+        "input()",
+    )
+    command = [sys.executable, "-c", "\n".join(lines)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+BUSY = "{} is locked, another process is writing to it; wait until that ends or choose another --out"
+
+
+@pytest.fixture
+def run(corpus: Corpus, tmp_path: Path) -> Path:
+    """The directory of a run."""
+    train(corpus, **EXACT, max_updates=9, out=tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_a_second_writer_is_refused_before_the_first_has_written_anything(corpus: Corpus, tmp_path: Path) -> None:
+    with writer_elsewhere(tmp_path):
+        with pytest.raises(ElmanError, match="is locked, another process is writing to it"):
+            train(corpus, **EXACT, out=tmp_path)
+        with pytest.raises(ElmanError, match="is locked, another process is writing to it"):
+            report(Corpus.from_text(TEXT * 20), out=tmp_path, epochs=1, long_epochs=1)
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_second_training_is_rejected_and_changes_nothing(corpus: Corpus, run: Path) -> None:
+    before = contents(run)
+    with writer_elsewhere(run):
+        for options in ({"resume": True}, EXACT):
+            with pytest.raises(ElmanError, match=f"^{re.escape(as_arguments(BUSY.format(quote(run))))}$"):
+                train(corpus, out=run, **options)
+        assert load(run).sample(5, seed=1)  # reading needs no lock
+        command = [sys.executable, "-m", "elman", "train", "--out", str(run), "--resume"]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"error: {BUSY.format(quote(run))}\n")
+    assert contents(run) == before
+
+
+def test_one_process_has_one_writer_as_well(corpus: Corpus, tmp_path: Path) -> None:
+    class Second(TrainingCallback):
+        """Begins a second training while the first is at work."""
+
+        refused = 0
+
+        def on_progress(self, run: Run, updates: int) -> None:
+            with pytest.raises(ElmanError, match="is locked, another process is writing to it"):
+                train(corpus, out=tmp_path, resume=True)
+            self.refused += 1
+
+    second = Second()
+    run = train(corpus, **EXACT, max_updates=20, out=tmp_path, callback=second)
+    assert second.refused
+    assert_same(run, train(corpus, **EXACT, max_updates=20))
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_the_lock_of_a_dead_process_blocks_nobody(corpus: Corpus, run: Path, how: signal.Signals) -> None:
+    with writer_elsewhere(run) as process:
+        (run / ".checkpoint.safetensors.abcdefgh.part").write_bytes(b"half")
+        os.kill(process.pid, how)
+        process.wait()
+        assert (run / ".lock").exists()
+        assert train(corpus, out=run, resume=True, max_updates=12).state.update == 12
+    assert not list(run.glob("*.part"))
+
+
+def test_an_error_and_an_end_give_the_lock_back(corpus: Corpus, run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ElmanError):
+        train(corpus, out=tmp_path / "new", seq_length=1000)
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(ElmanError, match="already contains a run"):
+        train(corpus, **EXACT, out=run)
+    with pytest.raises(ElmanError, match=r"cannot change hidden_size on resume \(run: 4, given: 5\)"):
+        train(corpus, out=run, resume=True, hidden_size=5)
+    assert train(corpus, out=run, resume=True, max_updates=12).state.update == 12
+
+
+def test_a_lock_that_is_a_link_is_rejected(corpus: Corpus, tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "other")
+    with pytest.raises(ElmanError, match=r"^cannot write in .*run' \(.*\): choose another out$"):
+        train(corpus, **EXACT, out=tmp_path / "run")

@@ -1,6 +1,5 @@
 """The plot of the losses, which a training writes at its end; and what happens without Matplotlib."""
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from elman.runs.directory import RunDirectory
 from elman.runs.plots import LossCurve, plot_losses, save_figure
 from elman.runs.records import Metrics
 from elman.text import Corpus
-from elman.training.loop import describe_missing_plot
 from support.cli import Command, assert_refused
 from support.state import TEXT, T
 from support.training import Listens, train
@@ -45,12 +43,8 @@ def test_a_run_has_both_losses_in_one_plot() -> None:
     assert np.asarray(validated.get_xydata()).tolist() == [[14, 2.75]]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("update", "loss, nats per character")
     assert legend(figure) == ["train", "validation"]
-
-
-def test_a_run_without_validation_has_one_line() -> None:
-    (axes,) = plot_losses([LossCurve("one", ROWS[:1], CONFIG)]).axes
-    assert len(axes.lines) == 1
-    assert axes.get_legend() is None
+    (axes,) = plot_losses([LossCurve("one", ROWS[:1], CONFIG)]).axes  # without validation
+    assert (len(axes.lines), axes.get_legend()) == (1, None)
 
 
 def test_twenty_runs_are_told_apart() -> None:
@@ -63,30 +57,19 @@ def test_twenty_runs_are_told_apart() -> None:
     for axes in figure.axes:
         assert len({(to_hex(line.get_color()), line.get_linestyle()) for line in axes.lines}) == 20
 
-
-def test_runs_without_validation_have_one_plot() -> None:
-    (axes,) = plot_losses([LossCurve(name, ROWS[:1], CONFIG) for name in "ab"]).axes
+    (axes,) = plot_losses([LossCurve(name, ROWS[:1], CONFIG) for name in "ab"]).axes  # without validation
     assert len(axes.lines) == 2
 
 
-@pytest.mark.parametrize(("suffix", "beginning"), [(".png", b"\x89PNG\r\n"), (".svg", b"<?xml")])
-def test_the_format_of_a_plot_is_its_suffix(tmp_path: Path, suffix: str, beginning: bytes) -> None:
-    path = tmp_path / f"figure{suffix}"
-    save_figure(plot_losses([curve("one")]), path)
-    assert path.read_bytes().startswith(beginning)
-
-
 @pytest.mark.parametrize("label", ["$x$", r"$\x$", "_run", "小说", "🐈"])
-def test_a_legend_names_runs_as_they_are_called(tmp_path: Path, label: str) -> None:
+def test_a_plot_is_written_and_names_runs_as_they_are_called(tmp_path: Path, label: str) -> None:
     figure = plot_losses([curve(label), curve("other")])
-    save_figure(figure, tmp_path / "figure.png")
+    for suffix, beginning in ((".png", b"\x89PNG\r\n"), (".svg", b"<?xml")):
+        save_figure(figure, tmp_path / f"figure{suffix}")
+        assert (tmp_path / f"figure{suffix}").read_bytes().startswith(beginning)
     assert [text.replace(r"\$", "$") for text in legend(figure)] == [label, "other"]
-
-
-def test_a_plot_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ElmanError, match=r"^cannot write '.*none/figure\.png' \(No such file or directory\)"):
-        save_figure(plot_losses([curve("one")]), tmp_path / "none" / "figure.png")
-    assert list(tmp_path.iterdir()) == []
+        save_figure(figure, tmp_path / "none" / "figure.png")
 
 
 @pytest.mark.usefixtures("drawn_plots")
@@ -118,14 +101,6 @@ def _no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a text."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "novel.txt").write_text(TEXT * 5, encoding="utf-8")
-    return tmp_path
-
-
 @pytest.mark.usefixtures("drawn_plots")
 def test_the_plot_is_drawn_at_the_end(corpus: Corpus, tmp_path: Path) -> None:
     listens = Listens()
@@ -135,29 +110,25 @@ def test_the_plot_is_drawn_at_the_end(corpus: Corpus, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_no_matplotlib", "drawn_plots")
-def test_without_matplotlib_the_first_run_in_a_directory_says_so_once(corpus: Corpus, tmp_path: Path) -> None:
-    for out, expected in (("a", 1), ("b", 0), ("a", 1), ("other/c", 1)):
-        listens = Listens()
-        run = train(corpus, **SHORT, out=tmp_path / out, overwrite=True, callback=listens)
-        assert (run.stopped, listens.notices.count(describe_missing_plot(tmp_path / out))) == ("max_updates", expected)
-        assert not (tmp_path / out / PLOT).exists()
-        assert len(elman.load(tmp_path / out).sample(9)) == 9
-        shutil.rmtree(tmp_path / "b", ignore_errors=True)
+def test_without_matplotlib_a_run_says_how_to_get_its_plot(
+    corpus: Corpus, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    listens = Listens()
+    run = train(corpus, **SHORT, out=tmp_path / "a run", callback=listens)
+    assert run.stopped == "max_updates"
+    assert listens.notices[-1] == (
+        f"no loss curve was drawn: pip install 'elman[plot]', then elman plot '{tmp_path / 'a run'}'"
+    )
+    assert not (tmp_path / "a run" / PLOT).exists()
     in_memory = Listens()
     run = train(corpus, **SHORT, callback=in_memory)
     assert not any("curve" in notice for notice in in_memory.notices)  # a run without a directory has no plot
-    for plotted in (run, elman.open_run(tmp_path / "a")):
+    for plotted in (run, elman.open_run(tmp_path / "a run")):
         with pytest.raises(ElmanError) as error:
             plotted.plot()
         assert str(error.value) == MISSING
-
-
-@pytest.mark.usefixtures("_no_matplotlib", "drawn_plots", "folder")
-def test_the_commands_without_matplotlib(command: Command) -> None:
-    options = [word for name, value in SHORT.items() for word in ("--" + name.replace("_", "-"), value)]
-    training = command("train", "novel.txt", "-o", "run", "--preset", "reference", *options)
-    assert (training.code, training.err.splitlines().count(describe_missing_plot(Path("run")))) == (0, 1)
-    assert "train loss" in training.out
-    assert_refused(command("plot", "run"), MISSING)
+    assert_refused(command("plot", "a run"), MISSING)
+    (tmp_path / "novel.txt").write_text(TEXT * 5, encoding="utf-8")
     assert_refused(command("report", "novel.txt", "-o", "report"), MISSING)
-    assert sorted(path.name for path in Path.cwd().iterdir()) == ["novel.txt", "run"]
+    assert not (tmp_path / "report").exists()

@@ -14,13 +14,14 @@ from starlette.requests import ClientDisconnect
 
 from elman.inference import Model
 from elman.inference.generate import StopSequenceFilter
-from elman.inference.logprobs import compute_logprobs, concatenate_logprobs
+from elman.inference.score import compute_logprobs, concatenate_logprobs
 from elman.serve import batcher
-from elman.serve.batcher import MAX_UNSENT, GenerationJob
+from elman.serve.batcher import MAX_UNSENT
 from elman.serve.completions import create_job
 from elman.serve.models import ServedModel
 from elman.serve.requests import create_request_types, validate
 from elman.serve.responses import APIError
+from elman.serve.sequence import GenerationJob
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from support import tolerances as tolerances
@@ -197,19 +198,6 @@ async def test_a_waiting_job_that_is_cancelled_is_not_generated() -> None:
         running.fail(ClientDisconnect())
         assert len((await finished(last))[0]) == 16
         assert all(sequence.emitted == 0 for job in gone for sequence in job.sequences)
-
-
-def test_a_full_queue_is_an_error() -> None:
-    served = ServedModel(NAME, tiny(), Settings(max_batch_size=1, max_queued_requests=1))
-    with served.admit(), served.admit():
-        with pytest.raises(
-            APIError, match=r"^the queue is full \(2 requests running or waiting\); retry later$"
-        ) as raised:
-            served.admit().__enter__()
-        assert raised.value.status == 429
-    with served.admit():
-        assert served.in_flight == 1
-    served.batcher.close()
 
 
 # --- Failure and shutdown ---

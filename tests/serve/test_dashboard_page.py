@@ -12,11 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from elman.runs.directory import METRICS
 from elman.serve.dashboard import create_dashboard
-from elman.serve.dashboard_run import DashboardRun
-from elman.serve.history import ClientCursor
-from elman.serve.live_run import LiveRun
+from elman.serve.dashboard_runs import DashboardRun, LiveRun
 from elman.serve.server import listen, run_in_thread
 from elman.text import Corpus
 from support.state import ROOT, TEXT
@@ -61,18 +58,6 @@ def viewed(browser: "Browser", runs: list[Path], **options: Any) -> Iterator["Pa
         yield page
 
 
-@contextmanager
-def live_page(browser: "Browser") -> Iterator[tuple[LiveRun, "Page"]]:
-    """Open the dashboard of a run whose training has not begun."""
-    live = LiveRun("novel")
-    with (
-        run_in_thread(create_dashboard([live], live), listen("127.0.0.1", 0)) as address,
-        open_page(browser, address, polls=True) as page,
-    ):
-        yield live, page
-        live.close(0.0)
-
-
 class Training:
     """A process of `elman train --live`."""
 
@@ -111,26 +96,9 @@ def axis(page: "Page", name: str) -> dict[str, Any]:
     return found
 
 
-def zoom(page: "Page", right: float = 40, down: float = 0) -> None:
-    """Drag over a part of the chart."""
-    chart = page.locator("#chart .nsewdrag").first.bounding_box()
-    assert chart is not None
-    left, middle = chart["x"] + 0.4 * chart["width"], chart["y"] + chart["height"] / 2
-    page.mouse.move(left, middle)
-    page.mouse.down()
-    page.mouse.move(left + right, middle + down, steps=5)
-    page.mouse.up()
-
-
 def until(page: "Page", condition: str, n: object = None) -> None:
     """Wait until an expression in n is true. It is passed as a function, as the policy forbids evaluating text."""
     page.wait_for_function(f"(n) => {condition}", arg=n)
-
-
-def show_histograms(page: "Page", count: int) -> None:
-    """Scroll to the histograms, and wait until they are drawn."""
-    page.get_by_role("heading", name="Weights and hidden states").scroll_into_view_if_needed()
-    until(page, f"histograms.data?.length === {count}")
 
 
 def stop(page: "Page") -> None:
@@ -153,14 +121,14 @@ def test_a_training_is_monitored_sampled_stopped_and_resumed(
         page.get_by_role("button", name="Generate a sample").click()
         page.get_by_text(", requested").wait_for()
         until(page, "!sample.disabled")
-        show_histograms(page, 6)
+        until(page, "histograms.children.length === 6")
 
         stop(page)
         assert page.get_by_role("button", name="Generate a sample").is_disabled()
         assert training.ended() == 130
         requested = list[str]()
         page.on("request", lambda request: requested.append(request.url))
-        page.wait_for_timeout(8000 / FASTER)  # four times the polling interval
+        page.wait_for_timeout(9000 / FASTER)  # three times the polling interval
         assert not requested
         until(page, "chart.data[0].x.length > 2")
         reached = points(page)[-1]
@@ -226,7 +194,7 @@ def test_every_page_learns_of_the_end_also_in_the_background(browser: "Browser",
         reached = points(page)[-1]
         for each in (other, hidden):
             assert points(each)[-1] == reached
-            show_histograms(each, 6)  # they were fetched before the server ended
+            until(each, "histograms.children.length === 6")  # they were fetched before the server ended
             assert each.get_by_role("alert").inner_text() == ""
 
 
@@ -254,26 +222,18 @@ def test_the_end_event_during_a_poll_is_not_missed(browser: "Browser", training:
 
 
 def test_before_the_first_points_there_are_no_axes(browser: "Browser") -> None:
-    with live_page(browser) as (_, page):
+    live = LiveRun("novel")
+    with (
+        run_in_thread(create_dashboard([live], live), listen("127.0.0.1", 0)) as address,
+        open_page(browser, address, polls=True) as page,
+    ):
         page.get_by_text("Waiting for the first data points.").wait_for()
         page.get_by_text("Compiling kernels").wait_for()
         assert [small.strip() for small in page.locator("#metrics small").all_inner_texts()] == [""] * 4
-        box = page.locator("#plot").bounding_box()
-        assert box is not None
-        page.mouse.move(box["x"] + 100, box["y"] + 100)
-        page.mouse.down()
-        page.mouse.move(box["x"] + 200, box["y"] + 150, steps=5)
-        page.mouse.up()
-        assert page.get_by_role("button", name="Zoom out").is_hidden()
-
-
-def test_zooming_before_the_first_speed(browser: "Browser") -> None:
-    with live_page(browser) as (live, page):
+        assert page.locator("#chart").is_hidden()
         train(Corpus.from_text(TEXT), **EXACT | {"max_updates": 1, "metrics_every": 1000}, callback=live)
-        until(page, "chart.data?.length === 1")
-        zoom(page)
-        page.get_by_role("button", name="Zoom out").click()
-        until(page, "unzoom.hidden")
+        until(page, "chart.data?.length === 1")  # there is no speed yet
+        live.close(0.0)
 
 
 def test_a_lost_connection_is_reported(browser: "Browser", training: Training) -> None:
@@ -305,7 +265,7 @@ def test_runs_are_compared(browser: "Browser", runs: list[Path]) -> None:
         page.get_by_role("radio", name="Show details of long").check()
         page.get_by_role("heading", name="long", exact=True).wait_for()
         until(page, "document.querySelectorAll('#samples li').length > 0")
-        show_histograms(page, 7)
+        until(page, "histograms.children.length === 7")
         page.get_by_text("Settings").click()
         assert page.locator("#settings div", has_text="cell").first.inner_text().split() == ["cell", "lstm"]
 
@@ -328,7 +288,7 @@ def test_the_axes_by_keyboard(browser: "Browser", runs: list[Path]) -> None:
 
 
 def test_units_axes_and_ranges(browser: "Browser", runs: list[Path]) -> None:
-    history = DashboardRun(runs[0]).history.since(ClientCursor())["train_loss"]
+    history = DashboardRun(runs[0]).history.train_loss.as_dict()
     with viewed(browser, runs) as page:
         for unit, factor in (("character", 1), ("bits", 1 / 0.6931), ("window", 5)):
             page.get_by_label("Loss unit").select_option(unit)
@@ -346,63 +306,20 @@ def test_units_axes_and_ranges(browser: "Browser", runs: list[Path]) -> None:
         assert points(page) == [update for update in updates if update >= updates[-1] / 2]
 
 
-@pytest.fixture
-def thousands(runs: list[Path], tmp_path: Path) -> Path:
-    """A run with more rows than are sent at once."""
-    long = tmp_path / "thousands"
-    long.mkdir()
-    for file in runs[0].iterdir():
-        (long / file.name).write_bytes(file.read_bytes())
-    with (long / METRICS).open("a", encoding="utf-8") as metrics:
-        metrics.writelines(f"{1000 * n},9,{40 + n % 7},50,,{n},1000\n" for n in range(1, 20_001))
-    return long
-
-
-def assert_all_points(page: "Page") -> None:
-    """Wait until every point of the visible range is drawn."""
-    low, high = axis(page, "xaxis")["range"]
-    every = [1000 * n for n in range(int(low // 1000) + 1, int(high // 1000) + 1)]
-    inside = "chart.data[0].x.filter((update) => n.low <= update && update <= n.high)"
-    until(page, f"{inside}.length === n.count", {"low": low, "high": high, "count": len(every)})
-    assert [update for update in points(page) if low <= update <= high] == every
-
-
-def test_a_zoomed_range_has_every_point(browser: "Browser", thousands: Path) -> None:
-    with viewed(browser, [thousands]) as page:
-        assert 1000 < len(points(page)) <= 2001
-        top, before = page.locator("#chart").bounding_box(), axis(page, "yaxis")["range"]
-        zoom(page)
-        page.get_by_role("button", name="Zoom out").wait_for()
-        assert page.locator("#chart").bounding_box() == top  # nothing moves under the mouse
-        assert_all_points(page)
-        page.get_by_role("button", name="Zoom out").click()
-        until(page, "unzoom.hidden && chart.data[0].x.length <= 2001 && chart._fullLayout.xaxis.range[1] >= 20_000_000")
-        zoom(page, 0, 60)  # vertically
-        page.get_by_role("button", name="Zoom out").click()
-        until(page, "unzoom.hidden && chart._fullLayout.yaxis.range[0] === n", before[0])
-
-
-def test_of_two_zooms_the_last_counts_whichever_response_comes_first(browser: "Browser", thousands: Path) -> None:
-    held: list[Any] = []
-    with viewed(browser, [thousands]) as page:
-        page.route("**/between?*", lambda route: route.continue_() if held else held.append(route))
-        before = axis(page, "xaxis")["range"]
-        zoom(page)
+def test_zooming_in_and_out(browser: "Browser", runs: list[Path]) -> None:
+    with viewed(browser, runs) as page:
+        top, before = page.locator("#chart").bounding_box(), axis(page, "xaxis")["range"]
+        chart = page.locator("#chart .nsewdrag").first.bounding_box()
+        assert chart is not None
+        left, middle = chart["x"] + 0.4 * chart["width"], chart["y"] + chart["height"] / 2
+        page.mouse.move(left, middle)
+        page.mouse.down()
+        page.mouse.move(left + 40, middle, steps=5)
+        page.mouse.up()
         until(page, "chart._fullLayout.xaxis.range[0] > n", before[0])
-        zoom(page)
-        assert_all_points(page)
-        shown = points(page)
-        with page.expect_response("**/between?*"):
-            held[0].continue_()
-        page.wait_for_timeout(500)  # in which it would be drawn
-        assert points(page) == shown
-
-
-def test_a_lost_connection_while_zooming(browser: "Browser", thousands: Path) -> None:
-    with viewed(browser, [thousands], expected=("Failed to load resource",)) as page:
-        page.route("**/api/**", lambda route: route.abort())  # a successful poll would end the alert
-        zoom(page)
-        page.get_by_role("alert").filter(has_text="Lost connection").wait_for()
+        assert page.locator("#chart").bounding_box() == top  # nothing moves under the mouse
+        page.locator("[data-title='Reset axes']").click()
+        until(page, "chart._fullLayout.xaxis.range[0] === n", before[0])
 
 
 # --- Appearance ---
@@ -424,17 +341,15 @@ def test_light_and_dark(browser: "Browser", runs: list[Path], scheme: Any) -> No
 @pytest.mark.parametrize("width", [320, 420])
 def test_it_fits_a_narrow_window(browser: "Browser", runs: list[Path], width: int) -> None:
     with viewed(browser, runs, viewport={"width": width, "height": 800}, has_touch=True) as page:
-        show_histograms(page, 6)
+        until(page, "histograms.children.length === 6")
         assert fits(page)
 
 
 def test_the_titles_of_arrays(browser: "Browser", corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **EXACT | {"layers": 2}, epochs=2, ngram_order=2, out=tmp_path / "run")
     with viewed(browser, [tmp_path / "run"]) as page:
-        page.get_by_role("heading", name="Weights and hidden states").scroll_into_view_if_needed()
-        until(page, "histograms.data?.length > 0")
-        titles = page.evaluate("histograms._fullLayout.annotations.map((annotation) => annotation.text)")
-    assert {"V  hidden to output", "U2  input to hidden, layer 2", "alpha  weights of the n-gram prior"} <= {*titles}
+        titles = page.locator("figcaption").all_text_contents()
+    assert {"V hidden to output", "U2 input to hidden, layer 2", "alpha weights of the n-gram prior"} <= {*titles}
 
 
 def test_markup_in_names_and_samples_is_shown_as_text(browser: "Browser", tmp_path: Path) -> None:

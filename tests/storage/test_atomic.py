@@ -10,15 +10,32 @@ from pathlib import Path
 import pytest
 
 from elman.errors import ElmanError, quote
-from elman.storage.atomic import replace_file, replace_file_by_pieces
+from elman.storage.atomic import replace_file
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
     path = tmp_path / "file"
     replace_file(path, b"a longer text")
-    replace_file_by_pieces(path, (b"tw", b"o"))
+    replace_file(path, (b"tw", b"o"))
     assert path.read_bytes() == b"two"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_rename_is_synced_with_its_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    rename = Path.replace
+
+    def fsync(handle: int) -> None:
+        calls.append("directory" if os.path.isdir(f"/proc/self/fd/{handle}") else "file")  # noqa: PTH112
+
+    def replace(path: Path, target: Path) -> Path:
+        calls.append("rename")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    replace_file(tmp_path / "file", b"data")
+    assert calls == ["file", "rename", "directory"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no named pipes in directories")
@@ -28,7 +45,7 @@ def test_a_named_pipe_is_written_to(tmp_path: Path) -> None:
     os.mkfifo(path)
     with ThreadPoolExecutor(1) as pool:
         read = pool.submit(path.read_bytes)
-        replace_file_by_pieces(path, (b"a", b"b"))
+        replace_file(path, (b"a", b"b"))
         assert read.result(timeout=10) == b"ab"
     assert path.is_fifo()
     assert list(tmp_path.iterdir()) == [path]

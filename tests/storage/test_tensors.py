@@ -1,9 +1,13 @@
-"""Files of tensors."""
+"""Files of tensors, and those of the built-in models."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from elman.errors import ElmanError
+from elman.storage import builtin
 from elman.storage.tensors import serialize_with_digest
 
 
@@ -17,3 +21,24 @@ def test_a_file_does_not_depend_on_the_byte_order_of_the_machine() -> None:
 def test_the_same_contents_are_the_same_bytes() -> None:
     tensors: dict[str, Any] = {"b": np.ones(3, "float32"), "a": np.zeros((2, 2), "float32")}
     assert len({serialize_with_digest('{"text": "äß\u2028\\u0000"}', tensors) for _ in range(20)}) == 1
+
+
+def test_the_files_are_small_and_have_their_licences() -> None:
+    folder = Path(builtin.__file__).parent
+    assert sum(path.stat().st_size for path in folder.glob("*.xz")) <= 2_000_000
+    notice = (folder / "NOTICE.md").read_text("utf-8")
+    assert builtin.MODELS[-1].file in notice
+    assert "LICENSE.python.txt" in notice
+    assert "PYTHON SOFTWARE FOUNDATION LICENSE" in (folder / "LICENSE.python.txt").read_text("utf-8")
+
+
+def test_without_a_temporary_directory_the_error_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(builtin, "TemporaryDirectory", fail)
+    with (
+        pytest.raises(ElmanError, match=r"^the built-in model cannot be unpacked: No usable temporary directory found"),
+        builtin.unpack_builtin(builtin.MODELS[-1]),
+    ):
+        pass

@@ -13,7 +13,7 @@ from filelock import FileLock
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 
-from elman.paths import cache_dir
+from elman.storage import cache_dir
 
 
 def lock_compilation() -> None:

@@ -25,9 +25,10 @@ from elman.runs.models import load
 from elman.storage.tensors import read_tensors, serialize_with_digest
 from elman.text import Alphabet, Corpus
 from elman.text.corpus import encode_chunks
-from elman.text.reading import ByteStream, decode
+from elman.text.formats import ByteStream
+from elman.text.reading import decode
 from elman.text.unknown import replace_rare
-from elman.tuning.space import read_space
+from elman.tuning.space import parse_space, read_toml
 from support.codec_models import TEXT as CODEC_TEXT
 from support.codec_models import make_model as make_codec_model
 from support.corrupt_files import corrupt_value, error_message, good_files
@@ -175,7 +176,7 @@ def _use_text(path: Path) -> None:
 
 
 def _use_space(path: Path) -> object:
-    return [each.size for each in read_space(path, "quick", {})]
+    return parse_space(read_toml(path), "quick", {})
 
 
 def _spaces(folder: Path) -> Iterable[bytes]:

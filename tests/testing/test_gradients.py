@@ -210,9 +210,8 @@ def test_the_report_marks_what_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("faults", [FORWARD_FAULTS, BACKWARD_FAULTS])
-def test_every_fault_has_a_message_of_its_own(faults: Any) -> None:
-    assert len({fault.message for fault in faults}) == len(faults)
-    assert all("\n" not in fault.message and len(fault.message) < 120 for fault in faults)
+def test_every_message_is_a_line(faults: Any) -> None:
+    assert all("\n" not in message and len(message) < 120 for message in faults)
 
 
 def test_the_examples_in_docstrings() -> None:

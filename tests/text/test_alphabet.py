@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from elman.errors import ElmanError
@@ -16,20 +16,16 @@ CHINESE = "".join(map(chr, range(0x4E00, 0x4E00 + 5000)))
 
 
 @given(st.text(st.characters(exclude_categories=()), min_size=1))
+@example(CHINESE + CHINESE[::-1])
+@example("abcdefg" * 20_000)
 def test_encode_then_decode_is_the_identity(text: str) -> None:
     """Of every code point there is, lone surrogates included; an index is the position of its character."""
     alphabet = Alphabet.from_text(text)
     indices = alphabet.encode(text)
     assert (indices.shape, indices.dtype) == ((len(text),), alphabet.dtype)
-    np.testing.assert_array_equal(indices, [alphabet.characters.index(character) for character in text])
-    assert alphabet.decode(indices) == text
-
-
-@pytest.mark.parametrize("text", [CHINESE + CHINESE[::-1], EMOJI, "a\0b\r\n\ufeff\ud800", "abcdefg" * 20_000])
-def test_unusual_and_long_texts_survive(text: str) -> None:
-    alphabet = Alphabet.from_text(text)
     assert alphabet.characters == "".join(dict.fromkeys(text))  # in order of first appearance
-    assert alphabet.decode(alphabet.encode(text)) == text
+    np.testing.assert_array_equal(indices[:1000], [alphabet.characters.index(character) for character in text[:1000]])
+    assert alphabet.decode(indices) == text
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def as_list(lines: Lines, corpus: Corpus) -> list[str]:
 )
 def test_lines_of_a_text(monkeypatch: pytest.MonkeyPatch, text: str, chunk: int) -> None:
     """Empty lines are dropped, and so are carriage returns before line feeds; any chunks give the same."""
-    monkeypatch.setattr(module, "CHUNK", chunk)
+    monkeypatch.setattr(module, "LINES", chunk)
     corpus = read_corpus(corpus_of(text), lines=True)
     assert "\r" not in corpus.alphabet.characters
     lines = make_lines(corpus.indices, corpus.alphabet)

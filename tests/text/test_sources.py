@@ -1,47 +1,30 @@
 """Sources of a text: files, directories, patterns, built-in texts and standard input, and what is none."""
 
 import gzip
+import hashlib
 import io
 import os
 import re
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
+from pydoc_data.topics import topics
+from threading import Thread
 from types import SimpleNamespace
-from typing import Any
 
-import numpy as np
 import pytest
 
 from elman.errors import ElmanError
+from elman.storage import cache_dir
 from elman.text import has_piped_text, read_corpus, sources
-from elman.text.sources import inspect_standard_input
+from elman.text.sources import BUILTIN_CORPORA, _fetch, inspect_standard_input
+from support.texts import NOISE, refused, write
 
-NOISE = np.random.default_rng(1).bytes(3000)
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def write(name: str, data: bytes = b"some text\n") -> None:
-    """Write a file, in the directory that its name says."""
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-
-
-def refused(source: Any, **options: Any) -> str:
-    """Return the one line with which a source is refused."""
-    with pytest.raises(ElmanError) as raised:
-        read_corpus(source, **options)
-    line = str(raised.value)
-    assert "\n" not in line
-    assert len(line) < 400
-    return line
+SKIPPED = "; hidden files and run directories are skipped"
+"""The end of the line where nothing is left to read."""
 
 
 def test_a_builtin_wins_over_a_file_and_a_path_over_both(folder: Path) -> None:
@@ -75,14 +58,14 @@ def test_a_directory_is_read_in_sorted_order(folder: Path) -> None:
 
 def test_a_directory_that_cannot_be_listed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     write("corpus/secret/a.txt")
-    scandir = os.scandir
+    iterdir = Path.iterdir
 
-    def refuse(path: str) -> Any:
-        if Path(path).name == "secret":  # not by its permissions, which the superuser need not heed
+    def refuse(path: Path) -> Iterator[Path]:
+        if path.name == "secret":  # not by its permissions, which the superuser need not heed
             raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
+        return iterdir(path)
 
-    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(Path, "iterdir", refuse)
     assert refused("corpus") == "cannot read the directory 'corpus/secret' (Permission denied)"
 
 
@@ -93,16 +76,15 @@ def test_patterns_are_expanded() -> None:
     assert read_corpus("**/*.txt").text == "a.txt\nb.txt\ndeep/c.txt"
     write("[b].txt", b"as it is called")
     assert read_corpus("[b].txt").text == "as it is called"
-    assert refused("*.rst") == "no file matches '*.rst'"
+    assert refused("*.rst") == f"no file matches '*.rst'{SKIPPED}"
 
 
 def test_a_pattern_matches_no_file_of_a_run() -> None:
     for name in ("a.txt", "run/run.json", "run/checkpoint.safetensors", "run/logs/1.txt", "deep/b.txt"):
         write(f"texts/{name}", name.encode())
     assert read_corpus("texts/**").text == read_corpus("texts").text == "a.txt\ndeep/b.txt"
-    expected = ": run directories, such as 'texts/run', are skipped"
-    assert refused("texts/*/*.json") == f"no file matches 'texts/*/*.json'{expected}"
-    assert refused("texts/run") == f"there is no file in 'texts/run'{expected}"
+    assert refused("texts/*/*.json") == f"no file matches 'texts/*/*.json'{SKIPPED}"
+    assert refused("texts/run") == f"there is no file in 'texts/run'{SKIPPED}"
     write("checkpoint.safetensors")
     assert read_corpus("texts/*.txt").text == "a.txt"
 
@@ -118,7 +100,7 @@ def test_a_file_of_another_encoding_in_a_directory_is_named() -> None:
 
 def test_where_there_is_nothing_to_read() -> None:
     Path("empty").mkdir()
-    assert refused("empty") == "there is no file in 'empty'"
+    assert refused("empty") == f"there is no file in 'empty'{SKIPPED}"
     write("noise/1", NOISE)
     assert refused("noise") == "there is no text file in 'noise': all 1 files are binary"
     assert refused([]) == "the list of files is empty"
@@ -126,8 +108,6 @@ def test_where_there_is_nothing_to_read() -> None:
     assert refused(["-", "-"]) == "standard input (-) can be read only once"
     write("a")
     assert refused(["a", "b"]).startswith("there is no file 'b'")
-    expected = "none of the 2 files exists (the first: 'emma'); in Python, pass lines as elman.Corpus.from_lines(lines)"
-    assert refused(["emma", "olivia"]) == expected
 
 
 def test_a_missing_file_is_named_with_similar_ones(folder: Path) -> None:
@@ -138,7 +118,10 @@ def test_a_missing_file_is_named_with_similar_ones(folder: Path) -> None:
     assert refused(folder / "novl.txt").startswith(expected)
     assert refused("shakespear") == "there is no file 'shakespear': did you mean 'shakespeare'?"
     for path in ("1984", "no-such-folder/1984"):
-        expected = "use a file, - for standard input, or a built-in text (python-docs, shakespeare)"
+        expected = (
+            "use a file, - for standard input, a built-in text (python-docs, shakespeare), or in Python"
+            " elman.Corpus.from_text(text) or from_lines(lines)"
+        )
         assert refused(path) == f"there is no file '{path}': {expected}"
     assert refused("a\0b").startswith(r"cannot read 'a\x00b' (")
 
@@ -216,3 +199,91 @@ def test_what_is_neither_pipe_nor_file_is_not_read(monkeypatch: pytest.MonkeyPat
         for other in (None, object(), null):
             monkeypatch.setattr("sys.stdin", other)
             assert inspect_standard_input() == "nothing"
+
+
+# --- Built-in texts: the download is tested against a server on this machine alone ---
+
+CONTENT = b"First Citizen:\nBefore we proceed any further, hear me speak.\n"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Serves the current folder, and says nothing: a test reads what was printed."""
+
+    requests = 0
+
+    def do_GET(self) -> None:
+        Handler.requests += 1
+        super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server of the current folder, which has the text."""
+    write("input.txt", CONTENT)
+    for variable in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(variable, "127.0.0.1")
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_text_is_downloaded_once_and_again_if_it_is_damaged(server: str, capfd: pytest.CaptureFixture[str]) -> None:
+    file, before = Path("cache/shakespeare.txt"), Handler.requests
+    assert _fetch(f"{server}input.txt", SHA256, file) == _fetch(f"{server}input.txt", SHA256, file) == CONTENT
+    assert Handler.requests == before + 1
+    assert list(file.parent.iterdir()) == [file]
+    assert capfd.readouterr() == ("", "")
+    assert _fetch("http://127.0.0.1:0/", SHA256, file) == CONTENT  # as a file that was put there by hand
+    file.write_bytes(CONTENT[:10])
+    assert _fetch(f"{server}input.txt", SHA256, file) == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("path", "sha256", "reason"),
+    [("input.txt", "0" * 64, "SHA-256 mismatch"), ("gone", SHA256, "HTTPError"), (None, SHA256, "ConnectionError")],
+)
+def test_a_failed_download_is_refused_and_nothing_kept(server: str, path: str | None, sha256: str, reason: str) -> None:
+    file = Path("cache/shakespeare.txt")
+    with socket.socket() as deaf:
+        # Bound, so that nobody else has the port, and not listening, so that it refuses.
+        deaf.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/" if path is None else server + path
+        expected = f"cannot download {url} ({reason}): use your own file or python-docs, or save the file as {file}"
+        with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
+            _fetch(url, sha256, file)
+    assert list(file.parent.iterdir()) == []
+
+
+def test_shakespeare_is_fetched_into_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fetch(url: str, sha256: str, path: Path) -> bytes:
+        assert url.startswith("https://")
+        assert len(bytes.fromhex(sha256)) == 32
+        assert path == tmp_path / "shakespeare.txt"
+        return CONTENT
+
+    monkeypatch.setattr(sources, "_fetch", fetch)
+    monkeypatch.setenv("ELMAN_CACHE", str(tmp_path))
+    assert BUILTIN_CORPORA["shakespeare"]() == CONTENT
+    monkeypatch.delenv("ELMAN_CACHE")
+    assert cache_dir().is_absolute()
+    assert "elman" in cache_dir().parts
+
+
+def test_python_docs_are_the_topics_in_order() -> None:
+    assert list(BUILTIN_CORPORA) == ["python-docs", "shakespeare"]
+    text = BUILTIN_CORPORA["python-docs"]().decode("utf-8")
+    assert text.startswith(topics[min(topics)] + "\n")
+    assert text.endswith("\n" + topics[max(topics)])
+    assert len(text) == sum(map(len, topics.values())) + len(topics) - 1
+
+
+def test_importing_the_package_imports_no_downloader() -> None:
+    code = "import sys, elman.text; assert not {'pooch', 'requests', 'platformdirs'} & {*sys.modules}"
+    subprocess.run([sys.executable, "-c", code], check=True)

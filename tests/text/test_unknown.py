@@ -14,17 +14,11 @@ from elman.errors import ElmanError
 from elman.text import Alphabet, Corpus, read_corpus, replace_rare
 from elman.text.unknown import MAX_UNCONFIRMED_SIZE, count_characters
 from support.cli import Command
+from support.texts import PLAIN
 from support.training import EXACT
 
-PLAIN = "It was a dark and stormy night;\nthe rain fell in torrents.\n"
 MANY = "".join(map(chr, range(0x10000, 0x10000 + 60_000)))
 FEW = EXACT | {"hidden_size": 2, "max_updates": 3, "sample_every": 0}
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty current folder."""
-    monkeypatch.chdir(tmp_path)
 
 
 # --- Many distinct characters ---

@@ -16,12 +16,6 @@ def text_of(length: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     return np.arange(length, dtype=np.uint8)
 
 
-def test_a_window_and_its_targets() -> None:
-    x, y = Windows(text_of(12), seq_length=4).at(3)
-    np.testing.assert_array_equal(x, [3, 4, 5, 6])
-    np.testing.assert_array_equal(y, [4, 5, 6, 7])
-
-
 def test_a_window_of_batch_rows_and_its_targets() -> None:
     """Of 14 characters 13 have a target: 4 in each of 3 batch rows, and one is not used."""
     windows = Windows(text_of(14), seq_length=2, batch_size=3)

@@ -8,7 +8,7 @@ import pytest
 
 from elman.config import make_config
 from elman.engine import get_engine
-from elman.engine.state import training_folds
+from elman.engine.protocol import training_folds
 from elman.errors import ElmanError
 from elman.inference.score import score
 from elman.network.ngram import NgramCounts
@@ -98,10 +98,6 @@ def test_the_validation_loss_is_that_of_the_lines() -> None:
     reversed_lines = "\n\n".join(reversed(lines))
     assert model.score(reversed_lines).nats_per_char == pytest.approx(nats, rel=1e-12)
     assert score(model.engine, model.parameters, model.h, held_out.indices).nats_per_char == pytest.approx(nats)
-
-
-def test_samples_in_training_are_lines() -> None:
-    run = train(CORPUS, **OPTIONS, max_updates=20)
     assert len(run.samples[-1].text) == 20
     assert run.final_sample().count("\n") == 9
 
@@ -119,12 +115,9 @@ def test_a_loaded_model_knows_its_lines(tmp_path: Path) -> None:
         assert model.score("anna\nbetta") == run.model.score("anna\nbetta")
 
 
-def test_a_text_of_one_line_is_refused() -> None:
+def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ElmanError, match=r"^lines=True requires a text of several lines"):
         train(Corpus.from_text("one line"), **OPTIONS)
-
-
-def test_lines_cannot_change_on_resume(tmp_path: Path) -> None:
     train(CORPUS, **OPTIONS, max_updates=2, out=tmp_path)
     with pytest.raises(ElmanError, match=r"^cannot change lines=True on resume"):
         train(CORPUS, out=tmp_path, resume=True, lines=False)

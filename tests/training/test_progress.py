@@ -76,25 +76,19 @@ def test_a_line_is_printed_every_few_seconds(
     assert shown == [3, 6, 8, 11, 14, 16, 19, 20]
 
 
-def test_before_the_first_validation_there_is_the_train_loss(corpus: Corpus) -> None:
-    run = train(corpus, **EXACT, batch_size=2, max_updates=7)
+def test_how_progress_is_described(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
+    run = train(corpus, **EXACT, batch_size=2, max_updates=7)  # there is no validation
     fields = describe_progress(run, 10)
     assert fields["losses"] == f"train loss {run.state.smooth_loss / T:.3f} nats/char"
     assert (fields["epoch"], fields["updates"]) == ("epoch 2", "update 7/10")
     assert fields["speed"] == f"{7 * 2 * T / run.state.seconds:,.0f} chars/s"
-
-
-def test_the_first_update_gives_no_estimate(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
-    """It may take as long as a thousand of the others."""
+    run = train(corpus, **EXACT, epochs=2)  # epochs are counted where they end the run
+    assert describe_progress(run, run.state.update)["epoch"] == "epoch 2/2"
+    # The first update gives no estimate: it may take as long as a thousand of the others.
     run = train(corpus, **EXACT, max_updates=1, callback=ProgressLines(StderrConsole(), lambda: 0.0))
     fields = describe_progress(run, 10)
     assert (fields["speed"], fields["left"]) == ("", "")
     assert capsys.readouterr().err.splitlines()[-1] == f"epoch 1, update 1/1, {fields['losses']}"
-
-
-def test_epochs_are_counted_where_they_end_the_run(corpus: Corpus) -> None:
-    run = train(corpus, **EXACT, epochs=2)
-    assert describe_progress(run, run.state.update)["epoch"] == "epoch 2/2"
 
 
 # --- Where progress is shown ---
@@ -150,7 +144,7 @@ def test_a_notebook_gets_one_output_that_is_updated(corpus: Corpus, monkeypatch:
     console.is_jupyter = True
     bar = create_display(None, console)
     assert isinstance(bar, ProgressBar)
-    assert isinstance(bar.output, NotebookOutput)
+    assert isinstance(bar.notebook, NotebookOutput)
     train(corpus, **OPTIONS, callback=bar)
     assert "training on text" in shown[0]["text/plain"]
     assert "validation loss" in shown[-1]["text/plain"]

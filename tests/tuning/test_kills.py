@@ -17,7 +17,7 @@ pytest.importorskip("optuna")
 import optuna
 
 from elman.errors import ElmanError, LockedError
-from elman.tuning import controller, study, worker
+from elman.tuning import controller, worker
 from elman.tuning.worker import TrialOrder, train_trial
 from support.state import ROOT
 from support.sweeps import OPTIONS, Events, LocalWorker, assert_as_never_killed, small_sweep, write_text
@@ -52,7 +52,7 @@ def local_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     ("owner", "name", "call"),
     [
         (optuna.study.Study, "ask", 2),
-        (study, "_suggest", 2),  # a trial with one of its two values
+        (optuna.trial.Trial, "_suggest", 2),  # a trial with one of its two values
         (LocalWorker, "train", 1),
         (optuna.trial.Trial, "set_user_attr", 2),
         (optuna.study.Study, "tell", 1),
@@ -74,7 +74,7 @@ def test_a_late_finisher_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     train = LocalWorker.train
 
     def finish_elsewhere(worker: LocalWorker, order: TrialOrder) -> Iterator[dict[str, Any]]:
-        with study.open_study(tmp_path / "sweep", "sweep", None, "none") as opened:
+        with controller.open_study(tmp_path / "sweep", "sweep", None, "none") as opened:
             opened.tell(0, 1.5)
         yield from train(worker, order)
 
@@ -125,7 +125,7 @@ def test_what_ends_a_trial(
 
     monkeypatch.setattr(worker, "train", fail)
     channel: Any = Events()
-    order = TrialOrder(str(tmp_path), "text", "utf-8", "", "reference", {}, [])
+    order = TrialOrder(str(tmp_path), "text", "", "reference", {}, [])
     corpus: Any = None
     if ends is None:
         train_trial(order, corpus, channel)

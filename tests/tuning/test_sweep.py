@@ -14,11 +14,11 @@ import pytest
 pytest.importorskip("optuna")
 
 import elman
+from elman.cli.display import SweepDisplay, create_table, summarize
 from elman.cli.inputs import read_runs
-from elman.cli.sweep_display import SweepDisplay, create_table, summarize
 from elman.errors import ElmanError, LockedError
 from elman.processes import thread_count
-from elman.runs.lock import DirectoryLock
+from elman.runs.directory import DirectoryLock
 from elman.tuning import controller
 from elman.tuning.results import SweepResult
 from elman.tuning.worker import TrialOrder, Worker
@@ -201,13 +201,13 @@ def test_the_command(tmp_path: Path, command: Command) -> None:
     assert (results["complete"], results["interrupted"]) == (2, False)
     result = small_sweep(tmp_path, 2)
     assert create_table(result).row_count == 2
-    assert re.match(r"2/2 trials, best: \d\.\d{4} nats/char \(trial \d\), about 2 min left", summarize(result, 120))
+    assert re.match(r"2/2 trials, best: \d\.\d{4} nats/char \(trial \d\), 0:02:00 left", summarize(result, 120))
     with SweepDisplay() as display:
         assert not display(result)
-        display._interrupt(2, None)
+        display.signals.receive(2, None)
         assert display(result)
         with pytest.raises(KeyboardInterrupt):
-            display._interrupt(2, None)
+            display.signals.receive(2, None)
 
 
 # --- Bad input ---
@@ -264,12 +264,9 @@ def test_directories_that_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_extra_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith(("elman.tuning.", "optuna"))]:
-        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "elman.tuning.controller")
     monkeypatch.setitem(sys.modules, "optuna", None)
-    from elman.tuning.sweep import sweep
-
     with pytest.raises(
-        Exception, match=r"^this requires optuna, which is not installed: pip install 'elman\[sweep\]'$"
+        ElmanError, match=r"^this requires optuna, which is not installed: pip install 'elman\[sweep\]'$"
     ):
-        sweep(write_text(tmp_path), out=tmp_path / "sweep", trials=1)
+        small_sweep(tmp_path, 1)

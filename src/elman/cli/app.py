@@ -10,21 +10,19 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter, Token
 from cyclopts.config import Dict, Env
 
 from elman._version import __version__
 from elman.cli.commands import BAD_INPUT, INTERRUPTED
-from elman.cli.parameters import ANY_CASE, parse_nonempty_path
-from elman.cli.usage_errors import describe_usage_error, suggest
+from elman.cli.parameters import parse_nonempty_path
 from elman.errors import ElmanError, command_line, quote, shorten
-from elman.option_names import suggest_option
+from elman.options import suggest_option
 
 COMMANDS = {
     "Train": {
@@ -72,7 +70,10 @@ def _create_app(describe: bool = False) -> App:
             app.command(path, name=name, group=group, sort_key=place, help=help)
     app["--help"].group = app["--version"].group = OTHER
     app.command(_show_help, name="help", show=False)
-    app.command(_install_completion, name="--install-completion", group=OTHER)
+    app.register_install_completion_command(
+        group=OTHER,
+        help="Install shell completion of commands and options, and load it in the startup file of the shell.",
+    )
     app.meta.default(_launch)
     return app
 
@@ -106,20 +107,11 @@ def _call(tokens: Sequence[str], app: App) -> int:
 
 
 def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the options in a TOML file, which has a table for each of some commands.
+    """Return the options in a TOML file, which has a table for each of some commands."""
+    from elman.cli.usage_errors import suggest
+    from elman.tuning.space import read_toml
 
-    Raises
-    ------
-    ElmanError
-        If the file cannot be read, or has a table of no command.
-    """
-    names = [name for commands in COMMANDS.values() for name in commands]
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from None
-    except ValueError as error:  # not UTF-8, or not TOML
-        raise ElmanError(f"{quote(path)} is not a TOML file ({error})") from None
+    names, tables = [name for commands in COMMANDS.values() for name in commands], read_toml(path)
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise ElmanError(f"{quote(name)} in {quote(path)} must be in the table of a command, such as [train]")
@@ -160,35 +152,13 @@ def _show_help(*command: str) -> int:
     return _call([*command, "--help"], app)
 
 
-def _install_completion(
-    *,
-    shell: Annotated[
-        Literal["bash", "zsh", "fish"] | None, ANY_CASE, Parameter(help="Shell; by default the one in use.")
-    ] = None,
-) -> int:
-    """Install shell completion of commands and options, and load it in the startup file of the shell."""
-    from cyclopts.completion.detect import ShellDetectionError
-
-    try:
-        path = app.install_completion(shell=shell)
-    except ShellDetectionError:
-        raise ElmanError("cannot detect the shell in use: pass --shell bash, zsh or fish") from None
-    print(f"{path} (restart the shell to use it)")
-    return 0
-
-
 def _move_config(arguments: list[str]) -> list[str]:
-    """Return a command line with ``--config`` first: after the command, one that takes several texts would take it.
-
-    Raises
-    ------
-    ElmanError
-        If its value is missing.
-    """
+    """Return a command line with ``--config`` first: after the command, one that takes several texts would take it."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     for n, argument in enumerate(arguments[:end]):
-        if argument == "--config" or argument.startswith("--config="):
-            width = 1 if "=" in argument else 2
+        name, has_value, _ = argument.partition("=")
+        if name == "--config":
+            width = 1 if has_value else 2
             if n + width > end:
                 raise ElmanError("--config requires a value")
             return arguments[n : n + width] + arguments[:n] + arguments[n + width :]
@@ -223,6 +193,8 @@ def _run(arguments: list[str]) -> int:
     except ElmanError as error:
         return _report_error(str(error))
     except CycloptsError as error:
+        from elman.cli.usage_errors import describe_usage_error
+
         return _report_error(describe_usage_error(error, app))
     except KeyboardInterrupt:
         return INTERRUPTED

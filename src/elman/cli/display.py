@@ -10,30 +10,30 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from elman.engine.compilation import COMPILING, watch_compilation
-from elman.errors import flag
+from elman.engine import COMPILING, watch_compilation
+from elman.errors import flag, shorten
 from elman.processes import current_process
 from elman.runs.records import SMOOTH_UPDATES
-from elman.training.advice import LONGER
-from elman.training.callbacks import TrainingCallback
+from elman.training.callbacks import CallbackList
+from elman.training.health import LONGER
 from elman.training.limits import raise_limit
-from elman.training.preset_scaling import long_run_settings
 from elman.training.progress import INTERVAL, StderrConsole, create_display
 from elman.training.progress import visible as visible
+from elman.training.start import long_run_settings
 
 if TYPE_CHECKING:
-    from elman.runs.records import Sample
     from elman.runs.run import Run
-    from elman.runs.saved_runs import RunSummary
     from elman.training.gradcheck import GradientCheck
+    from elman.tuning.results import SweepResult
 
 
 class Terminal(Console):
@@ -44,76 +44,70 @@ class Terminal(Console):
         raise BrokenPipeError
 
 
-_OUT = Terminal(soft_wrap=True, highlight=False)
+_OUT = Terminal(soft_wrap=True, highlight=False, markup=False)
 
 _WIDE_OUT = Terminal(width=10_000)
 """Standard output for tables that are not cut to the width of the terminal, which a program has none of."""
 
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+class StopSignals:
+    """SIGINT (Ctrl-C) and SIGTERM ask to save and stop; a second one interrupts at once.
 
-class TrainingDisplay(TrainingCallback):
-    """The progress of a training on standard error: a bar on a terminal, plain lines elsewhere.
-
-    SIGINT (Ctrl-C) or SIGTERM makes the run save and stop; a second one interrupts at once.
-
-    Parameters
-    ----------
-    quiet : bool
-        Show warnings only.
+    A message says what is saved.
     """
+
+    def __init__(self, console: StderrConsole, what: str) -> None:
+        self.console, self.what, self.received = console, what, False
+        self.before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            self.before = {number: signal.signal(number, self.receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if not self.received:
+            self.received = True
+            self.console.print(f"stopping: saving {self.what} (press Ctrl-C again to stop at once)")
+        elif current_process().size == 1:  # torchrun passes on a signal that Ctrl-C has sent to every process
+            raise KeyboardInterrupt
+
+
+class TrainingDisplay(CallbackList):
+    """The progress of a training on standard error: a bar on a terminal, plain lines elsewhere, warnings if quiet."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.console = StderrConsole()
         self.progress = create_display(not quiet, self.console)
-        self.stop = threading.Event()
-        self.before: dict[signal.Signals, Any] = {}
+        self.signals = StopSignals(self.console, "the run")
+        super().__init__(self.progress)
 
     def __enter__(self) -> TrainingDisplay:
-        if threading.current_thread() is threading.main_thread():
-            self.before = {number: signal.signal(number, self._interrupt) for number in _STOP_SIGNALS}
+        self.signals.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.progress.close()
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self.stop.is_set():
-            if current_process().size > 1:  # torchrun passes on a signal that Ctrl-C has sent to every process
-                return
-            raise KeyboardInterrupt
-        self.stop.set()
-        self.console.print("stopping: saving the run (press Ctrl-C again to stop at once)")
-
-    def on_notice(self, notice: str) -> None:
-        """Print a notice in one line, on a terminal or not."""
-        self.progress.on_notice(notice)
+        self.signals.__exit__()
 
     def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
         """Show which gradient check is running."""
-        self.progress.show(
+        self.progress.on_notice(
             f"checking gradients: {points} characters, hidden size {hidden_size}, sequence length {seq_length} …"
         )
 
-    def on_progress(self, run: Run, updates: int) -> None:
-        """Update the progress."""
-        self.progress.on_progress(run, updates)
-
-    def on_sample(self, sample: Sample) -> None:
-        """Show the latest sample."""
-        self.progress.on_sample(sample)
-
     def on_warning(self, warning: str) -> None:
-        """Print a warning in one line."""
+        """Print a warning in one line, also if `quiet`."""
         self.console.print_line(f"warning: {warning}")
 
     def should_stop(self) -> bool:
-        """Whether Ctrl-C was pressed."""
-        return self.stop.is_set()
+        """Return whether a signal has arrived."""
+        return self.signals.received
 
 
 def show_metrics(metrics: dict[str, Any]) -> None:
@@ -154,15 +148,15 @@ def show_results(run: Run, out: Path, texts: Sequence[str | Path]) -> None:
     show_metrics(result_rows(run))
     if run.interrupted:
         again = "pipe the text again to" if run.corpus.name == "-" else "resume with"
-        _OUT.print(f"\nstopped and saved; {again}: {_resume_command(out)}", markup=False)
+        _OUT.print(f"\nstopped and saved; {again}: {_resume_command(out)}")
         return
     print(f"\n{visible(run.final_sample())}\n")
-    _OUT.print(run.advice, markup=False)
+    _OUT.print(run.advice)
     if run.advice.startswith(LONGER):
         again = ", pipe the text again to" if run.corpus.name == "-" else ""
-        _OUT.print(f"to train longer{again}: {_longer_command(run, out, texts)}", markup=False)
+        _OUT.print(f"to train longer{again}: {_longer_command(run, out, texts)}")
     more = ["--count", "20"] if run.config.lines else []
-    _OUT.print(f"to generate more: {shlex.join(['elman', 'sample', str(out), *more])}", markup=False)
+    _OUT.print(f"to generate more: {shlex.join(['elman', 'sample', str(out), *more])}")
 
 
 def _resume_command(out: Path, *more: str) -> str:
@@ -186,25 +180,25 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
     return shlex.join(["elman", "train", *map(str, texts), *like, *limit, *settings])
 
 
-def show_runs(summaries: Sequence[RunSummary]) -> None:
-    """Print a table of runs, a row each, with losses in nats per character."""
+def show_runs(rows: Sequence[dict[str, Any]]) -> None:
+    """Print a table of runs, the rows of `elman.runs`, with losses in nats per character."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="")
     for title, is_number in (
         ("run", False), ("text", False), ("cell", False), ("size", True), ("updates", True), ("seconds", True),
         ("train loss", True), ("validation loss", True), ("stopped", False),
     ):  # fmt: skip
         table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
-    for summary in summaries:
-        layers = f"{summary.layers} × " if summary.layers and summary.layers > 1 else ""
+    for row in rows:
+        layers = f"{row['layers']} × " if row["layers"] and row["layers"] > 1 else ""
         texts = (
-            summary.run,
-            summary.text or "",
-            summary.cell or "",
-            f"{layers}{summary.hidden_size or ''}",
-            f"{summary.updates:,}",
-            f"{summary.seconds:,.1f}",
-            *("" if loss is None else f"{loss:.3f}" for loss in (summary.train_loss, summary.validation_loss)),
-            summary.stopped if summary.status == "ended" else summary.status,
+            row["run"],
+            row["text"] or "",
+            row["cell"] or "",
+            f"{layers}{row['hidden_size'] or ''}",
+            f"{row['updates']:,}",
+            f"{row['seconds']:,.1f}",
+            *("" if loss is None else f"{loss:.3f}" for loss in (row["train_loss"], row["validation_loss"])),
+            row["stopped"] if row["status"] == "ended" else row["status"],
         )
         table.add_row(*map(Text, map(visible, texts)))
     _WIDE_OUT.print(table)
@@ -213,12 +207,9 @@ def show_runs(summaries: Sequence[RunSummary]) -> None:
 def show_gradient_checks(checks: list[GradientCheck]) -> None:
     """Print the relative errors: a column per experiment, a row per array."""
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for title, attribute in (
-        ("characters", "points"),
-        ("hidden size", "hidden_size"),
-        ("sequence length", "seq_length"),
-    ):
-        table.add_row(title, *(str(getattr(check, attribute)) for check in checks))
+    table.add_row("characters", *(str(check.points) for check in checks))
+    table.add_row("hidden size", *(str(check.hidden_size) for check in checks))
+    table.add_row("sequence length", *(str(check.seq_length) for check in checks))
     for name in checks[0].relative_error:
         table.add_row(name, *(f"{check.relative_error[name]:.2e}" for check in checks))
     table.add_row("passed", *("yes" if check.passed else "NO" for check in checks))
@@ -232,11 +223,108 @@ def show_report(results: dict[str, Any], out: Path) -> None:
         f"minimum smooth loss {short['minimum_smooth_loss']:.2f} after {short['epochs']} epochs, "
         f"{last['minimum_smooth_loss']:.2f} after {last['epochs']} "
         f"(nats, summed over sequences of {results['config']['seq_length']} characters); "
-        f"gradients {'agree' if results['gradient_check']['passed'] else 'DO NOT agree'} with central differences",
-        markup=False,
+        f"gradients {'agree' if results['gradient_check']['passed'] else 'DO NOT agree'} with central differences"
     )
-    _OUT.print(f"report: {out / 'report.html'} (also report.md, the plots, results.json and run/)", markup=False)
+    _OUT.print(f"report: {out / 'report.html'} (also report.md, the plots, results.json and run/)")
 
+
+# --- Sweeps ---
+
+MAX_ROWS = 15
+"""Trials in the table: those in training, then the best."""
+
+
+class SweepDisplay:
+    """A live table of the trials of a sweep on standard error, and the signals that stop it."""
+
+    def __init__(self) -> None:
+        self.console = StderrConsole()
+        self.live = Live(console=self.console, auto_refresh=False)
+        self.signals = StopSignals(self.console, "the trials in training")
+        self.first: SweepResult | None = None
+
+    def __enter__(self) -> SweepDisplay:
+        self.signals.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.live.stop()
+        self.signals.__exit__()
+
+    def __call__(self, result: SweepResult) -> bool:
+        """Update the table; return whether a signal has arrived."""
+        if self.first is None:
+            self.first, self.started_at = result, time.monotonic()
+        if self.console.is_watched:
+            done = result.finished - self.first.finished
+            left = (time.monotonic() - self.started_at) / done * (result.total - result.finished) if done else None
+            self.live.start()
+            self.live.update(Group(create_table(result), Text(summarize(result, left), style="bold")), refresh=True)
+        return self.signals.received
+
+
+def create_table(result: SweepResult) -> Table:
+    """Return the trials in training and the best of the others, and how many there are besides."""
+    table = Table(box=None, padding=(0, 2, 0, 0), caption_justify="left", expand=True)
+    for name in ("trial", "state", "val. loss", "seconds"):
+        table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
+    table.add_column("settings", overflow="ellipsis", no_wrap=True, ratio=1)
+    others = [trial for trial in result.ranking() if trial.state != "running"]
+    shown = [*result.select("running"), *others][:MAX_ROWS]
+    for trial in shown:
+        state = trial.state if trial.fraction is None else f"{trial.state} {trial.fraction:.0%}"
+        loss = "" if trial.validation_loss is None else f"{trial.validation_loss:.4f}"
+        seconds = "" if trial.seconds is None else f"{trial.seconds:.1f}"
+        style = "green" if trial is result.best else "dim" if trial.state == "pruned" else ""
+        table.add_row(str(trial.number), state, loss, seconds, trial.error or format_values(trial.values), style=style)
+    if more := len(result.trials) - len(shown):
+        table.caption = f"and {more} more"
+    return table
+
+
+def format_values(values: dict[str, Any]) -> str:
+    """Return settings in one line."""
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
+    )
+
+
+def summarize(result: SweepResult, seconds_left: float | None) -> str:
+    """Return how far the sweep is, the best trial, and the time left."""
+    parts = [f"{result.finished}/{result.total} trials"]
+    if (best := result.best) is not None:
+        parts.append(f"best: {best.validation_loss:.4f} nats/char (trial {best.number})")
+    if seconds_left:
+        parts.append(f"{timedelta(seconds=round(seconds_left))} left")
+    return ", ".join(parts)
+
+
+def show_sweep(result: SweepResult) -> None:
+    """Print the result of a sweep, and the next step."""
+    from elman.tuning.results import BEST, REPORT, TRIALS
+
+    counts = ", ".join(
+        f"{len(result.select(state))} {state}"
+        for state in ("complete", "pruned", "failed", "running")
+        if result.select(state)
+    )
+    _OUT.print(f"{len(result.trials)} of {result.total} trials: {counts or 'none'}")
+    if result.interrupted:
+        _OUT.print("stopped and saved; the same command continues the sweep")
+    best = result.best
+    if best is None:
+        for trial in result.select("failed")[:1]:
+            _OUT.print(f"trial {trial.number} failed: {shorten(trial.error)}")
+        return
+    loss = f"validation loss {best.validation_loss:.4f} nats/char"
+    _OUT.print(f"best: trial {best.number}, {loss}: {format_values(best.values)}")
+    where = result.directory / BEST
+    shown = where if where.exists() else f"on {best.host}, in trials/{best.number:04d}"
+    _OUT.print(f"its run: {shown}; all trials: {result.directory / TRIALS}, {result.directory / REPORT}")
+    _OUT.print(f"to train it again: {result.command}")
+
+
+# --- Progress of what is no training ---
 
 DELAY = 0.5
 """Seconds after which a bar appears."""
@@ -251,18 +339,9 @@ ShowDone = Callable[[float], None]
 def show_progress(
     title: str, total: float | None, *, quiet: bool, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[ShowDone]:
-    """Yield a function that shows how much of something is done; a bar disappears at the end of the block.
+    """Yield a function that shows how much of something is done, on a terminal as a bar that disappears at the end.
 
-    Parameters
-    ----------
-    title : str
-        What is being done.
-    total : float or None
-        How much there is to do. None if it is not known: then it is bytes that are done.
-    quiet : bool
-        Whether to show nothing.
-    clock : callable
-        Returns the time in seconds.
+    The total is None where it is not known: then it is bytes that are done. The clock returns the time in seconds.
     """
     console = StderrConsole()
     if quiet:

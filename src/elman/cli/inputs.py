@@ -1,12 +1,10 @@
-"""What a command reads: the text and the model if none is named, the runs in directories, and prompts."""
+"""What a command reads: the text and the model if none is named, and the runs in directories."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,25 +12,15 @@ from elman.errors import ElmanError, quote
 
 if TYPE_CHECKING:
     from elman.inference import Model
-    from elman.text import Alphabet
 
 T = TypeVar("T")
-
-_ESCAPES = {r"\n": "\n", r"\r": "\r", r"\t": "\t"}
 
 
 def choose_corpus(on_notice: Callable[[str], None]) -> str:
     """Return the text of a training that names none: ``-`` if one is piped to standard input, else the built-in text.
 
-    Parameters
-    ----------
-    on_notice : callable
-        Called with a line that says so, where standard input is a pipe that delivers nothing.
-
-    Raises
-    ------
-    ElmanError
-        If standard input is a pipe that has ended without a text: the program that should have written it has failed.
+    A pipe that delivers nothing is reported. One that has ended without a text is an error: the program that should
+    have written it has failed.
     """
     from elman.runs.data import DEFAULT_TEXT
     from elman.text.sources import PIPE_SECONDS, inspect_standard_input
@@ -56,12 +44,7 @@ def split_run(run: Path | None, corpus: Sequence[str | Path]) -> tuple[Path | No
     """Return the run, if there is one, and the texts of a command whose RUN may be left out.
 
     It is left out if the first argument is a file of text, ``-`` or the name of a built-in text. Anything else is a
-    run.
-
-    Raises
-    ------
-    ElmanError
-        If the first argument is a path that does not exist, and so neither.
+    run, and must exist.
     """
     from elman.runs.models import is_builtin
 
@@ -87,13 +70,7 @@ def _is_text(name: str) -> bool:
 
 
 def load_model(run: Path | None, *, quiet: bool) -> Model:
-    """Load the model of a run or, without one, the built-in model, which is reported on standard error unless `quiet`.
-
-    Raises
-    ------
-    ElmanError
-        If there is no checkpoint, or it is truncated or altered.
-    """
+    """Load the model of a run, or else the built-in model, which is reported on standard error unless `quiet`."""
     from elman.runs.models import load, load_builtin
 
     if run is not None:
@@ -117,10 +94,12 @@ def read_runs(paths: Sequence[Path], read: Callable[[Path, str], T]) -> list[T]:
     Raises
     ------
     ElmanError
-        If one of `paths` is itself a run that cannot be read, or contains no run.
+        If one of `paths` is itself a run that cannot be read, or contains no run; if there are none.
     """
     from elman.runs.saved_runs import find_runs
 
+    if not paths:
+        raise ElmanError("missing required argument RUNS (run directories, or directories that contain some)")
     found = list(dict.fromkeys(run for path in paths for run in (find_runs(path) if path.is_dir() else []) or [path]))
     names = [path.resolve().name for path in found]
     results = []
@@ -132,86 +111,3 @@ def read_runs(paths: Sequence[Path], read: Callable[[Path, str], T]) -> list[T]:
                 raise
             print(f"warning: {error}", file=sys.stderr)
     return results
-
-
-def interpret_escapes(text: str, alphabet: Alphabet) -> str:
-    r"""Return a prompt or a stop sequence with ``\n``, ``\r`` and ``\t`` as line feed, carriage return and tab.
-
-    A model whose alphabet has the backslash may mean it: for such a model it stays one.
-    """
-    if "\\" in alphabet.characters:
-        return text
-    return re.sub(r"\\[nrt]", lambda match: _ESCAPES[match[0]], text)
-
-
-def read_prompt(source: Path) -> str:
-    """Return the complete text of a file, or of standard input if its path is -.
-
-    Raises
-    ------
-    ElmanError
-        If it cannot be read, or is not UTF-8.
-    """
-    from elman.text import open_standard_input
-
-    from_stdin = str(source) == "-"
-    name = "standard input" if from_stdin else quote(source)
-    try:
-        data = open_standard_input().read() if from_stdin else source.read_bytes()
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ElmanError(f"the prompt in {name} is not UTF-8") from None
-    except (OSError, ValueError) as error:  # the latter for a name that no file can have
-        raise ElmanError(f"cannot read {name} ({getattr(error, 'strerror', None) or error})") from None
-
-
-def is_terminal() -> bool:
-    """Whether standard input and output are a terminal."""
-    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
-
-
-def read_lines() -> Iterator[str]:
-    """Yield the lines that are entered in the terminal, or those of standard input, each without its end.
-
-    In a terminal Ctrl-D ends them. Ctrl-C discards the line; pressed twice in succession it interrupts. Lines are
-    edited by `readline`, which is part of Python wherever there is a line-editing library.
-
-    Raises
-    ------
-    ElmanError
-        If a line is not UTF-8.
-    KeyboardInterrupt
-        If it was pressed twice.
-    """
-    return _prompt_for_lines() if is_terminal() else _read_standard_input()
-
-
-def _prompt_for_lines() -> Iterator[str]:
-    with suppress(ImportError):  # there is none on Windows, where the console itself edits lines
-        import readline  # noqa: F401 (its import lets `input` edit lines and recall them)
-
-    interrupted = False
-    while True:
-        try:
-            line = input("> ")
-        except EOFError:
-            print()
-            return
-        except KeyboardInterrupt:
-            if interrupted:
-                raise
-            interrupted = True
-            print("\npress Ctrl-D, or Ctrl-C again, to end")
-        else:
-            interrupted = False
-            yield line
-
-
-def _read_standard_input() -> Iterator[str]:
-    from elman.text import open_standard_input
-
-    for number, line in enumerate(open_standard_input(), 1):
-        try:
-            yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
-        except UnicodeDecodeError:
-            raise ElmanError(f"line {number} of standard input is not UTF-8") from None

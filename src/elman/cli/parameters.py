@@ -1,13 +1,13 @@
 """Parameters that several commands share, how their values are parsed, and the options of `elman.Config` and sampling.
 
-A parser or validator raises `ValueError` with the end of a sentence, ``must be an integer``, that the option begins.
+A parser raises `ValueError` with the end of a sentence, ``must be an integer``, that the option begins.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields, make_dataclass
 from functools import cache
 from pathlib import Path
@@ -19,11 +19,6 @@ from elman.config import Config, choices_of, make_config
 from elman.errors import ElmanError, quote
 from elman.presets import DEFAULT_PRESET, list_presets
 
-if TYPE_CHECKING:
-    from elman.network.sampling import SamplingOption
-
-MAX_PORT = 65_535
-
 
 def parse_integer(hint: Any, tokens: Sequence[Token]) -> int:
     """Parse an integer; Cyclopts would take 2.5 for 2."""
@@ -33,20 +28,16 @@ def parse_integer(hint: Any, tokens: Sequence[Token]) -> int:
         raise ValueError("must be an integer") from None
 
 
-def check_port(hint: Any, port: int) -> None:
-    """Check that a number is that of a port, or 0 for a free one."""
-    if not 0 <= port <= MAX_PORT:
-        raise ValueError(f"must be from 0 to {MAX_PORT}")
+def parse_port(hint: Any, tokens: Sequence[Token]) -> int:
+    """Parse the number of a port, or 0 for a free one."""
+    port = parse_integer(hint, tokens)
+    if not 0 <= port <= 65_535:
+        raise ValueError("must be from 0 to 65535")
+    return port
 
 
 def parse_choice(hint: Any, tokens: Sequence[Token]) -> str:
-    """Parse one of the choices of a `Literal`, in upper or lower case.
-
-    Raises
-    ------
-    CoercionError
-        If it is none of them.
-    """
+    """Parse one of the choices of a `Literal`, in upper or lower case."""
     choices = [choice for choice in _flatten(hint) if isinstance(choice, str)]
     by_lower = {choice.lower(): choice for choice in choices}
     if (name := tokens[0].value.lower()) not in by_lower:
@@ -64,22 +55,9 @@ def parse_name(hint: Any, tokens: Sequence[Token]) -> str:
     return tokens[0].value.lower()
 
 
-def parse_text(hint: Any, tokens: Sequence[Token]) -> str:
-    """Parse a text, which may begin with a hyphen, but is not what looks like the next option."""
-    text = tokens[0].value
-    if tokens[0].source == "cli" and re.fullmatch("-[a-zA-Z]|--[a-z][a-z-]+(=.*)?", text):
-        raise ValueError("requires a value, not an option")
-    return text
-
-
-def parse_path(hint: Any, tokens: Sequence[Token]) -> Path:
-    """Parse the path of a file, or - for standard input, as `parse_text` does."""
-    return Path(parse_text(hint, tokens))
-
-
-def parse_each(parse: Callable[[Any, Sequence[Token]], str]) -> Callable[[Any, Sequence[Token]], list[str]]:
-    """Return the parser of a list, whose elements another parser parses."""
-    return lambda hint, tokens: [parse(hint, [token]) for token in tokens]
+def parse_names(hint: Any, tokens: Sequence[Token]) -> list[str]:
+    """Parse several such names."""
+    return [token.value.lower() for token in tokens]
 
 
 def keep_spaces(hint: Any, value: str, delimiter: str | None = None) -> list[str]:
@@ -88,13 +66,7 @@ def keep_spaces(hint: Any, value: str, delimiter: str | None = None) -> list[str
 
 
 def parse_corpus(hint: Any, tokens: Sequence[Token]) -> str:
-    """Parse a corpus, which may be - for standard input; what else begins with a hyphen is a file that exists.
-
-    Raises
-    ------
-    UnknownOptionError
-        If it is neither.
-    """
+    """Parse a corpus, which may be - for standard input; what else begins with a hyphen must be a file that exists."""
     text = tokens[0].value
     if text.startswith("-") and text != "-" and not os.path.lexists(text):
         raise UnknownOptionError(token=tokens[0], argument_collection=ArgumentCollection())  # type: ignore[no-untyped-call]
@@ -102,17 +74,9 @@ def parse_corpus(hint: Any, tokens: Sequence[Token]) -> str:
 
 
 def require_corpus(corpus: Sequence[str | Path]) -> list[str | Path]:
-    """Return the texts of a command line that must name one.
-
-    Raises
-    ------
-    ElmanError
-        If it names none.
-    """
+    """Return the texts of a command line, which must name one."""
     if not corpus:
-        raise ElmanError(
-            f"missing required argument CORPUS ({CORPUS_HELP[:1].lower()}{CORPUS_HELP[1:].partition(':')[0]})"
-        )
+        raise ElmanError("missing required argument CORPUS (a text file, a directory, - or a built-in text)")
     return list(corpus)
 
 
@@ -130,17 +94,11 @@ def parse_nonempty_path(hint: Any, tokens: Sequence[Token]) -> Path:
 
 Integer = Annotated[int, Parameter(converter=parse_integer)]
 OptionalInteger = Annotated[int | None, Parameter(converter=parse_integer)]
-Port = Annotated[int, Parameter(converter=parse_integer, validator=check_port)]
+Port = Annotated[int, Parameter(converter=parse_port)]
 ANY_CASE = Parameter(converter=parse_choice)
 """Of a `Literal`."""
 Name = Annotated[str, Parameter(converter=parse_name)]
-Names = Annotated[list[str] | None, Parameter(converter=parse_each(parse_name), negative="")]
-OptionalFile = Annotated[Path | None, Parameter(converter=parse_path, allow_leading_hyphen=True)]
-OptionalText = Annotated[str | None, Parameter(converter=parse_text, allow_leading_hyphen=True)]
-Texts = Annotated[
-    list[str] | None,
-    Parameter(converter=parse_each(parse_text), allow_leading_hyphen=True, negative="", env_var_split=keep_spaces),
-]
+Names = Annotated[list[str] | None, Parameter(converter=parse_names, negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"], converter=parse_nonempty_path)]
 
@@ -167,27 +125,15 @@ Encoding = Annotated[str, Parameter(help="Encoding of the text.")]
 
 
 def check_not_input(out: Path, *inputs: Path) -> None:
-    """Check that an output file is neither one of the inputs nor a file of a run that is one of them.
-
-    Raises
-    ------
-    ElmanError
-        If it is.
-    """
+    """Check that an output file is neither one of the inputs nor a file of a run that is one of them."""
     from elman.runs.directory import FILES
 
     for path in inputs:
         run = path.parent if path.name in FILES else path
         for file in (path, *(run / name for name in FILES)):
-            if _same_file(out, file):
-                raise ElmanError(f"--out would replace an input file (got {quote(out)})")
-
-
-def _same_file(first: Path, second: Path) -> bool:
-    try:
-        return first.samefile(second)
-    except (OSError, ValueError):  # one of them does not exist, or cannot
-        return False
+            with suppress(OSError, ValueError):  # one of them does not exist, or cannot
+                if out.samefile(file):
+                    raise ElmanError(f"--out would replace an input file (got {quote(out)})")
 
 
 PRESET_HELP = f"Hyperparameter preset. Options you pass override it.\n\n{list_presets()}"
@@ -195,21 +141,21 @@ PRESET_HELP = f"Hyperparameter preset. Options you pass override it.\n\n{list_pr
 _GROUP = Group("Training", help=f"The defaults are those of the preset {DEFAULT_PRESET}.", sort_key=5)
 
 
-def _optional(name: str, hint: Any, default: Any, help: str) -> tuple[str, Any, Any]:
+def _optional(name: str, hint: Any, default: Any, help: str, group: Group | str = _GROUP) -> tuple[str, Any, Any]:
     """Return a field that is None unless the option is passed: a preset or a resumed run may have another default."""
     shown = "none" if default is None else str(default)
     converter = parse_integer if hint in (int, int | None) else parse_choice if get_origin(hint) is Literal else None
-    parameter = Parameter(help=help, group=_GROUP, show_default=lambda _: shown, negative="", converter=converter)
+    parameter = Parameter(help=help, group=group, show_default=lambda _: shown, negative="", converter=converter)
     return (name, Annotated[hint | None, parameter], None)
 
 
 def _create_options() -> Any:
-    defaults = make_config(DEFAULT_PRESET)
-    hints = {
-        name: Literal[choices] if (choices := choices_of(name)) else hint
-        for name, hint in get_type_hints(Config).items()
-    }
-    options = [_optional(f.name, hints[f.name], getattr(defaults, f.name), f.metadata["help"]) for f in fields(Config)]
+    defaults, hints = make_config(DEFAULT_PRESET), get_type_hints(Config)
+    options = []
+    for setting in fields(Config):
+        name, choices = setting.name, choices_of(setting.name)
+        hint = Literal[choices] if choices else hints[name]
+        options.append(_optional(name, hint, getattr(defaults, name), setting.metadata["help"]))
     return _make_dataclass("Options", options)
 
 
@@ -241,15 +187,10 @@ def __getattr__(name: str) -> Any:
 def _create_sampling_options() -> Any:
     from elman.network.sampling import list_sampling_options
 
-    return _make_dataclass("SamplingOptions", [_sampling_option(option) for option in list_sampling_options()])
-
-
-def _sampling_option(option: SamplingOption) -> tuple[str, Any, Any]:
-    shown = str(option.default)
-    parameter = Parameter(
-        help=option.help, show_default=lambda _: shown, converter=parse_integer if option.type is int else None
+    return _make_dataclass(
+        "SamplingOptions",
+        [_optional(each.name, each.type, each.default, each.help, "Parameters") for each in list_sampling_options()],
     )
-    return (option.name, Annotated[option.type | None, parameter], None)
 
 
 NO_OPTIONS = Options()

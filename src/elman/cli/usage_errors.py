@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
@@ -18,16 +17,12 @@ from cyclopts import (
     UnknownCommandError,
     UnknownOptionError,
     UnusedCliTokensError,
-    ValidationError,
 )
 
 from elman.errors import join_alternatives, quote, shorten
-from elman.option_names import SIMILARITY, suggest_option
+from elman.options import suggest_option
 
 _KINDS = {bool: "true or false", float: "a number", int: "an integer"}
-
-_MOST_USED = ("train", "sample", "eval")
-"""Listed first where a command is unknown."""
 
 
 def describe_usage_error(error: CycloptsError, app: App) -> str:
@@ -37,7 +32,9 @@ def describe_usage_error(error: CycloptsError, app: App) -> str:
         case UnknownCommandError() if tokens[0].startswith("-"):
             return f"unknown option {shorten(tokens[0])}; {suggest(tokens[0], app)}"
         case UnknownCommandError():
-            return f"unknown command {quote(tokens[0])}; {_suggest_command(tokens[0], app)}"
+            commands = [each for each in app if not each.startswith("-")]
+            hint = suggest(tokens[0], commands, f"the commands are {', '.join(commands)}")
+            return f"unknown command {quote(tokens[0])}; {hint}"
         case UnknownOptionError(token=token):
             arguments = (error.app or app).assemble_argument_collection()
             names = [name for argument in arguments for name in argument.names]
@@ -55,8 +52,6 @@ def describe_usage_error(error: CycloptsError, app: App) -> str:
             return f"missing required {kind} {argument.name} ({_summarize(argument.parameter.help or '')})"
         case CoercionError(token=token, target_type=hint) if token is not None and hint is not None:
             return _describe_value(_name_option(token), token.value, hint, error.msg)
-        case ValidationError(argument=argument) if argument is not None:
-            return f"{_name_option(argument.tokens[0])} {error.exception_message} (got {shorten(argument.value)})"
     return shorten(error)
 
 
@@ -64,47 +59,23 @@ def _describe_value(option: str, value: str, hint: Any, problem: object) -> str:
     """Return what is wrong with a value: what its parser says, or else what its type is."""
     if get_origin(hint) is Literal:
         choices = get_args(hint)
-        near = find_similar(value, choices)
-        remedy = f"; did you mean {near}?" if near else ""
-        return f"{option} must be one of {', '.join(choices)} (got {quote(value)}){remedy}"
+        remedy = suggest(value, choices, "")
+        return f"{option} must be one of {', '.join(choices)} (got {quote(value)}){remedy and '; ' + remedy}"
     return f"{option} {problem or f'must be {_describe_type(hint)}'} (got {quote(value)})"
 
 
 def _describe_type(hint: Any) -> str:
     """Return what a value of a type is, in words."""
-    if get_origin(hint) is Literal:
-        return f"one of {', '.join(get_args(hint))}"
     if arguments := [each for each in get_args(hint) if each is not NoneType]:
         return join_alternatives(list(dict.fromkeys(map(_describe_type, arguments))))
     return _KINDS.get(hint, "a string")
 
 
-def suggest(name: str, names: Iterable[str]) -> str:
-    """Return a hint for an unknown name: the nearest of those that exist, or where they are listed."""
-    by_word = {_as_word(each).replace("-", "_"): each for each in names}
-    near = suggest_option(name.lstrip("-"), by_word)
-    return f"did you mean {by_word[near]}?" if near else "see --help"
-
-
-def find_similar(name: str, names: Iterable[str]) -> str | None:
-    """Return the nearest of the names that are spelled nearly so, if there is one."""
-    by_word = {_as_word(each): each for each in names}
-    near = get_close_matches(_as_word(name), by_word, 1, SIMILARITY)
-    return by_word[near[0]] if near else None
-
-
-def _as_word(name: str) -> str:
-    """Return a name as it is compared: hyphens before it would make every two options similar."""
-    return name.lstrip("-").replace("_", "-").lower()
-
-
-def _suggest_command(name: str, app: App) -> str:
-    """Return a hint for an unknown command: the nearest one, or all of them."""
-    commands = [each for each in app if not each.startswith("-")]
-    if near := find_similar(name, commands):
-        return f"did you mean {near}?"
-    others = [each for each in commands if each not in _MOST_USED]
-    return f"the commands are {', '.join([*_MOST_USED, *others])}"
+def suggest(name: str, names: Iterable[str], otherwise: str = "see --help") -> str:
+    """Return a hint for an unknown name: the nearest of those that exist, or otherwise another hint."""
+    by_word = {each.lstrip("-").replace("-", "_").lower(): each for each in names}
+    near = suggest_option(name.lstrip("-"), by_word)  # hyphens would make every two options similar
+    return f"did you mean {by_word[near]}?" if near else otherwise
 
 
 def _name_option(token: Token) -> str:

@@ -30,7 +30,7 @@ from elman.compression.arithmetic import Floats, Ints, exact_inline, sigmoid
 from elman.compression.bit_contexts import COLUMN, CONTEXTS, FIELD
 from elman.compression.matches import MODELS, SELECTIONS
 
-DISTRIBUTION_WEIGHTS = (0.6, 0.1, 0.1)
+DISTRIBUTION_WEIGHTS = (0.75, 0.05, 0.05)
 """Initial weights of the distributions: of the mixture, of the network and of the background model."""
 DISTRIBUTIONS = len(DISTRIBUTION_WEIGHTS)
 FIRST_MATCH = 2 * CONTEXTS

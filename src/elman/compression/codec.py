@@ -41,8 +41,8 @@ _A = TypeVar("_A")
 _OVERFLOWS = np.errstate(over="ignore", invalid="ignore")
 """Weights may have any size, and overflow has a defined result."""
 
-Counter = Callable[[float], None]
-"""Is called often, with how many bytes have been done so far."""
+OnBytes = Callable[[float], None]
+"""Is called, often, with how many bytes are done."""
 
 
 def compress(data: bytes | str, model: Model, *, mode: ModeName = DEFAULT_MODE) -> bytes:
@@ -112,7 +112,7 @@ def _as_bytes(data: object) -> bytes:
 
 
 def compress_pieces(
-    pieces: Iterable[bytes], model: Model, mode: ModeName, on_bytes: Counter = lambda count: None
+    pieces: Iterable[bytes], model: Model, mode: ModeName, on_bytes: OnBytes = lambda count: None
 ) -> Iterator[bytes]:
     """Yield the bytes of a file, given the original in pieces of at most `container.MEMBER_SIZE` bytes.
 
@@ -129,15 +129,12 @@ def compress_pieces(
     ElmanError
         As `compress`.
     """
-    codec, pieces = find_mode(mode), iter(pieces)
-    members = _count_bytes(
-        partial(compress_member, model=model, mode=codec), chain([next(pieces, b"")], pieces), on_bytes
-    )
-    return join_members(members)
+    compress_piece, pieces = partial(compress_member, model=model, mode=find_mode(mode)), iter(pieces)
+    return join_members(_count_bytes(compress_piece, chain([next(pieces, b"")], pieces), on_bytes))
 
 
 def decompress_members(
-    members: Iterable[bytes], model: Model, on_bytes: Counter = lambda count: None
+    members: Iterable[bytes], model: Model, on_bytes: OnBytes = lambda count: None
 ) -> Iterator[bytes]:
     """Yield the original of each member of a file.
 
@@ -156,7 +153,7 @@ def decompress_members(
     return _count_bytes(partial(decompress_member, model=model), members, on_bytes)
 
 
-def _count_bytes(function: Callable[..., bytes], items: Iterable[bytes], on_bytes: Counter) -> Iterator[bytes]:
+def _count_bytes(function: Callable[..., bytes], items: Iterable[bytes], on_bytes: OnBytes) -> Iterator[bytes]:
     """Yield the result of `function` for each item, and report its progress in bytes of all items."""
     before = 0
     for item in items:

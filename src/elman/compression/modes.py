@@ -65,21 +65,15 @@ class CodecMode:
 MODES: dict[ModeName, CodecMode] = {
     mode.name: mode
     for mode in (
-        CodecMode("static", 1, "only uses the model, the fastest", mixes=False, is_bitwise=False),
-        CodecMode(
-            "mixture",
-            2,
-            "mixes the network with an n-gram model and repeats, and learns from what was coded",
-            mixes=True,
-            is_bitwise=False,
-        ),
+        CodecMode("static", 1, "uses the model as it is, the fastest", mixes=False, is_bitwise=False),
+        CodecMode("mixture", 2, "also learns counts, repeats and weights as it codes", mixes=True, is_bitwise=False),
         CodecMode("bitwise", 3, "adds bitwise context mixing, the smallest and slowest", mixes=True, is_bitwise=True),
     )
 }
 """Every mode by its name."""
 
 
-def find_mode(name: str) -> CodecMode:
+def find_mode(name: ModeName) -> CodecMode:
     """Return the mode of a name.
 
     Raises
@@ -87,10 +81,9 @@ def find_mode(name: str) -> CodecMode:
     ElmanError
         If there is none.
     """
-    for mode in MODES.values():
-        if mode.name == name:
-            return mode
-    raise ElmanError(f"--mode must be one of {', '.join(MODES)} (got {shorten(name)})")
+    if name not in MODES:
+        raise ElmanError(f"--mode must be one of {', '.join(MODES)} (got {shorten(name)})")
+    return MODES[name]
 
 
 def mode_help() -> str:

@@ -30,10 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.compression.arithmetic import Floats, Ints, Ints32, exact
-from elman.engine.numba.ngrams.added import Added, empty_added
+from elman.engine.numba.ngrams.counting import Added, empty_added
 from elman.engine.numba.ngrams.kernels import count_rows, find_row_nodes, read_rows
-from elman.engine.numba.ngrams.reader import NgramReader, reader
-from elman.engine.numba.ngrams.tree import Tree, empty_tree
+from elman.engine.numba.ngrams.tree import NgramReader, Tree, empty_tree, reader
 from elman.inference.network_file import NGRAM_TEXT
 from elman.network.ngram import NgramModel
 from elman.storage.builtin import MODELS, unpack_builtin

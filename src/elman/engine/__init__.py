@@ -1,11 +1,134 @@
-"""Engines carry out the mathematics of `elman.network`.
+"""Engines carry out the mathematics of `elman.network`: by name, imported when they are first used.
 
 ``numpy`` runs it as written and is the reference; ``numba`` computes the same numbers with compiled code. The
 conformance test in `elman.testing` compares any engine with the reference.
 """
 
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from elman.config import Config
 from elman.engine.protocol import CALLBACK_INTERVAL as CALLBACK_INTERVAL
 from elman.engine.protocol import Engine as Engine
 from elman.engine.protocol import InferenceSession as InferenceSession
-from elman.engine.registry import get_engine as get_engine
-from elman.engine.state import TrainState as TrainState
+from elman.engine.protocol import TrainState as TrainState
+from elman.engines import ENGINES, NUMBA_INSTALLED
+from elman.errors import ElmanError, quote, require_extra
+from elman.network import SamplingParams
+from elman.network.cells import CELLS
+from elman.network.optimizer import Optimizer
+from elman.processes import current_process
+from elman.text import Windows
+
+_TRIAL_CHARACTERS = 100
+"""Characters that are counted to compile the kernels of the n-gram model."""
+COMPILING = "compiling kernels (once for this kind of network, may take half a minute) …"
+
+
+def get_engine(name: str, device: str = "auto", mixed_precision: bool = False) -> Engine:
+    """Return the engine `name`, one of `elman.engines.ENGINES`, importing it.
+
+    Raises
+    ------
+    ElmanError
+        If there is no such engine, or it requires a library that is not installed or a device that this machine lacks.
+    """
+    if name not in ENGINES:
+        raise ElmanError(f"unknown engine {quote(name)} (choose from {', '.join(ENGINES)})")
+    spec = ENGINES[name]
+    require_numba(name)
+    module, _, class_name = spec.factory.partition(":")
+    with require_extra(spec.extra):
+        factory = getattr(import_module(module), class_name)
+    engine: Engine = factory(device, mixed_precision) if spec.has_devices else factory()
+    return engine
+
+
+def require_numba(name: str) -> None:
+    """Check that Numba is installed, if the engine `name` requires it; nothing is imported.
+
+    Raises
+    ------
+    ElmanError
+        If it is not.
+    """
+    if ENGINES[name].requires_numba and not NUMBA_INSTALLED:
+        raise ElmanError(f"--engine {name} requires Numba, which is not installed: install it, or use --engine numpy")
+
+
+def require_engine(config: Config) -> None:
+    """Check that the engine of a run is installed, has the cell and the device, and can use all processes.
+
+    Raises
+    ------
+    ElmanError
+        If not.
+    """
+    CELLS[config.cell].require_engine(config.engine)
+    require_numba(config.engine)
+    process = current_process()
+    if process.rank > 0:
+        raise ElmanError("torchrun can start elman train, but no program that calls it: torchrun … -m elman train …")
+    if process.size > 1 and not ENGINES[config.engine].has_devices:
+        raise ElmanError(
+            f"torchrun requires --engine torch (got {config.engine}): two machines train such small networks at most"
+            " 1.3 times as fast as one; to use several processes, train several networks with elman sweep"
+        )
+    if process.size > config.batch_size:
+        raise ElmanError(
+            f"--batch-size must be at least the number of processes, {process.size} (got {config.batch_size})"
+        )
+    if ENGINES[config.engine].extra:
+        get_engine(config.engine, config.device, config.mixed_precision)
+
+
+# --- Compilation of kernels, which takes a while where they are not loaded from the cache ---
+
+
+@contextmanager
+def watch_compilation(on_start: Callable[[], None]) -> Iterator[None]:
+    """Call a function once, before Numba compiles the first kernel in the block; never if it compiles none."""
+    if sys.modules.get("numba") is None:  # engines that need it have imported it
+        yield
+        return
+    from numba.core import event
+
+    started = False
+
+    class FirstCompilation(event.Listener):
+        def on_start(self, event: Any) -> None:
+            nonlocal started
+            if not started:
+                started = True
+                on_start()
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    with event.install_listener("numba:compile", FirstCompilation()):
+        yield
+
+
+def compile_kernels(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool) -> None:
+    """Compile every kernel that a training calls, by calling it on a copy.
+
+    `samples` is whether the training prints samples.
+    """
+    trial = copy.deepcopy(state)
+    engine.advance(trial, windows, 1, optimizer)
+    if trial.parameters.ngrams is not None and not trial.parameters.uses_prior:  # it is switched on later
+        short = replace(trial.parameters.ngrams, text=trial.parameters.ngrams.text[:_TRIAL_CHARACTERS], tables={})
+        trial.parameters = trial.parameters.with_ngrams(short)
+        trial.parameters["alpha"][...] = 1
+        engine.advance(trial, windows, 1, optimizer)
+    if samples:
+        engine.generate(trial.eval_parameters, trial.final_hidden, 0, np.zeros(1), SamplingParams())

@@ -9,8 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.protocol import Indices, SegmentLosses, StepCallback, no_callback, run_in_chunks
-from elman.engine.state import TrainState, training_folds
+from elman.engine.protocol import (
+    Indices,
+    SegmentLosses,
+    StepCallback,
+    TrainState,
+    no_callback,
+    run_in_chunks,
+    training_folds,
+)
 from elman.network import model, ngram, output
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer

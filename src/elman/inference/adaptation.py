@@ -9,7 +9,8 @@ with the current parameters, and then trained on.
 
 n        windows trained on so far            g       gradient of window n, of the sum over its characters
 theta_0  parameters of the trained network    m       hidden units per layer
-c        `DynamicEvaluation.relative_rate`    rms(W)  root mean square over all recurrent weights in theta_0
+c        `RELATIVE_RATE`, a constant          rms(W)  root mean square over all recurrent weights in theta_0
+beta     `BETA`, a constant                   decay   what `TIME_CONSTANT` implies
 
 ::
 
@@ -29,7 +30,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -37,10 +37,10 @@ import numpy as np
 from elman.engine import Engine, TrainState
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
-from elman.inference.score import Score, add_unknown_cost, readable_indices, score
+from elman.inference.score import Score, score, score_known
 from elman.network import Parameters
 from elman.network.optimizer import Optimizer
-from elman.network.parameters import Array, architecture, layer, zeros_like
+from elman.network.parameters import Array, architecture, layer
 from elman.text import Windows
 
 OnProgress = Callable[[float], None]
@@ -92,13 +92,8 @@ def score_adapting(
 
     Parameters
     ----------
-    engine : Engine
-    parameters : Parameters
-        They are not changed.
-    h0 : ndarray, shape (D,)
-        The initial state.
-    indices : ndarray of unsigned int, shape (N,)
-        Unknown characters, K or more, are neither read nor adapted to.
+    engine, parameters, h0, indices
+        As of `elman.inference.score.score`. The parameters are not changed; unknown characters are not adapted to.
     adapt : str, optional
         A key of `ADAPTATIONS`.
     on_progress : callable, optional
@@ -107,7 +102,7 @@ def score_adapting(
     Raises
     ------
     ElmanError
-        If N < 2, there is no such adaptation, or there are no counts to adapt.
+        If the text has fewer than two characters, there is no such adaptation, or there are no counts to adapt.
     """
     if adapt is None:
         return score(engine, parameters, h0, indices)
@@ -118,112 +113,57 @@ def score_adapting(
     if kind.counts:
         parameters = parameters.continued()
     if kind.weights:
-        return score_dynamic(engine, parameters, h0, indices, on_progress=on_progress)
+        return score_dynamic(engine, parameters, h0, indices, on_progress)
     return score(engine, parameters, h0, indices)
 
 
+# --- Dynamic evaluation; ``docs/explanation/recipes.md`` explains the choice of the hyperparameters ---
+
+SEQ_LENGTH = 32
+"""Characters per window."""
+RELATIVE_RATE = 0.045
+"""Learning rate relative to the recurrent weights, c."""
+BETA = 0.999
+"""Decay of the running average of squared gradients."""
+TIME_CONSTANT = 32_000.0
+"""Characters over which a change of the parameters decays to 1/e."""
 DECAY_INTERVAL = 16
 """Windows from one decay (4) to the next, so that it costs next to nothing."""
 
 
-@dataclass(frozen=True)
-class DynamicEvaluation:
-    """Hyperparameters of dynamic evaluation.
+def learning_rate(trained: Parameters) -> float:
+    """Return eta of (1) for a network with the trained parameters theta_0.
 
-    The choice of the defaults is explained in ``docs/explanation/recipes.md``.
-
-    Parameters
-    ----------
-    seq_length : int
-        Characters per window, T.
-    relative_rate : float
-        Learning rate relative to the recurrent weights, c.
-    beta : float
-        Decay of the running average of squared gradients.
-    time_constant : float
-        Characters over which a change of the parameters decays to 1/e.
+    The root mean square is that of the input weights for a cell without recurrent ones.
     """
-
-    seq_length: int = 32
-    relative_rate: float = 0.045
-    beta: float = 0.999
-    time_constant: float = 32_000.0
-
-    def learning_rate(self, trained: Parameters) -> float:
-        """Return eta of (1) for a network with the trained parameters theta_0."""
-        return self.relative_rate * recurrent_rms(trained) / math.sqrt(architecture(trained).m)
-
-    def optimizer(self, trained: Parameters) -> Optimizer:
-        """Return the optimizer of (2) and (3) for a network with the trained parameters theta_0."""
-        return Optimizer(self.learning_rate(trained), math.inf, name="adam", beta1=0.0, beta2=self.beta)
-
-    @property
-    def decay(self) -> float:
-        """Fraction of the change that one decay step (4) removes."""
-        return -math.expm1(-DECAY_INTERVAL * self.seq_length / self.time_constant)
-
-
-DEFAULT = DynamicEvaluation()
-
-
-def recurrent_rms(parameters: Parameters) -> float:
-    """Return the root mean square over the recurrent weights of all layers, or the input weights of a cell without."""
-    layers = (layer(parameters, n) for n in range(1, architecture(parameters).layers + 1))
+    net = architecture(trained)
+    layers = (layer(trained, n) for n in range(1, net.layers + 1))
     matrices = [of_layer.get("W", of_layer["U"]) for of_layer in layers]
     with np.errstate(over="ignore"):  # the network may have diverged
         squares = sum(float(np.square(W, dtype=np.float64).sum()) for W in matrices)
-    return math.sqrt(squares / sum(W.size for W in matrices))
+    return RELATIVE_RATE * math.sqrt(squares / sum(W.size for W in matrices)) / math.sqrt(net.m)
 
 
 def score_dynamic(
-    engine: Engine,
-    parameters: Parameters,
-    h0: Array,
-    indices: Indices,
-    settings: DynamicEvaluation = DEFAULT,
-    on_progress: OnProgress | None = None,
+    engine: Engine, parameters: Parameters, h0: Array, indices: Indices, on_progress: OnProgress | None = None
 ) -> Score:
-    """Score a text by dynamic evaluation; `elman.inference.score.score` is the static counterpart.
+    """Score a text by dynamic evaluation; for the arguments see `score_adapting`."""
+    decay = -math.expm1(-DECAY_INTERVAL * SEQ_LENGTH / TIME_CONSTANT)
 
-    Parameters
-    ----------
-    engine : Engine
-    parameters : Parameters
-        The trained parameters; they are not changed.
-    h0 : ndarray, shape (D,)
-        The initial state.
-    indices : ndarray of unsigned int, shape (N,)
-        Unknown characters, K or more, are neither read nor trained on.
-    settings : DynamicEvaluation
-    on_progress : callable, optional
-        Called with the fraction of the text that was read.
+    def sum_nats(known: Indices) -> float:
+        count = (len(known) - 1) // SEQ_LENGTH
+        optimizer = Optimizer(learning_rate(parameters), math.inf, name="adam", beta1=0.0, beta2=BETA)
+        M, N, _ = optimizer.init(parameters)
+        state, nats = TrainState(parameters.map(np.copy), M, h0.copy(), np.random.default_rng(0), N), 0.0
+        for first in range(0, count, DECAY_INTERVAL):
+            windows = Windows(known, SEQ_LENGTH)
+            nats += float(engine.advance(state, windows, min(DECAY_INTERVAL, count - first), optimizer).sum())
+            if state.update % DECAY_INTERVAL == 0:
+                for name, theta in state.parameters.items():
+                    theta += decay * (parameters[name] - theta)
+            if on_progress is not None:
+                on_progress(state.position / len(known))
+        rest = known[state.position :]  # shorter than a window, so it is only scored
+        return nats + float(engine.loss(state.parameters, state.h, rest[:-1], rest[1:])[0]) if len(rest) > 1 else nats
 
-    Raises
-    ------
-    ElmanError
-        If N < 2.
-    """
-    K = len(parameters["c"])
-    readable = readable_indices(indices, K)
-    state, nats = _initial_state(parameters, h0), 0.0
-    count = (len(readable) - 1) // settings.seq_length
-    if count > 0:
-        windows, optimizer = Windows(readable, settings.seq_length), settings.optimizer(parameters)
-    for first in range(0, count, DECAY_INTERVAL):
-        nats += float(engine.advance(state, windows, min(DECAY_INTERVAL, count - first), optimizer).sum())
-        if state.update % DECAY_INTERVAL == 0:
-            for name, theta in state.parameters.items():
-                theta += settings.decay * (parameters[name] - theta)
-        if on_progress is not None:
-            on_progress(state.position / len(readable))
-    rest = readable[state.position :]  # shorter than a window, so it is only scored
-    if len(rest) > 1:
-        nats += float(engine.loss(state.parameters, state.h, rest[:-1], rest[1:])[0])
-    return add_unknown_cost(nats, len(indices), len(readable), K)
-
-
-def _initial_state(trained: Parameters, h0: Array) -> TrainState:
-    """Return a training state with copies of the parameters, before the first update."""
-    parameters = trained.map(np.copy)
-    M, N = zeros_like(parameters), zeros_like(parameters)
-    return TrainState(parameters, M, h0.copy(), np.random.default_rng(0), N)
+    return score_known(indices, len(parameters["c"]), sum_nats)

@@ -15,16 +15,11 @@ common run is found by bisection: where no run of n characters occurs in the tex
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError
-from elman.network import Parameters
-from elman.text import Alphabet
 from elman.text.alphabet import as_text, code_points
 
 RUN = 20
@@ -67,22 +62,16 @@ def measure_copying(text: str, source: str) -> Copying:
     >>> measure_copying("0123456789012345678901", "01234567890123456789").copied_share
     0.3333333333333333
     """
-    hashes = _RunHashes(code_points(text))
+    hashes, points = _RunHashes(code_points(text)), code_points(source)
     runs, of_run = np.unique(hashes.of_length(RUN), return_inverse=True)
     occurs, longest = np.zeros(len(runs), np.bool_), code_points("")
-    for chunk in _overlapping_chunks(code_points(source), len(text)):
+    for start in range(0, len(points), CHUNK):
+        chunk = points[start : start + CHUNK + len(text)]  # every run that may be common is in one of the chunks
         in_chunk = _RunHashes(chunk)
-        matches, place = _find(in_chunk.of_length(RUN), runs)
-        occurs[place] = True
-        n, start = _longest_common_run(hashes, in_chunk, matches, len(longest))
-        longest = chunk[start : start + n] if n > len(longest) else longest
+        occurs[_find(in_chunk.of_length(RUN), runs)[1]] = True
+        n, first = _find_longer_run(hashes, in_chunk, len(longest))
+        longest = chunk[first : first + n] if n > len(longest) else longest
     return Copying(as_text(longest), float(occurs[of_run].mean()) if len(of_run) else 0.0)
-
-
-def _overlapping_chunks(source: NDArray[np.uint32], M: int) -> Iterator[NDArray[np.uint32]]:
-    """Yield parts of the source; every run of up to M characters is in one of them."""
-    for start in range(0, len(source), CHUNK):
-        yield source[start : start + CHUNK + M]
 
 
 class _RunHashes:
@@ -92,21 +81,12 @@ class _RunHashes:
         self.length = len(points)
         self._prefix_sums = np.zeros(self.length + 1, np.uint64)
         np.cumsum(points * _powers(_B, self.length), out=self._prefix_sums[1:])  # (1)
+        self._inverse_powers = _powers(_B_INVERSE, self.length)
 
-    @cached_property
-    def _inverse_powers(self) -> Hashes:
-        return _powers(_B_INVERSE, self.length)
-
-    def of_length(self, n: int, starts: Positions | None = None) -> Hashes:
-        """Return the hashes of the runs of n characters that begin at ascending `starts`, by default all.
-
-        Those that would end after the text are left out.
-        """
+    def of_length(self, n: int) -> Hashes:
+        """Return the hash of the run of n characters that begins at each position."""
         count, P = max(0, self.length - n + 1), self._prefix_sums
-        if starts is None:
-            return (P[n : n + count] - P[:count]) * self._inverse_powers[:count]  # (2)
-        starts = starts[: np.searchsorted(starts, count)]
-        return (P[starts + n] - P[starts]) * self._inverse_powers[starts]  # (2)
+        return (P[n : n + count] - P[:count]) * self._inverse_powers[:count]  # (2)
 
 
 def _powers(base: int, count: int) -> Hashes:
@@ -127,34 +107,15 @@ def _find(hashes: Hashes, ascending: Hashes) -> tuple[Positions, Positions]:
     return found[same], place[same]
 
 
-def _longest_common_run(text: _RunHashes, chunk: _RunHashes, copied: Positions, least: int) -> tuple[int, int]:
-    """Return the length of the longest common run and where in the chunk it begins, if it is longer than `least`.
-
-    `copied` are the positions of the chunk where runs of `RUN` characters begin that occur in the text.
-    """
-    starts = copied if len(copied) else None
-    low, high = least, text.length if len(copied) else min(RUN - 1, text.length)
+def _find_longer_run(text: _RunHashes, chunk: _RunHashes, least: int) -> tuple[int, int]:
+    """Return the length of the longest common run, if it is longer than `least`, and where in the chunk it begins."""
+    low, high, first = least, text.length, 0
+    n = least + 1  # first, as most chunks have no longer run
     while low < high:
-        n = (low + high + 1) // 2
-        matches, _ = _find(chunk.of_length(n, starts), np.unique(text.of_length(n)))
+        matches, _ = _find(chunk.of_length(n), np.unique(text.of_length(n)))
         if len(matches):
-            starts, low = matches if starts is None else starts[matches], n
+            low, first = n, int(matches[0])
         else:
             high = n - 1
-    return (low, int(starts[0])) if starts is not None and low > least else (0, 0)
-
-
-def decode_counted(parameters: Parameters, alphabet: Alphabet) -> str:
-    """Return the text that the n-gram prior has counted.
-
-    Raises
-    ------
-    ElmanError
-        If there is no prior.
-    """
-    if parameters.ngrams is None:
-        raise ElmanError(
-            "--copied requires a model with an n-gram prior, which contains its training text: pass the training text"
-            " of this one with --copied-from"
-        )
-    return alphabet.decode(parameters.ngrams.text)
+        n = (low + high + 1) // 2
+    return low, first

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import reduce
 from itertools import pairwise
 
 import numpy as np
@@ -30,8 +29,7 @@ from elman.network.ensemble import Member, join_members
 from elman.network.ngram import NgramModel
 from elman.network.output import log_softmax
 from elman.network.parameters import architecture
-from elman.text import with_unknown
-from elman.text.lines import LineHashes, trim_lines
+from elman.text.lines import LineHashes
 from elman.text.unknown import drop_unknown
 
 Floats = NDArray[np.float64]
@@ -122,11 +120,9 @@ def fit_ensemble_weights(models: Iterable[Model], text: str) -> list[float]:
         a uniform distribution, (1) has no minimum, or the logits of a model are not finite.
     """
     models = _check_models(models)
-    first, n = models[0], len(models)
-    K = len(first.alphabet)
-    indices = first.arrange(with_unknown(first.alphabet).encode(trim_lines(text) if first.is_of_lines else text))
-    used = min(MAX_CHARACTERS, max(MIN_CHARACTERS, MAX_LOGITS // (n * K)))
-    x = drop_unknown(indices, K)[: used + 1]
+    K = len(models[0].alphabet)
+    used = min(MAX_CHARACTERS, max(MIN_CHARACTERS, MAX_LOGITS // (len(models) * K)))
+    x = drop_unknown(models[0].encode(text), K)[: used + 1]
     if len(x) < MIN_CHARACTERS:
         raise ElmanError(f"fitting weights needs a text of at least {MIN_CHARACTERS} known characters (got {len(x)})")
     weights = _minimize(_collect_logits(models, x), x[1:].astype(np.intp))
@@ -144,10 +140,55 @@ def _check_models(models: Iterable[Model]) -> list[Model]:
         check_is_model(model)
     if len(models) < 2:
         raise ElmanError(f"an ensemble needs at least two models (got {len(models)})")
-    for number, model in enumerate(models[1:], 2):
-        _check_alike(models[0], model, number)
-    _check_priors([model.parameters.ngrams for model in models])
+    first, *others = map(_describe, models)
+    for number, other in enumerate(others, 2):
+        for name, value in other.items():
+            if value != first[name]:
+                raise ElmanError(
+                    f"the models of an ensemble must have the same {name}: of models 1 and {number}, 1 has"
+                    f" {first[name]}, {number} has {value}"
+                )
+        _check_alphabets(models[0].alphabet.characters, models[number - 1].alphabet.characters, number)
+    for prior, next_prior in pairwise(model.parameters.ngrams for model in models if model.parameters.ngrams):
+        if not _is_same_prior(prior, next_prior):
+            raise ElmanError(
+                "the models of an ensemble must have the same n-gram prior: train them on the same text with the same"
+                " --ngram-order and --ngram-discount, or with --ngram-order 0; of independent lines, --seed decides"
+                " which ones --validation holds out, unless that is a file"
+            )
     return models
+
+
+def _describe(model: Model) -> dict[str, object]:
+    """Return what the models of an ensemble have in common, besides the alphabet and the prior."""
+    network = architecture(model.parameters)
+    text = "independent lines" if model.is_of_lines else "continuous"
+    return {
+        "cell": network.cell, "number of layers": network.layers, "precision": model.h.dtype, "kind of text": text,
+    }  # fmt: skip
+
+
+def _check_alphabets(first: Sequence[str], other: Sequence[str], number: int) -> None:
+    """Check that the alphabet of a model is that of the first."""
+    if first == other:
+        return
+    lacking = {1: sorted({*other} - {*first}), number: sorted({*first} - {*other})}
+    found = [f"{each} lacks {quote(''.join(characters))}" for each, characters in lacking.items() if characters]
+    difference = ", ".join(found) or "they have the same characters in different orders"
+    raise ElmanError(f"the models of an ensemble must have the same alphabet: of models 1 and {number}, {difference}")
+
+
+def _is_same_prior(first: NgramModel, other: NgramModel) -> bool:
+    """Return whether two n-gram models have the same counts; those of lines, in whatever order."""
+    if (first.order, first.discount) != (other.order, other.discount):
+        return False
+    if first.reset_at is None or len(first.text) != len(other.text):
+        return np.array_equal(first.text, other.text)
+    first_lines, other_lines = (
+        sorted(line.tobytes() for line in np.split(each.text, np.flatnonzero(each.text == each.reset_at)))
+        for each in (first, other)
+    )
+    return first_lines == other_lines
 
 
 def _check_weights(weights: Sequence[float], n: int) -> list[float]:
@@ -169,60 +210,7 @@ def _check_weights(weights: Sequence[float], n: int) -> list[float]:
 def _join_hashes(models: Sequence[Model]) -> LineHashes | None:
     """Return the hashes of the training lines of all models; None if they are unknown for one of them."""
     hashes = [model.line_hashes for model in models if model.line_hashes is not None]
-    return reduce(np.union1d, hashes) if len(hashes) == len(models) else None
-
-
-def _check_alike(first: Model, model: Model, number: int) -> None:
-    """Check that a model can be joined to the first."""
-    nets = [architecture(each.parameters) for each in (first, model)]
-    properties: dict[str, list[object]] = {
-        "cell": [net.cell for net in nets],
-        "number of layers": [net.layers for net in nets],
-        "precision": [each.h.dtype for each in (first, model)],
-        "kind of text": ["independent lines" if each.is_of_lines else "continuous" for each in (first, model)],
-    }
-    for name, (expected, value) in properties.items():
-        if value != expected:
-            raise ElmanError(
-                f"the models of an ensemble must have the same {name}: of models 1 and {number}, 1 has {expected},"
-                f" {number} has {value}"
-            )
-    _check_alphabets(first.alphabet.characters, model.alphabet.characters, number)
-
-
-def _check_alphabets(first: Sequence[str], other: Sequence[str], number: int) -> None:
-    """Check that the alphabet of a model is that of the first."""
-    if first == other:
-        return
-    lacking = {1: sorted({*other} - {*first}), number: sorted({*first} - {*other})}
-    found = [f"{each} lacks {quote(''.join(characters))}" for each, characters in lacking.items() if characters]
-    difference = ", ".join(found) or "they have the same characters in different orders"
-    raise ElmanError(f"the models of an ensemble must have the same alphabet: of models 1 and {number}, {difference}")
-
-
-def _check_priors(ngrams: Sequence[NgramModel | None]) -> None:
-    """Check that the models that have an n-gram prior have the same one."""
-    for first, other in pairwise(model for model in ngrams if model is not None):
-        same = (first.order, first.discount) == (other.order, other.discount)
-        if not (same and _have_same_counts(first, other)):
-            raise ElmanError(
-                "the models of an ensemble must have the same n-gram prior: train them on the same text with the same"
-                " --ngram-order and --ngram-discount, or with --ngram-order 0; of independent lines, --seed decides"
-                " which ones --validation holds out, unless that is a file"
-            )
-
-
-def _have_same_counts(first: NgramModel, other: NgramModel) -> bool:
-    """Return whether the texts of two n-gram models have the same counts; those of lines, in whatever order."""
-    if np.array_equal(first.text, other.text):
-        return True
-    of_lines = first.reset_at is not None and other.reset_at is not None and len(first.text) == len(other.text)
-    return of_lines and _sort_lines(first) == _sort_lines(other)
-
-
-def _sort_lines(ngrams: NgramModel) -> list[bytes]:
-    """Return the lines of a counted text, sorted."""
-    return sorted(line.tobytes() for line in np.split(ngrams.text, np.flatnonzero(ngrams.text == ngrams.reset_at)))
+    return np.unique(np.concatenate(hashes)) if len(hashes) == len(models) else None
 
 
 def _collect_logits(models: Sequence[Model], x: Indices) -> Logits:
@@ -250,16 +238,14 @@ def _minimize(logits: Logits, y: NDArray[np.intp]) -> Floats:
     weights = np.full(len(logits), 1 / len(logits))
     loss, gradient, hessian = _evaluate(logits, y, weights)
     for _ in range(MAX_STEPS):
-        step, scale = _newton_step(weights, gradient, hessian), 1.0
-        while True:
+        step, scale, change = _newton_step(weights, gradient, hessian), 1.0, math.inf
+        while change > TOLERANCE:
             new = np.maximum(weights + scale * step, 0)
-            change = np.abs(new - weights).max()
-            evaluated = _evaluate(logits, y, new)
-            if evaluated[0] <= loss or change <= TOLERANCE:
+            evaluated, change = _evaluate(logits, y, new), np.abs(new - weights).max()
+            if evaluated[0] <= loss:
+                weights, (loss, gradient, hessian) = new, evaluated
                 break
             scale /= 2
-        if evaluated[0] <= loss:
-            weights, (loss, gradient, hessian) = new, evaluated
         if weights.max() > MAX_WEIGHT:
             break
         if change <= TOLERANCE:

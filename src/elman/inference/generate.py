@@ -1,4 +1,4 @@
-"""Text generation: its options, sampling of one text or a batch, beam search, and stop sequences.
+"""Text generation: sampling of one text or a batch, beam search, and stop sequences.
 
 Beam search keeps only the `width` most likely prefixes, each with its log-probability, the sum over its characters. At
 each step every prefix is extended by every character, and the `width` most likely results are kept. A width of 1 is
@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine import Engine, InferenceSession
+from elman.engine import InferenceSession
 from elman.errors import ElmanError, quote, shorten
-from elman.network import Parameters, SamplingParams
+from elman.network import SamplingParams
 from elman.network.output import log_softmax
 from elman.network.parameters import Array
-from elman.network.sampling import SamplingOptions, create_sampling_params, list_sampling_options
-from elman.signatures import Option
+from elman.network.sampling import create_sampling_params, list_sampling_options
+from elman.options import Option
 from elman.text import Alphabet
 from elman.text.alphabet import format_character
 
@@ -28,6 +28,8 @@ MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
 """Samples in one batch, and their characters in total: all are held in memory until the last is complete."""
 MAX_BEAM_WIDTH = 1_000
 """With a large alphabet, the scores of all extensions of this many prefixes take a gigabyte."""
+FIRST_CHUNK, MAX_CHUNK = 64, 1024
+"""Characters per call of the engine: few at first, so that output begins at once, then more, to amortize the call."""
 
 SAMPLING_OPTIONS = tuple(Option(each.name, each.type, each.default, each.help) for each in list_sampling_options())
 GENERATION_OPTIONS = (
@@ -37,31 +39,21 @@ GENERATION_OPTIONS = (
     Option("adapt", str | None, None, 'With "counts" the n-gram prior counts the prompt as well.'),
     *SAMPLING_OPTIONS,
 )
-OWN_OPTIONS = {option.name for option in GENERATION_OPTIONS} - {option.name for option in SAMPLING_OPTIONS}
-"""The names of options of text generation that are not sampling options."""
-
-
-class GenerationOptions(SamplingOptions, total=False):
-    """Options of text generation; see `Model.stream`."""
-
-    prompt: str
-    stop: str | Sequence[str]
-    seed: int | None
-    adapt: Literal["counts"] | None
 
 
 def check_options(length: int, seed: int | None, options: Mapping[str, Any]) -> SamplingParams:
     """Return the sampling parameters, after checking the range of every option."""
-    check_ranges(("--length", length, 0, None))
+    check_range("--length", length, 0)
     sampling = create_sampling_params(options)
     if seed is not None:
-        check_ranges(("--seed", seed, 0, None))
+        check_range("--seed", seed, 0)
     return sampling
 
 
 def check_batch(count: int, length: int) -> None:
     """Check the number of samples in a batch and their maximum length."""
-    check_ranges(("--count", count, 1, MAX_SAMPLES), ("--length", length, 0, None))
+    check_range("--count", count, 1, MAX_SAMPLES)
+    check_range("--length", length, 0)
     if count * length > MAX_TOTAL_CHARS:
         raise ElmanError(
             f"--count times --length must be at most {MAX_TOTAL_CHARS:,} characters (got {count * length:,});"
@@ -69,24 +61,18 @@ def check_batch(count: int, length: int) -> None:
         )
 
 
-def check_ranges(*ranges: tuple[str, Any, int, int | None]) -> None:
-    """Reject the first option that is no integer or out of its range: (name, value, minimum, maximum)."""
-    for name, value, minimum, maximum in ranges:
-        is_integer = isinstance(value, Integral)
-        if not is_integer:
-            raise ElmanError(f"{name} must be an integer (got {quote(value)})")
-        if value < minimum or (maximum is not None and value > maximum):
-            expected = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum:,}"
-            raise ElmanError(f"{name} must be {expected} (got {shorten(value)})")
-
-
-_FIRST_CHUNK, _MAX_CHUNK = 64, 1024
-"""Characters per call of the engine: few at first, so that output begins at once, then more, to amortize the call."""
+def check_range(name: str, value: Any, minimum: int, maximum: int | None = None) -> None:
+    """Reject an option that is no integer or out of its range."""
+    is_integer = isinstance(value, Integral)
+    if not is_integer:
+        raise ElmanError(f"{name} must be an integer (got {quote(value)})")
+    if value < minimum or (maximum is not None and value > maximum):
+        expected = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum:,}"
+        raise ElmanError(f"{name} must be {expected} (got {shorten(value)})")
 
 
 def stream_text(
-    engine: Engine,
-    parameters: Parameters,
+    session: InferenceSession,
     alphabet: Alphabet,
     h: Array,
     x: int,
@@ -94,14 +80,9 @@ def stream_text(
     sampling: SamplingParams,
     generator: np.random.Generator,
 ) -> Iterator[str]:
-    """Yield `length` sampled characters in chunks; the first follows x, which is read in the state h (D,).
-
-    One number is taken from `generator` for each character, so the text does not depend on the size of the chunks.
-    """
-    for n in _chunk_lengths(length):
-        characters, h = engine.generate(parameters, h, x, generator.random(n), sampling)
-        x = int(characters[-1])
-        yield alphabet.decode(characters)
+    """Yield `length` sampled characters in chunks; the first follows x, which is read in the state h (D,)."""
+    for characters in _sample(session, h[None], np.array([x]), length, sampling, [generator]):
+        yield alphabet.decode(characters[:, 0])
 
 
 def generate_batch(
@@ -119,28 +100,34 @@ def generate_batch(
     Each follows its character of x (B,), which is read in its state of h (B, D). They may be shorter once all contain
     the character `end`.
     """
-    B = len(generators)
-    states, last, chunks, ended = h, x, [], np.zeros(B, np.bool_)
-    for n in _chunk_lengths(length):
-        uniforms = np.stack([generator.random(n) for generator in generators], axis=1)
-        characters, states = session.generate(states, last, uniforms, [sampling] * B)
-        last = characters[-1]
+    chunks, ended = [np.empty((0, len(x)), alphabet.dtype)], np.zeros(len(x), np.bool_)
+    for characters in _sample(session, h, x, length, sampling, generators):
         chunks.append(characters.astype(alphabet.dtype))
         if end is not None:
             ended |= (characters == end).any(axis=0)
         if ended.all():
             break
-    characters_TB = np.concatenate(chunks) if chunks else np.empty((0, B), alphabet.dtype)
-    return [alphabet.decode(column) for column in characters_TB.T]
+    return [alphabet.decode(column) for column in np.concatenate(chunks).T]
 
 
-def _chunk_lengths(length: int) -> Iterator[int]:
-    """Yield the number of characters to sample in each call of the engine, `length` in total."""
-    n = _FIRST_CHUNK
+def _sample(
+    session: InferenceSession,
+    h: Array,
+    x: NDArray[np.integer],
+    length: int,
+    sampling: SamplingParams,
+    generators: Sequence[np.random.Generator],
+) -> Iterator[NDArray[np.intp]]:
+    """Yield chunks of sampled characters (n, B), `length` in total.
+
+    A text takes one number from its generator for each character, so it does not depend on the size of the chunks.
+    """
+    n = FIRST_CHUNK
     while length > 0:
-        yield min(n, length)
-        length -= n
-        n = min(2 * n, _MAX_CHUNK)
+        uniforms = np.stack([generator.random(min(n, length)) for generator in generators], axis=1)
+        characters, h = session.generate(h, x, uniforms, [sampling] * len(x))
+        yield characters
+        x, length, n = characters[-1], length - n, min(2 * n, MAX_CHUNK)
 
 
 def beam_search(
@@ -148,18 +135,7 @@ def beam_search(
 ) -> Iterator[str]:
     """Yield the most likely text of `length` characters that the search finds, in chunks as soon as they are final.
 
-    Parameters
-    ----------
-    session : InferenceSession
-    alphabet : Alphabet
-    h : ndarray, shape (D,)
-        The state in which x is read.
-    x : int
-        The character before the text.
-    length : int
-        Characters to generate.
-    width : int
-        Number of prefixes kept at each step.
+    It follows x, which is read in the state h (D,).
     """
     states, last = h[None], np.array([x])
     prefixes: NDArray[np.intp] = np.empty((1, 0), np.intp)  # without their final part, which was yielded
@@ -241,7 +217,8 @@ def cut_at_stop(stops: tuple[str, ...], chunks: Iterator[str]) -> Iterator[str]:
         yield released
         if stopped:
             return
-    yield stop_filter.pending
+    if stop_filter.pending:
+        yield stop_filter.pending
 
 
 def _overlap(text: str, stop: str) -> int:

@@ -13,32 +13,16 @@ import numpy as np
 from elman.engine import Engine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
+from elman.inference import generate
 from elman.inference.adaptation import ADAPTATIONS, Adapt, check_adapt, score_adapting
-from elman.inference.copying import Copying, decode_counted, measure_copying
-from elman.inference.generate import (
-    GENERATION_OPTIONS,
-    MAX_BEAM_WIDTH,
-    OWN_OPTIONS,
-    SAMPLING_OPTIONS,
-    GenerationOptions,
-    StopSequenceFilter,
-    as_stop_sequences,
-    beam_search,
-    check_batch,
-    check_options,
-    check_ranges,
-    cut_at_stop,
-    generate_batch,
-    stream_text,
-)
+from elman.inference.copying import Copying, measure_copying
 from elman.inference.network_file import SUFFIX, ModelFile, save_imported
 from elman.inference.score import Score, check_finite, compute_char_losses, score_windows
 from elman.network import Parameters
 from elman.network.output import softmax
 from elman.network.parameters import Array, architecture, summarize
 from elman.network.sampling import SamplingOptions
-from elman.notebook import render_table
-from elman.signatures import document_options
+from elman.options import document_options
 from elman.text import Alphabet, with_unknown
 from elman.text.lines import LineHashes, contains_line, make_lines, trim_lines
 
@@ -87,6 +71,8 @@ class Model:
         )
 
     def _repr_html_(self) -> str:
+        from elman.notebook import render_table
+
         text = "independent lines" if self.is_of_lines else "continuous"
         return render_table("Model", summarize(self.parameters) | {"text": text, "engine": self.engine.name})
 
@@ -120,7 +106,11 @@ class Model:
         """Return a text as this model is evaluated on it: unchanged, or as independent lines."""
         return make_lines(indices, self.alphabet).indices if self.is_of_lines else indices
 
-    @document_options(SAMPLING_OPTIONS)
+    def encode(self, text: str) -> Indices:
+        """Return the indices of a text as this model is evaluated on it; K is that of an unknown character."""
+        return self.arrange(with_unknown(self.alphabet).encode(trim_lines(text) if self.is_of_lines else text))
+
+    @document_options(generate.SAMPLING_OPTIONS)
     def stream(
         self,
         length: int = 1000,
@@ -157,14 +147,23 @@ class Model:
             If an option is out of its range, `prompt` or `stop` contains a character that the model does not know, or
             there is no n-gram prior to `adapt`.
         """
-        sampling, stops = check_options(length, seed, options), self._stop_sequences(stop)
+        sampling, stops = generate.check_options(length, seed, options), self._stop_sequences(stop)
         parameters, h, x = self._prefill(prompt, adapt)
-        generator = np.random.default_rng(seed)
-        chunks = stream_text(self.engine, parameters, self.alphabet, h, x, length, sampling, generator)
-        return cut_at_stop(stops, chunks) if stops else chunks
+        session, generator = self.engine.session(parameters), np.random.default_rng(seed)
+        chunks = generate.stream_text(session, self.alphabet, h, x, length, sampling, generator)
+        return generate.cut_at_stop(stops, chunks)
 
-    @document_options(GENERATION_OPTIONS)
-    def sample(self, length: int = 1000, **options: Unpack[GenerationOptions]) -> str:
+    @document_options(generate.GENERATION_OPTIONS)
+    def sample(
+        self,
+        length: int = 1000,
+        *,
+        prompt: str = "",
+        stop: str | Sequence[str] = "",
+        seed: int | None = None,
+        adapt: Literal["counts"] | None = None,
+        **options: Unpack[SamplingOptions],
+    ) -> str:
         """Generate text and return it complete.
 
         Parameters
@@ -178,11 +177,19 @@ class Model:
         ElmanError
             As `stream`.
         """
-        return "".join(self.stream(length, **options))
+        return "".join(self.stream(length, prompt=prompt, stop=stop, seed=seed, adapt=adapt, **options))
 
-    @document_options(GENERATION_OPTIONS)
+    @document_options(generate.GENERATION_OPTIONS)
     def samples(
-        self, count: int | Sequence[str], length: int = 1000, **options: Unpack[GenerationOptions]
+        self,
+        count: int | Sequence[str],
+        length: int = 1000,
+        *,
+        prompt: str = "",
+        stop: str | Sequence[str] = "",
+        seed: int | None = None,
+        adapt: Literal["counts"] | None = None,
+        **options: Unpack[SamplingOptions],
     ) -> list[str]:
         """Generate several texts as one batch, which takes little longer than one.
 
@@ -205,29 +212,26 @@ class Model:
         """
         prompts: Sequence[str] = ()
         if isinstance(count, Sequence):
-            if isinstance(count, str) or "prompt" in options:
+            if isinstance(count, str) or prompt:
                 raise ElmanError("--count must be an integer or a list of prompts, which excludes --prompt")
             prompts, count = count, len(count)
-        check_batch(count, length)
-        prompts = prompts or [options.get("prompt", "")] * count
-        seed, adapt, stops = options.get("seed"), options.get("adapt"), self._stop_sequences(options.get("stop", ""))
-        sampling = check_options(length, seed, {k: v for k, v in options.items() if k not in OWN_OPTIONS})
+        generate.check_batch(count, length)
+        prompts = prompts or [prompt] * count
+        sampling, stops = generate.check_options(length, seed, options), self._stop_sequences(stop)
         seeds = [None if seed is None else seed + n for n in range(count)]
         if adapt and len(set(prompts)) > 1:  # the prior counts each prompt for its own text
             pairs = zip(prompts, seeds, strict=True)
-            return [self.sample(length, **(options | {"prompt": each, "seed": n})) for each, n in pairs]
+            return [self.sample(length, prompt=each, stop=stop, seed=n, adapt=adapt, **options) for each, n in pairs]
         prefilled = {each: self._prefill(each, adapt) for each in dict.fromkeys(prompts)}
-        parameters = prefilled[prompts[0]][0]
-        h = np.stack([prefilled[each][1] for each in prompts])
-        x = np.array([prefilled[each][2] for each in prompts])
-        generators = [np.random.default_rng(each) for each in seeds]
-        session, end = self.engine.session(parameters), self.parameters.reset_at
-        texts = generate_batch(session, self.alphabet, h, x, length, sampling, generators, end)
-        return [StopSequenceFilter(stops).feed(text, last=True)[0] for text in texts]
+        parameters, h, x = zip(*(prefilled[each] for each in prompts), strict=True)
+        session, generators = self.engine.session(parameters[0]), [np.random.default_rng(each) for each in seeds]
+        starts, end = (np.stack(h), np.array(x)), self.parameters.reset_at
+        texts = generate.generate_batch(session, self.alphabet, *starts, length, sampling, generators, end)
+        return [generate.StopSequenceFilter(stops).feed(text, last=True)[0] for text in texts]
 
     def _stop_sequences(self, stop: str | Sequence[str]) -> tuple[str, ...]:
         """Return where a text ends; one of a model of independent lines ends with its line, too."""
-        return as_stop_sequences(stop, self.alphabet) + (("\n",) if self.is_of_lines else ())
+        return generate.as_stop_sequences(stop, self.alphabet) + (("\n",) if self.is_of_lines else ())
 
     def beam(
         self,
@@ -247,23 +251,15 @@ class Model:
         ElmanError
             As `stream`.
         """
-        check_ranges(("--beam", width, 1, MAX_BEAM_WIDTH), ("--length", length, 0, None))
+        generate.check_range("--beam", width, 1, generate.MAX_BEAM_WIDTH)
+        generate.check_range("--length", length, 0)
         stops = self._stop_sequences(stop)
         parameters, h, x = self._prefill(prompt, adapt)
-        chunks = beam_search(self.engine.session(parameters), self.alphabet, h, x, length, width)
-        return cut_at_stop(stops, chunks) if stops else chunks
+        chunks = generate.beam_search(self.engine.session(parameters), self.alphabet, h, x, length, width)
+        return generate.cut_at_stop(stops, chunks)
 
     def _prefill(self, prompt: str, adapt: Literal["counts"] | None = None) -> tuple[Parameters, Array, int]:
-        """Read the prompt but for its last character, whose counts the prior adds with `adapt`.
-
-        Returns
-        -------
-        parameters : Parameters
-            Those that the text is generated with.
-        h : ndarray, shape (D,)
-        x : int
-            The last character.
-        """
+        """Read the prompt; return the parameters to generate with, the state h (D,), and x, the last character."""
         if adapt not in (None, "counts"):
             raise ElmanError(f"--adapt must be counts to generate text (got {shorten(adapt)})")
         check_adapt(self.parameters, adapt)
@@ -306,7 +302,7 @@ class Model:
             return [self.score(each, adapt=adapt, window=window) for each in text]
         if adapt is not None and window is not None:
             raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
-        indices = self.arrange(with_unknown(self.alphabet).encode(trim_lines(text) if self.is_of_lines else text))
+        indices = self.encode(text)
         if window is None:
             result = score_adapting(self.engine, self.parameters, self.h, indices, adapt)
         else:
@@ -380,7 +376,14 @@ class Model:
         >>> model.measure_copying("it is a rose").longest_run
         ' is a rose'
         """
-        return measure_copying(text, decode_counted(self.parameters, self.alphabet) if source is None else source)
+        if source is None:
+            if self.parameters.ngrams is None:
+                raise ElmanError(
+                    "--copied requires a model with an n-gram prior, which contains its training text: pass the"
+                    " training text of this one with --copied-from"
+                )
+            source = self.alphabet.decode(self.parameters.ngrams.text)
+        return measure_copying(text, source)
 
 
 def check_is_model(value: object) -> None:

@@ -1,4 +1,4 @@
-"""Score of a text: how well a model predicts it.
+"""Score of a text: how well a model predicts it, in total and character by character.
 
 The complete text is evaluated with the state carried through it. A long text is split into segments that are read as
 one batch, each from a state reached by a warm-up on the characters before the segment. Afterwards each initial state is
@@ -15,9 +15,10 @@ The cost of unknown characters is defined in `elman.text.unknown`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,13 +27,11 @@ from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
 from elman.network import Parameters
+from elman.network.output import log_softmax
 from elman.network.parameters import Array, architecture
-from elman.notebook import render_table
 from elman.text.corpus import drop_pages
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
 
-CHUNK = 1 << 20
-"""Characters per call of the engine, so that its memory does not grow with the text."""
 MIN_SEGMENTED_CHARS = 20_000
 """Length from which a text is split into segments."""
 MIN_SEGMENTED_WEIGHTS = 40_000
@@ -40,14 +39,14 @@ MIN_SEGMENTED_WEIGHTS = 40_000
 SEGMENTS = 32
 WARM_UP = 512
 """Characters before its segment from which the first initial state is computed."""
-SLICE = 256
-"""Steps whose losses are in memory at a time."""
-CHUNK_LOSSES = 4096
-"""Characters per call of the engine, where the loss of each is returned."""
 MAX_ROUNDS = 3
 """How often the segments are read before the text is read sequentially."""
 TOLERANCE = 1e-3
 """Largest difference allowed between an initial state and the final state of the previous segment."""
+SLICE_LOSSES = 8192
+"""Losses of characters in memory at a time."""
+WINDOW_CHARS = 1 << 20
+"""Characters per call of the engine in windows."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,8 @@ class Score:
     read_losses: Callable[[], NDArray[np.float64]] | None = field(default=None, repr=False, compare=False)
 
     def _repr_html_(self) -> str:
+        from elman.notebook import render_table
+
         rows = {"characters": self.chars, "unknown": self.unknown, "nats per character": self.nats_per_char}
         return render_table("Score", rows | {"bits per character": self.bits_per_char, "perplexity": self.perplexity})
 
@@ -139,25 +140,24 @@ def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -
     ElmanError
         If N < 2.
     """
-    K = len(parameters["c"])
-    readable = readable_indices(indices, K)
-    nats = None
-    if _can_segment(parameters) and len(readable) > MIN_SEGMENTED_CHARS:
-        nats = _sum_segments(engine.session(parameters), h0, readable)
-    if nats is None:
-        nats = _sum_sequentially(engine, parameters, h0, readable)
-    return add_unknown_cost(nats, len(indices), len(readable), K)
+    network, session = architecture(parameters), engine.session(parameters)
+    # Counts that grow depend on the order of reading.
+    can_segment = not parameters.counts_reading and network.gates * network.m**2 >= MIN_SEGMENTED_WEIGHTS
+
+    def sum_nats(known: Indices) -> float:
+        nats = _sum_segments(session, h0, known) if can_segment and len(known) > MIN_SEGMENTED_CHARS else None
+        return _sum_losses(session, h0[None], known[:-1, None], known[1:, None])[0] if nats is None else nats
+
+    return score_known(indices, network.K, sum_nats)
 
 
 def score_windows(engine: Engine, parameters: Parameters, indices: Indices, window: int) -> Score:
-    """Score a text in windows, each read from a state of zeros.
+    """Score a text as `score` does, but in windows, each read from a state of zeros.
 
     Parameters
     ----------
-    engine : Engine
-    parameters : Parameters
-    indices : ndarray of unsigned int, shape (N,)
-        An index of K or more is an unknown character; see `elman.text.with_unknown`.
+    engine, parameters, indices
+        As of `score`.
     window : int
         Characters that each window reads; the last one may be shorter.
 
@@ -168,70 +168,65 @@ def score_windows(engine: Engine, parameters: Parameters, indices: Indices, wind
     """
     if window < 1:
         raise ElmanError(f"--window must be at least 1 (got {shorten(window)})")
-    network = architecture(parameters)
-    readable = readable_indices(indices, network.K)
-    h0 = np.zeros(network.state_size, parameters["c"].dtype)
-    session, nats = engine.session(parameters), 0.0
-    step = max(1, CHUNK // window) * window
-    for start in range(0, len(readable) - 1, step):
-        chunk = readable[start : start + step + 1]
-        starts = np.arange(0, len(chunk) - 1, window)
-        lengths = np.minimum(window, len(chunk) - 1 - starts)
-        nats += float(session.segment_losses(h0, chunk, starts, lengths).nats.sum())
-        drop_pages(chunk)
-    return add_unknown_cost(nats, len(indices), len(readable), network.K)
+    network, session = architecture(parameters), engine.session(parameters)
+    h0, step = np.zeros(network.state_size, parameters["c"].dtype), max(1, WINDOW_CHARS // window) * window
+
+    def sum_nats(known: Indices) -> float:
+        nats = 0.0
+        for first in range(0, len(known) - 1, step):
+            chunk = known[first : first + step + 1]
+            starts = np.arange(0, len(chunk) - 1, window)
+            lengths = np.minimum(window, len(chunk) - 1 - starts)
+            nats += float(session.segment_losses(h0, chunk, starts, lengths).nats.sum())
+            drop_pages(chunk)
+        return nats
+
+    return score_known(indices, network.K, sum_nats)
 
 
 def compute_char_losses(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -> NDArray[np.float64]:
-    """Return the loss of every character of a text, whose sum is the cost that `score` returns.
+    """Return the loss of every character of a text in nats (N,), whose sum is the cost that `score` returns.
 
-    Parameters
-    ----------
-    engine : Engine
-    parameters : Parameters
-        Counts that grow count this text.
-    h0 : ndarray, shape (D,)
-        The initial state.
-    indices : ndarray of unsigned int, shape (N,)
-        An index of K or more is an unknown character; see `elman.text.with_unknown`.
-
-    Returns
-    -------
-    ndarray, shape (N,)
-        In nats; NaN for the first known character, which nothing precedes.
+    It is NaN for the first known character, which nothing precedes. For the arguments see `score`; counts that grow
+    count this text.
     """
-    K, h, session = len(parameters["c"]), h0[None], engine.session(parameters)
+    K = len(parameters["c"])
     known = np.flatnonzero(indices < K)
     readable = indices[known][:, None]
     losses = np.full(len(indices), unknown_nats(K))
     losses[known] = KNOWN_PENALTY_NATS if len(known) < len(indices) else 0.0
     losses[known[:1]] = np.nan
-    for start in range(0, len(readable) - 1, CHUNK_LOSSES):
-        chunk = readable[start : start + CHUNK_LOSSES + 1]
-        nats, h = session.losses(h, chunk[:-1], chunk[1:])
-        losses[known[start + 1 : start + len(chunk)]] += nats[:, 0]
+    parts = [nats[:, 0] for nats, _ in read_slices(engine.session(parameters), h0[None], readable[:-1], readable[1:])]
+    losses[known[1:]] += np.concatenate([np.zeros(0), *parts])
     return losses
 
 
-def readable_indices(indices: Indices, K: int) -> Indices:
-    """Return the indices that the network can read, those below K.
+def score_known(indices: Indices, K: int, sum_nats: Callable[[Indices], float]) -> Score:
+    """Return the score of a text (N,) whose known characters, those below K, cost the network `sum_nats` of them.
 
     Raises
     ------
     ElmanError
-        If there are fewer than two indices in total.
+        If N < 2.
     """
-    if len(indices) < 2:
-        raise ElmanError(f"a text needs at least 2 characters to be scored (got {len(indices)})")
-    return drop_unknown(indices, K)
-
-
-def add_unknown_cost(nats: float, N: int, num_known: int, K: int) -> Score:
-    """Return the score of a text of N characters whose `num_known` known ones cost the network `nats`."""
-    predicted, unknown = max(num_known - 1, 0), N - num_known
+    check_length(len(indices))
+    known = drop_unknown(indices, K)
+    nats, predicted, unknown = sum_nats(known), max(len(known) - 1, 0), len(indices) - len(known)
     if unknown:
         nats += unknown * unknown_nats(K) + predicted * KNOWN_PENALTY_NATS
     return Score(predicted + unknown, nats, unknown)
+
+
+def check_length(N: int) -> None:
+    """Check that a text of N characters can be scored.
+
+    Raises
+    ------
+    ElmanError
+        If there are fewer than two.
+    """
+    if N < 2:
+        raise ElmanError(f"a text needs at least 2 characters to be scored (got {N})")
 
 
 def check_finite(values: ArrayLike) -> None:
@@ -246,43 +241,79 @@ def check_finite(values: ArrayLike) -> None:
         raise ElmanError("the output of this network is not finite; train again with a lower learning rate")
 
 
-def _can_segment(parameters: Parameters) -> bool:
-    """Whether segments of a text may be read in one batch, and pay; counts that grow depend on the order of reading."""
-    net = architecture(parameters)
-    return not parameters.counts_reading and net.gates * net.m**2 >= MIN_SEGMENTED_WEIGHTS
-
-
-def _sum_sequentially(engine: Engine, parameters: Parameters, h: Array, indices: Indices) -> float:
-    """Return the cost in nats of a text read from its first character to its last."""
-    nats = 0.0
-    for start in range(0, len(indices) - 1, CHUNK):
-        chunk = indices[start : start + CHUNK + 1]
-        loss, h = engine.loss(parameters, h, chunk[:-1], chunk[1:])
-        nats += float(loss)
-        drop_pages(chunk)
-    return nats
-
-
 def _sum_segments(session: InferenceSession, h0: Array, indices: Indices) -> float | None:
     """Return the cost in nats of a text read in segments, or None if their states do not converge."""
     n = (len(indices) - 1) // SEGMENTS  # characters predicted per segment; the remainder follows the last one
     x, y = (indices[first : first + SEGMENTS * n].reshape(SEGMENTS, n).T for first in (0, 1))
-    initial = np.tile(h0, (SEGMENTS, 1))
-    _, final = _sum_batch(session, initial, x[-WARM_UP:], y[-WARM_UP:])
+    rest = indices[SEGMENTS * n :, None]
+    _, final = _sum_losses(session, np.tile(h0, (SEGMENTS, 1)), x[-WARM_UP:], y[-WARM_UP:])
     for _ in range(MAX_ROUNDS):
         initial = np.concatenate([h0[None], final[:-1]])
-        nats, final = _sum_batch(session, initial, x, y)
+        nats, final = _sum_losses(session, initial, x, y)
         if np.abs(final[:-1] - initial[1:]).max() <= TOLERANCE:
-            rest = indices[SEGMENTS * n :, None]
-            return nats + (_sum_batch(session, final[-1:], rest[:-1], rest[1:])[0] if len(rest) > 1 else 0.0)
+            return nats + _sum_losses(session, final[-1:], rest[:-1], rest[1:])[0]
     return None
 
 
-def _sum_batch(session: InferenceSession, h: Array, x: Indices, y: Indices) -> tuple[float, Array]:
-    """Return the cost in nats of the batch x, y (n, S) read from the states h (S, D), and the final states."""
-    nats = 0.0
-    for start in range(0, len(x), SLICE):
-        losses, h = session.losses(h, x[start : start + SLICE], y[start : start + SLICE])
-        nats += float(np.sum(losses))
-    drop_pages(x)
-    return nats, h
+def _sum_losses(session: InferenceSession, h: Array, x: Indices, y: Indices) -> tuple[float, Array]:
+    """Return the cost in nats of the batch x, y (T, B) read from the states h (B, D), and the final states."""
+    sums = [(float(losses.sum()), states) for losses, states in read_slices(session, h, x, y)]
+    return sum(nats for nats, _ in sums), sums[-1][1] if sums else h
+
+
+def read_slices(
+    session: InferenceSession, h: Array, x: Indices, y: Indices
+) -> Iterator[tuple[NDArray[np.float64], Array]]:
+    """Yield the losses (n, B) of slices of the batch x, y (T, B), and the states (B, D) after each."""
+    n = max(1, SLICE_LOSSES // len(h))
+    for first in range(0, len(x), n):
+        losses, h = session.losses(h, x[first : first + n], y[first : first + n])
+        drop_pages(x)
+        yield losses, h
+
+
+# --- Log-probabilities, the model's own, whatever temperature and filters a text is sampled with ---
+#
+# n  characters    k  most likely characters listed at each position    K  size of the alphabet
+
+
+class CharLogprobs(NamedTuple):
+    """Log-probabilities at the positions of n characters."""
+
+    logprobs: Array
+    """log p of each character, shape (n,); NaN for a character that nothing precedes."""
+    top: NDArray[np.intp]
+    """The k most likely characters, shape (n, k), in descending order."""
+    top_logprobs: Array
+    """log p of those, shape (n, k)."""
+
+    def slice(self, start: int, stop: int) -> CharLogprobs:
+        """Return the log-probabilities of a range of the characters."""
+        return CharLogprobs(self.logprobs[start:stop], self.top[start:stop], self.top_logprobs[start:stop])
+
+
+def compute_logprobs(o: Array, characters: NDArray[np.integer], k: int) -> CharLogprobs:
+    """Return the log-probabilities of `characters` (n,) under the logits o (n, K) that predict them."""
+    log_p = log_softmax(o.astype(np.float64))
+    return CharLogprobs(log_p[np.arange(len(characters)), characters], *top_k(log_p, k))
+
+
+def missing_logprobs(n: int, k: int) -> CharLogprobs:
+    """Return placeholders for n characters that nothing precedes."""
+    return CharLogprobs(np.full(n, np.nan), np.zeros((n, k), np.intp), np.zeros((n, k)))
+
+
+def concatenate_logprobs(parts: list[CharLogprobs]) -> CharLogprobs:
+    """Concatenate the log-probabilities of consecutive chunks of a text."""
+    return CharLogprobs(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def top_k(log_p: Array, k: int) -> tuple[NDArray[np.intp], Array]:
+    """Return the k most likely characters at each position of log_p (n, K), the most likely first, and their log p.
+
+    If k exceeds K, all K are returned.
+    """
+    best = np.argpartition(-log_p, min(k, log_p.shape[-1] - 1), axis=-1)[:, :k]
+    order = np.argsort(-np.take_along_axis(log_p, best, -1), axis=-1, kind="stable")
+    best = np.take_along_axis(best, order, -1)
+    return best, np.take_along_axis(log_p, best, -1)

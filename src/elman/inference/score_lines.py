@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.protocol import Indices, InferenceSession, SegmentLosses
-from elman.inference.score import check_finite
-from elman.network import Architecture, SamplingParams, architecture
+from elman.inference.score import check_finite, read_slices
+from elman.network import SamplingParams, architecture
 from elman.network.parameters import Array
 from elman.text import with_unknown
 from elman.text.lines import trim_lines
@@ -34,11 +34,8 @@ if TYPE_CHECKING:
 
 SAMPLE_SHAPE = (160, 32)
 """Length and number of the texts that are sampled to find the initial state of a line."""
-SLICE = 256
-"""Characters per call of an engine that reads one line after the other."""
 
 Ints = NDArray[np.intp]
-Floats = NDArray[np.float64]
 
 
 class Line(NamedTuple):
@@ -130,55 +127,40 @@ class BlockScorer:
         self.start = model.alphabet.characters.index(model.alphabet.start_char)
         self.table.add("\n", self.start)
         self.is_of_lines = model.is_of_lines
-        h = model.h  # a model of independent lines is reset at every line feed, whatever the state
+        h = model.h.copy()  # a model of independent lines is reset at every line feed, whatever the state
         if self.scores_line_feed and not self.is_of_lines:
-            h = _mean_line_end_state(self.session, model.h, self.start)
-        self.h = _without_characters(h, architecture(model.parameters))[None]
+            h = _mean_line_end_state(self.session, h, self.start)
+        h[architecture(model.parameters).recurrent_size :] = 0  # no characters in the contexts of an n-gram prior
+        self.h = h[None]
 
     def score(self, block: str, number: int) -> list[Line]:
         """Return the lines of a text that ends in a line feed; `number` is that of the first."""
         block = trim_lines(block) if self.is_of_lines else block
         texts = block[:-1].split("\n")
         indices = np.concatenate([[self.start], *self.table.encode(block)], dtype=self.dtype, casting="unsafe")
-        lengths = np.fromiter(map(len, texts), np.intp, len(texts))
-        score = self._score_known if indices.max() < self.K else self._score_with_unknown
-        columns = [array.tolist() for array in score(indices, lengths)]
-        numbers = range(number, number + len(texts))
-        return [Line(*fields) for fields in zip(numbers, texts, *columns, strict=True)]
-
-    def _score_with_unknown(self, indices: Indices, lengths: Ints) -> tuple[Ints, Floats, Ints, Floats]:
-        """Do the same as `_score_known` for lines that contain unknown characters."""
-        is_known = indices < self.K
+        lengths, is_known = np.fromiter(map(len, texts), np.intp, len(texts)), indices < self.K
         starts = _line_starts(lengths)
-        num_unknown = np.add.reduceat(~is_known[1:], starts, dtype=np.intp)
-        chars, nats, columns, worst = self._score_known(indices[is_known], lengths - num_unknown)
-        cost = unknown_nats(self.K)
-        for n in np.flatnonzero(num_unknown):
-            is_known_here = is_known[1:][starts[n] : starts[n] + lengths[n] + 1]
-            nats[n] += num_unknown[n] * cost + chars[n] * KNOWN_PENALTY_NATS
-            worst[n] += KNOWN_PENALTY_NATS
-            if cost > worst[n]:
-                columns[n], worst[n] = np.argmin(is_known_here) + 1, cost
-            else:
-                columns[n] = np.flatnonzero(is_known_here)[columns[n] - 1] + 1
-        return chars + num_unknown, nats, columns, worst
-
-    def _score_known(self, indices: Indices, lengths: Ints) -> tuple[Ints, Floats, Ints, Floats]:
-        """Return chars, nats, worst column and worst nats of lines, given end to end after one line feed."""
-        chars, starts = lengths + self.scores_line_feed, _line_starts(lengths)
+        unknown = np.add.reduceat(~is_known[1:], starts, dtype=np.intp)
+        chars = lengths - unknown + self.scores_line_feed
         read = self._read_in_order if self.carry_state else partial(self.session.segment_losses, self.h[0])
-        nats, worst, worst_nats = read(indices, starts, chars)
+        nats, worst, worst_nats = read(indices[is_known], _line_starts(lengths - unknown), chars)
         check_finite(nats)
-        return chars, nats, worst + (chars > 0), worst_nats
+        columns, cost = worst + (chars > 0), unknown_nats(self.K)
+        for n in np.flatnonzero(unknown):
+            known_here = is_known[1:][starts[n] : starts[n] + lengths[n] + 1]
+            nats[n] += unknown[n] * cost + chars[n] * KNOWN_PENALTY_NATS
+            worst_nats[n] += KNOWN_PENALTY_NATS
+            if cost > worst_nats[n]:
+                columns[n], worst_nats[n] = np.argmin(known_here) + 1, cost
+            else:
+                columns[n] = np.flatnonzero(known_here)[columns[n] - 1] + 1
+        fields = (array.tolist() for array in (chars + unknown, nats, columns, worst_nats))
+        return [Line(*line) for line in zip(range(number, number + len(texts)), texts, *fields, strict=True)]
 
     def _read_in_order(self, indices: Indices, starts: Ints, chars: Ints) -> SegmentLosses:
         """Read every line from the final state of the line before."""
-        slices = []
-        for first in range(0, len(indices) - 1, SLICE):
-            chunk = indices[first : first + SLICE + 1, None]
-            losses, self.h = self.session.losses(self.h, chunk[:-1], chunk[1:])
-            slices.append(losses[:, 0])
-        losses = np.concatenate(slices)
+        slices = list(read_slices(self.session, self.h, indices[:-1, None], indices[1:, None]))
+        losses, self.h = np.concatenate([nats[:, 0] for nats, _ in slices]), slices[-1][1]
         check_finite(losses)
         if not self.scores_line_feed:
             losses[starts + chars] = 0
@@ -202,11 +184,6 @@ def _mean_line_end_state(session: InferenceSession, h: Array, feed: int) -> Arra
     _, states = session.logits(states, np.concatenate([first[None], text[:-1]]).astype(np.uint32))
     ends = states[text == feed]
     return ends.mean(axis=0, dtype=np.float64).astype(h.dtype) if len(ends) else h
-
-
-def _without_characters(h: Array, network: Architecture) -> Array:
-    """Return a state (D,) in which no characters of an n-gram prior were read."""
-    return np.where(np.arange(len(h)) < network.recurrent_size, h, 0).astype(h.dtype)
 
 
 def _line_starts(lengths: Ints) -> Ints:

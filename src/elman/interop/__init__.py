@@ -30,11 +30,11 @@ class Format(Protocol):
     """What its files contain, for ``--help``: a phrase without a full stop."""
 
     def write(self, model: Model, /) -> bytes:
-        """Return a model as the bytes of a file."""
+        """Return a model as the bytes of a file; raise ElmanError if the format cannot represent it."""
         ...
 
     def read(self, path: Path, /) -> Contents:
-        """Return what an untrusted file contains."""
+        """Return what an untrusted file contains; raise one of `_READ_ERRORS` if it is invalid."""
         ...
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from elman.engine import Engine
 from elman.errors import ElmanError
 from elman.inference import Model
+from elman.inference.network_file import NGRAM_TEXT as NGRAM_TEXT
 from elman.network.cells import CELLS
 from elman.network.ngram import MAX_ORDER, NgramModel
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, shapes
@@ -30,11 +31,9 @@ METADATA_KEY = "elman"
 """The key under which each format stores the metadata."""
 NGRAM_KEY = "ngram"
 """The key of the n-gram prior's settings in the metadata."""
-LINES_KEY = "lines"
+_LINES_KEY = "lines"
 """The key in the metadata of a model of independent lines, whose state is set to zeros before every line feed."""
-NGRAM_ALPHA, NGRAM_TEXT = "ngram.alpha", "ngram.text"
-"""Names of the prior's weights, where a format does not have Elman's own names, and of the counted text."""
-DTYPES = ("float32", "float64")
+_DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +71,12 @@ class Contents:
         # Copies: the arrays read may have another memory order, or be read-only.
         copies = {name: np.array(self.arrays[name], order="C") for name in parameter_shapes(net)}
         alphabet = self._alphabet(given_alphabet)
-        has_lines = _require_bool(self.metadata.get(LINES_KEY, False), LINES_KEY)
-        reset_at = find_line_feed(alphabet) if has_lines else None
+        reset_at = find_line_feed(alphabet) if _require_bool(self.metadata, _LINES_KEY) else None
         ngrams = replace(self._ngram_model(), reset_at=reset_at) if net.order else None
         h = self._state(copies["V"].dtype) if self.h is None else self.h.copy()
-        _check_history(h, net)
+        history = h[net.recurrent_size :]  # each character is its index + 1
+        if not ((history >= 0) & (history <= net.K) & (history == np.rint(history))).all():
+            raise ElmanError(f"the history of the n-gram prior must be {net.order} integers from 0 to {net.K}")
         return Model(alphabet, Parameters(net.cell, copies, ngrams, reset_at), h, engine)
 
     def _alphabet(self, given: Alphabet | None) -> Alphabet:
@@ -85,8 +85,7 @@ class Contents:
         if given is None and "alphabet" not in metadata:
             raise ElmanError(f"it does not contain its {K} characters: pass them with --alphabet")
         alphabet = given or Alphabet(
-            require_str(metadata["alphabet"], "alphabet"),
-            has_unknown=_require_bool(metadata.get("folds", False), "folds"),
+            require_str(metadata["alphabet"], "alphabet"), has_unknown=_require_bool(metadata, "folds")
         )
         if len(alphabet) != K:
             raise ElmanError(f"the alphabet has {len(alphabet)} characters, but the network has {K}")
@@ -128,17 +127,11 @@ class Contents:
         return h
 
 
-def _require_bool(value: Any, name: str) -> bool:
+def _require_bool(metadata: Mapping[str, Any], name: str) -> bool:
+    value = metadata.get(name, False)
     if type(value) is not bool:
         raise ElmanError(f"{name} must be true or false")
     return value
-
-
-def _check_history(h: Array, net: Architecture) -> None:
-    """Check the characters in a state (D,): each is its index + 1."""
-    history = h[net.recurrent_size :]
-    if not ((history >= 0) & (history <= net.K) & (history == np.rint(history))).all():
-        raise ElmanError(f"the history of the n-gram prior must be {net.order} integers from 0 to {net.K}")
 
 
 def initial_state_names(net: Architecture) -> tuple[str, ...]:
@@ -157,7 +150,7 @@ def export_metadata(model: Model) -> dict[str, Any]:
         "hidden_size": net.m,
         "alphabet": model.alphabet.characters,
         "folds": model.alphabet.has_unknown,
-        **({LINES_KEY: True} if model.is_of_lines else {}),
+        **({_LINES_KEY: True} if model.is_of_lines else {}),
         "state": {name: vectors[:, n].tolist() for n, name in enumerate(initial_state_names(net))},
     }
     if ngrams is None:
@@ -171,14 +164,11 @@ def portable_indices(ngrams: NgramModel) -> NDArray[Any]:
     return ngrams.text.astype(np.uint8 if ngrams.K <= 256 else np.int32)
 
 
-def parse_metadata(json_text: str) -> dict[str, Any]:
-    """Parse the metadata of a file; an empty text gives an empty dictionary.
+# --- Reading; the functions raise ElmanError, ValueError, LookupError or TypeError if a file is invalid ---
 
-    Raises
-    ------
-    ElmanError, ValueError
-        If it is not a JSON object, or has an unknown format.
-    """
+
+def parse_metadata(json_text: str) -> dict[str, Any]:
+    """Parse the metadata of a file, a JSON object; an empty text gives an empty dictionary."""
     metadata = parse_strict_json(json_text) if json_text else {}
     if type(metadata) is not dict:
         raise ElmanError("its metadata is not a JSON object")
@@ -190,13 +180,7 @@ def parse_metadata(json_text: str) -> dict[str, Any]:
 
 
 def read_architecture(metadata: Mapping[str, Any], K: int, num_arrays: int) -> Architecture:
-    """Return the architecture in the metadata of a file that Elman wrote, with `num_arrays` arrays.
-
-    Raises
-    ------
-    ElmanError, ValueError, LookupError, TypeError
-        If there is no metadata, or it is invalid.
-    """
+    """Return the architecture in the metadata of a file that Elman wrote, with `num_arrays` arrays."""
     if "cell" not in metadata:
         raise ElmanError("it has no metadata: only files written by elman export, and PyTorch state dicts, are read")
     cell = require_str(metadata["cell"], "cell")
@@ -208,13 +192,7 @@ def read_architecture(metadata: Mapping[str, Any], K: int, num_arrays: int) -> A
 
 
 def read_order(metadata: Mapping[str, Any]) -> int:
-    """Return the order of the n-gram prior in the metadata; 0 if there is none.
-
-    Raises
-    ------
-    ValueError, LookupError, TypeError
-        If it is invalid.
-    """
+    """Return the order of the n-gram prior in the metadata; 0 if there is none."""
     if NGRAM_KEY not in metadata:
         return 0
     return require_int(metadata[NGRAM_KEY]["order"], "the order", minimum=1, maximum=MAX_ORDER)
@@ -226,13 +204,7 @@ def parameter_shapes(net: Architecture) -> dict[str, tuple[int, ...]]:
 
 
 def check_arrays(arrays: Mapping[str, Array], expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Check that arrays have the expected names and shapes, one common dtype, and finite values.
-
-    Raises
-    ------
-    ElmanError
-        If an array is missing or unexpected, has another shape or dtype, or contains NaN or infinity.
-    """
+    """Check that arrays have the expected names and shapes, one common dtype, and finite values."""
     for name, shape in expected.items():
         if name not in arrays:
             raise ElmanError(f"the array {name} is missing")
@@ -241,8 +213,8 @@ def check_arrays(arrays: Mapping[str, Array], expected: Mapping[str, tuple[int, 
     if arrays.keys() != expected.keys():
         raise ElmanError(f"unexpected array {min(arrays.keys() - expected.keys())}")
     dtypes = {str(array.dtype) for array in arrays.values()}
-    if len(dtypes) > 1 or dtypes.isdisjoint(DTYPES):
-        raise ElmanError(f"its arrays must be all {' or all '.join(DTYPES)} (got {' and '.join(sorted(dtypes))})")
+    if len(dtypes) > 1 or dtypes.isdisjoint(_DTYPES):
+        raise ElmanError(f"its arrays must be all {' or all '.join(_DTYPES)} (got {' and '.join(sorted(dtypes))})")
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ElmanError(f"{name} contains NaN or infinity")

@@ -57,13 +57,7 @@ def write(model: Model) -> bytes:
 
 
 def read(path: Path) -> Contents:
-    """Return what an untrusted file contains.
-
-    Raises
-    ------
-    ElmanError, ValueError, LookupError, TypeError
-        If the file is invalid.
-    """
+    """Return what an untrusted file contains."""
     arrays = _read_arrays(path)
     metadata = parse_metadata(bytes(arrays.pop(METADATA_KEY, np.empty(0, np.uint8))).decode())
     if "V" not in arrays:
@@ -77,22 +71,18 @@ def read(path: Path) -> Contents:
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays in a file. Unlike `numpy.load`, this allocates nothing based on a header alone."""
     try:
-        entries = _read_entries(path)
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
+                raise ElmanError("its arrays are compressed or encrypted: write it with numpy.savez")
+            if len({entry.filename for entry in entries}) < len(entries):
+                raise ElmanError("it contains a duplicate array")
+            if sum(entry.file_size for entry in entries) > path.stat().st_size:
+                raise ElmanError("its arrays are declared larger than the file")
+            contents = {entry.filename: archive.read(entry) for entry in entries}
     except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, struct.error) as error:
         raise ElmanError("it is not a complete file written by numpy.savez") from error
-    return {name.removesuffix(".npy"): _parse_array(data) for name, data in entries.items()}
-
-
-def _read_entries(path: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
-            raise ElmanError("its arrays are compressed or encrypted: write it with numpy.savez")
-        if len({entry.filename for entry in entries}) < len(entries):
-            raise ElmanError("it contains a duplicate array")
-        if sum(entry.file_size for entry in entries) > path.stat().st_size:
-            raise ElmanError("its arrays are declared larger than the file")
-        return {entry.filename: archive.read(entry) for entry in entries}
+    return {name.removesuffix(".npy"): _parse_array(data) for name, data in contents.items()}
 
 
 def _parse_array(data: bytes) -> NDArray[Any]:

@@ -37,7 +37,6 @@ from elman.interop.contents import (
     recurrent_bias,
 )
 from elman.network.cells.spec import OnnxOperator
-from elman.network.ngram import NgramModel
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, layer, suffix
 
 if TYPE_CHECKING:
@@ -60,20 +59,17 @@ _PRIOR_DOC_STRING = """log_q (T, B, K) contains the log-probabilities that the n
 
 
 def write(model: Model) -> bytes:
-    """Return the bytes of a file.
-
-    Raises
-    ------
-    ElmanError
-        If ONNX has no operator for the cell, the library onnx is not installed, a weight exceeds float32, or the model
-        exceeds the limit of the format.
-    """
+    """Return the bytes of a file."""
     architecture(model.parameters).spec.require_export("onnx")
     size = np.dtype(np.float32).itemsize * sum(array.size for array in model.parameters.values())
     if size > MAX_WEIGHT_BYTES:
         raise ElmanError(f"its weights ({size:,} bytes) exceed the limit of an ONNX file: export to torch or npz")
     helper, ngrams = _library().helper, model.parameters.ngrams
-    description = _DOC_STRING if ngrams is None else f"{_DOC_STRING} {_PRIOR_DOC_STRING}"
+    description, props = _DOC_STRING, {METADATA_KEY: json.dumps(export_metadata(model))}
+    if ngrams is not None:
+        indices = portable_indices(ngrams)
+        data = indices.astype(indices.dtype.newbyteorder("<")).tobytes()
+        description, props[NGRAM_TEXT] = f"{_DOC_STRING} {_PRIOR_DOC_STRING}", base64.b64encode(data).decode()
     proto: ModelProto = helper.make_model(
         _build_graph(architecture(model.parameters), model.parameters.arrays),
         ir_version=IR_VERSION,
@@ -82,20 +78,13 @@ def write(model: Model) -> bytes:
         producer_version=__version__,
         doc_string=" ".join(description.split()),
     )
-    text = {} if ngrams is None else {NGRAM_TEXT: _encode_text(ngrams)}
-    helper.set_model_props(proto, {METADATA_KEY: json.dumps(export_metadata(model)), **text})
-    data: bytes = proto.SerializeToString(deterministic=True)
-    return data
+    helper.set_model_props(proto, props)
+    file: bytes = proto.SerializeToString(deterministic=True)
+    return file
 
 
 def read(path: Path) -> Contents:
-    """Return what an untrusted file contains that claims to be written by `write`.
-
-    Raises
-    ------
-    ElmanError, ValueError, LookupError, TypeError, AttributeError
-        If the file is invalid, or its graph differs from the one that `write` makes for its weights.
-    """
+    """Return what an untrusted file contains; its graph must be the one that `write` makes for its weights."""
     proto = _parse(path.read_bytes())
     entries = {entry.key: entry.value for entry in proto.metadata_props}
     metadata, arrays = parse_metadata(entries.get(METADATA_KEY, "")), _read_initializers(proto.graph)
@@ -103,24 +92,16 @@ def read(path: Path) -> Contents:
         raise ElmanError("the array V is missing")
     net = read_architecture(metadata, arrays["V"].shape[-1], len(arrays))
     check_arrays(arrays, _expected_shapes(net))
-    text = _decode_text(entries[NGRAM_TEXT], net.K) if NGRAM_TEXT in entries else None
+    text: NDArray[Any] | None = None
+    if NGRAM_TEXT in entries:
+        data = base64.b64decode(entries[NGRAM_TEXT], validate=True)
+        text = np.frombuffer(data, np.uint8 if net.K <= 256 else "<i4")
     parameters = _parameters(arrays, net)
     opset_imports = [(opset.domain, opset.version) for opset in proto.opset_import]
     is_same = proto.graph == _build_graph(net, parameters) and opset_imports == [("", OPSET)] and not proto.functions
     if not is_same:
         raise ElmanError("its graph differs from the one that Elman writes for these weights")
     return Contents(metadata, net, parameters, text)
-
-
-def _encode_text(ngrams: NgramModel) -> str:
-    """Return the counted text as a metadata entry."""
-    indices = portable_indices(ngrams)
-    return base64.b64encode(indices.astype(indices.dtype.newbyteorder("<")).tobytes()).decode()
-
-
-def _decode_text(text: str, K: int) -> NDArray[Any]:
-    """Return the counted text of a metadata entry."""
-    return np.frombuffer(base64.b64decode(text, validate=True), np.uint8 if K <= 256 else "<i4")
 
 
 def _operator(net: Architecture) -> OnnxOperator:
@@ -145,30 +126,29 @@ def _parse(data: bytes) -> ModelProto:
 
 def _build_graph(net: Architecture, parameters: Arrays) -> GraphProto:
     onnx = _library()
-    state, after = initial_state_names(net), tuple(vector.symbol for vector in net.spec.state)
-    shape: list[int | str] = [net.layers, "B", net.m]
+    number, index, shape = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64, [net.layers, "B", net.m]
 
-    def value(name: str, kind: int, of_shape: list[int | str]) -> Any:
+    def value(name: str, kind: int, of_shape: list[Any]) -> Any:
         return onnx.helper.make_tensor_value_info(name, kind, of_shape)
 
-    number, index = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
-    inputs = [value("x", index, ["T", "B"]), *(value(name, number, shape) for name in state)]
+    inputs = [value("x", index, ["T", "B"]), *(value(name, number, shape) for name in initial_state_names(net))]
     if net.order:
         inputs += [value("log_q", number, ["T", "B", net.K]), value("matched", index, ["T", "B"])]
+    after = [value(vector.symbol, number, shape) for vector in net.spec.state]
     arrays = _make_initializers(net, parameters) | {"K": np.array([net.K]), "off_on": np.array([0, 1], np.float32)}
     return onnx.helper.make_graph(  # type: ignore[no-any-return]
-        _build_nodes(net, state, after),
+        _build_nodes(net),
         "elman",
         inputs,
-        [value("logits", number, ["T", "B", net.K]), *(value(name, number, shape) for name in after)],
+        [value("logits", number, ["T", "B", net.K]), *after],
         [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()],
     )
 
 
-def _build_nodes(net: Architecture, state: tuple[str, ...], after: tuple[str, ...]) -> list[NodeProto]:
+def _build_nodes(net: Architecture) -> list[NodeProto]:
     """Return the operators: one-hot encoding, recurrent layers, output layer, prior, and the concatenated states."""
-    make = _library().helper.make_node
-    operator = _operator(net)
+    make, operator = _library().helper.make_node, _operator(net)
+    state, after = initial_state_names(net), [vector.symbol for vector in net.spec.state]
     options: dict[str, Any] = {"hidden_size": net.m, **dict(operator.attributes)}
     numbers = range(1, net.layers + 1)
     nodes = [make("OneHot", ["x", "K", "off_on"], ["x1"], axis=-1)]
@@ -188,7 +168,7 @@ def _build_nodes(net: Architecture, state: tuple[str, ...], after: tuple[str, ..
 
 
 def _make_initializers(net: Architecture, parameters: Arrays) -> dict[str, Array]:
-    """Return the weights in ONNX's names and shapes: W is Elman's U, R its W, B all biases."""
+    """Return the weights in ONNX's names and shapes, in float32: W is Elman's U, R its W, B all biases."""
     gates, onnx_gates = net.spec.gates, _operator(net).gates
     arrays: dict[str, Array] = {}
     for n in range(1, net.layers + 1):
@@ -196,10 +176,14 @@ def _make_initializers(net: Architecture, parameters: Arrays) -> dict[str, Array
         ordered = (of_layer["U"], of_layer["W"], of_layer["b"], recurrent_bias(net, of_layer))
         U, W, b, b_recurrent = (_reorder_gates(array, gates, onnx_gates) for array in ordered)
         arrays |= {f"W{n}": U[None], f"R{n}": W[None], f"B{n}": np.concatenate([b, b_recurrent])[None]}
-    arrays |= {"V": parameters["V"].T, "c": parameters["c"]}
-    if net.order:
-        arrays["alpha"] = parameters["alpha"]
-    return {name: _to_float32(array) for name, array in arrays.items()}
+    arrays |= {"V": parameters["V"].T} | {name: parameters[name] for name in ("c", "alpha") if name in parameters}
+    with np.errstate(over="ignore"):
+        arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ElmanError(
+            "a weight exceeds the range of float32, the precision of the ONNX export: export to torch or npz"
+        )
+    return arrays
 
 
 def _expected_shapes(net: Architecture) -> dict[str, tuple[int, ...]]:
@@ -215,16 +199,13 @@ def _expected_shapes(net: Architecture) -> dict[str, tuple[int, ...]]:
 
 def _parameters(arrays: dict[str, Array], net: Architecture) -> Arrays:
     """Return Elman's parameters, with a d for every layer, which only gru uses."""
-    parameters: dict[str, Array] = {"V": arrays["V"].T, "c": arrays["c"]}
-    if net.order:
-        parameters["alpha"] = arrays["alpha"]
+    parameters = {"V": arrays["V"].T} | {name: arrays[name] for name in ("c", "alpha") if name in arrays}
     gates, onnx_gates = net.spec.gates, _operator(net).gates
     for n in range(1, net.layers + 1):
         first, second = np.split(arrays[f"B{n}"][0], 2)
         of_layer = {"U": arrays[f"W{n}"][0], "W": arrays[f"R{n}"][0], "b": first, "d": second}
-        of_layer = {name: _reorder_gates(array, onnx_gates, gates) for name, array in of_layer.items()}
-        parameters |= {name + suffix(n): array for name, array in of_layer.items()}
-        parameters["d" + suffix(n)] = of_layer["d"][-net.m :]
+        parameters |= {name + suffix(n): _reorder_gates(a, onnx_gates, gates) for name, a in of_layer.items()}
+        parameters["d" + suffix(n)] = parameters["d" + suffix(n)][-net.m :]
     return parameters
 
 
@@ -243,13 +224,3 @@ def _reorder_gates(array: Array, order: Sequence[str], new_order: Sequence[str])
     """Return rows with their blocks of gates in another order."""
     blocks = dict(zip(order, np.split(array, len(order)), strict=True))
     return np.concatenate([blocks[gate] for gate in new_order])
-
-
-def _to_float32(array: Array) -> Array:
-    with np.errstate(over="ignore"):
-        single = array.astype(np.float32)
-    if not np.isfinite(single).all():
-        raise ElmanError(
-            "a weight exceeds the range of float32, the precision of the ONNX export: export to torch or npz"
-        )
-    return single

@@ -19,7 +19,6 @@ from elman.errors import ElmanError
 from elman.inference import Model
 from elman.interop.contents import (
     METADATA_KEY,
-    NGRAM_ALPHA,
     NGRAM_TEXT,
     Contents,
     check_arrays,
@@ -31,26 +30,22 @@ from elman.interop.contents import (
     recurrent_bias,
 )
 from elman.network.cells import CELLS
-from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, layer, suffix
+from elman.network.parameters import Architecture, Array, Parameters, architecture, layer, suffix
 
 SUFFIX = ".safetensors"
 HELP = "a PyTorch state dict in safetensors"
 
 RECURRENT, LINEAR = "rnn.", "linear."
 """Prefixes of the two submodules in exported files; files of other programs may have others."""
+NGRAM_ALPHA = "ngram.alpha"
+"""The name of the prior's weights."""
 
 _RECURRENT_NAME = re.compile(r"(.*\.|)(?:weight|bias)_(?:ih|hh)_l[0-9]+")
 _LINEAR_NAME = re.compile(r"(.*\.|)(?:weight|bias)")
 
 
 def write(model: Model) -> bytes:
-    """Return the bytes of a file.
-
-    Raises
-    ------
-    ElmanError
-        If PyTorch has no module for the cell.
-    """
+    """Return the bytes of a file."""
     architecture(model.parameters).spec.require_export("torch")
     from safetensors.numpy import save
 
@@ -61,26 +56,13 @@ def write(model: Model) -> bytes:
 def state_dict(parameters: Parameters) -> dict[str, Array]:
     """Return the arrays of the PyTorch module's state dict."""
     net = architecture(parameters)
-    result: dict[str, Array] = {}
-    for n in range(net.layers):
-        of_layer = layer(parameters, n + 1)
-        bias = recurrent_bias(net, of_layer)
-        arrays = {"weight_ih": of_layer["U"], "weight_hh": of_layer["W"], "bias_ih": of_layer["b"], "bias_hh": bias}
-        result |= {f"{RECURRENT}{name}_l{n}": array for name, array in arrays.items()}
-    result |= {LINEAR + "weight": parameters["V"], LINEAR + "bias": parameters["c"]}
-    if parameters.ngrams is not None:
-        result |= {NGRAM_ALPHA: parameters["alpha"], NGRAM_TEXT: portable_indices(parameters.ngrams)}
-    return result
+    result = {name: parameters[parameter] for name, parameter in _parameter_names(net, RECURRENT, LINEAR).items()}
+    result |= {f"{RECURRENT}bias_hh_l{n}": recurrent_bias(net, layer(parameters, n + 1)) for n in range(net.layers)}
+    return result if parameters.ngrams is None else result | {NGRAM_TEXT: portable_indices(parameters.ngrams)}
 
 
 def read(path: Path) -> Contents:
-    """Return what an untrusted file contains.
-
-    Raises
-    ------
-    ElmanError, ValueError, LookupError, TypeError, AttributeError, SafetensorError
-        If the file is invalid.
-    """
+    """Return what an untrusted file contains."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
@@ -91,8 +73,34 @@ def read(path: Path) -> Contents:
     W, V = (arrays[name].shape for name in (recurrent + "weight_hh_l0", linear + "weight"))
     net = _infer_architecture(W, V, layers, metadata)
     text = arrays.pop(NGRAM_TEXT, None) if net.order else None
-    check_arrays(arrays, _expected_shapes(net, recurrent, linear))
-    return Contents(metadata, net, _parameters(arrays, net, recurrent, linear), text)
+    names, shapes = _parameter_names(net, recurrent, linear), parameter_shapes(net)
+    second_biases = {f"{recurrent}bias_hh_l{n}": "b" + suffix(n + 1) for n in range(net.layers)}
+    check_arrays(arrays, {name: shapes[parameter] for name, parameter in (names | second_biases).items()})
+    parameters = {parameter: arrays[name] for name, parameter in names.items()}
+    for name, b in second_biases.items():
+        _add_recurrent_bias(net, parameters, b, arrays[name])
+    return Contents(metadata, net, parameters, text)
+
+
+def _add_recurrent_bias(net: Architecture, parameters: dict[str, Array], b: str, bias: Array) -> None:
+    """Add the recurrent bias of a layer to the bias b of its parameters, as only the sum matters, except for d."""
+    number = b[1:]
+    if "d" in net.spec.extra_biases:
+        parameters["d" + number] = bias[-net.m :]
+        bias = np.concatenate([bias[: -net.m], np.zeros(net.m, bias.dtype)])
+    with np.errstate(over="ignore"):
+        parameters[b] = parameters[b] + bias
+    if not np.isfinite(parameters[b]).all():
+        raise ElmanError(f"the sum of the two biases of layer {number or 1} exceeds the range of {bias.dtype}")
+
+
+def _parameter_names(net: Architecture, recurrent: str, linear: str) -> dict[str, str]:
+    """Return Elman's name of every array, except for the recurrent bias, given the prefixes of the submodules."""
+    names = {linear + "weight": "V", linear + "bias": "c"} | ({NGRAM_ALPHA: "alpha"} if net.order else {})
+    for n in range(net.layers):
+        of_layer = {"weight_ih": "U", "weight_hh": "W", "bias_ih": "b"}
+        names |= {f"{recurrent}{name}_l{n}": parameter + suffix(n + 1) for name, parameter in of_layer.items()}
+    return names
 
 
 def _infer_architecture(
@@ -102,10 +110,8 @@ def _infer_architecture(
 
     A file of another program has no metadata: its cell is the one whose number of gates fits.
     """
-    if not (len(W) == len(V) == 2 and W[1] == V[1] > 0):
-        cells = []
-    else:
-        cells = [spec.name for spec in CELLS.values() if spec.torch and W[0] == len(spec.gates) * W[1]]
+    match = len(W) == len(V) == 2 and W[1] == V[1] > 0
+    cells = [spec.name for spec in CELLS.values() if match and spec.torch and W[0] == len(spec.gates) * W[1]]
     if not cells:
         raise ElmanError(
             f"no network has hidden-to-hidden weights of shape {W} and hidden-to-output weights of shape {V}"
@@ -138,38 +144,3 @@ def _find_prefixes(names: Collection[str]) -> tuple[str, str]:
         if name not in names:
             raise ElmanError(f"the array {name} is missing")
     return recurrent_prefix, linear_prefix
-
-
-def _expected_shapes(net: Architecture, recurrent: str, linear: str) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every array."""
-    by_parameter = parameter_shapes(net)
-    expected = {linear + "weight": by_parameter["V"], linear + "bias": by_parameter["c"]}
-    if net.order:
-        expected[NGRAM_ALPHA] = by_parameter["alpha"]
-    parameter_of = {"weight_ih": "U", "weight_hh": "W", "bias_ih": "b", "bias_hh": "b"}
-    for n in range(net.layers):
-        expected |= {
-            f"{recurrent}{name}_l{n}": by_parameter[parameter + suffix(n + 1)]
-            for name, parameter in parameter_of.items()
-        }
-    return expected
-
-
-def _parameters(arrays: dict[str, Array], net: Architecture, recurrent: str, linear: str) -> Arrays:
-    """Return Elman's parameters. Where only the sum of the two biases matters, it becomes b."""
-    parameters: Arrays = {"V": arrays[linear + "weight"], "c": arrays[linear + "bias"]}
-    if net.order:
-        parameters["alpha"] = arrays[NGRAM_ALPHA]
-    for n in range(net.layers):
-        U, W, b_input, b_recurrent = (
-            arrays[f"{recurrent}{name}_l{n}"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        )
-        if "d" in net.spec.extra_biases:
-            parameters["d" + suffix(n + 1)] = b_recurrent[-net.m :]
-            b_recurrent = np.concatenate([b_recurrent[: -net.m], np.zeros(net.m, b_recurrent.dtype)])
-        with np.errstate(over="ignore"):
-            b = b_input + b_recurrent
-        if not np.isfinite(b).all():
-            raise ElmanError(f"the sum of the two biases of layer {n + 1} exceeds the range of {b.dtype}")
-        parameters |= {"U" + suffix(n + 1): U, "W" + suffix(n + 1): W, "b" + suffix(n + 1): b}
-    return parameters

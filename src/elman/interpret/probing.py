@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.interpret.explanation import QuantizedActivations
+from elman.interpret import QuantizedActivations
 from elman.network.parameters import Array
 
 REPORTED_UNITS = 6
@@ -33,9 +33,8 @@ REPORTED_UNITS = 6
 MIN_ONSETS = 5
 """How often a feature must begin, in either half, for units to be ranked by it."""
 NUM_SHIFTS = 20
-_LEVELS = 256
-_SLICE = 4096
-"""Positions processed at a time."""
+_UNITS_AT_ONCE = 16
+"""Units whose ranks are in memory at once."""
 
 FeatureValues = NDArray[np.float32]
 """One number per character, shape (N,)."""
@@ -118,7 +117,7 @@ def probe_units(quantized: QuantizedActivations, text: str) -> list[FeatureProbe
     Parameters
     ----------
     quantized : ndarray of uint8, shape (N, D)
-        Activations, see `elman.interpret.explanation.quantize`.
+        Activations, see `elman.interpret.quantize`.
     text : str
         N characters.
     """
@@ -185,61 +184,22 @@ def _associations(quantized: QuantizedActivations, target_ranks: Array, is_binar
     2 sum_1 x / (n_1 n_0), a sum over the n_1. As y is n / 2 higher there, and s_y^2 = n_1 n_0 / 4, that is
     sum x y / (n s_y^2).
     """
-    n, counts = len(quantized), _histogram(quantized)
-    ranks = np.cumsum(counts, axis=1) - (counts - 1) / 2 - (n + 1) / 2  # ties share their mean rank
-    deviations = np.sqrt((counts * ranks**2).sum(axis=1) / n)
-    sums = _products(quantized, ranks, target_ranks)
-    target_deviations = target_ranks.std(axis=1)[:, None]
-    by = n * target_deviations * np.where(is_binary[:, None], target_deviations, deviations)
-    associations = np.divide(sums, by, out=np.zeros_like(sums), where=by > 0)
-    return np.asarray(associations.clip(-1, 1))  # the products are rounded to float32
+    n, D = quantized.shape
+    associations, target_deviations = np.zeros((len(target_ranks), D)), target_ranks.std(axis=1)[:, None]
+    for first in range(0, D, _UNITS_AT_ONCE):
+        units = slice(first, first + _UNITS_AT_ONCE)
+        ranks = np.stack([_ranks(activations) for activations in quantized[:, units].T])
+        by = n * target_deviations * np.where(is_binary[:, None], target_deviations, ranks.std(axis=1))
+        np.divide(target_ranks @ ranks.T, by, out=associations[:, units], where=by > 0)
+    return associations.clip(-1, 1)  # beyond by rounding only
 
 
-def _ranks(values: FeatureValues) -> NDArray[np.float64]:
+def _ranks(values: FeatureValues | QuantizedActivations) -> NDArray[np.float64]:
     """Return the centred rank of every position, ties sharing their mean rank; the values are integers."""
     amounts = values.astype(np.intp)
     counts = np.bincount(amounts)
     ranks = np.cumsum(counts) - (counts - 1) / 2 - (len(values) + 1) / 2
     return np.asarray(ranks[amounts])
-
-
-def _products(quantized: QuantizedActivations, table: Array, target_ranks: Array) -> NDArray[np.float64]:
-    """Return the products (P, D) of target ranks (P, n) with the table's (D, 256) ranks of the activations (n, D)."""
-    flat, offsets = table.astype(np.float32).ravel(), _offsets(quantized)
-    sums = np.zeros((len(target_ranks), quantized.shape[1]))
-    for start in range(0, len(quantized), _SLICE):
-        positions = slice(start, start + _SLICE)
-        sums += target_ranks[:, positions].astype(np.float32) @ flat[quantized[positions] + offsets]
-    return sums
-
-
-def _histogram(quantized: QuantizedActivations) -> NDArray[np.int64]:
-    """Return how often each unit takes each level, (D, 256)."""
-    D, offsets = quantized.shape[1], _offsets(quantized)
-    counts = np.zeros(D * _LEVELS, np.int64)
-    for start in range(0, len(quantized), _SLICE):
-        counts += np.bincount((quantized[start : start + _SLICE] + offsets).ravel(), minlength=D * _LEVELS)
-    return counts.reshape(D, _LEVELS)
-
-
-def _offsets(quantized: QuantizedActivations) -> NDArray[np.int32]:
-    """Return the offset of each unit's row in a flattened table (D, 256)."""
-    return _LEVELS * np.arange(quantized.shape[1], dtype=np.int32)
-
-
-def position_in_line(text: str) -> FeatureValues:
-    """Count characters since the last line feed; 0 at the line feed itself."""
-    return _count_since(_test_each(text, "\n".__eq__))
-
-
-def position_in_sentence(text: str) -> FeatureValues:
-    """Count characters since the last full stop, exclamation mark or question mark."""
-    return _count_since(_test_each(text, lambda c: c in _SENTENCE_ENDS))
-
-
-def length_of_word(text: str) -> FeatureValues:
-    """Count letters of the word read so far; 0 between words."""
-    return _count_since(~_test_each(text, str.isalpha))
 
 
 def indentation(text: str) -> FeatureValues:
@@ -306,20 +266,18 @@ def _count_since(restarts: NDArray[np.bool_]) -> FeatureValues:
 
 
 def _character_class(name: str, description: str, test: Callable[[str], bool]) -> Feature:
-    def compute(text: str) -> FeatureValues:
-        return _test_each(text, test).astype(np.float32)
+    return Feature(name, description, lambda text: _test_each(text, test).astype(np.float32), needs_history=False)
 
-    return Feature(name, description, compute, needs_history=False)
+
+def _restarting_count(name: str, description: str, restarts: Callable[[str], bool]) -> Feature:
+    return Feature(name, description, lambda text: _count_since(_test_each(text, restarts)), is_binary=False)
 
 
 FEATURES = (
-    Feature("position in the line", "Characters since the last line feed.", position_in_line, is_binary=False),
-    Feature("position in the sentence", "Characters since the last . ! or ?", position_in_sentence, is_binary=False),
-    Feature(
-        "length of the word so far",
-        "Letters of the word read so far; 0 between words.",
-        length_of_word,
-        is_binary=False,
+    _restarting_count("position in the line", "Characters since the last line feed.", "\n".__eq__),
+    _restarting_count("position in the sentence", "Characters since the last . ! or ?", lambda c: c in _SENTENCE_ENDS),
+    _restarting_count(
+        "length of the word so far", "Letters of the word read so far; 0 between words.", lambda c: not c.isalpha()
     ),
     Feature(
         "indentation",
@@ -339,9 +297,7 @@ FEATURES = (
     _character_class("space", "The last character read is a space.", " ".__eq__),
     _character_class("upper case", "The last character read is an upper-case letter.", str.isupper),
     _character_class("letter", "The last character read is a letter.", str.isalpha),
-    _character_class(
-        "vowel", "The last character read is a, e, i, o or u, in either case.", lambda c: c in "aeiouAEIOU"
-    ),
+    _character_class("vowel", "The last character read is a, e, i, o or u, in either case.", "aeiouAEIOU".__contains__),
     _character_class("digit", "The last character read is a digit.", str.isdigit),
     _character_class(
         "punctuation",

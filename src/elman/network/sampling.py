@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from elman.errors import ElmanError, flag, quote, shorten
 from elman.network.output import softmax
 from elman.network.parameters import Array
-from elman.option_names import suggest_option
+from elman.options import suggest_option
 
 Probabilities = NDArray[np.float64]
 

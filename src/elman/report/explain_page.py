@@ -15,7 +15,6 @@ import os
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +23,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
+from elman import interpret
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.model import check_is_model
-from elman.interpret import explanation as explanations
-from elman.interpret.explanation import Explanation, PriorExplanation, Unit, dequantize
+from elman.interpret import Explanation, PriorExplanation, Unit, dequantize
 from elman.interpret.probing import MIN_ONSETS, FeatureProbe, UnitScore, probe_units, select_units
 from elman.network import Architecture, architecture
 from elman.notebook import render_table
-from elman.report.formatting import pluralize
-from elman.report.render import visible
+from elman.report.render import pluralize, visible
 from elman.storage.atomic import replace_file
 from elman.text import Alphabet, Corpus
 from elman.text.corpus import encode_chunks
@@ -137,10 +135,10 @@ class ExplainPage:
         Raises
         ------
         ElmanError
-            If the text has fewer than two characters, or more than `elman.interpret.explanation.MAX_CHARS`.
+            If the text has fewer than two characters, or more than `elman.interpret.MAX_CHARS`.
         """
         reading = (model.engine, model.parameters, model.h, corpus.indices)
-        explanation = explanations.explain(*reading)
+        explanation = interpret.explain(*reading)
         probes = probe_units(explanation.quantized, corpus.text)
         return cls(corpus.name, architecture(model.parameters), corpus.alphabet, explanation, probes, explanation.prior)
 
@@ -188,7 +186,7 @@ class ExplainPage:
                 {
                     "name": probe.feature.name,
                     "measure": "auc" if probe.feature.is_binary else "rank_correlation",
-                    "best": [self._unit_score_as_dict(score) for score in probe.best],
+                    "best": [self.describe_score(score) for score in probe.best],
                 }
                 for probe in self.probes
             ],
@@ -199,7 +197,8 @@ class ExplainPage:
         bits = {"bits_per_char": means["nats_per_char"] / math.log(2)}
         return {"order": prior.order, **means, **bits, "mean_matched_order": prior.mean_matched_order}
 
-    def _unit_score_as_dict(self, score: UnitScore) -> dict[str, Any]:
+    def describe_score(self, score: UnitScore) -> dict[str, Any]:
+        """Return a unit and its score for a feature as JSON."""
         unit = self.explanation.units[score.unit]
         rounded = {"rises": score.rises, "score": round(score.score, 4), "null_score": round(score.baseline, 4)}
         return {"layer": unit.layer, "number": unit.number, "part": unit.part} | rounded
@@ -217,29 +216,29 @@ def render_page(page: ExplainPage, units: int | None = None) -> str:
     columns = page.select_columns(units)
     style = "".join(path.read_text("utf-8") for path in (STATIC_FILES / "base.css", _FILES / "page.css"))
     script = inline_modules(_FILES / "page.js")
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            name=visible(page.name),
-            chars=pluralize(len(page.explanation.indices), "character"),
-            network=describe_network(page.network),
-            explanation=page.explanation,
-            shares=None if page.prior is None else summarize_prior(page.prior, page.network.K),
-            num_unknown=page.num_unknown,
-            unknown_bits=unknown_nats(page.network.K) / math.log(2),
-            lines=render_lines(page.alphabet.decode(page.explanation.indices)),
-            probes=page.probes,
-            min_onsets=MIN_ONSETS,
-            units_in_page=len(columns),
-            units=len(page.explanation.units),
-            data=_dump_json(page_data(page, columns)),
-            blocks=[(name, _encode(array)) for name, array in array_blocks(page, columns).items()],
-            style=Markup(style),
-            script=Markup(script),
-            policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; "
-            "form-action 'none'",
-        )
+    loader = FileSystemLoader(_FILES)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html").render(
+        name=visible(page.name),
+        chars=pluralize(len(page.explanation.indices), "character"),
+        network=describe_network(page.network),
+        explanation=page.explanation,
+        shares=None if page.prior is None else summarize_prior(page.prior, page.network.K),
+        num_unknown=page.num_unknown,
+        unknown_bits=unknown_nats(page.network.K) / math.log(2),
+        lines=render_lines(page.alphabet.decode(page.explanation.indices)),
+        probes=page.probes,
+        min_onsets=MIN_ONSETS,
+        units_in_page=len(columns),
+        units=len(page.explanation.units),
+        data=_dump_json(page_data(page, columns)),
+        blocks=[(name, _encode(array)) for name, array in array_blocks(page, columns).items()],
+        style=Markup(style),
+        script=Markup(script),
+        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none';"
+        " form-action 'none'",
     )
 
 
@@ -283,11 +282,8 @@ def substitute_invisible(character: str) -> str:
 
 def describe_network(network: Architecture) -> str:
     """Return cell, layers and hidden size in words."""
-    title = network.spec.title
-    # The letters of an abbreviation are spoken one by one: an LSTM.
-    article = "an" if title[0] in ("AEFHILMNORSX" if title[:2].isupper() else "aeiou") else "a"
     layers = "" if network.layers == 1 else f"{network.layers} layers of "
-    return f"{article} {title} with {layers}{pluralize(network.m, 'unit')}"
+    return f"{network.spec.title} with {layers}{pluralize(network.m, 'unit')}"
 
 
 def format_unit(unit: Unit, network: Architecture) -> str:
@@ -321,9 +317,7 @@ def page_data(page: ExplainPage, columns: Sequence[int]) -> dict[str, Any]:
                     {
                         "name": format_unit(explanation.units[score.unit], network),
                         "unit": block_of.get(score.unit),
-                        "rises": score.rises,
-                        "score": round(score.score, 4),
-                        "baseline": round(score.baseline, 4),
+                        **page.describe_score(score),
                     }
                     for score in probe.best
                 ],
@@ -383,15 +377,3 @@ def _dump_json(value: Any) -> Markup:
 
 def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(_FILES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )

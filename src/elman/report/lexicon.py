@@ -20,6 +20,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from elman.runs.records import Sample
 
@@ -44,42 +45,6 @@ class Lexicon:
 
     words: frozenset[str]
     names: dict[str, tuple[str, int]]
-
-
-@dataclass(frozen=True)
-class Name:
-    """A name of the text, and the first sample that contains it.
-
-    Parameters
-    ----------
-    name : str
-        Most common spelling in the text.
-    count : int
-        Occurrences in the text.
-    first_update : int or None
-        Update of the first sample that contains it; None if no sample does.
-    context : str
-        Its surroundings in that sample.
-    """
-
-    name: str
-    count: int
-    first_update: int | None = None
-    context: str = ""
-
-
-@dataclass(frozen=True)
-class WordCount:
-    """Number of words of two letters or more in a sample, and how many of them are words of the text."""
-
-    update: int
-    written: int
-    known: int
-
-    @property
-    def share(self) -> float:
-        """Fraction of the words that are words of the text; 0 if there are none."""
-        return self.known / self.written if self.written else 0.0
 
 
 def build_lexicon(text: str) -> Lexicon:
@@ -116,20 +81,23 @@ def complete_words(text: str) -> list[re.Match[str]]:
     return [match for match in _WORD.finditer(text) if match.start() > 0 and match.end() < len(text)]
 
 
-def count_words(sample: Sample, words: frozenset[str]) -> WordCount:
-    """Count the words of a sample that have two letters or more, and those of them that are in `words`."""
+def count_words(sample: Sample, words: frozenset[str]) -> dict[str, Any]:
+    """Count the words of a sample that have two letters or more, and those of them that are in `words`, for JSON."""
     written = [match[0].casefold() for match in complete_words(sample.text) if len(match[0]) > 1]
-    return WordCount(sample.update, len(written), sum(word in words for word in written))
+    known = sum(word in words for word in written)
+    share = known / len(written) if written else 0.0
+    return {"update": sample.update, "written": len(written), "known": known, "share": share}
 
 
-def first_written(names: Mapping[str, tuple[str, int]], samples: Iterable[Sample]) -> list[Name]:
-    """Return for each name the first sample that contains it as a complete, capitalized word."""
+def find_names(names: Mapping[str, tuple[str, int]], samples: Iterable[Sample]) -> list[dict[str, Any]]:
+    """Return for each name the first sample that contains it as a complete, capitalized word, and where, for JSON."""
     occurrences: dict[str, tuple[int, str]] = {}
     for sample in samples:
         for match in complete_words(sample.text):
             if _is_written(match[0], names):
                 occurrences.setdefault(match[0].casefold(), (sample.update, _context(match)))
-    return [Name(name, count, *occurrences.get(word, (None, ""))) for word, (name, count) in names.items()]
+    rows = ((name, count, *occurrences.get(word, (None, ""))) for word, (name, count) in names.items())
+    return [dict(zip(("name", "count", "first_update", "context"), row, strict=True)) for row in rows]
 
 
 def _is_written(word: str, names: Mapping[str, tuple[str, int]]) -> bool:
@@ -158,12 +126,8 @@ def classify_words(text: str, lexicon: Lexicon) -> Sequence[tuple[str, str]]:
     chunks, end = [], 0
     for match in _WORD.finditer(text):
         chunks.append(("between", text[end : match.start()]))
-        chunks.append((_kind(match[0], lexicon), match[0]))
+        is_word = match[0].casefold() in lexicon.words
+        kind = "name" if _is_written(match[0], lexicon.names) else "word" if is_word else "invented"
+        chunks.append((kind, match[0]))
         end = match.end()
     return [(kind, chunk) for kind, chunk in [*chunks, ("between", text[end:])] if chunk]
-
-
-def _kind(word: str, lexicon: Lexicon) -> str:
-    if _is_written(word, lexicon.names):
-        return "name"
-    return "word" if word.casefold() in lexicon.words else "invented"

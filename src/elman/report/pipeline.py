@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,15 @@ from elman.report.lexicon import build_lexicon
 from elman.report.plots import draw_losses, inline_svg
 from elman.report.render import render_html, render_markdown
 from elman.report.results import (
-    Progress,
     collect_results,
     describe_check,
     describe_phase,
     load_progress,
     save_results,
+    start_progress,
 )
 from elman.runs.data import DEFAULT_TEXT, Text, TrainingData, describe_text
-from elman.runs.directory import RunDirectory
-from elman.runs.lock import DirectoryLock
+from elman.runs.directory import DirectoryLock, RunDirectory
 from elman.runs.plots import save_figure
 from elman.runs.run import Run
 from elman.storage.atomic import replace_file
@@ -131,24 +130,21 @@ def report(
     return _ReportBuilder(corpus, Path(out), epochs, long_epochs, callback, options).make(resume)
 
 
+@dataclass
 class _ReportBuilder:
     """State of one call of `report`."""
 
-    def __init__(
-        self,
-        corpus: Corpus,
-        out: Path,
-        epochs: int,
-        long_epochs: int,
-        callback: TrainingCallback,
-        options: dict[str, Any],
-    ) -> None:
-        self.corpus, self.out, self.callback = corpus, out, callback
-        self.epochs, self.long_epochs = epochs, long_epochs
-        self.options = {"preset": "reference"} | options | {"encoding": corpus.encoding}
-        self.lock, self.directory = DirectoryLock(out), RunDirectory(out / "run")
-        self.progress = Progress()
-        self.started_at = time.perf_counter()
+    corpus: Corpus
+    out: Path
+    epochs: int
+    long_epochs: int
+    callback: TrainingCallback
+    options: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        self.options = {"preset": "reference"} | self.options | {"encoding": self.corpus.encoding}
+        self.lock, self.directory = DirectoryLock(self.out), RunDirectory(self.out / "run")
+        self.progress, self.started_at = start_progress(), time.perf_counter()
 
     def make(self, resume: bool) -> dict[str, Any] | None:
         """Carry out the remaining steps; return the results, or None if stopped."""
@@ -158,7 +154,8 @@ class _ReportBuilder:
             self.lock.acquire()
             run = self.train(self.epochs) if self.check_gradients(config) else None
             if run is not None and run.state.update <= self.last_short(run.config):
-                self.save_progress(short=describe_phase(run, self.epochs))
+                self.progress["short"] = describe_phase(run, self.epochs)
+                self.save_progress()
             if run is not None and self.long_epochs > self.epochs:
                 run = self.train(self.long_epochs)
             self.save_progress()
@@ -191,7 +188,7 @@ class _ReportBuilder:
             check_alphabet_size(self.corpus, config.hidden_size)
             TrainingData(config, self.corpus)  # raises if the text is too short
             return config
-        saved, short = self.directory.load(), self.progress.short
+        saved, short = self.directory.load(), self.progress["short"]
         beyond = saved.state.update > self.last_short(saved.config)
         if beyond and (short is None or short["requested_epochs"] != self.epochs):
             raise ElmanError(
@@ -204,23 +201,26 @@ class _ReportBuilder:
         """Return the last update of the first phase, if no limit ends it earlier."""
         return self.epochs * TrainingData(config, self.corpus).windows.per_epoch
 
-    def save_progress(self, **changes: Any) -> None:
+    def save_progress(self) -> None:
         """Save progress, from which the report can be resumed."""
         now = time.perf_counter()
-        self.progress = replace(self.progress, **changes, seconds=self.progress.seconds + now - self.started_at)
+        self.progress["times"]["whole_seconds"] += now - self.started_at
         self.started_at = now
-        save_results(self.out, self.progress.as_dict())
+        save_results(self.out, self.progress)
 
     def check_gradients(self, config: Config) -> bool:
         """Carry out the remaining experiments; return False if stopped."""
-        for points, m, T, _ in REPORTED[len(self.progress.checks) :]:
+        result = self.progress["gradient_check"]
+        for points, m, T, _ in REPORTED[len(result["experiments"]) :]:
             self.callback.on_gradient_check(points, m, T)
             started = time.perf_counter()
             (check,) = gradcheck(
                 self.corpus, points=points, hidden_size=m, seq_length=T, engine=config.engine, seed=config.seed
             )
-            seconds = self.progress.check_seconds + time.perf_counter() - started
-            self.save_progress(checks=(*self.progress.checks, describe_check(check)), check_seconds=seconds)
+            result["experiments"].append(describe_check(check))
+            result["passed"] &= check.passed
+            self.progress["times"]["gradient_check_seconds"] += time.perf_counter() - started
+            self.save_progress()
             if self.callback.should_stop():
                 return False
         return True
@@ -240,9 +240,8 @@ class _ReportBuilder:
 
     def write(self, run: Run) -> dict[str, Any]:
         """Write the report of a finished run and return its results."""
-        short, lexicon = self.progress.short, build_lexicon(self.corpus.text)
-        assert short is not None
-        long = describe_phase(run, self.long_epochs) if run.state.update > short["updates"] else None
+        lexicon, is_long = build_lexicon(self.corpus.text), run.state.update > self.progress["short"]["updates"]
+        long = describe_phase(run, self.long_epochs) if is_long else None
         results = collect_results(run, lexicon, self.progress, long)
         figures = draw_losses(results)
         for suffix in ("png", "svg"):

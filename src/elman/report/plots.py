@@ -87,20 +87,15 @@ def inline_svg(figure: Figure, name: str) -> str:
     image = BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(image, format="svg", transparent=True)
-    return apply_theme(image.getvalue().decode(), COLOURS[0])
+    return apply_theme(image.getvalue().decode())
 
 
-def apply_theme(svg: str, accent: str) -> str:
+def apply_theme(svg: str) -> str:
     """Return an SVG file of Matplotlib as an element without external references, in the colors of the page.
 
-    Parameters
-    ----------
-    svg : str
-        The file.
-    accent : str
-        A color, which is replaced by ``--accent`` of the page; black is replaced by the text color.
+    The color of the curves becomes ``--accent`` of the page, and black the text color.
     """
     element = _UNUSED_IDS.sub("", _OUTSIDE.sub("", svg[svg.index("<svg") :]))
     element = _ROOT.sub(r'<svg role="img" aria-label="Smooth loss against the update" \1>', element, count=1)
-    element = element.replace("#000000", "currentColor").replace(accent, "var(--accent)")
+    element = element.replace("#000000", "currentColor").replace(COLOURS[0], "var(--accent)")
     return _FONT.sub("", element)

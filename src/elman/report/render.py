@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import escape
+
 from elman.config import Config
-from elman.report.formatting import SUPERSCRIPTS, duration, percent, pluralize, scientific
 from elman.report.lexicon import Lexicon, classify_words
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
-    from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-_LOWERED = str.maketrans(SUPERSCRIPTS, "−0123456789")
+SUPERSCRIPTS = "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
+"""Of -0123456789."""
+
+_RAISED, _LOWERED = str.maketrans("-0123456789", SUPERSCRIPTS), str.maketrans(SUPERSCRIPTS, "−0123456789")
 # C0 and C1 controls but for tab and line feed, separators of lines and directions, lone surrogates.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -54,60 +58,41 @@ def render_html(markdown: str, lexicon: Lexicon, figures: Sequence[str]) -> str:
     figures : sequence of str
         An ``<svg>`` element in place of each image.
     """
-    parser, remaining = _parser(), iter(figures)
+    from markdown_it import MarkdownIt
+
+    remaining = iter(figures)
 
     def render_sample(self: object, tokens: Sequence[Token], index: int, *_: object) -> str:
-        return _highlight(tokens[index].content, lexicon)
+        """Return a sample as an element in which names, and words that are not in the text, are marked."""
+        pieces = [
+            str(escape(chunk)) if kind in ("between", "word") else f'<span class="{kind}">{escape(chunk)}</span>'
+            for kind, chunk in classify_words(tokens[index].content.removesuffix("\n"), lexicon)
+        ]
+        return f'<pre lang="" dir="auto" translate="no" tabindex="0">\n{"".join(pieces)}</pre>\n'
 
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.add_render_rule("table_open", lambda *_: '<div class="wide"><table>\n')  # which scrolls
+    parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
+    parser.add_render_rule("text", lambda self, tokens, index, *_: raise_exponents(tokens[index].content))
     parser.add_render_rule("fence", render_sample)
     parser.add_render_rule("image", lambda *_: next(remaining))
     return _environment().get_template("page.html").render(body=parser.render(markdown))
 
 
-def _parser() -> MarkdownIt:
-    """Return a parser that escapes HTML, lets wide tables scroll, and raises exponents."""
-    from markdown_it import MarkdownIt
-
-    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    parser.add_render_rule("table_open", lambda *_: '<div class="wide"><table>\n')
-    parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
-    parser.add_render_rule("text", lambda self, tokens, index, *_: raise_exponents(tokens[index].content))
-    return parser
-
-
-def _highlight(text: str, lexicon: Lexicon) -> str:
-    """Return a sample as an element in which names, and words that are not in the text, are marked."""
-    from markupsafe import escape
-
-    pieces = [
-        str(escape(chunk)) if kind in ("between", "word") else f'<span class="{kind}">{escape(chunk)}</span>'
-        for kind, chunk in classify_words(text.removesuffix("\n"), lexicon)
-    ]
-    return f'<pre lang="" dir="auto" translate="no" tabindex="0">\n{"".join(pieces)}</pre>\n'
-
-
 def raise_exponents(text: str) -> str:
     """Return a text as HTML, its exponents as ``<sup>``: few fonts draw all Unicode's superscripts alike."""
-    from markupsafe import escape
-
-    def sup(match: re.Match[str]) -> str:
-        return f"<sup>{match[0].translate(_LOWERED)}</sup>"
-
-    return re.sub(f"[{SUPERSCRIPTS}]+", sup, str(escape(text)))
+    html = str(escape(text))
+    return re.sub(f"[{SUPERSCRIPTS}]+", lambda match: f"<sup>{match[0].translate(_LOWERED)}</sup>", html)
 
 
 def visible(text: str) -> str:
-    """Return a text with a control picture or an escape in place of every control character.
+    """Return a text with a control picture or an escape in place of every control character; CR LF becomes LF."""
 
-    CR LF becomes LF.
-    """
-    return _CONTROLS.sub(lambda match: _picture(ord(match[0])), text.replace("\r\n", "\n"))
+    def picture(match: re.Match[str]) -> str:
+        code = ord(match[0])
+        return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else f"\\u{code:04x}"
 
-
-def _picture(code: int) -> str:
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "\u2421" if code == 0x7F else f"\\u{code:04x}"
+    return _CONTROLS.sub(picture, text.replace("\r\n", "\n"))
 
 
 def fenced(text: str) -> str:
@@ -130,10 +115,46 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+# --- Numbers as text; a no-break space keeps a number and its unit on one line ---
+
+
+def pluralize(count: int, noun: str) -> str:
+    """Return ``1 update`` or ``1,000 updates``."""
+    return f"{count:,}\u00a0{noun}" + ("" if count == 1 else "s")
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction as an integer percentage; values between 0 and 1 are not rounded to 0 % or 100 %."""
+    if 0 < fraction < 0.01:
+        return "less than 1\u00a0%"
+    if 0.99 < fraction < 1:
+        return "more than 99\u00a0%"
+    return f"{100 * fraction:.0f}\u00a0%"
+
+
+def scientific(value: float | None) -> str:
+    """Return ``1.69×10⁻⁹``; a number that JSON cannot represent is None."""
+    if value is None or not math.isfinite(value):
+        return "not a number"
+    if value == 0:
+        return "0"
+    digits, _, exponent = f"{value:.2e}".partition("e")
+    return f"{digits}×10{str(int(exponent)).translate(_RAISED)}"
+
+
+def duration(seconds: float) -> str:
+    """Return ``3.2 s``, ``4 min 10 s`` or ``1 h 12 min``."""
+    if seconds < 59.5:
+        return f"{seconds:.0f}\u00a0s" if seconds >= 9.95 else f"{seconds:.1f}\u00a0s"
+    if seconds < 3599.5:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes}\u00a0min" + (f" {rest}\u00a0s" if rest else "")
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours}\u00a0h" + (f" {minutes}\u00a0min" if minutes else "")
+
+
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     environment = Environment(
         loader=PackageLoader("elman.report"),
         autoescape=False,  # the template is Markdown, whose filters quote every text

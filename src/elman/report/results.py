@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 
 from elman.engine import get_engine
 from elman.errors import ElmanError, quote
-from elman.report.lexicon import Lexicon, count_words, first_written
+from elman.report.lexicon import Lexicon, count_words, find_names
 from elman.runs.records import Sample, finite_or_none
 from elman.runs.run import Run
 from elman.storage.atomic import replace_file
@@ -49,85 +49,43 @@ PUBLISHED: dict[str, Any] = {
 which a sample first contained the name of the novel's villain."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Progress of a report, from which it is resumed.
-
-    Parameters
-    ----------
-    checks : tuple of dict
-        Completed experiments of the gradient check, see `describe_check`.
-    check_seconds : float
-        Their duration.
-    short : dict or None
-        Results of the first phase; the run directory does not contain its exact minimum.
-    seconds : float
-        Duration of all calls so far.
-    """
-
-    checks: tuple[dict[str, Any], ...] = ()
-    check_seconds: float = 0.0
-    short: dict[str, Any] | None = None
-    seconds: float = 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the content of ``results.json`` of an unfinished report."""
-        return {
-            "finished": False,
-            "gradient_check": {
-                "experiments": list(self.checks),
-                "passed": all(_passes(error) for check in self.checks for error in check["relative_error"].values()),
-                "limit": MAX_RELATIVE_ERROR,
-            },
-            "short": self.short,
-            "times": {"gradient_check_seconds": self.check_seconds, "whole_seconds": self.seconds},
-        }
+def start_progress() -> dict[str, Any]:
+    """Return the content of ``results.json`` before anything is done; an unfinished report is resumed from it."""
+    return {
+        "finished": False,
+        "gradient_check": {"experiments": [], "passed": True, "limit": MAX_RELATIVE_ERROR},
+        "short": None,  # of the first phase, whose exact minimum the run directory does not contain
+        "times": {"gradient_check_seconds": 0.0, "whole_seconds": 0.0},  # of all calls so far
+    }
 
 
-def _passes(error: float | None) -> bool:
-    return error is not None and error <= MAX_RELATIVE_ERROR
-
-
-def load_progress(out: Path) -> Progress:
-    """Load the progress of a report.
+def load_progress(out: Path) -> dict[str, Any]:
+    """Load the progress of a report, whether it is finished or not.
 
     Raises
     ------
     ElmanError
         If there is no ``results.json``, or it cannot be read.
     """
-    path = out / RESULTS
+    path, progress = out / RESULTS, start_progress()
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        short = saved["short"]
-        return Progress(
-            checks=tuple({key: check[key] for key in _CHECK} for check in saved["gradient_check"]["experiments"]),
-            check_seconds=float(saved["times"]["gradient_check_seconds"]),
-            short=None if short is None else {key: short[key] for key in ("requested_epochs", *_PHASE)},
-            seconds=float(saved["times"]["whole_seconds"]),
-        )
+        check, short = saved["gradient_check"], saved["short"]
+        experiments = [{key: each[key] for key in _CHECK} for each in check["experiments"]]
+        progress["gradient_check"] |= {"experiments": experiments, "passed": bool(check["passed"])}
+        progress["short"] = short and {key: short[key] for key in ("requested_epochs", *_PHASE)}
+        progress["times"] = {name: float(saved["times"][name]) for name in progress["times"]}
     except FileNotFoundError:
         raise ElmanError(f"no report in {quote(out)} to resume: remove --resume") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ElmanError(
             f"{quote(path)} cannot be read as the results of a report ({error}): restore it or choose another --out"
         ) from error
+    return progress
 
 
 def save_results(out: Path, results: Mapping[str, Any]) -> None:
-    """Write ``results.json``, creating its directory if necessary.
-
-    Raises
-    ------
-    ElmanError
-        If the system does not permit it.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ElmanError(
-            f"cannot create the directory {quote(out)} ({error.strerror}): choose another --out"
-        ) from error
+    """Write ``results.json``."""
     replace_file(out / RESULTS, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
 
 
@@ -143,7 +101,9 @@ def describe_phase(run: Run, requested_epochs: int) -> dict[str, Any]:
     return {"requested_epochs": requested_epochs} | {key: results[key] for key in _PHASE}
 
 
-def collect_results(run: Run, lexicon: Lexicon, progress: Progress, long: dict[str, Any] | None) -> dict[str, Any]:
+def collect_results(
+    run: Run, lexicon: Lexicon, progress: Mapping[str, Any], long: dict[str, Any] | None
+) -> dict[str, Any]:
     """Return the content of ``results.json``; `elman.report.report` lists the keys.
 
     Parameters
@@ -152,39 +112,34 @@ def collect_results(run: Run, lexicon: Lexicon, progress: Progress, long: dict[s
         A finished run.
     lexicon : Lexicon
         Words and names of the training text.
-    progress : Progress
-        Gradient check, first phase and times.
+    progress : dict
+        Gradient check, first phase and times, see `start_progress`.
     long : dict or None
         Results of the second phase, if there was one.
     """
-    short, corpus, seconds = progress.short, run.corpus, run.state.seconds
-    assert short is not None
+    short, seconds = progress["short"], run.state.seconds
     curve = _collect_curve(run, [short, *([long] if long else [])])
     final = Sample(run.state.update, run.state.smooth_loss, run.final_sample())
     samples = run.samples[:SAMPLES]
     names = dict(islice(lexicon.names.items(), NAMES))
     return {
-        **progress.as_dict(),
+        **progress,
         "finished": True,
         **run.manifest.as_dict(),
         "long": long,
         "curve": curve,
         "statistics": {
-            "uniform": run.config.seq_length * math.log(len(corpus.alphabet)),
+            "uniform": run.config.seq_length * math.log(len(run.corpus.alphabet)),
             **measure_curve(curve, short["updates"], run.data.windows.per_epoch),
         },
         "samples": [asdict(sample) for sample in samples],
         "final": asdict(final),
-        "names": [asdict(name) for name in first_written(names, [*run.samples, final])],
-        "words": [
-            asdict(count) | {"share": count.share}
-            for count in (count_words(sample, lexicon.words) for sample in (*samples, final))
-        ],
+        "names": find_names(names, [*run.samples, final]),
+        "words": [count_words(sample, lexicon.words) for sample in (*samples, final)],
         "searched_samples": len(run.samples) + 1,
         "times": {
-            "gradient_check_seconds": progress.check_seconds,
+            **progress["times"],
             "training_seconds": seconds,
-            "whole_seconds": progress.seconds,
             "microseconds_per_update": 1e6 * seconds / run.state.update,
         },
         "reference": PUBLISHED,

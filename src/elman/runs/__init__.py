@@ -1,7 +1,4 @@
-"""Runs on disk: directory, records, checkpoint, lock, loggers, resume.
-
-The package is also the function `elman.runs`, which lists the runs in directories.
-"""
+"""Runs on disk: directory, records, checkpoint, loggers. The package is also the function `elman.runs`."""
 
 from __future__ import annotations
 
@@ -12,11 +9,7 @@ from typing import Any
 
 
 class _CallableModule(ModuleType):
-    """The package, which can be called.
-
-    Importing any of its modules sets the attribute ``runs`` of ``elman`` to the package, so that a function of that
-    name cannot be stored there.
-    """
+    """The package, which can be called: importing any of its modules sets ``elman.runs`` to it, not to a function."""
 
     def __call__(self, *directories: str | os.PathLike[str]) -> list[dict[str, Any]]:
         """Return a row for every run in directories, see `elman.runs.saved_runs.runs`."""

@@ -58,27 +58,16 @@ _FLOATS = ("smooth_loss", "minimum_smooth_loss", "seconds")
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """The contents of a run's checkpoint: the training state, its configuration and text, and the best network so far.
-
-    Parameters
-    ----------
-    config : Config
-    alphabet : Alphabet
-    corpus_sha256 : str
-    state : TrainState
-    best : NetworkSnapshot or None
-        The network with the lowest validation loss.
-    last_loss : float or None
-        The validation loss of the last network, where the run has ended and that network is better than `best`.
-    line_hashes : ndarray of uint64 or None
-    """
+    """The contents of a run's checkpoint: the training state, its settings and text, and the best network so far."""
 
     config: Config
     alphabet: Alphabet
     corpus_sha256: str
     state: TrainState
     best: NetworkSnapshot | None = None
+    """The network with the lowest validation loss."""
     last_loss: float | None = None
+    """The validation loss of the last network, where the run has ended and that network is better than `best`."""
     line_hashes: LineHashes | None = None
 
     @property
@@ -97,25 +86,7 @@ class Checkpoint:
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint atomically: at every instant one complete checkpoint exists."""
-    state, best = checkpoint.state, checkpoint.best
-    numbers = {name: getattr(state, name) for name in (*_INTEGERS, *_FLOATS)}
-    description = _describe_run(checkpoint) | {
-        "state": {name: None if math.isnan(value) else value for name, value in numbers.items()},
-        "best": None if best is None else describe_network(best),
-        "last_loss": checkpoint.last_loss,
-        "sample_generator": state.sample_generator.bit_generator.state,
-    }
-    save_tensors(path, description, _tensors(checkpoint))
-
-
-def save_network(path: Path, checkpoint: Checkpoint, network: NetworkSnapshot) -> None:
-    """Write a network of a run to a file of its own, atomically."""
-    description = _describe_run(checkpoint) | {"network": describe_network(network)}
-    save_tensors(path, description, network_tensors(network) | line_tensors(checkpoint.line_hashes))
-
-
-def _tensors(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
-    state, best = checkpoint.state, checkpoint.best
+    state, best, hashes = checkpoint.state, checkpoint.best, checkpoint.line_hashes
     groups: dict[str, Arrays] = {
         "": {**state.parameters, "h": state.h},
         "M.": state.M,
@@ -123,8 +94,23 @@ def _tensors(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
         "average.": state.average,
         "best.": {} if best is None else {**best.parameters, "h": best.h},
     }
-    tensors = {prefix + name: array for prefix, arrays in groups.items() for name, array in arrays.items()}
-    return tensors | ngram_tensors(state.parameters) | line_tensors(checkpoint.line_hashes)
+    tensors: dict[str, NDArray[Any]] = {
+        prefix + name: array for prefix, arrays in groups.items() for name, array in arrays.items()
+    }
+    numbers = {name: getattr(state, name) for name in (*_INTEGERS, *_FLOATS)}
+    description = _describe_run(checkpoint) | {
+        "state": {name: None if math.isnan(value) else value for name, value in numbers.items()},
+        "best": None if best is None else describe_network(best),
+        "last_loss": checkpoint.last_loss,
+        "sample_generator": state.sample_generator.bit_generator.state,
+    }
+    save_tensors(path, description, tensors | ngram_tensors(state.parameters) | line_tensors(hashes))
+
+
+def save_network(path: Path, checkpoint: Checkpoint, network: NetworkSnapshot) -> None:
+    """Write a network of a run to a file of its own, atomically."""
+    description = _describe_run(checkpoint) | {"network": describe_network(network)}
+    save_tensors(path, description, network_tensors(network) | line_tensors(checkpoint.line_hashes))
 
 
 def _describe_run(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -154,13 +140,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def load_network(path: Path) -> ModelFile:
-    """Load the network of a file written by `save_network`, or the last network of a checkpoint.
-
-    Raises
-    ------
-    ElmanError
-        If it does not exist, is truncated, altered or of an unknown format.
-    """
+    """Load the network of a file written by `save_network`, or the last network of a checkpoint."""
     contents = _read(path)
     with _readable_errors(path):
         network = contents.restore_network() if contents.is_network else contents.restore_checkpoint().last
@@ -168,13 +148,7 @@ def load_network(path: Path) -> ModelFile:
 
 
 def load_selected(path: Path) -> ModelFile:
-    """Load the network of a checkpoint that is selected for use.
-
-    Raises
-    ------
-    ElmanError
-        As `load_checkpoint`.
-    """
+    """Load the network of a checkpoint that is selected for use."""
     checkpoint = load_checkpoint(path)
     return ModelFile(checkpoint.config, checkpoint.alphabet, checkpoint.selected, checkpoint.line_hashes)
 
@@ -196,23 +170,20 @@ def _readable_errors(path: Path) -> Iterator[None]:
 def _read(path: Path) -> _Contents:
     json_text, tensors = read_tensors(path)
     with _readable_errors(path):
-        description = parse_strict_json(json_text)
-        if description["format"] != FORMAT:
-            raise ElmanError(f"format {description['format']}, but this version reads {FORMAT}")
-        config = Config(**require_bounded_ints(description["config"]))
-        if config.layers > len(tensors):  # before the shapes of so many layers are listed
-            raise ElmanError(f"too few arrays for {config.layers} layers")
-        alphabet = Alphabet(require_str(description["alphabet"], "alphabet"), has_unknown=config.min_count > 0)
-        return _Contents(description, config, alphabet, tensors)
+        return _Contents(parse_strict_json(json_text), tensors)
 
 
 class _Contents:
     """A file that was read: its description, its settings, and its tensors, which are checked when restored."""
 
-    def __init__(
-        self, description: dict[str, Any], config: Config, alphabet: Alphabet, tensors: dict[str, Array]
-    ) -> None:
-        self.description, self.config, self.alphabet = description, config, alphabet
+    def __init__(self, description: dict[str, Any], tensors: dict[str, Array]) -> None:
+        if description["format"] != FORMAT:
+            raise ElmanError(f"format {description['format']}, but this version reads {FORMAT}")
+        self.description, self.config = description, Config(**require_bounded_ints(description["config"]))
+        if self.config.layers > len(tensors):  # before the shapes of so many layers are listed
+            raise ElmanError(f"too few arrays for {self.config.layers} layers")
+        characters = require_str(description["alphabet"], "alphabet")
+        self.alphabet = Alphabet(characters, has_unknown=self.config.min_count > 0)
         self.is_network = "network" in description
         self.line_hashes = self._check_line_hashes(tensors.pop(LINE_HASHES, None))
         self.ngrams = self._restore_ngrams(tensors.pop(NGRAM_TEXT, None))

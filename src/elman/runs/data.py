@@ -23,6 +23,8 @@ DEFAULT_TEXT = "python-docs"
 class TrainingData:
     """The texts of a run, and the windows into which its settings split them.
 
+    A training set shorter than B T + 1 characters, or a validation set shorter than T + 1, is an ElmanError.
+
     Parameters
     ----------
     config : Config
@@ -38,26 +40,23 @@ class TrainingData:
     validation_windows : Windows or None
         Those of the validation set: the end of the text or its last lines, or `validation`.
     line_hashes : ndarray of uint64 or None
-        Of a text of independent lines: the hashes of the training lines. See `elman.text.lines`.
-
-    Raises
-    ------
-    ElmanError
-        If the training set is shorter than B T + 1 characters, or the validation set than T + 1.
+        The hashes of the training lines of a text of independent lines, see `elman.text.lines`.
     """
 
     def __init__(self, config: Config, corpus: Corpus, validation: Corpus | None = None) -> None:
         self.config, self.corpus, self.validation = config, corpus, validation
         self._lines: Lines | None = None
-        self._held_out_lines: Lines | None = None
+        held_out = None if validation is None else validation.indices
         if config.lines:
-            self._lines, self._held_out_lines = split_lines(corpus, held_out_fraction(config))
+            self._lines, lines = split_lines(corpus, held_out_fraction(config))
+            lines = lines if held_out is None else make_lines(held_out, corpus.alphabet)
+            held_out = None if lines is None else lines.indices
         self.line_hashes = None if self._lines is None else hash_lines(self._lines, corpus.alphabet)
         self.windows = self.windows_of(0)
-        held_out = self._held_out()
-        self.validation_windows = (
-            None if held_out is None else Windows(held_out, min(config.seq_length, len(held_out) - 1))
-        )
+        if held_out_fraction(config) and not config.lines:
+            held_out = self._end_of_text()
+        T = config.seq_length
+        self.validation_windows = None if held_out is None else Windows(held_out, min(T, len(held_out) - 1))
 
     def windows_of(self, epoch: int) -> Windows:
         """Return the training windows of an epoch: independent lines have an order for each, of as many windows."""
@@ -69,16 +68,9 @@ class TrainingData:
             indices = lines.indices
         return Windows(indices, config.seq_length, config.batch_size, cross_fit=config.ngram_order > 0, moves=moves)
 
-    def _held_out(self) -> Indices | None:
-        """Return the validation set."""
+    def _end_of_text(self) -> Indices:
+        """Return the validation set that is held out from the end."""
         config, N = self.config, len(self.corpus.indices)
-        if self.validation is not None:
-            indices = self.validation.indices
-            return make_lines(indices, self.corpus.alphabet).indices if config.lines else indices
-        if config.lines:
-            return None if self._held_out_lines is None else self._held_out_lines.indices
-        if not held_out_fraction(config):
-            return None
         held_out = self.corpus.indices[training_length(self.corpus, config) :]
         if len(held_out) <= config.seq_length:
             raise ElmanError(
@@ -127,13 +119,8 @@ def read_text(source: Text, config: Config) -> Corpus:
 def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Corpus | None:
     """Return the validation text, encoded in the alphabet of the training text `corpus`; None if it is not a file.
 
-    It must have the SHA-256, unless that is empty.
-
-    Raises
-    ------
-    ElmanError
-        If it cannot be read, is not the text of that hash, has fewer than two characters, or has characters that the
-        training text does not have and that no unknown symbol replaces.
+    It must have the SHA-256, unless that is empty, and only characters of the training text, unless an unknown symbol
+    replaces them.
     """
     if not isinstance(config.validation, str):
         return None
@@ -163,13 +150,7 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
 
 
 def find_text(manifest: RunManifest | None, run: str) -> list[Source]:
-    """Return the files of a run that is resumed without naming its text; `run` names the run in errors.
-
-    Raises
-    ------
-    ElmanError
-        If they are not recorded, or cannot be read.
-    """
+    """Return the files of a run that is resumed without naming its text; `run` names the run in errors."""
     if manifest is None or not manifest.corpus.files:
         raise ElmanError(f"{run} does not record the file of its text: pass the text with --resume")
     return [_find_file(file.path, run) for file in manifest.corpus.files]
@@ -194,13 +175,7 @@ def _find_file(path: str, run: str) -> Source:
 
 
 def require_unchanged(manifest: RunManifest, corpus: Corpus, run: str) -> None:
-    """Check that the files that were found again have the contents that are recorded.
-
-    Raises
-    ------
-    ElmanError
-        If one has changed.
-    """
+    """Check that the files that were found again have the contents that are recorded."""
     for before, now in zip(manifest.corpus.files, corpus.files, strict=False):
         if before.sha256 != now.sha256:
             raise ElmanError(

@@ -1,4 +1,4 @@
-"""The run directory: the files of one run, written so that they agree at every instant."""
+"""The run directory: the files of one run, written so that they agree at every instant, and the lock of its writer."""
 
 from __future__ import annotations
 
@@ -6,27 +6,112 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, LockedError, quote
 from elman.inference.network_file import ModelFile, NetworkSnapshot, save_imported
 from elman.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_network
-from elman.runs.lock import LOCK, DirectoryLock, cannot_write
-from elman.runs.loggers import open_loggers, optional_loggers
-from elman.runs.loggers.base import RUN_JSON, CsvLogger, MetricsLogger, SamplesLogger
+from elman.runs.loggers import LOGGERS, RUN_JSON, MetricsLogger, open_loggers, optional_loggers
 from elman.runs.metadata import RunManifest
 from elman.runs.records import Metrics, Sample, parse_metrics, parse_samples
-from elman.storage.atomic import PARTIAL_SUFFIX, replace_file
+from elman.storage.atomic import PARTIAL_SUFFIX, replace_file, suggest_write_remedy, sync_directory
 from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
 
+if TYPE_CHECKING:
+    from filelock import FileLock
+
 CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
-METRICS, SAMPLES = CsvLogger.target, SamplesLogger.target
+METRICS, SAMPLES = LOGGERS["csv"].target, LOGGERS["samples"].target
 PLOT = "smooth_loss.png"
 FILES = (CHECKPOINT, BEST, METRICS, SAMPLES, RUN_JSON)
 """The files of a run directory that cannot be made again without training."""
+LOCK = ".lock"
+ACQUIRE_SECONDS = 0.1
+"""How long a writer waits for the lock: `DirectoryLock.is_held` holds it for an instant."""
 _T = TypeVar("_T")
+
+
+class DirectoryLock:
+    """An exclusive lock for writing to a directory; reading needs none.
+
+    It is a lock of the operating system on the file ``.lock`` there. The kernel releases it when the process ends,
+    however it ends: the file that a dead process leaves behind blocks nobody.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory, self.path = directory, directory / LOCK
+        self._lock: FileLock | None = None
+        self._file: tuple[int, int] | None = None
+
+    def __enter__(self) -> Self:
+        """Acquire it at once where the lock file exists; otherwise `acquire` does so before the first write."""
+        if os.path.exists(self.path):  # noqa: PTH110 (unlike Path.exists, False for a path that cannot be inspected)
+            self.acquire()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = None
+
+    def acquire(self) -> None:
+        """Acquire the lock unless it is held already; create the directory if needed; remove partial files.
+
+        Raise LockedError if another writer holds it, and ElmanError if the system refuses.
+        """
+        if self._lock is not None:
+            return
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path, timeout=ACQUIRE_SECONDS, thread_local=False)
+        try:
+            if not os.path.isdir(self.directory):  # noqa: PTH112
+                self.directory.mkdir(parents=True)
+                with suppress(OSError):  # the parent may be unreadable
+                    sync_directory(self.directory.parent)
+            lock.acquire()
+            self._file = self._identify()
+            for partial in self.directory.glob(f".*{PARTIAL_SUFFIX}"):  # of a process that was killed while writing
+                partial.unlink(missing_ok=True)
+        except Timeout:
+            raise LockedError(
+                f"{quote(self.directory)} is locked, another process is writing to it; wait until that ends or choose "
+                "another --out"
+            ) from None
+        except OSError as error:
+            lock.release()
+            raise _cannot_write(self.directory, error) from error
+        self._lock = lock
+
+    def is_held(self) -> bool:
+        """Return whether a writer holds it; this object must not be one."""
+        from filelock import FileLock, Timeout
+
+        if not os.path.exists(self.path):  # noqa: PTH110
+            return False
+        try:
+            with FileLock(self.path, timeout=0, thread_local=False):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # who may not write there cannot tell
+            return False
+
+    def check(self) -> None:
+        """Raise ElmanError if the locked directory was deleted or moved, even if another one has its name now."""
+        with suppress(OSError):
+            if self._lock is None or self._identify() == self._file:
+                return
+        raise ElmanError(
+            f"{quote(self.directory)} is no longer the directory that this run writes to, it was deleted or moved; "
+            "restore it and use --resume, or train again with another --out"
+        )
+
+    def _identify(self) -> tuple[int, int]:
+        status = self.path.stat()
+        return status.st_dev, status.st_ino
 
 
 class RunDirectory:
@@ -35,19 +120,14 @@ class RunDirectory:
     Records are written and synced before the checkpoint that covers them, and `rewind` drops those that no checkpoint
     covers. A writer holds `lock`; readers need none.
 
-    Parameters
-    ----------
-    path : Path
-    loggers : sequence of MetricsLogger, optional
-        Loggers that write the records; by default those that every run has.
-    overwrite : bool
-        Whether `create` may replace a run.
+    `loggers` write the records, by default those that every run has; `overwrite` is whether `create` may replace a run.
     """
 
     def __init__(self, path: Path, loggers: Sequence[MetricsLogger] | None = None, *, overwrite: bool = False) -> None:
         self.path, self.overwrite = path, overwrite
         self.loggers = open_loggers(path) if loggers is None else loggers
         self.lock = DirectoryLock(path)
+        self.plot_path = path / PLOT
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -60,21 +140,12 @@ class RunDirectory:
                     with self._readable_errors():
                         logger.close()
 
-    @property
-    def plot_path(self) -> Path:
-        """The path of the plot of the smooth loss."""
-        return self.path / PLOT
-
-    # --- Contents ---
+    # --- Reading ---
 
     def holds_run(self) -> bool:
         """Whether it contains a run, that is, a checkpoint."""
         # Unlike Path.exists, this treats a path that the system refuses to inspect as nonexistent.
         return os.path.exists(self.path / CHECKPOINT)  # noqa: PTH110
-
-    def has_manifest(self) -> bool:
-        """Whether a run was started in it, of which perhaps only the manifest exists."""
-        return os.path.isfile(self.path / RUN_JSON)  # noqa: PTH113 (as in `holds_run`)
 
     def is_empty(self) -> bool:
         """Whether it exists and is empty, except for files of a process that was killed right at the start."""
@@ -82,8 +153,6 @@ class RunDirectory:
             return all(path.name == LOCK or path.suffix == PARTIAL_SUFFIX for path in self.path.iterdir())
         except OSError:
             return False
-
-    # --- Reading ---
 
     def load(self) -> Checkpoint:
         """Load the checkpoint."""
@@ -116,47 +185,30 @@ class RunDirectory:
     # --- Writing ---
 
     def create(self, manifest: RunManifest, checkpoint: Checkpoint) -> None:
-        """Start a run.
+        """Start a run in a directory that contains none, unless it may be replaced.
 
-        Raises
-        ------
-        ElmanError
-            If the directory already contains a run, or cannot be written.
+        The checkpoint is written first: until then there is no run, or the complete one that is replaced; from then on
+        the new one can be resumed, which rewinds the records to that checkpoint. All other files are left alone.
         """
-        if self.overwrite and self.holds_run():
-            self._replace(manifest, checkpoint)
-            return
-        self._lock_unused("add --resume to continue it, --overwrite to replace it, or choose another --out")
-        self.write_manifest(manifest)  # first: a run that is killed from here on can be started again from it
-        self._rewind_loggers([], [])
-        self.save(checkpoint)  # last: without a checkpoint there is no run
-
-    def _replace(self, manifest: RunManifest, checkpoint: Checkpoint) -> None:
-        """Start a run in place of another, and leave all other files alone.
-
-        The checkpoint is replaced first: until then the other run is complete, and from then on the new one can be
-        resumed, which rewinds its records to that checkpoint.
-        """
-        self.lock.acquire()
-        if self.manifest_if_valid() is None:
-            self.load()  # raises if the checkpoint is a file of another program
+        replaces = self.overwrite and self.holds_run()
+        if replaces:
+            self.lock.acquire()
+            if self.manifest_if_valid() is None:
+                self.load()  # raises if the checkpoint is a file of another program
+        else:
+            self._acquire_unused("add --resume to continue it, --overwrite to replace it, or choose another --out")
         self.save(checkpoint)
         self.write_manifest(manifest)
-        with self._readable_errors():
-            self.plot_path.unlink(missing_ok=True)
-            for logger in optional_loggers().values():  # the new run may not have them
-                logger.remove(self.path)
-        self._rewind_loggers([], [])
+        if replaces:
+            with self._readable_errors():
+                self.plot_path.unlink(missing_ok=True)
+                for logger in optional_loggers().values():  # the new run may not have them
+                    logger.load().remove(self.path / logger.target)
+        self.rewind([], [])
 
     def save_imported(self, imported: ModelFile) -> None:
-        """Save a network where there is no run, as the best network of one.
-
-        Raises
-        ------
-        ElmanError
-            If the directory already contains a run or a network, or cannot be written.
-        """
-        self._lock_unused("choose another --out")
+        """Save a network where there is neither a run nor a network, as the best network of a run."""
+        self._acquire_unused("choose another --out")
         save_imported(self.path / BEST, imported)
 
     def write_manifest(self, manifest: RunManifest) -> None:
@@ -169,6 +221,12 @@ class RunDirectory:
         with self._readable_errors():
             for logger in self.loggers:
                 logger.append(metrics, samples)
+
+    def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Let all logs contain exactly the records that the checkpoint covers."""
+        with self._readable_errors():
+            for logger in self.loggers:
+                logger.rewind(metrics, samples)
 
     def save(self, checkpoint: Checkpoint, selected: NetworkSnapshot | None = None) -> None:
         """Replace the checkpoint and, next to it, the copy of the network that is used instead of the last one.
@@ -187,30 +245,12 @@ class RunDirectory:
         with self._readable_errors():
             (self.path / BEST).unlink(missing_ok=True)
 
-    def rewind(
-        self, row_covered: Callable[[int], bool], sample_covered: Callable[[int], bool]
-    ) -> tuple[list[Metrics], list[Sample]]:
-        """Keep only the records that the checkpoint covers, by their update, and return them."""
-        metrics = [row for row in self.metrics() if row_covered(row.update)]
-        samples = [sample for sample in self.samples() if sample_covered(sample.update)]
-        self._rewind_loggers(metrics, samples)
-        return metrics, samples
-
-    def _rewind_loggers(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
-        with self._readable_errors():
-            for logger in self.loggers:
-                logger.rewind(metrics, samples)
-
-    def _lock_unused(self, remedy: str) -> None:
-        """Acquire the lock where there is no run, nor one that another process started meanwhile."""
-        self._require_unused(remedy)
+    def _acquire_unused(self, remedy: str) -> None:
+        """Acquire the lock where there is no run and no network."""
         self.lock.acquire()
-        self._require_unused(remedy)
-
-    def _require_unused(self, remedy: str) -> None:
         if self.holds_run():
             raise ElmanError(f"{quote(self.path)} already contains a run; {remedy}")
-        if os.path.exists(self.path / BEST):  # noqa: PTH110 (as in `holds_run`)
+        if (self.path / BEST).exists():
             raise ElmanError(f"{quote(self.path)} already contains a model; choose another --out")
 
     def _read(self, name: str, parse: Callable[[bytes], _T]) -> _T:
@@ -218,7 +258,7 @@ class RunDirectory:
         try:
             return parse(require_regular_file(path).read_bytes())
         except FileNotFoundError:
-            if name != RUN_JSON and self.has_manifest():
+            if self.holds_run():
                 raise ElmanError(f"the run in {quote(self.path)} has no {name}") from None
             raise ElmanError(f"no {name} in {quote(self.path)}; pass a run directory written by elman train") from None
         except NotADirectoryError:
@@ -234,9 +274,15 @@ class RunDirectory:
         try:
             yield
         except OSError as error:
-            raise cannot_write(self.path, error) from error
+            raise _cannot_write(self.path, error) from error
 
 
 def _complete_lines(data: bytes) -> list[str]:
     """Return lines without a partial one at the end, which a killed run may have left."""
     return data[: data.rfind(b"\n") + 1].decode("utf-8").split("\n")[:-1]
+
+
+def _cannot_write(directory: Path, error: OSError) -> ElmanError:
+    """Return the error for a directory that cannot be written to."""
+    reason = "Not a directory" if isinstance(error, FileExistsError) else error.strerror
+    return ElmanError(f"cannot write in {quote(directory)} ({reason}): {suggest_write_remedy(error)}")

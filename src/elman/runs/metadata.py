@@ -17,17 +17,7 @@ from elman.text import Alphabet, Corpus, TextFile
 
 @dataclass(frozen=True)
 class TextRecord:
-    """What is recorded of a text.
-
-    Parameters
-    ----------
-    name : str
-    chars : int
-    alphabet_size : int
-    sha256 : str
-    files : list of TextFile
-        The files that it was read from; empty for a text that was in memory.
-    """
+    """What is recorded of a text; `files` are those that it was read from, none if it was in memory."""
 
     name: str
     chars: int
@@ -55,18 +45,12 @@ class TextRecord:
 
 @dataclass(frozen=True, slots=True)
 class ModelOrigin:
-    """The model that a run started from, see `elman.training.fine_tuning`.
-
-    Parameters
-    ----------
-    path : str or None
-        The absolute path it was loaded from; None for a model in memory.
-    sha256 : str
-        Its `elman.inference.fingerprint`, in hexadecimal.
-    """
+    """The model that a run started from, see `elman.training.fine_tuning`."""
 
     path: str | None
+    """The absolute path it was loaded from; None for a model in memory."""
     sha256: str
+    """Its `elman.inference.fingerprint`, in hexadecimal."""
 
     @classmethod
     def parse(cls, value: Any) -> ModelOrigin:
@@ -77,34 +61,18 @@ class ModelOrigin:
 
 @dataclass(frozen=True, eq=False)
 class RunManifest:
-    """The contents of ``run.json`` from which a run can be started again, without those of versions and machine.
-
-    Parameters
-    ----------
-    config : Config
-    alphabet : Alphabet
-    corpus : TextRecord
-    preset : str
-        The preset that the settings started from; empty if that is not known.
-    stopped : str
-        Why training ended; empty while it has not.
-    validation : TextRecord or None
-        The text of the validation set, where it is a file of its own.
-    init_from : ModelOrigin or None
-    """
+    """The contents of ``run.json``, without those of versions and machine."""
 
     config: Config
     alphabet: Alphabet
     corpus: TextRecord
     preset: str = ""
+    """The preset that the settings started from; empty if that is not known."""
     stopped: str = ""
+    """Why training ended; empty while it has not."""
     validation: TextRecord | None = None
+    """The text of the validation set, where it is a file of its own."""
     init_from: ModelOrigin | None = None
-
-    @property
-    def corpus_sha256(self) -> str:
-        """The SHA-256 of the text."""
-        return self.corpus.sha256
 
     def as_dict(self) -> dict[str, Any]:
         """Return the contents of ``run.json``."""
@@ -121,13 +89,7 @@ class RunManifest:
 
     @classmethod
     def parse(cls, value: Any) -> RunManifest:
-        """Parse the contents of ``run.json``.
-
-        Raises
-        ------
-        ElmanError, ValueError, KeyError, TypeError, AttributeError
-            If they are invalid.
-        """
+        """Parse the contents of ``run.json``; ElmanError, ValueError, KeyError or TypeError if they are invalid."""
         config = Config(**require_bounded_ints(value["config"]))
         validation, init_from = value.get("validation"), value.get("init_from")
         return cls(

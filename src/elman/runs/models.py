@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from elman.engines import inference_engine
 from elman.errors import ElmanError, quote
 from elman.inference import Model
 from elman.inference.network_file import ModelFile
-from elman.inference.score_lines import BlockScorer, Line
+from elman.inference.score_lines import BlockScorer
 from elman.network.model import read_text
 from elman.runs.checkpoint import load_network, load_selected
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
@@ -33,8 +34,8 @@ BUILTIN = "builtin"
 MAX_SHOWN = 3
 """Runs that an error names."""
 
-BLOCK_CHARS = 1 << 20
-"""Characters of the lines that are scored in one batch, at most, except for a longer line: they bound the memory."""
+BLOCK_LINES = 4096
+"""Lines that are scored in one batch, at most: they bound the memory."""
 
 
 def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
@@ -66,13 +67,7 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
 
 
 def load_builtin(model: BuiltinModel = MODELS[-1]) -> Model:
-    """Load a built-in model, by default the newest.
-
-    Raises
-    ------
-    ElmanError
-        If its file is missing or damaged.
-    """
+    """Load a built-in model, by default the newest."""
     with unpack_builtin(model) as path:
         return create_model(load_network(path))
 
@@ -98,13 +93,7 @@ def create_model(file: ModelFile, engine: str | None = None) -> Model:
 
 
 def save_model(model: Model, out: Path) -> None:
-    """Write a model without a run into a directory, from which `load` reads it.
-
-    Raises
-    ------
-    ElmanError
-        If the directory contains a run or a model already, or cannot be written.
-    """
+    """Write a model without a run into a directory without a run or a model, from which `load` reads it."""
     directory = RunDirectory(out)
     with directory.lock:
         directory.save_imported(ModelFile.of_model(model.alphabet, model.parameters, model.h, model.line_hashes))
@@ -124,24 +113,16 @@ def _read_model(path: Path) -> ModelFile:
     # Unlike the methods of Path, these treat a path that the system refuses to inspect as nonexistent.
     if not os.path.isdir(path):  # noqa: PTH112
         if not is_named_or_begins_like_tensors(path):
-            raise _not_a_model_error(path)
+            command = shlex.join(["elman", "train", str(path), "-o", f"runs/{path.stem}"])
+            raise ElmanError(f"{quote(path)} is not a model: pass a run directory; for a text, {command} writes one")
         return load_network(path)
     if os.path.exists(path / BEST) and not os.path.exists(path / CHECKPOINT):  # noqa: PTH110
         return load_network(path / BEST)
     if not os.path.exists(path / CHECKPOINT) and (runs := sorted(path.glob(f"*/{CHECKPOINT}"))):  # noqa: PTH110
-        raise _several_runs_error(path, [run.parent for run in runs])
+        shown = ", ".join(quote(run.parent) for run in runs[:MAX_SHOWN])
+        more = f" and {len(runs) - MAX_SHOWN} more" if len(runs) > MAX_SHOWN else ""
+        raise ElmanError(f"there is no checkpoint {quote(path / CHECKPOINT)}: pass a run in it, {shown}{more}")
     return load_selected(path / CHECKPOINT)
-
-
-def _not_a_model_error(path: Path) -> ElmanError:
-    command = f"elman train {shlex.quote(str(path))} -o {shlex.quote(f'runs/{path.stem}')}"
-    return ElmanError(f"{quote(path)} is not a model: pass a run directory; for a text, {command} writes one")
-
-
-def _several_runs_error(path: Path, runs: list[Path]) -> ElmanError:
-    shown = [quote(run) for run in runs[:MAX_SHOWN]]
-    more = f" and {len(runs) - MAX_SHOWN} more" if len(runs) > MAX_SHOWN else ""
-    return ElmanError(f"there is no checkpoint {quote(path / CHECKPOINT)}: pass a run in it, {', '.join(shown)}{more}")
 
 
 # --- Scores of many lines, in other processes ---
@@ -174,7 +155,7 @@ class LineScorer:
     def __init__(self, path: str | os.PathLike[str], *, engine: str | None = None) -> None:
         self.path, self.engine = os.path.abspath(path), engine  # noqa: PTH100 (a process may run in another directory)
 
-    def __call__(self, lines: Sequence[str]) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
+    def __call__(self, lines: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Score lines as ``elman score`` does: every line starts from the same state, and its end is scored.
 
         Parameters
@@ -193,40 +174,22 @@ class LineScorer:
         ElmanError
             If the model cannot be loaded, or a line contains a line feed.
         """
+        texts = [line.removesuffix("\n") for line in lines]
+        for n, text in enumerate(texts, 1):
+            if "\n" in text:
+                raise ElmanError(f"line {n} of the batch contains a line feed: split it")
+        blocks = [texts[first : first + BLOCK_LINES] for first in range(0, len(texts), BLOCK_LINES)]
         scorer, lock = _open(self.path, self.engine)
         with lock:
-            scored = [line for block in _join(lines) for line in scorer.score(block, 1)]
-        return _to_arrays(scored)
+            scored = [line for block in blocks for line in scorer.score("\n".join([*block, ""]), 1)]
+        dtypes = {"chars": np.int64, "worst_column": np.int64}
+        names = ("chars", "nats_per_char", "bits_per_char", "worst_column", "worst_nats")
+        return {
+            name: np.array([getattr(line, name) for line in scored], dtypes.get(name, np.float64)) for name in names
+        }
 
 
 @cache
 def _open(path: str, engine: str | None) -> tuple[BlockScorer, Lock]:
     """Return the scorer of a model, which the process keeps, and the lock that a thread holds while it scores."""
     return BlockScorer(load(path, engine=engine), carry_state=False), Lock()
-
-
-def _join(lines: Sequence[str]) -> Iterator[str]:
-    """Yield the lines in blocks, each line ended by a line feed."""
-    block: list[str] = []
-    size = 0
-    for n, line in enumerate(lines):
-        text = line.removesuffix("\n")
-        if "\n" in text:
-            raise ElmanError(f"line {n + 1} of the batch contains a line feed: split it")
-        if block and size + len(text) > BLOCK_CHARS:
-            yield "".join(block)
-            block, size = [], 0
-        block.append(f"{text}\n")
-        size += len(text) + 1
-    if block:
-        yield "".join(block)
-
-
-def _to_arrays(lines: Sequence[Line]) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
-    return {
-        "chars": np.array([line.chars for line in lines], np.int64),
-        "nats_per_char": np.array([line.nats_per_char for line in lines], np.float64),
-        "bits_per_char": np.array([line.bits_per_char for line in lines], np.float64),
-        "worst_column": np.array([line.worst_column for line in lines], np.int64),
-        "worst_nats": np.array([line.worst_nats for line in lines], np.float64),
-    }

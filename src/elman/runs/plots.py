@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from importlib.util import find_spec
 from io import BytesIO
 from itertools import product
 from pathlib import Path
@@ -29,11 +28,6 @@ MARKERS = 60
 """Validations up to which each of them is marked."""
 
 
-def has_matplotlib() -> bool:
-    """Return whether plots can be drawn."""
-    return find_spec("matplotlib") is not None
-
-
 class LossCurve(NamedTuple):
     """The losses of a run, under the label that its legend shows."""
 
@@ -43,15 +37,8 @@ class LossCurve(NamedTuple):
 
     @classmethod
     def of_directory(cls, directory: RunDirectory, label: str = "") -> LossCurve:
-        """Read the curve of a run directory, labelled by its name unless there is another label.
-
-        Raises
-        ------
-        ElmanError
-            If there is no run in it, or its files cannot be read.
-        """
-        metrics = directory.metrics()
-        return cls(label or directory.path.name, metrics, directory.manifest().config)
+        """Read the curve of a run directory, labelled by its name unless there is another label."""
+        return cls(label or directory.path.name, directory.metrics(), directory.manifest().config)
 
     def train_losses(self) -> tuple[list[int], list[float]]:
         """Return the updates and the train losses there, in nats per character."""

@@ -11,7 +11,6 @@ from typing import Any, TypeVar, overload
 
 from elman.config import Config
 from elman.errors import require_extra
-from elman.notebook import render_text
 from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
 
 NEWEST = 1000
@@ -78,18 +77,15 @@ class Sample:
     text: str
 
     def _repr_html_(self) -> str:
+        from elman.notebook import render_text
+
         return render_text(f"sample after {self.update:,} updates", self.text)
 
 
 class Records(Sequence[T]):
     """A list of records of which older ones may be in a file only. One thread appends; others may read.
 
-    Parameters
-    ----------
-    records : iterable
-        The initial records.
-    read : callable, optional
-        Returns all records that the file contains. Without it, all stay in memory.
+    `read` returns all records that the file contains; without it, all stay in memory.
     """
 
     def __init__(self, records: Iterable[T] = (), read: Callable[[], list[T]] | None = None) -> None:
@@ -161,13 +157,6 @@ class TrainLossEstimator:
     Before there is such a row, it is the mean loss of the rows or, where these are on too few characters, the smooth
     loss; from update `SMOOTH_UPDATES` on, it is the smooth loss. It only depends on the rows, and so is the same for a
     resumed run and for one that is read from its files.
-
-    Parameters
-    ----------
-    config : Config
-        Of the run.
-    rows : iterable of Metrics
-        The rows so far.
     """
 
     def __init__(self, config: Config, rows: Iterable[Metrics] = ()) -> None:
@@ -186,17 +175,15 @@ class TrainLossEstimator:
 
     def at(self, update: int, smooth_loss: float) -> float:
         """Return the train loss at an update from the last row on; `smooth_loss`, that there, is in nats per window."""
-        return self._at(update, smooth_loss) / self._config.seq_length
-
-    def _at(self, update: int, smooth_loss: float) -> float:
-        if update >= SMOOTH_UPDATES:
-            return smooth_loss
-        first = self._first_recent(update)
-        if start := next((row for row in reversed(self._rows) if row.update <= first), None):
-            weight = DECAY ** (update - start.update)
-            return (smooth_loss - weight * start.smooth_loss) / (1 - weight)
-        is_enough = len(self._rows) * self._config.chars_per_update >= MIN_CHARS
-        return fmean(row.loss for row in self._rows) if is_enough else smooth_loss
+        loss, first = smooth_loss, self._first_recent(update)
+        if update < SMOOTH_UPDATES:
+            start = next((row for row in reversed(self._rows) if row.update <= first), None)
+            if start is not None:
+                weight = DECAY ** (update - start.update)
+                loss = (smooth_loss - weight * start.smooth_loss) / (1 - weight)
+            elif len(self._rows) * self._config.chars_per_update >= MIN_CHARS:
+                loss = fmean(row.loss for row in self._rows)
+        return loss / self._config.seq_length
 
     def _first_recent(self, update: int) -> int:
         """Return the last update before the recent ones, of which there is at least one."""

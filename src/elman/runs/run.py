@@ -15,13 +15,10 @@ from elman.inference.generate import stream_text
 from elman.inference.network_file import ModelFile, NetworkSnapshot
 from elman.network import SamplingParams
 from elman.network.optimizer import Optimizer
-from elman.notebook import render_table
 from elman.runs.checkpoint import Checkpoint
 from elman.runs.data import TrainingData
 from elman.runs.directory import RunDirectory
 from elman.runs.metadata import ModelOrigin, RunManifest, TextRecord
-from elman.runs.models import create_model
-from elman.runs.plots import LossCurve, plot_losses, save_figure
 from elman.runs.records import Metrics, Records, Sample, TrainLossEstimator, finite_or_none, summarize
 from elman.text import Corpus
 
@@ -120,16 +117,17 @@ class Run:
         return f"<Run on {self.corpus.name!r}: {self.state.update:,} updates{loss}, {self.model!r}>"
 
     def _repr_html_(self) -> str:
+        from elman.notebook import render_table
+
         rows = summarize(self.config, self.corpus.name, self.metrics, self.train_loss if self.metrics else None)
-        rows |= {
-            "validation loss": self.validation_loss,
-            "stopped": self.stopped or None,
-            "advice": self.advice or None,
-        }
+        rows |= {"validation loss": self.validation_loss}
+        rows |= {name: getattr(self, name) or None for name in ("stopped", "advice")}
         return render_table("Run" if self.directory is None else f"Run {self.directory.path}", rows)
 
     def plot(self) -> Figure:
         """Return a figure of the losses over the updates, in nats per character; requires the extra ``plot``."""
+        from elman.runs.plots import LossCurve, plot_losses
+
         return plot_losses([LossCurve(self.corpus.name, self.metrics, self.config)])
 
     def restore_history(self, metrics: list[Metrics], samples: list[Sample]) -> None:
@@ -166,6 +164,8 @@ class Run:
     @property
     def model(self) -> Model:
         """The selected network, ready for use: the best or, where nothing is held out, the current one."""
+        from elman.runs.models import create_model
+
         state = self.state
         network = self.selected or NetworkSnapshot(state.eval_parameters, state.final_hidden, state.update)
         return create_model(ModelFile(self.config, self.corpus.alphabet, network, self.data.line_hashes))
@@ -173,12 +173,9 @@ class Run:
     @property
     def checkpoint(self) -> Checkpoint:
         """The run as a checkpoint."""
-        selected = self.selected
-        last_loss = None if selected is None or selected is self.best else selected.validation_loss
+        corpus, last_loss = self.corpus, None if self.selected is self.best else self.validation_loss
         hashes = self.data.line_hashes
-        return Checkpoint(
-            self.config, self.corpus.alphabet, self.corpus.sha256, self.state, self.best, last_loss, hashes
-        )
+        return Checkpoint(self.config, corpus.alphabet, corpus.sha256, self.state, self.best, last_loss, hashes)
 
     @property
     def manifest(self) -> RunManifest:
@@ -215,29 +212,25 @@ class Run:
         }
 
     def generate(self, length: int, generator: np.random.Generator) -> str:
-        """Generate `length` characters from the current state, starting with the next character of the text.
+        """Generate `length` characters from the current state, starting with the next character of the last batch row.
 
         A text of independent lines is generated from the start of a line.
         """
-        state, alphabet, engine = self.state, self.corpus.alphabet, get_engine(inference_engine(self.config.engine))
-        first = int(self.corpus.indices[0 if self.config.lines else self.next_index])
+        state, alphabet, windows = self.state, self.corpus.alphabet, self.data.windows
+        session = get_engine(inference_engine(self.config.engine)).session(state.eval_parameters)
+        position = (windows.batch_size - 1) * windows.row_length + state.position
+        first = int(self.corpus.indices[0 if self.config.lines else position])
         shown = "" if self.config.lines else alphabet.decode([first])
         rest = length - len(shown)
-        chunks = stream_text(
-            engine, state.eval_parameters, alphabet, state.final_hidden, first, rest, SamplingParams(), generator
-        )
+        chunks = stream_text(session, alphabet, state.final_hidden, first, rest, SamplingParams(), generator)
         return shown + "".join(chunks)
 
-    @property
-    def next_index(self) -> int:
-        """The index of the character that the last row of the batch reads next."""
-        windows = self.data.windows
-        return (windows.batch_size - 1) * windows.row_length + self.state.position
-
     def save_plot(self) -> None:
-        """Write the plot of the losses, if there are metrics and a directory."""
-        if self.directory is not None and self.metrics:
-            save_figure(self.plot(), self.directory.plot_path)
+        """Write the plot of the losses to the directory."""
+        from elman.runs.plots import save_figure
+
+        assert self.directory is not None
+        save_figure(self.plot(), self.directory.plot_path)
 
     def final_sample(self) -> str:
         """Generate a sample of the selected network, with a generator of its own, so that the run does not change."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from elman.config import Config
 from elman.errors import ElmanError, quote
 from elman.inference import Model
-from elman.notebook import render_table
-from elman.runs.checkpoint import Checkpoint, load_selected
-from elman.runs.directory import CHECKPOINT, METRICS, RunDirectory
+from elman.runs.checkpoint import load_selected
+from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.models import load
-from elman.runs.plots import LossCurve, plot_losses
 from elman.runs.records import Metrics, Records, Sample, last_train_loss, summarize
 
 if TYPE_CHECKING:
@@ -98,6 +97,8 @@ class SavedRun:
 
     def plot(self) -> Figure:
         """Return a figure of the losses over the updates, in nats per character; requires the extra ``plot``."""
+        from elman.runs.plots import LossCurve, plot_losses
+
         return plot_losses([LossCurve(self.path.name, self.metrics, self.config)])
 
     def __repr__(self) -> str:
@@ -107,54 +108,14 @@ class SavedRun:
         return f"<SavedRun {str(self.path)!r} on {self.metadata['corpus']['name']!r}: {updates:,} updates{loss}>"
 
     def _repr_html_(self) -> str:
+        from elman.notebook import render_table
+
         train_loss = last_train_loss(self.config, self.metrics)
         rows = summarize(self.config, self.metadata["corpus"]["name"], self.metrics, train_loss)
         return render_table(f"Run {self.path}", {**rows, "validation loss": self.validation_loss})
 
 
 # --- All runs in directories ---
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """A run as ``elman runs`` lists it; None is a value that is not known.
-
-    Parameters
-    ----------
-    run : str
-        The path of its directory.
-    text : str or None
-        The name of the text it is trained on.
-    cell : str or None
-    layers, hidden_size : int or None
-    updates : int
-        Updates done.
-    seconds : float
-        Spent in them.
-    train_loss : float or None
-        The recent train loss, in nats per character.
-    validation_loss : float or None
-        That of the model that is used, in nats per character: the lowest.
-    stopped : str
-        Why it ended, as in `Run.stopped`; empty if it has not.
-    status : str
-        ``ended``; ``running``; ``incomplete``, which is a run that was killed; ``damaged``.
-    error : str
-        Which file of a damaged run cannot be read, and why.
-    """
-
-    run: str
-    text: str | None = None
-    cell: str | None = None
-    layers: int | None = None
-    hidden_size: int | None = None
-    updates: int = 0
-    seconds: float = 0.0
-    train_loss: float | None = None
-    validation_loss: float | None = None
-    stopped: str = ""
-    status: str = ""
-    error: str = ""
 
 
 def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
@@ -168,9 +129,21 @@ def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     Returns
     -------
     list of dict
-        The rows of ``elman runs --json``, whose keys are the fields of ``RunSummary``: ``run``, ``text``, ``cell``,
-        ``layers``, ``hidden_size``, ``updates``, ``seconds``, ``train_loss`` and ``validation_loss`` in nats per
-        character, ``stopped``, ``status`` and ``error``.
+        The rows of ``elman runs --json``; None is a value that is not known.
+
+        ``run``, ``text``
+            The path of the directory, and the name of the text.
+        ``cell``, ``layers``, ``hidden_size``
+        ``updates``, ``seconds``
+            Updates done, and seconds spent in them.
+        ``train_loss``, ``validation_loss``
+            The recent train loss, and the validation loss of the model that is used, the lowest; in nats per character.
+        ``stopped``
+            Why it ended, as `Run.stopped`; empty if it has not.
+        ``status``
+            ``ended``; ``running``; ``incomplete``, which is a run that was killed; ``damaged``.
+        ``error``
+            Which file of a damaged run cannot be read, and why.
 
     Raises
     ------
@@ -186,64 +159,46 @@ def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     [('runs/cats', 'rnn', 100)]
     """
     paths = chain.from_iterable([each] if isinstance(each, str | os.PathLike) else each for each in directories)
-    return [asdict(summary) for summary in summarize_runs(paths)]
-
-
-def summarize_runs(directories: Iterable[str | os.PathLike[str]]) -> list[RunSummary]:
-    """Summarize all runs in directories, as `runs`."""
-    summaries = {path: summarize_run(path) for directory in directories for path in find_runs(Path(directory))}
-    return sorted(summaries.values(), key=_rank)
+    found = dict.fromkeys(run for path in paths for run in find_runs(Path(path)))
+    return sorted(map(summarize_run, found), key=_rank)
 
 
 def find_runs(directory: Path) -> list[Path]:
-    """Return the run directories among a directory and all in it, in the order of their paths.
-
-    Raises
-    ------
-    ElmanError
-        If it does not exist.
-    """
+    """Return the run directories among a directory, which must exist, and all in it, in the order of their paths."""
     if not os.path.isdir(directory):  # noqa: PTH112 (a path that the system refuses to inspect does not exist)
         if os.path.exists(directory):  # noqa: PTH110
             raise ElmanError(f"{quote(directory)} is a file; pass a directory that contains runs")
         raise ElmanError(f"there is no directory {quote(directory)}")
-    return sorted(Path(path) for path, _, _ in os.walk(directory) if _is_run(RunDirectory(Path(path))))
+    paths = [Path(path) for path, _, _ in os.walk(directory)]
+    return sorted(path for path in paths if RunDirectory(path).holds_run())
 
 
-def _is_run(directory: RunDirectory) -> bool:
-    """Return whether a directory contains a run; a ``run.json`` alone may be another program's."""
-    if directory.holds_run():
-        return True
-    return directory.has_manifest() and (
-        os.path.exists(directory.path / METRICS)  # noqa: PTH110 (likewise)
-        or _attempt(directory.manifest, []) is not None
-    )
-
-
-def summarize_run(path: Path) -> RunSummary:
-    """Summarize a run from what can be read of it."""
+def summarize_run(path: Path) -> dict[str, Any]:
+    """Return the row of a run, as `runs`, from what can be read of it."""
     directory, errors = RunDirectory(path), list[str]()
     is_running = directory.lock.is_held()
-    checkpoint = _attempt(directory.load, errors) if directory.holds_run() else None
+    checkpoint = _attempt(directory.load, errors)
     manifest = _attempt(directory.manifest, errors)
-    metrics = _attempt(directory.metrics, errors if checkpoint else []) or []
+    metrics = _attempt(directory.metrics, errors) or []
     config = checkpoint.config if checkpoint else manifest.config if manifest else None
-    stopped = manifest.stopped if manifest else ""
-    has_ended = checkpoint is not None and stopped
-    return RunSummary(
-        str(path),
-        manifest.corpus.name if manifest else None,
-        config.cell if config else None,
-        config.layers if config else None,
-        config.hidden_size if config else None,
-        metrics[-1].update if metrics else checkpoint.state.update if checkpoint else 0,
-        metrics[-1].seconds if metrics else 0.0,
-        last_train_loss(config, metrics) if config else None,
-        _validation_loss(checkpoint, metrics),
-        stopped,
-        "running" if is_running else "damaged" if errors else "ended" if has_ended else "incomplete",
-        "" if is_running or not errors else errors[0],
-    )
+    losses = [row.validation_loss for row in metrics]  # that of a killed run may not be in the checkpoint yet
+    if checkpoint:
+        losses.append(checkpoint.selected.validation_loss)
+    has_ended = checkpoint is not None and manifest is not None and manifest.stopped
+    return {
+        "run": str(path),
+        "text": manifest.corpus.name if manifest else None,
+        "cell": config.cell if config else None,
+        "layers": config.layers if config else None,
+        "hidden_size": config.hidden_size if config else None,
+        "updates": metrics[-1].update if metrics else checkpoint.state.update if checkpoint else 0,
+        "seconds": metrics[-1].seconds if metrics else 0.0,
+        "train_loss": last_train_loss(config, metrics) if config else None,
+        "validation_loss": min((loss for loss in losses if loss is not None), default=None),
+        "stopped": manifest.stopped if manifest else "",
+        "status": "running" if is_running else "damaged" if errors else "ended" if has_ended else "incomplete",
+        "error": "" if is_running or not errors else errors[0],
+    }
 
 
 def _attempt(read: Callable[[], _T], errors: list[str]) -> _T | None:
@@ -255,15 +210,6 @@ def _attempt(read: Callable[[], _T], errors: list[str]) -> _T | None:
         return None
 
 
-def _validation_loss(checkpoint: Checkpoint | None, metrics: Iterable[Metrics]) -> float | None:
-    """Return the validation loss of the selected network; that of a killed run may not be in the checkpoint yet."""
-    losses = [row.validation_loss for row in metrics]
-    if checkpoint is not None:
-        losses.append(checkpoint.selected.validation_loss)
-    return min((loss for loss in losses if loss is not None), default=None)
-
-
-def _rank(summary: RunSummary) -> tuple[float, float, str]:
-    losses = summary.validation_loss, summary.train_loss
-    validation, train = (float("inf") if loss is None else loss for loss in losses)
-    return validation, train, summary.run
+def _rank(row: dict[str, Any]) -> tuple[float, float, str]:
+    validation, train = (inf if row[name] is None else row[name] for name in ("validation_loss", "train_loss"))
+    return validation, train, row["run"]

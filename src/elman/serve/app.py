@@ -1,36 +1,89 @@
-"""The server's application: the OpenAI-compatible completions API and the playground."""
+"""The server's application: the OpenAI-compatible completions API and the playground, and their OpenAPI document."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from inspect import cleandoc
+from typing import Any, Literal
 
+from pydantic import BaseModel, TypeAdapter
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
+from typing_extensions import TypedDict  # Pydantic does not accept that of the standard library before Python 3.12
 
+from elman._version import __version__
 from elman.inference import Model
-from elman.serve import completions, models, playground, responses
+from elman.serve import completions, models, playground
 from elman.serve.metrics import Metrics, MetricsMiddleware
 from elman.serve.middleware import restrict_access
 from elman.serve.models import ServedModel, Server, get_server
 from elman.serve.requests import RequestTypes, create_request_types
-from elman.serve.responses import JSON, APIError, json_response
-from elman.serve.routing import (
-    ANY_ERRORS,
-    BODY_ERRORS,
-    PUBLIC_ERRORS,
-    QUEUE_ERRORS,
-    Operation,
-    create_document,
-    page_routes,
-)
+from elman.serve.responses import EXCEPTION_HANDLERS, JSON, APIError, ErrorResponse, json_response
 from elman.serve.settings import Settings
+from elman.web import page_routes
+
+ERRORS = {
+    400: "An argument is unknown, missing or invalid, or a character is not in the model's alphabet.",
+    401: "The API key is missing or invalid.",
+    403: "The Host header is not allowed, or the request comes from a page of another site.",
+    404: "There is no such model.",
+    408: "The request body was not received in time.",
+    413: "The request body is too large.",
+    415: "The Content-Type of the request body is not JSON.",
+    429: "The queue is full.",
+    500: "Internal server error.",
+    503: "The server is shutting down.",
+}
+PUBLIC_ERRORS = (403, 500, 503)
+"""Error statuses of an endpoint that requires no key."""
+ANY_ERRORS = (401, *PUBLIC_ERRORS)
+BODY_ERRORS = (400, 404, 408, 413, 415, *ANY_ERRORS)
+"""Error statuses of an endpoint with a request body that may name a model."""
+QUEUE_ERRORS = (429, *BODY_ERRORS)
+"""Error statuses of an endpoint that uses the queue as well."""
+
+
+class Health(TypedDict):
+    status: Literal["ok"]
+
+
+Schema = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An endpoint, and its description in the OpenAPI document.
+
+    Parameters
+    ----------
+    methods : tuple of str
+    path : str
+    endpoint : callable
+        Its docstring is the summary.
+    responses : mapping
+        The type of the response by media type; empty if it always fails.
+    errors : tuple of int
+        Statuses of the error responses.
+    body : type, optional
+        The type of the request body.
+    model_in : str, optional
+        Where a parameter names a model: ``path`` or ``query``.
+    """
+
+    methods: tuple[str, ...]
+    path: str
+    endpoint: Any
+    responses: Mapping[str, Any]
+    errors: tuple[int, ...] = ANY_ERRORS
+    body: type[BaseModel] | None = None
+    model_in: str | None = None
 
 
 def create_app(by_name: dict[str, Model], settings: Settings) -> ASGIApp:
@@ -45,45 +98,37 @@ def create_app(by_name: dict[str, Model], settings: Settings) -> ASGIApp:
         for each in served.values():
             await run_in_threadpool(each.batcher.close)
 
-    routes = [*(operation.route() for operation in list_operations(types)), *page_routes("playground")]
-    app = Starlette(routes=routes, exception_handlers=responses.EXCEPTION_HANDLERS, lifespan=lifespan)
+    endpoints = (Route(each.path, each.endpoint, methods=each.methods) for each in list_operations(types))
+    routes = [*endpoints, *page_routes("playground")]
+    app = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan)
     app.router.redirect_slashes = False
     app.state.server = Server(served, types, settings, metrics, describe_app(by_name, settings))
-    endpoints = [route.endpoint if isinstance(route, Route) else route.app for route in routes]
-    paths: dict[object, str] = dict(zip(endpoints, (route.path for route in routes), strict=True))
+    paths: dict[object, str] = {
+        route.endpoint if isinstance(route, Route) else route.app: route.path for route in routes
+    }
     return MetricsMiddleware(restrict_access(app, settings), metrics, paths)
-
-
-def describe_app(by_name: dict[str, Model], settings: Settings) -> dict[str, Any]:
-    """Return the OpenAPI document of a server of these models."""
-    return create_document(list_operations(create_request_types(by_name, settings)), [*by_name], settings)
 
 
 def list_operations(types: RequestTypes) -> list[Operation]:
     """Return the endpoints of a server."""
     no_model, get, post = (404, *ANY_ERRORS), partial(Operation, ("GET",)), partial(Operation, ("POST",))
-    completion = {JSON: responses.Completion, completions.EVENTS: responses.CompletionEvent}
-    tokens, text = {JSON: responses.TokenizeResponse}, {JSON: responses.DetokenizeResponse}
+    completion = {JSON: completions.Completion, completions.EVENTS: completions.CompletionEvent}
+    tokenizer, tokens, text = models.TokenizerInfo, models.TokenizeResponse, models.DetokenizeResponse
+    lines = {playground.LINES: playground.Line}
     return [
         Operation(("GET", "POST"), "/v1/chat/completions", reject_chat, {}, no_model),
         post("/v1/completions", completions.complete, completion, QUEUE_ERRORS, types.completion),
-        get("/v1/models", models.list_models, {JSON: responses.ModelList}),
-        get("/v1/models/{name}", models.describe_model, {JSON: responses.ModelCard}, no_model, model_in="path"),
-        get(
-            "/tokenizer_info",
-            models.describe_tokenizer,
-            {JSON: responses.TokenizerInfo},
-            (400, *no_model),
-            model_in="query",
-        ),
-        post("/tokenize", models.tokenize, tokens, BODY_ERRORS, types.tokenize),
-        post("/detokenize", models.detokenize, text, BODY_ERRORS, types.detokenize),
-        get("/health", check_health, {JSON: responses.Health}, PUBLIC_ERRORS),
+        get("/v1/models", models.list_models, {JSON: models.ModelList}),
+        get("/v1/models/{name}", models.describe_model, {JSON: models.ModelCard}, no_model, model_in="path"),
+        get("/tokenizer_info", models.describe_tokenizer, {JSON: tokenizer}, (400, *no_model), model_in="query"),
+        post("/tokenize", models.tokenize, {JSON: tokens}, BODY_ERRORS, types.tokenize),
+        post("/detokenize", models.detokenize, {JSON: text}, BODY_ERRORS, types.detokenize),
+        get("/health", check_health, {JSON: Health}, PUBLIC_ERRORS),
         get("/metrics", get_metrics, {"text/plain": str}),
         get("/openapi.json", get_document, {JSON: dict[str, Any]}),
-        get("/api/models", playground.describe_playground, {JSON: responses.PlayModels}),
-        post("/api/play", playground.play, {playground.LINES: responses.Line}, QUEUE_ERRORS, types.play),
-        post("/api/read", playground.read, {playground.LINES: responses.Line}, QUEUE_ERRORS, types.read),
+        get("/api/models", playground.describe_playground, {JSON: playground.PlayModels}),
+        post("/api/play", playground.play, lines, QUEUE_ERRORS, types.play),
+        post("/api/read", playground.read, lines, QUEUE_ERRORS, types.read),
     ]
 
 
@@ -109,3 +154,58 @@ async def reject_chat(_: Request) -> Response:
         " messages"
     )
     raise APIError(404, message, "not_found")
+
+
+def describe_app(by_name: dict[str, Model], settings: Settings) -> Schema:
+    """Return the OpenAPI document of a server of these models."""
+    operations = list_operations(create_request_types(by_name, settings))
+    types = dict.fromkeys([ErrorResponse, *(each for operation in operations for each in _types(operation))])
+    inputs: list[tuple[Any, Literal["validation"], TypeAdapter[Any]]] = [
+        (each, "validation", TypeAdapter(each)) for each in types
+    ]
+    schemas, definitions = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
+    schema_of = {each: schemas[each, "validation"] for each in types}
+    paths: dict[str, Schema] = {}
+    for operation in operations:
+        described = _describe(operation, schema_of, [*by_name])
+        paths[operation.path] = {method.lower(): described for method in operation.methods}
+    error = _content({JSON: schema_of[ErrorResponse]})
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Elman",
+            "version": __version__,
+            "description": "Character-level language models behind the OpenAI completions API. A token is a character.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": definitions["$defs"],
+            "responses": {f"Error{status}": {"description": text} | error for status, text in ERRORS.items()},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"key": []}] if settings.api_key else [],
+    }
+
+
+def _types(operation: Operation) -> list[Any]:
+    return [*operation.responses.values(), *([operation.body] if operation.body else [])]
+
+
+def _describe(operation: Operation, schema_of: Mapping[Any, Schema], models: Sequence[str]) -> Schema:
+    described: Schema = {"summary": cleandoc(operation.endpoint.__doc__)}
+    if operation.model_in:
+        name = "name" if operation.model_in == "path" else "model"
+        parameter = {"name": name, "in": operation.model_in, "required": operation.model_in == "path"}
+        described["parameters"] = [parameter | {"schema": {"type": "string", "enum": [*models]}}]
+    if operation.body:
+        described["requestBody"] = {"required": True} | _content({JSON: schema_of[operation.body]})
+    if operation.errors == PUBLIC_ERRORS:
+        described["security"] = []
+    content = {media_type: schema_of[each] for media_type, each in operation.responses.items()}
+    responses: Schema = {"200": {"description": described["summary"]} | _content(content)} if content else {}
+    errors = {str(status): {"$ref": f"#/components/responses/Error{status}"} for status in operation.errors}
+    return described | {"responses": responses | errors}
+
+
+def _content(schemas: Mapping[str, Schema]) -> Schema:
+    return {"content": {media_type: {"schema": schema} for media_type, schema in schemas.items()}}

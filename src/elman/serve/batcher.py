@@ -13,12 +13,10 @@ import logging
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from enum import Enum
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +25,7 @@ from elman.inference import Model
 from elman.network import SamplingParams
 from elman.network.parameters import Array
 from elman.serve.responses import APIError
-from elman.serve.sequence import Sequence, SequenceDelta
+from elman.serve.sequence import GenerationJob, Sequence, SequenceDelta
 
 BATCH_SIZES = (1, 4, 16)
 """Batches are padded to one of these sizes, as a session prepares the network anew for every other size."""
@@ -48,73 +46,19 @@ MAX_LOGITS = 1 << 21
 log = logging.getLogger(__name__)
 
 
-class GenerationJob:
-    """The sequences of one request. All but `sequences` and `loop` belongs to the event loop that created the job.
-
-    Parameters
-    ----------
-    sequences : list of Sequence
-    wake : callable
-        Tells the batcher that there may be work: text was sent, or the client has disconnected.
-    """
-
-    def __init__(self, sequences: list[Sequence], wake: Callable[[], None]) -> None:
-        self.sequences, self._wake = sequences, wake
-        self.loop = asyncio.get_running_loop()
-        self._changed, self._arrived = asyncio.Event(), list[SequenceDelta]()
-        self._error: Exception | None = None
-
-    def deliver(self, delta: SequenceDelta) -> None:
-        """Accept a delta from the batcher."""
-        self._arrived.append(delta)
-        self._changed.set()
-
-    def fail(self, error: Exception) -> None:
-        """Cancel all sequences; `deltas` raises the error instead of yielding more."""
-        self._error = self._error or error
-        for sequence in self.sequences:
-            sequence.is_cancelled = True
-        self._wake()
-        self._changed.set()
-
-    async def deltas(self) -> AsyncGenerator[list[SequenceDelta]]:
-        """Yield what has arrived since the last time, until every sequence has finished.
-
-        Deltas count as sent when the next ones are requested. A client that stops reading thus pauses its own sequences
-        and no others.
-
-        Raises
-        ------
-        Exception
-            The error passed to `fail`.
-        """
-        unfinished = len(self.sequences)
-        while unfinished:
-            await self._changed.wait()
-            self._changed.clear()
-            if self._error:
-                raise self._error
-            deltas, self._arrived = self._arrived, []
-            unfinished -= sum(delta.finish is not None for delta in deltas)
-            yield deltas
-            for delta in deltas:
-                self.sequences[delta.index].sent += len(delta.text)
-            self._wake()
-
-
-def dispatch(deltas: Iterable[tuple[GenerationJob, SequenceDelta | None]]) -> None:
-    """Deliver deltas to their jobs from another thread, with one call into each event loop."""
-    by_loop = defaultdict[asyncio.AbstractEventLoop, list[tuple[GenerationJob, SequenceDelta]]](list)
-    for job, delta in deltas:
+def dispatch(deltas: Iterable[tuple[Sequence, SequenceDelta | None]]) -> None:
+    """Deliver deltas to the jobs of their sequences from another thread, with one call into each event loop."""
+    by_loop = defaultdict[asyncio.AbstractEventLoop, list[tuple[Sequence, SequenceDelta]]](list)
+    for sequence, delta in deltas:
         if delta:
-            by_loop[job.loop].append((job, delta))
+            by_loop[sequence.job.loop].append((sequence, delta))
     for loop, group in by_loop.items():
         call_in_loop(loop, partial(_deliver_all, group))
 
 
-def _deliver_all(deltas: list[tuple[GenerationJob, SequenceDelta]]) -> None:
-    for job, delta in deltas:
-        job.deliver(delta)
+def _deliver_all(deltas: list[tuple[Sequence, SequenceDelta]]) -> None:
+    for sequence, delta in deltas:
+        sequence.job.deliver(delta)
 
 
 def call_in_loop(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
@@ -123,34 +67,19 @@ def call_in_loop(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) 
         loop.call_soon_threadsafe(callback)
 
 
-class Slot(NamedTuple):
-    """A sequence and the job it belongs to."""
-
-    job: GenerationJob
-    sequence: Sequence
-
-
-class _Command(Enum):
-    WAKE = 0
-    CLOSE = 1
-
-
 class ContinuousBatcher:
     """Generates the sequences of one model in a thread of its own. The kernels release the interpreter's lock.
 
-    Parameters
-    ----------
-    model : Model
-    max_batch_size : int
-        Sequences that are generated concurrently; others wait in order of arrival.
+    At most `max_batch_size` sequences are generated concurrently; others wait in order of arrival.
     """
 
     def __init__(self, model: Model, max_batch_size: int) -> None:
         self.model, self.max_batch_size = model, max_batch_size
         # One session for each kind of step, as a session caches few layouts.
         self._prompt_session, self._session = (model.engine.session(model.parameters) for _ in range(2))
-        self._running, self._waiting = list[Slot](), deque[Slot]()
-        self._inbox: SimpleQueue[GenerationJob | _Command] = SimpleQueue()
+        self._running, self._waiting = list[Sequence](), deque[Sequence]()
+        self._inbox: SimpleQueue[GenerationJob | None] = SimpleQueue()  # None wakes the thread
+        self._is_closed = False
         self._seconds_per_char = 1e-5
         self._warm_up()
         self._thread = threading.Thread(target=self._run, name="elman-batcher", daemon=True)
@@ -162,11 +91,12 @@ class ContinuousBatcher:
 
     def wake(self) -> None:
         """Check again whether there is work."""
-        self._inbox.put(_Command.WAKE)
+        self._inbox.put(None)
 
     def close(self) -> None:
         """Stop the thread; unfinished jobs fail."""
-        self._inbox.put(_Command.CLOSE)
+        self._is_closed = True
+        self.wake()
         self._thread.join()
 
     def running_count(self) -> int:
@@ -185,70 +115,61 @@ class ContinuousBatcher:
             self._session.generate(h, x[0], np.zeros((1, size)), [SamplingParams()] * size)
 
     def _run(self) -> None:
-        while self._receive():
+        while not self._is_closed:
+            self._receive(wait=not self._has_work())
             try:
-                self._step()
+                with np.errstate(all="ignore"):  # whether numbers are finite is for the request to check
+                    self._step()
             except Exception:
                 log.exception("generation failed")
                 self._fail_all(APIError(500, "generation failed; see the server's log", "internal_error"))
-        while not self._inbox.empty():
-            self._enqueue(self._inbox.get())
+        self._receive(wait=False)
         self._fail_all(APIError(503, "the server is shutting down; retry later", "shutting_down"))
 
-    def _receive(self) -> bool:
-        """Process the inbox, waiting if there is no work. Return False if the batcher is to stop."""
-        wait = not self._has_work()
-        while True:
-            try:
-                message = self._inbox.get(wait)
-            except Empty:
-                return True
-            wait = False
-            if message is _Command.CLOSE:
-                return False
-            self._enqueue(message)
-
-    def _enqueue(self, message: GenerationJob | _Command) -> None:
-        if isinstance(message, GenerationJob):
-            self._waiting.extend(Slot(message, sequence) for sequence in message.sequences)
+    def _receive(self, wait: bool) -> None:
+        """Process the inbox, waiting for the first message if there is no work."""
+        with suppress(Empty):
+            while True:
+                job = self._inbox.get(wait)
+                wait = False
+                self._waiting.extend(job.sequences if job else ())
 
     def _has_work(self) -> bool:
         if self._next_waiting():
             return True
-        return any(_can_continue(slot.sequence) or slot.sequence.is_cancelled for slot in self._running)
+        return any(_can_continue(sequence) or sequence.is_cancelled for sequence in self._running)
 
-    def _next_waiting(self) -> Slot | None:
+    def _next_waiting(self) -> Sequence | None:
         """Return the first sequence that waits and may join."""
         if len(self._running) >= self.max_batch_size:
             return None
-        counted = sum(slot.sequence.counts is not None for slot in self._running)
-        may_count = counted < MAX_COUNTED_PROMPTS
-        return next((slot for slot in self._waiting if may_count or slot.sequence.counts is None), None)
+        may_count = sum(sequence.counts is not None for sequence in self._running) < MAX_COUNTED_PROMPTS
+        return next((sequence for sequence in self._waiting if may_count or sequence.counts is None), None)
 
     def _step(self) -> None:
         """Let sequences leave and join, read a chunk of every prompt, and generate characters for every sequence."""
-        self._running = [slot for slot in self._running if not slot.sequence.is_cancelled]
-        self._waiting = deque(slot for slot in self._waiting if not slot.sequence.is_cancelled)
-        while slot := self._next_waiting():
-            self._waiting.remove(slot)
-            self._running.append(slot)
-            dispatch([(slot.job, slot.sequence.start())])
-        reading = [slot for slot in self._running if slot.sequence.unread]
-        reading.sort(key=lambda slot: -slot.sequence.unread)
+        self._running = [sequence for sequence in self._running if not sequence.is_cancelled]
+        self._waiting = deque(sequence for sequence in self._waiting if not sequence.is_cancelled)
+        while sequence := self._next_waiting():
+            self._waiting.remove(sequence)
+            self._running.append(sequence)
+            dispatch([(sequence, sequence.start())])
+        reading = [sequence for sequence in self._running if sequence.unread]
+        reading.sort(key=lambda sequence: -sequence.unread)
         for batch in _split_batches(reading):
             self._read(batch, self._step_length(len(reading)))
-        writing = [slot for slot in self._running if _can_continue(slot.sequence) and not slot.sequence.unread]
-        writing.sort(key=lambda slot: slot.sequence.is_started)  # new sequences share a batch with short steps
+        writing = [sequence for sequence in self._running if _can_continue(sequence) and not sequence.unread]
+        writing.sort(key=lambda sequence: sequence.is_started)  # new sequences share a batch with short steps
         for batch in _split_batches(writing):
             self._generate(batch, self._step_length(len(writing)))
-        self._running = [slot for slot in self._running if not slot.sequence.is_finished]
+        self._running = [sequence for sequence in self._running if not sequence.is_finished]
 
     def _step_length(self, count: int) -> int:
         """Return the number of characters by which `count` sequences advance within the time budget of a step."""
         return max(1, min(MAX_STEP, int(STEP_SECONDS / (self._seconds_per_char * count))))
 
-    def _read(self, batch: list[Slot], T: int) -> None:
-        size, sequences = _padded_size(len(batch)), [slot.sequence for slot in batch]
+    def _read(self, sequences: list[Sequence], T: int) -> None:
+        size = _padded_size(len(sequences))
         T = min(T, sequences[0].unread, self._max_length(size))
         x = np.zeros((T, size), self.model.alphabet.dtype)
         lengths = []
@@ -260,11 +181,10 @@ class ContinuousBatcher:
         session = counts.prompt_session if counts else self._prompt_session
         o, states = session.logits(self._stack_states(sequences, size), x)
         ends = [(sequence, b, n) for b, (sequence, n) in enumerate(zip(sequences, lengths, strict=True))]
-        deltas = [sequence.advance_prompt(o[:n, b], states[n - 1, b].copy()) for sequence, b, n in ends]
-        dispatch((slot.job, delta) for slot, delta in zip(batch, deltas, strict=True))
+        dispatch((sequence, sequence.advance_prompt(o[:n, b], states[:n, b])) for sequence, b, n in ends)
 
-    def _generate(self, batch: list[Slot], n: int) -> None:
-        size, sequences = _padded_size(len(batch)), [slot.sequence for slot in batch]
+    def _generate(self, sequences: list[Sequence], n: int) -> None:
+        size = _padded_size(len(sequences))
         n = n if sequences[0].is_started else min(n, FIRST_STEP)
         n = min(n, max(sequence.remaining for sequence in sequences), self._max_length(size))
         uniforms, x, h = np.zeros((n, size)), np.zeros(size, np.intp), self._stack_states(sequences, size)
@@ -276,23 +196,24 @@ class ContinuousBatcher:
         session = counts.session if counts else self._session
         characters, after = session.generate(h, x, uniforms, sampling)
         self._seconds_per_char += ((time.perf_counter() - started) / (n * size) - self._seconds_per_char) / 8
-        logits = self._recompute_logits(sequences, h, np.concatenate([x[None], characters[:-1]]))
-        columns = enumerate(zip(sequences, logits, strict=True))
-        deltas = [sequence.append(characters[:, b], after[b].copy(), o) for b, (sequence, o) in columns]
-        dispatch((slot.job, delta) for slot, delta in zip(batch, deltas, strict=True))
+        read = self._read_again(sequences, h, np.concatenate([x[None], characters[:-1]]))
+        columns = enumerate(zip(sequences, read, strict=True))
+        dispatch((each, each.append(characters[:, b], after[b].copy(), *known)) for b, (each, known) in columns)
 
-    def _recompute_logits(self, sequences: list[Sequence], h: Array, x: NDArray[np.intp]) -> list[Array | None]:
-        """Return the logits that characters were sampled from, for the sequences that need log-probabilities."""
+    def _read_again(
+        self, sequences: list[Sequence], h: Array, x: NDArray[np.intp]
+    ) -> list[tuple[Array, Array] | tuple[None, None]]:
+        """Return the logits and states after each of x (n, B), for the sequences that need log-probabilities."""
         selected = [b for b, sequence in enumerate(sequences) if sequence.num_logprobs is not None]
-        logits: list[Array | None] = [None] * len(sequences)
+        read: list[tuple[Array, Array] | tuple[None, None]] = [(None, None)] * len(sequences)
         if selected:
             padded = selected + selected[:1] * (_padded_size(len(selected)) - len(selected))
             counts = sequences[0].counts
             session = counts.session if counts else self._prompt_session
-            o, _ = session.logits(h[padded], x[:, padded].astype(self.model.alphabet.dtype))
+            o, states = session.logits(h[padded], x[:, padded].astype(self.model.alphabet.dtype))
             for column, b in enumerate(selected):
-                logits[b] = o[:, column]
-        return logits
+                read[b] = o[:, column], states[:, column]
+        return read
 
     def _stack_states(self, sequences: list[Sequence], size: int) -> Array:
         """Return the states (size, D) of sequences, padded with zeros."""
@@ -306,7 +227,7 @@ class ContinuousBatcher:
 
     def _fail_all(self, error: APIError) -> None:
         """Fail all running and waiting jobs."""
-        jobs = {slot.job for slot in (*self._running, *self._waiting)}
+        jobs = {sequence.job for sequence in (*self._running, *self._waiting)}
         self._running, self._waiting = [], deque()
         for job in jobs:
             call_in_loop(job.loop, partial(job.fail, error))
@@ -316,10 +237,10 @@ def _can_continue(sequence: Sequence) -> bool:
     return not sequence.is_finished and (sequence.unread > 0 or sequence.unsent < MAX_UNSENT)
 
 
-def _split_batches(slots: list[Slot]) -> Iterator[list[Slot]]:
+def _split_batches(sequences: list[Sequence]) -> Iterator[list[Sequence]]:
     """Yield the batches; a sequence with counts of its own is one by itself."""
-    yield from ([slot] for slot in slots if slot.sequence.counts)
-    shared = [slot for slot in slots if not slot.sequence.counts]
+    yield from ([sequence] for sequence in sequences if sequence.counts)
+    shared = [sequence for sequence in sequences if not sequence.counts]
     yield from (shared[first : first + BATCH_SIZES[-1]] for first in range(0, len(shared), BATCH_SIZES[-1]))
 
 

@@ -8,26 +8,73 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator
+from typing import Annotated, Literal, NotRequired
 
 import numpy as np
+from pydantic import Field, Json
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.types import ASGIApp
+from typing_extensions import TypedDict
 
 from elman.engine.protocol import Indices
 from elman.inference.generate import StopSequenceFilter
-from elman.inference.logprobs import CharLogprobs, concatenate_logprobs
-from elman.serve.batcher import GenerationJob
+from elman.inference.score import CharLogprobs, concatenate_logprobs
 from elman.serve.models import ServedModel, get_server
 from elman.serve.requests import SEED, CompletionRequest, Prompt, read_body
-from elman.serve.responses import JSON, APIError, Choice, Completion, Logprobs, dump_json
-from elman.serve.sequence import PromptCounts, Sequence, SequenceDelta
-from elman.serve.streaming import StreamedResponse, Usage
+from elman.serve.responses import JSON, APIError, ErrorResponse, dump_json
+from elman.serve.sequence import GenerationJob, PromptCounts, Sequence, SequenceDelta
+from elman.serve.streaming import CharacterCount, StreamedResponse
 
 EVENTS = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
 MIN_LOGPROB = -9999.0
 """Represents the logarithm of 0, which JSON cannot represent."""
+
+
+class Logprobs(TypedDict):
+    """Log-probabilities of the characters of a text."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int]
+
+
+class Choice(TypedDict):
+    """A sequence, or the part of it that a chunk of a stream has."""
+
+    index: int
+    text: str
+    logprobs: Logprobs | None
+    finish_reason: Annotated[
+        Literal["stop", "length"] | None, Field(description="Null until the last chunk of a stream.")
+    ]
+
+
+class Usage(TypedDict):
+    """Characters of prompts and generated text."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Completion(TypedDict):
+    """The response of ``POST /v1/completions``, or a chunk of its stream."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: NotRequired[Usage | None]
+
+
+class CompletionEvent(TypedDict):
+    """A server-sent event of a stream; the last one is not JSON."""
+
+    data: Json[Completion | ErrorResponse] | Literal["[DONE]"]
 
 
 async def complete(request: Request) -> ASGIApp:
@@ -45,30 +92,27 @@ async def complete(request: Request) -> ASGIApp:
     prompts = [served.encode(prompt) for prompt in body.prompts]
     job = create_job(served, body, prompts)
     builder = CompletionBuilder(served, body, [len(prompt) for prompt in prompts])
+    chunks, media_type = (_events, f"{EVENTS}; charset=utf-8") if body.stream else (_full_body, JSON)
     return StreamedResponse(
         server,
         served,
-        builder.usage,
-        _events(served, job, builder) if body.stream else _full_body(served, job, builder),
-        f"{EVENTS}; charset=utf-8" if body.stream else JSON,
+        job,
+        builder.count,
+        chunks(job, builder),
+        media_type,
         lambda error: _event(error.body()),
-        lambda: job.fail(ClientDisconnect()),
     )
 
 
-async def _full_body(served: ServedModel, job: GenerationJob, builder: CompletionBuilder) -> AsyncGenerator[bytes]:
+async def _full_body(job: GenerationJob, builder: CompletionBuilder) -> AsyncGenerator[bytes]:
     """Yield the body of a response with all sequences."""
-    served.batcher.submit(job)
     deltas = [delta async for batch in job.deltas() for delta in batch]
-    if any(delta.logprobs for delta in deltas):  # a long list must not block the event loop
-        yield await run_in_threadpool(lambda: dump_json(builder.full_response(deltas)))
-    else:
-        yield dump_json(builder.full_response(deltas))
+    # In a thread, as the log-probabilities of a long text would block the event loop.
+    yield await run_in_threadpool(lambda: dump_json(builder.full_response(deltas)))
 
 
-async def _events(served: ServedModel, job: GenerationJob, builder: CompletionBuilder) -> AsyncGenerator[bytes]:
+async def _events(job: GenerationJob, builder: CompletionBuilder) -> AsyncGenerator[bytes]:
     """Yield server-sent events."""
-    served.batcher.submit(job)
     async for deltas in job.deltas():
         yield b"".join(map(_event, builder.chunks(deltas)))
     yield (_event(builder.usage_chunk()) if builder.body.stream_options.include_usage else b"") + DONE
@@ -79,16 +123,9 @@ def _event(content: object) -> bytes:
 
 
 def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indices]) -> GenerationJob:
-    """Return the job of a request, to be submitted to the model's batcher.
+    """Return the job of a request, whose prompts are given as indices, too.
 
     With a seed, the sequences are those that `Model.samples` generates with that seed.
-
-    Parameters
-    ----------
-    served : ServedModel
-    body : CompletionRequest
-    prompts : list of ndarray
-        Its prompts as indices.
     """
     pairs = zip(body.prompts, prompts, strict=True)
     repeated = [pair for pair in pairs for _ in range(body.n)]
@@ -124,12 +161,7 @@ def create_generator(seed: int | None, index: int = 0) -> np.random.Generator:
 class CompletionBuilder:
     """Builds completion objects of the OpenAI API from the deltas of sequences, and counts the generated characters.
 
-    Parameters
-    ----------
-    served : ServedModel
-    body : CompletionRequest
-    lengths : list of int
-        The length of every prompt.
+    `lengths` are those of the prompts.
     """
 
     def __init__(self, served: ServedModel, body: CompletionRequest, lengths: list[int]) -> None:
@@ -137,12 +169,13 @@ class CompletionBuilder:
         self.characters = served.model.alphabet.characters
         self.id, self.created = f"cmpl-{secrets.token_hex(12)}", int(time.time())
         # A prompt counts once, however many sequences continue it.
-        self.usage = Usage(sum(lengths))
+        self.count = CharacterCount(sum(lengths))
         self._offsets: dict[int, int] = {}
 
     def full_response(self, deltas: Iterable[SequenceDelta]) -> Completion:
         """Return the response with all sequences."""
-        return self._add_usage(self._completion([*self._choices(deltas)]))
+        choices = [*self._choices(deltas)]
+        return self._completion(choices) | {"usage": self._usage()}
 
     def chunks(self, deltas: Iterable[SequenceDelta]) -> Iterator[Completion]:
         """Yield one chunk of a stream for each sequence that has grown."""
@@ -154,7 +187,7 @@ class CompletionBuilder:
 
     def usage_chunk(self) -> Completion:
         """Return the last chunk of a stream, which has the usage and no choices."""
-        return self._add_usage(self._completion([]))
+        return self._completion([]) | {"usage": self._usage()}
 
     def _completion(self, choices: list[Choice]) -> Completion:
         return {
@@ -165,21 +198,16 @@ class CompletionBuilder:
             "choices": choices,
         }
 
-    def _add_usage(self, completion: Completion) -> Completion:
-        read, generated = self.usage.read, self.usage.generated
-        completion["usage"] = {
-            "prompt_tokens": read,
-            "completion_tokens": generated,
-            "total_tokens": read + generated,
-        }
-        return completion
+    def _usage(self) -> Usage:
+        read, generated = self.count.read, self.count.generated
+        return {"prompt_tokens": read, "completion_tokens": generated, "total_tokens": read + generated}
 
     def _choices(self, deltas: Iterable[SequenceDelta]) -> Iterator[Choice]:
         """Yield a choice for every sequence, ordered by index, from all of its deltas."""
         by_index: dict[int, list[SequenceDelta]] = {}
         for delta in deltas:
             by_index.setdefault(delta.index, []).append(delta)
-            self.usage.generated += 0 if delta.is_prompt else len(delta.text)
+            self.count.generated += 0 if delta.is_prompt else len(delta.text)
         for index in sorted(by_index):
             yield self._choice(index, by_index[index])
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,18 +18,14 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from elman.errors import ElmanError, quote
-from elman.network.cells import CELLS
-from elman.serve.dashboard_run import DashboardRun
-from elman.serve.history import ClientCursor, RunSource
-from elman.serve.live_run import LiveRun
+from elman.errors import ElmanError
+from elman.serve.dashboard_runs import DashboardRun, LiveRun, RunSource
 from elman.serve.middleware import AccessMiddleware
 from elman.serve.requests import read_json
 from elman.serve.responses import EXCEPTION_HANDLERS, APIError, json_response
-from elman.serve.routing import STATIC, page_routes
 from elman.serve.server import listen, run_in_thread
 from elman.serve.settings import Settings
-from elman.storage.untrusted import require_int
+from elman.web import STATIC, page_routes
 
 HOST = "127.0.0.1"
 CLOSE_TIMEOUT = 5.0
@@ -38,13 +33,7 @@ CLOSE_TIMEOUT = 5.0
 
 
 def create_dashboard(runs: Sequence[RunSource], live: LiveRun | None = None) -> ASGIApp:
-    """Return the application that displays runs.
-
-    Parameters
-    ----------
-    runs : sequence of RunSource
-    live : LiveRun, optional
-        The one of them that is in training, and so can be stopped and asked for a sample.
+    """Return the application that displays runs; `live` is the one of them that is in training.
 
     Raises
     ------
@@ -53,33 +42,26 @@ def create_dashboard(runs: Sequence[RunSource], live: LiveRun | None = None) -> 
     """
     if find_spec("plotly") is None:  # whose import would take seconds
         raise ElmanError("the dashboard requires Plotly: pip install 'elman[serve]'")
-    endpoints, settings = RunEndpoints(runs, live), Settings()
+    endpoints = RunEndpoints(runs, live)
     app = Starlette(
         routes=[
             Mount(f"{STATIC}/plotly", StaticFiles(packages=[("plotly", "package_data")])),
             *page_routes("dashboard"),
             Route("/api/runs", endpoints.list_runs),
-            Route("/api/runs/{number}", endpoints.get_run),
-            Route("/api/runs/{number}/between", endpoints.between),
-            Route("/api/runs/{number}/histograms", endpoints.histograms),
+            Route("/api/runs/{number:int}", endpoints.get_run),
+            Route("/api/runs/{number:int}/histograms", endpoints.histograms),
             Route("/api/end", endpoints.end),
-            endpoints.command_route("/api/stop", lambda run: run.stop_requested, settings),
-            endpoints.command_route("/api/sample", lambda run: run.sample_requested, settings),
+            endpoints.command_route("/api/stop", lambda run: run.stop_requested),
+            endpoints.command_route("/api/sample", lambda run: run.sample_requested),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
     )
     app.router.redirect_slashes = False
-    return AccessMiddleware(app, settings)
+    return AccessMiddleware(app, Settings())
 
 
 class RunEndpoints:
-    """Endpoints of the displayed runs, which are numbered. Responses do not depend on the client.
-
-    Parameters
-    ----------
-    runs : sequence of RunSource
-    live : LiveRun or None
-    """
+    """Endpoints of the displayed runs, which are numbered."""
 
     def __init__(self, runs: Sequence[RunSource], live: LiveRun | None) -> None:
         self.runs, self.live = runs, live
@@ -90,19 +72,14 @@ class RunEndpoints:
         return json_response({"runs": runs})
 
     def get_run(self, request: Request) -> Response:
-        """``GET /api/runs/N``: the status, and the data after that which the query says, a `ClientCursor`."""
+        """``GET /api/runs/N?version=…``: the status, and all other data unless the client has this version of it."""
         run = self._find_run(request)
-        cursor = ClientCursor(*(_parse_count(request, name, 0) for name in ClientCursor._fields))
         status = run.status()  # first: if it reports that the run has ended, the history below is complete
-        new = run.history.since(cursor)
-        # The client needs the run's settings when it sees a new session.
-        about = {} if request.query_params.get("session") == new["session"] else {"about": _add_title(run.about())}
-        return json_response(new | about | {"status": status})
-
-    def between(self, request: Request) -> Response:
-        """``GET /api/runs/N/between?first=…&last=…``: the curves from one update to another."""
-        first, last = _parse_count(request, "first"), _parse_count(request, "last")
-        return json_response(self._find_run(request).history.between(first, last))
+        history = run.history
+        found = {"version": history.version, "status": status}
+        if request.query_params.get("version") != found["version"]:
+            found |= {"about": run.about()} | history.as_dict()
+        return json_response(found)
 
     def histograms(self, request: Request) -> Response:
         """``GET /api/runs/N/histograms``: histograms of the weights and of the hidden states."""
@@ -111,14 +88,13 @@ class RunEndpoints:
     async def end(self, _: Request) -> Response:
         """``GET /api/end``: an event at the end of training; the server runs on until its subscribers disconnect."""
         headers = {"cache-control": "no-store"}
-        events = self._get_live_run().end_event.subscribe()
-        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+        return StreamingResponse(self._get_live_run().subscribe(), media_type="text/event-stream", headers=headers)
 
-    def command_route(self, path: str, flag: Callable[[LiveRun], threading.Event], settings: Settings) -> Route:
+    def command_route(self, path: str, flag: Callable[[LiveRun], threading.Event]) -> Route:
         """Return a route that sets a flag of the run in training, which acts on it at its next step."""
 
         async def command(request: Request) -> Response:
-            await read_json(request, settings)  # which a form of another site cannot send
+            await read_json(request, Settings())  # which a form of another site cannot send
             flag(self._get_live_run()).set()
             return json_response({"requested": True})
 
@@ -131,40 +107,17 @@ class RunEndpoints:
         return self.live
 
     def _find_run(self, request: Request) -> RunSource:
-        number = request.path_params["number"]
-        run = dict(zip(map(str, range(len(self.runs))), self.runs, strict=True)).get(number)
-        if run is None:
-            raise APIError(404, f"run {quote(number)} not found ({len(self.runs)} runs, counted from 0)", "no_such_run")
-        return run
-
-
-def _add_title(about: dict[str, Any]) -> dict[str, Any]:
-    """Return the contents of ``run.json`` with the title of the cell."""
-    return about and about | {"cell_title": CELLS[about["config"]["cell"]].title}
-
-
-def _parse_count(request: Request, name: str, default: int | None = None) -> int:
-    value = request.query_params.get(name, default)
-    try:
-        return require_int(int(value if value is not None else ""), name)
-    except ValueError:
-        raise APIError(
-            400, f"{name} must be a non-negative integer (got {quote(value)})", "invalid_number", name
-        ) from None
+        number: int = request.path_params["number"]
+        if number >= len(self.runs):
+            raise APIError(404, f"run {number} not found ({len(self.runs)} runs, counted from 0)", "no_such_run")
+        return self.runs[number]
 
 
 @contextmanager
 def serve_dashboard(name: str, port: int, others: Sequence[Path]) -> Iterator[tuple[LiveRun, str]]:
     """Serve the dashboard of a training run for the duration of the block; yields its callback and its URL.
 
-    Parameters
-    ----------
-    name : str
-        Name of the run.
-    port : int
-        0 picks a free port.
-    others : sequence of Path
-        Run directories to compare with.
+    Port 0 picks a free one. `others` are run directories to compare with.
 
     Raises
     ------

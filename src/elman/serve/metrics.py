@@ -50,8 +50,8 @@ class Metrics:
         self.total_seconds = histogram(
             "elman_completion_seconds", "Time to the end of the request.", labels, buckets=_TOTAL_BUCKETS
         )
-        running = gauge("elman_sequences_running", "Completion sequences being generated.", ["model"])
-        waiting = gauge("elman_sequences_waiting", "Completion sequences waiting for a slot.", ["model"])
+        running = gauge("elman_sequences_running", "Sequences being generated.", ["model"])
+        waiting = gauge("elman_sequences_waiting", "Sequences waiting for a slot.", ["model"])
         for name, batcher in batchers.items():
             running.labels(name).set_function(batcher.running_count)
             waiting.labels(name).set_function(batcher.waiting_count)
@@ -62,14 +62,9 @@ class Metrics:
 
 
 class MetricsMiddleware:
-    """ASGI middleware that counts responses. Paths that do not exist are counted together, as endpoint ``none``.
+    """ASGI middleware that counts responses by the path of their endpoint; ``none`` if there is none.
 
-    Parameters
-    ----------
-    app : ASGI application
-    metrics : Metrics
-    paths : mapping
-        The path of every endpoint. Requested paths are not used as labels: clients could create any number of them.
+    Requested paths are not used as labels: clients could create any number of them.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: Mapping[object, str]) -> None:

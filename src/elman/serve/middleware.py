@@ -20,8 +20,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from elman.serve.responses import APIError
-from elman.serve.routing import STATIC
 from elman.serve.settings import Settings, as_address, parse_host
+from elman.web import STATIC
 
 DEFAULT_HEADERS = {
     "cache-control": "no-cache",
@@ -50,13 +50,7 @@ def restrict_access(app: Starlette, settings: Settings) -> ASGIApp:
 
 
 class AccessMiddleware:
-    """ASGI middleware that rejects other hosts and origins, and adds the default headers to every response.
-
-    Parameters
-    ----------
-    app : ASGI application
-    settings : Settings
-    """
+    """ASGI middleware that rejects other hosts and origins, and adds the default headers to every response."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app, self.settings = app, settings
@@ -100,13 +94,7 @@ class AccessMiddleware:
 
 
 class KeyMiddleware:
-    """ASGI middleware that rejects requests without the API key, if there is one.
-
-    Parameters
-    ----------
-    app : ASGI application
-    settings : Settings
-    """
+    """ASGI middleware that rejects requests without the API key, if there is one."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app, self.key = app, settings.api_key

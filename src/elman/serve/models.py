@@ -1,8 +1,7 @@
 """Served models, and the endpoints of models and their tokenizers.
 
 ``/tokenizer_info``, ``/tokenize`` and ``/detokenize`` are those of vLLM, which lm-eval requests. A token is a
-character, its number the index of the character. Where several models are served, the request names one. Long texts
-are converted in a thread, so as not to block the event loop.
+character, its number the index of the character. Where several models are served, the request names one.
 """
 
 from __future__ import annotations
@@ -12,71 +11,81 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, quote, shorten
 from elman.inference import Model
 from elman.runs.models import BUILTIN, is_builtin, load, load_builtin
 from elman.serve.batcher import ContinuousBatcher
-from elman.serve.inspection import SessionPool
 from elman.serve.metrics import Metrics
 from elman.serve.requests import Prompt, RequestTypes, read_body
-from elman.serve.responses import (
-    APIError,
-    DetokenizeResponse,
-    ModelCard,
-    ModelList,
-    TokenizeResponse,
-    TokenizerInfo,
-    json_response,
-)
+from elman.serve.responses import APIError, json_response
 from elman.serve.settings import Settings
+
+
+class ModelCard(TypedDict):
+    """The response of ``GET /v1/models/{name}``."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class ModelList(TypedDict):
+    """The response of ``GET /v1/models``."""
+
+    object: Literal["list"]
+    data: list[ModelCard]
+
+
+class TokenizerInfo(TypedDict):
+    """The response of ``GET /tokenizer_info``."""
+
+    tokenizer_class: str
+    vocab_size: int
+    bos_token: str
+    eos_token: None
+    pad_token: None
+
+
+class TokenizeResponse(TypedDict):
+    """The response of ``POST /tokenize``."""
+
+    tokens: list[int]
+    count: int
+    max_model_len: int
+
+
+class DetokenizeResponse(TypedDict):
+    """The response of ``POST /detokenize``."""
+
+    prompt: str
 
 
 @dataclass(eq=False)
 class ServedModel:
-    """A model with its batcher and its admission limit.
-
-    Parameters
-    ----------
-    name : str
-        The model's name in requests.
-    model : Model
-    settings : Settings
-    batcher : ContinuousBatcher
-        Of the completions.
-    sessions : SessionPool
-        Of the playground.
-    in_flight : int
-        Requests that are being processed or wait.
-    """
+    """A model under its name in requests, with its batcher and its admission limit."""
 
     name: str
     model: Model
     settings: Settings
     batcher: ContinuousBatcher = field(init=False)
-    sessions: SessionPool = field(init=False)
     in_flight: int = 0
+    """Requests that are being processed or wait."""
 
     def __post_init__(self) -> None:
         self.batcher = ContinuousBatcher(self.model, self.settings.max_batch_size)
-        self.sessions = SessionPool(self.model)
 
     @contextmanager
     def admit(self) -> Iterator[None]:
-        """Count a request as in flight for the duration of the block.
-
-        Raises
-        ------
-        APIError
-            429 if the queue is full.
-        """
+        """Count a request as in flight for the duration of the block; an `APIError`, 429, if the queue is full."""
         limit = self.settings.max_batch_size + self.settings.max_queued_requests
         if self.in_flight >= limit:
             message = f"the queue is full ({limit} requests running or waiting); retry later"
@@ -94,10 +103,7 @@ class ServedModel:
     def encode(self, prompt: Prompt, param: str = "prompt") -> Indices:
         """Return a text, or a list of indices, as an array of indices.
 
-        Raises
-        ------
-        APIError
-            400, naming the argument `param`, if the text contains an unknown character or an index is out of range.
+        An unknown character, or an index out of range, is an `APIError`, 400, that names the argument `param`.
         """
         alphabet = self.model.alphabet
         if isinstance(prompt, str):
@@ -113,34 +119,18 @@ class ServedModel:
 
 @dataclass(frozen=True, eq=False)
 class Server:
-    """What the endpoints share, as ``app.state.server``.
-
-    Parameters
-    ----------
-    models : dict
-        By name.
-    types : RequestTypes
-    settings : Settings
-    metrics : Metrics
-    document : dict
-        The OpenAPI document.
-    """
+    """What the endpoints share, as ``app.state.server``."""
 
     models: dict[str, ServedModel]
     types: RequestTypes
     settings: Settings
     metrics: Metrics
     document: dict[str, Any]
+    """The OpenAPI document."""
     created: int = field(default_factory=lambda: int(time.time()))
 
     def get_model(self, name: str | None) -> ServedModel:
-        """Return the model of a name, or the only one if there is no name.
-
-        Raises
-        ------
-        APIError
-            404 if there is none of that name; 400 if there are several and no name.
-        """
+        """Return the model of a name, or the only one if there is no name; otherwise an `APIError`, 404 or 400."""
         available = f"(available: {', '.join(self.models)})"
         if name is None and len(self.models) == 1:
             return next(iter(self.models.values()))
@@ -160,8 +150,7 @@ def get_server(request: Request) -> Server:
 async def list_models(request: Request) -> Response:
     """List the models."""
     server = get_server(request)
-    listed: ModelList = {"object": "list", "data": [_describe(name, server) for name in server.models]}
-    return json_response(listed)
+    return json_response(ModelList(object="list", data=[_describe(name, server) for name in server.models]))
 
 
 async def describe_model(request: Request) -> Response:
@@ -191,14 +180,9 @@ async def tokenize(request: Request) -> Response:
     """Convert text to character indices."""
     server = get_server(request)
     body = await read_body(request, server.types.tokenize, server.settings)
-    served, limit = server.get_model(body.model), server.settings.max_characters
-
-    def response() -> Response:
-        tokens = served.encode(body.prompt).tolist()
-        found: TokenizeResponse = {"tokens": tokens, "count": len(tokens), "max_model_len": limit}
-        return json_response(found)
-
-    return await run_in_threadpool(response)
+    tokens = server.get_model(body.model).encode(body.prompt).tolist()
+    limit = server.settings.max_characters
+    return json_response(TokenizeResponse(tokens=tokens, count=len(tokens), max_model_len=limit))
 
 
 async def detokenize(request: Request) -> Response:
@@ -206,23 +190,14 @@ async def detokenize(request: Request) -> Response:
     server = get_server(request)
     body = await read_body(request, server.types.detokenize, server.settings)
     served = server.get_model(body.model)
-
-    def response() -> Response:
-        found: DetokenizeResponse = {"prompt": served.model.alphabet.decode(served.encode(body.tokens, "tokens"))}
-        return json_response(found)
-
-    return await run_in_threadpool(response)
+    text = served.model.alphabet.decode(served.encode(body.tokens, "tokens"))
+    return json_response(DetokenizeResponse(prompt=text))
 
 
 def load_models(runs: Sequence[Path]) -> dict[str, Model]:
     """Load the models of run directories, named after the directories; a number makes a name unique where needed.
 
     Without a run, it is the built-in model.
-
-    Raises
-    ------
-    ElmanError
-        If one cannot be read.
     """
     if not runs:
         return {BUILTIN: load_builtin()}

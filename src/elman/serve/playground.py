@@ -5,184 +5,162 @@ Responses are streamed as lines of JSON, each with a chunk of the text; `docs/re
 
 from __future__ import annotations
 
-import asyncio
 import base64
-from collections.abc import AsyncGenerator, Iterator
+import math
+from collections.abc import AsyncGenerator, Callable
+from typing import Annotated, NotRequired
 
 import numpy as np
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
+from typing_extensions import TypedDict
 
+from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
-from elman.interpret.explanation import list_units
-from elman.network import architecture
-from elman.network.sampling import SamplingOption, list_sampling_options
+from elman.inference.generate import StopSequenceFilter
+from elman.inference.score import check_finite
+from elman.interpret import is_cell_state, list_units, quantize_states
+from elman.network import SamplingParams, architecture
+from elman.network.sampling import list_sampling_options
 from elman.serve.completions import create_generator
-from elman.serve.inspection import InspectedChunk, InspectedSequence, inspect_generation, inspect_text
 from elman.serve.models import ServedModel, Server, get_server
 from elman.serve.requests import MAX_UNITS, read_body
-from elman.serve.responses import (
-    APIError,
-    Character,
-    PlayModel,
-    PlayModels,
-    SamplingField,
-    UnitGroup,
-    dump_json,
-    json_response,
-)
-from elman.serve.streaming import StreamedResponse, Usage
+from elman.serve.responses import APIError, ErrorResponse, dump_json, json_response
+from elman.serve.sequence import GenerationJob, Sequence, SequenceDelta
+from elman.serve.streaming import CharacterCount, StreamedResponse
 
 LINES = "application/x-ndjson"
+NUM_ALTERNATIVES = 5
+"""The most likely characters that are reported at every position."""
 MAX_NUMBER = 100_000
 """Maximum in the form of a sampling option that has no maximum."""
+
+
+class UnitGroup(TypedDict):
+    """Consecutive units of the state: a state vector of a layer."""
+
+    layer: int
+    part: str
+    name: str
+    count: int
+
+
+class PlayModel(TypedDict):
+    """A model of the playground."""
+
+    id: str
+    cell: str
+    cell_title: str
+    layers: int
+    hidden_size: int
+    characters: list[str]
+    has_unknown: Annotated[bool, Field(description="Whether unknown characters are read as the last character.")]
+    first: Annotated[str, Field(description="The character that is read in place of an empty prompt.")]
+    units: list[UnitGroup]
+
+
+class Limits(TypedDict):
+    """Limits of the playground's requests: the most characters to generate, to read, and in total; the most units."""
+
+    length: int
+    read: int
+    request: int
+    units: int
+
+
+class SamplingField(TypedDict):
+    """A sampling option, as an input of a form."""
+
+    name: str
+    label: str
+    help: str
+    default: float
+    minimum: float
+    maximum: float
+    step: float
+
+
+class PlayModels(TypedDict):
+    """The response of ``GET /api/models``."""
+
+    models: list[PlayModel]
+    limits: Limits
+    sampling: list[SamplingField]
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Character(TypedDict):
+    """What the network computed at a character."""
+
+    character: str
+    probability: Annotated[
+        Probability | None, Field(description="The model's probability; null for the first character of a text.")
+    ]
+    bits: Annotated[float | None, Field(description="Surprisal in bits.")]
+    sampling_probability: Annotated[Probability | None, Field(description="Null if the character was not sampled.")]
+    alternatives: Annotated[
+        list[tuple[str, Probability, Probability | None]],
+        Field(description="The most likely characters: character, probability, sampling probability."),
+    ]
+
+
+class InspectedText(TypedDict):
+    """A line of a stream: a chunk of the text."""
+
+    characters: list[Character]
+    units: Annotated[
+        str,
+        Field(
+            description="One byte per character and unit, in base64: a byte c is the activation d·|d| with"
+            " d = (c − 127)/127."
+        ),
+    ]
+
+
+class End(TypedDict):
+    """What a stream has generated, or what it has read and its mean surprisal: null for a single character."""
+
+    generated: NotRequired[int]
+    read: NotRequired[int]
+    bits_per_char: NotRequired[float | None]
+
+
+class StreamEnd(TypedDict):
+    """The last line of a stream."""
+
+    end: End
+
+
+Line = InspectedText | StreamEnd | ErrorResponse
+"""A line of the playground's streams."""
 
 
 async def describe_playground(request: Request) -> Response:
     """Describe the models of the playground, the limits of requests and the sampling options."""
     server = get_server(request)
-    settings = server.settings
+    length, total = server.settings.max_tokens, server.settings.max_characters
     described: PlayModels = {
         "models": [_describe(served) for served in server.models.values()],
-        "limits": {
-            "length": settings.max_tokens,
-            "read": settings.max_tokens,
-            "request": settings.max_characters,
-            "units": MAX_UNITS,
-        },
-        "sampling": [_describe_option(option) for option in list_sampling_options()],
-    }
-    return json_response(described)
-
-
-async def play(request: Request) -> ASGIApp:
-    """Generate text and inspect every character."""
-    server = get_server(request)
-    body = await read_body(request, server.types.play, server.settings)
-    characters = len(body.prompt) + len(body.generated) + body.max_tokens
-    if characters > (limit := server.settings.max_characters):
-        message = f"the text would have {characters} characters (limit: {limit})"
-        raise APIError(400, message, "request_too_large", "max_tokens")
-    served = server.get_model(body.model)
-    sequence, generator = _create_sequence(served, body.units), create_generator(body.seed)
-    prompt, generated = served.encode(body.prompt), served.encode(body.generated, "generated")
-    usage = Usage(len(prompt) + len(generated))
-
-    def lines() -> Iterator[bytes]:
-        start = prompt if len(prompt) else served.start_indices()
-        skipped = 0 if len(prompt) or len(generated) else 1  # what is read in place of an empty prompt
-        chunks = inspect_generation(sequence, start, generated, body.max_tokens, body.sampling, generator)
-        for number, chunk in enumerate(chunks):
-            if chunk is not None and chunk.sampling_probs is not None:  # it was generated
-                usage.generated += len(chunk.characters)
-            yield b"" if chunk is None or number < skipped else _chunk_line(chunk, served)
-        yield _line({"end": {"generated": body.max_tokens}})
-
-    return _stream(server, served, lines(), usage)
-
-
-async def read(request: Request) -> ASGIApp:
-    """Read a text and inspect every character."""
-    server = get_server(request)
-    body = await read_body(request, server.types.read, server.settings)
-    served = server.get_model(body.model)
-    sequence, characters = _create_sequence(served, body.units), served.encode(body.text, "text")
-
-    def lines() -> Iterator[bytes]:
-        nats = 0.0
-        for chunk in inspect_text(sequence, characters):
-            nats -= float(np.nansum(chunk.logprobs.logprobs))
-            yield _chunk_line(chunk, served)
-        predicted = len(characters) - 1
-        bits = nats / predicted / np.log(2) if predicted else None
-        yield _line({"end": {"read": len(characters), "bits_per_char": bits}})
-
-    return _stream(server, served, lines(), Usage(len(characters)))
-
-
-def _create_sequence(served: ServedModel, units: list[int]) -> InspectedSequence:
-    """Return a sequence that reports units, all of which the model must have."""
-    D = architecture(served.model.parameters).recurrent_size
-    if invalid := [unit for unit in units if unit >= D]:
-        message = f"units must be less than {D} for {served.name} (got {shorten(invalid[0])})"
-        raise APIError(400, message, "invalid_value", "units")
-    return InspectedSequence(served.sessions, units)
-
-
-def _stream(server: Server, served: ServedModel, lines: Iterator[bytes], usage: Usage) -> ASGIApp:
-    """Return a response of lines that are computed in threads, as they are sent."""
-    cancelled = asyncio.Event()
-
-    async def compute() -> AsyncGenerator[bytes]:
-        line: bytes | None = b""
-        while line is not None:
-            if line:
-                yield line
-            async with served.sessions.slots:
-                line = await run_in_threadpool(_next, lines)
-            if cancelled.is_set():
-                raise ClientDisconnect
-
-    return StreamedResponse(server, served, usage, compute(), LINES, lambda error: _line(error.body()), cancelled.set)
-
-
-def _next(lines: Iterator[bytes]) -> bytes | None:
-    """Return the next line, or None after the last.
-
-    Raises
-    ------
-    APIError
-        500 if the network computes numbers that are not finite.
-    """
-    try:
-        return next(lines, None)
-    except ElmanError as error:
-        raise APIError(500, str(error), "not_finite") from None
-
-
-def _chunk_line(chunk: InspectedChunk, served: ServedModel) -> bytes:
-    """Return the line that reports a chunk."""
-    alphabet = served.model.alphabet.characters
-    characters = [_describe_character(chunk, i, alphabet) for i in range(len(chunk.characters))]
-    activations = base64.b64encode(chunk.activations.tobytes()).decode("ascii")
-    return _line({"characters": characters, "units": activations})
-
-
-def _describe_character(chunk: InspectedChunk, i: int, alphabet: str) -> Character:
-    known, character = chunk.logprobs, alphabet[int(chunk.characters[i])]
-    log_p, indices, values = known.logprobs[i], known.top[i].tolist(), known.top_logprobs[i]
-    if np.isnan(log_p):  # the first of a text
-        return {
-            "character": character,
-            "probability": None,
-            "bits": None,
-            "sampling_probability": None,
-            "alternatives": [],
-        }
-    sampling: list[float | None] = [None] * (1 + len(indices))
-    if chunk.sampling_probs is not None:
-        sampling = [_round(p) for p in chunk.sampling_probs[i].tolist()]
-    return {
-        "character": character,
-        "probability": _round(np.exp(log_p)),
-        "bits": round(-float(log_p) / np.log(2), 3),
-        "sampling_probability": sampling[0],
-        "alternatives": [
-            (alphabet[k], _round(p), p_sampled)
-            for k, p, p_sampled in zip(indices, np.exp(values).tolist(), sampling[1:], strict=True)
+        "limits": {"length": length, "read": length, "request": total, "units": MAX_UNITS},
+        "sampling": [
+            {
+                "name": option.name,
+                "label": option.label,
+                "help": option.help,
+                "default": option.default,
+                "minimum": option.minimum,
+                "maximum": MAX_NUMBER if option.request_maximum is None else option.request_maximum,
+                "step": option.step,
+            }
+            for option in list_sampling_options()
         ],
     }
-
-
-def _round(probability: float) -> float:
-    """Round to four significant digits, more than the page shows."""
-    return float(f"{probability:.4g}")
-
-
-def _line(content: object) -> bytes:
-    return dump_json(content) + b"\n"
+    return json_response(described)
 
 
 def _describe(served: ServedModel) -> PlayModel:
@@ -205,14 +183,160 @@ def _describe(served: ServedModel) -> PlayModel:
     }
 
 
-def _describe_option(option: SamplingOption) -> SamplingField:
-    maximum = option.request_maximum
-    return {
-        "name": option.name,
-        "label": option.label,
-        "help": option.help,
-        "default": option.default,
-        "minimum": option.minimum,
-        "maximum": MAX_NUMBER if maximum is None else maximum,
-        "step": option.step,
-    }
+async def play(request: Request) -> ASGIApp:
+    """Generate text and inspect every character."""
+    server = get_server(request)
+    body = await read_body(request, server.types.play, server.settings)
+    characters = len(body.prompt) + len(body.generated) + body.max_tokens
+    if characters > (limit := server.settings.max_characters):
+        message = f"the text would have {characters} characters (limit: {limit})"
+        raise APIError(400, message, "request_too_large", "max_tokens")
+    served = server.get_model(body.model)
+    prompt, generated = served.encode(body.prompt), served.encode(body.generated, "generated")
+    text = np.concatenate([prompt if len(prompt) else served.start_indices(), generated])
+    # Not reported: what is read in place of an empty prompt; and what the client knows, which is all but the last
+    # character that was generated, as that may have been replaced.
+    unreported = len(text) - (1 if len(generated) else len(prompt))
+    generator = create_generator(body.seed)
+    generator.random(len(generated))
+    inspector = TextInspector(served, body.units, text, unreported)
+    job = inspector.create_job(body.max_tokens, body.sampling, generator)
+    count = CharacterCount(len(prompt) + len(generated))
+    return _stream(server, inspector, job, count, lambda: {"generated": body.max_tokens})
+
+
+async def read(request: Request) -> ASGIApp:
+    """Read a text and inspect every character."""
+    server = get_server(request)
+    body = await read_body(request, server.types.read, server.settings)
+    served = server.get_model(body.model)
+    text = served.encode(body.text, "text")
+    inspector = TextInspector(served, body.units, text)
+    job = inspector.create_job(0, SamplingParams(), create_generator(None))
+
+    def end() -> End:
+        bits = inspector.nats / math.log(2) / (len(text) - 1) if len(text) > 1 else None
+        return {"read": len(text), "bits_per_char": bits}
+
+    return _stream(server, inspector, job, CharacterCount(len(text)), end)
+
+
+def _stream(
+    server: Server, inspector: TextInspector, job: GenerationJob, count: CharacterCount, end: Callable[[], End]
+) -> ASGIApp:
+    """Return a response of lines."""
+
+    async def lines() -> AsyncGenerator[bytes]:
+        async for deltas in job.deltas():
+            for delta in deltas:
+                if line := await run_in_threadpool(inspector.report, delta):
+                    yield line
+                count.generated += 0 if delta.is_prompt else len(delta.text) - bool(delta.finish)
+        yield _line({"end": end()})
+
+    return StreamedResponse(server, inspector.served, job, count, lines(), LINES, lambda error: _line(error.body()))
+
+
+class TextInspector:
+    """Reports what the network computes at every character of a text, from the deltas of its sequence.
+
+    The activations of a sequence are one character behind its text. It therefore generates one character more than
+    requested; the step that does so reads the last one requested.
+
+    Parameters
+    ----------
+    served : ServedModel
+    units : list of int
+        Indices into the state of the units to report.
+    text : ndarray of int, shape (P,)
+        P >= 1 characters to read.
+    unreported : int
+        Characters at its beginning that are not reported.
+    """
+
+    def __init__(self, served: ServedModel, units: list[int], text: Indices, unreported: int = 0) -> None:
+        network = architecture(served.model.parameters)
+        if invalid := [unit for unit in units if unit >= network.recurrent_size]:
+            message = f"units must be less than {network.recurrent_size} for {served.name} (got {shorten(invalid[0])})"
+            raise APIError(400, message, "invalid_value", "units")
+        self.served, self.text, self.units = served, text, np.array(units, np.intp)
+        self.nats = 0.0  # surprisal of the text
+        self._in_cell_state = is_cell_state(network)[self.units]
+        self._unreported, self._received = unreported, 0
+        self._pending: list[Character] = []  # without its activations: the last one received
+
+    def create_job(self, max_tokens: int, sampling: SamplingParams, generator: np.random.Generator) -> GenerationJob:
+        """Return the job that reads the text and generates characters after it."""
+        model = self.served.model
+        sequence = Sequence(
+            index=0,
+            alphabet=model.alphabet,
+            prompt=self.text,
+            echo=model.alphabet.decode(self.text),
+            h=model.h,
+            remaining=max_tokens + 1,
+            sampling=sampling,
+            generator=generator,
+            stops=StopSequenceFilter(()),
+            num_logprobs=NUM_ALTERNATIVES,
+            units=self.units,
+        )
+        return GenerationJob([sequence], self.served.batcher.wake)
+
+    def report(self, delta: SequenceDelta) -> bytes:
+        """Return the line about the characters whose activations have arrived; empty if there are none to report.
+
+        Raises
+        ------
+        APIError
+            500 if the network computes numbers that are not finite.
+        """
+        assert delta.logprobs is not None
+        try:
+            check_finite(delta.logprobs.top_logprobs)
+        except ElmanError as error:
+            raise APIError(500, str(error), "not_finite") from None
+        if delta.is_prompt:
+            self.nats -= float(np.nansum(delta.logprobs.logprobs))
+        first = max(0, self._unreported - self._received)
+        self._received += len(delta.text)
+        known = self._pending + [self._describe(delta, i) for i in range(first, len(delta.text))]
+        reported, self._pending = known[:-1], known[-1:]
+        if not reported or delta.activations is None:
+            return b""
+        codes = quantize_states(delta.activations[-len(reported) :], self._in_cell_state)
+        return _line({"characters": reported, "units": base64.b64encode(codes.tobytes()).decode("ascii")})
+
+    def _describe(self, delta: SequenceDelta, i: int) -> Character:
+        """Return what is reported about the i-th character of a delta."""
+        assert delta.logprobs is not None
+        log_p, likely, values = (array[i] for array in delta.logprobs)
+        if np.isnan(log_p):  # the first of a text
+            return {
+                "character": delta.text[i],
+                "probability": None,
+                "bits": None,
+                "sampling_probability": None,
+                "alternatives": [],
+            }
+        sampling: list[float | None] = [None] * (1 + len(likely))
+        if delta.sampling_probs is not None:
+            sampling = [_round(p) for p in delta.sampling_probs[i].tolist()]
+        characters = (self.served.model.alphabet.characters[k] for k in likely.tolist())
+        probabilities = map(_round, np.exp(values).tolist())
+        return {
+            "character": delta.text[i],
+            "probability": _round(np.exp(log_p)),
+            "bits": round(-float(log_p) / math.log(2), 3),
+            "sampling_probability": sampling[0],
+            "alternatives": [*zip(characters, probabilities, sampling[1:], strict=True)],
+        }
+
+
+def _round(probability: float) -> float:
+    """Round to four significant digits, more than the page shows."""
+    return float(f"{probability:.4g}")
+
+
+def _line(content: object) -> bytes:
+    return dump_json(content) + b"\n"

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import (
     AfterValidator,
-    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -43,8 +42,6 @@ MAX_PROMPTS, MAX_N, MAX_LOGPROBS, MAX_STOPS, MAX_STOP, MAX_UNITS = 128, 16, 5, 1
 OPENAI_OPTIONS = ("temperature", "top_p")
 """The sampling options that OpenAI's API has."""
 NOT_OPENAI = "Not in the OpenAI API."
-ALIAS = "length"
-"""Alias of max_tokens, the name of the option of ``elman sample``."""
 
 Prompt = str | list[int]
 Integral = BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
@@ -58,13 +55,7 @@ UNSUPPORTED = "Not supported with any other value."
 
 
 async def read_body(request: Request, schema: type[Body], settings: Settings) -> Body:
-    """Read the body of a request, and validate it by its schema.
-
-    Raises
-    ------
-    APIError
-        As raised by `read_json` and `validate`.
-    """
+    """Read the body of a request, and validate it by its schema."""
     return validate(await read_json(request, settings), schema)
 
 
@@ -122,13 +113,7 @@ def _reject_constant(name: str) -> NoReturn:
 
 
 def validate(body: dict[str, Any], schema: type[Body]) -> Body:
-    """Validate a request body.
-
-    Raises
-    ------
-    APIError
-        400, naming the argument that is unknown, missing or invalid.
-    """
+    """Validate a request body; an `APIError`, 400, names the argument that is unknown, missing or invalid."""
     try:
         return schema.model_validate(body)
     except ValidationError as error:
@@ -136,7 +121,7 @@ def validate(body: dict[str, Any], schema: type[Body]) -> Body:
     first, *_ = errors
     param = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
-        message = f"unknown or repeated argument {quote(first['loc'][-1])}"
+        message = f"unknown argument {quote(first['loc'][-1])}"
         raise APIError(400, message, "unknown_parameter", shorten(param))
     if first["type"] == "missing":
         raise APIError(400, f"missing required argument {param}", "invalid_value", param)
@@ -151,24 +136,20 @@ def _rephrase(message: str, given: object) -> str:
     return message.replace("item", "character") if isinstance(given, str) else message
 
 
-def _describe(schema: dict[str, Any]) -> None:
-    """Complete the JSON schema of a request: null counts as left out, and max_tokens has an alias."""
+def _allow_nulls(schema: dict[str, Any]) -> None:
+    """Add null, which counts as left out, to the types of optional arguments in a JSON schema."""
     properties, null = schema["properties"], {"type": "null"}
     for name in properties.keys() - {*schema.get("required", ())}:
         described = properties[name]
         about = {key: described.pop(key) for key in ("title", "description", "default") if key in described}
         options = described.get("anyOf", [described])
         properties[name] = {"anyOf": options if null in options else [*options, null]} | about
-    if "max_tokens" in properties:
-        properties[ALIAS] = properties["max_tokens"] | {"description": f"Alias of max_tokens. {NOT_OPENAI}"}
-        both = ["max_tokens", ALIAS]
-        schema["not"] = {"required": both, "properties": {name: {"type": "integer"} for name in both}}
 
 
 class RequestBody(BaseModel):
     """What all request bodies have in common. Null counts as left out."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, json_schema_extra=_describe)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, json_schema_extra=_allow_nulls)
     model: str | None = None
 
     @model_validator(mode="before")
@@ -292,7 +273,6 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
             Annotated[int, Field(ge=0, le=settings.max_tokens), Integral],
             min(DEFAULT_MAX_TOKENS, settings.max_tokens),
             "Maximum number of characters to generate.",
-            validation_alias=AliasChoices("max_tokens", ALIAS),
         ),
         **{option.name: _sampling_field(option) for option in list_sampling_options()},
     }
@@ -300,35 +280,26 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
         _list_of(unit, 0, MAX_UNITS), [], "Indices into the model's state: units to report at every character."
     )
     text = _field(Annotated[Text, Field(min_length=1, max_length=settings.max_tokens)], ..., "The text to read.")
+    counted = Counted if is_counted else Annotated[Counted, WithJsonSchema({"type": "null"})]
+    about = f"The model's n-gram prior, which it must have, counts the prompt too. {NOT_OPENAI}"
+    prompts = _field(prompt | _list_of(prompt, 1, MAX_PROMPTS), "", several)
     return RequestTypes(
-        create_model(
-            "CompletionRequest",
-            __base__=CompletionRequest,
-            prompt=_field(prompt | _list_of(prompt, 1, MAX_PROMPTS), "", several),
-            adapt=_field(
-                Counted if is_counted else Annotated[Counted, WithJsonSchema({"type": "null"})],
-                None,
-                f"The model's n-gram prior, which it must have, counts the prompt too. {NOT_OPENAI}",
-            ),
-            **generation,
-        ),
-        create_model(
-            "PlayRequest", __base__=PlayRequest, prompt=_field(str, "", f"Text; {together}"), units=units, **generation
-        ),
-        create_model("ReadRequest", __base__=ReadRequest, text=text, units=units, **shared),
-        create_model("TokenizeRequest", __base__=TokenizeRequest, **shared),
-        create_model(
-            "DetokenizeRequest",
-            __base__=DetokenizeRequest,
-            tokens=_field(_list_of(index), ..., "Indices of characters."),
-            **shared,
-        ),
+        _extend(CompletionRequest, prompt=prompts, adapt=_field(counted, None, about), **generation),
+        _extend(PlayRequest, prompt=_field(str, "", f"Text; {together}"), units=units, **generation),
+        _extend(ReadRequest, text=text, units=units, **shared),
+        _extend(TokenizeRequest, **shared),
+        _extend(DetokenizeRequest, tokens=_field(_list_of(index), ..., "Indices of characters."), **shared),
     )
 
 
-def _field(kind: Any, default: Any, description: str, **about: Any) -> Any:
+def _extend(base: type[Body], **arguments: Any) -> type[Body]:
+    """Return a type with additional arguments, under the same name."""
+    return create_model(base.__name__, __base__=base, **arguments)
+
+
+def _field(kind: Any, default: Any, description: str) -> Any:
     """Return the type and the default of an argument, for `create_model`."""
-    return kind, Field(default, description=description, **about)
+    return kind, Field(default, description=description)
 
 
 def _index(count: int) -> Any:

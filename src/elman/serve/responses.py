@@ -1,15 +1,11 @@
-"""Responses: JSON, errors in the format of the OpenAI API, and the types of the bodies.
-
-The OpenAPI document is generated from the types; their names are those of OpenAI and vLLM.
-"""
+"""Responses: JSON, and errors in the format of the OpenAI API."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Any
 
-from pydantic import Field, Json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -36,21 +32,7 @@ class ErrorResponse(TypedDict):
 
 
 class APIError(Exception):
-    """An error response.
-
-    Parameters
-    ----------
-    status : int
-        HTTP status code.
-    message : str
-        One line: what is wrong, and what to do where that is not obvious.
-    code : str
-        Machine-readable identifier of the error.
-    param : str, optional
-        Name of the invalid argument.
-    headers : mapping, optional
-        Additional response headers.
-    """
+    """An error response: a message of one line, a machine-readable code, and the name of the invalid argument."""
 
     def __init__(
         self,
@@ -118,195 +100,3 @@ EXCEPTION_HANDLERS: dict[Any, Callable[[Request, Exception], Response]] = {
     Exception: _handle_exception,
 }
 """Exception handlers of the applications, by exception type."""
-
-
-class Health(TypedDict):
-    """The response of ``GET /health``."""
-
-    status: Literal["ok"]
-
-
-class ModelCard(TypedDict):
-    """The response of ``GET /v1/models/{name}``."""
-
-    id: str
-    object: Literal["model"]
-    created: int
-    owned_by: str
-
-
-class ModelList(TypedDict):
-    """The response of ``GET /v1/models``."""
-
-    object: Literal["list"]
-    data: list[ModelCard]
-
-
-class TokenizerInfo(TypedDict):
-    """The response of ``GET /tokenizer_info``."""
-
-    tokenizer_class: str
-    vocab_size: int
-    bos_token: str
-    eos_token: None
-    pad_token: None
-
-
-class TokenizeResponse(TypedDict):
-    """The response of ``POST /tokenize``."""
-
-    tokens: list[int]
-    count: int
-    max_model_len: int
-
-
-class DetokenizeResponse(TypedDict):
-    """The response of ``POST /detokenize``."""
-
-    prompt: str
-
-
-class Logprobs(TypedDict):
-    """Log-probabilities of the characters of a text."""
-
-    tokens: list[str]
-    token_logprobs: list[float | None]
-    top_logprobs: list[dict[str, float] | None]
-    text_offset: list[int]
-
-
-class Choice(TypedDict):
-    """A sequence, or the part of it that a chunk of a stream has."""
-
-    index: int
-    text: str
-    logprobs: Logprobs | None
-    finish_reason: Annotated[
-        Literal["stop", "length"] | None, Field(description="Null until the last chunk of a stream.")
-    ]
-
-
-class Usage(TypedDict):
-    """Characters of prompts and generated text."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-
-
-class Completion(TypedDict):
-    """The response of ``POST /v1/completions``, or a chunk of its stream."""
-
-    id: str
-    object: Literal["text_completion"]
-    created: int
-    model: str
-    choices: list[Choice]
-    usage: NotRequired[Usage | None]
-
-
-class CompletionEvent(TypedDict):
-    """A server-sent event of a stream; the last one is not JSON."""
-
-    data: Json[Completion | ErrorResponse] | Literal["[DONE]"]
-
-
-class UnitGroup(TypedDict):
-    """Consecutive units of the state: a state vector of a layer."""
-
-    layer: int
-    part: str
-    name: str
-    count: int
-
-
-class PlayModel(TypedDict):
-    """A model of the playground."""
-
-    id: str
-    cell: str
-    cell_title: str
-    layers: int
-    hidden_size: int
-    characters: list[str]
-    has_unknown: Annotated[bool, Field(description="Whether unknown characters are read as the last character.")]
-    first: Annotated[str, Field(description="The character that is read in place of an empty prompt.")]
-    units: list[UnitGroup]
-
-
-class Limits(TypedDict):
-    """Limits of the playground's requests: the most characters to generate, to read, and in total; the most units."""
-
-    length: int
-    read: int
-    request: int
-    units: int
-
-
-class SamplingField(TypedDict):
-    """A sampling option, as an input of a form."""
-
-    name: str
-    label: str
-    help: str
-    default: float
-    minimum: float
-    maximum: float
-    step: float
-
-
-class PlayModels(TypedDict):
-    """The response of ``GET /api/models``."""
-
-    models: list[PlayModel]
-    limits: Limits
-    sampling: list[SamplingField]
-
-
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class Character(TypedDict):
-    """What the network computed at a character."""
-
-    character: str
-    probability: Annotated[
-        Probability | None, Field(description="The model's probability; null for the first character of a text.")
-    ]
-    bits: Annotated[float | None, Field(description="Surprisal in bits.")]
-    sampling_probability: Annotated[Probability | None, Field(description="Null if the character was not sampled.")]
-    alternatives: Annotated[
-        list[tuple[str, Probability, Probability | None]],
-        Field(description="The most likely characters: character, probability, sampling probability."),
-    ]
-
-
-class InspectedText(TypedDict):
-    """A line of a stream: a chunk of the text."""
-
-    characters: list[Character]
-    units: Annotated[
-        str,
-        Field(
-            description="One byte per character and unit, in base64: a byte c is the activation d·|d| with"
-            " d = (c − 127)/127."
-        ),
-    ]
-
-
-class End(TypedDict):
-    """What a stream has generated, or what it has read and its mean surprisal: null for a single character."""
-
-    generated: NotRequired[int]
-    read: NotRequired[int]
-    bits_per_char: NotRequired[float | None]
-
-
-class StreamEnd(TypedDict):
-    """The last line of a stream."""
-
-    end: End
-
-
-Line = InspectedText | StreamEnd | ErrorResponse
-"""A line of the playground's streams."""

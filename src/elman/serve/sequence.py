@@ -1,11 +1,14 @@
-"""One sequence being generated, from the first character of its prompt to its end.
+"""The sequences of a request, each from the first character of its prompt to its end.
 
 D  numbers in the state of a sequence    K  size of the alphabet    n  characters of a step
+k  most likely characters to report at every position    u  units to report
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -16,7 +19,7 @@ from elman.engine import InferenceSession
 from elman.engine.protocol import Indices
 from elman.inference import Model
 from elman.inference.generate import StopSequenceFilter
-from elman.inference.logprobs import CharLogprobs, compute_logprobs, concatenate_logprobs, missing_logprobs
+from elman.inference.score import CharLogprobs, compute_logprobs, concatenate_logprobs, missing_logprobs
 from elman.network import SamplingParams
 from elman.network.parameters import Array
 from elman.text import Alphabet
@@ -25,13 +28,7 @@ Finish = Literal["stop", "length"]
 
 
 class PromptCounts:
-    """The sessions of one sequence, which no other may use, as its prior has counts of its own.
-
-    Parameters
-    ----------
-    model : Model
-        With an n-gram prior; it is not changed.
-    """
+    """The sessions of one sequence, which no other may use, as its n-gram prior has counts of its own."""
 
     def __init__(self, model: Model) -> None:
         self._engine, self._parameters = model.engine, model.parameters.continued()
@@ -60,6 +57,11 @@ class SequenceDelta:
     """Why the sequence ends here."""
     is_prompt: bool = False
     """Whether the text is part of the prompt, which is echoed."""
+    activations: Array | None = None
+    """Those of the units to report, (n, u), after each character that the step read: one character behind the text."""
+    sampling_probs: NDArray[np.float64] | None = None
+    """Where units are reported: the probabilities with which the characters and the k most likely ones were sampled,
+    (n, 1 + k)."""
 
 
 @dataclass(eq=False)
@@ -84,9 +86,11 @@ class Sequence:
         Random generator of this sequence alone.
     stops : StopSequenceFilter
     num_logprobs : int or None
-        Number of most likely characters to report at every position; None if no log-probabilities are requested.
+        k; None if no log-probabilities are requested.
     counts : PromptCounts, optional
         Where the n-gram prior counts the prompt: the sessions that read this sequence, alone.
+    units : ndarray of int, shape (u,), optional
+        Indices into the state of the units to report.
     """
 
     index: int
@@ -100,6 +104,9 @@ class Sequence:
     stops: StopSequenceFilter
     num_logprobs: int | None
     counts: PromptCounts | None = None
+    units: NDArray[np.intp] | None = None
+    job: GenerationJob = field(init=False)
+    """The job that it belongs to."""
     unread: int = field(init=False)
     """Characters of the prompt still to be read, not counting the last, which the first generating step reads."""
     x: int = field(init=False)
@@ -129,47 +136,119 @@ class Sequence:
         logprobs = None
         if self.num_logprobs is not None:
             logprobs = missing_logprobs(len(first), min(self.num_logprobs, len(self.alphabet)))
-        return self._emit(first, logprobs, is_prompt=True)
+        return self._emit(SequenceDelta(self.index, first, logprobs, is_prompt=True))
 
     def next_chunk(self, n: int) -> Indices:
         """Return up to n characters of the prompt to read next."""
         start = len(self.prompt) - 1 - self.unread
         return self.prompt[start : start + min(n, self.unread)]
 
-    def advance_prompt(self, o: Array, h: Array) -> SequenceDelta | None:
-        """Move past n characters of the prompt, given the logits (n, K) after each and the state (D,) after all."""
+    def advance_prompt(self, o: Array, states: Array) -> SequenceDelta | None:
+        """Move past n characters of the prompt, given the logits (n, K) and the states (n, D) after each."""
         n, start = len(o), len(self.prompt) - self.unread
-        self.h, self.unread = h, self.unread - n
-        wants_logprobs = bool(self.echo) and self.num_logprobs is not None
-        logprobs = (
-            compute_logprobs(o, self.prompt[start : start + n], self.num_logprobs or 0) if wants_logprobs else None
-        )
-        return self._emit(self.echo[start : start + n], logprobs, is_prompt=True)
+        self.h, self.unread = states[-1].copy(), self.unread - n
+        logprobs = None
+        if self.echo and self.num_logprobs is not None:
+            logprobs = compute_logprobs(o, self.prompt[start : start + n], self.num_logprobs)
+        text, activations = self.echo[start : start + n], self._select(states)
+        return self._emit(SequenceDelta(self.index, text, logprobs, is_prompt=True, activations=activations))
 
-    def append(self, characters: NDArray[np.intp], h: Array, o: Array | None) -> SequenceDelta | None:
+    def append(
+        self, characters: NDArray[np.intp], h: Array, o: Array | None, states: Array | None
+    ) -> SequenceDelta | None:
         """Append generated characters (n,); h (D,) is the state before the last of them is read.
 
-        The logits o (n, K) that each was sampled from are required where log-probabilities are requested.
+        The logits o (n, K) that each was sampled from, and the states (n, D) after the character before each, are
+        required where log-probabilities are requested.
         """
         characters = characters[: self.remaining]
         n = len(characters)
         self.is_started, self.x, self.h, self.remaining = True, int(characters[-1]), h, self.remaining - n
         text, is_stopped = self.stops.feed(self.alphabet.decode(characters), self.remaining == 0)
-        logprobs = None
-        if o is not None:
+        delta = SequenceDelta(self.index, text)
+        if o is not None and states is not None:
+            found = compute_logprobs(o[:n], characters, self.num_logprobs or 0)
             # Characters that may begin a stop sequence are held back, and so are their log-probabilities.
-            held = concatenate_logprobs(
-                [*self._held_logprobs, compute_logprobs(o[:n], characters, self.num_logprobs or 0)]
-            )
-            logprobs, rest = held.slice(0, len(text)), held.slice(len(text), len(held.logprobs))
-            self._held_logprobs = [rest]
-        return self._emit(text, logprobs, is_stopped=is_stopped)
+            held = concatenate_logprobs([*self._held_logprobs, found])
+            self._held_logprobs = [held.slice(len(text), len(held.logprobs))]
+            delta = replace(delta, logprobs=held.slice(0, len(text)))
+            if self.units is not None:
+                sampling_probs = _sampling_probabilities(self.sampling, o[:n], characters, found)
+                delta = replace(delta, activations=self._select(states[:n]), sampling_probs=sampling_probs)
+        return self._emit(delta, is_stopped=is_stopped)
 
-    def _emit(
-        self, text: str, logprobs: CharLogprobs | None, *, is_stopped: bool = False, is_prompt: bool = False
-    ) -> SequenceDelta | None:
+    def _select(self, states: Array) -> Array | None:
+        return None if self.units is None else states[:, self.units]
+
+    def _emit(self, delta: SequenceDelta, *, is_stopped: bool = False) -> SequenceDelta | None:
         """Return the delta to deliver to the request, if there is any."""
         finish: Finish | None = "stop" if is_stopped else None if self.unread or self.remaining else "length"
         self.is_finished = finish is not None
-        self.emitted += len(text)
-        return SequenceDelta(self.index, text, logprobs, finish, is_prompt) if text or finish else None
+        self.emitted += len(delta.text)
+        return replace(delta, finish=finish) if delta.text or finish else None
+
+
+def _sampling_probabilities(
+    sampling: SamplingParams, o: Array, characters: NDArray[np.intp], found: CharLogprobs
+) -> NDArray[np.float64]:
+    """Return the probabilities with which `characters` (n,) and the k most likely ones were sampled from logits o."""
+    if sampling == SamplingParams():
+        return np.asarray(np.exp(np.concatenate([found.logprobs[:, None], found.top_logprobs], axis=1)))
+    reported = np.concatenate([characters[:, None], found.top], axis=1)
+    return np.array([sampling.probabilities(row)[indices] for row, indices in zip(o, reported, strict=True)])
+
+
+class GenerationJob:
+    """The sequences of one request. All but `sequences` and `loop` belongs to the event loop that created the job.
+
+    Parameters
+    ----------
+    sequences : list of Sequence
+    wake : callable
+        Tells the batcher that there may be work: text was sent, or the client has disconnected.
+    """
+
+    def __init__(self, sequences: list[Sequence], wake: Callable[[], None]) -> None:
+        self.sequences, self._wake = sequences, wake
+        for sequence in sequences:
+            sequence.job = self
+        self.loop = asyncio.get_running_loop()
+        self._changed, self._arrived = asyncio.Event(), list[SequenceDelta]()
+        self._error: Exception | None = None
+
+    def deliver(self, delta: SequenceDelta) -> None:
+        """Accept a delta from the batcher."""
+        self._arrived.append(delta)
+        self._changed.set()
+
+    def fail(self, error: Exception) -> None:
+        """Cancel all sequences; `deltas` raises the error instead of yielding more."""
+        self._error = self._error or error
+        for sequence in self.sequences:
+            sequence.is_cancelled = True
+        self._wake()
+        self._changed.set()
+
+    async def deltas(self) -> AsyncGenerator[list[SequenceDelta]]:
+        """Yield what has arrived since the last time, until every sequence has finished.
+
+        Deltas count as sent when the next ones are requested. A client that stops reading thus pauses its own sequences
+        and no others.
+
+        Raises
+        ------
+        Exception
+            The error passed to `fail`.
+        """
+        unfinished = len(self.sequences)
+        while unfinished:
+            await self._changed.wait()
+            self._changed.clear()
+            if self._error:
+                raise self._error
+            deltas, self._arrived = self._arrived, []
+            unfinished -= sum(delta.finish is not None for delta in deltas)
+            yield deltas
+            for delta in deltas:
+                self.sequences[delta.index].sent += len(delta.text)
+            self._wake()

@@ -29,18 +29,7 @@ CANCEL_TIMEOUT = 1
 def listen(host: str, port: int, option: str = "--port") -> socket.socket:
     """Return a listening socket; connections wait until an application is served on it.
 
-    Parameters
-    ----------
-    host : str
-    port : int
-        0 picks a free port.
-    option : str
-        The command-line option of the port, for error messages.
-
-    Raises
-    ------
-    ElmanError
-        If the address does not belong to this machine, or the port is in use or not permitted.
+    Port 0 picks a free one. `option` is the command-line option of the port, for the error if it cannot be used.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -76,15 +65,8 @@ def address_of(listening: socket.socket) -> str:
 def run(app: ASGIApp, listening: socket.socket, shutdown_timeout: float, on_shutdown: Callable[[int], None]) -> None:
     """Serve an application until SIGTERM, or until SIGINT, which raises `KeyboardInterrupt` afterwards.
 
-    Parameters
-    ----------
-    app : ASGI application
-    listening : socket
-        From `listen`; closed at the end.
-    shutdown_timeout : float
-        Seconds that requests in flight get to finish after the signal. A second SIGINT ends them at once.
-    on_shutdown : callable
-        Called with the number of requests in flight when the signal arrives.
+    `on_shutdown` is called with the number of requests in flight when the signal arrives; they get `shutdown_timeout`
+    seconds to finish. A second SIGINT ends them at once.
     """
     signal.signal(signal.SIGTERM, lambda *_: None)  # Uvicorn raises the signal again once it has shut down
     _Server(_create_config(app, shutdown_timeout), on_shutdown).run([listening])

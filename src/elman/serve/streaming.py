@@ -13,10 +13,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from elman.serve.models import ServedModel, Server
 from elman.serve.responses import APIError
+from elman.serve.sequence import GenerationJob
 
 
 @dataclass
-class Usage:
+class CharacterCount:
     """Counts the characters of a request: those of its prompts, and those generated so far."""
 
     read: int
@@ -29,29 +30,19 @@ class StreamedResponse:
 
     The response starts with the first chunk, so that an error before it gets an HTTP status. The path of the request
     has no parameters.
-
-    Parameters
-    ----------
-    server : Server
-    served : ServedModel
-    usage : Usage
-        Counted in the metrics at the end.
-    chunks : async generator of bytes
-        Runs once the request is admitted.
-    media_type : str
-    encode_error : callable
-        Encodes an error that occurs after the first chunk; the result is sent as the last one.
-    cancel : callable
-        Called at the end, or when the client disconnects; `chunks` then raises `ClientDisconnect` if it is not done.
     """
 
     server: Server
     served: ServedModel
-    usage: Usage
+    job: GenerationJob
+    """Submitted once the request is admitted; fails with `ClientDisconnect` if the client disconnects."""
+    count: CharacterCount
+    """Counted in the metrics at the end."""
     chunks: AsyncGenerator[bytes]
+    """The response, from the deltas of the job."""
     media_type: str
     encode_error: Callable[[APIError], bytes]
-    cancel: Callable[[], None]
+    """Encodes an error that occurs after the first chunk; the result is sent as the last one."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response, and measure it."""
@@ -60,20 +51,24 @@ class StreamedResponse:
         def observe_first() -> None:
             metrics.first_seconds.labels(*labels).observe(perf_counter() - started_at)
 
+        def cancel() -> None:
+            self.job.fail(ClientDisconnect())
+
         with (
             self.served.admit(),
             metrics.in_progress.labels(*labels).track_inprogress(),
-            _on_disconnect(receive, self.cancel),
+            _on_disconnect(receive, cancel),
         ):
+            self.served.batcher.submit(self.job)
             try:
                 async with aclosing(self.chunks):
                     await self._send_all(_with_timeout(send, self.server.settings.send_timeout), observe_first)
             except ClientDisconnect:
                 metrics.disconnects.labels(*labels).inc()
             finally:
-                self.cancel()
-                metrics.read.labels(*labels).inc(self.usage.read)
-                metrics.generated.labels(*labels).inc(self.usage.generated)
+                cancel()
+                metrics.read.labels(*labels).inc(self.count.read)
+                metrics.generated.labels(*labels).inc(self.count.generated)
                 metrics.total_seconds.labels(*labels).observe(perf_counter() - started_at)
 
     async def _send_all(self, send: Send, on_first: Callable[[], None]) -> None:

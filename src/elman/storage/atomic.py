@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,29 +17,20 @@ PARTIAL_SUFFIX = ".part"
 """Suffix of temporary files that are still being written."""
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes | Iterable[bytes]) -> None:
     """Replace a file atomically: write a temporary file next to it, sync, rename, and sync the directory.
 
-    Raises
-    ------
-    ElmanError
-        As `replace_file_by_pieces`.
-    """
-    replace_file_by_pieces(path, (data,))
-
-
-def replace_file_by_pieces(path: Path, pieces: Iterable[bytes]) -> None:
-    """Replace a file atomically by pieces of bytes, which may be computed while they are written.
-
-    What is no file, such as /dev/null or a named pipe, is written to.
+    Pieces of data may be computed while they are written. What is no file, such as /dev/null or a named pipe, is
+    written to.
 
     Raises
     ------
     ElmanError
         If the file cannot be written; an existing file is left unchanged.
     """
+    pieces = (data,) if isinstance(data, bytes) else data
     try:
-        if _is_device_or_pipe(path):
+        if path.is_char_device() or path.is_block_device() or path.is_fifo():
             with path.open("wb") as file:
                 file.writelines(pieces)
         else:
@@ -50,14 +40,6 @@ def replace_file_by_pieces(path: Path, pieces: Iterable[bytes]) -> None:
             f"cannot write {quote(path)} ({error.strerror}): {suggest_write_remedy(error)}; an existing file is left"
             " unchanged"
         ) from error
-
-
-def _is_device_or_pipe(path: Path) -> bool:
-    try:
-        mode = path.stat().st_mode
-    except OSError:  # most often there is nothing yet
-        return False
-    return stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISFIFO(mode)
 
 
 def _replace(path: Path, pieces: Iterable[bytes]) -> None:

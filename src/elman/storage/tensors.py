@@ -27,11 +27,6 @@ def save_tensors(path: Path, description: dict[str, Any], tensors: dict[str, Arr
 
     The file's metadata contains the description as JSON (``elman``) and a digest of that text and of all arrays
     (``sha256``), so that a corrupted file is detected.
-
-    Raises
-    ------
-    ElmanError
-        If the file cannot be written; an existing file is left unchanged.
     """
     replace_file(path, serialize_with_digest(json.dumps(description), tensors))
 

@@ -60,7 +60,7 @@ def require_int(value: Any, name: str, *, minimum: int = 0, maximum: int = MAX_I
 
 def require_finite(value: Any, name: str) -> float:
     """Return a finite number."""
-    if type(value) not in (int, float) or not -math.inf < value < math.inf or abs(value) > _MAX_FINITE:
+    if type(value) not in (int, float) or not abs(value) <= _MAX_FINITE:  # nan is not
         raise ValueError(f"{name} must be a finite number")
     return float(value)
 

@@ -16,14 +16,14 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine import Engine, TrainState, get_engine
 from elman.network import Optimizer, SamplingParams
-from elman.network.ngram import NgramModel, count_training_text
+from elman.network.ngram import count_training_text
 from elman.network.parameters import Array, architecture
 from elman.network.sampling import list_sampling_options
 from elman.text import Windows
@@ -169,37 +169,31 @@ def check_engine(
     windows = Windows(text, T, batch_size, cross_fit=True)
     reset_at = 0 if lines else None
     ngrams = count_training_text(text, K, ngram_order, discount=0.7, folds=3, reset_at=reset_at)
-    start = _initial_state(K, m, dtype, cell, layers, batch_size, optimizer, ngrams, reset_at)
+    network = {"cell": cell, "layers": layers, "batch_size": batch_size, "ngrams": ngrams, "reset_at": reset_at}
+    start = _initial_state(K, m, dtype, optimizer, network)
     errors = compare_gradients(engine, start, windows)
-    result, expected = (
-        _run_trajectory(e, copy.deepcopy(start), windows, updates, optimizer) for e in (engine, get_engine("numpy"))
-    )
+    state, expected_state = copy.deepcopy(start), copy.deepcopy(start)
+    losses = _advance(engine, state, windows, updates, optimizer)
+    expected_losses = _advance(get_engine("numpy"), expected_state, windows, updates, optimizer)
     return EngineComparison(
         loss=errors.pop("loss"),
         final_state=errors.pop("final_state"),
         gradients=errors,
-        trajectory=_largest_difference(result.losses, expected.losses),
-        end=_largest_error(result.state, expected.state),
-        same_counts=_counts(result.state) == _counts(expected.state),
-        text_loss=_compare_losses(engine, expected.state, windows),
-        session=_compare_sessions(engine, expected.state, windows),
-        same_text=all(_same_text(engine, expected.state, sampling) for sampling in _sampling_examples())
-        and _same_batch(engine, expected.state, K),
+        trajectory=_largest_difference(losses, expected_losses),
+        end=_largest_error(state, expected_state),
+        same_counts=_counts(state) == _counts(expected_state),
+        text_loss=_compare_losses(engine, expected_state, windows),
+        session=_compare_sessions(engine, expected_state, windows),
+        same_text=_generates_the_same(engine, expected_state, K),
     )
 
 
-class _Trajectory(NamedTuple):
-    losses: NDArray[np.float64]
-    state: TrainState
-
-
-def _run_trajectory(
+def _advance(
     engine: Engine, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer
-) -> _Trajectory:
-    """Advance in two calls, divided within an epoch, so that the state between calls matters."""
+) -> NDArray[np.float64]:
+    """Advance in two calls, divided within an epoch, so that the state between calls matters; return the losses."""
     first = updates // 3
-    losses = [engine.advance(state, windows, n, optimizer) for n in (first, updates - first)]
-    return _Trajectory(np.concatenate(losses), state)
+    return np.concatenate([engine.advance(state, windows, n, optimizer) for n in (first, updates - first)])
 
 
 def _largest_difference(losses: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
@@ -247,63 +241,39 @@ def _compare_sessions(engine: Engine, state: TrainState, windows: Windows) -> fl
     return float(np.max([np.max(np.abs(a - b)) for a, b in zip(arrays, expected, strict=True)]))
 
 
-def _sampling_examples() -> list[SamplingParams]:
-    """Return the sampling parameters to compare: every option by itself, all at once, and greedy."""
+def _generates_the_same(engine: Engine, state: TrainState, K: int) -> bool:
+    """Return whether sampling gives the same characters as in the reference, and nearly the same states.
+
+    Every option is used by itself, all are used at once, and greedily: each for a sequence of its own, and all in a
+    batch.
+    """
     examples: dict[str, Any] = {option.name: option.example for option in list_sampling_options()}
-    alone = [SamplingParams(**{name: example}) for name, example in examples.items()]
-    return [*alone, SamplingParams(**examples), SamplingParams(temperature=0.0)]
-
-
-def _same_batch(engine: Engine, state: TrainState, K: int) -> bool:
-    """Return whether a batch, each row sampled in its own way, gets the same characters as in the reference."""
-    sampling = _sampling_examples()
+    sampling = [SamplingParams(**{name: example}) for name, example in examples.items()]
+    sampling += [SamplingParams(**examples), SamplingParams(temperature=0.0)]
     B = len(sampling)
-    uniforms, h = np.random.default_rng(2).random((20, B)), np.tile(state.final_hidden, (B, 1))
-    (characters, last), (expected, expected_last) = (
-        e.session(state.parameters).generate(h, np.arange(B) % K, uniforms, sampling)
-        for e in (engine, get_engine("numpy"))
+    alone, together = np.random.default_rng(1).random(50), np.random.default_rng(2).random((20, B))
+    h, first = state.final_hidden, np.arange(B) % K
+    results, expected = (
+        [
+            *(each.generate(state.parameters, h, 0, alone, params) for params in sampling),
+            each.session(state.parameters).generate(np.tile(h, (B, 1)), first, together, sampling),
+        ]
+        for each in (engine, get_engine("numpy"))
     )
-    return bool(np.array_equal(characters, expected) and np.allclose(last, expected_last, atol=1e-4))
-
-
-def _same_text(engine: Engine, state: TrainState, sampling: SamplingParams) -> bool:
-    """Return whether a sampled sequence has the same characters as in the reference."""
-    uniforms = np.random.default_rng(1).random(50)
-    (characters, h), (expected, expected_h) = (
-        e.generate(state.parameters, state.final_hidden, 0, uniforms, sampling) for e in (engine, get_engine("numpy"))
+    return all(
+        np.array_equal(characters, expected_characters) and np.allclose(last, expected_last, atol=1e-4)
+        for (characters, last), (expected_characters, expected_last) in zip(results, expected, strict=True)
     )
-    return bool(np.array_equal(characters, expected) and np.allclose(h, expected_h, atol=1e-4))
 
 
 def _initial_state(
-    K: int,
-    m: int,
-    dtype: np.typing.DTypeLike,
-    cell: str,
-    layers: int,
-    batch_size: int,
-    optimizer: Optimizer,
-    ngrams: NgramModel | None,
-    reset_at: int | None,
+    K: int, m: int, dtype: np.typing.DTypeLike, optimizer: Optimizer, network: dict[str, Any]
 ) -> TrainState:
     """Return a state with non-zero biases and h, and weights large enough for tanh to matter but not for chaos."""
-    std = min(0.3, 1 / math.sqrt(m))
-    state = TrainState.initial(
-        K,
-        m,
-        std,
-        2,
-        dtype,
-        cell=cell,
-        layers=layers,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        ngrams=ngrams,
-        reset_at=reset_at,
-    )
+    state = TrainState.initial(K, m, min(0.3, 1 / math.sqrt(m)), 2, dtype, optimizer=optimizer, **network)
     generator, size = np.random.RandomState(3), architecture(state.parameters).recurrent_size
     state.h = np.tanh(generator.randn(*state.h.shape)).astype(dtype)
-    first = 1 if reset_at is None else reset_at + 2  # nothing precedes a reset in a state
+    first = 1 if network["reset_at"] is None else network["reset_at"] + 2  # nothing precedes a reset in a state
     state.h[..., size:] = generator.randint(first, K + 1, state.h[..., size:].shape)
     for theta in state.parameters.values():
         if theta.ndim == 1:

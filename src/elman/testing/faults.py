@@ -10,7 +10,6 @@ m  hidden units                 t  1 … T in the equations; the loops count fro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -20,14 +19,8 @@ from numpy.typing import NDArray
 from elman.network.ops import Array, Arrays, add_outer
 
 Rule = Callable[..., Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Fault:
-    """A mistake: what it is, and the rules that make it."""
-
-    message: str
-    rules: Mapping[str, Rule]
+Faults = dict[str, dict[str, Rule]]
+"""Mistakes: what each is, and the rules that make it."""
 
 
 def compute_states(parameters: Arrays, h0: Array, x: NDArray[np.intp], rules: Mapping[str, Rule]) -> Array:
@@ -49,13 +42,13 @@ FORWARD: dict[str, Rule] = {
     "before": lambda t: t,
 }
 
-FORWARD_FAULTS = (
-    Fault("h_0 is ignored: the window starts from zeros", {"start": np.zeros_like}),
-    Fault("W' instead of W in a_t = W h_{t-1} + U x_t + b", {"W": np.transpose}),
-    Fault("b is missing in a_t = W h_{t-1} + U x_t + b", {"b": np.zeros_like}),
-    Fault("tanh is missing: h_t = tanh(a_t)", {"activation": lambda a: a}),
-    Fault("every step starts from h_0 instead of h_{t-1}", {"before": lambda t: 0}),
-)
+FORWARD_FAULTS: Faults = {
+    "h_0 is ignored: the window starts from zeros": {"start": np.zeros_like},
+    "W' instead of W in a_t = W h_{t-1} + U x_t + b": {"W": np.transpose},
+    "b is missing in a_t = W h_{t-1} + U x_t + b": {"b": np.zeros_like},
+    "tanh is missing: h_t = tanh(a_t)": {"activation": lambda a: a},
+    "every step starts from h_0 instead of h_{t-1}": {"before": lambda t: 0},
+}
 
 
 def compute_gradients(
@@ -125,48 +118,43 @@ BACKWARD: dict[str, Rule] = {
     "columns": _sum_columns,
 }
 
-BACKWARD_FAULTS = (
-    Fault(
-        "the gradient through h_{t-1} is missing, so every step but the last is wrong: dh_t = V' g_t + W' da_{t+1}",
+BACKWARD_FAULTS: Faults = {
+    "the gradient through h_{t-1} is missing, so every step but the last is wrong: dh_t = V' g_t + W' da_{t+1}":
         {"through_time": lambda W, da, dh: np.zeros_like(da)},
-    ),
-    Fault("W instead of W' in dh_t = V' g_t + W' da_{t+1}", {"through_time": lambda W, da, dh: W @ da}),
-    Fault("W' dh_{t+1} instead of W' da_{t+1} in dh_t = V' g_t + W' da_{t+1}",
-          {"through_time": lambda W, da, dh: dh @ W}),
-    Fault("V' g_t is added at the last step only: dh_t = V' g_t + W' da_{t+1} at every step", {"out": _only_last}),
-    Fault("the steps are taken from the first to the last: dh_t needs da_{t+1}, so begin at the last",
-          {"order": range}),
-    Fault("the derivative of tanh is missing: da_t = (1 - h_t^2) * dh_t", {"slope": lambda h: np.ones_like(h[1:])}),
-    Fault("the derivative of tanh is 1 - tanh(a_t)^2 = 1 - h_t^2, not 1 - tanh(h_t)^2",
-          {"slope": lambda h: 1 - np.tanh(h[1:]) ** 2}),
-    Fault("the derivative of tanh is taken at h_{t-1} instead of h_t: da_t = (1 - h_t^2) * dh_t",
-          {"slope": lambda h: 1 - h[:-1] ** 2}),
-    Fault("the term of h_0 is missing: the first step adds da_1 h_0', and h_0 is not zero in general",
-          {"before": lambda h: np.concatenate([np.zeros_like(h[:1]), h[1:-1]])}),
-    Fault("h_t instead of h_{t-1} in dW = sum_t da_t h_{t-1}'", {"before": lambda h: h[1:]}),
-    Fault("h_{t-1} instead of h_t in dV = sum_t g_t h_t'", {"after": lambda h: h[:-1]}),
-    Fault("the target is not subtracted: g_t = p_t - y_t", {"error": lambda p, x, y: p}),
-    Fault("the input x_t is subtracted instead of the target: g_t = p_t - y_t",
-          {"error": lambda p, x, y: _subtract_target(p, x)}),
-    Fault("the sign is wrong: g_t = p_t - y_t, and an update subtracts the gradient",
-          {"error": lambda p, x, y: -_subtract_target(p, y)}),
-    Fault("a character that occurs twice counts once: dU[:, x] += da.T overwrites, np.add.at adds",
-          {"columns": _overwrite_columns}),
-    Fault("not summed over the steps, only the first step is there: add with += instead of =",
-          {"total": lambda terms: terms[0]}),
-    Fault("not summed over the steps, only the last step is there: add with += instead of =",
-          {"total": lambda terms: terms[-1]}),
-    Fault("the mean over the window: the loss is the sum over its steps, and so is the gradient",
-          {"total": lambda terms: terms.mean(axis=0)}),
-)  # fmt: skip
+    "W instead of W' in dh_t = V' g_t + W' da_{t+1}": {"through_time": lambda W, da, dh: W @ da},
+    "W' dh_{t+1} instead of W' da_{t+1} in dh_t = V' g_t + W' da_{t+1}": {"through_time": lambda W, da, dh: dh @ W},
+    "V' g_t is added at the last step only: dh_t = V' g_t + W' da_{t+1} at every step": {"out": _only_last},
+    "the steps are taken from the first to the last: dh_t needs da_{t+1}, so begin at the last": {"order": range},
+    "the derivative of tanh is missing: da_t = (1 - h_t^2) * dh_t": {"slope": lambda h: np.ones_like(h[1:])},
+    "the derivative of tanh is 1 - tanh(a_t)^2 = 1 - h_t^2, not 1 - tanh(h_t)^2":
+        {"slope": lambda h: 1 - np.tanh(h[1:]) ** 2},
+    "the derivative of tanh is taken at h_{t-1} instead of h_t: da_t = (1 - h_t^2) * dh_t":
+        {"slope": lambda h: 1 - h[:-1] ** 2},
+    "the term of h_0 is missing: the first step adds da_1 h_0', and h_0 is not zero in general":
+        {"before": lambda h: np.concatenate([np.zeros_like(h[:1]), h[1:-1]])},
+    "h_t instead of h_{t-1} in dW = sum_t da_t h_{t-1}'": {"before": lambda h: h[1:]},
+    "h_{t-1} instead of h_t in dV = sum_t g_t h_t'": {"after": lambda h: h[:-1]},
+    "the target is not subtracted: g_t = p_t - y_t": {"error": lambda p, x, y: p},
+    "the input x_t is subtracted instead of the target: g_t = p_t - y_t":
+        {"error": lambda p, x, y: _subtract_target(p, x)},
+    "the sign is wrong: g_t = p_t - y_t, and an update subtracts the gradient":
+        {"error": lambda p, x, y: -_subtract_target(p, y)},
+    "a character that occurs twice counts once: dU[:, x] += da.T overwrites, np.add.at adds":
+        {"columns": _overwrite_columns},
+    "not summed over the steps, only the first step is there: add with += instead of =":
+        {"total": lambda terms: terms[0]},
+    "not summed over the steps, only the last step is there: add with += instead of =":
+        {"total": lambda terms: terms[-1]},
+    "the mean over the window: the loss is the sum over its steps, and so is the gradient":
+        {"total": lambda terms: terms.mean(axis=0)},
+}  # fmt: skip
 
 
-def list_combinations(faults: tuple[Fault, ...]) -> list[tuple[Fault, ...]]:
-    """Return every fault by itself, then every two that replace different rules."""
-    pairs = [pair for pair in combinations(faults, 2) if not set(pair[0].rules) & set(pair[1].rules)]
-    return [*((fault,) for fault in faults), *pairs]
-
-
-def merge_rules(faults: tuple[Fault, ...]) -> dict[str, Rule]:
-    """Return the rules of several faults."""
-    return {name: rule for fault in faults for name, rule in fault.rules.items()}
+def list_combinations(faults: Faults) -> list[tuple[tuple[str, ...], dict[str, Rule]]]:
+    """Return the message and the rules of every fault, then those of every two that replace different rules."""
+    pairs = [
+        ((first, second), rules | other_rules)
+        for (first, rules), (second, other_rules) in combinations(faults.items(), 2)
+        if not rules.keys() & other_rules.keys()
+    ]
+    return [*(((message,), rules) for message, rules in faults.items()), *pairs]

@@ -32,11 +32,9 @@ from elman.testing.comparison import (
 from elman.testing.faults import (
     BACKWARD_FAULTS,
     FORWARD_FAULTS,
-    Fault,
     compute_gradients,
     compute_states,
     list_combinations,
-    merge_rules,
 )
 
 LARGE = 1e4
@@ -57,7 +55,8 @@ def check_forward(forward: Forward, *, K: int = 7, m: int = 4, T: int = 25, seed
     forward : callable
         ``forward(parameters, h0, x, y)`` returns the loss, the states and the probabilities, see `check_gradients`.
     K, m, T : int
-        Alphabet size, hidden units, sequence length of the window that it is called with.
+        Alphabet size, hidden units, sequence length of the window that it is called with. Distinct by default, so that
+        a swapped axis is noticed.
     seed : int
         Seed of the weights and the window.
 
@@ -92,19 +91,22 @@ def check_forward(forward: Forward, *, K: int = 7, m: int = 4, T: int = 25, seed
     """
     window = make_window(K, m, T, seed)
     loss, h, p = call_forward(forward, window)
-    findings = [*_diagnose_states(window, h), *_diagnose_probabilities(window, h, p), *_diagnose_loss(window, p, loss)]
-    if not findings:
-        findings += _diagnose_overflow(forward, window)
-    expected_h = window.states()
-    expected_p = window.probabilities(h if h.shape == expected_h.shape else expected_h)
+    right_h = window.states()
+    given_h = h if h.shape == right_h.shape else right_h
+    right_p = window.probabilities(given_h)
+    given_p = p if p.shape == right_p.shape else right_p
+    right_loss = _loss(given_p, window.y)
+    findings = [
+        *_diagnose_states(window, h, right_h),
+        *_diagnose_probabilities(window, given_h, p, right_p),
+        *_diagnose_loss(window, given_p, loss, right_loss),
+    ]
     errors = {
-        "h": measure_error(h, expected_h),
-        "p": measure_error(p, expected_p),
-        "loss": measure_error(
-            np.array(loss), np.array(_loss(p if p.shape == expected_p.shape else expected_p, window.y))
-        ),
+        "h": measure_error(h, right_h),
+        "p": measure_error(p, right_p),
+        "loss": measure_error(np.array(loss), np.array(right_loss)),
     }
-    return GradientComparison(errors, tuple(findings))
+    return GradientComparison(errors, tuple(findings or _diagnose_overflow(forward, window)))
 
 
 def call_forward(forward: Forward, window: Window) -> tuple[float, Array, Array]:
@@ -124,60 +126,49 @@ def _loss(p: Array, y: NDArray[np.intp]) -> float:
         return float(-np.log(p[np.arange(len(y)), y]).sum())
 
 
-def _diagnose_states(window: Window, h: Array) -> Iterator[str]:
-    expected = window.states()
-    found = list(diagnose_shape("h", h, expected))
-    if found or is_equal(h, expected):
+def _diagnose_states(window: Window, h: Array, right: Array) -> Iterator[str]:
+    found = list(diagnose_shape("h", h, right))
+    if found or is_equal(h, right):
         yield from found
         return
-    for faults in list_combinations(FORWARD_FAULTS):
-        states = compute_states(window.arrays(), window.h0, window.x, merge_rules(faults))
-        if is_equal(h[1:], states[1:]):
-            yield from (f"h: {fault.message}" for fault in faults)
+    for messages, rules in list_combinations(FORWARD_FAULTS):
+        if is_equal(h[1:], compute_states(window.arrays(), window.h0, window.x, rules)[1:]):
+            yield from (f"h: {message}" for message in messages)
             return
-    first = int(np.argmax([not is_equal(*rows) for rows in zip(h, expected, strict=True)]))
-    yield (
-        f"h: h[{first}] is the first wrong state"
-        if first
-        else "h: h[0] is not h_0; row t + 1 is the state after step t"
-    )
+    first = int(np.argmax([not is_equal(*rows) for rows in zip(h, right, strict=True)]))
+    wrong_start = "h: h[0] is not h_0; row t + 1 is the state after step t"
+    yield f"h: h[{first}] is the first wrong state" if first else wrong_start
 
 
-def _diagnose_probabilities(window: Window, h: Array, p: Array) -> Iterator[str]:
+def _diagnose_probabilities(window: Window, h: Array, p: Array, right: Array) -> Iterator[str]:
     """Yield what is wrong with p, given the h from which it was computed."""
-    if h.shape != window.states().shape:
-        h = window.states()
-    expected = window.probabilities(h)
-    found = list(diagnose_shape("p", p, expected))
-    if found or is_equal(p, expected):
+    found = list(diagnose_shape("p", p, right))
+    if found or is_equal(p, right):
         yield from found
         return
     V, c = window.parameters["V"], window.parameters["c"]
     o = h[1:] @ V.T + c
+    e = np.exp(o)
     candidates = {
         "c is missing in o_t = V h_t + c": softmax(h[1:] @ V.T),
         "computed from h_{t-1} instead of h_t: o_t = V h_t + c": softmax(h[:-1] @ V.T + c),
         "these are the logits o_t: p_t = softmax(o_t)": o,
         "normalized over the steps: softmax is over the characters, each row sums to 1": softmax(o.T).T,
-        "normalized over the whole window: softmax is over the characters, each row sums to 1": np.exp(o)
-        / np.exp(o).sum(),
-        "not normalized: each row sums to 1": np.exp(o),
+        "normalized over the whole window: softmax is over the characters, each row sums to 1": e / e.sum(),
+        "not normalized: each row sums to 1": e,
     }
     matching = [message for message, candidate in candidates.items() if is_equal(p, candidate)]
     yield f"p: {(matching or ['not softmax(V h_t + c) of the states h'])[0]}"
 
 
-def _diagnose_loss(window: Window, p: Array, loss: float) -> Iterator[str]:
+def _diagnose_loss(window: Window, p: Array, loss: float, right: float) -> Iterator[str]:
     """Yield what is wrong with the loss, given the p from which it was computed."""
-    expected_p = window.probabilities(window.states())
-    expected = _loss(p if p.shape == expected_p.shape else expected_p, window.y)
-    if math.isclose(loss, expected, rel_tol=TOLERANCE) or not math.isfinite(expected):
+    if math.isclose(loss, right, rel_tol=TOLERANCE) or not math.isfinite(right):
         return
-    T = len(window.x)
     candidates = {
-        "the mean over the window instead of the sum": expected / T,
-        "in bits instead of nats: use the natural logarithm": expected / math.log(2),
-        "the sign is wrong: L = -sum_t log p_t[y_t]": -expected,
+        "the mean over the window instead of the sum": right / len(window.x),
+        "in bits instead of nats: use the natural logarithm": right / math.log(2),
+        "the sign is wrong: L = -sum_t log p_t[y_t]": -right,
         "of the inputs x instead of the targets y": _loss(p, window.x),
         "of the last step only: the sum over the window": _loss(p[-1:], window.y[-1:]),
     }
@@ -217,11 +208,8 @@ def check_gradients(
         ``backward(parameters, x, y, h, p)`` returns the gradients, a dict with the names and shapes of `parameters`;
         vectors may be columns, as in (m, 1). With a key ``h0``, the gradient of the initial state is
         compared, too. It is called with the states and probabilities of the reference.
-    K, m, T : int
-        Alphabet size, hidden units, sequence length of the window. Distinct by default, so that a swapped axis is
-        noticed.
-    seed : int
-        Seed of the weights and the window.
+    K, m, T, seed : int
+        As of `check_forward`.
 
     Returns
     -------
@@ -322,31 +310,24 @@ def _find_faults(window: Window, gradients: Arrays, names: list[str]) -> dict[st
         return {}
     h = window.states()
     p = window.probabilities(h)
-    matches: dict[tuple[Fault, ...], list[str]] = {}
-    for faults in list_combinations(BACKWARD_FAULTS):
+    matches: list[tuple[tuple[str, ...], list[str]]] = []
+    for messages, rules in list_combinations(BACKWARD_FAULTS):
         with np.errstate(over="ignore", invalid="ignore"):  # the wrong matrix may grow without bound
-            computed = compute_gradients(window.arrays(), window.x, window.y, h, p, merge_rules(faults))
-        matches[faults] = [name for name in names if is_equal(gradients[name], computed[name])]
-    found = {}
-    for name in names:
-        candidates = [faults for faults, matched in matches.items() if name in matched]
-        if candidates:
-            best = min(candidates, key=lambda faults: (len(faults), -len(matches[faults])))
-            found[name] = tuple(fault.message for fault in best)
-    return found
+            computed = compute_gradients(window.arrays(), window.x, window.y, h, p, rules)
+        matches.append((messages, [name for name in names if is_equal(gradients[name], computed[name])]))
+    matches.sort(key=lambda match: (len(match[0]), -len(match[1])))
+    best = {name: next((messages for messages, matched in matches if name in matched), ()) for name in names}
+    return {name: messages for name, messages in best.items() if messages}
 
 
 def _locate_error(backward: Backward, window: Window, name: str) -> str:
     """Return in which windows a gradient is wrong: those of one step from a zero state, from another, or of more."""
-    T = len(window.x)
+    zeros, T = np.zeros_like(window.h0), len(window.x)
+    several = "right for a single step, wrong for several: see what is passed from step to step, and the sum"
     for steps, h0, message in (
-        (
-            1,
-            np.zeros_like(window.h0),
-            "wrong for a single step from h_0 = 0: compare the step itself with the equations",
-        ),
+        (1, zeros, "wrong for a single step from h_0 = 0: compare the step itself with the equations"),
         (1, window.h0, "right for a single step from h_0 = 0, wrong from another h_0: h_0 counts like every h_{t-1}"),
-        (T, window.h0, "right for a single step, wrong for several: see what is passed from step to step, and the sum"),
+        (T, window.h0, several),
     ):
         part = window._replace(h0=h0, x=window.x[:steps], y=window.y[:steps])
         gradient = _call_backward(backward, part).get(name)

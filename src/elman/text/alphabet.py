@@ -167,16 +167,13 @@ class CodePointIndex:
     def encode(self, text: str) -> Iterator[NDArray[np.int32]]:
         """Yield the indices of `text` in chunks of at most `CHUNK`, N in total."""
         for start in range(0, len(text), CHUNK):
-            yield self._encode_chunk(text[start : start + CHUNK])
-
-    def _encode_chunk(self, text: str) -> NDArray[np.int32]:
-        points = code_points(text)
-        indices = self.index_of.take(points, mode="clip")
-        if indices.min() < 0:
-            unknown = "".join(dict.fromkeys(as_text(points[indices < 0])))
-            self.add(unknown, self.on_unknown(unknown))
+            points = code_points(text[start : start + CHUNK])
             indices = self.index_of.take(points, mode="clip")
-        return indices
+            if indices.min() < 0:
+                unknown = "".join(dict.fromkeys(as_text(points[indices < 0])))
+                self.add(unknown, self.on_unknown(unknown))
+                indices = self.index_of.take(points, mode="clip")
+            yield indices
 
 
 def code_points(text: str) -> NDArray[np.uint32]:

@@ -18,13 +18,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ElmanError, quote
-from elman.paths import cache_dir
+from elman.storage import cache_dir
 from elman.text.alphabet import Alphabet, CodePointIndex, index_dtype
 
 CHUNK_SIZE = 1 << 20
@@ -91,7 +91,7 @@ class Corpus:
     def __post_init__(self) -> None:
         K = len(self.alphabet)
         fits = self.indices.ndim == 1 and self.indices.dtype.kind == "u"
-        if not fits or any(chunk.max() >= K for chunk in self.chunks()):
+        if not fits or any(chunk.max() >= K for chunk in iterate_chunks(self.indices)):
             raise ElmanError(
                 f"corpus indices must be one-dimensional, unsigned and below {K} (got {self.indices.dtype} of shape"
                 f" {self.indices.shape}): use Corpus.from_text or read_corpus"
@@ -101,12 +101,6 @@ class Corpus:
     def text(self) -> str:
         """The text, decoded on every access."""
         return self.alphabet.decode(self.indices)
-
-    def chunks(self) -> Iterator[NDArray[np.unsignedinteger]]:
-        """Yield the indices in chunks, releasing the memory of each."""
-        for start in range(0, len(self.indices), CHUNK_SIZE):
-            yield self.indices[start : start + CHUNK_SIZE]
-            drop_pages(self.indices)
 
     def release(self) -> None:
         """Release the memory of a long text that has been read; it is read from its file again when needed."""
@@ -125,12 +119,8 @@ class Corpus:
         """
         if not isinstance(text, str):
             raise ElmanError(f"Corpus.from_text requires a string (got {type(text).__name__})")
-        chunks = [text[start : start + CHUNK_SIZE] for start in range(0, len(text), CHUNK_SIZE)]
-        digest = hashlib.sha256()
-        for chunk in chunks:
-            digest.update(chunk.encode("utf-8", "surrogatepass"))
-        alphabet, indices = encode_chunks(chunks, quote(name))
-        return cls(name, alphabet, indices, digest.hexdigest(), "utf-8")
+        alphabet, indices = encode_chunks([text], quote(name))
+        return cls(name, alphabet, indices, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), "utf-8")
 
     @classmethod
     def from_lines(cls, lines: Iterable[str], name: str = "lines") -> Corpus:
@@ -198,17 +188,10 @@ def encode_chunks(
 
 
 class Spool:
-    """Context manager that collects indices; `array` returns them and ends it.
-
-    Parameters
-    ----------
-    dtype : dtype of unsigned int
-        Type of the indices; see `widen`.
-    """
+    """Context manager that collects indices of a type; `array` returns them and ends it."""
 
     def __init__(self, dtype: np.dtype[np.unsignedinteger]) -> None:
-        self.dtype = dtype
-        self.file: IO[bytes] = BytesIO()
+        self.dtype, self.file = dtype, cast(IO[bytes], BytesIO())
 
     def __enter__(self) -> Spool:
         return self
@@ -225,14 +208,12 @@ class Spool:
 
     def widen(self, dtype: np.dtype[np.unsignedinteger]) -> None:
         """Convert to a wider type, including the indices that were appended already."""
-        if dtype == self.dtype:
-            return
-        with Spool(self.dtype) as narrow:
-            narrow.file = self.file
+        if dtype != self.dtype:
+            with self:
+                narrow = self.array()
             self.dtype, self.file = dtype, BytesIO()
-            narrow.file.seek(0)
-            while data := narrow.file.read(CHUNK_SIZE * narrow.dtype.itemsize):
-                self.append(np.frombuffer(data, narrow.dtype))
+            for chunk in iterate_chunks(narrow):
+                self.append(chunk)
 
     def array(self) -> NDArray[np.unsignedinteger]:
         """Return the indices; those in a file are memory-mapped, and the file is freed with the array."""
@@ -259,6 +240,13 @@ class Spool:
         memory, self.file = self.file, tempfile.TemporaryFile(dir=cache_dir())  # noqa: SIM115 (see __exit__)
         assert isinstance(memory, BytesIO)
         self.file.write(memory.getbuffer())
+
+
+def iterate_chunks(indices: NDArray[np.unsignedinteger]) -> Iterator[NDArray[np.unsignedinteger]]:
+    """Yield indices in chunks, releasing the memory of each."""
+    for start in range(0, len(indices), CHUNK_SIZE):
+        yield indices[start : start + CHUNK_SIZE]
+        drop_pages(indices)
 
 
 def drop_pages(indices: NDArray[Any]) -> None:

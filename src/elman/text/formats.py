@@ -1,4 +1,4 @@
-"""Formats of files, recognized by their first bytes: compressed files are decompressed, other binary files rejected.
+"""The bytes of a file: compressed files are decompressed, and binary files are recognized.
 
 gzip, bzip2 and xz are read with the standard library, and Zstandard too from Python 3.14 on; before, with
 ``backports.zstd``, the same module for older versions of Python (extra ``zstd``).
@@ -14,18 +14,14 @@ import codecs
 import gzip
 import lzma
 import sys
+import zlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from elman.errors import ElmanError
 
-
-class Compression(NamedTuple):
-    """A format of compressed files: its name, what its files start with, and how a stream is decompressed."""
-
-    name: str
-    magic: tuple[bytes, ...]
-    open: Callable[[Any], Any]
+CHUNK_SIZE = 1 << 20
+"""Bytes read and decoded at a time."""
 
 
 def _open_zstd(stream: Any) -> Any:
@@ -42,19 +38,75 @@ def _open_zstd(stream: Any) -> Any:
     return zstd.ZstdFile(stream)
 
 
-COMPRESSIONS = (
-    Compression("gzip", (b"\x1f\x8b\x08",), lambda stream: gzip.GzipFile(fileobj=stream, mode="rb")),
-    Compression("bzip2", tuple(b"BZh%d1AY&SY" % level for level in range(1, 10)), bz2.BZ2File),
-    Compression("xz", (b"\xfd7zXZ\0",), lzma.LZMAFile),
-    Compression("zstd", (b"\x28\xb5\x2f\xfd",), _open_zstd),
-)
-_MAGIC = tuple(magic for compression in COMPRESSIONS for magic in compression.magic)
+COMPRESSIONS: dict[str, tuple[tuple[bytes, ...], Callable[[Any], Any]]] = {
+    "gzip": ((b"\x1f\x8b\x08",), lambda stream: gzip.GzipFile(fileobj=stream, mode="rb")),
+    "bzip2": (tuple(b"BZh%d1AY&SY" % level for level in range(1, 10)), bz2.BZ2File),
+    "xz": ((b"\xfd7zXZ\0",), lzma.LZMAFile),
+    "zstd": ((b"\x28\xb5\x2f\xfd",), _open_zstd),
+}
+"""Format -> what its files may start with, and a function that decompresses a stream."""
+_MAGIC = tuple(magic for magics, _ in COMPRESSIONS.values() for magic in magics)
 
 
-def begins_like_compressed(head: bytes) -> bool:
-    """Whether bytes are the incomplete first ones of a compressed file."""
-    return any(head != magic and magic.startswith(head) for magic in _MAGIC) if head else False
+class ByteStream:
+    """The bytes of a file, of which the first are known before they are read.
 
+    Parameters
+    ----------
+    file : binary file object
+    label : str
+        The file in error messages.
+    compression : str
+        Name of the format that `file` decompresses; empty if it is none.
+
+    Raises
+    ------
+    ElmanError
+        When the file is read, if it cannot be, or is truncated or corrupt.
+    """
+
+    def __init__(self, file: Any, label: str, compression: str = "") -> None:
+        self.label, self.compression = label, compression
+        # `read1` returns what has arrived, so that a line of a pipe can be scored as soon as it is there.
+        self._read_file = getattr(file, "read1", file.read)
+        more = self.head = self._read(CHUNK_SIZE)
+        while more and any(self.head != magic and magic.startswith(self.head) for magic in _MAGIC):
+            more = self._read(CHUNK_SIZE)
+            self.head += more
+        self._rest = self.head
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes; none at the end."""
+        if not self._rest:
+            return self._read(size)
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return bytes(self._read_file(size))
+        except EOFError:
+            raise ElmanError(f"{self.label} is a truncated {self.compression} file") from None
+        except Exception as error:
+            is_corrupt = isinstance(error, lzma.LZMAError | zlib.error) or type(error).__name__ == "ZstdError"
+            if isinstance(error, OSError) and (error.errno or not self.compression):
+                raise ElmanError(f"cannot read {self.label} to the end ({error.strerror})") from error
+            if self.compression and (
+                is_corrupt or isinstance(error, OSError)
+            ):  # gzip and bz2 raise one without a number
+                raise ElmanError(f"{self.label} is a corrupt {self.compression} file ({error})") from None
+            raise
+
+
+def decompress(stream: ByteStream) -> ByteStream:
+    """Return the content of a stream: decompressed if it is compressed, otherwise as it is."""
+    for name, (magics, open_stream) in COMPRESSIONS.items():
+        if stream.head.startswith(magics):
+            return ByteStream(open_stream(stream), stream.label, name)
+    return stream
+
+
+# --- Binary files ---
 
 _EXTRACT = "extract the text first"
 _DECOMPRESS = "decompress it first"
@@ -85,34 +137,27 @@ _FEW = 0.02
 """Fraction of control characters up to which bytes are taken for text."""
 
 
-def describe_binary(head: bytes, encoding: str) -> str:
+def describe_binary(head: bytes, codec: str) -> str:
     """Return what a file is that is not text, and a remedy, as the end of a sentence; an empty string for text.
 
     Parameters
     ----------
     head : bytes
         The first bytes, at least 64 kB of them unless the file is shorter, or a pipe has delivered fewer.
-    encoding : str
-        The encoding of the text.
+    codec : str
+        That of the encoding of the text.
     """
     if head[_TAR_OFFSET:].startswith(_TAR):
         return "is a tar archive, not text: extract it first (tar -xf) and pass the directory"
     for magic, what in _BINARY.items():
         if head.startswith(magic):
             return f"is {what}"
-    head, codec = head[:_CHECKED], _codec_name(encoding)
+    head = head[:_CHECKED]
     if codec.startswith(("utf-16", "utf-32")) or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return ""
     if suffix := _utf16_without_mark(head):
         return f"appears to be UTF-16: pass --encoding utf-16-{suffix}"
     return "is a binary file, not text" if _is_binary(head, codec) else ""
-
-
-def _codec_name(encoding: str) -> str:
-    try:
-        return codecs.lookup(encoding).name
-    except (LookupError, ValueError):  # reported when the text is decoded
-        return encoding
 
 
 def _utf16_without_mark(head: bytes) -> str:
@@ -132,14 +177,10 @@ def _is_binary(head: bytes, codec: str) -> bool:
     control = len(head) - len(head.translate(None, _CONTROL))
     if nul > len(head) / 2:
         return True
-    if codec in ("utf-8", "utf-8-sig", "ascii"):
-        return nul + control > _FEW * len(head) and not _decodes(head, codec)
-    return nul > 0 and control > _FEW * len(head)
-
-
-def _decodes(head: bytes, codec: str) -> bool:
+    if codec not in ("utf-8", "utf-8-sig", "ascii"):
+        return nul > 0 and control > _FEW * len(head)
     try:
         codecs.getincrementaldecoder(codec)().decode(head)  # the last character may be incomplete
     except UnicodeDecodeError:
-        return False
-    return True
+        return nul + control > _FEW * len(head)
+    return False

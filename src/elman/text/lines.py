@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from elman.errors import ElmanError
 from elman.text.alphabet import Alphabet
-from elman.text.corpus import Corpus, Spool, drop_pages
+from elman.text.corpus import Corpus, Spool, drop_pages, iterate_chunks
 
 Indices = NDArray[np.unsignedinteger[Any]]
 Positions = NDArray[np.int64]
@@ -34,8 +34,8 @@ LineHashes = NDArray[np.uint64]
 
 _RETURNS = re.compile(r"\r+(?=\n|\Z)")
 
-CHUNK = 1 << 20
-"""Characters searched, or joined, at a time."""
+LINES = 1024
+"""Lines hashed, or joined, at a time."""
 
 
 def trim_lines(text: str) -> str:
@@ -107,29 +107,21 @@ class Lines:
 
 
 def find_line_feed(alphabet: Alphabet) -> int:
-    """Return the index of the line feed.
-
-    Raises
-    ------
-    ElmanError
-        If the alphabet has none.
-    """
+    """Return the index of the line feed, which the alphabet must have."""
     if alphabet.start_char != "\n":
         raise ElmanError("--lines requires a text of several lines, but this one has no line feed")
     return alphabet.characters.index("\n")
 
 
 def make_lines(indices: Indices, alphabet: Alphabet) -> Lines:
-    """Return the lines of a text of any form, but without carriage returns at their ends, in their order.
-
-    Raises
-    ------
-    ElmanError
-        If there is none that is not empty.
-    """
+    """Return the lines of a text of any form, but without carriage returns at their ends, in their order."""
     feed = find_line_feed(alphabet)
-    feeds = _find(indices, feed)
-    starts, ends = np.append(0, feeds + 1), np.append(feeds, len(indices))
+    found, length = [np.zeros(0, np.int64)], 0
+    for chunk in iterate_chunks(indices):
+        found.append(np.flatnonzero(chunk == feed) + length)
+        length += len(chunk)
+    feeds = np.concatenate(found)
+    starts, ends = np.append(0, feeds + 1), np.append(feeds, length)
     is_filled = ends > starts
     if not is_filled.any():
         raise ElmanError("the text has no line that is not empty")
@@ -137,13 +129,7 @@ def make_lines(indices: Indices, alphabet: Alphabet) -> Lines:
 
 
 def shuffle_corpus(corpus: Corpus, seed: int) -> Corpus:
-    """Return a text with its lines in the order in which they are divided into training and validation set.
-
-    Raises
-    ------
-    ElmanError
-        If it has fewer than two lines that are not empty.
-    """
+    """Return a text with its lines in the order in which they are divided into training and validation set."""
     if corpus.line_starts is not None:
         return corpus
     lines = make_lines(corpus.indices, corpus.alphabet)
@@ -164,10 +150,11 @@ def split_lines(corpus: Corpus, validation: float) -> tuple[Lines, Lines | None]
 
 def hash_lines(lines: Lines, alphabet: Alphabet) -> LineHashes:
     """Return the hashes of lines, each once, in ascending order."""
-    hashes = [
-        np.fromiter(map(hash_line, alphabet.decode(chunk)[1:-1].split("\n")), np.uint64)
-        for chunk in _line_chunks(lines)
-    ]
+    hashes = []
+    for first in range(0, len(lines), LINES):
+        part = lines.slice(first, first + LINES)
+        hashes.append(np.fromiter(map(hash_line, alphabet.decode(part.indices)[1:-1].split("\n")), np.uint64))
+        drop_pages(lines.indices)
     return np.unique(np.concatenate(hashes))
 
 
@@ -183,39 +170,16 @@ def hash_line(line: str) -> int:
     return int.from_bytes(hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
-def _line_chunks(lines: Lines) -> Iterator[Indices]:
-    """Yield consecutive lines, each time about `CHUNK` characters, that begin and end with a line feed."""
-    first = 0
-    while first < len(lines):
-        end = np.searchsorted(lines.starts, lines.starts[first] + CHUNK)
-        last = int(min(max(end, first + 1), len(lines)))
-        yield lines.indices[lines.starts[first] : lines.starts[last] + 1]
-        drop_pages(lines.indices)
-        first = last
-
-
-def _find(indices: Indices, character: int) -> Positions:
-    """Return where a character is."""
-    found = [np.zeros(0, np.int64)]
-    for start in range(0, len(indices), CHUNK):
-        found.append(np.flatnonzero(indices[start : start + CHUNK] == character) + start)
-        drop_pages(indices)
-    return np.concatenate(found)
-
-
 def _join(indices: Indices, starts: Positions, ends: Positions, feed: int) -> Lines:
     """Return the lines from `starts` to `ends` of a text in the form above."""
-    feeds = np.append(0, np.cumsum(ends - starts + 1))
     with Spool(indices.dtype) as spool:
         spool.append(np.array([feed]))
-        first = 0
-        while first < len(starts):
-            last = max(first + 1, int(np.searchsorted(feeds, feeds[first] + CHUNK)) - 1)
-            lengths = ends[first:last] - starts[first:last] + 1
+        for first in range(0, len(starts), LINES):
+            start = starts[first : first + LINES]
+            lengths = ends[first : first + LINES] - start + 1
             offsets = np.cumsum(lengths)
-            source = np.arange(offsets[-1]) + np.repeat(starts[first:last] - offsets + lengths, lengths)
+            source = np.arange(offsets[-1]) + np.repeat(start - offsets + lengths, lengths)
             joined = indices.take(source, mode="clip")  # the feed of the last line may be missing
             joined[offsets - 1] = feed
             spool.append(joined)
-            first = last
-        return Lines(spool.array(), feeds)
+        return Lines(spool.array(), np.append(0, np.cumsum(ends - starts + 1)))

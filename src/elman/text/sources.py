@@ -1,4 +1,17 @@
-"""What a text can be read from: files, directories, glob patterns, open files, standard input and built-in texts."""
+"""What a text can be read from: files, directories, glob patterns, open files, standard input and built-in texts.
+
+A built-in text is named in place of a file:
+
+``python-docs``
+    The language reference and other topics behind Python's own ``help()``, from the standard
+    library's `pydoc_data.topics`: the texts of all topics in sorted order of their names, joined by
+    a line feed (each ends with one, so they are separated by a blank line). Nothing is downloaded.
+    The topics grow with Python, so runs are comparable only within one minor version of it.
+``shakespeare``
+    Tiny Shakespeare: a million characters of Shakespeare's plays, as published with Karpathy's
+    char-rnn. Downloaded once, verified by its SHA-256, and cached (in `ELMAN_CACHE`, or in the
+    system's cache directory).
+"""
 
 from __future__ import annotations
 
@@ -10,15 +23,15 @@ import select
 import shlex
 import stat
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import IO, Any, Literal, NoReturn, cast
+from typing import IO, Any, Literal, cast
 
 from elman.errors import MAX_SHOWN, ElmanError, quote, shorten
-from elman.text.datasets import BUILTIN_CORPORA
+from elman.storage import cache_dir
 
 Source = str | os.PathLike[str] | IO[bytes] | IO[str]
 """A file, directory, glob pattern, open file, ``-`` or built-in text; see `elman.text.read_corpus`."""
@@ -30,7 +43,6 @@ _CHECKPOINT = "checkpoint.safetensors"
 _LONGEST_NAME = 255
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _GLOB = re.compile(r"[*?[]")
-
 
 PIPE_SECONDS = 5.0
 """How long a pipe on standard input may take to deliver its first bytes."""
@@ -62,34 +74,16 @@ class TextInput:
 
 
 def list_inputs(source: Source | Sequence[Source]) -> tuple[str, list[TextInput]]:
-    """Return the name of a corpus and the files that it is read from, in order.
-
-    Raises
-    ------
-    ElmanError
-        If there is nothing to read, or a source is none.
-    """
+    """Return the name of a corpus and the files that it is read from, in order."""
     sources: list[Any] = list(source) if isinstance(source, list | tuple) else [source]
     if not sources:
         raise ElmanError("the list of files is empty")
-    if len(sources) > 1 and not any(map(_may_be_read, sources)):
-        raise ElmanError(
-            f"none of the {len(sources):,} files exists (the first: {quote(sources[0])}); in Python, pass lines as"
-            " elman.Corpus.from_lines(lines)"
-        )
     if sum(each == STANDARD_INPUT for each in sources if isinstance(each, str)) > 1:
         raise ElmanError("standard input (-) can be read only once")
     listed = [_list_source(each) for each in sources]
     inputs = [each for _, some in listed for each in some]
     name = listed[0][0]
     return name if len(sources) == 1 else f"{name} and {len(sources) - 1} more", inputs
-
-
-def _may_be_read(source: object) -> bool:
-    """Whether a source exists, or is something else than the name of a file."""
-    if not isinstance(source, str) or source == STANDARD_INPUT or is_builtin(source):
-        return True
-    return bool(_URL.match(source) or _GLOB.search(source)) or os.path.lexists(source)
 
 
 def is_builtin(source: object) -> bool:
@@ -112,23 +106,17 @@ def _list_source(source: Source) -> tuple[str, list[TextInput]]:
             return source, [TextInput(quote(source), source, lambda: BytesIO(BUILTIN_CORPORA[source]()), "utf-8")]
         _check_is_path(source)
         if _GLOB.search(source) and not os.path.lexists(source):
-            return source, _find(*_expand(source), f"no file matches {quote(source)}")
+            return source, _list_files(_expand(source), f"no file matches {quote(source)}")
     elif not isinstance(source, os.PathLike):
         return _list_open_file(source)
     path = Path(source)
     if os.path.isdir(path):  # noqa: PTH112 (False for a path that the system refuses to inspect)
-        return path.resolve().name or str(path), _find(*_walk(path), f"there is no file in {quote(path)}")
+        return path.resolve().name or str(path), _list_files(_walk(path), f"there is no file in {quote(path)}")
     return path.name, [_describe_file(path, source)]
 
 
 def _check_is_path(source: str) -> None:
-    """Check that a string is the name of a file, not the text itself or a URL.
-
-    Raises
-    ------
-    ElmanError
-        If it is one of these.
-    """
+    """Reject a string that is a URL or the text itself, and not the name of a file."""
     if not source:
         raise ElmanError("the name of the text is empty")
     if _URL.match(source):
@@ -141,14 +129,11 @@ def _check_is_path(source: str) -> None:
         )
 
 
-def open_standard_input() -> IO[bytes]:
-    """Return standard input as a stream of bytes.
+# --- Standard input and open files ---
 
-    Raises
-    ------
-    ElmanError
-        If the parent process closed it.
-    """
+
+def open_standard_input() -> IO[bytes]:
+    """Return standard input as a stream of bytes; reject one that the parent process closed."""
     if sys.stdin is None:
         raise ElmanError("standard input is closed: use a file")
     return sys.stdin.buffer
@@ -196,80 +181,57 @@ def _list_open_file(source: Any) -> tuple[str, list[TextInput]]:
     except (OSError, ValueError) as error:  # closed, or open for writing
         raise ElmanError(f"cannot read {quote(name)} ({error})") from None
     if is_text:
-        return name, [TextInput(quote(name), "", lambda: nullcontext(_EncodedText(source, name)), "utf-8")]
+        return name, [TextInput(quote(name), "", lambda: _encode(source, name), "utf-8")]
     return name, [TextInput(quote(name), "", lambda: nullcontext(source))]
 
 
-class _EncodedText:
-    """The UTF-8 bytes of a file that is open as text."""
-
-    def __init__(self, file: IO[str], name: str) -> None:
-        self.file, self.name = file, name
-
-    def read(self, size: int, /) -> bytes:
-        """Return the bytes of at most a quarter of `size` characters, so at most `size` bytes.
-
-        Raises
-        ------
-        ElmanError
-            If the file cannot be decoded.
-        """
-        try:
-            return self.file.read(max(1, size // 4)).encode("utf-8", "surrogatepass")
-        except UnicodeDecodeError as error:
-            raise ElmanError(f"cannot read {quote(self.name)} ({error})") from None
+def _encode(file: IO[str], name: str) -> IO[bytes]:
+    """Return the rest of a file that is open as text as bytes."""
+    try:
+        return BytesIO(file.read().encode("utf-8", "surrogatepass"))
+    except UnicodeDecodeError as error:
+        raise ElmanError(f"cannot read {quote(name)} ({error})") from None
 
 
-def _find(paths: Iterable[Path], runs: Sequence[Path], none: str) -> list[TextInput]:
-    """Return the files among `paths`; pipes and devices are skipped.
+# --- Files, directories and patterns ---
 
-    Raises
-    ------
-    ElmanError
-        If there are none; the message is `none`, and names the first of `runs`, the run directories skipped.
-    """
+
+def _list_files(paths: Iterable[Path], none: str) -> list[TextInput]:
+    """Return the files among `paths`, without pipes and devices; if there are none, raise an error that says `none`."""
     inputs = [_describe_file(path, path, found=True) for path in paths if path.is_file()]
     if not inputs:
-        skipped = f": run directories, such as {quote(runs[0])}, are skipped" if runs else ""
-        raise ElmanError(none + skipped)
+        raise ElmanError(f"{none}; hidden files and run directories are skipped")
     return inputs
 
 
-def _expand(pattern: str) -> tuple[list[Path], list[Path]]:
-    """Return the paths that a pattern matches, in sorted order, and the run directories whose files it matches.
-
-    These are skipped, as in `_walk`.
-    """
+def _expand(pattern: str) -> Iterator[Path]:
+    """Yield the paths that a pattern matches, in sorted order, except those in run directories that it matches too."""
     root = Path(_GLOB.split(pattern)[0] + "x").parent
-    matches = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 (absolute patterns)
-    parents = dict.fromkeys(parent for path in matches for parent in path.parents if parent.is_relative_to(root))
-    runs = [parent for parent in parents if (parent / _CHECKPOINT).exists()]
-    return [path for path in matches if not any(run in path.parents for run in runs)], runs
+    for match in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 (absolute patterns)
+        path = Path(match)
+        folders = (folder for folder in path.parents if folder.is_relative_to(root))
+        if not any((folder / _CHECKPOINT).exists() for folder in folders):
+            yield path
 
 
-def _walk(directory: Path) -> tuple[list[Path], list[Path]]:
-    """Return the files of a directory and of those in it, in sorted order, and the run directories.
+def _walk(directory: Path) -> Iterator[Path]:
+    """Yield the files of a directory and of those in it, in sorted order.
 
     Hidden files and run directories are skipped, and links to directories are not followed.
-
-    Raises
-    ------
-    ElmanError
-        If one cannot be listed.
     """
-    files, runs = list[Path](), list[Path]()
-    for folder, folders, names in os.walk(directory, onerror=_refuse_directory):
-        if _CHECKPOINT in names:
-            runs.append(Path(folder))
-            folders.clear()
+    try:
+        entries = sorted(directory.iterdir())
+    except OSError as error:
+        raise ElmanError(f"cannot read the directory {quote(directory)} ({error.strerror})") from error
+    if directory / _CHECKPOINT in entries:
+        return
+    for path in entries:
+        if path.name.startswith("."):
             continue
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files += [Path(folder, name) for name in names if not name.startswith(".")]
-    return sorted(files), runs
-
-
-def _refuse_directory(error: OSError) -> NoReturn:
-    raise ElmanError(f"cannot read the directory {quote(Path(error.filename))} ({error.strerror})") from error
+        if not path.is_dir():
+            yield path
+        elif not path.is_symlink():
+            yield from _walk(path)
 
 
 def _describe_file(path: Path, given: str | os.PathLike[str], found: bool = False) -> TextInput:
@@ -298,4 +260,47 @@ def _suggest_source(path: Path) -> str:
     similar = difflib.get_close_matches(path.name, by_name)
     if similar:
         return f"did you mean {' or '.join(quote(by_name[name]) for name in similar)}?"
-    return f"use a file, - for standard input, or a built-in text ({', '.join(BUILTIN_CORPORA)})"
+    return (
+        f"use a file, - for standard input, a built-in text ({', '.join(BUILTIN_CORPORA)}), or in Python"
+        " elman.Corpus.from_text(text) or from_lines(lines)"
+    )
+
+
+# --- Built-in texts ---
+
+_SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+_SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+
+
+def _python_docs() -> bytes:
+    from pydoc_data.topics import topics
+
+    return "\n".join(topics[name] for name in sorted(topics)).encode("utf-8")
+
+
+def _shakespeare() -> bytes:
+    return _fetch(_SHAKESPEARE_URL, _SHAKESPEARE_SHA256, cache_dir() / "shakespeare.txt")
+
+
+def _fetch(url: str, sha256: str, path: Path) -> bytes:
+    """Return the bytes of `path`, downloaded from `url` unless the file exists; it must have the SHA-256."""
+    # Imported here because it is slow to import and only this text needs it.
+    import pooch  # type: ignore[import-untyped]
+
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        pooch.retrieve(url, f"sha256:{sha256}", fname=path.name, path=path.parent)
+    except ValueError:
+        reason = "SHA-256 mismatch"
+    except OSError as error:  # including those of requests
+        reason = type(error).__name__
+    else:
+        return path.read_bytes()
+    raise ElmanError(f"cannot download {url} ({reason}): use your own file or python-docs, or save the file as {path}")
+
+
+BUILTIN_CORPORA: dict[str, Callable[[], bytes]] = {
+    "python-docs": _python_docs,
+    "shakespeare": _shakespeare,
+}
+"""Name -> a function that returns the text as UTF-8 bytes; it raises `ElmanError` if a download fails."""

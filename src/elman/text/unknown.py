@@ -1,12 +1,23 @@
-"""The unknown symbol, rare characters that it replaces, and the cost of a large alphabet.
+"""The unknown symbol, rare characters that it replaces, and the cost of a large alphabet and of unknown characters.
 
 K  alphabet size
 m  hidden units per layer
+q  the probability of an unknown character, `UNKNOWN_PROBABILITY`
 
 In a text of many distinct characters most occur too seldom to be learned, and each costs a column of U and a row of V.
 With ``--min-count N``, characters that occur fewer than N times are replaced by one unknown symbol: U+FFFD, or the next
 code point after it that the text does not contain. It is the last character of the alphabet, and also replaces every
 character outside the alphabet that a model meets later.
+
+Without such a symbol, a character outside the alphabet has an index of K or more. In a text that contains such unknown
+characters, every character is predicted in two steps: whether it is unknown; and then which one it is, uniformly among
+the code points outside the alphabet, or by the network among those in it::
+
+    -log p = -log q + log(0x110000 - K)          of an unknown character
+    -log p = -log(1 - q) - log p_network         of any other character
+
+Unknown characters are not fed to the network: the next character is predicted from those before it. Nothing is added
+in a text without unknown characters.
 """
 
 from __future__ import annotations
@@ -20,19 +31,51 @@ from numpy.typing import NDArray
 
 from elman.errors import ElmanError, quote, shorten
 from elman.text.alphabet import Alphabet
-from elman.text.corpus import Corpus, Spool, drop_pages
+from elman.text.corpus import Corpus, Spool, iterate_chunks
 
 MAX_UNCONFIRMED_SIZE = 5000
 """Largest alphabet that is trained on without ``--min-count``. Chinese novels have 3,000 to 4,000 characters."""
 
 _REPLACEMENT = 0xFFFD
 
+UNKNOWN_PROBABILITY = 2.0**-16
+NUM_CODE_POINTS = 0x110000
+KNOWN_PENALTY_NATS = -math.log1p(-UNKNOWN_PROBABILITY)
+"""Additional cost of a known character in a text that contains unknown ones."""
+
+
+def unknown_nats(K: int) -> float:
+    """Return the cost of an unknown character in nats, for an alphabet of K characters."""
+    return math.log(NUM_CODE_POINTS - K) - math.log(UNKNOWN_PROBABILITY)
+
+
+def drop_unknown(indices: NDArray[np.unsignedinteger], K: int) -> NDArray[np.unsignedinteger]:
+    """Return the indices below K; `indices` itself if all are."""
+    if all(chunk.max() < K for chunk in iterate_chunks(indices)):
+        return indices
+    with Spool(indices.dtype) as spool:
+        for chunk in iterate_chunks(indices):
+            spool.append(chunk[chunk < K])
+        return spool.array()
+
+
+def with_unknown(alphabet: Alphabet) -> Alphabet:
+    """Return an alphabet with an unknown symbol, added as index K if `alphabet` has none."""
+    if alphabet.has_unknown:
+        return alphabet
+    return Alphabet(alphabet.characters + _unused_character(alphabet), has_unknown=True)
+
+
+def _unused_character(alphabet: Alphabet) -> str:
+    """Return the replacement character, or the next code point that is not in the alphabet."""
+    return next(chr(point) for point in count(_REPLACEMENT) if chr(point) not in alphabet.characters)
+
 
 def count_characters(corpus: Corpus) -> NDArray[np.int64]:
     """Return how often each character of the alphabet occurs, int64 of shape (K,)."""
     K = len(corpus.alphabet)
     total = np.zeros(K, np.int64)
-    for chunk in corpus.chunks():
+    for chunk in iterate_chunks(corpus.indices):
         total += np.bincount(chunk, minlength=K)
     return total
 
@@ -68,31 +111,14 @@ def replace_rare(corpus: Corpus, min_count: int) -> Corpus:
             f"--min-count {min_count} leaves a single character of {quote(corpus.name)}, so there is nothing to learn:"
             " lower --min-count"
         )
-    characters = compress(corpus.alphabet.characters, frequent.tolist())
-    alphabet = Alphabet("".join(characters) + _unused_character(corpus.alphabet), has_unknown=True)
-    indices = _renumber(corpus, frequent, alphabet.dtype)
-    return replace(corpus, alphabet=alphabet, indices=indices)
-
-
-def _renumber(
-    corpus: Corpus, frequent: NDArray[np.bool_], dtype: np.dtype[np.unsignedinteger]
-) -> NDArray[np.unsignedinteger]:
-    """Return the indices with all characters but the `frequent` ones, bool of shape (K,), replaced by the last."""
-    if frequent.all() and dtype == corpus.indices.dtype:
-        return corpus.indices
-    index_of = np.full(len(frequent), frequent.sum(), dtype)
-    index_of[frequent] = np.arange(frequent.sum())
-    with Spool(dtype) as spool:
-        for chunk in corpus.chunks():
+    characters = "".join(compress(corpus.alphabet.characters, frequent.tolist()))
+    alphabet = Alphabet(characters + _unused_character(corpus.alphabet), has_unknown=True)
+    index_of = np.full(len(frequent), len(characters), alphabet.dtype)
+    index_of[frequent] = np.arange(len(characters))
+    with Spool(alphabet.dtype) as spool:
+        for chunk in iterate_chunks(corpus.indices):
             spool.append(index_of.take(chunk, mode="clip"))  # faster than raising; all indices are below K
-        return spool.array()
-
-
-def with_unknown(alphabet: Alphabet) -> Alphabet:
-    """Return an alphabet with an unknown symbol, added as index K if `alphabet` has none."""
-    if alphabet.has_unknown:
-        return alphabet
-    return Alphabet(alphabet.characters + _unused_character(alphabet), has_unknown=True)
+        return replace(corpus, alphabet=alphabet, indices=spool.array())
 
 
 def check_alphabet_size(corpus: Corpus, m: int) -> None:
@@ -127,55 +153,3 @@ def _suggest_min_count(corpus: Corpus) -> str:
         f"use --min-count {min_count} to replace the {rare.sum():,} that occur fewer than {min_count} times"
         f" ({fraction:.2%} of the text) by one unknown symbol, or {confirm}"
     )
-
-
-def _unused_character(alphabet: Alphabet) -> str:
-    """Return the replacement character, or the next code point that is not in the alphabet."""
-    return next(chr(point) for point in count(_REPLACEMENT) if chr(point) not in alphabet.characters)
-
-
-# The cost of unknown characters, and reading a text without them.
-#
-# K  size of the alphabet; an index of K or more is an unknown character
-# q  the probability of an unknown character, `UNKNOWN_PROBABILITY`
-#
-# In a text that contains unknown characters, every character is predicted in two steps: whether it is unknown; and then
-# which one it is, uniformly among the code points outside the alphabet, or by the network among those in it:
-#
-#     -log p = -log q + log(0x110000 - K)          of an unknown character
-#     -log p = -log(1 - q) - log p_network         of any other character
-#
-# Unknown characters are not fed to the network: the next character is predicted from those before it. Nothing is added
-# in a text without unknown characters, and none are unknown to an alphabet with an unknown symbol.
-
-UNKNOWN_PROBABILITY = 2.0**-16
-NUM_CODE_POINTS = 0x110000
-KNOWN_PENALTY_NATS = -math.log1p(-UNKNOWN_PROBABILITY)
-"""Additional cost of a known character in a text that contains unknown ones."""
-
-_CHUNK = 1 << 20
-"""Indices scanned at a time."""
-
-
-def unknown_nats(K: int) -> float:
-    """Return the cost of an unknown character in nats, for an alphabet of K characters."""
-    return math.log(NUM_CODE_POINTS - K) - math.log(UNKNOWN_PROBABILITY)
-
-
-def drop_unknown(indices: NDArray[np.unsignedinteger], K: int) -> NDArray[np.unsignedinteger]:
-    """Return the indices below K; `indices` itself if all are."""
-    starts = range(0, len(indices), _CHUNK)
-    if not any(_has_unknown(indices[start : start + _CHUNK], K) for start in starts):
-        return indices
-    with Spool(indices.dtype) as spool:
-        for start in starts:
-            chunk = indices[start : start + _CHUNK]
-            spool.append(chunk[chunk < K])
-            drop_pages(chunk)
-        return spool.array()
-
-
-def _has_unknown(chunk: NDArray[np.unsignedinteger], K: int) -> bool:
-    result = bool(np.max(chunk) >= K)
-    drop_pages(chunk)
-    return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from elman.errors import ElmanError
@@ -52,12 +52,7 @@ class TrainingCallback:
 
 
 class CallbackList(TrainingCallback):
-    """Several callbacks as one: all are called in turn, and each may ask to stop.
-
-    Parameters
-    ----------
-    *callbacks : TrainingCallback
-    """
+    """Several callbacks as one: all are called in turn, and each may ask to stop."""
 
     def __init__(self, *callbacks: TrainingCallback) -> None:
         self.callbacks = callbacks
@@ -66,54 +61,32 @@ class CallbackList(TrainingCallback):
         """Call a method of all; return the results."""
         return [getattr(callback, method)(*arguments) for callback in self.callbacks]
 
-    def on_notice(self, notice: str) -> None:
-        """Call all."""
-        self.call("on_notice", notice)
-
-    def on_compile(self) -> None:
-        """Call all."""
-        self.call("on_compile")
-
-    def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
-        """Call all."""
-        self.call("on_gradient_check", points, hidden_size, seq_length)
-
-    def on_progress(self, run: Run, updates: int) -> None:
-        """Call all."""
-        self.call("on_progress", run, updates)
-
-    def on_sample(self, sample: Sample) -> None:
-        """Call all."""
-        self.call("on_sample", sample)
-
-    def on_warning(self, warning: str) -> None:
-        """Call all."""
-        self.call("on_warning", warning)
-
     def should_stop(self) -> bool:
         """Return whether any of them asks to stop."""
         return any(self.call("should_stop"))
 
 
-class DeferredErrors(CallbackList):
-    """Callbacks whose first exception asks to stop, and is raised once the run is saved.
+def _call_all(method: str) -> Callable[..., None]:
+    def call(self: CallbackList, *arguments: Any) -> None:
+        self.call(method, *arguments)
 
-    A context manager, which raises it. The run then ends as one that is interrupted: an exception raised at once would
-    lose all updates since the last checkpoint, and may be raised before the records of an update are complete.
+    return call
+
+
+EVENTS = [name for name in vars(TrainingCallback) if name.startswith("on_")]
+"""The methods that notify a callback."""
+for _name in EVENTS:
+    setattr(CallbackList, _name, _call_all(_name))
+
+
+class DeferredErrors(CallbackList):
+    """Callbacks whose first exception asks to stop, and is kept as `error`, to be raised once the run is saved.
+
+    The run then ends as one that is interrupted: an exception raised at once would lose all updates since the last
+    checkpoint, and may be raised before the records of an update are complete.
     """
 
-    def __init__(self, *callbacks: TrainingCallback) -> None:
-        super().__init__(*callbacks)
-        self.error: BaseException | None = None
-
-    def __enter__(self) -> DeferredErrors:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.error is not None:
-            raise self.error
+    error: BaseException | None = None
 
     def call(self, method: str, *arguments: Any) -> list[Any]:
         """Call a method of all, up to the first that raises."""
@@ -147,9 +120,7 @@ class InterruptCallback(TrainingCallback):
             signal.signal(signal.SIGINT, self._interrupt)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._replaces_default:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -164,16 +135,10 @@ class InterruptCallback(TrainingCallback):
 
 
 class UpdateCallback(TrainingCallback):
-    """Calls a function of the run, which asks to stop by returning a true value.
-
-    Parameters
-    ----------
-    function : callable
-    """
+    """Calls a function of the run, which asks to stop by returning a true value."""
 
     def __init__(self, function: Callable[[Run], object]) -> None:
-        self.function = function
-        self.stop = False
+        self.function, self.stop = function, False
 
     def on_progress(self, run: Run, updates: int) -> None:
         """Call the function."""
@@ -184,34 +149,17 @@ class UpdateCallback(TrainingCallback):
         return self.stop
 
 
-def combine_callbacks(callback: TrainingCallback | None, on_update: Callable[[Run], object] | None) -> TrainingCallback:
-    """Return the callbacks that the caller of a training passed as one.
-
-    Raises
-    ------
-    ElmanError
-        If `callback` is none or has a method that is never called, or `on_update` is no function.
-    """
-    if callback is not None:
-        check_callback(callback)
-    if on_update is not None and not callable(on_update):
-        raise ElmanError(f"on_update must be a function of the run (got {type(on_update).__name__})")
-    updates = None if on_update is None else UpdateCallback(on_update)
-    return CallbackList(*filter(None, [callback, updates]))
-
-
-def check_callback(callback: object) -> None:
-    """Check that a value is a callback, each of whose methods named ``on_…`` is called.
-
-    Raises
-    ------
-    ElmanError
-        If it is not.
-    """
-    if not isinstance(callback, TrainingCallback):
+def list_callbacks(callback: Any, on_update: Any) -> list[TrainingCallback]:
+    """Return the callbacks that were passed to `elman.train`: `callback` must be one, and `on_update` a function."""
+    if callback is not None and not isinstance(callback, TrainingCallback):
         given = "a class" if isinstance(callback, type) else type(callback).__name__
         raise ElmanError(f"callback must be an elman.TrainingCallback (got {given}); a function is passed as on_update")
     for name in dir(type(callback)):
-        if name.startswith("on_") and not hasattr(TrainingCallback, name):
-            known = ", ".join(each for each in vars(TrainingCallback) if each.startswith("on_"))
-            raise ElmanError(f"{type(callback).__name__}.{name} is never called; the methods of a callback are {known}")
+        if name.startswith("on_") and name not in EVENTS:
+            raise ElmanError(
+                f"{type(callback).__name__}.{name} is never called; the methods of a callback are {', '.join(EVENTS)}"
+            )
+    if on_update is not None and not callable(on_update):
+        raise ElmanError(f"on_update must be a function of the run (got {type(on_update).__name__})")
+    callbacks = [] if callback is None else [callback]
+    return callbacks if on_update is None else [*callbacks, UpdateCallback(on_update)]

@@ -49,13 +49,7 @@ class PretrainedModel:
 
     @classmethod
     def open(cls, source: ModelSource) -> PretrainedModel:
-        """Load a model, and compute its hash.
-
-        Raises
-        ------
-        ElmanError
-            If there is none, or its file is truncated or altered.
-        """
+        """Load a model, and compute its hash."""
         if isinstance(source, Model):
             model, path = source, None
         elif isinstance(source, Run):
@@ -66,35 +60,10 @@ class PretrainedModel:
             raise ElmanError(f"--init-from must be a path, a Run or a Model (got {type(source).__name__})")
         return cls(model, ModelOrigin(None if path is None else str(path.absolute()), fingerprint(model).hex()))
 
-    @classmethod
-    def reopen(cls, origin: ModelOrigin) -> PretrainedModel:
-        """Load the model that a run started from.
-
-        Raises
-        ------
-        ElmanError
-            If it is not available, or has changed.
-        """
-        if origin.path is None:
-            raise ElmanError(
-                "the run started from a model in memory and has no checkpoint yet; train with another --out"
-            )
-        pretrained = cls.open(origin.path)
-        if pretrained.origin != origin:
-            raise ElmanError(
-                f"the model in {origin.path!r} has changed since the run started from it; train with another --out"
-            )
-        return pretrained
-
     def adopt_shape(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the settings with the cell, the hidden size and the layers of the model.
+        """Return the settings with the cell, the hidden size and the layers of the model, which no option may change.
 
         A model of independent lines is trained on lines, unless the options say otherwise.
-
-        Raises
-        ------
-        ElmanError
-            If one of them is among the options and differs.
         """
         network = architecture(self.model.parameters)
         shape = {"cell": network.cell, "hidden_size": network.m, "layers": network.layers}
@@ -125,13 +94,7 @@ class PretrainedModel:
         return None if _overlap(counted, corpus) else counted
 
     def initialize(self, state: TrainState, alphabet: Alphabet, optimizer: Optimizer) -> None:
-        """Replace the parameters of a state before its first update, and what the optimizer derives from them.
-
-        Raises
-        ------
-        ElmanError
-            If a weight is not finite in the precision of the state.
-        """
+        """Replace the parameters of a state before its first update, and what the optimizer derives from them."""
         self._copy_weights(state.parameters, alphabet)
         if not all(np.isfinite(array).all() for array in state.parameters.values()):
             raise ElmanError(
@@ -156,17 +119,14 @@ class PretrainedModel:
 
 
 def _overlap(counted: Indices, corpus: Corpus) -> bool:
-    """Whether one of two texts consists largely of the other, judged by parts of it."""
+    """Whether one of two texts consists largely of the other, judged by parts of it in equal distances."""
     texts = [corpus.alphabet.decode(indices[-MAX_COUNTED:]) for indices in (counted, corpus.indices)]
-    return any(
-        measure_copying(_take_parts(text), other).copied_share > OVERLAP for text, other in (texts, reversed(texts))
-    )
-
-
-def _take_parts(text: str) -> str:
-    """Return parts of a text in equal distances, or a short text itself."""
-    step = max(PART, len(text) // PARTS)
-    return "".join(text[start : start + PART] for start in range(0, len(text), step))
+    for text, other in (texts, reversed(texts)):
+        starts = range(0, len(text), max(PART, len(text) // PARTS))
+        parts = "".join(text[start : start + PART] for start in starts)
+        if measure_copying(parts, other).copied_share > OVERLAP:
+            return True
+    return False
 
 
 def match_characters(before: Alphabet, after: Alphabet) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from elman.config import Config, make_config
+from elman.config import Config
 from elman.engine import Engine, get_engine
 from elman.engine.protocol import Indices
 from elman.engines import DEFAULT_ENGINE
@@ -126,59 +125,41 @@ def gradcheck(
     >>> check.passed, sorted(check.relative_error)
     (True, ['U', 'V', 'W', 'b', 'c', 'h0'])
     """
-    options = {
-        "cell": cell, "layers": layers, "ngram_order": ngram_order, "lines": lines, "engine": engine, "seed": seed,
-    }  # fmt: skip
-    config = make_config(options=options)
+    config = Config(cell=cell, layers=layers, ngram_order=ngram_order, lines=lines, engine=engine, seed=seed)
     if not isinstance(corpus, Corpus):
         corpus = read_corpus(corpus, encoding=encoding)
-    experiments: Iterable[tuple[int, int, int]] = ((p, m, T) for p, m, T, _ in REPORTED)
+    experiments = [(p, m, T) for p, m, T, _ in REPORTED]
     if not (hidden_size is None and seq_length is None and points is None):
         m, T = 100 if hidden_size is None else hidden_size, 25 if seq_length is None else seq_length
         experiments = [(T if points is None else points, m, T)]
-    experiments = list(experiments)
-    for p, m, T in experiments:
-        _check_size(corpus, p, m, T)
-    costs = [p * m * (m + 2 * len(corpus.alphabet)) for p, m, _ in experiments]
-    reports = _split_progress(on_progress or _ignore, costs)
-    return [
-        _check(corpus, p, T, replace(config, hidden_size=m), report)
-        for (p, m, T), report in zip(experiments, reports, strict=True)
-    ]
+    configs = [replace(config, hidden_size=m, seq_length=T) for _, m, T in experiments]
+    for p, _, T in experiments:
+        if p < T:
+            raise ElmanError(f"--points must be at least --seq-length (got {shorten(p)} and {T})")
+        if len(corpus.indices) <= p:
+            raise ElmanError(
+                f"--points {p} needs a text of at least {p + 1} characters ({quote(corpus.name)} has "
+                f"{len(corpus.indices)}); lower --points and --seq-length, or use a longer text"
+            )
+    costs, done, checks = [p * m * (m + 2 * len(corpus.alphabet)) for p, m, _ in experiments], 0, []
+    for (p, _, _), config, cost in zip(experiments, configs, costs, strict=True):
+
+        def report(fraction: float, done: int = done, cost: int = cost) -> None:
+            if on_progress is not None:
+                on_progress((done + fraction * cost) / sum(costs))
+
+        checks.append(_check(corpus, p, config, report))
+        done += cost
+    return checks
 
 
-def _ignore(fraction: float) -> None:
-    """Report no progress."""
-
-
-def _split_progress(on_progress: OnProgress, costs: Sequence[float]) -> list[OnProgress]:
-    """Return a function for each of several tasks, to be called with its progress, given how long each takes."""
-    total = sum(costs)
-
-    def split(before: float, cost: float) -> OnProgress:
-        return lambda fraction: on_progress((before + fraction * cost) / total)
-
-    return list(map(split, accumulate(costs, initial=0.0), costs))
-
-
-def _check_size(corpus: Corpus, points: int, m: int, T: int) -> None:
-    """Reject an experiment that is empty or larger than the text."""
-    for name, value in (("--hidden-size", m), ("--seq-length", T)):
-        if value < 1:
-            raise ElmanError(f"{name} must be at least 1 (got {shorten(value)})")
-    if points < T:
-        raise ElmanError(f"--points must be at least --seq-length (got {shorten(points)} and {T})")
-    if len(corpus.indices) <= points:
-        raise ElmanError(
-            f"--points {points} needs a text of at least {points + 1} characters ({quote(corpus.name)} has "
-            f"{len(corpus.indices)}); lower --points and --seq-length, or use a longer text"
-        )
-
-
-def _check(corpus: Corpus, points: int, T: int, config: Config, on_progress: OnProgress) -> GradientCheck:
+def _check(corpus: Corpus, points: int, config: Config, on_progress: OnProgress) -> GradientCheck:
+    T = config.seq_length
     windows, engine = Windows(corpus.indices[: points // T * T + 1], T), get_engine(config.engine)
     parameters, h0 = _start(corpus, config)
-    analytic = _analytic(engine, parameters, h0, windows)
+    results = [engine.loss_and_gradients(parameters, h0, x, y) for x, y in _windows(windows)]
+    analytic = {name: np.sum([r.gradients[name] for r in results], axis=0) for name in parameters}
+    analytic["h0"] = np.sum([r.dh0 for r in results], axis=0)
     numeric = central_differences(engine, parameters, h0, windows, on_progress)
     names = sorted(numeric, key=_ORDER.index) if set(numeric) <= set(_ORDER) else list(numeric)
     errors = {name: relative_error(analytic[name], numeric[name]) for name in names}
@@ -205,29 +186,13 @@ def _windows(windows: Windows) -> list[tuple[Indices, Indices]]:
     return [windows.at(n * windows.seq_length) for n in range(windows.per_epoch)]
 
 
-def _analytic(engine: Engine, parameters: Parameters, h0: Array, windows: Windows) -> Arrays:
-    results = [engine.loss_and_gradients(parameters, h0, x, y) for x, y in _windows(windows)]
-    summed = {name: np.sum([r.gradients[name] for r in results], axis=0) for name in parameters}
-    return summed | {"h0": np.sum([r.dh0 for r in results], axis=0)}
-
-
 def central_differences(
-    engine: Engine, parameters: Parameters, h0: Array, windows: Windows, on_progress: OnProgress = _ignore
+    engine: Engine, parameters: Parameters, h0: Array, windows: Windows, on_progress: OnProgress = lambda fraction: None
 ) -> Arrays:
-    """Return (L(theta + step) - L(theta - step)) / (2 step) for every component of every array.
+    """Return (L(theta + step) - L(theta - step)) / (2 step) for every component of every array; L sums the windows.
 
-    Those of the initial state are under ``h0``; those of the characters in it are 0, since they are constants.
-
-    Parameters
-    ----------
-    engine : Engine
-        Computes the loss.
-    parameters : Parameters
-    h0 : ndarray, shape (D,)
-        The initial state of every window.
-    windows : Windows
-        Their losses are summed.
-    on_progress : callable
+    Those of the initial state h0, (D,), of every window are under ``h0``; those of the characters in it are 0, since
+    they are constants.
     """
     arrays = {**parameters, "h0": h0}
     numeric = {name: np.empty_like(array) for name, array in arrays.items()}

@@ -1,4 +1,4 @@
-"""Health checks of a network in training: saturated and dead layers, losses that blow up, and non-finite numbers.
+"""Health checks of a network in training, and the advice after it.
 
 K  size of the alphabet, m  hidden units of a layer, T  characters in one window, B  rows of the batch
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -16,6 +17,7 @@ from elman.config import Config
 from elman.engine import TrainState
 from elman.errors import NonFiniteLossError
 from elman.network.parameters import Architecture, Array
+from elman.runs.run import Run
 
 EDGE = 1e-6
 """A unit is saturated within this distance of -1 or 1, where the slope of tanh is 2e-6, and dead within it of 0."""
@@ -26,19 +28,12 @@ CHECKS = 2
 """Checks in a row, at different characters, that must find a layer so: once may be due to the character."""
 LOSSES = 90
 """Updates whose median loss decides: nearly all between two checks."""
-WORSE = 1.5
+DIVERGED = 1.5
 """A median loss this many times that of uniform predictions, T ln K, is no longer just a bad start."""
 
 
 class HealthMonitor:
-    """The health checks of one network, and the problem found by the latest of them.
-
-    Parameters
-    ----------
-    config : Config
-    architecture : Architecture
-        Of the network in training.
-    """
+    """The checks of one network for saturated and dead layers and for losses that blow up."""
 
     def __init__(self, config: Config, architecture: Architecture) -> None:
         self.config, self.architecture = config, architecture
@@ -52,12 +47,8 @@ class HealthMonitor:
     def check(self, h: Array, losses: Sequence[float]) -> str:
         """Return the problem and how to correct it; empty if there is none.
 
-        Parameters
-        ----------
-        h : ndarray, shape (D,) or (B, D)
-            The state after the last window.
-        losses : sequence of float
-            Of the latest updates, in nats per window, the last one last.
+        `h`, (D,) or (B, D), is the state after the last window; `losses` are those of the latest updates, in nats per
+        window.
         """
         problem = self.check_state(h)
         # A second check of the state is worth the wait for the next update: it explains why the losses are high.
@@ -97,7 +88,7 @@ class HealthMonitor:
 
     def check_losses(self, losses: Sequence[float]) -> str:
         """Compare the latest losses with T ln K, the loss of uniform predictions."""
-        limit = WORSE * self.uniform_loss
+        limit = DIVERGED * self.uniform_loss
         # A few losses settle most cases; checking all of them costs more.
         if len(losses) < LOSSES or max(islice(reversed(losses), 8)) <= limit:
             return ""
@@ -114,26 +105,14 @@ class HealthMonitor:
 
 
 def require_finite_losses(losses: NDArray[np.float64], update: int, config: Config, *, saved: bool) -> None:
-    """Check the losses of the last updates, of which `update` is the latest.
-
-    Raises
-    ------
-    NonFiniteLossError
-        If one is not finite.
-    """
+    """Raise NonFiniteLossError if a loss of the last updates, of which `update` is the latest, is not finite."""
     bad = np.flatnonzero(~np.isfinite(losses))
     if len(bad):
         raise _not_finite("the loss", update - len(losses) + int(bad[0]) + 1, config, saved=saved)
 
 
 def require_finite_state(state: TrainState, config: Config, *, saved: bool) -> None:
-    """Check the weights before they are used or saved: one finite loss may precede a weight that is not.
-
-    Raises
-    ------
-    NonFiniteLossError
-        If a number of the training state is not finite.
-    """
+    """Raise NonFiniteLossError if a number of the training state is not finite, as it may be after a finite loss."""
     arrays = [a for group in (state.parameters, state.M, state.N, state.average) for a in group.values()]
     if not all(np.isfinite(array).all() for array in (*arrays, state.h)):
         raise _not_finite("a weight, a moment of the optimizer or a hidden unit", state.update, config, saved=saved)
@@ -146,3 +125,131 @@ def _not_finite(what: str, update: int, config: Config, *, saved: bool) -> NonFi
         f" lower --learning-rate (now {config.learning_rate}), --grad-clip (now {config.grad_clip}) or --init-std"
         f" (now {config.init_std})"
     )
+
+
+# --- Advice ---
+
+LONGER = "Train longer"
+"""How the advice begins to raise the limit that ended the run."""
+
+Curve = Sequence[tuple[int, float]]
+"""Update and loss, from the first to the last."""
+
+FALLING = 0.01
+"""A curve is still falling if its last quarter reduced the loss by this fraction."""
+
+WIDE = 0.2
+"""The gap from which on the network overfits. The end of a text is often harder than the rest by half as much, without
+any overfitting."""
+
+VALIDATIONS = 2
+"""Validation losses needed to see a trend."""
+
+MEMORIZED = 0.05
+"""The train loss, in nats per character, below which a network has memorized its text."""
+
+WORSE = 0.01
+"""The validation loss has risen if the last is above the minimum by this fraction."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The measurements that the advice is based on."""
+
+    smooth: Curve
+    """The smooth loss, in nats per window."""
+    validation: Curve = ()
+    """The validation loss, in nats per character; empty if nothing was held out."""
+    train_loss: float | None = None
+    dropout: float = 0.0
+    epochs: int = 1
+    """Epochs completed."""
+    reference: bool = False
+    """Whether it is the reference experiment's network and optimizer, without a validation set."""
+    interrupted: bool = False
+
+
+def outcome_of(run: Run, final_validation_loss: float | None, since: int = 0) -> Outcome:
+    """Return the outcome of a run, with the validation loss of the finished network, which no row of metrics may have.
+
+    `since` is the update at which the n-gram prior was switched on: the loss falls there, which is no trend.
+    """
+    config, rows = run.config, [row for row in run.metrics if row.update > since]
+    validation = [(row.update, row.validation_loss) for row in rows] + [(run.state.update, final_validation_loss)]
+    return Outcome(
+        smooth=[(row.update, row.smooth_loss) for row in rows],
+        validation=[(update, loss) for update, loss in validation if loss is not None and math.isfinite(loss)],
+        train_loss=run.train_loss,
+        dropout=config.dropout,
+        epochs=run.state.epoch,
+        reference=(config.cell, config.optimizer) == ("rnn", "adagrad"),
+        interrupted=run.interrupted,
+    )
+
+
+def advise(outcome: Outcome) -> str:
+    """Return what to do next in one or two sentences: train longer, use a larger network, or stop.
+
+    The gap is how far the validation loss is above the training loss, as a fraction of the latter; the slope is the
+    fraction of its loss that the run lost over its last quarter.
+    """
+    if outcome.interrupted:
+        return "The run was interrupted: continue it with --resume."
+    if outcome.epochs < 1:
+        return f"{LONGER}: not even one epoch is complete."
+    if outcome.validation:
+        return _advise_from_validation(outcome)
+    if outcome.train_loss is not None and outcome.train_loss < MEMORIZED:
+        return (
+            f"Stop: training loss is only {outcome.train_loss:.3f} nats/char: the model has memorized its text. To"
+            " improve, add text."
+        )
+    if len(outcome.smooth) < 2:
+        return f"{LONGER}: there are too few updates to see a trend."
+    advice = (
+        f"{LONGER}: training loss was still falling."
+        if fall(outcome.smooth) >= FALLING
+        else "Use a larger network: training loss has plateaued; more epochs would help little. Increase --hidden-size"
+        " or --layers."
+    )
+    if outcome.reference:
+        return advice
+    return f"{advice} To see whether the model overfits, hold out a validation set with --validation 0.1."
+
+
+def _advise_from_validation(outcome: Outcome) -> str:
+    last, lowest = outcome.validation[-1][1], min(loss for _, loss in outcome.validation)
+    gap = last / outcome.train_loss - 1 if outcome.train_loss else None
+    overfits = gap is not None and gap >= WIDE
+    above = ""
+    if gap is not None:
+        above = f" ({100 * gap:.0f} % above training loss)" if gap < 1 else f" ({gap + 1:,.1f} times training loss)"
+    remedy = "add text" if outcome.dropout >= 0.5 else "add text or increase --dropout"
+    if last > lowest * (1 + WORSE):
+        risen = "Stop: validation loss has risen from its minimum"
+        if not overfits:
+            return (
+                f"{risen}, although the model is not overfitting. The best model is kept; to improve, lower"
+                " --learning-rate or use --schedule cosine."
+            )
+        return f"{risen}{above}: the model is overfitting. The best model is kept; to improve, {remedy}."
+    if len(outcome.validation) < VALIDATIONS and not overfits:
+        return f"{LONGER}: there are too few validation losses to see a trend."
+    if fall(outcome.validation) >= FALLING:
+        return f"{LONGER}: validation loss was still falling{above if overfits else ''}."
+    if overfits:
+        return (
+            f"Stop: validation loss has plateaued{above}: the model is overfitting. A larger network would only "
+            f"overfit more; to improve, {remedy}."
+        )
+    return (
+        "Use a larger network: training and validation loss have both plateaued, close to each other. Increase"
+        " --hidden-size or --layers."
+    )
+
+
+def fall(curve: Curve) -> float:
+    """Return the fraction of its loss that a curve lost over the last quarter of its updates; negative if it rose."""
+    last, loss = curve[-1]
+    before = [value for update, value in curve if update <= 0.75 * last] or [curve[0][1]]
+    return (before[-1] - loss) / before[-1] if before[-1] else 0.0

@@ -9,7 +9,7 @@ from elman.config import Config
 from elman.errors import flag
 from elman.runs.run import Run
 from elman.text import Windows
-from elman.training.preset_scaling import long_run_settings
+from elman.training.start import long_run_settings
 
 MEMORY_SECONDS = 2.0
 """Time constant with which measurements are forgotten: the load from other programs varies."""
@@ -18,24 +18,12 @@ MEMORY_SECONDS = 2.0
 class TimeBudget:
     """Estimates, from the seconds spent and the current speed, which update will be the last.
 
-    Parameters
-    ----------
-    limit : float or None
-        Seconds of updates in total; None for no limit.
-    update : int
-        Updates done before.
-    seconds : float
-        Spent in them.
+    `limit` is in seconds of updates in total, None for no limit; `update` updates were done before, in `seconds`.
     """
 
     def __init__(self, limit: float | None, update: int = 0, seconds: float = 0.0) -> None:
         self.limit = limit
         self._updates, self._seconds = float(update), seconds
-
-    @property
-    def seconds_per_update(self) -> float | None:
-        """The recent duration of an update; None before the first measurement."""
-        return self._seconds / self._updates if self._updates else None
 
     def observe(self, updates: int, seconds: float) -> None:
         """Take into account how long so many updates took."""
@@ -45,10 +33,9 @@ class TimeBudget:
 
     def last(self, update: int, seconds: float, end: int) -> int:
         """Return the update at which the time is up, or `end`, whichever comes first, after `update` updates."""
-        per_update = self.seconds_per_update
-        if self.limit is None or per_update is None:
+        if self.limit is None or not self._updates:
             return end
-        remaining = max(0.0, self.limit - seconds)
+        remaining, per_update = max(0.0, self.limit - seconds), self._seconds / self._updates
         return update + round(remaining / per_update) if remaining < (end - update) * per_update else end
 
 

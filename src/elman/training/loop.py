@@ -11,26 +11,29 @@ import shlex
 import time
 from collections import deque
 from dataclasses import replace
-from pathlib import Path
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.config import Config
-from elman.engine import CALLBACK_INTERVAL, TrainState, get_engine
-from elman.engine.compilation import COMPILING, compile_kernels, watch_compilation
+from elman.engine import CALLBACK_INTERVAL, COMPILING, TrainState, compile_kernels, get_engine, watch_compilation
 from elman.errors import name_options
 from elman.inference.network_file import NetworkSnapshot
 from elman.inference.score import score
 from elman.network.parameters import Array, architecture
 from elman.processes import run_on_first_process
-from elman.runs.directory import METRICS
-from elman.runs.plots import has_matplotlib
 from elman.runs.records import Metrics, Sample, finite_or_none
 from elman.runs.run import Run
-from elman.training.advice import advise, outcome_of
 from elman.training.callbacks import TrainingCallback
-from elman.training.health import LOSSES, HealthMonitor, require_finite_losses, require_finite_state
+from elman.training.health import (
+    LOSSES,
+    HealthMonitor,
+    advise,
+    outcome_of,
+    require_finite_losses,
+    require_finite_state,
+)
 from elman.training.limits import TimeBudget, find_reached_limit, last_update, validation_every
 
 TICK_SECONDS = 0.1
@@ -49,13 +52,7 @@ LOGIT_SCALE = 0.5
 
 
 class Trainer:
-    """One call of `elman.train`: the loop, and its state between two stops.
-
-    Parameters
-    ----------
-    run : Run
-    callback : TrainingCallback
-    """
+    """One call of `elman.train`: the loop, and its state between two stops."""
 
     def __init__(self, run: Run, callback: TrainingCallback) -> None:
         self.run, self.callback = run, callback
@@ -321,24 +318,11 @@ def switch_on_prior(state: TrainState) -> bool:
 
 
 def save_plot(run: Run, callback: TrainingCallback) -> None:
-    """Write the plot of a run with a directory or, without Matplotlib, notify the callback.
-
-    The notice would soon be a nuisance, so only the first run in a directory has it.
-    """
+    """Write the plot of a run with a directory or, without Matplotlib, say how to get it."""
     if run.directory is None or not run.metrics:
         return
-    if has_matplotlib():
+    if find_spec("matplotlib"):
         run.save_plot()
-    elif _is_first(run.directory.path):
-        callback.on_notice(describe_missing_plot(run.directory.path))
-
-
-def describe_missing_plot(path: Path) -> str:
-    """Return how to get the plot of a run."""
-    return f"no loss curve was drawn: pip install 'elman[plot]', then elman plot {shlex.quote(str(path))}"
-
-
-def _is_first(path: Path) -> bool:
-    """Return whether there is no other run next to a run directory."""
-    runs = (metrics.parent for metrics in path.absolute().parent.glob(f"*/{METRICS}"))
-    return all(run.name == path.absolute().name for run in runs)
+    else:
+        plot = shlex.join(["elman", "plot", str(run.directory.path)])
+        callback.on_notice(f"no loss curve was drawn: pip install 'elman[plot]', then {plot}")

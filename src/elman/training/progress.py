@@ -6,9 +6,7 @@ A bar with the latest sample on a terminal and in a notebook; elsewhere plain li
 from __future__ import annotations
 
 import time
-import unicodedata
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -49,24 +47,17 @@ class StderrConsole(Console):
         self.quiet = True
 
 
+_SYMBOLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"}
+_SYMBOLS |= dict.fromkeys(range(0x7F, 0xA0), ord("\N{SYMBOL FOR DELETE}"))
+
+
 def visible(text: str) -> str:
     """Return a text with a visible symbol for every control character except tabs and line feeds."""
-    return "".join(c if c in "\t\n" or unicodedata.category(c) != "Cc" else _symbol(c) for c in text)
-
-
-def _symbol(control: str) -> str:
-    return chr(0x2400 + ord(control)) if ord(control) < 0x20 else "\N{SYMBOL FOR DELETE}"
+    return text.translate(_SYMBOLS)
 
 
 class ProgressDisplay(TrainingCallback):
     """A training callback that shows the progress of one training after another; this one shows nothing."""
-
-    def show(self, line: str) -> None:
-        """Show what is being done before the first update."""
-
-    def on_notice(self, notice: str) -> None:
-        """Show what to know before training starts."""
-        self.show(notice)
 
     def close(self) -> None:
         """End the display."""
@@ -81,34 +72,17 @@ def create_display(progress: bool | None, console: StderrConsole) -> ProgressDis
     return ProgressLines(console) if progress else ProgressDisplay()
 
 
-@contextmanager
-def open_display(progress: bool | None) -> Iterator[ProgressDisplay]:
-    """Yield a display on standard error, as `create_display`, which ends with the block."""
-    display = create_display(progress, StderrConsole())
-    try:
-        yield display
-    finally:
-        display.close()
-
-
 class ProgressLines(ProgressDisplay):
-    """Prints a line every few seconds, at validations and at the end.
-
-    Parameters
-    ----------
-    console : StderrConsole
-    clock : callable
-        Returns the time in seconds.
-    """
+    """Prints a line every few seconds, at validations and at the end."""
 
     def __init__(self, console: StderrConsole, clock: Callable[[], float] = time.monotonic) -> None:
         self.console, self.clock = console, clock
         self.due = clock() + INTERVAL
         self.validation_due = self.due - INTERVAL
 
-    def show(self, line: str) -> None:
-        """Print the line."""
-        self.console.print_line(line)
+    def on_notice(self, notice: str) -> None:
+        """Print the notice."""
+        self.console.print_line(notice)
 
     def on_progress(self, run: Run, updates: int) -> None:
         """Print a line if one is due."""
@@ -116,11 +90,11 @@ class ProgressLines(ProgressDisplay):
         is_due = now >= self.due or (now >= self.validation_due and _was_validated(run))
         if is_due or run.state.update >= updates:
             self.due, self.validation_due = now + INTERVAL, now + VALIDATION_INTERVAL
-            self.show(", ".join(filter(None, describe_progress(run, updates).values())))
+            self.console.print_line(", ".join(filter(None, describe_progress(run, updates).values())))
 
     def on_warning(self, warning: str) -> None:
         """Print the warning."""
-        self.show(f"warning: {warning}")
+        self.console.print_line(f"warning: {warning}")
 
 
 def _was_validated(run: Run) -> bool:
@@ -130,26 +104,24 @@ def _was_validated(run: Run) -> bool:
 
 
 class ProgressBar(ProgressDisplay):
-    """A bar, and the latest sample below it.
-
-    Parameters
-    ----------
-    console : StderrConsole
-    """
+    """A bar, and the latest sample below it."""
 
     def __init__(self, console: StderrConsole) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn  # takes a while to import
+        from rich.live import Live  # these take a while to import
+        from rich.progress import BarColumn, Progress, TextColumn
 
         self.console = console
-        self.output = NotebookOutput() if console.is_jupyter else TerminalOutput(console)
+        self.notebook = NotebookOutput() if console.is_jupyter else None
+        self.live = Live(console=console, auto_refresh=False)
         epoch, updates, left = (TextColumn(f"{{task.fields[{name}]}}") for name in ("epoch", "updates", "left"))
         self.progress = Progress(epoch, BarColumn(bar_width=24), updates, left, console=console)
         self.task = self.progress.add_task("", total=1.0, epoch="", updates="", left="")
         self.text = Text()
 
-    def show(self, line: str) -> None:
-        """Show the line."""
-        self.output.show(Text(line, style="dim"))
+    def on_notice(self, notice: str) -> None:
+        """Show the notice."""
+        show = self.notebook.update if self.notebook else self.console.print
+        show(Text(notice, style="dim"))
 
     def on_progress(self, run: Run, updates: int) -> None:
         """Update the bar."""
@@ -159,7 +131,11 @@ class ProgressBar(ProgressDisplay):
         content.add_row(self.progress)
         content.add_row(Text(", ".join(filter(None, (fields["losses"], fields["speed"])))))
         content.add_row(Padding(self.text, (1, 2)))
-        self.output.update(content)
+        if self.notebook:
+            self.notebook.update(content)
+        else:
+            self.live.start()
+            self.live.update(content, refresh=True)
 
     def on_sample(self, sample: Sample) -> None:
         """Show the sample from the next update of the bar on."""
@@ -171,23 +147,7 @@ class ProgressBar(ProgressDisplay):
 
     def close(self) -> None:
         """Leave the bar as it is."""
-        self.output.close()
-
-
-class TerminalOutput:
-    """The lines of a terminal in which the cursor is."""
-
-    def __init__(self, console: StderrConsole) -> None:
-        from rich.live import Live
-
-        self.show = console.print
-        self.live = Live(console=console, auto_refresh=False)
-        self.close = self.live.stop
-
-    def update(self, content: Table) -> None:
-        """Show the bar, in place of what was shown before."""
-        self.live.start()
-        self.live.update(content, refresh=True)
+        self.live.stop()
 
 
 class NotebookOutput:
@@ -210,21 +170,12 @@ class NotebookOutput:
         else:
             self._handle.update(content)
 
-    show = update
-
-    def close(self) -> None:
-        """Leave the output as it is."""
-
 
 def describe_progress(run: Run, updates: int) -> dict[str, str]:
     """Describe the progress of a run that is expected to have so many updates.
 
-    Returns
-    -------
-    dict
-        ``epoch``, counted from 1, and their number if no other limit ends the run; ``updates`` done and expected;
-        ``losses``, that of training and, once there is one, that of validation; the average ``speed`` so far and the
-        time ``left``, which are empty after the first update, whose time says little.
+    The epochs are counted from 1, with their number if no other limit ends the run. The average speed so far and the
+    time left are empty after the first update, whose time says little.
     """
     state, config = run.state, run.config
     epoch = min(state.epoch + 1, config.epochs)

@@ -1,27 +1,34 @@
-"""How a run starts: its settings, its text, its state before the first update, and its directory."""
+"""How a run starts: its settings, fitted to its text, its state before the first update, and its directory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
 
-from elman.config import Config, make_config
-from elman.engine import TrainState
-from elman.engine.registry import require_engine
+from elman.config import LIMITS, Config, make_config
+from elman.engine import TrainState, require_engine
 from elman.errors import ElmanError
 from elman.network.dropout import Dropout, WeightDropout
-from elman.network.ngram import Indices, NgramModel, count_training_text
+from elman.network.ngram import Indices, count_training_text
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import INITIAL_ALPHA
-from elman.presets import DEFAULT_PRESET, name_preset
+from elman.presets import DEFAULT_PRESET, PRESETS, SHORT_TEXT, name_preset
 from elman.runs.checkpoint import reset_at
-from elman.runs.data import DEFAULT_TEXT, Text, TrainingData, read_text, read_validation_text
+from elman.runs.data import DEFAULT_TEXT, Text, TrainingData, read_text, read_validation_text, training_length
 from elman.runs.directory import RunDirectory
 from elman.runs.run import Run
-from elman.text import check_alphabet_size
-from elman.training.fine_tuning import ModelSource, PretrainedModel
-from elman.training.preset_scaling import describe_changed, fit_to_text
+from elman.text import Corpus, check_alphabet_size
+
+if TYPE_CHECKING:
+    from elman.training.fine_tuning import ModelSource
+
+WINDOWS = 4
+"""Windows per epoch of a short text, if it has enough characters."""
+MINIMUM = 20
+"""Characters from which on the settings are lowered: there is nothing to learn from fewer."""
+EPOCHS = 100
+"""Maximum number of epochs: a network of a preset overfits so short a text long before."""
 
 
 def start_run(
@@ -34,60 +41,40 @@ def start_run(
     """Return a run before its first update, saved to its directory.
 
     The arguments are those of `elman.train`; `options` are the settings that were passed.
-
-    Raises
-    ------
-    ElmanError
-        If an option, the text or the directory is invalid.
     """
-    recorded = "" if preset is None and has_every_setting(options) else name_preset(preset or DEFAULT_PRESET)
-    pretrained = None if init_from is None else PretrainedModel.open(init_from)
-    adopted = options if pretrained is None else pretrained.adopt_shape(options)
-    preset_config = make_config(recorded or DEFAULT_PRESET, adopted)
+    # All settings, but perhaps the encoding, which belongs to the text, leave nothing to a preset.
+    has_all = {setting.name for setting in fields(Config)} <= options.keys() | {"encoding"}
+    recorded = "" if preset is None and has_all else name_preset(preset or DEFAULT_PRESET)
+    pretrained = None
+    if init_from is not None:
+        from elman.training.fine_tuning import PretrainedModel
+
+        pretrained = PretrainedModel.open(init_from)
+        options = pretrained.adopt_shape(options)
+    preset_config = make_config(recorded or DEFAULT_PRESET, options)
     require_engine(preset_config)
     corpus = read_text(DEFAULT_TEXT if source is None else source, preset_config)
     check_alphabet_size(corpus, preset_config.hidden_size)
     validation = read_validation_text(preset_config, corpus)
     config = fit_to_text(preset_config, recorded, corpus, options)
     data = TrainingData(config, corpus, validation)  # rejects a text that is too short before anything is written
-    notices = (data.describe(), describe_changed(config, preset_config, len(data.windows.indices)))
-    return create_run(data, directory, pretrained, preset=recorded, notices=tuple(filter(None, notices)))
-
-
-def has_every_setting(options: Mapping[str, Any]) -> bool:
-    """Return whether options leave nothing to a preset; the encoding belongs to the text."""
-    return {setting.name for setting in fields(Config)} <= options.keys() | {"encoding"}
-
-
-def create_run(
-    data: TrainingData,
-    directory: RunDirectory | None,
-    pretrained: PretrainedModel | None,
-    *,
-    preset: str,
-    notices: tuple[str, ...],
-) -> Run:
-    """Return a run before its first update, and create its directory."""
-    optimizer = create_optimizer(data.config)
-    state = initial_state(data, optimizer, None if pretrained is None else pretrained.counted_text(data.corpus))
+    optimizer = create_optimizer(config)
+    state = initial_state(data, optimizer, None if pretrained is None else pretrained.counted_text(corpus))
     if pretrained is not None:
-        pretrained.initialize(state, data.corpus.alphabet, optimizer)
-    origin = None if pretrained is None else pretrained.origin
-    run = Run(data, state, optimizer, directory, preset=preset, init_from=origin, notices=notices)
+        pretrained.initialize(state, corpus.alphabet, optimizer)
+    run = Run(data, state, optimizer, directory, preset=recorded)
+    run.init_from = None if pretrained is None else pretrained.origin
+    changed = describe_changed(config, preset_config, len(data.windows.indices))
+    run.notices = tuple(filter(None, [data.describe(), changed]))
     if directory is not None:
         directory.create(run.manifest, run.checkpoint)
     return run
 
 
 def initial_state(data: TrainingData, optimizer: Optimizer, counted_before: Indices | None = None) -> TrainState:
-    """Return the state before the first update; the n-gram prior also counts the text `counted_before`.
-
-    Raises
-    ------
-    ElmanError
-        If there is not enough memory.
-    """
+    """Return the state before the first update; the n-gram prior also counts the text `counted_before`."""
     config, alphabet = data.config, data.corpus.alphabet
+    line_feed = reset_at(alphabet, config)
     try:
         return TrainState.initial(
             len(alphabet),
@@ -100,29 +87,23 @@ def initial_state(data: TrainingData, optimizer: Optimizer, counted_before: Indi
             orthogonal=config.init == "orthogonal",
             batch_size=config.batch_size,
             optimizer=optimizer,
-            ngrams=count_ngrams(data, counted_before),
+            ngrams=count_training_text(
+                data.windows.indices,
+                len(alphabet),
+                config.ngram_order,
+                config.ngram_discount,
+                config.ngram_folds,
+                before=counted_before,
+                reset_at=line_feed,
+            ),
             alpha=0.0 if config.ngram_start else INITIAL_ALPHA,
-            reset_at=reset_at(alphabet, config),
+            reset_at=line_feed,
         )
     except (MemoryError, ValueError):  # NumPy raises the second where not even the number of bytes fits
         raise ElmanError(
             f"not enough memory for --hidden-size {config.hidden_size} and an alphabet of {len(alphabet):,}"
             " characters; lower --hidden-size"
         ) from None
-
-
-def count_ngrams(data: TrainingData, before: Indices | None = None) -> NgramModel | None:
-    """Return the n-gram model of the training part of a text, after the text `before`; None without a prior."""
-    config, alphabet = data.config, data.corpus.alphabet
-    return count_training_text(
-        data.windows.indices,
-        len(alphabet),
-        config.ngram_order,
-        config.ngram_discount,
-        config.ngram_folds,
-        before=before,
-        reset_at=reset_at(alphabet, config),
-    )
 
 
 def create_optimizer(config: Config) -> Optimizer:
@@ -143,3 +124,80 @@ def create_optimizer(config: Config) -> Optimizer:
         final_lr_fraction=config.final_lr_fraction,
         weight_dropout=WeightDropout(config.weight_dropout, config.seed) if config.weight_dropout else None,
     )
+
+
+# --- Settings of a preset that are changed for a short text, or for a run of many epochs ---
+
+
+def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[str]) -> Config:
+    """Return the settings for a text: if it is too short for them, lower batch size, sequence length and epochs.
+
+    Some presets have other settings for short texts and for long runs, see `elman.presets.Preset`. `preset` is the one
+    that the settings come from, or an empty string; those that were `passed` are not changed.
+    """
+    n = training_length(corpus, config)
+    if preset:
+        short = PRESETS[preset].short_text_settings if n < SHORT_TEXT else {}
+        changed = short | long_run_settings(preset, config.max_seconds, n)
+        kept = {*passed} if config.max_seconds is not None else {*passed, "epochs"}
+        config = replace(config, **{name: value for name, value in changed.items() if name not in kept})
+    held_out = len(corpus.indices) - n if config.validation and not isinstance(config.validation, str) else None
+    T, B = config.seq_length, config.batch_size
+    if n > B * T and (held_out is None or held_out > T):
+        return config
+    if len(corpus.indices) < MINIMUM:
+        if {"seq_length", "batch_size"} & set(passed):
+            return config
+        raise ElmanError(f"the text has {len(corpus.indices)} characters, but training needs at least {MINIMUM}")
+    if "seq_length" not in passed and held_out is not None:
+        T = min(T, max(1, held_out - 1))
+    if "batch_size" not in passed:
+        B = min(B, max(1, (n - 1) // (WINDOWS * T)))
+    if "seq_length" not in passed:
+        T = min(T, max(1, (n - 1) // (WINDOWS * B)))
+    if (config.seq_length, config.batch_size) == (T, B):
+        return config
+    lowered = replace(config, seq_length=T, batch_size=B)
+    if not LIMITS & set(passed):
+        lowered = replace(lowered, epochs=min(EPOCHS, config.epochs))
+    if "validate_every" not in passed:
+        lowered = replace(lowered, validate_every=0)
+    return lowered
+
+
+def long_run_settings(preset: str, max_seconds: float | None, n: int) -> dict[str, Any]:
+    """Return the settings that a preset changes for a run of so many seconds on a training text of n characters."""
+    found: dict[str, Any] = {}
+    for seconds, settings in PRESETS[preset].long_run_settings.items():
+        if max_seconds is not None and max_seconds >= seconds * n / 1e6 and n >= SHORT_TEXT:
+            found = settings
+    return found
+
+
+def describe_changed(config: Config, preset: Config, n: int) -> str:
+    """Return which settings of a preset were changed for a training text of n characters; empty if none was."""
+    names = {
+        "optimizer": "optimizer",
+        "learning_rate": "learning rate",
+        "dropout": "dropout",
+        "weight_dropout": "weight dropout",
+        "batch_size": "batch size",
+        "seq_length": "sequence length",
+    }
+    changed = [
+        f"{title} {_format(getattr(config, name))} instead of {_format(getattr(preset, name))}"
+        for name, title in names.items()
+        if getattr(config, name) != getattr(preset, name)
+    ]
+    if not changed:
+        return ""
+    if config.epochs != preset.epochs:
+        changed.append(f"at most {config.epochs:,} epochs")
+    reason = f"the training text has only {n:,} characters"
+    if config.weight_dropout != preset.weight_dropout:
+        reason = f"{config.max_seconds:,.0f} seconds are many epochs of {n:,} characters"
+    return f"{reason}: {', '.join(changed)}"
+
+
+def _format(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:,}"

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_type_hints
 
 import numpy as np
 
 from elman.config import Config, check_names, choices_of, make_config
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, NonFiniteLossError, quote
+from elman.options import Option, document_options
 from elman.presets import DEFAULT_PRESET
 from elman.processes import current_process, run_on_first_process
 from elman.runs.data import Text
 from elman.runs.directory import RunDirectory
 from elman.runs.loggers import logger_help, open_loggers
 from elman.runs.run import Run
-from elman.signatures import Option, document_options
-from elman.training.callbacks import (
-    CallbackList,
-    DeferredErrors,
-    InterruptCallback,
-    TrainingCallback,
-    combine_callbacks,
-)
-from elman.training.fine_tuning import ModelSource
+from elman.training.callbacks import DeferredErrors, InterruptCallback, TrainingCallback, list_callbacks
 from elman.training.loop import Trainer, save_plot
-from elman.training.resume import resume_run
 from elman.training.start import start_run
+
+if TYPE_CHECKING:
+    from elman.training.fine_tuning import ModelSource
 
 OTHER_ARGUMENTS = (
     "out", "preset", "config", "init_from", "resume", "overwrite", "progress", "log", "callback", "on_update",
@@ -172,27 +168,30 @@ def train(
     """
     settings = collect_settings(preset, config, options)
     check_arguments(corpus, out, log, resume=resume, overwrite=overwrite, init_from=init_from)
-    own_callbacks, directory = combine_callbacks(callback, on_update), None
+    callbacks, directory = list_callbacks(callback, on_update), None
     if out is not None:
         directory = RunDirectory(Path(out), open_loggers(Path(out), log, resume=resume), overwrite=overwrite)
     with nullcontext() if directory is None else directory.writing(), _open_display(progress) as display:
         if resume and directory is not None:
+            from elman.training.resume import resume_run
+
             run = resume_run(directory, corpus, preset, settings)
         else:
             run = start_run(directory, corpus, preset, settings, init_from)
         if current_process().size > 1:
             run_on_first_process(lambda: replace(run, directory=None))  # what the other processes train
-        callbacks = CallbackList(own_callbacks, display)
-        for notice in run.notices:
-            callbacks.on_notice(notice)
-        if run.was_finished:
-            if directory is not None and not directory.plot_path.exists():  # it was killed before it plotted
-                save_plot(run, callbacks)
-            return run
-        # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
         interrupt = InterruptCallback()
-        with np.errstate(over="ignore", invalid="ignore"), interrupt, DeferredErrors(callbacks, interrupt) as deferring:
-            Trainer(run, deferring).train()
+        deferring = DeferredErrors(*callbacks, display, interrupt)
+        for notice in run.notices:
+            deferring.on_notice(notice)
+        if not run.was_finished:
+            # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
+            with np.errstate(over="ignore", invalid="ignore"), interrupt:
+                Trainer(run, deferring).train()
+        elif directory is not None and not directory.plot_path.exists():  # it was killed before it plotted
+            save_plot(run, deferring)
+    if deferring.error is not None:
+        raise deferring.error
     return run
 
 
@@ -206,20 +205,34 @@ def _open_display(progress: bool | None) -> Iterator[TrainingCallback]:
     if progress is False:
         yield TrainingCallback()
         return
-    from elman.training.progress import open_display
+    from elman.training.progress import StderrConsole, create_display
 
-    with open_display(progress) as display:
+    with closing(create_display(progress, StderrConsole())) as display:
         yield display
 
 
-def collect_settings(preset: str | None, config: Config | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that a preset is overridden with: all of `config`, if there is one, and the options.
+def follow() -> int:
+    """Train the run of process 0 as it does, without a directory; return the exit code.
 
-    Raises
-    ------
-    ElmanError
-        If an option is unknown, both a preset and a configuration are passed, or the latter is none.
+    Every process of ``torchrun … -m elman train`` runs the same training loop, with the seconds that process 0 has
+    measured, its validation losses, and its decision to stop. Process 0 alone reads the text, shows progress, and
+    writes.
     """
+    run = run_on_first_process(_receive_only)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # process 0 decides
+    if not run.was_finished:
+        with suppress(NonFiniteLossError):  # process 0 reports it
+            Trainer(run, TrainingCallback()).train()
+    return 0
+
+
+def _receive_only() -> Run:
+    raise AssertionError("process 0 does not follow")
+
+
+def collect_settings(preset: str | None, config: Config | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a preset is overridden with: all of `config`, if there is one, and the options."""
     settings = dict(options)
     if "like" in settings:
         raise ElmanError("unknown setting 'like'; pass config=elman.open_run(RUN).config")
@@ -234,7 +247,7 @@ def collect_settings(preset: str | None, config: Config | None, options: Mapping
 
 
 def check_arguments(
-    corpus: object,
+    corpus: Any,
     out: str | os.PathLike[str] | None,
     log: Sequence[str],
     *,
@@ -242,13 +255,7 @@ def check_arguments(
     overwrite: bool,
     init_from: object,
 ) -> None:
-    """Check that the arguments of `elman.train` other than the settings agree.
-
-    Raises
-    ------
-    ElmanError
-        If they do not.
-    """
+    """Check that the arguments of `elman.train` other than the settings agree."""
     if resume and init_from is not None:
         raise ElmanError("cannot combine --init-from with --resume: a resumed run continues with its own weights")
     for option, is_passed in (("--resume", resume), ("--log", bool(log)), ("--overwrite", overwrite)):
@@ -260,14 +267,9 @@ def check_arguments(
         raise ElmanError(f"--out must not be empty (got {os.fspath(out)!r})")
     if out is not None and not resume:
         for source in corpus if isinstance(corpus, list | tuple) else [corpus]:
-            if isinstance(source, str | os.PathLike) and _is_same_directory(source, out):
-                raise ElmanError(
-                    f"--out must not be the directory of the text (got {quote(out)}): choose {quote(Path(out) / 'run')}"
-                )
-
-
-def _is_same_directory(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> bool:
-    try:
-        return os.path.isdir(first) and os.path.samefile(first, second)  # noqa: PTH112, PTH121
-    except (OSError, ValueError):  # one of them does not exist, or cannot
-        return False
+            with suppress(OSError, ValueError, TypeError):  # one of them does not exist, or is no path
+                if os.path.isdir(out) and os.path.samefile(source, out):  # noqa: PTH112, PTH121
+                    raise ElmanError(
+                        f"--out must not be the directory of the text (got {quote(out)}): choose"
+                        f" {quote(Path(out) / 'run')}"
+                    )

@@ -1,32 +1,53 @@
-"""The process that a sweep is started from: it chooses trials, hands them to workers, and writes the results."""
+"""The process that a sweep is started from: it chooses trials, hands them to workers, and writes the results.
+
+Optuna stores the trials in a study, and its samplers choose their values. Only this process uses the study; those of
+other machines use the same one, if it is in a database.
+"""
 
 from __future__ import annotations
 
+import platform
 import threading
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import optuna
 from optuna import Study
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
+from optuna.pruners import NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
+from optuna.storages import JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import Trial, TrialState
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from elman.config import make_config
-from elman.errors import ElmanError, flag, quote, shorten
-from elman.runs.lock import DirectoryLock
+from elman.errors import ElmanError, quote, shorten
+from elman.runs.directory import DirectoryLock
+from elman.storage.untrusted import safe_message
 from elman.text import read_corpus
 from elman.training.callbacks import InterruptCallback
 from elman.tuning.results import SweepResult, copy_best, trial_directory, write_report, write_trials
-from elman.tuning.space import SweepSettings
-from elman.tuning.study import HEARTBEAT_SECONDS, RUNGS, claim_trial, is_shared, next_trial, open_study, send_heartbeats
+from elman.tuning.space import SweepSettings, create_distribution, create_grid
 from elman.tuning.worker import LOG, TrialOrder, Worker
 
+JOURNAL = "journal.log"
 IDENTITY = "elman"
 """The attribute of a study that says what it was made with."""
+RUNGS = (25, 50)
+"""Percent of its budget at which a trial is compared with the others: the worse half is pruned at each."""
+HEARTBEAT_SECONDS = 60
+"""Between two signs of life of a trial whose study is in a database."""
+GRACE_SECONDS = 300
+"""A trial without one for so long has lost its machine."""
 REFRESH_SECONDS = 0.5
 """Between two looks at the study: for the progress display, and for trials of lost machines."""
 MAX_ATTEMPTS = 10
@@ -46,15 +67,13 @@ def run_sweep(
     """Work on a sweep until it has `total` trials or is stopped, and write its results; see `elman.sweep`."""
     if settings.corpus == "-":
         raise ElmanError("a sweep reads the text in every worker: pass a file instead of standard input")
-    encoding = make_config(settings.preset, settings.options).encoding
-    sha256 = read_corpus(settings.corpus, encoding=encoding).sha256
+    sha256 = read_corpus(settings.corpus, encoding=make_config(settings.preset, settings.options).encoding).sha256
     # A journal has one study, whose name must not change if the directory is moved.
     name = name or ("sweep" if storage is None else directory.resolve().name)
     with open_study(directory, name, storage, settings.pruner) as study, DirectoryLock(directory) as lock:
         lock.acquire()
         check_identity(study, settings.identity(sha256), directory)
-        template = TrialOrder("", settings.corpus, encoding, sha256, settings.preset, {}, [])
-        controller = SweepController(study, settings, directory, total, template)
+        controller = SweepController(study, settings, directory, total, sha256)
         controller.run([Worker(directory, workers) for _ in range(workers)], callback)
         result = controller.result()
         is_finished = result.finished >= total and not result.select("running")
@@ -69,13 +88,7 @@ def run_sweep(
 
 
 def check_identity(study: Study, identity: dict[str, Any], directory: Path) -> None:
-    """Reject a study that was made with something else; a new one is made with this.
-
-    Raises
-    ------
-    ElmanError
-        If it was.
-    """
+    """Reject a study that was made with something else; a new one is made with this."""
     saved = study.user_attrs.get(IDENTITY)
     if saved is None:
         if study.get_trials(deepcopy=False):
@@ -84,40 +97,24 @@ def check_identity(study: Study, identity: dict[str, Any], directory: Path) -> N
             raise ElmanError(f"{quote(directory)} contains the trials of another study; choose another --out")
         study.set_user_attr(IDENTITY, identity)
         return
-    different = [name for name, value in identity.items() if saved.get(name) != value]
-    if different:
-        what = _describe_difference(different[0], saved.get(different[0]), identity[different[0]])
-        raise ElmanError(f"the sweep {quote(directory)} differs in its {what}; pass the same or choose another --out")
-
-
-def _describe_difference(name: str, saved: object, given: object) -> str:
-    """Return which part of its identity a sweep has with another value, and the two values."""
-    if isinstance(saved, dict) and isinstance(given, dict):
-        key = next(key for key in [*saved, *given] if saved.get(key) != given.get(key))
-        name = f"{name}: {key if name == 'search space' else flag(key)}"
-        saved, given = saved.get(key, "none"), given.get(key, "none")
-    return f"{name} (sweep: {shorten(saved)}, given: {shorten(given)})"
+    for name in [*saved, *identity]:
+        before, given = (each.get(name, "none") for each in (saved, identity))
+        if before != given:
+            what = f"{name} (sweep: {shorten(before)}, given: {shorten(given)})"
+            raise ElmanError(
+                f"the sweep {quote(directory)} differs in its {what}; pass the same or choose another --out"
+            )
 
 
 class SweepController:
-    """Takes trials from a study, and gives each to a worker. No other process of this machine uses the study.
+    """Takes trials from a study until there are `total` on all machines, and gives each to a worker.
 
-    Parameters
-    ----------
-    study : Study
-    settings : SweepSettings
-    directory : Path
-    total : int
-        The number of trials, on all machines.
-    template : TrialOrder
-        What the orders of all trials have in common.
+    The hash is that of the text.
     """
 
-    def __init__(
-        self, study: Study, settings: SweepSettings, directory: Path, total: int, template: TrialOrder
-    ) -> None:
+    def __init__(self, study: Study, settings: SweepSettings, directory: Path, total: int, sha256: str) -> None:
         self.study, self.settings, self.directory, self.total = study, settings, directory, total
-        self.template = template
+        self.sha256 = sha256
         self.lock = threading.Lock()  # of the study
         self.stopping = threading.Event()
         self.stopped_trials = self._claim_stopped()
@@ -138,7 +135,7 @@ class SweepController:
                     done, pending = wait(pending, REFRESH_SECONDS, FIRST_EXCEPTION)
                     for future in done:
                         future.result()  # raises its error
-                    if self._refresh(callback) or interrupt.should_stop():
+                    if callback(self._refresh()) or interrupt.should_stop():
                         self._stop(workers)
             except BaseException as error:
                 self._stop(workers)
@@ -147,14 +144,13 @@ class SweepController:
                         worker.kill()
                 raise
 
-    def _refresh(self, callback: Callable[[SweepResult], object]) -> object:
-        """Show the trials so far, and send heartbeats of those in progress; return whether to stop."""
+    def _refresh(self) -> SweepResult:
+        """Send heartbeats of the trials in progress, and return the trials so far."""
         with self.lock:
-            result = self.result()
             if time.monotonic() - self.heartbeat_at > HEARTBEAT_SECONDS:
                 self.heartbeat_at = time.monotonic()
                 send_heartbeats(self.study, self.trials.values())
-        return callback(result)
+            return self.result()
 
     def _stop(self, workers: list[Worker]) -> None:
         self.stopping.set()
@@ -191,7 +187,7 @@ class SweepController:
             with self.lock:
                 if self.stopped_trials:
                     return self.stopped_trials.pop(0)
-                trial = next_trial(self.study, self.settings, self.total)
+                trial = ask_trial(self.study, self.settings, self.total)
                 if trial is not None:
                     self.trials[trial.number] = trial
                     return trial
@@ -207,9 +203,11 @@ class SweepController:
         if recorded.state.is_finished():  # the worker was killed after it was pruned
             return True
         rungs = RUNGS if self.settings.pruner == "halving" else ()
-        order = replace(
-            self.template,
+        order = TrialOrder(
             out=str(trial_directory(self.directory.resolve(), trial.number)),
+            corpus=self.settings.corpus,
+            corpus_sha256=self.sha256,
+            preset=self.settings.preset,
             options=self.settings.trial_options(trial.params),
             rungs=[rung for rung in rungs if rung > max(recorded.intermediate_values, default=0)],
         )
@@ -244,3 +242,114 @@ class SweepController:
             for name, value in attributes.items():
                 trial.set_user_attr(name, value)
             self.study.tell(trial, loss, _STATES[state], skip_if_finished=True)
+
+
+# --- The study ---
+
+
+@contextmanager
+def open_study(directory: Path, name: str, url: str | None, pruner: str) -> Iterator[Study]:
+    """Open the study in the journal of a directory or in a database, and create it if there is none."""
+    halving = SuccessiveHalvingPruner(min_resource=RUNGS[0], reduction_factor=2)
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            warnings.filterwarnings("ignore", "Heartbeat of storage")  # of Study.ask; see `send_heartbeats`
+            with nullcontext(_open_journal(directory / JOURNAL)) if url is None else _open_database(url) as storage:
+                yield optuna.create_study(
+                    storage=storage,
+                    study_name=name,
+                    direction="minimize",
+                    load_if_exists=True,
+                    pruner=halving if pruner == "halving" else NopPruner(),
+                )
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _open_journal(path: Path) -> JournalStorage:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
+    except (ValueError, KeyError) as error:
+        raise ElmanError(f"{quote(path)} is not a journal of Optuna ({safe_message(error)})") from None
+
+
+@contextmanager
+def _open_database(text: str) -> Iterator[RDBStorage]:
+    """Open the database of a URL; report its errors in one line, without its password."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise ElmanError("--storage must be a URL such as postgresql+psycopg://user@host/database") from None
+    shown = url.set(query={}).render_as_string()
+    try:
+        try:
+            storage = RDBStorage(
+                url.render_as_string(hide_password=False),
+                engine_kwargs={"pool_pre_ping": True},
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=GRACE_SECONDS,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+            )
+        except ImportError as error:
+            raise ElmanError(f"the driver of {shown} is not installed ({error.__cause__ or error})") from None
+        try:
+            yield storage
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+    except (SQLAlchemyError, StorageInternalError) as error:
+        cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error
+        reason = str(cause).strip().partition("\n")[0]
+        if url.password:
+            reason = reason.replace(str(url.password), "***")
+        raise ElmanError(f"cannot use the database {shown} ({safe_message(ValueError(reason))})") from None
+
+
+def create_sampler(settings: SweepSettings, number: int) -> BaseSampler:
+    """Return the sampler for the trial of a number.
+
+    It has a seed for each trial: with a single one, every machine and every continued sweep would draw the same first
+    values again.
+    """
+    if settings.sampler == "grid":
+        return GridSampler(create_grid(settings.space), seed=settings.seed)
+    seed = int(np.random.default_rng([settings.seed, number]).integers(2**32))
+    return TPESampler(seed=seed) if settings.sampler == "tpe" else RandomSampler(seed=seed)
+
+
+def ask_trial(study: Study, settings: SweepSettings, total: int) -> Trial | None:
+    """Return a new trial, or one of a lost machine; None if there are `total` trials."""
+    fail_stale_trials(study)  # those of lost machines, whose values wait to be tried again
+    trials = study.get_trials(deepcopy=False)
+    if len(trials) >= total and all(trial.state != TrialState.WAITING for trial in trials):
+        return None
+    return claim_trial(study, settings, study.ask().number)
+
+
+def claim_trial(study: Study, settings: SweepSettings, number: int) -> Trial:
+    """Return a trial in progress, with the values that it does not have yet chosen by its sampler."""
+    study.sampler = create_sampler(settings, number)
+    trial = Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+    for name, values in settings.space.items():
+        trial._suggest(name, create_distribution(name, values))
+    study.sampler = RandomSampler()  # that of a grid would stop `Study.optimize` when it is told the last result
+    trial.set_user_attr("host", platform.node())
+    send_heartbeats(study, [trial])
+    return trial
+
+
+def is_shared(study: Study) -> bool:
+    """Return whether several machines may take part: whether the study is in a database."""
+    return hasattr(study._storage, "record_heartbeat")
+
+
+def send_heartbeats(study: Study, trials: Iterable[Trial]) -> None:
+    """Record that trials are in progress, where other machines may take part."""
+    storage: Any = study._storage
+    if is_shared(study):
+        for trial in trials:
+            storage.record_heartbeat(trial._trial_id)

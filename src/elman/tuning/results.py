@@ -6,7 +6,7 @@ import csv
 import io
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,7 +124,7 @@ class SweepResult:
     @property
     def best(self) -> TrialResult | None:
         """The complete trial with the lowest validation loss; the first of several."""
-        return min(self.select("complete"), key=lambda trial: trial.validation_loss or 0.0, default=None)
+        return next((trial for trial in self.ranking() if trial.state == "complete"), None)
 
     @property
     def finished(self) -> int:
@@ -151,6 +151,15 @@ class SweepResult:
             words += [flag(name), str(value)]
         return shlex.join(words)
 
+    def ranking(self) -> list[TrialResult]:
+        """Return the trials from the lowest validation loss on; complete ones first, those without a loss last."""
+
+        def rank(trial: TrialResult) -> tuple[bool, bool, float]:
+            loss = trial.validation_loss
+            return trial.state != "complete", loss is None, loss or 0.0
+
+        return sorted(self.trials, key=rank)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the results as ``elman sweep --json`` prints them."""
         best = self.best
@@ -167,7 +176,7 @@ class SweepResult:
 
 def write_trials(result: SweepResult) -> None:
     """Write ``trials.csv``: a row per trial, with a column per setting of the search space."""
-    names = [dimension.name for dimension in result.settings.space]
+    names = [*result.settings.space]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*COLUMNS, *names])
@@ -190,16 +199,6 @@ def copy_best(result: SweepResult) -> None:
         copy.rename(best)
 
 
-def sort_trials(trials: Sequence[TrialResult]) -> list[TrialResult]:
-    """Return trials from the lowest validation loss on; complete ones first, those without a loss last."""
-
-    def rank(trial: TrialResult) -> tuple[bool, bool, float]:
-        loss = trial.validation_loss
-        return trial.state != "complete", loss is None, loss or 0.0
-
-    return sorted(trials, key=rank)
-
-
 def write_report(result: SweepResult, study: Study) -> None:
     """Write the report of a sweep."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -207,17 +206,8 @@ def write_report(result: SweepResult, study: Study) -> None:
     figures = [
         (title, note, _render(figure, number)) for number, (title, note, figure) in enumerate(_draw(result, study))
     ]
-    environment = Environment(
-        loader=PackageLoader("elman.tuning", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    names = [dimension.name for dimension in result.settings.space]
-    page = environment.get_template("report.html").render(
-        result=result, trials=sort_trials(result.trials), names=names, figures=figures
-    )
+    environment = Environment(loader=PackageLoader("elman.tuning", ""), autoescape=True, undefined=StrictUndefined)
+    page = environment.get_template("report.html").render(result=result, figures=figures)
     replace_file(result.directory / REPORT, page.encode("utf-8", "backslashreplace"))
 
 
@@ -250,7 +240,7 @@ def _draw_curves(result: SweepResult) -> Figure:
     from plotly.graph_objects import Figure
 
     figure = Figure()
-    for trial in sort_trials(result.trials)[:MAX_CURVES]:
+    for trial in result.ranking()[:MAX_CURVES]:
         try:
             curve = LossCurve.of_directory(RunDirectory(trial_directory(result.directory, trial.number)))
         except ElmanError:  # on another machine, or killed before it wrote anything

@@ -1,7 +1,7 @@
 """The settings of a sweep, and its search space: which settings it varies, and over which values.
 
-A space is a TOML file with one key per setting of `elman.Config`: a list of choices, or a table with ``low`` and
-``high`` and perhaps ``log`` or ``step``::
+A space is a table with one key per setting of `elman.Config`, in a TOML file or in Python: a list of choices, or a
+table with ``low`` and ``high``, which are included, and perhaps ``log`` or ``step``::
 
     cell = ["gru", "lstm"]
     hidden_size = {low = 64, high = 512, log = true}
@@ -11,19 +11,26 @@ A space is a TOML file with one key per setting of `elman.Config`: a list of cho
 from __future__ import annotations
 
 import math
+import os
 import tomllib
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from elman._version import __version__
 from elman.config import Config, check_names, make_config
 from elman.errors import ElmanError, flag, quote, shorten
-from elman.storage.untrusted import MAX_INT
+from elman.storage.untrusted import MAX_INT, safe_message
 
-Value = str | int | float | bool
-Space = tuple["Dimension", ...]
+if TYPE_CHECKING:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    Distribution = CategoricalDistribution | FloatDistribution | IntDistribution
+
+Space = dict[str, Any]
+"""Setting -> list of choices, or table of a range."""
 Sampler = Literal["tpe", "random", "grid"]
 Pruner = Literal["halving", "none"]
 VALIDATION = 0.1
@@ -39,56 +46,6 @@ NOT_VARIED = {
 MAX_GRID = 100_000
 """Points of a grid, at most."""
 
-_RANGE_KEYS = ("low", "high", "log", "step")
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """A setting that a sweep varies: over `choices`, or over a range if there are none.
-
-    Parameters
-    ----------
-    name : str
-    choices : tuple
-    low, high : int or float
-        The ends of the range, both included.
-    log : bool
-        Whether values are drawn uniformly on a logarithmic scale.
-    step : int, float or None
-        The distance between the values of a range; integers have a step of 1 unless `log`.
-    """
-
-    name: str
-    choices: tuple[Value, ...] = ()
-    low: float = 0
-    high: float = 0
-    log: bool = False
-    step: float | None = None
-
-    @property
-    def is_integer(self) -> bool:
-        """Whether the values of the range are integers."""
-        return isinstance(self.low, int) and isinstance(self.high, int)
-
-    @property
-    def size(self) -> int:
-        """The number of values; 0 of a continuous or logarithmic range."""
-        if self.choices:
-            return len(self.choices)
-        return 0 if self.log or self.step is None else _count_steps(self.low, self.high, self.step) + 1
-
-    @property
-    def values(self) -> list[Value]:
-        """The values that `size` counts."""
-        return [*self.choices] or [self.low + place * (self.step or 0) for place in range(self.size)]
-
-    def as_dict(self) -> list[Value] | dict[str, Any]:
-        """Return it as in the TOML file."""
-        if self.choices:
-            return list(self.choices)
-        step = {} if self.step is None else {"step": self.step}
-        return {"low": self.low, "high": self.high, "log": self.log} | step
-
 
 @dataclass(frozen=True)
 class SweepSettings:
@@ -101,7 +58,8 @@ class SweepSettings:
     preset : str
     options : dict
         Settings that all trials share.
-    space : tuple of Dimension
+    space : dict
+        The search space.
     sampler, pruner : str
     seed : int
         Of the sampler.
@@ -125,64 +83,53 @@ class SweepSettings:
             "version of Elman": __version__,
             "text": corpus_sha256,
             "preset": self.preset,
-            "options": self.options,
-            "search space": {each.name: each.as_dict() for each in self.space},
             "sampler": self.sampler,
             "sampler seed": self.seed,
             "pruner": self.pruner,
+            **{f"options: {flag(name)}": value for name, value in self.options.items()},
+            **{f"search space: {name}": values for name, values in self.space.items()},
         }
 
     def limit_trials(self, trials: int) -> int:
         """Return the number of trials: of a grid, at most one per point."""
-        return min(trials, grid_size(self.space)) if self.sampler == "grid" else trials
+        return min(trials, math.prod(map(len, create_grid(self.space).values()))) if self.sampler == "grid" else trials
 
 
-def create_settings(settings: SweepSettings, given_space: Space | None) -> SweepSettings:
-    """Return valid settings: with a validation set, and with the default space where none is given.
-
-    Raises
-    ------
-    ElmanError
-        If one is invalid.
-    """
-    for name, value, choices in (
-        ("--sampler", settings.sampler, get_args(Sampler)),
-        ("--pruner", settings.pruner, get_args(Pruner)),
-    ):
+def create_settings(
+    corpus: str,
+    preset: str,
+    options: Mapping[str, Any],
+    space: str | os.PathLike[str] | Mapping[str, Any] | None,
+    sampler: Sampler,
+    pruner: Pruner,
+    seed: int,
+) -> SweepSettings:
+    """Return valid settings: with a validation set, and with the default space where none is given."""
+    for name, value, choices in (("--sampler", sampler, get_args(Sampler)), ("--pruner", pruner, get_args(Pruner))):
         if value not in choices:
             raise ElmanError(f"{name} must be one of {', '.join(choices)} (got {quote(value)})")
-    if not 0 <= settings.seed < 2**32:
-        raise ElmanError(f"--sampler-seed must be from 0 to {2**32 - 1} (got {shorten(settings.seed)})")
-    options = settings.options
-    if not make_config(settings.preset, {"validation": VALIDATION} | options).validation:
+    if not 0 <= seed < 2**32:
+        raise ElmanError(f"--sampler-seed must be from 0 to {2**32 - 1} (got {shorten(seed)})")
+    fixed = dict(options) if make_config(preset).validation else {"validation": VALIDATION} | dict(options)
+    if not make_config(preset, fixed).validation:
         raise ElmanError("a sweep compares validation losses: --validation must be greater than 0 (got 0)")
-    if not make_config(settings.preset).validation:
-        options = {"validation": VALIDATION} | options
-    space = given_space or default_space(settings.preset, options)
-    if not space:
-        raise ElmanError("the options fix every setting of the default search space: pass --space")
-    complete = replace(settings, options=options, space=space)
-    complete.limit_trials(1)  # rejects a space that has no grid
-    return complete
+    if space is None:
+        table = default_space(preset, fixed)
+    else:
+        table = dict(space) if isinstance(space, Mapping) else read_toml(Path(space))
+    settings = SweepSettings(corpus, preset, fixed, parse_space(table, preset, fixed), sampler, pruner, seed)
+    settings.limit_trials(1)  # rejects a space that has no grid
+    return settings
 
 
-def grid_size(space: Space) -> int:
-    """Return the number of points of the grid.
-
-    Raises
-    ------
-    ElmanError
-        If a range has no step, or there are too many points.
-    """
-    for each in space:
-        if not each.size:
-            raise ElmanError(
-                f"--sampler grid needs choices or a step for {each.name} (got a {'log ' if each.log else ''}range)"
-            )
-    size = math.prod(each.size for each in space)
-    if size > MAX_GRID:
-        raise ElmanError(f"--sampler grid must have at most {MAX_GRID:,} points (got {shorten(f'{size:,}')})")
-    return size
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the contents of a TOML file, or raise an `ElmanError`."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from None
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise ElmanError(f"{quote(path)} is not a TOML file ({error})") from None
 
 
 def default_space(preset: str, options: Mapping[str, Any]) -> Space:
@@ -192,153 +139,97 @@ def default_space(preset: str, options: Mapping[str, Any]) -> Space:
     """
     config = make_config(preset, options)
 
-    def multiples(name: str, *factors: float) -> Dimension:
-        value = getattr(config, name)
-        return Dimension(name, tuple(dict.fromkeys(max(1, round(value * factor)) for factor in factors)))
+    def multiples(size: int, *factors: float) -> list[int]:
+        return list(dict.fromkeys(max(1, round(size * factor)) for factor in factors))
 
-    rate = config.learning_rate
-    space = [
-        Dimension("learning_rate", low=rate / 4, high=rate * 4, log=True),
-        multiples("hidden_size", 0.5, 0.75, 1, 1.5),
-        multiples("batch_size", 0.5, 1, 2),
-        multiples("seq_length", 0.5, 1, 2),
-        Dimension("dropout", low=0.0, high=0.5),
-    ]
+    space: Space = {
+        "learning_rate": {"low": config.learning_rate / 4, "high": config.learning_rate * 4, "log": True},
+        "hidden_size": multiples(config.hidden_size, 0.5, 0.75, 1, 1.5),
+        "batch_size": multiples(config.batch_size, 0.5, 1, 2),
+        "seq_length": multiples(config.seq_length, 0.5, 1, 2),
+        "dropout": {"low": 0.0, "high": 0.5},
+    }
     if config.ngram_order:
-        space.append(Dimension("ngram_discount", low=0.5, high=0.95))
-    return tuple(each for each in space if each.name not in options)
-
-
-def read_space(path: Path, preset: str, options: Mapping[str, Any]) -> Space:
-    """Read a space from a TOML file.
-
-    Raises
-    ------
-    ElmanError
-        If it cannot be read, or is invalid.
-    """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from None
-    except ValueError as error:  # not UTF-8, or not TOML
-        raise ElmanError(f"{quote(path)} is not a TOML file ({error})") from None
-    return parse_space(table, preset, options)
+        space["ngram_discount"] = {"low": 0.5, "high": 0.95}
+    return {name: values for name, values in space.items() if name not in options}
 
 
 def parse_space(table: Mapping[str, Any], preset: str, options: Mapping[str, Any]) -> Space:
-    """Return the space that a table describes.
+    """Return the space of a table, with the values as they are stored in a configuration.
 
-    Parameters
-    ----------
-    table : mapping
-        Setting -> list of choices, or table with low, high, log and step.
-    preset, options
-        The settings of every trial, with which each value must be compatible.
-
-    Raises
-    ------
-    ElmanError
-        If it is invalid; the message has every mistake.
+    Each value must be compatible with the preset and the options. An error has the mistakes of all settings.
     """
-    space, mistakes = [], list[str]()
+    space, mistakes = Space(), list[str]()
     for name, values in table.items():
         try:
-            dimension = _parse_dimension(name, values, options)
+            space[name] = _parse_values(name, values, preset, options)
         except ElmanError as error:
-            mistakes.append(str(error))
-            continue
-        values = dimension.choices or (dimension.low, dimension.high)
-        found = [_find_problem(name, value, preset, options) for value in values]
-        mistakes += dict.fromkeys(filter(None, found))
-        space.append(dimension)
+            mistakes.append(f"space: {error}")
     if mistakes or not space:
-        message = "; ".join(mistakes) or "the search space is empty; list at least one setting"
+        message = "; ".join(mistakes) or "the search space is empty: pass --space with at least one setting"
         raise ElmanError(" ".join(message.split()))  # a value may contain a line feed
-    return tuple(space)
+    return space
 
 
-def _find_problem(name: str, value: Value, preset: str, options: Mapping[str, Any]) -> str:
-    """Return what is wrong with a value; empty if it is valid."""
-    try:
-        make_config(preset, {"validation": 0.1, **options, name: value})
-    except ElmanError as error:
-        return f"space: {error}"
-    return ""
-
-
-def _parse_dimension(name: str, values: Any, options: Mapping[str, Any]) -> Dimension:
-    try:
-        check_names({name: values})
-    except ElmanError as error:
-        raise ElmanError(f"space: {error}") from None
+def _parse_values(name: str, values: Any, preset: str, options: Mapping[str, Any]) -> Any:
+    """Return the choices of a setting, or the table of its range."""
+    check_names({name: values})
     if name in NOT_VARIED:
-        raise ElmanError(f"space: {name} cannot be varied: {NOT_VARIED[name]}")
+        raise ElmanError(f"{name} cannot be varied: {NOT_VARIED[name]}")
     if name in options:
-        raise ElmanError(f"space: {name} is also fixed by {flag(name)}; remove one of them")
+        raise ElmanError(f"{name} is also fixed by {flag(name)}; remove one of them")
+
+    def parse(value: Any) -> Any:
+        parsed = getattr(make_config(preset, {**options, name: value}), name)
+        if isinstance(parsed, int | float) and abs(parsed) > MAX_INT:
+            raise ElmanError(f"{name} must be at most {MAX_INT} (got {shorten(value)})")
+        return parsed
+
+    if isinstance(values, list) and values:
+        return [parse(value) for value in values]
+    if not (isinstance(values, dict) and {"low", "high"} <= values.keys() <= {"low", "high", "log", "step"}):
+        raise ElmanError(
+            f"{name} must be a list of choices, or a table with low and high and perhaps log or step (got"
+            f" {quote(values)})"
+        )
+    parsed = values | {"low": parse(values["low"]), "high": parse(values["high"])}
+    create_distribution(name, parsed)
+    return parsed
+
+
+def create_distribution(name: str, values: Any) -> Distribution:
+    """Return the values of a setting as Optuna's distribution, which rejects invalid ranges."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
     if isinstance(values, list):
-        return _parse_choices(name, values)
-    if isinstance(values, dict):
-        return _parse_range(name, values)
-    raise ElmanError(f"space: {name} must be a list of choices or a table with low and high (got {quote(values)})")
+        return CategoricalDistribution(values)
+    hint = get_type_hints(Config)[name]
+    kind = FloatDistribution if float in (hint, *get_args(hint)) else IntDistribution
+    try:
+        for key, value in values.items():
+            expected = bool if key == "log" else float if kind is FloatDistribution else int
+            if type(value) is not expected and (type(value), expected) != (int, float):
+                raise TypeError(f"{key} must be of type {expected.__name__}, but got {value!r}")
+        with warnings.catch_warnings(action="ignore"):  # a range whose end is no step ends at the last step
+            return kind(**values)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        problem = "step is out of range" if isinstance(error, ArithmeticError) else safe_message(error)
+        raise ElmanError(f"the range of {name} is not valid ({problem})") from None
 
 
-def _parse_choices(name: str, values: list[Any]) -> Dimension:
-    if not values:
-        raise ElmanError(f"space: {name} has no choices")
-    for value in values:
-        if not isinstance(value, Value):
-            raise ElmanError(f"space: the choices of {name} must be numbers or strings (got {quote(value)})")
-    if len(set(values)) < len(values):
-        raise ElmanError(f"space: a choice of {name} is listed twice (got {quote(values)})")
-    return Dimension(name, tuple(values))
-
-
-def _parse_range(name: str, values: dict[str, Any]) -> Dimension:
-    if unknown := [key for key in values if key not in _RANGE_KEYS]:
-        raise ElmanError(f"space: {name} has the unknown key {quote(unknown[0])}; a range has low, high, log and step")
-    if missing := [key for key in ("low", "high") if key not in values]:
-        raise ElmanError(f"space: the range of {name} has no {missing[0]}")
-    low, high, log, step = (values.get(key) for key in ("low", "high", "log", "step"))
-    for key, value in values.items():
-        if key != "log" and not _is_number(value):
-            raise ElmanError(f"space: {key} of {name} must be a number (got {quote(value)})")
-    assert isinstance(low, int | float)
-    assert isinstance(high, int | float)
-    if type(log or False) is not bool:
-        raise ElmanError(f"space: log of {name} must be true or false (got {quote(log)})")
-    if low >= high:
-        raise ElmanError(f"space: the range of {name} is empty (low {shorten(low)}, high {shorten(high)})")
-    if log and (low <= 0 or step is not None):
-        problem = f"low > 0 (got {shorten(low)})" if low <= 0 else "no step"
-        raise ElmanError(f"space: the log range of {name} requires {problem}")
-    if step is not None and not 0 < step <= high - low:
-        raise ElmanError(f"space: step of {name} must be from 0 to high - low (got {shorten(step)})")
-    if step is not None and (high - low) / step > MAX_INT:
-        raise ElmanError(f"space: step of {name} is too small (got {shorten(step)})")
-    return _make_range(name, low, high, bool(log), step)
-
-
-def _is_number(value: Any) -> bool:
-    """Return whether a value is a number that arithmetic in float64 does not change or overflow."""
-    return type(value) in (int, float) and abs(value) <= MAX_INT
-
-
-def _make_range(name: str, low: float, high: float, log: bool, step: float | None) -> Dimension:
-    """Return a range: of integers, if the setting is one; 0 and 1 are floats for the others."""
-    integer = type(getattr(Config(), name)) is int or name == "max_updates"
-    for value in (low, high, step):
-        if integer and value is not None and type(value) is not int:
-            raise ElmanError(f"space: the range of {name} must have integers (got {shorten(value)})")
-    if integer and not log and step is None:
-        step = 1
-    if step is not None:
-        high = low + _count_steps(low, high, step) * step
-    if not integer:
-        low, high, step = float(low), float(high), None if step is None else float(step)
-    return Dimension(name, low=low, high=high, log=log, step=step)
-
-
-def _count_steps(low: float, high: float, step: float) -> int:
-    """Return how many steps fit between two numbers, but for rounding."""
-    return int((high - low) / step + 1e-9)
+def create_grid(space: Space) -> dict[str, list[Any]]:
+    """Return the values of every setting in the grid; reject ranges without a step, and too many points."""
+    grid = dict[str, list[Any]]()
+    for name, values in space.items():
+        if isinstance(values, list):
+            grid[name] = values
+            continue
+        each: Any = create_distribution(name, values)
+        if each.log or each.step is None:
+            kind = "log range" if each.log else "range"
+            raise ElmanError(f"--sampler grid needs choices or a step for {name} (got a {kind})")
+        steps = range(min(MAX_GRID, round((each.high - each.low) / each.step)) + 1)
+        grid[name] = [min(each.high, each.low + n * each.step) for n in steps]
+    if math.prod(map(len, grid.values())) > MAX_GRID:
+        raise ElmanError(f"--sampler grid must have at most {MAX_GRID:,} points")
+    return grid

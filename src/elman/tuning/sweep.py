@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from elman.errors import ElmanError, require_extra, shorten
+from elman.options import document_options
 from elman.presets import DEFAULT_PRESET
 from elman.processes import thread_count
-from elman.signatures import document_options
 from elman.training.train import TrainingOptions, collect_settings, list_training_options
 from elman.tuning.results import SweepResult
-from elman.tuning.space import VALIDATION, Pruner, Sampler, SweepSettings, create_settings, parse_space, read_space
+from elman.tuning.space import Pruner, Sampler, create_settings
 
 
 @document_options(list_training_options())
@@ -90,14 +90,6 @@ def sweep(
     >>> len(result.trials), sorted(result.best.values)
     (2, ['learning_rate'])
     """
-    fixed = collect_settings(None, None, options)
-    settings = SweepSettings(os.fspath(corpus), preset, fixed, (), sampler, pruner, sampler_seed)
-    given = {"validation": VALIDATION} | fixed
-    if isinstance(space, Mapping):
-        parsed = parse_space(space, preset, given)
-    else:
-        parsed = () if space is None else read_space(Path(space), preset, given)
-    settings = create_settings(settings, parsed)
     for name, number in (("--trials", trials), ("--workers", workers)):
         if type(number) is not int or number < 1:
             raise ElmanError(f"{name} must be at least 1 (got {shorten(number)})")
@@ -105,5 +97,7 @@ def sweep(
         raise ElmanError(f"--workers must be at most the number of cores, {thread_count()} (got {workers})")
     with require_extra("sweep"):
         from elman.tuning.controller import run_sweep
+    fixed = collect_settings(None, None, options)
+    settings = create_settings(os.fspath(corpus), preset, fixed, space, sampler, pruner, sampler_seed)
     trials = settings.limit_trials(trials)
     return run_sweep(settings, Path(out), trials, workers, storage, study, callback or (lambda result: False))

@@ -17,7 +17,6 @@ import json
 import math
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -29,6 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from elman.config import make_config
 from elman.engine import get_engine
 from elman.errors import ElmanError, LockedError, command_line
 from elman.inference.score import score
@@ -56,7 +56,7 @@ class TrialOrder:
     ----------
     out : str
         Its run directory.
-    corpus, encoding, corpus_sha256 : str
+    corpus, corpus_sha256 : str
         The text, which must not have changed since the sweep began.
     preset : str
     options : dict
@@ -67,7 +67,6 @@ class TrialOrder:
 
     out: str
     corpus: str
-    encoding: str
     corpus_sha256: str
     preset: str
     options: dict[str, Any]
@@ -77,12 +76,7 @@ class TrialOrder:
 class Worker:
     """The side of the sweep: a worker process, which is started when it is needed and again after it was killed.
 
-    Parameters
-    ----------
-    directory : Path
-        Of the sweep.
-    count : int
-        Workers of this machine, among which its cores are shared out.
+    The cores of the machine are shared out among its `count` workers.
     """
 
     def __init__(self, directory: Path, count: int) -> None:
@@ -93,7 +87,7 @@ class Worker:
     def train(self, trial: TrialOrder) -> Iterator[dict[str, Any]]:
         """Yield the events of a trial; without one that ends it if the worker is stopped or killed."""
         if self.process is None or self.process.poll() is not None:
-            self._close_process()
+            self._wait()
             self.process = self._start()
             if self.is_stopped:  # meanwhile
                 self.stop()
@@ -127,9 +121,9 @@ class Worker:
     def close(self) -> None:
         """Stop the worker, and wait until it has ended."""
         self.stop()
-        self._close_process()
+        self._wait()
 
-    def _close_process(self) -> None:
+    def _wait(self) -> None:
         if self.process is not None:
             with suppress(OSError), self.process:  # waits, and closes the pipes
                 pass
@@ -152,19 +146,11 @@ class Worker:
 
 
 class Channel:
-    """The side of the worker: lines from the sweep, and events to it.
-
-    Attributes
-    ----------
-    stopped : Event
-        Set once standard input is closed.
-    """
+    """The side of the worker: lines from the sweep, and events to it."""
 
     def __init__(self) -> None:
-        self.stopped = threading.Event()
+        self.stopped = threading.Event()  # set once standard input is closed
         self._lines = queue.Queue[str]()
-        for number in (signal.SIGINT, signal.SIGTERM):  # the sweep has them, too, and decides
-            signal.signal(number, signal.SIG_IGN)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -187,13 +173,7 @@ class Channel:
 class PruningCallback(TrainingCallback):
     """Sends intermediate validation losses to the sweep, and stops a trial that is to be pruned.
 
-    The validations do not change the run.
-
-    Parameters
-    ----------
-    channel : Channel
-    rungs : list of int
-        Percent of the budget at which the trial is validated.
+    The validations do not change the run. The rungs are those of `TrialOrder`.
     """
 
     def __init__(self, channel: Channel, rungs: list[int]) -> None:
@@ -235,10 +215,15 @@ def describe_run(run: Run) -> dict[str, Any]:
 
 def main() -> None:
     """Train trials until standard input is closed."""
-    channel = Channel()
+    channel, corpus = Channel(), None
     try:
         with command_line():  # the sweep names options as its caller does
-            work(channel)
+            while (message := channel.receive()) is not None:
+                order = TrialOrder(**message)
+                corpus = corpus or read_corpus(order.corpus, encoding=make_config(order.preset, order.options).encoding)
+                if corpus.sha256 != order.corpus_sha256:
+                    raise ElmanError("the text has changed since the sweep began; restore it or choose another --out")
+                train_trial(order, corpus, channel)
     except BrokenPipeError:  # the sweep was killed
         pass
     except ElmanError as error:
@@ -246,23 +231,6 @@ def main() -> None:
     except Exception as error:
         traceback.print_exc()
         channel.emit("error", message=f"a worker ended with {type(error).__name__}; see {LOG}")
-
-
-def work(channel: Channel) -> None:
-    """Train trials until the worker is stopped.
-
-    Raises
-    ------
-    ElmanError
-        If the text has changed, or a file cannot be written.
-    """
-    corpus: Corpus | None = None
-    while (message := channel.receive()) is not None:
-        order = TrialOrder(**message)
-        corpus = corpus or read_corpus(order.corpus, encoding=order.encoding)
-        if corpus.sha256 != order.corpus_sha256:
-            raise ElmanError("the text has changed since the sweep began; restore it or choose another --out")
-        train_trial(order, corpus, channel)
 
 
 def train_trial(order: TrialOrder, corpus: Corpus, channel: Channel) -> None:

@@ -4,10 +4,30 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Mount, Route
 
 STATIC_FILES = Path(__file__).parent / "static"
+STATIC = "/static"
+"""URL path of the static files."""
 _IMPORT = re.compile(r'^import \{([^}]+)\} from "([^"]+)";$', re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?(?:function\*?|const|class) (\w+))", re.MULTILINE)
+
+
+def page_routes(page: str) -> list[Route | Mount]:
+    """Return the routes of a page: its ``index.html`` at ``/``, and the static files, which all pages share."""
+    from starlette.responses import FileResponse
+    from starlette.routing import Mount, Route
+    from starlette.staticfiles import StaticFiles
+
+    async def index(_: Request) -> Response:
+        return FileResponse(STATIC_FILES / page / "index.html")
+
+    return [Route("/", index), Mount(STATIC, StaticFiles(directory=STATIC_FILES))]
 
 
 def inline_modules(entry: Path) -> str:

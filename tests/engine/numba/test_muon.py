@@ -8,7 +8,7 @@ import pytest
 from elman.engine import TrainState, get_engine
 from elman.engine.numba.batched.muon import PHASES, SquareWorkspace, make_square_workspaces, run_phases
 from elman.network import Optimizer
-from elman.network.muon import NEWTON_SCHULZ_COEFFICIENTS, NEWTON_SCHULZ_STEPS, is_hidden_matrix, orthogonalize
+from elman.network.muon import NEWTON_SCHULZ_STEPS, is_hidden_matrix, orthogonalize
 from elman.text import Windows
 from support import tolerances as tolerances
 from support.tolerances import largest_relative_error
@@ -26,7 +26,7 @@ def test_the_iteration_is_that_of_the_reference(dtype: type[np.floating], m: int
         X[:m, :m] = d / np.linalg.norm(d)
         for phase in range(PHASES * NEWTON_SCHULZ_STEPS):
             for part in range(parts):
-                run_phases(workspace, size, phase, phase + 1, part, parts, *NEWTON_SCHULZ_COEFFICIENTS)
+                run_phases(workspace, size, phase, phase + 1, part, parts)
         results.append(X.tobytes())
     assert results.count(results[0]) == 3
     expected = orthogonalize(d[None].astype(np.float64))[0]

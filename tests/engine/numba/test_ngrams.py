@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from elman.engine.numba.ngrams import distributions, kernels, tree
-from elman.engine.numba.ngrams import reader as reader_module
 from elman.engine.numba.ngrams.counting import exact
-from elman.engine.numba.ngrams.reader import reader
+from elman.engine.numba.ngrams.tree import reader
 from elman.network import ngram
 from elman.network.ngram import MAX_ORDER, MIN_PROB, Indices, NgramModel, count_training_text
 from support import tolerances as tolerances
@@ -158,7 +157,7 @@ def test_the_cache_is_as_large_as_its_limit_allows(
 
 @pytest.fixture(params=[1, 7, 1 << 10])
 def capacity(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(reader_module, "INITIAL_CAPACITY", request.param)
+    monkeypatch.setattr(tree, "INITIAL_CAPACITY", request.param)
     return int(request.param)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from elman.engine.numba.prefetch import prefetch
+from elman.engine.numba.ngrams.kernels import prefetch
 
 
 @njit

@@ -125,35 +125,35 @@ def test_the_other_threads_are_released_if_one_cannot_be_started(monkeypatch: py
     before = team.teams[Plan.ROWS][0]
     monkeypatch.setattr(threads, "_executor", lambda size: SimpleNamespace(submit=interrupt))
     with pytest.raises(KeyboardInterrupt):
-        team.run(lambda thread: None)
+        team.run(lambda thread: None, steps=1)
     assert before.arrivals[before.size * threads.LINE] == 1
     assert team.teams[Plan.ROWS][0].arrivals.sum() == 0  # the next run has barriers again
 
 
 @pytest.fixture
 def team(monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
-    """A team of two threads whose timings no other test sees."""
+    """A team of two threads whose timings no other test sees, and which divides the rows whatever they say."""
     monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
-    team = Team("of this test", groups=4)
-    team.plan = Plan.ROWS
-    yield team
+    with monkeypatch.context() as context:
+        context.setattr(Timings, "choose", lambda self, plans: Plan.ROWS)
+        yield Team("of this test", groups=4)
     threads._timings.pop("of this test")
 
 
 def test_every_thread_is_called_once(team: Team) -> None:
     ranks = list[int]()
-    team.run(lambda thread: ranks.append(thread.rank))
+    team.run(lambda thread: ranks.append(thread.rank), steps=1)
     assert sorted(ranks) == [0, 1]
 
 
 def test_a_forked_process_has_threads_of_its_own(team: Team) -> None:
     if not hasattr(os, "fork"):
         pytest.skip("processes cannot be forked")
-    team.run(lambda thread: None)
+    team.run(lambda thread: None, steps=1)
     child = os.fork()
     if child == 0:
         ranks = list[int]()
-        team.run(lambda thread: ranks.append(thread.rank))
+        team.run(lambda thread: ranks.append(thread.rank), steps=1)
         os._exit(0 if sorted(ranks) == [0, 1] else 1)
     assert os.waitpid(child, 0)[1] == 0
 
@@ -166,15 +166,21 @@ def test_one_sequence_is_read_without_threads() -> None:
 # --- The choice of a plan ---
 
 
-def test_teams_of_one_kind_share_their_timings_though_two_measure_at_once(team: Team) -> None:
-    def work(_: int) -> None:
-        other = Team("of this test", groups=4)
+def test_teams_of_one_kind_share_their_timings_though_two_measure_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
+    kind = object()
+
+    def work(_: int) -> Timings:
+        team = Team(kind, groups=4)
         for _ in range(50):
-            other.run_timed(lambda: None)
+            team.run(lambda thread: None, steps=1)
+        return team.timings
 
     with ThreadPoolExecutor(2) as both:
-        list(both.map(work, range(2)))
-    assert len(team.timings.seconds[Plan.SERIAL]) == len(team.timings.seconds[Plan.ROWS]) == threads._TRIALS
+        first, second = both.map(work, range(2))
+    threads._timings.pop(kind)
+    assert first is second
+    assert len(first.seconds[Plan.SERIAL]) == len(first.seconds[Plan.ROWS]) == threads._TRIALS
 
 
 def choices(timings: Timings, runs: int, seconds: dict[Plan, float]) -> list[Plan]:
@@ -212,7 +218,7 @@ def test_a_choice_that_was_disturbed_is_corrected() -> None:
 
 
 def test_nothing_is_learned_from_no_work(team: Team) -> None:
-    team.run_timed(lambda: None, 0)
+    team.run(lambda thread: None)
     assert not any(team.timings.seconds.values())
 
 

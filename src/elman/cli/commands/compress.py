@@ -225,7 +225,7 @@ class _Source:
 
 def _write(path: Path | None, pieces: Iterable[bytes]) -> int:
     """Write pieces of bytes to a file, or to standard output for None; return how many bytes."""
-    from elman.storage.atomic import replace_file_by_pieces
+    from elman.storage.atomic import replace_file
 
     size = 0
 
@@ -239,5 +239,5 @@ def _write(path: Path | None, pieces: Iterable[bytes]) -> int:
         sys.stdout.buffer.writelines(counted())
         sys.stdout.buffer.flush()
     else:
-        replace_file_by_pieces(path, counted())
+        replace_file(path, counted())
     return size

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from elman.cli.commands import CHECK_FAILED
 from elman.cli.parameters import Corpora, Encoding, Flag, Integer, Json, Name, OptionalInteger, Quiet
-from elman.engines import DEFAULT_ENGINE, engine_names
+from elman.engines import DEFAULT_ENGINE, ENGINES
 from elman.errors import join_alternatives
 from elman.network.cells import cell_help
 
@@ -36,7 +36,7 @@ def gradcheck(
         Flag, Parameter(help="Reset the state at every line feed, as in a text of independent lines (train --lines).")
     ] = False,
     engine: Annotated[
-        Name, Parameter(help=f"Engine whose gradients are checked: {join_alternatives(engine_names())}.")
+        Name, Parameter(help=f"Engine whose gradients are checked: {join_alternatives([*ENGINES])}.")
     ] = DEFAULT_ENGINE,
     seed: Annotated[Integer, Parameter(help="Random seed of the weights and of the hidden state.")] = 400,
     encoding: Encoding = "utf-8",

@@ -20,8 +20,6 @@ def plot(
     from elman.runs.directory import RunDirectory
     from elman.runs.plots import LossCurve, plot_losses, save_figure
 
-    if not runs:
-        raise ElmanError("elman plot requires at least one run directory")
     if out.suffix not in (".png", ".svg"):
         raise ElmanError(f"--out must end in .png or .svg (got {quote(out.name)})")
     curves = read_runs(runs, lambda path, name: LossCurve.of_directory(RunDirectory(path), name))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -22,16 +21,16 @@ def runs(
 ) -> int:
     """List runs: text, cell, size, updates, seconds, losses, why each stopped; the lowest validation loss first."""
     from elman.cli.display import show_runs
-    from elman.runs.saved_runs import summarize_runs
+    from elman.runs import saved_runs
 
     if not directories:
         raise ElmanError("elman runs requires at least one directory")
-    summaries = summarize_runs(directories)
+    rows = saved_runs.runs(directories)
     if as_json:
-        print(json.dumps({"runs": [asdict(summary) for summary in summaries]}))
+        print(json.dumps({"runs": rows}))
         return 0
-    show_runs(summaries)
-    for summary in summaries:
-        if summary.error:
-            print(f"warning: {summary.error}", file=sys.stderr)
+    show_runs(rows)
+    for row in rows:
+        if row["error"]:
+            print(f"warning: {row['error']}", file=sys.stderr)
     return 0

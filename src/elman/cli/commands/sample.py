@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,17 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from elman.cli import parameters
-from elman.cli.inputs import interpret_escapes, is_terminal, load_model, read_lines, read_prompt
+from elman.cli.inputs import load_model
 from elman.cli.parameters import (
     ANY_CASE,
     Corpus,
     Flag,
     Integer,
-    OptionalFile,
     OptionalInteger,
     OptionalRuns,
-    OptionalText,
-    Texts,
+    keep_spaces,
     passed_options,
 )
 from elman.errors import ElmanError, flag, quote
@@ -31,19 +31,23 @@ from elman.errors import ElmanError, flag, quote
 if TYPE_CHECKING:
     from elman.inference import Model
     from elman.inference.copying import Copying
+    from elman.text import Alphabet
+
+_ESCAPES = {r"\n": "\n", r"\r": "\r", r"\t": "\t"}
 
 
 def sample(
     *runs: OptionalRuns,
     prompt: Annotated[
-        OptionalText,
+        str | None,
         Parameter(
+            allow_leading_hyphen=True,
             help="Prompt: text to continue, or - for standard input. It is printed before the continuation. \\n and \\t"
-            " are a line feed and a tab, unless the model's text contains backslashes."
+            " are a line feed and a tab, unless the model's text contains backslashes.",
         ),
     ] = None,
     prompt_file: Annotated[
-        OptionalFile,
+        Corpus | None,
         Parameter(help="File with the prompt: all of it, its last line feed included; - for standard input."),
     ] = None,
     interactive: Annotated[
@@ -57,7 +61,13 @@ def sample(
     length: Annotated[Integer, Parameter(help="Maximum number of characters to generate.")] = 1000,
     options: Annotated[parameters.SamplingOptions | None, Parameter(name="*")] = None,
     stop: Annotated[
-        Texts, Parameter(help="Stop when this string would be generated; it is not printed. Repeatable.")
+        list[str] | None,
+        Parameter(
+            allow_leading_hyphen=True,
+            negative="",
+            env_var_split=keep_spaces,
+            help="Stop when this string would be generated; it is not printed. Repeatable.",
+        ),
     ] = None,
     seed: Annotated[
         OptionalInteger,
@@ -103,19 +113,13 @@ def sample(
     from elman.text import read_chunks
 
     sampling = passed_options(options)
-    if beam is not None:
-        _check_no_sampling(sampling, seed=seed, count=count)
+    given = [*sampling] + ["seed"] * (seed is not None) + ["count"] * (count != 1)
+    if beam is not None and given:
+        raise ElmanError(f"cannot combine --beam with {flag(given[0])}: beam search does not sample")
     _check_sources(prompt, prompt_file, interactive, copied_from)
     models = {str(run or BUILTIN): load_model(run, quiet=quiet or as_json) for run in runs or (None,)}
-    generation = Generation(
-        [(name, models[name]) for name in map(str, runs or (BUILTIN,))],
-        length,
-        count,
-        stop or [],
-        adapt,
-        sampling,
-        beam,
-    )
+    named = [(name, models[name]) for name in map(str, runs or (BUILTIN,))]
+    generation = Generation(named, length, count, beam, stop or [], {"adapt": adapt} | sampling)
     source = None if copied_from is None else "".join(read_chunks(copied_from))
     report = copied or source is not None
     if report:
@@ -131,7 +135,9 @@ def sample(
     drawn = seed is None and beam is None
     if drawn:
         seed = secrets.randbelow(2**31)
-    begun = [] if interactive else generation.begin(_read_prompt(prompt, prompt_file), seed)
+    if (file := "-" if prompt == "-" else prompt_file) is not None:
+        prompt = "".join(read_chunks(file))
+    begun = [] if interactive else generation.begin(prompt or "", seed)
     if drawn and sampling.get("temperature") != 0 and not (quiet or as_json):
         print(f"seed: {seed} (repeat with --seed {seed})", file=sys.stderr)
     for each in begun:
@@ -141,29 +147,17 @@ def sample(
     return 0
 
 
-def _check_no_sampling(sampling: Mapping[str, object], seed: int | None, count: int) -> None:
-    """Reject what beam search would ignore."""
-    given = [*sampling, *(["seed"] if seed is not None else []), *(["count"] if count != 1 else [])]
-    if given:
-        raise ElmanError(f"cannot combine --beam with {flag(given[0])}: beam search does not sample")
-
-
 def _check_sources(
-    prompt: str | None, prompt_file: Path | None, interactive: bool, copied_from: str | Path | None
+    prompt: str | None, prompt_file: str | Path | None, interactive: bool, copied_from: str | Path | None
 ) -> None:
     """Check that there is one source of prompts, and that standard input is read for one purpose only."""
-    file, lines = None if prompt_file is None else str(prompt_file), "-" if interactive else None
-    options = {"--prompt": prompt, "--prompt-file": file, "--interactive": lines}
+    lines = "-" if interactive else None
+    options = {"--prompt": prompt, "--prompt-file": prompt_file, "--interactive": lines}
     sources = [name for name, value in options.items() if value is not None]
     if len(sources) > 1:
         raise ElmanError(f"cannot combine {' with '.join(sources)}: pass one of them")
     if copied_from == "-" and "-" in options.values():
         raise ElmanError(f"{sources[0]} and --copied-from cannot both read standard input")
-
-
-def _read_prompt(prompt: str | None, prompt_file: Path | None) -> str:
-    source = Path("-") if prompt == "-" else prompt_file
-    return prompt or "" if source is None else read_prompt(source)
 
 
 @dataclass(frozen=True)
@@ -203,46 +197,43 @@ class Generation:
     models: list[tuple[str, Model]]
     length: int
     count: int
-    stop: list[str]
-    adapt: Literal["counts"] | None
-    sampling: dict[str, Any]
     beam: int | None
+    stop: list[str]
+    options: dict[str, Any]
 
     def begin(self, prompt: str, seed: int | None) -> list[Sample]:
-        """Return the samples of a prompt: those of the first model, those of the next.
-
-        Raises
-        ------
-        ElmanError
-            If a model does not know a character of the prompt or of a stop sequence, or an option is out of its range.
-        """
-        return [sample for name, model in self.models for sample in self._begin(name, model, prompt, seed)]
-
-    def _begin(self, name: str, model: Model, prompt: str, seed: int | None) -> list[Sample]:
-        several, prompt = len(self.models) > 1, interpret_escapes(prompt, model.alphabet)
-        try:
-            texts = self._generate(model, prompt, seed)
-        except ElmanError as error:
-            raise ElmanError(f"{name}: {error}" if several else str(error)) from None
-        samples = []
-        for n, chunks in enumerate(texts):
-            number = f"{n + 1} of {self.count}" if self.count > 1 and not model.is_of_lines else ""
-            header = ", ".join(filter(None, [name if several else "", number]))
-            samples.append(Sample(name, model, header, None if seed is None else seed + n, prompt, chunks))
+        """Return the samples of a prompt: those of the first model, those of the next."""
+        samples, several = [], len(self.models) > 1
+        for name, model in self.models:
+            text = interpret_escapes(prompt, model.alphabet)
+            try:
+                streams = self._generate(model, text, seed)
+            except ElmanError as error:
+                raise ElmanError(f"{name}: {error}" if several else str(error)) from None
+            for n, chunks in enumerate(streams):
+                number = f"{n + 1} of {self.count}" if self.count > 1 and not model.is_of_lines else ""
+                header = ", ".join(filter(None, [name if several else "", number]))
+                samples.append(Sample(name, model, header, None if seed is None else seed + n, text, chunks))
         return samples
 
     def _generate(self, model: Model, prompt: str, seed: int | None) -> list[Iterator[str]]:
-        options: dict[str, Any] = {
-            "prompt": prompt,
-            "stop": [interpret_escapes(stop, model.alphabet) for stop in self.stop],
-            "adapt": self.adapt,
-        }
+        stop = [interpret_escapes(each, model.alphabet) for each in self.stop]
+        options = self.options | {"prompt": prompt, "stop": stop}
         if self.beam is not None:
             return [model.beam(self.beam, self.length, **options)]
-        options |= {"seed": seed, **self.sampling}
         if self.count != 1:
-            return [iter([text]) for text in model.samples(self.count, self.length, **options)]
-        return [model.stream(self.length, **options)]
+            return [iter([text]) for text in model.samples(self.count, self.length, seed=seed, **options)]
+        return [model.stream(self.length, seed=seed, **options)]
+
+
+def interpret_escapes(text: str, alphabet: Alphabet) -> str:
+    r"""Return a prompt or a stop sequence with ``\n``, ``\r`` and ``\t`` as line feed, carriage return and tab.
+
+    A model whose alphabet has the backslash may mean it: for such a model it stays one.
+    """
+    if "\\" in alphabet.characters:
+        return text
+    return re.sub(r"\\[nrt]", lambda match: _ESCAPES[match[0]], text)
 
 
 def print_text(sample: Sample, echo: bool) -> str:
@@ -302,6 +293,30 @@ def _sample_lines(generation: Generation, seed: int | None, show: Callable[[Samp
             print()
         if seed is not None:
             seed += generation.count
+
+
+def is_terminal() -> bool:
+    """Whether standard input and output are a terminal."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def read_lines() -> Iterator[str]:
+    """Yield the lines that are entered in the terminal, or those of standard input, each without its end."""
+    from elman.text import open_standard_input
+
+    if is_terminal():
+        with suppress(ImportError):  # there is none on Windows, where the console itself edits lines
+            import readline  # noqa: F401 (its import lets `input` edit lines and recall them)
+        with suppress(EOFError):  # Ctrl-D
+            while True:
+                yield input("> ")
+        print()
+        return
+    for number, line in enumerate(open_standard_input(), 1):
+        try:
+            yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError:
+            raise ElmanError(f"line {number} of standard input is not UTF-8") from None
 
 
 def _describe_copying(copying: Copying) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
@@ -28,10 +29,6 @@ from elman.errors import ElmanError
 from elman.presets import DEFAULT_PRESET, PRESETS
 from elman.processes import current_process
 from elman.runs.loggers import logger_help
-
-if TYPE_CHECKING:
-    from elman.runs.run import Run
-    from elman.training.callbacks import TrainingCallback
 
 DASHBOARD = Group("Dashboard", sort_key=4)
 
@@ -82,11 +79,11 @@ def train(
     Without CORPUS, the text is piped standard input or else python-docs; with --resume, it is that of the run.
     """
     if current_process().rank > 0:
-        from elman.training.processes import follow
+        from elman.training.train import follow
 
         return follow()
     from elman.cli.display import TrainingDisplay, show_results
-    from elman.cli.inputs import choose_corpus
+    from elman.training.callbacks import CallbackList, TrainingCallback
     from elman.training.train import train
 
     if not live and (live_port or live_with):
@@ -95,29 +92,34 @@ def train(
     if like is not None:
         preset, settings = _settings_like(like, settings, preset, resume)
 
-    def training(callback: TrainingCallback) -> Run:
-        return train(
-            source,
-            out=out,
-            preset=preset,
-            init_from=init_from,
-            resume=resume,
-            overwrite=overwrite,
-            progress=False,
-            log=log or [],
-            callback=callback,
-            **settings,
-        )
-
     display = TrainingDisplay(quiet=quiet)
-    source = list(corpus) or (None if resume else choose_corpus(display.on_notice))
-    if live:
-        from elman.cli.commands.view import train_with_dashboard
+    source: Any = list(corpus) or None
+    if source is None and not resume:
+        from elman.cli.inputs import choose_corpus
 
-        run = train_with_dashboard(training, display, out.resolve().name, live_port, live_with or [])
-    else:
-        with display:
-            run = training(display)
+        source = choose_corpus(display.on_notice)
+    callbacks, live_run = list[TrainingCallback]([display]), None
+    with ExitStack() as stack:
+        if live:
+            from elman.cli.commands.view import open_dashboard
+
+            live_run, more = stack.enter_context(open_dashboard(out.resolve().name, live_port, live_with or []))
+            callbacks += more
+        with display:  # it ends before the browsers fetch the last data, when there is nothing left to stop and save
+            run = train(
+                source,
+                out=out,
+                preset=preset,
+                init_from=init_from,
+                resume=resume,
+                overwrite=overwrite,
+                progress=False,
+                log=log or [],
+                callback=CallbackList(*callbacks),
+                **settings,
+            )
+        if live_run is not None:
+            live_run.finish(run)
     if as_json:
         print(json.dumps(run.results()))
     elif not run.was_finished:

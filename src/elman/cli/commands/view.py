@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from elman.cli.parameters import Port
-from elman.errors import ElmanError, require_extra
+from elman.errors import require_extra
 
 if TYPE_CHECKING:
-    from elman.cli.display import TrainingDisplay
-    from elman.runs.run import Run
+    from elman.serve.dashboard_runs import LiveRun
     from elman.training.callbacks import TrainingCallback
 
 SHUTDOWN_TIMEOUT = 1
@@ -31,12 +31,10 @@ def view(
     """Compare runs on a dashboard in the browser: loss curves, samples, weights."""
     with require_extra("serve"):
         from elman.serve.dashboard import HOST, create_dashboard, open_browser
-        from elman.serve.dashboard_run import DashboardRun
+        from elman.serve.dashboard_runs import DashboardRun
         from elman.serve.server import address_of, listen, run
     from elman.cli.inputs import read_runs
 
-    if not runs:
-        raise ElmanError("elman view requires at least one run directory")
     application = create_dashboard(read_runs(runs, DashboardRun))
     listening = listen(HOST, port)
     address = address_of(listening)
@@ -46,13 +44,12 @@ def view(
     return 0
 
 
-def train_with_dashboard(
-    training: Callable[[TrainingCallback], Run], display: TrainingDisplay, name: str, port: int, others: Sequence[Path]
-) -> Run:
-    """Train while the dashboard shows the run; the display on the terminal, which is entered here, follows it too."""
+@contextmanager
+def open_dashboard(name: str, port: int, others: Sequence[Path]) -> Iterator[tuple[LiveRun, list[TrainingCallback]]]:
+    """Serve the dashboard of a training; yield the run on it, and the callbacks that it requires."""
     with require_extra("serve"):
         from elman.serve.dashboard import open_browser, serve_dashboard
-    from elman.training.callbacks import CallbackList, TrainingCallback
+    from elman.training.callbacks import TrainingCallback
 
     class OpenBrowser(TrainingCallback):
         def on_compile(self) -> None:
@@ -61,7 +58,4 @@ def train_with_dashboard(
             open_browser(address)
 
     with serve_dashboard(name, port, others) as (live, address):
-        with display:  # it ends before the browsers fetch the last data, when there is nothing left to stop and save
-            run = training(CallbackList(OpenBrowser(), display, live))
-        live.finish(run)
-    return run
+        yield live, [OpenBrowser(), live]

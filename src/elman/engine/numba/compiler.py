@@ -16,7 +16,7 @@ from numba import njit as numba_njit
 from numba.core import cgutils, config, types
 from numba.extending import intrinsic as numba_intrinsic
 
-from elman.paths import cache_dir
+from elman.storage import cache_dir
 
 intrinsic: Any = numba_intrinsic
 """Decorates functions that kernels call without the first parameter, which a type checker cannot know."""

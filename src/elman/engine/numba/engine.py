@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numba  # noqa: F401 (`elman.engine.compilation.watch_compilation` looks for it)
+import numba  # noqa: F401 (`elman.engine.watch_compilation` looks for it)
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.protocol import Indices, StepCallback, no_callback
-from elman.engine.state import TrainState
+from elman.engine.protocol import Indices, StepCallback, TrainState, no_callback
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Parameters, architecture
@@ -18,7 +17,7 @@ from elman.network.sampling import SamplingParams
 from elman.text import Windows
 
 if TYPE_CHECKING:
-    from elman.engine.numba.batched.session import NumbaSession
+    from elman.engine.numba.batched.inference import NumbaSession
 
 
 def is_online_rnn(parameters: Parameters, batch_size: int, optimizer: Optimizer) -> bool:
@@ -87,6 +86,6 @@ class NumbaEngine:
 
     def session(self, parameters: Parameters) -> NumbaSession:
         """See `elman.engine.Engine.session`."""
-        from elman.engine.numba.batched.session import NumbaSession
+        from elman.engine.numba.batched.inference import NumbaSession
 
         return NumbaSession(parameters)

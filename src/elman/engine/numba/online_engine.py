@@ -2,10 +2,14 @@
 
 K  alphabet, m  hidden units, T  characters in one window; padded: K_row, m_row
 
-Rows of U, the biases and all states are stored in rows; W, V and their transposes in strips
-(`elman.engine.numba.linalg.padding`). Padding is zero and stays zero: a padded unit has zero input weights, so its
-state is tanh(0), and zero output weights. Only the bias of a padded character is -infinity and stays so: its
-probability is 0, and so are all its gradients.
+Two layouts of a matrix are padded with zeros to full vectors:
+
+Rows    the rows of the matrix one after the other: U, transposed, the biases and all states.
+Strips  the matrix cut into strips of columns, as wide as a row of sums that fits the registers, strip after strip: W, V
+        and their transposes. A product then reads memory sequentially, however large the matrix is.
+
+Padding stays zero: a padded unit has zero input weights, so its state is tanh(0), and zero output weights. Only the
+bias of a padded character is -infinity and stays so: its probability is 0, and so are all its gradients.
 """
 
 from __future__ import annotations
@@ -17,54 +21,83 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba import online_rnn
-from elman.engine.numba.linalg.padding import aligned_zeros, pack_rows, pack_strips, unpack_strips
-from elman.engine.numba.linalg.simd import BYTES
-from elman.engine.numba.online_rnn import PANEL_ROWS, AdagradAccumulators, AdagradScalars, Scratch, Weights
+from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
+from elman.engine.numba.linalg.tile import MAX_VECTORS
+from elman.engine.numba.online_rnn import PANEL_ROWS, AdagradScalars, PackedArrays, Scratch
 from elman.engine.numba.threads import Team, Thread
-from elman.engine.protocol import StepCallback, no_callback, run_in_chunks
-from elman.engine.state import TrainState
+from elman.engine.protocol import StepCallback, TrainState, no_callback, run_in_chunks
 from elman.network.optimizer import EPSILON, Optimizer
-from elman.network.parameters import Array, Arrays, Parameters
+from elman.network.parameters import Array, Parameters
 from elman.text import Windows
 
 
-def pack_weights(parameters: Parameters) -> Weights:
-    """Return the parameters in the kernel's layout."""
-    U, W, V, b, c = (parameters[name] for name in ("U", "W", "V", "b", "c"))
-    c_row = pack_rows(c[None])
-    c_row[len(c) :] = -np.inf
-    return Weights(
-        pack_rows(U.T), pack_strips(W), pack_strips(W.T), pack_strips(V), pack_strips(V.T), pack_rows(b[None]), c_row
-    )
+def padded_size(n: int, dtype: np.dtype[Any]) -> int:
+    """Return n rounded up to strips of equal width, each of full vectors."""
+    unit = BYTES // dtype.itemsize * strip_count(n, dtype)
+    return -(-n // unit) * unit
 
 
-def pack_accumulators(M: Arrays) -> AdagradAccumulators:
-    """Return AdaGrad's sums of squared gradients, stored as their parameters are."""
-    rows = pack_rows(M["U"].T), pack_rows(M["b"][None]), pack_rows(M["c"][None])
-    return AdagradAccumulators(rows[0], pack_strips(M["W"]), pack_strips(M["V"]), *rows[1:])
+def strip_count(n: int, dtype: np.dtype[Any]) -> int:
+    """Return the number of strips that n columns are cut into."""
+    return -(-n // (BYTES // dtype.itemsize * MAX_VECTORS))
 
 
-def unpack(packed: Weights | AdagradAccumulators, into: Mapping[str, Array]) -> None:
+def pack_rows(matrix: Array) -> Array:
+    """Return a matrix as one flat array of padded rows."""
+    row = padded_size(matrix.shape[1], matrix.dtype)
+    flat = aligned_zeros(len(matrix) * row, matrix.dtype)
+    flat.reshape(-1, row)[:, : matrix.shape[1]] = matrix
+    return flat
+
+
+def pack_strips(matrix: Array) -> Array:
+    """Return a matrix as one flat array of strips, with rows and columns padded."""
+    n_rows, row = (padded_size(n, matrix.dtype) for n in matrix.shape)
+    padded = np.zeros((n_rows, row), matrix.dtype)
+    padded[: matrix.shape[0], : matrix.shape[1]] = matrix
+    flat = aligned_zeros(padded.size, matrix.dtype)
+    count = strip_count(matrix.shape[1], matrix.dtype)
+    flat.reshape(count, n_rows, -1)[...] = padded.reshape(n_rows, count, -1).swapaxes(0, 1)
+    return flat
+
+
+def unpack_strips(flat: Array, into: Array) -> None:
+    """Write the matrix that `pack_strips` stored into `into`."""
+    n_rows, count = padded_size(len(into), flat.dtype), strip_count(into.shape[1], flat.dtype)
+    padded = flat.reshape(count, n_rows, -1).swapaxes(0, 1).reshape(n_rows, -1)
+    into[:] = padded[: len(into), : into.shape[1]]
+
+
+def pack(arrays: Mapping[str, Array]) -> PackedArrays:
+    """Return the parameters, or arrays of their names and shapes, in the kernel's layout."""
+    U, W, V, b, c = (arrays[name] for name in ("U", "W", "V", "b", "c"))
+    return PackedArrays(pack_rows(U.T), pack_strips(W), pack_strips(V), pack_rows(b[None]), pack_rows(c[None]))
+
+
+def unpack(packed: PackedArrays, into: Mapping[str, Array]) -> None:
     """Write the packed arrays into `into`."""
     m, K = into["U"].shape
     into["U"][:] = packed.U.reshape(K, -1)[:, :m].T
-    into["W"][:] = unpack_strips(packed.W, (m, m))
-    into["V"][:] = unpack_strips(packed.V, (K, m))
+    unpack_strips(packed.W, into["W"])
+    unpack_strips(packed.V, into["V"])
     into["b"][:] = packed.b[:m]
     into["c"][:] = packed.c[:K]
 
 
-def make_scratch(weights: Weights, h0: Array, T: int) -> Scratch:
+def make_scratch(parameters: Parameters, h0: Array, T: int) -> Scratch:
     """Return workspace for windows of up to T characters, with `h0` (m,) as the initial state."""
-    m_row, K_row, dtype = len(weights.b), len(weights.c), weights.b.dtype
+    (K, m), dtype = parameters["V"].shape, parameters["V"].dtype
+    m_row, K_row = padded_size(m, dtype), padded_size(K, dtype)
     h = aligned_zeros((T + 1) * m_row, dtype)
-    h[: len(h0)] = h0
+    h[:m] = h0
     return Scratch(
+        W_columns=pack_strips(parameters["W"].T),
+        V_columns=pack_strips(parameters["V"].T),
         h=h,
         g=aligned_zeros(T * K_row, dtype),
         da=aligned_zeros((T + 1) * m_row, dtype),
-        dU=aligned_zeros(len(weights.U), dtype),
-        touched=np.zeros(len(weights.U) // m_row, np.uint8),
+        dU=aligned_zeros(K * m_row, dtype),
+        touched=np.zeros(K, np.uint8),
         panels=aligned_zeros(2 * PANEL_ROWS * m_row, dtype),
         zeros=aligned_zeros(max(BYTES // dtype.itemsize * m_row, K_row), dtype),
         db=aligned_zeros(m_row, dtype),
@@ -75,23 +108,20 @@ def make_scratch(weights: Weights, h0: Array, T: int) -> Scratch:
     )
 
 
-def make_scalars(optimizer: Optimizer, dtype: np.dtype[Any]) -> AdagradScalars:
-    """Return the hyperparameters in the dtype of the weights, the largest number instead of infinity."""
-    maximum = float(np.finfo(dtype).max)
-    return AdagradScalars(
-        *(dtype.type(min(x, maximum)) for x in (optimizer.learning_rate, optimizer.grad_clip, EPSILON))
-    )
-
-
 def advance(
     state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: StepCallback = no_callback
 ) -> NDArray[np.float64]:
     """See `elman.engine.Engine.advance`."""
-    T, (m, K) = windows.seq_length, state.parameters["U"].shape
-    weights, squared_grads = pack_weights(state.parameters), pack_accumulators(state.M)
-    scratch, scalars = make_scratch(weights, state.h, T), make_scalars(optimizer, weights.b.dtype)
+    parameters, T = state.parameters, windows.seq_length
+    (m, K), dtype = parameters["U"].shape, parameters["U"].dtype
+    weights, squared_grads, scratch = pack(parameters), pack(state.M), make_scratch(parameters, state.h, T)
+    weights.c[K:] = -np.inf
+    largest = float(np.finfo(dtype).max)  # instead of infinity
+    scalars = AdagradScalars(
+        *(dtype.type(min(x, largest)) for x in (optimizer.learning_rate, optimizer.grad_clip, EPSILON))
+    )
     text = windows.indices.astype(windows.indices.dtype.newbyteorder("<"), copy=False).view(np.uint8)
-    team = Team(("online", T, m, K, weights.b.dtype), max_sharing=2)
+    team = Team(("online", T, m, K, dtype), max_sharing=2)
 
     def advance_chunk(losses: NDArray[np.float64]) -> Array:
         """Perform `len(losses)` updates; return the state h."""
@@ -101,14 +131,14 @@ def advance(
             nonlocal position
             position = online_rnn.advance(thread, weights, squared_grads, scratch, scalars, text, *sizes, losses)
 
-        team.run_timed(lambda: team.run(run_thread), len(losses))
+        team.run(run_thread, len(losses))
         state.position = int(position)
         return scratch.h[:m]
 
     losses = run_in_chunks(updates, state.update, advance_chunk, callback)
-    unpack(weights, state.parameters)
+    unpack(weights, parameters)
     unpack(squared_grads, state.M)
-    state.h = scratch.h[: len(state.h)].copy()
+    state.h = scratch.h[:m].copy()
     state.update += len(losses)
     state.epoch = state.update // windows.per_epoch
     return losses

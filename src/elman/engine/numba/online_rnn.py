@@ -37,34 +37,24 @@ from elman.engine.numba.threads import barrier
 Array = NDArray[np.floating]
 
 
-class Weights(NamedTuple):
-    """Flat, padded parameters, with (rows, row length) of each."""
+class PackedArrays(NamedTuple):
+    """Flat, padded arrays: the parameters or, stored alike, AdaGrad's sums of their squared gradients."""
 
     U: Array  # (K, m_row), a row per character
     W: Array  # (m_row, m_row), by rows
-    W_columns: Array  # (m_row, m_row)
     V: Array  # (K_row, m_row), by rows
-    V_columns: Array  # (m_row, K_row)
     b: Array  # (m_row,)
     c: Array  # (K_row,)
 
 
-class AdagradAccumulators(NamedTuple):
-    """AdaGrad's sums of squared gradients M, stored like the weights of the same names."""
-
-    U: Array
-    W: Array
-    V: Array
-    b: Array
-    c: Array
-
-
 class Scratch(NamedTuple):
-    """Activations and gradients of one window."""
+    """The transposes of W and V, and the activations and gradients of one window."""
 
+    W_columns: Array  # (m_row, m_row)
+    V_columns: Array  # (m_row, K_row)
     h: Array  # (T + 1, m_row): row 0 is the initial state, row t + 1 that after step t
     g: Array  # (T, K_row): logits, overwritten by probabilities, then by dL/do
-    da: Array  # (T + 1, m_row): row t + 1 is that of step t; row 0 receives dL/dh_0
+    da: Array  # (T + 1, m_row): row t + 1 is that of step t; row 0 is unused
     dU: Array  # (K, m_row), of which only the rows marked in `touched` are valid
     touched: NDArray[np.uint8]  # (K,), zero between windows
     panels: Array  # (2, PANEL_ROWS, m_row): for each of two threads
@@ -91,24 +81,22 @@ PANEL_ROWS = 24
 """Rows of a gradient computed at a time: they stay in the first-level cache until AdaGrad has used them."""
 
 
-def _emit_tanh_of_sum(simd: Simd, view: VectorView) -> None:
+@elementwise_kernel
+def tanh_of_sum(simd: Simd, view: VectorView) -> None:
     """Rows: c, the bias."""
     view.store(simd.tanh(simd.add(view.load(0), view.load(1))), 0)
 
 
-def _emit_times_tanh_derivative(simd: Simd, view: VectorView) -> None:
+@elementwise_kernel
+def times_tanh_derivative(simd: Simd, view: VectorView) -> None:
     """Rows: dL/dh, h = tanh a; the first becomes dL/da = (1 - h^2) dL/dh."""
     dh, h = view.load(0), view.load(1)
     view.store(simd.sub(dh, simd.mul(simd.mul(h, h), dh)), 0)
 
 
-_tanh_of_sum = elementwise_kernel("tanh_of_sum", _emit_tanh_of_sum)
-_times_tanh_derivative = elementwise_kernel("times_tanh_derivative", _emit_times_tanh_derivative)
-
-
 @inlined
-def matvec(c, c_start, d, d_start, a, a_start, b, b_rows, row, depth, reverse):
-    """C = D + A B, a padded row, with the first `depth` rows of B, which is stored in strips of `b_rows` rows.
+def matvec(c, c_start, d, d_start, a, a_start, b, row, depth, reverse):
+    """C = D + A B, a padded row, with the first `depth` rows of B, which is stored in strips of `row` rows.
 
     If `reverse`, the sum goes from the last k to the first: with alternating directions, a call starts with
     the rows of B that the previous one ended with, which are still in the first-level cache.
@@ -120,23 +108,9 @@ def matvec(c, c_start, d, d_start, a, a_start, b, b_rows, row, depth, reverse):
     while 0 <= strip < row:
         row_tile(
             c, c_start + strip, d, d_start + strip, a, a_start + first, step,
-            b, strip * b_rows + first * columns, step * columns, depth, vectors,
+            b, strip * row + first * columns, step * columns, depth, vectors,
         )  # fmt: skip
         strip += next_strip
-
-
-@inlined
-def matvec_tanh(c, c_start, d, d_start, bias, a, a_start, b, m, m_row, reverse):
-    """C = tanh(D + bias + A B), a row of m units padded to m_row; see `matvec`."""
-    matvec(c, c_start, d, d_start, a, a_start, b, m_row, m_row, m, reverse)
-    _tanh_of_sum((c, bias), (c_start, 0), 0, m_row * c.itemsize // BYTES)
-
-
-@inlined
-def matvec_tanh_backward(c, c_start, h, h_start, a, a_start, b, m_row, reverse, depth):
-    """C = (1 - h^2) (C + A B) with the first `depth` rows of B; see `matvec`."""
-    matvec(c, c_start, c, c_start, a, a_start, b, m_row, m_row, depth, reverse)
-    _times_tanh_derivative((c, h), (c_start, h_start), 0, m_row * c.itemsize // BYTES)
 
 
 @inlined
@@ -155,27 +129,16 @@ def read_indices(indices, text, index_bytes, position):
 
 
 @inlined
-def recur(h, h_start, direction, weights, index, m):
-    """h_t = tanh(W h_{t-1} + U x_t + b), from the row at `h_start` to the next one.
-
-    `direction` alternates, so that each step starts with the columns of W that the previous step read last and that
-    are still in the first-level cache.
-    """
-    m_row = len(weights.b)
-    matvec_tanh(
-        h, h_start + m_row, weights.U, index * m_row, weights.b, h, h_start, weights.W_columns,
-        m, m_row, direction == 1,
-    )  # fmt: skip
-
-
-@inlined
-def recur_steps(weights, scratch, first, last, T, m):
-    """Compute the hidden states of steps `first` to `last` - 1."""
-    m_row = len(weights.b)
+def recur(weights, scratch, first, last, T, m):
+    """h_t = tanh(W h_{t-1} + U x_t + b), for steps `first` to `last` - 1."""
+    h, m_row = scratch.h, len(weights.b)
+    vectors = m_row * h.itemsize // BYTES
     for t in range(first, last):
         # Another core has written it.
-        prefetch_row(weights.U, scratch.indices[min(t + 2, T - 1)] * m_row, m_row * scratch.h.itemsize // BYTES)
-        recur(scratch.h, t * m_row, t % 2, weights, scratch.indices[t], m)
+        prefetch_row(weights.U, scratch.indices[min(t + 2, T - 1)] * m_row, vectors)
+        row, U_row = t * m_row, scratch.indices[t] * m_row
+        matvec(h, row + m_row, weights.U, U_row, h, row, scratch.W_columns, m_row, m, t % 2 == 1)
+        tanh_of_sum((h, weights.b), (row + m_row, 0), 0, vectors)
 
 
 @inlined
@@ -186,7 +149,7 @@ def compute_logits(weights, scratch, first, rows, m):
     columns = strip_width(vectors) * BYTES // h.itemsize
     multiply(
         scratch.g, first * K_row, K_row, weights.c, 0, 0, h, (first + 1) * m_row, m_row, 1,
-        weights.V_columns, 0, columns, m_row * columns, rows, m, vectors,
+        scratch.V_columns, 0, columns, m_row * columns, rows, m, vectors,
     )  # fmt: skip
 
 
@@ -236,13 +199,13 @@ def compute_output_backward(weights, scratch, first, rows, K):
 
 
 @inlined
-def recurrent_step_backward(weights, scratch, t, T, m):
-    """da_t, in row t, from V' g_t and the row after it."""
-    m_row = len(weights.b)
-    row = t * m_row
-    matvec_tanh_backward(
-        scratch.da, row, scratch.h, row, scratch.da, row + m_row, weights.W, m_row, t % 2 == 1, m if t < T else 0
-    )  # fmt: skip
+def recur_backward(weights, scratch, T, m):
+    """da_t = (1 - h_t^2) (V' g_t + W' da_{t+1}), in row t of da, for all steps, from V' g_t there."""
+    h, da, m_row = scratch.h, scratch.da, len(weights.b)
+    for t in range(T, 0, -1):
+        row = t * m_row
+        matvec(da, row, da, row, da, row + m_row, weights.W, m_row, m if t < T else 0, t % 2 == 1)
+        times_tanh_derivative((da, h), (row, row), 0, m_row * da.itemsize // BYTES)
 
 
 @kernel
@@ -296,7 +259,7 @@ def update_output(weights, squared_grads, scratch, scalars, T, K):
     """Update V and c."""
     m_row, K_row = len(weights.b), len(weights.c)
     update_matrix(
-        weights.V, weights.V_columns, squared_grads.V, scratch.g, 0, K_row, scratch.h, m_row,
+        weights.V, scratch.V_columns, squared_grads.V, scratch.g, 0, K_row, scratch.h, m_row,
         scratch.panels, PANEL_ROWS * m_row, scratch.zeros, scalars, K, T, m_row,
     )  # fmt: skip
     update_bias(weights.c, squared_grads.c, scratch.dc, scratch.g, 0, T, scratch.zeros, scalars)
@@ -307,7 +270,7 @@ def update_recurrence(weights, squared_grads, scratch, scalars, T, m):
     """Update W and b."""
     m_row = len(weights.b)
     update_matrix(
-        weights.W, weights.W_columns, squared_grads.W, scratch.da, m_row, m_row, scratch.h, 0,
+        weights.W, scratch.W_columns, squared_grads.W, scratch.da, m_row, m_row, scratch.h, 0,
         scratch.panels, 0, scratch.zeros, scalars, m, T, m_row,
     )  # fmt: skip
     update_bias(weights.b, squared_grads.b, scratch.db, scratch.da, m_row, T, scratch.zeros, scalars)
@@ -353,7 +316,7 @@ def advance(thread, weights, squared_grads, scratch, scalars, text, index_bytes,
         for first in range(-chunk, T, chunk):
             following = first + chunk
             if thread.rank == 0 and following < T:
-                recur_steps(weights, scratch, following, min(following + chunk, T), T, m)
+                recur(weights, scratch, following, min(following + chunk, T), T, m)
             if thread.rank == output and first >= 0:
                 rows = min(chunk, T - first)
                 compute_logits(weights, scratch, first, rows, m)
@@ -361,8 +324,7 @@ def advance(thread, weights, squared_grads, scratch, scalars, text, index_bytes,
                 compute_output_backward(weights, scratch, first, rows, K)
             barrier(thread)
         if thread.rank == 0:
-            for t in range(T, 0, -1):
-                recurrent_step_backward(weights, scratch, t, T, m)
+            recur_backward(weights, scratch, T, m)
         if thread.rank == output:
             update_output(weights, squared_grads, scratch, scalars, T, K)
         barrier(thread)

@@ -49,13 +49,13 @@ class Thread(NamedTuple):
 
     rank: int
     size: int
-    first: int  # units of a layer that the thread computes, if the threads share them …
+    first: int  # units of a layer that the thread computes: none if each thread computes other batch rows
     last: int
     arrivals: NDArray[np.int64]  # barriers that each thread has reached, and whether one of them will come no more
 
 
 def make_team(size: int, units: int = 0, multiple: int = 1) -> list[Thread]:
-    """Return the threads of a team, which share so many units in multiples of `multiple`."""
+    """Return the threads of a team, which share `units` in multiples of `multiple`."""
     arrivals = np.zeros((size + 1) * LINE, np.int64)
     ends = [units // multiple * rank // size * multiple for rank in range(size + 1)]
     return [Thread(rank, size, ends[rank], ends[rank + 1], arrivals) for rank in range(size)]
@@ -178,41 +178,34 @@ class Team:
         Threads that can share the units of a layer.
     units : tuple of int
         The units of a layer, and the number that they are shared in multiples of.
-
-    Attributes
-    ----------
-    plan : Plan
-        The plan of the current or the last run.
     """
 
     def __init__(self, kind: Hashable, groups: int = 1, max_sharing: int = 1, units: tuple[int, int] = (0, 1)) -> None:
-        threads, self.units = thread_count(), units
-        sizes = {Plan.SERIAL: 1, Plan.ROWS: min(threads, groups), Plan.UNITS: min(threads, max_sharing)}
-        self.teams = {plan: make_team(size, *units) for plan, size in sizes.items() if plan is Plan.SERIAL or size > 1}
+        threads = thread_count()
+        sharers = min(threads, max_sharing)
+        shares = {Plan.SERIAL: (1,), Plan.ROWS: (min(threads, groups),), Plan.UNITS: (sharers, *units)}
+        self.teams = {plan: make_team(*share) for plan, share in shares.items() if plan is Plan.SERIAL or share[0] > 1}
         self.timings = _timings.setdefault(kind, Timings())
-        self.plan = Plan.SERIAL
 
     @property
     def max_threads(self) -> int:
         """The number of threads of the largest plan."""
         return max(map(len, self.teams.values()))
 
-    def run_timed(self, run: Callable[[], None], steps: int = 1) -> None:
-        """Choose a plan, call `run`, which does `steps` equal steps by `self.run`, and record the time per step."""
-        if len(self.teams) == 1 or not steps:
-            run()
-            return
-        self.plan = self.timings.choose(list(self.teams))
-        started = time.perf_counter()
-        run()
-        self.timings.add(self.plan, (time.perf_counter() - started) / steps)
+    def run(self, run_thread: Callable[[Thread], Any], steps: int = 0) -> None:
+        """Call a function for every thread of a plan, each on a thread of its own at the same time.
 
-    def run(self, run_thread: Callable[[Thread], Any]) -> None:
-        """Call a function for every thread of the plan, each on a thread of its own at the same time.
-
-        If one of the calls does not happen or raises an exception, the others pass all their barriers and end.
+        The plan is the fastest for calls that do `steps` equal steps, whose time is recorded; without steps it is one
+        thread. If one of the calls does not happen or raises an exception, the others pass all their barriers and end.
         """
-        first, *others = self.teams[self.plan]
+        plan = self.timings.choose(list(self.teams)) if steps else Plan.SERIAL
+        started = time.perf_counter()
+        self._run(plan, run_thread)
+        if steps:
+            self.timings.add(plan, (time.perf_counter() - started) / steps)
+
+    def _run(self, plan: Plan, run_thread: Callable[[Thread], Any]) -> None:
+        first, *others = self.teams[plan]
         futures = list[Future[None]]()
 
         def run_or_release(thread: Thread) -> None:
@@ -231,7 +224,8 @@ class Team:
         except BaseException:
             _release(first)
             wait(futures)
-            self.teams[self.plan] = make_team(first.size, *self.units)
+            arrivals = np.zeros_like(first.arrivals)
+            self.teams[plan] = [thread._replace(arrivals=arrivals) for thread in (first, *others)]
             raise
 
 

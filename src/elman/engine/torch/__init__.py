@@ -1,3 +1,1 @@
 """The engine ``torch``: training with PyTorch, on a CPU or a GPU, in one process or in several."""
-
-from elman.engine.torch.engine import TorchEngine as TorchEngine

@@ -20,10 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elman.engine.numba.batched.session import NumbaSession
+from elman.engine.numba.batched.inference import NumbaSession
 from elman.engine.numba.engine import NumbaEngine
-from elman.engine.protocol import Indices, StepCallback, no_callback, run_in_chunks
-from elman.engine.state import TrainState, training_folds
+from elman.engine.protocol import Indices, StepCallback, TrainState, no_callback, run_in_chunks, training_folds
 from elman.engine.torch.network import (
     Tensors,
     drop_weights,
@@ -34,8 +33,8 @@ from elman.engine.torch.network import (
     read_prior,
     to_indices,
     to_tensors,
+    update,
 )
-from elman.engine.torch.optimizer import update
 from elman.errors import ElmanError
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
@@ -82,8 +81,6 @@ class TorchEngine:
         callback: StepCallback = no_callback,
     ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`. Every process makes the same call."""
-        if updates == 0:
-            return np.empty(0)
         with _device_memory(self.device):
             training = Training(state, windows, optimizer, self.device, self.mixed_precision)
             result = run_in_chunks(updates, state.update, training.advance_chunk, callback)
@@ -136,11 +133,7 @@ class TorchEngine:
 class DeviceSession(NumbaSession):
     """A session of the numba engine, except that `losses` are computed on a device.
 
-    Parameters
-    ----------
-    parameters : Parameters
-        Their n-gram model must not grow, nor may the state be reset.
-    device : torch.device
+    The n-gram model must not grow, nor may the state be reset.
     """
 
     def __init__(self, parameters: Parameters, device: torch.device) -> None:
@@ -160,15 +153,7 @@ class DeviceSession(NumbaSession):
 
 
 class Training:
-    """One call of `TorchEngine.advance`, with the numbers of the state on the device.
-
-    Parameters
-    ----------
-    state, windows, optimizer
-        See `elman.engine.Engine.advance`.
-    device, mixed_precision
-        See `TorchEngine`.
-    """
+    """One call of `TorchEngine.advance`, with the numbers of the state on the device."""
 
     def __init__(
         self, state: TrainState, windows: Windows, optimizer: Optimizer, device: torch.device, mixed_precision: bool

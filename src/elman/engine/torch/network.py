@@ -1,4 +1,4 @@
-"""The forward pass in PyTorch: its fused recurrent layers with Elman's parameters, dropout, the prior, and the losses.
+"""`elman.network` in PyTorch: the forward pass by its fused recurrent layers, dropout, the prior, and the optimizers.
 
 PyTorch's layers have the equations and the order of gates of Elman's cells, but two biases: the recurrent one is zero
 except for the last block of a GRU's, which is d. Characters are one-hot, so that every gradient is a product of
@@ -10,8 +10,9 @@ K  size of the alphabet         m  hidden units of a layer
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +21,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elman.engine.numba.ngrams import kernels
-from elman.engine.numba.ngrams.reader import reader
+from elman.engine.numba.ngrams.tree import reader
 from elman.engine.protocol import Indices
 from elman.network.dropout import GOLDEN, Dropout, WeightDropout, key
+from elman.network.muon import (
+    MOMENTUM,
+    NEWTON_SCHULZ_COEFFICIENTS,
+    NEWTON_SCHULZ_STEPS,
+    NORM_EPSILON,
+    STEP_SCALE,
+    is_hidden_matrix,
+)
 from elman.network.ngram import Ints, NgramModel, append
+from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, Optimizer
+from elman.network.output import Prior
 from elman.network.parameters import Architecture, Array, layer_names, suffix
 
 Tensors = dict[str, Tensor]
@@ -31,15 +42,6 @@ Tensors = dict[str, Tensor]
 _LAYERS = {"RNN": torch.rnn_tanh, "GRU": torch.gru, "LSTM": torch.lstm}
 """PyTorch's recurrent layers by the `torch` of a `CellSpec`."""
 _UINT32 = 2**32 - 1
-
-
-class PriorTensors(NamedTuple):
-    """The n-gram prior of a window, see `elman.network.output.Prior`."""
-
-    log_q: Tensor
-    """Shape (T, B, K)."""
-    matched: Tensor
-    """The matched orders, int64, shape (T, B)."""
 
 
 def to_tensors(arrays: Mapping[str, Array], device: torch.device) -> Tensors:
@@ -64,7 +66,7 @@ def logits(
     theta: Tensors,
     state: Tensor,
     x: Tensor,
-    prior: PriorTensors | None = None,
+    prior: Prior | None = None,
     masks: list[Tensor] | None = None,
     mixed_precision: bool = False,
 ) -> tuple[Tensor, Tensor]:
@@ -78,7 +80,8 @@ def logits(
     state : Tensor, shape (B, layers * vectors * m)
         The recurrent part of the initial state.
     x : Tensor of int64, shape (T, B)
-    prior : PriorTensors, optional
+    prior : Prior, optional
+        Of tensors, the matched orders int64.
     masks : list of Tensor, optional
         The dropout mask of every layer, (T, B, m) or (1, B, m).
     mixed_precision : bool
@@ -200,8 +203,8 @@ def _lowbias32(x: Tensor) -> Tensor:
 
 def read_prior(
     model: NgramModel | None, history: Array, x: Indices, device: torch.device, folds: Ints | None = None
-) -> tuple[PriorTensors | None, Array]:
-    """Read characters after a history; return the prior, if there is one, and the history at the end.
+) -> tuple[Prior | None, Array]:
+    """Read characters after a history; return the prior as tensors, if there is one, and the history at the end.
 
     See `elman.network.ngram.read`, which does the same.
 
@@ -226,5 +229,70 @@ def read_prior(
         np.zeros((B, n + 1), np.int64), np.zeros((B, n + 1), np.int64), np.ones(B, np.bool_),
         np.ascontiguousarray(x, np.intp).ravel(), left_out, T, B, model.K, log_q, matched,
     )  # fmt: skip
-    prior = PriorTensors(to_device(log_q.reshape(T, B, model.K), device), to_device(matched.reshape(T, B), device))
+    prior = Prior(to_device(log_q.reshape(T, B, model.K), device), to_device(matched.reshape(T, B), device))
     return prior, append(history, x)
+
+
+# --- Optimizers: the equations have the numbers that they have in `elman.network.optimizer` ---
+
+
+@torch.no_grad()
+def update(
+    optimizer: Optimizer, n: int, eta: float, theta: Tensors, M: Tensors, N: Tensors, average: Tensors, g: Tensors
+) -> None:
+    """Make update n with learning rate eta and gradients g: change theta, M, N and the average in place.
+
+    No number is read from the device, so that a GPU need not wait for the next update.
+    """
+    by_norm = optimizer.grad_clip_mode == "norm"
+    scale, limit = (_clip_factor(optimizer, g), math.inf) if by_norm else (1.0, optimizer.grad_clip)
+    for name, parameter in theta.items():
+        decay = optimizer.weight_decay if parameter.ndim == 2 else 0.0
+        gradient = g[name] * scale  # (1)
+        clipped = gradient.clamp(-limit, limit)  # (2)
+        if decay and optimizer.name in HAS_DECOUPLED_DECAY:
+            parameter.mul_(1 - eta * decay)  # (4)
+        elif decay:
+            gradient, clipped = gradient + decay * parameter, clipped + decay * parameter  # (3)
+        numerator, denominator = _step(optimizer, n, name, gradient, clipped, M, N)
+        parameter.addcdiv_(numerator, denominator, value=-eta)
+        if optimizer.ema_decay:
+            average[name].lerp_(parameter, 1 - optimizer.ema_decay_at(n))
+
+
+def _clip_factor(optimizer: Optimizer, gradients: Tensors) -> Tensor:
+    """Return the factor that reduces the norm of all gradients to the threshold."""
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients.values()]))
+    return (optimizer.grad_clip / (norm + 1e-6)).clamp(max=1.0)
+
+
+def _step(
+    optimizer: Optimizer, n: int, name: str, g: Tensor, g_n: Tensor, M: Tensors, N: Tensors
+) -> tuple[Tensor, Tensor]:
+    """Update M and N of one parameter in place; return the quotient that eta multiplies, as two tensors."""
+    one = g.new_ones(())
+    if optimizer.name == "adagrad":
+        M[name].addcmul_(g, g)
+        return g_n, (M[name] + EPSILON).sqrt_()
+    if optimizer.name == "sgd":
+        return N[name].mul_(optimizer.beta1).add_(g_n), one
+    if optimizer.name == "muon" and is_hidden_matrix(name):
+        m = g.shape[1]
+        N[name].lerp_(g_n, 1 - MOMENTUM)
+        X = orthogonalize(N[name].lerp(g_n, 1 - MOMENTUM).view(-1, m, m))
+        return STEP_SCALE * m**0.5 * X.view_as(g), one
+    M[name].mul_(optimizer.beta2).addcmul_(g_n, g_n, value=1 - optimizer.beta2)
+    if optimizer.name == "rmsprop":
+        return g_n, M[name].sqrt().add_(EPSILON)
+    N[name].lerp_(g_n, 1 - optimizer.beta1)
+    return N[name] / (1 - optimizer.beta1**n), (M[name] / (1 - optimizer.beta2**n)).sqrt_().add_(EPSILON)
+
+
+def orthogonalize(d: Tensor) -> Tensor:
+    """Return what `elman.network.muon.orthogonalize` does, for matrices (blocks, m, m)."""
+    a, b, c = NEWTON_SCHULZ_COEFFICIENTS
+    X: Tensor = d / (torch.linalg.matrix_norm(d, keepdim=True) + NORM_EPSILON)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        A = X @ X.mT
+        X = torch.baddbmm(X, torch.baddbmm(A, A, A, beta=b, alpha=c), X, beta=a)
+    return X

@@ -1,4 +1,4 @@
-"""Loggers, which write the metrics and samples of a run. `LOGGERS` is the registry of all of them.
+"""Loggers, which write the metrics and samples of a run, and the registry of all of them, `LOGGERS`.
 
 Every run has ``metrics.csv`` and ``samples.jsonl``; the others are for other tools and are named by ``--log``. All are
 kept alike: what is appended is on the disk before the checkpoint that covers it, and on resume `MetricsLogger.rewind`
@@ -10,54 +10,210 @@ docstring of `elman.train` follow.
 
 from __future__ import annotations
 
+import csv
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from elman.errors import ElmanError, join_alternatives, quote
-from elman.runs.loggers.base import CsvLogger, JsonlLogger, MetricsLogger, SamplesLogger
-from elman.runs.loggers.tensorboard import TensorBoardLogger
-from elman.runs.loggers.wandb import WandbLogger
+from elman.runs.records import COLUMNS, Metrics, Sample
+from elman.storage.atomic import replace_file
+from elman.storage.untrusted import parse_strict_json, require_finite, require_regular_file
 
-LOGGERS: dict[str, type[MetricsLogger]] = {
-    "csv": CsvLogger,
-    "samples": SamplesLogger,
-    "jsonl": JsonlLogger,
-    "tensorboard": TensorBoardLogger,
-    "wandb": WandbLogger,
+RUN_JSON = "run.json"
+"""The metadata of a run; it is written before the loggers of the run are started."""
+
+
+class MetricsLogger:
+    """Writes the metrics and the samples of a run in one format.
+
+    A logger is started by `rewind`, which makes it agree with the checkpoint, and then receives new records by
+    `append`, always before the checkpoint that covers them is written. When `append` returns, the records must survive
+    a power loss, as far as the logger writes the files itself. An `OSError` becomes the one-line error that names the
+    directory. `path` is the file or directory that it writes, in the directory of the run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def remove(cls, path: Path) -> None:
+        """Remove the log of a run that is replaced, if there is one."""
+        path.unlink(missing_ok=True)
+
+    def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Contain exactly these records: drop later and partial ones, add missing ones. Of a new run there are none."""
+
+    def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Add records."""
+
+    def close(self) -> None:
+        """End the log: training has ended, or failed. By default, do nothing."""
+
+
+# --- Text files ---
+
+
+class TextLogger(MetricsLogger):
+    """Writes a file of lines, synced after each append; a subclass makes the lines."""
+
+    header = b""
+
+    def lines(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> bytes:
+        """Return the lines of records."""
+        raise NotImplementedError
+
+    def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Replace the file by the header and the lines of these records."""
+        replace_file(self.path, self.header + self.lines(metrics, samples))
+
+    def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Add lines."""
+        with self.path.open("ab") as file:
+            file.write(self.lines(metrics, samples))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+class CsvLogger(TextLogger):
+    """Writes ``metrics.csv``, from which a run's curve is read back."""
+
+    header = (",".join(COLUMNS) + "\n").encode()
+
+    def lines(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> bytes:
+        """Return a row for each row of metrics."""
+        lines = StringIO()
+        csv.writer(lines, lineterminator="\n").writerows([getattr(row, name) for name in COLUMNS] for row in metrics)
+        return lines.getvalue().encode()
+
+
+class SamplesLogger(TextLogger):
+    """Writes ``samples.jsonl``, from which a run's samples are read back."""
+
+    def lines(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> bytes:
+        """Return a JSON object for each sample."""
+        return _json_lines(samples)
+
+
+class JsonlLogger(TextLogger):
+    """Writes one JSON object per row of ``metrics.csv``, with the same keys and `learning_rate`."""
+
+    def lines(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> bytes:
+        """Return a JSON object for each row."""
+        return _json_lines(metrics)
+
+    def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Keep the lines of these rows, and add missing ones, whose learning rate is not known."""
+        rates: dict[int, float] = {}
+        for line in read_if_exists(self.path).split(b"\n"):
+            with suppress(ValueError, KeyError, TypeError):  # a partial line, or one without a learning rate
+                row = parse_strict_json(line.decode("utf-8"))
+                rates[row["update"]] = require_finite(row["learning_rate"], "learning_rate")
+        super().rewind([replace(row, learning_rate=rates.get(row.update)) for row in metrics], samples)
+
+
+def _json_lines(records: Iterable[Metrics] | Iterable[Sample]) -> bytes:
+    # JSON's escapes keep each record on one line, whatever its text contains, and make lone surrogates writable.
+    return "".join(json.dumps(asdict(record)) + "\n" for record in records).encode("ascii")
+
+
+# --- What other loggers share ---
+
+
+def read_if_exists(path: Path) -> bytes:
+    """Return the contents of a file; nothing if it does not exist."""
+    return require_regular_file(path).read_bytes() if path.exists() else b""
+
+
+def read_run_json(directory: Path) -> dict[str, Any]:
+    """Return the metadata of the run: its config, alphabet, corpus, versions and machine."""
+    metadata: dict[str, Any] = parse_strict_json(require_regular_file(directory / RUN_JSON).read_text("utf-8"))
+    return metadata
+
+
+def without_surrogates(text: str) -> str:
+    """Return a text whose lone surrogates, which no file can have, are replaced by escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+# --- The registry ---
+
+
+@dataclass(frozen=True)
+class LoggerSpec:
+    """A logger, which is imported when it is used."""
+
+    factory: str
+    """The module and, after a colon, the class."""
+    target: str
+    """The file or directory that it writes in the directory of the run; no two loggers share one."""
+    help: str
+    """Its content for ``--help``: a phrase without a full stop."""
+    extra: str = ""
+    """The extra of the package that it needs, if any."""
+    always_on: bool = False
+    """Whether every run has it; the others are named by ``--log``."""
+
+    def load(self) -> type[MetricsLogger]:
+        """Import the class."""
+        module, _, name = self.factory.partition(":")
+        logger: type[MetricsLogger] = getattr(import_module(module), name)
+        return logger
+
+
+LOGGERS = {
+    "csv": LoggerSpec(f"{__name__}:CsvLogger", "metrics.csv", "the metrics, one row each", always_on=True),
+    "samples": LoggerSpec(
+        f"{__name__}:SamplesLogger", "samples.jsonl", "the generated samples, one JSON object each", always_on=True
+    ),
+    "jsonl": LoggerSpec(
+        f"{__name__}:JsonlLogger",
+        "metrics.jsonl",
+        "the metrics as one JSON object per row, with the learning rate",
+    ),
+    "tensorboard": LoggerSpec(
+        f"{__name__}.tensorboard:TensorBoardLogger",
+        "tensorboard",
+        "the metrics and samples for TensorBoard, losses in nats per character",
+        extra="tensorboard",
+    ),
+    "wandb": LoggerSpec(
+        f"{__name__}.wandb:WandbLogger",
+        "wandb",
+        "the metrics, samples and settings for Weights & Biases, losses in nats per character",
+        extra="wandb",
+    ),
 }
 """The loggers by name; those that are always on come first, and are written first."""
 
 
-def optional_loggers() -> dict[str, type[MetricsLogger]]:
+def optional_loggers() -> dict[str, LoggerSpec]:
     """Return the loggers that ``--log`` can name."""
     return {name: logger for name, logger in LOGGERS.items() if not logger.always_on}
 
 
 def open_loggers(directory: Path, names: Sequence[str] = (), *, resume: bool = False) -> list[MetricsLogger]:
-    """Return the loggers of a run: those that are always on, those named and, on resume, those whose files exist.
-
-    Raises
-    ------
-    ElmanError
-        If there is no such logger, or its library is not installed.
-    """
+    """Return the loggers of a run: those that are always on, those named and, on resume, those whose files exist."""
     optional = optional_loggers()
     for name in names:
         if name not in optional:
             raise ElmanError(f"--log must be {join_alternatives([*optional])} (got {quote(name)})")
-    always = [name for name, logger in LOGGERS.items() if logger.always_on]
     # Unlike Path.exists, this treats a path that the system refuses to inspect as nonexistent.
     existing = [name for name, logger in optional.items() if resume and os.path.exists(directory / logger.target)]  # noqa: PTH110
-    return [LOGGERS[name](directory) for name in dict.fromkeys([*always, *names, *existing])]
+    used = [name for name, logger in LOGGERS.items() if logger.always_on or name in (*names, *existing)]
+    return [LOGGERS[name].load()(directory / LOGGERS[name].target) for name in used]
 
 
 def logger_help() -> str:
     """Return the help of ``--log``: one line per optional logger."""
-    lines = (f"* {name}: {_describe(logger)}." for name, logger in optional_loggers().items())
+    lines = [
+        f"* {name}: {logger.help}, in OUT/{logger.target}{f'; needs elman[{logger.extra}]' if logger.extra else ''}."
+        for name, logger in optional_loggers().items()
+    ]
     return "Also log the metrics for other tools. Repeatable.\n\n" + "\n".join(lines)
-
-
-def _describe(logger: type[MetricsLogger]) -> str:
-    needs = f"; needs elman[{logger.extra}]" if logger.extra else ""
-    return f"{logger.help}, in OUT/{logger.target}{needs}"

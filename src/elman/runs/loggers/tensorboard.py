@@ -10,7 +10,7 @@ from typing import Any
 
 from elman.config import Config
 from elman.errors import require_extra
-from elman.runs.loggers.base import MetricsLogger, read_run_json, without_surrogates
+from elman.runs.loggers import MetricsLogger, read_run_json, without_surrogates
 from elman.runs.records import Metrics, Sample, TrainLossEstimator
 
 EVENTS = "events.out.tfevents.*"
@@ -27,46 +27,37 @@ class TensorBoardLogger(MetricsLogger):
     A resumed run adds an event file, which begins with the step from which TensorBoard discards the events of earlier
     files (the ``purge_step`` of `tensorboardX.SummaryWriter`). That class itself writes in another thread, in which an
     error such as a full disk would be lost; here its writer of event files is used directly.
-
-    Raises
-    ------
-    ElmanError
-        If tensorboardX is not installed.
     """
 
-    target = "tensorboard"
-    help = "the metrics and samples for TensorBoard, losses in nats per character"
-    extra = "tensorboard"
-
-    def __init__(self, directory: Path) -> None:
-        with require_extra(self.extra):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        with require_extra("tensorboard"):
             from tensorboardX import summary
             from tensorboardX.event_file_writer import EventsWriter
             from tensorboardX.proto.event_pb2 import Event, SessionLog
-        self.directory = directory
         self._summary, self._open, self._event, self._session_log = summary, EventsWriter, Event, SessionLog
         self._writer: Any = None
         self._seq_length, self._train_loss = 1, TrainLossEstimator(Config())
 
     @classmethod
-    def remove(cls, directory: Path) -> None:
+    def remove(cls, path: Path) -> None:
         """Remove the event files, and their directory unless something else is in there."""
-        for path in (directory / cls.target).glob(EVENTS):
-            path.unlink()
+        for events in path.glob(EVENTS):
+            events.unlink()
         with suppress(OSError):
-            (directory / cls.target).rmdir()
+            path.rmdir()
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Begin an event file that replaces everything after the last of these rows, and add what is missing."""
-        config, folder = Config(**read_run_json(self.directory)["config"]), self.directory / self.target
+        config = Config(**read_run_json(self.path.parent)["config"])
         self._seq_length, self._train_loss = config.seq_length, TrainLossEstimator(config)
         if not metrics:
-            self.remove(self.directory)
-        files = len(list(folder.glob(EVENTS)))
+            self.remove(self.path)
+        files = len(list(self.path.glob(EVENTS)))
         first = metrics[-1].update + 1 if files else 0  # the step from which on the earlier files do not count
-        folder.mkdir(exist_ok=True)
+        self.path.mkdir(exist_ok=True)
         # The name contains the second and the host: the number tells apart files of the same second.
-        self._writer = self._open(str(folder / "events"), f".{files:06}")
+        self._writer = self._open(str(self.path / "events"), f".{files:06}")
         self._write(time.time(), first, session_log=self._session_log(status=self._session_log.START))
         for row in metrics:
             if row.update < first:
@@ -83,8 +74,9 @@ class TensorBoardLogger(MetricsLogger):
             scalars = [self._summary.scalar(name, value) for name, value in values.items() if value is not None]
             # Rows are written in batches, but each belongs to the moment of its update.
             self._write_summaries(now - (metrics[-1].seconds - row.seconds), row.update, scalars)
-        for sample in samples:
-            self._write_summaries(now, sample.update, [self._summary.text("sample", _code_block(sample.text))])
+        for sample in samples:  # as a Markdown code block, which shows a text unchanged
+            block = "".join(f"    {line}\n" for line in without_surrogates(sample.text).split("\n"))
+            self._write_summaries(now, sample.update, [self._summary.text("sample", block)])
         self._writer.flush()
 
     def close(self) -> None:
@@ -99,8 +91,3 @@ class TensorBoardLogger(MetricsLogger):
 
     def _write(self, moment: float, update: int, **contents: Any) -> None:
         self._writer.write_event(self._event(wall_time=moment, step=update, **contents))
-
-
-def _code_block(text: str) -> str:
-    """Return a text as a Markdown code block, which shows it unchanged."""
-    return "".join(f"    {line}\n" for line in without_surrogates(text).split("\n"))

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from elman.errors import ElmanError, require_extra
-from elman.runs.loggers.base import MetricsLogger, read_if_exists, read_run_json, without_surrogates
+from elman.runs.loggers import MetricsLogger, read_if_exists, read_run_json, without_surrogates
 from elman.runs.records import Metrics, Sample
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import parse_strict_json, require_int, require_str
 
 PROGRESS = "elman.json"
-"""In `WandbLogger.target`: the id of the W&B run, and the updates up to which it has the rows and the samples."""
+"""The file with the id of the W&B run, and the updates up to which it has the rows and the samples."""
 SCALARS = ("smooth_loss", "loss", "validation_loss", "chars_per_second", "learning_rate", "epoch")
 
 
@@ -33,48 +33,40 @@ class WandbLogger(MetricsLogger):
     records that it has are not sent again, even if no checkpoint covers them: a resumed run repeats them bit for bit.
     Unlike the files of the other loggers, W&B's are not synced to the disk: a killed process may lose its last records
     there, or repeat them.
-
-    Raises
-    ------
-    ElmanError
-        If wandb is not installed, or fails.
     """
 
-    target = "wandb"
-    help = "the metrics, samples and settings for Weights & Biases, losses in nats per character"
-    extra = "wandb"
-
-    def __init__(self, directory: Path) -> None:
-        with require_extra(self.extra):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        with require_extra("wandb"):
             import wandb
-        self.directory, self.path = directory, directory / self.target / PROGRESS
         self._wandb: Any = wandb
         self._run: Any = None
         self._id, self._last_row, self._last_sample = "", 0, -1
         self._seq_length = 1
 
     @classmethod
-    def remove(cls, directory: Path) -> None:
+    def remove(cls, path: Path) -> None:
         """Remove W&B's files of the run, and forget it, so that another one is started."""
-        if (directory / cls.target / PROGRESS).exists():
-            shutil.rmtree(directory / cls.target, ignore_errors=True)
+        if (path / PROGRESS).exists():
+            shutil.rmtree(path, ignore_errors=True)
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Start a W&B run or continue that of this run, and send what it does not have yet."""
-        run_json = read_run_json(self.directory)
+        directory = self.path.parent
+        run_json = read_run_json(directory)
         self._seq_length = run_json["config"]["seq_length"]
-        self.path.parent.mkdir(exist_ok=True)
+        self.path.mkdir(exist_ok=True)
         progress = self._read_progress() if metrics or samples else None
         self._id, self._last_row, self._last_sample = progress or (os.urandom(4).hex(), 0, -1)
-        while any(self.path.parent.glob(f"*-{time.strftime('%Y%m%d_%H%M%S')}-{self._id}")):
+        while any(self.path.glob(f"*-{time.strftime('%Y%m%d_%H%M%S')}-{self._id}")):
             time.sleep(0.05)  # W&B names its directory by the second, and would overwrite that of a run just stopped
-        with _readable_errors():
+        with self._readable_errors():
             self._run = self._wandb.init(
                 project=os.environ.get("WANDB_PROJECT", "elman"),
-                name=self.directory.resolve().name,
+                name=directory.resolve().name,
                 id=self._id,
                 resume="allow" if progress else None,
-                dir=self.directory,
+                dir=directory,
                 config={name: run_json[name] for name in ("config", "corpus", "versions", "machine")},
                 settings=self._wandb.Settings(console="off", disable_git=True, save_code=False),
             )
@@ -84,20 +76,27 @@ class WandbLogger(MetricsLogger):
     def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Send the records that are newer than those sent before."""
         entries = [self._row_entry(row) for row in metrics if row.update > self._last_row]
-        entries += [self._sample_entry(sample) for sample in samples if sample.update > self._last_sample]
-        with _readable_errors():
+        entries += [
+            {
+                "update": sample.update,
+                "sample": self._wandb.Html(f"<pre>{escape(without_surrogates(sample.text))}</pre>"),
+            }
+            for sample in samples
+            if sample.update > self._last_sample
+        ]
+        with self._readable_errors():
             for entry in sorted(entries, key=itemgetter("update")):
                 self._run.log(entry)
         self._last_row = max([self._last_row, *(row.update for row in metrics)])
         self._last_sample = max([self._last_sample, *(sample.update for sample in samples)])
         progress = {"id": self._id, "last_row": self._last_row, "last_sample": self._last_sample}
-        replace_file(self.path, json.dumps(progress).encode())
+        replace_file(self.path / PROGRESS, json.dumps(progress).encode())
 
     def close(self) -> None:
         """Finish the W&B run."""
         if self._run is not None:
             run, self._run = self._run, None
-            with _readable_errors():
+            with self._readable_errors():
                 run.finish()
 
     def _row_entry(self, row: Metrics) -> dict[str, Any]:
@@ -106,32 +105,23 @@ class WandbLogger(MetricsLogger):
         values |= {name: values[name] / self._seq_length for name in ("smooth_loss", "loss")}
         return {"update": row.update} | {name: value for name, value in values.items() if value is not None}
 
-    def _sample_entry(self, sample: Sample) -> dict[str, Any]:
-        text = escape(without_surrogates(sample.text))
-        return {"update": sample.update, "sample": self._wandb.Html(f"<pre>{text}</pre>")}
-
     def _read_progress(self) -> tuple[str, int, int] | None:
         """Return the contents of `PROGRESS`; None if it is missing or invalid, so that a new W&B run is started."""
         try:
-            progress = parse_strict_json(read_if_exists(self.path).decode("utf-8"))
-            rows, samples = (
-                require_int(progress["last_row"], "last_row"),
-                require_int(progress["last_sample"] + 1, "last_sample"),
-            )
+            progress = parse_strict_json(read_if_exists(self.path / PROGRESS).decode("utf-8"))
             run_id = require_str(progress["id"], "id")
-            return (run_id, rows, samples - 1) if re.fullmatch("[0-9a-f]{8}", run_id) else None
+            rows = require_int(progress["last_row"], "last_row")
+            samples = require_int(progress["last_sample"], "last_sample", minimum=-1)
         except (ValueError, KeyError, TypeError):
             return None
+        return (run_id, rows, samples) if re.fullmatch("[0-9a-f]{8}", run_id) else None
 
-
-@contextmanager
-def _readable_errors() -> Iterator[None]:
-    """Turn an error of wandb into one line."""
-    import wandb
-
-    try:
-        yield
-    except wandb.Error as error:
-        raise ElmanError(
-            f"--log wandb failed ({' '.join(str(error).split())}); WANDB_MODE=offline needs no server"
-        ) from error
+    @contextmanager
+    def _readable_errors(self) -> Iterator[None]:
+        """Turn an error of wandb into one line."""
+        try:
+            yield
+        except self._wandb.Error as error:
+            raise ElmanError(
+                f"--log wandb failed ({' '.join(str(error).split())}); WANDB_MODE=offline needs no server"
+            ) from error

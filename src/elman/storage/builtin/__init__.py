@@ -18,21 +18,14 @@ from elman.errors import ElmanError
 
 
 class BuiltinModel(NamedTuple):
-    """A model in this package.
-
-    Parameters
-    ----------
-    file : str
-        Its number is increased by every new model.
-    sha256 : str
-        That of the file, in hexadecimal.
-    fingerprint : str
-        `elman.inference.fingerprint` of the model, in hexadecimal, which identifies it in compressed files.
-    """
+    """A model in this package."""
 
     file: str
+    """Its number is increased by every new model."""
     sha256: str
+    """That of the file, in hexadecimal."""
     fingerprint: str
+    """`elman.inference.fingerprint` of the model, in hexadecimal, which identifies it in compressed files."""
 
 
 MODELS = (
@@ -47,13 +40,7 @@ MODELS = (
 
 @contextmanager
 def unpack_builtin(model: BuiltinModel) -> Iterator[Path]:
-    """Make a built-in model available as a safetensors file, which is removed afterwards.
-
-    Raises
-    ------
-    ElmanError
-        If its file is missing or damaged.
-    """
+    """Make a built-in model available as a safetensors file, which is removed afterwards."""
     try:
         compressed = (files(__package__) / model.file).read_bytes()
     except OSError as error:

@@ -44,18 +44,21 @@ class Step(NamedTuple):
     vectors: int
 
 
-def _rnn_forward(simd: Simd, view: VectorView) -> None:
+@elementwise_kernel
+def forward_rnn(simd: Simd, view: VectorView) -> None:
     """Rows: W h, U x + b, h."""
     view.store(simd.tanh(simd.add(view.load(0), view.load(1))), 2)
 
 
-def _rnn_backward(simd: Simd, view: VectorView) -> None:
+@elementwise_kernel
+def backward_rnn(simd: Simd, view: VectorView) -> None:
     """Rows: dL/da, h, dL/dh."""
     h = view.load(1)
     view.store(simd.mul(view.load(2), simd.sub(simd.constant(1.0), simd.mul(h, h))), 0)
 
 
-def _gru_forward(simd: Simd, view: VectorView) -> None:
+@elementwise_kernel
+def forward_gru(simd: Simd, view: VectorView) -> None:
     """Rows: W h in blocks 1 to 3, overwritten with block 0 by n, r, z, q; U x + b; d; the previous h; h."""
     r, z = (simd.sigmoid(simd.add(view.load(0, k), view.load(1, k))) for k in (1, 2))
     q = simd.add(view.load(0, 3), view.load(2))
@@ -65,7 +68,8 @@ def _gru_forward(simd: Simd, view: VectorView) -> None:
     view.store(simd.muladd(z, simd.sub(view.load(3), n), n), 4)
 
 
-def _gru_backward(simd: Simd, view: VectorView) -> None:
+@elementwise_kernel
+def backward_gru(simd: Simd, view: VectorView) -> None:
     """Rows: the blocks, overwritten by their gradients; the previous h; dL/dh; dL/dh of the previous step, added to."""
     n, r, z, q = (view.load(0, k) for k in range(4))
     dh, one = view.load(2), simd.constant(1.0)
@@ -78,7 +82,8 @@ def _gru_backward(simd: Simd, view: VectorView) -> None:
     view.store(simd.muladd(dh, z, view.load(3)), 3)
 
 
-def _lstm_forward(simd: Simd, view: VectorView) -> None:
+@elementwise_kernel
+def forward_lstm(simd: Simd, view: VectorView) -> None:
     """Rows: W h, overwritten by the gates; U x + b; the previous s; s; tanh s; h."""
     i, f, o = (simd.sigmoid(simd.add(view.load(0, k), view.load(1, k))) for k in (0, 1, 3))
     g = simd.tanh(simd.add(view.load(0, 2), view.load(1, 2)))
@@ -91,7 +96,8 @@ def _lstm_forward(simd: Simd, view: VectorView) -> None:
     view.store(simd.mul(o, tanh_s), 5)
 
 
-def _lstm_backward(simd: Simd, view: VectorView) -> None:
+@elementwise_kernel
+def backward_lstm(simd: Simd, view: VectorView) -> None:
     """Rows: the gates, overwritten by dL/da; the previous s; tanh s; dL/dh; dL/ds, replaced by the previous step's."""
     i, f, g, o = (view.load(0, k) for k in range(4))
     tanh_s, dh = view.load(2), view.load(3)
@@ -106,14 +112,6 @@ def _lstm_backward(simd: Simd, view: VectorView) -> None:
     view.store(simd.mul(simd.mul(ds, i), simd.sub(one, simd.mul(g, g))), 0, 2)
     view.store(simd.mul(simd.mul(dh, tanh_s), sigmoid_derivative(o)), 0, 3)
     view.store(simd.mul(ds, f), 4)
-
-
-forward_rnn = elementwise_kernel("rnn_forward", _rnn_forward)
-backward_rnn = elementwise_kernel("rnn_backward", _rnn_backward)
-forward_gru = elementwise_kernel("gru_forward", _gru_forward)
-backward_gru = elementwise_kernel("gru_backward", _gru_backward)
-forward_lstm = elementwise_kernel("lstm_forward", _lstm_forward)
-backward_lstm = elementwise_kernel("lstm_backward", _lstm_backward)
 
 
 @inlined

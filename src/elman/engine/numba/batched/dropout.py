@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,14 +15,24 @@ from elman.engine.numba.threads import partition
 from elman.network.dropout import Dropout, WeightDropout, key
 
 
+class Masks(NamedTuple):
+    """The masks of all layers in some updates: those of dropout, or those of the recurrent matrices."""
+
+    is_on: bool
+    keys: NDArray[np.uint32]  # (updates, layers)
+    threshold: np.uint32  # what the mask multiplies is kept if its hash is at least this
+    scale: float
+    per_step: bool  # a mask for every time step, instead of one per window (variational)
+
+
 class DropoutMask(NamedTuple):
-    """The parameters of the masks of one window of a group of batch rows."""
+    """The masks of dropout in one window of a group of batch rows."""
 
     is_on: bool
     keys: NDArray[np.uint32]  # (layers,)
-    threshold: np.uint32  # a unit is kept if its hash is at least this
+    threshold: np.uint32
     scale: float
-    per_step: bool  # a mask for every time step, instead of one per window (variational)
+    per_step: bool
     first_row: int  # of the group, in the batch
     batch_size: int
 
@@ -29,43 +40,14 @@ class DropoutMask(NamedTuple):
 NO_DROPOUT = DropoutMask(False, np.zeros(1, np.uint32), np.uint32(0), 1.0, False, 0, 1)
 
 
-class DropoutMasks(NamedTuple):
-    """The masks of all layers in some updates, for every group."""
-
-    is_on: bool
-    keys: NDArray[np.uint32]  # (updates, layers)
-    threshold: np.uint32
-    scale: float
-    per_step: bool
-
-
-class WeightMasks(NamedTuple):
-    """The masks of the recurrent matrices of all layers in some updates."""
-
-    is_on: bool
-    keys: NDArray[np.uint32]  # (updates, layers)
-    threshold: np.uint32  # a weight is kept if its hash is at least this
-    scale: float
-
-
-def make_masks(dropout: Dropout | None, updates: range, layers: int) -> DropoutMasks:
+def make_masks(dropout: Dropout | WeightDropout | None, updates: range, layers: int) -> Masks:
     """Return the masks of the updates with these numbers."""
     if dropout is None:
-        return DropoutMasks(False, np.zeros((len(updates), layers), np.uint32), np.uint32(0), 1.0, False)
-    keys = [[key(dropout.seed, update, layer + 1) for layer in range(layers)] for update in updates]
-    return DropoutMasks(True, np.array(keys, np.uint32), *_threshold_and_scale(dropout.rate), not dropout.variational)
-
-
-def make_weight_masks(dropout: WeightDropout | None, updates: range, layers: int) -> WeightMasks:
-    """Return the masks of the updates with these numbers."""
-    if dropout is None:
-        return WeightMasks(False, np.zeros((len(updates), layers), np.uint32), np.uint32(0), 1.0)
-    keys = [[dropout.key(update, layer + 1) for layer in range(layers)] for update in updates]
-    return WeightMasks(True, np.array(keys, np.uint32), *_threshold_and_scale(dropout.rate))
-
-
-def _threshold_and_scale(rate: float) -> tuple[np.uint32, float]:
-    return np.uint32(rate * 2**32), 1 / (1 - rate)
+        return Masks(False, np.zeros((len(updates), layers), np.uint32), np.uint32(0), 1.0, False)
+    hash_key = dropout.key if isinstance(dropout, WeightDropout) else partial(key, dropout.seed)
+    keys = np.array([[hash_key(update, layer + 1) for layer in range(layers)] for update in updates], np.uint32)
+    per_step = isinstance(dropout, Dropout) and not dropout.variational
+    return Masks(True, keys, np.uint32(dropout.rate * 2**32), 1 / (1 - dropout.rate), per_step)
 
 
 @inlined
@@ -124,9 +106,10 @@ def mask_recurrent(to, to_start, of, of_start, sizes, masks, n, layer, thread):
 
 
 @inlined
-def pack_recurrent(packed_weights, offset, dropped, sizes):
+def pack_recurrent(net, layer, dropped):
     """Pack a recurrent matrix that is in `dropped` instead of theta."""
+    sizes, offset = net.sizes, net.offsets[layer]
     m, m_row, width = sizes.m, sizes.m_row, sizes.panel_width
     rows = sizes.recurrent_blocks * m_row
-    pack_panels_transposed(packed_weights, offset[W_FORWARD], dropped, 0, m_row, m, rows, width)
-    pack_panels(packed_weights, offset[W_BACKWARD], dropped, 0, m_row, rows, m_row, width)
+    pack_panels_transposed(net.packed, offset[W_FORWARD], dropped, 0, m_row, m, rows, width)
+    pack_panels(net.packed, offset[W_BACKWARD], dropped, 0, m_row, rows, m_row, width)

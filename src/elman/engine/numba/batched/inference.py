@@ -1,68 +1,201 @@
-"""Kernels for inference with a batch: logits, the losses of many text segments, and generation.
+"""Inference with a network that is prepared once and used by many calls: losses, logits, generation, any batch size.
 
-Segments are read in groups, each of which is a batch of one window after the other. The longest segments come first,
-so that the segments not yet finished are always the first rows, and no row is computed for a finished one.
+Segments of a text are read in groups, each of which is a batch of one window after the other. The longest segments come
+first, so that the segments not yet finished are always the first rows, and no row is computed for a finished one.
 """
 
-import numpy as np
+from __future__ import annotations
 
-from elman.engine.numba.batched.kernels import carry_state, run_window, select_workspace
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine.numba.batched.dropout import NO_DROPOUT
+from elman.engine.numba.batched.kernels import UNUSED, carry_state, run_window, select_workspace, set_state
+from elman.engine.numba.batched.network import BatchedNetwork, IndexArray
 from elman.engine.numba.batched.prior import read_prior, select_prior
+from elman.engine.numba.batched.training import evaluate_window
 from elman.engine.numba.compiler import call_pointer
-from elman.engine.numba.jit import compiled, inlined, kernel
-from elman.engine.numba.linalg.simd import BYTES
-from elman.engine.numba.linalg.vector import copy, exponentials
+from elman.engine.numba.jit import compiled, kernel
+from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
+from elman.engine.numba.linalg.vector import exponentials
 from elman.engine.numba.sampling import (
     NGRAM_WEIGHT,
     TEMPERATURE,
     TRUNCATES,
+    pack_sampling_params,
     sample_index,
     sampling_target,
     softmax_scale,
+    truncate_pointer,
 )
 from elman.engine.numba.threads import work_alone
+from elman.engine.protocol import Indices, SegmentLosses
+from elman.network.ngram import read_histories
+from elman.network.output import Prior
+from elman.network.parameters import Array, Parameters
+from elman.network.sampling import SamplingParams
+
+_MAX_STEPS = 32
+"""Steps whose logits exist at once: those of a group of batch rows stay in the second-level cache."""
+_SEGMENT_BATCH_SIZES = (1, 8, 64, 192)
+"""Segments read in one batch: the smallest of these that holds all of them, or the largest."""
+_SEGMENTS_PER_CALL = 2048
+"""Segments between two measurements of the threads, at which the user can also interrupt."""
+_MAX_NETWORKS = 4
+"""Networks that are cached, each for another batch size."""
 
 
-@inlined
-def _set_initial_state(workspace, initial, T, R, sizes):
-    """Set the initial state of every row of a window of T steps to `initial` (2, layers, m_row)."""
-    m_row, vectors = sizes.m_row, sizes.m_row * initial.itemsize // BYTES
-    for layer in range(sizes.layers):
-        for r in range(R):
-            at = (layer * (T + 1) * R + r) * m_row
-            copy(workspace.h, at, initial, layer * m_row, vectors)
-            if sizes.state_vectors == 2:
-                copy(workspace.s, at, initial, (sizes.layers + layer) * m_row, vectors)
+class NumbaSession:
+    """See `elman.engine.InferenceSession`.
+
+    The results of a batch row are bit for bit the same in any batch.
+    """
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.parameters = parameters
+        self._networks: OrderedDict[tuple[int, int], BatchedNetwork] = OrderedDict()
+
+    def losses(self, h: Array, x: Indices, y: Indices) -> tuple[NDArray[np.float64], Array]:
+        """See `elman.engine.InferenceSession.losses`."""
+        losses = np.empty(x.shape)
+        for network, steps in self._split_steps(len(x), len(h)):
+            network.set_state(h)
+            losses[steps] = evaluate_window(network, x[steps], y[steps])
+            h = network.state()
+        return losses, h
+
+    def logits(self, h: Array, x: Indices) -> tuple[Array, Array]:
+        """See `elman.engine.InferenceSession.logits`."""
+        o = np.empty((*x.shape, self.parameters["V"].shape[0]), self.parameters["V"].dtype)
+        states = np.empty((*x.shape, h.shape[1]), h.dtype)
+        for network, steps in self._split_steps(len(x), len(h)):
+            network.set_state(h)
+            before, recurrent = network.histories(), network.architecture.recurrent_size
+            self._read(network, x[steps], prior_only=False)
+            o[steps] = network.join_rows(network.workspaces.g, network.sizes.K_row)[:, :, : o.shape[2]]
+            states[steps, :, :recurrent] = network.states()
+            if network.sizes.order:
+                states[steps, :, recurrent:] = read_histories(before, x[steps], self.parameters.reset_at)[1:]
+            h = states[steps.stop - 1]
+        return o, states
+
+    def prior(self, h: Array, x: Indices) -> Prior:
+        """See `elman.engine.InferenceSession.prior`."""
+        assert self.parameters.uses_prior  # the counts are not prepared otherwise
+        log_q = np.empty((*x.shape, self.parameters["V"].shape[0]), self.parameters["V"].dtype)
+        matched = np.empty(x.shape, np.intp)
+        for network, steps in self._split_steps(len(x), len(h)):
+            network.set_state(h)
+            self._read(network, x[steps], prior_only=True)
+            values = network.priors.values
+            log_q[steps] = network.join_rows(values.log_q, network.sizes.K_row)[:, :, : log_q.shape[2]]
+            matched[steps] = network.join_rows(values.matched)[:, :, 0]
+            h = network.state()
+        return Prior(log_q, matched)
+
+    def _read(self, network: BatchedNetwork, x: Indices, *, prior_only: bool) -> None:
+        """Read a window x (T, B) with the network or, if `prior_only`, with its n-gram model alone."""
+        network.reserve_counts(x.size)
+        batches = network.make_batches(1)
+        network.split_rows(x, batches.indices[0])
+        network.run(_compute_logits, batches, network.T, NO_DROPOUT, prior_only, steps=x.size)
+
+    def segment_losses(
+        self, h: Array, text: Indices, starts: NDArray[np.intp], lengths: NDArray[np.intp]
+    ) -> SegmentLosses:
+        """See `elman.engine.InferenceSession.segment_losses`."""
+        if self.parameters.counts_reading:
+            return NumbaSession(self.parameters.frozen()).segment_losses(h, text, starts, lengths)
+        n = len(starts)
+        order, indices, result = np.argsort(-lengths, kind="stable"), text.astype(np.intp), SegmentLosses.zeros(n)
+        batch_size = next((B for B in _SEGMENT_BATCH_SIZES if n <= B), _SEGMENT_BATCH_SIZES[-1])
+        network = self._network(_MAX_STEPS, batch_size)
+        network.T = _MAX_STEPS
+        batches, s = network.make_batches(1), network.sizes
+        initial = aligned_zeros(2 * s.layers * s.m_row, network.dtype).reshape(2, -1)  # of h and of s
+        recurrent, history = np.split(h, [network.architecture.recurrent_size])
+        views = initial.reshape(2, s.layers, s.m_row)
+        views[: s.state_vectors, :, : s.m] = recurrent.reshape(s.layers, -1, s.m).swapaxes(0, 1)
+        for first in range(0, n, _SEGMENTS_PER_CALL):
+            segments = order[first : first + _SEGMENTS_PER_CALL]
+            network.run(
+                _score_segments, initial, np.rint(history).astype(np.int32), indices, segments,
+                starts, lengths, network.T, network.rows[0], batches.indices[0], batches.targets[0],
+                batches.folds[0, 0], NO_DROPOUT, *result, steps=int(lengths[segments].sum()),
+            )  # fmt: skip
+        return result
+
+    def generate(
+        self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], sampling: Sequence[SamplingParams]
+    ) -> tuple[IndexArray, Array]:
+        """See `elman.engine.InferenceSession.generate`."""
+        network = self._network(1, len(h))
+        network.set_state(h)
+        network.reserve_counts(uniforms.size)
+        batches, characters = network.make_batches(1), np.empty(uniforms.shape, np.intp)
+        params = pack_sampling_params(sampling, network.sizes.K)
+        truncate = truncate_pointer(network.dtype) if params[TRUNCATES].any() else UNUSED
+        network.run(
+            _generate, batches.first_rows, batches.rows, batches.folds[0, 0], x.astype(np.intp),
+            uniforms, params, NO_DROPOUT, truncate, np.empty(len(h)), characters, steps=uniforms.size,
+        )  # fmt: skip
+        return characters, network.state()
+
+    def _split_steps(self, T: int, B: int) -> Iterator[tuple[BatchedNetwork, slice]]:
+        """The slices of T steps, each with a network that is set to its length."""
+        for first in range(0, T, _MAX_STEPS):
+            steps = slice(first, min(first + _MAX_STEPS, T))
+            network = self._network(_MAX_STEPS if T > 1 else 1, B)
+            network.T = steps.stop - steps.start
+            yield network, steps
+
+    def _network(self, T: int, B: int) -> BatchedNetwork:
+        """The network for windows of up to T steps of B batch rows, from the cache if it is there."""
+        if (T, B) not in self._networks:
+            like = next(reversed(self._networks.values()), None)
+            self._networks[T, B] = BatchedNetwork(self.parameters, T, B, backward=False, like=like)
+            if len(self._networks) > _MAX_NETWORKS:
+                self._networks.popitem(last=False)
+        self._networks.move_to_end((T, B))
+        return self._networks[T, B]
 
 
-@inlined
-def _shrink_window(workspace, T, R, to_T, to_R, sizes):
-    """Move the initial state of a window of T steps and R rows to that of a window of no more steps and rows."""
-    m_row, vectors = sizes.m_row, sizes.m_row * workspace.h.itemsize // BYTES
-    for layer in range(sizes.layers):
-        for r in range(to_R):
-            to, of = (layer * (to_T + 1) * to_R + r) * m_row, (layer * (T + 1) * R + r) * m_row
-            copy(workspace.h, to, workspace.h, of, vectors)
-            if sizes.state_vectors == 2:
-                copy(workspace.s, to, workspace.s, of, vectors)
+@kernel
+def _compute_logits(thread, net, workspaces, priors, batches, T, no_dropout, prior_only):
+    """Read the only window of `batches`: logits are left in `Workspace.g`, states in place.
+
+    With `prior_only`, only the n-gram model reads it.
+    """
+    alone = work_alone(thread, net.sizes.m_row)
+    for g in range(thread.rank, len(batches.rows), thread.size):
+        workspace, prior = select_workspace(workspaces, g), select_prior(priors, g)
+        R, x = batches.rows[g], batches.indices[0, g]
+        if net.sizes.order > 0:
+            read_prior(net.sizes, prior, x, batches.folds[0, g], T, R, workspace.pointers.read_window)
+        if not prior_only:
+            call_pointer(workspace.pointers.forward, (net, workspace, prior.values, x, T, R, no_dropout, alone))
 
 
 @compiled()  # without fastmath: the losses of a segment are added in reading order
-def score_segments(
-    thread, theta, packed_weights, offsets, sizes, workspaces, priors, initial, initial_history, text, order,
-    starts, lengths, T, R, x, y, folds, no_dropout, nats, worst, worst_nats,
+def _score_segments(
+    thread, net, workspaces, priors, initial, initial_history, text, order, starts, lengths, T, R, x, y, folds,
+    no_dropout, nats, worst, worst_nats,
 ):  # fmt: skip
     """Evaluate segments, see `elman.engine.protocol.SegmentLosses`; each thread reads groups of R of them.
 
     `order` lists the segments, the longest first. For each workspace there is a row of x and y (…, T R), which is
     itself workspace for one window.
     """
-    alone, slots = work_alone(thread, sizes.m_row), len(x)
+    sizes, m_row, slots = net.sizes, net.sizes.m_row, len(x)
+    alone = work_alone(thread, m_row)
     for slot in range(thread.rank, slots, thread.size):
         workspace, prior = select_workspace(workspaces, slot), select_prior(priors, slot)
         for first in range(slot * R, len(order), slots * R):
             rows, steps = min(R, len(order) - first), min(T, lengths[order[first]])
-            _set_initial_state(workspace, initial, steps, rows, sizes)
+            set_state(steps, rows, sizes, workspace, alone, initial[0], initial[1], 0, m_row, 0)
             for r in range(rows):
                 for o in range(len(initial_history)):
                     prior.history[r, o] = initial_history[o]
@@ -72,7 +205,8 @@ def score_segments(
                 steps = min(T, lengths[order[first]] - done)
                 while lengths[order[first + rows - 1]] <= done:
                     rows -= 1
-                _shrink_window(workspace, before_T, before_R, steps, rows, sizes)
+                layer_stride = (before_T + 1) * before_R * m_row
+                set_state(steps, rows, sizes, workspace, alone, workspace.h, workspace.s, 0, layer_stride, m_row)
                 for r in range(rows):
                     segment = order[first + r]
                     at, last = starts[segment] + done, min(steps, lengths[segment] - done) - 1
@@ -82,10 +216,7 @@ def score_segments(
                         y[slot, t * rows + r] = text[at + min(t, last) + 1]
                 if sizes.order > 0:
                     read_prior(sizes, prior, x[slot], folds, steps, rows, workspace.pointers.read_window)
-                run_window(
-                    theta, packed_weights, offsets, sizes, workspace, prior.values, x[slot], y[slot], steps, rows,
-                    no_dropout, False, alone,
-                )  # fmt: skip
+                run_window(net, workspace, prior.values, x[slot], y[slot], steps, rows, no_dropout, False, alone)
                 for r in range(rows):
                     segment = order[first + r]
                     for t in range(min(steps, lengths[segment] - done)):
@@ -97,71 +228,36 @@ def score_segments(
 
 
 @kernel
-def compute_logits(
-    thread, theta, packed_weights, offsets, sizes, workspaces, priors, batches, T, no_dropout, prior_only
-):  # fmt: skip
-    """Read the only window of `batches`: logits are left in `Workspace.g`, states in place.
-
-    With `prior_only`, only the n-gram model reads it.
-    """
-    alone = work_alone(thread, sizes.m_row)
-    for g in range(thread.rank, len(batches.rows), thread.size):
-        workspace, prior = select_workspace(workspaces, g), select_prior(priors, g)
-        R, x = batches.rows[g], batches.indices[0, g]
-        if sizes.order > 0:
-            read_prior(sizes, prior, x, batches.folds[0, g], T, R, workspace.pointers.read_window)
-        if not prior_only:
-            call_pointer(
-                workspace.pointers.forward,
-                (theta, packed_weights, offsets, sizes, workspace, prior.values, x, T, R, no_dropout, alone),
-            )
-
-
-@kernel
-def generate(
-    thread, theta, packed_weights, offsets, sizes, workspaces, priors, first_rows, rows, folds, indices,
-    uniforms, sampling_params, no_dropout, truncate, remaining, characters,
+def _generate(
+    thread, net, workspaces, priors, first_rows, rows, folds, indices, uniforms, sampling_params, no_dropout,
+    truncate, remaining, characters,
 ):  # fmt: skip
     """Sample `characters` (n, B), one for each of `uniforms` (n, B), in batch rows that begin with `indices` (B,).
 
     The layout is that of windows of one step; `sampling_params` (n, B) is that of `pack_sampling_params`. `truncate`
     points to the kernel of that name, and `remaining` (B,) is workspace.
     """
-    alone = work_alone(thread, sizes.m_row)
+    sizes, alone = net.sizes, work_alone(thread, net.sizes.m_row)
+    K, K_row = sizes.K, sizes.K_row
     for group in range(thread.rank, len(rows), thread.size):
-        _generate_group(
-            theta, packed_weights, offsets, sizes, select_workspace(workspaces, group),
-            select_prior(priors, group), first_rows[group], rows[group], folds, indices, uniforms, sampling_params,
-            no_dropout, truncate, remaining, characters, alone,
-        )  # fmt: skip
-
-
-@inlined
-def _generate_group(
-    theta, packed_weights, offsets, sizes, workspace, prior, first, R, folds, indices, uniforms,
-    sampling_params, no_dropout, truncate, remaining, characters, thread,
-):  # fmt: skip
-    """Sample the characters of R batch rows from row `first` on."""
-    g, K, K_row = workspace.g, sizes.K, sizes.K_row
-    vectors, x = K_row * g.itemsize // BYTES, indices[first : first + R]
-    for r in range(R):
-        prior.values.weights[r] = sampling_params[NGRAM_WEIGHT, first + r]
-    for n in range(len(uniforms)):
-        if sizes.order > 0:
-            read_prior(sizes, prior, x, folds, 1, R, workspace.pointers.read_window)
-        call_pointer(
-            workspace.pointers.forward,
-            (theta, packed_weights, offsets, sizes, workspace, prior.values, x, 1, R, no_dropout, thread),
-        )
-        carry_state(1, R, sizes, workspace, thread)
+        first, R = first_rows[group], rows[group]
+        workspace, prior = select_workspace(workspaces, group), select_prior(priors, group)
+        g, x, vectors = workspace.g, indices[first : first + R], K_row * workspace.g.itemsize // BYTES
         for r in range(R):
-            temperature = sampling_params[TEMPERATURE, first + r]
-            total, _ = exponentials(g, r * K_row, vectors, softmax_scale(temperature, g.dtype.type))
-            row = g[r * K_row : r * K_row + K]
-            remaining[first + r] = np.float64(total)
-            if sampling_params[TRUNCATES, first + r]:
-                call_pointer(truncate, (row, np.float64(total), sampling_params, first + r, remaining))
-            x[r] = sample_index(row, K, sampling_target(uniforms[n, first + r], remaining[first + r], temperature))
-            characters[n, first + r] = x[r]
-    for r in range(R):
-        prior.values.weights[r] = 1
+            prior.values.weights[r] = sampling_params[NGRAM_WEIGHT, first + r]
+        for n in range(len(uniforms)):
+            if sizes.order > 0:
+                read_prior(sizes, prior, x, folds, 1, R, workspace.pointers.read_window)
+            call_pointer(workspace.pointers.forward, (net, workspace, prior.values, x, 1, R, no_dropout, alone))
+            carry_state(1, R, sizes, workspace, alone)
+            for r in range(R):
+                temperature = sampling_params[TEMPERATURE, first + r]
+                total, _ = exponentials(g, r * K_row, vectors, softmax_scale(temperature, g.dtype.type))
+                row = g[r * K_row : r * K_row + K]
+                remaining[first + r] = np.float64(total)
+                if sampling_params[TRUNCATES, first + r]:
+                    call_pointer(truncate, (row, np.float64(total), sampling_params, first + r, remaining))
+                x[r] = sample_index(row, K, sampling_target(uniforms[n, first + r], remaining[first + r], temperature))
+                characters[n, first + r] = x[r]
+        for r in range(R):
+            prior.values.weights[r] = 1

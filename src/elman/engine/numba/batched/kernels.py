@@ -93,8 +93,9 @@ def _own_vectors(thread, itemsize):
 
 
 @inlined
-def _make_step(layer, t, T, R, offsets, sizes, workspace, thread):
+def _make_step(net, layer, t, T, R, workspace, thread):
     """Where the rows of a time step begin, from the thread's first unit on."""
+    sizes, offsets = net.sizes, net.offsets
     m_row, unit, before = sizes.m_row, thread.first, (layer * (T + 1) + t) * R * sizes.m_row + thread.first
     return Step(
         t * R, R, (layer * T + t) * R * sizes.gates_row + unit, sizes.gates_row,
@@ -106,16 +107,16 @@ def _make_step(layer, t, T, R, offsets, sizes, workspace, thread):
 
 
 @inlined
-def _forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspace, indices, thread):
+def _forward_step(net, layer, t, T, R, workspace, indices, thread):
     """One time step of one layer for all rows; U x + b has been computed."""
-    step = _make_step(layer, t, T, R, offsets, sizes, workspace, thread)
+    sizes, step = net.sizes, _make_step(net, layer, t, T, R, workspace, thread)
     recurrent = (sizes.blocks - sizes.recurrent_blocks) * sizes.m_row
     call_pointer(
         workspace.pointers.multiply,
         (
             workspace.gates, step.gates - thread.first + recurrent, sizes.gates_row, workspace.zeros, 0, 0,
             workspace.h, step.before - thread.first, sizes.m_row,
-            packed_weights, offsets[layer, W_FORWARD], sizes.panel_width, R, sizes.m,
+            net.packed, net.offsets[layer, W_FORWARD], sizes.panel_width, R, sizes.m,
             sizes.recurrent_blocks * sizes.m_row, _own_ranges(sizes, sizes.recurrent_blocks, thread),
         ),
     )  # fmt: skip
@@ -124,23 +125,24 @@ def _forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspa
             for block in range(sizes.recurrent_blocks):
                 at = step.gates + r * sizes.gates_row + recurrent + block * sizes.m_row
                 copy(workspace.gates, at, workspace.zeros, 0, step.vectors)
-    inputs = packed_weights if layer == 0 else workspace.inputs
+    inputs = net.packed if layer == 0 else workspace.inputs
     call_pointer(
         workspace.pointers.forward_cell,
-        (workspace.gates, inputs, theta, workspace.s, workspace.tanh_s, workspace.h, indices, step),
+        (workspace.gates, inputs, net.theta, workspace.s, workspace.tanh_s, workspace.h, indices, step),
     )
     barrier(thread)
 
 
 @inlined
-def _multiply_inputs(layer, T, R, y, y_start, theta, packed_weights, offsets, sizes, workspace, thread):
+def _multiply_inputs(net, layer, T, R, y, y_start, workspace, thread):
     """U x + b of a layer after the first, for all steps of the window."""
+    sizes = net.sizes
     row = sizes.input_blocks * sizes.m_row
     call_pointer(
         workspace.pointers.multiply,
         (
-            workspace.inputs, 0, row, theta, offsets[layer, B], 0, y, y_start, sizes.m_row,
-            packed_weights, offsets[layer, U_FORWARD], sizes.panel_width, T * R, sizes.m, row,
+            workspace.inputs, 0, row, net.theta, net.offsets[layer, B], 0, y, y_start, sizes.m_row,
+            net.packed, net.offsets[layer, U_FORWARD], sizes.panel_width, T * R, sizes.m, row,
             _own_ranges(sizes, sizes.input_blocks, thread),
         ),
     )  # fmt: skip
@@ -163,15 +165,16 @@ def _compute_losses(workspace, targets, first, last, K_row, backward):
 
 
 @inlined
-def _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indices, thread):
+def _backward_layer(net, layer, T, R, workspace, indices, thread):
     """dL/da for every step of a layer, which overwrites its gates, and dL/dh_0."""
+    sizes = net.sizes
     dy, m_row, row = workspace.dy, sizes.m_row, sizes.gates_row
     unit, vectors = thread.first, _own_vectors(thread, dy.itemsize)
     for r in range(R):
         copy(dy, r * m_row + unit, workspace.zeros, 0, vectors)
         copy(workspace.ds, r * m_row + unit, workspace.zeros, 0, vectors)
     for t in range(T - 1, -1, -1):
-        step = _make_step(layer, t, T, R, offsets, sizes, workspace, thread)
+        step = _make_step(net, layer, t, T, R, workspace, thread)
         into, resets = t * R * m_row, R if sizes.reset_at >= 0 else 0
         for r in range(resets):
             if indices[t * R + r] == sizes.reset_at:
@@ -186,7 +189,7 @@ def _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indi
             (
                 dy, into, m_row, dy, into, m_row,
                 workspace.gates, step.gates - unit + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
-                packed_weights, offsets[layer, W_BACKWARD], sizes.panel_width, R, sizes.recurrent_blocks * m_row, m_row,
+                net.packed, net.offsets[layer, W_BACKWARD], sizes.panel_width, R, sizes.recurrent_blocks * m_row, m_row,
                 _own_ranges(sizes, 1, thread),
             ),
         )  # fmt: skip
@@ -211,8 +214,9 @@ def _sum_columns(to, to_start, of, of_start, row, rows, vectors, zeros):
 
 
 @inlined
-def _compute_layer_gradients(layer, T, R, y, y_start, offsets, sizes, workspace, indices, thread):
+def _compute_layer_gradients(net, layer, T, R, y, y_start, workspace, indices, thread):
     """dW, dU and the bias gradients of one layer; `y` is the input of a layer after the first."""
+    sizes, offsets = net.sizes, net.offsets
     gradient, gates, m_row, row = workspace.gradient, workspace.gates, sizes.m_row, sizes.gates_row
     start, unit, vectors = layer * T * R * row, thread.first, _own_vectors(thread, gates.itemsize)
     for k in range(T * R if sizes.reset_at >= 0 else 0):
@@ -255,27 +259,25 @@ def _compute_layer_gradients(layer, T, R, y, y_start, offsets, sizes, workspace,
 
 
 @inlined
-def carry_state(T, R, sizes, workspace, thread):
-    """Copy the final state of the window to the initial state of the next."""
-    m_row, unit, vectors = sizes.m_row, thread.first, _own_vectors(thread, workspace.h.itemsize)
+def set_state(T, R, sizes, workspace, thread, h, s, start, layer_stride, row_stride):
+    """Copy the initial state of a window from h and s, where row r of a layer is so many strides behind `start`."""
+    vectors = _own_vectors(thread, workspace.h.itemsize)
     for layer in range(sizes.layers):
-        block = layer * (T + 1) * R * m_row + unit
         for r in range(R):
-            copy(workspace.h, block + r * m_row, workspace.h, block + (T * R + r) * m_row, vectors)
+            to = (layer * (T + 1) * R + r) * sizes.m_row + thread.first
+            of = start + layer * layer_stride + r * row_stride + thread.first
+            copy(workspace.h, to, h, of, vectors)
             if sizes.state_vectors == 2:
-                copy(workspace.s, block + r * m_row, workspace.s, block + (T * R + r) * m_row, vectors)
+                copy(workspace.s, to, s, of, vectors)
 
 
 @inlined
-def reset_state(T, R, sizes, workspace, thread):
-    """Set the initial state of the next window to zero."""
-    m_row, unit, vectors = sizes.m_row, thread.first, _own_vectors(thread, workspace.h.itemsize)
-    for layer in range(sizes.layers):
-        for r in range(R):
-            to = (layer * (T + 1) * R + r) * m_row + unit
-            copy(workspace.h, to, workspace.zeros, 0, vectors)
-            if sizes.state_vectors == 2:
-                copy(workspace.s, to, workspace.zeros, 0, vectors)
+def carry_state(T, R, sizes, workspace, thread):
+    """Copy the final state of the window to the initial state of the next."""
+    m_row = sizes.m_row
+    set_state(
+        T, R, sizes, workspace, thread, workspace.h, workspace.s, T * R * m_row, (T + 1) * R * m_row, m_row
+    )  # fmt: skip
 
 
 @inlined
@@ -286,18 +288,16 @@ def _locate_outputs(T, R, sizes, dropout_mask):
 
 
 @kernel
-def forward(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, thread):
+def forward(net, workspace, prior, indices, T, R, dropout_mask, thread):
     """Compute the states of every layer, and the logits of the thread's rows of a window of R batch rows."""
+    sizes, y = net.sizes, workspace.y if dropout_mask.is_on else workspace.h
     m_row, K_row = sizes.m_row, sizes.K_row
-    y = workspace.y if dropout_mask.is_on else workspace.h
     stride, start = _locate_outputs(T, R, sizes, dropout_mask)
     for layer in range(sizes.layers):
         if layer > 0:
-            _multiply_inputs(
-                layer, T, R, y, (layer - 1) * stride + start, theta, packed_weights, offsets, sizes, workspace, thread
-            )
+            _multiply_inputs(net, layer, T, R, y, (layer - 1) * stride + start, workspace, thread)
         for t in range(T):
-            _forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspace, indices, thread)
+            _forward_step(net, layer, t, T, R, workspace, indices, thread)
         if dropout_mask.is_on:
             apply_dropout(
                 y, layer * stride, workspace.h, (layer * (T + 1) + 1) * R * m_row, dropout_mask, layer, T, R, sizes,
@@ -309,19 +309,19 @@ def forward(theta, packed_weights, offsets, sizes, workspace, prior, indices, T,
     call_pointer(
         workspace.pointers.multiply,
         (
-            workspace.g, first * K_row, K_row, packed_weights, sizes.c_padded, 0, y, top + first * m_row, m_row,
-            packed_weights, sizes.V_forward, sizes.panel_width, last - first, sizes.m, K_row, entire(K_row),
+            workspace.g, first * K_row, K_row, net.packed, sizes.c_padded, 0, y, top + first * m_row, m_row,
+            net.packed, sizes.V_forward, sizes.panel_width, last - first, sizes.m, K_row, entire(K_row),
         ),
     )  # fmt: skip
     if sizes.order > 0:
-        add_prior(theta, sizes, workspace.g, prior, first, last, R)
+        add_prior(net.theta, sizes, workspace.g, prior, first, last, R)
 
 
 @kernel
-def backward(packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, thread):
+def backward(net, workspace, prior, indices, T, R, dropout_mask, thread):
     """Compute the gradients of a window, for which `Workspace.g` holds p - y."""
+    sizes, y = net.sizes, workspace.y if dropout_mask.is_on else workspace.h
     m_row, K_row, rows = sizes.m_row, sizes.K_row, T * R
-    y = workspace.y if dropout_mask.is_on else workspace.h
     stride, start = _locate_outputs(T, R, sizes, dropout_mask)
     lanes = BYTES // workspace.g.itemsize
     first, last = partition(thread, K_row // lanes)
@@ -341,7 +341,7 @@ def backward(packed_weights, offsets, sizes, workspace, prior, indices, T, R, dr
         workspace.pointers.multiply,
         (
             workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0, workspace.g, 0, K_row,
-            packed_weights, sizes.V_backward, sizes.panel_width, rows, sizes.K, m_row, _own_ranges(sizes, 1, thread),
+            net.packed, sizes.V_backward, sizes.panel_width, rows, sizes.K, m_row, _own_ranges(sizes, 1, thread),
         ),
     )  # fmt: skip
     for layer in range(sizes.layers - 1, -1, -1):
@@ -349,17 +349,15 @@ def backward(packed_weights, offsets, sizes, workspace, prior, indices, T, R, dr
             apply_dropout(
                 workspace.dy, R * m_row, workspace.dy, R * m_row, dropout_mask, layer, T, R, sizes, thread
             )  # fmt: skip
-        _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indices, thread)
-        _compute_layer_gradients(
-            layer, T, R, y, (layer - 1) * stride + start, offsets, sizes, workspace, indices, thread
-        )
+        _backward_layer(net, layer, T, R, workspace, indices, thread)
+        _compute_layer_gradients(net, layer, T, R, y, (layer - 1) * stride + start, workspace, indices, thread)
         if layer > 0:
             call_pointer(
                 workspace.pointers.multiply,
                 (
                     workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0,
                     workspace.gates, layer * rows * sizes.gates_row, sizes.gates_row,
-                    packed_weights, offsets[layer, U_BACKWARD], sizes.panel_width, rows, sizes.input_blocks * m_row,
+                    net.packed, net.offsets[layer, U_BACKWARD], sizes.panel_width, rows, sizes.input_blocks * m_row,
                     m_row, _own_ranges(sizes, 1, thread),
                 ),
             )  # fmt: skip
@@ -367,20 +365,13 @@ def backward(packed_weights, offsets, sizes, workspace, prior, indices, T, R, dr
 
 
 @inlined
-def run_window(
-    theta, packed_weights, offsets, sizes, workspace, prior, indices, targets, T, R, dropout_mask, is_training, thread
-):  # fmt: skip
+def run_window(net, workspace, prior, indices, targets, T, R, dropout_mask, is_training, thread):
     """Losses of a window of R batch rows and, if `is_training`, gradients; the final state becomes the initial one."""
-    call_pointer(
-        workspace.pointers.forward,
-        (theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, thread),
-    )
+    arguments = (net, workspace, prior, indices, T, R, dropout_mask, thread)
+    call_pointer(workspace.pointers.forward, arguments)
     first, last = partition(thread, T * R)
-    _compute_losses(workspace, targets, first, last, sizes.K_row, is_training)
+    _compute_losses(workspace, targets, first, last, net.sizes.K_row, is_training)
     barrier(thread)
     if is_training:
-        call_pointer(
-            workspace.pointers.backward,
-            (packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, thread),
-        )
-    carry_state(T, R, sizes, workspace, thread)
+        call_pointer(workspace.pointers.backward, arguments)
+    carry_state(T, R, net.sizes, workspace, thread)

@@ -3,26 +3,25 @@
 K  size of the alphabet     m  hidden units of a layer     m_row, K_row  the same, padded to full panels
 
 `theta` holds the parameters, first the matrices and then the biases, so that an optimizer processes each kind as one
-range. A row of U is that of a character in the first layer and of a unit of a gate in the others. `packed_weights`
-holds what is derived from `theta` after every update: the matrices in panels, also transposed, and the first layer's
-rows U + b.
+range. A row of U is that of a character in the first layer and of a unit of a gate in the others. `packed` holds what
+is derived from `theta` after every update: the matrices in panels, also transposed, and the first layer's rows U + b.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched.cells import CompiledCell
+from elman.engine.numba.batched.cells import CELLS, CompiledCell
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.padding import aligned_zeros
 from elman.engine.numba.linalg.panels import pack_panels, pack_panels_transposed
-from elman.engine.numba.linalg.simd import BYTES
+from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
 from elman.engine.numba.linalg.tile import AT_ONCE
-from elman.network.parameters import Architecture, Array, Arrays
+from elman.network.parameters import Architecture, Array, Arrays, suffix
 
 _UNIT_VECTORS = 2
 """Vectors of which all padded rows are a multiple."""
@@ -49,11 +48,20 @@ class Sizes(NamedTuple):
     V: int  # offsets in theta …
     c: int
     alpha: int
-    V_forward: int  # … and in packed_weights
+    V_forward: int  # … and in packed
     V_backward: int
     c_padded: int
     order: int  # n of the n-gram prior, or 0
     reset_at: int  # the character before which the state is reset, or -1
+
+
+class Network(NamedTuple):
+    """The parameters as the kernels read them."""
+
+    theta: Array
+    packed: Array
+    offsets: NDArray[np.intp]  # (layers, 8), see the constants above
+    sizes: Sizes
 
 
 class Layout(NamedTuple):
@@ -77,11 +85,9 @@ def row_multiple(dtype: np.dtype[Any]) -> int:
     return _UNIT_VECTORS * BYTES // dtype.itemsize
 
 
-def make_layout(
-    network: Architecture, cell: CompiledCell, dtype: np.dtype[Any], rows: int, reset_at: int | None = None
-) -> Layout:
+def make_layout(network: Architecture, dtype: np.dtype[Any], rows: int, reset_at: int | None) -> Layout:
     """Return the layout for products of `rows` batch rows at a time."""
-    lanes, unit = BYTES // dtype.itemsize, row_multiple(dtype)
+    cell, lanes, unit = CELLS[network.cell], BYTES // dtype.itemsize, row_multiple(dtype)
     m_row, K_row = (-(-n // unit) * unit for n in (network.m, network.K))
     input_blocks, recurrent_blocks = len(cell.input_gates), cell.recurrent_blocks
     offsets = np.zeros((network.layers, 8), np.intp)
@@ -133,29 +139,25 @@ def views(layout: Layout, flat: Array) -> Arrays:
     Each view has an axis for the blocks; the padding behind the m elements of a gate is left out.
     """
     s, arrays = layout.sizes, {}
-    for layer in range(s.layers):
-        name = str(layer + 1) if layer else ""
-        offset = layout.offsets[layer]
-        if layer == 0:
-            shape = (s.K, s.input_blocks, s.m_row)
-            rows = flat[offset[U] :][: s.K * s.input_blocks * s.m_row].reshape(shape)[:, :, : s.m]
-            arrays["U"] = rows.transpose(1, 2, 0)
+
+    def rows(start: int, *shape: int) -> Array:
+        return flat[start:][: math.prod(shape) * s.m_row].reshape(*shape, s.m_row)[..., : s.m]
+
+    for number, offset in enumerate(layout.offsets, 1):
+        name = suffix(number)
+        if number == 1:
+            arrays["U"] = rows(offset[U], s.K, s.input_blocks).transpose(1, 2, 0)
         else:
-            arrays["U" + name] = _square(flat, offset[U], s.input_blocks, s)
-        arrays["W" + name] = _square(flat, offset[W], s.recurrent_blocks, s)
-        biases = flat[offset[B] :][: s.input_blocks * s.m_row]
-        arrays["b" + name] = biases.reshape(s.input_blocks, s.m_row)[:, : s.m]
+            arrays["U" + name] = rows(offset[U], s.input_blocks, s.m_row)[:, : s.m]
+        arrays["W" + name] = rows(offset[W], s.recurrent_blocks, s.m_row)[:, : s.m]
+        arrays["b" + name] = rows(offset[B], s.input_blocks)
         if s.has_recurrent_bias:
-            arrays["d" + name] = flat[offset[D] :][None, : s.m]
-    arrays["V"] = flat[s.V :][: s.K_row * s.m_row].reshape(1, s.K_row, s.m_row)[:, : s.K, : s.m]
+            arrays["d" + name] = rows(offset[D], 1)
+    arrays["V"] = rows(s.V, 1, s.K_row)[:, : s.K]
     arrays["c"] = flat[s.c :][None, : s.K]
     if s.order:
         arrays["alpha"] = flat[s.alpha :][None, : s.order + 1]
     return arrays
-
-
-def _square(flat: Array, start: int, blocks: int, s: Sizes) -> Array:
-    return flat[start:][: blocks * s.m_row**2].reshape(blocks, s.m_row, s.m_row)[:, : s.m, : s.m]
 
 
 def _gate_order(layout: Layout, name: str) -> list[int]:
@@ -183,52 +185,52 @@ def unflatten(layout: Layout, flat: Array, into: Mapping[str, Array]) -> None:
         array.reshape(len(order), -1, *array.shape[1:])[order] = view
 
 
+@kernel
+def pack_part(net, backward, part, parts):
+    """Do every `parts`-th task of packing, from task `part` on."""
+    for task in range(part, 2 * net.sizes.layers + 1, parts):
+        if task == 2 * net.sizes.layers:
+            _pack_output(net, backward)
+        elif task % 2 == 0:
+            _pack_forward(net, task // 2)
+        elif backward:
+            _pack_backward(net, task // 2)
+
+
 @inlined
-def _pack_forward(theta, packed_weights, offsets, sizes, layer):
+def _pack_forward(net, layer):
     """Pack what the forward pass reads of a layer."""
-    m, m_row, width, offset = sizes.m, sizes.m_row, sizes.panel_width, offsets[layer]
+    theta, packed, sizes, offset = net.theta, net.packed, net.sizes, net.offsets[layer]
+    m, m_row, width = sizes.m, sizes.m_row, sizes.panel_width
     recurrent, inputs = sizes.recurrent_blocks * m_row, sizes.input_blocks * m_row
-    pack_panels_transposed(packed_weights, offset[W_FORWARD], theta, offset[W], m_row, m, recurrent, width)
+    pack_panels_transposed(packed, offset[W_FORWARD], theta, offset[W], m_row, m, recurrent, width)
     if layer == 0:
         for k in range(sizes.K):
             row, of = offset[U_FORWARD] + k * inputs, offset[U] + k * inputs
             for j in range(inputs):
-                packed_weights[row + j] = theta[of + j] + theta[offset[B] + j]
+                packed[row + j] = theta[of + j] + theta[offset[B] + j]
     else:
-        pack_panels_transposed(packed_weights, offset[U_FORWARD], theta, offset[U], m_row, m, inputs, width)
+        pack_panels_transposed(packed, offset[U_FORWARD], theta, offset[U], m_row, m, inputs, width)
 
 
 @inlined
-def _pack_backward(theta, packed_weights, offsets, sizes, layer):
+def _pack_backward(net, layer):
     """Pack what the backward pass reads of a layer."""
-    m_row, width, offset = sizes.m_row, sizes.panel_width, offsets[layer]
+    theta, packed, sizes, offset = net.theta, net.packed, net.sizes, net.offsets[layer]
+    m_row, width = sizes.m_row, sizes.panel_width
     recurrent, inputs = sizes.recurrent_blocks * m_row, sizes.input_blocks * m_row
-    pack_panels(packed_weights, offset[W_BACKWARD], theta, offset[W], m_row, recurrent, m_row, width)
+    pack_panels(packed, offset[W_BACKWARD], theta, offset[W], m_row, recurrent, m_row, width)
     if layer > 0:
-        pack_panels(packed_weights, offset[U_BACKWARD], theta, offset[U], m_row, inputs, m_row, width)
+        pack_panels(packed, offset[U_BACKWARD], theta, offset[U], m_row, inputs, m_row, width)
 
 
 @inlined
-def _pack_output(theta, packed_weights, sizes, backward):
+def _pack_output(net, backward):
     """Pack the output layer into panels; the bias of a padded character is -infinity, its probability 0."""
-    pack_panels_transposed(
-        packed_weights, sizes.V_forward, theta, sizes.V, sizes.m_row, sizes.m, sizes.K_row, sizes.panel_width
-    )
+    theta, packed, sizes = net.theta, net.packed, net.sizes
+    m, m_row, K, K_row, width = sizes.m, sizes.m_row, sizes.K, sizes.K_row, sizes.panel_width
+    pack_panels_transposed(packed, sizes.V_forward, theta, sizes.V, m_row, m, K_row, width)
     if backward:
-        pack_panels(
-            packed_weights, sizes.V_backward, theta, sizes.V, sizes.m_row, sizes.K, sizes.m_row, sizes.panel_width
-        )
-    for k in range(sizes.K_row):
-        packed_weights[sizes.c_padded + k] = theta[sizes.c + k] if k < sizes.K else -np.inf
-
-
-@kernel
-def pack_part(theta, packed_weights, offsets, sizes, backward, part, parts):
-    """Do every `parts`-th task of packing, from task `part` on."""
-    for task in range(part, 2 * sizes.layers + 1, parts):
-        if task == 2 * sizes.layers:
-            _pack_output(theta, packed_weights, sizes, backward)
-        elif task % 2 == 0:
-            _pack_forward(theta, packed_weights, offsets, sizes, task // 2)
-        elif backward:
-            _pack_backward(theta, packed_weights, offsets, sizes, task // 2)
+        pack_panels(packed, sizes.V_backward, theta, sizes.V, m_row, K, m_row, width)
+    for k in range(K_row):
+        packed[sizes.c_padded + k] = theta[sizes.c + k] if k < K else -np.inf

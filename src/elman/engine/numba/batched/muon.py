@@ -18,9 +18,8 @@ import numpy as np
 from elman.engine.numba.batched.layout import Sizes
 from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.padding import aligned_zeros
 from elman.engine.numba.linalg.panels import entire, multiply_panels, pack_panels, pack_panels_transposed
-from elman.engine.numba.linalg.simd import BYTES
+from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
 from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS, even_split, tile
 from elman.engine.numba.linalg.vector import transpose
 from elman.engine.numba.threads import barrier
@@ -79,14 +78,14 @@ def _multiply_symmetric(c, a, panels, s, columns, zeros, size):
 
 
 @kernel
-def run_phases(workspace, size, first, last, part, parts, a, b, c):
+def run_phases(workspace, size, first, last, part, parts):
     """Compute every `parts`-th panel, from panel `part` on, in phases `first` to `last` - 1 of all steps.
 
     X has a norm of at most 1 before the first phase. Several phases in one call are for one part of one.
     """
     X, A, Q, panels, zeros = workspace.X, workspace.A, workspace.Q, workspace.panels, workspace.zeros
     panel_width = ACCUMULATORS // MAX_ROWS * BYTES // X.itemsize
-    a, b, c = X.dtype.type(a), X.dtype.type(b), X.dtype.type(c)
+    a, b, c = X.dtype.type(_A), X.dtype.type(_B), X.dtype.type(_C)
     for phase in range(first, last):
         s = part * panel_width
         while s < size:
@@ -137,7 +136,7 @@ def make_hidden_matrices(
         first, (last - first) // size**2, size, STEP_SCALE * np.sqrt(sizes.m),
         workspaces,
         kernel_pointer(update_momentum, *[workspace.X] * 3, 1.0, 1.0),
-        kernel_pointer(run_phases, workspace, size, 0, 0, 0, 1, 1.0, 1.0, 1.0),
+        kernel_pointer(run_phases, workspace, size, 0, 0, 0, 1),
         kernel_pointer(make_step, *[workspace.X] * 2, 1.0, 1.0),
     )  # fmt: skip
 
@@ -155,7 +154,7 @@ def update_hidden(thread, hidden, rate, shrink, scale, grad_clip, theta, N, grad
         start, workspace = hidden.first + block * size * size, select_square(hidden.workspaces, thread.rank)
         end = start + size * size
         call_pointer(hidden.momentum, (N[start:end], gradient[start:end], workspace.X, scale, grad_clip))
-        call_pointer(hidden.phases, (workspace, size, 0, _ALL_PHASES, 0, 1, _A, _B, _C))
+        call_pointer(hidden.phases, (workspace, size, 0, _ALL_PHASES, 0, 1))
         call_pointer(hidden.step, (theta[start:end], workspace.X, rate, shrink))
     for block in range(hidden.blocks - together, hidden.blocks):
         start, workspace = hidden.first + block * size * size, select_square(hidden.workspaces, 0)
@@ -165,7 +164,7 @@ def update_hidden(thread, hidden, rate, shrink, scale, grad_clip, theta, N, grad
             call_pointer(hidden.momentum, (N[start:end], gradient[start:end], workspace.X, scale, grad_clip))
         for phase in range(_ALL_PHASES):
             barrier(thread)
-            call_pointer(hidden.phases, (workspace, size, phase, phase + 1, thread.rank, thread.size, _A, _B, _C))
+            call_pointer(hidden.phases, (workspace, size, phase, phase + 1, thread.rank, thread.size))
         barrier(thread)
         if thread.rank == 0:
             call_pointer(hidden.step, (theta[start:end], workspace.X, rate, shrink))

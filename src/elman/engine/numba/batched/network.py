@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -11,13 +12,12 @@ from numpy.typing import NDArray
 from elman.engine.numba.batched import kernels
 from elman.engine.numba.batched.cells import CELLS, Step
 from elman.engine.numba.batched.dropout import NO_DROPOUT
-from elman.engine.numba.batched.layout import Layout, flatten, make_layout, pack_part, row_multiple
+from elman.engine.numba.batched.layout import Layout, Network, flatten, make_layout, pack_part, row_multiple
 from elman.engine.numba.batched.prior import PriorValues, make_priors, prior_pointer
 from elman.engine.numba.compiler import kernel_pointer
-from elman.engine.numba.linalg.padding import aligned_zeros
-from elman.engine.numba.linalg.panels import DEPTH, multiply_pointer, sum_outer_pointer
-from elman.engine.numba.ngrams.reader import NgramReader, reader
-from elman.engine.numba.ngrams.tree import empty_tree
+from elman.engine.numba.linalg.panels import DEPTH, Ranges, multiply_panels, sum_outer_products
+from elman.engine.numba.linalg.simd import aligned_zeros
+from elman.engine.numba.ngrams.tree import NgramReader, reader
 from elman.engine.numba.threads import Team, make_team
 from elman.network.parameters import Architecture, Array, Parameters, architecture
 
@@ -70,34 +70,30 @@ class BatchedNetwork:
         self.architecture: Architecture = architecture(parameters)
         self.architecture.spec.require_engine("numba")
         self.dtype, self.T, self.B, self.backward = parameters["V"].dtype, T, B, backward
-        self.counts_reading, self.reset_at = parameters.counts_reading, parameters.reset_at
         # Rows that count in the same model are read together, step by step.
-        self.groups = [slice(0, B)] if self.counts_reading else split_batch(B, backward)
+        self.groups = [slice(0, B)] if parameters.counts_reading else split_batch(B, backward)
         self.rows = [group.stop - group.start for group in self.groups]
-        cell = CELLS[self.architecture.cell]
-        self.layout: Layout = make_layout(self.architecture, cell, self.dtype, min(self.rows), parameters.reset_at)
-        self.sizes, self.offsets = self.layout.sizes, self.layout.offsets
-        shared = like if like is not None and like.sizes == self.sizes else None
-        self.theta: Array = shared.theta if shared else flatten(self.layout, parameters, self.dtype)
-        self.packed_weights: Array = (
-            shared.packed_weights if shared else aligned_zeros(self.layout.packed_size, self.dtype)
-        )
-        units = max(1, self.sizes.m_row // MIN_UNITS) if backward else 1
-        kind = self.architecture, T, B, backward, self.reset_at, self.dtype
-        self.team = Team(kind, len(self.rows), units, (self.sizes.m_row, row_multiple(self.dtype)))
-        self.workspaces = self._make_workspaces()
+        self.layout: Layout = make_layout(self.architecture, self.dtype, min(self.rows), parameters.reset_at)
+        self.sizes = s = self.layout.sizes
+        if like is not None and like.sizes == s:
+            self.net: Network = like.net
+        else:
+            theta = flatten(self.layout, parameters, self.dtype)
+            packed = aligned_zeros(self.layout.packed_size, self.dtype)
+            self.net = Network(theta, packed, self.layout.offsets, s)
+            if not backward:  # training packs the weights before every update
+                pack_part(self.net, False, 0, 1)
+        kind = self.architecture, T, B, backward, parameters.reset_at, self.dtype
+        sharers = max(1, s.m_row // MIN_UNITS) if backward else 1
+        self.team = Team(kind, len(self.rows), sharers, (s.m_row, row_multiple(self.dtype)))
         self.ngrams: NgramReader | None = (
             reader(parameters.ngrams) if parameters.ngrams is not None and parameters.uses_prior else None
         )
-        # A prior that is off has an empty tree, not none, so that the kernels need not be compiled again for it.
-        tree = (empty_tree() if self.sizes.order else None) if self.ngrams is None else self.ngrams.tree
         self.priors = make_priors(
-            self.sizes, tree, None if self.ngrams is None else self.ngrams.growth, is_on=parameters.uses_prior,
-            grows=self.counts_reading, groups=len(self.rows), T=T, R=max(self.rows), dtype=self.dtype,
-        )  # fmt: skip
+            s, self.ngrams, parameters.counts_reading, len(self.rows), T, max(self.rows), self.dtype
+        )
+        self.workspaces = self._make_workspaces()
         self.workspaces = self.workspaces._replace(pointers=self._compile())
-        if not backward and not shared:  # training packs the weights before every update
-            pack_part(self.theta, self.packed_weights, self.offsets, self.sizes, False, 0, 1)
 
     def _make_workspaces(self) -> kernels.Workspace:
         """Return arrays with one row for each group, as long as the largest group needs."""
@@ -128,40 +124,35 @@ class BatchedNetwork:
 
     def reserve_counts(self, characters: int) -> None:
         """Make room in the counts of a model that grows."""
-        if self.ngrams is not None and self.counts_reading:
+        if self.ngrams is not None and self.priors.grows:
             self.ngrams.reserve(characters)
             self.priors = self.priors._replace(added=self.ngrams.growth)
 
-    @property
-    def arrays(self) -> tuple[object, ...]:
-        """What every kernel of the network is called with: parameters, offsets and workspaces."""
-        return self.theta, self.packed_weights, self.offsets, self.sizes, self.workspaces, self.priors
+    def run(self, kernel: Callable[..., None], *arguments: object, steps: int = 0) -> None:
+        """Call a kernel with what every kernel of the network gets, and these arguments; see `Team.run`."""
+        network = self.net, self.workspaces, self.priors
+        self.team.run(lambda thread: kernel(thread, *network, *arguments), steps)
 
     def _compile(self) -> kernels.Pointers:
         """Return pointers to the kernels for this kind of network."""
-        s = self.sizes
         *arrays, unused = self.workspaces
         workspace = kernels.Workspace._make([*(array[0] for array in arrays), unused])
-        gates, h, indices, step = (
-            workspace.gates,
-            workspace.h,
-            np.zeros(0, np.intp),
-            Step(0, 0, 0, 0, 0, 0, False, *[0] * 11),
-        )
-        cell, values = self.layout.cell, self.priors.values
+        cell, values = CELLS[self.architecture.cell], self.priors.values
         values = PriorValues(values.is_on, values.matched[0], values.log_q[0], values.weights[0])
-        window = self.packed_weights, self.offsets, s, workspace, values, indices, 1, 1, NO_DROPOUT, make_team(1)[0]
+        indices, step, ranges = np.zeros(0, np.intp), Step(0, 0, 0, 0, 0, 0, False, *[0] * 11), Ranges(0, 0, 0, 0)
+        x = workspace.h
+        window = self.net, workspace, values, indices, 1, 1, NO_DROPOUT, make_team(1)[0]
         pointers = kernels.Pointers(
-            multiply=multiply_pointer(self.dtype),
-            forward_cell=kernel_pointer(cell.forward, gates, gates, h, h, h, h, indices, step),
-            read_window=prior_pointer(self.priors) if s.order else kernels.UNUSED,
-            forward=kernel_pointer(kernels.forward, self.theta, *window),
+            multiply=kernel_pointer(multiply_panels, x, 0, 0, x, 0, 0, x, 0, 0, x, 0, 0, 0, 0, 0, ranges),
+            forward_cell=kernel_pointer(cell.forward, x, x, x, x, x, x, indices, step),
+            read_window=prior_pointer(self.priors) if self.sizes.order else kernels.UNUSED,
+            forward=kernel_pointer(kernels.forward, *window),
         )
         if not self.backward:
             return pointers
         return pointers._replace(
-            sum_outer=sum_outer_pointer(self.dtype),
-            backward_cell=kernel_pointer(cell.backward, gates, h, h, h, h, h, indices, step),
+            sum_outer=kernel_pointer(sum_outer_products, x, 0, 0, x, 0, 0, x, 0, 0, x, 0, x, 0, 0, ranges),
+            backward_cell=kernel_pointer(cell.backward, x, x, x, x, x, x, indices, step),
             backward=kernel_pointer(kernels.backward, *window),
         )
 
@@ -171,8 +162,8 @@ class BatchedNetwork:
         """Return an empty batch for each of some windows of T characters."""
         groups, size = len(self.rows), self.T * max(self.rows)
         indices, targets, folds = np.zeros((3, windows, groups, size), np.intp)
-        if self.sizes.order:
-            folds[...] = self.priors.tree.folds if self.priors.tree is not None else 0
+        if self.priors.tree is not None:
+            folds[...] = self.priors.tree.folds
         first_rows = np.array([group.start for group in self.groups])
         losses = np.empty(indices.shape)
         return Batches(first_rows, np.array(self.rows), indices, targets, folds, losses, np.zeros(windows, np.bool_))
@@ -193,48 +184,40 @@ class BatchedNetwork:
 
     def set_state(self, h: Array) -> None:
         """Set the initial state (B, D) of the next window."""
-        for view, columns in self._state_views(h):
-            view[...] = columns
+        for states, rows, columns in self._states():
+            states[0] = h[rows, columns]
         for history, R, group in zip(self.priors.history, self.rows, self.groups, strict=True):
             history[:R] = np.rint(h[group, self.architecture.recurrent_size :])
 
     def state(self) -> Array:
         """Return the initial state (B, D) of the next window, which is the final state of the last one."""
         h = np.empty((self.B, self.architecture.state_size), self.dtype)
-        for view, columns in self._state_views(h):
-            columns[...] = view
+        for states, rows, columns in self._states():
+            h[rows, columns] = states[0]
         h[:, self.architecture.recurrent_size :] = self.histories()
+        return h
+
+    def states(self) -> Array:
+        """Return the recurrent states (T, B, …) after each step of the last window, before any other is read."""
+        h = np.empty((self.T, self.B, self.architecture.recurrent_size), self.dtype)
+        for states, rows, columns in self._states():
+            h[:, rows, columns] = states[1:]
         return h
 
     def histories(self) -> NDArray[np.int32]:
         """Return the codes (B, n) of the last characters that the n-gram prior has read."""
         return np.concatenate([history[:R] for history, R in zip(self.priors.history, self.rows, strict=True)])
 
-    def _state_views(self, h: Array) -> list[tuple[Array, Array]]:
-        """Pairs of the kernels' state vectors and the columns of h that correspond to them."""
-        s, pairs = self.sizes, []
-        for g, (R, group) in enumerate(zip(self.rows, self.groups, strict=True)):
-            column = 0
-            for layer in range(s.layers):
-                start = layer * (self.T + 1) * R * s.m_row
-                for array in (self.workspaces.h, self.workspaces.s)[: s.state_vectors]:
-                    view = array[g, start : start + R * s.m_row].reshape(R, s.m_row)[:, : s.m]
-                    pairs.append((view, h[group, column : column + s.m]))
-                    column += s.m
-        return pairs
-
-    def states(self) -> Array:
-        """Return the recurrent states (T, B, …) after each step of the last window, before any other is read."""
+    def _states(self) -> Iterator[tuple[Array, slice, slice]]:
+        """Yield views (T + 1, R, m) of the kernels' state vectors, and their batch rows and columns in a state."""
         s, T = self.sizes, self.T
-        states = np.empty((T, self.B, self.architecture.recurrent_size), self.dtype)
-        for g, (R, group) in enumerate(zip(self.rows, self.groups, strict=True)):
-            column = 0
+        for g, (R, rows) in enumerate(zip(self.rows, self.groups, strict=True)):
+            column, size = 0, (T + 1) * R * s.m_row
             for layer in range(s.layers):
                 for array in (self.workspaces.h, self.workspaces.s)[: s.state_vectors]:
-                    after = array[g, (layer * (T + 1) + 1) * R * s.m_row :][: T * R * s.m_row]
-                    states[:, group, column : column + s.m] = after.reshape(T, R, s.m_row)[:, :, : s.m]
+                    states = array[g, layer * size : (layer + 1) * size].reshape(T + 1, R, s.m_row)
+                    yield states[:, :, : s.m], rows, slice(column, column + s.m)
                     column += s.m
-        return states
 
     def dh0(self) -> Array:
         """Return the gradients (B, D) of the sum of the losses with respect to the last window's initial state."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from elman.engine.numba.batched.layout import Layout, W, flatten, unflatten
 from elman.engine.numba.batched.muon import HiddenMatrices, make_hidden_matrices
 from elman.engine.numba.jit import compiled, inlined, kernel
-from elman.engine.numba.linalg.padding import aligned_zeros
-from elman.engine.state import TrainState
+from elman.engine.numba.linalg.simd import aligned_zeros
+from elman.engine.protocol import TrainState
 from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
 from elman.network.parameters import Array
 
@@ -33,6 +33,7 @@ class Rule(NamedTuple):
     is_decoupled: bool  # weight decay multiplies the parameters
     has_average: bool
     grad_clip: float  # limit of clipping by value, or infinity
+    max_norm: float  # limit of clipping by norm, or infinity
     beta1: float
     beta2: float
     starts: NDArray[np.intp]  # of the parts
@@ -40,14 +41,9 @@ class Rule(NamedTuple):
     decays: NDArray[np.float64]
 
 
-class Step(NamedTuple):
-    """The numbers of one update."""
-
-    rate: float
-    shrink: float  # by which decoupled weight decay multiplies parameters
-    bias1: float  # 1 - beta_1^n
-    bias2: float
-    average_weight: float  # of the new parameters in their average
+RATE, SHRINK, BIAS1, BIAS2, AVERAGE_WEIGHT = range(5)
+"""The numbers of one update: the learning rate; what decoupled weight decay multiplies parameters by; 1 - beta_1^n and
+1 - beta_2^n; and the weight of the new parameters in their average."""
 
 
 class Moments(NamedTuple):
@@ -59,19 +55,9 @@ class Moments(NamedTuple):
 
 
 class FlatOptimizer:
-    """An optimizer and its state, flat like the network's parameters.
+    """An optimizer and a copy of its state, flat like the network's parameters, for up to so many threads.
 
     Matrices have weight decay, biases have none. Hidden matrices, where Muon updates them, are not in the rule's parts.
-
-    Parameters
-    ----------
-    layout : Layout
-    dtype : dtype
-    state : TrainState
-        Its moments are copied.
-    optimizer : Optimizer
-    threads : int
-        The most threads that update the parameters.
     """
 
     def __init__(
@@ -89,34 +75,21 @@ class FlatOptimizer:
             make_hidden_matrices(*hidden, layout.sizes, dtype, threads) if optimizer.name == "muon" else None
         )
         ends = [0, layout.matrix_size] if self.hidden is None else [0, *hidden, layout.matrix_size]
-        limit = float(optimizer.grad_clip) if optimizer.grad_clip_mode == "value" else np.inf
+        limit = float(optimizer.grad_clip)
+        limits = (limit, np.inf) if optimizer.grad_clip_mode == "value" else (np.inf, limit)
         decays = [optimizer.weight_decay] * (len(ends) // 2) + [0.0]
         self.rule = Rule(
-            _KINDS[optimizer.name], optimizer.name in HAS_DECOUPLED_DECAY, bool(optimizer.ema_decay), limit,
+            _KINDS[optimizer.name], optimizer.name in HAS_DECOUPLED_DECAY, bool(optimizer.ema_decay), *limits,
             optimizer.beta1, optimizer.beta2, np.array([*ends[::2], layout.matrix_size]),
             np.array([*ends[1::2], layout.theta_size]), np.array(decays),
         )  # fmt: skip
 
     def steps(self, numbers: range, rates: list[float]) -> NDArray[np.float64]:
-        """Return the numbers of some updates at their learning rates: a row like `Step` for each."""
-        optimizer = self.optimizer
-        return np.array(
-            [
-                Step(
-                    rate,
-                    1 - rate * optimizer.weight_decay,
-                    1 - optimizer.beta1**n,
-                    1 - optimizer.beta2**n,
-                    1 - optimizer.ema_decay_at(n) if optimizer.ema_decay else 0.0,
-                )
-                for n, rate in zip(numbers, rates, strict=True)
-            ]
-        )
-
-    @property
-    def max_norm(self) -> float:
-        """The limit of clipping by norm, or infinity."""
-        return float(self.optimizer.grad_clip) if self.optimizer.grad_clip_mode == "norm" else np.inf
+        """Return the numbers of some updates at their learning rates: a row with the columns `RATE`, … for each."""
+        beta1, beta2, decay = self.optimizer.beta1, self.optimizer.beta2, self.optimizer.weight_decay
+        ema_weight = [1 - self.optimizer.ema_decay_at(n) if self.optimizer.ema_decay else 0.0 for n in numbers]
+        steps = zip(numbers, rates, ema_weight, strict=True)
+        return np.array([(rate, 1 - rate * decay, 1 - beta1**n, 1 - beta2**n, ema) for n, rate, ema in steps])
 
     def write_to(self, state: TrainState, theta: Array) -> None:
         """Write parameters, moments and averaged weights into the state."""
@@ -155,53 +128,42 @@ def clip_scale(squares, max_norm):
 @kernel
 def update_range(rule, step, scale, theta, moments, g, first, last):
     """Update a range of theta and of its average, from a gradient that is multiplied by `scale`."""
-    M, N, average = moments.M, moments.N, moments.average
+    M, N = moments.M, moments.N
     for part in range(len(rule.decays)):
-        low, high, decay = max(first, rule.starts[part]), min(last, rule.stops[part]), rule.decays[part]
+        low, high = max(first, rule.starts[part]), min(last, rule.stops[part])
         if low < high:
-            shrink = step.shrink if rule.is_decoupled and decay != 0 else 1.0
+            # Within a slice no index is negative; Numba would otherwise test for that and not vectorize.
             _update_parameters(
-                rule.kind, theta, M, N, g, low, high, step.rate, shrink, 0.0 if rule.is_decoupled else decay, scale,
-                rule.grad_clip, rule.beta1, rule.beta2, step.bias1, step.bias2, EPSILON,
-            )  # fmt: skip
+                rule, step, scale, rule.decays[part], theta[low:high], M[low:high], N[low:high], g[low:high]
+            )
     if rule.has_average:
-        _update_average(average, theta, first, last, step.average_weight)
+        _update_average(moments.average[first:last], theta[first:last], step[AVERAGE_WEIGHT])
 
 
 @inlined
-def _update_parameters(
-    kind, theta, M, N, g, first, last, rate, shrink, decay, scale, grad_clip, beta1, beta2, bias1, bias2, epsilon
-):  # fmt: skip
-    """Update a range of theta.
+def _update_parameters(rule, step, scale, decay, theta, M, N, g):
+    """Update parameters.
 
     The gradient is multiplied by `scale`, which clips its norm, and each component is clipped to `grad_clip`;
-    `decay` theta is added to it, or (AdamW) theta multiplied by `shrink`.
+    `decay` theta is added to it, or (AdamW) theta shrinks.
     """
     scalar = theta.dtype.type
-    rate, shrink, decay, scale, grad_clip = (
-        scalar(rate),
-        scalar(shrink),
-        scalar(decay),
-        scalar(scale),
-        scalar(grad_clip),
-    )
-    keep1, keep2, new1, new2 = scalar(beta1), scalar(beta2), scalar(1 - beta1), scalar(1 - beta2)
-    up1, up2, epsilon = scalar(1 / bias1), scalar(1 / bias2), scalar(epsilon)
-    # Within a slice no index is negative; Numba would otherwise test for that and not vectorize.
-    theta, g = theta[first:last], g[first:last]
-    M, N = M[first:last], N[first:last]
-    if kind == _ADAGRAD:
+    rate, shrink = scalar(step[RATE]), scalar(step[SHRINK] if rule.is_decoupled and decay != 0 else 1.0)
+    decay, scale, grad_clip = scalar(0.0 if rule.is_decoupled else decay), scalar(scale), scalar(rule.grad_clip)
+    keep1, keep2, new1, new2 = scalar(rule.beta1), scalar(rule.beta2), scalar(1 - rule.beta1), scalar(1 - rule.beta2)
+    up1, up2, epsilon = scalar(1 / step[BIAS1]), scalar(1 / step[BIAS2]), scalar(EPSILON)
+    if rule.kind == _ADAGRAD:
         for i in range(len(theta)):
             raw = g[i] * scale + decay * theta[i]
             M[i] += raw * raw
             d = min(max(g[i] * scale, -grad_clip), grad_clip) + decay * theta[i]
             theta[i] -= rate * d / np.sqrt(M[i] + epsilon)
-    elif kind == _RMSPROP:
+    elif rule.kind == _RMSPROP:
         for i in range(len(theta)):
             d = min(max(g[i] * scale, -grad_clip), grad_clip) + decay * theta[i]
             M[i] = keep2 * M[i] + new2 * d * d
             theta[i] -= rate * d / (np.sqrt(M[i]) + epsilon)
-    elif kind == _ADAM:
+    elif rule.kind == _ADAM:
         for i in range(len(theta)):
             d = min(max(g[i] * scale, -grad_clip), grad_clip) + decay * theta[i]
             N[i] = keep1 * N[i] + new1 * d
@@ -214,9 +176,8 @@ def _update_parameters(
 
 
 @inlined
-def _update_average(average, theta, first, last, weight):
+def _update_average(average, theta, weight):
     """average <- average + weight (theta - average)."""
     weight = theta.dtype.type(weight)
-    average, theta = average[first:last], theta[first:last]
     for i in range(len(theta)):
         average[i] += weight * (theta[i] - average[i])

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from elman.engine.numba.batched.layout import Sizes
 from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
 from elman.engine.numba.jit import inlined
-from elman.engine.numba.linalg.padding import aligned_zeros
-from elman.engine.numba.ngrams.added import Added
+from elman.engine.numba.linalg.simd import aligned_zeros
+from elman.engine.numba.ngrams.counting import Added
 from elman.engine.numba.ngrams.kernels import append_window, read_window
-from elman.engine.numba.ngrams.tree import Tree
+from elman.engine.numba.ngrams.tree import NgramReader, Tree, empty_tree
 
 Array = NDArray[np.floating]
 
@@ -47,21 +47,22 @@ class PriorWorkspace(NamedTuple):
 
 
 def make_priors(
-    sizes: Sizes, tree: Tree | None, added: Added | None, *, is_on: bool, grows: bool, groups: int, T: int, R: int,
-    dtype: np.dtype[np.floating],
-) -> PriorWorkspace:  # fmt: skip
+    sizes: Sizes, ngrams: NgramReader | None, grows: bool, groups: int, T: int, R: int, dtype: np.dtype[np.floating]
+) -> PriorWorkspace:
     """Return the workspaces of all groups, each for up to T steps of R rows."""
     steps, n = T * R if sizes.order else 0, sizes.order
+    # A prior that is off has an empty tree, not none, so that the kernels need not be compiled again for it.
+    tree = (empty_tree() if n else None) if ngrams is None else ngrams.tree
     return PriorWorkspace(
         tree=tree,
-        added=added,
+        added=None if ngrams is None else ngrams.growth,
         grows=grows,
         history=np.zeros((groups, R, n), np.int32),
         bases=np.zeros((groups, R, n + 1), np.int64),
         extras=np.zeros((groups, R, n + 1), np.int64),
         reads=np.ones((groups, R), np.bool_),
         values=PriorValues(
-            is_on=is_on,
+            is_on=ngrams is not None,
             matched=np.zeros((groups, steps), np.int64),
             log_q=aligned_zeros(groups * steps * sizes.K_row, dtype).reshape(groups, steps * sizes.K_row),
             weights=np.ones((groups, R), dtype),

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched.dropout import (
-    make_masks,
-    make_weight_masks,
-    mask_recurrent,
-    pack_recurrent,
-    select_mask,
-)
-from elman.engine.numba.batched.kernels import reset_state, run_window, select_workspace
+from elman.engine.numba.batched.dropout import make_masks, mask_recurrent, pack_recurrent, select_mask
+from elman.engine.numba.batched.kernels import run_window, select_workspace, set_state
 from elman.engine.numba.batched.layout import W, pack_part, unflatten
 from elman.engine.numba.batched.muon import update_hidden
 from elman.engine.numba.batched.network import BatchedNetwork, Batches
-from elman.engine.numba.batched.optimizer import FlatOptimizer, Step, clip_scale, reduce_gradients, update_range
+from elman.engine.numba.batched.optimizer import RATE, SHRINK, FlatOptimizer, clip_scale, reduce_gradients, update_range
 from elman.engine.numba.batched.prior import read_prior, select_prior
-from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
+from elman.engine.numba.compiler import call_pointer, kernel_pointer
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.padding import aligned_zeros
-from elman.engine.numba.threads import Plan, barrier, work_alone
-from elman.engine.protocol import Indices, StepCallback, no_callback, run_in_chunks
-from elman.engine.state import TrainState, training_folds
+from elman.engine.numba.linalg.simd import aligned_zeros
+from elman.engine.numba.threads import barrier, work_alone
+from elman.engine.protocol import Indices, StepCallback, TrainState, no_callback, run_in_chunks, training_folds
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Parameters
@@ -38,64 +28,53 @@ plan is tried in several calls.
 """
 
 
-class UpdatePointers(NamedTuple):
-    """Pointers to the kernels of the steps of an update, see `elman.engine.numba.batched.kernels.Pointers`."""
+class Training:
+    """One call of `advance`, with the numbers of the state in the layout of the kernels."""
 
-    reduce: KernelPointer
-    update: KernelPointer
-
-
-class UpdateRunner:
-    """Performs updates of a network.
-
-    Parameters
-    ----------
-    network : BatchedNetwork
-    state : TrainState
-        Parameters and moments are copied, and written back by `write_to`.
-    windows : Windows
-    optimizer : Optimizer
-    """
-
-    def __init__(self, network: BatchedNetwork, state: TrainState, windows: Windows, optimizer: Optimizer) -> None:
-        self.network, self.windows = network, windows
-        threads = network.team.max_threads
-        self.optimizer = flat = FlatOptimizer(network.layout, network.dtype, state, optimizer, threads)
+    def __init__(self, state: TrainState, windows: Windows, optimizer: Optimizer) -> None:
+        self.state, self.windows = state, windows
+        self.network = network = BatchedNetwork(state.parameters, windows.seq_length, windows.batch_size, backward=True)
+        network.set_state(state.h.reshape(windows.batch_size, -1))
+        self.optimizer = flat = FlatOptimizer(network.layout, network.dtype, state, optimizer, network.team.max_threads)
         self.squares = np.empty(len(flat.ranges))
-        gradient, gradients = network.workspaces.gradient[0], network.workspaces.gradient
-        size = network.sizes.recurrent_blocks * network.sizes.m_row**2 if optimizer.weight_dropout is not None else 0
-        self.dropped = aligned_zeros(network.sizes.layers * size, network.dtype).reshape(network.sizes.layers, size)
-        self.pointers = UpdatePointers(
-            kernel_pointer(reduce_gradients, gradients, 0, 0, 1.0, self.squares, 0),
-            kernel_pointer(update_range, flat.rule, Step(*[0.0] * 5), 1.0, network.theta, flat.moments, gradient, 0, 0),
-        )
+        theta, gradients, s = network.net.theta, network.workspaces.gradient, network.sizes
+        size = s.recurrent_blocks * s.m_row**2 if optimizer.weight_dropout is not None else 0
+        self.dropped = aligned_zeros(s.layers * size, network.dtype).reshape(s.layers, size)
+        self.reduce = kernel_pointer(reduce_gradients, gradients, 0, 0, 1.0, self.squares, 0)
+        self.update = kernel_pointer(update_range, flat.rule, np.zeros(5), 1.0, theta, flat.moments, gradients[0], 0, 0)
 
-    @property
-    def updates_per_call(self) -> int:
-        """Updates that should be made in the next call of `run`."""
-        return min(_MAX_UPDATES, self.network.team.timings.steps_within(_SECONDS))
+    def advance_chunk(self, losses: NDArray[np.float64]) -> Array:
+        """Perform `len(losses)` updates, and fill in their losses; return the hidden state."""
+        rates = self.optimizer.optimizer.learning_rates(self.state.update, len(losses)).tolist()
+        first = 0
+        while first < len(losses):
+            last = first + min(_MAX_UPDATES, self.network.team.timings.steps_within(_SECONDS))
+            self._run(rates[first:last], losses[first:last])
+            first = last
+        return self.network.state().reshape(self.state.h.shape)
 
-    def run(self, state: TrainState, rates: list[float], losses: NDArray[np.float64]) -> None:
-        """Perform an update at each of the learning rates, from the position of the state on; fill `losses`."""
-        network, flat, layers = self.network, self.optimizer, self.network.sizes.layers
+    def _run(self, rates: list[float], losses: NDArray[np.float64]) -> None:
+        """Perform an update at each of the learning rates by one call of a kernel."""
+        network, state, flat = self.network, self.state, self.optimizer
         numbers = range(state.update + 1, state.update + len(rates) + 1)
-        batches, position = self._read_batches(state, len(rates))
-        masks = make_masks(flat.optimizer.dropout, numbers, layers)
-        weight_masks = make_weight_masks(flat.optimizer.weight_dropout, numbers, layers)
-        optimizer = flat.rule, flat.max_norm, flat.steps(numbers, rates), flat.moments, flat.ranges, flat.hidden
-        arguments = (
-            network.team.plan is Plan.UNITS, self.pointers, *network.arrays, batches, network.T,
-            network.B, masks, weight_masks, self.dropped, *optimizer, self.squares,
+        batches, position = self._read_batches(len(rates))
+        masks, weight_masks = (
+            make_masks(dropout, numbers, network.sizes.layers)
+            for dropout in (flat.optimizer.dropout, flat.optimizer.weight_dropout)
+        )
+        network.run(
+            _run_updates, batches, network.T, network.B, masks, weight_masks, self.dropped, self.reduce, self.update,
+            flat.rule, flat.steps(numbers, rates), flat.moments, flat.ranges, flat.hidden, self.squares,
+            steps=len(rates),
         )  # fmt: skip
-        network.team.run(lambda thread: _run_updates(thread, *arguments))
         for n, window in enumerate(batches.losses):
             losses[n] = network.mean_loss(window)
         state.update, state.position = numbers[-1], position
         state.epoch = state.update // self.windows.per_epoch
 
-    def _read_batches(self, state: TrainState, updates: int) -> tuple[Batches, int]:
-        """Return the windows of the text from the position of the state on, and the position after them."""
-        network, windows, position = self.network, self.windows, state.position
+    def _read_batches(self, updates: int) -> tuple[Batches, int]:
+        """Return the next windows of the text, and the position after them."""
+        network, windows, position = self.network, self.windows, self.state.position
         batches, T = network.make_batches(updates), network.T
         for n in range(updates):
             if windows.begins_epoch(position):
@@ -103,38 +82,25 @@ class UpdateRunner:
             x, y = windows.at(position)
             network.split_rows(x.reshape(T, -1), batches.indices[n])
             network.split_rows(y.reshape(T, -1), batches.targets[n])
-            folds = training_folds(state.parameters, windows, position)
+            folds = training_folds(self.state.parameters, windows, position)
             if folds is not None:
                 network.split_rows(folds.reshape(T, -1), batches.folds[n])
             position += T
         return batches, position
 
-    def write_to(self, state: TrainState) -> None:
+    def write_back(self) -> None:
         """Write parameters, moments and the hidden state into the state."""
-        self.optimizer.write_to(state, self.network.theta)
-        state.h = self.network.state().reshape(state.h.shape)
+        self.optimizer.write_to(self.state, self.network.net.theta)
+        self.state.h = self.network.state().reshape(self.state.h.shape)
 
 
 def advance(
     state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: StepCallback = no_callback
 ) -> NDArray[np.float64]:
     """See `elman.engine.Engine.advance`."""
-    network = BatchedNetwork(state.parameters, windows.seq_length, windows.batch_size, backward=True)
-    network.set_state(state.h.reshape(windows.batch_size, -1))
-    runner = UpdateRunner(network, state, windows, optimizer)
-
-    def advance_chunk(losses: NDArray[np.float64]) -> Array:
-        """Perform `len(losses)` updates; return the state h."""
-        rates = optimizer.learning_rates(state.update, len(losses)).tolist()
-        first = 0
-        while first < len(losses):
-            part = slice(first, first + runner.updates_per_call)
-            network.team.run_timed(partial(runner.run, state, rates[part], losses[part]), len(losses[part]))
-            first = part.stop
-        return network.state().reshape(state.h.shape)
-
-    losses = run_in_chunks(updates, state.update, advance_chunk, callback)
-    runner.write_to(state)
+    training = Training(state, windows, optimizer)
+    losses = run_in_chunks(updates, state.update, training.advance_chunk, callback)
+    training.write_back()
     return losses
 
 
@@ -143,7 +109,7 @@ def loss_and_gradients(parameters: Parameters, h0: Array, x: Indices, y: Indices
     T, B = len(x), x.size // max(1, len(x))
     network = BatchedNetwork(parameters, T, B, backward=True)
     network.set_state(h0.reshape(B, -1))
-    pack_part(network.theta, network.packed_weights, network.offsets, network.sizes, True, 0, 1)
+    pack_part(network.net, True, 0, 1)
     losses = evaluate_window(network, x.reshape(T, B), y.reshape(T, B))
     gradient = network.workspaces.gradient
     reduce_gradients(gradient, 0, network.layout.theta_size, 1 / B, np.empty(1), 0)
@@ -153,84 +119,71 @@ def loss_and_gradients(parameters: Parameters, h0: Array, x: Indices, y: Indices
     return LossAndGradients(float(losses.sum()) / B, gradients, dh0, network.state().reshape(h0.shape))
 
 
-@kernel
-def _run_updates(
-    thread, shares_units, pointers, theta, packed_weights, offsets, sizes, workspaces, priors, batches,
-    T, B, masks, weight_masks, dropped, rule, max_norm, steps, moments, ranges, hidden, squares,
-):  # fmt: skip
-    """Perform an update for every row of `steps`; all threads call this kernel."""
-    gradients = workspaces.gradient
-    for n in range(len(steps)):
-        pack_part(theta, packed_weights, offsets, sizes, True, thread.rank, thread.size)
-        if weight_masks.is_on:
-            for layer in range(sizes.layers):
-                mask_recurrent(dropped[layer], 0, theta, offsets[layer, W], sizes, weight_masks, n, layer, thread)
-            barrier(thread)
-            for layer in range(thread.rank, sizes.layers, thread.size):
-                pack_recurrent(packed_weights, offsets[layer], dropped[layer], sizes)
-        barrier(thread)
-        run_groups(
-            thread, shares_units, theta, packed_weights, offsets, sizes, workspaces, priors, batches,
-            n, T, B, masks, weight_masks, True,
-        )  # fmt: skip
-        barrier(thread)
-        for k in range(thread.rank, len(ranges), thread.size):
-            call_pointer(pointers.reduce, (gradients, ranges[k, 0], ranges[k, 1], 1 / B, squares, k))
-        barrier(thread)
-        scale = clip_scale(squares, max_norm)
-        step = Step(steps[n, 0], steps[n, 1], steps[n, 2], steps[n, 3], steps[n, 4])
-        if hidden is not None:
-            update_hidden(
-                thread, hidden, step.rate, step.shrink, scale, rule.grad_clip, theta, moments.N, gradients[0]
-            )  # fmt: skip
-            barrier(thread)
-        for k in range(thread.rank, len(ranges), thread.size):
-            call_pointer(
-                pointers.update, (rule, step, scale, theta, moments, gradients[0], ranges[k, 0], ranges[k, 1])
-            )  # fmt: skip
-        barrier(thread)
-
-
 def evaluate_window(network: BatchedNetwork, x: NDArray[np.integer], y: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return the losses (T, B) of one window of a network; with `network.backward`, its gradients are computed."""
-    batch, layers = network.make_batches(1), network.sizes.layers
-    network.split_rows(x, batch.indices[0])
-    network.split_rows(y, batch.targets[0])
+    batches, off = network.make_batches(1), make_masks(None, range(1), network.sizes.layers)
+    network.split_rows(x, batches.indices[0])
+    network.split_rows(y, batches.targets[0])
     network.reserve_counts(x.size)
-    masks = make_masks(None, range(1), layers), make_weight_masks(None, range(1), layers)
-    arguments = (*network.arrays, batch, network.T, network.B, *masks, network.backward)
-    network.team.run(lambda thread: _run_batch(thread, *arguments))
-    losses: NDArray[np.float64] = network.join_rows(batch.losses[0])[:, :, 0]
+    steps = 0 if network.backward else x.size  # those of training have timings of their own
+    network.run(_run_batch, batches, network.T, network.B, off, off, network.backward, steps=steps)
+    losses: NDArray[np.float64] = network.join_rows(batches.losses[0])[:, :, 0]
     return losses
 
 
 @kernel
-def _run_batch(
-    thread, theta, packed_weights, offsets, sizes, workspaces, priors, batches, T, B, masks,
-    weight_masks, is_training,
+def _run_updates(
+    thread, net, workspaces, priors, batches, T, B, masks, weight_masks, dropped, reduce, update, rule, steps,
+    moments, ranges, hidden, squares,
 ):  # fmt: skip
-    """Run the only window of `batches`, each thread its groups: the losses and, if `is_training`, the gradients."""
-    run_groups(
-        thread, False, theta, packed_weights, offsets, sizes, workspaces, priors, batches, 0, T, B,
-        masks, weight_masks, is_training,
-    )  # fmt: skip
+    """Perform an update for every row of `steps`; all threads call this kernel."""
+    theta, sizes, gradients = net.theta, net.sizes, workspaces.gradient
+    for n in range(len(steps)):
+        pack_part(net, True, thread.rank, thread.size)
+        if weight_masks.is_on:
+            for layer in range(sizes.layers):
+                mask_recurrent(dropped[layer], 0, theta, net.offsets[layer, W], sizes, weight_masks, n, layer, thread)
+            barrier(thread)
+            for layer in range(thread.rank, sizes.layers, thread.size):
+                pack_recurrent(net, layer, dropped[layer])
+        barrier(thread)
+        _run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight_masks, True)
+        barrier(thread)
+        for k in range(thread.rank, len(ranges), thread.size):
+            call_pointer(reduce, (gradients, ranges[k, 0], ranges[k, 1], 1 / B, squares, k))
+        barrier(thread)
+        scale = clip_scale(squares, rule.max_norm)
+        if hidden is not None:
+            update_hidden(
+                thread, hidden, steps[n, RATE], steps[n, SHRINK], scale, rule.grad_clip, theta, moments.N, gradients[0]
+            )  # fmt: skip
+            barrier(thread)
+        for k in range(thread.rank, len(ranges), thread.size):
+            call_pointer(
+                update, (rule, steps[n], scale, theta, moments, gradients[0], ranges[k, 0], ranges[k, 1])
+            )  # fmt: skip
+        barrier(thread)
+
+
+@kernel
+def _run_batch(thread, net, workspaces, priors, batches, T, B, masks, weight_masks, is_training):
+    """Run the only window of `batches`: the losses and, if `is_training`, the gradients."""
+    _run_groups(thread, net, workspaces, priors, batches, 0, T, B, masks, weight_masks, is_training)
 
 
 @inlined
-def run_groups(
-    thread, shares_units, theta, packed_weights, offsets, sizes, workspaces, priors, batches, n, T, B,
-    masks, weight_masks, is_training,
-):  # fmt: skip
+def _run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight_masks, is_training):
     """Run the n-th window: the losses and, if `is_training`, the gradients of each group.
 
-    If `shares_units`, the threads compute every group together; otherwise each of them computes some groups by itself.
+    The threads compute every group together if they share units; otherwise each of them computes some groups by itself.
     """
-    worker = thread if shares_units else work_alone(thread, sizes.m_row)
+    sizes = net.sizes
+    worker = thread if thread.last > thread.first else work_alone(thread, sizes.m_row)
     for g in range(len(batches.rows)):
         if worker.size > 1 or g % thread.size == thread.rank:
             R, workspace, prior = batches.rows[g], select_workspace(workspaces, g), select_prior(priors, g)
             if batches.begins_epoch[n]:
-                reset_state(T, R, sizes, workspace, worker)
+                set_state(T, R, sizes, workspace, worker, workspace.zeros, workspace.zeros, 0, 0, 0)
                 if worker.rank == 0:
                     prior.history[:] = 0
             if sizes.order > 0 and worker.rank == 0:
@@ -239,14 +192,14 @@ def run_groups(
                 )  # fmt: skip
             barrier(worker)
             run_window(
-                theta, packed_weights, offsets, sizes, workspace, prior.values, batches.indices[n, g],
-                batches.targets[n, g], T, R, select_mask(masks, n, batches.first_rows[g], B), is_training, worker,
+                net, workspace, prior.values, batches.indices[n, g], batches.targets[n, g], T, R,
+                select_mask(masks, n, batches.first_rows[g], B), is_training, worker,
             )  # fmt: skip
             if is_training and weight_masks.is_on:
                 barrier(worker)
                 for layer in range(sizes.layers):
                     mask_recurrent(
-                        workspace.gradient, offsets[layer, W], workspace.gradient, offsets[layer, W], sizes,
+                        workspace.gradient, net.offsets[layer, W], workspace.gradient, net.offsets[layer, W], sizes,
                         weight_masks, n, layer, worker,
                     )  # fmt: skip
             for row in range(T * R if worker.rank == 0 else 0):

@@ -6,13 +6,9 @@ update and read in every time step. The panel that starts at column s of a matri
 s * depth, whatever the number of its columns.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-
-from elman.engine.numba.compiler import KernelPointer, kernel_pointer
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.padding import aligned_zeros
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS, even_split, tile
 from elman.engine.numba.linalg.vector import copy, transpose
@@ -30,13 +26,8 @@ def pack_panels(to, to_start, matrix, start, row, depth, columns, panel_width):
     for s in range(0, columns, panel_width):
         panel_columns = min(panel_width, columns - s)
         for k in range(depth):
-            copy(
-                to,
-                to_start + s * depth + k * panel_columns,
-                matrix,
-                start + k * row + s,
-                panel_columns * to.itemsize // BYTES,
-            )
+            begin, of = to_start + s * depth + k * panel_columns, start + k * row + s
+            copy(to, begin, matrix, of, panel_columns * to.itemsize // BYTES)
 
 
 @kernel
@@ -136,15 +127,3 @@ def sum_outer_products(
                     s += panel_width
                 r += tile_rows
         k += DEPTH
-
-
-def multiply_pointer(dtype: np.dtype[Any]) -> KernelPointer:
-    """Return a pointer to `multiply_panels` for arrays of a dtype."""
-    x = aligned_zeros(0, dtype)
-    return kernel_pointer(multiply_panels, x, 0, 0, x, 0, 0, x, 0, 0, x, 0, 0, 0, 0, 0, Ranges(0, 0, 0, 0))
-
-
-def sum_outer_pointer(dtype: np.dtype[Any]) -> KernelPointer:
-    """Return a pointer to `sum_outer_products` for arrays of a dtype."""
-    x = aligned_zeros(0, dtype)
-    return kernel_pointer(sum_outer_products, x, 0, 0, x, 0, 0, x, 0, 0, x, 0, x, 0, 0, Ranges(0, 0, 0, 0))

@@ -11,15 +11,19 @@ one over those of a vector of 32 bytes, whatever the registers are.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 from llvmlite import binding, ir
 from numba.core import cgutils, config
+from numpy.typing import NDArray
 
 BYTES = 32
 """Bytes of a vector: 8 float32 or 4 float64. Padded rows are a multiple of it."""
+CACHE_LINE = 64
+"""Bytes of a cache line."""
 
 _config: Any = config  # its attributes are set at run time, where no type checker sees them
 
@@ -39,17 +43,28 @@ _INT = ir.IntType(32)
 _LN2 = Decimal("0.69314718055994530941723212145817656808")
 
 
-def declare_function(module: Any, name: str, parameters: list[Any]) -> tuple[Any, Any]:
-    """The LLVM function of this name, and a builder for its body if it has none yet, else None.
+def aligned_zeros(n: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return n zeros that begin on a cache line, so that no vector crosses one."""
+    raw = np.zeros(n * dtype.itemsize + CACHE_LINE, np.uint8)
+    start = -raw.ctypes.data % CACHE_LINE
+    return raw[start : start + n * dtype.itemsize].view(dtype)
 
-    It is called and never inlined: a copy of its loops at every call would multiply the compile time.
+
+def call_function(builder: Any, name: str, arguments: Sequence[Any], emit: Callable[..., None]) -> None:
+    """Call the LLVM function of this name; `emit(builder, *arguments)` appends its body where the module has none yet.
+
+    It is never inlined: a copy of its loops at every call would multiply the compile time.
     """
-    if name in module.globals:
-        return module.globals[name], None
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), parameters), name)
-    function.linkage = "linkonce_odr"
-    function.attributes.add("noinline")
-    return function, ir.IRBuilder(function.append_basic_block("entry"))
+    module = builder.module
+    if name not in module.globals:
+        kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
+        function = ir.Function(module, kind, name)
+        function.linkage = "linkonce_odr"
+        function.attributes.add("noinline")
+        body = ir.IRBuilder(function.append_basic_block("entry"))
+        emit(body, *function.args)
+        body.ret_void()
+    builder.call(module.globals[name], arguments)
 
 
 def emit_prefetch(builder: Any, pointer: Any) -> None:
@@ -71,20 +86,20 @@ class Simd:
         self.bytes = 4 if self.single else 8
         self.lanes = size // self.bytes
         self.type = ir.VectorType(element, self.lanes)
-        self.integers = ir.VectorType(ir.IntType(8 * self.bytes), self.lanes)
 
     def constant(self, value: float) -> Any:
         """A vector with `value` in every lane."""
         return ir.Constant(self.type, [value] * self.lanes)
 
-    def integer(self, value: int) -> Any:
-        """A vector of integers of the element's size, with `value` in every lane."""
-        return ir.Constant(self.integers, [value] * self.lanes)
-
     def address(self, start: Any, stride: Any, row: int, column: int = 0) -> Any:
         """The address in row `row` behind `column` vectors of `BYTES`."""
         offset = self.builder.mul(stride, stride.type(row))
         offset = self.builder.add(offset, stride.type(column * (BYTES // self.bytes)))
+        return self.builder.bitcast(self.builder.gep(start, [offset]), self.type.as_pointer())
+
+    def vector(self, start: Any, index: Any) -> Any:
+        """The address behind `index` vectors of `BYTES` in a row."""
+        offset = self.builder.mul(index, index.type(BYTES // self.bytes))
         return self.builder.bitcast(self.builder.gep(start, [offset]), self.type.as_pointer())
 
     def load(self, address: Any) -> Any:
@@ -147,10 +162,6 @@ class Simd:
         name = f"llvm.{name}.v{self.lanes}f{8 * self.bytes}"
         function = cgutils.get_or_insert_function(self.builder.module, function_type, name)
         return self.builder.call(function, [x], fastmath=flags)
-
-    def floor(self, x: Any) -> Any:
-        """floor(x), as a floating-point number."""
-        return self._unary("floor", x)
 
     def div_sqrt(self, x: Any, y: Any) -> Any:
         """x / sqrt(y) within 2 ulp; a reciprocal estimate and a Newton step if the processor has the estimate.
@@ -218,7 +229,7 @@ class Simd:
     def _split_exp(self, x: Any) -> tuple[Any, Any]:
         """2^n and e^r - 1, whose combination is e^x."""
         mantissa, bias, degree = (23, 127, 7) if self.single else (52, 1023, 13)
-        n = self.floor(self.muladd(x, self.constant(1 / math.log(2)), self.constant(0.5)))
+        n = self._unary("floor", self.muladd(x, self.constant(1 / math.log(2)), self.constant(0.5)))
         # ln 2 in two parts: the first ends in 11 zero bits, so that its product with n is exact.
         high = math.floor(math.log(2) * 2 ** (mantissa - 11)) / 2 ** (mantissa - 11)
         low = float(_LN2 - Decimal(high))
@@ -227,8 +238,10 @@ class Simd:
         for k in range(degree - 1, 1, -1):
             p = self.muladd(p, r, self.constant(1 / math.factorial(k)))
         p = self.muladd(self.mul(r, r), p, r)
-        exponent = self.builder.add(self.builder.fptosi(n, self.integers), self.integer(bias))
-        return self.builder.bitcast(self.builder.shl(exponent, self.integer(mantissa)), self.type), p
+        integers = ir.VectorType(ir.IntType(8 * self.bytes), self.lanes)
+        bias, mantissa = (ir.Constant(integers, [number] * self.lanes) for number in (bias, mantissa))
+        exponent = self.builder.add(self.builder.fptosi(n, integers), bias)
+        return self.builder.bitcast(self.builder.shl(exponent, mantissa), self.type), p
 
 
 def row_loops(builder: Any, element: Any, vectors: Any, size: int = REGISTER_BYTES) -> Iterator[tuple[Simd, Any]]:

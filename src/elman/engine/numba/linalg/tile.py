@@ -9,14 +9,14 @@ sum is what brings small products to the rate of a large ``sgemm``; Numba cannot
 is written in vector operations (`elman.engine.numba.linalg.simd`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numba.core import types
 
 from elman.engine.numba.compiler import intrinsic
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.simd import BYTES, REGISTER_BYTES, Simd, declare_function, emit_prefetch
+from elman.engine.numba.linalg.simd import BYTES, REGISTER_BYTES, Simd, call_function, emit_prefetch
 
 AT_ONCE = REGISTER_BYTES // BYTES
 """Vectors per register."""
@@ -124,46 +124,46 @@ def _columns(builder: Any, element: Any, vectors: int) -> list[tuple[int, Simd]]
     return [(q, wide) for q in range(0, full, AT_ONCE)] + [(q, narrow) for q in range(full, vectors)]
 
 
-def _row_function(module: Any, pointer: Any, i: Any, *, chained: bool = False) -> Any:
-    """The LLVM function for a tile of one row, which selects the loop for its argument `vectors` at run time.
+def _call_row(builder: Any, arguments: Sequence[Any], *, chained: bool = False) -> None:
+    """Call the LLVM function for a tile of one row, which selects the loop for its argument `vectors` at run time.
 
     If it is `chained`, it sums short rows in several chains, and calls the other one for long rows.
     """
-    name = f"elman_{'chained_' if chained else ''}row_{pointer.pointee}"
-    function, builder = declare_function(module, name, [pointer, pointer, pointer, i, pointer, i, i, i])
-    if builder is not None:
-        c, d, a, a_step, b, b_step, depth, vectors = function.args
-        operands = c, i(0), d, i(0), a, i(0), a_step, b, b_step, depth
-        if chained:
-            is_short = builder.icmp_signed("<=", vectors, i(MAX_CHAINED_VECTORS))
-            with builder.if_else(is_short) as (short, long):
-                with short:
-                    cases = [(n, 1, n, CHAINED_SUMS // n) for n in range(1, MAX_CHAINED_VECTORS + 1)]
-                    _emit_cases(builder, operands, vectors, cases)
-                with long:
-                    builder.call(_row_function(module, pointer, i), function.args)
-        else:
-            _emit_cases(builder, operands, vectors, [(n, 1, n, 1) for n in range(1, MAX_VECTORS + 1)])
-        builder.ret_void()
-    return function
+    name = f"elman_{'chained_' if chained else ''}row_{arguments[0].type.pointee}"
+    call_function(builder, name, arguments, _emit_chained_row if chained else _emit_row)
 
 
-def _tile_function(module: Any, pointer: Any, i: Any) -> Any:
-    """The same for a tile of any number of rows: it selects by its arguments `rows` and `vectors`."""
-    parameters = [pointer, i, pointer, i, pointer, i, i, pointer, i, i, i, i]
-    function, builder = declare_function(module, f"elman_tile_{pointer.pointee}", parameters)
-    if builder is not None:
-        c, _, d, _, a, _, a_step, b, b_step, depth, rows, vectors = function.args
-        is_row = builder.icmp_signed("==", rows, i(1))
-        with builder.if_else(is_row) as (row, tile):
-            with row:
-                builder.call(_row_function(module, pointer, i), [c, d, a, a_step, b, b_step, depth, vectors])
-            with tile:
-                shapes = [(r, q) for r in range(2, MAX_ROWS + 1) for q in range(1, ACCUMULATORS // r + 1)]
-                choice = builder.add(builder.mul(rows, i(_CASES)), vectors)
-                _emit_cases(builder, function.args[:10], choice, [(r * _CASES + q, r, q, 1) for r, q in shapes])
-        builder.ret_void()
-    return function
+def _emit_row(builder: Any, *arguments: Any) -> None:
+    _emit_row_cases(builder, arguments, [(n, 1, n, 1) for n in range(1, MAX_VECTORS + 1)])
+
+
+def _emit_chained_row(builder: Any, *arguments: Any) -> None:
+    vectors = arguments[-1]
+    is_short = builder.icmp_signed("<=", vectors, vectors.type(MAX_CHAINED_VECTORS))
+    with builder.if_else(is_short) as (short, long):
+        with short:
+            cases = [(n, 1, n, CHAINED_SUMS // n) for n in range(1, MAX_CHAINED_VECTORS + 1)]
+            _emit_row_cases(builder, arguments, cases)
+        with long:
+            _call_row(builder, arguments)
+
+
+def _emit_row_cases(builder: Any, arguments: tuple[Any, ...], cases: list[tuple[int, int, int, int]]) -> None:
+    c, d, a, a_step, b, b_step, depth, vectors = arguments
+    zero = vectors.type(0)
+    _emit_cases(builder, (c, zero, d, zero, a, zero, a_step, b, b_step, depth), vectors, cases)
+
+
+def _emit_tiles(builder: Any, *arguments: Any) -> None:
+    """Emit the function for a tile of any number of rows: it selects by its arguments `rows` and `vectors`."""
+    c, _, d, _, a, _, a_step, b, b_step, depth, rows, vectors = arguments
+    with builder.if_else(builder.icmp_signed("==", rows, rows.type(1))) as (row, tile):
+        with row:
+            _call_row(builder, [c, d, a, a_step, b, b_step, depth, vectors])
+        with tile:
+            shapes = [(r, q) for r in range(2, MAX_ROWS + 1) for q in range(1, ACCUMULATORS // r + 1)]
+            choice = builder.add(builder.mul(rows, rows.type(_CASES)), vectors)
+            _emit_cases(builder, arguments[:10], choice, [(r * _CASES + q, r, q, 1) for r, q in shapes])
 
 
 def _emit_cases(builder: Any, operands: tuple[Any, ...], choice: Any, cases: list[tuple[int, int, int, int]]) -> None:
@@ -195,9 +195,9 @@ def tile(
     signature = types.void(c, i, i, d, i, i, a, i, i, i, b, i, i, i, i, i)
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        c, d, a, b = (_pointer(context, builder, signature, values, position) for position in (0, 3, 6, 10))
-        function = _tile_function(builder.module, c.type, values[1].type)
-        builder.call(function, [c, values[2], d, values[5], a, *values[8:10], b, *values[12:]])
+        c, d, a, b = (argument_pointer(context, builder, signature, values, position) for position in (0, 3, 6, 10))
+        arguments = [c, values[2], d, values[5], a, *values[8:10], b, *values[12:]]
+        call_function(builder, f"elman_tile_{c.type.pointee}", arguments, _emit_tiles)
         return context.get_dummy_value()
 
     return signature, emit
@@ -213,15 +213,14 @@ def row_tile(
     signature = types.void(c, i, d, i, a, i, i, b, i, i, i, i)
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        c, d, a, b = (_pointer(context, builder, signature, values, position) for position in (0, 2, 4, 7))
-        function = _row_function(builder.module, c.type, values[1].type, chained=True)
-        builder.call(function, [c, d, a, values[6], b, *values[9:]])
+        c, d, a, b = (argument_pointer(context, builder, signature, values, position) for position in (0, 2, 4, 7))
+        _call_row(builder, [c, d, a, values[6], b, *values[9:]], chained=True)
         return context.get_dummy_value()
 
     return signature, emit
 
 
-def _pointer(context: Any, builder: Any, signature: Any, values: Any, position: int) -> Any:
+def argument_pointer(context: Any, builder: Any, signature: Any, values: Any, position: int) -> Any:
     """The address that an array at `position` of the arguments and the start after it mean."""
     return element_pointer(context, builder, signature.args[position], values[position], values[position + 1])
 
@@ -237,7 +236,7 @@ def even_split(n, maximum):
 
 @inlined
 def strip_width(vectors):
-    """Vectors per strip of a padded row; see `elman.engine.numba.linalg.padding`."""
+    """Vectors per strip of a padded row; see `elman.engine.numba.online_engine`."""
     return even_split(vectors, MAX_VECTORS)
 
 

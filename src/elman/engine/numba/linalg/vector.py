@@ -10,11 +10,16 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from elman.engine.numba.compiler import intrinsic
-from elman.engine.numba.linalg.simd import BYTES, REGISTER_BYTES, Simd, declare_function, emit_prefetch, row_loops
-from elman.engine.numba.linalg.tile import element_pointer
-
-CACHE_LINE = 64
-"""Bytes of a cache line."""
+from elman.engine.numba.linalg.simd import (
+    BYTES,
+    CACHE_LINE,
+    REGISTER_BYTES,
+    Simd,
+    call_function,
+    emit_prefetch,
+    row_loops,
+)
+from elman.engine.numba.linalg.tile import argument_pointer, element_pointer
 
 Emitter = tuple[Any, Callable[..., Any]]
 
@@ -39,12 +44,16 @@ class VectorView:
         self.simd.store(value, self._address(row, block))
 
 
-def elementwise_kernel(name: str, step: Callable[[Simd, VectorView], None]) -> Any:
-    """Return the kernel ``name(arrays, starts, block, vectors)``, which does `step` for every vector of the rows.
+def elementwise_kernel(step: Callable[[Simd, VectorView], None]) -> Any:
+    """Return the kernel ``step(arrays, starts, block, vectors)``, which does `step` for every vector of the rows.
 
-    A row begins at its start in its flat array; the blocks of one row are `block` elements apart. The kernel is one
-    LLVM function, called and never inlined.
+    A row begins at its start in its flat array; the blocks of one row are `block` elements apart.
     """
+
+    def emit_loops(builder: Any, *arguments: Any) -> None:
+        *starts, block, vectors = arguments
+        for simd, index in row_loops(builder, starts[0].type.pointee, vectors):
+            step(simd, VectorView(simd, starts, builder.mul(index, index.type(BYTES // simd.bytes)), block))
 
     @intrinsic
     def kernel(typingctx: Any, arrays: Any, starts: Any, block: Any, vectors: Any) -> Emitter:
@@ -53,45 +62,13 @@ def elementwise_kernel(name: str, step: Callable[[Simd, VectorView], None]) -> A
         def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             pairs = zip(cgutils.unpack_tuple(builder, values[0]), cgutils.unpack_tuple(builder, values[1]), strict=True)
             rows = [element_pointer(context, builder, arrays[0], array, start) for array, start in pairs]
-            function = _elementwise_function(builder.module, name, rows, values[2].type, step)
-            builder.call(function, [*rows, *values[2:]])
+            name = f"elman_{step.__name__}_{rows[0].type.pointee}"
+            call_function(builder, name, [*rows, *values[2:]], emit_loops)
             return context.get_dummy_value()
 
         return types.void(arrays, types.UniTuple(i, count), i, i), emit
 
     return kernel
-
-
-def _elementwise_function(
-    module: Any, name: str, rows: list[Any], i: Any, step: Callable[[Simd, VectorView], None]
-) -> Any:
-    element = rows[0].type.pointee
-    function, builder = declare_function(module, f"elman_{name}_{element}", [row.type for row in rows] + [i, i])
-    if builder is None:
-        return function
-    *starts, block, vectors = function.args
-    for simd, index in row_loops(builder, element, vectors):
-        step(simd, VectorView(simd, starts, builder.mul(index, i(BYTES // simd.bytes)), block))
-    builder.ret_void()
-    return function
-
-
-class RowPointers:
-    """Pointers to the rows that a kernel takes as pairs of array and start."""
-
-    def __init__(self, context: Any, builder: Any, signature: Any, values: Any, rows: int) -> None:
-        self.builder = builder
-        self.starts = [
-            element_pointer(context, builder, signature.args[2 * n], values[2 * n], values[2 * n + 1])
-            for n in range(rows)
-        ]
-        self.simd = Simd(builder, self.starts[0].type.pointee)
-
-    def addresses(self, index: Any, simd: Simd | None = None) -> list[Any]:
-        """The address of vector `index` of every row, by default as that of a vector of `BYTES`."""
-        offset = self.builder.mul(index, index.type(self.simd.lanes))
-        vector = (simd or self.simd).type.as_pointer()
-        return [self.builder.bitcast(self.builder.gep(start, [offset]), vector) for start in self.starts]
 
 
 @intrinsic
@@ -100,10 +77,11 @@ def add_to(typingctx: Any, total: Any, t: Any, row: Any, r: Any, vectors: Any) -
     i = types.intp
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointers = RowPointers(context, builder, signature, values, 2)
+        total, row = (argument_pointer(context, builder, signature, values, n) for n in (0, 2))
+        simd = Simd(builder, total.type.pointee)
         with cgutils.for_range(builder, values[-1]) as loop:
-            total, row = pointers.addresses(loop.index)
-            pointers.simd.store(pointers.simd.add(pointers.simd.load(total), pointers.simd.load(row)), total)
+            to = simd.vector(total, loop.index)
+            simd.store(simd.add(simd.load(to), simd.load(simd.vector(row, loop.index))), to)
         return context.get_dummy_value()
 
     return types.void(total, i, row, i, i), emit
@@ -115,11 +93,11 @@ def prefetch_row(typingctx: Any, row: Any, r: Any, vectors: Any) -> Emitter:
     i = types.intp
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointers = RowPointers(context, builder, signature, values, 1)
-        per_line = values[-1].type(CACHE_LINE // BYTES)
+        row = argument_pointer(context, builder, signature, values, 0)
+        simd, per_line = Simd(builder, row.type.pointee), values[-1].type(CACHE_LINE // BYTES)
         lines = builder.sdiv(builder.add(values[-1], values[-1].type(CACHE_LINE // BYTES - 1)), per_line)
         with cgutils.for_range(builder, lines) as loop:
-            emit_prefetch(builder, pointers.addresses(builder.mul(loop.index, per_line))[0])
+            emit_prefetch(builder, simd.vector(row, builder.mul(loop.index, per_line)))
         return context.get_dummy_value()
 
     return types.void(row, i, i), emit
@@ -131,10 +109,10 @@ def copy(typingctx: Any, to: Any, t: Any, of: Any, o: Any, vectors: Any) -> Emit
     i = types.intp
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointers = RowPointers(context, builder, signature, values, 2)
+        to, of = (argument_pointer(context, builder, signature, values, n) for n in (0, 2))
+        simd = Simd(builder, to.type.pointee)
         with cgutils.for_range(builder, values[-1]) as loop:
-            to, of = pointers.addresses(loop.index)
-            pointers.simd.store(pointers.simd.load(of), to)
+            simd.store(simd.load(simd.vector(of, loop.index)), simd.vector(to, loop.index))
         return context.get_dummy_value()
 
     return types.void(to, i, of, i, i), emit
@@ -146,12 +124,18 @@ def transpose(typingctx: Any, to: Any, t: Any, to_row: Any, of: Any, o: Any, of_
     i = types.intp
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        to, of = (element_pointer(context, builder, signature.args[n], values[n], values[n + 1]) for n in (0, 3))
-        function = _transpose_function(builder.module, to.type, values[2].type)
-        builder.call(function, [to, values[2], of, values[5]])
+        to, of = (argument_pointer(context, builder, signature, values, n) for n in (0, 3))
+        call_function(builder, f"elman_transpose_{to.type.pointee}", [to, values[2], of, values[5]], _emit_transpose)
         return context.get_dummy_value()
 
     return types.void(to, i, i, of, i, i), emit
+
+
+def _emit_transpose(builder: Any, to: Any, to_row: Any, of: Any, of_row: Any) -> None:
+    simd = Simd(builder, to.type.pointee)
+    rows = [simd.load(simd.address(of, of_row, r)) for r in range(simd.lanes)]
+    for r, column in enumerate(simd.transpose(rows)):
+        simd.store(column, simd.address(to, to_row, r))
 
 
 @intrinsic
@@ -160,11 +144,12 @@ def scale(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) -> Emitte
     i = types.intp
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointers = RowPointers(context, builder, signature, values, 1)
-        factor = pointers.simd.broadcast(values[3])
+        row = argument_pointer(context, builder, signature, values, 0)
+        simd = Simd(builder, row.type.pointee)
+        factor = simd.broadcast(values[3])
         with cgutils.for_range(builder, values[2]) as loop:
-            (row,) = pointers.addresses(loop.index)
-            pointers.simd.store(pointers.simd.mul(pointers.simd.load(row), factor), row)
+            address = simd.vector(row, loop.index)
+            simd.store(simd.mul(simd.load(address), factor), address)
         return context.get_dummy_value()
 
     return types.void(row, i, i, row.dtype), emit
@@ -179,19 +164,19 @@ def exponentials(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) ->
     i = types.intp
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointers = RowPointers(context, builder, signature, values, 1)
-        simd, vectors = pointers.simd, values[2]
-        lane_maxima = cgutils.alloca_once_value(builder, simd.load(pointers.addresses(vectors.type(0))[0]))
+        row, vectors = argument_pointer(context, builder, signature, values, 0), values[2]
+        simd = Simd(builder, row.type.pointee)
+        lane_maxima = cgutils.alloca_once_value(builder, simd.load(simd.vector(row, vectors.type(0))))
         with cgutils.for_range(builder, vectors) as loop:
-            (row,) = pointers.addresses(loop.index)
-            builder.store(simd.maximum(simd.load(row), builder.load(lane_maxima)), lane_maxima)
+            x = simd.load(simd.vector(row, loop.index))
+            builder.store(simd.maximum(x, builder.load(lane_maxima)), lane_maxima)
         maximum = simd.reduce(simd.maximum, builder.load(lane_maxima))
         total = cgutils.alloca_once_value(builder, simd.constant(0.0))
         for wide, index in row_loops(builder, simd.element, vectors):
-            (row,) = pointers.addresses(index, wide)
+            address = wide.vector(row, index)
             maxima, factors = wide.broadcast(maximum), wide.broadcast(values[3])
-            e = wide.exp(wide.mul(wide.sub(wide.load(row), maxima), factors))
-            wide.store(e, row)
+            e = wide.exp(wide.mul(wide.sub(wide.load(address), maxima), factors))
+            wide.store(e, address)
             for part in wide.split(e):
                 builder.store(simd.add(builder.load(total), part), total)
         sums = [simd.reduce(simd.add, builder.load(total)), maximum]
@@ -210,12 +195,18 @@ def adagrad(
     signature = types.void(theta, i, M, i, gradient, i, i, scalar, scalar, scalar)
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointers = RowPointers(context, builder, signature, values, 3)
-        function = _adagrad_function(builder.module, pointers.starts[0].type, values[6].type)
-        builder.call(function, [*pointers.starts, *values[6:]])
+        rows = [argument_pointer(context, builder, signature, values, n) for n in (0, 2, 4)]
+        call_function(builder, f"elman_adagrad_{rows[0].type.pointee}", [*rows, *values[6:]], _emit_adagrad)
         return context.get_dummy_value()
 
     return signature, emit
+
+
+def _emit_adagrad(builder: Any, theta: Any, M: Any, gradient: Any, vectors: Any, *scalars: Any) -> None:
+    element = theta.type.pointee
+    for simd, index in row_loops(builder, element, vectors, _adagrad_size(element)):
+        addresses = [simd.vector(start, index) for start in (theta, M, gradient)]
+        _emit_adagrad_step(simd, addresses, [simd.broadcast(value) for value in scalars])
 
 
 @intrinsic
@@ -232,71 +223,32 @@ def adagrad_rows(
     signature = types.void(theta, i, M, i, gradient, i, i, columns, i, i, scalar, scalar, scalar)
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointers = RowPointers(context, builder, signature, values, 3)
-        function = _adagrad_rows_function(builder.module, pointers.starts[0].type, values[6].type)
-        corner = element_pointer(context, builder, signature.args[7], values[7], values[8])
-        builder.call(function, [*pointers.starts, values[6], corner, *values[9:]])
+        *rows, corner = (argument_pointer(context, builder, signature, values, n) for n in (0, 2, 4, 7))
+        arguments = [*rows, values[6], corner, *values[9:]]
+        call_function(builder, f"elman_adagrad_rows_{corner.type.pointee}", arguments, _emit_adagrad_rows)
         return context.get_dummy_value()
 
     return signature, emit
 
 
-def _transpose_function(module: Any, pointer: Any, integer: Any) -> Any:
-    function, builder = declare_function(
-        module, f"elman_transpose_{pointer.pointee}", [pointer, integer, pointer, integer]
-    )
-    if builder is None:
-        return function
-    simd = Simd(builder, pointer.pointee)
-    to, to_row, of, of_row = function.args
-    rows = [simd.load(simd.address(of, of_row, r)) for r in range(simd.lanes)]
-    for r, column in enumerate(simd.transpose(rows)):
-        simd.store(column, simd.address(to, to_row, r))
-    builder.ret_void()
-    return function
-
-
-def _adagrad_function(module: Any, pointer: Any, integer: Any) -> Any:
-    element = pointer.pointee
-    parameters = [pointer, pointer, pointer, integer, element, element, element]
-    function, builder = declare_function(module, f"elman_adagrad_{element}", parameters)
-    if builder is None:
-        return function
-    theta, M, gradient, vectors, *scalars = function.args
-    for simd, index in row_loops(builder, element, vectors, _adagrad_size(element)):
-        offset = builder.mul(index, integer(BYTES // simd.bytes))
-        _adagrad_step(
-            simd,
-            [simd.address(builder.gep(start, [offset]), integer(0), 0) for start in (theta, M, gradient)],
-            [simd.broadcast(value) for value in scalars],
-        )
-    builder.ret_void()
-    return function
-
-
-def _adagrad_rows_function(module: Any, pointer: Any, integer: Any) -> Any:
-    element = pointer.pointee
-    parameters = [pointer, pointer, pointer, integer, pointer, integer, element, element, element]
-    function, builder = declare_function(module, f"elman_adagrad_rows_{element}", parameters)
-    if builder is None:
-        return function
-    theta, M, gradient, vectors, columns, column_row, *scalars = function.args
+def _emit_adagrad_rows(
+    builder: Any, theta: Any, M: Any, gradient: Any, vectors: Any, columns: Any, column_row: Any, *scalars: Any
+) -> None:
+    element = theta.type.pointee
     block = Simd(builder, element)
-    row = builder.mul(vectors, integer(block.lanes))
+    row = builder.mul(vectors, vectors.type(block.lanes))
     for simd, index in row_loops(builder, element, vectors, _adagrad_size(element)):
         hyperparameters = [simd.broadcast(value) for value in scalars]
-        offset = builder.mul(index, integer(block.lanes))
+        offset = builder.mul(index, index.type(block.lanes))
         starts = [builder.gep(start, [offset]) for start in (theta, M, gradient)]
         updated = [
-            simd.split(_adagrad_step(simd, [simd.address(start, row, r) for start in starts], hyperparameters))
+            simd.split(_emit_adagrad_step(simd, [simd.address(start, row, r) for start in starts], hyperparameters))
             for r in range(block.lanes)
         ]
         corner = builder.gep(columns, [builder.mul(offset, column_row)])
         transposed = [column for rows in zip(*updated, strict=True) for column in block.transpose(list(rows))]
         for r, column in enumerate(transposed):
             block.store(column, block.address(corner, column_row, r))
-    builder.ret_void()
-    return function
 
 
 def _adagrad_size(element: Any) -> int:
@@ -304,7 +256,7 @@ def _adagrad_size(element: Any) -> int:
     return BYTES if isinstance(element, ir.FloatType) else REGISTER_BYTES
 
 
-def _adagrad_step(simd: Simd, addresses: list[Any], hyperparameters: list[Any]) -> Any:
+def _emit_adagrad_step(simd: Simd, addresses: list[Any], hyperparameters: list[Any]) -> Any:
     """Emit AdaGrad for one vector of theta, which is stored and returned."""
     theta, M, gradient = addresses
     rate, clip, epsilon = hyperparameters

@@ -1,13 +1,12 @@
 // The chart: losses of all shown runs, and their speeds below.
 
 const SERIES = 6;
-export const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** The number of a run's colour, counted from 1. */
 export const series = (run) => (run.number % SERIES) + 1;
 
 export const touchScreen = matchMedia("(pointer: coarse)");
-export const narrowScreen = matchMedia("(max-width: 40rem)");
 
 const TITLES = {
   update: "updates",
@@ -27,10 +26,13 @@ export function scale(run, unit) {
 const horizontal = (run, points, across) =>
   across === "seconds" ? points.seconds : across === "update" ? points.update : points.update.map((n) => n * run.charsPerUpdate);
 
-/** Draw the chart, and return whether there is anything to draw. The zoomed range stays until `view` changes. */
+/** Draw the chart, and return whether there is anything to draw. A zoomed range stays until `view` changes. */
 export async function draw(div, runs, view) {
   const traces = runs.filter((run) => run.isShown).flatMap((run) => createTraces(run, view));
-  const options = { displayModeBar: false, responsive: true, doubleClick: "reset+autosize", showTips: false };
+  const options = {
+    displayModeBar: !touchScreen.matches, displaylogo: false, modeBarButtons: [["resetScale2d"]],
+    responsive: true, doubleClick: "reset+autosize", showTips: false,
+  };
   if (traces.length || div.data) await Plotly.react(div, traces, createLayout(view), options);
   return traces.length > 0;
 }
@@ -44,13 +46,13 @@ function createTraces(run, view) {
     const mode = x.length < 3 ? "lines+markers" : "lines";
     return { type: "scatter", mode, x: x.slice(first), y: y.slice(first), showlegend: false, ...fields };
   };
-  const train = createTrace(run.points("train_loss"), scale(run, view.unit), {
+  const train = createTrace(run.train_loss, scale(run, view.unit), {
     name: `${run.name}, train`,
     line: { color: colour, width: 1.75 },
     marker: { color: colour, size: 5 },
     hovertemplate: "%{y:.4~g}",
   });
-  const validation = createTrace(run.points("validation_loss"), scale(run, view.unit), {
+  const validation = createTrace(run.validation_loss, scale(run, view.unit), {
     name: `${run.name}, validation`,
     mode: run.validation_loss.update.length > 60 ? "lines" : "lines+markers",
     line: { color: colour, width: 1.75, dash: "1px,3px" },
@@ -70,7 +72,7 @@ function createLayout(view) {
   const [soft, rule, card, ink] = ["--soft", "--rule", "--card", "--ink"].map(token);
   const axis = {
     gridcolor: rule, zeroline: false, linecolor: rule, tickfont: { color: soft }, automargin: false, fixedrange: touchScreen.matches,
-    exponentformat: "SI", nticks: narrowScreen.matches ? 5 : 8,
+    exponentformat: "SI",
   };
   const title = (text, y) => ({
     text, y, x: 0, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false, font: { color: soft },
@@ -82,20 +84,11 @@ function createLayout(view) {
     hovermode: "x unified",
     hoverlabel: { bgcolor: card, bordercolor: rule, font: { color: ink, family: token("--sans") } },
     dragmode: touchScreen.matches ? false : "zoom",
+    modebar: { bgcolor: "transparent", color: soft, activecolor: ink },
     uirevision: JSON.stringify(view),
     xaxis: { ...axis, anchor: "y2", type: view.logx ? "log" : "linear", title: { text: TITLES[view.across], standoff: 8, font: { size: 12 } } },
     yaxis: { ...axis, domain: [0.3, 1], type: view.logy ? "log" : "linear", nticks: 7 },
     yaxis2: { ...axis, domain: [0, 0.18], rangemode: "tozero", nticks: 3 },
     annotations: [title(TITLES[view.unit], 1.005), title("characters per second", 0.185)],
   };
-}
-
-/** Convert a range of the horizontal axis to updates of a run. */
-export function toUpdates(run, range, view) {
-  const [low, high] = range.map((value) => (view.logx ? 10 ** value : value));
-  const { update, seconds } = run.train_loss;
-  if (view.across === "update") return [low, high];
-  if (view.across === "characters") return [low / run.charsPerUpdate, high / run.charsPerUpdate];
-  const at = (second) => update[Math.max(0, seconds.findLastIndex((value) => value <= second))] ?? 0;
-  return [at(low), at(high)];
 }

@@ -5,18 +5,15 @@ import { create } from "../dom.js";
 import { formatCount, formatLoss } from "../format.js";
 import { scale } from "./chart.js";
 
-const MAX_SAMPLES = 200;
-
 /** Show the samples of a run, each with the train loss there, unless they are shown already. */
 export function showSamples(section, run, unit) {
-  const list = section.querySelector("ol"), note = section.querySelector(".note"), { samples, sampleCount } = run;
-  const key = `${run.number} ${run.session} ${unit} ${sampleCount}`;
+  const list = section.querySelector("ol"), note = section.querySelector(".note"), { count, latest } = run.samples;
+  const key = `${run.number} ${run.version} ${unit}`;
   if (list.dataset.shown === key) return;
   list.dataset.shown = key;
-  list.replaceChildren(...samples.slice(-MAX_SAMPLES).reverse().map((sample) => createItem(sample, run, unit)));
-  const shown = list.children.length;
-  note.textContent = sampleCount ? `The latest ${formatCount(shown)} of ${formatCount(sampleCount)}.` : "None yet.";
-  note.hidden = sampleCount > 0 && sampleCount <= shown;
+  list.replaceChildren(...latest.toReversed().map((sample) => createItem(sample, run, unit)));
+  note.textContent = count ? `The latest ${formatCount(latest.length)} of ${formatCount(count)}.` : "None yet.";
+  note.hidden = count > 0 && count === latest.length;
 }
 
 function createItem({ update, text, requested }, run, unit) {

@@ -4,8 +4,10 @@ import { byId, create, setText } from "../dom.js";
 import { formatCount, formatDuration, formatLoss, formatTime } from "../format.js";
 import { scale, series } from "./chart.js";
 
+const LOST = "Lost connection: the command has ended, or the computer slept. The page shows the last data received; elman view shows everything that was saved.";
+
 /** Show the selected run and its status; of the one in training, if that is another, show how it ends. */
-export function showRun(run, unit, liveRun) {
+export function showRun(run, unit, connection, liveRun) {
   const { status } = run;
   setText(byId("name"), run.name);
   setText(byId("about"), describeRun(run));
@@ -14,21 +16,23 @@ export function showRun(run, unit, liveRun) {
   progress.hidden = !run.live;
   if (status.updates) progress.value = status.update / status.updates;
   else progress.removeAttribute("value");
-  showTiles(byId("metrics"), metricsOf(run, unit));
+  const tiles = metricsOf(run, unit, connection).map(([name, value, details]) =>
+    create("div", {}, create("dt", {}, name), create("dd", {}, create("span", { className: "value" }, value), create("small", {}, details))));
+  byId("metrics").replaceChildren(...tiles);
   const stage = describeStage(run), liveStage = liveRun ? describeStage(liveRun) : "";
   setText(byId("stage"), stage || (liveStage ? `${liveRun.name}: ${liveStage}` : ""));
-  setText(byId("warning"), run.isLost ? describeLoss(run) : status.warning ?? "");
+  setText(byId("warning"), connection === "lost" ? LOST : status.warning ?? "");
 }
 
 function describeRun({ settings, about }) {
-  if (!about?.corpus) return "";
+  if (!about.corpus) return "";
   const { name, chars, alphabet_size: size } = about.corpus;
   const layers = settings.layers > 1 ? `, ${settings.layers} layers` : "";
   return `${about.cell_title}, hidden size ${settings.hidden_size}${layers}, on ${name}: ${formatCount(chars)} characters, alphabet size ${formatCount(size)}`;
 }
 
 /** Return name, value and details of the metrics to show. */
-function metricsOf(run, unit) {
+function metricsOf(run, unit, connection) {
   const { status } = run;
   const best = status.best && formatLoss(status.best[1] * scale(run, unit), unit);
   const latest = run.validation_loss.value.at(-1);
@@ -45,7 +49,7 @@ function metricsOf(run, unit) {
   const speed = status.chars_per_second;
   metrics.push(["Characters per second", formatCount(speed), speed == null ? "" : run.live ? "recent" : "average"]);
   if (run.live) {
-    const left = run.isFinal ? "none" : formatDuration(run.isLost ? null : status.seconds_left);
+    const left = connection === "final" ? "none" : formatDuration(connection === "lost" ? null : status.seconds_left);
     metrics.push(["Time left", left, hasStarted ? `${formatDuration(status.seconds)} spent on updates` : ""]);
   } else {
     metrics.push(["Training time", formatDuration(status.seconds), status.written ? `last written ${formatTime(status.written)}` : ""]);
@@ -72,30 +76,9 @@ function describeStage({ status: { stage, ending } }) {
   }[stage] ?? "";
 }
 
-/** Describe why the connection may be lost, and what to do. */
-function describeLoss({ live, name }) {
-  if (!live) return "Lost connection: elman view has ended, or the computer slept. The page shows the last data received; run elman view again for the rest.";
-  return `Lost connection: training has ended or crashed, or the computer slept. The page shows the last data received; elman view with the directory of ${name} shows everything that was saved.`;
-}
-
-/** Update the metrics in place, so that a selection by the user stays. */
-function showTiles(list, metrics) {
-  while (list.children.length > metrics.length) list.lastChild.remove();
-  metrics.forEach(([name, value, details], i) => {
-    if (!list.children[i]) {
-      const content = [create("span", { className: "value" }), create("small")];
-      list.append(create("div", {}, create("dt"), create("dd", {}, ...content)));
-    }
-    const [term, description] = list.children[i].children;
-    for (const [element, text] of [[term, name], [description.firstChild, value], [description.lastChild, details]]) {
-      setText(element, text);
-    }
-  });
-}
-
 /** Show the table of runs: whether each is shown in the chart, its metrics, and whether it is selected. */
-export function showTable(body, runs, unit, onRunChange) {
-  if (!body.children.length) body.append(...runs.map((run) => createRow(run, onRunChange)));
+export function showTable(body, runs, unit, onShown, onSelected) {
+  if (!body.children.length) body.append(...runs.map((run) => createRow(run, onShown, onSelected)));
   runs.forEach((run, i) => {
     const { status } = run;
     const metrics = [
@@ -108,22 +91,20 @@ export function showTable(body, runs, unit, onRunChange) {
   });
 }
 
-function createRow(run, onRunChange) {
+function createRow(run, onShown, onSelected) {
   const checkbox = create("input", { type: "checkbox", checked: true });
-  checkbox.addEventListener("change", () => onRunChange(run, { isShown: checkbox.checked }));
+  checkbox.addEventListener("change", () => onShown(run, checkbox.checked));
   const swatch = create("span", { className: `swatch series-${series(run)}` });
   const label = create("label", {}, checkbox, swatch, create("span", {}, run.name));
   const ariaLabel = `Show details of ${run.name}`;
   const radio = create("input", { type: "radio", checked: run.number === 0, name: "selected", ariaLabel });
-  radio.addEventListener("change", () => onRunChange(run, { isSelected: true }));
+  radio.addEventListener("change", () => onSelected(run));
   const metrics = Array.from({ length: 4 }, () => create("td"));
   return create("tr", {}, create("td", {}, label), ...metrics, create("td", {}, radio));
 }
 
 /** Show the settings of a run. */
-export function showSettings(list, { number, session, settings }) {
-  if (list.dataset.shown === `${number} ${session}`) return;
-  list.dataset.shown = `${number} ${session}`;
+export function showSettings(list, { settings }) {
   list.replaceChildren(
     ...Object.entries(settings).map(([name, value]) =>
       create("div", {}, create("dt", {}, name.replaceAll("_", " ")), create("dd", {}, String(value ?? "none")))),

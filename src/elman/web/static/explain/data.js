@@ -25,14 +25,6 @@ export async function decodeArray(id, Type = Uint8Array) {
   return new Type(await new Response(stream).arrayBuffer());
 }
 
-const decoded = new Map();
-
-/** Decode the activations of a unit, or where a feature holds, once. */
-export async function decodeOnce(id) {
-  if (!decoded.has(id)) decoded.set(id, await decodeArray(id));
-  return decoded.get(id);
-}
-
 /** Decode the arrays that the page needs from the start; those of the prior only if there is one. */
 export async function loadArrays() {
   const Index = INDEX[data.indexBytes];
@@ -46,7 +38,7 @@ export async function loadArrays() {
 }
 
 /** The surprisal of a character in bits; the first known one has none. */
-export const bitsAt = (n) => (n === arrays.firstKnown ? null : arrays.surprisal[n] / STEPS_PER_BIT);
+const bitsAt = (n) => (n === arrays.firstKnown ? null : arrays.surprisal[n] / STEPS_PER_BIT);
 
 export const isKnown = (n) => arrays.indices[n] < data.knownChars;
 

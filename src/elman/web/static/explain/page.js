@@ -6,7 +6,7 @@ import { formatCharacters, formatCount, formatPercent, formatSigned } from "../f
 import { describeEntry, setBar, showEntry } from "../inspector.js";
 import { showLegend } from "../legend.js";
 import {
-  STEPS_PER_BIT, arrays, contributionColour, data, decodeOnce, entryAt, isKnown, loadArrays, priorView, surprisalView, unitView,
+  STEPS_PER_BIT, arrays, contributionColour, data, decodeArray, entryAt, isKnown, loadArrays, priorView, surprisalView, unitView,
 } from "./data.js";
 import { Layout } from "./layout.js";
 
@@ -86,7 +86,7 @@ function setView(next) {
 async function updateView() {
   const kind = document.querySelector("[name=by]:checked").value, request = ++latestRequest;
   if (kind !== "unit") return setView(kind === "prior" ? priorView() : surprisalView());
-  const unit = Number(byId("unit").value), codes = await decodeOnce(`unit-${unit}`);
+  const unit = Number(byId("unit").value), codes = await decodeArray(`unit-${unit}`);
   if (request === latestRequest) setView(unitView(unit, codes));
 }
 
@@ -174,22 +174,19 @@ function onKeyDown(event) {
   event.preventDefault();
   showPosition(n);
   announce(n);
-  const panel = byId("position"), covered = getComputedStyle(panel).position === "fixed" ? panel.offsetHeight : 0;
-  const box = layout.boxOf(n), corner = text.getBoundingClientRect(), floor = innerHeight - covered;
-  const over = box.top + corner.top - 40, under = box.top + box.height + corner.top + 40 - floor;
-  if (over < 0) scrollBy(0, over); else if (under > 0) scrollBy(0, under);
+  cursor.scrollIntoView({ block: "nearest" });
 }
 
 // ---- Features of the text, and the units that track them ----
 
 const fraction = (score, isBinary) => Math.max(0, isBinary ? 2 * score - 1 : score);
 
-function fillBar(bar, { score, baseline }, isBinary) {
+function fillBar(bar, { score, null_score: baseline }, isBinary) {
   setBar(bar, fraction(score, isBinary), fraction(baseline, isBinary));
   bar.parentElement.classList.toggle("below-baseline", score <= baseline);
 }
 
-const describeScore = ({ baseline, rises }, { isBinary }) =>
+const describeScore = ({ null_score: baseline, rises }, { isBinary }) =>
   `baseline ${baseline.toFixed(2)}; ${rises ? "blue" : "red"} where the feature ${isBinary ? "holds" : "is large"}`;
 
 function createUnitButton(best, feature) {
@@ -206,7 +203,7 @@ function createUnitButton(best, feature) {
 
 /** Underline the text where a feature holds, or nothing. */
 async function underline(feature) {
-  underlined = feature === null ? null : await decodeOnce(`feature-${feature}`);
+  underlined = feature === null ? null : await decodeArray(`feature-${feature}`);
   paint(true);
 }
 
@@ -227,26 +224,19 @@ async function showDetails(n) {
   if (inPage) await showUnit(inPage.unit);
 }
 
-/** Fill the bars of the features, and open the details of one at a time. */
+/** Fill the bars of the features, of which the page opens one at a time. */
 function initFeatures() {
   let open = null;
-  const setOpen = (n, isOpen) => {
-    byId(`details-${n}`).hidden = !isOpen;
-    byId(`choose-${n}`).setAttribute("aria-expanded", isOpen);
-  };
-  const toggle = async (n) => {
-    const isSame = open === n;
-    if (open !== null) setOpen(open, false);
-    open = isSame ? null : n;
-    if (isSame) return underline(null);
-    setOpen(n, true);
-    return showDetails(n);
-  };
   data.features.forEach(({ best, isBinary }, n) => {
-    const button = byId(`choose-${n}`);
-    if (!button) return; // the feature is too rare
-    fillBar(button.querySelector(".bar"), best[0], isBinary);
-    button.addEventListener("click", () => toggle(n));
+    const details = byId(`choose-${n}`);
+    if (!details) return; // the feature is too rare
+    fillBar(details.querySelector(".bar"), best[0], isBinary);
+    details.addEventListener("toggle", () => {
+      const wasOpen = open === n;
+      if (details.open || wasOpen) open = details.open ? n : null;
+      if (details.open) showDetails(n);
+      else if (wasOpen) underline(null);
+    });
   });
 }
 

@@ -3,8 +3,7 @@
 import { byId } from "../dom.js";
 import { UserError } from "./task.js";
 
-const NO_RESPONSE = "No response from the server. Is it still running?";
-const INTERRUPTED = "The response was interrupted. Is the server still running?";
+const INTERRUPTED = "The connection was interrupted. Is the server still running?";
 const STORED_KEY = "elman-api-key";
 
 /** Return the models and the limits of requests. */
@@ -27,7 +26,7 @@ async function streamEntries(path, body, signal, onEntries) {
     onEntries(characters.map(({ sampling_probability: sampling, ...entry }, i) =>
       ({ ...entry, sampling, activations: bytes.subarray(i * size, (i + 1) * size) })));
   }
-  throw new UserError(INTERRUPTED, { isLost: true });
+  throw new UserError(INTERRUPTED);
 }
 
 /** Yield the objects of a response, one per line. */
@@ -37,7 +36,7 @@ async function* streamLines(path, body, signal) {
   });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (let rest = ""; ;) {
-    const { done, value } = await reader.read().catch((error) => { throw connectionError(error, INTERRUPTED); });
+    const { done, value } = await reader.read().catch((error) => { throw connectionError(error); });
     if (done) return;
     const lines = (rest + value).split("\n");
     rest = lines.pop();
@@ -53,16 +52,16 @@ async function request(path, options) {
   for (let isRetry = false; ; isRetry = true) {
     const key = sessionStorage.getItem(STORED_KEY);
     const headers = { ...options.headers, ...(key && { authorization: `Bearer ${key}` }) };
-    const response = await fetch(path, { ...options, headers }).catch((error) => { throw connectionError(error, NO_RESPONSE); });
+    const response = await fetch(path, { ...options, headers }).catch((error) => { throw connectionError(error); });
     if (response.ok) return response;
-    if (response.status !== 401) throw new UserError(await errorMessage(response), { status: response.status });
+    if (response.status !== 401) throw new UserError(await errorMessage(response));
     await askForKey(isRetry);
   }
 }
 
 /** Requests that were aborted on purpose keep their AbortError. */
-function connectionError(error, message) {
-  return error.name === "AbortError" ? error : new UserError(message, { isLost: true });
+function connectionError(error) {
+  return error.name === "AbortError" ? error : new UserError(INTERRUPTED);
 }
 
 async function errorMessage(response) {

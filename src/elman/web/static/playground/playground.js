@@ -6,25 +6,24 @@ import { capitalize, formatCharacters, formatCount } from "../format.js";
 import { alternativesOf, describeEntry, showEntry } from "../inspector.js";
 import { showLegend } from "../legend.js";
 import { fetchModels, generate, read } from "./api.js";
-import { configureSettings, initSettings, readSettings } from "./settings.js";
+import { initSettings, readSettings } from "./settings.js";
 import { setStatus, showError, TaskRunner, UserError } from "./task.js";
 import { InspectableText } from "./text.js";
 import { startTypewriter } from "./typewriter.js";
 import { Units } from "./units.js";
 
-const MAX_UNDO = 50, MAX_NAMED = 6, LEGEND_STEPS = 24;
+const MAX_NAMED = 6, LEGEND_STEPS = 24;
 const models = new Map(), undoStack = []; // models by name; previous texts
 let model = null, limits = null, tab = "write";
-let mayBeRestarted = false; // whether the server may have been restarted since its last response
 
 const createText = (id) => new InspectableText(byId(id), onInspect, onDigit);
 const texts = { write: createText("written"), read: createText("readout") };
 const units = new Units(onUnitSelect, () => { discardActivations(); reread(); });
-const tasks = new TaskRunner(onTaskChange, onTaskError);
+const tasks = new TaskRunner(onTaskChange);
 
 // ---- Inspecting characters ----
 
-let isScheduled = false, lastInspected = null;
+let isScheduled = false;
 
 /** Update the inspector at the next frame. */
 function onInspect() {
@@ -34,8 +33,7 @@ function onInspect() {
 
 function updateInspector() {
   isScheduled = false;
-  const text = texts[tab], i = inspectedIndex(text), entry = text.entries[i] ?? null, isSelected = text.selected !== null;
-  lastInspected = tasks.isRunning ? null : entry; // while text arrives, the last character is shown at every frame
+  const text = texts[tab], i = text.inspected, entry = text.entries[i] ?? null, isSelected = text.selected !== null;
   byId("hint").hidden = entry !== null;
   byId("details").hidden = entry === null;
   byId("deselect").hidden = !isSelected;
@@ -47,13 +45,6 @@ function updateInspector() {
   units.show(entry, text.entries, i);
   if (isSelected && document.activeElement === text.box) byId("announcement").textContent = describeEntry(entry);
   for (const copy of document.querySelectorAll(".copy")) copy.disabled = !text.entries.length;
-}
-
-/** The selected or hovered character; otherwise, unless a task is running, the one inspected before; otherwise the last. */
-function inspectedIndex(text) {
-  if (text.inspected !== null) return text.inspected;
-  const previous = tasks.isRunning ? -1 : text.entries.lastIndexOf(lastInspected);
-  return previous >= 0 ? previous : text.entries.length ? text.entries.length - 1 : null;
 }
 
 function onTaskChange() {
@@ -87,8 +78,8 @@ function updateColours() {
 
 /** Show the legend of the colours of "surprisal", of the selected "unit", or of "none". */
 function showColours(kind) {
-  const level = (i) => i / LEGEND_STEPS, mix = (variable, part) => `color-mix(in oklab, var(${variable}) ${100 * part}%, transparent)`;
-  const steps = Array.from({ length: LEGEND_STEPS + 1 }, (_, i) => level(i));
+  const mix = (variable, part) => `color-mix(in oklab, var(${variable}) ${100 * part}%, transparent)`;
+  const steps = Array.from({ length: LEGEND_STEPS + 1 }, (_, i) => i / LEGEND_STEPS);
   if (kind === "surprisal") {
     const colours = steps.map((part) => mix("--surprisal", part));
     showLegend(colours, ["0", "2", "4", "6", "8 or more bits"], "1 bit: probability 1/2. 8 bits: probability 1/256.");
@@ -126,13 +117,7 @@ function reread() {
 /** Generate text after a prompt and existing entries; the previous text can be restored by undo. */
 function write(settings, prompt, start = []) {
   const text = texts.write, given = start.length ? text.given : [...prompt].length;
-  const length = Math.max(given, start.length) + settings.max_tokens;
-  if (length > limits.request) {
-    const limit = formatCount(limits.request);
-    throw new UserError(`The text would have ${formatCharacters(length)} (limit: ${limit}). Reduce the maximum length.`);
-  }
   if (text.entries.length) undoStack.push({ entries: text.entries, given: text.given, prompt: byId("prompt").value });
-  if (undoStack.length > MAX_UNDO) undoStack.shift();
   text.reset(start, given);
   const generated = text.string(given);
   return tasks.run("write", "Writing…", async (signal) => {
@@ -155,9 +140,8 @@ function summarize(text, isStopped, seed) {
   return `${isStopped ? "Stopped at " : ""}${formatCharacters(generated.length)}${mean}. Seed ${seed}.`;
 }
 
-/** Start a task, and show why it cannot be started. */
-async function runTask(where, start) {
-  if (mayBeRestarted && await reloadModels(where)) return;
+/** Start a task in a tab, and show why it cannot be started. */
+function runTask(where, start) {
   try {
     start();
   } catch (error) {
@@ -218,10 +202,6 @@ function onDigit(text, i, n) {
 function onRead() {
   const field = byId("paste"), text = texts.read, { length } = [...field.value];
   runTask("read", () => {
-    if (!length) throw new UserError("Paste a text first.");
-    if (length > limits.read) {
-      throw new UserError(`The text has ${formatCharacters(length)} (limit: ${formatCount(limits.read)}).`);
-    }
     checkCharacters(field);
     text.reset([], length);
     tasks.run("read", "Reading…", async (signal) => {
@@ -267,42 +247,10 @@ function openTab(name) {
   reread();
 }
 
-/** After some errors, another server with other models may be running in place of the first. */
-function onTaskError(where, { isLost, status }) {
-  mayBeRestarted ||= isLost;
-  if (status === 400 || status === 404) reloadModels(where);
-}
-
-/** Fetch the models again; if the current one is missing or different, report it, switch, and return true. */
-async function reloadModels(where) {
-  const response = await fetchModels().catch(() => null);
-  if (response === null) return false; // the task will report that there is no response
-  mayBeRestarted = false;
-  const { id, description } = model;
-  setModels(response);
-  byId("model").value = id;
-  if (models.get(id)?.description === description) return false;
-  setModel(models.has(id) ? id : response.models[0].id);
-  setStatus(where, `The server was restarted with other models. This is the current ${model.id}.`, true);
-  return true;
-}
-
-function setModels(response) {
-  limits = response.limits;
-  configureSettings(response);
-  models.clear();
-  for (const each of response.models) {
-    models.set(each.id, { ...each, alphabet: new Set(each.characters), description: JSON.stringify(each) });
-  }
-  byId("model").replaceChildren(...[...models.keys()].map((id) => new Option(id, id)));
-  byId("models").hidden = models.size < 2;
-}
-
 function setModel(id) {
   tasks.discard();
   model = models.get(id);
   undoStack.length = 0;
-  byId("model").value = id;
   const { cell_title, layers, hidden_size, characters } = model, layersOf = layers === 1 ? "" : `${layers} layers of `;
   byId("about").textContent = `${capitalize(cell_title)} with ${layersOf}${hidden_size} hidden units; alphabet of ${formatCharacters(characters.length)}.`;
   document.title = `${id}: playground`;
@@ -355,12 +303,15 @@ function addListeners() {
 
 /** Start the page: what requires a model is disabled until the server has described its models. */
 async function init() {
-  initSettings();
   addListeners();
   try {
     const response = await fetchModels();
-    setModels(response);
-    setModel(response.models[0].id);
+    limits = response.limits;
+    initSettings(response);
+    for (const each of response.models) models.set(each.id, { ...each, alphabet: new Set(each.characters) });
+    byId("model").replaceChildren(...[...models.keys()].map((id) => new Option(id, id)));
+    byId("models").hidden = models.size < 2;
+    setModel(byId("model").value);
     for (const id of ["write", "read", "colour"]) byId(id).disabled = false;
   } catch (error) {
     showError("write", error);

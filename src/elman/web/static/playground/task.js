@@ -2,18 +2,13 @@
 
 import { byId } from "../dom.js";
 
-/** An error whose message the user can read. `status` is that of an error response; `isLost`: there was no response. */
-export class UserError extends Error {
-  constructor(message, { status = 0, isLost = false } = {}) {
-    super(message);
-    Object.assign(this, { status, isLost });
-  }
-}
+/** An error whose message the user can read; its `remedy` may be a button that resolves it. */
+export class UserError extends Error {}
 
 export class TaskRunner {
-  /** `onChange` is called when a task starts or ends, `onError` when one fails. */
-  constructor(onChange, onError) {
-    Object.assign(this, { onChange, onError, current: null });
+  /** `onChange` is called when a task starts or ends. */
+  constructor(onChange) {
+    Object.assign(this, { onChange, current: null });
   }
 
   get isRunning() { return this.current !== null; }
@@ -28,9 +23,7 @@ export class TaskRunner {
       const result = await task(controller.signal);
       if (isCurrent()) setStatus(tab, result);
     } catch (error) {
-      if (!isCurrent()) return;
-      showError(tab, error);
-      this.onError(tab, error);
+      if (isCurrent()) showError(tab, error);
     } finally {
       if (isCurrent()) {
         this.current = null;

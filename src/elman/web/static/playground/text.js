@@ -17,7 +17,6 @@ export class InspectableText {
     Object.assign(this, { box, onInspect, onDigit, entries: [], given: 0, selected: null, hovered: null, marks: 0 });
     this.colouring = { kind: "surprisal", unit: 0 };
     box.addEventListener("pointerover", (event) => this.onPointerOver(event));
-    box.addEventListener("pointerleave", () => this.inspect("hovered", null));
     box.addEventListener("click", (event) => this.onClick(event));
     box.addEventListener("keydown", (event) => this.onKeyDown(event));
     box.addEventListener("focus", () => {
@@ -25,8 +24,8 @@ export class InspectableText {
     });
   }
 
-  /** The index of the inspected character, if any. */
-  get inspected() { return this.selected ?? this.hovered; }
+  /** The index of the inspected character: the selected one, the one last pointed at, or the last one, if any. */
+  get inspected() { return this.selected ?? this.hovered ?? (this.entries.length ? this.entries.length - 1 : null); }
 
   /** The characters from one index to another. */
   string(from = 0, to = this.entries.length) {
@@ -93,7 +92,8 @@ export class InspectableText {
   }
 
   onPointerOver(event) {
-    if (event.pointerType !== "touch") this.inspect("hovered", this.indexOf(event.target));
+    const i = event.pointerType === "touch" ? null : this.indexOf(event.target);
+    if (i !== null) this.inspect("hovered", i);
   }
 
   inspect(how, i) {

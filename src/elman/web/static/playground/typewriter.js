@@ -1,8 +1,6 @@
 /* Showing generated text at a readable speed: entries wait here until it is their turn. */
 
-import { charsPerSecond } from "./settings.js";
-
-const MAX_FRAME_SECONDS = 0.25; // a tab in the background draws no frames
+import { byId } from "../dom.js";
 
 /**
  * Pass entries on to `append` at the selected speed. `add` queues entries and `end` is called after the last; `done`
@@ -13,7 +11,8 @@ export function startTypewriter(signal, append) {
   let isEnded = false, due = 0, before = null;
   const done = new Promise((resolve) => {
     const onFrame = (now) => {
-      const seconds = Math.min(MAX_FRAME_SECONDS, (now - (before ?? now)) / 1000), speed = charsPerSecond();
+      const seconds = (now - (before ?? now)) / 1000;
+      const speed = Number(byId("speed").value); // characters per second; 0 shows them as they arrive
       before = now;
       due = speed ? Math.min(due, 1) + speed * seconds : Infinity;
       const entries = signal.aborted ? [] : queue.splice(0, Math.floor(Math.min(due, queue.length)));

@@ -10,7 +10,7 @@ const TRACE_LENGTH = 240, TRACE_HEIGHT = 48;
 const MANY = 128;
 
 /** Return groups of units that are reported together, with at most `maxUnits` in each. */
-export function groupUnits({ units, layers }, maxUnits) {
+function groupUnits({ units, layers }, maxUnits) {
   let number = 0;
   return units.flatMap(({ layer, part, name, count }) => {
     const first = number;

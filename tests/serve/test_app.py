@@ -17,9 +17,8 @@ from jsonschema_rs import Draft202012Validator
 
 from elman.network.ngram import count_training_text
 from elman.network.sampling import list_sampling_options
-from elman.serve.app import describe_app
+from elman.serve.app import Schema, describe_app
 from elman.serve.requests import MAX_UNITS
-from elman.serve.routing import Schema
 from elman.serve.settings import Settings
 from support.random_model import random_model
 from support.server import NAME, serving, tiny
@@ -58,7 +57,7 @@ def test_the_server_does_what_its_document_says(client: httpx.Client, examples: 
 
 def test_every_argument_is_described() -> None:
     sampling = {option.name for option in list_sampling_options()}
-    shared = {"model", "prompt", "max_tokens", "length", "seed"} | sampling
+    shared = {"model", "prompt", "max_tokens", "seed"} | sampling
     completion = {"n", "stream", "stream_options", "echo", "logprobs", "stop", "adapt", "user", "best_of", "suffix"}
     completion |= {"presence_penalty", "frequency_penalty", "logit_bias"}
     expected = {"CompletionRequest": shared | completion, "PlayRequest": shared | {"generated", "units"}}

@@ -9,7 +9,7 @@ import elman
 from elman.cli import display
 from elman.errors import ElmanError
 from elman.text import Corpus
-from elman.training import preset_scaling
+from elman.training import start
 from support.state import TEXT
 from support.training import Listens, StopsAt
 
@@ -42,7 +42,7 @@ def test_a_preset_has_other_settings_for_a_short_text(monkeypatch: pytest.Monkey
     assert "characters: optimizer adam instead of muon, dropout 0.15 instead of 0.0, batch size" in run.notices[1]
     run = elman.train(text, **options, optimizer="muon", dropout=0.3)
     assert (run.config.optimizer, run.config.dropout) == ("muon", 0.3)
-    monkeypatch.setattr(preset_scaling, "SHORT_TEXT", 180)
+    monkeypatch.setattr(start, "SHORT_TEXT", 180)
     run = elman.train(text, **options)
     assert (run.config.optimizer, run.config.dropout) == ("muon", 0.0)
 
@@ -62,7 +62,7 @@ def test_a_preset_has_other_settings_for_a_short_text(monkeypatch: pytest.Monkey
 def test_a_preset_has_other_settings_for_a_long_run(
     monkeypatch: pytest.MonkeyPatch, preset: str, seconds_per_million: int, weight_dropout: float, epochs: int
 ) -> None:
-    monkeypatch.setattr(preset_scaling, "SHORT_TEXT", 180)
+    monkeypatch.setattr(start, "SHORT_TEXT", 180)
     text, seconds = Corpus.from_text((TEXT * 30)[:2000]), seconds_per_million * 1800 / 1e6
     options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "max_updates": 1, "max_seconds": seconds}
     run = elman.train(text, preset=preset, **options)
@@ -76,7 +76,7 @@ def test_a_preset_has_other_settings_for_a_long_run(
 
 
 def test_the_command_for_a_longer_run_has_the_settings_of_a_long_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preset_scaling, "SHORT_TEXT", 180)
+    monkeypatch.setattr(start, "SHORT_TEXT", 180)
     text = Corpus.from_text((TEXT * 30)[:2000])
     options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "sample_every": 0}
     # Of 1,800 characters, 0.3 s are 167 s per million, and twice as many are 333.

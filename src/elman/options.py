@@ -1,12 +1,76 @@
-"""Names of options in other libraries, and the option that is suggested where a name is unknown.
+"""Options: how a function that passes them on shows them, and which one is suggested where a name is unknown.
 
-The command line and the Python API read the same table.
+The command line and the Python API read the same table of names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from typing import Any, NamedTuple, ParamSpec, TypeVar, get_args
+
+from elman.errors import as_arguments
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# --- In signatures and docstrings ---
+
+PLACEHOLDER = "OPTIONS"
+"""The line of a docstring that the descriptions replace."""
+
+
+class Option(NamedTuple):
+    """A keyword argument. `choices` are the values it may have; empty if they are not listed."""
+
+    name: str
+    hint: Any
+    default: Any
+    help: str
+    """As on the command line: the options in it are replaced by arguments."""
+    choices: tuple[str, ...] = ()
+
+    def describe(self, indent: str) -> str:
+        """Return its description for a docstring."""
+        kind = " or ".join(f'"{choice}"' for choice in self.choices) or _name_type(self.hint)
+        lines = textwrap.wrap(as_arguments(self.help), 100)
+        return f"\n{indent}    ".join([f"{self.name} : {kind}, default {self.default!r}", *lines])
+
+
+def document_options(options: Iterable[Option]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator that shows the options in place of ``**options`` and of `PLACEHOLDER`.
+
+    Type checkers read ``**options: Unpack[…]``; ``help()`` and the completion of notebooks read what this adds.
+    """
+    options = tuple(options)
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+        own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        added = [
+            inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=each.hint)
+            for each in options
+            if each.name not in signature.parameters
+        ]
+        function.__signature__ = signature.replace(parameters=own + added)  # type: ignore[attr-defined]
+        if function.__doc__:  # Python removes docstrings under -OO
+            before, _, after = function.__doc__.partition(PLACEHOLDER)
+            indent = before[before.rfind("\n") + 1 :]
+            function.__doc__ = before + f"\n{indent}".join(each.describe(indent) for each in options) + after
+        return function
+
+    return decorate
+
+
+def _name_type(hint: Any) -> str:
+    """Return the name of a type, or of each member of a union."""
+    kinds = get_args(hint) or (hint,)
+    return " or ".join("None" if kind is type(None) else getattr(kind, "__name__", repr(kind)) for kind in kinds)
+
+
+# --- Names in other libraries ---
 
 _OTHER_NAMES = {
     "batch_size": "batch bs minibatch_size n_batch",
