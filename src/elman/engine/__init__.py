@@ -10,7 +10,6 @@ import copy
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -19,18 +18,19 @@ import numpy as np
 from elman.config import Config
 from elman.engine.protocol import CALLBACK_INTERVAL as CALLBACK_INTERVAL
 from elman.engine.protocol import Engine as Engine
+from elman.engine.protocol import Indices
 from elman.engine.protocol import InferenceSession as InferenceSession
 from elman.engine.protocol import TrainState as TrainState
 from elman.engines import ENGINES, NUMBA_INSTALLED
 from elman.errors import ElmanError, quote, require_extra
 from elman.network import SamplingParams
 from elman.network.cells import CELLS
+from elman.network.ngram import NgramModel, start_folds
+from elman.network.ngram_table import bytes_per_node
 from elman.network.optimizer import Optimizer
 from elman.processes import current_process
 from elman.text import Windows
 
-_TRIAL_CHARACTERS = 100
-"""Characters that are counted to compile the kernels of the n-gram model."""
 COMPILING = "compiling kernels (once for this kind of network, may take half a minute) …"
 
 
@@ -91,6 +91,40 @@ def require_engine(config: Config) -> None:
         get_engine(config.engine, config.device, config.mixed_precision)
 
 
+def count_ngrams(
+    text: Indices,
+    K: int,
+    order: int,
+    folds: int = 0,
+    min_count: int = 2,
+    *,
+    max_size: float | None = None,
+    reset_at: int | None = None,
+) -> NgramModel | None:
+    """Return the n-gram model of a training text; None for order 0.
+
+    Parameters
+    ----------
+    text : ndarray of unsigned int, shape (N,)
+        Indices below K.
+    K, order, folds, min_count : int
+        See `elman.network.ngram`; a short text has fewer folds.
+    max_size : float, optional
+        Size of the table in bytes above which the minimum count is raised.
+    reset_at : int, optional
+        The line feed of independent lines.
+    """
+    if order == 0:
+        return None
+    starts = start_folds(text, folds, order, reset_at)
+    if NUMBA_INSTALLED:
+        from elman.engine.numba.ngrams.counting import count_text
+    else:
+        from elman.network.ngram_counting import count_text
+    max_nodes = None if max_size is None else int(max_size / bytes_per_node(K))
+    return count_text(text, K, order, min_count, starts, reset_at, max_nodes).make_model(K, order, starts, reset_at)
+
+
 # --- Compilation of kernels, which takes a while where they are not loaded from the cache ---
 
 
@@ -126,8 +160,6 @@ def compile_kernels(engine: Engine, state: TrainState, windows: Windows, optimiz
     trial = copy.deepcopy(state)
     engine.advance(trial, windows, 1, optimizer)
     if trial.parameters.ngrams is not None and not trial.parameters.uses_prior:  # it is switched on later
-        short = replace(trial.parameters.ngrams, text=trial.parameters.ngrams.text[:_TRIAL_CHARACTERS], tables={})
-        trial.parameters = trial.parameters.with_ngrams(short)
         trial.parameters["alpha"][...] = 1
         engine.advance(trial, windows, 1, optimizer)
     if samples:

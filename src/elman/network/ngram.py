@@ -40,12 +40,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.network.ngram_table import CODES, NgramTable, Nodes, encode_counts
+from elman.network.ngram_table import CODES, MAX_FOLDS, FoldCounts, NgramTable, Nodes
 
 Indices = NDArray[np.unsignedinteger[Any]]
 Ints = NDArray[np.intp]
@@ -61,27 +62,8 @@ MIN_STRINGS = 20
 """Strings of each weight from which discounts are estimated, at least."""
 
 
-class FoldCounts(NamedTuple):
-    """The counts of a table's nodes without each fold, for every fold in which the node occurs.
-
-    Parameters
-    ----------
-    starts : ndarray of int64, shape (nodes + 1,)
-        The first entry of each node.
-    fold : ndarray of uint8, shape (entries,)
-        Ascending within a node.
-    weights, rests : ndarray of uint8, shape (entries,)
-        Codes of w, 0 where the string is not kept without the fold, and of the rest.
-    """
-
-    starts: NDArray[np.int64]
-    fold: NDArray[np.uint8]
-    weights: NDArray[np.uint8]
-    rests: NDArray[np.uint8]
-
-
 class CountedText(NamedTuple):
-    """What `count_text` returns.
+    """The counts of a text, of which a model is made.
 
     Parameters
     ----------
@@ -90,11 +72,20 @@ class CountedText(NamedTuple):
     folds : FoldCounts
     histogram : ndarray of int64, shape (n + 1, 4)
         How many strings with a context of each length have a weight of 1, 2, 3 and 4, kept or not.
+    min_count : int
+        The minimum count of the strings that are kept.
     """
 
     nodes: Nodes
     folds: FoldCounts
     histogram: NDArray[np.int64]
+    min_count: int
+
+    def make_model(self, K: int, order: int, fold_starts: Ints, reset_at: int | None = None) -> NgramModel:
+        """Return the model of these counts, for training."""
+        table = NgramTable.from_nodes(K, order, self.nodes)
+        folds = self.folds if len(fold_starts) else None
+        return NgramModel(table, self.histogram, self.min_count, reset_at, fold_starts, folds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +95,10 @@ class NgramModel:
     Parameters
     ----------
     table : NgramTable
-    discounts : ndarray of float64, shape (n + 1, 3)
-        D(1), D(2) and D(3) of contexts of each length.
+    histogram : ndarray of int64, shape (n + 1, 4)
+        How many strings with a context of each length have a weight of 1, 2, 3 and 4, kept or not.
     min_count : int
-        The minimum count, for people.
+        The minimum count, which nothing depends on.
     reset_at : int, optional
         The character that is the first of every context in which it occurs: the line feed of independent lines.
     fold_starts : ndarray of int, shape (folds,)
@@ -123,8 +114,8 @@ class NgramModel:
     """
 
     table: NgramTable
-    discounts: NDArray[np.float64]
-    min_count: int
+    histogram: NDArray[np.int64]
+    min_count: int = 2
     reset_at: int | None = None
     fold_starts: Ints = field(default_factory=lambda: np.zeros(0, np.intp))
     fold_counts: FoldCounts | None = None
@@ -151,6 +142,17 @@ class NgramModel:
         """Number of folds; 0 where nothing is left out."""
         return len(self.fold_starts)
 
+    @cached_property
+    def discounts(self) -> NDArray[np.float64]:
+        """D(1), D(2) and D(3) of contexts of each length, (n + 1, 3), by Chen and Goodman's formulas."""
+        discounts = np.tile(np.array(TYPICAL_DISCOUNTS), (self.order + 1, 1))
+        for row, numbers in zip(discounts, self.histogram.tolist(), strict=True):
+            if min(numbers) >= MIN_STRINGS:
+                y = numbers[0] / (numbers[0] + 2 * numbers[1])
+                row[:] = [k - (k + 1) * y * numbers[k] / numbers[k - 1] for k in (1, 2, 3)]
+                np.clip(row, 0, [1, 2, 3], out=row)
+        return discounts
+
     def folds_at(self, positions: Ints) -> Ints:
         """Return the fold of the characters at `positions` of the training text."""
         if not self.folds:
@@ -171,7 +173,7 @@ class NgramModel:
 
 def start_folds(text: Indices, folds: int, order: int, reset_at: int | None) -> Ints:
     """Return where the folds of a text begin: fewer, or none, of a text that is too short; of lines, at a line."""
-    usable = min(folds, len(text) // (4 * (order + 1)))
+    usable = min(folds, MAX_FOLDS, len(text) // (4 * (order + 1)))
     if usable < 2:
         return np.zeros(0, np.intp)
     starts = -(-np.arange(usable) * len(text) // usable)
@@ -179,117 +181,6 @@ def start_folds(text: Indices, folds: int, order: int, reset_at: int | None) -> 
         lines = np.concatenate([[0], np.flatnonzero(text[:-1] == reset_at)])
         starts = np.unique(lines[np.searchsorted(lines, starts, side="right") - 1])
     return starts if len(starts) > 1 else np.zeros(0, np.intp)
-
-
-def estimate_discounts(histogram: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return D(1), D(2) and D(3) of each row of `CountedText.histogram`, by Chen and Goodman's formulas."""
-    discounts = np.tile(np.array(TYPICAL_DISCOUNTS), (len(histogram), 1))
-    for row, numbers in zip(discounts, histogram.tolist(), strict=True):
-        if min(numbers) >= MIN_STRINGS:
-            y = numbers[0] / (numbers[0] + 2 * numbers[1])
-            row[:] = [k - (k + 1) * y * numbers[k] / numbers[k - 1] for k in (1, 2, 3)]
-            np.clip(row, 0, [1, 2, 3], out=row)
-    return discounts
-
-
-# --- Counting, in dictionaries ---
-
-
-class _Occurrences:
-    """What is counted of one string."""
-
-    def __init__(self) -> None:
-        self.times: Counter[int] = Counter()  # by fold
-        self.units: dict[int, set[int]] = defaultdict(set)  # by fold: positions or lines
-        self.preceding: dict[int, set[int]] = defaultdict(set)  # by character: folds
-
-    def weight(self, is_raw: bool, without: int | None) -> int:
-        """Return w (2), without a fold."""
-        if is_raw:
-            return sum(times for fold, times in self.times.items() if fold != without)
-        return sum(bool(folds - {without}) for folds in self.preceding.values())
-
-    def is_kept(self, min_count: int, without: int | None) -> bool:
-        """Return (1), without a fold."""
-        return sum(len(units) for fold, units in self.units.items() if fold != without) >= min_count
-
-
-def count_text(
-    text: Indices, K: int, order: int, min_count: int, fold_starts: Ints, reset_at: int | None = None
-) -> CountedText:
-    """Return the counts of a text.
-
-    Parameters
-    ----------
-    text : ndarray of unsigned int, shape (N,)
-    K, order, min_count : int
-    fold_starts : ndarray of int, shape (folds,)
-    reset_at : int, optional
-        As in `NgramModel`.
-    """
-    strings = _find_strings(text, order, fold_starts, reset_at)
-    histogram = np.zeros((order + 1, 4), np.int64)
-    children: dict[tuple[int, ...], list[tuple[int, ...]]] = defaultdict(list)
-    for s in strings:
-        children[s[:-1]].append(s)
-
-    def weight(s: tuple[int, ...], without: int | None) -> int:
-        is_raw = len(s) == order + 1 or (len(s) > 1 and s[0] == reset_at)
-        return strings[s].weight(is_raw, without)
-
-    def rest(s: tuple[int, ...], without: int | None) -> int:
-        return sum(weight(c, without) for c in children[s] if not strings[c].is_kept(min_count, without))
-
-    level, levels = [()], list[list[tuple[int, ...]]]()
-    for s in strings:
-        if 1 <= (w := weight(s, None)) <= 4:
-            histogram[len(s) - 1, w - 1] += 1
-    for _ in range(order + 2):
-        levels.append(level)
-        level = [c for s in level for c in sorted(children[s]) if strings[c].is_kept(min_count, None)]
-    nodes, contexts = [s for level in levels for s in level], [s for level in levels[:-1] for s in level]
-    kept = set(nodes)
-    entries = [
-        (n, fold, weight(s, fold) if s and strings[s].is_kept(min_count, fold) else 0, rest(s, fold))
-        for n, s in enumerate(nodes)
-        for fold in range(len(fold_starts))
-        if not s or strings[s].times[fold]
-    ]
-    numbers = np.array(entries, np.int64).reshape(-1, 4)
-    return CountedText(
-        Nodes(
-            np.array([s[-1] for s in nodes[1:]], np.intp),
-            encode_counts([weight(s, None) for s in nodes[1:]]),
-            encode_counts([rest(s, None) for s in contexts]),
-            np.array([sum(c in kept for c in children[s]) for s in contexts], np.intp),
-        ),
-        FoldCounts(
-            np.searchsorted(numbers[:, 0], np.arange(len(nodes) + 1)).astype(np.int64),
-            numbers[:, 1].astype(np.uint8), encode_counts(numbers[:, 2]), encode_counts(numbers[:, 3]),
-        ),
-        histogram,
-    )  # fmt: skip
-
-
-def _find_strings(
-    text: Indices, order: int, fold_starts: Ints, reset_at: int | None
-) -> dict[tuple[int, ...], _Occurrences]:
-    """Return all strings of a text, of up to n + 1 characters, and what is counted of them."""
-    strings: dict[tuple[int, ...], _Occurrences] = defaultdict(_Occurrences)
-    characters, line = text.tolist(), 0
-    folds = (np.searchsorted(fold_starts, np.arange(len(text)), side="right") - 1).clip(0).tolist()
-    for i, (character, fold) in enumerate(zip(characters, folds, strict=True)):
-        line += character == reset_at
-        s: tuple[int, ...] = ()
-        for following in characters[i : i + order + 1]:
-            if len(s) > 1 and s[-1] == reset_at:
-                break
-            s = (*s, following)
-            of_string = strings[s]
-            of_string.times[fold] += 1
-            of_string.units[fold].add(i if reset_at is None else line)
-            of_string.preceding[characters[i - 1] if i else -1].add(fold)
-    return dict(strings)
 
 
 # --- Reading, in dictionaries ---
@@ -355,21 +246,18 @@ class NgramCounts:
 
     def _weight(self, node: int, fold: int) -> int:
         entry = self._find_entry(node, fold)
-        code = self.table.weights[node - 1] if entry is None else self.model.fold_counts.weights[entry]
-        return int(CODES[code])
+        return int(CODES[self.table.weights[node - 1] if entry is None else entry[0]])
 
     def _rest(self, node: int, fold: int) -> int:
         entry = self._find_entry(node, fold)
-        code = self.table.rests[node] if entry is None else self.model.fold_counts.rests[entry]
-        return int(CODES[code])
+        return int(CODES[self.table.rests[node] if entry is None else entry[1]])
 
-    def _find_entry(self, node: int, fold: int) -> int | None:
-        """Return the entry of a node's counts without a fold; None where the fold has none of them."""
+    def _find_entry(self, node: int, fold: int) -> tuple[int, int] | None:
+        """Return the codes of a node's weight and rest without a fold; None where the fold has none of them."""
         counts = self.model.fold_counts
-        if counts is None or fold >= self.model.folds:
+        if counts is None or fold >= self.model.folds or (entry := counts.find(node, fold)) is None:
             return None
-        entries = range(counts.starts[node], counts.starts[node + 1])
-        return next((entry for entry in entries if counts.fold[entry] == fold), None)
+        return int(counts.weights[entry]), int(counts.rests[entry])
 
 
 def ngram_counts(model: NgramModel) -> NgramCounts:
@@ -439,11 +327,3 @@ def read_histories(history: NDArray[Any], x: NDArray[Any], reset_at: int | None 
     from_end = histories[..., ::-1]
     resets_since = np.cumsum(from_end == reset_at + 1, axis=-1) - (from_end == reset_at + 1)
     return np.where(resets_since[..., ::-1] > 0, 0, histories)
-
-
-def make_model(
-    counted: CountedText, K: int, order: int, min_count: int, fold_starts: Ints, reset_at: int | None = None
-) -> NgramModel:
-    """Return the model of the counts of a text, for training."""
-    table = NgramTable.from_nodes(K, order, counted.nodes)
-    return NgramModel(table, estimate_discounts(counted.histogram), min_count, reset_at, fold_starts, counted.folds)

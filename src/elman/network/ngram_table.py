@@ -77,6 +77,11 @@ def unpack(words: Words, width: int, count: int) -> Ints:
     return ((words[word] >> shift | high) & np.uint64((1 << width) - 1)).astype(np.intp)
 
 
+def bytes_per_node(K: int) -> float:
+    """Return the size of a node in a table at most, in bytes."""
+    return (symbol_bits(K) + 2 * CODE_BITS + 2 + 32 / STRIDE) / 8
+
+
 class Nodes(NamedTuple):
     """The nodes of a trie, unpacked, in the order of their numbers.
 
@@ -92,6 +97,47 @@ class Nodes(NamedTuple):
     weights: NDArray[np.uint8]
     rests: NDArray[np.uint8]
     children: NDArray[Any]
+
+    def level_starts(self) -> list[int]:
+        """Return the first node of every level, and the number of nodes."""
+        starts = [0, 1]
+        while starts[-1] <= len(self.symbols):
+            starts.append(starts[-1] + int(self.children[starts[-2] : starts[-1]].sum()))
+        return starts
+
+
+class FoldCounts(NamedTuple):
+    """The counts of a trie's nodes without each fold of a text, for every fold in which the node occurs.
+
+    Parameters
+    ----------
+    masks : ndarray of uint16, shape (nodes,)
+        The folds in which each node occurs, as bits; the root occurs in all.
+    starts : ndarray of uint32, shape (nodes,)
+        The first entry of each node, which has one for each of its folds, in ascending order.
+    weights, rests : ndarray of uint8, shape (entries,)
+        The codes of the weight, 0 where the string is not kept without the fold, and of the rest.
+    """
+
+    masks: NDArray[np.uint16]
+    starts: NDArray[np.uint32]
+    weights: NDArray[np.uint8]
+    rests: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, masks: NDArray[np.uint16], weights: NDArray[np.uint8], rests: NDArray[np.uint8]) -> FoldCounts:
+        """Return the counts of nodes with these folds."""
+        ends = np.cumsum(np.bitwise_count(masks), dtype=np.uint32)
+        return cls(masks, np.concatenate([np.zeros(1, np.uint32), ends[:-1]]), weights, rests)
+
+    def find(self, node: int, fold: int) -> int | None:
+        """Return the entry of a node's counts without a fold; None where the fold has none of them."""
+        mask = int(self.masks[node])
+        return int(self.starts[node]) + (mask & ((1 << fold) - 1)).bit_count() if mask >> fold & 1 else None
+
+
+MAX_FOLDS = 16
+"""The bits of a mask."""
 
 
 @dataclass(frozen=True, eq=False)

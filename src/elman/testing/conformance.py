@@ -21,9 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine import Engine, TrainState, get_engine
+from elman.engine import Engine, TrainState, count_ngrams, get_engine
 from elman.network import Optimizer, SamplingParams
-from elman.network.ngram import count_training_text
 from elman.network.parameters import Array, architecture
 from elman.network.sampling import list_sampling_options
 from elman.text import Windows
@@ -168,7 +167,7 @@ def check_engine(
     text = np.random.RandomState(1).randint(0, K, length).astype(np.min_scalar_type(K - 1))
     windows = Windows(text, T, batch_size, cross_fit=True)
     reset_at = 0 if lines else None
-    ngrams = count_training_text(text, K, ngram_order, discount=0.7, folds=3, reset_at=reset_at)
+    ngrams = count_ngrams(text, K, ngram_order, folds=3, reset_at=reset_at)
     network = {"cell": cell, "layers": layers, "batch_size": batch_size, "ngrams": ngrams, "reset_at": reset_at}
     start = _initial_state(K, m, dtype, optimizer, network)
     errors = compare_gradients(engine, start, windows)

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elman.engine.numba.ngrams import kernels
-from elman.engine.numba.ngrams.tree import reader
+from elman.engine.numba.ngrams.reader import reader
 from elman.engine.protocol import Indices
 from elman.network.dropout import GOLDEN, Dropout, WeightDropout, key
 from elman.network.muon import (
@@ -221,13 +221,13 @@ def read_prior(
     if model is None:
         return None, append(history, x)
     T, B = x.shape
-    compiled, n = reader(model), model.order
+    compiled, bases_and_extras = reader(model), kernels.make_nodes(B, model.order)
     log_q, matched = np.empty(T * B * model.K, history.dtype), np.empty(T * B, np.int64)
-    left_out = np.full(T * B, compiled.tree.folds, np.int64) if folds is None else folds.astype(np.int64).ravel()
+    left_out = np.full(T * B, model.folds, np.int64) if folds is None else folds.astype(np.int64).ravel()
     kernels.read_window(
-        compiled.tree, compiled.growth, False, np.rint(history).astype(np.int32),
-        np.zeros((B, n + 1), np.int64), np.zeros((B, n + 1), np.int64), np.ones(B, np.bool_),
+        compiled.table, compiled.added, False, np.rint(history).astype(np.int32), *bases_and_extras, np.ones(B, np.bool_),
         np.ascontiguousarray(x, np.intp).ravel(), left_out, T, B, model.K, log_q, matched,
+        kernels.make_workspace(model.K, model.order),
     )  # fmt: skip
     prior = Prior(to_device(log_q.reshape(T, B, model.K), device), to_device(matched.reshape(T, B), device))
     return prior, append(history, x)

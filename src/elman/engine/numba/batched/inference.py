@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from elman.engine.numba.batched.dropout import NO_DROPOUT
 from elman.engine.numba.batched.kernels import UNUSED, carry_state, run_window, select_workspace, set_state
 from elman.engine.numba.batched.network import BatchedNetwork, IndexArray
-from elman.engine.numba.batched.prior import read_prior, select_prior
+from elman.engine.numba.batched.prior import read_prior, restart_history, select_prior
 from elman.engine.numba.batched.training import evaluate_window
 from elman.engine.numba.compiler import call_pointer
 from elman.engine.numba.jit import compiled, kernel
@@ -197,8 +197,7 @@ def _score_segments(
             rows, steps = min(R, len(order) - first), min(T, lengths[order[first]])
             set_state(steps, rows, sizes, workspace, alone, initial[0], initial[1], 0, m_row, 0)
             for r in range(rows):
-                for o in range(len(initial_history)):
-                    prior.history[r, o] = initial_history[o]
+                restart_history(prior, r, initial_history)
             done = 0
             while done < lengths[order[first]]:
                 before_T, before_R = steps, rows

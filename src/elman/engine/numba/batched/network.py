@@ -17,7 +17,8 @@ from elman.engine.numba.batched.prior import PriorValues, make_priors, prior_poi
 from elman.engine.numba.compiler import kernel_pointer
 from elman.engine.numba.linalg.panels import DEPTH, Ranges, multiply_panels, sum_outer_products
 from elman.engine.numba.linalg.simd import aligned_zeros
-from elman.engine.numba.ngrams.tree import NgramReader, reader
+from elman.engine.numba.ngrams.reader import NgramReader, reader
+from elman.engine.numba.ngrams.tables import NONE
 from elman.engine.numba.threads import Team, make_team
 from elman.network.parameters import Architecture, Array, Parameters, architecture
 
@@ -126,7 +127,7 @@ class BatchedNetwork:
         """Make room in the counts of a model that grows."""
         if self.ngrams is not None and self.priors.grows:
             self.ngrams.reserve(characters)
-            self.priors = self.priors._replace(added=self.ngrams.growth)
+            self.priors = self.priors._replace(added=self.ngrams.added)
 
     def run(self, kernel: Callable[..., None], *arguments: object, steps: int = 0) -> None:
         """Call a kernel with what every kernel of the network gets, and these arguments; see `Team.run`."""
@@ -162,8 +163,8 @@ class BatchedNetwork:
         """Return an empty batch for each of some windows of T characters."""
         groups, size = len(self.rows), self.T * max(self.rows)
         indices, targets, folds = np.zeros((3, windows, groups, size), np.intp)
-        if self.priors.tree is not None:
-            folds[...] = self.priors.tree.folds
+        if self.priors.table is not None:
+            folds[...] = self.priors.table.folds
         first_rows = np.array([group.start for group in self.groups])
         losses = np.empty(indices.shape)
         return Batches(first_rows, np.array(self.rows), indices, targets, folds, losses, np.zeros(windows, np.bool_))
@@ -188,6 +189,7 @@ class BatchedNetwork:
             states[0] = h[rows, columns]
         for history, R, group in zip(self.priors.history, self.rows, self.groups, strict=True):
             history[:R] = np.rint(h[group, self.architecture.recurrent_size :])
+        self.priors.bases[..., 0, 0] = NONE  # the nodes are those of other histories
 
     def state(self) -> Array:
         """Return the initial state (B, D) of the next window, which is the final state of the last one."""

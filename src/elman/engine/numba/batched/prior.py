@@ -13,9 +13,16 @@ from elman.engine.numba.batched.layout import Sizes
 from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
 from elman.engine.numba.jit import inlined
 from elman.engine.numba.linalg.simd import aligned_zeros
-from elman.engine.numba.ngrams.counting import Added
-from elman.engine.numba.ngrams.kernels import append_window, read_window
-from elman.engine.numba.ngrams.tree import NgramReader, Tree, empty_tree
+from elman.engine.numba.ngrams.kernels import (
+    Workspace,
+    append_window,
+    make_nodes,
+    make_workspace,
+    read_window,
+    select_workspace,
+)
+from elman.engine.numba.ngrams.reader import NgramReader
+from elman.engine.numba.ngrams.tables import NONE, Added, Table, empty_added, empty_table
 
 Array = NDArray[np.floating]
 
@@ -32,17 +39,17 @@ class PriorValues(NamedTuple):
 class PriorWorkspace(NamedTuple):
     """The n-gram model that one group of batch rows reads; of all groups, with an axis for them, in the workspaces.
 
-    A network without a prior has no tree, and a model that continues no other has no added counts. Kernels are compiled
-    without what is None.
+    A network without a prior has no table: kernels are compiled without what is None.
     """
 
-    tree: Tree | None
+    table: Table | None
     added: Added | None
     grows: bool
     history: NDArray[np.int32]  # (R, n): the last characters read, changed by every window
-    bases: NDArray[np.int64]  # (R, n + 1): workspace of `read_window`
-    extras: NDArray[np.int64]  # the same
+    bases: NDArray[np.int64]  # (R, n + 1, 3): nodes of the contexts that end the histories, see `read_window`
+    extras: NDArray[np.int64]  # (R, n + 1): the same
     reads: NDArray[np.bool_]  # (R,): true
+    workspace: Workspace
     values: PriorValues
 
 
@@ -51,16 +58,18 @@ def make_priors(
 ) -> PriorWorkspace:
     """Return the workspaces of all groups, each for up to T steps of R rows."""
     steps, n = T * R if sizes.order else 0, sizes.order
-    # A prior that is off has an empty tree, not none, so that the kernels need not be compiled again for it.
-    tree = (empty_tree() if n else None) if ngrams is None else ngrams.tree
+    # A prior that is off has an empty table, not none, so that the kernels need not be compiled again for it.
+    table, added = (empty_table(), empty_added()) if ngrams is None else (ngrams.table, ngrams.added)
+    bases, extras = make_nodes(R, n, groups)
     return PriorWorkspace(
-        tree=tree,
-        added=None if ngrams is None else ngrams.growth,
+        table=table if n else None,
+        added=added if n else None,
         grows=grows,
         history=np.zeros((groups, R, n), np.int32),
-        bases=np.zeros((groups, R, n + 1), np.int64),
-        extras=np.zeros((groups, R, n + 1), np.int64),
+        bases=bases,
+        extras=extras,
         reads=np.ones((groups, R), np.bool_),
+        workspace=make_workspace(sizes.K if n else 1, n, groups),
         values=PriorValues(
             is_on=ngrams is not None,
             matched=np.zeros((groups, steps), np.int64),
@@ -75,9 +84,18 @@ def select_prior(priors, g):
     """The workspace of a group."""
     values = priors.values
     return PriorWorkspace(
-        priors.tree, priors.added, priors.grows, priors.history[g], priors.bases[g], priors.extras[g], priors.reads[g],
+        priors.table, priors.added, priors.grows, priors.history[g], priors.bases[g], priors.extras[g], priors.reads[g],
+        select_workspace(priors.workspace, g),
         PriorValues(values.is_on, values.matched[g], values.log_q[g], values.weights[g]),
     )  # fmt: skip
+
+
+@inlined
+def restart_history(prior, r, history):
+    """Set the history of row r, whose nodes are found when it reads next."""
+    for o in range(len(history)):
+        prior.history[r, o] = history[o]
+    prior.bases[r, 0, 0] = NONE
 
 
 @inlined
@@ -91,8 +109,9 @@ def read_prior(sizes, prior, indices, folds, T, R, pointer):
         call_pointer(
             pointer,
             (
-                prior.tree, prior.added, prior.grows, prior.history[:R], prior.bases[:R], prior.extras[:R],
+                prior.table, prior.added, prior.grows, prior.history[:R], prior.bases[:R], prior.extras[:R],
                 prior.reads[:R], indices, folds, T, R, sizes.K_row, prior.values.log_q, prior.values.matched,
+                prior.workspace,
             ),
         )  # fmt: skip
     else:
@@ -101,11 +120,10 @@ def read_prior(sizes, prior, indices, folds, T, R, pointer):
 
 def prior_pointer(priors: PriorWorkspace) -> KernelPointer:
     """Return a pointer to `read_window` for the n-gram model of a network."""
-    indices, values = np.zeros(0, np.intp), priors.values
+    indices, values, workspace = np.zeros(0, np.intp), priors.values, priors.workspace
     arrays = (priors.history[0], priors.bases[0], priors.extras[0], priors.reads[0], indices, indices)
-    return kernel_pointer(
-        read_window, priors.tree, priors.added, priors.grows, *arrays, 1, 1, 1, values.log_q[0], values.matched[0]
-    )  # fmt: skip
+    outputs = values.log_q[0], values.matched[0], Workspace._make(array[0] for array in workspace)
+    return kernel_pointer(read_window, priors.table, priors.added, priors.grows, *arrays, 1, 1, 1, *outputs)
 
 
 @inlined

@@ -15,6 +15,7 @@ from elman.engine.numba.batched.prior import read_prior, select_prior
 from elman.engine.numba.compiler import call_pointer, kernel_pointer
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.simd import aligned_zeros
+from elman.engine.numba.ngrams.tables import NONE
 from elman.engine.numba.threads import barrier, work_alone
 from elman.engine.protocol import Indices, StepCallback, TrainState, no_callback, run_in_chunks, training_folds
 from elman.network.model import LossAndGradients
@@ -185,7 +186,7 @@ def _run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight
             if batches.begins_epoch[n]:
                 set_state(T, R, sizes, workspace, worker, workspace.zeros, workspace.zeros, 0, 0, 0)
                 if worker.rank == 0:
-                    prior.history[:] = 0
+                    prior.history[:], prior.bases[:, 0, 0] = 0, NONE
             if sizes.order > 0 and worker.rank == 0:
                 read_prior(
                     sizes, prior, batches.indices[n, g], batches.folds[n, g], T, R, workspace.pointers.read_window

@@ -5,9 +5,10 @@ n  order                      digit  the index of a character + 1; 0 after the e
 
 Every position of the text is the start of strings of all lengths, so it has one record: the digits of the longest of
 them, then that of the character before it. Records are distributed among pieces by their first two digits and sorted
-piece by piece, so that a text of any length is counted in little memory. While the records are read in order, the strings
-that the current record begins with are open; a string closes where a record no longer begins with it, and its counts are
-complete. See `elman.network.ngram` for what is counted.
+piece by piece, so that a text of any length is counted in little memory. Of the records in order, each has strings in
+common with the one before and the one after. These are open from the first record that begins with them to the last,
+where their counts are complete and are added to the string without the last character. All other strings of a record
+occur once. See `elman.network.ngram` for what is counted.
 """
 
 from __future__ import annotations
@@ -20,15 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.jit import compiled
-from elman.network.ngram import CountedText, FoldCounts, Ints
-from elman.network.ngram_table import CODES, Nodes
+from elman.engine.numba.ngrams.tables import exact, exact_step
+from elman.network.ngram import CountedText, Ints
+from elman.network.ngram_table import CODES, FoldCounts, Nodes
 
-exact = compiled()
-"""IEEE arithmetic as written, without fastmath."""
-exact_step = compiled(inline="always")
-"""The same for the steps of a kernel."""
-
-PIECE = 1 << 22
+BATCH = 1 << 26
+"""Positions that are distributed among pieces at a time, in one pass over the text."""
+PIECE = 1 << 19
 """Records of a piece, unless more strings than that begin with the same two characters."""
 _RADIX_BITS = 11
 """Bits by which records are sorted at a time."""
@@ -37,6 +36,13 @@ _SEVERAL = -2
 _NONE = -1
 HISTOGRAM = 5
 """Weights of which strings are counted, for the discounts: 1 to 4."""
+UNITS = 64
+"""Occurrences up to which it is counted how many nodes have how many."""
+MIN_FRACTION = 0.2
+"""Fraction of the records from which it is estimated how many nodes all have."""
+
+Records = tuple[NDArray[np.uint64], NDArray[np.uint32]]
+"""Keys (records, words), and the position or, of independent lines, the line of each."""
 
 
 class Settings(NamedTuple):
@@ -56,15 +62,16 @@ class Open(NamedTuple):
 
     depth: NDArray[np.int64]  # (1,): length of the longest
     digits: NDArray[np.int64]  # (n + 2,): the last digit of each
-    total: NDArray[np.int64]  # (n + 2,): occurrences
-    last_fold: NDArray[np.int64]  # (n + 2,): the fold of the last one
-    occurrences: NDArray[np.int64]  # (n + 2, folds + 1)
-    units: NDArray[np.int64]  # (n + 2, folds + 1): occurrences or, of independent lines, lines, up to the minimum count
+    masks: NDArray[np.int64]  # (n + 2,): the folds in which it occurs, as bits
+    occurrences: NDArray[np.int64]  # (n + 2, folds)
+    units: NDArray[np.int64]  # (n + 2, folds): of independent lines, lines with it, up to the minimum count
     lines: NDArray[np.int64]  # (n + 2, folds, minimum count): these lines
     fold_of: NDArray[np.int64]  # (n + 2, K + 1): the fold in which each character precedes it, or `_SEVERAL` or `_NONE`
     preceding: NDArray[np.int64]  # (n + 2, K + 1): the characters that precede it …
     kinds: NDArray[np.int64]  # (n + 2,): … and how many they are
-    rest: NDArray[np.int64]  # (n + 2, folds + 1): weight of its children that are not kept, without each fold
+    rest: NDArray[
+        np.int64
+    ]  # (n + 2, folds + 1): weight of its children that are not kept: without each fold, the difference
     children: NDArray[np.int64]  # (n + 2,): those that are kept
 
 
@@ -72,110 +79,148 @@ class Closed(NamedTuple):
     """What has been closed, by length; the entries of a node are its counts without each fold in which it occurs."""
 
     sizes: NDArray[np.int64]  # (n + 2, 2): nodes and entries
-    symbols: NDArray[np.uint32]  # (n + 2, nodes)
+    symbols: NDArray[Any]  # (n + 2, nodes)
     weights: NDArray[np.uint8]  # codes
     rests: NDArray[np.uint8]
-    children: NDArray[np.uint32]
-    entries: NDArray[np.uint8]  # (n + 2, nodes): how many
-    fold: NDArray[np.uint8]  # (n + 2, entries)
-    fold_weights: NDArray[np.uint8]
+    children: NDArray[Any]
+    masks: NDArray[np.uint16]
+    fold_weights: NDArray[np.uint8]  # (n + 2, entries)
     fold_rests: NDArray[np.uint8]
     histogram: NDArray[np.int64]  # (n + 2, HISTOGRAM): strings of each weight, kept or not
+    units: NDArray[np.int64]  # (UNITS,): nodes by how often they occur
 
 
 def count_text(
-    text: NDArray[Any], K: int, order: int, min_count: int, fold_starts: Ints, reset_at: int | None = None
+    text: NDArray[Any],
+    K: int,
+    order: int,
+    min_count: int,
+    fold_starts: Ints,
+    reset_at: int | None = None,
+    max_nodes: int | None = None,
 ) -> CountedText:
-    """Return the counts of a text; see `elman.network.ngram.count_text`."""
+    """Return the counts of a text, see `elman.network.ngram_counting.count_text`.
+
+    The minimum count is raised until there are at most `max_nodes`.
+    """
     bits, starts = int(K).bit_length(), fold_starts.astype(np.int64)
     if reset_at is not None:  # the number of the line that begins there
         starts = np.array([np.count_nonzero(text[: start + 1] == reset_at) for start in starts], np.int64)
-    settings = Settings(K, order, min_count, starts, -1 if reset_at is None else reset_at, bits, 64 // bits)
-    opened, histogram = _open(settings), np.zeros((order + 2, HISTOGRAM), np.int64)
-    parts: list[list[tuple[NDArray[Any], ...]]] = [[] for _ in range(order + 2)]
-    for keys, lines in _sorted_pieces(text, settings):
-        closed = _make_closed(settings, len(keys), histogram)
-        read_sorted(opened, closed, keys, lines, settings)
-        _collect(closed, parts)
-    closed = _make_closed(settings, 2 * order + 2, histogram)
+    while True:
+        settings = Settings(K, order, min_count, starts, -1 if reset_at is None else reset_at, bits, 64 // bits)
+        counted = _count(text, settings, max_nodes)
+        if isinstance(counted, CountedText):
+            return counted
+        min_count = counted
+
+
+def _count(text: NDArray[Any], settings: Settings, max_nodes: int | None) -> CountedText | int:
+    """Return the counts of a text or, if it has too many nodes, a minimum count with which it should have fewer."""
+    levels, records, nodes = settings.order + 2, 0, 0
+    opened, units = _open(settings), np.zeros(UNITS, np.int64)
+    histogram = np.zeros((levels, HISTOGRAM), np.int64)
+    parts: list[list[tuple[NDArray[Any], ...]]] = [[] for _ in range(levels)]
+
+    def collect(closed: Closed) -> int:
+        """Keep copies of what has been closed; return how many nodes."""
+        for (size, entries), part, *arrays in zip(closed.sizes, parts, *closed[1:8], strict=True):
+            part.append(tuple(array[: size if n < 5 else entries].copy() for n, array in enumerate(arrays)))
+        return int(closed.sizes[:, 0].sum())
+
+    for keys, record_units in _ahead(_sorted_pieces(text, settings)):
+        closed = _make_closed(settings, len(keys), histogram, units)
+        read_sorted(opened, closed, keys, record_units, settings)
+        nodes, records = nodes + collect(closed), records + len(keys)
+        fraction = records / len(text)
+        if max_nodes is not None and nodes > max_nodes * (fraction if fraction >= MIN_FRACTION else 1):
+            kept = nodes - np.cumsum(units)  # with a minimum count above each number of occurrences
+            fits = np.flatnonzero(kept[settings.min_count :] <= 0.95 * max_nodes * fraction)
+            return settings.min_count + (int(fits[0]) + 1 if len(fits) else UNITS)
+    closed = _make_closed(settings, 2 * levels, histogram, units)
     close_strings(opened, closed, 0, settings)
     close_string(opened, closed, 0, settings)
-    _collect(closed, parts)
-    symbols, weights, rests, children, entries, *of_folds = zip(
-        *(map(np.concatenate, zip(*part, strict=True)) for part in parts), strict=True
-    )
-    nodes = Nodes(
-        np.concatenate(symbols[1:]), np.concatenate(weights[1:]), np.concatenate(rests[:-1]), np.concatenate(children[:-1])
-    )
-    starts = np.concatenate([[0], np.cumsum(np.concatenate(entries), dtype=np.int64)])
-    return CountedText(nodes, FoldCounts(starts, *map(np.concatenate, of_folds)), histogram[1:, 1:])
+    collect(closed)
 
+    def join(n: int, levels: slice = slice(None)) -> NDArray[Any]:
+        return np.concatenate([arrays[n] for part in parts[levels] for arrays in part])
 
-def _collect(closed: Closed, parts: list[list[tuple[NDArray[Any], ...]]]) -> None:
-    """Append copies of what has been closed to the parts of each length."""
-    for (nodes, entries), part, *arrays in zip(closed.sizes, parts, *closed[1:-1], strict=True):
-        part.append(tuple(array[: nodes if n < 5 else entries].copy() for n, array in enumerate(arrays)))
+    above, below = slice(1, None), slice(None, -1)
+    table = Nodes(join(0, above), join(1, above), join(2, below), join(3, below))
+    return CountedText(table, FoldCounts.of(join(4), join(5), join(6)), histogram[1:, 1:], settings.min_count)
 
 
 def _open(settings: Settings) -> Open:
-    levels, folds = settings.order + 2, max(len(settings.folds), 1) + 1
+    levels, folds = settings.order + 2, max(len(settings.folds), 1)
     return Open(
         depth=np.zeros(1, np.int64),
         digits=np.zeros(levels, np.int64),
-        total=np.zeros(levels, np.int64),
-        last_fold=np.zeros(levels, np.int64),
+        masks=np.zeros(levels, np.int64),
         occurrences=np.zeros((levels, folds), np.int64),
         units=np.zeros((levels, folds), np.int64),
         lines=np.zeros((levels, folds, settings.min_count), np.int64),
         fold_of=np.full((levels, settings.K + 1), _NONE),
         preceding=np.zeros((levels, settings.K + 1), np.int64),
         kinds=np.zeros(levels, np.int64),
-        rest=np.zeros((levels, folds), np.int64),
+        rest=np.zeros((levels, folds + 1), np.int64),
         children=np.zeros(levels, np.int64),
     )
 
 
-def _make_closed(settings: Settings, records: int, histogram: NDArray[np.int64]) -> Closed:
+def _make_closed(settings: Settings, records: int, histogram: NDArray[np.int64], units: NDArray[np.int64]) -> Closed:
     """Return room for what closes in a piece: each string that is kept has at least the minimum of records."""
-    levels, nodes, entries = settings.order + 2, records // settings.min_count + 2, records + 2 * len(settings.folds) + 2
-    sizes = np.zeros((levels, 2), np.int64)
-    types = np.uint32, np.uint8, np.uint8, np.uint32, np.uint8
-    of_nodes = [np.empty((levels, nodes), kind) for kind in types]
-    return Closed(sizes, *of_nodes, *(np.empty((levels, entries), np.uint8) for _ in range(3)), histogram)
+    levels, nodes, entries = (
+        settings.order + 2,
+        records // settings.min_count + 2,
+        records + 2 * len(settings.folds) + 2,
+    )
+    symbol = np.uint16 if settings.K < 1 << 16 else np.uint32
+    of_nodes = [np.empty((levels, nodes), kind) for kind in (symbol, np.uint8, np.uint8, symbol, np.uint16)]
+    of_folds = [np.empty((levels, entries), np.uint8) for _ in range(2)]
+    return Closed(np.zeros((levels, 2), np.int64), *of_nodes, *of_folds, histogram, units)
 
 
 # --- Records, in order ---
 
 
-def _sorted_pieces(text: NDArray[Any], settings: Settings) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint32]]]:
-    """Yield the records of each piece in order: their keys, and the line or position of each.
-
-    While one piece is read, the next one is sorted on another thread.
-    """
-    sizes = count_prefixes(text, settings)
-    filled = np.flatnonzero(sizes)
-    pieces, first = list[tuple[int, int, int]](), 0
-    while first < len(filled):
-        total = np.cumsum(sizes[filled[first:]])
-        count = max(1, int(np.searchsorted(total, PIECE, side="right")))
-        pieces.append((int(filled[first]), int(filled[first + count - 1]), int(total[count - 1])))
-        first += count
-
-    def sort(piece: tuple[int, int, int]) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
-        low, high, size = piece
-        words = -(-(settings.order + 2) // settings.per_word)
-        keys, units = np.empty((2, size, words), np.uint64), np.empty((2, size), np.uint32)
-        read_records(text, settings, low, high, keys[0], units[0])
-        buffer = sort_records(keys, units, settings)
-        return keys[buffer], units[buffer]
-
+def _ahead(pieces: Iterator[Records]) -> Iterator[Records]:
+    """Yield what an iterator yields, each of which another thread makes while the one before is used."""
     with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(sort, pieces[0]) if pieces else None
-        for n in range(len(pieces)):
-            assert following is not None
-            records = following.result()
-            following = pool.submit(sort, pieces[n + 1]) if n + 1 < len(pieces) else None
+        following = pool.submit(next, pieces, None)
+        while (records := following.result()) is not None:
+            following = pool.submit(next, pieces, None)
             yield records
+
+
+def _sorted_pieces(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
+    """Yield the records of each piece in order."""
+    sizes, of_lines = count_prefixes(text, settings), settings.reset_at >= 0
+    words = -(-(settings.order + 2) // settings.per_word)
+    for low, high in _group(sizes, 0, len(sizes), BATCH):
+        ends = np.cumsum(sizes[low:high])
+        positions = np.empty(ends[-1], np.uint32)
+        lines = np.empty(ends[-1] if of_lines else 0, np.uint32)
+        find_positions(text, settings, low, high, ends - sizes[low:high], positions, lines)
+        for first, last in _group(sizes, low, high, PIECE):
+            piece = slice(ends[first - low] - sizes[first], ends[last - 1 - low])
+            size = int(piece.stop - piece.start)
+            keys, units = np.empty((2, size, words), np.uint64), np.empty((2, size), np.uint32)
+            read_records(text, settings, positions[piece], keys[0])
+            units[0] = (lines if of_lines else positions)[piece]
+            buffer = sort_records(keys, units, settings)
+            yield keys[buffer], units[buffer]
+
+
+def _group(sizes: NDArray[np.int64], first: int, last: int, most: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of consecutive items, of which those with more than one size sum to at most `most`; none is empty."""
+    ends = np.cumsum(sizes[first:last])
+    at = 0
+    while at < len(ends) and ends[-1] > (before := ends[at - 1] if at else 0):
+        stop = max(
+            int(np.searchsorted(ends, before, side="right")) + 1,
+            int(np.searchsorted(ends, before + most, side="right")),
+        )
+        yield first + at, first + stop
+        at = stop
 
 
 @exact_step
@@ -195,43 +240,56 @@ def count_prefixes(text, settings):
 
 
 @exact
-def read_records(text, settings, low, high, keys, units):
-    """Write the records whose first digits are from `low` to `high`: keys (records, words), and lines or positions."""
-    n, record, line = settings.order, 0, np.int64(0)
+def find_positions(text, settings, low, high, starts, positions, lines):
+    """Write the positions of the records whose prefix is from `low` to `high` - 1, by prefix, and their lines.
+
+    `starts` (high - low,) is where those of each prefix begin, and changed.
+    """
+    line = np.int64(0)
     for i in range(len(text)):
-        starts_line = text[i] == settings.reset_at
-        line += starts_line
+        line += text[i] == settings.reset_at
         prefix = prefix_at(text, i, settings)
-        if prefix < low or prefix > high:
-            continue
+        if low <= prefix < high:
+            place = starts[prefix - low]
+            starts[prefix - low] = place + 1
+            positions[place] = i
+            if len(lines) > 0:
+                lines[place] = line
+
+
+@exact
+def read_records(text, settings, positions, keys):
+    """Write the keys (records, words) of the records at `positions` (records,)."""
+    n, N = settings.order, len(text)
+    for r in range(len(positions)):
+        i = np.int64(positions[r])
         word, digit, at, ended = np.uint64(0), 0, 0, False
         for j in range(n + 2):
             number = np.int64(0)
             if j > n:
                 number = np.int64(text[i - 1]) + 1 if i > 0 else np.int64(0)
-            elif not ended and i + j < len(text):
+            elif not ended and i + j < N:
                 number = np.int64(text[i + j]) + 1
                 ended = j > 0 and text[i + j] == settings.reset_at
             word = (word << np.uint64(settings.bits)) | np.uint64(number)
             digit += 1
             if digit == settings.per_word or j == n + 1:
-                keys[record, at] = word
+                keys[r, at] = word
                 word, digit, at = np.uint64(0), 0, at + 1
-        units[record] = i if settings.reset_at < 0 else line
-        record += 1
 
 
 @compiled(allocates=True)
 def sort_records(keys, units, settings):
     """Sort the records in buffer 0 of keys (2, records, words) and units (2, records); return the buffer they are in.
 
-    Radix sort, from the last digits to the first; digits in which all records agree are skipped.
+    Radix sort, from the last digits to the first; bits in which all records agree are skipped, and so is the digit of
+    the character before.
     """
     size, words, buffer = units.shape[1], keys.shape[2], 0
     starts, mask = np.empty(1 << _RADIX_BITS, np.int64), np.uint64((1 << _RADIX_BITS) - 1)
     for w in range(words - 1, -1, -1):
         used = settings.bits * (settings.per_word if w < words - 1 else settings.order + 2 - w * settings.per_word)
-        for s in range(0, used, _RADIX_BITS):
+        for s in range(settings.bits if w == words - 1 else 0, used, _RADIX_BITS):
             shift = np.uint64(s)
             starts[:] = 0
             for r in range(size):
@@ -279,47 +337,67 @@ def encode(number):
 @exact
 def read_sorted(opened, closed, keys, units, settings):
     """Read the sorted records of a piece; the strings that are open at its end stay open."""
-    n = settings.order
-    for r in range(len(keys)):
+    n, size = settings.order, len(keys)
+    for r in range(size):
         L = 0
-        while L < opened.depth[0] and L <= n and digit_of(keys, r, L, settings) == opened.digits[L + 1]:
+        while opened.depth[0] > L and n >= L and digit_of(keys, r, L, settings) == opened.digits[L + 1]:
             L += 1
         close_strings(opened, closed, L, settings)
-        while L <= n and digit_of(keys, r, L, settings) > 0:
-            L += 1
-            opened.digits[L] = digit_of(keys, r, L - 1, settings)
+        common = 1  # with the first record of the next piece, whose first two digits are others
+        if r + 1 < size:
+            common = 0
+            while common <= n and digit_of(keys, r, common, settings) == digit_of(keys, r + 1, common, settings):
+                common += 1
+        length = L
+        while length <= n and digit_of(keys, r, length, settings) > 0:
+            length += 1
+            if length <= common or settings.min_count == 1:
+                opened.digits[length] = digit_of(keys, r, length - 1, settings)
+                L = length
         opened.depth[0] = L
-        unit = np.int64(units[r])
-        fold = np.int64(0)
+        unit, fold = np.int64(units[r]), np.int64(0)
         while fold + 1 < len(settings.folds) and unit >= settings.folds[fold + 1]:
             fold += 1
-        add_record(opened, digit_of(keys, r, n + 1, settings), unit, fold, settings)
+        add_record(opened, L, digit_of(keys, r, n + 1, settings), unit, fold, settings)
+        if length > L:  # strings that occur once, and are not kept
+            opened.rest[L, -1] += 1
+            opened.rest[L, fold] -= 1
+            for single in range(L + 1, length + 1):
+                closed.histogram[single, 1] += 1
 
 
-@exact
-def add_record(opened, preceding, unit, fold, settings):
-    """Count a record in all strings that are open."""
-    for L in range(1, opened.depth[0] + 1):
-        opened.occurrences[L, fold] += 1
-        opened.total[L] += 1
-        opened.last_fold[L] = fold
-        known = opened.fold_of[L, preceding]
-        if known == _NONE:
-            opened.fold_of[L, preceding] = fold
-            opened.preceding[L, opened.kinds[L]] = preceding
-            opened.kinds[L] += 1
-        elif known != fold:
-            opened.fold_of[L, preceding] = _SEVERAL
-        if settings.reset_at < 0:
-            opened.units[L, fold] += 1
-        else:
-            lines = opened.units[L, fold]
-            seen = lines >= settings.min_count
-            for k in range(min(lines, settings.min_count)):
-                seen = seen or opened.lines[L, fold, k] == unit
-            if not seen:
-                opened.lines[L, fold, lines] = unit
-                opened.units[L, fold] = lines + 1
+@exact_step
+def add_record(opened, L, preceding, unit, fold, settings):
+    """Count a record in the open string of length L."""
+    opened.masks[L] |= 1 << fold
+    opened.occurrences[L, fold] += 1
+    add_preceding(opened, L, preceding, fold)
+    if settings.reset_at >= 0:
+        add_line(opened, L, unit, fold, settings)
+
+
+@exact_step
+def add_preceding(opened, L, character, fold):
+    """Record that a character precedes the open string of length L in a fold, or in `_SEVERAL`."""
+    known = opened.fold_of[L, character]
+    if known == _NONE:
+        opened.fold_of[L, character] = fold
+        opened.preceding[L, opened.kinds[L]] = character
+        opened.kinds[L] += 1
+    elif known != fold:
+        opened.fold_of[L, character] = _SEVERAL
+
+
+@exact_step
+def add_line(opened, L, line, fold, settings):
+    """Record that a line has the open string of length L."""
+    known = opened.units[L, fold]
+    seen = known >= settings.min_count
+    for k in range(known):
+        seen = seen or opened.lines[L, fold, k] == line
+    if not seen:
+        opened.lines[L, fold, known] = line
+        opened.units[L, fold] = known + 1
 
 
 @exact
@@ -334,16 +412,17 @@ def close_strings(opened, closed, length, settings):
 @exact
 def close_string(opened, closed, L, settings):
     """Store a string whose counts are complete, or the root, if it is kept; add it to its context; forget its counts."""
-    folds, min_count, occurrences = max(len(settings.folds), 1), settings.min_count, opened.total[L]
-    if occurrences == 1 and min_count > 1 and L > 0:
-        forget_single_string(opened, closed, L, folds)
-        return
-    units = np.int64(0)
+    folds, min_count, mask = opened.occurrences.shape[1], settings.min_count, opened.masks[L]
+    counted = opened.units if settings.reset_at >= 0 else opened.occurrences
+    weight, units = np.int64(0), np.int64(0)
     for f in range(folds):
-        units += opened.units[L, f]
+        if mask >> f & 1:
+            weight += opened.occurrences[L, f]
+            units += counted[L, f]
     is_kept = L == 0 or units >= min_count
-    is_raw = L == settings.order + 1 or (L > 1 and opened.digits[1] - 1 == settings.reset_at)
-    weight = occurrences if is_raw else opened.kinds[L]
+    is_raw = settings.order + 1 == L or (L > 1 and opened.digits[1] - 1 == settings.reset_at)
+    if not is_raw:
+        weight = opened.kinds[L]
     if L > 0:
         if weight < HISTOGRAM:
             closed.histogram[L, weight] += 1
@@ -351,46 +430,51 @@ def close_string(opened, closed, L, settings):
             opened.rest[L - 1, folds] += weight
     node, entry = closed.sizes[L, 0], closed.sizes[L, 1]
     for f in range(len(settings.folds)):
-        if L > 0 and opened.occurrences[L, f] == 0:
+        if L > 0 and not mask >> f & 1:
             continue
         fold_weight = weight - opened.occurrences[L, f]
         if not is_raw:
             fold_weight = weight
             for k in range(opened.kinds[L]):
                 fold_weight -= opened.fold_of[L, opened.preceding[L, k]] == f
-        is_kept_without = L == 0 or units - opened.units[L, f] >= min_count
+        is_kept_without = L == 0 or units - counted[L, f] >= min_count
         if L > 0 and not is_kept:
             opened.rest[L - 1, f] += fold_weight - weight
         elif L > 0 and not is_kept_without:
             opened.rest[L - 1, f] += fold_weight
         if is_kept:
-            closed.fold[L, entry] = f
-            closed.fold_weights[L, entry] = encode(fold_weight) if is_kept_without else np.int64(0)
+            closed.fold_weights[L, entry] = encode(fold_weight) if L > 0 and is_kept_without else np.int64(0)
             closed.fold_rests[L, entry] = encode(opened.rest[L, folds] + opened.rest[L, f])
             entry += 1
     if is_kept:
-        closed.symbols[L, node] = opened.digits[L] - 1
+        closed.symbols[L, node] = opened.digits[L] - 1 if L > 0 else 0
         closed.weights[L, node] = encode(weight)
         closed.rests[L, node] = encode(opened.rest[L, folds])
         closed.children[L, node] = opened.children[L]
-        closed.entries[L, node] = entry - closed.sizes[L, 1]
+        all_folds = (1 << len(settings.folds)) - 1
+        closed.masks[L, node] = all_folds if L == 0 else mask & all_folds
         closed.sizes[L, 0], closed.sizes[L, 1] = node + 1, entry
         if L > 0:
+            closed.units[min(units, UNITS - 1)] += 1
             opened.children[L - 1] += 1
-    for f in range(folds + 1):
+    forget_string(opened, L, settings)
+
+
+@exact
+def forget_string(opened, L, settings):
+    """Add the counts of an open string, which is being closed, to those of the string without its last character."""
+    for f in range(opened.occurrences.shape[1]):
+        if L > 0 and opened.masks[L] >> f & 1:
+            opened.occurrences[L - 1, f] += opened.occurrences[L, f]
+            if settings.reset_at >= 0:
+                for k in range(opened.units[L, f]):
+                    add_line(opened, L - 1, opened.lines[L, f, k], f, settings)
         opened.occurrences[L, f], opened.units[L, f], opened.rest[L, f] = 0, 0, 0
     for k in range(opened.kinds[L]):
-        opened.fold_of[L, opened.preceding[L, k]] = _NONE
-    opened.kinds[L], opened.children[L], opened.total[L] = 0, 0, 0
-
-
-@exact_step
-def forget_single_string(opened, closed, L, folds):
-    """Do `close_string` for a string that occurs once, which most do, and which is not kept."""
-    f = opened.last_fold[L]
-    closed.histogram[L, 1] += 1
-    opened.rest[L - 1, folds] += 1
-    opened.rest[L - 1, f] -= 1
-    opened.occurrences[L, f], opened.units[L, f], opened.rest[L, f], opened.rest[L, folds] = 0, 0, 0, 0
-    opened.fold_of[L, opened.preceding[L, 0]] = _NONE
-    opened.kinds[L], opened.children[L], opened.total[L] = 0, 0, 0
+        character = opened.preceding[L, k]
+        if L > 0:
+            add_preceding(opened, L - 1, character, opened.fold_of[L, character])
+        opened.fold_of[L, character] = _NONE
+    if L > 0:
+        opened.masks[L - 1] |= opened.masks[L]
+    opened.rest[L, -1], opened.kinds[L], opened.children[L], opened.masks[L] = 0, 0, 0, 0

@@ -1,13 +1,10 @@
-"""Kernels that read characters with an n-gram model: its table, and the counts of what it reads.
+"""Kernels that read characters with an n-gram model.
 
-K  size of the alphabet     n  order     R  rows     node  of the table, see `elman.network.ngram_table`
-extra  a node of the counts of what is read, `Added`: a trie of the same form
+K  size of the alphabet     n  order     R  rows
 
 Where a node is given by length of context, o = 0 … n, it is -1 if there is none: of a row that reads a character, the
-context of length o + 1 is the child of that of length o before.
-
-The codec computes with these kernels too, so they obey the rules of `elman.compression.arithmetic`: no fastmath, one type
-for each array, integers and IEEE float64 in the order written.
+context of length o + 1 is the child of that of length o before. The nodes of a row whose root is -1 are those of its
+history, which are found when it reads next.
 """
 
 from __future__ import annotations
@@ -17,68 +14,34 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.jit import compiled
-from elman.network.ngram import MIN_PROB, READ_COUNT, NgramModel
-from elman.network.ngram_table import CODE_BITS, CODES, STRIDE, symbol_bits
-
-exact = compiled()
-"""IEEE arithmetic as written, without fastmath."""
-allocating = compiled(allocates=True)
-"""The same for a kernel that creates arrays."""
-exact_step = compiled(inline="always")
-"""The same for the steps of a kernel."""
-
-NONE = -1
-MAX_CACHE_BYTES = 1 << 26
-"""Size of the distributions of short contexts that are stored."""
-MAX_CACHED_ORDER = 2
+from elman.engine.numba.ngrams.tables import (
+    CHILD,
+    COUNT,
+    FIRST,
+    LAST,
+    NODE,
+    NONE,
+    SIBLING,
+    SYMBOL,
+    TOTAL,
+    add_extra,
+    exact,
+    exact_step,
+    field,
+    find_child,
+    find_children,
+    find_entry,
+    find_extra,
+    rest_of,
+)
+from elman.network.ngram import MIN_PROB
+from elman.network.ngram_table import CODE_BITS, CODES
 
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 """The bits of the float64 sqrt(1/2)."""
 _LN2 = 0.6931471805599453
 _C1, _C3, _C5, _C7, _C9, _C11, _C13, _C15, _C17, _C19 = (2.0 / n for n in range(1, 20, 2))
 """log m = 2 (s + s^3 / 3 + s^5 / 5 + …), s = (m - 1) / (m + 1)."""
-
-Words = NDArray[np.uint64]
-
-
-class Table(NamedTuple):
-    """An n-gram model as the kernels read it; nothing changes."""
-
-    K: int
-    order: int
-    folds: int
-    reset_at: int  # or -1
-    nodes: int
-    contexts: int
-    width: int  # bits of a symbol
-    strings: Words
-    rests: Words
-    children: Words
-    ones: NDArray[np.uint32]
-    discounts: NDArray[np.float64]  # (n + 1, 3)
-    starts: NDArray[np.int64]  # see `elman.network.ngram.FoldCounts`; one number where nothing is left out
-    fold: NDArray[np.uint8]
-    fold_weights: NDArray[np.uint8]
-    fold_rests: NDArray[np.uint8]
-    cached_order: int = NONE  # the length of the contexts whose distributions are stored …
-    cached_first: int = 0  # … the first node of that length …
-    cached_q: NDArray[np.float64] = np.zeros((1, 1, 1))  # (folds + 1, contexts, K)
-    cached_matched: NDArray[np.int8] = np.zeros((1, 1), np.int8)  # (folds + 1, contexts)
-
-
-class Added(NamedTuple):
-    """The counts of what was read, changed in place; the root is node 0."""
-
-    sizes: NDArray[np.int64]  # (1,): nodes in use; 0 if nothing is counted
-    nodes: NDArray[np.int32]  # (nodes, 5): see `COUNT`, …
-
-
-NODE, FIRST, LAST = range(3)
-"""What there is for each context of a row: its node in the table, that node's first child, and the node after its last."""
-COUNT, TOTAL, CHILD, SIBLING, SYMBOL, WIDTH = range(6)
-"""Columns of `Added.nodes`: the node's own count, the sum of its children's, its latest child, the child of the same
-parent that was added before, and its character."""
 
 
 class Workspace(NamedTuple):
@@ -93,185 +56,27 @@ class Workspace(NamedTuple):
     shares: NDArray[np.float64]  # (n + 1,): 1 / W_o
 
 
-def make_workspace(K: int, order: int) -> Workspace:
-    """Return the workspace for models of K characters."""
+def make_workspace(K: int, order: int, *groups: int) -> Workspace:
+    """Return the workspace for models of K characters, or one of each group."""
     return Workspace(
-        np.empty(K), np.empty(K, np.int64), np.empty(K), np.full(K, NONE, np.int64),
-        np.empty((K * (order + 1), 2), np.int64), np.zeros(order + 2, np.int64), np.empty(order + 1),
+        np.empty((*groups, K)), np.empty((*groups, K), np.int64), np.empty((*groups, K)),
+        np.full((*groups, K), NONE, np.int64), np.empty((*groups, K * (order + 1), 2), np.int64),
+        np.zeros((*groups, order + 2), np.int64), np.empty((*groups, order + 1)),
     )  # fmt: skip
 
 
-def make_table(model: NgramModel) -> Table:
-    """Return a model as the kernels read it."""
-    table, counts = model.table, model.fold_counts
-    none = np.zeros(1, np.uint8)
-    of_folds = (np.zeros(1, np.int64), none, none, none) if counts is None else tuple(counts)
-    reset_at = NONE if model.reset_at is None else model.reset_at
-    made = Table(
-        table.K, table.order, model.folds, reset_at, table.nodes, table.contexts, symbol_bits(table.K),
-        *table.arrays().values(), model.discounts, *of_folds,
+@exact_step
+def select_workspace(workspace, g):
+    """The workspace of a group."""
+    return Workspace(
+        workspace.q[g], workspace.bits[g], workspace.powers[g], workspace.places[g], workspace.items[g],
+        workspace.ends[g], workspace.shares[g],
     )  # fmt: skip
-    return _with_cache(made)
 
 
-def _with_cache(table: Table) -> Table:
-    """Return the table with the distributions after contexts of one length, the longest for which they fit."""
-    firsts = [0, 1]
-    for _ in range(min(MAX_CACHED_ORDER, table.order)):
-        last = find_children(table.children, table.ones, table.nodes, table.contexts, firsts[-1] - 1)[1]
-        firsts.append(int(last))
-    for o in range(len(firsts) - 2, -1, -1):
-        shape = table.folds + 1, firsts[o + 1] - firsts[o], table.K
-        if 8 * int(np.prod(shape, dtype=np.int64)) <= MAX_CACHE_BYTES:
-            q, matched = np.empty(shape), np.empty(shape[:2], np.int8)
-            fill_cache(table, empty_added(), o, firsts[o], q, matched, make_workspace(table.K, table.order))
-            return table._replace(cached_order=o, cached_first=firsts[o], cached_q=q, cached_matched=matched)
-    return table
-
-
-def empty_added() -> Added:
-    """Return the counts of a model that does not grow."""
-    return Added(np.zeros(1, np.int64), np.zeros((1, WIDTH), np.int32))
-
-
-def empty_table() -> Table:
-    """Return the table of no text, which is passed to a kernel where there is no model."""
-    words, none = np.zeros(2, np.uint64), np.zeros(1, np.uint8)
-    return Table(2, 0, 0, NONE, 1, 1, 1, *[words] * 3, np.zeros(1, np.uint32), np.zeros((1, 3)), np.zeros(1, np.int64), none, none, none)
-
-
-def make_added(nodes: int) -> Added:
-    """Return the counts of no text, with room for so many nodes."""
-    added = Added(np.ones(1, np.int64), np.zeros((max(1, nodes), WIDTH), np.int32))
-    added.nodes[:, CHILD : SIBLING + 1] = NONE
-    return added
-
-
-def grow(added: Added, nodes: int) -> Added:
-    """Return the same counts with room for so many nodes."""
-    larger = make_added(nodes)
-    larger.sizes[:], larger.nodes[: added.sizes[0]] = added.sizes, added.nodes[: added.sizes[0]]
-    return larger
-
-
-# --- The table ---
-
-
-@exact_step
-def field(words, width, i):
-    """Field i of packed numbers."""
-    bit = i * width
-    word, shift = bit >> 6, np.uint64(bit & 63)
-    value = words[word] >> shift
-    if (bit & 63) + width > 64:
-        value |= words[word + 1] << (np.uint64(64) - shift)
-    return np.int64(value & ((np.uint64(1) << np.uint64(width)) - np.uint64(1)))
-
-
-@exact_step
-def count_ones(word):
-    """The number of ones in a word."""
-    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
-
-
-@exact
-def find_children(children, ones, nodes, contexts, node):
-    """The first child of a node and the one after its last; the two are equal if it has none."""
-    if node < 0 or node >= contexts:
-        return np.int64(0), np.int64(0)
-    block = node // STRIDE
-    zeros = node - block * STRIDE  # to pass from where the block begins
-    at, end = np.int64(ones[block]) + block * STRIDE, np.int64(len(children)) * 64
-    while zeros > 0 and at < end:
-        word = ~children[at >> 6] >> np.uint64(at & 63)
-        found = count_ones(word)
-        if at & 63:  # the shift has filled in zeros, which are no bits
-            found = count_ones(word & ((np.uint64(1) << np.uint64(64 - (at & 63))) - np.uint64(1)))
-        if found < zeros:
-            zeros -= found
-            at = (at | 63) + 1
-        else:
-            size = 32
-            while size > 0:
-                low = count_ones(word & ((np.uint64(1) << np.uint64(size)) - np.uint64(1)))
-                if low < zeros:
-                    zeros -= low
-                    word >>= np.uint64(size)
-                    at += size
-                size >>= 1
-            zeros, at = np.int64(0), at + 1
-    first, last = 1 + at - node, 1 + at - node
-    while at < end and (children[at >> 6] >> np.uint64(at & 63)) & np.uint64(1):
-        at, last = at + 1, last + 1
-    return min(first, nodes), min(last, nodes)
-
-
-@exact_step
-def find_child(table, first, last, symbol):
-    """The node from `first` to `last` - 1 with a symbol; -1 if there is none."""
-    child, mask = np.int64(NONE), (1 << table.width) - 1
-    while first < last:
-        middle = (first + last) >> 1
-        found = field(table.strings, table.width + CODE_BITS, middle - 1) & mask
-        if found == symbol:
-            child = middle
-        if found < symbol:
-            first = middle + 1
-        else:
-            last = middle
-    return child
-
-
-@exact_step
-def find_entry(table, node, fold):
-    """The entry of a node's counts without a fold; -1 if the fold has none of them."""
-    entry = np.int64(NONE)
-    if fold < table.folds:
-        first, last = table.starts[node], table.starts[node + 1]
-        if last - first == table.folds:
-            entry = first + fold
-        else:
-            for e in range(first, last):
-                if table.fold[e] == fold:
-                    entry = e
-    return entry
-
-
-@exact_step
-def rest_of(table, node, fold):
-    """The weight of a context's characters that are not kept, without a fold."""
-    entry = find_entry(table, node, fold)
-    code = np.int64(table.fold_rests[entry]) if entry >= 0 else field(table.rests, CODE_BITS, node)
-    return CODES[code]
-
-
-# --- The counts of what is read ---
-
-
-@exact_step
-def find_extra(added, extra, symbol):
-    """The child of a node of the added counts; -1 if there is none, or no node."""
-    child = np.int64(added.nodes[extra, CHILD]) if extra >= 0 else np.int64(NONE)
-    while child >= 0 and added.nodes[child, SYMBOL] != symbol:
-        child = np.int64(added.nodes[child, SIBLING])
-    return child
-
-
-@exact_step
-def add_extra(added, extra, symbol):
-    """Count a character after a context of the added counts; return its node."""
-    child = find_extra(added, extra, symbol)
-    if child < 0:
-        child = added.sizes[0]
-        added.sizes[0] = child + 1
-        added.nodes[child, SYMBOL], added.nodes[child, SIBLING] = symbol, added.nodes[extra, CHILD]
-        added.nodes[extra, CHILD] = child
-    added.nodes[child, COUNT] += READ_COUNT
-    added.nodes[extra, TOTAL] += READ_COUNT
-    return child
+def make_nodes(R: int, order: int, *groups: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the nodes of R rows, or of R rows of each group, which are found in their histories."""
+    return np.full((*groups, R, order + 1, 3), NONE, np.int64), np.full((*groups, R, order + 1), NONE, np.int64)
 
 
 # --- Rows ---
@@ -326,10 +131,10 @@ def find_context(added, histories, r, length):
 
 @exact
 def find_row_nodes(table, added, histories, bases, extras):
-    """Set the nodes by length, (R, n + 1, …), of the contexts that end the histories (R, n)."""
+    """Set the nodes by length, (R, n + 1, …), of the contexts that end the histories (R, n), in rows without them."""
     n = table.order
     for r in range(len(histories)):
-        for length in range(n + 1):
+        for length in range(n + 1 if bases[r, 0, NODE] == NONE else 0):
             set_node(table, bases, r, length, np.int64(0))
             extra = np.int64(0) if added.sizes[0] > 0 else np.int64(NONE)
             for o in range(n - length, n):
@@ -455,47 +260,6 @@ def read_rows(table, added, grows, histories, bases, extras, x, folds, reads, st
             set_logs(workspace.q, workspace.bits, workspace.powers, log_q, r * stride)
 
 
-@allocating
-def fill_cache(table, added, order, first_node, q, matched, workspace):
-    """Set q (folds + 1, contexts, K) and the matched orders of all contexts of a length, from its first node on."""
-    n, contexts = table.order, q.shape[1]
-    histories, bases = np.zeros((1, n), np.int32), np.full((1, n + 1, 3), NONE, np.int64)
-    extras, codes = np.full((1, n + 1), NONE, np.int64), np.zeros(n, np.int32)
-    parents = np.zeros(n + 1, np.int64)
-    for context in range(contexts):
-        node = first_node + context
-        find_path(table, node, order, parents)
-        for o in range(order):
-            histories[0, n - order + o] = (field(table.strings, table.width + CODE_BITS, parents[o + 1] - 1) & ((1 << table.width) - 1)) + 1
-        find_row_nodes(table, added, histories, bases, extras)
-        for o in range(order + 1, n + 1):
-            bases[0, o, FIRST], bases[0, o, LAST] = 0, 0
-        for fold in range(len(q)):
-            matched[fold, context] = distribution(table, added, bases, extras, 0, fold, workspace)
-            for k in range(table.K):
-                q[fold, context, k] = workspace.q[k]
-
-
-@exact
-def find_path(table, node, length, nodes):
-    """Set nodes (…, length) to those from the root to a node of a level."""
-    nodes[0] = 0
-    for o in range(length):
-        first, last = find_children(table.children, table.ones, table.nodes, table.contexts, nodes[o])
-        # The child whose descendants at this level contain the node: the last one that begins before it.
-        while first + 1 < last and first_descendant(table, first + 1, length - o - 1) <= node:
-            first += 1
-        nodes[o + 1] = first
-
-
-@exact
-def first_descendant(table, node, levels):
-    """The first descendant of a node so many levels below it, or where it would be."""
-    for _ in range(levels):
-        node = find_children(table.children, table.ones, table.nodes, table.contexts, node)[0]
-    return node
-
-
 @exact
 def count_rows(table, added, histories, bases, extras, x, reads):
     """Count one character in each row where `reads` (R,) is true, and append it."""
@@ -507,6 +271,7 @@ def count_rows(table, added, histories, bases, extras, x, reads):
 @exact
 def read_window(table, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched, workspace):
     """Read x (T R,), step by step, with `read_rows`: sets log q (T, R, K_row), flat, and the matched orders (T R,)."""
+    find_row_nodes(table, added, histories, bases, extras)
     for t in range(T):
         row = t * R
         read_rows(
