@@ -7,12 +7,13 @@ import hashlib
 import numpy as np
 
 from elman.inference.model import Model
+from elman.inference.network_file import ngram_tensors
 
 
 def fingerprint(model: Model) -> bytes:
     """Return the SHA-256 of everything that predictions depend on.
 
-    That is the alphabet, the weights as float32 and, of an n-gram prior, the order, the discount and the counted text.
+    That is the alphabet, the weights as float32 and the table of the n-gram prior.
     """
     alphabet = model.alphabet
     digest = hashlib.sha256(f"{alphabet.has_unknown}\0{alphabet.characters}\0".encode("utf-8", "surrogatepass"))
@@ -20,7 +21,7 @@ def fingerprint(model: Model) -> bytes:
         digest.update(f"{name} {array.shape}\0".encode())
         with np.errstate(over="ignore"):
             digest.update(np.ascontiguousarray(array, "<f4").data)
-    if (ngrams := model.parameters.ngrams) is not None:
-        digest.update(f"{ngrams.order} {float(ngrams.discount)!r} {len(ngrams.text)}\0".encode())
-        digest.update(np.ascontiguousarray(ngrams.text, "<u4").data)
+    for name, array in ngram_tensors(model.parameters.ngrams).items():
+        digest.update(f"{name} {array.shape}\0".encode())
+        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
     return digest.digest()

@@ -1,12 +1,15 @@
 """The file of a single network, and what it shares with the checkpoints of `elman.runs.checkpoint`.
 
 Tensors and a JSON description in safetensors, no code. The tensors are the parameters by name and ``h``; with an n-gram
-prior, ``ngram.text`` is the text that is counted, as indices. Of a model of independent lines, ``line_hashes`` are the
-hashes of the training lines, see `elman.text.lines`. The description contains the configuration and the alphabet.
+prior, ``ngrams.strings`` … are its table, see `elman.network.ngram_table`, as signed integers, and ``ngrams.histogram``
+is that of its model. Of a model of independent lines, ``line_hashes`` are the hashes of the training lines, see
+`elman.text.lines`. The description contains the configuration, the alphabet and, under ``ngrams``, the size of the
+table and the minimum count.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +20,16 @@ from numpy.typing import NDArray
 from elman.config import Config
 from elman.engine import TrainState
 from elman.errors import ElmanError, quote
+from elman.network.ngram import NgramModel
+from elman.network.ngram_table import ARRAYS, NgramTable, check_table
 from elman.network.parameters import Array, Parameters, architecture
 from elman.storage.tensors import read_description, save_tensors
+from elman.storage.untrusted import require_int
 from elman.text import Alphabet
 from elman.text.lines import LineHashes
 
 FORMAT = 1
-NGRAM_TEXT, LINE_HASHES = "ngram.text", "line_hashes"
+NGRAMS, LINE_HASHES = "ngrams.", "line_hashes"
 SUFFIX = ".safetensors"
 
 
@@ -69,7 +75,9 @@ class ModelFile:
         """Return a network without a run, with the settings that follow from it."""
         net, ngrams = architecture(parameters), parameters.ngrams
         prior: dict[str, Any] = (
-            {} if ngrams is None else {"ngram_order": ngrams.order, "ngram_discount": ngrams.discount, "ngram_folds": 0}
+            {}
+            if ngrams is None
+            else {"ngram_order": ngrams.order, "ngram_min_count": ngrams.min_count, "ngram_folds": 0}
         )
         config = Config(
             cell=net.cell,
@@ -93,8 +101,9 @@ def save_imported(path: Path, imported: ModelFile) -> None:
         If the file is the checkpoint of a run, or cannot be written.
     """
     check_holds_no_run(path)
-    description = describe_model(imported.config, imported.alphabet) | {"network": describe_network(imported.network)}
-    save_tensors(path, description, network_tensors(imported.network) | line_tensors(imported.line_hashes))
+    network, ngrams = imported.network, imported.network.parameters.ngrams
+    description = describe_model(imported.config, imported.alphabet, ngrams) | {"network": describe_network(network)}
+    save_tensors(path, description, network_tensors(network) | line_tensors(imported.line_hashes))
 
 
 def check_holds_no_run(path: Path) -> None:
@@ -109,9 +118,10 @@ def check_holds_no_run(path: Path) -> None:
         raise ElmanError(f"{quote(path)} is the checkpoint of a run, which a model must not replace: use another file")
 
 
-def describe_model(config: Config, alphabet: Alphabet) -> dict[str, Any]:
+def describe_model(config: Config, alphabet: Alphabet, ngrams: NgramModel | None) -> dict[str, Any]:
     """Return the part of the description that every file has."""
-    return {"format": FORMAT, "config": asdict(config), "alphabet": alphabet.characters}
+    description = {"format": FORMAT, "config": asdict(config), "alphabet": alphabet.characters}
+    return description if ngrams is None else description | {"ngrams": describe_ngrams(ngrams)}
 
 
 def describe_network(network: NetworkSnapshot) -> dict[str, Any]:
@@ -121,14 +131,59 @@ def describe_network(network: NetworkSnapshot) -> dict[str, Any]:
 
 def network_tensors(network: NetworkSnapshot) -> dict[str, NDArray[Any]]:
     """Return the tensors of a network."""
-    return {**network.parameters, "h": network.h, **ngram_tensors(network.parameters)}
-
-
-def ngram_tensors(parameters: Parameters) -> dict[str, NDArray[Any]]:
-    """Return the counted text of the n-gram prior, if there is one."""
-    return {} if parameters.ngrams is None else {NGRAM_TEXT: parameters.ngrams.text}
+    return {**network.parameters, "h": network.h, **ngram_tensors(network.parameters.ngrams)}
 
 
 def line_tensors(line_hashes: LineHashes | None) -> dict[str, NDArray[Any]]:
     """Return the hashes of the training lines, if it is a model of independent lines."""
     return {} if line_hashes is None else {LINE_HASHES: line_hashes}
+
+
+# --- The n-gram prior, which exported files contain in the same form ---
+
+
+def describe_ngrams(ngrams: NgramModel) -> dict[str, int]:
+    """Return the description of an n-gram model."""
+    return {"nodes": ngrams.table.nodes, "contexts": ngrams.table.contexts, "min_count": ngrams.min_count}
+
+
+def ngram_tensors(ngrams: NgramModel | None, prefix: str = NGRAMS) -> dict[str, NDArray[Any]]:
+    """Return the tensors of an n-gram model, if there is one: signed integers, which every format has."""
+    if ngrams is None:
+        return {}
+    signed = {name: array.view(array.dtype.str.replace("u", "i")) for name, array in ngrams.table.arrays().items()}
+    return {prefix + name: array for name, array in (signed | {"histogram": ngrams.histogram}).items()}
+
+
+def pop_ngram_tensors(tensors: dict[str, Any], prefix: str = NGRAMS) -> dict[str, NDArray[Any]]:
+    """Remove the tensors of an n-gram model from others, and return them."""
+    return {name: tensors.pop(name) for name in sorted(tensors) if name.startswith(prefix)}
+
+
+def restore_ngrams(
+    description: Any, tensors: Mapping[str, NDArray[Any]], K: int, order: int, reset_at: int | None, prefix: str = NGRAMS
+) -> NgramModel:
+    """Return the n-gram model in a file that may be invalid.
+
+    Raises
+    ------
+    ElmanError, ValueError, LookupError, TypeError
+        If it is.
+    """
+    nodes, contexts, min_count = (require_int(description[name], name, minimum=1) for name in DESCRIBED)
+    arrays = {name.removeprefix(prefix): array for name, array in tensors.items()}
+    histogram = arrays.pop("histogram")
+    if histogram.shape != (order + 1, 4) or histogram.dtype != np.int64 or histogram.min() < 0:
+        raise ValueError("the histogram of its n-gram counts is invalid")
+    kinds = {name: np.int32 if name == "ones" else np.int64 for name in ARRAYS}
+    if {name: array.dtype for name, array in arrays.items()} != kinds:
+        raise ValueError("the arrays of its n-gram counts are invalid")
+    table = NgramTable(
+        K, order, nodes, contexts, **{name: arrays[name].view(f"u{kinds[name]().itemsize}") for name in ARRAYS}
+    )
+    check_table(table)
+    return NgramModel(table, histogram, min_count, reset_at)
+
+
+DESCRIBED = ("nodes", "contexts", "min_count")
+"""The numbers in the description of an n-gram model."""

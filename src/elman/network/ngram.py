@@ -105,6 +105,8 @@ class NgramModel:
         Where the folds of the training text begin; empty where nothing is left out.
     fold_counts : FoldCounts, optional
         While training.
+    pretrained : NgramModel, optional
+        The model whose counts were added, see `elman.network.ngram_merge`.
     base : NgramModel, optional
         The model whose counts this one continues, see `continued`.
     grows : bool
@@ -119,6 +121,7 @@ class NgramModel:
     reset_at: int | None = None
     fold_starts: Ints = field(default_factory=lambda: np.zeros(0, np.intp))
     fold_counts: FoldCounts | None = None
+    pretrained: NgramModel | None = None
     base: NgramModel | None = None
     grows: bool = False
     derived: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -158,6 +161,11 @@ class NgramModel:
         if not self.folds:
             return np.zeros_like(positions)
         return np.searchsorted(self.fold_starts, positions, side="right") - 1
+
+    def describe(self) -> str:
+        """Return which strings are kept."""
+        which = "all" if self.min_count == 1 else f"those that occur at least {self.min_count} times"
+        return f"{self.table.nodes - 1:,} strings ({which})"
 
     def continued(self) -> NgramModel:
         """Return a model with the same counts that counts what it reads, `READ_COUNT` times; this one does not change.

@@ -268,7 +268,7 @@ def summarize(parameters: Parameters) -> dict[str, object]:
         "cell": network.cell,
         "hidden size": network.m,
         "layers": network.layers,
-        "n-gram prior": None if ngrams is None else f"order {network.order}, {len(ngrams.text):,} characters",
+        "n-gram prior": None if ngrams is None else f"order {network.order}, {ngrams.describe()}",
         "weights": sum(array.size for array in parameters.values()),
         "characters": network.K,
         "precision": parameters["V"].dtype,

@@ -2,10 +2,10 @@
 
 A run's tensors are those of `TrainState`: the parameters by name; ``M.U`` …, ``N.U`` … and ``average.U`` … where the
 optimizer has these moments and average; ``h``; and, where there is a best network, ``best.U`` … and ``best.h``. With an
-n-gram prior, ``ngram.text`` is the text that is counted, as indices. Of independent lines, ``line_hashes`` are the
-hashes of the training lines, see `elman.text.lines`. The description contains the configuration, the alphabet, the
-numbers of the state and NumPy's state of the generator of samples. A network's file is that of
-`elman.inference.network_file`.
+n-gram prior, ``ngrams.strings`` … are its table and, of a fine-tuned run, ``pretrained.ngrams.strings`` … that of the
+model it started from, both as in `elman.inference.network_file`. Of independent lines, ``line_hashes`` are the hashes
+of the training lines, see `elman.text.lines`. The description contains the configuration, the alphabet, the numbers of
+the state and NumPy's state of the generator of samples. A network's file is that of `elman.inference.network_file`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +26,19 @@ from elman.errors import ElmanError, quote
 from elman.inference.network_file import (
     FORMAT,
     LINE_HASHES,
-    NGRAM_TEXT,
+    NGRAMS,
     ModelFile,
     NetworkSnapshot,
     describe_model,
     describe_network,
+    describe_ngrams,
     line_tensors,
     network_tensors,
     ngram_tensors,
+    pop_ngram_tensors,
+    restore_ngrams,
 )
-from elman.network.ngram import NgramModel, usable_folds
+from elman.network.ngram import NgramModel
 from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, shapes
 from elman.storage.tensors import corrupt_checkpoint_error, read_tensors, save_tensors
@@ -54,6 +57,7 @@ from elman.text.lines import LineHashes, find_line_feed
 _INTEGERS = ("position", "update", "epoch", "minimum_at")
 _FLOATS = ("smooth_loss", "minimum_smooth_loss", "seconds")
 """Numbers of the state, which the description has under ``state``."""
+_PRETRAINED = "pretrained." + NGRAMS
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +108,12 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "last_loss": checkpoint.last_loss,
         "sample_generator": state.sample_generator.bit_generator.state,
     }
-    save_tensors(path, description, tensors | ngram_tensors(state.parameters) | line_tensors(hashes))
+    ngrams = state.parameters.ngrams
+    tensors |= ngram_tensors(ngrams)
+    if ngrams is not None and ngrams.pretrained is not None:
+        description["pretrained"] = describe_ngrams(ngrams.pretrained)
+        tensors |= ngram_tensors(ngrams.pretrained, _PRETRAINED)
+    save_tensors(path, description, tensors | line_tensors(hashes))
 
 
 def save_network(path: Path, checkpoint: Checkpoint, network: NetworkSnapshot) -> None:
@@ -114,9 +123,8 @@ def save_network(path: Path, checkpoint: Checkpoint, network: NetworkSnapshot) -
 
 
 def _describe_run(checkpoint: Checkpoint) -> dict[str, Any]:
-    description = describe_model(checkpoint.config, checkpoint.alphabet) | {"corpus_sha256": checkpoint.corpus_sha256}
-    ngrams = checkpoint.state.parameters.ngrams
-    return description if ngrams is None else description | {"ngram_offset": ngrams.offset}
+    description = describe_model(checkpoint.config, checkpoint.alphabet, checkpoint.state.parameters.ngrams)
+    return description | {"corpus_sha256": checkpoint.corpus_sha256}
 
 
 # --- Loading ---
@@ -168,7 +176,7 @@ def _readable_errors(path: Path) -> Iterator[None]:
 
 
 def _read(path: Path) -> _Contents:
-    json_text, tensors = read_tensors(path)
+    json_text, tensors = read_tensors(path, NGRAMS)
     with _readable_errors(path):
         return _Contents(parse_strict_json(json_text), tensors)
 
@@ -186,7 +194,7 @@ class _Contents:
         self.alphabet = Alphabet(characters, has_unknown=self.config.min_count > 0)
         self.is_network = "network" in description
         self.line_hashes = self._check_line_hashes(tensors.pop(LINE_HASHES, None))
-        self.ngrams = self._restore_ngrams(tensors.pop(NGRAM_TEXT, None))
+        self.ngrams = self._restore_ngrams(tensors)
         self.tensors = tensors
 
     def _check_line_hashes(self, hashes: NDArray[Any] | None) -> LineHashes | None:
@@ -195,18 +203,17 @@ class _Contents:
             raise ValueError(f"{LINE_HASHES} is not the array of a text of independent lines")
         return hashes
 
-    def _restore_ngrams(self, text: NDArray[Any] | None) -> NgramModel | None:
-        """Return the n-gram model of the counted text, or None if the network has no prior."""
-        config, K = self.config, len(self.alphabet)
+    def _restore_ngrams(self, tensors: dict[str, Array]) -> NgramModel | None:
+        """Return the n-gram model, or None if the network has no prior; its tensors are removed from the others."""
+        config, description = self.config, self.description
         if not config.ngram_order:
-            if text is not None:
-                raise ValueError(f"{NGRAM_TEXT} is present, but the order of the n-gram prior is 0")
             return None
-        if text is None or text.ndim != 1 or text.dtype.kind != "u" or not len(text) or text.max() >= K:
-            raise ValueError(f"{NGRAM_TEXT} is not an array of indices below {K}")
-        offset = require_int(self.description.get("ngram_offset", 0), "ngram_offset", minimum=-len(text))
-        folds, line_feed = usable_folds(text, config.ngram_folds), reset_at(self.alphabet, config)
-        return NgramModel(text, K, config.ngram_order, config.ngram_discount, folds, offset, reset_at=line_feed)
+        network = len(self.alphabet), config.ngram_order, reset_at(self.alphabet, config)
+        own, before = pop_ngram_tensors(tensors), pop_ngram_tensors(tensors, _PRETRAINED)
+        ngrams = restore_ngrams(description["ngrams"], own, *network)
+        if "pretrained" not in description:
+            return ngrams
+        return replace(ngrams, pretrained=restore_ngrams(description["pretrained"], before, *network, _PRETRAINED))
 
     def restore_network(self) -> NetworkSnapshot:
         """Return the network of a file of its own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,11 @@ def serialize_with_digest(description: str, tensors: dict[str, Array]) -> bytes:
     return len(header).to_bytes(8, "little") + header + file[start:]
 
 
-def read_tensors(path: Path) -> tuple[str, dict[str, Array]]:
+def read_tensors(path: Path, mapped: str = "") -> tuple[str, dict[str, Array]]:
     """Return the description, as JSON, and the arrays of a file written by `save_tensors`.
+
+    Arrays whose names begin with `mapped`, if it is not empty, are mapped into memory, not to be written: processes that
+    read the same file share them.
 
     Raises
     ------
@@ -61,7 +65,10 @@ def read_tensors(path: Path) -> tuple[str, dict[str, Array]]:
         require_regular_file(path).open("rb").close()  # gives a better reason than safetensors if it cannot be read
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {
+                name: _map_tensor(path, name) if mapped and name.startswith(mapped) else file.get_tensor(name)
+                for name in file.keys()  # noqa: SIM118
+            }
     except FileNotFoundError:
         raise ElmanError(f"there is no checkpoint {quote(path)}: pass a run directory written by elman train") from None
     except OSError as error:
@@ -76,6 +83,18 @@ def read_tensors(path: Path) -> tuple[str, dict[str, Array]]:
     if metadata.get("sha256") != _digest(text, tensors):
         raise corrupt_checkpoint_error(path, "its contents do not match its SHA-256")
     return text, tensors
+
+
+def _map_tensor(path: Path, name: str) -> NDArray[Any]:
+    """Return an array of integers in a file that safetensors has checked."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        tensor = json.loads(file.read(size))[name]
+    start, kind = 8 + size + tensor["data_offsets"][0], {"I64": "<i8", "I32": "<i4"}[tensor["dtype"]]
+    shape = tuple(tensor["shape"])
+    if os.name == "nt" or start % int(kind[-1]) or 0 in shape:  # Windows replaces no file that is mapped
+        return np.fromfile(path, kind, int(np.prod(shape)), offset=start).reshape(shape)
+    return np.asarray(np.memmap(path, kind, "r", start, shape))
 
 
 def is_named_or_begins_like_tensors(path: Path) -> bool:

@@ -1,0 +1,124 @@
+"""The sum of the counts of two texts, of which one is known by its table only.
+
+A string is kept that one of the two keeps, and its weights are added, although the two texts may have it after the same
+characters. A level is the strings of one length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.network.ngram import Ints, NgramModel
+from elman.network.ngram_table import CODES, FoldCounts, NgramTable, Nodes, encode_counts
+
+OVERLAP = 0.95
+"""Fraction of the longest strings of one table that the other contains, from which one text is taken for a part of the
+other."""
+
+
+class _Level(NamedTuple):
+    """The nodes of a level: what they are, and what they have."""
+
+    symbols: Ints
+    weights: NDArray[np.int64]
+    rests: NDArray[np.int64]
+    children: Ints
+
+
+def _read_levels(table: NgramTable, levels: int) -> list[_Level]:
+    """Return the first levels of a table; those that it lacks are empty, as is what its last one lacks."""
+    nodes = table.unpack()
+    starts = nodes.level_starts()
+    starts += [starts[-1]] * levels
+    symbols, weights = np.append(0, nodes.symbols), np.append(0, CODES[nodes.weights])
+    rests = np.zeros(table.nodes, np.int64)
+    rests[: table.contexts] = CODES[nodes.rests]
+    children = np.zeros(table.nodes, np.intp)
+    children[: table.contexts] = nodes.children
+    arrays = symbols, weights, rests, children
+    return [_Level(*(array[starts[L] : starts[L + 1]] for array in arrays)) for L in range(levels)]
+
+
+def merge(model: NgramModel, other: NgramModel, index: Ints | None = None) -> NgramModel:
+    """Return the model `other` with the counts of another model added, of which no fold leaves anything out.
+
+    Parameters
+    ----------
+    model, other : NgramModel
+    index : ndarray of int, shape (model.K,), optional
+        The index in `other` of each character of `model`, at least K where it has none; by default the same. Strings
+        with such a character are dropped, and their weight becomes that of characters that are not kept.
+    """
+    K, levels = other.K, other.order + 2
+    to_other = np.arange(K) if index is None else index
+    tries = _read_levels(model.table, levels), _read_levels(other.table, levels)
+    places = [np.zeros(1, np.intp), np.zeros(1, np.intp)]  # of the nodes of a level in the sum; -1 for a dropped one
+    of_level = _Level(np.zeros(1, np.intp), *np.zeros((2, 1), np.int64), np.zeros(1, np.intp))
+    merged, places_of_other = list[_Level](), list[Ints]()
+    for L in range(levels):
+        rests, keys = np.zeros(len(of_level.symbols), np.int64), list[Ints]()
+        for trie, place, mapped in zip(tries, places, (to_other, np.arange(K)), strict=True):
+            rests[place[place >= 0]] += trie[L].rests[place >= 0]
+            if L + 1 < levels:
+                parents, symbols = np.repeat(place, trie[L].children), mapped[trie[L + 1].symbols]
+                lost = (parents >= 0) & (symbols >= K)
+                np.add.at(rests, parents[lost], trie[L + 1].weights[lost])
+                keys.append(np.where((parents >= 0) & ~lost, parents * K + symbols, -1))
+        union = np.unique(np.concatenate([key[key >= 0] for key in keys])) if keys else np.zeros(0, np.intp)
+        merged.append(of_level._replace(rests=rests, children=np.bincount(union // K, minlength=len(rests))))
+        places_of_other.append(places[1])
+        weights = np.zeros(len(union), np.int64)
+        places = [np.where(key >= 0, np.searchsorted(union, key), -1) for key in keys]
+        for trie, place in zip(tries, places, strict=False):
+            weights[place[place >= 0]] += trie[L + 1].weights[place >= 0]
+        of_level = _Level(union % K, weights, np.zeros(0, np.int64), np.zeros(0, np.intp))
+    contexts = sum(len(level.rests) for level in merged[:-1])
+    symbols, weights, rests, children = (np.concatenate(arrays) for arrays in zip(*merged, strict=True))
+    nodes = Nodes(symbols[1:], encode_counts(weights[1:]), encode_counts(rests[:contexts]), children[:contexts])
+    counts = None if other.fold_counts is None else _merge_folds(other.fold_counts, tries[1], merged, places_of_other)
+    histogram, rows = other.histogram.copy(), min(model.order, other.order) + 1
+    histogram[:rows] += model.histogram[:rows]
+    table = NgramTable.from_nodes(K, other.order, nodes)
+    min_count = min(model.min_count, other.min_count)
+    return replace(
+        other, table=table, histogram=histogram, min_count=min_count, fold_counts=counts, pretrained=model, derived={}
+    )  # fmt: skip
+
+
+def _merge_folds(counts: FoldCounts, trie: list[_Level], merged: list[_Level], places: list[Ints]) -> FoldCounts:
+    """Return the counts without each fold, given the levels before and after the other model's were added."""
+    masks = list[NDArray[np.uint16]]()
+    first, added = 0, (list[NDArray[np.int64]](), list[NDArray[np.int64]]())
+    for level, before, place in zip(merged, trie, places, strict=True):
+        of_nodes = counts.masks[first : first + len(place)]
+        masks.append(np.zeros(len(level.rests), np.uint16))
+        masks[-1][place] = of_nodes
+        for into, now, then in zip(added, level[1:3], before[1:3], strict=True):
+            into.append(np.repeat(now[place] - then, np.bitwise_count(of_nodes)))
+        first += len(place)
+    weights, rests = (
+        encode_counts(CODES[codes] + np.concatenate(more)) for codes, more in zip(counts[2:], added, strict=True)
+    )
+    return FoldCounts.of(np.concatenate(masks), weights, rests)
+
+
+def translate(model: NgramModel, index: Ints, K: int) -> NgramModel:
+    """Return a model for another alphabet of K characters, which has its characters at `index`, see `merge`."""
+    root = NgramTable.from_nodes(K, model.order, Nodes(*np.zeros((2, 0), np.uint8), *np.zeros((2, 1), np.uint8)))
+    nothing = NgramModel(root, np.zeros_like(model.histogram), model.min_count, model.reset_at)
+    return replace(merge(model, nothing, index), pretrained=None)
+
+
+def overlap(model: NgramModel, other: NgramModel) -> bool:
+    """Return whether the longest strings of one model are those of another of the same alphabet, all but a few.
+
+    The texts then have a part in common, whose counts must not be added.
+    """
+    both = merge(model, other).table
+    longest = [len(_read_levels(each.table, each.order + 2)[-1].symbols) for each in (model, other)]
+    of_both = len(_read_levels(both, other.order + 2)[-1].symbols)
+    return model.order == other.order and min(longest) > 0 and sum(longest) - of_both >= OVERLAP * min(longest)
