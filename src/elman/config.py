@@ -111,15 +111,23 @@ class Config:
         minimum=0,
         maximum=15,
     )
-    ngram_discount: float = _fraction(
-        0.9, "Discount of the n-gram prior: what every count gives to shorter contexts.", 0.9
+    ngram_min_count: int = _option(
+        2,
+        "Minimum number of occurrences (of lines, with --lines) of a string in the n-gram prior. With 1, the model"
+        " contains every string of the text.",
+        minimum=1,
+    )
+    ngram_max_size: float = _option(
+        256.0,
+        "Maximum size of the table of the n-gram prior in MB; above it, --ngram-min-count is raised.",
+        above=0,
     )
     ngram_folds: int = _option(
         10,
         "Cross-fitting of the n-gram prior: number of folds of the text; at each position, training leaves out the"
         " counts of the position's own fold. 0 turns it off.",
         minimum=0,
-        maximum=100,
+        maximum=16,
     )
     ngram_start: float = _fraction(
         0.0,

@@ -22,8 +22,6 @@ _OPTION = re.compile(
 )
 _ARGUMENTS = {
     "beam": "width",
-    "copied": "measure_copying",
-    "copied-from": "source",
     "lines": "lines=True",
     "mixed-precision": "mixed_precision=True",
     "overwrite": "overwrite=True",

@@ -43,8 +43,6 @@ _GRU: dict[str, Any] = {
     # A one-hot input selects a single row of U, which the recurrent product would drown if the row were small.
     "init_std": 1.0,
     "ngram_order": 10,
-    # Lower than what is best for the counts alone: the network supplies what is unlikely.
-    "ngram_discount": 0.8,
     "ngram_start": 0.8,
     "epochs": _UNLIMITED_EPOCHS,
     # These presets make a few thousand updates in all, each of many characters.
@@ -98,7 +96,6 @@ PRESETS = {
             "learning_rate": 0.01,
             "warmup": 30,
             "ngram_order": 7,
-            "ngram_discount": 0.9,
             "ngram_start": 0.2,
             "max_seconds": 3.8,
             "sample_every": 500,

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, quote, shorten
 from elman.inference.model import Model, check_is_model
+from elman.inference.network_file import ngram_tensors
 from elman.network.ensemble import Member, join_members
 from elman.network.ngram import NgramModel
 from elman.network.output import log_softmax
@@ -153,7 +154,7 @@ def _check_models(models: Iterable[Model]) -> list[Model]:
         if not _is_same_prior(prior, next_prior):
             raise ElmanError(
                 "the models of an ensemble must have the same n-gram prior: train them on the same text with the same"
-                " --ngram-order and --ngram-discount, or with --ngram-order 0; of independent lines, --seed decides"
+                " --ngram-order and --ngram-min-count, or with --ngram-order 0; of independent lines, --seed decides"
                 " which ones --validation holds out, unless that is a file"
             )
     return models
@@ -179,16 +180,9 @@ def _check_alphabets(first: Sequence[str], other: Sequence[str], number: int) ->
 
 
 def _is_same_prior(first: NgramModel, other: NgramModel) -> bool:
-    """Return whether two n-gram models have the same counts; those of lines, in whatever order."""
-    if (first.order, first.discount) != (other.order, other.discount):
-        return False
-    if first.reset_at is None or len(first.text) != len(other.text):
-        return np.array_equal(first.text, other.text)
-    first_lines, other_lines = (
-        sorted(line.tobytes() for line in np.split(each.text, np.flatnonzero(each.text == each.reset_at)))
-        for each in (first, other)
-    )
-    return first_lines == other_lines
+    """Return whether two n-gram models have the same counts."""
+    tensors, others = ngram_tensors(first), ngram_tensors(other)
+    return first.order == other.order and all(np.array_equal(others[name], array) for name, array in tensors.items())
 
 
 def _check_weights(weights: Sequence[float], n: int) -> list[float]:

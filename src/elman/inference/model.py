@@ -15,7 +15,6 @@ from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
 from elman.inference import generate
 from elman.inference.adaptation import ADAPTATIONS, Adapt, check_adapt, score_adapting
-from elman.inference.copying import Copying, measure_copying
 from elman.inference.network_file import SUFFIX, ModelFile, save_imported
 from elman.inference.score import Score, check_finite, compute_char_losses, score_windows
 from elman.network import Parameters
@@ -352,38 +351,6 @@ class Model:
         if path.suffix != SUFFIX:
             raise ElmanError(f"the file name of a model must end in {SUFFIX} (got {path.name!r})")
         save_imported(path, ModelFile.of_model(self.alphabet, self.parameters, self.h, self.line_hashes))
-
-    def measure_copying(self, text: str, source: str | None = None) -> Copying:
-        """Return how much of a text, such as a sample, is copied from the training text.
-
-        Parameters
-        ----------
-        text : str
-        source : str, optional
-            The training text. By default the one that the n-gram prior has counted.
-
-        Raises
-        ------
-        ElmanError
-            If there is neither.
-
-        Examples
-        --------
-        >>> import elman
-        >>> text = elman.Corpus.from_text("a rose is a rose is a rose")
-        >>> options = {"preset": "reference", "engine": "numpy", "ngram_order": 2, "max_updates": 1}
-        >>> model = elman.train(text, **options).model
-        >>> model.measure_copying("it is a rose").longest_run
-        ' is a rose'
-        """
-        if source is None:
-            if self.parameters.ngrams is None:
-                raise ElmanError(
-                    "--copied requires a model with an n-gram prior, which contains its training text: pass the"
-                    " training text of this one with --copied-from"
-                )
-            source = self.alphabet.decode(self.parameters.ngrams.text)
-        return measure_copying(text, source)
 
 
 def check_is_model(value: object) -> None:

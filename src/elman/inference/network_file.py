@@ -161,7 +161,12 @@ def pop_ngram_tensors(tensors: dict[str, Any], prefix: str = NGRAMS) -> dict[str
 
 
 def restore_ngrams(
-    description: Any, tensors: Mapping[str, NDArray[Any]], K: int, order: int, reset_at: int | None, prefix: str = NGRAMS
+    description: Any,
+    tensors: Mapping[str, NDArray[Any]],
+    K: int,
+    order: int,
+    reset_at: int | None,
+    prefix: str = NGRAMS,
 ) -> NgramModel:
     """Return the n-gram model in a file that may be invalid.
 

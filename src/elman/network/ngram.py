@@ -15,20 +15,20 @@ N  occurrences of s, or the lines with s where a text is one of independent line
     (6)  r_o = 1 - the sum of the first terms of (5)
     (7)  q = q_o of the longest context after which a character is kept; its length is the matched order
 
-This is the interpolated, modified smoothing of Kneser and Ney (1995) with the three discounts D(1), D(2), D(3) = D(4) = …
-per context length of Chen and Goodman (1999), estimated from how many strings have a weight of 1, 2, 3 and 4. The weight
-of strings that are not kept goes to the shorter context, like the discounts. A network adds alpha log q to its logits, see
-`elman.network.output`. No gradient enters the counts. A prior whose alpha are all zero is off: it takes no part, and alpha
-is not trained.
+This is the interpolated, modified smoothing of Kneser and Ney (1995) with the discounts D(1), D(2), D(3) = D(4) = … per
+context length of Chen and Goodman (1999), estimated from how many strings have a weight of 1, 2, 3 and 4. The weight of
+strings that are not kept goes to the shorter context, like the discounts. A network adds alpha log q to its logits, see
+`elman.network.output`. No gradient enters the counts. A prior whose alpha are all zero is off: it takes no part, and
+alpha is not trained.
 
-By (1), a model does not contain what occurs once in a text (in one line), in a string of any length: neither can it be
-read out, nor be spelled from shorter strings. The counts are a table, `elman.network.ngram_table`, in which large numbers
-are rounded.
+By (1), a model contains no string that occurs once in a text (in one line), whatever its length: it cannot be read out,
+nor be spelled from shorter strings. The counts are a table, `elman.network.ngram_table`, in which large numbers are
+rounded.
 
 Cross-fitting: the counts of a text describe that text better than a new one, and a network that is trained with them
-would rely on them too much. So the text is divided into folds, equal contiguous parts, and at a position that is trained
-on the counts of its own fold are left out of all of (1) to (7) but the discounts. A string belongs to the fold in which
-it begins.
+would rely on them too much. So the text is divided into folds, equal contiguous parts, and at a position that is
+trained on the counts of its own fold are left out of all of (1) to (7) but the discounts. A string belongs to the fold
+in which it begins.
 
 In a text of independent lines no context extends beyond the line feed before its line, with which the network's state
 is reset, see `elman.network.resets`.
@@ -204,7 +204,7 @@ class NgramCounts:
         self.nodes: dict[tuple[int, ...], int] = {}
         self.children: dict[tuple[int, ...], list[int]] = {}
         if self.base is None:
-            self.table, names = model.table.unpack(), [()]
+            self.table, names = model.table.unpack(), list[tuple[int, ...]]([()])
             for context, children in zip(range(model.table.contexts), self.table.children.tolist(), strict=True):
                 first = len(names)
                 self.children[names[context]] = self.table.symbols[first - 1 : first - 1 + children].tolist()

@@ -74,7 +74,7 @@ def _count(
     def rest(s: tuple[int, ...], without: int | None) -> int:
         return sum(weight(c, without) for c in children[s] if not strings[c].is_kept(min_count, without))
 
-    level, levels = [()], list[list[tuple[int, ...]]]()
+    level, levels = list[tuple[int, ...]]([()]), list[list[tuple[int, ...]]]()
     for s in strings:
         if 1 <= (w := weight(s, None)) <= 4:
             histogram[len(s) - 1, w - 1] += 1

@@ -50,20 +50,22 @@ def merge(model: NgramModel, other: NgramModel, index: Ints | None = None) -> Ng
     ----------
     model, other : NgramModel
     index : ndarray of int, shape (model.K,), optional
-        The index in `other` of each character of `model`, at least K where it has none; by default the same. Strings
-        with such a character are dropped, and their weight becomes that of characters that are not kept.
+        The index in `other` of each character of `model`, at least K where it has none; by default the same. Several
+        characters may become one. Strings with a character that has none are dropped: their weight becomes that of
+        characters that are not kept.
     """
     K, levels = other.K, other.order + 2
     to_other = np.arange(K) if index is None else index
     tries = _read_levels(model.table, levels), _read_levels(other.table, levels)
     places = [np.zeros(1, np.intp), np.zeros(1, np.intp)]  # of the nodes of a level in the sum; -1 for a dropped one
-    of_level = _Level(np.zeros(1, np.intp), *np.zeros((2, 1), np.int64), np.zeros(1, np.intp))
+    zero = np.zeros(1, np.int64)
+    of_level = _Level(zero, zero, zero, zero)
     merged, places_of_other = list[_Level](), list[Ints]()
     for L in range(levels):
         rests, keys = np.zeros(len(of_level.symbols), np.int64), list[Ints]()
         for trie, place, mapped in zip(tries, places, (to_other, np.arange(K)), strict=True):
-            rests[place[place >= 0]] += trie[L].rests[place >= 0]
-            if L + 1 < levels:
+            np.add.at(rests, place[place >= 0], trie[L].rests[place >= 0])
+            if levels > L + 1:
                 parents, symbols = np.repeat(place, trie[L].children), mapped[trie[L + 1].symbols]
                 lost = (parents >= 0) & (symbols >= K)
                 np.add.at(rests, parents[lost], trie[L + 1].weights[lost])
@@ -74,7 +76,7 @@ def merge(model: NgramModel, other: NgramModel, index: Ints | None = None) -> Ng
         weights = np.zeros(len(union), np.int64)
         places = [np.where(key >= 0, np.searchsorted(union, key), -1) for key in keys]
         for trie, place in zip(tries, places, strict=False):
-            weights[place[place >= 0]] += trie[L + 1].weights[place >= 0]
+            np.add.at(weights, place[place >= 0], trie[L + 1].weights[place >= 0])
         of_level = _Level(union % K, weights, np.zeros(0, np.int64), np.zeros(0, np.intp))
     contexts = sum(len(level.rests) for level in merged[:-1])
     symbols, weights, rests, children = (np.concatenate(arrays) for arrays in zip(*merged, strict=True))

@@ -13,10 +13,10 @@ rests     of each node that may have children: the weight of the children
           that are not kept, as a code                                          5 bits per node
 children  of each such node: a one for each child, then a zero                  1 or 2 bits per node
 
-(Fredkin, 1960, has the trie; Jacobson, 1989, the encoding of its structure: the first child of node i is 1 + the number of
-ones before the zero of node i - 1. Heafield, 2011, and others quantize counts.) Codes below 16 are exact, and every
-further one is twice the one before. The arrays are little-endian words of 64 bits; `ones`, of 32 bits, holds the number of
-ones before every 32nd node, from which the children of a node are found in a few steps.
+The trie is that of Fredkin (1960), the encoding of its structure that of Jacobson (1989): the first child of node i is
+1 + the number of ones before the zero of node i - 1. Codes below 16 are exact, and every further one is twice the one
+before. The arrays are little-endian words of 64 bits; `ones`, of 32 bits, holds the number of ones before every 32nd
+node, from which the children of a node are found in a few steps.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from elman.errors import ElmanError
 
@@ -44,7 +44,7 @@ STRIDE = 32
 """Nodes from one entry of `ones` to the next."""
 
 
-def encode_counts(counts: NDArray[Any]) -> NDArray[np.uint8]:
+def encode_counts(counts: ArrayLike) -> NDArray[np.uint8]:
     """Return the code of each number; those above the largest code's get that."""
     return np.searchsorted(_BOUNDS, counts, side="right").astype(np.uint8)
 

@@ -51,8 +51,8 @@ def serialize_with_digest(description: str, tensors: dict[str, Array]) -> bytes:
 def read_tensors(path: Path, mapped: str = "") -> tuple[str, dict[str, Array]]:
     """Return the description, as JSON, and the arrays of a file written by `save_tensors`.
 
-    Arrays whose names begin with `mapped`, if it is not empty, are mapped into memory, not to be written: processes that
-    read the same file share them.
+    Arrays whose names begin with `mapped`, if it is not empty, are mapped into memory, and cannot be changed. Processes
+    that read the same file share them.
 
     Raises
     ------

@@ -3,7 +3,8 @@
 Cell, hidden size and layers are those of the model; every other setting and the optimizer's state are those of a new
 run. Weights of a character move to the index that it has in the alphabet of the new text. Characters that the model
 does not have keep the initial weights of a new network, and characters that the text does not have are dropped. The
-n-gram prior counts the text that the model's prior counts, and then the new one, and starts with the model's alpha.
+n-gram prior has the counts of the model's prior and those of the new text, and starts with the model's alpha. If one
+text is part of the other, it has those of the new text alone: cross-fitting could not leave out what is counted twice.
 """
 
 from __future__ import annotations
@@ -21,20 +22,14 @@ from elman.config import normalize
 from elman.engine import TrainState
 from elman.errors import ElmanError, flag
 from elman.inference import Model
-from elman.inference.copying import measure_copying
 from elman.inference.fingerprint import fingerprint
-from elman.network.ngram import MAX_COUNTED, Indices
+from elman.network.ngram import NgramModel
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Parameters, architecture
 from elman.runs.metadata import ModelOrigin
 from elman.runs.models import load
 from elman.runs.run import Run
-from elman.text import Alphabet, Corpus
-
-OVERLAP = 0.5
-"""Share of the runs of one text in another from which the two are taken for the same text, or one for a part."""
-PARTS, PART = 100, 1000
-"""Number and length of the parts of a text that are compared."""
+from elman.text import Alphabet
 
 ModelSource = str | os.PathLike[str] | Run | Model
 """A run directory, a file of weights, a run, or a model."""
@@ -76,22 +71,18 @@ class PretrainedModel:
             )
         return {"lines": self.model.is_of_lines, **options, **shape}
 
-    def counted_text(self, corpus: Corpus) -> Indices | None:
-        """Return the text that the model's n-gram prior counts, in the alphabet of the new text, to be counted with it.
+    def translate_ngrams(self, alphabet: Alphabet) -> NgramModel | None:
+        """Return the model's n-gram prior in another alphabet, to whose counts those of the new text are added."""
+        from elman.network.ngram_merge import translate
 
-        None without a prior, and where the two texts overlap: their common part would be counted twice, and
-        cross-fitting would leave out only one of the two.
-        """
         ngrams = self.model.parameters.ngrams
         if ngrams is None:
             return None
-        before, after = match_characters(self.model.alphabet, corpus.alphabet)
-        K = len(corpus.alphabet)
-        index = np.full(len(self.model.alphabet), K - 1 if corpus.alphabet.has_unknown else K)
+        before, after = match_characters(self.model.alphabet, alphabet)
+        K = len(alphabet)
+        index = np.full(len(self.model.alphabet), K - 1 if alphabet.has_unknown else K)
         index[before] = after
-        counted = index[ngrams.text]
-        counted = counted[counted < K].astype(corpus.alphabet.dtype)
-        return None if _overlap(counted, corpus) else counted
+        return translate(ngrams, index, K)
 
     def initialize(self, state: TrainState, alphabet: Alphabet, optimizer: Optimizer) -> None:
         """Replace the parameters of a state before its first update, and what the optimizer derives from them."""
@@ -116,17 +107,6 @@ class PretrainedModel:
                     array[...] = weights[name]
                 elif weights.uses_prior:
                     array[...] = weights[name][np.minimum(np.arange(len(array)), len(weights[name]) - 1)]
-
-
-def _overlap(counted: Indices, corpus: Corpus) -> bool:
-    """Whether one of two texts consists largely of the other, judged by parts of it in equal distances."""
-    texts = [corpus.alphabet.decode(indices[-MAX_COUNTED:]) for indices in (counted, corpus.indices)]
-    for text, other in (texts, reversed(texts)):
-        starts = range(0, len(text), max(PART, len(text) // PARTS))
-        parts = "".join(text[start : start + PART] for start in starts)
-        if measure_copying(parts, other).copied_share > OVERLAP:
-            return True
-    return False
 
 
 def match_characters(before: Alphabet, after: Alphabet) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from elman.config import Config
-from elman.engine import Engine, get_engine
+from elman.engine import Engine, count_ngrams, get_engine
 from elman.engine.protocol import Indices
 from elman.engines import DEFAULT_ENGINE
 from elman.errors import ElmanError, quote, shorten
 from elman.network import Parameters, initial_parameters
-from elman.network.ngram import count_training_text
 from elman.network.parameters import Array, Arrays, architecture
 from elman.processes import thread_count
 from elman.testing import relative_error
@@ -170,9 +169,7 @@ def _start(corpus: Corpus, config: Config) -> tuple[Parameters, Array]:
     """Return initial parameters and a state; a prior's has read no character yet."""
     generator, K, m = np.random.RandomState(config.seed), len(corpus.alphabet), config.hidden_size
     reset_at = find_line_feed(corpus.alphabet) if config.lines else None
-    ngrams = count_training_text(
-        corpus.indices, K, config.ngram_order, config.ngram_discount, folds=0, reset_at=reset_at
-    )
+    ngrams = count_ngrams(corpus.indices, K, config.ngram_order, reset_at=reset_at)
     parameters = initial_parameters(
         K, m, 0.1, generator, np.float64, config.cell, config.layers, ngrams=ngrams, reset_at=reset_at
     )

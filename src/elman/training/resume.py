@@ -12,6 +12,8 @@ import numpy as np
 from elman.config import Config, resume_config
 from elman.engine import require_engine
 from elman.errors import ElmanError, name_options, quote
+from elman.inference.network_file import ngram_tensors
+from elman.network.ngram import NgramModel
 from elman.presets import name_preset
 from elman.runs.checkpoint import Checkpoint
 from elman.runs.data import Text, TrainingData, find_text, read_text, read_validation_text, require_unchanged
@@ -19,7 +21,7 @@ from elman.runs.directory import RunDirectory
 from elman.runs.metadata import RunManifest
 from elman.runs.run import Run
 from elman.training.limits import describe_extension, describe_reached, last_update, validation_every, was_ended_by
-from elman.training.start import create_optimizer, start_run
+from elman.training.start import count_training_text, create_optimizer, start_run
 
 
 def resume_run(directory: RunDirectory, source: Text | None, preset: str | None, options: Mapping[str, Any]) -> Run:
@@ -43,7 +45,7 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     require_engine(config)
     data = _read_data(directory, config, source, saved, manifest)
     _check_position(saved, data)
-    _check_counted_text(saved, data)
+    saved.state.parameters = saved.state.parameters.with_ngrams(_count_again(saved, data))
     run = Run(data, saved.state, create_optimizer(config), directory, saved.best, saved.best, recorded)
     run.init_from, run.notices = manifest.init_from if manifest else None, (data.describe(),)
     if limit := was_ended_by(run, config):
@@ -108,16 +110,19 @@ def _check_position(saved: Checkpoint, data: TrainingData) -> None:
         )
 
 
-def _check_counted_text(saved: Checkpoint, data: TrainingData) -> None:
-    """Reject an n-gram prior whose counted text is not where the checkpoint says."""
+def _count_again(saved: Checkpoint, data: TrainingData) -> NgramModel | None:
+    """Return the n-gram model for training, whose folds no checkpoint contains, and compare it with the saved one."""
     ngrams = saved.state.parameters.ngrams
-    if ngrams is not None:
-        counted = data.windows.indices[max(0, ngrams.offset) : ngrams.offset + len(ngrams.text)]
-        if not np.array_equal(counted, ngrams.text[max(0, -ngrams.offset) :]):
-            raise ElmanError(
-                f"the n-gram prior of the checkpoint counts a text that is not the training text from character"
-                f" {ngrams.offset} on; restore a copy or train again"
-            )
+    if ngrams is None:
+        return None
+    counted = count_training_text(data, ngrams.pretrained)
+    assert counted is not None
+    tensors, expected = ngram_tensors(counted), ngram_tensors(ngrams)
+    if any(not np.array_equal(tensors[name], array) for name, array in expected.items()):
+        raise ElmanError(
+            "the n-gram prior of the checkpoint is not that of the training text; restore a copy or train again"
+        )
+    return counted
 
 
 # --- The records ---

@@ -7,10 +7,10 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from elman.config import LIMITS, Config, make_config
-from elman.engine import TrainState, require_engine
-from elman.errors import ElmanError
+from elman.engine import TrainState, count_ngrams, require_engine
+from elman.errors import ElmanError, flag
 from elman.network.dropout import Dropout, WeightDropout
-from elman.network.ngram import Indices, count_training_text
+from elman.network.ngram import NgramModel
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import INITIAL_ALPHA
 from elman.presets import DEFAULT_PRESET, PRESETS, SHORT_TEXT, name_preset
@@ -59,22 +59,22 @@ def start_run(
     config = fit_to_text(preset_config, recorded, corpus, options)
     data = TrainingData(config, corpus, validation)  # rejects a text that is too short before anything is written
     optimizer = create_optimizer(config)
-    state = initial_state(data, optimizer, None if pretrained is None else pretrained.counted_text(corpus))
+    ngrams = None if pretrained is None else pretrained.translate_ngrams(corpus.alphabet)
+    state = initial_state(data, optimizer, ngrams)
     if pretrained is not None:
         pretrained.initialize(state, corpus.alphabet, optimizer)
     run = Run(data, state, optimizer, directory, preset=recorded)
     run.init_from = None if pretrained is None else pretrained.origin
     changed = describe_changed(config, preset_config, len(data.windows.indices))
-    run.notices = tuple(filter(None, [data.describe(), changed]))
+    run.notices = tuple(filter(None, [data.describe(), changed, describe_raised(config, state.parameters.ngrams)]))
     if directory is not None:
         directory.create(run.manifest, run.checkpoint)
     return run
 
 
-def initial_state(data: TrainingData, optimizer: Optimizer, counted_before: Indices | None = None) -> TrainState:
-    """Return the state before the first update; the n-gram prior also counts the text `counted_before`."""
+def initial_state(data: TrainingData, optimizer: Optimizer, pretrained: NgramModel | None = None) -> TrainState:
+    """Return the state before the first update; the n-gram prior has the counts of a pretrained one as well."""
     config, alphabet = data.config, data.corpus.alphabet
-    line_feed = reset_at(alphabet, config)
     try:
         return TrainState.initial(
             len(alphabet),
@@ -87,23 +87,45 @@ def initial_state(data: TrainingData, optimizer: Optimizer, counted_before: Indi
             orthogonal=config.init == "orthogonal",
             batch_size=config.batch_size,
             optimizer=optimizer,
-            ngrams=count_training_text(
-                data.windows.indices,
-                len(alphabet),
-                config.ngram_order,
-                config.ngram_discount,
-                config.ngram_folds,
-                before=counted_before,
-                reset_at=line_feed,
-            ),
+            ngrams=count_training_text(data, pretrained),
             alpha=0.0 if config.ngram_start else INITIAL_ALPHA,
-            reset_at=line_feed,
+            reset_at=reset_at(alphabet, config),
         )
     except (MemoryError, ValueError):  # NumPy raises the second where not even the number of bytes fits
         raise ElmanError(
             f"not enough memory for --hidden-size {config.hidden_size} and an alphabet of {len(alphabet):,}"
             " characters; lower --hidden-size"
         ) from None
+
+
+def count_training_text(data: TrainingData, pretrained: NgramModel | None = None) -> NgramModel | None:
+    """Return the n-gram model of the training text, with the counts of a pretrained one; None for order 0."""
+    config, alphabet = data.config, data.corpus.alphabet
+    ngrams = count_ngrams(
+        data.windows.indices,
+        len(alphabet),
+        config.ngram_order,
+        config.ngram_folds,
+        config.ngram_min_count,
+        max_size=config.ngram_max_size * 1e6,
+        reset_at=reset_at(alphabet, config),
+    )
+    if ngrams is None or pretrained is None:
+        return ngrams
+    from elman.network.ngram_merge import merge, overlap
+
+    return ngrams if overlap(pretrained, ngrams) else merge(pretrained, ngrams)
+
+
+def describe_raised(config: Config, ngrams: NgramModel | None) -> str:
+    """Return a sentence if the minimum count of the n-gram prior was raised."""
+    if ngrams is None or ngrams.min_count <= config.ngram_min_count:
+        return ""
+    return (
+        f"The n-gram prior contains strings that occur at least {ngrams.min_count} times, not"
+        f" {config.ngram_min_count}, so that its table has at most {config.ngram_max_size:g} MB"
+        f" ({flag('ngram_max_size')})."
+    )
 
 
 def create_optimizer(config: Config) -> Optimizer:

@@ -59,7 +59,8 @@ class TrainingOptions(TypedDict, total=False):
     init: Literal["normal", "orthogonal"]
     init_std: float
     ngram_order: int
-    ngram_discount: float
+    ngram_min_count: int
+    ngram_max_size: float
     ngram_folds: int
     ngram_start: float
     epochs: int

@@ -133,7 +133,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def default_space(preset: str, options: Mapping[str, Any]) -> Space:
-    """Return the space around a preset: learning rate, sizes, dropout, and the n-gram discount where there is a prior.
+    """Return the space around a preset: learning rate, sizes and dropout.
 
     Settings among `options` are fixed, and not in the space.
     """
@@ -149,8 +149,6 @@ def default_space(preset: str, options: Mapping[str, Any]) -> Space:
         "seq_length": multiples(config.seq_length, 0.5, 1, 2),
         "dropout": {"low": 0.0, "high": 0.5},
     }
-    if config.ngram_order:
-        space["ngram_discount"] = {"low": 0.5, "high": 0.95}
     return {name: values for name, values in space.items() if name not in options}
 
 

@@ -86,16 +86,12 @@ def sample(
         ANY_CASE,
         Parameter(help="counts: the n-gram prior counts the prompt too, so that the text follows a long one closely."),
     ] = None,
-    copied: Annotated[
-        Flag,
-        Parameter(
-            help="Report on standard error how much of the text is copied from the training text, which a model with"
-            " an n-gram prior contains."
-        ),
-    ] = False,
     copied_from: Annotated[
         Corpus | None,
-        Parameter(help="The same for the training text of any model: a file, - or a built-in text, as for training."),
+        Parameter(
+            help="Report on standard error how much of the text is copied from this one, such as the training text: a"
+            " file, - or a built-in text, as for training."
+        ),
     ] = None,
     quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"], help="Do not report the seed that was drawn.")] = False,
     as_json: Annotated[
@@ -109,6 +105,7 @@ def sample(
     complete. A model of independent lines (--lines) prints a line per sample without a header; a tab and "in training
     text" follow a line that it was trained on.
     """
+    from elman.inference.copying import measure_copying
     from elman.runs.models import BUILTIN
     from elman.text import read_chunks
 
@@ -121,16 +118,12 @@ def sample(
     named = [(name, models[name]) for name in map(str, runs or (BUILTIN,))]
     generation = Generation(named, length, count, beam, stop or [], {"adapt": adapt} | sampling)
     source = None if copied_from is None else "".join(read_chunks(copied_from))
-    report = copied or source is not None
-    if report:
-        for model in models.values():
-            model.measure_copying("", source)  # an error comes before the text
 
     def show(sample: Sample) -> None:
         text = print_json(sample, length) if as_json else print_text(sample, echo=not no_echo)
-        if report:
+        if source is not None:
             sys.stdout.flush()
-            print(_describe_copying(sample.model.measure_copying(text, source)), file=sys.stderr)
+            print(_describe_copying(measure_copying(text, source)), file=sys.stderr)
 
     drawn = seed is None and beam is None
     if drawn:

@@ -225,8 +225,8 @@ def read_prior(
     log_q, matched = np.empty(T * B * model.K, history.dtype), np.empty(T * B, np.int64)
     left_out = np.full(T * B, model.folds, np.int64) if folds is None else folds.astype(np.int64).ravel()
     kernels.read_window(
-        compiled.table, compiled.added, False, np.rint(history).astype(np.int32), *bases_and_extras, np.ones(B, np.bool_),
-        np.ascontiguousarray(x, np.intp).ravel(), left_out, T, B, model.K, log_q, matched,
+        compiled.table, compiled.added, False, np.rint(history).astype(np.int32), *bases_and_extras,
+        np.ones(B, np.bool_), np.ascontiguousarray(x, np.intp).ravel(), left_out, T, B, model.K, log_q, matched,
         kernels.make_workspace(model.K, model.order),
     )  # fmt: skip
     prior = Prior(to_device(log_q.reshape(T, B, model.K), device), to_device(matched.reshape(T, B), device))

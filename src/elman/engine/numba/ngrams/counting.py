@@ -69,9 +69,7 @@ class Open(NamedTuple):
     fold_of: NDArray[np.int64]  # (n + 2, K + 1): the fold in which each character precedes it, or `_SEVERAL` or `_NONE`
     preceding: NDArray[np.int64]  # (n + 2, K + 1): the characters that precede it …
     kinds: NDArray[np.int64]  # (n + 2,): … and how many they are
-    rest: NDArray[
-        np.int64
-    ]  # (n + 2, folds + 1): weight of its children that are not kept: without each fold, the difference
+    rest: NDArray[np.int64]  # (n + 2, folds + 1): weight of its children that are not kept; of a fold, the difference
     children: NDArray[np.int64]  # (n + 2,): those that are kept
 
 
@@ -174,9 +172,18 @@ def _make_closed(settings: Settings, records: int, histogram: NDArray[np.int64],
         records + 2 * len(settings.folds) + 2,
     )
     symbol = np.uint16 if settings.K < 1 << 16 else np.uint32
-    of_nodes = [np.empty((levels, nodes), kind) for kind in (symbol, np.uint8, np.uint8, symbol, np.uint16)]
-    of_folds = [np.empty((levels, entries), np.uint8) for _ in range(2)]
-    return Closed(np.zeros((levels, 2), np.int64), *of_nodes, *of_folds, histogram, units)
+    return Closed(
+        sizes=np.zeros((levels, 2), np.int64),
+        symbols=np.empty((levels, nodes), symbol),
+        weights=np.empty((levels, nodes), np.uint8),
+        rests=np.empty((levels, nodes), np.uint8),
+        children=np.empty((levels, nodes), symbol),
+        masks=np.empty((levels, nodes), np.uint16),
+        fold_weights=np.empty((levels, entries), np.uint8),
+        fold_rests=np.empty((levels, entries), np.uint8),
+        histogram=histogram,
+        units=units,
+    )
 
 
 # --- Records, in order ---
@@ -211,16 +218,14 @@ def _sorted_pieces(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
 
 
 def _group(sizes: NDArray[np.int64], first: int, last: int, most: int) -> Iterator[tuple[int, int]]:
-    """Yield ranges of consecutive items, of which those with more than one size sum to at most `most`; none is empty."""
+    """Yield ranges of items whose sizes sum to at most `most`, unless it is one item; no sum is 0."""
     ends = np.cumsum(sizes[first:last])
-    at = 0
-    while at < len(ends) and ends[-1] > (before := ends[at - 1] if at else 0):
-        stop = max(
-            int(np.searchsorted(ends, before, side="right")) + 1,
-            int(np.searchsorted(ends, before + most, side="right")),
-        )
+    at, done = 0, 0
+    while done < ends[-1]:
+        not_empty, within = np.searchsorted(ends, [done, done + most], side="right")
+        stop = max(int(not_empty) + 1, int(within))
         yield first + at, first + stop
-        at = stop
+        at, done = stop, int(ends[stop - 1])
 
 
 @exact_step
@@ -411,7 +416,7 @@ def close_strings(opened, closed, length, settings):
 
 @exact
 def close_string(opened, closed, L, settings):
-    """Store a string whose counts are complete, or the root, if it is kept; add it to its context; forget its counts."""
+    """Store a string whose counts are complete, or the root, if it is kept, and forget it."""
     folds, min_count, mask = opened.occurrences.shape[1], settings.min_count, opened.masks[L]
     counted = opened.units if settings.reset_at >= 0 else opened.occurrences
     weight, units = np.int64(0), np.int64(0)

@@ -250,8 +250,8 @@ def read_rows(table, added, grows, histories, bases, extras, x, folds, reads, st
     """Read one character in each row where `reads` (R,) is true: it is counted, if the model grows, and appended.
 
     `bases` (R, n + 1, 3) and `extras` (R, n + 1) are the nodes of the contexts that end the histories (R, n); all three
-    are changed in place. Sets the matched orders (R,) and log q, flat, whose rows are `stride` apart, without the counts
-    of each row's fold (R,).
+    are changed in place. Sets the matched orders (R,) and log q, flat, whose rows are `stride` apart, without the
+    counts of each row's fold (R,).
     """
     for r in range(len(x)):
         if reads[r]:

@@ -60,11 +60,8 @@ def make_table(model: NgramModel) -> Table:
     table, empty = model.table, empty_table()
     folds = empty[-8:-4] if model.fold_counts is None else model.fold_counts
     reset_at = NONE if model.reset_at is None else model.reset_at
-    made = Table(
-        table.K, table.order, model.folds, reset_at, table.nodes, table.contexts, symbol_bits(table.K),
-        *table.arrays().values(), model.discounts, *folds,
-    )  # fmt: skip
-    return _with_cache(made)
+    sizes = table.K, table.order, model.folds, reset_at, table.nodes, table.contexts, symbol_bits(table.K)
+    return _with_cache(Table._make([*sizes, *table.arrays().values(), model.discounts, *folds, *empty[-4:]]))
 
 
 def _with_cache(table: Table) -> Table:

@@ -3,8 +3,8 @@
 K  size of the alphabet     n  order     node  of the table, see `elman.network.ngram_table`
 extra  a node of the counts of what is read, `Added`: a trie of the same form
 
-The codec computes with these kernels too, so they obey the rules of `elman.compression.arithmetic`: no fastmath, one type
-for each array, integers and IEEE float64 in the order written.
+The codec computes with these kernels too, so they obey the rules of `elman.compression.arithmetic`: no fastmath, one
+type for each array, integers and IEEE float64 in the order written.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Added(NamedTuple):
 
 
 NODE, FIRST, LAST = range(3)
-"""What there is for each context of a row: its node in the table, that node's first child, and the node after its last."""
+"""Of each context of a row: its node in the table, that node's first child, and the node after its last child."""
 COUNT, TOTAL, CHILD, SIBLING, SYMBOL, WIDTH = range(6)
 """Columns of `Added.nodes`: the node's own count, the sum of its children's, its latest child, the child of the same
 parent that was added before, and its character."""
