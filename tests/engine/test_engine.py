@@ -22,11 +22,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from elman.engine import TrainState, get_engine
+from elman.engine import TrainState, count_ngrams, get_engine
 from elman.engine.numba.batched.inference import _MAX_STEPS
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer, SamplingParams, WeightDropout
-from elman.network.ngram import count_training_text
 from elman.network.parameters import NAMES, Array, Parameters, architecture, shapes
 from elman.testing import EngineComparison, check_engine, compare_gradients
 from elman.text import Windows
@@ -96,7 +95,7 @@ def example_state(
 
     An n-gram prior counts a text of its own, so that its contexts are found at some characters and not at others.
     """
-    ngrams = count_training_text(text(50, characters), characters, ngram_order, 0.7, 3)
+    ngrams = count_ngrams(text(50, characters), characters, ngram_order, 3)
     state = TrainState.initial(characters, m, std, 400, dtype, optimizer=optimizer, ngrams=ngrams, **network)
     generator = np.random.default_rng(1)
     for theta in state.parameters.values():

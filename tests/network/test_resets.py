@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 import elman
+from elman.engine import count_ngrams
 from elman.network import model
 from elman.network.cells import CELLS
 from elman.network.model import LossAndGradients
-from elman.network.ngram import NgramCounts, count_training_text, read, read_histories
+from elman.network.ngram import NgramCounts, ngram_counts, read, read_histories
 from elman.network.parameters import Parameters, architecture, initial_parameters
 from elman.text import Corpus
 
@@ -19,7 +20,7 @@ TEXT = np.random.default_rng(1).integers(0, K, 60).astype(np.uint8)
 
 
 def network(cell: str, order: int = 2) -> Parameters:
-    ngrams = count_training_text(TEXT, K, order, 0.7, folds=0, reset_at=FEED)
+    ngrams = count_ngrams(TEXT, K, order, folds=0, reset_at=FEED)
     return initial_parameters(
         K, M, 0.5, np.random.RandomState(1), np.float64, cell, layers=2, ngrams=ngrams, reset_at=FEED
     )
@@ -87,7 +88,7 @@ def test_counts_are_those_of_the_lines_alone() -> None:
     ngrams = network("rnn", order=4).ngrams
     assert ngrams is not None
     counts = NgramCounts(ngrams)
-    assert not any(FEED in context[1:] for context in counts.counts)
+    assert not any(FEED in context[1:-1] for context in counts.nodes)
     line = np.array([FEED, 1, 3, 1], np.uint8)
     zeros = np.zeros(4)
     alone, matched, _ = read(ngrams, zeros, line)
@@ -102,4 +103,4 @@ def test_what_is_read_is_counted_by_line() -> None:
     assert ngrams is not None
     grown = ngrams.continued()
     read(grown, np.zeros(3), np.array([FEED, 1, 0, FEED, 1, 0, FEED], np.uint8))
-    assert not any(FEED in context[1:] for context in grown.tables["numpy"].counts)
+    assert not any(FEED in context[1:] for context in ngram_counts(grown).added)

@@ -199,17 +199,21 @@ class NgramCounts:
 
     def __init__(self, model: NgramModel) -> None:
         self.model = model
-        self.base = None if model.base is None else ngram_counts(model.base)
         self.added: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
         self.nodes: dict[tuple[int, ...], int] = {}
         self.children: dict[tuple[int, ...], list[int]] = {}
-        if self.base is None:
-            self.table, names = model.table.unpack(), list[tuple[int, ...]]([()])
-            for context, children in zip(range(model.table.contexts), self.table.children.tolist(), strict=True):
-                first = len(names)
-                self.children[names[context]] = self.table.symbols[first - 1 : first - 1 + children].tolist()
-                names += [(*names[context], k) for k in self.children[names[context]]]
-            self.nodes = {name: node for node, name in enumerate(names)}
+        self.of_table = self
+        if model.base is not None:
+            base = ngram_counts(model.base)
+            self.of_table = base.of_table
+            self.added.update({context: counts.copy() for context, counts in base.added.items()})
+            return
+        self.table, names = model.table.unpack(), list[tuple[int, ...]]([()])
+        for context, children in zip(range(model.table.contexts), self.table.children.tolist(), strict=True):
+            first = len(names)
+            self.children[names[context]] = self.table.symbols[first - 1 : first - 1 + children].tolist()
+            names += [(*names[context], k) for k in self.children[names[context]]]
+        self.nodes = {name: node for node, name in enumerate(names)}
 
     def add(self, history: NDArray[Any], y: int) -> None:
         """Count character y, `READ_COUNT` times, after the contexts of a history that have been read themselves."""
@@ -243,8 +247,8 @@ class NgramCounts:
 
     def lookup(self, context: tuple[int, ...], fold: int) -> tuple[Counter[int], int]:
         """Return w of the characters that are kept after a context, and that of the others, without a fold."""
-        if self.base is not None:
-            weights, rest = self.base.lookup(context, fold)
+        if self.of_table is not self:
+            weights, rest = self.of_table.lookup(context, fold)
             return weights + self.added.get(context, Counter()), rest
         if context not in self.children:
             return Counter(), 0

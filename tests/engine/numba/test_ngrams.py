@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from elman.engine.numba.ngrams import distributions, kernels, tree
-from elman.engine.numba.ngrams.counting import exact
-from elman.engine.numba.ngrams.tree import reader
-from elman.network import ngram
-from elman.network.ngram import MAX_ORDER, MIN_PROB, Indices, NgramModel, count_training_text
+from elman.engine import count_ngrams
+from elman.engine.numba.ngrams import counting, kernels
+from elman.engine.numba.ngrams import reader as reader_module
+from elman.engine.numba.ngrams.reader import reader
+from elman.engine.numba.ngrams.tables import exact
+from elman.network import ngram, ngram_counting
+from elman.network.ngram import MAX_ORDER, MIN_PROB, Indices, NgramModel, start_folds
 from support import tolerances as tolerances
 from support.state import ROOT
 
@@ -30,8 +32,8 @@ def make_text(length: int, K: int, seed: int = 1) -> Indices:
     return ((K - 1 - np.cumsum(steps)) % K).astype(np.min_scalar_type(K - 1))
 
 
-def counted(text: Indices, K: int, order: int, discount: float = 0.7, folds: int = 3, **options: Any) -> NgramModel:
-    ngrams = count_training_text(text, K, order, discount, folds, **options)
+def counted(text: Indices, K: int, order: int, folds: int = 3, **options: Any) -> NgramModel:
+    ngrams = count_ngrams(text, K, order, folds, **options)
     assert ngrams is not None
     return ngrams
 
@@ -43,10 +45,10 @@ def read_compiled(model: NgramModel, histories: NDArray[np.integer], x: Indices,
         of_model.reserve(x.size)
     left_out = np.full(x.size, model.folds) if folds is None else folds.ravel().astype(np.int64)
     log_q, matched = np.empty(x.size * model.K), np.empty(x.size, np.int64)
-    bases, extras = np.zeros((2, B, model.order + 1), np.int64)
     kernels.read_window(
-        of_model.tree, of_model.growth, model.grows, history, bases, extras, np.ones(B, np.bool_),
+        of_model.table, of_model.added, model.grows, history, *kernels.make_nodes(B, model.order), np.ones(B, np.bool_),
         x.ravel().astype(np.intp), left_out, T, B, model.K, log_q, matched,
+        kernels.make_workspace(model.K, model.order),
     )  # fmt: skip
     return log_q.reshape(T, B, model.K), matched.reshape(T, B), history
 
@@ -80,44 +82,54 @@ def example_input(text: Indices, K: int, order: int, folds: int, T: int = 9, B: 
 # --- The text's counts ---
 
 
-@pytest.mark.parametrize("K", [1, 2, 7, 255, 256, 257, 70_000, 200_000])
-@pytest.mark.parametrize("order", [1, 2, 3, 5, MAX_ORDER])
-@pytest.mark.parametrize("folds", [0, 3, 10])
-def test_an_alphabet_of_any_size(K: int, order: int, folds: int) -> None:
-    """Sorted contexts take one or several words of 64 bits: 15 characters of 18 bits, a character and a fold, five."""
+def assert_same_counts(text: Indices, K: int, order: int, min_count: int, folds: int, reset_at: int | None) -> None:
+    starts = start_folds(text, folds, order, reset_at)
+    arguments = text, K, order, min_count, starts, reset_at
+    result, expected = (
+        (*counted.nodes, *counted.folds, counted.histogram)
+        for counted in (counting.count_text(*arguments), ngram_counting.count_text(*arguments))
+    )
+    for array, other in zip(result, expected, strict=True):
+        np.testing.assert_array_equal(array, other)
+
+
+@pytest.fixture(params=[(1, 1), (7, 30), (counting.PIECE, counting.BATCH)], ids=["records", "pieces", "one piece"])
+def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "PIECE", request.param[0])
+    monkeypatch.setattr(counting, "BATCH", request.param[1])
+
+
+@pytest.mark.usefixtures("pieces")
+@pytest.mark.parametrize("K", [1, 2, 7, 255, 256, 257, 70_000])
+@pytest.mark.parametrize("order", [1, 2, 5, MAX_ORDER])
+def test_an_alphabet_of_any_size(K: int, order: int) -> None:
+    """Records take one or several words of 64 bits."""
     text = make_text(200, K)
-    ngrams = counted(text, K, order, folds=folds)
-    histories, x, left_out = example_input(text, K, order, ngrams.folds, T=4 if K > 1000 else 9)
-    for fold in (None, left_out):
-        assert_same(read_compiled(ngrams, histories, x, fold), read_reference(ngrams, histories, x, fold))
+    for min_count, folds, reset_at in ((1, 0, None), (2, 3, None), (3, 2, 0)):
+        assert_same_counts(text, K, order, min_count, folds, reset_at if K > 1 else None)
 
 
 @settings(deadline=None, max_examples=200)
 @given(
-    st.lists(st.integers(0, 3), min_size=1, max_size=30),
-    st.lists(st.integers(0, 3), min_size=1, max_size=20),
-    st.integers(1, MAX_ORDER),
-    st.sampled_from([0.0, 0.5, 0.9, 0.999]),
+    st.lists(st.integers(0, 3), min_size=1, max_size=60),
+    st.integers(1, 5),
+    st.integers(1, 3),
     st.sampled_from([0, 2, 10]),
-    st.integers(1, 40),
+    st.sampled_from([None, 0]),
 )
-def test_short_texts(text: list[int], x: list[int], order: int, discount: float, folds: int, limit: int) -> None:
-    ngrams = counted(np.array(text, np.uint8), 4, order, discount, folds, limit=limit)
-    characters, histories = np.array(x, np.uint8)[:, None], np.zeros((1, order), np.int32)
-    for fold in range(ngrams.folds + 1):
-        left_out = np.full(characters.shape, fold)
-        arguments = ngrams, histories, characters, left_out
-        assert_same(read_compiled(*arguments), read_reference(*arguments))
+def test_short_texts(text: list[int], order: int, min_count: int, folds: int, reset_at: int | None) -> None:
+    assert_same_counts(np.array(text, np.uint8), 4, order, min_count, folds, reset_at)
 
 
-@pytest.mark.parametrize("length", [1, 2, 3, 5, 12])
-@pytest.mark.parametrize("order", [1, 4, MAX_ORDER])
-def test_no_context_is_longer_than_what_was_counted_or_read(length: int, order: int) -> None:
-    text = np.zeros(length, np.uint8)
-    ngrams, x = counted(text, 2, order), np.zeros((20, 1), np.uint8)
-    result = read_compiled(ngrams, np.zeros((1, order), np.int32), x)
-    assert_same(result, read_reference(ngrams, np.zeros((1, order), np.int32), x))
-    np.testing.assert_array_equal(result[1][:, 0], np.minimum(np.arange(1, 21), min(order, length - 1)))
+@pytest.mark.parametrize("folds", [0, 3])
+@pytest.mark.parametrize("K", [2, 11, 300, 70_000])
+@pytest.mark.parametrize("order", [1, 3, MAX_ORDER])
+def test_distributions_are_those_of_the_reference(K: int, order: int, folds: int) -> None:
+    text = make_text(400, K)
+    ngrams = counted(text, K, order, folds)
+    histories, x, left_out = example_input(text, K, order, ngrams.folds, T=4 if K > 1000 else 20)
+    for fold in (None, left_out):
+        assert_same(read_compiled(ngrams, histories, x, fold), read_reference(ngrams, histories, x, fold))
 
 
 # --- The cache of short contexts ---
@@ -125,31 +137,29 @@ def test_no_context_is_longer_than_what_was_counted_or_read(length: int, order: 
 
 @pytest.fixture(params=[-1, 0, 1, 2])
 def cached_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(tree, "MAX_CACHED_ORDER", request.param)
+    monkeypatch.setattr(reader_module, "MAX_CACHED_ORDER", request.param)
     return int(request.param)
 
 
 @pytest.mark.parametrize("order", [1, 2, 4])
 @pytest.mark.parametrize("folds", [0, 3])
-def test_the_cache_changes_no_bit(cached_order: int, order: int, folds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_only_rounds(cached_order: int, order: int, folds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     text = make_text(300, 11)
     histories, x, left_out = example_input(text, 11, order, folds, T=30)
     ngrams = counted(text, 11, order, folds=folds)
     result = read_compiled(ngrams, histories, x, left_out)
-    assert reader(ngrams).tree.cached_order == min(cached_order, order)
-    monkeypatch.setattr(tree, "MAX_CACHED_ORDER", -1)
-    without = read_compiled(counted(text, 11, order, folds=folds), histories, x, left_out)
-    for array, expected in zip(result, without, strict=True):
-        np.testing.assert_array_equal(array, expected)
+    assert reader(ngrams).table.cached_order == min(cached_order, order)
+    monkeypatch.setattr(reader_module, "MAX_CACHED_ORDER", -1)
+    assert_same(result, read_compiled(counted(text, 11, order, folds=folds), histories, x, left_out))
 
 
-@pytest.mark.parametrize(("distributions", "expected"), [(0, -1), (1, 0), (11, 0), (12, 1), (10_000, 2)])
+@pytest.mark.parametrize(("distributions", "expected"), [(0, -1), (1, 0), (10, 0), (11, 1), (10_000, 2)])
 def test_the_cache_is_as_large_as_its_limit_allows(
     distributions: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 11 characters each and, at the beginning of the text, none."""
-    monkeypatch.setattr(tree, "MAX_CACHE_BYTES", distributions * 11 * 8)
-    assert reader(counted(make_text(300, 11), 11, 3, folds=0)).tree.cached_order == expected
+    """There is one context of no characters, and 11 of one."""
+    monkeypatch.setattr(reader_module, "MAX_CACHE_BYTES", distributions * 11 * 8)
+    assert reader(counted(make_text(300, 11), 11, 3, folds=0)).table.cached_order == expected
 
 
 # --- Growing counts ---
@@ -157,7 +167,7 @@ def test_the_cache_is_as_large_as_its_limit_allows(
 
 @pytest.fixture(params=[1, 7, 1 << 10])
 def capacity(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(tree, "INITIAL_CAPACITY", request.param)
+    monkeypatch.setattr(reader_module, "INITIAL_CAPACITY", request.param)
     return int(request.param)
 
 
@@ -189,7 +199,7 @@ def test_the_counts_of_the_text_do_not_grow() -> None:
     read_compiled(grown, histories, x)
     for array, expected in zip(read_compiled(base, histories, x, left_out), before, strict=True):
         np.testing.assert_array_equal(array, expected)
-    assert reader(grown).tree is reader(base).tree
+    assert reader(grown).table is reader(base).table
 
 
 def test_a_grown_model_may_be_continued() -> None:
@@ -225,7 +235,7 @@ def logs_of(q: NDArray[np.float64], out: NDArray[np.float64]) -> None:
 
 @exact
 def _set_logs(q, bits, powers, out):  # type: ignore[no-untyped-def]
-    distributions.set_logs(q, bits, powers, out, 1)
+    kernels.set_logs(q, bits, powers, out, 1)
 
 
 IN_A_PROCESS = """
@@ -234,8 +244,8 @@ from elman.engine.numba.ngrams import kernels
 from test_ngrams import counted, example_input, make_text, read_compiled
 exact = kernels.read_window
 @njit(fastmath=True)
-def fast(tree, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched):
-    exact(tree, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched)
+def fast(table, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched, workspace):
+    exact(table, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched, workspace)
 if {through_a_caller}:
     kernels.read_window = fast
 text = make_text(300, 11)
@@ -261,13 +271,3 @@ def test_distributions_are_exact_even_if_a_kernel_with_fastmath_is_compiled_firs
         )
         outputs.add(process.stdout)
     assert len(outputs) == 1
-
-
-@pytest.mark.parametrize("limit", [400, 120], ids=["all", "part"])
-def test_a_text_counted_before_is_left_out_nowhere(limit: int) -> None:
-    K, order, folds = 7, 4, 3
-    before, text = make_text(100, K, seed=2), make_text(60, K)
-    ngrams = counted(text, K, order, folds=folds, before=before, limit=limit)
-    assert (len(ngrams.text), ngrams.offset) == (min(limit, 160), 60 - min(limit, 160))
-    histories, x, left_out = example_input(text, K, order, folds)
-    assert_same(read_compiled(ngrams, histories, x, left_out), read_reference(ngrams, histories, x, left_out))

@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elman.engine import TrainState
+from elman.engine import TrainState, count_ngrams
 from elman.engine.numba import threads
 from elman.engine.numba.batched import training
 from elman.engine.numba.batched.network import BatchedNetwork
 from elman.engine.numba.engine import NumbaEngine
 from elman.engine.numba.threads import Plan, Team, Timings, make_team, partition
 from elman.network import Dropout, Optimizer, WeightDropout, initial_parameters
-from elman.network.ngram import count_training_text
 from elman.text import Windows
 from support.cores import busy_cores, one_core
 
@@ -49,7 +48,7 @@ def train(
     """Return the losses and the state after 20 updates by one plan; an epoch has fewer."""
     monkeypatch.setenv("NUMBA_NUM_THREADS", str(threads))
     monkeypatch.setattr(Timings, "choose", lambda self, plans: plan if plan in plans else plans[0])
-    ngrams = count_training_text(TEXT, K, ngram_order, 0.7, 3)
+    ngrams = count_ngrams(TEXT, K, ngram_order, 3)
     state = TrainState.initial(
         K, 100, 0.3, 400, dtype, batch_size=B, optimizer=optimizer, ngrams=ngrams, **({"cell": "gru"} | network)
     )

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 import elman
-from elman.engine import TrainState, get_engine
+from elman.engine import TrainState, count_ngrams, get_engine
 from elman.engine.numba.engine import NumbaEngine
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer
 from elman.network.dropout import WeightDropout
-from elman.network.ngram import count_training_text
 from elman.network.optimizer import OPTIMIZERS
 from elman.network.parameters import architecture
 from elman.testing import EngineComparison, check_engine
@@ -68,7 +67,7 @@ def test_every_optimizer_conforms(name: str, mode: str) -> None:
 def state_and_windows(updates: int = 0, cell: str = "lstm") -> tuple[TrainState, Windows]:
     """Return the state of a network after some updates."""
     windows = Windows(np.random.default_rng(1).integers(0, 7, 300).astype(np.uint8), 6, 3, cross_fit=True)
-    ngrams = count_training_text(windows.indices, 7, 2, 0.7, 3)
+    ngrams = count_ngrams(windows.indices, 7, 2, 3)
     network: dict[str, Any] = {"cell": cell, "layers": 2, "batch_size": 3, "ngrams": ngrams}
     state = TrainState.initial(7, 5, 0.3, 400, np.float32, optimizer=ADAM, **network)
     get_engine("torch", "cpu").advance(state, windows, updates, ADAM)

@@ -4,7 +4,7 @@ N  characters                 L  length of a string, 1 … n + 1
 n  order                      digit  the index of a character + 1; 0 after the end of a string
 
 Every position of the text is the start of strings of all lengths, so it has one record: the digits of the longest of
-them, then that of the character before it. Records are distributed among pieces by their first two digits and sorted
+them, then that of the character before it. Records are distributed among pieces by their first digits and sorted
 piece by piece, so that a text of any length is counted in little memory. Of the records in order, each has strings in
 common with the one before and the one after. These are open from the first record that begins with them to the last,
 where their counts are complete and are added to the string without the last character. All other strings of a record
@@ -28,7 +28,9 @@ from elman.network.ngram_table import CODES, FoldCounts, Nodes
 BATCH = 1 << 26
 """Positions that are distributed among pieces at a time, in one pass over the text."""
 PIECE = 1 << 19
-"""Records of a piece, unless more strings than that begin with the same two characters."""
+"""Records of a piece, unless more strings than that begin with the same characters."""
+MAX_PAIRED = 1 << 11
+"""Size of the alphabet up to which records are distributed by two digits, not one."""
 _RADIX_BITS = 11
 """Bits by which records are sorted at a time."""
 _SEVERAL = -2
@@ -55,6 +57,7 @@ class Settings(NamedTuple):
     reset_at: int  # or -1
     bits: int  # of a digit
     per_word: int  # digits of a word
+    prefix: int  # digits that all records of a piece have in common, if it has one prefix
 
 
 class Open(NamedTuple):
@@ -105,7 +108,8 @@ def count_text(
     if reset_at is not None:  # the number of the line that begins there
         starts = np.array([np.count_nonzero(text[: start + 1] == reset_at) for start in starts], np.int64)
     while True:
-        settings = Settings(K, order, min_count, starts, -1 if reset_at is None else reset_at, bits, 64 // bits)
+        feed, prefix = -1 if reset_at is None else reset_at, 2 if K <= MAX_PAIRED else 1
+        settings = Settings(K, order, min_count, starts, feed, bits, 64 // bits, prefix)
         counted = _count(text, settings, max_nodes)
         if isinstance(counted, CountedText):
             return counted
@@ -230,15 +234,17 @@ def _group(sizes: NDArray[np.int64], first: int, last: int, most: int) -> Iterat
 
 @exact_step
 def prefix_at(text, i, settings):
-    """The first two digits of the record of a position, as one number."""
-    second = np.int64(text[i + 1]) + 1 if i + 1 < len(text) else 0
-    return (np.int64(text[i]) + 1) * (settings.K + 1) + second
+    """The first digits of the record of a position, as one number: two, or one of a large alphabet."""
+    prefix = np.int64(text[i]) + 1
+    if settings.prefix > 1:
+        prefix = prefix * (settings.K + 1) + (np.int64(text[i + 1]) + 1 if i + 1 < len(text) else 0)
+    return prefix
 
 
 @compiled(allocates=True)
 def count_prefixes(text, settings):
-    """The number of records with each pair of first digits."""
-    sizes = np.zeros((settings.K + 1) * (settings.K + 1), np.int64)
+    """The number of records with each prefix."""
+    sizes = np.zeros((settings.K + 1) ** settings.prefix, np.int64)
     for i in range(len(text)):
         sizes[prefix_at(text, i, settings)] += 1
     return sizes
@@ -348,7 +354,7 @@ def read_sorted(opened, closed, keys, units, settings):
         while opened.depth[0] > L and n >= L and digit_of(keys, r, L, settings) == opened.digits[L + 1]:
             L += 1
         close_strings(opened, closed, L, settings)
-        common = 1  # with the first record of the next piece, whose first two digits are others
+        common = settings.prefix - 1  # with the first record of the next piece, whose prefix is another
         if r + 1 < size:
             common = 0
             while common <= n and digit_of(keys, r, common, settings) == digit_of(keys, r + 1, common, settings):

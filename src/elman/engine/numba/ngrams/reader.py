@@ -67,10 +67,11 @@ def make_table(model: NgramModel) -> Table:
 def _with_cache(table: Table) -> Table:
     """Return the table with the distributions after contexts of one length, the longest for which they fit."""
     firsts = [0, 1]
-    for _ in range(min(MAX_CACHED_ORDER, table.order)):
+    longest = min(MAX_CACHED_ORDER, table.order)
+    for _ in range(longest):
         last = find_children(table.children, table.ones, table.nodes, table.contexts, firsts[-1] - 1)[1]
         firsts.append(int(last))
-    for o in range(len(firsts) - 2, -1, -1):
+    for o in range(longest, -1, -1):
         shape = table.folds + 1, firsts[o + 1] - firsts[o], table.K
         if shape[1] > 0 and 8 * int(np.prod(shape, dtype=np.int64)) <= MAX_CACHE_BYTES:
             q, matched = np.empty(shape), np.empty(shape[:2], np.int8)
