@@ -16,11 +16,10 @@ from numpydoc.docscrape import ClassDoc
 
 from elman.cli import app
 from elman.config import Config, choices_of
-from elman.engine import get_engine
+from elman.engine import count_ngrams, get_engine
 from elman.errors import flag
 from elman.inference import Model
 from elman.network import initial_parameters
-from elman.network.ngram import count_training_text
 from elman.network.sampling import list_sampling_options
 from elman.options import SYNONYMS
 from elman.presets import PRESETS
@@ -207,7 +206,7 @@ def server_limits() -> str:
 
 def _document() -> dict[str, Any]:
     """Return the OpenAPI document of a server of a small model."""
-    ngrams = count_training_text(np.array([0, 1], np.uint8), 2, 1, 0.9, 0)
+    ngrams = count_ngrams(np.array([0, 1], np.uint8), 2, 1, 0)
     parameters = initial_parameters(2, 1, 0.1, np.random.RandomState(0), np.float32, ngrams=ngrams)
     model = Model(Alphabet("ab"), parameters, np.zeros(2, np.float32), get_engine("numpy"))
     return describe_app({"novel": model}, Settings())

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 import elman
-from elman.engine import get_engine
+from elman.engine import count_ngrams, get_engine
 from elman.errors import ElmanError
 from elman.inference import score as scoring
 from elman.inference.adaptation import Adapt
 from elman.inference.score import Score, score, score_windows
 from elman.network import Parameters, initial_parameters
 from elman.network.cells import CELLS
-from elman.network.ngram import count_training_text
 from elman.network.output import softmax
 from elman.network.parameters import Array, architecture
 from elman.text import Alphabet, Corpus, with_unknown
@@ -193,7 +192,7 @@ def test_every_window_is_read_from_zeros(
     engine: str, order: int, n: int, window: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scoring, "WINDOW_CHARS", 100)
-    ngrams = count_training_text(text(90), K, order, 0.7, 0)
+    ngrams = count_ngrams(text(90), K, order, 0)
     parameters = initial_parameters(K, M, 0.5, np.random.RandomState(1), np.float64, "gru", ngrams=ngrams)
     found = score_windows(get_engine(engine), parameters, text(n), window)
     assert found.chars == n - 1

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from elman.cli import app
-from elman.engine import TrainState, get_engine
+from elman.engine import TrainState, count_ngrams, get_engine
 from elman.errors import ElmanError, flag
 from elman.network import SamplingParams
-from elman.network.ngram import count_training_text
 from elman.network.sampling import (
     SamplingOption,
     SamplingOptions,
@@ -177,7 +176,7 @@ def test_the_playground_has_a_field_for_it(option: SamplingOption, client: httpx
 def test_the_engines_agree(option: SamplingOption) -> None:
     options: Any = {option.name: option.example}
     uniforms = np.random.default_rng(1).random(200)
-    counted = count_training_text(np.resize(np.arange(9, dtype=np.uint8), 50), 9, 3, 0.9, 0)
+    counted = count_ngrams(np.resize(np.arange(9, dtype=np.uint8), 50), 9, 3, 0)
     for cell in ("rnn", "gru"):
         state = TrainState.initial(9, 5, 0.8, 400, np.float64, cell=cell, ngrams=counted)
         characters, expected, unfiltered = (

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from elman.network.ngram import count_training_text
+from elman.engine import count_ngrams
 from elman.network.sampling import list_sampling_options
 from elman.serve.app import Schema, describe_app
 from elman.serve.requests import MAX_UNITS
@@ -73,7 +73,7 @@ def test_adapt_has_a_value_where_a_model_has_a_prior() -> None:
     model = tiny()
     parameters = model.parameters
     prior = parameters.with_arrays({**parameters, "alpha": np.zeros(3)}).with_ngrams(
-        count_training_text(model.alphabet.encode("the rain"), len(model.alphabet), 2, 0.7, 0)
+        count_ngrams(model.alphabet.encode("the rain"), len(model.alphabet), 2, 0)
     )
     for served, values in ({}, [None]), ({"prior": replace(model, parameters=prior)}, ["counts", None]):
         requests = describe_app({NAME: model} | served, LIMITS)["components"]["schemas"]

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from elman.engine import get_engine
+from elman.engine import count_ngrams, get_engine
 from elman.inference import Model
 from elman.network import architecture, initial_parameters
-from elman.network.ngram import count_training_text
 from elman.network.parameters import Architecture, Parameters, shapes
 from elman.text import Alphabet
 
@@ -21,7 +20,7 @@ def overflowing_model() -> Model:
 def random_model(characters: str, cell: str = "rnn", layers: int = 1, m: int = 4, ngram_order: int = 0) -> Model:
     """Return a model in float32 whose alphabet is `characters`; an n-gram prior counts the alphabet, twice."""
     K, generator = len(characters), np.random.RandomState(1)
-    ngrams = count_training_text(np.resize(np.arange(K, dtype=np.uint8), 2 * K), K, ngram_order, 0.9, 0)
+    ngrams = count_ngrams(np.resize(np.arange(K, dtype=np.uint8), 2 * K), K, ngram_order, 0)
     parameters = initial_parameters(K, m, 1.0, generator, np.float32, cell, layers, ngrams=ngrams)
     h = np.zeros(architecture(parameters).state_size, np.float32)
     return Model(Alphabet(characters), parameters, h, get_engine("numpy"))
@@ -33,7 +32,7 @@ def random_prior_model(
     """Return a model with an n-gram prior: the counts of `text`, random weights, and a state that has read it."""
     alphabet, generator = Alphabet.from_text(text), np.random.RandomState(1)
     indices, K = alphabet.encode(text), len(alphabet)
-    ngrams = count_training_text(indices, K, order, discount=0.7, folds=0)
+    ngrams = count_ngrams(indices, K, order, folds=0)
     parameters = initial_parameters(K, m, 0.7, generator, dtype, cell, layers, ngrams=ngrams)
     parameters["alpha"][:] = np.linspace(0.3, 0.9, order + 1)
     h = np.tanh(generator.randn(architecture(parameters).state_size)).astype(dtype)
