@@ -13,7 +13,7 @@ I, a multiple of four, as there are four partial sums.
     (3)  each of the six += eta (bit - p) x                 gradient descent on the coding cost -log p
     (4)  final probability: (3 p + two refinements) / 5
 
-The vector that is always the same has an eta of its own, as has the reading of the training text.
+The vector that is always the same has an eta of its own.
 
 This is the logistic mixing of PAQ7 (M. Mahoney, 2005). A refinement (adaptive probability map, secondary symbol
 estimation) is a table of what followed similar predictions in the same context, between which it interpolates. The
@@ -39,12 +39,10 @@ FIRST_DISTRIBUTION = FIRST_MATCH + 2 * MODELS + 1
 INPUTS = -(-(FIRST_DISTRIBUTION + DISTRIBUTIONS) // 4) * 4
 """I."""
 CONSTANT = np.float32(0.3)
-_PRIMING_RATE, _PRIMING_COMMON_RATE = np.float32(0.001), np.float32(0.001)
-_CODING_RATE, _CODING_COMMON_RATE = np.float32(0.0002), np.float32(0.0004)
-"""eta of the selected vectors and of the one that is always the same, while the training text is read and while coding.
-"""
+_RATE, _COMMON_RATE = np.float32(0.0002), np.float32(0.0004)
+"""eta of the selected vectors and of the one that is always the same."""
 _OWN_SHARE, _SCALE = np.float32(3), np.float32(1 / 5)
-_HISTORY_WEIGHT, _PROB_WEIGHT = np.float32(0.25), np.float32(0.05)
+_HISTORY_WEIGHT, _PROB_WEIGHT = np.float32(0.0625), np.float32(0.0125)
 _FIELDS, _COLUMNS = 32, 32
 _MAX_ROWS = 1 << 16
 """Rows of a refinement; of a large alphabet, several contexts share one."""
@@ -122,15 +120,14 @@ def interpolation(logit):
 
 
 @exact_inline
-def learn(mixer, bit, is_primed):
+def learn(mixer, bit):
     """Take the step (3), and adapt the refinements."""
     selected, rows, x, refinements = mixer.selected, mixer.rows, mixer.inputs, mixer.refinements
     w0, w1, w2 = mixer.by_node[selected[0]], mixer.by_last[selected[1]], mixer.by_match[selected[2]]
     w3, w4 = mixer.by_second[selected[3]], mixer.by_place[selected[4]]
     w5, target = mixer.common, np.float32(bit)
     error = target - mixer.result[0]
-    step = (_CODING_RATE if is_primed else _PRIMING_RATE) * error
-    common_step = (_CODING_COMMON_RATE if is_primed else _PRIMING_COMMON_RATE) * error
+    step, common_step = _RATE * error, _COMMON_RATE * error
     for i in range(INPUTS):
         change = step * x[i]
         w0[i] = w0[i] + change
@@ -147,9 +144,10 @@ def learn(mixer, bit, is_primed):
 
 
 def make_mixer(S: int) -> Mixer:
-    """Return a mixer that has learned nothing, without the distributions of other predictors."""
+    """Return a mixer that has learned nothing."""
     by_node = np.zeros((S - 1, INPUTS), np.float32)
     by_node[:, 0:FIRST_MATCH:2], by_node[:, 1:FIRST_MATCH:2] = _HISTORY_WEIGHT, _PROB_WEIGHT
+    by_node[:, FIRST_DISTRIBUTION : FIRST_DISTRIBUTION + DISTRIBUTIONS] = DISTRIBUTION_WEIGHTS
     steps = np.array([sigmoid(np.float32(i) - _SHIFT) for i in range(_STEPS)], np.float32)
     return Mixer(
         by_node=by_node,
@@ -165,14 +163,3 @@ def make_mixer(S: int) -> Mixer:
         selected=np.zeros(5, np.int64),
         rows=np.zeros(2, np.int64),
     )
-
-
-def include_distributions(mixer: Mixer) -> None:
-    """Begin to use the distributions of other predictors.
-
-    The first one is that of the mixture, and what was learned from the training text shrinks by its weight.
-    """
-    weights = np.array(DISTRIBUTION_WEIGHTS, np.float32)
-    for learned in (mixer.by_node, mixer.by_last, mixer.by_match, mixer.by_second, mixer.by_place, mixer.common):
-        learned *= _ONE - weights[0]
-    mixer.by_node[:, FIRST_DISTRIBUTION : FIRST_DISTRIBUTION + DISTRIBUTIONS] = weights

@@ -8,56 +8,36 @@ followed many contexts (`bit_contexts`, `bit_counters`), by what followed earlie
 A small network mixes these predictions and learns from every bit (`bit_mixer`).
 
 Rows are coded in order, and what one teaches the next one uses. What a row reads takes part in its contexts after the
-step. Before the first symbol the model codes the training text, as far as the n-gram prior has it, without the three
-distributions: what they predict of a text on which they were trained would mislead. Of a long training text for a short
-file it reads only the end, `PRIMED_PER_SYMBOL` symbols for each symbol of the file.
+step.
 """
 
 from __future__ import annotations
 
-import copy
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.compression import bit_contexts, bit_counters, bit_mixer
-from elman.compression.arithmetic import FREQ_BITS, Floats, Ints, Ints32, allocating, exact
+from elman.compression.arithmetic import FREQ_BITS, Floats, Ints, exact
 from elman.compression.bit_contexts import Rows, fold_symbols, make_rows, symbol_classes
-from elman.compression.bit_counters import Counters, Tree, align, build_tree, make_counters
+from elman.compression.bit_counters import Counters, Tree, build_tree, make_counters
 from elman.compression.bit_mixer import (
     CONSTANT,
     DISTRIBUTIONS,
     FIRST_DISTRIBUTION,
     FIRST_MATCH,
     Mixer,
-    include_distributions,
     make_mixer,
 )
-from elman.compression.matches import (
-    Matches,
-    make_matches,
-    observe_bit,
-    prepare_text,
-    read_symbols,
-    reserve_steps,
-    set_match_inputs,
-)
+from elman.compression.matches import observe_bit, set_match_inputs
 from elman.compression.ngrams import NgramArrays, without_ngrams
-from elman.compression.range_coder import Coder, code
-from elman.engine.numba.ngrams.distributions import set_logs
-from elman.network.ngram import NgramModel
+from elman.compression.range_coder import code
+from elman.engine.numba.ngrams.kernels import set_logs
 from elman.text import Alphabet
 
 Floats64 = NDArray[np.float64]
 
-PRIMED_PER_SYMBOL = 16
-MIN_PRIMED, MAX_PRIMED = 1 << 14, 1 << 22
-"""Symbols of the training text that are read at least, if it has as many, and at most."""
-MIN_SIZE = 1 << 12
-"""Symbols for which there is room whatever the training text, if a file has as many."""
-MAX_KEPT = 1 << 17
-"""Symbols read up to which a model is kept for the next file: that of a long text is large."""
 _MIN_FREQ, _FREQ_TOTAL = np.int64(1 << 6), np.int64(1 << FREQ_BITS)
 """Frequencies of a bit: p is at least 2^-18."""
 _SCALE = np.float32(1 << FREQ_BITS)
@@ -95,7 +75,7 @@ def code_symbols(coder, model, matches, symbols):
     for r in range(len(symbols)):
         for e in range(DISTRIBUTIONS):
             set_ratios(model.tree, model.freqs[e, r], model.ratios, e)
-        if not code_symbol(coder, model, matches, symbols, r, True):
+        if not code_symbol(coder, model, matches, symbols, r):
             return False
     return True
 
@@ -114,8 +94,8 @@ def set_ratios(tree, freqs, ratios, e):
 
 
 @exact
-def code_symbol(coder, model, matches, symbols, r, is_primed):
-    """Code a symbol of row r and learn from it; return whether that worked. Before priming ends there is no coder."""
+def code_symbol(coder, model, matches, symbols, r):
+    """Code a symbol of row r and learn from it; return whether that worked."""
     tree, inputs, pair, bit = model.tree, model.mixer.inputs, model.pair, model.bit
     bit_contexts.set_hashes(model.rows, r, model.classes, model.counters.hashes)
     bit_mixer.select(model.mixer, model.rows.last[r], model.rows.line[r], matches.selected[r])
@@ -132,13 +112,12 @@ def code_symbol(coder, model, matches, symbols, r, is_primed):
             inputs[FIRST_DISTRIBUTION + e] = np.float32(model.ratios.logs[e, node])
         bit_mixer.mix(model.mixer, node)
         bit[0] = tree.bits[symbols[r], depth]
-        if is_primed:
-            one = np.int64(model.mixer.result[2] * _SCALE)
-            one = min(max(one, _MIN_FREQ), _FREQ_TOTAL - _MIN_FREQ)
-            pair[0, 0], pair[0, 1] = np.float32(_FREQ_TOTAL - one - 1), np.float32(one - 1)
-            if not code(coder, pair, bit):
-                return False
-        bit_mixer.learn(model.mixer, bit[0], is_primed)
+        one = np.int64(model.mixer.result[2] * _SCALE)
+        one = min(max(one, _MIN_FREQ), _FREQ_TOTAL - _MIN_FREQ)
+        pair[0, 0], pair[0, 1] = np.float32(_FREQ_TOTAL - one - 1), np.float32(one - 1)
+        if not code(coder, pair, bit):
+            return False
+        bit_mixer.learn(model.mixer, bit[0])
         bit_counters.count_bit(model.counters, place, bit[0])
         observe_bit(matches, r, bit[0])
         node, depth = tree.children[node, bit[0]], depth + 1
@@ -154,77 +133,31 @@ def read_contexts(model, symbols, reads):
             bit_contexts.read_symbol(model.rows, r, symbols[r], model.classes, model.folded)
 
 
-@allocating
-def prime(coder, model, matches, text):
-    """Read a text in row 0, without other predictors."""
-    symbol, reads = np.zeros(1, np.int64), np.ones(1, np.bool_)
-    for i in range(len(text)):
-        symbol[0] = text[i]
-        code_symbol(coder, model, matches, symbol, 0, False)
-        read_contexts(model, symbol, reads)
-        read_symbols(matches, symbol, reads)
-
-
 def build_bitwise_model(
-    ngrams: NgramModel | None, alphabet: Alphabet, matches: Matches, N: int, start: int
-) -> tuple[BitwiseModel, Matches]:
-    """Return the model of N symbols in all, which has read the training text, as far as there is one.
-
-    Its tables are as large as the training text demands, whatever N is: a file may announce more than it contains.
+    counts: Ints, alphabet: Alphabet, R: int, N: int, start: int
+) -> BitwiseModel:
+    """Return a model of R rows that has read only the character `start`, which precedes every row.
 
     Parameters
     ----------
-    ngrams : NgramModel or None
-        The n-gram prior.
+    counts : ndarray of int, shape (S,)
+        How often each symbol is expected, which determines the tree.
     alphabet : Alphabet
-    matches : Matches
-        Of the rows. They are returned with what was learned of how often matches are right.
+    R : int
     N : int
+        Symbols in all.
     start : int
-        The character that precedes every row.
     """
-    R, S = len(matches.pointers), len(alphabet) + 1
-    text = prepare_text(ngrams)[0]
-    primed = text[max(0, len(text) - min(max(PRIMED_PER_SYMBOL * N, MIN_PRIMED), MAX_PRIMED)) :]
-    model, learned = _primed_model(ngrams, alphabet, text, primed, max(len(primed), min(N, MIN_SIZE)))
-    rows = make_rows(R)
+    S, nodes = len(alphabet) + 1, len(alphabet)
+    classes, folded, rows = symbol_classes(alphabet), fold_symbols(alphabet), make_rows(R)
     for r in range(R):
-        bit_contexts.read_symbol(rows, r, start, model.classes, model.folded)
-    include_distributions(model.mixer)
-    model = model._replace(rows=rows, freqs=np.zeros((DISTRIBUTIONS, R, S), np.float32))
-    return model, matches._replace(probs=learned.probs, seen=learned.seen)
-
-
-def _primed_model(
-    ngrams: NgramModel | None, alphabet: Alphabet, text: Ints32, primed: Ints32, size: int
-) -> tuple[BitwiseModel, Matches]:
-    """Return a model that has read `primed`, the end of the training text, with tables for `size` symbols.
-
-    A small one is made once, as many short files may follow.
-    """
-    made = {} if ngrams is None else ngrams.tables.setdefault("bitwise", {})
-    key = len(primed), size
-    if key not in made:
-        model = _make_model(alphabet, np.bincount(text, minlength=len(alphabet) + 1), size)
-        _, no_tables = prepare_text(None)
-        matches = reserve_steps(make_matches(text[:0], no_tables, 1, len(primed)), len(primed))
-        prime(Coder().arrays, model, matches, primed)
-        if len(primed) > MAX_KEPT:
-            return model, matches
-        made.clear()
-        made[key] = model, matches
-    return _copy(*made[key])
-
-
-def _make_model(alphabet: Alphabet, counts: Ints, symbols: int) -> BitwiseModel:
-    """Return a model of one row, with tables for so many symbols, whose tree is that of the `counts` (S,)."""
-    S, nodes = len(counts), len(counts) - 1
+        bit_contexts.read_symbol(rows, r, start, classes, folded)
     return BitwiseModel(
         tree=build_tree(counts),
-        classes=symbol_classes(alphabet),
-        folded=fold_symbols(alphabet),
-        rows=make_rows(1),
-        counters=make_counters(symbols),
+        classes=classes,
+        folded=folded,
+        rows=rows,
+        counters=make_counters(N),
         mixer=make_mixer(S),
         ratios=Ratios(
             totals=np.zeros(nodes, np.int64),
@@ -233,18 +166,8 @@ def _make_model(alphabet: Alphabet, counts: Ints, symbols: int) -> BitwiseModel:
             bits=np.zeros(nodes, np.int64),
             powers=np.zeros(nodes),
         ),
-        freqs=np.zeros((DISTRIBUTIONS, 1, S), np.float32),
-        background=without_ngrams(S, 1, 0.0),
+        freqs=np.zeros((DISTRIBUTIONS, R, S), np.float32),
+        background=without_ngrams(S, R, 0.0),
         pair=np.zeros((1, 2), np.float32),
         bit=np.zeros(1, np.int64),
     )
-
-
-def _copy(model: BitwiseModel, matches: Matches) -> tuple[BitwiseModel, Matches]:
-    """Return copies of all that changes, workspace included: other threads may use the same model."""
-    counters = model.counters
-    model = model._replace(
-        counters=copy.deepcopy(counters._replace(table=np.zeros(0, np.int32)))._replace(table=align(counters.table)),
-        **copy.deepcopy({name: getattr(model, name) for name in ("mixer", "ratios", "pair", "bit")}),
-    )
-    return model, matches._replace(probs=matches.probs.copy(), seen=matches.seen.copy())

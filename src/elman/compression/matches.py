@@ -3,15 +3,13 @@
 R  rows: substreams coded in lockstep          i  a position in the history
 M  match models: one per minimum length
 
-The history is the training text, of which the models know what follows what, and behind it the characters coded in this
-file: row r of step t is at N + R t + r, so the successor of a position is 1 further in the training text and R further
-in the coded text. The coded part is a ring: what is oldest is overwritten.
+The history is the text coded so far: row r of step t is at R t + r, so the successor of a position is R further. It is
+a ring: what is oldest is overwritten.
 
-Every model follows an earlier occurrence of the last characters: it looks them up in a hash table of the coded text and
-in one of the training text, and compares them backwards. A mismatch does not end a match: in a log or in source code a
-line often equals an earlier one but for a number or a name. It ends after `MAX_MISSES` mismatches in the last eight
-characters, or when there is a longer match, for which a model that has less than `RELIABLE_LENGTH` characters since a
-mismatch looks at every character.
+Every model follows an earlier occurrence of the last characters: it looks them up in a hash table and compares them
+backwards. A mismatch does not end a match: in a log or in source code a line often equals an earlier one but for a
+number or a name. It ends after `MAX_MISSES` mismatches in the last eight characters, or when there is a longer match,
+for which a model that has less than `RELIABLE_LENGTH` characters since a mismatch looks at every character.
 
 Where bits are coded, how often a match is right is learned for each match model, length since the last mismatch and
 number of mismatches. The constants are part of the file format.
@@ -24,7 +22,6 @@ from typing import NamedTuple
 import numpy as np
 
 from elman.compression.arithmetic import Floats, Ints, Ints32, exact, exact_inline, extend_hash
-from elman.network.ngram import NgramModel
 
 MIN_LENGTHS = (32, 20, 12, 6)
 MODELS = len(MIN_LENGTHS)
@@ -42,8 +39,8 @@ MAX_CODED = 1 << 22
 NONE = -1
 _MISSES = 9
 _BYTE = 255
-_TEXT_TABLE, _CODED_TABLE = 1 << 22, 1 << 20
-"""Maximum entries of the hash tables."""
+_MAX_ENTRIES = 1 << 20
+"""Of a hash table."""
 _FIRST_STEPS = 256
 """Steps for which there is room at first."""
 _MAX_SEEN = 255
@@ -53,14 +50,12 @@ _LENGTH_SCALE, _MAX_SCALED = np.float32(1 / 32), np.int64(32)
 
 
 class Matches(NamedTuple):
-    """The match models of R rows; everything but `text_size`, `max_steps` and `text_tables` is changed in place."""
+    """The match models of R rows; everything but `max_steps` is changed in place."""
 
-    text_size: int  # N, characters of the training text
     max_steps: int  # for which there may be room
-    history: Ints32  # the training text, and room for the coded text
+    history: Ints32
     step: Ints  # (1,): steps read
-    text_tables: Ints32  # (MODELS, entries): positions in the training text behind a context
-    coded_tables: Ints32  # (MODELS, entries)
+    tables: Ints32  # (MODELS, entries): positions behind a context
     pointers: Ints  # (R, M): the position of the predicted character, or -1
     lengths: Ints  # (R, M): since the last mismatch
     misses: Ints  # (R, M): bits, the latest lowest: which of the last eight characters were mismatches
@@ -71,70 +66,56 @@ class Matches(NamedTuple):
     seen: Ints  # (M, LENGTHS, _MISSES): how often that was observed, at most `_MAX_SEEN`
     bits: Ints  # (M,): of the current node, the predicted bit, or -1
     hashes: Ints  # (R, MODELS): workspace
-    coded: Ints  # (R, MODELS): candidates in the coded text
-    in_text: Ints  # (R, MODELS): candidates in the training text
+    candidates: Ints  # (R, MODELS)
 
 
 @exact
 def read_symbols(matches, x, reads):
     """Read symbols x (R,) in the rows where `reads` (R,) is true, and find what follows."""
-    N, history, R = matches.text_size, matches.history, len(x)
-    coded_tables, text_tables = matches.coded_tables, matches.text_tables
-    hashes, coded, in_text = matches.hashes, matches.coded, matches.in_text
-    steps = (len(history) - N) // R
-    at = N + matches.step[0] % steps * R
+    history, tables, hashes, candidates = matches.history, matches.tables, matches.hashes, matches.candidates
+    R, mask = len(x), tables.shape[1] - 1
+    at = matches.step[0] * R % len(history)
     matches.step[0] += 1
-    mask, text_mask = coded_tables.shape[1] - 1, text_tables.shape[1] - 1
     for r in range(R):
         history[at + r] = x[r] if reads[r] else NONE
     for r in range(R):
         if reads[r]:
-            follow_matches(matches, steps, r, x[r])
-        set_hashes(history, at + r, R, N, reads[r], hashes[r])
+            follow_matches(matches, r, x[r])
+        set_hashes(history, at + r, R, reads[r], hashes[r])
         for z in range(MODELS):  # a loop without branches, so that the memory accesses overlap
-            coded[r, z] = coded_tables[z, hashes[r, z] & mask]
-            in_text[r, z] = text_tables[z, hashes[r, z] & text_mask]
+            candidates[r, z] = tables[z, hashes[r, z] & mask]
     for r in range(R):
         for z in range(MODELS):
             if hashes[r, z] >= 0 and (matches.pointers[r, z] < 0 or matches.lengths[r, z] < RELIABLE_LENGTH):
-                find_match(matches, z, r, at + r, coded[r, z])
-                find_match(matches, z, r, at + r, in_text[r, z])
+                find_match(matches, z, r, at + r, candidates[r, z])
     for r in range(R):
         for z in range(MODELS):
             if hashes[r, z] >= 0:
-                coded_tables[z, hashes[r, z] & mask] = follow(at + r, N, R, steps)
+                tables[z, hashes[r, z] & mask] = (at + r + R) % len(history)
         set_predictions(matches, r)
 
 
 @exact_inline
-def follow(i, N, stride, steps):
-    """Return the position after i; -1 at the end of the training text."""
-    if i < N:
-        return i + 1 if i + 1 < N else np.int64(NONE)
-    return i + stride if i + stride < N + steps * stride else i + stride - steps * stride
-
-
-@exact_inline
-def follow_matches(matches, steps, r, x):
+def follow_matches(matches, r, x):
     """Move the pointers of row r over symbol x."""
     pointers, lengths, misses, history = matches.pointers[r], matches.lengths[r], matches.misses[r], matches.history
-    N, stride = matches.text_size, len(matches.pointers)
+    R = len(matches.pointers)
     for z in range(MODELS):
         pointer = pointers[z]
         if pointer >= 0:
             missed = np.int64(history[pointer] != x)
             misses[z] = (misses[z] << 1 | missed) & _BYTE
             lengths[z] = np.int64(0) if missed == 1 else lengths[z] + 1
-            pointers[z] = NONE if count_ones(misses[z]) >= MAX_MISSES else follow(pointer, N, stride, steps)
+            pointers[z] = NONE if count_ones(misses[z]) >= MAX_MISSES else (pointer + R) % len(history)
 
 
 @exact_inline
-def set_hashes(history, i, stride, first, reads, hashes):
-    """Set the hashes of the last characters up to position i; -1 if they begin before `first`, and without `reads`."""
+def set_hashes(history, i, stride, reads, hashes):
+    """Set the hashes of the last characters up to position i; -1 if they begin before the ring, and without `reads`."""
     h, length = np.int64(0), np.int64(0)
     for z in range(MODELS - 1, -1, -1):
         hashes[z] = NONE
-        if reads and i - (MIN_LENGTHS[z] - 1) * stride >= first:
+        if reads and i >= (MIN_LENGTHS[z] - 1) * stride:
             while length < MIN_LENGTHS[z]:
                 h = extend_hash(h, history[i - length * stride])
                 length += 1
@@ -146,21 +127,19 @@ def find_match(matches, z, r, i, candidate):
     """Take a candidate for row r, whose last symbol is at position i, if it is longer than what there is."""
     pointers, lengths = matches.pointers[r], matches.lengths[r]
     if candidate >= 0 and candidate != pointers[z]:
-        length = common_length(matches.history, matches.text_size, len(matches.pointers), i, candidate)
+        length = common_length(matches.history, len(matches.pointers), i, candidate)
         if length >= MIN_LENGTHS[z] and (pointers[z] < 0 or length > lengths[z]):
             pointers[z], lengths[z], matches.misses[r, z] = candidate, length, 0
 
 
 @exact
-def common_length(history, N, stride, i, candidate):
+def common_length(history, stride, i, candidate):
     """Return how many characters up to position i equal those before `candidate`, at most `MAX_LENGTH`."""
-    candidate_stride, first = (np.int64(1), np.int64(0)) if candidate < N else (stride, N)
-    length = np.int64(0)
-    before = candidate - candidate_stride
-    while length < MAX_LENGTH and i >= N and before >= first and history[i] >= 0 and history[i] == history[before]:
+    length, before = np.int64(0), candidate - stride
+    while length < MAX_LENGTH and min(i, before) >= 0 and history[i] >= 0 and history[i] == history[before]:
         length += 1
         i -= stride
-        before -= candidate_stride
+        before -= stride
     return length
 
 
@@ -233,25 +212,11 @@ def observe_bit(matches, r, bit):
             probs[z, i, n] = min(max(p, _LOWEST), _HIGHEST)
 
 
-@exact
-def fill_tables(text, tables, hashes):
-    """Enter what follows each context of a text; `hashes` (MODELS,) is workspace."""
-    for i in range(len(text) - 1):
-        set_hashes(text, i, 1, 0, True, hashes)
-        for z in range(MODELS):
-            if hashes[z] >= 0:
-                tables[z, hashes[z] & (tables.shape[1] - 1)] = i + 1
-
-
-def make_matches(text: Ints32, text_tables: Ints32, R: int, steps: int) -> Matches:
+def make_matches(R: int, steps: int) -> Matches:
     """Return match models of R rows that have read nothing, without room for any step.
 
     Parameters
     ----------
-    text : ndarray of int32
-        The training text.
-    text_tables : ndarray of int32
-        As `prepare_text` returns them.
     R : int
     steps : int
         Steps that will be read at most; fewer are kept of many.
@@ -259,12 +224,10 @@ def make_matches(text: Ints32, text_tables: Ints32, R: int, steps: int) -> Match
     max_steps = min(max(steps, 1), max(MAX_CODED // R, 1))
     reliable = np.arange(LENGTHS, dtype=np.float64)[None, :, None]
     return Matches(
-        text_size=len(text),
         max_steps=max_steps,
-        history=text,
+        history=np.empty(0, np.int32),
         step=np.zeros(1, np.int64),
-        text_tables=text_tables,
-        coded_tables=_make_tables(max_steps * R, _CODED_TABLE),
+        tables=np.full((MODELS, min(_MAX_ENTRIES, 1 << (2 * max_steps * R - 1).bit_length())), NONE, np.int32),
         pointers=np.full((R, MODELS), NONE, np.int64),
         lengths=np.zeros((R, MODELS), np.int64),
         misses=np.zeros((R, MODELS), np.int64),
@@ -275,8 +238,7 @@ def make_matches(text: Ints32, text_tables: Ints32, R: int, steps: int) -> Match
         seen=np.zeros((MODELS, LENGTHS, _MISSES), np.int64),
         bits=np.full(MODELS, NONE, np.int64),
         hashes=np.zeros((R, MODELS), np.int64),
-        coded=np.zeros((R, MODELS), np.int64),
-        in_text=np.zeros((R, MODELS), np.int64),
+        candidates=np.zeros((R, MODELS), np.int64),
     )
 
 
@@ -286,27 +248,9 @@ def reserve_steps(matches: Matches, steps: int) -> Matches:
     A file may announce more steps than it contains.
     """
     R = len(matches.pointers)
-    room = (len(matches.history) - matches.text_size) // R
+    room = len(matches.history) // R
     needed = min(matches.max_steps, int(matches.step[0]) + steps + 1)
     if needed <= room:
         return matches
     added = (min(matches.max_steps, max(2 * room, needed, _FIRST_STEPS)) - room) * R
     return matches._replace(history=np.concatenate([matches.history, np.full(added, NONE, np.int32)]))
-
-
-def prepare_text(ngrams: NgramModel | None) -> tuple[Ints32, Ints32]:
-    """Return the training text, as far as the n-gram model has it, and its hash tables; made on first use."""
-    if ngrams is None:
-        return np.empty(0, np.int32), np.full((MODELS, 1), NONE, np.int32)
-    if "matches" not in ngrams.tables:
-        text = ngrams.text.astype(np.int32)
-        tables = _make_tables(len(text), _TEXT_TABLE)
-        fill_tables(text, tables, np.zeros(MODELS, np.int64))
-        ngrams.tables["matches"] = text, tables
-    prepared: tuple[Ints32, Ints32] = ngrams.tables["matches"]
-    return prepared
-
-
-def _make_tables(entries: int, maximum: int) -> Ints32:
-    """Return empty hash tables of a power of two of at least twice as many entries, at most `maximum`."""
-    return np.full((MODELS, min(maximum, 1 << max(1, (2 * entries - 1).bit_length()))), NONE, np.int32)

@@ -12,7 +12,6 @@ if the alphabet has an unknown symbol, it reads that symbol at the first byte of
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -31,11 +30,11 @@ from elman.compression.arithmetic import (
     set_freqs,
 )
 from elman.compression.bitwise import BitwiseModel, build_bitwise_model, code_symbols, read_contexts
-from elman.compression.matches import Matches, make_matches, prepare_text, read_symbols, reserve_steps
+from elman.compression.matches import Matches, make_matches, read_symbols, reserve_steps
 from elman.compression.mixing import Mixture, make_mixture
 from elman.compression.modes import CodecMode
 from elman.compression.network import Network, Weights, make_network
-from elman.compression.ngrams import NgramArrays, NgramRows, count_background, read_ngrams, without_ngrams
+from elman.compression.ngrams import NgramArrays, NgramRows, background_model, count_symbols, read_ngrams, without_ngrams
 from elman.compression.range_coder import Coder, bad_end_error, code
 from elman.network.ngram import NgramModel
 from elman.text import Alphabet
@@ -257,20 +256,11 @@ class Predictor:
         self.background: NgramRows | None = None
         if mode.mixes:
             self.mixture = make_mixture(K, weights.alpha, R, start)
-            matches = make_matches(*prepare_text(ngrams), R, -(-N // R))
-            self.matches = self._build_bitwise(ngrams, alphabet, matches, N, start) if mode.is_bitwise else matches
-
-    def _build_bitwise(
-        self, ngrams: NgramModel | None, alphabet: Alphabet, matches: Matches, N: int, start: int
-    ) -> Matches:
-        """Build the bitwise model and, at the same time if there are two cores, the background model."""
-        with ThreadPoolExecutor(1) as pool:
-            background = pool.submit(
-                lambda: NgramRows(count_background(ngrams, alphabet, N), start, self.R, grows=True)
-            )
-            self.bits, matches = build_bitwise_model(ngrams, alphabet, matches, N, start)
-            self.background = background.result()
-        return matches
+            self.matches = make_matches(R, -(-N // R))
+        if mode.is_bitwise:
+            background = background_model(ngrams, alphabet)
+            self.bits = build_bitwise_model(count_symbols(background), alphabet, R, N, start)
+            self.background = NgramRows(background, start, R, grows=True)
 
     def code(self, coder: Coder, table: Ints, n: int, count_coded: Callable[[int], None]) -> None:
         """Code n tokens, in `table` (steps, R) for an encoder; a decoder writes them there.
