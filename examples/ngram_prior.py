@@ -1,22 +1,21 @@
 """The n-gram prior of an exported model in plain NumPy: log q after every character.
 
-`docs/how_to/export_and_import.md` uses it.
-It computes what `elman.network.ngram` defines: interpolated absolute discounting,
+`docs/how_to/export_and_import.md` uses it, and describes the arrays of the table. It computes what
+`elman.network.ngram` defines: modified Kneser-Ney smoothing. Of a context of o characters, let w(k) be the weights of
+the characters k that are kept after it, R that of all others together, W = sum_k w(k) + R, and D the discount of a
+weight after contexts of this length. Then
 
-    q_o(k) = max(N_o(k) - D, 0) / N_o + D S_o / N_o q_{o-1}(k),    q_{-1}(k) = 1 / K
+    q_o(k) = max(w(k) - D, 0) / W + r q_{o-1}(k),    q_{-1}(k) = 1 / K
 
-where N_o(k) is how often character k followed the last o characters in the counted text, N_o is their sum over k, S_o
-how many k have N_o(k) > 0, and D the discount. q is that of the longest context that was counted, whose length is the
-matched order.
+where r is 1 minus the sum of the first terms. q is q_o of the longest context after which a character is kept, whose
+length is the matched order.
 
-A context is a node in a tree whose root is the empty context; a child has one more character, on the left. Nodes of one
-depth are numbered, and a pair of a node and a character is the number node K + character, so that all pairs of one
-depth are a sorted array that can be searched.
+The table is a trie: the children of a context are the characters that are kept after it, in ascending order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,56 +23,103 @@ from numpy.typing import NDArray
 
 MIN_PROB = 1e-7
 """Probabilities below this enter the logarithm as this."""
+CODE_BITS = 5
+NUMBERS = np.array([*range(16), *(24 << i for i in range(16))])
+"""The number that each code stands for."""
+
+
+def unpack(words: NDArray[Any], width: int, count: int) -> NDArray[np.int64]:
+    """Return the first `count` fields of `width` bits of words of 64 bits."""
+    bits = np.unpackbits(words.astype("<i8").view(np.uint8), count=count * width, bitorder="little")
+    fields = np.zeros(count, np.int64)
+    for place, column in enumerate(bits.reshape(count, width).T):
+        fields |= column.astype(np.int64) << place
+    return fields
+
+
+def discounts(histogram: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the discounts of weights of 1, 2 and 3 or more, (n + 1, 3), given how many strings have 1, 2, 3 and 4."""
+    D = np.tile([0.6, 0.9, 1.2], (len(histogram), 1))
+    for row, (n1, n2, n3, n4) in zip(D, histogram.tolist(), strict=True):
+        if min(n1, n2, n3, n4) >= 20:
+            y = n1 / (n1 + 2 * n2)
+            row[:] = 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3
+    np.clip(D, 0, [1, 2, 3], out=D)
+    return D
 
 
 class NgramPrior:
-    """The counts of a text, and the last characters read.
+    """A table of counts, and the last characters read.
 
     Parameters
     ----------
-    text : ndarray of int, shape (N,)
-        The counted text, as indices below K.
+    arrays : mapping
+        ``strings``, ``rests``, ``children`` and ``histogram``.
     K : int
         Size of the alphabet.
     order : int
         n, the length of the longest context.
-    discount : float
-        D.
+    nodes, contexts : int
+        The nodes of the trie, and those that may have children.
+    min_count : int
+        Nothing depends on it.
     history : sequence of int, length n
         The characters read before, each as its index + 1, the latest last; 0 where there is none.
+    reset_at : int, optional
+        The index of the line feed in a model of independent lines, of which no context extends beyond it.
     """
 
     def __init__(
-        self, text: NDArray[Any], K: int, order: int, discount: float, history: Sequence[int] | None = None
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        K: int,
+        order: int,
+        nodes: int,
+        contexts: int,
+        min_count: int = 2,
+        history: Sequence[int] | None = None,
+        reset_at: int | None = None,
     ) -> None:
-        self.K, self.order, self.discount = K, order, discount
+        self.K, self.order, self.reset_at = K, order, reset_at
         self.history = np.array([[0] * order if history is None else history], np.int64)  # (1, n)
-        # Of every depth: the pairs (parent, character on the left), and the pairs (node, next character) with counts.
-        self.children, self.pairs, self.counts = list[Any](), list[Any](), list[Any]()
-        text = text.astype(np.int64)
-        node = np.zeros(len(text), np.int64)  # of the context of length o before each character from the o-th on
-        for o in range(min(order, len(text) - 1) + 1):
-            if o > 0:
-                children, node = np.unique(node[1:] * K + text[:-o], return_inverse=True)
-                self.children.append(children)
-            pairs, counts = np.unique(node * K + text[o:], return_counts=True)
-            self.pairs.append(pairs)
-            self.counts.append(counts)
+        width = max(1, (K - 1).bit_length())
+        strings = unpack(arrays["strings"], width + CODE_BITS, nodes - 1)
+        self.symbols = np.append(0, strings & ((1 << width) - 1))  # of each node; the root is node 0 and has none
+        self.weights = np.append(0, NUMBERS[strings >> width])
+        self.rests = NUMBERS[unpack(arrays["rests"], CODE_BITS, contexts)]
+        zeros = np.flatnonzero(unpack(arrays["children"], 1, nodes - 1 + contexts) == 0)
+        self.first = np.append(1, 1 + zeros - np.arange(contexts))  # the first child of each node, and of the next
+        self.discounts = discounts(arrays["histogram"].reshape(order + 1, 4))
+
+    def children(self, node: int) -> slice:
+        """Return the children of a node."""
+        return slice(*self.first[node : node + 2]) if node < len(self.rests) else slice(0, 0)
+
+    def find(self, context: Sequence[int]) -> int | None:
+        """Return the node of a string; None if it is not kept."""
+        node = 0
+        for k in context:
+            children = self.children(node)
+            place = int(np.searchsorted(self.symbols[children], k))
+            node = children.start + place
+            if node == children.stop or self.symbols[node] != k:
+                return None
+        return node
 
     def distribution(self, context: Sequence[int]) -> tuple[NDArray[np.float64], int]:
         """Return q (K,) after some characters, the latest last, and the matched order."""
-        K, D = self.K, self.discount
-        q, node, matched = np.full(K, 1 / K), 0, 0
-        for o in range(min(len(context), self.order, len(self.children)) + 1):
-            if o > 0:
-                child = node * K + context[-o]
-                node = int(np.searchsorted(self.children[o - 1], child))
-                if node == len(self.children[o - 1]) or self.children[o - 1][node] != child:
-                    break
-            first, last = np.searchsorted(self.pairs[o], [node * K, (node + 1) * K])
-            counts = self.counts[o][first:last]
-            q *= D * len(counts) / counts.sum()
-            q[self.pairs[o][first:last] - node * K] += (counts - D) / counts.sum()
+        q, matched = np.full(self.K, 1 / self.K), 0
+        for o in range(min(len(context), self.order) + 1):
+            node = self.find(context[len(context) - o :])
+            if node is None:
+                break
+            children = self.children(node)
+            w, D = self.weights[children], self.discounts[o]
+            if len(w) == 0:
+                break
+            shares = np.maximum(w - D[np.minimum(w, 3) - 1], 0) / (w.sum() + self.rests[node])
+            q *= 1 - shares.sum()
+            q[self.symbols[children]] += shares
             matched = o
         return q, matched
 
@@ -87,8 +133,10 @@ class NgramPrior:
         codes = np.concatenate([history, x.T.astype(np.int64) + 1], axis=1)  # (B, n + T)
         log_q, matched = np.empty((T, B, self.K), np.float32), np.empty((T, B), np.int64)
         for t, b in np.ndindex(T, B):
-            context = codes[b, t + 1 : t + 1 + self.order]
-            q, matched[t, b] = self.distribution((context[context > 0] - 1).tolist())
+            context = (codes[b, t + 1 : t + 1 + self.order] - 1).tolist()
+            if self.reset_at in context:
+                context = context[len(context) - 1 - context[::-1].index(self.reset_at) :]
+            q, matched[t, b] = self.distribution([k for k in context if k >= 0])
             log_q[t, b] = np.log(np.maximum(q, MIN_PROB))
         self.history = codes[:, T:]
         return log_q, matched

@@ -17,6 +17,7 @@ import pytest
 
 from elman.errors import ElmanError, quote
 from elman.inference import Model
+from elman.inference.network_file import describe_ngrams, ngram_tensors
 from elman.interop import FORMATS, export, format_help, import_, list_suffixes, npz, torch
 from elman.interop.contents import export_metadata
 from elman.network.model import logits
@@ -89,10 +90,12 @@ def assert_same_model(actual: Model, expected: Model) -> None:
     prior, expected_prior = actual.parameters.ngrams, expected.parameters.ngrams
     assert (prior is None) == (expected_prior is None)
     if prior is not None and expected_prior is not None:
-        assert (prior.K, prior.order, prior.discount) == (
-            expected_prior.K, expected_prior.order, expected_prior.discount
-        )  # fmt: skip
-        assert (prior.text.dtype, prior.text.tobytes()) == (expected_prior.text.dtype, expected_prior.text.tobytes())
+        assert (prior.order, prior.reset_at) == (expected_prior.order, expected_prior.reset_at)
+        assert describe_ngrams(prior) == describe_ngrams(expected_prior)
+        table, expected_table = ngram_tensors(prior), ngram_tensors(expected_prior)
+        assert {name: (a.dtype, a.shape, a.tobytes()) for name, a in table.items()} == {
+            name: (a.dtype, a.shape, a.tobytes()) for name, a in expected_table.items()
+        }
     for name, array in {**actual.parameters, "h": actual.h}.items():
         other = {**expected.parameters, "h": expected.h}[name]
         assert (array.dtype, array.shape, array.tobytes()) == (other.dtype, other.shape, other.tobytes())
@@ -149,8 +152,11 @@ def test_onnxruntime_computes_the_same_with_the_state_carried_through(
     assert metadata["alphabet"] == model.alphabet.characters
     prior = None
     if order:
-        text = np.frombuffer(base64.b64decode(entries["ngram.text"]), np.uint8)
-        prior = ngram_prior.NgramPrior(text, len(model.alphabet), **metadata["ngram"])
+        arrays = {
+            name: np.frombuffer(base64.b64decode(entries[f"ngrams.{name}"]), "<i8")
+            for name in ("strings", "rests", "children", "histogram")
+        }
+        prior = ngram_prior.NgramPrior(arrays, len(model.alphabet), **metadata["ngram"])
     state = {name: np.tile(np.array(rows, np.float32)[:, None], (1, B, 1)) for name, rows in metadata["state"].items()}
     found: list[Array] = []
     for x in windows():
@@ -698,16 +704,24 @@ def with_metadata(change: Any) -> Any:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda a: a.pop("ngram.text"), "the array ngram.text is missing"),
         (lambda a: a.pop("alpha"), "the array alpha is missing"),
         (lambda a: a.update(alpha=a["alpha"][:2]), "alpha has shape (2,), but (4,) is needed to match the other"),
-        (lambda a: a.update({"ngram.text": a["ngram.text"] + 60}), "ngram.text must be a list of indices below"),
-        (lambda a: a.update({"ngram.text": a["ngram.text"][None]}), "ngram.text must be a list of indices below"),
-        (lambda a: a.update({"ngram.text": a["alpha"]}), "ngram.text must be a list of indices below"),
+        (lambda a: a.pop("ngrams.strings"), "the arrays of its n-gram counts are invalid"),
+        (lambda a: a.update({"ngrams.ones": a["alpha"]}), "the arrays of its n-gram counts are invalid"),
+        (lambda a: a.pop("ngrams.histogram"), "the arrays of its n-gram counts are invalid"),
+        (lambda a: a["ngrams.histogram"].__imul__(-1), "the histogram of its n-gram counts is invalid"),
+        (lambda a: a.update({"ngrams.rests": a["ngrams.rests"][1:]}), "the arrays of its n-gram counts do not fit"),
+        (lambda a: a["ngrams.strings"].__ior__(-1), "its n-gram counts are no trie"),
+        (lambda a: a["ngrams.strings"].__imul__(0), "its n-gram counts are no trie"),
+        (lambda a: a["ngrams.ones"].__iadd__(1), "its n-gram counts are no trie"),
+        (lambda a: a["ngrams.children"].__iand__(-3), ""),
+        (lambda a: a["ngrams.children"].__imul__(0), ""),
+        (lambda a: a["ngrams.children"].__ior__(-1), ""),
         (lambda a: a["h"].__setitem__(-1, 0.5), "the history of the n-gram prior must be 3 integers"),
         (with_metadata(lambda m: m.pop("ngram")), "h has shape (7,), but (4,) is needed to match the other arrays"),
         (with_metadata(lambda m: m["ngram"].update(order=16)), "the order must be an integer from 1 to 15"),
-        (with_metadata(lambda m: m["ngram"].update(discount=1)), "the discount must be from 0 to below 1 (got 1.0)"),
+        (with_metadata(lambda m: m["ngram"].update(min_count=0)), "min_count must be an integer from 1"),
+        (with_metadata(lambda m: m["ngram"].update(nodes=2**53)), "the arrays of its n-gram counts do not fit"),
         (with_metadata(lambda m: m.update(ngram=3)), "'int' object is not subscriptable"),
     ],
 )

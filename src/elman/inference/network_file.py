@@ -177,12 +177,12 @@ def restore_ngrams(
     """
     nodes, contexts, min_count = (require_int(description[name], name, minimum=1) for name in DESCRIBED)
     arrays = {name.removeprefix(prefix): array for name, array in tensors.items()}
-    histogram = arrays.pop("histogram")
-    if histogram.shape != (order + 1, 4) or histogram.dtype != np.int64 or histogram.min() < 0:
-        raise ValueError("the histogram of its n-gram counts is invalid")
-    kinds = {name: np.int32 if name == "ones" else np.int64 for name in ARRAYS}
+    kinds = {name: np.int32 if name == "ones" else np.int64 for name in (*ARRAYS, "histogram")}
     if {name: array.dtype for name, array in arrays.items()} != kinds:
         raise ValueError("the arrays of its n-gram counts are invalid")
+    histogram = arrays["histogram"]
+    if histogram.shape != (order + 1, 4) or histogram.min() < 0:
+        raise ValueError("the histogram of its n-gram counts is invalid")
     table = NgramTable(
         K, order, nodes, contexts, **{name: arrays[name].view(f"u{kinds[name]().itemsize}") for name in ARRAYS}
     )

@@ -1,14 +1,13 @@
-"""What every exported file contains, and its validation: arrays, JSON metadata, and the text that a prior counted.
+"""What every exported file contains, and its validation: arrays, JSON metadata, and the table of an n-gram prior.
 
 K  alphabet size                L  layers
 m  hidden units per layer       D  size of the state, see `elman.network.parameters`
-N  characters that an n-gram prior counted, whose text each format stores under the name `NGRAM_TEXT`
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,10 @@ from numpy.typing import NDArray
 from elman.engine import Engine
 from elman.errors import ElmanError
 from elman.inference import Model
-from elman.inference.network_file import NGRAM_TEXT as NGRAM_TEXT
+from elman.inference.network_file import describe_ngrams, restore_ngrams
 from elman.network.cells import CELLS
 from elman.network.ngram import MAX_ORDER, NgramModel
+from elman.network.ngram_table import STRIDE, NgramTable
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, shapes
 from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
 from elman.text import Alphabet
@@ -30,7 +30,7 @@ FORMAT = 1
 METADATA_KEY = "elman"
 """The key under which each format stores the metadata."""
 NGRAM_KEY = "ngram"
-"""The key of the n-gram prior's settings in the metadata."""
+"""The key of the description of the n-gram prior in the metadata."""
 _LINES_KEY = "lines"
 """The key in the metadata of a model of independent lines, whose state is set to zeros before every line feed."""
 _DTYPES = ("float32", "float64")
@@ -47,8 +47,9 @@ class Contents:
     net : Architecture
     arrays : Arrays
         Validated, under Elman's names.
-    ngram_text : ndarray, shape (N,), optional
-        The counted text, not validated; needed for a network with an n-gram prior.
+    ngrams : dict of ndarray
+        The arrays of an n-gram prior, not validated, by their names in `elman.inference.network_file`; none without a
+        prior.
     h : ndarray, shape (D,), optional
         The initial state, where it is not among the metadata.
     """
@@ -56,7 +57,7 @@ class Contents:
     metadata: Mapping[str, Any]
     net: Architecture
     arrays: Mapping[str, Array]
-    ngram_text: NDArray[Any] | None = None
+    ngrams: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     h: Array | None = None
 
     def build_model(self, given_alphabet: Alphabet | None, engine: Engine) -> Model:
@@ -72,7 +73,7 @@ class Contents:
         copies = {name: np.array(self.arrays[name], order="C") for name in parameter_shapes(net)}
         alphabet = self._alphabet(given_alphabet)
         reset_at = find_line_feed(alphabet) if _require_bool(self.metadata, _LINES_KEY) else None
-        ngrams = replace(self._ngram_model(), reset_at=reset_at) if net.order else None
+        ngrams = self._ngram_model(reset_at) if net.order else None
         h = self._state(copies["V"].dtype) if self.h is None else self.h.copy()
         history = h[net.recurrent_size :]  # each character is its index + 1
         if not ((history >= 0) & (history <= net.K) & (history == np.rint(history))).all():
@@ -91,17 +92,11 @@ class Contents:
             raise ElmanError(f"the alphabet has {len(alphabet)} characters, but the network has {K}")
         return alphabet
 
-    def _ngram_model(self) -> NgramModel:
+    def _ngram_model(self, reset_at: int | None) -> NgramModel:
         """Return the n-gram model. It has no folds, which only training needs."""
-        text, K = self.ngram_text, self.net.K
-        if text is None:
-            raise ElmanError(f"the array {NGRAM_TEXT} is missing")
-        discount = require_finite(self.metadata[NGRAM_KEY]["discount"], "the discount")
-        if not 0 <= discount < 1:
-            raise ElmanError(f"the discount must be from 0 to below 1 (got {discount})")
-        if text.ndim != 1 or text.dtype.kind not in "iu" or not len(text) or text.min() < 0 or text.max() >= K:
-            raise ElmanError(f"{NGRAM_TEXT} must be a list of indices below {K}")
-        return NgramModel(text.astype(np.min_scalar_type(K - 1)), K, self.net.order, discount, folds=0)
+        model = restore_ngrams(self.metadata[NGRAM_KEY], self.ngrams, self.net.K, self.net.order, reset_at)
+        _check_trie(model.table)
+        return model
 
     def _state(self, dtype: np.dtype[Any]) -> Array:
         """Return the initial state (D,) of the metadata: zeros where the file contains none."""
@@ -125,6 +120,23 @@ class Contents:
         if not np.isfinite(h).all():
             raise ElmanError(f"its state exceeds the range of {dtype}")
         return h
+
+
+def _check_trie(table: NgramTable) -> None:
+    """Check that the nodes of a table are a trie, whose levels have the lengths of strings up to n + 1."""
+    nodes = table.unpack()
+    starts = [0, 1]
+    for _ in range(table.order + 1):
+        starts.append(starts[-1] + int(nodes.children[starts[-2] : starts[-1]].sum()))
+    siblings = np.repeat(np.arange(table.contexts), nodes.children) * table.K + nodes.symbols
+    ones = np.append(0, np.cumsum(nodes.children)[:-1])[::STRIDE]
+    if (
+        starts[-2:] != [table.contexts, table.nodes]
+        or (nodes.symbols >= table.K).any()
+        or (np.diff(siblings) <= 0).any()
+        or not np.array_equal(ones, table.ones)
+    ):
+        raise ElmanError("its n-gram counts are no trie")
 
 
 def _require_bool(metadata: Mapping[str, Any], name: str) -> bool:
@@ -156,12 +168,7 @@ def export_metadata(model: Model) -> dict[str, Any]:
     if ngrams is None:
         return metadata
     history = np.rint(model.h[net.recurrent_size :]).astype(int).tolist()
-    return metadata | {NGRAM_KEY: {"order": ngrams.order, "discount": ngrams.discount, "history": history}}
-
-
-def portable_indices(ngrams: NgramModel) -> NDArray[Any]:
-    """Return the counted text in a type that other programs have: uint8, or int32 for more than 256 characters."""
-    return ngrams.text.astype(np.uint8 if ngrams.K <= 256 else np.int32)
+    return metadata | {NGRAM_KEY: {"order": ngrams.order, **describe_ngrams(ngrams), "history": history}}
 
 
 # --- Reading; the functions raise ElmanError, ValueError, LookupError or TypeError if a file is invalid ---

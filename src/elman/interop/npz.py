@@ -1,6 +1,6 @@
 """NumPy npz: the parameters under their own names, the state ``h``, and the metadata as UTF-8 bytes ``elman``.
 
-With an n-gram prior, ``ngram.text`` is the text that is counted, as indices.
+With an n-gram prior, ``ngrams.strings`` … are its table, see `elman.inference.network_file`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from elman.errors import ElmanError
 from elman.inference import Model
+from elman.inference.network_file import ngram_tensors, pop_ngram_tensors
 from elman.interop.contents import (
     METADATA_KEY,
     NGRAM_KEY,
-    NGRAM_TEXT,
     Contents,
     check_arrays,
     export_metadata,
@@ -35,7 +35,7 @@ SUFFIX = ".npz"
 HELP = "NumPy arrays"
 
 _HEADER = re.compile(
-    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype><f4|<f8|\|u1|<u2|<u4)', 'fortran_order': (?P<fortran>False|True), "
+    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype><f4|<f8|<i4|<i8|\|u1)', 'fortran_order': (?P<fortran>False|True), "
     rb"'shape': \((?P<shape>(?:\d{1,18}(?:, \d{1,18})*,?)?)\), \} *\n",
     re.DOTALL,
 )
@@ -49,7 +49,7 @@ def write(model: Model) -> bytes:
     arrays: dict[str, Any] = {name: model.parameters[name] for name in parameter_shapes(architecture(model.parameters))}
     if ngrams is not None:
         del metadata[NGRAM_KEY]["history"]  # the end of h
-        arrays[NGRAM_TEXT] = ngrams.text
+        arrays |= ngram_tensors(ngrams)
     arrays |= {"h": model.h, METADATA_KEY: np.frombuffer(json.dumps(metadata).encode(), np.uint8)}
     file = BytesIO()
     np.savez(file, **arrays)
@@ -63,9 +63,9 @@ def read(path: Path) -> Contents:
     if "V" not in arrays:
         raise ElmanError("the array V is missing")
     net = read_architecture(metadata, len(arrays["V"]), len(arrays))
-    text = arrays.pop(NGRAM_TEXT, None) if net.order else None
+    ngrams = pop_ngram_tensors(arrays) if net.order else {}
     check_arrays(arrays, parameter_shapes(net) | {"h": (net.state_size,)})
-    return Contents(metadata, net, arrays, text, arrays["h"])
+    return Contents(metadata, net, arrays, ngrams, arrays["h"])
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:

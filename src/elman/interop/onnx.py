@@ -6,8 +6,8 @@ Inputs are ``x`` (T, B), character indices, int64; ``h0`` and, for lstm, ``s0``,
 (T, B, K) and the state after the last character, ``h`` and ``s``.
 
 The counts of an n-gram prior are no part of the graph, which has two more inputs instead: ``log_q`` (T, B, K), log q
-after each character, and ``matched`` (T, B), the matched orders, int64. The counted text is among the metadata, under
-``ngram.text``: base64 of the indices, uint8, or int32 for more than 256 characters.
+after each character, and ``matched`` (T, B), the matched orders, int64. The arrays of the table are among the metadata,
+under ``ngrams.strings`` …, see `elman.inference.network_file`: base64 of the numbers, little-endian.
 """
 
 from __future__ import annotations
@@ -24,15 +24,14 @@ from numpy.typing import NDArray
 from elman._version import __version__
 from elman.errors import ElmanError, require_extra
 from elman.inference import Model
+from elman.inference.network_file import NGRAMS, ngram_tensors
 from elman.interop.contents import (
     METADATA_KEY,
-    NGRAM_TEXT,
     Contents,
     check_arrays,
     export_metadata,
     initial_state_names,
     parse_metadata,
-    portable_indices,
     read_architecture,
     recurrent_bias,
 )
@@ -48,14 +47,18 @@ HELP = "with its recurrent operators"
 OPSET, IR_VERSION = 11, 6
 """Those of ONNX 1.6 (2019): new runtimes read old versions, but old runtimes do not read new ones."""
 
+ONES, HISTOGRAM = f"{NGRAMS}ones", f"{NGRAMS}histogram"
+"""The array of the n-gram prior that has another type, and the one with two axes."""
+
 MAX_WEIGHT_BYTES = 2**31 - 2**24
 """Maximum bytes of weights: a protobuf message is limited to 2**31, and needs some for everything else."""
 
 _DOC_STRING = """A character-level language model exported by Elman. x (T, B) contains character indices, h0 and s0
 (L, B, m) the state before them, h and s the state after them, and logits (T, B, K) the scores of the next character at
 every step. The metadata entry "elman" is JSON: the alphabet, and the state at the end of training."""
-_PRIOR_DOC_STRING = """log_q (T, B, K) contains the log-probabilities that the n-gram model of the metadata entry
-"ngram.text" gives to the next character at every step, and matched (T, B) the lengths of the longest contexts known."""
+_PRIOR_DOC_STRING = """log_q (T, B, K) contains the log-probabilities that the n-gram model of the metadata entries
+"ngrams.strings", ... gives to the next character at every step, and matched (T, B) the lengths of the longest contexts
+known."""
 
 
 def write(model: Model) -> bytes:
@@ -67,9 +70,8 @@ def write(model: Model) -> bytes:
     helper, ngrams = _library().helper, model.parameters.ngrams
     description, props = _DOC_STRING, {METADATA_KEY: json.dumps(export_metadata(model))}
     if ngrams is not None:
-        indices = portable_indices(ngrams)
-        data = indices.astype(indices.dtype.newbyteorder("<")).tobytes()
-        description, props[NGRAM_TEXT] = f"{_DOC_STRING} {_PRIOR_DOC_STRING}", base64.b64encode(data).decode()
+        description = f"{_DOC_STRING} {_PRIOR_DOC_STRING}"
+        props |= {name: base64.b64encode(array.tobytes()).decode() for name, array in ngram_tensors(ngrams).items()}
     proto: ModelProto = helper.make_model(
         _build_graph(architecture(model.parameters), model.parameters.arrays),
         ir_version=IR_VERSION,
@@ -92,16 +94,19 @@ def read(path: Path) -> Contents:
         raise ElmanError("the array V is missing")
     net = read_architecture(metadata, arrays["V"].shape[-1], len(arrays))
     check_arrays(arrays, _expected_shapes(net))
-    text: NDArray[Any] | None = None
-    if NGRAM_TEXT in entries:
-        data = base64.b64decode(entries[NGRAM_TEXT], validate=True)
-        text = np.frombuffer(data, np.uint8 if net.K <= 256 else "<i4")
+    ngrams = {name: _decode(name, entry) for name, entry in entries.items() if name.startswith(NGRAMS) and net.order}
     parameters = _parameters(arrays, net)
     opset_imports = [(opset.domain, opset.version) for opset in proto.opset_import]
     is_same = proto.graph == _build_graph(net, parameters) and opset_imports == [("", OPSET)] and not proto.functions
     if not is_same:
         raise ElmanError("its graph differs from the one that Elman writes for these weights")
-    return Contents(metadata, net, parameters, text)
+    return Contents(metadata, net, parameters, ngrams)
+
+
+def _decode(name: str, entry: str) -> NDArray[Any]:
+    """Return an array of the n-gram prior."""
+    array: NDArray[Any] = np.frombuffer(base64.b64decode(entry, validate=True), "<i4" if name == ONES else "<i8")
+    return array.reshape(-1, 4) if name == HISTOGRAM else array
 
 
 def _operator(net: Architecture) -> OnnxOperator:

@@ -2,7 +2,8 @@
 
 The recurrent submodule is ``torch.nn.RNN``, ``GRU`` or ``LSTM``, whose gates have the same order as Elman's. It has two
 biases where Elman has one, so the recurrent bias is zero except for the third block of a GRU, which is d. An n-gram
-prior is a third submodule, ``ngram``, with the parameter ``alpha`` and the counted text as the buffer ``text``.
+prior is a third submodule, ``ngram``, with the parameter ``alpha`` and the arrays of its table as the buffers
+``table_strings``, …, see `elman.inference.network_file`; a module cannot have a buffer ``children``.
 """
 
 from __future__ import annotations
@@ -17,15 +18,14 @@ import numpy as np
 
 from elman.errors import ElmanError
 from elman.inference import Model
+from elman.inference.network_file import NGRAMS, ngram_tensors, pop_ngram_tensors
 from elman.interop.contents import (
     METADATA_KEY,
-    NGRAM_TEXT,
     Contents,
     check_arrays,
     export_metadata,
     parameter_shapes,
     parse_metadata,
-    portable_indices,
     read_order,
     recurrent_bias,
 )
@@ -37,8 +37,8 @@ HELP = "a PyTorch state dict in safetensors"
 
 RECURRENT, LINEAR = "rnn.", "linear."
 """Prefixes of the two submodules in exported files; files of other programs may have others."""
-NGRAM_ALPHA = "ngram.alpha"
-"""The name of the prior's weights."""
+ALPHA, TABLE = "ngram.alpha", "ngram.table_"
+"""The name of the prior's weights, and the prefix of the arrays of its table."""
 
 _RECURRENT_NAME = re.compile(r"(.*\.|)(?:weight|bias)_(?:ih|hh)_l[0-9]+")
 _LINEAR_NAME = re.compile(r"(.*\.|)(?:weight|bias)")
@@ -58,7 +58,7 @@ def state_dict(parameters: Parameters) -> dict[str, Array]:
     net = architecture(parameters)
     result = {name: parameters[parameter] for name, parameter in _parameter_names(net, RECURRENT, LINEAR).items()}
     result |= {f"{RECURRENT}bias_hh_l{n}": recurrent_bias(net, layer(parameters, n + 1)) for n in range(net.layers)}
-    return result if parameters.ngrams is None else result | {NGRAM_TEXT: portable_indices(parameters.ngrams)}
+    return result | ngram_tensors(parameters.ngrams, TABLE)
 
 
 def read(path: Path) -> Contents:
@@ -68,18 +68,19 @@ def read(path: Path) -> Contents:
     with safe_open(path, framework="numpy") as file:
         metadata = parse_metadata((file.metadata() or {}).get(METADATA_KEY, ""))
         arrays: dict[str, Array] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    recurrent, linear = _find_prefixes(arrays.keys() - ({NGRAM_ALPHA, NGRAM_TEXT} if read_order(metadata) else set()))
+    table = pop_ngram_tensors(arrays, TABLE) if read_order(metadata) else {}
+    recurrent, linear = _find_prefixes(arrays.keys() - ({ALPHA} if read_order(metadata) else set()))
     layers = sum(name.startswith(recurrent + "weight_hh_l") for name in arrays)
     W, V = (arrays[name].shape for name in (recurrent + "weight_hh_l0", linear + "weight"))
     net = _infer_architecture(W, V, layers, metadata)
-    text = arrays.pop(NGRAM_TEXT, None) if net.order else None
     names, shapes = _parameter_names(net, recurrent, linear), parameter_shapes(net)
     second_biases = {f"{recurrent}bias_hh_l{n}": "b" + suffix(n + 1) for n in range(net.layers)}
     check_arrays(arrays, {name: shapes[parameter] for name, parameter in (names | second_biases).items()})
     parameters = {parameter: arrays[name] for name, parameter in names.items()}
     for name, b in second_biases.items():
         _add_recurrent_bias(net, parameters, b, arrays[name])
-    return Contents(metadata, net, parameters, text)
+    ngrams = {NGRAMS + name.removeprefix(TABLE): array for name, array in table.items()}
+    return Contents(metadata, net, parameters, ngrams)
 
 
 def _add_recurrent_bias(net: Architecture, parameters: dict[str, Array], b: str, bias: Array) -> None:
@@ -96,7 +97,7 @@ def _add_recurrent_bias(net: Architecture, parameters: dict[str, Array], b: str,
 
 def _parameter_names(net: Architecture, recurrent: str, linear: str) -> dict[str, str]:
     """Return Elman's name of every array, except for the recurrent bias, given the prefixes of the submodules."""
-    names = {linear + "weight": "V", linear + "bias": "c"} | ({NGRAM_ALPHA: "alpha"} if net.order else {})
+    names = {linear + "weight": "V", linear + "bias": "c"} | ({ALPHA: "alpha"} if net.order else {})
     for n in range(net.layers):
         of_layer = {"weight_ih": "U", "weight_hh": "W", "bias_ih": "b"}
         names |= {f"{recurrent}{name}_l{n}": parameter + suffix(n + 1) for name, parameter in of_layer.items()}
