@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,12 @@ import elman
 from elman.config import Config
 from elman.engine import TrainState
 from elman.errors import ElmanError, quote
-from elman.inference.network_file import NGRAM_TEXT, NetworkSnapshot
+from elman.inference.network_file import NetworkSnapshot, ngram_tensors
+from elman.network.ngram import NgramModel
 from elman.runs.checkpoint import Checkpoint, load_checkpoint, load_network, save_checkpoint, save_network
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Corpus
-from support.state import TEXT, T, snapshot
+from support.state import T, snapshot
 from support.training import network, train
 
 
@@ -184,32 +186,49 @@ ORDER = 3
 
 
 def trained_with_prior(corpus: Corpus, **options: Any) -> Checkpoint:
-    prior = {"cell": "gru", "ngram_order": ORDER, "ngram_discount": 0.8, "ngram_folds": 4}
+    prior = {"cell": "gru", "ngram_order": ORDER, "ngram_folds": 4}
     return trained(corpus, **prior, **options)
 
 
-@pytest.mark.parametrize(("validation", "longest"), [(0.0, 10**6), (0.25, 10**6), (0.0, 30)])
-def test_the_counted_text_is_stored_once(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, validation: float, longest: int
-) -> None:
-    """It is the end of a long text."""
-    monkeypatch.setattr("elman.network.ngram.count_training_text.__defaults__", (longest,))
+@pytest.mark.parametrize("validation", [0.0, 0.25])
+def test_files_contain_the_table_and_no_text(corpus: Corpus, tmp_path: Path, validation: float) -> None:
     expected = trained_with_prior(corpus, validation=validation)
     save_checkpoint(tmp_path / "c", expected)
     save_network(tmp_path / "n", expected, expected.selected)
     found, alone = load_checkpoint(tmp_path / "c"), load_network(tmp_path / "n")
     assert_same(found, expected)
-    assert [name for name in read_tensors(tmp_path / "c")[1] if name.startswith("ngram")] == [NGRAM_TEXT]
-    border = len(corpus.indices) - round(validation * len(corpus.indices))
+    for path in (tmp_path / "c", tmp_path / "n"):
+        names = [name for name in read_tensors(path)[1] if name.startswith("ngram")]
+        assert names == [f"ngrams.{name}" for name in ("children", "histogram", "ones", "rests", "strings")]
+        assert corpus.indices[:12].tobytes() not in path.read_bytes()
+    assert expected.state.parameters.ngrams is not None
     for parameters in (found.state.parameters, found.selected.parameters, alone.network.parameters):
-        ngrams = parameters.ngrams
-        assert ngrams is not None
-        first = max(0, border - longest)
-        np.testing.assert_array_equal(ngrams.text, corpus.indices[first:border])
-        assert (ngrams.K, ngrams.order, ngrams.discount) == (len(corpus.alphabet), ORDER, 0.8)
-        assert (ngrams.folds, ngrams.offset) == (4, first)
+        assert_same_table(parameters.ngrams, expected.state.parameters.ngrams)
     if found.best is not None:
         assert found.best.parameters.ngrams is found.state.parameters.ngrams
+
+
+def assert_same_table(ngrams: NgramModel | None, expected: NgramModel) -> None:
+    assert ngrams is not None
+    assert (ngrams.table.K, ngrams.order, ngrams.min_count) == (expected.K, expected.order, expected.min_count)
+    assert ngrams.folds == 0
+    tensors, others = ngram_tensors(ngrams), ngram_tensors(expected)
+    for name, array in tensors.items():
+        np.testing.assert_array_equal(array, others[name])
+
+
+def test_a_table_is_mapped_into_memory(corpus: Corpus, tmp_path: Path) -> None:
+    """So processes that load the same model share it."""
+    checkpoint = trained_with_prior(corpus)
+    save_network(tmp_path / "n", checkpoint, checkpoint.selected)
+    ngrams = load_network(tmp_path / "n").network.parameters.ngrams
+    assert ngrams is not None
+    for array in ngrams.table.arrays().values():
+        assert not array.flags.writeable
+        base = array
+        while isinstance(base.base, np.ndarray):
+            base = base.base
+        assert os.name == "nt" or isinstance(base, np.memmap)
 
 
 def altered(corpus: Corpus, tmp_path: Path, change: Callable[[dict[str, Any], dict[str, Any]], object]) -> Path:
@@ -222,12 +241,12 @@ def altered(corpus: Corpus, tmp_path: Path, change: Callable[[dict[str, Any], di
     return tmp_path / "c"
 
 
-def change_text(change: Callable[[Any], Any]) -> Callable[[Any, Any], object]:
-    return lambda _, tensors: tensors.update({NGRAM_TEXT: change(tensors[NGRAM_TEXT])})
+def change_array(name: str, change: Callable[[Any], Any]) -> Callable[[Any, Any], object]:
+    return lambda _, tensors: tensors.update({f"ngrams.{name}": change(tensors[f"ngrams.{name}"])})
 
 
-def change_offset(offset: object) -> Callable[[Any, Any], object]:
-    return lambda description, _: description.update(ngram_offset=offset)
+def change_number(name: str, value: object) -> Callable[[Any, Any], object]:
+    return lambda description, _: description["ngrams"].update({name: value})
 
 
 def change_alpha(*shape: int) -> Callable[[Any, Any], object]:
@@ -238,8 +257,9 @@ def change_state(code: float) -> Callable[[Any, Any], object]:
     return lambda _, tensors: tensors["h"].put(-1, code)
 
 
-NO_TEXT = f"({NGRAM_TEXT} is not an array of indices below {len(set(TEXT))})"
-NO_OFFSET = f"ngram_offset must be an integer from -{len(TEXT)} to"
+NO_FIT = "the arrays of its n-gram counts do not fit one another"
+NO_ARRAYS = "the arrays of its n-gram counts are invalid"
+NO_HISTOGRAM = "the histogram of its n-gram counts is invalid"
 SHAPES = "array shapes do not match the configuration"
 NO_CHARACTERS = "(h ends with numbers that are not characters)"
 
@@ -247,18 +267,19 @@ NO_CHARACTERS = "(h ends with numbers that are not characters)"
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda _, tensors: tensors.pop(NGRAM_TEXT), NO_TEXT),
-        (change_text(lambda text: text[:0]), NO_TEXT),
-        (change_text(lambda text: text[None]), NO_TEXT),
-        (change_text(lambda text: text.astype(np.int64)), NO_TEXT),
-        (change_text(lambda text: text.astype(np.float32)), NO_TEXT),
-        (change_text(lambda text: np.append(text, np.uint8(200))), NO_TEXT),
-        (change_text(lambda text: np.append(text.astype(np.uint64), np.uint64(2**64 - 1))), NO_TEXT),
-        (
-            lambda description, _: description["config"].update(ngram_order=0),
-            "is present, but the order of the n-gram prior is 0",
+        (lambda _, tensors: tensors.pop("ngrams.rests"), NO_ARRAYS),
+        (lambda description, _: description.pop("ngrams"), "its description is invalid"),
+        (lambda description, _: description["config"].update(ngram_order=0), SHAPES),
+        *((change_array(name, lambda array: array[:-1]), NO_FIT) for name in ("strings", "rests", "children", "ones")),
+        *((change_array(name, lambda array: array[None]), NO_FIT) for name in ("strings", "ones")),
+        *((change_array(name, lambda array: array * 1.0), NO_ARRAYS) for name in ("strings", "ones")),
+        (change_array("histogram", lambda array: array[:-1]), NO_HISTOGRAM),
+        (change_array("histogram", lambda array: array - 10**6), NO_HISTOGRAM),
+        *(
+            (change_number("nodes", value), "nodes must be an integer from 1 to")
+            for value in (0, 1.5, "1", None, 2**70)
         ),
-        *((change_offset(offset), NO_OFFSET) for offset in (-1 - len(TEXT), 1.5, "1", None, 2**70)),
+        *((change_number(name, 3), NO_FIT) for name in ("nodes", "contexts")),
         *((change_alpha(*shape), SHAPES) for shape in ((), (ORDER,), (ORDER + 2,), (ORDER + 1, 1))),
         *((change_state(code), NO_CHARACTERS) for code in (0, 0.5, -1, 1e30, 200)),
     ],

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import elman
-from elman.engine import TrainState
+from elman.engine import TrainState, count_ngrams
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.fingerprint import fingerprint
+from elman.network.ngram import ngram_counts
 from elman.runs.directory import RunDirectory
 from elman.runs.metadata import ModelOrigin
 from elman.runs.run import Run
@@ -110,14 +111,14 @@ def test_the_shape_of_the_model_and_what_cannot_be_started_from(source: Run, tmp
 # --- The n-gram prior ---
 
 
-def test_the_prior_counts_the_text_of_the_model_first(source: Run) -> None:
+def test_the_prior_has_the_counts_of_the_model_too(source: Run) -> None:
     run = start(source)
-    ngrams, alphabet = run.state.parameters.ngrams, run.corpus.alphabet
+    ngrams = run.state.parameters.ngrams
     assert ngrams is not None
-    before = "".join(character for character in OLD if character in alphabet.characters)
-    assert alphabet.decode(ngrams.text) == before + NEW
-    assert ngrams.offset == -len(before)
-    assert list(ngrams.folds_at(np.array([-1, 0, len(NEW) - 1, len(NEW)]))) == [3, 0, 2, 3]
+    assert ngrams.pretrained is not None
+    alphabet = run.corpus.alphabet
+    strings = {alphabet.decode(name) for name in ngram_counts(ngrams).nodes}
+    assert {"on ", "xyl", "at ", "cat", "ran"} - strings == {"ran"}  # of both texts, and of neither
     np.testing.assert_array_equal(run.state.parameters["alpha"], source.model.parameters["alpha"])
 
 
@@ -125,7 +126,10 @@ def test_the_prior_counts_the_text_of_the_model_first(source: Run) -> None:
 def test_a_text_that_overlaps_is_counted_once(source: Run, text: str) -> None:
     ngrams = start(source, text).state.parameters.ngrams
     assert ngrams is not None
-    assert (len(ngrams.text), ngrams.offset) == (len(text), 0)
+    assert ngrams.pretrained is None
+    counted = count_ngrams(Corpus.from_text(text).indices, ngrams.K, ngrams.order)
+    assert counted is not None
+    assert ngrams.table.nodes == counted.table.nodes
 
 
 @pytest.mark.parametrize(("order", "taken"), [(1, [0, 1]), (4, [0, 1, 2, 2, 2])])
@@ -139,7 +143,7 @@ def test_a_prior_only_one_of_both_has(source: Run) -> None:
     assert plain.state.parameters.ngrams is None
     parameters = start(plain, OLD).state.parameters
     assert parameters.ngrams is not None
-    assert ([*parameters["alpha"]], len(parameters.ngrams.text)) == ([0.5, 0.5, 0.5], len(OLD))
+    assert ([*parameters["alpha"]], parameters.ngrams.pretrained) == ([0.5, 0.5, 0.5], None)
 
 
 # --- Runs ---

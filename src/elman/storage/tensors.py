@@ -21,6 +21,8 @@ Array = NDArray[np.floating[Any]]
 SUFFIX = ".safetensors"
 _MAX_HEADER = 100_000_000
 """Bytes of the header of a safetensors file at most, by its specification."""
+_MAPPED = {"I64": "<i8", "I32": "<i4"}
+"""Types of arrays that are mapped, as safetensors and NumPy call them."""
 
 
 def save_tensors(path: Path, description: dict[str, Any], tensors: dict[str, Array]) -> None:
@@ -66,7 +68,9 @@ def read_tensors(path: Path, mapped: str = "") -> tuple[str, dict[str, Array]]:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {
-                name: _map_tensor(path, name) if mapped and name.startswith(mapped) else file.get_tensor(name)
+                name: _map_tensor(path, name)
+                if mapped and name.startswith(mapped) and file.get_slice(name).get_dtype() in _MAPPED
+                else file.get_tensor(name)
                 for name in file.keys()  # noqa: SIM118
             }
     except FileNotFoundError:
@@ -86,11 +90,11 @@ def read_tensors(path: Path, mapped: str = "") -> tuple[str, dict[str, Array]]:
 
 
 def _map_tensor(path: Path, name: str) -> NDArray[Any]:
-    """Return an array of integers in a file that safetensors has checked."""
+    """Return an array in a file that safetensors has checked."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         tensor = json.loads(file.read(size))[name]
-    start, kind = 8 + size + tensor["data_offsets"][0], {"I64": "<i8", "I32": "<i4"}[tensor["dtype"]]
+    start, kind = 8 + size + tensor["data_offsets"][0], _MAPPED[tensor["dtype"]]
     shape = tuple(tensor["shape"])
     if os.name == "nt" or start % int(kind[-1]) or 0 in shape:  # Windows replaces no file that is mapped
         return np.fromfile(path, kind, int(np.prod(shape)), offset=start).reshape(shape)

@@ -167,7 +167,7 @@ def check_engine(
     text = np.random.RandomState(1).randint(0, K, length).astype(np.min_scalar_type(K - 1))
     windows = Windows(text, T, batch_size, cross_fit=True)
     reset_at = 0 if lines else None
-    ngrams = count_ngrams(text, K, ngram_order, folds=3, reset_at=reset_at)
+    ngrams = count_ngrams(text, K, ngram_order, folds=3, min_count=1, reset_at=reset_at)
     network = {"cell": cell, "layers": layers, "batch_size": batch_size, "ngrams": ngrams, "reset_at": reset_at}
     start = _initial_state(K, m, dtype, optimizer, network)
     errors = compare_gradients(engine, start, windows)
