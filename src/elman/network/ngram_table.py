@@ -40,6 +40,8 @@ from 16 on are off by at most a third.
 """
 _BOUNDS = np.array([*range(1, EXACT_CODES), *(1 << k for k in range(4, 4 + 2**CODE_BITS - EXACT_CODES))], np.int64)
 """The smallest number of each code from 1 on."""
+_PACKED = 1 << 20
+"""Numbers that are packed at a time, as each takes many bytes meanwhile."""
 STRIDE = 32
 """Nodes from one entry of `ones` to the next."""
 
@@ -60,12 +62,13 @@ def pack(values: NDArray[Any], width: int) -> Words:
     The word more lets a field be read from two words without a test.
     """
     words = np.zeros(len(values) * width // 64 + 2, np.uint64)
-    at = np.arange(len(values), dtype=np.uint64) * np.uint64(width)
-    word, shift = (at >> np.uint64(6)).astype(np.intp), at & np.uint64(63)
-    numbers = values.astype(np.uint64)
-    np.bitwise_or.at(words, word, numbers << shift)
-    beyond = shift + np.uint64(width) > np.uint64(64)
-    np.bitwise_or.at(words, word[beyond] + 1, numbers[beyond] >> (np.uint64(64) - shift[beyond]))
+    for first in range(0, len(values), _PACKED):
+        numbers = values[first : first + _PACKED].astype(np.uint64)
+        at = np.arange(first, first + len(numbers), dtype=np.uint64) * np.uint64(width)
+        word, shift = (at >> np.uint64(6)).astype(np.intp), at & np.uint64(63)
+        np.bitwise_or.at(words, word, numbers << shift)
+        beyond = shift + np.uint64(width) > np.uint64(64)
+        np.bitwise_or.at(words, word[beyond] + 1, numbers[beyond] >> (np.uint64(64) - shift[beyond]))
     return words
 
 
@@ -168,15 +171,19 @@ class NgramTable:
     @classmethod
     def from_nodes(cls, K: int, order: int, nodes: Nodes) -> NgramTable:
         """Return the table of the nodes of a trie."""
-        ends = np.cumsum(nodes.children, dtype=np.int64)
-        bits = np.zeros(int(ends[-1]) + len(ends), np.uint8)
-        bits[:] = 1
-        bits[ends + np.arange(len(ends))] = 0
-        before = np.concatenate([[0], ends[:-1]])[::STRIDE]
+        nodes_before = np.cumsum(nodes.children, dtype=np.uint32)
+        bits = np.ones(len(nodes.symbols) + len(nodes.children), np.uint8)
+        for first in range(0, len(nodes_before), _PACKED):
+            ends = nodes_before[first : first + _PACKED]
+            bits[ends + np.arange(first, first + len(ends), dtype=np.int64)] = 0
+        ones = np.concatenate([np.zeros(1, np.uint32), nodes_before[STRIDE - 1 : -1 : STRIDE]])
+        width = symbol_bits(K)
+        kind = np.min_scalar_type((1 << width + CODE_BITS) - 1)
+        strings = nodes.weights.astype(kind) << width
+        strings |= nodes.symbols.astype(kind)
         return cls(
             K, order, len(nodes.symbols) + 1, len(nodes.children),
-            pack(nodes.symbols | (nodes.weights.astype(np.int64) << symbol_bits(K)), symbol_bits(K) + CODE_BITS),
-            pack(nodes.rests, CODE_BITS), pack(bits, 1), before.astype(np.uint32),
+            pack(strings, width + CODE_BITS), pack(nodes.rests, CODE_BITS), pack(bits, 1), ones,
         )  # fmt: skip
 
     def unpack(self) -> Nodes:

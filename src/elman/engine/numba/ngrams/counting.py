@@ -25,7 +25,7 @@ from elman.engine.numba.ngrams.tables import exact, exact_step
 from elman.network.ngram import CountedText, Ints
 from elman.network.ngram_table import CODES, FoldCounts, Nodes
 
-BATCH = 1 << 26
+BATCH = 1 << 25
 """Positions that are distributed among pieces at a time, in one pass over the text."""
 PIECE = 1 << 19
 """Records of a piece, unless more strings than that begin with the same characters."""
@@ -121,12 +121,13 @@ def _count(text: NDArray[Any], settings: Settings, max_nodes: int | None) -> Cou
     levels, records, nodes = settings.order + 2, 0, 0
     opened, units = _open(settings), np.zeros(UNITS, np.int64)
     histogram = np.zeros((levels, HISTOGRAM), np.int64)
-    parts: list[list[tuple[NDArray[Any], ...]]] = [[] for _ in range(levels)]
+    parts = [[list[NDArray[Any]]() for _ in range(levels)] for _ in range(7)]  # by array, as in `Closed`
 
     def collect(closed: Closed) -> int:
         """Keep copies of what has been closed; return how many nodes."""
-        for (size, entries), part, *arrays in zip(closed.sizes, parts, *closed[1:8], strict=True):
-            part.append(tuple(array[: size if n < 5 else entries].copy() for n, array in enumerate(arrays)))
+        for n, (array, of_levels) in enumerate(zip(closed[1:8], parts, strict=True)):
+            for part, of_level, size in zip(of_levels, array, closed.sizes[:, 0 if n < 5 else 1], strict=True):
+                part.append(of_level[:size].copy())
         return int(closed.sizes[:, 0].sum())
 
     for keys, record_units in _ahead(_sorted_pieces(text, settings)):
@@ -144,7 +145,9 @@ def _count(text: NDArray[Any], settings: Settings, max_nodes: int | None) -> Cou
     collect(closed)
 
     def join(n: int, levels: slice = slice(None)) -> NDArray[Any]:
-        return np.concatenate([arrays[n] for part in parts[levels] for arrays in part])
+        joined = np.concatenate([piece for part in parts[n][levels] for piece in part])
+        parts[n].clear()
+        return joined
 
     above, below = slice(1, None), slice(None, -1)
     table = Nodes(join(0, above), join(1, above), join(2, below), join(3, below))
