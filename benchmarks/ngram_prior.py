@@ -1,6 +1,6 @@
 """Ablations of the n-gram prior: every variant is trained for the same number of updates, with the settings of quick.
 
-python benchmarks/ngram_prior.py TEXT [--max-updates 2000] [--seeds 3] [--only order discount …] [--out results.json]
+python benchmarks/ngram_prior.py TEXT [--max-updates 2000] [--seeds 3] [--only order min_count …] [--out results.json]
                                  [--fractions 0.001 0.01 0.1 1]
 
 Prints a Markdown table, and writes the same numbers as JSON. A loss is the mean over the text held out, in nats per
@@ -30,7 +30,6 @@ from elman.training.start import create_optimizer, initial_state
 PRESET = "quick"
 BASE: dict[str, Any] = {
     "ngram_order": 8,
-    "ngram_discount": 0.8,
     "ngram_folds": 10,
     "ngram_start": 0.5,
     "validation": 0.1,
@@ -41,7 +40,7 @@ BASE: dict[str, Any] = {
 
 VARIANTS: dict[str, tuple[Any, ...]] = {
     "ngram_order": (0, 3, 5, 8, 10),
-    "ngram_discount": (0.6, 0.8, 0.9, 0.95),
+    "ngram_min_count": (1, 2, 3),
     "ngram_folds": (0, 10),
     "ngram_start": (0.0, 0.5, 0.8),
     "cell": ("rnn", "gru", "lstm"),

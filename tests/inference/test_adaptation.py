@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,7 +20,7 @@ from elman.inference.score import score
 from elman.network import Parameters, SamplingParams, initial_parameters
 from elman.network import loss_and_gradients as reference
 from elman.network.model import logits
-from elman.network.ngram import READ_COUNT
+from elman.network.ngram import READ_COUNT, ngram_counts
 from elman.network.output import losses
 from elman.network.parameters import Array, architecture
 from elman.text import Corpus
@@ -148,27 +149,29 @@ def count_slowly(model: Model, text: str) -> float:
     """Return the cost of a text with counts that grow, by the equations of `elman.network.ngram` and of the output."""
     ngrams, K = model.parameters.ngrams, len(model.alphabet)
     assert ngrams is not None
-    source, read = ngrams.text.tolist(), model.alphabet.encode(text)
-    counted = [(source[max(0, t - ORDER) : t], y) for t, y in enumerate(source)]
+    table, read = ngram_counts(ngrams), model.alphabet.encode(text)
+    added: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
 
-    def distribution(history: list[int]) -> tuple[Any, int]:
+    def distribution(contexts: list[tuple[int, ...]]) -> tuple[Any, int]:
         q, matched = np.full(K, 1 / K), 0
-        for o in range(ORDER + 1):
-            context = history[len(history) - o :]
-            N = np.bincount([y for before, y in counted if before[len(before) - o :] == context and len(before) >= o],
-                            minlength=K)  # fmt: skip
-            if not N.any():
+        for o, context in enumerate(contexts):
+            weights, rest = table.lookup(context, ngrams.folds)
+            w = np.bincount([*(weights + added[context]).elements()], minlength=K)
+            if not w.any():
                 break
-            q, matched = (np.maximum(N - ngrams.discount, 0) + ngrams.discount * (N > 0).sum() * q) / N.sum(), o
+            shares = np.where(w > 0, np.maximum(w - ngrams.discounts[o, np.clip(w, 1, 3) - 1], 0), 0) / (w.sum() + rest)
+            q, matched = shares + (1 - shares.sum()) * q, o
         return q, matched
 
     arrays = {name: array for name, array in model.parameters.items() if name != "alpha"}
-    recurrent, history = model.h[:-ORDER], (np.rint(model.h[-ORDER:]).astype(int) - 1).tolist()
+    recurrent, history = model.h[:-ORDER], tuple((np.rint(model.h[-ORDER:]).astype(int) - 1).tolist())
+    contexts = [history[ORDER - o :] for o in range(ORDER + 1)]
     o, _ = logits(Parameters(model.parameters.cell, arrays), recurrent, read[:-1])
     for t, x in enumerate(read[:-1].tolist()):
-        counted += [(history[-ORDER:], x)] * READ_COUNT
-        history.append(x)
-        q, matched = distribution(history)
+        for context in [c for c in contexts if not c or added[c[:-1]][c[-1]]]:
+            added[context][x] += READ_COUNT
+        contexts = [(), *((*c, x) for c in contexts[:-1])]
+        q, matched = distribution(contexts)
         o[t] += model.parameters["alpha"][matched] * np.log(np.maximum(q, 1e-7))
     return float(losses(o, read[1:]).sum())
 

@@ -6,13 +6,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import elman
-from elman.errors import ElmanError
-from elman.inference import Model
-from elman.inference.copying import RUN, Copying, measure_copying
-from elman.text import Corpus
-from support.cli import Command, assert_refused
+from elman.inference.copying import RUN, measure_copying
+from support.cli import Command
 from support.state import TEXT
+from support.training import SMALL, train
 
 
 def slowly(text: str, source: str) -> tuple[int, float]:
@@ -38,39 +35,17 @@ def test_it_finds_what_a_search_finds(text: str, source: str, copied: int, chunk
     assert found.longest_run in source
 
 
-def trained(ngram_order: int, out: Any = None) -> Model:
-    return elman.train(
-        Corpus.from_text(TEXT), preset="reference", hidden_size=4, seq_length=5, max_updates=3, engine="numpy",
-        ngram_order=ngram_order, sample_every=0, out=out,
-    ).model  # fmt: skip
-
-
-def test_a_model_with_a_prior_contains_its_training_text() -> None:
-    model, other = trained(3), "the rain in Spain"
-    assert model.measure_copying(TEXT) == Copying(TEXT, 1.0)
-    assert model.measure_copying(other) == measure_copying(other, TEXT)
-    assert model.measure_copying(other, "Spain").longest_run == "Spain"
-
-
-def test_a_model_without_one_needs_it() -> None:
-    with pytest.raises(ElmanError, match=r"^measure_copying requires a model with an n-gram prior, .* with source$"):
-        trained(0).measure_copying("the rain")
-    assert trained(0).measure_copying("the rain", TEXT) == measure_copying("the rain", TEXT)
-
-
 def test_sample_reports_it(tmp_path: Any, command: Command) -> None:
-    plain, prior, file = tmp_path / "plain", tmp_path / "prior", tmp_path / "text.txt"
-    trained(0, plain), trained(3, prior)
+    file = tmp_path / "text.txt"
     file.write_text(TEXT, encoding="utf-8")
-    arguments = ["--seed", 1, "--length", 90]
-    text = elman.load(prior).sample(90, seed=1)
+    model = train(file, **SMALL, max_updates=3, engine="numpy", out=tmp_path / "run").model
+    text = model.sample(90, seed=1)
     found = measure_copying(text, TEXT)
-    for option in (["--copied"], ["--copied-from", file]):
-        ended = command("sample", prior, *arguments, *option)
-        assert ended.out == text + "\n"
-        assert ended.err == (
-            f"copied: {found.copied_share:.1%} of the runs of 20 characters; the longest run has"
-            f" {len(found.longest_run)} characters: {found.longest_run!r}\n"
-        )
-    assert command("sample", plain, *arguments, "--count", 2, "--copied-from", file).err.count("copied: ") == 2
-    assert_refused(command("sample", plain, *arguments, "--copied"), "--copied requires a model with an n-gram prior")
+    options = ["--seed", 1, "--length", 90, "--copied-from", file]
+    ended = command("sample", tmp_path / "run", *options)
+    assert ended.out == text + "\n"
+    assert ended.err == (
+        f"copied: {found.copied_share:.1%} of the runs of 20 characters; the longest run has"
+        f" {len(found.longest_run)} characters: {found.longest_run!r}\n"
+    )
+    assert command("sample", tmp_path / "run", *options, "--count", 2).err.count("copied: ") == 2

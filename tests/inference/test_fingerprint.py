@@ -1,12 +1,14 @@
 """A fingerprint is of everything that predictions depend on."""
 
 import dataclasses
+from typing import Any
 
+from elman.engine import count_ngrams
 from elman.inference import Model
 from elman.inference.fingerprint import fingerprint
 from elman.network.ngram import NgramModel
 from elman.text import Alphabet
-from support.codec_models import ALPHABET, make_model
+from support.codec_models import ALPHABET, COUNTED, make_model
 
 
 def with_ngrams(model: Model, ngrams: NgramModel | None) -> Model:
@@ -17,7 +19,8 @@ def test_models_that_differ_have_different_ones() -> None:
     model = make_model(order=3)
     ngrams = model.parameters.ngrams
     assert ngrams is not None
-    counts = [{"order": 2}, {"discount": 0.8}, {"text": ngrams.text[::-1]}, {"text": ngrams.text[1:]}]
+    text, K = ALPHABET.encode(COUNTED.replace(",", "")), len(ALPHABET)
+    counted = [count_ngrams(text, K, 2), count_ngrams(text, K, 3, min_count=1), count_ngrams(text[::-1], K, 3)]
     others = [
         make_model(order=3, seed=1),
         make_model("lstm", order=3),
@@ -25,7 +28,8 @@ def test_models_that_differ_have_different_ones() -> None:
         make_model(order=3, alphabet=Alphabet(ALPHABET.characters[::-1])),
         make_model(order=3, alphabet=Alphabet(ALPHABET.characters, has_unknown=True)),
         with_ngrams(model, None),
-        *(with_ngrams(model, dataclasses.replace(ngrams, tables={}, **change)) for change in counts),  # type: ignore[arg-type]
+        *(with_ngrams(model, other) for other in counted),
+        with_ngrams(model, dataclasses.replace(ngrams, histogram=ngrams.histogram + 1)),
     ]
     assert len({fingerprint(other) for other in [model, *others]}) == len(others) + 1
     assert fingerprint(make_model(order=3)) == fingerprint(model)
@@ -34,7 +38,12 @@ def test_models_that_differ_have_different_ones() -> None:
 def test_it_does_not_depend_on_the_byte_order_of_the_machine() -> None:
     model = make_model(order=3)
     swapped = model.parameters.map(lambda array: array.astype(array.dtype.newbyteorder("S")))
-    assert model.parameters.ngrams is not None
-    ngrams = dataclasses.replace(model.parameters.ngrams, text=model.parameters.ngrams.text.astype(">u2"), tables={})
+    ngrams = model.parameters.ngrams
+    assert ngrams is not None
+    arrays: dict[str, Any] = {
+        name: array.astype(array.dtype.newbyteorder("S"))
+        for name, array in ngrams.table.arrays().items()
+    }
+    ngrams = dataclasses.replace(ngrams, table=dataclasses.replace(ngrams.table, **arrays))
     other = with_ngrams(dataclasses.replace(model, parameters=swapped), ngrams)
     assert fingerprint(other) == fingerprint(model)

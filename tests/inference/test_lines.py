@@ -26,6 +26,7 @@ OPTIONS: dict[str, Any] = EXACT | {
     "cell": "lstm",
     "ngram_order": 3,
     "ngram_folds": 0,
+    "ngram_min_count": 1,
     "optimizer": "adam",
     "learning_rate": 0.03,
     "max_updates": 150,

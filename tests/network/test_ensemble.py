@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from elman.engine import count_ngrams
 from elman.network import model
 from elman.network.cells import CELLS
 from elman.network.ensemble import Member, join_members
@@ -36,7 +37,7 @@ def make_members(cell: str, layers: int, priors: Sequence[NgramModel | None]) ->
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("with_prior", [(), (1,), (0, 1, 2)])
 def test_the_logits_are_the_weighted_sum(cell: str, layers: int, with_prior: tuple[int, ...]) -> None:
-    ngrams = NgramModel(TEXT, K, order=3, folds=0)
+    ngrams = count_ngrams(TEXT, K, order=3)
     members = make_members(cell, layers, [ngrams if n in with_prior else None for n in range(3)])
     parameters, h = join_members(members)
     o, final = model.logits(parameters, h, X)
