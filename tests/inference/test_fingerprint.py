@@ -41,8 +41,7 @@ def test_it_does_not_depend_on_the_byte_order_of_the_machine() -> None:
     ngrams = model.parameters.ngrams
     assert ngrams is not None
     arrays: dict[str, Any] = {
-        name: array.astype(array.dtype.newbyteorder("S"))
-        for name, array in ngrams.table.arrays().items()
+        name: array.astype(array.dtype.newbyteorder("S")) for name, array in ngrams.table.arrays().items()
     }
     ngrams = dataclasses.replace(ngrams, table=dataclasses.replace(ngrams.table, **arrays))
     other = with_ngrams(dataclasses.replace(model, parameters=swapped), ngrams)

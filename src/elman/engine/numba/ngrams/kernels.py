@@ -152,14 +152,14 @@ def list_weights(table, added, bases, extras, r, o, fold, places, items, used):
     `places` (K,), -1, is workspace.
     """
     kinds, total, extra = np.int64(0), np.int64(0), extras[r, o]
-    mask = (1 << table.width) - 1
+    mask, latest = (1 << table.width) - 1, np.int64(NONE)
     for node in range(bases[r, o, FIRST], bases[r, o, LAST]):
         string, entry = field(table.strings, table.width + CODE_BITS, node - 1), find_entry(table, node, fold)
         symbol = string & mask
         weight = CODES[np.int64(table.fold_weights[entry]) if entry >= 0 else string >> table.width]
-        if weight > 0 and symbol < table.K:
+        if weight > 0 and latest < symbol < table.K:  # a file may contain any others, and `items` has room for K
             items[used + kinds, 0], items[used + kinds, 1] = symbol, weight
-            kinds, total = kinds + 1, total + weight
+            kinds, total, latest = kinds + 1, total + weight, symbol
     if extra >= 0:
         for k in range(kinds):
             places[items[used + k, 0]] = used + k
@@ -186,8 +186,8 @@ def distribution(table, added, bases, extras, r, fold, workspace):
     """Set q (K,) of the workspace to that after row r, (5), without the counts of a fold; return the matched order."""
     K, cached, first, q = table.K, table.cached_order, np.int64(0), workspace.q
     places, items, ends, shares = workspace.places, workspace.items, workspace.ends, workspace.shares
-    if cached >= 0 and extras[r, 0] < 0 and bases[r, cached, NODE] >= 0:
-        context = bases[r, cached, NODE] - table.cached_first
+    context = bases[r, cached, NODE] - table.cached_first if cached >= 0 else np.int64(NONE)
+    if extras[r, 0] < 0 and 0 <= context < table.cached_q.shape[1]:
         matched, cached_q = np.int64(table.cached_matched[fold, context]), table.cached_q[fold, context]
         for k in range(K):
             q[k] = cached_q[k]
