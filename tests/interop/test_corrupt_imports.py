@@ -1,5 +1,6 @@
 """Untrusted files to import are read without executing anything, and refused in one line."""
 
+import base64
 import json
 import random
 from functools import partial
@@ -128,8 +129,11 @@ def _corrupt_onnx(data: bytes, rng: random.Random, out: Path) -> bool:
             node = rng.choice(proto.graph.node)
             node.op_type = rng.choice(("Identity", "GRU", "LSTM", "Loop"))
         case _:
-            metadata = proto.metadata_props[0]
-            metadata.value = _description(json.loads(metadata.value), rng)
+            entry = rng.choice(proto.metadata_props)
+            if entry.key == "elman":
+                entry.value = _description(json.loads(entry.value), rng)
+            else:
+                entry.value = base64.b64encode(corrupt_bytes(base64.b64decode(entry.value), rng)).decode()
     out.write_bytes(proto.SerializeToString())
     return True
 

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from elman.engine import count_ngrams
 from elman.errors import ElmanError, quote
 from elman.inference import Model
 from elman.inference.network_file import describe_ngrams, ngram_tensors
 from elman.interop import FORMATS, export, format_help, import_, list_suffixes, npz, torch
 from elman.interop.contents import export_metadata
 from elman.network.model import logits
+from elman.network.ngram import read
 from elman.network.parameters import Array
 from elman.runs.directory import RunDirectory
 from elman.runs.models import load
@@ -192,6 +194,26 @@ def test_torch_computes_the_same_with_the_state_carried_through(tmp_path: Path, 
         found.append(network["linear"](h).detach().numpy())
     last = [part.detach().numpy() for part in (state if cell == "lstm" else (state,))]
     assert_near([*found, flat(last)], expected_logits(model), tolerances.TORCH_FLOAT32)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 300])
+@pytest.mark.parametrize("of_lines", [False, True])
+def test_the_example_reads_the_table_like_the_reference(ngram_prior: Any, size: int, of_lines: bool) -> None:
+    generator = np.random.default_rng(5)
+    text = (generator.integers(0, size, 4_000) * generator.random(4_000)).astype(np.uint16)
+    reset_at, order = (0, 4) if of_lines else (None, 4)
+    ngrams = count_ngrams(text, size, order, reset_at=reset_at)
+    assert ngrams is not None
+    prior = ngram_prior.NgramPrior(
+        ngram_tensors(ngrams, ""), size, order, **describe_ngrams(ngrams), history=[0, 0, 1, 1], reset_at=reset_at
+    )
+    x = text[:120].reshape(40, B)
+    log_q, matched, history = read(ngrams, np.tile([0.0, 0, 1, 1], (B, 1)), x)
+    found, found_matched = prior.read(x)
+    np.testing.assert_allclose(found, log_q, tolerances.SINGLE, tolerances.SINGLE)
+    np.testing.assert_array_equal(found_matched, matched)
+    if not of_lines:
+        np.testing.assert_array_equal(prior.history, history)
 
 
 # --- Round trip ---
