@@ -14,6 +14,7 @@ from elman.compression.bit_counters import (
     find_buckets,
     make_counters,
     next_history,
+    reserve_symbols,
 )
 
 PLACE, GROUP = 3, 5
@@ -21,7 +22,7 @@ PLACE, GROUP = 3, 5
 
 def after(bits: list[int]) -> counters.Counters:
     """Return counters that have seen bits in every context."""
-    made = make_counters(1000)
+    made = reserve_symbols(make_counters(), 1000)
     made.hashes[:] = np.arange(CONTEXTS) * 7919 + 1
     find_buckets(made, GROUP)
     for bit in bits:
@@ -85,14 +86,14 @@ def test_a_bucket_of_another_context_is_cleared() -> None:
 
 
 def test_stretches_are_logits() -> None:
-    stretches = make_counters(1).stretches
+    stretches = make_counters().stretches
     p = (np.arange(len(stretches)) + 0.5) / len(stretches)
     np.testing.assert_allclose(stretches, np.log(p / (1 - p)), rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(stretches, -stretches[::-1])
 
 
 def test_buckets_are_within_cache_lines() -> None:
-    assert make_counters(5000).table.ctypes.data % 64 == 0
+    assert reserve_symbols(make_counters(), 5000).table.ctypes.data % 64 == 0
 
 
 # --- The tree ---
@@ -137,3 +138,16 @@ def test_the_nodes_of_a_group_have_different_places_in_a_bucket(counts: list[int
     for nodes in tree.nodes:
         path = nodes[nodes >= 0]
         assert (tree.groups[path] == path[np.arange(len(path)) // GROUP_LEVELS * GROUP_LEVELS]).all()
+
+
+def test_counters_are_kept_in_a_larger_table() -> None:
+    made = reserve_symbols(make_counters(), 10)
+    made.hashes[:] = np.arange(CONTEXTS) * 7919 + 5
+    find_buckets(made, 3)
+    count_bit(made, 2, 1)
+    before = made.table[made.offsets + 2].copy()
+    made = reserve_symbols(made, 1000)
+    find_buckets(made, 3)
+    assert before.all()
+    np.testing.assert_array_equal(made.table[made.offsets + 2], before)
+    assert len(reserve_symbols(made, 1 << 40).table) == (1 << 22) * BUCKET

@@ -4,21 +4,13 @@ import numpy as np
 import pytest
 
 from elman.compression import bit_mixer as module
-from elman.compression.bit_mixer import (
-    DISTRIBUTION_WEIGHTS,
-    FIRST_DISTRIBUTION,
-    INPUTS,
-    Mixer,
-    include_distributions,
-    make_mixer,
-)
+from elman.compression.bit_mixer import DISTRIBUTION_WEIGHTS, FIRST_DISTRIBUTION, INPUTS, Mixer, make_mixer
 from support.tolerances import FIXED_FUNCTIONS
 
 S, NODE = 5, 2
 SELECTED = [NODE, 1, 7, 3, 40, 0]
 """The last of which is the only one."""
-RATES = {False: (0.001, 0.001), True: (0.0002, 0.0004)}
-"""Whether the training text has been read -> the rates of the selected vectors and of the common one."""
+RATES = np.array([0.0002] * 5 + [0.0004])
 
 
 @pytest.fixture
@@ -48,9 +40,8 @@ def test_the_prediction_is_a_logistic_function_of_the_weighted_inputs(mixer: Mix
     assert mixer.result[0] == pytest.approx(1 / (1 + np.exp(-logit)), rel=20 * FIXED_FUNCTIONS)
 
 
-@pytest.mark.parametrize("is_primed", [False, True])
 @pytest.mark.parametrize("bit", [0, 1])
-def test_a_step_is_one_along_the_gradient(mixer: Mixer, bit: int, is_primed: bool) -> None:
+def test_a_step_is_one_along_the_gradient(mixer: Mixer, bit: int) -> None:
     module.mix(mixer, NODE)
     before, x = rows(mixer), mixer.inputs.astype(np.float64)
 
@@ -64,16 +55,14 @@ def test_a_step_is_one_along_the_gradient(mixer: Mixer, bit: int, is_primed: boo
         high[index] += 1e-5
         low[index] -= 1e-5
         numerical[index] = (cost(high) - cost(low)) / 2e-5
-    module.learn(mixer, bit, is_primed)
-    selected, common = RATES[is_primed]
-    rates = np.array([selected] * 5 + [common])
-    np.testing.assert_allclose((rows(mixer) - before) / rates[:, None], -numerical, rtol=1e-2, atol=1e-3)
+    module.learn(mixer, bit)
+    np.testing.assert_allclose((rows(mixer) - before) / RATES[:, None], -numerical, rtol=1e-2, atol=1e-3)
 
 
 def test_other_weights_do_not_change(mixer: Mixer) -> None:
     before = [table.copy() for table in tables(mixer)]
     module.mix(mixer, NODE)
-    module.learn(mixer, 1, True)
+    module.learn(mixer, 1)
     for table, old, i in zip(tables(mixer), before, SELECTED, strict=True):
         np.testing.assert_array_equal(np.delete(table, i, axis=0), np.delete(old, i, axis=0))
 
@@ -90,7 +79,7 @@ def test_refinements_learn_what_follows_a_prediction() -> None:
     made = make_mixer(S)  # without inputs
     for _ in range(500):
         module.mix(made, NODE)
-        module.learn(made, 1, True)
+        module.learn(made, 1)
     module.mix(made, NODE)
     assert made.result[0] == pytest.approx(0.5, rel=20 * FIXED_FUNCTIONS)
     assert made.result[2] > 0.65
@@ -102,7 +91,7 @@ def test_extreme_predictions_are_finite(logit: float) -> None:
     made.by_node[NODE, 0], made.inputs[0] = 1, logit
     with np.errstate(over="ignore"):
         module.mix(made, NODE)
-    module.learn(made, 0, True)
+    module.learn(made, 0)
     assert np.isfinite(made.result).all()
     assert 0 <= made.result[2] <= 1
 
@@ -116,12 +105,7 @@ def test_the_final_probability_is_an_average(mixer: Mixer) -> None:
     assert mixer.result[2] == pytest.approx((3 * p + sum(refined)) / 5, rel=1e-6)
 
 
-def test_distributions_take_part_from_their_inclusion_on() -> None:
-    made, first = make_mixer(S), FIRST_DISTRIBUTION
-    before, weights = made.by_node.copy(), np.array(DISTRIBUTION_WEIGHTS, np.float32)
-    made.common[:] = 1
-    assert not made.by_node[:, first:].any()
-    include_distributions(made)
-    assert (made.by_node[:, first : first + len(weights)] == weights).all()
-    np.testing.assert_array_equal(made.by_node[:, :first], before[:, :first] * (1 - weights[0]))
-    np.testing.assert_array_equal(made.common, 1 - weights[0])
+def test_the_distributions_have_most_of_the_weight_at_first() -> None:
+    weights = make_mixer(S).by_node
+    assert (weights[:, FIRST_DISTRIBUTION:][:, : len(DISTRIBUTION_WEIGHTS)] == np.float32(DISTRIBUTION_WEIGHTS)).all()
+    assert weights[:, :FIRST_DISTRIBUTION].max() < DISTRIBUTION_WEIGHTS[0]

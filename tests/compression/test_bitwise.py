@@ -1,4 +1,4 @@
-"""Symbols come back from their bits, whose probabilities sum to one; the training text is read before."""
+"""Symbols come back from their bits, whose probabilities sum to one."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,11 @@ import pytest
 from elman.compression import bitwise as module
 from elman.compression import matches as match_models
 from elman.compression.arithmetic import FREQ_BITS
+from elman.compression.bit_counters import reserve_symbols
 from elman.compression.bit_mixer import DISTRIBUTIONS
 from elman.compression.bitwise import BitwiseModel, build_bitwise_model, code_symbols, read_contexts
-from elman.compression.matches import Matches, make_matches, prepare_text, reserve_steps
+from elman.compression.matches import Matches, make_matches, reserve_steps
 from elman.compression.range_coder import Coder
-from elman.network.ngram import NgramModel
 from support.codec_models import ALPHABET, K
 
 S, R = K + 1, 3
@@ -18,16 +18,15 @@ SYMBOLS = np.random.default_rng(1).integers(0, S, (200, R))
 SYMBOLS[50:] = SYMBOLS[:150]
 
 
-def make(training: str = "", N: int = SYMBOLS.size) -> tuple[BitwiseModel, Matches]:
-    """Return a model that has read a training text."""
-    ngrams = NgramModel(ALPHABET.encode(training), K, 2) if training else None
-    return build_bitwise_model(ngrams, ALPHABET, make_matches(*prepare_text(ngrams), R, -(-N // R)), N, 0)
+def make() -> tuple[BitwiseModel, Matches]:
+    return build_bitwise_model(np.ones(S, np.int64), ALPHABET, R, 0), make_matches(R, len(SYMBOLS))
 
 
 def run(coder: Coder, model: BitwiseModel, matches: Matches, table: np.ndarray) -> None:
     """Code a table (steps, R) of symbols, with uniform frequencies."""
     model.freqs[:] = (1 << FREQ_BITS) // S - 1
     matches, reads = reserve_steps(matches, len(table)), np.ones(R, np.bool_)
+    model = model._replace(counters=reserve_symbols(model.counters, table.size))
     coder.reserve(2 * table.size * model.tree.bits.shape[1])
     for symbols in table:
         assert code_symbols(coder.arrays, model, matches, symbols)
@@ -35,9 +34,9 @@ def run(coder: Coder, model: BitwiseModel, matches: Matches, table: np.ndarray) 
         match_models.read_symbols(matches, symbols, reads)
 
 
-def size(table: np.ndarray, training: str = "") -> int:
+def size(table: np.ndarray) -> int:
     coder = Coder()
-    run(coder, *make(training), table.copy())
+    run(coder, *make(), table.copy())
     return len(coder.finish())
 
 
@@ -50,10 +49,9 @@ def test_symbols_come_back() -> None:
     np.testing.assert_array_equal(decoded, SYMBOLS)
 
 
-def test_repeats_and_the_training_text_cost_less() -> None:
+def test_repeats_cost_less() -> None:
     once, twice = size(SYMBOLS[:50]), size(SYMBOLS[:100])
     assert twice - once < 0.5 * once
-    assert size(SYMBOLS[:50], "".join(ALPHABET.characters[k] for k in SYMBOLS[:, 0] if k < K)) < once
 
 
 def test_what_a_distribution_predicts_costs_less() -> None:
@@ -89,24 +87,3 @@ def test_the_frequencies_of_a_bit_are_complete() -> None:
     run(Coder(), model, matches, SYMBOLS.copy())
     assert model.pair.sum() + 2 == 1 << FREQ_BITS
     assert (model.pair >= 0).all()
-
-
-def test_a_kept_model_does_not_change() -> None:
-    ngrams, payloads = NgramModel(ALPHABET.encode("a bad egg had a leg\n" * 9), K, 2), []
-    for _ in range(2):
-        coder, matches = Coder(), make_matches(*prepare_text(ngrams), R, len(SYMBOLS))
-        run(coder, *build_bitwise_model(ngrams, ALPHABET, matches, SYMBOLS.size, 0), SYMBOLS.copy())
-        payloads.append(coder.finish())
-    assert payloads[0] == payloads[1]
-    assert len(ngrams.tables["bitwise"]) == 1
-
-
-def test_a_short_file_reads_the_end_of_a_long_training_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MIN_PRIMED", 8)
-    whole = NgramModel(ALPHABET.encode("abcdefgh" * 25), K, 2)
-    end = NgramModel(whole.text[-2 * module.PRIMED_PER_SYMBOL :], K, 2)
-    probs = []
-    for ngrams in (whole, end):
-        model, _ = build_bitwise_model(ngrams, ALPHABET, make_matches(*prepare_text(ngrams), 1, 2), 2, 0)
-        probs.append(model.counters.probs)
-    np.testing.assert_array_equal(probs[0], probs[1])

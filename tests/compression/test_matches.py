@@ -13,11 +13,8 @@ from elman.compression.matches import (
     NONE,
     Matches,
     make_matches,
-    prepare_text,
     reserve_steps,
 )
-from elman.network.ngram import NgramModel
-from support.codec_models import make_model
 
 SHORTEST = MODELS - 1
 ROOM = 1 << 16
@@ -28,19 +25,18 @@ def codes(text: str) -> np.ndarray:
     return np.array([ord(c) for c in text], np.int64)
 
 
-def read(text: str, R: int = 1, training: str = "", steps: int = ROOM) -> Matches:
-    """Let R rows read a text each, after a training text."""
-    ngrams = NgramModel(codes(training).astype(np.uint32), 1 << 12, 2) if training else None
-    made = make_matches(*prepare_text(ngrams), R, steps)
+def read(text: str, R: int = 1, steps: int = ROOM) -> Matches:
+    """Let R rows read a text each."""
+    made = make_matches(R, steps)
     for x in codes(text):
         made = reserve_steps(made, 1)
         module.read_symbols(made, np.full(R, x), np.ones(R, np.bool_))
     return made
 
 
-def predictions(text: str, training: str = "") -> list[str]:
+def predictions(text: str) -> list[str]:
     """Return what each match model predicts behind a text; "" for nothing."""
-    return ["" if k < 0 else chr(k) for k in read(text, training=training).predicted[0].tolist()]
+    return ["" if k < 0 else chr(k) for k in read(text).predicted[0].tolist()]
 
 
 def test_each_match_model_has_its_minimum_length() -> None:
@@ -52,12 +48,6 @@ def test_each_match_model_has_its_minimum_length() -> None:
 
 def test_the_latest_occurrence_is_followed() -> None:
     assert predictions("abcdefgX....abcdefgY....abcdefg")[SHORTEST] == "Y"
-    assert predictions("abcdefgX....abcdefg", training="abcdefgT")[SHORTEST] == "X"
-
-
-def test_the_training_text_is_searched() -> None:
-    assert predictions("abcdefg", training="....abcdefgT...")[SHORTEST] == "T"
-    assert predictions("abcdefgT", training="....abcdefgT")[SHORTEST] == ""  # nothing follows its end
 
 
 def test_a_match_continues_behind_a_mismatch() -> None:
@@ -103,25 +93,19 @@ def test_a_row_that_reads_nothing_keeps_its_match() -> None:
 def test_old_characters_are_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_CODED", 64)
     text = "".join(chr(97 + i) for i in np.random.default_rng(1).integers(0, 2, 500))
-    made = read(text, R=2, training="ab" * 25)
-    assert len(made.history) == 50 + 64
+    made = read(text, R=2)
+    assert len(made.history) == 64
     assert (made.predicted >= 0).any()
 
 
 def test_room_grows_with_what_is_read() -> None:
     text = "abcdefgh" * 90
-    small, whole = read(text), reserve_steps(make_matches(*prepare_text(None), 1, ROOM), len(text))
+    small, whole = read(text), reserve_steps(make_matches(1, ROOM), len(text))
     for x in codes(text):
         module.read_symbols(whole, np.array([x]), np.ones(1, np.bool_))
     assert len(small.history) < ROOM
     np.testing.assert_array_equal(small.pointers, whole.pointers)
     assert len(reserve_steps(small, 1 << 40).history) == ROOM
-
-
-def test_the_tables_of_a_training_text_are_made_once() -> None:
-    ngrams = make_model(order=3).parameters.ngrams
-    assert ngrams is not None
-    assert prepare_text(ngrams) is prepare_text(ngrams)
 
 
 def test_a_predicted_bit_that_is_right_becomes_more_probable() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from elman.compression import mixing
 from elman.compression.arithmetic import FREQ_BITS, set_freqs
-from elman.compression.matches import LENGTHS, MODELS, NONE, make_matches, prepare_text
+from elman.compression.matches import LENGTHS, MODELS, NONE, make_matches
 from elman.compression.mixing import Mixture, make_mixture
 from elman.compression.modes import find_mode
 from elman.compression.network import round_weights
@@ -55,7 +55,7 @@ class Reference:
 def test_the_mixture_and_what_it_learns_are_those_of_the_reference() -> None:
     rng = np.random.default_rng(0)
     mixture = make_mixture(K, rng.normal(1, 0.2, 4).astype(np.float32), R, 0)
-    reference, matches = Reference(mixture), make_matches(*prepare_text(None), R, 1)
+    reference, matches = Reference(mixture), make_matches(R, 1)
     mixed, freqs = np.empty((R, K), np.float32), np.empty((R, K + 1), np.float32)
     for _ in range(200):
         a, log_q = (rng.normal(0, 2, (R, K)).astype(np.float32) for _ in range(2))
@@ -84,7 +84,7 @@ def test_a_row_that_codes_nothing_teaches_nothing() -> None:
     mixture, none = make_mixture(K, np.ones(1, np.float32), 1, 0), np.zeros(1, np.int64)
     before = [getattr(mixture, name).copy() for name in LEARNED]
     ones, freqs, nothing = np.ones((1, K), np.float32), np.zeros((1, K + 1), np.float32), np.zeros(1, np.bool_)
-    matches = make_matches(*prepare_text(None), 1, 1)
+    matches = make_matches(1, 1)
     mixing.learn_rows(mixture, ones, ones, none, matches, freqs, none, nothing)
     mixing.shift_context(mixture, none + 3, nothing)
     for name, old in zip(LEARNED, before, strict=True):

@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 import elman
 from elman.compression import ngrams as module
-from elman.compression.ngrams import NgramRows, count_background, read_background_text, read_ngrams
-from elman.engine.numba.ngrams.counting import ADDED_TOTAL
-from elman.network.ngram import MIN_PROB, READ_COUNT, NgramCounts, NgramModel
+from elman.compression.ngrams import NgramRows, background_model, count_symbols, read_builtin_ngrams, read_ngrams
+from elman.engine import count_ngrams
+from elman.engine.numba.ngrams.tables import TOTAL
+from elman.network.ngram import MIN_PROB, READ_COUNT, NgramCounts, NgramModel, ngram_counts
 from elman.text import Alphabet
 from support.codec_models import make_model
 from support.tolerances import FLOAT32_ROUNDING
 
 START, R, STEPS = 0, 3, 40
 ALPHABET = Alphabet("\nabcdefghijklmnopqrstuvwxyz ")
-LENGTH = len(read_background_text().text)
 
 
 def counted(order: int = 3) -> NgramModel:
@@ -50,7 +50,6 @@ def test_distributions_are_those_of_the_reference(order: int, grows: bool) -> No
             if grows:
                 counts.add(np.array(histories[r][-order:]), int(x[r]))
             histories[r].append(int(x[r]))
-        for r in range(R):
             q, expected = counts.distribution(np.array(histories[r][-order:]), counts.model.folds)
             assert matched[r] == expected
             np.testing.assert_allclose(log_q[r], np.log(np.maximum(q, MIN_PROB)), rtol=FLOAT32_ROUNDING)
@@ -64,7 +63,7 @@ def test_a_row_that_reads_nothing_counts_nothing() -> None:
     assert rows.arrays.histories[1].tolist() == [0, START + 1, 3]
     read(others, np.array([1, 2, 3]))
     read(others, np.array([4, 1, 4]))
-    assert others.reader.added.nodes[0, ADDED_TOTAL] == rows.reader.added.nodes[0, ADDED_TOTAL] + READ_COUNT
+    assert others.reader.added.nodes[0, TOTAL] == rows.reader.added.nodes[0, TOTAL] + READ_COUNT
 
 
 def test_counts_are_dropped_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +72,7 @@ def test_counts_are_dropped_when_there_are_too_many(monkeypatch: pytest.MonkeyPa
     rows, totals = NgramRows(counted(), START, R, grows=True), []
     for x in texts():
         read(rows, x)
-        totals.append(int(rows.reader.added.nodes[0, ADDED_TOTAL]))
+        totals.append(int(rows.reader.added.nodes[0, TOTAL]))
         assert rows.reader.added.sizes[0] <= 30 + 2 * R * 3
     assert totals[-1] < R * STEPS * READ_COUNT
     assert min(np.diff(totals)) < 0
@@ -90,41 +89,32 @@ def test_the_counts_of_the_training_text_do_not_change() -> None:
 # --- The background model ---
 
 
-def test_the_background_text_is_the_one_that_the_built_in_model_counts() -> None:
+def test_the_background_model_contains_the_counts_of_the_built_in_model() -> None:
     model = elman.load("builtin")
     assert model.parameters.ngrams is not None
-    assert read_background_text().characters == model.alphabet.characters
-    np.testing.assert_array_equal(read_background_text().text, model.parameters.ngrams.text)
+    characters, ngrams = read_builtin_ngrams()
+    assert characters == model.alphabet.characters
+    for name, array in model.parameters.ngrams.table.arrays().items():
+        np.testing.assert_array_equal(ngrams.table.arrays()[name], array)
 
 
 @pytest.mark.parametrize("has_unknown", [False, True])
 def test_characters_that_the_alphabet_lacks_are_one_symbol(has_unknown: bool) -> None:
     alphabet, K = dataclasses.replace(ALPHABET, has_unknown=has_unknown), len(ALPHABET)
-    background, other = count_background(None, alphabet, 200), K - has_unknown
-    end = read_background_text().text[-len(background.text) :]
-    expected = [
-        alphabet.characters.find(c) if c in alphabet.characters[: K - has_unknown] else other
-        for c in (read_background_text().characters[k] for k in end[:2000])
-    ]
-    assert background.K == K + 1
-    assert other in expected
-    assert background.text[:2000].tolist() == expected
+    counts, other = count_symbols(background_model(None, alphabet)), K - has_unknown
+    assert len(counts) == K + 1
+    assert counts[alphabet.characters.index("e")] > counts[alphabet.characters.index("b")] > 0
+    assert counts[other] > counts[alphabet.characters.index("b")]
+    assert counts[K - 1 + has_unknown] == 0 if has_unknown else counts[K] > 0
 
 
-@pytest.mark.parametrize(
-    ("training_length", "N", "expected"),
-    [
-        (0, 0, (0, 64)),
-        (50, 10, (50, 640 - 50)),
-        (50, 1000, (50, 64_000 - 50)),
-        (100_000, 1000, (64_000, 0)),
-        (100, 1 << 40, (100, LENGTH)),
-        (module.MAX_TRAINING_TEXT + 7, 1 << 40, (module.MAX_TRAINING_TEXT, LENGTH)),
-    ],
-)
-def test_a_short_file_counts_the_ends_of_long_texts(training_length: int, N: int, expected: tuple[int, int]) -> None:
-    text = ALPHABET.encode(("a bad egg had a leg\n" * (training_length // 20 + 1))[:training_length])
-    background = count_background(NgramModel(text, len(ALPHABET), 3) if training_length else None, ALPHABET, N)
-    of_training_text, of_background = expected
-    assert len(background.text) == of_training_text + of_background
-    np.testing.assert_array_equal(background.text[of_background:], text[len(text) - of_training_text :])
+def test_the_background_model_is_the_sum_of_both_and_made_once() -> None:
+    text = ALPHABET.encode("zqx zqx zqx zqx\n" * 20)
+    ngrams = count_ngrams(text, len(ALPHABET), 3)
+    assert ngrams is not None
+    background, alone = background_model(ngrams, ALPHABET), background_model(None, ALPHABET)
+    assert background is background_model(ngrams, ALPHABET)
+    context = ALPHABET.encode("zq").astype(np.int64)
+    of_sum, of_builtin = (ngram_counts(model).lookup(tuple(context), 0)[0] for model in (background, alone))
+    assert of_sum[ALPHABET.characters.index("x")] > of_builtin[ALPHABET.characters.index("x")]
+    assert background.order == alone.order

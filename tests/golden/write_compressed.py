@@ -10,10 +10,9 @@ import numpy as np
 
 import elman
 from elman.compression.modes import MODES
-from elman.engine import get_engine
+from elman.engine import count_ngrams, get_engine
 from elman.inference import Model
 from elman.network import Parameters
-from elman.network.ngram import count_training_text
 from elman.network.parameters import Architecture, shapes
 from elman.text import Alphabet
 
@@ -32,7 +31,7 @@ def golden_model() -> Model:
     K = len(ALPHABET)
     arrays = {name: _weights(shape) for name, shape in shapes(K, M, "gru", 2).items()}
     arrays["alpha"] = np.linspace(0.25, 1, ORDER + 1, dtype=np.float32)
-    ngrams = count_training_text(ALPHABET.encode(TRAINING_TEXT), K, ORDER, 0.875, 2)
+    ngrams = count_ngrams(ALPHABET.encode(TRAINING_TEXT), K, ORDER)
     h = np.zeros(Architecture("gru", 2, K, M, ORDER).state_size, np.float32)
     return Model(ALPHABET, Parameters("gru", arrays, ngrams=ngrams), h, get_engine("numpy"))
 

@@ -2,7 +2,7 @@
 
 S  symbols      D  the largest depth
 
-The tree is a Huffman code of the training text, so that a symbol has few bits on average.
+The tree is a Huffman code of the symbols as the n-gram models know them, so that a symbol has few bits on average.
 
 A counter is an integer of 31 bits::
 
@@ -186,21 +186,31 @@ def count_bit(counters, place, bit):
         table[offsets[n] + place] = next_history(history, bit) | (count << 9) | (prob << 15)
 
 
-def make_counters(symbols: int) -> Counters:
-    """Return counters for a text of so many symbols."""
-    buckets = _MIN_BUCKETS
-    while buckets < min(symbols * _BUCKETS_PER_SYMBOL, _MAX_BUCKETS):
-        buckets *= 2
+def make_counters() -> Counters:
+    """Return counters of nothing, with the smallest table."""
     zeros, ones = np.arange(HISTORIES) >> 5, (np.arange(HISTORIES) >> 1) & _MAX_COUNT
     probs = ((ones + 0.4) / (zeros + ones + 0.8)).astype(np.float32)
     return Counters(
-        table=align(np.zeros(buckets * BUCKET, np.int32)),
+        table=align(np.zeros(_MIN_BUCKETS * BUCKET, np.int32)),
         probs=np.tile(np.clip(probs, _LOWEST, _HIGHEST), (CONTEXTS, 1)),
         stretches=_make_stretches(),
         hashes=np.zeros(CONTEXTS, np.int64),
         offsets=np.zeros(CONTEXTS, np.int64),
         checks=np.zeros(CONTEXTS, np.int64),
     )
+
+
+def reserve_symbols(counters: Counters, symbols: int) -> Counters:
+    """Return the counters with room for so many symbols in all, up to the maximum.
+
+    A file may announce more symbols than it contains. The lower bits of a hash are the number of a bucket, so in a
+    table twice as large each bucket is at one of two places, and is copied to both.
+    """
+    buckets = len(counters.table) // BUCKET
+    times = 1
+    while buckets * times < min(symbols * _BUCKETS_PER_SYMBOL, _MAX_BUCKETS):
+        times *= 2
+    return counters if times == 1 else counters._replace(table=align(np.tile(counters.table, times)))
 
 
 def align(table: Ints32) -> Ints32:

@@ -48,7 +48,7 @@ class Ratios(NamedTuple):
 
     totals: Ints  # (S - 1,): the frequency of all symbols below a node
     ratios: Floats64  # (S - 1,): of the symbols below bit 1 to those below bit 0
-    logs: Floats64  # (DISTRIBUTIONS, S - 1): 0 while the training text is read
+    logs: Floats64  # (DISTRIBUTIONS, S - 1)
     bits: Ints  # (S - 1,): workspace of `set_logs`
     powers: Floats64  # (S - 1,): the same
 
@@ -133,9 +133,7 @@ def read_contexts(model, symbols, reads):
             bit_contexts.read_symbol(model.rows, r, symbols[r], model.classes, model.folded)
 
 
-def build_bitwise_model(
-    counts: Ints, alphabet: Alphabet, R: int, N: int, start: int
-) -> BitwiseModel:
+def build_bitwise_model(counts: Ints, alphabet: Alphabet, R: int, start: int) -> BitwiseModel:
     """Return a model of R rows that has read only the character `start`, which precedes every row.
 
     Parameters
@@ -143,10 +141,7 @@ def build_bitwise_model(
     counts : ndarray of int, shape (S,)
         How often each symbol is expected, which determines the tree.
     alphabet : Alphabet
-    R : int
-    N : int
-        Symbols in all.
-    start : int
+    R, start : int
     """
     S, nodes = len(alphabet) + 1, len(alphabet)
     classes, folded, rows = symbol_classes(alphabet), fold_symbols(alphabet), make_rows(R)
@@ -157,7 +152,7 @@ def build_bitwise_model(
         classes=classes,
         folded=folded,
         rows=rows,
-        counters=make_counters(N),
+        counters=make_counters(),
         mixer=make_mixer(S),
         ratios=Ratios(
             totals=np.zeros(nodes, np.int64),

@@ -2,20 +2,18 @@
 
 R  rows: substreams coded in lockstep   n  order
 K  alphabet size                        code  the index of a character + 1; 0 where there is none
-N  symbols of a file
 
 The distributions are those of `elman.network.ngram`, computed by the kernels of `elman.engine.numba.ngrams`: integers
 and float64 under the rules of `arithmetic`, with a logarithm of their own. log q is rounded to float32.
 
-A model may count while coding. All substreams then share one table, which grows in a fixed order: at each step, row by
-row, the character that a substream reads is counted after its context, and then the distributions of all rows are
-computed.
+A model may count while coding. All substreams then share its counts, which grow in a fixed order: at each step, row by
+row, the character that a substream reads is counted after its contexts, and then its distribution is computed.
 
 There are two models. The n-gram prior is that of the network. The background model, of bitwise context mixing only, is
-the sum of the n-gram prior and of that of the built-in model: a training text has few of the words of its language, and
-the built-in model counts four million characters of English prose and Python, as brotli contains a dictionary. The
-background model has K + 1 symbols: a character that the alphabet lacks is the unknown character, if there is one, and
-else the escape. The built-in model's counts are part of the file format.
+the n-gram prior of the built-in model, with the counts of the network's added: a training text has few of the words of
+its language, and the built-in model counts four million characters of English prose and Python, as brotli contains a
+dictionary. The background model has K + 1 symbols: a character that the alphabet lacks is the unknown character, if
+there is one, and else the escape. The built-in model's counts are part of the file format.
 """
 
 from __future__ import annotations
@@ -32,8 +30,8 @@ from elman.engine.numba.ngrams.reader import NgramReader, reader
 from elman.engine.numba.ngrams.tables import NONE, Added, Table, empty_added, empty_table
 from elman.inference.network_file import pop_ngram_tensors, restore_ngrams
 from elman.network.ngram import NgramModel
-from elman.network.ngram_table import CODES
 from elman.network.ngram_merge import merge, translate
+from elman.network.ngram_table import CODES
 from elman.storage.builtin import MODELS, unpack_builtin
 from elman.storage.tensors import read_tensors
 from elman.text import Alphabet
@@ -81,7 +79,7 @@ class NgramRows:
     Parameters
     ----------
     ngrams : NgramModel
-        The counts of a text, which do not change.
+        It does not change.
     start : int
         The character that precedes every substream; it is read, but not counted.
     R : int
@@ -146,7 +144,7 @@ def background_model(ngrams: NgramModel | None, alphabet: Alphabet) -> NgramMode
     if "background" not in derived:
         background = translate(builtin.ngrams, _find_symbols(builtin.characters, alphabet), len(alphabet) + 1)
         if ngrams is not None:
-            background = merge(background, translate(ngrams, np.arange(ngrams.K), ngrams.K + 1))
+            background = merge(ngrams, background, np.arange(ngrams.K))
         derived["background"] = background
     model: NgramModel = derived["background"]
     return model

@@ -29,12 +29,20 @@ from elman.compression.arithmetic import (
     exact_inline,
     set_freqs,
 )
+from elman.compression.bit_counters import reserve_symbols
 from elman.compression.bitwise import BitwiseModel, build_bitwise_model, code_symbols, read_contexts
 from elman.compression.matches import Matches, make_matches, read_symbols, reserve_steps
 from elman.compression.mixing import Mixture, make_mixture
 from elman.compression.modes import CodecMode
 from elman.compression.network import Network, Weights, make_network
-from elman.compression.ngrams import NgramArrays, NgramRows, background_model, count_symbols, read_ngrams, without_ngrams
+from elman.compression.ngrams import (
+    NgramArrays,
+    NgramRows,
+    background_model,
+    count_symbols,
+    read_ngrams,
+    without_ngrams,
+)
 from elman.compression.range_coder import Coder, bad_end_error, code
 from elman.network.ngram import NgramModel
 from elman.text import Alphabet
@@ -259,7 +267,7 @@ class Predictor:
             self.matches = make_matches(R, -(-N // R))
         if mode.is_bitwise:
             background = background_model(ngrams, alphabet)
-            self.bits = build_bitwise_model(count_symbols(background), alphabet, R, N, start)
+            self.bits = build_bitwise_model(count_symbols(background), alphabet, R, start)
             self.background = NgramRows(background, start, R, grows=True)
 
     def code(self, coder: Coder, table: Ints, n: int, count_coded: Callable[[int], None]) -> None:
@@ -291,9 +299,10 @@ class Predictor:
             self.model = self.model._replace(prior=self.prior.arrays)
         if self.matches is not None:
             self.matches = reserve_steps(self.matches, steps)
-        if self.bits is not None and self.background is not None:
+        if self.bits is not None and self.background is not None and self.matches is not None:
             self.background.reserve()
-            self.bits = self.bits._replace(background=self.background.arrays)
+            counters = reserve_symbols(self.bits.counters, self.R * (int(self.matches.step[0]) + steps))
+            self.bits = self.bits._replace(background=self.background.arrays, counters=counters)
 
 
 def _initial_escapes(R: int, has_unknown: bool) -> Escapes:

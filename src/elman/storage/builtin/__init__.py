@@ -31,8 +31,8 @@ class BuiltinModel(NamedTuple):
 MODELS = (
     BuiltinModel(
         "builtin-1.safetensors.xz",
-        sha256="8cfcaec847508c3b892b2dee4d06c3b152e5ffc8369852bb2532b1f2d6aa2b31",
-        fingerprint="ceec5736168401265dc7b8734ec4ac4b72f2c5ce15cbb470e60d0accc7b15d79",
+        sha256="b35e9eaa70bf86ec3b549e4c36abbcc1a6ba8e4a80a46a111b769c15c2ab5e19",
+        fingerprint="9cf2fd7ce75dd23121b0251db54188c30ac4644286973bcbd80426f832d1cc48",
     ),
 )
 """Every built-in model, the newest last; none is ever removed, as files compressed with it must stay readable."""
