@@ -31,8 +31,8 @@ class BuiltinModel(NamedTuple):
 MODELS = (
     BuiltinModel(
         "builtin-1.safetensors.xz",
-        sha256="b35e9eaa70bf86ec3b549e4c36abbcc1a6ba8e4a80a46a111b769c15c2ab5e19",
-        fingerprint="9cf2fd7ce75dd23121b0251db54188c30ac4644286973bcbd80426f832d1cc48",
+        sha256="71f2f8cf407865503472dcb36c74c1d658bbe2e57dd88c00d024aee244a92238",
+        fingerprint="d154964687aefe66aafbe3ab3eb029eeedee51baa77a8e54265c322b45807cc6",
     ),
 )
 """Every built-in model, the newest last; none is ever removed, as files compressed with it must stay readable."""
