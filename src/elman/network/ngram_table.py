@@ -102,10 +102,18 @@ class Nodes(NamedTuple):
     children: NDArray[Any]
 
     def level_starts(self) -> list[int]:
-        """Return the first node of every level, and the number of nodes."""
+        """Return the first node of every level, and the number of nodes.
+
+        Raises
+        ------
+        ValueError
+            If the nodes are no trie.
+        """
         starts = [0, 1]
         while starts[-1] <= len(self.symbols):
             starts.append(starts[-1] + int(self.children[starts[-2] : starts[-1]].sum()))
+            if starts[-1] == starts[-2]:
+                raise ValueError("the n-gram counts are no trie")
         return starts
 
 
@@ -223,7 +231,7 @@ def words_of(K: int, nodes: int, contexts: int) -> dict[str, int]:
 
 
 def check_table(table: NgramTable) -> None:
-    """Check the sizes of a table's arrays, and that no node is out of range.
+    """Check the sizes of a table's arrays; kernels stay within them, whatever they contain.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from elman.engine import count_ngrams
-from elman.engine.numba.ngrams import counting, kernels
+from elman.engine.numba.ngrams import counting, kernels, records
 from elman.engine.numba.ngrams import reader as reader_module
 from elman.engine.numba.ngrams.reader import reader
 from elman.engine.numba.ngrams.tables import exact
@@ -93,10 +93,10 @@ def assert_same_counts(text: Indices, K: int, order: int, min_count: int, folds:
         np.testing.assert_array_equal(array, other)
 
 
-@pytest.fixture(params=[(1, 1), (7, 30), (counting.PIECE, counting.BATCH)], ids=["records", "pieces", "one piece"])
+@pytest.fixture(params=[(1, 1), (7, 30), (records.PIECE, records.BATCH)], ids=["records", "pieces", "one piece"])
 def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "PIECE", request.param[0])
-    monkeypatch.setattr(counting, "BATCH", request.param[1])
+    monkeypatch.setattr(records, "PIECE", request.param[0])
+    monkeypatch.setattr(records, "BATCH", request.param[1])
 
 
 @pytest.mark.usefixtures("pieces")

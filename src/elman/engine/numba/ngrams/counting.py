@@ -1,38 +1,26 @@
-"""Counts a text of any length: its strings are sorted in pieces, and the trie is built in one pass over them.
+"""Counts a text of any length: its strings are sorted, and the trie is built in one pass over them.
 
 N  characters                 L  length of a string, 1 … n + 1
 n  order                      digit  the index of a character + 1; 0 after the end of a string
 
-Every position of the text is the start of strings of all lengths, so it has one record: the digits of the longest of
-them, then that of the character before it. Records are distributed among pieces by their first digits and sorted
-piece by piece, so that a text of any length is counted in little memory. Of the records in order, each has strings in
-common with the one before and the one after. These are open from the first record that begins with them to the last,
-where their counts are complete and are added to the string without the last character. All other strings of a record
-occur once. See `elman.network.ngram` for what is counted.
+Each record (`elman.engine.numba.ngrams.records`) has strings in common with the one before and the one after. These are
+open from the first record that begins with them to the last, where their counts are complete and are added to the
+string without the last character. All other strings of a record occur once. See `elman.network.ngram` for what is
+counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.jit import compiled
+from elman.engine.numba.ngrams.records import MAX_PAIRED, Settings, digit_of, sorted_records
 from elman.engine.numba.ngrams.tables import exact, exact_step
 from elman.network.ngram import CountedText, Ints
 from elman.network.ngram_table import CODES, FoldCounts, Nodes
 
-BATCH = 1 << 25
-"""Positions that are distributed among pieces at a time, in one pass over the text."""
-PIECE = 1 << 19
-"""Records of a piece, unless more strings than that begin with the same characters."""
-MAX_PAIRED = 1 << 11
-"""Size of the alphabet up to which records are distributed by two digits, not one."""
-_RADIX_BITS = 11
-"""Bits by which records are sorted at a time."""
 _SEVERAL = -2
 """In place of a fold: a character that precedes a string in several folds."""
 _NONE = -1
@@ -42,22 +30,6 @@ UNITS = 64
 """Occurrences up to which it is counted how many nodes have how many."""
 MIN_FRACTION = 0.2
 """Fraction of the records from which it is estimated how many nodes all have."""
-
-Records = tuple[NDArray[np.uint64], NDArray[np.uint32]]
-"""Keys (records, words), and the position or, of independent lines, the line of each."""
-
-
-class Settings(NamedTuple):
-    """What is counted of a text."""
-
-    K: int
-    order: int
-    min_count: int
-    folds: NDArray[np.int64]  # (folds,): the first position or, of independent lines, the first line of each
-    reset_at: int  # or -1
-    bits: int  # of a digit
-    per_word: int  # digits of a word
-    prefix: int  # digits that all records of a piece have in common, if it has one prefix
 
 
 class Open(NamedTuple):
@@ -130,7 +102,7 @@ def _count(text: NDArray[Any], settings: Settings, max_nodes: int | None) -> Cou
                 part.append(of_level[:size].copy())
         return int(closed.sizes[:, 0].sum())
 
-    for keys, record_units in _ahead(_sorted_pieces(text, settings)):
+    for keys, record_units in sorted_records(text, settings):
         closed = _make_closed(settings, len(keys), histogram, units)
         read_sorted(opened, closed, keys, record_units, settings)
         nodes, records = nodes + collect(closed), records + len(keys)
@@ -193,148 +165,7 @@ def _make_closed(settings: Settings, records: int, histogram: NDArray[np.int64],
     )
 
 
-# --- Records, in order ---
-
-
-def _ahead(pieces: Iterator[Records]) -> Iterator[Records]:
-    """Yield what an iterator yields, each of which another thread makes while the one before is used."""
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, pieces, None)
-        while (records := following.result()) is not None:
-            following = pool.submit(next, pieces, None)
-            yield records
-
-
-def _sorted_pieces(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
-    """Yield the records of each piece in order."""
-    sizes, of_lines = count_prefixes(text, settings), settings.reset_at >= 0
-    words = -(-(settings.order + 2) // settings.per_word)
-    for low, high in _group(sizes, 0, len(sizes), BATCH):
-        ends = np.cumsum(sizes[low:high])
-        positions = np.empty(ends[-1], np.uint32)
-        lines = np.empty(ends[-1] if of_lines else 0, np.uint32)
-        find_positions(text, settings, low, high, ends - sizes[low:high], positions, lines)
-        for first, last in _group(sizes, low, high, PIECE):
-            piece = slice(ends[first - low] - sizes[first], ends[last - 1 - low])
-            size = int(piece.stop - piece.start)
-            keys, units = np.empty((2, size, words), np.uint64), np.empty((2, size), np.uint32)
-            read_records(text, settings, positions[piece], keys[0])
-            units[0] = (lines if of_lines else positions)[piece]
-            buffer = sort_records(keys, units, settings)
-            yield keys[buffer], units[buffer]
-
-
-def _group(sizes: NDArray[np.int64], first: int, last: int, most: int) -> Iterator[tuple[int, int]]:
-    """Yield ranges of items whose sizes sum to at most `most`, unless it is one item; no sum is 0."""
-    ends = np.cumsum(sizes[first:last])
-    at, done = 0, 0
-    while done < ends[-1]:
-        not_empty, within = np.searchsorted(ends, [done, done + most], side="right")
-        stop = max(int(not_empty) + 1, int(within))
-        yield first + at, first + stop
-        at, done = stop, int(ends[stop - 1])
-
-
-@exact_step
-def prefix_at(text, i, settings):
-    """The first digits of the record of a position, as one number: two, or one of a large alphabet."""
-    prefix = np.int64(text[i]) + 1
-    if settings.prefix > 1:
-        prefix = prefix * (settings.K + 1) + (np.int64(text[i + 1]) + 1 if i + 1 < len(text) else 0)
-    return prefix
-
-
-@compiled(allocates=True)
-def count_prefixes(text, settings):
-    """The number of records with each prefix."""
-    sizes = np.zeros((settings.K + 1) ** settings.prefix, np.int64)
-    for i in range(len(text)):
-        sizes[prefix_at(text, i, settings)] += 1
-    return sizes
-
-
-@exact
-def find_positions(text, settings, low, high, starts, positions, lines):
-    """Write the positions of the records whose prefix is from `low` to `high` - 1, by prefix, and their lines.
-
-    `starts` (high - low,) is where those of each prefix begin, and changed.
-    """
-    line = np.int64(0)
-    for i in range(len(text)):
-        line += text[i] == settings.reset_at
-        prefix = prefix_at(text, i, settings)
-        if low <= prefix < high:
-            place = starts[prefix - low]
-            starts[prefix - low] = place + 1
-            positions[place] = i
-            if len(lines) > 0:
-                lines[place] = line
-
-
-@exact
-def read_records(text, settings, positions, keys):
-    """Write the keys (records, words) of the records at `positions` (records,)."""
-    n, N = settings.order, len(text)
-    for r in range(len(positions)):
-        i = np.int64(positions[r])
-        word, digit, at, ended = np.uint64(0), 0, 0, False
-        for j in range(n + 2):
-            number = np.int64(0)
-            if j > n:
-                number = np.int64(text[i - 1]) + 1 if i > 0 else np.int64(0)
-            elif not ended and i + j < N:
-                number = np.int64(text[i + j]) + 1
-                ended = j > 0 and text[i + j] == settings.reset_at
-            word = (word << np.uint64(settings.bits)) | np.uint64(number)
-            digit += 1
-            if digit == settings.per_word or j == n + 1:
-                keys[r, at] = word
-                word, digit, at = np.uint64(0), 0, at + 1
-
-
-@compiled(allocates=True)
-def sort_records(keys, units, settings):
-    """Sort the records in buffer 0 of keys (2, records, words) and units (2, records); return the buffer they are in.
-
-    Radix sort, from the last digits to the first; bits in which all records agree are skipped, and so is the digit of
-    the character before.
-    """
-    size, words, buffer = units.shape[1], keys.shape[2], 0
-    starts, mask = np.empty(1 << _RADIX_BITS, np.int64), np.uint64((1 << _RADIX_BITS) - 1)
-    for w in range(words - 1, -1, -1):
-        used = settings.bits * (settings.per_word if w < words - 1 else settings.order + 2 - w * settings.per_word)
-        for s in range(settings.bits if w == words - 1 else 0, used, _RADIX_BITS):
-            shift = np.uint64(s)
-            starts[:] = 0
-            for r in range(size):
-                starts[(keys[buffer, r, w] >> shift) & mask] += 1
-            if size == 0 or starts[(keys[buffer, 0, w] >> shift) & mask] == size:
-                continue
-            total = np.int64(0)
-            for d in range(len(starts)):
-                total, starts[d] = total + starts[d], total
-            to = 1 - buffer
-            for r in range(size):
-                d = (keys[buffer, r, w] >> shift) & mask
-                place = starts[d]
-                starts[d] += 1
-                for other in range(words):
-                    keys[to, place, other] = keys[buffer, r, other]
-                units[to, place] = units[buffer, r]
-            buffer = to
-    return buffer
-
-
 # --- Strings that open and close ---
-
-
-@exact_step
-def digit_of(keys, r, j, settings):
-    """Digit j of a record."""
-    w = j // settings.per_word
-    last = min(settings.per_word, settings.order + 2 - w * settings.per_word) - 1
-    shift = np.uint64((last - (j - w * settings.per_word)) * settings.bits)
-    return np.int64((keys[r, w] >> shift) & np.uint64((1 << settings.bits) - 1))
 
 
 @exact_step
