@@ -262,8 +262,8 @@ def test_the_fold_of_a_target_is_left_out() -> None:
 def test_what_is_read_is_counted(text: list[int], history: list[int], x: list[int], order: int) -> None:
     """A character that has been read adds 1 after each context that has been read, before the next is predicted."""
     base = counted(text, order, 2)
-    before, q, matched = BruteForce(base, text), *distributions(base.continued(), history, x)
-    grown, seen = copy.deepcopy(before), set[String]()
+    grown, seen = BruteForce(base, text), set[String]()
+    q, matched = distributions(base.continued(), history, x)
     for t in range(len(x)):
         known = [*history[len(history) - order :], *x[:t]] if len(history) > order else [*history, *x[:t]]
         for o in range(min(order, len(known)), -1, -1):

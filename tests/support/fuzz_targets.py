@@ -16,7 +16,7 @@ from elman import compress, decompress
 from elman.compression.modes import MODES
 from elman.engine import get_engine
 from elman.inference import Model
-from elman.inference.network_file import NGRAM_TEXT
+from elman.inference.network_file import NGRAMS
 from elman.interop import export, import_
 from elman.network.parameters import Architecture, Parameters, shapes
 from elman.runs.checkpoint import load_checkpoint
@@ -101,8 +101,8 @@ def _to_sections(path: Path) -> bytes:
     text, tensors = read_tensors(path)
     description = json.loads(text)
     arrays = {name: [str(array.dtype), array.shape] for name, array in tensors.items()}
-    # 0.1, but 0 where the characters that an n-gram prior counts, and the last ones read, are among the numbers.
-    raw = b"\0" if NGRAM_TEXT in tensors else b"\x3d\xcc\xcc\xbd"
+    # 0.1, but 0 where the table of an n-gram prior, and the last characters read, are among the numbers.
+    raw = b"\0" if any(name.startswith(NGRAMS) for name in tensors) else b"\x3d\xcc\xcc\xbd"
     return b"\n".join([json.dumps(description).encode(), json.dumps(arrays).encode(), raw])
 
 
