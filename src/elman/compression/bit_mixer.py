@@ -30,7 +30,7 @@ from elman.compression.arithmetic import Floats, Ints, exact_inline, sigmoid
 from elman.compression.bit_contexts import COLUMN, CONTEXTS, FIELD
 from elman.compression.matches import MODELS, SELECTIONS
 
-DISTRIBUTION_WEIGHTS = (0.75, 0.05, 0.05)
+DISTRIBUTION_WEIGHTS = (0.88, 0.02, 0.1)
 """Initial weights of the distributions: of the mixture, of the network and of the background model."""
 DISTRIBUTIONS = len(DISTRIBUTION_WEIGHTS)
 FIRST_MATCH = 2 * CONTEXTS
@@ -42,7 +42,7 @@ CONSTANT = np.float32(0.3)
 _RATE, _COMMON_RATE = np.float32(0.0002), np.float32(0.0004)
 """eta of the selected vectors and of the one that is always the same."""
 _OWN_SHARE, _SCALE = np.float32(3), np.float32(1 / 5)
-_HISTORY_WEIGHT, _PROB_WEIGHT = np.float32(0.0625), np.float32(0.0125)
+_HISTORY_WEIGHT, _PROB_WEIGHT = np.float32(0.03), np.float32(0.01)
 _FIELDS, _COLUMNS = 32, 32
 _MAX_ROWS = 1 << 16
 """Rows of a refinement; of a large alphabet, several contexts share one."""

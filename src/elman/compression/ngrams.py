@@ -152,10 +152,13 @@ def background_model(ngrams: NgramModel | None, alphabet: Alphabet) -> NgramMode
 
 def count_symbols(ngrams: NgramModel) -> Ints:
     """Return about how often each symbol (K,) occurs in the text of a model: in its longest strings."""
-    nodes = ngrams.table.unpack()
-    first = nodes.level_starts()[-2] - 1
-    weights = CODES[nodes.weights[first:]].astype(np.float64)
-    return np.bincount(nodes.symbols[first:], weights, ngrams.K).astype(np.int64)
+    if "symbols" not in ngrams.derived:
+        nodes = ngrams.table.unpack()
+        first = nodes.level_starts()[-2] - 1
+        weights = CODES[nodes.weights[first:]].astype(np.float64)
+        ngrams.derived["symbols"] = np.bincount(nodes.symbols[first:], weights, ngrams.K).astype(np.int64)
+    counts: Ints = ngrams.derived["symbols"]
+    return counts
 
 
 class BuiltinNgrams(NamedTuple):
