@@ -3,10 +3,9 @@
 import numpy as np
 
 from elman.compression.modes import MODES, ModeName
-from elman.engine import get_engine
+from elman.engine import count_ngrams, get_engine
 from elman.inference import Model
 from elman.network import initial_parameters
-from elman.network.ngram import count_training_text
 from elman.network.parameters import architecture
 from elman.text import Alphabet
 
@@ -46,7 +45,7 @@ def make_model(
     """Return a model with random weights, biases and state, and with an n-gram prior unless `order` is 0."""
     generator = np.random.RandomState(seed)
     text = "".join(character for character in COUNTED if character in alphabet.characters)
-    ngrams = count_training_text(alphabet.encode(text), len(alphabet), order, 0.9, 2)
+    ngrams = count_ngrams(alphabet.encode(text), len(alphabet), order, 2)
     parameters = initial_parameters(len(alphabet), m, std, generator, np.float64, cell, layers, ngrams=ngrams)
     parameters = parameters.map(lambda array: array + 0.1 * generator.randn(*array.shape))
     net = architecture(parameters)
