@@ -295,7 +295,7 @@ def test_eval_adapts(runs: Path, command: Command, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     "arguments",
-    [["eval", "plain", "other.txt"], ["compress", "other.txt", "-m", "plain", "-o", "out"], ["sample", "plain"]],
+    [["eval", "plain", "other.txt"], ["sample", "plain"]],
     ids=lambda arguments: arguments[0],
 )
 def test_commands_say_what_a_model_lacks(
