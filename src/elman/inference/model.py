@@ -14,7 +14,7 @@ from elman.engine import Engine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
 from elman.inference import generate
-from elman.inference.adaptation import ADAPTATIONS, Adapt, check_adapt, score_adapting
+from elman.inference.adaptation import ADAPTATIONS, Adapt, check_adapt, find_scorer, score_adapting
 from elman.inference.copying import Copying, measure_copying
 from elman.inference.network_file import SUFFIX, ModelFile, save_imported
 from elman.inference.score import Score, check_finite, compute_char_losses, score_windows
@@ -287,7 +287,8 @@ class Model:
             of independent lines reads it as such, and predicts every line from its first character to its end.
         adapt : str, optional
             What adapts to the text just scored: ``weights``, which is dynamic evaluation, ``counts``, those of the
-            n-gram prior, or ``both``. The model itself does not change. See `elman.inference.adaptation`.
+            n-gram prior, or ``both``; or ``mixture`` or ``bitwise``, the modes of `elman.compress`, whose score is the
+            length of the code. The model itself does not change. See `elman.inference.adaptation`.
         window : int, optional
             Read windows of this many characters, each from a state of zeros, instead of the complete text. See
             `elman.inference.score.score_windows`.
@@ -302,6 +303,8 @@ class Model:
             return [self.score(each, adapt=adapt, window=window) for each in text]
         if adapt is not None and window is not None:
             raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
+        if scorer := find_scorer(adapt):
+            return scorer(self, text, adapt)
         indices = self.encode(text)
         if window is None:
             result = score_adapting(self.engine, self.parameters, self.h, indices, adapt)
