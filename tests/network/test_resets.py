@@ -9,9 +9,8 @@ import pytest
 import elman
 from elman.network import model
 from elman.network.cells import CELLS
-from elman.network.model import LossAndGradients
 from elman.network.ngram import NgramCounts, count_training_text, read, read_histories
-from elman.network.parameters import Parameters, architecture, initial_parameters
+from elman.network.parameters import LossAndGradients, Parameters, architecture, initial_parameters
 from elman.text import Corpus
 
 K, M, FEED = 5, 4, 2

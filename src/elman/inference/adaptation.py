@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pkgutil import resolve_name
 from typing import Literal, NamedTuple
 
@@ -39,7 +40,7 @@ import numpy as np
 from elman.engine import Engine, TrainState
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
-from elman.inference.score import Score, score, score_known
+from elman.inference.score import Score, compute_char_losses, score, score_known
 from elman.network import Parameters
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, architecture, layer
@@ -142,11 +143,12 @@ def score_adapting(
         return score(engine, parameters, h0, indices)
     kind = find_adaptation(adapt)
     check_adapt(parameters, adapt)
-    if kind.counts:
-        parameters = parameters.continued()
+    adapting = parameters.continued() if kind.counts else parameters
     if kind.weights:
-        return score_dynamic(engine, parameters, h0, indices, on_progress)
-    return score(engine, parameters, h0, indices)
+        return score_dynamic(engine, adapting, h0, indices, on_progress)
+    # The losses are read by a model that has not counted the text yet.
+    losses = lambda: compute_char_losses(engine, parameters.continued(), h0, indices)  # noqa: E731
+    return replace(score(engine, adapting, h0, indices), read_losses=losses)
 
 
 # --- Dynamic evaluation; ``docs/explanation/recipes.md`` explains the choice of the hyperparameters ---
