@@ -29,8 +29,7 @@ from elman.compression.tokens import (
     to_tokens,
 )
 from elman.errors import ElmanError
-from elman.inference.fingerprint import fingerprint
-from elman.inference.model import check_is_model
+from elman.inference.fingerprint import check_is_model, fingerprint
 from elman.processes import thread_count
 
 if TYPE_CHECKING:

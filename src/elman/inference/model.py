@@ -396,17 +396,3 @@ class Model:
                 )
             source = self.alphabet.decode(self.parameters.ngrams.text)
         return measure_copying(text, source)
-
-
-def check_is_model(value: object) -> None:
-    """Check an argument that must be a model, in functions that users also call with a run or a path.
-
-    Raises
-    ------
-    ElmanError
-        If it is not.
-    """
-    if not isinstance(value, Model):
-        raise ElmanError(
-            f"model must be an elman.Model (got {type(value).__name__}): pass elman.load(path) or the model of a run"
-        )
