@@ -9,6 +9,7 @@ is 1.
 """
 
 import argparse
+import os
 import random
 import shlex
 import shutil
@@ -47,6 +48,7 @@ def run_libfuzzer(name: str, *options: object) -> bool:
 
 def run_child(name: str, options: list[str]) -> None:
     """Run libFuzzer in this process."""
+    os.environ["NUMBA_DISABLE_JIT"] = "1"  # Numba cannot compile instrumented functions
     import atheris
 
     with atheris.instrument_imports(include=["elman"]):

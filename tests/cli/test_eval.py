@@ -49,7 +49,11 @@ def test_the_metrics_are_those_of_the_score(
     ("file", "options", "message"),
     [
         ("other", ["--adapt", "counts", "--window", "9"], "cannot combine --window with --adapt"),
-        ("other", ["--adapt", "biases"], "--adapt must be one of weights, counts, both (got 'biases')"),
+        (
+            "other",
+            ["--adapt", "biases"],
+            "--adapt must be one of weights, counts, both, mixture, bitwise (got 'biases')",
+        ),
         ("other", ["--adapt"], "--adapt"),
         ("a", ["--adapt", "both"], "needs at least 2 characters to be scored (got 1)"),
     ],

@@ -1,6 +1,7 @@
 """``elman runs``, and the commands that take directories of runs."""
 
 import json
+import shutil
 from importlib import import_module
 from pathlib import Path
 
@@ -84,12 +85,11 @@ def test_view_takes_directories_of_runs(folder: Path, command: Command, monkeypa
 def test_a_run_without_rows_is_skipped_with_a_warning(folder: Path, command: Command, tmp_path: Path) -> None:
     new = Path("runs/new")
     new.mkdir()
-    (new / "run.json").write_bytes(Path("runs/a/run.json").read_bytes())
+    (new / "checkpoint.safetensors").write_bytes(Path("runs/a/checkpoint.safetensors").read_bytes())
     ended = command("plot", "runs", "--out", tmp_path / "losses.svg")
     assert ended.code == 0
     assert "warning: the run in 'runs/new' has no metrics.csv\n" in ended.err
-    (new / "run.json").unlink()
-    new.rmdir()
+    shutil.rmtree(new)
 
 
 def test_train_overwrites_only_on_request(folder: Path, command: Command, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """One entry of the registry makes a cell: it is trained, checked, saved and explained, and refused where it must be.
 
-The cell of these tests has the shapes of the vanilla cell, so whatever guessed the cell would take it for that.
+One cell of these tests has the shapes of the vanilla cell, so whatever guessed the cell would take it for that; the
+other has no recurrent matrix.
 """
 
 import json
@@ -24,24 +25,26 @@ from elman.network.parameters import NAMES, shapes
 from elman.report.explain_page import ExplainPage, describe_network, render_page
 from elman.text import Corpus
 from elman.training.health import HealthMonitor
-from support.leaky_cell import SPEC
+from support import leaky_cell, mingru_cell
 from support.state import ROOT, TEXT, T, snapshot
 
-CELL = SPEC.name
+SPECS = {spec.name: spec for spec in (leaky_cell.SPEC, mingru_cell.SPEC)}
+EACH_CELL = pytest.mark.parametrize("cell", SPECS)
 OPTIONS: dict[str, Any] = {
-    "preset": "reference", "cell": CELL, "layers": 2, "hidden_size": 5, "seq_length": T, "engine": "numpy",
+    "preset": "reference", "layers": 2, "hidden_size": 5, "seq_length": T, "engine": "numpy",
 }  # fmt: skip
-NO_ENGINE = "cell 'leaky' is not supported by the numba engine; use --engine numpy"
+NO_ENGINE = "cell '{}' is not supported by the {} engine; use --engine numpy"
 
 
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(CELLS, CELL, SPEC)
+    for name, spec in SPECS.items():
+        monkeypatch.setitem(CELLS, name, spec)
 
 
 @pytest.fixture
-def model() -> elman.Model:
-    return elman.train(Corpus.from_text(TEXT), **OPTIONS, max_updates=20).model
+def model(cell: str) -> elman.Model:
+    return elman.train(Corpus.from_text(TEXT), **OPTIONS, cell=cell, max_updates=20).model
 
 
 # --- The registry ---
@@ -61,33 +64,36 @@ def test_every_entry_is_consistent() -> None:
         assert spec.name == name
         assert all(len(bias) == 1 and bias not in NAMES for bias in spec.extra_biases)
         assert spec.onnx is None or sorted(spec.onnx.gates) == sorted(spec.gates)
-    assert cell_help() == "Recurrent cell: rnn (vanilla RNN), gru, lstm or leaky (leaky RNN)."
+    assert cell_help() == "Recurrent cell: rnn (vanilla RNN), gru, lstm, leaky (leaky RNN) or mingru."
 
 
 # --- Training ---
 
 
+@EACH_CELL
 @pytest.mark.parametrize("layers", [1, 2])
-def test_its_gradients(layers: int) -> None:
+def test_its_gradients(cell: str, layers: int) -> None:
     (check,) = elman.gradcheck(
-        Corpus.from_text(TEXT), hidden_size=4, seq_length=5, points=10, cell=CELL, layers=layers, engine="numpy"
+        Corpus.from_text(TEXT), hidden_size=4, seq_length=5, points=10, cell=cell, layers=layers, engine="numpy"
     )
-    assert check.relative_error.keys() == {*shapes(2, 4, CELL, layers), "h0"}
+    assert check.relative_error.keys() == {*shapes(2, 4, cell, layers), "h0"}
     assert check.passed
 
 
-def test_a_run_is_resumed_bit_for_bit(tmp_path: Path) -> None:
+@EACH_CELL
+def test_a_run_is_resumed_bit_for_bit(cell: str, tmp_path: Path) -> None:
     corpus = Corpus.from_text(TEXT)
-    options = OPTIONS | {"ema_decay": 0.9, "validation": 0.2, "batch_size": 2}
+    options = OPTIONS | {"cell": cell, "ema_decay": 0.9, "validation": 0.2, "batch_size": 2, "dropout": 0.1}
     expected = elman.train(corpus, **options, max_updates=20)
     elman.train(corpus, **options, max_updates=7, out=tmp_path)
     resumed = elman.train(corpus, out=tmp_path, resume=True, max_updates=20)
     assert snapshot(resumed.state) == snapshot(expected.state)
     loaded = elman.load(tmp_path)
-    assert loaded.parameters.cell == expected.model.parameters.cell == CELL
+    assert loaded.parameters.cell == expected.model.parameters.cell == cell
     assert loaded.sample(50, seed=1) == expected.model.sample(50, seed=1)
 
 
+@pytest.mark.parametrize("cell", ["leaky"])
 def test_the_cell_is_stored_and_not_inferred_from_the_shapes(model: elman.Model) -> None:
     h0, indices = model.h, model.alphabet.encode(TEXT)
     as_rnn = Parameters("rnn", model.parameters.arrays)
@@ -96,23 +102,32 @@ def test_the_cell_is_stored_and_not_inferred_from_the_shapes(model: elman.Model)
     assert repr(model).startswith("<Model: 2 x leaky 5,")
 
 
-def test_the_health_monitor_knows_whether_gates_hold_a_unit_at_zero() -> None:
-    config = elman.Config(cell=CELL, engine="numpy")
-    monitor = HealthMonitor(config, Architecture(CELL, 1, 7, 5))
+@EACH_CELL
+def test_the_health_monitor_knows_whether_gates_hold_a_unit_at_zero(cell: str) -> None:
+    monitor = HealthMonitor(elman.Config(cell=cell, engine="numpy"), Architecture(cell, 1, 7, 5))
     monitor.check_state(np.ones(5))
-    assert "of -1 or 1," in monitor.check_state(np.ones(5))
+    values = "-1, 0 or 1" if SPECS[cell].is_gated else "-1 or 1"
+    assert f"of {values}," in monitor.check_state(np.ones(5))
+
+
+@EACH_CELL
+def test_it_adapts_and_is_scored_in_a_session(model: elman.Model, cell: str) -> None:
+    assert model.score(TEXT * 3, adapt="weights").nats < model.score(TEXT * 3).nats
+    assert model.samples(2, 20, seed=1)[0] == model.sample(20, seed=1)
 
 
 # --- What works without support ---
 
 
-def test_npz_keeps_the_cell(model: elman.Model, tmp_path: Path) -> None:
+@EACH_CELL
+def test_npz_keeps_the_cell(model: elman.Model, cell: str, tmp_path: Path) -> None:
     elman.export(model, tmp_path / "model.npz")
     imported = elman.import_(tmp_path / "model.npz", out=tmp_path / "imported", engine="numpy")
-    assert imported.parameters.cell == CELL
+    assert imported.parameters.cell == cell
     assert elman.load(tmp_path / "imported").sample(50, seed=1) == model.sample(50, seed=1)
 
 
+@EACH_CELL
 def test_arrays_without_metadata_are_refused(model: elman.Model, tmp_path: Path) -> None:
     arrays: dict[str, Any] = {**model.parameters, "h": model.h}
     np.savez(tmp_path / "model.npz", **arrays)
@@ -120,35 +135,52 @@ def test_arrays_without_metadata_are_refused(model: elman.Model, tmp_path: Path)
         elman.import_(tmp_path / "model.npz", alphabet=model.alphabet.characters)
 
 
-def test_it_is_explained(model: elman.Model) -> None:
-    page = ExplainPage.from_corpus(model, Corpus.from_text(TEXT))
-    assert describe_network(page.network) == "leaky RNN with 2 layers of 5\u00a0units"
-    assert "The leaky RNN with" in render_page(page)
+@EACH_CELL
+def test_it_is_explained(model: elman.Model, cell: str) -> None:
+    page, title = ExplainPage.from_corpus(model, Corpus.from_text(TEXT)), SPECS[cell].title
+    assert describe_network(page.network) == f"{title} with 2 layers of 5\u00a0units"
+    assert f"The {title} with" in render_page(page)
 
 
 # --- Refusals ---
 
 
-def test_the_compiled_engine_refuses_it(model: elman.Model, tmp_path: Path) -> None:
-    with pytest.raises(ElmanError, match=as_arguments(NO_ENGINE)):
-        elman.train(Corpus.from_text(TEXT), **OPTIONS | {"engine": "numba"}, out=tmp_path / "run")
-    assert not (tmp_path / "run" / "run.json").exists()
-    engine, x = get_engine("numba"), model.alphabet.encode(TEXT)
+@EACH_CELL
+@pytest.mark.parametrize("name", ["numba", "torch"])
+def test_the_other_engines_refuse_it(model: elman.Model, cell: str, name: str, tmp_path: Path) -> None:
+    if name == "torch":
+        pytest.importorskip("torch")
+    expected = as_arguments(NO_ENGINE.format(cell, name))
+    with pytest.raises(ElmanError, match=expected):
+        elman.train(Corpus.from_text(TEXT), **OPTIONS | {"engine": name}, cell=cell, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    engine, x = get_engine(name), model.alphabet.encode(TEXT)
     for call in (engine.loss, engine.loss_and_gradients):
-        with pytest.raises(ElmanError, match=as_arguments(NO_ENGINE)):
+        with pytest.raises(ElmanError, match=expected):
             call(model.parameters, model.h, x[:-1], x[1:])
 
 
+def test_a_cell_without_a_recurrent_matrix_has_no_weights_to_drop() -> None:
+    runs = (
+        elman.train(Corpus.from_text(TEXT), **OPTIONS, cell="mingru", weight_dropout=rate, max_updates=5)
+        for rate in (0.0, 0.5)
+    )
+    first, second = (run.state.parameters for run in runs)
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+@EACH_CELL
 @pytest.mark.parametrize(("target", "suffix"), [("onnx", ".onnx"), ("torch", ".safetensors")])
-def test_it_is_not_exported(model: elman.Model, tmp_path: Path, target: str, suffix: str) -> None:
-    expected = f"^a model with cell 'leaky' cannot be exported to {target}; export to npz$"
+def test_it_is_not_exported(model: elman.Model, cell: str, tmp_path: Path, target: str, suffix: str) -> None:
+    expected = f"^a model with cell '{cell}' cannot be exported to {target}; export to npz$"
     with pytest.raises(ElmanError, match=expected):
         elman.export(model, tmp_path / f"model{suffix}")
     assert not list(tmp_path.iterdir())
 
 
-def test_it_does_not_compress(model: elman.Model) -> None:
-    with pytest.raises(ElmanError, match=r"^files cannot be compressed with cell 'leaky'$"):
+@EACH_CELL
+def test_it_does_not_compress(model: elman.Model, cell: str) -> None:
+    with pytest.raises(ElmanError, match=f"^files cannot be compressed with cell '{cell}'$"):
         elman.compress(TEXT, model)
 
 
@@ -166,7 +198,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 TRAIN = (
-    "train", "text", "--preset", "reference", "--cell", CELL, "--hidden-size", 5, "--seq-length", T, "--json", "-q",
+    "train", "text", "--preset", "reference", "--cell", "leaky", "--hidden-size", 5, "--seq-length", T, "--json", "-q",
 )  # fmt: skip
 
 
@@ -187,7 +219,7 @@ def test_the_command_line_offers_it(folder: Path) -> None:
     "arguments",
     [
         (*TRAIN[:2], "--out", "run", "--resume", "--max-updates", 9, "--json"),
-        ("gradcheck", "text", "--cell", CELL, "--engine", "numpy", "--hidden-size", 3, "--seq-length", 4),
+        ("gradcheck", "text", "--cell", "leaky", "--engine", "numpy", "--hidden-size", 3, "--seq-length", 4),
         ("sample", "run", "--length", 20, "--seed", 1),
         ("eval", "run", "text", "--json"),
         ("explain", "run", "text", "--out", "page.html"),
@@ -206,8 +238,11 @@ def test_a_command_works(folder: Path, arguments: tuple[object, ...]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((*TRAIN, "--out", "other"), NO_ENGINE),
-        (("gradcheck", "text", "--cell", CELL, "--hidden-size", 3, "--seq-length", 4), NO_ENGINE),
+        ((*TRAIN, "--out", "other"), NO_ENGINE.format("leaky", "numba")),
+        (
+            ("gradcheck", "text", "--cell", "leaky", "--hidden-size", 3, "--seq-length", 4),
+            NO_ENGINE.format("leaky", "numba"),
+        ),
         (("export", "run", "--to", "onnx"), "a model with cell 'leaky' cannot be exported to onnx; export to npz"),
         (("export", "run", "--to", "torch"), "a model with cell 'leaky' cannot be exported to torch; export to npz"),
         (("compress", "text", "--model", "run"), "files cannot be compressed with cell 'leaky'"),

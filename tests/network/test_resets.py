@@ -10,9 +10,8 @@ import elman
 from elman.engine import count_ngrams
 from elman.network import model
 from elman.network.cells import CELLS
-from elman.network.model import LossAndGradients
 from elman.network.ngram import NgramCounts, ngram_counts, read, read_histories
-from elman.network.parameters import Parameters, architecture, initial_parameters
+from elman.network.parameters import LossAndGradients, Parameters, architecture, initial_parameters
 from elman.text import Corpus
 
 K, M, FEED = 5, 4, 2

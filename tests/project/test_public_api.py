@@ -44,6 +44,17 @@ def test_import_elman_is_light() -> None:
     assert not {"numpy", "numba", "scipy", "matplotlib", "rich"} & set(json.loads(process.stdout))
 
 
+def test_a_plain_training_imports_less_than_half_of_the_package(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("a cat, a hat. " * 50, "utf-8")
+    code = (
+        "import sys; from elman.cli import main\n"
+        "try: main(['train', 'text', '--out', 'run', '--max-updates', '2', '-q'])\n"
+        "finally: print(sum(name.split('.')[0] == 'elman' for name in sys.modules))"
+    )
+    process = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert int(process.stdout.splitlines()[-1]) <= 90
+
+
 def is_overload(node: ast.AST) -> bool:
     """Whether it is a signature for type checkers, whose docstring is that of the function."""
     decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else []

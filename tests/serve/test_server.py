@@ -197,6 +197,7 @@ def test_a_client_that_disconnects_while_it_sends_its_body(caplog: pytest.LogCap
 
 WATCHED = """
 import sys
+from elman.cli import main
 found = set()
 def hook(event, arguments):
     if event in ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"):
@@ -232,7 +233,7 @@ def test_no_other_host_is_contacted(run: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--port", "65536"], "--port must be from 0 to 65535 (got 65536)"),
+        (["--port", "65536"], "--port must be from 0 to 65535 (got '65536')"),
         (["--shutdown-timeout", "nan"], "--shutdown-timeout must be a finite number of at least 0 (got nan)"),
         (["--max-batch-size", "0"], "--max-batch-size must be at least 1 (got 0)"),
         (["--host", "0.0.0.0"], "--host '0.0.0.0' can be reached by other machines and requires --api-key"),

@@ -29,8 +29,7 @@ from elman.compression.tokens import (
     to_tokens,
 )
 from elman.errors import ElmanError
-from elman.inference.fingerprint import fingerprint
-from elman.inference.model import check_is_model
+from elman.inference.fingerprint import check_is_model, fingerprint
 from elman.processes import thread_count
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from elman.inference.model import Model
 
 _A = TypeVar("_A")
-_OVERFLOWS = np.errstate(over="ignore", invalid="ignore")
+OVERFLOWS = np.errstate(over="ignore", invalid="ignore")
 """Weights may have any size, and overflow has a defined result."""
 
 OnBytes = Callable[[float], None]
@@ -222,7 +221,7 @@ class _TokenCodec:
         with ThreadPoolExecutor(thread_count()) as pool:
             yield from pool.map(function, *items)
 
-    @_OVERFLOWS
+    @OVERFLOWS
     def _encode_text(self, tokens: Tokens) -> list[bytes]:
         predictor, payloads, first = self._predictor(len(tokens)), [], 0
         table = interleave(tokens, predictor.R)
@@ -233,7 +232,7 @@ class _TokenCodec:
             first = last
         return payloads
 
-    @_OVERFLOWS
+    @OVERFLOWS
     def _decode_text(self, payloads: list[bytes], N: int) -> Tokens:
         predictor, tables = self._predictor(N), []
         for payload, n in zip(payloads, block_sizes(N, predictor.R), strict=True):

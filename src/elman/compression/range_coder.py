@@ -14,6 +14,7 @@ The kernels compute in unsigned integers of 64 bits; none overflows.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -159,6 +160,12 @@ class Coder:
         words = self.arrays.words
         if self.arrays.counters[COUNT] + symbols > len(words):
             self.arrays = self.arrays._replace(words=np.append(words, np.zeros(len(words) + symbols, np.uint32)))
+
+    @property
+    def nats(self) -> float:
+        """Length of the code so far, -log of the size of the interval, which a payload rounds up to bytes."""
+        finished_bits = int(_WORD_BITS) * int(self.arrays.counters[COUNT]) + _STATE_BITS
+        return finished_bits * math.log(2) - math.log(int(self.arrays.state[1]))
 
     def finish(self) -> bytes:
         """Return the payload: the fewest bytes that identify the interval if zeros follow.

@@ -19,10 +19,9 @@ from elman.engine.protocol import (
     training_folds,
 )
 from elman.network import model, ngram, output
-from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
 from elman.network.output import Prior
-from elman.network.parameters import Array, Arrays, Parameters, architecture
+from elman.network.parameters import Array, Arrays, LossAndGradients, Parameters, architecture
 from elman.network.sampling import SamplingParams
 from elman.text import Windows
 

@@ -10,11 +10,18 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.network.model import LossAndGradients
 from elman.network.ngram import Ints, NgramModel
 from elman.network.optimizer import Optimizer
 from elman.network.output import Prior
-from elman.network.parameters import INITIAL_ALPHA, Array, Arrays, Parameters, architecture, initial_parameters
+from elman.network.parameters import (
+    INITIAL_ALPHA,
+    Array,
+    Arrays,
+    LossAndGradients,
+    Parameters,
+    architecture,
+    initial_parameters,
+)
 from elman.network.sampling import SamplingParams
 from elman.text import Windows
 

@@ -2,7 +2,8 @@
 
 No character is predicted by a model that has read it, and the model that is passed in does not change. The counts of an
 n-gram prior are adapted by counting every character once it has been read, see `elman.network.ngram`; the weights by
-dynamic evaluation: the network keeps training on the text while it is scored.
+dynamic evaluation: the network keeps training on the text while it is scored. The modes of the codec that learn from
+what they have coded adapt as well; the code's length is the score, see `elman.compression.code_length`.
 
 The method is that of Krause, Kahembwe, Murray and Renals (2018). The text is read in windows. Each is scored first,
 with the current parameters, and then trained on.
@@ -30,6 +31,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from pkgutil import resolve_name
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -37,7 +40,7 @@ import numpy as np
 from elman.engine import Engine, TrainState
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
-from elman.inference.score import Score, score, score_known
+from elman.inference.score import Score, compute_char_losses, score, score_known
 from elman.network import Parameters
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, architecture, layer
@@ -51,21 +54,53 @@ class Adaptation(NamedTuple):
     """A kind of adaptation: a value of ``--adapt``."""
 
     help: str
-    weights: bool
+    weights: bool = False
     """Whether the weights adapt."""
-    counts: bool
+    counts: bool = False
     """Whether the counts of the n-gram prior adapt, which the model must then have."""
+    scorer: str = ""
+    """The module and, after a colon, the function `(model, text, name, on_progress) -> Score`, imported on first use;
+    empty where an engine scores."""
 
 
-Adapt = Literal["weights", "counts", "both"]
+Adapt = Literal["weights", "counts", "both", "mixture", "bitwise"]
 """The names of the adaptations, as a type."""
 
+_CODE_LENGTH = "elman.compression.code_length:score_code_length"
+
 ADAPTATIONS: dict[str, Adaptation] = {
-    "weights": Adaptation("keeps training (dynamic evaluation)", weights=True, counts=False),
-    "counts": Adaptation("keeps counting for the n-gram prior", weights=False, counts=True),
+    "weights": Adaptation("keeps training (dynamic evaluation)", weights=True),
+    "counts": Adaptation("keeps counting for the n-gram prior", counts=True),
     "both": Adaptation("combines them", weights=True, counts=True),
+    "mixture": Adaptation("takes the length of the code by that mode of elman compress", scorer=_CODE_LENGTH),
+    "bitwise": Adaptation("likewise", scorer=_CODE_LENGTH),
 }
 """Kinds of adaptation by name."""
+
+
+def find_adaptation(name: str) -> Adaptation:
+    """Return the adaptation of a name.
+
+    Raises
+    ------
+    ElmanError
+        If there is none.
+    """
+    if name not in ADAPTATIONS:
+        raise ElmanError(f"--adapt must be one of {', '.join(ADAPTATIONS)} (got {shorten(name)})")
+    return ADAPTATIONS[name]
+
+
+def find_scorer(adapt: str | None) -> Callable[..., Score] | None:
+    """Return the function that scores a text under an adaptation, or None where an engine does.
+
+    Raises
+    ------
+    ElmanError
+        If there is no such adaptation.
+    """
+    scorer = "" if adapt is None else find_adaptation(adapt).scorer
+    return resolve_name(scorer) if scorer else None
 
 
 def check_adapt(parameters: Parameters, adapt: str | None) -> None:
@@ -95,7 +130,7 @@ def score_adapting(
     engine, parameters, h0, indices
         As of `elman.inference.score.score`. The parameters are not changed; unknown characters are not adapted to.
     adapt : str, optional
-        A key of `ADAPTATIONS`.
+        A key of `ADAPTATIONS` that has no scorer of its own.
     on_progress : callable, optional
         Called while weights adapt, which takes a while.
 
@@ -106,15 +141,14 @@ def score_adapting(
     """
     if adapt is None:
         return score(engine, parameters, h0, indices)
-    if adapt not in ADAPTATIONS:
-        raise ElmanError(f"--adapt must be one of {', '.join(ADAPTATIONS)} (got {shorten(adapt)})")
+    kind = find_adaptation(adapt)
     check_adapt(parameters, adapt)
-    kind = ADAPTATIONS[adapt]
-    if kind.counts:
-        parameters = parameters.continued()
+    adapting = parameters.continued() if kind.counts else parameters
     if kind.weights:
-        return score_dynamic(engine, parameters, h0, indices, on_progress)
-    return score(engine, parameters, h0, indices)
+        return score_dynamic(engine, adapting, h0, indices, on_progress)
+    # The losses are read by a model that has not counted the text yet.
+    losses = lambda: compute_char_losses(engine, parameters.continued(), h0, indices)  # noqa: E731
+    return replace(score(engine, adapting, h0, indices), read_losses=losses)
 
 
 # --- Dynamic evaluation; ``docs/explanation/recipes.md`` explains the choice of the hyperparameters ---

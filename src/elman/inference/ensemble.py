@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, quote, shorten
-from elman.inference.model import Model, check_is_model
+from elman.inference.fingerprint import check_is_model
+from elman.inference.model import Model
 from elman.inference.network_file import ngram_tensors
 from elman.network.ensemble import Member, join_members
 from elman.network.ngram import NgramModel

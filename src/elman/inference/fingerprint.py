@@ -1,4 +1,4 @@
-"""The fingerprint of a model, by which compressed files and fine-tuned runs identify it."""
+"""Which model it is: its fingerprint, by which compressed files and fine-tuned runs identify it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 
+from elman.errors import ElmanError
 from elman.inference.model import Model
 from elman.inference.network_file import ngram_tensors
 
@@ -25,3 +26,17 @@ def fingerprint(model: Model) -> bytes:
         digest.update(f"{name} {array.shape}\0".encode())
         digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
     return digest.digest()
+
+
+def check_is_model(value: object) -> None:
+    """Check an argument that must be a model, in functions that users also call with a run or a path.
+
+    Raises
+    ------
+    ElmanError
+        If it is not.
+    """
+    if not isinstance(value, Model):
+        raise ElmanError(
+            f"model must be an elman.Model (got {type(value).__name__}): pass elman.load(path) or the model of a run"
+        )

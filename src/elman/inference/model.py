@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Unpack, overload
+from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 import numpy as np
 
@@ -14,9 +14,8 @@ from elman.engine import Engine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
 from elman.inference import generate
-from elman.inference.adaptation import ADAPTATIONS, Adapt, check_adapt, score_adapting
 from elman.inference.network_file import SUFFIX, ModelFile, save_imported
-from elman.inference.score import Score, check_finite, compute_char_losses, score_windows
+from elman.inference.score import Score, check_finite, score, score_windows
 from elman.network import Parameters
 from elman.network.output import softmax
 from elman.network.parameters import Array, architecture, summarize
@@ -24,6 +23,9 @@ from elman.network.sampling import SamplingOptions
 from elman.options import document_options
 from elman.text import Alphabet, with_unknown
 from elman.text.lines import LineHashes, contains_line, make_lines, trim_lines
+
+if TYPE_CHECKING:
+    from elman.inference.adaptation import Adapt
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -261,8 +263,12 @@ class Model:
         """Read the prompt; return the parameters to generate with, the state h (D,), and x, the last character."""
         if adapt not in (None, "counts"):
             raise ElmanError(f"--adapt must be counts to generate text (got {shorten(adapt)})")
-        check_adapt(self.parameters, adapt)
-        parameters = self.parameters.continued() if adapt else self.parameters
+        parameters = self.parameters
+        if adapt is not None:
+            from elman.inference.adaptation import check_adapt
+
+            check_adapt(parameters, adapt)
+            parameters = parameters.continued()
         indices, h = self.alphabet.encode(prompt or self.alphabet.start_char), self.h
         if len(indices) > 1:
             _, h = self.engine.loss(parameters, h, indices[:-1], indices[1:])
@@ -286,7 +292,8 @@ class Model:
             of independent lines reads it as such, and predicts every line from its first character to its end.
         adapt : str, optional
             What adapts to the text just scored: ``weights``, which is dynamic evaluation, ``counts``, those of the
-            n-gram prior, or ``both``. The model itself does not change. See `elman.inference.adaptation`.
+            n-gram prior, or ``both``; or ``mixture`` or ``bitwise``, the modes of `elman.compress`, whose score is the
+            length of the code. The model itself does not change. See `elman.inference.adaptation`.
         window : int, optional
             Read windows of this many characters, each from a state of zeros, instead of the complete text. See
             `elman.inference.score.score_windows`.
@@ -301,16 +308,19 @@ class Model:
             return [self.score(each, adapt=adapt, window=window) for each in text]
         if adapt is not None and window is not None:
             raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
-        indices = self.encode(text)
-        if window is None:
-            result = score_adapting(self.engine, self.parameters, self.h, indices, adapt)
+        network = self.engine, self.parameters, self.h
+        if adapt is not None:
+            from elman.inference.adaptation import find_scorer, score_adapting
+
+            if scorer := find_scorer(adapt):
+                return scorer(self, text, adapt)
+            result = score_adapting(*network, self.encode(text), adapt)
+        elif window is not None:
+            result = score_windows(self.engine, self.parameters, self.encode(text), window)
         else:
-            result = score_windows(self.engine, self.parameters, indices, window)
+            result = score(*network, self.encode(text))
         check_finite(result.nats)
-        if window is not None or (adapt is not None and ADAPTATIONS[adapt].weights):
-            return result
-        parameters = self.parameters.continued() if adapt else self.parameters
-        return replace(result, read_losses=lambda: compute_char_losses(self.engine, parameters, self.h, indices))
+        return result
 
     def next_char(self, prefix: str = "") -> dict[str, float]:
         """Return the probability of every character after a prefix, the most likely first.
@@ -351,17 +361,3 @@ class Model:
         if path.suffix != SUFFIX:
             raise ElmanError(f"the file name of a model must end in {SUFFIX} (got {path.name!r})")
         save_imported(path, ModelFile.of_model(self.alphabet, self.parameters, self.h, self.line_hashes))
-
-
-def check_is_model(value: object) -> None:
-    """Check an argument that must be a model, in functions that users also call with a run or a path.
-
-    Raises
-    ------
-    ElmanError
-        If it is not.
-    """
-    if not isinstance(value, Model):
-        raise ElmanError(
-            f"model must be an elman.Model (got {type(value).__name__}): pass elman.load(path) or the model of a run"
-        )

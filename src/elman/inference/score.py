@@ -56,7 +56,8 @@ class Score:
     Parameters
     ----------
     chars : int
-        Characters predicted: one less than the length, as nothing precedes the first known character.
+        Characters predicted: one less than the length, as nothing precedes the first known character; but all by
+        `elman.compression.code_length`.
     nats : float
         -sum log p over those characters.
     unknown : int

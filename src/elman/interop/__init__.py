@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from elman.engine import get_engine
 from elman.engines import DEFAULT_ENGINE
 from elman.errors import ElmanError, join_alternatives, quote
-from elman.inference.model import Model, check_is_model
+from elman.inference.fingerprint import check_is_model
+from elman.inference.model import Model
 from elman.inference.network_file import check_holds_no_run
 from elman.interop import npz, onnx, torch
 from elman.interop.contents import Contents

@@ -8,10 +8,10 @@ if TYPE_CHECKING:
 
     from elman.network.dropout import Dropout as Dropout
     from elman.network.dropout import WeightDropout as WeightDropout
-    from elman.network.model import LossAndGradients as LossAndGradients
     from elman.network.model import loss_and_gradients as loss_and_gradients
     from elman.network.optimizer import Optimizer as Optimizer
     from elman.network.parameters import Architecture as Architecture
+    from elman.network.parameters import LossAndGradients as LossAndGradients
     from elman.network.parameters import Parameters as Parameters
     from elman.network.parameters import architecture as architecture
     from elman.network.parameters import initial_parameters as initial_parameters
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "Architecture": "elman.network.parameters",
     "Dropout": "elman.network.dropout",
-    "LossAndGradients": "elman.network.model",
+    "LossAndGradients": "elman.network.parameters",
     "Optimizer": "elman.network.optimizer",
     "Parameters": "elman.network.parameters",
     "SamplingParams": "elman.network.sampling",

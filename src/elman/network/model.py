@@ -10,29 +10,16 @@ gradient in the backward pass.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.network import ngram, output, resets
 from elman.network.ngram import Ints
-from elman.network.ops import Array, Arrays, Input
+from elman.network.ops import Array, Input
 from elman.network.output import Prior
-from elman.network.parameters import Parameters, architecture, layer, suffix
-
-
-class LossAndGradients(NamedTuple):
-    """Loss, gradients and final state of one window."""
-
-    loss: float
-    """L in nats: summed over the window, averaged over the batch."""
-    gradients: Arrays
-    """dL/d of every parameter, by name."""
-    dh0: Array
-    """dL/d of the initial state, shape (D,) or (B, D); zero for the characters in it."""
-    h: Array
-    """The final state, shape (D,) or (B, D): the initial state of the next window."""
+from elman.network.parameters import LossAndGradients, Parameters, architecture, layer, suffix
 
 
 def logits(

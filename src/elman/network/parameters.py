@@ -45,6 +45,19 @@ INITIAL_ALPHA = 0.5
 """Initial weight of an n-gram prior that takes part from the start, near the values it is trained to."""
 
 
+class LossAndGradients(NamedTuple):
+    """Loss, gradients and final state of one window."""
+
+    loss: float
+    """L in nats: summed over the window, averaged over the batch."""
+    gradients: Arrays
+    """dL/d of every parameter, by name."""
+    dh0: Array
+    """dL/d of the initial state, shape (D,) or (B, D); zero for the characters in it."""
+    h: Array
+    """The final state, shape (D,) or (B, D): the initial state of the next window."""
+
+
 @dataclass(frozen=True, eq=False)
 class Parameters(Mapping[str, Array]):
     """The parameters of a network: its arrays by name, the cell that they belong to, and the n-gram prior.

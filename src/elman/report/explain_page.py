@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from elman import interpret
 from elman.errors import ElmanError
 from elman.inference import Model
-from elman.inference.model import check_is_model
+from elman.inference.fingerprint import check_is_model
 from elman.interpret import Explanation, PriorExplanation, Unit, dequantize
 from elman.interpret.probing import MIN_ONSETS, FeatureProbe, UnitScore, probe_units, select_units
 from elman.network import Architecture, architecture

@@ -51,6 +51,8 @@ QUEUE_ERRORS = (429, *BODY_ERRORS)
 
 
 class Health(TypedDict):
+    """The answer of ``/health``."""
+
     status: Literal["ok"]
 
 

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.protocol import Indices, StepCallback, TrainState, no_callback
-from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
-from elman.network.parameters import Array, Parameters, architecture
+from elman.network.parameters import Array, LossAndGradients, Parameters, architecture
 from elman.network.sampling import SamplingParams
 from elman.text import Windows
 

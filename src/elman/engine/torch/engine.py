@@ -36,9 +36,8 @@ from elman.engine.torch.network import (
     update,
 )
 from elman.errors import ElmanError
-from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
-from elman.network.parameters import Array, Parameters, architecture
+from elman.network.parameters import Array, LossAndGradients, Parameters, architecture
 from elman.network.sampling import SamplingParams
 from elman.processes import connect_processes, current_process
 from elman.text import Windows

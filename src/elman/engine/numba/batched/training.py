@@ -18,9 +18,8 @@ from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.ngrams.tables import NONE
 from elman.engine.numba.threads import barrier, work_alone
 from elman.engine.protocol import Indices, StepCallback, TrainState, no_callback, run_in_chunks, training_folds
-from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
-from elman.network.parameters import Array, Parameters
+from elman.network.parameters import Array, LossAndGradients, Parameters
 from elman.text import Windows
 
 _MAX_UPDATES, _SECONDS = 16, 0.01
