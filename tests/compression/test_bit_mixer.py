@@ -107,5 +107,5 @@ def test_the_final_probability_is_an_average(mixer: Mixer) -> None:
 
 def test_the_distributions_have_most_of_the_weight_at_first() -> None:
     weights = make_mixer(S).by_node
-    assert (weights[:, FIRST_DISTRIBUTION:][:, : len(DISTRIBUTION_WEIGHTS)] == np.float32(DISTRIBUTION_WEIGHTS)).all()
+    assert (weights[:, FIRST_DISTRIBUTION:][:, : len(DISTRIBUTION_WEIGHTS)] == np.array(DISTRIBUTION_WEIGHTS, np.float32)).all()
     assert weights[:, :FIRST_DISTRIBUTION].max() < DISTRIBUTION_WEIGHTS[0]

@@ -261,14 +261,6 @@ def read_rows(table, added, grows, histories, bases, extras, x, folds, reads, st
 
 
 @exact
-def count_rows(table, added, histories, bases, extras, x, reads):
-    """Count one character in each row where `reads` (R,) is true, and append it."""
-    for r in range(len(x)):
-        if reads[r]:
-            advance(table, added, True, histories, bases, extras, r, np.int64(x[r]))
-
-
-@exact
 def read_window(table, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched, workspace):
     """Read x (T R,), step by step, with `read_rows`: sets log q (T, R, K_row), flat, and the matched orders (T R,)."""
     find_row_nodes(table, added, histories, bases, extras)
