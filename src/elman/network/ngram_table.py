@@ -40,8 +40,8 @@ from 16 on are off by at most a third.
 """
 _BOUNDS = np.array([*range(1, EXACT_CODES), *(1 << k for k in range(4, 4 + 2**CODE_BITS - EXACT_CODES))], np.int64)
 """The smallest number of each code from 1 on."""
-_PACKED = 1 << 20
-"""Numbers that are packed at a time, as each takes many bytes meanwhile."""
+_CHUNK = 1 << 20
+"""Numbers that are packed at a time, as each takes many bytes meanwhile; a multiple of `STRIDE`."""
 STRIDE = 32
 """Nodes from one entry of `ones` to the next."""
 
@@ -62,8 +62,8 @@ def pack(values: NDArray[Any], width: int) -> Words:
     The word more lets a field be read from two words without a test.
     """
     words = np.zeros(len(values) * width // 64 + 2, np.uint64)
-    for first in range(0, len(values), _PACKED):
-        numbers = values[first : first + _PACKED].astype(np.uint64)
+    for first in range(0, len(values), _CHUNK):
+        numbers = values[first : first + _CHUNK].astype(np.uint64)
         at = np.arange(first, first + len(numbers), dtype=np.uint64) * np.uint64(width)
         word, shift = (at >> np.uint64(6)).astype(np.intp), at & np.uint64(63)
         np.bitwise_or.at(words, word, numbers << shift)
@@ -138,8 +138,12 @@ class FoldCounts(NamedTuple):
     @classmethod
     def of(cls, masks: NDArray[np.uint16], weights: NDArray[np.uint8], rests: NDArray[np.uint8]) -> FoldCounts:
         """Return the counts of nodes with these folds."""
-        ends = np.cumsum(np.bitwise_count(masks), dtype=np.uint32)
-        return cls(masks, np.concatenate([np.zeros(1, np.uint32), ends[:-1]]), weights, rests)
+        starts, before = np.empty(len(masks), np.uint32), 0
+        for first in range(0, len(masks), _CHUNK):
+            ends = before + np.cumsum(np.bitwise_count(masks[first : first + _CHUNK]), dtype=np.int64)
+            starts[first : first + _CHUNK] = np.append(before, ends[:-1])
+            before = ends[-1]
+        return cls(masks, starts, weights, rests)
 
     def find(self, node: int, fold: int) -> int | None:
         """Return the entry of a node's counts without a fold; None where the fold has none of them."""
@@ -179,19 +183,20 @@ class NgramTable:
     @classmethod
     def from_nodes(cls, K: int, order: int, nodes: Nodes) -> NgramTable:
         """Return the table of the nodes of a trie."""
-        nodes_before = np.cumsum(nodes.children, dtype=np.uint32)
-        bits = np.ones(len(nodes.symbols) + len(nodes.children), np.uint8)
-        for first in range(0, len(nodes_before), _PACKED):
-            ends = nodes_before[first : first + _PACKED]
-            bits[ends + np.arange(first, first + len(ends), dtype=np.int64)] = 0
-        ones = np.concatenate([np.zeros(1, np.uint32), nodes_before[STRIDE - 1 : -1 : STRIDE]])
+        bits, ones, before = np.ones(len(nodes.symbols) + len(nodes.children), np.uint8), list[NDArray[np.int64]](), 0
+        for first in range(0, len(nodes.children), _CHUNK):
+            ends = before + np.cumsum(nodes.children[first : first + _CHUNK], dtype=np.int64)
+            bits[ends + np.arange(first, first + len(ends))] = 0
+            ones.append(np.append(before, ends[:-1])[::STRIDE])
+            before = ends[-1]
         width = symbol_bits(K)
         kind = np.min_scalar_type((1 << width + CODE_BITS) - 1)
         strings = nodes.weights.astype(kind) << width
         strings |= nodes.symbols.astype(kind)
         return cls(
             K, order, len(nodes.symbols) + 1, len(nodes.children),
-            pack(strings, width + CODE_BITS), pack(nodes.rests, CODE_BITS), pack(bits, 1), ones,
+            pack(strings, width + CODE_BITS), pack(nodes.rests, CODE_BITS), pack(bits, 1),
+            np.concatenate(ones).astype(np.uint32),
         )  # fmt: skip
 
     def unpack(self) -> Nodes:

@@ -11,6 +11,7 @@ counted.
 
 from __future__ import annotations
 
+import mmap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,19 +94,21 @@ def _count(text: NDArray[Any], settings: Settings, max_nodes: int | None) -> Cou
     levels, records, nodes = settings.order + 2, 0, 0
     opened, units = _open(settings), np.zeros(UNITS, np.int64)
     histogram = np.zeros((levels, HISTOGRAM), np.int64)
-    parts = [[list[NDArray[Any]]() for _ in range(levels)] for _ in range(7)]  # by array, as in `Closed`
+    types = [array.dtype for array in _make_closed(settings, 0, histogram, units)[1:8]]
+    parts = [[_Blocks(dtype) for _ in range(levels)] for dtype in types]
 
     def collect(closed: Closed) -> int:
         """Keep copies of what has been closed; return how many nodes."""
-        for n, (array, of_levels) in enumerate(zip(closed[1:8], parts, strict=True)):
+        arrays: tuple[NDArray[Any], ...] = closed[1:8]
+        for n, (array, of_levels) in enumerate(zip(arrays, parts, strict=True)):
             for part, of_level, size in zip(of_levels, array, closed.sizes[:, 0 if n < 5 else 1], strict=True):
-                part.append(of_level[:size].copy())
+                part.append(of_level[:size])
         return int(closed.sizes[:, 0].sum())
 
     for keys, record_units in sorted_records(text, settings):
         closed = _make_closed(settings, len(keys), histogram, units)
         read_sorted(opened, closed, keys, record_units, settings)
-        nodes, records = nodes + collect(closed), records + len(keys)
+        nodes, records = nodes + collect(closed), records + len(keys) - 1
         fraction = records / len(text)
         if max_nodes is not None and nodes > max_nodes * (fraction if fraction >= MIN_FRACTION else 1):
             kept = nodes - np.cumsum(units)  # with a minimum count above each number of occurrences
@@ -117,13 +120,33 @@ def _count(text: NDArray[Any], settings: Settings, max_nodes: int | None) -> Cou
     collect(closed)
 
     def join(n: int, levels: slice = slice(None)) -> NDArray[Any]:
-        joined = np.concatenate([piece for part in parts[n][levels] for piece in part])
+        joined = np.concatenate([piece for part in parts[n][levels] for piece in part.pieces])
         parts[n].clear()
         return joined
 
     above, below = slice(1, None), slice(None, -1)
     table = Nodes(join(0, above), join(1, above), join(2, below), join(3, below))
     return CountedText(table, FoldCounts.of(join(4), join(5), join(6)), histogram[1:, 1:], settings.min_count)
+
+
+class _Blocks:
+    """An array that grows, in blocks of memory that the system gets back, unlike what malloc has divided."""
+
+    SIZE = 1 << 20
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.room = np.zeros(0, dtype)
+        self.pieces = [self.room]
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Append a copy of an array."""
+        while len(values):
+            if not len(self.room):
+                self.room = np.frombuffer(mmap.mmap(-1, self.SIZE), self.room.dtype)
+            count = min(len(values), len(self.room))
+            self.room[:count] = values[:count]
+            self.pieces.append(self.room[:count])
+            self.room, values = self.room[count:], values[count:]
 
 
 def _open(settings: Settings) -> Open:
@@ -181,18 +204,16 @@ def encode(number):
 
 @exact
 def read_sorted(opened, closed, keys, units, settings):
-    """Read the sorted records of a piece; the strings that are open at its end stay open."""
-    n, size = settings.order, len(keys)
-    for r in range(size):
+    """Read the sorted records of a piece but for the last; the strings that are open at its end stay open."""
+    n = settings.order
+    for r in range(len(keys) - 1):
         L = 0
-        while opened.depth[0] > L and n >= L and digit_of(keys, r, L, settings) == opened.digits[L + 1]:
+        while min(opened.depth[0], n + 1) > L and digit_of(keys, r, L, settings) == opened.digits[L + 1]:
             L += 1
         close_strings(opened, closed, L, settings)
-        common = settings.prefix - 1  # with the first record of the next piece, whose prefix is another
-        if r + 1 < size:
-            common = 0
-            while common <= n and digit_of(keys, r, common, settings) == digit_of(keys, r + 1, common, settings):
-                common += 1
+        common = 0  # with the next record
+        while common <= n and digit_of(keys, r, common, settings) == digit_of(keys, r + 1, common, settings):
+            common += 1
         length = L
         while length <= n and digit_of(keys, r, length, settings) > 0:
             length += 1

@@ -23,7 +23,7 @@ from elman.engine.numba.ngrams.tables import exact, exact_step
 BATCH = 1 << 25
 """Positions that are distributed among pieces at a time, in one pass over the text."""
 PIECE = 1 << 19
-"""Records of a piece, unless more strings than that begin with the same characters."""
+"""Records that are sorted at a time."""
 MAX_PAIRED = 1 << 11
 """Size of the alphabet up to which records are distributed by two digits, not one."""
 _RADIX_BITS = 11
@@ -31,6 +31,8 @@ _RADIX_BITS = 11
 
 Records = tuple[NDArray[np.uint64], NDArray[np.uint32]]
 """Keys (records, words), and the position or, of independent lines, the line of each."""
+Positions = tuple[NDArray[np.uint32], NDArray[np.uint32]]
+"""Positions of the text, and their lines; without lines unless they are independent."""
 
 
 class Settings(NamedTuple):
@@ -43,11 +45,14 @@ class Settings(NamedTuple):
     reset_at: int  # or -1
     bits: int  # of a digit
     per_word: int  # digits of a word
-    prefix: int  # digits that all records of a piece have in common, if it has one prefix
+    prefix: int  # digits by which records are distributed at a time
 
 
 def sorted_records(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
-    """Yield the records of each piece in order; another thread sorts the next piece meanwhile."""
+    """Yield the records in order, in pieces whose last record begins the next piece as well.
+
+    The very last one is followed by an empty record. Another thread sorts the next piece meanwhile.
+    """
     pieces = _sort_pieces(text, settings)
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(next, pieces, None)
@@ -57,22 +62,57 @@ def sorted_records(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
 
 
 def _sort_pieces(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
-    """Yield the records of each piece in order."""
-    sizes, of_lines = count_prefixes(text, settings), settings.reset_at >= 0
     words = -(-(settings.order + 2) // settings.per_word)
+    last = np.zeros((0, words), np.uint64), np.zeros(0, np.uint32)
+    for positions, lines in _divide_text(text, settings):
+        keys, units = np.empty((2, len(positions), words), np.uint64), np.empty((2, len(positions)), np.uint32)
+        read_records(text, settings, positions, keys[0])
+        units[0] = lines if len(lines) else positions
+        buffer = sort_records(keys, units, settings)
+        yield np.concatenate([last[0], keys[buffer]]), np.concatenate([last[1], units[buffer]])
+        last = keys[buffer, -1:].copy(), units[buffer, -1:].copy()
+    yield np.concatenate([last[0], np.zeros((1, words), np.uint64)]), np.append(last[1], np.uint32(0))
+
+
+def _divide_text(text: NDArray[Any], settings: Settings) -> Iterator[Positions]:
+    """Yield the positions of each piece, and their lines if there are any, in order of the pieces."""
+    none = np.zeros(0, np.uint32)
+    sizes = count_prefixes(text, settings, 0, none)
     for low, high in _group(sizes, 0, len(sizes), BATCH):
-        ends = np.cumsum(sizes[low:high])
-        positions = np.empty(ends[-1], np.uint32)
-        lines = np.empty(ends[-1] if of_lines else 0, np.uint32)
-        find_positions(text, settings, low, high, ends - sizes[low:high], positions, lines)
-        for first, last in _group(sizes, low, high, PIECE):
-            piece = slice(ends[first - low] - sizes[first], ends[last - 1 - low])
-            size = int(piece.stop - piece.start)
-            keys, units = np.empty((2, size, words), np.uint64), np.empty((2, size), np.uint32)
-            read_records(text, settings, positions[piece], keys[0])
-            units[0] = (lines if of_lines else positions)[piece]
-            buffer = sort_records(keys, units, settings)
-            yield keys[buffer], units[buffer]
+        yield from _distribute(text, settings, 0, (none, none), sizes, low, high)
+
+
+def _divide(text: NDArray[Any], settings: Settings, depth: int, piece: Positions) -> Iterator[Positions]:
+    """Yield the positions of a piece, all of whose records begin with the same `depth` digits, in smaller pieces."""
+    if depth > settings.order:  # they are equal
+        for first in range(0, len(piece[0]), PIECE):
+            yield piece[0][first : first + PIECE], piece[1][first : first + PIECE]
+        return
+    sizes = count_prefixes(text, settings, depth, piece[0])
+    yield from _distribute(text, settings, depth, piece, sizes, 0, len(sizes))
+
+
+def _distribute(
+    text: NDArray[Any],
+    settings: Settings,
+    depth: int,
+    source: Positions,
+    sizes: NDArray[np.int64],
+    low: int,
+    high: int,
+) -> Iterator[Positions]:
+    """Yield the positions of `source`, or all where it is empty, with prefixes from `low` to `high` - 1, in pieces."""
+    ends = np.cumsum(sizes[low:high])
+    positions = np.empty(ends[-1], np.uint32)
+    lines = np.empty(ends[-1] if settings.reset_at >= 0 else 0, np.uint32)
+    find_positions(text, settings, depth, *source, low, high, ends - sizes[low:high], positions, lines)
+    for first, last in _group(sizes, low, high, PIECE):
+        piece = slice(ends[first - low] - sizes[first], ends[last - 1 - low])
+        found = positions[piece], lines[piece]
+        if len(found[0]) > PIECE:
+            yield from _divide(text, settings, depth + settings.prefix, found)
+        else:
+            yield found
 
 
 def _group(sizes: NDArray[np.int64], first: int, last: int, most: int) -> Iterator[tuple[int, int]]:
@@ -87,39 +127,53 @@ def _group(sizes: NDArray[np.int64], first: int, last: int, most: int) -> Iterat
 
 
 @exact_step
-def prefix_at(text, i, settings):
-    """The first digits of the record of a position, as one number: two, or one of a large alphabet."""
-    prefix = np.int64(text[i]) + 1
-    if settings.prefix > 1:
-        prefix = prefix * (settings.K + 1) + (np.int64(text[i + 1]) + 1 if i + 1 < len(text) else 0)
+def digit_at(text, i, j, settings):
+    """Digit j of the record of position i."""
+    if i + j >= len(text):
+        return np.int64(0)
+    for between in range(i + 1, i + j):
+        if text[between] == settings.reset_at:
+            return np.int64(0)
+    return np.int64(text[i + j]) + 1
+
+
+@exact_step
+def prefix_at(text, i, depth, settings):
+    """The digits from `depth` on of the record of position i, as one number: two, or one of a large alphabet."""
+    prefix = digit_at(text, i, depth, settings)
+    if settings.prefix > 1 and depth < settings.order:
+        prefix = prefix * (settings.K + 1) + digit_at(text, i, depth + 1, settings)
     return prefix
 
 
 @compiled(allocates=True)
-def count_prefixes(text, settings):
-    """The number of records with each prefix."""
+def count_prefixes(text, settings, depth, source):
+    """The number of records with each prefix, of the positions `source`, or of all where it is empty."""
     sizes = np.zeros((settings.K + 1) ** settings.prefix, np.int64)
-    for i in range(len(text)):
-        sizes[prefix_at(text, i, settings)] += 1
+    for n in range(len(source) if len(source) > 0 else len(text)):
+        i = np.int64(source[n]) if len(source) > 0 else n
+        sizes[prefix_at(text, i, depth, settings)] += 1
     return sizes
 
 
 @exact
-def find_positions(text, settings, low, high, starts, positions, lines):
+def find_positions(text, settings, depth, source, source_lines, low, high, starts, positions, lines):
     """Write the positions of the records whose prefix is from `low` to `high` - 1, by prefix, and their lines.
 
-    `starts` (high - low,) is where those of each prefix begin, and changed.
+    `starts` (high - low,) is where those of each prefix begin, and changed. For `source` see `count_prefixes`.
     """
     line = np.int64(0)
-    for i in range(len(text)):
-        line += text[i] == settings.reset_at
-        prefix = prefix_at(text, i, settings)
+    for n in range(len(source) if len(source) > 0 else len(text)):
+        i = np.int64(source[n]) if len(source) > 0 else n
+        if len(source) == 0:
+            line += text[i] == settings.reset_at
+        prefix = prefix_at(text, i, depth, settings)
         if low <= prefix < high:
             place = starts[prefix - low]
             starts[prefix - low] = place + 1
             positions[place] = i
             if len(lines) > 0:
-                lines[place] = line
+                lines[place] = source_lines[n] if len(source) > 0 else line
 
 
 @exact
