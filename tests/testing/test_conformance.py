@@ -19,15 +19,10 @@ from elman.engine import Engine, TrainState, get_engine
 from elman.engine.numpy_engine import NumpyEngine, NumpySession
 from elman.engine.protocol import Indices, SegmentLosses, StepCallback, no_callback
 from elman.network import Dropout, LossAndGradients, Optimizer, Parameters, SamplingParams, WeightDropout
-from elman.network.optimizer import EPSILON
-from elman.network.parameters import NAMES, Array, Arrays, shapes
-from elman.testing import REFERENCE_OPTIMIZER, check_engine, compare_gradients
-from elman.text import Corpus, Windows
-from elman.training.gradcheck import MAX_RELATIVE_ERROR, GradientCheck, gradcheck
+from elman.network.parameters import NAMES, Array, Arrays
+from elman.testing import REFERENCE_OPTIMIZER, check_engine
+from elman.text import Windows
 from support import tolerances as tolerances
-
-CORPUS = Corpus.from_text("a tiny text, to be read again")
-ALL = {*NAMES, "h0"}
 
 
 def blamed(errors: dict[str, float], limit: float) -> set[str]:
@@ -81,23 +76,6 @@ class FaultyGradients(NumpyEngine):
         return self.fault(super().loss_and_gradients(parameters, h0, x, y), parameters, h0)
 
 
-class SinglePrecision(NumpyEngine):
-    """Computes in float32 whatever it is given, and returns float64."""
-
-    def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
-        loss, h = super().loss(narrow(parameters), h0.astype(np.float32), x, y)
-        return loss, h.astype(np.float64)
-
-    def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
-        result = super().loss_and_gradients(narrow(parameters), h0.astype(np.float32), x, y)
-        gradients: Arrays = {name: array.astype(np.float64) for name, array in result.gradients.items()}
-        return LossAndGradients(result.loss, gradients, result.dh0.astype(np.float64), result.h.astype(np.float64))
-
-
-def narrow(parameters: Parameters) -> Parameters:
-    return parameters.map(lambda array: array.astype(np.float32))
-
-
 @pytest.mark.parametrize(
     ("fault", "affected"),
     [
@@ -113,45 +91,12 @@ def test_a_faulty_gradient_is_caught(fault: Fault, affected: set[str]) -> None:
     assert blamed_by_checker(FaultyGradients(fault)) == affected
 
 
-@pytest.mark.parametrize("factor", [-1.0, 0.0, 1.001])
-def test_a_faulty_gradient_of_the_prior_is_caught(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
-    engine = FaultyGradients(scaled("alpha", factor))
-    assert blamed_by_checker(engine, ngram_order=2) == {"alpha"}
-    monkeypatch.setattr("elman.training.gradcheck.get_engine", lambda name: engine)
-    (check,) = gradcheck(CORPUS, hidden_size=4, seq_length=5, ngram_order=2)
-    assert blamed(check.relative_error, MAX_RELATIVE_ERROR) == {"alpha"}
-
-
-@pytest.mark.parametrize(("cell", "name"), [("gru", "d"), ("gru", "d2"), ("lstm", "U2"), ("rnn", "b2")])
+@pytest.mark.parametrize(
+    ("cell", "name"), [("gru", "d"), ("gru", "d2"), ("lstm", "U2"), ("rnn", "b2"), ("rnn", "alpha")]
+)
 @pytest.mark.parametrize("factor", [0, 1.001, math.nan])
-def test_a_faulty_gradient_of_every_cell_is_caught(cell: str, name: str, factor: float) -> None:
-    assert blamed_by_checker(FaultyGradients(scaled(name, factor)), cell=cell, layers=2) == {name}
-
-
-@pytest.mark.parametrize("nonzero", [True, False])
-def test_only_a_nonzero_initial_state_shows_that_dW_forgot_it(nonzero: bool) -> None:
-    state = TrainState.initial(7, 4, 0.3, 2, np.float64)
-    state.h += nonzero * 0.5
-    windows = Windows(np.array([3, 1, 3, 6, 0, 4], np.uint8), 5)
-    errors = compare_gradients(FaultyGradients(h0_dropped_from_dW), state, windows)
-    assert blamed(errors, tolerances.COMPILED) == ({"W"} if nonzero else set())
-
-
-class WrongLoss(NumpyEngine):
-    """Returns the mean instead of the sum as the loss, but the right gradients."""
-
-    def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
-        loss, h = super().loss(parameters, h0, x, y)
-        return loss / len(x), h
-
-
-def test_single_precision_and_a_wrong_loss_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert blamed_by_checker(SinglePrecision()) == ALL | {"loss", "final_state", "text_loss"}
-    assert blamed_by_checker(WrongLoss()) == {"text_loss"}
-    for engine in (SinglePrecision(), WrongLoss()):
-        monkeypatch.setattr("elman.training.gradcheck.get_engine", lambda name, engine=engine: engine)
-        (check,) = gradcheck(CORPUS, hidden_size=5, seq_length=5, points=5)
-        assert blamed(check.relative_error, MAX_RELATIVE_ERROR) == ALL
+def test_a_faulty_gradient_of_every_network_is_caught(cell: str, name: str, factor: float) -> None:
+    assert blamed_by_checker(FaultyGradients(scaled(name, factor)), cell=cell, layers=2, ngram_order=2) == {name}
 
 
 # --- Faults in the loop and in the update ---
@@ -224,23 +169,8 @@ def with_update(change: Callable[..., dict[str, Any]]) -> Callable[[Optimizer], 
     return lambda optimizer: Faulty(**vars(optimizer))
 
 
-def clip_first(optimizer: Optimizer, gradients: Arrays, **_: Any) -> dict[str, Any]:
-    limit = optimizer.grad_clip
-    return {"gradients": {name: np.clip(g, -limit, limit) for name, g in gradients.items()}}
-
-
 def negate_one(optimizer: Optimizer, gradients: Arrays, **_: Any) -> dict[str, Any]:
     return {"gradients": gradients | {"W": -gradients["W"]}}
-
-
-class EpsilonOutside(Optimizer):
-    def update(
-        self, n: int, parameters: Mapping[str, Array], M: Arrays, N: Arrays, average: Arrays, gradients: Arrays
-    ) -> None:
-        for name, theta in parameters.items():
-            M[name] += gradients[name] ** 2
-            clipped = np.clip(gradients[name], -self.grad_clip, self.grad_clip)
-            theta -= self.learning_rate * clipped / (np.sqrt(M[name]) + EPSILON)
 
 
 # --- Faults in an optimizer, its schedule and its arrays ---
@@ -250,22 +180,8 @@ ADAM = Optimizer(
 )
 
 
-def decay_biases(optimizer: Optimizer, parameters: Arrays, gradients: Arrays, **_: Any) -> dict[str, Any]:
-    decay = {name: optimizer.weight_decay * theta for name, theta in parameters.items() if theta.ndim == 1}
-    return {"gradients": {name: g + decay.get(name, 0.0) for name, g in gradients.items()}}
-
-
-def skip_corrections(optimizer: Optimizer, n: int, **_: Any) -> dict[str, Any]:
-    return {"n": n + 10**6}  # (1 - beta^n) is nearly 1
-
-
 def forget_average(optimizer: Optimizer, average: Arrays, **_: Any) -> dict[str, Any]:
     return {"average": {name: theta.copy() for name, theta in average.items()}}
-
-
-class AveragesEvenly(Optimizer):
-    def ema_decay_at(self, n: int) -> float:
-        return self.ema_decay
 
 
 def corrupted_before(corrupt: Callable[[TrainState], None]) -> Engine:
@@ -316,19 +232,9 @@ class MasksOfTheUpdateBefore(Dropout):
         return super().masks(update - 1, layers, T, B, m, dtype)
 
 
-class MasksOfTheOtherLayer(Dropout):
-    def masks(self, update: int, layers: int, T: int, B: int | None, m: int, dtype: np.typing.DTypeLike) -> list[Array]:
-        return super().masks(update, layers, T, B, m, dtype)[::-1]
-
-
 class WeightMasksOfTheUpdateBefore(WeightDropout):
     def key(self, update: int, layer: int) -> int:
         return super().key(update - 1, layer)
-
-
-class WeightMasksOfTheOtherLayer(WeightDropout):
-    def key(self, update: int, layer: int) -> int:
-        return super().key(update, 3 - layer)
 
 
 # --- Faults in batches, and with other cells ---
@@ -336,12 +242,6 @@ class WeightMasksOfTheOtherLayer(WeightDropout):
 
 def two_rows_swapped(state: TrainState) -> None:
     state.h[:2] = state.h[1::-1].copy()
-
-
-def trains_on_the_sum(call: Call) -> NDArray[np.float64]:
-    """Train on the sum over the batch, as if the learning rate were B times higher."""
-    rate = call.windows.batch_size * call.optimizer.learning_rate
-    return call.run(optimizer=replace(call.optimizer, learning_rate=rate))
 
 
 def reports_the_sum(call: Call) -> NDArray[np.float64]:
@@ -430,8 +330,6 @@ BATCH: dict[str, Any] = {"batch_size": 3}
 LOOP = {
     "resets always": FaultyAdvance(resets_always),
     "never resets": FaultyAdvance(never_resets),
-    "clips first": with_optimizer(with_update(clip_first)),
-    "epsilon outside": with_optimizer(lambda optimizer: EpsilonOutside(**vars(optimizer))),
     "wrong sign": with_optimizer(with_update(negate_one)),
 }
 OPTIMIZERS = {
@@ -439,30 +337,17 @@ OPTIMIZERS = {
     "clips nothing": lambda optimizer: replace(optimizer, grad_clip=math.inf),
     "decoupled decay": lambda optimizer: replace(optimizer, name="adamw"),
     "decays nothing": lambda optimizer: replace(optimizer, weight_decay=0.0),
-    "decays biases": with_update(decay_biases),
-    "not corrected": with_update(skip_corrections),
     "no momentum": lambda optimizer: replace(optimizer, beta1=0.0),
     "beta_2 of 0.99": lambda optimizer: replace(optimizer, beta2=0.99),
     "no warm-up": lambda optimizer: replace(optimizer, warmup=0),
     "constant learning rate": lambda optimizer: replace(optimizer, schedule="constant"),
     "another end": lambda optimizer: replace(optimizer, end=13),
 }
-COUNTS = {
-    "schedule": replace(REFERENCE_OPTIMIZER, schedule="step", end=10),
-    "corrections": Optimizer(0.02, 1.0, "adam"),
-    "masks": replace(REFERENCE_OPTIMIZER, dropout=Dropout(0.3, True, 1)),
-}
 WRONG_DROPOUT: dict[str, dict[str, Any]] = {
     "masks of another update": {"dropout": MasksOfTheUpdateBefore(0.3, False, 1)},
-    "masks of another layer": {"dropout": MasksOfTheOtherLayer(0.3, False, 1)},
     "one mask for a window": {"dropout": Dropout(0.3, True, 1)},
-    "another seed": {"dropout": Dropout(0.3, False, 2)},
-    "another rate": {"dropout": Dropout(0.4, False, 1)},
     "no dropout": {"dropout": None},
     "weight masks of another update": {"weight_dropout": WeightMasksOfTheUpdateBefore(0.3, 1)},
-    "weight masks of another layer": {"weight_dropout": WeightMasksOfTheOtherLayer(0.3, 1)},
-    "another seed of weights": {"weight_dropout": WeightDropout(0.3, 2)},
-    "another rate of weights": {"weight_dropout": WeightDropout(0.4, 1)},
     "no weight dropout": {"weight_dropout": None},
 }
 DROPOUT = replace(
@@ -480,14 +365,10 @@ def case(name: str, engine: Engine, affected: set[str], **setting: Any) -> Any:
         *(case(name, engine, BOTH) for name, engine in LOOP.items()),
         *(case(name, with_optimizer(other), BOTH, optimizer=ADAM) for name, other in OPTIMIZERS.items()),
         case("average lost", with_optimizer(with_update(forget_average)), {"end"}, optimizer=ADAM),
-        case("even average", with_optimizer(lambda each: AveragesEvenly(**vars(each))), {"end"}, optimizer=ADAM),
         case("momentum lost", corrupted_before(lambda state: clear(state.N)), BOTH, optimizer=ADAM),
         case("squares lost", corrupted_before(lambda state: clear(state.M)), BOTH, optimizer=ADAM),
         case("average begun again", corrupted_before(average_begun_again), {"end"}, optimizer=ADAM),
-        *(
-            case(f"count begins anew: {name}", FaultyAdvance(counts_from_the_call), BOTH, optimizer=optimizer)
-            for name, optimizer in COUNTS.items()
-        ),
+        case("count begins anew", FaultyAdvance(counts_from_the_call), BOTH, optimizer=ADAM),
         *(
             case(f"{name}, {B}", with_optimizer(partial(replace, **change)), BOTH,
                  layers=2, batch_size=B, optimizer=DROPOUT)
@@ -496,11 +377,9 @@ def case(name: str, engine: Engine, affected: set[str], **setting: Any) -> Any:
         ),
         case("two states swapped", corrupted_before(two_rows_swapped), BOTH, **BATCH),
         case("two states swapped at the end", corrupted_after(swap_rows_at_the_end), {"end"}, **BATCH),
-        case("gradients summed", FaultyAdvance(trains_on_the_sum), BOTH, **BATCH),
         case("losses summed", FaultyAdvance(reports_the_sum), {"trajectory"}, **BATCH),
         case("the mean for every row", ReturnsTheMean(), {"text_loss"}, **BATCH),
         case("one initial state for all", StartsFromTheFirst(), {"text_loss"}, **BATCH),
-        case("resets always in a batch", FaultyAdvance(resets_always), BOTH, **BATCH),
         case("cell state lost", corrupted_before(lambda state: state.h[4:].fill(0)), BOTH, cell="lstm"),
         case("NaN in a parameter", corrupted_after(lambda state: state.parameters["c"].fill(math.nan)), BOTH),
         case("no squares", corrupted_after(lambda state: state.M["W"].fill(0)), BOTH),
@@ -516,25 +395,3 @@ def case(name: str, engine: Engine, affected: set[str], **setting: Any) -> Any:
 )  # fmt: skip
 def test_a_faulty_engine_is_caught(engine: Engine, setting: dict[str, Any], affected: set[str]) -> None:
     assert blamed_by_checker(engine, **setting) == affected
-
-
-# --- The gradient check ---
-
-
-def test_a_prior_passes_the_gradient_check() -> None:
-    (check,) = gradcheck(CORPUS, hidden_size=4, seq_length=5, points=10, cell="gru", ngram_order=2, engine="numba")
-    assert set(check.relative_error) == {*shapes(len(CORPUS.alphabet), 4, "gru", 1, 2), "h0"}
-    assert check.passed
-    assert min(check.relative_error.values()) > 0
-
-
-def test_the_characters_left_over_are_not_read() -> None:
-    checks = [gradcheck(CORPUS, hidden_size=5, seq_length=5, points=points, engine="numpy")[0] for points in (10, 13)]
-    assert checks[0].relative_error == checks[1].relative_error
-
-
-@pytest.mark.parametrize(("error", "passed"), [(0.0, True), (1e-7, True), (1.1e-7, False), (math.nan, False)])
-def test_every_array_has_to_pass(error: float, passed: bool) -> None:
-    for name in ALL:
-        errors = dict.fromkeys(ALL, 1e-9) | {name: error}
-        assert GradientCheck(5, 5, 5, errors).passed == passed

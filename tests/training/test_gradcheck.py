@@ -1,5 +1,6 @@
 """The gradient check: every engine and network passes, a wrong gradient does not, and what cannot be checked."""
 
+import math
 import re
 from typing import Any
 
@@ -11,8 +12,9 @@ from elman.engine.numpy_engine import NumpyEngine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
 from elman.network import LossAndGradients, Parameters
-from elman.network.parameters import Array
+from elman.network.parameters import Array, shapes
 from elman.text import Corpus
+from elman.training.gradcheck import GradientCheck
 from support.cells import COMPILED_CELLS
 
 
@@ -24,14 +26,22 @@ def test_the_gradients_of_every_engine_pass(corpus: Corpus, engine: str) -> None
     assert 0 < max(check.relative_error.values()) < 1e-7
 
 
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("options", [{}, {"layers": 2}, {"ngram_order": 2}, {"layers": 2, "lines": True}], ids=str)
 @pytest.mark.parametrize("cell", COMPILED_CELLS)
-def test_the_gradients_of_every_network_pass(corpus: Corpus, cell: str, layers: int) -> None:
-    (check,) = elman.gradcheck(corpus, hidden_size=4, seq_length=5, points=10, engine="numpy", cell=cell, layers=layers)
-    of_layers = [name + number for number in ("", "2")[:layers] for name in ("UWbd" if cell == "gru" else "UWb")]
-    assert set(check.relative_error) == {*of_layers, "V", "c", "h0"}
+def test_the_gradients_of_every_network_pass(corpus: Corpus, cell: str, options: dict[str, Any]) -> None:
+    sizes: dict[str, Any] = {"hidden_size": 4, "seq_length": 5, "engine": "numpy", "cell": cell}
+    check, longer = (elman.gradcheck(corpus, points=points, **sizes, **options)[0] for points in (10, 13))
+    layers, order = options.get("layers", 1), options.get("ngram_order", 0)
+    assert set(check.relative_error) == {*shapes(len(corpus.alphabet), 4, cell, layers, order), "h0"}
     assert check.passed
     assert min(check.relative_error.values()) > 0
+    assert check.relative_error == longer.relative_error  # the characters left over are not read
+
+
+@pytest.mark.parametrize(("error", "passed"), [(0.0, True), (1e-7, True), (1.1e-7, False), (math.nan, False)])
+def test_every_array_has_to_pass(error: float, passed: bool) -> None:
+    for name in "UWVbc":
+        assert GradientCheck(5, 5, 5, dict.fromkeys("UWVbc", 1e-9) | {name: error}).passed == passed
 
 
 def test_one_number_asks_for_one_experiment(corpus: Corpus) -> None:
