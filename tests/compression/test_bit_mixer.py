@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from elman.compression import bit_mixer as module
-from elman.compression.bit_mixer import DISTRIBUTION_WEIGHTS, FIRST_DISTRIBUTION, INPUTS, Mixer, make_mixer
+from elman.compression.bit_mixer import INPUTS, Mixer, make_mixer
 from support.tolerances import FIXED_FUNCTIONS
 
 S, NODE = 5, 2
@@ -103,9 +103,3 @@ def test_the_final_probability_is_an_average(mixer: Mixer) -> None:
     selected = [table[row] for table, row in zip(mixer.refinements, mixer.rows, strict=True)]
     refined = [steps[at] * (1 - part) + steps[at + 1] * part for steps in selected]
     assert mixer.result[2] == pytest.approx((3 * p + sum(refined)) / 5, rel=1e-6)
-
-
-def test_the_distributions_have_most_of_the_weight_at_first() -> None:
-    weights = make_mixer(S).by_node
-    assert (weights[:, FIRST_DISTRIBUTION:][:, : len(DISTRIBUTION_WEIGHTS)] == np.array(DISTRIBUTION_WEIGHTS, np.float32)).all()
-    assert weights[:, :FIRST_DISTRIBUTION].max() < DISTRIBUTION_WEIGHTS[0]

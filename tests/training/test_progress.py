@@ -13,7 +13,6 @@ from elman.text import Corpus
 from elman.training.progress import (
     INTERVAL,
     VALIDATION_INTERVAL,
-    NotebookOutput,
     ProgressBar,
     ProgressDisplay,
     ProgressLines,
@@ -144,7 +143,6 @@ def test_a_notebook_gets_one_output_that_is_updated(corpus: Corpus, monkeypatch:
     console.is_jupyter = True
     bar = create_display(None, console)
     assert isinstance(bar, ProgressBar)
-    assert isinstance(bar.notebook, NotebookOutput)
     train(corpus, **OPTIONS, callback=bar)
     assert "training on text" in shown[0]["text/plain"]
     assert "validation loss" in shown[-1]["text/plain"]

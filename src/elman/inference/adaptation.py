@@ -33,7 +33,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pkgutil import resolve_name
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
@@ -50,69 +50,36 @@ OnProgress = Callable[[float], None]
 """Is called, often, with the fraction that is done; maybe from another thread, but never by two at once."""
 
 
-class Adaptation(NamedTuple):
-    """A kind of adaptation: a value of ``--adapt``."""
-
-    help: str
-    weights: bool = False
-    """Whether the weights adapt."""
-    counts: bool = False
-    """Whether the counts of the n-gram prior adapt, which the model must then have."""
-    scorer: str = ""
-    """The module and, after a colon, the function `(model, text, name, on_progress) -> Score`, imported on first use;
-    empty where an engine scores."""
-
-
 Adapt = Literal["weights", "counts", "both", "mixture", "bitwise"]
-"""The names of the adaptations, as a type."""
+"""The kinds of adaptation, as a type."""
 
-_CODE_LENGTH = "elman.compression.code_length:score_code_length"
-
-ADAPTATIONS: dict[str, Adaptation] = {
-    "weights": Adaptation("keeps training (dynamic evaluation)", weights=True),
-    "counts": Adaptation("keeps counting for the n-gram prior", counts=True),
-    "both": Adaptation("combines them", weights=True, counts=True),
-    "mixture": Adaptation("takes the length of the code by that mode of elman compress", scorer=_CODE_LENGTH),
-    "bitwise": Adaptation("likewise", scorer=_CODE_LENGTH),
+ADAPTATIONS = {
+    "weights": "keeps training (dynamic evaluation)",
+    "counts": "keeps counting for the n-gram prior",
+    "both": "combines them",
+    "mixture": "takes the length of the code by that mode of elman compress",
+    "bitwise": "likewise",
 }
-"""Kinds of adaptation by name."""
+"""Kinds of adaptation, the values of ``--adapt``, with their help."""
 
 
-def find_adaptation(name: str) -> Adaptation:
-    """Return the adaptation of a name.
-
-    Raises
-    ------
-    ElmanError
-        If there is none.
-    """
-    if name not in ADAPTATIONS:
-        raise ElmanError(f"--adapt must be one of {', '.join(ADAPTATIONS)} (got {shorten(name)})")
-    return ADAPTATIONS[name]
-
-
-def find_scorer(adapt: str | None) -> Callable[..., Score] | None:
-    """Return the function that scores a text under an adaptation, or None where an engine does.
+def check_adapt(parameters: Parameters, adapt: str) -> None:
+    """Check that there is such an adaptation, and that a model has what is to adapt.
 
     Raises
     ------
     ElmanError
-        If there is no such adaptation.
+        If there is none, or the counts are to adapt and the model has no n-gram prior.
     """
-    scorer = "" if adapt is None else find_adaptation(adapt).scorer
-    return resolve_name(scorer) if scorer else None
-
-
-def check_adapt(parameters: Parameters, adapt: str | None) -> None:
-    """Check that a model has what is to adapt.
-
-    Raises
-    ------
-    ElmanError
-        If the counts are to adapt, and it has no n-gram prior.
-    """
-    if parameters.ngrams is None and adapt in ADAPTATIONS and ADAPTATIONS[adapt].counts:
+    if adapt not in ADAPTATIONS:
+        raise ElmanError(f"--adapt must be one of {', '.join(ADAPTATIONS)} (got {shorten(adapt)})")
+    if parameters.ngrams is None and adapt in ("counts", "both"):
         raise ElmanError(f"--adapt {adapt} requires a model with an n-gram prior: train with --ngram-order 7")
+
+
+def find_code_length(adapt: str | None) -> Callable[..., Score] | None:
+    """Return `elman.compression.code_length.score_code_length` if the adaptation is that of a mode of the codec."""
+    return resolve_name("elman.compression.code_length:score_code_length") if adapt in ("mixture", "bitwise") else None
 
 
 def score_adapting(
@@ -120,7 +87,7 @@ def score_adapting(
     parameters: Parameters,
     h0: Array,
     indices: Indices,
-    adapt: str | None = None,
+    adapt: str,
     on_progress: OnProgress | None = None,
 ) -> Score:
     """Score a text by a model that adapts to it.
@@ -129,8 +96,8 @@ def score_adapting(
     ----------
     engine, parameters, h0, indices
         As of `elman.inference.score.score`. The parameters are not changed; unknown characters are not adapted to.
-    adapt : str, optional
-        A key of `ADAPTATIONS` that has no scorer of its own.
+    adapt : str
+        ``weights``, ``counts`` or ``both``.
     on_progress : callable, optional
         Called while weights adapt, which takes a while.
 
@@ -139,12 +106,9 @@ def score_adapting(
     ElmanError
         If the text has fewer than two characters, there is no such adaptation, or there are no counts to adapt.
     """
-    if adapt is None:
-        return score(engine, parameters, h0, indices)
-    kind = find_adaptation(adapt)
     check_adapt(parameters, adapt)
-    adapting = parameters.continued() if kind.counts else parameters
-    if kind.weights:
+    adapting = parameters if adapt == "weights" else parameters.continued()
+    if adapt != "counts":
         return score_dynamic(engine, adapting, h0, indices, on_progress)
     # The losses are read by a model that has not counted the text yet.
     losses = lambda: compute_char_losses(engine, parameters.continued(), h0, indices)  # noqa: E731

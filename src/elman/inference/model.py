@@ -310,10 +310,10 @@ class Model:
             raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
         network = self.engine, self.parameters, self.h
         if adapt is not None:
-            from elman.inference.adaptation import find_scorer, score_adapting
+            from elman.inference.adaptation import find_code_length, score_adapting
 
-            if scorer := find_scorer(adapt):
-                return scorer(self, text, adapt)
+            if score_code_length := find_code_length(adapt):
+                return score_code_length(self, text, adapt)
             result = score_adapting(*network, self.encode(text), adapt)
         elif window is not None:
             result = score_windows(self.engine, self.parameters, self.encode(text), window)

@@ -111,7 +111,7 @@ class ProgressBar(ProgressDisplay):
         from rich.progress import BarColumn, Progress, TextColumn
 
         self.console = console
-        self.notebook = NotebookOutput() if console.is_jupyter else None
+        self.output: Any = None  # of a notebook's cell
         self.live = Live(console=console, auto_refresh=False)
         epoch, updates, left = (TextColumn(f"{{task.fields[{name}]}}") for name in ("epoch", "updates", "left"))
         self.progress = Progress(epoch, BarColumn(bar_width=24), updates, left, console=console)
@@ -120,8 +120,11 @@ class ProgressBar(ProgressDisplay):
 
     def on_notice(self, notice: str) -> None:
         """Show the notice."""
-        show = self.notebook.update if self.notebook else self.console.print
-        show(Text(notice, style="dim"))
+        text = Text(notice, style="dim")
+        if self.console.is_jupyter:
+            self._update_output(text)
+        else:
+            self.console.print(text)
 
     def on_progress(self, run: Run, updates: int) -> None:
         """Update the bar."""
@@ -131,8 +134,8 @@ class ProgressBar(ProgressDisplay):
         content.add_row(self.progress)
         content.add_row(Text(", ".join(filter(None, (fields["losses"], fields["speed"])))))
         content.add_row(Padding(self.text, (1, 2)))
-        if self.notebook:
-            self.notebook.update(content)
+        if self.console.is_jupyter:
+            self._update_output(content)
         else:
             self.live.start()
             self.live.update(content, refresh=True)
@@ -149,26 +152,20 @@ class ProgressBar(ProgressDisplay):
         """Leave the bar as it is."""
         self.live.stop()
 
+    def _update_output(self, content: Table | Text) -> None:
+        """Show a line or the bar in a notebook, in place of what was shown before.
 
-class NotebookOutput:
-    """An output of a notebook's cell, which is updated in place.
-
-    Rich's own live display and tqdm's bar need ipywidgets there, and without a running kernel a saved notebook does not
-    show widgets. An output that IPython updates needs neither: what it showed last is saved as HTML and as text.
-    """
-
-    def __init__(self) -> None:
-        self._handle: Any = None
-
-    def update(self, content: Table | Text) -> None:
-        """Show a line or the bar, in place of what was shown before."""
-        if self._handle is None:
+        Rich's own live display and tqdm's bar need ipywidgets there, and without a running kernel a saved notebook does
+        not show widgets. An output that IPython updates needs neither: what it showed last is saved as HTML and as
+        text.
+        """
+        if self.output is None:
             from IPython import display
 
             create: Any = display.display
-            self._handle = create(content, display_id=True)
+            self.output = create(content, display_id=True)
         else:
-            self._handle.update(content)
+            self.output.update(content)
 
 
 def describe_progress(run: Run, updates: int) -> dict[str, str]:

@@ -23,7 +23,7 @@ def _adapt_parameter() -> Parameter:
     # Derived from the registry when this command is parsed: the registry requires NumPy.
     from elman.inference.adaptation import ADAPTATIONS, Adapt
 
-    kinds = "; ".join(f"{name} {kind.help}" for name, kind in ADAPTATIONS.items())
+    kinds = "; ".join(f"{name} {description}" for name, description in ADAPTATIONS.items())
     return Parameter(
         help=f"Adapt to the text just scored (the saved model does not change): {kinds}.",
         converter=lambda _, tokens: parse_choice(Adapt, tokens),
@@ -51,7 +51,7 @@ def evaluate(
     """
     from elman.cli.display import show_metrics, show_progress
     from elman.cli.inputs import load_model, split_run
-    from elman.inference.adaptation import check_adapt, find_scorer, score_adapting
+    from elman.inference.adaptation import check_adapt, find_code_length, score_adapting
     from elman.inference.score import check_finite, score, score_windows
     from elman.runs.records import finite_or_none
     from elman.text import read_chunks, read_corpus, with_unknown
@@ -62,8 +62,9 @@ def evaluate(
     if path is None:
         require_corpus(texts)  # before the built-in model is reported
     model = load_model(path, quiet=as_json)
-    check_adapt(model.parameters, adapt)
-    scorer, alphabet, text, sources = find_scorer(adapt), with_unknown(model.alphabet), "", require_corpus(texts)
+    if adapt is not None:
+        check_adapt(model.parameters, adapt)
+    scorer, alphabet, text, sources = find_code_length(adapt), with_unknown(model.alphabet), "", require_corpus(texts)
     if scorer is None:
         read = read_corpus(sources, encoding=encoding, alphabet=alphabet, lines=model.is_of_lines)
         indices = model.arrange(read.indices)
