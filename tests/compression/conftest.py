@@ -17,3 +17,11 @@ def here(tmp_path: Path) -> Iterator[Path]:
     with small_blocks():
         write(folder)
         yield folder
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Path:
+    """An empty directory for the files of the other process."""
+    folder = tmp_path / "there"
+    folder.mkdir()
+    return folder

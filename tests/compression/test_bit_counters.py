@@ -64,13 +64,6 @@ def test_nothing_is_predicted_in_a_new_context() -> None:
     assert inputs_of(after([])) == [0.0] * 2 * CONTEXTS
 
 
-@pytest.mark.parametrize("bit", [0, 1])
-def test_what_was_seen_is_expected(bit: int) -> None:
-    sign = 2 * bit - 1
-    once, often = inputs_of(after([bit])), inputs_of(after([bit] * 20))
-    assert all(0 < sign * few < sign * many for few, many in zip(once, often, strict=True))
-
-
 def test_the_probability_is_the_relative_frequency() -> None:
     bits = (np.random.default_rng(0).random(2000) < 0.8).astype(int).tolist()
     logits = inputs_of(after(bits))[1::2]
@@ -90,10 +83,6 @@ def test_stretches_are_logits() -> None:
     p = (np.arange(len(stretches)) + 0.5) / len(stretches)
     np.testing.assert_allclose(stretches, np.log(p / (1 - p)), rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(stretches, -stretches[::-1])
-
-
-def test_buckets_are_within_cache_lines() -> None:
-    assert reserve_symbols(make_counters(), 5000).table.ctypes.data % 64 == 0
 
 
 # --- The tree ---

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from support.codec_subprocess import models, read
+from support.codec_subprocess import compare
 from support.missing_packages import hide_packages
 from support.state import ROOT
 
@@ -83,15 +83,7 @@ def test_it_is_that_machine(tmp_path: Path, machine: Machine, expected: list[obj
 
 @machines
 def test_what_is_compressed_here_is_read_there_and_the_other_way_round(
-    here: Path, tmp_path: Path, machine: Machine
+    here: Path, there: Path, tmp_path: Path, machine: Machine
 ) -> None:
-    there, back = tmp_path / "there", tmp_path / "back"
-    there.mkdir()
-    back.mkdir()
     machine.python(tmp_path, ROOT / "tests" / "support" / "codec_subprocess.py", here, there)
-    for name, _, data, _ in models():
-        assert (there / f"{name}.text").read_bytes() == data, name
-        assert (there / f"{name}.elm").read_bytes() == (here / f"{name}.elm").read_bytes(), name
-    read(there, here, back)
-    for name, _, data, _ in models():
-        assert (back / f"{name}.text").read_bytes() == data, name
+    compare(here, there)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.codec_subprocess import models, read
+from support.codec_subprocess import compare
 from support.missing_packages import hide_packages
 from support.state import ROOT
 
@@ -37,29 +37,17 @@ def elsewhere(*arguments: object, **environment: str) -> str:
 
 @pytest.mark.parametrize("environment", ELSEWHERE)
 def test_files_are_exchanged_with_a_process_compiled_otherwise(
-    here: Path, tmp_path: Path, environment: dict[str, str]
+    here: Path, there: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    (tmp_path / "there").mkdir()
     if "NUMBA_CPU_NAME" not in environment:  # kernels of other options are cached under the same name
         environment = environment | {"ELMAN_CACHE": str(tmp_path / "cache")}
-    elsewhere(here, tmp_path / "there", **environment)
-    compare(here, tmp_path / "there")
+    elsewhere(here, there, **environment)
+    compare(here, there)
 
 
-def test_files_are_exchanged_with_a_process_without_numba(here: Path, tmp_path: Path) -> None:
-    (tmp_path / "there").mkdir()
-    elsewhere(here, tmp_path / "there", **hide_packages(tmp_path / "hidden", "numba", "llvmlite", "scipy"))
-    compare(here, tmp_path / "there")
-
-
-def compare(here: Path, there: Path) -> None:
-    """Check that the files of two processes are the same, and that each reads those of the other."""
-    for name, _, data, _ in models():
-        assert (there / f"{name}.elm").read_bytes() == (here / f"{name}.elm").read_bytes(), name
-        assert (there / f"{name}.text").read_bytes() == data, name
-    read(there, here, there)  # files from there, here
-    for name, _, data, _ in models():
-        assert (there / f"{name}.text").read_bytes() == data, name
+def test_files_are_exchanged_with_a_process_without_numba(here: Path, there: Path, tmp_path: Path) -> None:
+    elsewhere(here, there, **hide_packages(tmp_path / "hidden", "numba", "llvmlite", "scipy"))
+    compare(here, there)
 
 
 @pytest.mark.slow  # compiles everything; .ci/run has it

@@ -124,9 +124,3 @@ def test_a_predicted_bit_that_is_right_becomes_more_probable() -> None:
     module.set_match_inputs(made, 0, tree, int(tree.children[root, 1 - expected]), 1, stretches, inputs, 0)
     assert made.bits[SHORTEST] == NONE
     assert not inputs.any()
-
-
-@pytest.mark.parametrize("length", [0, 1, 15, 16, 23, 24, 31, 32, 63, 64, 127, 128, 511, 512, 1023, 1024, 10**6])
-def test_ranges_of_lengths_are_ordered(length: int) -> None:
-    assert 0 <= module.length_range(length) <= module.length_range(length + 1) < LENGTHS
-    assert module.length_range(length + 1) - module.length_range(length) <= 1

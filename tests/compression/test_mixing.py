@@ -80,18 +80,6 @@ def test_the_mixture_and_what_it_learns_are_those_of_the_reference() -> None:
         np.testing.assert_allclose(getattr(mixture, name), expected, atol=20 * FIXED_FUNCTIONS, err_msg=name)
 
 
-def test_a_row_that_codes_nothing_teaches_nothing() -> None:
-    mixture, none = make_mixture(K, np.ones(1, np.float32), 1, 0), np.zeros(1, np.int64)
-    before = [getattr(mixture, name).copy() for name in LEARNED]
-    ones, freqs, nothing = np.ones((1, K), np.float32), np.zeros((1, K + 1), np.float32), np.zeros(1, np.bool_)
-    matches = make_matches(1, 1)
-    mixing.learn_rows(mixture, ones, ones, none, matches, freqs, none, nothing)
-    mixing.shift_context(mixture, none + 3, nothing)
-    for name, old in zip(LEARNED, before, strict=True):
-        np.testing.assert_array_equal(getattr(mixture, name), old)
-    assert mixture.last[0] == 0
-
-
 def test_contexts_of_a_large_alphabet_share_biases() -> None:
     second = make_mixture(3000, np.ones(1, np.float32), 1, 0).second
     assert second.size <= mixing.MAX_BIASES

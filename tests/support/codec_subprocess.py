@@ -68,6 +68,16 @@ def read(files: Path, here: Path, there: Path) -> None:
         (there / f"{name}.text").write_bytes(decompress((files / f"{name}.elm").read_bytes(), model))
 
 
+def compare(here: Path, there: Path) -> None:
+    """Check that the files of two processes are the same, and that each reads those of the other."""
+    for name, _, data, _ in models():
+        assert (there / f"{name}.elm").read_bytes() == (here / f"{name}.elm").read_bytes(), name
+        assert (there / f"{name}.text").read_bytes() == data, name
+    read(there, here, there)  # files from there, here
+    for name, _, data, _ in models():
+        assert (there / f"{name}.text").read_bytes() == data, name
+
+
 def run(here: Path, there: Path) -> None:
     """Decompress the files of another process, and compress the same texts with the same models."""
     read(here, here, there)
