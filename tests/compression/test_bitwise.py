@@ -80,10 +80,3 @@ def test_a_distribution_is_split_among_the_nodes(e: int) -> None:
             if node >= 0:
                 p *= (odds[node] if bit else 1) / (1 + odds[node])
         assert p == pytest.approx((freqs[symbol] + 1) / (freqs + 1).sum())
-
-
-def test_the_frequencies_of_a_bit_are_complete() -> None:
-    model, matches = make()
-    run(Coder(), model, matches, SYMBOLS.copy())
-    assert model.pair.sum() + 2 == 1 << FREQ_BITS
-    assert (model.pair >= 0).all()

@@ -78,14 +78,6 @@ def test_counts_are_dropped_when_there_are_too_many(monkeypatch: pytest.MonkeyPa
     assert min(np.diff(totals)) < 0
 
 
-def test_the_counts_of_the_training_text_do_not_change() -> None:
-    ngrams = counted()
-    first, growing = NgramRows(ngrams, START, R, grows=False).arrays.log_q, NgramRows(ngrams, START, R, grows=True)
-    for x in texts():
-        read(growing, x)
-    np.testing.assert_array_equal(NgramRows(ngrams, START, R, grows=False).arrays.log_q, first)
-
-
 # --- The background model ---
 
 

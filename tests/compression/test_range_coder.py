@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from elman.compression import range_coder
 from elman.compression.arithmetic import FREQ_BITS, Floats, Ints, apportion
-from elman.compression.range_coder import COUNT, MAX_SIZE, Coder
+from elman.compression.range_coder import COUNT, Coder
 
 STEPS = st.lists(st.tuples(st.integers(0, 2**32), st.sampled_from([1, 8, 30, 200]), st.booleans()), max_size=60)
 
@@ -28,20 +28,6 @@ def make_step(seed: int, sharpness: int, most_likely: bool) -> tuple[Floats, NDA
 def code(coder: Coder, freqs: Floats, symbols: Ints) -> None:
     coder.reserve(len(symbols))
     assert range_coder.code(coder.arrays, freqs, symbols)
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 1 << 20), min_size=2, max_size=40), st.data())
-def test_the_interval_is_narrowed_by_the_frequencies(counts: list[int], data: st.DataObject) -> None:
-    freqs = np.empty((1, len(counts)), np.float32)
-    apportion(np.array(counts) + 1, np.int64((1 << FREQ_BITS) - len(counts)), freqs[0])
-    frequencies = freqs[0].astype(np.int64) + 1
-    symbol = data.draw(st.integers(0, len(counts) - 1))
-    unit = ((1 << 64) - 1) >> FREQ_BITS
-    state = np.array([0, MAX_SIZE], np.uint64)
-    range_coder.encode(freqs, np.array([symbol]), state, np.zeros(1, np.uint32), 0)
-    low, size = unit * int(frequencies[:symbol].sum()), unit * int(frequencies[symbol])
-    assert [*map(int, state)] == ([low, size] if size >= 1 << 32 else [low << 32 & ((1 << 64) - 1), size << 32])
 
 
 @settings(deadline=None)

@@ -108,13 +108,6 @@ def test_the_learning_rate_is_relative_to_the_recurrent_weights(settings: Any) -
         assert learning_rate(other) == pytest.approx(rate)
 
 
-def test_without_a_rate_nothing_is_learned(settings: Any) -> None:
-    settings(SEQ_LENGTH=T, RELATIVE_RATE=1e-12)
-    (parameters, h0), numba = made(), get_engine("numba")
-    still, static = (how(numba, parameters, h0, text(300)) for how in (score_dynamic, score))
-    assert still.nats == pytest.approx(static.nats, rel=tolerances.COMPILED_TRAJECTORY)
-
-
 def test_repetitions_are_learned_and_then_forgotten(settings: Any) -> None:
     parameters, h0 = made(dtype=np.float32)
     network = get_engine("numba"), parameters, h0, np.tile(np.array([0, 3, 1, 1, 4, 2], np.uint8), 400)

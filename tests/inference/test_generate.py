@@ -74,11 +74,6 @@ def test_without_a_prompt_the_text_begins_a_line_or_follows_the_first_character(
     assert other.sample(50, seed=1) == other.sample(50, prompt="a", seed=1)
 
 
-def test_a_text_continues_its_own_beginning(model: Model) -> None:
-    whole = model.sample(40, prompt="the ", temperature=0)
-    assert model.sample(30, prompt="the " + whole[:10], temperature=0) == whole[10:]
-
-
 def test_filters_leave_the_most_likely_characters(model: Model) -> None:
     drawn = {model.sample(1, prompt="t", seed=n, top_k=3) for n in range(100)}
     assert drawn == {model.alphabet.characters[index] for index in np.argsort(-probabilities(model, "t"))[:3]}

@@ -211,11 +211,6 @@ def clear(arrays: Arrays) -> None:
         array[:] = 0
 
 
-def average_begun_again(state: TrainState) -> None:
-    for name, theta in state.parameters.items():
-        state.average[name][:] = theta
-
-
 def counts_from_the_call(call: Call) -> NDArray[np.float64]:
     done, call.state.update = call.state.update, 0
     losses = call.run()
@@ -248,12 +243,6 @@ def reports_the_sum(call: Call) -> NDArray[np.float64]:
     return call.windows.batch_size * call.run()
 
 
-class ReturnsTheMean(NumpyEngine):
-    def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
-        losses, h = super().loss(parameters, h0, x, y)
-        return losses * 0 + np.mean(losses), h
-
-
 class StartsFromTheFirst(NumpyEngine):
     """Evaluates every batch row from the initial state of the first."""
 
@@ -261,17 +250,7 @@ class StartsFromTheFirst(NumpyEngine):
         return super().loss(parameters, h0 * 0 + h0[:1] if h0.ndim == 2 else h0, x, y)
 
 
-def swap_rows_at_the_end(state: TrainState) -> None:
-    """Swap neighbouring batch rows after the last update, where no loss is affected any more."""
-    if state.update == 10:
-        two_rows_swapped(state)
-
-
 # --- Faults in the state after a call, and in sampling ---
-
-
-def reads_bytes(call: Call) -> NDArray[np.float64]:
-    return call.run(windows=Windows(call.windows.indices.astype(np.uint8), call.windows.seq_length))
 
 
 class NeverTruncates(NumpyEngine):
@@ -367,7 +346,6 @@ def case(name: str, engine: Engine, affected: set[str], **setting: Any) -> Any:
         case("average lost", with_optimizer(with_update(forget_average)), {"end"}, optimizer=ADAM),
         case("momentum lost", corrupted_before(lambda state: clear(state.N)), BOTH, optimizer=ADAM),
         case("squares lost", corrupted_before(lambda state: clear(state.M)), BOTH, optimizer=ADAM),
-        case("average begun again", corrupted_before(average_begun_again), {"end"}, optimizer=ADAM),
         case("count begins anew", FaultyAdvance(counts_from_the_call), BOTH, optimizer=ADAM),
         *(
             case(f"{name}, {B}", with_optimizer(partial(replace, **change)), BOTH,
@@ -376,9 +354,7 @@ def case(name: str, engine: Engine, affected: set[str], **setting: Any) -> Any:
             for B in (1, 3)
         ),
         case("two states swapped", corrupted_before(two_rows_swapped), BOTH, **BATCH),
-        case("two states swapped at the end", corrupted_after(swap_rows_at_the_end), {"end"}, **BATCH),
         case("losses summed", FaultyAdvance(reports_the_sum), {"trajectory"}, **BATCH),
-        case("the mean for every row", ReturnsTheMean(), {"text_loss"}, **BATCH),
         case("one initial state for all", StartsFromTheFirst(), {"text_loss"}, **BATCH),
         case("cell state lost", corrupted_before(lambda state: state.h[4:].fill(0)), BOTH, cell="lstm"),
         case("NaN in a parameter", corrupted_after(lambda state: state.parameters["c"].fill(math.nan)), BOTH),
@@ -386,7 +362,6 @@ def case(name: str, engine: Engine, affected: set[str], **setting: Any) -> Any:
         case("no state", corrupted_after(lambda state: state.h.fill(0)), BOTH),
         case("no position", corrupted_after(lambda state: vars(state).update(position=0)), {*BOTH, "counts"}),
         case("no count", corrupted_after(lambda state: vars(state).update(update=0, epoch=0)), {"counts"}),
-        case("indices cut to a byte", FaultyAdvance(reads_bytes), BOTH, K=300),
         case("never truncates", NeverTruncates(), {"text"}),
         case("samples as the first row", FaultySession(FirstOnly), {"text"}),
         case("forgets the state", FaultySession(Forgets), {"session"}),

@@ -1,13 +1,12 @@
 """A mistake in a forward or backward pass of one's own is named, and nothing else is blamed."""
 
-import doctest
 import math
 from typing import Any
 
 import pytest
 
 from elman.errors import ElmanError
-from elman.testing import check_forward, check_gradients, gradients
+from elman.testing import check_forward, check_gradients
 from elman.testing.faults import BACKWARD_FAULTS, FORWARD_FAULTS
 from support.own_passes import load_passes
 
@@ -212,9 +211,3 @@ def test_the_report_marks_what_is_wrong() -> None:
 @pytest.mark.parametrize("faults", [FORWARD_FAULTS, BACKWARD_FAULTS])
 def test_every_message_is_a_line(faults: Any) -> None:
     assert all("\n" not in message and len(message) < 120 for message in faults)
-
-
-def test_the_examples_in_docstrings() -> None:
-    result = doctest.testmod(gradients)
-    assert result.attempted > 0
-    assert result.failed == 0

@@ -53,14 +53,6 @@ def test_a_file_is_read(source: str, data: bytes, encoding: str) -> None:
     assert corpus.sha256 == corpus.files[0].sha256 == sha256(data)
 
 
-@pytest.mark.parametrize("text", ["a\r\nb\rc\nd", "a\0b", "naïve 🐈", "a\ufeffb", "\u4e00\u4e01" * 9])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
-def test_a_text_is_kept_exactly_but_for_one_leading_byte_order_mark(text: str, encoding: str) -> None:
-    mark = "" if encoding in ("utf-8-sig", "utf-16") else "\ufeff"  # with these Python writes it
-    corpus = read_corpus(write("text", f"{mark}{text}".encode(encoding)), encoding=encoding)
-    assert (corpus.text, corpus.encoding) == (text, encoding)
-
-
 @pytest.mark.parametrize(
     ("data", "options", "expected"),
     [

@@ -18,18 +18,11 @@ from elman.training.gradcheck import GradientCheck
 from support.cells import COMPILED_CELLS
 
 
-@pytest.mark.parametrize("engine", ["numba", "numpy"])
-def test_the_gradients_of_every_engine_pass(corpus: Corpus, engine: str) -> None:
-    (check,) = elman.gradcheck(corpus, hidden_size=4, seq_length=5, points=10, engine=engine)
-    assert list(check.relative_error) == ["V", "U", "W", "b", "c", "h0"]
-    assert check.passed
-    assert 0 < max(check.relative_error.values()) < 1e-7
-
-
-@pytest.mark.parametrize("options", [{}, {"layers": 2}, {"ngram_order": 2}, {"layers": 2, "lines": True}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"layers": 2}, {"ngram_order": 2}, {"layers": 2, "ngram_order": 2}], ids=str)
 @pytest.mark.parametrize("cell", COMPILED_CELLS)
-def test_the_gradients_of_every_network_pass(corpus: Corpus, cell: str, options: dict[str, Any]) -> None:
-    sizes: dict[str, Any] = {"hidden_size": 4, "seq_length": 5, "engine": "numpy", "cell": cell}
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+def test_the_gradients_of_every_network_pass(corpus: Corpus, engine: str, cell: str, options: dict[str, Any]) -> None:
+    sizes: dict[str, Any] = {"hidden_size": 4, "seq_length": 5, "engine": engine, "cell": cell}
     check, longer = (elman.gradcheck(corpus, points=points, **sizes, **options)[0] for points in (10, 13))
     layers, order = options.get("layers", 1), options.get("ngram_order", 0)
     assert set(check.relative_error) == {*shapes(len(corpus.alphabet), 4, cell, layers, order), "h0"}
@@ -46,6 +39,7 @@ def test_every_array_has_to_pass(error: float, passed: bool) -> None:
 
 def test_one_number_asks_for_one_experiment(corpus: Corpus) -> None:
     (check,) = elman.gradcheck(corpus, hidden_size=4, engine="numpy")
+    assert list(check.relative_error) == ["V", "U", "W", "b", "c", "h0"]
     assert (check.points, check.hidden_size, check.seq_length) == (25, 4, 25)
     (check,) = elman.gradcheck(corpus, hidden_size=4, seq_length=6, engine="numpy")
     assert (check.points, check.hidden_size, check.seq_length) == (6, 4, 6)

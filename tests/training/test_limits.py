@@ -99,13 +99,6 @@ def test_the_schedule_ends_when_time_is_up(monkeypatch: pytest.MonkeyPatch) -> N
     assert all(abs(end - run.state.update) < 0.1 * run.state.update for n, end in machine.ends if n > 8 * tenth)
 
 
-def test_the_first_call_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(lambda n: 0.001)
-    run_on(machine, monkeypatch, max_seconds=1.0, metrics_every=1000, sample_every=0)
-    assert machine.calls[1] == 1  # 0 is the trial
-    assert max(b / a for a, b in zip(machine.calls[1:], machine.calls[2:], strict=False)) <= 4
-
-
 def test_the_nearer_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_on(Machine(lambda n: 0.01), monkeypatch, max_seconds=5.0, max_updates=50)
     assert (run.state.update, run.stopped) == (50, "max_updates")

@@ -278,10 +278,6 @@ def _python_docs() -> bytes:
     return "\n".join(topics[name] for name in sorted(topics)).encode("utf-8")
 
 
-def _shakespeare() -> bytes:
-    return _fetch(_SHAKESPEARE_URL, _SHAKESPEARE_SHA256, cache_dir() / "shakespeare.txt")
-
-
 def _fetch(url: str, sha256: str, path: Path) -> bytes:
     """Return the bytes of `path`, downloaded from `url` unless the file exists; it must have the SHA-256."""
     # Imported here because it is slow to import and only this text needs it.
@@ -301,6 +297,6 @@ def _fetch(url: str, sha256: str, path: Path) -> bytes:
 
 BUILTIN_CORPORA: dict[str, Callable[[], bytes]] = {
     "python-docs": _python_docs,
-    "shakespeare": _shakespeare,
+    "shakespeare": lambda: _fetch(_SHAKESPEARE_URL, _SHAKESPEARE_SHA256, cache_dir() / "shakespeare.txt"),
 }
 """Name -> a function that returns the text as UTF-8 bytes; it raises `ElmanError` if a download fails."""

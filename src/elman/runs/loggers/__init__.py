@@ -16,9 +16,9 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from importlib import import_module
 from io import StringIO
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from elman.errors import ElmanError, join_alternatives, quote
@@ -162,8 +162,7 @@ class LoggerSpec:
 
     def load(self) -> type[MetricsLogger]:
         """Import the class."""
-        module, _, name = self.factory.partition(":")
-        logger: type[MetricsLogger] = getattr(import_module(module), name)
+        logger: type[MetricsLogger] = resolve_name(self.factory)
         return logger
 
 
