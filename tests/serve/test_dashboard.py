@@ -84,7 +84,7 @@ def train_losses(run: Run) -> dict[int, float]:
 
 def samples(source: RunSource) -> list[tuple[int, str, bool]]:
     """Return update and text of every sample, and whether it was requested."""
-    return [(sample.update, sample.text, sample.requested) for sample in source.history.samples]
+    return [(each["update"], each["text"], each["requested"]) for each in source.history.samples]
 
 
 # --- A run in training ---
@@ -275,7 +275,7 @@ def test_the_latest_samples_are_sent(corpus: Corpus) -> None:
     live, _ = trained(corpus, epochs=40, sample_every=1)
     sent = live.history.as_dict()["samples"]
     assert (len(sent["latest"]), sent["count"]) == (MAX_SAMPLES, len(live.history.samples))
-    assert sent["latest"][-1] == asdict(live.history.samples[-1])
+    assert sent["latest"][-1] == live.history.samples[-1]
 
 
 @pytest.mark.parametrize(

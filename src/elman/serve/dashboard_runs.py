@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +35,9 @@ TICK = 0.5
 """Interval in seconds at which waiting code checks for changes. Every check interrupts the training."""
 ENDED = ("done", "stopped", "failed")
 
+FileVersion = tuple[int, int, int]
+"""What changes with the contents of a file: inode, size, and time of modification in nanoseconds."""
+
 
 def describe_run(manifest: RunManifest) -> dict[str, Any]:
     """Return settings, text and network of a run as JSON."""
@@ -44,14 +47,6 @@ def describe_run(manifest: RunManifest) -> dict[str, Any]:
         "corpus": {"name": text.name, "chars": text.chars, "alphabet_size": text.alphabet_size},
         "cell_title": CELLS[manifest.config.cell].title,
     }
-
-
-class FileVersion(NamedTuple):
-    """What changes with the contents of a file."""
-
-    inode: int
-    size: int
-    modified_ns: int
 
 
 class LiveRun(TrainingCallback):
@@ -268,7 +263,7 @@ class DashboardRun:
             "update": last.update,
             "epoch": last.epoch,
             "seconds": round(last.seconds, 1),
-            "written": written and written.modified_ns / 1e9,
+            "written": written and written[2] / 1e9,
             "train_loss": history.last_train_loss,
             "best": history.validation_loss.minimum(),
             "chars_per_second": round(characters / last.seconds) if last.seconds else None,
@@ -293,7 +288,7 @@ def _version(path: Path) -> FileVersion | None:
         status = path.stat()
     except OSError:
         return None
-    return FileVersion(status.st_ino, status.st_size, status.st_mtime_ns)
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 RunSource = LiveRun | DashboardRun

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -27,63 +25,43 @@ class MetricCurve:
     """Values of a metric over a run, ordered by update. One thread may append while others read."""
 
     def __init__(self) -> None:
-        self._updates, self._seconds, self._values = array("q"), array("d"), array("d")
-        self._count = 0
+        self._points = list[tuple[int, float, float]]()
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._points)
 
     def append(self, update: int, seconds: float, value: float) -> None:
         """Append a point, unless its value is not finite or its update is not after the last."""
-        if math.isfinite(value) and (not self._count or update > self._updates[self._count - 1]):
-            self._updates.append(update)
-            self._seconds.append(seconds)
-            self._values.append(value)
-            self._count += 1  # last, as readers use only what is counted
+        if math.isfinite(value) and (not self._points or update > self._points[-1][0]):
+            self._points.append((update, seconds, value))
 
     def minimum(self) -> tuple[int, float] | None:
         """Return the update with the lowest value, and that value; None if there are no points."""
-        updates, _, values = self._columns()
-        return (int(updates[values.argmin()]), float(values.min())) if len(values) else None
+        lowest = min(self._points, key=lambda point: point[2], default=None)
+        return lowest and (lowest[0], lowest[2])
 
     def as_dict(self) -> dict[str, Any]:
         """Return the points as JSON: of every bucket those with the lowest and the highest value, and the last one."""
-        updates, seconds, values = self._columns()
-        width = -(-len(values) // MAX_BUCKETS)
+        points = self._points[:]
+        width = -(-len(points) // MAX_BUCKETS)
         if width > 1:
+            values = np.array([value for *_, value in points])
             buckets = np.pad(values, (0, -len(values) % width), "edge").reshape(-1, width)
             starts = np.arange(len(buckets)) * width
             extremes = np.concatenate([starts + buckets.argmin(axis=1), starts + buckets.argmax(axis=1), [len(values)]])
-            kept = np.unique(np.minimum(extremes, len(values) - 1))
-            updates, seconds, values = updates[kept], seconds[kept], values[kept]
+            points = [points[n] for n in np.unique(np.minimum(extremes, len(values) - 1))]
         return {
-            "update": updates.tolist(),
-            "seconds": np.round(seconds, 6).tolist(),
-            "value": [float(f"{value:.6g}") for value in values.tolist()],
+            "update": [update for update, _, _ in points],
+            "seconds": [round(seconds, 6) for _, seconds, _ in points],
+            "value": [float(f"{value:.6g}") for _, _, value in points],
         }
-
-    def _columns(self) -> tuple[Array, Array, Array]:
-        # Slices are copies: an array whose buffer is exported could not grow.
-        updates, seconds, values = (
-            np.asarray(column[: self._count]) for column in (self._updates, self._seconds, self._values)
-        )
-        return updates, seconds, values
-
-
-@dataclass(frozen=True)
-class SampleEntry:
-    """A sample, and whether it was requested from the dashboard."""
-
-    update: int
-    text: str
-    requested: bool = False
 
 
 class RunHistory:
     """Curves, in nats per character, and samples of a run. One thread may append while others read."""
 
     def __init__(self, config: Config) -> None:
-        self.config, self.samples = config, list[SampleEntry]()
+        self.config, self.samples = config, list[dict[str, Any]]()
         self.train_loss, self.validation_loss = MetricCurve(), MetricCurve()
         self.last_train_loss: float | None = None
         self._estimator, self._id = TrainLossEstimator(config), secrets.token_hex(8)
@@ -109,8 +87,8 @@ class RunHistory:
         self.last_train_loss = finite_or_none(train_loss)
 
     def add_samples(self, samples: Iterable[Sample], *, requested: bool = False) -> None:
-        """Append samples."""
-        self.samples.extend(SampleEntry(sample.update, sample.text, requested) for sample in samples)
+        """Append samples, as JSON; `requested` are those that were requested from the dashboard."""
+        self.samples.extend({"update": each.update, "text": each.text, "requested": requested} for each in samples)
 
     def as_dict(self) -> dict[str, Any]:
         """Return curves and samples as JSON."""
@@ -118,7 +96,7 @@ class RunHistory:
         return {
             "train_loss": self.train_loss.as_dict(),
             "validation_loss": self.validation_loss.as_dict(),
-            "samples": {"count": len(samples), "latest": [*map(asdict, samples[-MAX_SAMPLES:])]},
+            "samples": {"count": len(samples), "latest": samples[-MAX_SAMPLES:]},
         }
 
 
