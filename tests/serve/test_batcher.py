@@ -146,13 +146,6 @@ async def test_a_long_prompt_is_read_in_chunks(model: Model, monkeypatch: pytest
 # --- Scheduling ---
 
 
-async def test_more_sequences_than_the_batch_holds() -> None:
-    async with batching(tiny(), max_batch_size=4) as served:
-        jobs = [begin(served, seed=n, n=3, max_tokens=50 + n) for n in range(30)]
-        texts = await asyncio.gather(*map(finished, jobs))
-        assert [[len(text) for text in three] for three in texts] == [[50 + n] * 3 for n in range(30)]
-
-
 async def test_sequences_wait_in_order_of_arrival() -> None:
     async with batching(tiny(), max_batch_size=1) as served:
         ended = list[int]()

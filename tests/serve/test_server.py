@@ -41,6 +41,7 @@ from support.training import train
 LONG: dict[str, Any] = {"prompt": "the ", "max_tokens": 30_000, "logprobs": 5, "stream": True}
 """More than fits between a server and a client that does not read: 10 MB."""
 LIMITS = ("--max-tokens", "30000")
+WAITING = "shutting down; waiting for 1 request (press Ctrl-C again to stop at once)\n"
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,8 @@ def test_an_interrupt_ends_it(run: Path) -> None:
     with server(run) as (process, client):
         assert len(complete(client, max_tokens=100)["choices"][0]["text"]) == 100
         process.send_signal(signal.SIGINT)
-        assert ended(process) == (130, "")
+        code, printed = ended(process)
+        assert (code, printed.replace(WAITING, "")) == (130, "")  # the client may be faster than the end of its request
 
 
 def test_running_requests_are_completed(run: Path) -> None:
@@ -88,8 +90,7 @@ def test_running_requests_are_completed(run: Path) -> None:
         slow = SlowClient(client, **LONG)
         process.terminate()
         assert process.stdout is not None
-        expected = "shutting down; waiting for 1 request (press Ctrl-C again to stop at once)\n"
-        assert process.stdout.readline() == expected
+        assert process.stdout.readline() == WAITING
         response = slow.read()
         assert response.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
         assert ended(process) == (0, "")
@@ -112,7 +113,7 @@ def test_a_second_interrupt_does_not_wait(run: Path) -> None:
         slow = SlowClient(client, **LONG)
         process.send_signal(signal.SIGINT)
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("shutting down; waiting for 1 request ")
+        assert process.stdout.readline() == WAITING
         process.send_signal(signal.SIGINT)
         code, printed = ended(process)
         assert code == 130

@@ -21,7 +21,7 @@ from elman.engine.protocol import Indices
 from elman.inference.generate import StopSequenceFilter
 from elman.inference.score import CharLogprobs, concatenate_logprobs
 from elman.serve.models import ServedModel, get_server
-from elman.serve.requests import SEED, CompletionRequest, Prompt, read_body
+from elman.serve.requests import SEED, CompletionRequest, read_body
 from elman.serve.responses import JSON, APIError, ErrorResponse, dump_json
 from elman.serve.sequence import GenerationJob, PromptCounts, Sequence, SequenceDelta
 from elman.serve.streaming import CharacterCount, StreamedResponse
@@ -92,30 +92,10 @@ async def complete(request: Request) -> ASGIApp:
     prompts = [served.encode(prompt) for prompt in body.prompts]
     job = create_job(served, body, prompts)
     builder = CompletionBuilder(served, body, [len(prompt) for prompt in prompts])
-    chunks, media_type = (_events, f"{EVENTS}; charset=utf-8") if body.stream else (_full_body, JSON)
+    chunks, media_type = (builder.events, f"{EVENTS}; charset=utf-8") if body.stream else (builder.whole, JSON)
     return StreamedResponse(
-        server,
-        served,
-        job,
-        builder.count,
-        chunks(job, builder),
-        media_type,
-        lambda error: _event(error.body()),
+        server, served, job, builder.count, chunks(job), media_type, lambda error: _event(error.body())
     )
-
-
-async def _full_body(job: GenerationJob, builder: CompletionBuilder) -> AsyncGenerator[bytes]:
-    """Yield the body of a response with all sequences."""
-    deltas = [delta async for batch in job.deltas() for delta in batch]
-    # In a thread, as the log-probabilities of a long text would block the event loop.
-    yield await run_in_threadpool(lambda: dump_json(builder.full_response(deltas)))
-
-
-async def _events(job: GenerationJob, builder: CompletionBuilder) -> AsyncGenerator[bytes]:
-    """Yield server-sent events."""
-    async for deltas in job.deltas():
-        yield b"".join(map(_event, builder.chunks(deltas)))
-    yield (_event(builder.usage_chunk()) if builder.body.stream_options.include_usage else b"") + DONE
 
 
 def _event(content: object) -> bytes:
@@ -127,29 +107,25 @@ def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indic
 
     With a seed, the sequences are those that `Model.samples` generates with that seed.
     """
-    pairs = zip(body.prompts, prompts, strict=True)
-    repeated = [pair for pair in pairs for _ in range(body.n)]
-    sequences = [_create_sequence(served, body, index, *pair) for index, pair in enumerate(repeated)]
+    model = served.model
+    repeated = [pair for pair in zip(body.prompts, prompts, strict=True) for _ in range(body.n)]
+    sequences = [
+        Sequence(
+            index=index,
+            alphabet=model.alphabet,
+            prompt=indices if len(indices) else served.start_indices(),
+            echo="" if not body.echo else prompt if isinstance(prompt, str) else model.alphabet.decode(indices),
+            h=model.h,
+            remaining=body.max_tokens,
+            sampling=body.sampling,
+            generator=create_generator(body.seed, index),
+            stops=StopSequenceFilter((*body.stops, "\n") if model.is_of_lines else body.stops),
+            num_logprobs=body.logprobs,
+            counts=PromptCounts(model) if body.adapt else None,
+        )
+        for index, (prompt, indices) in enumerate(repeated)
+    ]
     return GenerationJob(sequences, served.batcher.wake)
-
-
-def _create_sequence(
-    served: ServedModel, body: CompletionRequest, index: int, prompt: Prompt, indices: Indices
-) -> Sequence:
-    alphabet = served.model.alphabet
-    return Sequence(
-        index=index,
-        alphabet=alphabet,
-        prompt=indices if len(indices) else served.start_indices(),
-        echo="" if not body.echo else prompt if isinstance(prompt, str) else alphabet.decode(indices),
-        h=served.model.h,
-        remaining=body.max_tokens,
-        sampling=body.sampling,
-        generator=create_generator(body.seed, index),
-        stops=StopSequenceFilter((*body.stops, "\n") if served.model.is_of_lines else body.stops),
-        num_logprobs=body.logprobs,
-        counts=PromptCounts(served.model) if body.adapt else None,
-    )
 
 
 def create_generator(seed: int | None, index: int = 0) -> np.random.Generator:
@@ -172,31 +148,29 @@ class CompletionBuilder:
         self.count = CharacterCount(sum(lengths))
         self._offsets: dict[int, int] = {}
 
-    def full_response(self, deltas: Iterable[SequenceDelta]) -> Completion:
-        """Return the response with all sequences."""
-        choices = [*self._choices(deltas)]
-        return self._completion(choices) | {"usage": self._usage()}
+    async def whole(self, job: GenerationJob) -> AsyncGenerator[bytes]:
+        """Yield the body of a response with all sequences."""
+        deltas = [delta async for batch in job.deltas() for delta in batch]
+        # In a thread, as the log-probabilities of a long text would block the event loop.
+        yield await run_in_threadpool(lambda: dump_json(self._completion(self._choices(deltas), usage=True)))
 
-    def chunks(self, deltas: Iterable[SequenceDelta]) -> Iterator[Completion]:
-        """Yield one chunk of a stream for each sequence that has grown."""
-        for choice in self._choices(deltas):
-            chunk = self._completion([choice])
-            if self.body.stream_options.include_usage:
-                chunk["usage"] = None
-            yield chunk
+    async def events(self, job: GenerationJob) -> AsyncGenerator[bytes]:
+        """Yield server-sent events: a chunk for each sequence that has grown; at the end the usage, if requested."""
+        usage = None if self.body.stream_options.include_usage else False
+        async for deltas in job.deltas():
+            yield b"".join(_event(self._completion([choice], usage)) for choice in self._choices(deltas))
+        yield (b"" if usage is False else _event(self._completion([], usage=True))) + DONE
 
-    def usage_chunk(self) -> Completion:
-        """Return the last chunk of a stream, which has the usage and no choices."""
-        return self._completion([]) | {"usage": self._usage()}
-
-    def _completion(self, choices: list[Choice]) -> Completion:
-        return {
+    def _completion(self, choices: Iterable[Choice], usage: bool | None) -> Completion:
+        """Return a completion: with the usage, with a null in its place, or without it if `usage` is False."""
+        completion: Completion = {
             "id": self.id,
             "object": "text_completion",
             "created": self.created,
             "model": self.model,
-            "choices": choices,
+            "choices": [*choices],
         }
+        return completion if usage is False else completion | {"usage": self._usage() if usage else None}
 
     def _usage(self) -> Usage:
         read, generated = self.count.read, self.count.generated
