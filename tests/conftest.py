@@ -1,6 +1,8 @@
 """Fixtures that tests of several packages use."""
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -53,6 +55,15 @@ def save_empty_plot(run: Run) -> None:
     """Write the file of the plot where the run would."""
     assert run.directory is not None
     replace_file(run.directory.plot_path, b"")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium."""
+    from support.browser import chromium  # which takes a second to import
+
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -154,7 +154,7 @@ def test_units_are_named_in_the_order_of_the_state() -> None:
     names = list_units(architecture(made("lstm", 2)[0]))
     assert len(names) == 4 * M
     assert names[M] == Unit(1, 1, CELL_STATE)
-    assert [names[M].part, names[0].part] == ["memory", "hidden"]  # the names in JSON
+    assert [names[M].vector.part, names[0].vector.part] == ["memory", "hidden"]  # the names in JSON
     assert names[2 * M + 1] == Unit(2, 2, HIDDEN_STATE)
 
 

@@ -136,8 +136,8 @@ def test_every_setting_is_listed() -> None:
 @pytest.mark.parametrize(
     ("quoted", "expected"),
     [
-        (visible("a\tb\r\nc\rd\x00\x1b\x7f\x85\u202e\ud800é\n"), "a\tb\nc␍d␀␛␡\\u0085\\u202e\\ud800é\n"),
-        (fenced("a `b` c"), "```text\na `b` c\n```"),
+        (visible("a\tb\r\nc\rd\x00\x1b\x7f\x85\u202e\ud800\u200d\u2028\ufeff😀é\n"), "a\tb␍\nc␍d␀␛␡���\u200d��😀é\n"),
+        (fenced("a\r\n`b` c"), "```text\na\n`b` c\n```"),
         (fenced("x``````y"), "```````text\nx``````y\n```````"),
         *((code("x"), "`x`"), (code("a`b"), "``a`b``"), (code("`a"), "`` `a ``"), (code(""), "")),
         (cell("`a|b`"), "`a\\|b`"),

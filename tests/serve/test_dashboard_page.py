@@ -21,20 +21,13 @@ from support.training import EXACT, train
 
 pytest.importorskip("playwright")
 
-from support.browser import FASTER, TIMEOUT_SECONDS, chromium, fits, open_page
+from support.browser import FASTER, TIMEOUT_SECONDS, fits, open_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 LIMITS = ["--epochs", "1000000", "--metrics-every", "20", "--sample-every", "400"]
 ENDLESS = ["--hidden-size", "4", "--engine", "numpy", *LIMITS]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    """Chromium."""
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

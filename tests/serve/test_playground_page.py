@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from elman.serve.app import create_app
 from elman.serve.settings import Settings
-from support.browser import chromium, fits, open_page
+from support.browser import fits, open_page
 from support.random_model import random_model
 from support.server import NAME, listening, serving, tiny
 from support.state import TEXT
@@ -20,12 +20,6 @@ HOSTILE = "".join(
 )
 OTHER = "#alternatives button:not(.actual)"
 INTERRUPTED = "The connection was interrupted. Is the server still running?"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,15 @@
 
 from html.parser import HTMLParser
 
-VOID = ("meta", "link", "br", "hr", "img", "input")
+VOID = ("meta", "link", "br", "hr", "img", "input", "wbr")
 REFERENCES = ("src", "href", "xlink:href", "action", "data", "srcset", "poster")
 
 
 class Page(HTMLParser):
-    """The tags, IDs and references of a page, and the text of each ``pre`` as a browser shows it."""
+    """The tags, IDs, references and texts of a page.
+
+    Of each ``pre`` the text is as a browser shows it; of all other elements it is by ``#ID``, or else by tag.
+    """
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -16,6 +19,8 @@ class Page(HTMLParser):
         self.references: list[str] = []
         self.tags: list[str] = []
         self.pres: list[str] = []
+        self.contents: dict[str, str] = {}
+        self._inside: list[str] = []
         self.feed(page)
         self.close()
 
@@ -24,6 +29,8 @@ class Page(HTMLParser):
         self.handle_startendtag(tag, attrs)
         if tag not in VOID:
             self.open.append(tag)
+            name = dict(attrs).get("id")
+            self._inside.append(f"#{name}" if name else tag)
         if tag == "pre":
             self.pres.append("")
 
@@ -36,8 +43,11 @@ class Page(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         """Close the tag that is open."""
         assert self.open.pop() == tag, self.getpos()
+        self._inside.pop()
 
     def handle_data(self, data: str) -> None:
-        """Collect the text of a ``pre``."""
+        """Collect the text of the elements."""
+        for name in set(self._inside):
+            self.contents[name] = self.contents.get(name, "") + data
         if "pre" in self.open:
             self.pres[-1] += data

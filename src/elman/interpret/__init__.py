@@ -75,11 +75,6 @@ class Unit:
     number: int
     vector: StateVector
 
-    @property
-    def part(self) -> str:
-        """The name of the state vector in JSON: ``hidden`` or ``memory``."""
-        return self.vector.part
-
 
 @dataclass(frozen=True, eq=False)
 class PriorExplanation:
@@ -264,8 +259,9 @@ def _predict(
     The log-probabilities (n, R, K) are log p and, with an n-gram prior, log q, log softmax(alpha_j log q) and
     log softmax(V h + c).
     """
-    logits, states = forward_checked(session, h, x)
-    o = logits.astype(np.float64)
+    logits, after = session.logits(h, x[:, None])
+    check_finite(logits)
+    o, states = logits[:, 0].astype(np.float64), after[:, 0]
     if not parameters.uses_prior:
         return log_softmax(o)[:, None], np.zeros(len(x), np.intp), states
     prior = session.prior(h, x[:, None])
@@ -278,19 +274,6 @@ def _mean_of_numbers(values: Floats) -> float:
     """Return the mean of values that are not NaN; 0 if there are none."""
     numbers = values[~np.isnan(values)]
     return float(numbers.mean(dtype=np.float64)) if len(numbers) else 0.0
-
-
-def forward_checked(session: InferenceSession, h: Array, x: Indices) -> tuple[Array, Array]:
-    """Read x (n,) in the state h (1, D); return the logits (n, K) and states (n, D) after each character.
-
-    Raises
-    ------
-    ElmanError
-        If the logits are not finite.
-    """
-    o, states = session.logits(h, x[:, None])
-    check_finite(o)
-    return o[:, 0], states[:, 0]
 
 
 def list_units(network: Architecture) -> tuple[Unit, ...]:

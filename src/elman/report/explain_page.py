@@ -44,8 +44,6 @@ STEPS_PER_BIT = 1024
 """Resolution of the surprisal in the page."""
 NO_SURPRISAL = 0xFFFF
 """Represents the surprisal of the first known character, which nothing precedes."""
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-_JOINERS = "\u200c\u200d"
 _FILES = STATIC_FILES / "explain"
 
 
@@ -111,8 +109,6 @@ class ExplainPage:
         The model's, followed by the unknown characters of the text.
     explanation : Explanation
     probes : list of FeatureProbe
-    prior : PriorExplanation, optional
-        For a network with an n-gram prior.
     """
 
     name: str
@@ -120,7 +116,6 @@ class ExplainPage:
     alphabet: Alphabet
     explanation: Explanation
     probes: list[FeatureProbe]
-    prior: PriorExplanation | None = None
 
     @classmethod
     def from_corpus(cls, model: Model, corpus: Corpus) -> ExplainPage:
@@ -137,10 +132,9 @@ class ExplainPage:
         ElmanError
             If the text has fewer than two characters, or more than `elman.interpret.MAX_CHARS`.
         """
-        reading = (model.engine, model.parameters, model.h, corpus.indices)
-        explanation = interpret.explain(*reading)
+        explanation = interpret.explain(model.engine, model.parameters, model.h, corpus.indices)
         probes = probe_units(explanation.quantized, corpus.text)
-        return cls(corpus.name, architecture(model.parameters), corpus.alphabet, explanation, probes, explanation.prior)
+        return cls(corpus.name, architecture(model.parameters), corpus.alphabet, explanation, probes)
 
     def __repr__(self) -> str:
         """Summarize the page in one line."""
@@ -174,13 +168,13 @@ class ExplainPage:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the results for text and units as ``elman explain --json`` prints them."""
-        unknown = {"unknown_chars": self.num_unknown} if self.num_unknown else {}
+        prior = self.explanation.prior
         return {
             "chars": self.explanation.chars,
             "nats_per_char": self.explanation.nats_per_char,
             "bits_per_char": self.explanation.bits_per_char,
-            **unknown,
-            **({} if self.prior is None else {"ngram": self._prior_as_dict(self.prior)}),
+            **({"unknown_chars": self.num_unknown} if self.num_unknown else {}),
+            **({} if prior is None else {"ngram": self._prior_as_dict(prior)}),
             "units": len(self.explanation.units),
             "features": [
                 {
@@ -201,7 +195,7 @@ class ExplainPage:
         """Return a unit and its score for a feature as JSON."""
         unit = self.explanation.units[score.unit]
         rounded = {"rises": score.rises, "score": round(score.score, 4), "null_score": round(score.baseline, 4)}
-        return {"layer": unit.layer, "number": unit.number, "part": unit.part} | rounded
+        return {"layer": unit.layer, "number": unit.number, "part": unit.vector.part} | rounded
 
 
 def render_page(page: ExplainPage, units: int | None = None) -> str:
@@ -213,7 +207,7 @@ def render_page(page: ExplainPage, units: int | None = None) -> str:
     units : int, optional
         Number of units whose activations the page contains, the best of every feature first.
     """
-    columns = page.select_columns(units)
+    columns, prior = page.select_columns(units), page.explanation.prior
     style = "".join(path.read_text("utf-8") for path in (STATIC_FILES / "base.css", _FILES / "page.css"))
     script = inline_modules(_FILES / "page.js")
     loader = FileSystemLoader(_FILES)
@@ -225,7 +219,7 @@ def render_page(page: ExplainPage, units: int | None = None) -> str:
         chars=pluralize(len(page.explanation.indices), "character"),
         network=describe_network(page.network),
         explanation=page.explanation,
-        shares=None if page.prior is None else summarize_prior(page.prior, page.network.K),
+        shares=None if prior is None else summarize_prior(prior, page.network.K),
         num_unknown=page.num_unknown,
         unknown_bits=unknown_nats(page.network.K) / math.log(2),
         lines=render_lines(page.alphabet.decode(page.explanation.indices)),
@@ -263,21 +257,9 @@ def render_lines(text: str) -> Markup:
     The sign is visible, the line feed is what is copied. Every other character is represented by exactly one, so that
     the page's script can count.
     """
-    table = {ord(character): substitute_invisible(character) for character in set(text) - {"\n"}}
-    lines = text.translate(table).split("\n")
+    lines = visible(text).split("\n")
     last = [Markup("<div>{}</div>").format(lines[-1])] if lines[-1] else []
     return Markup("\n").join([*(Markup(f"<div>{escape(line)}<b>↵</b>\n</div>") for line in lines[:-1]), *last])
-
-
-def substitute_invisible(character: str) -> str:
-    """Return a character, or a visible substitute if it has no shape, reorders others, or is half of a pair."""
-    code, category = ord(character), unicodedata.category(character)
-    if code < 0x20 and character != "\t":
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "\N{SYMBOL FOR DELETE}"
-    invisible = category in ("Cc", "Cs", "Zl", "Zp", "Cf") and character not in "\t" + _JOINERS
-    return _REPLACEMENT if invisible else character
 
 
 def describe_network(network: Architecture) -> str:
@@ -302,7 +284,7 @@ def page_data(page: ExplainPage, columns: Sequence[int]) -> dict[str, Any]:
         "candidates": explanation.candidates.shape[1],
         "indexBytes": explanation.indices.dtype.itemsize,
         "knownChars": network.K,
-        "order": 0 if page.prior is None else page.prior.order,
+        "order": 0 if explanation.prior is None else explanation.prior.order,
         "alphabet": [(character, unicodedata.name(character, "").lower()) for character in page.alphabet.characters],
         "units": [
             {"name": format_unit(explanation.units[column], network), "range": round(largest, 4)}
@@ -336,7 +318,7 @@ def array_blocks(page: ExplainPage, columns: Sequence[int]) -> dict[str, NDArray
         "surprisal": encode_surprisal(explanation.surprisal),
         "candidates": explanation.candidates.T.astype(index),
         "probabilities": np.rint(explanation.probabilities.T * 0xFFFF).astype("<u2"),
-        **({} if page.prior is None else prior_blocks(page.prior)),
+        **({} if explanation.prior is None else prior_blocks(explanation.prior)),
         **{
             f"feature-{n}": probe.values.astype(np.uint8)
             for n, probe in enumerate(page.probes)

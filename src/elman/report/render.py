@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cache
@@ -22,8 +23,8 @@ SUPERSCRIPTS = "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
 """Of -0123456789."""
 
 _RAISED, _LOWERED = str.maketrans("-0123456789", SUPERSCRIPTS), str.maketrans(SUPERSCRIPTS, "−0123456789")
-# C0 and C1 controls but for tab and line feed, separators of lines and directions, lone surrogates.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_KEPT = "\t\n\u200c\u200d"
+"""Tab, line feed and the joiners, without which some scripts and emoji have other shapes."""
 
 
 def render_markdown(results: Mapping[str, Any]) -> str:
@@ -86,18 +87,17 @@ def raise_exponents(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Return a text with a control picture or an escape in place of every control character; CR LF becomes LF."""
-
-    def picture(match: re.Match[str]) -> str:
-        code = ord(match[0])
-        return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else f"\\u{code:04x}"
-
-    return _CONTROLS.sub(picture, text.replace("\r\n", "\n"))
+    """Return a text with one visible character for each that has no shape, reorders others, or is half of a pair."""
+    table = {}
+    for code in map(ord, set(text).difference(_KEPT)):
+        if unicodedata.category(chr(code)) in ("Cc", "Cs", "Zl", "Zp", "Cf"):
+            table[code] = 0x2400 + code if code < 0x20 else 0x2421 if code == 0x7F else 0xFFFD
+    return text.translate(table)
 
 
 def fenced(text: str) -> str:
     """Return a text as a fenced Markdown block whose fence is longer than any run of backticks in it."""
-    text = visible(text)
+    text = visible(text.replace("\r\n", "\n"))
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}text\n{text}\n{fence}"
 

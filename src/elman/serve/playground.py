@@ -167,8 +167,9 @@ def _describe(served: ServedModel) -> PlayModel:
     network = architecture(served.model.parameters)
     groups: list[UnitGroup] = []
     for unit in list_units(network):
-        if not groups or (groups[-1]["layer"], groups[-1]["part"]) != (unit.layer, unit.part):
-            groups.append({"layer": unit.layer, "part": unit.part, "name": unit.vector.name, "count": 0})
+        part, name = unit.vector.part, unit.vector.name
+        if not groups or (groups[-1]["layer"], groups[-1]["part"]) != (unit.layer, part):
+            groups.append({"layer": unit.layer, "part": part, "name": name, "count": 0})
         groups[-1]["count"] += 1
     return {
         "id": served.name,

@@ -54,7 +54,7 @@ def explain(
         return 0
     best = {probe.feature.name: probe.best[0] for probe in page.probes if probe.best}
     show_metrics({name: value for name, value in metrics.items() if name not in ("ngram", "features")})
-    if page.prior is not None:
+    if page.explanation.prior is not None:
         print("\nn-gram prior, counting alone and contributions:")
         show_metrics(metrics["ngram"])
     print()
