@@ -38,25 +38,28 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return capsys.readouterr().err.splitlines()
 
 
-def test_a_log_gets_a_line_every_few_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    progress("compressing", 100, [(2 * n, 10 * n) for n in range(10)])
-    assert lines(capsys) == ["compressing: 30 %", "compressing: 60 %, 0:00:08 left", "compressing: 90 %, 0:00:02 left"]
+@pytest.mark.parametrize(
+    ("total", "steps", "shown"),
+    [
+        (100, [(2 * n, 10 * n) for n in range(10)], ["30 %", "60 %, 0:00:08 left", "90 %, 0:00:02 left"]),
+        (100, [(1000, 1), (1005, 2), (1010, 51)], ["1 %", "2 %, 0:08:10 left", "51 %, 0:00:10 left"]),
+        (None, [(10, 0), (20, 1_234_567)], ["0 kB", "1,235 kB"]),  # of a pipe
+    ],
+)
+def test_a_log_gets_a_line_every_few_seconds(
+    capsys: pytest.CaptureFixture[str], total: int | None, steps: list[tuple[float, float]], shown: list[str]
+) -> None:
+    progress("compressing", total, steps)
+    assert lines(capsys) == [f"compressing: {each}" for each in shown]
 
 
-def test_the_time_left_does_not_depend_on_what_comes_before(capsys: pytest.CaptureFixture[str]) -> None:
-    progress("compressing", 100, [(1000, 1), (1005, 2), (1010, 51)])
-    assert lines(capsys) == ["compressing: 1 %", "compressing: 2 %, 0:08:10 left", "compressing: 51 %, 0:00:10 left"]
-
-
-def test_of_a_pipe_the_bytes_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    progress("compressing", None, [(10, 0), (20, 1_234_567)])
-    assert lines(capsys) == ["compressing: 0 kB", "compressing: 1,235 kB"]
-
-
-def test_a_quick_command_shows_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quick_or_quiet_command_shows_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     progress("compressing", 10, [(0.4, 10)])
     terminal = use_terminal(monkeypatch)
     progress("compressing", 10, [(0.4, 10)])
+    progress("compressing", 10, [(10, 5)], quiet=True)
     assert (lines(capsys), terminal.getvalue()) == ([], "")
 
 
@@ -68,12 +71,6 @@ def test_a_terminal_gets_a_bar_that_disappears(monkeypatch: pytest.MonkeyPatch) 
     assert "\x1b[2K" in last  # the line is erased
     assert not re.search(r"\w{5}", last)
     assert "checking [b]" in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
-
-
-def test_nothing_is_shown_with_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = use_terminal(monkeypatch)
-    progress("compressing", 10, [(10, 5)], quiet=True)
-    assert terminal.getvalue() == ""
 
 
 @pytest.mark.parametrize("quiet", [False, True])

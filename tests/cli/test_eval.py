@@ -43,6 +43,8 @@ def test_the_metrics_are_those_of_the_score(
     assert json.loads(ended.out) == expected
     table = command("eval", run, run.parent / file, "--encoding", encoding).out
     assert [line.split("  ")[0] for line in table.splitlines()] == [name.replace("_", " ") for name in expected]
+    adapted = command("eval", run, run.parent / file, "--encoding", encoding, "--json", "--adapt", "weights").out
+    assert json.loads(adapted)["nats_per_char_without_adapt"] == pytest.approx(score.nats_per_char)
 
 
 @pytest.mark.parametrize(

@@ -61,15 +61,6 @@ def test_options_of_the_dashboard_require_it(command: Command) -> None:
         assert_refused(refused, "--live-port and --live-with require --live")
 
 
-@pytest.mark.parametrize("port", [-1, 65_536])
-def test_an_invalid_port(command: Command, port: int) -> None:
-    words = ("must be from 0 to 65535", f"(got '{port}')")
-    assert_refused(
-        command("train", "novel.txt", "--out", "out", "--live", f"--live-port={port}"), "--live-port", *words
-    )
-    assert_refused(command("view", "out", f"--port={port}"), "--port", *words)
-
-
 def test_view_requires_runs(command: Command) -> None:
     assert_refused(command("view"), "missing required argument RUNS (run directories")
     assert_refused(command("view", "nowhere"), "no metrics.csv in 'nowhere'")

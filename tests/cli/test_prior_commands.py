@@ -1,4 +1,4 @@
-"""Every command that uses a model, with a model that has an n-gram prior."""
+"""The commands that write what a model with an n-gram prior contains or computes."""
 
 import json
 import math
@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elman.inference.score_lines import score_lines
 from elman.interop import FORMATS
 from elman.runs.models import load
 from support.cli import Command
@@ -35,39 +34,6 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         out=folder / "run",
     )
     return folder / "run"
-
-
-def test_eval_and_dynamic_evaluation(command: Command, run: Path) -> None:
-    code, out, err = command("eval", run, run.parent / "test", "--json")
-    assert (code, err) == (0, "")
-    nats = json.loads(out)["nats_per_char"]
-    assert nats == pytest.approx(load(run, engine="numpy").score(TEST).nats_per_char, rel=1e-5)
-    assert nats < math.log(26)
-    code, out, _ = command("eval", run, run.parent / "test", "--adapt", "weights", "--json")
-    assert code == 0
-    assert json.loads(out)["nats_per_char_without_adapt"] == pytest.approx(nats)
-
-
-@pytest.mark.parametrize("carry", [(), ("--carry-state",)])
-def test_score(command: Command, run: Path, carry: tuple[str, ...]) -> None:
-    code, out, err = command("score", run, run.parent / "test", "--json", *carry)
-    assert (code, err) == (0, "")
-    rows = [json.loads(row) for row in out.splitlines()]
-    assert [row["text"] for row in rows] == TEST.splitlines()
-    lines = [
-        line for block in score_lines(load(run, engine="numpy"), [TEST], carry_state=bool(carry)) for line in block
-    ]
-    assert [row["nats_per_char"] for row in rows] == pytest.approx([line.nats_per_char for line in lines], rel=1e-4)
-
-
-@pytest.mark.parametrize("options", [(), ("--count", 3), ("--beam", 3), ("--ngram-weight", 0.3, "--temperature", 0.7)])
-def test_sample(command: Command, run: Path, options: tuple[object, ...]) -> None:
-    seed = () if "--beam" in options else ("--seed", 1)
-    code, out, err = command("sample", run, "--length", 40, *seed, *options)
-    assert (code, err) == (0, "")
-    assert len(out) >= 41
-    assert set(out) <= {*TEXT, *"\n-0123 of"}
-    assert command("sample", run, "--length", 40, *seed, *options).out == out
 
 
 def test_explain_shows_the_recurrent_units(command: Command, run: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from elman.inference import Model
-from elman.interop import FORMATS, export, import_, list_suffixes
+from elman.interop import FORMATS, export, import_
 from elman.network.cells import CELLS
 from support.corrupt_files import VALUES, corrupt_bytes, corrupt_value, error_message, peak
 from support.random_model import normal_model, random_prior_model
@@ -194,6 +194,6 @@ def test_names_without_arrays_take_no_memory(tmp_path: Path) -> None:
 
 
 def test_a_pipe_and_a_device_are_not_waited_for(tmp_path: Path) -> None:
-    for suffix in list_suffixes():
-        (tmp_path / f"a{suffix}").symlink_to("/dev/zero")
-        assert "Not a regular file" in outcome(tmp_path / f"a{suffix}")
+    for each in FORMATS.values():
+        (tmp_path / f"a{each.SUFFIX}").symlink_to("/dev/zero")
+        assert "Not a regular file" in outcome(tmp_path / f"a{each.SUFFIX}")

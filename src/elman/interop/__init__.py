@@ -128,11 +128,6 @@ def import_(
     return model
 
 
-def list_suffixes() -> list[str]:
-    """Return the file suffixes of all formats."""
-    return [format.SUFFIX for format in FORMATS.values()]
-
-
 def format_help() -> str:
     """Return the help of ``--to``: every format, with the content of its files."""
     return f"Format: {join_alternatives([f'{name} ({format.HELP})' for name, format in FORMATS.items()])}."
@@ -142,6 +137,5 @@ def _format_of(path: Path) -> Format:
     for format in FORMATS.values():
         if path.suffix == format.SUFFIX:
             return format
-    raise ElmanError(
-        f"the file name must end in one of {', '.join(list_suffixes())}, which sets its format (got {quote(path.name)})"
-    )
+    suffixes = ", ".join(format.SUFFIX for format in FORMATS.values())
+    raise ElmanError(f"the file name must end in one of {suffixes}, which sets its format (got {quote(path.name)})")

@@ -62,6 +62,7 @@ def compress(
     """Compress any file losslessly with a model; the more a text resembles the model's, the smaller the result."""
     from elman.cli.display import show_metrics, show_progress
     from elman.compression.codec import compress_pieces
+    from elman.compression.container import MEMBER_SIZE
     from elman.runs.models import load, load_builtin
 
     file = str(file)
@@ -70,9 +71,9 @@ def compress(
         raise ElmanError("--json and the compressed data cannot both go to standard output: pass --out")
     loaded = load_builtin() if model is None else load(model)
     mode = mode or (BUILTIN_MODE if model is None else DEFAULT_MODE)
-    original = _CountedFile(file)
-    with show_progress("compressing", _size(file), quiet=quiet or as_json) as show:
-        compressed_bytes = _write(path, compress_pieces(original.pieces(), loaded, mode, show))
+    with _Source(file) as original, show_progress("compressing", _size(file), quiet=quiet or as_json) as show:
+        pieces = iter(lambda: original.read(MEMBER_SIZE), b"")
+        compressed_bytes = _write(path, compress_pieces(pieces, loaded, mode, show))
     metrics = {
         "bytes": original.bytes,
         "compressed_bytes": compressed_bytes,
@@ -161,39 +162,14 @@ def _destination(file: str, out: str | None, default: str, model: Path | None) -
     return path
 
 
-class _CountedFile:
-    """A file that is read in pieces, and how long it is so far.
-
-    Parameters
-    ----------
-    file : str
-        Its name, - for standard input.
-    """
-
-    def __init__(self, file: str) -> None:
-        self.file = file
-        self.bytes = self.chars = 0
-
-    def pieces(self) -> Iterator[bytes]:
-        """Yield the contents in pieces of the size of a member."""
-        from elman.compression.container import MEMBER_SIZE
-
-        decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")  # a byte that is not UTF-8 counts as one
-        with _Source(self.file) as source:
-            while piece := source.read(MEMBER_SIZE):
-                self.bytes += len(piece)
-                self.chars += len(decoder.decode(piece))
-                yield piece
-        self.chars += len(decoder.decode(b"", final=True))
-
-
 class _Source:
-    """A file, or standard input for -; what cannot be read is a one-line error."""
+    """A file, or standard input for -, and how much of it was read; what cannot be read is a one-line error."""
 
     def __init__(self, name: str) -> None:
         from elman.text import open_standard_input
 
-        self.name = name
+        self.name, self.bytes, self.chars = name, 0, 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")  # a byte that is not UTF-8 counts as 1
         with self._reporting():
             self.stream = open_standard_input() if name == "-" else Path(name).open("rb")  # noqa: SIM115 (closed below)
 
@@ -207,7 +183,10 @@ class _Source:
     def read(self, size: int = -1, /) -> bytes:
         """Return at most `size` bytes, fewer only at the end; all for -1."""
         with self._reporting():
-            return self.stream.read(size)
+            data = self.stream.read(size)
+        self.bytes += len(data)
+        self.chars += len(self._decoder.decode(data, final=not data))
+        return data
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:

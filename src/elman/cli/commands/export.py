@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.parameters import Name, Out, Run, check_not_input
-from elman.errors import ElmanError, join_alternatives, quote
+from elman.errors import ElmanError, quote
 
 
 def export(
@@ -16,7 +16,10 @@ def export(
     /,
     *,
     to: Annotated[Name, _format_parameter()],
-    out: Annotated[Out | None, _file_parameter()] = None,
+    out: Annotated[
+        Out | None,
+        Parameter(help="File to write; an existing one is replaced. By default network with the suffix of the format."),
+    ] = None,
 ) -> int:
     """Export a model to another format, such as ONNX."""
     from elman.interop import FORMATS, export
@@ -35,7 +38,7 @@ def export(
 
 
 def import_(
-    file: Annotated[Path, _import_parameter()],
+    file: Annotated[Path, Parameter(help="File to read, whose suffix is that of a format of elman export.")],
     /,
     *,
     out: Annotated[Out, Parameter(help="Directory for the model.")],
@@ -52,27 +55,11 @@ def import_(
     return 0
 
 
-# The parameters are derived from the registry of formats when one of the two commands is parsed: that registry requires
-# NumPy, which ``elman --help`` does not import.
-
-
 def _format_parameter() -> Parameter:
+    # Derived from the registry of formats when the command is parsed: the registry requires NumPy.
     from elman.interop import format_help
 
     return Parameter(help=format_help())
-
-
-def _file_parameter() -> Parameter:
-    from elman.interop import list_suffixes
-
-    defaults = join_alternatives([f"network{suffix}" for suffix in list_suffixes()])
-    return Parameter(help=f"File to write; an existing one is replaced. By default {defaults}.")
-
-
-def _import_parameter() -> Parameter:
-    from elman.interop import list_suffixes
-
-    return Parameter(help=f"File ending in {join_alternatives(list_suffixes())}.")
 
 
 def _read_characters(alphabet: Path) -> str:
