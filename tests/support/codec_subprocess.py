@@ -25,7 +25,7 @@ from elman.compression import (
     range_coder,
 )
 from elman.compression.modes import ModeName
-from elman.engine.numba.ngrams import kernels, reader, tables
+from elman.engine.numba.ngrams import kernels, tables
 from elman.inference import Model
 from elman.text import Alphabet
 from support.cells import EXACT_CELLS
@@ -34,7 +34,7 @@ from support.small_blocks import small_blocks
 
 MODULES = (
     arithmetic, bit_contexts, bit_counters, bit_mixer, bitwise, matches, mixing, network, ngrams, predictor,
-    range_coder, kernels, reader, tables,
+    range_coder, kernels, tables,
 )  # fmt: skip
 """Those whose kernels must not fuse a product with a sum."""
 FUSED = r"\b(v?fn?m(add|sub)\w*|fml[as]\w*|fn?m(add|sub)\w*)\b"

@@ -25,8 +25,15 @@ from typing import NamedTuple
 import numpy as np
 
 from elman.compression.arithmetic import Floats, Ints, Ints32, exact
-from elman.engine.numba.ngrams.kernels import Workspace, find_row_nodes, make_nodes, make_workspace, read_rows
-from elman.engine.numba.ngrams.reader import NgramReader, reader
+from elman.engine.numba.ngrams.kernels import (
+    NgramReader,
+    Workspace,
+    find_row_nodes,
+    make_nodes,
+    make_workspace,
+    read_rows,
+    reader,
+)
 from elman.engine.numba.ngrams.tables import NONE, Added, Table, empty_added, empty_table
 from elman.inference.network_file import pop_ngram_tensors, restore_ngrams
 from elman.network.ngram import NgramModel

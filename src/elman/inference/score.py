@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -149,7 +149,8 @@ def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -
         nats = _sum_segments(session, h0, known) if can_segment and len(known) > MIN_SEGMENTED_CHARS else None
         return _sum_losses(session, h0[None], known[:-1, None], known[1:, None])[0] if nats is None else nats
 
-    return score_known(indices, network.K, sum_nats)
+    losses = lambda: compute_char_losses(engine, parameters, h0, indices)  # noqa: E731
+    return replace(score_known(indices, network.K, sum_nats), read_losses=losses)
 
 
 def score_windows(engine: Engine, parameters: Parameters, indices: Indices, window: int) -> Score:

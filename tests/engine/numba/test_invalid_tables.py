@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from elman.engine import count_ngrams
-from elman.engine.numba.ngrams.kernels import make_nodes, make_workspace, read_window
-from elman.engine.numba.ngrams.reader import reader
+from elman.engine.numba.ngrams.kernels import make_nodes, make_workspace, read_window, reader
 from elman.network.ngram import NgramModel
 
 K, ORDER, T = 5, 3, 100

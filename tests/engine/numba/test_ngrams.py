@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from elman.engine import count_ngrams
 from elman.engine.numba.ngrams import counting, kernels, records
-from elman.engine.numba.ngrams import reader as reader_module
-from elman.engine.numba.ngrams.reader import reader
+from elman.engine.numba.ngrams.kernels import reader
 from elman.engine.numba.ngrams.tables import exact
 from elman.network import ngram, ngram_counting
 from elman.network.ngram import MAX_ORDER, MIN_PROB, Indices, NgramModel, start_folds
@@ -137,7 +136,7 @@ def test_distributions_are_those_of_the_reference(K: int, order: int, folds: int
 
 @pytest.fixture(params=[-1, 0, 1, 2])
 def cached_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(reader_module, "MAX_CACHED_ORDER", request.param)
+    monkeypatch.setattr(kernels, "MAX_CACHED_ORDER", request.param)
     return int(request.param)
 
 
@@ -149,7 +148,7 @@ def test_the_cache_only_rounds(cached_order: int, order: int, folds: int, monkey
     ngrams = counted(text, 11, order, folds=folds)
     result = read_compiled(ngrams, histories, x, left_out)
     assert reader(ngrams).table.cached_order == min(cached_order, order)
-    monkeypatch.setattr(reader_module, "MAX_CACHED_ORDER", -1)
+    monkeypatch.setattr(kernels, "MAX_CACHED_ORDER", -1)
     assert_same(result, read_compiled(counted(text, 11, order, folds=folds), histories, x, left_out))
 
 
@@ -158,7 +157,7 @@ def test_the_cache_is_as_large_as_its_limit_allows(
     distributions: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is one context of no characters, and 11 of one."""
-    monkeypatch.setattr(reader_module, "MAX_CACHE_BYTES", distributions * 11 * 8)
+    monkeypatch.setattr(kernels, "MAX_CACHE_BYTES", distributions * 11 * 8)
     assert reader(counted(make_text(300, 11), 11, 3, folds=0)).table.cached_order == expected
 
 
@@ -167,7 +166,7 @@ def test_the_cache_is_as_large_as_its_limit_allows(
 
 @pytest.fixture(params=[1, 7, 1 << 10])
 def capacity(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(reader_module, "INITIAL_CAPACITY", request.param)
+    monkeypatch.setattr(kernels, "INITIAL_CAPACITY", request.param)
     return int(request.param)
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elman.engine.numba.ngrams import kernels
-from elman.engine.numba.ngrams.reader import reader
+from elman.engine.numba.ngrams.kernels import reader
 from elman.engine.protocol import Indices
 from elman.network.dropout import GOLDEN, Dropout, WeightDropout, key
 from elman.network.muon import (

@@ -17,7 +17,7 @@ from elman.engine.numba.batched.prior import PriorValues, make_priors, prior_poi
 from elman.engine.numba.compiler import kernel_pointer
 from elman.engine.numba.linalg.panels import DEPTH, Ranges, multiply_panels, sum_outer_products
 from elman.engine.numba.linalg.simd import aligned_zeros
-from elman.engine.numba.ngrams.reader import NgramReader, reader
+from elman.engine.numba.ngrams.kernels import NgramReader, reader
 from elman.engine.numba.ngrams.tables import NONE
 from elman.engine.numba.threads import Team, make_team
 from elman.network.parameters import Architecture, Array, Parameters, architecture

@@ -14,6 +14,7 @@ from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_poin
 from elman.engine.numba.jit import inlined
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.ngrams.kernels import (
+    NgramReader,
     Workspace,
     append_window,
     make_nodes,
@@ -21,7 +22,6 @@ from elman.engine.numba.ngrams.kernels import (
     read_window,
     select_workspace,
 )
-from elman.engine.numba.ngrams.reader import NgramReader
 from elman.engine.numba.ngrams.tables import NONE, Added, Table, empty_added, empty_table
 
 Array = NDArray[np.floating]
