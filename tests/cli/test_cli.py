@@ -177,6 +177,8 @@ TRAIN = "train novel.txt --preset reference -q --seq-length 5 --out out"
         ("eval run novel.txt --config", "--config requires a value"),
         ("explain run novel.txt", "missing required option --out (HTML file to write)"),
         ("plot", "missing required argument RUNS (run directories, or directories that contain some)"),
+        ("view", "missing required argument RUNS (run directories, or directories that contain some)"),
+        ("view none", "no metrics.csv in 'none'; pass a run directory"),
         ("plot none", "no metrics.csv in 'none'; pass a run directory written by elman train"),
         ("plot run --out curve", "--out must end in .png or .svg (got 'curve')"),
         ("plot run --out none/curve.png", "cannot write 'none/curve.png' (No such file or directory)"),

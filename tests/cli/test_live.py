@@ -61,11 +61,6 @@ def test_options_of_the_dashboard_require_it(command: Command) -> None:
         assert_refused(refused, "--live-port and --live-with require --live")
 
 
-def test_view_requires_runs(command: Command) -> None:
-    assert_refused(command("view"), "missing required argument RUNS (run directories")
-    assert_refused(command("view", "nowhere"), "no metrics.csv in 'nowhere'")
-
-
 def test_a_library_is_missing(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("elman.serve.")]:
         monkeypatch.delitem(sys.modules, name)

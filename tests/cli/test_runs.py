@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -70,16 +69,6 @@ def test_plot_takes_directories_of_runs(folder: Path, command: Command, monkeypa
     assert command("plot", "runs/a", "-o", "one.png").code == 0
     assert curves[2:] == ["a"]
     assert_refused(command("plot", "runs/b"), "'runs/b/metrics.csv' cannot be read")
-
-
-def test_view_takes_directories_of_runs(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("starlette")
-    shown: list[str] = []
-    dashboard, server = import_module("elman.serve.dashboard"), import_module("elman.serve.server")
-    monkeypatch.setattr(dashboard, "create_dashboard", lambda runs: shown.extend(run.name for run in runs))
-    monkeypatch.setattr(server, "run", lambda app, listening, *_: listening.close())
-    assert command("view", "runs").code == 0
-    assert shown == ["runs/a", "runs/deep/a"]
 
 
 def test_a_run_without_rows_is_skipped_with_a_warning(folder: Path, command: Command, tmp_path: Path) -> None:
