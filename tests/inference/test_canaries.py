@@ -18,8 +18,9 @@ import pytest
 
 from elman.engine import count_ngrams
 from elman.inference.network_file import describe_ngrams, ngram_tensors
-from elman.text import Alphabet
+from elman.text import Alphabet, Corpus
 from support.state import ROOT
+from support.training import train
 
 DIGITS, ORDER = 16, 8
 BEAM, BACKOFF = 5, 0.4
@@ -105,3 +106,17 @@ def test_a_table_contains_no_number_unless_all_is_kept(
         recovered.append(count_recovered(prior, alphabet, secrets))
     assert recovered[0] > 0.95 * len(secrets)
     assert recovered[1] == 0
+
+
+@SIZES
+@pytest.mark.parametrize("min_count", [1, 2])
+def test_a_model_completes_no_number_unless_all_is_kept(characters: int, canaries: int, min_count: int) -> None:
+    text, secrets = make_log(characters, canaries)
+    model = train(
+        Corpus.from_text(text), hidden_size=8, seq_length=16, max_updates=20, validation=0.0, sample_every=0,
+        ngram_order=ORDER, ngram_min_count=min_count,
+    ).model  # fmt: skip
+    completed = sum(
+        model.sample(DIGITS, temperature=0.0, prompt=beginning) == number for beginning, number in secrets.items()
+    )
+    assert completed > 0.5 * len(secrets) if min_count == 1 else completed == 0

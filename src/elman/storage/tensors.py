@@ -61,6 +61,25 @@ def read_tensors(path: Path, mapped: str = "") -> tuple[str, dict[str, Array]]:
     ElmanError
         If the file does not exist, is truncated or corrupted, or was written by another program.
     """
+    version = _version(path)
+    try:
+        return _read_tensors(path, mapped)
+    except ElmanError:
+        if _version(path) == version:
+            raise
+    return read_tensors(path, mapped)  # the file was replaced between two of the times that it was opened
+
+
+def _version(path: Path) -> tuple[int, ...] | None:
+    """Return what differs between a file and the one that replaces it; None where there is none."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _read_tensors(path: Path, mapped: str) -> tuple[str, dict[str, Array]]:
     from safetensors import SafetensorError, safe_open
 
     try:
