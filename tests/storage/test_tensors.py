@@ -20,7 +20,7 @@ def test_a_file_does_not_depend_on_the_byte_order_of_the_machine() -> None:
 
 def test_the_same_contents_are_the_same_bytes() -> None:
     arrays: dict[str, Any] = {"b": np.ones(3, "float32"), "a": np.zeros((2, 2), "float32")}
-    assert len({serialize_with_digest('{"text": "äß\u2028\\u0000"}', tensors) for _ in range(20)}) == 1
+    assert len({serialize_with_digest('{"text": "äß\u2028\\u0000"}', arrays) for _ in range(20)}) == 1
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_read_again(
