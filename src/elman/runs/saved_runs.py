@@ -131,19 +131,14 @@ def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     list of dict
         The rows of ``elman runs --json``; None is a value that is not known.
 
-        ``run``, ``text``
-            The path of the directory, and the name of the text.
-        ``cell``, ``layers``, ``hidden_size``
-        ``updates``, ``seconds``
-            Updates done, and seconds spent in them.
-        ``train_loss``, ``validation_loss``
-            The recent train loss, and the validation loss of the model that is used, the lowest; in nats per character.
-        ``stopped``
-            Why it ended, as `Run.stopped`; empty if it has not.
-        ``status``
-            ``ended``; ``running``; ``incomplete``, which is a run that was killed; ``damaged``.
-        ``error``
-            Which file of a damaged run cannot be read, and why.
+        - ``run``, ``text``: the path of the directory, and the name of the text.
+        - ``cell``, ``layers``, ``hidden_size``.
+        - ``updates``, ``seconds``: updates done, and seconds spent in them.
+        - ``train_loss``, ``validation_loss``: the recent train loss, and the validation loss of the model that is used,
+          the lowest; in nats per character.
+        - ``stopped``: why it ended; empty if it has not.
+        - ``status``: ``ended``; ``running``; ``incomplete``, which is a run that was killed; ``damaged``.
+        - ``error``: which file of a damaged run cannot be read, and why.
 
     Raises
     ------
