@@ -119,6 +119,7 @@ def _recurrent_layers(
     net: Architecture, theta: Tensors, state: Tensor, x: Tensor, masks: list[Tensor] | None
 ) -> tuple[Tensor, Tensor]:
     """Return the output (T, B, m) of the last layer and the final state. Without masks, all layers are one call."""
+    net.spec.require_engine("torch")
     vectors = len(net.spec.state)
     states = state.reshape(-1, net.layers, vectors, net.m).permute(2, 1, 0, 3).contiguous()  # (vectors, layers, B, m)
     groups = [range(net.layers)] if masks is None else [range(n, n + 1) for n in range(net.layers)]
