@@ -372,12 +372,12 @@ def spoil_losses(monkeypatch: pytest.MonkeyPatch, first_bad: int) -> None:
     """Let the losses be nan from this update on."""
     advance = NumpyEngine.advance
 
-    def spoilt(engine: NumpyEngine, state: TrainState, *arguments: Any) -> Array:
+    def corrupt(engine: NumpyEngine, state: TrainState, *arguments: Any) -> Array:
         done, losses = state.update, advance(engine, state, *arguments)
         losses[max(0, first_bad - 1 - done) :] = math.nan
         return losses
 
-    monkeypatch.setattr(NumpyEngine, "advance", spoilt)
+    monkeypatch.setattr(NumpyEngine, "advance", corrupt)
 
 
 @pytest.mark.parametrize("max_updates", [1, 2])

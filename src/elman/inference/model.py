@@ -65,10 +65,11 @@ class Model:
 
     def __repr__(self) -> str:
         """Return a one-line summary without the weights."""
-        network = architecture(self.parameters)
+        network, ngrams = architecture(self.parameters), self.parameters.ngrams
+        prior = "" if ngrams is None else f", n-gram prior of order {ngrams.order}: {ngrams.describe()}"
         return (
             f"<Model: {network.layers} x {network.cell} {network.m}, {len(self.alphabet)} characters,"
-            f" {self.h.dtype}, {self.engine.name}{', independent lines' if self.is_of_lines else ''}>"
+            f" {self.h.dtype}, {self.engine.name}{', independent lines' if self.is_of_lines else ''}{prior}>"
         )
 
     def _repr_html_(self) -> str:
