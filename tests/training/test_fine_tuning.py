@@ -116,7 +116,7 @@ def test_the_prior_has_the_counts_of_the_model_too(source: Run) -> None:
     ngrams = run.state.parameters.ngrams
     assert ngrams is not None
     assert ngrams.pretrained is not None
-    assert f"n-gram prior of order 2: {ngrams.table.nodes - 1:,} strings (those that occur at least 2 times)" in repr(run)
+    assert f"order 2: {ngrams.table.nodes - 1:,} strings (those that occur at least 2 times)" in repr(run)
     alphabet = run.corpus.alphabet
     strings = {alphabet.decode(name) for name in ngram_counts(ngrams).nodes}
     assert {"on ", "xyl", "at ", "cat", "ran"} - strings == {"ran"}  # of both texts, and of neither
