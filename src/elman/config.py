@@ -170,6 +170,11 @@ class Config:
         " state, lines are shuffled for every epoch, and --validation holds out lines at random.",
     )
     encoding: str = _option("utf-8", "Encoding of the text.")
+    field: str = _option(
+        "",
+        "Field that is the text: a key of JSON Lines (.jsonl, .ndjson), or a column of CSV or TSV. Every record is a"
+        " line with --lines; otherwise it ends with a line feed.",
+    )
     min_count: int = _option(
         0,
         "Replace characters that occur fewer than this many times, and unknown characters of later texts, by one"
@@ -262,6 +267,9 @@ def normalize(name: str, value: Any) -> Any:
 LIMITS = frozenset({"epochs", "max_updates", "max_seconds"})
 """Settings that say how long to train."""
 
+TEXT_SETTINGS = frozenset({"encoding", "field"})
+"""Settings that belong to the files of one text, and not to a network that is trained on another."""
+
 ADJUSTABLE = LIMITS | {"patience", "engine", "device", "mixed_precision"}
 """Settings that may change when a run is resumed."""
 
@@ -296,8 +304,8 @@ def replace_settings(settings: Mapping[str, Any], options: Mapping[str, Any]) ->
 
 
 def settings_like(base: Config, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all settings of another run, replaced by the options, but the encoding, which belongs to its text."""
-    settings = {name: value for name, value in vars(base).items() if name != "encoding"}
+    """Return all settings of another run, replaced by the options, but those that belong to its text."""
+    settings = {name: value for name, value in vars(base).items() if name not in TEXT_SETTINGS}
     return replace_settings(settings, options)
 
 

@@ -31,6 +31,7 @@ def read_corpus(
     source: Source | Sequence[Source] | Corpus,
     *,
     encoding: str = "utf-8",
+    field: str = "",
     alphabet: Alphabet | None = None,
     extend: bool = False,
     min_count: int = 0,
@@ -50,6 +51,8 @@ def read_corpus(
         line feed after each one that does not end with a line feed or a carriage return.
     encoding : str
         The encoding of the files; built-in texts are always UTF-8, and so is an open text file.
+    field : str
+        Read only this field of JSON Lines, CSV or TSV, see `elman.text.records`; empty: read files as they are.
     alphabet : Alphabet, optional
         The alphabet to encode the text with, such as that of a trained model; by default, that of the text.
     extend : bool
@@ -71,16 +74,18 @@ def read_corpus(
         corpus = _encode_again(source, alphabet, extend, lines) if alphabet is not None or has_returns else source
     else:
         name, inputs = list_inputs(source)
-        text = JoinedText(name, inputs, encoding)
+        text = JoinedText(name, inputs, encoding, field, lines=lines)
         chunks = trim_chunks(text) if lines else text
         used_alphabet, indices = encode_chunks(chunks, text.label, alphabet, extend)
         corpus = Corpus(name, used_alphabet, indices, text.sha256, text.encoding, text.files, text.skipped)
     return corpus if alphabet is not None else replace_rare(corpus, min_count)
 
 
-def read_chunks(source: Source | Sequence[Source], *, encoding: str = "utf-8") -> Iterator[str]:
+def read_chunks(
+    source: Source | Sequence[Source], *, encoding: str = "utf-8", field: str = "", lines: bool = False
+) -> Iterator[str]:
     """Yield a text in chunks; of a pipe, whatever has arrived, without waiting for more. See `read_corpus`."""
-    yield from JoinedText(*list_inputs(source), encoding)
+    yield from JoinedText(*list_inputs(source), encoding, field, lines=lines)
 
 
 def _encode_again(corpus: Corpus, alphabet: Alphabet | None, extend: bool, lines: bool) -> Corpus:
@@ -96,8 +101,10 @@ def _encode_again(corpus: Corpus, alphabet: Alphabet | None, extend: bool, lines
 class JoinedText:
     """The text of several files, as an iterable of chunks that can be consumed once."""
 
-    def __init__(self, name: str, inputs: Sequence[TextInput], encoding: str) -> None:
-        self.name, self.inputs = name, inputs
+    def __init__(
+        self, name: str, inputs: Sequence[TextInput], encoding: str, field: str = "", *, lines: bool = False
+    ) -> None:
+        self.name, self.inputs, self.field, self.lines = name, inputs, field, lines
         self.label = inputs[0].label if len(inputs) == 1 else quote(name)
         self.encoding = inputs[0].encoding or encoding if len(inputs) == 1 else encoding
         self.skipped = 0
@@ -136,7 +143,12 @@ class JoinedText:
             yield "\n"
         own = hashlib.sha256()
         hashes = [own, self._hash] if len(self.inputs) > 1 else [own]
-        for chunk in decode(content, source.encoding or self.encoding, hashes):
+        chunks = decode(content, source.encoding or self.encoding, hashes)
+        if self.field:
+            from elman.text.records import extract_field
+
+            chunks = extract_field(chunks, self.field, source.path, source.label, lines=self.lines)
+        for chunk in chunks:
             self._last = chunk[-1:] or self._last
             yield chunk
         self._files.append(TextFile(source.path, own.hexdigest()))

@@ -8,7 +8,17 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Corpora, Encoding, Json, OptionalInteger, Out, Run, check_not_input, require_corpus
+from elman.cli.parameters import (
+    Corpora,
+    Encoding,
+    Field,
+    Json,
+    OptionalInteger,
+    Out,
+    Run,
+    check_not_input,
+    require_corpus,
+)
 from elman.errors import ElmanError, shorten
 
 
@@ -25,6 +35,7 @@ def explain(
         ),
     ] = None,
     encoding: Encoding = "utf-8",
+    field: Field = "",
     as_json: Json = False,
 ) -> int:
     """Write an HTML page that colours every character of a text by its surprisal or by a hidden unit's activation.
@@ -42,7 +53,12 @@ def explain(
     check_not_input(out, run)
     model = load(run)
     text = read_corpus(
-        require_corpus(corpus), encoding=encoding, alphabet=model.alphabet, extend=True, lines=model.is_of_lines
+        require_corpus(corpus),
+        encoding=encoding,
+        field=field,
+        alphabet=model.alphabet,
+        extend=True,
+        lines=model.is_of_lines,
     )
     check_not_input(out, *(Path(file.path) for file in text.files))
     page = ExplainPage.from_corpus(model, text)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Corpora, Encoding, Flag, OptionalInteger, OptionalRun
+from elman.cli.parameters import Corpora, Encoding, Field, Flag, OptionalInteger, OptionalRun
 from elman.errors import ElmanError, shorten
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def score(
         Parameter(help="Carry the hidden state from line to line instead of scoring each line alone (slower)."),
     ] = False,
     encoding: Encoding = "utf-8",
+    field: Field = "",
     as_json: Annotated[Flag, Parameter("--json", help="Print one JSON object per line of text.")] = False,
 ) -> int:
     """Score a text line by line: mean loss, and the most surprising character.
@@ -56,7 +57,9 @@ def score(
     format_line = format_json if as_json else format_tsv
     path, texts = split_run(run, corpus)
     model = load_model(path, quiet=as_json)
-    blocks = score_lines(model, read_chunks(texts or "-", encoding=encoding), carry_state=carry_state)
+    blocks = score_lines(
+        model, read_chunks(texts or "-", encoding=encoding, field=field, lines=True), carry_state=carry_state
+    )
     if worst is not None:
         blocks = iter([_select_worst(worst, blocks)])
     first = next(blocks, [])  # an error comes before the header
