@@ -160,7 +160,11 @@ class Config:
         choices=lambda: DEVICES,
     )
     dtype: Literal["float32", "float64"] = _option("float32", "Floating-point precision.")
-    mixed_precision: bool = _option(False, "Mixed precision, bfloat16 and float32: the torch engine on a CUDA device.")
+    mixed_precision: bool = _option(
+        False,
+        "Mixed precision in training, where the hardware has it: products of bfloat16, summed in float32. The numba"
+        " engine on processors with AVX512-BF16, the torch engine on CUDA devices.",
+    )
     sample_every: int = _option(10_000, "Updates between samples during training; 0 generates none.", minimum=0)
     sample_length: int = _option(200, "Length of the samples during training, in characters.", minimum=1)
     metrics_every: int = _option(1_000, "Updates between rows of metrics.csv, at most 1000.", minimum=1, maximum=1000)
@@ -197,9 +201,6 @@ class Config:
             raise ElmanError(f"--lines is not supported by the {self.engine} engine; use --engine numba")
         if self.device == "mps" and self.dtype == "float64":
             raise ElmanError("--device mps has no float64: use --dtype float32 or --device cpu")
-        if self.mixed_precision and (not ENGINES[self.engine].has_devices or self.dtype != "float32"):
-            got = f"--engine {self.engine}, --dtype {self.dtype}"
-            raise ElmanError(f"--mixed-precision requires --engine torch and --dtype float32 (got {got})")
 
     @property
     def chars_per_update(self) -> int:
@@ -322,7 +323,7 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     check_names(options)
     changes: dict[str, Any] = {**_NO_LIMITS} if LIMITS & options.keys() else {}
     if options.get("engine", saved.engine) != saved.engine:
-        changes |= {"device": "auto", "mixed_precision": False}  # those of the other engine do not apply
+        changes["device"] = "auto"  # that of the other engine does not apply
     config = replace(saved, **{**changes, **options})
     changed = [name for name in options if name not in ADJUSTABLE and getattr(config, name) != getattr(saved, name)]
     if changed:
