@@ -228,7 +228,7 @@ def test_a_run_that_is_killed_while_it_replaces_another_is_one_of_both(
         except Killed:
             pass
         if not (out / CHECKPOINT).exists():
-            with pytest.raises(ElmanError, match="^there is no checkpoint"):
+            with pytest.raises(ElmanError, match=r"^there is no checkpoint"):
                 elman.train(out=out, resume=True)
             outcomes.append("none")
             continue
