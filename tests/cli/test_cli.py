@@ -20,6 +20,7 @@ import pytest
 import elman
 from elman import __main__ as entry_point
 from elman.cli.app import COMMANDS
+from elman.cli.display import TrainingDisplay
 from elman.config import Config, make_config
 from elman.errors import flag
 from elman.presets import DEFAULT_PRESET, PRESETS
@@ -355,6 +356,43 @@ def test_an_interrupted_training_is_saved_and_goes_on_to_the_bit(folder: Path, c
     assert [astuple(row)[:5] for row in directory.metrics()] == [astuple(row)[:5] for row in expected.metrics]
 
 
+def test_a_lost_terminal_saves_the_run(folder: Path) -> None:
+    """The kernel sends SIGHUP to the process, as when an SSH session is lost; a shell sends it once more."""
+    fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))
+    arguments = ["train", "novel.txt", "--out", "out", *SMALL[:-1], "--epochs", str(10**9)]
+    terminal, other_end = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "elman", *arguments],
+        stdin=other_end,
+        stdout=other_end,
+        stderr=other_end,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(other_end, termios.TIOCSCTTY, 0),
+    )
+    os.close(other_end)
+    try:
+        while b"chars/s" not in os.read(terminal, 10_000):
+            pass
+        os.close(terminal)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
+    assert RunDirectory(Path("out")).load().state.update > 0
+    assert RunDirectory(Path("out")).manifest().stopped == "interrupted"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGHUP")
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with TrainingDisplay(quiet=True) as display:
+            signal.raise_signal(signal.SIGHUP)
+            assert not display.should_stop()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def wait_for(path: Path) -> None:
     """Return when a file exists; give up after a minute."""
     for _ in range(6000):
@@ -372,6 +410,20 @@ def test_an_interrupt_elsewhere_ends_without_noise(
 
     monkeypatch.setattr("elman.runs.models.load", interrupted)
     assert command("sample", run) == (130, "", "")
+
+
+@pytest.mark.parametrize("reason", ["Unable to allocate 2.98 GiB", ""])
+def test_memory_that_cannot_be_allocated_is_one_line(
+    run: Path, command: Command, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    def allocate(*_: object) -> None:
+        raise MemoryError(reason)
+
+    monkeypatch.setattr("elman.runs.models.load", allocate)
+    shown = reason or "Python cannot allocate more"
+    assert_refused(
+        command("sample", run), f"not enough memory ({shown}): use a smaller model, or for training smaller settings"
+    )
 
 
 TELLS_WHEN_IT_HANDLES_INTERRUPTS = """

@@ -196,6 +196,9 @@ def _run(arguments: list[str]) -> int:
         from elman.cli.usage_errors import describe_usage_error
 
         return _report_error(describe_usage_error(error, app))
+    except MemoryError as error:  # NumPy's names the size of an array
+        reason = str(error) or "Python cannot allocate more"
+        return _report_error(f"not enough memory ({reason}): use a smaller model, or for training smaller settings")
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # as in `elman sample RUN | head`

@@ -22,7 +22,7 @@ from elman.runs.directory import RunDirectory
 from elman.runs.metadata import RunManifest
 from elman.runs.run import Run
 from elman.training.limits import describe_extension, describe_reached, last_update, validation_every, was_ended_by
-from elman.training.start import count_training_text, create_optimizer, start_run
+from elman.training.start import count_training_text, create_optimizer, require_memory, start_run
 
 
 def resume_run(directory: RunDirectory, source: Text | None, preset: str | None, options: Mapping[str, Any]) -> Run:
@@ -47,6 +47,7 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     require_engine(config)
     data = _read_data(directory, config, source, saved, manifest)
     _check_position(saved, data)
+    require_memory(data)
     saved.state.parameters = saved.state.parameters.with_ngrams(_count_again(saved, data))
     run = Run(data, saved.state, create_optimizer(config), directory, saved.best, saved.best, recorded)
     run.init_from, run.notices = manifest.init_from if manifest else None, (data.describe(),)

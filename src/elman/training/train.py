@@ -220,8 +220,9 @@ def follow() -> int:
     writes.
     """
     run = run_on_first_process(_receive_only)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # process 0 decides
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)  # process 0 decides
     if not run.was_finished:
         with suppress(NonFiniteLossError):  # process 0 reports it
             Trainer(run, TrainingCallback()).train()
