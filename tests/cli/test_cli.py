@@ -99,7 +99,7 @@ def test_help_groups_the_commands_most_used_first(folder: Path, command: Command
     names = [words[0] for words in lines if words[0] in known]
     assert " ".join(names[1:]) == (  # the first begins the description
         "Train train sweep view plot runs Use sample eval score explain serve compress decompress"
-        " Exchange export import ensemble Study gradcheck report Other"
+        " Exchange export import ensemble Study gradcheck report Other cache"
     )
 
 
@@ -266,6 +266,11 @@ def test_train_ends_with_figures_and_what_to_do_next(
     loss = elman.runs("my run")[0]["train_loss"]
     assert re.search(rf"^train loss +{loss:.4f} nats/char *$", out, re.MULTILINE)
     assert not re.search("^(.*smooth loss|minimum at|kept update) ", out, re.MULTILINE)  # of no use after 20 updates
+    samples = re.split(r"\nsample at temperature (.*):\n\n", out)[1:]
+    assert samples[::2] == ["1.0", "0.7"]
+    assert len(samples[1].removesuffix("\n")) == 1000
+    assert len(samples[3].partition("\n\nTrain longer")[0]) == 1000
+    assert samples[1] != samples[3][:1000]
     *_, advice, longer, more = out.splitlines()
     assert advice == "Train longer: there are too few updates to see a trend."
     assert longer == "to train longer: elman train --out 'my run' --resume --max-updates 40"
@@ -391,6 +396,17 @@ def test_a_hangup_that_is_ignored_stays_ignored() -> None:
             assert not display.should_stop()
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_stopped_report_says_how_to_resume(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr("elman.report.report", lambda corpus, **options: calls.append({"corpus": corpus} | options))
+    stopped = command("report", "novel.txt", "-o", "my report", "--epochs", 1, "--long-epochs", 2, "-q")
+    again = "elman report novel.txt --out 'my report' --epochs 1 --long-epochs 2 --encoding utf-8 --resume"
+    assert stopped == (130, "", f"stopped and saved; resume with: {again}\n")
+    assert command(*shlex.split(again)[1:], "-q") == stopped
+    before, after = ({name: call[name] for name in call if name != "callback"} for call in calls)
+    assert after == before | {"resume": True}
 
 
 def wait_for(path: Path) -> None:

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from elman.training.gradcheck import GradientCheck
 
 
+TEMPERATURES = (1.0, 0.7)
+"""Of the last samples of a training: what the network has learned, and what one would generate with it."""
+
+
 class Terminal(Console):
     """Standard output."""
 
@@ -161,14 +165,15 @@ def result_rows(run: Run) -> dict[str, Any]:
 
 
 def show_results(run: Run, out: Path, texts: Sequence[str | Path]) -> None:
-    """Print the results of a training, a sample, and the next step; `texts` are those of the command line."""
+    """Print the results of a training, two samples, and the next step; `texts` are those of the command line."""
     show_metrics(result_rows(run))
     if run.interrupted:
         again = "pipe the text again to" if run.corpus.name == "-" else "resume with"
         _OUT.print(f"\nstopped and saved; {again}: {_resume_command(out)}")
         return
-    print(f"\n{visible(run.final_sample())}\n")
-    _OUT.print(run.advice)
+    for temperature in TEMPERATURES:
+        print(f"\nsample at temperature {temperature}:\n\n{visible(run.final_sample(temperature))}")
+    _OUT.print(f"\n{run.advice}")
     if run.advice.startswith(LONGER):
         again = ", pipe the text again to" if run.corpus.name == "-" else ""
         _OUT.print(f"to train longer{again}: {_longer_command(run, out, texts)}")
