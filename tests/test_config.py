@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from elman.config import ADJUSTABLE, LIMITS, Config, make_config, resume_config
-from elman.errors import ElmanError
+from elman.errors import ElmanError, command_line
 from elman.presets import DEFAULT_PRESET, PRESETS
 
 SEE = "see help(elman.train) or elman help train"
@@ -83,6 +83,12 @@ def test_the_limits_and_what_may_change_on_resume() -> None:
     assert {*LIMITS, "patience", "engine", "device", "mixed_precision"} == ADJUSTABLE
     with pytest.raises(ElmanError, match=r"^cannot change seed and dropout on resume \(run: 400, given: 3; run: 0.0,"):
         resume_config(Config(), {"seed": 3, "dropout": 0.5, "epochs": 3})
+    remedy = "remove it, or start a new run with {} (its settings) or {} (its weights)"
+    python = remedy.format("config=elman.open_run(RUN).config", "init_from")
+    with pytest.raises(ElmanError, match=f"{re.escape(python)}$"):
+        resume_config(Config(), {"dropout": 0.5})
+    with command_line(), pytest.raises(ElmanError, match=f"{re.escape(remedy.format('--like', '--init-from'))}$"):
+        resume_config(Config(), {"dropout": 0.5})
 
 
 @pytest.mark.parametrize(

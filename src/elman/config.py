@@ -330,8 +330,8 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
         names = " and ".join(map(flag, changed))
         values = "; ".join(f"run: {getattr(saved, name)}, given: {shorten(getattr(config, name))}" for name in changed)
         raise ElmanError(
-            f"cannot change {names} on resume ({values}); remove {'it' if len(changed) == 1 else 'them'} or start a"
-            " new run"
+            f"cannot change {names} on resume ({values}); remove {'it' if len(changed) == 1 else 'them'}, or start a"
+            " new run with --like (its settings) or --init-from (its weights)"
         )
     return config
 

@@ -22,6 +22,7 @@ _OPTION = re.compile(
 )
 _ARGUMENTS = {
     "beam": "width",
+    "like": "config=elman.open_run(RUN).config",
     "lines": "lines=True",
     "mixed-precision": "mixed_precision=True",
     "overwrite": "overwrite=True",

@@ -1,4 +1,4 @@
-"""The processes of torchrun, what they exchange, and how many threads this one may use.
+"""The processes of torchrun, what they exchange, and how many threads and bytes this one may use.
 
 PyTorch is imported only if there are several.
 """
@@ -6,10 +6,12 @@ PyTorch is imported only if there are several.
 from __future__ import annotations
 
 import atexit
+import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from elman.errors import ElmanError
@@ -103,3 +105,37 @@ def thread_count() -> int:
     if limit.isdecimal() and int(limit) > 0:
         return int(limit)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_CGROUPS = (
+    ("/sys/fs/cgroup", "memory.max", "memory.current"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+)
+"""Of version 2 and version 1: the folder, and the files with the limit and the usage of a container, in bytes."""
+
+
+def available_memory() -> float:
+    """Return how many bytes this process can use: what the system has available, or less in a container.
+
+    Examples
+    --------
+    >>> available_memory() > 1e6
+    True
+    """
+    available = [math.inf]
+    with suppress(OSError, ValueError, AttributeError):  # where it is not Linux
+        available.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        available.append(1024 * _read_fields(Path("/proc/meminfo"))["MemAvailable:"])
+    for folder, limit, usage in _CGROUPS:
+        with suppress(OSError, ValueError):  # where there is no such folder, or the limit is "max"
+            used = int(Path(folder, usage).read_text(encoding="ascii"))
+            files = _read_fields(Path(folder, "memory.stat"))  # the system takes their pages back
+            files_size = files["inactive_file"] + files["active_file"]
+            available.append(int(Path(folder, limit).read_text(encoding="ascii")) - used + files_size)
+    return max(0, min(available))
+
+
+def _read_fields(path: Path) -> dict[str, int]:
+    """Return the numbers of a file of the system, by the word before each."""
+    lines = (line.split() for line in path.read_text(encoding="ascii").splitlines())
+    return {words[0]: int(words[1]) for words in lines}

@@ -20,6 +20,7 @@ import pytest
 import elman
 from elman import __main__ as entry_point
 from elman.cli.app import COMMANDS
+from elman.cli.display import TrainingDisplay
 from elman.config import Config, make_config
 from elman.errors import flag
 from elman.presets import DEFAULT_PRESET, PRESETS
@@ -98,7 +99,7 @@ def test_help_groups_the_commands_most_used_first(folder: Path, command: Command
     names = [words[0] for words in lines if words[0] in known]
     assert " ".join(names[1:]) == (  # the first begins the description
         "Train train sweep view plot runs Use sample eval score explain serve compress decompress"
-        " Exchange export import ensemble Study gradcheck report Other"
+        " Exchange export import ensemble Study gradcheck report Other cache"
     )
 
 
@@ -265,6 +266,11 @@ def test_train_ends_with_figures_and_what_to_do_next(
     loss = elman.runs("my run")[0]["train_loss"]
     assert re.search(rf"^train loss +{loss:.4f} nats/char *$", out, re.MULTILINE)
     assert not re.search("^(.*smooth loss|minimum at|kept update) ", out, re.MULTILINE)  # of no use after 20 updates
+    samples = re.split(r"\nsample at temperature (.*):\n\n", out)[1:]
+    assert samples[::2] == ["1.0", "0.7"]
+    assert len(samples[1].removesuffix("\n")) == 1000
+    assert len(samples[3].partition("\n\nTrain longer")[0]) == 1000
+    assert samples[1] != samples[3][:1000]
     *_, advice, longer, more = out.splitlines()
     assert advice == "Train longer: there are too few updates to see a trend."
     assert longer == "to train longer: elman train --out 'my run' --resume --max-updates 40"
@@ -355,6 +361,54 @@ def test_an_interrupted_training_is_saved_and_goes_on_to_the_bit(folder: Path, c
     assert [astuple(row)[:5] for row in directory.metrics()] == [astuple(row)[:5] for row in expected.metrics]
 
 
+def test_a_lost_terminal_saves_the_run(folder: Path) -> None:
+    """The kernel sends SIGHUP to the process, as when an SSH session is lost; a shell sends it once more."""
+    fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))
+    arguments = ["train", "novel.txt", "--out", "out", *SMALL[:-1], "--epochs", str(10**9)]
+    terminal, other_end = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "elman", *arguments],
+        stdin=other_end,
+        stdout=other_end,
+        stderr=other_end,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(other_end, termios.TIOCSCTTY, 0),
+    )
+    os.close(other_end)
+    try:
+        while b"chars/s" not in os.read(terminal, 10_000):
+            pass
+        os.close(terminal)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
+    assert RunDirectory(Path("out")).load().state.update > 0
+    assert RunDirectory(Path("out")).manifest().stopped == "interrupted"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGHUP")
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with TrainingDisplay(quiet=True) as display:
+            signal.raise_signal(signal.SIGHUP)
+            assert not display.should_stop()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_stopped_report_says_how_to_resume(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr("elman.report.report", lambda corpus, **options: calls.append({"corpus": corpus} | options))
+    stopped = command("report", "novel.txt", "-o", "my report", "--epochs", 1, "--long-epochs", 2, "-q")
+    again = "elman report novel.txt --out 'my report' --epochs 1 --long-epochs 2 --encoding utf-8 --resume"
+    assert stopped == (130, "", f"stopped and saved; resume with: {again}\n")
+    assert command(*shlex.split(again)[1:], "-q") == stopped
+    before, after = ({name: call[name] for name in call if name != "callback"} for call in calls)
+    assert after == before | {"resume": True}
+
+
 def wait_for(path: Path) -> None:
     """Return when a file exists; give up after a minute."""
     for _ in range(6000):
@@ -372,6 +426,20 @@ def test_an_interrupt_elsewhere_ends_without_noise(
 
     monkeypatch.setattr("elman.runs.models.load", interrupted)
     assert command("sample", run) == (130, "", "")
+
+
+@pytest.mark.parametrize("reason", ["Unable to allocate 2.98 GiB", ""])
+def test_memory_that_cannot_be_allocated_is_one_line(
+    run: Path, command: Command, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    def allocate(*_: object) -> None:
+        raise MemoryError(reason)
+
+    monkeypatch.setattr("elman.runs.models.load", allocate)
+    shown = reason or "Python cannot allocate more"
+    assert_refused(
+        command("sample", run), f"not enough memory ({shown}): use a smaller model, or for training smaller settings"
+    )
 
 
 TELLS_WHEN_IT_HANDLES_INTERRUPTS = """

@@ -596,6 +596,35 @@ def test_rejected_commands(trained: Path, capsys: pytest.CaptureFixture[str], li
     assert not RunDirectory(Path("new")).path.exists()
 
 
+@pytest.mark.parametrize("to", ["npz", "torch", "onnx"])
+def test_a_file_is_named_after_the_run_and_replaces_no_other_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], to: str
+) -> None:
+    if to == "onnx":
+        pytest.importorskip("onnx")
+    monkeypatch.chdir(tmp_path)
+    for number, folder in enumerate(("a", "b")):
+        out = f"{folder}/novel.v1"
+        train(Corpus.from_text(TEXT), hidden_size=M, seq_length=T, engine="numpy", max_updates=1, seed=number, out=out)
+    name = f"novel.v1{FORMATS[to].SUFFIX}"
+    for run in ("a/novel.v1", "a/novel.v1/", "a/novel.v1/checkpoint.safetensors"):  # the same model, again
+        assert exit_code("export", run, "--to", to) == 0
+        assert capsys.readouterr().out == f"{name}\n"
+    exported = Path(name).read_bytes()
+    assert exit_code("export", "b/novel.v1", "--to", to) == 2
+    expected = f"error: {name!r} exists and is not an export of this model: pass --out\n"
+    assert capsys.readouterr().err == expected
+    assert Path(name).read_bytes() == exported
+    assert exit_code("export", "b/novel.v1", "--to", to, "--out", name) == 0
+    assert Path(name).read_bytes() != exported
+    Path(name).write_bytes(b"something else")
+    assert exit_code("export", "b/novel.v1", "--to", to) == 2
+    assert Path(name).read_bytes() == b"something else"
+    monkeypatch.chdir("a/novel.v1")
+    assert exit_code("export", ".", "--to", to) == 0
+    assert Path(name).is_file()
+
+
 # --- The examples in docs/how_to/export_and_import.md ---
 
 
@@ -655,8 +684,8 @@ def test_a_format_is_added_by_its_module_and_its_entry(
     monkeypatch.setitem(FORMATS, "toy", toy)
     train(Corpus.from_text(TEXT), hidden_size=M, seq_length=T, engine="numpy", max_updates=1, out="run")
     assert exit_code("export", "run", "--to", "toy") == 0
-    assert exit_code("import", "network.toy", "--out", "again") == 0
-    assert capsys.readouterr().out == "network.toy\nagain\n"
+    assert exit_code("import", "run.toy", "--out", "again") == 0
+    assert capsys.readouterr().out == "run.toy\nagain\n"
     assert_same_model(load("again", engine="numpy"), load("run", engine="numpy"))
     assert exit_code("export", "run", "--to", "zip") == 2
     assert capsys.readouterr().err == "error: --to must be one of onnx, torch, npz, toy (got 'zip')\n"

@@ -22,6 +22,7 @@ COMMANDS = {
     "sample": ("run", "--length", 10),
     "score": ("run", "text.txt"),
     "compress": ("text.txt", "-m", "run", "-o", "text.elm"),
+    "cache": (),
     "explain": ("run", "text.txt", "-o", "page.html"),
 }
 

@@ -10,26 +10,28 @@ import json
 import math
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import elman
 from elman.errors import ElmanError
 from elman.runs.checkpoint import load_checkpoint
-from elman.runs.directory import CHECKPOINT, LOCK
+from elman.runs.directory import CHECKPOINT, LOCK, PLOT, RunDirectory
 from elman.runs.models import load
 from elman.storage.tensors import read_tensors
 from elman.text import Corpus
 from elman.training import loop as training
 from support.cli import exit_code
 from support.state import ROOT, TEXT
-from support.training import EXACT, train
+from support.training import EXACT, contents, train
 from support.training import Killed as KilledAt
 
 RECIPES = {
@@ -185,6 +187,60 @@ def test_other_limits_hold_though_the_run_is_killed_before_it_saves(
     train(corpus, resume=True, out=tmp_path / "run")
     train(corpus, **EXACT, max_updates=20, out=tmp_path / "whole")
     assert left(tmp_path / "run") == left(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_run_that_is_killed_while_it_replaces_another_is_one_of_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Killed before and after every call that changes a directory: never one of them with files of the other."""
+    old, new = tmp_path / "old.txt", tmp_path / "new.txt"
+    old.write_text(TEXT * 9, encoding="utf-8")
+    new.write_text(TEXT[::-1] * 9, encoding="utf-8")
+    settings = {name: value for name, value in EXACT.items() if name != "preset"}
+    options: dict[str, Any] = settings | {"max_updates": 4, "validation": 0.2, "validate_every": 2}
+    elman.train(old, **options, preset="reference", out=tmp_path / "run")
+    before, outcomes = contents(tmp_path / "run"), []
+    monkeypatch.setattr(training, "save_plot", lambda *_: None)  # which takes most of the time
+    for last in count(1):
+        out, calls = tmp_path / f"run{last}", count(1)
+        shutil.copytree(tmp_path / "run", out)
+
+        def dying(function: Callable[..., Any], last: int = last, calls: Iterator[int] = calls) -> Callable[..., Any]:
+            def call(*arguments: Any, **keywords: Any) -> Any:
+                number = next(calls)
+                if number > last or (number == last and when == "before"):
+                    raise Killed
+                result = function(*arguments, **keywords)
+                if number == last:
+                    raise Killed
+                return result
+
+            return call
+
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "fsync", dying(os.fsync))
+                for name in ("replace", "unlink"):
+                    patch.setattr(Path, name, dying(getattr(Path, name)))
+                elman.train(new, **options, preset="quick", ngram_order=0, out=out, overwrite=True)
+            break
+        except Killed:
+            pass
+        if not (out / CHECKPOINT).exists():
+            with pytest.raises(ElmanError, match=r"^there is no checkpoint"):
+                elman.train(out=out, resume=True)
+            outcomes.append("none")
+            continue
+        run = elman.train(out=out, resume=True)
+        outcomes.append(run.preset)
+        assert run.corpus.name == {"reference": "old.txt", "quick": "new.txt"}[run.preset]
+        assert RunDirectory(out).manifest().config == run.config
+        assert run.state.update == 4
+        if run.preset == "reference":
+            assert contents(out).keys() >= before.keys() - {PLOT}
+    assert {*outcomes} == {"reference", "none", "quick"}
+    assert outcomes == sorted(outcomes, key=["reference", "none", "quick"].index)
 
 
 def raise_killed(*arguments: object) -> None:

@@ -37,7 +37,7 @@ def test_the_files_and_the_metadata_of_a_run(corpus: Corpus, tmp_path: Path) -> 
     names = {".lock", "run.json", "metrics.csv", "samples.jsonl", "checkpoint.safetensors", "smooth_loss.png"}
     assert contents(tmp_path).keys() == names
     metadata = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
-    assert list(metadata) == ["config", "alphabet", "corpus", "preset", "versions", "machine", "stopped"]
+    assert list(metadata) == ["config", "alphabet", "corpus", "preset", "versions", "machine", "stopped", "log"]
     assert metadata["config"] == asdict(Config(**settings, max_updates=25))
     assert metadata["alphabet"] == corpus.alphabet.characters
     sha256 = hashlib.sha256(TEXT.encode()).hexdigest()
@@ -102,14 +102,13 @@ def test_a_start_that_fails_leaves_the_old_run(corpus: Corpus, tmp_path: Path, m
 def test_a_start_that_is_killed_leaves_one_of_both(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Right after the checkpoint is replaced, the other files are still the old run's: resuming puts them right."""
+    """Right after the checkpoint is replaced, the records are still the old run's: resuming puts them right."""
     options = EXACT | {"max_updates": 20, "seed": 1}
     train(corpus, **OPTIONS, out=tmp_path)
-    write = RunDirectory.write_manifest
-    monkeypatch.setattr(RunDirectory, "write_manifest", None)
-    with pytest.raises(TypeError):
-        train(corpus, **options, out=tmp_path, overwrite=True)
-    monkeypatch.setattr(RunDirectory, "write_manifest", write)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDirectory, "rewind", None)
+        with pytest.raises(TypeError):
+            train(corpus, **options, out=tmp_path, overwrite=True)
     run = train(corpus, out=tmp_path, resume=True)
     assert_saved(tmp_path, run)
     assert_same(run, train(corpus, **options))

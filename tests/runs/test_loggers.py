@@ -269,7 +269,8 @@ def wandb(monkeypatch: pytest.MonkeyPatch) -> History:
     """What was logged, by the id of the W&B run."""
     history: History = {}
 
-    def init(*, id: str, resume: str | None, **_: object) -> SimpleNamespace:
+    def init(*, id: str, resume: str | None, config: object, dir: Path, **_: object) -> SimpleNamespace:
+        assert str(dir.parent) not in json.dumps(config)
         assert (id in history) == (resume == "allow")
         entries = history.setdefault(id, [])
         return SimpleNamespace(define_metric=lambda *_, **__: None, log=entries.append, finish=lambda: None)
@@ -290,7 +291,9 @@ def test_wandb_has_what_the_directory_has(corpus: Corpus, tmp_path: Path, wandb:
         assert entry == {name: values[name] for name in values if name != "seconds" and values[name] is not None}
     samples = [entry for entry in history if "sample" in entry]
     assert [entry["sample"] for entry in samples] == [f"<pre>{escape(sample.text)}</pre>" for sample in run.samples]
-    train(corpus, **OPTIONS, out=tmp_path, log=["wandb"], overwrite=True)
+    (tmp_path / "text").write_text(corpus.text, "utf-8")
+    options = OPTIONS | {"validation": tmp_path / "text"}
+    train(tmp_path / "text", **options, out=tmp_path, log=["wandb"], overwrite=True)
     assert len(wandb) == 2  # a new run is a new run of W&B
 
 

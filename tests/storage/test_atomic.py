@@ -4,13 +4,14 @@ import os
 import re
 import resource
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from elman.errors import ElmanError, quote
-from elman.storage.atomic import replace_file
+from elman.storage.atomic import replace_file, replace_files, write_output
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -45,10 +46,32 @@ def test_a_named_pipe_is_written_to(tmp_path: Path) -> None:
     os.mkfifo(path)
     with ThreadPoolExecutor(1) as pool:
         read = pool.submit(path.read_bytes)
-        replace_file(path, (b"a", b"b"))
+        write_output(path, (b"a", b"b"))
         assert read.result(timeout=10) == b"ab"
     assert path.is_fifo()
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_output_that_is_a_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"kept")
+    (tmp_path / "file").symlink_to("other")
+    write_output(tmp_path / "file", b"data")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"file": b"data", "other": b"kept"}
+
+
+def test_several_files_are_replaced_once_all_are_written(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_bytes(b"before")
+
+    def fail() -> Iterator[bytes]:
+        yield b"data"
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(ElmanError, match=f"^{re.escape(f'cannot write {quote(tmp_path / chr(98))} (No space left')}"):
+        replace_files({tmp_path / "a": b"after", tmp_path / "b": fail()}, remove=[tmp_path / "c"])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict.fromkeys("abc", b"before")
+    replace_files({tmp_path / "a": b"after", tmp_path / "b": b"after"}, remove=[tmp_path / "c", tmp_path / "d"])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict.fromkeys("ab", b"after")
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])

@@ -1,6 +1,7 @@
 """Reading: a text is exactly what its bytes encode, however the bytes arrive, and everything else is one line."""
 
 import bz2
+import encodings.aliases
 import gzip
 import hashlib
 import io
@@ -11,6 +12,7 @@ import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +96,7 @@ def test_a_file_is_read(source: str, data: bytes, encoding: str) -> None:
                 {"encoding": encoding},
                 f"unknown text encoding {encoding!r}: use utf-8, latin-1, cp1252 or another of Python's encodings",
             )
-            for encoding in ("utf-9", "rot13", "undefined", "a\0b")
+            for encoding in ("utf-9", "rot13", "undefined", "a\0b", "punycode", "idna")
         ),
         (
             b"abc",
@@ -105,6 +107,18 @@ def test_a_file_is_read(source: str, data: bytes, encoding: str) -> None:
 )
 def test_a_file_that_cannot_be_read_as_text(data: bytes, options: dict[str, Any], expected: str) -> None:
     assert refused(write("text", data), **options) == expected
+
+
+def test_every_codec_of_python_decodes_any_bytes_or_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    texts = [b"hello", b"xn--a.b.xn--" * 9, b"\x1b$" * 9, b"\\N{x}\\uzz", *map(random.bytes, (9, 40))]
+    decoded = 0
+    monkeypatch.setattr("elman.text.reading.CHUNK_SIZE", 3)
+    for encoding in {*encodings.aliases.aliases, *encodings.aliases.aliases.values()}:
+        for text in texts:
+            with suppress(ElmanError):
+                decoded += bool("".join(decode(ByteStream(io.BytesIO(text), "text"), encoding)))
+    assert decoded > 1000
 
 
 # --- Another alphabet ---

@@ -148,7 +148,7 @@ def test_a_sample_starts_with_the_next_character_of_the_text(corpus: Corpus) -> 
 def test_the_final_sample_does_not_change_the_run(corpus: Corpus) -> None:
     run = train(corpus, **EXACT, max_updates=20)
     before = snapshot(run.state)
-    assert run.final_sample() == run.final_sample()
+    assert run.final_sample() == run.final_sample() != run.final_sample(0.7) == run.final_sample(0.7)
     assert len(run.final_sample()) == 1000
     assert snapshot(run.state) == before
 

@@ -11,7 +11,7 @@ from elman.errors import ElmanError
 from elman.text import Corpus
 from elman.training import start
 from support.state import TEXT
-from support.training import Listens, StopsAt
+from support.training import Listens, StopsAt, contents
 
 
 def test_a_preset_is_scaled_to_a_short_text(tmp_path: Path) -> None:
@@ -103,6 +103,52 @@ def test_what_is_passed_explicitly_is_not_lowered(options: dict[str, Any]) -> No
     text = Corpus.from_text(TEXT[:30])
     with pytest.raises(ElmanError, match=r"^the text has \d+ characters, but a "):
         elman.train(text, hidden_size=3, engine="numpy", preset="minute", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            {"hidden_size": 20_000},  # 4 × 10^8 weights, and as many squares, copied three times, and gradients
+            r"at least 11\.2 GB, 11\.2 GB of them for weights and the optimizer, and 8\.0 GB are available; lower"
+            r" hidden_size \(now 20,000\) or layers \(now 1\)$",
+        ),
+        ({"hidden_size": 10**9}, r"lower hidden_size \(now 1,000,000,000\)"),
+        ({"layers": 10**12, "cell": "gru"}, r"or layers \(now 1,000,000,000,000\)$"),
+        (
+            {"batch_size": 100, "seq_length": 10, "hidden_size": 200},
+            r"lower batch_size \(now 100\) or seq_length \(now 10\)$",
+        ),
+        ({"ngram_order": 3}, r"for n-gram counts, .* pass ngram_order=0$"),
+    ],
+)
+def test_a_training_that_needs_too_much_memory_is_refused_before_it_is_allocated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], expected: str
+) -> None:
+    text = Corpus.from_text(TEXT * 20)
+    available = 8e9 if options.keys() & {"layers"} or options.get("hidden_size", 0) > 10**4 else 1e3
+    monkeypatch.setattr(start, "available_memory", lambda: available)
+    settings: dict[str, Any] = {"hidden_size": 1, "seq_length": 2, "max_updates": 2, "sample_every": 0} | options
+    with pytest.raises(ElmanError, match=expected):
+        elman.train(text, preset="reference", **settings, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_needs_too_much_memory_is_not_resumed_and_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = Corpus.from_text(TEXT)
+    options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "preset": "reference"}
+    elman.train(text, **options, max_updates=2, out=tmp_path)
+    before = contents(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(start, "available_memory", lambda: 100)
+        with pytest.raises(ElmanError, match=r"^not enough memory: .* lower hidden_size \(now 3\)"):
+            elman.train(text, out=tmp_path, resume=True, max_updates=4)
+        with pytest.raises(ElmanError, match=r"^not enough memory: "):
+            elman.train(text, **options, out=tmp_path, overwrite=True)
+    assert contents(tmp_path) == before
+    assert elman.train(text, out=tmp_path, resume=True, max_updates=4).state.update == 4
 
 
 def test_a_text_long_enough_is_trained_on_as_before() -> None:

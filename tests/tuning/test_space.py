@@ -93,7 +93,12 @@ def test_the_mistakes_of_all_settings_are_listed() -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, r"cannot read '.*' \(No such file"), (b"\xff", "is not a TOML file"), (b"a = [", "is not a TOML file")],
+    [
+        (None, r"cannot read '.*' \(No such file"),
+        (b"\xff", "is not a TOML file"),
+        (b"a = [", "is not a TOML file"),
+        (b"a = " + b"[" * 100_000, r"TOML file of options \(it is nested too deeply\)$"),
+    ],
 )
 def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None, message: str) -> None:
     if content is not None:

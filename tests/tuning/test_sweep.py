@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shlex
 import sqlite3
@@ -14,8 +15,8 @@ import pytest
 pytest.importorskip("optuna")
 
 import elman
-from elman.cli.display import SweepDisplay, create_table, summarize
 from elman.cli.inputs import read_runs
+from elman.cli.sweep_display import SweepDisplay, create_table, summarize
 from elman.errors import ElmanError, LockedError
 from elman.processes import thread_count
 from elman.runs.directory import DirectoryLock
@@ -261,6 +262,71 @@ def test_directories_that_are_refused(tmp_path: Path) -> None:
         lock.acquire()
         with pytest.raises(LockedError, match=r"c' is locked, another process is writing to it; wait until that ends"):
             small_sweep(tmp_path, 1, out=tmp_path / "c")
+
+
+@pytest.fixture
+def one_trial(tmp_path: Path, local_workers: None) -> Path:
+    """The directory of a sweep of one trial."""
+    return small_sweep(tmp_path, 1, max_updates=20).directory
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"op_code":4', '"op_code":99'),
+        ('"op_code":4', '"op_code":[]'),
+        ('"op_code":4', '"op_code":' + "[" * 100_000),
+        ('"directions":[1]', '"directions":true'),
+        ('"directions":[1]', '"directions":[2]'),
+        ('"study_name":"sweep"', '"study_name":{}'),
+        ('"study_name":"sweep"', '"study_nam":"sweep"'),
+        ('"datetime_start":"', '"datetime_start":"x'),
+        ('"param_name":"hidden_size"', '"param_name":7'),
+        ('"study_id":0', '"study_id":"0"'),
+        ("\n", "\nnull\n"),
+        ("\n", "\n\n"),
+        ("\n", "\n\xff"),
+    ],
+)
+def test_a_damaged_journal_is_reported_in_one_line(tmp_path: Path, one_trial: Path, before: str, after: str) -> None:
+    journal = one_trial / "journal.log"
+    damaged = journal.read_bytes().replace(before.encode("latin-1"), after.encode("latin-1"), 1)
+    assert damaged != journal.read_bytes()
+    journal.write_bytes(damaged)
+    with pytest.raises(ElmanError, match=r"is not a journal of Optuna \(.*\): restore it|choose another (out|study)$"):
+        small_sweep(tmp_path, 2, max_updates=20)
+
+
+@pytest.mark.parametrize("partial", [b"{", b'{"op_code":4', b"\xff"])
+def test_a_partial_line_at_the_end_of_a_journal_is_dropped(tmp_path: Path, one_trial: Path, partial: bytes) -> None:
+    with (one_trial / "journal.log").open("ab") as file:
+        file.write(partial)
+    assert small_sweep(tmp_path, 2, max_updates=20).finished == 2
+
+
+@pytest.mark.parametrize("name", ["journal.log", "workers.log"])
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_log_that_is_no_file_is_not_written(tmp_path: Path, one_trial: Path, name: str, kind: str) -> None:
+    log, outside = one_trial / name, tmp_path / "outside"
+    outside.write_bytes(log.read_bytes() if log.exists() else b"")
+    before = outside.read_bytes()
+    log.unlink(missing_ok=True)
+    if kind == "link":
+        log.symlink_to(outside)
+    else:
+        os.mkfifo(log)
+    if name == "journal.log":
+        with pytest.raises(
+            ElmanError, match=r"journal\.log' is not a journal of Optuna \((it is a link|.*egular file)"
+        ):
+            small_sweep(tmp_path, 2, max_updates=20)
+    else:
+        with Worker(one_trial, 1)._start() as process:
+            assert process.stdin is not None
+            process.stdin.close()
+        assert log.is_file()
+        assert not log.is_symlink()
+    assert outside.read_bytes() == before
 
 
 def test_an_extra_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

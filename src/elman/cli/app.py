@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
@@ -43,10 +44,11 @@ COMMANDS = {
     },
     "Exchange": {"export": "export:export", "import": "export:import_", "ensemble": "ensemble:ensemble"},
     "Study": {"gradcheck": "gradcheck:gradcheck", "report": "report:report"},
+    "Other": {"cache": "cache:cache"},
 }
 """Group -> command -> module and function, in the order of ``--help``: most used first."""
 
-OTHER = Group("Other", sort_key=len(COMMANDS) + 1)
+OTHER = Group("Other", sort_key=len(COMMANDS))
 
 
 ENVIRONMENT = "ELMAN_"
@@ -63,7 +65,7 @@ def _create_app(describe: bool = False) -> App:
         help_format="plaintext",
     )
     for position, (title, commands) in enumerate(COMMANDS.items(), 1):
-        group = Group(title, sort_key=position)
+        group = OTHER if title == OTHER.name else Group(title, sort_key=position)
         for place, (name, function) in enumerate(commands.items(), 1):
             path = f"elman.cli.commands.{function}"
             help = resolve_name(path).__doc__ if describe else None
@@ -176,7 +178,8 @@ def main(arguments: list[str] | None = None) -> None:
         # A text may contain what the terminal's encoding does not; a lone surrogate is no reason to stop.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    with command_line():
+    with command_line(), warnings.catch_warnings():
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
         code = _run(sys.argv[1:] if arguments is None else arguments)
     sys.exit(code)
 
@@ -196,6 +199,9 @@ def _run(arguments: list[str]) -> int:
         from elman.cli.usage_errors import describe_usage_error
 
         return _report_error(describe_usage_error(error, app))
+    except MemoryError as error:  # NumPy's names the size of an array
+        reason = str(error) or "Python cannot allocate more"
+        return _report_error(f"not enough memory ({reason}): use a smaller model, or for training smaller settings")
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # as in `elman sample RUN | head`
@@ -210,6 +216,11 @@ def _run(arguments: list[str]) -> int:
             return _report_error(f"cannot use {quote(error.filename)} ({error.strerror})")
         _discard_stdout()  # every file has a name; what remains is standard output
         return _report_error(f"cannot write to standard output ({error.strerror})")
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    """Print a warning of Python in one line."""
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _discard_stdout() -> None:

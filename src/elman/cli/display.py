@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 from rich.progress import BarColumn, Progress, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from elman.config import TEXT_SETTINGS, Config
 from elman.engine import COMPILING, watch_compilation
-from elman.errors import flag, shorten
+from elman.errors import flag
 from elman.processes import current_process
 from elman.runs.records import SMOOTH_UPDATES
 from elman.training.callbacks import CallbackList
@@ -34,7 +35,10 @@ from elman.training.start import long_run_settings
 if TYPE_CHECKING:
     from elman.runs.run import Run
     from elman.training.gradcheck import GradientCheck
-    from elman.tuning.results import SweepResult
+
+
+TEMPERATURES = (1.0, 0.7)
+"""Of the last samples of a training: what the network has learned, and what one would generate with it."""
 
 
 class Terminal(Console):
@@ -51,10 +55,21 @@ _WIDE_OUT = Terminal(width=10_000)
 """Standard output for tables that are not cut to the width of the terminal, which a program has none of."""
 
 
-class StopSignals:
-    """SIGINT (Ctrl-C) and SIGTERM ask to save and stop; a second one interrupts at once.
+HANGUP = getattr(signal, "SIGHUP", None)
+"""The signal of a closed terminal or a lost SSH session; Windows has none."""
 
-    A message says what is saved.
+
+def _discard_terminal() -> None:
+    """Discard what will be written to the terminal: where it is closed, that would be an error."""
+    for descriptor in (1, 2):
+        if stat.S_ISCHR(os.fstat(descriptor).st_mode):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
+
+class StopSignals:
+    """SIGINT (Ctrl-C), SIGTERM and SIGHUP ask to save and stop; a second one interrupts at once.
+
+    A message says what is saved. A SIGHUP that is ignored, as by nohup, stays ignored.
     """
 
     def __init__(self, console: StderrConsole, what: str) -> None:
@@ -63,7 +78,10 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
-            self.before = {number: signal.signal(number, self.receive) for number in (signal.SIGINT, signal.SIGTERM)}
+            numbers = [signal.SIGINT, signal.SIGTERM]
+            if HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN:
+                numbers.append(HANGUP)
+            self.before = {number: signal.signal(number, self.receive) for number in numbers}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,10 +90,13 @@ class StopSignals:
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
-        if not self.received:
-            self.received = True
-            self.console.print(f"stopping: saving {self.what} (press Ctrl-C again to stop at once)")
-        elif current_process().size == 1:  # torchrun passes on a signal that Ctrl-C has sent to every process
+        is_first, self.received = not self.received, True
+        if is_first:
+            with suppress(OSError):  # the terminal may be closed
+                self.console.print(f"stopping: saving {self.what} (press Ctrl-C again to stop at once)")
+        if number == HANGUP:  # a shell may send another one
+            _discard_terminal()
+        elif not is_first and current_process().size == 1:  # torchrun passes on what Ctrl-C sends to every process
             raise KeyboardInterrupt
 
 
@@ -145,14 +166,15 @@ def result_rows(run: Run) -> dict[str, Any]:
 
 
 def show_results(run: Run, out: Path, texts: Sequence[str | Path]) -> None:
-    """Print the results of a training, a sample, and the next step; `texts` are those of the command line."""
+    """Print the results of a training, two samples, and the next step; `texts` are those of the command line."""
     show_metrics(result_rows(run))
     if run.interrupted:
         again = "pipe the text again to" if run.corpus.name == "-" else "resume with"
         _OUT.print(f"\nstopped and saved; {again}: {_resume_command(out)}")
         return
-    print(f"\n{visible(run.final_sample())}\n")
-    _OUT.print(run.advice)
+    for temperature in TEMPERATURES:
+        print(f"\nsample at temperature {temperature}:\n\n{visible(run.final_sample(temperature))}")
+    _OUT.print(f"\n{run.advice}")
     if run.advice.startswith(LONGER):
         again = ", pipe the text again to" if run.corpus.name == "-" else ""
         _OUT.print(f"to train longer{again}: {_longer_command(run, out, texts)}")
@@ -228,102 +250,6 @@ def show_report(results: dict[str, Any], out: Path) -> None:
         f"gradients {'agree' if results['gradient_check']['passed'] else 'DO NOT agree'} with central differences"
     )
     _OUT.print(f"report: {out / 'report.html'} (also report.md, the plots, results.json and run/)")
-
-
-# --- Sweeps ---
-
-MAX_ROWS = 15
-"""Trials in the table: those in training, then the best."""
-
-
-class SweepDisplay:
-    """A live table of the trials of a sweep on standard error, and the signals that stop it."""
-
-    def __init__(self) -> None:
-        self.console = StderrConsole()
-        self.live = Live(console=self.console, auto_refresh=False)
-        self.signals = StopSignals(self.console, "the trials in training")
-        self.first: SweepResult | None = None
-
-    def __enter__(self) -> SweepDisplay:
-        self.signals.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.live.stop()
-        self.signals.__exit__()
-
-    def __call__(self, result: SweepResult) -> bool:
-        """Update the table; return whether a signal has arrived."""
-        if self.first is None:
-            self.first, self.started_at = result, time.monotonic()
-        if self.console.is_watched:
-            done = result.finished - self.first.finished
-            left = (time.monotonic() - self.started_at) / done * (result.total - result.finished) if done else None
-            self.live.start()
-            self.live.update(Group(create_table(result), Text(summarize(result, left), style="bold")), refresh=True)
-        return self.signals.received
-
-
-def create_table(result: SweepResult) -> Table:
-    """Return the trials in training and the best of the others, and how many there are besides."""
-    table = Table(box=None, padding=(0, 2, 0, 0), caption_justify="left", expand=True)
-    for name in ("trial", "state", "val. loss", "seconds"):
-        table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
-    table.add_column("settings", overflow="ellipsis", no_wrap=True, ratio=1)
-    others = [trial for trial in result.ranking() if trial.state != "running"]
-    shown = [*result.select("running"), *others][:MAX_ROWS]
-    for trial in shown:
-        state = trial.state if trial.fraction is None else f"{trial.state} {trial.fraction:.0%}"
-        loss = "" if trial.validation_loss is None else f"{trial.validation_loss:.4f}"
-        seconds = "" if trial.seconds is None else f"{trial.seconds:.1f}"
-        style = "green" if trial is result.best else "dim" if trial.state == "pruned" else ""
-        table.add_row(str(trial.number), state, loss, seconds, trial.error or format_values(trial.values), style=style)
-    if more := len(result.trials) - len(shown):
-        table.caption = f"and {more} more"
-    return table
-
-
-def format_values(values: dict[str, Any]) -> str:
-    """Return settings in one line."""
-    return ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
-    )
-
-
-def summarize(result: SweepResult, seconds_left: float | None) -> str:
-    """Return how far the sweep is, the best trial, and the time left."""
-    parts = [f"{result.finished}/{result.total} trials"]
-    if (best := result.best) is not None:
-        parts.append(f"best: {best.validation_loss:.4f} nats/char (trial {best.number})")
-    if seconds_left:
-        parts.append(f"{timedelta(seconds=round(seconds_left))} left")
-    return ", ".join(parts)
-
-
-def show_sweep(result: SweepResult) -> None:
-    """Print the result of a sweep, and the next step."""
-    from elman.tuning.results import BEST, REPORT, TRIALS
-
-    counts = ", ".join(
-        f"{len(result.select(state))} {state}"
-        for state in ("complete", "pruned", "failed", "running")
-        if result.select(state)
-    )
-    _OUT.print(f"{len(result.trials)} of {result.total} trials: {counts or 'none'}")
-    if result.interrupted:
-        _OUT.print("stopped and saved; the same command continues the sweep")
-    best = result.best
-    if best is None:
-        for trial in result.select("failed")[:1]:
-            _OUT.print(f"trial {trial.number} failed: {shorten(trial.error)}")
-        return
-    loss = f"validation loss {best.validation_loss:.4f} nats/char"
-    _OUT.print(f"best: trial {best.number}, {loss}: {format_values(best.values)}")
-    where = result.directory / BEST
-    shown = where if where.exists() else f"on {best.host}, in trials/{best.number:04d}"
-    _OUT.print(f"its run: {shown}; all trials: {result.directory / TRIALS}, {result.directory / REPORT}")
-    _OUT.print(f"to train it again: {result.command}")
 
 
 # --- Progress of what is no training ---

@@ -119,8 +119,13 @@ def check_holds_no_run(path: Path) -> None:
 
 
 def describe_model(config: Config, alphabet: Alphabet, ngrams: NgramModel | None) -> dict[str, Any]:
-    """Return the part of the description that every file has."""
-    description = {"format": FORMAT, "config": asdict(config), "alphabet": alphabet.characters}
+    """Return the part of the description that every file has.
+
+    Weights are passed on, so of the file of a validation set they contain the name, and ``run.json`` the path.
+    """
+    validation = Path(config.validation).name if isinstance(config.validation, str) else config.validation
+    settings = asdict(config) | {"validation": validation}
+    description = {"format": FORMAT, "config": settings, "alphabet": alphabet.characters}
     return description if ngrams is None else description | {"ngrams": describe_ngrams(ngrams)}
 
 

@@ -17,7 +17,7 @@ from elman.inference.network_file import check_holds_no_run
 from elman.interop import npz, onnx, torch
 from elman.interop.contents import Contents
 from elman.runs.models import save_model
-from elman.storage.atomic import replace_file
+from elman.storage.atomic import write_output
 from elman.storage.untrusted import require_regular_file, safe_message
 from elman.text import Alphabet
 
@@ -74,7 +74,7 @@ def export(model: Model, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     format_ = _format_of(path)
     check_holds_no_run(path)
-    replace_file(path, format_.write(model))
+    write_output(path, format_.write(model))
 
 
 def import_(

@@ -32,7 +32,7 @@ from elman.interpret.probing import MIN_ONSETS, FeatureProbe, UnitScore, probe_u
 from elman.network import Architecture, architecture
 from elman.notebook import render_table
 from elman.report.render import pluralize, visible
-from elman.storage.atomic import replace_file
+from elman.storage.atomic import write_output
 from elman.text import Alphabet, Corpus
 from elman.text.corpus import encode_chunks
 from elman.text.unknown import unknown_nats
@@ -92,7 +92,7 @@ def explain(
     corpus = Corpus("text", *encode_chunks([text], "text", model.alphabet, extend=True), digest, "utf-8")
     page = ExplainPage.from_corpus(model, corpus)
     if out is not None:
-        replace_file(Path(out), render_page(page, units).encode())
+        write_output(Path(out), render_page(page, units).encode())
     return page
 
 

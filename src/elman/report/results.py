@@ -21,6 +21,7 @@ from elman.report.lexicon import Lexicon, count_words, find_names
 from elman.runs.records import Sample, finite_or_none
 from elman.runs.run import Run
 from elman.storage.atomic import replace_file
+from elman.storage.untrusted import parse_strict_json, require_regular_file
 from elman.training.gradcheck import MAX_RELATIVE_ERROR, REPORTED, GradientCheck
 from elman.training.start import initial_state
 
@@ -69,7 +70,7 @@ def load_progress(out: Path) -> dict[str, Any]:
     """
     path, progress = out / RESULTS, start_progress()
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved = parse_strict_json(require_regular_file(path).read_text(encoding="utf-8"))
         check, short = saved["gradient_check"], saved["short"]
         experiments = [{key: each[key] for key in _CHECK} for each in check["experiments"]]
         progress["gradient_check"] |= {"experiments": experiments, "passed": bool(check["passed"])}

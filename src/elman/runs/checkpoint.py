@@ -10,6 +10,7 @@ the state and NumPy's state of the generator of samples. A network's file is tha
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,8 @@ from elman.inference.network_file import (
 from elman.network.ngram import NgramModel
 from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, shapes
-from elman.storage.tensors import corrupt_checkpoint_error, read_tensors, save_tensors
+from elman.storage.atomic import replace_file
+from elman.storage.tensors import corrupt_checkpoint_error, read_tensors, save_tensors, serialize_with_digest
 from elman.storage.untrusted import (
     parse_strict_json,
     require_bounded_ints,
@@ -90,6 +92,11 @@ class Checkpoint:
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint atomically: at every instant one complete checkpoint exists."""
+    replace_file(path, serialize_checkpoint(checkpoint))
+
+
+def serialize_checkpoint(checkpoint: Checkpoint) -> bytes:
+    """Return the bytes of a checkpoint's file."""
     state, best, hashes = checkpoint.state, checkpoint.best, checkpoint.line_hashes
     groups: dict[str, Arrays] = {
         "": {**state.parameters, "h": state.h},
@@ -113,7 +120,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     if ngrams is not None and ngrams.pretrained is not None:
         description["pretrained"] = describe_ngrams(ngrams.pretrained)
         tensors |= ngram_tensors(ngrams.pretrained, _PRETRAINED)
-    save_tensors(path, description, tensors | line_tensors(hashes))
+    return serialize_with_digest(json.dumps(description), tensors | line_tensors(hashes))
 
 
 def save_network(path: Path, checkpoint: Checkpoint, network: NetworkSnapshot) -> None:

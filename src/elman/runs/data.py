@@ -141,6 +141,8 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
     path = Path(config.validation)
     if sha256 and not os.path.lexists(path):
         raise ElmanError(f"the validation text {quote(path)} is no longer there: name its new path with --validation")
+    if path.exists() and not path.is_dir() and not path.is_file():  # to be read again on resume, and without waiting
+        raise ElmanError(f"the validation text {quote(path)} is a pipe or a device: pass a file with --validation")
     text = read_corpus(
         config.validation,
         encoding=config.encoding,

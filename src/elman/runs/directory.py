@@ -7,16 +7,17 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from elman.errors import ElmanError, LockedError, quote
 from elman.inference.network_file import ModelFile, NetworkSnapshot, save_imported
-from elman.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_network
-from elman.runs.loggers import LOGGERS, RUN_JSON, MetricsLogger, open_loggers, optional_loggers
+from elman.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_network, serialize_checkpoint
+from elman.runs.loggers import LOGGERS, RUN_JSON, open_loggers, optional_loggers
 from elman.runs.metadata import RunManifest
 from elman.runs.records import Metrics, Sample, parse_metrics, parse_samples
-from elman.storage.atomic import PARTIAL_SUFFIX, replace_file, suggest_write_remedy, sync_directory
+from elman.storage.atomic import PARTIAL_SUFFIX, replace_file, replace_files, suggest_write_remedy, sync_directory
 from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
 
 if TYPE_CHECKING:
@@ -120,12 +121,15 @@ class RunDirectory:
     Records are written and synced before the checkpoint that covers them, and `rewind` drops those that no checkpoint
     covers. A writer holds `lock`; readers need none.
 
-    `loggers` write the records, by default those that every run has; `overwrite` is whether `create` may replace a run.
+    `log` names the loggers that write the records beside those that every run has; on `resume`, ``run.json`` names
+    others. `overwrite` is whether `create` may replace a run.
     """
 
-    def __init__(self, path: Path, loggers: Sequence[MetricsLogger] | None = None, *, overwrite: bool = False) -> None:
+    def __init__(self, path: Path, log: Sequence[str] = (), *, resume: bool = False, overwrite: bool = False) -> None:
         self.path, self.overwrite = path, overwrite
-        self.loggers = open_loggers(path) if loggers is None else loggers
+        manifest = self.manifest_if_valid() if resume else None
+        self.log = tuple(dict.fromkeys([*(manifest.log if manifest else ()), *log]))
+        self.loggers = open_loggers(path, self.log)
         self.lock = DirectoryLock(path)
         self.plot_path = path / PLOT
 
@@ -150,7 +154,7 @@ class RunDirectory:
     def is_empty(self) -> bool:
         """Whether it exists and is empty, except for files of a process that was killed right at the start."""
         try:
-            return all(path.name == LOCK or path.suffix == PARTIAL_SUFFIX for path in self.path.iterdir())
+            return all(path.name in (LOCK, RUN_JSON) or path.suffix == PARTIAL_SUFFIX for path in self.path.iterdir())
         except OSError:
             return False
 
@@ -187,8 +191,9 @@ class RunDirectory:
     def create(self, manifest: RunManifest, checkpoint: Checkpoint) -> None:
         """Start a run in a directory that contains none, unless it may be replaced.
 
-        The checkpoint is written first: until then there is no run, or the complete one that is replaced; from then on
-        the new one can be resumed, which rewinds the records to that checkpoint. All other files are left alone.
+        The checkpoint is renamed last, after ``run.json``, once both are written: until then there is no run, or the
+        complete one that is replaced, whose checkpoint is removed right before; from then on the new one can be
+        resumed, which rewinds the records to that checkpoint. All other files are left alone.
         """
         replaces = self.overwrite and self.holds_run()
         if replaces:
@@ -197,11 +202,13 @@ class RunDirectory:
                 self.load()  # raises if the checkpoint is a file of another program
         else:
             self._acquire_unused("add --resume to continue it, --overwrite to replace it, or choose another --out")
-        self.save(checkpoint)
-        self.write_manifest(manifest)
+        contents = {RUN_JSON: self._serialize_manifest(manifest), CHECKPOINT: serialize_checkpoint(checkpoint)}
+        replace_files(
+            {self.path / name: data for name, data in contents.items()},
+            remove=[self.path / name for name in (PLOT, BEST, CHECKPOINT)] if replaces else [],
+        )
         if replaces:
             with self._readable_errors():
-                self.plot_path.unlink(missing_ok=True)
                 for logger in optional_loggers().values():  # the new run may not have them
                     logger.load().remove(self.path / logger.target)
         self.rewind([], [])
@@ -213,7 +220,7 @@ class RunDirectory:
 
     def write_manifest(self, manifest: RunManifest) -> None:
         """Write ``run.json``."""
-        replace_file(self.path / RUN_JSON, (json.dumps(manifest.as_dict(), indent=2) + "\n").encode())
+        replace_file(self.path / RUN_JSON, self._serialize_manifest(manifest))
 
     def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Add records to all logs."""
@@ -244,6 +251,10 @@ class RunDirectory:
             return
         with self._readable_errors():
             (self.path / BEST).unlink(missing_ok=True)
+
+    def _serialize_manifest(self, manifest: RunManifest) -> bytes:
+        """Return the contents of ``run.json``, with the loggers of the run."""
+        return (json.dumps(replace(manifest, log=self.log).as_dict(), indent=2) + "\n").encode()
 
     def _acquire_unused(self, remedy: str) -> None:
         """Acquire the lock where there is no run and no network."""

@@ -11,6 +11,7 @@ from elman._version import __version__
 from elman.config import Config
 from elman.engines import ENGINES, NUMBA_INSTALLED
 from elman.processes import thread_count
+from elman.runs.loggers import optional_loggers
 from elman.storage.untrusted import require_bounded_ints, require_int, require_sha256, require_str
 from elman.text import Alphabet, Corpus, TextFile
 
@@ -73,6 +74,8 @@ class RunManifest:
     validation: TextRecord | None = None
     """The text of the validation set, where it is a file of its own."""
     init_from: ModelOrigin | None = None
+    log: tuple[str, ...] = ()
+    """The optional loggers that write its records."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the contents of ``run.json``."""
@@ -85,6 +88,7 @@ class RunManifest:
             "versions": list_versions(ENGINES[self.config.engine].extra),
             "machine": describe_machine(),
             "stopped": self.stopped,
+            "log": [*self.log],
         } | {name: asdict(value) for name, value in optional.items() if value is not None}
 
     @classmethod
@@ -100,6 +104,7 @@ class RunManifest:
             require_str(value["stopped"], "stopped"),
             None if validation is None else TextRecord.parse(validation),
             None if init_from is None else ModelOrigin.parse(init_from),
+            tuple(name for name in value["log"] if name in optional_loggers()),
         )
 
 

@@ -211,7 +211,7 @@ class Run:
             "advice": self.advice,
         }
 
-    def generate(self, length: int, generator: np.random.Generator) -> str:
+    def generate(self, length: int, generator: np.random.Generator, temperature: float = 1.0) -> str:
         """Generate `length` characters from the current state, starting with the next character of the last batch row.
 
         A text of independent lines is generated from the start of a line.
@@ -222,7 +222,7 @@ class Run:
         first = int(self.corpus.indices[0 if self.config.lines else position])
         shown = "" if self.config.lines else alphabet.decode([first])
         rest = length - len(shown)
-        chunks = stream_text(session, alphabet, state.final_hidden, first, rest, SamplingParams(), generator)
+        chunks = stream_text(session, alphabet, state.final_hidden, first, rest, SamplingParams(temperature), generator)
         return shown + "".join(chunks)
 
     def save_plot(self) -> None:
@@ -232,11 +232,12 @@ class Run:
         assert self.directory is not None
         save_figure(self.plot(), self.directory.plot_path)
 
-    def final_sample(self) -> str:
+    def final_sample(self, temperature: float = 1.0) -> str:
         """Generate a sample of the selected network, with a generator of its own, so that the run does not change."""
         seed = [self.config.seed, self.state.update]
         if not self.config.lines and (self.selected is None or self.selected.update == self.state.update):
-            return self.generate(FINAL_LENGTH, np.random.default_rng(seed))
+            return self.generate(FINAL_LENGTH, np.random.default_rng(seed), temperature)
         if self.config.lines:
-            return "\n".join(self.model.samples(FINAL_LINES, FINAL_LENGTH // FINAL_LINES, seed=sum(seed)))
-        return self.model.sample(FINAL_LENGTH, seed=sum(seed))
+            length = FINAL_LENGTH // FINAL_LINES
+            return "\n".join(self.model.samples(FINAL_LINES, length, seed=sum(seed), temperature=temperature))
+        return self.model.sample(FINAL_LENGTH, seed=sum(seed), temperature=temperature)

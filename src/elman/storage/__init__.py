@@ -9,3 +9,8 @@ def cache_dir() -> Path:
     from platformdirs import user_cache_dir
 
     return Path(os.environ.get("ELMAN_CACHE") or user_cache_dir("elman"))
+
+
+def kernel_dir() -> Path:
+    """Return the directory that has a directory of compiled kernels for each version of their source."""
+    return Path(os.environ.get("NUMBA_CACHE_DIR") or cache_dir())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from elman.errors import ElmanError, quote
@@ -17,44 +18,88 @@ PARTIAL_SUFFIX = ".part"
 """Suffix of temporary files that are still being written."""
 
 
-def replace_file(path: Path, data: bytes | Iterable[bytes]) -> None:
+Data = bytes | Iterable[bytes]
+"""The contents of a file; pieces may be computed while they are written."""
+
+
+def write_output(path: Path, data: Data) -> None:
+    """Write an output that a person has named: a device or a pipe, such as /dev/stdout, is written to.
+
+    Everything else is replaced as by `replace_file`.
+
+    Raises
+    ------
+    ElmanError
+        If it cannot be written.
+    """
+    with _readable_errors(path):
+        is_stream = path.is_char_device() or path.is_block_device() or path.is_fifo()
+        if is_stream:
+            with path.open("wb") as file:
+                file.writelines(_pieces(data))
+    if not is_stream:
+        replace_file(path, data)
+
+
+def replace_file(path: Path, data: Data) -> None:
     """Replace a file atomically: write a temporary file next to it, sync, rename, and sync the directory.
 
-    Pieces of data may be computed while they are written. What is no file, such as /dev/null or a named pipe, is
-    written to.
+    A link, a pipe or a device is replaced like a file and not written to: a run directory may be someone else's.
 
     Raises
     ------
     ElmanError
         If the file cannot be written; an existing file is left unchanged.
     """
-    pieces = (data,) if isinstance(data, bytes) else data
+    replace_files({path: data})
+
+
+def replace_files(contents: Mapping[Path, Data], *, remove: Sequence[Path] = ()) -> None:
+    """Replace files one after the other, each as by `replace_file`, once all of them are written and others removed.
+
+    Raises
+    ------
+    ElmanError
+        If a file cannot be written; then nothing is replaced or removed.
+    """
+    suffix = f".{secrets.token_hex(4)}{PARTIAL_SUFFIX}"
+    partials = {path: path.parent / f".{path.name}{suffix}" for path in contents}
     try:
-        if path.is_char_device() or path.is_block_device() or path.is_fifo():
-            with path.open("wb") as file:
-                file.writelines(pieces)
-        else:
-            _replace(path, pieces)
+        for path, partial in partials.items():
+            with _readable_errors(path), partial.open("xb") as file:  # with the permissions of any new file
+                if path.is_dir() and not path.is_symlink():
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                file.writelines(_pieces(contents[path]))
+                file.flush()
+                os.fsync(file.fileno())
+        for path in remove:
+            with _readable_errors(path):
+                path.unlink(missing_ok=True)
+                sync_directory(path.parent)
+        for path, partial in partials.items():
+            with _readable_errors(path):
+                partial.replace(path)
+                sync_directory(path.parent)
+    finally:
+        for partial in partials.values():
+            with suppress(OSError):  # it was renamed, or its directory does not exist
+                partial.unlink()
+
+
+def _pieces(data: Data) -> Iterable[bytes]:
+    return (data,) if isinstance(data, bytes) else data
+
+
+@contextmanager
+def _readable_errors(path: Path) -> Iterator[None]:
+    """Turn an error of the system into one line that names the file."""
+    try:
+        yield
     except OSError as error:
         raise ElmanError(
             f"cannot write {quote(path)} ({error.strerror}): {suggest_write_remedy(error)}; an existing file is left"
             " unchanged"
         ) from error
-
-
-def _replace(path: Path, pieces: Iterable[bytes]) -> None:
-    partial = path.parent / f".{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}"
-    file = partial.open("xb")  # unlike a file of `tempfile`, with the permissions of any new file
-    try:
-        with file:
-            file.writelines(pieces)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
 
 
 def suggest_write_remedy(error: OSError) -> str:

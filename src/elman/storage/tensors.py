@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from elman.errors import ElmanError, quote
 from elman.storage.atomic import replace_file
-from elman.storage.untrusted import require_regular_file
+from elman.storage.untrusted import parse_strict_json, require_regular_file
 
 Array = NDArray[np.floating[Any]]
 
@@ -26,16 +26,15 @@ _MAPPED = {"I64": "<i8", "I32": "<i4"}
 
 
 def save_tensors(path: Path, description: dict[str, Any], tensors: dict[str, Array]) -> None:
-    """Write a description and arrays as safetensors.
-
-    The file's metadata contains the description as JSON (``elman``) and a digest of that text and of all arrays
-    (``sha256``), so that a corrupted file is detected.
-    """
+    """Write a description and arrays as safetensors."""
     replace_file(path, serialize_with_digest(json.dumps(description), tensors))
 
 
 def serialize_with_digest(description: str, tensors: dict[str, Array]) -> bytes:
     """Return a description and arrays as the bytes of a safetensors file, with the digest of both.
+
+    The file's metadata contains the description, which is JSON (``elman``), and the digest of that text and of all
+    arrays (``sha256``), so that a corrupted file is detected.
 
     The same description and arrays give the same bytes: safetensors writes the metadata in random order, so the
     header is written again in alphabetical order.
@@ -125,7 +124,7 @@ def is_named_or_begins_like_tensors(path: Path) -> bool:
     if path.suffix == SUFFIX:
         return True
     try:
-        with path.open("rb") as file:
+        with require_regular_file(path).open("rb") as file:
             start = file.read(9)  # the length of the header, and the header in JSON
     except (OSError, ValueError):  # the reader's error gives the reason
         return True
@@ -138,7 +137,7 @@ def read_description(path: Path) -> dict[str, Any]:
 
     try:
         with safe_open(require_regular_file(path), framework="numpy") as file:
-            return dict(json.loads((file.metadata() or {}).get("elman", "{}")))
+            return dict(parse_strict_json((file.metadata() or {}).get("elman", "{}")))
     except (OSError, ValueError, TypeError, SafetensorError):
         return {}
 

@@ -21,6 +21,8 @@ from elman.text.sources import Source, TextInput, list_inputs
 from elman.text.unknown import replace_rare
 
 _BYTE_ORDER_MARK = "\ufeff"
+_DOMAIN_NAMES = ("idna", "punycode")
+"""Codecs of the names of Internet domains, which cannot decode a text in pieces."""
 _MARKS = {
     "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
@@ -162,7 +164,9 @@ def find_codec(encoding: str) -> str:
     try:
         with suppress(UnicodeDecodeError):  # only bytes.decode rejects codecs that are not text
             b"a".decode(encoding)
-        return codecs.lookup(encoding).name
+        if (codec := codecs.lookup(encoding).name) in _DOMAIN_NAMES:
+            raise LookupError
+        return codec
     except (LookupError, ValueError):  # ValueError for a name with a zero byte, or of a pseudo-encoding
         raise ElmanError(
             f"unknown text encoding {quote(encoding)}: use utf-8, latin-1, cp1252 or another of Python's encodings"
@@ -181,7 +185,9 @@ def decode(stream: ByteStream, encoding: str, hashes: Sequence[hashlib._Hash] = 
             each.update(chunk)
         try:
             text = decoder.decode(chunk, final=not chunk)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
+            if not isinstance(error, UnicodeDecodeError):  # a multibyte codec has met an endless sequence
+                raise ElmanError(f"{stream.label} is not valid {encoding} ({error})") from None
             # Bytes that the decoder held back precede the chunk.
             position = offset + len(chunk) - len(error.object) + error.start
             raise ElmanError(

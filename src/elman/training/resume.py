@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from elman.runs.directory import RunDirectory
 from elman.runs.metadata import RunManifest
 from elman.runs.run import Run
 from elman.training.limits import describe_extension, describe_reached, last_update, validation_every, was_ended_by
-from elman.training.start import count_training_text, create_optimizer, start_run
+from elman.training.start import count_training_text, create_optimizer, require_memory, start_run
 
 
 def resume_run(directory: RunDirectory, source: Text | None, preset: str | None, options: Mapping[str, Any]) -> Run:
@@ -35,16 +36,18 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     if directory.holds_run():
         directory.lock.acquire()
     saved, manifest = directory.load(), directory.manifest_if_valid()
+    saved = replace(saved, config=_find_validation(saved.config, manifest, options))
     given = "" if preset is None else name_preset(preset)
     recorded = given if manifest is None else manifest.preset
     if given not in ("", recorded) and recorded:
         raise ElmanError(
             f"cannot change --preset on resume (run: {recorded}, given: {preset}); remove it or choose another --out"
         )
-    config = _resume_config(saved.config, options)
+    config = resume_config(saved.config, options)
     require_engine(config)
     data = _read_data(directory, config, source, saved, manifest)
     _check_position(saved, data)
+    require_memory(data)
     saved.state.parameters = saved.state.parameters.with_ngrams(_count_again(saved, data))
     run = Run(data, saved.state, create_optimizer(config), directory, saved.best, saved.best, recorded)
     run.init_from, run.notices = manifest.init_from if manifest else None, (data.describe(),)
@@ -56,15 +59,23 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
             directory.save(run.checkpoint, run.selected)
     if not (limit and manifest and manifest.stopped):  # otherwise its end is recorded
         directory.write_manifest(run.manifest)  # before the loggers are started, which read it
+    elif manifest.log != directory.log:
+        directory.write_manifest(manifest)
     _restore_records(run, keep_last=bool(limit))
     return run
 
 
-def _resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
-    """Return the settings; the validation file may have moved, as its hash must agree."""
-    if isinstance(saved.validation, str) and isinstance(options.get("validation"), str | os.PathLike):
-        saved = replace(saved, validation=options["validation"])
-    return resume_config(saved, options)
+def _find_validation(saved: Config, manifest: RunManifest | None, options: Mapping[str, Any]) -> Config:
+    """Return the settings of a checkpoint with the path of the validation text, of which it has the name.
+
+    The file may have moved, as its hash must agree.
+    """
+    if not isinstance(saved.validation, str):
+        return saved
+    for path in (options.get("validation"), manifest and manifest.config.validation):
+        if isinstance(path, str | os.PathLike):
+            return replace(saved, validation=path)  # type: ignore[arg-type]
+    raise ElmanError(f"the path of the validation text {quote(Path(saved.validation).name)} is lost: pass --validation")
 
 
 # --- The text ---

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
+from math import prod
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from elman.config import LIMITS, TEXT_SETTINGS, Config, make_config
 from elman.engine import TrainState, count_ngrams, require_engine
 from elman.errors import ElmanError, flag
 from elman.network.dropout import Dropout, WeightDropout
 from elman.network.ngram import NgramModel
-from elman.network.optimizer import Optimizer
-from elman.network.parameters import INITIAL_ALPHA
+from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
+from elman.network.parameters import INITIAL_ALPHA, Architecture, shapes
 from elman.presets import DEFAULT_PRESET, PRESETS, SHORT_TEXT, name_preset
+from elman.processes import available_memory
 from elman.runs.checkpoint import reset_at
 from elman.runs.data import (
     Text,
@@ -35,6 +39,8 @@ WINDOWS = 4
 """Windows per epoch of a short text, if it has enough characters."""
 MINIMUM = 20
 """Characters from which on the settings are lowered: there is nothing to learn from fewer."""
+COUNTING = 3
+"""Bytes per character, at least, in which the n-grams of a long text are counted."""
 EPOCHS = 100
 """Maximum number of epochs: a network of a preset overfits so short a text long before."""
 
@@ -69,6 +75,7 @@ def start_run(
     config = fit_to_text(preset_config, recorded, corpus, options)
     data = TrainingData(config, corpus, validation)  # rejects a text that is too short before anything is written
     optimizer = create_optimizer(config)
+    require_memory(data)
     ngrams = None if pretrained is None else pretrained.translate_ngrams(corpus.alphabet)
     state = initial_state(data, optimizer, ngrams)
     if pretrained is not None:
@@ -86,27 +93,57 @@ def start_run(
 def initial_state(data: TrainingData, optimizer: Optimizer, pretrained: NgramModel | None = None) -> TrainState:
     """Return the state before the first update; the n-gram prior has the counts of a pretrained one as well."""
     config, alphabet = data.config, data.corpus.alphabet
-    try:
-        return TrainState.initial(
-            len(alphabet),
-            config.hidden_size,
-            config.init_std,
-            config.seed,
-            config.dtype,
-            cell=config.cell,
-            layers=config.layers,
-            orthogonal=config.init == "orthogonal",
-            batch_size=config.batch_size,
-            optimizer=optimizer,
-            ngrams=count_training_text(data, pretrained),
-            alpha=0.0 if config.ngram_start else INITIAL_ALPHA,
-            reset_at=reset_at(alphabet, config),
-        )
-    except (MemoryError, ValueError):  # NumPy raises the second where not even the number of bytes fits
+    return TrainState.initial(
+        len(alphabet),
+        config.hidden_size,
+        config.init_std,
+        config.seed,
+        config.dtype,
+        cell=config.cell,
+        layers=config.layers,
+        orthogonal=config.init == "orthogonal",
+        batch_size=config.batch_size,
+        optimizer=optimizer,
+        ngrams=count_training_text(data, pretrained),
+        alpha=0.0 if config.ngram_start else INITIAL_ALPHA,
+        reset_at=reset_at(alphabet, config),
+    )
+
+
+def require_memory(data: TrainingData) -> None:
+    """Check that the memory that a training needs at least is available, before it is allocated.
+
+    Raises
+    ------
+    ElmanError
+        If it is not.
+    """
+    needed = _estimate_memory(data.config, len(data.corpus.alphabet), len(data.windows.indices))
+    total, available = sum(needed.values()), available_memory()
+    if total > available:
+        part, remedy = max(needed, key=needed.__getitem__)
         raise ElmanError(
-            f"not enough memory for --hidden-size {config.hidden_size} and an alphabet of {len(alphabet):,}"
-            " characters; lower --hidden-size"
-        ) from None
+            f"not enough memory: training needs at least {total / 1e9:,.1f} GB, {needed[part, remedy] / 1e9:,.1f} GB"
+            f" of them for {part}, and {available / 1e9:,.1f} GB are available; {remedy}"
+        )
+
+
+def _estimate_memory(config: Config, K: int, N: int) -> dict[tuple[str, str], int]:
+    """Return how many bytes a training allocates at least, by what they are for and how to need fewer."""
+    net = Architecture(config.cell, config.layers, K, config.hidden_size)
+    one, two = (sum(map(prod, shapes(K, net.m, net.cell, min(n, net.layers)).values())) for n in (1, 2))
+    moments = (config.optimizer in HAS_SECOND_MOMENT) + (config.optimizer in HAS_FIRST_MOMENT)
+    # The state, a copy for the compilation of the kernels, the copy of the compiled engine, and the gradients.
+    copies = (3 if config.engine == "numba" else 2) * (1 + moments + (config.ema_decay > 0)) + 1
+    per_step = net.layers * net.m * (net.state_vectors + net.gates) + K
+    size = np.dtype(config.dtype).itemsize
+    return {
+        ("weights and the optimizer", f"lower --hidden-size (now {net.m:,}) or --layers (now {net.layers:,})"):
+            size * copies * (one + (two - one) * (net.layers - 1)),
+        ("activations", f"lower --batch-size (now {config.batch_size:,}) or --seq-length (now {config.seq_length:,})"):
+            size * config.batch_size * config.seq_length * per_step,
+        ("n-gram counts", "pass --ngram-order 0"): COUNTING * N if config.ngram_order else 0,
+    }  # fmt: skip
 
 
 def count_training_text(data: TrainingData, pretrained: NgramModel | None = None) -> NgramModel | None:

@@ -19,7 +19,7 @@ from elman.presets import DEFAULT_PRESET
 from elman.processes import current_process, run_on_first_process
 from elman.runs.data import Text
 from elman.runs.directory import RunDirectory
-from elman.runs.loggers import logger_help, open_loggers
+from elman.runs.loggers import logger_help
 from elman.runs.run import Run
 from elman.training.callbacks import DeferredErrors, InterruptCallback, TrainingCallback, list_callbacks
 from elman.training.loop import Trainer, save_plot
@@ -172,7 +172,7 @@ def train(
     check_arguments(corpus, out, log, resume=resume, overwrite=overwrite, init_from=init_from)
     callbacks, directory = list_callbacks(callback, on_update), None
     if out is not None:
-        directory = RunDirectory(Path(out), open_loggers(Path(out), log, resume=resume), overwrite=overwrite)
+        directory = RunDirectory(Path(out), log, resume=resume, overwrite=overwrite)
     with nullcontext() if directory is None else directory.writing(), _open_display(progress) as display:
         if resume and directory is not None:
             from elman.training.resume import resume_run
@@ -221,8 +221,9 @@ def follow() -> int:
     writes.
     """
     run = run_on_first_process(_receive_only)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # process 0 decides
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)  # process 0 decides
     if not run.was_finished:
         with suppress(NonFiniteLossError):  # process 0 reports it
             Trainer(run, TrainingCallback()).train()

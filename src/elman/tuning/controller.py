@@ -6,6 +6,7 @@ other machines use the same one, if it is in a database.
 
 from __future__ import annotations
 
+import os
 import platform
 import threading
 import time
@@ -25,6 +26,7 @@ from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -32,7 +34,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from elman.config import make_config
 from elman.errors import ElmanError, quote, shorten
 from elman.runs.directory import DirectoryLock
-from elman.storage.untrusted import safe_message
+from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
 from elman.text import read_corpus
 from elman.training.callbacks import InterruptCallback
 from elman.tuning.results import SweepResult, copy_best, trial_directory, write_report, write_trials
@@ -70,10 +72,12 @@ def run_sweep(
     sha256 = read_corpus(settings.corpus, encoding=make_config(settings.preset, settings.options).encoding).sha256
     # A journal has one study, whose name must not change if the directory is moved.
     name = name or ("sweep" if storage is None else directory.resolve().name)
-    with open_study(directory, name, storage, settings.pruner) as study, DirectoryLock(directory) as lock:
+    with DirectoryLock(directory) as lock, open_study(directory, name, storage, settings.pruner) as study:
         lock.acquire()
-        check_identity(study, settings.identity(sha256), directory)
-        controller = SweepController(study, settings, directory, total, sha256)
+        with _report_damage(directory, storage):
+            check_identity(study, settings.identity(sha256), directory)
+            controller = SweepController(study, settings, directory, total, sha256)
+            controller.result()
         controller.run([Worker(directory, workers) for _ in range(workers)], callback)
         result = controller.result()
         is_finished = result.finished >= total and not result.select("running")
@@ -90,8 +94,8 @@ def run_sweep(
 def check_identity(study: Study, identity: dict[str, Any], directory: Path) -> None:
     """Reject a study that was made with something else; a new one is made with this."""
     saved = study.user_attrs.get(IDENTITY)
-    if saved is None:
-        if study.get_trials(deepcopy=False):
+    if saved is None or study.directions != [StudyDirection.MINIMIZE]:
+        if study.get_trials(deepcopy=False) or saved is not None:
             raise ElmanError(f"the study {quote(study.study_name)} is none of elman sweep; choose another --study")
         if any((directory / "trials").glob("*")):
             raise ElmanError(f"{quote(directory)} contains the trials of another study; choose another --out")
@@ -257,24 +261,52 @@ def open_study(directory: Path, name: str, url: str | None, pruner: str) -> Iter
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             warnings.filterwarnings("ignore", "Heartbeat of storage")  # of Study.ask; see `send_heartbeats`
-            with nullcontext(_open_journal(directory / JOURNAL)) if url is None else _open_database(url) as storage:
-                yield optuna.create_study(
-                    storage=storage,
-                    study_name=name,
-                    direction="minimize",
-                    load_if_exists=True,
-                    pruner=halving if pruner == "halving" else NopPruner(),
-                )
+            with _open_database(url) if url else nullcontext(_open_journal(directory)) as storage:
+                with _report_damage(directory, url):
+                    study = optuna.create_study(
+                        storage=storage,
+                        study_name=name,
+                        direction="minimize",
+                        load_if_exists=True,
+                        pruner=halving if pruner == "halving" else NopPruner(),
+                    )
+                yield study
     finally:
         optuna.logging.set_verbosity(verbosity)
 
 
-def _open_journal(path: Path) -> JournalStorage:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+def _open_journal(directory: Path) -> JournalStorage:
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / JOURNAL
+    with _report_damage(directory, None):
+        if os.path.lexists(path):
+            _check_lines(path)
         return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
-    except (ValueError, KeyError) as error:
-        raise ElmanError(f"{quote(path)} is not a journal of Optuna ({safe_message(error)})") from None
+
+
+def _check_lines(path: Path) -> None:
+    """Check the lines of a journal, and remove a partial one at its end, to which Optuna would append the next."""
+    if path.is_symlink():  # Optuna would append elsewhere
+        raise ValueError("it is a link")
+    with require_regular_file(path).open("r+b") as file:
+        *lines, partial = file.read().split(b"\n")
+        for line in lines:
+            parse_strict_json(line.decode("utf-8"))
+        file.truncate(file.tell() - len(partial))
+
+
+@contextmanager
+def _report_damage(directory: Path, url: str | None) -> Iterator[None]:
+    """Report in one line what Optuna, and who reads its study, raises for a journal that is damaged."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, ElmanError) or url is not None:
+            raise
+        reason = safe_message(error) or type(error).__name__
+        raise ElmanError(
+            f"{quote(directory / JOURNAL)} is not a journal of Optuna ({reason}): restore it or choose another --out"
+        ) from error
 
 
 @contextmanager

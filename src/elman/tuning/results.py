@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elman.errors import ElmanError, flag, name_options
+from elman.errors import ElmanError, flag, name_options, quote
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.plots import LossCurve
 from elman.storage.atomic import replace_file
@@ -79,13 +79,14 @@ class TrialResult:
         attributes = trial.user_attrs
         values = trial.intermediate_values
         loss = trial.value if trial.value is not None else values[max(values)] if values else None
+        seconds, updates = attributes.get("seconds"), attributes.get("updates")
         return cls(
             trial.number,
             _STATES.get(trial.state.name, "running"),
-            loss,
-            attributes.get("seconds"),
-            attributes.get("updates"),
-            attributes.get("host", ""),
+            None if loss is None else float(loss),  # of a damaged study it may be anything
+            None if seconds is None else float(seconds),
+            None if updates is None else int(updates),
+            str(attributes.get("host", "")),
             name_options(attributes.get("error", "its machine was lost" if trial.state.name == "FAIL" else "")),
             trial.params,
             None if trial.state.is_finished() else fraction,
@@ -118,6 +119,10 @@ class SweepResult:
         cls, study: Study, directory: Path, settings: SweepSettings, total: int, fractions: Mapping[int, float]
     ) -> SweepResult:
         """Read the trials of a study; `fractions` are those of `TrialResult` by number."""
+        if any(trial.params.keys() - settings.space.keys() for trial in study.get_trials(deepcopy=False)):
+            raise ElmanError(
+                f"the study {quote(study.study_name)} has trials with other settings; choose another --out"
+            )
         trials = [TrialResult.of(trial, fractions.get(trial.number)) for trial in study.get_trials(deepcopy=False)]
         return cls(directory, settings, total, tuple(trials))
 

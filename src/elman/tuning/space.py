@@ -131,6 +131,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from None
     except ValueError as error:  # not UTF-8, or not TOML
         raise ElmanError(f"{quote(path)} is not a TOML file ({error})") from None
+    except RecursionError:
+        raise ElmanError(f"{quote(path)} is not a TOML file of options (it is nested too deeply)") from None
 
 
 def default_space(preset: str, options: Mapping[str, Any]) -> Space:

@@ -130,7 +130,10 @@ class Worker:
 
     def _start(self) -> subprocess.Popen[str]:
         """Start it afresh, and not as a fork: threads of compiled kernels do not survive one."""
-        with (self.directory / LOG).open("ab") as log:
+        path = self.directory / LOG
+        if path.is_symlink() or not path.is_file():  # such as a pipe
+            path.unlink(missing_ok=True)
+        with path.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, *COMMAND],
                 stdin=subprocess.PIPE,

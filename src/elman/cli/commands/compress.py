@@ -204,7 +204,7 @@ class _Source:
 
 def _write(path: Path | None, pieces: Iterable[bytes]) -> int:
     """Write pieces of bytes to a file, or to standard output for None; return how many bytes."""
-    from elman.storage.atomic import replace_file
+    from elman.storage.atomic import write_output
 
     size = 0
 
@@ -218,5 +218,5 @@ def _write(path: Path | None, pieces: Iterable[bytes]) -> int:
         sys.stdout.buffer.writelines(counted())
         sys.stdout.buffer.flush()
     else:
-        replace_file(path, counted())
+        write_output(path, counted())
     return size

@@ -45,7 +45,7 @@ def explain(
     from elman.cli.display import show_metrics
     from elman.report.explain_page import ExplainPage, format_unit, render_page
     from elman.runs.models import load
-    from elman.storage.atomic import replace_file
+    from elman.storage.atomic import write_output
     from elman.text import read_corpus
 
     if units is not None and units < 1:
@@ -63,7 +63,7 @@ def explain(
     check_not_input(out, *(Path(file.path) for file in text.files))
     page = ExplainPage.from_corpus(model, text)
     html = render_page(page, units).encode()
-    replace_file(out, html)
+    write_output(out, html)
     metrics = page.as_dict() | {"units_in_page": len(page.select_columns(units)), "bytes": len(html)}
     if as_json:
         print(json.dumps(metrics))

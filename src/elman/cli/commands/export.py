@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from elman.cli.parameters import Name, Out, Run, check_not_input
 from elman.errors import ElmanError, quote
+
+if TYPE_CHECKING:
+    from elman.inference import Model
 
 
 def export(
@@ -18,23 +23,43 @@ def export(
     to: Annotated[Name, _format_parameter()],
     out: Annotated[
         Out | None,
-        Parameter(help="File to write; an existing one is replaced. By default network with the suffix of the format."),
+        Parameter(
+            help="File to write; an existing one is replaced. By default the name of RUN with the suffix of the format,"
+            " which must not be the file of another model."
+        ),
     ] = None,
 ) -> int:
     """Export a model to another format, such as ONNX."""
     from elman.interop import FORMATS, export
+    from elman.runs.directory import FILES
     from elman.runs.models import load
+    from elman.storage.tensors import SUFFIX
 
     if to not in FORMATS:
         raise ElmanError(f"--to must be one of {', '.join(FORMATS)} (got {quote(to)})")
     suffix = FORMATS[to].SUFFIX
-    path = Path("network" + suffix) if out is None else out
+    name = (run.parent if run.name in FILES else run).resolve().name.removesuffix(SUFFIX)
+    path = Path(name + suffix) if out is None else out
     if path.suffix != suffix:
         raise ElmanError(f"--out must end in {suffix} for --to {to} (got {quote(path.name)})")
     check_not_input(path, run)
-    export(load(run), path)
+    model = load(run)
+    if out is None and os.path.lexists(path):
+        _check_same_model(path, model)
+    export(model, path)
     print(path)
     return 0
+
+
+def _check_same_model(path: Path, model: Model) -> None:
+    """Check that an existing file, which an export would replace, is an export of the same model."""
+    from elman.inference.fingerprint import fingerprint
+    from elman.interop import import_
+
+    with suppress(ElmanError):
+        if fingerprint(import_(path, engine="numpy")) == fingerprint(model):
+            return
+    raise ElmanError(f"{quote(path)} exists and is not an export of this model: pass --out")
 
 
 def import_(

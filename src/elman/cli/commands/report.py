@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -36,8 +38,9 @@ def report(
     from elman.runs.data import DEFAULT_TEXT
 
     with TrainingDisplay(quiet=quiet) as display:
+        texts = [str(each) for each in corpus] or [choose_corpus() or DEFAULT_TEXT]
         results = report(
-            list(corpus) or choose_corpus() or DEFAULT_TEXT,
+            texts if corpus else texts[0],
             out=out,
             epochs=epochs,
             long_epochs=long_epochs,
@@ -47,6 +50,11 @@ def report(
             min_count=min_count,
         )
     if results is None:
+        options = {"--out": out, "--epochs": epochs, "--long-epochs": long_epochs, "--encoding": encoding}
+        words = [str(word) for option in options.items() for word in option]
+        again = "pipe the text again to" if "-" in texts else "resume with"
+        command = shlex.join(["elman", "report", *texts, *words, "--resume"])
+        print(f"stopped and saved; {again}: {command}", file=sys.stderr)
         return INTERRUPTED
     if as_json:
         print(json.dumps(results))

@@ -70,7 +70,7 @@ def sweep(
     Every trial is a run in OUT/trials. --max-seconds or --max-updates is the budget per trial. The same command
     continues a sweep that was interrupted.
     """
-    from elman.cli.display import SweepDisplay, show_sweep
+    from elman.cli.sweep_display import SweepDisplay, show_sweep
     from elman.tuning.sweep import sweep
 
     with SweepDisplay() as display:

@@ -6,7 +6,9 @@ such a kernel is compiled by itself and called by address.
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +18,8 @@ from numba import njit as numba_njit
 from numba.core import cgutils, config, types
 from numba.extending import intrinsic as numba_intrinsic
 
-from elman.storage import cache_dir
+from elman.errors import quote
+from elman.storage import kernel_dir
 
 intrinsic: Any = numba_intrinsic
 """Decorates functions that kernels call without the first parameter, which a type checker cannot know."""
@@ -38,19 +41,26 @@ def kernel_sources() -> list[Path]:
 
 
 def _kernel_cache() -> Path | None:
-    """The directory for compiled kernels, or None if it is not writable.
+    """The directory for compiled kernels, or None, after a warning, if it is not writable.
 
     Numba recompiles a function when its own file changes, but not when a function that was inlined into it does, so
     the directory's name contains a digest of `kernel_sources`. It is in the user's cache, as the package's own
     directory may be read-only.
     """
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in kernel_sources())).hexdigest()
-    directory = Path(_config.CACHE_DIR or cache_dir()) / f"kernels-{digest[:16]}"
-    try:
+    directory = kernel_dir() / f"kernels-{digest[:16]}"
+    with suppress(OSError):
         directory.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return directory if os.access(directory, os.W_OK) else None
+    if directory.is_dir() and os.access(directory, os.W_OK):
+        return directory
+    variable = "NUMBA_CACHE_DIR" if "NUMBA_CACHE_DIR" in os.environ else "ELMAN_CACHE"
+    warnings.warn(
+        f"cannot store compiled kernels in {quote(kernel_dir())}, so every command compiles them again: set {variable}"
+        " to a folder that can be written",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None
 
 
 _CACHE = _kernel_cache()

@@ -44,7 +44,7 @@ class MetricsLogger:
 
     @classmethod
     def remove(cls, path: Path) -> None:
-        """Remove the log of a run that is replaced, if there is one."""
+        """Remove the log of a run that is replaced, if there is one; where it is a link, only the link."""
         path.unlink(missing_ok=True)
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
@@ -126,6 +126,13 @@ def _json_lines(records: Iterable[Metrics] | Iterable[Sample]) -> bytes:
 # --- What other loggers share ---
 
 
+def make_directory(path: Path) -> None:
+    """Create the directory of a logger; a link there is replaced, as it may lead out of the run."""
+    if path.is_symlink():
+        path.unlink()
+    path.mkdir(exist_ok=True)
+
+
 def read_if_exists(path: Path) -> bytes:
     """Return the contents of a file; nothing if it does not exist."""
     return require_regular_file(path).read_bytes() if path.exists() else b""
@@ -197,15 +204,13 @@ def optional_loggers() -> dict[str, LoggerSpec]:
     return {name: logger for name, logger in LOGGERS.items() if not logger.always_on}
 
 
-def open_loggers(directory: Path, names: Sequence[str] = (), *, resume: bool = False) -> list[MetricsLogger]:
-    """Return the loggers of a run: those that are always on, those named and, on resume, those whose files exist."""
+def open_loggers(directory: Path, names: Sequence[str] = ()) -> list[MetricsLogger]:
+    """Return the loggers of a run: those that are always on, and those named."""
     optional = optional_loggers()
     for name in names:
         if name not in optional:
             raise ElmanError(f"--log must be {join_alternatives([*optional])} (got {quote(name)})")
-    # Unlike Path.exists, this treats a path that the system refuses to inspect as nonexistent.
-    existing = [name for name, logger in optional.items() if resume and os.path.exists(directory / logger.target)]  # noqa: PTH110
-    used = [name for name, logger in LOGGERS.items() if logger.always_on or name in (*names, *existing)]
+    used = [name for name, logger in LOGGERS.items() if logger.always_on or name in names]
     return [LOGGERS[name].load()(directory / LOGGERS[name].target) for name in used]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from elman.config import Config
 from elman.errors import require_extra
-from elman.runs.loggers import MetricsLogger, read_run_json, without_surrogates
+from elman.runs.loggers import MetricsLogger, make_directory, read_run_json, without_surrogates
 from elman.runs.records import Metrics, Sample, TrainLossEstimator
 
 EVENTS = "events.out.tfevents.*"
@@ -42,6 +42,8 @@ class TensorBoardLogger(MetricsLogger):
     @classmethod
     def remove(cls, path: Path) -> None:
         """Remove the event files, and their directory unless something else is in there."""
+        if path.is_symlink():
+            path.unlink()
         for events in path.glob(EVENTS):
             events.unlink()
         with suppress(OSError):
@@ -53,9 +55,9 @@ class TensorBoardLogger(MetricsLogger):
         self._seq_length, self._train_loss = config.seq_length, TrainLossEstimator(config)
         if not metrics:
             self.remove(self.path)
+        make_directory(self.path)
         files = len(list(self.path.glob(EVENTS)))
         first = metrics[-1].update + 1 if files else 0  # the step from which on the earlier files do not count
-        self.path.mkdir(exist_ok=True)
         # The name contains the second and the host: the number tells apart files of the same second.
         self._writer = self._open(str(self.path / "events"), f".{files:06}")
         self._write(time.time(), first, session_log=self._session_log(status=self._session_log.START))

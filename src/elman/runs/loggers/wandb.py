@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.errors import ElmanError, require_extra
-from elman.runs.loggers import MetricsLogger, read_if_exists, read_run_json, without_surrogates
+from elman.runs.loggers import MetricsLogger, make_directory, read_if_exists, read_run_json, without_surrogates
 from elman.runs.records import Metrics, Sample
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import parse_strict_json, require_int, require_str
@@ -47,7 +47,9 @@ class WandbLogger(MetricsLogger):
     @classmethod
     def remove(cls, path: Path) -> None:
         """Remove W&B's files of the run, and forget it, so that another one is started."""
-        if (path / PROGRESS).exists():
+        if path.is_symlink():
+            path.unlink()
+        elif (path / PROGRESS).exists():
             shutil.rmtree(path, ignore_errors=True)
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
@@ -55,7 +57,7 @@ class WandbLogger(MetricsLogger):
         directory = self.path.parent
         run_json = read_run_json(directory)
         self._seq_length = run_json["config"]["seq_length"]
-        self.path.mkdir(exist_ok=True)
+        make_directory(self.path)
         progress = self._read_progress() if metrics or samples else None
         self._id, self._last_row, self._last_sample = progress or (os.urandom(4).hex(), 0, -1)
         while any(self.path.glob(f"*-{time.strftime('%Y%m%d_%H%M%S')}-{self._id}")):
@@ -67,7 +69,7 @@ class WandbLogger(MetricsLogger):
                 id=self._id,
                 resume="allow" if progress else None,
                 dir=directory,
-                config={name: run_json[name] for name in ("config", "corpus", "versions", "machine")},
+                config=_without_paths(run_json),
                 settings=self._wandb.Settings(console="off", disable_git=True, save_code=False),
             )
             self._run.define_metric("*", step_metric="update")
@@ -125,3 +127,12 @@ class WandbLogger(MetricsLogger):
             raise ElmanError(
                 f"--log wandb failed ({' '.join(str(error).split())}); WANDB_MODE=offline needs no server"
             ) from error
+
+
+def _without_paths(run_json: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that are sent to W&B: of files they contain the names."""
+    config, corpus = dict(run_json["config"]), dict(run_json["corpus"])
+    if isinstance(config["validation"], str):
+        config["validation"] = Path(config["validation"]).name
+    corpus["files"] = [file | {"path": Path(file["path"]).name} for file in corpus["files"]]
+    return {"config": config, "corpus": corpus} | {name: run_json[name] for name in ("versions", "machine")}

@@ -1,0 +1,55 @@
+"""``elman cache``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from elman.cli.parameters import Flag, Json
+
+DOWNLOADED = ("shakespeare.txt",)
+"""The files of built-in texts, see `elman.text.sources`."""
+
+
+def cache(
+    *,
+    clear: Annotated[Flag, Parameter(help="Remove the kernels and the texts.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Show the cache of compiled kernels and downloaded texts: its folder and its size, or clear it."""
+    from elman.storage import cache_dir, kernel_dir
+
+    folder, kernels_folder = cache_dir(), kernel_dir()
+    kernels = [*kernels_folder.glob(f"kernels-{'[0-9a-f]' * 16}")]
+    texts = [path for name in DOWNLOADED if (path := folder / name).is_file()]
+    kernels_bytes, texts_bytes = (sum(map(_size, paths)) for paths in (kernels, texts))
+    if clear:
+        for path in kernels + texts:
+            _remove(path)
+    if as_json:
+        folders = {"folder": str(folder), "kernels_folder": str(kernels_folder)}
+        print(json.dumps(folders | {"kernels_bytes": kernels_bytes, "texts_bytes": texts_bytes, "cleared": clear}))
+        return 0
+    print(f"kernels: {kernels_bytes / 1e6:.1f} MB in {kernels_folder}")
+    print(f"texts: {texts_bytes / 1e6:.1f} MB in {folder}")
+    if clear:
+        print(f"removed {(kernels_bytes + texts_bytes) / 1e6:.1f} MB")
+    return 0
+
+
+def _size(path: Path) -> int:
+    """Return the size of a file, or of the files in a directory, in bytes; a link has none."""
+    files = [] if path.is_symlink() else [path] if path.is_file() else path.rglob("*")
+    return sum(file.lstat().st_size for file in files if file.is_file())
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a link or a directory."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

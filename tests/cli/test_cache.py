@@ -1,0 +1,70 @@
+"""``elman cache``, and the warning of a cache that cannot be written."""
+
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+
+from elman.engine.numba.compiler import _kernel_cache
+from support.cli import Command
+
+
+def write(path: Path, size: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(size))
+
+
+def test_the_cache_is_shown_and_cleared(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELMAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    shown = {"folder": str(tmp_path / "cache"), "kernels_folder": str(tmp_path / "cache"), "cleared": False}
+    assert json.loads(command("cache", "--json").out) == shown | {"kernels_bytes": 0, "texts_bytes": 0}
+    for number in range(2):
+        write(tmp_path / "cache" / f"kernels-{number:016x}" / "numba" / "kernel.nbi", 1_000_000)
+    write(tmp_path / "cache" / "shakespeare.txt", 500_000)
+    write(tmp_path / "outside" / "kernel.nbi", 9)
+    (tmp_path / "cache" / f"kernels-{2:016x}").symlink_to(tmp_path / "outside")
+    others = [tmp_path / "cache" / name for name in ("novel.txt", "kernels-of-mine/file")]
+    for path in others:
+        write(path, 9)
+    metrics = json.loads(command("cache", "--json").out)
+    assert metrics == shown | {"kernels_bytes": 2_000_000, "texts_bytes": 500_000}
+    ended = command("cache", "--clear")
+    folder = tmp_path / "cache"
+    assert ended == (0, f"kernels: 2.0 MB in {folder}\ntexts: 0.5 MB in {folder}\nremoved 2.5 MB\n", "")
+    left = {path for path in (tmp_path / "cache").rglob("*") if path.is_file()}
+    assert left == {*others}
+    assert (tmp_path / "outside" / "kernel.nbi").exists()
+
+
+def test_a_folder_of_kernels_of_its_own_is_named(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ELMAN_CACHE", str(tmp_path))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kernels"))
+    assert command("cache").out == f"kernels: 0.0 MB in {tmp_path / 'kernels'}\ntexts: 0.0 MB in {tmp_path}\n"
+
+
+@pytest.mark.parametrize("variable", ["ELMAN_CACHE", "NUMBA_CACHE_DIR"])
+def test_a_cache_that_cannot_be_written_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / "file" / "cache"))
+    expected = (
+        rf"^cannot store compiled kernels in '.*cache', so every .*: set {variable} to a folder that can be written$"
+    )
+    with pytest.warns(RuntimeWarning, match=expected):
+        assert _kernel_cache() is None
+
+
+def test_a_warning_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def warn(*_: object) -> None:
+        warnings.warn("cannot store\nkernels", RuntimeWarning, stacklevel=1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("elman.runs.models.load_builtin", warn)
+    warnings.simplefilter("default")
+    assert command("sample", "-q").err == "warning: cannot store kernels\n"
