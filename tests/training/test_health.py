@@ -218,12 +218,12 @@ def test_a_fall_where_the_prior_is_switched_on_is_no_trend() -> None:
     options = EXACT | {"batch_size": 2, "max_updates": 100, "validation": 0.25, "validate_every": 10}
     run = train(Corpus.from_text(TEXT * 4), **options, ngram_order=2, ngram_start=0.5)
     losses = [(row.update, row.validation_loss) for row in run.metrics if row.validation_loss is not None]
-    assert outcome_of(run, None).validation == losses
-    assert outcome_of(run, None, since=50).validation == [row for row in losses if row[0] > 50]
+    assert outcome_of(run).validation == losses
+    assert outcome_of(run, since=50).validation == [row for row in losses if row[0] > 50]
     with mock.patch("elman.training.loop.outcome_of", wraps=outcome_of) as called:
         train(Corpus.from_text(TEXT * 4), **options, ngram_order=2, ngram_start=0.5)
         train(Corpus.from_text(TEXT * 4), **options)
-    assert [call.args[2] for call in called.call_args_list] == [50, 0]
+    assert [call.args[1] for call in called.call_args_list] == [50, 0]
 
 
 def test_the_fall_is_that_of_the_last_quarter() -> None:

@@ -61,10 +61,12 @@ class Run:
         What to do next, in words; empty before the end.
     was_finished : bool
         Whether it was resumed, but a limit was reached already, so that nothing was done.
-    metrics : sequence of Metrics
-    samples : sequence of Sample
+    validated_at, validations_since_best : int
+        The update of the latest validation, and the number of validations after that of `best`.
     latest_validation_loss : float or None
         The latest validation loss, in nats per character.
+    metrics : sequence of Metrics
+    samples : sequence of Sample
 
     Examples
     --------
@@ -89,12 +91,14 @@ class Run:
     stopped: str = ""
     advice: str = ""
     was_finished: bool = False
+    validated_at: int = 0
+    validations_since_best: int = 0
+    latest_validation_loss: float | None = None
     metrics: Records[Metrics] = field(init=False)
     samples: Records[Sample] = field(init=False)
-    latest_validation_loss: float | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.restore_history([], [])
+        self._set_records([], [])
 
     @property
     def config(self) -> Config:
@@ -131,12 +135,19 @@ class Run:
         return plot_losses([LossCurve(self.corpus.name, self.metrics, self.config)])
 
     def restore_history(self, metrics: list[Metrics], samples: list[Sample]) -> None:
-        """Start from these records; those of a run with a directory are spilled to its files."""
+        """Start from these records."""
+        self._set_records(metrics, samples)
+        validated = [row for row in metrics if row.validation_loss is not None]
+        best_at = 0 if self.best is None else self.best.update
+        self.validated_at = validated[-1].update if validated else 0
+        self.latest_validation_loss = validated[-1].validation_loss if validated else None
+        self.validations_since_best = sum(row.update > best_at for row in validated)
+
+    def _set_records(self, metrics: list[Metrics], samples: list[Sample]) -> None:
+        """Set the records; those of a run with a directory are spilled to its files."""
         directory = self.directory
         self.metrics = Records(metrics, None if directory is None else directory.metrics)
         self.samples = Records(samples, None if directory is None else directory.samples)
-        losses = (row.validation_loss for row in reversed(metrics) if row.validation_loss is not None)
-        self.latest_validation_loss = next(losses, None)
         self._train_loss = TrainLossEstimator(self.config, metrics)
 
     def add_row(self, row: Metrics) -> None:
@@ -144,7 +155,7 @@ class Run:
         self.metrics.append(row)
         self._train_loss.append(row)
         if row.validation_loss is not None:
-            self.latest_validation_loss = row.validation_loss
+            self.validated_at, self.latest_validation_loss = row.update, row.validation_loss
 
     @property
     def train_loss(self) -> float | None:

@@ -169,13 +169,13 @@ class Outcome:
     interrupted: bool = False
 
 
-def outcome_of(run: Run, final_validation_loss: float | None, since: int = 0) -> Outcome:
-    """Return the outcome of a run, with the validation loss of the finished network, which no row of metrics may have.
+def outcome_of(run: Run, since: int = 0) -> Outcome:
+    """Return the outcome of a run.
 
     `since` is the update at which the n-gram prior was switched on: the loss falls there, which is no trend.
     """
     config, rows = run.config, [row for row in run.metrics if row.update > since]
-    validation = [(row.update, row.validation_loss) for row in rows] + [(run.state.update, final_validation_loss)]
+    validation = [(row.update, row.validation_loss) for row in rows]
     return Outcome(
         smooth=[(row.update, row.smooth_loss) for row in rows],
         validation=[(update, loss) for update, loss in validation if loss is not None and math.isfinite(loss)],

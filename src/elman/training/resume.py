@@ -19,8 +19,9 @@ from elman.runs.checkpoint import Checkpoint
 from elman.runs.data import Text, TrainingData, find_text, read_text, read_validation_text, require_unchanged
 from elman.runs.directory import RunDirectory
 from elman.runs.metadata import RunManifest
+from elman.runs.records import Metrics, Sample
 from elman.runs.run import Run
-from elman.training.limits import describe_extension, describe_reached, last_update, validation_every, was_ended_by
+from elman.training.limits import describe_extension, describe_reached, was_ended_by
 from elman.training.start import count_training_text, create_optimizer, start_run
 
 
@@ -48,7 +49,10 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     saved.state.parameters = saved.state.parameters.with_ngrams(_count_again(saved, data))
     run = Run(data, saved.state, create_optimizer(config), directory, saved.best, saved.best, recorded)
     run.init_from, run.notices = manifest.init_from if manifest else None, (data.describe(),)
+    metrics, samples = _read_records(directory, saved.state.update)
+    run.restore_history(_drop_end(metrics, run, saved.config), samples)
     if limit := was_ended_by(run, config):
+        run.restore_history(metrics, samples)
         _leave_finished(run, saved, limit)
     else:
         run.notices += tuple(filter(None, [describe_extension(run, saved.config)]))
@@ -56,7 +60,7 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
             directory.save(run.checkpoint, run.selected)
     if not (limit and manifest and manifest.stopped):  # otherwise its end is recorded
         directory.write_manifest(run.manifest)  # before the loggers are started, which read it
-    _restore_records(run, keep_last=bool(limit))
+    directory.rewind(run.metrics, run.samples)
     return run
 
 
@@ -137,27 +141,24 @@ def _leave_finished(run: Run, saved: Checkpoint, limit: str) -> None:
     run.notices += (run.advice,)
 
 
-def _restore_records(run: Run, *, keep_last: bool) -> None:
-    """Drop the records that the checkpoint does not cover.
+def _read_records(directory: RunDirectory, last: int) -> tuple[list[Metrics], list[Sample]]:
+    """Return the records that the checkpoint covers, which is of the update `last`."""
+    if not last:  # a run that was killed right at its start has no files of records yet
+        return [], []
+    metrics, samples = directory.metrics(), directory.samples()
+    return [row for row in metrics if row.update <= last], [sample for sample in samples if sample.update <= last]
 
-    Those that it covers are the records of a run that was never stopped, without the row that ended a shorter run,
-    unless it is kept.
+
+def _drop_end(metrics: list[Metrics], run: Run, saved: Config) -> list[Metrics]:
+    """Return the rows of a run that was never stopped: without the row and the validation that ended a shorter one.
+
+    `saved` are the settings that it had when it ended.
     """
-    config, last, windows = run.config, run.state.update, run.data.windows
-    every = validation_every(config, windows)
-    keep_last = keep_last or last >= last_update(config, windows)
-
-    def covers_row(update: int) -> bool:
-        is_due = update % config.metrics_every == 0 or (every > 0 and update % every == 0)
-        return update <= last and (is_due or (update == last and keep_last))
-
-    def covers_sample(update: int) -> bool:
-        return update <= last and config.sample_every > 0 and update % config.sample_every == 0
-
-    assert run.directory is not None
-    metrics, samples = [], []
-    if last:  # a run that was killed right at its start has no files of records yet
-        metrics = [row for row in run.directory.metrics() if covers_row(row.update)]
-        samples = [sample for sample in run.directory.samples() if covers_sample(sample.update)]
-    run.directory.rewind(metrics, samples)
-    run.restore_history(metrics, samples)
+    if not metrics or metrics[-1].update < run.state.update:
+        return metrics
+    *rows, last = metrics
+    is_planned = saved.validate_every and last.update % saved.validate_every == 0
+    if not is_planned and was_ended_by(run, saved):
+        last = replace(last, validation_loss=None)
+    is_due = last.validation_loss is not None or last.update % saved.metrics_every == 0
+    return [*rows, last] if is_due else rows
