@@ -237,7 +237,7 @@ def test_train_prints_one_line_of_json(folder: Path, command: Command) -> None:
     ]  # fmt: skip
     assert (results["kept_update"], results["stopped"]) == (20, "max_updates")
     assert "longer" in results["advice"]
-    assert (results["updates"], results["epochs"], results["validation_loss"]) == (20, 1, None)
+    assert (results["updates"], results["epochs"], results["validation_loss"]) == (20, 1.3333, None)
     state = RunDirectory(Path("out")).load().state
     assert (results["smooth_loss"], results["minimum_at"]) == (state.smooth_loss, state.minimum_at)
 

@@ -135,6 +135,7 @@ def result_rows(run: Run) -> dict[str, Any]:
     if run.selected is None or run.selected.update == run.state.update:
         omitted.add("kept_update")
     rows = {name: value for name, value in run.results().items() if name not in omitted}
+    rows["epochs"] = f"{run.epochs:,.2f}".removesuffix(".00")
     rows["text"] = "standard input" if rows["text"] == "-" else visible(rows["text"])
     for name in ("smooth_loss", "minimum_smooth_loss", "train_loss", "validation_loss"):
         if rows.get(name) is not None:
@@ -181,14 +182,16 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
 
 
 def show_runs(rows: Sequence[dict[str, Any]]) -> None:
-    """Print a table of runs, the rows of `elman.runs`, with losses in nats per character."""
+    """Print a table of runs, the rows of `elman.runs`, with losses in nats per character and a line between texts."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="")
     for title, is_number in (
         ("run", False), ("text", False), ("cell", False), ("size", True), ("updates", True), ("seconds", True),
         ("train loss", True), ("validation loss", True), ("stopped", False),
     ):  # fmt: skip
         table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
-    for row in rows:
+    for before, row in zip([None, *rows], rows, strict=False):
+        if before is not None and before["text_sha256"] != row["text_sha256"]:
+            table.add_row()
         layers = f"{row['layers']} × " if row["layers"] and row["layers"] > 1 else ""
         texts = (
             row["run"],
@@ -198,9 +201,23 @@ def show_runs(rows: Sequence[dict[str, Any]]) -> None:
             f"{row['updates']:,}",
             f"{row['seconds']:,.1f}",
             *("" if loss is None else f"{loss:.3f}" for loss in (row["train_loss"], row["validation_loss"])),
-            row["stopped"] if row["status"] == "ended" else row["status"],
+            (row["stopped"] if row["status"] == "ended" else row["status"])
+            + (f", {row['unsaved_updates']:,} updates not saved" if row["unsaved_updates"] else ""),
         )
         table.add_row(*map(Text, map(visible, texts)))
+    _WIDE_OUT.print(table)
+
+
+def show_difference(difference: dict[str, list[Any]], first: str, second: str) -> None:
+    """Print the settings in which two runs differ."""
+    if not difference:
+        _OUT.print("the settings are the same")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="")
+    for title in ("setting", first, second):
+        table.add_column(visible(title), no_wrap=True)
+    for name, values in difference.items():
+        table.add_row(*map(Text, (name, *(visible("none" if each is None else str(each)) for each in values))))
     _WIDE_OUT.print(table)
 
 

@@ -193,18 +193,49 @@ class RunDirectory:
         replaces = self.overwrite and self.holds_run()
         if replaces:
             self.lock.acquire()
-            if self.manifest_if_valid() is None:
-                self.load()  # raises if the checkpoint is a file of another program
+            self._require_own_checkpoint()
         else:
             self._acquire_unused("add --resume to continue it, --overwrite to replace it, or choose another --out")
         self.save(checkpoint)
         self.write_manifest(manifest)
         if replaces:
-            with self._readable_errors():
-                self.plot_path.unlink(missing_ok=True)
-                for logger in optional_loggers().values():  # the new run may not have them
-                    logger.load().remove(self.path / logger.target)
+            self._remove_optional()  # which the new run may not have
         self.rewind([], [])
+
+    def require_removable(self) -> None:
+        """Raise ElmanError if there is no run, or if it is being trained."""
+        if not self.holds_run():
+            raise ElmanError(f"{quote(self.path)} contains no run")
+        if self.lock.is_held():
+            raise LockedError(f"the run in {quote(self.path)} is being trained: stop it first")
+        self._require_own_checkpoint()
+
+    def remove(self) -> None:
+        """Remove the files of the run, and the directory if it contains no others.
+
+        The checkpoint is last: until then, what a killed process has left can be removed as a run.
+        """
+        self.require_removable()
+        with self.lock:
+            self.lock.acquire()
+            self._remove_optional()
+            with self._readable_errors():
+                for name in (*reversed(FILES), LOCK):
+                    (self.path / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
+
+    def _require_own_checkpoint(self) -> None:
+        """Raise ElmanError if the checkpoint may be a file of another program."""
+        if self.manifest_if_valid() is None:
+            self.load()
+
+    def _remove_optional(self) -> None:
+        """Remove the files of a run that not every run has."""
+        with self._readable_errors():
+            self.plot_path.unlink(missing_ok=True)
+            for logger in optional_loggers().values():
+                logger.load().remove(self.path / logger.target)
 
     def save_imported(self, imported: ModelFile) -> None:
         """Save a network where there is neither a run nor a network, as the best network of a run."""

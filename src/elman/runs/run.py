@@ -123,8 +123,7 @@ class Run:
     def _repr_html_(self) -> str:
         from elman.notebook import render_table
 
-        rows = summarize(self.config, self.corpus.name, self.metrics, self.train_loss if self.metrics else None)
-        rows |= {"validation loss": self.validation_loss}
+        rows = summarize(self.config, self.results())
         rows |= {name: getattr(self, name) or None for name in ("stopped", "advice")}
         return render_table("Run" if self.directory is None else f"Run {self.directory.path}", rows)
 
@@ -156,6 +155,12 @@ class Run:
         self._train_loss.append(row)
         if row.validation_loss is not None:
             self.validated_at, self.latest_validation_loss = row.update, row.validation_loss
+
+    @property
+    def epochs(self) -> float:
+        """The epochs done, such as 0.26; an integer where the last one is complete."""
+        update, per_epoch = self.state.update, self.data.windows.per_epoch
+        return round(update / per_epoch, 4) if update % per_epoch else update // per_epoch
 
     @property
     def train_loss(self) -> float | None:
@@ -209,7 +214,7 @@ class Run:
         return {
             "text": self.corpus.name,
             "updates": state.update,
-            "epochs": state.epoch,
+            "epochs": self.epochs,
             "seconds": round(state.seconds, 3),
             "chars_per_second": round(chars / state.seconds) if state.seconds else None,
             "smooth_loss": finite_or_none(state.smooth_loss),

@@ -180,7 +180,7 @@ class LiveRun(TrainingCallback):
         return status | {
             "update": state.update,
             "updates": self._updates,
-            "epoch": state.epoch,
+            "epoch": self._run.epochs,
             "seconds": round(state.seconds, 1),
             "train_loss": self.history.last_train_loss,
             "best": self.history.validation_loss.minimum(),

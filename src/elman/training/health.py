@@ -162,8 +162,8 @@ class Outcome:
     """The validation loss, in nats per character; empty if nothing was held out."""
     train_loss: float | None = None
     dropout: float = 0.0
-    epochs: int = 1
-    """Epochs completed."""
+    epochs: float = 1
+    """Epochs done."""
     reference: bool = False
     """Whether it is the reference experiment's network and optimizer, without a validation set."""
     interrupted: bool = False
@@ -181,7 +181,7 @@ def outcome_of(run: Run, since: int = 0) -> Outcome:
         validation=[(update, loss) for update, loss in validation if loss is not None and math.isfinite(loss)],
         train_loss=run.train_loss,
         dropout=config.dropout,
-        epochs=run.state.epoch,
+        epochs=run.epochs,
         reference=(config.cell, config.optimizer) == ("rnn", "adagrad"),
         interrupted=run.interrupted,
     )
