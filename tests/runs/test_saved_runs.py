@@ -92,16 +92,19 @@ def test_a_damaged_run_is_listed_with_what_can_be_read(folder: Path, name: str, 
 
 def test_what_is_not_saved_is_marked(folder: Path, command: Command) -> None:
     """A full disk may keep the rows of a run, and not the checkpoint that covers them."""
-    before = (folder / "long" / "checkpoint.safetensors").read_bytes()
-    saved = summarize_run(folder / "long")
-    train(Corpus.from_text(TEXT, "novel.txt"), out=folder / "long", resume=True, max_updates=40)
-    (folder / "long" / "checkpoint.safetensors").write_bytes(before)
-    row = summarize_run(folder / "long")
-    assert row["unsaved_updates"] == 10
+    out, corpus = folder / "full disk", Corpus.from_text(TEXT, "novel.txt")
+    train(corpus, **OPTIONS | {"max_updates": 27}, out=out)
+    before, saved = (out / "checkpoint.safetensors").read_bytes(), summarize_run(out)
+    train(corpus, out=out, resume=True, max_updates=40)
+    (out / "checkpoint.safetensors").write_bytes(before)
+    row = summarize_run(out)
+    assert (row["unsaved_updates"], saved["unsaved_updates"]) == (13, 0)
     for name in ("updates", "seconds", "train_loss", "validation_loss", "kept_update"):
         assert row[name] == saved[name], name
-    assert "max_updates, 10 updates not saved" in command("runs", folder).out
-    assert repr(elman.open_run(folder / "long")).count(": 30 updates, ") == 1
+    assert "max_updates, 13 updates not saved" in command("runs", folder).out
+    found, page, curve = elman.open_run(out), DashboardRun(out), LossCurve.of_directory(RunDirectory(out))
+    assert ": 27 updates, " in repr(found)
+    assert found.metrics[-1].update == curve.metrics[-1].update == page.status()["update"] == 27
 
 
 # --- A number that is shown in several places ---

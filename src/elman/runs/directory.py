@@ -17,7 +17,8 @@ from elman.runs.loggers import LOGGERS, RUN_JSON, MetricsLogger, open_loggers, o
 from elman.runs.metadata import RunManifest
 from elman.runs.records import Metrics, Sample, parse_metrics, parse_samples
 from elman.storage.atomic import PARTIAL_SUFFIX, replace_file, suggest_write_remedy, sync_directory
-from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
+from elman.storage.tensors import read_description
+from elman.storage.untrusted import parse_strict_json, require_int, require_regular_file, safe_message
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -31,6 +32,7 @@ LOCK = ".lock"
 ACQUIRE_SECONDS = 0.1
 """How long a writer waits for the lock: `DirectoryLock.is_held` holds it for an instant."""
 _T = TypeVar("_T")
+_Record = TypeVar("_Record", Metrics, Sample)
 
 
 class DirectoryLock:
@@ -159,12 +161,24 @@ class RunDirectory:
         return load_checkpoint(self.path / CHECKPOINT)
 
     def metrics(self) -> list[Metrics]:
-        """Read the rows of ``metrics.csv``."""
+        """Read the rows of ``metrics.csv`` that the checkpoint covers; a full disk may leave more."""
+        return self._select_covered(self.written_metrics())
+
+    def written_metrics(self) -> list[Metrics]:
+        """Read all rows of ``metrics.csv``."""
         return self._read(METRICS, lambda data: parse_metrics(csv.DictReader(_complete_lines(data))))
 
     def samples(self) -> list[Sample]:
-        """Read the lines of ``samples.jsonl``."""
-        return self._read(SAMPLES, lambda data: parse_samples(_complete_lines(data)))
+        """Read the lines of ``samples.jsonl`` that the checkpoint covers."""
+        return self._select_covered(self._read(SAMPLES, lambda data: parse_samples(_complete_lines(data))))
+
+    def _select_covered(self, records: list[_Record]) -> list[_Record]:
+        """Return the records that the checkpoint covers; all, if it cannot be read."""
+        try:
+            last = require_int(read_description(self.path / CHECKPOINT)["state"]["update"], "update")
+        except (ValueError, KeyError, TypeError):
+            return records
+        return [record for record in records if record.update <= last]
 
     def metadata(self) -> dict[str, Any]:
         """Read ``run.json``."""

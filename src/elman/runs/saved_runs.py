@@ -77,7 +77,7 @@ class SavedRun:
 
     @cached_property
     def metrics(self) -> Records[Metrics]:
-        """The rows of ``metrics.csv``."""
+        """The rows of ``metrics.csv`` that the checkpoint covers."""
         return Records(RunDirectory(self.path).metrics())
 
     @cached_property
@@ -197,7 +197,7 @@ def summarize_run(path: Path) -> dict[str, Any]:
     is_running = directory.lock.is_held()
     checkpoint = _attempt(directory.load, errors)
     manifest = _attempt(directory.manifest, errors)
-    metrics = _attempt(directory.metrics, errors) or []
+    metrics = _attempt(directory.written_metrics, errors) or []
     config = checkpoint.config if checkpoint else manifest.config if manifest else None
     last = checkpoint.state if checkpoint else metrics[-1] if metrics else None
     update = last.update if last else 0

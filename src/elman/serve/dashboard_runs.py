@@ -227,7 +227,7 @@ class DashboardRun:
     def _read(self) -> None:
         """Read the files, unless they are as they were the last time."""
         directory = self.directory
-        versions = [_version(directory.path / name) for name in (RUN_JSON, METRICS, SAMPLES)]
+        versions = [_version(directory.path / name) for name in (RUN_JSON, METRICS, SAMPLES, CHECKPOINT)]
         if versions == self._versions:
             return
         metrics, samples, manifest = directory.metrics(), directory.samples(), directory.manifest()

@@ -209,7 +209,7 @@ class Trainer:
         chars, seconds = (state.update - since_update) * self.config.chars_per_update, state.seconds - since_seconds
         row = Metrics(
             state.update,
-            self.run.epochs,
+            float(self.run.epochs),
             state.smooth_loss,
             self.recent_losses[-1],
             validation_loss,

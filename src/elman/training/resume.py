@@ -49,7 +49,9 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     saved.state.parameters = saved.state.parameters.with_ngrams(_count_again(saved, data))
     run = Run(data, saved.state, create_optimizer(config), directory, saved.best, saved.best, recorded)
     run.init_from, run.notices = manifest.init_from if manifest else None, (data.describe(),)
-    metrics, samples = _read_records(directory, saved.state.update)
+    metrics, samples = list[Metrics](), list[Sample]()
+    if saved.state.update:  # a run that was killed right at its start has no files of records yet
+        metrics, samples = directory.metrics(), directory.samples()
     run.restore_history(_drop_end(metrics, run, saved.config), samples)
     if limit := was_ended_by(run, config):
         run.restore_history(metrics, samples)
@@ -139,14 +141,6 @@ def _leave_finished(run: Run, saved: Checkpoint, limit: str) -> None:
     run.directory.save_selected(saved, run.selected)  # if it was killed between the two writes of its last save
     run.stopped, run.was_finished, run.advice = limit, True, name_options(describe_reached(run, limit))
     run.notices += (run.advice,)
-
-
-def _read_records(directory: RunDirectory, last: int) -> tuple[list[Metrics], list[Sample]]:
-    """Return the records that the checkpoint covers, which is of the update `last`."""
-    if not last:  # a run that was killed right at its start has no files of records yet
-        return [], []
-    metrics, samples = directory.metrics(), directory.samples()
-    return [row for row in metrics if row.update <= last], [sample for sample in samples if sample.update <= last]
 
 
 def _drop_end(metrics: list[Metrics], run: Run, saved: Config) -> list[Metrics]:
