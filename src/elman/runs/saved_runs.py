@@ -102,16 +102,20 @@ class SavedRun:
 
         return plot_losses([LossCurve(self.path.name, self.metrics, self.config)])
 
+    @cached_property
+    def _row(self) -> dict[str, Any]:
+        return summarize_run(self.path)
+
     def __repr__(self) -> str:
         """Summarize the run in one line."""
-        row = summarize_run(self.path)
-        loss = "" if row["validation_loss"] is None else f", validation loss {row['validation_loss']:.3f}"
-        return f"<SavedRun {str(self.path)!r} on {self.metadata['corpus']['name']!r}: {row['updates']:,} updates{loss}>"
+        updates, loss = self._row["updates"], self._row["validation_loss"]
+        shown = "" if loss is None else f", validation loss {loss:.3f}"
+        return f"<SavedRun {str(self.path)!r} on {self.metadata['corpus']['name']!r}: {updates:,} updates{shown}>"
 
     def _repr_html_(self) -> str:
         from elman.notebook import render_table
 
-        return render_table(f"Run {self.path}", summarize(self.config, summarize_run(self.path)))
+        return render_table(f"Run {self.path}", summarize(self.config, self._row))
 
 
 # --- All runs in directories ---

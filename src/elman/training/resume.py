@@ -58,11 +58,11 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
         _leave_finished(run, saved, limit)
     else:
         run.notices += tuple(filter(None, [describe_extension(run, saved.config)]))
-        if config != saved.config:  # new limits apply even if the run is killed before it saves for the first time
-            directory.save(run.checkpoint, run.selected)
     if not (limit and manifest and manifest.stopped):  # otherwise its end is recorded
         directory.write_manifest(run.manifest)  # before the loggers are started, which read it
     directory.rewind(run.metrics, run.samples)
+    if not limit and config != saved.config:  # new limits apply even if the run is killed before it saves once more
+        directory.save(run.checkpoint, run.selected)
     return run
 
 
@@ -151,8 +151,8 @@ def _drop_end(metrics: list[Metrics], run: Run, saved: Config) -> list[Metrics]:
     if not metrics or metrics[-1].update < run.state.update:
         return metrics
     *rows, last = metrics
-    is_planned = saved.validate_every and last.update % saved.validate_every == 0
-    if not is_planned and was_ended_by(run, saved):
+    every = saved.validate_every
+    if last.update % every if every else was_ended_by(run, saved):
         last = replace(last, validation_loss=None)
     is_due = last.validation_loss is not None or last.update % saved.metrics_every == 0
     return [*rows, last] if is_due else rows
