@@ -95,5 +95,5 @@ def diff(
     if as_json:
         print(json.dumps({"settings": difference}))
     else:
-        show_difference(difference, str(first), str(second))
+        show_difference(difference, first, second)
     return 0
