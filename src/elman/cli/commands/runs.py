@@ -84,6 +84,7 @@ def _confirm(question: str) -> bool:
 def diff(
     first: Annotated[Path, Parameter(help="Run directory.")],
     second: Annotated[Path, Parameter(help="Run directory.")],
+    /,
     *,
     as_json: Json = False,
 ) -> int:
