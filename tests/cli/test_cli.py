@@ -264,6 +264,7 @@ def test_train_ends_with_figures_and_what_to_do_next(
     assert (code, err) == (0, "")
     loss = elman.runs("my run")[0]["train_loss"]
     assert re.search(rf"^train loss +{loss:.4f} nats/char *$", out, re.MULTILINE)
+    assert re.search(r"^epochs +1\.33 *$", out, re.MULTILINE)
     assert not re.search("^(.*smooth loss|minimum at|kept update) ", out, re.MULTILINE)  # of no use after 20 updates
     *_, advice, longer, more = out.splitlines()
     assert advice == "Train longer: there are too few updates to see a trend."
