@@ -34,7 +34,7 @@ def measure(text: str, preset: str, *options: str) -> dict[str, Any]:
     """Return the results of one preset on one text."""
     settings = ["--preset", preset, "--validation", "0.1", *options]
     with tempfile.TemporaryDirectory() as folder:
-        train(text, f"{folder}/compiled", *settings, "--max-updates", "10", "--validate-every", "0")
+        train(text, f"{folder}/compiled", *settings, "--max-updates", "10", "--validate-every", "10")
         results, seconds = train(text, f"{folder}/run", *settings)
     return {
         "text": Path(text).name,

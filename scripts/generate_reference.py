@@ -55,7 +55,7 @@ def mark_options(text: str) -> str:
 def commands() -> str:
     """Return the sections of the commands; --config, which all of them have, is in that of ``elman`` only."""
     docs = app.generate_docs().rstrip()
-    docs = re.sub(r"^# elman\n|## Table of Contents\n\n(- [^\n]*\n)+\n", "", docs, flags=re.MULTILINE)
+    docs = re.sub(r"^# elman\n|## Table of Contents\n\n( *- [^\n]*\n)+\n", "", docs, flags=re.MULTILINE)
     docs = re.sub(r"\*\*Other\*\*:\n\n\* `--config PATH`: [^\n]*\n\n(?!\* )", "", docs + "\n\n")
     return re.sub(r"\n{3,}", "\n\n", docs).strip()
 

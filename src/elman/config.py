@@ -148,7 +148,12 @@ class Config:
         " with the lowest validation loss is kept.",
         0.1,
     )
-    validate_every: int = _option(0, "Updates between validations; 0 validates once per epoch.", minimum=0)
+    validate_every: int = _option(
+        0,
+        "Updates between validations. 0 validates after every epoch and at least ten times per run, less often where"
+        " that takes more than about 5 % of the time.",
+        minimum=0,
+    )
     patience: int = _option(
         0, "Early stopping: stop after this many validations without improvement; 0 turns it off.", minimum=0
     )

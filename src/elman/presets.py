@@ -59,7 +59,6 @@ _MUON_GRU: dict[str, Any] = _GRU | {
     "dropout_kind": "plain",
     "ema_decay": 0.99,
     "validation": 0.1,
-    "validate_every": 1000,
     "sample_every": 500,
 }
 """Those of `minute` and `strong`. Without dropout, Muon overfits a text that it reads more than a few times."""

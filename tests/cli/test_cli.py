@@ -238,7 +238,7 @@ def test_train_prints_one_line_of_json(folder: Path, command: Command) -> None:
     ]  # fmt: skip
     assert (results["kept_update"], results["stopped"]) == (20, "max_updates")
     assert "longer" in results["advice"]
-    assert (results["updates"], results["epochs"], results["validation_loss"]) == (20, 1, None)
+    assert (results["updates"], results["epochs"], results["validation_loss"]) == (20, 1.3333, None)
     state = RunDirectory(Path("out")).load().state
     assert (results["smooth_loss"], results["minimum_at"]) == (state.smooth_loss, state.minimum_at)
 
@@ -265,6 +265,7 @@ def test_train_ends_with_figures_and_what_to_do_next(
     assert (code, err) == (0, "")
     loss = elman.runs("my run")[0]["train_loss"]
     assert re.search(rf"^train loss +{loss:.4f} nats/char *$", out, re.MULTILINE)
+    assert re.search(r"^epochs +1\.33 *$", out, re.MULTILINE)
     assert not re.search("^(.*smooth loss|minimum at|kept update) ", out, re.MULTILINE)  # of no use after 20 updates
     samples = re.split(r"\nsample at temperature (.*):\n\n", out)[1:]
     assert samples[::2] == ["1.0", "0.7"]

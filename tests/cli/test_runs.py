@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 import elman
+from elman.runs.directory import RunDirectory
 from elman.text import Corpus
 from support.cli import Command, assert_refused
 from support.state import TEXT
-from support.training import EXACT, train
+from support.training import EXACT, contents, train
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,86 @@ def test_runs_prints_json(folder: Path, command: Command) -> None:
     assert json.loads(ended.out) == {"runs": elman.runs("runs")}
     assert_refused(command("runs"), "elman runs requires at least one directory")
     assert_refused(command("runs", "none"), "there is no directory 'none'")
+
+
+@pytest.fixture
+def two_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with three runs on two texts, of which that on names has the lower loss."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("novel.txt", TEXT), ("names.txt", "anna\nbob\n" * 40)):
+        Path(name).write_text(text, "utf-8")
+    options = EXACT | {"validation": 0.2}
+    elman.train("novel.txt", **options, max_updates=2, out="runs/short")
+    elman.train("novel.txt", **options, max_updates=30, out="runs/long")
+    elman.train("names.txt", **options, max_updates=30, out="runs/names")
+    return tmp_path
+
+
+def test_runs_of_different_texts_are_not_ranked(two_texts: Path, command: Command) -> None:
+    rows = json.loads(command("runs", "runs", "--json").out)["runs"]
+    assert [(row["run"], row["best"]) for row in rows] == [
+        ("runs/names", True), ("runs/long", True), ("runs/short", False),
+    ]  # fmt: skip
+    lines = command("runs", "runs").out.splitlines()
+    assert [line.split()[:1] for line in lines[1:]] == [["runs/names"], [], ["runs/long"], ["runs/short"]]
+
+
+def test_the_best_run_on_a_text(two_texts: Path, command: Command) -> None:
+    for text in ("novel.txt", two_texts / "novel.txt", "./novel.txt"):
+        assert command("runs", "runs", "--best", text) == (0, "runs/long\n", "")
+    (row,) = json.loads(command("runs", ".", "--best", "names.txt", "--json").out)["runs"]
+    assert row["run"] == "runs/names"
+    words = "there is no run on 'other.txt'; the runs are on 'names.txt', 'novel.txt'"
+    assert_refused(command("runs", "runs", "--best", "other.txt"), words)
+    Path("more").mkdir()
+    Path("more/novel.txt").write_text(TEXT[::-1], "utf-8")
+    elman.train("more/novel.txt", **EXACT, max_updates=2, out="runs/more")
+    words = "2 texts are named 'novel.txt': pass the file of one of them"
+    Path("novel.txt").rename("moved.txt")
+    assert_refused(command("runs", "runs", "--best", "novel.txt"), words)
+    assert command("runs", "runs", "--best", "more/novel.txt").out == "runs/more\n"
+
+
+def test_the_settings_of_two_runs_are_compared(two_texts: Path, command: Command) -> None:
+    ended = command("runs", "diff", "runs/short", "runs/long", "--json")
+    assert json.loads(ended.out) == {"settings": {"max_updates": [2, 30]}}
+    lines = command("runs", "diff", "runs/short", "runs/names").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["setting", "text", "text_sha256", "max_updates"]
+    assert lines[1].split() == ["text", "novel.txt", "names.txt"]
+    assert command("runs", "diff", "runs/short", "runs/short").out == "the settings are the same\n"
+    assert_refused(command("runs", "diff", "runs/short", "none"), "no run.json in 'none'")
+
+
+def test_pruned_ngrams_are_a_difference(two_texts: Path, command: Command) -> None:
+    elman.train("novel.txt", **EXACT, max_updates=2, ngram_order=2, out="runs/order 2")
+    elman.train("novel.txt", **EXACT, max_updates=2, ngram_order=2, ngram_min_count=3, out="runs/min 3")
+    difference = json.loads(command("runs", "diff", "runs/order 2", "runs/min 3", "--json").out)["settings"]
+    assert difference["ngram_min_count"] == [2, 3]
+    assert [each.partition("(")[2] for each in difference["ngrams"]] == [
+        f"those that occur at least {n} times)" for n in (2, 3)
+    ]
+
+
+def test_runs_are_removed(two_texts: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("runs/short/notes.txt").write_text("kept", "utf-8")
+    before = contents(Path("runs"))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    assert_refused(command("runs", "rm", "runs/short"), "standard input is no terminal to ask on: pass --yes")
+    assert_refused(command("runs", "rm", "runs/short", "runs", "--yes"), "'runs' contains no run")
+    assert_refused(command("runs", "rm"), "elman runs rm requires at least one run directory")
+    with RunDirectory(Path("runs/long")).writing():
+        words = "the run in 'runs/long' is being trained: stop it first"
+        assert_refused(command("runs", "rm", "runs/short", "runs/long", "--yes"), words)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: "no")
+    assert command("runs", "rm", "runs/short").code == 0
+    assert contents(Path("runs")) == before
+    monkeypatch.setattr("builtins.input", lambda question: "y")
+    assert command("runs", "rm", "runs/short", "runs/long").code == 0
+    assert [str(path) for path in Path("runs").rglob("*") if path.is_file() and "names" not in str(path)] == [
+        "runs/short/notes.txt"
+    ]
+    assert [row["run"] for row in elman.runs("runs")] == ["runs/names"]
 
 
 def test_no_runs_are_an_empty_table(tmp_path: Path, command: Command) -> None:

@@ -176,6 +176,33 @@ def test_a_run_that_is_killed_at_any_sync_ends_as_one_that_was_not(
     assert last > 25
 
 
+@pytest.mark.parametrize("every", [0, 4])
+@pytest.mark.parametrize("metrics_every", [3, 7])
+def test_a_longer_run_that_is_killed_at_its_start_has_no_final_validation_of_the_shorter(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int, metrics_every: int
+) -> None:
+    monkeypatch.setattr(training, "TICK_SECONDS", 100.0)
+    options = EXACT | {"validation": 0.2, "validate_every": every, "metrics_every": metrics_every, "sample_every": 0}
+    train(corpus, **options, max_updates=9, out=tmp_path / "short")
+    shutil.copytree(tmp_path / "short", tmp_path / "whole")
+    train(corpus, resume=True, max_updates=20, out=tmp_path / "whole")
+    whole, sync = left(tmp_path / "whole"), os.fsync
+    for last in range(1, 9):
+        out, calls = Path(shutil.copytree(tmp_path / "short", tmp_path / str(last))), count(1)
+
+        def fsync(handle: int, last: int = last, calls: Iterator[int] = calls) -> None:
+            if next(calls) == last:
+                raise Killed
+            sync(handle)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fsync)
+            with pytest.raises(Killed):
+                train(corpus, resume=True, max_updates=20, out=out)
+        train(corpus, resume=True, max_updates=20, out=out)
+        assert left(out) == whole, last
+
+
 def test_other_limits_hold_though_the_run_is_killed_before_it_saves(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,7 @@ def test_a_checkpoint_is_restored_bit_for_bit(corpus: Corpus, tmp_path: Path, re
     found, last = load_checkpoint(tmp_path / "c"), load_network(tmp_path / "c")
     assert_same(found, expected)
     assert network(found.best) == network(expected.best)
-    assert network(last.network) == network(NetworkSnapshot.of(expected.state))
+    assert network(last.network) == network(NetworkSnapshot.of(expected.state, expected.last_loss))
     assert (last.config, last.alphabet) == (expected.config, corpus.alphabet)
     arrays = (*found.state.parameters.values(), *found.state.M.values(), found.state.h)
     assert all(array.flags.writeable for array in arrays)

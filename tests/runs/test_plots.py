@@ -1,6 +1,7 @@
 """The plot of the losses, which a training writes at its end; and what happens without Matplotlib."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,36 @@ def test_twenty_runs_are_told_apart() -> None:
 
     (axes,) = plot_losses([LossCurve(name, ROWS[:1], CONFIG) for name in "ab"]).axes  # without validation
     assert len(axes.lines) == 2
+
+
+def test_single_points_have_markers() -> None:
+    (axes,) = plot_losses([curve("one")]).axes
+    assert [line.get_marker() for line in axes.lines] == ["", "o"]  # two rows, of which one has a validation
+    first = LossCurve("first", ROWS[:1], CONFIG)
+    for figure in (plot_losses([first]), plot_losses([first, first])):
+        assert {line.get_marker() for axes in figure.axes for line in axes.lines} == {"o"}
+    figure = plot_losses([curve("one"), curve("two")])
+    assert [line.get_marker() for line in figure.axes[1].lines] == ["o", "o"]
+
+
+@pytest.mark.parametrize(("updates", "scale"), [(139, "linear"), (140, "log")])
+def test_runs_of_very_different_lengths_have_a_logarithmic_axis(updates: int, scale: str) -> None:
+    longer = LossCurve("longer", [*ROWS, replace(ROWS[-1], update=updates)], CONFIG)
+    figure = plot_losses([curve("one"), longer])
+    assert [axes.get_xscale() for axes in figure.axes] == [scale, scale]
+
+
+@pytest.mark.parametrize(("runs", "name"), [(2, "a"), (100, "a"), (2, "long name" * 30)], ids=["2", "100", "long"])
+def test_every_run_is_visible_in_the_legend(runs: int, name: str) -> None:
+    figure = plot_losses([curve(f"{name} {n}") for n in range(runs)])
+    figure.draw_without_rendering()
+    (shown,) = figure.legends
+    assert figure.bbox.containsx(shown.get_window_extent().x1 - 1)
+    for text in shown.get_texts():
+        box = text.get_window_extent()
+        assert figure.bbox.containsy(box.y0)
+        assert figure.bbox.containsx(box.x1 - 1)
+    assert all(axes.get_window_extent().width > 300 for axes in figure.axes)
 
 
 @pytest.mark.parametrize("label", ["$x$", r"$\x$", "_run", "小说", "🐈"])

@@ -11,8 +11,12 @@ import elman
 from elman.errors import ElmanError
 from elman.runs.directory import RunDirectory
 from elman.runs.models import save_model
+from elman.runs.plots import LossCurve
+from elman.runs.records import summarize
 from elman.runs.saved_runs import find_runs, summarize_run
+from elman.serve.dashboard_runs import DashboardRun
 from elman.text import Corpus
+from support.cli import Command
 from support.state import TEXT
 from support.training import EXACT, StopsAt, train
 
@@ -84,6 +88,41 @@ def test_a_damaged_run_is_listed_with_what_can_be_read(folder: Path, name: str, 
         assert row["status"] == "damaged"
         assert name in row["error"]
     assert (row["cell"], row["layers"]) == ("gru", 2)
+
+
+def test_what_is_not_saved_is_marked(folder: Path, command: Command) -> None:
+    """A full disk may keep the rows of a run, and not the checkpoint that covers them."""
+    out, corpus = folder / "full disk", Corpus.from_text(TEXT, "novel.txt")
+    train(corpus, **OPTIONS | {"max_updates": 27}, out=out)
+    before, saved = (out / "checkpoint.safetensors").read_bytes(), summarize_run(out)
+    train(corpus, out=out, resume=True, max_updates=40)
+    (out / "checkpoint.safetensors").write_bytes(before)
+    row = summarize_run(out)
+    assert (row["unsaved_updates"], saved["unsaved_updates"]) == (13, 0)
+    for name in ("updates", "seconds", "train_loss", "validation_loss", "kept_update"):
+        assert row[name] == saved[name], name
+    assert "max_updates, 13 updates not saved" in command("runs", folder).out
+    found, page, curve = elman.open_run(out), DashboardRun(out), LossCurve.of_directory(RunDirectory(out))
+    assert ": 27 updates, " in repr(found)
+    assert found.metrics[-1].update == curve.metrics[-1].update == page.status()["update"] == 27
+
+
+# --- A number that is shown in several places ---
+
+
+@pytest.mark.parametrize("options", [{}, {"max_updates": 7}, {"validate_every": 1, "learning_rate": 1.0}], ids=str)
+def test_every_place_shows_the_same_numbers(tmp_path: Path, options: dict[str, Any]) -> None:
+    run = train(Corpus.from_text(TEXT), **OPTIONS | options, out=tmp_path)
+    results, row, page = run.results(), summarize_run(tmp_path), DashboardRun(tmp_path)
+    curve, status = LossCurve.of_directory(RunDirectory(tmp_path)), page.status()
+    assert summarize(run.config, results) == summarize(run.config, row)
+    assert results["train_loss"] == row["train_loss"] == status["train_loss"] == curve.train_losses()[1][-1]
+    updates, losses = curve.validation_losses()
+    best = updates[losses.index(min(losses))], min(losses)
+    assert (results["kept_update"], results["validation_loss"]) == (row["kept_update"], row["validation_loss"]) == best
+    assert status["best"] == best
+    expected = round(run.state.update / run.data.windows.per_epoch, 4)
+    assert results["epochs"] == run.metrics[-1].epoch == status["epoch"] == expected
 
 
 def test_what_is_no_run_is_not_listed(tmp_path: Path) -> None:

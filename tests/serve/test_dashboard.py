@@ -213,9 +213,9 @@ def test_what_is_added_is_read(corpus: Corpus, directory: Path) -> None:
     assert curve(saved) == before  # the line is incomplete
     with path.open("a", encoding="utf-8") as file:
         file.write("0.5\n")
-    assert curve(saved).keys() == before.keys() | {1000}
-    assert saved.status()["update"] == 1000
-    train(corpus, **OPTIONS | {"epochs": 6}, out=directory, resume=True)  # from an earlier update
+    assert curve(saved) == before  # no checkpoint covers it
+    train(corpus, **OPTIONS | {"epochs": 6}, out=directory, resume=True)
+    assert [*curve(saved)][-1] > [*before][-1]
     assert [*curve(saved)] == [row.update for row in RunDirectory(directory).metrics()]
     assert saved.about()["config"]["epochs"] == 6
     assert saved.history.version != version

@@ -299,6 +299,18 @@ def test_units_axes_and_ranges(browser: "Browser", runs: list[Path]) -> None:
         assert points(page) == [update for update in updates if update >= updates[-1] / 2]
 
 
+def test_single_points_are_marked(browser: "Browser", corpus: Corpus, tmp_path: Path) -> None:
+    options = EXACT | {"validation": 0.3, "max_updates": 73, "metrics_every": 1}
+    run = train(corpus, **options, validate_every=1, out=tmp_path)  # more validations than are marked
+    with viewed(browser, [tmp_path]) as page:
+        modes = "chart.data.slice(0, 2).map((trace) => trace.mode)"
+        assert page.evaluate(modes) == ["lines", "lines"]
+        page.get_by_label("Range").select_option("0.1")
+        until(page, "chart.data[0].x.length < 10")
+        assert page.evaluate(modes) == ["lines", "lines+markers"]
+        assert page.get_by_text(f"{run.epochs} epochs", exact=True).count() == 1
+
+
 def test_zooming_in_and_out(browser: "Browser", runs: list[Path]) -> None:
     with viewed(browser, runs) as page:
         top, before = page.locator("#chart").bounding_box(), axis(page, "xaxis")["range"]

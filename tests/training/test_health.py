@@ -169,7 +169,7 @@ SMOOTH = [(100, 50.0), (200, 45.0), (300, 42.0), (400, 40.0)]
         (Outcome(SMOOTH, FALLING, 1.85), "Train longer: validation loss was still falling."),
         (
             Outcome(SMOOTH, FALLING, 1.5),
-            "Train longer: validation loss was still falling (27 % above training loss).",
+            "Train longer: validation loss was still falling (27 % above train loss).",
         ),
         (
             Outcome(SMOOTH, RISING, 1.85),
@@ -177,28 +177,28 @@ SMOOTH = [(100, 50.0), (200, 45.0), (300, 42.0), (400, 40.0)]
         ),
         (
             Outcome(SMOOTH, RISING, 1.3),
-            "Stop: validation loss has risen from its minimum (46 % above training loss): the model is overfitting.",
+            "Stop: validation loss has risen from its minimum (46 % above train loss): the model is overfitting.",
         ),
         (
             Outcome(SMOOTH, RISING, 0.19),
-            "Stop: validation loss has risen from its minimum (10.0 times training loss): the model is overfitting.",
+            "Stop: validation loss has risen from its minimum (10.0 times train loss): the model is overfitting.",
         ),
         (
             Outcome(SMOOTH, FLAT, 1.3),
-            "Stop: validation loss has plateaued (46 % above training loss): the model is overfitting.",
+            "Stop: validation loss has plateaued (46 % above train loss): the model is overfitting.",
         ),
         (
             Outcome(SMOOTH, FLAT, 1.85),
-            "Use a larger network: training and validation loss have both plateaued, close to each other.",
+            "Use a larger network: train and validation loss have both plateaued, close to each other.",
         ),
         (Outcome(SMOOTH, FLAT[-1:], 1.85), "Train longer: there are too few validation losses"),
         (Outcome(SMOOTH, FLAT, 1.3, epochs=0), "Train longer: not even one epoch is complete."),
         (Outcome(SMOOTH, FLAT, None), "Use a larger network"),
-        (Outcome(SMOOTH), "Train longer: training loss was still falling. To see whether the model overfits"),
-        (Outcome(SMOOTH, reference=True), "Train longer: training loss was still falling."),
-        (Outcome([(1, 50.0), (2, 50.0)], reference=True), "Use a larger network: training loss has plateaued"),
-        (Outcome(SMOOTH, (), 0.049), "Stop: training loss is only 0.049 nats/char: the model has memorized its text."),
-        (Outcome(SMOOTH, (), 0.051), "Train longer: training loss was still falling."),
+        (Outcome(SMOOTH), "Train longer: train loss was still falling. To see whether the model overfits"),
+        (Outcome(SMOOTH, reference=True), "Train longer: train loss was still falling."),
+        (Outcome([(1, 50.0), (2, 50.0)], reference=True), "Use a larger network: train loss has plateaued"),
+        (Outcome(SMOOTH, (), 0.049), "Stop: train loss is only 0.049 nats/char: the model has memorized its text."),
+        (Outcome(SMOOTH, (), 0.051), "Train longer: train loss was still falling."),
         (Outcome([(1, 50.0)]), "Train longer: there are too few updates to see a trend."),
         (Outcome(SMOOTH, FALLING, 1.85, interrupted=True), "The run was interrupted: continue it with --resume."),
     ],
@@ -218,12 +218,12 @@ def test_a_fall_where_the_prior_is_switched_on_is_no_trend() -> None:
     options = EXACT | {"batch_size": 2, "max_updates": 100, "validation": 0.25, "validate_every": 10}
     run = train(Corpus.from_text(TEXT * 4), **options, ngram_order=2, ngram_start=0.5)
     losses = [(row.update, row.validation_loss) for row in run.metrics if row.validation_loss is not None]
-    assert outcome_of(run, None).validation == losses
-    assert outcome_of(run, None, since=50).validation == [row for row in losses if row[0] > 50]
+    assert outcome_of(run).validation == losses
+    assert outcome_of(run, since=50).validation == [row for row in losses if row[0] > 50]
     with mock.patch("elman.training.loop.outcome_of", wraps=outcome_of) as called:
         train(Corpus.from_text(TEXT * 4), **options, ngram_order=2, ngram_start=0.5)
         train(Corpus.from_text(TEXT * 4), **options)
-    assert [call.args[2] for call in called.call_args_list] == [50, 0]
+    assert [call.args[1] for call in called.call_args_list] == [50, 0]
 
 
 def test_the_fall_is_that_of_the_last_quarter() -> None:

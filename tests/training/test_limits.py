@@ -107,6 +107,15 @@ def test_the_nearer_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {end for _, end in machine.ends[1:]} == {50}  # without a limit of time the schedule is fixed
 
 
+def test_a_run_limited_by_time_validates_about_ten_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(lambda n: 2.0 if n == 0 else 0.2 + 0.1 * math.sin(n / 10))  # the first update says little
+    run = run_on(machine, monkeypatch, max_seconds=20.0, validation=0.2)
+    seconds = [row.seconds for row in run.metrics if row.validation_loss is not None]
+    assert run.stopped == "max_seconds"
+    assert 10 <= len(seconds) <= 13
+    assert max(np.diff([0.0, *seconds])) < 0.2 * run.state.seconds
+
+
 def test_only_updates_count(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(lambda n: 0.01)
 

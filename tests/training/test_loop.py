@@ -111,7 +111,7 @@ def test_a_seed_is_a_run(corpus: Corpus) -> None:
 def test_the_rows_and_the_results_are_those_of_the_state(corpus: Corpus) -> None:
     # A large step makes the curve rise at first, so its minimum is not at the end.
     run = train(corpus, **EXACT | {"metrics_every": 1, "learning_rate": 2.0}, epochs=2)
-    assert [row.epoch for row in run.metrics] == [n // PER_EPOCH for n in range(1, 2 * PER_EPOCH + 1)]
+    assert [row.epoch for row in run.metrics] == [round(n / PER_EPOCH, 4) for n in range(1, 2 * PER_EPOCH + 1)]
     curve = [row.smooth_loss for row in run.metrics]
     assert run.state.minimum_smooth_loss == min(curve) < curve[-1] == run.state.smooth_loss
     assert run.results().items() >= {
@@ -183,7 +183,7 @@ def cut_runs(draw: st.DrawFn) -> tuple[int, int, int, dict[str, Any]]:
     }
     options = {name: draw(st.sampled_from(values)) for name, values in choices.items()} | {"learning_rate": 0.01}
     if options["validation"]:
-        options |= {"validate_every": draw(st.sampled_from([0, 3])), "patience": draw(st.sampled_from([0, 2]))}
+        options |= {"validate_every": draw(st.sampled_from([2, 3])), "patience": draw(st.sampled_from([0, 2]))}
     return cut, killed, draw(st.integers(killed + 1, 60)), options
 
 

@@ -162,7 +162,7 @@ def test_a_validation_file_is_evaluated(folder: Path, monkeypatch: pytest.Monkey
     run = elman.train("corpus/1.txt", **options, validation="held.txt", out="run")
     plain = elman.train("corpus/1.txt", **OPTIONS, max_updates=10)
     assert run.state.smooth_loss == plain.state.smooth_loss  # all of the text is trained on
-    assert [row.update for row in run.metrics if row.validation_loss is not None] == [3, 6, 9]
+    assert [row.update for row in run.metrics if row.validation_loss is not None] == [3, 6, 9, 10]
     assert elman.load("run/checkpoint.safetensors").score(TEXT) == plain.model.score(TEXT)
     assert run.validation_loss is not None
     if run.selected is not None and run.selected.update == 10:

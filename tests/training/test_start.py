@@ -18,7 +18,7 @@ def test_a_preset_is_scaled_to_a_short_text(tmp_path: Path) -> None:
     text, listens = Corpus.from_text((TEXT * 3)[:200]), Listens()
     small: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "sample_every": 0}
     run = elman.train(text, **small, preset="minute", out=tmp_path, callback=listens, max_updates=3)
-    assert (run.config.batch_size, run.config.seq_length, run.config.validate_every) == (2, 19, 0)
+    assert (run.config.batch_size, run.config.seq_length) == (2, 19)
     assert listens.notices[1] == (
         "the training text has only 180 characters: optimizer adam instead of muon, learning rate 0.006 instead of"
         " 0.012, dropout 0.15 instead of 0.0, batch size 2 instead of 32, sequence length 19 instead of 64"
@@ -154,4 +154,4 @@ def test_a_run_that_needs_too_much_memory_is_not_resumed_and_not_lost(
 def test_a_text_long_enough_is_trained_on_as_before() -> None:
     text = Corpus.from_text(TEXT * 30)  # 2,100 for training, 51 more than a window
     config = elman.train(text, hidden_size=3, engine="numpy", sample_every=0, max_updates=1).config
-    assert (config.batch_size, config.seq_length, config.validate_every) == (32, 64, 1000)
+    assert (config.batch_size, config.seq_length) == (32, 64)

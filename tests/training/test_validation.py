@@ -1,21 +1,29 @@
 """Validation: what is evaluated and when, which network is selected, and early stopping."""
 
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import elman
 from elman.engine.protocol import Engine, Indices
 from elman.errors import ElmanError, quote
 from elman.inference.score import Score
 from elman.network import Parameters
 from elman.network.parameters import Array
 from elman.runs.checkpoint import load_checkpoint, load_network
+from elman.runs.directory import RunDirectory
 from elman.runs.models import load
+from elman.runs.plots import LossCurve
 from elman.runs.run import Run
+from elman.runs.saved_runs import SavedRun
 from elman.text import Corpus
+from elman.training import limits
 from elman.training import loop as training
+from elman.training.limits import validation_interval
 from support import reference_impl
 from support import tolerances as tolerances
 from support.state import PER_EPOCH, TEXT, T, snapshot
@@ -26,7 +34,7 @@ PER_SHORTER_EPOCH = (len(TEXT) - 20 - 1) // T
 OPTIONS: dict[str, Any] = EXACT | {"validation": SHARE, "validate_every": 3, "epochs": 100}
 
 
-def scored(run: Run) -> dict[int, float]:
+def scored(run: Run | SavedRun) -> dict[int, float]:
     """Return the validation losses in the rows of a run, by update."""
     return {row.update: row.validation_loss for row in run.metrics if row.validation_loss is not None}
 
@@ -56,7 +64,8 @@ def test_the_validation_set_is_never_trained_on(corpus: Corpus) -> None:
 @pytest.mark.parametrize(("option", "row"), [({}, ...), ({"ema_decay": 0.9}, ...), ({"batch_size": 2}, 1)], ids=str)
 def test_the_validation_set_is_the_end_of_the_text(corpus: Corpus, option: dict[str, Any], row: Any) -> None:
     """It continues from the last row of the batch."""
-    run = train(corpus, **EXACT | option, validation=SHARE, max_updates=PER_SHORTER_EPOCH // 2)
+    options = EXACT | option | {"validate_every": 100, "max_updates": PER_SHORTER_EPOCH // 2}
+    run = train(corpus, **options, validation=SHARE)
     kept = corpus.indices[-20:]
     expected = reference_impl.loss(run.state.eval_parameters, run.state.h[row], kept[:-1], kept[1:]) / 19
     assert run.validation_loss == pytest.approx(expected, rel=tolerances.NAIVE)
@@ -64,14 +73,75 @@ def test_the_validation_set_is_the_end_of_the_text(corpus: Corpus, option: dict[
 
 
 def test_when_the_validation_loss_is_computed(corpus: Corpus) -> None:
-    run = train(corpus, **EXACT, validation=SHARE, max_updates=2 * PER_SHORTER_EPOCH + 1)  # after every epoch
-    assert list(scored(run)) == [PER_SHORTER_EPOCH, 2 * PER_SHORTER_EPOCH]
-    assert [row.update for row in run.metrics] == [7, PER_SHORTER_EPOCH, 14, 21, 22, 23]
-    plain = snapshot(run.state)
-    assert plain == snapshot(train(corpus, **EXACT, validation=SHARE, max_updates=23, validate_every=7).state)
-    run = train(corpus, **OPTIONS, max_updates=10)  # after every three updates
-    assert list(scored(run)) == [3, 6, 9]
+    run = train(corpus, **OPTIONS, max_updates=10)  # after every three updates, and at the end
+    assert list(scored(run)) == [3, 6, 9, 10]
     assert [row.update for row in run.metrics] == [3, 6, 7, 9, 10]
+    run = train(corpus, **EXACT, validation=SHARE, epochs=2)  # ten times per run
+    assert list(scored(run)) == [3, 6, 9, 12, 15, 18, 21, 22]
+    plain = snapshot(run.state)
+    assert plain == snapshot(train(corpus, **EXACT, validation=SHARE, epochs=2, validate_every=7).state)
+    run = train(corpus, **EXACT, validation=SHARE, epochs=20)  # once per epoch
+    assert list(scored(run)) == [PER_SHORTER_EPOCH * epoch for epoch in range(1, 21)]
+
+
+def test_a_long_validation_set_is_read_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A validation of V characters beyond the first 25,000 is followed by at least 9 V characters of training."""
+    data = train(Corpus.from_text(TEXT * 60), **EXACT, validation=0.5, max_updates=1).data
+    V = 60 * len(TEXT) // 2
+    assert validation_interval(data, data.config, 100) == 10
+    monkeypatch.setattr(limits, "FREE_CHARS", V - 100)
+    assert validation_interval(data, data.config, 100) == 9 * 100 / T
+    assert validation_interval(data, replace(data.config, validate_every=3), 100) == 3
+
+
+# --- The final validation ---
+
+
+def test_the_final_validation_is_in_the_last_row(corpus: Corpus, tmp_path: Path, scores: list[float]) -> None:
+    scores += [3.0, 2.0, 2.5, 1.5]
+    seen = list[float | None]()
+    options = OPTIONS | {"max_updates": 10, "log": ["jsonl"]}
+    run = train(
+        corpus, **options, out=tmp_path, on_update=lambda run: seen.append(run.latest_validation_loss), progress=False
+    )
+    expected = {3: 3.0, 6: 2.0, 9: 2.5, 10: 1.5}
+    assert (run.validation_loss, run.results()["kept_update"], seen[-1]) == (1.5, 10, 1.5)
+    saved = elman.open_run(tmp_path)
+    lines = (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()
+    for rows in (scored(run), scored(saved), {row["update"]: row["validation_loss"] for row in map(json.loads, lines)}):
+        assert {update: loss for update, loss in rows.items() if loss is not None} == expected
+    assert saved.validation_loss == 1.5
+    assert LossCurve.of_directory(RunDirectory(tmp_path)).validation_losses() == (list(expected), [*expected.values()])
+
+
+def test_a_run_shorter_than_its_first_validation_has_one(corpus: Corpus) -> None:
+    run = train(corpus, **OPTIONS | {"validate_every": 1000, "max_updates": 7})
+    assert scored(run) == {7: run.validation_loss}
+    interrupted = train(corpus, **OPTIONS | {"validate_every": 1000}, callback=StopsAt(4))
+    assert scored(interrupted) == {}
+
+
+@pytest.mark.parametrize("update", [1, 6, 8])
+def test_a_resumed_run_validates_where_one_that_was_not_stopped_does(
+    corpus: Corpus, tmp_path: Path, update: int
+) -> None:
+    options: dict[str, Any] = EXACT | {"validation": SHARE, "max_updates": 23, "patience": 9}
+    expected = train(corpus, **options)
+    train(corpus, **options, out=tmp_path, callback=StopsAt(update))
+    assert_same(train(corpus, out=tmp_path, resume=True), expected)
+    assert_saved(tmp_path, expected)
+
+
+@pytest.mark.parametrize("metrics_every", [5, 7])
+def test_a_longer_run_has_no_final_validation_of_the_shorter(
+    corpus: Corpus, tmp_path: Path, metrics_every: int
+) -> None:
+    options: dict[str, Any] = EXACT | {"validation": SHARE, "metrics_every": metrics_every}
+    train(corpus, **options, max_updates=10, out=tmp_path)
+    run = train(corpus, out=tmp_path, resume=True, max_updates=30)
+    assert list(scored(run)) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 18, 21, 24, 27, 30]
+    assert (10 in [row.update for row in run.metrics]) == (metrics_every == 5)
+    assert_saved(tmp_path, run)
 
 
 # --- Which network is selected ---

@@ -31,7 +31,7 @@ COMMANDS = {
         "sweep": "sweep:sweep",
         "view": "view:view",
         "plot": "plot:plot",
-        "runs": "runs:runs",
+        "runs": "runs:app",
     },
     "Use": {
         "sample": "sample:sample",
@@ -68,7 +68,8 @@ def _create_app(describe: bool = False) -> App:
         group = OTHER if title == OTHER.name else Group(title, sort_key=position)
         for place, (name, function) in enumerate(commands.items(), 1):
             path = f"elman.cli.commands.{function}"
-            help = resolve_name(path).__doc__ if describe else None
+            target = resolve_name(path) if describe else None
+            help = target.help if isinstance(target, App) else target.__doc__ if describe else None
             app.command(path, name=name, group=group, sort_key=place, help=help)
     app["--help"].group = app["--version"].group = OTHER
     app.command(_show_help, name="help", show=False)

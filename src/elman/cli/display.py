@@ -8,7 +8,7 @@ import signal
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -157,6 +157,7 @@ def result_rows(run: Run) -> dict[str, Any]:
     if run.selected is None or run.selected.update == run.state.update:
         omitted.add("kept_update")
     rows = {name: value for name, value in run.results().items() if name not in omitted}
+    rows["epochs"] = f"{run.epochs:,.2f}".removesuffix(".00")
     rows["text"] = "standard input" if rows["text"] == "-" else visible(rows["text"])
     for name in ("smooth_loss", "minimum_smooth_loss", "train_loss", "validation_loss"):
         if rows.get(name) is not None:
@@ -205,26 +206,37 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
 
 
 def show_runs(rows: Sequence[dict[str, Any]]) -> None:
-    """Print a table of runs, the rows of `elman.runs`, with losses in nats per character."""
+    """Print a table of runs, the rows of `elman.runs`, with losses in nats per character and a line between texts."""
+    lines: list[Sequence[str]] = []
+    for n, row in enumerate(rows):
+        if n and row["text_sha256"] != rows[n - 1]["text_sha256"]:
+            lines.append(())
+        size = "" if row["hidden_size"] is None else str(row["hidden_size"])
+        size = f"{row['layers']} × {size}" if row["layers"] and row["layers"] > 1 else size
+        losses = ("" if row[name] is None else f"{row[name]:.3f}" for name in ("train_loss", "validation_loss"))
+        status = row["stopped"] if row["status"] == "ended" else row["status"]
+        status += f", {row['unsaved_updates']:,} updates not saved" if row["unsaved_updates"] else ""
+        counts = f"{row['updates']:,}", f"{row['seconds']:,.1f}"
+        lines.append((row["run"], row["text"] or "", row["cell"] or "", size, *counts, *losses, status))
+    numbers = ("size", "updates", "seconds", "train loss", "validation loss")
+    _print_table(("run", "text", "cell", *numbers, "stopped"), lines, numbers)
+
+
+def show_difference(difference: dict[str, list[Any]], first: Path, second: Path) -> None:
+    """Print the settings in which two runs differ."""
+    if not difference:
+        _OUT.print("the settings are the same")
+        return
+    lines = [(name, *("none" if each is None else str(each) for each in both)) for name, both in difference.items()]
+    _print_table(("setting", str(first), str(second)), lines)
+
+
+def _print_table(titles: Sequence[str], lines: Iterable[Sequence[str]], numbers: Sequence[str] = ()) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="")
-    for title, is_number in (
-        ("run", False), ("text", False), ("cell", False), ("size", True), ("updates", True), ("seconds", True),
-        ("train loss", True), ("validation loss", True), ("stopped", False),
-    ):  # fmt: skip
-        table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
-    for row in rows:
-        layers = f"{row['layers']} × " if row["layers"] and row["layers"] > 1 else ""
-        texts = (
-            row["run"],
-            row["text"] or "",
-            row["cell"] or "",
-            f"{layers}{row['hidden_size'] or ''}",
-            f"{row['updates']:,}",
-            f"{row['seconds']:,.1f}",
-            *("" if loss is None else f"{loss:.3f}" for loss in (row["train_loss"], row["validation_loss"])),
-            row["stopped"] if row["status"] == "ended" else row["status"],
-        )
-        table.add_row(*map(Text, map(visible, texts)))
+    for title in titles:
+        table.add_column(Text(visible(title)), justify="right" if title in numbers else "left", no_wrap=True)
+    for line in lines:
+        table.add_row(*map(Text, map(visible, line)))
     _WIDE_OUT.print(table)
 
 

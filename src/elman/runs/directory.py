@@ -18,7 +18,8 @@ from elman.runs.loggers import LOGGERS, RUN_JSON, open_loggers, optional_loggers
 from elman.runs.metadata import RunManifest
 from elman.runs.records import Metrics, Sample, parse_metrics, parse_samples
 from elman.storage.atomic import PARTIAL_SUFFIX, replace_file, replace_files, suggest_write_remedy, sync_directory
-from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
+from elman.storage.tensors import read_description
+from elman.storage.untrusted import parse_strict_json, require_int, require_regular_file, safe_message
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -32,6 +33,7 @@ LOCK = ".lock"
 ACQUIRE_SECONDS = 0.1
 """How long a writer waits for the lock: `DirectoryLock.is_held` holds it for an instant."""
 _T = TypeVar("_T")
+_Record = TypeVar("_Record", Metrics, Sample)
 
 
 class DirectoryLock:
@@ -163,12 +165,24 @@ class RunDirectory:
         return load_checkpoint(self.path / CHECKPOINT)
 
     def metrics(self) -> list[Metrics]:
-        """Read the rows of ``metrics.csv``."""
+        """Read the rows of ``metrics.csv`` that the checkpoint covers; a full disk may leave more."""
+        return self._select_covered(self.written_metrics())
+
+    def written_metrics(self) -> list[Metrics]:
+        """Read all rows of ``metrics.csv``."""
         return self._read(METRICS, lambda data: parse_metrics(csv.DictReader(_complete_lines(data))))
 
     def samples(self) -> list[Sample]:
-        """Read the lines of ``samples.jsonl``."""
-        return self._read(SAMPLES, lambda data: parse_samples(_complete_lines(data)))
+        """Read the lines of ``samples.jsonl`` that the checkpoint covers."""
+        return self._select_covered(self._read(SAMPLES, lambda data: parse_samples(_complete_lines(data))))
+
+    def _select_covered(self, records: list[_Record]) -> list[_Record]:
+        """Return the records that the checkpoint covers; all, if it cannot be read."""
+        try:
+            last = require_int(read_description(self.path / CHECKPOINT)["state"]["update"], "update")
+        except (ValueError, KeyError, TypeError):
+            return records
+        return [record for record in records if record.update <= last]
 
     def metadata(self) -> dict[str, Any]:
         """Read ``run.json``."""
@@ -198,8 +212,7 @@ class RunDirectory:
         replaces = self.overwrite and self.holds_run()
         if replaces:
             self.lock.acquire()
-            if self.manifest_if_valid() is None:
-                self.load()  # raises if the checkpoint is a file of another program
+            self._require_own_checkpoint()
         else:
             self._acquire_unused("add --resume to continue it, --overwrite to replace it, or choose another --out")
         contents = {RUN_JSON: self._serialize_manifest(manifest), CHECKPOINT: serialize_checkpoint(checkpoint)}
@@ -208,10 +221,43 @@ class RunDirectory:
             remove=[self.path / name for name in (PLOT, BEST, CHECKPOINT)] if replaces else [],
         )
         if replaces:
-            with self._readable_errors():
-                for logger in optional_loggers().values():  # the new run may not have them
-                    logger.load().remove(self.path / logger.target)
+            self._remove_optional()  # which the new run may not have
         self.rewind([], [])
+
+    def require_removable(self) -> None:
+        """Raise ElmanError if there is no run, or if it is being trained."""
+        if not self.holds_run():
+            raise ElmanError(f"{quote(self.path)} contains no run")
+        if self.lock.is_held():
+            raise LockedError(f"the run in {quote(self.path)} is being trained: stop it first")
+        self._require_own_checkpoint()
+
+    def remove(self) -> None:
+        """Remove the files of the run, and the directory if it contains no others.
+
+        The checkpoint is last: until then, what a killed process has left can be removed as a run.
+        """
+        self.require_removable()
+        with self.lock:
+            self.lock.acquire()
+            self._remove_optional()
+            with self._readable_errors():
+                for name in (*reversed(FILES), LOCK):
+                    (self.path / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
+
+    def _require_own_checkpoint(self) -> None:
+        """Raise ElmanError if the checkpoint may be a file of another program."""
+        if self.manifest_if_valid() is None:
+            self.load()
+
+    def _remove_optional(self) -> None:
+        """Remove the files of a run that not every run has."""
+        with self._readable_errors():
+            self.plot_path.unlink(missing_ok=True)
+            for logger in optional_loggers().values():
+                logger.load().remove(self.path / logger.target)
 
     def save_imported(self, imported: ModelFile) -> None:
         """Save a network where there is neither a run nor a network, as the best network of a run."""

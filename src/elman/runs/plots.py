@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman.config import Config
 from elman.errors import require_extra
@@ -18,6 +18,8 @@ from elman.storage.atomic import replace_file
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+    from matplotlib.lines import Line2D
 
 COLOURS = (
     "#1f5fa8", "#c8501e", "#2f8f5b", "#7a4fa3", "#a67c00", "#555555", "#c2327a", "#1a9aa5", "#7d4b2a", "#7f9c1f",
@@ -26,6 +28,8 @@ STYLES = [(colour, line) for line, colour in product(("-", "--", ":", "-."), COL
 """The colour and the line style of each run; they repeat after 40 runs."""
 MARKERS = 60
 """Validations up to which each of them is marked."""
+LOGARITHMIC = 10
+"""How many times as long as the shortest run the longest is from which on the horizontal axis is logarithmic."""
 
 
 class LossCurve(NamedTuple):
@@ -66,11 +70,10 @@ def plot_losses(curves: Sequence[LossCurve]) -> Figure:
 
 def _plot_run(curve: LossCurve) -> Figure:
     figure, (axes,) = create_figure("loss, nats per character")
-    axes.plot(*curve.train_losses(), color=COLOURS[0], linewidth=1.3, label="train")
-    updates, losses = curve.validation_losses()
-    if losses:
-        marker = "o" if len(losses) <= MARKERS else ""
-        axes.plot(updates, losses, color=COLOURS[1], linewidth=1.3, marker=marker, markersize=3, label="validation")
+    _draw(axes, curve.train_losses(), 1, color=COLOURS[0], label="train")
+    losses = curve.validation_losses()
+    if losses[0]:
+        _draw(axes, losses, MARKERS, color=COLOURS[1], label="validation")
         axes.legend(frameon=False)
     return figure
 
@@ -82,14 +85,40 @@ def _plot_runs(curves: Sequence[LossCurve]) -> Figure:
     lines = []
     for n, curve in enumerate(curves):
         colour, line = STYLES[n % len(STYLES)]
-        lines += plots[0].plot(*curve.train_losses(), color=colour, linestyle=line, linewidth=1.3)
+        lines += _draw(plots[0], curve.train_losses(), 1, color=colour, linestyle=line)
         if validated:
-            plots[1].plot(*curve.validation_losses(), color=colour, linestyle=line, linewidth=1.3)
+            _draw(plots[1], curve.validation_losses(), MARKERS, color=colour, linestyle=line)
+    lengths = [curve.metrics[-1].update for curve in curves if curve.metrics]
+    if lengths and max(lengths) >= LOGARITHMIC * min(lengths):
+        for axes in plots:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(_format_update)
     # Labelled here and not at the lines, where matplotlib would leave out labels that begin with _.
     legend = figure.legend(lines, [curve.label for curve in curves], frameon=False, loc="outside right upper")
     for label in legend.get_texts():
         label.set_parse_math(False)
+    _make_room(figure, legend)
     return figure
+
+
+def _draw(axes: Axes, points: tuple[list[int], list[float]], markers: int, **style: Any) -> list[Line2D]:
+    """Draw a curve, with a marker at each point if there are at most so many: a line through one is invisible."""
+    marker = "o" if len(points[0]) <= markers else ""
+    return axes.plot(*points, linewidth=1.3, marker=marker, markersize=3, **style)
+
+
+def _make_room(figure: Figure, legend: Legend) -> None:
+    """Enlarge a figure by its legend, so that every run is in it and the plots are as wide as without."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore")  # of a layout without room, and of glyphs that are missing
+        figure.draw_without_rendering()
+        needed = legend.get_window_extent()
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + needed.width / figure.dpi, max(height, needed.height / figure.dpi + 0.2))
+
+
+def _format_update(value: float, _: object) -> str:
+    return f"{value:,.0f}"
 
 
 def create_figure(*labels: str) -> tuple[Figure, list[Axes]]:
@@ -97,11 +126,11 @@ def create_figure(*labels: str) -> tuple[Figure, list[Axes]]:
     with require_extra("plot"):
         from matplotlib.figure import Figure
     figure = Figure(figsize=(8 if len(labels) == 1 else 13, 4.5), layout="constrained")
-    plots = list(figure.subplots(1, len(labels), sharey=True, squeeze=False)[0])
+    plots = list(figure.subplots(1, len(labels), sharex=True, sharey=True, squeeze=False)[0])
     for axes, label in zip(plots, labels, strict=True):
         axes.set_xlabel("update")
         axes.set_ylabel(label)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.xaxis.set_major_formatter(_format_update)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     return figure, plots

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from statistics import fmean
 from typing import Any, TypeVar, overload
@@ -38,8 +38,8 @@ class Metrics:
     ----------
     update : int
         Updates done.
-    epoch : int
-        Epochs completed.
+    epoch : float
+        Epochs done, such as 0.26.
     smooth_loss : float
         The smooth loss, an exponential moving average of `loss`, in nats per window.
     loss : float
@@ -55,7 +55,7 @@ class Metrics:
     """
 
     update: int
-    epoch: int
+    epoch: float
     smooth_loss: float
     loss: float
     validation_loss: float | None
@@ -190,12 +190,6 @@ class TrainLossEstimator:
         return update - max(self._min_recent, int(RECENT_FRACTION * update))
 
 
-def last_train_loss(config: Config, rows: Iterable[Metrics]) -> float | None:
-    """Return the train loss at the last row, in nats per character; None without rows."""
-    losses = deque(map(TrainLossEstimator(config).append, rows), maxlen=1)
-    return losses[0] if losses else None
-
-
 def parse_metrics(rows: Iterable[dict[str, str]]) -> list[Metrics]:
     """Parse rows of ``metrics.csv``, as text by column; raise ValueError, KeyError or TypeError if one is wrong."""
     return [_parse_row(row) for row in rows]
@@ -210,7 +204,7 @@ def _parse_row(row: dict[str, str]) -> Metrics:
 
     return Metrics(
         require_int(int(row["update"]), "update"),
-        require_int(int(row["epoch"]), "epoch"),
+        number("epoch"),
         number("smooth_loss"),
         number("loss"),
         number("validation_loss") if row["validation_loss"] else None,
@@ -238,13 +232,13 @@ def finite_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def summarize(config: Config, corpus: str, metrics: Sequence[Metrics], train_loss: float | None) -> dict[str, object]:
+def summarize(config: Config, results: Mapping[str, Any]) -> dict[str, object]:
     """Return what a run is and how far it has come, for a table."""
-    last = metrics[-1] if metrics else None
     return {
-        "text": corpus,
+        "text": results["text"],
         "network": f"{config.layers} x {config.cell} {config.hidden_size}",
-        "updates": 0 if last is None else last.update,
-        "seconds": None if last is None else round(last.seconds, 1),
-        "train loss": train_loss,
+        "updates": results["updates"],
+        "seconds": round(results["seconds"], 1),
+        "train loss": results["train_loss"],
+        "validation loss": results["validation_loss"],
     }

@@ -61,10 +61,12 @@ class Run:
         What to do next, in words; empty before the end.
     was_finished : bool
         Whether it was resumed, but a limit was reached already, so that nothing was done.
-    metrics : sequence of Metrics
-    samples : sequence of Sample
+    validated_at, validations_since_best : int
+        The update of the latest validation, and the number of validations after that of `best`.
     latest_validation_loss : float or None
         The latest validation loss, in nats per character.
+    metrics : sequence of Metrics
+    samples : sequence of Sample
 
     Examples
     --------
@@ -89,12 +91,14 @@ class Run:
     stopped: str = ""
     advice: str = ""
     was_finished: bool = False
+    validated_at: int = 0
+    validations_since_best: int = 0
+    latest_validation_loss: float | None = None
     metrics: Records[Metrics] = field(init=False)
     samples: Records[Sample] = field(init=False)
-    latest_validation_loss: float | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.restore_history([], [])
+        self._set_records([], [])
 
     @property
     def config(self) -> Config:
@@ -119,8 +123,7 @@ class Run:
     def _repr_html_(self) -> str:
         from elman.notebook import render_table
 
-        rows = summarize(self.config, self.corpus.name, self.metrics, self.train_loss if self.metrics else None)
-        rows |= {"validation loss": self.validation_loss}
+        rows = summarize(self.config, self.results())
         rows |= {name: getattr(self, name) or None for name in ("stopped", "advice")}
         return render_table("Run" if self.directory is None else f"Run {self.directory.path}", rows)
 
@@ -131,12 +134,19 @@ class Run:
         return plot_losses([LossCurve(self.corpus.name, self.metrics, self.config)])
 
     def restore_history(self, metrics: list[Metrics], samples: list[Sample]) -> None:
-        """Start from these records; those of a run with a directory are spilled to its files."""
+        """Start from these records."""
+        self._set_records(metrics, samples)
+        validated = [row for row in metrics if row.validation_loss is not None]
+        best_at = 0 if self.best is None else self.best.update
+        self.validated_at = validated[-1].update if validated else 0
+        self.latest_validation_loss = validated[-1].validation_loss if validated else None
+        self.validations_since_best = sum(row.update > best_at for row in validated)
+
+    def _set_records(self, metrics: list[Metrics], samples: list[Sample]) -> None:
+        """Set the records; those of a run with a directory are spilled to its files."""
         directory = self.directory
         self.metrics = Records(metrics, None if directory is None else directory.metrics)
         self.samples = Records(samples, None if directory is None else directory.samples)
-        losses = (row.validation_loss for row in reversed(metrics) if row.validation_loss is not None)
-        self.latest_validation_loss = next(losses, None)
         self._train_loss = TrainLossEstimator(self.config, metrics)
 
     def add_row(self, row: Metrics) -> None:
@@ -144,7 +154,13 @@ class Run:
         self.metrics.append(row)
         self._train_loss.append(row)
         if row.validation_loss is not None:
-            self.latest_validation_loss = row.validation_loss
+            self.validated_at, self.latest_validation_loss = row.update, row.validation_loss
+
+    @property
+    def epochs(self) -> float:
+        """The epochs done, such as 0.26; an integer where the last one is complete."""
+        update, per_epoch = self.state.update, self.data.windows.per_epoch
+        return round(update / per_epoch, 4) if update % per_epoch else update // per_epoch
 
     @property
     def train_loss(self) -> float | None:
@@ -198,7 +214,7 @@ class Run:
         return {
             "text": self.corpus.name,
             "updates": state.update,
-            "epochs": state.epoch,
+            "epochs": self.epochs,
             "seconds": round(state.seconds, 3),
             "chars_per_second": round(chars / state.seconds) if state.seconds else None,
             "smooth_loss": finite_or_none(state.smooth_loss),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import chain
-from math import inf
+from math import inf, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +17,8 @@ from elman.inference import Model
 from elman.runs.checkpoint import load_selected
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.models import load
-from elman.runs.records import Metrics, Records, Sample, last_train_loss, summarize
+from elman.runs.records import Metrics, Records, Sample, TrainLossEstimator, finite_or_none, summarize
+from elman.text.sources import make_absolute
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,7 +77,7 @@ class SavedRun:
 
     @cached_property
     def metrics(self) -> Records[Metrics]:
-        """The rows of ``metrics.csv``."""
+        """The rows of ``metrics.csv`` that the checkpoint covers."""
         return Records(RunDirectory(self.path).metrics())
 
     @cached_property
@@ -101,25 +102,27 @@ class SavedRun:
 
         return plot_losses([LossCurve(self.path.name, self.metrics, self.config)])
 
+    @cached_property
+    def _row(self) -> dict[str, Any]:
+        return summarize_run(self.path)
+
     def __repr__(self) -> str:
         """Summarize the run in one line."""
-        updates = self.metrics[-1].update if self.metrics else 0
-        loss = "" if self.validation_loss is None else f", validation loss {self.validation_loss:.3f}"
-        return f"<SavedRun {str(self.path)!r} on {self.metadata['corpus']['name']!r}: {updates:,} updates{loss}>"
+        updates, loss = self._row["updates"], self._row["validation_loss"]
+        shown = "" if loss is None else f", validation loss {loss:.3f}"
+        return f"<SavedRun {str(self.path)!r} on {self.metadata['corpus']['name']!r}: {updates:,} updates{shown}>"
 
     def _repr_html_(self) -> str:
         from elman.notebook import render_table
 
-        train_loss = last_train_loss(self.config, self.metrics)
-        rows = summarize(self.config, self.metadata["corpus"]["name"], self.metrics, train_loss)
-        return render_table(f"Run {self.path}", {**rows, "validation loss": self.validation_loss})
+        return render_table(f"Run {self.path}", summarize(self.config, self._row))
 
 
 # --- All runs in directories ---
 
 
 def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
-    """Return a row for every run in directories: the lowest validation loss first, and those without one last.
+    """Return a row for every run in directories, text by text: of each, the lowest validation loss first.
 
     Parameters
     ----------
@@ -131,11 +134,14 @@ def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     list of dict
         The rows of ``elman runs --json``; None is a value that is not known.
 
-        - ``run``, ``text``: the path of the directory, and the name of the text.
+        - ``run``, ``text``, ``text_sha256``: the path of the directory, and name and hash of the text.
+        - ``best``: whether it is the best of the runs on the text.
         - ``cell``, ``layers``, ``hidden_size``.
-        - ``updates``, ``seconds``: updates done, and seconds spent in them.
+        - ``updates``, ``seconds``: updates done, and seconds spent in them, as the checkpoint has them.
+        - ``unsaved_updates``: further updates that ``metrics.csv`` has, after a full disk; a resumed run repeats them.
         - ``train_loss``, ``validation_loss``: the recent train loss, and the validation loss of the model that is used,
           the lowest; in nats per character.
+        - ``kept_update``: the update of that model.
         - ``stopped``: why it ended; empty if it has not.
         - ``status``: ``ended``; ``running``; ``incomplete``, which is a run that was killed; ``damaged``.
         - ``error``: which file of a damaged run cannot be read, and why.
@@ -155,7 +161,28 @@ def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     """
     paths = chain.from_iterable([each] if isinstance(each, str | os.PathLike) else each for each in directories)
     found = dict.fromkeys(run for path in paths for run in find_runs(Path(path)))
-    return sorted(map(summarize_run, found), key=_rank)
+    rows, texts = sorted(map(summarize_run, found), key=_rank), set[str | None]()
+    for row in rows:
+        row["best"] = not row["error"] and row["text_sha256"] not in texts
+        texts.add(row["text_sha256"])
+    return rows
+
+
+def select_best(rows: Sequence[dict[str, Any]], text: str) -> dict[str, Any]:
+    """Return the row, among those of `runs`, of the best run on a text, which is named by its file or its name.
+
+    Raises
+    ------
+    ElmanError
+        If there is no run on this text, or several texts have the name.
+    """
+    found = [row for row in rows if row["best"] and _is_on(row, text)]
+    if not found:
+        names = sorted({quote(row["text"]) for row in rows if row["text"]})
+        raise ElmanError(f"there is no run on {quote(text)}; the runs are on {', '.join(names) or 'no text'}")
+    if len(found) > 1:
+        raise ElmanError(f"{len(found)} texts are named {quote(text)}: pass the file of one of them")
+    return found[0]
 
 
 def find_runs(directory: Path) -> list[Path]:
@@ -169,30 +196,54 @@ def find_runs(directory: Path) -> list[Path]:
 
 
 def summarize_run(path: Path) -> dict[str, Any]:
-    """Return the row of a run, as `runs`, from what can be read of it."""
+    """Return the row of a run, as `runs`, from what can be read of it: as it is saved, where it has a checkpoint."""
     directory, errors = RunDirectory(path), list[str]()
     is_running = directory.lock.is_held()
     checkpoint = _attempt(directory.load, errors)
     manifest = _attempt(directory.manifest, errors)
-    metrics = _attempt(directory.metrics, errors) or []
+    metrics = _attempt(directory.written_metrics, errors) or []
     config = checkpoint.config if checkpoint else manifest.config if manifest else None
-    losses = [row.validation_loss for row in metrics]  # that of a killed run may not be in the checkpoint yet
-    if checkpoint:
-        losses.append(checkpoint.selected.validation_loss)
+    last = checkpoint.state if checkpoint else metrics[-1] if metrics else None
+    update = last.update if last else 0
+    saved = [row for row in metrics if row.update <= update]
+    loss = TrainLossEstimator(config, saved).at(update, last.smooth_loss) if config and last else nan
     has_ended = checkpoint is not None and manifest is not None and manifest.stopped
     return {
         "run": str(path),
         "text": manifest.corpus.name if manifest else None,
+        "text_sha256": manifest.corpus.sha256 if manifest else checkpoint.corpus_sha256 if checkpoint else None,
         "cell": config.cell if config else None,
         "layers": config.layers if config else None,
         "hidden_size": config.hidden_size if config else None,
-        "updates": metrics[-1].update if metrics else checkpoint.state.update if checkpoint else 0,
-        "seconds": metrics[-1].seconds if metrics else 0.0,
-        "train_loss": last_train_loss(config, metrics) if config else None,
-        "validation_loss": min((loss for loss in losses if loss is not None), default=None),
+        "updates": update,
+        "unsaved_updates": metrics[-1].update - update if len(saved) < len(metrics) else 0,
+        "seconds": last.seconds if last else 0.0,
+        "train_loss": finite_or_none(loss),
+        "validation_loss": checkpoint.selected.validation_loss if checkpoint else None,
+        "kept_update": checkpoint.selected.update if checkpoint else None,
         "stopped": manifest.stopped if manifest else "",
         "status": "running" if is_running else "damaged" if errors else "ended" if has_ended else "incomplete",
         "error": "" if is_running or not errors else errors[0],
+    }
+
+
+def compare_settings(first: Path, second: Path) -> dict[str, list[Any]]:
+    """Return the settings in which two runs differ, each with both values, and likewise what they were trained on."""
+    one, other = map(_list_settings, (first, second))
+    return {name: [one[name], other[name]] for name in one if one[name] != other[name]}
+
+
+def _list_settings(path: Path) -> dict[str, Any]:
+    """Return the settings of a run, its text, and which strings its n-gram prior contains."""
+    directory = RunDirectory(path)
+    manifest, ngrams = directory.manifest(), directory.load().state.parameters.ngrams
+    return {
+        "text": manifest.corpus.name,
+        "text_sha256": manifest.corpus.sha256,
+        "preset": manifest.preset or None,
+        "init_from": manifest.init_from and manifest.init_from.path,
+        **asdict(manifest.config),
+        "ngrams": None if ngrams is None else ngrams.describe(),
     }
 
 
@@ -205,6 +256,14 @@ def _attempt(read: Callable[[], _T], errors: list[str]) -> _T | None:
         return None
 
 
-def _rank(row: dict[str, Any]) -> tuple[float, float, str]:
-    validation, train = (inf if row[name] is None else row[name] for name in ("validation_loss", "train_loss"))
-    return validation, train, row["run"]
+def _rank(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the key that sorts rows by text and within one by loss; what cannot be read is last."""
+    losses = (inf if row[name] is None else row[name] for name in ("validation_loss", "train_loss"))
+    return row["text"] is None, row["text"] or "", row["text_sha256"] or "", bool(row["error"]), *losses, row["run"]
+
+
+def _is_on(row: dict[str, Any], text: str) -> bool:
+    """Return whether a run is on a text, which is named by its file or its name."""
+    manifest = RunDirectory(Path(row["run"])).manifest_if_valid()
+    files = [] if manifest is None else [file.path for file in manifest.corpus.files]
+    return row["text"] == text or files == [make_absolute(text)]

@@ -180,7 +180,7 @@ class LiveRun(TrainingCallback):
         return status | {
             "update": state.update,
             "updates": self._updates,
-            "epoch": state.epoch,
+            "epoch": self._run.epochs,
             "seconds": round(state.seconds, 1),
             "train_loss": self.history.last_train_loss,
             "best": self.history.validation_loss.minimum(),
@@ -227,7 +227,7 @@ class DashboardRun:
     def _read(self) -> None:
         """Read the files, unless they are as they were the last time."""
         directory = self.directory
-        versions = [_version(directory.path / name) for name in (RUN_JSON, METRICS, SAMPLES)]
+        versions = [_version(directory.path / name) for name in (RUN_JSON, METRICS, SAMPLES, CHECKPOINT)]
         if versions == self._versions:
             return
         metrics, samples, manifest = directory.metrics(), directory.samples(), directory.manifest()

@@ -162,26 +162,26 @@ class Outcome:
     """The validation loss, in nats per character; empty if nothing was held out."""
     train_loss: float | None = None
     dropout: float = 0.0
-    epochs: int = 1
-    """Epochs completed."""
+    epochs: float = 1
+    """Epochs done."""
     reference: bool = False
     """Whether it is the reference experiment's network and optimizer, without a validation set."""
     interrupted: bool = False
 
 
-def outcome_of(run: Run, final_validation_loss: float | None, since: int = 0) -> Outcome:
-    """Return the outcome of a run, with the validation loss of the finished network, which no row of metrics may have.
+def outcome_of(run: Run, since: int = 0) -> Outcome:
+    """Return the outcome of a run.
 
     `since` is the update at which the n-gram prior was switched on: the loss falls there, which is no trend.
     """
     config, rows = run.config, [row for row in run.metrics if row.update > since]
-    validation = [(row.update, row.validation_loss) for row in rows] + [(run.state.update, final_validation_loss)]
+    validation = [(row.update, row.validation_loss) for row in rows]
     return Outcome(
         smooth=[(row.update, row.smooth_loss) for row in rows],
         validation=[(update, loss) for update, loss in validation if loss is not None and math.isfinite(loss)],
         train_loss=run.train_loss,
         dropout=config.dropout,
-        epochs=run.state.epoch,
+        epochs=run.epochs,
         reference=(config.cell, config.optimizer) == ("rnn", "adagrad"),
         interrupted=run.interrupted,
     )
@@ -190,7 +190,7 @@ def outcome_of(run: Run, final_validation_loss: float | None, since: int = 0) ->
 def advise(outcome: Outcome) -> str:
     """Return what to do next in one or two sentences: train longer, use a larger network, or stop.
 
-    The gap is how far the validation loss is above the training loss, as a fraction of the latter; the slope is the
+    The gap is how far the validation loss is above the train loss, as a fraction of the latter; the slope is the
     fraction of its loss that the run lost over its last quarter.
     """
     if outcome.interrupted:
@@ -201,15 +201,15 @@ def advise(outcome: Outcome) -> str:
         return _advise_from_validation(outcome)
     if outcome.train_loss is not None and outcome.train_loss < MEMORIZED:
         return (
-            f"Stop: training loss is only {outcome.train_loss:.3f} nats/char: the model has memorized its text. To"
+            f"Stop: train loss is only {outcome.train_loss:.3f} nats/char: the model has memorized its text. To"
             " improve, add text."
         )
     if len(outcome.smooth) < 2:
         return f"{LONGER}: there are too few updates to see a trend."
     advice = (
-        f"{LONGER}: training loss was still falling."
+        f"{LONGER}: train loss was still falling."
         if fall(outcome.smooth) >= FALLING
-        else "Use a larger network: training loss has plateaued; more epochs would help little. Increase --hidden-size"
+        else "Use a larger network: train loss has plateaued; more epochs would help little. Increase --hidden-size"
         " or --layers."
     )
     if outcome.reference:
@@ -223,7 +223,7 @@ def _advise_from_validation(outcome: Outcome) -> str:
     overfits = gap is not None and gap >= WIDE
     above = ""
     if gap is not None:
-        above = f" ({100 * gap:.0f} % above training loss)" if gap < 1 else f" ({gap + 1:,.1f} times training loss)"
+        above = f" ({100 * gap:.0f} % above train loss)" if gap < 1 else f" ({gap + 1:,.1f} times train loss)"
     remedy = "add text" if outcome.dropout >= 0.5 else "add text or increase --dropout"
     if last > lowest * (1 + WORSE):
         risen = "Stop: validation loss has risen from its minimum"
@@ -243,7 +243,7 @@ def _advise_from_validation(outcome: Outcome) -> str:
             f"overfit more; to improve, {remedy}."
         )
     return (
-        "Use a larger network: training and validation loss have both plateaued, close to each other. Increase"
+        "Use a larger network: train and validation loss have both plateaued, close to each other. Increase"
         " --hidden-size or --layers."
     )
 

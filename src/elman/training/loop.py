@@ -34,7 +34,7 @@ from elman.training.health import (
     require_finite_losses,
     require_finite_state,
 )
-from elman.training.limits import TimeBudget, find_reached_limit, last_update, validation_every
+from elman.training.limits import TimeBudget, find_reached_limit, last_update, validation_interval
 
 TICK_SECONDS = 0.1
 """Between two refreshes of the progress display."""
@@ -61,7 +61,6 @@ class Trainer:
         self.windows = run.data.windows_of(run.state.epoch)
         self.engine = get_engine(run.config.engine, run.config.device, run.config.mixed_precision)
         self.end = last_update(run.config, self.windows)
-        self.validation_every = validation_every(run.config, self.windows)
         self.budget = TimeBudget(run.config.max_seconds, run.state.update, run.state.seconds)
         self.unsaved_metrics: list[Metrics] = []
         self.unsaved_samples: list[Sample] = []
@@ -73,7 +72,6 @@ class Trainer:
         self.health = HealthMonitor(run.config, architecture(run.state.parameters))
         self.has_warned = False
         self.prior_since = 0  # the update at which it was switched on, by this process
-        self.final_validation_loss: float | None = None
 
     # --- The loop ---
 
@@ -92,13 +90,11 @@ class Trainer:
         self.finish()
 
     def finish(self) -> None:
-        """End the run: the last row, the final validation, the checkpoint, the advice and the plot."""
+        """End the run: the last row, the checkpoint, the advice and the plot."""
         run = self.run
         run.stopped = run.stopped or self.reached_limit()
         if self.recent_losses and not self.has_row():
             self.add_row(None)  # of an interrupted run; dropped if it is resumed
-        if run.data.validation_windows is not None and not run.interrupted:
-            self.validate_final()
         self.save()
         run.advice = name_options(self.advice())
         if run.directory is not None:
@@ -147,7 +143,9 @@ class Trainer:
         stops = [1 if self.health.needs_recheck else self.tick, max(1, last - update)]
         if update < prior_start(self.config, last):
             stops.append(prior_start(self.config, last) - update)
-        intervals = [self.config.metrics_every, self.config.sample_every, self.validation_every]
+        if self.run.data.validation_windows is not None:
+            stops.append(max(1, self.next_validation(last) - update))
+        intervals = [self.config.metrics_every, self.config.sample_every]
         if self.config.lines:  # the next epoch has another order
             intervals.append(self.windows.per_epoch)
         return min(stops + [every - update % every for every in intervals if every])
@@ -180,16 +178,23 @@ class Trainer:
     # --- Records ---
 
     def record(self) -> None:
-        """Add the row, the validation and the sample that are due after this update; the last one has a row, too."""
-        update, every = self.state.update, self.validation_every
-        validation_is_due = bool(every) and update % every == 0
+        """Add the row, the validation and the sample that are due after this update; the last one is validated, too.
+
+        The final network is not `best` where it is validated only because the run ends: a longer run would not do so.
+        """
+        run, update, is_last = self.run, self.state.update, bool(self.reached_limit())
+        validation_is_due = self.validation_is_due(is_last)
+        validates = validation_is_due or (is_last and run.data.validation_windows is not None)
         sample_is_due = bool(self.config.sample_every) and update % self.config.sample_every == 0
-        if validation_is_due or sample_is_due:
+        if validates or sample_is_due:
             self.check_weights()
-        if validation_is_due or update % self.config.metrics_every == 0 or self.reached_limit():
-            self.add_row(self.validate() if validation_is_due else None)
+        if validates or update % self.config.metrics_every == 0 or is_last:
+            self.add_row(self.validate() if validates else None)
+        if validates:
+            run.selected = self.better_of_best_and_current(run.metrics[-1].validation_loss)
         if validation_is_due:
-            self.run.best = self.run.selected = self.better_of_best_and_current(self.run.metrics[-1].validation_loss)
+            run.validations_since_best = run.validations_since_best + 1 if run.selected is run.best else 0
+            run.best = run.selected
         if sample_is_due:
             self.add_sample()
 
@@ -204,7 +209,7 @@ class Trainer:
         chars, seconds = (state.update - since_update) * self.config.chars_per_update, state.seconds - since_seconds
         row = Metrics(
             state.update,
-            state.epoch,
+            float(self.run.epochs),
             state.smooth_loss,
             self.recent_losses[-1],
             validation_loss,
@@ -245,6 +250,16 @@ class Trainer:
 
     # --- Validation and advice ---
 
+    def next_validation(self, last: int) -> int:
+        """Return the update after which the next validation is due, if the run ends at the update `last`."""
+        return self.run.validated_at + validation_interval(self.run.data, self.config, last)
+
+    def validation_is_due(self, is_last: bool) -> bool:
+        """Return whether a validation is due; in a run that ends here, only by `Config.validate_every`."""
+        if self.run.data.validation_windows is None or (is_last and not self.config.validate_every):
+            return False
+        return self.state.update >= self.next_validation(self.estimate_last())
+
     def validate(self) -> float:
         """Return the validation loss of the current network, in nats per character of the complete validation set."""
         state, windows = self.state, self.run.data.validation_windows
@@ -252,17 +267,6 @@ class Trainer:
         return run_on_first_process(
             lambda: score(self.engine, state.eval_parameters, state.final_hidden, windows.indices).nats_per_char
         )
-
-    def validate_final(self) -> None:
-        """Validate the finished network, and select it if it is the best.
-
-        The result is not recorded as `best`: a longer run would not have validated here.
-        """
-        self.check_weights()
-        rows = self.run.metrics
-        recorded = rows[-1].validation_loss if self.has_row() else None
-        self.final_validation_loss = self.validate() if recorded is None else recorded
-        self.run.selected = self.better_of_best_and_current(self.final_validation_loss)
 
     def better_of_best_and_current(self, validation_loss: float | None) -> NetworkSnapshot | None:
         """Return the current network if its validation loss is below that of the best so far, else the latter."""
@@ -278,7 +282,7 @@ class Trainer:
         problem = self.health.problem
         if problem and not self.run.interrupted:
             return f"{problem[0].upper()}{problem[1:]}."
-        return advise(outcome_of(self.run, self.final_validation_loss, self.prior_since))
+        return advise(outcome_of(self.run, self.prior_since))
 
 
 def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:

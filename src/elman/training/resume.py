@@ -20,8 +20,9 @@ from elman.runs.checkpoint import Checkpoint
 from elman.runs.data import Text, TrainingData, find_text, read_text, read_validation_text, require_unchanged
 from elman.runs.directory import RunDirectory
 from elman.runs.metadata import RunManifest
+from elman.runs.records import Metrics, Sample
 from elman.runs.run import Run
-from elman.training.limits import describe_extension, describe_reached, last_update, validation_every, was_ended_by
+from elman.training.limits import describe_extension, describe_reached, was_ended_by
 from elman.training.start import count_training_text, create_optimizer, require_memory, start_run
 
 
@@ -51,17 +52,22 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     saved.state.parameters = saved.state.parameters.with_ngrams(_count_again(saved, data))
     run = Run(data, saved.state, create_optimizer(config), directory, saved.best, saved.best, recorded)
     run.init_from, run.notices = manifest.init_from if manifest else None, (data.describe(),)
+    metrics, samples = list[Metrics](), list[Sample]()
+    if saved.state.update:  # a run that was killed right at its start has no files of records yet
+        metrics, samples = directory.metrics(), directory.samples()
+    run.restore_history(_drop_end(metrics, run, saved.config), samples)
     if limit := was_ended_by(run, config):
+        run.restore_history(metrics, samples)
         _leave_finished(run, saved, limit)
     else:
         run.notices += tuple(filter(None, [describe_extension(run, saved.config)]))
-        if config != saved.config:  # new limits apply even if the run is killed before it saves for the first time
-            directory.save(run.checkpoint, run.selected)
     if not (limit and manifest and manifest.stopped):  # otherwise its end is recorded
         directory.write_manifest(run.manifest)  # before the loggers are started, which read it
     elif manifest.log != directory.log:
         directory.write_manifest(manifest)
-    _restore_records(run, keep_last=bool(limit))
+    directory.rewind(run.metrics, run.samples)
+    if not limit and config != saved.config:  # new limits apply even if the run is killed before it saves once more
+        directory.save(run.checkpoint, run.selected)
     return run
 
 
@@ -148,27 +154,16 @@ def _leave_finished(run: Run, saved: Checkpoint, limit: str) -> None:
     run.notices += (run.advice,)
 
 
-def _restore_records(run: Run, *, keep_last: bool) -> None:
-    """Drop the records that the checkpoint does not cover.
+def _drop_end(metrics: list[Metrics], run: Run, saved: Config) -> list[Metrics]:
+    """Return the rows of a run that was never stopped: without the row and the validation that ended a shorter one.
 
-    Those that it covers are the records of a run that was never stopped, without the row that ended a shorter run,
-    unless it is kept.
+    `saved` are the settings that it had when it ended.
     """
-    config, last, windows = run.config, run.state.update, run.data.windows
-    every = validation_every(config, windows)
-    keep_last = keep_last or last >= last_update(config, windows)
-
-    def covers_row(update: int) -> bool:
-        is_due = update % config.metrics_every == 0 or (every > 0 and update % every == 0)
-        return update <= last and (is_due or (update == last and keep_last))
-
-    def covers_sample(update: int) -> bool:
-        return update <= last and config.sample_every > 0 and update % config.sample_every == 0
-
-    assert run.directory is not None
-    metrics, samples = [], []
-    if last:  # a run that was killed right at its start has no files of records yet
-        metrics = [row for row in run.directory.metrics() if covers_row(row.update)]
-        samples = [sample for sample in run.directory.samples() if covers_sample(sample.update)]
-    run.directory.rewind(metrics, samples)
-    run.restore_history(metrics, samples)
+    if not metrics or metrics[-1].update < run.state.update:
+        return metrics
+    *rows, last = metrics
+    every = saved.validate_every
+    if last.update % every if every else was_ended_by(run, saved):
+        last = replace(last, validation_loss=None)
+    is_due = last.validation_loss is not None or last.update % saved.metrics_every == 0
+    return [*rows, last] if is_due else rows

@@ -228,11 +228,7 @@ def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[
     if (config.seq_length, config.batch_size) == (T, B):
         return config
     lowered = replace(config, seq_length=T, batch_size=B)
-    if not LIMITS & set(passed):
-        lowered = replace(lowered, epochs=min(EPOCHS, config.epochs))
-    if "validate_every" not in passed:
-        lowered = replace(lowered, validate_every=0)
-    return lowered
+    return lowered if LIMITS & set(passed) else replace(lowered, epochs=min(EPOCHS, config.epochs))
 
 
 def long_run_settings(preset: str, max_seconds: float | None, n: int) -> dict[str, Any]:

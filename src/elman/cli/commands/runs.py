@@ -1,4 +1,4 @@
-"""``elman runs``."""
+"""``elman runs``, and its commands that remove runs and compare their settings."""
 
 from __future__ import annotations
 
@@ -7,30 +7,94 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
-from elman.cli.parameters import Json
-from elman.errors import ElmanError
+from elman.cli.parameters import Flag, Json
+from elman.errors import ElmanError, quote
+
+HELP = (
+    "List runs, grouped by text: cell, size, updates, seconds, losses, why each stopped; the lowest validation loss of"
+    " each text first."
+)
+app = App(help=HELP)
 
 
+@app.default
 def runs(
     *directories: Annotated[
         Path, Parameter(help="Directories that contain run directories, at any depth, or are run directories.")
     ],
+    best: Annotated[
+        str | None, Parameter(help="Print only the path of the best run on this text: its file or its name.")
+    ] = None,
     as_json: Json = False,
 ) -> int:
-    """List runs: text, cell, size, updates, seconds, losses, why each stopped; the lowest validation loss first."""
+    """List runs."""
     from elman.cli.display import show_runs
     from elman.runs import saved_runs
 
     if not directories:
         raise ElmanError("elman runs requires at least one directory")
     rows = saved_runs.runs(directories)
+    if best is not None:
+        rows = [saved_runs.select_best(rows, best)]
     if as_json:
         print(json.dumps({"runs": rows}))
+        return 0
+    if best is not None:
+        print(rows[0]["run"])
         return 0
     show_runs(rows)
     for row in rows:
         if row["error"]:
             print(f"warning: {row['error']}", file=sys.stderr)
+    return 0
+
+
+@app.command(name="rm")
+def remove(
+    *runs: Annotated[Path, Parameter(help="Run directories.")],
+    yes: Annotated[Flag, Parameter(name=["--yes", "-y"], help="Do not ask.")] = False,
+) -> int:
+    """Remove runs: their files, and directories that contain no others."""
+    from elman.runs.directory import RunDirectory
+
+    if not runs:
+        raise ElmanError("elman runs rm requires at least one run directory")
+    directories = [RunDirectory(path) for path in dict.fromkeys(runs)]
+    for directory in directories:
+        directory.require_removable()
+    if not yes and not _confirm(f"remove {', '.join(quote(path) for path in dict.fromkeys(runs))}?"):
+        return 0
+    for directory in directories:
+        directory.remove()
+    return 0
+
+
+def _confirm(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise ElmanError("standard input is no terminal to ask on: pass --yes")
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+@app.command
+def diff(
+    first: Annotated[Path, Parameter(help="Run directory.")],
+    second: Annotated[Path, Parameter(help="Run directory.")],
+    /,
+    *,
+    as_json: Json = False,
+) -> int:
+    """Compare the settings of two runs."""
+    from elman.cli.display import show_difference
+    from elman.runs.saved_runs import compare_settings
+
+    difference = compare_settings(first, second)
+    if as_json:
+        print(json.dumps({"settings": difference}))
+    else:
+        show_difference(difference, first, second)
     return 0

@@ -1,9 +1,8 @@
 /* Formatting numbers, times and texts. */
 
-const integer = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-
 /** 12345 as 12,345. */
-export const formatCount = (number) => (number == null ? "–" : integer.format(number));
+export const formatCount = (number, maximumFractionDigits = 0) =>
+  number == null ? "–" : number.toLocaleString("en", { maximumFractionDigits });
 
 export const formatCharacters = (count) => `${formatCount(count)} ${count === 1 ? "character" : "characters"}`;
 

@@ -39,12 +39,11 @@ export async function draw(div, runs, view) {
 
 function createTraces(run, view) {
   const colour = token(`--series-${series(run)}`);
-  const createTrace = (points, factor, fields) => {
-    const x = horizontal(run, points, view.across);
-    const y = points.value.map((value) => value * factor);
-    const first = x.findIndex((value) => value >= (1 - view.part) * x.at(-1));
-    const mode = x.length < 3 ? "lines+markers" : "lines";
-    return { type: "scatter", mode, x: x.slice(first), y: y.slice(first), showlegend: false, ...fields };
+  const createTrace = (points, factor, fields, markers = 2) => { // of so many points, each has a marker: a line through one is invisible
+    const all = horizontal(run, points, view.across);
+    const first = all.findIndex((value) => value >= (1 - view.part) * all.at(-1));
+    const x = all.slice(first), y = points.value.slice(first).map((value) => value * factor);
+    return { type: "scatter", mode: x.length <= markers ? "lines+markers" : "lines", x, y, showlegend: false, ...fields };
   };
   const train = createTrace(run.train_loss, scale(run, view.unit), {
     name: `${run.name}, train`,
@@ -54,11 +53,10 @@ function createTraces(run, view) {
   });
   const validation = createTrace(run.validation_loss, scale(run, view.unit), {
     name: `${run.name}, validation`,
-    mode: run.validation_loss.update.length > 60 ? "lines" : "lines+markers",
     line: { color: colour, width: 1.75, dash: "1px,3px" },
     marker: { color: colour, size: 4 },
     hovertemplate: "%{y:.4~g}",
-  });
+  }, 60);
   const speeds = createTrace(run.speeds(), 1, {
     name: `${run.name}, characters per second`,
     yaxis: "y2",

@@ -63,7 +63,7 @@ function formatTrainLoss(run, unit) {
 }
 
 function describeEpochs({ status: { epoch } }) {
-  return epoch ? `${formatCount(epoch)} ${epoch === 1 ? "epoch" : "epochs"} completed` : "first epoch";
+  return `${formatCount(epoch, 2)} ${epoch === 1 ? "epoch" : "epochs"}`;
 }
 
 function describeStage({ status: { stage, ending } }) {
