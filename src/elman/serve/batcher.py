@@ -269,8 +269,7 @@ class ContinuousBatcher:
 
 def _is_paused(sequence: Sequence) -> bool:
     """Return whether a sequence waits for its client."""
-    prompt = sequence.prompt
-    return sequence.unsent >= MAX_UNSENT and not (prompt.unread or prompt.is_counted)
+    return sequence.unsent >= MAX_UNSENT and not sequence.prompt.is_counted
 
 
 def _split_paused(sequences: Iterable[Sequence]) -> tuple[list[Sequence], list[Sequence]]:

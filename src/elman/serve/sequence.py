@@ -92,14 +92,9 @@ class Prompt:
         self.unread = len(self.indices) - 1
 
     @property
-    def is_cancelled(self) -> bool:
-        """Whether its sequences are cancelled, which all sequences of a job are together."""
-        return self.sequences[0].is_cancelled
-
-    @property
     def has_ended(self) -> bool:
-        """Whether no character is to be generated after it any more."""
-        return self.is_cancelled or all(sequence.is_finished for sequence in self.sequences)
+        """Whether all of its sequences have."""
+        return all(sequence.is_finished or sequence.is_cancelled for sequence in self.sequences)
 
     def next_chunk(self, n: int) -> Indices:
         """Return up to n characters to read next."""
