@@ -203,7 +203,7 @@ async def test_a_client_that_stops_reading_frees_its_slots() -> None:
 async def test_a_client_that_disconnects_frees_its_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batcher, "MAX_UNSENT", ENDLESS["max_tokens"])
     async with batching(tiny(), max_batch_size=2, **ENDLESS) as served:
-        leaving = begin(served, n=2, max_tokens=ENDLESS["max_tokens"])
+        leaving = begin(served, "t", n=2, max_tokens=ENDLESS["max_tokens"])
         waiting = begin(served, max_tokens=30)
         await until(lambda: (served.batcher.running_count(), served.batcher.waiting_count()) == (2, 1))
         leaving.fail(ClientDisconnect())

@@ -179,7 +179,8 @@ def main(arguments: list[str] | None = None) -> None:
         # A text may contain what the terminal's encoding does not; a lone surrogate is no reason to stop.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    if threading.current_thread() is threading.main_thread():
+    is_default = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if is_default and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _exit)  # so that temporary files are removed; some commands replace the handler
     with command_line():
         code = _run(sys.argv[1:] if arguments is None else arguments)

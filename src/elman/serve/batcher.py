@@ -79,7 +79,7 @@ class ContinuousBatcher:
         self.model, self.max_batch_size = model, max_batch_size
         # One session for each kind of step, as a session caches few layouts.
         self._prompt_session, self._session = (model.engine.session(model.parameters) for _ in range(2))
-        self._waiting, self._ready = deque[Prompt](), deque[Sequence]()  # whose prompt is unread, and is read
+        self._waiting = deque[Sequence]()  # of a prompt that nobody has read, the first one alone
         self._running, self._paused = list[Sequence](), list[Sequence]()
         self._counted = list[Prompt]()
         self._inbox: SimpleQueue[GenerationJob | None] = SimpleQueue()  # None wakes the thread
@@ -109,7 +109,8 @@ class ContinuousBatcher:
 
     def waiting_count(self) -> int:
         """Return the number of sequences that wait for a slot."""
-        return len(self._ready) + sum(len(prompt.sequences) for prompt in tuple(self._waiting))
+        waiting = tuple(self._waiting)
+        return sum(len(each.prompt.sequences) if each.prompt.unread else 1 for each in waiting)
 
     def _warm_up(self) -> None:
         """Compile every kernel and prepare every layout before the first request."""
@@ -136,16 +137,18 @@ class ContinuousBatcher:
             while True:
                 job = self._inbox.get(wait)
                 wait = False
-                self._waiting.extend(job.prompts if job else ())
+                for prompt in job.prompts if job else ():
+                    self._waiting.extend(prompt.sequences[:1] if prompt.unread else prompt.sequences)
 
     def _has_work(self) -> bool:
         is_due = any(sequence.is_cancelled or not _is_paused(sequence) for sequence in self._paused)
-        return bool(is_due or self._running or self._ready or self._next_prompt())
+        return bool(is_due or self._running or self._next_waiting())
 
-    def _next_prompt(self) -> Prompt | None:
-        """Return the first prompt that waits and may be read."""
+    def _next_waiting(self) -> Sequence | None:
+        """Return the first sequence that waits and may join."""
         may_count = len(self._counted) < MAX_COUNTED_PROMPTS
-        return next((prompt for prompt in self._waiting if may_count or not prompt.is_counted), None)
+        candidates = (each for each in self._waiting if may_count or each.prompt.counts or not each.prompt.is_counted)
+        return next(candidates, None)
 
     def _step(self) -> None:
         """Let sequences leave and join, read a chunk of every prompt, and generate characters for every sequence."""
@@ -163,34 +166,23 @@ class ContinuousBatcher:
 
     def _free_slots(self) -> None:
         """Remove what has ended, its counts too, and the sequences whose client does not read."""
-        self._waiting = deque(prompt for prompt in self._waiting if not prompt.has_ended)
         slow, resumed = _split_paused(self._paused)
         stalled, self._running = _split_paused(self._running)
-        unread, ready = _split_paused(self._ready)
-        self._paused, self._ready = [*slow, *stalled, *unread], deque([*resumed, *ready])
+        unread, waiting = _split_paused(self._waiting)
+        self._paused, self._waiting = [*slow, *stalled, *unread], deque([*waiting, *resumed])
         for prompt in self._counted:
             prompt.counts = None if prompt.has_ended else prompt.counts
         self._counted = [prompt for prompt in self._counted if prompt.counts]
 
     def _fill_slots(self) -> None:
-        """Let sequences join in order of arrival: those whose prompt is read, and the first one of every other."""
-        while len(self._running) < self.max_batch_size:
-            if self._ready:
-                self._running.append(self._ready.popleft())
-            elif prompt := self._next_prompt():
-                self._waiting.remove(prompt)
-                if prompt.is_counted:
-                    prompt.counts = PromptCounts(self.model)
-                    self._counted.append(prompt)
-                self._running.append(prompt.sequences[0])
-                self._add_others(prompt)
-            else:
-                break
-
-    def _add_others(self, prompt: Prompt) -> None:
-        """Let the other sequences of a prompt join next, once it is read."""
-        if not prompt.unread:
-            self._ready.extendleft(reversed(prompt.sequences[1:]))
+        """Let sequences join in the order in which they began to wait."""
+        while len(self._running) < self.max_batch_size and (sequence := self._next_waiting()):
+            self._waiting.remove(sequence)
+            self._running.append(sequence)
+            prompt = sequence.prompt
+            if prompt.is_counted and not prompt.counts:
+                prompt.counts = PromptCounts(self.model)
+                self._counted.append(prompt)
 
     def _step_length(self, count: int) -> int:
         """Return the number of characters by which `count` sequences advance within the time budget of a step."""
@@ -211,7 +203,8 @@ class ContinuousBatcher:
         ends = [(sequence, b, n) for b, (sequence, n) in enumerate(zip(sequences, lengths, strict=True))]
         dispatch((each.job, each.prompt.advance(o[:n, b], states[:n, b])) for each, b, n in ends)
         for sequence in sequences:
-            self._add_others(sequence.prompt)
+            if not sequence.prompt.unread:
+                self._waiting.extendleft(reversed(sequence.prompt.sequences[1:]))
 
     def _generate(self, sequences: list[Sequence], n: int) -> None:
         size = _padded_size(len(sequences))
@@ -257,11 +250,10 @@ class ContinuousBatcher:
 
     def _fail_all(self, error: APIError) -> None:
         """Fail all running and waiting jobs."""
-        prompts = {sequence.prompt for sequence in (*self._running, *self._paused, *self._ready)}
-        jobs = {prompt.sequences[0].job for prompt in (*prompts, *self._waiting)}
+        jobs = {sequence.job for sequence in (*self._running, *self._paused, *self._waiting)}
         for prompt in self._counted:
             prompt.counts = None
-        for group in (self._waiting, self._ready, self._running, self._paused, self._counted):
+        for group in (self._waiting, self._running, self._paused, self._counted):
             group.clear()
         for job in jobs:
             call_in_loop(job.loop, partial(job.fail, error))

@@ -31,7 +31,7 @@ from elman.serve.streaming import CharacterCount, StreamedResponse
 
 EVENTS = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
-MAX_DELTAS = 16
+MAX_DELTAS, MAX_DELTAS_WITH_LOGPROBS = 16, 2
 """Deltas whose events are encoded at a time, in some milliseconds."""
 MIN_LOGPROB = -9999.0
 """Represents the logarithm of 0, which JSON cannot represent."""
@@ -188,9 +188,10 @@ class CompletionBuilder:
     async def events(self, job: GenerationJob) -> AsyncGenerator[bytes]:
         """Yield server-sent events: a chunk for each sequence that has grown; at the end the usage, if requested."""
         usage = None if self.body.stream_options.include_usage else False
+        size = MAX_DELTAS if self.body.logprobs is None else MAX_DELTAS_WITH_LOGPROBS
         async for arrived in job.deltas():
             deltas = iter(self._receive(arrived))
-            while group := [*islice(deltas, MAX_DELTAS)]:
+            while group := [*islice(deltas, size)]:
                 yield b"".join(_event(self._completion([choice], usage)) for choice in self._choices(group))
                 await asyncio.sleep(0)  # other requests are answered in between
         yield (b"" if usage is False else _event(self._completion([], usage=True))) + DONE
