@@ -13,8 +13,6 @@ from elman._version import __version__ as __version__
 
 TYPE_CHECKING = False  # as in `typing`, which takes a while to import
 if TYPE_CHECKING:
-    from typing import Any
-
     from elman.compression.codec import compress as compress
     from elman.compression.codec import decompress as decompress
     from elman.config import Config as Config
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from elman.report.explain_page import explain as explain
     from elman.runs.models import LineScorer as LineScorer
     from elman.runs.models import load as load
+    from elman.runs.records import Sample as Sample
     from elman.runs.run import Run as Run
     from elman.runs.saved_runs import SavedRun as SavedRun
     from elman.runs.saved_runs import open_run as open_run
@@ -45,6 +44,7 @@ _MODULES = {
     "LineScorer": "elman.runs.models",
     "Model": "elman.inference",
     "Run": "elman.runs.run",
+    "Sample": "elman.runs.records",
     "SavedRun": "elman.runs.saved_runs",
     "Score": "elman.inference",
     "TrainingCallback": "elman.training.callbacks",
@@ -70,11 +70,13 @@ def __dir__() -> list[str]:
     return __all__
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use, so that `import elman` stays fast."""
-    if name not in _MODULES:
-        raise AttributeError(f"module 'elman' has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # a type checker that saw it would accept every name
 
-    module = import_module(_MODULES[name])
-    return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
+    def __getattr__(name: str) -> object:
+        """Import a public name on first use, so that `import elman` stays fast."""
+        if name not in _MODULES:
+            raise AttributeError(f"module 'elman' has no attribute {name!r}")
+        from importlib import import_module
+
+        module = import_module(_MODULES[name])
+        return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)

@@ -3,12 +3,15 @@
 import io
 import json
 import shlex
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import elman
+from elman.compression import codec
 from elman.errors import quote
 from elman.text import Corpus
 from support.cli import exit_code
@@ -113,6 +116,38 @@ def test_no_file_is_replaced_unasked(run: Path, tmp_path: Path, capsys: pytest.C
     assert "already exists" in refused(capsys, "decompress", file, "-m", run)
     assert "must end in .elm" in refused(capsys, "decompress", text, "-m", run)
     assert "must end in .elm" in refused(capsys, "decompress", ".elm", "-m", run)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("command", ["compress", "decompress"])
+def test_a_signal_leaves_no_temporary_file(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, number: signal.Signals, code: int
+) -> None:
+    def begin(*_: object) -> Iterator[bytes]:
+        yield b"beginning"
+        assert len([*tmp_path.iterdir()]) == 2
+        signal.raise_signal(number)
+
+    (tmp_path / "text").write_bytes(DATA)
+    monkeypatch.setattr(codec, {"compress": "compress_pieces", "decompress": "decompress_members"}[command], begin)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        assert exit_code(command, tmp_path / "text", "-m", run, "--out", tmp_path / "out", "-q") == code
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
+
+
+def test_the_size_of_the_original_is_limited(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "zeros").write_bytes(bytes(3000))
+    assert exit_code("compress", tmp_path / "zeros", "-m", run) == 0
+    arguments = ("decompress", tmp_path / "zeros.elm", "-m", run, "--out", tmp_path / "back", "--max-output")
+    capsys.readouterr()
+    assert exit_code(*arguments, 2999) == 2
+    assert "more than --max-output 2999: pass a larger --max-output if" in capsys.readouterr().err
+    assert not (tmp_path / "back").exists()
+    assert exit_code(*arguments, 3000) == 0
+    assert (tmp_path / "back").read_bytes() == bytes(3000)
 
 
 def test_neither_what_is_read_nor_the_network_is_replaced(

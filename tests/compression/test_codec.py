@@ -214,6 +214,22 @@ def test_another_model_is_refused(size: int) -> None:
         decompress(file, make_model(seed=1))
 
 
+def test_the_size_of_the_original_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, data = make_model(), INPUTS["long"]
+    file = compress(data, model)
+    assert decompress(file, model, max_output=len(data)) == data
+    members = container.join_members(iter([compress(data, model), compress(data, model)]))
+    restored = decompress_members(split_members(BytesIO(b"".join(members))), model, max_output=len(data))
+    assert next(restored) == data
+    monkeypatch.setattr(codec, "decompress_member", lambda *_: 1 / 0)  # nothing is decompressed
+    with pytest.raises(ElmanError, match=r"^the original has at least [\d,]+ bytes, more than max_output=\d+: pass a"):
+        next(restored)
+    with pytest.raises(ElmanError, match=r"more than max_output=100: pass a larger max_output if you trust the file$"):
+        decompress(file, model, max_output=100)
+    with pytest.raises(ElmanError, match=r"^max_output must be at least 0 \(got -1\)$"):
+        decompress(file, model, max_output=-1)
+
+
 def test_an_altered_text_is_refused() -> None:
     model = make_model()
     stored = bytearray(compress(INPUTS["noise"], model))

@@ -148,6 +148,24 @@ def test_the_stored_outputs_are_what_the_prose_says(path: Path) -> None:
 
 
 @pytest.mark.slow  # .ci/run has it
+@pytest.mark.parametrize("magic", ["", "%matplotlib inline\n", "import matplotlib.pyplot\n"], ids=repr)
+def test_plots_and_explanations_are_shown_once(magic: str, tmp_path: Path) -> None:
+    new = nbformat.v4
+    train = "run = elman.train(text, preset='reference', hidden_size=4, engine='numpy', max_updates=20, progress=False)"
+    sources = [
+        f"{magic}import elman\ntext = elman.Corpus.from_text('the cat sat on the mat. ' * 30)\n{train}",
+        "run.plot()",
+        "elman.explain('the mat', run.model)",
+    ]
+    notebook = new.new_notebook(cells=[new.new_code_cell(source) for source in sources])
+    SCRIPT["execute"](notebook, tmp_path)
+    _, plot, explanation = code(notebook)
+    (figure,), (text,) = plot.outputs, explanation.outputs
+    assert {"image/png", "text/plain"} == {*figure.data}
+    assert text.data["text/html"].count("rgba(") == 6
+
+
+@pytest.mark.slow  # .ci/run has it
 @each_notebook
 def test_it_does_what_it_says(path: Path, tmp_path: Path) -> None:
     for extra in {"sweep": ["optuna"], "serving": ["openai", "starlette"]}.get(path.stem, []):

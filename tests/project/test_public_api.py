@@ -3,6 +3,8 @@
 import ast
 import inspect
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +26,10 @@ SMALL: dict[str, Any] = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "
 
 
 def test_the_public_names() -> None:
-    classes = ["Config", "Corpus", "ElmanError", "LineScorer", "Model", "Run", "SavedRun", "Score", "TrainingCallback"]
+    classes = [
+        "Config", "Corpus", "ElmanError", "LineScorer", "Model", "Run", "Sample", "SavedRun", "Score",
+        "TrainingCallback",
+    ]  # fmt: skip
     functions = [
         "compress", "decompress", "ensemble", "explain", "export", "gradcheck", "import_", "load", "open_run", "runs",
         "sweep", "train",
@@ -35,7 +40,19 @@ def test_the_public_names() -> None:
 
 def test_an_unknown_name() -> None:
     with pytest.raises(AttributeError, match=r"^module 'elman' has no attribute 'sampel'$"):
-        elman.sampel  # noqa: B018
+        elman.sampel  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_an_unknown_name_is_a_type_error(tmp_path: Path) -> None:
+    api = pytest.importorskip("mypy.api")
+    package, script = tmp_path / "elman", tmp_path / "script.py"
+    package.mkdir()
+    shutil.copy(SOURCE / "__init__.py", package)
+    script.write_text('import elman\nelman.train("x")\nelman.trian("x")\n', "utf-8")
+    options = ["--strict", "--ignore-missing-imports", "--no-site-packages", "--config-file="]
+    printed, _, _ = api.run([*options, f"--cache-dir={os.devnull}", str(script)])
+    assert 'script.py:3: error: Module has no attribute "trian"' in printed
+    assert "script.py:2" not in printed
 
 
 def test_import_elman_is_light() -> None:

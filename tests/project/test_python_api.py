@@ -296,10 +296,19 @@ def test_notebooks_show_small_escaped_tables(corpus: Corpus, tmp_path: Path) -> 
     )
     for shown in (run, elman.open_run(tmp_path), run.model, run.samples[0], run.model.score("<b>"), page):
         html = shown._repr_html_()
-        assert len(html) < 2000
+        assert len(html) < 5000
         assert re.findall(r"<(\w+)", html)[0] in ("table", "figure")
         assert not re.search(r"<(script|b>|i>)|&(?!amp;|lt;|gt;|quot;|#)", html)
     assert "&lt;i&gt;" in run._repr_html_()
+    colours = re.findall(r'<span title="([\d.]+) bits" style="background: rgba\(230, 110, 40, ([\d.]+)\)">', html)
+    assert [float(bits) for bits, _ in colours] == pytest.approx(page.explanation.surprisal[1:], abs=0.01)
+    assert [float(opacity) * 8 for _, opacity in colours] == pytest.approx(page.explanation.surprisal[1:], abs=0.05)
+
+
+def test_a_notebook_shows_a_plot_without_a_magic_command(corpus: Corpus) -> None:
+    formatters = pytest.importorskip("IPython.core.formatters")
+    shown, _ = formatters.DisplayFormatter().format(train(corpus, **EXACT, max_updates=10).plot())
+    assert shown["image/png"].startswith(b"\x89PNG")
 
 
 # --- Documents and scripts ---

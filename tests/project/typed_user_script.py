@@ -20,6 +20,14 @@ class Stops(elman.TrainingCallback):
         """Note how far the run is."""
         self.done = run.state.update
 
+    def on_validation(self, run: elman.Run, validation_loss: float) -> None:
+        """Print the loss."""
+        print(run.state.update, validation_loss)
+
+    def on_sample(self, sample: elman.Sample) -> None:
+        """Print a sample."""
+        print(sample.update, sample.text)
+
     def should_stop(self) -> bool:
         """Return whether to stop."""
         return self.done >= self.update
@@ -46,6 +54,7 @@ def use_everything(folder: Path) -> elman.Run:
 
 def use_wrongly(model: elman.Model, corpus: elman.Corpus) -> None:
     """Pass what does not exist."""
+    elman.trian(corpus)  # type: ignore[attr-defined]
     elman.train(corpus, lr=0.1)  # type: ignore[call-arg]
     elman.train(corpus, hidden_size="large")  # type: ignore[arg-type]
     elman.train(corpus, optimizer="lion")  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -12,9 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
+from elman.engine.numba.ngrams.kernels import NgramReader
+from elman.engine.protocol import Indices
 from elman.inference import Model
 from elman.inference.generate import StopSequenceFilter
 from elman.inference.score import compute_logprobs, concatenate_logprobs
+from elman.network.ngram import NgramModel
+from elman.network.parameters import Array
 from elman.serve import batcher
 from elman.serve.batcher import MAX_UNSENT
 from elman.serve.completions import create_job
@@ -30,6 +35,7 @@ from support.state import TEXT, T
 from support.training import train
 
 LIMITS = Settings(max_tokens=100_000, max_characters=10**6)
+ENDLESS = {"max_tokens": 10**8, "max_characters": 10**9}
 pytestmark = pytest.mark.anyio
 
 
@@ -143,6 +149,21 @@ async def test_a_long_prompt_is_read_in_chunks(model: Model, monkeypatch: pytest
         assert whole == model.samples(1, 80, prompt=prompt, seed=1)
 
 
+async def test_a_prompt_is_read_once_for_all_of_its_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with batching(tiny()) as served:
+        read, logits = list[tuple[int, ...]](), served.batcher._prompt_session.logits
+
+        def record(h: Array, x: Indices) -> tuple[Array, Array]:
+            read.append(x.shape)
+            return logits(h, x)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(served.batcher._prompt_session, "logits", record)
+            found = await finished(begin(served, TEXT, n=16, max_tokens=9, echo=True, seed=1))
+        assert (sum(n for n, _ in read), {size for _, size in read}) == (len(TEXT) - 1, {1})
+        assert found == [TEXT + text for text in tiny().samples(16, 9, prompt=TEXT, seed=1)]
+
+
 # --- Scheduling ---
 
 
@@ -168,9 +189,21 @@ async def test_a_client_that_stops_reading_pauses_its_own_sequence() -> None:
         assert len((await finished(slow))[0]) == 50_000
 
 
-async def test_a_client_that_disconnects_frees_its_slots() -> None:
+async def test_a_client_that_stops_reading_frees_its_slots() -> None:
     async with batching(tiny(), max_batch_size=2) as served:
-        leaving = begin(served, n=2, max_tokens=50_000)
+        stalled = [
+            begin(served, TEXT * n, n=3, max_tokens=9000, echo=True) for n in (1, 60)
+        ]  # one pauses while it reads
+        assert len((await finished(begin(served, max_tokens=300)))[0]) == 300
+        await until(lambda: served.batcher.running_count() == 0)
+        lengths = [[len(text) for text in await finished(job)] for job in stalled]
+        assert lengths == [[9000 + n * len(TEXT)] * 3 for n in (1, 60)]
+
+
+async def test_a_client_that_disconnects_frees_its_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batcher, "MAX_UNSENT", ENDLESS["max_tokens"])
+    async with batching(tiny(), max_batch_size=2, **ENDLESS) as served:
+        leaving = begin(served, "t", n=2, max_tokens=ENDLESS["max_tokens"])
         waiting = begin(served, max_tokens=30)
         await until(lambda: (served.batcher.running_count(), served.batcher.waiting_count()) == (2, 1))
         leaving.fail(ClientDisconnect())
@@ -180,9 +213,10 @@ async def test_a_client_that_disconnects_frees_its_slots() -> None:
         await until(lambda: served.batcher.running_count() == 0)
 
 
-async def test_a_waiting_job_that_is_cancelled_is_not_generated() -> None:
-    async with batching(tiny(), max_batch_size=1) as served:
-        running = begin(served, max_tokens=50_000)
+async def test_a_waiting_job_that_is_cancelled_is_not_generated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batcher, "MAX_UNSENT", ENDLESS["max_tokens"])
+    async with batching(tiny(), max_batch_size=1, **ENDLESS) as served:
+        running = begin(served, max_tokens=ENDLESS["max_tokens"])
         gone = [begin(served) for _ in range(10)]
         await until(lambda: served.batcher.waiting_count() == 10)
         for job in gone:
@@ -310,8 +344,25 @@ async def test_a_counted_prompt_changes_its_own_text_only() -> None:
     assert found[True] != found[False]
 
 
-async def test_few_counted_prompts_run_at_a_time() -> None:
-    async with batching(counting()) as served:
-        job = begin(served, LONG, max_tokens=300, n=9, adapt="counts")
-        running = [served.batcher.running_count() async for _ in job.deltas()]
-        assert 0 < max(running) <= batcher.MAX_COUNTED_PROMPTS
+async def test_the_counts_of_few_prompts_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tables, concurrent = counting(), WeakSet[NgramReader](), list[int]()
+    create = NgramReader.__init__
+
+    def create_counted(reader: NgramReader, ngrams: NgramModel) -> None:
+        create(reader, ngrams)
+        if ngrams.base is not None:
+            tables.add(reader)
+            concurrent.append(len(tables))
+
+    monkeypatch.setattr(NgramReader, "__init__", create_counted)
+    async with batching(model, max_batch_size=9) as served:
+        stalled = begin(served, LONG, max_tokens=20_000, n=2, adapt="counts")
+        job = begin(served, [LONG[:n] for n in range(30, 42)], max_tokens=30, n=5, adapt="counts")
+        await finished(job)
+        await until(lambda: not tables)  # while the jobs still exist
+        assert (len(concurrent), max(concurrent)) == (13, batcher.MAX_COUNTED_PROMPTS)
+        left = begin(served, LONG, max_tokens=LIMITS.max_tokens, n=2, adapt="counts")
+        await until(lambda: len(tables) == 1)
+        left.fail(ClientDisconnect())
+        await until(lambda: not tables)
+        assert [len(text) for text in await finished(stalled)] == [20_000] * 2

@@ -8,13 +8,13 @@ import httpx
 import numpy as np
 import pytest
 
-from elman.serve import models
+from elman.serve import models, responses
 from elman.serve.app import create_app
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from support import reference_impl
 from support import tolerances as tolerances
-from support.random_model import random_prior_model
+from support.random_model import random_model, random_prior_model
 from support.server import NAME, complete, error_of, get_metric, listening, serving, texts, tiny
 from support.training import train
 
@@ -266,6 +266,41 @@ def test_a_request_that_asks_for_too_much(client: httpx.Client) -> None:
     assert error["param"] == "max_tokens"
     assert "limit: 2000" in error["message"]
     assert len(texts(client, n=8, max_tokens=249)) == 8
+
+
+def test_an_echoed_prompt_counts_for_every_sequence(client: httpx.Client) -> None:
+    prompt, arguments = PROMPT * 20, {"n": 12, "max_tokens": 0, "logprobs": 5}
+    assert texts(client, prompt, **arguments) == [""] * 12
+    assert texts(client, prompt, **arguments, echo=True) == [prompt] * 12
+    error = error_of(post(client, prompt=prompt, **arguments | {"n": 13}, echo=True), 400, "request_too_large")
+    assert error["message"] == (
+        "the request asks for 2080 characters: those of the prompts, n times with echo, and those to be generated"
+        " (limit: 2000, --max-characters)"
+    )
+
+
+def test_a_large_response_is_encoded_in_pieces(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, dumps = list[int](), responses.dump_json
+
+    def dump_json(content: Any) -> bytes:
+        encoded = dumps(content)
+        sizes.append(len(encoded))
+        return encoded
+
+    arguments: dict[str, Any] = {"max_tokens": 300, "n": 5, "logprobs": 5, "seed": 1}
+    expected = complete(client, **arguments)
+    monkeypatch.setattr(responses, "dump_json", dump_json)
+    monkeypatch.setattr(responses, "BATCH_ITEMS", 10)
+    assert complete(client, **arguments)["choices"] == expected["choices"]
+    assert (sum(sizes) > 100_000, max(sizes) < 2000) == (True, True)
+
+
+def test_numbers_that_are_not_finite() -> None:
+    model = random_model("abc")
+    model.parameters["c"][:] = np.nan
+    with serving(model) as client:
+        response = client.post("/v1/completions", json={"prompt": "a", "logprobs": 1, "max_tokens": 9})
+        error_of(response, 500, "not_finite")
 
 
 def test_a_model_that_is_not_served(client: httpx.Client) -> None:

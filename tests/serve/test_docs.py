@@ -22,6 +22,13 @@ HTTP_API, METRICS = (
 )
 EXAMPLES: list[tuple[str, str]] = re.findall(r"<!-- run -->\n```(\w+)\n(.*?)```", PAGE, re.DOTALL)
 
+COMMANDS = {
+    "sh": ("curl", "sh", "-ec"),
+    "python": (sys.executable, sys.executable, "-c"),
+    "javascript": ("node", "node", "--input-type=module", "--eval"),
+}
+"""Language -> the program that an example needs, and the command that runs the example."""
+
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
@@ -32,11 +39,11 @@ def address() -> Iterator[str]:
 
 @pytest.mark.parametrize(("language", "code"), EXAMPLES, ids=range(len(EXAMPLES)))
 def test_an_example(address: str, language: str, code: str) -> None:
-    if language == "sh" and shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
+    program, *command = COMMANDS[language]
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
     assert "http://127.0.0.1:8000" in code
-    command = ["sh", "-ec"] if language == "sh" else [sys.executable, "-c"]
-    code = code.replace("http://127.0.0.1:8000", address)
+    code = code.replace("http://127.0.0.1:8000", address).replace("document.body.append", "console.log")
     ended = subprocess.run([*command, code], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert len(ended.stdout) > 200
@@ -54,7 +61,7 @@ def test_endpoints_and_metrics_are_documented(address: str) -> None:
 
 
 def test_the_examples_are_found() -> None:
-    assert [language for language, _ in EXAMPLES] == ["sh", "sh", "python", "python"]
+    assert [language for language, _ in EXAMPLES] == ["sh", "sh", "python", "python", "javascript"]
 
 
 def test_the_limits_in_the_docs() -> None:

@@ -70,7 +70,7 @@ def test_a_server_at_any_address_accepts_every_numerical_one(locked: httpx.Clien
         *("http://[", "chrome-extension://a"),
     ],
 )
-def test_a_page_of_another_site(client: httpx.Client, origin: str) -> None:
+def test_a_page_of_another_site(client: httpx.Client, origin: str, caplog: pytest.LogCaptureFixture) -> None:
     headers = {"origin": origin, "host": "localhost:8000"}
     for response in (
         client.get("/v1/models", headers=headers),
@@ -79,6 +79,7 @@ def test_a_page_of_another_site(client: httpx.Client, origin: str) -> None:
     ):
         error_of(response, 403, "origin_not_allowed")
         assert not [name for name in response.headers if name.startswith("access-control-")]
+    assert caplog.messages == [f"refused a request from a page of {origin!r}; --allow-origin permits an origin"] * 3
 
 
 @pytest.mark.parametrize("origin", ["http://localhost:8000", "https://localhost:8000", "http://LOCALHOST:8000"])

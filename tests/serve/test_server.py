@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,6 +97,25 @@ def test_running_requests_are_completed(run: Path) -> None:
             client.get("/health")
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_requests_that_the_shutdown_cuts_get_503(run: Path, stream: bool) -> None:
+    endless = {"max_tokens": 10**9, "stream": stream}
+    limits = ("--max-tokens", "1000000000", "--max-characters", "2000000000", "--shutdown-timeout", "0")
+    with server(run, *limits) as (process, client), send(client, {}, missing=100) as unsent:
+        with send(client, endless | {"seed": 1}) as connection:
+            wait_for_metric(client, "elman_sequences_running", 1)
+            process.terminate()
+            with connection.makefile("rb") as read:
+                received = read.read()
+            assert received.startswith(b"HTTP/1.1 200 " if stream else b"HTTP/1.1 503 ")
+            error = b'{"error":{"message":"the server is shutting down; retry later","type":"server_error",'
+            assert error in received[-300:]
+            assert b"[DONE]" not in received
+        assert unsent.recv(1000).startswith(b"HTTP/1.1 503 ")
+        code, printed = ended(process)
+        assert (code, "Traceback" in printed) == (0, False)
+
+
 def test_the_shutdown_times_out(run: Path) -> None:
     with server(run, *LIMITS, "--shutdown-timeout", "0.2") as (process, client):
         slow = SlowClient(client, **LONG)
@@ -144,16 +162,14 @@ def test_more_clients_than_the_batch_holds() -> None:
 
 def test_a_full_queue() -> None:
     with serving(max_batch_size=1, max_queued_requests=1, max_tokens=30_000) as client:
-        first = SlowClient(client, **LONG)
-        second = threading.Thread(target=complete, args=(client,), kwargs={"max_tokens": 5})
-        second.start()
-        wait_for_metric(client, "elman_sequences_waiting", 1)
+        slow = [SlowClient(client, **LONG) for _ in range(2)]
         refused = client.post("/v1/completions", json={"model": NAME})
         error_of(refused, 429, "queue_full")
         assert refused.headers["retry-after"] == "1"
-        first.socket.close()
-        second.join()
+        slow[0].socket.close()
+        wait_for_metric(client, "elman_requests_in_progress", 1)
         assert complete(client)
+        slow[1].socket.close()
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -164,6 +180,16 @@ def test_a_client_that_disconnects_frees_its_slot(stream: bool) -> None:
         wait_for_metric(client, "elman_sequences_running", 0)
         assert get_metric(client, "elman_client_disconnects_total", endpoint="/v1/completions") == 1
         assert complete(client)
+
+
+@pytest.mark.parametrize("arguments", [LONG, LONG | {"n": 3}], ids=["one", "several"])
+def test_clients_that_do_not_read_take_no_slots(arguments: dict[str, Any]) -> None:
+    with serving(max_batch_size=2, max_tokens=30_000, send_timeout=10**6) as client:
+        stalled = [SlowClient(client, **arguments) for _ in range(4)]
+        assert complete(client, max_tokens=100)
+        wait_for_metric(client, "elman_sequences_running", 0)
+        for slow in stalled:
+            slow.socket.close()
 
 
 @pytest.mark.parametrize(

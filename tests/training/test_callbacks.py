@@ -71,6 +71,22 @@ def test_the_run_is_saved_before_an_exception_of_a_callback_is_raised(
     assert_same(train(corpus, out=tmp_path, resume=True), train(corpus, **options))
 
 
+class Validations(TrainingCallback):
+    def __init__(self) -> None:
+        self.losses = dict[int, float]()
+
+    def on_validation(self, run: Run, validation_loss: float) -> None:
+        self.losses[run.state.update] = validation_loss
+
+
+def test_every_validation_is_reported(corpus: Corpus) -> None:
+    callback = Validations()
+    run = train(corpus, **EXACT | {"max_updates": 25, "validation": 0.2, "validate_every": 10}, callback=callback)
+    rows = {row.update: row.validation_loss for row in run.metrics if row.validation_loss is not None}
+    assert [*callback.losses] == [10, 20, 25]
+    assert rows.items() <= callback.losses.items()
+
+
 class NeverCalled(TrainingCallback):
     def on_update(self, *_: object) -> bool:
         return True
@@ -82,7 +98,7 @@ class NeverCalled(TrainingCallback):
         (
             {"callback": NeverCalled()},
             "NeverCalled.on_update is never called; the methods of a callback are on_notice, on_compile,"
-            " on_gradient_check, on_progress, on_sample, on_warning",
+            " on_gradient_check, on_progress, on_validation, on_sample, on_warning, should_stop",
         ),
         (
             {"callback": 3},

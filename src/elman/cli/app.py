@@ -9,12 +9,15 @@ A command imports what it calls, so that ``elman --help`` needs neither NumPy no
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Annotated, Any
+from types import FrameType
+from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter, Token
 from cyclopts.config import Dict, Env
@@ -172,17 +175,24 @@ app = _create_app()
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0, 1 (a check failed), 2 (bad input) or 130 (interrupted)."""
+    """Run the command line and exit: 0, 1 (a check failed), 2 (bad input), 130 (interrupted) or 143 (terminated)."""
     if sys.stdout is None:  # closed by the process that started this one
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (it stays open)
     for stream in (sys.stdout, sys.stderr):
         # A text may contain what the terminal's encoding does not; a lone surrogate is no reason to stop.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    is_default = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if is_default and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _exit)  # so that temporary files are removed; some commands replace the handler
     with command_line(), warnings.catch_warnings():
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         code = _run(sys.argv[1:] if arguments is None else arguments)
     sys.exit(code)
+
+
+def _exit(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def _run(arguments: list[str]) -> int:

@@ -28,7 +28,7 @@ from elman.compression.tokens import (
     split_evenly,
     to_tokens,
 )
-from elman.errors import ElmanError
+from elman.errors import ElmanError, shorten
 from elman.inference.fingerprint import check_is_model, fingerprint
 from elman.processes import thread_count
 
@@ -83,14 +83,22 @@ def compress(data: bytes | str, model: Model, *, mode: ModeName = DEFAULT_MODE) 
     return b"".join(compress_pieces(pieces, model, mode))
 
 
-def decompress(data: bytes, model: Model) -> bytes:
+def decompress(data: bytes, model: Model, *, max_output: int | None = None) -> bytes:
     """Restore the bytes that `compress` or ``elman compress`` compressed with the same model.
+
+    Parameters
+    ----------
+    data : bytes
+    model : Model
+    max_output : int, optional
+        Maximum number of bytes to restore, for data from elsewhere: 78 bytes may declare 2 MiB, which take a minute.
+        Without it, there is no limit.
 
     Raises
     ------
     ElmanError
         If `data` is not a compressed file, has a newer format, was compressed by another model, or is truncated or
-        corrupted; if `data` is not bytes, or `model` is no model.
+        corrupted; if the original is longer than `max_output`; if `data` is not bytes, or `model` is no model.
 
     Examples
     --------
@@ -101,7 +109,7 @@ def decompress(data: bytes, model: Model) -> bytes:
     b'a cat'
     """
     check_is_model(model)
-    return b"".join(decompress_members(split_members(BytesIO(_as_bytes(data))), model))
+    return b"".join(decompress_members(split_members(BytesIO(_as_bytes(data))), model, max_output=max_output))
 
 
 def _as_bytes(data: object) -> bytes:
@@ -133,7 +141,7 @@ def compress_pieces(
 
 
 def decompress_members(
-    members: Iterable[bytes], model: Model, on_bytes: OnBytes = lambda count: None
+    members: Iterable[bytes], model: Model, on_bytes: OnBytes = lambda count: None, max_output: int | None = None
 ) -> Iterator[bytes]:
     """Yield the original of each member of a file.
 
@@ -143,13 +151,36 @@ def decompress_members(
     model : Model
     on_bytes : callable
         Is told how many bytes of the members have been decompressed.
+    max_output : int, optional
+        As of `decompress`. The length that a member declares is checked before the member is decompressed.
 
     Raises
     ------
     ElmanError
         As `decompress`.
     """
-    return _count_bytes(partial(decompress_member, model=model), members, on_bytes)
+    if max_output is not None and max_output < 0:
+        raise ElmanError(f"--max-output must be at least 0 (got {shorten(max_output)})")
+    restored = 0
+
+    def restore(member: bytes, on_progress: OnProgress) -> bytes:
+        nonlocal restored
+        header, _ = container.read_header(member)
+        _check_output(restored + header.N, max_output)  # a token is at least one byte
+        data = decompress_member(member, model, on_progress)
+        restored += len(data)
+        _check_output(restored, max_output)
+        return data
+
+    return _count_bytes(restore, members, on_bytes)
+
+
+def _check_output(size: int, max_output: int | None) -> None:
+    if max_output is not None and size > max_output:
+        raise ElmanError(
+            f"the original has at least {size:,} bytes, more than --max-output {shorten(max_output)}: pass a larger"
+            " --max-output if you trust the file"
+        )
 
 
 def _count_bytes(function: Callable[..., bytes], items: Iterable[bytes], on_bytes: OnBytes) -> Iterator[bytes]:

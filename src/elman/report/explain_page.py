@@ -30,7 +30,7 @@ from elman.inference.fingerprint import check_is_model
 from elman.interpret import Explanation, PriorExplanation, Unit, dequantize
 from elman.interpret.probing import MIN_ONSETS, FeatureProbe, UnitScore, probe_units, select_units
 from elman.network import Architecture, architecture
-from elman.notebook import render_table
+from elman.notebook import render_surprisal, render_table
 from elman.report.render import pluralize, visible
 from elman.storage.atomic import write_output
 from elman.text import Alphabet, Corpus
@@ -145,14 +145,11 @@ class ExplainPage:
         )
 
     def _repr_html_(self) -> str:
-        return render_table(
-            f"Explanation of {self.name}",
-            {
-                "characters predicted": self.explanation.chars,
-                "bits per character": self.explanation.bits_per_char,
-                "units": len(self.explanation.units),
-            },
-        )
+        explanation = self.explanation
+        rows = {"characters predicted": explanation.chars, "bits per character": explanation.bits_per_char}
+        table = render_table(f"Explanation of {self.name}", rows | {"units": len(explanation.units)})
+        text = visible(self.alphabet.decode(explanation.indices))
+        return table + render_surprisal("surprisal, from 0 to 8 bits", text, explanation.surprisal.tolist())
 
     @property
     def num_unknown(self) -> int:

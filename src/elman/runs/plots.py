@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from io import BytesIO
 from itertools import product
 from pathlib import Path
@@ -126,6 +127,8 @@ def create_figure(*labels: str) -> tuple[Figure, list[Axes]]:
     with require_extra("plot"):
         from matplotlib.figure import Figure
     figure = Figure(figsize=(8 if len(labels) == 1 else 13, 4.5), layout="constrained")
+    # A notebook shows it once: IPython prefers its own formatter, which %matplotlib inline registers.
+    figure._repr_png_ = partial(render_figure, figure)  # type: ignore[attr-defined]
     plots = list(figure.subplots(1, len(labels), sharex=True, sharey=True, squeeze=False)[0])
     for axes, label in zip(plots, labels, strict=True):
         axes.set_xlabel("update")
@@ -136,10 +139,15 @@ def create_figure(*labels: str) -> tuple[Figure, list[Axes]]:
     return figure, plots
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the path's suffix, PNG or SVG."""
+def render_figure(figure: Figure, format: str = "png", dpi: int = 100) -> bytes:
+    """Return a figure as an image in a format, such as ``png`` or ``svg``."""
     image = BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the legend shows a box instead
-        figure.savefig(image, format=path.suffix.lstrip("."), dpi=150)
-    replace_file(path, image.getvalue())
+        figure.savefig(image, format=format, dpi=dpi)
+    return image.getvalue()
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the path's suffix, PNG or SVG."""
+    replace_file(path, render_figure(figure, path.suffix.lstrip("."), dpi=150))

@@ -70,7 +70,16 @@ COLUMNS = tuple(column.name for column in fields(Metrics) if column.name != "lea
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A line of ``samples.jsonl``: text generated after `update` updates."""
+    """A line of ``samples.jsonl``: text generated after `update` updates.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> run = elman.train(text, preset="reference", hidden_size=16, max_updates=100, engine="numpy")
+    >>> run.samples[0].update
+    0
+    """
 
     update: int
     smooth_loss: float | None

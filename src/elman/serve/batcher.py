@@ -1,7 +1,8 @@
 """Continuous batching: one thread per model reads prompts and generates characters for all sequences together.
 
 Every sequence has a state and a random generator of its own, so its text does not depend on the others in the batch.
-Sequences join and leave between two steps: none waits for the end of another while the batch has a free slot.
+Sequences join and leave between two steps: none waits for the end of another while the batch has a free slot. The first
+sequence of a prompt reads it; the others join afterwards. A sequence whose client does not read leaves its slot.
 
 B  sequences of a batch    T  characters read, n  characters generated in one step    D  numbers in the state
 """
@@ -24,8 +25,8 @@ from numpy.typing import NDArray
 from elman.inference import Model
 from elman.network import SamplingParams
 from elman.network.parameters import Array
-from elman.serve.responses import APIError
-from elman.serve.sequence import GenerationJob, Sequence, SequenceDelta
+from elman.serve.responses import APIError, shutdown_error
+from elman.serve.sequence import GenerationJob, Prompt, PromptCounts, Sequence, SequenceDelta
 
 BATCH_SIZES = (1, 4, 16)
 """Batches are padded to one of these sizes, as a session prepares the network anew for every other size."""
@@ -36,29 +37,30 @@ MAX_STEP = 256
 STEP_SECONDS = 0.02
 """Time budget for one step of all batches, after which new sequences may join."""
 MAX_UNSENT = 1024
-"""Characters that a client may leave unread before its sequence pauses."""
+"""Characters that a client may leave unread before its sequence pauses. One whose prompt is counted is generated to its
+end, as its counts would have to be kept meanwhile."""
 MAX_COUNTED_PROMPTS = 4
-"""Sequences with counts of their own that are generated concurrently. The counts of 100,000 characters of English take
-14 MB; those of random text take several times as much."""
+"""Prompts with counts of their own at a time. The counts of 100,000 characters of English take 14 MB; those of random
+text take several times as much."""
 MAX_LOGITS = 1 << 21
 """Maximum number of logits in memory at a time."""
 
 log = logging.getLogger(__name__)
 
 
-def dispatch(deltas: Iterable[tuple[Sequence, SequenceDelta | None]]) -> None:
-    """Deliver deltas to the jobs of their sequences from another thread, with one call into each event loop."""
-    by_loop = defaultdict[asyncio.AbstractEventLoop, list[tuple[Sequence, SequenceDelta]]](list)
-    for sequence, delta in deltas:
-        if delta:
-            by_loop[sequence.job.loop].append((sequence, delta))
-    for loop, group in by_loop.items():
-        call_in_loop(loop, partial(_deliver_all, group))
+def dispatch(deltas: Iterable[tuple[GenerationJob, list[SequenceDelta]]]) -> None:
+    """Deliver deltas to their jobs from another thread, with one call into each event loop."""
+    by_loop = defaultdict[asyncio.AbstractEventLoop, list[tuple[GenerationJob, list[SequenceDelta]]]](list)
+    for job, group in deltas:
+        if group:
+            by_loop[job.loop].append((job, group))
+    for loop, groups in by_loop.items():
+        call_in_loop(loop, partial(_deliver_all, groups))
 
 
-def _deliver_all(deltas: list[tuple[Sequence, SequenceDelta]]) -> None:
-    for sequence, delta in deltas:
-        sequence.job.deliver(delta)
+def _deliver_all(deltas: list[tuple[GenerationJob, list[SequenceDelta]]]) -> None:
+    for job, group in deltas:
+        job.deliver(group)
 
 
 def call_in_loop(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
@@ -77,7 +79,9 @@ class ContinuousBatcher:
         self.model, self.max_batch_size = model, max_batch_size
         # One session for each kind of step, as a session caches few layouts.
         self._prompt_session, self._session = (model.engine.session(model.parameters) for _ in range(2))
-        self._running, self._waiting = list[Sequence](), deque[Sequence]()
+        self._waiting = deque[Sequence]()  # of a prompt that nobody has read, the first one alone
+        self._running, self._paused = list[Sequence](), list[Sequence]()
+        self._counted = list[Prompt]()
         self._inbox: SimpleQueue[GenerationJob | None] = SimpleQueue()  # None wakes the thread
         self._is_closed = False
         self._seconds_per_char = 1e-5
@@ -105,7 +109,8 @@ class ContinuousBatcher:
 
     def waiting_count(self) -> int:
         """Return the number of sequences that wait for a slot."""
-        return len(self._waiting)
+        waiting = tuple(self._waiting)
+        return sum(len(each.prompt.sequences) if each.prompt.unread else 1 for each in waiting)
 
     def _warm_up(self) -> None:
         """Compile every kernel and prepare every layout before the first request."""
@@ -124,7 +129,7 @@ class ContinuousBatcher:
                 log.exception("generation failed")
                 self._fail_all(APIError(500, "generation failed; see the server's log", "internal_error"))
         self._receive(wait=False)
-        self._fail_all(APIError(503, "the server is shutting down; retry later", "shutting_down"))
+        self._fail_all(shutdown_error())
 
     def _receive(self, wait: bool) -> None:
         """Process the inbox, waiting for the first message if there is no work."""
@@ -132,37 +137,52 @@ class ContinuousBatcher:
             while True:
                 job = self._inbox.get(wait)
                 wait = False
-                self._waiting.extend(job.sequences if job else ())
+                for prompt in job.prompts if job else ():
+                    self._waiting.extend(prompt.sequences[:1] if prompt.unread else prompt.sequences)
 
     def _has_work(self) -> bool:
-        if self._next_waiting():
-            return True
-        return any(_can_continue(sequence) or sequence.is_cancelled for sequence in self._running)
+        is_due = any(sequence.is_cancelled or not _is_paused(sequence) for sequence in self._paused)
+        return bool(is_due or self._running or self._next_waiting())
 
     def _next_waiting(self) -> Sequence | None:
         """Return the first sequence that waits and may join."""
-        if len(self._running) >= self.max_batch_size:
-            return None
-        may_count = sum(sequence.counts is not None for sequence in self._running) < MAX_COUNTED_PROMPTS
-        return next((sequence for sequence in self._waiting if may_count or sequence.counts is None), None)
+        may_count = len(self._counted) < MAX_COUNTED_PROMPTS
+        candidates = (each for each in self._waiting if may_count or each.prompt.counts or not each.prompt.is_counted)
+        return next(candidates, None)
 
     def _step(self) -> None:
         """Let sequences leave and join, read a chunk of every prompt, and generate characters for every sequence."""
-        self._running = [sequence for sequence in self._running if not sequence.is_cancelled]
-        self._waiting = deque(sequence for sequence in self._waiting if not sequence.is_cancelled)
-        while sequence := self._next_waiting():
-            self._waiting.remove(sequence)
-            self._running.append(sequence)
-            dispatch([(sequence, sequence.start())])
-        reading = [sequence for sequence in self._running if sequence.unread]
-        reading.sort(key=lambda sequence: -sequence.unread)
+        self._free_slots()
+        self._fill_slots()
+        reading = [sequence for sequence in self._running if sequence.prompt.unread]
+        reading.sort(key=lambda sequence: -sequence.prompt.unread)
         for batch in _split_batches(reading):
             self._read(batch, self._step_length(len(reading)))
-        writing = [sequence for sequence in self._running if _can_continue(sequence) and not sequence.unread]
+        writing = [sequence for sequence in self._running if not (sequence.is_finished or sequence.prompt.unread)]
         writing.sort(key=lambda sequence: sequence.is_started)  # new sequences share a batch with short steps
         for batch in _split_batches(writing):
             self._generate(batch, self._step_length(len(writing)))
-        self._running = [sequence for sequence in self._running if not sequence.is_finished]
+        self._free_slots()
+
+    def _free_slots(self) -> None:
+        """Remove what has ended, its counts too, and the sequences whose client does not read."""
+        slow, resumed = _split_paused(self._paused)
+        stalled, self._running = _split_paused(self._running)
+        unread, waiting = _split_paused(self._waiting)
+        self._paused, self._waiting = [*slow, *stalled, *unread], deque([*waiting, *resumed])
+        for prompt in self._counted:
+            prompt.counts = None if prompt.has_ended else prompt.counts
+        self._counted = [prompt for prompt in self._counted if prompt.counts]
+
+    def _fill_slots(self) -> None:
+        """Let sequences join in the order in which they began to wait."""
+        while len(self._running) < self.max_batch_size and (sequence := self._next_waiting()):
+            self._waiting.remove(sequence)
+            self._running.append(sequence)
+            prompt = sequence.prompt
+            if prompt.is_counted and not prompt.counts:
+                prompt.counts = PromptCounts(self.model)
+                self._counted.append(prompt)
 
     def _step_length(self, count: int) -> int:
         """Return the number of characters by which `count` sequences advance within the time budget of a step."""
@@ -170,18 +190,21 @@ class ContinuousBatcher:
 
     def _read(self, sequences: list[Sequence], T: int) -> None:
         size = _padded_size(len(sequences))
-        T = min(T, sequences[0].unread, self._max_length(size))
+        T = min(T, sequences[0].prompt.unread, self._max_length(size))
         x = np.zeros((T, size), self.model.alphabet.dtype)
         lengths = []
         for b, sequence in enumerate(sequences):
-            chunk = sequence.next_chunk(T)
+            chunk = sequence.prompt.next_chunk(T)
             x[: len(chunk), b] = chunk
             lengths.append(len(chunk))
-        counts = sequences[0].counts
+        counts = sequences[0].prompt.counts
         session = counts.prompt_session if counts else self._prompt_session
         o, states = session.logits(self._stack_states(sequences, size), x)
         ends = [(sequence, b, n) for b, (sequence, n) in enumerate(zip(sequences, lengths, strict=True))]
-        dispatch((sequence, sequence.advance_prompt(o[:n, b], states[:n, b])) for sequence, b, n in ends)
+        dispatch((each.job, each.prompt.advance(o[:n, b], states[:n, b])) for each, b, n in ends)
+        for sequence in sequences:
+            if not sequence.prompt.unread:
+                self._waiting.extendleft(reversed(sequence.prompt.sequences[1:]))
 
     def _generate(self, sequences: list[Sequence], n: int) -> None:
         size = _padded_size(len(sequences))
@@ -192,13 +215,13 @@ class ContinuousBatcher:
             uniforms[:, b], x[b] = sequence.generator.random(n), sequence.x
         sampling = [sequence.sampling for sequence in sequences] + [SamplingParams()] * (size - len(sequences))
         started = time.perf_counter()
-        counts = sequences[0].counts
+        counts = sequences[0].prompt.counts
         session = counts.session if counts else self._session
         characters, after = session.generate(h, x, uniforms, sampling)
         self._seconds_per_char += ((time.perf_counter() - started) / (n * size) - self._seconds_per_char) / 8
         read = self._read_again(sequences, h, np.concatenate([x[None], characters[:-1]]))
         columns = enumerate(zip(sequences, read, strict=True))
-        dispatch((each, each.append(characters[:, b], after[b].copy(), *known)) for b, (each, known) in columns)
+        dispatch((each.job, each.append(characters[:, b], after[b].copy(), *known)) for b, (each, known) in columns)
 
     def _read_again(
         self, sequences: list[Sequence], h: Array, x: NDArray[np.intp]
@@ -208,7 +231,7 @@ class ContinuousBatcher:
         read: list[tuple[Array, Array] | tuple[None, None]] = [(None, None)] * len(sequences)
         if selected:
             padded = selected + selected[:1] * (_padded_size(len(selected)) - len(selected))
-            counts = sequences[0].counts
+            counts = sequences[0].prompt.counts
             session = counts.session if counts else self._prompt_session
             o, states = session.logits(h[padded], x[:, padded].astype(self.model.alphabet.dtype))
             for column, b in enumerate(selected):
@@ -227,21 +250,36 @@ class ContinuousBatcher:
 
     def _fail_all(self, error: APIError) -> None:
         """Fail all running and waiting jobs."""
-        jobs = {sequence.job for sequence in (*self._running, *self._waiting)}
-        self._running, self._waiting = [], deque()
+        jobs = {sequence.job for sequence in (*self._running, *self._paused, *self._waiting)}
+        for prompt in self._counted:
+            prompt.counts = None
+        for group in (self._waiting, self._running, self._paused, self._counted):
+            group.clear()
         for job in jobs:
             call_in_loop(job.loop, partial(job.fail, error))
 
 
-def _can_continue(sequence: Sequence) -> bool:
-    return not sequence.is_finished and (sequence.unread > 0 or sequence.unsent < MAX_UNSENT)
+def _is_paused(sequence: Sequence) -> bool:
+    """Return whether a sequence waits for its client."""
+    return sequence.unsent >= MAX_UNSENT and not sequence.prompt.is_counted
+
+
+def _split_paused(sequences: Iterable[Sequence]) -> tuple[list[Sequence], list[Sequence]]:
+    """Return the sequences that are paused, and those that are not, without those that have ended."""
+    paused, others = list[Sequence](), list[Sequence]()
+    for sequence in sequences:
+        if not (sequence.is_finished or sequence.is_cancelled):
+            (paused if _is_paused(sequence) else others).append(sequence)
+    return paused, others
 
 
 def _split_batches(sequences: list[Sequence]) -> Iterator[list[Sequence]]:
-    """Yield the batches; a sequence with counts of its own is one by itself."""
-    yield from ([sequence] for sequence in sequences if sequence.counts)
-    shared = [sequence for sequence in sequences if not sequence.counts]
-    yield from (shared[first : first + BATCH_SIZES[-1]] for first in range(0, len(shared), BATCH_SIZES[-1]))
+    """Yield the batches: of sequences whose prompts have no counts of their own, or of one prompt."""
+    groups = defaultdict[PromptCounts | None, list[Sequence]](list)
+    for sequence in sequences:
+        groups[sequence.prompt.counts].append(sequence)
+    for group in groups.values():
+        yield from (group[first : first + BATCH_SIZES[-1]] for first in range(0, len(group), BATCH_SIZES[-1]))
 
 
 def _padded_size(count: int) -> int:

@@ -5,29 +5,34 @@ K  size of the alphabet
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator
+from itertools import islice
 from typing import Annotated, Literal, NotRequired
 
 import numpy as np
 from pydantic import Field, Json
-from starlette.concurrency import run_in_threadpool
+from starlette.concurrency import iterate_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp
 from typing_extensions import TypedDict
 
 from elman.engine.protocol import Indices
+from elman.errors import ElmanError
 from elman.inference.generate import StopSequenceFilter
-from elman.inference.score import CharLogprobs, concatenate_logprobs
+from elman.inference.score import CharLogprobs, check_finite, concatenate_logprobs
 from elman.serve.models import ServedModel, get_server
 from elman.serve.requests import SEED, CompletionRequest, read_body
-from elman.serve.responses import JSON, APIError, ErrorResponse, dump_json
-from elman.serve.sequence import GenerationJob, PromptCounts, Sequence, SequenceDelta
+from elman.serve.responses import JSON, APIError, ErrorResponse, dump_json, encode_json, join_pieces
+from elman.serve.sequence import GenerationJob, Prompt, Sequence, SequenceDelta
 from elman.serve.streaming import CharacterCount, StreamedResponse
 
 EVENTS = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
+MAX_DELTAS, MAX_DELTAS_WITH_LOGPROBS = 16, 2
+"""Deltas whose events are encoded at a time, in some milliseconds."""
 MIN_LOGPROB = -9999.0
 """Represents the logarithm of 0, which JSON cannot represent."""
 
@@ -35,10 +40,10 @@ MIN_LOGPROB = -9999.0
 class Logprobs(TypedDict):
     """Log-probabilities of the characters of a text."""
 
-    tokens: list[str]
-    token_logprobs: list[float | None]
-    top_logprobs: list[dict[str, float] | None]
-    text_offset: list[int]
+    tokens: Iterable[str]
+    token_logprobs: Iterable[float | None]
+    top_logprobs: Iterable[dict[str, float] | None]
+    text_offset: Iterable[int]
 
 
 class Choice(TypedDict):
@@ -82,9 +87,12 @@ async def complete(request: Request) -> ASGIApp:
     server = get_server(request)
     body = await read_body(request, server.types.completion, server.settings)
     served = server.get_model(body.model)
-    characters = sum(len(prompt) + body.n * body.max_tokens for prompt in body.prompts)
+    characters = count_characters(body)
     if characters > (limit := server.settings.max_characters):
-        message = f"the request asks for {characters} characters, prompts included (limit: {limit})"
+        message = (
+            f"the request asks for {characters} characters: those of the prompts, n times with echo, and those to be"
+            f" generated (limit: {limit}, --max-characters)"
+        )
         raise APIError(400, message, "request_too_large", "max_tokens")
     if body.adapt and served.model.parameters.ngrams is None:
         message = f"adapt requires a model with an n-gram prior, which {served.name} does not have"
@@ -92,10 +100,21 @@ async def complete(request: Request) -> ASGIApp:
     prompts = [served.encode(prompt) for prompt in body.prompts]
     job = create_job(served, body, prompts)
     builder = CompletionBuilder(served, body, [len(prompt) for prompt in prompts])
-    chunks, media_type = (builder.events, f"{EVENTS}; charset=utf-8") if body.stream else (builder.whole, JSON)
-    return StreamedResponse(
-        server, served, job, builder.count, chunks(job), media_type, lambda error: _event(error.body())
-    )
+    if body.stream:
+        chunks, media_type = builder.events(job), f"{EVENTS}; charset=utf-8"
+        return StreamedResponse(
+            server, served, job, builder.count, chunks, media_type, lambda error: _event(error.body())
+        )
+    return StreamedResponse(server, served, job, builder.count, builder.whole(job), JSON, None)
+
+
+def count_characters(body: CompletionRequest) -> int:
+    """Return the number of characters to be read and generated for a request; an echoed prompt counts n times.
+
+    The work, the memory and the length of the response, log-probabilities included, are proportional to it.
+    """
+    copies = body.n if body.echo else 1
+    return sum(copies * len(prompt) + body.n * body.max_tokens for prompt in body.prompts)
 
 
 def _event(content: object) -> bytes:
@@ -107,24 +126,24 @@ def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indic
 
     With a seed, the sequences are those that `Model.samples` generates with that seed.
     """
-    model = served.model
-    repeated = [pair for pair in zip(body.prompts, prompts, strict=True) for _ in range(body.n)]
-    sequences = [
-        Sequence(
-            index=index,
-            alphabet=model.alphabet,
-            prompt=indices if len(indices) else served.start_indices(),
-            echo="" if not body.echo else prompt if isinstance(prompt, str) else model.alphabet.decode(indices),
-            h=model.h,
-            remaining=body.max_tokens,
-            sampling=body.sampling,
-            generator=create_generator(body.seed, index),
-            stops=StopSequenceFilter((*body.stops, "\n") if model.is_of_lines else body.stops),
-            num_logprobs=body.logprobs,
-            counts=PromptCounts(model) if body.adapt else None,
+    model, sequences = served.model, list[Sequence]()
+    for prompt, indices in zip(body.prompts, prompts, strict=True):
+        echo = "" if not body.echo else prompt if isinstance(prompt, str) else model.alphabet.decode(indices)
+        shared = Prompt(indices if len(indices) else served.start_indices(), echo, is_counted=bool(body.adapt))
+        sequences += (
+            Sequence(
+                index=index,
+                prompt=shared,
+                alphabet=model.alphabet,
+                h=model.h,
+                remaining=body.max_tokens,
+                sampling=body.sampling,
+                generator=create_generator(body.seed, index),
+                stops=StopSequenceFilter((*body.stops, "\n") if model.is_of_lines else body.stops),
+                num_logprobs=body.logprobs,
+            )
+            for index in range(len(sequences), len(sequences) + body.n)
         )
-        for index, (prompt, indices) in enumerate(repeated)
-    ]
     return GenerationJob(sequences, served.batcher.wake)
 
 
@@ -132,6 +151,14 @@ def create_generator(seed: int | None, index: int = 0) -> np.random.Generator:
     """Return the random generator of the sequence at a position within its request."""
     # A negative seed is mapped to a positive one, which NumPy requires.
     return np.random.default_rng(None if seed is None else seed % (2 * SEED) + index)
+
+
+def check_logprobs(logprobs: CharLogprobs) -> None:
+    """Raise an `APIError`, 500, if the network computes numbers that are not finite."""
+    try:
+        check_finite(logprobs.top_logprobs)
+    except ElmanError as error:
+        raise APIError(500, str(error), "not_finite") from None
 
 
 class CompletionBuilder:
@@ -150,25 +177,41 @@ class CompletionBuilder:
 
     async def whole(self, job: GenerationJob) -> AsyncGenerator[bytes]:
         """Yield the body of a response with all sequences."""
-        deltas = [delta async for batch in job.deltas() for delta in batch]
+        deltas = [delta async for batch in job.deltas() for delta in self._receive(batch)]
         # In a thread, as the log-probabilities of a long text would block the event loop.
-        yield await run_in_threadpool(lambda: dump_json(self._completion(self._choices(deltas), usage=True)))
+        async for chunk in iterate_in_threadpool(join_pieces(self._encode(deltas))):
+            yield chunk
+
+    def _encode(self, deltas: list[SequenceDelta]) -> Iterator[bytes]:
+        yield from encode_json(self._completion([*self._choices(deltas)], usage=True))
 
     async def events(self, job: GenerationJob) -> AsyncGenerator[bytes]:
         """Yield server-sent events: a chunk for each sequence that has grown; at the end the usage, if requested."""
         usage = None if self.body.stream_options.include_usage else False
-        async for deltas in job.deltas():
-            yield b"".join(_event(self._completion([choice], usage)) for choice in self._choices(deltas))
+        size = MAX_DELTAS if self.body.logprobs is None else MAX_DELTAS_WITH_LOGPROBS
+        async for arrived in job.deltas():
+            deltas = iter(self._receive(arrived))
+            while group := [*islice(deltas, size)]:
+                yield b"".join(_event(self._completion([choice], usage)) for choice in self._choices(group))
+                await asyncio.sleep(0)  # other requests are answered in between
         yield (b"" if usage is False else _event(self._completion([], usage=True))) + DONE
 
-    def _completion(self, choices: Iterable[Choice], usage: bool | None) -> Completion:
+    def _receive(self, deltas: list[SequenceDelta]) -> list[SequenceDelta]:
+        """Return deltas, checked and their generated characters counted."""
+        for delta in deltas:
+            self.count.generated += 0 if delta.is_prompt else len(delta.text)
+            if delta.logprobs is not None:
+                check_logprobs(delta.logprobs)
+        return deltas
+
+    def _completion(self, choices: list[Choice], usage: bool | None) -> Completion:
         """Return a completion: with the usage, with a null in its place, or without it if `usage` is False."""
         completion: Completion = {
             "id": self.id,
             "object": "text_completion",
             "created": self.created,
             "model": self.model,
-            "choices": [*choices],
+            "choices": choices,
         }
         return completion if usage is False else completion | {"usage": self._usage() if usage else None}
 
@@ -181,7 +224,6 @@ class CompletionBuilder:
         by_index: dict[int, list[SequenceDelta]] = {}
         for delta in deltas:
             by_index.setdefault(delta.index, []).append(delta)
-            self.count.generated += 0 if delta.is_prompt else len(delta.text)
         for index in sorted(by_index):
             yield self._choice(index, by_index[index])
 
@@ -197,10 +239,10 @@ class CompletionBuilder:
         log_probabilities = char_logprobs.logprobs.tolist()
         token_logprobs = [None if log_p != log_p else max(log_p, MIN_LOGPROB) for log_p in log_probabilities]
         return {
-            "tokens": list(text),
-            "token_logprobs": token_logprobs,
-            "top_logprobs": list(self._top_logprobs(text, token_logprobs, char_logprobs)),
-            "text_offset": list(range(start, start + len(text))),
+            "tokens": iter(text),
+            "token_logprobs": iter(token_logprobs),
+            "top_logprobs": self._top_logprobs(text, token_logprobs, char_logprobs),
+            "text_offset": iter(range(start, start + len(text))),
         }
 
     def _top_logprobs(

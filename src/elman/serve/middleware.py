@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from elman.errors import quote
 from elman.serve.responses import APIError
 from elman.serve.settings import Settings, as_address, parse_host
 from elman.web import STATIC
@@ -38,6 +40,8 @@ DEFAULT_HEADERS = {
 """Added to every response that does not set them itself."""
 PUBLIC_PATHS = frozenset({"/", "/health"})
 """Paths served without an API key, like the static files: the playground's page asks for the key."""
+
+log = logging.getLogger(__name__)
 
 
 def restrict_access(app: Starlette, settings: Settings) -> ASGIApp:
@@ -84,6 +88,8 @@ class AccessMiddleware:
             raise APIError(403, message, "host_not_allowed")
         if headers.get("origin") not in self.settings.origins and not _is_same_origin(headers, scope):
             message = "requests from pages of other sites are not allowed, unless started with --allow-origin"
+            origin = headers.get("origin", "another site")
+            log.warning("refused a request from a page of %s; --allow-origin permits an origin", quote(origin))
             raise APIError(403, message, "origin_not_allowed")
 
     def _is_allowed_host(self, hosts: list[str]) -> bool:

@@ -19,17 +19,16 @@ from starlette.types import ASGIApp
 from typing_extensions import TypedDict
 
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, shorten
+from elman.errors import shorten
 from elman.inference.generate import StopSequenceFilter
-from elman.inference.score import check_finite
 from elman.interpret import is_cell_state, list_units, quantize_states
 from elman.network import SamplingParams, architecture
 from elman.network.sampling import list_sampling_options
-from elman.serve.completions import create_generator
+from elman.serve.completions import check_logprobs, create_generator
 from elman.serve.models import ServedModel, Server, get_server
 from elman.serve.requests import MAX_UNITS, read_body
 from elman.serve.responses import APIError, ErrorResponse, dump_json, json_response
-from elman.serve.sequence import GenerationJob, Sequence, SequenceDelta
+from elman.serve.sequence import GenerationJob, Prompt, Sequence, SequenceDelta
 from elman.serve.streaming import CharacterCount, StreamedResponse
 
 LINES = "application/x-ndjson"
@@ -271,9 +270,8 @@ class TextInspector:
         model = self.served.model
         sequence = Sequence(
             index=0,
+            prompt=Prompt(self.text, echo=model.alphabet.decode(self.text)),
             alphabet=model.alphabet,
-            prompt=self.text,
-            echo=model.alphabet.decode(self.text),
             h=model.h,
             remaining=max_tokens + 1,
             sampling=sampling,
@@ -293,10 +291,7 @@ class TextInspector:
             500 if the network computes numbers that are not finite.
         """
         assert delta.logprobs is not None
-        try:
-            check_finite(delta.logprobs.top_logprobs)
-        except ElmanError as error:
-            raise APIError(500, str(error), "not_finite") from None
+        check_logprobs(delta.logprobs)
         if delta.is_prompt:
             self.nats -= float(np.nansum(delta.logprobs.logprobs))
         first = max(0, self._unreported - self._received)

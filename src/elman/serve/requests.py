@@ -29,7 +29,7 @@ from elman.errors import quote, shorten
 from elman.inference import Model
 from elman.network import SamplingParams, architecture
 from elman.network.sampling import SamplingOption, list_sampling_options
-from elman.serve.responses import JSON, APIError
+from elman.serve.responses import JSON, APIError, shutdown_error
 from elman.serve.settings import Settings
 
 _DISCARD_FACTOR = 16
@@ -65,9 +65,9 @@ async def read_json(request: Request, settings: Settings) -> dict[str, Any]:
     Raises
     ------
     APIError
-        400 if the body is not a JSON object, 408 if it takes too long, 413 if it is too large, 415 if its declared
-        type is not JSON. The last rejects HTML forms of other sites: browsers do not send JSON across sites without
-        permission.
+        400 if the body is not a JSON object, 408 if it takes too long, 413 if it is too large, 503 if the server shuts
+        down meanwhile; 415 if its declared type is not JSON, which rejects HTML forms of other sites: browsers do not
+        send JSON across sites without permission.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON:
@@ -79,6 +79,8 @@ async def read_json(request: Request, settings: Settings) -> dict[str, Any]:
     except TimeoutError:
         message = f"the request body was not received within {settings.body_timeout:g} seconds"
         raise APIError(408, message, "request_timeout") from None
+    except asyncio.CancelledError:
+        raise shutdown_error() from None
     return _parse_object(body)
 
 
@@ -261,8 +263,8 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
     networks = [architecture(model.parameters) for model in models.values()]
     index, unit = _index(max(network.K for network in networks)), _index(max(n.recurrent_size for n in networks))
     prompt: Any = str | _list_of(index, 1)
-    together = f"at most {settings.max_characters} characters together with everything to be generated."
-    several = f"Text, a list of character indices, or a list of several of either; {together}"
+    together = f"at most {settings.max_characters} characters together with everything to be generated"
+    several = f"Text, a list of character indices, or a list of several of either; {together}; with echo n times."
     is_counted = any(model.parameters.ngrams for model in models.values())
     name = Annotated[str, Field(json_schema_extra={"enum": [*models]})]
     shared: dict[str, Any] = {
@@ -285,7 +287,7 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
     prompts = _field(prompt | _list_of(prompt, 1, MAX_PROMPTS), "", several)
     return RequestTypes(
         _extend(CompletionRequest, prompt=prompts, adapt=_field(counted, None, about), **generation),
-        _extend(PlayRequest, prompt=_field(str, "", f"Text; {together}"), units=units, **generation),
+        _extend(PlayRequest, prompt=_field(str, "", f"Text; {together}."), units=units, **generation),
         _extend(ReadRequest, text=text, units=units, **shared),
         _extend(TokenizeRequest, **shared),
         _extend(DetokenizeRequest, tokens=_field(_list_of(index), ..., "Indices of characters."), **shared),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -14,6 +15,10 @@ from typing_extensions import TypedDict  # Pydantic does not accept that of the 
 from elman.errors import shorten
 
 JSON = "application/json"
+BATCH_ITEMS = 1000
+"""Items of an iterator that are serialized in one call, in about a millisecond."""
+CHUNK_BYTES = 1 << 16
+"""Minimum size of a chunk of a large response."""
 
 
 class ErrorInfo(TypedDict):
@@ -56,14 +61,58 @@ class APIError(Exception):
         return json_response(self.body(), self.status, self.headers)
 
 
+def shutdown_error() -> APIError:
+    """Return the error of a request that the shutdown of the server ends."""
+    return APIError(503, "the server is shutting down; retry later", "shutting_down")
+
+
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a JSON response, encoded by `dump_json`."""
     return Response(dump_json(content), status, headers, JSON)
 
 
 def dump_json(content: Any) -> bytes:
-    """Serialize content as JSON in ASCII, since text may contain lone surrogates, which UTF-8 cannot encode."""
-    return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+    """Serialize content as JSON in ASCII, since text may contain lone surrogates, which UTF-8 cannot encode.
+
+    An iterator becomes an array.
+    """
+    return json.dumps(content, allow_nan=False, separators=(",", ":"), default=list).encode("ascii")
+
+
+def encode_json(content: object) -> Iterator[bytes]:
+    """Serialize content as `dump_json` does, in short pieces: the encoder holds the interpreter's lock.
+
+    The values of a dictionary and the items of a list are serialized one by one, those of an iterator in batches.
+    """
+    if isinstance(content, dict):
+        items = (chain([dump_json(key), b":"], encode_json(value)) for key, value in content.items())
+        yield from _enclose(b"{", items, b"}")
+    elif isinstance(content, list):
+        yield from _enclose(b"[", map(encode_json, content), b"]")
+    elif isinstance(content, Iterator):
+        batches = iter(lambda: [*islice(content, BATCH_ITEMS)], [])
+        yield from _enclose(b"[", ([dump_json(batch)[1:-1]] for batch in batches), b"]")
+    else:
+        yield dump_json(content)
+
+
+def _enclose(start: bytes, items: Iterable[Iterable[bytes]], end: bytes) -> Iterator[bytes]:
+    yield start
+    for n, item in enumerate(items):
+        yield b"," if n else b""
+        yield from item
+    yield end
+
+
+def join_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Join pieces to chunks of at least `CHUNK_BYTES`, but for the last one."""
+    chunk = bytearray()
+    for piece in pieces:
+        chunk += piece
+        if len(chunk) >= CHUNK_BYTES:
+            yield bytes(chunk)
+            chunk.clear()
+    yield bytes(chunk)
 
 
 def _handle_api_error(_: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""The sequences of a request, each from the first character of its prompt to its end.
+"""The prompts of a request, and the sequences that continue each of them.
 
 D  numbers in the state of a sequence    K  size of the alphabet    n  characters of a step
 k  most likely characters to report at every position    u  units to report
@@ -28,7 +28,7 @@ Finish = Literal["stop", "length"]
 
 
 class PromptCounts:
-    """The sessions of one sequence, which no other may use, as its n-gram prior has counts of its own."""
+    """The sessions of one prompt, which no other may use, as its n-gram prior has counts of its own."""
 
     def __init__(self, model: Model) -> None:
         self._engine, self._parameters = model.engine, model.parameters.continued()
@@ -65,18 +65,66 @@ class SequenceDelta:
 
 
 @dataclass(eq=False)
+class Prompt:
+    """A prompt, which is read once for all sequences that continue it.
+
+    Parameters
+    ----------
+    indices : ndarray of int, shape (P,)
+        P >= 1 characters to read.
+    echo : str
+        The prompt to return, P characters, or empty.
+    is_counted : bool
+        Whether the n-gram prior counts the prompt.
+    """
+
+    indices: Indices
+    echo: str
+    is_counted: bool = False
+    sequences: list[Sequence] = field(default_factory=list)
+    """Those that continue it. The first one reads it."""
+    counts: PromptCounts | None = None
+    """The sessions of a prompt that is counted, from its first step until its last sequence has ended."""
+    unread: int = field(init=False)
+    """Characters still to be read, not counting the last, which the first generating step reads."""
+
+    def __post_init__(self) -> None:
+        self.unread = len(self.indices) - 1
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all of its sequences have."""
+        return all(sequence.is_finished or sequence.is_cancelled for sequence in self.sequences)
+
+    def next_chunk(self, n: int) -> Indices:
+        """Return up to n characters to read next."""
+        start = len(self.indices) - 1 - self.unread
+        return self.indices[start : start + min(n, self.unread)]
+
+    def advance(self, o: Array, states: Array) -> list[SequenceDelta]:
+        """Move past n characters, given the logits (n, K) and the states (n, D) after each; return the deltas."""
+        n, start = len(o), len(self.indices) - self.unread
+        first, logprobs = self.sequences[0], None
+        if self.echo and first.num_logprobs is not None:
+            logprobs = compute_logprobs(o, self.indices[start : start + n], first.num_logprobs)
+        self.unread -= n
+        delta = SequenceDelta(0, self.echo[start : start + n], logprobs, is_prompt=True)
+        delta = replace(delta, activations=first.select_units(states))
+        h = states[-1].copy()
+        return [each for sequence in self.sequences for each in sequence.advance_prompt(delta, h)]
+
+
+@dataclass(eq=False)
 class Sequence:
-    """A prompt and the characters that are generated after it.
+    """The characters that are generated after a prompt.
 
     Parameters
     ----------
     index : int
         Position of the sequence within its request.
+    prompt : Prompt
+        The sequence is added to those of the prompt.
     alphabet : Alphabet
-    prompt : ndarray of int, shape (P,)
-        P >= 1 characters to read.
-    echo : str
-        The prompt to return, P characters, or empty.
     h : ndarray, shape (D,)
         The initial state; later the current one.
     remaining : int
@@ -87,28 +135,22 @@ class Sequence:
     stops : StopSequenceFilter
     num_logprobs : int or None
         k; None if no log-probabilities are requested.
-    counts : PromptCounts, optional
-        Where the n-gram prior counts the prompt: the sessions that read this sequence, alone.
     units : ndarray of int, shape (u,), optional
         Indices into the state of the units to report.
     """
 
     index: int
+    prompt: Prompt
     alphabet: Alphabet
-    prompt: Indices
-    echo: str
     h: Array
     remaining: int
     sampling: SamplingParams
     generator: np.random.Generator
     stops: StopSequenceFilter
     num_logprobs: int | None
-    counts: PromptCounts | None = None
     units: NDArray[np.intp] | None = None
     job: GenerationJob = field(init=False)
     """The job that it belongs to."""
-    unread: int = field(init=False)
-    """Characters of the prompt still to be read, not counting the last, which the first generating step reads."""
     x: int = field(init=False)
     """The character that the next generating step reads."""
     is_started: bool = False
@@ -123,39 +165,30 @@ class Sequence:
     _held_logprobs: list[CharLogprobs] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.unread, self.x = len(self.prompt) - 1, int(self.prompt[-1])
+        self.prompt.sequences.append(self)
+        self.x = int(self.prompt.indices[-1])
 
     @property
     def unsent(self) -> int:
         """Characters emitted but not yet sent to the client."""
         return self.emitted - self.sent
 
-    def start(self) -> SequenceDelta | None:
+    def start(self) -> list[SequenceDelta]:
         """Return the first character of an echoed prompt, which nothing precedes and so has no probability."""
-        first = self.echo[:1]
+        first = self.prompt.echo[:1]
         logprobs = None
         if self.num_logprobs is not None:
             logprobs = missing_logprobs(len(first), min(self.num_logprobs, len(self.alphabet)))
         return self._emit(SequenceDelta(self.index, first, logprobs, is_prompt=True))
 
-    def next_chunk(self, n: int) -> Indices:
-        """Return up to n characters of the prompt to read next."""
-        start = len(self.prompt) - 1 - self.unread
-        return self.prompt[start : start + min(n, self.unread)]
-
-    def advance_prompt(self, o: Array, states: Array) -> SequenceDelta | None:
-        """Move past n characters of the prompt, given the logits (n, K) and the states (n, D) after each."""
-        n, start = len(o), len(self.prompt) - self.unread
-        self.h, self.unread = states[-1].copy(), self.unread - n
-        logprobs = None
-        if self.echo and self.num_logprobs is not None:
-            logprobs = compute_logprobs(o, self.prompt[start : start + n], self.num_logprobs)
-        text, activations = self.echo[start : start + n], self._select(states)
-        return self._emit(SequenceDelta(self.index, text, logprobs, is_prompt=True, activations=activations))
+    def advance_prompt(self, delta: SequenceDelta, h: Array) -> list[SequenceDelta]:
+        """Set the state (D,) after the characters of the prompt in `delta`."""
+        self.h = h
+        return self._emit(replace(delta, index=self.index))
 
     def append(
         self, characters: NDArray[np.intp], h: Array, o: Array | None, states: Array | None
-    ) -> SequenceDelta | None:
+    ) -> list[SequenceDelta]:
         """Append generated characters (n,); h (D,) is the state before the last of them is read.
 
         The logits o (n, K) that each was sampled from, and the states (n, D) after the character before each, are
@@ -174,18 +207,19 @@ class Sequence:
             delta = replace(delta, logprobs=held.slice(0, len(text)))
             if self.units is not None:
                 sampling_probs = _sampling_probabilities(self.sampling, o[:n], characters, found)
-                delta = replace(delta, activations=self._select(states[:n]), sampling_probs=sampling_probs)
+                delta = replace(delta, activations=self.select_units(states[:n]), sampling_probs=sampling_probs)
         return self._emit(delta, is_stopped=is_stopped)
 
-    def _select(self, states: Array) -> Array | None:
+    def select_units(self, states: Array) -> Array | None:
+        """Return the activations of the units to report, if any."""
         return None if self.units is None else states[:, self.units]
 
-    def _emit(self, delta: SequenceDelta, *, is_stopped: bool = False) -> SequenceDelta | None:
+    def _emit(self, delta: SequenceDelta, *, is_stopped: bool = False) -> list[SequenceDelta]:
         """Return the delta to deliver to the request, if there is any."""
-        finish: Finish | None = "stop" if is_stopped else None if self.unread or self.remaining else "length"
+        finish: Finish | None = "stop" if is_stopped else None if self.prompt.unread or self.remaining else "length"
         self.is_finished = finish is not None
         self.emitted += len(delta.text)
-        return replace(delta, finish=finish) if delta.text or finish else None
+        return [replace(delta, finish=finish)] if delta.text or finish else []
 
 
 def _sampling_probabilities(
@@ -213,12 +247,20 @@ class GenerationJob:
         for sequence in sequences:
             sequence.job = self
         self.loop = asyncio.get_running_loop()
-        self._changed, self._arrived = asyncio.Event(), list[SequenceDelta]()
+        self._changed = asyncio.Event()
+        self._arrived = [delta for sequence in sequences for delta in sequence.start()]
+        if self._arrived:
+            self._changed.set()
         self._error: Exception | None = None
 
-    def deliver(self, delta: SequenceDelta) -> None:
-        """Accept a delta from the batcher."""
-        self._arrived.append(delta)
+    @property
+    def prompts(self) -> list[Prompt]:
+        """The prompts of the sequences, in their order."""
+        return [*dict.fromkeys(sequence.prompt for sequence in self.sequences)]
+
+    def deliver(self, deltas: list[SequenceDelta]) -> None:
+        """Accept deltas from the batcher."""
+        self._arrived += deltas
         self._changed.set()
 
     def fail(self, error: Exception) -> None:

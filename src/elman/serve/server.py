@@ -20,10 +20,12 @@ from elman.serve.settings import as_address
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
+SEND_BUFFER = 1 << 17
+"""Bytes that the system holds for a client that does not read, by default megabytes. Accepted sockets inherit it."""
 KEEP_ALIVE = 30
 """Seconds that an idle connection stays open; longer than clients keep theirs, so that they close it first."""
 CANCEL_TIMEOUT = 1
-"""Seconds that requests get to finish at the end of a server in a thread."""
+"""Seconds that requests get to finish at the end of a server in a thread, and to report an error at that of any."""
 
 
 def listen(host: str, port: int, option: str = "--port") -> socket.socket:
@@ -38,6 +40,7 @@ def listen(host: str, port: int, option: str = "--port") -> socket.socket:
         raise ElmanError(f"--host {quote(host)} is not an address of this machine ({error})") from None
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         listening.bind(address)
         listening.listen(BACKLOG)
     except OSError as error:
@@ -100,6 +103,12 @@ class _Server(uvicorn.Server):
         else:
             super().handle_exit(sig, frame)
             self.on_shutdown(len(self.server_state.tasks))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Shut down; requests that are cancelled at the timeout still send their error."""
+        await super().shutdown(sockets)
+        if self.server_state.tasks and not self.force_exit:
+            await asyncio.wait(self.server_state.tasks, timeout=CANCEL_TIMEOUT)
 
 
 def _create_config(app: ASGIApp, shutdown_timeout: float) -> uvicorn.Config:

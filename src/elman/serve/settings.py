@@ -36,7 +36,7 @@ class Settings:
     max_tokens : int
         Maximum number of characters to generate for one sequence.
     max_characters : int
-        Maximum number of characters of one request: its prompts and everything to be generated.
+        Maximum number of characters of one request: its prompts, with echo n times, and everything to be generated.
     max_body : int
         Maximum size of a request body in bytes.
     max_batch_size : int

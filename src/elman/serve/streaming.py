@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from elman.serve.models import ServedModel, Server
-from elman.serve.responses import APIError
+from elman.serve.responses import APIError, shutdown_error
 from elman.serve.sequence import GenerationJob
 
 
@@ -41,8 +41,9 @@ class StreamedResponse:
     chunks: AsyncGenerator[bytes]
     """The response, from the deltas of the job."""
     media_type: str
-    encode_error: Callable[[APIError], bytes]
-    """Encodes an error that occurs after the first chunk; the result is sent as the last one."""
+    encode_error: Callable[[APIError], bytes] | None
+    """Encodes an error that occurs after the first chunk; the result is sent as the last one. Without it, the
+    connection is closed."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response, and measure it."""
@@ -81,8 +82,12 @@ class StreamedResponse:
                     await send({"type": "http.response.start", "status": 200, "headers": headers})
                     started = True
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        except APIError as error:
+        except (APIError, asyncio.CancelledError) as raised:
+            # Uvicorn cancels the requests that are still running at the end of its graceful shutdown.
+            error = raised if isinstance(raised, APIError) else shutdown_error()
             if not started:
+                raise error from None
+            if self.encode_error is None:
                 raise
             last = self.encode_error(error)
         await send({"type": "http.response.body", "body": last, "more_body": False})

@@ -40,6 +40,9 @@ class TrainingCallback:
     def on_progress(self, run: Run, updates: int) -> None:
         """Updates were done, about ten times per second; `updates` is the expected total."""
 
+    def on_validation(self, run: Run, validation_loss: float) -> None:
+        """The network was validated; the loss is in nats per character. `run` does not have it yet."""
+
     def on_sample(self, sample: Sample) -> None:
         """A sample was generated."""
 
@@ -75,6 +78,8 @@ def _call_all(method: str) -> Callable[..., None]:
 
 EVENTS = [name for name in vars(TrainingCallback) if name.startswith("on_")]
 """The methods that notify a callback."""
+METHODS = [*EVENTS, "should_stop"]
+"""All methods of a callback."""
 for _name in EVENTS:
     setattr(CallbackList, _name, _call_all(_name))
 
@@ -155,9 +160,9 @@ def list_callbacks(callback: Any, on_update: Any) -> list[TrainingCallback]:
         given = "a class" if isinstance(callback, type) else type(callback).__name__
         raise ElmanError(f"callback must be an elman.TrainingCallback (got {given}); a function is passed as on_update")
     for name in dir(type(callback)):
-        if name.startswith("on_") and name not in EVENTS:
+        if name.startswith(("on_", "should_")) and name not in METHODS:
             raise ElmanError(
-                f"{type(callback).__name__}.{name} is never called; the methods of a callback are {', '.join(EVENTS)}"
+                f"{type(callback).__name__}.{name} is never called; the methods of a callback are {', '.join(METHODS)}"
             )
     if on_update is not None and not callable(on_update):
         raise ElmanError(f"on_update must be a function of the run (got {type(on_update).__name__})")

@@ -264,9 +264,11 @@ class Trainer:
         """Return the validation loss of the current network, in nats per character of the complete validation set."""
         state, windows = self.state, self.run.data.validation_windows
         assert windows is not None
-        return run_on_first_process(
+        validation_loss = run_on_first_process(
             lambda: score(self.engine, state.eval_parameters, state.final_hidden, windows.indices).nats_per_char
         )
+        self.callback.on_validation(self.run, validation_loss)
+        return validation_loss
 
     def better_of_best_and_current(self, validation_loss: float | None) -> NetworkSnapshot | None:
         """Return the current network if its validation loss is below that of the best so far, else the latter."""

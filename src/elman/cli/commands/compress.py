@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import ANY_CASE, Json, Quiet, check_not_input, parse_not_empty
+from elman.cli.parameters import ANY_CASE, Json, OptionalInteger, Quiet, check_not_input, parse_not_empty
 from elman.compression.modes import BUILTIN_MODE, DEFAULT_MODE, ModeName, mode_help
 from elman.errors import ElmanError, quote
 
@@ -100,6 +100,10 @@ def decompress(
             " which must not exist, and standard output for standard input."
         ),
     ] = None,
+    max_output: Annotated[
+        OptionalInteger,
+        Parameter(help="Maximum size of the original in bytes, for a file from elsewhere. By default no limit."),
+    ] = None,
     quiet: Quiet = False,
 ) -> int:
     """Restore a file that elman compress compressed with the same model."""
@@ -119,7 +123,7 @@ def decompress(
         first = next(members)
         loaded = load_builtin(_find_builtin(first)) if model is None else load(model)
         with show_progress("decompressing", _size(file), quiet=quiet) as show:
-            _write(path, decompress_members(chain((first,), members), loaded, show))
+            _write(path, decompress_members(chain((first,), members), loaded, show, max_output))
     return 0
 
 

@@ -44,7 +44,10 @@ def serve(
         Integer, Parameter(help="Largest max_tokens of a completion (one token is one character).")
     ] = 10_000,
     max_characters: Annotated[
-        Integer, Parameter(help="Maximum number of characters per request: prompts plus everything to be generated.")
+        Integer,
+        Parameter(
+            help="Maximum number of characters per request: prompts, n times with echo, plus all to be generated."
+        ),
     ] = 100_000,
     max_batch_size: Annotated[
         Integer, Parameter(help="Number of sequences that a model generates concurrently (its batch size).")

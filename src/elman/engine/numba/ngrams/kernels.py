@@ -297,7 +297,6 @@ class NgramReader:
     """An n-gram model for the kernels: its table, and the counts that are added if it continues another."""
 
     def __init__(self, model: NgramModel) -> None:
-        self.model = model
         if model.base is None:
             self.table, self.added = make_table(model), empty_added()
         else:
