@@ -11,7 +11,7 @@ from elman.errors import ElmanError, quote, shorten
 from elman.runs.metadata import RunManifest
 from elman.storage.untrusted import require_regular_file
 from elman.text import Corpus, Source, Windows, has_piped_text, read_corpus
-from elman.text.lines import Indices, Lines, hash_lines, make_lines, shuffle_corpus, split_lines
+from elman.text.lines import Indices, Lines, hash_training_lines, make_lines, shuffle_corpus, split_lines
 from elman.text.sources import STANDARD_INPUT, is_builtin
 
 Text = Source | Sequence[Source] | Corpus
@@ -51,7 +51,7 @@ class TrainingData:
             self._lines, lines = split_lines(corpus, held_out_fraction(config))
             lines = lines if held_out is None else make_lines(held_out, corpus.alphabet)
             held_out = None if lines is None else lines.indices
-        self.line_hashes = None if self._lines is None else hash_lines(self._lines, corpus.alphabet)
+        self.line_hashes = None if self._lines is None else hash_training_lines(corpus, self._lines)
         self.windows = self.windows_of(0)
         if held_out_fraction(config) and not config.lines:
             held_out = self._end_of_text()
@@ -112,7 +112,13 @@ def describe_text(corpus: Corpus) -> str:
 
 def read_text(source: Text, config: Config) -> Corpus:
     """Read the text of a run; independent lines are put into the order in which they are divided."""
-    corpus = read_corpus(source, encoding=config.encoding, min_count=config.min_count, lines=config.lines)
+    corpus = read_corpus(
+        source,
+        encoding=config.encoding,
+        min_count=config.min_count,
+        lines=config.lines,
+        masker=config.masker,
+    )
     return shuffle_corpus(corpus, config.seed) if config.lines else corpus
 
 
@@ -128,7 +134,12 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
     if sha256 and not os.path.lexists(path):
         raise ElmanError(f"the validation text {quote(path)} is no longer there: name its new path with --validation")
     text = read_corpus(
-        config.validation, encoding=config.encoding, alphabet=corpus.alphabet, extend=True, lines=config.lines
+        config.validation,
+        encoding=config.encoding,
+        alphabet=corpus.alphabet,
+        extend=True,
+        lines=config.lines,
+        masker=config.masker,
     )
     if sha256 and text.sha256 != sha256:
         raise ElmanError(

@@ -263,6 +263,14 @@ class Trainer:
         recorded = rows[-1].validation_loss if self.has_row() else None
         self.final_validation_loss = self.validate() if recorded is None else recorded
         self.run.selected = self.better_of_best_and_current(self.final_validation_loss)
+        if self.config.lines and self.run.selected is not None:
+            from elman.inference.score_lines import compute_score_quantiles
+
+            windows = self.run.data.validation_windows
+            assert windows is not None
+            self.run.score_quantiles = run_on_first_process(
+                lambda: compute_score_quantiles(self.run.model, windows.indices)
+            )
 
     def better_of_best_and_current(self, validation_loss: float | None) -> NetworkSnapshot | None:
         """Return the current network if its validation loss is below that of the best so far, else the latter."""

@@ -80,6 +80,8 @@ class TrainingOptions(TypedDict, total=False):
     encoding: str
     min_count: int
     lines: bool
+    mask: str
+    mask_regex: str
 
 
 def list_training_options() -> tuple[Option, ...]:

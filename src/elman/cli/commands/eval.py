@@ -66,7 +66,7 @@ def evaluate(
         check_adapt(model.parameters, adapt)
     scorer, alphabet, text, sources = find_code_length(adapt), with_unknown(model.alphabet), "", require_corpus(texts)
     if scorer is None:
-        read = read_corpus(sources, encoding=encoding, alphabet=alphabet, lines=model.is_of_lines)
+        read = read_corpus(sources, encoding=encoding, alphabet=alphabet, lines=model.is_of_lines, masker=model.masker)
         indices = model.arrange(read.indices)
     else:
         text = "".join(read_chunks(sources, encoding=encoding))

@@ -42,7 +42,12 @@ def explain(
     check_not_input(out, run)
     model = load(run)
     text = read_corpus(
-        require_corpus(corpus), encoding=encoding, alphabet=model.alphabet, extend=True, lines=model.is_of_lines
+        require_corpus(corpus),
+        encoding=encoding,
+        alphabet=model.alphabet,
+        extend=True,
+        lines=model.is_of_lines,
+        masker=model.masker,
     )
     check_not_input(out, *(Path(file.path) for file in text.files))
     page = ExplainPage.from_corpus(model, text)
