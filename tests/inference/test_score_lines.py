@@ -231,6 +231,18 @@ def test_lines_are_printed_as_a_table_or_as_json(run: Path, command: Command) ->
     assert json.loads(out.splitlines()[1]) == dict(zip(rows[0], values, strict=True))
 
 
+def test_a_terminal_shows_where_a_line_is_surprising(
+    run: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run.parent / "escapes").write_text("all is w\x1bll\nall is wel", encoding="utf-8")
+    plain = command("score", run, run.parent / "escapes").out.splitlines()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    marked = command("score", run, run.parent / "escapes").out.splitlines()
+    assert [row.rpartition("\t")[0] for row in marked[2:]] == [row.rpartition("\t")[0] for row in plain[2:]]
+    assert marked[1].endswith("all is w\x1b[7m␛\x1b[0mll")  # the control character is not interpreted
+    assert marked[2].endswith("all is wel\x1b[7m \x1b[0m")  # the end of the line
+
+
 @pytest.mark.parametrize("by", scoring.AGGREGATIONS)
 def test_top_prints_the_lines_with_the_highest_score(run: Path, command: Command, by: str) -> None:
     _, out, _ = command("score", run, run.parent / "log", "--top", 3, "--by", by)
@@ -330,7 +342,12 @@ def test_masked_parts_are_not_surprising_and_columns_are_those_of_the_line(log_r
 def test_lines_that_repeat_are_read_once(log_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scorer, read = scoring.BlockScorer(elman.load(log_run), carry_state=False), list[int]()
     score_texts = scorer._score_texts
-    monkeypatch.setattr(scorer, "_score_texts", lambda texts: read.append(len(texts)) or score_texts(texts))
+
+    def count_texts(texts: list[str]) -> Any:
+        read.append(len(texts))
+        return score_texts(texts)
+
+    monkeypatch.setattr(scorer, "_score_texts", count_texts)
     block = log_lines(0, 50) + "12:00:00 panic\n"
     first = scorer.score(block, 1)
     assert [line[2:] for line in scorer.score(block, 1)] == [line[2:] for line in first]

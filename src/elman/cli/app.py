@@ -169,7 +169,7 @@ app = _create_app()
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0, 1 (a check failed, a line is above a threshold), 2 (bad input) or 130 (interrupted)."""
+    """Run the command line and exit: 0, 1 (a check found something), 2 (bad input) or 130 (interrupted)."""
     if sys.stdout is None:  # closed by the process that started this one
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (it stays open)
     for stream in (sys.stdout, sys.stderr):

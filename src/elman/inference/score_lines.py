@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 SAMPLE_SHAPE = (160, 32)
 """Length and number of the texts that are sampled to find the initial state of a line."""
 
+BLOCK_LINES = 4096
+"""Lines of a batch that are read at a time, at most: they bound the memory."""
 CACHED_LINES = 20_000
 """Distinct lines whose scores are remembered: masked lines of a log repeat."""
 
@@ -152,6 +154,21 @@ class BlockScorer:
                 column = masked[n].find_original(column - 1) + 1
             lines.append(Line(number + n, originals[n], chars, nats, worst5_nats, column, worst_nats))
         return lines
+
+    def score_batch(self, lines: Iterable[str]) -> list[Line]:
+        """Return lines in memory, each with or without its line feed.
+
+        Raises
+        ------
+        ElmanError
+            If there is another line feed in one.
+        """
+        texts = [line.removesuffix("\n") for line in lines]
+        for n, text in enumerate(texts, 1):
+            if "\n" in text:
+                raise ElmanError(f"line {n} of the batch contains a line feed: split it")
+        blocks = ("\n".join([*texts[n : n + BLOCK_LINES], ""]) for n in range(0, len(texts), BLOCK_LINES))
+        return [line for block in blocks for line in self.score(block, 1)]
 
     def _look_up(self, texts: list[str]) -> list[LineScore]:
         """Return the scores of lines; one that has been read before is not read again."""

@@ -34,9 +34,6 @@ BUILTIN = "builtin"
 MAX_SHOWN = 3
 """Runs that an error names."""
 
-BLOCK_LINES = 4096
-"""Lines that are scored in one batch, at most: they bound the memory."""
-
 
 def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
     """Load a trained model from a run directory or one of its two files of weights, or the built-in model.
@@ -174,14 +171,9 @@ class LineScorer:
         ElmanError
             If the model cannot be loaded, or a line contains a line feed.
         """
-        texts = [line.removesuffix("\n") for line in lines]
-        for n, text in enumerate(texts, 1):
-            if "\n" in text:
-                raise ElmanError(f"line {n} of the batch contains a line feed: split it")
-        blocks = [texts[first : first + BLOCK_LINES] for first in range(0, len(texts), BLOCK_LINES)]
         scorer, lock = _open(self.path, self.engine)
         with lock:
-            scored = [line for block in blocks for line in scorer.score("\n".join([*block, ""]), 1)]
+            scored = scorer.score_batch(lines)
         dtypes = {"chars": np.int64, "worst_column": np.int64}
         names = ("chars", "nats_per_char", "worst5_nats", "worst_column", "worst_nats")
         return {

@@ -81,7 +81,8 @@ def score(
 
     if top is not None and top < 1:
         raise ElmanError(f"--top must be at least 1 (got {shorten(top)})")
-    show = visible if sys.stdout.isatty() else str  # a terminal might interpret control characters
+    is_terminal = sys.stdout.isatty()
+    show = visible if is_terminal else str  # a terminal might interpret control characters
     path, texts = split_run(run, corpus)
     model, aggregate = load_model(path, quiet=as_json), AGGREGATIONS[by]
     limit = None if threshold is None else find_limit(model, by, threshold)
@@ -95,7 +96,8 @@ def score(
         is_above = is_above or any(row.get("above") for row in rows)
         if n == 0 and not as_json:
             print("\t".join(list_columns(limit)))
-        sys.stdout.write(show("".join(map(format_json if as_json else format_tsv, rows))))
+        for row in rows:
+            sys.stdout.write(show(format_json(row)) if as_json else format_tsv(row, show, mark=is_terminal))
         sys.stdout.flush()
     return int(is_above)
 
@@ -151,9 +153,20 @@ def describe_line(line: Line, aggregate: Callable[[Line], float], limit: float |
     return dict(zip(list_columns(limit), [line.number, score, *above, line.chars, *metrics, line.text], strict=True))
 
 
-def format_tsv(row: dict[str, Any]) -> str:
-    """Return a tab-separated row; tabs, line ends and backslashes in it are written \\t, \\n, \\r and \\\\."""
-    return "\t".join(map(_format_cell, row.values())) + "\n"
+def format_tsv(row: dict[str, Any], show: Callable[[str], str] = str, *, mark: bool = False) -> str:
+    """Return a tab-separated row; tabs, line ends and backslashes in it are written \\t, \\n, \\r and \\\\.
+
+    With `mark`, the most surprising character of the text is shown in reverse video.
+    """
+    cells, at = [show(_format_cell(value)) for value in row.values()], row["worst_column"]
+    if mark and at:
+        before, worst, after = (show(_format_cell(part)) for part in _split_at(row["text"], at - 1))
+        cells[-1] = f"{before}\x1b[7m{worst or ' '}\x1b[0m{after}"
+    return "\t".join(cells) + "\n"
+
+
+def _split_at(text: str, index: int) -> tuple[str, str, str]:
+    return text[:index], text[index : index + 1], text[index + 1 :]
 
 
 def _format_cell(value: Any) -> str:
