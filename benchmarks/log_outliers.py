@@ -88,13 +88,16 @@ def score_by_ngram(training: Lines, testing: Lines, seed: int) -> Scores:
 
 
 def score_by_forest(training: Lines, testing: Lines, seed: int) -> Scores:
-    """Score masked lines by an isolation forest on their counts of one to three characters."""
+    """Score masked lines by an isolation forest on their counts of one to three characters.
+
+    These settings found most of eight: samples of all lines instead of 256, 300 trees; words and TF-IDF found less.
+    """
     from sklearn.ensemble import IsolationForest
     from sklearn.feature_extraction.text import CountVectorizer
 
     vectorizer = CountVectorizer(analyzer="char", ngram_range=(1, 3), max_features=2000)
     counts = vectorizer.fit_transform(mask_all(training))
-    forest = IsolationForest(random_state=seed).fit(counts)
+    forest = IsolationForest(n_estimators=300, max_samples=1.0, random_state=seed).fit(counts)
     return np.asarray(-forest.score_samples(vectorizer.transform(mask_all(testing))))
 
 

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 import elman
-from elman.cli.commands.score import format_tsv
+from elman.cli.commands.score import describe_line, format_tsv
 from elman.engine import TrainState, get_engine
 from elman.inference import Model
 from elman.inference.adaptation import Adapt
-from elman.inference.score_lines import score_lines
+from elman.inference.score_lines import AGGREGATIONS, DEFAULT_AGGREGATION, score_lines
 from elman.text import Alphabet, read_corpus
 from speed import machine
 
@@ -43,9 +43,9 @@ def make_log() -> str:
 
 
 def load_texts() -> dict[str, str]:
-    """Return two megabytes of each kind, repeated if there is less; no line depends on another."""
-    docs = read_corpus("python-docs").text
-    return {"python-docs": (docs * (SIZE // len(docs) + 1))[:SIZE], "log": make_log()[:SIZE]}
+    """Return two megabytes of each kind, or what there is of lines that differ; one that repeats is not read again."""
+    docs = "\n".join(dict.fromkeys(read_corpus("python-docs").text.split("\n")))
+    return {"python-docs": docs[:SIZE], "log": make_log()[:SIZE]}
 
 
 def make_model(text: str, cell: str, m: int) -> Model:
@@ -63,7 +63,7 @@ def measure_speed(text: str, cell: str, m: int) -> dict[str, Any]:
     for n in range(REPEATS + 1):
         began, used = time.perf_counter(), time.process_time()
         for lines in score_lines(model, chunks):
-            "".join(map(format_tsv, lines))
+            "".join(format_tsv(describe_line(line, AGGREGATIONS[DEFAULT_AGGREGATION], None)) for line in lines)
         if n:  # the first run compiles kernels and tunes the thread pool
             seconds.append(time.perf_counter() - began)
             processor.append(time.process_time() - used)
