@@ -117,6 +117,7 @@ def _encode_again(
     if corpus.alphabet.has_unknown:  # it has replaced rare characters already
         alphabet = alphabet or corpus.alphabet
     used_alphabet, indices, hashes = _encode(chunks, quote(corpus.name), alphabet, extend, lines, masker)
+    hashes = corpus.line_hashes if hashes is None else hashes
     return replace(corpus, alphabet=used_alphabet, indices=indices, line_starts=None, line_hashes=hashes)
 
 

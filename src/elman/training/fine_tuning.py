@@ -70,7 +70,11 @@ class PretrainedModel:
                 f" {'it' if len(changed) == 1 else 'them'}"
             )
         masker = self.model.masker
-        masks = {} if masker is None else {"mask": masker.names, "mask_regex": masker.regex}
+        masks = (
+            {}
+            if masker is None or not options.get("lines", True)
+            else {"mask": masker.names, "mask_regex": masker.regex}
+        )
         return {"lines": self.model.is_of_lines, **masks, **options, **shape}
 
     def translate_ngrams(self, alphabet: Alphabet) -> NgramModel | None:
