@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -76,6 +77,7 @@ def expand_names(names: str) -> str:
     return ",".join(name for name in MASKS if name in given or "all" in given)
 
 
+@dataclass(frozen=True)
 class Masker:
     """Replaces what masks match in a line.
 
@@ -98,19 +100,12 @@ class Masker:
     'Ⓣ sshd[Ⓝ]: session of Ⓡ'
     """
 
-    def __init__(self, names: str = "", regex: str = "") -> None:
-        self.names, self.regex = expand_names(names), regex
+    names: str = ""
+    regex: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", expand_names(self.names))
         _ = self._pattern
-
-    def __eq__(self, other: object) -> bool:
-        """Whether both replace the same."""
-        return isinstance(other, Masker) and (self.names, self.regex) == (other.names, other.regex)
-
-    def __hash__(self) -> int:
-        return hash((self.names, self.regex))
-
-    def __repr__(self) -> str:
-        return f"Masker({self.names!r}, {self.regex!r})"
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
