@@ -10,8 +10,6 @@ from elman.engine import require_engine
 from elman.errors import ElmanError
 from elman.processes import Process, connect_processes, current_process, run_on_first_process
 
-MIXED = "^mixed_precision=True requires engine torch and dtype float32 "
-
 
 def start_processes(monkeypatch: pytest.MonkeyPatch, rank: int, size: int) -> None:
     """Set the variables that torchrun sets."""
@@ -74,11 +72,6 @@ def test_a_run_that_cannot_use_the_processes_is_refused(
             {"engine": "torch", "device": "mps", "dtype": "float64"},
             r"^device mps has no float64: use dtype float32",
         ),
-        ({"mixed_precision": True}, MIXED + r"\(got engine numba, dtype float32\)$"),
-        (
-            {"engine": "torch", "mixed_precision": True, "dtype": "float64"},
-            MIXED + r"\(got engine torch, dtype float64\)$",
-        ),
     ],
 )
 def test_a_device_that_does_not_fit_is_refused(options: dict[str, Any], message: str) -> None:
@@ -90,6 +83,4 @@ def test_the_device_is_dropped_with_the_engine() -> None:
     saved = Config(engine="torch", device="cuda")
     assert resume_config(saved, {}).device == "cuda"
     assert resume_config(saved, {"engine": "numba"}).device == "auto"
-    mixed = Config(engine="torch", mixed_precision=True)
-    assert not resume_config(mixed, {"engine": "numba"}).mixed_precision
     assert resume_config(saved, {"device": "cpu"}) == Config(engine="torch", device="cpu")

@@ -163,7 +163,11 @@ class Config:
         choices=lambda: DEVICES,
     )
     dtype: Literal["float32", "float64"] = _option("float32", "Floating-point precision.")
-    mixed_precision: bool = _option(False, "Mixed precision, bfloat16 and float32: the torch engine on a CUDA device.")
+    mixed_precision: bool = _option(
+        False,
+        "Mixed precision in training, where the hardware has it: products of bfloat16, summed in float32. The numba"
+        " engine on processors with AVX512-BF16, the torch engine on CUDA devices.",
+    )
     sample_every: int = _option(10_000, "Updates between samples during training; 0 generates none.", minimum=0)
     sample_length: int = _option(200, "Length of the samples during training, in characters.", minimum=1)
     metrics_every: int = _option(1_000, "Updates between rows of metrics.csv, at most 1000.", minimum=1, maximum=1000)
@@ -181,6 +185,11 @@ class Config:
         "", r"Regular expression whose matches are replaced as those of --mask, such as 'blk_-?\d+'."
     )
     encoding: str = _option("utf-8", "Encoding of the text.")
+    field: str = _option(
+        "",
+        "Field that is the text: a key of JSON Lines (.jsonl, .ndjson), or a column of CSV or TSV. Every record is a"
+        " line with --lines; otherwise it ends with a line feed.",
+    )
     min_count: int = _option(
         0,
         "Replace characters that occur fewer than this many times, and unknown characters of later texts, by one"
@@ -205,9 +214,6 @@ class Config:
             raise ElmanError(f"--lines is not supported by the {self.engine} engine; use --engine numba")
         if self.device == "mps" and self.dtype == "float64":
             raise ElmanError("--device mps has no float64: use --dtype float32 or --device cpu")
-        if self.mixed_precision and (not ENGINES[self.engine].has_devices or self.dtype != "float32"):
-            got = f"--engine {self.engine}, --dtype {self.dtype}"
-            raise ElmanError(f"--mixed-precision requires --engine torch and --dtype float32 (got {got})")
 
     @property
     def chars_per_update(self) -> int:
@@ -288,6 +294,9 @@ def normalize(name: str, value: Any) -> Any:
 LIMITS = frozenset({"epochs", "max_updates", "max_seconds"})
 """Settings that say how long to train."""
 
+TEXT_SETTINGS = frozenset({"encoding", "field"})
+"""Settings that belong to the files of one text, and not to a network that is trained on another."""
+
 ADJUSTABLE = LIMITS | {"patience", "engine", "device", "mixed_precision"}
 """Settings that may change when a run is resumed."""
 
@@ -322,8 +331,8 @@ def replace_settings(settings: Mapping[str, Any], options: Mapping[str, Any]) ->
 
 
 def settings_like(base: Config, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all settings of another run, replaced by the options, but the encoding, which belongs to its text."""
-    settings = {name: value for name, value in vars(base).items() if name != "encoding"}
+    """Return all settings of another run, replaced by the options, but those that belong to its text."""
+    settings = {name: value for name, value in vars(base).items() if name not in TEXT_SETTINGS}
     return replace_settings(settings, options)
 
 
@@ -340,7 +349,7 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     check_names(options)
     changes: dict[str, Any] = {**_NO_LIMITS} if LIMITS & options.keys() else {}
     if options.get("engine", saved.engine) != saved.engine:
-        changes |= {"device": "auto", "mixed_precision": False}  # those of the other engine do not apply
+        changes["device"] = "auto"  # that of the other engine does not apply
     config = replace(saved, **{**changes, **options})
     changed = [name for name in options if name not in ADJUSTABLE and getattr(config, name) != getattr(saved, name)]
     if changed:

@@ -29,10 +29,15 @@ class EngineSpec:
     extra: str = ""
     """The extra of the package that it requires; empty if it is always installed."""
     requires_numba: bool = False
-    has_devices: bool = False
-    """Whether it can be told the device to compute on."""
+    options: tuple[str, ...] = ()
+    """The settings that the class is constructed with."""
     has_lines: bool = True
     """Whether it can train on independent lines, before each of which the state is reset."""
+
+    @property
+    def has_devices(self) -> bool:
+        """Whether it can be told the device to compute on."""
+        return "device" in self.options
 
 
 ENGINES: dict[str, EngineSpec] = {
@@ -44,6 +49,7 @@ ENGINES: dict[str, EngineSpec] = {
             "elman.engine.numba.engine:NumbaEngine",
             cells=("compiled",),
             requires_numba=True,
+            options=("mixed_precision",),
         ),
         EngineSpec("numpy", "the readable reference implementation", "elman.engine.numpy_engine:NumpyEngine"),
         EngineSpec(
@@ -53,7 +59,7 @@ ENGINES: dict[str, EngineSpec] = {
             cells=("compiled", "torch"),
             extra="torch",
             requires_numba=True,
-            has_devices=True,
+            options=("device", "mixed_precision"),
             has_lines=False,
         ),
     )

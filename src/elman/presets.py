@@ -47,6 +47,7 @@ _GRU: dict[str, Any] = {
     "epochs": _UNLIMITED_EPOCHS,
     # These presets make a few thousand updates in all, each of many characters.
     "metrics_every": 20,
+    "mixed_precision": True,
 }
 """The settings that the presets limited by time share."""
 

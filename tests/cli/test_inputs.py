@@ -122,14 +122,19 @@ def test_a_directory_of_its_name_is_a_run(command: Command) -> None:
     assert command("sample", "--length", 5, "-q").code == 0
 
 
-def test_the_text_of_a_training_that_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    notices: list[str] = []
-    for piped, text in (("text", "-"), ("nothing", "python-docs"), ("silent pipe", "python-docs")):
+def test_the_text_of_a_command_that_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for piped, text in (("text", "-"), ("nothing", None)):
         monkeypatch.setattr("elman.text.sources.inspect_standard_input", lambda piped=piped: piped)
-        assert choose_corpus(notices.append) == text
-    assert [notice.partition("in 5 s ")[2] for notice in notices] == [
-        "(pass - to wait for it): using the built-in text python-docs"
-    ]
+        assert choose_corpus() == text
     monkeypatch.setattr("elman.text.sources.inspect_standard_input", lambda: "ended pipe")
     with pytest.raises(ElmanError, match=r"^standard input is a pipe without data: name a text, or redirect /dev/null"):
-        choose_corpus(print)
+        choose_corpus()
+    monkeypatch.setattr("elman.text.sources.inspect_standard_input", lambda: "silent pipe")
+    with pytest.raises(ElmanError, match=r"^standard input is a pipe that delivered nothing in 5 s: name a text, or "):
+        choose_corpus()
+
+
+def test_a_training_needs_a_text(command: Command) -> None:
+    expected = "the text is missing: use a file or a built-in text (python-docs, shakespeare)"
+    assert_refused(command("train", "-o", "new"), expected)
+    assert not Path("new").exists()

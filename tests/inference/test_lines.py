@@ -17,7 +17,7 @@ from elman.inference.score_lines import score_lines
 from elman.interpret import explain
 from elman.network.model import read_text
 from elman.text import Corpus
-from support.cli import Command
+from support.cli import Command, assert_refused
 from support.training import EXACT, train
 
 NAMES = ["anna", "bell", "carl", "dora", "emma", "adam", "bert"]
@@ -79,6 +79,25 @@ def test_the_command_prints_lines_and_marks_those_trained_on(command: Command, f
     assert "in training text" in ended.out
     ended = command("sample", folder, "--prompt", "dor", "--seed", "1", "--temperature", "0")
     assert ended.out == "dora\tin training text\n"
+
+
+def test_the_command_prints_only_new_lines(command: Command, folder: Path, model: Model) -> None:
+    rows = [
+        json.loads(row)
+        for row in command("sample", folder, "-n", 9, "--new-only", "--seed", 5, "--json").out.splitlines()
+    ]
+    new = [(seed, line) for seed in range(5, 100) if (line := model.sample(seed=seed)) not in NAMES]
+    assert [(row["seed"], row["text"]) for row in rows] == new[:9]
+    assert new[8][0] > 5 + 8
+    assert command("sample", folder, "--new-only", "--seed", 5).out == f"{new[0][1]}\n"
+    for options, words in (
+        (["--temperature", 0], "only 0 of 100 samples are new lines: raise --temperature"),
+        (["--beam", 2], "cannot combine --beam with --new-only: beam search does not sample"),
+    ):
+        assert_refused(command("sample", folder, "--new-only", *options), words)
+    assert_refused(
+        command("sample", "--new-only", "-q"), "does not know the lines of its training text: train with --lines"
+    )
 
 
 # --- Scores ---

@@ -96,8 +96,10 @@ def test_a_file_is_trained_on_and_the_model_used(tmp_path: Path) -> None:
     assert model.score(TEXT) == run.model.score(TEXT)
 
 
-def test_the_corpus_by_default_is_built_in(tmp_path: Path) -> None:
-    run = elman.train(out=str(tmp_path), preset="reference", **SMALL)  # a path may be a string
+def test_a_built_in_text_is_trained_on(tmp_path: Path) -> None:
+    with pytest.raises(ElmanError, match=r"^the text is missing: use a file or a built-in text \(python-docs, "):
+        elman.train(out=tmp_path)
+    run = elman.train("python-docs", out=str(tmp_path), preset="reference", **SMALL)  # a path may be a string
     assert run.corpus.name == "python-docs"
     assert run.config == elman.Config(**SMALL)
     direct, by_folder = elman.load(str(tmp_path / "checkpoint.safetensors")), elman.load(str(tmp_path))

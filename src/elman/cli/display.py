@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from elman.config import TEXT_SETTINGS, Config
 from elman.engine import COMPILING, watch_compilation
 from elman.errors import flag, shorten
 from elman.processes import current_process
@@ -172,9 +173,10 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
     limit = (flag(name), f"{value:.15g}")
     if run.config.schedule == "constant" or run.init_from is not None or not texts:
         return _resume_command(out, *limit)
-    changed: dict[str, Any] = {}
+    passed = {each: getattr(run.config, each) for each in sorted(TEXT_SETTINGS)}
+    changed = {each: setting for each, setting in passed.items() if setting != getattr(Config, each)}
     if run.preset and name == "max_seconds":  # which --like does not change
-        changed = long_run_settings(run.preset, value, len(run.data.windows.indices))
+        changed |= long_run_settings(run.preset, value, len(run.data.windows.indices))
     settings = [word for each, setting in changed.items() for word in (flag(each), str(setting))]
     like = ["--out", f"{out}-longer", "--like", str(out)]
     return shlex.join(["elman", "train", *map(str, texts), *like, *limit, *settings])

@@ -16,28 +16,22 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def choose_corpus(on_notice: Callable[[str], None]) -> str:
-    """Return the text of a training that names none: ``-`` if one is piped to standard input, else the built-in text.
+def choose_corpus() -> str | None:
+    """Return the text of a command that names none: ``-`` if one is piped to standard input, otherwise None.
 
-    A pipe that delivers nothing is reported. One that has ended without a text is an error: the program that should
-    have written it has failed.
+    A pipe without data is an error: the program that should have written to it has failed, or is slow.
     """
-    from elman.runs.data import DEFAULT_TEXT
     from elman.text.sources import PIPE_SECONDS, inspect_standard_input
 
     piped = inspect_standard_input()
-    if piped == "text":
-        return "-"
     if piped == "ended pipe":
-        raise ElmanError(
-            f"standard input is a pipe without data: name a text, or redirect /dev/null to train on {DEFAULT_TEXT}"
-        )
+        raise ElmanError("standard input is a pipe without data: name a text, or redirect /dev/null")
     if piped == "silent pipe":
-        on_notice(
-            f"standard input is a pipe that delivered nothing in {PIPE_SECONDS:.0f} s (pass - to wait for it): using"
-            f" the built-in text {DEFAULT_TEXT}"
+        raise ElmanError(
+            f"standard input is a pipe that delivered nothing in {PIPE_SECONDS:.0f} s: name a text, or pass - to wait"
+            " for it"
         )
-    return DEFAULT_TEXT
+    return "-" if piped == "text" else None
 
 
 def split_run(run: Path | None, corpus: Sequence[str | Path]) -> tuple[Path | None, list[str | Path]]:

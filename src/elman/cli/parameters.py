@@ -122,6 +122,7 @@ OptionalRuns = Annotated[Path, Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}"
 Quiet = Annotated[Flag, Parameter(name=["--quiet", "-q"], help="Show no progress.")]
 Json = Annotated[Flag, Parameter("--json", help="Print the results as JSON.")]
 Encoding = Annotated[str, Parameter(help="Encoding of the text.")]
+Field = Annotated[str, Parameter(help="Field of JSON Lines, CSV or TSV that is the text, as for training.")]
 
 
 def check_not_input(out: Path, *inputs: Path) -> None:

@@ -49,7 +49,8 @@ def get_engine(name: str, device: str = "auto", mixed_precision: bool = False) -
     module, _, class_name = spec.factory.partition(":")
     with require_extra(spec.extra):
         factory = getattr(import_module(module), class_name)
-    engine: Engine = factory(device, mixed_precision) if spec.has_devices else factory()
+    options = {"device": device, "mixed_precision": mixed_precision}
+    engine: Engine = factory(**{name: options[name] for name in spec.options})
     return engine
 
 

@@ -11,6 +11,7 @@ from elman.errors import ElmanError, quote, shorten
 from elman.runs.metadata import RunManifest
 from elman.storage.untrusted import require_regular_file
 from elman.text import Corpus, Source, Windows, has_piped_text, read_corpus
+from elman.text.formats import find_record_format
 from elman.text.lines import Indices, Lines, hash_training_lines, make_lines, shuffle_corpus, split_lines
 from elman.text.sources import STANDARD_INPUT, is_builtin
 
@@ -107,6 +108,17 @@ def describe_text(corpus: Corpus) -> str:
     return f"training on {shorten(name)}{about}: {len(corpus.indices):,} characters, {len(corpus.alphabet):,} distinct"
 
 
+def suggest_field(corpus: Corpus, config: Config) -> str:
+    """Return a hint if files of records are read as they are; otherwise an empty string."""
+    found = [file.path for file in corpus.files if find_record_format(file.path)]
+    if config.field or not found:
+        return ""
+    return (
+        f"{os.path.basename(found[0])} is {find_record_format(found[0])}, and every character of it is learned:"  # noqa: PTH119
+        " --field NAME trains on one field only"
+    )
+
+
 # --- Reading ---
 
 
@@ -115,6 +127,7 @@ def read_text(source: Text, config: Config) -> Corpus:
     corpus = read_corpus(
         source,
         encoding=config.encoding,
+        field=config.field,
         min_count=config.min_count,
         lines=config.lines,
         masker=config.masker,
@@ -136,6 +149,7 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
     text = read_corpus(
         config.validation,
         encoding=config.encoding,
+        field=config.field,
         alphabet=corpus.alphabet,
         extend=True,
         lines=config.lines,

@@ -106,6 +106,18 @@ def decompress(stream: ByteStream) -> ByteStream:
     return stream
 
 
+# --- Files of records ---
+
+RECORD_FORMATS = {".jsonl": "JSON Lines", ".ndjson": "JSON Lines", ".csv": "CSV", ".tsv": "TSV"}
+"""Suffix of a file of records -> its format, see `elman.text.records`."""
+
+
+def find_record_format(path: str) -> str:
+    """Return the format of a file of records, which may be compressed, by its suffix; empty if it has none."""
+    suffixes = (f".{suffix}" for suffix in reversed(path.lower().split(".")))
+    return next((RECORD_FORMATS[suffix] for suffix in suffixes if suffix in RECORD_FORMATS), "")
+
+
 # --- Binary files ---
 
 _EXTRACT = "extract the text first"
@@ -124,6 +136,7 @@ _BINARY = {
     b"\x7fELF": "an executable or a library, not text",
     b"SQLite format 3\0": "an SQLite database, not text",
     b"\x93NUMPY": "a NumPy array, not text",
+    b"PAR1": "a Parquet file, not text: convert it to JSON Lines first",
 }
 """What a binary file starts with, and what it is."""
 _TAR = b"ustar"

@@ -38,6 +38,7 @@ def read_corpus(
     source: Source | Sequence[Source] | Corpus,
     *,
     encoding: str = "utf-8",
+    field: str = "",
     alphabet: Alphabet | None = None,
     extend: bool = False,
     min_count: int = 0,
@@ -58,6 +59,8 @@ def read_corpus(
         line feed after each one that does not end with a line feed or a carriage return.
     encoding : str
         The encoding of the files; built-in texts are always UTF-8, and so is an open text file.
+    field : str
+        Read only this field of JSON Lines, CSV or TSV, see `elman.text.records`; empty: read files as they are.
     alphabet : Alphabet, optional
         The alphabet to encode the text with, such as that of a trained model; by default, that of the text.
     extend : bool
@@ -83,7 +86,7 @@ def read_corpus(
         corpus = _encode_again(source, alphabet, extend, lines, masker) if alphabet is not None or changes else source
     else:
         name, inputs = list_inputs(source)
-        text = JoinedText(name, inputs, encoding)
+        text = JoinedText(name, inputs, encoding, field, lines=lines)
         used_alphabet, indices, hashes = _encode(text, text.label, alphabet, extend, lines, masker)
         corpus = Corpus(
             name, used_alphabet, indices, text.sha256, text.encoding, text.files, text.skipped, line_hashes=hashes
@@ -91,9 +94,11 @@ def read_corpus(
     return corpus if alphabet is not None else replace_rare(corpus, min_count)
 
 
-def read_chunks(source: Source | Sequence[Source], *, encoding: str = "utf-8") -> Iterator[str]:
+def read_chunks(
+    source: Source | Sequence[Source], *, encoding: str = "utf-8", field: str = "", lines: bool = False
+) -> Iterator[str]:
     """Yield a text in chunks; of a pipe, whatever has arrived, without waiting for more. See `read_corpus`."""
-    yield from JoinedText(*list_inputs(source), encoding)
+    yield from JoinedText(*list_inputs(source), encoding, field, lines=lines)
 
 
 def _encode(
@@ -124,8 +129,10 @@ def _encode_again(
 class JoinedText:
     """The text of several files, as an iterable of chunks that can be consumed once."""
 
-    def __init__(self, name: str, inputs: Sequence[TextInput], encoding: str) -> None:
-        self.name, self.inputs = name, inputs
+    def __init__(
+        self, name: str, inputs: Sequence[TextInput], encoding: str, field: str = "", *, lines: bool = False
+    ) -> None:
+        self.name, self.inputs, self.field, self.lines = name, inputs, field, lines
         self.label = inputs[0].label if len(inputs) == 1 else quote(name)
         self.encoding = inputs[0].encoding or encoding if len(inputs) == 1 else encoding
         self.skipped = 0
@@ -164,7 +171,12 @@ class JoinedText:
             yield "\n"
         own = hashlib.sha256()
         hashes = [own, self._hash] if len(self.inputs) > 1 else [own]
-        for chunk in decode(content, source.encoding or self.encoding, hashes):
+        chunks = decode(content, source.encoding or self.encoding, hashes)
+        if self.field:
+            from elman.text.records import extract_field
+
+            chunks = extract_field(chunks, self.field, source.path, source.label, lines=self.lines)
+        for chunk in chunks:
             self._last = chunk[-1:] or self._last
             yield chunk
         self._files.append(TextFile(source.path, own.hexdigest()))

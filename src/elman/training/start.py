@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from elman.config import LIMITS, Config, make_config
+from elman.config import LIMITS, TEXT_SETTINGS, Config, make_config
 from elman.engine import TrainState, count_ngrams, require_engine
 from elman.errors import ElmanError, flag
 from elman.network.dropout import Dropout, WeightDropout
@@ -15,10 +15,18 @@ from elman.network.optimizer import Optimizer
 from elman.network.parameters import INITIAL_ALPHA
 from elman.presets import DEFAULT_PRESET, PRESETS, SHORT_TEXT, name_preset
 from elman.runs.checkpoint import reset_at
-from elman.runs.data import DEFAULT_TEXT, Text, TrainingData, read_text, read_validation_text, training_length
+from elman.runs.data import (
+    Text,
+    TrainingData,
+    read_text,
+    read_validation_text,
+    suggest_field,
+    training_length,
+)
 from elman.runs.directory import RunDirectory
 from elman.runs.run import Run
 from elman.text import Corpus, check_alphabet_size
+from elman.text.sources import BUILTIN_CORPORA
 
 if TYPE_CHECKING:
     from elman.training.fine_tuning import ModelSource
@@ -42,8 +50,8 @@ def start_run(
 
     The arguments are those of `elman.train`; `options` are the settings that were passed.
     """
-    # All settings, but perhaps the encoding, which belongs to the text, leave nothing to a preset.
-    has_all = {setting.name for setting in fields(Config)} <= options.keys() | {"encoding"}
+    # All settings, but perhaps those that belong to the text, leave nothing to a preset.
+    has_all = {setting.name for setting in fields(Config)} <= options.keys() | TEXT_SETTINGS
     recorded = "" if preset is None and has_all else name_preset(preset or DEFAULT_PRESET)
     pretrained = None
     if init_from is not None:
@@ -53,7 +61,9 @@ def start_run(
         options = pretrained.adopt_shape(options)
     preset_config = make_config(recorded or DEFAULT_PRESET, options)
     require_engine(preset_config)
-    corpus = read_text(DEFAULT_TEXT if source is None else source, preset_config)
+    if source is None:
+        raise ElmanError(f"the text is missing: use a file or a built-in text ({', '.join(BUILTIN_CORPORA)})")
+    corpus = read_text(source, preset_config)
     check_alphabet_size(corpus, preset_config.hidden_size)
     validation = read_validation_text(preset_config, corpus)
     config = fit_to_text(preset_config, recorded, corpus, options)
@@ -66,7 +76,8 @@ def start_run(
     run = Run(data, state, optimizer, directory, preset=recorded)
     run.init_from = None if pretrained is None else pretrained.origin
     changed = describe_changed(config, preset_config, len(data.windows.indices))
-    run.notices = tuple(filter(None, [data.describe(), changed, describe_raised(config, state.parameters.ngrams)]))
+    raised = describe_raised(config, state.parameters.ngrams)
+    run.notices = tuple(filter(None, [data.describe(), suggest_field(corpus, config), changed, raised]))
     if directory is not None:
         directory.create(run.manifest, run.checkpoint)
     return run

@@ -78,6 +78,7 @@ class TrainingOptions(TypedDict, total=False):
     sample_length: int
     metrics_every: int
     encoding: str
+    field: str
     min_count: int
     lines: bool
     mask: str
@@ -116,7 +117,7 @@ def train(
     corpus : str, path, open file, list of these, or Corpus
         A file, plain or compressed, a directory, a glob pattern, ``-`` for standard input, a built-in name
         (``python-docs``, ``shakespeare``), or a loaded text; see `elman.text.read_corpus`. For a string that is the
-        text itself use `Corpus.from_text`. By default ``python-docs`` or, on resume, the text of the run.
+        text itself use `Corpus.from_text`. By default, on resume, the text of the run.
     out : path, optional
         The run directory to write. Without one, nothing is written and the run exists in memory only.
     preset : str

@@ -220,7 +220,10 @@ def main() -> None:
         with command_line():  # the sweep names options as its caller does
             while (message := channel.receive()) is not None:
                 order = TrialOrder(**message)
-                corpus = corpus or read_corpus(order.corpus, encoding=make_config(order.preset, order.options).encoding)
+                config = make_config(order.preset, order.options)
+                corpus = corpus or read_corpus(
+                    order.corpus, encoding=config.encoding, field=config.field, lines=config.lines
+                )
                 if corpus.sha256 != order.corpus_sha256:
                     raise ElmanError("the text has changed since the sweep began; restore it or choose another --out")
                 train_trial(order, corpus, channel)

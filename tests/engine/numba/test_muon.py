@@ -14,14 +14,24 @@ from support import tolerances as tolerances
 from support.tolerances import largest_relative_error
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("dtype", "packed_dtype", "tolerance"),
+    [
+        (np.float64, np.float64, tolerances.ORTHOGONALIZED),
+        (np.float32, np.float32, tolerances.ORTHOGONALIZED_FLOAT32),
+        (np.float32, np.uint32, tolerances.ORTHOGONALIZED_BFLOAT16),
+    ],
+)
 @pytest.mark.parametrize(("m", "size"), [(1, 16), (8, 8), (13, 16), (24, 24), (40, 40), (100, 112), (129, 144)])
-def test_the_iteration_is_that_of_the_reference(dtype: type[np.floating], m: int, size: int) -> None:
+def test_the_iteration_is_that_of_the_reference(
+    dtype: type[np.floating], packed_dtype: type[np.generic], tolerance: float, m: int, size: int
+) -> None:
     """With padding, which stays zero, and with panels and tiles that are not full. The parts are bit-identical."""
     d = np.random.default_rng(m).normal(size=(m, m)).astype(dtype)
     results = []
     for parts in (1, 2, 3):
-        workspace = SquareWorkspace._make(array[0] for array in make_square_workspaces(1, size, np.dtype(dtype)))
+        workspaces = make_square_workspaces(1, size, np.dtype(dtype), np.dtype(packed_dtype))
+        workspace = SquareWorkspace._make(array[0] for array in workspaces)
         X = workspace.X.reshape(size, size)
         X[:m, :m] = d / np.linalg.norm(d)
         for phase in range(PHASES * NEWTON_SCHULZ_STEPS):
@@ -30,7 +40,6 @@ def test_the_iteration_is_that_of_the_reference(dtype: type[np.floating], m: int
         results.append(X.tobytes())
     assert results.count(results[0]) == 3
     expected = orthogonalize(d[None].astype(np.float64))[0]
-    tolerance = tolerances.ORTHOGONALIZED if dtype is np.float64 else tolerances.ORTHOGONALIZED_FLOAT32
     assert largest_relative_error(X[:m, :m], expected) <= tolerance
     assert not X[m:].any()
     assert not X[:, m:].any()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Encoding, Out
+from elman.cli.parameters import Encoding, Field, Out
 from elman.errors import ElmanError
 
 
@@ -29,6 +29,7 @@ def ensemble(
         ),
     ] = None,
     encoding: Encoding = "utf-8",
+    field: Field = "",
 ) -> int:
     """Combine several models into one, whose logits are the weighted sum of theirs."""
     from elman.inference.ensemble import WEIGHTS_OR_TEXT, ensemble, fit_ensemble_weights
@@ -40,7 +41,8 @@ def ensemble(
     shares = None if weights is None else _parse_weights(weights)
     models = [load(run) for run in runs]
     if fit_on is not None:
-        shares = fit_ensemble_weights(models, "".join(read_chunks([fit_on], encoding=encoding)))
+        text = "".join(read_chunks([fit_on], encoding=encoding, field=field, lines=models[0].is_of_lines))
+        shares = fit_ensemble_weights(models, text)
         print("weights", ", ".join(f"{share:.4f}" for share in shares), file=sys.stderr)
     save_model(ensemble(models, weights=shares), out)
     print(out)

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from elman.cli.parameters import (
     Corpora,
     Encoding,
+    Field,
     Json,
     OptionalInteger,
     OptionalRun,
@@ -43,6 +44,7 @@ def evaluate(
         ),
     ] = None,
     encoding: Encoding = "utf-8",
+    field: Field = "",
     as_json: Json = False,
 ) -> int:
     """Evaluate a model on a text: cross-entropy in nats and bits per character, and perplexity.
@@ -66,10 +68,12 @@ def evaluate(
         check_adapt(model.parameters, adapt)
     scorer, alphabet, text, sources = find_code_length(adapt), with_unknown(model.alphabet), "", require_corpus(texts)
     if scorer is None:
-        read = read_corpus(sources, encoding=encoding, alphabet=alphabet, lines=model.is_of_lines, masker=model.masker)
+        read = read_corpus(
+            sources, encoding=encoding, field=field, alphabet=alphabet, lines=model.is_of_lines, masker=model.masker
+        )
         indices = model.arrange(read.indices)
     else:
-        text = "".join(read_chunks(sources, encoding=encoding))
+        text = "".join(read_chunks(sources, encoding=encoding, field=field, lines=model.is_of_lines))
         indices = alphabet.encode(text)
     network = (model.engine, model.parameters, model.h)
     if window is None:

@@ -8,7 +8,17 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Corpora, Encoding, Json, OptionalInteger, Out, Run, check_not_input, require_corpus
+from elman.cli.parameters import (
+    Corpora,
+    Encoding,
+    Field,
+    Json,
+    OptionalInteger,
+    Out,
+    Run,
+    check_not_input,
+    require_corpus,
+)
 from elman.errors import ElmanError, shorten
 
 
@@ -25,6 +35,7 @@ def explain(
         ),
     ] = None,
     encoding: Encoding = "utf-8",
+    field: Field = "",
     as_json: Json = False,
 ) -> int:
     """Write an HTML page that colours every character of a text by its surprisal or by a hidden unit's activation.
@@ -44,6 +55,7 @@ def explain(
     text = read_corpus(
         require_corpus(corpus),
         encoding=encoding,
+        field=field,
         alphabet=model.alphabet,
         extend=True,
         lines=model.is_of_lines,

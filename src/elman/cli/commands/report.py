@@ -33,10 +33,11 @@ def report(
     from elman.cli.display import TrainingDisplay, show_report
     from elman.cli.inputs import choose_corpus
     from elman.report import report
+    from elman.runs.data import DEFAULT_TEXT
 
     with TrainingDisplay(quiet=quiet) as display:
         results = report(
-            list(corpus) or choose_corpus(display.on_notice),
+            list(corpus) or choose_corpus() or DEFAULT_TEXT,
             out=out,
             epochs=epochs,
             long_epochs=long_epochs,

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from elman.inference.copying import Copying
     from elman.text import Alphabet
 
+MAX_ATTEMPTS = 100
+"""Samples drawn per new line that is to be printed, at most."""
 _ESCAPES = {r"\n": "\n", r"\r": "\r", r"\t": "\t"}
 
 
@@ -80,6 +82,13 @@ def sample(
             help="Number of samples per prompt, generated as one batch; sample n uses seed + n - 1.",
         ),
     ] = 1,
+    new_only: Annotated[
+        Flag,
+        Parameter(
+            help="Print only lines that are not in the training text (models of independent lines); the others are"
+            " skipped with their seeds."
+        ),
+    ] = False,
     beam: Annotated[OptionalInteger, Parameter(help="Use beam search of this width instead of sampling.")] = None,
     adapt: Annotated[
         Literal["counts"] | None,
@@ -110,13 +119,13 @@ def sample(
     from elman.text import read_chunks
 
     sampling = passed_options(options)
-    given = [*sampling] + ["seed"] * (seed is not None) + ["count"] * (count != 1)
+    given = [*sampling] + ["seed"] * (seed is not None) + ["count"] * (count != 1) + ["new_only"] * new_only
     if beam is not None and given:
         raise ElmanError(f"cannot combine --beam with {flag(given[0])}: beam search does not sample")
     _check_sources(prompt, prompt_file, interactive, copied_from)
     models = {str(run or BUILTIN): load_model(run, quiet=quiet or as_json) for run in runs or (None,)}
     named = [(name, models[name]) for name in map(str, runs or (BUILTIN,))]
-    generation = Generation(named, length, count, beam, stop or [], {"adapt": adapt} | sampling)
+    generation = Generation(named, length, count, beam, new_only, stop or [], {"adapt": adapt} | sampling)
     source = None if copied_from is None else "".join(read_chunks(copied_from))
 
     def show(sample: Sample) -> None:
@@ -191,6 +200,7 @@ class Generation:
     length: int
     count: int
     beam: int | None
+    new_only: bool
     stop: list[str]
     options: dict[str, Any]
 
@@ -200,23 +210,43 @@ class Generation:
         for name, model in self.models:
             text = interpret_escapes(prompt, model.alphabet)
             try:
-                streams = self._generate(model, text, seed)
+                streams = [*self._generate(model, text, seed)]
             except ElmanError as error:
                 raise ElmanError(f"{name}: {error}" if several else str(error)) from None
-            for n, chunks in enumerate(streams):
+            for n, (own_seed, chunks) in enumerate(streams):
                 number = f"{n + 1} of {self.count}" if self.count > 1 and not model.is_of_lines else ""
                 header = ", ".join(filter(None, [name if several else "", number]))
-                samples.append(Sample(name, model, header, None if seed is None else seed + n, text, chunks))
+                samples.append(Sample(name, model, header, own_seed, text, chunks))
         return samples
 
-    def _generate(self, model: Model, prompt: str, seed: int | None) -> list[Iterator[str]]:
+    def _generate(self, model: Model, prompt: str, seed: int | None) -> Iterator[tuple[int | None, Iterator[str]]]:
+        """Yield the seed and the text, in chunks, of every sample."""
         stop = [interpret_escapes(each, model.alphabet) for each in self.stop]
         options = self.options | {"prompt": prompt, "stop": stop}
         if self.beam is not None:
-            return [model.beam(self.beam, self.length, **options)]
-        if self.count != 1:
-            return [iter([text]) for text in model.samples(self.count, self.length, seed=seed, **options)]
-        return [model.stream(self.length, seed=seed, **options)]
+            yield None, model.beam(self.beam, self.length, **options)
+        elif self.new_only and seed is not None:
+            yield from self._generate_new(model, options, seed)
+        elif self.count == 1:
+            yield seed, model.stream(self.length, seed=seed, **options)
+        else:
+            for n, text in enumerate(model.samples(self.count, self.length, seed=seed, **options)):
+                yield None if seed is None else seed + n, iter([text])
+
+    def _generate_new(self, model: Model, options: dict[str, Any], seed: int) -> Iterator[tuple[int, Iterator[str]]]:
+        """Yield the samples of these seeds and of the following ones whose line is not in the training text."""
+        missing = self.count
+        for first in range(seed, seed + MAX_ATTEMPTS * self.count, self.count):
+            for n, text in enumerate(model.samples(self.count, self.length, seed=first, **options)):
+                line = (options["prompt"] + text).rpartition("\n")[2]
+                if missing and not model.in_training_text(line):
+                    missing -= 1
+                    yield first + n, iter([text])
+            if not missing:
+                return
+        raise ElmanError(
+            f"only {self.count - missing} of {MAX_ATTEMPTS * self.count:,} samples are new lines: raise --temperature"
+        )
 
 
 def interpret_escapes(text: str, alphabet: Alphabet) -> str:

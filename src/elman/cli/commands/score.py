@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from elman.cli.parameters import ANY_CASE, Corpora, Encoding, Flag, OptionalInteger, OptionalRun
+from elman.cli.parameters import ANY_CASE, Corpora, Encoding, Field, Flag, OptionalInteger, OptionalRun
 from elman.errors import ElmanError, shorten
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def score(
         Parameter(help="Carry the hidden state from line to line instead of scoring each line alone (slower)."),
     ] = False,
     encoding: Encoding = "utf-8",
+    field: Field = "",
     as_json: Annotated[Flag, Parameter("--json", help="Print one JSON object per line of text.")] = False,
 ) -> int:
     """Score a text line by line, and say where each line is most surprising.
@@ -86,8 +87,8 @@ def score(
     path, texts = split_run(run, corpus)
     model, aggregate = load_model(path, quiet=as_json), AGGREGATIONS[by]
     limit = None if threshold is None else find_limit(model, by, threshold)
-    blocks = score_lines(model, read_chunks(texts or "-", encoding=encoding), carry_state=carry_state)
-    blocks = warn_of_training_lines(model, blocks)
+    chunks = read_chunks(texts or "-", encoding=encoding, field=field, lines=True)
+    blocks = warn_of_training_lines(model, score_lines(model, chunks, carry_state=carry_state))
     if top is not None:
         blocks = iter([select_top(top, blocks, aggregate)])
     is_above = False

@@ -76,7 +76,7 @@ def train(
 ) -> int:
     """Train a character-level RNN on a text and save it to a run directory.
 
-    Without CORPUS, the text is piped standard input or else python-docs; with --resume, it is that of the run.
+    Without CORPUS, the text is piped standard input, or with --resume that of the run.
     """
     if current_process().rank > 0:
         from elman.training.train import follow
@@ -97,7 +97,7 @@ def train(
     if source is None and not resume:
         from elman.cli.inputs import choose_corpus
 
-        source = choose_corpus(display.on_notice)
+        source = choose_corpus()
     callbacks, live_run = list[TrainingCallback]([display]), None
     with ExitStack() as stack:
         if live:

@@ -36,9 +36,18 @@ class NumbaEngine:
 
     Parameters are copied into padded arrays at the beginning of a call and back at its end, which is cheap if one
     call performs many updates.
+
+    Parameters
+    ----------
+    mixed_precision : bool
+        Whether training with float32 multiplies bfloat16 and adds the products in float32, on processors that can
+        (AVX512-BF16). Everything else is computed in float32: activations, softmax, losses and optimizer.
     """
 
     name = "numba"
+
+    def __init__(self, mixed_precision: bool = False) -> None:
+        self.mixed_precision = mixed_precision
 
     def advance(
         self,
@@ -54,8 +63,10 @@ class NumbaEngine:
 
             return online_engine.advance(state, windows, updates, optimizer, callback)
         from elman.engine.numba.batched import training
+        from elman.engine.numba.linalg.simd import HAS_BFLOAT16
 
-        return training.advance(state, windows, updates, optimizer, callback)
+        mixed = self.mixed_precision and HAS_BFLOAT16 and state.parameters["V"].dtype == np.float32
+        return training.advance(state, windows, updates, optimizer, callback, mixed_precision=mixed)
 
     def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
         """See `elman.engine.Engine.loss`."""

@@ -20,7 +20,7 @@ from elman.engine.numba.batched.layout import U_BACKWARD, U_FORWARD, W_BACKWARD,
 from elman.engine.numba.batched.prior import add_prior, compute_alpha_gradient
 from elman.engine.numba.compiler import KernelPointer, call_pointer
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.panels import DEPTH, Ranges, entire
+from elman.engine.numba.linalg.panels import TERMS, Ranges, entire
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
 from elman.engine.numba.threads import barrier, partition
@@ -61,9 +61,12 @@ class Workspace(NamedTuple):
     losses: NDArray[np.float64]  # (T, R)
     dh0: Array  # (layers, state vectors, R, m_row)
     gradient: Array  # laid out like theta
-    panels: Array  # (threads, DEPTH, m_row): for `sum_outer_products`
+    panels: Array  # (threads, TERMS, m_row): for `sum_outer_products`, of the type of packed matrices
     zeros: Array  # as long as the longest row
     dy_before: Array  # (R, m_row): dL/dh of a step before a reset, if there are any
+    scratch: NDArray[np.uint32] | None  # of all groups or threads, for products of pairs of bfloat16; None without
+    scratch_start: int
+    scratch_size: int
     pointers: Pointers
 
 
@@ -74,7 +77,7 @@ def select_workspace(workspaces, g):
         workspaces.h[g], workspaces.s[g], workspaces.tanh_s[g], workspaces.gates[g], workspaces.y[g],
         workspaces.inputs[g], workspaces.dy[g], workspaces.ds[g], workspaces.g[g], workspaces.losses[g],
         workspaces.dh0[g], workspaces.gradient[g], workspaces.panels[g], workspaces.zeros[g], workspaces.dy_before[g],
-        workspaces.pointers,
+        workspaces.scratch, g * workspaces.scratch_size, workspaces.scratch_size, workspaces.pointers,
     )  # fmt: skip
 
 
@@ -84,6 +87,12 @@ def _own_ranges(sizes, blocks, thread):
     if thread.size == 1:
         return entire(blocks * sizes.m_row)
     return Ranges(thread.first, thread.last - thread.first, blocks, sizes.m_row)
+
+
+@inlined
+def _locate_scratch(workspace, thread):
+    """Where the scratch of a thread begins: that of its group, unless threads share the group."""
+    return workspace.scratch_start if thread.size == 1 else thread.rank * workspace.scratch_size
 
 
 @inlined
@@ -118,6 +127,7 @@ def _forward_step(net, layer, t, T, R, workspace, indices, thread):
             workspace.h, step.before - thread.first, sizes.m_row,
             net.packed, net.offsets[layer, W_FORWARD], sizes.panel_width, R, sizes.m,
             sizes.recurrent_blocks * sizes.m_row, _own_ranges(sizes, sizes.recurrent_blocks, thread),
+            workspace.scratch, _locate_scratch(workspace, thread),
         ),
     )  # fmt: skip
     for r in range(R if sizes.reset_at >= 0 else 0):
@@ -125,7 +135,7 @@ def _forward_step(net, layer, t, T, R, workspace, indices, thread):
             for block in range(sizes.recurrent_blocks):
                 at = step.gates + r * sizes.gates_row + recurrent + block * sizes.m_row
                 copy(workspace.gates, at, workspace.zeros, 0, step.vectors)
-    inputs = net.packed if layer == 0 else workspace.inputs
+    inputs = net.added if layer == 0 else workspace.inputs
     call_pointer(
         workspace.pointers.forward_cell,
         (workspace.gates, inputs, net.theta, workspace.s, workspace.tanh_s, workspace.h, indices, step),
@@ -144,6 +154,7 @@ def _multiply_inputs(net, layer, T, R, y, y_start, workspace, thread):
             workspace.inputs, 0, row, net.theta, net.offsets[layer, B], 0, y, y_start, sizes.m_row,
             net.packed, net.offsets[layer, U_FORWARD], sizes.panel_width, T * R, sizes.m, row,
             _own_ranges(sizes, sizes.input_blocks, thread),
+            workspace.scratch, _locate_scratch(workspace, thread),
         ),
     )  # fmt: skip
 
@@ -190,7 +201,7 @@ def _backward_layer(net, layer, T, R, workspace, indices, thread):
                 dy, into, m_row, dy, into, m_row,
                 workspace.gates, step.gates - unit + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
                 net.packed, net.offsets[layer, W_BACKWARD], sizes.panel_width, R, sizes.recurrent_blocks * m_row, m_row,
-                _own_ranges(sizes, 1, thread),
+                _own_ranges(sizes, 1, thread), workspace.scratch, _locate_scratch(workspace, thread),
             ),
         )  # fmt: skip
         for r in range(resets):
@@ -224,13 +235,14 @@ def _compute_layer_gradients(net, layer, T, R, y, y_start, workspace, indices, t
             copy(workspace.h, (layer * (T + 1) * R + k) * m_row + unit, workspace.zeros, 0, vectors)
     if sizes.reset_at >= 0:
         barrier(thread)
-    panels = thread.rank * DEPTH * m_row
+    panels = thread.rank * TERMS * m_row
     call_pointer(
         workspace.pointers.sum_outer,
         (
             gradient, offsets[layer, W], m_row, gates, start + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
             workspace.h, layer * (T + 1) * R * m_row, m_row, workspace.panels, panels, workspace.zeros, T * R, m_row,
             _own_ranges(sizes, sizes.recurrent_blocks, thread),
+            workspace.scratch, _locate_scratch(workspace, thread),
         ),
     )  # fmt: skip
     columns = sizes.input_blocks * m_row
@@ -240,6 +252,7 @@ def _compute_layer_gradients(net, layer, T, R, y, y_start, workspace, indices, t
             (
                 gradient, offsets[layer, U], m_row, gates, start, row, y, y_start, m_row, workspace.panels, panels,
                 workspace.zeros, T * R, m_row, _own_ranges(sizes, sizes.input_blocks, thread),
+                workspace.scratch, _locate_scratch(workspace, thread),
             ),
         )  # fmt: skip
     for block in range(sizes.input_blocks):
@@ -309,8 +322,9 @@ def forward(net, workspace, prior, indices, T, R, dropout_mask, thread):
     call_pointer(
         workspace.pointers.multiply,
         (
-            workspace.g, first * K_row, K_row, net.packed, sizes.c_padded, 0, y, top + first * m_row, m_row,
+            workspace.g, first * K_row, K_row, net.added, sizes.c_padded, 0, y, top + first * m_row, m_row,
             net.packed, sizes.V_forward, sizes.panel_width, last - first, sizes.m, K_row, entire(K_row),
+            workspace.scratch, _locate_scratch(workspace, thread),
         ),
     )  # fmt: skip
     if sizes.order > 0:
@@ -330,8 +344,8 @@ def backward(net, workspace, prior, indices, T, R, dropout_mask, thread):
         workspace.pointers.sum_outer,
         (
             workspace.gradient, sizes.V, m_row, workspace.g, 0, K_row, y, (sizes.layers - 1) * stride + start, m_row,
-            workspace.panels, thread.rank * DEPTH * m_row, workspace.zeros, rows, m_row,
-            Ranges(column, columns, 1, columns),
+            workspace.panels, thread.rank * TERMS * m_row, workspace.zeros, rows, m_row,
+            Ranges(column, columns, 1, columns), workspace.scratch, _locate_scratch(workspace, thread),
         ),
     )  # fmt: skip
     _sum_columns(workspace.gradient, sizes.c + column, workspace.g, column, K_row, rows, last - first, workspace.zeros)
@@ -342,6 +356,7 @@ def backward(net, workspace, prior, indices, T, R, dropout_mask, thread):
         (
             workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0, workspace.g, 0, K_row,
             net.packed, sizes.V_backward, sizes.panel_width, rows, sizes.K, m_row, _own_ranges(sizes, 1, thread),
+            workspace.scratch, _locate_scratch(workspace, thread),
         ),
     )  # fmt: skip
     for layer in range(sizes.layers - 1, -1, -1):
@@ -358,7 +373,7 @@ def backward(net, workspace, prior, indices, T, R, dropout_mask, thread):
                     workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0,
                     workspace.gates, layer * rows * sizes.gates_row, sizes.gates_row,
                     net.packed, net.offsets[layer, U_BACKWARD], sizes.panel_width, rows, sizes.input_blocks * m_row,
-                    m_row, _own_ranges(sizes, 1, thread),
+                    m_row, _own_ranges(sizes, 1, thread), workspace.scratch, _locate_scratch(workspace, thread),
                 ),
             )  # fmt: skip
     barrier(thread)  # the gradients of W have read all states

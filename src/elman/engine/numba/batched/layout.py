@@ -3,8 +3,9 @@
 K  size of the alphabet     m  hidden units of a layer     m_row, K_row  the same, padded to full panels
 
 `theta` holds the parameters, first the matrices and then the biases, so that an optimizer processes each kind as one
-range. A row of U is that of a character in the first layer and of a unit of a gate in the others. `packed` holds what
-is derived from `theta` after every update: the matrices in panels, also transposed, and the first layer's rows U + b.
+range. A row of U is that of a character in the first layer and of a unit of a gate in the others. What is derived from
+`theta` after every update is in two more: `packed` holds the matrices in panels, also transposed, and `added` what
+products are added to, the first layer's rows U + b and the bias of the output.
 """
 
 from __future__ import annotations
@@ -48,9 +49,9 @@ class Sizes(NamedTuple):
     V: int  # offsets in theta …
     c: int
     alpha: int
-    V_forward: int  # … and in packed
+    V_forward: int  # … in packed …
     V_backward: int
-    c_padded: int
+    c_padded: int  # … and in added
     order: int  # n of the n-gram prior, or 0
     reset_at: int  # the character before which the state is reset, or -1
 
@@ -59,7 +60,8 @@ class Network(NamedTuple):
     """The parameters as the kernels read them."""
 
     theta: Array
-    packed: Array
+    packed: Array | NDArray[np.uint32]  # see `elman.engine.numba.linalg.panels`
+    added: Array
     offsets: NDArray[np.intp]  # (layers, 8), see the constants above
     sizes: Sizes
 
@@ -73,6 +75,7 @@ class Layout(NamedTuple):
     matrix_size: int  # elements of theta before the biases
     theta_size: int
     packed_size: int
+    added_size: int
 
 
 def panel_vectors(rows: int) -> int:
@@ -102,13 +105,14 @@ def make_layout(network: Architecture, dtype: np.dtype[Any], rows: int, reset_at
         offsets[layer, D] = theta.allocate(m_row)
     c = theta.allocate(K_row)
     alpha = theta.allocate(network.order + 1 if network.order else 0)
-    packed = _OffsetAllocator(unit)
+    packed, added = _OffsetAllocator(unit), _OffsetAllocator(unit)
     for layer in range(network.layers):
         for column in (W_FORWARD, W_BACKWARD):
             offsets[layer, column] = packed.allocate(recurrent_blocks * m_row * m_row)
-        for column in (U_FORWARD, U_BACKWARD):
-            offsets[layer, column] = packed.allocate((network.K if layer == 0 else m_row) * input_blocks * m_row)
-    V_forward, V_backward, c_padded = (packed.allocate(n) for n in (K_row * m_row, K_row * m_row, K_row))
+        for column in (U_FORWARD, U_BACKWARD) if layer > 0 else ():
+            offsets[layer, column] = packed.allocate(m_row * input_blocks * m_row)
+    offsets[0, U_FORWARD] = added.allocate(network.K * input_blocks * m_row)
+    V_forward, V_backward, c_padded = (*(packed.allocate(K_row * m_row) for _ in range(2)), added.allocate(K_row))
     # One cache line more, so that successive rows do not map to the same cache sets.
     gates_row = cell.blocks * m_row + unit
     sizes = Sizes(
@@ -117,7 +121,7 @@ def make_layout(network: Architecture, dtype: np.dtype[Any], rows: int, reset_at
         V, c, alpha, V_forward, V_backward, c_padded, network.order,
         -1 if reset_at is None else reset_at,
     )  # fmt: skip
-    return Layout(cell, sizes, offsets, matrix_size, theta.size, packed.size)
+    return Layout(cell, sizes, offsets, matrix_size, theta.size, packed.size, added.size)
 
 
 class _OffsetAllocator:
@@ -208,7 +212,7 @@ def _pack_forward(net, layer):
         for k in range(sizes.K):
             row, of = offset[U_FORWARD] + k * inputs, offset[U] + k * inputs
             for j in range(inputs):
-                packed[row + j] = theta[of + j] + theta[offset[B] + j]
+                net.added[row + j] = theta[of + j] + theta[offset[B] + j]
     else:
         pack_panels_transposed(packed, offset[U_FORWARD], theta, offset[U], m_row, m, inputs, width)
 
@@ -233,4 +237,4 @@ def _pack_output(net, backward):
     if backward:
         pack_panels(packed, sizes.V_backward, theta, sizes.V, m_row, K, m_row, width)
     for k in range(K_row):
-        packed[sizes.c_padded + k] = theta[sizes.c + k] if k < K else -np.inf
+        net.added[sizes.c_padded + k] = theta[sizes.c + k] if k < K else -np.inf

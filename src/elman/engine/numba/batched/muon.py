@@ -1,8 +1,8 @@
 """The hidden matrices in an update of Muon (`elman.network.muon`), in blocks (m, m), each that of one gate.
 
-A step of the Newton-Schulz iteration is written as three products, so that sums of matrices are additions to diagonals,
+A step of the Newton-Schulz iteration is written as three products,
 
-    (1)  A = X X'        (2)  Q = A (b I + c A) + a I        (3)  X <- Q X.
+    (1)  A = X X'        (2)  Q = c A A + b A + a I        (3)  X <- Q X.
 
 A and Q are symmetric, so only the tiles that touch their lower triangle are computed, and then mirrored. Each product
 is a phase. In a phase no panel of columns depends on another, so threads can share the panels, and what is computed for
@@ -11,14 +11,15 @@ a panel does not depend on how they do.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from elman.engine.numba.batched.layout import Sizes
+from elman.engine.numba.batched.network import BatchedNetwork
 from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.panels import entire, multiply_panels, pack_panels, pack_panels_transposed
+from elman.engine.numba.linalg.panels import count_terms, pack_columns, pack_rows, pack_transposed
 from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
 from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS, even_split, tile
 from elman.engine.numba.linalg.vector import transpose
@@ -42,36 +43,46 @@ class SquareWorkspace(NamedTuple):
     X: Array
     A: Array
     Q: Array
-    panels: Array
+    left: Array | NDArray[np.uint32]  # packed rows of the left factor of a product
+    panels: Array | NDArray[np.uint32]  # the right factor, see `elman.engine.numba.linalg.panels`
     zeros: Array  # (size,)
 
 
-def make_square_workspaces(threads: int, size: int, dtype: np.dtype[np.floating]) -> SquareWorkspace:
+def make_square_workspaces(
+    threads: int, size: int, dtype: np.dtype[Any], packed_dtype: np.dtype[Any]
+) -> SquareWorkspace:
     """Return a workspace for matrices of `size` rows and columns for each thread."""
-    X, A, Q, panels = (aligned_zeros(threads * size**2, dtype).reshape(threads, -1) for _ in range(4))
-    return SquareWorkspace(X, A, Q, panels, aligned_zeros(threads * size, dtype).reshape(threads, -1))
+    X, A, Q = (aligned_zeros(threads * size**2, dtype).reshape(threads, -1) for _ in range(3))
+    left, panels = (aligned_zeros(threads * size**2, packed_dtype).reshape(threads, -1) for _ in range(2))
+    return SquareWorkspace(X, A, Q, left, panels, aligned_zeros(threads * size, dtype).reshape(threads, -1))
 
 
 @inlined
-def select_square(workspaces, n):
-    """The workspace of the n-th thread."""
+def select_square(workspaces, n, thread):
+    """The n-th workspace, with the left factor of a thread."""
     return SquareWorkspace(
-        workspaces.X[n], workspaces.A[n], workspaces.Q[n], workspaces.panels[n], workspaces.zeros[n]
+        workspaces.X[n], workspaces.A[n], workspaces.Q[n], workspaces.left[thread.rank], workspaces.panels[n],
+        workspaces.zeros[n],
     )  # fmt: skip
 
 
 @inlined
-def _multiply_symmetric(c, a, panels, s, columns, zeros, size):
-    """C = A B for `columns` columns from s on, with B in panels: the rows from s on, mirrored to columns of C."""
-    lanes = BYTES // c.itemsize
-    tile_rows = even_split(size - s, MAX_ROWS)
-    r = s
+def _multiply_rows(c, workspace, s, columns, size, first):
+    """The rows from `first` on of the columns from s on of the product of the packed factors."""
+    terms = count_terms(workspace.panels, size)
+    tile_rows, r = even_split(size - first, MAX_ROWS), first
     while r < size:
         tile(
-            c, r * size + s, size, zeros, 0, 0, a, r * size, size, 1, panels, s * size, columns,
-            size, min(tile_rows, size - r), columns // lanes,
+            c, r * size + s, size, workspace.zeros, 0, 0, workspace.left, r * terms, terms, 1,
+            workspace.panels, s * terms, columns, terms, min(tile_rows, size - r), columns * c.itemsize // BYTES,
         )  # fmt: skip
         r += tile_rows
+
+
+@inlined
+def _mirror(c, s, columns, size):
+    """Mirror the columns from s on of a symmetric matrix, whose rows from s on are computed."""
+    lanes = BYTES // c.itemsize
     for q in range(s, s + columns, lanes):
         for r in range(q + lanes, size, lanes):
             transpose(c, q * size + r, size, c, r * size + q, size)
@@ -83,32 +94,33 @@ def run_phases(workspace, size, first, last, part, parts):
 
     X has a norm of at most 1 before the first phase. Several phases in one call are for one part of one.
     """
-    X, A, Q, panels, zeros = workspace.X, workspace.A, workspace.Q, workspace.panels, workspace.zeros
-    panel_width = ACCUMULATORS // MAX_ROWS * BYTES // X.itemsize
+    X, A, Q, panels = workspace.X, workspace.A, workspace.Q, workspace.panels
+    panel_width, terms = ACCUMULATORS // MAX_ROWS * BYTES // X.itemsize, count_terms(panels, size)
     a, b, c = X.dtype.type(_A), X.dtype.type(_B), X.dtype.type(_C)
     for phase in range(first, last):
+        product = phase % PHASES
+        factor = X if product == 0 else A if product == 1 else Q
+        pack_rows(workspace.left, 0, terms, factor, 0, size, size, size)
         s = part * panel_width
         while s < size:
-            start, columns = s * size, min(panel_width, size - s)
-            if phase % PHASES == 0:  # (1)
-                pack_panels_transposed(panels, start, X, start, size, size, columns, panel_width)
-                _multiply_symmetric(A, X, panels, s, columns, zeros, size)
-            elif phase % PHASES == 1:  # (2)
-                pack_panels(panels, start, A, s, size, size, columns, panel_width)
-                panel = panels[start : start + columns * size]
-                for i in range(len(panel)):
-                    panel[i] *= c
-                for j in range(columns):
-                    panel[(s + j) * columns + j] += b
-                _multiply_symmetric(Q, A, panels, s, columns, zeros, size)
+            columns = min(panel_width, size - s)
+            if product == 0:  # (1)
+                pack_transposed(panels, s * terms, X, s * size, size, size, columns)
+                _multiply_rows(A, workspace, s, columns, size, s)
+                _mirror(A, s, columns, size)
+            elif product == 1:  # (2)
+                pack_columns(panels, s * terms, columns, A, s, size, size, columns)
+                _multiply_rows(Q, workspace, s, columns, size, s)
+                for r in range(s, size):
+                    row, of = Q[r * size + s : r * size + s + columns], A[r * size + s : r * size + s + columns]
+                    for j in range(columns):
+                        row[j] = c * row[j] + b * of[j]
                 for k in range(s, s + columns):
                     Q[k * (size + 1)] += a
+                _mirror(Q, s, columns, size)
             else:  # (3)
-                pack_panels(panels, start, X, s, size, size, columns, panel_width)
-                multiply_panels(
-                    X, s, size, zeros, 0, 0, Q, 0, size, panels, start, panel_width, size, size, columns,
-                    entire(columns),
-                )  # fmt: skip
+                pack_columns(panels, s * terms, columns, X, s, size, size, columns)
+                _multiply_rows(X, workspace, s, columns, size, 0)
             s += parts * panel_width
 
 
@@ -125,15 +137,13 @@ class HiddenMatrices(NamedTuple):
     step: KernelPointer
 
 
-def make_hidden_matrices(
-    first: int, last: int, sizes: Sizes, dtype: np.dtype[np.floating], threads: int
-) -> HiddenMatrices:
+def make_hidden_matrices(first: int, last: int, network: BatchedNetwork) -> HiddenMatrices:
     """Return the blocks between two offsets in theta, with a workspace for each thread."""
-    size = sizes.m_row
-    workspaces = make_square_workspaces(threads, size, dtype)
+    size, m = network.sizes.m_row, network.sizes.m
+    workspaces = make_square_workspaces(network.team.max_threads, size, network.dtype, network.packed_dtype)
     workspace = SquareWorkspace._make(array[0] for array in workspaces)
     return HiddenMatrices(
-        first, (last - first) // size**2, size, STEP_SCALE * np.sqrt(sizes.m),
+        first, (last - first) // size**2, size, STEP_SCALE * np.sqrt(m),
         workspaces,
         kernel_pointer(update_momentum, *[workspace.X] * 3, 1.0, 1.0),
         kernel_pointer(run_phases, workspace, size, 0, 0, 0, 1),
@@ -151,13 +161,13 @@ def update_hidden(thread, hidden, rate, shrink, scale, grad_clip, theta, N, grad
     size, rate = hidden.size, rate * hidden.step_scale
     together = hidden.blocks % thread.size if size >= SHARED_SIZE else 0
     for block in range(thread.rank, hidden.blocks - together, thread.size):
-        start, workspace = hidden.first + block * size * size, select_square(hidden.workspaces, thread.rank)
+        start, workspace = hidden.first + block * size * size, select_square(hidden.workspaces, thread.rank, thread)
         end = start + size * size
         call_pointer(hidden.momentum, (N[start:end], gradient[start:end], workspace.X, scale, grad_clip))
         call_pointer(hidden.phases, (workspace, size, 0, _ALL_PHASES, 0, 1))
         call_pointer(hidden.step, (theta[start:end], workspace.X, rate, shrink))
     for block in range(hidden.blocks - together, hidden.blocks):
-        start, workspace = hidden.first + block * size * size, select_square(hidden.workspaces, 0)
+        start, workspace = hidden.first + block * size * size, select_square(hidden.workspaces, 0, thread)
         end = start + size * size
         barrier(thread)  # the workspace is free
         if thread.rank == 0:

@@ -15,7 +15,7 @@ from elman.engine.numba.batched.dropout import NO_DROPOUT
 from elman.engine.numba.batched.layout import Layout, Network, flatten, make_layout, pack_part, row_multiple
 from elman.engine.numba.batched.prior import PriorValues, make_priors, prior_pointer
 from elman.engine.numba.compiler import kernel_pointer
-from elman.engine.numba.linalg.panels import DEPTH, Ranges, multiply_panels, sum_outer_products
+from elman.engine.numba.linalg.panels import TERMS, Ranges, multiply_panels, scratch_size, sum_outer_products
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.ngrams.kernels import NgramReader, reader
 from elman.engine.numba.ngrams.tables import NONE
@@ -61,16 +61,26 @@ class BatchedNetwork:
         set again.
     backward : bool
         Whether gradients are computed as well.
+    mixed_precision : bool
+        Whether products multiply bfloat16; the parameters are float32.
     like : BatchedNetwork, optional
         Another one with the same parameters. If the layouts agree, they are not copied again.
     """
 
     def __init__(
-        self, parameters: Parameters, T: int, B: int, *, backward: bool, like: BatchedNetwork | None = None
+        self,
+        parameters: Parameters,
+        T: int,
+        B: int,
+        *,
+        backward: bool,
+        mixed_precision: bool = False,
+        like: BatchedNetwork | None = None,
     ) -> None:
         self.architecture: Architecture = architecture(parameters)
         self.architecture.spec.require_engine("numba")
         self.dtype, self.T, self.B, self.backward = parameters["V"].dtype, T, B, backward
+        self.packed_dtype = np.dtype(np.uint32) if mixed_precision else self.dtype
         # Rows that count in the same model are read together, step by step.
         self.groups = [slice(0, B)] if parameters.counts_reading else split_batch(B, backward)
         self.rows = [group.stop - group.start for group in self.groups]
@@ -80,11 +90,12 @@ class BatchedNetwork:
             self.net: Network = like.net
         else:
             theta = flatten(self.layout, parameters, self.dtype)
-            packed = aligned_zeros(self.layout.packed_size, self.dtype)
-            self.net = Network(theta, packed, self.layout.offsets, s)
+            packed = aligned_zeros(self.layout.packed_size, self.packed_dtype)
+            added = aligned_zeros(self.layout.added_size, self.dtype)
+            self.net = Network(theta, packed, added, self.layout.offsets, s)
             if not backward:  # training packs the weights before every update
                 pack_part(self.net, False, 0, 1)
-        kind = self.architecture, T, B, backward, parameters.reset_at, self.dtype
+        kind = self.architecture, T, B, backward, parameters.reset_at, self.dtype, self.packed_dtype
         sharers = max(1, s.m_row // MIN_UNITS) if backward else 1
         self.team = Team(kind, len(self.rows), sharers, (s.m_row, row_multiple(self.dtype)))
         self.ngrams: NgramReader | None = (
@@ -101,8 +112,10 @@ class BatchedNetwork:
         s, T, R, backward, groups = self.sizes, self.T, max(self.rows), int(self.backward), len(self.rows)
         state, steps, has_s = s.layers * (T + 1) * R * s.m_row, s.layers * T * R, s.state_vectors - 1
 
-        def zeros(size: int) -> Array:
-            return aligned_zeros(groups * size, self.dtype).reshape(groups, size)
+        scratch, slots = scratch_size(max(s.gates_row, s.K_row)), max(groups, self.team.max_threads)
+
+        def zeros(size: int, dtype: np.dtype[Any] = self.dtype) -> Array:
+            return aligned_zeros(groups * size, dtype).reshape(groups, size)
 
         return kernels.Workspace(
             h=zeros(state + s.m_row),
@@ -117,9 +130,12 @@ class BatchedNetwork:
             losses=np.zeros((groups, T * R)),
             dh0=zeros(backward * s.layers * s.state_vectors * R * s.m_row),
             gradient=zeros(backward * self.layout.theta_size),
-            panels=zeros(backward * self.team.max_threads * DEPTH * s.m_row),
+            panels=zeros(backward * self.team.max_threads * TERMS * s.m_row, self.packed_dtype),
             zeros=zeros(max(s.gates_row, s.K_row)),
             dy_before=zeros(backward * int(s.reset_at >= 0) * R * s.m_row),
+            scratch=None if self.packed_dtype == self.dtype else aligned_zeros(slots * scratch, self.packed_dtype),
+            scratch_start=0,
+            scratch_size=scratch,
             pointers=kernels.Pointers(),
         )
 
@@ -136,15 +152,17 @@ class BatchedNetwork:
 
     def _compile(self) -> kernels.Pointers:
         """Return pointers to the kernels for this kind of network."""
-        *arrays, unused = self.workspaces
-        workspace = kernels.Workspace._make([*(array[0] for array in arrays), unused])
+        *arrays, scratch, start, size, unused = self.workspaces
+        workspace = kernels.Workspace._make([*(array[0] for array in arrays), scratch, start, size, unused])
         cell, values = CELLS[self.architecture.cell], self.priors.values
         values = PriorValues(values.is_on, values.matched[0], values.log_q[0], values.weights[0])
         indices, step, ranges = np.zeros(0, np.intp), Step(0, 0, 0, 0, 0, 0, False, *[0] * 11), Ranges(0, 0, 0, 0)
         x = workspace.h
         window = self.net, workspace, values, indices, 1, 1, NO_DROPOUT, make_team(1)[0]
         pointers = kernels.Pointers(
-            multiply=kernel_pointer(multiply_panels, x, 0, 0, x, 0, 0, x, 0, 0, x, 0, 0, 0, 0, 0, ranges),
+            multiply=kernel_pointer(
+                multiply_panels, x, 0, 0, x, 0, 0, x, 0, 0, self.net.packed, 0, 0, 0, 0, 0, ranges, scratch, 0
+            ),
             forward_cell=kernel_pointer(cell.forward, x, x, x, x, x, x, indices, step),
             read_window=prior_pointer(self.priors) if self.sizes.order else kernels.UNUSED,
             forward=kernel_pointer(kernels.forward, *window),
@@ -152,7 +170,9 @@ class BatchedNetwork:
         if not self.backward:
             return pointers
         return pointers._replace(
-            sum_outer=kernel_pointer(sum_outer_products, x, 0, 0, x, 0, 0, x, 0, 0, x, 0, x, 0, 0, ranges),
+            sum_outer=kernel_pointer(
+                sum_outer_products, x, 0, 0, x, 0, 0, x, 0, 0, workspace.panels, 0, x, 0, 0, ranges, scratch, 0
+            ),
             backward_cell=kernel_pointer(cell.backward, x, x, x, x, x, x, indices, step),
             backward=kernel_pointer(kernels.backward, *window),
         )

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched.layout import Layout, W, flatten, unflatten
+from elman.engine.numba.batched.layout import W, flatten, unflatten
 from elman.engine.numba.batched.muon import HiddenMatrices, make_hidden_matrices
+from elman.engine.numba.batched.network import BatchedNetwork
 from elman.engine.numba.jit import compiled, inlined, kernel
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.protocol import TrainState
@@ -55,14 +56,13 @@ class Moments(NamedTuple):
 
 
 class FlatOptimizer:
-    """An optimizer and a copy of its state, flat like the network's parameters, for up to so many threads.
+    """An optimizer and a copy of its state, flat like the network's parameters.
 
     Matrices have weight decay, biases have none. Hidden matrices, where Muon updates them, are not in the rule's parts.
     """
 
-    def __init__(
-        self, layout: Layout, dtype: np.dtype[np.floating], state: TrainState, optimizer: Optimizer, threads: int
-    ) -> None:
+    def __init__(self, network: BatchedNetwork, state: TrainState, optimizer: Optimizer) -> None:
+        layout, dtype = network.layout, network.dtype
         self.layout, self.optimizer, empty = layout, optimizer, aligned_zeros(0, dtype)
         self.moments = Moments(
             flatten(layout, state.M, dtype) if optimizer.name in HAS_SECOND_MOMENT else empty,
@@ -72,7 +72,7 @@ class FlatOptimizer:
         self.ranges = np.array([*pairwise(layout.theta_size * n // RANGES for n in range(RANGES + 1))])
         hidden = int(layout.offsets[0, W]), layout.sizes.V
         self.hidden: HiddenMatrices | None = (
-            make_hidden_matrices(*hidden, layout.sizes, dtype, threads) if optimizer.name == "muon" else None
+            make_hidden_matrices(*hidden, network) if optimizer.name == "muon" else None
         )
         ends = [0, layout.matrix_size] if self.hidden is None else [0, *hidden, layout.matrix_size]
         limit = float(optimizer.grad_clip)

@@ -31,11 +31,12 @@ plan is tried in several calls.
 class Training:
     """One call of `advance`, with the numbers of the state in the layout of the kernels."""
 
-    def __init__(self, state: TrainState, windows: Windows, optimizer: Optimizer) -> None:
+    def __init__(self, state: TrainState, windows: Windows, optimizer: Optimizer, mixed_precision: bool) -> None:
         self.state, self.windows = state, windows
-        self.network = network = BatchedNetwork(state.parameters, windows.seq_length, windows.batch_size, backward=True)
+        T, B = windows.seq_length, windows.batch_size
+        self.network = network = BatchedNetwork(state.parameters, T, B, backward=True, mixed_precision=mixed_precision)
         network.set_state(state.h.reshape(windows.batch_size, -1))
-        self.optimizer = flat = FlatOptimizer(network.layout, network.dtype, state, optimizer, network.team.max_threads)
+        self.optimizer = flat = FlatOptimizer(network, state, optimizer)
         self.squares = np.empty(len(flat.ranges))
         theta, gradients, s = network.net.theta, network.workspaces.gradient, network.sizes
         size = s.recurrent_blocks * s.m_row**2 if optimizer.weight_dropout is not None else 0
@@ -95,10 +96,16 @@ class Training:
 
 
 def advance(
-    state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: StepCallback = no_callback
+    state: TrainState,
+    windows: Windows,
+    updates: int,
+    optimizer: Optimizer,
+    callback: StepCallback = no_callback,
+    *,
+    mixed_precision: bool = False,
 ) -> NDArray[np.float64]:
     """See `elman.engine.Engine.advance`."""
-    training = Training(state, windows, optimizer)
+    training = Training(state, windows, optimizer, mixed_precision)
     losses = run_in_chunks(updates, state.update, training.advance_chunk, callback)
     training.write_back()
     return losses

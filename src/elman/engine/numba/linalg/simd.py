@@ -28,16 +28,31 @@ CACHE_LINE = 64
 _config: Any = config  # its attributes are set at run time, where no type checker sees them
 
 
-def _register_bytes() -> int:
-    """Return the bytes of the largest vector register of the processor that Numba compiles for, at least `BYTES`."""
+def _has_feature(name: str) -> bool:
+    """Return whether the processor that Numba compiles for has a feature, by its name in LLVM."""
     if _config.CPU_FEATURES is None:
-        has_avx512 = binding.get_host_cpu_features().get("avx512f", False)
-    else:
-        has_avx512 = "+avx512f" in _config.CPU_FEATURES.split(",")
-    return 2 * BYTES if has_avx512 else BYTES
+        return bool(binding.get_host_cpu_features().get(name, False))
+    return f"+{name}" in _config.CPU_FEATURES.split(",")
 
 
-REGISTER_BYTES = _register_bytes()
+REGISTER_BYTES = 2 * BYTES if _has_feature("avx512f") else BYTES
+"""Bytes of the largest vector register of the processor, at least `BYTES`."""
+HAS_BFLOAT16 = _has_feature("avx512bf16")
+"""Whether the processor multiplies pairs of bfloat16 and adds the products in float32."""
+
+
+class _BFloat16(ir.types.Type):  # type: ignore[misc]
+    """LLVM's type bfloat, which llvmlite does not have."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat16)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat16)
+
 
 _INT = ir.IntType(32)
 _LN2 = Decimal("0.69314718055994530941723212145817656808")
@@ -147,6 +162,25 @@ class Simd:
     def muladd(self, x: Any, y: Any, z: Any) -> Any:
         """x y + z, fused if the processor can."""
         return self.add(self.mul(x, y), z)
+
+    def muladd_pairs(self, x: Any, y: Any, z: Any) -> Any:
+        """x_0 y_0 + x_1 y_1 + z, where each lane of x and y holds two bfloat16, the first one in its lower half."""
+        if not HAS_BFLOAT16:
+            (x_0, x_1), (y_0, y_1) = self._split_pairs(x), self._split_pairs(y)
+            return self.muladd(x_1, y_1, self.muladd(x_0, y_0, z))
+        pairs = ir.VectorType(_BFloat16(), 2 * self.lanes)
+        kind = ir.FunctionType(self.type, [self.type, pairs, pairs])
+        name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * self.lanes}"
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return self.builder.call(function, [z, *(self.builder.bitcast(each, pairs) for each in (x, y))])
+
+    def _split_pairs(self, x: Any) -> tuple[Any, Any]:
+        """The two bfloat16 of each lane, as float32."""
+        integers = ir.VectorType(_INT, self.lanes)
+        bits = self.builder.bitcast(x, integers)
+        low = self.builder.shl(bits, ir.Constant(integers, [16] * self.lanes))
+        high = self.builder.and_(bits, ir.Constant(integers, [0xFFFF0000] * self.lanes))
+        return self.builder.bitcast(low, self.type), self.builder.bitcast(high, self.type)
 
     def minimum(self, x: Any, y: Any) -> Any:
         """The smaller of x and y, lane by lane; x if x is NaN."""

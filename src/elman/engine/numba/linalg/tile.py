@@ -7,11 +7,16 @@ Every product of a recurrent network has one form,
 with the lanes of a vector along the contiguous axis of B, C and D. Holding a tile of C in registers over the entire
 sum is what brings small products to the rate of a large ``sgemm``; Numba cannot express this, so the loop nest
 is written in vector operations (`elman.engine.numba.linalg.simd`).
+
+A and B have the type of C, or they are integers of 32 bits that hold a pair of bfloat16 each: then
+
+    C[r, :] = D[r, :] + sum_k (A[r, k]_0 B[k, :]_0 + A[r, k]_1 B[k, :]_1).
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from llvmlite import ir
 from numba.core import types
 
 from elman.engine.numba.compiler import intrinsic
@@ -86,7 +91,7 @@ def _emit_terms(
     builder.position_at_end(loop)
     values = [builder.phi(value.type) for value in start]
     a_k, b_k, k, *sums = values
-    rows, totals = 1 + max(r for r, _, _ in tile), []
+    rows, totals, holds_pairs = 1 + max(r for r, _, _ in tile), [], isinstance(a_k.type.pointee, ir.IntType)
     for chain in range(chains):
         b_vectors = {q: simd.load(simd.address(b_k, b_step, chain, q)) for q, simd in columns}
         if prefetches:
@@ -97,8 +102,12 @@ def _emit_terms(
         a_column = [
             builder.load(builder.gep(a_k, [builder.add(builder.mul(a_row, a_row.type(r)), step)])) for r in range(rows)
         ]
+        if holds_pairs:
+            a_column = [builder.bitcast(pair, ir.FloatType()) for pair in a_column]
         totals += [
-            simd.muladd(simd.broadcast(a_column[r]), b_vectors[q], sums[chain * len(tile) + n])
+            (simd.muladd_pairs if holds_pairs else simd.muladd)(
+                simd.broadcast(a_column[r]), b_vectors[q], sums[chain * len(tile) + n]
+            )
             for n, (r, q, simd) in enumerate(tile)
         ]
     steps = [builder.mul(step, step.type(chains)) for step in (a_step, b_step)]
@@ -129,7 +138,7 @@ def _call_row(builder: Any, arguments: Sequence[Any], *, chained: bool = False) 
 
     If it is `chained`, it sums short rows in several chains, and calls the other one for long rows.
     """
-    name = f"elman_{'chained_' if chained else ''}row_{arguments[0].type.pointee}"
+    name = f"elman_{'chained_' if chained else ''}row_{arguments[0].type.pointee}_{arguments[2].type.pointee}"
     call_function(builder, name, arguments, _emit_chained_row if chained else _emit_row)
 
 
@@ -197,7 +206,7 @@ def tile(
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         c, d, a, b = (argument_pointer(context, builder, signature, values, position) for position in (0, 3, 6, 10))
         arguments = [c, values[2], d, values[5], a, *values[8:10], b, *values[12:]]
-        call_function(builder, f"elman_tile_{c.type.pointee}", arguments, _emit_tiles)
+        call_function(builder, f"elman_tile_{c.type.pointee}_{a.type.pointee}", arguments, _emit_tiles)
         return context.get_dummy_value()
 
     return signature, emit
