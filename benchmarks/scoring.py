@@ -3,6 +3,7 @@
 python benchmarks/scoring.py                   speed, on Python's documentation and on a generated log
 python benchmarks/scoring.py --adapt RUN TEXT  the last tenth of a text with and without --adapt
 python benchmarks/scoring.py --processes RUN   `elman.LineScorer` in one process and in two, of one thread each
+python benchmarks/scoring.py --pipe RUN LOG    how soon each of 10,000 lines per second is scored
 """
 
 from __future__ import annotations
@@ -11,26 +12,29 @@ import json
 import os
 import random
 import statistics
+import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import IO, Any
 
 import numpy as np
 
 import elman
-from elman.cli.commands.score import format_tsv
+from elman.cli.commands.score import describe_line, format_tsv
 from elman.engine import TrainState, get_engine
 from elman.inference import Model
 from elman.inference.adaptation import Adapt
-from elman.inference.score_lines import score_lines
+from elman.inference.score_lines import AGGREGATIONS, DEFAULT_AGGREGATION, score_lines
 from elman.text import Alphabet, read_corpus
 from speed import machine
 
 RESULTS = Path(__file__).parent / "results" / "scoring.json"
 SIZE, CHUNK, REPEATS, BATCH_LINES = 2_000_000, 1 << 20, 5, 2_000
+PIPE_SECONDS, PIPE_RATE = 10, 10_000
 NETWORKS = (("rnn", 100), ("gru", 128), ("gru", 256))
 
 
@@ -43,9 +47,9 @@ def make_log() -> str:
 
 
 def load_texts() -> dict[str, str]:
-    """Return two megabytes of each kind, repeated if there is less; no line depends on another."""
-    docs = read_corpus("python-docs").text
-    return {"python-docs": (docs * (SIZE // len(docs) + 1))[:SIZE], "log": make_log()[:SIZE]}
+    """Return two megabytes of each kind, or what there is of lines that differ; one that repeats is not read again."""
+    docs = "\n".join(dict.fromkeys(read_corpus("python-docs").text.split("\n")))
+    return {"python-docs": docs[:SIZE], "log": make_log()[:SIZE]}
 
 
 def make_model(text: str, cell: str, m: int) -> Model:
@@ -63,7 +67,7 @@ def measure_speed(text: str, cell: str, m: int) -> dict[str, Any]:
     for n in range(REPEATS + 1):
         began, used = time.perf_counter(), time.process_time()
         for lines in score_lines(model, chunks):
-            "".join(map(format_tsv, lines))
+            "".join(format_tsv(describe_line(line, AGGREGATIONS[DEFAULT_AGGREGATION], None)) for line in lines)
         if n:  # the first run compiles kernels and tunes the thread pool
             seconds.append(time.perf_counter() - began)
             processor.append(time.process_time() - used)
@@ -111,6 +115,43 @@ def measure_processes(run: str) -> dict[str, Any]:
     return {"run": Path(run).name, "lines": len(lines), **medians, "ratio": round(ratio, 2)}
 
 
+def measure_pipe(run: str, log: str) -> dict[str, Any]:
+    """Return how long after it is written a line is scored, where the lines of a log are written at a fixed rate."""
+    texts = Path(log).read_text("utf-8").splitlines()
+    command = [sys.executable, "-m", "elman", "score", run, "-"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    written, done = list[float](), list[float]()
+
+    def read(stream: IO[str]) -> None:
+        done.extend(time.perf_counter() for _ in stream)
+
+    reader = Thread(target=read, args=(process.stdout,))
+    reader.start()
+    with process.stdin as pipe:
+        pipe.write(texts[0] + "\n")
+        pipe.flush()
+        while len(done) < 2:  # the header and the first line: the model is loaded
+            time.sleep(0.01)
+        began = time.perf_counter()
+        while len(written) < PIPE_SECONDS * PIPE_RATE:
+            while len(written) < (time.perf_counter() - began) * PIPE_RATE:
+                pipe.write(texts[len(written) % len(texts)] + "\n")
+                written.append(time.perf_counter())
+            pipe.flush()
+            time.sleep(0.005)
+    reader.join()
+    delays = np.subtract(done[2:], written)
+    median, highest = float(np.median(delays)), float(delays.max())
+    return {
+        "run": Path(run).name,
+        "lines": len(written),
+        "median_delay": round(median, 3),
+        "highest": round(highest, 3),
+    }
+
+
 def load_results() -> dict[str, Any]:
     """Return the stored results."""
     return dict(json.loads(RESULTS.read_text(encoding="utf-8"))) if RESULTS.exists() else {"speed": [], "adapt": []}
@@ -124,6 +165,9 @@ def main(arguments: list[str]) -> None:
         others = [row for row in results["adapt"] if (row["run"], row["text"]) != (result["run"], result["text"])]
         results["adapt"] = [*others, result]
         print(result)
+    elif arguments[:1] == ["--pipe"]:
+        results["pipe"] = measure_pipe(*arguments[1:])
+        print(results["pipe"])
     elif arguments[:1] == ["--processes"]:
         results["processes"] = measure_processes(*arguments[1:])
         print(results["processes"])

@@ -19,7 +19,7 @@ os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
 import elman
 
-COLUMNS = {"nats_per_char": "float64", "worst_column": "int64"}
+COLUMNS = {"worst5_nats": "float64", "worst_column": "int64"}
 
 
 def score_with_ray(scorer: elman.LineScorer, path: Path, processes: int) -> list[dict[str, Any]]:
@@ -72,7 +72,7 @@ def score_with_spark(scorer: elman.LineScorer, path: Path, processes: int) -> li
 
         return predict
 
-    fields = StructType([StructField("nats_per_char", DoubleType()), StructField("worst_column", LongType())])
+    fields = StructType([StructField("worst5_nats", DoubleType()), StructField("worst_column", LongType())])
     score = predict_batch_udf(make_predict, return_type=fields, batch_size=1000)
     with SparkSession.builder.master(f"local[{processes}]").config("spark.ui.enabled", "false").getOrCreate() as spark:
         lines = spark.read.text(str(path)).repartition(processes).withColumnRenamed("value", "text")
@@ -86,8 +86,8 @@ ENGINES = {"ray": score_with_ray, "dask": score_with_dask, "spark": score_with_s
 def main(engine: str, model: str, file: str, processes: str = "2") -> Iterator[str]:
     """Yield the ten most surprising lines with their nats per character."""
     rows = ENGINES[engine](elman.LineScorer(model), Path(file), int(processes))
-    for row in sorted(rows, key=lambda row: -row["nats_per_char"])[:10]:
-        yield f"{row['nats_per_char']:.3f}\t{row['worst_column']}\t{row['text']}"
+    for row in sorted(rows, key=lambda row: -row["worst5_nats"])[:10]:
+        yield f"{row['worst5_nats']:.3f}\t{row['worst_column']}\t{row['text']}"
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from builtin_texts import COUNTED
 from elman.engine import count_ngrams
 from elman.inference import Model
 from elman.inference.fingerprint import fingerprint
-from elman.inference.network_file import NGRAMS, ModelFile, describe_model, describe_network, network_tensors
+from elman.inference.network_file import NGRAMS, describe_model, describe_network, network_tensors
 from elman.network.ngram import Indices, NgramModel
 from elman.network.ngram_merge import translate
 from elman.network.parameters import Array, Parameters
@@ -103,7 +103,7 @@ def round_weights(weights: Array) -> Array:
 
 def serialize(model: Model) -> bytes:
     """Return a model with rounded weights as the contents of its file."""
-    saved = ModelFile.of_model(model.alphabet, model.parameters.map(round_weights), model.h, None)
+    saved = replace(model, parameters=model.parameters.map(round_weights)).as_file()
     description = describe_model(saved.config, saved.alphabet, model.parameters.ngrams)
     tensors = network_tensors(saved.network)
     data = serialize_with_digest(json.dumps(description | {"network": describe_network(saved.network)}), tensors)

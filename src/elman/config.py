@@ -12,13 +12,16 @@ from functools import cache
 from math import isfinite
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from elman.engines import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help
 from elman.errors import ElmanError, flag, quote, shorten
 from elman.network.cells import cell_help, cell_names
 from elman.options import suggest_option
 from elman.presets import PRESETS, name_preset
+
+if TYPE_CHECKING:
+    from elman.text.masks import Masker
 
 
 def _option(
@@ -178,6 +181,14 @@ class Config:
         "The text is a set of independent lines, such as names or log lines: every line starts from the same learned"
         " state, lines are shuffled for every epoch, and --validation holds out lines at random.",
     )
+    mask: str = _option(
+        "",
+        "Volatile parts of lines (--lines) that are replaced by one symbol each, in training and in every text that the"
+        " model scores: timestamps, uuids, ips, paths, hex, numbers, separated by commas, or all.",
+    )
+    mask_regex: str = _option(
+        "", r"Regular expression whose matches are replaced as those of --mask, such as 'blk_-?\d+'."
+    )
     encoding: str = _option("utf-8", "Encoding of the text.")
     field: str = _option(
         "",
@@ -197,6 +208,8 @@ class Config:
             _check(setting.name, getattr(self, setting.name))
         if self.validation in ("", "-"):
             raise ElmanError(f"--validation must be a fraction, such as 0.1, or a file (got {self.validation!r})")
+        if (self.mask or self.mask_regex) and not self.lines:
+            raise ElmanError(f"{flag('mask' if self.mask else 'mask_regex')} requires --lines")
         for name in NEED_VALIDATION:
             if getattr(self, name) and not self.validation:
                 raise ElmanError(f"{flag(name)} requires a validation set: add --validation 0.1 or remove {flag(name)}")
@@ -211,6 +224,15 @@ class Config:
     def chars_per_update(self) -> int:
         """Characters that one update learns from: batch size times sequence length."""
         return self.batch_size * self.seq_length
+
+    @property
+    def masker(self) -> Masker | None:
+        """What replaces the volatile parts of lines; None if nothing does."""
+        if not self.mask and not self.mask_regex:
+            return None
+        from elman.text.masks import Masker
+
+        return Masker(self.mask, self.mask_regex)
 
 
 @cache
@@ -265,6 +287,10 @@ def normalize(name: str, value: Any) -> Any:
         from elman.text.sources import make_absolute  # imports NumPy, which the help of a command does not need
 
         return make_absolute(value)
+    if name in ("mask", "mask_regex") and isinstance(value, str) and value:
+        from elman.text.masks import Masker  # imports NumPy, too
+
+        return Masker(value).names if name == "mask" else Masker(regex=value).regex
     if isinstance(value, str) and value.lower() in choices_of(name):
         return value.lower()
     return value

@@ -64,7 +64,7 @@ def test_lines_are_scored(command: Command) -> None:
     first, second = map(json.loads, ended.out.splitlines())
     assert ended.err == ""
     assert f"{first['text']}\n{second['text']}\n" == ENGLISH
-    assert max(first["bits_per_char"], second["bits_per_char"]) < 3
+    assert max(first["nats_per_char"], second["nats_per_char"]) < 2
     assert command("score", "builtin", "notes.txt", "--json").out == ended.out
     assert command("score", "notes.txt").err == NOTICE
 

@@ -78,13 +78,13 @@ def losses(model: Model, h: Any, text: str) -> tuple[list[float], Any]:
 def expected(model: Model, number: int, text: str, costs: list[float]) -> Line:
     """Return a line, given the loss of each of its characters."""
     worst = int(np.argmax(costs))
-    return Line(number, text, len(costs), sum(costs), worst + 1, costs[worst])
+    return Line(number, text, len(costs), sum(costs), sum(sorted(costs)[-5:]), worst + 1, costs[worst])
 
 
 def assert_lines(found: list[Line], wanted: list[Line]) -> None:
     """Two lists of lines are equal up to rounding."""
     assert [(*line[:3], line.worst_column) for line in found] == [(*line[:3], line.worst_column) for line in wanted]
-    for name in ("nats", "worst_nats"):
+    for name in ("nats", "worst5_nats", "worst_nats"):
         a, b = ([getattr(line, name) for line in lines] for lines in (found, wanted))
         assert a == pytest.approx(b, rel=tolerances.COMPILED)
 
@@ -155,6 +155,8 @@ def test_unknown_characters_are_skipped_at_a_fixed_cost(carry_state: bool) -> No
         assert found[n].chars == plain[n].chars + count
         extra = count * cost + plain[n].chars * KNOWN_PENALTY_NATS if count else 0
         assert found[n].nats == pytest.approx(plain[n].nats + extra, rel=1e-12)
+    assert found[2].worst5_nats == pytest.approx(found[2].nats)
+    assert 2 * cost < found[1].worst5_nats < found[1].nats  # five of six characters
     assert [(line.worst_column, line.worst_char, line.worst_nats) for line in found[1:3]] == [
         (2, "漢", cost),
         (1, "漢", cost),
@@ -174,10 +176,10 @@ def test_a_model_without_a_line_feed_does_not_predict_the_end() -> None:
     found = scored(model, "bad\n\n漢\n")
     wanted = losses(model, model.h, "abad")[0]
     assert_lines(found[:1], [expected(model, 1, "bad", wanted)])
-    assert found[1] == Line(2, "", 0, 0.0, 0, 0.0)
+    assert found[1] == Line(2, "", 0, 0.0, 0.0, 0, 0.0)
     assert math.isnan(found[1].nats_per_char)
     assert found[1].worst_char == ""
-    assert found[2] == Line(3, "漢", 1, unknown_nats(5), 1, unknown_nats(5))
+    assert found[2] == Line(3, "漢", 1, unknown_nats(5), unknown_nats(5), 1, unknown_nats(5))
 
 
 def test_without_sampled_line_feeds_a_line_begins_where_training_ended() -> None:
@@ -219,25 +221,38 @@ def test_lines_are_printed_as_a_table_or_as_json(run: Path, command: Command) ->
     code, out, err = command("score", run, run.parent / "log")
     assert (code, err) == (0, "")
     rows = [row.split("\t") for row in out.splitlines()]
-    assert rows[0] == [
-        *["line", "chars", "nats_per_char", "bits_per_char", "worst_column", "worst_char", "worst_nats", "text"]
-    ]
+    assert rows[0] == ["line", "score", "chars", "nats_per_char", "worst_column", "worst_char", "worst_nats", "text"]
     assert len(rows) == 13
-    metrics = [f"{line.nats_per_char:.4f}", f"{line.bits_per_char:.4f}"]
-    assert rows[2] == ["2", "12", *metrics, "9", "\\t", f"{line.worst_nats:.4f}", "all is w\\tll"]
+    score, mean = f"{line.worst5_nats:.4f}", f"{line.nats_per_char:.4f}"
+    assert rows[2] == ["2", score, "12", mean, "9", "\\t", f"{line.worst_nats:.4f}", "all is w\\tll"]
     assert rows[3][7] == "\\\\all"
     out = command("score", run, run.parent / "log", "--json").out
-    values = [2, 12, line.nats_per_char, line.bits_per_char, 9, "\t", line.worst_nats, "all is w\tll"]
+    values = [2, line.worst5_nats, 12, line.nats_per_char, 9, "\t", line.worst_nats, "all is w\tll"]
     assert json.loads(out.splitlines()[1]) == dict(zip(rows[0], values, strict=True))
 
 
-def test_worst_prints_the_most_surprising_lines(run: Path, command: Command) -> None:
-    _, out, _ = command("score", run, run.parent / "log", "--worst", 3)
+def test_a_terminal_shows_where_a_line_is_surprising(
+    run: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run.parent / "escapes").write_text("all is w\x1bll\nall is wel", encoding="utf-8")
+    plain = command("score", run, run.parent / "escapes").out.splitlines()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    marked = command("score", run, run.parent / "escapes").out.splitlines()
+    assert [row.rpartition("\t")[0] for row in marked[2:]] == [row.rpartition("\t")[0] for row in plain[2:]]
+    assert marked[1].endswith("all is w\x1b[7m␛\x1b[0mll")  # the control character is not interpreted
+    assert marked[2].endswith("all is wel\x1b[7m \x1b[0m")  # the end of the line
+
+
+@pytest.mark.parametrize("by", scoring.AGGREGATIONS)
+def test_top_prints_the_lines_with_the_highest_score(run: Path, command: Command, by: str) -> None:
+    _, out, _ = command("score", run, run.parent / "log", "--top", 3, "--by", by)
     numbers = [int(line.split("\t")[0]) for line in out.splitlines()[1:]]
     assert set(numbers[:2]) == {2, 3}
     assert numbers[2:] == [1]  # of ten that are the same, the first
     every = scored(elman.load(run), (run.parent / "log").read_text(encoding="utf-8"))
-    assert every[numbers[0] - 1].nats_per_char >= every[numbers[1] - 1].nats_per_char
+    scores = [scoring.AGGREGATIONS[by](every[number - 1]) for number in numbers]
+    assert [row.split("\t")[1] for row in out.splitlines()[1:]] == [f"{score:.4f}" for score in scores]
+    assert scores == sorted(scores, reverse=True)
 
 
 def test_the_command_carries_the_state(run: Path, command: Command) -> None:
@@ -253,15 +268,19 @@ def test_metrics_of_a_line_without_predictions_are_null(tmp_path: Path, command:
     row = json.loads(command("score", run, log, "--json").out)
     assert (row.pop("line"), row.pop("chars"), row.pop("text")) == (1, 0, "")
     assert set(row.values()) == {None}
-    assert command("score", run, log).out.splitlines()[1] == "1\t0\t\t\t\t\t\t"
-    assert len(command("score", run, log, "--worst", 1).out.splitlines()) == 1
+    assert command("score", run, log).out.splitlines()[1] == "1\t\t0\t\t\t\t\t"
+    assert len(command("score", run, log, "--top", 1).out.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["run", "lgo"], "did you mean"),
-        (["run", "log", "--worst", "0"], "--worst must be at least 1 (got 0)"),
+        (["run", "log", "--top", "0"], "--top must be at least 1 (got 0)"),
+        (["run", "log", "--threshold", "99%"], "a threshold in percent requires the scores of held-out lines"),
+        (["run", "log", "--threshold", "101%"], "--threshold must be a score, such as 25, or a percentage"),
+        (["run", "log", "--threshold", "nan"], "--threshold must be a score, such as 25, or a percentage"),
+        (["run", "log", "--by", "median"], "--by must be one of worst5, mean, max, sum (got 'median')"),
         (["run", "latin"], "byte 0xe9 at offset 3 of 'latin' is not valid utf-8"),
     ],
 )
@@ -287,6 +306,110 @@ def test_a_pipe_is_answered_line_by_line(run: Path) -> None:
             row = json.loads(out.readline())  # while the pipe is open
             assert (row["line"], row["text"]) == (n, text)
     assert process.wait() == 0
+
+
+# --- Independent lines: masks, thresholds, and lines of the training text ---
+
+
+def log_lines(first: int, count: int) -> str:
+    """Return lines of a log, which differ in a time and a number."""
+    return "".join(
+        f"12:{n // 60 % 60:02}:{n % 60:02} job {n * 7919 % 10_007} is done\n" for n in range(first, first + count)
+    )
+
+
+@pytest.fixture(scope="module")
+def log_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network trained on the masked lines of a log."""
+    run = tmp_path_factory.mktemp("log") / "run"
+    options: dict[str, Any] = {"hidden_size": 8, "batch_size": 2, "seq_length": 24, "max_updates": 150}
+    text = Corpus.from_text(log_lines(0, 200))
+    elman.train(text, out=run, preset="quick", lines=True, mask="all", validation=0.1, **options)
+    return run
+
+
+def test_masked_parts_are_not_surprising_and_columns_are_those_of_the_line(log_run: Path) -> None:
+    model = elman.load(log_run)
+    assert set(model.alphabet.characters).isdisjoint("0123456789")
+    usual, unusual = scored(model, "23:59:59 job 123456789 is done\n23:59:59 job 12 is gone\n")
+    assert usual.text == "23:59:59 job 123456789 is done"
+    assert usual.chars == len("T job N is done\n")
+    assert (unusual.worst_column, unusual.worst_char) == (20, "g")
+    assert unusual.worst5_nats > 3 * usual.worst5_nats
+    assert model.score("23:59:59 job 1 is done\n").nats == model.score("11:11:11 job 999 is done\n").nats
+
+
+def test_lines_that_repeat_are_read_once(log_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer, read = scoring.BlockScorer(elman.load(log_run), carry_state=False), list[int]()
+    score_texts = scorer._score_texts
+
+    def count_texts(texts: list[str]) -> Any:
+        read.append(len(texts))
+        return score_texts(texts)
+
+    monkeypatch.setattr(scorer, "_score_texts", count_texts)
+    block = log_lines(0, 50) + "12:00:00 panic\n"
+    first = scorer.score(block, 1)
+    assert [line[2:] for line in scorer.score(block, 1)] == [line[2:] for line in first]
+    assert len({line.nats for line in first}) == read[0] == 2
+    monkeypatch.setattr(scoring, "CACHED_LINES", 1)
+    assert scorer.score(block, 1) == first
+    assert read == [2, 2]
+
+
+def test_a_line_of_which_all_is_masked(log_run: Path) -> None:
+    (line,) = scored(elman.load(log_run), "4711\n")
+    assert (line.chars, line.worst_column in (1, 5)) == (2, True)
+
+
+def test_a_threshold_in_percent_is_a_quantile_of_the_scores_of_held_out_lines(log_run: Path) -> None:
+    model = elman.load(log_run)
+    texts = [text for text in log_lines(0, 200).splitlines() if not model.in_training_text(text)]
+    assert len(texts) == 20
+    lines = scored(model, "\n".join(texts))
+    for by, aggregate in scoring.AGGREGATIONS.items():
+        scores = [aggregate(line) for line in lines]
+        for fraction in (0, 0.5, 0.999, 1):
+            assert scoring.find_threshold(model, by, fraction) == pytest.approx(np.quantile(scores, fraction), rel=1e-5)
+
+
+def test_the_exit_code_and_a_column_say_whether_a_line_is_above_the_threshold(log_run: Path, command: Command) -> None:
+    log = log_run.parent / "new"
+    log.write_text(log_lines(500, 20) + "12:00:00 panic: no room\n", encoding="utf-8")
+    code, out, err = command("score", log_run, log, "--threshold", "100%")
+    assert (code, err) == (1, "")
+    rows = [dict(zip(out.splitlines()[0].split("\t"), row.split("\t"), strict=True)) for row in out.splitlines()[1:]]
+    assert [row["line"] for row in rows if row["above"] == "true"] == ["21"]
+    code, out, _ = command("score", log_run, log, "--threshold", "100%", "--json", "--top", 2)
+    assert (code, [json.loads(row)["above"] for row in out.splitlines()]) == (1, [True, False])
+    highest = json.loads(out.splitlines()[0])["score"]
+    code, out, _ = command("score", log_run, log, "--threshold", highest, "--json")
+    assert (code, {json.loads(row)["above"] for row in out.splitlines()}) == (0, {False})  # it is not above itself
+
+
+def test_quantiles_survive_saving_an_import_has_none(log_run: Path, tmp_path: Path) -> None:
+    model = elman.load(log_run)
+    model.save(tmp_path / "copy.safetensors")
+    copy = elman.load(tmp_path / "copy.safetensors")
+    np.testing.assert_array_equal(copy.score_quantiles, model.score_quantiles)
+    assert copy.masker == model.masker
+    elman.export(model, tmp_path / "model.npz")
+    imported = elman.import_(tmp_path / "model.npz")
+    assert imported.masker == model.masker
+    assert imported.score_quantiles is None
+
+
+def test_the_lines_of_the_training_text_are_reported(log_run: Path, command: Command) -> None:
+    log = log_run.parent / "mixed"
+    log.write_text(log_lines(0, 30) + log_lines(500, 20), encoding="utf-8")
+    known = sum(map(elman.load(log_run).in_training_text, log.read_text("utf-8").splitlines()))
+    assert known > 25
+    warning = (
+        f"warning: {known} of 50 lines are in the training text, so their scores are too low: train on other lines"
+    )
+    assert command("score", log_run, log).err.startswith(warning)
+    log.write_text(log_lines(0, 20) + log_lines(500, 30), encoding="utf-8")
+    assert command("score", log_run, log).err == ""  # though they are the same once they are masked
 
 
 # --- An n-gram prior ---

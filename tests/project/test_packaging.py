@@ -29,7 +29,7 @@ EXTRAS: list[str] = [
 ]
 COMES_WITH_NOTEBOOKS = {"ipython"}
 """Imported only in a notebook, which it runs."""
-PACKAGES = {"markdown-it-py": "markdown_it"}
+PACKAGES = {"markdown-it-py": "markdown_it", "scikit-learn": "sklearn"}
 """Packages by project, where their names differ."""
 LATER = {"compression"}
 """In the standard library of later versions of Python; imported there only."""

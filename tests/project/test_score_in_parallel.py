@@ -26,7 +26,7 @@ def test_the_scores_are_those_of_elman_score(corpus: Corpus, tmp_path: Path, eng
     lines = [f"It was {'a dark ' * n}night" for n in range(12)]
     (tmp_path / "lines.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     scores = elman.LineScorer(tmp_path / "run")(lines)
-    rows = sorted(zip(scores["nats_per_char"], scores["worst_column"], lines, strict=True), reverse=True)[:10]
+    rows = sorted(zip(scores["worst5_nats"], scores["worst_column"], lines, strict=True), reverse=True)[:10]
     script = [sys.executable, str(ROOT / "examples" / "score_in_parallel.py"), engine, "run", "lines.txt"]
     done = subprocess.run(script, cwd=tmp_path, stdout=subprocess.PIPE, encoding="utf-8", check=True, timeout=300)
     assert done.stdout.splitlines() == [f"{nats:.3f}\t{column}\t{line}" for nats, column, line in rows]

@@ -75,10 +75,10 @@ def test_the_scores_are_those_of_elman_score(scorer: elman.LineScorer, monkeypat
     scores = scorer(LINES)
     assert scores["chars"].tolist() == [line.chars for line in expected]
     assert scores["worst_column"].tolist() == [line.worst_column for line in expected]
-    for name in ("nats_per_char", "bits_per_char", "worst_nats"):
+    for name in ("nats_per_char", "worst5_nats", "worst_nats"):
         np.testing.assert_array_equal(scores[name], [getattr(line, name) for line in expected])
     assert not math.isnan(scores["nats_per_char"][0])
-    monkeypatch.setattr(models, "BLOCK_LINES", 2)  # so that there are several blocks
+    monkeypatch.setattr("elman.inference.score_lines.BLOCK_LINES", 2)  # so that there are several blocks
     for name, array in scorer(LINES).items():
         np.testing.assert_array_equal(array, scores[name])
     assert {array.shape for array in scorer([]).values()} == {(0,)}

@@ -289,7 +289,7 @@ class CarriesOver(NumpySession):
             part = text[starts[n] : starts[n] + lengths[n] + 1, None]
             losses, states = super().losses(h[None], part[:-1], part[1:])
             h = states[0]
-            result.nats[n], result.worst[n], result.worst_nats[n] = losses.sum(), losses.argmax(), losses.max()
+            result.nats[n], result.worst[n], result.worst_nats[n, 0] = losses.sum(), losses.argmax(), losses.max()
         return result
 
 

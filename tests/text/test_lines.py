@@ -10,8 +10,8 @@ from elman.text import Corpus, read_corpus
 from elman.text import lines as module
 from elman.text.lines import (
     Lines,
-    hash_line,
-    hash_lines,
+    hash_texts,
+    hash_training_lines,
     make_lines,
     shuffle_corpus,
     split_lines,
@@ -44,7 +44,7 @@ def test_lines_of_a_text(monkeypatch: pytest.MonkeyPatch, text: str, chunk: int)
     assert "\r" not in corpus.alphabet.characters
     lines = make_lines(corpus.indices, corpus.alphabet)
     assert as_list(lines, corpus) == ["ab", "c", "de"]
-    assert hash_lines(lines, corpus.alphabet).tolist() == sorted(map(hash_line, ["ab", "c", "de"]))
+    assert hash_training_lines(corpus, lines).tolist() == sorted(hash_texts(["ab", "c", "de"]).tolist())
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 9])

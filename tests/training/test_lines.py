@@ -1,16 +1,20 @@
 """A run on independent lines: its order, its validation set, its cross-fitting, and what it is resumed from."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import elman
 from elman.config import make_config
 from elman.engine import get_engine
 from elman.engine.protocol import training_folds
 from elman.errors import ElmanError
+from elman.inference.network_file import LINE_SCORES_SHAPE
 from elman.inference.score import score
+from elman.inference.score_lines import BlockScorer, compute_score_quantiles
 from elman.network.ngram import ngram_counts
 from elman.runs.data import TrainingData
 from elman.runs.models import load
@@ -122,3 +126,64 @@ def test_what_is_refused(tmp_path: Path) -> None:
     train(CORPUS, **OPTIONS, max_updates=2, out=tmp_path)
     with pytest.raises(ElmanError, match=r"^cannot change lines=True on resume"):
         train(CORPUS, out=tmp_path, resume=True, lines=False)
+
+
+# --- Masks, and the scores of held-out lines ---
+
+LOG = [f"12:{n // 60:02}:{n % 60:02} {('job', 'task')[n % 2]} {n * 37 % 1000} is done" for n in range(100)]
+MASKED: dict[str, Any] = OPTIONS | {"mask": "all", "mask_regex": "[jt][a-z]+", "max_updates": 40}
+
+
+def test_a_masked_run_is_resumed_from_its_file(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("\n".join(LOG), encoding="utf-8")
+    expected = train(tmp_path / "log", **MASKED)
+    assert expected.corpus.text.startswith("\nⓉ Ⓡ Ⓝ is done\n")
+    train(tmp_path / "log", **MASKED, out=tmp_path / "run", callback=StopsAt(13))
+    assert_same(train(tmp_path / "log", out=tmp_path / "run", resume=True), expected)
+    with pytest.raises(ElmanError, match=r"^cannot change mask on resume"):
+        train(tmp_path / "log", out=tmp_path / "run", resume=True, mask="numbers")
+
+
+def test_a_finished_run_has_the_quantiles_of_its_best_network(tmp_path: Path) -> None:
+    run = train(Corpus.from_lines(LOG), **MASKED, validate_every=7, out=tmp_path)
+    assert run.data.validation_windows is not None
+    quantiles = compute_score_quantiles(run.model, run.data.validation_windows.indices)
+    assert quantiles.shape == LINE_SCORES_SHAPE
+    assert (np.diff(quantiles) >= 0).all()
+    again = train(Corpus.from_lines(LOG), out=tmp_path, resume=True)
+    for model in (run.model, again.model, load(tmp_path), load(tmp_path / "best.safetensors")):
+        np.testing.assert_array_equal(model.score_quantiles, quantiles)
+    train(Corpus.from_lines(LOG), out=tmp_path, resume=True, max_updates=60, callback=StopsAt(50))
+    assert load(tmp_path).score_quantiles is None  # of another network than the one that is saved now
+
+
+def test_few_characters_are_scored_for_the_quantiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = train(Corpus.from_lines(LOG), **MASKED)
+    assert run.data.validation_windows is not None
+    scored, score_batch = list[str](), BlockScorer.score_batch
+
+    def collect(scorer: BlockScorer, lines: list[str]) -> Any:
+        scored.extend(lines)
+        return score_batch(scorer, lines)
+
+    monkeypatch.setattr(BlockScorer, "score_batch", collect)
+    monkeypatch.setattr("elman.inference.score_lines.CALIBRATION_CHARS", len(run.data.validation_windows.indices) / 4)
+    compute_score_quantiles(run.model, run.data.validation_windows.indices)
+    assert scored == ["Ⓣ Ⓡ Ⓝ is done"] * 5  # a quarter of twenty
+
+
+def test_a_fine_tuned_run_has_the_same_masks() -> None:
+    model = train(Corpus.from_lines(LOG), **MASKED | {"max_updates": 2}).model
+    options = {name: value for name, value in OPTIONS.items() if name != "lines"} | {"max_updates": 2}
+    assert train(Corpus.from_lines(LOG), init_from=model, **options).model.masker == model.masker
+    assert train(Corpus.from_lines(LOG), init_from=model, lines=False, **options).model.masker is None
+    with pytest.raises(ElmanError, match=r"^the models of an ensemble must have the same masks: "):
+        elman.ensemble([model, train(Corpus.from_lines(LOG), **OPTIONS, max_updates=2).model])
+
+
+@pytest.mark.parametrize("scores", [np.zeros((4, 7)), np.full(LINE_SCORES_SHAPE, np.nan)])
+def test_invalid_quantiles_are_one_line(tmp_path: Path, scores: Any) -> None:
+    model = train(Corpus.from_lines(LOG), **MASKED | {"max_updates": 2}).model
+    replace(model, score_quantiles=scores).save(tmp_path / "model.safetensors")
+    with pytest.raises(ElmanError, match="line_scores is not the array of a text of independent lines"):
+        load(tmp_path / "model.safetensors")

@@ -175,7 +175,7 @@ app = _create_app()
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0, 1 (a check failed), 2 (bad input), 130 (interrupted) or 143 (terminated)."""
+    """Run the command line and exit: 0, 1 (a check found something), 2 (bad input), 130 (interrupt), 143 (SIGTERM)."""
     if sys.stdout is None:  # closed by the process that started this one
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (it stays open)
     for stream in (sys.stdout, sys.stderr):

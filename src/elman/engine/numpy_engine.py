@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.protocol import (
+    WORST,
     Indices,
     SegmentLosses,
     StepCallback,
@@ -128,7 +129,9 @@ class NumpySession:
         result = SegmentLosses.zeros(len(starts))
         for n in np.flatnonzero(lengths):
             losses = self._char_losses(h, text[starts[n] : starts[n] + lengths[n] + 1])
-            result.nats[n], result.worst[n], result.worst_nats[n] = losses.sum(), losses.argmax(), losses.max()
+            highest = np.sort(losses)[::-1][:WORST]
+            result.nats[n], result.worst[n] = losses.sum(), losses.argmax()
+            result.worst_nats[n, : len(highest)] = highest
         return result
 
     def _char_losses(self, h: Array, text: Indices) -> NDArray[np.float64]:

@@ -226,6 +226,10 @@ class Engine(Protocol):
         ...
 
 
+WORST = 5
+"""Highest losses of a segment that are listed: their sum finds most anomalies, see ``benchmarks/log_outliers.py``."""
+
+
 class SegmentLosses(NamedTuple):
     """Losses of segments of a text, in nats.
 
@@ -235,8 +239,8 @@ class SegmentLosses(NamedTuple):
         -sum log p of all characters that are predicted in each segment; 0 where there are none.
     worst : ndarray of int, shape (n,)
         Position, from 0, of the character with the highest loss; the first of several.
-    worst_nats : ndarray of float64, shape (n,)
-        Its loss.
+    worst_nats : ndarray of float64, shape (n, WORST)
+        The highest losses in descending order; 0 where there are fewer characters.
     """
 
     nats: NDArray[np.float64]
@@ -246,7 +250,7 @@ class SegmentLosses(NamedTuple):
     @classmethod
     def zeros(cls, n: int) -> SegmentLosses:
         """Return arrays of zeros for n segments."""
-        return cls(np.zeros(n), np.zeros(n, np.intp), np.zeros(n))
+        return cls(np.zeros(n), np.zeros(n, np.intp), np.zeros((n, WORST)))
 
 
 class InferenceSession(Protocol):

@@ -101,7 +101,8 @@ def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None,
     parameters, h = join_members(members)
     if not all(np.isfinite(array).all() for array in parameters.values()):
         raise ElmanError("the weights of the ensemble are too large: its parameters would not be finite")
-    return Model(models[0].alphabet, parameters, h, models[0].engine, _join_hashes(models))
+    first = models[0]
+    return Model(first.alphabet, parameters, h, first.engine, _join_hashes(models), masker=first.masker)
 
 
 def fit_ensemble_weights(models: Iterable[Model], text: str) -> list[float]:
@@ -167,6 +168,7 @@ def _describe(model: Model) -> dict[str, object]:
     text = "independent lines" if model.is_of_lines else "continuous"
     return {
         "cell": network.cell, "number of layers": network.layers, "precision": model.h.dtype, "kind of text": text,
+        "masks": "none" if model.masker is None else model.masker,
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from elman.engine import Engine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
 from elman.inference import generate
-from elman.inference.network_file import SUFFIX, ModelFile, save_imported
+from elman.inference.network_file import SUFFIX, LineData, ModelFile, save_imported
 from elman.inference.score import Score, check_finite, score, score_windows
 from elman.network import Parameters
 from elman.network.output import softmax
@@ -22,10 +22,11 @@ from elman.network.parameters import Array, architecture, summarize
 from elman.network.sampling import SamplingOptions
 from elman.options import document_options
 from elman.text import Alphabet, with_unknown
-from elman.text.lines import LineHashes, contains_line, make_lines, trim_lines
+from elman.text.lines import LineHashes, contain_lines, make_lines, trim_lines
 
 if TYPE_CHECKING:
     from elman.inference.adaptation import Adapt
+    from elman.text.masks import Masker
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,6 +46,10 @@ class Model:
         The engine that computes with them.
     line_hashes : ndarray of uint64, optional
         Of a model of independent lines: the hashes of the lines it was trained on, see `in_training_text`.
+    score_quantiles : ndarray, optional
+        Of a model of independent lines: the quantiles of the scores of held-out lines, see `elman.inference.lines`.
+    masker : Masker, optional
+        Of a model of independent lines: what it replaces in a line before it reads it.
 
     Examples
     --------
@@ -62,6 +67,8 @@ class Model:
     h: Array
     engine: Engine
     line_hashes: LineHashes | None = None
+    score_quantiles: Array | None = None
+    masker: Masker | None = None
 
     def __repr__(self) -> str:
         """Return a one-line summary without the weights."""
@@ -102,7 +109,7 @@ class Model:
         if self.line_hashes is None:
             reason = "it was imported" if self.is_of_lines else "train with --lines"
             raise ElmanError(f"this model does not know the lines of its training text: {reason}")
-        return contains_line(self.line_hashes, line)
+        return bool(contain_lines(self.line_hashes, [line])[0])
 
     def arrange(self, indices: Indices) -> Indices:
         """Return a text as this model is evaluated on it: unchanged, or as independent lines."""
@@ -110,7 +117,11 @@ class Model:
 
     def encode(self, text: str) -> Indices:
         """Return the indices of a text as this model is evaluated on it; K is that of an unknown character."""
-        return self.arrange(with_unknown(self.alphabet).encode(trim_lines(text) if self.is_of_lines else text))
+        if self.is_of_lines:
+            text = trim_lines(text)
+        if self.masker is not None:
+            text = self.masker.mask_text(text)
+        return self.arrange(with_unknown(self.alphabet).encode(text))
 
     @document_options(generate.SAMPLING_OPTIONS)
     def stream(
@@ -361,4 +372,9 @@ class Model:
         path = Path(path)
         if path.suffix != SUFFIX:
             raise ElmanError(f"the file name of a model must end in {SUFFIX} (got {path.name!r})")
-        save_imported(path, ModelFile.of_model(self.alphabet, self.parameters, self.h, self.line_hashes))
+        save_imported(path, self.as_file())
+
+    def as_file(self) -> ModelFile:
+        """Return the contents of its file, with the settings that follow from it."""
+        line_data = LineData(self.line_hashes, self.score_quantiles)
+        return ModelFile.of_network(self.alphabet, self.parameters, self.h, line_data, self.masker)

@@ -3,8 +3,8 @@
 Tensors and a JSON description in safetensors, no code. The tensors are the parameters by name and ``h``; with an n-gram
 prior, ``ngrams.strings`` … are its table, see `elman.network.ngram_table`, as signed integers, and ``ngrams.histogram``
 is that of its model. Of a model of independent lines, ``line_hashes`` are the hashes of the training lines, see
-`elman.text.lines`. The description contains the configuration, the alphabet and, under ``ngrams``, the size of the
-table and the minimum count.
+`elman.text.lines`, and ``line_scores`` the quantiles of the scores of held-out lines. The description contains the
+configuration, the alphabet and, under ``ngrams``, the size of the table and the minimum count.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,14 @@ from elman.storage.untrusted import require_int
 from elman.text import Alphabet
 from elman.text.lines import LineHashes
 
+if TYPE_CHECKING:
+    from elman.text.masks import Masker
+
 FORMAT = 1
-NGRAMS, LINE_HASHES = "ngrams.", "line_hashes"
+NGRAMS, LINE_HASHES, LINE_SCORES = "ngrams.", "line_hashes", "line_scores"
 SUFFIX = ".safetensors"
+LINE_SCORES_SHAPE = 4, 1001
+"""The aggregations of `elman.inference.score_lines`, and quantiles from 0 to 1 in steps of a thousandth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,17 +65,53 @@ class NetworkSnapshot:
 
 
 @dataclass(frozen=True, eq=False)
+class LineData:
+    """What a model of independent lines knows of its text; nothing where it is another one, or was imported.
+
+    Parameters
+    ----------
+    hashes : ndarray of uint64, optional
+        Of the training lines.
+    score_quantiles : ndarray of float64, optional
+        Of the scores of held-out lines, see `elman.inference.score_lines`.
+    """
+
+    hashes: LineHashes | None = None
+    score_quantiles: Array | None = None
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of the file."""
+        arrays = {LINE_HASHES: self.hashes, LINE_SCORES: self.score_quantiles}
+        return {name: array for name, array in arrays.items() if array is not None}
+
+    @classmethod
+    def pop(cls, tensors: dict[str, NDArray[Any]], config: Config) -> LineData:
+        """Remove them from the arrays of a file that may be invalid."""
+        hashes, scores = tensors.pop(LINE_HASHES, None), tensors.pop(LINE_SCORES, None)
+        if hashes is not None and not (config.lines and hashes.ndim == 1 and hashes.dtype == np.uint64):
+            raise ValueError(f"{LINE_HASHES} is not the array of a text of independent lines")
+        if scores is not None and not (
+            config.lines and scores.shape == LINE_SCORES_SHAPE and np.isfinite(scores).all()
+        ):
+            raise ValueError(f"{LINE_SCORES} is not the array of a text of independent lines")
+        return cls(hashes, scores)
+
+
+NO_LINE_DATA = LineData()
+
+
+@dataclass(frozen=True, eq=False)
 class ModelFile:
     """The contents of a network's file, or the part of a checkpoint that is needed to use its network."""
 
     config: Config
     alphabet: Alphabet
     network: NetworkSnapshot
-    line_hashes: LineHashes | None = None
+    lines: LineData = NO_LINE_DATA
 
     @classmethod
-    def of_model(
-        cls, alphabet: Alphabet, parameters: Parameters, h: Array, line_hashes: LineHashes | None
+    def of_network(
+        cls, alphabet: Alphabet, parameters: Parameters, h: Array, lines: LineData, masker: Masker | None
     ) -> ModelFile:
         """Return a network without a run, with the settings that follow from it."""
         net, ngrams = architecture(parameters), parameters.ngrams
@@ -87,9 +128,11 @@ class ModelFile:
             engine="numba" if net.spec.compiled else "numpy",
             min_count=int(alphabet.has_unknown),
             lines=parameters.reset_at is not None,
+            mask=masker.names if masker else "",
+            mask_regex=masker.regex if masker else "",
             **prior,
         )
-        return cls(config, alphabet, NetworkSnapshot(parameters, h, update=0), line_hashes)
+        return cls(config, alphabet, NetworkSnapshot(parameters, h, update=0), lines)
 
 
 def save_imported(path: Path, imported: ModelFile) -> None:
@@ -103,7 +146,7 @@ def save_imported(path: Path, imported: ModelFile) -> None:
     check_holds_no_run(path)
     network, ngrams = imported.network, imported.network.parameters.ngrams
     description = describe_model(imported.config, imported.alphabet, ngrams) | {"network": describe_network(network)}
-    save_tensors(path, description, network_tensors(network) | line_tensors(imported.line_hashes))
+    save_tensors(path, description, network_tensors(network) | imported.lines.tensors())
 
 
 def check_holds_no_run(path: Path) -> None:
@@ -137,11 +180,6 @@ def describe_network(network: NetworkSnapshot) -> dict[str, Any]:
 def network_tensors(network: NetworkSnapshot) -> dict[str, NDArray[Any]]:
     """Return the tensors of a network."""
     return {**network.parameters, "h": network.h, **ngram_tensors(network.parameters.ngrams)}
-
-
-def line_tensors(line_hashes: LineHashes | None) -> dict[str, NDArray[Any]]:
-    """Return the hashes of the training lines, if it is a model of independent lines."""
-    return {} if line_hashes is None else {LINE_HASHES: line_hashes}
 
 
 # --- The n-gram prior, which exported files contain in the same form ---

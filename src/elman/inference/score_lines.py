@@ -7,6 +7,8 @@ That state is the mean of the states at line ends in a fixed sample of the model
 would be one of them at best, with what preceded it still in it, or be the state in the middle of a line. An n-gram
 prior has read nothing there: the line feed is the first character that a line's contexts contain.
 
+A model with masks reads what they leave of a line; the columns are those of the original line.
+
 The cost of unknown characters is defined in `elman.text.unknown`, and is applied line by line. If the alphabet has no
 line feed, a line is read after the alphabet's first character, and its end is not scored.
 """
@@ -14,19 +16,22 @@ line feed, a line is read after the alphabet's first character, and its end is n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.protocol import Indices, InferenceSession, SegmentLosses
+from elman.engine.protocol import WORST, Indices, InferenceSession, SegmentLosses
+from elman.errors import ElmanError
+from elman.inference.network_file import LINE_SCORES_SHAPE
 from elman.inference.score import check_finite, read_slices
 from elman.network import SamplingParams, architecture
 from elman.network.parameters import Array
 from elman.text import with_unknown
-from elman.text.lines import trim_lines
+from elman.text.lines import complete_lines, trim_lines
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 
 if TYPE_CHECKING:
@@ -35,7 +40,14 @@ if TYPE_CHECKING:
 SAMPLE_SHAPE = (160, 32)
 """Length and number of the texts that are sampled to find the initial state of a line."""
 
+BLOCK_LINES = 4096
+"""Lines of a batch that are read at a time, at most: they bound the memory."""
+CACHED_LINES = 20_000
+"""Distinct lines whose scores are remembered: masked lines of a log repeat."""
+
 Ints = NDArray[np.intp]
+LineScore = tuple[int, float, float, int, float]
+"""The last five fields of `Line`."""
 
 
 class Line(NamedTuple):
@@ -51,6 +63,8 @@ class Line(NamedTuple):
         Characters predicted, including the line feed; 0 if there was nothing to predict.
     nats : float
         -sum log p over those characters.
+    worst5_nats : float
+        The same over the five most surprising ones.
     worst_column : int
         Column of the most surprising character, from 1; the first of several. The line feed follows the text.
     worst_nats : float
@@ -61,6 +75,7 @@ class Line(NamedTuple):
     text: str
     chars: int
     nats: float
+    worst5_nats: float
     worst_column: int
     worst_nats: float
 
@@ -70,14 +85,21 @@ class Line(NamedTuple):
         return self.nats / self.chars if self.chars else math.nan
 
     @property
-    def bits_per_char(self) -> float:
-        """Mean cross-entropy in bits."""
-        return self.nats_per_char / math.log(2)
-
-    @property
     def worst_char(self) -> str:
         """The most surprising character."""
         return (self.text + "\n")[self.worst_column - 1] if self.chars else ""
+
+
+AGGREGATIONS: dict[str, Callable[[Line], float]] = {
+    "worst5": lambda line: line.worst5_nats,
+    "mean": lambda line: line.nats_per_char,
+    "max": lambda line: line.worst_nats,
+    "sum": lambda line: line.nats,
+}
+"""What the score of a line may be, by name: the losses of its five most surprising characters summed up, the mean loss,
+the highest one, or the sum of all. The first is the default, as it finds most anomalies."""
+
+DEFAULT_AGGREGATION = next(iter(AGGREGATIONS))
 
 
 def score_lines(model: Model, chunks: Iterable[str], *, carry_state: bool = False) -> Iterator[list[Line]]:
@@ -95,24 +117,10 @@ def score_lines(model: Model, chunks: Iterable[str], *, carry_state: bool = Fals
     """
     scorer = BlockScorer(model, carry_state)
     number = 1
-    for block in _complete_lines(chunks):
+    for block in complete_lines(chunks):
         lines = scorer.score(block, number)
         number += len(lines)
         yield [line for line in lines if line.text] if model.is_of_lines else lines
-
-
-def _complete_lines(chunks: Iterable[str]) -> Iterator[str]:
-    """Yield blocks of complete lines; a line feed is added to the last line if it has none."""
-    partial_line: list[str] = []
-    for chunk in chunks:
-        head, feed, tail = chunk.rpartition("\n")
-        if feed:
-            yield "".join((*partial_line, head, feed))
-            partial_line = []
-        if tail:
-            partial_line.append(tail)
-    if partial_line:
-        yield "".join((*partial_line, "\n"))
 
 
 class BlockScorer:
@@ -126,17 +134,53 @@ class BlockScorer:
         self.scores_line_feed = model.alphabet.start_char == "\n"
         self.start = model.alphabet.characters.index(model.alphabet.start_char)
         self.table.add("\n", self.start)
-        self.is_of_lines = model.is_of_lines
+        self.is_of_lines, self.masker = model.is_of_lines, model.masker
         h = model.h.copy()  # a model of independent lines is reset at every line feed, whatever the state
         if self.scores_line_feed and not self.is_of_lines:
             h = _mean_line_end_state(self.session, h, self.start)
         h[architecture(model.parameters).recurrent_size :] = 0  # no characters in the contexts of an n-gram prior
         self.h = h[None]
+        self.cache: dict[str, LineScore] = {}
 
     def score(self, block: str, number: int) -> list[Line]:
         """Return the lines of a text that ends in a line feed; `number` is that of the first."""
-        block = trim_lines(block) if self.is_of_lines else block
-        texts = block[:-1].split("\n")
+        originals = (trim_lines(block) if self.is_of_lines else block)[:-1].split("\n")
+        masked = None if self.masker is None else [*map(self.masker.mask, originals)]
+        texts = originals if masked is None else [line.text for line in masked]
+        lines = []
+        for n, score in enumerate(self._score_texts(texts) if self.carry_state else self._look_up(texts)):
+            chars, nats, worst5_nats, column, worst_nats = score
+            if masked is not None and column:
+                column = masked[n].find_original(column - 1) + 1
+            lines.append(Line(number + n, originals[n], chars, nats, worst5_nats, column, worst_nats))
+        return lines
+
+    def score_batch(self, lines: Iterable[str]) -> list[Line]:
+        """Return lines in memory, each with or without its line feed.
+
+        Raises
+        ------
+        ElmanError
+            If there is another line feed in one.
+        """
+        texts = [line.removesuffix("\n") for line in lines]
+        for n, text in enumerate(texts, 1):
+            if "\n" in text:
+                raise ElmanError(f"line {n} of the batch contains a line feed: split it")
+        blocks = ("\n".join([*texts[n : n + BLOCK_LINES], ""]) for n in range(0, len(texts), BLOCK_LINES))
+        return [line for block in blocks for line in self.score(block, 1)]
+
+    def _look_up(self, texts: list[str]) -> list[LineScore]:
+        """Return the scores of lines; one that has been read before is not read again."""
+        if len(self.cache) > CACHED_LINES:
+            self.cache.clear()
+        if new := [text for text in dict.fromkeys(texts) if text not in self.cache]:
+            self.cache.update(zip(new, self._score_texts(new), strict=True))
+        return [self.cache[text] for text in texts]
+
+    def _score_texts(self, texts: list[str]) -> list[LineScore]:
+        """Read lines, and return their scores; the columns are those of what is read."""
+        block = "\n".join([*texts, ""])
         indices = np.concatenate([[self.start], *self.table.encode(block)], dtype=self.dtype, casting="unsafe")
         lengths, is_known = np.fromiter(map(len, texts), np.intp, len(texts)), indices < self.K
         starts = _line_starts(lengths)
@@ -146,16 +190,18 @@ class BlockScorer:
         nats, worst, worst_nats = read(indices[is_known], _line_starts(lengths - unknown), chars)
         check_finite(nats)
         columns, cost = worst + (chars > 0), unknown_nats(self.K)
+        count = np.minimum(chars, WORST)  # of the losses in each row of worst_nats
         for n in np.flatnonzero(unknown):
             known_here = is_known[1:][starts[n] : starts[n] + lengths[n] + 1]
             nats[n] += unknown[n] * cost + chars[n] * KNOWN_PENALTY_NATS
-            worst_nats[n] += KNOWN_PENALTY_NATS
-            if cost > worst_nats[n]:
-                columns[n], worst_nats[n] = np.argmin(known_here) + 1, cost
+            worst_nats[n, : count[n]] += KNOWN_PENALTY_NATS
+            if cost > worst_nats[n, 0]:
+                columns[n] = np.argmin(known_here) + 1
             else:
                 columns[n] = np.flatnonzero(known_here)[columns[n] - 1] + 1
-        fields = (array.tolist() for array in (chars + unknown, nats, columns, worst_nats))
-        return [Line(*line) for line in zip(range(number, number + len(texts)), texts, *fields, strict=True)]
+            worst_nats[n] = np.sort(np.append(worst_nats[n], np.full(min(unknown[n], WORST), cost)))[::-1][:WORST]
+        fields = (chars + unknown, nats, worst_nats.sum(axis=1), columns, worst_nats[:, 0])
+        return [*zip(*(array.tolist() for array in fields), strict=True)]
 
     def _read_in_order(self, indices: Indices, starts: Ints, chars: Ints) -> SegmentLosses:
         """Read every line from the final state of the line before."""
@@ -165,11 +211,55 @@ class BlockScorer:
         if not self.scores_line_feed:
             losses[starts + chars] = 0
         line = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(losses)))
-        worst_nats = np.maximum.reduceat(losses, starts)
-        positions = np.flatnonzero(losses == worst_nats[line])
-        worst = positions[np.searchsorted(positions, starts)] - starts
+        order = np.lexsort((-losses, line))  # by line; in each, by descending loss
+        rank = np.arange(len(losses)) - starts[line]
+        highest, worst_nats = rank < WORST, np.zeros((len(starts), WORST))
+        worst_nats[line[highest], rank[highest]] = losses[order[highest]]
+        worst = order[starts] - starts
         # Summed in the order in which they are read, as the losses of a line that is read alone.
         return SegmentLosses(np.bincount(line, losses).astype(np.float64), worst, worst_nats)
+
+
+CALIBRATION_LINES, CALIBRATION_CHARS = 4096, 1_000_000
+"""Held-out lines whose scores a model stores the quantiles of, and their characters, at most: about a second."""
+LEVELS = np.linspace(0, 1, LINE_SCORES_SHAPE[1])
+"""Of the quantiles."""
+
+
+def compute_score_quantiles(model: Model, indices: Indices) -> NDArray[np.float64]:
+    """Return the quantiles of the scores of held-out lines, float64 of shape (aggregations, `LEVELS`).
+
+    Parameters
+    ----------
+    model : Model
+        One of independent lines.
+    indices : ndarray of unsigned int
+        The lines in the form of `elman.text.lines`, masked already.
+    """
+    feeds = np.flatnonzero(indices == indices[0])
+    step = math.ceil(max(len(feeds) / CALIBRATION_LINES, len(indices) / CALIBRATION_CHARS))
+    chosen = range(0, len(feeds) - 1, step)
+    texts = [model.alphabet.decode(indices[feeds[n] + 1 : feeds[n + 1]]) for n in chosen]
+    lines = BlockScorer(replace(model, masker=None), carry_state=False).score_batch(texts)
+    scores = [[aggregate(line) for line in lines] for aggregate in AGGREGATIONS.values()]
+    return np.quantile(scores, LEVELS, axis=1).T
+
+
+def find_threshold(model: Model, by: str, fraction: float) -> float:
+    """Return the score that a fraction of the held-out lines do not exceed.
+
+    Raises
+    ------
+    ElmanError
+        If the model has no scores of held-out lines.
+    """
+    if model.score_quantiles is None:
+        raise ElmanError(
+            "a threshold in percent requires the scores of held-out lines, which a finished run with --lines and"
+            " --validation 0.1 stores: train so, or pass a number such as --threshold 25"
+        )
+    row = model.score_quantiles[[*AGGREGATIONS].index(by)]
+    return float(np.interp(fraction, LEVELS, row))
 
 
 def _mean_line_end_state(session: InferenceSession, h: Array, feed: int) -> Array:

@@ -24,6 +24,7 @@ from elman.network.parameters import Architecture, Array, Arrays, Parameters, ar
 from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
 from elman.text import Alphabet
 from elman.text.lines import find_line_feed
+from elman.text.masks import Masker
 
 FORMAT = 1
 
@@ -33,6 +34,8 @@ NGRAM_KEY = "ngram"
 """The key of the description of the n-gram prior in the metadata."""
 _LINES_KEY = "lines"
 """The key in the metadata of a model of independent lines, whose state is set to zeros before every line feed."""
+_MASK_KEYS = ("mask", "mask_regex")
+"""The keys of its masks, see `elman.text.masks`."""
 _DTYPES = ("float32", "float64")
 
 
@@ -78,7 +81,9 @@ class Contents:
         history = h[net.recurrent_size :]  # each character is its index + 1
         if not ((history >= 0) & (history <= net.K) & (history == np.rint(history))).all():
             raise ElmanError(f"the history of the n-gram prior must be {net.order} integers from 0 to {net.K}")
-        return Model(alphabet, Parameters(net.cell, copies, ngrams, reset_at), h, engine)
+        masks = [require_str(self.metadata.get(key, ""), key) for key in _MASK_KEYS]
+        masker = Masker(*masks) if any(masks) else None
+        return Model(alphabet, Parameters(net.cell, copies, ngrams, reset_at), h, engine, masker=masker)
 
     def _alphabet(self, given: Alphabet | None) -> Alphabet:
         """Return the alphabet: the given one, or else that of the file."""
@@ -154,6 +159,7 @@ def initial_state_names(net: Architecture) -> tuple[str, ...]:
 def export_metadata(model: Model) -> dict[str, Any]:
     """Return the metadata of a model: its architecture, its characters, its initial state, and its n-gram prior."""
     net, ngrams = architecture(model.parameters), model.parameters.ngrams
+    masker = model.masker
     vectors = model.h[: net.recurrent_size].reshape(net.layers, net.state_vectors, net.m)
     metadata = {
         "format": FORMAT,
@@ -163,6 +169,7 @@ def export_metadata(model: Model) -> dict[str, Any]:
         "alphabet": model.alphabet.characters,
         "folds": model.alphabet.has_unknown,
         **({_LINES_KEY: True} if model.is_of_lines else {}),
+        **(dict(zip(_MASK_KEYS, (masker.names, masker.regex), strict=True)) if masker else {}),
         "state": {name: vectors[:, n].tolist() for n, name in enumerate(initial_state_names(net))},
     }
     if ngrams is None:

@@ -3,9 +3,9 @@
 A run's tensors are those of `TrainState`: the parameters by name; ``M.U`` …, ``N.U`` … and ``average.U`` … where the
 optimizer has these moments and average; ``h``; and, where there is a best network, ``best.U`` … and ``best.h``. With an
 n-gram prior, ``ngrams.strings`` … are its table and, of a fine-tuned run, ``pretrained.ngrams.strings`` … that of the
-model it started from, both as in `elman.inference.network_file`. Of independent lines, ``line_hashes`` are the hashes
-of the training lines, see `elman.text.lines`. The description contains the configuration, the alphabet, the numbers of
-the state and NumPy's state of the generator of samples. A network's file is that of `elman.inference.network_file`.
+model it started from, both as in `elman.inference.network_file`, and so are the arrays of independent lines. The
+description contains the configuration, the alphabet, the numbers of the state and NumPy's state of the generator of
+samples. A network's file is that of `elman.inference.network_file`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from elman.engine import TrainState
 from elman.errors import ElmanError, quote
 from elman.inference.network_file import (
     FORMAT,
-    LINE_HASHES,
     NGRAMS,
+    NO_LINE_DATA,
+    LineData,
     ModelFile,
     NetworkSnapshot,
     describe_model,
     describe_network,
     describe_ngrams,
-    line_tensors,
     network_tensors,
     ngram_tensors,
     pop_ngram_tensors,
@@ -54,7 +54,7 @@ from elman.storage.untrusted import (
     safe_message,
 )
 from elman.text import Alphabet
-from elman.text.lines import LineHashes, find_line_feed
+from elman.text.lines import find_line_feed
 
 _INTEGERS = ("position", "update", "epoch", "minimum_at")
 _FLOATS = ("smooth_loss", "minimum_smooth_loss", "seconds")
@@ -74,7 +74,7 @@ class Checkpoint:
     """The network with the lowest validation loss."""
     last_loss: float | None = None
     """The validation loss of the last network, where the run has ended and that network is better than `best`."""
-    line_hashes: LineHashes | None = None
+    lines: LineData = NO_LINE_DATA
 
     @property
     def selected(self) -> NetworkSnapshot:
@@ -97,7 +97,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 def serialize_checkpoint(checkpoint: Checkpoint) -> bytes:
     """Return the bytes of a checkpoint's file."""
-    state, best, hashes = checkpoint.state, checkpoint.best, checkpoint.line_hashes
+    state, best = checkpoint.state, checkpoint.best
     groups: dict[str, Arrays] = {
         "": {**state.parameters, "h": state.h},
         "M.": state.M,
@@ -120,13 +120,13 @@ def serialize_checkpoint(checkpoint: Checkpoint) -> bytes:
     if ngrams is not None and ngrams.pretrained is not None:
         description["pretrained"] = describe_ngrams(ngrams.pretrained)
         tensors |= ngram_tensors(ngrams.pretrained, _PRETRAINED)
-    return serialize_with_digest(json.dumps(description), tensors | line_tensors(hashes))
+    return serialize_with_digest(json.dumps(description), tensors | checkpoint.lines.tensors())
 
 
 def save_network(path: Path, checkpoint: Checkpoint, network: NetworkSnapshot) -> None:
     """Write a network of a run to a file of its own, atomically."""
     description = _describe_run(checkpoint) | {"network": describe_network(network)}
-    save_tensors(path, description, network_tensors(network) | line_tensors(checkpoint.line_hashes))
+    save_tensors(path, description, network_tensors(network) | checkpoint.lines.tensors())
 
 
 def _describe_run(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -159,13 +159,13 @@ def load_network(path: Path) -> ModelFile:
     contents = _read(path)
     with _readable_errors(path):
         network = contents.restore_network() if contents.is_network else contents.restore_checkpoint().last
-    return ModelFile(contents.config, contents.alphabet, network, contents.line_hashes)
+    return ModelFile(contents.config, contents.alphabet, network, contents.lines)
 
 
 def load_selected(path: Path) -> ModelFile:
     """Load the network of a checkpoint that is selected for use."""
     checkpoint = load_checkpoint(path)
-    return ModelFile(checkpoint.config, checkpoint.alphabet, checkpoint.selected, checkpoint.line_hashes)
+    return ModelFile(checkpoint.config, checkpoint.alphabet, checkpoint.selected, checkpoint.lines)
 
 
 def reset_at(alphabet: Alphabet, config: Config) -> int | None:
@@ -200,15 +200,9 @@ class _Contents:
         characters = require_str(description["alphabet"], "alphabet")
         self.alphabet = Alphabet(characters, has_unknown=self.config.min_count > 0)
         self.is_network = "network" in description
-        self.line_hashes = self._check_line_hashes(tensors.pop(LINE_HASHES, None))
+        self.lines = LineData.pop(tensors, self.config)
         self.ngrams = self._restore_ngrams(tensors)
         self.tensors = tensors
-
-    def _check_line_hashes(self, hashes: NDArray[Any] | None) -> LineHashes | None:
-        """Check the hashes of the training lines; an imported model has none."""
-        if hashes is not None and not (self.config.lines and hashes.ndim == 1 and hashes.dtype == np.uint64):
-            raise ValueError(f"{LINE_HASHES} is not the array of a text of independent lines")
-        return hashes
 
     def _restore_ngrams(self, tensors: dict[str, Array]) -> NgramModel | None:
         """Return the n-gram model, or None if the network has no prior; its tensors are removed from the others."""
@@ -259,7 +253,7 @@ class _Contents:
             raise ValueError("the best network is from a later update than the state")
         last_loss = None if last_loss is None else require_finite(last_loss, "last_loss")
         sha256 = require_sha256(description["corpus_sha256"])
-        return Checkpoint(config, self.alphabet, sha256, state, snapshot, last_loss, self.line_hashes)
+        return Checkpoint(config, self.alphabet, sha256, state, snapshot, last_loss, self.lines)
 
     def _network_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every parameter and of h (D,)."""

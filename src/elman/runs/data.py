@@ -12,7 +12,7 @@ from elman.runs.metadata import RunManifest
 from elman.storage.untrusted import require_regular_file
 from elman.text import Corpus, Source, Windows, has_piped_text, read_corpus
 from elman.text.formats import find_record_format
-from elman.text.lines import Indices, Lines, hash_lines, make_lines, shuffle_corpus, split_lines
+from elman.text.lines import Indices, Lines, hash_training_lines, make_lines, shuffle_corpus, split_lines
 from elman.text.sources import STANDARD_INPUT, is_builtin
 
 Text = Source | Sequence[Source] | Corpus
@@ -52,7 +52,7 @@ class TrainingData:
             self._lines, lines = split_lines(corpus, held_out_fraction(config))
             lines = lines if held_out is None else make_lines(held_out, corpus.alphabet)
             held_out = None if lines is None else lines.indices
-        self.line_hashes = None if self._lines is None else hash_lines(self._lines, corpus.alphabet)
+        self.line_hashes = None if self._lines is None else hash_training_lines(corpus, self._lines)
         self.windows = self.windows_of(0)
         if held_out_fraction(config) and not config.lines:
             held_out = self._end_of_text()
@@ -125,7 +125,12 @@ def suggest_field(corpus: Corpus, config: Config) -> str:
 def read_text(source: Text, config: Config) -> Corpus:
     """Read the text of a run; independent lines are put into the order in which they are divided."""
     corpus = read_corpus(
-        source, encoding=config.encoding, field=config.field, min_count=config.min_count, lines=config.lines
+        source,
+        encoding=config.encoding,
+        field=config.field,
+        min_count=config.min_count,
+        lines=config.lines,
+        masker=config.masker,
     )
     return shuffle_corpus(corpus, config.seed) if config.lines else corpus
 
@@ -150,6 +155,7 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
         alphabet=corpus.alphabet,
         extend=True,
         lines=config.lines,
+        masker=config.masker,
     )
     if sha256 and text.sha256 != sha256:
         raise ElmanError(

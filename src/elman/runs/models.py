@@ -34,9 +34,6 @@ BUILTIN = "builtin"
 MAX_SHOWN = 3
 """Runs that an error names."""
 
-BLOCK_LINES = 4096
-"""Lines that are scored in one batch, at most: they bound the memory."""
-
 
 def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
     """Load a trained model from a run directory or one of its two files of weights, or the built-in model.
@@ -89,14 +86,14 @@ def create_model(file: ModelFile, engine: str | None = None) -> Model:
     if parameters.reset_at is not None:
         h = read_text(parameters, h, np.array([parameters.reset_at], file.alphabet.dtype))
     used = get_engine(engine or inference_engine(file.config.engine))
-    return Model(file.alphabet, parameters, h, used, file.line_hashes)
+    return Model(file.alphabet, parameters, h, used, file.lines.hashes, file.lines.score_quantiles, file.config.masker)
 
 
 def save_model(model: Model, out: Path) -> None:
     """Write a model without a run into a directory without a run or a model, from which `load` reads it."""
     directory = RunDirectory(out)
     with directory.lock:
-        directory.save_imported(ModelFile.of_model(model.alphabet, model.parameters, model.h, model.line_hashes))
+        directory.save_imported(model.as_file())
 
 
 def _read_model(path: Path) -> ModelFile:
@@ -166,7 +163,7 @@ class LineScorer:
         Returns
         -------
         dict of ndarray, shape (len(lines),)
-            ``chars``, ``nats_per_char``, ``bits_per_char``, ``worst_column`` and ``worst_nats``, see
+            ``chars``, ``nats_per_char``, ``worst5_nats``, ``worst_column`` and ``worst_nats``, see
             `elman.inference.score_lines.Line`.
 
         Raises
@@ -174,16 +171,11 @@ class LineScorer:
         ElmanError
             If the model cannot be loaded, or a line contains a line feed.
         """
-        texts = [line.removesuffix("\n") for line in lines]
-        for n, text in enumerate(texts, 1):
-            if "\n" in text:
-                raise ElmanError(f"line {n} of the batch contains a line feed: split it")
-        blocks = [texts[first : first + BLOCK_LINES] for first in range(0, len(texts), BLOCK_LINES)]
         scorer, lock = _open(self.path, self.engine)
         with lock:
-            scored = [line for block in blocks for line in scorer.score("\n".join([*block, ""]), 1)]
+            scored = scorer.score_batch(lines)
         dtypes = {"chars": np.int64, "worst_column": np.int64}
-        names = ("chars", "nats_per_char", "bits_per_char", "worst_column", "worst_nats")
+        names = ("chars", "nats_per_char", "worst5_nats", "worst_column", "worst_nats")
         return {
             name: np.array([getattr(line, name) for line in scored], dtypes.get(name, np.float64)) for name in names
         }

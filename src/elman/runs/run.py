@@ -12,9 +12,10 @@ from elman.engine import TrainState, get_engine
 from elman.engines import inference_engine
 from elman.inference import Model
 from elman.inference.generate import stream_text
-from elman.inference.network_file import ModelFile, NetworkSnapshot
+from elman.inference.network_file import LineData, ModelFile, NetworkSnapshot
 from elman.network import SamplingParams
 from elman.network.optimizer import Optimizer
+from elman.network.parameters import Array
 from elman.runs.checkpoint import Checkpoint
 from elman.runs.data import TrainingData
 from elman.runs.directory import RunDirectory
@@ -65,6 +66,8 @@ class Run:
         The update of the latest validation, and the number of validations after that of `best`.
     latest_validation_loss : float or None
         The latest validation loss, in nats per character.
+    score_quantiles : ndarray or None
+        Those of the scores of held-out lines, once it has ended; see `elman.inference.score_lines`.
     metrics : sequence of Metrics
     samples : sequence of Sample
 
@@ -94,6 +97,7 @@ class Run:
     validated_at: int = 0
     validations_since_best: int = 0
     latest_validation_loss: float | None = None
+    score_quantiles: Array | None = None
     metrics: Records[Metrics] = field(init=False)
     samples: Records[Sample] = field(init=False)
 
@@ -184,14 +188,18 @@ class Run:
 
         state = self.state
         network = self.selected or NetworkSnapshot(state.eval_parameters, state.final_hidden, state.update)
-        return create_model(ModelFile(self.config, self.corpus.alphabet, network, self.data.line_hashes))
+        return create_model(ModelFile(self.config, self.corpus.alphabet, network, self.lines))
 
     @property
     def checkpoint(self) -> Checkpoint:
         """The run as a checkpoint."""
         corpus, last_loss = self.corpus, None if self.selected is self.best else self.validation_loss
-        hashes = self.data.line_hashes
-        return Checkpoint(self.config, corpus.alphabet, corpus.sha256, self.state, self.best, last_loss, hashes)
+        return Checkpoint(self.config, corpus.alphabet, corpus.sha256, self.state, self.best, last_loss, self.lines)
+
+    @property
+    def lines(self) -> LineData:
+        """What its model knows of the lines of its text, where that is one of independent lines."""
+        return LineData(self.data.line_hashes, self.score_quantiles)
 
     @property
     def manifest(self) -> RunManifest:

@@ -70,6 +70,8 @@ class Corpus:
         Number of binary files in its directories, which were skipped.
     line_starts : ndarray of int64, optional
         Of a text of independent lines in the form of `elman.text.lines`: where its line feeds are.
+    line_hashes : ndarray of uint64, optional
+        Of a text that was masked, see `elman.text.masks`: the hashes of its lines before, without the empty ones.
 
     Examples
     --------
@@ -87,6 +89,7 @@ class Corpus:
     files: tuple[TextFile, ...] = ()
     skipped: int = 0
     line_starts: NDArray[np.int64] | None = None
+    line_hashes: NDArray[np.uint64] | None = None
 
     def __post_init__(self) -> None:
         K = len(self.alphabet)

@@ -58,6 +58,20 @@ def trim_chunks(chunks: Iterable[str]) -> Iterator[str]:
         yield trim_lines(text)
 
 
+def complete_lines(chunks: Iterable[str]) -> Iterator[str]:
+    """Yield a text that arrives in chunks in blocks of complete lines; its last line is given a line feed if needed."""
+    partial_line: list[str] = []
+    for chunk in chunks:
+        head, feed, tail = chunk.rpartition("\n")
+        if feed:
+            yield "".join((*partial_line, head, feed))
+            partial_line = []
+        if tail:
+            partial_line.append(tail)
+    if partial_line:
+        yield "".join((*partial_line, "\n"))
+
+
 class LineMoves(NamedTuple):
     """Where the lines of a shuffled text are, and where they were; by the line feed before each.
 
@@ -135,8 +149,11 @@ def shuffle_corpus(corpus: Corpus, seed: int) -> Corpus:
     lines = make_lines(corpus.indices, corpus.alphabet)
     if len(lines) < 2:
         raise ElmanError(f"--lines requires a text of at least two lines that are not empty (got {len(lines)})")
-    shuffled, _ = lines.shuffle(seed, 0)
-    return replace(corpus, indices=shuffled.indices, line_starts=shuffled.starts)
+    shuffled, moves = lines.shuffle(seed, 0)
+    hashes = corpus.line_hashes
+    if hashes is not None:
+        hashes = hashes[np.searchsorted(lines.starts, moves.original)]
+    return replace(corpus, indices=shuffled.indices, line_starts=shuffled.starts, line_hashes=hashes)
 
 
 def split_lines(corpus: Corpus, validation: float) -> tuple[Lines, Lines | None]:
@@ -148,26 +165,30 @@ def split_lines(corpus: Corpus, validation: float) -> tuple[Lines, Lines | None]
     return lines.slice(0, border), lines.slice(border, n) if validation else None
 
 
-def hash_lines(lines: Lines, alphabet: Alphabet) -> LineHashes:
-    """Return the hashes of lines, each once, in ascending order."""
+def hash_training_lines(corpus: Corpus, lines: Lines) -> LineHashes:
+    """Return the hashes of the first lines of a shuffled text, each once, in ascending order.
+
+    Those of a masked text are the hashes of the original lines: the masked ones occur in other texts as well.
+    """
+    if corpus.line_hashes is not None:
+        return np.unique(corpus.line_hashes[: len(lines)])
     hashes = []
     for first in range(0, len(lines), LINES):
         part = lines.slice(first, first + LINES)
-        hashes.append(np.fromiter(map(hash_line, alphabet.decode(part.indices)[1:-1].split("\n")), np.uint64))
+        hashes.append(hash_texts(corpus.alphabet.decode(part.indices)[1:-1].split("\n")))
         drop_pages(lines.indices)
     return np.unique(np.concatenate(hashes))
 
 
-def contains_line(hashes: LineHashes, line: str) -> bool:
-    """Return whether the hash of a line is among the hashes of `hash_lines`."""
-    hashed = np.uint64(hash_line(trim_lines(line.removesuffix("\n"))))
-    at = np.searchsorted(hashes, hashed)
-    return bool((hashes[at : at + 1] == hashed).any())
+def contain_lines(hashes: LineHashes, lines: Iterable[str]) -> NDArray[np.bool_]:
+    """Return whether the hash of each line is among the hashes of `hash_training_lines`."""
+    return np.isin(hash_texts(trim_lines(line.removesuffix("\n")) for line in lines), hashes)
 
 
-def hash_line(line: str) -> int:
-    """Return a 64-bit hash of a line, by which a model knows that it was trained on it."""
-    return int.from_bytes(hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+def hash_texts(lines: Iterable[str]) -> LineHashes:
+    """Return a 64-bit hash of each line, by which a model knows that it was trained on it."""
+    encoded = (line.encode("utf-8", "surrogatepass") for line in lines)
+    return np.frombuffer(b"".join(hashlib.blake2b(line, digest_size=8).digest() for line in encoded), "<u8")
 
 
 def _join(indices: Indices, starts: Positions, ends: Positions, feed: int) -> Lines:

@@ -11,14 +11,21 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from elman.errors import ElmanError, quote
 from elman.text.alphabet import Alphabet
 from elman.text.corpus import Corpus, TextFile, encode_chunks, iterate_chunks
 from elman.text.formats import CHUNK_SIZE, ByteStream, decompress, describe_binary
-from elman.text.lines import trim_chunks
+from elman.text.lines import LineHashes, trim_chunks
 from elman.text.sources import Source, TextInput, list_inputs
 from elman.text.unknown import replace_rare
+
+if TYPE_CHECKING:
+    from elman.text.masks import Masker
 
 _BYTE_ORDER_MARK = "\ufeff"
 _DOMAIN_NAMES = ("idna", "punycode")
@@ -38,6 +45,7 @@ def read_corpus(
     extend: bool = False,
     min_count: int = 0,
     lines: bool = False,
+    masker: Masker | None = None,
 ) -> Corpus:
     """Read a text from one or several files.
 
@@ -64,6 +72,8 @@ def read_corpus(
         `elman.text.replace_rare`.
     lines : bool
         Drop the carriage returns at the ends of lines, as a model of independent lines needs it.
+    masker : Masker, optional
+        With `lines`: replace what masks match, see `elman.text.masks`.
 
     Raises
     ------
@@ -72,14 +82,17 @@ def read_corpus(
         character; with `alphabet`, if it contains an unknown character that is neither appended nor replaced.
     """
     if isinstance(source, Corpus):
-        has_returns = lines and source.line_starts is None and "\r" in source.alphabet.characters
-        corpus = _encode_again(source, alphabet, extend, lines) if alphabet is not None or has_returns else source
+        is_raw = source.line_starts is None and source.line_hashes is None
+        changes = lines and is_raw and (masker is not None or "\r" in source.alphabet.characters)
+        masker = masker if is_raw else None
+        corpus = _encode_again(source, alphabet, extend, lines, masker) if alphabet is not None or changes else source
     else:
         name, inputs = list_inputs(source)
         text = JoinedText(name, inputs, encoding, field, lines=lines)
-        chunks = trim_chunks(text) if lines else text
-        used_alphabet, indices = encode_chunks(chunks, text.label, alphabet, extend)
-        corpus = Corpus(name, used_alphabet, indices, text.sha256, text.encoding, text.files, text.skipped)
+        used_alphabet, indices, hashes = _encode(text, text.label, alphabet, extend, lines, masker)
+        corpus = Corpus(
+            name, used_alphabet, indices, text.sha256, text.encoding, text.files, text.skipped, line_hashes=hashes
+        )
     return corpus if alphabet is not None else replace_rare(corpus, min_count)
 
 
@@ -90,14 +103,29 @@ def read_chunks(
     yield from JoinedText(*list_inputs(source), encoding, field, lines=lines)
 
 
-def _encode_again(corpus: Corpus, alphabet: Alphabet | None, extend: bool, lines: bool) -> Corpus:
+def _encode(
+    chunks: Iterable[str], label: str, alphabet: Alphabet | None, extend: bool, lines: bool, masker: Masker | None
+) -> tuple[Alphabet, NDArray[np.unsignedinteger], LineHashes | None]:
+    """Return the alphabet and the indices of a text, and the hashes of its lines if it is masked."""
+    hashes: list[LineHashes] = []
+    chunks = trim_chunks(chunks) if lines else chunks
+    if masker is not None:
+        from elman.text.masks import mask_chunks
+
+        chunks = mask_chunks(chunks, masker, hashes)
+    used_alphabet, indices = encode_chunks(chunks, label, alphabet, extend)
+    return used_alphabet, indices, np.concatenate(hashes) if hashes else None
+
+
+def _encode_again(
+    corpus: Corpus, alphabet: Alphabet | None, extend: bool, lines: bool, masker: Masker | None
+) -> Corpus:
     chunks: Iterable[str] = (corpus.alphabet.decode(chunk) for chunk in iterate_chunks(corpus.indices))
     if corpus.alphabet.has_unknown:  # it has replaced rare characters already
         alphabet = alphabet or corpus.alphabet
-    used_alphabet, indices = encode_chunks(
-        trim_chunks(chunks) if lines else chunks, quote(corpus.name), alphabet, extend
-    )
-    return replace(corpus, alphabet=used_alphabet, indices=indices, line_starts=None)
+    used_alphabet, indices, hashes = _encode(chunks, quote(corpus.name), alphabet, extend, lines, masker)
+    hashes = corpus.line_hashes if hashes is None else hashes
+    return replace(corpus, alphabet=used_alphabet, indices=indices, line_starts=None, line_hashes=hashes)
 
 
 class JoinedText:

@@ -58,7 +58,7 @@ class PretrainedModel:
     def adopt_shape(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings with the cell, the hidden size and the layers of the model, which no option may change.
 
-        A model of independent lines is trained on lines, unless the options say otherwise.
+        A model of independent lines is trained on lines, with the same masks, unless the options say otherwise.
         """
         network = architecture(self.model.parameters)
         shape = {"cell": network.cell, "hidden_size": network.m, "layers": network.layers}
@@ -69,7 +69,13 @@ class PretrainedModel:
                 f"cannot change {' and '.join(map(flag, changed))} with --init-from ({values}); remove"
                 f" {'it' if len(changed) == 1 else 'them'}"
             )
-        return {"lines": self.model.is_of_lines, **options, **shape}
+        masker = self.model.masker
+        masks = (
+            {}
+            if masker is None or not options.get("lines", True)
+            else {"mask": masker.names, "mask_regex": masker.regex}
+        )
+        return {"lines": self.model.is_of_lines, **masks, **options, **shape}
 
     def translate_ngrams(self, alphabet: Alphabet) -> NgramModel | None:
         """Return the model's n-gram prior in another alphabet, to whose counts those of the new text are added."""

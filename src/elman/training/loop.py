@@ -195,6 +195,8 @@ class Trainer:
         if validation_is_due:
             run.validations_since_best = run.validations_since_best + 1 if run.selected is run.best else 0
             run.best = run.selected
+        if is_last and self.config.lines and run.selected is not None:
+            self.compute_score_quantiles()
         if sample_is_due:
             self.add_sample()
 
@@ -269,6 +271,14 @@ class Trainer:
         )
         self.callback.on_validation(self.run, validation_loss)
         return validation_loss
+
+    def compute_score_quantiles(self) -> None:
+        """Compute the quantiles of the scores of held-out lines, from which `elman score` takes its thresholds."""
+        from elman.inference.score_lines import compute_score_quantiles
+
+        run, windows = self.run, self.run.data.validation_windows
+        assert windows is not None
+        run.score_quantiles = run_on_first_process(lambda: compute_score_quantiles(run.model, windows.indices))
 
     def better_of_best_and_current(self, validation_loss: float | None) -> NetworkSnapshot | None:
         """Return the current network if its validation loss is below that of the best so far, else the latter."""

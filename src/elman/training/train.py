@@ -81,6 +81,8 @@ class TrainingOptions(TypedDict, total=False):
     field: str
     min_count: int
     lines: bool
+    mask: str
+    mask_regex: str
 
 
 def list_training_options() -> tuple[Option, ...]:

@@ -68,7 +68,9 @@ def evaluate(
         check_adapt(model.parameters, adapt)
     scorer, alphabet, text, sources = find_code_length(adapt), with_unknown(model.alphabet), "", require_corpus(texts)
     if scorer is None:
-        read = read_corpus(sources, encoding=encoding, field=field, alphabet=alphabet, lines=model.is_of_lines)
+        read = read_corpus(
+            sources, encoding=encoding, field=field, alphabet=alphabet, lines=model.is_of_lines, masker=model.masker
+        )
         indices = model.arrange(read.indices)
     else:
         text = "".join(read_chunks(sources, encoding=encoding, field=field, lines=model.is_of_lines))

@@ -59,6 +59,7 @@ def explain(
         alphabet=model.alphabet,
         extend=True,
         lines=model.is_of_lines,
+        masker=model.masker,
     )
     check_not_input(out, *(Path(file.path) for file in text.files))
     page = ExplainPage.from_corpus(model, text)

@@ -6,33 +6,62 @@ import heapq
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
-from elman.cli.parameters import Corpora, Encoding, Field, Flag, OptionalInteger, OptionalRun
+from elman.cli.parameters import ANY_CASE, Corpora, Encoding, Field, Flag, OptionalInteger, OptionalRun
 from elman.errors import ElmanError, shorten
 
 if TYPE_CHECKING:
+    from elman.inference import Model
     from elman.inference.score_lines import Line
-
-COLUMNS = ("line", "chars", "nats_per_char", "bits_per_char", "worst_column", "worst_char", "worst_nats", "text")
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _ESCAPED = re.compile(r"[\\\t\n\r]")
+
+MOSTLY = 0.5
+"""Fraction of the scored lines that are training lines above which a warning is printed."""
+CHECKED_LINES = 1000
+"""Lines of a pipe after which it is printed; of a shorter text, at its end."""
+
+
+def parse_threshold(hint: Any, tokens: Sequence[Token]) -> str:
+    """Parse a score, or a percentage of held-out lines."""
+    text = tokens[0].value
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        number = -1
+    if not (0 <= number <= 100 if text.endswith("%") else 0 <= number < float("inf")):
+        raise ValueError("must be a score, such as 25, or a percentage of held-out lines, such as 99%")
+    return text
 
 
 def score(
     run: OptionalRun = None,
     /,
     *corpus: Corpora,
-    worst: Annotated[
-        OptionalInteger,
+    by: Annotated[
+        Literal["worst5", "mean", "max", "sum"],
+        ANY_CASE,
         Parameter(
-            help="Print only this many lines, those with the highest loss per character, once the entire text is read."
+            help="Score of a line: the sum of its five highest losses, the mean loss, the highest, or the sum of all."
         ),
+    ] = "worst5",
+    threshold: Annotated[
+        str | None,
+        Parameter(
+            converter=parse_threshold,
+            help="Say of each line whether its score is above this score or, with 99%, above the scores of 99 % of the"
+            " lines that training held out. The exit code is then 1 if a line is, else 0.",
+        ),
+    ] = None,
+    top: Annotated[
+        OptionalInteger,
+        Parameter(help="Print only this many lines, those with the highest score, once the entire text is read."),
     ] = None,
     carry_state: Annotated[
         Flag,
@@ -42,59 +71,113 @@ def score(
     field: Field = "",
     as_json: Annotated[Flag, Parameter("--json", help="Print one JSON object per line of text.")] = False,
 ) -> int:
-    """Score a text line by line: mean loss, and the most surprising character.
+    """Score a text line by line, and say where each line is most surprising.
 
     Reads pipes; a line is scored as soon as it arrives.
     """
     from elman.cli.display import visible
     from elman.cli.inputs import load_model, split_run
-    from elman.inference.score_lines import score_lines
+    from elman.inference.score_lines import AGGREGATIONS, score_lines
     from elman.text import read_chunks
 
-    if worst is not None and worst < 1:
-        raise ElmanError(f"--worst must be at least 1 (got {shorten(worst)})")
-    show = visible if sys.stdout.isatty() else str  # a terminal might interpret control characters
-    format_line = format_json if as_json else format_tsv
+    if top is not None and top < 1:
+        raise ElmanError(f"--top must be at least 1 (got {shorten(top)})")
+    is_terminal = sys.stdout.isatty()
+    show = visible if is_terminal else str  # a terminal might interpret control characters
     path, texts = split_run(run, corpus)
-    model = load_model(path, quiet=as_json)
-    blocks = score_lines(
-        model, read_chunks(texts or "-", encoding=encoding, field=field, lines=True), carry_state=carry_state
-    )
-    if worst is not None:
-        blocks = iter([_select_worst(worst, blocks)])
-    first = next(blocks, [])  # an error comes before the header
-    if not as_json:
-        print("\t".join(COLUMNS), flush=True)
-    for lines in chain([first], blocks):
-        sys.stdout.write(show("".join(map(format_line, lines))))
+    model, aggregate = load_model(path, quiet=as_json), AGGREGATIONS[by]
+    limit = None if threshold is None else find_limit(model, by, threshold)
+    chunks = read_chunks(texts or "-", encoding=encoding, field=field, lines=True)
+    blocks = warn_of_training_lines(model, score_lines(model, chunks, carry_state=carry_state))
+    if top is not None:
+        blocks = iter([select_top(top, blocks, aggregate)])
+    is_above = False
+    for n, lines in enumerate(chain([next(blocks, [])], blocks)):  # an error in the first comes before the header
+        rows = [describe_line(line, aggregate, limit) for line in lines]
+        is_above = is_above or any(row.get("above") for row in rows)
+        if n == 0 and not as_json:
+            print("\t".join(list_columns(limit)))
+        for row in rows:
+            sys.stdout.write(show(format_json(row)) if as_json else format_tsv(row, show, mark=is_terminal))
         sys.stdout.flush()
-    return 0
+    return int(is_above)
 
 
-def _select_worst(count: int, blocks: Iterable[list[Line]]) -> list[Line]:
-    """Return the lines with the highest loss per character; among equals, the first."""
+def find_limit(model: Model, by: str, threshold: str) -> float:
+    """Return the score above which a line is reported."""
+    from elman.inference.score_lines import find_threshold
+
+    if threshold.endswith("%"):
+        return find_threshold(model, by, float(threshold[:-1]) / 100)
+    return float(threshold)
+
+
+def warn_of_training_lines(model: Model, blocks: Iterable[list[Line]]) -> Iterator[list[Line]]:
+    """Yield lines, and warn once if most of them are lines that the model was trained on."""
+    from elman.text.lines import contain_lines
+
+    total, known, has_warned = 0, 0, model.line_hashes is None
+    for block in chain(blocks, [None]):
+        if not has_warned and block and model.line_hashes is not None:
+            total += len(block)
+            known += int(contain_lines(model.line_hashes, [line.text for line in block]).sum())
+        if not has_warned and (block is None or total >= CHECKED_LINES) and known > MOSTLY * total:
+            has_warned = True
+            print(
+                f"warning: {known:,} of {total:,} lines are in the training text, so their scores are too low: train"
+                " on other lines than you score",
+                file=sys.stderr,
+            )
+        if block is not None:
+            yield block
+
+
+def select_top(count: int, blocks: Iterable[list[Line]], aggregate: Callable[[Line], float]) -> list[Line]:
+    """Return the lines with the highest score; among equals, the first."""
     lines = (line for block in blocks for line in block if line.chars)
-    return heapq.nsmallest(count, lines, key=lambda line: (-line.nats_per_char, line.number))
+    return heapq.nsmallest(count, lines, key=lambda line: (-aggregate(line), line.number))
 
 
-def format_tsv(line: Line) -> str:
-    """Return a tab-separated row; tabs, line ends and backslashes in it are written \\t, \\n, \\r and \\\\."""
-    text = _escape(line.text)
-    if not line.chars:
-        return f"{line.number}\t0\t\t\t\t\t\t{text}\n"
-    metrics = f"{line.number}\t{line.chars}\t{line.nats_per_char:.4f}\t{line.bits_per_char:.4f}"
-    return f"{metrics}\t{line.worst_column}\t{_escape(line.worst_char)}\t{line.worst_nats:.4f}\t{text}\n"
+def list_columns(limit: float | None) -> list[str]:
+    """Return the names of the columns, which are the keys of a JSON object; one depends on whether there is a limit."""
+    above = [] if limit is None else ["above"]
+    return ["line", "score", *above, "chars", "nats_per_char", "worst_column", "worst_char", "worst_nats", "text"]
 
 
-def _escape(text: str) -> str:
-    return _ESCAPED.sub(lambda match: _ESCAPES[match[0]], text)
-
-
-def format_json(line: Line) -> str:
-    """Return a JSON object; its metrics are null if no character of the line was predicted."""
-    metrics: tuple[object, ...] = (None,) * 5
+def describe_line(line: Line, aggregate: Callable[[Line], float], limit: float | None) -> dict[str, Any]:
+    """Return the columns of a line; metrics are None if no character of it was predicted."""
+    score = aggregate(line) if line.chars else None
+    above = [] if limit is None else [score is not None and score > limit]
+    metrics: list[Any] = [None] * 4
     if line.chars:
-        worst = (line.worst_column, line.worst_char, line.worst_nats)
-        metrics = (line.nats_per_char, line.bits_per_char, *worst)
-    row = dict(zip(COLUMNS, (line.number, line.chars, *metrics, line.text), strict=True))
+        metrics = [line.nats_per_char, line.worst_column, line.worst_char, line.worst_nats]
+    return dict(zip(list_columns(limit), [line.number, score, *above, line.chars, *metrics, line.text], strict=True))
+
+
+def format_tsv(row: dict[str, Any], show: Callable[[str], str] = str, *, mark: bool = False) -> str:
+    """Return a tab-separated row; tabs, line ends and backslashes in it are written \\t, \\n, \\r and \\\\.
+
+    With `mark`, the most surprising character of the text is shown in reverse video.
+    """
+    cells, at = [show(_format_cell(value)) for value in row.values()], row["worst_column"]
+    if mark and at:
+        before, worst, after = (show(_format_cell(part)) for part in _split_at(row["text"], at - 1))
+        cells[-1] = f"{before}\x1b[7m{worst or ' '}\x1b[0m{after}"
+    return "\t".join(cells) + "\n"
+
+
+def _split_at(text: str, index: int) -> tuple[str, str, str]:
+    return text[:index], text[index : index + 1], text[index + 1 :]
+
+
+def _format_cell(value: Any) -> str:
+    if isinstance(value, str):
+        return _ESCAPED.sub(lambda match: _ESCAPES[match[0]], value)
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return "" if value is None else str(value).lower()
+
+
+def format_json(row: dict[str, Any]) -> str:
+    """Return a JSON object."""
     return json.dumps(row, ensure_ascii=False) + "\n"

@@ -1,0 +1,158 @@
+"""Masks: volatile parts of a line, such as timestamps and numbers, are replaced by one symbol each.
+
+The symbols are circled letters, which logs do not contain. A match never extends beyond its line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from elman.errors import ElmanError, quote
+from elman.text.lines import LineHashes, complete_lines, hash_texts
+
+_MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_CLOCK = r"\d\d[:.]\d\d[:.]\d\d"
+_ZONE = r"(?:Z| ?[+-]\d\d:?\d\d)?"
+
+
+class Mask(NamedTuple):
+    """What one name stands for."""
+
+    symbol: str
+    pattern: str
+    description: str
+
+
+MASKS = {
+    "timestamps": Mask(
+        "Ⓣ",
+        r"(?<![\w.])(?:"
+        rf"\d{{4}}[-./]\d\d[-./]\d\d(?:[T -]{_CLOCK}(?:[.,]\d+)?{_ZONE})?"
+        rf"|(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?{_MONTH} {{1,2}}\d{{1,2}} {_CLOCK}(?: \d{{4}})?"
+        rf"|\d\d/(?:{_MONTH}|\d\d)/\d\d(?:\d\d)?[: ]{_CLOCK}{_ZONE}"
+        r"|\d\d:\d\d:\d\d(?:[.,]\d+)?"
+        r"|\d{6} \d{6}"
+        r"|1\d{9}(?:\d{3})?"
+        r")(?!\w)",
+        "dates with or without a time, times, and seconds or milliseconds since 1970",
+    ),
+    "uuids": Mask("Ⓤ", r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b", "UUIDs"),
+    "ips": Mask(
+        "Ⓘ",
+        r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\w)"
+        r"|(?<![\w:])(?:(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}"
+        r"|(?=[a-fA-F:]*\d)(?:[0-9a-fA-F]{1,4}:){1,6}(?::[0-9a-fA-F]{1,4}){1,6})(?![\w:])",
+        "IPv4 and IPv6 addresses",
+    ),
+    "paths": Mask("Ⓟ", r"(?<![\w/])/[A-Za-z_.~][\w.@%+~-]*(?:/[\w.@%+~-]*)*", "absolute paths"),
+    "hex": Mask(
+        "Ⓗ",
+        r"(?<![A-Za-z0-9])(?:0x[0-9a-fA-F]+|(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8,})(?![A-Za-z0-9])",
+        "hexadecimal numbers with `0x`, or of at least eight digits in lower case",
+    ),
+    "numbers": Mask("Ⓝ", r"(?:(?<![A-Za-z0-9])-)?\d+", "integers, also in names, such as the 7 of node7"),
+}
+"""By name, in the order in which they are tried at each character; ``all`` stands for all of them."""
+
+REGEX_SYMBOL = "Ⓡ"
+"""What replaces the matches of a regular expression of one's own."""
+_SYMBOLS: dict[str | None, str] = {name: mask.symbol for name, mask in MASKS.items()}
+
+
+def expand_names(names: str) -> str:
+    """Return the names of masks, separated by commas, in the order of `MASKS` and without ``all``.
+
+    Raises
+    ------
+    ElmanError
+        If one is unknown.
+    """
+    given = {name.strip().lower() for name in names.split(",") if name.strip()}
+    if unknown := sorted(given - {*MASKS, "all"}):
+        raise ElmanError(f"unknown mask {quote(unknown[0])}; choose from {', '.join(MASKS)}, all")
+    return ",".join(name for name in MASKS if name in given or "all" in given)
+
+
+@dataclass(frozen=True)
+class Masker:
+    """Replaces what masks match in a line.
+
+    Parameters
+    ----------
+    names : str
+        Names of `MASKS`, separated by commas; ``all`` for all; or empty.
+    regex : str
+        A regular expression that is tried before them; or empty.
+
+    Raises
+    ------
+    ElmanError
+        If a name is unknown, or the regular expression is invalid.
+
+    Examples
+    --------
+    >>> masker = Masker("timestamps,numbers", "user [a-z]+")
+    >>> masker.mask("2026-03-01 12:30:00 sshd[4711]: session of user anna").text
+    'Ⓣ sshd[Ⓝ]: session of Ⓡ'
+    """
+
+    names: str = ""
+    regex: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", expand_names(self.names))
+        _ = self._pattern
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        # The own expression is first and in no group, so that its references by number are right.
+        own = [f"(?:{self.regex})"] if self.regex else []
+        try:
+            re.compile(self.regex)
+            named = [f"(?P<{name}>{MASKS[name].pattern})" for name in self.names.split(",") if name]
+            return re.compile("|".join(own + named))
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ElmanError(f"--mask-regex is not a regular expression ({error}; got {quote(self.regex)})") from None
+
+    def mask(self, line: str) -> MaskedLine:
+        """Return a line with every match replaced by a symbol."""
+        matches: list[tuple[int, int]] = []
+
+        def replace(match: re.Match[str]) -> str:
+            start, end = match.span()
+            if start == end:
+                return ""
+            matches.append((start, end))
+            return _SYMBOLS.get(match.lastgroup, REGEX_SYMBOL)
+
+        return MaskedLine(self._pattern.sub(replace, line), matches)
+
+    def mask_text(self, text: str) -> str:
+        """Return a text with its lines masked."""
+        return "\n".join(self.mask(line).text for line in text.split("\n"))
+
+
+class MaskedLine(NamedTuple):
+    """A line after its matches, from a start to an end each, were replaced by one symbol each."""
+
+    text: str
+    matches: list[tuple[int, int]]
+
+    def find_original(self, column: int) -> int:
+        """Return the column, from 0, at which a character of the text begins in the line before."""
+        for start, end in self.matches:
+            if start >= column:
+                break
+            column += end - start - 1
+        return column
+
+
+def mask_chunks(chunks: Iterable[str], masker: Masker, hashes: list[LineHashes]) -> Iterator[str]:
+    """Yield a text with its lines masked; append the hashes of its lines before, without the empty ones, to a list."""
+    for block in complete_lines(chunks):
+        hashes.append(hash_texts(filter(None, block.split("\n"))))
+        yield masker.mask_text(block)

@@ -1,0 +1,140 @@
+"""The detector of scikit-learn's interface: its conventions, and that it finds what `elman score` finds."""
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import estimator_checks
+
+import elman
+from elman.errors import ElmanError
+from elman.inference.score_lines import find_threshold, score_lines
+from elman.sklearn import LineOutlierDetector
+
+LINES = [f"12:{n // 60:02}:{n % 60:02} job {n} is done" for n in range(200)]
+ODD = ["12:00:00 panic: no room", "12:00:00 job 7 is gone"]
+SMALL: dict[str, Any] = {"preset": "reference", "max_updates": 300, "random_state": 0}
+
+# `check_estimator` runs only the first of these: all checks but these few fit an array of numbers, which is no text.
+CHECKS: list[Callable[..., None]] = [
+    estimator_checks.check_estimator_cloneable,
+    estimator_checks.check_do_not_raise_errors_in_init_or_set_params,
+    estimator_checks.check_estimator_repr,
+    estimator_checks.check_estimator_tags_renamed,
+    estimator_checks.check_get_params_invariance,
+    estimator_checks.check_mixin_order,
+    estimator_checks.check_no_attributes_set_in_init,
+    estimator_checks.check_parameters_default_constructible,
+    estimator_checks.check_set_params,
+    estimator_checks.check_valid_tag_types,
+]
+
+
+@pytest.fixture(scope="module")
+def detector() -> LineOutlierDetector:
+    return LineOutlierDetector(**SMALL).fit(LINES)
+
+
+@pytest.mark.filterwarnings("ignore:Can't test estimator")
+def test_check_estimator() -> None:
+    estimator_checks.check_estimator(LineOutlierDetector())
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_checks_that_need_no_numbers(check: Callable[..., None]) -> None:
+    check("LineOutlierDetector", LineOutlierDetector())
+
+
+def test_outliers_are_found(detector: LineOutlierDetector) -> None:
+    assert detector.predict([*LINES[:20], *ODD]).tolist() == [1] * 20 + [-1] * 2
+    decisions, scores = detector.decision_function(ODD), detector.score_samples(ODD)
+    np.testing.assert_allclose(decisions, scores - detector.offset_)
+    assert (detector.predict(ODD) == np.where(decisions < 0, -1, 1)).all()
+
+
+def test_scores_are_those_of_elman_score_and_the_offset_is_a_threshold() -> None:
+    detector = LineOutlierDetector(by="max", contamination=0.2, **SMALL).fit(LINES)
+    assert detector.offset_ == -find_threshold(detector.model_, "max", 0.8)
+    lines = [line for block in score_lines(detector.model_, ["\n".join(ODD)]) for line in block]
+    for by, name in {"worst5": "worst5_nats", "mean": "nats_per_char", "max": "worst_nats", "sum": "nats"}.items():
+        scores = detector.set_params(by=by).score_samples(ODD)
+        assert scores.tolist() == [-getattr(line, name) for line in lines]
+
+
+def test_a_few_lines_are_not_divided() -> None:
+    lines = ["all is well", "all was well"] * 5
+    detector = LineOutlierDetector(contamination=0.5, **SMALL)
+    assert (detector.fit_predict(lines) == 1).sum() >= 5
+    assert detector.model_.score_quantiles is None
+
+
+def test_the_seed_is_the_random_state(detector: LineOutlierDetector) -> None:
+    again = clone(detector).fit(np.array(LINES))
+    np.testing.assert_array_equal(again.score_samples(ODD), detector.score_samples(ODD))
+    other = clone(detector).set_params(random_state=1).fit(LINES)
+    assert (other.score_samples(ODD) != detector.score_samples(ODD)).any()
+
+
+def test_it_is_pickled(detector: LineOutlierDetector) -> None:
+    copy = pickle.loads(pickle.dumps(detector))
+    np.testing.assert_array_equal(copy.score_samples(ODD), detector.score_samples(ODD))
+
+
+def test_it_is_the_end_of_a_pipeline() -> None:
+    drop_time = FunctionTransformer(lambda lines: [line[9:] for line in lines])
+    pipeline = make_pipeline(drop_time, LineOutlierDetector(**SMALL))
+    assert pipeline.fit(LINES).predict(ODD).tolist() == [-1, -1]
+    assert pipeline[-1].model_.masker == elman.text.masks.Masker("all")
+    labels = [1] * len(LINES)
+    assert cross_val_score(LineOutlierDetector(**SMALL), LINES, labels, scoring="accuracy", cv=2).min() > 0.9
+
+
+def test_a_column_of_lines(detector: LineOutlierDetector) -> None:
+    column = np.array(ODD, object)[:, None]
+    np.testing.assert_array_equal(detector.score_samples(column), detector.score_samples(ODD))
+
+
+@pytest.mark.parametrize("X", ["a text", [], [1.0], np.eye(2), [["a", "b"]]])
+def test_what_is_no_list_of_lines(detector: LineOutlierDetector, X: Any) -> None:
+    for method in (detector.predict, LineOutlierDetector(**SMALL).fit):
+        with pytest.raises(ElmanError, match=r"^X must be lines"):
+            method(X)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"by": "median"}, "by must be one of worst5, mean, max, sum"),
+        ({"contamination": 0.6}, "contamination must be from 0 to 0.5"),
+        ({"mask": "colours"}, "unknown mask 'colours'"),
+        ({"preset": "slow"}, "unknown preset 'slow'"),
+    ],
+)
+def test_parameters_are_checked_when_it_is_fitted(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ElmanError, match=f"^{message}"):
+        LineOutlierDetector(**SMALL | parameters).fit(LINES)
+
+
+def test_it_must_be_fitted() -> None:
+    with pytest.raises(ValueError, match="not fitted"):
+        LineOutlierDetector().predict(ODD)
+
+
+def test_scikit_learn_is_imported_by_this_module_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+    import sys
+
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.base", None)
+    monkeypatch.delitem(sys.modules, "elman.sklearn")
+    with pytest.raises(ElmanError, match=r"pip install 'elman\[sklearn\]'"):
+        importlib.import_module("elman.sklearn")

@@ -1,0 +1,139 @@
+"""Masks: what the named patterns match, regular expressions of one's own, and positions."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import elman
+from elman.errors import ElmanError
+from elman.text import read_corpus
+from elman.text.lines import hash_texts
+from elman.text.masks import MASKS, Masker
+
+ALL = Masker("all")
+EXAMPLES = {
+    "timestamps": [
+        "2005-06-03-15.42.50.675872", "2005.06.03", "2026-03-01T12:30:00Z", "2026-03-01 12:30:00,123",
+        "2026-03-01T12:30:00.5+01:00", "Dec 10 06:55:46", "Nov  9 12:01:01", "Sun Dec 04 04:47:44 2005",
+        "10/Oct/2000:13:55:36 -0700", "17/06/09 20:10:40", "081109 203615", "1117838570", "1117838570123",
+        "12:01:01.250",
+    ],
+    "uuids": ["54fadb41-2c4e-40cd-baed-9335e4c35a9e", "54FADB41-2C4E-40CD-BAED-9335E4C35A9E"],
+    "ips": ["10.251.73.220", "173.234.31.186", "fe80::1ff:fe23:4567:890a", "2001:0db8:85a3:0000:0000:8a2e:0370:7334"],
+    "paths": ["/var/log/dpkg.log", "/etc/cron.hourly", "/usr/bin/g++/"],
+    "hex": ["0x00544EA8", "31bf3856ad364e35", "deadbeef01"],
+    "numbers": ["7", "4711", "-6952295868487656571"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_a_mask_replaces_what_it_is_named_after(name: str) -> None:
+    masker, symbol = Masker(name), MASKS[name].symbol
+    for text in EXAMPLES[name]:
+        assert masker.mask(text).text == symbol, text
+        assert masker.mask(f"[{text}] at {text}, end").text == f"[{symbol}] at {symbol}, end"
+        assert len(ALL.mask(text).text) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("R02-M1-N0-C:J12-U11", "RⓃ-MⓃ-NⓃ-C:JⓃ-UⓃ"),
+        ("sshd[24200]: port 22 ssh2", "sshd[Ⓝ]: port Ⓝ sshⓃ"),
+        ("1.2.3", "Ⓝ.Ⓝ.Ⓝ"),
+        ("1.2.3.4.5", "Ⓝ.Ⓝ.Ⓝ.Ⓝ.Ⓝ"),
+        ("and/or, defaced, 12:30", "and/or, defaced, Ⓝ:Ⓝ"),
+        ("std::vector a::b", "std::vector a::b"),
+        ("10.251.73.220:50010", "Ⓘ:Ⓝ"),
+        ("blk_-6952 is at /", "blk_Ⓝ is at /"),
+        ("10-20", "Ⓝ-Ⓝ"),
+        ("", ""),
+    ],
+)
+def test_all_masks_together(text: str, masked: str) -> None:
+    assert ALL.mask(text).text == masked
+
+
+def test_no_mask_changes_ordinary_words() -> None:
+    text = "The connection was refused (error: no route to host); retrying, see help."
+    assert ALL.mask(text).text == text
+
+
+def test_an_expression_of_ones_own_comes_first_and_has_its_own_groups() -> None:
+    masker = Masker("numbers", r"(\w)\1\d+|job (?P<name>[a-z]+)")
+    assert masker.mask("aa12 ab12 job x").text == "Ⓡ abⓃ Ⓡ"
+    assert Masker(regex="x*").mask("axxb").text == "aⓇb"  # what is empty stays so
+
+
+@given(st.text(st.sampled_from("a1:./-x0 fé7["), max_size=40), st.sampled_from(["", "a+.", "x*", "é|1"]))
+def test_a_column_is_found_in_the_original(line: str, regex: str) -> None:
+    masker = Masker("all", regex)
+    masked, symbols = masker.mask(line), {mask.symbol for mask in MASKS.values()} | {"Ⓡ"}
+    columns = [masked.find_original(column) for column in range(len(masked.text) + 1)]
+    assert columns == sorted(set(columns))
+    assert columns[-1] == len(line)
+    assert all(c in symbols or line[column] == c for c, column in zip(masked.text, columns[:-1], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"mask": "numbers,colour"},
+            "unknown mask 'colour'; choose from timestamps, uuids, ips, paths, hex, numbers, all",
+        ),
+        ({"mask_regex": "(a"}, r"mask_regex is not a regular expression (missing ), unterminated subpattern"),
+        ({"mask_regex": "a)|(b"}, r"mask_regex is not a regular expression (unbalanced parenthesis"),
+        ({"mask": "numbers", "lines": False}, "mask requires lines=True"),
+        ({"mask_regex": "a", "lines": False}, "mask_regex requires lines=True"),
+    ],
+)
+def test_what_cannot_be_a_mask(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ElmanError, match=f"^{re.escape(message)}"):
+        elman.Config(**{"lines": True} | options)
+
+
+def test_names_are_stored_in_full_and_in_one_order() -> None:
+    assert elman.Config(lines=True, mask=" Numbers, hex").mask == "hex,numbers"
+    assert elman.Config(lines=True, mask="all").mask.split(",") == [*MASKS]
+    assert all(name in elman.Config.__dataclass_fields__["mask"].metadata["help"] for name in MASKS)
+
+
+# --- Texts ---
+
+
+def test_a_text_is_masked_line_by_line_in_chunks_of_any_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    hashes = hash_texts(["12:01:01 a", "7", "b 2026-03-01 12:30:00", "/var/log x"]).tolist()
+    text = "12:01:01 a\r\n\n7\nb 2026-03-01 12:30:00\n/var/log x"
+    (tmp_path / "log").write_text(text, "utf-8")
+    for size in (1, 3, 1000):
+        monkeypatch.setattr("elman.text.reading.CHUNK_SIZE", size)
+        corpus = read_corpus(tmp_path / "log", lines=True, masker=Masker("all"))
+        assert corpus.text == "Ⓣ a\n\nⓃ\nb Ⓣ\nⓅ x\n"
+        assert corpus.line_hashes is not None
+        assert corpus.line_hashes.tolist() == hashes
+    assert Masker(regex=r"\s+").mask_text("a b\n c") == "aⓇb\nⓇc"  # no match contains a line feed
+
+
+def test_a_text_in_memory_is_masked_once() -> None:
+    masker = Masker("all", "[^a]")
+    corpus = read_corpus(elman.Corpus.from_lines(["a1", "ba"]), lines=True, masker=masker)
+    assert corpus.text == "aⓇ\nⓇa\n"
+    assert read_corpus(corpus, lines=True, masker=masker) is corpus
+
+
+def test_a_model_knows_the_original_lines_of_its_training_set() -> None:
+    texts = [f"job {n}" for n in range(40)]
+    options: dict[str, Any] = {"preset": "reference", "engine": "numpy", "seq_length": 5, "max_updates": 1}
+    model = elman.train(elman.Corpus.from_lines(texts), lines=True, mask="all", validation=0.25, **options).model
+    known = [model.in_training_text(text) for text in texts]
+    assert sum(known) == 30
+    assert not model.in_training_text("job 41")
+    assert not model.in_training_text("job Ⓝ")
+    plain = elman.train(elman.Corpus.from_lines(texts), lines=True, validation=0.25, **options).model
+    assert known == [plain.in_training_text(text) for text in texts]  # the same lines are held out
+    assert isinstance(model.line_hashes, np.ndarray)
