@@ -115,13 +115,7 @@ _CGROUPS = (
 
 
 def available_memory() -> float:
-    """Return how many bytes this process can use: what the system has available, or less in a container.
-
-    Examples
-    --------
-    >>> available_memory() > 1e6
-    True
-    """
+    """Return how many bytes this process can use: what the system has available, or less in a container."""
     available = [math.inf]
     with suppress(OSError, ValueError, AttributeError):  # where it is not Linux
         available.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))

@@ -1,6 +1,7 @@
 """The report as a whole: what it writes, how it resumes, and what it rejects."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -239,7 +240,19 @@ def test_unusable_directories_are_rejected(corpus: Corpus, tmp_path: Path) -> No
         report(corpus, out=out, epochs=1, long_epochs=2, **SMALL)
     with pytest.raises(ElmanError, match="trained on another text"):
         report(Corpus.from_text(TEXT + "!"), out=out, epochs=1, long_epochs=2, resume=True)
-    for damaged in ("[", "{}", '{"gradient_check": {"experiments": [1]}, "short": null}'):
+    (out / "run").rename(tmp_path / "moved")
+    (out / "run").symlink_to(tmp_path / "moved")
+    with pytest.raises(ElmanError, match=r"run' is a link, which is not followed: remove it or choose another out$"):
+        report(corpus, out=out, epochs=1, long_epochs=3, resume=True, **SMALL)
+    (out / "run").unlink()
+    (out / "results.json").unlink()
+    os.mkfifo(out / "results.json")
+    with pytest.raises(
+        ElmanError, match=r"results\.json' cannot be read as the results of a report .*Not a regular file"
+    ):
+        report(corpus, out=out, epochs=1, long_epochs=2, resume=True)
+    (out / "results.json").unlink()
+    for damaged in ("[", "{}", '{"gradient_check": {"experiments": [1]}, "short": null}', "[" * 100_000):
         (out / "results.json").write_text(damaged, encoding="utf-8")
         with pytest.raises(ElmanError, match="cannot be read as the results of a report"):
             report(corpus, out=out, epochs=1, long_epochs=2, resume=True)

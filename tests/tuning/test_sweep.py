@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sqlite3
 import sys
 from pathlib import Path
@@ -302,6 +303,16 @@ def test_a_partial_line_at_the_end_of_a_journal_is_dropped(tmp_path: Path, one_t
     with (one_trial / "journal.log").open("ab") as file:
         file.write(partial)
     assert small_sweep(tmp_path, 2, max_updates=20).finished == 2
+
+
+@pytest.mark.parametrize("name", ["trials", "trials/0001", "best"])
+def test_a_folder_of_a_sweep_that_is_a_link_is_not_followed(tmp_path: Path, one_trial: Path, name: str) -> None:
+    (tmp_path / "outside").mkdir()
+    shutil.rmtree(one_trial / name, ignore_errors=True)
+    (one_trial / name).symlink_to(tmp_path / "outside")
+    with pytest.raises(ElmanError, match=r"' is a link, which is not followed: remove it or choose another out$"):
+        small_sweep(tmp_path, 2, max_updates=20)
+    assert not [*(tmp_path / "outside").iterdir()]
 
 
 @pytest.mark.parametrize("name", ["journal.log", "workers.log"])

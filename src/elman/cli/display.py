@@ -61,9 +61,10 @@ HANGUP = getattr(signal, "SIGHUP", None)
 
 def _discard_terminal() -> None:
     """Discard what will be written to the terminal: where it is closed, that would be an error."""
-    for descriptor in (1, 2):
-        if stat.S_ISCHR(os.fstat(descriptor).st_mode):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+    with suppress(OSError):  # one of them may be closed
+        for descriptor in (1, 2):
+            if stat.S_ISCHR(os.fstat(descriptor).st_mode):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 class StopSignals:

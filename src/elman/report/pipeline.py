@@ -22,7 +22,7 @@ from elman.report.results import (
     start_progress,
 )
 from elman.runs.data import DEFAULT_TEXT, Text, TrainingData, describe_text
-from elman.runs.directory import DirectoryLock, RunDirectory
+from elman.runs.directory import DirectoryLock, RunDirectory, reject_links
 from elman.runs.plots import save_figure
 from elman.runs.run import Run
 from elman.storage.atomic import replace_file
@@ -148,6 +148,7 @@ class _ReportBuilder:
 
     def make(self, resume: bool) -> dict[str, Any] | None:
         """Carry out the remaining steps; return the results, or None if stopped."""
+        reject_links(self.directory.path)
         with self.lock:
             config = self.open(resume)
             self.callback.on_notice(describe_text(self.corpus))

@@ -117,6 +117,19 @@ class DirectoryLock:
         return status.st_dev, status.st_ino
 
 
+def reject_links(*directories: Path) -> None:
+    """Check that directories in an output directory are not links, which may lead to someone else's.
+
+    Raises
+    ------
+    ElmanError
+        If one is.
+    """
+    for directory in directories:
+        if directory.is_symlink():
+            raise ElmanError(f"{quote(directory)} is a link, which is not followed: remove it or choose another --out")
+
+
 class RunDirectory:
     """The files of one run. The checkpoint, the metrics and the samples in it belong together.
 

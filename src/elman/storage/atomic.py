@@ -23,7 +23,7 @@ Data = bytes | Iterable[bytes]
 
 
 def write_output(path: Path, data: Data) -> None:
-    """Write an output that a person has named: a device or a pipe, such as /dev/stdout, is written to.
+    """Write the file that ``--out`` names: a device or a pipe, such as /dev/stdout, is written to.
 
     Everything else is replaced as by `replace_file`.
 

@@ -33,11 +33,11 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from elman.config import make_config
 from elman.errors import ElmanError, quote, shorten
-from elman.runs.directory import DirectoryLock
+from elman.runs.directory import DirectoryLock, reject_links
 from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
 from elman.text import read_corpus
 from elman.training.callbacks import InterruptCallback
-from elman.tuning.results import SweepResult, copy_best, trial_directory, write_report, write_trials
+from elman.tuning.results import BEST, TRIAL_RUNS, SweepResult, copy_best, trial_directory, write_report, write_trials
 from elman.tuning.space import SweepSettings, create_distribution, create_grid
 from elman.tuning.worker import LOG, TrialOrder, Worker
 
@@ -70,6 +70,7 @@ def run_sweep(
     if settings.corpus == "-":
         raise ElmanError("a sweep reads the text in every worker: pass a file instead of standard input")
     sha256 = read_corpus(settings.corpus, encoding=make_config(settings.preset, settings.options).encoding).sha256
+    reject_links(directory / BEST, directory / TRIAL_RUNS, *directory.glob(f"{TRIAL_RUNS}/*"))
     # A journal has one study, whose name must not change if the directory is moved.
     name = name or ("sweep" if storage is None else directory.resolve().name)
     with DirectoryLock(directory) as lock, open_study(directory, name, storage, settings.pruner) as study:
@@ -97,7 +98,7 @@ def check_identity(study: Study, identity: dict[str, Any], directory: Path) -> N
     if saved is None or study.directions != [StudyDirection.MINIMIZE]:
         if study.get_trials(deepcopy=False) or saved is not None:
             raise ElmanError(f"the study {quote(study.study_name)} is none of elman sweep; choose another --study")
-        if any((directory / "trials").glob("*")):
+        if any((directory / TRIAL_RUNS).glob("*")):
             raise ElmanError(f"{quote(directory)} contains the trials of another study; choose another --out")
         study.set_user_attr(IDENTITY, identity)
         return

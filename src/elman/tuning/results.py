@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from plotly.graph_objects import Figure
 
-TRIALS, BEST, REPORT = "trials.csv", "best", "report.html"
+TRIALS, TRIAL_RUNS, BEST, REPORT = "trials.csv", "trials", "best", "report.html"
 MAX_CURVES = 30
 """Learning curves in the plot: those of the best trials."""
 MAX_POINTS = 300
@@ -35,7 +35,7 @@ _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 def trial_directory(directory: Path, number: int) -> Path:
     """Return the run directory of a trial."""
-    return directory / "trials" / f"{number:04d}"
+    return directory / TRIAL_RUNS / f"{number:04d}"
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def _kernel_cache() -> Path | None:
         directory.mkdir(parents=True, exist_ok=True)
     if directory.is_dir() and os.access(directory, os.W_OK):
         return directory
-    variable = "NUMBA_CACHE_DIR" if "NUMBA_CACHE_DIR" in os.environ else "ELMAN_CACHE"
+    variable = "NUMBA_CACHE_DIR" if os.environ.get("NUMBA_CACHE_DIR") else "ELMAN_CACHE"
     warnings.warn(
         f"cannot store compiled kernels in {quote(kernel_dir())}, so every command compiles them again: set {variable}"
         " to a folder that can be written",
