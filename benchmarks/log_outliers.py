@@ -90,7 +90,7 @@ def score_by_ngram(training: Lines, testing: Lines, seed: int) -> Scores:
 def score_by_forest(training: Lines, testing: Lines, seed: int) -> Scores:
     """Score masked lines by an isolation forest on their counts of one to three characters.
 
-    These settings found most of eight: samples of all lines instead of 256, 300 trees; words and TF-IDF found less.
+    These settings found most of seven: samples of all lines instead of 256, 300 trees; words and TF-IDF found less.
     """
     from sklearn.ensemble import IsolationForest
     from sklearn.feature_extraction.text import CountVectorizer

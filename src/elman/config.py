@@ -154,7 +154,7 @@ class Config:
     validate_every: int = _option(
         0,
         "Updates between validations. 0 validates after every epoch and at least ten times per run, less often where"
-        " that takes more than about 5 % of the time.",
+        " that takes more than about 10 % of the time.",
         minimum=0,
     )
     patience: int = _option(

@@ -32,7 +32,7 @@ from elman.engine.numba.sampling import (
     truncate_pointer,
 )
 from elman.engine.numba.threads import work_alone
-from elman.engine.protocol import WORST, Indices, SegmentLosses
+from elman.engine.protocol import Indices, SegmentLosses
 from elman.network.ngram import read_histories
 from elman.network.output import Prior
 from elman.network.parameters import Array, Parameters
@@ -221,12 +221,13 @@ def _score_segments(
                     for t in range(min(steps, lengths[segment] - done)):
                         loss = workspace.losses[t * rows + r]
                         nats[segment] += loss
-                        highest, place = worst_nats[segment], WORST
+                        highest = worst_nats[segment]
+                        place = len(highest)
                         while place > 0 and loss > highest[place - 1]:
-                            if place < WORST:
+                            if place < len(highest):
                                 highest[place] = highest[place - 1]
                             place -= 1
-                        if place < WORST:
+                        if place < len(highest):
                             highest[place] = loss
                         if place == 0:
                             worst[segment] = done + t
