@@ -85,12 +85,12 @@ def test_when_the_validation_loss_is_computed(corpus: Corpus) -> None:
 
 
 def test_a_long_validation_set_is_read_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A validation of V characters beyond the first 25,000 is followed by at least 9 V characters of training."""
+    """For every character beyond the first, which are free, a certain number of characters is trained on."""
     data = train(Corpus.from_text(TEXT * 60), **EXACT, validation=0.5, max_updates=1).data
     V = 60 * len(TEXT) // 2
     assert validation_interval(data, data.config, 100) == 10
     monkeypatch.setattr(limits, "FREE_CHARS", V - 100)
-    assert validation_interval(data, data.config, 100) == 9 * 100 / T
+    assert validation_interval(data, data.config, 100) == limits.CHARS_PER_VALIDATED * 100 / T
     assert validation_interval(data, replace(data.config, validate_every=3), 100) == 3
 
 
