@@ -14,7 +14,7 @@ from elman.errors import ElmanError
 from elman.network import LossAndGradients, Parameters
 from elman.network.parameters import Array, shapes
 from elman.text import Corpus
-from elman.training.gradcheck import GradientCheck
+from elman.training.gradcheck import REPORTED, GradientCheck
 from support.cells import COMPILED_CELLS
 
 
@@ -35,6 +35,13 @@ def test_the_gradients_of_every_network_pass(corpus: Corpus, engine: str, cell: 
 def test_every_array_has_to_pass(error: float, passed: bool) -> None:
     for name in "UWVbc":
         assert GradientCheck(5, 5, 5, dict.fromkeys("UWVbc", 1e-9) | {name: error}).passed == passed
+
+
+@pytest.mark.slow
+def test_the_experiments_of_the_reference_pass() -> None:
+    checks = elman.gradcheck(engine="numpy")
+    assert [(check.points, check.hidden_size, check.seq_length) for check in checks] == [each[:3] for each in REPORTED]
+    assert all(check.passed for check in checks)
 
 
 def test_one_number_asks_for_one_experiment(corpus: Corpus) -> None:
