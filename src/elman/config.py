@@ -187,7 +187,7 @@ class Config:
         " model scores: timestamps, uuids, ips, paths, hex, numbers, separated by commas, or all.",
     )
     mask_regex: str = _option(
-        "", r"Regular expression whose matches are replaced as those of --mask, such as 'blk_-?\d+'."
+        "", r"Regular expression whose matches are replaced as those of --mask, such as 'job-\d+'."
     )
     encoding: str = _option("utf-8", "Encoding of the text.")
     field: str = _option(
