@@ -28,6 +28,8 @@ def test_the_memory_of_a_container_is_limited(tmp_path: Path, monkeypatch: pytes
     for limit, expected in (("max\n", whole), ("7000\n", 5000), ("1000\n", 0)):
         (tmp_path / "memory.max").write_text(limit, "utf-8")
         assert available_memory() == pytest.approx(expected, rel=0.5)
+    (tmp_path / "memory.stat").write_text("anon 1000\n", "utf-8")
+    assert available_memory() == pytest.approx(whole, rel=0.5)
 
 
 def test_the_process_is_that_of_the_environment_and_has_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:

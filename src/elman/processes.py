@@ -117,11 +117,11 @@ _CGROUPS = (
 def available_memory() -> float:
     """Return how many bytes this process can use: what the system has available, or less in a container."""
     available = [math.inf]
-    with suppress(OSError, ValueError, AttributeError):  # where it is not Linux
+    with suppress(OSError, ValueError, AttributeError, LookupError):  # where it is not Linux
         available.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
         available.append(1024 * _read_fields(Path("/proc/meminfo"))["MemAvailable:"])
     for folder, limit, usage in _CGROUPS:
-        with suppress(OSError, ValueError):  # where there is no such folder, or the limit is "max"
+        with suppress(OSError, ValueError, LookupError):  # where there is no such folder, or the limit is "max"
             used = int(Path(folder, usage).read_text(encoding="ascii"))
             files = _read_fields(Path(folder, "memory.stat"))  # the system takes their pages back
             files_size = files["inactive_file"] + files["active_file"]

@@ -115,7 +115,7 @@ def test_runs_are_removed(two_texts: Path, command: Command, monkeypatch: pytest
     Path("runs/short/notes.txt").write_text("kept", "utf-8")
     before = contents(Path("runs"))
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
-    assert_refused(command("runs", "rm", "runs/short"), "standard input is no terminal to ask on: pass --yes")
+    assert_refused(command("runs", "rm", "runs/short"), "cannot ask, as standard input is not a terminal: pass --yes")
     assert_refused(command("runs", "rm", "runs/short", "runs", "--yes"), "'runs' contains no run")
     assert_refused(command("runs", "rm"), "elman runs rm requires at least one run directory")
     with RunDirectory(Path("runs/long")).writing():

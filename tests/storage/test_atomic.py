@@ -52,6 +52,13 @@ def test_a_named_pipe_is_written_to(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
+def test_standard_output_that_is_redirected_to_a_file_is_written_to(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        write_output(Path(f"/proc/self/fd/{file.fileno()}"), b"data")
+    assert (tmp_path / "file").read_bytes() == b"data"
+
+
 def test_an_output_that_is_a_file_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(b"kept")
     (tmp_path / "file").symlink_to("other")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import elman
 from elman.text import read_chunks, read_corpus
+from elman.text.formats import find_record_format
 from elman.text.records import extract_field
 from support.cli import Command, assert_refused
 from support.texts import PLAIN, refused, write
@@ -64,6 +65,13 @@ def test_values_are_those_of_any_chunks(values: list[str], size: int, data: st.D
     assert "".join(extract_field(chunks, "text", name, name)) == expected
 
 
+def test_the_format_is_that_of_the_last_suffix() -> None:
+    for path, name in (("a.csv.txt", ""), ("x.jsonl.d/a.txt", ""), ("csv", ""), ("a.b.CSV.gz", "CSV"), ("-", "")):
+        assert find_record_format(path) == name
+    blank = ["\n \n", '{"a": "x"}\n']
+    assert "".join(extract_field(blank, "a", "-", "standard input")) == "x\n"
+
+
 def test_numbers_are_text_and_half_a_surrogate_pair_is_replaced() -> None:
     write("x.jsonl", b'{"a": 1.5}\n\n{"a": true}\n{"a": null}\n{"b": 1}\n{"a": "\\ud83d!"}\n{"a": "\\ud83d\\ude02"}')
     assert read_corpus("x.jsonl", field="a").text == "1.5\ntrue\n\ufffd!\n\U0001f602\n"
@@ -90,6 +98,7 @@ def test_records_of_a_pipe_are_given_as_they_arrive(write_records: Callable[[lis
         ("x.jsonl", b"[" * 100_000, f"line 1 of 'x.jsonl' is not JSON (got {'[' * 50}…{'[' * 49})"),
         ("x.jsonl", b"[1]", "line 1 of 'x.jsonl' is not a JSON object (got [1])"),
         ("x.jsonl", b'{"text": [1]}', "the field 'text' of 'x.jsonl' must be text (got a list: [1])"),
+        ("x.tsv", b'text\n"a\tb\nc\n', "line 3 of 'x.tsv' is not CSV (unexpected end of data)"),
         ("x.csv", b"a\rb,text\n", "line 1 of 'x.csv' is not CSV (new-line character seen in unquoted field"),
         ("novel.txt", PLAIN.encode(), "no record of 'novel.txt' has the field 'text': its fields are It was a dark"),
     ],

@@ -22,6 +22,7 @@ from elman.runs.run import Run
 from elman.text import Corpus
 from elman.text.lines import shuffle_corpus
 from elman.training.start import create_optimizer, initial_state
+from support.cli import Command, assert_refused
 from support.training import EXACT, StopsAt, assert_same, assert_saved, train
 
 NAMES = [f"{a}{b}{c}" for a in ("an", "be", "car") for b in ("n", "tt", "l") for c in ("a", "e", "ie")]
@@ -142,6 +143,17 @@ def test_a_masked_run_is_resumed_from_its_file(tmp_path: Path) -> None:
     assert_same(train(tmp_path / "log", out=tmp_path / "run", resume=True), expected)
     with pytest.raises(ElmanError, match=r"^cannot change mask on resume"):
         train(tmp_path / "log", out=tmp_path / "run", resume=True, mask="numbers")
+
+
+def test_a_run_that_patience_ends_has_quantiles_and_its_samples_are_not_compared(
+    command: Command, tmp_path: Path
+) -> None:
+    options = MASKED | {"learning_rate": 1e-30}
+    run = train(Corpus.from_lines(LOG), **options, validate_every=2, patience=1, out=tmp_path)
+    assert run.stopped == "patience"
+    assert load(tmp_path).score_quantiles is not None
+    expected = "--new-only cannot compare samples with the training text of a model with --mask"
+    assert_refused(command("sample", tmp_path, "--new-only", "-q"), expected)
 
 
 def test_a_finished_run_has_the_quantiles_of_its_best_network(tmp_path: Path) -> None:

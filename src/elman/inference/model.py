@@ -22,7 +22,7 @@ from elman.network.parameters import Array, architecture, summarize
 from elman.network.sampling import SamplingOptions
 from elman.options import document_options
 from elman.text import Alphabet, with_unknown
-from elman.text.lines import LineHashes, contain_lines, make_lines, trim_lines
+from elman.text.lines import LineHashes, are_training_lines, make_lines, trim_lines
 
 if TYPE_CHECKING:
     from elman.inference.adaptation import Adapt
@@ -47,7 +47,7 @@ class Model:
     line_hashes : ndarray of uint64, optional
         Of a model of independent lines: the hashes of the lines it was trained on, see `in_training_text`.
     score_quantiles : ndarray, optional
-        Of a model of independent lines: the quantiles of the scores of held-out lines, see `elman.inference.lines`.
+        Of a model of independent lines: quantiles of the scores of held-out lines, see `elman.inference.score_lines`.
     masker : Masker, optional
         Of a model of independent lines: what it replaces in a line before it reads it.
 
@@ -109,7 +109,7 @@ class Model:
         if self.line_hashes is None:
             reason = "it was imported" if self.is_of_lines else "train with --lines"
             raise ElmanError(f"this model does not know the lines of its training text: {reason}")
-        return bool(contain_lines(self.line_hashes, [line])[0])
+        return bool(are_training_lines(self.line_hashes, [line])[0])
 
     def arrange(self, indices: Indices) -> Indices:
         """Return a text as this model is evaluated on it: unchanged, or as independent lines."""

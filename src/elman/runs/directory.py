@@ -255,9 +255,10 @@ class RunDirectory:
             self.lock.acquire()
             self._remove_optional()
             with self._readable_errors():
-                for name in (*reversed(FILES), LOCK):
+                for name in reversed(FILES):
                     (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):
+            (self.path / LOCK).unlink(missing_ok=True)
             self.path.rmdir()
 
     def _require_own_checkpoint(self) -> None:

@@ -34,6 +34,8 @@ def write_output(path: Path, data: Data) -> None:
     """
     with _readable_errors(path):
         is_stream = path.is_char_device() or path.is_block_device() or path.is_fifo()
+        # Standard output may be redirected to a file, to which /dev/stdout is a link.
+        is_stream = is_stream or os.path.abspath(path).startswith(("/dev/", "/proc/"))  # noqa: PTH100
         if is_stream:
             with path.open("wb") as file:
                 file.writelines(_pieces(data))

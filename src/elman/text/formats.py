@@ -13,6 +13,7 @@ import bz2
 import codecs
 import gzip
 import lzma
+import os
 import sys
 import zlib
 from collections.abc import Callable
@@ -114,8 +115,10 @@ RECORD_FORMATS = {".jsonl": "JSON Lines", ".ndjson": "JSON Lines", ".csv": "CSV"
 
 def find_record_format(path: str) -> str:
     """Return the format of a file of records, which may be compressed, by its suffix; empty if it has none."""
-    suffixes = (f".{suffix}" for suffix in reversed(path.lower().split(".")))
-    return next((RECORD_FORMATS[suffix] for suffix in suffixes if suffix in RECORD_FORMATS), "")
+    name = os.path.basename(path.lower())  # noqa: PTH119 (an open file has an empty path)
+    for suffix in (".gz", ".bz2", ".xz", ".zst"):
+        name = name.removesuffix(suffix)
+    return RECORD_FORMATS.get(os.path.splitext(name)[1], "")  # noqa: PTH122
 
 
 # --- Binary files ---

@@ -32,7 +32,7 @@ Indices = NDArray[np.unsignedinteger[Any]]
 Positions = NDArray[np.int64]
 LineHashes = NDArray[np.uint64]
 
-_RETURNS = re.compile(r"\r+(?=\n|\Z)")
+_RETURNS = re.compile(r"(?<!\r)\r+(?=\n|\Z)")
 
 LINES = 1024
 """Lines hashed, or joined, at a time."""
@@ -180,7 +180,7 @@ def hash_training_lines(corpus: Corpus, lines: Lines) -> LineHashes:
     return np.unique(np.concatenate(hashes))
 
 
-def contain_lines(hashes: LineHashes, lines: Iterable[str]) -> NDArray[np.bool_]:
+def are_training_lines(hashes: LineHashes, lines: Iterable[str]) -> NDArray[np.bool_]:
     """Return whether the hash of each line is among the hashes of `hash_training_lines`."""
     return np.isin(hash_texts(trim_lines(line.removesuffix("\n")) for line in lines), hashes)
 

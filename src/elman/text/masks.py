@@ -59,7 +59,7 @@ MASKS = {
 """By name, in the order in which they are tried at each character; ``all`` stands for all of them."""
 
 REGEX_SYMBOL = "Ⓡ"
-"""What replaces the matches of a regular expression of one's own."""
+"""What replaces the matches of `mask_regex`."""
 _SYMBOLS: dict[str | None, str] = {name: mask.symbol for name, mask in MASKS.items()}
 
 
@@ -109,7 +109,7 @@ class Masker:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        # The own expression is first and in no group, so that its references by number are right.
+        # The user's expression comes first and in no group, so that its numbered references stay valid.
         own = [f"(?:{self.regex})"] if self.regex else []
         try:
             re.compile(self.regex)

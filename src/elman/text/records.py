@@ -17,7 +17,7 @@ from typing import Any
 from elman.errors import ElmanError, quote, shorten
 from elman.text.formats import find_record_format
 
-_LINE_END = re.compile(r"\s*[\r\n]+\s*")
+_LINE_ENDS = re.compile(r"[\r\n]+")
 _LONGEST_VALUE = 1 << 30
 """Characters of a value of CSV; the default of the standard library, 128 KiB, is less than an article may have."""
 
@@ -39,7 +39,7 @@ def _read_json_lines(lines: Iterator[str], label: str) -> Rows:
 
 def _read_csv(lines: Iterator[str], label: str, delimiter: str = ",") -> Rows:
     csv.field_size_limit(_LONGEST_VALUE)
-    rows = csv.DictReader(lines, delimiter=delimiter)
+    rows = csv.DictReader(lines, delimiter=delimiter, strict=True)  # a quote that is not closed is an error
     try:
         yield from rows
     except csv.Error as error:
@@ -82,7 +82,7 @@ def extract_field(chunks: Iterable[str], field: str, path: str, label: str, *, l
     """
     pending: deque[str] = deque()
     waiting = _split_lines(iter(chunks), pending)
-    first = next(waiting, "")
+    first = next(filter(str.strip, waiting), "")
     kind = find_record_format(path) or ("JSON Lines" if first.lstrip().startswith("{") else "CSV")
     names: dict[str, None] = {}
     values: list[str] = []
@@ -103,7 +103,7 @@ def extract_field(chunks: Iterable[str], field: str, path: str, label: str, *, l
 
 
 def _split_lines(chunks: Iterator[str], pending: deque[str]) -> Iterator[str]:
-    """Yield the lines of a text, with their ends; `pending` has those that arrived with the last one."""
+    """Yield the lines of a text, with their ends; `pending` holds those that have arrived and are not yielded yet."""
     held = ""
     for chunk in chunks:
         *complete, held = (held + chunk).split("\n")
@@ -120,7 +120,7 @@ def _format_value(value: Any, field: str, label: str, lines: bool) -> str:
         kind = "a list" if isinstance(value, list) else "an object"
         raise ElmanError(f"the field {quote(field)} of {label} must be text (got {kind}: {shorten(json.dumps(value))})")
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
-    text = _LINE_END.sub(" ", text).strip() if lines else text
+    text = " ".join(filter(None, map(str.strip, _LINE_ENDS.split(text)))) if lines else text
     if not text:
         return ""
     # JSON may escape half of a surrogate pair, which no encoding of text can represent.

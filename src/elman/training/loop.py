@@ -195,7 +195,7 @@ class Trainer:
         if validation_is_due:
             run.validations_since_best = run.validations_since_best + 1 if run.selected is run.best else 0
             run.best = run.selected
-        if is_last and self.config.lines and run.selected is not None:
+        if validates and self.config.lines and self.reached_limit():  # of patience, which this validation may exhaust
             self.compute_score_quantiles()
         if sample_is_due:
             self.add_sample()

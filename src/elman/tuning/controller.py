@@ -97,7 +97,7 @@ def check_identity(study: Study, identity: dict[str, Any], directory: Path) -> N
     saved = study.user_attrs.get(IDENTITY)
     if saved is None or study.directions != [StudyDirection.MINIMIZE]:
         if study.get_trials(deepcopy=False) or saved is not None:
-            raise ElmanError(f"the study {quote(study.study_name)} is none of elman sweep; choose another --study")
+            raise ElmanError(f"the study {quote(study.study_name)} was not made by elman sweep; choose another --study")
         if any((directory / TRIAL_RUNS).glob("*")):
             raise ElmanError(f"{quote(directory)} contains the trials of another study; choose another --out")
         study.set_user_attr(IDENTITY, identity)

@@ -40,6 +40,8 @@ NOT_VARIED = {
     "validation": "trials would be compared on different texts",
     "encoding": "trials would be compared on different texts",
     "field": "trials would be compared on different texts",
+    "mask": "trials would be compared on different texts",
+    "mask_regex": "trials would be compared on different texts",
     "min_count": "losses with different alphabets cannot be compared",
 }
 """Settings that a space may not contain, and why."""

@@ -73,7 +73,7 @@ def remove(
 
 def _confirm(question: str) -> bool:
     if not sys.stdin.isatty():
-        raise ElmanError("standard input is no terminal to ask on: pass --yes")
+        raise ElmanError("cannot ask, as standard input is not a terminal: pass --yes")
     try:
         return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:

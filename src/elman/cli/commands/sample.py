@@ -235,6 +235,8 @@ class Generation:
 
     def _generate_new(self, model: Model, options: dict[str, Any], seed: int) -> Iterator[tuple[int, Iterator[str]]]:
         """Yield the samples of these seeds and of the following ones whose line is not in the training text."""
+        if model.masker is not None:
+            raise ElmanError("--new-only cannot compare samples with the training text of a model with --mask")
         missing = self.count
         for first in range(seed, seed + MAX_ATTEMPTS * self.count, self.count):
             for n, text in enumerate(model.samples(self.count, self.length, seed=first, **options)):

@@ -114,13 +114,13 @@ def find_limit(model: Model, by: str, threshold: str) -> float:
 
 def warn_of_training_lines(model: Model, blocks: Iterable[list[Line]]) -> Iterator[list[Line]]:
     """Yield lines, and warn once if most of them are lines that the model was trained on."""
-    from elman.text.lines import contain_lines
+    from elman.text.lines import are_training_lines
 
     total, known, has_warned = 0, 0, model.line_hashes is None
     for block in chain(blocks, [None]):
         if not has_warned and block and model.line_hashes is not None:
             total += len(block)
-            known += int(contain_lines(model.line_hashes, [line.text for line in block]).sum())
+            known += int(are_training_lines(model.line_hashes, [line.text for line in block]).sum())
         if not has_warned and (block is None or total >= CHECKED_LINES) and known > MOSTLY * total:
             has_warned = True
             print(

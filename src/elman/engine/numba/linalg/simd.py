@@ -37,8 +37,9 @@ def _has_feature(name: str) -> bool:
 
 REGISTER_BYTES = 2 * BYTES if _has_feature("avx512f") else BYTES
 """Bytes of the largest vector register of the processor, at least `BYTES`."""
-HAS_BFLOAT16 = _has_feature("avx512bf16")
-"""Whether the processor multiplies pairs of bfloat16 and adds the products in float32."""
+HAS_BFLOAT16 = _has_feature("avx512bf16") and binding.llvm_version_info >= (20,)
+"""Whether the processor multiplies pairs of bfloat16 and adds the products in float32, and LLVM has bfloat16: that of
+Numba 0.61, version 15, has the instruction for integers."""
 
 
 class _BFloat16(ir.types.Type):  # type: ignore[misc]
