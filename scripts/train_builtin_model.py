@@ -90,7 +90,7 @@ def add_tab(model: Model) -> Model:
     parameters["V"] = np.append(parameters["V"], parameters["V"][[space]], axis=0)
     parameters["c"] = np.append(parameters["c"], parameters["c"][[space]] - TAB_BIAS, axis=0)
     alphabet, ngrams = Alphabet(model.alphabet.characters + "\t"), model.parameters.ngrams
-    ngrams = ngrams and translate(ngrams, np.arange(ngrams.K), len(alphabet))
+    ngrams = ngrams and translate(ngrams, np.arange(ngrams.K), len(alphabet), ngrams.order)
     return replace(model, alphabet=alphabet, parameters=Parameters(model.parameters.cell, parameters, ngrams))
 
 

@@ -144,7 +144,7 @@ def test_the_size_of_the_original_is_limited(run: Path, tmp_path: Path, capsys: 
     arguments = ("decompress", tmp_path / "zeros.elm", "-m", run, "--out", tmp_path / "back", "--max-output")
     capsys.readouterr()
     assert exit_code(*arguments, 2999) == 2
-    assert "more than --max-output 2999: pass a larger --max-output if" in capsys.readouterr().err
+    assert "more than --max-output 2,999: pass a larger --max-output if" in capsys.readouterr().err
     assert not (tmp_path / "back").exists()
     assert exit_code(*arguments, 3000) == 0
     assert (tmp_path / "back").read_bytes() == bytes(3000)

@@ -16,6 +16,7 @@ from elman.inference.fingerprint import fingerprint
 from elman.network.ngram import ngram_counts
 from elman.runs.directory import RunDirectory
 from elman.runs.metadata import ModelOrigin
+from elman.runs.models import load
 from elman.runs.run import Run
 from elman.text import Alphabet, Corpus
 from elman.training.fine_tuning import match_characters
@@ -162,6 +163,17 @@ def test_it_learns_resumes_bit_for_bit_and_keeps_its_origin(source: Run, tmp_pat
     assert resumed.init_from == whole.init_from
     assert json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))["init_from"] == origin
     assert whole.metrics[-1].loss < whole.metrics[0].loss
+
+
+@pytest.mark.parametrize("order", [0, 1, 4])
+@pytest.mark.parametrize("text", [OLD, NEW], ids=["same", "new"])
+def test_a_run_with_a_prior_of_another_order_is_loaded_and_resumed(
+    source: Run, order: int, text: str, tmp_path: Path
+) -> None:
+    options = EXACT | PRIOR | {"ngram_order": order, "max_updates": 6, "init_from": source.model}
+    run = train(Corpus.from_text(text), **options, out=tmp_path)
+    assert load(tmp_path).sample(20, seed=1) == run.model.sample(20, seed=1)
+    assert train(Corpus.from_text(text), out=tmp_path, resume=True, max_updates=8).state.update == 8
 
 
 def test_the_origin_of_a_run(source: Run, corpus: Corpus, tmp_path: Path) -> None:

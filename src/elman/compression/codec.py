@@ -178,7 +178,7 @@ def decompress_members(
 def _check_output(size: int, max_output: int | None) -> None:
     if max_output is not None and size > max_output:
         raise ElmanError(
-            f"the original has at least {size:,} bytes, more than --max-output {shorten(max_output)}: pass a larger"
+            f"the original has at least {size:,} bytes, more than --max-output {max_output:,}: pass a larger"
             " --max-output if you trust the file"
         )
 

@@ -149,7 +149,8 @@ def background_model(ngrams: NgramModel | None, alphabet: Alphabet) -> NgramMode
     builtin = read_builtin_ngrams()
     derived = {} if ngrams is None else ngrams.derived
     if "background" not in derived:
-        background = translate(builtin.ngrams, _find_symbols(builtin.characters, alphabet), len(alphabet) + 1)
+        symbols, order = _find_symbols(builtin.characters, alphabet), builtin.ngrams.order
+        background = translate(builtin.ngrams, symbols, len(alphabet) + 1, order)
         if ngrams is not None:
             background = merge(ngrams, background, np.arange(ngrams.K))
         derived["background"] = background

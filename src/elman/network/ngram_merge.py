@@ -108,10 +108,14 @@ def _merge_folds(counts: FoldCounts, trie: list[_Level], merged: list[_Level], p
     return FoldCounts.of(np.concatenate(masks), weights, rests)
 
 
-def translate(model: NgramModel, index: Ints, K: int) -> NgramModel:
-    """Return a model for another alphabet of K characters, which has its characters at `index`, see `merge`."""
-    root = NgramTable.from_nodes(K, model.order, Nodes(*np.zeros((2, 0), np.uint8), *np.zeros((2, 1), np.uint8)))
-    nothing = NgramModel(root, np.zeros_like(model.histogram), model.min_count, model.reset_at)
+def translate(model: NgramModel, index: Ints, K: int, order: int) -> NgramModel:
+    """Return a model of an order for another alphabet of K characters, which has its characters at `index`.
+
+    Of a lower order than before, it lacks the longer strings. See `merge`.
+    """
+    root = NgramTable.from_nodes(K, order, Nodes(*np.zeros((2, 0), np.uint8), *np.zeros((2, 1), np.uint8)))
+    histogram = np.zeros((order + 1, *model.histogram.shape[1:]), model.histogram.dtype)
+    nothing = NgramModel(root, histogram, model.min_count, model.reset_at)
     return replace(merge(model, nothing, index), pretrained=None)
 
 

@@ -87,7 +87,7 @@ class AccessMiddleware:
             message = "this Host is not allowed; use one of the server's names or start it with --allow-host"
             raise APIError(403, message, "host_not_allowed")
         if headers.get("origin") not in self.settings.origins and not _is_same_origin(headers, scope):
-            message = "requests from pages of other sites are not allowed, unless started with --allow-origin"
+            message = "requests from pages of other sites are refused; elman serve --allow-origin permits an origin"
             origin = headers.get("origin", "another site")
             log.warning("refused a request from a page of %s; --allow-origin permits an origin", quote(origin))
             raise APIError(403, message, "origin_not_allowed")

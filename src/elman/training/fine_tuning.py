@@ -77,18 +77,21 @@ class PretrainedModel:
         )
         return {"lines": self.model.is_of_lines, **masks, **options, **shape}
 
-    def translate_ngrams(self, alphabet: Alphabet) -> NgramModel | None:
-        """Return the model's n-gram prior in another alphabet, to whose counts those of the new text are added."""
+    def translate_ngrams(self, alphabet: Alphabet, order: int) -> NgramModel | None:
+        """Return the model's n-gram prior of an order in another alphabet; the counts of the new text are added to it.
+
+        None if there is none, or for order 0.
+        """
         from elman.network.ngram_merge import translate
 
         ngrams = self.model.parameters.ngrams
-        if ngrams is None:
+        if ngrams is None or order == 0:
             return None
         before, after = match_characters(self.model.alphabet, alphabet)
         K = len(alphabet)
         index = np.full(len(self.model.alphabet), K - 1 if alphabet.has_unknown else K)
         index[before] = after
-        return translate(ngrams, index, K)
+        return translate(ngrams, index, K, order)
 
     def initialize(self, state: TrainState, alphabet: Alphabet, optimizer: Optimizer) -> None:
         """Replace the parameters of a state before its first update, and what the optimizer derives from them."""

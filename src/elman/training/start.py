@@ -76,7 +76,7 @@ def start_run(
     data = TrainingData(config, corpus, validation)  # rejects a text that is too short before anything is written
     optimizer = create_optimizer(config)
     require_memory(data)
-    ngrams = None if pretrained is None else pretrained.translate_ngrams(corpus.alphabet)
+    ngrams = None if pretrained is None else pretrained.translate_ngrams(corpus.alphabet, config.ngram_order)
     state = initial_state(data, optimizer, ngrams)
     if pretrained is not None:
         pretrained.initialize(state, corpus.alphabet, optimizer)
