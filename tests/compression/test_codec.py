@@ -222,7 +222,7 @@ def test_the_size_of_the_original_is_limited(monkeypatch: pytest.MonkeyPatch) ->
     restored = decompress_members(split_members(BytesIO(b"".join(members))), model, max_output=len(data))
     assert next(restored) == data
     monkeypatch.setattr(codec, "decompress_member", lambda *_: 1 / 0)  # nothing is decompressed
-    with pytest.raises(ElmanError, match=r"^the original has at least [\d,]+ bytes, more than max_output=\d+: pass a"):
+    with pytest.raises(ElmanError, match=r"^the original has at least [\d,]+ bytes, more than max_output=[\d,]+: "):
         next(restored)
     with pytest.raises(ElmanError, match=r"more than max_output=100: pass a larger max_output if you trust the file$"):
         decompress(file, model, max_output=100)
