@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import elman
@@ -23,7 +24,8 @@ from support.training import EXACT, train
 def test_the_scores_are_those_of_elman_score(corpus: Corpus, tmp_path: Path, engine: str, package: str) -> None:
     pytest.importorskip(package)
     train(corpus, **EXACT, max_updates=5, out=tmp_path / "run")
-    lines = [f"It was {'a dark ' * n}night" for n in range(12)]
+    letters, generator = list("It wasdrknomyigh"), np.random.default_rng(1)
+    lines = ["".join(generator.choice(letters, 10 + n)) for n in range(12)]  # no two scores are equal
     (tmp_path / "lines.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     scores = elman.LineScorer(tmp_path / "run")(lines)
     rows = sorted(zip(scores["worst5_nats"], scores["worst_column"], lines, strict=True), reverse=True)[:10]

@@ -157,8 +157,9 @@ def test_a_run_that_one_engine_began_continues_with_another(tmp_path: Path) -> N
 
 
 def test_resume_is_exact(tmp_path: Path) -> None:
-    expected = train(CORPUS, **GRU, max_updates=20, validation=0.2)
-    train(CORPUS, **GRU, max_updates=9, validation=0.2, out=tmp_path)
+    options = GRU | {"validation": 0.2, "validate_every": 3}
+    expected = train(CORPUS, **options, max_updates=20)
+    train(CORPUS, **options, max_updates=9, out=tmp_path)
     assert_same(train(CORPUS, max_updates=20, out=tmp_path, resume=True), expected)
     assert "torch" in (tmp_path / "run.json").read_text()
     assert elman.load(tmp_path).engine.name == "numba"
