@@ -106,7 +106,7 @@ PRESETS = {
         _MUON_GRU | {"hidden_size": 256, "learning_rate": 0.012, "max_seconds": 55.5},
         short_text_settings=_SHORT_TEXT_SETTINGS,
         long_run_settings={
-            0.0: {"epochs": 5},
+            0.0: {"epochs": 4},
             100.0: {"weight_dropout": 0.2, "epochs": 10},
             300.0: {"weight_dropout": 0.4, "epochs": 20},
         },

@@ -54,7 +54,7 @@ def test_a_preset_has_other_settings_for_a_short_text(monkeypatch: pytest.Monkey
         ("strong", 301, 0.2, 8),
         ("strong", 599, 0.2, 8),
         ("strong", 601, 0.4, 16),
-        ("minute", 99, 0.0, 5),
+        ("minute", 99, 0.0, 4),
         ("minute", 101, 0.2, 10),
         ("minute", 301, 0.4, 20),
     ],
