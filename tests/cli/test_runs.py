@@ -55,7 +55,7 @@ def test_runs_prints_json(folder: Path, command: Command) -> None:
 
 @pytest.fixture
 def two_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with three runs on two texts, of which that on names has the lower loss."""
+    """The current folder, with three runs on two texts; the run on names has the lowest loss."""
     monkeypatch.chdir(tmp_path)
     for name, text in (("novel.txt", TEXT), ("names.txt", "anna\nbob\n" * 40)):
         Path(name).write_text(text, "utf-8")

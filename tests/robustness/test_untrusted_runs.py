@@ -1,4 +1,4 @@
-"""A run directory from elsewhere: nothing outside it is written, nothing in it blocks, and no logger starts unasked."""
+"""A run directory from elsewhere: nothing outside it is written, nothing in it blocks, and it starts no logger."""
 
 import json
 import os
