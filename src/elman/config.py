@@ -170,8 +170,8 @@ class Config:
     dtype: Literal["float32", "float64"] = _option("float32", "Floating-point precision.")
     mixed_precision: bool = _option(
         False,
-        "Mixed precision in training, where the hardware has it: products of bfloat16, summed in float32. The numba"
-        " engine on processors with AVX512-BF16, the torch engine on CUDA devices.",
+        "Mixed precision in training, where it is faster: products of bfloat16, summed in float32. The numba engine on"
+        " AMD processors with AVX512-BF16 and on Intel processors with AMX, the torch engine on CUDA devices.",
     )
     sample_every: int = _option(10_000, "Updates between samples during training; 0 generates none.", minimum=0)
     sample_length: int = _option(200, "Length of the samples during training, in characters.", minimum=1)

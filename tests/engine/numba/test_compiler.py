@@ -1,7 +1,10 @@
 """How kernels are compiled, and the directory in which they are stored."""
 
 import ast
+import ctypes
 import importlib.util
+import platform
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 from numba.core.errors import NumbaError
 
+from elman.engine.numba import compiler
 from elman.engine.numba.compiler import call_pointer, kernel_pointer, kernel_sources
 from elman.engine.numba.jit import allocating_kernel, compiled, kernel
 
@@ -151,3 +155,19 @@ def test_other_types_of_arguments_are_an_error() -> None:
     with pytest.raises(TypeError, match="of other types"):
         multiply_twice(pointer, single, 3)
     assert single.numbers.tolist() == [0.0, 1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(("has_feature", "status", "expected"), [(False, 0, False), (True, -1, False), (True, 0, True)])
+def test_amx_needs_the_processor_and_the_permission_of_linux(
+    monkeypatch: pytest.MonkeyPatch, has_feature: bool, status: int, expected: bool
+) -> None:
+    class Library:
+        def syscall(self, *arguments: int) -> int:
+            assert arguments == (158, 0x1023, 18)
+            return status
+
+    monkeypatch.setattr(compiler, "has_feature", lambda name: has_feature and name == "amx-bf16")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Library())
+    assert compiler._may_use_amx() is expected

@@ -36,8 +36,12 @@ def round_to_bfloat16(values: Array) -> NDArray[np.float64]:
     return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32).astype(np.float64)
 
 
+def count_terms(depth: int) -> int:
+    return -(-depth // (2 * tile.PAIR_TERMS)) * tile.PAIR_TERMS
+
+
 def pack(B: Array, transposed: bool = False) -> NDArray[np.uint32]:
-    packed = aligned_zeros(B.size + B.shape[1], PAIRS)
+    packed = aligned_zeros(count_terms(len(B)) * B.shape[1], PAIRS)
     if transposed:
         panels.pack_panels_transposed(packed, 0, np.ascontiguousarray(B.T).ravel(), 0, len(B), *B.shape, PANEL_WIDTH)
     else:
@@ -46,7 +50,7 @@ def pack(B: Array, transposed: bool = False) -> NDArray[np.uint32]:
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize(("rows", "depth", "columns"), [(1, 7, 8), (4, 1, 40), (16, 256, 96), (200, 33, 16)])
+@pytest.mark.parametrize(("rows", "depth", "columns"), [(1, 7, 16), (4, 1, 40), (16, 256, 96), (200, 33, 72)])
 def test_a_product_is_that_of_rounded_factors(rows: int, depth: int, columns: int, transposed: bool) -> None:
     A, B, D = random(rows, depth), random(depth, columns), random(1, columns)
     C, scratch = np.zeros((rows, columns), np.float32), aligned_zeros(panels.scratch_size(max(depth, columns)), PAIRS)
@@ -60,7 +64,7 @@ def test_a_product_is_that_of_rounded_factors(rows: int, depth: int, columns: in
     assert largest_relative_error(C, expected) <= tolerances.PRODUCT_FLOAT32
 
 
-@pytest.mark.parametrize(("depth", "rows", "columns"), [(1, 16, 8), (25, 24, 40), (600, 32, 16)])
+@pytest.mark.parametrize(("depth", "rows", "columns"), [(1, 16, 16), (25, 24, 40), (600, 32, 72)])
 def test_a_sum_of_outer_products_is_that_of_rounded_factors(depth: int, rows: int, columns: int) -> None:
     A, B = random(depth, rows), random(depth, columns)
     C, zeros = np.zeros((rows, columns), np.float32), np.zeros(columns, np.float32)
@@ -79,6 +83,7 @@ def test_a_sum_of_outer_products_is_that_of_rounded_factors(depth: int, rows: in
 
 def test_a_processor_without_bfloat16_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simd, "HAS_BFLOAT16", False)
+    monkeypatch.setattr(tile, "HAS_AMX", False)
     multiply_tile: Any = tile.tile
 
     @njit  # not cached
@@ -86,9 +91,9 @@ def test_a_processor_without_bfloat16_computes_the_same(monkeypatch: pytest.Monk
         multiply_tile(c, 0, 8, c, 0, 8, a, 0, terms, 1, b, 0, 8, terms, 3, 1)
 
     A, B = random(3, 10), random(10, 8)
-    C, packed = np.zeros((3, 8), np.float32), pack(A.T.copy(), transposed=False)
-    rows = np.ascontiguousarray(packed[:15].reshape(5, 3).T)
-    multiply(C.ravel(), rows.ravel(), pack(B), 5)
+    C, terms = np.zeros((3, 8), np.float32), count_terms(10)
+    rows = np.ascontiguousarray(pack(A.T.copy()).reshape(terms, 3).T)
+    multiply(C.ravel(), rows.ravel(), pack(B), terms)
     assert largest_relative_error(C, round_to_bfloat16(A) @ round_to_bfloat16(B)) <= tolerances.PRODUCT_FLOAT32
 
 

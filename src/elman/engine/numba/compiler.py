@@ -4,8 +4,11 @@ Numba compiles a kernel that another one calls once more, as a part of the calle
 such a kernel is compiled by itself and called by address.
 """
 
+import ctypes
 import hashlib
 import os
+import platform
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numba
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import njit as numba_njit
 from numba.core import cgutils, config, types
 from numba.extending import intrinsic as numba_intrinsic
@@ -33,6 +36,30 @@ _unpack_tuple: Any = cgutils.unpack_tuple
 _config: Any = config  # its attributes are set at run time, where no type checker sees them
 
 
+def has_feature(name: str) -> bool:
+    """Return whether the processor that Numba compiles for has a feature, by its name in LLVM."""
+    if _config.CPU_FEATURES is None:
+        return bool(binding.get_host_cpu_features().get(name, False))
+    return f"+{name}" in _config.CPU_FEATURES.split(",")
+
+
+def _may_use_amx() -> bool:
+    """Whether the processor has AMX for bfloat16 and Linux, which must be asked, lets this process use it."""
+    if (
+        not has_feature("amx-bf16")
+        or binding.llvm_version_info < (20,)
+        or sys.platform != "linux"
+        or platform.machine() != "x86_64"
+    ):
+        return False
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    return bool(ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data) == 0)
+
+
+HAS_AMX = _may_use_amx()
+"""Whether kernels may use Advanced Matrix Extensions, see `elman.engine.numba.linalg.amx`."""
+
+
 def kernel_sources() -> list[Path]:
     """Return the files that the kernels are compiled from: their own, and those that define constants in them."""
     package = Path(__file__).parents[2]
@@ -44,10 +71,11 @@ def _kernel_cache() -> Path | None:
     """The directory for compiled kernels, or None, after a warning, if it is not writable.
 
     Numba recompiles a function when its own file changes, but not when a function that was inlined into it does, so
-    the directory's name contains a digest of `kernel_sources`. It is in the user's cache, as the package's own
-    directory may be read-only.
+    the directory's name contains a digest of `kernel_sources`, and of whether the system allows AMX. It is in the
+    user's cache, as the package's own directory may be read-only.
     """
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in kernel_sources())).hexdigest()
+    sources = b"".join(source.read_bytes() for source in kernel_sources())
+    digest = hashlib.sha256(sources + bytes([HAS_AMX])).hexdigest()
     directory = kernel_dir() / f"kernels-{digest[:16]}"
     with suppress(OSError):
         directory.mkdir(parents=True, exist_ok=True)

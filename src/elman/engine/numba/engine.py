@@ -40,8 +40,9 @@ class NumbaEngine:
     Parameters
     ----------
     mixed_precision : bool
-        Whether training with float32 multiplies bfloat16 and adds the products in float32, on processors that can
-        (AVX512-BF16). Everything else is computed in float32: activations, softmax, losses and optimizer.
+        Whether a network in float32 multiplies bfloat16 and adds the products in float32, on processors where that is
+        faster (AMD's with AVX512-BF16, Intel's with AMX): in `advance` and in sessions. Everything else is computed in
+        float32: activations, softmax, losses and optimizer.
     """
 
     name = "numba"
@@ -63,9 +64,8 @@ class NumbaEngine:
 
             return online_engine.advance(state, windows, updates, optimizer, callback)
         from elman.engine.numba.batched import training
-        from elman.engine.numba.linalg.simd import HAS_BFLOAT16
 
-        mixed = self.mixed_precision and HAS_BFLOAT16 and state.parameters["V"].dtype == np.float32
+        mixed = self._is_mixed(state.parameters)
         return training.advance(state, windows, updates, optimizer, callback, mixed_precision=mixed)
 
     def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
@@ -98,4 +98,9 @@ class NumbaEngine:
         """See `elman.engine.Engine.session`."""
         from elman.engine.numba.batched.inference import NumbaSession
 
-        return NumbaSession(parameters)
+        return NumbaSession(parameters, mixed_precision=self._is_mixed(parameters))
+
+    def _is_mixed(self, parameters: Parameters) -> bool:
+        from elman.engine.numba.linalg.tile import HAS_FAST_PAIRS
+
+        return self.mixed_precision and HAS_FAST_PAIRS and parameters["V"].dtype == np.float32

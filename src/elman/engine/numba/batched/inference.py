@@ -54,8 +54,8 @@ class NumbaSession:
     The results of a batch row are bit for bit the same in any batch.
     """
 
-    def __init__(self, parameters: Parameters) -> None:
-        self.parameters = parameters
+    def __init__(self, parameters: Parameters, *, mixed_precision: bool = False) -> None:
+        self.parameters, self.mixed_precision = parameters, mixed_precision
         self._networks: OrderedDict[tuple[int, int], BatchedNetwork] = OrderedDict()
 
     def losses(self, h: Array, x: Indices, y: Indices) -> tuple[NDArray[np.float64], Array]:
@@ -156,7 +156,9 @@ class NumbaSession:
         """The network for windows of up to T steps of B batch rows, from the cache if it is there."""
         if (T, B) not in self._networks:
             like = next(reversed(self._networks.values()), None)
-            self._networks[T, B] = BatchedNetwork(self.parameters, T, B, backward=False, like=like)
+            self._networks[T, B] = BatchedNetwork(
+                self.parameters, T, B, backward=False, mixed_precision=self.mixed_precision, like=like
+            )
             if len(self._networks) > _MAX_NETWORKS:
                 self._networks.popitem(last=False)
         self._networks.move_to_end((T, B))

@@ -21,7 +21,7 @@ from elman.engine.numba.batched.cells import CELLS, CompiledCell
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.panels import pack_panels, pack_panels_transposed
 from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
-from elman.engine.numba.linalg.tile import AT_ONCE
+from elman.engine.numba.linalg.tile import AT_ONCE, PAIR_VECTORS
 from elman.network.parameters import Architecture, Array, Arrays, suffix
 
 _UNIT_VECTORS = 2
@@ -88,8 +88,10 @@ def row_multiple(dtype: np.dtype[Any]) -> int:
     return _UNIT_VECTORS * BYTES // dtype.itemsize
 
 
-def make_layout(network: Architecture, dtype: np.dtype[Any], rows: int, reset_at: int | None) -> Layout:
-    """Return the layout for products of `rows` batch rows at a time."""
+def make_layout(
+    network: Architecture, dtype: np.dtype[Any], rows: int, reset_at: int | None, pairs: bool = False
+) -> Layout:
+    """Return the layout for products of `rows` batch rows at a time; of `pairs` in mixed precision."""
     cell, lanes, unit = CELLS[network.cell], BYTES // dtype.itemsize, row_multiple(dtype)
     m_row, K_row = (-(-n // unit) * unit for n in (network.m, network.K))
     input_blocks, recurrent_blocks = len(cell.input_gates), cell.recurrent_blocks
@@ -113,11 +115,12 @@ def make_layout(network: Architecture, dtype: np.dtype[Any], rows: int, reset_at
             offsets[layer, column] = packed.allocate(m_row * input_blocks * m_row)
     offsets[0, U_FORWARD] = added.allocate(network.K * input_blocks * m_row)
     V_forward, V_backward, c_padded = (*(packed.allocate(K_row * m_row) for _ in range(2)), added.allocate(K_row))
+    vectors = PAIR_VECTORS if pairs else panel_vectors(rows)
     # One cache line more, so that successive rows do not map to the same cache sets.
     gates_row = cell.blocks * m_row + unit
     sizes = Sizes(
         network.layers, network.m, m_row, network.K, K_row, input_blocks, recurrent_blocks, cell.blocks,
-        cell.state_vectors, cell.has_recurrent_bias, gates_row, panel_vectors(rows) * lanes,
+        cell.state_vectors, cell.has_recurrent_bias, gates_row, vectors * lanes,
         V, c, alpha, V_forward, V_backward, c_padded, network.order,
         -1 if reset_at is None else reset_at,
     )  # fmt: skip

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from elman.engine.numba.batched.network import BatchedNetwork
 from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.panels import count_terms, pack_columns, pack_rows, pack_transposed
+from elman.engine.numba.linalg.panels import count_terms, pack_columns, pack_rows, pack_transposed, tile_shape
 from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
-from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS, even_split, tile
+from elman.engine.numba.linalg.tile import even_split, tile
 from elman.engine.numba.linalg.vector import transpose
 from elman.engine.numba.threads import barrier
 from elman.network.muon import MOMENTUM, NEWTON_SCHULZ_COEFFICIENTS, NEWTON_SCHULZ_STEPS, NORM_EPSILON, STEP_SCALE
@@ -51,7 +51,7 @@ class SquareWorkspace(NamedTuple):
 def make_square_workspaces(
     threads: int, size: int, dtype: np.dtype[Any], packed_dtype: np.dtype[Any]
 ) -> SquareWorkspace:
-    """Return a workspace for matrices of `size` rows and columns for each thread."""
+    """Return a workspace for matrices of `size` rows and columns, at least 16, for each thread."""
     X, A, Q = (aligned_zeros(threads * size**2, dtype).reshape(threads, -1) for _ in range(3))
     left, panels = (aligned_zeros(threads * size**2, packed_dtype).reshape(threads, -1) for _ in range(2))
     return SquareWorkspace(X, A, Q, left, panels, aligned_zeros(threads * size, dtype).reshape(threads, -1))
@@ -70,7 +70,7 @@ def select_square(workspaces, n, thread):
 def _multiply_rows(c, workspace, s, columns, size, first):
     """The rows from `first` on of the columns from s on of the product of the packed factors."""
     terms = count_terms(workspace.panels, size)
-    tile_rows, r = even_split(size - first, MAX_ROWS), first
+    tile_rows, r = even_split(size - first, tile_shape(workspace.panels)[0]), first
     while r < size:
         tile(
             c, r * size + s, size, workspace.zeros, 0, 0, workspace.left, r * terms, terms, 1,
@@ -95,7 +95,7 @@ def run_phases(workspace, size, first, last, part, parts):
     X has a norm of at most 1 before the first phase. Several phases in one call are for one part of one.
     """
     X, A, Q, panels = workspace.X, workspace.A, workspace.Q, workspace.panels
-    panel_width, terms = ACCUMULATORS // MAX_ROWS * BYTES // X.itemsize, count_terms(panels, size)
+    panel_width, terms = tile_shape(panels)[1] * BYTES // X.itemsize, count_terms(panels, size)
     a, b, c = X.dtype.type(_A), X.dtype.type(_B), X.dtype.type(_C)
     for phase in range(first, last):
         product = phase % PHASES

@@ -84,7 +84,9 @@ class BatchedNetwork:
         # Rows that count in the same model are read together, step by step.
         self.groups = [slice(0, B)] if parameters.counts_reading else split_batch(B, backward)
         self.rows = [group.stop - group.start for group in self.groups]
-        self.layout: Layout = make_layout(self.architecture, self.dtype, min(self.rows), parameters.reset_at)
+        self.layout: Layout = make_layout(
+            self.architecture, self.dtype, min(self.rows), parameters.reset_at, mixed_precision
+        )
         self.sizes = s = self.layout.sizes
         if like is not None and like.sizes == s:
             self.net: Network = like.net

@@ -18,8 +18,16 @@ from numba.extending import overload
 
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.simd import BYTES
-from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS, even_split, tile
-from elman.engine.numba.linalg.vector import copy, transpose
+from elman.engine.numba.linalg.tile import (
+    ACCUMULATORS,
+    MAX_ROWS,
+    PAIR_ROWS,
+    PAIR_TERMS,
+    PAIR_VECTORS,
+    even_split,
+    tile,
+)
+from elman.engine.numba.linalg.vector import copy, transpose, transpose_column_pairs, transpose_row_pairs
 
 TERMS = 128
 """Terms of a block of the summed dimension, chosen so that the operands of a block stay in the first-level cache."""
@@ -28,11 +36,17 @@ ROWS = 32 * MAX_ROWS
 
 
 def scratch_size(row: int) -> int:
-    """Return the numbers of scratch that the products of matrices with rows of at most `row` elements need."""
+    """Return the numbers of scratch that products of matrices with rows of at most `row` elements need, at least 16."""
     return max(TERMS, ROWS) * row
 
 
 # --- Packing ---
+
+
+@inlined
+def even_terms(terms):
+    """So many terms of pairs, rounded up to a multiple of `PAIR_TERMS`: the others are zero."""
+    return (terms + PAIR_TERMS - 1) // PAIR_TERMS * PAIR_TERMS
 
 
 @inlined
@@ -42,6 +56,14 @@ def round_pair(low, high):
     low = np.uint32(low + bias + ((low >> half) & one)) >> half
     high = np.uint32(high + bias + ((high >> half) & one)) & np.uint32(0xFFFF0000)
     return np.uint32(low | high)
+
+
+@inlined
+def _clear_terms(to, to_start, to_row, terms, columns):
+    """Set the terms from so many on, up to a multiple of `PAIR_TERMS`, to zero."""
+    for k in range(terms, even_terms(terms)):
+        for j in range(columns):
+            to[to_start + k * to_row + j] = 0
 
 
 @kernel
@@ -59,29 +81,6 @@ def _copy_columns(to, to_start, to_row, matrix, start, row, rows, columns):
 
 
 @kernel
-def _round_rows(to, to_start, to_row, matrix, start, row, rows, columns):
-    for r in range(rows):
-        out, of = to[to_start + r * to_row :], matrix[start + r * row :].view(np.uint32)
-        for k in range(columns // 2):
-            out[k] = round_pair(of[2 * k], of[2 * k + 1])
-        if columns % 2:
-            out[columns // 2] = round_pair(of[columns - 1], np.uint32(0))
-
-
-@kernel
-def _round_columns(to, to_start, to_row, matrix, start, row, rows, columns):
-    for k in range((rows + 1) // 2):
-        out, low = to[to_start + k * to_row :], matrix[start + 2 * k * row :].view(np.uint32)
-        if 2 * k + 1 < rows:
-            high = matrix[start + (2 * k + 1) * row :].view(np.uint32)
-            for j in range(columns):
-                out[j] = round_pair(low[j], high[j])
-        else:
-            for j in range(columns):
-                out[j] = round_pair(low[j], np.uint32(0))
-
-
-@kernel
 def _copy_transposed(to, to_start, matrix, start, row, depth, columns):
     lanes = BYTES // to.itemsize
     full = depth // lanes * lanes
@@ -95,64 +94,108 @@ def _copy_transposed(to, to_start, matrix, start, row, depth, columns):
 
 
 @kernel
+def _round_rows(to, to_start, to_row, matrix, start, row, rows, columns):
+    terms = (columns + 1) // 2
+    for r in range(rows):
+        out, of = to[to_start + r * to_row :], matrix[start + r * row :].view(np.uint32)
+        for k in range(columns // 2):
+            out[k] = round_pair(of[2 * k], of[2 * k + 1])
+        if columns % 2:
+            out[columns // 2] = round_pair(of[columns - 1], np.uint32(0))
+        _clear_terms(to, to_start + r * to_row, 1, terms, 1)
+
+
+@kernel
+def _round_columns(to, to_start, to_row, matrix, start, row, rows, columns):
+    for k in range((rows + 1) // 2):
+        out, low = to[to_start + k * to_row :], matrix[start + 2 * k * row :].view(np.uint32)
+        if 2 * k + 1 < rows:
+            high = matrix[start + (2 * k + 1) * row :].view(np.uint32)
+            for j in range(columns):
+                out[j] = round_pair(low[j], high[j])
+        else:
+            for j in range(columns):
+                out[j] = round_pair(low[j], np.uint32(0))
+    _clear_terms(to, to_start, to_row, (rows + 1) // 2, columns)
+
+
+@kernel
 def _round_transposed(to, to_start, matrix, start, row, depth, columns):
-    for j in range(columns):
-        of, begin = matrix[start + j * row :].view(np.uint32), to_start + j
-        for k in range(depth // 2):
-            to[begin + k * columns] = round_pair(of[2 * k], of[2 * k + 1])
-        if depth % 2:
-            to[begin + depth // 2 * columns] = round_pair(of[depth - 1], np.uint32(0))
+    lanes = BYTES // to.itemsize
+    full = depth // (2 * lanes) * lanes
+    for j in range(0, columns, lanes):
+        begin, of = to_start + j, start + j * row
+        for k in range(0, full, lanes):
+            transpose_row_pairs(to, begin + k * columns, columns, matrix, of + 2 * k, row)
+        for lane in range(lanes):
+            bits = matrix[of + lane * row :].view(np.uint32)
+            for k in range(full, (depth + 1) // 2):
+                high = bits[2 * k + 1] if 2 * k + 1 < depth else np.uint32(0)
+                to[begin + k * columns + lane] = round_pair(bits[2 * k], high)
+    _clear_terms(to, to_start, columns, (depth + 1) // 2, columns)
 
 
-def count_terms(packed, depth):
-    """The terms of a sum over `depth` elements, by the type of a packed array."""
-    raise NotImplementedError
+@kernel
+def _pack_column_pairs(to, to_start, to_row, matrix, start, row, rows, columns):
+    """Pack `columns` columns as rows of pairs; `columns` is a multiple of a vector."""
+    lanes = BYTES // to.itemsize
+    full = rows // (2 * lanes) * lanes
+    for j in range(0, columns, lanes):
+        begin, of = to_start + j * to_row, start + j
+        for k in range(0, full, lanes):
+            transpose_column_pairs(to, begin + k, to_row, matrix, of + 2 * k * row, row)
+        for lane in range(lanes):
+            bits = matrix[of + lane :].view(np.uint32)
+            for k in range(full, (rows + 1) // 2):
+                high = bits[(2 * k + 1) * row] if 2 * k + 1 < rows else np.uint32(0)
+                to[begin + lane * to_row + k] = round_pair(bits[2 * k * row], high)
+            _clear_terms(to, begin + lane * to_row, 1, (rows + 1) // 2, 1)
 
 
-@overload(count_terms)
-def _count_terms(packed, depth):
-    if isinstance(packed.dtype, types.Integer):
-        return lambda packed, depth: (depth + 1) // 2
-    return lambda packed, depth: depth
+def _by_type(of_numbers, of_pairs):
+    """Return a function that calls one of two kernels, by the type of the packed array that is its first argument."""
+
+    def select(packed, *arguments):
+        raise NotImplementedError
+
+    @overload(select)
+    def implement(packed, *arguments):
+        selected = of_pairs if isinstance(packed.dtype, types.Integer) else of_numbers
+        return lambda packed, *arguments: selected(packed, *arguments)
+
+    return select
 
 
-def pack_rows(to, to_start, to_row, matrix, start, row, rows, columns):
-    """Pack `rows` rows, over whose `columns` elements a product sums."""
-    raise NotImplementedError
+@kernel
+def _count_numbers(packed, depth):
+    return depth
 
 
-@overload(pack_rows)
-def _pack_rows(to, to_start, to_row, matrix, start, row, rows, columns):
-    pack = _round_rows if isinstance(to.dtype, types.Integer) else _copy_rows
-    return lambda to, to_start, to_row, matrix, start, row, rows, columns: pack(
-        to, to_start, to_row, matrix, start, row, rows, columns
-    )
+@kernel
+def _count_pairs(packed, depth):
+    return even_terms((depth + 1) // 2)
 
 
-def pack_columns(to, to_start, to_row, matrix, start, row, rows, columns):
-    """Pack `columns` columns, over whose `rows` elements a product sums."""
-    raise NotImplementedError
+@kernel
+def _number_tile(packed):
+    return MAX_ROWS, ACCUMULATORS // MAX_ROWS
 
 
-@overload(pack_columns)
-def _pack_columns(to, to_start, to_row, matrix, start, row, rows, columns):
-    pack = _round_columns if isinstance(to.dtype, types.Integer) else _copy_columns
-    return lambda to, to_start, to_row, matrix, start, row, rows, columns: pack(
-        to, to_start, to_row, matrix, start, row, rows, columns
-    )
+@kernel
+def _pair_tile(packed):
+    return PAIR_ROWS, PAIR_VECTORS
 
 
-def pack_transposed(to, to_start, matrix, start, row, depth, columns):
-    """Pack the columns B[k, j] = matrix[j, k] of one panel."""
-    raise NotImplementedError
-
-
-@overload(pack_transposed)
-def _pack_transposed(to, to_start, matrix, start, row, depth, columns):
-    pack = _round_transposed if isinstance(to.dtype, types.Integer) else _copy_transposed
-    return lambda to, to_start, matrix, start, row, depth, columns: pack(
-        to, to_start, matrix, start, row, depth, columns
-    )
+count_terms = _by_type(_count_numbers, _count_pairs)
+"""The terms of a sum over `depth` elements."""
+tile_shape = _by_type(_number_tile, _pair_tile)
+"""The rows and vectors of the largest tile."""
+pack_rows = _by_type(_copy_rows, _round_rows)
+"""Pack `rows` rows, over whose `columns` elements a product sums."""
+pack_columns = _by_type(_copy_columns, _round_columns)
+"""Pack `columns` columns, over whose `rows` elements a product sums."""
+pack_transposed = _by_type(_copy_transposed, _round_transposed)
+"""Pack the columns B[k, j] = matrix[j, k] of one panel."""
 
 
 @kernel
@@ -205,12 +248,14 @@ def multiply_panels(
     or from `scratch_start` on workspace for `ROWS` rows of A in pairs.
     """
     lanes, terms, at_once = BYTES // c.itemsize, count_terms(b, depth), rows if scratch is None else ROWS
+    shape = tile_shape(b)
     for first in range(0, rows, at_once):
         n, c_first, d_first = min(at_once, rows - first), c_start + first * c_row, d_start + first * d_row
         if scratch is not None:
             pack_rows(scratch, scratch_start, terms, a, a_start + first * a_row, a_row, n, depth)
-        tile_rows = max(1, even_split(n, MAX_ROWS))
-        max_vectors = panel_width // lanes if tile_rows == 1 else min(panel_width // lanes, ACCUMULATORS // tile_rows)
+        tile_rows, max_vectors = max(1, even_split(n, shape[0])), panel_width // lanes
+        if scratch is None and tile_rows > 1:
+            max_vectors = min(max_vectors, ACCUMULATORS // tile_rows)
         for block in range(ranges.blocks):
             column = ranges.first + block * ranges.stride
             last = column + ranges.size
@@ -247,8 +292,8 @@ def sum_outer_products(
     in the first-level cache while all panels are read.
     """
     lanes = BYTES // c.itemsize
-    panel_width = ACCUMULATORS // MAX_ROWS * lanes
-    tile_rows = even_split(ranges.size, MAX_ROWS)
+    shape = tile_shape(panels)
+    panel_width, tile_rows = shape[1] * lanes, even_split(ranges.size, shape[0])
     k, at_once = 0, TERMS if scratch is None else 2 * TERMS
     while k < depth:
         n, a_first = min(at_once, depth - k), a_start + k * a_row
@@ -258,7 +303,7 @@ def sum_outer_products(
             r = ranges.first + block * ranges.stride
             last = r + ranges.size
             if scratch is not None:
-                pack_columns(scratch, scratch_start + r, a_row, a, a_first + r, a_row, n, ranges.size)
+                _pack_column_pairs(scratch, scratch_start + r * terms, terms, a, a_first + r, a_row, n, ranges.size)
             while r < last:
                 tile_height, s = min(tile_rows, last - r), 0
                 while s < columns:
@@ -272,7 +317,7 @@ def sum_outer_products(
                         )  # fmt: skip
                     else:
                         tile(
-                            c, corner, c_row, d, d_first, d_row, scratch, scratch_start + r, 1, a_row,
+                            c, corner, c_row, d, d_first, d_row, scratch, scratch_start + r * terms, terms, 1,
                             panels, p_start + p_first, panel_columns, terms, tile_height, vectors,
                         )  # fmt: skip
                     s += panel_width

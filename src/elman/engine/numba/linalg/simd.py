@@ -17,27 +17,19 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir
-from numba.core import cgutils, config
+from numba.core import cgutils
 from numpy.typing import NDArray
+
+from elman.engine.numba.compiler import has_feature
 
 BYTES = 32
 """Bytes of a vector: 8 float32 or 4 float64. Padded rows are a multiple of it."""
 CACHE_LINE = 64
 """Bytes of a cache line."""
 
-_config: Any = config  # its attributes are set at run time, where no type checker sees them
-
-
-def _has_feature(name: str) -> bool:
-    """Return whether the processor that Numba compiles for has a feature, by its name in LLVM."""
-    if _config.CPU_FEATURES is None:
-        return bool(binding.get_host_cpu_features().get(name, False))
-    return f"+{name}" in _config.CPU_FEATURES.split(",")
-
-
-REGISTER_BYTES = 2 * BYTES if _has_feature("avx512f") else BYTES
+REGISTER_BYTES = 2 * BYTES if has_feature("avx512f") else BYTES
 """Bytes of the largest vector register of the processor, at least `BYTES`."""
-HAS_BFLOAT16 = _has_feature("avx512bf16") and binding.llvm_version_info >= (20,)
+HAS_BFLOAT16 = has_feature("avx512bf16") and binding.llvm_version_info >= (20,)
 """Whether the processor multiplies pairs of bfloat16 and adds the products in float32, and LLVM has bfloat16: that of
 Numba 0.61, version 15, has the instruction for integers."""
 
@@ -182,6 +174,22 @@ class Simd:
         low = self.builder.shl(bits, ir.Constant(integers, [16] * self.lanes))
         high = self.builder.and_(bits, ir.Constant(integers, [0xFFFF0000] * self.lanes))
         return self.builder.bitcast(low, self.type), self.builder.bitcast(high, self.type)
+
+    def round_pairs(self, low: Any, high: Any) -> Any:
+        """Pairs of x and y rounded to the nearest bfloat16, the first one in the lower half of each lane."""
+        integers = ir.VectorType(_INT, self.lanes)
+
+        def constant(bits: int) -> Any:
+            return ir.Constant(integers, [bits] * self.lanes)
+
+        def round_up(x: Any) -> Any:
+            bits = self.builder.bitcast(x, integers)
+            last = self.builder.and_(self.builder.lshr(bits, constant(16)), constant(1))
+            return self.builder.add(bits, self.builder.add(last, constant(0x7FFF)))
+
+        low = self.builder.lshr(round_up(low), constant(16))
+        high = self.builder.and_(round_up(high), constant(0xFFFF0000))
+        return self.builder.bitcast(self.builder.or_(low, high), self.type)
 
     def minimum(self, x: Any, y: Any) -> Any:
         """The smaller of x and y, lane by lane; x if x is NaN."""

@@ -10,18 +10,21 @@ is written in vector operations (`elman.engine.numba.linalg.simd`).
 
 A and B have the type of C, or they are integers of 32 bits that hold a pair of bfloat16 each: then
 
-    C[r, :] = D[r, :] + sum_k (A[r, k]_0 B[k, :]_0 + A[r, k]_1 B[k, :]_1).
+    C[r, :] = D[r, :] + sum_k (A[r, k]_0 B[k, :]_0 + A[r, k]_1 B[k, :]_1),
+
+by AMX (`elman.engine.numba.linalg.amx`) where the processor has it.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba.core import types
 
-from elman.engine.numba.compiler import intrinsic
+from elman.engine.numba.compiler import HAS_AMX, intrinsic
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.simd import BYTES, REGISTER_BYTES, Simd, call_function, emit_prefetch
+from elman.engine.numba.linalg import amx
+from elman.engine.numba.linalg.simd import BYTES, HAS_BFLOAT16, REGISTER_BYTES, Simd, call_function, emit_prefetch
 
 AT_ONCE = REGISTER_BYTES // BYTES
 """Vectors per register."""
@@ -45,6 +48,14 @@ depend on the registers, so there are as many as those of AVX2 hold.
 
 PREFETCH_ROWS = 8
 """Rows of B from the one that is read to the one that is prefetched."""
+
+PAIR_ROWS, PAIR_VECTORS = (amx.ROWS, amx.VECTORS) if HAS_AMX else (MAX_ROWS, ACCUMULATORS // MAX_ROWS)
+"""Rows and vectors of the largest tile of products of pairs."""
+PAIR_TERMS = amx.ROWS if HAS_AMX else 1
+"""Terms that a sum of pairs has a multiple of."""
+HAS_FAST_PAIRS = HAS_AMX or (HAS_BFLOAT16 and binding.get_host_cpu_name().startswith("znver"))
+"""Whether products of pairs take less time than those of float32: AMD's processors multiply twice as many at a time,
+but Intel's take twice as long, except by AMX."""
 
 _CASES = 32
 """More than the vectors of a row: the number of a tile's shape is `_CASES` times its rows, plus its vectors."""
@@ -206,7 +217,11 @@ def tile(
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         c, d, a, b = (argument_pointer(context, builder, signature, values, position) for position in (0, 3, 6, 10))
         arguments = [c, values[2], d, values[5], a, *values[8:10], b, *values[12:]]
-        call_function(builder, f"elman_tile_{c.type.pointee}_{a.type.pointee}", arguments, _emit_tiles)
+        if HAS_AMX and isinstance(a.type.pointee, ir.IntType):
+            del arguments[6]  # the step of A, which is 1
+            call_function(builder, "elman_amx_tile", arguments, amx.emit_tile)
+        else:
+            call_function(builder, f"elman_tile_{c.type.pointee}_{a.type.pointee}", arguments, _emit_tiles)
         return context.get_dummy_value()
 
     return signature, emit

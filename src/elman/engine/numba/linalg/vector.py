@@ -138,6 +138,49 @@ def _emit_transpose(builder: Any, to: Any, to_row: Any, of: Any, of_row: Any) ->
         simd.store(column, simd.address(to, to_row, r))
 
 
+def _transpose_pairs(load: Callable[[Simd, Any, Any, int], tuple[Any, Any]], name: str) -> Any:
+    """Return the kernel that transposes a square matrix of pairs of bfloat16, rounded from two vectors per row.
+
+    Its arguments are those of `transpose`; `load(simd, of, of_row, r)` returns what the pairs of row r consist of.
+    """
+
+    def emit_transpose(builder: Any, to: Any, to_row: Any, of: Any, of_row: Any) -> None:
+        simd = Simd(builder, of.type.pointee)
+        rows = [simd.round_pairs(*load(simd, of, of_row, r)) for r in range(simd.lanes)]
+        for r, column in enumerate(simd.transpose(rows)):
+            simd.store(column, simd.address(to, to_row, r))
+
+    @intrinsic
+    def kernel(typingctx: Any, to: Any, t: Any, to_row: Any, of: Any, o: Any, of_row: Any) -> Emitter:
+        i = types.intp
+
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            to, of = (argument_pointer(context, builder, signature, values, n) for n in (0, 3))
+            call_function(builder, name, [to, values[2], of, values[5]], emit_transpose)
+            return context.get_dummy_value()
+
+        return types.void(to, i, i, of, i, i), emit
+
+    return kernel
+
+
+def _load_row_pairs(simd: Simd, of: Any, of_row: Any, r: int) -> tuple[Any, Any]:
+    first, second = (simd.load(simd.address(of, of_row, r, column)) for column in (0, 1))
+    low, high = ([*range(half, 2 * simd.lanes, 2)] for half in (0, 1))
+    return simd.shuffle(first, second, low), simd.shuffle(first, second, high)
+
+
+def _load_column_pairs(simd: Simd, of: Any, of_row: Any, r: int) -> tuple[Any, Any]:
+    return simd.load(simd.address(of, of_row, 2 * r)), simd.load(simd.address(of, of_row, 2 * r + 1))
+
+
+transpose_row_pairs = _transpose_pairs(_load_row_pairs, "elman_transpose_row_pairs")
+"""to <- of' for pairs of elements that follow one another in a row of float32."""
+
+transpose_column_pairs = _transpose_pairs(_load_column_pairs, "elman_transpose_column_pairs")
+"""to <- of' for pairs of elements that follow one another in a column of float32."""
+
+
 @intrinsic
 def scale(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) -> Emitter:
     """row <- factor row."""
