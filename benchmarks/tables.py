@@ -1,4 +1,4 @@
-"""Write the tables of README.md and of the pages in docs/ from benchmarks/results. With --check, only compare."""
+"""Write the tables of README.md, NOTES.md and docs/ from benchmarks/results. With --check, only compare."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PAGES = (
     ROOT / "README.md",
+    ROOT / "benchmarks" / "NOTES.md",
     ROOT / "docs" / "explanation" / "performance.md",
     ROOT / "docs" / "explanation" / "recipes.md",
     ROOT / "docs" / "how_to" / "built_in_model.md",

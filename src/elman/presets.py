@@ -68,7 +68,7 @@ _SHORT_TEXT_SETTINGS: dict[str, Any] = {"optimizer": "adam", "learning_rate": 0.
 PRESETS = {
     "reference": Preset(
         "vanilla RNN of the reference experiment (the min-char-rnn recipe: AdaGrad, batch size 1), 10 epochs; about"
-        " 20 s per million characters"
+        " 6 s per million characters"
     ),
     "steady": Preset(
         "same network and number of updates as reference, with Muon, warm-up and cosine decay: minimum smooth loss"

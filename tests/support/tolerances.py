@@ -130,9 +130,6 @@ TRUNCATION_ORDER = 0.1
 """Relative distance of the ratio of two truncation errors from the squared ratio of their steps;
 the rest is the next term of the series, and rounding."""
 
-SAME_ORDER = 4.0
-"""Factor between an error that a document states and the one measured: rounding differs by machine."""
-
 DEVIATIONS = 5.0
 """Standard deviations by which a count or a correlation of independent samples may be off, which a single
 one exceeds by chance once in 1.7 million. The seeds are fixed, so a test that passes keeps passing."""

@@ -115,7 +115,7 @@ def score_adapting(
     return replace(score(engine, adapting, h0, indices), read_losses=losses)
 
 
-# --- Dynamic evaluation; ``docs/explanation/recipes.md`` explains the choice of the hyperparameters ---
+# --- Dynamic evaluation; ``benchmarks/NOTES.md`` has the choice of the hyperparameters ---
 
 SEQ_LENGTH = 32
 """Characters per window."""
