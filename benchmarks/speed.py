@@ -1,7 +1,6 @@
 """Time of one update: Elman against textbook NumPy, PyTorch and JAX, and against the machine's lower bound.
 
-    python benchmarks/speed.py              the reference setting, every contender
-    python benchmarks/speed.py --curve      Elman and JAX over hidden sizes, window lengths and alphabet sizes
+    python benchmarks/speed.py
 
 Every contender runs in a process of its own, in alternating rounds, so that all run under the same conditions; ratios
 are of medians over the rounds. PyTorch and JAX are included if installed (``pip install '.[peers]'``). Results are
@@ -23,7 +22,6 @@ from typing import Any
 
 HERE = Path(__file__).parent
 REFERENCE = {"m": 100, "T": 25, "K": 76}
-CURVE = {"m": (32, 64, 100, 128, 200, 256, 512), "T": (10, 25, 50, 100), "K": (30, 80, 250, 5000)}
 
 Result = dict[str, Any]
 
@@ -107,31 +105,19 @@ def show(title: str, figures: dict[str, Result]) -> None:
         print(f"  {name:32} {figure['microseconds']:9.1f} µs   {ratio:6.2f} x Elman   {floor:6.2f} x floor")
 
 
-def curve_points() -> list[dict[str, int]]:
-    """Every size of the curve: one dimension varied from the reference setting, and the corners."""
-    points = [REFERENCE | {name: value} for name, values in CURVE.items() for value in values]
-    points += [{"m": m, "T": 10, "K": K} for m, K in ((32, 30), (32, 5000), (512, 30), (512, 5000))]
-    return [point for n, point in enumerate(points) if point not in points[:n]]
-
-
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--curve", action="store_true", help="many sizes, Elman and JAX only")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    cores = os.cpu_count() or 1
-    results = []
-    for sizes in curve_points() if options.curve else [REFERENCE]:
-        commands = contenders(sizes, cores)
-        if options.curve:
-            commands = {name: c for name, c in commands.items() if name.startswith(("Elman float32", "JAX, 1"))}
-        figures = compare(commands, options.rounds)
-        show(", ".join(f"{name} = {value}" for name, value in sizes.items()), figures)
-        results.append({"sizes": sizes, "figures": figures})
-    path = HERE / "results" / ("curve.json" if options.curve else "speed.json")
+    figures = compare(contenders(REFERENCE, os.cpu_count() or 1), options.rounds)
+    show(", ".join(f"{name} = {value}" for name, value in REFERENCE.items()), figures)
+    path = HERE / "results" / "speed.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"machine": machine(), "results": results}, indent=1) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps({"machine": machine(), "results": [{"sizes": REFERENCE, "figures": figures}]}, indent=1) + "\n",
+        encoding="utf-8",
+    )
 
 
 if __name__ == "__main__":

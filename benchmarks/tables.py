@@ -65,22 +65,6 @@ def machine(result: Result) -> str:
     return f"{about['cores']} cores of {about['processor']} ({about['system'].split('-')[0]})"
 
 
-def curve() -> str:
-    """The ratio to the floor, and that of JAX to Elman, over many sizes."""
-    rows = []
-    for point in load("curve")["results"]:
-        sizes, figures = point["sizes"], point["figures"]
-        elman, jax = figures["Elman float32"], figures.get("JAX, 1 thread")
-        over = "" if jax is None else f"{jax['microseconds'] / elman['microseconds']:.1f}"
-        floor = elman["microseconds"] / elman["floor_microseconds"]
-        both = figures.get("Elman float32, 2 threads")
-        on_both = "" if both is None else f"{both['microseconds'] / both['floor_microseconds']:.2f}"
-        numbers = [str(sizes[name]) for name in ("m", "T", "K")]
-        rows.append([*numbers, f"{elman['microseconds']:,.1f}", f"{floor:.2f}", on_both, over])
-    header = ["m", "T", "K", "µs per update, one thread", "× floor", "× floor, 2 threads", "JAX × one thread"]
-    return table(header, rows)
-
-
 def startup() -> str:
     """Start-up and end-to-end times."""
     figures = load("startup")["figures"]
@@ -106,36 +90,59 @@ def startup() -> str:
     return table(["", ""], rows)
 
 
-def throughput() -> str:
-    """Training of an LSTM and a GRU of 256 units with batch size 32, beside PyTorch."""
-    return throughput_table("throughput")
-
-
-def throughput_curve() -> str:
-    """The same over hidden sizes and batch sizes."""
-    return throughput_table("throughput_curve")
-
-
-def throughput_table(name: str) -> str:
-    """Thousands of characters per second in training, the share of sgemm, and the speeds of PyTorch and JAX."""
-
-    def thousands(rate: float) -> str:
-        return f"{rate / 1000:,.0f}" if rate >= 100_000 else f"{rate / 1000:.1f}"
-
-    result = load(name)
-    rows = []
-    for point in result["results"]:
-        beside = []
-        for peer in ("torch", "jax"):
-            theirs = point.get(f"{peer}_chars_per_second")
-            beside += [thousands(theirs), f"{point[f'times_{peer}']:.2f}"] if theirs else ["", ""]
-        share = f"{100 * point['share_of_sgemm']:.0f} %"
-        rows.append(
-            [point["cell"], str(point["m"]), str(point["B"]), thousands(point["chars_per_second"]), share, *beside]
-        )
-    header = ["cell", "m", "batch size", "Elman", "% of peak sgemm", "PyTorch", "× PyTorch", "JAX", "× JAX"]
-    measured = f"Thousands of characters per second, measured on {machine(result)}, T = {result['results'][0]['T']}."
+def presets_profile() -> str:
+    """Where the time of an update goes in every preset, and the fraction of the processor's rate that it reaches."""
+    result = load("presets_profile")
+    points, peaks = result["profile"], {(one["precision"], one["threads"]): one["rate"] for one in result["peaks"]}
+    kinds, work = (
+        [(one["precision"], one["threads"]) for one in points],
+        [sum(one["multiply_adds"].values()) for one in points],
+    )
+    seconds = {part: [one["parts"][part] for one in points] for part in points[0]["parts"]}
+    seconds["**all, with timers**"] = [one["update_seconds_with_timers"] for one in points]
+    seconds["**all**"] = whole = [one["update_seconds"] for one in points]
+    rows = [[name, *(f"{1e3 * each:.3g}" for each in found)] for name, found in seconds.items() if any(found)]
+    rows.append(["10⁶ multiply-adds", *(f"{each / 1e6:,.0f}" for each in work)])
+    shares = (n / took / peaks[kind] for n, took, kind in zip(work, whole, kinds, strict=True))
+    rows.append(["fraction of the tile's rate", *(f"{share:.0%}" for share in shares)])
+    alphabets = [f" {K:,} characters," if (K := one["network"]["K"]) > 1000 else "" for one in points]
+    names = [f"`{one['preset']}`,{K} {one['threads']} thr." for one, K in zip(points, alphabets, strict=True)]
+    header = ["one update, milliseconds", *names]
+    rates = ", ".join(f"{rate / 1e9:.0f} ({kind}, {threads} thr.)" for (kind, threads), rate in peaks.items())
+    used = " and ".join(sorted({kind for kind, _ in kinds}))
+    measured = f"Measured on {machine(result)} in {used}. G multiply-adds per second of the tile: {rates}."
     return f"{table(header, rows)}\n\n{measured}"
+
+
+def presets_compared() -> str:
+    """Thousands of characters per second of every preset without its prior, and of peers."""
+    result, rows = load("presets_profile"), []
+    names = ("elman", "elman_float32", "torch_float32", "torch_bfloat16", "jax")
+    for one in result["compared"]:
+        rates = [one[name]["chars_per_second"] if name in one else 0 for name in names]
+        elman, in_float32, torch, torch_bfloat16, jax = rates
+        ratios = elman / max(torch, torch_bfloat16, jax, 1), in_float32 / max(torch, jax, 1)
+        cells = [f"{rate / 1000:.3g}" if rate else "" for rate in rates]
+        network = f"`{one['elman']['preset']}`, K = {one['elman']['network']['K']:,}"
+        rows.append([network, *cells, *(f"{ratio:.1f}" for ratio in ratios)])
+    columns = "network|Elman|Elman, float32|PyTorch|PyTorch, bfloat16|JAX|Elman × fastest peer|in float32"
+    versions = {name[:5]: one[name]["version"] for one in result["compared"] for name in names[2:] if name in one}
+    named = ", ".join(f"{name} {version}" for name, version in versions.items())
+    measured = f"Thousands of characters per second, measured on {machine(result)}; {named}."
+    return f"{table(columns.split('|'), rows)}\n\n{measured}"
+
+
+def growth() -> str:
+    """The cost of a training as the text and its alphabet grow."""
+    result, rows = load("growth"), []
+    for one in (*result["sizes"], *result["alphabets"]):
+        counts = (one[key] for key in ("characters", "alphabet", "peak_megabytes", "chars_per_second"))
+        seconds = (one[key] for key in ("first_update_seconds", "whole_seconds"))
+        loss = "" if one["validation_loss"] is None else f"{one['validation_loss']:.3f}"
+        rows.append([one["text"], *(f"{n:,}" for n in counts), *(f"{n:.1f}" for n in seconds), loss])
+    columns = "text|characters|alphabet|peak MB|characters/s|s to first update|s in all|validation loss"
+    measured = f"Measured on {machine(result)}, `--max-seconds {result['seconds']:g}`."
+    return f"{table(columns.split('|'), rows)}\n\n{measured}"
 
 
 def presets() -> str:
@@ -355,15 +362,15 @@ TABLES: dict[str, Callable[[], str]] = {
     "peers": peers,
     "peers_python_docs": peers_python_docs,
     "peers_kjv": peers_kjv,
-    "curve": curve,
     "startup": startup,
     "installation": installation,
     "presets": presets,
     "steady": steady,
     "saturation": saturation,
     "vanishing": vanishing,
-    "throughput": throughput,
-    "throughput_curve": throughput_curve,
+    "presets_profile": presets_profile,
+    "presets_compared": presets_compared,
+    "growth": growth,
     "sampling": sampling,
     "compression": compression,
     "compression_lines": compression_lines,
