@@ -40,8 +40,8 @@ from 16 on are off by at most a third.
 """
 _BOUNDS = np.array([*range(1, EXACT_CODES), *(1 << k for k in range(4, 4 + 2**CODE_BITS - EXACT_CODES))], np.int64)
 """The smallest number of each code from 1 on."""
-_CHUNK = 1 << 20
-"""Numbers that are packed at a time, as each takes many bytes meanwhile; a multiple of `STRIDE`."""
+_CHUNK = 1 << 16
+"""Numbers that are packed at a time, as each takes many bytes meanwhile; a multiple of `STRIDE` and 64."""
 STRIDE = 32
 """Nodes from one entry of `ones` to the next."""
 
@@ -63,12 +63,16 @@ def pack(values: NDArray[Any], width: int) -> Words:
     """
     words = np.zeros(len(values) * width // 64 + 2, np.uint64)
     for first in range(0, len(values), _CHUNK):
-        numbers = values[first : first + _CHUNK].astype(np.uint64)
-        at = np.arange(first, first + len(numbers), dtype=np.uint64) * np.uint64(width)
-        word, shift = (at >> np.uint64(6)).astype(np.intp), at & np.uint64(63)
-        np.bitwise_or.at(words, word, numbers << shift)
-        beyond = shift + np.uint64(width) > np.uint64(64)
-        np.bitwise_or.at(words, word[beyond] + 1, numbers[beyond] >> (np.uint64(64) - shift[beyond]))
+        numbers = np.zeros(_CHUNK, np.uint64)
+        numbers[: len(values) - first] = values[first : first + _CHUNK]
+        packed = np.zeros((width, _CHUNK // 64), np.uint64)  # 64 numbers take `width` words
+        for i, of_groups in enumerate(np.ascontiguousarray(numbers.reshape(-1, 64).T)):
+            word, shift = divmod(i * width, 64)
+            packed[word] |= of_groups << np.uint64(shift)
+            if shift + width > 64:
+                packed[word + 1] |= of_groups >> np.uint64(64 - shift)
+        into = words[first * width // 64 :][: packed.size]
+        into[:] = packed.T.ravel()[: len(into)]
     return words
 
 
