@@ -60,7 +60,7 @@ class NgramArrays(NamedTuple):
     grows: bool  # whether characters are counted
     room: Ints  # (1,): characters that can be counted before `NgramRows.reserve` is called again
     histories: Ints32  # (R, n)
-    bases: Ints  # (R, n + 1, 3): see `elman.engine.numba.ngrams.kernels.read_rows`
+    bases: Ints  # (R, n + 1): see `elman.engine.numba.ngrams.kernels.read_rows`
     extras: Ints  # (R, n + 1)
     folds: Ints  # (R,)
     log_q: Floats  # (R, K)

@@ -46,7 +46,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.network.ngram_table import CODES, MAX_FOLDS, FoldCounts, NgramTable, Nodes
+from elman.network.ngram_table import CODES, FoldCounts, NgramTable, Nodes
 
 Indices = NDArray[np.unsignedinteger[Any]]
 Ints = NDArray[np.intp]
@@ -181,7 +181,7 @@ class NgramModel:
 
 def start_folds(text: Indices, folds: int, order: int, reset_at: int | None) -> Ints:
     """Return where the folds of a text begin: fewer, or none, of a text that is too short; of lines, at a line."""
-    usable = min(folds, MAX_FOLDS, len(text) // (4 * (order + 1)))
+    usable = min(folds, len(text) // (4 * (order + 1)))
     if usable < 2:
         return np.zeros(0, np.intp)
     starts = -(-np.arange(usable) * len(text) // usable)
@@ -208,10 +208,11 @@ class NgramCounts:
             self.of_table = base.of_table
             self.added.update({context: counts.copy() for context, counts in base.added.items()})
             return
-        self.table, names = model.table.unpack(), list[tuple[int, ...]]([()])
-        for context, children in zip(range(model.table.contexts), self.table.children.tolist(), strict=True):
+        table, names = model.table.unpack(), list[tuple[int, ...]]([()])
+        self.codes = FoldCounts(np.append(np.uint8(0), table.weights), table.rests)
+        for context, children in zip(range(model.table.contexts), table.children.tolist(), strict=True):
             first = len(names)
-            self.children[names[context]] = self.table.symbols[first - 1 : first - 1 + children].tolist()
+            self.children[names[context]] = table.symbols[first - 1 : first - 1 + children].tolist()
             names += [(*names[context], k) for k in self.children[names[context]]]
         self.nodes = {name: node for node, name in enumerate(names)}
 
@@ -252,24 +253,11 @@ class NgramCounts:
             return weights + self.added.get(context, Counter()), rest
         if context not in self.children:
             return Counter(), 0
-        nodes = [self.nodes[*context, k] for k in self.children[context]]
-        weights = Counter({k: self._weight(node, fold) for k, node in zip(self.children[context], nodes, strict=True)})
-        return +weights, self._rest(self.nodes[context], fold)
-
-    def _weight(self, node: int, fold: int) -> int:
-        entry = self._find_entry(node, fold)
-        return int(CODES[self.table.weights[node - 1] if entry is None else entry[0]])
-
-    def _rest(self, node: int, fold: int) -> int:
-        entry = self._find_entry(node, fold)
-        return int(CODES[self.table.rests[node] if entry is None else entry[1]])
-
-    def _find_entry(self, node: int, fold: int) -> tuple[int, int] | None:
-        """Return the codes of a node's weight and rest without a fold; None where the fold has none of them."""
-        counts = self.model.fold_counts
-        if counts is None or fold >= self.model.folds or (entry := counts.find(node, fold)) is None:
-            return None
-        return int(counts.weights[entry]), int(counts.rests[entry])
+        codes, without = self.codes, self.model.fold_counts
+        if without is not None and fold < self.model.folds:
+            codes = FoldCounts(without.weights[fold], without.rests[fold])
+        weights = Counter({k: int(CODES[codes.weights[self.nodes[*context, k]]]) for k in self.children[context]})
+        return +weights, int(CODES[codes.rests[self.nodes[context]]])
 
 
 def ngram_counts(model: NgramModel) -> NgramCounts:

@@ -83,15 +83,10 @@ def _count(
         level = [c for s in level for c in sorted(children[s]) if strings[c].is_kept(min_count, None)]
     nodes, contexts = [s for level in levels for s in level], [s for level in levels[:-1] for s in level]
     kept = set(nodes)
-    entries = [
-        (n, fold, weight(s, fold) if s and strings[s].is_kept(min_count, fold) else 0, rest(s, fold))
-        for n, s in enumerate(nodes)
-        for fold in range(folds)
-        if not s or strings[s].times[fold]
-    ]
-    numbers = np.array(entries, np.int64).reshape(-1, 4)
-    masks = np.zeros(len(nodes), np.uint16)
-    np.bitwise_or.at(masks, numbers[:, 0], np.uint16(1) << numbers[:, 1].astype(np.uint16))
+    fold_weights, fold_rests = np.zeros((folds, len(nodes)), np.int64), np.zeros((folds, len(contexts)), np.int64)
+    for fold in range(folds):
+        fold_weights[fold, 1:] = [weight(s, fold) if strings[s].is_kept(min_count, fold) else 0 for s in nodes[1:]]
+        fold_rests[fold] = [rest(s, fold) for s in contexts]
     return CountedText(
         Nodes(
             np.array([s[-1] for s in nodes[1:]], np.intp),
@@ -99,7 +94,7 @@ def _count(
             encode_counts([rest(s, None) for s in contexts]),
             np.array([sum(c in kept for c in children[s]) for s in contexts], np.intp),
         ),
-        FoldCounts.of(masks, encode_counts(numbers[:, 2]), encode_counts(numbers[:, 3])),
+        FoldCounts(encode_counts(fold_weights), encode_counts(fold_rests)),
         histogram,
         min_count,
     )

@@ -81,7 +81,15 @@ def merge(model: NgramModel, other: NgramModel, index: Ints | None = None) -> Ng
     contexts = sum(len(level.rests) for level in merged[:-1])
     symbols, weights, rests, children = (np.concatenate(arrays) for arrays in zip(*merged, strict=True))
     nodes = Nodes(symbols[1:], encode_counts(weights[1:]), encode_counts(rests[:contexts]), children[:contexts])
-    counts = None if other.fold_counts is None else _merge_folds(other.fold_counts, tries[1], merged, places_of_other)
+    counts = other.fold_counts
+    if counts is not None:
+        starts = np.cumsum([0, *(len(level.symbols) for level in merged)])
+        place = np.concatenate([start + of_level for start, of_level in zip(starts, places_of_other, strict=False)])
+        _, weights_before, rests_before, _ = (np.concatenate(arrays) for arrays in zip(*tries[1], strict=True))
+        counts = FoldCounts(
+            _merge_folds(counts.weights, weights_before, weights, place),
+            _merge_folds(counts.rests, rests_before[: counts.rests.shape[1]], rests[:contexts], place),
+        )
     histogram, rows = other.histogram.copy(), min(model.order, other.order) + 1
     histogram[:rows] += model.histogram[:rows]
     table = NgramTable.from_nodes(K, other.order, nodes)
@@ -91,21 +99,27 @@ def merge(model: NgramModel, other: NgramModel, index: Ints | None = None) -> Ng
     )  # fmt: skip
 
 
-def _merge_folds(counts: FoldCounts, trie: list[_Level], merged: list[_Level], places: list[Ints]) -> FoldCounts:
-    """Return the counts without each fold, given the levels before and after the other model's were added."""
-    masks = list[NDArray[np.uint16]]()
-    first, added = 0, (list[NDArray[np.int64]](), list[NDArray[np.int64]]())
-    for level, before, place in zip(merged, trie, places, strict=True):
-        of_nodes = counts.masks[first : first + len(place)]
-        masks.append(np.zeros(len(level.rests), np.uint16))
-        masks[-1][place] = of_nodes
-        for into, now, then in zip(added, level[1:3], before[1:3], strict=True):
-            into.append(np.repeat(now[place] - then, np.bitwise_count(of_nodes)))
-        first += len(place)
-    weights, rests = (
-        encode_counts(CODES[codes] + np.concatenate(more)) for codes, more in zip(counts[2:], added, strict=True)
-    )
-    return FoldCounts.of(np.concatenate(masks), weights, rests)
+def _merge_folds(
+    codes: NDArray[np.uint8], before: NDArray[np.int64], after: NDArray[np.int64], place: Ints
+) -> NDArray[np.uint8]:
+    """Return the codes of numbers without each fold, after the other model's numbers were added.
+
+    Parameters
+    ----------
+    codes : ndarray of uint8, shape (folds, nodes)
+        Those before.
+    before, after : ndarray of int64
+        The numbers with all folds, of the nodes before and after.
+    place : ndarray of int, shape (nodes,)
+        The nodes before among those after.
+    """
+    place = place[: codes.shape[1]]
+    whole, added = encode_counts(before), after[place] - before
+    merged = np.tile(encode_counts(after), (len(codes), 1))
+    for without, of_fold in zip(codes, merged, strict=True):
+        differs = np.flatnonzero(without != whole)
+        of_fold[place[differs]] = encode_counts(CODES[without[differs]] + added[differs])
+    return merged
 
 
 def translate(model: NgramModel, index: Ints, K: int, order: int) -> NgramModel:

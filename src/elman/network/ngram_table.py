@@ -122,41 +122,17 @@ class Nodes(NamedTuple):
 
 
 class FoldCounts(NamedTuple):
-    """The counts of a trie's nodes without each fold of a text, for every fold in which the node occurs.
+    """The counts of a trie's nodes without each fold of a text, as codes.
 
     Parameters
     ----------
-    masks : ndarray of uint16, shape (nodes,)
-        The folds in which each node occurs, as bits; the root occurs in all.
-    starts : ndarray of uint32, shape (nodes,)
-        The first entry of each node, which has one for each of its folds, in ascending order.
-    weights, rests : ndarray of uint8, shape (entries,)
-        The codes of the weight, 0 where the string is not kept without the fold, and of the rest.
+    weights : ndarray of uint8, shape (folds, nodes)
+        0 of the root, and where the string is not kept without the fold.
+    rests : ndarray of uint8, shape (folds, contexts)
     """
 
-    masks: NDArray[np.uint16]
-    starts: NDArray[np.uint32]
     weights: NDArray[np.uint8]
     rests: NDArray[np.uint8]
-
-    @classmethod
-    def of(cls, masks: NDArray[np.uint16], weights: NDArray[np.uint8], rests: NDArray[np.uint8]) -> FoldCounts:
-        """Return the counts of nodes with these folds."""
-        starts, before = np.empty(len(masks), np.uint32), 0
-        for first in range(0, len(masks), _CHUNK):
-            ends = before + np.cumsum(np.bitwise_count(masks[first : first + _CHUNK]), dtype=np.int64)
-            starts[first : first + _CHUNK] = np.append(before, ends[:-1])
-            before = ends[-1]
-        return cls(masks, starts, weights, rests)
-
-    def find(self, node: int, fold: int) -> int | None:
-        """Return the entry of a node's counts without a fold; None where the fold has none of them."""
-        mask = int(self.masks[node])
-        return int(self.starts[node]) + (mask & ((1 << fold) - 1)).bit_count() if mask >> fold & 1 else None
-
-
-MAX_FOLDS = 16
-"""The bits of a mask."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -211,7 +211,7 @@ class BatchedNetwork:
             states[0] = h[rows, columns]
         for history, R, group in zip(self.priors.history, self.rows, self.groups, strict=True):
             history[:R] = np.rint(h[group, self.architecture.recurrent_size :])
-        self.priors.bases[..., 0, 0] = NONE  # the nodes are those of other histories
+        self.priors.bases[..., 0] = NONE  # the nodes are those of other histories
 
     def state(self) -> Array:
         """Return the initial state (B, D) of the next window, which is the final state of the last one."""

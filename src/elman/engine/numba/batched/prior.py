@@ -46,7 +46,7 @@ class PriorWorkspace(NamedTuple):
     added: Added | None
     grows: bool
     history: NDArray[np.int32]  # (R, n): the last characters read, changed by every window
-    bases: NDArray[np.int64]  # (R, n + 1, 3): nodes of the contexts that end the histories, see `read_window`
+    bases: NDArray[np.int64]  # (R, n + 1): nodes of the contexts that end the histories, see `read_rows`
     extras: NDArray[np.int64]  # (R, n + 1): the same
     reads: NDArray[np.bool_]  # (R,): true
     workspace: Workspace
@@ -95,7 +95,7 @@ def restart_history(prior, r, history):
     """Set the history of row r, whose nodes are found when it reads next."""
     for o in range(len(history)):
         prior.history[r, o] = history[o]
-    prior.bases[r, 0, 0] = NONE
+    prior.bases[r, 0] = NONE
 
 
 @inlined

@@ -192,7 +192,7 @@ def _run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight
             if batches.begins_epoch[n]:
                 set_state(T, R, sizes, workspace, worker, workspace.zeros, workspace.zeros, 0, 0, 0)
                 if worker.rank == 0:
-                    prior.history[:], prior.bases[:, 0, 0] = 0, NONE
+                    prior.history[:], prior.bases[:, 0] = 0, NONE
             if sizes.order > 0 and worker.rank == 0:
                 read_prior(
                     sizes, prior, batches.indices[n, g], batches.folds[n, g], T, R, workspace.pointers.read_window

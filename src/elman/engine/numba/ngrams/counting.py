@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.ngrams.records import MAX_PAIRED, Settings, digit_of, sorted_records
+from elman.engine.numba.ngrams.records import Settings, digit_of, sorted_records
 from elman.engine.numba.ngrams.tables import exact, exact_step
 from elman.network.ngram import CountedText, Ints
 from elman.network.ngram_table import CODES, FoldCounts, Nodes
@@ -36,32 +36,37 @@ MIN_FRACTION = 0.2
 class Open(NamedTuple):
     """The strings that are open, by length; the root is that of length 0. Folds have all of them last."""
 
-    depth: NDArray[np.int64]  # (1,): length of the longest
+    depth: NDArray[np.int64]  # (2,): length of the longest, and of what the last record has in common with the next
     digits: NDArray[np.int64]  # (n + 2,): the last digit of each
-    masks: NDArray[np.int64]  # (n + 2,): the folds in which it occurs, as bits
+    folds: NDArray[np.int64]  # (n + 2, folds): the folds in which it occurs …
+    fold_kinds: NDArray[np.int64]  # (n + 2,): … and how many they are
     occurrences: NDArray[np.int64]  # (n + 2, folds)
     units: NDArray[np.int64]  # (n + 2, folds): of independent lines, lines with it, up to the minimum count
     lines: NDArray[np.int64]  # (n + 2, folds, minimum count): these lines
     fold_of: NDArray[np.int64]  # (n + 2, K + 1): the fold in which each character precedes it, or `_SEVERAL` or `_NONE`
     preceding: NDArray[np.int64]  # (n + 2, K + 1): the characters that precede it …
     kinds: NDArray[np.int64]  # (n + 2,): … and how many they are
+    only: NDArray[np.int64]  # (folds,): of a string that closes, how many characters precede it in one fold only
     rest: NDArray[np.int64]  # (n + 2, folds + 1): weight of its children that are not kept; of a fold, the difference
     children: NDArray[np.int64]  # (n + 2,): those that are kept
 
 
 class Closed(NamedTuple):
-    """What has been closed, by length; the entries of a node are its counts without each fold in which it occurs."""
+    """What has been closed, by length."""
 
-    sizes: NDArray[np.int64]  # (n + 2, 2): nodes and entries
+    sizes: NDArray[np.int64]  # (n + 2,): nodes
     symbols: NDArray[Any]  # (n + 2, nodes)
     weights: NDArray[np.uint8]  # codes
     rests: NDArray[np.uint8]
     children: NDArray[Any]
-    masks: NDArray[np.uint16]
-    fold_weights: NDArray[np.uint8]  # (n + 2, entries)
+    fold_weights: NDArray[np.uint8]  # (folds, n + 2, nodes)
     fold_rests: NDArray[np.uint8]
     histogram: NDArray[np.int64]  # (n + 2, HISTOGRAM): strings of each weight, kept or not
     units: NDArray[np.int64]  # (UNITS,): nodes by how often they occur
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return the arrays (n + 2, nodes): those of all folds, then those of each."""
+        return [self.symbols, self.weights, self.rests, self.children, *self.fold_weights, *self.fold_rests]
 
 
 def count_text(
@@ -77,12 +82,11 @@ def count_text(
 
     The minimum count is raised until there are at most `max_nodes`.
     """
-    bits, starts = int(K).bit_length(), fold_starts.astype(np.int64)
+    starts, feed = fold_starts.astype(np.int64), -1 if reset_at is None else reset_at
     if reset_at is not None:  # the number of the line that begins there
         starts = np.array([np.count_nonzero(text[: start + 1] == reset_at) for start in starts], np.int64)
     while True:
-        feed, prefix = -1 if reset_at is None else reset_at, 2 if K <= MAX_PAIRED else 1
-        settings = Settings(K, order, min_count, starts, feed, bits, 64 // bits, prefix)
+        settings = Settings.of(K, order, min_count, starts, feed)
         counted = _count(text, settings, max_nodes)
         if isinstance(counted, CountedText):
             return counted
@@ -94,16 +98,15 @@ def _count(text: NDArray[Any], settings: Settings, max_nodes: int | None) -> Cou
     levels, records, nodes = settings.order + 2, 0, 0
     opened, units = _open(settings), np.zeros(UNITS, np.int64)
     histogram = np.zeros((levels, HISTOGRAM), np.int64)
-    types = [array.dtype for array in _make_closed(settings, 0, histogram, units)[1:8]]
-    parts = [[_Blocks(dtype) for _ in range(levels)] for dtype in types]
+    arrays = _make_closed(settings, 0, histogram, units).arrays()
+    parts = [[_Blocks(array.dtype) for _ in range(levels)] for array in arrays]
 
     def collect(closed: Closed) -> int:
         """Keep copies of what has been closed; return how many nodes."""
-        arrays: tuple[NDArray[Any], ...] = closed[1:8]
-        for n, (array, of_levels) in enumerate(zip(arrays, parts, strict=True)):
-            for part, of_level, size in zip(of_levels, array, closed.sizes[:, 0 if n < 5 else 1], strict=True):
+        for array, of_levels in zip(closed.arrays(), parts, strict=True):
+            for part, of_level, size in zip(of_levels, array, closed.sizes, strict=True):
                 part.append(of_level[:size])
-        return int(closed.sizes[:, 0].sum())
+        return int(closed.sizes.sum())
 
     for keys, record_units in sorted_records(text, settings):
         closed = _make_closed(settings, len(keys), histogram, units)
@@ -119,14 +122,19 @@ def _count(text: NDArray[Any], settings: Settings, max_nodes: int | None) -> Cou
     close_string(opened, closed, 0, settings)
     collect(closed)
 
-    def join(n: int, levels: slice = slice(None)) -> NDArray[Any]:
-        joined = np.concatenate([piece for part in parts[n][levels] for piece in part.pieces])
+    def join(n: int, levels: slice = slice(None), out: NDArray[Any] | None = None) -> NDArray[Any]:
+        joined = np.concatenate([piece for part in parts[n][levels] for piece in part.pieces], out=out)
         parts[n].clear()
         return joined
 
     above, below = slice(1, None), slice(None, -1)
     table = Nodes(join(0, above), join(1, above), join(2, below), join(3, below))
-    return CountedText(table, FoldCounts.of(join(4), join(5), join(6)), histogram[1:, 1:], settings.min_count)
+    folds = len(settings.folds)
+    counts = FoldCounts(*(np.empty((folds, size), np.uint8) for size in (len(table.symbols) + 1, len(table.rests))))
+    for fold in range(folds):
+        join(4 + fold, out=counts.weights[fold])
+        join(4 + folds + fold, below, out=counts.rests[fold])
+    return CountedText(table, counts, histogram[1:, 1:], settings.min_count)
 
 
 class _Blocks:
@@ -152,15 +160,17 @@ class _Blocks:
 def _open(settings: Settings) -> Open:
     levels, folds = settings.order + 2, max(len(settings.folds), 1)
     return Open(
-        depth=np.zeros(1, np.int64),
+        depth=np.zeros(2, np.int64),
         digits=np.zeros(levels, np.int64),
-        masks=np.zeros(levels, np.int64),
+        folds=np.zeros((levels, folds), np.int64),
+        fold_kinds=np.zeros(levels, np.int64),
         occurrences=np.zeros((levels, folds), np.int64),
         units=np.zeros((levels, folds), np.int64),
         lines=np.zeros((levels, folds, settings.min_count), np.int64),
         fold_of=np.full((levels, settings.K + 1), _NONE),
         preceding=np.zeros((levels, settings.K + 1), np.int64),
         kinds=np.zeros(levels, np.int64),
+        only=np.zeros(folds, np.int64),
         rest=np.zeros((levels, folds + 1), np.int64),
         children=np.zeros(levels, np.int64),
     )
@@ -168,21 +178,16 @@ def _open(settings: Settings) -> Open:
 
 def _make_closed(settings: Settings, records: int, histogram: NDArray[np.int64], units: NDArray[np.int64]) -> Closed:
     """Return room for what closes in a piece: each string that is kept has at least the minimum of records."""
-    levels, nodes, entries = (
-        settings.order + 2,
-        records // settings.min_count + 2,
-        records + 2 * len(settings.folds) + 2,
-    )
+    levels, nodes, folds = settings.order + 2, records // settings.min_count + 2, len(settings.folds)
     symbol = np.uint16 if settings.K < 1 << 16 else np.uint32
     return Closed(
-        sizes=np.zeros((levels, 2), np.int64),
+        sizes=np.zeros(levels, np.int64),
         symbols=np.empty((levels, nodes), symbol),
         weights=np.empty((levels, nodes), np.uint8),
         rests=np.empty((levels, nodes), np.uint8),
         children=np.empty((levels, nodes), symbol),
-        masks=np.empty((levels, nodes), np.uint16),
-        fold_weights=np.empty((levels, entries), np.uint8),
-        fold_rests=np.empty((levels, entries), np.uint8),
+        fold_weights=np.empty((folds, levels, nodes), np.uint8),
+        fold_rests=np.empty((folds, levels, nodes), np.uint8),
         histogram=histogram,
         units=units,
     )
@@ -207,24 +212,24 @@ def read_sorted(opened, closed, keys, units, settings):
     """Read the sorted records of a piece but for the last; the strings that are open at its end stay open."""
     n = settings.order
     for r in range(len(keys) - 1):
-        L = 0
-        while min(opened.depth[0], n + 1) > L and digit_of(keys, r, L, settings) == opened.digits[L + 1]:
-            L += 1
+        L = min(opened.depth[0], opened.depth[1])
         close_strings(opened, closed, L, settings)
-        common = 0  # with the next record
+        common, length = 0, n + 1
         while common <= n and digit_of(keys, r, common, settings) == digit_of(keys, r + 1, common, settings):
             common += 1
-        length = L
-        while length <= n and digit_of(keys, r, length, settings) > 0:
-            length += 1
-            if length <= common or settings.min_count == 1:
-                opened.digits[length] = digit_of(keys, r, length - 1, settings)
-                L = length
-        opened.depth[0] = L
+        while length > L and digit_of(keys, r, length - 1, settings) == 0:
+            length -= 1
+        for j in range(L, length if settings.min_count == 1 else min(length, common)):
+            L = j + 1
+            opened.digits[L] = digit_of(keys, r, j, settings)
+        opened.depth[0], opened.depth[1] = L, common
         unit, fold = np.int64(units[r]), np.int64(0)
-        while fold + 1 < len(settings.folds) and unit >= settings.folds[fold + 1]:
-            fold += 1
-        add_record(opened, L, digit_of(keys, r, n + 1, settings), unit, fold, settings)
+        for f in range(1, len(settings.folds)):
+            fold += unit >= settings.folds[f]
+        add_occurrences(opened, L, fold, 1)
+        add_preceding(opened, L, digit_of(keys, r, n + 1, settings), fold)
+        if settings.reset_at >= 0:
+            add_line(opened, L, unit, fold, settings)
         if length > L:  # strings that occur once, and are not kept
             opened.rest[L, -1] += 1
             opened.rest[L, fold] -= 1
@@ -233,13 +238,12 @@ def read_sorted(opened, closed, keys, units, settings):
 
 
 @exact_step
-def add_record(opened, L, preceding, unit, fold, settings):
-    """Count a record in the open string of length L."""
-    opened.masks[L] |= 1 << fold
-    opened.occurrences[L, fold] += 1
-    add_preceding(opened, L, preceding, fold)
-    if settings.reset_at >= 0:
-        add_line(opened, L, unit, fold, settings)
+def add_occurrences(opened, L, fold, occurrences):
+    """Count occurrences in a fold of the open string of length L."""
+    if opened.occurrences[L, fold] == 0:
+        opened.folds[L, opened.fold_kinds[L]] = fold
+        opened.fold_kinds[L] += 1
+    opened.occurrences[L, fold] += occurrences
 
 
 @exact_step
@@ -266,7 +270,7 @@ def add_line(opened, L, line, fold, settings):
         opened.units[L, fold] = known + 1
 
 
-@exact
+@exact_step
 def close_strings(opened, closed, length, settings):
     """Close the strings that are longer than `length`."""
     while opened.depth[0] > length:
@@ -275,72 +279,64 @@ def close_strings(opened, closed, length, settings):
         close_string(opened, closed, L, settings)
 
 
-@exact
+@exact_step
 def close_string(opened, closed, L, settings):
     """Store a string whose counts are complete, or the root, if it is kept, and forget it."""
-    folds, min_count, mask = opened.occurrences.shape[1], settings.min_count, opened.masks[L]
     counted = opened.units if settings.reset_at >= 0 else opened.occurrences
-    weight, units = np.int64(0), np.int64(0)
-    for f in range(folds):
-        if mask >> f & 1:
-            weight += opened.occurrences[L, f]
-            units += counted[L, f]
-    is_kept = L == 0 or units >= min_count
+    weight, units, whole = np.int64(0), np.int64(0), opened.rest[L, -1]
+    for k in range(opened.fold_kinds[L]):
+        weight += opened.occurrences[L, opened.folds[L, k]]
+        units += counted[L, opened.folds[L, k]]
+    is_kept = L == 0 or units >= settings.min_count
     is_raw = settings.order + 1 == L or (L > 1 and opened.digits[1] - 1 == settings.reset_at)
     if not is_raw:
         weight = opened.kinds[L]
+        for k in range(opened.kinds[L]):
+            f = opened.fold_of[L, opened.preceding[L, k]]
+            if f != _SEVERAL:
+                opened.only[f] += 1
+    node = closed.sizes[L]
     if L > 0:
         if weight < HISTOGRAM:
             closed.histogram[L, weight] += 1
         if not is_kept:
-            opened.rest[L - 1, folds] += weight
-    node, entry = closed.sizes[L, 0], closed.sizes[L, 1]
-    for f in range(len(settings.folds)):
-        if L > 0 and not mask >> f & 1:
-            continue
-        fold_weight = weight - opened.occurrences[L, f]
-        if not is_raw:
-            fold_weight = weight
-            for k in range(opened.kinds[L]):
-                fold_weight -= opened.fold_of[L, opened.preceding[L, k]] == f
-        is_kept_without = L == 0 or units - counted[L, f] >= min_count
-        if L > 0 and not is_kept:
-            opened.rest[L - 1, f] += fold_weight - weight
-        elif L > 0 and not is_kept_without:
-            opened.rest[L - 1, f] += fold_weight
-        if is_kept:
-            closed.fold_weights[L, entry] = encode(fold_weight) if L > 0 and is_kept_without else np.int64(0)
-            closed.fold_rests[L, entry] = encode(opened.rest[L, folds] + opened.rest[L, f])
-            entry += 1
+            opened.rest[L - 1, -1] += weight
     if is_kept:
+        code, rest = encode(weight) if L > 0 else np.int64(0), encode(whole)
         closed.symbols[L, node] = opened.digits[L] - 1 if L > 0 else 0
-        closed.weights[L, node] = encode(weight)
-        closed.rests[L, node] = encode(opened.rest[L, folds])
+        closed.weights[L, node], closed.rests[L, node] = code, rest
         closed.children[L, node] = opened.children[L]
-        all_folds = (1 << len(settings.folds)) - 1
-        closed.masks[L, node] = all_folds if L == 0 else mask & all_folds
-        closed.sizes[L, 0], closed.sizes[L, 1] = node + 1, entry
+        closed.fold_weights[:, L, node], closed.fold_rests[:, L, node] = code, rest
+        closed.sizes[L] = node + 1
         if L > 0:
             closed.units[min(units, UNITS - 1)] += 1
             opened.children[L - 1] += 1
+    for k in range(opened.fold_kinds[L] if len(settings.folds) > 0 else 0):
+        f = opened.folds[L, k]
+        without = weight - (opened.occurrences[L, f] if is_raw else opened.only[f])
+        is_kept_without = units - counted[L, f] >= settings.min_count
+        if L > 0 and not (is_kept and is_kept_without):
+            opened.rest[L - 1, f] += without if is_kept else without - weight
+        if is_kept:
+            closed.fold_weights[f, L, node] = encode(without) if L > 0 and is_kept_without else np.int64(0)
+            closed.fold_rests[f, L, node] = encode(whole + opened.rest[L, f])
     forget_string(opened, L, settings)
 
 
-@exact
+@exact_step
 def forget_string(opened, L, settings):
     """Add the counts of an open string, which is being closed, to those of the string without its last character."""
-    for f in range(opened.occurrences.shape[1]):
-        if L > 0 and opened.masks[L] >> f & 1:
-            opened.occurrences[L - 1, f] += opened.occurrences[L, f]
+    for k in range(opened.fold_kinds[L]):
+        f = opened.folds[L, k]
+        if L > 0:
+            add_occurrences(opened, L - 1, f, opened.occurrences[L, f])
             if settings.reset_at >= 0:
-                for k in range(opened.units[L, f]):
-                    add_line(opened, L - 1, opened.lines[L, f, k], f, settings)
-        opened.occurrences[L, f], opened.units[L, f], opened.rest[L, f] = 0, 0, 0
+                for u in range(opened.units[L, f]):
+                    add_line(opened, L - 1, opened.lines[L, f, u], f, settings)
+        opened.occurrences[L, f], opened.units[L, f], opened.rest[L, f], opened.only[f] = 0, 0, 0, 0
     for k in range(opened.kinds[L]):
         character = opened.preceding[L, k]
         if L > 0:
             add_preceding(opened, L - 1, character, opened.fold_of[L, character])
         opened.fold_of[L, character] = _NONE
-    if L > 0:
-        opened.masks[L - 1] |= opened.masks[L]
-    opened.rest[L, -1], opened.kinds[L], opened.children[L], opened.masks[L] = 0, 0, 0, 0
+    opened.rest[L, -1], opened.kinds[L], opened.fold_kinds[L], opened.children[L] = 0, 0, 0, 0

@@ -14,13 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.jit import compiled
 from elman.engine.numba.ngrams.tables import (
     CHILD,
     COUNT,
-    FIRST,
-    LAST,
-    NODE,
     NONE,
     SIBLING,
     SYMBOL,
@@ -31,16 +27,16 @@ from elman.engine.numba.ngrams.tables import (
     empty_table,
     exact,
     exact_step,
-    field,
     find_child,
     find_children,
-    find_entry,
     find_extra,
     grow,
+    keep_codes,
     rest_of,
+    unpack,
 )
 from elman.network.ngram import MIN_PROB, NgramModel
-from elman.network.ngram_table import CODE_BITS, CODES, symbol_bits
+from elman.network.ngram_table import CODES, symbol_bits
 
 MAX_CACHE_BYTES = 1 << 26
 """Size of the distributions of short contexts that are stored."""
@@ -62,17 +58,18 @@ class Workspace(NamedTuple):
     bits: NDArray[np.int64]  # (K,)
     powers: NDArray[np.float64]  # (K,)
     places: NDArray[np.int64]  # (K,): -1
-    items: NDArray[np.int64]  # (K (n + 1), 2): characters and their weights, for each length of context
-    ends: NDArray[np.int64]  # (n + 2,): where those of each length begin
+    items: NDArray[np.int64]  # (K (n + 1), 3): characters, their weights, and the lengths of the contexts
+    kept: NDArray[np.float64]  # (K (n + 1),): what the discounts leave of these weights
     shares: NDArray[np.float64]  # (n + 1,): 1 / W_o
+    rests: NDArray[np.float64]  # (n + 1,): r_o
 
 
 def make_workspace(K: int, order: int, *groups: int) -> Workspace:
     """Return the workspace for models of K characters, or one of each group."""
     return Workspace(
         np.empty((*groups, K)), np.empty((*groups, K), np.int64), np.empty((*groups, K)),
-        np.full((*groups, K), NONE, np.int64), np.empty((*groups, K * (order + 1), 2), np.int64),
-        np.zeros((*groups, order + 2), np.int64), np.empty((*groups, order + 1)),
+        np.full((*groups, K), NONE, np.int64), np.empty((*groups, K * (order + 1), 3), np.int64),
+        np.empty((*groups, K * (order + 1))), *np.empty((2, *groups, order + 1)),
     )  # fmt: skip
 
 
@@ -81,13 +78,16 @@ def select_workspace(workspace, g):
     """The workspace of a group."""
     return Workspace(
         workspace.q[g], workspace.bits[g], workspace.powers[g], workspace.places[g], workspace.items[g],
-        workspace.ends[g], workspace.shares[g],
+        workspace.kept[g], workspace.shares[g], workspace.rests[g],
     )  # fmt: skip
 
 
-def make_nodes(R: int, order: int, *groups: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the nodes of R rows, or of R rows of each group, which are found in their histories."""
-    return np.full((*groups, R, order + 1, 3), NONE, np.int64), np.full((*groups, R, order + 1), NONE, np.int64)
+def make_nodes(R: int, order: int, *groups: int) -> NDArray[np.int64]:
+    """Return the nodes of R rows, or of R rows of each group, which are found in their histories.
+
+    The first are those of the table, the second those of the added counts.
+    """
+    return np.full((2, *groups, R, order + 1), NONE, np.int64)
 
 
 # --- Rows ---
@@ -101,13 +101,6 @@ def append(histories, r, x, reset_at):
         histories[r, o] = histories[r, o + 1] if x != reset_at else 0
     if n > 0:
         histories[r, n - 1] = x + 1
-
-
-@exact_step
-def set_node(table, bases, r, o, node):
-    """Set the node of the context of length o in row r, and where its children are."""
-    first, last = find_children(table.children, table.ones, table.nodes, table.contexts, node)
-    bases[r, o, NODE], bases[r, o, FIRST], bases[r, o, LAST] = node, first, last
 
 
 @exact_step
@@ -126,8 +119,7 @@ def advance(table, added, grows, histories, bases, extras, r, x):
         if o < n:
             is_cut = x == table.reset_at and o > 0
             extras[r, o + 1] = extra if not is_cut else np.int64(NONE)
-            base = np.int64(NONE) if is_cut else find_child(table, bases[r, o, FIRST], bases[r, o, LAST], x)
-            set_node(table, bases, r, o + 1, base)
+            bases[r, o + 1] = find_child(table, bases[r, o], x) if not is_cut else np.int64(NONE)
     append(histories, r, x, table.reset_at)
 
 
@@ -142,95 +134,98 @@ def find_context(added, histories, r, length):
 
 @exact
 def find_row_nodes(table, added, histories, bases, extras):
-    """Set the nodes by length, (R, n + 1, …), of the contexts that end the histories (R, n), in rows without them."""
+    """Set the nodes by length, (R, n + 1), of the contexts that end the histories (R, n), in rows without them."""
     n = table.order
     for r in range(len(histories)):
-        for length in range(n + 1 if bases[r, 0, NODE] == NONE else 0):
-            set_node(table, bases, r, length, np.int64(0))
-            extra = np.int64(0) if added.sizes[0] > 0 else np.int64(NONE)
+        for length in range(n + 1 if bases[r, 0] == NONE else 0):
+            base, extra = np.int64(0), np.int64(0) if added.sizes[0] > 0 else np.int64(NONE)
             for o in range(n - length, n):
                 symbol = np.int64(histories[r, o]) - 1
-                first, last = bases[r, length, FIRST], bases[r, length, LAST]
-                set_node(table, bases, r, length, find_child(table, first, last, symbol) if symbol >= 0 else NONE)
+                base = find_child(table, base, symbol) if symbol >= 0 else np.int64(NONE)
                 extra = find_extra(added, extra, symbol) if symbol >= 0 else np.int64(NONE)
-            extras[r, length] = extra
+            bases[r, length], extras[r, length] = base, extra
 
 
 @exact_step
-def list_weights(table, added, bases, extras, r, o, fold, places, items, used):
-    """Append the characters after the context of length o, and their weights, to `items`; return their number and W_o.
+def list_weights(table, added, base, extra, o, fold, workspace, used):
+    """Append the characters after a context of length o to the items, of which `used` are in use.
 
-    `places` (K,), -1, is workspace.
+    Returns how many are then in use, W_o, which is 0 if no character is kept, and the sum of what the discounts leave.
     """
-    kinds, total, extra = np.int64(0), np.int64(0), extras[r, o]
-    mask, latest = (1 << table.width) - 1, np.int64(NONE)
-    for node in range(bases[r, o, FIRST], bases[r, o, LAST]):
-        string, entry = field(table.strings, table.width + CODE_BITS, node - 1), find_entry(table, node, fold)
-        symbol = string & mask
-        weight = CODES[np.int64(table.fold_weights[entry]) if entry >= 0 else string >> table.width]
-        if weight > 0 and latest < symbol < table.K:  # a file may contain any others, and `items` has room for K
-            items[used + kinds, 0], items[used + kinds, 1] = symbol, weight
-            kinds, total, latest = kinds + 1, total + weight, symbol
+    items, kept = workspace.items, workspace.kept
+    total, sum_kept, end, mask = np.int64(0), 0.0, used, (1 << table.width) - 1
+    first, last = find_children(table, base)
+    for node in range(first, last):
+        string = np.int64(table.strings[node])
+        code = np.int64(table.fold_weights[fold, node]) if fold < table.folds else string >> table.width
+        items[end, 0], items[end, 1], items[end, 2], kept[end] = string & mask, CODES[code], o, table.kept[o, code]
+        total += CODES[code]
+        sum_kept += table.kept[o, code]
+        end += 1
     if extra >= 0:
-        for k in range(kinds):
-            places[items[used + k, 0]] = used + k
-        child = np.int64(added.nodes[extra, CHILD])
-        while child >= 0:
-            symbol = np.int64(added.nodes[child, SYMBOL])
-            place = places[symbol]
-            if place < 0:
-                place = used + kinds
-                items[place, 0], items[place, 1] = symbol, 0
-                kinds += 1
-            items[place, 1] += added.nodes[child, COUNT]
-            child = np.int64(added.nodes[child, SIBLING])
-        for k in range(kinds):
-            places[items[used + k, 0]] = NONE
         total += added.nodes[extra, TOTAL]
-    if kinds > 0 and bases[r, o, NODE] >= 0:
-        total += rest_of(table, bases[r, o, NODE], fold)
-    return kinds, total
+        end, sum_kept = add_weights(table, added, extra, o, workspace, used, end)
+    if total > 0 and base >= 0:
+        total += rest_of(table, base, fold)
+    return end, total, sum_kept
+
+
+@exact
+def add_weights(table, added, extra, o, workspace, used, end):
+    """Add the counts of what was read after a context to the items from `used` on.
+
+    Returns how many items are then in use, and the sum of what the discounts leave.
+    """
+    places, items, kept = workspace.places, workspace.items, workspace.kept
+    for k in range(used, end):
+        places[items[k, 0]] = k
+    child = np.int64(added.nodes[extra, CHILD])
+    while child >= 0:
+        symbol = np.int64(added.nodes[child, SYMBOL])
+        place = places[symbol]
+        if place < 0:
+            place = min(end, used + table.K - 1)  # a file may contain a character twice
+            items[place, 0], items[place, 1], items[place, 2] = symbol, 0, o
+            end = place + 1
+        items[place, 1] += added.nodes[child, COUNT]
+        kept[place] = max(items[place, 1] - table.discounts[o, min(items[place, 1], 3) - 1], 0.0)
+        child = np.int64(added.nodes[child, SIBLING])
+    sum_kept = 0.0
+    for k in range(used, end):
+        places[items[k, 0]] = NONE
+        sum_kept += kept[k]
+    return end, sum_kept
 
 
 @exact_step
 def distribution(table, added, bases, extras, r, fold, workspace):
     """Set q (K,) of the workspace to that after row r, (5), without the counts of a fold; return the matched order."""
-    K, cached, first, q = table.K, table.cached_order, np.int64(0), workspace.q
-    places, items, ends, shares = workspace.places, workspace.items, workspace.ends, workspace.shares
-    context = bases[r, cached, NODE] - table.cached_first if cached >= 0 else np.int64(NONE)
-    if extras[r, 0] < 0 and 0 <= context < table.cached_q.shape[1]:
-        matched, cached_q = np.int64(table.cached_matched[fold, context]), table.cached_q[fold, context]
-        for k in range(K):
-            q[k] = cached_q[k]
-        if matched < cached:
-            return matched
-        first = cached + 1
-    else:
-        for k in range(K):
-            q[k] = 1.0 / K
-    o, factor = first, 1.0
-    ends[o] = 0
+    K, cached, q = table.K, table.cached_order, workspace.q
+    items, kept, shares, rests = workspace.items, workspace.kept, workspace.shares, workspace.rests
+    context = bases[r, cached] - table.cached_first if cached >= 0 else np.int64(NONE)
+    is_cached = extras[r, 0] < 0 and 0 <= context < table.cached_q.shape[1]
+    first, matched, end, factor = np.int64(0), np.int64(0), np.int64(0), 1.0
+    if is_cached:
+        matched = np.int64(table.cached_matched[fold, context])
+        first = cached + 1 if matched == cached else table.order + 1
+    o = first
     while o <= table.order:
-        kinds, total = list_weights(table, added, bases, extras, r, o, fold, places, items, ends[o])
-        if kinds == 0:
+        after, total, sum_kept = list_weights(table, added, bases[r, o], extras[r, o], o, fold, workspace, end)
+        if total == 0:
             break
-        kept, end = 0.0, ends[o] + kinds
-        for i in range(ends[o], end):
-            kept += max(items[i, 1] - table.discounts[o, min(items[i, 1], 3) - 1], 0.0)
-        shares[o], ends[o + 1] = 1.0 / total, end
-        factor *= 1.0 - kept * shares[o]  # (6)
-        o += 1
+        shares[o] = 1.0 / total
+        rests[o] = 1.0 - sum_kept * shares[o]  # (6)
+        factor *= rests[o]
+        end, matched, o = after, o, o + 1
     for k in range(K):
-        q[k] *= factor
+        q[k] = (table.cached_q[fold, context, k] if is_cached else 1.0 / K) * factor
     factor = 1.0
     for length in range(o - 1, first - 1, -1):
-        share, kept = factor * shares[length], 0.0
-        for i in range(ends[length], ends[length + 1]):
-            weight = max(items[i, 1] - table.discounts[length, min(items[i, 1], 3) - 1], 0.0)
-            kept += weight
-            q[items[i, 0]] += weight * share
-        factor *= 1.0 - kept * shares[length]
-    return max(o - 1, 0)
+        shares[length] *= factor
+        factor *= rests[length]
+    for i in range(end - 1, -1, -1):
+        q[items[i, 0]] += kept[i] * shares[items[i, 2]]
+    return matched
 
 
 @exact
@@ -260,8 +255,8 @@ def set_logs(q, bits, powers, out, start):
 def read_rows(table, added, grows, histories, bases, extras, x, folds, reads, stride, log_q, matched, workspace):
     """Read one character in each row where `reads` (R,) is true: it is counted, if the model grows, and appended.
 
-    `bases` (R, n + 1, 3) and `extras` (R, n + 1) are the nodes of the contexts that end the histories (R, n); all three
-    are changed in place. Sets the matched orders (R,) and log q, flat, whose rows are `stride` apart, without the
+    `bases` and `extras` (R, n + 1) are the nodes of the contexts that end the histories (R, n); all three are changed
+    in place. Sets the matched orders (R,) and log q, flat, whose rows are `stride` apart, without the
     counts of each row's fold (R,).
     """
     for r in range(len(x)):
@@ -320,66 +315,43 @@ def reader(model: NgramModel) -> NgramReader:
 
 def make_table(model: NgramModel) -> Table:
     """Return a model as the kernels read it."""
-    table, empty = model.table, empty_table()
-    folds = empty[-8:-4] if model.fold_counts is None else model.fold_counts
-    reset_at = NONE if model.reset_at is None else model.reset_at
-    sizes = table.K, table.order, model.folds, reset_at, table.nodes, table.contexts, symbol_bits(table.K)
-    return _with_cache(Table._make([*sizes, *table.arrays().values(), model.discounts, *folds, *empty[-4:]]))
+    table, width, folds = model.table, symbol_bits(model.K), model.fold_counts or empty_table()[-6:-4]
+    strings, firsts = np.zeros(table.nodes, np.uint32), np.empty(table.contexts + 1, np.uint32)
+    unpack(model.K, width, table.strings, table.children, strings, firsts)
+    return _with_cache(
+        Table(
+            model.K, model.order, model.folds, NONE if model.reset_at is None else model.reset_at, width, strings,
+            firsts, table.rests, model.discounts, keep_codes(model.discounts), *folds,
+        )
+    )  # fmt: skip
 
 
 def _with_cache(table: Table) -> Table:
     """Return the table with the distributions after contexts of one length, the longest for which they fit."""
-    firsts = [0, 1]
+    levels = [0, 1]  # where they begin
     longest = min(MAX_CACHED_ORDER, table.order)
     for _ in range(longest):
-        last = find_children(table.children, table.ones, table.nodes, table.contexts, firsts[-1] - 1)[1]
-        firsts.append(int(last))
+        levels.append(int(table.firsts[min(levels[-1], len(table.firsts) - 1)]))
     for o in range(longest, -1, -1):
-        shape = table.folds + 1, firsts[o + 1] - firsts[o], table.K
+        shape = table.folds + 1, levels[o + 1] - levels[o], table.K
         if shape[1] > 0 and 8 * int(np.prod(shape, dtype=np.int64)) <= MAX_CACHE_BYTES:
             q, matched = np.empty(shape), np.empty(shape[:2], np.int8)
-            fill_cache(table, empty_added(), o, firsts[o], q, matched, make_workspace(table.K, table.order))
-            return table._replace(cached_order=o, cached_first=firsts[o], cached_q=q, cached_matched=matched)
+            histories, nodes = np.zeros((shape[1], table.order), np.int32), np.arange(levels[o], levels[o + 1])
+            for length in range(1, o + 1):
+                histories[:, -length] = (table.strings[nodes] & ((1 << table.width) - 1)) + 1
+                nodes = np.searchsorted(table.firsts, nodes, side="right") - 1  # their parents
+            bases, extras = make_nodes(shape[1], table.order)
+            fill_cache(table, empty_added(), histories, bases, extras, q, matched, make_workspace(table.K, table.order))
+            return table._replace(cached_order=o, cached_first=levels[o], cached_q=q, cached_matched=matched)
     return table
 
 
-@compiled(allocates=True)
-def fill_cache(table, added, order, first_node, q, matched, workspace):
-    """Set q (folds + 1, contexts, K) and the matched orders of all contexts of a length, from its first node on."""
-    n, contexts = table.order, q.shape[1]
-    histories, bases = np.zeros((1, n), np.int32), np.full((1, n + 1, 3), NONE, np.int64)
-    extras, parents = np.full((1, n + 1), NONE, np.int64), np.zeros(n + 1, np.int64)
-    for context in range(contexts):
-        node = first_node + context
-        find_path(table, node, order, parents)
-        for o in range(order):
-            string = field(table.strings, table.width + CODE_BITS, parents[o + 1] - 1)
-            histories[0, n - order + o] = (string & ((1 << table.width) - 1)) + 1
-        bases[0, 0, NODE] = NONE
-        find_row_nodes(table, added, histories, bases, extras)
-        for o in range(order + 1, n + 1):
-            bases[0, o, FIRST], bases[0, o, LAST] = 0, 0
+@exact
+def fill_cache(table, added, histories, bases, extras, q, matched, workspace):
+    """Set q (folds + 1, contexts, K) and the matched orders after histories (contexts, n) that are contexts."""
+    find_row_nodes(table, added, histories, bases, extras)
+    for context in range(q.shape[1]):
         for fold in range(len(q)):
-            matched[fold, context] = distribution(table, added, bases, extras, 0, fold, workspace)
+            matched[fold, context] = distribution(table, added, bases, extras, context, fold, workspace)
             for k in range(table.K):
                 q[fold, context, k] = workspace.q[k]
-
-
-@exact
-def find_path(table, node, length, nodes):
-    """Set nodes (…, length) to those from the root to a node of a level."""
-    nodes[0] = 0
-    for o in range(length):
-        first, last = find_children(table.children, table.ones, table.nodes, table.contexts, nodes[o])
-        # The child whose descendants at this level contain the node: the last one that begins before it.
-        while first + 1 < last and first_descendant(table, first + 1, length - o - 1) <= node:
-            first += 1
-        nodes[o + 1] = first
-
-
-@exact
-def first_descendant(table, node, levels):
-    """The first descendant of a node so many levels below it, or where it would be."""
-    for _ in range(levels):
-        node = find_children(table.children, table.ones, table.nodes, table.contexts, node)[0]
-    return node

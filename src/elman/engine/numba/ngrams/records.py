@@ -46,6 +46,18 @@ class Settings(NamedTuple):
     bits: int  # of a digit
     per_word: int  # digits of a word
     prefix: int  # digits by which records are distributed at a time
+    words: NDArray[np.int64]  # (n + 2,): the word of a key that contains each digit …
+    shifts: NDArray[np.uint64]  # (n + 2,): … and how many bits are below it
+
+    @classmethod
+    def of(cls, K: int, order: int, min_count: int, folds: NDArray[np.int64], reset_at: int) -> Settings:
+        """Return the settings with these values."""
+        bits = int(K).bit_length()
+        per_word, digits = 64 // bits, np.arange(order + 2)
+        words = digits // per_word
+        last = np.minimum((words + 1) * per_word, order + 2) - 1  # digit of the word
+        shifts = ((last - digits) * bits).astype(np.uint64)
+        return cls(K, order, min_count, folds, reset_at, bits, per_word, 2 if K <= MAX_PAIRED else 1, words, shifts)
 
 
 def sorted_records(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
@@ -233,7 +245,5 @@ def sort_records(keys, units, settings):
 @exact_step
 def digit_of(keys, r, j, settings):
     """Digit j of a record."""
-    w = j // settings.per_word
-    last = min(settings.per_word, settings.order + 2 - w * settings.per_word) - 1
-    shift = np.uint64((last - (j - w * settings.per_word)) * settings.bits)
-    return np.int64((keys[r, w] >> shift) & np.uint64((1 << settings.bits) - 1))
+    digit = keys[r, settings.words[j]] >> settings.shifts[j]
+    return np.int64(digit & np.uint64((1 << settings.bits) - 1))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from elman.engine.numba.jit import compiled
 from elman.network.ngram import READ_COUNT
-from elman.network.ngram_table import CODE_BITS, CODES, STRIDE
+from elman.network.ngram_table import CODE_BITS, CODES
 
 exact = compiled()
 """IEEE arithmetic as written, without fastmath."""
@@ -35,18 +35,16 @@ class Table(NamedTuple):
     order: int
     folds: int
     reset_at: int  # or -1
-    nodes: int
-    contexts: int
     width: int  # bits of a symbol
-    strings: Words
+    strings: NDArray[np.uint32]  # (nodes,): the symbol of each node and, above it, the code of its weight
+    firsts: NDArray[
+        np.uint32
+    ]  # (contexts + 1,): the first child of each context; the last one's children end at the end
     rests: Words
-    children: Words
-    ones: NDArray[np.uint32]
     discounts: NDArray[np.float64]  # (n + 1, 3)
-    masks: NDArray[np.uint16]  # see `elman.network.ngram_table.FoldCounts`; one number where nothing is left out
-    starts: NDArray[np.uint32]
-    fold_weights: NDArray[np.uint8]
-    fold_rests: NDArray[np.uint8]
+    kept: NDArray[np.float64]  # (n + 1, codes): what the discounts leave of the weight of each code
+    fold_weights: NDArray[np.uint8]  # (folds, nodes): see `elman.network.ngram_table.FoldCounts`
+    fold_rests: NDArray[np.uint8]  # (folds, contexts)
     cached_order: int = NONE  # the length of the contexts whose distributions are stored …
     cached_first: int = 0  # … the first node of that length …
     cached_q: NDArray[np.float64] = np.zeros((1, 1, 1))  # (folds + 1, contexts, K)
@@ -60,8 +58,6 @@ class Added(NamedTuple):
     nodes: NDArray[np.int32]  # (nodes, 5): see `COUNT`, …
 
 
-NODE, FIRST, LAST = range(3)
-"""Of each context of a row: its node in the table, that node's first child, and the node after its last child."""
 COUNT, TOTAL, CHILD, SIBLING, SYMBOL, WIDTH = range(6)
 """Columns of `Added.nodes`: the node's own count, the sum of its children's, its latest child, the child of the same
 parent that was added before, and its character."""
@@ -74,8 +70,16 @@ def empty_added() -> Added:
 
 def empty_table() -> Table:
     """Return the table of no text, which is passed to a kernel where there is no model."""
-    words, folds = np.zeros(2, np.uint64), (np.zeros(1, np.uint16), np.zeros(1, np.uint32), *np.zeros((2, 1), np.uint8))
-    return Table(2, 0, 0, NONE, 1, 1, 1, words, words, words, np.zeros(1, np.uint32), np.zeros((1, 3)), *folds)
+    strings, firsts, discounts = np.zeros(1, np.uint32), np.ones(2, np.uint32), np.zeros((1, 3))
+    folds = np.zeros((2, 0, 1), np.uint8)
+    return Table(2, 0, 0, NONE, 1, strings, firsts, np.zeros(2, np.uint64), discounts, keep_codes(discounts), *folds)
+
+
+def keep_codes(discounts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what the discounts (n + 1, 3) leave of the weight of each code, (n + 1, codes)."""
+    of_codes = np.pad(discounts, ((0, 0), (1, 0)))[:, np.minimum(CODES, 3)]
+    kept: NDArray[np.float64] = np.maximum(CODES - of_codes, 0.0)
+    return kept
 
 
 def make_added(nodes: int) -> Added:
@@ -101,60 +105,43 @@ def field(words, width, i):
     """Field i of packed numbers."""
     bit = i * width
     word, shift = bit >> 6, np.uint64(bit & 63)
-    value = words[word] >> shift
-    if (bit & 63) + width > 64:
-        value |= words[word + 1] << (np.uint64(64) - shift)
-    return np.int64(value & ((np.uint64(1) << np.uint64(width)) - np.uint64(1)))
-
-
-@exact_step
-def count_ones(word):
-    """The number of ones in a word."""
-    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
+    beyond = (words[word + 1] << np.uint64(1)) << (np.uint64(63) - shift)  # no shift by 64, which is undefined
+    return np.int64(((words[word] >> shift) | beyond) & ((np.uint64(1) << np.uint64(width)) - np.uint64(1)))
 
 
 @exact
-def find_children(children, ones, nodes, contexts, node):
-    """The first child of a node and the one after its last; the two are equal if it has none."""
-    if node < 0 or node >= contexts:
-        return np.int64(0), np.int64(0)
-    block = node // STRIDE
-    zeros = node - block * STRIDE  # to pass from where the block begins
-    at, end = np.int64(ones[block]) + block * STRIDE, np.int64(len(children)) * 64
-    while zeros > 0 and at < end:
-        word = ~children[at >> 6] >> np.uint64(at & 63)
-        found = count_ones(word)
-        if at & 63:  # the shift has filled in zeros, which are no bits
-            found = count_ones(word & ((np.uint64(1) << np.uint64(64 - (at & 63))) - np.uint64(1)))
-        if found < zeros:
-            zeros -= found
-            at = (at | 63) + 1
-        else:
-            size = 32
-            while size > 0:
-                low = count_ones(word & ((np.uint64(1) << np.uint64(size)) - np.uint64(1)))
-                if low < zeros:
-                    zeros -= low
-                    word >>= np.uint64(size)
-                    at += size
-                size >>= 1
-            zeros, at = np.int64(0), at + 1
-    first, last = 1 + at - node, 1 + at - node
-    while at < end and (children[at >> 6] >> np.uint64(at & 63)) & np.uint64(1):
-        at, last = at + 1, last + 1
-    return min(first, nodes), min(last, nodes)
+def unpack(K, width, words, children, strings, firsts):
+    """Set the strings (nodes,) and the first children (contexts + 1,) of a table from its packed arrays."""
+    for node in range(1, len(strings)):
+        string = field(words, width + CODE_BITS, node - 1)
+        symbol = string & ((1 << width) - 1)
+        strings[node] = string if symbol < K else string - symbol  # a file may contain any
+    child, at = 1, 0
+    for context in range(len(firsts) - 1):
+        firsts[context] = child
+        while child < len(strings) and field(children, 1, at) == 1:
+            child, at = child + 1, at + 1
+        at += 1
+    firsts[-1] = child
 
 
 @exact_step
-def find_child(table, first, last, symbol):
-    """The node from `first` to `last` - 1 with a symbol; -1 if there is none."""
+def find_children(table, node):
+    """The first child of a node and the one after its last; the two are equal if it has none."""
+    first, last = np.int64(0), np.int64(0)
+    if 0 <= node < len(table.firsts) - 1:
+        first, last = np.int64(table.firsts[node]), np.int64(table.firsts[node + 1])
+    return first, min(last, first + table.K)  # a file may contain more
+
+
+@exact_step
+def find_child(table, node, symbol):
+    """The child of a node with a symbol; -1 if there is none."""
     child, mask = np.int64(NONE), (1 << table.width) - 1
+    first, last = find_children(table, node)
     while first < last:
         middle = (first + last) >> 1
-        found = field(table.strings, table.width + CODE_BITS, middle - 1) & mask
+        found = np.int64(table.strings[middle]) & mask
         if found == symbol:
             child = middle
         if found < symbol:
@@ -165,19 +152,9 @@ def find_child(table, first, last, symbol):
 
 
 @exact_step
-def find_entry(table, node, fold):
-    """The entry of a node's counts without a fold; -1 if the fold has none of them."""
-    if fold >= table.folds or not (table.masks[node] >> fold) & 1:
-        return np.int64(NONE)
-    return np.int64(table.starts[node]) + count_ones(np.uint64(table.masks[node]) & np.uint64((1 << fold) - 1))
-
-
-@exact_step
 def rest_of(table, node, fold):
     """The weight of a context's characters that are not kept, without a fold."""
-    entry = find_entry(table, node, fold)
-    code = np.int64(table.fold_rests[entry]) if entry >= 0 else field(table.rests, CODE_BITS, node)
-    return CODES[code]
+    return CODES[np.int64(table.fold_rests[fold, node]) if fold < table.folds else field(table.rests, CODE_BITS, node)]
 
 
 # --- The counts of what is read ---
