@@ -168,7 +168,7 @@ def run_in_chunks(
 
 
 class Engine(Protocol):
-    """Carries out the mathematics of `elman.network`; has no state between calls.
+    """Carries out the mathematics of `elman.network`; no result depends on earlier calls.
 
     T  sequence length, B  batch size, D  size of one sequence's state, m for the vanilla network
     """

@@ -11,9 +11,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from elman.engine import TrainState, count_ngrams, get_engine
-from elman.engine.numba.batched.training import advance
+from elman.engine.numba.batched.training import Training
 from elman.engine.numba.linalg import panels, simd, tile
 from elman.engine.numba.linalg.simd import aligned_zeros
+from elman.engine.protocol import no_callback
 from elman.network import Optimizer
 from elman.network.dropout import Dropout, WeightDropout
 from elman.text import Windows
@@ -103,6 +104,10 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 
 
+def advance(state: TrainState, windows: Windows, optimizer: Optimizer) -> NDArray[np.float64]:
+    return Training(state, windows, optimizer, True).advance(windows, 12, optimizer, no_callback)
+
+
 @pytest.mark.parametrize("cell", NETWORKS)
 def test_training_is_near_that_in_float32(cell: str) -> None:
     """With two layers, a prior, resets, and odd numbers of units, characters and steps."""
@@ -115,7 +120,7 @@ def test_training_is_near_that_in_float32(cell: str) -> None:
     state = TrainState.initial(7, m, 0.3, 400, np.float32, optimizer=optimizer, **network)
     mixed = copy.deepcopy(state)
     expected = get_engine("numba").advance(state, windows, 12, optimizer)
-    losses = advance(mixed, windows, 12, optimizer, mixed_precision=True)
+    losses = advance(mixed, windows, optimizer)
     assert 0 < largest_relative_error(losses, expected) <= tolerances.MIXED_PRECISION_LOSS
     again = TrainState.initial(7, m, 0.3, 400, np.float32, optimizer=optimizer, **network)
-    assert np.array_equal(advance(again, windows, 12, optimizer, mixed_precision=True), losses)
+    assert np.array_equal(advance(again, windows, optimizer), losses)

@@ -17,6 +17,7 @@ from elman.text import Windows
 
 if TYPE_CHECKING:
     from elman.engine.numba.batched.inference import NumbaSession
+    from elman.engine.numba.batched.training import Training
 
 
 def is_online_rnn(parameters: Parameters, batch_size: int, optimizer: Optimizer) -> bool:
@@ -35,7 +36,7 @@ class NumbaEngine:
     """Compiled with Numba; float32 or float64, as the parameters are.
 
     Parameters are copied into padded arrays at the beginning of a call and back at its end, which is cheap if one
-    call performs many updates.
+    call performs many updates. The workspaces of a training are kept for the next call; no result depends on them.
 
     Parameters
     ----------
@@ -49,6 +50,7 @@ class NumbaEngine:
 
     def __init__(self, mixed_precision: bool = False) -> None:
         self.mixed_precision = mixed_precision
+        self._training: Training | None = None  # of the last call of `advance`
 
     def advance(
         self,
@@ -63,10 +65,13 @@ class NumbaEngine:
             from elman.engine.numba import online_engine
 
             return online_engine.advance(state, windows, updates, optimizer, callback)
-        from elman.engine.numba.batched import training
+        from elman.engine.numba.batched.training import Training
 
         mixed = self._is_mixed(state.parameters)
-        return training.advance(state, windows, updates, optimizer, callback, mixed_precision=mixed)
+        if self._training is None or not self._training.is_for(state, windows, optimizer, mixed):
+            self._training = None  # its memory is free for the next
+            self._training = Training(state, windows, optimizer, mixed)
+        return self._training.advance(windows, updates, optimizer, callback)
 
     def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
         """See `elman.engine.Engine.loss`."""

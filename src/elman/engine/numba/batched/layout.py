@@ -174,22 +174,24 @@ def _gate_order(layout: Layout, name: str) -> list[int]:
     return list(range(layout.cell.recurrent_blocks if name[0] == "W" else 1))
 
 
-def flatten(layout: Layout, parameters: Mapping[str, Array], dtype: np.dtype[Any]) -> Array:
-    """Return the parameters, or arrays of the same names and shapes, as one flat array; missing ones are zero."""
-    flat = aligned_zeros(layout.theta_size, dtype)
+def flatten(layout: Layout, parameters: Mapping[str, Array], flat: Array) -> None:
+    """Write the parameters, or arrays of the same names and shapes, into a flat array; missing ones are zero."""
+    flat[...] = 0
     for name, view in views(layout, flat).items():
         if name in parameters:
             order = _gate_order(layout, name)
-            array = parameters[name]
-            view[...] = array.reshape(len(order), -1, *array.shape[1:])[order]
-    return flat
+            gates = parameters[name].reshape(len(order), -1, *parameters[name].shape[1:])
+            for block, gate in zip(view, order, strict=True):
+                block[...] = gates[gate]
 
 
 def unflatten(layout: Layout, flat: Array, into: Mapping[str, Array]) -> None:
     """Write the flat array into the arrays of `into`."""
     for name, view in views(layout, flat).items():
-        order, array = _gate_order(layout, name), into[name]
-        array.reshape(len(order), -1, *array.shape[1:])[order] = view
+        order = _gate_order(layout, name)
+        gates = into[name].reshape(len(order), -1, *into[name].shape[1:])
+        for block, gate in zip(view, order, strict=True):
+            gates[gate] = block
 
 
 @kernel

@@ -91,10 +91,11 @@ class BatchedNetwork:
         if like is not None and like.sizes == s:
             self.net: Network = like.net
         else:
-            theta = flatten(self.layout, parameters, self.dtype)
+            theta = aligned_zeros(self.layout.theta_size, self.dtype)
             packed = aligned_zeros(self.layout.packed_size, self.packed_dtype)
             added = aligned_zeros(self.layout.added_size, self.dtype)
             self.net = Network(theta, packed, added, self.layout.offsets, s)
+            self.set_parameters(parameters)
             if not backward:  # training packs the weights before every update
                 pack_part(self.net, False, 0, 1)
         kind = self.architecture, T, B, backward, parameters.reset_at, self.dtype, self.packed_dtype
@@ -204,6 +205,10 @@ class BatchedNetwork:
     def mean_loss(self, losses: NDArray[np.float64]) -> float:
         """Return the mean over the batch of the summed losses of a window, given by groups."""
         return float(sum(row[: self.T * R].sum() for row, R in zip(losses, self.rows, strict=True))) / self.B
+
+    def set_parameters(self, parameters: Parameters) -> None:
+        """Copy parameters of the same shapes; only training packs them again."""
+        flatten(self.layout, parameters, self.net.theta)
 
     def set_state(self, h: Array) -> None:
         """Set the initial state (B, D) of the next window."""

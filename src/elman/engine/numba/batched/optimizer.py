@@ -56,19 +56,16 @@ class Moments(NamedTuple):
 
 
 class FlatOptimizer:
-    """An optimizer and a copy of its state, flat like the network's parameters.
+    """An optimizer and room for a copy of its state, flat like the network's parameters.
 
     Matrices have weight decay, biases have none. Hidden matrices, where Muon updates them, are not in the rule's parts.
     """
 
-    def __init__(self, network: BatchedNetwork, state: TrainState, optimizer: Optimizer) -> None:
-        layout, dtype = network.layout, network.dtype
-        self.layout, self.optimizer, empty = layout, optimizer, aligned_zeros(0, dtype)
-        self.moments = Moments(
-            flatten(layout, state.M, dtype) if optimizer.name in HAS_SECOND_MOMENT else empty,
-            flatten(layout, state.N, dtype) if optimizer.name in HAS_FIRST_MOMENT else empty,
-            flatten(layout, state.average, dtype) if optimizer.ema_decay else empty,
-        )
+    def __init__(self, network: BatchedNetwork, optimizer: Optimizer) -> None:
+        layout = self.layout = network.layout
+        used = optimizer.name in HAS_SECOND_MOMENT, optimizer.name in HAS_FIRST_MOMENT, bool(optimizer.ema_decay)
+        self.optimizer = optimizer
+        self.moments = Moments(*(aligned_zeros(layout.theta_size * is_used, network.dtype) for is_used in used))
         self.ranges = np.array([*pairwise(layout.theta_size * n // RANGES for n in range(RANGES + 1))])
         hidden = int(layout.offsets[0, W]), layout.sizes.V
         self.hidden: HiddenMatrices | None = (
@@ -90,6 +87,12 @@ class FlatOptimizer:
         ema_weight = [1 - self.optimizer.ema_decay_at(n) if self.optimizer.ema_decay else 0.0 for n in numbers]
         steps = zip(numbers, rates, ema_weight, strict=True)
         return np.array([(rate, 1 - rate * decay, 1 - beta1**n, 1 - beta2**n, ema) for n, rate, ema in steps])
+
+    def read_from(self, state: TrainState) -> None:
+        """Copy moments and averaged weights of the state."""
+        for flat, arrays in zip(self.moments, (state.M, state.N, state.average), strict=True):
+            if len(flat):
+                flatten(self.layout, arrays, flat)
 
     def write_to(self, state: TrainState, theta: Array) -> None:
         """Write parameters, moments and averaged weights into the state."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,7 @@ from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.ngrams.tables import NONE
 from elman.engine.numba.threads import barrier, work_alone
-from elman.engine.protocol import Indices, StepCallback, TrainState, no_callback, run_in_chunks, training_folds
+from elman.engine.protocol import Indices, StepCallback, TrainState, run_in_chunks, training_folds
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, LossAndGradients, Parameters
 from elman.text import Windows
@@ -29,20 +31,47 @@ plan is tried in several calls.
 
 
 class Training:
-    """One call of `advance`, with the numbers of the state in the layout of the kernels."""
+    """The training of one kind of network: workspaces, and room for the numbers of a state in the kernels' layout.
+
+    To make one takes as long as some updates, so it is kept while `is_for` holds.
+    """
 
     def __init__(self, state: TrainState, windows: Windows, optimizer: Optimizer, mixed_precision: bool) -> None:
-        self.state, self.windows = state, windows
+        self.state, self.parameters, self.windows = state, state.parameters, windows
         T, B = windows.seq_length, windows.batch_size
         self.network = network = BatchedNetwork(state.parameters, T, B, backward=True, mixed_precision=mixed_precision)
-        network.set_state(state.h.reshape(windows.batch_size, -1))
-        self.optimizer = flat = FlatOptimizer(network, state, optimizer)
+        self.optimizer = flat = FlatOptimizer(network, optimizer)
         self.squares = np.empty(len(flat.ranges))
         theta, gradients, s = network.net.theta, network.workspaces.gradient, network.sizes
         size = s.recurrent_blocks * s.m_row**2 if optimizer.weight_dropout is not None else 0
         self.dropped = aligned_zeros(s.layers * size, network.dtype).reshape(s.layers, size)
         self.reduce = kernel_pointer(reduce_gradients, gradients, 0, 0, 1.0, self.squares, 0)
         self.update = kernel_pointer(update_range, flat.rule, np.zeros(5), 1.0, theta, flat.moments, gradients[0], 0, 0)
+
+    def is_for(self, state: TrainState, windows: Windows, optimizer: Optimizer, mixed_precision: bool) -> bool:
+        """Return whether it can go on with this state, whose numbers may have been changed."""
+        network, before = self.network, self.optimizer.optimizer
+        return (
+            state is self.state
+            and state.parameters is self.parameters
+            and (windows.seq_length, windows.batch_size) == (network.T, network.B)
+            and state.parameters.uses_prior == network.priors.values.is_on
+            and replace(optimizer, end=before.end) == before
+            and mixed_precision == (network.packed_dtype != network.dtype)
+        )
+
+    def advance(
+        self, windows: Windows, updates: int, optimizer: Optimizer, callback: StepCallback
+    ) -> NDArray[np.float64]:
+        """See `elman.engine.Engine.advance`."""
+        state, self.windows, self.optimizer.optimizer = self.state, windows, optimizer
+        self.network.set_parameters(state.parameters)
+        self.network.set_state(state.h.reshape(windows.batch_size, -1))
+        self.optimizer.read_from(state)
+        losses = run_in_chunks(updates, state.update, self.advance_chunk, callback)
+        self.optimizer.write_to(state, self.network.net.theta)
+        state.h = self.network.state().reshape(state.h.shape)
+        return losses
 
     def advance_chunk(self, losses: NDArray[np.float64]) -> Array:
         """Perform `len(losses)` updates, and fill in their losses; return the hidden state."""
@@ -88,27 +117,6 @@ class Training:
                 network.split_rows(folds.reshape(T, -1), batches.folds[n])
             position += T
         return batches, position
-
-    def write_back(self) -> None:
-        """Write parameters, moments and the hidden state into the state."""
-        self.optimizer.write_to(self.state, self.network.net.theta)
-        self.state.h = self.network.state().reshape(self.state.h.shape)
-
-
-def advance(
-    state: TrainState,
-    windows: Windows,
-    updates: int,
-    optimizer: Optimizer,
-    callback: StepCallback = no_callback,
-    *,
-    mixed_precision: bool = False,
-) -> NDArray[np.float64]:
-    """See `elman.engine.Engine.advance`."""
-    training = Training(state, windows, optimizer, mixed_precision)
-    losses = run_in_chunks(updates, state.update, training.advance_chunk, callback)
-    training.write_back()
-    return losses
 
 
 def loss_and_gradients(parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
