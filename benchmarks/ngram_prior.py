@@ -82,12 +82,11 @@ def counts_alone(corpus: Corpus, config: Config) -> float | None:
     """Return the loss of q on the text held out: that of a network of zeros with alpha 1."""
     data = TrainingData(config, corpus)
     ngrams = initial_state(data, create_optimizer(config)).parameters.ngrams
-    held_out = data.validation_windows
-    if ngrams is None or held_out is None:
+    x = data.validation_set
+    if ngrams is None or x is None:
         return None
     parameters = initial_parameters(ngrams.K, 1, 0.0, np.random.RandomState(0), np.float64, ngrams=ngrams)
     parameters["alpha"][:] = 1
-    x = held_out.indices
     loss, _ = get_engine("numba").loss(parameters, np.zeros(1 + ngrams.order), x[:-1], x[1:])
     return float(loss) / (len(x) - 1)
 

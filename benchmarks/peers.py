@@ -21,12 +21,12 @@ from typing import Any
 HERE = Path(__file__).parent
 RESULTS, FIGURE = HERE / "results" / "peers.json", HERE.parent / "docs" / "images" / "peers.png"
 ELMAN = {
-    5: ["--preset", "quick", "--max-seconds", "3.1"],
-    15: ["--preset", "minute", "--max-seconds", "12.0"],
+    5: ["--preset", "quick", "--max-seconds", "5"],
+    15: ["--preset", "minute", "--max-seconds", "15"],
     60: ["--preset", "minute"],
     240: ["--preset", "strong"],
 }
-"""The options that end the whole command within the seconds."""
+"""The options for so many seconds."""
 
 AT_MOST_A_MINUTE = ("PyTorch LSTM 256", "PyTorch GRU 256")
 

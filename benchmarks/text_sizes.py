@@ -22,7 +22,7 @@ class Starts(elman.TrainingCallback):
     def on_progress(self, run, updates):
         self.at = self.at or time.perf_counter() - began
 starts = Starts()
-options = {"min_count": int(sys.argv[2]), "max_seconds": 3.0, "sample_every": 0}
+options = {"min_count": int(sys.argv[2]), "max_updates": 1000, "sample_every": 0}
 run = elman.train(sys.argv[1], preset="reference", callback=starts, **options)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
 print(json.dumps([len(run.corpus.alphabet), len(run.corpus.indices), starts.at, peak]))

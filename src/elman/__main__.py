@@ -4,6 +4,7 @@ import atexit
 import gc
 import os
 import sys
+import time
 
 TYPE_CHECKING = False  # as in `typing`, which takes a while to import
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ GC_THRESHOLD = 10_000
 
 def main() -> None:
     """Run the command line; Ctrl-C ends it without a traceback, even while modules are still being imported."""
+    started = time.monotonic() - time.process_time()  # the interpreter has waited for nothing so far
     gc.set_threshold(GC_THRESHOLD)
     atexit.register(gc.freeze)  # Python would look for cycles several times while it ends
     try:
@@ -26,7 +28,7 @@ def main() -> None:
         from elman.cli.app import main
     except KeyboardInterrupt:
         sys.exit(130)
-    main()
+    main(started=started)
 
 
 def _interrupt(number: int, frame: "FrameType | None") -> None:

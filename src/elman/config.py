@@ -141,8 +141,8 @@ class Config:
     max_updates: int | None = _option(None, "Maximum number of updates (optimizer steps).", minimum=1)
     max_seconds: float | None = _option(
         None,
-        "Time budget for updates, in seconds (compilation, validation and samples not counted); schedules are fitted to"
-        " it.",
+        "Time budget in seconds, from the start of the command to its exit; only the compilation of kernels is not"
+        " counted. Schedules are fitted to it.",
         above=0,
     )
     validation: float | str = _fraction(
@@ -154,8 +154,15 @@ class Config:
     validate_every: int = _option(
         0,
         "Updates between validations. 0 validates after every epoch and at least ten times per run, less often where"
-        " that takes more than about 10 % of the time.",
+        " that takes more than about 5 % of the time.",
         minimum=0,
+    )
+    validation_chars: int = _option(
+        500_000,
+        "Characters of the validation set that validations read, in pieces spread evenly, the same ones every time; by"
+        " default fewer with --max-seconds: 4,000 for every second, but at least 100,000. The last validation reads the"
+        " whole set where that takes at most about 5 % of the time.",
+        minimum=2,
     )
     patience: int = _option(
         0, "Early stopping: stop after this many validations without improvement; 0 turns it off.", minimum=0
@@ -200,6 +207,12 @@ class Config:
         "Replace characters that occur fewer than this many times, and unknown characters of later texts, by one"
         " unknown symbol; 0 turns it off.",
         minimum=0,
+    )
+    max_chars: int | None = _option(
+        None,
+        "Maximum number of characters of the text to use; a longer one is sampled in pieces spread evenly. By default,"
+        " 750,000 for every second of --max-seconds; without that, no limit.",
+        minimum=1,
     )
 
     def __post_init__(self) -> None:

@@ -97,13 +97,13 @@ PRESETS = {
             "warmup": 30,
             "ngram_order": 7,
             "ngram_start": 0.2,
-            "max_seconds": 3.8,
+            "max_seconds": 6.0,
             "sample_every": 500,
         },
     ),
     "minute": Preset(
         "2-layer GRU, 256 units, with an n-gram prior, about 1 min: validation loss 1.40 nats/char on tiny Shakespeare",
-        _MUON_GRU | {"hidden_size": 256, "learning_rate": 0.012, "max_seconds": 55.5},
+        _MUON_GRU | {"hidden_size": 256, "learning_rate": 0.012, "max_seconds": 60.0},
         short_text_settings=_SHORT_TEXT_SETTINGS,
         long_run_settings={
             0.0: {"epochs": 4},
@@ -113,7 +113,7 @@ PRESETS = {
     ),
     "strong": Preset(
         "2-layer GRU, 384 units, with an n-gram prior, 2 to 4 min: validation loss 1.39 nats/char on tiny Shakespeare",
-        _MUON_GRU | {"hidden_size": 384, "learning_rate": 0.006, "max_seconds": 225.0},
+        _MUON_GRU | {"hidden_size": 384, "learning_rate": 0.006, "max_seconds": 240.0},
         short_text_settings=_SHORT_TEXT_SETTINGS,
         long_run_settings={
             0.0: {"epochs": 4},

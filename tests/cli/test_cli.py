@@ -234,7 +234,7 @@ def test_train_prints_one_line_of_json(folder: Path, command: Command) -> None:
     results = json.loads(out)
     assert list(results) == [
         "text", "updates", "epochs", "seconds", "chars_per_second", "smooth_loss", "minimum_smooth_loss", "minimum_at",
-        "train_loss", "validation_loss", "kept_update", "stopped", "advice",
+        "train_loss", "validation_loss", "validation_chars", "kept_update", "stopped", "advice",
     ]  # fmt: skip
     assert (results["kept_update"], results["stopped"]) == (20, "max_updates")
     assert "longer" in results["advice"]
@@ -318,6 +318,7 @@ def test_every_option_of_train_reaches_the_run(folder: Path, command: Command) -
         "warmup": 2, "final_lr_fraction": 0.1,
         "grad_clip_mode": "norm", "beta1": 0.8, "beta2": 0.99, "weight_decay": 0.01, "ema_decay": 0.9, "dropout": 0.3,
         "dropout_kind": "plain", "weight_dropout": 0.2, "init": "orthogonal", "validate_every": 2, "patience": 4,
+        "validation_chars": 300, "max_chars": 10**6,
     }  # fmt: skip
     options = [word for name, value in settings.items() for word in (flag(name), value)]
     assert command("train", "novel.txt", "--out", "out", "--preset", "reference", *options).code == 0

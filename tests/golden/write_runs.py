@@ -72,6 +72,7 @@ def write(folder: Path) -> None:
     expected: dict[str, Any] = {"resumed": {}}
     with (
         mock.patch("elman.training.loop.time", clock),
+        mock.patch("elman.training.limits.time", clock),
         mock.patch("elman.training.loop.save_plot"),
         mock.patch("elman.runs.metadata.describe_machine", return_value=machine),
         mock.patch("elman.runs.metadata.list_versions", return_value={"elman": "0.3.0"}),

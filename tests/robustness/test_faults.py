@@ -25,6 +25,7 @@ from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training import loop as training
 from elman.training.callbacks import TrainingCallback
+from elman.training.limits import Stopwatch
 from support.state import TEXT, snapshot
 from support.training import EXACT, assert_same, train
 
@@ -283,7 +284,7 @@ def test_checkpoints_take_a_hundredth_of_the_time_at_most(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch, since: float, updates: int, took: float, due: bool
 ) -> None:
     """At least every 30 s or 100,000 updates, but for s seconds of writing at least 100 s go by before the next."""
-    trainer: Any = training.Trainer(train(corpus, **EXACT, max_updates=1), TrainingCallback())
+    trainer: Any = training.Trainer(train(corpus, **EXACT, max_updates=1), TrainingCallback(), Stopwatch())
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
     trainer.saved_at, trainer.save_seconds = now - since, took

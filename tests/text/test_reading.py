@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import os
+import re
 import sys
 import tarfile
 import threading
@@ -24,8 +25,10 @@ from hypothesis import strategies as st
 import elman
 from elman.errors import ElmanError
 from elman.text import Alphabet, Corpus, TextFile, formats, read_chunks, read_corpus, reading
+from elman.text.corpus import SampledText
 from elman.text.formats import ByteStream
-from elman.text.reading import decode
+from elman.text.masks import Masker
+from elman.text.reading import decode, sample_chunks
 from elman.text.sources import BUILTIN_CORPORA
 from support.cli import Command
 from support.texts import NOISE, PLAIN, refused, write
@@ -211,6 +214,64 @@ def test_an_unusual_text_is_trained_on_and_preserved_exactly(command: Command, t
     assert model.score(text).chars == len(text) - 1
     assert command("train", "text", "--out", "run", "--resume", "--max-updates", 16).code == 0
     assert command("sample", "run", "--length", "20", "--seed", 1).code == 0
+
+
+# --- Samples of a long text ---
+
+
+@given(st.text("ab\n", min_size=1, max_size=600), st.integers(1, 400), st.integers(1, 300))
+def test_a_sample_is_pieces_of_the_text_in_order(text: str, max_chars: int, size: int) -> None:
+    """However the text arrives: pieces that end with a line feed or are as long as possible."""
+    chunks = [text[n : n + size] for n in range(0, len(text), size)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "MIN_PIECE", 5)
+        whole, _ = sample_chunks([text], max_chars)
+        kept, sampled = sample_chunks(chunks, max_chars)
+    kept = list(kept)
+    assert kept == list(whole)
+    assert sampled == (None if len(text) <= max_chars else SampledText(len(text), len(kept)))
+    assert "".join(kept) == text if sampled is None else 0 < len("".join(kept)) <= max_chars
+    position = 0
+    for piece in kept:
+        position = text.index(piece, position) + len(piece)
+
+
+def test_the_pieces_of_a_sample_are_spread_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "PIECE", 10)
+    for lines in (100, 641, 1000, 4000):
+        numbers = [f"{n:09}\n" for n in range(lines)]
+        kept, sampled = sample_chunks(numbers, 640)
+        found = [int(piece) for piece in kept]
+        assert sampled == SampledText(10 * lines, len(found))
+        assert 32 < len(found) <= 64
+        gaps = np.diff([-1, *found, lines])
+        assert max(gaps) <= 4 * lines / len(found)
+        assert sorted(found) == found
+
+
+@pytest.mark.parametrize(("lines", "masker"), [(False, None), (True, None), (True, Masker("numbers"))])
+def test_a_sample_has_the_hash_of_the_complete_text(lines: bool, masker: Masker | None) -> None:
+    data = "".join(f"node {n} is up\r\n" for n in range(300)).encode()
+    write("plain.txt", data)
+    write("compressed.txt.gz", gzip.compress(data))
+    options: dict[str, Any] = {"lines": lines, "masker": masker, "max_chars": 2100}
+    plain, compressed, opened = (
+        read_corpus(source, **options) for source in ("plain.txt", "compressed.txt.gz", io.BytesIO(data))
+    )
+    assert plain.text == compressed.text == opened.text
+    assert plain.sampled == compressed.sampled == opened.sampled
+    assert plain.sampled is not None
+    assert plain.sha256 == compressed.sha256 == opened.sha256 == sha256(data)
+    assert len(plain.indices) <= 2100
+    assert read_corpus(Corpus.from_text(data.decode()), **options).text == plain.text
+    assert read_corpus("plain.txt", **options | {"max_chars": len(data)}).sampled is None
+
+
+def test_the_text_of_a_field_is_sampled() -> None:
+    write("records.jsonl", "".join(json.dumps({"text": f"record {n}", "id": n}) + "\n" for n in range(600)).encode())
+    corpus = read_corpus("records.jsonl", field="text", max_chars=3000)
+    assert corpus.sampled is not None
+    assert all(re.fullmatch(r"record \d+", line) for line in corpus.text.splitlines())
 
 
 # --- Compressed files ---

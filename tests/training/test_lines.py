@@ -41,9 +41,9 @@ def test_every_epoch_has_the_same_lines_in_another_order() -> None:
     orders = [stream(run, epoch)[1:-1].split("\n") for epoch in range(3)]
     assert len({tuple(order) for order in orders}) == 3
     assert sorted(orders[0]) == sorted(orders[1]) == sorted(orders[2])
-    held_out = run.data.validation_windows
+    held_out = run.data.validation_sample
     assert held_out is not None
-    kept = CORPUS.alphabet.decode(held_out.indices)[1:-1].split("\n")
+    kept = CORPUS.alphabet.decode(held_out)[1:-1].split("\n")
     assert sorted(orders[0] + kept) == sorted(NAMES)
     assert len(kept) == 5
 
@@ -95,9 +95,9 @@ def test_cross_fitting_leaves_out_the_fold_of_the_line() -> None:
 
 def test_the_validation_loss_is_that_of_the_lines() -> None:
     run = train(CORPUS, **OPTIONS, max_updates=20)
-    held_out = run.data.validation_windows
+    held_out = run.data.validation_sample
     assert held_out is not None
-    lines = CORPUS.alphabet.decode(held_out.indices)[1:-1].split("\n")
+    lines = CORPUS.alphabet.decode(held_out)[1:-1].split("\n")
     scores = [run.model.score(line) for line in lines]
     assert [score.chars for score in scores] == [len(line) + 1 for line in lines]
     nats = sum(score.nats for score in scores) / sum(score.chars for score in scores)
@@ -105,7 +105,7 @@ def test_the_validation_loss_is_that_of_the_lines() -> None:
     model = run.model
     reversed_lines = "\n\n".join(reversed(lines))
     assert model.score(reversed_lines).nats_per_char == pytest.approx(nats, rel=1e-12)
-    assert score(model.engine, model.parameters, model.h, held_out.indices).nats_per_char == pytest.approx(nats)
+    assert score(model.engine, model.parameters, model.h, held_out).nats_per_char == pytest.approx(nats)
     assert len(run.samples[-1].text) == 20
     assert run.final_sample().count("\n") == 9
 
@@ -160,8 +160,8 @@ def test_a_run_that_patience_ends_has_quantiles_and_its_samples_are_not_compared
 
 def test_a_finished_run_has_the_quantiles_of_its_best_network(tmp_path: Path) -> None:
     run = train(Corpus.from_lines(LOG), **MASKED, validate_every=7, out=tmp_path)
-    assert run.data.validation_windows is not None
-    quantiles = compute_score_quantiles(run.model, run.data.validation_windows.indices)
+    assert run.data.validation_sample is not None
+    quantiles = compute_score_quantiles(run.model, run.data.validation_sample)
     assert quantiles.shape == LINE_SCORES_SHAPE
     assert (np.diff(quantiles) >= 0).all()
     again = train(Corpus.from_lines(LOG), out=tmp_path, resume=True)
@@ -171,9 +171,9 @@ def test_a_finished_run_has_the_quantiles_of_its_best_network(tmp_path: Path) ->
     assert load(tmp_path).score_quantiles is None  # of another network than the one that is saved now
 
 
-def test_few_characters_are_scored_for_the_quantiles(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_lines_are_scored_for_the_quantiles(monkeypatch: pytest.MonkeyPatch) -> None:
     run = train(Corpus.from_lines(LOG), **MASKED)
-    assert run.data.validation_windows is not None
+    assert run.data.validation_sample is not None
     scored, score_batch = list[str](), BlockScorer.score_batch
 
     def collect(scorer: BlockScorer, lines: list[str]) -> Any:
@@ -181,8 +181,8 @@ def test_few_characters_are_scored_for_the_quantiles(monkeypatch: pytest.MonkeyP
         return score_batch(scorer, lines)
 
     monkeypatch.setattr(BlockScorer, "score_batch", collect)
-    monkeypatch.setattr("elman.inference.score_lines.CALIBRATION_CHARS", len(run.data.validation_windows.indices) / 4)
-    compute_score_quantiles(run.model, run.data.validation_windows.indices)
+    monkeypatch.setattr("elman.inference.score_lines.CALIBRATION_LINES", 6)
+    compute_score_quantiles(run.model, run.data.validation_sample)
     assert scored == ["Ⓣ Ⓡ Ⓝ is done"] * 5  # a quarter of twenty
 
 

@@ -6,21 +6,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import elman
+from elman.config import make_config
+from elman.engine import get_engine
 from elman.engine.protocol import Engine, Indices
 from elman.errors import ElmanError, quote
-from elman.inference.score import Score
+from elman.inference.score import Score, score
 from elman.network import Parameters
 from elman.network.parameters import Array
 from elman.runs.checkpoint import load_checkpoint, load_network
+from elman.runs.data import PIECES, TrainingData
 from elman.runs.directory import RunDirectory
 from elman.runs.models import load
 from elman.runs.plots import LossCurve
 from elman.runs.run import Run
 from elman.runs.saved_runs import SavedRun
 from elman.text import Corpus
+from elman.text.lines import shuffle_corpus
 from elman.training import limits
 from elman.training import loop as training
 from elman.training.limits import validation_interval
@@ -77,7 +82,7 @@ def test_when_the_validation_loss_is_computed(corpus: Corpus) -> None:
     assert list(scored(run)) == [3, 6, 9, 10]
     assert [row.update for row in run.metrics] == [3, 6, 7, 9, 10]
     run = train(corpus, **EXACT, validation=SHARE, epochs=2)  # ten times per run
-    assert list(scored(run)) == [3, 6, 9, 12, 15, 18, 21, 22]
+    assert list(scored(run)) == [3, 6, 9, 12, 15, 18, 22]
     plain = snapshot(run.state)
     assert plain == snapshot(train(corpus, **EXACT, validation=SHARE, epochs=2, validate_every=7).state)
     run = train(corpus, **EXACT, validation=SHARE, epochs=20)  # once per epoch
@@ -92,6 +97,62 @@ def test_a_long_validation_set_is_read_less_often(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(limits, "FREE_CHARS", V - 100)
     assert validation_interval(data, data.config, 100) == limits.CHARS_PER_VALIDATED * 100 / T
     assert validation_interval(data, replace(data.config, validate_every=3), 100) == 3
+
+
+# --- A part of a long validation set ---
+
+
+@pytest.mark.parametrize("chars", [5000, 5001, 100_000])
+def test_validations_read_pieces_that_are_spread_evenly(chars: int) -> None:
+    text = Corpus.from_text("".join(f"line {n:06}\n" for n in range(20_000)))
+    config = make_config("reference", {"validation": 0.5, "validation_chars": chars})
+    data = TrainingData(config, text)
+    assert data.validation_set is not None
+    assert data.validation_sample is not None
+    assert len(data.validation_sample) == chars // PIECES * PIECES if chars > 50_000 else chars // 5 * 5
+    read = [int(word) for word in re.findall(r"line (\d{6})", text.alphabet.decode(data.validation_sample))]
+    assert len(set(read)) == len(read)
+    gaps = np.diff([10_000, *read, 20_000])
+    assert max(gaps) <= 10_000 / min(PIECES, chars // 1000) + 1
+    starts = np.cumsum([0, *[chars // 5] * 4]) if chars < 50_000 else [0]
+    assert all(text.alphabet.decode(data.validation_sample[n : n + 5]) == "line " for n in starts)
+    whole = TrainingData(replace(config, validation_chars=len(data.validation_set)), text)
+    assert whole.validation_sample is whole.validation_set
+
+
+def test_validations_of_lines_read_lines_that_are_spread_evenly() -> None:
+    text = Corpus.from_lines([f"line {n:06}" for n in range(1000)])
+    config = make_config("reference", {"validation": 0.5, "validation_chars": 600, "lines": True})
+    data = TrainingData(config, shuffle_corpus(text, 1))
+    assert data.validation_set is not None
+    assert data.validation_sample is not None
+    held_out, read = (text.alphabet.decode(each) for each in (data.validation_set, data.validation_sample))
+    assert (len(held_out), len(read)) == (6001, 601 - 12)
+    lines = held_out[1:-1].split("\n")
+    assert read == "\n".join(["", *(lines[n * 500 // 49] for n in range(49)), ""])
+
+
+@pytest.mark.parametrize(("limit", "is_whole"), [(1, False), (0, True)])
+def test_the_last_validation_reads_all_where_it_takes_little_time(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, is_whole: bool
+) -> None:
+    monkeypatch.setattr(limits, "CHARS_PER_VALIDATED", 10**6 * limit)
+    run = train(corpus, **OPTIONS | {"validation_chars": 8, "max_updates": 10}, out=tmp_path)
+    assert run.data.validation_sample is not None
+    kept = [row.validation_loss for row in run.metrics if run.selected and row.update == run.selected.update]
+    assert run.selected is not None
+    whole = score(get_engine("numpy"), run.selected.parameters, run.selected.h, corpus.indices[-20:]).nats_per_char
+    assert run.validation_loss == pytest.approx(whole if is_whole else kept[-1])
+    assert kept[-1] != pytest.approx(whole)
+    chars = 20 if is_whole else 8
+    assert (run.results()["validation_chars"], run.manifest.validation_chars) == (chars, chars)
+    saved, again = elman.open_run(tmp_path), train(corpus, out=tmp_path, resume=True)
+    assert saved.metadata["validation_chars"] == chars
+    assert saved.validation_loss == run.validation_loss == again.validation_loss
+    assert again.results() == run.results() | {"advice": again.advice}
+    assert_saved(tmp_path, run)
+    longer = train(corpus, out=tmp_path, resume=True, max_updates=20)
+    assert_same(longer, train(corpus, **OPTIONS | {"validation_chars": 8, "max_updates": 20}))
 
 
 # --- The final validation ---

@@ -23,7 +23,7 @@ from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter, T
 from cyclopts.config import Dict, Env
 
 from elman._version import __version__
-from elman.cli.commands import BAD_INPUT, INTERRUPTED
+from elman.cli.commands import BAD_INPUT, INTERRUPTED, STARTED
 from elman.cli.parameters import parse_nonempty_path
 from elman.errors import ElmanError, command_line, quote, shorten
 from elman.options import suggest_option
@@ -174,8 +174,12 @@ def _move_config(arguments: list[str]) -> list[str]:
 app = _create_app()
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0, 1 (a check found something), 2 (bad input), 130 (interrupt), 143 (SIGTERM)."""
+def main(arguments: list[str] | None = None, started: float | None = None) -> None:
+    """Run the command line and exit: 0, 1 (a check found something), 2 (bad input), 130 (interrupt), 143 (SIGTERM).
+
+    `started` is the time of `time.monotonic` at which the process started, now by default.
+    """
+    STARTED.set(started)
     if sys.stdout is None:  # closed by the process that started this one
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (it stays open)
     for stream in (sys.stdout, sys.stderr):

@@ -157,6 +157,8 @@ def result_rows(run: Run) -> dict[str, Any]:
         omitted |= {"smooth_loss", "minimum_smooth_loss", "minimum_at"}
     if run.selected is None or run.selected.update == run.state.update:
         omitted.add("kept_update")
+    if run.validation_chars is None:
+        omitted.add("validation_chars")
     rows = {name: value for name, value in run.results().items() if name not in omitted}
     rows["epochs"] = f"{run.epochs:,.2f}".removesuffix(".00")
     rows["text"] = "standard input" if rows["text"] == "-" else visible(rows["text"])

@@ -153,6 +153,12 @@ def watch_compilation(on_start: Callable[[], None]) -> Iterator[None]:
         yield
 
 
+def compile_seconds() -> float:
+    """Return the seconds that this process has spent on the compilation of kernels."""
+    compiler = sys.modules.get("elman.engine.numba.compiler")
+    return 0.0 if compiler is None else float(compiler.COMPILE_TIMER.seconds)
+
+
 def compile_kernels(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool) -> None:
     """Compile every kernel that a training calls, by calling it on a copy.
 

@@ -69,6 +69,9 @@ class TrainState:
         The update of that minimum; 0 before the first.
     seconds : float
         Time spent in updates.
+    overhead : float
+        Time that its commands spent on everything else, compilation of kernels excepted. Once the time budget has ended
+        the run, all that it has left.
     """
 
     parameters: Parameters
@@ -84,6 +87,7 @@ class TrainState:
     minimum_smooth_loss: float = math.nan
     minimum_at: int = 0
     seconds: float = 0.0
+    overhead: float = 0.0
 
     @classmethod
     def initial(

@@ -220,8 +220,8 @@ class BlockScorer:
         return SegmentLosses(np.bincount(line, losses).astype(np.float64), worst, worst_nats)
 
 
-CALIBRATION_LINES, CALIBRATION_CHARS = 4096, 1_000_000
-"""Held-out lines whose scores a model stores the quantiles of, and their characters, at most: about a second."""
+CALIBRATION_LINES = 4096
+"""Held-out lines whose scores a model stores the quantiles of, at most."""
 LEVELS = np.linspace(0, 1, LINE_SCORES_SHAPE[1])
 """Of the quantiles."""
 
@@ -237,7 +237,7 @@ def compute_score_quantiles(model: Model, indices: Indices) -> NDArray[np.float6
         The lines in the form of `elman.text.lines`, masked already.
     """
     feeds = np.flatnonzero(indices == indices[0])
-    step = math.ceil(max(len(feeds) / CALIBRATION_LINES, len(indices) / CALIBRATION_CHARS))
+    step = math.ceil(len(feeds) / CALIBRATION_LINES)
     chosen = range(0, len(feeds) - 1, step)
     texts = [model.alphabet.decode(indices[feeds[n] + 1 : feeds[n + 1]]) for n in chosen]
     lines = BlockScorer(replace(model, masker=None), carry_state=False).score_batch(texts)

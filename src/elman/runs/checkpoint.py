@@ -57,7 +57,7 @@ from elman.text import Alphabet
 from elman.text.lines import find_line_feed
 
 _INTEGERS = ("position", "update", "epoch", "minimum_at")
-_FLOATS = ("smooth_loss", "minimum_smooth_loss", "seconds")
+_FLOATS = ("smooth_loss", "minimum_smooth_loss", "seconds", "overhead")
 """Numbers of the state, which the description has under ``state``."""
 _PRETRAINED = "pretrained." + NGRAMS
 
@@ -75,11 +75,14 @@ class Checkpoint:
     last_loss: float | None = None
     """The validation loss of the last network, where the run has ended and that network is better than `best`."""
     lines: LineData = NO_LINE_DATA
+    whole_loss: float | None = None
+    """The validation loss of the selected network on the whole validation set, where validations read a part of it."""
 
     @property
     def selected(self) -> NetworkSnapshot:
         """The network selected for use: the best, or the last where that is better or nothing was held out."""
-        return self.best if self.best is not None and self.last_loss is None else self.last
+        network = self.best if self.best is not None and self.last_loss is None else self.last
+        return network if self.whole_loss is None else replace(network, validation_loss=self.whole_loss)
 
     @property
     def last(self) -> NetworkSnapshot:
@@ -113,6 +116,7 @@ def serialize_checkpoint(checkpoint: Checkpoint) -> bytes:
         "state": {name: None if math.isnan(value) else value for name, value in numbers.items()},
         "best": None if best is None else describe_network(best),
         "last_loss": checkpoint.last_loss,
+        "whole_loss": checkpoint.whole_loss,
         "sample_generator": state.sample_generator.bit_generator.state,
     }
     ngrams = state.parameters.ngrams
@@ -225,7 +229,7 @@ class _Contents:
     def restore_checkpoint(self) -> Checkpoint:
         """Return the checkpoint of a run."""
         config, description = self.config, self.description
-        best, last_loss = description.get("best"), description.get("last_loss")
+        best = description.get("best")
         network = self._network_shapes()
         parameters = {name: shape for name, shape in network.items() if name != "h"}
         groups = {
@@ -251,9 +255,12 @@ class _Contents:
         snapshot = None if best is None else _snapshot(state.parameters, arrays["best."], best, loss_required=True)
         if snapshot is not None and snapshot.update > state.update:
             raise ValueError("the best network is from a later update than the state")
-        last_loss = None if last_loss is None else require_finite(last_loss, "last_loss")
+        last_loss, whole_loss = (
+            None if description[name] is None else require_finite(description[name], name)
+            for name in ("last_loss", "whole_loss")
+        )
         sha256 = require_sha256(description["corpus_sha256"])
-        return Checkpoint(config, self.alphabet, sha256, state, snapshot, last_loss, self.lines)
+        return Checkpoint(config, self.alphabet, sha256, state, snapshot, last_loss, self.lines, whole_loss)
 
     def _network_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every parameter and of h (D,)."""

@@ -6,11 +6,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from elman.config import Config
-from elman.errors import ElmanError, quote, shorten
+from elman.errors import ElmanError, flag, quote, shorten
 from elman.runs.metadata import RunManifest
 from elman.storage.untrusted import require_regular_file
-from elman.text import Corpus, Source, Windows, has_piped_text, read_corpus
+from elman.text import Alphabet, Corpus, Source, Windows, has_piped_text, read_corpus
 from elman.text.formats import find_record_format
 from elman.text.lines import Indices, Lines, hash_training_lines, make_lines, shuffle_corpus, split_lines
 from elman.text.sources import STANDARD_INPUT, is_builtin
@@ -19,6 +21,12 @@ Text = Source | Sequence[Source] | Corpus
 """What the text of a run is read from, see `elman.text.read_corpus`."""
 
 DEFAULT_TEXT = "python-docs"
+
+
+PIECES = 48
+"""Pieces of a validation set that validations read, at most."""
+MIN_PIECE = 1000
+"""Their length, at least: the first characters of a piece follow on others than in the text."""
 
 
 class TrainingData:
@@ -38,8 +46,10 @@ class TrainingData:
     ----------
     windows : Windows
         Those of the training set; of independent lines, in the order of the first epoch.
-    validation_windows : Windows or None
-        Those of the validation set: the end of the text or its last lines, or `validation`.
+    validation_set : ndarray of unsigned int or None
+        The end of the text or its last lines, or `validation`.
+    validation_sample : ndarray of unsigned int or None
+        The part of it that validations read, or all of it, see `Config.validation_chars`.
     line_hashes : ndarray of uint64 or None
         The hashes of the training lines of a text of independent lines, see `elman.text.lines`.
     """
@@ -47,17 +57,20 @@ class TrainingData:
     def __init__(self, config: Config, corpus: Corpus, validation: Corpus | None = None) -> None:
         self.config, self.corpus, self.validation = config, corpus, validation
         self._lines: Lines | None = None
-        held_out = None if validation is None else validation.indices
+        lines: Lines | None = None
         if config.lines:
             self._lines, lines = split_lines(corpus, held_out_fraction(config))
-            lines = lines if held_out is None else make_lines(held_out, corpus.alphabet)
-            held_out = None if lines is None else lines.indices
+            lines = lines if validation is None else make_lines(validation.indices, corpus.alphabet)
         self.line_hashes = None if self._lines is None else hash_training_lines(corpus, self._lines)
         self.windows = self.windows_of(0)
-        if held_out_fraction(config) and not config.lines:
-            held_out = self._end_of_text()
-        T = config.seq_length
-        self.validation_windows = None if held_out is None else Windows(held_out, min(T, len(held_out) - 1))
+        self.validation_set: Indices | None = None
+        self.validation_sample: Indices | None = None
+        if lines is not None:
+            self.validation_set = lines.indices
+            self.validation_sample = lines.sample(config.validation_chars).indices
+        elif config.validation:
+            self.validation_set = self._end_of_text() if validation is None else validation.indices
+            self.validation_sample = sample_text(self.validation_set, config.validation_chars, corpus.alphabet)
 
     def windows_of(self, epoch: int) -> Windows:
         """Return the training windows of an epoch: independent lines have an order for each, of as many windows."""
@@ -88,6 +101,23 @@ class TrainingData:
         return f"{description}; validation on {self.validation.name}: {len(self.validation.indices):,} characters"
 
 
+def sample_text(indices: Indices, chars: int, alphabet: Alphabet) -> Indices:
+    """Return pieces of a text, spread evenly, of so many characters in all; the text itself if it is not longer.
+
+    A piece begins after a line feed, where there is one before the last characters from which it could begin.
+    """
+    N, pieces = len(indices), max(1, min(PIECES, chars // MIN_PIECE))
+    if chars >= N:
+        return indices
+    length, feed = chars // pieces, alphabet.characters.find("\n")
+    found = []
+    for start in range(0, N - N // pieces + 1, N // pieces):
+        feeds = np.flatnonzero(indices[start : start + N // pieces - length] == feed)
+        first = start + (int(feeds[0]) + 1 if start and len(feeds) else 0)
+        found.append(indices[first : first + length])
+    return np.concatenate(found)
+
+
 def training_length(corpus: Corpus, config: Config) -> int:
     """Return how many characters of a text are trained on, those before the ones that are held out."""
     N, held_out = len(corpus.indices), held_out_fraction(config)
@@ -105,7 +135,15 @@ def describe_text(corpus: Corpus) -> str:
     files = [f"{len(corpus.files):,} files"] if len(corpus.files) > 1 else []
     files += [f"{corpus.skipped:,} binary file{'s' if corpus.skipped > 1 else ''} skipped"] if corpus.skipped else []
     about = f" ({'; '.join(files)})" if files else ""
-    return f"training on {shorten(name)}{about}: {len(corpus.indices):,} characters, {len(corpus.alphabet):,} distinct"
+    description = (
+        f"training on {shorten(name)}{about}: {len(corpus.indices):,} characters, {len(corpus.alphabet):,} distinct"
+    )
+    if corpus.sampled is None:
+        return description
+    return (
+        f"{description}; sampled from {corpus.sampled.chars:,} characters in {corpus.sampled.pieces:,} pieces, spread"
+        f" evenly ({flag('max_chars')})"
+    )
 
 
 def suggest_field(corpus: Corpus, config: Config) -> str:
@@ -131,6 +169,7 @@ def read_text(source: Text, config: Config) -> Corpus:
         min_count=config.min_count,
         lines=config.lines,
         masker=config.masker,
+        max_chars=config.max_chars,
     )
     return shuffle_corpus(corpus, config.seed) if config.lines else corpus
 
@@ -156,6 +195,7 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
         extend=True,
         lines=config.lines,
         masker=config.masker,
+        max_chars=config.max_chars,
     )
     if sha256 and text.sha256 != sha256:
         raise ElmanError(

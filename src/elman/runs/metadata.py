@@ -76,6 +76,8 @@ class RunManifest:
     init_from: ModelOrigin | None = None
     log: tuple[str, ...] = ()
     """The optional loggers that write its records."""
+    validation_chars: int | None = None
+    """Characters of the validation set that its validation loss is of; None while there is none."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the contents of ``run.json``."""
@@ -88,6 +90,7 @@ class RunManifest:
             "versions": list_versions(ENGINES[self.config.engine].extra),
             "machine": describe_machine(),
             "stopped": self.stopped,
+            "validation_chars": self.validation_chars,
             "log": [*self.log],
         } | {name: asdict(value) for name, value in optional.items() if value is not None}
 
@@ -105,6 +108,7 @@ class RunManifest:
             None if validation is None else TextRecord.parse(validation),
             None if init_from is None else ModelOrigin.parse(init_from),
             tuple(name for name in value["log"] if name in optional_loggers()),
+            None if value["validation_chars"] is None else require_int(value["validation_chars"], "validation_chars"),
         )
 
 

@@ -66,6 +66,9 @@ class Run:
         The update of the latest validation, and the number of validations after that of `best`.
     latest_validation_loss : float or None
         The latest validation loss, in nats per character.
+    whole_loss : float or None
+        The validation loss of the selected network on the whole validation set, where validations read a part of it and
+        the last one read all; in nats per character.
     score_quantiles : ndarray or None
         Those of the scores of held-out lines, once it has ended; see `elman.inference.score_lines`.
     metrics : sequence of Metrics
@@ -97,6 +100,7 @@ class Run:
     validated_at: int = 0
     validations_since_best: int = 0
     latest_validation_loss: float | None = None
+    whole_loss: float | None = None
     score_quantiles: Array | None = None
     metrics: Records[Metrics] = field(init=False)
     samples: Records[Sample] = field(init=False)
@@ -178,8 +182,14 @@ class Run:
 
     @property
     def validation_loss(self) -> float | None:
-        """The validation loss of the selected network, in nats per character."""
+        """The validation loss of the selected network, in nats per character, see `validation_chars`."""
         return None if self.selected is None else self.selected.validation_loss
+
+    @property
+    def validation_chars(self) -> int | None:
+        """The characters of the validation set that the validation loss is of; None without one."""
+        read = self.data.validation_sample if self.whole_loss is None else self.data.validation_set
+        return None if read is None or self.validation_loss is None else len(read)
 
     @property
     def model(self) -> Model:
@@ -193,8 +203,12 @@ class Run:
     @property
     def checkpoint(self) -> Checkpoint:
         """The run as a checkpoint."""
-        corpus, last_loss = self.corpus, None if self.selected is self.best else self.validation_loss
-        return Checkpoint(self.config, corpus.alphabet, corpus.sha256, self.state, self.best, last_loss, self.lines)
+        corpus, best, selected = self.corpus, self.best, self.selected
+        is_best = best is not None and selected is not None and best.update == selected.update
+        last_loss = None if is_best else self.validation_loss
+        return Checkpoint(
+            self.config, corpus.alphabet, corpus.sha256, self.state, best, last_loss, self.lines, self.whole_loss
+        )
 
     @property
     def lines(self) -> LineData:
@@ -213,6 +227,7 @@ class Run:
             self.stopped,
             None if validation is None else TextRecord.of(validation),
             self.init_from,
+            validation_chars=self.validation_chars if self.stopped else None,
         )
 
     def results(self) -> dict[str, Any]:
@@ -230,6 +245,7 @@ class Run:
             "minimum_at": state.minimum_at,
             "train_loss": self.train_loss,
             "validation_loss": self.validation_loss,
+            "validation_chars": self.validation_chars,
             "kept_update": state.update if self.selected is None else self.selected.update,
             "stopped": self.stopped,
             "advice": self.advice,

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,13 @@ class TextFile:
     sha256: str
 
 
+class SampledText(NamedTuple):
+    """The text that a corpus is a sample of: its number of characters, and the number of pieces in the sample."""
+
+    chars: int
+    pieces: int
+
+
 # Compared by identity: the equality of arrays is an array, not a truth value.
 @dataclass(frozen=True, eq=False)
 class Corpus:
@@ -62,6 +69,7 @@ class Corpus:
     indices : ndarray of ``alphabet.dtype``, shape (N,)
     sha256 : str
         SHA-256, in hexadecimal, of the bytes the text was decoded from; of several files, joined as their texts are.
+        That of a sample is that of the complete text.
     encoding : str
         Encoding of those bytes.
     files : tuple of TextFile
@@ -72,6 +80,8 @@ class Corpus:
         Of a text of independent lines in the form of `elman.text.lines`: where its line feeds are.
     line_hashes : ndarray of uint64, optional
         Of a text that was masked, see `elman.text.masks`: the hashes of its lines before, without the empty ones.
+    sampled : SampledText, optional
+        The complete text, if this is a sample of it, see ``max_chars`` of `elman.text.read_corpus`.
 
     Examples
     --------
@@ -90,6 +100,7 @@ class Corpus:
     skipped: int = 0
     line_starts: NDArray[np.int64] | None = None
     line_hashes: NDArray[np.uint64] | None = None
+    sampled: SampledText | None = None
 
     def __post_init__(self) -> None:
         K = len(self.alphabet)

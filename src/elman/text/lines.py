@@ -112,6 +112,15 @@ class Lines:
         starts = self.starts[first : last + 1]
         return Lines(self.indices[starts[0] : starts[-1] + 1], starts - starts[0])
 
+    def sample(self, chars: int) -> Lines:
+        """Return lines that are spread evenly, of about so many characters; all lines if they are not longer."""
+        n, N = len(self), len(self.indices)
+        if chars >= N:
+            return self
+        count = max(1, n * chars // N)
+        chosen = np.arange(count) * n // count
+        return _join(self.indices, self.starts[chosen] + 1, self.starts[chosen + 1], int(self.indices[0]))
+
     def shuffle(self, seed: int, epoch: int) -> tuple[Lines, LineMoves]:
         """Return the lines in the order of an epoch."""
         # NumPy keeps what its legacy generator returns, so that a run can be resumed with a later version.

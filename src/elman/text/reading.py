@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import heapq
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from elman.errors import ElmanError, quote
 from elman.text.alphabet import Alphabet
-from elman.text.corpus import Corpus, TextFile, encode_chunks, iterate_chunks
+from elman.text.corpus import Corpus, SampledText, TextFile, encode_chunks, iterate_chunks
 from elman.text.formats import CHUNK_SIZE, ByteStream, decompress, describe_binary
 from elman.text.lines import LineHashes, trim_chunks
 from elman.text.sources import Source, TextInput, list_inputs
@@ -26,6 +27,11 @@ from elman.text.unknown import replace_rare
 
 if TYPE_CHECKING:
     from elman.text.masks import Masker
+
+PIECE, MIN_PIECE = 1 << 16, 1000
+"""Characters of a piece of a sample, at most; those of a short sample are shorter, but not than this."""
+PIECES = 64
+"""Pieces of a sample that is not very short, at least."""
 
 _BYTE_ORDER_MARK = "\ufeff"
 _DOMAIN_NAMES = ("idna", "punycode")
@@ -46,6 +52,7 @@ def read_corpus(
     min_count: int = 0,
     lines: bool = False,
     masker: Masker | None = None,
+    max_chars: int | None = None,
 ) -> Corpus:
     """Read a text from one or several files.
 
@@ -74,6 +81,9 @@ def read_corpus(
         Drop the carriage returns at the ends of lines, as a model of independent lines needs it.
     masker : Masker, optional
         With `lines`: replace what masks match, see `elman.text.masks`.
+    max_chars : int, optional
+        Keep at most so many characters, in pieces spread evenly; of a corpus, only where its lines are not shuffled or
+        masked.
 
     Raises
     ------
@@ -83,15 +93,28 @@ def read_corpus(
     """
     if isinstance(source, Corpus):
         is_raw = source.line_starts is None and source.line_hashes is None
-        changes = lines and is_raw and (masker is not None or "\r" in source.alphabet.characters)
-        masker = masker if is_raw else None
-        corpus = _encode_again(source, alphabet, extend, lines, masker) if alphabet is not None or changes else source
+        is_long = is_raw and max_chars is not None and len(source.indices) > max_chars
+        changes = is_long or (lines and is_raw and (masker is not None or "\r" in source.alphabet.characters))
+        masker, max_chars = (masker, max_chars) if is_raw else (None, None)
+        if alphabet is not None or changes:
+            corpus = _encode_again(source, alphabet, extend, lines, masker, max_chars)
+        else:
+            corpus = source
     else:
         name, inputs = list_inputs(source)
         text = JoinedText(name, inputs, encoding, field, lines=lines)
-        used_alphabet, indices, hashes = _encode(text, text.label, alphabet, extend, lines, masker)
+        chunks, sampled = sample_chunks(text, max_chars)
+        used_alphabet, indices, hashes = _encode(chunks, text.label, alphabet, extend, lines, masker)
         corpus = Corpus(
-            name, used_alphabet, indices, text.sha256, text.encoding, text.files, text.skipped, line_hashes=hashes
+            name,
+            used_alphabet,
+            indices,
+            text.sha256,
+            text.encoding,
+            text.files,
+            text.skipped,
+            line_hashes=hashes,
+            sampled=sampled,
         )
     return corpus if alphabet is not None else replace_rare(corpus, min_count)
 
@@ -118,14 +141,63 @@ def _encode(
 
 
 def _encode_again(
-    corpus: Corpus, alphabet: Alphabet | None, extend: bool, lines: bool, masker: Masker | None
+    corpus: Corpus,
+    alphabet: Alphabet | None,
+    extend: bool,
+    lines: bool,
+    masker: Masker | None,
+    max_chars: int | None,
 ) -> Corpus:
-    chunks: Iterable[str] = (corpus.alphabet.decode(chunk) for chunk in iterate_chunks(corpus.indices))
+    decoded = (corpus.alphabet.decode(chunk) for chunk in iterate_chunks(corpus.indices))
+    chunks, sampled = sample_chunks(decoded, max_chars)
     if corpus.alphabet.has_unknown:  # it has replaced rare characters already
         alphabet = alphabet or corpus.alphabet
     used_alphabet, indices, hashes = _encode(chunks, quote(corpus.name), alphabet, extend, lines, masker)
     hashes = corpus.line_hashes if hashes is None else hashes
-    return replace(corpus, alphabet=used_alphabet, indices=indices, line_starts=None, line_hashes=hashes)
+    changed = replace(corpus, alphabet=used_alphabet, indices=indices, line_starts=None, line_hashes=hashes)
+    return changed if sampled is None else replace(changed, sampled=sampled)
+
+
+# --- Samples of a long text ---
+
+
+def sample_chunks(chunks: Iterable[str], max_chars: int | None) -> tuple[Iterable[str], SampledText | None]:
+    """Return a text of at most `max_chars` characters: a longer one in pieces that are spread evenly.
+
+    The pieces end with a line feed where there is one. While their number is unknown, those of the lowest bit-reversed
+    number are kept, the van der Corput sequence, so that they are spread evenly wherever the text ends.
+    """
+    if max_chars is None:
+        return chunks, None
+    size = min(PIECE, max(max_chars // PIECES, MIN_PIECE), max_chars)
+    kept: list[tuple[int, int, str]] = []
+    chars = total = 0
+    lowest_dropped = 1 << 32
+    for number, piece in enumerate(_cut_pieces(chunks, size)):
+        chars += len(piece)
+        rank = int(f"{number:032b}"[::-1], 2)
+        if rank < lowest_dropped:
+            heapq.heappush(kept, (-rank, number, piece))
+            total += len(piece)
+        while total > max_chars:
+            negative_rank, _, dropped = heapq.heappop(kept)
+            lowest_dropped, total = -negative_rank, total - len(dropped)
+    pieces = [piece for _, _, piece in sorted(kept, key=lambda entry: entry[1])]
+    return pieces, SampledText(chars, len(pieces)) if total < chars else None
+
+
+def _cut_pieces(chunks: Iterable[str], size: int) -> Iterator[str]:
+    """Yield a text in pieces of at most `size` characters, which end with a line feed where there is one."""
+    held = ""
+    for chunk in chunks:
+        text, start = held + chunk, 0
+        while len(text) - start >= size:
+            end = text.rfind("\n", start, start + size) + 1 or start + size
+            yield text[start:end]
+            start = end
+        held = text[start:]
+    if held:
+        yield held
 
 
 class JoinedText:

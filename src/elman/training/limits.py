@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 
 from elman.config import Config
+from elman.engine import compile_seconds
 from elman.errors import flag
 from elman.runs.data import TrainingData
 from elman.runs.run import Run
@@ -16,21 +18,47 @@ MEMORY_SECONDS = 2.0
 """Time constant with which measurements are forgotten: the load from other programs varies."""
 VALIDATIONS = 10
 """Validations per run, at least, unless they would take too much of the time."""
-FREE_CHARS = 50_000
+FREE_CHARS = 20_000
 """Characters of a validation set that are read in no time worth counting."""
-CHARS_PER_VALIDATED = 4
+CHARS_PER_VALIDATED = 10
 """Characters trained on per further character of a validation, at least. A validation reads two characters or more in
-the time of one in training, so that it takes about 10 % of the time."""
+the time of one in training, so that it takes about 5 % of the time."""
+MEASURED_CHARS = 20_001
+"""Characters of a validation set that are read to measure how long validations will take."""
+PLOT_SECONDS = 0.5
+"""Time in which a plot is drawn, Matplotlib imported."""
+END_PER_START = 3.0
+"""The plot, the samples and the exit of a command take so many times as long as its start, which is measured."""
+MAX_END = 0.1
+"""The same, at most, as a fraction of the time budget: a start that waits for the disk says nothing about the end."""
+
+
+class Stopwatch:
+    """The time since the start of a command, or of a call of `elman.train`, without the compilation of kernels."""
+
+    def __init__(self, started: float | None = None) -> None:
+        now = time.monotonic()
+        self._started, self._compiled = now if started is None else started, compile_seconds()
+        self._start_seconds = now - self._started
+
+    def elapsed(self) -> float:
+        """Return the time in seconds."""
+        return time.monotonic() - self._started - (compile_seconds() - self._compiled)
+
+    def estimate_end(self, limit: float) -> float:
+        """Return how long plot, samples and exit are expected to take, if the time budget is `limit` seconds."""
+        return max(PLOT_SECONDS, min(END_PER_START * self._start_seconds, PLOT_SECONDS + MAX_END * limit))
 
 
 class TimeBudget:
     """Estimates, from the seconds spent and the current speed, which update will be the last.
 
-    `limit` is in seconds of updates in total, None for no limit; `update` updates were done before, in `seconds`.
+    `limit` is in seconds in total, None for no limit; `update` updates were done before, in `seconds`. What else has to
+    be done before the end takes `per_update` seconds for every update, and after the last one `reserve` seconds.
     """
 
     def __init__(self, limit: float | None, update: int = 0, seconds: float = 0.0) -> None:
-        self.limit = limit
+        self.limit, self.reserve, self.per_update = limit, 0.0, 0.0
         self._updates, self._seconds = float(update), seconds
 
     def observe(self, updates: int, seconds: float) -> None:
@@ -39,11 +67,15 @@ class TimeBudget:
         self._updates = decay * self._updates + updates
         self._seconds = decay * self._seconds + seconds
 
-    def last(self, update: int, seconds: float, end: int) -> int:
-        """Return the update at which the time is up, or `end`, whichever comes first, after `update` updates."""
+    def last(self, update: int, spent: float, end: int) -> int:
+        """Return the update at which the time is up, or `end`, whichever comes first.
+
+        `update` updates are done, and `spent` seconds of the budget are spent.
+        """
         if self.limit is None or not self._updates:
             return end
-        remaining, per_update = max(0.0, self.limit - seconds), self._seconds / self._updates
+        remaining = max(0.0, self.limit - self.reserve - spent)
+        per_update = self._seconds / self._updates + self.per_update
         return update + round(remaining / per_update) if remaining < (end - update) * per_update else end
 
 
@@ -55,20 +87,38 @@ def last_update(config: Config, windows: Windows) -> int:
 
 def validation_interval(data: TrainingData, config: Config, last: int) -> int:
     """Return the number of updates between validations of a run that is expected to end at the update `last`."""
-    assert data.validation_windows is not None
+    assert data.validation_sample is not None
     if config.validate_every:
         return config.validate_every
-    costly = len(data.validation_windows.indices) - FREE_CHARS
+    costly = len(data.validation_sample) - FREE_CHARS
     return max(
         min(math.ceil(last / VALIDATIONS), data.windows.per_epoch),
         math.ceil(CHARS_PER_VALIDATED * costly / config.chars_per_update),
     )
 
 
+def reads_whole_set(data: TrainingData, config: Config, last: int) -> bool:
+    """Return whether the validation at the end of a run, after the update `last`, reads more than the others."""
+    if data.validation_set is None or data.validation_set is data.validation_sample:
+        return False
+    return CHARS_PER_VALIDATED * len(data.validation_set) <= last * config.chars_per_update
+
+
+def chars_validated(data: TrainingData, config: Config, last: int) -> tuple[int, float]:
+    """Return how many characters are validated at the end, after the update `last`, and how many per update before."""
+    if data.validation_sample is None or data.validation_set is None:
+        return 0, 0.0
+    chars = len(data.validation_sample)
+    whole = len(data.validation_set) if reads_whole_set(data, config, last) else 0
+    # The scores of lines take about as long again as a validation.
+    return chars * (1 + config.lines) + whole, chars / validation_interval(data, config, last)
+
+
 def estimate_end(run: Run, config: Config) -> int:
     """Return the update at which a run with these limits is expected to end, from its mean speed so far."""
     state, end = run.state, last_update(config, run.data.windows)
-    return TimeBudget(config.max_seconds, state.update, state.seconds).last(state.update, state.seconds, end)
+    budget = TimeBudget(config.max_seconds, state.update, state.seconds)
+    return budget.last(state.update, state.seconds + state.overhead, end)
 
 
 def find_reached_limit(run: Run, config: Config, last: int) -> str:
@@ -87,9 +137,9 @@ def find_reached_limit(run: Run, config: Config, last: int) -> str:
 
 def was_ended_by(run: Run, config: Config) -> str:
     """Return the limit that a run, as its checkpoint left it, had reached; empty if it was interrupted."""
-    last = estimate_end(run, config)
-    # The run ended where less than half an update was left at its latest speed; from its mean speed it may be one.
-    return find_reached_limit(run, config, last - 1 if last < last_update(config, run.data.windows) else last)
+    state = run.state
+    is_spent = config.max_seconds is not None and state.overhead >= config.max_seconds - state.seconds
+    return find_reached_limit(run, config, state.update if is_spent else last_update(config, run.data.windows))
 
 
 def raise_limit(run: Run) -> tuple[str, float]:
@@ -109,7 +159,7 @@ def describe_reached(run: Run, limit: str) -> str:
     done = {
         "max_updates": f"already at update {state.update:,}",
         "epochs": f"already at epoch {state.epoch:,} (update {state.update:,})",
-        "max_seconds": f"already trained for {state.seconds:,.1f} s (update {state.update:,})",
+        "max_seconds": f"its time of {state.seconds + state.overhead:,.1f} s is up (update {state.update:,})",
         "patience": f"already stopped early at update {state.update:,}",
     }[limit]
     return f"{done}; pass a higher {flag(limit)} (now {value:,})"

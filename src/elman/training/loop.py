@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from elman.config import Config
 from elman.engine import CALLBACK_INTERVAL, COMPILING, TrainState, compile_kernels, get_engine, watch_compilation
+from elman.engine.protocol import Indices
 from elman.errors import name_options
 from elman.inference.network_file import NetworkSnapshot
 from elman.inference.score import score
-from elman.network.parameters import Array, architecture
+from elman.network.parameters import Array, Parameters, architecture
 from elman.processes import run_on_first_process
 from elman.runs.records import Metrics, Sample, finite_or_none
 from elman.runs.run import Run
@@ -34,7 +35,16 @@ from elman.training.health import (
     require_finite_losses,
     require_finite_state,
 )
-from elman.training.limits import TimeBudget, find_reached_limit, last_update, validation_interval
+from elman.training.limits import (
+    MEASURED_CHARS,
+    Stopwatch,
+    TimeBudget,
+    chars_validated,
+    find_reached_limit,
+    last_update,
+    reads_whole_set,
+    validation_interval,
+)
 
 TICK_SECONDS = 0.1
 """Between two refreshes of the progress display."""
@@ -54,14 +64,16 @@ LOGIT_SCALE = 0.5
 class Trainer:
     """One call of `elman.train`: the loop, and its state between two stops."""
 
-    def __init__(self, run: Run, callback: TrainingCallback) -> None:
-        self.run, self.callback = run, callback
+    def __init__(self, run: Run, callback: TrainingCallback, stopwatch: Stopwatch) -> None:
+        self.run, self.callback, self.stopwatch = run, callback, stopwatch
         self.config, self.state, self.optimizer = run.config, run.state, run.optimizer
         self.windows_epoch = run.state.epoch
         self.windows = run.data.windows_of(run.state.epoch)
         self.engine = get_engine(run.config.engine, run.config.device, run.config.mixed_precision)
         self.end = last_update(run.config, self.windows)
         self.budget = TimeBudget(run.config.max_seconds, run.state.update, run.state.seconds)
+        self.spent_before = run.state.seconds + run.state.overhead
+        self.seconds_per_validated = 0.0  # character
         self.unsaved_metrics: list[Metrics] = []
         self.unsaved_samples: list[Sample] = []
         self.saved_at = time.monotonic()
@@ -82,17 +94,18 @@ class Trainer:
             compile_kernels(self.engine, self.state, self.windows, self.optimizer, self.config.sample_every > 0)
         if self.state.update == 0 and self.config.sample_every:
             self.add_sample()
-        while not self.reached_limit():
+        self.measure_validation()
+        while not self.run.stopped:
             self.advance()
-            if run_on_first_process(self.callback.should_stop):
-                self.run.stopped = self.reached_limit() or "interrupted"
-                break
+            asked = run_on_first_process(self.callback.should_stop)
+            self.run.stopped = self.reached_limit() or ("interrupted" if asked else "")
         self.finish()
 
     def finish(self) -> None:
         """End the run: the last row, the checkpoint, the advice and the plot."""
-        run = self.run
-        run.stopped = run.stopped or self.reached_limit()
+        run, state = self.run, self.state
+        if run.stopped == "max_seconds" and self.config.max_seconds is not None:
+            state.overhead = max(state.overhead, self.config.max_seconds - state.seconds)
         if self.recent_losses and not self.has_row():
             self.add_row(None)  # of an interrupted run; dropped if it is resumed
         self.save()
@@ -107,11 +120,11 @@ class Trainer:
 
     def estimate_last(self) -> int:
         """Return the update that is expected to be the last."""
-        return self.budget.last(self.state.update, self.state.seconds, self.end)
+        return self.budget.last(self.state.update, self.state.seconds + self.state.overhead, self.end)
 
     def advance(self) -> None:
         """Do the updates up to the next stop, and everything that is due there."""
-        losses = self.call_engine(self.estimate_last())
+        losses = self.call_engine(max(self.estimate_last(), self.state.update + 1))
         require_finite_losses(losses, self.state.update, self.config, saved=self.run.directory is not None)
         update_smooth_loss(self.state, losses)
         self.check_health(losses)
@@ -124,18 +137,29 @@ class Trainer:
     def call_engine(self, last: int) -> NDArray[np.float64]:
         """Advance to the next stop, measure the time, and return the losses."""
         self.optimizer = replace(self.optimizer, end=last)
-        if self.state.update >= prior_start(self.config, last):
-            self.prior_since = self.state.update if switch_on_prior(self.state) else self.prior_since
+        if self.state.update >= prior_start(self.config, last) and switch_on_prior(self.state):
+            self.prior_since = self.state.update
+            self.measure_validation()
         if self.config.lines and self.windows_epoch != self.state.epoch:
             self.windows_epoch = self.state.epoch
             self.windows = self.run.data.windows_of(self.windows_epoch)
         updates, started = self.updates_to_next_stop(last), time.perf_counter()
         losses = self.engine.advance(self.state, self.windows, updates, self.optimizer, self.on_step)
-        seconds = run_on_first_process(lambda: time.perf_counter() - started)
+        seconds, elapsed = run_on_first_process(lambda: (time.perf_counter() - started, self.stopwatch.elapsed()))
         self.state.seconds += seconds
+        self.state.overhead = self.spent_before + elapsed - self.state.seconds
         self.budget.observe(len(losses), seconds)
+        self.budget.reserve, self.budget.per_update = run_on_first_process(self.estimate_rest)
         self.tick = max(1, min(round(len(losses) * TICK_SECONDS / seconds), 4 * self.tick))
         return losses
+
+    def estimate_rest(self) -> tuple[float, float]:
+        """Return the expected seconds from the last update to the exit, and those of validations before, per update."""
+        if self.config.max_seconds is None:
+            return 0.0, 0.0
+        at_end, per_update = chars_validated(self.run.data, self.config, self.estimate_last())
+        files = self.save_seconds + self.stopwatch.estimate_end(self.config.max_seconds) if self.run.directory else 0.0
+        return files + at_end * self.seconds_per_validated, per_update * self.seconds_per_validated
 
     def updates_to_next_stop(self, last: int) -> int:
         """Return the smallest number of updates after which something is due."""
@@ -143,7 +167,7 @@ class Trainer:
         stops = [1 if self.health.needs_recheck else self.tick, max(1, last - update)]
         if update < prior_start(self.config, last):
             stops.append(prior_start(self.config, last) - update)
-        if self.run.data.validation_windows is not None:
+        if self.run.data.validation_sample is not None:
             stops.append(max(1, self.next_validation(last) - update))
         intervals = [self.config.metrics_every, self.config.sample_every]
         if self.config.lines:  # the next epoch has another order
@@ -184,7 +208,7 @@ class Trainer:
         """
         run, update, is_last = self.run, self.state.update, bool(self.reached_limit())
         validation_is_due = self.validation_is_due(is_last)
-        validates = validation_is_due or (is_last and run.data.validation_windows is not None)
+        validates = validation_is_due or (is_last and run.data.validation_sample is not None)
         sample_is_due = bool(self.config.sample_every) and update % self.config.sample_every == 0
         if validates or sample_is_due:
             self.check_weights()
@@ -195,8 +219,8 @@ class Trainer:
         if validation_is_due:
             run.validations_since_best = run.validations_since_best + 1 if run.selected is run.best else 0
             run.best = run.selected
-        if validates and self.config.lines and self.reached_limit():  # of patience, which this validation may exhaust
-            self.compute_score_quantiles()
+        if validates and self.reached_limit():  # of patience, which this validation may exhaust
+            self.finish_validation()
         if sample_is_due:
             self.add_sample()
 
@@ -253,32 +277,60 @@ class Trainer:
     # --- Validation and advice ---
 
     def next_validation(self, last: int) -> int:
-        """Return the update after which the next validation is due, if the run ends at the update `last`."""
-        return self.run.validated_at + validation_interval(self.run.data, self.config, last)
+        """Return the update after which the next validation is due, if the run ends at the update `last`.
+
+        None is due shortly before that of the end.
+        """
+        interval = validation_interval(self.run.data, self.config, last)
+        due = max(self.run.validated_at + interval, self.state.update)
+        return due if self.config.validate_every or due + interval / 2 <= last else last
 
     def validation_is_due(self, is_last: bool) -> bool:
         """Return whether a validation is due; in a run that ends here, only by `Config.validate_every`."""
-        if self.run.data.validation_windows is None or (is_last and not self.config.validate_every):
+        if self.run.data.validation_sample is None or (is_last and not self.config.validate_every):
             return False
         return self.state.update >= self.next_validation(self.estimate_last())
 
     def validate(self) -> float:
-        """Return the validation loss of the current network, in nats per character of the complete validation set."""
-        state, windows = self.state, self.run.data.validation_windows
-        assert windows is not None
-        validation_loss = run_on_first_process(
-            lambda: score(self.engine, state.eval_parameters, state.final_hidden, windows.indices).nats_per_char
-        )
+        """Return the validation loss of the current network, in nats per character."""
+        state = self.state
+        validation_loss = self.score(state.eval_parameters, state.final_hidden, self.run.data.validation_sample)
         self.callback.on_validation(self.run, validation_loss)
         return validation_loss
 
-    def compute_score_quantiles(self) -> None:
-        """Compute the quantiles of the scores of held-out lines, from which `elman score` takes its thresholds."""
-        from elman.inference.score_lines import compute_score_quantiles
+    def measure_validation(self) -> None:
+        """Measure how long validations of the current network will take."""
+        state, sample = self.state, self.run.data.validation_sample
+        if sample is not None and self.config.max_seconds is not None:
+            self.score(state.eval_parameters, state.final_hidden, sample[:MEASURED_CHARS])
 
-        run, windows = self.run, self.run.data.validation_windows
-        assert windows is not None
-        run.score_quantiles = run_on_first_process(lambda: compute_score_quantiles(run.model, windows.indices))
+    def score(self, parameters: Parameters, h: Array, indices: Indices | None) -> float:
+        """Return the loss of a text in nats per character, and measure how long it takes."""
+        assert indices is not None
+
+        def measure() -> tuple[float, float]:
+            started = self.stopwatch.elapsed()
+            loss = score(self.engine, parameters, h, indices).nats_per_char
+            return loss, (self.stopwatch.elapsed() - started) / len(indices)
+
+        loss, self.seconds_per_validated = run_on_first_process(measure)
+        return loss
+
+    def finish_validation(self) -> None:
+        """Validate the selected network of a run that ends on the whole validation set, if that does not take long.
+
+        Of independent lines, compute the quantiles of scores from which `elman score` takes its thresholds.
+        """
+        run, data = self.run, self.run.data
+        sample = data.validation_sample
+        if run.selected is not None and reads_whole_set(data, self.config, self.state.update):
+            loss = self.score(run.selected.parameters, run.selected.h, data.validation_set)
+            if math.isfinite(loss):
+                run.whole_loss, run.selected = loss, replace(run.selected, validation_loss=loss)
+        if self.config.lines and sample is not None:
+            from elman.inference.score_lines import compute_score_quantiles
+
+            run.score_quantiles = run_on_first_process(lambda: compute_score_quantiles(run.model, sample))
 
     def better_of_best_and_current(self, validation_loss: float | None) -> NetworkSnapshot | None:
         """Return the current network if its validation loss is below that of the best so far, else the latter."""

@@ -149,7 +149,7 @@ def _leave_finished(run: Run, saved: Checkpoint, limit: str) -> None:
     """Complete the results of a run that has nothing to do, as it was at its end."""
     assert run.directory is not None
     run.selected = None if saved.best is None and saved.last_loss is None else saved.selected
-    run.score_quantiles = saved.lines.score_quantiles
+    run.score_quantiles, run.whole_loss = saved.lines.score_quantiles, saved.whole_loss
     run.directory.save_selected(saved, run.selected)  # if it was killed between the two writes of its last save
     run.stopped, run.was_finished, run.advice = limit, True, name_options(describe_reached(run, limit))
     run.notices += (run.advice,)

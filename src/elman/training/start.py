@@ -35,6 +35,12 @@ from elman.text.sources import BUILTIN_CORPORA
 if TYPE_CHECKING:
     from elman.training.fine_tuning import ModelSource
 
+MAX_CHARS_PER_SECOND = 750_000
+"""Characters of a text that are used, for every second of the time budget: reading them, and counting their n-grams,
+takes about a fifth of it."""
+VALIDATED_PER_SECOND, MIN_VALIDATED = 4_000, 100_000
+"""Characters that a validation reads, likewise: two or three per cent of the time. Fewer than the minimum do not take
+less, as preparing the network for inference takes a while."""
 WINDOWS = 4
 """Windows per epoch of a short text, if it has enough characters."""
 MINIMUM = 20
@@ -65,7 +71,7 @@ def start_run(
 
         pretrained = PretrainedModel.open(init_from)
         options = pretrained.adopt_shape(options)
-    preset_config = make_config(recorded or DEFAULT_PRESET, options)
+    preset_config = limit_texts(make_config(recorded or DEFAULT_PRESET, options), options)
     require_engine(preset_config)
     if source is None:
         raise ElmanError(f"the text is missing: use a file or a built-in text ({', '.join(BUILTIN_CORPORA)})")
@@ -194,6 +200,22 @@ def create_optimizer(config: Config) -> Optimizer:
         final_lr_fraction=config.final_lr_fraction,
         weight_dropout=WeightDropout(config.weight_dropout, config.seed) if config.weight_dropout else None,
     )
+
+
+def limit_texts(config: Config, passed: Collection[str]) -> Config:
+    """Return the settings of a run with the characters of its texts that its time budget is enough for.
+
+    They do not depend on the speed of the machine, so that the run can be repeated. Those `passed` are not changed.
+    """
+    if config.max_seconds is None:
+        return config
+    max_chars, validation_chars = config.max_chars, config.validation_chars
+    if max_chars is None:
+        max_chars = max(MINIMUM, round(MAX_CHARS_PER_SECOND * config.max_seconds))
+    if "validation_chars" not in passed:
+        limit = max(MIN_VALIDATED, round(VALIDATED_PER_SECOND * config.max_seconds))
+        validation_chars = min(validation_chars, limit)
+    return replace(config, max_chars=max_chars, validation_chars=validation_chars)
 
 
 # --- Settings of a preset that are changed for a short text, or for a run of many epochs ---

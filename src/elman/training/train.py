@@ -22,6 +22,7 @@ from elman.runs.directory import RunDirectory
 from elman.runs.loggers import logger_help
 from elman.runs.run import Run
 from elman.training.callbacks import DeferredErrors, InterruptCallback, TrainingCallback, list_callbacks
+from elman.training.limits import Stopwatch
 from elman.training.loop import Trainer, save_plot
 from elman.training.start import start_run
 
@@ -68,6 +69,7 @@ class TrainingOptions(TypedDict, total=False):
     max_seconds: float | None
     validation: float | str | os.PathLike[str]
     validate_every: int
+    validation_chars: int
     patience: int
     seed: int
     engine: str
@@ -80,6 +82,7 @@ class TrainingOptions(TypedDict, total=False):
     encoding: str
     field: str
     min_count: int
+    max_chars: int | None
     lines: bool
     mask: str
     mask_regex: str
@@ -170,6 +173,40 @@ def train(
     >>> run.state.update, run.stopped
     (100, 'max_updates')
     """
+    return train_within(
+        Stopwatch(),
+        corpus,
+        out=out,
+        preset=preset,
+        config=config,
+        init_from=init_from,
+        resume=resume,
+        overwrite=overwrite,
+        progress=progress,
+        log=log,
+        callback=callback,
+        on_update=on_update,
+        **options,
+    )
+
+
+def train_within(
+    stopwatch: Stopwatch,
+    corpus: Text | None,
+    *,
+    out: str | os.PathLike[str] | None,
+    preset: str | None,
+    config: Config | None = None,
+    init_from: ModelSource | None,
+    resume: bool,
+    overwrite: bool,
+    progress: bool | None,
+    log: Sequence[str],
+    callback: TrainingCallback | None,
+    on_update: Callable[[Run], object] | None = None,
+    **options: Unpack[TrainingOptions],
+) -> Run:
+    """Train as `train` does; the time budget began when the stopwatch was started."""
     settings = collect_settings(preset, config, options)
     check_arguments(corpus, out, log, resume=resume, overwrite=overwrite, init_from=init_from)
     callbacks, directory = list_callbacks(callback, on_update), None
@@ -191,7 +228,7 @@ def train(
         if not run.was_finished:
             # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
             with np.errstate(over="ignore", invalid="ignore"), interrupt:
-                Trainer(run, deferring).train()
+                Trainer(run, deferring, stopwatch).train()
         elif directory is not None and not directory.plot_path.exists():  # it was killed before it plotted
             save_plot(run, deferring)
     if deferring.error is not None:
@@ -228,7 +265,7 @@ def follow() -> int:
             signal.signal(getattr(signal, name), signal.SIG_IGN)  # process 0 decides
     if not run.was_finished:
         with suppress(NonFiniteLossError):  # process 0 reports it
-            Trainer(run, TrainingCallback()).train()
+            Trainer(run, TrainingCallback(), Stopwatch()).train()
     return 0
 
 

@@ -203,11 +203,10 @@ class PruningCallback(TrainingCallback):
 
 def validate(run: Run) -> float:
     """Return the validation loss of the current network on the first characters of the validation set."""
-    windows = run.data.validation_windows
-    assert windows is not None
+    sample = run.data.validation_sample
+    assert sample is not None
     state, engine = run.state, get_engine(run.config.engine)
-    indices = windows.indices[:PRUNING_CHARS]
-    loss = score(engine, state.eval_parameters, state.final_hidden, indices).nats_per_char
+    loss = score(engine, state.eval_parameters, state.final_hidden, sample[:PRUNING_CHARS]).nats_per_char
     return loss if math.isfinite(loss) else math.nan
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from elman.cli.commands import INTERRUPTED
+from elman.cli.commands import INTERRUPTED, STARTED
 from elman.cli.parameters import (
     NO_OPTIONS,
     PRESET_HELP,
@@ -84,8 +84,10 @@ def train(
         return follow()
     from elman.cli.display import TrainingDisplay, show_results
     from elman.training.callbacks import CallbackList, TrainingCallback
-    from elman.training.train import train
+    from elman.training.limits import Stopwatch
+    from elman.training.train import train_within
 
+    stopwatch = Stopwatch(STARTED.get())
     if not live and (live_port or live_with):
         raise ElmanError("--live-port and --live-with require --live")
     settings = passed_options(options)
@@ -106,7 +108,8 @@ def train(
             live_run, more = stack.enter_context(open_dashboard(out.resolve().name, live_port, live_with or []))
             callbacks += more
         with display:  # it ends before the browsers fetch the last data, when there is nothing left to stop and save
-            run = train(
+            run = train_within(
+                stopwatch,
                 source,
                 out=out,
                 preset=preset,

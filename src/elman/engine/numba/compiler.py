@@ -9,6 +9,7 @@ import hashlib
 import os
 import platform
 import sys
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 import numba
 from llvmlite import binding, ir
 from numba import njit as numba_njit
-from numba.core import cgutils, config, types
+from numba.core import cgutils, config, event, types
 from numba.extending import intrinsic as numba_intrinsic
 
 from elman.errors import quote
@@ -58,6 +59,30 @@ def _may_use_amx() -> bool:
 
 HAS_AMX = _may_use_amx()
 """Whether kernels may use Advanced Matrix Extensions, see `elman.engine.numba.linalg.amx`."""
+
+
+class CompileTimer(event.Listener):
+    """Measures how long Numba compiles; of a function that is compiled within another, nothing is added."""
+
+    def __init__(self) -> None:
+        self.seconds, self._started, self._depth = 0.0, 0.0, 0
+
+    def on_start(self, event: Any) -> None:
+        """Start the clock."""
+        self._depth += 1
+        if self._depth == 1:
+            self._started = time.monotonic()
+
+    def on_end(self, event: Any) -> None:
+        """Stop the clock."""
+        self._depth -= 1
+        if self._depth == 0:
+            self.seconds += time.monotonic() - self._started
+
+
+COMPILE_TIMER = CompileTimer()
+_event: Any = event
+_event.register("numba:compile", COMPILE_TIMER)
 
 
 def kernel_sources() -> list[Path]:
