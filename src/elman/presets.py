@@ -46,7 +46,7 @@ _GRU: dict[str, Any] = {
     "ngram_start": 0.8,
     "epochs": _UNLIMITED_EPOCHS,
     # These presets make a few thousand updates in all, each of many characters.
-    "metrics_every": 20,
+    "metrics_every": 50,
     "mixed_precision": True,
 }
 """The settings that the presets limited by time share."""

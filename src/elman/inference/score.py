@@ -41,8 +41,9 @@ WARM_UP = 512
 """Characters before its segment from which the first initial state is computed."""
 MAX_ROUNDS = 3
 """How often the segments are read before the text is read sequentially."""
-TOLERANCE = 1e-3
-"""Largest difference allowed between an initial state and the final state of the previous segment."""
+TOLERANCE = 0.02
+"""Largest difference allowed between an initial state and the final state of the previous segment: more than mixed
+precision makes, which is up to 0.008 and changes the loss by 1e-6 nats per character."""
 SLICE_LOSSES = 8192
 """Losses of characters in memory at a time."""
 WINDOW_CHARS = 1 << 20

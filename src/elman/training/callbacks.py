@@ -38,7 +38,7 @@ class TrainingCallback:
         """``elman report`` is about to run an experiment of its gradient check."""
 
     def on_progress(self, run: Run, updates: int) -> None:
-        """Updates were done, about ten times per second; `updates` is the expected total."""
+        """Updates were done, about twice per second; `updates` is the expected total."""
 
     def on_validation(self, run: Run, validation_loss: float) -> None:
         """The network was validated; the loss is in nats per character. `run` does not have it yet."""

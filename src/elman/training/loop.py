@@ -46,7 +46,7 @@ from elman.training.limits import (
     validation_interval,
 )
 
-TICK_SECONDS = 0.1
+TICK_SECONDS = 0.5
 """Between two refreshes of the progress display."""
 CHECKPOINT_SECONDS = 30.0
 """Between two checkpoints, at most, unless writing them takes too much of the time."""

@@ -148,7 +148,7 @@ def train(
     callback : TrainingCallback, optional
         Notified of progress, samples and warnings; may stop the run. If it raises, the run is saved first.
     on_update : callable, optional
-        Called with the run after updates, about ten times per second; a true value stops the run.
+        Called with the run after updates, about twice per second; a true value stops the run.
     OPTIONS
 
     Returns
