@@ -36,11 +36,12 @@ def test_a_preset_has_other_settings_for_a_short_text(monkeypatch: pytest.Monkey
     text = Corpus.from_text((TEXT * 3)[:200])
     options: dict[str, Any] = {"preset": "strong", "hidden_size": 3, "engine": "numpy", "max_updates": 1}
     run = elman.train(text, **options)
-    assert (run.config.optimizer, run.config.dropout) == ("adam", 0.15)
+    assert (run.config.optimizer, run.config.dropout, run.config.weight_decay) == ("adam", 0.15, 0.0)
     assert elman.train(text, **options, max_seconds=9.0).config.epochs == 8
     assert elman.train(text, **options, max_seconds=9.0, epochs=3).config.epochs == 3
     assert run.config.epochs > 8
-    assert "characters: optimizer adam instead of muon, dropout 0.15 instead of 0.0, batch size" in run.notices[1]
+    assert "characters: optimizer adam instead of muon, dropout 0.15 instead of 0.0" in run.notices[1]
+    assert "weight decay 0.0 instead of 0.2" in run.notices[1]
     run = elman.train(text, **options, optimizer="muon", dropout=0.3)
     assert (run.config.optimizer, run.config.dropout) == ("muon", 0.3)
     monkeypatch.setattr(start, "SHORT_TEXT", 180)
@@ -48,55 +49,17 @@ def test_a_preset_has_other_settings_for_a_short_text(monkeypatch: pytest.Monkey
     assert (run.config.optimizer, run.config.dropout) == ("muon", 0.0)
 
 
-@pytest.mark.parametrize(
-    ("preset", "seconds_per_million", "weight_dropout", "epochs"),
-    [
-        ("strong", 299, 0.0, 4),
-        ("strong", 301, 0.2, 8),
-        ("strong", 599, 0.2, 8),
-        ("strong", 601, 0.4, 16),
-        ("minute", 99, 0.0, 4),
-        ("minute", 101, 0.2, 10),
-        ("minute", 301, 0.4, 20),
-    ],
-)
-def test_a_preset_has_other_settings_for_a_long_run(
-    monkeypatch: pytest.MonkeyPatch, preset: str, seconds_per_million: int, weight_dropout: float, epochs: int
-) -> None:
-    monkeypatch.setattr(start, "SHORT_TEXT", 180)
-    text, seconds = Corpus.from_text((TEXT * 30)[:2000]), seconds_per_million * 1800 / 1e6
-    options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "max_updates": 1, "max_seconds": seconds}
-    run = elman.train(text, preset=preset, **options)
-    assert (run.config.weight_dropout, run.config.epochs) == (weight_dropout, epochs)
-    notice = (
-        f"{seconds:,.0f} seconds are many epochs of 1,800 characters: weight dropout {weight_dropout} instead of 0.0"
-    )
-    assert (notice in run.notices[1]) == bool(weight_dropout)
-    assert elman.train(text, preset=preset, **options, weight_dropout=0.1).config.weight_dropout == 0.1
-    assert elman.train(text, preset="quick", **options).config.weight_dropout == 0.0
-
-
-def test_the_command_for_a_longer_run_has_the_settings_of_a_long_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "SHORT_TEXT", 180)
+def test_the_command_for_a_longer_run_raises_the_limit_that_ended_it() -> None:
     text = Corpus.from_text((TEXT * 30)[:2000])
-    options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "sample_every": 0}
-    # Of 1,800 characters, 0.3 s are 167 s per million, and twice as many are 333.
-    run = elman.train(text, preset="strong", **options, max_seconds=0.3, epochs=10**6)
-    assert run.stopped == "max_seconds"
-    command = "elman train novel.txt --out run-longer --like run --max-seconds 0.6"
-    assert display._longer_command(run, Path("run"), ["novel.txt"]) == f"{command} --weight-dropout 0.2 --epochs 8"
-    run = elman.train(text, preset="strong", **options, max_seconds=0.5, epochs=1)
-    run.stopped = "epochs"  # as where the machine is fast
-    command = "elman train novel.txt --out run-longer --like run --max-seconds 1"
-    assert display._longer_command(run, Path("run"), ["novel.txt"]) == f"{command} --weight-dropout 0.2 --epochs 8"
-    run = elman.train(text, preset="strong", **options, epochs=1)
-    assert (run.stopped, run.config.max_seconds) == ("epochs", None)
-    assert display._longer_command(run, Path("run"), ["novel.txt"]).endswith(" --epochs 2")
-    run = elman.train(text, preset="quick", **options, max_seconds=0.3)
-    command = "elman train novel.txt --out run-longer --like run --max-seconds 0.6"
-    assert display._longer_command(run, Path("run"), ["novel.txt"]) == command
-    run = elman.train(text, preset="strong", **options, max_updates=2)
-    assert display._longer_command(run, Path("run"), ["novel.txt"]).endswith(" --max-updates 4")
+    options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "sample_every": 0, "preset": "strong"}
+    for limit, longer in (
+        ({"max_seconds": 0.3, "epochs": 10**6}, "--max-seconds 0.6"),
+        ({"epochs": 1}, "--epochs 2"),
+        ({"max_updates": 2}, "--max-updates 4"),
+    ):
+        run = elman.train(text, **options, **limit)
+        command = f"elman train novel.txt --out run-longer --like run {longer}"
+        assert display._longer_command(run, Path("run"), ["novel.txt"]) == command
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 32}, {"seq_length": 64, "batch_size": 32}, {"seq_length": 300}])

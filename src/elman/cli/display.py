@@ -30,7 +30,6 @@ from elman.training.health import LONGER
 from elman.training.limits import raise_limit
 from elman.training.progress import INTERVAL, StderrConsole, create_display
 from elman.training.progress import visible as visible
-from elman.training.start import long_run_settings
 
 if TYPE_CHECKING:
     from elman.runs.run import Run
@@ -201,8 +200,6 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
         return _resume_command(out, *limit)
     passed = {each: getattr(run.config, each) for each in sorted(TEXT_SETTINGS)}
     changed = {each: setting for each, setting in passed.items() if setting != getattr(Config, each)}
-    if run.preset and name == "max_seconds":  # which --like does not change
-        changed |= long_run_settings(run.preset, value, len(run.data.windows.indices))
     settings = [word for each, setting in changed.items() for word in (flag(each), str(setting))]
     like = ["--out", f"{out}-longer", "--like", str(out)]
     return shlex.join(["elman", "train", *map(str, texts), *like, *limit, *settings])

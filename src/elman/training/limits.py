@@ -12,7 +12,6 @@ from elman.errors import flag
 from elman.runs.data import TrainingData
 from elman.runs.run import Run
 from elman.text import Windows
-from elman.training.start import long_run_settings
 
 MEMORY_SECONDS = 2.0
 """Time constant with which measurements are forgotten: the load from other programs varies."""
@@ -143,14 +142,8 @@ def was_ended_by(run: Run, config: Config) -> str:
 
 
 def raise_limit(run: Run) -> tuple[str, float]:
-    """Return the limit to raise for a longer run, and twice its value: the one that ended the run.
-
-    A limit of epochs that a preset has for a run of so many seconds is raised with the seconds.
-    """
-    name, seconds = run.stopped, run.config.max_seconds
-    if name == "epochs" and run.preset and long_run_settings(run.preset, seconds, len(run.data.windows.indices)):
-        name = "max_seconds"
-    return name, round(2 * getattr(run.config, name), 3)
+    """Return the limit to raise for a longer run, the one that ended the run, and twice its value."""
+    return run.stopped, round(2 * getattr(run.config, run.stopped), 3)
 
 
 def describe_reached(run: Run, limit: str) -> str:

@@ -218,19 +218,18 @@ def limit_texts(config: Config, passed: Collection[str]) -> Config:
     return replace(config, max_chars=max_chars, validation_chars=validation_chars)
 
 
-# --- Settings of a preset that are changed for a short text, or for a run of many epochs ---
+# --- Settings of a preset that are changed for a short text ---
 
 
 def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[str]) -> Config:
     """Return the settings for a text: if it is too short for them, lower batch size, sequence length and epochs.
 
-    Some presets have other settings for short texts and for long runs, see `elman.presets.Preset`. `preset` is the one
-    that the settings come from, or an empty string; those that were `passed` are not changed.
+    Some presets have other settings for short texts, see `elman.presets.Preset`. `preset` is the one that the settings
+    come from, or an empty string; those that were `passed` are not changed.
     """
     n = training_length(corpus, config)
     if preset:
-        short = PRESETS[preset].short_text_settings if n < SHORT_TEXT else {}
-        changed = short | long_run_settings(preset, config.max_seconds, n)
+        changed = PRESETS[preset].short_text_settings if n < SHORT_TEXT else {}
         kept = {*passed} if config.max_seconds is not None else {*passed, "epochs"}
         config = replace(config, **{name: value for name, value in changed.items() if name not in kept})
     held_out = len(corpus.indices) - n if config.validation and not isinstance(config.validation, str) else None
@@ -253,22 +252,13 @@ def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[
     return lowered if LIMITS & set(passed) else replace(lowered, epochs=min(EPOCHS, config.epochs))
 
 
-def long_run_settings(preset: str, max_seconds: float | None, n: int) -> dict[str, Any]:
-    """Return the settings that a preset changes for a run of so many seconds on a training text of n characters."""
-    found: dict[str, Any] = {}
-    for seconds, settings in PRESETS[preset].long_run_settings.items():
-        if max_seconds is not None and max_seconds >= seconds * n / 1e6 and n >= SHORT_TEXT:
-            found = settings
-    return found
-
-
 def describe_changed(config: Config, preset: Config, n: int) -> str:
     """Return which settings of a preset were changed for a training text of n characters; empty if none was."""
     names = {
         "optimizer": "optimizer",
         "learning_rate": "learning rate",
         "dropout": "dropout",
-        "weight_dropout": "weight dropout",
+        "weight_decay": "weight decay",
         "batch_size": "batch size",
         "seq_length": "sequence length",
     }
@@ -281,10 +271,7 @@ def describe_changed(config: Config, preset: Config, n: int) -> str:
         return ""
     if config.epochs != preset.epochs:
         changed.append(f"at most {config.epochs:,} epochs")
-    reason = f"the training text has only {n:,} characters"
-    if config.weight_dropout != preset.weight_dropout:
-        reason = f"{config.max_seconds:,.0f} seconds are many epochs of {n:,} characters"
-    return f"{reason}: {', '.join(changed)}"
+    return f"the training text has only {n:,} characters: {', '.join(changed)}"
 
 
 def _format(value: str | float) -> str:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from elman.engine.numba.batched.cells import CELLS, CompiledCell
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.panels import pack_panels, pack_panels_transposed
-from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
+from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import AT_ONCE, PAIR_VECTORS
 from elman.network.parameters import Architecture, Array, Arrays, suffix
 
