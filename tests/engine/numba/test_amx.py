@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from llvmlite import binding, ir
 
-from elman.engine.numba.linalg import amx
+from elman.engine.numba.linalg import tile
 
 
 def compile_tile() -> str:
@@ -18,7 +18,7 @@ def compile_tile() -> str:
     kinds = [number, size, number, size, pairs, size, pairs, size, size, size, size]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), "tile")
     builder = ir.IRBuilder(function.append_basic_block())
-    amx.emit_tile(builder, *function.args)
+    tile._emit_amx_tile(builder, *function.args)
     builder.ret_void()
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
@@ -42,7 +42,7 @@ def test_the_code_multiplies_in_registers_of_every_width() -> None:
 
 @pytest.mark.parametrize(("rows", "last_bytes"), [(1, 32), (16, 64)])
 def test_a_configuration_has_the_shape_of_every_register(rows: int, last_bytes: int) -> None:
-    data = bytes(amx._configuration(rows, last_bytes))
+    data = bytes(tile._amx_configuration(rows, last_bytes))
     columns, lengths = np.frombuffer(data, np.uint16, 16, 16), np.frombuffer(data, np.uint8, 16, 48)
     assert len(data) == 64
     assert data[0] == 1

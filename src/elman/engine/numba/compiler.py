@@ -58,7 +58,7 @@ def _may_use_amx() -> bool:
 
 
 HAS_AMX = _may_use_amx()
-"""Whether kernels may use Advanced Matrix Extensions, see `elman.engine.numba.linalg.amx`."""
+"""Whether kernels may use Advanced Matrix Extensions, see `elman.engine.numba.linalg.tile`."""
 
 
 class CompileTimer(event.Listener):

@@ -49,7 +49,7 @@ class Training:
         self.update = kernel_pointer(update_range, flat.rule, np.zeros(5), 1.0, theta, flat.moments, gradients[0], 0, 0)
 
     def is_for(self, state: TrainState, windows: Windows, optimizer: Optimizer, mixed_precision: bool) -> bool:
-        """Return whether it can go on with this state, whose numbers may have been changed."""
+        """Return whether it can continue from this state, whose numbers may have been changed."""
         network, before = self.network, self.optimizer.optimizer
         return (
             state is self.state

@@ -12,19 +12,25 @@ A and B have the type of C, or they are integers of 32 bits that hold a pair of 
 
     C[r, :] = D[r, :] + sum_k (A[r, k]_0 B[k, :]_0 + A[r, k]_1 B[k, :]_1),
 
-by AMX (`elman.engine.numba.linalg.amx`) where the processor has it.
+by Intel's Advanced Matrix Extensions (AMX) where the processor has them.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import binding, ir
-from numba.core import types
+from numba.core import cgutils, types
 
 from elman.engine.numba.compiler import HAS_AMX, intrinsic
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg import amx
-from elman.engine.numba.linalg.simd import BYTES, HAS_BFLOAT16, REGISTER_BYTES, Simd, call_function, emit_prefetch
+from elman.engine.numba.linalg.simd import (
+    BYTES,
+    HAS_BFLOAT16,
+    REGISTER_BYTES,
+    Simd,
+    call_function,
+    emit_prefetch,
+)
 
 AT_ONCE = REGISTER_BYTES // BYTES
 """Vectors per register."""
@@ -49,9 +55,11 @@ depend on the registers, so there are as many as those of AVX2 hold.
 PREFETCH_ROWS = 8
 """Rows of B from the one that is read to the one that is prefetched."""
 
-PAIR_ROWS, PAIR_VECTORS = (amx.ROWS, amx.VECTORS) if HAS_AMX else (MAX_ROWS, ACCUMULATORS // MAX_ROWS)
+AMX_ROWS, AMX_VECTORS = 16, 8
+"""Rows of a register of AMX, also the terms that an instruction adds; and vectors that a row of registers holds."""
+PAIR_ROWS, PAIR_VECTORS = (AMX_ROWS, AMX_VECTORS) if HAS_AMX else (MAX_ROWS, ACCUMULATORS // MAX_ROWS)
 """Rows and vectors of the largest tile of products of pairs."""
-PAIR_TERMS = amx.ROWS if HAS_AMX else 1
+PAIR_TERMS = AMX_ROWS if HAS_AMX else 1
 """Terms that a sum of pairs has a multiple of."""
 HAS_FAST_PAIRS = HAS_AMX or (HAS_BFLOAT16 and binding.get_host_cpu_name().startswith("znver"))
 """Whether products of pairs take less time than those of float32: AMD's processors multiply twice as many at a time,
@@ -199,6 +207,89 @@ def _emit_cases(builder: Any, operands: tuple[Any, ...], choice: Any, cases: lis
     builder.position_at_end(end)
 
 
+# --- The tile of pairs by AMX ---
+#
+# A tile register holds 16 rows of 64 bytes. One instruction adds the product of A (16 x 16 pairs) and B (16 pairs x 16
+# columns) to C (16 x 16 numbers), at 16 times the rate of vectors in float32. A row of registers of C is computed at a
+# time: four registers.
+
+_AMX_ROW_BYTES = 64
+_LAST, _A, _B, _LAST_B = 3, 4, (5, 7), 6
+"""Registers: those of C before `_LAST` have full rows, as have `_A` and `_B`; `_LAST` and `_LAST_B` may have half."""
+
+_INT8, _INT64 = ir.IntType(8), ir.IntType(64)
+_ADDRESS = _INT8.as_pointer()
+
+
+def _amx_configuration(rows: int, last_bytes: int) -> list[int]:
+    """The 64 bytes that set the shapes of the registers, for so many rows of C, of which the last has so many bytes."""
+    palette, columns, lengths = 1, [0] * 16, [0] * 16
+    for register in range(8):
+        columns[register] = last_bytes if register in (_LAST, _LAST_B) else _AMX_ROW_BYTES
+        lengths[register] = AMX_ROWS if register in (*_B, _LAST_B) else rows
+    return [palette, *[0] * 15, *(byte for n in columns for byte in n.to_bytes(2, "little")), *lengths]
+
+
+def _call_amx(builder: Any, name: str, *arguments: Any) -> None:
+    """Call an intrinsic function; a Python number is that of a register."""
+    values = [_INT8(each) if isinstance(each, int) else each for each in arguments]
+    kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}"), values)
+
+
+def _emit_amx_tile(builder: Any, *operands: Any) -> None:
+    """Emit the function C = D + A B for up to `AMX_ROWS` rows and `AMX_VECTORS` vectors, see `multiply`.
+
+    A row of A is contiguous, and the number of terms is a multiple of `AMX_ROWS`.
+    """
+    *matrices, rows, vectors = operands
+    configurations = [_amx_configuration(r, size) for r in range(1, AMX_ROWS + 1) for size in (_AMX_ROW_BYTES, BYTES)]
+    data = bytearray(byte for each in configurations for byte in each)
+    table = cgutils.global_constant(builder, "elman_amx_shapes", ir.Constant(ir.ArrayType(_INT8, len(data)), data))
+    half = builder.and_(vectors, vectors.type(1))
+    number = builder.add(builder.mul(builder.sub(rows, rows.type(1)), rows.type(2)), half)
+    shape = builder.gep(builder.bitcast(table, _ADDRESS), [builder.mul(number, number.type(_AMX_ROW_BYTES))])
+    _call_amx(builder, "ldtilecfg", shape)
+    end = builder.append_basic_block("end")
+    registers = builder.udiv(builder.add(vectors, vectors.type(1)), vectors.type(2))
+    switch = builder.switch(registers, end)
+    for count in range(1, AMX_VECTORS // 2 + 1):
+        block = builder.append_basic_block(f"registers.{count}")
+        switch.add_case(registers.type(count), block)
+        builder.position_at_end(block)
+        _emit_amx_terms(builder, matrices, [*range(count - 1), _LAST])
+        builder.branch(end)
+    builder.position_at_end(end)
+    _call_amx(builder, "tilerelease")
+
+
+def _emit_amx_terms(builder: Any, matrices: Sequence[Any], registers: list[int]) -> None:
+    """Emit the sum of all terms in the registers of C."""
+    c, c_row, d, d_row, a, a_row, b, b_step, depth = matrices
+    c_bytes, d_bytes, a_bytes, b_bytes = (builder.mul(row, row.type(4)) for row in (c_row, d_row, a_row, b_step))
+
+    def address(start: Any, column: int = 0, offset: Any = None) -> Any:
+        pointer = builder.bitcast(start, _ADDRESS)
+        at = _INT64(column * _AMX_ROW_BYTES)
+        return builder.gep(pointer, [at if offset is None else builder.add(offset, at)])
+
+    for column, register in enumerate(registers):
+        _call_amx(builder, "tileloadd64", register, address(d, column), d_bytes)
+    with cgutils.for_range(builder, builder.udiv(depth, depth.type(AMX_ROWS))) as loop:
+        a_offset = builder.mul(loop.index, _INT64(_AMX_ROW_BYTES))
+        b_offset = builder.mul(loop.index, builder.mul(b_bytes, _INT64(AMX_ROWS)))
+        _call_amx(builder, "tileloadd64", _A, address(a, 0, a_offset), a_bytes)
+        for column, register in enumerate(registers):
+            of_b = _LAST_B if register == _LAST else _B[column % 2]
+            _call_amx(builder, "tileloadd64", of_b, address(b, column, b_offset), b_bytes)
+            _call_amx(builder, "tdpbf16ps", register, _A, of_b)
+    for column, register in enumerate(registers):
+        _call_amx(builder, "tilestored64", register, address(c, column), c_bytes)
+
+
+# --- Calls ---
+
+
 def element_pointer(context: Any, builder: Any, array_type: Any, array: Any, start: Any) -> Any:
     """The address of an element of a flat array."""
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [start])
@@ -219,7 +310,7 @@ def tile(
         arguments = [c, values[2], d, values[5], a, *values[8:10], b, *values[12:]]
         if HAS_AMX and isinstance(a.type.pointee, ir.IntType):
             del arguments[6]  # the step of A, which is 1
-            call_function(builder, "elman_amx_tile", arguments, amx.emit_tile)
+            call_function(builder, "elman_amx_tile", arguments, _emit_amx_tile)
         else:
             call_function(builder, f"elman_tile_{c.type.pointee}_{a.type.pointee}", arguments, _emit_tiles)
         return context.get_dummy_value()
