@@ -27,6 +27,9 @@ from elman.network.parameters import Architecture, Array, Arrays, suffix
 _UNIT_VECTORS = 2
 """Vectors of which all padded rows are a multiple."""
 
+_COPIED = 64
+"""Columns of a matrix that are copied at a time, so that the cache holds the rows of both orders."""
+
 # Columns of `Layout.offsets`, which has a row for each layer.
 U, W, B, D, W_FORWARD, W_BACKWARD, U_FORWARD, U_BACKWARD = range(8)
 
@@ -182,7 +185,7 @@ def flatten(layout: Layout, parameters: Mapping[str, Array], flat: Array) -> Non
             order = _gate_order(layout, name)
             gates = parameters[name].reshape(len(order), -1, *parameters[name].shape[1:])
             for block, gate in zip(view, order, strict=True):
-                block[...] = gates[gate]
+                _copy(block, gates[gate])
 
 
 def unflatten(layout: Layout, flat: Array, into: Mapping[str, Array]) -> None:
@@ -191,7 +194,13 @@ def unflatten(layout: Layout, flat: Array, into: Mapping[str, Array]) -> None:
         order = _gate_order(layout, name)
         gates = into[name].reshape(len(order), -1, *into[name].shape[1:])
         for block, gate in zip(view, order, strict=True):
-            gates[gate] = block
+            _copy(gates[gate], block)
+
+
+def _copy(to: Array, of: Array) -> None:
+    """Copy an array, some columns at a time: the rows of the one may be the columns of the other."""
+    for first in range(0, to.shape[-1], _COPIED):
+        to[..., first : first + _COPIED] = of[..., first : first + _COPIED]
 
 
 @kernel
