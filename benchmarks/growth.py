@@ -110,10 +110,10 @@ def as_text(codes: Codes) -> str:
     return codes.tobytes().decode("utf-32-le")
 
 
-def write(path: Path, chunks: Iterator[str]) -> None:
-    """Write a text."""
+def write(path: Path, chunks: Iterator[str]) -> int:
+    """Write a text; return its number of characters."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(chunks)
+        return sum(file.write(chunk) for chunk in chunks)
 
 
 def train(path: Path, out: Path, *options: str) -> Result:
@@ -147,10 +147,10 @@ def train(path: Path, out: Path, *options: str) -> Result:
 def measure(name: str, chunks: Iterator[str], folder: Path, seconds: float) -> Result:
     """Generate a text, train on it and describe both."""
     path, out = folder / "text.txt", folder / "run"
-    write(path, chunks)
-    result = {"text": name} | train(path, out, "--max-seconds", str(seconds), "--overwrite")
+    characters = write(path, chunks)
+    result: Result = {"text": name} | train(path, out, "--max-seconds", str(seconds), "--overwrite")
     run = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    result |= {"characters": run["corpus"]["chars"], "alphabet": run["corpus"]["alphabet_size"]}
+    result |= {"characters": characters, "read": run["corpus"]["chars"], "alphabet": run["corpus"]["alphabet_size"]}
     print(result, flush=True)
     return result
 

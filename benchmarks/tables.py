@@ -136,11 +136,11 @@ def growth() -> str:
     """The cost of a training as the text and its alphabet grow."""
     result, rows = load("growth"), []
     for one in (*result["sizes"], *result["alphabets"]):
-        counts = (one[key] for key in ("characters", "alphabet", "peak_megabytes", "chars_per_second"))
+        counts = (one[key] for key in ("characters", "read", "alphabet", "peak_megabytes", "chars_per_second"))
         seconds = (one[key] for key in ("first_update_seconds", "whole_seconds"))
         loss = "" if one["validation_loss"] is None else f"{one['validation_loss']:.3f}"
         rows.append([one["text"], *(f"{n:,}" for n in counts), *(f"{n:.1f}" for n in seconds), loss])
-    columns = "text|characters|alphabet|peak MB|characters/s|s to first update|s in all|validation loss"
+    columns = "text|characters|read|alphabet|peak MB|characters/s|s to first update|s in all|validation loss"
     measured = f"Measured on {machine(result)}, `--max-seconds {result['seconds']:g}`."
     return f"{table(columns.split('|'), rows)}\n\n{measured}"
 
