@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,10 +51,14 @@ Method = Callable[[Lines, Lines, int], Scores]
 
 def read_log(folder: Path, name: str) -> tuple[list[str], NDArray[np.bool_]]:
     """Return the lines of a log without their labels, and which of them are outliers."""
-    text = (folder / name / f"{name}_2k.log").read_text("utf-8")
+    files = (folder / name / f"{name}_2k.log{suffix}" for suffix in ("", "_structured.csv"))
+    return parse_log(name, *(file.read_text("utf-8") for file in files))
+
+
+def parse_log(name: str, text: str, table: str) -> tuple[list[str], NDArray[np.bool_]]:
+    """Return the lines of a log without their labels, and which of them are outliers."""
     lines = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
-    with (folder / name / f"{name}_2k.log_structured.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(table.splitlines()))
     if name in LABELLED:
         lines = [line.partition(" ")[2] for line in lines]
     if LABELLED.get(name):
@@ -93,12 +98,32 @@ def score_by_forest(training: Lines, testing: Lines, seed: int) -> Scores:
     These settings found most of seven: samples of all lines instead of 256, 300 trees; words and TF-IDF found less.
     """
     from sklearn.ensemble import IsolationForest
+
+    forest = IsolationForest(n_estimators=300, max_samples=1.0, random_state=seed)
+    return score_by_detector(forest, training, testing)
+
+
+def score_by_neighbours(training: Lines, testing: Lines, seed: int) -> Scores:
+    """Score masked lines by the local outlier factor of their counts."""
+    from sklearn.neighbors import LocalOutlierFactor
+
+    return score_by_detector(LocalOutlierFactor(novelty=True), training, testing)
+
+
+def score_by_one_class(training: Lines, testing: Lines, seed: int) -> Scores:
+    """Score masked lines by a one-class support vector machine on their counts."""
+    from sklearn.svm import OneClassSVM
+
+    return score_by_detector(OneClassSVM(), training, testing)
+
+
+def score_by_detector(detector: Any, training: Lines, testing: Lines) -> Scores:
+    """Score masked lines by a detector of scikit-learn on their counts of one to three characters."""
     from sklearn.feature_extraction.text import CountVectorizer
 
     vectorizer = CountVectorizer(analyzer="char", ngram_range=(1, 3), max_features=2000)
-    counts = vectorizer.fit_transform(mask_all(training))
-    forest = IsolationForest(n_estimators=300, max_samples=1.0, random_state=seed).fit(counts)
-    return np.asarray(-forest.score_samples(vectorizer.transform(mask_all(testing))))
+    detector.fit(vectorizer.fit_transform(mask_all(training)))
+    return np.asarray(-detector.score_samples(vectorizer.transform(mask_all(testing))))
 
 
 def score_by_template(training: Lines, testing: Lines, seed: int) -> Scores:
@@ -119,6 +144,8 @@ METHODS: dict[str, Method] = {
     "the same, --by sum": score_by_elman("all", "sum"),
     f"{ORDER}-gram": score_by_ngram,
     "isolation forest": score_by_forest,
+    "local outlier factor": score_by_neighbours,
+    "one-class SVM": score_by_one_class,
     "template counts": score_by_template,
 }
 

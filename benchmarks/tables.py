@@ -15,6 +15,7 @@ PAGES = (
     ROOT / "README.md",
     ROOT / "benchmarks" / "NOTES.md",
     ROOT / "docs" / "explanation" / "performance.md",
+    ROOT / "docs" / "explanation" / "published.md",
     ROOT / "docs" / "explanation" / "recipes.md",
     ROOT / "docs" / "how_to" / "built_in_model.md",
     ROOT / "docs" / "how_to" / "compress_files.md",
@@ -357,6 +358,42 @@ def builtin_model() -> str:
     return table(["file", "bytes", "`elman compress`", *names, "× xz", "× PPMd"], rows)
 
 
+def _published(*data: str) -> list[Result]:
+    return [result for result in load("published")["results"] if result["data"] in data]
+
+
+def published() -> str:
+    """The losses of data sets with published figures, by time budget."""
+    titles = {"ptb": "Penn Treebank", "text8": "text8", "enwik8": "enwik8", "names": "names"}
+    rows = []
+    for one in sorted(_published(*titles), key=lambda one: (list(titles).index(one["data"]), one["seconds"])):
+        title = titles[one["data"]] + (f", {one['names']}" if "names" in one else "")
+        settings = " ".join(one["settings"])
+        unit = f"{one['nats']:.3f} nats" if "nats" in one else f"{one['static']:.3f} bits"
+        adaptive = f"{one['mixture']:.3f} bits" if "mixture" in one else ""
+        budget = f"{one['seconds']:g} s" + (f", `{settings}`" if settings else "")
+        rows.append([title, budget, f"{one['parameters']:,}", f"{one['epochs']:.1f}", unit, adaptive])
+    columns = "test set|`--max-seconds`|parameters|epochs|static|adaptive"
+    return f"{table(columns.split('|'), rows)}\n\nPer character. Measured on {machine(load('published'))}."
+
+
+def published_molecules() -> str:
+    """How many molecules are valid, unique and novel, by time budget."""
+    rows = [
+        [f"{one['seconds']:g} s", f"{one['parameters']:,}", f"{one['epochs']:.2f}"]
+        + [f"{one[key]:.1%}" for key in ("valid", "unique", "novel")]
+        for one in sorted(_published("moses"), key=lambda one: one["seconds"])
+    ]
+    return table(["`--max-seconds`", "parameters", "epochs", "valid", "unique", "novel"], rows)
+
+
+def published_logs() -> str:
+    """How well alerts are found in a log."""
+    found = sorted(_published("bgl"), key=lambda one: -one["average_precision"])
+    rows = [[one["method"], f"{one['average_precision']:.3f}", f"{one['precision']:.0%}"] for one in found]
+    return table(["method", "average precision", "precision"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "peers": peers,
@@ -371,6 +408,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "presets_profile": presets_profile,
     "presets_compared": presets_compared,
     "growth": growth,
+    "published": published,
+    "published_molecules": published_molecules,
+    "published_logs": published_logs,
     "sampling": sampling,
     "compression": compression,
     "compression_lines": compression_lines,

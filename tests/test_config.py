@@ -38,7 +38,7 @@ def test_the_defaults_are_the_reference_experiment() -> None:
 
 
 def test_the_presets() -> None:
-    assert list(PRESETS) == ["reference", "steady", "quick", "minute", "strong"]
+    assert list(PRESETS) == ["reference", "steady", "quick", "minute", "strong", "hour"]
     assert PRESETS["reference"].settings == {}
     assert (DEFAULT_PRESET, PRESETS[DEFAULT_PRESET].settings["validation"]) == ("minute", 0.1)
     for name, preset in PRESETS.items():

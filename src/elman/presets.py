@@ -19,19 +19,20 @@ class Preset:
     """What to expect, in one line: the validation loss in nats per character and the time on two CPU cores."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The settings that differ from the defaults of `elman.Config`."""
-    short_text_settings: dict[str, Any] = field(default_factory=dict)
-    """Those that differ from these for a training text of fewer than `SHORT_TEXT` characters. Their limit of epochs
-    applies to a run that is limited by time."""
+    has_recipe: bool = False
+    """Whether `choose_recipe` adapts them to the training text and the time budget."""
 
 
+TYPICAL_CHARS = 1_000_000
+"""Characters of the training text for which the settings of a preset are listed."""
+SHORT_BUDGET = 20.0
+"""Seconds below which one layer learns more than two."""
 SHORT_TEXT = 800_000
+"""Characters of a training text below which Muon overfits."""
 
-
-_UNLIMITED_EPOCHS = 1_000_000
-"""For presets that are limited by time."""
-
-_GRU: dict[str, Any] = {
+_COMMON: dict[str, Any] = {
     "cell": "gru",
+    "layers": 1,
     "seq_length": 64,
     "optimizer": "adam",
     "schedule": "cosine",
@@ -40,34 +41,58 @@ _GRU: dict[str, Any] = {
     "init": "orthogonal",
     # A one-hot input selects a single row of U, which the recurrent product would drown if the row were small.
     "init_std": 1.0,
-    "ngram_order": 10,
-    "ngram_start": 0.8,
-    "epochs": _UNLIMITED_EPOCHS,
-    # These presets make a few thousand updates in all, each of many characters.
+    "weight_decay": 0.0,
+    "dropout": 0.0,
+    "dropout_kind": "plain",
+    "epochs": 1_000_000,
+    "sample_every": 500,
+    # These runs make a few thousand updates in all, each of many characters.
     "metrics_every": 50,
     "mixed_precision": True,
 }
-"""The settings that the presets limited by time share."""
 
-_MUON_GRU: dict[str, Any] = _GRU | {
-    "layers": 2,
-    "optimizer": "muon",
-    "batch_size": 32,
-    "warmup": 100,
-    "dropout_kind": "plain",
-    "ema_decay": 0.99,
-    "validation": 0.1,
-    "sample_every": 500,
-}
-"""Those of `minute` and `strong`. Without weight decay, Muon overfits a text that it reads more than a few times."""
 
-_SHORT_TEXT_SETTINGS: dict[str, Any] = {
-    "optimizer": "adam",
-    "learning_rate": 0.006,
-    "weight_decay": 0.0,
-    "dropout": 0.15,
-    "epochs": 8,
-}
+def choose_recipe(n: int, seconds: float, units: int | None = None) -> dict[str, Any]:
+    """Return the best known settings for a training text of n characters and a time budget.
+
+    The budget is that of the machine on which the recipes were found: one at half the speed has half of it. `units` is
+    the number of hidden units, if it is not to be chosen. ``benchmarks/NOTES.md`` has the experiments.
+    """
+    if seconds < SHORT_BUDGET:
+        return _COMMON | {
+            "hidden_size": units or 192,
+            "batch_size": 16,
+            "learning_rate": 0.007,
+            "warmup": 30,
+            "ema_decay": 0.98,
+            "ngram_order": 8,
+            "ngram_start": 0.5,
+        }
+    # The number of weights grows with the square root of the budget: it is spent on weights and characters alike.
+    m = units or 32 * round(min(8 * (seconds / 60) ** 0.27, 20))
+    # Matrices of more units do not fit in the cache of a core: more rows have to share each read of them.
+    batch_size = 64 if m < 480 else 128
+    recipe = _COMMON | {
+        "hidden_size": m,
+        "layers": 2,
+        "batch_size": batch_size,
+        "warmup": 100,
+        "ema_decay": 0.99,
+        "ngram_order": 10,
+        "ngram_start": 0.8,
+    }
+    if n < SHORT_TEXT:
+        return recipe | {"batch_size": 32, "learning_rate": 0.006, "dropout": 0.15, "epochs": 8}
+    rate = 0.016 * (256 / m) ** 1.7 * (batch_size / 64) ** 0.5
+    decay = 0.1 if seconds < 120 else 0.2
+    return recipe | {"optimizer": "muon", "learning_rate": round(rate, 4), "weight_decay": decay}
+
+
+def _budget(seconds: float, summary: str, validation: float = 0.1) -> Preset:
+    """Return the preset of a time budget."""
+    settings = choose_recipe(TYPICAL_CHARS, seconds) | {"validation": validation, "max_seconds": seconds}
+    return Preset(summary, settings, has_recipe=True)
+
 
 PRESETS = {
     "reference": Preset(
@@ -90,32 +115,19 @@ PRESETS = {
             "init_std": 0.3,
         },
     ),
-    "quick": Preset(
+    "quick": _budget(
+        6.0,
         "GRU, 192 units, with an n-gram prior, about 6 s: validation loss 1.45 nats/char on tiny Shakespeare (with"
         " --validation 0.1)",
-        _GRU
-        | {
-            "hidden_size": 192,
-            "batch_size": 16,
-            "learning_rate": 0.007,
-            "warmup": 30,
-            "ema_decay": 0.98,
-            "ngram_order": 8,
-            "ngram_start": 0.5,
-            "max_seconds": 6.0,
-            "sample_every": 500,
-        },
+        validation=0.0,
     ),
-    "minute": Preset(
-        "2-layer GRU, 256 units, with an n-gram prior, about 1 min: validation loss 1.40 nats/char on tiny Shakespeare",
-        _MUON_GRU | {"hidden_size": 256, "learning_rate": 0.012, "weight_decay": 0.1, "max_seconds": 60.0},
-        short_text_settings=_SHORT_TEXT_SETTINGS,
+    "minute": _budget(
+        60.0, "2-layer GRU, 256 units, with an n-gram prior, 1 min: validation loss 1.37 nats/char on tiny Shakespeare"
     ),
-    "strong": Preset(
-        "2-layer GRU, 384 units, with an n-gram prior, 2 to 4 min: validation loss 1.39 nats/char on tiny Shakespeare",
-        _MUON_GRU | {"hidden_size": 384, "learning_rate": 0.006, "weight_decay": 0.2, "max_seconds": 240.0},
-        short_text_settings=_SHORT_TEXT_SETTINGS,
+    "strong": _budget(
+        240.0, "2-layer GRU, 384 units, with an n-gram prior, 4 min: validation loss 1.37 nats/char on tiny Shakespeare"
     ),
+    "hour": _budget(3600.0, "2-layer GRU, 640 units, with an n-gram prior, 1 h, for texts of several megabytes"),
 }
 
 DEFAULT_PRESET = "minute"

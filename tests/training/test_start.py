@@ -1,5 +1,7 @@
-"""Presets on short texts, and in long runs."""
+"""The settings of a run, by its text, its time budget and the speed of the machine."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,9 @@ import pytest
 
 import elman
 from elman.cli import display
+from elman.config import make_config
 from elman.errors import ElmanError
+from elman.presets import SHORT_BUDGET, SHORT_TEXT, choose_recipe
 from elman.text import Corpus
 from elman.training import start
 from elman.training.callbacks import CallbackList
@@ -21,8 +25,8 @@ def test_a_preset_is_scaled_to_a_short_text(tmp_path: Path) -> None:
     run = elman.train(text, **small, preset="minute", out=tmp_path, callback=listens, max_updates=3)
     assert (run.config.batch_size, run.config.seq_length) == (2, 19)
     assert listens.notices[1] == (
-        "the training text has only 180 characters: optimizer adam instead of muon, learning rate 0.006 instead of"
-        " 0.012, dropout 0.15 instead of 0.0, weight decay 0.0 instead of 0.1, batch size 2 instead of 32, sequence"
+        "the training text has 180 characters: optimizer adam instead of muon, learning rate 0.006 instead of"
+        " 0.016, dropout 0.15 instead of 0.0, weight decay 0.0 instead of 0.1, batch size 2 instead of 64, sequence"
         " length 19 instead of 64"
     )
     assert elman.train(text, out=tmp_path, resume=True, max_updates=6).config.seq_length == 19
@@ -33,21 +37,45 @@ def test_a_preset_is_scaled_to_a_short_text(tmp_path: Path) -> None:
     assert run.notices[1].endswith("batch size 2 instead of 16, at most 100 epochs")
 
 
-def test_a_preset_has_other_settings_for_a_short_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recipe_depends_on_the_text() -> None:
     text = Corpus.from_text((TEXT * 3)[:200])
     options: dict[str, Any] = {"preset": "strong", "hidden_size": 3, "engine": "numpy", "max_updates": 1}
     run = elman.train(text, **options)
     assert (run.config.optimizer, run.config.dropout, run.config.weight_decay) == ("adam", 0.15, 0.0)
-    assert elman.train(text, **options, max_seconds=9.0).config.epochs == 8
-    assert elman.train(text, **options, max_seconds=9.0, epochs=3).config.epochs == 3
+    assert elman.train(text, **options, max_seconds=30.0).config.epochs == 8
+    assert elman.train(text, **options, max_seconds=30.0, epochs=3).config.epochs == 3
     assert run.config.epochs > 8
-    assert "characters: optimizer adam instead of muon, dropout 0.15 instead of 0.0" in run.notices[1]
-    assert "weight decay 0.0 instead of 0.2" in run.notices[1]
     run = elman.train(text, **options, optimizer="muon", dropout=0.3)
     assert (run.config.optimizer, run.config.dropout) == ("muon", 0.3)
-    monkeypatch.setattr(start, "SHORT_TEXT", 180)
-    run = elman.train(text, **options)
-    assert (run.config.optimizer, run.config.dropout) == ("muon", 0.0)
+    assert choose_recipe(SHORT_TEXT, 240)["optimizer"] == "muon"
+
+
+def test_the_recipe_depends_on_the_time_budget() -> None:
+    recipes = [choose_recipe(5_000_000, seconds) for seconds in (1, 19, 20, 60, 240, 600, 3600, 10**6)]
+    assert [recipe.get("layers", 1) for recipe in recipes] == [1, 1, 2, 2, 2, 2, 2, 2]
+    units, rates = ([recipe[name] for recipe in recipes[2:]] for name in ("hidden_size", "learning_rate"))
+    assert units == sorted(units)
+    assert rates == sorted(rates, reverse=True)
+    assert units[-1] == units[-2]
+    assert choose_recipe(5_000_000, 60, units=384)["learning_rate"] == recipes[4]["learning_rate"]
+
+
+def test_the_recipe_depends_on_the_speed_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_config("strong")
+
+    def follow(factor: float, **passed: Any) -> int:
+        monkeypatch.setattr(start, "measure_speed", lambda config: factor)
+        return start.follow_recipe(replace(config, **passed), 10**6, 240, passed).hidden_size
+
+    assert follow(1) == config.hidden_size > follow(0.25) == make_config("minute").hidden_size
+    assert follow(1e-6) == choose_recipe(10**6, SHORT_BUDGET)["hidden_size"]
+    assert follow(0.25, hidden_size=384) == 384
+
+
+def test_the_speed_is_measured_in_powers_of_the_square_root_of_two() -> None:
+    factor = start.measure_speed(make_config("minute", {"engine": "numpy"}))
+    assert 0 < factor < 1
+    assert 2 * math.log2(factor) == pytest.approx(round(2 * math.log2(factor)))
 
 
 def test_the_command_for_a_longer_run_raises_the_limit_that_ended_it() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from math import prod
@@ -10,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman.config import LIMITS, TEXT_SETTINGS, Config, make_config
-from elman.engine import TrainState, count_ngrams, require_engine
+from elman.engine import TrainState, count_ngrams, get_engine, require_engine
 from elman.errors import ElmanError, flag
 from elman.network.dropout import Dropout, WeightDropout
 from elman.network.ngram import NgramModel
 from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
 from elman.network.parameters import INITIAL_ALPHA, Architecture, shapes
-from elman.presets import DEFAULT_PRESET, PRESETS, SHORT_TEXT, name_preset
+from elman.presets import DEFAULT_PRESET, PRESETS, SHORT_BUDGET, choose_recipe, name_preset
 from elman.processes import available_memory
 from elman.runs.checkpoint import reset_at
 from elman.runs.data import (
@@ -29,7 +31,7 @@ from elman.runs.data import (
 )
 from elman.runs.directory import RunDirectory
 from elman.runs.run import Run
-from elman.text import Corpus, check_alphabet_size
+from elman.text import Corpus, Windows, check_alphabet_size
 from elman.text.sources import BUILTIN_CORPORA
 
 if TYPE_CHECKING:
@@ -41,6 +43,11 @@ takes about a fifth of it."""
 VALIDATED_PER_SECOND, MIN_VALIDATED = 4_000, 100_000
 """Characters that a validation reads, likewise: two or three per cent of the time. Fewer than the minimum do not take
 less, as preparing the network for inference takes a while."""
+REFERENCE_SPEED = 160_000
+"""Characters per second in training, with the network of preset `minute`, of the machine on which the recipes were
+found: two cores of an Intel Xeon with AMX."""
+PROBE_ALPHABET, PROBE_CHARS, PROBE_UPDATES = 64, 100_000, 4
+"""With which the speed of a machine is measured: alphabet, characters of random text, and updates."""
 WINDOWS = 4
 """Windows per epoch of a short text, if it has enough characters."""
 MINIMUM = 20
@@ -218,20 +225,17 @@ def limit_texts(config: Config, passed: Collection[str]) -> Config:
     return replace(config, max_chars=max_chars, validation_chars=validation_chars)
 
 
-# --- Settings of a preset that are changed for a short text ---
+# --- Settings of a preset that depend on the text ---
 
 
 def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[str]) -> Config:
-    """Return the settings for a text: if it is too short for them, lower batch size, sequence length and epochs.
+    """Return the settings for a text: those of the recipe, and if it is too short for them, lower ones.
 
-    Some presets have other settings for short texts, see `elman.presets.Preset`. `preset` is the one that the settings
-    come from, or an empty string; those that were `passed` are not changed.
+    `preset` is the one that the settings come from, or an empty string; those that were `passed` are not changed.
     """
     n = training_length(corpus, config)
-    if preset:
-        changed = PRESETS[preset].short_text_settings if n < SHORT_TEXT else {}
-        kept = {*passed} if config.max_seconds is not None else {*passed, "epochs"}
-        config = replace(config, **{name: value for name, value in changed.items() if name not in kept})
+    if preset and PRESETS[preset].has_recipe:
+        config = follow_recipe(config, n, config.max_seconds or PRESETS[preset].settings["max_seconds"], passed)
     held_out = len(corpus.indices) - n if config.validation and not isinstance(config.validation, str) else None
     T, B = config.seq_length, config.batch_size
     if n > B * T and (held_out is None or held_out > T):
@@ -252,9 +256,50 @@ def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[
     return lowered if LIMITS & set(passed) else replace(lowered, epochs=min(EPOCHS, config.epochs))
 
 
+def follow_recipe(config: Config, n: int, seconds: float, passed: Collection[str]) -> Config:
+    """Return the settings of the recipe for n characters and a time budget, but those passed."""
+    units = config.hidden_size if "hidden_size" in passed else None
+    if units is None and seconds > SHORT_BUDGET:
+        seconds = max(SHORT_BUDGET, seconds * measure_speed(config))
+    kept = {*passed} if config.max_seconds is not None else {*passed, "epochs"}
+    recipe = choose_recipe(n, seconds, units)
+    return replace(config, **{name: value for name, value in recipe.items() if name not in kept})
+
+
+def measure_speed(config: Config) -> float:
+    """Return the speed of this machine, as a multiple of that of the one on which the recipes were found.
+
+    It is rounded to powers of the square root of 2, so that a run that is repeated has the same network.
+    """
+    settings = PRESETS["minute"].settings | {"engine": config.engine, "device": config.device}
+    probe = Config(**settings | {"mixed_precision": config.mixed_precision, "ngram_order": 0, "ngram_start": 0.0})
+    text = np.random.default_rng(0).integers(0, PROBE_ALPHABET, PROBE_CHARS, dtype=np.uint8)
+    windows, optimizer = Windows(text, probe.seq_length, probe.batch_size), create_optimizer(probe)
+    engine = get_engine(probe.engine, probe.device, probe.mixed_precision)
+    state = TrainState.initial(
+        PROBE_ALPHABET,
+        probe.hidden_size,
+        probe.init_std,
+        probe.seed,
+        probe.dtype,
+        cell=probe.cell,
+        layers=probe.layers,
+        orthogonal=True,
+        batch_size=probe.batch_size,
+        optimizer=optimizer,
+    )
+    engine.advance(state, windows, PROBE_UPDATES, optimizer)  # compiles
+    started = time.perf_counter()
+    engine.advance(state, windows, PROBE_UPDATES, optimizer)
+    speed = PROBE_UPDATES * probe.chars_per_update / (time.perf_counter() - started)
+    return float(2 ** (round(2 * math.log2(speed / REFERENCE_SPEED)) / 2))
+
+
 def describe_changed(config: Config, preset: Config, n: int) -> str:
     """Return which settings of a preset were changed for a training text of n characters; empty if none was."""
     names = {
+        "hidden_size": "hidden units",
+        "layers": "layers",
         "optimizer": "optimizer",
         "learning_rate": "learning rate",
         "dropout": "dropout",
@@ -271,7 +316,7 @@ def describe_changed(config: Config, preset: Config, n: int) -> str:
         return ""
     if config.epochs != preset.epochs:
         changed.append(f"at most {config.epochs:,} epochs")
-    return f"the training text has only {n:,} characters: {', '.join(changed)}"
+    return f"the training text has {n:,} characters: {', '.join(changed)}"
 
 
 def _format(value: str | float) -> str:

@@ -1,0 +1,262 @@
+"""Elman on data sets with published figures, evaluated as they were.
+
+    python benchmarks/published.py ptb FOLDER --seconds 60 300 3600
+    python benchmarks/published.py names FILE --seconds 20
+    python benchmarks/published.py moses FOLDER --seconds 600      # needs rdkit
+    python benchmarks/published.py bgl FOLDER                      # needs scikit-learn
+
+Without a path, or with ``--help``, it says where a data set can be had, under which licence, and which files it needs.
+Every file is checked against the length and the hash of the one that was measured. No recipe was chosen by a test set.
+Results are added to ``benchmarks/results/published.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import hashlib
+import io
+import json
+import math
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import elman
+from presets import train
+from speed import machine
+
+RESULTS = Path(__file__).parent / "results" / "published.json"
+SAMPLES = 30_000
+"""Molecules that MOSES asks for."""
+BATCH = 1000
+"""Samples that are generated as one batch."""
+HELD_OUT = 1000
+"""Names that makemore holds out."""
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set: where it can be had, and how it is evaluated."""
+
+    source: str
+    files: dict[str, tuple[int, str]]
+    """Length in bytes, and the first digits of the SHA-256, of each file."""
+    evaluate: Callable[[dict[str, bytes], argparse.Namespace], list[Result]]
+
+
+def run_elman(*arguments: str) -> Any:
+    """Run a command with ``--json`` and return what it prints."""
+    command = [str(Path(sys.executable).with_name("elman")), *arguments, "--json"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def count_parameters(run: str) -> int:
+    """Return the number of trained parameters."""
+    return sum(array.size for array in elman.load(run).parameters.values())
+
+
+def finish(result: Result, out: str, options: argparse.Namespace) -> None:
+    """Print a result, and keep its run if that was asked for."""
+    print(result, flush=True)
+    if options.keep is not None:
+        shutil.move(out, options.keep / f"{options.data}-{result['seconds']:g}-{len(list(options.keep.iterdir()))}")
+
+
+def evaluate_text(
+    parts: Sequence[bytes], options: argparse.Namespace, *settings: str, adapt: Sequence[str] = ("", "mixture")
+) -> list[Result]:
+    """Train on the first part for each budget, validate on the second, evaluate on the third once."""
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        training, validation, test = (str(Path(folder, name)) for name in ("train.txt", "validation.txt", "test.txt"))
+        for path, part in zip((training, validation, test), parts, strict=True):
+            Path(path).write_bytes(part)
+        passed = ["--validation", validation, *settings, *options.settings]
+        for seconds in options.seconds:
+            out = f"{folder}/run-{seconds:g}"
+            limits = ["--max-seconds", f"{seconds:g}", "--seed", str(options.seed)]
+            trained, whole = train(training, out, *passed, *limits)
+            result = {
+                "seconds": seconds,
+                "seed": options.seed,
+                "settings": options.settings,
+                "whole_seconds": round(whole, 1),
+                "epochs": round(trained["epochs"], 2),
+                "parameters": count_parameters(out),
+                "validation": to_bits(trained["validation_loss"]),
+            }
+            for mode in adapt:
+                loss = run_elman("eval", out, test, *(["--adapt", mode] if mode else []))["nats_per_char"]
+                result[mode or "static"] = to_bits(loss)
+            results.append(result)
+            finish(result, out, options)
+    return results
+
+
+def to_bits(nats: float) -> float:
+    """Return bits for nats."""
+    return round(nats / math.log(2), 4)
+
+
+def evaluate_penn_treebank(files: dict[str, bytes], options: argparse.Namespace) -> list[Result]:
+    """Mikolov's split: sections 0 to 20, 21 and 22, 23 and 24; bits per character, line ends included."""
+    return evaluate_text([files[f"ptb.{part}.txt"] for part in ("train", "valid", "test")], options)
+
+
+def evaluate_wikipedia(files: dict[str, bytes], options: argparse.Namespace) -> list[Result]:
+    """90, 5 and 5 million bytes, each byte a character."""
+    (text,) = files.values()
+    parts = text[:90_000_000], text[90_000_000:95_000_000], text[95_000_000:]
+    return evaluate_text(parts, options, "--encoding", "latin-1")
+
+
+def evaluate_names(files: dict[str, bytes], options: argparse.Namespace) -> list[Result]:
+    """1,000 names at random are held out; nats per character, the end of a name included."""
+    results = []
+    names = files["names.txt"].decode("utf-8").split()
+    for title, lines in (("all", names), ("without duplicates", sorted(set(names)))):
+        shuffled = random.Random(options.seed).sample(lines, len(lines))
+        training, test = ("".join(f"{name}\n" for name in part) for part in (shuffled[HELD_OUT:], shuffled[:HELD_OUT]))
+        parts = [part.encode("utf-8") for part in (training, test, test)]
+        for result in evaluate_text(parts, options, "--lines", adapt=[""]):
+            results.append({**result, "names": title, "nats": round(result["static"] * math.log(2), 4)})
+    return results
+
+
+def evaluate_molecules(files: dict[str, bytes], options: argparse.Namespace) -> list[Result]:
+    """30,000 samples at temperature 1: how many are valid, unique among the valid, and not in the training set."""
+    from rdkit import Chem, RDLogger
+
+    RDLogger.DisableLog("rdApp.*")
+    table = io.StringIO(gzip.decompress(files["train.csv.gz"]).decode("utf-8"))
+    molecules = [row["SMILES"] for row in csv.DictReader(table)]
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        # The file is sorted; the end of it, which is held out for validation, must be like the rest.
+        text = "".join(f"{line}\n" for line in random.Random(options.seed).sample(molecules, len(molecules)))
+        Path(folder, "train.txt").write_text(text, encoding="utf-8")
+        for seconds in options.seconds:
+            out = f"{folder}/run-{seconds:g}"
+            limits = ["--max-seconds", f"{seconds:g}", "--seed", str(options.seed), "--validation", "0.01"]
+            trained, whole = train(f"{folder}/train.txt", out, "--lines", *limits, *options.settings)
+            model, starts = elman.load(out), range(0, SAMPLES, BATCH)
+            lines = [line for n in starts for line in model.samples(BATCH, 200, seed=options.seed + n)]
+            found = [Chem.MolFromSmiles(line.strip()) for line in lines]
+            valid = [Chem.MolToSmiles(molecule) for molecule in found if molecule is not None]
+            result = {
+                "seconds": seconds,
+                "seed": options.seed,
+                "settings": options.settings,
+                "whole_seconds": round(whole, 1),
+                "epochs": round(trained["epochs"], 2),
+                "parameters": count_parameters(out),
+                "validation": to_bits(trained["validation_loss"]),
+                "valid": len(valid) / len(lines),
+                "unique": len({*valid[:10_000]}) / len(valid[:10_000]),
+                "novel": len({*valid} - {*molecules}) / len({*valid}),
+            }
+            results.append(result)
+            finish(result, out, options)
+    return results
+
+
+def evaluate_logs(files: dict[str, bytes], options: argparse.Namespace) -> list[Result]:
+    """BGL: one half of the lines in time is trained on, its alerts included, and the other half is scored."""
+    import log_outliers
+
+    lines, is_alert = log_outliers.parse_log(
+        "BGL", files["BGL_2k.log"].decode("utf-8"), files["BGL_2k.log_structured.csv"].decode("utf-8")
+    )
+    results = []
+    for title, method in log_outliers.METHODS.items():
+        precision, average = log_outliers.evaluate(method, lines, is_alert, "time", clean=False)
+        results.append({"method": title, "precision": round(precision, 3), "average_precision": round(average, 3)})
+        print(results[-1], flush=True)
+    return results
+
+
+DATA_SETS = {
+    "ptb": DataSet(
+        "folder example/data-ptb of github.com/neubig/modlm, unpacked; text of the Linguistic Data Consortium"
+        " (Treebank-3, LDC99T42), which Mikolov prepared for research",
+        {
+            "ptb.train.txt": (5_017_482, "5145926136ee9aef"),
+            "ptb.valid.txt": (393_042, "fadf6277290823f8"),
+            "ptb.test.txt": (442_423, "c2f8c16a611595d3"),
+        },
+        evaluate_penn_treebank,
+    ),
+    "text8": DataSet(
+        "mattmahoney.net/dc/text8.zip, unpacked; Wikipedia, CC BY-SA", {"text8": (100_000_000, "")}, evaluate_wikipedia
+    ),
+    "enwik8": DataSet(
+        "mattmahoney.net/dc/enwik8.zip, unpacked; Wikipedia, CC BY-SA",
+        {"enwik8": (100_000_000, "")},
+        evaluate_wikipedia,
+    ),
+    "names": DataSet("github.com/karpathy/makemore; MIT", {"names.txt": (228_145, "0a30b5557f192f32")}, evaluate_names),
+    "moses": DataSet(
+        "folder moses/dataset/data of the wheel molsets on PyPI, unpacked; MIT",
+        {"train.csv.gz": (10_238_967, "786f0313aa6b9ba5")},
+        evaluate_molecules,
+    ),
+    "bgl": DataSet(
+        "folder BGL of github.com/logpai/loghub; for research",
+        {"BGL_2k.log": (317_150, "2a819ea540909db6"), "BGL_2k.log_structured.csv": (425_129, "3fe74103c0b02a28")},
+        evaluate_logs,
+    ),
+}
+
+
+def read_files(data: DataSet, folder: Path) -> dict[str, bytes]:
+    """Return the contents of the files by name; exit if one is missing, or is not the one that was measured."""
+    contents = {}
+    for name, (length, digest) in data.files.items():
+        path = folder / name if folder.is_dir() else folder
+        if not path.is_file():
+            sys.exit(f"error: there is no file {path}: it can be had from {data.source}")
+        contents[name] = path.read_bytes()
+        found = hashlib.sha256(contents[name]).hexdigest()
+        if len(contents[name]) != length or not found.startswith(digest):
+            sys.exit(
+                f"error: {path} has {len(contents[name]):,} bytes and the hash {found[:16]}; expected were"
+                f" {length:,} and {digest}"
+            )
+    return contents
+
+
+def main() -> None:
+    """Measure, print and write."""
+    sources = "\n".join(f"{name}: {', '.join(data.files)}; {data.source}" for name, data in DATA_SETS.items())
+    parser = argparse.ArgumentParser(
+        description=f"{__doc__}\n{sources}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", choices=DATA_SETS)
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--seconds", nargs="*", type=float, default=[60.0])
+    parser.add_argument("--seed", type=int, default=400)
+    parser.add_argument("--keep", type=Path, help="Directory to which the runs are moved.")
+    parser.add_argument("--settings", nargs="*", default=[], help="Further options of elman train, without --.")
+    options = parser.parse_args()
+    options.settings = [part for each in options.settings for part in (f"--{each}".split("=", 1))]
+    data = DATA_SETS[options.data]
+    measured = [{"data": options.data, **one} for one in data.evaluate(read_files(data, options.path), options)]
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))["results"] if RESULTS.exists() else []
+    for result in measured:
+        same = ("data", "seconds", "seed", "names", "method", "settings")
+        results = [old for old in results if any(old.get(key) != result.get(key) for key in same)] + [result]
+    RESULTS.write_text(json.dumps({"machine": machine(), "results": results}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
