@@ -2,7 +2,7 @@
 
     python benchmarks/finetuning.py shakespeare.txt
 
-The other text is `python-docs`. The table is in `docs/how_to/fine_tune.md`.
+The other text is `python-docs`. The table is in `benchmarks/NOTES.md`.
 """
 
 from __future__ import annotations

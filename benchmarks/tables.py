@@ -17,10 +17,6 @@ PAGES = (
     ROOT / "docs" / "explanation" / "performance.md",
     ROOT / "docs" / "explanation" / "published.md",
     ROOT / "docs" / "explanation" / "recipes.md",
-    ROOT / "docs" / "how_to" / "built_in_model.md",
-    ROOT / "docs" / "how_to" / "compress_files.md",
-    ROOT / "docs" / "how_to" / "monitor_training.md",
-    ROOT / "docs" / "how_to" / "serve.md",
     ROOT / "docs" / "tutorials" / "from_recurrence_to_network.md",
 )
 

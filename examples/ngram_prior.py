@@ -1,7 +1,7 @@
 """The n-gram prior of an exported model in plain NumPy: log q after every character.
 
-`docs/how_to/export_and_import.md` uses it, and describes the arrays of the table. It computes what
-`elman.network.ngram` defines: modified Kneser-Ney smoothing. Of a context of o characters, let w(k) be the weights of
+`onnx_with_prior.py` and `torch_with_prior.py` use it. It computes what `elman.network.ngram` defines: modified
+Kneser-Ney smoothing. Of a context of o characters, let w(k) be the weights of
 the characters k that are kept after it, R that of all others together, W = sum_k w(k) + R, and D the discount of a
 weight after contexts of this length. Then
 
@@ -10,7 +10,29 @@ weight after contexts of this length. Then
 where r is 1 minus the sum of the first terms. q is q_o of the longest context after which a character is kept, whose
 length is the matched order.
 
-The table is a trie: the children of a context are the characters that are kept after it, in ascending order.
+The table is a trie of the strings that are kept, of 1 to n + 1 characters, where n is the order:
+
+- A node is a string; the root is the empty one. The children of a node are the strings with one more character at the
+  end, in ascending order of its index. Nodes are numbered by length, those of a length in the order of their strings,
+  from 0, the root. So the children of a node have consecutive numbers, and those of node i + 1 follow those of node i.
+- `nodes` counts all nodes, `contexts` the strings of at most n characters, which alone may have children; both include
+  the root.
+
+Its arrays:
+
+strings     of each node but the root, a field of b + 5 bits: the index of its last character in the lower b bits, the
+            code of its weight in the upper 5; b is the number of bits of K - 1, at least 1
+rests       of each context, a field of 5 bits: the code of R
+children    of each context, a field of 1 bit, one, for each of its children, and then one that is zero
+ones        of every 32nd context, how many ones precede it in `children`; only an index, which is not needed here
+histogram   (n + 1, 4): for contexts of each length, how many strings have a weight of 1, 2, 3 and 4
+
+Fields are packed without gaps into little-endian words of 64 bits, the lowest bit first; an array of k bits has
+⌊k / 64⌋ + 2 words. All are int64 but `ones`, which is int32. Codes 0 to 15 are the number itself. Code 16 + i is
+read as 24 · 2^i and stands for the weights from 16 · 2^i to 32 · 2^i - 1, code 31 also for all above.
+
+In ONNX the arrays are metadata entries `ngrams.strings` and so on, base64 of little-endian numbers; in a state dict
+buffers `ngram.table_strings`; in npz `ngrams.strings`.
 """
 
 from __future__ import annotations

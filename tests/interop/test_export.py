@@ -625,11 +625,13 @@ def test_a_file_is_named_after_the_run_and_replaces_no_other_model(
     assert Path(name).is_file()
 
 
-# --- The examples in docs/how_to/export_and_import.md ---
+# --- The examples in docs/how_to/export_and_import.md, and those of models with a prior ---
 
 
-def block(name: str) -> str:
-    """Return a worked example of docs/how_to/export_and_import.md."""
+def block(name: str, order: int) -> str:
+    """Return a worked example of docs/how_to/export_and_import.md, or the program for models with a prior."""
+    if order:
+        return (ROOT / "examples" / f"{name}_with_prior.py").read_text(encoding="utf-8")
     page = (ROOT / "docs/how_to/export_and_import.md").read_text(encoding="utf-8")
     match = re.search(rf"<!-- run: {name} -->\n```python\n(.*?)```", page, re.DOTALL)
     assert match
@@ -641,7 +643,7 @@ def run_example(name: str, cell: str, order: int) -> Model:
     options: dict[str, Any] = {"cell": cell, "layers": 2, "hidden_size": 8, "seq_length": T, "ngram_order": order}
     model = train(Corpus.from_text(TEXT), **options, engine="numpy", max_updates=60).model
     export_as(name, model, Path())
-    exec(block(f"{name}-prior" if order else name), {})
+    exec(block(name, order), {})
     return model
 
 
