@@ -5,6 +5,7 @@ They were chosen by the experiments in ``benchmarks/recipes``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,8 +28,10 @@ TYPICAL_CHARS = 1_000_000
 """Characters of the training text for which the settings of a preset are listed."""
 SHORT_BUDGET = 20.0
 """Seconds below which one layer learns more than two."""
-SHORT_TEXT = 800_000
-"""Characters of a training text below which Muon overfits."""
+CHARS_PER_SECOND = 136_000
+"""Characters per second of the budget, validations and the prior included, with two layers of 256 units."""
+SHORT_TEXT, VERY_SHORT_TEXT = 800_000, 100_000
+"""Characters of a training text below which it is read ten times at most, and below which Muon overfits."""
 
 _COMMON: dict[str, Any] = {
     "cell": "gru",
@@ -68,24 +71,31 @@ def choose_recipe(n: int, seconds: float, units: int | None = None) -> dict[str,
             "ngram_order": 8,
             "ngram_start": 0.5,
         }
-    # The number of weights grows with the square root of the budget: it is spent on weights and characters alike.
-    m = units or 32 * round(min(8 * (seconds / 60) ** 0.27, 20))
-    # Matrices of more units do not fit in the cache of a core: more rows have to share each read of them.
-    batch_size = 64 if m < 480 else 128
+    # The number of weights grows with the square root of the budget, which is spent on weights and characters alike. It
+    # is limited by the characters that there are to learn from.
+    m = units or 32 * round(min(8 * (seconds / 60) ** 0.27, max(8, 0.394 * n**0.5 / 32), 20))
     recipe = _COMMON | {
         "hidden_size": m,
         "layers": 2,
-        "batch_size": batch_size,
         "warmup": 100,
         "ema_decay": 0.99,
         "ngram_order": 10,
         "ngram_start": 0.8,
+        "epochs": 10 if n < SHORT_TEXT else 20,
     }
-    if n < SHORT_TEXT:
-        return recipe | {"batch_size": 32, "learning_rate": 0.006, "dropout": 0.15, "epochs": 8}
-    rate = 0.016 * (256 / m) ** 1.7 * (batch_size / 64) ** 0.5
-    decay = 0.1 if seconds < 120 else 0.2
-    return recipe | {"optimizer": "muon", "learning_rate": round(rate, 4), "weight_decay": decay}
+    if n < VERY_SHORT_TEXT:
+        return recipe | {"batch_size": 32, "learning_rate": 0.006, "dropout": 0.15}
+    # About as many updates per pass for all texts. The weights of more units do not fit in the cache of a core: more
+    # rows have to share each read of them.
+    batch_size = 2 ** round(min(math.log2(n / 15_000), 6 if m < 480 else 7))
+    passes = seconds * CHARS_PER_SECOND * (256 / m) ** 2 / n
+    return recipe | {
+        "optimizer": "muon",
+        "batch_size": batch_size,
+        "learning_rate": round(0.016 * min(1, (256 / m) ** 1.7) * (batch_size / 64) ** 0.5, 4),
+        "weight_decay": 0.1 if n >= SHORT_TEXT and passes < 10 else 0.2,
+        "dropout": 0.0 if n >= SHORT_TEXT else 0.1,
+    }
 
 
 def _budget(seconds: float, summary: str, validation: float = 0.1) -> Preset:
@@ -127,7 +137,7 @@ PRESETS = {
     "strong": _budget(
         240.0, "2-layer GRU, 384 units, with an n-gram prior, 4 min: validation loss 1.37 nats/char on tiny Shakespeare"
     ),
-    "hour": _budget(3600.0, "2-layer GRU, 640 units, with an n-gram prior, 1 h, for texts of several megabytes"),
+    "hour": _budget(3600.0, "2-layer GRU, up to 640 units, with an n-gram prior, 1 h, for texts of several megabytes"),
 }
 
 DEFAULT_PRESET = "minute"
