@@ -31,7 +31,9 @@ SHORT_BUDGET = 20.0
 CHARS_PER_SECOND = 136_000
 """Characters per second of the budget, validations and the prior included, with two layers of 256 units."""
 SHORT_TEXT, VERY_SHORT_TEXT = 800_000, 100_000
-"""Characters of a training text below which it is read ten times at most, and below which Muon overfits."""
+"""Characters of a training text below which it is read `EPOCHS` times at most, and below which Muon overfits."""
+EPOCHS = 9
+"""Passes after which a short text is overfitted, and others need more weight decay."""
 
 _COMMON: dict[str, Any] = {
     "cell": "gru",
@@ -73,7 +75,9 @@ def choose_recipe(n: int, seconds: float, units: int | None = None) -> dict[str,
         }
     # The number of weights grows with the square root of the budget, which is spent on weights and characters alike. It
     # is limited by the characters that there are to learn from.
-    m = units or 32 * round(min(8 * (seconds / 60) ** 0.27, max(8, 0.394 * n**0.5 / 32), 20))
+    chars = seconds * CHARS_PER_SECOND  # with 256 units
+    chosen = 32 * round(min(8 * (seconds / 60) ** 0.27, max(8, 0.394 * n**0.5 / 32), 20))
+    m = units or (max(chosen, 256) if chars >= EPOCHS * n else chosen)
     recipe = _COMMON | {
         "hidden_size": m,
         "layers": 2,
@@ -81,20 +85,19 @@ def choose_recipe(n: int, seconds: float, units: int | None = None) -> dict[str,
         "ema_decay": 0.99,
         "ngram_order": 10,
         "ngram_start": 0.8,
-        "epochs": 10 if n < SHORT_TEXT else 20,
+        "epochs": EPOCHS if n < SHORT_TEXT else 2 * EPOCHS,
     }
     if n < VERY_SHORT_TEXT:
         return recipe | {"batch_size": 32, "learning_rate": 0.006, "dropout": 0.15}
     # About as many updates per pass for all texts. The weights of more units do not fit in the cache of a core: more
     # rows have to share each read of them.
     batch_size = 2 ** round(min(math.log2(n / 15_000), 6 if m < 480 else 7))
-    passes = seconds * CHARS_PER_SECOND * (256 / m) ** 2 / n
+    passes = chars * (256 / m) ** 2 / n
     return recipe | {
         "optimizer": "muon",
         "batch_size": batch_size,
         "learning_rate": round(0.016 * min(1, (256 / m) ** 1.7) * (batch_size / 64) ** 0.5, 4),
-        "weight_decay": 0.1 if n >= SHORT_TEXT and passes < 10 else 0.2,
-        "dropout": 0.0 if n >= SHORT_TEXT else 0.1,
+        "weight_decay": 0.1 if n >= SHORT_TEXT and passes < EPOCHS else 0.2,
     }
 
 

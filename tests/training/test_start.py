@@ -11,7 +11,7 @@ import elman
 from elman.cli import display
 from elman.config import make_config
 from elman.errors import ElmanError
-from elman.presets import SHORT_BUDGET, SHORT_TEXT, choose_recipe
+from elman.presets import EPOCHS, SHORT_BUDGET, SHORT_TEXT, choose_recipe
 from elman.text import Corpus
 from elman.training import start
 from elman.training.callbacks import CallbackList
@@ -42,9 +42,9 @@ def test_the_recipe_depends_on_the_text() -> None:
     options: dict[str, Any] = {"preset": "strong", "hidden_size": 3, "engine": "numpy", "max_updates": 1}
     run = elman.train(text, **options)
     assert (run.config.optimizer, run.config.dropout, run.config.weight_decay) == ("adam", 0.15, 0.0)
-    assert elman.train(text, **options, max_seconds=30.0).config.epochs == 10
+    assert elman.train(text, **options, max_seconds=30.0).config.epochs == EPOCHS
     assert elman.train(text, **options, max_seconds=30.0, epochs=3).config.epochs == 3
-    assert run.config.epochs > 10
+    assert run.config.epochs > EPOCHS
     run = elman.train(text, **options, optimizer="muon", dropout=0.3)
     assert (run.config.optimizer, run.config.dropout) == ("muon", 0.3)
     assert choose_recipe(SHORT_TEXT, 240)["optimizer"] == "muon"
