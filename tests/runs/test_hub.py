@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import elman
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.inference.fingerprint import fingerprint
 from elman.runs.directory import RunDirectory
 from elman.runs.models import hub_name
@@ -23,6 +23,7 @@ from support.training import train
 pytest.importorskip("huggingface_hub")
 
 NAME = "hf://ada/stormy"
+LONG = "x" * 600
 OTHERS = {"config.json": b'{"model_type": "gpt2"}', "model.safetensors": b""}
 
 
@@ -95,16 +96,20 @@ def test_a_revision_is_a_branch_a_tag_or_a_commit(hub: Hub, runs: tuple[Path, Pa
         ("hf://ada/others@half", "the repository does not have both config.json and model.safetensors"),
         ("hf://ada/others@none", "the repository does not have both config.json and model.safetensors"),
         ("hf://-ada/..x", "HFValidationError: "),
+        (f"hf://ada/{LONG}", "HFValidationError: "),
+        (f"{NAME}@{LONG}", "the repository has no revision 'xxx"),
     ],
 )
 def test_what_cannot_be_loaded_is_one_line(hub: Hub, command: Command, name: str, reason: str) -> None:
-    assert_refused(command("sample", name), f"error: cannot load {name}: {reason}")
+    ended = command("sample", name)
+    assert_refused(ended, f"error: cannot load {quote(name)}: {reason}")
+    assert len(ended.err) < 500
     assert "GET ada/others main model.safetensors" not in hub.requests
 
 
 @pytest.mark.parametrize("name", ["hf://ada", f"{NAME}@", f"{NAME}/main", "hf:/ada"])
 def test_a_malformed_name_is_not_requested(hub: Hub, command: Command, name: str) -> None:
-    assert_refused(command("sample", name), "is hf://OWNER/NAME or hf://OWNER/NAME@REVISION (got hf://")
+    assert_refused(command("sample", name), "is hf://OWNER/NAME or hf://OWNER/NAME@REVISION (got 'hf://")
     assert hub.requests == []
 
 
@@ -122,7 +127,7 @@ def test_an_unexpected_error_of_the_library_is_one_line(hub: Hub, monkeypatch: p
         raise RuntimeError("two\nlines")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
-    with pytest.raises(ElmanError, match=rf"^cannot load {NAME}: RuntimeError: two lines$"):
+    with pytest.raises(ElmanError, match=rf"^cannot load '{NAME}': RuntimeError: two lines$"):
         elman.load(NAME)
 
 

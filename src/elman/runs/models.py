@@ -155,7 +155,9 @@ def _download(name: str) -> Path:
     Of a repository of another library, only ``config.json`` is downloaded.
     """
     if (match := _HUB_NAME.fullmatch(name)) is None:
-        raise ElmanError(f"a model on the Hugging Face Hub is hf://OWNER/NAME or hf://OWNER/NAME@REVISION (got {name})")
+        raise ElmanError(
+            f"a model on the Hugging Face Hub is hf://OWNER/NAME or hf://OWNER/NAME@REVISION (got {quote(name)})"
+        )
     repository, revision = match.groups()
     with require_extra("hub"):
         from huggingface_hub import errors, hf_hub_download
@@ -175,7 +177,7 @@ def _download(name: str) -> Path:
         reason = f"the repository does not have both {HUB_SETTINGS} and {HUB_WEIGHTS}, as written by elman export"
     except Exception as error:  # of whichever HTTP client that version of huggingface_hub has
         reason = f"{type(error).__name__}: {safe_message(error)}"
-    raise ElmanError(f"cannot load {name}: {reason}")
+    raise ElmanError(f"cannot load {quote(name)}: {reason}")
 
 
 def _is_ours(settings: Path) -> bool:
