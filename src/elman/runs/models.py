@@ -128,16 +128,15 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
             raise ElmanError(f"{quote(path)} is not a model: pass a run directory; for a text, {command} writes one")
         return load_network(path)
     checkpoint = path / CHECKPOINT
-    if os.path.exists(checkpoint):  # noqa: PTH110
-        return load_selected(checkpoint)
-    for name in (BEST, HUB_WEIGHTS):
-        if os.path.exists(path / name):  # noqa: PTH110
-            return load_network(path / name)
-    runs = sorted(path.glob(f"*/{CHECKPOINT}"))
-    shown = ", ".join(quote(run.parent) for run in runs[:MAX_SHOWN])
-    more = f" and {len(runs) - MAX_SHOWN} more" if len(runs) > MAX_SHOWN else ""
-    remedy = f"pass a run in it, {shown}{more}" if runs else "pass a run directory written by elman train"
-    raise ElmanError(f"there is no checkpoint {quote(checkpoint)}: {remedy}")
+    if not os.path.exists(checkpoint):  # noqa: PTH110
+        for name in (BEST, HUB_WEIGHTS):
+            if os.path.exists(path / name):  # noqa: PTH110
+                return load_network(path / name)
+        if runs := sorted(path.glob(f"*/{CHECKPOINT}")):
+            shown = ", ".join(quote(run.parent) for run in runs[:MAX_SHOWN])
+            more = f" and {len(runs) - MAX_SHOWN} more" if len(runs) > MAX_SHOWN else ""
+            raise ElmanError(f"there is no checkpoint {quote(checkpoint)}: pass a run in it, {shown}{more}")
+    return load_selected(checkpoint)
 
 
 # --- The Hugging Face Hub ---
@@ -170,7 +169,7 @@ def _download(name: str) -> Path:
     except errors.RepositoryNotFoundError:
         reason = "there is no such repository, or it is private: for a private one, log in with hf auth login"
     except errors.RevisionNotFoundError:
-        reason = f"the repository has no revision {quote(revision)}"
+        reason = f"the repository has no revision {quote(revision or 'main')}"
     except errors.LocalEntryNotFoundError:  # of the cache, where the network was of no use
         reason = "the Hugging Face Hub cannot be reached, and the model is not in the cache"
     except errors.EntryNotFoundError:
