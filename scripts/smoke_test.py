@@ -122,8 +122,8 @@ def use_serve(installation: Installation) -> None:
 
 def use_export(installation: Installation) -> None:
     """Export the model to ONNX and import it."""
-    installation.run("elman", "export", "run", "--to", "onnx", "-o", "model.onnx")
-    installation.run("elman", "import", "model.onnx", "-o", "imported")
+    installation.run("elman", "export", "run", "model.onnx")
+    installation.run("elman", "import", "model.onnx", "imported")
 
 
 def use_all(installation: Installation) -> None:

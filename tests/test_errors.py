@@ -72,8 +72,12 @@ COMMANDS = """
     compress LONG --model run
     decompress LONG --model run
     decompress novel.txt --model LONG
-    export run --to LONG
-    export run --to npz --out LONG
+    export run x --format LONG
+    export run LONG
+    export run LONG --format npz
+    export run LONG --format hub
+    sample hf://LONG
+    import hf://LONG x
     import LONG --out x
     plot LONG
     plot run --out LONG

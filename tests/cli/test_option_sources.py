@@ -169,7 +169,7 @@ def test_choices_in_any_case(command: Command, tmp_path: Path) -> None:
     found = RunDirectory(tmp_path / "out").manifest().config
     assert (found.cell, found.dtype, found.engine) == ("gru", "float64", "numpy")
     assert command("eval", "run", "novel.txt", "--adapt", "Weights").code == 0
-    assert command("export", "run", "--to", "NPZ", "-o", tmp_path / "network.npz").code == 0
+    assert command("export", "run", tmp_path / "network.npz", "--format", "NPZ").code == 0
     check = ["--cell", "Rnn", "--engine", "NumPy", "--hidden-size", 2, "--seq-length", 3]
     assert command("gradcheck", "novel.txt", *check).code == 0
     assert_refused(command("eval", "run", "novel.txt", "--adapt=Weigths"), "(got 'Weigths'); did you mean weights?")

@@ -9,6 +9,7 @@ import pytest
 
 from elman.interop import FORMATS
 from elman.runs.models import load
+from support.cells import IMPORTED_FORMATS
 from support.cli import Command
 from support.state import TEXT
 from support.training import train
@@ -50,13 +51,13 @@ def test_explain_shows_the_recurrent_units(command: Command, run: Path) -> None:
     assert "counting nats per char" in out
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", IMPORTED_FORMATS)
 def test_export_and_import(command: Command, run: Path, to: str) -> None:
     if to == "onnx":
         pytest.importorskip("onnx")
     file, again = run.parent / f"network{FORMATS[to].SUFFIX}", run.parent / f"again-{to}"
-    assert command("export", run, "--to", to, "--out", file).code == 0
-    assert command("import", file, "--out", again).code == 0
+    assert command("export", run, file).code == 0
+    assert command("import", file, again).code == 0
     before, after = load(run), load(again)
     np.testing.assert_array_equal(after.h, before.h)
     assert after.score(TEST).nats == before.score(TEST).nats

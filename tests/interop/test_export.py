@@ -28,7 +28,7 @@ from elman.runs.directory import RunDirectory
 from elman.runs.models import load
 from elman.text import Alphabet, Corpus
 from support import tolerances as tolerances
-from support.cells import EXPORTED_CELLS
+from support.cells import EXPORTED_CELLS, IMPORTED_FORMATS
 from support.cli import exit_code
 from support.random_model import normal_model, random_prior_model
 from support.state import ROOT, TEXT, T
@@ -41,7 +41,7 @@ PRIOR_TEXT = "".join(np.random.default_rng(4).choice(list(CHARACTERS), 150)) + T
 WIDE_TEXT = "".join(map(chr, range(0x4E00, 0x4E00 + 300))) * 2
 """More than 256 characters."""
 FORMATS_AND_DTYPES = pytest.mark.parametrize(
-    ("to", "dtype"), [*((to, "float32") for to in FORMATS), ("torch", "float64"), ("npz", "float64")]
+    ("to", "dtype"), [*((to, "float32") for to in IMPORTED_FORMATS), ("torch", "float64"), ("npz", "float64")]
 )
 
 
@@ -556,20 +556,26 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("export run --to npz --out a.onnx", "--out must end in .npz for --to npz (got 'a.onnx')"),
-        ("export run --to pickle", "--to must be one of onnx, torch, npz (got 'pickle')"),
+        ("export run", "missing required option --out (file or folder to write)"),
+        ("export run a.pt", "the file name must end in one of .onnx, .safetensors, .npz, which sets its format (got"),
+        ("export run a.onnx --format npz", "the name of a file in the format npz must end in .npz (got 'a.onnx')"),
+        ("export run a.pkl --format pickle", "--format must be one of onnx, torch, npz, hub (got 'pickle')"),
+        ("export run kept --format hub", "'kept' contains a run or a model: choose another --out"),
+        ("export run text --format hub", "cannot write 'text' (File exists): choose another --out"),
         (
-            "export run --to torch --out run/checkpoint.safetensors",
+            "export run run/checkpoint.safetensors",
             "--out would replace an input file (got 'run/checkpoint.safetensors')",
         ),
         (
-            "export run --to npz --out no/a.npz",
+            "export run no/a.npz",
             "cannot write 'no/a.npz' (No such file or directory): choose another --out;",
         ),
         (
             "import text --out new",
             "the file name must end in one of .onnx, .safetensors, .npz, which sets its format (got 'text')",
         ),
+        ("import kept new --alphabet text", "cannot combine --alphabet with 'kept', which contains its characters"),
+        ("import text/none new", "the file name must end in one of"),
         ("import no.npz --out new", "cannot read 'no.npz' (No such file or directory)"),
         (
             "import short.npz --out new",
@@ -594,35 +600,6 @@ def test_rejected_commands(trained: Path, capsys: pytest.CaptureFixture[str], li
     assert said.count("\n") == 1
     assert (Path("kept/best.safetensors").read_bytes(), Path("run/checkpoint.safetensors").read_bytes()) == before
     assert not RunDirectory(Path("new")).path.exists()
-
-
-@pytest.mark.parametrize("to", ["npz", "torch", "onnx"])
-def test_a_file_is_named_after_the_run_and_replaces_no_other_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], to: str
-) -> None:
-    if to == "onnx":
-        pytest.importorskip("onnx")
-    monkeypatch.chdir(tmp_path)
-    for number, folder in enumerate(("a", "b")):
-        out = f"{folder}/novel.v1"
-        train(Corpus.from_text(TEXT), hidden_size=M, seq_length=T, engine="numpy", max_updates=1, seed=number, out=out)
-    name = f"novel.v1{FORMATS[to].SUFFIX}"
-    for run in ("a/novel.v1", "a/novel.v1/", "a/novel.v1/checkpoint.safetensors"):  # the same model, again
-        assert exit_code("export", run, "--to", to) == 0
-        assert capsys.readouterr().out == f"{name}\n"
-    exported = Path(name).read_bytes()
-    assert exit_code("export", "b/novel.v1", "--to", to) == 2
-    expected = f"error: {name!r} exists and is not an export of this model: pass --out\n"
-    assert capsys.readouterr().err == expected
-    assert Path(name).read_bytes() == exported
-    assert exit_code("export", "b/novel.v1", "--to", to, "--out", name) == 0
-    assert Path(name).read_bytes() != exported
-    Path(name).write_bytes(b"something else")
-    assert exit_code("export", "b/novel.v1", "--to", to) == 2
-    assert Path(name).read_bytes() == b"something else"
-    monkeypatch.chdir("a/novel.v1")
-    assert exit_code("export", ".", "--to", to) == 0
-    assert Path(name).is_file()
 
 
 # --- The examples in docs/how_to/export_and_import.md, and those of models with a prior ---
@@ -685,13 +662,13 @@ def test_a_format_is_added_by_its_module_and_its_entry(
     toy = SimpleNamespace(SUFFIX=".toy", HELP="NumPy arrays again", write=npz.write, read=npz.read)
     monkeypatch.setitem(FORMATS, "toy", toy)
     train(Corpus.from_text(TEXT), hidden_size=M, seq_length=T, engine="numpy", max_updates=1, out="run")
-    assert exit_code("export", "run", "--to", "toy") == 0
-    assert exit_code("import", "run.toy", "--out", "again") == 0
+    assert exit_code("export", "run", "run.toy") == 0
+    assert exit_code("import", "run.toy", "again") == 0
     assert capsys.readouterr().out == "run.toy\nagain\n"
     assert_same_model(load("again", engine="numpy"), load("run", engine="numpy"))
-    assert exit_code("export", "run", "--to", "zip") == 2
-    assert capsys.readouterr().err == "error: --to must be one of onnx, torch, npz, toy (got 'zip')\n"
-    assert "npz (NumPy arrays) or toy (NumPy arrays again)." in format_help()
+    assert exit_code("export", "run", "run.zip", "--format", "zip") == 2
+    assert capsys.readouterr().err == "error: --format must be one of onnx, torch, npz, hub, toy (got 'zip')\n"
+    assert " or toy (NumPy arrays again)." in format_help()
 
 
 # --- An n-gram prior ---

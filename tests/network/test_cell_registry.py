@@ -223,7 +223,7 @@ def test_the_command_line_offers_it(folder: Path) -> None:
         ("sample", "run", "--length", 20, "--seed", 1),
         ("eval", "run", "text", "--json"),
         ("explain", "run", "text", "--out", "page.html"),
-        ("export", "run", "--to", "npz"),
+        ("export", "run", "network.npz"),
     ],
     ids=lambda arguments: arguments[0],
 )
@@ -243,8 +243,11 @@ def test_a_command_works(folder: Path, arguments: tuple[object, ...]) -> None:
             ("gradcheck", "text", "--cell", "leaky", "--hidden-size", 3, "--seq-length", 4),
             NO_ENGINE.format("leaky", "numba"),
         ),
-        (("export", "run", "--to", "onnx"), "a model with cell 'leaky' cannot be exported to onnx; export to npz"),
-        (("export", "run", "--to", "torch"), "a model with cell 'leaky' cannot be exported to torch; export to npz"),
+        (("export", "run", "network.onnx"), "a model with cell 'leaky' cannot be exported to onnx; export to npz"),
+        (
+            ("export", "run", "a.safetensors"),
+            "a model with cell 'leaky' cannot be exported to torch; export to npz",
+        ),
         (("compress", "text", "--model", "run"), "files cannot be compressed with cell 'leaky'"),
     ],
     ids=["train", "gradcheck", "onnx", "torch", "compress"],

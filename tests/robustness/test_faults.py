@@ -200,7 +200,7 @@ def test_a_run_that_may_not_be_written_can_be_read(text: Path, locked_away: Path
     assert_goes_on(text, locked_away)
 
 
-@pytest.mark.parametrize("command", ["sample", "export --to npz", "train --resume"])
+@pytest.mark.parametrize("command", ["sample", "export run.npz", "train --resume"])
 def test_a_run_in_a_folder_that_may_not_be_entered(text: Path, locked_away: Path, command: str) -> None:
     before = begin(text, locked_away)
     locked_away.chmod(0)

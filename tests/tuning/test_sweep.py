@@ -16,8 +16,8 @@ import pytest
 pytest.importorskip("optuna")
 
 import elman
+from elman.cli.commands.sweep import SweepDisplay, create_table, summarize
 from elman.cli.inputs import read_runs
-from elman.cli.sweep_display import SweepDisplay, create_table, summarize
 from elman.errors import ElmanError, LockedError
 from elman.processes import thread_count
 from elman.runs.directory import DirectoryLock

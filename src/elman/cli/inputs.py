@@ -40,13 +40,13 @@ def split_run(run: Path | None, corpus: Sequence[str | Path]) -> tuple[Path | No
     It is left out if the first argument is a file of text, ``-`` or the name of a built-in text. Anything else is a
     run, and must exist.
     """
-    from elman.runs.models import is_builtin
+    from elman.runs.models import hub_name, is_builtin
 
     if run is None:
         return None, list(corpus)
     if _is_text(str(run)):
         return None, [str(run), *corpus]
-    if not (os.path.exists(run) or is_builtin(run)):  # noqa: PTH110 (False for a name that no file can have)
+    if not (hub_name(run) or os.path.exists(run) or is_builtin(run)):  # noqa: PTH110 (False for a name that no file can have)
         raise ElmanError(
             f"there is no checkpoint {quote(run)}, and no text of this name: pass a run directory written by elman"
             " train, a text file, or both"

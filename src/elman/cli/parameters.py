@@ -112,7 +112,7 @@ Corpus = Annotated[
 ]
 Corpora = Annotated[Corpus, Parameter(help=f"{CORPUS_HELP} Several are joined.")]
 """The type of each of several texts, ``*corpus: Corpora``."""
-RUN_HELP = "Run directory written by elman train, or a checkpoint file."
+RUN_HELP = "Run directory written by elman train, a checkpoint file, or hf://OWNER/NAME on the Hugging Face Hub."
 Run = Annotated[Path, Parameter(help=RUN_HELP)]
 BY_DEFAULT_BUILTIN = "By default the built-in model, whose name is builtin."
 OptionalRun = Annotated[Path | None, Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}")]

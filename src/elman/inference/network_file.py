@@ -9,6 +9,7 @@ configuration, the alphabet and, under ``ngrams``, the size of the table and the
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ from elman.errors import ElmanError, quote
 from elman.network.ngram import NgramModel
 from elman.network.ngram_table import ARRAYS, NgramTable, check_table
 from elman.network.parameters import Array, Parameters, architecture
-from elman.storage.tensors import read_description, save_tensors
+from elman.storage.atomic import replace_file
+from elman.storage.tensors import read_description, serialize_with_digest
 from elman.storage.untrusted import require_int
 from elman.text import Alphabet
 from elman.text.lines import LineHashes
@@ -144,9 +146,14 @@ def save_imported(path: Path, imported: ModelFile) -> None:
         If the file is the checkpoint of a run, or cannot be written.
     """
     check_holds_no_run(path)
-    network, ngrams = imported.network, imported.network.parameters.ngrams
-    description = describe_model(imported.config, imported.alphabet, ngrams) | {"network": describe_network(network)}
-    save_tensors(path, description, network_tensors(network) | imported.lines.tensors())
+    replace_file(path, serialize_model(imported))
+
+
+def serialize_model(file: ModelFile) -> bytes:
+    """Return the bytes of the file of a network without a run."""
+    network, ngrams = file.network, file.network.parameters.ngrams
+    description = describe_model(file.config, file.alphabet, ngrams) | {"network": describe_network(network)}
+    return serialize_with_digest(json.dumps(description), network_tensors(network) | file.lines.tensors())
 
 
 def check_holds_no_run(path: Path) -> None:

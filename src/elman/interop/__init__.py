@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -14,10 +15,12 @@ from elman.errors import ElmanError, join_alternatives, quote
 from elman.inference.fingerprint import check_is_model
 from elman.inference.model import Model
 from elman.inference.network_file import check_holds_no_run
-from elman.interop import npz, onnx, torch
-from elman.interop.contents import Contents
-from elman.runs.models import save_model
-from elman.storage.atomic import write_output
+from elman.interop import hub, npz, onnx, torch
+from elman.interop.contents import Contents, ModelInfo
+from elman.runs.directory import FILES, RunDirectory
+from elman.runs.metadata import TextRecord
+from elman.runs.models import create_model, hub_name, load, read_model, save_model
+from elman.storage.atomic import replace_files, suggest_write_remedy, write_output
 from elman.storage.untrusted import require_regular_file, safe_message
 from elman.text import Alphabet
 
@@ -26,40 +29,60 @@ class Format(Protocol):
     """The interface of the modules of the formats."""
 
     SUFFIX: str
-    """The suffix of its files; no two formats share one."""
+    """The suffix of its files, which no two formats share; empty for a folder."""
     HELP: str
-    """What its files contain, for ``--help``: a phrase without a full stop."""
+    """What it contains, for ``--help``: a phrase without a full stop."""
 
-    def write(self, model: Model, /) -> bytes:
-        """Return a model as the bytes of a file; raise ElmanError if the format cannot represent it."""
+    def write(self, model: Model, info: ModelInfo, /) -> bytes | dict[str, bytes]:
+        """Return a model as the bytes of a file, or of the files of a folder, by name.
+
+        Raise ElmanError if the format cannot represent the model.
+        """
         ...
 
-    def read(self, path: Path, /) -> Contents:
-        """Return what an untrusted file contains; raise one of `_READ_ERRORS` if it is invalid."""
+    @property
+    def read(self) -> Callable[[Path], Contents] | None:
+        """Return what an untrusted file contains; raise one of `_READ_ERRORS` if it is invalid.
+
+        None for a format that is not imported, or whose folder `elman.load` reads.
+        """
         ...
 
 
-FORMATS: dict[str, Format] = {"onnx": onnx, "torch": torch, "npz": npz}
+FORMATS: dict[str, Format] = {"onnx": onnx, "torch": torch, "npz": npz, "hub": hub}
 """Formats by name."""
 
 _READ_ERRORS = (ElmanError, SafetensorError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What readers raise for an invalid file."""
 
 
-def export(model: Model, path: str | os.PathLike[str]) -> None:
-    """Write a model in the format given by the file suffix.
+def export(
+    model: Model | str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    license: str = "",
+    language: str = "",
+) -> None:
+    """Write a model in another format.
 
     Parameters
     ----------
-    model : Model
+    model : Model or path
+        A path is one that `elman.load` reads. With that of a run, a model card names the text.
     path : str or path
-        Its suffix is that of a format in ``FORMATS``: ``.onnx``, ``.safetensors`` (a PyTorch state dict) or ``.npz``.
+        The file, or the folder.
+    format : str, optional
+        One of ``FORMATS``: ``onnx``, ``torch`` (a PyTorch state dict), ``npz``, or ``hub``, a folder for the Hugging
+        Face Hub. By default the format whose suffix the file has: ``.onnx``, ``.safetensors`` or ``.npz``.
+    license, language : str, optional
+        Identifiers in the model card, such as ``mit`` and ``en``.
 
     Raises
     ------
     ElmanError
-        If `model` is no model, the suffix is unknown, a library (onnx) is not installed, the model cannot be
-        represented in the format, or the file is the checkpoint of a run or cannot be written.
+        If there is no model, the format is unknown or its suffix is another, a library (onnx) is not installed, the
+        model cannot be represented in the format, or the path is a run or cannot be written.
 
     Examples
     --------
@@ -70,11 +93,21 @@ def export(model: Model, path: str | os.PathLike[str]) -> None:
     >>> elman.import_("cats.npz", engine="numpy")
     <Model: 1 x rnn 16, 11 characters, float32, numpy>
     """
-    check_is_model(model)
     path = Path(path)
-    format_ = _format_of(path)
-    check_holds_no_run(path)
-    write_output(path, format_.write(model))
+    chosen = _find_format(path, format)
+    text = None
+    if isinstance(model, str | os.PathLike):
+        file, text = read_model(model), _find_text(Path(model))
+        model = create_model(file)
+    else:
+        check_is_model(model)
+        file = model.as_file()
+    contents = chosen.write(model, ModelInfo(path.resolve().name, file, text, license, language))
+    if isinstance(contents, bytes):
+        check_holds_no_run(path)
+        write_output(path, contents)
+    else:
+        _write_folder(path, contents)
 
 
 def import_(
@@ -84,13 +117,14 @@ def import_(
     alphabet: str | None = None,
     engine: str = DEFAULT_ENGINE,
 ) -> Model:
-    """Return the model in a file written by `export`, or in a PyTorch state dict.
+    """Return the model in a file or folder written by `export`, or in a PyTorch state dict.
 
     ``docs/how_to/export_and_import.md`` describes the files.
 
     Parameters
     ----------
     path : str or path
+        A directory, or a name on the Hugging Face Hub, is loaded as by `elman.load`.
     out : str or path, optional
         A directory to save the model to, from which `elman.load` and the commands load it like a run.
     alphabet : str, optional
@@ -114,28 +148,67 @@ def import_(
     >>> imported.score("the mat") == model.score("the mat")
     True
     """
-    path, given_alphabet = Path(path), None if alphabet is None else Alphabet(alphabet)
-    read, engine_used = _format_of(path).read, get_engine(engine)
-    try:
-        require_regular_file(path).open("rb").close()  # gives a better reason than the libraries if it cannot be read
-        model = read(path).build_model(given_alphabet, engine_used)
-    except OSError as error:
-        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from error
-    except _READ_ERRORS as error:
-        raise ElmanError(f"{quote(path)} cannot be imported: {safe_message(error)}") from error
+    if hub_name(path) or os.path.isdir(path):  # noqa: PTH112 (False for a path that cannot be inspected)
+        if alphabet is not None:
+            raise ElmanError(f"cannot combine --alphabet with {quote(path)}, which contains its characters")
+        model = load(path, engine=engine)
+    else:
+        model = _import_file(Path(path), None if alphabet is None else Alphabet(alphabet), engine)
     if out is not None:
         save_model(model, Path(out))
     return model
 
 
+def _import_file(path: Path, alphabet: Alphabet | None, engine: str) -> Model:
+    """Return the model in a file; a given alphabet overrides that of the file."""
+    read, engine_used = _find_format(path).read, get_engine(engine)
+    if read is None:
+        raise ElmanError(f"a {path.suffix} file cannot be imported (got {quote(path.name)})")
+    try:
+        require_regular_file(path).open("rb").close()  # gives a better reason than the libraries if it cannot be read
+        return read(path).build_model(alphabet, engine_used)
+    except OSError as error:
+        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from error
+    except _READ_ERRORS as error:
+        raise ElmanError(f"{quote(path)} cannot be imported: {safe_message(error)}") from error
+
+
 def format_help() -> str:
-    """Return the help of ``--to``: every format, with the content of its files."""
+    """Return the help of ``--format``: every format, with its content."""
     return f"Format: {join_alternatives([f'{name} ({format.HELP})' for name, format in FORMATS.items()])}."
 
 
-def _format_of(path: Path) -> Format:
-    for format in FORMATS.values():
-        if path.suffix == format.SUFFIX:
-            return format
-    suffixes = ", ".join(format.SUFFIX for format in FORMATS.values())
-    raise ElmanError(f"the file name must end in one of {suffixes}, which sets its format (got {quote(path.name)})")
+def _find_format(path: Path, name: str | None = None) -> Format:
+    """Return the format of a name, whose suffix the path must have; without a name, that of the suffix."""
+    if name is None:
+        for format in FORMATS.values():
+            if path.suffix == format.SUFFIX != "":
+                return format
+        suffixes = ", ".join(format.SUFFIX for format in FORMATS.values() if format.SUFFIX)
+        folders = ", ".join(name for name, format in FORMATS.items() if not format.SUFFIX)
+        raise ElmanError(
+            f"the file name must end in one of {suffixes}, which sets its format (got {quote(path.name)}); a folder"
+            f" requires --format {folders}"
+        )
+    if name not in FORMATS:
+        raise ElmanError(f"--format must be one of {', '.join(FORMATS)} (got {quote(name)})")
+    if not path.name.endswith(suffix := FORMATS[name].SUFFIX):
+        raise ElmanError(f"the name of a file in the format {name} must end in {suffix} (got {quote(path.name)})")
+    return FORMATS[name]
+
+
+def _find_text(path: Path) -> TextRecord | None:
+    """Return what the record of a run says of its text; None where there is no run."""
+    manifest = RunDirectory(path.parent if path.name in FILES else path).manifest_if_valid()
+    return None if manifest is None else manifest.corpus
+
+
+def _write_folder(folder: Path, contents: dict[str, bytes]) -> None:
+    """Write files into a folder, which is created, or whose files of these names are replaced."""
+    if any(os.path.lexists(folder / name) for name in FILES):
+        raise ElmanError(f"{quote(folder)} contains a run or a model: choose another --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ElmanError(f"cannot write {quote(folder)} ({error.strerror}): {suggest_write_remedy(error)}") from error
+    replace_files({folder / name: data for name, data in contents.items()})

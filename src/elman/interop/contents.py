@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from elman.engine import Engine
 from elman.errors import ElmanError
 from elman.inference import Model
-from elman.inference.network_file import describe_ngrams, restore_ngrams
+from elman.inference.network_file import ModelFile, describe_ngrams, restore_ngrams
 from elman.network.cells import CELLS
 from elman.network.ngram import MAX_ORDER, NgramModel
 from elman.network.ngram_table import STRIDE, NgramTable
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, shapes
+from elman.runs.metadata import TextRecord
 from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
 from elman.text import Alphabet
 from elman.text.lines import find_line_feed
@@ -37,6 +38,28 @@ _LINES_KEY = "lines"
 _MASK_KEYS = ("mask", "mask_regex")
 """The keys of its masks, see `elman.text.masks`."""
 _DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInfo:
+    """What a format that describes a model says of it.
+
+    Parameters
+    ----------
+    name : str
+        That of the file or folder.
+    file : ModelFile
+        Its settings and its validation loss.
+    text : TextRecord, optional
+        The training text, where the model is that of a run.
+    license, language : str
+    """
+
+    name: str
+    file: ModelFile
+    text: TextRecord | None = None
+    license: str = ""
+    language: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,7 @@ from elman.interop.contents import (
     METADATA_KEY,
     NGRAM_KEY,
     Contents,
+    ModelInfo,
     check_arrays,
     export_metadata,
     parameter_shapes,
@@ -42,7 +43,7 @@ _HEADER = re.compile(
 """Magic string, version, length, and the dtype, order and shape as text."""
 
 
-def write(model: Model) -> bytes:
+def write(model: Model, _: ModelInfo) -> bytes:
     """Return the bytes of a file; the state is the array ``h`` instead of metadata."""
     metadata = {name: value for name, value in export_metadata(model).items() if name != "state"}
     ngrams = model.parameters.ngrams

@@ -28,6 +28,7 @@ from elman.inference.network_file import NGRAMS, ngram_tensors
 from elman.interop.contents import (
     METADATA_KEY,
     Contents,
+    ModelInfo,
     check_arrays,
     export_metadata,
     initial_state_names,
@@ -61,7 +62,7 @@ _PRIOR_DOC_STRING = """log_q (T, B, K) contains the log-probabilities that the n
 known."""
 
 
-def write(model: Model) -> bytes:
+def write(model: Model, _: ModelInfo) -> bytes:
     """Return the bytes of a file."""
     architecture(model.parameters).spec.require_export("onnx")
     size = np.dtype(np.float32).itemsize * sum(array.size for array in model.parameters.values())

@@ -22,6 +22,7 @@ from elman.inference.network_file import NGRAMS, ngram_tensors, pop_ngram_tensor
 from elman.interop.contents import (
     METADATA_KEY,
     Contents,
+    ModelInfo,
     check_arrays,
     export_metadata,
     parameter_shapes,
@@ -44,7 +45,7 @@ _RECURRENT_NAME = re.compile(r"(.*\.|)(?:weight|bias)_(?:ih|hh)_l[0-9]+")
 _LINEAR_NAME = re.compile(r"(.*\.|)(?:weight|bias)")
 
 
-def write(model: Model) -> bytes:
+def write(model: Model, _: ModelInfo) -> bytes:
     """Return the bytes of a file."""
     architecture(model.parameters).spec.require_export("torch")
     from safetensors.numpy import save

@@ -49,7 +49,7 @@ class ModelOrigin:
     """The model that a run started from, see `elman.training.fine_tuning`."""
 
     path: str | None
-    """The absolute path it was loaded from; None for a model in memory."""
+    """The absolute path or the name on the Hugging Face Hub it was loaded from; None for a model in memory."""
     sha256: str
     """Its `elman.inference.fingerprint`, in hexadecimal."""
 

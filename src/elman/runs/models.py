@@ -1,4 +1,4 @@
-"""Trained models: read from a run directory, a file of weights or this package, and written without a run.
+"""Trained models: read from a directory, a file of weights, this package or the Hugging Face Hub, and written.
 
 Compressed files contain a model's fingerprint, by which the built-in model that compressed them is found.
 """
@@ -6,6 +6,7 @@ Compressed files contain a model's fingerprint, by which the built-in model that
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from functools import cache
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from elman.engine import get_engine
 from elman.engines import inference_engine
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, quote, require_extra
 from elman.inference import Model
 from elman.inference.network_file import ModelFile
 from elman.inference.score_lines import BlockScorer
@@ -27,30 +28,40 @@ from elman.runs.checkpoint import load_network, load_selected
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
 from elman.storage.builtin import MODELS, BuiltinModel, unpack_builtin
 from elman.storage.tensors import is_named_or_begins_like_tensors
+from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
 
 BUILTIN = "builtin"
 """What stands for the newest built-in model where a run is expected."""
+
+HUB_WEIGHTS, HUB_SETTINGS = "model.safetensors", "config.json"
+"""The files of a model in a repository of the Hugging Face Hub, or in the folder that is uploaded to one."""
+MODEL_TYPE = "elman"
+"""``model_type`` in ``config.json``."""
+_HUB_NAME = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@(.+))?")
 
 MAX_SHOWN = 3
 """Runs that an error names."""
 
 
 def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
-    """Load a trained model from a run directory or one of its two files of weights, or the built-in model.
+    """Load a trained model from a directory, a file of weights or the Hugging Face Hub, or the built-in model.
 
-    From a directory, it is the best network where a validation set was held out, and otherwise the last.
+    From a run directory, it is the best network where a validation set was held out, and otherwise the last.
 
     Parameters
     ----------
     path : str or path
-        ``builtin``, unless there is a file or directory of this name, is the model that Elman contains.
+        A run directory, one of its two files of weights, or a folder written by ``elman export --format hub``.
+        ``hf://OWNER/NAME`` is a repository of the Hugging Face Hub, ``hf://OWNER/NAME@REVISION`` a branch, a tag or a
+        commit of it, downloaded once to the cache of huggingface_hub; requires the extra ``hub``. ``builtin``, unless
+        there is a file or directory of this name, is the model that Elman contains.
     engine : str, optional
         One of `elman.engines.ENGINES`; by default the engine it was trained with, or ``numba`` for ``torch``.
 
     Raises
     ------
     ElmanError
-        If there is no checkpoint, or it is truncated or altered.
+        If there is no model, or it is truncated or altered, or cannot be downloaded.
 
     Examples
     --------
@@ -60,7 +71,7 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
     >>> elman.load("runs/cats")
     <Model: 1 x rnn 16, 11 characters, float32, numpy>
     """
-    return create_model(_read_model(Path(path)), engine)
+    return create_model(read_model(path), engine)
 
 
 def load_builtin(model: BuiltinModel = MODELS[-1]) -> Model:
@@ -96,12 +107,15 @@ def save_model(model: Model, out: Path) -> None:
         directory.save_imported(model.as_file())
 
 
-def _read_model(path: Path) -> ModelFile:
-    """Return the model of a path.
+def read_model(path: str | os.PathLike[str]) -> ModelFile:
+    """Return the contents of the file of the model that `load` loads.
 
-    A directory's is read from ``checkpoint.safetensors``, which contains the best and the last network, or from
-    ``best.safetensors``, which contains the best, if that is the only file.
+    A directory's is read from ``checkpoint.safetensors``, which contains the best and the last network; without it,
+    from ``best.safetensors``, which contains the best, or ``model.safetensors``.
     """
+    if name := hub_name(path):
+        return load_network(_download(name))
+    path = Path(path)
     if is_builtin(path):
         with unpack_builtin(MODELS[-1]) as unpacked:
             return load_network(unpacked)
@@ -113,13 +127,65 @@ def _read_model(path: Path) -> ModelFile:
             command = shlex.join(["elman", "train", str(path), "-o", f"runs/{path.stem}"])
             raise ElmanError(f"{quote(path)} is not a model: pass a run directory; for a text, {command} writes one")
         return load_network(path)
-    if os.path.exists(path / BEST) and not os.path.exists(path / CHECKPOINT):  # noqa: PTH110
-        return load_network(path / BEST)
-    if not os.path.exists(path / CHECKPOINT) and (runs := sorted(path.glob(f"*/{CHECKPOINT}"))):  # noqa: PTH110
-        shown = ", ".join(quote(run.parent) for run in runs[:MAX_SHOWN])
-        more = f" and {len(runs) - MAX_SHOWN} more" if len(runs) > MAX_SHOWN else ""
-        raise ElmanError(f"there is no checkpoint {quote(path / CHECKPOINT)}: pass a run in it, {shown}{more}")
-    return load_selected(path / CHECKPOINT)
+    checkpoint = path / CHECKPOINT
+    if not os.path.exists(checkpoint):  # noqa: PTH110
+        for name in (BEST, HUB_WEIGHTS):
+            if os.path.exists(path / name):  # noqa: PTH110
+                return load_network(path / name)
+        if runs := sorted(path.glob(f"*/{CHECKPOINT}")):
+            shown = ", ".join(quote(run.parent) for run in runs[:MAX_SHOWN])
+            more = f" and {len(runs) - MAX_SHOWN} more" if len(runs) > MAX_SHOWN else ""
+            raise ElmanError(f"there is no checkpoint {quote(checkpoint)}: pass a run in it, {shown}{more}")
+    return load_selected(checkpoint)
+
+
+# --- The Hugging Face Hub ---
+
+
+def hub_name(path: str | os.PathLike[str]) -> str:
+    """Return the name, ``hf://OWNER/NAME@REVISION``, of a model on the Hugging Face Hub; empty for any other path."""
+    name = Path(path).as_posix()  # which has one slash in the place of two
+    return f"hf://{name.removeprefix('hf:/')}" if name.startswith("hf:/") else ""
+
+
+def _download(name: str) -> Path:
+    """Return the file of weights of a model on the Hugging Face Hub, in the cache of huggingface_hub.
+
+    Of a repository of another library, only ``config.json`` is downloaded.
+    """
+    if (match := _HUB_NAME.fullmatch(name)) is None:
+        raise ElmanError(
+            f"a model on the Hugging Face Hub is hf://OWNER/NAME or hf://OWNER/NAME@REVISION (got {quote(name)})"
+        )
+    repository, revision = match.groups()
+    with require_extra("hub"):
+        from huggingface_hub import errors, hf_hub_download
+    try:
+        settings = Path(hf_hub_download(repository, HUB_SETTINGS, revision=revision))
+        if _is_ours(settings):
+            # The folder of the file is named after its commit; the branch may have another one by now.
+            return Path(hf_hub_download(repository, HUB_WEIGHTS, revision=settings.parent.name))
+        reason = f"its {HUB_SETTINGS} was not written by Elman"
+    except errors.RepositoryNotFoundError:
+        reason = "there is no such repository, or it is private: for a private one, log in with hf auth login"
+    except errors.RevisionNotFoundError:
+        reason = f"the repository has no revision {quote(revision or 'main')}"
+    except errors.LocalEntryNotFoundError:  # of the cache, where the network was of no use
+        reason = "the Hugging Face Hub cannot be reached, and the model is not in the cache"
+    except errors.EntryNotFoundError:
+        reason = f"the repository does not have both {HUB_SETTINGS} and {HUB_WEIGHTS}, as written by elman export"
+    except Exception as error:  # of whichever HTTP client that version of huggingface_hub has
+        reason = f"{type(error).__name__}: {safe_message(error)}"
+    raise ElmanError(f"cannot load {quote(name)}: {reason}")
+
+
+def _is_ours(settings: Path) -> bool:
+    """Return whether a ``config.json`` is that of a model of Elman."""
+    try:
+        contents = parse_strict_json(require_regular_file(settings).read_text("utf-8"))
+    except ValueError:
+        return False
+    return isinstance(contents, dict) and contents.get("model_type") == MODEL_TYPE
 
 
 # --- Scores of many lines, in other processes ---
@@ -134,7 +200,7 @@ class LineScorer:
     Parameters
     ----------
     path : str or path
-        A run directory or a checkpoint file, which every process can read.
+        As in `elman.load`; every process must be able to read it.
     engine : str, optional
         As in `elman.load`.
 
@@ -150,7 +216,8 @@ class LineScorer:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, engine: str | None = None) -> None:
-        self.path, self.engine = os.path.abspath(path), engine  # noqa: PTH100 (a process may run in another directory)
+        self.engine = engine
+        self.path = hub_name(path) or os.path.abspath(path)  # noqa: PTH100 (a process may run in another directory)
 
     def __call__(self, lines: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Score lines as ``elman score`` does: every line starts from the same state, and its end is scored.

@@ -21,7 +21,7 @@ from typing_extensions import TypedDict
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, quote, shorten
 from elman.inference import Model
-from elman.runs.models import BUILTIN, is_builtin, load, load_builtin
+from elman.runs.models import BUILTIN, hub_name, is_builtin, load, load_builtin
 from elman.serve.batcher import ContinuousBatcher
 from elman.serve.metrics import Metrics
 from elman.serve.requests import Prompt, RequestTypes, read_body
@@ -207,6 +207,8 @@ def load_models(runs: Sequence[Path]) -> dict[str, Model]:
 def _model_name(run: Path) -> str:
     if is_builtin(run):
         return BUILTIN
+    if on_hub := hub_name(run):
+        return on_hub.partition("@")[0].rpartition("/")[2]
     path = run.resolve()
     name = path.name if path.is_dir() else path.parent.name
     # Bytes of a file name that are not UTF-8 become lone surrogates, which no client can send.

@@ -27,12 +27,12 @@ from elman.network.ngram import NgramModel
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Parameters, architecture
 from elman.runs.metadata import ModelOrigin
-from elman.runs.models import load
+from elman.runs.models import hub_name, load
 from elman.runs.run import Run
 from elman.text import Alphabet
 
 ModelSource = str | os.PathLike[str] | Run | Model
-"""A run directory, a file of weights, a run, or a model."""
+"""A run directory, a file of weights or a name on the Hugging Face Hub, see `elman.load`; a run, or a model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +48,13 @@ class PretrainedModel:
         if isinstance(source, Model):
             model, path = source, None
         elif isinstance(source, Run):
-            model, path = source.model, None if source.directory is None else source.directory.path
+            model = source.model
+            path = None if source.directory is None else str(source.directory.path.absolute())
         elif isinstance(source, str | os.PathLike):
-            model, path = load(source), Path(source)
+            model, path = load(source), hub_name(source) or str(Path(source).absolute())
         else:
             raise ElmanError(f"--init-from must be a path, a Run or a Model (got {type(source).__name__})")
-        return cls(model, ModelOrigin(None if path is None else str(path.absolute()), fingerprint(model).hex()))
+        return cls(model, ModelOrigin(path, fingerprint(model).hex()))
 
     def adopt_shape(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings with the cell, the hidden size and the layers of the model, which no option may change.

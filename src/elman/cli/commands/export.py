@@ -2,77 +2,49 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from elman.cli.parameters import Name, Out, Run, check_not_input
 from elman.errors import ElmanError, quote
 
-if TYPE_CHECKING:
-    from elman.inference import Model
-
 
 def export(
     run: Run,
     /,
+    out: Annotated[Out, Parameter(help="File or folder to write; existing files are replaced.")],
     *,
-    to: Annotated[Name, _format_parameter()],
-    out: Annotated[
-        Out | None,
-        Parameter(
-            help="File to write; an existing one is replaced. By default the name of RUN with the suffix of the format,"
-            " which must not be the file of another model."
-        ),
-    ] = None,
+    format: Annotated[Name | None, _format_parameter()] = None,
+    license: Annotated[
+        str, Parameter(show_default=False, help="Licence in a model card, such as mit or cc-by-4.0.")
+    ] = "",
+    language: Annotated[str, Parameter(show_default=False, help="Language in a model card, such as en.")] = "",
 ) -> int:
-    """Export a model to another format, such as ONNX."""
-    from elman.interop import FORMATS, export
-    from elman.runs.directory import FILES
-    from elman.runs.models import load
-    from elman.storage.tensors import SUFFIX
+    """Export a model to another format, such as ONNX, or to a folder for the Hugging Face Hub."""
+    from elman.interop import export
 
-    if to not in FORMATS:
-        raise ElmanError(f"--to must be one of {', '.join(FORMATS)} (got {quote(to)})")
-    suffix = FORMATS[to].SUFFIX
-    name = (run.parent if run.name in FILES else run).resolve().name.removesuffix(SUFFIX)
-    path = Path(name + suffix) if out is None else out
-    if path.suffix != suffix:
-        raise ElmanError(f"--out must end in {suffix} for --to {to} (got {quote(path.name)})")
-    check_not_input(path, run)
-    model = load(run)
-    if out is None and os.path.lexists(path):
-        _check_same_model(path, model)
-    export(model, path)
-    print(path)
+    check_not_input(out, run)
+    export(run, out, format=format, license=license, language=language)
+    print(out)
     return 0
 
 
-def _check_same_model(path: Path, model: Model) -> None:
-    """Check that an existing file, which an export would replace, is an export of the same model."""
-    from elman.inference.fingerprint import fingerprint
-    from elman.interop import import_
-
-    with suppress(ElmanError):
-        if fingerprint(import_(path, engine="numpy")) == fingerprint(model):
-            return
-    raise ElmanError(f"{quote(path)} exists and is not an export of this model: pass --out")
-
-
 def import_(
-    file: Annotated[Path, Parameter(help="File to read, whose suffix is that of a format of elman export.")],
+    file: Annotated[
+        Path,
+        Parameter(help="File whose suffix is that of a format of elman export, or a folder or hf://OWNER/NAME."),
+    ],
     /,
-    *,
     out: Annotated[Out, Parameter(help="Directory for the model.")],
+    *,
     alphabet: Annotated[
         Path | None,
         Parameter(help="UTF-8 file with the characters in the order of their indices, for a FILE without them."),
     ] = None,
 ) -> int:
-    """Import a model from a file that elman export wrote, or from a PyTorch state dict."""
+    """Import a model from a file or folder that elman export wrote, or from a PyTorch state dict."""
     from elman.interop import import_
 
     import_(file, out=out, alphabet=None if alphabet is None else _read_characters(alphabet))
@@ -84,7 +56,7 @@ def _format_parameter() -> Parameter:
     # Derived from the registry of formats when the command is parsed: the registry requires NumPy.
     from elman.interop import format_help
 
-    return Parameter(help=format_help())
+    return Parameter(help=f"{format_help()} By default that of the suffix of OUT.")
 
 
 def _read_characters(alphabet: Path) -> str:

@@ -115,7 +115,7 @@ def sample(
     text" follow a line that it was trained on.
     """
     from elman.inference.copying import measure_copying
-    from elman.runs.models import BUILTIN
+    from elman.runs.models import BUILTIN, hub_name
     from elman.text import read_chunks
 
     sampling = passed_options(options)
@@ -123,8 +123,9 @@ def sample(
     if beam is not None and given:
         raise ElmanError(f"cannot combine --beam with {flag(given[0])}: beam search does not sample")
     _check_sources(prompt, prompt_file, interactive, copied_from)
-    models = {str(run or BUILTIN): load_model(run, quiet=quiet or as_json) for run in runs or (None,)}
-    named = [(name, models[name]) for name in map(str, runs or (BUILTIN,))]
+    names = {run: hub_name(run) or str(run) for run in runs}
+    models = {run: load_model(run, quiet=quiet or as_json) for run in names or (None,)}
+    named = [(names[run], models[run]) for run in runs] or [(BUILTIN, models[None])]
     generation = Generation(named, length, count, beam, new_only, stop or [], {"adapt": adapt} | sampling)
     source = None if copied_from is None else "".join(read_chunks(copied_from))
 

@@ -1,0 +1,75 @@
+"""A folder for the Hugging Face Hub: the weights, the settings, and a model card with metadata.
+
+The weights are those of a network's file, see `elman.inference.network_file`, so `elman.load` reads the folder itself.
+The metadata is that of https://huggingface.co/docs/hub/model-cards.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import replace
+
+from elman._version import __version__
+from elman.inference import Model
+from elman.inference.network_file import LineData, describe_model, serialize_model
+from elman.interop.contents import ModelInfo
+from elman.network.parameters import architecture, summarize
+from elman.runs.models import HUB_SETTINGS, HUB_WEIGHTS, MODEL_TYPE
+
+SUFFIX = ""
+HELP = "a folder for the Hugging Face Hub"
+read = None
+
+CARD = "README.md"
+
+
+def write(model: Model, info: ModelInfo) -> dict[str, bytes]:
+    """Return the files of the folder.
+
+    The hashes of training lines are left out: whoever guesses a line could check that the text contains it.
+    """
+    file = replace(info.file, lines=LineData(score_quantiles=info.file.lines.score_quantiles))
+    settings = describe_model(file.config, file.alphabet, None)["config"]
+    header = {"model_type": MODEL_TYPE, "elman_version": __version__, "vocab_size": len(file.alphabet)}
+    return {
+        HUB_WEIGHTS: serialize_model(file),
+        HUB_SETTINGS: (json.dumps(header | settings, indent=2) + "\n").encode(),
+        CARD: _write_card(model, info).encode(),
+    }
+
+
+def _write_card(model: Model, info: ModelInfo) -> str:
+    """Return the model card."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # which the other formats do not need
+
+    environment = Environment(loader=PackageLoader("elman.interop", "."), undefined=StrictUndefined, trim_blocks=True)
+    environment.filters |= {"plain": _keep_plain, "quoted": _quote_yaml}
+    loss = info.file.network.validation_loss
+    return environment.get_template("card.md").render(
+        info=info,
+        config=info.file.config,
+        network=architecture(model.parameters),
+        weights=summarize(model.parameters)["weights"],
+        ngrams=model.parameters.ngrams,
+        # What the Hub accepts as the identifier of a data set.
+        dataset=re.sub(r"[^A-Za-z0-9_.-]+", "-", info.text.name) if info.text else "",
+        metrics={}
+        if loss is None
+        else {
+            "nats_per_char": ("Nats per character", loss),
+            "bits_per_char": ("Bits per character", loss / math.log(2)),
+            "perplexity": ("Perplexity per character", math.exp(loss)),
+        },
+    )
+
+
+def _keep_plain(text: str) -> str:
+    """Return a name without what would end a line or a code span of Markdown, or is no text."""
+    return "".join(character for character in text if character.isprintable() and character != "`")
+
+
+def _quote_yaml(text: str) -> str:
+    """Return a string of YAML, which contains those of JSON."""
+    return json.dumps(_keep_plain(text), ensure_ascii=False)
