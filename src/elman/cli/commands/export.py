@@ -24,8 +24,8 @@ def export(
     out: Annotated[
         Out | None,
         Parameter(
-            help="File to write; an existing one is replaced. By default the name of RUN with the suffix of the format,"
-            " which must not be the file of another model."
+            help="File to write or replace. By default the name of RUN with the suffix of the format; a file of"
+            " another model is not replaced."
         ),
     ] = None,
 ) -> int:
@@ -63,13 +63,13 @@ def _check_same_model(path: Path, model: Model) -> None:
 
 
 def import_(
-    file: Annotated[Path, Parameter(help="File to read, whose suffix is that of a format of elman export.")],
+    file: Annotated[Path, Parameter(help="File to read, with the suffix of a format of elman export.")],
     /,
     *,
     out: Annotated[Out, Parameter(help="Directory for the model.")],
     alphabet: Annotated[
         Path | None,
-        Parameter(help="UTF-8 file with the characters in the order of their indices, for a FILE without them."),
+        Parameter(help="UTF-8 file of the characters in index order, for a FILE without them."),
     ] = None,
 ) -> int:
     """Import a model from a file that elman export wrote, or from a PyTorch state dict."""
