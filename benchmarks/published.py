@@ -235,6 +235,45 @@ def read_files(data: DataSet, folder: Path) -> dict[str, bytes]:
     return contents
 
 
+Rows = tuple[list[str], list[list[str]]]
+"""The header and the rows of a table."""
+
+
+def _stored(*data: str) -> list[Result]:
+    return [one for one in json.loads(RESULTS.read_text(encoding="utf-8"))["results"] if one["data"] in data]
+
+
+def losses() -> Rows:
+    """Return the losses of data sets with published figures, by time budget."""
+    titles = {"ptb": "Penn Treebank", "text8": "text8", "enwik8": "enwik8", "names": "names"}
+    rows = []
+    for one in sorted(_stored(*titles), key=lambda one: (list(titles).index(one["data"]), one["seconds"])):
+        title = titles[one["data"]] + (f", {one['names']}" if "names" in one else "")
+        settings = " ".join(one["settings"])
+        unit = f"{one['nats']:.3f} nats" if "nats" in one else f"{one['static']:.3f} bits"
+        adaptive = f"{one['mixture']:.3f} bits" if "mixture" in one else ""
+        budget = f"{one['seconds']:g} s" + (f", `{settings}`" if settings else "")
+        rows.append([title, budget, f"{one['parameters']:,}", f"{one['epochs']:.1f}", unit, adaptive])
+    return ["test set", "`--max-seconds`", "parameters", "epochs", "static", "adaptive"], rows
+
+
+def molecules() -> Rows:
+    """Return how many molecules are valid, unique and novel, by time budget."""
+    rows = [
+        [f"{one['seconds']:g} s", f"{one['parameters']:,}", f"{one['epochs']:.2f}"]
+        + [f"{one[key]:.1%}" for key in ("valid", "unique", "novel")]
+        for one in sorted(_stored("moses"), key=lambda one: one["seconds"])
+    ]
+    return ["`--max-seconds`", "parameters", "epochs", "valid", "unique", "novel"], rows
+
+
+def logs() -> Rows:
+    """Return how well alerts are found in a log."""
+    found = sorted(_stored("bgl"), key=lambda one: -one["average_precision"])
+    rows = [[one["method"], f"{one['average_precision']:.3f}", f"{one['precision']:.0%}"] for one in found]
+    return ["method", "average precision", "precision"], rows
+
+
 def main() -> None:
     """Measure, print and write."""
     sources = "\n".join(f"{name}: {', '.join(data.files)}; {data.source}" for name, data in DATA_SETS.items())

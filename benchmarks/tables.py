@@ -1,4 +1,4 @@
-"""Write the tables of README.md, NOTES.md and docs/ from benchmarks/results. With --check, only compare."""
+"""Write the tables of NOTES.md and docs/ from benchmarks/results. With --check, only compare."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import re
 import statistics
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import published
+import reference_experiment
+
 ROOT = Path(__file__).parents[1]
 PAGES = (
-    ROOT / "README.md",
     ROOT / "benchmarks" / "NOTES.md",
     ROOT / "docs" / "explanation" / "performance.md",
     ROOT / "docs" / "explanation" / "published.md",
     ROOT / "docs" / "explanation" / "recipes.md",
+    ROOT / "docs" / "explanation" / "reference_experiment.md",
     ROOT / "docs" / "tutorials" / "from_recurrence_to_network.md",
 )
 
@@ -43,9 +47,8 @@ def speed() -> str:
     rows = []
     for name, figure in sorted(figures.items(), key=lambda item: float(item[1]["microseconds"])):
         ratio = figure["microseconds"] / elman["microseconds"]
-        floor = figure["microseconds"] / elman["floor_microseconds"]
-        rows.append([name, f"{figure['microseconds']:,.0f} µs", f"{ratio:.1f}", f"{floor:.1f}"])
-    header = ["one update, m = 100, T = 25, K = 76", "time", "× Elman", "× floor"]
+        rows.append([name, f"{figure['microseconds']:,.0f} µs", f"{ratio:.1f}"])
+    header = ["one update, m = 100, T = 25, K = 76", "time", "× Elman"]
     return f"{table(header, rows)}\n\n{measured_on(result, figures)}"
 
 
@@ -65,7 +68,6 @@ def machine(result: Result) -> str:
 def startup() -> str:
     """Start-up and end-to-end times."""
     figures = load("startup")["figures"]
-    losses = list(figures["minimum_smooth_losses"].values())
     ten = figures["ten_epochs"]
     rows = [
         ["`elman --help`", f"{figures['help']:.2f} s"],
@@ -81,8 +83,6 @@ def startup() -> str:
         ["peak memory of training on it", f"{figures['peak_megabytes']:.0f} MB"],
         ["`elman sample`, 1,000 characters, start-up included", f"{figures['sample_1000']:.2f} s"],
         ["gradient check on 100 characters, m = T = 100, start-up included", f"{figures['gradcheck_third']:.1f} s"],
-        ["minimum smooth loss after ten epochs, seed 400 (nats per window of 25 characters)", f"{losses[0]:.2f}"],
-        ["the same over five seeds", f"{min(losses):.2f} to {max(losses):.2f}"],
     ]
     return table(["", ""], rows)
 
@@ -165,22 +165,8 @@ def presets() -> str:
     return table(["preset", "text", "validation loss", "whole command", "characters/s in training"], rows)
 
 
-def peers() -> str:
-    """The validation loss of the presets and of peers on Shakespeare, by seconds of training."""
-    return _peers("shakespeare.txt")
-
-
-def peers_python_docs() -> str:
-    """The same on the documentation of Python."""
-    return _peers("python-docs.txt")
-
-
-def peers_kjv() -> str:
-    """The same on the King James Bible."""
-    return _peers("kjv.txt")
-
-
-def _peers(text: str) -> str:
+def peers(text: str) -> str:
+    """The validation loss of the presets and of peers on a text, by seconds of training."""
     result = load("peers")
     cells: dict[str, dict[int, str]] = {}
     for point in result["results"]:
@@ -354,47 +340,14 @@ def builtin_model() -> str:
     return table(["file", "bytes", "`elman compress`", *names, "× xz", "× PPMd"], rows)
 
 
-def _published(*data: str) -> list[Result]:
-    return [result for result in load("published")["results"] if result["data"] in data]
-
-
-def published() -> str:
-    """The losses of data sets with published figures, by time budget."""
-    titles = {"ptb": "Penn Treebank", "text8": "text8", "enwik8": "enwik8", "names": "names"}
-    rows = []
-    for one in sorted(_published(*titles), key=lambda one: (list(titles).index(one["data"]), one["seconds"])):
-        title = titles[one["data"]] + (f", {one['names']}" if "names" in one else "")
-        settings = " ".join(one["settings"])
-        unit = f"{one['nats']:.3f} nats" if "nats" in one else f"{one['static']:.3f} bits"
-        adaptive = f"{one['mixture']:.3f} bits" if "mixture" in one else ""
-        budget = f"{one['seconds']:g} s" + (f", `{settings}`" if settings else "")
-        rows.append([title, budget, f"{one['parameters']:,}", f"{one['epochs']:.1f}", unit, adaptive])
-    columns = "test set|`--max-seconds`|parameters|epochs|static|adaptive"
-    return f"{table(columns.split('|'), rows)}\n\nPer character. Measured on {machine(load('published'))}."
-
-
-def published_molecules() -> str:
-    """How many molecules are valid, unique and novel, by time budget."""
-    rows = [
-        [f"{one['seconds']:g} s", f"{one['parameters']:,}", f"{one['epochs']:.2f}"]
-        + [f"{one[key]:.1%}" for key in ("valid", "unique", "novel")]
-        for one in sorted(_published("moses"), key=lambda one: one["seconds"])
-    ]
-    return table(["`--max-seconds`", "parameters", "epochs", "valid", "unique", "novel"], rows)
-
-
-def published_logs() -> str:
-    """How well alerts are found in a log."""
-    found = sorted(_published("bgl"), key=lambda one: -one["average_precision"])
-    rows = [[one["method"], f"{one['average_precision']:.3f}", f"{one['precision']:.0%}"] for one in found]
-    return table(["method", "average precision", "precision"], rows)
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
-    "peers": peers,
-    "peers_python_docs": peers_python_docs,
-    "peers_kjv": peers_kjv,
+    "peers": partial(peers, "shakespeare.txt"),
+    "peers_python_docs": partial(peers, "python-docs.txt"),
+    "peers_kjv": partial(peers, "kjv.txt"),
+    "reference_checks": lambda: table(*reference_experiment.checks()),
+    "reference_losses": lambda: table(*reference_experiment.losses()),
+    "reference_samples": lambda: table(*reference_experiment.samples()),
     "startup": startup,
     "installation": installation,
     "presets": presets,
@@ -404,9 +357,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "presets_profile": presets_profile,
     "presets_compared": presets_compared,
     "growth": growth,
-    "published": published,
-    "published_molecules": published_molecules,
-    "published_logs": published_logs,
+    "published": lambda: f"{table(*published.losses())}\n\nPer character. Measured on {machine(load('published'))}.",
+    "published_molecules": lambda: table(*published.molecules()),
+    "published_logs": lambda: table(*published.logs()),
     "sampling": sampling,
     "compression": compression,
     "compression_lines": compression_lines,

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.text import Text
 
 COMMANDS = (
-    "elman train shakespeare -o runs/bard --preset quick",
+    "elman train shakespeare -o runs/bard --preset quick --validation 0.1",
     "elman sample runs/bard --prompt ROMEO: --temperature 0.7 --length 330 --seed 5",
 )
 WIDTH = 100

@@ -6,8 +6,10 @@ A part is what a page has between ``<!-- generated: NAME -->`` and ``<!-- end --
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, fields
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 from numpydoc.docscrape import ClassDoc
 
 from elman.cli import app
+from elman.cli.commands.serve import serve
 from elman.config import Config, choices_of
 from elman.engine import count_ngrams, get_engine
 from elman.errors import flag
@@ -27,7 +30,7 @@ from elman.runs.loggers import optional_loggers
 from elman.runs.records import COLUMNS, Metrics
 from elman.serve import metrics as prometheus
 from elman.serve.app import ERRORS, describe_app
-from elman.serve.requests import SEED
+from elman.serve.requests import SEED, UNSUPPORTED
 from elman.serve.settings import Settings
 from elman.text import Alphabet
 
@@ -53,11 +56,47 @@ def mark_options(text: str) -> str:
 
 
 def commands() -> str:
-    """Return the sections of the commands; --config, which all of them have, is in that of ``elman`` only."""
-    docs = app.generate_docs().rstrip()
+    """Return the sections of the commands, without what other pages or the common options say."""
+    docs = app.generate_docs().rstrip() + "\n\n"
     docs = re.sub(r"^# elman\n|## Table of Contents\n\n( *- [^\n]*\n)+\n", "", docs, flags=re.MULTILINE)
-    docs = re.sub(r"\*\*Other\*\*:\n\n\* `--config PATH`: [^\n]*\n\n(?!\* )", "", docs + "\n\n")
-    return re.sub(r"\n{3,}", "\n\n", docs).strip()
+    docs = re.sub(r"\*\*Other\*\*:\n\n\* `--config PATH`: [^\n]*\n\n(?!\* )", "", docs)
+    docs = re.sub(r"^(\* \[`[\w-]+`\]\([^)]+\)): .*$", r"\1", docs, flags=re.MULTILINE)  # each section says it
+    docs = re.sub(r"(?<=\))\n\* (?=\[`)", ", ", docs)  # the commands of a group in one line
+    docs = re.sub(r"^(\*\*\w+\*\*:)\n\n\* (?=\[`)", r"\1 ", docs, flags=re.MULTILINE)
+    docs = re.sub(r"\*\*Training\*\*:\n\n.*?\n\n(?=## )", SETTINGS, docs, flags=re.DOTALL)
+    docs = re.sub(r"(?<= )(?:\n+ +\* [^\n]*)+", "", re.sub(r"(`--(?:preset|log) [^\n]*)\n\n(?= +\* )", r"\1 \n", docs))
+    docs = re.sub(r"^\*\*(?:Arguments|Parameters)\*\*:\n\n", "", docs, flags=re.MULTILINE)
+    for option in list_sampling_options():
+        docs = re.sub(rf"^\* `{flag(option.name)} .*\n", "", docs, flags=re.MULTILINE)
+    docs = docs.replace("* `--stop", "* The [sampling options](settings.md#sampling-options).\n* `--stop")
+    docs = docs.replace("Hyperparameter preset.", "Hyperparameter [preset](presets.md), by default minute.")
+    docs = docs.replace("metrics for other tools", "metrics by other [loggers](metrics.md#loggers)")
+    docs = docs.replace(" *[default: False]*", "").replace(' *[default: ""]*', "")
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r" +$", "", _share_options(docs), flags=re.MULTILINE)).strip()
+
+
+def _share_options(docs: str) -> str:
+    """Describe the arguments and options of several commands once, at the end; each command names its own."""
+    lines = Counter(re.findall(r"^\* `[A-Z-].*$", docs, re.MULTILINE))
+    shared = {
+        line: line.split("`")[1].split()[0].rstrip(",")
+        for line, count in sorted(lines.items(), key=lambda item: item[0].startswith("* `-"))  # arguments first
+        if count > 3 or (count > 1 and len(line) > 90)
+    }
+    sections = []
+    for section in re.split(r"^(?=###? )", docs, flags=re.MULTILINE):
+        names = [f"`{name}`" for line, name in shared.items() if f"{line}\n" in section]
+        own = "\n".join(line for line in section.split("\n") if line not in shared)
+        own = re.sub(r"\*\*\w+\*\*:\n\s*(?=\*\*|\Z)", "", own)  # a group with none left
+        sections.append(own + (f"\n\n[Common](#common-options): {', '.join(names)}.\n\n" if names else ""))
+    return "".join(sections) + "\n\n## Common options\n\n" + "\n".join(shared)
+
+
+SETTINGS = """**Training**: an option for every [setting](settings.md). The defaults are those of preset `minute`
+([Presets](presets.md#settings-of-the-presets)).
+
+"""
+"""In place of the settings in the sections of ``train`` and ``sweep``."""
 
 
 def presets() -> str:
@@ -67,14 +106,14 @@ def presets() -> str:
 
 
 def preset_settings() -> str:
-    """Return the settings of every preset, next to one another; those that every preset leaves are left out."""
-    names = [setting.name for setting in fields(Config) if any(setting.name in p.settings for p in PRESETS.values())]
-    rows = ([code(name), *(_setting(preset.settings.get(name)) for preset in PRESETS.values())] for name in names)
-    return table(["setting", *map(code, PRESETS)], rows)
+    """Return the settings of every preset that differ from the defaults, next to one another."""
+    rows = ([code(each.name), *(_setting(each, p.settings) for p in PRESETS.values())] for each in fields(Config))
+    return table(["setting", *map(code, PRESETS)], (row for row in rows if any(row[1:])))
 
 
-def _setting(value: object) -> str:
-    return "" if value is None else f"{value:,}" if type(value) is int else str(value)
+def _setting(setting: Any, settings: dict[str, Any]) -> str:
+    value = settings.get(setting.name, setting.default)
+    return "" if value == setting.default else f"{value:,}" if type(value) is int else str(value)
 
 
 def settings() -> str:
@@ -101,8 +140,8 @@ def _values(setting: Any) -> str:
 def other_names() -> str:
     """Return the options and their names in other libraries."""
     options = sorted(set(SYNONYMS.values()))
-    rows = ([code(flag(o)), " ".join(code(n) for n, option in SYNONYMS.items() if option == o)] for o in options)
-    return table(["option", "names in other libraries"], rows)
+    names = {o: " ".join(code(name) for name, option in SYNONYMS.items() if option == o) for o in options}
+    return "\n".join(f"- {code(flag(option))}: {others}" for option, others in names.items())
 
 
 def metrics_columns() -> str:
@@ -146,11 +185,13 @@ def endpoints() -> str:
 
 
 def completion_arguments() -> str:
-    """Return the arguments of ``POST /v1/completions``."""
+    """Return the arguments of ``POST /v1/completions``, without the sampling options and those not supported."""
     properties = _document()["components"]["schemas"]["CompletionRequest"]["properties"]
+    sampling = {option.name for option in list_sampling_options()}
     rows = (
         [code(name), _type(schema), _default(schema.get("default")), schema["description"]]
         for name, schema in properties.items()
+        if name not in sampling and schema["description"] != UNSUPPORTED
     )
     return table(["argument", "values", "default", "meaning"], rows)
 
@@ -195,11 +236,11 @@ def error_statuses() -> str:
 
 
 def server_limits() -> str:
-    """Return the limits of a server and their defaults, from the docstring of its settings."""
+    """Return the limits that no option of ``elman serve`` sets, from the docstring of the settings."""
     rows = []
     for parameter in ClassDoc(Settings)["Parameters"]:
         default = getattr(Settings(), parameter.name)
-        if isinstance(default, (int, float)) and not isinstance(default, bool):
+        if isinstance(default, (int, float)) and parameter.name not in signature(serve).parameters:
             rows.append([code(parameter.name), f"{default:,}".removesuffix(".0"), " ".join(parameter.desc)])
     return table(["limit", "default", "meaning"], rows)
 

@@ -65,7 +65,11 @@ def test_torchrun_may_repeat_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (0, {}, r"^torchrun requires engine torch \(got numba\): .* at most 1.3 times .* with elman sweep$"),
         (0, {"engine": "torch"}, r"^batch_size must be at least the number of processes, 2 \(got 1\)$"),
-        (1, {"engine": "torch"}, r"^torchrun can start elman train, but no program that calls it: torchrun … -m elman"),
+        (
+            1,
+            {"engine": "torch"},
+            r"^torchrun can start elman train only, not a program that calls it: torchrun … -m elman",
+        ),
     ],
 )
 def test_a_run_that_cannot_use_the_processes_is_refused(

@@ -67,57 +67,54 @@ class Config:
     hidden_size: int = _option(100, "Hidden units per layer.", minimum=1)
     layers: int = _option(1, "Number of stacked recurrent layers.", minimum=1)
     seq_length: int = _option(
-        25, "Sequence length in characters, to which backpropagation through time is truncated.", minimum=1
+        25, "Characters in one training sequence (truncated backpropagation through time).", minimum=1
     )
-    batch_size: int = _option(
-        1, "Batch size: the text is split into this many contiguous parts, trained on in parallel.", minimum=1
-    )
+    batch_size: int = _option(1, "Sequences per update: the text is split into this many contiguous parts.", minimum=1)
     optimizer: Literal["adagrad", "rmsprop", "adam", "adamw", "sgd", "muon"] = _option("adagrad", "Optimizer.")
-    learning_rate: float = _option(0.1, "Learning rate (the peak, with warm-up or a schedule).", above=0)
+    learning_rate: float = _option(0.1, "Learning rate; with warm-up or a schedule, its peak.", above=0)
     schedule: Literal["constant", "cosine", "step"] = _option(
         "constant",
-        "Learning-rate schedule: constant; cosine decay to --final-lr-fraction; step: ×0.1 at half of the run, ×0.01 at"
-        " three quarters.",
+        "Learning-rate schedule: constant, cosine (to --final-lr-fraction) or step (×0.1 at half of the run,"
+        " ×0.01 at three quarters).",
     )
     final_lr_fraction: float = _fraction(0.0, "Final learning rate of cosine decay, as a fraction of the peak.", 0.1)
     warmup: int = _option(0, "Updates of linear learning-rate warm-up.", minimum=0)
     grad_clip: float = _option(5.0, "Gradient clipping threshold.", above=0)
     grad_clip_mode: Literal["value", "norm"] = _option(
-        "value", "Clip every gradient component (value) or the global gradient norm (norm)."
+        "value", "Clip each gradient component (value) or the global norm (norm)."
     )
-    beta1: float = _fraction(0.9, "Momentum: beta1 of adam, adamw and muon, momentum of sgd.", 0.9)
-    beta2: float = _fraction(0.999, "Decay of the average of squared gradients (adam, adamw, muon, rmsprop).", 0.999)
+    beta1: float = _fraction(0.9, "Momentum of sgd and of the Adam updates of adam, adamw and muon.", 0.9)
+    beta2: float = _fraction(0.999, "Decay of the average of squared gradients: adam, adamw, muon, rmsprop.", 0.999)
     weight_decay: float = _option(
-        0.0, "Weight decay of the weight matrices: decoupled for adamw and muon, L2 penalty otherwise.", minimum=0
+        0.0, "Weight decay of the weight matrices: decoupled in adamw and muon, otherwise an L2 penalty.", minimum=0
     )
     ema_decay: float = _fraction(
         0.0,
-        "Decay of an exponential moving average (EMA) of the weights, which is then used for evaluation and sampling; 0"
-        " turns it off.",
+        "Decay of the exponential moving average (EMA) of the weights that evaluation and sampling use; 0 turns"
+        " it off.",
         0.999,
     )
     dropout: float = _fraction(
-        0.0, "Dropout probability on the output of every layer (never on recurrent connections).", 0.4
+        0.0, "Dropout probability of the output of every layer; recurrent connections have none.", 0.4
     )
     dropout_kind: Literal["variational", "plain"] = _option(
-        "variational", "Kind of dropout: variational (one mask per sequence) or plain (a new one at every character)."
+        "variational", "Dropout mask: one per sequence (variational) or per character (plain)."
     )
     weight_dropout: float = _fraction(0.0, "Dropout probability of recurrent weights (DropConnect).", 0.3)
     init: Literal["normal", "orthogonal"] = _option(
-        "normal", "Weight initialization: normal, or orthogonal (recurrent matrices orthogonal, the rest normal)."
+        "normal", "Weight initialization: normal, or orthogonal recurrent matrices and normal others."
     )
     init_std: float = _option(0.1, "Standard deviation of the normal initialization.", minimum=0)
     ngram_order: int = _option(
         0,
-        "Order of the n-gram prior: the longest context, in characters, whose continuations are counted; 0 turns it"
-        " off.",
+        "Order of the n-gram prior: its longest context, in characters; 0 turns it off.",
         minimum=0,
         maximum=15,
     )
     ngram_min_count: int = _option(
         2,
-        "Minimum number of occurrences (of lines, with --lines) of a string in the n-gram prior. With 1, the model"
-        " contains every string of the text.",
+        "Minimum count of a string in the n-gram prior; with --lines, of lines that contain it. 1 stores every"
+        " string of the text.",
         minimum=1,
     )
     ngram_max_size: float = _option(
@@ -127,71 +124,69 @@ class Config:
     )
     ngram_folds: int = _option(
         10,
-        "Cross-fitting of the n-gram prior: number of folds of the text; at each position, training leaves out the"
-        " counts of the position's own fold. 0 turns it off.",
+        "Folds for cross-fitting the n-gram prior: in training, each position excludes the counts of its own"
+        " fold; 0 turns it off.",
         minimum=0,
         maximum=16,
     )
     ngram_start: float = _fraction(
         0.0,
-        "Fraction of the run after which the n-gram prior takes part, so that the network first learns without it.",
+        "Fraction of the run after which the n-gram prior starts.",
         0.8,
     )
     epochs: int = _option(10, "Maximum number of epochs (passes over the text).", minimum=1)
     max_updates: int | None = _option(None, "Maximum number of updates (optimizer steps).", minimum=1)
     max_seconds: float | None = _option(
         None,
-        "Time budget in seconds, from the start of the command to its exit; only the compilation of kernels is not"
-        " counted. Schedules are fitted to it.",
+        "Time budget of the whole command in seconds, excluding the compilation of kernels. Schedules are fitted"
+        " to it.",
         above=0,
     )
     validation: float | str = _fraction(
         0.0,
-        "Validation set: a fraction of the text, which is held out from its end, or a file with another text. The model"
-        " with the lowest validation loss is kept.",
+        "Validation set: a fraction held out from the end of the text, or a file. The model with the lowest"
+        " validation loss is kept.",
         0.1,
     )
     validate_every: int = _option(
         0,
-        "Updates between validations. 0 validates after every epoch and at least ten times per run, less often where"
-        " that takes more than about 5 % of the time.",
+        "Updates between validations; 0 validates after every epoch and at least ten times per run, in at most"
+        " about 5 % of the time.",
         minimum=0,
     )
     validation_chars: int = _option(
         500_000,
-        "Characters of the validation set that validations read, in pieces spread evenly, the same ones every time; by"
-        " default fewer with --max-seconds: 4,000 for every second, but at least 100,000. The last validation reads the"
-        " whole set where that takes at most about 5 % of the time.",
+        "Characters that a validation reads, in pieces spread evenly. By default at most 4,000 per second of"
+        " --max-seconds, but at least 100,000. The last validation reads the whole set if that takes at most"
+        " about 5 % of the time.",
         minimum=2,
     )
-    patience: int = _option(
-        0, "Early stopping: stop after this many validations without improvement; 0 turns it off.", minimum=0
-    )
-    seed: int = _option(400, "Random seed (initial weights, dropout, samples).", minimum=0, maximum=2**32 - 1)
+    patience: int = _option(0, "Early stopping: number of validations without improvement; 0 turns it off.", minimum=0)
+    seed: int = _option(400, "Random seed of initial weights, dropout and samples.", minimum=0, maximum=2**32 - 1)
     engine: str = _option(DEFAULT_ENGINE, engine_help(), choices=lambda: tuple(ENGINES))
     device: str = _option(
         "auto",
-        "Device of the torch engine: cpu, cuda or mps; auto is cuda if there is one, else cpu.",
+        "Device of --engine torch; auto is cuda if available, else cpu.",
         choices=lambda: DEVICES,
     )
     dtype: Literal["float32", "float64"] = _option("float32", "Floating-point precision.")
     mixed_precision: bool = _option(
         False,
-        "Mixed precision in training, where it is faster: products of bfloat16, summed in float32. The numba engine on"
-        " AMD processors with AVX512-BF16 and on Intel processors with AMX, the torch engine on CUDA devices.",
+        "Mixed precision in training: products of bfloat16, summed in float32. Used where it is faster: AMD"
+        " AVX512-BF16, Intel AMX, CUDA.",
     )
-    sample_every: int = _option(10_000, "Updates between samples during training; 0 generates none.", minimum=0)
-    sample_length: int = _option(200, "Length of the samples during training, in characters.", minimum=1)
-    metrics_every: int = _option(1_000, "Updates between rows of metrics.csv, at most 1000.", minimum=1, maximum=1000)
+    sample_every: int = _option(10_000, "Updates between samples; 0 generates none.", minimum=0)
+    sample_length: int = _option(200, "Characters in a sample during training.", minimum=1)
+    metrics_every: int = _option(1_000, "Updates between rows of metrics.csv.", minimum=1, maximum=1000)
     lines: bool = _option(
         False,
-        "The text is a set of independent lines, such as names or log lines: every line starts from the same learned"
-        " state, lines are shuffled for every epoch, and --validation holds out lines at random.",
+        "The text is a set of independent lines, such as names or log lines: each starts from the same learned"
+        " state. They are shuffled for every epoch and held out at random.",
     )
     mask: str = _option(
         "",
-        "Volatile parts of lines (--lines) that are replaced by one symbol each, in training and in every text that the"
-        " model scores: timestamps, uuids, ips, paths, hex, numbers, separated by commas, or all.",
+        "Parts of lines to replace by one symbol each, in training and scoring: timestamps, uuids, ips, paths,"
+        " hex, numbers (comma-separated), or all. Requires --lines.",
     )
     mask_regex: str = _option(
         "", r"Regular expression whose matches are replaced as those of --mask, such as 'job-\d+'."
@@ -199,19 +194,19 @@ class Config:
     encoding: str = _option("utf-8", "Encoding of the text.")
     field: str = _option(
         "",
-        "Field that is the text: a key of JSON Lines (.jsonl, .ndjson), or a column of CSV or TSV. Every record is a"
-        " line with --lines; otherwise it ends with a line feed.",
+        "Field to read: a key of JSON Lines (.jsonl, .ndjson) or a column of CSV or TSV. Each record is a line"
+        " with --lines, otherwise it ends with a line feed.",
     )
     min_count: int = _option(
         0,
-        "Replace characters that occur fewer than this many times, and unknown characters of later texts, by one"
-        " unknown symbol; 0 turns it off.",
+        "Replace characters that occur fewer times, and unknown characters of later texts, by one unknown symbol;"
+        " 0 turns it off.",
         minimum=0,
     )
     max_chars: int | None = _option(
         None,
-        "Maximum number of characters of the text to use; a longer one is sampled in pieces spread evenly. By default,"
-        " 750,000 for every second of --max-seconds; without that, no limit.",
+        "Maximum number of characters to use of the text; a longer text is sampled in pieces spread evenly. By"
+        " default 750,000 per second of --max-seconds, otherwise no limit.",
         minimum=1,
     )
 

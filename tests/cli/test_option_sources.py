@@ -145,7 +145,7 @@ def test_like_takes_the_settings_of_another_run(command: Command, tmp_path: Path
     refused = command("train", "novel.txt", "--resume", "-o", tmp_path / "out", "--preset", "quick")
     assert_refused(refused, "cannot change --preset on resume (run: reference, given: quick)")
     for option in (["--preset", "minute"], ["--resume"]):
-        words = f"cannot combine --like with {option[0]}: each says which settings to start from"
+        words = f"cannot combine --like with {option[0]}: each selects the settings to start from"
         assert_refused(command("train", "novel.txt", "--like", "run", "-o", "out", *option), words)
     assert_refused(command("train", "novel.txt", "--like", "none", "-o", "out"), "no run.json in 'none'")
 

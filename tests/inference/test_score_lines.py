@@ -404,9 +404,7 @@ def test_the_lines_of_the_training_text_are_reported(log_run: Path, command: Com
     log.write_text(log_lines(0, 30) + log_lines(500, 20), encoding="utf-8")
     known = sum(map(elman.load(log_run).in_training_text, log.read_text("utf-8").splitlines()))
     assert known > 25
-    warning = (
-        f"warning: {known} of 50 lines are in the training text, so their scores are too low: train on other lines"
-    )
+    warning = f"warning: {known} of 50 lines are in the training text, so their scores are too low: score other lines"
     assert command("score", log_run, log).err.startswith(warning)
     log.write_text(log_lines(0, 20) + log_lines(500, 30), encoding="utf-8")
     assert command("score", log_run, log).err == ""  # though they are the same once they are masked

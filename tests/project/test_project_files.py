@@ -79,6 +79,38 @@ def test_the_workflow_runs_the_tests_on_every_supported_python() -> None:
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
+def test_the_workflow_runs_the_tests_on_every_system_and_without_the_global_lock() -> None:
+    job = load_yaml(GITHUB / "workflows" / "ci.yml")["jobs"]["platforms"]
+    rows = {
+        (row["os"].split("-")[0], row["python"].endswith("t"), row["may-fail"])
+        for row in job["strategy"]["matrix"]["include"]
+    }
+    assert rows == {("macos", False, False), ("windows", False, False), ("ubuntu", True, True)}
+    assert job["steps"][-1] == {"run": "python -m pytest"}
+
+
+def test_a_tag_is_published_by_trusted_publishing() -> None:
+    workflow = load_yaml(GITHUB / "workflows" / "release.yml")
+    assert workflow[True] == {"push": {"tags": ["v*"]}}
+    build, publish = (workflow["jobs"][name] for name in ("build", "publish"))
+    assert {"run": "scripts/build"} in build["steps"]
+    assert (publish["needs"], publish["environment"], publish["permissions"]) == (
+        "build",
+        "pypi",
+        {"id-token": "write"},
+    )
+    assert publish["steps"][-1] == {"uses": "pypa/gh-action-pypi-publish@release/v1"}  # without a token
+
+
+def test_the_image_is_built_from_the_files_that_docker_may_read() -> None:
+    lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    assert lines[0] == "*"
+    assert all((ROOT / line.removeprefix("!")).exists() for line in lines if line.startswith("!"))
+    used = {PROJECT["readme"], *PROJECT["license-files"], "pyproject.toml", "src"}
+    assert used == {line.removeprefix("!") for line in lines if line.startswith("!")}
+    assert len((ROOT / "Dockerfile").read_text("utf-8").splitlines()) <= 15
+
+
 def test_the_classifiers_name_every_supported_python() -> None:
     prefix = "Programming Language :: Python :: 3."
     minors = [name.removeprefix(prefix) for name in PROJECT["classifiers"] if name.startswith(prefix)]

@@ -1,7 +1,6 @@
 """The commands and the Python of README.md are carried out in their order, with small networks."""
 
 import functools
-import gzip
 import re
 import shlex
 from pathlib import Path
@@ -30,7 +29,7 @@ SMALL: dict[str, Any] = {
     "seq_length": 5,
     "batch_size": 1,
 }
-SMALLER = {"--max-updates 9000": "--max-updates 6", "--length 330": "--length 20"}
+SMALLER = {"--max-seconds 300": "--max-updates 6", "--length 330": "--length 20"}
 SLOW = ("report", "serve", "sweep", "view", "--live")
 """They train many times, or serve until they are stopped; tests of their own carry them out."""
 NOVEL = (TEXT + "ROMEO: But soft, what light through yonder window breaks? What say you?\n") * 20
@@ -45,15 +44,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ELMAN_GRADCHECK_SEQ_LENGTH", "4")
     monkeypatch.setenv("ELMAN_GRADCHECK_HIDDEN_SIZE", "3")
     monkeypatch.setitem(sources.BUILTIN_CORPORA, "shakespeare", lambda: NOVEL.encode())
-    for name in ("novel.txt", "another.txt", "sequel.txt", "letters/first.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name in ("novel.txt", "another.txt"):
         (tmp_path / name).write_text(NOVEL, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_the_commands_end_without_an_error(folder: Path, command: Command) -> None:
-    (folder / "part1.txt.gz").write_bytes(gzip.compress(TEXT.encode()))
     done = 0
     for line in COMMANDS:
         words = shlex.split(functools.reduce(lambda line, pair: line.replace(*pair), SMALLER.items(), line))
@@ -61,7 +58,7 @@ def test_the_commands_end_without_an_error(folder: Path, command: Command) -> No
             ended = command(*words[1:])
             assert ended.code == 0, (line, ended.err)
             done += 1
-    assert done >= 12
+    assert done >= 8
 
 
 def test_the_python_code_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,9 +71,9 @@ def test_the_python_code_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_every_image_has_an_alternative_text() -> None:
     images = re.findall(r"!\[(.*?)\]\((.*?)\)", README)
-    assert len(images) >= 4
+    assert len(images) >= 2
     assert all(len(text) > 20 for text, _ in images)
 
 
 def test_it_is_short() -> None:
-    assert len(README.splitlines()) <= 200
+    assert len(README.split()) <= 900

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,7 +44,31 @@ RETIRED = {
 }
 """Terms that the texts do not use, and what they use instead."""
 
-PATTERNS = {re.compile(rf"(?<![\w-])(?:{term})(?![\w])", re.IGNORECASE): use for term, use in RETIRED.items()}
+IN_PAGES = {
+    r"now|formerly|no longer|used to (be|have|take|need)|in earlier versions": "what is, not what was",
+    r"(is|are) called after": "is named after",
+    r"what \w+( \w+)? brings?": "the gain, the measurement",
+    r"mend(s|ed)?": "fixes, prevents",
+    r"of yours": "your own",
+    r"so many": "the number",
+    r"nobody else's": "no reference",
+    r"stands? between": "are omitted",
+    r"leaves? open": "does not explain",
+    r"all the same": "still",
+    r"who uses": "if you use",
+    r"under such load": "so loaded",
+    r"works as with it": "works, but",
+    r"the latter|the former": "the noun",
+    r"what it is for": "when to use it",
+}
+"""Phrases that README.md and the pages of docs/ do not have, and what they have instead."""
+
+
+def _compile(terms: dict[str, str]) -> dict[re.Pattern[str], str]:
+    return {re.compile(rf"(?<![\w-])(?:{term})(?![\w])", re.IGNORECASE): use for term, use in terms.items()}
+
+
+PATTERNS, PAGE_PATTERNS = _compile(RETIRED), _compile(IN_PAGES)
 
 
 def _pages() -> Iterator[Path]:
@@ -66,16 +90,25 @@ def _strings(source: Path) -> Iterator[tuple[int, str]]:
             yield number, match[1]
 
 
-def _findings(name: str, passages: Iterator[tuple[int, str]]) -> list[str]:
+def _findings(
+    name: str, passages: Iterable[tuple[int, str]], patterns: dict[re.Pattern[str], str] = PATTERNS
+) -> list[str]:
     findings = []
     for first, passage in passages:
-        for pattern, use in PATTERNS.items():
-            if name == "CHANGELOG.md" and "--(prime" in pattern.pattern:  # it says which options were renamed
-                continue
+        for pattern, use in patterns.items():
             # A term may be broken over two lines.
             for match in pattern.finditer(re.sub(r"\n[ \t]*(?:[#*] )?", "\n", passage).replace("\n", " ")):
                 findings.append(f"{name}:{first}: {match[0]!r} (use: {use})")
     return findings
+
+
+def _without_code(paragraphs: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Yield the paragraphs that are not in a fenced block."""
+    fenced = False
+    for line, paragraph in paragraphs:
+        parts = re.split(r"^```.*$", paragraph, flags=re.MULTILINE)
+        yield line, "\n".join(parts[fenced::2])
+        fenced ^= len(parts) % 2 == 0
 
 
 @pytest.mark.parametrize("page", list(_pages()), ids=lambda page: str(page.relative_to(ROOT)))
@@ -84,7 +117,10 @@ def test_pages_use_the_standard_terms(page: Path) -> None:
     for paragraph in page.read_text("utf-8").split("\n\n"):
         paragraphs.append((line, paragraph))
         line += paragraph.count("\n") + 2
-    findings = _findings(str(page.relative_to(ROOT)), iter(paragraphs))
+    name = str(page.relative_to(ROOT))
+    findings = _findings(name, paragraphs)
+    if name == "README.md" or name.startswith("docs"):
+        findings += _findings(name, _without_code(paragraphs), PAGE_PATTERNS)
     assert not findings, "\n".join(findings)
 
 
@@ -96,5 +132,11 @@ def test_strings_of_the_package_use_the_standard_terms() -> None:
 
 def test_retired_terms_are_found() -> None:
     """The check can fail: each of the two lines has one retired term."""
-    passages = iter([(1, "mean nats a\n    character"), (7, "goes on\nwith its settings"), (9, "nats per character")])
+    passages = [(1, "mean nats a\n    character"), (7, "goes on\nwith its settings"), (9, "nats per character")]
     assert [line.split(":")[1] for line in _findings("x", passages)] == ["1", "7"]
+
+
+def test_phrases_of_pages_are_found_outside_code() -> None:
+    paragraphs = [(1, "```text\nNow is the winter"), (4, "of our discontent\n```\nIt is\nnow fast"), (8, "is fast")]
+    found = _findings("x", _without_code(paragraphs), PAGE_PATTERNS)
+    assert [line.split(":")[1] for line in found] == ["4"]

@@ -103,7 +103,7 @@ Flag = Annotated[bool, Parameter(negative="")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"], converter=parse_nonempty_path)]
 
 CORPUS_HELP = (
-    "Text file (also gzip, bzip2, xz, zstd), directory, quoted glob pattern, - for standard input, or a built-in text:"
+    "Text file (also gzip, bzip2, xz, zstd), directory, quoted glob pattern, - for standard input, or built-in text:"
     " python-docs, shakespeare."
 )
 Corpus = Annotated[
@@ -114,7 +114,7 @@ Corpora = Annotated[Corpus, Parameter(help=f"{CORPUS_HELP} Several are joined.")
 """The type of each of several texts, ``*corpus: Corpora``."""
 RUN_HELP = "Run directory written by elman train, a checkpoint file, or hf://OWNER/NAME on the Hugging Face Hub."
 Run = Annotated[Path, Parameter(help=RUN_HELP)]
-BY_DEFAULT_BUILTIN = "By default the built-in model, whose name is builtin."
+BY_DEFAULT_BUILTIN = "By default the built-in model (builtin)."
 OptionalRun = Annotated[Path | None, Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}")]
 """Of a command whose RUN may be left out before the texts, see `elman.cli.inputs`."""
 OptionalRuns = Annotated[Path, Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}")]
@@ -122,7 +122,7 @@ OptionalRuns = Annotated[Path, Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}"
 Quiet = Annotated[Flag, Parameter(name=["--quiet", "-q"], help="Show no progress.")]
 Json = Annotated[Flag, Parameter("--json", help="Print the results as JSON.")]
 Encoding = Annotated[str, Parameter(help="Encoding of the text.")]
-Field = Annotated[str, Parameter(help="Field of JSON Lines, CSV or TSV that is the text, as for training.")]
+Field = Annotated[str, Parameter(help="Field of JSON Lines, CSV or TSV to read, as for training.")]
 
 
 def check_not_input(out: Path, *inputs: Path) -> None:

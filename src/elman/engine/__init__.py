@@ -78,7 +78,9 @@ def require_engine(config: Config) -> None:
     require_numba(config.engine)
     process = current_process()
     if process.rank > 0:
-        raise ElmanError("torchrun can start elman train, but no program that calls it: torchrun … -m elman train …")
+        raise ElmanError(
+            "torchrun can start elman train only, not a program that calls it: torchrun … -m elman train …"
+        )
     if process.size > 1 and not ENGINES[config.engine].has_devices:
         raise ElmanError(
             f"torchrun requires --engine torch (got {config.engine}): two machines train such small networks at most"

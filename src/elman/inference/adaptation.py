@@ -55,9 +55,9 @@ Adapt = Literal["weights", "counts", "both", "mixture", "bitwise"]
 
 ADAPTATIONS = {
     "weights": "keeps training (dynamic evaluation)",
-    "counts": "keeps counting for the n-gram prior",
+    "counts": "updates the counts of the n-gram prior",
     "both": "combines them",
-    "mixture": "takes the length of the code by that mode of elman compress",
+    "mixture": "is the code length in that mode of elman compress",
     "bitwise": "likewise",
 }
 """Kinds of adaptation, the values of ``--adapt``, with their help."""

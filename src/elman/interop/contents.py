@@ -164,7 +164,7 @@ def _check_trie(table: NgramTable) -> None:
         or (np.diff(siblings) <= 0).any()
         or not np.array_equal(ones, table.ones)
     ):
-        raise ElmanError("its n-gram counts are no trie")
+        raise ElmanError("its n-gram counts are not a trie")
 
 
 def _require_bool(metadata: Mapping[str, Any], name: str) -> bool:

@@ -111,13 +111,13 @@ class Nodes(NamedTuple):
         Raises
         ------
         ValueError
-            If the nodes are no trie.
+            If the nodes are not a trie.
         """
         starts = [0, 1]
         while starts[-1] <= len(self.symbols):
             starts.append(starts[-1] + int(self.children[starts[-2] : starts[-1]].sum()))
             if starts[-1] == starts[-2]:
-                raise ValueError("the n-gram counts are no trie")
+                raise ValueError("the n-gram counts are not a trie")
         return starts
 
 

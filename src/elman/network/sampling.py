@@ -177,15 +177,14 @@ class SamplingParams:
     )
     top_k: int = _option(
         0,
-        "Sample from the k most likely characters only; 0 turns it off.",
+        "Keep the k most likely characters; 0 turns it off.",
         label="Top-k",
         example=3,
         filter=filter_top_k,
     )
     top_p: float = _option(
         1.0,
-        "Nucleus sampling: sample from the most likely characters that together reach this probability; 1 turns it"
-        " off.",
+        "Nucleus sampling: keep the most likely characters that together reach this probability; 1 turns it off.",
         label="Top-p",
         example=0.8,
         filter=filter_top_p,
@@ -195,7 +194,7 @@ class SamplingParams:
     )
     min_p: float = _option(
         0.0,
-        "Exclude characters less likely than this fraction of the most likely one's probability; 0 turns it off.",
+        "Exclude characters below this fraction of the highest probability; 0 turns it off.",
         label="Min-p",
         example=0.1,
         filter=filter_min_p,
@@ -204,8 +203,8 @@ class SamplingParams:
     )
     typical_p: float = _option(
         1.0,
-        "Locally typical sampling: sample from the characters whose surprisal is nearest to the entropy and that"
-        " together reach this probability; 1 turns it off.",
+        "Locally typical sampling: keep the characters whose surprisal is nearest to the entropy, until they reach"
+        " this probability; 1 turns it off.",
         label="Typical-p",
         example=0.5,
         filter=filter_typical_p,
@@ -215,8 +214,7 @@ class SamplingParams:
     )
     ngram_weight: float = _option(
         1.0,
-        "Weight of the n-gram prior relative to training: below 1, less is copied from the training text; no effect on"
-        " a model without a prior.",
+        "Weight of the n-gram prior relative to training; below 1, less of the training text is copied.",
         label="N-gram weight",
         example=0.5,
         maximum=1,

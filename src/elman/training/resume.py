@@ -107,7 +107,7 @@ def _read_data(
     if corpus.alphabet != saved.alphabet:
         raise ElmanError(
             f"the text is encoded in an alphabet of {len(corpus.alphabet)} characters, but {name} has its own of"
-            f" {len(saved.alphabet)}; encode the text in that one"
+            f" {len(saved.alphabet)}; encode the text with it"
         )
     if not corpus.files and manifest is not None:  # a text in memory; the run is found again from its files
         corpus = replace(corpus, files=(*manifest.corpus.files,))

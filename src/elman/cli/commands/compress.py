@@ -36,7 +36,7 @@ Model = Annotated[
     Path | None,
     Parameter(
         name=["--model", "-m"],
-        help="Run directory of the model, or a checkpoint file; the same for compress and decompress. By default the"
+        help="Run directory or checkpoint file of the model, the same for compress and decompress. By default the"
         " built-in model.",
     ),
 ]
@@ -51,15 +51,15 @@ def compress(
     out: Annotated[
         OutFile,
         Parameter(
-            help="File to write; an existing one is replaced; - for standard output. By default FILE.elm, which must"
-            " not exist, and standard output for standard input."
+            help="File to write or replace, - for standard output. By default FILE.elm, which must not exist, or"
+            " standard output for standard input."
         ),
     ] = None,
     mode: Annotated[ModeName | None, ANY_CASE, Parameter(help=mode_help())] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
-    """Compress any file losslessly with a model; the more a text resembles the model's, the smaller the result."""
+    """Compress any file losslessly with a model, best if the file resembles the model's training text."""
     from elman.cli.display import show_metrics, show_progress
     from elman.compression.codec import compress_pieces
     from elman.compression.container import MEMBER_SIZE
@@ -96,13 +96,13 @@ def decompress(
     out: Annotated[
         OutFile,
         Parameter(
-            help="File to write; an existing one is replaced; - for standard output. By default FILE without .elm,"
-            " which must not exist, and standard output for standard input."
+            help="File to write or replace, - for standard output. By default FILE without .elm, which must not"
+            " exist, or standard output for standard input."
         ),
     ] = None,
     max_output: Annotated[
         OptionalInteger,
-        Parameter(help="Maximum size of the original in bytes, for a file from elsewhere. By default no limit."),
+        Parameter(help="Maximum size of the original in bytes, for untrusted files. By default no limit."),
     ] = None,
     quiet: Quiet = False,
 ) -> int:

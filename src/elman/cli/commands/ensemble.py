@@ -17,16 +17,11 @@ def ensemble(
     out: Annotated[Out, Parameter(help="Directory for the model.")],
     weights: Annotated[
         str | None,
-        Parameter(
-            allow_leading_hyphen=True, help="Weights of the models' logits, such as 0.6,0.4. By default all equal."
-        ),
+        Parameter(allow_leading_hyphen=True, help="Weights of the models' logits, such as 0.6,0.4; equal by default."),
     ] = None,
     fit_on: Annotated[
         str | None,
-        Parameter(
-            help="Held-out text on which to fit the weights: file, directory or built-in name; neither the training set"
-            " nor the test set."
-        ),
+        Parameter(help="Held-out text to fit the weights on: neither the training set nor the test set."),
     ] = None,
     encoding: Encoding = "utf-8",
     field: Field = "",

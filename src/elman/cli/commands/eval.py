@@ -39,8 +39,8 @@ def evaluate(
     window: Annotated[
         OptionalInteger,
         Parameter(
-            help="Read windows of this many characters, each from a state of zeros, as nanoGPT does with this block"
-            " size; by default the complete text is read, its state carried through it."
+            help="Read windows of this many characters, each from a zero state, like nanoGPT's block size; by default"
+            " the state is carried through the text."
         ),
     ] = None,
     encoding: Encoding = "utf-8",
@@ -49,7 +49,7 @@ def evaluate(
 ) -> int:
     """Evaluate a model on a text: cross-entropy in nats and bits per character, and perplexity.
 
-    Unknown characters cost about 36 bits each; with mixture and bitwise what the codec takes for them.
+    An unknown character costs about 36 bits; with mixture and bitwise, its code length.
     """
     from elman.cli.display import show_metrics, show_progress
     from elman.cli.inputs import load_model, split_run

@@ -29,18 +29,15 @@ def explain(
     out: Annotated[Out, Parameter(help="HTML file to write; it is self-contained.")],
     units: Annotated[
         OptionalInteger,
-        Parameter(
-            help="Number of hidden units whose activations the page contains; by default as many as make eight million"
-            " activations."
-        ),
+        Parameter(help="Number of hidden units in the page; by default as many as make eight million activations."),
     ] = None,
     encoding: Encoding = "utf-8",
     field: Field = "",
     as_json: Json = False,
 ) -> int:
-    """Write an HTML page that colours every character of a text by its surprisal or by a hidden unit's activation.
+    """Write an HTML page that colours a text by surprisal or by the activation of a hidden unit.
 
-    Unknown characters cost about 36 bits each.
+    An unknown character costs about 36 bits.
     """
     from elman.cli.display import show_metrics
     from elman.report.explain_page import ExplainPage, format_unit, render_page

@@ -41,7 +41,7 @@ def import_(
     *,
     alphabet: Annotated[
         Path | None,
-        Parameter(help="UTF-8 file with the characters in the order of their indices, for a FILE without them."),
+        Parameter(help="UTF-8 file of the characters in index order, for a FILE without them."),
     ] = None,
 ) -> int:
     """Import a model from a file or folder that elman export wrote, or from a PyTorch state dict."""

@@ -16,34 +16,27 @@ from elman.network.cells import cell_help
 
 def gradcheck(
     *corpus: Corpora,
-    hidden_size: Annotated[
-        OptionalInteger, Parameter(help="Hidden units of a single check; 100 if only other options are passed.")
-    ] = None,
-    seq_length: Annotated[
-        OptionalInteger, Parameter(help="Sequence length of a single check; 25 if only other options are passed.")
-    ] = None,
+    hidden_size: Annotated[OptionalInteger, Parameter(help="Hidden units of a single check. [default: 100]")] = None,
+    seq_length: Annotated[OptionalInteger, Parameter(help="Sequence length of a single check. [default: 25]")] = None,
     points: Annotated[
         OptionalInteger,
-        Parameter(
-            help="Characters of a single check, read in complete sequences; one sequence if only other options are"
-            " passed."
-        ),
+        Parameter(help="Characters of a single check, read in complete sequences. [default: one sequence]"),
     ] = None,
     cell: Annotated[Name, Parameter(help=cell_help())] = "rnn",
     layers: Annotated[Integer, Parameter(help="Number of stacked recurrent layers.")] = 1,
     ngram_order: Annotated[Integer, Parameter(help="Order of the n-gram prior; 0 checks a network without one.")] = 0,
-    lines: Annotated[
-        Flag, Parameter(help="Reset the state at every line feed, as in a text of independent lines (train --lines).")
-    ] = False,
+    lines: Annotated[Flag, Parameter(help="Reset the state at every line feed, as train --lines does.")] = False,
     engine: Annotated[
         Name, Parameter(help=f"Engine whose gradients are checked: {join_alternatives([*ENGINES])}.")
     ] = DEFAULT_ENGINE,
-    seed: Annotated[Integer, Parameter(help="Random seed of the weights and of the hidden state.")] = 400,
+    seed: Annotated[Integer, Parameter(help="Random seed of weights and hidden state.")] = 400,
     encoding: Encoding = "utf-8",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
-    """Check every gradient against central differences: the reference experiment's three checks, or a single check."""
+    """Check every gradient against central differences.
+
+    Without sizes, these are the three checks of the reference experiment."""
     from elman.cli.display import show_gradient_checks, show_progress
     from elman.training.gradcheck import gradcheck
 

@@ -17,20 +17,20 @@ def report(
     *corpus: Corpora,
     out: Annotated[Out, Parameter(help="Directory for the report.")],
     epochs: Annotated[Integer, Parameter(help="Epochs of the first run.")] = 10,
-    long_epochs: Annotated[Integer, Parameter(help="Total number of epochs; the long run continues the first.")] = 100,
+    long_epochs: Annotated[Integer, Parameter(help="Total epochs of the long run, which continues the first.")] = 100,
     resume: Annotated[Flag, Parameter(help="Resume the report in --out.")] = False,
     encoding: Encoding = "utf-8",
     min_count: Annotated[
         OptionalInteger,
-        Parameter(help="Replace characters that occur fewer than this many times by one unknown symbol."),
+        Parameter(help="Replace characters that occur fewer times by one unknown symbol."),
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
     """Reproduce the reference experiment (the min-char-rnn recipe) and write an HTML report.
 
-    Its losses are sums over a sequence of 25 characters, as min-char-rnn prints them. Without CORPUS, the text is piped
-    standard input or else python-docs.
+    Its losses are sums over 25 characters, as min-char-rnn prints them. Without CORPUS, the text is piped standard
+    input or else python-docs.
     """
     from elman.cli.display import TrainingDisplay, show_report
     from elman.cli.inputs import choose_corpus

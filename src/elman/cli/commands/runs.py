@@ -21,11 +21,9 @@ app = App(help=HELP)
 
 @app.default
 def runs(
-    *directories: Annotated[
-        Path, Parameter(help="Directories that contain run directories, at any depth, or are run directories.")
-    ],
+    *directories: Annotated[Path, Parameter(help="Run directories, or directories that contain some at any depth.")],
     best: Annotated[
-        str | None, Parameter(help="Print only the path of the best run on this text: its file or its name.")
+        str | None, Parameter(help="Print only the path of the best run on this text (a file or a name).")
     ] = None,
     as_json: Json = False,
 ) -> int:

@@ -44,19 +44,19 @@ def sample(
         str | None,
         Parameter(
             allow_leading_hyphen=True,
-            help="Prompt: text to continue, or - for standard input. It is printed before the continuation. \\n and \\t"
-            " are a line feed and a tab, unless the model's text contains backslashes.",
+            help="Text to continue, or - for standard input. \\n and \\t are a line feed and a tab, unless the"
+            " model's text contains backslashes.",
         ),
     ] = None,
     prompt_file: Annotated[
         Corpus | None,
-        Parameter(help="File with the prompt: all of it, its last line feed included; - for standard input."),
+        Parameter(help="File with the prompt, including its last line feed; - for standard input."),
     ] = None,
     interactive: Annotated[
         Flag,
         Parameter(
             name=["--interactive", "-i"],
-            help="Ask for prompts in the terminal, or read one from every line of standard input, until its end.",
+            help="Read prompts from the terminal, or one from each line of standard input.",
         ),
     ] = False,
     no_echo: Annotated[Flag, Parameter(help="Do not print the prompt.")] = False,
@@ -68,51 +68,46 @@ def sample(
             allow_leading_hyphen=True,
             negative="",
             env_var_split=keep_spaces,
-            help="Stop when this string would be generated; it is not printed. Repeatable.",
+            help="Stop sequence, which is not printed. Repeatable.",
         ),
     ] = None,
     seed: Annotated[
         OptionalInteger,
-        Parameter(help="Random seed, for reproducible output. Without one, a seed is drawn and reported."),
+        Parameter(help="Random seed; by default one is drawn and reported."),
     ] = None,
     count: Annotated[
         Integer,
         Parameter(
             name=["--count", "-n"],
-            help="Number of samples per prompt, generated as one batch; sample n uses seed + n - 1.",
+            help="Samples per prompt, generated as one batch; sample n uses seed + n - 1.",
         ),
     ] = 1,
     new_only: Annotated[
         Flag,
-        Parameter(
-            help="Print only lines that are not in the training text (models of independent lines); the others are"
-            " skipped with their seeds."
-        ),
+        Parameter(help="Print only lines that are not in the training text (models of independent lines)."),
     ] = False,
     beam: Annotated[OptionalInteger, Parameter(help="Use beam search of this width instead of sampling.")] = None,
     adapt: Annotated[
         Literal["counts"] | None,
         ANY_CASE,
-        Parameter(help="counts: the n-gram prior counts the prompt too, so that the text follows a long one closely."),
+        Parameter(help="counts: the n-gram prior also counts the prompt."),
     ] = None,
     copied_from: Annotated[
         Corpus | None,
         Parameter(
-            help="Report on standard error how much of the text is copied from this one, such as the training text: a"
-            " file, - or a built-in text, as for training."
+            help="Report on standard error how much of each sample occurs in this text: a file, - or a built-in text."
         ),
     ] = None,
     quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"], help="Do not report the seed that was drawn.")] = False,
     as_json: Annotated[
         Flag,
-        Parameter("--json", help="Print one JSON object per sample: model, seed, prompt, text, finish_reason."),
+        Parameter("--json", help="Print one JSON object per sample."),
     ] = False,
 ) -> int:
-    """Generate text from trained models, or from the built-in one, printed as it is sampled.
+    """Generate text from models, printed as it is sampled.
 
-    With --count or several runs, each sample has a header such as "--- n of N ---". Those of --count are printed
-    complete. A model of independent lines (--lines) prints a line per sample without a header; a tab and "in training
-    text" follow a line that it was trained on.
+    With --count or several runs, each sample has a header, "--- n of N ---". A model of independent lines (--lines)
+    prints one line per sample; a tab and "in training text" mark a line of the training text.
     """
     from elman.inference.copying import measure_copying
     from elman.runs.models import BUILTIN, hub_name

@@ -47,33 +47,31 @@ def score(
     by: Annotated[
         Literal["worst5", "mean", "max", "sum"],
         ANY_CASE,
-        Parameter(
-            help="Score of a line: the sum of its five highest losses, the mean loss, the highest, or the sum of all."
-        ),
+        Parameter(help="Score of a line: the sum of its five highest losses, or the mean, maximum or sum of all."),
     ] = "worst5",
     threshold: Annotated[
         str | None,
         Parameter(
             converter=parse_threshold,
-            help="Say of each line whether its score is above this score or, with 99%, above the scores of 99 % of the"
-            " lines that training held out. The exit code is then 1 if a line is, else 0.",
+            help="Report whether each line scores above this number or, such as 99%, above that fraction of the"
+            " held-out lines of training. The exit code is 1 if a line does, else 0.",
         ),
     ] = None,
     top: Annotated[
         OptionalInteger,
-        Parameter(help="Print only this many lines, those with the highest score, once the entire text is read."),
+        Parameter(help="Print only this many lines, those with the highest scores, at the end of the text."),
     ] = None,
     carry_state: Annotated[
         Flag,
-        Parameter(help="Carry the hidden state from line to line instead of scoring each line alone (slower)."),
+        Parameter(help="Carry the hidden state from line to line (slower)."),
     ] = False,
     encoding: Encoding = "utf-8",
     field: Field = "",
     as_json: Annotated[Flag, Parameter("--json", help="Print one JSON object per line of text.")] = False,
 ) -> int:
-    """Score a text line by line, and say where each line is most surprising.
+    """Score a text line by line, and show where each line is most surprising.
 
-    Reads pipes; a line is scored as soon as it arrives.
+    A line of a pipe is scored as soon as it arrives.
     """
     from elman.cli.display import visible
     from elman.cli.inputs import load_model, split_run
@@ -124,8 +122,8 @@ def warn_of_training_lines(model: Model, blocks: Iterable[list[Line]]) -> Iterat
         if not has_warned and (block is None or total >= CHECKED_LINES) and known > MOSTLY * total:
             has_warned = True
             print(
-                f"warning: {known:,} of {total:,} lines are in the training text, so their scores are too low: train"
-                " on other lines than you score",
+                f"warning: {known:,} of {total:,} lines are in the training text, so their scores are too low: score"
+                " other lines",
                 file=sys.stderr,
             )
         if block is not None:

@@ -18,45 +18,42 @@ def serve(
         Parameter(help=f"Run directories; each directory's name becomes the model's name. {BY_DEFAULT_BUILTIN}"),
     ],
     host: Annotated[
-        str, Parameter(help="Address to bind to. Any address that other machines can reach requires --api-key.")
+        str, Parameter(help="Address to bind to; one that other machines can reach requires --api-key.")
     ] = "127.0.0.1",
     port: Annotated[Port, Parameter(help="Port to bind to; 0 picks a free one.")] = 8000,
     api_key: Annotated[
         str | None,
         Parameter(
             env_var="ELMAN_API_KEY",
-            help="API key that clients must send. Prefer ELMAN_API_KEY: other users can see command lines.",
+            help="API key that clients must send. Prefer the variable: other users can see command lines.",
         ),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        Parameter(negative="", help="Additional Host header to accept, such as a reverse proxy's name. Repeatable."),
+        Parameter(negative="", help="Additional Host header to accept, such as that of a reverse proxy. Repeatable."),
     ] = None,
     allow_origin: Annotated[
         list[str] | None,
         Parameter(
             negative="",
-            help="Origin of a web page of another site that may use the server (CORS), such as http://localhost:3000."
-            " Repeatable.",
+            help="Origin whose pages may use the server (CORS), such as http://localhost:3000. Repeatable.",
         ),
     ] = None,
     max_tokens: Annotated[
-        Integer, Parameter(help="Largest max_tokens of a completion (one token is one character).")
+        Integer, Parameter(help="Maximum max_tokens of a completion (a token is a character).")
     ] = 10_000,
     max_characters: Annotated[
         Integer,
-        Parameter(
-            help="Maximum number of characters per request: prompts, n times with echo, plus all to be generated."
-        ),
+        Parameter(help="Maximum characters per request: prompts (n times with echo) plus all to be generated."),
     ] = 100_000,
     max_batch_size: Annotated[
-        Integer, Parameter(help="Number of sequences that a model generates concurrently (its batch size).")
+        Integer, Parameter(help="Maximum number of sequences that a model generates concurrently.")
     ] = 64,
     max_queued_requests: Annotated[
-        Integer, Parameter(help="Number of requests that may queue; further ones get status 429.")
+        Integer, Parameter(help="Maximum number of queued requests; further ones get status 429.")
     ] = 1000,
     shutdown_timeout: Annotated[
-        float, Parameter(help="Graceful-shutdown timeout: seconds that running requests get to finish.")
+        float, Parameter(help="Seconds that running requests get to finish at shutdown.")
     ] = 30.0,
 ) -> int:
     """Serve models over HTTP: an OpenAI-compatible completions API and a web playground."""

@@ -43,26 +43,26 @@ def sweep(
     /,
     *,
     out: Annotated[Out, Parameter(help="Directory for the sweep: trials, best, trials.csv, report.html.")],
-    trials: Annotated[Integer, Parameter(help="Number of trials; a finished sweep is extended by a larger number.")],
+    trials: Annotated[Integer, Parameter(help="Number of trials; a larger number extends a finished sweep.")],
     space: Annotated[
         Path | None,
         Parameter(
-            help="TOML file with the search space, with lines such as 'hidden_size = [128, 256]' or 'learning_rate ="
-            " {low = 0.001, high = 0.03, log = true}'; by default a space around the preset."
+            help="TOML file of the search space, such as 'hidden_size = [128, 256]' or 'learning_rate = {low = 0.001,"
+            " high = 0.03, log = true}'; by default a space around the preset."
         ),
     ] = None,
     preset: Annotated[Name, Parameter(help=PRESET_HELP)] = DEFAULT_PRESET,
-    workers: Annotated[
-        Integer, Parameter(help="Worker processes on this machine; each has an equal part of the cores.")
-    ] = 1,
+    workers: Annotated[Integer, Parameter(help="Worker processes on this machine, which share its cores equally.")] = 1,
     storage: Annotated[
         str | None,
         Parameter(
-            help="Database for workers on several machines, such as postgresql+psycopg://user@host/database; by default"
-            " a journal in --out, for workers on this machine."
+            help="Database for workers on several machines, such as postgresql+psycopg://user@host/database; by"
+            " default a journal in --out."
         ),
     ] = None,
-    study: Annotated[str | None, Parameter(help="Name of the study in the database; by default that of --out.")] = None,
+    study: Annotated[
+        str | None, Parameter(help="Name of the study in the database; by default the name of --out.")
+    ] = None,
     sampler: Annotated[
         Sampler, ANY_CASE, Parameter(help="Sampler: tpe (Bayesian), random, or grid (choices and steps only).")
     ] = "tpe",
@@ -70,18 +70,18 @@ def sweep(
         Pruner,
         ANY_CASE,
         Parameter(
-            help="Pruner: halving stops the worse half of the trials after a quarter of the budget and again after half"
-            " of it; none stops none."
+            help="Pruner: halving stops the worse half of the trials after a quarter of the budget and again after"
+            " half of it."
         ),
     ] = "halving",
     sampler_seed: Annotated[Integer, Parameter(help="Random seed of the sampler.")] = 0,
     options: Annotated[Options, Parameter(name="*")] = NO_OPTIONS,
     as_json: Json = False,
 ) -> int:
-    """Search for the settings with the lowest validation loss, by many trainings.
+    """Search for the settings with the lowest validation loss in many trainings.
 
-    Every trial is a run in OUT/trials. --max-seconds or --max-updates is the budget per trial. The same command
-    continues a sweep that was interrupted.
+    Each trial is a run in OUT/trials, and --max-seconds or --max-updates its budget. The same command resumes an
+    interrupted sweep.
     """
     from elman.tuning.sweep import sweep
 

@@ -40,23 +40,23 @@ def train(
         str | None, Parameter(help=PRESET_HELP, converter=parse_name, show_default=lambda _: DEFAULT_PRESET)
     ] = None,
     like: Annotated[
-        Path | None, Parameter(help="Run whose settings to start from, instead of a preset. Options override them.")
+        Path | None, Parameter(help="Start from the settings of this run instead of a preset. Options override them.")
     ] = None,
     init_from: Annotated[
         Path | None,
         Parameter(
-            help="Fine-tune: start with the weights of this model, a run directory or a checkpoint file. Cell, hidden"
-            " size and layers are the model's."
+            help="Fine-tune the model in this run directory or checkpoint file; cell, hidden size and layers are the"
+            " model's."
         ),
     ] = None,
     resume: Annotated[
         Flag,
         Parameter(
-            help="Resume the run in --out from its last checkpoint. Only --epochs, --max-updates, --max-seconds,"
-            " --patience, --engine, --device and --mixed-precision may change."
+            help="Resume the run in --out from its last checkpoint. Only limits, --patience, --engine, --device and"
+            " --mixed-precision may change."
         ),
     ] = False,
-    overwrite: Annotated[Flag, Parameter(help="Replace the run in --out, if there is one.")] = False,
+    overwrite: Annotated[Flag, Parameter(help="Replace an existing run in --out.")] = False,
     quiet: Quiet = False,
     log: Annotated[
         Names,
@@ -64,12 +64,12 @@ def train(
     ] = None,
     live: Annotated[
         Flag,
-        Parameter(group=DASHBOARD, help="Open a live dashboard of the run in the browser (localhost only)."),
+        Parameter(group=DASHBOARD, help="Open a live dashboard in the browser (localhost only)."),
     ] = False,
     live_port: Annotated[Port, Parameter(group=DASHBOARD, help="Port of the dashboard; 0 picks a free one.")] = 0,
     live_with: Annotated[
         list[Path] | None,
-        Parameter(negative="", group=DASHBOARD, help="Another run directory to compare on the dashboard. Repeatable."),
+        Parameter(negative="", group=DASHBOARD, help="Another run to show on the dashboard. Repeatable."),
     ] = None,
     options: Annotated[Options, Parameter(name="*")] = NO_OPTIONS,
     as_json: Json = False,
@@ -141,7 +141,7 @@ def _settings_like(
 
     for option, passed in (("--preset", preset is not None), ("--resume", resume)):
         if passed:
-            raise ElmanError(f"cannot combine --like with {option}: each says which settings to start from")
+            raise ElmanError(f"cannot combine --like with {option}: each selects the settings to start from")
     manifest = RunDirectory(like).manifest()
     known = manifest.preset if manifest.preset in PRESETS else None
     return known, settings_like(manifest.config, settings)
