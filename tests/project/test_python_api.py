@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import elman
+from elman.config import make_config
 from elman.errors import ElmanError, command_line, name_options
 from elman.network.sampling import list_sampling_options
 from elman.options import SYNONYMS, suggest_option
@@ -47,7 +48,7 @@ def test_the_typed_options_are_the_settings() -> None:
 def test_help_describes_every_setting_by_its_python_name() -> None:
     parameters, page = inspect.signature(elman.train).parameters, inspect.getdoc(elman.train) or ""
     assert [*parameters][-len(SETTINGS) :] == SETTINGS
-    assert parameters["learning_rate"].default == 0.012
+    assert parameters["learning_rate"].default == make_config("minute").learning_rate
     for name, parameter in parameters.items():
         assert re.search(rf"^{name} : .*", page, re.MULTILINE), name
         assert parameter.default is inspect.Parameter.empty or name in page
@@ -232,7 +233,7 @@ def test_values_of_other_types_are_refused_in_one_line(model: elman.Model, tmp_p
         (lambda: api.compress("a", "run"), no_model.format("str")),
         (lambda: api.decompress(b"", None), no_model.format("NoneType")),
         (lambda: api.explain("the", tmp_path), no_model.format(type(tmp_path).__name__)),
-        (lambda: api.export("run", "a.npz"), no_model.format("str")),
+        (lambda: api.export(3, "a.npz"), no_model.format("int")),
         (lambda: api.explain(b"the", model), "a text must be a string (got bytes)"),
         (lambda: api.compress(3, model), "data must be bytes (got int); of a file, pass path.read_bytes()"),
         (lambda: api.decompress("a", model), "data must be bytes (got str); of a file, pass path.read_bytes()"),

@@ -103,9 +103,9 @@ def test_an_option_that_does_not_exist() -> None:
 def test_it_is_on_the_command_line(option: SamplingOption) -> None:
     page = app.generate_docs()
     kind = "INT" if option.type is int else "FLOAT"
-    line = f"* `{flag(option.name)} {kind}`: {option.help} *[default: {option.default}]*"
-    assert line in page
-    assert line in (ROOT / "docs/reference/commands.md").read_text("utf-8")
+    assert f"* `{flag(option.name)} {kind}`: {option.help} *[default: {option.default}]*" in page
+    row = f"| `{option.name}` | `{option.default}` | {option.help} |"
+    assert row in (ROOT / "docs/reference/settings.md").read_text("utf-8")
     assert flag(option.name) in (ROOT / "docs/how_to/generate_text.md").read_text("utf-8")
 
 

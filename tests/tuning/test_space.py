@@ -135,7 +135,7 @@ def test_a_grid_has_the_values_of_every_setting() -> None:
             "a sweep compares validation losses: validation must be greater than 0 (got 0)",
         ),
         ({"sampler": "grid"}, "sampler grid needs choices or a step for learning_rate (got a log range)"),
-        ({"preset": "nope"}, "unknown preset 'nope'; choose from reference, steady, quick, minute, strong"),
+        ({"preset": "nope"}, "unknown preset 'nope'; choose from reference, steady, quick, minute, strong, hour"),
     ],
     ids=str,
 )
