@@ -21,6 +21,7 @@ PAGES = (
     ROOT / "docs" / "explanation" / "published.md",
     ROOT / "docs" / "explanation" / "recipes.md",
     ROOT / "docs" / "explanation" / "reference_experiment.md",
+    ROOT / "docs" / "how_to" / "share_a_page.md",
     ROOT / "docs" / "tutorials" / "from_recurrence_to_network.md",
 )
 
@@ -340,6 +341,25 @@ def builtin_model() -> str:
     return table(["file", "bytes", "`elman compress`", *names, "× xz", "× PPMd"], rows)
 
 
+def page() -> str:
+    """The pages of runs: size, speed, and agreement with Python."""
+    result, rows = load("page"), []
+    for one in result["results"]:
+        for kind, figures in one["types"].items():
+            speed = f"{one['chars_per_processor_second']:,}" if kind == one["weights"] else ""
+            rows.append(
+                [
+                    f"`{one['run']}`, {kind}",
+                    f"{figures['megabytes']:.1f} MB",
+                    speed,
+                    f"{figures['largest_difference']:.0e}",
+                    f"{100 * figures['same_order']:.1f} %",
+                ]
+            )
+    header = ["page", "size", "characters/s", "largest difference of a probability", "top five in the same order"]
+    return f"{table(header, rows)}\n\nCharacters per second of processor time; {machine(result)}, Chromium."
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "peers": partial(peers, "shakespeare.txt"),
@@ -366,6 +386,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "builtin_model": builtin_model,
     "serving": serving,
     "live": live,
+    "page": page,
 }
 
 

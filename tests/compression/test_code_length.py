@@ -6,7 +6,7 @@ import math
 import pytest
 
 import elman
-from elman.compression.code_length import score_code_length
+from elman.compression.codec import score_code_length
 from elman.compression.container import read_header
 from elman.compression.modes import ModeName
 from elman.errors import ElmanError

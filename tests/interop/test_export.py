@@ -557,9 +557,15 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("line", "message"),
     [
         ("export run", "missing required option --out (file or folder to write)"),
-        ("export run a.pt", "the file name must end in one of .onnx, .safetensors, .npz, which sets its format (got"),
+        (
+            "export run a.pt",
+            "the file name must end in one of .onnx, .safetensors, .npz, .html, which sets its format (got",
+        ),
         ("export run a.onnx --format npz", "the name of a file in the format npz must end in .npz (got 'a.onnx')"),
-        ("export run a.pkl --format pickle", "--format must be one of onnx, torch, npz, hub (got 'pickle')"),
+        ("export run a.pkl --format pickle", "--format must be one of onnx, torch, npz, page, hub (got 'pickle')"),
+        ("export run a.html --weights int4", "--weights must be one of int8, float16, float32 (got 'int4')"),
+        ("export run a.npz --weights int8", "--weights has no effect on 'a.npz': remove it"),
+        ("import a.html new", "a .html file cannot be imported (got 'a.html')"),
         ("export run kept --format hub", "'kept' contains a run or a model: choose another --out"),
         ("export run text --format hub", "cannot write 'text' (File exists): choose another --out"),
         (
@@ -572,7 +578,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
         (
             "import text --out new",
-            "the file name must end in one of .onnx, .safetensors, .npz, which sets its format (got 'text')",
+            "the file name must end in one of .onnx, .safetensors, .npz, .html, which sets its format (got 'text')",
         ),
         ("import kept new --alphabet text", "cannot combine --alphabet with 'kept', which contains its characters"),
         ("import text/none new", "the file name must end in one of"),
@@ -659,7 +665,7 @@ def test_a_format_is_added_by_its_module_and_its_entry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    toy = SimpleNamespace(SUFFIX=".toy", HELP="NumPy arrays again", write=npz.write, read=npz.read)
+    toy = SimpleNamespace(SUFFIX=".toy", HELP="NumPy arrays again", OPTIONS=(), write=npz.write, read=npz.read)
     monkeypatch.setitem(FORMATS, "toy", toy)
     train(Corpus.from_text(TEXT), hidden_size=M, seq_length=T, engine="numpy", max_updates=1, out="run")
     assert exit_code("export", "run", "run.toy") == 0
@@ -667,7 +673,7 @@ def test_a_format_is_added_by_its_module_and_its_entry(
     assert capsys.readouterr().out == "run.toy\nagain\n"
     assert_same_model(load("again", engine="numpy"), load("run", engine="numpy"))
     assert exit_code("export", "run", "run.zip", "--format", "zip") == 2
-    assert capsys.readouterr().err == "error: --format must be one of onnx, torch, npz, hub, toy (got 'zip')\n"
+    assert capsys.readouterr().err == "error: --format must be one of onnx, torch, npz, page, hub, toy (got 'zip')\n"
     assert " or toy (NumPy arrays again)." in format_help()
 
 

@@ -42,12 +42,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(run: Path, tmp_path: Path) -> Path:
     """Its folder."""
-    elman.export(run, tmp_path / 'it\'s: a "model"', format="hub", license="cc0-1.0", language="no")
+    elman.export(run, tmp_path / 'it\'s: a "model"', format="hub", license="cc0-1.0", language="no", weights="float32")
     return tmp_path / 'it\'s: a "model"'
 
 
 def test_the_folder_is_the_model(folder: Path, run: Path, tmp_path: Path) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "page.html",
+    ]
     imported = elman.import_(folder, out=tmp_path / "imported")
     for each in (
         elman.load(folder),
@@ -108,7 +113,8 @@ def test_the_card_of_a_model_without_a_run(tmp_path: Path) -> None:
         ("pruned", 2, "The files do not contain the training text."),
     ):
         parameters = replace(model.parameters, ngrams=replace(ngrams, min_count=min_count))
-        elman.export(replace(model, parameters=parameters), tmp_path / name, format="hub")
+        options: dict[str, Any] = {"format": "hub", "weights": "float32", "include_text": min_count == 1}
+        elman.export(replace(model, parameters=parameters), tmp_path / name, **options)
         metadata, text = read_card(tmp_path / name)
         assert list(metadata) == ["library_name", "pipeline_tag", "tags"]
         assert says in text
@@ -123,7 +129,7 @@ def test_what_other_formats_do_not_have(tmp_path: Path, kind: str) -> None:
         train(Corpus.from_text(text), **options, lines=kind == "lines", seed=seed).model for seed in (1, 2)
     ]
     model = ensemble(models) if kind == "ensemble" else models[0]
-    elman.export(model, tmp_path / "folder", format="hub")
+    elman.export(model, tmp_path / "folder", format="hub", weights="float32")
     loaded = elman.load(tmp_path / "folder", engine="numpy")
     assert loaded.sample(20, seed=3) == model.sample(20, seed=3)
     np.testing.assert_array_equal(loaded.h, model.h)
@@ -136,7 +142,7 @@ def test_what_other_formats_do_not_have(tmp_path: Path, kind: str) -> None:
 def test_a_folder_is_replaced_file_by_file(run: Path, tmp_path: Path) -> None:
     (tmp_path / "clone" / ".git").mkdir(parents=True)
     (tmp_path / "clone" / "README.md").write_text("old", "utf-8")
-    elman.export(run, tmp_path / "clone", format="hub")
+    elman.export(run, tmp_path / "clone", format="hub", weights="float32")
     assert (tmp_path / "clone" / ".git").is_dir()
     assert read_card(tmp_path / "clone")[0]["library_name"] == "elman"
     assert read_description(tmp_path / "clone" / "model.safetensors")["config"]["cell"] == "rnn"

@@ -15,13 +15,13 @@ from elman.engine import TrainState, count_ngrams, get_engine
 from elman.errors import ElmanError, flag
 from elman.network import SamplingParams
 from elman.network.sampling import (
+    MAX_NUMBER,
     SamplingOption,
     SamplingOptions,
     create_sampling_params,
     list_sampling_options,
 )
 from elman.serve.app import describe_app
-from elman.serve.playground import MAX_NUMBER
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from support.cli import Command, assert_refused

@@ -1,4 +1,4 @@
-"""Compression and decompression: one sequence of steps, run by an encoder or by a decoder."""
+"""Compression and decompression: one sequence of steps, run by an encoder or by a decoder; and the length of a code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ from elman.compression.tokens import (
 )
 from elman.errors import ElmanError, shorten
 from elman.inference.fingerprint import check_is_model, fingerprint
+from elman.inference.score import Score, check_length
 from elman.processes import thread_count
+from elman.text import with_unknown
 
 if TYPE_CHECKING:
     from elman.inference.adaptation import OnProgress
@@ -220,6 +222,51 @@ def decompress_member(member: bytes, model: Model, on_progress: OnProgress) -> b
     if container.checksum(header.N, data) != header.checksum:
         raise container.corrupt_file_error("the checksum of the decompressed data does not match")
     return data
+
+
+@OVERFLOWS
+def score_code_length(model: Model, text: str, mode: ModeName, on_progress: OnProgress | None = None) -> Score:
+    """Score a text by the length of its code in a single substream.
+
+    Every character is then predicted with everything before it; the first one after the start character, in a state
+    of zeros. The length is that of the range coder before its code is rounded up to bytes, so it includes what the
+    rounding of probabilities to integer frequencies costs.
+
+    Parameters
+    ----------
+    model : Model
+        It is not changed.
+    text : str
+        Characters outside the alphabet are escaped, and coded as the bytes of their UTF-8 encoding.
+    mode : str
+    on_progress : callable, optional
+
+    Returns
+    -------
+    Score
+        All characters are predicted, so `chars` is the length of the text.
+
+    Raises
+    ------
+    ElmanError
+        If the text has fewer than two characters, the codec does not have the model's cell, or the model is one of
+        independent lines.
+    """
+    check_length(len(text))
+    tokens, coder = to_tokens(text.encode("utf-8", "surrogatepass"), model.alphabet), Coder()
+    N, coded = len(tokens), 0
+
+    def count(n: int) -> None:
+        nonlocal coded
+        coded += n
+        if on_progress is not None:
+            on_progress(coded / N)
+
+    weights = round_weights(model.parameters)
+    predictor = Predictor(weights, model.alphabet, model.parameters.ngrams, find_mode(mode), 1, N)
+    predictor.code(coder, interleave(tokens, 1), N, count)
+    unknown = int(np.count_nonzero(with_unknown(model.alphabet).encode(text) >= len(model.alphabet)))
+    return Score(len(text), coder.nats, unknown)
 
 
 class _TokenCodec:

@@ -3,7 +3,7 @@
 No character is predicted by a model that has read it, and the model that is passed in does not change. The counts of an
 n-gram prior are adapted by counting every character once it has been read, see `elman.network.ngram`; the weights by
 dynamic evaluation: the network keeps training on the text while it is scored. The modes of the codec that learn from
-what they have coded adapt as well; the code's length is the score, see `elman.compression.code_length`.
+what they have coded adapt as well; the code's length is the score, see `elman.compression.codec`.
 
 The method is that of Krause, Kahembwe, Murray and Renals (2018). The text is read in windows. Each is scored first,
 with the current parameters, and then trained on.
@@ -78,8 +78,8 @@ def check_adapt(parameters: Parameters, adapt: str) -> None:
 
 
 def find_code_length(adapt: str | None) -> Callable[..., Score] | None:
-    """Return `elman.compression.code_length.score_code_length` if the adaptation is that of a mode of the codec."""
-    return resolve_name("elman.compression.code_length:score_code_length") if adapt in ("mixture", "bitwise") else None
+    """Return `elman.compression.codec.score_code_length` if the adaptation is that of a mode of the codec."""
+    return resolve_name("elman.compression.codec:score_code_length") if adapt in ("mixture", "bitwise") else None
 
 
 def score_adapting(

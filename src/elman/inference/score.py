@@ -58,7 +58,7 @@ class Score:
     ----------
     chars : int
         Characters predicted: one less than the length, as nothing precedes the first known character; but all by
-        `elman.compression.code_length`.
+        `elman.compression.codec`.
     nats : float
         -sum log p over those characters.
     unknown : int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Protocol
 
@@ -11,15 +12,16 @@ from safetensors import SafetensorError
 
 from elman.engine import get_engine
 from elman.engines import DEFAULT_ENGINE
-from elman.errors import ElmanError, join_alternatives, quote
+from elman.errors import ElmanError, flag, join_alternatives, quote
 from elman.inference.fingerprint import check_is_model
 from elman.inference.model import Model
 from elman.inference.network_file import check_holds_no_run
-from elman.interop import hub, npz, onnx, torch
+from elman.interop import hub, npz, onnx, page, torch
 from elman.interop.contents import Contents, ModelInfo
 from elman.runs.directory import FILES, RunDirectory
+from elman.runs.loggers import RUN_JSON
 from elman.runs.metadata import TextRecord
-from elman.runs.models import create_model, hub_name, load, read_model, save_model
+from elman.runs.models import create_model, hub_name, load, name_model, read_model, save_model
 from elman.storage.atomic import replace_files, suggest_write_remedy, write_output
 from elman.storage.untrusted import require_regular_file, safe_message
 from elman.text import Alphabet
@@ -32,6 +34,8 @@ class Format(Protocol):
     """The suffix of its files, which no two formats share; empty for a folder."""
     HELP: str
     """What it contains, for ``--help``: a phrase without a full stop."""
+    OPTIONS: tuple[str, ...]
+    """The options of `export` that have an effect."""
 
     def write(self, model: Model, info: ModelInfo, /) -> bytes | dict[str, bytes]:
         """Return a model as the bytes of a file, or of the files of a folder, by name.
@@ -49,7 +53,7 @@ class Format(Protocol):
         ...
 
 
-FORMATS: dict[str, Format] = {"onnx": onnx, "torch": torch, "npz": npz, "hub": hub}
+FORMATS: dict[str, Format] = {"onnx": onnx, "torch": torch, "npz": npz, "page": page, "hub": hub}
 """Formats by name."""
 
 _READ_ERRORS = (ElmanError, SafetensorError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -63,6 +67,8 @@ def export(
     format: str | None = None,
     license: str = "",
     language: str = "",
+    weights: str = "",
+    include_text: bool = False,
 ) -> None:
     """Write a model in another format.
 
@@ -73,10 +79,16 @@ def export(
     path : str or path
         The file, or the folder.
     format : str, optional
-        One of ``FORMATS``: ``onnx``, ``torch`` (a PyTorch state dict), ``npz``, or ``hub``, a folder for the Hugging
-        Face Hub. By default the format whose suffix the file has: ``.onnx``, ``.safetensors`` or ``.npz``.
+        One of ``FORMATS``: ``onnx``, ``torch`` (a PyTorch state dict), ``npz``, ``page`` (a web page), or ``hub``, a
+        folder for the Hugging Face Hub. By default the format whose suffix the file has: ``.onnx``, ``.safetensors``,
+        ``.npz`` or ``.html``.
     license, language : str, optional
-        Identifiers in the model card, such as ``mit`` and ``en``.
+        Identifiers in the model card, such as ``mit`` and ``en``. A page has the licence only.
+    weights : str, optional
+        The type of the weights in a page: ``int8``, ``float16`` or ``float32``. By default the smallest that increases
+        the loss by at most 0.002 nats per character.
+    include_text : bool
+        Whether a page may contain an n-gram table that is not pruned, from which the training text can be read.
 
     Raises
     ------
@@ -95,14 +107,20 @@ def export(
     """
     path = Path(path)
     chosen = _find_format(path, format)
-    text = None
+    options = {"license": license, "language": language, "weights": weights, "include_text": include_text}
+    for name in options:
+        if options[name] and name not in chosen.OPTIONS:
+            raise ElmanError(f"{flag(name)} has no effect on {quote(path.name)}: remove it")
+    name, text, day = path.stem, None, None
     if isinstance(model, str | os.PathLike):
-        file, text = read_model(model), _find_text(Path(model))
+        name, file, (text, day) = name_model(Path(model)), read_model(model), _find_record(Path(model))
         model = create_model(file)
     else:
         check_is_model(model)
         file = model.as_file()
-    contents = chosen.write(model, ModelInfo(path.resolve().name, file, text, license, language))
+    if not chosen.SUFFIX:
+        name = path.resolve().name
+    contents = chosen.write(model, ModelInfo(name, file, text, day, license, language, weights, include_text))
     if isinstance(contents, bytes):
         check_holds_no_run(path)
         write_output(path, contents)
@@ -197,10 +215,13 @@ def _find_format(path: Path, name: str | None = None) -> Format:
     return FORMATS[name]
 
 
-def _find_text(path: Path) -> TextRecord | None:
-    """Return what the record of a run says of its text; None where there is no run."""
-    manifest = RunDirectory(path.parent if path.name in FILES else path).manifest_if_valid()
-    return None if manifest is None else manifest.corpus
+def _find_record(path: Path) -> tuple[TextRecord | None, date | None]:
+    """Return what the record of a run says of its text, and when it was written last; None where there is no run."""
+    folder = path.parent if path.name in FILES else path
+    manifest = RunDirectory(folder).manifest_if_valid()
+    if manifest is None:
+        return None, None
+    return manifest.corpus, date.fromtimestamp((folder / RUN_JSON).stat().st_mtime)
 
 
 def _write_folder(folder: Path, contents: dict[str, bytes]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -47,19 +48,28 @@ class ModelInfo:
     Parameters
     ----------
     name : str
-        That of the file or folder.
+        That of the folder, or for a file that of the run.
     file : ModelFile
         Its settings and its validation loss.
     text : TextRecord, optional
         The training text, where the model is that of a run.
+    date : date, optional
+        Likewise, when training ended.
     license, language : str
+    weights : str
+        The type of the weights in a page; if it is empty, the smallest with which the model predicts as well.
+    include_text : bool
+        Whether a page may contain a table from which the training text can be read.
     """
 
     name: str
     file: ModelFile
     text: TextRecord | None = None
+    date: date | None = None
     license: str = ""
     language: str = ""
+    weights: str = ""
+    include_text: bool = False
 
 
 @dataclass(frozen=True, eq=False)

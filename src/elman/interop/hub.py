@@ -14,15 +14,17 @@ from dataclasses import replace
 from elman._version import __version__
 from elman.inference import Model
 from elman.inference.network_file import LineData, describe_model, serialize_model
+from elman.interop import page
 from elman.interop.contents import ModelInfo
 from elman.network.parameters import architecture, summarize
 from elman.runs.models import HUB_SETTINGS, HUB_WEIGHTS, MODEL_TYPE
 
 SUFFIX = ""
 HELP = "a folder for the Hugging Face Hub"
+OPTIONS: tuple[str, ...] = ("license", "language", "weights", "include_text")
 read = None
 
-CARD = "README.md"
+CARD, PAGE = "README.md", "page.html"
 
 
 def write(model: Model, info: ModelInfo) -> dict[str, bytes]:
@@ -37,6 +39,7 @@ def write(model: Model, info: ModelInfo) -> dict[str, bytes]:
         HUB_WEIGHTS: serialize_model(file),
         HUB_SETTINGS: (json.dumps(header | settings, indent=2) + "\n").encode(),
         CARD: _write_card(model, info).encode(),
+        **({PAGE: page.write(model, info)} if architecture(model.parameters).spec.page else {}),
     }
 
 

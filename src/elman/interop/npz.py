@@ -34,6 +34,7 @@ from elman.network.parameters import architecture
 
 SUFFIX = ".npz"
 HELP = "NumPy arrays"
+OPTIONS: tuple[str, ...] = ()
 
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype><f4|<f8|<i4|<i8|\|u1)', 'fortran_order': (?P<fortran>False|True), "

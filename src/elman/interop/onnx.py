@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".onnx"
 HELP = "with its recurrent operators"
+OPTIONS: tuple[str, ...] = ()
 
 OPSET, IR_VERSION = 11, 6
 """Those of ONNX 1.6 (2019): new runtimes read old versions, but old runtimes do not read new ones."""

@@ -35,6 +35,7 @@ from elman.network.parameters import Architecture, Array, Parameters, architectu
 
 SUFFIX = ".safetensors"
 HELP = "a PyTorch state dict in safetensors"
+OPTIONS: tuple[str, ...] = ()
 
 RECURRENT, LINEAR = "rnn.", "linear."
 """Prefixes of the two submodules in exported files; files of other programs may have others."""

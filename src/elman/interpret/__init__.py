@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ from numpy.typing import NDArray
 from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
+from elman.inference import Model
 from elman.inference.score import check_finite, top_k
 from elman.network import Architecture, Parameters, architecture
 from elman.network.cells.spec import StateVector
@@ -310,3 +312,20 @@ def quantize_states(states: Array, in_cell_state: NDArray[np.bool_]) -> Quantize
 def is_cell_state(network: Architecture) -> NDArray[np.bool_]:
     """Return a mask (D,) of the numbers of the state that are unbounded: the cell state of an LSTM."""
     return np.array([not unit.vector.bounded for unit in list_units(network)])
+
+
+def describe_model(name: str, model: Model) -> dict[str, Any]:
+    """Return what the playground has to know of a model, with its units in groups, the vectors of the state."""
+    network = architecture(model.parameters)
+    groups = [(layer, vector) for layer in range(1, network.layers + 1) for vector in network.spec.state]
+    return {
+        "id": name,
+        "cell": network.cell,
+        "cell_title": network.spec.title,
+        "layers": network.layers,
+        "hidden_size": network.m,
+        "characters": list(model.alphabet.characters),
+        "has_unknown": model.alphabet.has_unknown,
+        "first": model.alphabet.start_char,
+        "units": [{"layer": layer, "part": v.part, "name": v.name, "count": network.m} for layer, v in groups],
+    }

@@ -6,10 +6,7 @@ Each hidden unit is a block of its own, which is decoded when it is selected.
 
 from __future__ import annotations
 
-import base64
-import gzip
 import hashlib
-import json
 import math
 import os
 import unicodedata
@@ -19,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
@@ -36,7 +32,7 @@ from elman.storage.atomic import write_output
 from elman.text import Alphabet, Corpus
 from elman.text.corpus import encode_chunks
 from elman.text.unknown import unknown_nats
-from elman.web import STATIC_FILES, inline_modules
+from elman.web import STATIC_FILES, dump_json, encode_bytes, render_file
 
 MAX_DEFAULT_ACTIVATIONS = 8_000_000
 """Activations in a page, N times the units, unless the number of units is given."""
@@ -205,13 +201,10 @@ def render_page(page: ExplainPage, units: int | None = None) -> str:
         Number of units whose activations the page contains, the best of every feature first.
     """
     columns, prior = page.select_columns(units), page.explanation.prior
-    style = "".join(path.read_text("utf-8") for path in (STATIC_FILES / "base.css", _FILES / "page.css"))
-    script = inline_modules(_FILES / "page.js")
-    loader = FileSystemLoader(_FILES)
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("page.html").render(
+    return render_file(
+        _FILES / "page.html",
+        [STATIC_FILES / "base.css", _FILES / "page.css"],
+        _FILES / "page.js",
         name=visible(page.name),
         chars=pluralize(len(page.explanation.indices), "character"),
         network=describe_network(page.network),
@@ -224,12 +217,8 @@ def render_page(page: ExplainPage, units: int | None = None) -> str:
         min_onsets=MIN_ONSETS,
         units_in_page=len(columns),
         units=len(page.explanation.units),
-        data=_dump_json(page_data(page, columns)),
-        blocks=[(name, _encode(array)) for name, array in array_blocks(page, columns).items()],
-        style=Markup(style),
-        script=Markup(script),
-        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none';"
-        " form-action 'none'",
+        data=Markup(dump_json(page_data(page, columns))),
+        blocks=[(name, encode_bytes(array.tobytes())) for name, array in array_blocks(page, columns).items()],
     )
 
 
@@ -343,16 +332,3 @@ def prior_blocks(prior: PriorExplanation) -> dict[str, NDArray[Any]]:
             for name, bits in contributions.items()
         },
     }
-
-
-def _encode(array: NDArray[Any]) -> str:
-    return base64.b64encode(gzip.compress(array.tobytes(), 6, mtime=0)).decode()
-
-
-def _dump_json(value: Any) -> Markup:
-    """Return a value as JSON in which nothing can close the enclosing element."""
-    return Markup(json.dumps(value).replace("<", "\\u003c"))
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -85,6 +85,18 @@ def is_builtin(path: Path) -> bool:
     return path == Path(BUILTIN) and not os.path.exists(path)  # noqa: PTH110 (False for a path that cannot be inspected)
 
 
+def name_model(run: Path) -> str:
+    """Return the name of a model: that of its directory, of a repository, or ``builtin``."""
+    if is_builtin(run):
+        return BUILTIN
+    if on_hub := hub_name(run):
+        return on_hub.partition("@")[0].rpartition("/")[2]
+    path = run.resolve()
+    name = path.name if path.is_dir() else path.parent.name
+    # Bytes of a file name that are not UTF-8 become lone surrogates, which no client can send.
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def find_builtin(fingerprint: bytes) -> BuiltinModel | None:
     """Return the built-in model whose fingerprint begins with these bytes, if there is one."""
     found = (model for model in MODELS if bytes.fromhex(model.fingerprint).startswith(fingerprint))

@@ -21,7 +21,7 @@ from typing_extensions import TypedDict
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, quote, shorten
 from elman.inference import Model
-from elman.runs.models import BUILTIN, hub_name, is_builtin, load, load_builtin
+from elman.runs.models import BUILTIN, load, load_builtin, name_model
 from elman.serve.batcher import ContinuousBatcher
 from elman.serve.metrics import Metrics
 from elman.serve.requests import Prompt, RequestTypes, read_body
@@ -201,18 +201,7 @@ def load_models(runs: Sequence[Path]) -> dict[str, Model]:
     """
     if not runs:
         return {BUILTIN: load_builtin()}
-    return dict(zip(make_unique(map(_model_name, runs)), map(load, runs), strict=True))
-
-
-def _model_name(run: Path) -> str:
-    if is_builtin(run):
-        return BUILTIN
-    if on_hub := hub_name(run):
-        return on_hub.partition("@")[0].rpartition("/")[2]
-    path = run.resolve()
-    name = path.name if path.is_dir() else path.parent.name
-    # Bytes of a file name that are not UTF-8 become lone surrogates, which no client can send.
-    return name.encode("utf-8", "backslashreplace").decode()
+    return dict(zip(make_unique(map(name_model, runs)), map(load, runs), strict=True))
 
 
 def make_unique(names: Iterable[str]) -> list[str]:

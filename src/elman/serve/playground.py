@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import AsyncGenerator, Callable
-from typing import Annotated, NotRequired
+from typing import Annotated, NotRequired, cast
 
 import numpy as np
 from pydantic import Field
@@ -21,9 +21,9 @@ from typing_extensions import TypedDict
 from elman.engine.protocol import Indices
 from elman.errors import shorten
 from elman.inference.generate import StopSequenceFilter
-from elman.interpret import is_cell_state, list_units, quantize_states
+from elman.interpret import describe_model, is_cell_state, quantize_states
 from elman.network import SamplingParams, architecture
-from elman.network.sampling import list_sampling_options
+from elman.network.sampling import list_sampling_fields
 from elman.serve.completions import check_logprobs, create_generator
 from elman.serve.models import ServedModel, Server, get_server
 from elman.serve.requests import MAX_UNITS, read_body
@@ -34,8 +34,6 @@ from elman.serve.streaming import CharacterCount, StreamedResponse
 LINES = "application/x-ndjson"
 NUM_ALTERNATIVES = 5
 """The most likely characters that are reported at every position."""
-MAX_NUMBER = 100_000
-"""Maximum in the form of a sampling option that has no maximum."""
 
 
 class UnitGroup(TypedDict):
@@ -144,43 +142,11 @@ async def describe_playground(request: Request) -> Response:
     server = get_server(request)
     length, total = server.settings.max_tokens, server.settings.max_characters
     described: PlayModels = {
-        "models": [_describe(served) for served in server.models.values()],
+        "models": [cast("PlayModel", describe_model(name, each.model)) for name, each in server.models.items()],
         "limits": {"length": length, "read": length, "request": total, "units": MAX_UNITS},
-        "sampling": [
-            {
-                "name": option.name,
-                "label": option.label,
-                "help": option.help,
-                "default": option.default,
-                "minimum": option.minimum,
-                "maximum": MAX_NUMBER if option.request_maximum is None else option.request_maximum,
-                "step": option.step,
-            }
-            for option in list_sampling_options()
-        ],
+        "sampling": cast("list[SamplingField]", list_sampling_fields()),
     }
     return json_response(described)
-
-
-def _describe(served: ServedModel) -> PlayModel:
-    network = architecture(served.model.parameters)
-    groups: list[UnitGroup] = []
-    for unit in list_units(network):
-        part, name = unit.vector.part, unit.vector.name
-        if not groups or (groups[-1]["layer"], groups[-1]["part"]) != (unit.layer, part):
-            groups.append({"layer": unit.layer, "part": part, "name": name, "count": 0})
-        groups[-1]["count"] += 1
-    return {
-        "id": served.name,
-        "cell": network.cell,
-        "cell_title": network.spec.title,
-        "layers": network.layers,
-        "hidden_size": network.m,
-        "characters": list(served.model.alphabet.characters),
-        "has_unknown": served.model.alphabet.has_unknown,
-        "first": served.model.alphabet.decode(served.start_indices()),
-        "units": groups,
-    }
 
 
 async def play(request: Request) -> ASGIApp:

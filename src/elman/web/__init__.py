@@ -1,10 +1,14 @@
-"""Front ends: the files of the playground, the dashboard and the page of ``elman explain``, which share ES modules."""
+"""Front ends: the files of the playground, the dashboard and the pages that are one file, which share ES modules."""
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
+import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -28,6 +32,56 @@ def page_routes(page: str) -> list[Route | Mount]:
         return FileResponse(STATIC_FILES / page / "index.html")
 
     return [Route("/", index), Mount(STATIC, StaticFiles(directory=STATIC_FILES))]
+
+
+def render_file(template: Path, styles: list[Path], script: Path, *, has_worker: bool = False, **values: Any) -> str:
+    """Render a page that is one file, whose content security policy allows its own style and script only.
+
+    Parameters
+    ----------
+    template : Path
+        A template of Jinja, with variables ``policy``, ``style`` and ``script``.
+    styles : list of Path
+    script : Path
+        The module that the page starts with.
+    has_worker : bool
+        Whether it starts a worker from a part of itself, which may use WebAssembly.
+    values
+        Other variables of the template.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(template.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, code = "".join(path.read_text("utf-8") for path in styles), inline_modules(script)
+    of_worker = " 'wasm-unsafe-eval'; worker-src blob:" if has_worker else ""
+    return environment.get_template(template.name).render(
+        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(code)}'{of_worker};"
+        " base-uri 'none'; form-action 'none'",
+        style=Markup(style),
+        script=Markup(code),
+        **values,
+    )
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def encode_bytes(data: bytes) -> str:
+    """Return the bytes of an array as a page has them, gzipped and in base64; ``bytes.js`` decodes them."""
+    return base64.b64encode(gzip.compress(data, 6, mtime=0)).decode()
+
+
+def dump_json(value: Any) -> str:
+    """Return a value as JSON in which nothing can close the enclosing element."""
+    return json.dumps(value).replace("<", "\\u003c")
 
 
 def inline_modules(entry: Path) -> str:

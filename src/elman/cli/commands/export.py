@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Name, Out, Run, check_not_input
+from elman.cli.parameters import Flag, Name, Out, Run, check_not_input
 from elman.errors import ElmanError, quote
 
 
@@ -18,15 +18,28 @@ def export(
     *,
     format: Annotated[Name | None, _format_parameter()] = None,
     license: Annotated[
-        str, Parameter(show_default=False, help="Licence in a model card, such as mit or cc-by-4.0.")
+        str, Parameter(show_default=False, help="Licence in a model card or page, such as mit or cc-by-4.0.")
     ] = "",
     language: Annotated[str, Parameter(show_default=False, help="Language in a model card, such as en.")] = "",
+    weights: Annotated[
+        Name,
+        Parameter(
+            show_default=False,
+            help="Weights in a page: int8, float16 or float32. By default the smallest that increase the loss by at"
+            " most 0.002 nats per character.",
+        ),
+    ] = "",
+    include_text: Annotated[
+        Flag,
+        Parameter(help="Write a page from which the training text can be read, as its n-gram table is not pruned."),
+    ] = False,
 ) -> int:
-    """Export a model to another format, such as ONNX, or to a folder for the Hugging Face Hub."""
+    """Export a model to another format, such as ONNX, to a web page, or to a folder for the Hugging Face Hub."""
     from elman.interop import export
 
     check_not_input(out, run)
-    export(run, out, format=format, license=license, language=language)
+    about = {"license": license, "language": language, "weights": weights}
+    export(run, out, format=format, include_text=include_text, **about)
     print(out)
     return 0
 

@@ -13,6 +13,7 @@ _RNN = CellSpec(
     exact=True,
     torch="RNN",
     onnx=OnnxOperator("RNN", ("n",)),
+    page=True,
 )
 
 _GRU = CellSpec(
@@ -25,6 +26,7 @@ _GRU = CellSpec(
     exact=True,
     torch="GRU",
     onnx=OnnxOperator("GRU", ("z", "r", "n"), (("linear_before_reset", 1),)),  # n is called h there
+    page=True,
 )
 
 _LSTM = CellSpec(
@@ -38,6 +40,7 @@ _LSTM = CellSpec(
     exact=True,
     torch="LSTM",
     onnx=OnnxOperator("LSTM", ("i", "o", "f", "g")),  # g is called c there
+    page=True,
 )
 
 CELLS: dict[str, CellSpec] = {spec.name: spec for spec in (_RNN, _GRU, _LSTM)}

@@ -81,6 +81,8 @@ class CellSpec:
         bias.
     onnx : OnnxOperator or None
         The ONNX operator with the same equations; for ``d`` likewise.
+    page : bool
+        Whether the network of a page has it, see ``page/network.js`` in `elman.web`.
     """
 
     name: str
@@ -95,6 +97,7 @@ class CellSpec:
     exact: bool = False
     torch: str | None = None
     onnx: OnnxOperator | None = None
+    page: bool = False
 
     @property
     def functions(self) -> Cell:
@@ -129,12 +132,12 @@ class CellSpec:
             raise ElmanError(f"files cannot be compressed with cell {self.name!r}")
 
     def require_export(self, target: str) -> None:
-        """Check that a model with this cell can be exported to ``onnx`` or ``torch``.
+        """Check that a model with this cell can be exported to ``onnx``, ``torch`` or ``page``.
 
         Raises
         ------
         ElmanError
             If it cannot.
         """
-        if getattr(self, target) is None:
+        if not getattr(self, target):
             raise ElmanError(f"a model with cell {self.name!r} cannot be exported to {target}; export to npz")

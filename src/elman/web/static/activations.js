@@ -7,3 +7,6 @@ export function dequantize(code) {
   const distance = (code - ZERO) / ZERO;
   return distance * Math.abs(distance);
 }
+
+/** Return the byte of an activation. */
+export const quantize = (value) => Math.round(ZERO + ZERO * Math.sign(value) * Math.sqrt(Math.min(1, Math.abs(value))));

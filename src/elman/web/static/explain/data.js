@@ -1,9 +1,10 @@
 /*
  * The data of the page, and the views of it: a colour for every level, the level of every character, and the legend.
- * Arrays are gzipped and in base64, each in an element of its own.
+ * Each array is in an element of its own.
  */
 
 import { dequantize } from "../activations.js";
+import { decodeBytes } from "../bytes.js";
 import { unicodeNames } from "../character.js";
 import { byId } from "../dom.js";
 import { formatSigned } from "../format.js";
@@ -18,12 +19,7 @@ export const data = JSON.parse(byId("data").textContent);
 export const arrays = {};
 
 /** Decode an array. */
-export async function decodeArray(id, Type = Uint8Array) {
-  const binary = atob(byId(id).textContent), packed = new Uint8Array(binary.length);
-  for (let i = 0; i < packed.length; i++) packed[i] = binary.charCodeAt(i);
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Type(await new Response(stream).arrayBuffer());
-}
+export const decodeArray = async (id, Type = Uint8Array) => new Type(await decodeBytes(byId(id).textContent));
 
 /** Decode the arrays that the page needs from the start; those of the prior only if there is one. */
 export async function loadArrays() {

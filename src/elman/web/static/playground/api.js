@@ -1,10 +1,18 @@
 /* The back end of the playground: requests to the server, and their errors as messages for the user. */
 
-import { byId } from "../dom.js";
+import { byId, create } from "../dom.js";
 import { UserError } from "./task.js";
 
 const INTERRUPTED = "The connection was interrupted. Is the server still running?";
 const STORED_KEY = "elman-api-key";
+const KEY_FORM = `
+  <form method="dialog">
+  <h2 id="key-title">This server requires an API key</h2>
+  <p id="key-note" class="note">The key passed to <code>elman serve</code> as --api-key. It is stored in this tab only.</p>
+  <label class="field" for="key">API key</label>
+  <input type="password" id="key" autocomplete="off" required>
+  <div class="actions"><button class="main" value="enter">Submit</button></div>
+  </form>`;
 
 /** Return the models and the limits of requests. */
 export async function fetchModels() {
@@ -77,14 +85,15 @@ function toSentence(message) {
 }
 
 function askForKey(isRetry) {
-  const dialog = byId("key-dialog"), input = byId("key");
+  const dialog = create("dialog", { id: "key-dialog", innerHTML: KEY_FORM });
+  dialog.setAttribute("aria-labelledby", "key-title");
+  document.body.append(dialog);
   if (isRetry) byId("key-note").textContent = "Invalid API key. Try again.";
-  input.value = "";
   dialog.showModal();
   return new Promise((resolve, reject) => {
     dialog.addEventListener("close", () => {
-      const key = dialog.returnValue === "enter" && input.value.trim();
-      dialog.returnValue = "";
+      const key = dialog.returnValue === "enter" && byId("key").value.trim();
+      dialog.remove();
       if (!key) return reject(new UserError("The server requires its API key. Reload the page to enter it."));
       sessionStorage.setItem(STORED_KEY, key);
       resolve();

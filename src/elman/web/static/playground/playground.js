@@ -5,7 +5,6 @@ import { byId, create } from "../dom.js";
 import { capitalize, formatCharacters, formatCount } from "../format.js";
 import { alternativesOf, describeEntry, showEntry } from "../inspector.js";
 import { showLegend } from "../legend.js";
-import { fetchModels, generate, read } from "./api.js";
 import { initSettings, readSettings } from "./settings.js";
 import { setStatus, showError, TaskRunner, UserError } from "./task.js";
 import { InspectableText } from "./text.js";
@@ -14,7 +13,7 @@ import { Units } from "./units.js";
 
 const MAX_NAMED = 6, LEGEND_STEPS = 24;
 const models = new Map(), undoStack = []; // models by name; previous texts
-let model = null, limits = null, tab = "write";
+let backend = null, model = null, limits = null, tab = "write";
 
 const createText = (id) => new InspectableText(byId(id), onInspect, onDigit);
 const texts = { write: createText("written"), read: createText("readout") };
@@ -104,7 +103,7 @@ function reread() {
   tasks.run(tab, "Reading again for these units…", async (signal) => {
     let i = -start.length;
     const body = { model: model.id, text: start + text.string(0, limits.read - start.length), units: units.indices };
-    await read(body, signal, (entries) => {
+    await backend.read(body, signal, (entries) => {
       for (const { activations } of entries) if (i++ >= 0) text.entries[i - 1].activations = activations;
     });
     text.repaint();
@@ -124,7 +123,7 @@ function write(settings, prompt, start = []) {
     const body = { ...settings, model: model.id, prompt, generated, units: units.indices };
     const typewriter = startTypewriter(signal, (entries) => { text.append(entries); onInspect(); });
     let isFirstKnown = start.length > 0; // the first entry of the response is then the last of the existing ones
-    await generate(body, signal, (entries) => {
+    await backend.generate(body, signal, (entries) => {
       if (isFirstKnown) text.complete(entries.shift());
       isFirstKnown = false;
       typewriter.add(entries);
@@ -206,7 +205,7 @@ function onRead() {
     text.reset([], length);
     tasks.run("read", "Reading…", async (signal) => {
       const body = { model: model.id, text: field.value, units: units.indices };
-      const { bits_per_char: bits } = await read(body, signal, (entries) => {
+      const { bits_per_char: bits } = await backend.read(body, signal, (entries) => {
         text.append(entries);
         onInspect();
       });
@@ -272,7 +271,7 @@ function onCopy() {
 }
 
 function onKeyDown(event) {
-  if (byId("key-dialog").open) return;
+  if (document.querySelector("dialog[open]")) return;
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId(tab).click();
   else if (event.key === "Escape" && tasks.isRunning) tasks.stop();
   else if (event.key === "Escape") texts[tab].select(null);
@@ -301,11 +300,15 @@ function addListeners() {
   document.addEventListener("keydown", onKeyDown);
 }
 
-/** Start the page: what requires a model is disabled until the server has described its models. */
-async function init() {
+/**
+ * Start the page: what requires a model is disabled until the back end has described its models. That has the functions
+ * `fetchModels`, `generate` and `read` of api.js.
+ */
+export async function start(usedBackend) {
+  backend = usedBackend;
   addListeners();
   try {
-    const response = await fetchModels();
+    const response = await backend.fetchModels();
     limits = response.limits;
     initSettings(response);
     for (const each of response.models) models.set(each.id, { ...each, alphabet: new Set(each.characters) });
@@ -317,5 +320,3 @@ async function init() {
     showError("write", error);
   }
 }
-
-init();
