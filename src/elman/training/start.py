@@ -46,8 +46,9 @@ less, as preparing the network for inference takes a while."""
 REFERENCE_SPEED = 160_000
 """Characters per second in training, with the network of preset `minute`, of the machine on which the recipes were
 found: two cores of an Intel Xeon with AMX."""
-PROBE_ALPHABET, PROBE_CHARS, PROBE_UPDATES = 64, 100_000, 4
-"""With which the speed of a machine is measured: alphabet, characters of random text, and updates."""
+PROBE_ALPHABET, PROBE_CHARS, PROBE_WARM_UP, PROBE_UPDATES, PROBES = 64, 100_000, 10, 2, 4
+"""With which the speed of a machine is measured: the alphabet and length of random text, updates before the first
+measurement and of each, and the number of measurements."""
 WINDOWS = 4
 """Windows per epoch of a short text, if it has enough characters."""
 MINIMUM = 20
@@ -288,10 +289,13 @@ def measure_speed(config: Config) -> float:
         batch_size=probe.batch_size,
         optimizer=optimizer,
     )
-    engine.advance(state, windows, PROBE_UPDATES, optimizer)  # compiles
-    started = time.perf_counter()
-    engine.advance(state, windows, PROBE_UPDATES, optimizer)
-    speed = PROBE_UPDATES * probe.chars_per_update / (time.perf_counter() - started)
+    engine.advance(state, windows, PROBE_WARM_UP, optimizer)  # compiles, and tries numbers of threads
+    seconds = []
+    for _ in range(PROBES):  # the least is disturbed least by other programs
+        started = time.perf_counter()
+        engine.advance(state, windows, PROBE_UPDATES, optimizer)
+        seconds.append(time.perf_counter() - started)
+    speed = PROBE_UPDATES * probe.chars_per_update / min(seconds)
     return float(2 ** (round(2 * math.log2(speed / REFERENCE_SPEED)) / 2))
 
 
