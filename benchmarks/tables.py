@@ -21,8 +21,6 @@ PAGES = (
     ROOT / "docs" / "explanation" / "published.md",
     ROOT / "docs" / "explanation" / "recipes.md",
     ROOT / "docs" / "explanation" / "reference_experiment.md",
-    ROOT / "docs" / "how_to" / "share_a_page.md",
-    ROOT / "docs" / "tutorials" / "from_recurrence_to_network.md",
 )
 
 Result = dict[str, Any]
