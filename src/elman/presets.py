@@ -138,7 +138,8 @@ PRESETS = {
         60.0, "2-layer GRU, 256 units, with an n-gram prior, 1 min: validation loss 1.375 nats/char on tiny Shakespeare"
     ),
     "strong": _budget(
-        240.0, "2-layer GRU, 384 units, with an n-gram prior, 4 min: validation loss 1.367 nats/char on tiny Shakespeare"
+        240.0,
+        "2-layer GRU, 384 units, with an n-gram prior, 4 min: validation loss 1.367 nats/char on tiny Shakespeare",
     ),
     "hour": _budget(3600.0, "2-layer GRU, up to 640 units, with an n-gram prior, 1 h, for texts of several megabytes"),
 }

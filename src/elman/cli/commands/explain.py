@@ -29,7 +29,7 @@ def explain(
     out: Annotated[Out, Parameter(help="HTML file to write; it is self-contained.")],
     units: Annotated[
         OptionalInteger,
-        Parameter(help="Number of hidden units in the page; by default as many as make eight million activations."),
+        Parameter(help="Number of hidden units in the page; by default as many as fit in eight million activations."),
     ] = None,
     encoding: Encoding = "utf-8",
     field: Field = "",

@@ -25,7 +25,7 @@ def serve(
         str | None,
         Parameter(
             env_var="ELMAN_API_KEY",
-            help="API key that clients must send. Prefer the variable: other users can see command lines.",
+            help="API key that clients must send. Prefer the environment variable: other users can see command lines.",
         ),
     ] = None,
     allow_host: Annotated[
