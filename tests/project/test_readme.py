@@ -29,7 +29,7 @@ SMALL: dict[str, Any] = {
     "seq_length": 5,
     "batch_size": 1,
 }
-SMALLER = {"--max-seconds 300": "--max-updates 6", "--length 330": "--length 20"}
+SMALLER = {"--max-updates 5000": "--max-updates 6", "--length 330": "--length 20"}
 SLOW = ("report", "serve", "sweep", "view", "--live")
 """They train many times, or serve until they are stopped; tests of their own carry them out."""
 NOVEL = (TEXT + "ROMEO: But soft, what light through yonder window breaks? What say you?\n") * 20
