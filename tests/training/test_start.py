@@ -26,7 +26,7 @@ def test_a_preset_is_scaled_to_a_short_text(tmp_path: Path) -> None:
     assert (run.config.batch_size, run.config.seq_length) == (2, 19)
     assert listens.notices[1] == (
         "the training text has 180 characters: optimizer adam instead of muon, learning rate 0.006 instead of"
-        " 0.016, dropout 0.15 instead of 0.0, weight decay 0.0 instead of 0.1, batch size 2 instead of 64, sequence"
+        " 0.016, dropout 0.15 instead of 0.0, weight decay 0.0 instead of 0.18, batch size 2 instead of 64, sequence"
         " length 19 instead of 64"
     )
     assert elman.train(text, out=tmp_path, resume=True, max_updates=6).config.seq_length == 19
