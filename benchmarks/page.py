@@ -140,14 +140,15 @@ def agreement(page: Page, model: Model, text: str) -> dict[str, float]:
 def draw(browser: Any, run: str, folder: Path) -> None:
     """Write the pictures of a page in docs/images: on a computer, and on a telephone with dark colours."""
     file = folder / "picture.html"
-    elman.export(run, file, weights="float16", license="PSF-2.0")
+    elman.export(run, file)
     phone = {"viewport": {"width": 390, "height": 780}, "color_scheme": "dark", "is_mobile": True, "has_touch": True}
-    pictures: dict[str, Any] = {"page": {"viewport": {"width": 1080, "height": 860}}, "page_phone": phone}
+    title = f"page_{Path(run).name}"
+    pictures: dict[str, Any] = {title: {"viewport": {"width": 1080, "height": 860}}, f"{title}_phone": phone}
     for name, options in pictures.items():
         page = browser.new_page(reduced_motion="reduce", **options)
         page.goto(file.as_uri())
         page.locator("#write:enabled").wait_for()
-        for field, value in {"prompt": "The ", "temperature": "0.6", "seed": "4", "length": "300"}.items():
+        for field, value in {"temperature": "0.6", "seed": "4", "length": "300"}.items():
             page.fill(f"#{field}", value)
         page.click("#write")
         page.locator("#write-status", has_text="Seed").wait_for()
@@ -190,7 +191,7 @@ def main() -> None:
     parser.add_argument("--text", required=True)
     parser.add_argument("--chars", type=int, default=50_000, help="length of the text, taken from its end")
     parser.add_argument(
-        "--pictures", action="store_true", help="write those of docs/images, of the last run, and nothing else"
+        "--pictures", action="store_true", help="write two pictures per run to docs/images, and nothing else"
     )
     arguments = parser.parse_args()
     chromium = os.environ.get("ELMAN_CHROMIUM") or shutil.which("chromium")
@@ -201,7 +202,8 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         if arguments.pictures:
             with tempfile.TemporaryDirectory() as folder:
-                draw(browser, arguments.run[-1], Path(folder))
+                for run in arguments.run:
+                    draw(browser, run, Path(folder))
             return
         results = [measure(browser, run, text) for run in arguments.run]
         browser.close()

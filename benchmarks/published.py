@@ -60,9 +60,19 @@ def run_elman(*arguments: str) -> Any:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def count_parameters(run: str) -> int:
-    """Return the number of trained parameters."""
-    return sum(array.size for array in elman.load(run).parameters.values())
+def train_for(seconds: float, text: str, out: str, options: argparse.Namespace, *settings: str) -> Result:
+    """Train for a time budget, and return what describes the run."""
+    limits = ["--max-seconds", f"{seconds:g}", "--seed", str(options.seed)]
+    trained, whole = train(text, out, *limits, *settings, *options.settings)
+    return {
+        "seconds": seconds,
+        "seed": options.seed,
+        "settings": options.settings,
+        "whole_seconds": round(whole, 1),
+        "epochs": round(trained["epochs"], 2),
+        "parameters": sum(array.size for array in elman.load(out).parameters.values()),
+        "validation": to_bits(trained["validation_loss"]),
+    }
 
 
 def finish(result: Result, out: str, options: argparse.Namespace) -> None:
@@ -81,20 +91,9 @@ def evaluate_text(
         training, validation, test = (str(Path(folder, name)) for name in ("train.txt", "validation.txt", "test.txt"))
         for path, part in zip((training, validation, test), parts, strict=True):
             Path(path).write_bytes(part)
-        passed = ["--validation", validation, *settings, *options.settings]
         for seconds in options.seconds:
             out = f"{folder}/run-{seconds:g}"
-            limits = ["--max-seconds", f"{seconds:g}", "--seed", str(options.seed)]
-            trained, whole = train(training, out, *passed, *limits)
-            result = {
-                "seconds": seconds,
-                "seed": options.seed,
-                "settings": options.settings,
-                "whole_seconds": round(whole, 1),
-                "epochs": round(trained["epochs"], 2),
-                "parameters": count_parameters(out),
-                "validation": to_bits(trained["validation_loss"]),
-            }
+            result = train_for(seconds, training, out, options, "--validation", validation, *settings)
             for mode in adapt:
                 loss = run_elman("eval", out, test, *(["--adapt", mode] if mode else []))["nats_per_char"]
                 result[mode or "static"] = to_bits(loss)
@@ -147,24 +146,14 @@ def evaluate_molecules(files: dict[str, bytes], options: argparse.Namespace) -> 
         Path(folder, "train.txt").write_text(text, encoding="utf-8")
         for seconds in options.seconds:
             out = f"{folder}/run-{seconds:g}"
-            limits = ["--max-seconds", f"{seconds:g}", "--seed", str(options.seed), "--validation", "0.01"]
-            trained, whole = train(f"{folder}/train.txt", out, "--lines", *limits, *options.settings)
+            result = train_for(seconds, f"{folder}/train.txt", out, options, "--lines", "--validation", "0.01")
             model, starts = elman.load(out), range(0, SAMPLES, BATCH)
             lines = [line for n in starts for line in model.samples(BATCH, 200, seed=options.seed + n)]
             found = [Chem.MolFromSmiles(line.strip()) for line in lines]
             valid = [Chem.MolToSmiles(molecule) for molecule in found if molecule is not None]
-            result = {
-                "seconds": seconds,
-                "seed": options.seed,
-                "settings": options.settings,
-                "whole_seconds": round(whole, 1),
-                "epochs": round(trained["epochs"], 2),
-                "parameters": count_parameters(out),
-                "validation": to_bits(trained["validation_loss"]),
-                "valid": len(valid) / len(lines),
-                "unique": len({*valid[:10_000]}) / len(valid[:10_000]),
-                "novel": len({*valid} - {*molecules}) / len({*valid}),
-            }
+            result["valid"] = len(valid) / len(lines)
+            result["unique"] = len({*valid[:10_000]}) / len(valid[:10_000])
+            result["novel"] = len({*valid} - {*molecules}) / len({*valid})
             results.append(result)
             finish(result, out, options)
     return results

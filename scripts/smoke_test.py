@@ -126,9 +126,16 @@ def use_export(installation: Installation) -> None:
     installation.run("elman", "import", "model.onnx", "imported")
 
 
+def use_hub(installation: Installation) -> None:
+    """Name a model of the Hub without a network."""
+    installation.environment["HF_HUB_OFFLINE"] = "1"
+    _, error = installation.run("elman", "sample", "hf://elman/none", code=2)
+    require("cannot be reached" in error, f"the client of the Hub does not work: {error}")
+
+
 def use_all(installation: Installation) -> None:
     """Use each of them, and log for TensorBoard."""
-    for use in (use_plot, use_serve, use_export):
+    for use in (use_plot, use_serve, use_export, use_hub):
         use(installation)
     installation.run("elman", *TRAIN, "--overwrite", "--log", "tensorboard")
     require(any((installation.folder / "run" / "tensorboard").iterdir()), "there is no log for TensorBoard")
@@ -139,6 +146,7 @@ EXTRAS: dict[str, Callable[[Installation], None]] = {
     "plot": use_plot,
     "serve": use_serve,
     "export": use_export,
+    "hub": use_hub,
     "all": use_all,
 }
 """What is tried with each extra."""

@@ -179,9 +179,11 @@ def import_(
 
 def _import_file(path: Path, alphabet: Alphabet | None, engine: str) -> Model:
     """Return the model in a file; a given alphabet overrides that of the file."""
-    read, engine_used = _find_format(path).read, get_engine(engine)
+    readers, engine_used = {format.SUFFIX: format.read for format in FORMATS.values()}, get_engine(engine)
+    read = readers.get(path.suffix)
     if read is None:
-        raise ElmanError(f"a {path.suffix} file cannot be imported (got {quote(path.name)})")
+        suffixes = ", ".join(suffix for suffix, read in readers.items() if read)
+        raise ElmanError(f"the name of a file to import must end in one of {suffixes} (got {quote(path.name)})")
     try:
         require_regular_file(path).open("rb").close()  # gives a better reason than the libraries if it cannot be read
         return read(path).build_model(alphabet, engine_used)
