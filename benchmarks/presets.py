@@ -1,6 +1,6 @@
 """The validation loss of each preset, and how long the complete command takes, from start to exit.
 
-    python benchmarks/presets.py TEXT… [--presets quick minute strong long] [--random-states 400 1 2]
+    python benchmarks/presets.py TEXT… [--presets quick minute strong] [--seeds 400 1 2]
 
 The last tenth of every text is held out; losses are nats per character of all of it, with the hidden state carried
 through. Kernels are compiled before the clock starts. Results are added to ``benchmarks/results/presets.json``.
@@ -53,22 +53,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("texts", nargs="+")
     parser.add_argument("--presets", nargs="*", default=["quick", "minute", "strong"])
-    parser.add_argument("--random-states", nargs="*", type=int, default=[400])
+    parser.add_argument("--seeds", nargs="*", type=int, default=[400])
     options = parser.parse_args()
-    results = json.loads(RESULTS.read_text(encoding="utf-8"))["results"] if RESULTS.exists() else []
-    from speed import machine
+    from speed import add_result
 
     for text in options.texts:
         for preset in options.presets:
-            for state in options.random_states:
-                result = {"preset": preset, "random_state": state}
-                result |= measure(text, preset, "--seed", str(state))
+            for seed in options.seeds:
+                result = {"preset": preset, "seed": seed, **measure(text, preset, "--seed", str(seed))}
                 print(result, flush=True)
-                same = ("preset", "random_state", "text")
-                results = [old for old in results if any(old[key] != result[key] for key in same)] + [result]
-                RESULTS.write_text(
-                    json.dumps({"machine": machine(), "results": results}, indent=1) + "\n", encoding="utf-8"
-                )
+                add_result(RESULTS, result, ("preset", "seed", "text"))
 
 
 if __name__ == "__main__":

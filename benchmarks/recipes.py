@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +22,30 @@ from elman.text import Corpus, read_corpus
 
 def try_settings(corpus: Corpus, settings: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """Return what a training with these settings reaches."""
-    settings = {"validation": options.validation, "sample_every": 0, "epochs": 1_000_000, **settings}
-    chars_per_update = make_config(options.preset, settings).chars_per_update
-    settings["max_updates"] = round(options.chars / chars_per_update)
-    run = elman.train(corpus, preset=options.preset, progress=False, **settings)
+    limits = {"sample_every": 0, "epochs": 1_000_000, "max_seconds": None}
+    config = make_config(options.preset, {"validation": options.validation, **limits, **settings})
+    # A complete configuration, so that nothing is adapted to the text and the speed of the machine.
+    config = replace(config, max_updates=round(options.chars / config.chars_per_update))
+    run = elman.train(corpus, config=config, progress=False)
     results = run.results()
     return {
         "text": corpus.name,
         "head": options.head,
         "preset": options.preset,
-        "settings": {name: value for name, value in settings.items() if name not in ("sample_every", "epochs")},
+        "settings": settings,
         "epochs": round(results["epochs"], 2),
         "validation_loss": round(results["validation_loss"], 4),
         "train_loss": round(results["train_loss"], 4),
         "chars_per_second": results["chars_per_second"],
     }
+
+
+def fraction_or_file(value: str) -> float | str:
+    """Return a validation set: a fraction of the text, or a file."""
+    try:
+        return float(value)
+    except ValueError:
+        return value
 
 
 def main() -> None:
@@ -46,12 +56,12 @@ def main() -> None:
     parser.add_argument("--chars", type=float, required=True, help="Characters to train on, all passes together.")
     parser.add_argument("--head", type=int, help="Characters of the text to use.")
     parser.add_argument("--preset", default="minute")
-    parser.add_argument("--validation", default=0.1)
+    parser.add_argument("--validation", default=0.1, type=fraction_or_file)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     corpus = read_corpus(options.text)
     if options.head:
-        corpus = Corpus.from_text(corpus.text[: options.head])
+        corpus = Corpus.from_text(corpus.text[: options.head], corpus.name)
     for settings in options.settings:
         result = json.dumps(try_settings(corpus, settings, options))
         print(result, flush=True)

@@ -16,6 +16,7 @@ import platform
 import statistics
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,13 @@ def machine() -> dict[str, Any]:
         "system": platform.platform(),
         "python": sys.version.split()[0],
     }
+
+
+def add_result(path: Path, result: Mapping[str, Any], same: Sequence[str]) -> None:
+    """Add a result to a file, in place of one that has the same values under some keys."""
+    results = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else []
+    results = [old for old in results if any(old.get(key) != result.get(key) for key in same)] + [result]
+    path.write_text(json.dumps({"machine": machine(), "results": results}, indent=1) + "\n", encoding="utf-8")
 
 
 def show(title: str, figures: dict[str, Result]) -> None:

@@ -30,7 +30,7 @@ def train(text: str, preset: str, seed: int) -> tuple[dict[str, Any], Curve]:
     result = {
         "text": Path(text).name,
         "preset": preset,
-        "random_state": seed,
+        "seed": seed,
         "minimum_smooth_loss": round(run.state.minimum_smooth_loss, 3),
         "seconds": round(run.state.seconds, 1),
     }

@@ -32,6 +32,8 @@ CHARS_PER_SECOND = 136_000
 """Characters per second of the budget, validations and the prior included, with two layers of 256 units."""
 SHORT_TEXT, VERY_SHORT_TEXT = 800_000, 100_000
 """Characters of a training text below which it is read `EPOCHS` times at most, and below which Muon overfits."""
+LONG_TEXT, DROPOUT_PASSES = 1_200_000, 12
+"""Characters of a training text, and passes, above which dropout is better than a higher weight decay."""
 EPOCHS = 9
 """Passes after which a short text is overfitted; a longer one is read twice as often at most."""
 
@@ -63,9 +65,12 @@ def choose_recipe(n: int, seconds: float, units: int | None = None) -> dict[str,
     The budget is that of the machine on which the recipes were found: one at half the speed has half of it. `units` is
     the number of hidden units, if it is not to be chosen. ``benchmarks/NOTES.md`` has the experiments.
     """
+    epochs = EPOCHS if n < SHORT_TEXT else 2 * EPOCHS
     if seconds < SHORT_BUDGET:
         return _COMMON | {
             "hidden_size": units or 192,
+            "dropout": 0.1 if n < SHORT_TEXT else 0.0,
+            "epochs": epochs,
             "batch_size": 16,
             "learning_rate": 0.007,
             "warmup": 30,
@@ -85,19 +90,23 @@ def choose_recipe(n: int, seconds: float, units: int | None = None) -> dict[str,
         "ema_decay": 0.99,
         "ngram_order": 10,
         "ngram_start": 0.8,
-        "epochs": EPOCHS if n < SHORT_TEXT else 2 * EPOCHS,
+        "epochs": epochs,
     }
     if n < VERY_SHORT_TEXT:
         return recipe | {"batch_size": 32, "learning_rate": 0.006, "dropout": 0.15}
     # About as many updates per pass for all texts. The weights of more units do not fit in the cache of a core: more
     # rows have to share each read of them.
     batch_size = 2 ** round(min(math.log2(n / 15_000), 6 if m < 480 else 7))
-    passes = min(chars * (256 / m) ** 2 / n, recipe["epochs"])
+    passes = min(chars * (256 / m) ** 2 / n, epochs)
+    if n > LONG_TEXT and passes > DROPOUT_PASSES:
+        regularization = {"dropout": 0.2, "weight_decay": 0.1}
+    else:
+        regularization = {"dropout": 0.0, "weight_decay": round(min(max(0.1, passes / 45), 0.3), 2)}
     return recipe | {
         "optimizer": "muon",
         "batch_size": batch_size,
-        "learning_rate": round(0.016 * min(1, (256 / m) ** 1.7) * (batch_size / 64) ** 0.5, 4),
-        "weight_decay": round(min(max(0.1, passes / 45), 0.3), 2),
+        "learning_rate": float(f"{0.016 * min(1, (256 / m) ** 1.7) * (batch_size / 64) ** 0.5:.2g}"),
+        **regularization,
     }
 
 

@@ -12,6 +12,7 @@ from elman.cli import display
 from elman.config import make_config
 from elman.errors import ElmanError
 from elman.presets import EPOCHS, SHORT_BUDGET, SHORT_TEXT, choose_recipe
+from elman.processes import Process
 from elman.text import Corpus
 from elman.training import start
 from elman.training.callbacks import CallbackList
@@ -25,16 +26,16 @@ def test_a_preset_is_scaled_to_a_short_text(tmp_path: Path) -> None:
     run = elman.train(text, **small, preset="minute", out=tmp_path, callback=listens, max_updates=3)
     assert (run.config.batch_size, run.config.seq_length) == (2, 19)
     assert listens.notices[1] == (
-        "the training text has 180 characters: optimizer adam instead of muon, learning rate 0.006 instead of"
-        " 0.016, dropout 0.15 instead of 0.0, weight decay 0.0 instead of 0.18, batch size 2 instead of 64, sequence"
-        " length 19 instead of 64"
+        "for 180 characters of training text and the time budget: optimizer adam instead of muon, learning rate 0.006"
+        " instead of 0.016, dropout 0.15 instead of 0.0, weight decay 0.0 instead of 0.18, batch size 2 instead of 64,"
+        " sequence length 19 instead of 64"
     )
     assert elman.train(text, out=tmp_path, resume=True, max_updates=6).config.seq_length == 19
     run = elman.train(text, **small, preset="reference", batch_size=1, epochs=1)
     assert (run.config.seq_length, run.notices) == (25, run.notices[:1])
     run = elman.train(text, **small, preset="quick", seq_length=20, callback=StopsAt(1))
-    assert (run.config.batch_size, run.config.epochs) == (2, 100)
-    assert run.notices[1].endswith("batch size 2 instead of 16, at most 100 epochs")
+    assert (run.config.batch_size, run.config.epochs) == (2, EPOCHS)
+    assert run.notices[1].endswith(f"batch size 2 instead of 16, at most {EPOCHS} epochs")
 
 
 def test_the_recipe_depends_on_the_text() -> None:
@@ -70,6 +71,17 @@ def test_the_recipe_depends_on_the_speed_of_the_machine(monkeypatch: pytest.Monk
     assert follow(1) == config.hidden_size > follow(0.25) == make_config("minute").hidden_size
     assert follow(1e-6) == choose_recipe(10**6, SHORT_BUDGET)["hidden_size"]
     assert follow(0.25, hidden_size=384) == 384
+
+
+def test_one_of_several_processes_does_not_measure_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An update of one process alone would wait for the gradients of the others."""
+    monkeypatch.setattr(start, "current_process", lambda: Process(size=2))
+    monkeypatch.setattr(start, "measure_speed", lambda config: pytest.fail("measured"))
+    assert start.follow_recipe(make_config("strong"), 10**6, 240, {}).hidden_size == make_config("strong").hidden_size
+
+
+def test_the_learning_rate_of_many_units_is_not_zero() -> None:
+    assert choose_recipe(100_000, 60, units=4500)["learning_rate"] == pytest.approx(4.3e-5)
 
 
 def test_the_speed_is_measured_in_powers_of_the_square_root_of_two() -> None:

@@ -88,7 +88,8 @@ def export(
         The type of the weights in a page: ``int8``, ``float16`` or ``float32``. By default the smallest that increases
         the loss by at most 0.002 nats per character.
     include_text : bool
-        Whether a page may contain an n-gram table that is not pruned, from which the training text can be read.
+        Whether a page or a folder may contain an n-gram table that is not pruned, from which the training text can be
+        read.
 
     Raises
     ------

@@ -59,7 +59,7 @@ class ModelInfo:
     weights : str
         The type of the weights in a page; if it is empty, the smallest with which the model predicts as well.
     include_text : bool
-        Whether a page may contain a table from which the training text can be read.
+        Whether a page or a folder may contain a table from which the training text can be read.
     """
 
     name: str
@@ -70,6 +70,15 @@ class ModelInfo:
     language: str = ""
     weights: str = ""
     include_text: bool = False
+
+
+def require_pruned(ngrams: NgramModel | None, info: ModelInfo) -> None:
+    """Check that the training text cannot be read from an n-gram table, unless it is meant to be included."""
+    if ngrams is not None and ngrams.min_count < 2 and not info.include_text:
+        raise ElmanError(
+            "the n-gram table of this model is not pruned, so that its training text can be read from it"
+            f" (--ngram-min-count {ngrams.min_count}): pass --include-text, or train with --ngram-min-count 2"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,10 +214,13 @@ def export_metadata(model: Model) -> dict[str, Any]:
         **(dict(zip(_MASK_KEYS, (masker.names, masker.regex), strict=True)) if masker else {}),
         "state": {name: vectors[:, n].tolist() for n, name in enumerate(initial_state_names(net))},
     }
-    if ngrams is None:
-        return metadata
-    history = np.rint(model.h[net.recurrent_size :]).astype(int).tolist()
-    return metadata | {NGRAM_KEY: {"order": ngrams.order, **describe_ngrams(ngrams), "history": history}}
+    return metadata if ngrams is None else metadata | {NGRAM_KEY: describe_prior(model, ngrams)}
+
+
+def describe_prior(model: Model, ngrams: NgramModel) -> dict[str, Any]:
+    """Return the description of a model's n-gram prior, and its history: each character as its index + 1."""
+    history = np.rint(model.h[-ngrams.order :]).astype(int).tolist()
+    return {"order": ngrams.order, **describe_ngrams(ngrams), "history": history}
 
 
 # --- Reading; the functions raise ElmanError, ValueError, LookupError or TypeError if a file is invalid ---

@@ -15,7 +15,7 @@ from elman._version import __version__
 from elman.inference import Model
 from elman.inference.network_file import LineData, describe_model, serialize_model
 from elman.interop import page
-from elman.interop.contents import ModelInfo
+from elman.interop.contents import ModelInfo, require_pruned
 from elman.network.parameters import architecture, summarize
 from elman.runs.models import HUB_SETTINGS, HUB_WEIGHTS, MODEL_TYPE
 
@@ -32,6 +32,7 @@ def write(model: Model, info: ModelInfo) -> dict[str, bytes]:
 
     The hashes of training lines are left out: whoever guesses a line could check that the text contains it.
     """
+    require_pruned(model.parameters.ngrams, info)
     file = replace(info.file, lines=LineData(score_quantiles=info.file.lines.score_quantiles))
     settings = describe_model(file.config, file.alphabet, None)["config"]
     header = {"model_type": MODEL_TYPE, "elman_version": __version__, "vocab_size": len(file.alphabet)}
@@ -48,7 +49,7 @@ def _write_card(model: Model, info: ModelInfo) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # which the other formats do not need
 
     environment = Environment(loader=PackageLoader("elman.interop", "."), undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"plain": _keep_plain, "quoted": _quote_yaml}
+    environment.filters |= {"plain": _keep_plain, "quoted": _quote_yaml, "on_hub": _name_on_hub}
     loss = info.file.network.validation_loss
     return environment.get_template("card.md").render(
         info=info,
@@ -56,8 +57,7 @@ def _write_card(model: Model, info: ModelInfo) -> str:
         network=architecture(model.parameters),
         weights=summarize(model.parameters)["weights"],
         ngrams=model.parameters.ngrams,
-        # What the Hub accepts as the identifier of a data set.
-        dataset=re.sub(r"[^A-Za-z0-9_.-]+", "-", info.text.name) if info.text else "",
+        dataset=_name_on_hub(info.text.name) if info.text else "",
         metrics={}
         if loss is None
         else {
@@ -66,6 +66,11 @@ def _write_card(model: Model, info: ModelInfo) -> str:
             "perplexity": ("Perplexity per character", math.exp(loss)),
         },
     )
+
+
+def _name_on_hub(name: str) -> str:
+    """Return a name with what the Hub does not accept, in that of a repository or a data set, replaced by hyphens."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
 
 
 def _keep_plain(text: str) -> str:

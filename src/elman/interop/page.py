@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from elman._version import __version__
 from elman.errors import ElmanError, quote
 from elman.inference import Model
-from elman.interop.contents import ModelInfo
+from elman.interop.contents import ModelInfo, describe_prior, require_pruned
 from elman.interpret import describe_model
 from elman.network import SamplingParams, architecture
 from elman.network.ngram import NgramModel
@@ -45,20 +45,16 @@ _FILES = STATIC_FILES / "page"
 
 def write(model: Model, info: ModelInfo) -> bytes:
     """Return the page."""
-    network, ngrams = architecture(model.parameters), _used_prior(model.parameters)
+    network, ngrams = architecture(model.parameters), model.parameters.used_ngrams
     network.spec.require_export("page")
-    if ngrams is not None and ngrams.min_count < 2 and not info.include_text:
-        raise ElmanError(
-            "the n-gram table of this model is not pruned, so that its training text can be read from the page"
-            f" (--ngram-min-count {ngrams.min_count}): pass --include-text, or train with --ngram-min-count 2"
-        )
+    require_pruned(ngrams, info)
     weights = info.weights or choose_weights(model)
     if weights not in WEIGHTS:
         raise ElmanError(f"--weights must be one of {', '.join(WEIGHTS)} (got {quote(weights)})")
     arrays, data = _pack_arrays(model, ngrams, weights)
     described = describe_model(info.name, model) | {
         "reset_at": model.parameters.reset_at,
-        "ngrams": None if ngrams is None else _describe_prior(model, ngrams),
+        "ngrams": None if ngrams is None else describe_prior(model, ngrams) | {"discounts": ngrams.discounts.tolist()},
         "arrays": arrays,
     }
     playground = STATIC_FILES / "playground"
@@ -78,22 +74,6 @@ def write(model: Model, info: ModelInfo) -> bytes:
         arrays=encode_bytes(data),
     )
     return page.encode("utf-8", "surrogatepass")
-
-
-def _used_prior(parameters: Parameters) -> NgramModel | None:
-    """Return the n-gram prior, unless it is off."""
-    return parameters.ngrams if parameters.uses_prior else None
-
-
-def _describe_prior(model: Model, ngrams: NgramModel) -> dict[str, Any]:
-    """Return what the page has to know of the n-gram prior, besides its table."""
-    return {
-        "order": ngrams.order,
-        "nodes": ngrams.table.nodes,
-        "contexts": ngrams.table.contexts,
-        "discounts": ngrams.discounts.tolist(),
-        "history": np.rint(model.h[-ngrams.order :]).astype(int).tolist(),
-    }
 
 
 def _list_facts(info: ModelInfo, ngrams: NgramModel | None, weights: str) -> list[tuple[str, str]]:
@@ -166,9 +146,8 @@ def measure_increase(model: Model, kind: str) -> float:
 def _pack_arrays(model: Model, ngrams: NgramModel | None, weights: str) -> tuple[list[dict[str, Any]], bytes]:
     """Return name, type, shape and size of each array, and the bytes of all of them."""
     recurrent = model.h[: architecture(model.parameters).recurrent_size]
-    kinds = {name: weights if array.ndim == 2 else "float32" for name, array in model.parameters.items()}
     packed = [
-        (name, kinds.get(name, "float32"), array.shape, WEIGHTS[kinds.get(name, "float32")][0](array))
+        (name, kind := weights if array.ndim == 2 else "float32", array.shape, WEIGHTS[kind][0](array))
         for name, array in {**model.parameters, "h": recurrent}.items()
     ]
     if ngrams is not None:

@@ -106,6 +106,11 @@ class Parameters(Mapping[str, Array]):
         """Whether the n-gram prior takes part: its weights are not all zero."""
         return self.ngrams is not None and bool(self.arrays["alpha"].any())
 
+    @property
+    def used_ngrams(self) -> NgramModel | None:
+        """The n-gram prior, if it takes part."""
+        return self.ngrams if self.uses_prior else None
+
     def with_ngrams(self, ngrams: NgramModel | None) -> Parameters:
         """Return the same parameters with another n-gram model of the same order."""
         return replace(self, ngrams=ngrams)

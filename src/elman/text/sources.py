@@ -269,6 +269,8 @@ def _suggest_source(path: Path) -> str:
 # --- Built-in texts ---
 
 _SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+SHAKESPEARE_FILE = "shakespeare.txt"
+"""Name of the downloaded text in the cache directory."""
 _SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 
 
@@ -297,6 +299,6 @@ def _fetch(url: str, sha256: str, path: Path) -> bytes:
 
 BUILTIN_CORPORA: dict[str, Callable[[], bytes]] = {
     "python-docs": _python_docs,
-    "shakespeare": lambda: _fetch(_SHAKESPEARE_URL, _SHAKESPEARE_SHA256, cache_dir() / "shakespeare.txt"),
+    "shakespeare": lambda: _fetch(_SHAKESPEARE_URL, _SHAKESPEARE_SHA256, cache_dir() / SHAKESPEARE_FILE),
 }
 """Name -> a function that returns the text as UTF-8 bytes; it raises `ElmanError` if a download fails."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
@@ -19,7 +20,7 @@ from elman.network.ngram import NgramModel
 from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
 from elman.network.parameters import INITIAL_ALPHA, Architecture, shapes
 from elman.presets import DEFAULT_PRESET, PRESETS, SHORT_BUDGET, choose_recipe, name_preset
-from elman.processes import available_memory
+from elman.processes import available_memory, current_process
 from elman.runs.checkpoint import reset_at
 from elman.runs.data import (
     Text,
@@ -31,7 +32,7 @@ from elman.runs.data import (
 )
 from elman.runs.directory import RunDirectory
 from elman.runs.run import Run
-from elman.text import Corpus, Windows, check_alphabet_size
+from elman.text import Corpus, check_alphabet_size
 from elman.text.sources import BUILTIN_CORPORA
 
 if TYPE_CHECKING:
@@ -46,17 +47,18 @@ less, as preparing the network for inference takes a while."""
 REFERENCE_SPEED = 160_000
 """Characters per second in training, with the network of preset `minute`, of the machine on which the recipes were
 found: two cores of an Intel Xeon with AMX."""
-PROBE_ALPHABET, PROBE_CHARS, PROBE_WARM_UP, PROBE_UPDATES, PROBES = 64, 100_000, 10, 2, 4
-"""With which the speed of a machine is measured: the alphabet and length of random text, updates before the first
-measurement and of each, and the number of measurements."""
+PROBE_ALPHABET, PROBE_CHARS = string.ascii_letters + string.digits, 100_000
+"""Alphabet and length of the random text with which the speed of a machine is measured."""
+PROBE_WARM_UP, PROBE_UPDATES, PROBES = 10, 2, 4
+"""Updates before the first measurement and of each, and the number of measurements."""
 WINDOWS = 4
 """Windows per epoch of a short text, if it has enough characters."""
-MINIMUM = 20
+MIN_CHARS = 20
 """Characters from which on the settings are lowered: there is nothing to learn from fewer."""
 COUNTING = 3
 """Bytes per character, at least, in which the n-grams of a long text are counted."""
-EPOCHS = 100
-"""Maximum number of epochs: a network of a preset overfits so short a text long before."""
+MAX_EPOCHS = 100
+"""Epochs of a text for which settings are lowered, at most: a network of a preset overfits so short a text before."""
 
 
 def start_run(
@@ -219,7 +221,7 @@ def limit_texts(config: Config, passed: Collection[str]) -> Config:
         return config
     max_chars, validation_chars = config.max_chars, config.validation_chars
     if max_chars is None:
-        max_chars = max(MINIMUM, round(MAX_CHARS_PER_SECOND * config.max_seconds))
+        max_chars = max(MIN_CHARS, round(MAX_CHARS_PER_SECOND * config.max_seconds))
     if "validation_chars" not in passed:
         limit = max(MIN_VALIDATED, round(VALIDATED_PER_SECOND * config.max_seconds))
         validation_chars = min(validation_chars, limit)
@@ -241,10 +243,10 @@ def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[
     T, B = config.seq_length, config.batch_size
     if n > B * T and (held_out is None or held_out > T):
         return config
-    if len(corpus.indices) < MINIMUM:
+    if len(corpus.indices) < MIN_CHARS:
         if {"seq_length", "batch_size"} & set(passed):
             return config
-        raise ElmanError(f"the text has {len(corpus.indices)} characters, but training needs at least {MINIMUM}")
+        raise ElmanError(f"the text has {len(corpus.indices)} characters, but training needs at least {MIN_CHARS}")
     if "seq_length" not in passed and held_out is not None:
         T = min(T, max(1, held_out - 1))
     if "batch_size" not in passed:
@@ -254,13 +256,14 @@ def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[
     if (config.seq_length, config.batch_size) == (T, B):
         return config
     lowered = replace(config, seq_length=T, batch_size=B)
-    return lowered if LIMITS & set(passed) else replace(lowered, epochs=min(EPOCHS, config.epochs))
+    return lowered if LIMITS & set(passed) else replace(lowered, epochs=min(MAX_EPOCHS, config.epochs))
 
 
 def follow_recipe(config: Config, n: int, seconds: float, passed: Collection[str]) -> Config:
     """Return the settings of the recipe for n characters and a time budget, but those passed."""
     units = config.hidden_size if "hidden_size" in passed else None
-    if units is None and seconds > SHORT_BUDGET:
+    # The processes of torchrun train together; one cannot try updates alone.
+    if units is None and seconds > SHORT_BUDGET and current_process().size == 1:
         seconds = max(SHORT_BUDGET, seconds * measure_speed(config))
     kept = {*passed} if config.max_seconds is not None else {*passed, "epochs"}
     recipe = choose_recipe(n, seconds, units)
@@ -272,28 +275,23 @@ def measure_speed(config: Config) -> float:
 
     It is rounded to powers of the square root of 2, so that a run that is repeated has the same network.
     """
-    settings = PRESETS["minute"].settings | {"engine": config.engine, "device": config.device}
-    probe = Config(**settings | {"mixed_precision": config.mixed_precision, "ngram_order": 0, "ngram_start": 0.0})
-    text = np.random.default_rng(0).integers(0, PROBE_ALPHABET, PROBE_CHARS, dtype=np.uint8)
-    windows, optimizer = Windows(text, probe.seq_length, probe.batch_size), create_optimizer(probe)
-    engine = get_engine(probe.engine, probe.device, probe.mixed_precision)
-    state = TrainState.initial(
-        PROBE_ALPHABET,
-        probe.hidden_size,
-        probe.init_std,
-        probe.seed,
-        probe.dtype,
-        cell=probe.cell,
-        layers=probe.layers,
-        orthogonal=True,
-        batch_size=probe.batch_size,
-        optimizer=optimizer,
+    probe = replace(
+        make_config("minute"),
+        engine=config.engine,
+        device=config.device,
+        dtype=config.dtype,
+        mixed_precision=config.mixed_precision,
+        ngram_order=0,
+        validation=0.0,
     )
-    engine.advance(state, windows, PROBE_WARM_UP, optimizer)  # compiles, and tries numbers of threads
+    text = "".join(np.random.default_rng(0).choice([*PROBE_ALPHABET], PROBE_CHARS))
+    data, optimizer = TrainingData(probe, Corpus.from_text(text)), create_optimizer(probe)
+    engine, state = get_engine(probe.engine, probe.device, probe.mixed_precision), initial_state(data, optimizer)
+    engine.advance(state, data.windows, PROBE_WARM_UP, optimizer)  # compiles, and tries numbers of threads
     seconds = []
     for _ in range(PROBES):  # the least is disturbed least by other programs
         started = time.perf_counter()
-        engine.advance(state, windows, PROBE_UPDATES, optimizer)
+        engine.advance(state, data.windows, PROBE_UPDATES, optimizer)
         seconds.append(time.perf_counter() - started)
     speed = PROBE_UPDATES * probe.chars_per_update / min(seconds)
     return float(2 ** (round(2 * math.log2(speed / REFERENCE_SPEED)) / 2))
@@ -320,7 +318,7 @@ def describe_changed(config: Config, preset: Config, n: int) -> str:
         return ""
     if config.epochs != preset.epochs:
         changed.append(f"at most {config.epochs:,} epochs")
-    return f"the training text has {n:,} characters: {', '.join(changed)}"
+    return f"for {n:,} characters of training text and the time budget: {', '.join(changed)}"
 
 
 def _format(value: str | float) -> str:

@@ -11,9 +11,6 @@ from cyclopts import Parameter
 
 from elman.cli.parameters import Flag, Json
 
-DOWNLOADED = ("shakespeare.txt",)
-"""The files of built-in texts, see `elman.text.sources`."""
-
 
 def cache(
     *,
@@ -22,10 +19,11 @@ def cache(
 ) -> int:
     """Show the cache of compiled kernels and downloaded texts: its folder and its size, or clear it."""
     from elman.storage import cache_dir, kernel_dir
+    from elman.text.sources import SHAKESPEARE_FILE
 
     folder, kernels_folder = cache_dir(), kernel_dir()
     kernels = [*kernels_folder.glob(f"kernels-{'[0-9a-f]' * 16}")]
-    texts = [path for name in DOWNLOADED if (path := folder / name).is_file()]
+    texts = [path for path in [folder / SHAKESPEARE_FILE] if path.is_file()]
     kernels_bytes, texts_bytes = (sum(map(_size, paths)) for paths in (kernels, texts))
     if clear:
         for path in kernels + texts:

@@ -31,7 +31,9 @@ def export(
     ] = "",
     include_text: Annotated[
         Flag,
-        Parameter(help="Write a page from which the training text can be read, as its n-gram table is not pruned."),
+        Parameter(
+            help="Write a page or a folder from which the training text can be read, as its n-gram table is not pruned."
+        ),
     ] = False,
 ) -> int:
     """Export a model to another format, such as ONNX, to a web page, or to a folder for the Hugging Face Hub."""

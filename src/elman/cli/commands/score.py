@@ -159,13 +159,10 @@ def format_tsv(row: dict[str, Any], show: Callable[[str], str] = str, *, mark: b
     """
     cells, at = [show(_format_cell(value)) for value in row.values()], row["worst_column"]
     if mark and at:
-        before, worst, after = (show(_format_cell(part)) for part in _split_at(row["text"], at - 1))
+        text = row["text"]
+        before, worst, after = (show(_format_cell(part)) for part in (text[: at - 1], text[at - 1 : at], text[at:]))
         cells[-1] = f"{before}\x1b[7m{worst or ' '}\x1b[0m{after}"
     return "\t".join(cells) + "\n"
-
-
-def _split_at(text: str, index: int) -> tuple[str, str, str]:
-    return text[:index], text[index : index + 1], text[index + 1 :]
 
 
 def _format_cell(value: Any) -> str:

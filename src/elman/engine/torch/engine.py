@@ -97,7 +97,7 @@ class TorchEngine:
         tensors = [*theta.values(), state]
         for tensor in tensors:
             tensor.requires_grad_()
-        ngrams = parameters.ngrams if parameters.uses_prior else None
+        ngrams = parameters.used_ngrams
         prior, history = read_prior(ngrams, h[:, net.recurrent_size :], x, self.device)
         o, last = logits(net, theta, state, to_indices(x, self.device), prior)
         loss = losses(o, to_indices(y, self.device)).sum() / len(h)
@@ -142,7 +142,7 @@ class DeviceSession(NumbaSession):
     def losses(self, h: Array, x: Indices, y: Indices) -> tuple[NDArray[np.float64], Array]:
         """See `elman.engine.InferenceSession.losses`."""
         recurrent, history = np.split(h, [self.net.recurrent_size], axis=1)
-        ngrams = self.parameters.ngrams if self.parameters.uses_prior else None
+        ngrams = self.parameters.used_ngrams
         prior, history = read_prior(ngrams, history, x, self.device)
         state = torch.tensor(recurrent, device=self.device)
         o, state = logits(self.net, self.theta, state, to_indices(x, self.device), prior)
@@ -160,7 +160,7 @@ class Training:
         self.device, self.mixed_precision = device, mixed_precision
         self.net, self.B = architecture(state.parameters), windows.batch_size
         self.rows = current_process().rows(self.B)
-        self.ngrams = state.parameters.ngrams if state.parameters.uses_prior else None
+        self.ngrams = state.parameters.used_ngrams
         kinds = (state.parameters, state.M, state.N, state.average)
         self.theta, self.M, self.N, self.average = (to_tensors(arrays, device) for arrays in kinds)
         for tensor in self.theta.values():

@@ -101,9 +101,8 @@ class BatchedNetwork:
         kind = self.architecture, T, B, backward, parameters.reset_at, self.dtype, self.packed_dtype
         sharers = max(1, s.m_row // MIN_UNITS) if backward else 1
         self.team = Team(kind, len(self.rows), sharers, (s.m_row, row_multiple(self.dtype)))
-        self.ngrams: NgramReader | None = (
-            reader(parameters.ngrams) if parameters.ngrams is not None and parameters.uses_prior else None
-        )
+        ngrams = parameters.used_ngrams
+        self.ngrams: NgramReader | None = None if ngrams is None else reader(ngrams)
         self.priors = make_priors(
             s, self.ngrams, parameters.counts_reading, len(self.rows), T, max(self.rows), self.dtype
         )

@@ -17,7 +17,8 @@ worker.addEventListener("message", ({ data: answer }) => {
 });
 worker.addEventListener("error", (event) => {
   event.preventDefault();
-  waiting.shift().reject(new UserError(`The network cannot be used (${event.message.replace(/^Uncaught (Error: )?/, "")}).`));
+  const reason = (event.message ?? "the browser does not start a worker").replace(/^(Uncaught )?(Error: )?/, "");
+  waiting.shift().reject(new UserError(`The network cannot be used (${reason}).`));
 });
 
 /** Send a message to the worker, and return its answer. */

@@ -9,7 +9,8 @@ const MIN_PROBABILITY = 1e-7;
 
 /** Return the first numbers of packed fields, which are read from words of 32 bits. */
 function unpack(words, width, length) {
-  const numbers = new Uint32Array(length), mask = 2 ** width - 1;
+  const Numbers = width <= 8 ? Uint8Array : width <= 16 ? Uint16Array : Uint32Array;
+  const numbers = new Numbers(length), mask = 2 ** width - 1;
   for (let i = 0, bit = 0; i < length; i++, bit += width) {
     const word = bit >>> 5, shift = bit & 31;
     const high = shift ? words[word + 1] << (32 - shift) : 0;

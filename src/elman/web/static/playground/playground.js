@@ -99,10 +99,11 @@ function discardActivations() {
 function reread() {
   const text = texts[tab];
   if (!text.entries.some(({ activations }) => activations === null)) return;
-  const start = text === texts.write && text.given === 0 ? model.first : ""; // read in place of an empty prompt
+  const skipped = text === texts.write && text.given === 0 ? 1 : 0; // what is read in place of an empty prompt
   tasks.run(tab, "Reading again for these units…", async (signal) => {
-    let i = -start.length;
-    const body = { model: model.id, text: start + text.string(0, limits.read - start.length), units: units.indices };
+    let i = -skipped;
+    const start = skipped ? model.first : "", shown = text.string(0, limits.read - skipped);
+    const body = { model: model.id, text: start + shown, units: units.indices };
     await backend.read(body, signal, (entries) => {
       for (const { activations } of entries) if (i++ >= 0) text.entries[i - 1].activations = activations;
     });
