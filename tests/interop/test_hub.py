@@ -121,6 +121,20 @@ def test_the_card_of_a_model_without_a_run(tmp_path: Path) -> None:
         assert "## Evaluation" not in text
 
 
+def test_an_unpruned_table_is_refused_even_if_the_prior_is_off(tmp_path: Path) -> None:
+    model = random_prior_model(TEXT, "gru")
+    ngrams, arrays = model.parameters.ngrams, dict(model.parameters.arrays)
+    assert ngrams is not None
+    arrays["alpha"] = np.zeros_like(arrays["alpha"])
+    parameters = replace(model.parameters, arrays=arrays, ngrams=replace(ngrams, min_count=1))
+    with pytest.raises(ElmanError, match="is not pruned"):
+        elman.export(replace(model, parameters=parameters), tmp_path / "folder", format="hub")
+
+
+def test_the_card_names_a_repository_that_the_hub_accepts(folder: Path) -> None:
+    assert "hf://OWNER/it-s-a-model-\n" in read_card(folder)[1]
+
+
 @pytest.mark.parametrize("kind", ["ensemble", "lines"])
 def test_what_other_formats_do_not_have(tmp_path: Path, kind: str) -> None:
     text = "Ada\nGrace\nAlan\nJean\nEdsger\n" * 3
