@@ -38,8 +38,9 @@ def window(browser: Browser, address: str) -> Iterator[Page]:
 
 @pytest.fixture
 def page(window: Page, address: str) -> Page:
-    """A freshly loaded page."""
+    """A freshly loaded page that knows its models: Ctrl+Enter does nothing before that."""
     window.goto(address)
+    expect(window.locator("#write")).to_be_enabled()
     return window
 
 
