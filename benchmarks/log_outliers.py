@@ -41,7 +41,7 @@ RARE = 2
 """Occurrences of a template up to which its lines are outliers, where there are no labels."""
 SEEDS = (1, 2, 3)
 UPDATES = 600
-"""About six seconds of preset quick; a number of updates is reproducible, a time limit is not."""
+"""One to two seconds; a number of updates is reproducible, a time limit is not."""
 ORDER = 10
 
 Lines = Sequence[str]

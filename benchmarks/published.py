@@ -5,9 +5,9 @@
     python benchmarks/published.py moses FOLDER --seconds 600      # needs rdkit
     python benchmarks/published.py bgl FOLDER                      # needs scikit-learn
 
-``--help`` says where a data set can be had, under which licence, and which files it needs. Every file is checked
-against the length and the hash of the one that was measured; of text8 and enwik8, which were not, the length is
-checked. No recipe was chosen by the test set of Penn Treebank.
+``--help`` says where to get a data set, under which licence, and which files it needs. The length and the hash of
+every file are checked; of text8 and enwik8, which were not measured, only the length. No recipe was chosen by the test
+set of Penn Treebank.
 Results are added to ``benchmarks/results/published.json``.
 """
 
@@ -47,7 +47,7 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set: where it can be had, and how it is evaluated."""
+    """A data set: where to get it, and how it is evaluated."""
 
     source: str
     files: dict[str, tuple[int, str]]
@@ -205,7 +205,7 @@ def read_files(data: DataSet, folder: Path) -> dict[str, bytes]:
     for name, (length, digest) in data.files.items():
         path = folder / name if folder.is_dir() else folder
         if not path.is_file():
-            sys.exit(f"error: there is no file {path}: it can be had from {data.source}")
+            sys.exit(f"error: there is no file {path}: get it from {data.source}")
         contents[name] = path.read_bytes()
         found = hashlib.sha256(contents[name]).hexdigest()
         if len(contents[name]) != length or not found.startswith(digest):
@@ -235,7 +235,7 @@ def losses() -> Rows:
         adaptive = f"{one['mixture']:.3f} bits" if "mixture" in one else ""
         budget = f"{one['seconds']:g} s" + (f", `{settings}`" if settings else "")
         rows.append([title, budget, f"{one['parameters']:,}", f"{one['epochs']:.1f}", unit, adaptive])
-    return ["test set", "`--max-seconds`", "parameters", "epochs", "static", "adaptive"], rows
+    return ["test set", "`--max-seconds`", "weights", "epochs", "static", "adaptive"], rows
 
 
 def molecules() -> Rows:
@@ -245,7 +245,7 @@ def molecules() -> Rows:
         + [f"{one[key]:.1%}" for key in ("valid", "unique", "novel")]
         for one in sorted(_stored("moses"), key=lambda one: one["seconds"])
     ]
-    return ["`--max-seconds`", "parameters", "epochs", "valid", "unique", "novel"], rows
+    return ["`--max-seconds`", "weights", "epochs", "valid", "unique", "novel"], rows
 
 
 def logs() -> Rows:

@@ -6,6 +6,7 @@ They were chosen by the experiments in ``benchmarks/recipes``.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,17 +30,20 @@ TYPICAL_CHARS = 1_000_000
 SHORT_BUDGET = 20.0
 """Seconds below which one layer learns more than two."""
 CHARS_PER_SECOND = 136_000
-"""Characters per second of the budget, validations and the prior included, with two layers of 256 units."""
+"""Training throughput over the whole budget, validation and the prior included, with two layers of 256 units."""
 SHORT_TEXT, VERY_SHORT_TEXT = 800_000, 100_000
 """Characters of a training text below which it is read `EPOCHS` times at most, and below which Muon overfits."""
-LONG_TEXT, DROPOUT_PASSES = 1_200_000, 12
-"""Characters of a training text, and passes, above which dropout is better than a higher weight decay."""
+LONG_TEXT, LONG_PASSES = 1_200_000, 12
+"""Characters of a training text, and passes, above which four layers with dropout are better than two without."""
 EPOCHS = 9
 """Passes after which a short text is overfitted; a longer one is read twice as often at most."""
+SLOWEST_UNITS = 192
+"""Units per layer below which fewer do not make training faster in proportion."""
+ADAM = ("adam", "adamw", "rmsprop")
+"""Optimizers with the learning rate of Adam; those without adaptive steps have that of the reference experiment."""
 
 _COMMON: dict[str, Any] = {
     "cell": "gru",
-    "layers": 1,
     "seq_length": 64,
     "optimizer": "adam",
     "schedule": "cosine",
@@ -51,7 +55,6 @@ _COMMON: dict[str, Any] = {
     "weight_decay": 0.0,
     "dropout": 0.0,
     "dropout_kind": "plain",
-    "epochs": 1_000_000,
     "sample_every": 500,
     # These runs make a few thousand updates in all, each of many characters.
     "metrics_every": 50,
@@ -59,18 +62,20 @@ _COMMON: dict[str, Any] = {
 }
 
 
-def choose_recipe(n: int, seconds: float, units: int | None = None) -> dict[str, Any]:
+def choose_recipe(n: int, seconds: float, passed: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the best known settings for a training text of n characters and a time budget.
 
-    The budget is that of the machine on which the recipes were found: one at half the speed has half of it. `units` is
-    the number of hidden units, if it is not to be chosen. ``benchmarks/NOTES.md`` has the experiments.
+    The budget is that of the machine on which the recipes were found: one at half the speed has half of it. Settings
+    that were `passed` are kept, and others that depend on them are derived from them; the result has none of them.
+    ``benchmarks/NOTES.md`` has the experiments.
     """
+    passed = passed or {}
     epochs = EPOCHS if n < SHORT_TEXT else 2 * EPOCHS
     if seconds < SHORT_BUDGET:
-        return _COMMON | {
-            "hidden_size": units or 192,
+        recipe = {
+            "hidden_size": 192,
+            "layers": 1,
             "dropout": 0.1 if n < SHORT_TEXT else 0.0,
-            "epochs": epochs,
             "batch_size": 16,
             "learning_rate": 0.007,
             "warmup": 30,
@@ -78,36 +83,66 @@ def choose_recipe(n: int, seconds: float, units: int | None = None) -> dict[str,
             "ngram_order": 8,
             "ngram_start": 0.5,
         }
-    # The number of weights grows with the square root of the budget, which is spent on weights and characters alike. It
-    # is limited by the characters that there are to learn from.
-    chars = seconds * CHARS_PER_SECOND  # with 256 units
-    chosen = 32 * round(min(8 * (seconds / 60) ** 0.27, max(8, 0.394 * n**0.5 / 32), 20))
-    m = units or (max(chosen, 256) if chars >= EPOCHS * n else chosen)
-    recipe = _COMMON | {
-        "hidden_size": m,
-        "layers": 2,
-        "warmup": 100,
-        "ema_decay": 0.99,
-        "ngram_order": 10,
-        "ngram_start": 0.8,
-        "epochs": epochs,
-    }
-    if n < VERY_SHORT_TEXT:
-        return recipe | {"batch_size": 32, "learning_rate": 0.006, "dropout": 0.15}
+    else:
+        recipe = _choose_network(n, seconds, epochs, passed)
+        recipe |= {"warmup": 100, "ema_decay": 0.99, "ngram_order": 10, "ngram_start": 0.8}
+    return {name: value for name, value in (_COMMON | {"epochs": epochs} | recipe).items() if name not in passed}
+
+
+def _choose_network(n: int, seconds: float, epochs: int, passed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the network, its optimizer and its regularization, for a budget that is enough for several layers."""
+    layers, m = passed.get("layers", 2), passed.get("hidden_size")
+    width = _units_of_two_layers(n, seconds) if m is None else m / _depth_factor(layers)
     # About as many updates per pass for all texts. The weights of more units do not fit in the cache of a core: more
     # rows have to share each read of them.
-    batch_size = 2 ** round(min(math.log2(n / 15_000), 6 if m < 480 else 7))
-    passes = min(chars * (256 / m) ** 2 / n, epochs)
-    if n > LONG_TEXT and passes > DROPOUT_PASSES:
-        regularization = {"dropout": 0.2, "weight_decay": 0.1}
-    else:
-        regularization = {"dropout": 0.0, "weight_decay": round(min(max(0.1, passes / 45), 0.3), 2)}
+    batch_size = 2 ** round(min(max(3, math.log2(n / 15_000)), 6 if width < 480 else 7))
+    batch_size = passed.get("batch_size", 32 if n < VERY_SHORT_TEXT else batch_size)
+    passes = _estimate_passes(n, seconds, epochs, width, batch_size, passed)
+    is_long = n > LONG_TEXT and passes > LONG_PASSES
+    if is_long and m is None:
+        layers = passed.get("layers", 4)
+    factor = _depth_factor(layers)
+    m = m or 32 * round(width * factor / 32)
+    recipe = {"layers": layers, "hidden_size": m, "batch_size": batch_size}
+    optimizer = passed.get("optimizer", "adam" if n < VERY_SHORT_TEXT else "muon")
+    if optimizer != "muon":
+        rate, dropout = 0.006 if optimizer in ADAM else 0.1, 0.15 if n < SHORT_TEXT or is_long else 0.0
+        return recipe | {"optimizer": optimizer, "learning_rate": rate, "dropout": dropout}
+    rate = 0.016 * factor * min(1, (256 / m) ** 1.7) * (batch_size / 64) ** 0.5
     return recipe | {
-        "optimizer": "muon",
-        "batch_size": batch_size,
-        "learning_rate": float(f"{0.016 * min(1, (256 / m) ** 1.7) * (batch_size / 64) ** 0.5:.2g}"),
-        **regularization,
+        "optimizer": optimizer,
+        "learning_rate": float(f"{rate:.2g}"),
+        "dropout": 0.15 if is_long else 0.0,
+        "weight_decay": 0.1 if is_long else round(min(max(0.1, passes / 45), 0.3), 2),
     }
+
+
+def _units_of_two_layers(n: int, seconds: float) -> int:
+    """Return the number of units with two layers.
+
+    The number of weights grows with the square root of the budget, which is spent on weights and characters alike. It
+    is limited by the characters that there are to learn from.
+    """
+    chosen: int = 32 * round(min(8 * (seconds / 60) ** 0.27, max(8, 0.394 * n**0.5 / 32), 20))
+    return max(chosen, 256) if seconds * CHARS_PER_SECOND >= EPOCHS * n else chosen
+
+
+def _depth_factor(layers: int) -> float:
+    """Return the factor of the number of units, and of the learning rate, in place of those of two layers."""
+    return math.sqrt(2 / max(layers, 2))
+
+
+def _estimate_passes(
+    n: int, seconds: float, epochs: int, width: float, batch_size: int, passed: Mapping[str, Any]
+) -> float:
+    """Return how often the text will be read: until a limit that was passed, or the end of the budget."""
+    epochs = passed.get("epochs", epochs)
+    updates, T = passed.get("max_updates"), passed.get("seq_length", _COMMON["seq_length"])
+    if updates:
+        return float(updates * batch_size * T / n)
+    if "epochs" in passed and not passed.get("max_seconds"):
+        return epochs
+    return min(seconds * CHARS_PER_SECOND * (256 / max(width, SLOWEST_UNITS)) ** 2 / n, epochs)
 
 
 def _budget(seconds: float, summary: str, validation: float = 0.1) -> Preset:
@@ -150,7 +185,9 @@ PRESETS = {
         240.0,
         "2-layer GRU, 384 units, with an n-gram prior, 4 min: validation loss 1.367 nats/char on tiny Shakespeare",
     ),
-    "hour": _budget(3600.0, "2-layer GRU, up to 640 units, with an n-gram prior, 1 h, for texts of several megabytes"),
+    "hour": _budget(
+        3600.0, "GRU, up to 4 layers of 448 units, with an n-gram prior, 1 h, for texts of several megabytes"
+    ),
 }
 
 DEFAULT_PRESET = "minute"

@@ -7,9 +7,11 @@ import pytest
 from numba.core import event
 
 import elman
+from elman.config import make_config
 from elman.engine import COMPILING, TrainState, watch_compilation
 from elman.engine.numpy_engine import NumpyEngine
 from elman.text import Corpus
+from elman.training.start import measure_speed
 from support.training import EXACT
 
 
@@ -44,6 +46,13 @@ def test_a_training_announces_it(
         monkeypatch.setattr(NumpyEngine, "advance", compile_and_advance)
     elman.train(corpus, **EXACT, max_updates=2, progress=True)
     assert capsys.readouterr().err.count(f"{COMPILING}\n") == compiles
+
+
+def test_the_measurement_of_the_speed_announces_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NumpyEngine, "advance", lambda *_: compile_kernel())
+    seen: list[str] = []
+    measure_speed(make_config("minute", {"engine": "numpy"}), lambda: seen.append("compiling"))
+    assert seen == ["compiling"]
 
 
 @pytest.mark.parametrize("sample_every", [0, 1])

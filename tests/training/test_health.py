@@ -8,6 +8,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
+import elman
 from elman.config import Config
 from elman.errors import NonFiniteLossError
 from elman.network.cells import CELLS
@@ -194,6 +195,8 @@ SMOOTH = [(100, 50.0), (200, 45.0), (300, 42.0), (400, 40.0)]
         (Outcome(SMOOTH, FLAT[-1:], 1.85), "Train longer: there are too few validation losses"),
         (Outcome(SMOOTH, FLAT, 1.3, epochs=0), "Train longer: not even one epoch is complete."),
         (Outcome(SMOOTH, FLAT, None), "Use a larger network"),
+        (Outcome(SMOOTH, FALLING, 1.85, epochs=9, read_enough=True), "Stop: 9 epochs are enough; more would overfit."),
+        (Outcome(SMOOTH, RISING, 1.3, epochs=9, read_enough=True), "Stop: validation loss has risen from its minimum"),
         (Outcome(SMOOTH), "Train longer: train loss was still falling. To see whether the model overfits"),
         (Outcome(SMOOTH, reference=True), "Train longer: train loss was still falling."),
         (Outcome([(1, 50.0), (2, 50.0)], reference=True), "Use a larger network: train loss has plateaued"),
@@ -231,6 +234,14 @@ def test_the_fall_is_that_of_the_last_quarter() -> None:
     assert fall(RISING) < 0
     assert fall([(100, 0.0), (200, 0.0)]) == 0
     assert fall([(400, 2.0)]) == 0
+
+
+def test_a_run_that_a_recipe_ended_is_not_to_be_longer() -> None:
+    text = Corpus.from_text(TEXT * 5)
+    options: dict[str, Any] = {"preset": "minute", "hidden_size": 3, "engine": "numpy"}
+    assert outcome_of(elman.train(text, **options, validation=0.2)).read_enough
+    assert not outcome_of(elman.train(text, **options, validation=0.2, epochs=2)).read_enough
+    assert not outcome_of(elman.train(text, **options, validation=0.2, max_updates=9)).read_enough
 
 
 def test_every_run_ends_with_advice() -> None:

@@ -9,9 +9,9 @@ import pytest
 
 import elman
 from elman.cli import display
-from elman.config import make_config
+from elman.config import Config, make_config
 from elman.errors import ElmanError
-from elman.presets import EPOCHS, SHORT_BUDGET, SHORT_TEXT, choose_recipe
+from elman.presets import EPOCHS, SHORT_TEXT, choose_recipe
 from elman.processes import Process
 from elman.text import Corpus
 from elman.training import start
@@ -26,7 +26,7 @@ def test_a_preset_is_scaled_to_a_short_text(tmp_path: Path) -> None:
     run = elman.train(text, **small, preset="minute", out=tmp_path, callback=listens, max_updates=3)
     assert (run.config.batch_size, run.config.seq_length) == (2, 19)
     assert listens.notices[1] == (
-        "for 180 characters of training text and the time budget: optimizer adam instead of muon, learning rate 0.006"
+        "for 180 characters of training text: optimizer adam instead of muon, learning rate 0.006"
         " instead of 0.016, dropout 0.15 instead of 0.0, weight decay 0.0 instead of 0.18, batch size 2 instead of 64,"
         " sequence length 19 instead of 64"
     )
@@ -45,7 +45,7 @@ def test_the_recipe_depends_on_the_text() -> None:
     assert (run.config.optimizer, run.config.dropout, run.config.weight_decay) == ("adam", 0.15, 0.0)
     assert elman.train(text, **options, max_seconds=30.0).config.epochs == EPOCHS
     assert elman.train(text, **options, max_seconds=30.0, epochs=3).config.epochs == 3
-    assert run.config.epochs > EPOCHS
+    assert run.config.epochs == start.UNLIMITED
     run = elman.train(text, **options, optimizer="muon", dropout=0.3)
     assert (run.config.optimizer, run.config.dropout) == ("muon", 0.3)
     assert choose_recipe(SHORT_TEXT, 240)["optimizer"] == "muon"
@@ -53,39 +53,68 @@ def test_the_recipe_depends_on_the_text() -> None:
 
 def test_the_recipe_depends_on_the_time_budget() -> None:
     recipes = [choose_recipe(5_000_000, seconds) for seconds in (1, 19, 20, 60, 240, 600, 3600, 10**6)]
-    assert [recipe.get("layers", 1) for recipe in recipes] == [1, 1, 2, 2, 2, 2, 2, 2]
+    assert [recipe["layers"] for recipe in recipes] == [1, 1, 2, 2, 2, 2, 4, 4]
     units, rates = ([recipe[name] for recipe in recipes[2:]] for name in ("hidden_size", "learning_rate"))
-    assert units == sorted(units)
+    assert units[:-2] == sorted(units[:-2])
     assert rates == sorted(rates, reverse=True)
     assert units[-1] == units[-2]
-    assert choose_recipe(5_000_000, 60, units=384)["learning_rate"] == recipes[4]["learning_rate"]
+
+
+def test_settings_that_depend_on_others_follow_those_that_are_passed() -> None:
+    def choose(name: str, n: int = 5_000_000, seconds: float = 3600, **passed: Any) -> Any:
+        recipe = choose_recipe(n, seconds, passed)
+        assert not recipe.keys() & passed.keys()
+        return recipe[name]
+
+    assert choose("learning_rate", seconds=60, hidden_size=384) == choose("learning_rate", seconds=300)
+    assert choose("learning_rate", batch_size=32) == choose("learning_rate") / 2
+    assert choose("learning_rate", hidden_size=448, layers=4) == choose("learning_rate")
+    assert choose("hidden_size", layers=2) > choose("hidden_size") == choose("hidden_size", layers=4)
+    assert choose("layers", hidden_size=640) == choose("layers", max_updates=1000) == choose("layers", epochs=3) == 2
+    assert choose("dropout", max_updates=1000) == choose("dropout", epochs=3) == 0 < choose("dropout")
+    assert choose("weight_decay", n=10**6, epochs=3) < choose("weight_decay", n=10**6)
+    assert choose("weight_decay", n=10**6, optimizer="adam") == 0
+    assert choose("learning_rate", optimizer="adamw") == choose("learning_rate", n=50_000)
+    assert choose("learning_rate", optimizer="sgd") == make_config().learning_rate
+    assert choose("layers", seconds=60, hidden_size=64) == 2
+
+
+def follow_recipe(config: Config, *passed: str) -> int:
+    """Return the hidden units that the recipe of `strong` chooses."""
+    return start.follow_recipe(config, 10**6, 240, passed, lambda: None).hidden_size
 
 
 def test_the_recipe_depends_on_the_speed_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     config = make_config("strong")
 
     def follow(factor: float, **passed: Any) -> int:
-        monkeypatch.setattr(start, "measure_speed", lambda config: factor)
-        return start.follow_recipe(replace(config, **passed), 10**6, 240, passed).hidden_size
+        monkeypatch.setattr(start, "measure_speed", lambda *_: factor)
+        return follow_recipe(replace(config, **passed), *passed)
 
     assert follow(1) == config.hidden_size > follow(0.25) == make_config("minute").hidden_size
-    assert follow(1e-6) == choose_recipe(10**6, SHORT_BUDGET)["hidden_size"]
+    assert follow(1e-6) == make_config("quick").hidden_size
     assert follow(0.25, hidden_size=384) == 384
+
+
+def test_a_run_that_is_limited_by_updates_does_not_depend_on_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "measure_speed", lambda *_: pytest.fail("measured"))
+    config = make_config("strong", {"max_updates": 10})
+    assert follow_recipe(config, "max_updates") == make_config("strong").hidden_size
 
 
 def test_one_of_several_processes_does_not_measure_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     """An update of one process alone would wait for the gradients of the others."""
     monkeypatch.setattr(start, "current_process", lambda: Process(size=2))
-    monkeypatch.setattr(start, "measure_speed", lambda config: pytest.fail("measured"))
-    assert start.follow_recipe(make_config("strong"), 10**6, 240, {}).hidden_size == make_config("strong").hidden_size
+    monkeypatch.setattr(start, "measure_speed", lambda *_: pytest.fail("measured"))
+    assert follow_recipe(make_config("strong")) == make_config("strong").hidden_size
 
 
 def test_the_learning_rate_of_many_units_is_not_zero() -> None:
-    assert choose_recipe(100_000, 60, units=4500)["learning_rate"] == pytest.approx(4.3e-5)
+    assert choose_recipe(100_000, 60, {"hidden_size": 4500})["learning_rate"] == pytest.approx(4.3e-5)
 
 
 def test_the_speed_is_measured_in_powers_of_the_square_root_of_two() -> None:
-    factor = start.measure_speed(make_config("minute", {"engine": "numpy"}))
+    factor = start.measure_speed(make_config("minute", {"engine": "numpy"}), lambda: None)
     assert 0 < factor < 1
     assert 2 * math.log2(factor) == pytest.approx(round(2 * math.log2(factor)))
 

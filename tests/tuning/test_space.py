@@ -10,6 +10,7 @@ pytest.importorskip("optuna")
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from elman.config import make_config
 from elman.errors import ElmanError
 from elman.presets import PRESETS
 from elman.tuning.space import create_distribution, create_grid, create_settings, default_space, parse_space, read_toml
@@ -143,3 +144,12 @@ def test_settings_that_are_refused(changes: dict[str, Any], message: str) -> Non
     settings: dict[str, Any] = {"preset": "reference", "options": {}, "sampler": "tpe", "pruner": "none", "seed": 0}
     with pytest.raises(ElmanError, match=f"^{re.escape(message)}$"):
         create_settings("text", space=None, **settings | changes)
+
+
+def test_the_network_does_not_depend_on_the_speed_that_a_trial_measures() -> None:
+    def units(preset: str, space: dict[str, Any], **options: Any) -> Any:
+        return create_settings("text", preset, options, space, "tpe", "none", 0).options.get("hidden_size")
+
+    assert units("minute", {"dropout": [0.0, 0.1]}) == make_config("minute").hidden_size
+    assert units("minute", {"dropout": [0.0, 0.1]}, hidden_size=3) == 3
+    assert units("minute", {"hidden_size": [3, 4]}) is units("reference", {"dropout": [0.0, 0.1]}) is None

@@ -17,6 +17,7 @@ from elman.config import Config
 from elman.engine import TrainState
 from elman.errors import NonFiniteLossError
 from elman.network.parameters import Architecture, Array
+from elman.presets import EPOCHS, PRESETS
 from elman.runs.run import Run
 
 EDGE = 1e-6
@@ -164,6 +165,8 @@ class Outcome:
     dropout: float = 0.0
     epochs: float = 1
     """Epochs done."""
+    read_enough: bool = False
+    """Whether the run ended after the epochs of a recipe, beyond which it would overfit."""
     reference: bool = False
     """Whether it is the reference experiment's network and optimizer, without a validation set."""
     interrupted: bool = False
@@ -182,9 +185,16 @@ def outcome_of(run: Run, since: int = 0) -> Outcome:
         train_loss=run.train_loss,
         dropout=config.dropout,
         epochs=run.epochs,
+        read_enough=run.stopped == "epochs" and has_epochs_of_recipe(run),
         reference=(config.cell, config.optimizer) == ("rnn", "adagrad"),
         interrupted=run.interrupted,
     )
+
+
+def has_epochs_of_recipe(run: Run) -> bool:
+    """Return whether the limit of epochs is that of a recipe."""
+    has_recipe = bool(run.preset) and PRESETS[run.preset].has_recipe and run.config.max_seconds is not None
+    return has_recipe and run.config.epochs in (EPOCHS, 2 * EPOCHS)
 
 
 def advise(outcome: Outcome) -> str:
@@ -233,6 +243,8 @@ def _advise_from_validation(outcome: Outcome) -> str:
                 " --learning-rate or use --schedule cosine."
             )
         return f"{risen}{above}: the model is overfitting. The best model is kept; to improve, {remedy}."
+    if outcome.read_enough and not overfits:
+        return f"Stop: {outcome.epochs:.0f} epochs are enough; more would overfit. To improve, add text."
     if len(outcome.validation) < VALIDATIONS and not overfits:
         return f"{LONGER}: there are too few validation losses to see a trend."
     if fall(outcome.validation) >= FALLING:

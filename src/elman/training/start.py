@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import string
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman.config import LIMITS, TEXT_SETTINGS, Config, make_config
-from elman.engine import TrainState, count_ngrams, get_engine, require_engine
+from elman.config import TEXT_SETTINGS, Config, make_config
+from elman.engine import TrainState, count_ngrams, get_engine, require_engine, watch_compilation
 from elman.errors import ElmanError, flag
 from elman.network.dropout import Dropout, WeightDropout
 from elman.network.ngram import NgramModel
@@ -54,11 +54,11 @@ PROBE_WARM_UP, PROBE_UPDATES, PROBES = 10, 2, 4
 WINDOWS = 4
 """Windows per epoch of a short text, if it has enough characters."""
 MIN_CHARS = 20
-"""Characters from which on the settings are lowered: there is nothing to learn from fewer."""
+"""Characters of the shortest text that is trained on."""
 COUNTING = 3
 """Bytes per character, at least, in which the n-grams of a long text are counted."""
-MAX_EPOCHS = 100
-"""Epochs of a text for which settings are lowered, at most: a network of a preset overfits so short a text before."""
+UNLIMITED = 1_000_000
+"""Epochs of a run that is limited by updates."""
 
 
 def start_run(
@@ -67,10 +67,12 @@ def start_run(
     preset: str | None,
     options: Mapping[str, Any],
     init_from: ModelSource | None = None,
+    on_compile: Callable[[], None] = lambda: None,
 ) -> Run:
     """Return a run before its first update, saved to its directory.
 
-    The arguments are those of `elman.train`; `options` are the settings that were passed.
+    The arguments are those of `elman.train`; `options` are the settings that were passed. `on_compile` is called if
+    kernels have to be compiled to measure the speed of the machine.
     """
     # All settings, but perhaps those that belong to the text, leave nothing to a preset.
     has_all = {setting.name for setting in fields(Config)} <= options.keys() | TEXT_SETTINGS
@@ -88,7 +90,7 @@ def start_run(
     corpus = read_text(source, preset_config)
     check_alphabet_size(corpus, preset_config.hidden_size)
     validation = read_validation_text(preset_config, corpus)
-    config = fit_to_text(preset_config, recorded, corpus, options)
+    config = fit_to_text(preset_config, recorded, corpus, options, on_compile)
     data = TrainingData(config, corpus, validation)  # rejects a text that is too short before anything is written
     optimizer = create_optimizer(config)
     require_memory(data)
@@ -231,14 +233,17 @@ def limit_texts(config: Config, passed: Collection[str]) -> Config:
 # --- Settings of a preset that depend on the text ---
 
 
-def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[str]) -> Config:
+def fit_to_text(
+    config: Config, preset: str, corpus: Corpus, passed: Collection[str], on_compile: Callable[[], None]
+) -> Config:
     """Return the settings for a text: those of the recipe, and if it is too short for them, lower ones.
 
     `preset` is the one that the settings come from, or an empty string; those that were `passed` are not changed.
     """
     n = training_length(corpus, config)
     if preset and PRESETS[preset].has_recipe:
-        config = follow_recipe(config, n, config.max_seconds or PRESETS[preset].settings["max_seconds"], passed)
+        seconds = config.max_seconds or PRESETS[preset].settings["max_seconds"]
+        config = follow_recipe(config, n, seconds, passed, on_compile)
     held_out = len(corpus.indices) - n if config.validation and not isinstance(config.validation, str) else None
     T, B = config.seq_length, config.batch_size
     if n > B * T and (held_out is None or held_out > T):
@@ -253,27 +258,28 @@ def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[
         B = min(B, max(1, (n - 1) // (WINDOWS * T)))
     if "seq_length" not in passed:
         T = min(T, max(1, (n - 1) // (WINDOWS * B)))
-    if (config.seq_length, config.batch_size) == (T, B):
-        return config
-    lowered = replace(config, seq_length=T, batch_size=B)
-    return lowered if LIMITS & set(passed) else replace(lowered, epochs=min(MAX_EPOCHS, config.epochs))
+    return replace(config, seq_length=T, batch_size=B)
 
 
-def follow_recipe(config: Config, n: int, seconds: float, passed: Collection[str]) -> Config:
+def follow_recipe(
+    config: Config, n: int, seconds: float, passed: Collection[str], on_compile: Callable[[], None]
+) -> Config:
     """Return the settings of the recipe for n characters and a time budget, but those passed."""
-    units = config.hidden_size if "hidden_size" in passed else None
-    # The processes of torchrun train together; one cannot try updates alone.
-    if units is None and seconds > SHORT_BUDGET and current_process().size == 1:
-        seconds = max(SHORT_BUDGET, seconds * measure_speed(config))
-    kept = {*passed} if config.max_seconds is not None else {*passed, "epochs"}
-    recipe = choose_recipe(n, seconds, units)
-    return replace(config, **{name: value for name, value in recipe.items() if name not in kept})
+    # Without a time budget a run is the same on every machine. The processes of torchrun train together; one cannot try
+    # updates alone.
+    measures = config.max_seconds is not None and "hidden_size" not in passed and current_process().size == 1
+    if measures and seconds > SHORT_BUDGET:
+        seconds *= measure_speed(config, on_compile)
+    recipe = choose_recipe(n, seconds, {name: getattr(config, name) for name in passed})
+    if config.max_seconds is None and "epochs" in recipe:
+        recipe["epochs"] = UNLIMITED
+    return replace(config, **recipe)
 
 
-def measure_speed(config: Config) -> float:
+def measure_speed(config: Config, on_compile: Callable[[], None]) -> float:
     """Return the speed of this machine, as a multiple of that of the one on which the recipes were found.
 
-    It is rounded to powers of the square root of 2, so that a run that is repeated has the same network.
+    It is rounded to powers of the square root of 2, so that repeated runs mostly have the same network.
     """
     probe = replace(
         make_config("minute"),
@@ -287,7 +293,8 @@ def measure_speed(config: Config) -> float:
     text = "".join(np.random.default_rng(0).choice([*PROBE_ALPHABET], PROBE_CHARS))
     data, optimizer = TrainingData(probe, Corpus.from_text(text)), create_optimizer(probe)
     engine, state = get_engine(probe.engine, probe.device, probe.mixed_precision), initial_state(data, optimizer)
-    engine.advance(state, data.windows, PROBE_WARM_UP, optimizer)  # compiles, and tries numbers of threads
+    with watch_compilation(on_compile):
+        engine.advance(state, data.windows, PROBE_WARM_UP, optimizer)  # which also tries numbers of threads
     seconds = []
     for _ in range(PROBES):  # the least is disturbed least by other programs
         started = time.perf_counter()
@@ -316,9 +323,10 @@ def describe_changed(config: Config, preset: Config, n: int) -> str:
     ]
     if not changed:
         return ""
-    if config.epochs != preset.epochs:
+    if config.epochs < preset.epochs:
         changed.append(f"at most {config.epochs:,} epochs")
-    return f"for {n:,} characters of training text and the time budget: {', '.join(changed)}"
+    budget = "" if config.max_seconds is None else " and the time budget"
+    return f"for {n:,} characters of training text{budget}: {', '.join(changed)}"
 
 
 def _format(value: str | float) -> str:

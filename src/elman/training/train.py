@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_type_hint
 import numpy as np
 
 from elman.config import Config, check_names, choices_of, make_config
+from elman.engine import COMPILING
 from elman.errors import ElmanError, NonFiniteLossError, quote
 from elman.options import Option, document_options
 from elman.presets import DEFAULT_PRESET
@@ -218,7 +219,7 @@ def train_within(
 
             run = resume_run(directory, corpus, preset, settings)
         else:
-            run = start_run(directory, corpus, preset, settings, init_from)
+            run = start_run(directory, corpus, preset, settings, init_from, lambda: display.on_notice(COMPILING))
         if current_process().size > 1:
             run_on_first_process(lambda: replace(run, directory=None))  # what the other processes train
         interrupt = InterruptCallback()

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 from elman._version import __version__
 from elman.config import Config, check_names, make_config
 from elman.errors import ElmanError, flag, quote, shorten
+from elman.presets import PRESETS, name_preset
 from elman.storage.untrusted import MAX_INT, safe_message
 
 if TYPE_CHECKING:
@@ -120,6 +121,9 @@ def create_settings(
         table = default_space(preset, fixed)
     else:
         table = dict(space) if isinstance(space, Mapping) else read_toml(Path(space))
+    if "hidden_size" not in {*table, *fixed} and PRESETS[name_preset(preset)].has_recipe:
+        # A recipe would choose it by the speed that each trial measures beside the others.
+        fixed["hidden_size"] = make_config(preset).hidden_size
     settings = SweepSettings(corpus, preset, fixed, parse_space(table, preset, fixed), sampler, pruner, seed)
     settings.limit_trials(1)  # rejects a space that has no grid
     return settings
