@@ -53,9 +53,10 @@ def test_the_recipe_depends_on_the_text() -> None:
 
 def test_the_recipe_depends_on_the_time_budget() -> None:
     recipes = [choose_recipe(5_000_000, seconds) for seconds in (1, 19, 20, 60, 240, 600, 3600, 10**6)]
-    assert [recipe["layers"] for recipe in recipes] == [1, 1, 2, 2, 2, 2, 4, 4]
+    assert [recipe["layers"] for recipe in recipes] == [1, 1, 2, 2, 4, 4, 4, 4]
     units, rates = ([recipe[name] for recipe in recipes[2:]] for name in ("hidden_size", "learning_rate"))
-    assert units[:-2] == sorted(units[:-2])
+    assert units == sorted(units)
+    assert [choose_recipe(n, 60)["layers"] for n in (50_000, 400_000, 10**6)] == [2, 4, 2]
     assert rates == sorted(rates, reverse=True)
     assert units[-1] == units[-2]
 
@@ -66,11 +67,10 @@ def test_settings_that_depend_on_others_follow_those_that_are_passed() -> None:
         assert not recipe.keys() & passed.keys()
         return recipe[name]
 
-    assert choose("learning_rate", seconds=60, hidden_size=384) == choose("learning_rate", seconds=300)
+    assert choose("learning_rate", seconds=60, hidden_size=384) == choose("learning_rate", seconds=240, layers=2)
     assert choose("learning_rate", batch_size=32) == choose("learning_rate") / 2
     assert choose("learning_rate", hidden_size=448, layers=4) == choose("learning_rate")
     assert choose("hidden_size", layers=2) > choose("hidden_size") == choose("hidden_size", layers=4)
-    assert choose("layers", hidden_size=640) == choose("layers", max_updates=1000) == choose("layers", epochs=3) == 2
     assert choose("dropout", max_updates=1000) == choose("dropout", epochs=3) == 0 < choose("dropout")
     assert choose("weight_decay", n=10**6, epochs=3) < choose("weight_decay", n=10**6)
     assert choose("weight_decay", n=10**6, optimizer="adam") == 0
@@ -79,38 +79,40 @@ def test_settings_that_depend_on_others_follow_those_that_are_passed() -> None:
     assert choose("layers", seconds=60, hidden_size=64) == 2
 
 
-def follow_recipe(config: Config, *passed: str) -> int:
-    """Return the hidden units that the recipe of `strong` chooses."""
-    return start.follow_recipe(config, 10**6, 240, passed, lambda: None).hidden_size
+def follow_recipe(config: Config, *passed: str) -> tuple[int, int]:
+    """Return the layers and the hidden units that the recipe of `strong` chooses."""
+    chosen = start.follow_recipe(config, 10**6, 240, passed, lambda: None)
+    return chosen.layers, chosen.hidden_size
 
 
 def test_the_recipe_depends_on_the_speed_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     config = make_config("strong")
 
-    def follow(factor: float, **passed: Any) -> int:
+    def follow(factor: float, **passed: Any) -> tuple[int, int]:
         monkeypatch.setattr(start, "measure_speed", lambda *_: factor)
         return follow_recipe(replace(config, **passed), *passed)
 
-    assert follow(1) == config.hidden_size > follow(0.25) == make_config("minute").hidden_size
-    assert follow(1e-6) == make_config("quick").hidden_size
-    assert follow(0.25, hidden_size=384) == 384
+    assert follow(1) == (4, config.hidden_size)
+    assert follow(0.25) == (2, make_config("minute").hidden_size)
+    assert follow(1e-6) == (1, make_config("quick").hidden_size)
+    assert follow(0.25, hidden_size=384) == (4, 384)
 
 
 def test_a_run_that_is_limited_by_updates_does_not_depend_on_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start, "measure_speed", lambda *_: pytest.fail("measured"))
     config = make_config("strong", {"max_updates": 10})
-    assert follow_recipe(config, "max_updates") == make_config("strong").hidden_size
+    assert follow_recipe(config, "max_updates") == (4, config.hidden_size)
 
 
 def test_one_of_several_processes_does_not_measure_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     """An update of one process alone would wait for the gradients of the others."""
     monkeypatch.setattr(start, "current_process", lambda: Process(size=2))
     monkeypatch.setattr(start, "measure_speed", lambda *_: pytest.fail("measured"))
-    assert follow_recipe(make_config("strong")) == make_config("strong").hidden_size
+    assert follow_recipe(make_config("strong")) == (4, make_config("strong").hidden_size)
 
 
 def test_the_learning_rate_of_many_units_is_not_zero() -> None:
-    assert choose_recipe(100_000, 60, {"hidden_size": 4500})["learning_rate"] == pytest.approx(4.3e-5)
+    assert choose_recipe(100_000, 60, {"hidden_size": 4500, "layers": 2})["learning_rate"] == pytest.approx(4.3e-5)
 
 
 def test_the_speed_is_measured_in_powers_of_the_square_root_of_two() -> None:
