@@ -243,7 +243,7 @@ def _advise_from_validation(outcome: Outcome) -> str:
                 " --learning-rate or use --schedule cosine."
             )
         return f"{risen}{above}: the model is overfitting. The best model is kept; to improve, {remedy}."
-    if outcome.read_enough and not overfits:
+    if outcome.read_enough:
         return f"Stop: {outcome.epochs:.0f} epochs are enough; more would overfit. To improve, add text."
     if len(outcome.validation) < VALIDATIONS and not overfits:
         return f"{LONGER}: there are too few validation losses to see a trend."
