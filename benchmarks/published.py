@@ -220,6 +220,11 @@ Rows = tuple[list[str], list[list[str]]]
 """The header and the rows of a table."""
 
 
+def _budget(one: Result) -> str:
+    """Return the time and the settings of a run."""
+    return f"{one['seconds']:g} s" + (f", `{' '.join(one['settings'])}`" if one["settings"] else "")
+
+
 def _stored(*data: str) -> list[Result]:
     return [one for one in json.loads(RESULTS.read_text(encoding="utf-8"))["results"] if one["data"] in data]
 
@@ -230,18 +235,16 @@ def losses() -> Rows:
     rows = []
     for one in sorted(_stored(*titles), key=lambda one: (list(titles).index(one["data"]), one["seconds"])):
         title = titles[one["data"]] + (f", {one['names']}" if "names" in one else "")
-        settings = " ".join(one["settings"])
         unit = f"{one['nats']:.3f} nats" if "nats" in one else f"{one['static']:.3f} bits"
         adaptive = f"{one['mixture']:.3f} bits" if "mixture" in one else ""
-        budget = f"{one['seconds']:g} s" + (f", `{settings}`" if settings else "")
-        rows.append([title, budget, f"{one['parameters']:,}", f"{one['epochs']:.1f}", unit, adaptive])
+        rows.append([title, _budget(one), f"{one['parameters']:,}", f"{one['epochs']:.1f}", unit, adaptive])
     return ["test set", "`--max-seconds`", "weights", "epochs", "static", "adaptive"], rows
 
 
 def molecules() -> Rows:
     """Return how many molecules are valid, unique and novel, by time budget."""
     rows = [
-        [f"{one['seconds']:g} s", f"{one['parameters']:,}", f"{one['epochs']:.2f}"]
+        [_budget(one), f"{one['parameters']:,}", f"{one['epochs']:.2f}"]
         + [f"{one[key]:.1%}" for key in ("valid", "unique", "novel")]
         for one in sorted(_stored("moses"), key=lambda one: one["seconds"])
     ]

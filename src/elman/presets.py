@@ -39,6 +39,10 @@ LONG_TEXT, LONG_PASSES = 1_200_000, 12
 """Characters of a training text, and passes, above which dropout is better than a high weight decay."""
 EPOCHS = 9
 """Passes after which a short text is overfitted; a longer one is read twice as often at most."""
+PART = 0.75
+"""Factor on the units for a text that is not read once."""
+EARLY_PASSES = 1.5
+"""Passes below which the prior, which has counted the whole text, starts earlier."""
 SLOWEST_UNITS = 192
 """Units per layer below which fewer do not make training faster in proportion."""
 ADAM = ("adam", "adamw", "rmsprop")
@@ -87,17 +91,21 @@ def choose_recipe(n: int, seconds: float, passed: Mapping[str, Any] | None = Non
         }
     else:
         recipe = _choose_network(n, seconds, epochs, passed)
-        recipe |= {"warmup": 100, "ema_decay": 0.99, "ngram_order": 10, "ngram_start": 0.8}
+        recipe |= {"warmup": 100, "ema_decay": 0.99, "ngram_order": 10}
     return {name: value for name, value in (_COMMON | {"epochs": epochs} | recipe).items() if name not in passed}
 
 
 def _choose_network(n: int, seconds: float, epochs: int, passed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the network, its optimizer and its regularization, for a budget that is enough for several layers."""
+    width = _units_of_two_layers(n, seconds)
+    is_part = _passes_in(seconds, n, width) < 1
+    if is_part:
+        width = max(32 * round(PART * width / 32), SLOWEST_UNITS)
     has_time = seconds >= DEEP_BUDGET or seconds * CHARS_PER_SECOND >= 1.5 * EPOCHS * n
-    layers = passed.get("layers", 4 if has_time and n >= VERY_SHORT_TEXT else 2)
+    layers = passed.get("layers", 4 if has_time and n >= VERY_SHORT_TEXT and not is_part else 2)
     # With four layers and fewer units, there are about as many weights.
     factor, m = math.sqrt(2 / max(layers, 2)), passed.get("hidden_size")
-    width = _units_of_two_layers(n, seconds) if m is None else m / factor
+    width = width if m is None else m / factor
     m = m or 32 * round(width * factor / 32)
     # About as many updates per pass for all texts. The weights of more units do not fit in the cache of a core: more
     # rows have to share each read of them.
@@ -106,6 +114,7 @@ def _choose_network(n: int, seconds: float, epochs: int, passed: Mapping[str, An
     passes = _estimate_passes(n, seconds, epochs, width, batch_size, passed)
     is_long = n > LONG_TEXT and passes > LONG_PASSES
     recipe = {"layers": layers, "hidden_size": m, "batch_size": batch_size}
+    recipe["ngram_start"] = 0.5 if passes < EARLY_PASSES else 0.8
     optimizer = passed.get("optimizer", "adam" if n < VERY_SHORT_TEXT else "muon")
     if optimizer != "muon":
         rate, dropout = 0.006 if optimizer in ADAM else 0.1, 0.15 if n < SHORT_TEXT or is_long else 0.0
@@ -139,7 +148,12 @@ def _estimate_passes(
         return float(updates * batch_size * T / n)
     if "epochs" in passed and not passed.get("max_seconds"):
         return epochs
-    return min(seconds * CHARS_PER_SECOND * (256 / max(width, SLOWEST_UNITS)) ** 2 / n, epochs)
+    return min(_passes_in(seconds, n, width), epochs)
+
+
+def _passes_in(seconds: float, n: int, width: float) -> float:
+    """Return how often a text is read in a time with two layers of so many units."""
+    return seconds * CHARS_PER_SECOND * (256 / max(width, SLOWEST_UNITS)) ** 2 / n
 
 
 def _budget(seconds: float, summary: str, validation: float = 0.1) -> Preset:

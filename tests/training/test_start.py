@@ -61,6 +61,15 @@ def test_the_recipe_depends_on_the_time_budget() -> None:
     assert units[-1] == units[-2]
 
 
+def test_the_recipe_for_a_text_that_is_not_read_once() -> None:
+    read_often, read_in_part = (choose_recipe(n, 300) for n in (5_000_000, 60_000_000))
+    assert [recipe["layers"] for recipe in (read_often, read_in_part)] == [4, 2]
+    assert [recipe["ngram_start"] for recipe in (read_often, read_in_part)] == [0.8, 0.5]
+    assert read_in_part["hidden_size"] < choose_recipe(5_000_000, 300, {"layers": 2})["hidden_size"]
+    assert choose_recipe(60_000_000, 60)["hidden_size"] == choose_recipe(60_000_000, 20)["hidden_size"]
+    assert choose_recipe(60_000_000, 3600)["layers"] == 4
+
+
 def test_settings_that_depend_on_others_follow_those_that_are_passed() -> None:
     def choose(name: str, n: int = 5_000_000, seconds: float = 3600, **passed: Any) -> Any:
         recipe = choose_recipe(n, seconds, passed)
