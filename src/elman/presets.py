@@ -39,8 +39,8 @@ LONG_TEXT, LONG_PASSES = 1_200_000, 12
 """Characters of a training text, and passes, above which dropout is better than a high weight decay."""
 EPOCHS = 9
 """Passes after which a short text is overfitted; a longer one is read twice as often at most."""
-PART = 0.75
-"""Factor on the units for a text that is not read once."""
+PARTIAL_UNITS = 0.75
+"""Factor on the units for a text that is not read once, for which two layers learn more than four."""
 EARLY_PASSES = 1.5
 """Passes below which the prior, which has counted the whole text, starts earlier."""
 SLOWEST_UNITS = 192
@@ -98,11 +98,11 @@ def choose_recipe(n: int, seconds: float, passed: Mapping[str, Any] | None = Non
 def _choose_network(n: int, seconds: float, epochs: int, passed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the network, its optimizer and its regularization, for a budget that is enough for several layers."""
     width = _units_of_two_layers(n, seconds)
-    is_part = _passes_in(seconds, n, width) < 1
-    if is_part:
-        width = max(32 * round(PART * width / 32), SLOWEST_UNITS)
+    is_partial = _passes_in(seconds, n, width) < 1
+    if is_partial:
+        width = max(32 * round(PARTIAL_UNITS * width / 32), SLOWEST_UNITS)
     has_time = seconds >= DEEP_BUDGET or seconds * CHARS_PER_SECOND >= 1.5 * EPOCHS * n
-    layers = passed.get("layers", 4 if has_time and n >= VERY_SHORT_TEXT and not is_part else 2)
+    layers = passed.get("layers", 4 if has_time and n >= VERY_SHORT_TEXT and not is_partial else 2)
     # With four layers and fewer units, there are about as many weights.
     factor, m = math.sqrt(2 / max(layers, 2)), passed.get("hidden_size")
     width = width if m is None else m / factor

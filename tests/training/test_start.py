@@ -70,6 +70,13 @@ def test_the_recipe_for_a_text_that_is_not_read_once() -> None:
     assert choose_recipe(60_000_000, 3600)["layers"] == 4
 
 
+@pytest.mark.parametrize(("order", "is_named"), [(10, True), (0, False)])
+def test_an_earlier_start_of_the_prior_is_announced_if_there_is_one(order: int, is_named: bool) -> None:
+    preset = make_config("minute", {"ngram_order": order})
+    notice = start.describe_changed(replace(preset, layers=4, ngram_start=0.5), preset, 60_000_000)
+    assert ("start of the n-gram prior 0.5 instead of 0.8" in notice) == is_named
+
+
 def test_settings_that_depend_on_others_follow_those_that_are_passed() -> None:
     def choose(name: str, n: int = 5_000_000, seconds: float = 3600, **passed: Any) -> Any:
         recipe = choose_recipe(n, seconds, passed)

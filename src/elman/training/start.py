@@ -315,8 +315,9 @@ def describe_changed(config: Config, preset: Config, n: int) -> str:
         "weight_decay": "weight decay",
         "batch_size": "batch size",
         "seq_length": "sequence length",
-        "ngram_start": "start of the n-gram prior",
     }
+    if config.ngram_order:
+        names["ngram_start"] = "start of the n-gram prior"
     changed = [
         f"{title} {_format(getattr(config, name))} instead of {_format(getattr(preset, name))}"
         for name, title in names.items()
