@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -222,6 +222,25 @@ def test_the_prompt_loop_in_a_terminal() -> None:
     read.until("\r\n> ")
     os.write(terminal, b"\x04")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+def test_nothing_is_imported_during_generation(engine: str) -> None:
+    """Ctrl-C during an import would end the program instead of the text."""
+    chunks = elman.load("novel", engine=engine).stream(1000, prompt="the")
+    next(chunks)
+    imports = []
+
+    def record(frame: FrameType, event: str, _: object) -> None:
+        if (frame.f_code.co_name, event) == ("_find_and_load", "call"):
+            imports.append(frame.f_locals["name"])
+
+    sys.setprofile(record)
+    try:
+        text = "".join(chunks)
+    finally:
+        sys.setprofile(None)
+    assert (len(text) > 900, imports) == (True, [])
 
 
 class _Terminal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
@@ -102,7 +103,7 @@ class CellSpec:
     @property
     def functions(self) -> Cell:
         """The functions of `module`."""
-        return cast("Cell", import_module(self.module))
+        return _import_cell(self.module)
 
     @property
     def is_gated(self) -> bool:
@@ -141,3 +142,8 @@ class CellSpec:
         """
         if not getattr(self, target):
             raise ElmanError(f"a model with cell {self.name!r} cannot be exported to {target}; export to npz")
+
+
+@cache  # a model reads it in every step, and Ctrl-C during an import ends the program
+def _import_cell(module: str) -> Cell:
+    return cast("Cell", import_module(module))
