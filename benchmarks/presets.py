@@ -1,6 +1,6 @@
 """The validation loss of each preset, and how long the complete command takes, from start to exit.
 
-    python benchmarks/presets.py TEXT… [--presets quick minute strong] [--seeds 400 1 2]
+    python benchmarks/presets.py TEXT… [--presets quick minute strong] [--seeds 400 1 2] [--settings ngram-order=0]
 
 The last tenth of every text is held out; losses are nats per character of all of it, with the hidden state carried
 through. Kernels are compiled before the clock starts. Results are added to ``benchmarks/results/presets.json``.
@@ -54,15 +54,18 @@ def main() -> None:
     parser.add_argument("texts", nargs="+")
     parser.add_argument("--presets", nargs="*", default=["quick", "minute", "strong"])
     parser.add_argument("--seeds", nargs="*", type=int, default=[400])
+    parser.add_argument("--settings", nargs="*", default=[], help="Further options of elman train, without --.")
     options = parser.parse_args()
+    settings = [part for each in options.settings for part in (f"--{each}".split("=", 1))]
     from speed import add_result
 
     for text in options.texts:
         for preset in options.presets:
             for seed in options.seeds:
-                result = {"preset": preset, "seed": seed, **measure(text, preset, "--seed", str(seed))}
+                result = {"preset": preset, "seed": seed, **measure(text, preset, "--seed", str(seed), *settings)}
+                result |= {"settings": settings} if settings else {}
                 print(result, flush=True)
-                add_result(RESULTS, result, ("preset", "seed", "text"))
+                add_result(RESULTS, result, ("preset", "seed", "text", "settings"))
 
 
 if __name__ == "__main__":

@@ -132,10 +132,7 @@ def evaluate_names(files: dict[str, bytes], options: argparse.Namespace) -> Iter
 
 
 def evaluate_molecules(files: dict[str, bytes], options: argparse.Namespace) -> Iterator[Result]:
-    """30,000 samples at temperature 1: how many are valid, unique among the valid, and not in the training set."""
-    from rdkit import Chem, RDLogger
-
-    RDLogger.DisableLog("rdApp.*")
+    """MOSES: what 30,000 samples at temperature 1 are like."""
     table = io.StringIO(gzip.decompress(files["train.csv.gz"]).decode("utf-8"))
     molecules = [row["SMILES"] for row in csv.DictReader(table)]
     with tempfile.TemporaryDirectory() as folder:
@@ -143,15 +140,25 @@ def evaluate_molecules(files: dict[str, bytes], options: argparse.Namespace) -> 
         for seconds in options.seconds:
             out = f"{folder}/run-{seconds:g}"
             result = train_for(seconds, f"{folder}/train.txt", out, options, "--lines", "--validation", "0.01")
-            model, starts = elman.load(out), range(0, SAMPLES, BATCH)
-            lines = [line for n in starts for line in model.samples(BATCH, 200, seed=options.seed + n)]
-            found = [Chem.MolFromSmiles(line.strip()) for line in lines]
-            valid = [Chem.MolToSmiles(molecule) for molecule in found if molecule is not None]
-            result["valid"] = len(valid) / len(lines)
-            result["unique"] = len({*valid[:10_000]}) / len(valid[:10_000])
-            result["novel"] = len({*valid} - {*molecules}) / len({*valid})
-            yield result
+            for weight in options.ngram_weights:
+                yield result | {"ngram_weight": weight} | judge_samples(out, options.seed, weight, {*molecules})
             keep(out, result, options)
+
+
+def judge_samples(out: str, seed: int, ngram_weight: float, known: set[str]) -> Result:
+    """Return how many samples are valid, unique among the first 10,000 of these, and not in the training set."""
+    from rdkit import Chem, RDLogger
+
+    RDLogger.DisableLog("rdApp.*")
+    model, starts = elman.load(out), range(0, SAMPLES, BATCH)
+    lines = [line for n in starts for line in model.samples(BATCH, 200, seed=seed + n, ngram_weight=ngram_weight)]
+    found = [Chem.MolFromSmiles(line) if line.strip() else None for line in lines]
+    valid = [Chem.MolToSmiles(molecule) for molecule in found if molecule is not None]
+    return {
+        "valid": len(valid) / len(lines),
+        "unique": len({*valid[:10_000]}) / len(valid[:10_000]),
+        "novel": len({*valid} - known) / len({*valid}),
+    }
 
 
 def evaluate_logs(files: dict[str, bytes], options: argparse.Namespace) -> Iterator[Result]:
@@ -243,12 +250,13 @@ def losses() -> Rows:
 
 def molecules() -> Rows:
     """Return how many molecules are valid, unique and novel, by time budget."""
-    rows = [
-        [_budget(one), f"{one['parameters']:,}", f"{one['epochs']:.2f}"]
-        + [f"{one[key]:.1%}" for key in ("valid", "unique", "novel")]
-        for one in sorted(_stored("moses"), key=lambda one: one["seconds"])
-    ]
-    return ["`--max-seconds`", "weights", "epochs", "valid", "unique", "novel"], rows
+    rows: list[list[str]] = []
+    last = ""
+    for one in sorted(_stored("moses"), key=lambda one: (one["seconds"], one["settings"], -one["ngram_weight"])):
+        run, last = _budget(one) if _budget(one) != last else "the same run", _budget(one)
+        rates = (f"{100 * one[key]:.2f} %" for key in ("valid", "unique", "novel"))
+        rows.append([run, f"{one['ngram_weight']:g}", f"{one['parameters']:,}", f"{one['epochs']:.2f}", *rates])
+    return ["`--max-seconds`", "`--ngram-weight`", "weights", "epochs", "valid", "unique", "novel"], rows
 
 
 def logs() -> Rows:
@@ -269,6 +277,7 @@ def main() -> None:
     parser.add_argument("--seconds", nargs="*", type=float, default=[60.0])
     parser.add_argument("--seed", type=int, default=400)
     parser.add_argument("--keep", type=Path, help="Directory to which the runs are moved.")
+    parser.add_argument("--ngram-weights", nargs="*", type=float, default=[1.0], help="Of the samples of molecules.")
     parser.add_argument("--settings", nargs="*", default=[], help="Further options of elman train, without --.")
     options = parser.parse_args()
     options.settings = [part for each in options.settings for part in (f"--{each}".split("=", 1))]
@@ -277,7 +286,7 @@ def main() -> None:
         options.keep.mkdir(parents=True, exist_ok=True)
     for result in data.evaluate(read_files(data, options.path), options):
         print(result, flush=True)
-        same = ("data", "seconds", "seed", "names", "method", "settings")
+        same = ("data", "seconds", "seed", "names", "method", "settings", "ngram_weight")
         add_result(RESULTS, {"data": options.data, **result}, same)
 
 

@@ -86,8 +86,13 @@ def startup() -> str:
     return table(["", ""], rows)
 
 
+def _network(one: Result) -> str:
+    """The layers, units, batch size and alphabet of a network."""
+    return f"{one['layers']} × {one['m']}, B = {one['B']}, K = {one['K']:,}"
+
+
 def presets_profile() -> str:
-    """Where the time of an update goes in every preset, and the fraction of the processor's rate that it reaches."""
+    """Where the time of an update goes in every network, and the fraction of the processor's rate that it reaches."""
     result = load("presets_profile")
     points, peaks = result["profile"], {(one["precision"], one["threads"]): one["rate"] for one in result["peaks"]}
     kinds, work = (
@@ -101,8 +106,7 @@ def presets_profile() -> str:
     rows.append(["10⁶ multiply-adds", *(f"{each / 1e6:,.0f}" for each in work)])
     shares = (n / took / peaks[kind] for n, took, kind in zip(work, whole, kinds, strict=True))
     rows.append(["fraction of the tile's rate", *(f"{share:.0%}" for share in shares)])
-    alphabets = [f" {K:,} characters," if (K := one["network"]["K"]) > 1000 else "" for one in points]
-    names = [f"`{one['preset']}`,{K} {one['threads']} thr." for one, K in zip(points, alphabets, strict=True)]
+    names = [f"{_network(one['network'])}, {one['threads']} thr." for one in points]
     header = ["one update, milliseconds", *names]
     rates = ", ".join(f"{rate / 1e9:.0f} ({kind}, {threads} thr.)" for (kind, threads), rate in peaks.items())
     used = " and ".join(sorted({kind for kind, _ in kinds}))
@@ -111,7 +115,7 @@ def presets_profile() -> str:
 
 
 def presets_compared() -> str:
-    """Thousands of characters per second of every preset without its prior, and of peers."""
+    """Thousands of characters per second of GRUs without a prior, and of peers."""
     result, rows = load("presets_profile"), []
     names = ("elman", "elman_float32", "torch_float32", "torch_bfloat16", "jax")
     for one in result["compared"]:
@@ -119,8 +123,7 @@ def presets_compared() -> str:
         elman, in_float32, torch, torch_bfloat16, jax = rates
         ratios = elman / max(torch, torch_bfloat16, jax, 1), in_float32 / max(torch, jax, 1)
         cells = [f"{rate / 1000:.3g}" if rate else "" for rate in rates]
-        network = f"`{one['elman']['preset']}`, K = {one['elman']['network']['K']:,}"
-        rows.append([network, *cells, *(f"{ratio:.1f}" for ratio in ratios)])
+        rows.append([_network(one["elman"]["network"]), *cells, *(f"{ratio:.1f}" for ratio in ratios)])
     columns = "network|Elman|Elman, float32|PyTorch|PyTorch, bfloat16|JAX|Elman × fastest peer|in float32"
     versions = {name[:5]: one[name]["version"] for one in result["compared"] for name in names[2:] if name in one}
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
@@ -145,12 +148,11 @@ def presets() -> str:
     """What each preset reaches, and how long the whole command takes: medians over the seeds."""
     groups: dict[tuple[str, str], list[Result]] = {}
     for point in load("presets")["results"]:
-        groups.setdefault((point["text"], point["preset"]), []).append(point)
+        preset = " ".join([point["preset"], *point.get("settings", [])])
+        groups.setdefault((point["text"], preset), []).append(point)
     rows = []
     for (text, preset), points in sorted(groups.items(), key=lambda one: (one[0][0], one[1][0]["whole_seconds"])):
-        losses, seconds, rates = (
-            [point[key] for point in points] for key in ("validation_loss", "whole_seconds", "chars_per_second")
-        )
+        losses, seconds = ([point[key] for point in points] for key in ("validation_loss", "whole_seconds"))
         spread = f" ({min(losses):.3f} to {max(losses):.3f}, {len(losses)} seeds)" if len(losses) > 1 else ""
         rows.append(
             [
@@ -158,10 +160,9 @@ def presets() -> str:
                 text,
                 f"{statistics.median(losses):.3f}{spread}",
                 f"{statistics.median(seconds):.1f} s",
-                f"{round(statistics.median(rates)):,}",
             ]
         )
-    return table(["preset", "text", "validation loss", "whole command", "characters/s in training"], rows)
+    return table(["preset", "text", "validation loss", "whole command"], rows)
 
 
 def peers(text: str) -> str:

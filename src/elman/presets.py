@@ -1,6 +1,6 @@
 """Hyperparameter presets: combinations of settings, and the purpose of each.
 
-They were chosen by the experiments in ``benchmarks/recipes``.
+They were chosen by the experiments in ``benchmarks/NOTES.md``.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ TYPICAL_CHARS = 1_000_000
 SHORT_BUDGET = 20.0
 """Seconds below which one layer learns more than two."""
 DEEP_BUDGET = 120.0
-"""Seconds from which on four layers learn more than two with as many weights, unless the text is read often before."""
+"""Seconds from which on four layers learn more than two with as many weights, or earlier if the text is read often."""
 CHARS_PER_SECOND = 136_000
 """Training throughput over the whole budget, validation and the prior included, with two layers of 256 units."""
 SHORT_TEXT, VERY_SHORT_TEXT = 800_000, 100_000
 """Characters of a training text below which it is read `EPOCHS` times at most, and below which Muon overfits."""
+DEEP_TEXT = 200_000
+"""Characters of a training text from which on four layers learn more than two."""
 LONG_TEXT, LONG_PASSES = 1_200_000, 12
 """Characters of a training text, and passes, above which dropout is better than a high weight decay."""
 EPOCHS = 9
@@ -46,7 +48,7 @@ EARLY_PASSES = 1.5
 SLOWEST_UNITS = 192
 """Units per layer below which fewer do not make training faster in proportion."""
 ADAM = ("adam", "adamw", "rmsprop")
-"""Optimizers with the learning rate of Adam; those without adaptive steps have that of the reference experiment."""
+"""Optimizers with the learning rate of Adam; SGD and AdaGrad have that of the reference experiment."""
 
 _COMMON: dict[str, Any] = {
     "cell": "gru",
@@ -68,64 +70,95 @@ _COMMON: dict[str, Any] = {
 }
 
 
+def limit_epochs(n: int) -> int:
+    """Return how often a training text of n characters is read at most."""
+    return EPOCHS if n < SHORT_TEXT else 2 * EPOCHS
+
+
 def choose_recipe(n: int, seconds: float, passed: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the best known settings for a training text of n characters and a time budget.
 
     The budget is that of the machine on which the recipes were found: one at half the speed has half of it. Settings
-    that were `passed` are kept, and others that depend on them are derived from them; the result has none of them.
-    ``benchmarks/NOTES.md`` has the experiments.
+    that were `passed` are left out, and others that depend on them are derived from them.
     """
     passed = passed or {}
-    epochs = EPOCHS if n < SHORT_TEXT else 2 * EPOCHS
-    if seconds < SHORT_BUDGET:
-        recipe = {
-            "hidden_size": 192,
-            "layers": 1,
-            "dropout": 0.1 if n < SHORT_TEXT else 0.0,
-            "batch_size": 16,
-            "learning_rate": 0.007,
-            "warmup": 30,
-            "ema_decay": 0.98,
-            "ngram_order": 8,
-            "ngram_start": 0.5,
-        }
-    else:
-        recipe = _choose_network(n, seconds, epochs, passed)
-        recipe |= {"warmup": 100, "ema_decay": 0.99, "ngram_order": 10}
-    return {name: value for name, value in (_COMMON | {"epochs": epochs} | recipe).items() if name not in passed}
+    chosen = _choose_one_layer(n, passed) if seconds < SHORT_BUDGET else _choose_layers(n, seconds, passed)
+    recipe = _COMMON | {"epochs": limit_epochs(n)} | chosen
+    return {name: value for name, value in recipe.items() if name not in passed}
 
 
-def _choose_network(n: int, seconds: float, epochs: int, passed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the network, its optimizer and its regularization, for a budget that is enough for several layers."""
-    width = _units_of_two_layers(n, seconds)
-    is_partial = _passes_in(seconds, n, width) < 1
-    if is_partial:
-        width = max(32 * round(PARTIAL_UNITS * width / 32), SLOWEST_UNITS)
-    has_time = seconds >= DEEP_BUDGET or seconds * CHARS_PER_SECOND >= 1.5 * EPOCHS * n
-    layers = passed.get("layers", 4 if has_time and n >= VERY_SHORT_TEXT and not is_partial else 2)
-    # With four layers and fewer units, there are about as many weights.
-    factor, m = math.sqrt(2 / max(layers, 2)), passed.get("hidden_size")
-    width = width if m is None else m / factor
-    m = m or 32 * round(width * factor / 32)
+def _choose_one_layer(n: int, passed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the network and the training of a short budget."""
+    layers, m = passed.get("layers", 1), passed.get("hidden_size", 192)
+    batch_size, optimizer = passed.get("batch_size", 16), passed.get("optimizer", "adam")
+    return {
+        "layers": layers,
+        "hidden_size": m,
+        "batch_size": batch_size,
+        "optimizer": optimizer,
+        "learning_rate": _learning_rate(0.007, layers, m, batch_size, optimizer),
+        "dropout": 0.1 if n < SHORT_TEXT else 0.0,
+        "warmup": 30,
+        "ema_decay": 0.98,
+        "ngram_order": 8,
+        "ngram_start": 0.5,
+    }
+
+
+def _choose_layers(n: int, seconds: float, passed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the network and the training of a budget that is enough for several layers."""
+    layers, m, is_partial = _choose_size(n, seconds, passed)
+    units = m / _units_factor(layers)
     # About as many updates per pass for all texts. The weights of more units do not fit in the cache of a core: more
     # rows have to share each read of them.
-    batch_size = 2 ** round(min(max(3, math.log2(n / 15_000)), 6 if width < 480 else 7))
+    batch_size = 2 ** round(min(max(3, math.log2(n / 15_000)), 6 if units < 480 else 7))
     batch_size = passed.get("batch_size", 32 if n < VERY_SHORT_TEXT else batch_size)
-    passes = _estimate_passes(n, seconds, epochs, width, batch_size, passed)
+    passes = _estimate_passes(n, seconds, units, batch_size, passed)
     is_long = n > LONG_TEXT and passes > LONG_PASSES
-    recipe = {"layers": layers, "hidden_size": m, "batch_size": batch_size}
-    recipe["ngram_start"] = 0.5 if passes < EARLY_PASSES else 0.8
     optimizer = passed.get("optimizer", "adam" if n < VERY_SHORT_TEXT else "muon")
-    if optimizer != "muon":
-        rate, dropout = 0.006 if optimizer in ADAM else 0.1, 0.15 if n < SHORT_TEXT or is_long else 0.0
-        return recipe | {"optimizer": optimizer, "learning_rate": rate, "dropout": dropout}
-    rate = 0.016 * factor * min(1, (256 / m) ** 1.7) * (batch_size / 64) ** 0.5
-    return recipe | {
+    if optimizer == "muon":
+        dropout = 0.15 if is_long else 0.0
+        weight_decay = 0.1 if is_long else round(min(max(0.1, passes / 45), 0.3), 2)
+    else:
+        dropout, weight_decay = 0.15 if n < SHORT_TEXT or is_long else 0.0, 0.0
+    return {
+        "layers": layers,
+        "hidden_size": m,
+        "batch_size": batch_size,
         "optimizer": optimizer,
-        "learning_rate": float(f"{rate:.2g}"),
-        "dropout": 0.15 if is_long else 0.0,
-        "weight_decay": 0.1 if is_long else round(min(max(0.1, passes / 45), 0.3), 2),
+        "learning_rate": _learning_rate(0.006, layers, m, batch_size, optimizer),
+        "dropout": dropout,
+        "weight_decay": weight_decay,
+        "warmup": 100,
+        "ema_decay": 0.99,
+        "ngram_order": 10,
+        "ngram_start": 0.5 if is_partial or passes < EARLY_PASSES else 0.8,
     }
+
+
+def _choose_size(n: int, seconds: float, passed: Mapping[str, Any]) -> tuple[int, int, bool]:
+    """Return the layers, the hidden units, and whether the budget is too short to read the text once."""
+    units = passed.get("hidden_size", _units_of_two_layers(n, seconds))
+    is_partial = _is_timed(passed) and _passes_in(seconds, n, units) < 1
+    has_time = seconds >= DEEP_BUDGET or seconds * CHARS_PER_SECOND >= 1.5 * EPOCHS * n
+    layers = passed.get("layers", 4 if has_time and n >= DEEP_TEXT and not is_partial else 2)
+    if is_partial:
+        units = max(PARTIAL_UNITS * units, SLOWEST_UNITS)
+    m = max(1, round(units * _units_factor(layers) / 32)) * 32
+    return layers, passed.get("hidden_size", m), is_partial
+
+
+def _learning_rate(of_adam: float, layers: int, m: int, batch_size: int, optimizer: str) -> float:
+    """Return the learning rate of an optimizer for a network."""
+    if optimizer != "muon":
+        return of_adam if optimizer in ADAM else 0.1
+    rate = 0.016 * _units_factor(layers) * min(1, (256 / m) ** 1.7) * (batch_size / 64) ** 0.5
+    return float(f"{rate:.2g}")
+
+
+def _units_factor(layers: int) -> float:
+    """Return the factor on the units with which more than two layers have about as many weights as two."""
+    return math.sqrt(2 / max(layers, 2))
 
 
 def _units_of_two_layers(n: int, seconds: float) -> int:
@@ -138,22 +171,25 @@ def _units_of_two_layers(n: int, seconds: float) -> int:
     return max(chosen, 256) if seconds * CHARS_PER_SECOND >= EPOCHS * n else chosen
 
 
-def _estimate_passes(
-    n: int, seconds: float, epochs: int, width: float, batch_size: int, passed: Mapping[str, Any]
-) -> float:
-    """Return how often the text will be read: until a limit that was passed, or the end of the budget."""
-    epochs = passed.get("epochs", epochs)
+def _is_timed(passed: Mapping[str, Any]) -> bool:
+    """Whether a time budget limits the run; updates or epochs that are passed replace that of a preset."""
+    return bool(passed.get("max_seconds")) or not (passed.get("max_updates") or "epochs" in passed)
+
+
+def _estimate_passes(n: int, seconds: float, units: float, batch_size: int, passed: Mapping[str, Any]) -> float:
+    """Return how often the text will be read until the first of the limits."""
     updates, T = passed.get("max_updates"), passed.get("seq_length", _COMMON["seq_length"])
+    limits = [passed.get("epochs", math.inf if updates else limit_epochs(n))]
     if updates:
-        return float(updates * batch_size * T / n)
-    if "epochs" in passed and not passed.get("max_seconds"):
-        return epochs
-    return min(_passes_in(seconds, n, width), epochs)
+        limits.append(updates * batch_size * T / n)
+    if _is_timed(passed):
+        limits.append(_passes_in(seconds, n, units))
+    return float(min(limits))
 
 
-def _passes_in(seconds: float, n: int, width: float) -> float:
+def _passes_in(seconds: float, n: int, units: float) -> float:
     """Return how often a text is read in a time with two layers of so many units."""
-    return seconds * CHARS_PER_SECOND * (256 / max(width, SLOWEST_UNITS)) ** 2 / n
+    return seconds * CHARS_PER_SECOND * (256 / max(units, SLOWEST_UNITS)) ** 2 / n
 
 
 def _budget(seconds: float, summary: str, validation: float = 0.1) -> Preset:
@@ -185,7 +221,7 @@ PRESETS = {
     ),
     "quick": _budget(
         6.0,
-        "GRU, 192 units, with an n-gram prior, about 6 s: validation loss 1.451 nats/char on tiny Shakespeare (with"
+        "GRU, 192 units, with an n-gram prior, about 6 s: validation loss 1.459 nats/char on tiny Shakespeare (with"
         " --validation 0.1)",
         validation=0.0,
     ),
@@ -196,7 +232,7 @@ PRESETS = {
         240.0,
         "4-layer GRU, 256 units, with an n-gram prior, 4 min: validation loss 1.344 nats/char on tiny Shakespeare",
     ),
-    "hour": _budget(3600.0, "4-layer GRU, up to 448 units, with an n-gram prior, 1 h, for texts of several megabytes"),
+    "hour": _budget(3600.0, "4-layer GRU, 256 units (448 for 5 MB), with an n-gram prior, 1 h, for long texts"),
 }
 
 DEFAULT_PRESET = "minute"

@@ -241,6 +241,7 @@ def test_a_run_that_a_recipe_ended_is_not_to_be_longer() -> None:
     options: dict[str, Any] = {"preset": "minute", "hidden_size": 3, "engine": "numpy"}
     assert outcome_of(elman.train(text, **options, validation=0.2)).read_enough
     assert not outcome_of(elman.train(text, **options, validation=0.2, epochs=2)).read_enough
+    assert not outcome_of(elman.train(text, **options, validation=0.2, epochs=18, max_seconds=60.0)).read_enough
     assert not outcome_of(elman.train(text, **options, validation=0.2, max_updates=9)).read_enough
 
 

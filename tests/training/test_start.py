@@ -11,7 +11,7 @@ import elman
 from elman.cli import display
 from elman.config import Config, make_config
 from elman.errors import ElmanError
-from elman.presets import EPOCHS, SHORT_TEXT, choose_recipe
+from elman.presets import EPOCHS, SHORT_BUDGET, SHORT_TEXT, choose_recipe
 from elman.processes import Process
 from elman.text import Corpus
 from elman.training import start
@@ -56,7 +56,7 @@ def test_the_recipe_depends_on_the_time_budget() -> None:
     assert [recipe["layers"] for recipe in recipes] == [1, 1, 2, 2, 4, 4, 4, 4]
     units, rates = ([recipe[name] for recipe in recipes[2:]] for name in ("hidden_size", "learning_rate"))
     assert units == sorted(units)
-    assert [choose_recipe(n, 60)["layers"] for n in (50_000, 400_000, 10**6)] == [2, 4, 2]
+    assert [choose_recipe(n, 60)["layers"] for n in (150_000, 400_000, 10**6)] == [2, 4, 2]
     assert rates == sorted(rates, reverse=True)
     assert units[-1] == units[-2]
 
@@ -68,6 +68,16 @@ def test_the_recipe_for_a_text_that_is_not_read_once() -> None:
     assert read_in_part["hidden_size"] < choose_recipe(5_000_000, 300, {"layers": 2})["hidden_size"]
     assert choose_recipe(60_000_000, 60)["hidden_size"] == choose_recipe(60_000_000, 20)["hidden_size"]
     assert choose_recipe(60_000_000, 3600)["layers"] == 4
+    read_three_times = choose_recipe(60_000_000, 300, {"epochs": 3, "layers": 2})
+    assert read_three_times["ngram_start"] == 0.8
+    assert read_three_times["hidden_size"] > read_in_part["hidden_size"]
+
+
+@pytest.mark.parametrize("seconds", [60, 300, 3600])
+def test_a_longer_text_never_has_a_later_prior(seconds: float) -> None:
+    starts = [choose_recipe(n, seconds)["ngram_start"] for n in range(10**6, 10**8, 10**6)]
+    assert starts == sorted(starts, reverse=True)
+    assert {*starts} == {0.8, 0.5}
 
 
 @pytest.mark.parametrize(("order", "is_named"), [(10, True), (0, False)])
@@ -93,6 +103,22 @@ def test_settings_that_depend_on_others_follow_those_that_are_passed() -> None:
     assert choose("learning_rate", optimizer="adamw") == choose("learning_rate", n=50_000)
     assert choose("learning_rate", optimizer="sgd") == make_config().learning_rate
     assert choose("layers", seconds=60, hidden_size=64) == 2
+    assert choose("hidden_size", seconds=60, layers=1000) == 32
+
+
+def test_the_first_of_several_limits_counts() -> None:
+    limits: list[dict[str, Any]] = [
+        {"max_updates": 10**6, "epochs": 2},
+        {"max_updates": 10**6, "max_seconds": 60.0},
+        {"epochs": 2},
+    ]
+    assert [choose_recipe(10**7, 60, passed)["dropout"] for passed in limits] == [0, 0, 0]
+    assert choose_recipe(10**7, 60, {"max_updates": 10**6})["dropout"] > 0
+
+
+def test_the_learning_rate_of_a_short_budget_follows_the_optimizer() -> None:
+    rates = [choose_recipe(10**6, 6, {"optimizer": name})["learning_rate"] for name in ("adam", "sgd", "muon")]
+    assert rates == [0.007, make_config().learning_rate, 0.008]
 
 
 def follow_recipe(config: Config, *passed: str) -> tuple[int, int]:
@@ -112,6 +138,15 @@ def test_the_recipe_depends_on_the_speed_of_the_machine(monkeypatch: pytest.Monk
     assert follow(0.25) == (2, make_config("minute").hidden_size)
     assert follow(1e-6) == (1, make_config("quick").hidden_size)
     assert follow(0.25, hidden_size=384) == (4, 384)
+
+
+def test_the_speed_is_measured_unless_the_budget_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "measure_speed", lambda *_: 0.5)
+    layers = [
+        start.follow_recipe(make_config("minute", {"max_seconds": seconds}), 10**6, seconds, (), lambda: None).layers
+        for seconds in (SHORT_BUDGET, 2 * SHORT_BUDGET)
+    ]
+    assert layers == [1, 2]
 
 
 def test_a_run_that_is_limited_by_updates_does_not_depend_on_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:

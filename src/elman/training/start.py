@@ -268,7 +268,7 @@ def follow_recipe(
     # Without a time budget a run is the same on every machine. The processes of torchrun train together; one cannot try
     # updates alone.
     measures = config.max_seconds is not None and "hidden_size" not in passed and current_process().size == 1
-    if measures and seconds > SHORT_BUDGET:
+    if measures and seconds >= SHORT_BUDGET:
         seconds *= measure_speed(config, on_compile)
     recipe = choose_recipe(n, seconds, {name: getattr(config, name) for name in passed})
     if config.max_seconds is None and "epochs" in recipe:
