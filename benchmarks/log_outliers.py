@@ -139,9 +139,9 @@ def score_by_template(training: Lines, testing: Lines, seed: int) -> Scores:
 METHODS: dict[str, Method] = {
     "Elman, no mask": score_by_elman("", "worst5"),
     "Elman, --mask all": score_by_elman("all", "worst5"),
-    "the same, --by mean": score_by_elman("all", "mean"),
-    "the same, --by max": score_by_elman("all", "max"),
-    "the same, --by sum": score_by_elman("all", "sum"),
+    "Elman, --mask all, --by mean": score_by_elman("all", "mean"),
+    "Elman, --mask all, --by max": score_by_elman("all", "max"),
+    "Elman, --mask all, --by sum": score_by_elman("all", "sum"),
     f"{ORDER}-gram": score_by_ngram,
     "isolation forest": score_by_forest,
     "local outlier factor": score_by_neighbours,

@@ -35,15 +35,14 @@ def measure_rate(generate: Callable[[], object]) -> float:
 def measure_network(cell: str, m: int) -> dict[str, object]:
     """Return the rates of one network."""
     state, engine = TrainState.initial(K, m, 0.1, 1, np.float32, cell=cell), get_engine("numba")
-    uniforms = np.random.default_rng(1).random(LENGTH)
+    session, h = engine.session(state.parameters), state.h[None]
+    uniforms, x = np.random.default_rng(1).random((LENGTH, 1)), np.zeros(1, np.intp)
     alphabet = Alphabet("".join(chr(0x4E00 + k) for k in range(K)))
     model = Model(alphabet, state.parameters, state.h, engine)
     return {
         "cell": cell,
         "m": m,
-        "engine": round(
-            measure_rate(lambda: engine.generate(state.parameters, state.h, 0, uniforms, SamplingParams()))
-        ),
+        "engine": round(measure_rate(lambda: session.generate(h, x, uniforms, [SamplingParams()]))),
         "stream": round(measure_rate(lambda: model.sample(LENGTH, seed=1))),
     }
 

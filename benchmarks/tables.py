@@ -124,7 +124,7 @@ def presets_compared() -> str:
         ratios = elman / max(torch, torch_bfloat16, jax, 1), in_float32 / max(torch, jax, 1)
         cells = [f"{rate / 1000:.3g}" if rate else "" for rate in rates]
         rows.append([_network(one["elman"]["network"]), *cells, *(f"{ratio:.1f}" for ratio in ratios)])
-    columns = "network|Elman|Elman, float32|PyTorch|PyTorch, bfloat16|JAX|Elman × fastest peer|in float32"
+    columns = "network|Elman, bfloat16|Elman, float32|PyTorch|PyTorch, bfloat16|JAX|Elman / fastest peer|in float32"
     versions = {name[:5]: one[name]["version"] for one in result["compared"] for name in names[2:] if name in one}
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
     measured = f"Thousands of characters per second, measured on {machine(result)}; {named}."

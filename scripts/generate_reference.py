@@ -78,17 +78,19 @@ def commands() -> str:
 def _share_options(docs: str) -> str:
     """Describe the arguments and options of several commands once, at the end; each command names its own."""
     lines = Counter(re.findall(r"^\* `[A-Z-].*$", docs, re.MULTILINE))
+    names = {line: line.split("`")[1].split()[0].rstrip(",") for line in lines}
+    most_common = {names[line]: line for line, _ in reversed(lines.most_common())}
     shared = {
-        line: line.split("`")[1].split()[0].rstrip(",")
+        line: names[line]
         for line, count in sorted(lines.items(), key=lambda item: item[0].startswith("* `-"))  # arguments first
-        if count > 3 or (count > 1 and len(line) > 90)
+        if (count > 3 or (count > 1 and len(line) > 90)) and most_common[names[line]] == line
     }
     sections = []
     for section in re.split(r"^(?=###? )", docs, flags=re.MULTILINE):
-        names = [f"`{name}`" for line, name in shared.items() if f"{line}\n" in section]
+        common = [f"`{name}`" for line, name in shared.items() if f"{line}\n" in section]
         own = "\n".join(line for line in section.split("\n") if line not in shared)
         own = re.sub(r"\*\*\w+\*\*:\n\s*(?=\*\*|\Z)", "", own)  # a group with none left
-        sections.append(own + (f"\n\n[Common](#common-options): {', '.join(names)}.\n\n" if names else ""))
+        sections.append(own + (f"\n\n[Common](#common-options): {', '.join(common)}.\n\n" if common else ""))
     return "".join(sections) + "\n\n## Common options\n\n" + "\n".join(shared)
 
 
@@ -240,9 +242,10 @@ def server_limits() -> str:
     rows = []
     for parameter in ClassDoc(Settings)["Parameters"]:
         default = getattr(Settings(), parameter.name)
-        if isinstance(default, (int, float)) and parameter.name not in signature(serve).parameters:
+        is_limit = isinstance(default, (int, float)) and not isinstance(default, bool)
+        if is_limit and parameter.name not in signature(serve).parameters:
             rows.append([code(parameter.name), f"{default:,}".removesuffix(".0"), " ".join(parameter.desc)])
-    return table(["limit", "default", "meaning"], rows)
+    return table(["limit", "value", "meaning"], rows)
 
 
 def _document() -> dict[str, Any]:

@@ -21,8 +21,11 @@ class Preset:
     """What to expect, in one line: the validation loss in nats per character and the time on two CPU cores."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The settings that differ from the defaults of `elman.Config`."""
-    has_recipe: bool = False
-    """Whether `choose_recipe` adapts them to the training text and the time budget."""
+
+    @property
+    def has_recipe(self) -> bool:
+        """Whether `choose_recipe` adapts them to the training text and the time budget."""
+        return "max_seconds" in self.settings
 
 
 TYPICAL_CHARS = 1_000_000
@@ -194,8 +197,7 @@ def _passes_in(seconds: float, n: int, units: float) -> float:
 
 def _budget(seconds: float, summary: str, validation: float = 0.1) -> Preset:
     """Return the preset of a time budget."""
-    settings = choose_recipe(TYPICAL_CHARS, seconds) | {"validation": validation, "max_seconds": seconds}
-    return Preset(summary, settings, has_recipe=True)
+    return Preset(summary, choose_recipe(TYPICAL_CHARS, seconds) | {"validation": validation, "max_seconds": seconds})
 
 
 PRESETS = {

@@ -10,7 +10,7 @@ import pytest
 import elman
 from elman.cli.inputs import choose_corpus
 from elman.errors import ElmanError
-from elman.runs.models import BUILTIN
+from elman.runs.models import BUILTIN, load_builtin
 from elman.serve.models import load_models
 from elman.storage import builtin
 from support.cli import Command, assert_refused
@@ -36,6 +36,8 @@ def test_a_file_is_compressed_and_found_again(command: Command, options: list[st
     assert command("compress", "notes.txt", *options).code == 0
     file = Path("notes.txt.elm").read_bytes()
     assert len(file) < 0.5 * len(lzma.compress(ENGLISH.encode(), preset=9))
+    model = load_builtin()
+    assert file == elman.compress(ENGLISH, model, mode="static" if "static" in options else "bitwise")
     for others in ([], ["-m", "builtin"]):
         assert command("decompress", "notes.txt.elm", "-o", "back.txt", *others).code == 0
         assert Path("back.txt").read_text("utf-8") == ENGLISH
@@ -138,3 +140,9 @@ def test_a_training_needs_a_text(command: Command) -> None:
     expected = "the text is missing: use a file or a built-in text (python-docs, shakespeare)"
     assert_refused(command("train", "-o", "new"), expected)
     assert not Path("new").exists()
+
+
+@pytest.mark.parametrize("command_name", ["eval", "score"])
+def test_a_file_with_the_name_of_a_built_in_text(command: Command, command_name: str) -> None:
+    Path("python-docs").write_text(ENGLISH, "utf-8")
+    assert command(command_name, "./python-docs", "--json").out == command(command_name, "notes.txt", "--json").out

@@ -121,6 +121,9 @@ def test_runs_are_removed(two_texts: Path, command: Command, monkeypatch: pytest
     with RunDirectory(Path("runs/long")).writing():
         words = "the run in 'runs/long' is being trained: stop it first"
         assert_refused(command("runs", "rm", "runs/short", "runs/long", "--yes"), words)
+    with monkeypatch.context() as closed:
+        closed.setattr("sys.stdin", None)
+        assert_refused(command("runs", "rm", "runs/short"), "cannot ask, as standard input is not a terminal")
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda question: "no")
     assert command("runs", "rm", "runs/short").code == 0

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from numba.core import event
@@ -9,7 +10,8 @@ from numba.core import event
 import elman
 from elman.config import make_config
 from elman.engine import COMPILING, TrainState, watch_compilation
-from elman.engine.numpy_engine import NumpyEngine
+from elman.engine.numpy_engine import NumpyEngine, NumpySession
+from elman.network.parameters import Array
 from elman.text import Corpus
 from elman.training.start import measure_speed
 from support.training import EXACT
@@ -59,15 +61,15 @@ def test_the_measurement_of_the_speed_announces_it(monkeypatch: pytest.MonkeyPat
 def test_sampling_is_compiled_for_a_training_that_samples(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch, sample_every: int
 ) -> None:
-    generate, calls = NumpyEngine.generate, list[object]()
+    generate, lengths = NumpySession.generate, list[int]()
 
-    def count_and_generate(*arguments: object) -> object:
-        calls.append(arguments)
-        return generate(*arguments)  # type: ignore[arg-type]
+    def record_and_generate(session: NumpySession, h: Array, x: Any, uniforms: Any, sampling: Any) -> Any:
+        lengths.append(len(uniforms))
+        return generate(session, h, x, uniforms, sampling)
 
-    monkeypatch.setattr(NumpyEngine, "generate", count_and_generate)
+    monkeypatch.setattr(NumpySession, "generate", record_and_generate)
     elman.train(corpus, **EXACT | {"sample_every": sample_every}, max_updates=1)
-    assert bool(calls) == bool(sample_every)
+    assert lengths[:1] == [1] * sample_every
 
 
 def test_a_prior_that_is_switched_on_later_is_compiled_before(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
 from support.cells import COMPILED_CELLS, GATED_CELLS
-from support.state import ROOT, snapshot
+from support.state import ROOT, generate, snapshot
 from support.tolerances import largest_relative_error
 
 T, K, M = 6, 9, 11
@@ -528,7 +528,7 @@ def test_results_have_the_dtype_and_shape_of_the_arguments(name: str, dtype: Dty
     assert {array.shape for array in states} == {state.h.shape}
     assert np.shape(losses) == state.h.shape[:-1]
     assert np.shape(result.loss) == ()
-    states.append(engine.generate(state.parameters, state.final_hidden, 0, np.zeros(3), SamplingParams())[1])
+    states.append(generate(engine, state.parameters, state.final_hidden, 0, np.zeros(3), SamplingParams())[1])
     assert states[-1].shape == state.final_hidden.shape
     assert {array.dtype for array in [*result.gradients.values(), *states]} == {np.dtype(dtype)}
 
@@ -541,7 +541,7 @@ def test_only_advance_changes_its_arguments(name: str, dtype: Dtype, network: Ne
     before = snapshot(state)
     engine.loss(state.parameters, state.h, x, y)
     engine.loss_and_gradients(state.parameters, state.h, x, y)
-    engine.generate(state.parameters, state.final_hidden, 0, np.zeros(3), SamplingParams())
+    generate(engine, state.parameters, state.final_hidden, 0, np.zeros(3), SamplingParams())
     assert snapshot(state) == before
 
 
@@ -661,7 +661,7 @@ import sys
 import numpy as np
 from elman.engine import get_engine
 from elman.network import SamplingParams
-from test_engine import ADAM, example_state, snapshot, text, trained, windows_for
+from test_engine import ADAM, example_state, generate, snapshot, text, trained, windows_for
 network = {"cell": "gru", "layers": 2, "batch_size": 3, "ngram_order": 3}
 
 def train():
@@ -673,12 +673,12 @@ def read():
     session = get_engine("numba").session(state.parameters)
     return session.logits(state.h, text(30).reshape(10, 3))[0].tobytes().hex()
 
-def generate():
+def sample():
     state, sampling = example_state(np.float32, **network), SamplingParams(top_p=0.9)
     uniforms = np.random.default_rng(1).random(50)
-    return get_engine("numba").generate(state.parameters, state.h[0], 1, uniforms, sampling)[1].tobytes().hex()
+    return generate(get_engine("numba"), state.parameters, state.h[0], 1, uniforms, sampling)[1].tobytes().hex()
 
-uses = {"train": train, "read": read, "generate": generate}
+uses = {"train": train, "read": read, "generate": sample}
 results = {name: uses[name]() for name in sys.argv[1:]}
 print(sorted(results.items()))
 """
@@ -730,7 +730,7 @@ def test_the_engines_write_the_same_text(sampling: SamplingParams) -> None:
     state, _ = trained("numpy", np.float64, 100)
     uniforms = np.random.default_rng(1).random(300)
     (characters, h), (expected, last) = (
-        get_engine(name).generate(state.parameters, state.h, 2, uniforms, sampling) for name in ENGINES
+        generate(get_engine(name), state.parameters, state.h, 2, uniforms, sampling) for name in ENGINES
     )
     np.testing.assert_array_equal(characters, expected)
     assert largest_relative_error(h, last) <= tolerances.COMPILED
@@ -741,7 +741,7 @@ def test_the_engines_write_the_same_text_with_every_network(network: Network) ->
     state, _ = trained("numpy", np.float64, 100, windows_for(**network), **network)
     uniforms = np.random.default_rng(1).random(300)
     (characters, h), (expected, last) = (
-        get_engine(name).generate(state.parameters, state.final_hidden, 2, uniforms, SamplingParams(0.9, 5, 0.95))
+        generate(get_engine(name), state.parameters, state.final_hidden, 2, uniforms, SamplingParams(0.9, 5, 0.95))
         for name in ENGINES
     )
     np.testing.assert_array_equal(characters, expected)
@@ -754,10 +754,10 @@ def test_the_engines_write_the_same_text_with_every_network(network: Network) ->
 def test_a_text_in_chunks_equals_the_text_at_once(name: str, dtype: Dtype, network: Network) -> None:
     engine, sampling, uniforms = get_engine(name), SamplingParams(0.9, K - 1, 0.95), np.random.default_rng(1).random(60)
     state, _ = trained(name, dtype, 20, windows_for(**network), **network)
-    expected, last = engine.generate(state.parameters, state.final_hidden, 2, uniforms, sampling)
+    expected, last = generate(engine, state.parameters, state.final_hidden, 2, uniforms, sampling)
     characters, h, x = np.empty(0, np.intp), state.final_hidden, 2
     for piece in np.split(uniforms, [0, 1, 17, 18, 60]):
-        more, h = engine.generate(state.parameters, h, x, piece, sampling)
+        more, h = generate(engine, state.parameters, h, x, piece, sampling)
         characters = np.append(characters, more)
         x = int(characters[-1]) if len(characters) else x
     np.testing.assert_array_equal(characters, expected)
@@ -771,7 +771,7 @@ def test_the_state_returned_is_that_before_the_last_character_is_read(
     name: str, dtype: Dtype, network: Network
 ) -> None:
     engine, state = get_engine(name), example_state(dtype, **network)
-    characters, h = engine.generate(state.parameters, state.final_hidden, 2, np.full(4, 0.5), SamplingParams())
+    characters, h = generate(engine, state.parameters, state.final_hidden, 2, np.full(4, 0.5), SamplingParams())
     x = np.array([2, *characters[:-1]], np.uint8)
     expected = engine.loss(state.parameters, state.final_hidden, x, x)[1]
     assert largest_relative_error(h, expected) <= tolerances.ROUNDINGS * np.finfo(dtype).eps
@@ -784,7 +784,7 @@ def test_an_infinite_temperature_samples_uniformly(name: str, dtype: Dtype) -> N
     for cell in ("rnn", "gru"):
         state = TrainState.initial(K, M, 0.5, 400, dtype, cell=cell)
         sampling = SamplingParams(temperature=1e300)
-        characters, _ = get_engine(name).generate(state.parameters, state.final_hidden, 2, uniforms, sampling)
+        characters, _ = generate(get_engine(name), state.parameters, state.final_hidden, 2, uniforms, sampling)
         np.testing.assert_allclose(np.bincount(characters, minlength=K), 700 / K, atol=1)
 
 
@@ -794,7 +794,7 @@ def test_an_infinite_temperature_samples_uniformly(name: str, dtype: Dtype) -> N
 def test_a_temperature_of_nearly_zero_takes_the_most_likely(name: str, dtype: Dtype, temperature: float) -> None:
     engine, state, uniforms = get_engine(name), example_state(dtype), np.random.default_rng(1).random(50)
     characters, expected = (
-        engine.generate(state.parameters, state.h, 2, uniforms, SamplingParams(temperature=t))[0]
+        generate(engine, state.parameters, state.h, 2, uniforms, SamplingParams(temperature=t))[0]
         for t in (temperature, 0.0)
     )
     np.testing.assert_array_equal(characters, expected)
@@ -809,7 +809,7 @@ def test_frequencies_follow_probabilities(name: str, dtype: Dtype, sampling: Sam
     state = TrainState.initial(K, M, 0.0, 400, dtype)
     state.parameters["c"][:] = logits
     n = 1000
-    characters, _ = get_engine(name).generate(state.parameters, state.h, 0, (np.arange(n) + 0.5) / n, sampling)
+    characters, _ = generate(get_engine(name), state.parameters, state.h, 0, (np.arange(n) + 0.5) / n, sampling)
     counts = np.bincount(characters, minlength=K)
     np.testing.assert_allclose(counts, n * sampling.probabilities(logits), rtol=0, atol=1)
 

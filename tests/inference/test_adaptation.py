@@ -26,7 +26,7 @@ from elman.network.parameters import Array, architecture
 from elman.text import Corpus
 from support import tolerances as tolerances
 from support.cli import Command, assert_refused
-from support.state import TEXT
+from support.state import TEXT, generate
 
 ORDER = 3
 OTHER = "a dim lantern went out on the wet and windy hill, and so on and so on: " * 3
@@ -247,7 +247,7 @@ def test_a_counted_prompt_is_continued_as_by_a_model_that_has_counted_it(model: 
     growing = model.parameters.continued()
     _, h = model.engine.loss(growing, model.h, indices[:-1], indices[1:])
     uniforms = np.random.default_rng(3).random(50)
-    expected, _ = model.engine.generate(growing.frozen(), h, int(indices[-1]), uniforms, SamplingParams())
+    expected, _ = generate(model.engine, growing.frozen(), h, int(indices[-1]), uniforms, SamplingParams())
     sampled = model.sample(50, prompt=OTHER, seed=3, adapt="counts")
     assert sampled == model.alphabet.decode(expected)
     assert sampled != model.sample(50, prompt=OTHER, seed=3)

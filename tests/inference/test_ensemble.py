@@ -269,6 +269,7 @@ def test_the_command(command: Command, tmp_path: Path, monkeypatch: pytest.Monke
     fit_on = ("--fit-on", "held_out.txt")
     for arguments, message in {
         ("-o", "other"): "an ensemble needs at least two models (got 0)",
+        ("-o", "other", *fit_on): "an ensemble needs at least two models (got 0)",
         (*runs, "-o", "other", "--weights", "-1,2"): "a weight of an ensemble must be finite and at least 0 (got -1.0)",
         (*runs, "-o", "other", *fit_on, "--weights", "1,1"): "cannot combine --weights with --fit-on, which fits them",
         (*runs, "-o", "other", "--weights", "1;2"): "--weights must be numbers separated by commas, such as 0.6,0.4",

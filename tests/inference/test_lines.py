@@ -153,6 +153,8 @@ def test_adaptation_and_explanations_read_lines(model: Model) -> None:
     indices = model.alphabet.encode("\nanna\nbell\n")
     explanation = explain(model.engine, model.parameters, model.h, indices)
     assert explanation.nats_per_char * 10 == pytest.approx(model.score("anna\nbell").nats, rel=1e-5)
+    page = elman.explain("anna\r\nbell\r\n", model)
+    assert page.alphabet.decode(page.explanation.indices) == "anna\nbell\n"
 
 
 # --- Files ---
@@ -170,7 +172,14 @@ def test_an_export_says_that_it_is_of_lines(model: Model, tmp_path: Path, suffix
         imported.in_training_text("anna")
 
 
-def test_unsupported_uses_are_rejected(model: Model) -> None:
+def test_unsupported_uses_are_rejected(model: Model, command: Command, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("anna\nbell\n", "utf-8")
+    for adapt in ("mixture", "bitwise"):
+        ended = command("eval", folder, tmp_path / "text.txt", "--adapt", adapt)
+        assert_refused(ended, f"--adapt {adapt} does not work with a model of independent lines")
+    data: Any = b"anna"
+    with pytest.raises(ElmanError, match=r"^a text must be a string \(got bytes\)$"):
+        model.score(data)
     with pytest.raises(ElmanError, match=r"^the text has no line that is not empty$"):
         model.score("\n\n")
     with pytest.raises(ElmanError, match=r"^files cannot be compressed with a model of independent lines"):

@@ -28,6 +28,7 @@ from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 from support import tolerances as tolerances
 from support.cli import Command, assert_refused
 from support.random_model import overflowing_model, random_prior_model
+from support.state import generate
 
 KNOWN = "ab c\nd"
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
@@ -59,7 +60,7 @@ def beginning(cell: str = "gru") -> Any:
     for n in range(count):
         h, x = model.h, feed
         for uniform in uniforms[:, n]:
-            characters, _ = model.engine.generate(model.parameters, h, x, np.array([uniform]), SamplingParams())
+            characters, _ = generate(model.engine, model.parameters, h, x, np.array([uniform]), SamplingParams())
             _, h = model.engine.loss(model.parameters, h, np.array([x], np.uint8), np.array([0], np.uint8))
             x = int(characters[0])
             states += [h] if x == feed else []

@@ -112,6 +112,11 @@ def test_a_configuration_is_accepted(corpus: Corpus) -> None:
         elman.train(corpus, config=config, preset="quick")
 
 
+def test_a_limit_replaces_those_of_a_configuration(corpus: Corpus) -> None:
+    config = elman.Config(max_seconds=60.0, max_updates=7, seq_length=5, hidden_size=4, engine="numpy")
+    assert elman.train(corpus, config=config, max_updates=3).config.max_seconds is None
+
+
 def test_a_configuration_on_resume(corpus: Corpus, tmp_path: Path) -> None:
     run = train(corpus, **EXACT, max_updates=20, out=tmp_path, callback=StopsAt(5))
     assert elman.train(corpus, out=tmp_path, resume=True, config=run.config).state.update == 20

@@ -27,7 +27,7 @@ from elman.text import Corpus
 from support.cli import Command, assert_refused
 from support.random_model import random_prior_model
 from support.server import NAME, error_of, serving, tiny
-from support.state import ROOT, TEXT, T
+from support.state import ROOT, TEXT, T, generate
 from support.training import train
 
 each_option = pytest.mark.parametrize("option", list_sampling_options(), ids=lambda option: option.name)
@@ -180,7 +180,7 @@ def test_the_engines_agree(option: SamplingOption) -> None:
     for cell in ("rnn", "gru"):
         state = TrainState.initial(9, 5, 0.8, 400, np.float64, cell=cell, ngrams=counted)
         characters, expected, unfiltered = (
-            get_engine(name).generate(state.parameters, state.final_hidden, 2, uniforms, sampling)[0]
+            generate(get_engine(name), state.parameters, state.final_hidden, 2, uniforms, sampling)[0]
             for name, sampling in (
                 ("numba", SamplingParams(**options)),
                 ("numpy", SamplingParams(**options)),

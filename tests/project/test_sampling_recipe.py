@@ -51,6 +51,7 @@ from elman.network import SamplingParams
 from elman.serve.app import describe_app
 from elman.serve.settings import Settings
 from support.random_model import random_model
+from support.state import generate
 
 model = random_model("abcdefg")
 assert "* `--toy FLOAT`: Exclude characters as likely as this or less; 0 turns it off." in app.generate_docs()
@@ -61,7 +62,7 @@ for request in ("CompletionRequest", "PlayRequest"):
     assert toy == {"type": "number", "minimum": 0, "maximum": 1}
 uniforms, sampling = np.random.default_rng(1).random(50), SamplingParams(toy=0.1)
 texts = [
-    get_engine(name).generate(model.parameters, model.h, 0, uniforms, sampling)
+    generate(get_engine(name), model.parameters, model.h, 0, uniforms, sampling)
     for name in ("numba", "numpy")
 ]
 np.testing.assert_array_equal(texts[0][0], texts[1][0])

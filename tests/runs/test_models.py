@@ -82,6 +82,7 @@ def test_the_scores_are_those_of_elman_score(scorer: elman.LineScorer, monkeypat
     for name, array in scorer(LINES).items():
         np.testing.assert_array_equal(array, scores[name])
     assert {array.shape for array in scorer([]).values()} == {(0,)}
+    assert elman.LineScorer("builtin").path == "builtin"
     assert scorer(["It was\n"])["chars"].tolist() == [7]
 
 
@@ -103,3 +104,9 @@ def test_what_cannot_be_scored(scorer: elman.LineScorer, tmp_path: Path) -> None
         scorer(["one", "two\nthree"])
     with pytest.raises(ElmanError, match=r"^there is no checkpoint "):
         elman.LineScorer(tmp_path / "none")(TEXT.splitlines())
+
+
+def test_a_model_is_named_after_its_run_or_file(tmp_path: Path) -> None:
+    (tmp_path / "run.3").mkdir()
+    for file, name in (("run.3", "run.3"), ("run.3/best.safetensors", "run.3"), ("run.3/a.safetensors", "a")):
+        assert models.name_model(tmp_path / file) == name

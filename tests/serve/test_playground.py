@@ -15,7 +15,7 @@ from elman.network import SamplingParams
 from support import reference_impl
 from support.random_model import random_model, random_prior_model
 from support.server import NAME, error_of, serving, tiny
-from support.state import TEXT
+from support.state import TEXT, generate
 
 PROMPT = "the rain"
 M = 6
@@ -132,7 +132,7 @@ def test_a_replaced_character_is_continued_with_the_same_random_numbers(client: 
     generator.random(here + 1)
     indices = model.alphabet.encode(read)
     _, h = model.engine.loss(model.parameters, model.h, indices[:-1], indices[1:])
-    expected, _ = model.engine.generate(model.parameters, h, indices[-1], generator.random(100), SamplingParams())
+    expected, _ = generate(model.engine, model.parameters, h, int(indices[-1]), generator.random(100))
     assert text(changed[1:]) == model.alphabet.decode(expected)
     unchanged, _ = play(client, max_tokens=3, prompt="", generated=TEXT)
     assert text(unchanged[:1]) == TEXT[-1]

@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from elman.engine import TrainState
-from elman.network.parameters import Array
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine import Engine, TrainState
+from elman.network import SamplingParams
+from elman.network.parameters import Array, Parameters
 
 ROOT = Path(__file__).parents[2]
 """The root of the repository."""
@@ -30,3 +34,17 @@ def snapshot(state: TrainState) -> dict[str, Any]:
 
 def _bits(array: Array) -> tuple[str, tuple[int, ...], bytes]:
     return str(array.dtype), array.shape, array.tobytes()
+
+
+def generate(
+    engine: Engine,
+    parameters: Parameters,
+    h: Array,
+    x: int,
+    uniforms: NDArray[np.float64],
+    sampling: SamplingParams | None = None,
+) -> tuple[NDArray[np.intp], Array]:
+    """Feed x to the network in state h (D,), sample a character for each of `uniforms` (n,), and return the state."""
+    session = engine.session(parameters)
+    characters, states = session.generate(h[None], np.array([x]), uniforms[:, None], [sampling or SamplingParams()])
+    return characters[:, 0], states[0]

@@ -253,13 +253,13 @@ class StartsFromTheFirst(NumpyEngine):
 # --- Faults in the state after a call, and in sampling ---
 
 
-class NeverTruncates(NumpyEngine):
+class NeverTruncates(NumpySession):
     """Samples from all characters, whatever the sampling parameters."""
 
     def generate(
-        self, parameters: Parameters, h: Array, x: int, uniforms: NDArray[np.float64], sampling: SamplingParams
+        self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], sampling: Sequence[SamplingParams]
     ) -> tuple[NDArray[np.intp], Array]:
-        return super().generate(parameters, h, x, uniforms, SamplingParams(sampling.temperature))
+        return super().generate(h, x, uniforms, [SamplingParams(params.temperature) for params in sampling])
 
 
 class FirstOnly(NumpySession):
@@ -362,7 +362,7 @@ def case(name: str, engine: Engine, affected: set[str], **setting: Any) -> Any:
         case("no state", corrupted_after(lambda state: state.h.fill(0)), BOTH),
         case("no position", corrupted_after(lambda state: vars(state).update(position=0)), {*BOTH, "counts"}),
         case("no count", corrupted_after(lambda state: vars(state).update(update=0, epoch=0)), {"counts"}),
-        case("never truncates", NeverTruncates(), {"text"}),
+        case("never truncates", FaultySession(NeverTruncates), {"text"}),
         case("samples as the first row", FaultySession(FirstOnly), {"text"}),
         case("forgets the state", FaultySession(Forgets), {"session"}),
         case("carries states over", FaultySession(CarriesOver), {"session"}),

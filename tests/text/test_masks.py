@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import elman
+from elman.cli.commands.sample import Sample
 from elman.errors import ElmanError
 from elman.text import read_corpus
 from elman.text.lines import hash_texts
@@ -67,6 +68,7 @@ def test_an_expression_of_ones_own_comes_first_and_has_its_own_groups() -> None:
     masker = Masker("numbers", r"(\w)\1\d+|job (?P<name>[a-z]+)")
     assert masker.mask("aa12 ab12 job x").text == "Ⓡ abⓃ Ⓡ"
     assert Masker(regex="x*").mask("axxb").text == "aⓇb"  # what is empty stays so
+    assert Masker("hex", r"(?i)user \w+").mask("USER ann 0xAB 0XAB").text == "Ⓡ Ⓗ 0XAB"  # flags are of it alone
 
 
 @given(st.text(st.sampled_from("a1:./-x0 fé7["), max_size=40), st.sampled_from(["", "a+.", "x*", "é|1"]))
@@ -134,6 +136,11 @@ def test_a_model_knows_the_original_lines_of_its_training_set() -> None:
     assert sum(known) == 30
     assert not model.in_training_text("job 41")
     assert not model.in_training_text("job Ⓝ")
+    assert Sample("a", model, "", 1, "job ", iter(())).in_training_text("Ⓝ") is None
+    with pytest.raises(ElmanError, match="a text must be a string"):
+        model.normalize(None)  # type: ignore[arg-type]
+    page = elman.explain("job 41\njob 42\n", model)
+    assert page.alphabet.decode(page.explanation.indices) == "job Ⓝ\njob Ⓝ\n"
     plain = elman.train(elman.Corpus.from_lines(texts), lines=True, validation=0.25, **options).model
     assert known == [plain.in_training_text(text) for text in texts]  # the same lines are held out
     assert isinstance(model.line_hashes, np.ndarray)

@@ -19,7 +19,7 @@ from elman.runs.metadata import ModelOrigin
 from elman.runs.models import load
 from elman.runs.run import Run
 from elman.text import Alphabet, Corpus
-from elman.training.fine_tuning import match_characters
+from elman.training.fine_tuning import PretrainedModel, match_characters
 from elman.training.start import initial_state, start_run
 from support.cli import Command
 from support.state import T
@@ -124,6 +124,13 @@ def test_the_prior_has_the_counts_of_the_model_too(source: Run) -> None:
     np.testing.assert_array_equal(run.state.parameters["alpha"], source.model.parameters["alpha"])
 
 
+def test_the_counts_of_the_model_and_the_text_are_limited_in_size(source: Run) -> None:
+    ngrams = start(source).state.parameters.ngrams
+    assert ngrams is not None
+    with pytest.raises(ElmanError, match=r"^ngram_max_size must be at least 1 for the counts of the model and of the"):
+        start(source, ngram_max_size=0.9 * ngrams.table.nbytes / 1e6)
+
+
 @pytest.mark.parametrize("text", [OLD, OLD + NEW, OLD[:200]], ids=["same", "grown", "part"])
 def test_a_text_that_overlaps_is_counted_once(source: Run, text: str) -> None:
     ngrams = start(source, text).state.parameters.ngrams
@@ -181,6 +188,7 @@ def test_the_origin_of_a_run(source: Run, corpus: Corpus, tmp_path: Path) -> Non
     assert RunDirectory(tmp_path / "plain").manifest().init_from is None
     assert start(plain).init_from == ModelOrigin(str(tmp_path / "plain"), fingerprint(plain.model).hex())
     assert start(source).init_from == ModelOrigin(None, fingerprint(source.model).hex())  # from memory
+    assert PretrainedModel.open("builtin").origin.path == "builtin"
 
 
 def test_the_command(source: Run, tmp_path: Path, command: Command) -> None:

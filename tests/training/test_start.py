@@ -140,6 +140,18 @@ def test_the_recipe_depends_on_the_speed_of_the_machine(monkeypatch: pytest.Monk
     assert follow(0.25, hidden_size=384) == (4, 384)
 
 
+def test_without_a_limit_a_text_is_read_as_often_as_the_recipe_says() -> None:
+    config = make_config("minute", {"max_seconds": None})
+    assert start.follow_recipe(config, 1000, 60.0, {"max_seconds"}, lambda: None).epochs == EPOCHS
+    config = make_config("minute", {"max_updates": 5})
+    assert start.follow_recipe(config, 1000, 60.0, {"max_updates"}, lambda: None).epochs > EPOCHS
+
+
+def test_a_validation_set_leaves_characters_to_train_on() -> None:
+    with pytest.raises(ElmanError, match=r"^validation=0\.99 leaves no characters of 40 to train on$"):
+        elman.train(Corpus.from_text("ab" * 20), validation=0.99, engine="numpy")
+
+
 def test_the_speed_is_measured_unless_the_budget_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start, "measure_speed", lambda *_: 0.5)
     layers = [

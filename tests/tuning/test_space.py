@@ -55,6 +55,8 @@ def test_a_space_is_read_from_a_file(tmp_path: Path) -> None:
         ({"cell": ["gru\n"]}, "cell must be one of rnn, gru, lstm (got gru )"),
         ({"max_updates": [3]}, "max_updates is also fixed by max_updates; remove one of them"),
         ({"validation": [0.1]}, "validation cannot be varied: trials would be compared on different texts"),
+        ({"max_chars": [90]}, "max_chars cannot be varied: trials would be compared on different texts"),
+        ({"lines": [True, False]}, "lines cannot be varied: trials would be compared on different texts"),
         ({"dropout": {"low": 0, "high": 1.5}}, "dropout must be less than 1, such as 0.4 (got 1.5)"),
         ({"dropout": {"low": 0, "high": "x"}}, "dropout must be a number (got 'x')"),
         ({"layers": {"low": 1, "high": 2.5}}, "layers must be an integer (got 2.5)"),

@@ -7,10 +7,12 @@ import re
 import shlex
 import shutil
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("optuna")
@@ -21,6 +23,7 @@ from elman.cli.inputs import read_runs
 from elman.errors import ElmanError, LockedError
 from elman.processes import thread_count
 from elman.runs.directory import DirectoryLock
+from elman.text import Corpus
 from elman.tuning import controller
 from elman.tuning.results import SweepResult
 from elman.tuning.worker import TrialOrder, Worker
@@ -44,7 +47,7 @@ def local_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 def swept(tmp_path_factory: pytest.TempPathFactory) -> SweepResult:
     """A sweep that was stopped in its first trial, and continued by two workers."""
     folder = tmp_path_factory.mktemp("sweep")
-    slow: dict[str, Any] = {"max_updates": 4000, "validate_every": 2000}
+    slow: dict[str, Any] = {"max_updates": 4000, "validate_every": 2000, "mixed_precision": False, "max_seconds": None}
     assert small_sweep(folder, 2, callback=stop_at_once, **slow).interrupted
     result = small_sweep(folder, 2, workers=min(2, thread_count()), **slow)
     assert not result.interrupted
@@ -99,6 +102,21 @@ def test_poor_trials_are_pruned_and_saved(tmp_path: Path) -> None:
     options: Any = result.options
     elman.train(result.settings.corpus, out=tmp_path / "whole", preset="reference", progress=False, **options)
     assert weights(tmp_path / "whole") == weights(result.directory / "best")
+
+
+def test_a_worker_has_its_part_of_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: dict[str, Any] = {}
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **options: started.update(options))
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "8")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    worker = Worker(tmp_path, count=4)
+    worker.threads = 2
+    worker._start()
+    assert [started["env"][name] for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")] == [
+        "2",
+        "3",
+        "2",
+    ]
 
 
 # --- Workers in this process ---
@@ -244,6 +262,38 @@ def test_options_that_are_refused(command: Command, tmp_path: Path, options: lis
     assert ended.err.startswith(f"error: {message}")
     assert "secret" not in ended.err
     assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.usefixtures("local_workers")
+def test_arguments_of_python(tmp_path: Path) -> None:
+    """They are stored in the journal as JSON."""
+    options: Any = {"seed": np.int64(4), "validation": write_text(tmp_path)}
+    assert small_sweep(tmp_path, 1, **options).settings.options["seed"] == 4
+    text: Any = Corpus.from_text("a text")
+    with pytest.raises(ElmanError, match=r"^a sweep reads a file or a built-in text \(got Corpus\)$"):
+        elman.sweep(text, out=tmp_path / "other", trials=1)
+
+
+@pytest.mark.usefixtures("local_workers")
+def test_the_best_trial_that_was_trained_further_is_kept(tmp_path: Path) -> None:
+    out = small_sweep(tmp_path, 1).directory
+    small_sweep(tmp_path, 2)
+    assert not (out / "best-1").exists()
+    elman.train(out=out / "best", resume=True, max_updates=80, progress=False)
+    result = small_sweep(tmp_path, 3)
+    assert result.best is not None
+    assert elman.open_run(out / "best-1").metrics[-1].update == 80
+    assert weights(out / "best") == weights(out / "trials" / f"{result.best.number:04d}")
+
+
+@pytest.mark.usefixtures("local_workers")
+def test_a_best_trial_that_cannot_be_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def copy(*_: object, **__: object) -> None:
+        raise shutil.Error([("a", "b", "[Errno 28] No space left on device")])
+
+    monkeypatch.setattr(shutil, "copytree", copy)
+    with pytest.raises(ElmanError, match=r"best' \(\[Errno 28\] No space left on device\)$"):
+        small_sweep(tmp_path, 1)
 
 
 def test_standard_input_is_refused(command: Command, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def choose_corpus() -> str | None:
     return "-" if piped == "text" else None
 
 
-def split_run(run: Path | None, corpus: Sequence[str | Path]) -> tuple[Path | None, list[str | Path]]:
+def split_run(run: str | Path | None, corpus: Sequence[str | Path]) -> tuple[Path | None, list[str | Path]]:
     """Return the run, if there is one, and the texts of a command whose RUN may be left out.
 
     It is left out if the first argument is a file of text, ``-`` or the name of a built-in text. Anything else is a
@@ -45,7 +45,8 @@ def split_run(run: Path | None, corpus: Sequence[str | Path]) -> tuple[Path | No
     if run is None:
         return None, list(corpus)
     if _is_text(str(run)):
-        return None, [str(run), *corpus]
+        return None, [run, *corpus]
+    run = Path(run)
     if not (hub_name(run) or os.path.exists(run) or is_builtin(run)):  # noqa: PTH110 (False for a name that no file can have)
         raise ElmanError(
             f"there is no checkpoint {quote(run)}, and no text of this name: pass a run directory written by elman"

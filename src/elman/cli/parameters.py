@@ -115,7 +115,10 @@ Corpora = Annotated[Corpus, Parameter(help=f"{CORPUS_HELP} Several are joined.")
 RUN_HELP = "Run directory written by elman train, a checkpoint file, or hf://OWNER/NAME on the Hugging Face Hub."
 Run = Annotated[Path, Parameter(help=RUN_HELP)]
 BY_DEFAULT_BUILTIN = "By default the built-in model (builtin)."
-OptionalRun = Annotated[Path | None, Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}")]
+OptionalRun = Annotated[
+    str | Path | None,  # a string, as a Corpus is: a Path would turn ./shakespeare into the name of a built-in text
+    Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}", converter=parse_corpus),
+]
 """Of a command whose RUN may be left out before the texts, see `elman.cli.inputs`."""
 OptionalRuns = Annotated[Path, Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}")]
 """The type of each of several runs, ``*runs: OptionalRuns``."""
@@ -146,7 +149,8 @@ def _optional(name: str, hint: Any, default: Any, help: str, group: Group | str 
     """Return a field that is None unless the option is passed: a preset or a resumed run may have another default."""
     shown = "none" if default is None else str(default)
     converter = parse_integer if hint in (int, int | None) else parse_choice if get_origin(hint) is Literal else None
-    parameter = Parameter(help=help, group=group, show_default=lambda _: shown, negative="", converter=converter)
+    negative = None if hint is bool else ""  # --no-lines, but no --empty-log
+    parameter = Parameter(help=help, group=group, show_default=lambda _: shown, negative=negative, converter=converter)
     return (name, Annotated[hint | None, parameter], None)
 
 

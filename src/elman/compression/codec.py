@@ -80,7 +80,7 @@ def compress(data: bytes | str, model: Model, *, mode: ModeName = DEFAULT_MODE) 
     True
     """
     check_is_model(model)
-    data = data.encode() if isinstance(data, str) else _as_bytes(data)
+    data = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else _as_bytes(data)
     pieces = (data[start : start + container.MEMBER_SIZE] for start in range(0, len(data), container.MEMBER_SIZE))
     return b"".join(compress_pieces(pieces, model, mode))
 

@@ -172,4 +172,5 @@ def compile_kernels(engine: Engine, state: TrainState, windows: Windows, optimiz
         trial.parameters["alpha"][...] = 1
         engine.advance(trial, windows, 1, optimizer)
     if samples:
-        engine.generate(trial.eval_parameters, trial.final_hidden, 0, np.zeros(1), SamplingParams())
+        session = engine.session(trial.eval_parameters)
+        session.generate(trial.final_hidden[None], np.zeros(1, np.intp), np.zeros((1, 1)), [SamplingParams()])

@@ -72,21 +72,6 @@ class NumpyEngine:
         """See `elman.engine.Engine.loss_and_gradients`."""
         return model.loss_and_gradients(parameters, h0, x, y)
 
-    def generate(
-        self,
-        parameters: Parameters,
-        h: Array,
-        x: int,
-        uniforms: NDArray[np.float64],
-        sampling: SamplingParams,
-    ) -> tuple[NDArray[np.intp], Array]:
-        """See `elman.engine.Engine.generate`."""
-        characters = np.empty(len(uniforms), np.intp)
-        for n, uniform in enumerate(uniforms):
-            o, h = model.logits(parameters, h, np.array([x], np.uint32), sampling.ngram_weight)
-            x = characters[n] = sampling.sample(o[0], uniform)
-        return characters, h
-
     def session(self, parameters: Parameters) -> NumpySession:
         """See `elman.engine.Engine.session`."""
         return NumpySession(parameters)

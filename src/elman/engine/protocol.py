@@ -210,21 +210,6 @@ class Engine(Protocol):
         """Return the loss of one window, its gradients and its final state, without dropout."""
         ...
 
-    def generate(
-        self,
-        parameters: Parameters,
-        h: Array,
-        x: int,
-        uniforms: NDArray[np.float64],
-        sampling: SamplingParams,
-    ) -> tuple[NDArray[np.intp], Array]:
-        """Feed x to the network in state h (D,), sample the next character, feed that, and so on.
-
-        Returns one character for each of `uniforms` (n,), numbers in [0, 1), and the state before the last character is
-        fed.
-        """
-        ...
-
     def session(self, parameters: Parameters) -> InferenceSession:
         """Return a session for inference with `parameters`, which must not change while it is in use."""
         ...

@@ -57,8 +57,8 @@ ADAPTATIONS = {
     "weights": "keeps training (dynamic evaluation)",
     "counts": "updates the counts of the n-gram prior",
     "both": "combines them",
-    "mixture": "is the code length in that mode of elman compress",
-    "bitwise": "likewise",
+    "mixture": "is the code length of elman compress --mode mixture",
+    "bitwise": "that of --mode bitwise",
 }
 """Kinds of adaptation, the values of ``--adapt``, with their help."""
 
@@ -69,10 +69,13 @@ def check_adapt(parameters: Parameters, adapt: str) -> None:
     Raises
     ------
     ElmanError
-        If there is none, or the counts are to adapt and the model has no n-gram prior.
+        If there is none, the counts are to adapt and the model has no n-gram prior, or it is the code length of a model
+        of independent lines.
     """
     if adapt not in ADAPTATIONS:
         raise ElmanError(f"--adapt must be one of {', '.join(ADAPTATIONS)} (got {shorten(adapt)})")
+    if parameters.reset_at is not None and find_code_length(adapt):
+        raise ElmanError(f"--adapt {adapt} does not work with a model of independent lines")
     if parameters.ngrams is None and adapt in ("counts", "both"):
         raise ElmanError(f"--adapt {adapt} requires a model with an n-gram prior: train with --ngram-order 7")
 

@@ -117,11 +117,15 @@ class Model:
 
     def encode(self, text: str) -> Indices:
         """Return the indices of a text as this model is evaluated on it; K is that of an unknown character."""
+        return self.arrange(with_unknown(self.alphabet).encode(self.normalize(text)))
+
+    def normalize(self, text: str) -> str:
+        """Return a text as this model reads it: of lines, without the carriage returns at their ends; and masked."""
+        if not isinstance(text, str):
+            raise ElmanError(f"a text must be a string (got {type(text).__name__})")
         if self.is_of_lines:
             text = trim_lines(text)
-        if self.masker is not None:
-            text = self.masker.mask_text(text)
-        return self.arrange(with_unknown(self.alphabet).encode(text))
+        return text if self.masker is None else self.masker.mask_text(text)
 
     @document_options(generate.SAMPLING_OPTIONS)
     def stream(

@@ -80,8 +80,7 @@ def explain(
     (23,)
     """
     check_is_model(model)
-    if not isinstance(text, str):
-        raise ElmanError(f"a text must be a string (got {type(text).__name__})")
+    text = model.normalize(text)
     if units is not None and units < 1:
         raise ElmanError(f"--units must be at least 1 (got {units})")
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -85,14 +85,20 @@ def is_builtin(path: Path) -> bool:
     return path == Path(BUILTIN) and not os.path.exists(path)  # noqa: PTH110 (False for a path that cannot be inspected)
 
 
+def locate_model(path: str | os.PathLike[str]) -> str:
+    """Return a path as it is in any directory: absolute, or the name of a model on the Hub or of the built-in one."""
+    return hub_name(path) or (BUILTIN if is_builtin(Path(path)) else os.path.abspath(path))  # noqa: PTH100
+
+
 def name_model(run: Path) -> str:
-    """Return the name of a model: that of its directory, of a repository, or ``builtin``."""
+    """Return the name of a model: that of a run, of another file without suffix, of a repository, or ``builtin``."""
     if is_builtin(run):
         return BUILTIN
     if on_hub := hub_name(run):
         return on_hub.partition("@")[0].rpartition("/")[2]
     path = run.resolve()
-    name = path.name if path.is_dir() else path.parent.name
+    is_of_directory = path.name in (CHECKPOINT, BEST, HUB_WEIGHTS)
+    name = path.name if path.is_dir() else path.parent.name if is_of_directory else path.stem
     # Bytes of a file name that are not UTF-8 become lone surrogates, which no client can send.
     return name.encode("utf-8", "backslashreplace").decode()
 
@@ -229,7 +235,7 @@ class LineScorer:
 
     def __init__(self, path: str | os.PathLike[str], *, engine: str | None = None) -> None:
         self.engine = engine
-        self.path = hub_name(path) or os.path.abspath(path)  # noqa: PTH100 (a process may run in another directory)
+        self.path = locate_model(path)  # a process may run in another directory
 
     def __call__(self, lines: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Score lines as ``elman score`` does: every line starts from the same state, and its end is scored.

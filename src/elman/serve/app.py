@@ -150,9 +150,9 @@ async def get_document(request: Request) -> Response:
 
 
 async def reject_chat(_: Request) -> Response:
-    """Not supported: the models are no chat models."""
+    """Not supported: these are not chat models."""
     message = (
-        "the models of this server continue text and are no chat models: use /v1/completions, with a prompt instead of"
+        "the models of this server continue text and are not chat models: use /v1/completions, with a prompt instead of"
         " messages"
     )
     raise APIError(404, message, "not_found")

@@ -250,14 +250,14 @@ def _generates_the_same(engine: Engine, state: TrainState, K: int) -> bool:
     sampling = [SamplingParams(**{name: example}) for name, example in examples.items()]
     sampling += [SamplingParams(**examples), SamplingParams(temperature=0.0)]
     B = len(sampling)
-    alone, together = np.random.default_rng(1).random(50), np.random.default_rng(2).random((20, B))
+    alone, together = np.random.default_rng(1).random((50, 1)), np.random.default_rng(2).random((20, B))
     h, first = state.final_hidden, np.arange(B) % K
     results, expected = (
         [
-            *(each.generate(state.parameters, h, 0, alone, params) for params in sampling),
-            each.session(state.parameters).generate(np.tile(h, (B, 1)), first, together, sampling),
+            *(session.generate(h[None], np.zeros(1, np.intp), alone, [params]) for params in sampling),
+            session.generate(np.tile(h, (B, 1)), first, together, sampling),
         ]
-        for each in (engine, get_engine("numpy"))
+        for session in (each.session(state.parameters) for each in (engine, get_engine("numpy")))
     )
     return all(
         np.array_equal(characters, expected_characters) and np.allclose(last, expected_last, atol=1e-4)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from elman.network.ngram import NgramModel
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Parameters, architecture
 from elman.runs.metadata import ModelOrigin
-from elman.runs.models import hub_name, load
+from elman.runs.models import load, locate_model
 from elman.runs.run import Run
 from elman.text import Alphabet
 
@@ -51,7 +50,7 @@ class PretrainedModel:
             model = source.model
             path = None if source.directory is None else str(source.directory.path.absolute())
         elif isinstance(source, str | os.PathLike):
-            model, path = load(source), hub_name(source) or str(Path(source).absolute())
+            model, path = load(source), locate_model(source)
         else:
             raise ElmanError(f"--init-from must be a path, a Run or a Model (got {type(source).__name__})")
         return cls(model, ModelOrigin(path, fingerprint(model).hex()))

@@ -180,7 +180,15 @@ def count_training_text(data: TrainingData, pretrained: NgramModel | None = None
         return ngrams
     from elman.network.ngram_merge import merge, overlap
 
-    return ngrams if overlap(pretrained, ngrams) else merge(pretrained, ngrams)
+    if overlap(pretrained, ngrams):
+        return ngrams
+    merged = merge(pretrained, ngrams)
+    if merged.table.nbytes > config.ngram_max_size * 1e6:
+        raise ElmanError(
+            f"--ngram-max-size must be at least {math.ceil(merged.table.nbytes / 1e6)} for the counts of the model"
+            f" and of the text (got {config.ngram_max_size:g}): raise it, or pass --ngram-order 0"
+        )
+    return merged
 
 
 def describe_raised(config: Config, ngrams: NgramModel | None) -> str:
@@ -241,6 +249,9 @@ def fit_to_text(
     `preset` is the one that the settings come from, or an empty string; those that were `passed` are not changed.
     """
     n = training_length(corpus, config)
+    if not n:
+        total = len(corpus.indices)
+        raise ElmanError(f"--validation {config.validation:g} leaves no characters of {total} to train on")
     if preset and PRESETS[preset].has_recipe:
         seconds = config.max_seconds or PRESETS[preset].settings["max_seconds"]
         config = follow_recipe(config, n, seconds, passed, on_compile)
@@ -271,7 +282,7 @@ def follow_recipe(
     if measures and seconds >= SHORT_BUDGET:
         seconds *= measure_speed(config, on_compile)
     recipe = choose_recipe(n, seconds, {name: getattr(config, name) for name in passed})
-    if config.max_seconds is None and "epochs" in recipe:
+    if config.max_updates is not None and config.max_seconds is None and "epochs" in recipe:
         recipe["epochs"] = UNLIMITED
     return replace(config, **recipe)
 

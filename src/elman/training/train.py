@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_type_hint
 
 import numpy as np
 
-from elman.config import Config, check_names, choices_of, make_config
+from elman.config import Config, check_names, choices_of, make_config, replace_settings
 from elman.engine import COMPILING
 from elman.errors import ElmanError, NonFiniteLossError, quote
 from elman.options import Option, document_options
@@ -275,7 +275,7 @@ def _receive_only() -> Run:
 
 
 def collect_settings(preset: str | None, config: Config | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that a preset is overridden with: all of `config`, if there is one, and the options."""
+    """Return the settings that a preset is overridden with: all of `config`, if there is one, with the options."""
     settings = dict(options)
     if "like" in settings:
         raise ElmanError("unknown setting 'like'; pass config=elman.open_run(RUN).config")
@@ -286,7 +286,7 @@ def collect_settings(preset: str | None, config: Config | None, options: Mapping
         raise ElmanError(f"cannot combine config with --preset {preset}: a configuration has every setting")
     if not isinstance(config, Config):
         raise ElmanError(f"config must be an elman.Config (got {type(config).__name__}): pass settings as arguments")
-    return asdict(config) | settings
+    return replace_settings(asdict(config), settings)
 
 
 def check_arguments(

@@ -8,6 +8,8 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from filecmp import cmp
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,8 +154,7 @@ class SweepResult:
             return ""
         words = ["elman", "train", self.settings.corpus, "--out", f"{self.directory}-best"]
         words += ["--preset", self.settings.preset]
-        for name, value in self.options.items():
-            words += [flag(name), str(value)]
+        words += [f"{flag(name)}={value}" for name, value in self.options.items() if value is not None]
         return shlex.join(words)
 
     def ranking(self) -> list[TrialResult]:
@@ -193,13 +194,24 @@ def write_trials(result: SweepResult) -> None:
 
 
 def copy_best(result: SweepResult) -> None:
-    """Copy the run directory of the best trial to ``best``; where it is on another machine, there is none."""
+    """Copy the run directory of the best trial to ``best``; where it is on another machine, there is none.
+
+    An earlier copy is replaced, but if it was trained further, renamed.
+    """
     best, copy = result.directory / BEST, result.directory / f".{BEST}.new"
     source = None if result.best is None else trial_directory(result.directory, result.best.number)
     shutil.rmtree(copy, ignore_errors=True)
     if source is not None and (source / CHECKPOINT).exists():
-        shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".*"))
-    shutil.rmtree(best, ignore_errors=True)
+        try:
+            shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".*"))
+        except shutil.Error as error:  # without the name of a file, but with the reason for each
+            raise ElmanError(f"cannot copy the best trial to {quote(best)} ({error.args[0][0][2]})") from None
+    trials = [trial_directory(result.directory, trial.number) / CHECKPOINT for trial in result.trials]
+    if not (best / CHECKPOINT).exists() or any(cmp(best / CHECKPOINT, trial) for trial in trials if trial.exists()):
+        shutil.rmtree(best, ignore_errors=True)
+    else:
+        names = (best.with_name(f"{BEST}-{number}") for number in count(1))
+        best.rename(next(name for name in names if not name.exists()))
     if copy.exists():
         copy.rename(best)
 

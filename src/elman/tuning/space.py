@@ -43,6 +43,9 @@ NOT_VARIED = {
     "field": "trials would be compared on different texts",
     "mask": "trials would be compared on different texts",
     "mask_regex": "trials would be compared on different texts",
+    "lines": "trials would be compared on different texts",
+    "max_chars": "trials would be compared on different texts",
+    "validation_chars": "trials would be compared on different texts",
     "min_count": "losses with different alphabets cannot be compared",
 }
 """Settings that a space may not contain, and why."""

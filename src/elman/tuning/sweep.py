@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
+from elman.config import normalize
 from elman.errors import ElmanError, require_extra, shorten
 from elman.options import document_options
 from elman.presets import DEFAULT_PRESET
@@ -97,7 +98,9 @@ def sweep(
         raise ElmanError(f"--workers must be at most the number of cores, {thread_count()} (got {workers})")
     with require_extra("sweep"):
         from elman.tuning.controller import run_sweep
-    fixed = collect_settings(None, None, options)
+    if not isinstance(corpus, str | os.PathLike):
+        raise ElmanError(f"a sweep reads a file or a built-in text (got {type(corpus).__name__})")
+    fixed = {name: normalize(name, value) for name, value in collect_settings(None, None, options).items()}
     settings = create_settings(os.fspath(corpus), preset, fixed, space, sampler, pruner, sampler_seed)
     trials = settings.limit_trials(trials)
     return run_sweep(settings, Path(out), trials, workers, storage, study, callback or (lambda result: False))

@@ -45,7 +45,7 @@ PRUNING_CHARS = 8192
 """Characters of the validation set, at most, that an intermediate validation reads."""
 EVENT_SECONDS = 0.5
 """Between two events about the progress of a trial."""
-_THREAD_VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_BLAS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -133,13 +133,14 @@ class Worker:
         path = self.directory / LOG
         if path.is_symlink() or not path.is_file():  # such as a pipe
             path.unlink(missing_ok=True)
+        threads = str(self.threads)
         with path.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, *COMMAND],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=dict.fromkeys(_THREAD_VARIABLES, str(self.threads)) | os.environ,
+                env=dict.fromkeys(_BLAS_VARIABLES, threads) | os.environ | {"NUMBA_NUM_THREADS": threads},
                 encoding="utf-8",
                 start_new_session=True,  # Ctrl-C in a terminal must not reach it: the sweep stops it
             )

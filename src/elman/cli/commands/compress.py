@@ -63,14 +63,14 @@ def compress(
     from elman.cli.display import show_metrics, show_progress
     from elman.compression.codec import compress_pieces
     from elman.compression.container import MEMBER_SIZE
-    from elman.runs.models import load, load_builtin
+    from elman.runs.models import is_builtin, load, load_builtin
 
     file = str(file)
     path = _destination(file, out, file + SUFFIX, model)
     if as_json and path is None:
         raise ElmanError("--json and the compressed data cannot both go to standard output: pass --out")
     loaded = load_builtin() if model is None else load(model)
-    mode = mode or (BUILTIN_MODE if model is None else DEFAULT_MODE)
+    mode = mode or (BUILTIN_MODE if model is None or is_builtin(model) else DEFAULT_MODE)
     with _Source(file) as original, show_progress("compressing", _size(file), quiet=quiet or as_json) as show:
         pieces = iter(lambda: original.read(MEMBER_SIZE), b"")
         compressed_bytes = _write(path, compress_pieces(pieces, loaded, mode, show))

@@ -36,7 +36,8 @@ def ensemble(
     shares = None if weights is None else _parse_weights(weights)
     models = [load(run) for run in runs]
     if fit_on is not None:
-        text = "".join(read_chunks([fit_on], encoding=encoding, field=field, lines=models[0].is_of_lines))
+        of_lines = any(model.is_of_lines for model in models)
+        text = "".join(read_chunks([fit_on], encoding=encoding, field=field, lines=of_lines))
         shares = fit_ensemble_weights(models, text)
         print("weights", ", ".join(f"{share:.4f}" for share in shares), file=sys.stderr)
     save_model(ensemble(models, weights=shares), out)

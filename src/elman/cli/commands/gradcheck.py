@@ -36,7 +36,7 @@ def gradcheck(
 ) -> int:
     """Check every gradient against central differences.
 
-    Without sizes, these are the three checks of the reference experiment."""
+    Without sizes, it runs the three checks of the reference experiment."""
     from elman.cli.display import show_gradient_checks, show_progress
     from elman.training.gradcheck import gradcheck
 

@@ -51,6 +51,8 @@ def report(
         )
     if results is None:
         options = {"--out": out, "--epochs": epochs, "--long-epochs": long_epochs, "--encoding": encoding}
+        if min_count is not None:
+            options["--min-count"] = min_count
         words = [str(word) for option in options.items() for word in option]
         again = "pipe the text again to" if "-" in texts else "resume with"
         command = shlex.join(["elman", "report", *texts, *words, "--resume"])

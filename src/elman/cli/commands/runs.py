@@ -70,7 +70,7 @@ def remove(
 
 
 def _confirm(question: str) -> bool:
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise ElmanError("cannot ask, as standard input is not a terminal: pass --yes")
     try:
         return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")

@@ -44,8 +44,8 @@ def sample(
         str | None,
         Parameter(
             allow_leading_hyphen=True,
-            help="Text to continue, or - for standard input. \\n and \\t are a line feed and a tab, unless the"
-            " model's text contains backslashes.",
+            help="Text to continue, or - for standard input. \\n, \\r and \\t are escapes, unless the model's"
+            " text contains backslashes.",
         ),
     ] = None,
     prompt_file: Annotated[
@@ -183,9 +183,10 @@ class Sample:
     chunks: Iterator[str]
 
     def in_training_text(self, text: str) -> bool | None:
-        """Return whether a model of independent lines was trained on the last line; None if it is no such model."""
-        line = (self.prompt + text).rpartition("\n")[2]
-        return None if self.model.line_hashes is None else self.model.in_training_text(line)
+        """Return whether a model of independent lines was trained on the last line; None if that is not known."""
+        if self.model.line_hashes is None or self.model.masker is not None:  # the hashes are of lines without masks
+            return None
+        return self.model.in_training_text((self.prompt + text).rpartition("\n")[2])
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,8 @@ def score(
         str | None,
         Parameter(
             converter=parse_threshold,
-            help="Report whether each line scores above this number or, such as 99%, above that fraction of the"
-            " held-out lines of training. The exit code is 1 if a line does, else 0.",
+            help="Report whether each line scores above this number or, if a percentage, above that share of the"
+            " held-out lines of the training. The exit code is 1 if a line does, else 0.",
         ),
     ] = None,
     top: Annotated[

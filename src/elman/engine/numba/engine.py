@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from elman.engine.protocol import Indices, StepCallback, TrainState, no_callback
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, LossAndGradients, Parameters, architecture
-from elman.network.sampling import SamplingParams
 from elman.text import Windows
 
 if TYPE_CHECKING:
@@ -85,19 +84,6 @@ class NumbaEngine:
         from elman.engine.numba.batched import training
 
         return training.loss_and_gradients(parameters, h0, x, y)
-
-    def generate(
-        self,
-        parameters: Parameters,
-        h: Array,
-        x: int,
-        uniforms: NDArray[np.float64],
-        sampling: SamplingParams,
-    ) -> tuple[NDArray[np.intp], Array]:
-        """See `elman.engine.Engine.generate`."""
-        session = self.session(parameters)
-        characters, states = session.generate(h[None], np.array([x]), uniforms[:, None], [sampling])
-        return characters[:, 0], states[0]
 
     def session(self, parameters: Parameters) -> NumbaSession:
         """See `elman.engine.Engine.session`."""

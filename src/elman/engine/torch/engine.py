@@ -38,7 +38,6 @@ from elman.engine.torch.network import (
 from elman.errors import ElmanError
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, LossAndGradients, Parameters, architecture
-from elman.network.sampling import SamplingParams
 from elman.processes import connect_processes, current_process
 from elman.text import Windows
 
@@ -109,17 +108,6 @@ class TorchEngine:
             np.pad(dh0, ((0, 0), (0, net.order))).reshape(h0.shape),
             final.reshape(h0.shape),
         )
-
-    def generate(
-        self,
-        parameters: Parameters,
-        h: Array,
-        x: int,
-        uniforms: NDArray[np.float64],
-        sampling: SamplingParams,
-    ) -> tuple[NDArray[np.intp], Array]:
-        """See `elman.engine.Engine.generate`."""
-        return self.inference.generate(parameters, h, x, uniforms, sampling)
 
     def session(self, parameters: Parameters) -> NumbaSession:
         """See `elman.engine.Engine.session`."""
