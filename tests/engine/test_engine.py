@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from elman.engine import TrainState, count_ngrams, get_engine
 from elman.engine.numba.batched.inference import _MAX_STEPS
+from elman.engine.numba.ngrams.kernels import INITIAL_CAPACITY, reader
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer, SamplingParams, WeightDropout
 from elman.network.parameters import NAMES, Array, Parameters, architecture, shapes
@@ -812,6 +813,20 @@ def test_frequencies_follow_probabilities(name: str, dtype: Dtype, sampling: Sam
     characters, _ = generate(get_engine(name), state.parameters, state.h, 0, (np.arange(n) + 0.5) / n, sampling)
     counts = np.bincount(characters, minlength=K)
     np.testing.assert_allclose(counts, n * sampling.probabilities(logits), rtol=0, atol=1)
+
+
+@compiled_engines
+def test_training_makes_room_for_the_counts_that_grow(name: str) -> None:
+    windows, losses, models = Windows(text(1281), 128), [], []
+    for engine in (name, "numpy"):
+        state = example_state(optimizer=ADAM, cell="gru", ngram_order=5)
+        state.parameters = growing(state.parameters)
+        losses.append(get_engine(engine).advance(state, windows, 10, ADAM))
+        assert state.parameters.ngrams is not None
+        models.append(state.parameters.ngrams)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=tolerances.COMPILED_TRAJECTORY)
+    counts = reader(models[0]).added
+    assert INITIAL_CAPACITY < counts.sizes[0] <= len(counts.nodes)
 
 
 # --- Inference sessions ---

@@ -178,7 +178,9 @@ def test_the_learning_rate_of_many_units_is_not_zero() -> None:
     assert choose_recipe(100_000, 60, {"hidden_size": 4500, "layers": 2})["learning_rate"] == pytest.approx(4.3e-5)
 
 
-def test_the_speed_is_measured_in_powers_of_the_square_root_of_two() -> None:
+def test_the_speed_is_measured_in_powers_of_the_square_root_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "PROBE_WARM_UP", 1)
+    monkeypatch.setattr(start, "PROBES", 2)
     factor = start.measure_speed(make_config("minute", {"engine": "numpy"}), lambda: None)
     assert 0 < factor < 1
     assert 2 * math.log2(factor) == pytest.approx(round(2 * math.log2(factor)))

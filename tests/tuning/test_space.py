@@ -87,6 +87,14 @@ def test_a_mistake_is_one_line(table: dict[str, Any], mistake: str) -> None:
         parse(**table)
 
 
+def test_the_seed_of_lines_chooses_the_validation_set(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("a\nb\n", encoding="utf-8")
+    table, options = {"seed": [1, 2]}, {"lines": True}
+    with pytest.raises(ElmanError, match=r"^space: seed cannot be varied: it chooses the lines of the validation set;"):
+        parse_space(table, "reference", options | {"validation": 0.1})
+    assert parse_space(table, "reference", options | {"validation": str(tmp_path / "text.txt")}) == table
+
+
 def test_the_mistakes_of_all_settings_are_listed() -> None:
     with pytest.raises(ElmanError, match=r"^space: hidden_size [^;]*; space: cell [^;]*$"):
         parse(hidden_size=[0, -1], layers=[1, 2], cell=["mlp"])

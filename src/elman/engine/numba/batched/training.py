@@ -92,6 +92,7 @@ class Training:
             make_masks(dropout, numbers, network.sizes.layers)
             for dropout in (flat.optimizer.dropout, flat.optimizer.weight_dropout)
         )
+        network.reserve_counts(len(rates) * network.T * network.B)
         network.run(
             _run_updates, batches, network.T, network.B, masks, weight_masks, self.dropped, self.reduce, self.update,
             flat.rule, flat.steps(numbers, rates), flat.moments, flat.ranges, flat.hidden, self.squares,
