@@ -31,6 +31,10 @@ MIN_UNITS = 32
 """Units of a layer that justify a thread."""
 
 
+_POINTERS: dict[tuple[Any, ...], kernels.Pointers] = {}
+"""The kernels of each kind of network: to find out which they are takes longer than to run a small one."""
+
+
 def split_batch(B: int, backward: bool) -> list[slice]:
     """Return the groups that B batch rows are split into. They depend on B only: no result may depend on the cores."""
     count = 1 if B < 8 else 2 if B < 64 else 4 if backward else max(4, B // INFERENCE_GROUP)
@@ -107,7 +111,7 @@ class BatchedNetwork:
             s, self.ngrams, parameters.counts_reading, len(self.rows), T, max(self.rows), self.dtype
         )
         self.workspaces = self._make_workspaces()
-        self.workspaces = self.workspaces._replace(pointers=self._compile())
+        self.workspaces = self.workspaces._replace(pointers=self._find_pointers())
 
     def _make_workspaces(self) -> kernels.Workspace:
         """Return arrays with one row for each group, as long as the largest group needs."""
@@ -152,8 +156,15 @@ class BatchedNetwork:
         network = self.net, self.workspaces, self.priors
         self.team.run(lambda thread: kernel(thread, *network, *arguments), steps)
 
-    def _compile(self) -> kernels.Pointers:
+    def _find_pointers(self) -> kernels.Pointers:
         """Return pointers to the kernels for this kind of network."""
+        kind = CELLS[self.architecture.cell], self.dtype, self.packed_dtype, self.backward
+        if kind not in _POINTERS:
+            _POINTERS[kind] = self._compile()
+        return _POINTERS[kind]._replace(read_window=prior_pointer(self.priors)) if self.sizes.order else _POINTERS[kind]
+
+    def _compile(self) -> kernels.Pointers:
+        """Return pointers to the kernels but that of the prior, compiled if they are not yet."""
         *arrays, scratch, start, size, unused = self.workspaces
         workspace = kernels.Workspace._make([*(array[0] for array in arrays), scratch, start, size, unused])
         cell, values = CELLS[self.architecture.cell], self.priors.values
@@ -166,7 +177,6 @@ class BatchedNetwork:
                 multiply_panels, x, 0, 0, x, 0, 0, x, 0, 0, self.net.packed, 0, 0, 0, 0, 0, ranges, scratch, 0
             ),
             forward_cell=kernel_pointer(cell.forward, x, x, x, x, x, x, indices, step),
-            read_window=prior_pointer(self.priors) if self.sizes.order else kernels.UNUSED,
             forward=kernel_pointer(kernels.forward, *window),
         )
         if not self.backward:
