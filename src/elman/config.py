@@ -18,7 +18,7 @@ from elman.engines import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help
 from elman.errors import ElmanError, flag, quote, shorten
 from elman.network.cells import cell_help, cell_names
 from elman.options import suggest_option
-from elman.presets import PRESETS, name_preset
+from elman.presets import PRESETS, limit_text, name_preset
 
 if TYPE_CHECKING:
     from elman.text.masks import Masker
@@ -334,10 +334,14 @@ def make_config(preset: str = "reference", options: Mapping[str, Any] | None = N
 def replace_settings(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with the options in their place.
 
-    A limit among the options also replaces the time and update limits. Without a validation set, settings that need one
-    are left out.
+    A limit among the options also replaces the time and update limits, and what follows from the time limit. Without a
+    validation set, settings that need one are left out.
     """
-    result = {**settings, **(_NO_LIMITS if LIMITS & options.keys() else {}), **options}
+    result = dict(settings)
+    if LIMITS & options.keys():
+        derived = limit_text(result["max_seconds"]) if result.get("max_seconds") else {}
+        result = {name: value for name, value in result.items() if derived.get(name) != value} | _NO_LIMITS
+    result.update(options)
     if not result.get("validation"):
         result |= {name: 0 for name in NEED_VALIDATION if name not in options}
     return result

@@ -48,6 +48,14 @@ PARTIAL_UNITS = 0.75
 """Factor on the units for a text that is not read once, for which two layers learn more than four."""
 EARLY_PASSES = 1.5
 """Passes below which the prior, which has counted the whole text, starts earlier."""
+MIN_CHARS = 20
+"""Characters of the shortest text that is trained on."""
+MAX_CHARS_PER_SECOND = 750_000
+"""Characters of a text that are used, for every second of the time budget: reading them, and counting their n-grams,
+takes about a fifth of it."""
+VALIDATED_PER_SECOND, MIN_VALIDATED = 4_000, 100_000
+"""Characters that a validation reads, likewise: two or three per cent of the time. Fewer than the minimum do not take
+less, as preparing the network for inference takes a while."""
 SLOWEST_UNITS = 192
 """Units per layer below which fewer do not make training faster in proportion."""
 ADAM = ("adam", "adamw", "rmsprop")
@@ -71,6 +79,14 @@ _COMMON: dict[str, Any] = {
     "metrics_every": 50,
     "mixed_precision": True,
 }
+
+
+def limit_text(seconds: float) -> dict[str, int]:
+    """Return how many characters of a text, and of the validation set, a time budget is enough for, by setting."""
+    return {
+        "max_chars": max(MIN_CHARS, round(MAX_CHARS_PER_SECOND * seconds)),
+        "validation_chars": max(MIN_VALIDATED, round(VALIDATED_PER_SECOND * seconds)),
+    }
 
 
 def limit_epochs(n: int) -> int:

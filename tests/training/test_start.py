@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import elman
+from elman import presets
 from elman.cli import display
 from elman.config import Config, make_config
 from elman.errors import ElmanError
@@ -260,7 +261,7 @@ def test_a_text_long_enough_is_trained_on_as_before() -> None:
 
 def test_the_time_budget_limits_the_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A resumed run reads the same sample, also with another budget; without a budget there is no limit."""
-    monkeypatch.setattr(start, "MAX_CHARS_PER_SECOND", 500)
+    monkeypatch.setattr(presets, "MAX_CHARS_PER_SECOND", 500)
     text, listens = tmp_path / "text.txt", Listens()
     text.write_text("".join(f"line {n}\n" for n in range(1000)), encoding="utf-8")
     options: dict[str, Any] = {"preset": "quick", "hidden_size": 3, "engine": "numpy", "out": tmp_path / "run"}
@@ -271,6 +272,8 @@ def test_the_time_budget_limits_the_text(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert f"; sampled from {chars:,} characters in 3 pieces, spread evenly (--max-chars)" in listens.notices[0]
     again = elman.train(out=tmp_path / "run", resume=True, max_seconds=60.0, callback=StopsAt(2))
     assert (again.config.max_chars, again.corpus.text) == (3000, run.corpus.text)
+    longer = elman.train(text, config=run.config, max_seconds=12.0, max_updates=1).config
+    assert (longer.max_chars, longer.validation_chars) == (6000, 100_000)
     options |= {"out": None, "max_updates": 1}
     config = elman.train(text, **options, max_seconds=6.0, validation=0.1, validation_chars=30_000).config
     assert (config.max_chars, config.validation_chars) == (3000, 30_000)

@@ -19,7 +19,7 @@ from elman.network.dropout import Dropout, WeightDropout
 from elman.network.ngram import NgramModel
 from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
 from elman.network.parameters import INITIAL_ALPHA, Architecture, shapes
-from elman.presets import DEFAULT_PRESET, PRESETS, SHORT_BUDGET, choose_recipe, name_preset
+from elman.presets import DEFAULT_PRESET, MIN_CHARS, PRESETS, SHORT_BUDGET, choose_recipe, limit_text, name_preset
 from elman.processes import available_memory, current_process
 from elman.runs.checkpoint import reset_at
 from elman.runs.data import (
@@ -38,12 +38,6 @@ from elman.text.sources import BUILTIN_CORPORA
 if TYPE_CHECKING:
     from elman.training.fine_tuning import ModelSource
 
-MAX_CHARS_PER_SECOND = 750_000
-"""Characters of a text that are used, for every second of the time budget: reading them, and counting their n-grams,
-takes about a fifth of it."""
-VALIDATED_PER_SECOND, MIN_VALIDATED = 4_000, 100_000
-"""Characters that a validation reads, likewise: two or three per cent of the time. Fewer than the minimum do not take
-less, as preparing the network for inference takes a while."""
 REFERENCE_SPEED = 160_000
 """Characters per second in training, with the network of preset `minute`, of the machine on which the recipes were
 found: two cores of an Intel Xeon with AMX."""
@@ -53,8 +47,6 @@ PROBE_WARM_UP, PROBE_UPDATES, PROBES = 10, 2, 4
 """Updates before the first measurement and of each, and the number of measurements."""
 WINDOWS = 4
 """Windows per epoch of a short text, if it has enough characters."""
-MIN_CHARS = 20
-"""Characters of the shortest text that is trained on."""
 COUNTING = 3
 """Bytes per character, at least, in which the n-grams of a long text are counted."""
 UNLIMITED = 1_000_000
@@ -75,7 +67,7 @@ def start_run(
     kernels have to be compiled to measure the speed of the machine.
     """
     # All settings, but perhaps those that belong to the text, leave nothing to a preset.
-    has_all = {setting.name for setting in fields(Config)} <= options.keys() | TEXT_SETTINGS
+    has_all = {setting.name for setting in fields(Config)} <= options.keys() | TEXT_SETTINGS | limit_text(1).keys()
     recorded = "" if preset is None and has_all else name_preset(preset or DEFAULT_PRESET)
     pretrained = None
     if init_from is not None:
@@ -229,12 +221,11 @@ def limit_texts(config: Config, passed: Collection[str]) -> Config:
     """
     if config.max_seconds is None:
         return config
-    max_chars, validation_chars = config.max_chars, config.validation_chars
-    if max_chars is None:
-        max_chars = max(MIN_CHARS, round(MAX_CHARS_PER_SECOND * config.max_seconds))
+    limits = limit_text(config.max_seconds)
+    max_chars = limits["max_chars"] if config.max_chars is None else config.max_chars
+    validation_chars = config.validation_chars
     if "validation_chars" not in passed:
-        limit = max(MIN_VALIDATED, round(VALIDATED_PER_SECOND * config.max_seconds))
-        validation_chars = min(validation_chars, limit)
+        validation_chars = min(validation_chars, limits["validation_chars"])
     return replace(config, max_chars=max_chars, validation_chars=validation_chars)
 
 
