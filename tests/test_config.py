@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elman.config import ADJUSTABLE, LIMITS, Config, make_config, resume_config
+from elman.config import ADJUSTABLE, LIMITS, Config, make_config, resume_config, settings_like
 from elman.errors import ElmanError, command_line
 from elman.presets import DEFAULT_PRESET, PRESETS
 
@@ -55,6 +55,18 @@ def test_a_limit_that_is_given_takes_the_place_of_the_presets(limit: dict[str, A
     found = make_config("minute", limit)
     assert (found.max_updates, found.max_seconds) == (limit.get("max_updates"), limit.get("max_seconds"))
     assert found.epochs == limit.get("epochs", PRESETS["minute"].settings["epochs"])
+
+
+def test_none_is_no_limit() -> None:
+    assert make_config("minute", {"max_updates": None}).max_seconds == 60
+    assert make_config("minute", {"max_seconds": None}).max_seconds is None
+    assert resume_config(Config(max_updates=9), {"max_seconds": None}).max_updates == 9
+    assert resume_config(Config(max_seconds=9.0), {"max_seconds": None, "max_updates": 3}).max_seconds is None
+
+
+def test_masks_are_left_out_without_lines() -> None:
+    options = settings_like(Config(lines=True, mask="numbers", mask_regex="a+"), {"lines": False})
+    assert (options["mask"], options["mask_regex"]) == ("", "")
 
 
 @pytest.mark.parametrize("setting", ["patience", "validate_every"])

@@ -316,6 +316,9 @@ ADJUSTABLE = LIMITS | {"patience", "engine", "device", "mixed_precision"}
 NEED_VALIDATION = ("patience", "validate_every")
 """Settings that have no meaning without a validation set."""
 
+NEED_LINES = ("mask", "mask_regex")
+"""Settings that have no meaning without independent lines."""
+
 _NO_LIMITS: dict[str, None] = {"max_updates": None, "max_seconds": None}
 
 
@@ -334,16 +337,18 @@ def make_config(preset: str = "reference", options: Mapping[str, Any] | None = N
 def replace_settings(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with the options in their place.
 
-    A limit among the options also replaces the time and update limits, and what follows from the time limit. Without a
-    validation set, settings that need one are left out.
+    A limit among the options also replaces the time and update limits, and what follows from the time limit. Settings
+    that need a validation set or lines are left out without them.
     """
     result = dict(settings)
-    if LIMITS & options.keys():
+    if any(options.get(name) is not None for name in LIMITS):
         derived = limit_text(result["max_seconds"]) if result.get("max_seconds") else {}
         result = {name: value for name, value in result.items() if derived.get(name) != value} | _NO_LIMITS
     result.update(options)
     if not result.get("validation"):
         result |= {name: 0 for name in NEED_VALIDATION if name not in options}
+    if not result.get("lines"):
+        result |= {name: "" for name in NEED_LINES if name not in options and name in result}
     return result
 
 
@@ -364,7 +369,7 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
         If a setting is unknown or out of its range, or differs from the run's and is none of `ADJUSTABLE`.
     """
     check_names(options)
-    changes: dict[str, Any] = {**_NO_LIMITS} if LIMITS & options.keys() else {}
+    changes: dict[str, Any] = {**_NO_LIMITS} if any(options.get(name) is not None for name in LIMITS) else {}
     if options.get("engine", saved.engine) != saved.engine:
         changes["device"] = "auto"  # that of the other engine does not apply
     config = replace(saved, **{**changes, **options})

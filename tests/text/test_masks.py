@@ -69,6 +69,7 @@ def test_an_expression_of_ones_own_comes_first_and_has_its_own_groups() -> None:
     assert masker.mask("aa12 ab12 job x").text == "Ⓡ abⓃ Ⓡ"
     assert Masker(regex="x*").mask("axxb").text == "aⓇb"  # what is empty stays so
     assert Masker("hex", r"(?i)user \w+").mask("USER ann 0xAB 0XAB").text == "Ⓡ Ⓗ 0XAB"  # flags are of it alone
+    assert Masker("hex", "(?i)(?x) user .  # a comment").mask("USER1 0XAB 0xAB").text == "Ⓡ 0XAB Ⓗ"
 
 
 @given(st.text(st.sampled_from("a1:./-x0 fé7["), max_size=40), st.sampled_from(["", "a+.", "x*", "é|1"]))

@@ -284,6 +284,10 @@ def test_the_best_trial_that_was_trained_further_is_kept(tmp_path: Path) -> None
     assert result.best is not None
     assert elman.open_run(out / "best-1").metrics[-1].update == 80
     assert weights(out / "best") == weights(out / "trials" / f"{result.best.number:04d}")
+    shutil.rmtree(out / "trials")
+    kept = small_sweep(tmp_path, 3)
+    assert kept.best == result.best
+    assert {path.name for path in out.glob("best*")} == {"best", "best-1"}
 
 
 @pytest.mark.usefixtures("local_workers")

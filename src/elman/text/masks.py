@@ -60,7 +60,7 @@ MASKS = {
 
 REGEX_SYMBOL = "Ⓡ"
 """What replaces the matches of `mask_regex`."""
-_INLINE_FLAGS = re.compile(r"\(\?([aimsux]+)\)")
+_INLINE_FLAGS = re.compile(r"\A(?:\(\?[aimsux]+\))+")
 """The inline flags of a regular expression, which may only stand at its beginning."""
 
 _SYMBOLS: dict[str | None, str] = {name: mask.symbol for name, mask in MASKS.items()}
@@ -113,9 +113,10 @@ class Masker:
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         # The user's expression comes first and in no group, so that its numbered references stay valid.
-        flags = _INLINE_FLAGS.match(self.regex)
-        scoped = f"(?{flags[1]}:{self.regex[flags.end() :]})" if flags else f"(?:{self.regex})"
-        own = [scoped] if self.regex else []
+        rest = _INLINE_FLAGS.sub("", self.regex)
+        flags = "".join(sorted(set(self.regex.removesuffix(rest)) - set("(?)")))
+        end = "\n" if "x" in flags else ""  # of a comment
+        own = [f"(?{flags}:{rest}{end})"] if self.regex else []
         try:
             re.compile(self.regex)
             named = [f"(?P<{name}>{MASKS[name].pattern})" for name in self.names.split(",") if name]

@@ -8,7 +8,6 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from filecmp import cmp
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -206,14 +205,16 @@ def copy_best(result: SweepResult) -> None:
             shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".*"))
         except shutil.Error as error:  # without the name of a file, but with the reason for each
             raise ElmanError(f"cannot copy the best trial to {quote(best)} ({error.args[0][0][2]})") from None
-    trials = [trial_directory(result.directory, trial.number) / CHECKPOINT for trial in result.trials]
-    if not (best / CHECKPOINT).exists() or any(cmp(best / CHECKPOINT, trial) for trial in trials if trial.exists()):
-        shutil.rmtree(best, ignore_errors=True)
-    else:
-        names = (best.with_name(f"{BEST}-{number}") for number in count(1))
+    mark = result.directory / f".{BEST}"  # which trial was copied, and when its checkpoint was written
+    number, time = map(int, mark.read_text("utf-8").split()) if mark.exists() else (-1, -1)
+    if (best / CHECKPOINT).exists() and (best / CHECKPOINT).stat().st_mtime_ns != time:
+        names = (best.with_name(f"{BEST}-{n}") for n in count(1))
         best.rename(next(name for name in names if not name.exists()))
-    if copy.exists():
+    elif copy.exists() or result.best is None or result.best.number != number:
+        shutil.rmtree(best, ignore_errors=True)
+    if result.best is not None and copy.exists():
         copy.rename(best)
+        mark.write_text(f"{result.best.number} {(best / CHECKPOINT).stat().st_mtime_ns}", "utf-8")
 
 
 def write_report(result: SweepResult, study: Study) -> None:
