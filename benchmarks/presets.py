@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ def measure(text: str, preset: str, *options: str) -> dict[str, Any]:
     }
 
 
+def parse_settings(settings: Sequence[str]) -> list[str]:
+    """Return the options of ``elman train`` for settings such as ``layers=4``."""
+    return [part for each in settings for part in f"--{each}".split("=", 1)]
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -56,7 +62,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="*", type=int, default=[400])
     parser.add_argument("--settings", nargs="*", default=[], help="Further options of elman train, without --.")
     options = parser.parse_args()
-    settings = [part for each in options.settings for part in (f"--{each}".split("=", 1))]
+    settings = parse_settings(options.settings)
     from speed import add_result
 
     for text in options.texts:

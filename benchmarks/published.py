@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import elman
-from presets import train
+from presets import parse_settings, train
 from speed import add_result
 
 RESULTS = Path(__file__).parent / "results" / "published.json"
@@ -280,7 +280,7 @@ def main() -> None:
     parser.add_argument("--ngram-weights", nargs="*", type=float, default=[1.0], help="Of the samples of molecules.")
     parser.add_argument("--settings", nargs="*", default=[], help="Further options of elman train, without --.")
     options = parser.parse_args()
-    options.settings = [part for each in options.settings for part in (f"--{each}".split("=", 1))]
+    options.settings = parse_settings(options.settings)
     data = DATA_SETS[options.data]
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)

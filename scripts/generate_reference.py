@@ -79,7 +79,7 @@ def _share_options(docs: str) -> str:
     """Describe the arguments and options of several commands once, at the end; each command names its own."""
     lines = Counter(re.findall(r"^\* `[A-Z-].*$", docs, re.MULTILINE))
     names = {line: line.split("`")[1].split()[0].rstrip(",") for line in lines}
-    most_common = {names[line]: line for line, _ in reversed(lines.most_common())}
+    most_common = {names[line]: line for line, _ in reversed(lines.most_common())}  # the last of each name counts
     shared = {
         line: names[line]
         for line, count in sorted(lines.items(), key=lambda item: item[0].startswith("* `-"))  # arguments first

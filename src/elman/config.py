@@ -18,7 +18,7 @@ from elman.engines import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help
 from elman.errors import ElmanError, flag, quote, shorten
 from elman.network.cells import cell_help, cell_names
 from elman.options import suggest_option
-from elman.presets import PRESETS, limit_text, name_preset
+from elman.presets import PRESETS, choose_text_limits, name_preset
 
 if TYPE_CHECKING:
     from elman.text.masks import Masker
@@ -342,7 +342,7 @@ def replace_settings(settings: Mapping[str, Any], options: Mapping[str, Any]) ->
     """
     result = dict(settings)
     if any(options.get(name) is not None for name in LIMITS):
-        derived = limit_text(result["max_seconds"]) if result.get("max_seconds") else {}
+        derived = choose_text_limits(result["max_seconds"]) if result.get("max_seconds") else {}
         result = {name: value for name, value in result.items() if derived.get(name) != value} | _NO_LIMITS
     result.update(options)
     if not result.get("validation"):

@@ -81,7 +81,7 @@ _COMMON: dict[str, Any] = {
 }
 
 
-def limit_text(seconds: float) -> dict[str, int]:
+def choose_text_limits(seconds: float) -> dict[str, int]:
     """Return how many characters of a text, and of the validation set, a time budget is enough for, by setting."""
     return {
         "max_chars": max(MIN_CHARS, round(MAX_CHARS_PER_SECOND * seconds)),

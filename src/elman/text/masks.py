@@ -61,7 +61,7 @@ MASKS = {
 REGEX_SYMBOL = "Ⓡ"
 """What replaces the matches of `mask_regex`."""
 _INLINE_FLAGS = re.compile(r"\A(?:\(\?[aimsux]+\))+")
-"""The inline flags of a regular expression, which may only stand at its beginning."""
+"""The inline flags of a regular expression, which are allowed at its beginning only."""
 
 _SYMBOLS: dict[str | None, str] = {name: mask.symbol for name, mask in MASKS.items()}
 

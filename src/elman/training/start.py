@@ -19,7 +19,15 @@ from elman.network.dropout import Dropout, WeightDropout
 from elman.network.ngram import NgramModel
 from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
 from elman.network.parameters import INITIAL_ALPHA, Architecture, shapes
-from elman.presets import DEFAULT_PRESET, MIN_CHARS, PRESETS, SHORT_BUDGET, choose_recipe, limit_text, name_preset
+from elman.presets import (
+    DEFAULT_PRESET,
+    MIN_CHARS,
+    PRESETS,
+    SHORT_BUDGET,
+    choose_recipe,
+    choose_text_limits,
+    name_preset,
+)
 from elman.processes import available_memory, current_process
 from elman.runs.checkpoint import reset_at
 from elman.runs.data import (
@@ -67,7 +75,10 @@ def start_run(
     kernels have to be compiled to measure the speed of the machine.
     """
     # All settings, but perhaps those that belong to the text, leave nothing to a preset.
-    has_all = {setting.name for setting in fields(Config)} <= options.keys() | TEXT_SETTINGS | limit_text(1).keys()
+    has_all = {setting.name for setting in fields(Config)} <= options.keys() | TEXT_SETTINGS | {
+        "max_chars",
+        "validation_chars",
+    }
     recorded = "" if preset is None and has_all else name_preset(preset or DEFAULT_PRESET)
     pretrained = None
     if init_from is not None:
@@ -221,7 +232,7 @@ def limit_texts(config: Config, passed: Collection[str]) -> Config:
     """
     if config.max_seconds is None:
         return config
-    limits = limit_text(config.max_seconds)
+    limits = choose_text_limits(config.max_seconds)
     max_chars = limits["max_chars"] if config.max_chars is None else config.max_chars
     validation_chars = config.validation_chars
     if "validation_chars" not in passed:

@@ -206,15 +206,15 @@ def copy_best(result: SweepResult) -> None:
         except shutil.Error as error:  # without the name of a file, but with the reason for each
             raise ElmanError(f"cannot copy the best trial to {quote(best)} ({error.args[0][0][2]})") from None
     mark = result.directory / f".{BEST}"  # which trial was copied, and when its checkpoint was written
-    number, time = map(int, mark.read_text("utf-8").split()) if mark.exists() else (-1, -1)
-    if (best / CHECKPOINT).exists() and (best / CHECKPOINT).stat().st_mtime_ns != time:
+    number, _, time = mark.read_text("utf-8", "replace").partition(" ") if mark.exists() else ("", "", "")
+    if (best / CHECKPOINT).exists() and str((best / CHECKPOINT).stat().st_mtime_ns) != time:
         names = (best.with_name(f"{BEST}-{n}") for n in count(1))
         best.rename(next(name for name in names if not name.exists()))
-    elif copy.exists() or result.best is None or result.best.number != number:
+    elif copy.exists() or result.best is None or str(result.best.number) != number:
         shutil.rmtree(best, ignore_errors=True)
     if result.best is not None and copy.exists():
         copy.rename(best)
-        mark.write_text(f"{result.best.number} {(best / CHECKPOINT).stat().st_mtime_ns}", "utf-8")
+        replace_file(mark, f"{result.best.number} {(best / CHECKPOINT).stat().st_mtime_ns}".encode())
 
 
 def write_report(result: SweepResult, study: Study) -> None:
