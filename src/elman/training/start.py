@@ -75,10 +75,8 @@ def start_run(
     kernels have to be compiled to measure the speed of the machine.
     """
     # All settings, but perhaps those that belong to the text, leave nothing to a preset.
-    has_all = {setting.name for setting in fields(Config)} <= options.keys() | TEXT_SETTINGS | {
-        "max_chars",
-        "validation_chars",
-    }
+    of_text = TEXT_SETTINGS | {"max_chars", "validation_chars"}
+    has_all = {setting.name for setting in fields(Config)} <= options.keys() | of_text
     recorded = "" if preset is None and has_all else name_preset(preset or DEFAULT_PRESET)
     pretrained = None
     if init_from is not None:
