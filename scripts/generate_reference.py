@@ -19,11 +19,12 @@ from numpydoc.docscrape import ClassDoc
 from elman.cli import app
 from elman.cli.commands.serve import serve
 from elman.config import Config, choices_of
-from elman.engine import count_ngrams, get_engine
+from elman.engine import get_engine
 from elman.errors import flag
 from elman.inference import Model
 from elman.network import initial_parameters
 from elman.network.sampling import list_sampling_options
+from elman.ngram.counting import count_ngrams
 from elman.options import SYNONYMS
 from elman.presets import PRESETS
 from elman.runs.loggers import optional_loggers

@@ -21,6 +21,8 @@ from elman.options import suggest_option
 from elman.presets import PRESETS, choose_text_limits, name_preset
 
 if TYPE_CHECKING:
+    from elman.network.parameters import Architecture
+    from elman.text import Alphabet
     from elman.text.masks import Masker
 
 
@@ -232,6 +234,14 @@ class Config:
     def chars_per_update(self) -> int:
         """Characters that one update learns from: batch size times sequence length."""
         return self.batch_size * self.seq_length
+
+    def architecture(self, alphabet: Alphabet) -> Architecture:
+        """Return the architecture of a network with these settings for an alphabet."""
+        from elman.network.parameters import Architecture  # imports NumPy, which the help of a command does not need
+        from elman.text.lines import find_line_feed
+
+        reset_at = find_line_feed(alphabet) if self.lines else None
+        return Architecture(len(alphabet), self.hidden_size, self.cell, self.layers, self.ngram_order, reset_at)
 
     @property
     def masker(self) -> Masker | None:

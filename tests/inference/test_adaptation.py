@@ -17,15 +17,16 @@ from elman.inference import Model, Score
 from elman.inference import adaptation as adapting
 from elman.inference.adaptation import DECAY_INTERVAL, Adapt, learning_rate, score_dynamic
 from elman.inference.score import score
-from elman.network import Parameters, SamplingParams, initial_parameters
+from elman.network import Parameters, SamplingParams
 from elman.network import loss_and_gradients as reference
 from elman.network.model import logits
-from elman.network.ngram import READ_COUNT, ngram_counts
 from elman.network.output import losses
-from elman.network.parameters import Array, architecture
+from elman.network.parameters import Array
+from elman.ngram.model import READ_COUNT, ngram_counts
 from elman.text import Corpus
 from support import tolerances as tolerances
 from support.cli import Command, assert_refused
+from support.networks import make_parameters
 from support.state import TEXT, generate
 
 ORDER = 3
@@ -54,8 +55,8 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def made(cell: str = "gru", layers: int = 2, dtype: Any = np.float64) -> tuple[Parameters, Array]:
     """Return a network and a state."""
     generator = np.random.RandomState(1)
-    parameters = initial_parameters(K, M, 0.4, generator, dtype, cell, layers)
-    return parameters, np.tanh(generator.randn(architecture(parameters).state_size)).astype(dtype)
+    parameters = make_parameters(K, M, 0.4, generator, dtype, cell, layers)
+    return parameters, np.tanh(generator.randn(parameters.architecture.state_size)).astype(dtype)
 
 
 def text(n: int) -> Any:
@@ -140,7 +141,7 @@ def with_numpy(model: Model) -> Model:
 
 
 def count_slowly(model: Model, text: str) -> float:
-    """Return the cost of a text with counts that grow, by the equations of `elman.network.ngram` and of the output."""
+    """Return the cost of a text with counts that grow, by the equations of `elman.ngram.model` and of the output."""
     ngrams, K = model.parameters.ngrams, len(model.alphabet)
     assert ngrams is not None
     table, read = ngram_counts(ngrams), model.alphabet.encode(text)

@@ -17,13 +17,13 @@ from playwright.sync_api import Browser, Page, expect
 
 import elman
 from elman import interpret
-from elman.engine import count_ngrams
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.interop import page
 from elman.interop.contents import ModelInfo
 from elman.network.cells import CELLS
 from elman.network.sampling import list_sampling_options
+from elman.ngram.counting import count_ngrams
 from elman.runs.metadata import TextRecord
 from elman.text import Alphabet
 from elman.web import STATIC_FILES

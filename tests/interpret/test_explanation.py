@@ -14,10 +14,11 @@ from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.score import score
 from elman.interpret import PriorExplanation, Unit, dequantize, explain, list_units, quantize
-from elman.network import Parameters, architecture, initial_parameters, model, ngram
+from elman.network import Parameters, model, ngram
 from elman.network.cells.spec import CELL_STATE, HIDDEN_STATE
 from elman.network.parameters import Array
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
+from support.networks import make_parameters
 from support.random_model import random_model, random_prior_model
 from support.state import TEXT
 from support.tolerances import ROUNDINGS, SINGLE
@@ -29,8 +30,8 @@ CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("l
 def made(cell: str, layers: int = 1, K: int = K) -> tuple[Parameters, Array, Any]:
     """Return a network, a state and a text."""
     generator = np.random.RandomState(1)
-    parameters = initial_parameters(K, M, 0.7, generator, np.float64, cell, layers)
-    h0 = np.tanh(generator.randn(architecture(parameters).state_size))
+    parameters = make_parameters(K, M, 0.7, generator, np.float64, cell, layers)
+    h0 = np.tanh(generator.randn(parameters.architecture.state_size))
     return parameters, h0, np.random.default_rng(2).integers(K, size=N, dtype=np.uint8)
 
 
@@ -71,7 +72,7 @@ def test_surprisal_is_that_of_the_score_and_the_history_of_a_prior_is_no_unit(
     indices = np.random.default_rng(2).integers(4, size=N, dtype=np.uint8)
     found = explain(get_engine("numba"), made.parameters, made.h, indices)
     expected = score(get_engine("numba"), made.parameters, made.h, indices)
-    assert found.units == list_units(architecture(made.parameters))
+    assert found.units == list_units(made.parameters.architecture)
     assert found.quantized.shape == (N, len(found.units))
     assert found.nats_per_char == pytest.approx(expected.nats_per_char, rel=SINGLE)
     assert found.bits_per_char == pytest.approx(expected.bits_per_char, rel=SINGLE)

@@ -20,6 +20,7 @@ from elman.network.parameters import Array, Arrays
 from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
+from support.networks import make_state
 from support.state import snapshot
 from support.tolerances import largest_relative_error
 
@@ -326,7 +327,7 @@ WINDOWS = Windows(np.random.default_rng(1).integers(0, 7, B * (5 * T + 2)).astyp
 
 
 def trained(optimizer: Optimizer, calls: list[int]) -> tuple[TrainState, Array]:
-    state = TrainState.initial(7, 5, 0.3, 400, np.float64, cell="gru", layers=2, batch_size=B, optimizer=optimizer)
+    state = make_state(7, 5, 0.3, 400, np.float64, cell="gru", layers=2, batch_size=B, optimizer=optimizer)
     losses = [NumpyEngine().advance(state, WINDOWS, updates, optimizer) for updates in calls]
     return state, np.concatenate([*losses, []])
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from elman.cli import app
-from elman.engine import TrainState, count_ngrams, get_engine
+from elman.engine import get_engine
 from elman.errors import ElmanError, flag
 from elman.network import SamplingParams
 from elman.network.sampling import (
@@ -21,10 +21,12 @@ from elman.network.sampling import (
     create_sampling_params,
     list_sampling_options,
 )
+from elman.ngram.counting import count_ngrams
 from elman.serve.app import describe_app
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from support.cli import Command, assert_refused
+from support.networks import make_state
 from support.random_model import random_prior_model
 from support.server import NAME, error_of, serving, tiny
 from support.state import ROOT, TEXT, T, generate
@@ -178,7 +180,7 @@ def test_the_engines_agree(option: SamplingOption) -> None:
     uniforms = np.random.default_rng(1).random(200)
     counted = count_ngrams(np.resize(np.arange(9, dtype=np.uint8), 50), 9, 3, 0)
     for cell in ("rnn", "gru"):
-        state = TrainState.initial(9, 5, 0.8, 400, np.float64, cell=cell, ngrams=counted)
+        state = make_state(9, 5, 0.8, 400, np.float64, cell=cell, ngrams=counted)
         characters, expected, unfiltered = (
             generate(get_engine(name), state.parameters, state.final_hidden, 2, uniforms, sampling)[0]
             for name, sampling in (

@@ -18,7 +18,6 @@ from playwright.sync_api import Browser, Page
 from elman.engine import get_engine
 from elman.inference import Model
 from elman.interpret import Unit, dequantize
-from elman.network import architecture, initial_parameters
 from elman.report import explain_page
 from elman.report.explain_page import ExplainPage, describe_network, format_unit, render_page
 from elman.report.render import visible
@@ -26,6 +25,7 @@ from elman.text import Alphabet, Corpus
 from elman.text.unknown import unknown_nats
 from support.browser import fits, open_page
 from support.html_page import Page as Html
+from support.networks import make_parameters
 from support.random_model import random_model, random_prior_model
 
 Opener = Callable[..., Page]
@@ -41,8 +41,8 @@ PLAIN = 'One "two" three (four);\n    five 6.\n' * 400
 def explain_text(text: str, cell: str = "lstm", layers: int = 2, m: int = 5) -> ExplainPage:
     """Return the page content for an untrained network."""
     alphabet, generator = Alphabet.from_text(text), np.random.RandomState(3)
-    parameters = initial_parameters(len(alphabet), m, 1.0, generator, np.float64, cell, layers)
-    model = Model(alphabet, parameters, np.zeros(architecture(parameters).state_size), get_engine("numpy"))
+    parameters = make_parameters(len(alphabet), m, 1.0, generator, np.float64, cell, layers)
+    model = Model(alphabet, parameters, np.zeros(parameters.architecture.state_size), get_engine("numpy"))
     return ExplainPage.from_corpus(model, encode_corpus(alphabet, text))
 
 
@@ -181,7 +181,7 @@ def test_unknown_characters_are_in_the_page_by_their_names(unknown_page: Explain
     ],
 )
 def test_the_network_and_its_units_in_words(cell: str, layers: int, words: str, unit: str) -> None:
-    network = architecture(initial_parameters(4, 5, 1.0, np.random.RandomState(0), np.float64, cell, layers))
+    network = architecture(make_parameters(4, 5, 1.0, np.random.RandomState(0), np.float64, cell, layers))
     assert describe_network(network) == words
     assert format_unit(Unit(layers, 3, network.spec.state[-1]), network) == unit
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from elman.errors import ElmanError
-from elman.inference.network_file import NGRAMS
+from elman.ngram.file import PREFIX
 from elman.runs.checkpoint import load_checkpoint, load_network
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.models import load

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from elman.engine import count_ngrams
 from elman.network.sampling import list_sampling_options
+from elman.ngram.counting import count_ngrams
 from elman.serve.app import Schema, describe_app
 from elman.serve.requests import MAX_UNITS
 from elman.serve.settings import Settings

@@ -25,8 +25,8 @@ from elman.compression import (
     range_coder,
 )
 from elman.compression.modes import ModeName
-from elman.engine.numba.ngrams import kernels, tables
 from elman.inference import Model
+from elman.ngram import kernels, tables
 from elman.text import Alphabet
 from support.cells import EXACT_CELLS
 from support.codec_models import ALPHABET, MODE_NAMES, TEXT, make_model

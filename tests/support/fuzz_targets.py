@@ -16,7 +16,7 @@ from elman import compress, decompress
 from elman.compression.modes import MODES
 from elman.engine import get_engine
 from elman.inference import Model
-from elman.inference.network_file import NGRAMS
+from elman.ngram.file import PREFIX
 from elman.interop import export, import_
 from elman.network.parameters import Architecture, Parameters, shapes
 from elman.runs.checkpoint import load_checkpoint

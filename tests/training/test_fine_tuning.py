@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import elman
-from elman.engine import TrainState, count_ngrams
+from elman.engine import TrainState
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.fingerprint import fingerprint
-from elman.network.ngram import ngram_counts
+from elman.ngram.counting import count_ngrams
+from elman.ngram.model import ngram_counts
 from elman.runs.directory import RunDirectory
 from elman.runs.metadata import ModelOrigin
 from elman.runs.models import load

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.jit import compiled
+from elman.jit import compiled
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -26,7 +26,7 @@ import numpy as np
 
 from elman.compression.arithmetic import HASH_MODULUS, Floats, Ints, Ints32, exact_inline
 from elman.compression.bit_contexts import CONTEXTS, scatter
-from elman.engine.numba.ngrams.kernels import set_logs
+from elman.ngram.kernels import set_logs
 
 GROUP_LEVELS = 3
 """Levels of the tree whose nodes share a bucket of counters."""

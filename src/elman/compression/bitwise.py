@@ -33,7 +33,7 @@ from elman.compression.bit_mixer import (
 from elman.compression.matches import observe_bit, set_match_inputs
 from elman.compression.ngrams import NgramArrays, without_ngrams
 from elman.compression.range_coder import code
-from elman.engine.numba.ngrams.kernels import set_logs
+from elman.ngram.kernels import set_logs
 from elman.text import Alphabet
 
 Floats64 = NDArray[np.float64]

@@ -27,7 +27,7 @@ from elman.compression.arithmetic import (
     tanhs,
 )
 from elman.errors import ElmanError
-from elman.network.parameters import Parameters, architecture, layer_names, suffix
+from elman.network.parameters import Parameters, layer_names, suffix
 
 _ONE = np.float32(1)
 
@@ -182,9 +182,9 @@ def round_weights(parameters: Parameters) -> Weights:
     ElmanError
         If the codec does not have the cell, or the state is reset, as between independent lines.
     """
-    net = architecture(parameters)
+    net = parameters.architecture
     net.spec.require_codec()
-    if parameters.reset_at is not None:
+    if net.reset_at is not None:
         raise ElmanError("files cannot be compressed with a model of independent lines: train without --lines")
     names = [name + suffix(n) for n in range(1, net.layers + 1) for name in layer_names(net.cell)]
     return Weights(

@@ -3,7 +3,7 @@
 R  rows: substreams coded in lockstep   n  order
 K  alphabet size                        code  the index of a character + 1; 0 where there is none
 
-The distributions are those of `elman.network.ngram`, computed by the kernels of `elman.engine.numba.ngrams`: integers
+The distributions are those of `elman.ngram.model`, computed by the kernels of `elman.ngram`: integers
 and float64 under the rules of `arithmetic`, with a logarithm of their own. log q is rounded to float32.
 
 A model may count while coding. All substreams then share its counts, which grow in a fixed order: at each step, row by
@@ -25,7 +25,9 @@ from typing import NamedTuple
 import numpy as np
 
 from elman.compression.arithmetic import Floats, Ints, Ints32, exact
-from elman.engine.numba.ngrams.kernels import (
+from elman.ngram.compiled_table import NONE, Added, Table, empty_added, empty_table
+from elman.ngram.file import pop_ngram_tensors, restore_ngrams
+from elman.ngram.kernels import (
     NgramReader,
     Workspace,
     find_row_nodes,
@@ -34,11 +36,9 @@ from elman.engine.numba.ngrams.kernels import (
     read_rows,
     reader,
 )
-from elman.engine.numba.ngrams.tables import NONE, Added, Table, empty_added, empty_table
-from elman.inference.network_file import pop_ngram_tensors, restore_ngrams
-from elman.network.ngram import NgramModel
-from elman.network.ngram_merge import merge, translate
-from elman.network.ngram_table import CODES
+from elman.ngram.merging import merge, translate
+from elman.ngram.model import NgramModel
+from elman.ngram.table import CODES
 from elman.storage.builtin import MODELS, unpack_builtin
 from elman.storage.tensors import read_tensors
 from elman.text import Alphabet
@@ -60,7 +60,7 @@ class NgramArrays(NamedTuple):
     grows: bool  # whether characters are counted
     room: Ints  # (1,): characters that can be counted before `NgramRows.reserve` is called again
     histories: Ints32  # (R, n)
-    bases: Ints  # (R, n + 1): see `elman.engine.numba.ngrams.kernels.read_rows`
+    bases: Ints  # (R, n + 1): see `elman.ngram.kernels.read_rows`
     extras: Ints  # (R, n + 1)
     folds: Ints  # (R,)
     log_q: Floats  # (R, K)

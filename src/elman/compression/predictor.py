@@ -44,7 +44,7 @@ from elman.compression.ngrams import (
     without_ngrams,
 )
 from elman.compression.range_coder import Coder, bad_end_error, code
-from elman.network.ngram import NgramModel
+from elman.ngram.model import NgramModel
 from elman.text import Alphabet
 
 BYTES = 256

@@ -10,14 +10,13 @@ from typing import Protocol
 
 from safetensors import SafetensorError
 
-from elman.engine import get_engine
 from elman.engines import DEFAULT_ENGINE
 from elman.errors import ElmanError, flag, join_alternatives, quote
 from elman.inference.fingerprint import check_is_model
 from elman.inference.model import Model
-from elman.inference.network_file import check_holds_no_run
+from elman.inference.snapshot import Snapshot, check_holds_no_run
 from elman.interop import hub, npz, onnx, page, torch
-from elman.interop.contents import Contents, ModelInfo
+from elman.interop.contents import ModelInfo
 from elman.runs.directory import FILES, RunDirectory
 from elman.runs.loggers import RUN_JSON
 from elman.runs.metadata import TextRecord
@@ -45,8 +44,10 @@ class Format(Protocol):
         ...
 
     @property
-    def read(self) -> Callable[[Path], Contents] | None:
-        """Return what an untrusted file contains; raise one of `_READ_ERRORS` if it is invalid.
+    def read(self) -> Callable[[Path, Alphabet | None], Snapshot] | None:
+        """Return the network in an untrusted file, with a given alphabet or its own.
+
+        Raise one of `_READ_ERRORS` if the file is invalid.
 
         None for a format that is not imported, or whose folder `elman.load` reads.
         """
@@ -114,14 +115,14 @@ def export(
             raise ElmanError(f"{flag(name)} has no effect on {quote(path.name)}: remove it")
     name, text, day = path.stem, None, None
     if isinstance(model, str | os.PathLike):
-        name, file, (text, day) = name_model(Path(model)), read_model(model), _find_record(Path(model))
-        model = create_model(file)
+        name, snapshot, (text, day) = name_model(Path(model)), read_model(model), _find_record(Path(model))
+        model = create_model(snapshot)
     else:
         check_is_model(model)
-        file = model.as_file()
+        snapshot = model.snapshot()
     if not chosen.SUFFIX:
         name = path.resolve().name
-    contents = chosen.write(model, ModelInfo(name, file, text, day, license, language, weights, include_text))
+    contents = chosen.write(model, ModelInfo(name, snapshot, text, day, license, language, weights, include_text))
     if isinstance(contents, bytes):
         check_holds_no_run(path)
         write_output(path, contents)
@@ -180,14 +181,14 @@ def import_(
 
 def _import_file(path: Path, alphabet: Alphabet | None, engine: str) -> Model:
     """Return the model in a file; a given alphabet overrides that of the file."""
-    readers, engine_used = {format.SUFFIX: format.read for format in FORMATS.values()}, get_engine(engine)
+    readers = {format.SUFFIX: format.read for format in FORMATS.values()}
     read = readers.get(path.suffix)
     if read is None:
         suffixes = ", ".join(suffix for suffix, read in readers.items() if read)
         raise ElmanError(f"the name of a file to import must end in one of {suffixes} (got {quote(path.name)})")
     try:
         require_regular_file(path).open("rb").close()  # gives a better reason than the libraries if it cannot be read
-        return read(path).build_model(alphabet, engine_used)
+        return create_model(read(path, alphabet), engine)
     except OSError as error:
         raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from error
     except _READ_ERRORS as error:

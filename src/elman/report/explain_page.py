@@ -25,7 +25,7 @@ from elman.inference import Model
 from elman.inference.fingerprint import check_is_model
 from elman.interpret import Explanation, PriorExplanation, Unit, dequantize
 from elman.interpret.probing import MIN_ONSETS, FeatureProbe, UnitScore, probe_units, select_units
-from elman.network import Architecture, architecture
+from elman.network import Architecture
 from elman.notebook import render_surprisal, render_table
 from elman.report.render import pluralize, visible
 from elman.storage.atomic import write_output
@@ -127,9 +127,9 @@ class ExplainPage:
         ElmanError
             If the text has fewer than two characters, or more than `elman.interpret.MAX_CHARS`.
         """
-        explanation = interpret.explain(model.engine, model.parameters, model.h, corpus.indices)
+        explanation = interpret.explain(model.engine, model.parameters, model.state, corpus.indices)
         probes = probe_units(explanation.quantized, corpus.text)
-        return cls(corpus.name, architecture(model.parameters), corpus.alphabet, explanation, probes)
+        return cls(corpus.name, model.parameters.architecture, corpus.alphabet, explanation, probes)
 
     def __repr__(self) -> str:
         """Summarize the page in one line."""

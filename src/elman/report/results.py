@@ -162,7 +162,8 @@ def _collect_curve(run: Run, phases: Sequence[Mapping[str, Any]]) -> dict[str, l
 def _first_loss(run: Run) -> float:
     """Return S_0, the loss of the first window under the initial weights."""
     state, (x, y) = initial_state(run.data, run.optimizer), run.data.windows.at(0)
-    return float(np.mean(get_engine(run.config.engine, run.config.device).loss(state.parameters, state.h, x, y)[0]))
+    engine = get_engine(run.config.engine, run.config.device)
+    return engine.loss_and_gradients(state.parameters, state.hidden, x, y).loss
 
 
 def measure_curve(curve: Mapping[str, Sequence[float]], last: int, per_epoch: int) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from elman.errors import ElmanError, LockedError, quote
-from elman.inference.network_file import ModelFile, NetworkSnapshot, save_imported
-from elman.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_network, serialize_checkpoint
+from elman.inference.snapshot import Snapshot, save_imported
+from elman.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, serialize_checkpoint
 from elman.runs.loggers import LOGGERS, RUN_JSON, open_loggers, optional_loggers
 from elman.runs.metadata import RunManifest
 from elman.runs.records import Metrics, Sample, parse_metrics, parse_samples
@@ -273,7 +273,7 @@ class RunDirectory:
             for logger in optional_loggers().values():
                 logger.load().remove(self.path / logger.target)
 
-    def save_imported(self, imported: ModelFile) -> None:
+    def save_imported(self, imported: Snapshot) -> None:
         """Save a network where there is neither a run nor a network, as the best network of a run."""
         self._acquire_unused("choose another --out")
         save_imported(self.path / BEST, imported)
@@ -295,19 +295,19 @@ class RunDirectory:
             for logger in self.loggers:
                 logger.rewind(metrics, samples)
 
-    def save(self, checkpoint: Checkpoint, selected: NetworkSnapshot | None = None) -> None:
+    def save(self, checkpoint: Checkpoint, selected: Snapshot | None = None) -> None:
         """Replace the checkpoint and, next to it, the copy of the network that is used instead of the last one.
 
         The checkpoint contains that network, too, so that it is complete whatever happens in between.
         """
         self.lock.check()
         save_checkpoint(self.path / CHECKPOINT, checkpoint)
-        self.save_selected(checkpoint, selected)
+        self.save_selected(selected)
 
-    def save_selected(self, checkpoint: Checkpoint, selected: NetworkSnapshot | None) -> None:
+    def save_selected(self, selected: Snapshot | None) -> None:
         """Replace the copy of the network that is used instead of the last one; None if there is none."""
         if selected is not None:
-            save_network(self.path / BEST, checkpoint, selected)
+            replace_file(self.path / BEST, selected.serialize())
             return
         with self._readable_errors():
             (self.path / BEST).unlink(missing_ok=True)

@@ -135,7 +135,7 @@ def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indic
                 index=index,
                 prompt=shared,
                 alphabet=model.alphabet,
-                h=model.h,
+                state=model.state,
                 remaining=body.max_tokens,
                 sampling=body.sampling,
                 generator=create_generator(body.seed, index),

@@ -203,7 +203,7 @@ class LiveRun(TrainingCallback):
         if self._run is not None and (now := time.monotonic()) >= self._histograms_due:
             self._histograms_due = math.inf  # for other requests, until these are computed
             state = self._run.state
-            self._histograms = compute_histograms(state.parameters, state.h)
+            self._histograms = compute_histograms(state.parameters, state.hidden.recurrent)
             self._histograms_due = now + (time.monotonic() - now) / HISTOGRAM_FRACTION
         return self._histograms
 
@@ -276,7 +276,7 @@ class DashboardRun:
             try:
                 if version != self._histograms[0]:
                     state = self.directory.load().state
-                    self._histograms = (version, compute_histograms(state.parameters, state.h))
+                    self._histograms = (version, compute_histograms(state.parameters, state.hidden.recurrent))
             except ElmanError:
                 return []
             return self._histograms[1]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from elman.config import Config
-from elman.network.parameters import Architecture, Array, Parameters, architecture
+from elman.network.parameters import Architecture, Array, Parameters
 from elman.runs.records import Metrics, Sample, TrainLossEstimator, finite_or_none
 
 MAX_BUCKETS = 1000
@@ -114,7 +114,7 @@ def compute_histograms(parameters: Parameters, states: Array) -> list[dict[str, 
     list of dict
         `name`; `low` and `high`, the outer edges of the bins; and `counts`, the numbers in each bin.
     """
-    arrays = (*parameters.items(), *_split_states(architecture(parameters), states))
+    arrays = (*parameters.items(), *_split_states(parameters.architecture, states))
     return [_histogram(name, array) for name, array in arrays]
 
 

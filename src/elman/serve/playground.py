@@ -22,7 +22,7 @@ from elman.engine.protocol import Indices
 from elman.errors import shorten
 from elman.inference.generate import StopSequenceFilter
 from elman.interpret import describe_model, is_cell_state, quantize_states
-from elman.network import SamplingParams, architecture
+from elman.network import SamplingParams
 from elman.network.sampling import list_sampling_fields
 from elman.serve.completions import check_logprobs, create_generator
 from elman.serve.models import ServedModel, Server, get_server
@@ -221,9 +221,9 @@ class TextInspector:
     """
 
     def __init__(self, served: ServedModel, units: list[int], text: Indices, unreported: int = 0) -> None:
-        network = architecture(served.model.parameters)
-        if invalid := [unit for unit in units if unit >= network.recurrent_size]:
-            message = f"units must be less than {network.recurrent_size} for {served.name} (got {shorten(invalid[0])})"
+        network = served.model.parameters.architecture
+        if invalid := [unit for unit in units if unit >= network.state_size]:
+            message = f"units must be less than {network.state_size} for {served.name} (got {shorten(invalid[0])})"
             raise APIError(400, message, "invalid_value", "units")
         self.served, self.text, self.units = served, text, np.array(units, np.intp)
         self.nats = 0.0  # surprisal of the text
@@ -238,7 +238,7 @@ class TextInspector:
             index=0,
             prompt=Prompt(self.text, echo=model.alphabet.decode(self.text)),
             alphabet=model.alphabet,
-            h=model.h,
+            state=model.state,
             remaining=max_tokens + 1,
             sampling=sampling,
             generator=generator,

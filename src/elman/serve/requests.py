@@ -27,7 +27,7 @@ from starlette.requests import Request
 
 from elman.errors import quote, shorten
 from elman.inference import Model
-from elman.network import SamplingParams, architecture
+from elman.network import SamplingParams
 from elman.network.sampling import SamplingOption, list_sampling_options
 from elman.serve.responses import JSON, APIError, shutdown_error
 from elman.serve.settings import Settings
@@ -260,8 +260,8 @@ class RequestTypes:
 
 def create_request_types(models: dict[str, Model], settings: Settings) -> RequestTypes:
     """Return the types of the request bodies of a server of these models."""
-    networks = [architecture(model.parameters) for model in models.values()]
-    index, unit = _index(max(network.K for network in networks)), _index(max(n.recurrent_size for n in networks))
+    networks = [model.parameters.architecture for model in models.values()]
+    index, unit = _index(max(network.K for network in networks)), _index(max(n.state_size for n in networks))
     prompt: Any = str | _list_of(index, 1)
     together = f"at most {settings.max_characters} characters together with everything to be generated"
     several = f"Text, a list of character indices, or a list of several of either; {together}; with echo n times."

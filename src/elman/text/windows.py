@@ -30,7 +30,7 @@ class Windows:
     batch_size : int
         B, at least 1. Row b starts at character ``b * row_length``; the remainder of the text is not used.
     cross_fit : bool
-        Whether this is the training text, whose own counts an n-gram prior leaves out. See `elman.network.ngram`.
+        Whether this is the training text, whose own counts an n-gram prior leaves out. See `elman.ngram.model`.
     moves : LineMoves, optional
         Of shuffled lines: where they are in the text that the prior counts.
 

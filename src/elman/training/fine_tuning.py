@@ -22,9 +22,9 @@ from elman.engine import TrainState
 from elman.errors import ElmanError, flag
 from elman.inference import Model
 from elman.inference.fingerprint import fingerprint
-from elman.network.ngram import NgramModel
 from elman.network.optimizer import Optimizer
-from elman.network.parameters import Parameters, architecture
+from elman.network.parameters import Parameters
+from elman.ngram.model import NgramModel
 from elman.runs.metadata import ModelOrigin
 from elman.runs.models import load, locate_model
 from elman.runs.run import Run
@@ -60,7 +60,7 @@ class PretrainedModel:
 
         A model of independent lines is trained on lines, with the same masks, unless the options say otherwise.
         """
-        network = architecture(self.model.parameters)
+        network = self.model.parameters.architecture
         shape = {"cell": network.cell, "hidden_size": network.m, "layers": network.layers}
         changed = [name for name, value in shape.items() if normalize(name, options.get(name, value)) != value]
         if changed:
@@ -82,7 +82,7 @@ class PretrainedModel:
 
         None if there is none, or for order 0.
         """
-        from elman.network.ngram_merge import translate
+        from elman.ngram.merging import translate
 
         ngrams = self.model.parameters.ngrams
         if ngrams is None or order == 0:
@@ -97,8 +97,9 @@ class PretrainedModel:
         """Replace the parameters of a state before its first update, and what the optimizer derives from them."""
         self._copy_weights(state.parameters, alphabet)
         if not all(np.isfinite(array).all() for array in state.parameters.values()):
+            dtype = state.parameters["V"].dtype
             raise ElmanError(
-                f"the weights of the model are not finite in {state.h.dtype}: pass another model or --dtype float64"
+                f"the weights of the model are not finite in {dtype}: pass another model or --dtype float64"
             )
         state.M, state.N, state.average = optimizer.init(state.parameters)
 
@@ -114,7 +115,7 @@ class PretrainedModel:
                     array[after] = weights[name][before]
                 elif name != "alpha":
                     array[...] = weights[name]
-                elif weights.uses_prior:
+                elif weights.prior.is_on:
                     array[...] = weights[name][np.minimum(np.arange(len(array)), len(weights[name]) - 1)]
 
 

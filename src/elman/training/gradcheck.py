@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from elman.config import Config
-from elman.engine import Engine, count_ngrams, get_engine
+from elman.engine import Engine, get_engine
 from elman.engine.protocol import Indices
 from elman.engines import DEFAULT_ENGINE
 from elman.errors import ElmanError, quote, shorten
 from elman.network import Parameters, initial_parameters
-from elman.network.parameters import Array, Arrays, architecture
+from elman.network.parameters import Arrays
+from elman.network.state import State
 from elman.processes import thread_count
 from elman.testing import relative_error
 from elman.text import Corpus, Source, Windows, read_corpus
-from elman.text.lines import find_line_feed
 
 STEP = 1e-4
 """Step of the central differences, up and down from each weight."""
@@ -155,28 +155,25 @@ def gradcheck(
 def _check(corpus: Corpus, points: int, config: Config, on_progress: OnProgress) -> GradientCheck:
     T = config.seq_length
     windows, engine = Windows(corpus.indices[: points // T * T + 1], T), get_engine(config.engine)
-    parameters, h0 = _start(corpus, config)
-    results = [engine.loss_and_gradients(parameters, h0, x, y) for x, y in _windows(windows)]
+    parameters, state = _start(corpus, config)
+    results = [engine.loss_and_gradients(parameters, state, x, y) for x, y in _windows(windows)]
     analytic = {name: np.sum([r.gradients[name] for r in results], axis=0) for name in parameters}
     analytic["h0"] = np.sum([r.dh0 for r in results], axis=0)
-    numeric = central_differences(engine, parameters, h0, windows, on_progress)
+    numeric = central_differences(engine, parameters, state, windows, on_progress)
     names = sorted(numeric, key=_ORDER.index) if set(numeric) <= set(_ORDER) else list(numeric)
     errors = {name: relative_error(analytic[name], numeric[name]) for name in names}
     return GradientCheck(points, config.hidden_size, T, errors)
 
 
-def _start(corpus: Corpus, config: Config) -> tuple[Parameters, Array]:
+def _start(corpus: Corpus, config: Config) -> tuple[Parameters, State]:
     """Return initial parameters and a state; a prior's has read no character yet."""
-    generator, K, m = np.random.RandomState(config.seed), len(corpus.alphabet), config.hidden_size
-    reset_at = find_line_feed(corpus.alphabet) if config.lines else None
-    ngrams = count_ngrams(corpus.indices, K, config.ngram_order, reset_at=reset_at)
-    parameters = initial_parameters(
-        K, m, 0.1, generator, np.float64, config.cell, config.layers, ngrams=ngrams, reset_at=reset_at
-    )
-    network = architecture(parameters)
-    h0 = np.zeros(network.state_size)
-    h0[: network.recurrent_size] = np.tanh(generator.randn(network.recurrent_size))
-    return parameters, h0
+    generator, net, ngrams = np.random.RandomState(config.seed), config.architecture(corpus.alphabet), None
+    if net.order:
+        from elman.ngram.counting import count_ngrams
+
+        ngrams = count_ngrams(corpus.indices, net.K, net.order, reset_at=net.reset_at)
+    parameters = initial_parameters(net, 0.1, generator, np.float64, ngrams=ngrams)
+    return parameters, net.zero_state(np.float64).with_recurrent(np.tanh(generator.randn(net.state_size)))
 
 
 def _windows(windows: Windows) -> list[tuple[Indices, Indices]]:
@@ -184,14 +181,17 @@ def _windows(windows: Windows) -> list[tuple[Indices, Indices]]:
 
 
 def central_differences(
-    engine: Engine, parameters: Parameters, h0: Array, windows: Windows, on_progress: OnProgress = lambda fraction: None
+    engine: Engine,
+    parameters: Parameters,
+    state: State,
+    windows: Windows,
+    on_progress: OnProgress = lambda fraction: None,
 ) -> Arrays:
     """Return (L(theta + step) - L(theta - step)) / (2 step) for every component of every array; L sums the windows.
 
-    Those of the initial state h0, (D,), of every window are under ``h0``; those of the characters in it are 0, since
-    they are constants.
+    Those of the recurrent part of the initial state of every window are under ``h0``.
     """
-    arrays = {**parameters, "h0": h0}
+    arrays = {**parameters, "h0": state.recurrent}
     numeric = {name: np.empty_like(array) for name, array in arrays.items()}
     components = [(name, index) for name, array in arrays.items() for index in range(array.size)]
     workers = thread_count()
@@ -202,7 +202,9 @@ def central_differences(
         moved = parameters.with_arrays({name: copies[name] for name in parameters})
 
         def loss() -> float:
-            return float(sum(engine.loss(moved, copies["h0"], x, y)[0] for x, y in _windows(windows)))
+            session, initial = engine.session(moved), state.with_recurrent(copies["h0"]).reshape(1)
+            losses = (session.losses(initial, x[:, None], y[:, None])[0] for x, y in _windows(windows))
+            return float(sum(of_window.sum() for of_window in losses))
 
         share = components[worker::workers]
         for done, (name, index) in enumerate(share, 1):

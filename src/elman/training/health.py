@@ -116,7 +116,7 @@ def require_finite_losses(losses: NDArray[np.float64], update: int, config: Conf
 def require_finite_state(state: TrainState, config: Config, *, saved: bool) -> None:
     """Raise NonFiniteLossError if a number of the training state is not finite, as it may be after a finite loss."""
     arrays = [a for group in (state.parameters, state.M, state.N, state.average) for a in group.values()]
-    if not all(np.isfinite(array).all() for array in (*arrays, state.h)):
+    if not all(np.isfinite(array).all() for array in (*arrays, state.hidden.recurrent)):
         raise _not_finite("a weight, a moment of the optimizer or a hidden unit", state.update, config, saved=saved)
 
 

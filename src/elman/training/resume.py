@@ -13,8 +13,8 @@ import numpy as np
 from elman.config import Config, resume_config
 from elman.engine import require_engine
 from elman.errors import ElmanError, name_options, quote
-from elman.inference.network_file import ngram_tensors
-from elman.network.ngram import NgramModel
+from elman.ngram.file import ngram_tensors
+from elman.ngram.model import NgramModel
 from elman.presets import name_preset
 from elman.runs.checkpoint import Checkpoint
 from elman.runs.data import Text, TrainingData, find_text, read_text, read_validation_text, require_unchanged
@@ -49,7 +49,7 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     data = _read_data(directory, config, source, saved, manifest)
     _check_position(saved, data)
     require_memory(data)
-    saved.state.parameters = saved.state.parameters.with_ngrams(_count_again(saved, data))
+    saved.state.parameters = replace(saved.state.parameters, ngrams=_count_again(saved, data))
     run = Run(data, saved.state, create_optimizer(config), directory, saved.best, saved.best, recorded)
     run.init_from, run.notices = manifest.init_from if manifest else None, (data.describe(),)
     metrics, samples = list[Metrics](), list[Sample]()
@@ -150,7 +150,7 @@ def _leave_finished(run: Run, saved: Checkpoint, limit: str) -> None:
     assert run.directory is not None
     run.selected = None if saved.best is None and saved.last_loss is None else saved.selected
     run.score_quantiles, run.whole_loss = saved.lines.score_quantiles, saved.whole_loss
-    run.directory.save_selected(saved, run.selected)  # if it was killed between the two writes of its last save
+    run.directory.save_selected(run.selected)  # if it was killed between the two writes of its last save
     run.stopped, run.was_finished, run.advice = limit, True, name_options(describe_reached(run, limit))
     run.notices += (run.advice,)
 

@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elman.engine import TrainState, count_ngrams
 from elman.engine.numba import threads
 from elman.engine.numba.batched import training
 from elman.engine.numba.batched.network import BatchedNetwork
 from elman.engine.numba.engine import NumbaEngine
 from elman.engine.numba.threads import Plan, Team, Timings, make_team, partition
-from elman.network import Dropout, Optimizer, WeightDropout, initial_parameters
+from elman.network import Dropout, Optimizer, WeightDropout
+from elman.ngram.counting import count_ngrams
 from elman.text import Windows
 from support.cores import busy_cores, one_core
+from support.networks import make_parameters, make_state
 
 K = 20
 TEXT = np.random.default_rng(1).integers(0, K, 400).astype(np.uint8)
@@ -49,7 +50,7 @@ def train(
     monkeypatch.setenv("NUMBA_NUM_THREADS", str(threads))
     monkeypatch.setattr(Timings, "choose", lambda self, plans: plan if plan in plans else plans[0])
     ngrams = count_ngrams(TEXT, K, ngram_order, 3)
-    state = TrainState.initial(
+    state = make_state(
         K, 100, 0.3, 400, dtype, batch_size=B, optimizer=optimizer, ngrams=ngrams, **({"cell": "gru"} | network)
     )
     state.parameters = replace(state.parameters, reset_at=reset_at)
@@ -158,7 +159,7 @@ def test_a_forked_process_has_threads_of_its_own(team: Team) -> None:
 
 
 def test_one_sequence_is_read_without_threads() -> None:
-    parameters = initial_parameters(5, 4, 0.1, np.random.RandomState(1), np.dtype("float32"), "gru", 2)
+    parameters = make_parameters(5, 4, 0.1, np.random.RandomState(1), np.dtype("float32"), "gru", 2)
     assert BatchedNetwork(parameters, 3, 1, backward=False).team.max_threads == 1
 
 
@@ -226,14 +227,14 @@ def test_nothing_is_learned_from_no_work(team: Team) -> None:
 TRAIN = """
 import hashlib, sys
 import numpy as np
-from elman.engine import TrainState, get_engine
+from elman.engine import get_engine
 from elman.network import Optimizer
 from elman.text import Windows
 
 text = np.random.default_rng(1).integers(0, 20, 400).astype(np.uint8)
 for name in sys.argv[1:]:
     optimizer = Optimizer(0.01, 1.0, name, "norm", weight_decay=0.01)
-    state = TrainState.initial(20, 40, 0.3, 400, np.float32, cell="gru", batch_size=2, optimizer=optimizer)
+    state = make_state(20, 40, 0.3, 400, np.float32, cell="gru", batch_size=2, optimizer=optimizer)
     get_engine("numba").advance(state, Windows(text, 7, 2), 12, optimizer)
     digest = hashlib.sha256(b"".join(array.tobytes() for array in state.parameters.values())).hexdigest()
 print(digest)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 import elman
-from elman.engine import TrainState, count_ngrams, get_engine
+from elman.engine import TrainState, get_engine
 from elman.engine.numba.engine import NumbaEngine
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer
 from elman.network.dropout import WeightDropout
 from elman.network.optimizer import OPTIMIZERS
-from elman.network.parameters import architecture
+from elman.ngram.counting import count_ngrams
 from elman.testing import EngineComparison, check_engine
 from elman.text import Corpus, Windows
 from support import tolerances as tolerances
@@ -24,6 +24,7 @@ torch = pytest.importorskip("torch")
 
 from elman.engine.torch import engine as torch_engine  # noqa: E402
 from elman.engine.torch.network import dropout_masks  # noqa: E402
+from support.networks import make_state
 
 CPU = torch.device("cpu")
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -70,7 +71,7 @@ def state_and_windows(updates: int = 0, cell: str = "lstm") -> tuple[TrainState,
     windows = Windows(np.random.default_rng(1).integers(0, 7, 300).astype(np.uint8), 6, 3, cross_fit=True)
     ngrams = count_ngrams(windows.indices, 7, 2, 3)
     network: dict[str, Any] = {"cell": cell, "layers": 2, "batch_size": 3, "ngrams": ngrams}
-    state = TrainState.initial(7, 5, 0.3, 400, np.float32, optimizer=ADAM, **network)
+    state = make_state(7, 5, 0.3, 400, np.float32, optimizer=ADAM, **network)
     get_engine("torch", "cpu").advance(state, windows, updates, ADAM)
     return state, windows
 

@@ -75,7 +75,7 @@ def evaluate(
     else:
         text = "".join(read_chunks(sources, encoding=encoding, field=field, lines=model.is_of_lines))
         indices = alphabet.encode(text)
-    network = (model.engine, model.parameters, model.h)
+    network = (model.engine, model.parameters, model.state)
     if window is None:
         static = result = score(*network, indices)
     else:

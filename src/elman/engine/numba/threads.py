@@ -24,9 +24,9 @@ import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from elman.engine.numba.compiler import intrinsic
-from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.tile import element_pointer
+from elman.jit import inlined, kernel
+from elman.jit.compiler import intrinsic
 from elman.processes import thread_count
 
 LINE = 16

@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from elman.engine.numba.ngrams import kernels
-from elman.engine.numba.ngrams.kernels import reader
 from elman.engine.protocol import Indices
 from elman.network.dropout import GOLDEN, Dropout, WeightDropout, key
 from elman.network.muon import (
@@ -32,10 +30,13 @@ from elman.network.muon import (
     STEP_SCALE,
     is_hidden_matrix,
 )
-from elman.network.ngram import Ints, NgramModel, append
 from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, Optimizer
-from elman.network.output import Prior
 from elman.network.parameters import Architecture, Array, layer_names, suffix
+from elman.network.prior import Prior, PriorValues
+from elman.network.state import State
+from elman.ngram import kernels
+from elman.ngram.kernels import reader
+from elman.ngram.model import Ints, append
 
 Tensors = dict[str, Tensor]
 
@@ -66,7 +67,7 @@ def logits(
     theta: Tensors,
     state: Tensor,
     x: Tensor,
-    prior: Prior | None = None,
+    prior: PriorValues | None = None,
     masks: list[Tensor] | None = None,
     mixed_precision: bool = False,
 ) -> tuple[Tensor, Tensor]:
@@ -80,7 +81,7 @@ def logits(
     state : Tensor, shape (B, layers * vectors * m)
         The recurrent part of the initial state.
     x : Tensor of int64, shape (T, B)
-    prior : Prior, optional
+    prior : PriorValues, optional
         Of tensors, the matched orders int64.
     masks : list of Tensor, optional
         The dropout mask of every layer, (T, B, m) or (1, B, m).
@@ -203,35 +204,23 @@ def _lowbias32(x: Tensor) -> Tensor:
 
 
 def read_prior(
-    model: NgramModel | None, history: Array, x: Indices, device: torch.device, folds: Ints | None = None
-) -> tuple[Prior | None, Array]:
-    """Read characters after a history; return the prior as tensors, if there is one, and the history at the end.
-
-    See `elman.network.ngram.read`, which does the same.
-
-    Parameters
-    ----------
-    model : NgramModel or None
-    history : ndarray, shape (B, n)
-    x : ndarray of unsigned int, shape (T, B)
-    device : torch.device
-        Of the prior.
-    folds : ndarray of int, shape (T, B), optional
-        The fold to leave out for every target.
-    """
+    prior: Prior, state: State, x: Indices, device: torch.device, folds: Ints | None = None
+) -> tuple[PriorValues | None, NDArray[np.int32]]:
+    """Do what `elman.network.prior.Prior.read` does, with the values as tensors on a device."""
+    model = prior.model_of(state)
     if model is None:
-        return None, append(history, x)
+        return prior.read(state, x)
     T, B = x.shape
     compiled, bases_and_extras = reader(model), kernels.make_nodes(B, model.order)
-    log_q, matched = np.empty(T * B * model.K, history.dtype), np.empty(T * B, np.int64)
+    log_q, matched = np.empty(T * B * model.K, state.recurrent.dtype), np.empty(T * B, np.int64)
     left_out = np.full(T * B, model.folds, np.int64) if folds is None else folds.astype(np.int64).ravel()
     kernels.read_window(
-        compiled.table, compiled.added, False, np.rint(history).astype(np.int32), *bases_and_extras,
+        compiled.table, compiled.added, False, state.history.copy(), *bases_and_extras,
         np.ones(B, np.bool_), np.ascontiguousarray(x, np.intp).ravel(), left_out, T, B, model.K, log_q, matched,
         kernels.make_workspace(model.K, model.order),
     )  # fmt: skip
-    prior = Prior(to_device(log_q.reshape(T, B, model.K), device), to_device(matched.reshape(T, B), device))
-    return prior, append(history, x)
+    tensors = to_device(log_q.reshape(T, B, model.K), device), to_device(matched.reshape(T, B), device)
+    return PriorValues(*tensors), append(state.history, x)
 
 
 # --- Optimizers: the equations have the numbers that they have in `elman.network.optimizer` ---

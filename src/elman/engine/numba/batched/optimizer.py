@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from elman.engine.numba.batched.layout import W, flatten, unflatten
 from elman.engine.numba.batched.muon import HiddenMatrices, make_hidden_matrices
 from elman.engine.numba.batched.network import BatchedNetwork
-from elman.engine.numba.jit import compiled, inlined, kernel
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.protocol import TrainState
+from elman.jit import compiled, inlined, kernel
 from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
 from elman.network.parameters import Array
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from elman.network import ngram_table
-from elman.network.ngram_table import pack, unpack
+from elman.ngram.table import pack, unpack
 
 
 @pytest.mark.parametrize("width", [1, 5, 12, 29])

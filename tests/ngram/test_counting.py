@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from elman.engine import count_ngrams
-from elman.engine.numba.ngrams import counting, kernels, records
-from elman.engine.numba.ngrams.kernels import reader
-from elman.engine.numba.ngrams.tables import exact
 from elman.network import ngram, ngram_counting
-from elman.network.ngram import MAX_ORDER, MIN_PROB, Indices, NgramModel, start_folds
+from elman.ngram import counting, kernels, records
+from elman.ngram.compiled_table import exact
+from elman.ngram.counting import count_ngrams
+from elman.ngram.kernels import reader
+from elman.ngram.model import MAX_ORDER, MIN_PROB, Indices, NgramModel, start_folds
 from support import tolerances as tolerances
 from support.state import ROOT
 
@@ -239,7 +239,7 @@ def _set_logs(q, bits, powers, out):  # type: ignore[no-untyped-def]
 
 IN_A_PROCESS = """
 from numba import njit
-from elman.engine.numba.ngrams import kernels
+from elman.ngram import kernels
 from test_ngrams import counted, example_input, make_text, read_compiled
 exact = kernels.read_window
 @njit(fastmath=True)

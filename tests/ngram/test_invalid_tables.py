@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elman.engine import count_ngrams
-from elman.engine.numba.ngrams.kernels import make_nodes, make_workspace, read_window, reader
-from elman.network.ngram import NgramModel
+from elman.ngram.counting import count_ngrams
+from elman.ngram.kernels import make_nodes, make_workspace, read_window, reader
+from elman.ngram.model import NgramModel
 
 K, ORDER, T = 5, 3, 100
 TEXT = np.random.default_rng(0).integers(0, K, 5_000, np.uint8)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.ngrams.tables import (
+from elman.ngram.compiled_table import (
     CHILD,
     COUNT,
     NONE,
@@ -35,8 +35,8 @@ from elman.engine.numba.ngrams.tables import (
     rest_of,
     unpack,
 )
-from elman.network.ngram import MIN_PROB, NgramModel
-from elman.network.ngram_table import CODES, symbol_bits
+from elman.ngram.model import MIN_PROB, NgramModel
+from elman.ngram.table import CODES, symbol_bits
 
 MAX_CACHE_BYTES = 1 << 26
 """Size of the distributions of short contexts that are stored."""

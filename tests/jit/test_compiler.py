@@ -13,10 +13,10 @@ import pytest
 from numba.core.errors import NumbaError
 
 from elman.engine.numba import compiler
-from elman.engine.numba.compiler import call_pointer, kernel_pointer, kernel_sources
-from elman.engine.numba.jit import allocating_kernel, compiled, kernel
+from elman.jit import allocating_kernel, compiled, kernel
+from elman.jit.compiler import call_pointer, kernel_pointer, kernel_sources
 
-NOT_IN_KERNELS = {"elman.engines", "elman.inference.network_file", "elman.storage.builtin"}
+NOT_IN_KERNELS = {"elman.engines", "elman.inference.snapshot", "elman.storage.builtin"}
 """Modules whose constants no kernel contains: whether Numba is installed, without which nothing is compiled; and the
 names of files and tensors, from which `elman.compression.bitwise.background` reads its text.
 """
@@ -25,7 +25,7 @@ names of files and tensors, from which `elman.compression.bitwise.background` re
 def test_every_constant_in_a_kernel_is_part_of_the_digest() -> None:
     sources = kernel_sources()
     imported = {module for path in sources for module in _modules_of_constants(path)}
-    assert "elman.network.ngram" in imported
+    assert "elman.ngram.model" in imported
     assert not {module for module in imported - NOT_IN_KERNELS if _find_file(module) not in sources}
 
 

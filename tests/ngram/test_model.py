@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from elman.engine import TrainState, count_ngrams
 from elman.engine.protocol import training_folds
 from elman.network import loss_and_gradients, model
 from elman.network.cells import CELLS
-from elman.network.ngram import MIN_PROB, TYPICAL_DISCOUNTS, NgramModel, ngram_counts, read, start_folds
-from elman.network.ngram_counting import count_text
-from elman.network.ngram_table import CODES, encode_counts
 from elman.network.output import Prior, logits
-from elman.network.parameters import INITIAL_ALPHA, Array, Parameters, architecture, initial_parameters, shapes
+from elman.network.parameters import INITIAL_ALPHA, Array, Parameters, shapes
+from elman.ngram.counting import count_ngrams, count_text
+from elman.ngram.model import MIN_PROB, TYPICAL_DISCOUNTS, NgramModel, ngram_counts, read, start_folds
+from elman.ngram.table import CODES, encode_counts
 from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
+from support.networks import make_parameters, make_state
 
 K = 4
 Codes = NDArray[np.uint8]
@@ -311,10 +311,10 @@ def example(cell: str = "rnn", layers: int = 1, batch_size: int = 1, folds: int 
     """Return parameters and an initial state, none of them zero."""
     generator = np.random.default_rng(1)
     ngrams = count_ngrams(TEXT, K, ORDER, folds, min_count=1)
-    parameters = initial_parameters(K, M, 0.5, np.random.RandomState(1), np.float64, cell, layers, ngrams=ngrams)
+    parameters = make_parameters(K, M, 0.5, np.random.RandomState(1), np.float64, cell, layers, ngrams=ngrams)
     for array in parameters.values():
         array += 0.2 * generator.normal(size=array.shape)
-    network = architecture(parameters)
+    network = parameters.architecture
     h0 = generator.normal(size=(batch_size, network.state_size)) / 2
     h0[:, network.recurrent_size :] = generator.integers(1, K + 1, (batch_size, ORDER))
     return parameters, h0[0] if batch_size == 1 else h0
@@ -323,7 +323,7 @@ def example(cell: str = "rnn", layers: int = 1, batch_size: int = 1, folds: int 
 def test_alpha_begins_as_one_number_for_every_matched_order() -> None:
     ngrams = count_ngrams(TEXT, K, ORDER)
     with_prior, without = (
-        initial_parameters(K, M, 0.5, np.random.RandomState(1), np.float32, "gru", 2, ngrams=prior)
+        make_parameters(K, M, 0.5, np.random.RandomState(1), np.float32, "gru", 2, ngrams=prior)
         for prior in (ngrams, None)
     )
     assert {name: array.shape for name, array in with_prior.items()} == shapes(K, M, "gru", 2, ORDER)
@@ -344,7 +344,7 @@ def test_every_gradient_is_that_of_central_differences(
     x, y = Windows(UNSEEN, T, batch_size).at(0)
     folds = None if left_out is None else np.full(x.shape, left_out)
     result = loss_and_gradients(parameters, h0, x, y, folds=folds)
-    recurrent = architecture(parameters).recurrent_size
+    recurrent = parameters.architecture.recurrent_size
     for name, array in parameters.items():
         numeric = reference_impl.central_differences(
             lambda: loss_and_gradients(parameters, h0, x, y, folds=folds).loss, array, tolerances.CENTRAL_STEP
@@ -388,7 +388,7 @@ def test_the_state_ends_with_the_last_characters(length: int) -> None:
 
 def test_a_copy_of_a_state_has_the_same_counts() -> None:
     ngrams = count_ngrams(TEXT, K, ORDER, 3)
-    state = TrainState.initial(K, M, 0.5, 1, np.float32, ngrams=ngrams)
+    state = make_state(K, M, 0.5, 1, np.float32, ngrams=ngrams)
     other = copy.deepcopy(state)
     assert other.parameters.ngrams is ngrams
     assert other.parameters["alpha"] is not state.parameters["alpha"]

@@ -3,9 +3,9 @@
 N  characters                 L  length of a string, 1 … n + 1
 n  order                      digit  the index of a character + 1; 0 after the end of a string
 
-Each record (`elman.engine.numba.ngrams.records`) has strings in common with the one before and the one after. These are
+Each record (`elman.ngram.sorting`) has strings in common with the one before and the one after. These are
 open from the first record that begins with them to the last, where their counts are complete and are added to the
-string without the last character. All other strings of a record occur once. See `elman.network.ngram` for what is
+string without the last character. All other strings of a record occur once. See `elman.ngram.model` for what is
 counted.
 """
 
@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.ngrams.records import Settings, digit_of, sorted_records
-from elman.engine.numba.ngrams.tables import exact, exact_step
-from elman.network.ngram import CountedText, Ints
-from elman.network.ngram_table import CODES, FoldCounts, Nodes
+from elman.ngram.compiled_table import exact, exact_step
+from elman.ngram.model import CountedText, Ints, NgramModel, start_folds
+from elman.ngram.sorting import Settings, digit_of, sorted_records
+from elman.ngram.table import CODES, FoldCounts, Nodes, bytes_per_node
 
 _SEVERAL = -2
 """In place of a fold: a character that precedes a string in several folds."""
@@ -69,6 +69,36 @@ class Closed(NamedTuple):
         return [self.symbols, self.weights, self.rests, self.children, *self.fold_weights, *self.fold_rests]
 
 
+def count_ngrams(
+    text: NDArray[Any],
+    K: int,
+    order: int,
+    folds: int = 0,
+    min_count: int = 2,
+    *,
+    max_size: float | None = None,
+    reset_at: int | None = None,
+) -> NgramModel | None:
+    """Return the n-gram model of a training text; None for order 0.
+
+    Parameters
+    ----------
+    text : ndarray of unsigned int, shape (N,)
+        Indices below K.
+    K, order, folds, min_count : int
+        See `elman.ngram.model`; a short text has fewer folds.
+    max_size : float, optional
+        Size of the table in bytes above which the minimum count is raised.
+    reset_at : int, optional
+        The line feed of independent lines.
+    """
+    if order == 0:
+        return None
+    starts = start_folds(text, folds, order, reset_at)
+    max_nodes = None if max_size is None else int(max_size / bytes_per_node(K))
+    return count_text(text, K, order, min_count, starts, reset_at, max_nodes).make_model(K, order, starts, reset_at)
+
+
 def count_text(
     text: NDArray[Any],
     K: int,
@@ -78,10 +108,7 @@ def count_text(
     reset_at: int | None = None,
     max_nodes: int | None = None,
 ) -> CountedText:
-    """Return the counts of a text, see `elman.network.ngram_counting.count_text`.
-
-    The minimum count is raised until there are at most `max_nodes`.
-    """
+    """Return the counts of a text; the minimum count is raised until there are at most `max_nodes`."""
     starts, feed = fold_starts.astype(np.int64), -1 if reset_at is None else reset_at
     if reset_at is not None:  # the number of the line that begins there
         starts = np.array([np.count_nonzero(text[: start + 1] == reset_at) for start in starts], np.int64)
@@ -198,7 +225,7 @@ def _make_closed(settings: Settings, records: int, histogram: NDArray[np.int64],
 
 @exact_step
 def encode(number):
-    """The code of a number, see `elman.network.ngram_table.CODES`."""
+    """The code of a number, see `elman.ngram.table.CODES`."""
     code = number if number < 16 else np.int64(16)
     larger = number >> 5
     while larger > 0 and code < len(CODES) - 1:

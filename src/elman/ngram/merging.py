@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.network.ngram import Ints, NgramModel
-from elman.network.ngram_table import CODES, FoldCounts, NgramTable, Nodes, encode_counts
+from elman.ngram.model import Ints, NgramModel
+from elman.ngram.table import CODES, FoldCounts, NgramTable, Nodes, encode_counts
 
 OVERLAP = 0.95
 """Fraction of the longest strings of one table that the other contains, from which one text is taken for a part of the

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.jit import compiled
-from elman.engine.numba.ngrams.tables import exact, exact_step
+from elman.jit import compiled
+from elman.ngram.compiled_table import exact, exact_step
 
 BATCH = 1 << 25
 """Positions that are distributed among pieces at a time, in one pass over the text."""

@@ -1,6 +1,6 @@
 """An n-gram model as kernels read it: its table, and the counts of what is read.
 
-K  size of the alphabet     n  order     node  of the table, see `elman.network.ngram_table`
+K  size of the alphabet     n  order     node  of the table, see `elman.ngram.table`
 extra  a node of the counts of what is read, `Added`: a trie of the same form
 
 The codec computes with these kernels too, so they obey the rules of `elman.compression.arithmetic`: no fastmath, one
@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.jit import compiled
-from elman.network.ngram import READ_COUNT
-from elman.network.ngram_table import CODE_BITS, CODES
+from elman.jit import compiled
+from elman.ngram.model import READ_COUNT
+from elman.ngram.table import CODE_BITS, CODES
 
 exact = compiled()
 """IEEE arithmetic as written, without fastmath."""
@@ -43,7 +43,7 @@ class Table(NamedTuple):
     rests: Words
     discounts: NDArray[np.float64]  # (n + 1, 3)
     kept: NDArray[np.float64]  # (n + 1, codes): what the discounts leave of the weight of each code
-    fold_weights: NDArray[np.uint8]  # (folds, nodes): see `elman.network.ngram_table.FoldCounts`
+    fold_weights: NDArray[np.uint8]  # (folds, nodes): see `elman.ngram.table.FoldCounts`
     fold_rests: NDArray[np.uint8]  # (folds, contexts)
     cached_order: int = NONE  # the length of the contexts whose distributions are stored …
     cached_first: int = 0  # … the first node of that length …

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elman.engine import count_ngrams
-from elman.network.ngram import NgramModel, ngram_counts, read
-from elman.network.ngram_merge import merge, overlap, translate
-from elman.network.ngram_table import CODES, encode_counts
+from elman.ngram.counting import count_ngrams
+from elman.ngram.merging import merge, overlap, translate
+from elman.ngram.model import NgramModel, ngram_counts, read
+from elman.ngram.table import CODES, encode_counts
 from support import tolerances as tolerances
 
 K = 4

@@ -1,6 +1,6 @@
-"""Counting a text in dictionaries, written to be read: the counts of the n-gram model of `elman.network.ngram`.
+"""Counting a text in dictionaries, written to be read: the counts of the n-gram model of `elman.ngram.model`.
 
-`elman.engine.numba.ngrams.counting` is the compiled counterpart.
+`elman.ngram.counting` is the compiled counterpart.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from elman.network.ngram import CountedText, Indices, Ints
-from elman.network.ngram_table import FoldCounts, Nodes, encode_counts
+from elman.ngram.model import CountedText, Indices, Ints
+from elman.ngram.table import FoldCounts, Nodes, encode_counts
 
 
 class _Occurrences:

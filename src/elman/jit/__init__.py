@@ -20,14 +20,14 @@ notice both.
 def compiled(*, allocates: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return the decorator that compiles a function with `options` and the options that all kernels share.
 
-    A kernel that creates arrays `allocates`, see `elman.engine.numba.compiler.compile_function`.
+    A kernel that creates arrays `allocates`, see `elman.jit.compiler.compile_function`.
 
     Without the option fastmath, Numba would compile a function that is called by a kernel with the fastmath of that
     kernel, if it is compiled there first, so it is always set.
     """
     if not NUMBA_INSTALLED:
         return lambda function: function
-    from elman.engine.numba.compiler import compile_function
+    from elman.jit.compiler import compile_function
 
     return lambda function: compile_function(function, {"fastmath": False} | options, allocates=allocates)
 

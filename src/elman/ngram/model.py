@@ -22,7 +22,7 @@ strings that are not kept goes to the shorter context, like the discounts. A net
 alpha is not trained.
 
 By (1), a model contains no string that occurs once in a text (in one line), whatever its length: it cannot be read out,
-nor be spelled from shorter strings. The counts are a table, `elman.network.ngram_table`, in which large numbers are
+nor be spelled from shorter strings. The counts are a table, `elman.ngram.table`, in which large numbers are
 rounded.
 
 Cross-fitting: the counts of a text describe that text better than a new one, and a network that is trained with them
@@ -46,7 +46,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.network.ngram_table import CODES, FoldCounts, NgramTable, Nodes
+from elman.ngram.table import CODES, FoldCounts, NgramTable, Nodes
 
 Indices = NDArray[np.unsignedinteger[Any]]
 Ints = NDArray[np.intp]
@@ -106,7 +106,7 @@ class NgramModel:
     fold_counts : FoldCounts, optional
         While training.
     pretrained : NgramModel, optional
-        The model whose counts were added, see `elman.network.ngram_merge`.
+        The model whose counts were added, see `elman.ngram.merging`.
     base : NgramModel, optional
         The model whose counts this one continues, see `continued`.
     grows : bool
@@ -269,14 +269,14 @@ def ngram_counts(model: NgramModel) -> NgramCounts:
 
 
 def read(
-    model: NgramModel, history: NDArray[np.floating], x: Indices, folds: Ints | None = None, dtype: Any = np.float64
-) -> tuple[NDArray[np.floating], Ints, NDArray[np.floating]]:
+    model: NgramModel, history: NDArray[np.int32], x: Indices, folds: Ints | None = None, dtype: Any = np.float64
+) -> tuple[NDArray[np.floating], Ints, NDArray[np.int32]]:
     """Read characters: return log q after each of them.
 
     Parameters
     ----------
     model : NgramModel
-    history : ndarray, shape (n,) or (B, n)
+    history : ndarray of int32, shape (n,) or (B, n)
         The n characters before the first, the latest last, each as its index + 1; 0 where there is none.
     x : ndarray of unsigned int, shape (T,) or (T, B)
     folds : ndarray of int, shape (T,) or (T, B), optional
@@ -289,11 +289,11 @@ def read(
     log_q : ndarray, shape (T, K) or (T, B, K)
     matched : ndarray of int, shape (T,) or (T, B)
         The matched orders.
-    history : ndarray, shape (n,) or (B, n)
+    history : ndarray of int32, shape (n,) or (B, n)
         The n characters at the end.
     """
     counts = ngram_counts(model)
-    rows = np.rint(history).astype(np.intp).reshape(-1, model.order)
+    rows = history.reshape(-1, model.order)
     read_rows = x.reshape(len(x), len(rows)).astype(np.intp)
     histories = read_histories(rows, read_rows, model.reset_at)
     log_q, matched = np.empty((*read_rows.shape, model.K), dtype), np.empty(read_rows.shape, np.intp)
@@ -307,12 +307,12 @@ def read(
     return log_q.reshape(*x.shape, model.K), matched.reshape(x.shape), append(history, x, model.reset_at)
 
 
-def append(history: NDArray[np.floating], x: Indices, reset_at: int | None = None) -> NDArray[np.floating]:
+def append(history: NDArray[np.int32], x: Indices, reset_at: int | None = None) -> NDArray[np.int32]:
     """Return the n characters at the end of a history, (n,) or (B, n), and the characters x, (T,) or (T, B)."""
-    return np.array(read_histories(history, x, reset_at)[-1], history.dtype)
+    return np.array(read_histories(history, x, reset_at)[-1])
 
 
-def read_histories(history: NDArray[Any], x: NDArray[Any], reset_at: int | None = None) -> NDArray[Any]:
+def read_histories(history: NDArray[np.int32], x: NDArray[Any], reset_at: int | None = None) -> NDArray[Any]:
     """Return the last n characters before x (T,) or (T, B), and after each of x: (T + 1, n) or (T + 1, B, n).
 
     Those before the last `reset_at` among them are 0.
