@@ -12,7 +12,7 @@ import numpy as np
 
 from elman.engine import Engine
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, shorten
+from elman.errors import ElmanError, option, shorten
 from elman.inference import generate
 from elman.inference.network_file import SUFFIX, LineData, ModelFile, save_imported
 from elman.inference.score import Score, check_finite, score, score_windows
@@ -107,7 +107,7 @@ class Model:
         (True, False)
         """
         if self.line_hashes is None:
-            reason = "it was imported" if self.is_of_lines else "train with --lines"
+            reason = "it was imported" if self.is_of_lines else f"train with {option.lines:True}"
             raise ElmanError(f"this model does not know the lines of its training text: {reason}")
         return bool(are_training_lines(self.line_hashes, [line])[0])
 
@@ -230,7 +230,9 @@ class Model:
         prompts: Sequence[str] = ()
         if isinstance(count, Sequence):
             if isinstance(count, str) or prompt:
-                raise ElmanError("--count must be an integer or a list of prompts, which excludes --prompt")
+                raise ElmanError(
+                    f"{option.count} must be an integer or a list of prompts, which excludes {option.prompt}"
+                )
             prompts, count = count, len(count)
         generate.check_batch(count, length)
         prompts = prompts or [prompt] * count
@@ -268,8 +270,8 @@ class Model:
         ElmanError
             As `stream`.
         """
-        generate.check_range("--beam", width, 1, generate.MAX_BEAM_WIDTH)
-        generate.check_range("--length", length, 0)
+        generate.check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
+        generate.check_range("length", length, 0)
         stops = self._stop_sequences(stop)
         parameters, h, x = self._prefill(prompt, adapt)
         chunks = generate.beam_search(self.engine.session(parameters), self.alphabet, h, x, length, width)
@@ -278,7 +280,7 @@ class Model:
     def _prefill(self, prompt: str, adapt: Literal["counts"] | None = None) -> tuple[Parameters, Array, int]:
         """Read the prompt; return the parameters to generate with, the state h (D,), and x, the last character."""
         if adapt not in (None, "counts"):
-            raise ElmanError(f"--adapt must be counts to generate text (got {shorten(adapt)})")
+            raise ElmanError(f"{option.adapt} must be counts to generate text (got {shorten(adapt)})")
         parameters = self.parameters
         if adapt is not None:
             from elman.inference.adaptation import check_adapt
@@ -323,7 +325,9 @@ class Model:
         if isinstance(text, Iterable) and not isinstance(text, str | bytes):
             return [self.score(each, adapt=adapt, window=window) for each in text]
         if adapt is not None and window is not None:
-            raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
+            raise ElmanError(
+                f"cannot combine {option.window} with {option.adapt}: every window starts from the same model"
+            )
         network = self.engine, self.parameters, self.h
         if adapt is not None:
             from elman.inference.adaptation import find_code_length, score_adapting

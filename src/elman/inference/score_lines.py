@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.protocol import WORST, Indices, InferenceSession, SegmentLosses
-from elman.errors import ElmanError
+from elman.errors import ElmanError, option
 from elman.inference.network_file import LINE_SCORES_SHAPE
 from elman.inference.score import check_finite, read_slices
 from elman.network import SamplingParams, architecture
@@ -255,8 +255,9 @@ def find_threshold(model: Model, by: str, fraction: float) -> float:
     """
     if model.score_quantiles is None:
         raise ElmanError(
-            "a threshold in percent requires the scores of held-out lines, which a finished run with --lines and"
-            " --validation 0.1 stores: train one, or pass a number such as --threshold 25"
+            "a threshold in percent requires the scores of held-out lines, which a finished run with"
+            f" {option.lines:True} and"
+            f" {option.validation:0.1} stores: train one, or pass a number such as {option.threshold:25}"
         )
     row = model.score_quantiles[[*AGGREGATIONS].index(by)]
     return float(np.interp(fraction, LEVELS, row))

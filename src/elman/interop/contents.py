@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine import Engine
-from elman.errors import ElmanError
+from elman.errors import ElmanError, option
 from elman.inference import Model
 from elman.inference.network_file import ModelFile, describe_ngrams, restore_ngrams
 from elman.network.cells import CELLS
@@ -77,7 +77,8 @@ def require_pruned(ngrams: NgramModel | None, info: ModelInfo) -> None:
     if ngrams is not None and ngrams.min_count < 2 and not info.include_text:
         raise ElmanError(
             "the n-gram table of this model is not pruned, so that its training text can be read from it"
-            f" (--ngram-min-count {ngrams.min_count}): pass --include-text, or train with --ngram-min-count 2"
+            f" ({option.ngram_min_count:{ngrams.min_count}}): pass {option.include_text:True}, or train with"
+            f" {option.ngram_min_count:2}"
         )
 
 
@@ -131,7 +132,7 @@ class Contents:
         """Return the alphabet: the given one, or else that of the file."""
         metadata, K = self.metadata, self.net.K
         if given is None and "alphabet" not in metadata:
-            raise ElmanError(f"it does not contain its {K} characters: pass them with --alphabet")
+            raise ElmanError(f"it does not contain its {K} characters: pass them with {option.alphabet}")
         alphabet = given or Alphabet(
             require_str(metadata["alphabet"], "alphabet"), has_unknown=_require_bool(metadata, "folds")
         )
