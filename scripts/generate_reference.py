@@ -126,7 +126,7 @@ def settings() -> str:
 
 def _field(setting: Any) -> list[str]:
     default = "" if setting.default is MISSING or setting.default is None else code(setting.default)
-    return [code(setting.name), default, _values(setting), setting.metadata["help"]]
+    return [code(setting.name), default, _values(setting), setting.metadata["help"].format_map(FLAGS)]
 
 
 def _values(setting: Any) -> str:

@@ -63,7 +63,7 @@ def test_torchrun_may_repeat_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("rank", "options", "message"),
     [
-        (0, {}, r"^torchrun requires engine torch \(got numba\): .* at most 1.3 times .* with elman sweep$"),
+        (0, {}, r"^torchrun requires engine='torch' \(got numba\): .* at most 1.3 times .* with elman sweep$"),
         (0, {"engine": "torch"}, r"^batch_size must be at least the number of processes, 2 \(got 1\)$"),
         (
             1,
@@ -83,12 +83,12 @@ def test_a_run_that_cannot_use_the_processes_is_refused(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"device": "cpu"}, r"^device cpu requires engine torch \(got engine numba\)$"),
+        ({"device": "cpu"}, r"^device='cpu' requires engine='torch' \(got engine='numba'\)$"),
         ({"device": "gpu"}, r"^device must be one of auto, cpu, cuda, mps \(got gpu\)$"),
-        ({"engine": "torch", "lines": True}, r"^lines=True is not supported by the torch engine; use engine numba$"),
+        ({"engine": "torch", "lines": True}, r"^lines=True is not supported by the torch engine; use engine='numba'$"),
         (
             {"engine": "torch", "device": "mps", "dtype": "float64"},
-            r"^device mps has no float64: use dtype float32",
+            r"^device='mps' has no float64: use dtype='float32'",
         ),
     ],
 )

@@ -100,7 +100,7 @@ def test_the_shape_of_the_model_and_what_cannot_be_started_from(source: Run, tmp
         "cannot change hidden_size and layers with init_from (model: 4, given: 5; model: 1, given: 2); remove them"
     )
     assert refused(lambda: start(large, dtype="float32")) == (
-        "the weights of the model are not finite in float32: pass another model or dtype float64"
+        "the weights of the model are not finite in float32: pass another model or dtype='float64'"
     )
     wrong: Any = 3
     assert refused(lambda: start(wrong)) == "init_from must be a path, a Run or a Model (got int)"

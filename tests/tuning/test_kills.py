@@ -125,7 +125,7 @@ def test_what_ends_a_trial(
 
     monkeypatch.setattr(worker, "train", fail)
     channel: Any = Events()
-    order = TrialOrder(str(tmp_path), "text", "", "reference", {}, [])
+    order = TrialOrder(str(tmp_path), "text", "", "reference", {}, [], False)
     corpus: Any = None
     if ends is None:
         train_trial(order, corpus, channel)

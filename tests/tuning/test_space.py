@@ -129,9 +129,9 @@ def test_the_default_space_of_a_preset_is_valid(preset: str) -> None:
 def test_a_grid_has_the_values_of_every_setting() -> None:
     space = parse(hidden_size={"low": 1, "high": 3}, dropout={"low": 0, "high": 0.5, "step": 0.25}, cell=["gru", "rnn"])
     assert create_grid(space) == {"hidden_size": [1, 2, 3], "dropout": [0.0, 0.25, 0.5], "cell": ["gru", "rnn"]}
-    with pytest.raises(ElmanError, match=r"^sampler grid needs choices or a step for dropout \(got a range\)$"):
+    with pytest.raises(ElmanError, match=r"^sampler='grid' needs choices or a step for dropout \(got a range\)$"):
         create_grid(parse(dropout={"low": 0, "high": 0.5}))
-    with pytest.raises(ElmanError, match=r"^sampler grid must have at most 100,000 points$"):
+    with pytest.raises(ElmanError, match=r"^sampler='grid' must have at most 100,000 points$"):
         create_grid(parse(hidden_size={"low": 1, "high": 10**6}, layers={"low": 1, "high": 10**6}))
 
 
@@ -145,7 +145,7 @@ def test_a_grid_has_the_values_of_every_setting() -> None:
             {"options": {"validation": 0}},
             "a sweep compares validation losses: validation must be greater than 0 (got 0)",
         ),
-        ({"sampler": "grid"}, "sampler grid needs choices or a step for learning_rate (got a log range)"),
+        ({"sampler": "grid"}, "sampler='grid' needs choices or a step for learning_rate (got a log range)"),
         ({"preset": "nope"}, "unknown preset 'nope'; choose from reference, steady, quick, minute, strong, hour"),
     ],
     ids=str,

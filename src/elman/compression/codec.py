@@ -28,7 +28,7 @@ from elman.compression.tokens import (
     split_evenly,
     to_tokens,
 )
-from elman.errors import ElmanError, shorten
+from elman.errors import ElmanError, option, shorten
 from elman.inference.fingerprint import check_is_model, fingerprint
 from elman.inference.score import Score, check_length
 from elman.processes import thread_count
@@ -162,7 +162,7 @@ def decompress_members(
         As `decompress`.
     """
     if max_output is not None and max_output < 0:
-        raise ElmanError(f"--max-output must be at least 0 (got {shorten(max_output)})")
+        raise ElmanError(f"{option.max_output} must be at least 0 (got {shorten(max_output)})")
     restored = 0
 
     def restore(member: bytes, on_progress: OnProgress) -> bytes:
@@ -180,8 +180,8 @@ def decompress_members(
 def _check_output(size: int, max_output: int | None) -> None:
     if max_output is not None and size > max_output:
         raise ElmanError(
-            f"the original has at least {size:,} bytes, more than --max-output {max_output:,}: pass a larger"
-            " --max-output if you trust the file"
+            f"the original has at least {size:,} bytes, more than {option.max_output:{max_output:,}}: pass a larger"
+            f" {option.max_output} if you trust the file"
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from elman.errors import ElmanError, shorten
+from elman.errors import ElmanError, option, shorten
 
 ModeName = Literal["static", "mixture", "bitwise"]
 
@@ -82,7 +82,7 @@ def find_mode(name: ModeName) -> CodecMode:
         If there is none.
     """
     if name not in MODES:
-        raise ElmanError(f"--mode must be one of {', '.join(MODES)} (got {shorten(name)})")
+        raise ElmanError(f"{option.mode} must be one of {', '.join(MODES)} (got {shorten(name)})")
     return MODES[name]
 
 

@@ -21,7 +21,7 @@ from elman.engine.protocol import Engine as Engine
 from elman.engine.protocol import InferenceSession as InferenceSession
 from elman.engine.protocol import TrainState as TrainState
 from elman.engines import ENGINES, NUMBA_INSTALLED
-from elman.errors import ElmanError, quote, require_extra
+from elman.errors import ElmanError, option, quote, require_extra
 from elman.network import SamplingParams
 from elman.network.cells import CELLS
 from elman.network.optimizer import Optimizer
@@ -60,7 +60,9 @@ def require_numba(name: str) -> None:
         If it is not.
     """
     if ENGINES[name].requires_numba and not NUMBA_INSTALLED:
-        raise ElmanError(f"--engine {name} requires Numba, which is not installed: install it, or use --engine numpy")
+        raise ElmanError(
+            f"{option.engine:{name}} requires Numba, which is not installed: install it, or use {option.engine:numpy}"
+        )
 
 
 def require_engine(config: Config) -> None:
@@ -80,12 +82,12 @@ def require_engine(config: Config) -> None:
         )
     if process.size > 1 and not ENGINES[config.engine].has_devices:
         raise ElmanError(
-            f"torchrun requires --engine torch (got {config.engine}): two machines train such small networks at most"
-            " 1.3 times as fast as one; to use several processes, train several networks with elman sweep"
+            f"torchrun requires {option.engine:torch} (got {config.engine}): two machines train such small networks at"
+            " most 1.3 times as fast as one; to use several processes, train several networks with elman sweep"
         )
     if process.size > config.batch_size:
         raise ElmanError(
-            f"--batch-size must be at least the number of processes, {process.size} (got {config.batch_size})"
+            f"{option.batch_size} must be at least the number of processes, {process.size} (got {config.batch_size})"
         )
     if ENGINES[config.engine].extra:
         get_engine(config.engine, config.device, config.mixed_precision)

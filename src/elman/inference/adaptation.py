@@ -39,7 +39,7 @@ import numpy as np
 
 from elman.engine import Engine, TrainState
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, shorten
+from elman.errors import ElmanError, option, shorten
 from elman.inference.score import Score, compute_char_losses, score, score_known
 from elman.network import Parameters
 from elman.network.optimizer import Optimizer
@@ -78,7 +78,9 @@ def check_adapt(parameters: Parameters, adapt: str) -> None:
     if parameters.architecture.reset_at is not None and find_code_length(adapt):
         raise ElmanError(f"--adapt {adapt} does not work with a model of independent lines")
     if parameters.ngrams is None and adapt in ("counts", "both"):
-        raise ElmanError(f"--adapt {adapt} requires a model with an n-gram prior: train with --ngram-order 7")
+        raise ElmanError(
+            f"{option.adapt:{adapt}} requires a model with an n-gram prior: train with {option.ngram_order:7}"
+        )
 
 
 def find_code_length(adapt: str | None) -> Callable[..., Score] | None:

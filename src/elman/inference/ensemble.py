@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, quote, shorten
+from elman.errors import ElmanError, option, quote, shorten
 from elman.inference.fingerprint import check_is_model
 from elman.inference.model import Model
 from elman.network.ensemble import join_parameters, join_states
@@ -52,8 +52,6 @@ TOLERANCE = 1e-6
 """Change of the weights in the last step."""
 RIDGE = 1e-6
 """Added to the diagonal of (3), relative to its mean: (3) is singular if two models are equal."""
-
-WEIGHTS_OR_TEXT = "cannot combine --weights with --fit-on, which fits them"
 
 
 def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None, fit_on: str | None = None) -> Model:
@@ -157,8 +155,8 @@ def _check_models(models: Iterable[Model]) -> list[Model]:
         if not _is_same_prior(prior, next_prior):
             raise ElmanError(
                 "the models of an ensemble must have the same n-gram prior: train them on the same text with the same"
-                " --ngram-order and --ngram-min-count, or with --ngram-order 0; of independent lines, --seed decides"
-                " which ones --validation holds out, unless that is a file"
+                f" {option.ngram_order} and {option.ngram_min_count}, or with {option.ngram_order:0}; of independent"
+                f" lines, {option.seed} decides which ones {option.validation} holds out, unless that is a file"
             )
     return models
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine import InferenceSession
-from elman.errors import ElmanError, quote, shorten
+from elman.errors import ElmanError, option, quote, shorten
 from elman.network import SamplingParams
 from elman.network.parameters import Array
 from elman.network.sampling import create_sampling_params, list_sampling_options
@@ -45,21 +45,21 @@ GENERATION_OPTIONS = (
 
 def check_options(length: int, seed: int | None, options: Mapping[str, Any]) -> SamplingParams:
     """Return the sampling parameters, after checking the range of every option."""
-    check_range("--length", length, 0)
+    check_range("length", length, 0)
     sampling = create_sampling_params(options)
     if seed is not None:
-        check_range("--seed", seed, 0)
+        check_range("seed", seed, 0)
     return sampling
 
 
 def check_batch(count: int, length: int) -> None:
     """Check the number of samples in a batch and their maximum length."""
-    check_range("--count", count, 1, MAX_SAMPLES)
-    check_range("--length", length, 0)
+    check_range("count", count, 1, MAX_SAMPLES)
+    check_range("length", length, 0)
     if count * length > MAX_TOTAL_CHARS:
         raise ElmanError(
-            f"--count times --length must be at most {MAX_TOTAL_CHARS:,} characters (got {count * length:,});"
-            " a single sample may have any length"
+            f"{option.count} times {option.length} must be at most {MAX_TOTAL_CHARS:,} characters (got"
+            f" {count * length:,}); a single sample may have any length"
         )
 
 
@@ -67,10 +67,10 @@ def check_range(name: str, value: Any, minimum: int, maximum: int | None = None)
     """Reject an option that is no integer or out of its range."""
     is_integer = isinstance(value, Integral)
     if not is_integer:
-        raise ElmanError(f"{name} must be an integer (got {quote(value)})")
+        raise ElmanError(f"{option[name]} must be an integer (got {quote(value)})")
     if value < minimum or (maximum is not None and value > maximum):
         expected = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum:,}"
-        raise ElmanError(f"{name} must be {expected} (got {shorten(value)})")
+        raise ElmanError(f"{option[name]} must be {expected} (got {shorten(value)})")
 
 
 def stream_text(
@@ -203,7 +203,7 @@ def as_stop_sequences(stop: str | Sequence[str], alphabet: Alphabet) -> tuple[st
         for character in each:
             if character not in alphabet.characters:
                 raise ElmanError(
-                    f"--stop {quote(each)} cannot occur: {format_character(character)} is not among the model's"
+                    f"{option.stop:{quote(each)}} cannot occur: {format_character(character)} is not among the model's"
                     f" {len(alphabet)} characters"
                 )
     return stops

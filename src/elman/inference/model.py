@@ -112,7 +112,7 @@ class Model:
         (True, False)
         """
         if self.line_hashes is None:
-            reason = "it was imported" if self.is_of_lines else "train with --lines"
+            reason = "it was imported" if self.is_of_lines else f"train with {option.lines:True}"
             raise ElmanError(f"this model does not know the lines of its training text: {reason}")
         return bool(are_training_lines(self.line_hashes, [line])[0])
 
@@ -235,7 +235,9 @@ class Model:
         prompts: Sequence[str] = ()
         if isinstance(count, Sequence):
             if isinstance(count, str) or prompt:
-                raise ElmanError("--count must be an integer or a list of prompts, which excludes --prompt")
+                raise ElmanError(
+                    f"{option.count} must be an integer or a list of prompts, which excludes {option.prompt}"
+                )
             prompts, count = count, len(count)
         generate.check_batch(count, length)
         prompts = prompts or [prompt] * count
@@ -273,8 +275,8 @@ class Model:
         ElmanError
             As `stream`.
         """
-        generate.check_range("--beam", width, 1, generate.MAX_BEAM_WIDTH)
-        generate.check_range("--length", length, 0)
+        generate.check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
+        generate.check_range("length", length, 0)
         stops = self._stop_sequences(stop)
         with self._lock:
             state, x = self._prefill(self._session, prompt, adapt)

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, shorten
+from elman.errors import ElmanError, option, shorten
 from elman.network import Parameters
 from elman.network.output import log_softmax
 from elman.network.parameters import Array
@@ -104,7 +104,7 @@ class Score:
             If the text was scored in windows, or by weights that adapt, for which losses of characters are not kept.
         """
         if self.read_losses is None:
-            raise ElmanError("per_char requires a score without --window and without weights that adapt")
+            raise ElmanError(f"per_char requires a score without {option.window} and without weights that adapt")
         return self.read_losses()
 
     @property

@@ -254,8 +254,9 @@ def find_threshold(model: Model, by: str, fraction: float) -> float:
     """
     if model.score_quantiles is None:
         raise ElmanError(
-            "a threshold in percent requires the scores of held-out lines, which a finished run with --lines and"
-            " --validation 0.1 stores: train one, or pass a number such as --threshold 25"
+            "a threshold in percent requires the scores of held-out lines, which a finished run with"
+            f" {option.lines:True} and"
+            f" {option.validation:0.1} stores: train one, or pass a number such as {option.threshold:25}"
         )
     row = model.score_quantiles[[*AGGREGATIONS].index(by)]
     return float(np.interp(fraction, LEVELS, row))

@@ -11,7 +11,7 @@ from typing import Protocol
 from safetensors import SafetensorError
 
 from elman.engines import DEFAULT_ENGINE
-from elman.errors import ElmanError, flag, join_alternatives, quote
+from elman.errors import ElmanError, join_alternatives, option, quote
 from elman.inference.fingerprint import check_is_model
 from elman.inference.model import Model
 from elman.inference.snapshot import Snapshot, check_holds_no_run
@@ -112,7 +112,7 @@ def export(
     options = {"license": license, "language": language, "weights": weights, "include_text": include_text}
     for name in options:
         if options[name] and name not in chosen.OPTIONS:
-            raise ElmanError(f"{flag(name)} has no effect on {quote(path.name)}: remove it")
+            raise ElmanError(f"{option[name]} has no effect on {quote(path.name)}: remove it")
     name, text, day = path.stem, None, None
     if isinstance(model, str | os.PathLike):
         name, snapshot, (text, day) = name_model(Path(model)), read_model(model), _find_record(Path(model))
@@ -170,7 +170,7 @@ def import_(
     """
     if hub_name(path) or os.path.isdir(path):  # noqa: PTH112 (False for a path that cannot be inspected)
         if alphabet is not None:
-            raise ElmanError(f"cannot combine --alphabet with {quote(path)}, which contains its characters")
+            raise ElmanError(f"cannot combine {option.alphabet} with {quote(path)}, which contains its characters")
         model = load(path, engine=engine)
     else:
         model = _import_file(Path(path), None if alphabet is None else Alphabet(alphabet), engine)
@@ -210,10 +210,10 @@ def _find_format(path: Path, name: str | None = None) -> Format:
         folders = ", ".join(name for name, format in FORMATS.items() if not format.SUFFIX)
         raise ElmanError(
             f"the file name must end in one of {suffixes}, which sets its format (got {quote(path.name)}); a folder"
-            f" requires --format {folders}"
+            f" requires {option.format:{folders}}"
         )
     if name not in FORMATS:
-        raise ElmanError(f"--format must be one of {', '.join(FORMATS)} (got {quote(name)})")
+        raise ElmanError(f"{option.format} must be one of {', '.join(FORMATS)} (got {quote(name)})")
     if not path.name.endswith(suffix := FORMATS[name].SUFFIX):
         raise ElmanError(f"the name of a file in the format {name} must end in {suffix} (got {quote(path.name)})")
     return FORMATS[name]
@@ -231,7 +231,7 @@ def _find_record(path: Path) -> tuple[TextRecord | None, date | None]:
 def _write_folder(folder: Path, contents: dict[str, bytes]) -> None:
     """Write files into a folder, which is created, or whose files of these names are replaced."""
     if any(os.path.lexists(folder / name) for name in FILES):
-        raise ElmanError(f"{quote(folder)} contains a run or a model: choose another --out")
+        raise ElmanError(f"{quote(folder)} contains a run or a model: choose another {option.out}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -65,7 +65,8 @@ def require_pruned(ngrams: NgramModel | None, info: ModelInfo) -> None:
     if ngrams is not None and ngrams.min_count < 2 and not info.include_text:
         raise ElmanError(
             "the n-gram table of this model is not pruned, so that its training text can be read from it"
-            f" (--ngram-min-count {ngrams.min_count}): pass --include-text, or train with --ngram-min-count 2"
+            f" ({option.ngram_min_count:{ngrams.min_count}}): pass {option.include_text:True}, or train with"
+            f" {option.ngram_min_count:2}"
         )
 
 

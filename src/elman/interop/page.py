@@ -16,7 +16,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from elman._version import __version__
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, option, quote
 from elman.inference import Model
 from elman.interop.contents import ModelInfo, describe_prior, require_pruned
 from elman.interpret import describe_model
@@ -51,7 +51,7 @@ def write(model: Model, info: ModelInfo) -> bytes:
     require_pruned(ngrams, info)
     weights = info.weights or choose_weights(model)
     if weights not in WEIGHTS:
-        raise ElmanError(f"--weights must be one of {', '.join(WEIGHTS)} (got {quote(weights)})")
+        raise ElmanError(f"{option.weights} must be one of {', '.join(WEIGHTS)} (got {quote(weights)})")
     arrays, data = _pack_arrays(model, ngrams, weights)
     described = describe_model(info.name, model) | {
         "reset_at": network.reset_at,

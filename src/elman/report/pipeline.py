@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.config import Config, make_config
-from elman.errors import ElmanError, quote, require_extra, shorten
+from elman.errors import ElmanError, option, quote, require_extra, shorten
 from elman.report.lexicon import build_lexicon
 from elman.report.plots import draw_losses, inline_svg
 from elman.report.render import render_html, render_markdown
@@ -167,12 +167,14 @@ class _ReportBuilder:
         if resume:
             self.progress = load_progress(self.out)
         elif self.directory.holds_run():
-            raise ElmanError(f"{quote(self.out)} already contains a report: use --resume, or choose another --out")
+            raise ElmanError(
+                f"{quote(self.out)} already contains a report: use {option.resume:True}, or choose another {option.out}"
+            )
         config = self.settings()
         if self.long_epochs < 1:
-            raise ElmanError(f"--long-epochs must be at least 1 (got {shorten(self.long_epochs)})")
+            raise ElmanError(f"{option.long_epochs} must be at least 1 (got {shorten(self.long_epochs)})")
         if not config.sample_every:
-            raise ElmanError("a report shows samples from training: --sample-every must be at least 1 (got 0)")
+            raise ElmanError(f"a report shows samples from training: {option.sample_every} must be at least 1 (got 0)")
         longest = max(points for points, *_ in REPORTED)
         if len(self.corpus.indices) <= longest:
             raise ElmanError(
@@ -194,7 +196,8 @@ class _ReportBuilder:
         if beyond and (short is None or short["requested_epochs"] != self.epochs):
             raise ElmanError(
                 f"cannot report {self.epochs} epochs: the run in {quote(self.out)} is already at epoch "
-                f"{saved.state.epoch}; use --epochs {short['requested_epochs'] if short else saved.state.epoch + 1}"
+                f"{saved.state.epoch}; use"
+                f" {option.epochs:{short['requested_epochs'] if short else saved.state.epoch + 1}}"
             )
         return saved.config
 

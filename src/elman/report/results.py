@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from elman.engine import get_engine
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, option, quote
 from elman.report.lexicon import Lexicon, count_words, find_names
 from elman.runs.records import Sample, finite_or_none
 from elman.runs.run import Run
@@ -77,10 +77,11 @@ def load_progress(out: Path) -> dict[str, Any]:
         progress["short"] = short and {key: short[key] for key in ("requested_epochs", *_PHASE)}
         progress["times"] = {name: float(saved["times"][name]) for name in progress["times"]}
     except FileNotFoundError:
-        raise ElmanError(f"no report in {quote(out)} to resume: remove --resume") from None
+        raise ElmanError(f"no report in {quote(out)} to resume: remove {option.resume:True}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ElmanError(
-            f"{quote(path)} cannot be read as the results of a report ({error}): restore it or choose another --out"
+            f"{quote(path)} cannot be read as the results of a report ({error}): restore it or choose another"
+            f" {option.out}"
         ) from error
     return progress
 

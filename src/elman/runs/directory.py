@@ -81,7 +81,7 @@ class DirectoryLock:
         except Timeout:
             raise LockedError(
                 f"{quote(self.directory)} is locked, another process is writing to it; wait until that ends or choose "
-                "another --out"
+                f"another {option.out}"
             ) from None
         except OSError as error:
             lock.release()
@@ -109,7 +109,7 @@ class DirectoryLock:
                 return
         raise ElmanError(
             f"{quote(self.directory)} is no longer the directory that this run writes to, it was deleted or moved; "
-            "restore it and use --resume, or train again with another --out"
+            f"restore it and use {option.resume:True}, or train again with another {option.out}"
         )
 
     def _identify(self) -> tuple[int, int]:
@@ -127,7 +127,9 @@ def reject_links(*directories: Path) -> None:
     """
     for directory in directories:
         if directory.is_symlink():
-            raise ElmanError(f"{quote(directory)} is a link, which is not followed: remove it or choose another --out")
+            raise ElmanError(
+                f"{quote(directory)} is a link, which is not followed: remove it or choose another {option.out}"
+            )
 
 
 class RunDirectory:
@@ -227,7 +229,10 @@ class RunDirectory:
             self.lock.acquire()
             self._require_own_checkpoint()
         else:
-            self._acquire_unused("add --resume to continue it, --overwrite to replace it, or choose another --out")
+            self._acquire_unused(
+                f"add {option.resume:True} to continue it, {option.overwrite:True} to replace it, or choose another"
+                f" {option.out}"
+            )
         contents = {RUN_JSON: self._serialize_manifest(manifest), CHECKPOINT: serialize_checkpoint(checkpoint)}
         replace_files(
             {self.path / name: data for name, data in contents.items()},
@@ -275,7 +280,7 @@ class RunDirectory:
 
     def save_imported(self, imported: Snapshot) -> None:
         """Save a network where there is neither a run nor a network, as the best network of a run."""
-        self._acquire_unused("choose another --out")
+        self._acquire_unused(f"choose another {option.out}")
         save_imported(self.path / BEST, imported)
 
     def write_manifest(self, manifest: RunManifest) -> None:
@@ -322,7 +327,7 @@ class RunDirectory:
         if self.holds_run():
             raise ElmanError(f"{quote(self.path)} already contains a run; {remedy}")
         if (self.path / BEST).exists():
-            raise ElmanError(f"{quote(self.path)} already contains a model; choose another --out")
+            raise ElmanError(f"{quote(self.path)} already contains a model; choose another {option.out}")
 
     def _read(self, name: str, parse: Callable[[bytes], _T]) -> _T:
         path = self.path / name

@@ -126,7 +126,7 @@ def serve_dashboard(name: str, port: int, others: Sequence[Path]) -> Iterator[tu
     """
     live = LiveRun(name)
     app = create_dashboard([live, *map(DashboardRun, others)], live)
-    with run_in_thread(app, listen(HOST, port, "--live-port")) as address:
+    with run_in_thread(app, listen(HOST, port, "live_port")) as address:
         try:
             yield live, address
         except ElmanError as error:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from elman.errors import ElmanError, flag, quote, shorten
+from elman.errors import ElmanError, option, quote, shorten
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 MINIMA = {"max_tokens": 1, "max_batch_size": 1, "max_queued_requests": 0}
@@ -75,10 +75,11 @@ def create_settings(
     api_key = api_key or None
     if api_key is None and not is_loopback(host):
         raise ElmanError(
-            f"--host {quote(host)} can be reached by other machines and requires --api-key (or ELMAN_API_KEY)"
+            f"{option.host:{quote(host)}} can be reached by other machines and requires {option.api_key} (or"
+            " ELMAN_API_KEY)"
         )
     if api_key is not None and not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
-        raise ElmanError("--api-key must be printable ASCII without spaces, to fit into an HTTP header")
+        raise ElmanError(f"{option.api_key} must be printable ASCII without spaces, to fit into an HTTP header")
     names, any_address = _host_names(host)
     settings = Settings(
         hosts=(*names, *map(_parse_allowed_host, allow_host)),
@@ -89,10 +90,10 @@ def create_settings(
     )
     for name, minimum in MINIMA.items():
         if (value := getattr(settings, name)) < minimum:
-            raise ElmanError(f"{flag(name)} must be at least {minimum} (got {shorten(value)})")
+            raise ElmanError(f"{option[name]} must be at least {minimum} (got {shorten(value)})")
     if settings.max_characters < settings.max_tokens:
         given = f"(got {shorten(settings.max_characters)} and {settings.max_tokens})"
-        raise ElmanError(f"--max-characters must be at least --max-tokens {given}")
+        raise ElmanError(f"{option.max_characters} must be at least {option.max_tokens} {given}")
     return settings
 
 
@@ -110,7 +111,7 @@ def _parse_allowed_host(name: str) -> str:
     """Return an additional host name as it appears in requests, without its port."""
     host = name.lower() if as_address(name) else parse_host(name)
     if host is None:
-        raise ElmanError(f"--allow-host must be a host name or an IP address (got {quote(name)})")
+        raise ElmanError(f"{option.allow_host} must be a host name or an IP address (got {quote(name)})")
     return host
 
 
@@ -119,7 +120,7 @@ def _parse_allowed_origin(origin: str) -> str:
     parsed = parse_origin(origin)
     if parsed is None:
         raise ElmanError(
-            f"--allow-origin must be an origin such as https://example.org or http://localhost:3000 (got"
+            f"{option.allow_origin} must be an origin such as https://example.org or http://localhost:3000 (got"
             f" {quote(origin)})"
         )
     return parsed

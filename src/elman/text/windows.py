@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, shorten
+from elman.errors import ElmanError, option, shorten
 from elman.text.lines import LineMoves
 
 
@@ -48,20 +48,21 @@ class Windows:
 
     def __post_init__(self) -> None:
         if self.seq_length < 1:
-            raise ElmanError(f"--seq-length must be at least 1 (got {shorten(self.seq_length)})")
+            raise ElmanError(f"{option.seq_length} must be at least 1 (got {shorten(self.seq_length)})")
         if self.batch_size < 1:
-            raise ElmanError(f"--batch-size must be at least 1 (got {shorten(self.batch_size)})")
+            raise ElmanError(f"{option.batch_size} must be at least 1 (got {shorten(self.batch_size)})")
         T, B = self.seq_length, self.batch_size
         minimum = B * T + 1
         if len(self.indices) < minimum and B == 1:
             raise ElmanError(
                 f"the text has {len(self.indices):,} characters, but a sequence length of {T:,} needs at least"
-                f" {minimum:,}: lower --seq-length or use a longer text"
+                f" {minimum:,}: lower {option.seq_length} or use a longer text"
             )
         if len(self.indices) < minimum:
             raise ElmanError(
                 f"the text has {len(self.indices):,} characters, but a batch size of {B:,} and a sequence length of"
-                f" {T:,} need at least {minimum:,}: lower --batch-size or --seq-length, or use a longer text"
+                f" {T:,} need at least {minimum:,}: lower {option.batch_size} or {option.seq_length}, or use a longer"
+                " text"
             )
 
     @property

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from elman.config import normalize
 from elman.engine import TrainState
-from elman.errors import ElmanError, flag
+from elman.errors import ElmanError, option
 from elman.inference import Model
 from elman.inference.fingerprint import fingerprint
 from elman.network.optimizer import Optimizer
@@ -52,7 +52,7 @@ class PretrainedModel:
         elif isinstance(source, str | os.PathLike):
             model, path = load(source), locate_model(source)
         else:
-            raise ElmanError(f"--init-from must be a path, a Run or a Model (got {type(source).__name__})")
+            raise ElmanError(f"{option.init_from} must be a path, a Run or a Model (got {type(source).__name__})")
         return cls(model, ModelOrigin(path, fingerprint(model).hex()))
 
     def adopt_shape(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,8 +66,8 @@ class PretrainedModel:
         if changed:
             values = "; ".join(f"model: {shape[name]}, given: {options[name]}" for name in changed)
             raise ElmanError(
-                f"cannot change {' and '.join(map(flag, changed))} with --init-from ({values}); remove"
-                f" {'it' if len(changed) == 1 else 'them'}"
+                f"cannot change {' and '.join(option[name] for name in changed)} with {option.init_from} ({values});"
+                f" remove {'it' if len(changed) == 1 else 'them'}"
             )
         masker = self.model.masker
         masks = (

@@ -14,7 +14,7 @@ from elman.config import Config
 from elman.engine import Engine, get_engine
 from elman.engine.protocol import Indices
 from elman.engines import DEFAULT_ENGINE
-from elman.errors import ElmanError, quote, shorten
+from elman.errors import ElmanError, option, quote, shorten
 from elman.network import Parameters, initial_parameters
 from elman.network.parameters import Arrays
 from elman.network.state import State
@@ -134,11 +134,11 @@ def gradcheck(
     configs = [replace(config, hidden_size=m, seq_length=T) for _, m, T in experiments]
     for p, _, T in experiments:
         if p < T:
-            raise ElmanError(f"--points must be at least --seq-length (got {shorten(p)} and {T})")
+            raise ElmanError(f"{option.points} must be at least {option.seq_length} (got {shorten(p)} and {T})")
         if len(corpus.indices) <= p:
             raise ElmanError(
-                f"--points {p} needs a text of at least {p + 1} characters ({quote(corpus.name)} has "
-                f"{len(corpus.indices)}); lower --points and --seq-length, or use a longer text"
+                f"{option.points:{p}} needs a text of at least {p + 1} characters ({quote(corpus.name)} has "
+                f"{len(corpus.indices)}); lower {option.points} and {option.seq_length}, or use a longer text"
             )
     costs, done, checks = [p * m * (m + 2 * len(corpus.alphabet)) for p, m, _ in experiments], 0, []
     for (p, _, _), config, cost in zip(experiments, configs, costs, strict=True):

@@ -110,7 +110,7 @@ class Trainer:
         if self.recent_losses and not self.has_row():
             self.add_row(None)  # of an interrupted run; dropped if it is resumed
         self.save()
-        run.advice = name_options(self.advice())
+        run.advice = self.advice()
         if run.directory is not None:
             run.directory.write_manifest(run.manifest)  # again, with the reason why the run ended
         save_plot(run, self.callback)
@@ -194,7 +194,7 @@ class Trainer:
                 self.health.check(self.state.hidden.recurrent, self.recent_losses)
         if self.health.problem and not self.has_warned:
             self.has_warned = True
-            self.callback.on_warning(name_options(f"at update {self.state.update} {self.health.problem}"))
+            self.callback.on_warning(f"at update {self.state.update} {self.health.problem}")
 
     def check_weights(self) -> None:
         """Stop before weights that are not finite are used or saved."""

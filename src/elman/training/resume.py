@@ -42,7 +42,8 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     recorded = given if manifest is None else manifest.preset
     if given not in ("", recorded) and recorded:
         raise ElmanError(
-            f"cannot change --preset on resume (run: {recorded}, given: {preset}); remove it or choose another --out"
+            f"cannot change {option.preset} on resume (run: {recorded}, given: {preset}); remove it or choose another"
+            f" {option.out}"
         )
     config = resume_config(saved.config, options)
     require_engine(config)
@@ -81,7 +82,9 @@ def _find_validation(saved: Config, manifest: RunManifest | None, options: Mappi
     for path in (options.get("validation"), manifest and manifest.config.validation):
         if isinstance(path, str | os.PathLike):
             return replace(saved, validation=path)  # type: ignore[arg-type]
-    raise ElmanError(f"the path of the validation text {quote(Path(saved.validation).name)} is lost: pass --validation")
+    raise ElmanError(
+        f"the path of the validation text {quote(Path(saved.validation).name)} is lost: pass {option.validation}"
+    )
 
 
 # --- The text ---
@@ -102,7 +105,7 @@ def _read_data(
     if corpus.sha256 != saved.corpus_sha256:
         raise ElmanError(
             f"{name} was trained on another text (SHA-256 {saved.corpus_sha256[:12]}…, but {quote(corpus.name)} has"
-            f" {corpus.sha256[:12]}…); pass that text or choose another --out"
+            f" {corpus.sha256[:12]}…); pass that text or choose another {option.out}"
         )
     if corpus.alphabet != saved.alphabet:
         raise ElmanError(

@@ -151,11 +151,13 @@ def _estimate_memory(config: Config, K: int, N: int) -> dict[tuple[str, str], in
     per_step = net.layers * net.m * (net.state_vectors + net.gates) + K
     size = np.dtype(config.dtype).itemsize
     return {
-        ("weights and the optimizer", f"lower --hidden-size (now {net.m:,}) or --layers (now {net.layers:,})"):
+        ("weights and the optimizer",
+         f"lower {option.hidden_size} (now {net.m:,}) or {option.layers} (now {net.layers:,})"):
             size * copies * (one + (two - one) * (net.layers - 1)),
-        ("activations", f"lower --batch-size (now {config.batch_size:,}) or --seq-length (now {config.seq_length:,})"):
+        ("activations",
+         f"lower {option.batch_size} (now {config.batch_size:,}) or {option.seq_length} (now {config.seq_length:,})"):
             size * config.batch_size * config.seq_length * per_step,
-        ("n-gram counts", "pass --ngram-order 0"): COUNTING * N if config.ngram_order else 0,
+        ("n-gram counts", f"pass {option.ngram_order:0}"): COUNTING * N if config.ngram_order else 0,
     }  # fmt: skip
 
 
@@ -185,8 +187,8 @@ def count_training_text(data: TrainingData, pretrained: NgramModel | None = None
     merged = merge(pretrained, ngrams)
     if merged.table.nbytes > config.ngram_max_size * 1e6:
         raise ElmanError(
-            f"--ngram-max-size must be at least {math.ceil(merged.table.nbytes / 1e6)} for the counts of the model"
-            f" and of the text (got {config.ngram_max_size:g}): raise it, or pass --ngram-order 0"
+            f"{option.ngram_max_size} must be at least {math.ceil(merged.table.nbytes / 1e6)} for the counts of the"
+            f" model and of the text (got {config.ngram_max_size:g}): raise it, or pass {option.ngram_order:0}"
         )
     return merged
 
@@ -196,9 +198,8 @@ def describe_raised(config: Config, ngrams: NgramModel | None) -> str:
     if ngrams is None or ngrams.min_count <= config.ngram_min_count:
         return ""
     return (
-        f"The n-gram prior contains strings that occur at least {ngrams.min_count} times, not"
-        f" {config.ngram_min_count}, so that its table has at most {config.ngram_max_size:g} MB"
-        f" ({flag('ngram_max_size')})."
+        f"The n-gram prior contains strings that occur at least {ngrams.min_count} times, not {config.ngram_min_count},"
+        f" so that its table has at most {config.ngram_max_size:g} MB ({option.ngram_max_size})."
     )
 
 
@@ -250,7 +251,7 @@ def fit_to_text(
     n = training_length(corpus, config)
     if not n:
         total = len(corpus.indices)
-        raise ElmanError(f"--validation {config.validation:g} leaves no characters of {total} to train on")
+        raise ElmanError(f"{option.validation:{config.validation:g}} leaves no characters of {total} to train on")
     if preset and PRESETS[preset].has_recipe:
         seconds = config.max_seconds or PRESETS[preset].settings["max_seconds"]
         config = follow_recipe(config, n, seconds, passed, on_compile)

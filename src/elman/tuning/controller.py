@@ -31,8 +31,8 @@ from optuna.trial import Trial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from elman.config import make_config
-from elman.errors import ElmanError, quote, shorten
+from elman.config import Config, make_config
+from elman.errors import ElmanError, is_command_line, option, quote, shorten
 from elman.runs.directory import DirectoryLock, reject_links
 from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
 from elman.text import read_corpus
@@ -97,17 +97,20 @@ def check_identity(study: Study, identity: dict[str, Any], directory: Path) -> N
     saved = study.user_attrs.get(IDENTITY)
     if saved is None or study.directions != [StudyDirection.MINIMIZE]:
         if study.get_trials(deepcopy=False) or saved is not None:
-            raise ElmanError(f"the study {quote(study.study_name)} was not made by elman sweep; choose another --study")
+            raise ElmanError(
+                f"the study {quote(study.study_name)} was not made by elman sweep; choose another {option.study}"
+            )
         if any((directory / TRIAL_RUNS).glob("*")):
-            raise ElmanError(f"{quote(directory)} contains the trials of another study; choose another --out")
+            raise ElmanError(f"{quote(directory)} contains the trials of another study; choose another {option.out}")
         study.set_user_attr(IDENTITY, identity)
         return
     for name in [*saved, *identity]:
         before, given = (each.get(name, "none") for each in (saved, identity))
         if before != given:
-            what = f"{name} (sweep: {shorten(before)}, given: {shorten(given)})"
+            label = f"options: {option[name]}" if name in Config.__dataclass_fields__ else name
+            what = f"{label} (sweep: {shorten(before)}, given: {shorten(given)})"
             raise ElmanError(
-                f"the sweep {quote(directory)} differs in its {what}; pass the same or choose another --out"
+                f"the sweep {quote(directory)} differs in its {what}; pass the same or choose another {option.out}"
             )
 
 
@@ -215,6 +218,7 @@ class SweepController:
             preset=self.settings.preset,
             options=self.settings.trial_options(trial.params),
             rungs=[rung for rung in rungs if rung > max(recorded.intermediate_values, default=0)],
+            on_command_line=is_command_line(),
         )
         for event in worker.train(order):
             match event.pop("event"):
@@ -306,7 +310,8 @@ def _report_damage(directory: Path, url: str | None) -> Iterator[None]:
             raise
         reason = safe_message(error) or type(error).__name__
         raise ElmanError(
-            f"{quote(directory / JOURNAL)} is not a journal of Optuna ({reason}): restore it or choose another --out"
+            f"{quote(directory / JOURNAL)} is not a journal of Optuna ({reason}): restore it or choose another"
+            f" {option.out}"
         ) from error
 
 
@@ -316,7 +321,7 @@ def _open_database(text: str) -> Iterator[RDBStorage]:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise ElmanError("--storage must be a URL such as postgresql+psycopg://user@host/database") from None
+        raise ElmanError(f"{option.storage} must be a URL such as postgresql+psycopg://user@host/database") from None
     shown = url.set(query={}).render_as_string()
     try:
         try:

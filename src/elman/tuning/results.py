@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elman.errors import ElmanError, flag, name_options, quote
+from elman.errors import ElmanError, flag, option, quote
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.plots import LossCurve
 from elman.storage.atomic import replace_file
@@ -88,7 +88,7 @@ class TrialResult:
             None if seconds is None else float(seconds),
             None if updates is None else int(updates),
             str(attributes.get("host", "")),
-            name_options(attributes.get("error", "its machine was lost" if trial.state.name == "FAIL" else "")),
+            attributes.get("error", "its machine was lost" if trial.state.name == "FAIL" else ""),
             trial.params,
             None if trial.state.is_finished() else fraction,
         )
@@ -122,7 +122,7 @@ class SweepResult:
         """Read the trials of a study; `fractions` are those of `TrialResult` by number."""
         if any(trial.params.keys() - settings.space.keys() for trial in study.get_trials(deepcopy=False)):
             raise ElmanError(
-                f"the study {quote(study.study_name)} has trials with other settings; choose another --out"
+                f"the study {quote(study.study_name)} has trials with other settings; choose another {option.out}"
             )
         trials = [TrialResult.of(trial, fractions.get(trial.number)) for trial in study.get_trials(deepcopy=False)]
         return cls(directory, settings, total, tuple(trials))

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from elman._version import __version__
 from elman.config import Config, check_names, make_config
-from elman.errors import ElmanError, flag, quote, shorten
+from elman.errors import ElmanError, option, quote, shorten
 from elman.presets import PRESETS, name_preset
 from elman.storage.untrusted import MAX_INT, safe_message
 
@@ -93,7 +93,7 @@ class SweepSettings:
             "sampler": self.sampler,
             "sampler seed": self.seed,
             "pruner": self.pruner,
-            **{f"options: {flag(name)}": value for name, value in self.options.items()},
+            **self.options,
             **{f"search space: {name}": values for name, values in self.space.items()},
         }
 
@@ -112,14 +112,14 @@ def create_settings(
     seed: int,
 ) -> SweepSettings:
     """Return valid settings: with a validation set, and with the default space where none is given."""
-    for name, value, choices in (("--sampler", sampler, get_args(Sampler)), ("--pruner", pruner, get_args(Pruner))):
+    for name, value, choices in (("sampler", sampler, get_args(Sampler)), ("pruner", pruner, get_args(Pruner))):
         if value not in choices:
-            raise ElmanError(f"{name} must be one of {', '.join(choices)} (got {quote(value)})")
+            raise ElmanError(f"{option[name]} must be one of {', '.join(choices)} (got {quote(value)})")
     if not 0 <= seed < 2**32:
-        raise ElmanError(f"--sampler-seed must be from 0 to {2**32 - 1} (got {shorten(seed)})")
+        raise ElmanError(f"{option.sampler_seed} must be from 0 to {2**32 - 1} (got {shorten(seed)})")
     fixed = dict(options) if make_config(preset).validation else {"validation": VALIDATION} | dict(options)
     if not make_config(preset, fixed).validation:
-        raise ElmanError("a sweep compares validation losses: --validation must be greater than 0 (got 0)")
+        raise ElmanError(f"a sweep compares validation losses: {option.validation} must be greater than 0 (got 0)")
     if space is None:
         table = default_space(preset, fixed)
     else:
@@ -176,7 +176,7 @@ def parse_space(table: Mapping[str, Any], preset: str, options: Mapping[str, Any
         except ElmanError as error:
             mistakes.append(f"space: {error}")
     if mistakes or not space:
-        message = "; ".join(mistakes) or "the search space is empty: pass --space with at least one setting"
+        message = "; ".join(mistakes) or f"the search space is empty: pass {option.space} with at least one setting"
         raise ElmanError(" ".join(message.split()))  # a value may contain a line feed
     return space
 
@@ -188,9 +188,11 @@ def _parse_values(name: str, values: Any, preset: str, options: Mapping[str, Any
     if name in NOT_VARIED:
         raise ElmanError(f"{name} cannot be varied: {NOT_VARIED[name]}")
     if name == "seed" and fixed.lines and not isinstance(fixed.validation, str):
-        raise ElmanError("seed cannot be varied: it chooses the lines of the validation set; pass --validation FILE")
+        raise ElmanError(
+            f"seed cannot be varied: it chooses the lines of the validation set; pass {option.validation:FILE}"
+        )
     if name in options:
-        raise ElmanError(f"{name} is also fixed by {flag(name)}; remove one of them")
+        raise ElmanError(f"{name} is also fixed by {option[name]}; remove one of them")
 
     def parse(value: Any) -> Any:
         parsed = getattr(make_config(preset, {**options, name: value}), name)
@@ -240,9 +242,9 @@ def create_grid(space: Space) -> dict[str, list[Any]]:
         each: Any = create_distribution(name, values)
         if each.log or each.step is None:
             kind = "log range" if each.log else "range"
-            raise ElmanError(f"--sampler grid needs choices or a step for {name} (got a {kind})")
+            raise ElmanError(f"{option.sampler:grid} needs choices or a step for {name} (got a {kind})")
         steps = range(min(MAX_GRID, round((each.high - each.low) / each.step)) + 1)
         grid[name] = [min(each.high, each.low + n * each.step) for n in steps]
     if math.prod(map(len, grid.values())) > MAX_GRID:
-        raise ElmanError(f"--sampler grid must have at most {MAX_GRID:,} points")
+        raise ElmanError(f"{option.sampler:grid} must have at most {MAX_GRID:,} points")
     return grid

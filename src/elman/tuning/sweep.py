@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from elman.config import normalize
-from elman.errors import ElmanError, require_extra, shorten
+from elman.errors import ElmanError, option, require_extra, shorten
 from elman.options import document_options
 from elman.presets import DEFAULT_PRESET
 from elman.processes import thread_count
@@ -91,11 +91,11 @@ def sweep(
     >>> len(result.trials), sorted(result.best.values)
     (2, ['learning_rate'])
     """
-    for name, number in (("--trials", trials), ("--workers", workers)):
+    for name, number in (("trials", trials), ("workers", workers)):
         if type(number) is not int or number < 1:
-            raise ElmanError(f"{name} must be at least 1 (got {shorten(number)})")
+            raise ElmanError(f"{option[name]} must be at least 1 (got {shorten(number)})")
     if workers > thread_count():
-        raise ElmanError(f"--workers must be at most the number of cores, {thread_count()} (got {workers})")
+        raise ElmanError(f"{option.workers} must be at most the number of cores, {thread_count()} (got {workers})")
     with require_extra("sweep"):
         from elman.tuning.controller import run_sweep
     if not isinstance(corpus, str | os.PathLike):

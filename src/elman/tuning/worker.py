@@ -30,7 +30,7 @@ from typing import Any
 
 from elman.config import make_config
 from elman.engine import get_engine
-from elman.errors import ElmanError, LockedError, command_line
+from elman.errors import ElmanError, LockedError, command_line, option
 from elman.inference.score import score
 from elman.processes import thread_count
 from elman.runs.run import Run
@@ -63,6 +63,8 @@ class TrialOrder:
         Of `elman.train`.
     rungs : list of int
         Percent of the budget at which the trial is validated, and pruned if the answer is so.
+    on_command_line : bool
+        Whether errors name options as the command line does.
     """
 
     out: str
@@ -71,6 +73,7 @@ class TrialOrder:
     preset: str
     options: dict[str, Any]
     rungs: list[int]
+    on_command_line: bool
 
 
 class Worker:
@@ -220,15 +223,17 @@ def main() -> None:
     """Train trials until standard input is closed."""
     channel, corpus = Channel(), None
     try:
-        with command_line():  # the sweep names options as its caller does
-            while (message := channel.receive()) is not None:
-                order = TrialOrder(**message)
+        while (message := channel.receive()) is not None:
+            order = TrialOrder(**message)
+            with command_line(order.on_command_line):
                 config = make_config(order.preset, order.options)
                 corpus = corpus or read_corpus(
                     order.corpus, encoding=config.encoding, field=config.field, lines=config.lines
                 )
                 if corpus.sha256 != order.corpus_sha256:
-                    raise ElmanError("the text has changed since the sweep began; restore it or choose another --out")
+                    raise ElmanError(
+                        f"the text has changed since the sweep began; restore it or choose another {option.out}"
+                    )
                 train_trial(order, corpus, channel)
     except BrokenPipeError:  # the sweep was killed
         pass

@@ -168,7 +168,7 @@ def test_resume_is_exact(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ElmanError, match=r"^device cuda is not available: PyTorch .* finds no such device$"):
+    with pytest.raises(ElmanError, match=r"^device='cuda' is not available: PyTorch .* finds no such device$"):
         train(CORPUS, **GRU, device="cuda", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -36,7 +36,7 @@ from elman.engine.torch.network import (
     to_tensors,
     update,
 )
-from elman.errors import ElmanError
+from elman.errors import ElmanError, option
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import LossAndGradients, Parameters
 from elman.network.state import State
@@ -248,7 +248,7 @@ def find_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if available["cuda"] else "cpu"
     if not available[name]:
-        raise ElmanError(f"--device {name} is not available: PyTorch {torch.__version__} finds no such device")
+        raise ElmanError(f"{option.device:{name}} is not available: PyTorch {torch.__version__} finds no such device")
     if name != "cuda":
         return torch.device(name)
     process, count = current_process(), torch.cuda.device_count()
@@ -268,4 +268,6 @@ def _device_memory(device: torch.device) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:
-        raise ElmanError(f"not enough memory on {device}; lower --batch-size, --seq-length or --hidden-size") from None
+        raise ElmanError(
+            f"not enough memory on {device}; lower {option.batch_size}, {option.seq_length} or {option.hidden_size}"
+        ) from None

@@ -14,7 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from elman.errors import ElmanError, require_extra
+from elman.errors import ElmanError, option, require_extra
 from elman.runs.loggers import MetricsLogger, make_directory, read_if_exists, read_run_json, without_surrogates
 from elman.runs.records import Metrics, Sample
 from elman.storage.atomic import replace_file
@@ -125,7 +125,7 @@ class WandbLogger(MetricsLogger):
             yield
         except self._wandb.Error as error:
             raise ElmanError(
-                f"--log wandb failed ({' '.join(str(error).split())}); WANDB_MODE=offline needs no server"
+                f"{option.log:wandb} failed ({' '.join(str(error).split())}); WANDB_MODE=offline needs no server"
             ) from error
 
 
