@@ -20,7 +20,7 @@ from elman.cli import app
 from elman.cli.commands.serve import serve
 from elman.config import Config, choices_of
 from elman.engine import get_engine
-from elman.errors import flag
+from elman.errors import FLAGS, flag
 from elman.inference import Model
 from elman.network import initial_parameters
 from elman.network.sampling import list_sampling_options

@@ -58,7 +58,8 @@ class _Options:
         are_flags = _is_command_line if self._are_flags is None else self._are_flags
         return _Option(flag(name) if are_flags else _ARGUMENTS.get(name, name))
 
-    __getattr__ = __getitem__
+    def __getattr__(self, name: str) -> _Option:
+        return self[name]
 
 
 option, FLAGS, ARGUMENTS = _Options(), _Options(True), _Options(False)

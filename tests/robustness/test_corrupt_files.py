@@ -194,7 +194,7 @@ def test_the_largest_weights_generate_text(tmp_path: Path, recipe: dict[str, Any
     path = tmp_path / str(RECIPES.index(recipe)) / CHECKPOINT
     text, tensors = read_tensors(path)
     signs = np.random.default_rng(1)
-    for name in [name for name in tensors if not name.startswith(NGRAMS)]:
+    for name in [name for name in tensors if not name.startswith(PREFIX)]:
         tensors[name] = (3e38 * signs.choice([-1, 1], tensors[name].shape)).astype(np.float32)
     if order := recipe.get("ngram_order"):  # a state ends with characters
         for name in tensors.keys() & {"h", "best.h"}:

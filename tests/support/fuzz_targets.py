@@ -102,7 +102,7 @@ def _to_sections(path: Path) -> bytes:
     description = json.loads(text)
     arrays = {name: [str(array.dtype), array.shape] for name, array in tensors.items()}
     # 0.1, but 0 where the table of an n-gram prior, and the last characters read, are among the numbers.
-    raw = b"\0" if any(name.startswith(NGRAMS) for name in tensors) else b"\x3d\xcc\xcc\xbd"
+    raw = b"\0" if any(name.startswith(PREFIX) for name in tensors) else b"\x3d\xcc\xcc\xbd"
     return b"\n".join([json.dumps(description).encode(), json.dumps(arrays).encode(), raw])
 
 

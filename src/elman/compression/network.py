@@ -26,7 +26,7 @@ from elman.compression.arithmetic import (
     sigmoids,
     tanhs,
 )
-from elman.errors import ElmanError
+from elman.errors import ElmanError, option
 from elman.network.parameters import Parameters, layer_names, suffix
 
 _ONE = np.float32(1)
@@ -185,7 +185,9 @@ def round_weights(parameters: Parameters) -> Weights:
     net = parameters.architecture
     net.spec.require_codec()
     if net.reset_at is not None:
-        raise ElmanError("files cannot be compressed with a model of independent lines: train without --lines")
+        raise ElmanError(
+            f"files cannot be compressed with a model of independent lines: train without {option.lines:True}"
+        )
     names = [name + suffix(n) for n in range(1, net.layers + 1) for name in layer_names(net.cell)]
     return Weights(
         theta=np.concatenate([round_to_float32(parameters[name].T).reshape(-1) for name in [*names, "V", "c"]]),

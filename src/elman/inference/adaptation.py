@@ -74,9 +74,9 @@ def check_adapt(parameters: Parameters, adapt: str) -> None:
         of independent lines.
     """
     if adapt not in ADAPTATIONS:
-        raise ElmanError(f"--adapt must be one of {', '.join(ADAPTATIONS)} (got {shorten(adapt)})")
+        raise ElmanError(f"{option.adapt} must be one of {', '.join(ADAPTATIONS)} (got {shorten(adapt)})")
     if parameters.architecture.reset_at is not None and find_code_length(adapt):
-        raise ElmanError(f"--adapt {adapt} does not work with a model of independent lines")
+        raise ElmanError(f"{option.adapt:{adapt}} does not work with a model of independent lines")
     if parameters.ngrams is None and adapt in ("counts", "both"):
         raise ElmanError(
             f"{option.adapt:{adapt}} requires a model with an n-gram prior: train with {option.ngram_order:7}"

@@ -94,7 +94,7 @@ def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None,
     elif fit_on is None:
         shares = _check_weights(weights, len(models))
     else:
-        raise ElmanError(WEIGHTS_OR_TEXT)
+        raise ElmanError(f"cannot combine {option.weights} with {option.fit_on}, which fits them")
     used = [(model, share) for model, share in zip(models, shares, strict=True) if share]
     parameters = join_parameters([model.parameters for model, _ in used], [share for _, share in used])
     state = begin_text(parameters, join_states([model.state for model, _ in used], parameters.architecture))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, quote, shorten
+from elman.errors import ElmanError, option, quote, shorten
 from elman.inference import generate
 from elman.inference.score import Score, check_finite, score, score_windows
 from elman.inference.snapshot import SUFFIX, LineData, Snapshot, infer_config, save_imported
@@ -288,7 +288,7 @@ class Model:
     ) -> tuple[State, int]:
         """Read the prompt but its last character; return the state of a single sequence, and that character."""
         if adapt not in (None, "counts"):
-            raise ElmanError(f"--adapt must be counts to generate text (got {shorten(adapt)})")
+            raise ElmanError(f"{option.adapt} must be counts to generate text (got {shorten(adapt)})")
         state = self.state
         if adapt is not None:
             from elman.inference.adaptation import check_adapt
@@ -402,7 +402,9 @@ class Model:
         if isinstance(text, Iterable) and not isinstance(text, str | bytes):
             return [self.score(each, adapt=adapt, window=window) for each in text]
         if adapt is not None and window is not None:
-            raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
+            raise ElmanError(
+                f"cannot combine {option.window} with {option.adapt}: every window starts from the same model"
+            )
         network = self.engine, self.parameters, self.state
         if adapt is not None:
             from elman.inference.adaptation import find_code_length, score_adapting

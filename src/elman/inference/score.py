@@ -171,7 +171,7 @@ def score_windows(engine: Engine, parameters: Parameters, indices: Indices, wind
         If N < 2 or `window` < 1.
     """
     if window < 1:
-        raise ElmanError(f"--window must be at least 1 (got {shorten(window)})")
+        raise ElmanError(f"{option.window} must be at least 1 (got {shorten(window)})")
     network, session = parameters.architecture, engine.session(parameters)
     state, step = network.zero_state(parameters["c"].dtype), max(1, WINDOW_CHARS // window) * window
 

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.protocol import WORST, Indices, InferenceSession, SegmentLosses
-from elman.errors import ElmanError
+from elman.errors import ElmanError, option
 from elman.inference.score import check_finite, read_slices
 from elman.inference.snapshot import LINE_SCORES_SHAPE
 from elman.network import SamplingParams

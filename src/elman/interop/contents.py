@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, option
 from elman.inference import Model
 from elman.inference.snapshot import Snapshot, infer_config
 from elman.network.cells import CELLS
@@ -111,7 +111,7 @@ def restore_snapshot(
 def _read_alphabet(metadata: Mapping[str, Any], K: int, given: Alphabet | None) -> Alphabet:
     """Return the alphabet: the given one, or else that of the file."""
     if given is None and "alphabet" not in metadata:
-        raise ElmanError(f"it does not contain its {K} characters: pass them with --alphabet")
+        raise ElmanError(f"it does not contain its {K} characters: pass them with {option.alphabet}")
     alphabet = given or Alphabet(
         require_str(metadata["alphabet"], "alphabet"), has_unknown=_require_bool(metadata, "folds")
     )

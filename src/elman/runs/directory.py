@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from elman.errors import ElmanError, LockedError, quote
+from elman.errors import ElmanError, LockedError, option, quote
 from elman.inference.snapshot import Snapshot, save_imported
 from elman.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, serialize_checkpoint
 from elman.runs.loggers import LOGGERS, RUN_JSON, open_loggers, optional_loggers

@@ -99,7 +99,7 @@ class PretrainedModel:
         if not all(np.isfinite(array).all() for array in state.parameters.values()):
             dtype = state.parameters["V"].dtype
             raise ElmanError(
-                f"the weights of the model are not finite in {dtype}: pass another model or --dtype float64"
+                f"the weights of the model are not finite in {dtype}: pass another model or {option.dtype:float64}"
             )
         state.M, state.N, state.average = optimizer.init(state.parameters)
 

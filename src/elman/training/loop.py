@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from elman.config import Config
 from elman.engine import CALLBACK_INTERVAL, COMPILING, TrainState, compile_kernels, get_engine, watch_compilation
 from elman.engine.protocol import Indices
-from elman.errors import name_options
 from elman.inference.score import score
 from elman.inference.snapshot import Snapshot
 from elman.network.model import begin_text

@@ -12,7 +12,7 @@ import numpy as np
 
 from elman.config import Config, resume_config
 from elman.engine import require_engine
-from elman.errors import ElmanError, name_options, quote
+from elman.errors import ElmanError, option, quote
 from elman.ngram.file import ngram_tensors
 from elman.ngram.model import NgramModel
 from elman.presets import name_preset
@@ -154,7 +154,7 @@ def _leave_finished(run: Run, saved: Checkpoint, limit: str) -> None:
     run.selected = None if saved.best is None and saved.last_loss is None else saved.selected
     run.score_quantiles, run.whole_loss = saved.lines.score_quantiles, saved.whole_loss
     run.directory.save_selected(run.selected)  # if it was killed between the two writes of its last save
-    run.stopped, run.was_finished, run.advice = limit, True, name_options(describe_reached(run, limit))
+    run.stopped, run.was_finished, run.advice = limit, True, describe_reached(run, limit)
     run.notices += (run.advice,)
 
 

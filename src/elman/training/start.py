@@ -14,7 +14,7 @@ import numpy as np
 
 from elman.config import TEXT_SETTINGS, Config, make_config
 from elman.engine import TrainState, get_engine, require_engine, watch_compilation
-from elman.errors import ElmanError, flag
+from elman.errors import ElmanError, option
 from elman.network.dropout import Dropout, WeightDropout
 from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
 from elman.network.parameters import INITIAL_ALPHA, Architecture, initial_parameters
