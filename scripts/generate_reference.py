@@ -26,8 +26,8 @@ from elman.network import initial_parameters
 from elman.network.sampling import list_sampling_options
 from elman.options import SYNONYMS
 from elman.presets import PRESETS
+from elman.runs.history import COLUMNS, Metrics
 from elman.runs.loggers import optional_loggers
-from elman.runs.records import COLUMNS, Metrics
 from elman.serve import metrics as prometheus
 from elman.serve.app import ERRORS, describe_app
 from elman.serve.requests import SEED, UNSUPPORTED

@@ -16,10 +16,10 @@ import pytest
 import elman
 from elman.errors import ElmanError
 from elman.runs.directory import RunDirectory
+from elman.runs.history import Metrics, Sample
 from elman.runs.loggers import LOGGERS, LoggerSpec, MetricsLogger, logger_help, open_loggers, optional_loggers
 from elman.runs.loggers.tensorboard import EVENTS
 from elman.runs.plots import LossCurve
-from elman.runs.records import Metrics, Sample
 from elman.runs.run import Run
 from elman.text import Corpus
 from support.state import ROOT, T

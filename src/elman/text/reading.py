@@ -69,7 +69,7 @@ def read_corpus(
     encoding : str
         The encoding of the files; built-in texts are always UTF-8, and so is an open text file.
     field : str
-        Read only this field of JSON Lines, CSV or TSV, see `elman.text.records`; empty: read files as they are.
+        Read only this field of JSON Lines, CSV or TSV, see `elman.text.fields`; empty: read files as they are.
     alphabet : Alphabet, optional
         The alphabet to encode the text with, such as that of a trained model; by default, that of the text.
     extend : bool
@@ -247,7 +247,7 @@ class JoinedText:
         hashes = [own, self._hash] if len(self.inputs) > 1 else [own]
         chunks = decode(content, source.encoding or self.encoding, hashes)
         if self.field:
-            from elman.text.records import extract_field
+            from elman.text.fields import extract_field
 
             chunks = extract_field(chunks, self.field, source.path, source.label, lines=self.lines)
         for chunk in chunks:

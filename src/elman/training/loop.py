@@ -24,7 +24,7 @@ from elman.inference.network_file import NetworkSnapshot
 from elman.inference.score import score
 from elman.network.parameters import Array, Parameters, architecture
 from elman.processes import run_on_first_process
-from elman.runs.records import Metrics, Sample, finite_or_none
+from elman.runs.history import Metrics, Sample, finite_or_none
 from elman.runs.run import Run
 from elman.training.callbacks import TrainingCallback
 from elman.training.health import (

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from elman.errors import ElmanError, require_extra
+from elman.runs.history import Metrics, Sample
 from elman.runs.loggers import MetricsLogger, make_directory, read_if_exists, read_run_json, without_surrogates
-from elman.runs.records import Metrics, Sample
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import parse_strict_json, require_int, require_str
 
