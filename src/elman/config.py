@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from math import isfinite
 from numbers import Integral, Real
@@ -232,6 +232,20 @@ class Config:
     def chars_per_update(self) -> int:
         """Characters that one update learns from: batch size times sequence length."""
         return self.batch_size * self.seq_length
+
+    @property
+    def validation_fraction(self) -> float:
+        """The fraction of the text that is held out; 0 if nothing is, or the validation set is a file."""
+        return 0.0 if isinstance(self.validation, str) else self.validation
+
+    @property
+    def validation_file(self) -> str:
+        """The absolute path of the validation set; empty if it is not a file."""
+        return self.validation if isinstance(self.validation, str) else ""
+
+    def without_paths(self) -> dict[str, Any]:
+        """Return the settings as they are passed on to others: of the validation file, only its name."""
+        return asdict(self) | {"validation": os.path.basename(self.validation_file) or self.validation}  # noqa: PTH119
 
     @property
     def masker(self) -> Masker | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,9 +173,7 @@ def describe_model(config: Config, alphabet: Alphabet, ngrams: NgramModel | None
 
     Weights are passed on, so of the file of a validation set they contain the name, and ``run.json`` the path.
     """
-    validation = Path(config.validation).name if isinstance(config.validation, str) else config.validation
-    settings = asdict(config) | {"validation": validation}
-    description = {"format": FORMAT, "config": settings, "alphabet": alphabet.characters}
+    description = {"format": FORMAT, "config": config.without_paths(), "alphabet": alphabet.characters}
     return description if ngrams is None else description | {"ngrams": describe_ngrams(ngrams)}
 
 

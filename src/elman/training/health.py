@@ -18,7 +18,6 @@ from elman.engine import TrainState
 from elman.errors import NonFiniteLossError
 from elman.network.parameters import Architecture, Array
 from elman.presets import PRESETS, limit_epochs
-from elman.runs.data import training_length
 from elman.runs.run import Run
 
 EDGE = 1e-6
@@ -195,7 +194,7 @@ def outcome_of(run: Run, since: int = 0) -> Outcome:
 def has_epochs_of_recipe(run: Run) -> bool:
     """Return whether the limit of epochs is that of a recipe."""
     has_recipe = bool(run.preset) and PRESETS[run.preset].has_recipe and run.config.max_seconds is not None
-    return has_recipe and run.config.epochs == limit_epochs(training_length(run.corpus, run.config))
+    return has_recipe and run.config.epochs == limit_epochs(len(run.data.windows.indices))
 
 
 def advise(outcome: Outcome) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -76,12 +75,13 @@ def _find_validation(saved: Config, manifest: RunManifest | None, options: Mappi
 
     The file may have moved, as its hash must agree.
     """
-    if not isinstance(saved.validation, str):
+    if not saved.validation_file:
         return saved
-    for path in (options.get("validation"), manifest and manifest.config.validation):
-        if isinstance(path, str | os.PathLike):
-            return replace(saved, validation=path)  # type: ignore[arg-type]
-    raise ElmanError(f"the path of the validation text {quote(Path(saved.validation).name)} is lost: pass --validation")
+    for given in (options.get("validation"), manifest and manifest.config.validation_file):
+        if given and (config := replace(saved, validation=given)).validation_file:
+            return config
+    name = Path(saved.validation_file).name
+    raise ElmanError(f"the path of the validation text {quote(name)} is lost: pass --validation")
 
 
 # --- The text ---

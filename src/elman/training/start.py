@@ -255,7 +255,7 @@ def fit_to_text(
     if preset and PRESETS[preset].has_recipe:
         seconds = config.max_seconds or PRESETS[preset].settings["max_seconds"]
         config = follow_recipe(config, n, seconds, passed, on_compile)
-    held_out = len(corpus.indices) - n if config.validation and not isinstance(config.validation, str) else None
+    held_out = len(corpus.indices) - n if config.validation_fraction else None
     T, B = config.seq_length, config.batch_size
     if n > B * T and (held_out is None or held_out > T):
         return config
