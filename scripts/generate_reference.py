@@ -135,7 +135,7 @@ def _values(setting: Any) -> str:
     minimum, above, maximum = limits["minimum"], limits["above"], limits["maximum"]
     kind = str(setting.type).removesuffix(" | None").replace(" | str", " or a file")
     parts = [f"≥ {minimum}" if minimum is not None else "", f"> {above}" if above is not None else ""]
-    parts += [f"≤ {maximum:,}" if maximum is not None else "", "< 1" if limits["example"] is not None else ""]
+    parts += [f"≤ {maximum:,}" if maximum is not None else "", f"< {limits['below']}" if limits["below"] is not None else ""]
     return ", ".join([kind, *filter(None, parts)])
 
 

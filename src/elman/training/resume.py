@@ -14,7 +14,6 @@ from elman.engine import require_engine
 from elman.errors import ElmanError, name_options, quote
 from elman.inference.network_file import ngram_tensors
 from elman.network.ngram import NgramModel
-from elman.presets import name_preset
 from elman.runs.checkpoint import Checkpoint
 from elman.runs.data import Text, TrainingData, find_text, read_text, read_validation_text, require_unchanged
 from elman.runs.directory import RunDirectory
@@ -37,7 +36,7 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
         directory.lock.acquire()
     saved, manifest = directory.load(), directory.manifest_if_valid()
     saved = replace(saved, config=_find_validation(saved.config, manifest, options))
-    given = "" if preset is None else name_preset(preset)
+    given = preset or ""
     recorded = given if manifest is None else manifest.preset
     if given not in ("", recorded) and recorded:
         raise ElmanError(
