@@ -132,10 +132,10 @@ def _values(setting: Any) -> str:
     limits, choices = setting.metadata, choices_of(setting.name)
     if choices:
         return ", ".join(map(code, choices))
-    minimum, above, maximum = limits["minimum"], limits["above"], limits["maximum"]
+    minimum, above, maximum, below = (limits[name] for name in ("minimum", "above", "maximum", "below"))
     kind = str(setting.type).removesuffix(" | None").replace(" | str", " or a file")
     parts = [f"≥ {minimum}" if minimum is not None else "", f"> {above}" if above is not None else ""]
-    parts += [f"≤ {maximum:,}" if maximum is not None else "", f"< {limits['below']}" if limits["below"] is not None else ""]
+    parts += [f"≤ {maximum:,}" if maximum is not None else "", f"< {below}" if below is not None else ""]
     return ", ".join([kind, *filter(None, parts)])
 
 

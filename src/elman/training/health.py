@@ -172,12 +172,12 @@ class Outcome:
     interrupted: bool = False
 
 
-def outcome_of(run: Run, since: int = 0) -> Outcome:
-    """Return the outcome of a run.
+def outcome_of(run: Run) -> Outcome:
+    """Return the outcome of a run, without the updates before the n-gram prior takes part.
 
-    `since` is the update at which the n-gram prior was switched on: the loss falls there, which is no trend.
+    The loss falls when it is switched on, which is no trend.
     """
-    config, rows = run.config, [row for row in run.metrics if row.update > since]
+    config, rows = run.config, [row for row in run.metrics if row.update > run.state.prior_since]
     validation = [(row.update, row.validation_loss) for row in rows]
     return Outcome(
         smooth=[(row.update, row.smooth_loss) for row in rows],

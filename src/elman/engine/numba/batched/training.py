@@ -56,7 +56,7 @@ class Training:
             and state.parameters is self.parameters
             and (windows.seq_length, windows.batch_size) == (network.T, network.B)
             and state.parameters.uses_prior == network.priors.values.is_on
-            and replace(optimizer, end=before.end) == before
+            and replace(optimizer, last_update=before.last_update) == before
             and mixed_precision == (network.packed_dtype != network.dtype)
         )
 
