@@ -58,7 +58,7 @@ def train(
         K, config.hidden_size, config.init_std, config.seed, np.float64, cell=config.cell,
         optimizer=create_optimizer(config), orthogonal=config.init == "orthogonal",
     )  # fmt: skip
-    windows, optimizer = Windows(indices, config.seq_length), replace(create_optimizer(config), end=updates)
+    windows, optimizer = Windows(indices, config.seq_length), replace(create_optimizer(config), last_update=updates)
     marks = sorted({0, updates, *(n for n in (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000) if n < updates)})
     losses = np.empty(0)
     for mark in marks:

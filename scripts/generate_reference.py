@@ -27,8 +27,8 @@ from elman.network.sampling import list_sampling_options
 from elman.ngram.counting import count_ngrams
 from elman.options import SYNONYMS
 from elman.presets import PRESETS
+from elman.runs.history import COLUMNS, Metrics
 from elman.runs.loggers import optional_loggers
-from elman.runs.records import COLUMNS, Metrics
 from elman.serve import metrics as prometheus
 from elman.serve.app import ERRORS, describe_app
 from elman.serve.requests import SEED, UNSUPPORTED
@@ -133,10 +133,10 @@ def _values(setting: Any) -> str:
     limits, choices = setting.metadata, choices_of(setting.name)
     if choices:
         return ", ".join(map(code, choices))
-    minimum, above, maximum = limits["minimum"], limits["above"], limits["maximum"]
+    minimum, above, maximum, below = (limits[name] for name in ("minimum", "above", "maximum", "below"))
     kind = str(setting.type).removesuffix(" | None").replace(" | str", " or a file")
     parts = [f"≥ {minimum}" if minimum is not None else "", f"> {above}" if above is not None else ""]
-    parts += [f"≤ {maximum:,}" if maximum is not None else "", "< 1" if limits["example"] is not None else ""]
+    parts += [f"≤ {maximum:,}" if maximum is not None else "", f"< {below}" if below is not None else ""]
     return ", ".join([kind, *filter(None, parts)])
 
 

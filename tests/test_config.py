@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elman.config import ADJUSTABLE, LIMITS, Config, make_config, resume_config, settings_like
+from elman.config import ADJUSTABLE, LIMITS, Config, make_config, replace_settings, resume_config
 from elman.errors import ElmanError, command_line
 from elman.presets import DEFAULT_PRESET, PRESETS
 
@@ -65,7 +65,7 @@ def test_none_is_no_limit() -> None:
 
 
 def test_masks_are_left_out_without_lines() -> None:
-    options = settings_like(Config(lines=True, mask="numbers", mask_regex="a+"), {"lines": False})
+    options = replace_settings(vars(Config(lines=True, mask="numbers", mask_regex="a+")), {"lines": False})
     assert (options["mask"], options["mask_regex"]) == ("", "")
 
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from elman.interop import export as export
     from elman.interop import import_ as import_
     from elman.report.explain_page import explain as explain
+    from elman.runs.history import Sample as Sample
     from elman.runs.models import LineScorer as LineScorer
     from elman.runs.models import load as load
-    from elman.runs.records import Sample as Sample
     from elman.runs.run import Run as Run
     from elman.runs.saved_runs import SavedRun as SavedRun
     from elman.runs.saved_runs import open_run as open_run
@@ -44,7 +44,7 @@ _MODULES = {
     "LineScorer": "elman.runs.models",
     "Model": "elman.inference",
     "Run": "elman.runs.run",
-    "Sample": "elman.runs.records",
+    "Sample": "elman.runs.history",
     "SavedRun": "elman.runs.saved_runs",
     "Score": "elman.inference",
     "TrainingCallback": "elman.training.callbacks",

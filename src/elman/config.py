@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from math import isfinite
 from numbers import Integral, Real
@@ -33,20 +33,21 @@ def _option(
     minimum: float | None = None,
     above: float | None = None,
     maximum: float | None = None,
+    below: float | None = None,
     example: float | None = None,
     choices: Callable[[], tuple[str, ...]] | None = None,
 ) -> Any:
     """Return a field with its help and its range.
 
-    `above` is an exclusive minimum; a number that has an `example` is below 1; `choices` are the names in a registry.
+    `above` and `below` are exclusive limits, the latter with an `example`; `choices` are the names in a registry.
     """
-    metadata = {"help": help, "minimum": minimum, "above": above, "maximum": maximum}
-    return field(default=default, metadata=metadata | {"example": example, "choices": choices})
+    limits = {"minimum": minimum, "above": above, "maximum": maximum, "below": below}
+    return field(default=default, metadata=limits | {"help": help, "example": example, "choices": choices})
 
 
 def _fraction(default: float, help: str, example: float) -> Any:
     """Return a field for a number from 0 to below 1."""
-    return _option(default, help, minimum=0, example=example)
+    return _option(default, help, minimum=0, below=1, example=example)
 
 
 @dataclass(frozen=True)
@@ -252,6 +253,20 @@ class Config:
         return Architecture(len(alphabet), self.hidden_size, self.cell, self.layers, self.ngram_order, reset_at)
 
     @property
+    def validation_fraction(self) -> float:
+        """The fraction of the text that is held out; 0 if nothing is, or the validation set is a file."""
+        return 0.0 if isinstance(self.validation, str) else self.validation
+
+    @property
+    def validation_file(self) -> str:
+        """The absolute path of the validation set; empty if it is not a file."""
+        return self.validation if isinstance(self.validation, str) else ""
+
+    def without_paths(self) -> dict[str, Any]:
+        """Return the settings as they are passed on to others: of the validation file, only its name."""
+        return asdict(self) | {"validation": os.path.basename(self.validation_file) or self.validation}  # noqa: PTH119
+
+    @property
     def masker(self) -> Masker | None:
         """What replaces the volatile parts of lines; None if nothing does."""
         if not self.mask and not self.mask_regex:
@@ -297,8 +312,8 @@ def _check(name: str, value: Any) -> None:
         requirement = f"greater than {limits['above']}"
     elif limits["maximum"] is not None and value > limits["maximum"]:
         requirement = f"at most {limits['maximum']}"
-    elif limits["example"] is not None and value >= 1:
-        requirement = f"less than 1, such as {limits['example']}"
+    elif limits["below"] is not None and value >= limits["below"]:
+        requirement = f"less than {limits['below']}, such as {limits['example']}"
     if requirement:
         raise ElmanError(f"{option[name]} must be {requirement} (got {shorten(value)})")
 
@@ -370,10 +385,9 @@ def replace_settings(settings: Mapping[str, Any], options: Mapping[str, Any]) ->
     return result
 
 
-def settings_like(base: Config, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all settings of another run, replaced by the options, but those that belong to its text."""
-    settings = {name: value for name, value in vars(base).items() if name not in TEXT_SETTINGS}
-    return replace_settings(settings, options)
+def config_like(base: Config) -> Config:
+    """Return the settings of another run, without those that belong to its text."""
+    return replace(base, **{name: getattr(Config, name) for name in TEXT_SETTINGS})
 
 
 def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:

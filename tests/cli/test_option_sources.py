@@ -9,7 +9,7 @@ import pytest
 
 from elman.cli.app import COMMANDS, app
 from elman.cli.usage_errors import suggest
-from elman.config import Config, make_config, settings_like
+from elman.config import Config, config_like, make_config, replace_settings
 from elman.errors import flag
 from elman.runs.directory import RunDirectory
 from support.cli import Command, assert_refused
@@ -152,10 +152,11 @@ def test_like_takes_the_settings_of_another_run(command: Command, tmp_path: Path
 
 def test_what_is_not_taken_from_another_run() -> None:
     like = make_config("minute", {"encoding": "latin-1", "patience": 3})
-    assert "encoding" not in settings_like(like, {})
-    limited = settings_like(like, {"epochs": 2})
+    settings = vars(config_like(like))
+    assert (settings["encoding"], settings["hidden_size"]) == ("utf-8", 256)
+    limited = replace_settings(settings, {"epochs": 2})
     assert (limited["epochs"], limited["max_seconds"], limited["hidden_size"]) == (2, None, 256)
-    unvalidated = make_config("reference", settings_like(like, {"validation": 0.0}))
+    unvalidated = make_config("reference", replace_settings(settings, {"validation": 0.0}))
     assert (unvalidated.patience, unvalidated.validate_every) == (0, 0)
 
 

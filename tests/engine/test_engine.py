@@ -195,7 +195,7 @@ def test_a_window_of_the_experiments_size(name: str) -> None:
 # The rates are low enough that ten updates of float32 still agree.
 OPTIMIZERS = {
     "adagrad": Optimizer(0.03, 1.0),
-    "rmsprop": Optimizer(0.01, 1.0, "rmsprop", beta2=0.99, weight_decay=0.1, schedule="step", end=8),
+    "rmsprop": Optimizer(0.01, 1.0, "rmsprop", beta2=0.99, weight_decay=0.1, schedule="step", last_update=8),
     "adam": Optimizer(0.003, 1.0, "adam", "norm", weight_decay=0.1, ema_decay=0.9),
     "adamw": Optimizer(0.003, 1.0, "adamw", "norm", 0.8, 0.99, 0.1, "cosine", 3, 12, 0.9),
     "sgd": Optimizer(0.02, 1.0, "sgd", weight_decay=0.1, ema_decay=0.9),
@@ -253,7 +253,7 @@ def test_every_optimizer_with_the_other_mode_of_clipping(
         ema_decay=0.9 - optimizer.ema_decay,
         schedule="cosine",
         warmup=2,
-        end=14,
+        last_update=14,
     )
     assert_conforms(
         check_engine(get_engine(name), cell=cell, batch_size=batch_size, optimizer=optimizer, dtype=dtype), dtype

@@ -108,7 +108,7 @@ def test_an_optimizer_is_that_of_pytorch(
 def test_an_optimizer_is_its_formula(algorithm: str, grad_clip_mode: str, weight_decay: float, schedule: str) -> None:
     start, gradients = arrays(np.random.default_rng(1)), gradients_of_every_size()
     optimizer = Optimizer(
-        RATES[algorithm], 1.0, algorithm, grad_clip_mode, 0.8, 0.98, weight_decay, schedule, warmup=5, end=60
+        RATES[algorithm], 1.0, algorithm, grad_clip_mode, 0.8, 0.98, weight_decay, schedule, warmup=5, last_update=60
     )
     ours, _ = updated(optimizer, start, gradients)
     rates, limit = list(optimizer.learning_rates(0, UPDATES)), optimizer.grad_clip
@@ -155,7 +155,7 @@ def test_the_arrays_that_an_optimizer_has(algorithm: str) -> None:
 @both_ways
 def test_single_precision_stays_single(algorithm: str, grad_clip_mode: str) -> None:
     optimizer = Optimizer(
-        0.01, 1.0, algorithm, grad_clip_mode, weight_decay=0.1, schedule="cosine", warmup=2, end=9, ema_decay=0.9
+        0.01, 1.0, algorithm, grad_clip_mode, 0.9, 0.999, 0.1, schedule="cosine", warmup=2, last_update=9, ema_decay=0.9
     )
     parameters = arrays(np.random.default_rng(1), dtype=np.float32)
     moments = optimizer.init(parameters)
@@ -213,10 +213,10 @@ def test_a_gradient_that_is_not_a_number_is_not_clipped_away() -> None:
 SCHEDULES = [
     Optimizer(0.3, 5.0),
     Optimizer(0.3, 5.0, warmup=7),
-    Optimizer(0.3, 5.0, schedule="cosine", end=1000),
-    Optimizer(0.3, 5.0, schedule="cosine", warmup=100, end=1000),
-    Optimizer(0.3, 5.0, schedule="cosine", warmup=100, end=1000, final_lr_fraction=0.2),
-    Optimizer(0.3, 5.0, schedule="step", warmup=3, end=700),
+    Optimizer(0.3, 5.0, schedule="cosine", last_update=1000),
+    Optimizer(0.3, 5.0, schedule="cosine", warmup=100, last_update=1000),
+    Optimizer(0.3, 5.0, schedule="cosine", warmup=100, last_update=1000, final_lr_fraction=0.2),
+    Optimizer(0.3, 5.0, schedule="step", warmup=3, last_update=700),
 ]
 
 
@@ -226,14 +226,15 @@ def test_a_constant_rate() -> None:
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
 def test_a_warm_up_rises_linearly_to_the_rate(schedule: str) -> None:
-    rates = Optimizer(0.3, 5.0, schedule=schedule, warmup=100, end=1000).learning_rates(0, 1000)
+    rates = Optimizer(0.3, 5.0, schedule=schedule, warmup=100, last_update=1000).learning_rates(0, 1000)
     np.testing.assert_allclose(rates[:100], 0.3 * np.arange(1, 101) / 100)
     assert rates[100] == rates.max() == 0.3
 
 
 @pytest.mark.parametrize("warmup", [0, 100])
 def test_a_cosine_falls_to_nearly_zero(warmup: int) -> None:
-    rates = Optimizer(0.3, 5.0, schedule="cosine", warmup=warmup, end=1000).learning_rates(warmup, 1100 - warmup)
+    optimizer = Optimizer(0.3, 5.0, schedule="cosine", warmup=warmup, last_update=1000)
+    rates = optimizer.learning_rates(warmup, 1100 - warmup)
     falling = rates[: 1000 - warmup]
     assert falling[0] == 0.3
     assert (np.diff(falling) < 0).all()
@@ -243,7 +244,7 @@ def test_a_cosine_falls_to_nearly_zero(warmup: int) -> None:
 
 
 def test_a_cosine_ends_at_the_share_it_is_given() -> None:
-    rates = Optimizer(0.3, 5.0, schedule="cosine", end=1000, final_lr_fraction=0.25).learning_rates(0, 1100)
+    rates = Optimizer(0.3, 5.0, schedule="cosine", last_update=1000, final_lr_fraction=0.25).learning_rates(0, 1100)
     assert rates[0] == rates.max() == 0.3
     assert rates[500] == pytest.approx(0.3 * (1 + 0.25) / 2)
     assert (np.diff(rates[:1001]) < 0).all()
@@ -251,13 +252,13 @@ def test_a_cosine_ends_at_the_share_it_is_given() -> None:
 
 
 def test_steps() -> None:
-    rates = Optimizer(0.3, 5.0, schedule="step", warmup=20, end=120).learning_rates(20, 110)
+    rates = Optimizer(0.3, 5.0, schedule="step", warmup=20, last_update=120).learning_rates(20, 110)
     np.testing.assert_array_equal(rates, np.repeat([0.3, 0.3 * 0.1, 0.3 * 0.01], [50, 25, 35]))
 
 
 def test_the_last_update_of_the_shortest_run_is_not_for_nothing() -> None:
     for warmup, end in [(0, 1), (1, 1), (5, 3)]:
-        rates = Optimizer(0.3, 5.0, schedule="cosine", warmup=warmup, end=end).learning_rates(0, end)
+        rates = Optimizer(0.3, 5.0, schedule="cosine", warmup=warmup, last_update=end).learning_rates(0, end)
         assert (rates > 0).all()
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from elman.report.lexicon import build_lexicon, classify_words, count_words, find_names
-from elman.runs.records import Sample
+from elman.runs.history import Sample
 
 PLAY = """ROMEO:
 The night is dark, and Mercutio is late.

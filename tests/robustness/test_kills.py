@@ -90,7 +90,7 @@ def left(out: Path) -> dict[str, Any]:
     for path in out.glob("*.safetensors"):
         text, tensors = read_tensors(path)
         description = json.loads(text)
-        for name in ("seconds", "overhead"):
+        for name in ("seconds", "spent"):
             description.get("state", {}).pop(name, None)
         files[path.name] = description, {name: (str(a.dtype), a.tobytes()) for name, a in tensors.items()}
     return files | {

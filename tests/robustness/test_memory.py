@@ -17,11 +17,11 @@ PROGRAM = """
 import gc, json, sys, tracemalloc
 from pathlib import Path
 import elman
-from elman.runs import records
+from elman.runs import history
 from elman.training import loop
 from elman.training.callbacks import TrainingCallback
 
-records.NEWEST, loop.CHECKPOINT_SECONDS, loop.CHECKPOINT_SHARE, loop.TICK_SECONDS = 50, 0.2, 1e9, 0.01
+history.NEWEST, loop.CHECKPOINT_SECONDS, loop.CHECKPOINT_SHARE, loop.TICK_SECONDS = 50, 0.2, 1e9, 0.01
 
 def held():
     gc.collect()

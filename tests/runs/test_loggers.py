@@ -16,10 +16,10 @@ import pytest
 import elman
 from elman.errors import ElmanError
 from elman.runs.directory import RunDirectory
+from elman.runs.history import Metrics, Sample
 from elman.runs.loggers import LOGGERS, LoggerSpec, MetricsLogger, logger_help, open_loggers, optional_loggers
 from elman.runs.loggers.tensorboard import EVENTS
 from elman.runs.plots import LossCurve
-from elman.runs.records import Metrics, Sample
 from elman.runs.run import Run
 from elman.text import Corpus
 from support.state import ROOT, T
@@ -37,7 +37,7 @@ SCALARS = {"smooth_loss", "loss", "validation_loss", "chars_per_second", "learni
 def rates_of_rows(run: Run) -> dict[int, float]:
     """Return the learning rate at every row of a run whose end is known from the beginning."""
     end = run.state.update
-    rates = replace(run.optimizer, end=end).learning_rates(0, end).tolist()
+    rates = replace(run.optimizer, last_update=end).learning_rates(0, end).tolist()
     return {row.update: rates[row.update - 1] for row in run.metrics}
 
 

@@ -14,8 +14,8 @@ import elman
 from elman.config import Config
 from elman.errors import ElmanError
 from elman.runs.directory import RunDirectory
+from elman.runs.history import Metrics
 from elman.runs.plots import LossCurve, plot_losses, save_figure
-from elman.runs.records import Metrics
 from elman.text import Corpus
 from support.cli import Command, assert_refused
 from support.state import TEXT, T

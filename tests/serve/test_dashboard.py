@@ -15,7 +15,7 @@ import pytest
 
 from elman.errors import ElmanError
 from elman.runs.directory import METRICS, SAMPLES, RunDirectory
-from elman.runs.records import TrainLossEstimator
+from elman.runs.history import TrainLossEstimator
 from elman.runs.run import Run
 from elman.serve import dashboard, dashboard_runs
 from elman.serve.dashboard import create_dashboard, open_browser, serve_dashboard

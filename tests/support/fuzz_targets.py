@@ -16,9 +16,9 @@ from elman import compress, decompress
 from elman.compression.modes import MODES
 from elman.engine import get_engine
 from elman.inference import Model
-from elman.ngram.file import PREFIX
 from elman.interop import export, import_
 from elman.network.parameters import Architecture, Parameters, shapes
+from elman.ngram.file import PREFIX
 from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import RunDirectory
 from elman.runs.models import load

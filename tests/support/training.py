@@ -8,7 +8,7 @@ from typing import Any
 from elman.inference.snapshot import NetworkSnapshot
 from elman.runs.checkpoint import load_network
 from elman.runs.directory import RunDirectory
-from elman.runs.records import Metrics
+from elman.runs.history import Metrics
 from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training import train as training

@@ -176,7 +176,7 @@ def negate_one(optimizer: Optimizer, gradients: Arrays, **_: Any) -> dict[str, A
 # --- Faults in an optimizer, its schedule and its arrays ---
 
 ADAM = Optimizer(
-    0.02, 1.0, "adam", grad_clip_mode="norm", weight_decay=0.1, schedule="cosine", warmup=2, end=12, ema_decay=0.9
+    0.02, 1.0, "adam", "norm", weight_decay=0.1, schedule="cosine", warmup=2, last_update=12, ema_decay=0.9
 )
 
 
@@ -320,7 +320,7 @@ OPTIMIZERS = {
     "beta_2 of 0.99": lambda optimizer: replace(optimizer, beta2=0.99),
     "no warm-up": lambda optimizer: replace(optimizer, warmup=0),
     "constant learning rate": lambda optimizer: replace(optimizer, schedule="constant"),
-    "another end": lambda optimizer: replace(optimizer, end=13),
+    "another end": lambda optimizer: replace(optimizer, last_update=13),
 }
 WRONG_DROPOUT: dict[str, dict[str, Any]] = {
     "masks of another update": {"dropout": MasksOfTheUpdateBefore(0.3, False, 1)},

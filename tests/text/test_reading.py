@@ -12,6 +12,7 @@ import re
 import sys
 import tarfile
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from hypothesis import strategies as st
 import elman
 from elman.errors import ElmanError
 from elman.text import Alphabet, Corpus, TextFile, formats, read_chunks, read_corpus, reading
+from elman.text import corpus as corpora
 from elman.text.corpus import SampledText
 from elman.text.formats import ByteStream
 from elman.text.masks import Masker
@@ -265,6 +267,19 @@ def test_a_sample_has_the_hash_of_the_complete_text(lines: bool, masker: Masker 
     assert len(plain.indices) <= 2100
     assert read_corpus(Corpus.from_text(data.decode()), **options).text == plain.text
     assert read_corpus("plain.txt", **options | {"max_chars": len(data)}).sampled is None
+
+
+def test_a_long_text_is_sampled_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the text, of which nearly all is kept, nor a copy of it is ever held as a string."""
+    monkeypatch.setattr(corpora, "LARGE", 1 << 20)
+    write("long.txt", b"a line of a long text\n" * 1_000_000)
+    tracemalloc.start()
+    corpus = read_corpus("long.txt", max_chars=20_000_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert corpus.sampled is not None
+    assert len(corpus.indices) > 10_000_000
+    assert peak < 10_000_000
 
 
 def test_the_text_of_a_field_is_sampled() -> None:

@@ -12,7 +12,7 @@ import pytest
 import elman
 from elman.errors import ElmanError
 from elman.runs.directory import RunDirectory
-from elman.runs.records import Sample
+from elman.runs.history import Sample
 from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training.callbacks import TrainingCallback

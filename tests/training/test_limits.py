@@ -25,29 +25,29 @@ from support.training import EXACT, StopsAt, train
 
 
 def test_the_last_update_follows_from_the_speed() -> None:
-    assert TimeBudget(3.0).last(0, 0.0, 500) == 500  # until a speed is known
+    assert TimeBudget(3.0).estimate_last_update(0, 0.0, 500) == 500  # until a speed is known
     budget = TimeBudget(3.0)
     budget.observe(10, 1.0)
-    assert budget.last(10, 1.0, 500) == 30
-    assert budget.last(10, 1.0, 25) == 25
-    assert budget.last(29, 2.96, 500) == 29  # less than half an update is left
-    assert budget.last(31, 3.2, 500) == 31
-    assert TimeBudget(3.0, update=10, seconds=1.0).last(10, 1.0, 500) == 30  # of a resumed run
+    assert budget.estimate_last_update(10, 1.0, 500) == 30
+    assert budget.estimate_last_update(10, 1.0, 25) == 25
+    assert budget.estimate_last_update(29, 2.96, 500) == 29  # less than half an update is left
+    assert budget.estimate_last_update(31, 3.2, 500) == 31
+    assert TimeBudget(3.0, update=10, seconds=1.0).estimate_last_update(10, 1.0, 500) == 30  # of a resumed run
     unlimited = TimeBudget(None)
     unlimited.observe(10, 1.0)
-    assert unlimited.last(10, 1.0, 500) == 500
+    assert unlimited.estimate_last_update(10, 1.0, 500) == 500
     slow_at_first = TimeBudget(31.0)
     slow_at_first.observe(1, 1.0)
     for _ in range(20):
         slow_at_first.observe(100, 1.0)
-    assert slow_at_first.last(2001, 21.0, 10**6) == pytest.approx(3001, rel=0.01)
+    assert slow_at_first.estimate_last_update(2001, 21.0, 10**6) == pytest.approx(3001, rel=0.01)
     budget.reserve = 0.5
-    assert budget.last(10, 1.0, 500) == 25
+    assert budget.estimate_last_update(10, 1.0, 500) == 25
     budget.per_update = 0.05
-    assert budget.last(10, 1.0, 500) == 20
+    assert budget.estimate_last_update(10, 1.0, 500) == 20
     no_clock = TimeBudget(1.0)
     no_clock.observe(10, 0.0)
-    assert no_clock.last(10, 0.0, 500) == 500
+    assert no_clock.estimate_last_update(10, 0.0, 500) == 500
 
 
 # --- A run ---
@@ -72,7 +72,7 @@ class Machine(NumpyEngine):
         else:  # the trial before the first update
             self.now += self.trial
             self.compile_seconds += self.compiled
-        self.ends.append((state.update, optimizer.end))
+        self.ends.append((state.update, optimizer.last_update))
         self.calls.append(updates)
         return super().advance(state, windows, updates, optimizer, *arguments)
 
@@ -109,7 +109,7 @@ def test_the_schedule_ends_when_time_is_up(monkeypatch: pytest.MonkeyPatch) -> N
     run = run_on(machine, monkeypatch, max_seconds=5.0)
     begun, end = machine.ends[-1]
     assert end == run.state.update == begun + machine.calls[-1]
-    optimizer = Optimizer(0.01, 5.0, schedule="cosine", end=end)
+    optimizer = Optimizer(0.01, 5.0, schedule="cosine", last_update=end)
     assert optimizer.learning_rates(end - 1, 1)[0] < 1e-3 * 0.01
     tenth = run.state.update // 10
     assert all(abs(end - run.state.update) < 0.1 * run.state.update for n, end in machine.ends if n > 8 * tenth)
@@ -151,7 +151,7 @@ def test_the_budget_includes_everything(monkeypatch: pytest.MonkeyPatch) -> None
     run = run_on(machine, monkeypatch, max_seconds=20.0, validation=0.2)
     assert machine.now == pytest.approx(20.0, abs=0.2)
     assert run.state.seconds == pytest.approx(15.0 - 0.5 * len(times), abs=0.2)
-    assert run.state.seconds + run.state.overhead == pytest.approx(20.0, abs=0.2)
+    assert run.state.spent == pytest.approx(20.0, abs=0.2)
     tenth = run.state.update // 10
     assert all(abs(end - run.state.update) < 0.1 * run.state.update for n, end in machine.ends if n > 3 * tenth)
     assert np.isfinite(run.metrics[-1].chars_per_second)
@@ -170,7 +170,7 @@ def test_the_budget_begins_with_the_command(monkeypatch: pytest.MonkeyPatch) -> 
     now[0] = 12.0
     assert (late.elapsed(), at_once.elapsed()) == pytest.approx((2.4, 2.0))
     # A start of 0.4 s, of 0 s and of 9 s.
-    assert [watch.estimate_end(20.0) for watch in (late, at_once, much_later)] == pytest.approx([1.2, 0.5, 2.5])
+    assert [watch.estimate_exit(20.0) for watch in (late, at_once, much_later)] == pytest.approx([1.2, 0.5, 2.5])
 
 
 def test_a_run_without_time_for_training_makes_one_update(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_resumed_run_has_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch
     machine = Machine(lambda n: 0.01, trial=1.0)
     stopped = run_on(machine, monkeypatch, max_seconds=10.0, out=tmp_path, callback=StopsAt(300))
     assert stopped.interrupted
-    assert stopped.state.overhead == pytest.approx(1.0)
+    assert stopped.state.spent - stopped.state.seconds == pytest.approx(1.0)
     run = resume()
     assert (run.stopped, run.was_finished) == ("max_seconds", False)
     assert run.state.seconds == pytest.approx(8.0, abs=0.1)

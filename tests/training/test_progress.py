@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from elman.runs.records import Sample
+from elman.runs.history import Sample
 from elman.text import Corpus
 from elman.training.progress import (
     INTERVAL,

@@ -24,7 +24,7 @@ from elman.config import TEXT_SETTINGS, Config
 from elman.engine import COMPILING, watch_compilation
 from elman.errors import flag
 from elman.processes import current_process
-from elman.runs.records import SMOOTH_UPDATES
+from elman.runs.history import SMOOTH_UPDATES
 from elman.training.callbacks import CallbackList
 from elman.training.health import LONGER
 from elman.training.limits import raise_limit

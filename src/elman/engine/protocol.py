@@ -62,9 +62,11 @@ class TrainState:
         The update of that minimum; 0 before the first.
     seconds : float
         Time spent in updates.
-    overhead : float
-        Time that its commands spent on everything else, compilation of kernels excepted. Once the time budget has ended
-        the run, all that it has left.
+    spent : float
+        Time of its commands, compilation of kernels excepted: what is spent of a time budget. Once the budget has ended
+        the run, all of it.
+    prior_since : int
+        The update after which an n-gram prior was switched on; 0 for one that takes part from the start.
     """
 
     parameters: Parameters
@@ -80,7 +82,8 @@ class TrainState:
     minimum_smooth_loss: float = math.nan
     minimum_at: int = 0
     seconds: float = 0.0
-    overhead: float = 0.0
+    spent: float = 0.0
+    prior_since: int = 0
 
     @classmethod
     def initial(

@@ -10,7 +10,7 @@ quantiles of the scores of held-out lines. The description contains the configur
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,14 +137,8 @@ def check_holds_no_run(path: Path) -> None:
         raise ElmanError(f"{quote(path)} is the checkpoint of a run, which a model must not replace: use another file")
 
 
-def describe_config(config: Config) -> dict[str, Any]:
-    """Return the settings as files of weights contain them: such files are passed on, so without the path of a text."""
-    validation = Path(config.validation).name if isinstance(config.validation, str) else config.validation
-    return asdict(config) | {"validation": validation}
-
-
 def describe_model(config: Config, alphabet: Alphabet, parameters: Parameters) -> dict[str, Any]:
     """Return the part of the description that every file has."""
-    description = {"format": FORMAT, "config": describe_config(config), "alphabet": alphabet.characters}
+    description = {"format": FORMAT, "config": config.without_paths(), "alphabet": alphabet.characters}
     ngrams = parameters.ngrams
     return description if ngrams is None else description | {"ngrams": describe_ngrams(ngrams)}

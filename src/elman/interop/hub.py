@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from elman._version import __version__
 from elman.inference import Model
-from elman.inference.snapshot import LineData, describe_config
+from elman.inference.snapshot import LineData
 from elman.interop import page
 from elman.interop.contents import ModelInfo, require_pruned
 from elman.network.parameters import summarize
@@ -34,7 +34,7 @@ def write(model: Model, info: ModelInfo) -> dict[str, bytes]:
     """
     require_pruned(model.parameters.ngrams, info)
     snapshot = replace(info.snapshot, lines=LineData(score_quantiles=info.snapshot.lines.score_quantiles))
-    settings = describe_config(snapshot.config)
+    settings = snapshot.config.without_paths()
     header = {"model_type": MODEL_TYPE, "elman_version": __version__, "vocab_size": len(snapshot.alphabet)}
     return {
         HUB_WEIGHTS: snapshot.serialize(),

@@ -83,11 +83,11 @@ class Optimizer:
     weight_decay : float
         lambda.
     schedule : str
-        ``constant``; ``cosine``, which decays to `final_lr_fraction` at update `end` (Loshchilov and Hutter, 2017); or
-        ``step``: a tenth from halfway between `warmup` and `end`, a hundredth from three quarters.
+        ``constant``; ``cosine``, which decays to `final_lr_fraction` at `last_update` (Loshchilov and Hutter, 2017); or
+        ``step``: a tenth from halfway between `warmup` and `last_update`, a hundredth from three quarters.
     warmup : int
         Number of updates over which the learning rate rises linearly.
-    end : int
+    last_update : int
         The last update, as far as it is known.
     ema_decay : float
         Decay of an exponential moving average (EMA) of the parameters, which evaluation uses; 0 turns it off.
@@ -100,7 +100,7 @@ class Optimizer:
 
     Examples
     --------
-    >>> optimizer = Optimizer(0.1, 5.0, "sgd", schedule="step", end=100)
+    >>> optimizer = Optimizer(0.1, 5.0, "sgd", schedule="step", last_update=100)
     >>> optimizer.learning_rates(0, 100)[[0, 60, 90]].round(4).tolist()
     [0.1, 0.01, 0.001]
     """
@@ -114,7 +114,7 @@ class Optimizer:
     weight_decay: float = 0.0
     schedule: str = "constant"
     warmup: int = 0
-    end: int = 0
+    last_update: int = 0
     ema_decay: float = 0.0
     dropout: Dropout | None = None
     final_lr_fraction: float = 0.0
@@ -127,7 +127,7 @@ class Optimizer:
         if self.warmup:
             rates *= np.minimum(1, n / self.warmup)
         # n - 1, so that eta is not yet zero at the last update, which would otherwise change nothing.
-        progress = np.clip((n - 1 - self.warmup) / max(1, self.end - self.warmup), 0, 1)
+        progress = np.clip((n - 1 - self.warmup) / max(1, self.last_update - self.warmup), 0, 1)
         if self.schedule == "cosine":
             rates *= self.final_lr_fraction + (1 - self.final_lr_fraction) * 0.5 * (1 + np.cos(np.pi * progress))
         elif self.schedule == "step":

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from elman.runs.records import Sample
+from elman.runs.history import Sample
 
 MIN_NAME_LENGTH, MIN_NAME_COUNT = 4, 3
 _WORD = re.compile(r"[^\W\d_]+")

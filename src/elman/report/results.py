@@ -18,7 +18,7 @@ import numpy as np
 from elman.engine import get_engine
 from elman.errors import ElmanError, option, quote
 from elman.report.lexicon import Lexicon, count_words, find_names
-from elman.runs.records import Sample, finite_or_none
+from elman.runs.history import Sample, finite_or_none
 from elman.runs.run import Run
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import parse_strict_json, require_regular_file

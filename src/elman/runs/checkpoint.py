@@ -44,8 +44,8 @@ from elman.storage.untrusted import (
 )
 from elman.text import Alphabet
 
-_INTEGERS = ("position", "update", "epoch", "minimum_at")
-_FLOATS = ("smooth_loss", "minimum_smooth_loss", "seconds", "overhead")
+_INTEGERS = ("position", "update", "epoch", "minimum_at", "prior_since")
+_FLOATS = ("smooth_loss", "minimum_smooth_loss", "seconds", "spent")
 """Numbers of the state, which the description has under ``state``."""
 _PRETRAINED = "pretrained." + PREFIX
 

@@ -14,7 +14,15 @@ from elman.runs.metadata import RunManifest
 from elman.storage.untrusted import require_regular_file
 from elman.text import Alphabet, Corpus, Source, Windows, has_piped_text, read_corpus
 from elman.text.formats import find_record_format
-from elman.text.lines import Indices, Lines, hash_training_lines, make_lines, shuffle_corpus, split_lines
+from elman.text.lines import (
+    Indices,
+    Lines,
+    count_training_lines,
+    hash_training_lines,
+    make_lines,
+    shuffle_corpus,
+    split_lines,
+)
 from elman.text.sources import STANDARD_INPUT, is_builtin
 
 Text = Source | Sequence[Source] | Corpus
@@ -59,7 +67,7 @@ class TrainingData:
         self._lines: Lines | None = None
         lines: Lines | None = None
         if config.lines:
-            self._lines, lines = split_lines(corpus, held_out_fraction(config))
+            self._lines, lines = split_lines(corpus, config.validation_fraction)
             lines = lines if validation is None else make_lines(validation.indices, corpus.alphabet)
         self.line_hashes = None if self._lines is None else hash_training_lines(corpus, self._lines)
         self.windows = self.windows_of(0)
@@ -120,13 +128,11 @@ def sample_text(indices: Indices, chars: int, alphabet: Alphabet) -> Indices:
 
 def training_length(corpus: Corpus, config: Config) -> int:
     """Return how many characters of a text are trained on, those before the ones that are held out."""
-    N, held_out = len(corpus.indices), held_out_fraction(config)
-    return len(split_lines(corpus, held_out)[0].indices) if config.lines else N - round(N * held_out)
-
-
-def held_out_fraction(config: Config) -> float:
-    """Return the fraction of a text that is held out; 0 if the validation set is a text of its own."""
-    return 0.0 if isinstance(config.validation, str) else config.validation
+    N, fraction = len(corpus.indices), config.validation_fraction
+    if not config.lines:
+        return N - round(N * fraction)
+    assert corpus.line_starts is not None
+    return int(corpus.line_starts[count_training_lines(corpus, fraction)]) + 1
 
 
 def describe_text(corpus: Corpus) -> str:
@@ -180,9 +186,9 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
     It must have the SHA-256, unless that is empty, and only characters of the training text, unless an unknown symbol
     replaces them.
     """
-    if not isinstance(config.validation, str):
+    if not config.validation_file:
         return None
-    path = Path(config.validation)
+    path = Path(config.validation_file)
     if sha256 and not os.path.lexists(path):
         raise ElmanError(
             f"the validation text {quote(path)} is no longer there: name its new path with {option.validation}"
@@ -192,7 +198,7 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
             f"the validation text {quote(path)} is a pipe or a device: pass a file with {option.validation}"
         )
     text = read_corpus(
-        config.validation,
+        config.validation_file,
         encoding=config.encoding,
         field=config.field,
         alphabet=corpus.alphabet,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from elman.config import Config
 from elman.errors import require_extra
 from elman.runs.directory import RunDirectory
-from elman.runs.records import Metrics, TrainLossEstimator
+from elman.runs.history import Metrics, TrainLossEstimator
 from elman.storage.atomic import replace_file
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from elman.errors import ElmanError, quote
 from elman.inference import Model
 from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import CHECKPOINT, RunDirectory
+from elman.runs.history import Metrics, Records, Sample, TrainLossEstimator, finite_or_none, summarize
 from elman.runs.models import load
-from elman.runs.records import Metrics, Records, Sample, TrainLossEstimator, finite_or_none, summarize
 from elman.text.sources import make_absolute
 
 if TYPE_CHECKING:

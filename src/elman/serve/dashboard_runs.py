@@ -18,9 +18,9 @@ from elman.config import Config
 from elman.errors import ElmanError
 from elman.network.cells import CELLS
 from elman.runs.directory import CHECKPOINT, METRICS, SAMPLES, RunDirectory
+from elman.runs.history import Sample
 from elman.runs.loggers import RUN_JSON
 from elman.runs.metadata import RunManifest
-from elman.runs.records import Sample
 from elman.runs.run import Run
 from elman.serve.history import RunHistory, compute_histograms
 from elman.training.callbacks import TrainingCallback

@@ -11,7 +11,7 @@ import numpy as np
 
 from elman.config import Config
 from elman.network.parameters import Architecture, Array, Parameters
-from elman.runs.records import Metrics, Sample, TrainLossEstimator, finite_or_none
+from elman.runs.history import Metrics, Sample, TrainLossEstimator, finite_or_none
 
 MAX_BUCKETS = 1000
 """Maximum number of buckets of a curve; each contributes at most two points."""

@@ -202,7 +202,7 @@ def encode_chunks(
 
 
 class Spool:
-    """Context manager that collects indices of a type; `array` returns them and ends it."""
+    """Context manager that collects unsigned integers of a type; `array` returns them and ends it."""
 
     def __init__(self, dtype: np.dtype[np.unsignedinteger]) -> None:
         self.dtype, self.file = dtype, cast(IO[bytes], BytesIO())

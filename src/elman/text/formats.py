@@ -110,7 +110,7 @@ def decompress(stream: ByteStream) -> ByteStream:
 # --- Files of records ---
 
 RECORD_FORMATS = {".jsonl": "JSON Lines", ".ndjson": "JSON Lines", ".csv": "CSV", ".tsv": "TSV"}
-"""Suffix of a file of records -> its format, see `elman.text.records`."""
+"""Suffix of a file of records -> its format, see `elman.text.fields`."""
 
 
 def find_record_format(path: str) -> str:

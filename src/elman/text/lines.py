@@ -170,10 +170,15 @@ def shuffle_corpus(corpus: Corpus, seed: int) -> Corpus:
 def split_lines(corpus: Corpus, validation: float) -> tuple[Lines, Lines | None]:
     """Return the training and, if there are any, the validation lines of a shuffled text: its last, at least one."""
     assert corpus.line_starts is not None
-    lines = Lines(corpus.indices, corpus.line_starts)
-    n = len(lines)
-    border = n - min(max(1, round(n * validation)), n - 1) if validation else n
-    return lines.slice(0, border), lines.slice(border, n) if validation else None
+    lines, border = Lines(corpus.indices, corpus.line_starts), count_training_lines(corpus, validation)
+    return lines.slice(0, border), lines.slice(border, len(lines)) if validation else None
+
+
+def count_training_lines(corpus: Corpus, validation: float) -> int:
+    """Return how many lines of a shuffled text precede those that are held out."""
+    assert corpus.line_starts is not None
+    n = len(corpus.line_starts) - 1
+    return n - min(max(1, round(n * validation)), n - 1) if validation else n
 
 
 def hash_training_lines(corpus: Corpus, lines: Lines) -> LineHashes:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from elman.errors import ElmanError, option, quote
 from elman.text.alphabet import Alphabet
-from elman.text.corpus import Corpus, SampledText, TextFile, encode_chunks, iterate_chunks
+from elman.text.corpus import Corpus, SampledText, Spool, TextFile, drop_pages, encode_chunks, iterate_chunks
 from elman.text.formats import CHUNK_SIZE, ByteStream, decompress, describe_binary
 from elman.text.lines import LineHashes, trim_chunks
 from elman.text.sources import Source, TextInput, list_inputs
@@ -69,7 +69,7 @@ def read_corpus(
     encoding : str
         The encoding of the files; built-in texts are always UTF-8, and so is an open text file.
     field : str
-        Read only this field of JSON Lines, CSV or TSV, see `elman.text.records`; empty: read files as they are.
+        Read only this field of JSON Lines, CSV or TSV, see `elman.text.fields`; empty: read files as they are.
     alphabet : Alphabet, optional
         The alphabet to encode the text with, such as that of a trained model; by default, that of the text.
     extend : bool
@@ -165,25 +165,36 @@ def sample_chunks(chunks: Iterable[str], max_chars: int | None) -> tuple[Iterabl
     """Return a text of at most `max_chars` characters: a longer one in pieces that are spread evenly.
 
     The pieces end with a line feed where there is one. While their number is unknown, those of the lowest bit-reversed
-    number are kept, the van der Corput sequence, so that they are spread evenly wherever the text ends.
+    number are kept, the van der Corput sequence, so that they are spread evenly wherever the text ends. They are kept
+    as UTF-8, and in a file where they are many.
     """
     if max_chars is None:
         return chunks, None
     size = min(PIECE, max(max_chars // PIECES, MIN_PIECE), max_chars)
-    kept: list[tuple[int, int, str]] = []
-    chars = total = 0
+    kept: list[tuple[int, int, int, slice]] = []
+    chars = total = end = 0
     lowest_dropped = 1 << 32
-    for number, piece in enumerate(_cut_pieces(chunks, size)):
-        chars += len(piece)
-        rank = int(f"{number:032b}"[::-1], 2)
-        if rank < lowest_dropped:
-            heapq.heappush(kept, (-rank, number, piece))
-            total += len(piece)
-        while total > max_chars:
-            negative_rank, _, dropped = heapq.heappop(kept)
-            lowest_dropped, total = -negative_rank, total - len(dropped)
-    pieces = [piece for _, _, piece in sorted(kept, key=lambda entry: entry[1])]
-    return pieces, SampledText(chars, len(pieces)) if total < chars else None
+    with Spool(np.dtype(np.uint8)) as spool:
+        for number, piece in enumerate(_cut_pieces(chunks, size)):
+            chars += len(piece)
+            rank = int(f"{number:032b}"[::-1], 2)
+            if rank < lowest_dropped:
+                data = np.frombuffer(piece.encode("utf-8", "surrogatepass"), np.uint8)
+                spool.append(data)
+                heapq.heappush(kept, (-rank, number, len(piece), slice(end, end := end + len(data))))
+                total += len(piece)
+            while total > max_chars:
+                negative_rank, _, dropped, _ = heapq.heappop(kept)
+                lowest_dropped, total = -negative_rank, total - dropped
+        stored = spool.array()
+    places = [place for _, _, _, place in sorted(kept, key=lambda piece: piece[1])]
+    return _decode_pieces(stored, places), SampledText(chars, len(places)) if total < chars else None
+
+
+def _decode_pieces(stored: NDArray[np.unsignedinteger], places: Iterable[slice]) -> Iterator[str]:
+    for place in places:
+        yield stored[place].tobytes().decode("utf-8", "surrogatepass")
+        drop_pages(stored)
 
 
 def _cut_pieces(chunks: Iterable[str], size: int) -> Iterator[str]:
@@ -247,7 +258,7 @@ class JoinedText:
         hashes = [own, self._hash] if len(self.inputs) > 1 else [own]
         chunks = decode(content, source.encoding or self.encoding, hashes)
         if self.field:
-            from elman.text.records import extract_field
+            from elman.text.fields import extract_field
 
             chunks = extract_field(chunks, self.field, source.path, source.label, lines=self.lines)
         for chunk in chunks:

@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 from elman.errors import ElmanError
-from elman.runs.records import Sample
+from elman.runs.history import Sample
 from elman.runs.run import Run
 
 

@@ -18,7 +18,6 @@ from elman.engine import TrainState
 from elman.errors import NonFiniteLossError, option
 from elman.network.parameters import Architecture, Array
 from elman.presets import PRESETS, limit_epochs
-from elman.runs.data import training_length
 from elman.runs.run import Run
 
 EDGE = 1e-6
@@ -175,12 +174,12 @@ class Outcome:
     interrupted: bool = False
 
 
-def outcome_of(run: Run, since: int = 0) -> Outcome:
-    """Return the outcome of a run.
+def outcome_of(run: Run) -> Outcome:
+    """Return the outcome of a run, without the updates before the n-gram prior takes part.
 
-    `since` is the update at which the n-gram prior was switched on: the loss falls there, which is no trend.
+    The loss falls when it is switched on, which is no trend.
     """
-    config, rows = run.config, [row for row in run.metrics if row.update > since]
+    config, rows = run.config, [row for row in run.metrics if row.update > run.state.prior_since]
     validation = [(row.update, row.validation_loss) for row in rows]
     return Outcome(
         smooth=[(row.update, row.smooth_loss) for row in rows],
@@ -197,7 +196,7 @@ def outcome_of(run: Run, since: int = 0) -> Outcome:
 def has_epochs_of_recipe(run: Run) -> bool:
     """Return whether the limit of epochs is that of a recipe."""
     has_recipe = bool(run.preset) and PRESETS[run.preset].has_recipe and run.config.max_seconds is not None
-    return has_recipe and run.config.epochs == limit_epochs(training_length(run.corpus, run.config))
+    return has_recipe and run.config.epochs == limit_epochs(len(run.data.windows.indices))
 
 
 def advise(outcome: Outcome) -> str:

@@ -44,7 +44,7 @@ class Stopwatch:
         """Return the time in seconds."""
         return time.monotonic() - self._started - (compile_seconds() - self._compiled)
 
-    def estimate_end(self, limit: float) -> float:
+    def estimate_exit(self, limit: float) -> float:
         """Return how long plot, samples and exit are expected to take, if the time budget is `limit` seconds."""
         return max(PLOT_SECONDS, min(END_PER_START * self._start_seconds, PLOT_SECONDS + MAX_END * limit))
 
@@ -66,79 +66,80 @@ class TimeBudget:
         self._updates = decay * self._updates + updates
         self._seconds = decay * self._seconds + seconds
 
-    def last(self, update: int, spent: float, end: int) -> int:
-        """Return the update at which the time is up, or `end`, whichever comes first.
+    def estimate_last_update(self, update: int, spent: float, last_update: int) -> int:
+        """Return the update at which the time is up, or `last_update`, whichever comes first.
 
         `update` updates are done, and `spent` seconds of the budget are spent.
         """
         if self.limit is None or not self._updates:
-            return end
+            return last_update
         remaining = max(0.0, self.limit - self.reserve - spent)
         per_update = self._seconds / self._updates + self.per_update
-        return update + round(remaining / per_update) if remaining < (end - update) * per_update else end
+        possible = update + round(remaining / per_update)
+        return possible if remaining < (last_update - update) * per_update else last_update
 
 
-def last_update(config: Config, windows: Windows) -> int:
+def find_last_update(config: Config, windows: Windows) -> int:
     """Return the update that ends the run, unless time or patience ends it before."""
     total = config.epochs * windows.per_epoch
     return min(total, config.max_updates or total)
 
 
-def validation_interval(data: TrainingData, config: Config, last: int) -> int:
-    """Return the number of updates between validations of a run that is expected to end at the update `last`."""
+def validation_interval(data: TrainingData, config: Config, last_update: int) -> int:
+    """Return the number of updates between validations of a run that is expected to end at `last_update`."""
     assert data.validation_sample is not None
     if config.validate_every:
         return config.validate_every
     costly = len(data.validation_sample) - FREE_CHARS
     return max(
-        min(math.ceil(last / VALIDATIONS), data.windows.per_epoch),
+        min(math.ceil(last_update / VALIDATIONS), data.windows.per_epoch),
         math.ceil(CHARS_PER_VALIDATED * costly / config.chars_per_update),
     )
 
 
-def reads_whole_set(data: TrainingData, config: Config, last: int) -> bool:
-    """Return whether the validation at the end of a run, after the update `last`, reads more than the others."""
+def reads_whole_set(data: TrainingData, config: Config, last_update: int) -> bool:
+    """Return whether the validation at the end of a run, after `last_update`, reads more than the others."""
     if data.validation_set is None or data.validation_set is data.validation_sample:
         return False
-    return CHARS_PER_VALIDATED * len(data.validation_set) <= last * config.chars_per_update
+    return CHARS_PER_VALIDATED * len(data.validation_set) <= last_update * config.chars_per_update
 
 
-def chars_validated(data: TrainingData, config: Config, last: int) -> tuple[int, float]:
-    """Return how many characters are validated at the end, after the update `last`, and how many per update before."""
+def chars_validated(data: TrainingData, config: Config, last_update: int) -> tuple[int, float]:
+    """Return how many characters are validated at the end, after `last_update`, and how many per update before."""
     if data.validation_sample is None or data.validation_set is None:
         return 0, 0.0
     chars = len(data.validation_sample)
-    whole = len(data.validation_set) if reads_whole_set(data, config, last) else 0
+    whole = len(data.validation_set) if reads_whole_set(data, config, last_update) else 0
     # The scores of lines take about as long again as a validation.
-    return chars * (1 + config.lines) + whole, chars / validation_interval(data, config, last)
+    return chars * (1 + config.lines) + whole, chars / validation_interval(data, config, last_update)
 
 
-def estimate_end(run: Run, config: Config) -> int:
+def estimate_last_update(run: Run, config: Config) -> int:
     """Return the update at which a run with these limits is expected to end, from its mean speed so far."""
-    state, end = run.state, last_update(config, run.data.windows)
+    state, last_update = run.state, find_last_update(config, run.data.windows)
     budget = TimeBudget(config.max_seconds, state.update, state.seconds)
-    return budget.last(state.update, state.seconds + state.overhead, end)
+    return budget.estimate_last_update(state.update, state.spent, last_update)
 
 
-def find_reached_limit(run: Run, config: Config, last: int) -> str:
+def find_reached_limit(run: Run, config: Config, last_update: int) -> str:
     """Return the limit that a run has reached, one of the names of `Run.stopped`; empty while there is none.
 
-    The limits are those of `config`: of the run, or those that it had before it was resumed. `last` is the update at
-    which its time budget ends it.
+    The limits are those of `config`: of the run, or those that it had before it was resumed. At `last_update` its time
+    budget ends it.
     """
-    update, end = run.state.update, last_update(config, run.data.windows)
-    if update >= end:
-        return "max_updates" if config.max_updates == end else "epochs"
-    if update >= last:
+    update, total = run.state.update, find_last_update(config, run.data.windows)
+    if update >= total:
+        return "max_updates" if config.max_updates == total else "epochs"
+    if update >= last_update:
         return "max_seconds"
     return "patience" if 0 < config.patience <= run.validations_since_best else ""
 
 
 def was_ended_by(run: Run, config: Config) -> str:
     """Return the limit that a run, as its checkpoint left it, had reached; empty if it was interrupted."""
-    state = run.state
-    is_spent = config.max_seconds is not None and state.overhead >= config.max_seconds - state.seconds
-    return find_reached_limit(run, config, state.update if is_spent else last_update(config, run.data.windows))
+    is_spent = config.max_seconds is not None and run.state.spent >= config.max_seconds
+    last_update = run.state.update if is_spent else find_last_update(config, run.data.windows)
+    return find_reached_limit(run, config, last_update)
 
 
 def raise_limit(run: Run) -> tuple[str, float]:
@@ -152,7 +153,7 @@ def describe_reached(run: Run, limit: str) -> str:
     done = {
         "max_updates": f"already at update {state.update:,}",
         "epochs": f"already at epoch {state.epoch:,} (update {state.update:,})",
-        "max_seconds": f"its time of {state.seconds + state.overhead:,.1f} s is up (update {state.update:,})",
+        "max_seconds": f"its time of {state.spent:,.1f} s is up (update {state.update:,})",
         "patience": f"already stopped early at update {state.update:,}",
     }[limit]
     return f"{done}; pass a higher {option[limit]} (now {value:,})"
@@ -160,14 +161,14 @@ def describe_reached(run: Run, limit: str) -> str:
 
 def describe_extension(run: Run, saved: Config) -> str:
     """Return what the learning rate does if a run had reached a limit of `saved` and is extended; empty if nothing."""
-    config, update, end = run.config, run.state.update, estimate_end(run, run.config)
+    config, update, last_update = run.config, run.state.update, estimate_last_update(run, run.config)
     if config.schedule == "constant" or not was_ended_by(run, saved):
         return ""
     before, after = (
-        float(replace(run.optimizer, end=last).learning_rates(done, 1)[0])
-        for last, done in ((update, update - 1), (end, update))
+        float(replace(run.optimizer, last_update=last).learning_rates(done, 1)[0])
+        for last, done in ((update, update - 1), (last_update, update))
     )
     return (
-        f"the {config.schedule} schedule had ended at update {update:,} and now ends at update {end:,}: the learning"
-        f" rate changes from {before:.3g} to {after:.3g} and decays from there"
+        f"the {config.schedule} schedule had ended at update {update:,} and now ends at update {last_update:,}: the"
+        f" learning rate changes from {before:.3g} to {after:.3g} and decays from there"
     )

@@ -24,7 +24,7 @@ from elman.inference.snapshot import Snapshot
 from elman.network.model import begin_text
 from elman.network.parameters import Array
 from elman.processes import run_on_first_process
-from elman.runs.records import Metrics, Sample, finite_or_none
+from elman.runs.history import Metrics, Sample, finite_or_none
 from elman.runs.run import Run
 from elman.training.callbacks import TrainingCallback
 from elman.training.health import (
@@ -40,8 +40,8 @@ from elman.training.limits import (
     Stopwatch,
     TimeBudget,
     chars_validated,
+    find_last_update,
     find_reached_limit,
-    last_update,
     reads_whole_set,
     validation_interval,
 )
@@ -70,9 +70,9 @@ class Trainer:
         self.windows_epoch = run.state.epoch
         self.windows = run.data.windows_of(run.state.epoch)
         self.engine = get_engine(run.config.engine, run.config.device, run.config.mixed_precision)
-        self.end = last_update(run.config, self.windows)
+        self.last_update = find_last_update(run.config, self.windows)
         self.budget = TimeBudget(run.config.max_seconds, run.state.update, run.state.seconds)
-        self.spent_before = run.state.seconds + run.state.overhead
+        self.spent_before = run.state.spent
         self.seconds_per_validated = 0.0  # character
         self.unsaved_metrics: list[Metrics] = []
         self.unsaved_samples: list[Sample] = []
@@ -83,7 +83,6 @@ class Trainer:
         self.recent_losses = deque[float](maxlen=LOSSES)
         self.health = HealthMonitor(run.config, run.state.parameters.architecture)
         self.has_warned = False
-        self.prior_since = 0  # the update at which it was switched on, by this process
 
     # --- The loop ---
 
@@ -96,16 +95,16 @@ class Trainer:
             self.add_sample()
         self.measure_validation()
         while not self.run.stopped:
-            self.advance()
+            limit = self.advance()
             asked = run_on_first_process(self.callback.should_stop)
-            self.run.stopped = self.reached_limit() or ("interrupted" if asked else "")
+            self.run.stopped = limit or ("interrupted" if asked else "")
         self.finish()
 
     def finish(self) -> None:
         """End the run: the last row, the checkpoint, the advice and the plot."""
         run, state = self.run, self.state
         if run.stopped == "max_seconds" and self.config.max_seconds is not None:
-            state.overhead = max(state.overhead, self.config.max_seconds - state.seconds)
+            state.spent = max(state.spent, self.config.max_seconds)
         if self.recent_losses and not self.has_row():
             self.add_row(None)  # of an interrupted run; dropped if it is resumed
         self.save()
@@ -116,38 +115,40 @@ class Trainer:
 
     def reached_limit(self) -> str:
         """Return the name of the limit that is reached; empty while none is."""
-        return find_reached_limit(self.run, self.config, self.estimate_last())
+        return find_reached_limit(self.run, self.config, self.estimate_last_update())
 
-    def estimate_last(self) -> int:
+    def estimate_last_update(self) -> int:
         """Return the update that is expected to be the last."""
-        return self.budget.last(self.state.update, self.state.seconds + self.state.overhead, self.end)
+        return self.budget.estimate_last_update(self.state.update, self.state.spent, self.last_update)
 
-    def advance(self) -> None:
-        """Do the updates up to the next stop, and everything that is due there."""
-        losses = self.call_engine(max(self.estimate_last(), self.state.update + 1))
+    def advance(self) -> str:
+        """Do the updates up to the next stop, and everything that is due there; return the limit that is reached."""
+        losses = self.call_engine(max(self.estimate_last_update(), self.state.update + 1))
         require_finite_losses(losses, self.state.update, self.config, saved=self.run.directory is not None)
         update_smooth_loss(self.state, losses)
         self.check_health(losses)
         self.record()
-        self.callback.on_progress(self.run, self.estimate_last())
+        self.callback.on_progress(self.run, self.estimate_last_update())
         # At the end `finish` saves, with a last row that a run resumed from here would not have.
-        if self.checkpoint_is_due() and not self.reached_limit():
+        limit = self.reached_limit()
+        if self.checkpoint_is_due() and not limit:
             self.save()
+        return limit
 
-    def call_engine(self, last: int) -> NDArray[np.float64]:
+    def call_engine(self, last_update: int) -> NDArray[np.float64]:
         """Advance to the next stop, measure the time, and return the losses."""
-        self.optimizer = replace(self.optimizer, end=last)
-        if self.state.update >= prior_start(self.config, last) and switch_on_prior(self.state):
-            self.prior_since = self.state.update
+        self.optimizer = replace(self.optimizer, last_update=last_update)
+        if self.state.update >= prior_start(self.config, last_update) and switch_on_prior(self.state):
+            self.state.prior_since = self.state.update
             self.measure_validation()
         if self.config.lines and self.windows_epoch != self.state.epoch:
             self.windows_epoch = self.state.epoch
             self.windows = self.run.data.windows_of(self.windows_epoch)
-        updates, started = self.updates_to_next_stop(last), time.perf_counter()
+        updates, started = self.updates_to_next_stop(last_update), time.perf_counter()
         losses = self.engine.advance(self.state, self.windows, updates, self.optimizer, self.on_step)
         seconds, elapsed = run_on_first_process(lambda: (time.perf_counter() - started, self.stopwatch.elapsed()))
         self.state.seconds += seconds
-        self.state.overhead = self.spent_before + elapsed - self.state.seconds
+        self.state.spent = self.spent_before + elapsed
         self.budget.observe(len(losses), seconds)
         self.budget.reserve, self.budget.per_update = run_on_first_process(self.estimate_rest)
         self.tick = max(1, min(round(len(losses) * TICK_SECONDS / seconds), 4 * self.tick))
@@ -157,18 +158,18 @@ class Trainer:
         """Return the expected seconds from the last update to the exit, and those of validations before, per update."""
         if self.config.max_seconds is None:
             return 0.0, 0.0
-        at_end, per_update = chars_validated(self.run.data, self.config, self.estimate_last())
-        files = self.save_seconds + self.stopwatch.estimate_end(self.config.max_seconds) if self.run.directory else 0.0
+        at_end, per_update = chars_validated(self.run.data, self.config, self.estimate_last_update())
+        files = self.save_seconds + self.stopwatch.estimate_exit(self.config.max_seconds) if self.run.directory else 0.0
         return files + at_end * self.seconds_per_validated, per_update * self.seconds_per_validated
 
-    def updates_to_next_stop(self, last: int) -> int:
+    def updates_to_next_stop(self, last_update: int) -> int:
         """Return the smallest number of updates after which something is due."""
         update = self.state.update
-        stops = [1 if self.health.needs_recheck else self.tick, max(1, last - update)]
-        if update < prior_start(self.config, last):
-            stops.append(prior_start(self.config, last) - update)
+        stops = [1 if self.health.needs_recheck else self.tick, max(1, last_update - update)]
+        if update < prior_start(self.config, last_update):
+            stops.append(prior_start(self.config, last_update) - update)
         if self.run.data.validation_sample is not None:
-            stops.append(max(1, self.next_validation(last) - update))
+            stops.append(max(1, self.next_validation(last_update) - update))
         intervals = [self.config.metrics_every, self.config.sample_every]
         if self.config.lines:  # the next epoch has another order
             intervals.append(self.windows.per_epoch)
@@ -276,20 +277,20 @@ class Trainer:
 
     # --- Validation and advice ---
 
-    def next_validation(self, last: int) -> int:
-        """Return the update after which the next validation is due, if the run ends at the update `last`.
+    def next_validation(self, last_update: int) -> int:
+        """Return the update after which the next validation is due, if the run ends at `last_update`.
 
         None is due shortly before that of the end.
         """
-        interval = validation_interval(self.run.data, self.config, last)
+        interval = validation_interval(self.run.data, self.config, last_update)
         due = max(self.run.validated_at + interval, self.state.update)
-        return due if self.config.validate_every or due + interval / 2 <= last else last
+        return due if self.config.validate_every or due + interval / 2 <= last_update else last_update
 
     def validation_is_due(self, is_last: bool) -> bool:
         """Return whether a validation is due; in a run that ends here, only by `Config.validate_every`."""
         if self.run.data.validation_sample is None or (is_last and not self.config.validate_every):
             return False
-        return self.state.update >= self.next_validation(self.estimate_last())
+        return self.state.update >= self.next_validation(self.estimate_last_update())
 
     def validate(self) -> float:
         """Return the validation loss of the current network, in nats per character."""
@@ -347,7 +348,7 @@ class Trainer:
         problem = self.health.problem
         if problem and not self.run.interrupted:
             return f"{problem[0].upper()}{problem[1:]}."
-        return advise(outcome_of(self.run, self.prior_since))
+        return advise(outcome_of(self.run))
 
 
 def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:
@@ -367,9 +368,9 @@ def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:
 # run both are trained together, and only then is the cost of the counts paid.
 
 
-def prior_start(config: Config, last: int) -> int:
-    """Return after how many of `last` updates the prior takes part."""
-    return math.ceil(config.ngram_start * last)
+def prior_start(config: Config, last_update: int) -> int:
+    """Return after how many of `last_update` updates the prior takes part."""
+    return math.ceil(config.ngram_start * last_update)
 
 
 def switch_on_prior(state: TrainState) -> bool:

@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from elman.runs.records import Sample
+from elman.runs.history import Sample
 from elman.runs.run import Run
 from elman.training.callbacks import TrainingCallback
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +14,11 @@ from elman.engine import require_engine
 from elman.errors import ElmanError, option, quote
 from elman.ngram.file import ngram_tensors
 from elman.ngram.model import NgramModel
-from elman.presets import name_preset
 from elman.runs.checkpoint import Checkpoint
 from elman.runs.data import Text, TrainingData, find_text, read_text, read_validation_text, require_unchanged
 from elman.runs.directory import RunDirectory
+from elman.runs.history import Metrics, Sample
 from elman.runs.metadata import RunManifest
-from elman.runs.records import Metrics, Sample
 from elman.runs.run import Run
 from elman.training.limits import describe_extension, describe_reached, was_ended_by
 from elman.training.start import count_training_text, create_optimizer, require_memory, start_run
@@ -38,7 +36,7 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
         directory.lock.acquire()
     saved, manifest = directory.load(), directory.manifest_if_valid()
     saved = replace(saved, config=_find_validation(saved.config, manifest, options))
-    given = "" if preset is None else name_preset(preset)
+    given = preset or ""
     recorded = given if manifest is None else manifest.preset
     if given not in ("", recorded) and recorded:
         raise ElmanError(
@@ -77,14 +75,13 @@ def _find_validation(saved: Config, manifest: RunManifest | None, options: Mappi
 
     The file may have moved, as its hash must agree.
     """
-    if not isinstance(saved.validation, str):
+    if not saved.validation_file:
         return saved
-    for path in (options.get("validation"), manifest and manifest.config.validation):
-        if isinstance(path, str | os.PathLike):
-            return replace(saved, validation=path)  # type: ignore[arg-type]
-    raise ElmanError(
-        f"the path of the validation text {quote(Path(saved.validation).name)} is lost: pass {option.validation}"
-    )
+    for given in (options.get("validation"), manifest and manifest.config.validation_file):
+        if given and (config := replace(saved, validation=given)).validation_file:
+            return config
+    name = Path(saved.validation_file).name
+    raise ElmanError(f"the path of the validation text {quote(name)} is lost: pass {option.validation}")
 
 
 # --- The text ---

@@ -6,13 +6,13 @@ import math
 import string
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elman.config import TEXT_SETTINGS, Config, make_config
+from elman.config import Config, make_config
 from elman.engine import TrainState, get_engine, require_engine, watch_compilation
 from elman.errors import ElmanError, option
 from elman.network.dropout import Dropout, WeightDropout
@@ -26,7 +26,6 @@ from elman.presets import (
     SHORT_BUDGET,
     choose_recipe,
     choose_text_limits,
-    name_preset,
 )
 from elman.processes import available_memory, current_process
 from elman.runs.data import (
@@ -70,13 +69,11 @@ def start_run(
 ) -> Run:
     """Return a run before its first update, saved to its directory.
 
-    The arguments are those of `elman.train`; `options` are the settings that were passed. `on_compile` is called if
-    kernels have to be compiled to measure the speed of the machine.
+    The arguments are those of `elman.train`; `options` are the settings that were passed. The preset is empty if they
+    are those of a configuration, which leave nothing to a preset. `on_compile` is called if kernels have to be compiled
+    to measure the speed of the machine.
     """
-    # All settings, but perhaps those that belong to the text, leave nothing to a preset.
-    of_text = TEXT_SETTINGS | {"max_chars", "validation_chars"}
-    has_all = {setting.name for setting in fields(Config)} <= options.keys() | of_text
-    recorded = "" if preset is None and has_all else name_preset(preset or DEFAULT_PRESET)
+    recorded = DEFAULT_PRESET if preset is None else preset
     pretrained = None
     if init_from is not None:
         from elman.training.fine_tuning import PretrainedModel
@@ -255,7 +252,7 @@ def fit_to_text(
     if preset and PRESETS[preset].has_recipe:
         seconds = config.max_seconds or PRESETS[preset].settings["max_seconds"]
         config = follow_recipe(config, n, seconds, passed, on_compile)
-    held_out = len(corpus.indices) - n if config.validation and not isinstance(config.validation, str) else None
+    held_out = len(corpus.indices) - n if config.validation_fraction else None
     T, B = config.seq_length, config.batch_size
     if n > B * T and (held_out is None or held_out > T):
         return config

@@ -16,7 +16,7 @@ from elman.config import Config, check_names, choices_of, make_config, replace_s
 from elman.engine import COMPILING
 from elman.errors import ElmanError, NonFiniteLossError, option, quote
 from elman.options import Option, document_options
-from elman.presets import DEFAULT_PRESET
+from elman.presets import DEFAULT_PRESET, name_preset
 from elman.processes import current_process, run_on_first_process
 from elman.runs.data import Text
 from elman.runs.directory import RunDirectory
@@ -209,6 +209,10 @@ def train_within(
 ) -> Run:
     """Train as `train` does; the time budget began when the stopwatch was started."""
     settings = collect_settings(preset, config, options)
+    if preset is not None:
+        preset = name_preset(preset)
+    elif config is not None:
+        preset = ""
     check_arguments(corpus, out, log, resume=resume, overwrite=overwrite, init_from=init_from)
     callbacks, directory = list_callbacks(callback, on_update), None
     if out is not None:

@@ -187,7 +187,7 @@ def _parse_values(name: str, values: Any, preset: str, options: Mapping[str, Any
     fixed = make_config(preset, options)
     if name in NOT_VARIED:
         raise ElmanError(f"{name} cannot be varied: {NOT_VARIED[name]}")
-    if name == "seed" and fixed.lines and not isinstance(fixed.validation, str):
+    if name == "seed" and fixed.lines and not fixed.validation_file:
         raise ElmanError(
             f"seed cannot be varied: it chooses the lines of the validation set; pass {option.validation:FILE}"
         )

@@ -55,7 +55,7 @@ def evaluate(
     from elman.cli.inputs import load_model, split_run
     from elman.inference.adaptation import check_adapt, find_code_length, score_adapting
     from elman.inference.score import check_finite, score, score_windows
-    from elman.runs.records import finite_or_none
+    from elman.runs.history import finite_or_none
     from elman.text import read_chunks, read_corpus, with_unknown
 
     if adapt is not None and window is not None:

@@ -30,8 +30,8 @@ from elman.errors import ElmanError, flag, quote
 
 if TYPE_CHECKING:
     from elman.inference import Model
-    from elman.inference.copying import Copying
     from elman.text import Alphabet
+    from elman.text.copying import Copying
 
 MAX_ATTEMPTS = 100
 """Samples drawn per new line that is to be printed, at most."""
@@ -109,9 +109,9 @@ def sample(
     With --count or several runs, each sample has a header, "--- n of N ---". A model of independent lines (--lines)
     prints one line per sample; a tab and "in training text" mark a line of the training text.
     """
-    from elman.inference.copying import measure_copying
     from elman.runs.models import BUILTIN, hub_name
     from elman.text import read_chunks
+    from elman.text.copying import measure_copying
 
     sampling = passed_options(options)
     given = [*sampling] + ["seed"] * (seed is not None) + ["count"] * (count != 1) + ["new_only"] * new_only
@@ -342,7 +342,7 @@ def read_lines() -> Iterator[str]:
 
 
 def _describe_copying(copying: Copying) -> str:
-    from elman.inference.copying import RUN
+    from elman.text.copying import RUN
 
     run = copying.longest_run
     shown = f": {quote(run)}" if run else ""

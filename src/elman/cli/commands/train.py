@@ -90,10 +90,9 @@ def train(
     stopwatch = Stopwatch(STARTED.get())
     if not live and (live_port or live_with):
         raise ElmanError("--live-port and --live-with require --live")
-    settings = passed_options(options)
+    arguments = {"preset": preset, **passed_options(options)}
     if like is not None:
-        preset, settings = _settings_like(like, settings, preset, resume)
-
+        arguments = _start_like(like, passed_options(options), preset, resume)
     display = TrainingDisplay(quiet=quiet)
     source: Any = list(corpus) or None
     if source is None and not resume:
@@ -112,14 +111,13 @@ def train(
                 stopwatch,
                 source,
                 out=out,
-                preset=preset,
                 init_from=init_from,
                 resume=resume,
                 overwrite=overwrite,
                 progress=False,
                 log=log or [],
                 callback=CallbackList(*callbacks),
-                **settings,
+                **arguments,
             )
         if live_run is not None:
             live_run.finish(run)
@@ -132,16 +130,16 @@ def train(
     return INTERRUPTED if run.interrupted else 0
 
 
-def _settings_like(
-    like: Path, settings: dict[str, Any], preset: str | None, resume: bool
-) -> tuple[str | None, dict[str, Any]]:
-    """Return the preset of another run, if it is known, and its settings, overridden by those that were passed."""
-    from elman.config import settings_like
+def _start_like(like: Path, settings: dict[str, Any], preset: str | None, resume: bool) -> dict[str, Any]:
+    """Return the arguments that start from the settings of another run, and from its preset where that is known."""
+    from elman.config import config_like, replace_settings
     from elman.runs.directory import RunDirectory
 
     for option, passed in (("--preset", preset is not None), ("--resume", resume)):
         if passed:
             raise ElmanError(f"cannot combine --like with {option}: each selects the settings to start from")
     manifest = RunDirectory(like).manifest()
-    known = manifest.preset if manifest.preset in PRESETS else None
-    return known, settings_like(manifest.config, settings)
+    config = config_like(manifest.config)
+    if manifest.preset not in PRESETS:
+        return {"preset": None, "config": config, **settings}
+    return {"preset": manifest.preset, **replace_settings(vars(config), settings)}

@@ -27,7 +27,7 @@ def is_online_rnn(parameters: Parameters, batch_size: int, optimizer: Optimizer)
     """
     network = parameters.architecture
     is_vanilla = network.cell == "rnn" and network.layers == 1 and not network.order and network.reset_at is None
-    ignored = {name: getattr(optimizer, name) for name in ("end", "beta1", "beta2", "final_lr_fraction")}
+    ignored = {name: getattr(optimizer, name) for name in ("last_update", "beta1", "beta2", "final_lr_fraction")}
     plain = replace(Optimizer(optimizer.learning_rate, optimizer.grad_clip), **ignored)
     return is_vanilla and batch_size == 1 and optimizer == plain
 

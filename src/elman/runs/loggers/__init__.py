@@ -22,7 +22,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from elman.errors import ElmanError, join_alternatives, option, quote
-from elman.runs.records import COLUMNS, Metrics, Sample
+from elman.runs.history import COLUMNS, Metrics, Sample
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import parse_strict_json, require_finite, require_regular_file
 

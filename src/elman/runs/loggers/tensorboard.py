@@ -10,8 +10,8 @@ from typing import Any
 
 from elman.config import Config
 from elman.errors import require_extra
+from elman.runs.history import Metrics, Sample, TrainLossEstimator
 from elman.runs.loggers import MetricsLogger, make_directory, read_run_json, without_surrogates
-from elman.runs.records import Metrics, Sample, TrainLossEstimator
 
 EVENTS = "events.out.tfevents.*"
 """The event files, one for each start of the run; TensorBoard reads them in the order of their names."""

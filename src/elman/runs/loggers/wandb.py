@@ -14,9 +14,10 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from elman.config import Config
 from elman.errors import ElmanError, option, require_extra
+from elman.runs.history import Metrics, Sample
 from elman.runs.loggers import MetricsLogger, make_directory, read_if_exists, read_run_json, without_surrogates
-from elman.runs.records import Metrics, Sample
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import parse_strict_json, require_int, require_str
 
@@ -131,8 +132,6 @@ class WandbLogger(MetricsLogger):
 
 def _without_paths(run_json: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that are sent to W&B: of files they contain the names."""
-    config, corpus = dict(run_json["config"]), dict(run_json["corpus"])
-    if isinstance(config["validation"], str):
-        config["validation"] = Path(config["validation"]).name
+    config, corpus = Config(**run_json["config"]).without_paths(), dict(run_json["corpus"])
     corpus["files"] = [file | {"path": Path(file["path"]).name} for file in corpus["files"]]
     return {"config": config, "corpus": corpus} | {name: run_json[name] for name in ("versions", "machine")}

@@ -59,7 +59,7 @@ class Training:
             and state.parameters is self.parameters
             and (windows.seq_length, windows.batch_size) == (network.T, network.B)
             and state.parameters.prior.is_on == network.priors.values.is_on
-            and replace(optimizer, end=before.end) == before
+            and replace(optimizer, last_update=before.last_update) == before
             and mixed_precision == (network.packed_dtype != network.dtype)
         )
 

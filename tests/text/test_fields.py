@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import elman
 from elman.text import read_chunks, read_corpus
+from elman.text.fields import extract_field
 from elman.text.formats import find_record_format
-from elman.text.records import extract_field
 from support.cli import Command, assert_refused
 from support.texts import PLAIN, refused, write
 

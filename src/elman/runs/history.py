@@ -1,4 +1,4 @@
-"""Records of a run: rows of metrics and generated samples, their strict parsers, and the train loss at each row."""
+"""The history of a run: rows of metrics and generated samples, their strict parsers, and the train loss at each row."""
 
 from __future__ import annotations
 

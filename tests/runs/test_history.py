@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from elman.config import Config, make_config
 from elman.errors import ElmanError
-from elman.runs import records
+from elman.runs import history
 from elman.runs.directory import RunDirectory
-from elman.runs.records import (
+from elman.runs.history import (
     COLUMNS,
     MIN_CHARS,
     SMOOTH_UPDATES,
@@ -119,7 +119,7 @@ def test_damaged_records_are_refused_in_one_line(tmp_path: Path, name: str, data
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let only a few records stay in memory."""
-    monkeypatch.setattr(records, "NEWEST", 3)
+    monkeypatch.setattr(history, "NEWEST", 3)
 
 
 @pytest.mark.usefixtures("few")

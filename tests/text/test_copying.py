@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from elman.inference.copying import RUN, measure_copying
+from elman.text.copying import RUN, measure_copying
 from support.cli import Command
 from support.state import TEXT
 from support.training import SMALL, train
@@ -28,7 +28,7 @@ def slowly(text: str, source: str) -> tuple[int, float]:
 def test_it_finds_what_a_search_finds(text: str, source: str, copied: int, chunk: int) -> None:
     source += text[:copied]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("elman.inference.copying.CHUNK", chunk)
+        patch.setattr("elman.text.copying.CHUNK", chunk)
         found = measure_copying(text, source)
     assert (len(found.longest_run), found.copied_share) == slowly(text, source)
     assert found.longest_run in text
