@@ -19,10 +19,10 @@ from elman.compression import network as exact_network
 from elman.engine import get_engine
 from elman.engine.numba.batched import cells as compiled_cells
 from elman.errors import ElmanError, as_arguments
+from elman.interpret.explain_page import ExplainPage, describe_network, render_page
 from elman.network import Architecture, Parameters
 from elman.network.cells import CELLS, cell_help
 from elman.network.parameters import NAMES, shapes
-from elman.report.explain_page import ExplainPage, describe_network, render_page
 from elman.text import Corpus
 from elman.training.health import HealthMonitor
 from support import leaky_cell, mingru_cell

@@ -12,9 +12,9 @@ from elman.report import pipeline, report
 from elman.report.results import measure_curve
 from elman.runs.models import load
 from elman.runs.run import Run
+from elman.testing.gradcheck import REPORTED
 from elman.text import Corpus
 from elman.training.callbacks import TrainingCallback
-from elman.training.gradcheck import REPORTED
 from support.cli import Command
 from support.html_page import Page
 from support.training import train

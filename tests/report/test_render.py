@@ -16,15 +16,15 @@ from elman.report.render import (
     fenced,
     list_settings,
     percent,
-    pluralize,
     raise_exponents,
     render_html,
     render_markdown,
     scientific,
-    visible,
 )
 from elman.report.results import collect_results, describe_phase, start_progress
 from elman.text import Corpus
+from elman.text.alphabet import visible
+from elman.web import pluralize
 from support.html_page import Page
 from support.training import train
 

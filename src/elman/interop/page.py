@@ -19,7 +19,7 @@ from elman._version import __version__
 from elman.errors import ElmanError, quote
 from elman.inference import Model
 from elman.interop.contents import ModelInfo, describe_prior, require_pruned
-from elman.interpret import describe_model
+from elman.interpret import describe_for_playground
 from elman.network import SamplingParams, architecture
 from elman.network.ngram import NgramModel
 from elman.network.parameters import Array, Parameters
@@ -52,7 +52,7 @@ def write(model: Model, info: ModelInfo) -> bytes:
     if weights not in WEIGHTS:
         raise ElmanError(f"--weights must be one of {', '.join(WEIGHTS)} (got {quote(weights)})")
     arrays, data = _pack_arrays(model, ngrams, weights)
-    described = describe_model(info.name, model) | {
+    described = describe_for_playground(info.name, model) | {
         "reset_at": model.parameters.reset_at,
         "ngrams": None if ngrams is None else describe_prior(model, ngrams) | {"discounts": ngrams.discounts.tolist()},
         "arrays": arrays,

@@ -162,7 +162,7 @@ class Explanation:
         return self.bits_per_char * math.log(2)
 
 
-def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -> Explanation:
+def explain_indices(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -> Explanation:
     """Read a text and record surprisal, predictions and activations at every character.
 
     Parameters
@@ -314,7 +314,7 @@ def is_cell_state(network: Architecture) -> NDArray[np.bool_]:
     return np.array([not unit.vector.bounded for unit in list_units(network)])
 
 
-def describe_model(name: str, model: Model) -> dict[str, Any]:
+def describe_for_playground(name: str, model: Model) -> dict[str, Any]:
     """Return what the playground has to know of a model, with its units in groups, the vectors of the state."""
     network = architecture(model.parameters)
     groups = [(layer, vector) for layer in range(1, network.layers + 1) for vector in network.spec.state]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cache
@@ -15,6 +14,8 @@ from markupsafe import escape
 
 from elman.config import Config
 from elman.report.lexicon import Lexicon, classify_words
+from elman.text.alphabet import visible
+from elman.web import pluralize
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -23,8 +24,6 @@ SUPERSCRIPTS = "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
 """Of -0123456789."""
 
 _RAISED, _LOWERED = str.maketrans("-0123456789", SUPERSCRIPTS), str.maketrans(SUPERSCRIPTS, "−0123456789")
-_KEPT = "\t\n\u200c\u200d"
-"""Tab, line feed and the joiners, without which some scripts and emoji have other shapes."""
 
 
 def render_markdown(results: Mapping[str, Any]) -> str:
@@ -86,15 +85,6 @@ def raise_exponents(text: str) -> str:
     return re.sub(f"[{SUPERSCRIPTS}]+", lambda match: f"<sup>{match[0].translate(_LOWERED)}</sup>", html)
 
 
-def visible(text: str) -> str:
-    """Return a text with one visible character for each that has no shape, reorders others, or is half of a pair."""
-    table = {}
-    for code in map(ord, set(text).difference(_KEPT)):
-        if unicodedata.category(chr(code)) in ("Cc", "Cs", "Zl", "Zp", "Cf"):
-            table[code] = 0x2400 + code if code < 0x20 else 0x2421 if code == 0x7F else 0xFFFD
-    return text.translate(table)
-
-
 def fenced(text: str) -> str:
     """Return a text as a fenced Markdown block whose fence is longer than any run of backticks in it."""
     text = visible(text.replace("\r\n", "\n"))
@@ -116,11 +106,6 @@ def cell(text: str) -> str:
 
 
 # --- Numbers as text; a no-break space keeps a number and its unit on one line ---
-
-
-def pluralize(count: int, noun: str) -> str:
-    """Return ``1 update`` or ``1,000 updates``."""
-    return f"{count:,}\u00a0{noun}" + ("" if count == 1 else "s")
 
 
 def percent(fraction: float) -> str:

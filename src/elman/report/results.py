@@ -22,7 +22,7 @@ from elman.runs.records import Sample, finite_or_none
 from elman.runs.run import Run
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import parse_strict_json, require_regular_file
-from elman.training.gradcheck import MAX_RELATIVE_ERROR, REPORTED, GradientCheck
+from elman.testing.gradcheck import MAX_RELATIVE_ERROR, REPORTED, GradientCheck
 from elman.training.start import initial_state
 
 RESULTS = "results.json"

@@ -121,7 +121,7 @@ def list_operations(types: RequestTypes) -> list[Operation]:
         Operation(("GET", "POST"), "/v1/chat/completions", reject_chat, {}, no_model),
         post("/v1/completions", completions.complete, completion, QUEUE_ERRORS, types.completion),
         get("/v1/models", models.list_models, {JSON: models.ModelList}),
-        get("/v1/models/{name}", models.describe_model, {JSON: models.ModelCard}, no_model, model_in="path"),
+        get("/v1/models/{name}", models.get_model_card, {JSON: models.ModelCard}, no_model, model_in="path"),
         get("/tokenizer_info", models.describe_tokenizer, {JSON: tokenizer}, (400, *no_model), model_in="query"),
         post("/tokenize", models.tokenize, {JSON: tokens}, BODY_ERRORS, types.tokenize),
         post("/detokenize", models.detokenize, {JSON: text}, BODY_ERRORS, types.detokenize),

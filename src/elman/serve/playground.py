@@ -21,7 +21,7 @@ from typing_extensions import TypedDict
 from elman.engine.protocol import Indices
 from elman.errors import shorten
 from elman.inference.generate import StopSequenceFilter
-from elman.interpret import describe_model, is_cell_state, quantize_states
+from elman.interpret import describe_for_playground, is_cell_state, quantize_states
 from elman.network import SamplingParams, architecture
 from elman.network.sampling import list_sampling_fields
 from elman.serve.completions import check_logprobs, create_generator
@@ -142,7 +142,7 @@ async def describe_playground(request: Request) -> Response:
     server = get_server(request)
     length, total = server.settings.max_tokens, server.settings.max_characters
     described: PlayModels = {
-        "models": [cast("PlayModel", describe_model(name, each.model)) for name, each in server.models.items()],
+        "models": [cast("PlayModel", describe_for_playground(name, m.model)) for name, m in server.models.items()],
         "limits": {"length": length, "read": length, "request": total, "units": MAX_UNITS},
         "sampling": cast("list[SamplingField]", list_sampling_fields()),
     }

@@ -84,6 +84,11 @@ def dump_json(value: Any) -> str:
     return json.dumps(value).replace("<", "\\u003c")
 
 
+def pluralize(count: int, noun: str) -> str:
+    """Return ``1 update`` or ``1,000 updates``; a no-break space keeps the number and its unit on one line."""
+    return f"{count:,}\u00a0{noun}" + ("" if count == 1 else "s")
+
+
 def inline_modules(entry: Path) -> str:
     """Return an ES module and all that it imports as one script without imports, for a page that is one file.
 

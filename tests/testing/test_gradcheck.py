@@ -13,8 +13,8 @@ from elman.engine.protocol import Indices
 from elman.errors import ElmanError
 from elman.network import LossAndGradients, Parameters
 from elman.network.parameters import Array, shapes
+from elman.testing.gradcheck import REPORTED, GradientCheck
 from elman.text import Corpus
-from elman.training.gradcheck import REPORTED, GradientCheck
 from support.cells import COMPILED_CELLS
 
 
@@ -70,7 +70,7 @@ def test_a_wrong_gradient_does_not_pass(
                 return result._replace(dh0=factor * result.dh0)
             return result._replace(gradients=result.gradients | {name: factor * result.gradients[name]})
 
-    monkeypatch.setattr("elman.training.gradcheck.get_engine", lambda name: Wrong())
+    monkeypatch.setattr("elman.testing.gradcheck.get_engine", lambda name: Wrong())
     (check,) = elman.gradcheck(corpus, hidden_size=3, seq_length=4, points=4)
     assert not check.passed
     assert [n for n, error in check.relative_error.items() if error > 1e-7] == [name]
@@ -86,7 +86,7 @@ def test_a_gradient_that_forgot_the_initial_state_does_not_pass(
             dW = result.gradients["W"] - np.outer(da_first, h0)
             return result._replace(gradients=result.gradients | {"W": dW})
 
-    monkeypatch.setattr("elman.training.gradcheck.get_engine", lambda name: Forgets())
+    monkeypatch.setattr("elman.testing.gradcheck.get_engine", lambda name: Forgets())
     (check,) = elman.gradcheck(corpus, hidden_size=3, seq_length=4)
     assert [name for name, error in check.relative_error.items() if error > 1e-7] == ["W"]
 
@@ -118,6 +118,6 @@ def test_a_gradient_that_forgot_the_initial_state_does_not_pass(
 def test_what_cannot_be_checked(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], expected: str
 ) -> None:
-    monkeypatch.setattr("elman.training.gradcheck.central_differences", None)  # it is refused before any experiment
+    monkeypatch.setattr("elman.testing.gradcheck.central_differences", None)  # it is refused before any experiment
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         elman.gradcheck(corpus, **options)

@@ -17,12 +17,11 @@ from playwright.sync_api import Browser, Page
 
 from elman.engine import get_engine
 from elman.inference import Model
-from elman.interpret import Unit, dequantize
+from elman.interpret import Unit, dequantize, explain_page
+from elman.interpret.explain_page import ExplainPage, describe_network, format_unit, render_page
 from elman.network import architecture, initial_parameters
-from elman.report import explain_page
-from elman.report.explain_page import ExplainPage, describe_network, format_unit, render_page
-from elman.report.render import visible
 from elman.text import Alphabet, Corpus
+from elman.text.alphabet import visible
 from elman.text.unknown import unknown_nats
 from support.browser import fits, open_page
 from support.html_page import Page as Html

@@ -19,20 +19,19 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from elman import interpret
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.fingerprint import check_is_model
-from elman.interpret import Explanation, PriorExplanation, Unit, dequantize
+from elman.interpret import Explanation, PriorExplanation, Unit, dequantize, explain_indices
 from elman.interpret.probing import MIN_ONSETS, FeatureProbe, UnitScore, probe_units, select_units
 from elman.network import Architecture, architecture
 from elman.notebook import render_surprisal, render_table
-from elman.report.render import pluralize, visible
 from elman.storage.atomic import write_output
 from elman.text import Alphabet, Corpus
+from elman.text.alphabet import visible
 from elman.text.corpus import encode_chunks
 from elman.text.unknown import unknown_nats
-from elman.web import STATIC_FILES, dump_json, encode_bytes, render_file
+from elman.web import STATIC_FILES, dump_json, encode_bytes, pluralize, render_file
 
 MAX_DEFAULT_ACTIVATIONS = 8_000_000
 """Activations in a page, N times the units, unless the number of units is given."""
@@ -127,7 +126,7 @@ class ExplainPage:
         ElmanError
             If the text has fewer than two characters, or more than `elman.interpret.MAX_CHARS`.
         """
-        explanation = interpret.explain(model.engine, model.parameters, model.h, corpus.indices)
+        explanation = explain_indices(model.engine, model.parameters, model.h, corpus.indices)
         probes = probe_units(explanation.quantized, corpus.text)
         return cls(corpus.name, architecture(model.parameters), corpus.alphabet, explanation, probes)
 
