@@ -92,40 +92,18 @@ def explain(
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ExplainPage:
-    """The content of a page.
-
-    Parameters
-    ----------
-    name : str
-        Name of the text.
-    network : Architecture
-    alphabet : Alphabet
-        The model's, followed by the unknown characters of the text.
-    explanation : Explanation
-    probes : list of FeatureProbe
-    """
+    """The content of a page."""
 
     name: str
     network: Architecture
     alphabet: Alphabet
+    """The model's, followed by the unknown characters of the text."""
     explanation: Explanation
     probes: list[FeatureProbe]
 
     @classmethod
     def from_corpus(cls, model: Model, corpus: Corpus) -> ExplainPage:
-        """Read a text, and probe the units for features of it.
-
-        Parameters
-        ----------
-        model : Model
-        corpus : Corpus
-            Encoded in the model's alphabet or in an extension of it; see `elman.text.read_corpus`.
-
-        Raises
-        ------
-        ElmanError
-            If the text has fewer than two characters, or more than `elman.interpret.MAX_CHARS`.
-        """
+        """Read a text, encoded in the model's alphabet or in an extension of it, and probe the units for features."""
         explanation = explain_indices(model.engine, model.parameters, model.h, corpus.indices)
         probes = probe_units(explanation.quantized, corpus.text)
         return cls(corpus.name, architecture(model.parameters), corpus.alphabet, explanation, probes)
@@ -190,14 +168,7 @@ class ExplainPage:
 
 
 def render_page(page: ExplainPage, units: int | None = None) -> str:
-    """Render the page as HTML.
-
-    Parameters
-    ----------
-    page : ExplainPage
-    units : int, optional
-        Number of units whose activations the page contains, the best of every feature first.
-    """
+    """Render the page as HTML, with the activations of so many units, the best of every feature first."""
     columns, prior = page.select_columns(units), page.explanation.prior
     return render_file(
         _FILES / "page.html",

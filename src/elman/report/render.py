@@ -27,13 +27,7 @@ _RAISED, _LOWERED = str.maketrans("-0123456789", SUPERSCRIPTS), str.maketrans(SU
 
 
 def render_markdown(results: Mapping[str, Any]) -> str:
-    """Return the report as Markdown, which refers to ``smooth_loss.png`` in the same directory.
-
-    Parameters
-    ----------
-    results : mapping
-        The content of ``results.json``.
-    """
+    """Return the report as Markdown, which refers to ``smooth_loss.png``, from the content of ``results.json``."""
     return _environment().get_template("report.md").render(**results, settings=list_settings(results["config"]))
 
 
@@ -49,14 +43,7 @@ def _format(value: Any) -> str:
 def render_html(markdown: str, lexicon: Lexicon, figures: Sequence[str]) -> str:
     """Return the report as one HTML page.
 
-    Parameters
-    ----------
-    markdown : str
-        The report from `render_markdown`.
-    lexicon : Lexicon
-        Words and names of the text, which are highlighted in the samples.
-    figures : sequence of str
-        An ``<svg>`` element in place of each image.
+    Words and names of the text are highlighted in the samples; `figures` are ``<svg>`` elements in place of the images.
     """
     from markdown_it import MarkdownIt
 

@@ -61,31 +61,18 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True)
 class Operation:
-    """An endpoint, and its description in the OpenAPI document.
-
-    Parameters
-    ----------
-    methods : tuple of str
-    path : str
-    endpoint : callable
-        Its docstring is the summary.
-    responses : mapping
-        The type of the response by media type; empty if it always fails.
-    errors : tuple of int
-        Statuses of the error responses.
-    body : type, optional
-        The type of the request body.
-    model_in : str, optional
-        Where a parameter names a model: ``path`` or ``query``.
-    """
+    """An endpoint, and its description in the OpenAPI document."""
 
     methods: tuple[str, ...]
     path: str
     endpoint: Any
+    """Its docstring is the summary."""
     responses: Mapping[str, Any]
+    """The type of the response by media type; empty if it always fails."""
     errors: tuple[int, ...] = ANY_ERRORS
     body: type[BaseModel] | None = None
     model_in: str | None = None
+    """Where a parameter names a model: ``path`` or ``query``."""
 
 
 def create_app(by_name: dict[str, Model], settings: Settings) -> ASGIApp:

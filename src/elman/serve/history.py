@@ -101,18 +101,9 @@ class RunHistory:
 
 
 def compute_histograms(parameters: Parameters, states: Array) -> list[dict[str, Any]]:
-    """Return a histogram of every parameter array and of every state vector of every layer.
+    """Return a histogram of every parameter array and of every state vector, in `states` (…, D), of every layer.
 
-    Parameters
-    ----------
-    parameters : Parameters
-    states : ndarray, shape (…, D)
-        The states of all batch rows, D numbers each.
-
-    Returns
-    -------
-    list of dict
-        `name`; `low` and `high`, the outer edges of the bins; and `counts`, the numbers in each bin.
+    `low` and `high` are the outer edges of the bins.
     """
     arrays = (*parameters.items(), *_split_states(architecture(parameters), states))
     return [_histogram(name, array) for name, array in arrays]
