@@ -117,9 +117,10 @@ def validate(body: dict[str, Any], schema: type[Body]) -> Body:
     except ValidationError as error:
         errors = error.errors(include_url=False)
     first, *_ = errors
-    param = str(first["loc"][0])
-    if first["type"] == "extra_forbidden":
-        message = f"unknown argument {quote(first['loc'][-1])}"
+    location = first["loc"] or [*(body.keys() - schema.model_fields.keys())]  # Pydantic does not locate lone surrogates
+    param = str(location[0])
+    if first["type"] == "extra_forbidden" or not first["loc"]:
+        message = f"unknown argument {quote(location[-1])}"
         raise APIError(400, message, "unknown_parameter", shorten(param))
     if first["type"] == "missing":
         raise APIError(400, f"missing required argument {param}", "invalid_value", param)
