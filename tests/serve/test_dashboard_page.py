@@ -49,6 +49,7 @@ def viewed(browser: "Browser", runs: list[Path], **options: Any) -> Iterator["Pa
         open_page(browser, address, polls=True, **options) as page,
     ):
         until(page, "traces.length > 0")
+        page.locator("#chart").wait_for()
         yield page
 
 
@@ -97,8 +98,12 @@ def points(page: "Page") -> list[float]:
 
 
 def until(page: "Page", condition: str, n: object = None) -> None:
-    """Wait until an expression, as of `shown`, is true. It is a function, as the policy forbids evaluating text."""
-    page.wait_for_function(SHOWN.format(condition), arg=n)
+    """Wait until an expression, as of `shown`, is true."""
+    for _ in range(50 * TIMEOUT_SECONDS):
+        if shown(page, condition, n):
+            return
+        page.wait_for_timeout(20)
+    pytest.fail(f"it is still not true that {condition}")
 
 
 def until_drawn(page: "Page") -> None:
