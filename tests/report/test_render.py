@@ -104,10 +104,7 @@ def test_results_that_differ_from_the_course_report(results: dict[str, Any]) -> 
         ({"names": []}, "No names were found in the text"),
         ({"long": long}, "| this run, continued | 100 | 12,345 | 3.00 |"),
         ({"long": long}, "](run/smooth_loss.png)"),
-        (
-            {"long": long, "short": {"minimum_smooth_loss": 4.0}},
-            "Training on to update 12,345 changes its minimum",
-        ),
+        ({"long": long, "short": {"minimum_smooth_loss": 4.0}}, "Training on to update 12,345 changes its minimum"),
     ]
     for changes, expected in parts:
         assert expected in changed(results, **changes)

@@ -91,9 +91,7 @@ def test_several_sequences_per_prompt_of_several_prompts(client: httpx.Client) -
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [{}, {"temperature": 0.5}, {"temperature": 0}, {"top_p": 0.6}, {"top_k": 2, "min_p": 0.4}],
-    ids=str,
+    "arguments", [{}, {"temperature": 0.5}, {"temperature": 0}, {"top_p": 0.6}, {"top_k": 2, "min_p": 0.4}], ids=str
 )
 def test_the_text_is_that_of_the_python_api(client: httpx.Client, arguments: dict[str, Any]) -> None:
     expected = tiny().samples(1, 60, prompt=PROMPT, seed=2, **arguments)

@@ -114,8 +114,7 @@ def test_a_page_of_an_allowed_origin(locked: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin",
-    ["http://evil.example", "http://localhost:3001", "https://localhost:3000", "null", "", f"{ORIGIN}.a"],
+    "origin", ["http://evil.example", "http://localhost:3001", "https://localhost:3000", "null", "", f"{ORIGIN}.a"]
 )
 def test_another_origin_than_the_allowed_one(locked: httpx.Client, origin: str) -> None:
     for response in (

@@ -152,11 +152,7 @@ def test_a_gradient_that_cannot_be_compared(change: str, expected: str) -> None:
     ("old", "new", "expected"),
     [
         ("db += da", "db += da + 1", "db: wrong for a single step from h_0 = 0"),
-        (
-            "np.outer(da, h[t])",
-            "np.outer(da, h[t] * (1 + (t == 0)))",
-            "dW: right for a single step from h_0 = 0",
-        ),
+        ("np.outer(da, h[t])", "np.outer(da, h[t] * (1 + (t == 0)))", "dW: right for a single step from h_0 = 0"),
         ("db += da", "db += da * (1 + t)", "db: right for a single step, wrong for several"),
     ],
 )

@@ -137,13 +137,16 @@ class ExplainPage:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the results for text and units as ``elman explain --json`` prints them."""
-        prior = self.explanation.prior
+        prior, ngram = self.explanation.prior, {}
+        if prior is not None:
+            means = prior.means() | {"bits_per_char": prior.means()["nats_per_char"] / math.log(2)}
+            ngram = {"ngram": {"order": prior.order, **means, "mean_matched_order": prior.mean_matched_order}}
         return {
             "chars": self.explanation.chars,
             "nats_per_char": self.explanation.nats_per_char,
             "bits_per_char": self.explanation.bits_per_char,
             **({"unknown_chars": self.num_unknown} if self.num_unknown else {}),
-            **({} if prior is None else {"ngram": self._prior_as_dict(prior)}),
+            **ngram,
             "units": len(self.explanation.units),
             "features": [
                 {
@@ -154,11 +157,6 @@ class ExplainPage:
                 for probe in self.probes
             ],
         }
-
-    def _prior_as_dict(self, prior: PriorExplanation) -> dict[str, Any]:
-        means = prior.means()
-        bits = {"bits_per_char": means["nats_per_char"] / math.log(2)}
-        return {"order": prior.order, **means, **bits, "mean_matched_order": prior.mean_matched_order}
 
     def describe_score(self, score: UnitScore) -> dict[str, Any]:
         """Return a unit and its score for a feature as JSON."""

@@ -148,7 +148,8 @@ async def reject_chat(_: Request) -> Response:
 def describe_app(by_name: dict[str, Model], settings: Settings) -> Schema:
     """Return the OpenAPI document of a server of these models."""
     operations = list_operations(create_request_types(by_name, settings))
-    types = dict.fromkeys([ErrorResponse, *(each for operation in operations for each in _types(operation))])
+    bodies = (each.body for each in operations if each.body)
+    types = dict.fromkeys([ErrorResponse, *bodies, *(each for one in operations for each in one.responses.values())])
     inputs: list[tuple[Any, Literal["validation"], TypeAdapter[Any]]] = [
         (each, "validation", TypeAdapter(each)) for each in types
     ]
@@ -174,10 +175,6 @@ def describe_app(by_name: dict[str, Model], settings: Settings) -> Schema:
         },
         "security": [{"key": []}] if settings.api_key else [],
     }
-
-
-def _types(operation: Operation) -> list[Any]:
-    return [*operation.responses.values(), *([operation.body] if operation.body else [])]
 
 
 def _describe(operation: Operation, schema_of: Mapping[Any, Schema], models: Sequence[str]) -> Schema:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from elman.config import Config
-from elman.network.parameters import Architecture, Array, Parameters, architecture
+from elman.network.parameters import Array, Parameters, architecture
 from elman.runs.records import Metrics, Sample, TrainLossEstimator, finite_or_none
 
 MAX_BUCKETS = 1000
@@ -105,15 +105,11 @@ def compute_histograms(parameters: Parameters, states: Array) -> list[dict[str, 
 
     `low` and `high` are the outer edges of the bins.
     """
-    arrays = (*parameters.items(), *_split_states(architecture(parameters), states))
-    return [_histogram(name, array) for name, array in arrays]
-
-
-def _split_states(network: Architecture, states: Array) -> Iterator[tuple[str, Array]]:
+    network = architecture(parameters)
     suffixes = ["", *map(str, range(2, network.layers + 1))]
     names = [vector.symbol + suffix for suffix in suffixes for vector in network.spec.state]
-    for i, name in enumerate(names):
-        yield name, states[..., i * network.m : (i + 1) * network.m]
+    vectors = [(name, states[..., i * network.m : (i + 1) * network.m]) for i, name in enumerate(names)]
+    return [_histogram(name, array) for name, array in (*parameters.items(), *vectors)]
 
 
 def _histogram(name: str, array: Array) -> dict[str, Any]:
