@@ -38,7 +38,6 @@ PLAIN = 'One "two" three (four);\n    five 6.\n' * 400
 
 
 def explain_text(text: str, cell: str = "lstm", layers: int = 2, m: int = 5) -> ExplainPage:
-    """Return the page content for an untrained network."""
     alphabet, generator = Alphabet.from_text(text), np.random.RandomState(3)
     parameters = initial_parameters(len(alphabet), m, 1.0, generator, np.float64, cell, layers)
     model = Model(alphabet, parameters, np.zeros(architecture(parameters).state_size), get_engine("numpy"))
@@ -46,7 +45,6 @@ def explain_text(text: str, cell: str = "lstm", layers: int = 2, m: int = 5) -> 
 
 
 def encode_corpus(alphabet: Alphabet, text: str) -> Corpus:
-    """Return a text encoded in an alphabet."""
     return Corpus("<b>name</b>", alphabet, alphabet.encode(text), "", "utf-8")
 
 
@@ -67,7 +65,6 @@ def unknown_page() -> ExplainPage:
 
 @pytest.fixture(scope="module")
 def plain() -> ExplainPage:
-    """A text of many lines."""
     return explain_text(PLAIN, "gru", 1)
 
 
@@ -250,14 +247,12 @@ def colour(page: Page, x: float, y: float) -> list[int]:
 
 
 def contrasts(page: Page) -> list[float]:
-    """Return the contrast of text to every colour of the legend."""
     found: list[float] = page.evaluate(CONTRAST)
     return found
 
 
 @pytest.fixture
 def opened(browser: Browser, tmp_path: Path) -> Iterator[Opener]:
-    """Opens a page in Chromium."""
     with ExitStack() as stack:
 
         def open_content(content: ExplainPage, width: int = 1200, dark: bool = False) -> Page:
@@ -274,7 +269,6 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Opener]:
 
 
 def percent(p: float) -> str:
-    """Return a probability as the page shows it."""
     if p < 0.001:
         return "< 0.1 %"
     return f"{100 * p:.1f} %" if p < 0.0995 or p > 0.9905 else f"{100 * p:.0f} %"
@@ -294,7 +288,6 @@ def expected_rows(content: ExplainPage, n: int) -> list[str]:
 
 
 def rows(page: Page) -> list[str]:
-    """Return the predictions that the page lists."""
     return [row.replace("\n", "") for row in page.locator("#alternatives li").all_inner_texts()]
 
 

@@ -27,7 +27,6 @@ CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("l
 
 
 def made(cell: str, layers: int = 1, K: int = K) -> tuple[Parameters, Array, Any]:
-    """Return a network, a state and a text."""
     generator = np.random.RandomState(1)
     parameters = initial_parameters(K, M, 0.7, generator, np.float64, cell, layers)
     h0 = np.tanh(generator.randn(architecture(parameters).state_size))
@@ -183,14 +182,12 @@ ORDER = 3
 
 
 def explain_prior(model: Model, indices: Any, engine: str = "numpy") -> PriorExplanation:
-    """Return the contributions of the prior."""
     prior = explain_indices(get_engine(engine), model.parameters, model.h, indices).prior
     assert prior is not None
     return prior
 
 
 def log_p(o: Array, y: int) -> float:
-    """Return log softmax(o)[y]."""
     return float(o[y] - o.max() - np.log(np.exp(o - o.max()).sum()))
 
 

@@ -33,7 +33,6 @@ FILES = [".lock", "report.html", "report.md", "results.json", "run", "smooth_los
 
 @pytest.fixture
 def corpus() -> Corpus:
-    """A text with one name, Anna."""
     return Corpus.from_text(TEXT, "anna")
 
 
@@ -65,7 +64,6 @@ class Stopper(TrainingCallback):
 
 
 def without_times(results: dict[str, Any]) -> dict[str, Any]:
-    """Return results without the time that they took."""
     copy: dict[str, Any] = json.loads(json.dumps(results))
     del copy["times"]
     for part in ("short", "long"):

@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from elman.serve import models, responses
+from elman.serve import models
 from elman.serve.app import create_app
 from elman.serve.settings import Settings
 from elman.text import Corpus
@@ -24,7 +24,6 @@ PROMPT = "the rain"
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    """A client of a server with small limits."""
     with serving(max_tokens=300, max_characters=2000, max_body=5000) as client:
         yield client
 
@@ -252,22 +251,6 @@ def test_a_request_that_asks_for_too_much(client: httpx.Client) -> None:
     assert texts(client, prompt, **arguments, echo=True) == [prompt] * 12
     error = error_of(post(client, prompt=prompt, **arguments | {"n": 13}, echo=True), 400, "request_too_large")
     assert "asks for 2080 characters" in error["message"]
-
-
-def test_a_large_response_is_encoded_in_pieces(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes, dumps = list[int](), responses.dump_json
-
-    def dump_json(content: Any) -> bytes:
-        encoded = dumps(content)
-        sizes.append(len(encoded))
-        return encoded
-
-    arguments: dict[str, Any] = {"max_tokens": 300, "n": 5, "logprobs": 5, "seed": 1}
-    expected = complete(client, **arguments)
-    monkeypatch.setattr(responses, "dump_json", dump_json)
-    monkeypatch.setattr(responses, "BATCH_ITEMS", 10)
-    assert complete(client, **arguments)["choices"] == expected["choices"]
-    assert (sum(sizes) > 100_000, max(sizes) < 2000) == (True, True)
 
 
 def test_numbers_that_are_not_finite() -> None:

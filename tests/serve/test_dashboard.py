@@ -48,7 +48,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def directory(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the directory of a finished run."""
     return Path(shutil.copytree(finished, tmp_path / "novel"))
 
 
@@ -72,13 +71,11 @@ def trained(corpus: Corpus, *others: TrainingCallback, **options: Any) -> tuple[
 
 
 def curve(source: RunSource, name: str = "train_loss") -> dict[int, float]:
-    """Return the values of a curve by update."""
     found = source.history.as_dict()[name]
     return dict(zip(found["update"], found["value"], strict=True))
 
 
 def train_losses(run: Run) -> dict[int, float]:
-    """Return the train loss at every row of metrics."""
     estimator = TrainLossEstimator(run.config)
     return {row.update: estimator.append(row) for row in run.metrics}
 

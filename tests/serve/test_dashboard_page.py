@@ -68,14 +68,12 @@ class Training:
         self.address = found[0]
 
     def ended(self) -> int:
-        """Wait for its end and return its exit code."""
         self.process.communicate(timeout=TIMEOUT_SECONDS)
         return self.process.returncode
 
 
 @pytest.fixture
 def novel(tmp_path: Path) -> Path:
-    """A text file."""
     (tmp_path / "novel.txt").write_text(TEXT * 10, encoding="utf-8")
     return tmp_path / "novel.txt"
 
@@ -111,7 +109,6 @@ def until_drawn(page: "Page") -> None:
 
 
 def labels(page: "Page") -> str:
-    """Return all texts in the chart."""
     return page.locator("#chart").text_content() or ""
 
 

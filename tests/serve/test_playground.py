@@ -23,7 +23,6 @@ M = 6
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    """A client of a server with small limits."""
     with serving(max_tokens=1000, max_characters=1500) as client:
         yield client
 

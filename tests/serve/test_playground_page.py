@@ -53,7 +53,6 @@ def write(page: Page, prompt: str = PROMPT, **fields: str) -> str:
 
 
 def written(page: Page) -> str:
-    """Return the text once it is complete."""
     expect(page.locator("#write-status")).to_contain_text("Seed")
     return text(page, "#written")
 

@@ -1,6 +1,5 @@
 """The server as a process: startup, load, shutdown."""
 
-import asyncio
 import os
 import re
 import shutil
@@ -45,7 +44,6 @@ WAITING = "shutting down; waiting for 1 request (press Ctrl-C again to stop at o
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run directory called stormy."""
     out = tmp_path_factory.mktemp("runs") / NAME
     train(Corpus.from_text(TEXT), hidden_size=6, seq_length=T, epochs=5, out=out)
     return out
@@ -68,7 +66,6 @@ def server(run: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], ht
 
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    """Wait for a process; return its exit code and its remaining output."""
     assert process.stdout is not None
     return process.wait(20), process.stdout.read()
 
@@ -134,24 +131,6 @@ def test_requests_that_the_shutdown_cuts_get_503(run: Path, stream: bool) -> Non
 # --- Load ---
 
 
-def test_more_clients_than_the_batch_holds() -> None:
-    with serving(max_batch_size=8) as client:
-        address = str(client.base_url)
-
-        async def ask(http: httpx.AsyncClient, n: int) -> str:
-            body = {"model": NAME, "prompt": "the ", "seed": n, "max_tokens": 40}
-            response = await http.post("/v1/completions", json=body)
-            return str(response.json()["choices"][0]["text"])
-
-        async def crowd() -> list[str]:
-            limits = httpx.Limits(max_connections=None)
-            async with httpx.AsyncClient(base_url=address, timeout=60, limits=limits) as http:
-                return await asyncio.gather(*(ask(http, n) for n in range(150)))
-
-        expected = [tiny().samples(1, 40, prompt="the ", seed=n)[0] for n in range(150)]
-        assert asyncio.run(crowd()) == expected
-
-
 def test_a_full_queue() -> None:
     with serving(max_batch_size=1, max_queued_requests=1, max_tokens=30_000) as client:
         slow = [SlowClient(client, **LONG) for _ in range(2)]
@@ -172,16 +151,6 @@ def test_a_client_that_disconnects_frees_its_slot(stream: bool) -> None:
         wait_for_metric(client, "elman_sequences_running", 0)
         assert get_metric(client, "elman_client_disconnects_total", endpoint="/v1/completions") == 1
         assert complete(client)
-
-
-@pytest.mark.parametrize("arguments", [LONG, LONG | {"n": 3}], ids=["one", "several"])
-def test_clients_that_do_not_read_take_no_slots(arguments: dict[str, Any]) -> None:
-    with serving(max_batch_size=2, max_tokens=30_000, send_timeout=10**6) as client:
-        stalled = [SlowClient(client, **arguments) for _ in range(4)]
-        assert complete(client, max_tokens=100)
-        wait_for_metric(client, "elman_sequences_running", 0)
-        for slow in stalled:
-            slow.socket.close()
 
 
 @pytest.mark.parametrize(
