@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from elman.runs.saved_runs import SavedRun as SavedRun
     from elman.runs.saved_runs import open_run as open_run
     from elman.runs.saved_runs import runs as runs
+    from elman.testing.gradcheck import gradcheck as gradcheck
     from elman.text import Corpus as Corpus
     from elman.training.callbacks import TrainingCallback as TrainingCallback
-    from elman.training.gradcheck import gradcheck as gradcheck
     from elman.training.train import train as train
     from elman.tuning.sweep import sweep as sweep
 
@@ -51,9 +51,9 @@ _MODULES = {
     "compress": "elman.compression.codec",
     "decompress": "elman.compression.codec",
     "ensemble": "elman.inference.ensemble",
-    "explain": "elman.report.explain_page",
+    "explain": "elman.interpret.explain_page",
     "export": "elman.interop",
-    "gradcheck": "elman.training.gradcheck",
+    "gradcheck": "elman.testing.gradcheck",
     "import_": "elman.interop",
     "load": "elman.runs.models",
     "open_run": "elman.runs.saved_runs",

@@ -512,7 +512,7 @@ def test_gradcheck_prints_json_or_a_table(folder: Path, command: Command, option
 def test_a_gradcheck_that_fails_ends_with_1(
     folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:
-    monkeypatch.setattr("elman.training.gradcheck.MAX_RELATIVE_ERROR", 0.0)
+    monkeypatch.setattr("elman.testing.gradcheck.MAX_RELATIVE_ERROR", 0.0)
     code, out, err = command(*CHECK, *options)
     assert (code, err) == (1, "")
     assert ("false" if options else "NO") in out

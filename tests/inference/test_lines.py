@@ -14,7 +14,7 @@ import elman
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.score_lines import score_lines
-from elman.interpret import explain
+from elman.interpret import explain_indices
 from elman.network.model import read_text
 from elman.text import Corpus
 from support.cli import Command, assert_refused
@@ -151,7 +151,7 @@ def test_adaptation_and_explanations_read_lines(model: Model) -> None:
     assert counted.nats < model.score(text).nats
     assert model.score("anna", adapt="weights").nats == pytest.approx(model.score("anna").nats)  # no complete window
     indices = model.alphabet.encode("\nanna\nbell\n")
-    explanation = explain(model.engine, model.parameters, model.h, indices)
+    explanation = explain_indices(model.engine, model.parameters, model.h, indices)
     assert explanation.nats_per_char * 10 == pytest.approx(model.score("anna\nbell").nats, rel=1e-5)
     page = elman.explain("anna\r\nbell\r\n", model)
     assert page.alphabet.decode(page.explanation.indices) == "anna\nbell\n"

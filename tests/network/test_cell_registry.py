@@ -22,7 +22,6 @@ from elman.errors import ElmanError
 from elman.network import Architecture, Parameters
 from elman.network.cells import CELLS, cell_help
 from elman.network.parameters import NAMES, shapes
-from elman.report.explain_page import ExplainPage, describe_network, render_page
 from elman.text import Corpus
 from elman.training.health import HealthMonitor
 from support import leaky_cell, mingru_cell

@@ -29,7 +29,6 @@ LIMITS = Settings(max_tokens=20, max_characters=10**6, api_key=KEY)
 
 @cache
 def described() -> Schema:
-    """Return the expected document."""
     return describe_app({NAME: tiny()}, LIMITS)
 
 
@@ -107,7 +106,6 @@ WRONG: tuple[Any, ...] = ({}, {"characters": [{"character": "a"}], "units": ""},
 
 
 def validator(schema: Schema) -> Draft202012Validator:
-    """Return the validator of a schema of the document."""
     return Draft202012Validator(described() | schema)
 
 

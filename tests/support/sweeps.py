@@ -28,7 +28,6 @@ OPTIONS: dict[str, Any] = {
 
 
 def write_text(folder: Path) -> Path:
-    """Write a short text."""
     path = folder / "text.txt"
     path.write_text(TEXT * 9, encoding="utf-8")
     return path

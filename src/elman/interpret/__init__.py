@@ -64,42 +64,26 @@ QuantizedActivations = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Unit:
-    """One number of the recurrent state.
-
-    Parameters
-    ----------
-    layer, number : int
-        Both count from 1.
-    vector : StateVector
-        The state vector of the layer that it belongs to: the hidden state h, or the cell state s of an LSTM.
-    """
+    """One number of the recurrent state; layers and numbers count from 1."""
 
     layer: int
     number: int
     vector: StateVector
+    """The state vector of the layer that it belongs to: the hidden state h, or the cell state s of an LSTM."""
 
 
 @dataclass(frozen=True, eq=False)
 class PriorExplanation:
-    """What counting and the network contribute to each character, in bits.
-
-    Parameters
-    ----------
-    order : int
-        n, the order of the n-gram prior.
-    surprisal : ndarray of float32, shape (N,)
-        -log2 q of the n-gram model alone; NaN for the first known character, which nothing precedes.
-    counting, network : ndarray of float32, shape (N,)
-        The contributions (1) and (2); NaN for the first known character and for unknown ones.
-    matched : ndarray of uint8, shape (N,)
-        The matched order; 0 where there is none.
-    """
+    """What counting and the network contribute to each character, in bits."""
 
     order: int
     surprisal: Floats
+    """(N,): -log2 q of the n-gram model alone; NaN for the first known character, which nothing precedes."""
     counting: Floats
     network: Floats
+    """(N,): The contributions (1) and (2); NaN for the first known character and for unknown ones."""
     matched: NDArray[np.uint8]
+    """(N,): The matched order; 0 where there is none."""
 
     def means(self) -> dict[str, float]:
         """Return means in nats per character: q alone, over all characters predicted, and the contributions."""
@@ -118,34 +102,23 @@ class PriorExplanation:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """A text with a network's surprisal, predictions and activations.
-
-    Parameters
-    ----------
-    indices : ndarray of unsigned int, shape (N,)
-        K or more is an unknown character.
-    surprisal : ndarray of float32, shape (N,)
-        -log2 of the probability that the network gave to the character, in bits; NaN for the first known character,
-        which nothing precedes.
-    candidates : ndarray of unsigned int, shape (N, C)
-        The most likely characters at each position, in descending order.
-    probabilities : ndarray of float32, shape (N, C)
-        Their probabilities; 0 until the first known character has been read.
-    quantized : ndarray of uint8, shape (N, D)
-        The activation of every unit after the character has been read, or skipped if it is unknown; see `dequantize`.
-    units : tuple of Unit
-        The D units.
-    prior : PriorExplanation or None
-        None for a network without an n-gram prior, or whose prior is off.
-    """
+    """A text with a network's surprisal, predictions and activations."""
 
     indices: Indices
+    """(N,): K or more is an unknown character."""
     surprisal: Floats
+    """(N,): -log2 of the probability that the network gave to the character, in bits; NaN for the first known
+    character, which nothing precedes."""
     candidates: Indices
+    """(N, C): The most likely characters at each position, in descending order."""
     probabilities: Floats
+    """(N, C): Their probabilities; 0 until the first known character has been read."""
     quantized: QuantizedActivations
+    """(N, D): The activation of every unit after the character has been read, or skipped if it is unknown; see
+    `dequantize`."""
     units: tuple[Unit, ...]
     prior: PriorExplanation | None = None
+    """None for a network without an n-gram prior, or whose prior is off."""
 
     @property
     def chars(self) -> int:
@@ -315,7 +288,7 @@ def is_cell_state(network: Architecture) -> NDArray[np.bool_]:
     return np.array([not unit.vector.bounded for unit in list_units(network)])
 
 
-def describe_model(name: str, model: Model) -> dict[str, Any]:
+def describe_for_playground(name: str, model: Model) -> dict[str, Any]:
     """Return what the playground has to know of a model, with its units in groups, the vectors of the state."""
     network = model.parameters.architecture
     groups = [(layer, vector) for layer in range(1, network.layers + 1) for vector in network.spec.state]

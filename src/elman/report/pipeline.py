@@ -26,10 +26,10 @@ from elman.runs.directory import DirectoryLock, RunDirectory, reject_links
 from elman.runs.plots import save_figure
 from elman.runs.run import Run
 from elman.storage.atomic import replace_file
+from elman.testing.gradcheck import REPORTED, gradcheck
 from elman.text import Corpus, read_corpus
 from elman.text.unknown import check_alphabet_size
 from elman.training.callbacks import CallbackList, TrainingCallback
-from elman.training.gradcheck import REPORTED, gradcheck
 from elman.training.train import train
 
 

@@ -213,11 +213,9 @@ class CompletionBuilder:
             "model": self.model,
             "choices": choices,
         }
-        return completion if usage is False else completion | {"usage": self._usage() if usage else None}
-
-    def _usage(self) -> Usage:
         read, generated = self.count.read, self.count.generated
-        return {"prompt_tokens": read, "completion_tokens": generated, "total_tokens": read + generated}
+        total: Usage = {"prompt_tokens": read, "completion_tokens": generated, "total_tokens": read + generated}
+        return completion if usage is False else completion | {"usage": total if usage else None}
 
     def _choices(self, deltas: Iterable[SequenceDelta]) -> Iterator[Choice]:
         """Yield a choice for every sequence, ordered by index, from all of its deltas."""

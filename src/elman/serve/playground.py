@@ -142,7 +142,7 @@ async def describe_playground(request: Request) -> Response:
     server = get_server(request)
     length, total = server.settings.max_tokens, server.settings.max_characters
     described: PlayModels = {
-        "models": [cast("PlayModel", describe_model(name, each.model)) for name, each in server.models.items()],
+        "models": [cast("PlayModel", describe_for_playground(name, m.model)) for name, m in server.models.items()],
         "limits": {"length": length, "read": length, "request": total, "units": MAX_UNITS},
         "sampling": cast("list[SamplingField]", list_sampling_fields()),
     }
@@ -209,15 +209,8 @@ class TextInspector:
     The activations of a sequence are one character behind its text. It therefore generates one character more than
     requested; the step that does so reads the last one requested.
 
-    Parameters
-    ----------
-    served : ServedModel
-    units : list of int
-        Indices into the state of the units to report.
-    text : ndarray of int, shape (P,)
-        P >= 1 characters to read.
-    unreported : int
-        Characters at its beginning that are not reported.
+    The `units` to report are indices into the state. The `text` (P,) to read has P >= 1 characters, of which the first
+    `unreported` are not reported.
     """
 
     def __init__(self, served: ServedModel, units: list[int], text: Indices, unreported: int = 0) -> None:
@@ -249,13 +242,7 @@ class TextInspector:
         return GenerationJob([sequence], self.served.batcher.wake)
 
     def report(self, delta: SequenceDelta) -> bytes:
-        """Return the line about the characters whose activations have arrived; empty if there are none to report.
-
-        Raises
-        ------
-        APIError
-            500 if the network computes numbers that are not finite.
-        """
+        """Return the line about the characters whose activations have arrived; empty if there are none to report."""
         assert delta.logprobs is not None
         check_logprobs(delta.logprobs)
         if delta.is_prompt:

@@ -91,11 +91,6 @@ def make_window(K: int, m: int, T: int, seed: int) -> Window:
 
     x and y do not contain the same characters, and one is so frequent that gradients exceed 5, a usual clipping
     threshold.
-
-    Raises
-    ------
-    ElmanError
-        If a size is too small.
     """
     for name, value, least in (("K", K, 2), ("m", m, 1), ("T", T, 1)):
         if value < least:

@@ -22,6 +22,7 @@ from elman.report import explain_page
 from elman.report.explain_page import ExplainPage, describe_network, format_unit, render_page
 from elman.report.render import visible
 from elman.text import Alphabet, Corpus
+from elman.text.alphabet import visible
 from elman.text.unknown import unknown_nats
 from support.browser import fits, open_page
 from support.html_page import Page as Html
@@ -39,7 +40,6 @@ PLAIN = 'One "two" three (four);\n    five 6.\n' * 400
 
 
 def explain_text(text: str, cell: str = "lstm", layers: int = 2, m: int = 5) -> ExplainPage:
-    """Return the page content for an untrained network."""
     alphabet, generator = Alphabet.from_text(text), np.random.RandomState(3)
     parameters = make_parameters(len(alphabet), m, 1.0, generator, np.float64, cell, layers)
     model = Model(alphabet, parameters, np.zeros(parameters.architecture.state_size), get_engine("numpy"))
@@ -47,7 +47,6 @@ def explain_text(text: str, cell: str = "lstm", layers: int = 2, m: int = 5) -> 
 
 
 def encode_corpus(alphabet: Alphabet, text: str) -> Corpus:
-    """Return a text encoded in an alphabet."""
     return Corpus("<b>name</b>", alphabet, alphabet.encode(text), "", "utf-8")
 
 
@@ -68,7 +67,6 @@ def unknown_page() -> ExplainPage:
 
 @pytest.fixture(scope="module")
 def plain() -> ExplainPage:
-    """A text of many lines."""
     return explain_text(PLAIN, "gru", 1)
 
 
@@ -87,28 +85,21 @@ def unpacked(found: Html, name: str, dtype: str) -> Any:
 # --- Content ---
 
 
-def test_a_text_cannot_leave_its_place(nasty: ExplainPage) -> None:
-    found = Html(render_page(nasty))
+def test_a_text_cannot_leave_its_place_and_only_the_page_itself_runs(nasty: ExplainPage) -> None:
+    page = render_page(nasty)
+    found, text = Html(page), visible(NASTY * 3)
     assert not found.open  # every element is closed by its own tag
-    assert found.contents["#rows"].strip() == visible(NASTY * 3).replace("\n", "↵\n\n")
-    assert "b" in found.tags
+    assert found.contents["#rows"].strip() == text.replace("\n", "↵\n\n")
     blocks = explain_page.array_blocks(nasty, nasty.select_columns())
     assert found.tags.count("script") == 2 + len(blocks)  # only those that the page has itself
-    assert json.loads(found.contents["#data"])["chars"] == len(NASTY * 3)
-    render_page(nasty).encode()
-
-
-def test_nothing_is_fetched_and_only_its_own_script_runs(nasty: ExplainPage) -> None:
-    page = render_page(nasty)
-    found = Html(page)
+    assert json.loads(found.contents["#data"])["chars"] == len(text)
+    page.encode()
     assert not re.search(r"https?:|//[a-z]|url\(|@import|\ssrc=|\shref=", re.sub(r"[A-Za-z0-9+/=]{80,}", "", page))
-    hashes = {
-        name: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for name, text in (("script", found.contents["script"]), ("style", found.contents["style"]))
-    }
+    digests = (hashlib.sha256(found.contents[name].encode()).digest() for name in ("style", "script"))
+    style, script = (base64.b64encode(digest).decode() for digest in digests)
     (policy,) = re.findall(r'"Content-Security-Policy" content="([^"]+)"', page)
     assert unescape(policy) == (
-        f"default-src 'none'; style-src 'sha256-{hashes['style']}'; script-src 'sha256-{hashes['script']}'; "
+        f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; "
         "base-uri 'none'; form-action 'none'"
     )
 
@@ -130,6 +121,18 @@ def test_its_arrays_are_those_of_the_explanation(nasty: ExplainPage) -> None:
     for n, probe in enumerate(nasty.probes):
         if probe.best and probe.feature.is_binary:
             np.testing.assert_array_equal(unpacked(found, f"feature-{n}", "u1"), probe.values)
+
+
+def test_the_arrays_of_a_prior_are_in_the_page(prior_page: ExplainPage) -> None:
+    found, prior = Html(render_page(prior_page)), prior_page.explanation.prior
+    assert prior is not None
+    assert json.loads(found.contents["#data"])["order"] == prior.order == 4
+    bits = unpacked(found, "prior-surprisal", "<u2")
+    assert bits[0] == explain_page.NO_SURPRISAL
+    np.testing.assert_array_equal(unpacked(found, "prior-matched", "u1"), prior.matched)
+    stored = [bits[1:], *(unpacked(found, f"prior-{name}", "<i2") for name in ("counting", "network"))]
+    for steps, array in zip(stored, (prior.surprisal[1:], prior.counting, prior.network), strict=True):
+        np.testing.assert_allclose(steps / 1024, np.nan_to_num(array), atol=0.5 / 1024 + 1e-5)
 
 
 def test_few_units_are_the_best_and_it_says_so(plain: ExplainPage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,40 +189,19 @@ def test_the_network_and_its_units_in_words(cell: str, layers: int, words: str, 
     assert format_unit(Unit(layers, 3, network.spec.state[-1]), network) == unit
 
 
-# --- An n-gram prior ---
-
-
-def test_the_arrays_of_a_prior_are_in_the_page(prior_page: ExplainPage) -> None:
-    found, prior = Html(render_page(prior_page)), prior_page.explanation.prior
-    assert prior is not None
-    assert json.loads(found.contents["#data"])["order"] == 4
-    bits = unpacked(found, "prior-surprisal", "<u2")
-    assert bits[0] == explain_page.NO_SURPRISAL
-    np.testing.assert_allclose(bits[1:] / 1024, prior.surprisal[1:], atol=0.5 / 1024 + 1e-5)
-    np.testing.assert_array_equal(unpacked(found, "prior-matched", "u1"), prior.matched)
-    for name, array in (("counting", prior.counting), ("network", prior.network)):
-        stored = unpacked(found, f"prior-{name}", "<i2") / 1024
-        np.testing.assert_allclose(stored, np.nan_to_num(array), atol=0.5 / 1024 + 1e-5)
-
-
-def test_the_summary_says_what_counting_contributes(prior_page: ExplainPage) -> None:
+def test_the_summary_says_what_counting_contributes_if_there_is_a_prior(
+    prior_page: ExplainPage, plain: ExplainPage
+) -> None:
     assert prior_page.explanation.prior is not None
     page, means = " ".join(render_page(prior_page).split()), prior_page.explanation.prior.means()
     metrics = prior_page.as_dict()["ngram"]
-    assert [*metrics] == [
-        *("order", "nats_per_char", "counting_nats_per_char", "network_nats_per_char", "bits_per_char"),
-        "mean_matched_order",
-    ]
+    assert [*metrics] == ["order", *means, "bits_per_char", "mean_matched_order"]
     assert (metrics["order"], metrics["nats_per_char"]) == (4, means["nats_per_char"])
     assert f"counting alone <b>{metrics['bits_per_char']:.2f}</b>" in page
     assert f"counting contributes {means['counting_nats_per_char'] / np.log(2):.2f} bits" in page
-    assert 'id="by-prior"' in page
-
-
-def test_without_a_prior_there_is_nothing_about_one(plain: ExplainPage) -> None:
-    page = re.sub(r"<(script|style)( type=.module.)?>.*?</\1>", "", render_page(plain), flags=re.DOTALL)
-    assert "ounting" not in page
-    assert "prior" not in page
+    without = re.sub(r"<(script|style)( type=.module.)?>.*?</\1>", "", render_page(plain), flags=re.DOTALL)
+    assert "ounting" not in without
+    assert "prior" not in without
     assert "ngram" not in plain.as_dict()
 
 
@@ -267,14 +249,12 @@ def colour(page: Page, x: float, y: float) -> list[int]:
 
 
 def contrasts(page: Page) -> list[float]:
-    """Return the contrast of text to every colour of the legend."""
     found: list[float] = page.evaluate(CONTRAST)
     return found
 
 
 @pytest.fixture
 def opened(browser: Browser, tmp_path: Path) -> Iterator[Opener]:
-    """Opens a page in Chromium."""
     with ExitStack() as stack:
 
         def open_content(content: ExplainPage, width: int = 1200, dark: bool = False) -> Page:
@@ -291,7 +271,6 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Opener]:
 
 
 def percent(p: float) -> str:
-    """Return a probability as the page shows it."""
     if p < 0.001:
         return "< 0.1 %"
     return f"{100 * p:.1f} %" if p < 0.0995 or p > 0.9905 else f"{100 * p:.0f} %"
@@ -311,21 +290,7 @@ def expected_rows(content: ExplainPage, n: int) -> list[str]:
 
 
 def rows(page: Page) -> list[str]:
-    """Return the predictions that the page lists."""
     return [row.replace("\n", "") for row in page.locator("#alternatives li").all_inner_texts()]
-
-
-def test_pointing_at_a_character_shows_its_predictions(opened: Opener, plain: ExplainPage) -> None:
-    page = opened(plain)
-    line = len('One "two" three (four);\n    five 6.\n')
-    page.mouse.move(*middle(page, 4, 6))  # the fifth line begins with the third repeat
-    page.wait_for_selector("#selected:not([hidden])")
-    assert page.locator("#character bdi").inner_text() == "w"
-    assert page.locator("#character b").inner_text() == "latin small letter w, U+0077"
-    n = 2 * line + 6
-    assert page.locator("#character small").inner_text() == f"character {n + 1}"
-    assert f"surprisal {plain.explanation.surprisal[n]:.2f} bits" in page.locator("#probability").inner_text()
-    assert rows(page) == expected_rows(plain, n)
 
 
 def test_an_unknown_character_is_distinguished_from_an_unlikely_one(opened: Opener, unknown_page: ExplainPage) -> None:
@@ -345,16 +310,24 @@ def test_an_unknown_character_is_distinguished_from_an_unlikely_one(opened: Open
     assert page.evaluate("getComputedStyle(document.querySelector('#character output')).backgroundColor") == most
 
 
-def test_keys_move_along_characters_and_are_announced(opened: Opener, plain: ExplainPage) -> None:
+def test_moving_along_the_text_by_mouse_and_keys(opened: Opener, plain: ExplainPage) -> None:
     page = opened(plain)
-    at = page.locator("#character small")
+    n = 2 * len('One "two" three (four);\n    five 6.\n') + 6
+    page.mouse.move(*middle(page, 4, 6))  # the fifth line begins with the third repeat
+    page.wait_for_selector("#selected:not([hidden])")
+    assert page.locator("#character bdi").inner_text() == "w"
+    assert page.locator("#character b").inner_text() == "latin small letter w, U+0077"
+    at, announcement = page.locator("#character small"), page.locator("#announcement")
+    assert at.inner_text() == f"character {n + 1}"
+    assert f"surprisal {plain.explanation.surprisal[n]:.2f} bits" in page.locator("#probability").inner_text()
+    assert rows(page) == expected_rows(plain, n)
+
     page.focus("#text")
     positions = []
-    for key in ("ArrowDown", "ArrowRight", "ArrowDown", "End", "Home", "ArrowUp", "ArrowLeft", "ArrowLeft"):
+    for key in (*["ArrowUp"] * 4, "Home", "ArrowRight", "ArrowDown", "End", "Home", *["ArrowUp", "ArrowLeft"] * 2):
         page.keyboard.press(key)
         positions.append(int(at.inner_text().rpartition(" ")[2]))
-    assert positions == [1, 2, 26, 36, 25, 1, 1, 1]
-    announcement = page.locator("#announcement")
+    assert positions[4:] == [1, 2, 26, 36, 25, 1, 1, 1, 1]
     assert announcement.inner_text().startswith("latin capital letter o, U+004F. The first character has no ")
     page.keyboard.press("ArrowRight")
     assert announcement.inner_text().startswith("latin small letter n, U+006E. Probability ")
@@ -367,7 +340,7 @@ def test_keys_move_along_characters_and_are_announced(opened: Opener, plain: Exp
     assert 0 < box["y"] < 900 - box["height"]
 
 
-def test_a_unit_colours_the_text(opened: Opener, plain: ExplainPage) -> None:
+def test_units_and_features_colour_the_text(opened: Opener, plain: ExplainPage) -> None:
     page = opened(plain)
     n, at = 36 + 24 + 8, middle(page, 3, 8)
     before = colour(page, *at)
@@ -383,9 +356,6 @@ def test_a_unit_colours_the_text(opened: Opener, plain: ExplainPage) -> None:
     page.check("#by-surprisal")
     assert colour(page, *at) == before
 
-
-def test_a_feature_shows_its_best_unit_and_where_it_holds(opened: Opener, plain: ExplainPage) -> None:
-    page = opened(plain)
     n = next(n for n, probe in enumerate(plain.probes) if probe.feature.name == "inside brackets")
     best = plain.probes[n].best
     page.click(f"#choose-{n} summary")
@@ -425,20 +395,6 @@ def test_the_text_can_be_selected_found_and_counted(opened: Opener, nasty: Expla
     assert position == NASTY.index("\u202e") + 1
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_text_is_readable_on_every_colour(opened: Opener, plain: ExplainPage, dark: bool) -> None:
-    page = opened(plain, dark=dark)
-    ratios = contrasts(page)
-    assert len(ratios) == 33
-    assert min(ratios) >= 4.5
-    assert ratios == sorted(ratios, reverse=True)  # lightness alone distinguishes the levels
-    page.check("#by-unit")
-    until(page, "document.querySelectorAll('#scale i').length === 41")
-    ratios = contrasts(page)
-    assert min(ratios) >= 4.5
-    assert max(ratios) == ratios[20]
-
-
 def test_it_fits_a_phone(opened: Opener, nasty: ExplainPage, prior_page: ExplainPage) -> None:
     page = opened(nasty, width=420)
     assert fits(page)
@@ -457,12 +413,20 @@ def test_it_fits_a_phone(opened: Opener, nasty: ExplainPage, prior_page: Explain
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_counting_or_network_colours_the_text(opened: Opener, prior_page: ExplainPage, dark: bool) -> None:
+def test_text_is_readable_on_every_colour(opened: Opener, prior_page: ExplainPage, dark: bool) -> None:
     page, prior = opened(prior_page, dark=dark), prior_page.explanation.prior
     assert prior is not None
-    page.check("#by-prior")
+    ratios = contrasts(page)
+    assert len(ratios) == 33
+    assert min(ratios) >= 4.5
+    assert ratios == sorted(ratios, reverse=True)  # lightness alone distinguishes the levels
+    page.check("#by-unit")
     until(page, "document.querySelectorAll('#scale i').length === 41")
-    assert page.locator("#ticks").inner_text().split("\n")[0] == "6 bits more counting"
+    ratios = contrasts(page)
+    assert min(ratios) >= 4.5
+    assert max(ratios) == ratios[20]
+    page.check("#by-prior")
+    until(page, "document.getElementById('ticks').textContent.startsWith('6 bits more counting')")
     assert min(contrasts(page)) >= 4.5
     difference = np.maximum(prior.network, 0) - np.maximum(prior.counting, 0)
     columns = [n for n in range(1, 20) if abs(difference[n]) > 1]

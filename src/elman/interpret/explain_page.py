@@ -23,16 +23,16 @@ from elman import interpret
 from elman.errors import ElmanError, option
 from elman.inference import Model
 from elman.inference.fingerprint import check_is_model
-from elman.interpret import Explanation, PriorExplanation, Unit, dequantize
+from elman.interpret import Explanation, PriorExplanation, Unit, dequantize, explain_indices
 from elman.interpret.probing import MIN_ONSETS, FeatureProbe, UnitScore, probe_units, select_units
 from elman.network import Architecture
 from elman.notebook import render_surprisal, render_table
-from elman.report.render import pluralize, visible
 from elman.storage.atomic import write_output
 from elman.text import Alphabet, Corpus
+from elman.text.alphabet import visible
 from elman.text.corpus import encode_chunks
 from elman.text.unknown import unknown_nats
-from elman.web import STATIC_FILES, dump_json, encode_bytes, render_file
+from elman.web import STATIC_FILES, dump_json, encode_bytes, pluralize, render_file
 
 MAX_DEFAULT_ACTIVATIONS = 8_000_000
 """Activations in a page, N times the units, unless the number of units is given."""
@@ -93,22 +93,12 @@ def explain(
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ExplainPage:
-    """The content of a page.
-
-    Parameters
-    ----------
-    name : str
-        Name of the text.
-    network : Architecture
-    alphabet : Alphabet
-        The model's, followed by the unknown characters of the text.
-    explanation : Explanation
-    probes : list of FeatureProbe
-    """
+    """The content of a page."""
 
     name: str
     network: Architecture
     alphabet: Alphabet
+    """The model's, followed by the unknown characters of the text."""
     explanation: Explanation
     probes: list[FeatureProbe]
 
@@ -160,13 +150,16 @@ class ExplainPage:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the results for text and units as ``elman explain --json`` prints them."""
-        prior = self.explanation.prior
+        prior, ngram = self.explanation.prior, {}
+        if prior is not None:
+            means = prior.means() | {"bits_per_char": prior.means()["nats_per_char"] / math.log(2)}
+            ngram = {"ngram": {"order": prior.order, **means, "mean_matched_order": prior.mean_matched_order}}
         return {
             "chars": self.explanation.chars,
             "nats_per_char": self.explanation.nats_per_char,
             "bits_per_char": self.explanation.bits_per_char,
             **({"unknown_chars": self.num_unknown} if self.num_unknown else {}),
-            **({} if prior is None else {"ngram": self._prior_as_dict(prior)}),
+            **ngram,
             "units": len(self.explanation.units),
             "features": [
                 {
@@ -178,11 +171,6 @@ class ExplainPage:
             ],
         }
 
-    def _prior_as_dict(self, prior: PriorExplanation) -> dict[str, Any]:
-        means = prior.means()
-        bits = {"bits_per_char": means["nats_per_char"] / math.log(2)}
-        return {"order": prior.order, **means, **bits, "mean_matched_order": prior.mean_matched_order}
-
     def describe_score(self, score: UnitScore) -> dict[str, Any]:
         """Return a unit and its score for a feature as JSON."""
         unit = self.explanation.units[score.unit]
@@ -191,14 +179,7 @@ class ExplainPage:
 
 
 def render_page(page: ExplainPage, units: int | None = None) -> str:
-    """Render the page as HTML.
-
-    Parameters
-    ----------
-    page : ExplainPage
-    units : int, optional
-        Number of units whose activations the page contains, the best of every feature first.
-    """
+    """Render the page as HTML, with the activations of so many units, the best of every feature first."""
     columns, prior = page.select_columns(units), page.explanation.prior
     return render_file(
         _FILES / "page.html",
