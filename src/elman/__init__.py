@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from elman.inference.ensemble import ensemble as ensemble
     from elman.interop import export as export
     from elman.interop import import_ as import_
-    from elman.report.explain_page import explain as explain
+    from elman.interpret.explain_page import explain as explain
     from elman.runs.history import Sample as Sample
     from elman.runs.models import LineScorer as LineScorer
     from elman.runs.models import load as load

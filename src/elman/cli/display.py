@@ -25,6 +25,7 @@ from elman.engine import COMPILING, watch_compilation
 from elman.errors import flag
 from elman.processes import current_process
 from elman.runs.history import SMOOTH_UPDATES
+from elman.text.alphabet import visible as visible
 from elman.training.callbacks import CallbackList
 from elman.training.health import LONGER
 from elman.training.limits import raise_limit

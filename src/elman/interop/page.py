@@ -19,7 +19,7 @@ from elman._version import __version__
 from elman.errors import ElmanError, option, quote
 from elman.inference import Model
 from elman.interop.contents import ModelInfo, describe_prior, require_pruned
-from elman.interpret import describe_model
+from elman.interpret import describe_for_playground
 from elman.network import SamplingParams
 from elman.network.parameters import Array, Parameters
 from elman.network.sampling import list_sampling_fields
@@ -53,7 +53,7 @@ def write(model: Model, info: ModelInfo) -> bytes:
     if weights not in WEIGHTS:
         raise ElmanError(f"{option.weights} must be one of {', '.join(WEIGHTS)} (got {quote(weights)})")
     arrays, data = _pack_arrays(model, ngrams, weights)
-    described = describe_model(info.name, model) | {
+    described = describe_for_playground(info.name, model) | {
         "reset_at": network.reset_at,
         "ngrams": None if ngrams is None else describe_prior(ngrams) | {"discounts": ngrams.discounts.tolist()},
         "arrays": arrays,

@@ -136,22 +136,10 @@ class Explanation:
         return self.bits_per_char * math.log(2)
 
 
-def explain(engine: Engine, parameters: Parameters, state: State, indices: Indices) -> Explanation:
-    """Read a text and record surprisal, predictions and activations at every character.
+def explain_indices(engine: Engine, parameters: Parameters, state: State, indices: Indices) -> Explanation:
+    """Read a text (N,) from a state; record surprisal, predictions and activations at every character.
 
-    Parameters
-    ----------
-    engine : Engine
-    parameters : Parameters
-    state : State
-        The initial state, of a single sequence.
-    indices : ndarray of unsigned int, shape (N,)
-        K or more is an unknown character; see `elman.text.with_unknown`.
-
-    Raises
-    ------
-    ElmanError
-        If N < 2 or N > `MAX_CHARS`, or the network's output is not finite.
+    An index of K or more is an unknown character, see `elman.text.with_unknown`.
     """
     N, network = len(indices), parameters.architecture
     if N < 2:

@@ -19,7 +19,6 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from elman import interpret
 from elman.errors import ElmanError, option
 from elman.inference import Model
 from elman.inference.fingerprint import check_is_model
@@ -104,20 +103,8 @@ class ExplainPage:
 
     @classmethod
     def from_corpus(cls, model: Model, corpus: Corpus) -> ExplainPage:
-        """Read a text, and probe the units for features of it.
-
-        Parameters
-        ----------
-        model : Model
-        corpus : Corpus
-            Encoded in the model's alphabet or in an extension of it; see `elman.text.read_corpus`.
-
-        Raises
-        ------
-        ElmanError
-            If the text has fewer than two characters, or more than `elman.interpret.MAX_CHARS`.
-        """
-        explanation = interpret.explain(model.engine, model.parameters, model.state, corpus.indices)
+        """Read a text, encoded in the model's alphabet or in an extension of it, and probe the units for features."""
+        explanation = explain_indices(model.engine, model.parameters, model.state, corpus.indices)
         probes = probe_units(explanation.quantized, corpus.text)
         return cls(corpus.name, model.parameters.architecture, corpus.alphabet, explanation, probes)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from elman.config import Config
-from elman.network.parameters import Architecture, Array, Parameters
+from elman.network.parameters import Array, Parameters
 from elman.runs.history import Metrics, Sample, TrainLossEstimator, finite_or_none
 
 MAX_BUCKETS = 1000
@@ -101,15 +101,11 @@ class RunHistory:
 
 
 def compute_histograms(parameters: Parameters, states: Array) -> list[dict[str, Any]]:
-    """Return a histogram of every parameter array and of every state vector, in `states` (…, D), of every layer.
+    """Return a histogram of every parameter array and of every state vector, in `states` (…, S), of every layer.
 
     `low` and `high` are the outer edges of the bins.
     """
-    arrays = (*parameters.items(), *_split_states(parameters.architecture, states))
-    return [_histogram(name, array) for name, array in arrays]
-
-
-def _split_states(network: Architecture, states: Array) -> Iterator[tuple[str, Array]]:
+    network = parameters.architecture
     suffixes = ["", *map(str, range(2, network.layers + 1))]
     names = [vector.symbol + suffix for suffix in suffixes for vector in network.spec.state]
     vectors = [(name, states[..., i * network.m : (i + 1) * network.m]) for i, name in enumerate(names)]

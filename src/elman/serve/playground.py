@@ -21,7 +21,7 @@ from typing_extensions import TypedDict
 from elman.engine.protocol import Indices
 from elman.errors import shorten
 from elman.inference.generate import StopSequenceFilter
-from elman.interpret import describe_model, is_cell_state, quantize_states
+from elman.interpret import describe_for_playground, is_cell_state, quantize_states
 from elman.network import SamplingParams
 from elman.network.sampling import list_sampling_fields
 from elman.serve.completions import check_logprobs, create_generator
