@@ -51,4 +51,4 @@ def test_what_cannot_be_scored_is_refused() -> None:
         model.score("a", adapt="mixture")
     of_lines = dataclasses.replace(model, parameters=dataclasses.replace(model.parameters, reset_at=0))
     with pytest.raises(ElmanError, match=r"^files cannot be compressed with a model of independent lines"):
-        of_lines.score("ab", adapt="bitwise")
+        of_lines.score("ab", adapt="mixture")

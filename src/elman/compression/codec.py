@@ -22,6 +22,7 @@ from elman.compression.tokens import (
     Tokens,
     block_sizes,
     count_blocks,
+    count_substreams,
     deinterleave,
     from_tokens,
     interleave,
@@ -56,8 +57,7 @@ def compress(data: bytes | str, model: Model, *, mode: ModeName = DEFAULT_MODE) 
     model : Model
         It does not change.
     mode : str
-        ``static``, the fastest; ``mixture``, which also learns from what it has coded; or ``bitwise``, the smallest and
-        slowest.
+        ``static``, the fastest; or ``mixture``, the smallest, which also learns from what it has coded.
 
     Returns
     -------
@@ -93,8 +93,8 @@ def decompress(data: bytes, model: Model, *, max_output: int | None = None) -> b
     data : bytes
     model : Model
     max_output : int, optional
-        Maximum number of bytes to restore, for data from elsewhere: 78 bytes may declare 2 MiB, which take a minute.
-        Without it, there is no limit.
+        Maximum number of bytes to restore, for data from elsewhere: a small file may restore a huge one. Without it,
+        there is no limit.
 
     Raises
     ------
@@ -322,8 +322,8 @@ class _TokenCodec:
 
     def _predictor(self, N: int) -> Predictor:
         """Return the predictor of a text of N tokens."""
-        R = self.mode.count_substreams(N, len(self.weights.theta))
-        return Predictor(self.weights, self.model.alphabet, self.model.parameters.ngrams, self.mode, R, N)
+        ngrams, R = self.model.parameters.ngrams, count_substreams(N)
+        return Predictor(self.weights, self.model.alphabet, ngrams, self.mode, R, N)
 
     def _count(self, tokens: int) -> None:
         """Report that so many tokens were coded."""

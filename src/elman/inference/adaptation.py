@@ -2,8 +2,8 @@
 
 No character is predicted by a model that has read it, and the model that is passed in does not change. The counts of an
 n-gram prior are adapted by counting every character once it has been read, see `elman.network.ngram`; the weights by
-dynamic evaluation: the network keeps training on the text while it is scored. The modes of the codec that learn from
-what they have coded adapt as well; the code's length is the score, see `elman.compression.codec`.
+dynamic evaluation: the network keeps training on the text while it is scored. The mode ``mixture`` of the codec adapts
+as well; the code's length is the score, see `elman.compression.codec`.
 
 The method is that of Krause, Kahembwe, Murray and Renals (2018). The text is read in windows. Each is scored first,
 with the current parameters, and then trained on.
@@ -50,7 +50,7 @@ OnProgress = Callable[[float], None]
 """Is called, often, with the fraction that is done; maybe from another thread, but never by two at once."""
 
 
-Adapt = Literal["weights", "counts", "both", "mixture", "bitwise"]
+Adapt = Literal["weights", "counts", "both", "mixture"]
 """The kinds of adaptation, as a type."""
 
 ADAPTATIONS = {
@@ -58,7 +58,6 @@ ADAPTATIONS = {
     "counts": "updates the counts of the n-gram prior",
     "both": "combines them",
     "mixture": "is the code length of elman compress --mode mixture",
-    "bitwise": "that of --mode bitwise",
 }
 """Kinds of adaptation, the values of ``--adapt``, with their help."""
 
@@ -82,7 +81,7 @@ def check_adapt(parameters: Parameters, adapt: str) -> None:
 
 def find_code_length(adapt: str | None) -> Callable[..., Score] | None:
     """Return `elman.compression.codec.score_code_length` if the adaptation is that of a mode of the codec."""
-    return resolve_name("elman.compression.codec:score_code_length") if adapt in ("mixture", "bitwise") else None
+    return resolve_name("elman.compression.codec:score_code_length") if adapt == "mixture" else None
 
 
 def score_adapting(

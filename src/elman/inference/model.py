@@ -308,8 +308,8 @@ class Model:
             of independent lines reads it as such, and predicts every line from its first character to its end.
         adapt : str, optional
             What adapts to the text just scored: ``weights``, which is dynamic evaluation, ``counts``, those of the
-            n-gram prior, or ``both``; or ``mixture`` or ``bitwise``, the modes of `elman.compress`, whose score is the
-            length of the code. The model itself does not change. See `elman.inference.adaptation`.
+            n-gram prior, or ``both``; or ``mixture``, the mode of `elman.compress`, whose score is the length of the
+            code. The model itself does not change. See `elman.inference.adaptation`.
         window : int, optional
             Read windows of this many characters, each from a state of zeros, instead of the complete text. See
             `elman.inference.score.score_windows`.

@@ -16,10 +16,8 @@ from elman.engine.numba import compiler
 from elman.engine.numba.compiler import call_pointer, kernel_pointer, kernel_sources
 from elman.engine.numba.jit import allocating_kernel, compiled, kernel
 
-NOT_IN_KERNELS = {"elman.engines", "elman.inference.network_file", "elman.storage.builtin"}
-"""Modules whose constants no kernel contains: whether Numba is installed, without which nothing is compiled; and the
-names of files and tensors, from which `elman.compression.bitwise.background` reads its text.
-"""
+NOT_IN_KERNELS = {"elman.engines"}
+"""Modules whose constants no kernel contains: whether Numba is installed, without which nothing is compiled."""
 
 
 def test_every_constant_in_a_kernel_is_part_of_the_digest() -> None:

@@ -49,7 +49,7 @@ def evaluate(
 ) -> int:
     """Evaluate a model on a text: cross-entropy in nats and bits per character, and perplexity.
 
-    An unknown character costs about 36 bits; with mixture and bitwise, its code length.
+    An unknown character costs about 36 bits; with mixture, its code length.
     """
     from elman.cli.display import show_metrics, show_progress
     from elman.cli.inputs import load_model, split_run
