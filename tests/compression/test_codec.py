@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman import compress, decompress
-from elman.compression import codec, container
-from elman.compression.codec import compress_pieces, decompress_members
+from elman.compression import container
 from elman.compression.container import split_members
 from elman.compression.modes import ModeName
 from elman.errors import ElmanError
-from elman.inference import Model
+from elman.inference import Model, codec
+from elman.inference.codec import compress_pieces, decompress_members
 from elman.inference.fingerprint import fingerprint
 from elman.inference.score import score
 from elman.text import Alphabet

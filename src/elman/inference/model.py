@@ -326,10 +326,12 @@ class Model:
             raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
         network = self.engine, self.parameters, self.h
         if adapt is not None:
-            from elman.inference.adaptation import find_code_length, score_adapting
+            from elman.inference.adaptation import CODE_LENGTH, score_adapting
 
-            if score_code_length := find_code_length(adapt):
-                return score_code_length(self, text, adapt)
+            if adapt == CODE_LENGTH:
+                from elman.inference.code_length import score_code_length
+
+                return score_code_length(self.alphabet, self.parameters, text, adapt)
             result = score_adapting(*network, self.encode(text), adapt)
         elif window is not None:
             result = score_windows(self.engine, self.parameters, self.encode(text), window)

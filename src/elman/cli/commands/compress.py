@@ -61,8 +61,8 @@ def compress(
 ) -> int:
     """Compress any file losslessly with a model, best if the file resembles the model's training text."""
     from elman.cli.display import show_metrics, show_progress
-    from elman.compression.codec import compress_pieces
     from elman.compression.container import MEMBER_SIZE
+    from elman.inference.codec import compress_pieces
     from elman.runs.models import load, load_builtin
 
     file = str(file)
@@ -107,8 +107,8 @@ def decompress(
 ) -> int:
     """Restore a file that elman compress compressed with the same model."""
     from elman.cli.display import show_progress
-    from elman.compression.codec import decompress_members
     from elman.compression.container import split_members
+    from elman.inference.codec import decompress_members
     from elman.runs.models import load, load_builtin
 
     file = str(file)
