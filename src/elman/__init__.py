@@ -13,12 +13,12 @@ from elman._version import __version__ as __version__
 
 TYPE_CHECKING = False  # as in `typing`, which takes a while to import
 if TYPE_CHECKING:
-    from elman.compression.codec import compress as compress
-    from elman.compression.codec import decompress as decompress
     from elman.config import Config as Config
     from elman.errors import ElmanError as ElmanError
     from elman.inference import Model as Model
     from elman.inference import Score as Score
+    from elman.inference.codec import compress as compress
+    from elman.inference.codec import decompress as decompress
     from elman.inference.ensemble import ensemble as ensemble
     from elman.interop import export as export
     from elman.interop import import_ as import_
@@ -48,8 +48,8 @@ _MODULES = {
     "SavedRun": "elman.runs.saved_runs",
     "Score": "elman.inference",
     "TrainingCallback": "elman.training.callbacks",
-    "compress": "elman.compression.codec",
-    "decompress": "elman.compression.codec",
+    "compress": "elman.inference.codec",
+    "decompress": "elman.inference.codec",
     "ensemble": "elman.inference.ensemble",
     "explain": "elman.interpret.explain_page",
     "export": "elman.interop",

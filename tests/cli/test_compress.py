@@ -30,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("more", [[], ["--mode", "static"], ["--mode", "BITWISE"]])
+@pytest.mark.parametrize("more", [[], ["--mode", "static"], ["--mode", "MIXTURE"]])
 def test_there_and_back(
     run: Path, tmp_path: Path, more: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

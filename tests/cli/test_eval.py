@@ -54,7 +54,7 @@ def test_the_metrics_are_those_of_the_score(
         (
             "other",
             ["--adapt", "biases"],
-            "--adapt must be one of weights, counts, both, mixture, bitwise (got 'biases')",
+            "--adapt must be one of weights, counts, both, mixture (got 'biases')",
         ),
         ("other", ["--adapt"], "--adapt"),
         ("a", ["--adapt", "both"], "needs at least 2 characters to be scored (got 1)"),

@@ -80,7 +80,7 @@ def test_a_preset_gives_way_to_all_of_them(command: Command, monkeypatch: pytest
         ("[eval]\nwindow = [1, 2]\n", "window in 'options.toml' must be an integer (got '[1, 2]')"),
         ("[eval]\nwindow = 1.5\n", "window in 'options.toml' must be an integer (got '1.5')"),
         ("[eval]\njson = [true]\n", "json in 'options.toml' must be true or false (got '[true]')"),
-        ("[eval]\nadapt = 'x'\n", "must be one of weights, counts, both, mixture, bitwise (got 'x')"),
+        ("[eval]\nadapt = 'x'\n", "must be one of weights, counts, both, mixture (got 'x')"),
         ("[evl]\n", "unknown command 'evl' in 'options.toml'; did you mean eval?"),
         ("window = 3\n", "'window' in 'options.toml' must be in the table of a command, such as [train]"),
         ("[eval\n", "'options.toml' is not a TOML file ("),

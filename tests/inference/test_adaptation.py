@@ -223,9 +223,7 @@ def test_unknown_characters_cost_the_same_and_are_not_adapted_to(model: Model, a
 
 def test_unusable_arguments_are_rejected(model: Model) -> None:
     other: Any = "biases"
-    with pytest.raises(
-        ElmanError, match=r"^adapt must be one of weights, counts, both, mixture, bitwise \(got biases\)$"
-    ):
+    with pytest.raises(ElmanError, match=r"^adapt must be one of weights, counts, both, mixture \(got biases\)$"):
         model.score(OTHER, adapt=other)
     weights: Any = "weights"
     with pytest.raises(ElmanError, match=r"^adapt must be counts to generate text \(got weights\)$"):

@@ -34,6 +34,8 @@ _ONE = np.float32(1)
 RNN, GRU, LSTM = range(3)
 CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 """The cells that `forward` distinguishes; every other cell is refused."""
+OVERFLOWS = np.errstate(over="ignore", invalid="ignore")
+"""Weights may have any size, and overflow has a defined result."""
 
 
 class Weights(NamedTuple):

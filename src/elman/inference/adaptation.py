@@ -2,8 +2,8 @@
 
 No character is predicted by a model that has read it, and the model that is passed in does not change. The counts of an
 n-gram prior are adapted by counting every character once it has been read, see `elman.ngram.model`; the weights by
-dynamic evaluation: the network keeps training on the text while it is scored. The modes of the codec that learn from
-what they have coded adapt as well; the code's length is the score, see `elman.compression.codec`.
+dynamic evaluation: the network keeps training on the text while it is scored. The mode ``mixture`` of the codec adapts
+as well; the code's length is the score, see `elman.inference.code_length`.
 
 The method is that of Krause, Kahembwe, Murray and Renals (2018). The text is read in windows. Each is scored first,
 with the current parameters, and then trained on.
@@ -32,7 +32,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from pkgutil import resolve_name
 from typing import Literal
 
 import numpy as np
@@ -51,15 +50,16 @@ OnProgress = Callable[[float], None]
 """Is called, often, with the fraction that is done; maybe from another thread, but never by two at once."""
 
 
-Adapt = Literal["weights", "counts", "both", "mixture", "bitwise"]
+Adapt = Literal["weights", "counts", "both", "mixture"]
 """The kinds of adaptation, as a type."""
 
+CODE_LENGTH: Literal["mixture"] = "mixture"
+"""The kind whose score is that of `elman.inference.code_length`; the others are those of `score_adapting`."""
 ADAPTATIONS = {
     "weights": "keeps training (dynamic evaluation)",
     "counts": "updates the counts of the n-gram prior",
     "both": "combines them",
-    "mixture": "is the code length of elman compress --mode mixture",
-    "bitwise": "that of --mode bitwise",
+    CODE_LENGTH: "is the code length of elman compress --mode mixture",
 }
 """Kinds of adaptation, the values of ``--adapt``, with their help."""
 
@@ -75,17 +75,12 @@ def check_adapt(parameters: Parameters, adapt: str) -> None:
     """
     if adapt not in ADAPTATIONS:
         raise ElmanError(f"{option.adapt} must be one of {', '.join(ADAPTATIONS)} (got {shorten(adapt)})")
-    if parameters.architecture.reset_at is not None and find_code_length(adapt):
+    if parameters.architecture.reset_at is not None and adapt == CODE_LENGTH:
         raise ElmanError(f"{option.adapt:{adapt}} does not work with a model of independent lines")
     if parameters.ngrams is None and adapt in ("counts", "both"):
         raise ElmanError(
             f"{option.adapt:{adapt}} requires a model with an n-gram prior: train with {option.ngram_order:7}"
         )
-
-
-def find_code_length(adapt: str | None) -> Callable[..., Score] | None:
-    """Return `elman.compression.codec.score_code_length` if the adaptation is that of a mode of the codec."""
-    return resolve_name("elman.compression.codec:score_code_length") if adapt in ("mixture", "bitwise") else None
 
 
 def score_adapting(

@@ -387,8 +387,8 @@ class Model:
             of independent lines reads it as such, and predicts every line from its first character to its end.
         adapt : str, optional
             What adapts to the text just scored: ``weights``, which is dynamic evaluation, ``counts``, those of the
-            n-gram prior, or ``both``; or ``mixture`` or ``bitwise``, the modes of `elman.compress`, whose score is the
-            length of the code. The model itself does not change. See `elman.inference.adaptation`.
+            n-gram prior, or ``both``; or ``mixture``, the mode of `elman.compress`, whose score is the length of the
+            code. The model itself does not change. See `elman.inference.adaptation`.
         window : int, optional
             Read windows of this many characters, each from a state of zeros, instead of the complete text. See
             `elman.inference.score.score_windows`.
@@ -407,10 +407,12 @@ class Model:
             )
         network = self.engine, self.parameters, self.state
         if adapt is not None:
-            from elman.inference.adaptation import find_code_length, score_adapting
+            from elman.inference.adaptation import CODE_LENGTH, score_adapting
 
-            if score_code_length := find_code_length(adapt):
-                return score_code_length(self, text, adapt)
+            if adapt == CODE_LENGTH:
+                from elman.inference.code_length import score_code_length
+
+                return score_code_length(self.alphabet, self.parameters, text, adapt)
             result = score_adapting(*network, self.encode(text), adapt)
         elif window is not None:
             result = score_windows(self.engine, self.parameters, self.encode(text), window)

@@ -59,7 +59,7 @@ class Score:
     ----------
     chars : int
         Characters predicted: one less than the length, as nothing precedes the first known character; but all by
-        `elman.compression.codec`.
+        `elman.inference.code_length`.
     nats : float
         -sum log p over those characters.
     unknown : int

@@ -1,4 +1,4 @@
-"""Compression and decompression: one sequence of steps, run by an encoder or by a decoder; and the length of a code."""
+"""Compression and decompression: one sequence of steps, run by an encoder or by a decoder."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from functools import partial
 from io import BytesIO
 from itertools import chain
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from elman.compression import container
 from elman.compression.container import join_members, split_members
 from elman.compression.modes import DEFAULT_MODE, CodecMode, ModeName, find_mode
-from elman.compression.network import round_weights
+from elman.compression.network import OVERFLOWS, round_weights
 from elman.compression.predictor import Predictor
 from elman.compression.range_coder import Coder
 from elman.compression.tokens import (
     Tokens,
     block_sizes,
     count_blocks,
+    count_substreams,
     deinterleave,
     from_tokens,
     interleave,
@@ -30,20 +31,12 @@ from elman.compression.tokens import (
 )
 from elman.errors import ElmanError, option, shorten
 from elman.inference.fingerprint import check_is_model, fingerprint
-from elman.inference.score import Score, check_length
+from elman.inference.model import Model
 from elman.processes import thread_count
-from elman.text import with_unknown
-
-if TYPE_CHECKING:
-    from elman.inference.adaptation import OnProgress
-    from elman.inference.model import Model
 
 _A = TypeVar("_A")
-OVERFLOWS = np.errstate(over="ignore", invalid="ignore")
-"""Weights may have any size, and overflow has a defined result."""
-
-OnBytes = Callable[[float], None]
-"""Is called, often, with how many bytes are done."""
+OnProgress = Callable[[float], None]
+"""Is called, often, with the fraction that is done, maybe from another thread; or with how many bytes are done."""
 
 
 def compress(data: bytes | str, model: Model, *, mode: ModeName = DEFAULT_MODE) -> bytes:
@@ -56,8 +49,7 @@ def compress(data: bytes | str, model: Model, *, mode: ModeName = DEFAULT_MODE) 
     model : Model
         It does not change.
     mode : str
-        ``static``, the fastest; ``mixture``, which also learns from what it has coded; or ``bitwise``, the smallest and
-        slowest.
+        ``static``, the fastest; or ``mixture``, the smallest, which also learns from what it has coded.
 
     Returns
     -------
@@ -93,8 +85,8 @@ def decompress(data: bytes, model: Model, *, max_output: int | None = None) -> b
     data : bytes
     model : Model
     max_output : int, optional
-        Maximum number of bytes to restore, for data from elsewhere: 78 bytes may declare 2 MiB, which take a minute.
-        Without it, there is no limit.
+        Maximum number of bytes to restore, for data from elsewhere: a small file may restore a huge one. Without it,
+        there is no limit.
 
     Raises
     ------
@@ -121,7 +113,7 @@ def _as_bytes(data: object) -> bytes:
 
 
 def compress_pieces(
-    pieces: Iterable[bytes], model: Model, mode: ModeName, on_bytes: OnBytes = lambda count: None
+    pieces: Iterable[bytes], model: Model, mode: ModeName, on_bytes: OnProgress = lambda count: None
 ) -> Iterator[bytes]:
     """Yield the bytes of a file, given the original in pieces of at most `container.MEMBER_SIZE` bytes.
 
@@ -143,7 +135,7 @@ def compress_pieces(
 
 
 def decompress_members(
-    members: Iterable[bytes], model: Model, on_bytes: OnBytes = lambda count: None, max_output: int | None = None
+    members: Iterable[bytes], model: Model, on_bytes: OnProgress = lambda count: None, max_output: int | None = None
 ) -> Iterator[bytes]:
     """Yield the original of each member of a file.
 
@@ -185,7 +177,7 @@ def _check_output(size: int, max_output: int | None) -> None:
         )
 
 
-def _count_bytes(function: Callable[..., bytes], items: Iterable[bytes], on_bytes: OnBytes) -> Iterator[bytes]:
+def _count_bytes(function: Callable[..., bytes], items: Iterable[bytes], on_bytes: OnProgress) -> Iterator[bytes]:
     """Yield the result of `function` for each item, and report its progress in bytes of all items."""
     before = 0
     for item in items:
@@ -222,51 +214,6 @@ def decompress_member(member: bytes, model: Model, on_progress: OnProgress) -> b
     if container.checksum(header.N, data) != header.checksum:
         raise container.corrupt_file_error("the checksum of the decompressed data does not match")
     return data
-
-
-@OVERFLOWS
-def score_code_length(model: Model, text: str, mode: ModeName, on_progress: OnProgress | None = None) -> Score:
-    """Score a text by the length of its code in a single substream.
-
-    Every character is then predicted with everything before it; the first one after the start character, in a state
-    of zeros. The length is that of the range coder before its code is rounded up to bytes, so it includes what the
-    rounding of probabilities to integer frequencies costs.
-
-    Parameters
-    ----------
-    model : Model
-        It is not changed.
-    text : str
-        Characters outside the alphabet are escaped, and coded as the bytes of their UTF-8 encoding.
-    mode : str
-    on_progress : callable, optional
-
-    Returns
-    -------
-    Score
-        All characters are predicted, so `chars` is the length of the text.
-
-    Raises
-    ------
-    ElmanError
-        If the text has fewer than two characters, the codec does not have the model's cell, or the model is one of
-        independent lines.
-    """
-    check_length(len(text))
-    tokens, coder = to_tokens(text.encode("utf-8", "surrogatepass"), model.alphabet), Coder()
-    N, coded = len(tokens), 0
-
-    def count(n: int) -> None:
-        nonlocal coded
-        coded += n
-        if on_progress is not None:
-            on_progress(coded / N)
-
-    weights = round_weights(model.parameters)
-    predictor = Predictor(weights, model.alphabet, model.parameters.ngrams, find_mode(mode), 1, N)
-    predictor.code(coder, interleave(tokens, 1), N, count)
-    unknown = int(np.count_nonzero(with_unknown(model.alphabet).encode(text) >= len(model.alphabet)))
-    return Score(len(text), coder.nats, unknown)
 
 
 class _TokenCodec:
@@ -322,8 +269,8 @@ class _TokenCodec:
 
     def _predictor(self, N: int) -> Predictor:
         """Return the predictor of a text of N tokens."""
-        R = self.mode.count_substreams(N, len(self.weights.theta))
-        return Predictor(self.weights, self.model.alphabet, self.model.parameters.ngrams, self.mode, R, N)
+        ngrams, R = self.model.parameters.ngrams, count_substreams(N)
+        return Predictor(self.weights, self.model.alphabet, ngrams, self.mode, R, N)
 
     def _count(self, tokens: int) -> None:
         """Report that so many tokens were coded."""
