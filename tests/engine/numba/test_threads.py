@@ -169,8 +169,8 @@ class PausingQueue(threads.SimpleQueue):
 def train(number):
     threading.main_thread().join()
     corpus = elman.Corpus.from_text("to be or not to be " * 90)
-    settings = {"cell": "gru", "hidden_size": 8, "batch_size": 64, "seq_length": 8, "max_updates": 40}
-    run = elman.train(corpus, preset="reference", seed=1, out=f"{sys.argv[1]}/{number}", **settings)
+    settings = {"cell": "gru", "hidden_size": 8, "batch_size": 64, "seq_length": 8, "ngram_order": 2}
+    run = elman.train(corpus, preset="reference", max_updates=40, seed=1, out=f"{sys.argv[1]}/{number}", **settings)
     print(run.state.smooth_loss)
 
 threads._POOL.tasks = PausingQueue()
