@@ -2,7 +2,6 @@
 
 import ast
 import ctypes
-import importlib.util
 import platform
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from numba.core.errors import NumbaError
 
 from elman.engine.numba import compiler
-from elman.engine.numba.compiler import call_pointer, kernel_pointer, kernel_sources
+from elman.engine.numba.compiler import call_pointer, digest_sources, kernel_pointer, kernel_sources
 from elman.engine.numba.jit import allocating_kernel, compiled, kernel
 
 NOT_IN_KERNELS = {"elman.engines", "elman.inference.network_file", "elman.storage.builtin"}
@@ -24,9 +23,35 @@ names of files and tensors, from which `elman.compression.bitwise.background` re
 
 def test_every_constant_in_a_kernel_is_part_of_the_digest() -> None:
     sources = kernel_sources()
-    imported = {module for path in sources for module in _modules_of_constants(path)}
+    imported = {module for path in sources.values() for module in _modules_of_constants(path)}
     assert "elman.network.ngram" in imported
-    assert not {module for module in imported - NOT_IN_KERNELS if _find_file(module) not in sources}
+    assert imported - NOT_IN_KERNELS <= sources.keys()
+
+
+TRAINING, CODEC = "elman.engine.numba.batched.training", "elman.compression.arithmetic"
+
+
+def digests(*changes: tuple[str, str, str]) -> tuple[str, ...]:
+    """Return the digests of training and codec after replacements of text in modules."""
+    sources = {module: path.read_text("utf-8") for module, path in kernel_sources().items()}
+    for module, old, new in changes:
+        assert old in sources[module]
+        sources[module] = sources[module].replace(old, new, 1)
+    found = digest_sources({module: source.encode() for module, source in sources.items()})
+    return found[TRAINING], found[CODEC]
+
+
+def test_a_kernel_is_compiled_again_if_code_that_it_imports_has_changed() -> None:
+    training, codec = digests()
+    documented = (
+        ("elman.network.muon", 'MOMENTUM = 0.95\n"""mu, ', 'MOMENTUM = 0.95\n"""The symbol mu, '),
+        ("elman.engine.numba.batched.cells", '    """Rows: W h', '    # A reason.\n\n    """The rows: W h'),
+    )
+    assert digests(*documented) == (training, codec)
+    other_constant = digests(("elman.network.muon", "MOMENTUM = 0.95", "MOMENTUM = 0.9"))
+    assert (other_constant[0] != training, other_constant[1]) == (True, codec)
+    other_codec = digests((CODEC, "FREQ_BITS = 24", "FREQ_BITS = 23"))
+    assert (other_codec[0], other_codec[1] != codec) == (training, True)
 
 
 def _modules_of_constants(path: Path) -> set[str]:
@@ -36,13 +61,6 @@ def _modules_of_constants(path: Path) -> set[str]:
     ]
     constants = [node.module for node in statements if any(name.name.isupper() for name in node.names)]
     return {module for module in constants if module is not None and module.startswith("elman")}
-
-
-def _find_file(module: str) -> Path:
-    spec = importlib.util.find_spec(module)
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin)
 
 
 class Pair(NamedTuple):
