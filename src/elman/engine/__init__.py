@@ -28,6 +28,7 @@ from elman.network.cells import CELLS
 from elman.network.ngram import NgramModel, start_folds
 from elman.network.ngram_table import bytes_per_node
 from elman.network.optimizer import Optimizer
+from elman.network.optimizers import OPTIMIZERS
 from elman.processes import current_process
 from elman.text import Windows
 
@@ -75,6 +76,7 @@ def require_engine(config: Config) -> None:
         If not.
     """
     CELLS[config.cell].require_engine(config.engine)
+    OPTIMIZERS[config.optimizer].require_engine(config.engine)
     require_numba(config.engine)
     process = current_process()
     if process.rank > 0:

@@ -40,7 +40,7 @@ from elman.inference.network_file import (
     restore_ngrams,
 )
 from elman.network.ngram import NgramModel
-from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT
+from elman.network.optimizers import OPTIMIZERS
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, shapes
 from elman.storage.atomic import replace_file
 from elman.storage.tensors import corrupt_checkpoint_error, read_tensors, save_tensors, serialize_with_digest
@@ -234,8 +234,8 @@ class _Contents:
         parameters = {name: shape for name, shape in network.items() if name != "h"}
         groups = {
             "": parameters,
-            "M.": parameters if config.optimizer in HAS_SECOND_MOMENT else {},
-            "N.": parameters if config.optimizer in HAS_FIRST_MOMENT else {},
+            "M.": parameters if "M" in OPTIMIZERS[config.optimizer].moments else {},
+            "N.": parameters if "N" in OPTIMIZERS[config.optimizer].moments else {},
             "average.": parameters if config.ema_decay > 0 else {},
             "best.": {} if best is None else network,
         }

@@ -17,7 +17,8 @@ from elman.engine import TrainState, count_ngrams, get_engine, require_engine, w
 from elman.errors import ElmanError, flag
 from elman.network.dropout import Dropout, WeightDropout
 from elman.network.ngram import NgramModel
-from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
+from elman.network.optimizer import Optimizer
+from elman.network.optimizers import OPTIMIZERS
 from elman.network.parameters import INITIAL_ALPHA, Architecture, shapes
 from elman.presets import (
     DEFAULT_PRESET,
@@ -151,7 +152,7 @@ def _estimate_memory(config: Config, K: int, N: int) -> dict[tuple[str, str], in
     """Return how many bytes a training allocates at least, by what they are for and how to need fewer."""
     net = Architecture(config.cell, config.layers, K, config.hidden_size)
     one, two = (sum(map(prod, shapes(K, net.m, net.cell, min(n, net.layers)).values())) for n in (1, 2))
-    moments = (config.optimizer in HAS_SECOND_MOMENT) + (config.optimizer in HAS_FIRST_MOMENT)
+    moments = len(OPTIMIZERS[config.optimizer].moments)
     # The state, a copy for the compilation of the kernels, the copy of the compiled engine, and the gradients.
     copies = (3 if config.engine == "numba" else 2) * (1 + moments + (config.ema_decay > 0)) + 1
     per_step = net.layers * net.m * (net.state_vectors + net.gates) + K

@@ -12,7 +12,7 @@ from elman.engine.numba.engine import NumbaEngine
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer
 from elman.network.dropout import WeightDropout
-from elman.network.optimizer import OPTIMIZERS
+from elman.network.optimizers import OPTIMIZERS
 from elman.network.parameters import architecture
 from elman.testing import EngineComparison, check_engine
 from elman.text import Corpus, Windows
