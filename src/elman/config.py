@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 from elman.engines import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help
 from elman.errors import ElmanError, option, quote, shorten
 from elman.network.cells import cell_help, cell_names
+from elman.network.optimizers import optimizer_names
 from elman.options import suggest_option
 from elman.presets import PRESETS, choose_text_limits, name_preset
 
@@ -73,7 +74,7 @@ class Config:
         25, "Characters in one training sequence (truncated backpropagation through time).", minimum=1
     )
     batch_size: int = _option(1, "Sequences per update: the text is split into this many contiguous parts.", minimum=1)
-    optimizer: Literal["adagrad", "rmsprop", "adam", "adamw", "sgd", "muon"] = _option("adagrad", "Optimizer.")
+    optimizer: str = _option("adagrad", "Optimizer.", choices=optimizer_names)
     learning_rate: float = _option(0.1, "Learning rate; with warm-up or a schedule, its peak.", above=0)
     schedule: Literal["constant", "cosine", "step"] = _option(
         "constant",

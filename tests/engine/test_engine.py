@@ -194,12 +194,12 @@ def test_a_window_of_the_experiments_size(name: str) -> None:
 
 # The rates are low enough that ten updates of float32 still agree.
 OPTIMIZERS = {
+    name: Optimizer(0.003, 1.0, name, "norm", 0.8, 0.99, 0.1, "cosine", 3, 12, 0.9) for name in optimizer_names()
+} | {
     "adagrad": Optimizer(0.03, 1.0),
     "rmsprop": Optimizer(0.01, 1.0, "rmsprop", beta2=0.99, weight_decay=0.1, schedule="step", last_update=8),
     "adam": Optimizer(0.003, 1.0, "adam", "norm", weight_decay=0.1, ema_decay=0.9),
-    "adamw": Optimizer(0.003, 1.0, "adamw", "norm", 0.8, 0.99, 0.1, "cosine", 3, 12, 0.9),
     "sgd": Optimizer(0.02, 1.0, "sgd", weight_decay=0.1, ema_decay=0.9),
-    "muon": Optimizer(0.003, 1.0, "muon", "norm", 0.8, 0.99, 0.1, "cosine", 3, 12, 0.9),
 }
 DROPOUTS = {"none": None, "plain": Dropout(0.3, False, 5), "variational": Dropout(0.3, True, 5)}
 WEIGHT_DROPOUT = WeightDropout(0.3, 5)

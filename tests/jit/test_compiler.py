@@ -2,7 +2,6 @@
 
 import ast
 import ctypes
-import importlib.util
 import platform
 import sys
 from pathlib import Path
@@ -36,13 +35,6 @@ def _modules_of_constants(path: Path) -> set[str]:
     ]
     constants = [node.module for node in statements if any(name.name.isupper() for name in node.names)]
     return {module for module in constants if module is not None and module.startswith("elman")}
-
-
-def _find_file(module: str) -> Path:
-    spec = importlib.util.find_spec(module)
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin)
 
 
 class Pair(NamedTuple):

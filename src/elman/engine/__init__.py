@@ -25,6 +25,7 @@ from elman.errors import ElmanError, option, quote, require_extra
 from elman.network import SamplingParams
 from elman.network.cells import CELLS
 from elman.network.optimizer import Optimizer
+from elman.network.optimizers import OPTIMIZERS
 from elman.processes import current_process
 from elman.text import Windows
 
@@ -74,6 +75,7 @@ def require_engine(config: Config) -> None:
         If not.
     """
     CELLS[config.cell].require_engine(config.engine)
+    OPTIMIZERS[config.optimizer].require_engine(config.engine)
     require_numba(config.engine)
     process = current_process()
     if process.rank > 0:

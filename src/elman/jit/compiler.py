@@ -4,14 +4,16 @@ Numba compiles a kernel that another one calls once more, as a part of the calle
 such a kernel is compiled by itself and called by address.
 """
 
+import ast
 import ctypes
 import hashlib
+import json
 import os
 import platform
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,11 +21,12 @@ from typing import Any, NamedTuple
 import numba
 from llvmlite import binding, ir
 from numba import njit as numba_njit
-from numba.core import cgutils, config, event, types
+from numba.core import caching, cgutils, config, event, types
 from numba.extending import intrinsic as numba_intrinsic
 
 from elman.errors import quote
 from elman.storage import kernel_dir
+from elman.storage.atomic import replace_file
 
 intrinsic: Any = numba_intrinsic
 """Decorates functions that kernels call without the first parameter, which a type checker cannot know."""
@@ -34,6 +37,7 @@ njit: Any = numba_njit
 _typeof: Any = numba.typeof  # these have no annotations
 _unliteral: Any = types.unliteral
 _unpack_tuple: Any = cgutils.unpack_tuple
+_caching: Any = caching
 _config: Any = config  # its attributes are set at run time, where no type checker sees them
 
 
@@ -85,38 +89,120 @@ _event: Any = event
 _event.register("numba:compile", COMPILE_TIMER)
 
 
-def kernel_sources() -> list[Path]:
-    """Return the files that the kernels are compiled from: their own, and those that define constants in them."""
-    package = Path(__file__).parents[2]
-    folders = (package / "engine" / "numba", package / "compression", package / "network")
-    return [source for folder in folders for source in sorted(folder.rglob("*.py"))]
+def kernel_sources() -> dict[str, Path]:
+    """Return, by module, the files that kernels are compiled from: their own, and those that define their constants."""
+    root = Path(__file__).parents[3]
+    folders = (root / "elman" / folder for folder in ("engine/numba", "compression", "network"))
+    paths = (path for folder in folders for path in sorted(folder.rglob("*.py")))
+    return {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
 
 
-def _kernel_cache() -> Path | None:
-    """The directory for compiled kernels, or None, after a warning, if it is not writable.
+def digest_sources(sources: Mapping[str, bytes]) -> dict[str, str]:
+    """Return, by module, the digest of what its kernels are compiled from.
 
-    Numba recompiles a function when its own file changes, but not when a function that was inlined into it does, so
-    the directory's name contains a digest of `kernel_sources`, and of whether the system allows AMX. It is in the
-    user's cache, as the package's own directory may be read-only.
+    That is its code and the code of those of the modules that it imports, directly or not: without comments and
+    docstrings, wherever it is in its file. It includes whether the system allows AMX.
     """
-    sources = b"".join(source.read_bytes() for source in kernel_sources())
-    digest = hashlib.sha256(sources + bytes([HAS_AMX])).hexdigest()
-    directory = kernel_dir() / f"kernels-{digest[:16]}"
+    trees = {module: ast.parse(source) for module, source in sources.items()}
+    imports = {module: sources.keys() & _imported_modules(tree) for module, tree in trees.items()}
+    codes = {module: ast.dump(_remove_docstrings(tree)).encode() for module, tree in trees.items()}
+    digests = {}
+    for module in sources:
+        found, added = {module}, {module}
+        while added:
+            added = {name for each in added for name in imports[each]} - found
+            found |= added
+        code = b"".join(codes[name] for name in sorted(found))
+        digests[module] = hashlib.sha256(code + bytes([HAS_AMX])).hexdigest()
+    return digests
+
+
+def _imported_modules(tree: ast.Module) -> Iterator[str]:
+    """Yield the names of the modules that a module imports, and of what may be one."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def _remove_docstrings(tree: ast.Module) -> ast.Module:
+    """Remove the constants that are statements."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            body[:] = (
+                each for each in body if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
+            )
+    return tree
+
+
+def _open_cache() -> dict[str, str] | None:
+    """Return the digests of `digest_sources`, or None, after a warning, if kernels cannot be stored.
+
+    They are stored for these very sources, as parsing all of them takes a second.
+    """
+    sources = {module: path.read_bytes() for module, path in kernel_sources().items()}
+    digest = hashlib.sha256(bytes([HAS_AMX]))
+    for module, source in sources.items():
+        digest.update(module.encode() + source)
+    path = _kernel_folder(digest.hexdigest()) / "digests.json"
     with suppress(OSError):
-        directory.mkdir(parents=True, exist_ok=True)
-    if directory.is_dir() and os.access(directory, os.W_OK):
-        return directory
-    variable = "NUMBA_CACHE_DIR" if os.environ.get("NUMBA_CACHE_DIR") else "ELMAN_CACHE"
-    warnings.warn(
-        f"cannot store compiled kernels in {quote(kernel_dir())}, so every command compiles them again: set {variable}"
-        " to a folder that can be written",
-        RuntimeWarning,
-        stacklevel=2,
-    )
-    return None
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+        variable = "NUMBA_CACHE_DIR" if os.environ.get("NUMBA_CACHE_DIR") else "ELMAN_CACHE"
+        warnings.warn(
+            f"cannot store compiled kernels in {quote(kernel_dir())}, so every command compiles them again: set"
+            f" {variable} to a folder that can be written",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    with suppress(OSError, ValueError):
+        digests: dict[str, str] = json.loads(path.read_bytes())
+        return digests
+    digests = digest_sources(sources)
+    replace_file(path, json.dumps(digests).encode())
+    return digests
 
 
-_CACHE = _kernel_cache()
+def _kernel_folder(digest: str) -> Path:
+    """The folder for what depends on the sources with a digest; the package's own may be read-only."""
+    return kernel_dir() / f"kernels-{digest[:16]}"
+
+
+_CACHE = _open_cache()
+
+
+class _Locator(_caching._CacheLocator):  # type: ignore[misc]
+    """Where a kernel is stored. Numba compiles one again when its file changes, but not when what it calls does."""
+
+    def __init__(self, function: Callable[..., Any], file: str) -> None:
+        digests = _CACHE or {}
+        others = "".join(digests.values()).encode()  # of a kernel outside the package, as in a test
+        digest = digests.get(function.__module__) or hashlib.sha256(others + Path(file).read_bytes()).hexdigest()
+        self._py_file, self._folder = file, _kernel_folder(digest)
+
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> Any:
+        return cls(py_func, py_file)
+
+    def get_cache_path(self) -> str:
+        return str(self._folder)
+
+    def get_source_stamp(self) -> str:
+        return self._folder.name
+
+    def get_disambiguator(self) -> str:
+        return "kernel"
+
+
+class _CacheEntry(_caching.CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = (_Locator,)
+
+
+class _KernelCache(_caching.FunctionCache):  # type: ignore[misc]
+    _impl_class = _CacheEntry
 
 
 def compile_function(function: Callable[..., Any], options: dict[str, Any], *, allocates: bool = False) -> Any:
@@ -127,13 +213,12 @@ def compile_function(function: Callable[..., Any], options: dict[str, Any], *, a
     arrays of its own needs references; Numba refuses to compile anything else that does.
     """
     # Python's check for a zero divisor at every division stops vectorization; IEEE division does not need it.
-    decorator = njit(error_model="numpy", nogil=True, cache=_CACHE is not None, _nrt=allocates, **options)
-    # Numba reads the directory when it decorates; other users of Numba keep theirs.
-    before, _config.CACHE_DIR = _config.CACHE_DIR, str(_CACHE or "")
-    try:
-        return decorator(function) if _config.DISABLE_JIT else _check_calls(decorator(function), allocates)
-    finally:
-        _config.CACHE_DIR = before
+    dispatcher = njit(error_model="numpy", nogil=True, _nrt=allocates, **options)(function)
+    if _config.DISABLE_JIT:
+        return dispatcher
+    if _CACHE is not None:
+        dispatcher._cache = _KernelCache(function)
+    return _check_calls(dispatcher, allocates)
 
 
 def _check_calls(dispatcher: Any, allocates: bool) -> Any:

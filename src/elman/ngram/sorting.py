@@ -11,7 +11,8 @@ by piece, so that a text of any length is read in little memory.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from threading import Thread
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,11 +67,24 @@ def sorted_records(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
     The very last one is followed by an empty record. Another thread sorts the next piece meanwhile.
     """
     pieces = _sort_pieces(text, settings)
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, pieces, None)
-        while (records := following.result()) is not None:
-            following = pool.submit(next, pieces, None)
-            yield records
+    following = _sort_next(pieces)
+    while (records := following.result()) is not None:
+        following = _sort_next(pieces)
+        yield records
+
+
+def _sort_next(pieces: Iterator[Records]) -> Future[Records | None]:
+    """Return the future of the next piece; an executor would start no thread once the main thread has ended."""
+    future = Future[Records | None]()
+
+    def sort() -> None:
+        try:
+            future.set_result(next(pieces, None))
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=sort, daemon=True).start()
+    return future
 
 
 def _sort_pieces(text: NDArray[Any], settings: Settings) -> Iterator[Records]:

@@ -210,8 +210,8 @@ class _Contents:
         best = description.get("best")
         groups = {
             "": parameters,
-            "M.": parameters if config.optimizer in HAS_SECOND_MOMENT else {},
-            "N.": parameters if config.optimizer in HAS_FIRST_MOMENT else {},
+            "M.": parameters if "M" in OPTIMIZERS[config.optimizer].moments else {},
+            "N.": parameters if "N" in OPTIMIZERS[config.optimizer].moments else {},
             "average.": parameters if config.ema_decay > 0 else {},
             "best.": {} if best is None else parameters | {"h": (self.net.state_size,)},
         }

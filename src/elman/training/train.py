@@ -44,7 +44,7 @@ class TrainingOptions(TypedDict, total=False):
     layers: int
     seq_length: int
     batch_size: int
-    optimizer: Literal["adagrad", "rmsprop", "adam", "adamw", "sgd", "muon"]
+    optimizer: str
     learning_rate: float
     schedule: Literal["constant", "cosine", "step"]
     final_lr_fraction: float

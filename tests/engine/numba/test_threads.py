@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -123,7 +122,7 @@ def test_the_other_threads_are_released_if_one_cannot_be_started(monkeypatch: py
         raise KeyboardInterrupt
 
     before = team.teams[Plan.ROWS][0]
-    monkeypatch.setattr(threads, "_executor", lambda size: SimpleNamespace(submit=interrupt))
+    monkeypatch.setattr(threads._POOL, "submit", interrupt)
     with pytest.raises(KeyboardInterrupt):
         team.run(lambda thread: None, steps=1)
     assert before.arrivals[before.size * threads.LINE] == 1
@@ -156,6 +155,38 @@ def test_a_forked_process_has_threads_of_its_own(team: Team) -> None:
         team.run(lambda thread: ranks.append(thread.rank), steps=1)
         os._exit(0 if sorted(ranks) == [0, 1] else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+TWO_TRAININGS = """
+import sys, threading, time
+import elman
+from elman.engine.numba import threads
+
+class PausingQueue(threads.SimpleQueue):
+    def put(self, task):
+        super().put(task)
+        time.sleep(0.02)  # the other training submits its tasks
+
+def train(number):
+    threading.main_thread().join()
+    corpus = elman.Corpus.from_text("to be or not to be " * 90)
+    settings = {"cell": "gru", "hidden_size": 8, "batch_size": 64, "seq_length": 8, "ngram_order": 2}
+    run = elman.train(corpus, preset="reference", max_updates=40, seed=1, out=f"{sys.argv[1]}/{number}", **settings)
+    print(run.state.smooth_loss)
+
+threads._POOL.tasks = PausingQueue()
+threads.Timings.choose = lambda self, plans: plans[-1]
+for number in range(2):
+    threading.Thread(target=train, args=[number]).start()
+"""
+
+
+def test_two_trainings_at_once_end_though_the_main_thread_has_ended_before(tmp_path: Path) -> None:
+    environment = os.environ | {"NUMBA_NUM_THREADS": "4"}
+    command = [sys.executable, "-c", TWO_TRAININGS, tmp_path]
+    run = subprocess.run(command, env=environment, check=True, timeout=300, capture_output=True, text=True)
+    first, second = run.stdout.split()
+    assert first == second
 
 
 def test_one_sequence_is_read_without_threads() -> None:

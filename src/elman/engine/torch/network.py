@@ -11,7 +11,7 @@ K  size of the alphabet         m  hidden units of a layer
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -234,17 +234,18 @@ def update(
 
     No number is read from the device, so that a GPU need not wait for the next update.
     """
-    by_norm = optimizer.grad_clip_mode == "norm"
+    spec, none, by_norm = optimizer.spec, torch.empty(0), optimizer.grad_clip_mode == "norm"
     scale, limit = (_clip_factor(optimizer, g), math.inf) if by_norm else (1.0, optimizer.grad_clip)
     for name, parameter in theta.items():
         decay = optimizer.weight_decay if parameter.ndim == 2 else 0.0
         gradient = g[name] * scale  # (1)
         clipped = gradient.clamp(-limit, limit)  # (2)
-        if decay and optimizer.name in HAS_DECOUPLED_DECAY:
+        if decay and spec.decoupled:
             parameter.mul_(1 - eta * decay)  # (4)
         elif decay:
             gradient, clipped = gradient + decay * parameter, clipped + decay * parameter  # (3)
-        numerator, denominator = _step(optimizer, n, name, gradient, clipped, M, N)
+        step = STEPS[spec.step_of(is_hidden_matrix(name))]
+        numerator, denominator = step(optimizer, n, gradient, clipped, M.get(name, none), N.get(name, none))
         parameter.addcdiv_(numerator, denominator, value=-eta)
         if optimizer.ema_decay:
             average[name].lerp_(parameter, 1 - optimizer.ema_decay_at(n))
@@ -256,26 +257,44 @@ def _clip_factor(optimizer: Optimizer, gradients: Tensors) -> Tensor:
     return (optimizer.grad_clip / (norm + 1e-6)).clamp(max=1.0)
 
 
-def _step(
-    optimizer: Optimizer, n: int, name: str, g: Tensor, g_n: Tensor, M: Tensors, N: Tensors
-) -> tuple[Tensor, Tensor]:
-    """Update M and N of one parameter in place; return the quotient that eta multiplies, as two tensors."""
-    one = g.new_ones(())
-    if optimizer.name == "adagrad":
-        M[name].addcmul_(g, g)
-        return g_n, (M[name] + EPSILON).sqrt_()
-    if optimizer.name == "sgd":
-        return N[name].mul_(optimizer.beta1).add_(g_n), one
-    if optimizer.name == "muon" and is_hidden_matrix(name):
-        m = g.shape[1]
-        N[name].lerp_(g_n, 1 - MOMENTUM)
-        X = orthogonalize(N[name].lerp(g_n, 1 - MOMENTUM).view(-1, m, m))
-        return STEP_SCALE * m**0.5 * X.view_as(g), one
-    M[name].mul_(optimizer.beta2).addcmul_(g_n, g_n, value=1 - optimizer.beta2)
-    if optimizer.name == "rmsprop":
-        return g_n, M[name].sqrt().add_(EPSILON)
-    N[name].lerp_(g_n, 1 - optimizer.beta1)
-    return N[name] / (1 - optimizer.beta1**n), (M[name] / (1 - optimizer.beta2**n)).sqrt_().add_(EPSILON)
+Quotient = tuple[Tensor, Tensor]
+
+
+def _adagrad_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+    M.addcmul_(g, g)
+    return g_n, (M + EPSILON).sqrt_()
+
+
+def _rmsprop_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+    M.mul_(optimizer.beta2).addcmul_(g_n, g_n, value=1 - optimizer.beta2)
+    return g_n, M.sqrt().add_(EPSILON)
+
+
+def _adam_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+    M.mul_(optimizer.beta2).addcmul_(g_n, g_n, value=1 - optimizer.beta2)
+    N.lerp_(g_n, 1 - optimizer.beta1)
+    return N / (1 - optimizer.beta1**n), (M / (1 - optimizer.beta2**n)).sqrt_().add_(EPSILON)
+
+
+def _sgd_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+    return N.mul_(optimizer.beta1).add_(g_n), g.new_ones(())
+
+
+def _muon_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+    m = g.shape[1]
+    N.lerp_(g_n, 1 - MOMENTUM)
+    X = orthogonalize(N.lerp(g_n, 1 - MOMENTUM).view(-1, m, m))
+    return STEP_SCALE * m**0.5 * X.view_as(g), g.new_ones(())
+
+
+STEPS: dict[str, Callable[[Optimizer, int, Tensor, Tensor, Tensor, Tensor], Quotient]] = {
+    "adagrad": _adagrad_step,
+    "rmsprop": _rmsprop_step,
+    "adam": _adam_step,
+    "sgd": _sgd_step,
+    "muon": _muon_step,
+}
+"""The steps of `elman.network.optimizer.STEPS`."""
 
 
 def orthogonalize(d: Tensor) -> Tensor:
