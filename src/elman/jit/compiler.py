@@ -91,8 +91,8 @@ _event.register("numba:compile", COMPILE_TIMER)
 
 def kernel_sources() -> dict[str, Path]:
     """Return, by module, the files that kernels are compiled from: their own, and those that define their constants."""
-    root = Path(__file__).parents[3]
-    folders = (root / "elman" / folder for folder in ("engine/numba", "compression", "network"))
+    root = Path(__file__).parents[2]
+    folders = (root / "elman" / folder for folder in ("jit", "engine/numba", "compression", "network", "ngram"))
     paths = (path for folder in folders for path in sorted(folder.rglob("*.py")))
     return {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
 

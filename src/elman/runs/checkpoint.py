@@ -26,7 +26,7 @@ from elman.config import Config
 from elman.engine import TrainState
 from elman.errors import ElmanError, quote
 from elman.inference.snapshot import FORMAT, NO_LINE_DATA, LineData, Snapshot, describe_model
-from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT
+from elman.network.optimizers import OPTIMIZERS
 from elman.network.parameters import Array, Arrays, Parameters
 from elman.network.state import State
 from elman.ngram.file import PREFIX, describe_ngrams, ngram_tensors, pop_ngram_tensors, restore_ngrams

@@ -16,7 +16,8 @@ from elman.config import Config, make_config
 from elman.engine import TrainState, get_engine, require_engine, watch_compilation
 from elman.errors import ElmanError, option
 from elman.network.dropout import Dropout, WeightDropout
-from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
+from elman.network.optimizer import Optimizer
+from elman.network.optimizers import OPTIMIZERS
 from elman.network.parameters import INITIAL_ALPHA, Architecture, initial_parameters
 from elman.ngram.model import NgramModel
 from elman.presets import (
@@ -142,7 +143,7 @@ def _estimate_memory(config: Config, K: int, N: int) -> dict[tuple[str, str], in
     """Return how many bytes a training allocates at least, by what they are for and how to need fewer."""
     net = Architecture(K, config.hidden_size, config.cell, config.layers)
     one, two = (sum(map(prod, net._replace(layers=min(n, net.layers)).shapes().values())) for n in (1, 2))
-    moments = (config.optimizer in HAS_SECOND_MOMENT) + (config.optimizer in HAS_FIRST_MOMENT)
+    moments = len(OPTIMIZERS[config.optimizer].moments)
     # The state, a copy for the compilation of the kernels, the copy of the compiled engine, and the gradients.
     copies = (3 if config.engine == "numba" else 2) * (1 + moments + (config.ema_decay > 0)) + 1
     per_step = net.layers * net.m * (net.state_vectors + net.gates) + K

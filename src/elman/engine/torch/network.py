@@ -30,7 +30,7 @@ from elman.network.muon import (
     STEP_SCALE,
     is_hidden_matrix,
 )
-from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, Optimizer
+from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Architecture, Array, layer_names, suffix
 from elman.network.prior import Prior, PriorValues
 from elman.network.state import State

@@ -14,7 +14,7 @@ from elman.engine.numba.batched.network import BatchedNetwork
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.protocol import TrainState
 from elman.jit import compiled, inlined, kernel
-from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
+from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Array
 
 RANGES = 4
