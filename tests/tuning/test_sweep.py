@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,25 +21,29 @@ from elman.cli.commands.sweep import SweepDisplay, create_table, summarize
 from elman.cli.inputs import read_runs
 from elman.errors import ElmanError, LockedError
 from elman.processes import thread_count
+from elman.runs.data import read_in_order
 from elman.runs.directory import DirectoryLock
-from elman.text import Corpus
-from elman.tuning import controller
+from elman.text import Corpus, read_corpus
+from elman.text.reading import hash_text
+from elman.tuning import controller, worker
+from elman.tuning.controller import Worker
 from elman.tuning.results import SweepResult
-from elman.tuning.worker import TrialOrder, Worker
+from elman.tuning.space import SweepPlan, SweepSettings
 from support.cli import Command
 from support.state import ROOT
-from support.sweeps import OPTIONS, LocalWorker, small_sweep, weights, write_text
+from support.sweeps import OPTIONS, assert_as_never_killed, small_sweep, weights, write_text
+
+SETTINGS = SweepSettings("python-docs", "reference", {}, {}, "random", "none", 0)
+
+
+def interrupt(*_: object) -> None:
+    """Interrupt a sweep."""
+    raise KeyboardInterrupt
 
 
 def stop_at_once(result: SweepResult) -> bool:
     """Ask to stop as soon as a trial has begun."""
     return bool(result.trials)
-
-
-@pytest.fixture
-def local_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train in this process."""
-    monkeypatch.setattr(controller, "Worker", LocalWorker)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +99,7 @@ def test_poor_trials_are_pruned_and_saved(tmp_path: Path) -> None:
     assert 2 <= len(pruned) <= 7
     for trial in pruned:
         run = elman.open_run(result.directory / "trials" / f"{trial.number:04d}")
+        assert run.metadata["stopped"] == "pruned"
         assert trial.updates == run.metrics[-1].update
         assert 150 <= run.metrics[-1].update < 600
         assert trial.validation_loss is not None
@@ -105,18 +109,12 @@ def test_poor_trials_are_pruned_and_saved(tmp_path: Path) -> None:
 
 
 def test_a_worker_has_its_part_of_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: dict[str, Any] = {}
-    monkeypatch.setattr(subprocess, "Popen", lambda command, **options: started.update(options))
+    names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    monkeypatch.setattr(controller, "COMMAND", ("-c", f"import os; print(*map(os.environ.get, {names}))"))
     monkeypatch.setenv("NUMBA_NUM_THREADS", "8")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    worker = Worker(tmp_path, count=4)
-    worker.threads = 2
-    worker._start()
-    assert [started["env"][name] for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")] == [
-        "2",
-        "3",
-        "2",
-    ]
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    assert Worker(SweepPlan(SETTINGS, tmp_path, 1, workers=4), 0).close() == "2 3 2"
 
 
 # --- Workers in this process ---
@@ -175,15 +173,33 @@ def test_what_identifies_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_text_that_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train = Worker.train
+    def change_text(plan: SweepPlan, number: int) -> Worker:
+        Path(plan.settings.corpus).write_text("another text", encoding="utf-8")
+        return Worker(plan, number)
 
-    def change_text(worker: Worker, trial: TrialOrder) -> Any:
-        Path(trial.corpus).write_text("another text", encoding="utf-8")
-        return train(worker, trial)
-
-    monkeypatch.setattr(Worker, "train", change_text)
+    monkeypatch.setattr(controller, "Worker", change_text)
     with pytest.raises(ElmanError, match=r"^the text has changed since the sweep began; restore it or choose another "):
         small_sweep(tmp_path, 1)
+
+
+@pytest.mark.usefixtures("local_workers")
+@pytest.mark.parametrize("options", [{"max_chars": 400}, {"lines": True, "mask": "all", "min_count": 2}], ids=str)
+def test_a_worker_reads_what_a_training_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    read = list[Corpus]()
+    monkeypatch.setattr(worker, "read_in_order", lambda *arguments: read.append(read_in_order(*arguments)) or read[-1])
+    assert_as_never_killed(tmp_path, small_sweep(tmp_path, 2, **options), 2)
+    (corpus,) = read
+    assert len(corpus.indices) <= options.get("max_chars", 700)
+
+
+def test_the_hash_of_a_text_does_not_encode_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_text(tmp_path)
+    (tmp_path / "more.txt").write_text("another text", encoding="utf-8")
+    expected = [read_corpus(source).sha256 for source in (path, tmp_path)]
+    monkeypatch.setattr("elman.text.reading.encode_chunks", None)
+    assert [hash_text(source) for source in (path, tmp_path)] == expected
 
 
 @pytest.mark.usefixtures("local_workers")
@@ -192,7 +208,7 @@ def test_machines_join_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     shared: dict[str, Any] = {"storage": f"sqlite:///{tmp_path / 'study.db'}", "study": "joined"}
     small_sweep(tmp_path, 1, out=tmp_path / "a", **shared)
     with monkeypatch.context() as patch:
-        patch.setattr(LocalWorker, "train", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(worker, "train_trial", interrupt)
         with pytest.raises(KeyboardInterrupt):
             small_sweep(tmp_path, 2, out=tmp_path / "a", **shared)
     with sqlite3.connect(tmp_path / "study.db") as database:
@@ -386,16 +402,15 @@ def test_a_log_that_is_no_file_is_not_written(tmp_path: Path, one_trial: Path, n
         ):
             small_sweep(tmp_path, 2, max_updates=20)
     else:
-        with Worker(one_trial, 1)._start() as process:
-            assert process.stdin is not None
-            process.stdin.close()
+        Worker(SweepPlan(SETTINGS, one_trial, 1, 1), 0).close()
         assert log.is_file()
         assert not log.is_symlink()
     assert outside.read_bytes() == before
 
 
 def test_an_extra_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "elman.tuning.controller")
+    for name in ("controller", "study", "worker"):
+        monkeypatch.delitem(sys.modules, f"elman.tuning.{name}")
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(
         ElmanError, match=r"^this requires optuna, which is not installed: pip install 'elman\[sweep\]'$"
