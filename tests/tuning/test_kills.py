@@ -17,6 +17,7 @@ import optuna
 
 from elman.errors import ElmanError, LockedError
 from elman.processes import thread_count
+from elman.training.train import train
 from elman.tuning import controller, worker
 from elman.tuning.space import SweepPlan
 from elman.tuning.study import open_study
@@ -70,7 +71,7 @@ def test_a_sweep_is_continued_from_any_point(tmp_path: Path, owner: Any, name: s
 @pytest.mark.usefixtures("local_workers")
 def test_a_late_finisher_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another machine, which took this one for lost, has finished the trial meanwhile."""
-    train, settings = worker.train, small_sweep(tmp_path, 1, out=tmp_path / "other").settings
+    settings = small_sweep(tmp_path, 1, out=tmp_path / "other").settings
 
     def finish_elsewhere(*arguments: Any, **options: Any) -> Any:
         with open_study(SweepPlan(settings, tmp_path / "sweep", 1, 1)) as opened:
@@ -123,8 +124,6 @@ def full_disk() -> ElmanError:
     ids=str,
 )
 def test_what_ends_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, error: str) -> None:
-    train = worker.train
-
     def fail(*arguments: Any, **options: Any) -> Any:
         monkeypatch.setattr(worker, "train", train)
         raise raised

@@ -19,6 +19,7 @@ pytest.importorskip("optuna")
 import elman
 from elman.cli.commands.sweep import SweepDisplay, create_table, summarize
 from elman.cli.inputs import read_runs
+from elman.config import Config
 from elman.errors import ElmanError, LockedError
 from elman.processes import thread_count
 from elman.runs.data import read_in_order
@@ -31,7 +32,7 @@ from elman.tuning.results import SweepResult
 from elman.tuning.space import SweepPlan, SweepSettings
 from support.cli import Command
 from support.state import ROOT
-from support.sweeps import OPTIONS, assert_as_never_killed, small_sweep, weights, write_text
+from support.sweeps import OPTIONS, LocalWorker, assert_as_never_killed, small_sweep, weights, write_text
 
 SETTINGS = SweepSettings("python-docs", "reference", {}, {}, "random", "none", 0)
 
@@ -53,8 +54,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> SweepResult:
     slow: dict[str, Any] = {"max_updates": 4000, "validate_every": 2000, "mixed_precision": False, "max_seconds": None}
     assert small_sweep(folder, 2, callback=stop_at_once, **slow).interrupted
     result = small_sweep(folder, 2, workers=min(2, thread_count()), **slow)
-    assert not result.interrupted
-    assert len(result.trials) == 2
+    assert (result.interrupted, len(result.trials)) == (False, 2)
     return result
 
 
@@ -76,19 +76,12 @@ def test_the_command_trains_the_best_trial_again(swept: SweepResult, tmp_path: P
     assert weights(tmp_path / "again") == weights(swept.directory / "best")
 
 
-def test_the_report_needs_no_network(swept: SweepResult) -> None:
+def test_the_directory_of_a_sweep(swept: SweepResult) -> None:
+    """The report needs no network, the workers log nothing, and the dashboard compares the runs."""
     page = (swept.directory / "report.html").read_text("utf-8")
-    assert "<h2>Learning curves</h2>" in page
-    assert "<h2>History</h2>" in page
-    assert "<pre>elman train " in page
+    assert all(text in page for text in ("<h2>Learning curves</h2>", "<h2>History</h2>", "<pre>elman train "))
     assert not re.search(r"<(script|link|img|iframe)[^>]* (src|href)=", page)
-
-
-def test_workers_log_nothing(swept: SweepResult) -> None:
     assert (swept.directory / "workers.log").read_text("utf-8") == ""
-
-
-def test_a_sweep_on_the_dashboard_is_its_runs(swept: SweepResult) -> None:
     assert read_runs([swept.directory], lambda path, name: name) == ["best", "0000", "0001"]
 
 
@@ -121,11 +114,12 @@ def test_a_worker_has_its_part_of_the_cores(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.usefixtures("local_workers")
-def test_trials_of_random_search_do_not_depend_on_the_workers(tmp_path: Path) -> None:
+def test_trials_of_random_search_do_not_depend_on_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = []
-    for name, trials, seed in (("a", [4], 7), ("b", [1, 2, 4], 7), ("c", [4], 8)):
+    for name, trials, workers, seed in (("a", [4], 1, 7), ("b", [1, 4], min(2, thread_count()), 7), ("c", [4], 1, 8)):
+        if name == "b":
+            monkeypatch.setattr(controller, "Worker", Worker)  # processes
         for total in trials:
-            workers = min(len(trials), thread_count())
             result = small_sweep(tmp_path, total, out=tmp_path / name, workers=workers, sampler_seed=seed)
         results.append([(trial.values, trial.validation_loss) for trial in result.trials])
     assert results[0] == results[1]
@@ -187,11 +181,17 @@ def test_a_text_that_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_worker_reads_what_a_training_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
-    read = list[Corpus]()
-    monkeypatch.setattr(worker, "read_in_order", lambda *arguments: read.append(read_in_order(*arguments)) or read[-1])
+    sizes = list[int]()
+
+    def read(source: Any, config: Config) -> Corpus:
+        corpus = read_in_order(source, config)
+        sizes.append(len(corpus.indices))
+        return corpus
+
+    monkeypatch.setattr(worker, "read_in_order", read)
     assert_as_never_killed(tmp_path, small_sweep(tmp_path, 2, **options), 2)
-    (corpus,) = read
-    assert len(corpus.indices) <= options.get("max_chars", 700)
+    assert len(sizes) == 1
+    assert sizes[0] <= options.get("max_chars", 1000)
 
 
 def test_the_hash_of_a_text_does_not_encode_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,28 +252,24 @@ def test_the_command(tmp_path: Path, command: Command) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--trials", 0], "--trials must be at least 1 (got 0)"),
-        (["--trials", 1, "--workers", 0], "--workers must be at least 1 (got 0)"),
-        (["--trials", 1, "--workers", 9999], "--workers must be at most the number of cores, "),
-        (["--trials", 1, "--storage", "secret"], "--storage must be a URL such as postgresql+psycopg://user@host/data"),
-        (["--trials", 1, "--storage", "mysql+x://u:secret@h/d"], "cannot use the database mysql+x://u:***@h/d ("),
+        ("--trials 0", "--trials must be at least 1 (got 0)"),
+        ("--trials 1 --workers 0", "--workers must be at least 1 (got 0)"),
+        ("--trials 1 --workers 9999", "--workers must be at most the number of cores, "),
+        ("--trials 1 --storage secret", "--storage must be a URL such as postgresql+psycopg://user@host/data"),
+        ("--trials 1 --storage mysql+x://u:secret@h/d", "cannot use the database mysql+x://u:***@h/d ("),
+        ("--trials 1 --storage mysql://u:secret@h/d", "the driver of mysql://u:***@h/d is not installed (No mo"),
+        ("--trials 1 --storage sqlite:////no/dir/s.db", "cannot use the database sqlite:////no/dir/s.db ("),
         (
-            ["--trials", 1, "--storage", "mysql://u:secret@h/d"],
-            "the driver of mysql://u:***@h/d is not installed (No mo",
-        ),
-        (["--trials", 1, "--storage", "sqlite:////no/dir/s.db"], "cannot use the database sqlite:////no/dir/s.db ("),
-        (
-            ["--trials", 1, "--storage", "postgresql+psycopg://u:secret@127.0.0.1:1/d"],
+            "--trials 1 --storage postgresql+psycopg://u:secret@127.0.0.1:1/d",
             "cannot use the database postgresql+psycopg://u:***@127.0.0.1:1/d (",
         ),
-        (["--trials", 1, "--lr", 1], "unknown option --lr; did you mean --learning-rate?"),
-        (["--trials", 1, "--max-updates", 0], "--max-updates must be at least 1 (got 0)"),
+        ("--trials 1 --lr 1", "unknown option --lr; did you mean --learning-rate?"),
+        ("--trials 1 --max-updates 0", "--max-updates must be at least 1 (got 0)"),
     ],
-    ids=str,
 )
-def test_options_that_are_refused(command: Command, tmp_path: Path, options: list[Any], message: str) -> None:
+def test_options_that_are_refused(command: Command, tmp_path: Path, options: str, message: str) -> None:
     pytest.importorskip("psycopg")
-    ended = command("sweep", "python-docs", "--out", tmp_path / "sweep", *options)
+    ended = command("sweep", "python-docs", "--out", tmp_path / "sweep", *options.split())
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert ended.err.startswith(f"error: {message}")
     assert "secret" not in ended.err
@@ -335,10 +331,18 @@ def test_directories_that_are_refused(tmp_path: Path) -> None:
             small_sweep(tmp_path, 1, out=tmp_path / "c")
 
 
-@pytest.fixture
-def one_trial(tmp_path: Path, local_workers: None) -> Path:
+@pytest.fixture(scope="module")
+def small_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a sweep of one trial."""
-    return small_sweep(tmp_path, 1, max_updates=20).directory
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(controller, "Worker", LocalWorker)
+        return small_sweep(tmp_path_factory.mktemp("small"), 1, max_updates=20).directory
+
+
+@pytest.fixture
+def one_trial(tmp_path: Path, small_directory: Path, local_workers: None) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(small_directory, tmp_path / "sweep"))
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,9 @@ HEARTBEAT_SECONDS = 60
 GRACE_SECONDS = 300
 """A trial without one for so long has lost its machine."""
 
+LOCK_SECONDS = 60
+"""How long a process waits for another one that writes to a SQLite file."""
+
 
 class JournalLock(JournalFileOpenLock):
     """The lock of a journal, which a killed process does not leave behind: the kernel releases it."""
@@ -147,8 +150,9 @@ class SweepStudy:
         trial_directory(self.plan.directory, number).mkdir(parents=True, exist_ok=True)
         self.study.sampler = create_sampler(self.plan.settings, number)
         trial = self.open_trial(number)
-        trial.set_user_attr("worker", worker)
-        trial.set_user_attr("host", platform.node())
+        for name, value in (("worker", worker), ("host", platform.node())):
+            if trial.user_attrs.get(name) != value:
+                trial.set_user_attr(name, value)
         self._send_heartbeat(number)
         for name, values in self.plan.settings.space.items():
             distribution = create_distribution(name, values)
@@ -265,11 +269,12 @@ def _open_database(text: str) -> Iterator[RDBStorage]:
     except (ArgumentError, ValueError):
         raise ElmanError("--storage must be a URL such as postgresql+psycopg://user@host/database") from None
     shown = url.set(query={}).render_as_string()
+    options = {"timeout": LOCK_SECONDS} if url.get_backend_name() == "sqlite" else {}
     try:
         try:
             storage = RDBStorage(
                 url.render_as_string(hide_password=False),
-                engine_kwargs={"pool_pre_ping": True},
+                engine_kwargs={"pool_pre_ping": True, "connect_args": options},
                 heartbeat_interval=HEARTBEAT_SECONDS,
                 grace_period=GRACE_SECONDS,
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
