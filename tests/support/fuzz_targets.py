@@ -23,12 +23,13 @@ from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import RunDirectory
 from elman.runs.models import load
 from elman.storage.tensors import read_tensors, serialize_with_digest
+from elman.storage.toml import read_toml
 from elman.text import Alphabet, Corpus
 from elman.text.corpus import encode_chunks
 from elman.text.formats import ByteStream
 from elman.text.reading import decode
 from elman.text.unknown import replace_rare
-from elman.tuning.space import parse_space, read_toml
+from elman.tuning.space import parse_space
 from support.codec_models import TEXT as CODEC_TEXT
 from support.codec_models import make_model as make_codec_model
 from support.corrupt_files import corrupt_value, error_message, good_files

@@ -13,7 +13,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from elman.config import make_config
 from elman.errors import ElmanError
 from elman.presets import PRESETS
-from elman.tuning.space import create_distribution, create_grid, create_settings, default_space, parse_space, read_toml
+from elman.storage.toml import read_toml
+from elman.tuning.space import create_distribution, create_grid, create_settings, default_space, parse_space
 
 FILE = """
 cell = ["GRU", "lstm"]
@@ -48,15 +49,11 @@ def test_a_space_is_read_from_a_file(tmp_path: Path) -> None:
     [
         ({"hiden_size": [3]}, "unknown setting 'hiden_size'; did you mean hidden_size?"),
         ({"hidden_size": [3, 0]}, "hidden_size must be at least 1 (got 0)"),
-        ({"hidden_size": [2.5]}, "hidden_size must be an integer (got 2.5)"),
-        ({"hidden_size": [[3]]}, "hidden_size must be an integer (got [3])"),
         ({"hidden_size": [1 << 60]}, "hidden_size must be at most 9007199254740992 (got 1152921504606846976)"),
-        ({"cell": ["gru", "mlp"]}, "cell must be one of rnn, gru, lstm (got mlp)"),
         ({"cell": ["gru\n"]}, "cell must be one of rnn, gru, lstm (got gru )"),
         ({"max_updates": [3]}, "max_updates is also fixed by max_updates; remove one of them"),
         ({"validation": [0.1]}, "validation cannot be varied: trials would be compared on different texts"),
-        ({"max_chars": [90]}, "max_chars cannot be varied: trials would be compared on different texts"),
-        ({"lines": [True, False]}, "lines cannot be varied: trials would be compared on different texts"),
+        ({"min_count": [1, 2]}, "min_count cannot be varied: losses with different alphabets cannot be compared"),
         ({"dropout": {"low": 0, "high": 1.5}}, "dropout must be less than 1, such as 0.4 (got 1.5)"),
         ({"dropout": {"low": 0, "high": "x"}}, "dropout must be a number (got 'x')"),
         ({"layers": {"low": 1, "high": 2.5}}, "layers must be an integer (got 2.5)"),

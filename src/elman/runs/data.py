@@ -168,7 +168,13 @@ def suggest_field(corpus: Corpus, config: Config) -> str:
 
 def read_text(source: Text, config: Config) -> Corpus:
     """Read the text of a run; independent lines are put into the order in which they are divided."""
-    corpus = read_corpus(
+    corpus = read_in_order(source, config)
+    return shuffle_corpus(corpus, config.seed) if config.lines else corpus
+
+
+def read_in_order(source: Text, config: Config) -> Corpus:
+    """Read the text of a run; independent lines stay in the order of the text."""
+    return read_corpus(
         source,
         encoding=config.encoding,
         field=config.field,
@@ -177,7 +183,6 @@ def read_text(source: Text, config: Config) -> Corpus:
         masker=config.masker,
         max_chars=config.max_chars,
     )
-    return shuffle_corpus(corpus, config.seed) if config.lines else corpus
 
 
 def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Corpus | None:

@@ -126,6 +126,14 @@ def read_chunks(
     yield from JoinedText(*list_inputs(source), encoding, field, lines=lines)
 
 
+def hash_text(source: Source | Sequence[Source], *, encoding: str = "utf-8") -> str:
+    """Return the SHA-256 of a text, see `JoinedText.sha256`, without holding it in memory."""
+    text = JoinedText(*list_inputs(source), encoding)
+    for _ in text:
+        pass
+    return text.sha256
+
+
 def _encode(
     chunks: Iterable[str], label: str, alphabet: Alphabet | None, extend: bool, lines: bool, masker: Masker | None
 ) -> tuple[Alphabet, NDArray[np.unsignedinteger], LineHashes | None]:

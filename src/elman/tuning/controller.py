@@ -1,91 +1,57 @@
-"""The process that a sweep is started from: it chooses trials, hands them to workers, and writes the results.
-
-Optuna stores the trials in a study, and its samplers choose their values. Only this process uses the study; those of
-other machines use the same one, if it is in a database.
-"""
+"""The process that a sweep is started from: it starts workers, starts killed ones again, and writes the results."""
 
 from __future__ import annotations
 
+import json
 import os
-import platform
-import threading
+import subprocess
+import sys
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
 
-import numpy as np
-import optuna
-from optuna import Study
-from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
-from optuna.pruners import NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
-from optuna.storages import JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.study import StudyDirection
-from optuna.trial import Trial, TrialState
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from optuna.trial import TrialState
 
 from elman.config import Config, make_config
 from elman.errors import ElmanError, is_command_line, option, quote, shorten
 from elman.runs.directory import DirectoryLock, reject_links
-from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
-from elman.text import read_corpus
+from elman.text.reading import hash_text
 from elman.training.callbacks import InterruptCallback
-from elman.tuning.results import BEST, TRIAL_RUNS, SweepResult, copy_best, trial_directory, write_report, write_trials
-from elman.tuning.space import SweepSettings, create_distribution, create_grid
-from elman.tuning.worker import LOG, TrialOrder, Worker
+from elman.tuning.results import BEST, TRIAL_RUNS, SweepResult, copy_best, write_report, write_trials
+from elman.tuning.space import SweepPlan
+from elman.tuning.study import SweepStudy, open_study, report_damage
+from elman.tuning.worker import FAILED, LOG
 
-JOURNAL = "journal.log"
-IDENTITY = "elman"
-"""The attribute of a study that says what it was made with."""
-RUNGS = (25, 50)
-"""Percent of its budget at which a trial is compared with the others: the worse half is pruned at each."""
-HEARTBEAT_SECONDS = 60
-"""Between two signs of life of a trial whose study is in a database."""
-GRACE_SECONDS = 300
-"""A trial without one for so long has lost its machine."""
+COMMAND: Sequence[str] = ("-P", "-m", "elman.tuning.worker")
 REFRESH_SECONDS = 0.5
-"""Between two looks at the study: for the progress display, and for trials of lost machines."""
+"""Between two looks at the workers and the study."""
 MAX_ATTEMPTS = 10
 """A trial whose worker was killed so often has failed: it may be the reason."""
-_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+_BLAS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def run_sweep(
-    settings: SweepSettings,
-    directory: Path,
-    total: int,
-    workers: int,
-    storage: str | None,
-    name: str | None,
-    callback: Callable[[SweepResult], object],
-) -> SweepResult:
-    """Work on a sweep until it has `total` trials or is stopped, and write its results; see `elman.sweep`."""
+def run_sweep(plan: SweepPlan, callback: Callable[[SweepResult], object]) -> SweepResult:
+    """Work on a sweep until it has all its trials or is stopped, and write its results; see `elman.sweep`."""
+    settings, directory = plan.settings, plan.directory
     if settings.corpus == "-":
         raise ElmanError("a sweep reads the text in every worker: pass a file instead of standard input")
-    sha256 = read_corpus(settings.corpus, encoding=make_config(settings.preset, settings.options).encoding).sha256
+    encoding = make_config(settings.preset, settings.options).encoding
+    plan = replace(plan, corpus_sha256=hash_text(settings.corpus, encoding=encoding))
     reject_links(directory / BEST, directory / TRIAL_RUNS, *directory.glob(f"{TRIAL_RUNS}/*"))
-    # A journal has one study, whose name must not change if the directory is moved.
-    name = name or ("sweep" if storage is None else directory.resolve().name)
-    with DirectoryLock(directory) as lock, open_study(directory, name, storage, settings.pruner) as study:
+    with DirectoryLock(directory) as lock, open_study(plan) as study:
         lock.acquire()
-        with _report_damage(directory, storage):
-            check_identity(study, settings.identity(sha256), directory)
-            controller = SweepController(study, settings, directory, total, sha256)
-            controller.result()
-        controller.run([Worker(directory, workers) for _ in range(workers)], callback)
-        result = controller.result()
-        is_finished = result.finished >= total and not result.select("running")
+        with report_damage(plan):
+            study.check_identity()
+            study.result()
+        run_workers(study, callback)
+        result = study.result()
+        is_finished = result.finished >= plan.trials and not result.select("running")
         result = replace(result, interrupted=not is_finished)
         write_trials(result)
         copy_best(result)
-        write_report(result, study)
+        write_report(result, study.study)
     failed = result.select("failed")
     if failed and len(failed) == len(result.trials):
         raise ElmanError(f"every trial failed; trial {failed[0].number}: {failed[0].error}")
@@ -347,47 +313,41 @@ def _open_database(text: str) -> Iterator[RDBStorage]:
         raise ElmanError(f"cannot use the database {shown} ({safe_message(ValueError(reason))})") from None
 
 
-def create_sampler(settings: SweepSettings, number: int) -> BaseSampler:
-    """Return the sampler for the trial of a number.
+class Worker(subprocess.Popen[str]):
+    """A worker process; the workers of a sweep share the cores of the machine equally.
 
-    It has a seed for each trial: with a single one, every machine and every continued sweep would draw the same first
-    values again.
+    It ends once its standard input is closed, and so with the process that started it, however that ends. It is started
+    afresh, and not as a fork: threads of compiled kernels do not survive one.
     """
-    if settings.sampler == "grid":
-        return GridSampler(create_grid(settings.space), seed=settings.seed)
-    seed = int(np.random.default_rng([settings.seed, number]).integers(2**32))
-    return TPESampler(seed=seed) if settings.sampler == "tpe" else RandomSampler(seed=seed)
 
+    def __init__(self, plan: SweepPlan, number: int) -> None:
+        path, threads = plan.directory / LOG, str(max(1, thread_count() // plan.workers))
+        if path.is_symlink() or not path.is_file():  # such as a pipe
+            path.unlink(missing_ok=True)
+        with path.open("ab") as log:
+            super().__init__(
+                [sys.executable, *COMMAND],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=dict.fromkeys(_BLAS_VARIABLES, threads) | os.environ | {"NUMBA_NUM_THREADS": threads},
+                encoding="utf-8",
+                start_new_session=True,  # Ctrl-C in a terminal must not reach it: the sweep stops it
+            )
+        assert self.stdin is not None
+        with suppress(OSError):  # it was killed
+            self.stdin.write(json.dumps([number, asdict(plan) | {"directory": str(plan.directory.resolve())}]) + "\n")
+            self.stdin.flush()
 
-def ask_trial(study: Study, settings: SweepSettings, total: int) -> Trial | None:
-    """Return a new trial, or one of a lost machine; None if there are `total` trials."""
-    fail_stale_trials(study)  # those of lost machines, whose values wait to be tried again
-    trials = study.get_trials(deepcopy=False)
-    if len(trials) >= total and all(trial.state != TrialState.WAITING for trial in trials):
-        return None
-    return claim_trial(study, settings, study.ask().number)
+    def stop(self) -> None:
+        """Ask it to save the run in training and end."""
+        assert self.stdin is not None
+        with suppress(OSError):  # what is buffered cannot be written after it was killed
+            self.stdin.close()
 
-
-def claim_trial(study: Study, settings: SweepSettings, number: int) -> Trial:
-    """Return a trial in progress, with the values that it does not have yet chosen by its sampler."""
-    study.sampler = create_sampler(settings, number)
-    trial = Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
-    for name, values in settings.space.items():
-        trial._suggest(name, create_distribution(name, values))
-    study.sampler = RandomSampler()  # that of a grid would stop `Study.optimize` when it is told the last result
-    trial.set_user_attr("host", platform.node())
-    send_heartbeats(study, [trial])
-    return trial
-
-
-def is_shared(study: Study) -> bool:
-    """Return whether several machines may take part: whether the study is in a database."""
-    return hasattr(study._storage, "record_heartbeat")
-
-
-def send_heartbeats(study: Study, trials: Iterable[Trial]) -> None:
-    """Record that trials are in progress, where other machines may take part."""
-    storage: Any = study._storage
-    if is_shared(study):
-        for trial in trials:
-            storage.record_heartbeat(trial._trial_id)
+    def close(self) -> str:
+        """Wait until it has ended, and return what it has written: the error with which it ends the sweep."""
+        self.stop()
+        assert self.stdout is not None
+        with self:
+            return self.stdout.read().strip()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import os
-import tomllib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from elman._version import __version__
 from elman.config import Config, check_names, make_config
 from elman.errors import ElmanError, option, quote, shorten
 from elman.presets import PRESETS, name_preset
+from elman.storage.toml import read_toml
 from elman.storage.untrusted import MAX_INT, safe_message
 
 if TYPE_CHECKING:
@@ -38,14 +38,10 @@ VALIDATION = 0.1
 """The fraction held out where neither the preset nor an option says so: a sweep compares validation losses."""
 
 NOT_VARIED = {
-    "validation": "trials would be compared on different texts",
-    "encoding": "trials would be compared on different texts",
-    "field": "trials would be compared on different texts",
-    "mask": "trials would be compared on different texts",
-    "mask_regex": "trials would be compared on different texts",
-    "lines": "trials would be compared on different texts",
-    "max_chars": "trials would be compared on different texts",
-    "validation_chars": "trials would be compared on different texts",
+    **dict.fromkeys(
+        ("validation", "encoding", "field", "mask", "mask_regex", "lines", "max_chars", "validation_chars"),
+        "trials would be compared on different texts",
+    ),
     "min_count": "losses with different alphabets cannot be compared",
 }
 """Settings that a space may not contain, and why."""
@@ -56,29 +52,18 @@ MAX_GRID = 100_000
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """The settings of a sweep.
-
-    Parameters
-    ----------
-    corpus : str
-        File or built-in text.
-    preset : str
-    options : dict
-        Settings that all trials share.
-    space : dict
-        The search space.
-    sampler, pruner : str
-    seed : int
-        Of the sampler.
-    """
+    """The settings of a sweep."""
 
     corpus: str
+    """A file or a built-in text."""
     preset: str
     options: dict[str, Any]
+    """The settings that all trials share."""
     space: Space
     sampler: Sampler
     pruner: Pruner
     seed: int
+    """Of the sampler."""
 
     def trial_options(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options of the training of a trial."""
@@ -100,6 +85,23 @@ class SweepSettings:
     def limit_trials(self, trials: int) -> int:
         """Return the number of trials: of a grid, at most one per point."""
         return min(trials, math.prod(map(len, create_grid(self.space).values()))) if self.sampler == "grid" else trials
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """A sweep, as each of its processes knows it."""
+
+    settings: SweepSettings
+    directory: Path
+    trials: int
+    """Their number, on all machines."""
+    workers: int
+    storage: str | None = None
+    """The URL of a database; None for a journal in the directory."""
+    study: str | None = None
+    """The name of the study; by default that of the directory."""
+    corpus_sha256: str = ""
+    """That of the text when the sweep began."""
 
 
 def create_settings(
@@ -130,18 +132,6 @@ def create_settings(
     settings = SweepSettings(corpus, preset, fixed, parse_space(table, preset, fixed), sampler, pruner, seed)
     settings.limit_trials(1)  # rejects a space that has no grid
     return settings
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return the contents of a TOML file, or raise an `ElmanError`."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from None
-    except ValueError as error:  # not UTF-8, or not TOML
-        raise ElmanError(f"{quote(path)} is not a TOML file ({error})") from None
-    except RecursionError:
-        raise ElmanError(f"{quote(path)} is not a TOML file of options (it is nested too deeply)") from None
 
 
 def default_space(preset: str, options: Mapping[str, Any]) -> Space:

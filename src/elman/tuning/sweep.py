@@ -14,7 +14,7 @@ from elman.presets import DEFAULT_PRESET
 from elman.processes import thread_count
 from elman.training.train import TrainingOptions, collect_settings, list_training_options
 from elman.tuning.results import SweepResult
-from elman.tuning.space import Pruner, Sampler, create_settings
+from elman.tuning.space import Pruner, Sampler, SweepPlan, create_settings
 
 
 @document_options(list_training_options())
@@ -102,5 +102,5 @@ def sweep(
         raise ElmanError(f"a sweep reads a file or a built-in text (got {type(corpus).__name__})")
     fixed = {name: normalize(name, value) for name, value in collect_settings(None, None, options).items()}
     settings = create_settings(os.fspath(corpus), preset, fixed, space, sampler, pruner, sampler_seed)
-    trials = settings.limit_trials(trials)
-    return run_sweep(settings, Path(out), trials, workers, storage, study, callback or (lambda result: False))
+    plan = SweepPlan(settings, Path(out), settings.limit_trials(trials), workers, storage, study)
+    return run_sweep(plan, callback or (lambda result: False))

@@ -1,14 +1,7 @@
-"""A worker of a sweep: a process that trains one trial after the other, and how the sweep talks to it.
+"""A worker of a sweep: a process that takes trial after trial from the study and trains it.
 
-The sweep writes lines of JSON to the standard input of the process: a `TrialOrder` for every trial, and after each
-``validated`` whether to prune. Closing standard input stops the worker, which saves the run in training, so that it
-also stops if the sweep is killed. The worker writes events to standard output, a line each::
-
-    {"event": "progress", "fraction": 0.3}
-    {"event": "validated", "rung": 25, "loss": 1.9, "seconds": 4.2, "updates": 310}
-    {"event": "complete", "loss": 1.6, "seconds": 16.5, "updates": 1240}         or "pruned", without the loss
-    {"event": "failed", "error": "…"}                                            of one trial
-    {"event": "error", "message": "…"}                                           of the sweep, which it ends
+Its standard input has its number and the plan of the sweep, and is then closed to stop the worker, which saves the run
+in training: the system closes it if the sweep is killed. An error that ends the sweep is written to standard output.
 """
 
 from __future__ import annotations
@@ -16,41 +9,58 @@ from __future__ import annotations
 import json
 import math
 import os
-import queue
-import subprocess
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from elman.config import make_config
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import Trial, TrialState
+
+from elman.config import Config, make_config
 from elman.engine import get_engine
 from elman.errors import ElmanError, LockedError, command_line, option
 from elman.inference.score import score
-from elman.processes import thread_count
+from elman.runs.data import read_in_order
 from elman.runs.run import Run
-from elman.text import Corpus, read_corpus
+from elman.text import Corpus
 from elman.training.callbacks import TrainingCallback
+from elman.training.start import limit_texts
 from elman.training.train import train
+from elman.tuning.results import trial_directory
+from elman.tuning.space import SweepPlan, SweepSettings
+from elman.tuning.study import SweepStudy, open_study
 
-COMMAND: Sequence[str] = ("-P", "-m", "elman.tuning.worker")
 LOG = "workers.log"
 """The file to which the standard error of the workers is appended."""
+FAILED = 3
+"""The exit code for an error that ends the sweep, and not only a trial."""
 PRUNING_CHARS = 8192
 """Characters of the validation set, at most, that an intermediate validation reads."""
-EVENT_SECONDS = 0.5
-"""Between two events about the progress of a trial."""
-_BLAS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+PROGRESS_STEP = 0.05
+"""The fraction of its budget after which the progress of a trial is recorded again."""
+RETRY_SECONDS = 0.5
+"""Between two looks at a trial that is not free, and at those of other workers."""
 
 
-@dataclass(frozen=True)
-class TrialOrder:
-    """A trial to train, or to continue if its run directory exists.
+def main() -> None:
+    """Train trials until there are no more, or until standard input is closed."""
+    line, stopped = sys.stdin.readline(), threading.Event()
+    threading.Thread(target=_wait_for_end, args=(stopped,), daemon=True).start()
+    try:
+        with command_line():  # the sweep names options as its caller does
+            if line:
+                number, plan = json.loads(line)
+                settings, directory = SweepSettings(**plan["settings"]), Path(plan["directory"])
+                work(SweepPlan(**plan | {"settings": settings, "directory": directory}), number, stopped)
+    except ElmanError as error:
+        print(error)
+        sys.exit(FAILED)
+    except Exception as error:
+        traceback.print_exc()
+        print(f"a worker ended with {type(error).__name__}; see {LOG}")
+        sys.exit(FAILED)
 
     Parameters
     ----------
@@ -188,21 +198,25 @@ class PruningCallback(TrainingCallback):
         self.pruned, self.emitted_at = False, 0.0
 
     def on_progress(self, run: Run, updates: int) -> None:
-        """Validate where a rung is reached, and ask whether to prune."""
+        """Record the progress; where a rung is reached, validate and compare with other trials."""
         fraction = run.state.update / max(updates, 1)
-        if time.monotonic() - self.emitted_at >= EVENT_SECONDS:
-            self.emitted_at = time.monotonic()
-            self.channel.emit("progress", fraction=round(fraction, 4))
-        reached = [rung for rung in self.rungs if rung <= 100 * fraction]
-        if reached and fraction < 1:
-            self.rungs = [rung for rung in self.rungs if rung > reached[-1]]
-            self.channel.emit("validated", rung=reached[-1], loss=validate(run), **describe_run(run))
-            answer = self.channel.receive()
-            self.pruned = answer is not None and answer["prune"]
+        try:
+            if fraction >= self.recorded + PROGRESS_STEP:
+                self.recorded = fraction
+                self.trial.set_user_attr("fraction", round(fraction, 4))
+            reached = [rung for rung in self.rungs if rung <= 100 * fraction]
+            if reached and fraction < 1:
+                self.rungs = [rung for rung in self.rungs if rung > reached[-1]]
+                self.trial.report(validate(run), reached[-1])
+                self.is_pruned = self.trial.should_prune()
+        except UpdateFinishedTrialError:  # another machine has taken this one for lost
+            self.is_lost = True
+        if self.is_pruned:
+            self.study.tell(self.trial, TrialState.PRUNED, **describe_run(run))
 
     def should_stop(self) -> bool:
-        """Return whether the trial is pruned or the worker stops."""
-        return self.pruned or self.channel.stopped.is_set()
+        """Return whether the trial is pruned or lost, or the worker is to stop."""
+        return self.is_pruned or self.is_lost or self.stopped.is_set()
 
 
 def validate(run: Run) -> float:
