@@ -14,8 +14,9 @@ from dataclasses import asdict, replace
 
 from optuna.trial import TrialState
 
-from elman.config import Config, make_config
-from elman.errors import ElmanError, is_command_line, option, quote, shorten
+from elman.config import make_config
+from elman.errors import ElmanError, is_command_line
+from elman.processes import thread_count
 from elman.runs.directory import DirectoryLock, reject_links
 from elman.text.reading import hash_text
 from elman.training.callbacks import InterruptCallback
@@ -58,259 +59,50 @@ def run_sweep(plan: SweepPlan, callback: Callable[[SweepResult], object]) -> Swe
     return result
 
 
-def check_identity(study: Study, identity: dict[str, Any], directory: Path) -> None:
-    """Reject a study that was made with something else; a new one is made with this."""
-    saved = study.user_attrs.get(IDENTITY)
-    if saved is None or study.directions != [StudyDirection.MINIMIZE]:
-        if study.get_trials(deepcopy=False) or saved is not None:
-            raise ElmanError(
-                f"the study {quote(study.study_name)} was not made by elman sweep; choose another {option.study}"
-            )
-        if any((directory / TRIAL_RUNS).glob("*")):
-            raise ElmanError(f"{quote(directory)} contains the trials of another study; choose another {option.out}")
-        study.set_user_attr(IDENTITY, identity)
-        return
-    for name in [*saved, *identity]:
-        before, given = (each.get(name, "none") for each in (saved, identity))
-        if before != given:
-            label = f"options: {option[name]}" if name in Config.__dataclass_fields__ else name
-            what = f"{label} (sweep: {shorten(before)}, given: {shorten(given)})"
-            raise ElmanError(
-                f"the sweep {quote(directory)} differs in its {what}; pass the same or choose another {option.out}"
-            )
-
-
-class SweepController:
-    """Takes trials from a study until there are `total` on all machines, and gives each to a worker.
-
-    The hash is that of the text.
-    """
-
-    def __init__(self, study: Study, settings: SweepSettings, directory: Path, total: int, sha256: str) -> None:
-        self.study, self.settings, self.directory, self.total = study, settings, directory, total
-        self.sha256 = sha256
-        self.lock = threading.Lock()  # of the study
-        self.stopping = threading.Event()
-        self.stopped_trials = self._claim_stopped()
-        self.trials = {trial.number: trial for trial in self.stopped_trials}  # those of this machine, in progress
-        self.heartbeat_at = time.monotonic()
-        self.fractions: dict[int, float] = {}
-
-    def result(self) -> SweepResult:
-        """Return the trials so far."""
-        return SweepResult.of(self.study, self.directory, self.settings, self.total, self.fractions)
-
-    def run(self, workers: list[Worker], callback: Callable[[SweepResult], object]) -> None:
-        """Train trials until there are no more, or until `callback` or SIGINT stops the sweep."""
-        with InterruptCallback() as interrupt, ThreadPoolExecutor(len(workers)) as threads:
-            pending = {threads.submit(self._work, worker) for worker in workers}
-            try:
-                while pending:
-                    done, pending = wait(pending, REFRESH_SECONDS, FIRST_EXCEPTION)
-                    for future in done:
-                        future.result()  # raises its error
-                    if callback(self._refresh()) or interrupt.should_stop():
-                        self._stop(workers)
-            except BaseException as error:
-                self._stop(workers)
+def run_workers(study: SweepStudy, callback: Callable[[SweepResult], object]) -> None:
+    """Let workers train until there are no more trials, or until `callback` or SIGINT stops the sweep."""
+    plan, kills, is_stopping = study.plan, Counter[int | None](), False
+    workers = dict[int, Worker]()
+    with InterruptCallback() as interrupt:
+        try:
+            workers |= {number: Worker(plan, number) for number in range(plan.workers)}
+            while workers:
+                for number, worker in [*workers.items()]:
+                    if (code := worker.poll()) is not None:
+                        message = workers.pop(number).close()
+                        if code == FAILED:
+                            raise ElmanError(message)
+                        if code and not is_stopping:
+                            count_kill(study, number, kills)
+                            workers[number] = Worker(plan, number)
+                study.send_heartbeats()
+                if callback(study.result()) or interrupt.should_stop():
+                    is_stopping = True
+                    for worker in workers.values():
+                        worker.stop()
+                if workers:
+                    time.sleep(REFRESH_SECONDS)
+        except BaseException as error:
+            for worker in workers.values():
+                worker.stop()
                 if not isinstance(error, ElmanError):  # such as a second Ctrl-C, which does not wait
-                    for worker in workers:
-                        worker.kill()
-                raise
-
-    def _refresh(self) -> SweepResult:
-        """Send heartbeats of the trials in progress, and return the trials so far."""
-        with self.lock:
-            if time.monotonic() - self.heartbeat_at > HEARTBEAT_SECONDS:
-                self.heartbeat_at = time.monotonic()
-                send_heartbeats(self.study, self.trials.values())
-            return self.result()
-
-    def _stop(self, workers: list[Worker]) -> None:
-        self.stopping.set()
-        for worker in workers:
-            worker.stop()
-
-    def _claim_stopped(self) -> list[Trial]:
-        """Return the trials that this machine had in progress when the sweep was stopped or killed."""
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        numbers = [trial.number for trial in running]
-        if is_shared(self.study):  # those of other machines have no files here
-            numbers = [number for number in numbers if trial_directory(self.directory, number).exists()]
-        return [claim_trial(self.study, self.settings, number) for number in numbers]
-
-    # --- The thread of a worker ---
-
-    def _work(self, worker: Worker) -> None:
-        """Let a worker train trial after trial; it is replaced if it is killed."""
-        try:
-            while (trial := self._next_trial()) is not None:
-                for _ in range(MAX_ATTEMPTS):
-                    if self._train(trial, worker) or worker.is_stopped:
-                        break
-                else:
-                    self._tell(trial, "failed", error=f"its worker ended {MAX_ATTEMPTS} times before it; see {LOG}")
-                with self.lock:
-                    del self.trials[trial.number]
-        finally:
-            worker.close()
-
-    def _next_trial(self) -> Trial | None:
-        """Return a trial that was stopped, or else a new one; None if there are no more, or the sweep is stopped."""
-        while not self.stopping.is_set():
-            with self.lock:
-                if self.stopped_trials:
-                    return self.stopped_trials.pop(0)
-                trial = ask_trial(self.study, self.settings, self.total)
-                if trial is not None:
-                    self.trials[trial.number] = trial
-                    return trial
-                if all(running.number in self.trials for running in self.result().select("running")):
-                    return None
-            self.stopping.wait(REFRESH_SECONDS)  # another machine, which may be lost, has a trial in progress
-        return None
-
-    def _train(self, trial: Trial, worker: Worker) -> bool:
-        """Let a worker train a trial, or continue it; return whether the trial has ended."""
-        with self.lock:
-            recorded = self.study.get_trials(deepcopy=False)[trial.number]
-        if recorded.state.is_finished():  # the worker was killed after it was pruned
-            return True
-        rungs = RUNGS if self.settings.pruner == "halving" else ()
-        order = TrialOrder(
-            out=str(trial_directory(self.directory.resolve(), trial.number)),
-            corpus=self.settings.corpus,
-            corpus_sha256=self.sha256,
-            preset=self.settings.preset,
-            options=self.settings.trial_options(trial.params),
-            rungs=[rung for rung in rungs if rung > max(recorded.intermediate_values, default=0)],
-            on_command_line=is_command_line(),
-        )
-        for event in worker.train(order):
-            match event.pop("event"):
-                case "progress":
-                    self.fractions[trial.number] = event["fraction"]
-                case "validated":
-                    worker.send({"prune": self._should_prune(trial, **event)})
-                case "error":
-                    raise ElmanError(event["message"])
-                case state:
-                    self._tell(trial, state, **event)
-                    return True
-        return False
-
-    def _should_prune(self, trial: Trial, rung: int, loss: float, **figures: float) -> bool:
-        """Record an intermediate validation loss; return whether the trial is pruned, which is then recorded, too."""
-        with self.lock:
-            try:
-                trial.report(loss, rung)
-                prune = trial.should_prune()
-            except UpdateFinishedTrialError:  # another machine has taken this one for lost
-                return True
-        if prune:
-            self._tell(trial, "pruned", **figures)
-        return prune
-
-    def _tell(self, trial: Trial, state: str, loss: float | None = None, **attributes: object) -> None:
-        """Record how a trial has ended, unless that is recorded already."""
-        with self.lock, suppress(UpdateFinishedTrialError):
-            for name, value in attributes.items():
-                trial.set_user_attr(name, value)
-            self.study.tell(trial, loss, _STATES[state], skip_if_finished=True)
-
-
-# --- The study ---
-
-
-@contextmanager
-def open_study(directory: Path, name: str, url: str | None, pruner: str) -> Iterator[Study]:
-    """Open the study in the journal of a directory or in a database, and create it if there is none."""
-    halving = SuccessiveHalvingPruner(min_resource=RUNGS[0], reduction_factor=2)
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            warnings.filterwarnings("ignore", "Heartbeat of storage")  # of Study.ask; see `send_heartbeats`
-            with _open_database(url) if url else nullcontext(_open_journal(directory)) as storage:
-                with _report_damage(directory, url):
-                    study = optuna.create_study(
-                        storage=storage,
-                        study_name=name,
-                        direction="minimize",
-                        load_if_exists=True,
-                        pruner=halving if pruner == "halving" else NopPruner(),
-                    )
-                yield study
-    finally:
-        optuna.logging.set_verbosity(verbosity)
-
-
-def _open_journal(directory: Path) -> JournalStorage:
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / JOURNAL
-    with _report_damage(directory, None):
-        if os.path.lexists(path):
-            _check_lines(path)
-        return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
-
-
-def _check_lines(path: Path) -> None:
-    """Check the lines of a journal, and remove a partial one at its end, to which Optuna would append the next."""
-    if path.is_symlink():  # Optuna would append elsewhere
-        raise ValueError("it is a link")
-    with require_regular_file(path).open("r+b") as file:
-        *lines, partial = file.read().split(b"\n")
-        for line in lines:
-            parse_strict_json(line.decode("utf-8"))
-        file.truncate(file.tell() - len(partial))
-
-
-@contextmanager
-def _report_damage(directory: Path, url: str | None) -> Iterator[None]:
-    """Report in one line what Optuna, and who reads its study, raises for a journal that is damaged."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, ElmanError) or url is not None:
+                    worker.kill()
+            for worker in workers.values():
+                worker.close()
             raise
-        reason = safe_message(error) or type(error).__name__
-        raise ElmanError(
-            f"{quote(directory / JOURNAL)} is not a journal of Optuna ({reason}): restore it or choose another"
-            f" {option.out}"
-        ) from error
 
 
-@contextmanager
-def _open_database(text: str) -> Iterator[RDBStorage]:
-    """Open the database of a URL; report its errors in one line, without its password."""
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        raise ElmanError(f"{option.storage} must be a URL such as postgresql+psycopg://user@host/database") from None
-    shown = url.set(query={}).render_as_string()
-    try:
-        try:
-            storage = RDBStorage(
-                url.render_as_string(hide_password=False),
-                engine_kwargs={"pool_pre_ping": True},
-                heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=GRACE_SECONDS,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-            )
-        except ImportError as error:
-            raise ElmanError(f"the driver of {shown} is not installed ({error.__cause__ or error})") from None
-        try:
-            yield storage
-        finally:
-            storage.remove_session()
-            storage.engine.dispose()
-    except (SQLAlchemyError, StorageInternalError) as error:
-        cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error
-        reason = str(cause).strip().partition("\n")[0]
-        if url.password:
-            reason = reason.replace(str(url.password), "***")
-        raise ElmanError(f"cannot use the database {shown} ({safe_message(ValueError(reason))})") from None
+def count_kill(study: SweepStudy, worker: int, kills: Counter[int | None]) -> None:
+    """Count how often a worker was killed in its trial, which fails if that is too often."""
+    trials = study.in_progress(worker)
+    number = trials[0].number if trials else None
+    kills[number] += 1
+    if kills[number] < MAX_ATTEMPTS:
+        return
+    if number is None:
+        raise ElmanError(f"a worker ended {MAX_ATTEMPTS} times before its first trial; see {LOG}")
+    error = f"its worker ended {MAX_ATTEMPTS} times before it; see {LOG}"
+    study.tell(study.open_trial(number), TrialState.FAIL, error=error)
 
 
 class Worker(subprocess.Popen[str]):
@@ -336,7 +128,8 @@ class Worker(subprocess.Popen[str]):
             )
         assert self.stdin is not None
         with suppress(OSError):  # it was killed
-            self.stdin.write(json.dumps([number, asdict(plan) | {"directory": str(plan.directory.resolve())}]) + "\n")
+            values = asdict(plan) | {"directory": str(plan.directory.resolve())}
+            self.stdin.write(json.dumps([number, is_command_line(), values]) + "\n")
             self.stdin.flush()
 
     def stop(self) -> None:

@@ -34,7 +34,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from elman.errors import ElmanError, quote, shorten
+from elman.config import Config
+from elman.errors import ElmanError, option, quote, shorten
 from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
 from elman.tuning.results import TRIAL_RUNS, SweepResult, trial_directory
 from elman.tuning.space import SweepPlan, SweepSettings, create_distribution, create_grid
@@ -102,17 +103,20 @@ class SweepStudy:
         if saved is None or study.directions != [StudyDirection.MINIMIZE]:
             if study.get_trials(deepcopy=False) or saved is not None:
                 name = quote(study.study_name)
-                raise ElmanError(f"the study {name} was not made by elman sweep; choose another --study")
+                raise ElmanError(f"the study {name} was not made by elman sweep; choose another {option.study}")
             if any((directory / TRIAL_RUNS).glob("*")):
-                raise ElmanError(f"{quote(directory)} contains the trials of another study; choose another --out")
+                raise ElmanError(
+                    f"{quote(directory)} contains the trials of another study; choose another {option.out}"
+                )
             study.set_user_attr(IDENTITY, identity)
             return
         for name in [*saved, *identity]:
             before, given = (each.get(name, "none") for each in (saved, identity))
             if before != given:
-                what = f"{name} (sweep: {shorten(before)}, given: {shorten(given)})"
+                label = f"options: {option[name]}" if name in Config.__dataclass_fields__ else name
+                what = f"{label} (sweep: {shorten(before)}, given: {shorten(given)})"
                 raise ElmanError(
-                    f"the sweep {quote(directory)} differs in its {what}; pass the same or choose another --out"
+                    f"the sweep {quote(directory)} differs in its {what}; pass the same or choose another {option.out}"
                 )
 
     # --- Trials ---
@@ -258,7 +262,9 @@ def report_damage(plan: SweepPlan) -> Iterator[None]:
         if isinstance(error, ElmanError) or plan.storage is not None:
             raise
         path, reason = quote(plan.directory / JOURNAL), safe_message(error) or type(error).__name__
-        raise ElmanError(f"{path} is not a journal of Optuna ({reason}): restore it or choose another --out") from error
+        raise ElmanError(
+            f"{path} is not a journal of Optuna ({reason}): restore it or choose another {option.out}"
+        ) from error
 
 
 @contextmanager
@@ -267,7 +273,7 @@ def _open_database(text: str) -> Iterator[RDBStorage]:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise ElmanError("--storage must be a URL such as postgresql+psycopg://user@host/database") from None
+        raise ElmanError(f"{option.storage} must be a URL such as postgresql+psycopg://user@host/database") from None
     shown = url.set(query={}).render_as_string()
     options = {"timeout": LOCK_SECONDS} if url.get_backend_name() == "sqlite" else {}
     try:
