@@ -46,7 +46,7 @@ def test_the_process_is_that_of_the_environment_and_has_its_rows(monkeypatch: py
 def test_a_process_that_has_ended_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("torch.distributed")
     monkeypatch.setattr(distributed, "is_initialized", lambda: True)
-    with pytest.raises(ElmanError, match=r"^process 0 lost the connection to another; torchrun "), connect_processes():
+    with pytest.raises(ElmanError, match="process 0 lost the connection"), connect_processes():
         raise RuntimeError("Connection closed by peer")
 
 
