@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from elman.config import ADJUSTABLE, LIMITS, Config, make_config, replace_settings, resume_config
-from elman.errors import ElmanError, command_line
+from elman.errors import ElmanError
 from elman.presets import DEFAULT_PRESET, PRESETS
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from elman.jit.compiler import _kernel_cache
+from elman.jit.compiler import _open_cache
 from support.cli import Command
 
 

@@ -44,22 +44,3 @@ def test_the_metrics_are_those_of_the_score(
     assert [line.split("  ")[0] for line in table.splitlines()] == [name.replace("_", " ") for name in expected]
     adapted = command("eval", run, run.parent / file, "--encoding", encoding, "--json", "--adapt", "weights").out
     assert json.loads(adapted)["nats_per_char_without_adapt"] == pytest.approx(score.nats_per_char)
-
-
-@pytest.mark.parametrize(
-    ("file", "options", "message"),
-    [
-        ("other", ["--adapt", "counts", "--window", "9"], "cannot combine --window with --adapt"),
-        (
-            "other",
-            ["--adapt", "biases"],
-            "--adapt must be one of weights, counts, both, mixture (got 'biases')",
-        ),
-        ("other", ["--adapt"], "--adapt"),
-        ("a", ["--adapt", "both"], "needs at least 2 characters to be scored (got 1)"),
-    ],
-)
-def test_unusable_arguments_are_rejected(
-    command: Command, run: Path, file: str, options: list[str], message: str
-) -> None:
-    assert_refused(command("eval", run, run.parent / file, *options), message)

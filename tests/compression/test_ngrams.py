@@ -5,11 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from elman.compression import ngrams as module
-from elman.compression.ngrams import NgramRows, background_model, count_symbols, read_builtin_ngrams, read_ngrams
+from elman.compression.ngrams import NgramRows, read_ngrams
 from elman.ngram.compiled_table import TOTAL
-from elman.ngram.counting import count_ngrams
-from elman.ngram.model import MIN_PROB, READ_COUNT, NgramCounts, NgramModel, ngram_counts
-from elman.text import Alphabet
+from elman.ngram.model import MIN_PROB, READ_COUNT, NgramCounts, NgramModel
 from support.codec_models import make_model
 from support.tolerances import FLOAT32_ROUNDING
 

@@ -26,6 +26,7 @@ from elman.engine import TrainState, get_engine
 from elman.engine.numba.batched.inference import _MAX_STEPS
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer, SamplingParams, WeightDropout
+from elman.network.optimizers import optimizer_names
 from elman.network.parameters import NAMES, Array, Parameters, shapes
 from elman.ngram.counting import count_ngrams
 from elman.ngram.kernels import INITIAL_CAPACITY, reader

@@ -13,7 +13,7 @@ from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.score import score
-from elman.interpret import PriorExplanation, Unit, dequantize, explain, list_units, quantize
+from elman.interpret import PriorExplanation, Unit, dequantize, explain_indices, list_units, quantize
 from elman.network import Parameters, model, ngram
 from elman.network.cells.spec import CELL_STATE, HIDDEN_STATE
 from elman.network.parameters import Array
@@ -151,7 +151,7 @@ def test_a_quantized_activation_is_near_the_activation(value: float) -> None:
 
 
 def test_units_are_named_in_the_order_of_the_state() -> None:
-    names = list_units(architecture(made("lstm", 2)[0]))
+    names = list_units(made("lstm", 2)[0].architecture)
     assert len(names) == 4 * M
     assert names[M] == Unit(1, 1, CELL_STATE)
     assert [names[M].vector.part, names[0].vector.part] == ["memory", "hidden"]  # the names in JSON

@@ -11,21 +11,44 @@ import numpy as np
 import pytest
 from numba.core.errors import NumbaError
 
-from elman.engine.numba import compiler
-from elman.jit import allocating_kernel, compiled, kernel
-from elman.jit.compiler import call_pointer, kernel_pointer, kernel_sources
+from elman.jit import allocating_kernel, compiled, compiler, kernel
+from elman.jit.compiler import call_pointer, digest_sources, kernel_pointer, kernel_sources
 
-NOT_IN_KERNELS = {"elman.engines", "elman.inference.snapshot", "elman.storage.builtin"}
-"""Modules whose constants no kernel contains: whether Numba is installed, without which nothing is compiled; and the
-names of files and tensors, from which `elman.compression.bitwise.background` reads its text.
-"""
+NOT_IN_KERNELS = {"elman.engines"}
+"""Modules whose constants no kernel contains: whether Numba is installed, without which nothing is compiled."""
 
 
 def test_every_constant_in_a_kernel_is_part_of_the_digest() -> None:
     sources = kernel_sources()
-    imported = {module for path in sources for module in _modules_of_constants(path)}
+    imported = {module for path in sources.values() for module in _modules_of_constants(path)}
     assert "elman.ngram.model" in imported
-    assert not {module for module in imported - NOT_IN_KERNELS if _find_file(module) not in sources}
+    assert imported - NOT_IN_KERNELS <= sources.keys()
+
+
+TRAINING, CODEC = "elman.engine.numba.batched.training", "elman.compression.arithmetic"
+
+
+def digests(*changes: tuple[str, str, str]) -> tuple[str, ...]:
+    """Return the digests of training and codec after replacements of text in modules."""
+    sources = {module: path.read_text("utf-8") for module, path in kernel_sources().items()}
+    for module, old, new in changes:
+        assert old in sources[module]
+        sources[module] = sources[module].replace(old, new, 1)
+    found = digest_sources({module: source.encode() for module, source in sources.items()})
+    return found[TRAINING], found[CODEC]
+
+
+def test_a_kernel_is_compiled_again_if_code_that_it_imports_has_changed() -> None:
+    training, codec = digests()
+    documented = (
+        ("elman.network.muon", 'MOMENTUM = 0.95\n"""mu, ', 'MOMENTUM = 0.95\n"""The symbol mu, '),
+        ("elman.engine.numba.batched.cells", '    """Rows: W h', '    # A reason.\n\n    """The rows: W h'),
+    )
+    assert digests(*documented) == (training, codec)
+    other_constant = digests(("elman.network.muon", "MOMENTUM = 0.95", "MOMENTUM = 0.9"))
+    assert (other_constant[0] != training, other_constant[1]) == (True, codec)
+    other_codec = digests((CODEC, "FREQ_BITS = 24", "FREQ_BITS = 23"))
+    assert (other_codec[0], other_codec[1] != codec) == (training, True)
 
 
 def _modules_of_constants(path: Path) -> set[str]:

@@ -19,6 +19,7 @@ from elman.compression import network as exact_network
 from elman.engine import get_engine
 from elman.engine.numba.batched import cells as compiled_cells
 from elman.errors import ElmanError
+from elman.interpret.explain_page import ExplainPage, describe_network, render_page
 from elman.network import Architecture, Parameters
 from elman.network.cells import CELLS, cell_help
 from elman.network.parameters import NAMES, shapes

@@ -27,7 +27,7 @@ from elman.text import Corpus, Windows
 from support import reference_impl
 from support import tolerances as tolerances
 from support.networks import make_state
-from support.state import snapshot
+from support.state import TEXT, snapshot
 from support.tolerances import largest_relative_error
 
 UPDATES = 50

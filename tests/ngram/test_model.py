@@ -15,13 +15,14 @@ from elman.network import loss_and_gradients, model
 from elman.network.cells import CELLS
 from elman.network.output import Prior, logits
 from elman.network.parameters import INITIAL_ALPHA, Array, Parameters, shapes
-from elman.ngram.counting import count_ngrams, count_text
+from elman.ngram.counting import count_ngrams
 from elman.ngram.model import MIN_PROB, TYPICAL_DISCOUNTS, NgramModel, ngram_counts, read, start_folds
 from elman.ngram.table import CODES, encode_counts
 from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
 from support.networks import make_parameters, make_state
+from support.ngram_counting import count_text
 
 K = 4
 Codes = NDArray[np.uint8]

@@ -31,49 +31,6 @@ def test_what_is_volatile_is_removed() -> None:
     assert (cell.id, cell.metadata, notebook.metadata.language_info) == ("cell-0", {}, {"name": "python"})
 
 
-def check_first_model(notebook: Any) -> None:
-    training, curve, writing, scoring, checking = code(notebook)[1:]
-    assert "'updates': 600" in printed(training)
-    assert has_figure(curve)
-    assert printed(writing).count("--- temperature") == 2
-    known, shuffled = (float(line.split(": ")[1].split()[0]) for line in printed(scoring).splitlines() if line)
-    assert known < shuffled
-    assert printed(checking).endswith("True")
-
-
-def check_log_lines(notebook: Any) -> None:
-    (found,) = [int(text[0]) for text in map(printed, code(notebook)) if "odd lines are among" in text]
-    assert found >= 4
-
-
-def check_compression(notebook: Any) -> None:
-    text = "".join(map(printed, code(notebook)))
-    sizes = {
-        name.strip(): int(size.replace(",", "")) for name, size in re.findall(r"^(.{20})\s*([\d,]+) bytes", text, re.M)
-    }
-    assert sizes["elman, mixture"] < sizes["elman, static"] < sizes["xz"]
-
-
-def check_fine_tuning(notebook: Any) -> None:
-    text = "".join(map(printed, code(notebook)))
-    base, scratch, tuned = (float(loss) for loss in re.findall(r"([\d.]+) nats per character", text))
-    assert tuned < base < scratch
-
-
-CHECKS: dict[str, Callable[[Any], None]] = {
-    "elman": check_first_model,
-    "log_lines": check_log_lines,
-    "compression": check_compression,
-    "fine_tuning": check_fine_tuning,
-}
-"""What the prose of a notebook says of its outputs."""
-
-
-@each_notebook
-def test_the_stored_outputs_are_what_the_prose_says(path: Path) -> None:
-    CHECKS.get(path.stem, lambda notebook: None)(read(path))
-
-
 @pytest.mark.slow  # .ci/run has it
 @pytest.mark.parametrize("magic", ["", "%matplotlib inline\n", "import matplotlib.pyplot\n"], ids=repr)
 def test_plots_and_explanations_are_shown_once(magic: str, tmp_path: Path) -> None:

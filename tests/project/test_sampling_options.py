@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from elman.cli import app
-from elman.engine import get_engine
 from elman.errors import ElmanError, flag
 from elman.network import SamplingParams
 from elman.network.sampling import (
@@ -24,11 +23,9 @@ from elman.network.sampling import (
     create_sampling_params,
     list_sampling_options,
 )
-from elman.ngram.counting import count_ngrams
 from elman.serve.app import describe_app
 from elman.serve.settings import Settings
 from support.cli import Command, assert_refused
-from support.networks import make_state
 from support.random_model import random_prior_model
 from support.server import NAME, error_of, serving, tiny
 from support.state import TEXT
@@ -159,25 +156,3 @@ def test_openapi_and_the_playground_describe_it(option: SamplingOption, client: 
         "maximum": MAX_NUMBER if option.request_maximum is None else option.request_maximum,
         "step": option.step,
     }
-
-
-# --- Engines and docs ---
-
-
-@each_option
-def test_the_engines_agree(option: SamplingOption) -> None:
-    options: Any = {option.name: option.example}
-    uniforms = np.random.default_rng(1).random(200)
-    counted = count_ngrams(np.resize(np.arange(9, dtype=np.uint8), 50), 9, 3, 0)
-    for cell in ("rnn", "gru"):
-        state = make_state(9, 5, 0.8, 400, np.float64, cell=cell, ngrams=counted)
-        characters, expected, unfiltered = (
-            generate(get_engine(name), state.parameters, state.final_hidden, 2, uniforms, sampling)[0]
-            for name, sampling in (
-                ("numba", SamplingParams(**options)),
-                ("numpy", SamplingParams(**options)),
-                ("numpy", SamplingParams()),
-            )
-        )
-        np.testing.assert_array_equal(characters, expected)
-        assert not np.array_equal(expected, unfiltered)

@@ -238,7 +238,7 @@ def test_an_address_that_cannot_be_used_and_the_url_of_one_that_can(command: Com
             assert_refused(command("serve", str(run), "--port", str(port)), message)
     with pytest.raises(ElmanError, match=r"^cannot listen on 192\.0\.2\.1, port 0 \(.*\); change host or port$"):
         listen("192.0.2.1", 0)
-    with pytest.raises(ElmanError, match=r"^host 'no such' is not an address of this machine"):
+    with pytest.raises(ElmanError, match=r"^host='no such' is not an address of this machine"):
         listen("no such", 0)
 
 

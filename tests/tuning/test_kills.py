@@ -129,15 +129,11 @@ def test_what_ends_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rais
         raise raised
 
     monkeypatch.setattr(worker, "train", fail)
-    channel: Any = Events()
-    order = TrialOrder(str(tmp_path), "text", "", "reference", {}, [], False)
-    corpus: Any = None
-    if ends is None:
-        train_trial(order, corpus, channel)
-    else:
-        with pytest.raises(ends):
-            train_trial(order, corpus, channel)
-    assert channel.events == events
+    if error:
+        with pytest.raises(ElmanError, match=error):
+            small_sweep(tmp_path, 1)
+    if not error.startswith("^every"):
+        assert_as_never_killed(tmp_path, small_sweep(tmp_path, 1), 1)
 
 
 def children(pid: int) -> list[int]:

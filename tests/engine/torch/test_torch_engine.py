@@ -12,7 +12,7 @@ from elman.engine.numba.engine import NumbaEngine
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer
 from elman.network.dropout import WeightDropout
-from elman.network.optimizer import OPTIMIZERS
+from elman.network.optimizers import OPTIMIZERS
 from elman.ngram.counting import count_ngrams
 from elman.testing import EngineComparison, check_engine
 from elman.text import Corpus, Windows
@@ -24,7 +24,7 @@ torch = pytest.importorskip("torch")
 
 from elman.engine.torch import engine as torch_engine  # noqa: E402
 from elman.engine.torch.network import dropout_masks  # noqa: E402
-from support.networks import make_state
+from support.networks import make_state  # noqa: E402
 
 CPU = torch.device("cpu")
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -106,7 +106,7 @@ def test_mixed_precision_trains_on_a_gpu(cell: str) -> None:
 @pytest.mark.parametrize("dropout", [PLAIN, VARIATIONAL])
 def test_dropout_masks_are_those_of_the_reference(dropout: Dropout) -> None:
     """Also of some rows of the batch, those of one process."""
-    net, rows = architecture(state_and_windows()[0].parameters), slice(2, 5)
+    net, rows = state_and_windows()[0].parameters.architecture, slice(2, 5)
     for update in (1, 2**31 + 5):
         masks = dropout_masks(dropout, update, net, 4, 7, rows, torch.zeros(1))
         expected = dropout.masks(update, net.layers, 4, 7, net.m, np.float32)
