@@ -49,7 +49,10 @@ class _Option(str):
 
 
 class _Options:
-    """The options by their names with underscores, as attributes or as keys; None is the caller's way to name them."""
+    """The options, by their names with underscores, as attributes or as keys.
+
+    They are named as on the command line, or as in Python; with None, as whoever reads the messages passes them.
+    """
 
     def __init__(self, are_flags: bool | None = None) -> None:
         self._are_flags = are_flags
@@ -58,7 +61,8 @@ class _Options:
         are_flags = _is_command_line if self._are_flags is None else self._are_flags
         return _Option(flag(name) if are_flags else _ARGUMENTS.get(name, name))
 
-    __getattr__ = __getitem__
+    def __getattr__(self, name: str) -> _Option:
+        return self[name]
 
 
 option, FLAGS, ARGUMENTS = _Options(), _Options(True), _Options(False)

@@ -232,7 +232,7 @@ def test_unusable_arguments_are_rejected(model: Model) -> None:
     with pytest.raises(ElmanError, match=r"^a text needs at least 2 characters to be scored \(got 1\)$"):
         model.score("t", adapt="weights")
     with pytest.raises(
-        ElmanError, match=r"^adapt both requires a model with an n-gram prior: train with ngram_order=7$"
+        ElmanError, match=r"^adapt='both' requires a model with an n-gram prior: train with ngram_order=7$"
     ):
         trained(ngram_order=0).score(OTHER, adapt="both")
 

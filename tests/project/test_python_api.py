@@ -1,5 +1,6 @@
 """The Python API as `docs/how_to/python.md` shows it: options, batches, files, callbacks, notebooks."""
 
+import ast
 import inspect
 import os
 import pickle
@@ -101,6 +102,15 @@ def test_messages_name_arguments_in_python_and_options_on_the_command_line() -> 
     assert message() == "grad_clip of a --max-chars {b}.txt: validation=0.1, dtype='float32' or resume=True"
     with command_line():
         assert message() == "--grad-clip of a --max-chars {b}.txt: --validation 0.1, --dtype float32 or --resume"
+
+
+def test_messages_name_options_that_exist() -> None:
+    sources = {path: path.read_text("utf-8") for path in Path(elman.__file__).parent.rglob("*.py")}
+    users = [source for source in sources.values() if re.search(r"errors import .*\boption\b", source)]
+    named = {name for source in users for name in re.findall(r"\{option\.([a-z_]+)[:}]", source)}
+    commands = [ast.parse(source) for path, source in sources.items() if path.parent.name == "commands"]
+    arguments = {each.arg for tree in commands for each in ast.walk(tree) if isinstance(each, ast.arg)}
+    assert named <= arguments | {*SETTINGS}
 
 
 def test_a_configuration_is_accepted(corpus: Corpus) -> None:

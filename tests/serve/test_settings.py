@@ -50,7 +50,7 @@ def test_a_loopback_address_needs_no_key(host: str) -> None:
 @pytest.mark.parametrize("key", [None, ""])
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "", "example.com", "127.1", "localhost.evil.example"])
 def test_another_address_needs_a_key(host: str, key: str | None) -> None:
-    expected = r"^host '.*' can be reached by other machines and requires api_key \(or ELMAN_API_KEY\)$"
+    expected = r"^host='.*' can be reached by other machines and requires api_key \(or ELMAN_API_KEY\)$"
     with pytest.raises(ElmanError, match=expected):
         create_settings(host, key)
 
