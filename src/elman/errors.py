@@ -49,7 +49,10 @@ class _Option(str):
 
 
 class _Options:
-    """The options by their names with underscores, as attributes or as keys; None is the caller's way to name them."""
+    """The options, by their names with underscores, as attributes or as keys.
+
+    They are named as on the command line, or as in Python; with None, as whoever reads the messages passes them.
+    """
 
     def __init__(self, are_flags: bool | None = None) -> None:
         self._are_flags = are_flags

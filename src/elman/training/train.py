@@ -307,9 +307,10 @@ def check_arguments(
         raise ElmanError(
             f"cannot combine {option.init_from} with {option.resume:True}: a resumed run continues with its own weights"
         )
-    for name, is_passed in (("resume", resume), ("log", bool(log)), ("overwrite", overwrite)):
+    requests = ((f"{option.resume:True}", resume), (option.log, bool(log)), (f"{option.overwrite:True}", overwrite))
+    for name, is_passed in requests:
         if out is None and is_passed:
-            raise ElmanError(f"{option[name]} requires {option.out}, the directory of the run")
+            raise ElmanError(f"{name} requires {option.out}, the directory of the run")
     if overwrite and resume:
         raise ElmanError(
             f"{option.overwrite:True} replaces the run that {option.resume:True} continues: pass only one of them"
