@@ -141,7 +141,7 @@ def test_like_takes_the_settings_of_another_run(command: Command, tmp_path: Path
     ended = command("train", "novel.txt", "--like", "run", "-o", tmp_path / "out", "--seed", 7, "-q")
     assert (ended.code, ended.err) == (0, "")
     assert RunDirectory(tmp_path / "out").manifest().config == make_config("reference", vars(like) | {"seed": 7})
-    assert RunDirectory(tmp_path / "out").metadata()["preset"] == "reference"
+    assert RunDirectory(tmp_path / "out").read_manifest()["preset"] == "reference"
     refused = command("train", "novel.txt", "--resume", "-o", tmp_path / "out", "--preset", "quick")
     assert_refused(refused, "cannot change --preset on resume (run: reference, given: quick)")
     for option in (["--preset", "minute"], ["--resume"]):

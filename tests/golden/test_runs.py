@@ -41,7 +41,7 @@ def test_a_run_is_opened_and_resumed(name: str, tmp_path: Path) -> None:
     out = Path(shutil.copytree(DATA / name, tmp_path / name))
     saved = elman.open_run(out)
     assert saved.config == make_config("reference", {**SMALL, **RUNS[name]})
-    assert saved.metadata["stopped"] == "interrupted"
+    assert saved.manifest["stopped"] == "interrupted"
     assert [sample.text for sample in saved.samples] == EXPECTED["resumed"][name]["samples"][: len(saved.samples)]
     assert RunDirectory(out).load().state.update == saved.metrics[-1].update < 20
     resumed = elman.train(read_corpus(name), out=out, resume=True)

@@ -74,8 +74,8 @@ def write(folder: Path) -> None:
         mock.patch("elman.training.loop.time", clock),
         mock.patch("elman.training.limits.time", clock),
         mock.patch("elman.training.loop.save_plot"),
-        mock.patch("elman.runs.metadata.describe_machine", return_value=machine),
-        mock.patch("elman.runs.metadata.list_versions", return_value={"elman": "0.3.0"}),
+        mock.patch("elman.runs.manifest.describe_machine", return_value=machine),
+        mock.patch("elman.runs.manifest.list_versions", return_value={"elman": "0.3.0"}),
     ):
         for name, settings in RUNS.items():
             out = folder / name

@@ -24,7 +24,7 @@ from elman.interop import page
 from elman.interop.contents import ModelInfo
 from elman.network.cells import CELLS
 from elman.network.sampling import list_sampling_options
-from elman.runs.metadata import TextRecord
+from elman.runs.manifest import TextRecord
 from elman.text import Alphabet
 from elman.web import STATIC_FILES
 from support.browser import fits, open_page

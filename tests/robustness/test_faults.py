@@ -98,7 +98,7 @@ def no_file_larger_than(size: int) -> Prepare:
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.99])
 def test_a_limit_of_file_sizes(text: Path, tmp_path: Path, share: float) -> None:
-    """A small limit is hit by the lock, the records or the metadata, a larger one by the checkpoint."""
+    """A small limit is hit by the lock, the records or the manifest, a larger one by the checkpoint."""
     out = tmp_path / "run"
     before = begin(text, out)
     limit = no_file_larger_than(int(share * len(before)))

@@ -1,4 +1,4 @@
-"""The run directory: its files and metadata, a run that replaces another, and one writer at a time."""
+"""The run directory: its files and manifest, a run that replaces another, and one writer at a time."""
 
 import hashlib
 import json
@@ -36,20 +36,20 @@ def test_the_files_and_the_metadata_of_a_run(corpus: Corpus, tmp_path: Path) -> 
     train(corpus, **EXACT, max_updates=25, out=tmp_path)
     names = {".lock", "run.json", "metrics.csv", "samples.jsonl", "checkpoint.safetensors", "smooth_loss.png"}
     assert contents(tmp_path).keys() == names
-    metadata = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    manifest = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
     keys = "config alphabet corpus preset versions machine stopped validation_chars log"
-    assert list(metadata) == keys.split()
-    assert metadata["config"] == asdict(Config(**settings, max_updates=25))
-    assert metadata["alphabet"] == corpus.alphabet.characters
+    assert list(manifest) == keys.split()
+    assert manifest["config"] == asdict(Config(**settings, max_updates=25))
+    assert manifest["alphabet"] == corpus.alphabet.characters
     sha256 = hashlib.sha256(TEXT.encode()).hexdigest()
     size = {"chars": len(TEXT), "alphabet_size": 26}
-    assert metadata["corpus"] == {"name": "text", **size, "sha256": sha256, "files": []}
-    assert metadata["preset"] == "reference"
-    assert metadata["versions"].items() >= {"elman": elman.__version__, "python": platform.python_version()}.items()
-    assert metadata["machine"].items() >= {"system": platform.system(), "cores": os.cpu_count()}.items()
+    assert manifest["corpus"] == {"name": "text", **size, "sha256": sha256, "files": []}
+    assert manifest["preset"] == "reference"
+    assert manifest["versions"].items() >= {"elman": elman.__version__, "python": platform.python_version()}.items()
+    assert manifest["machine"].items() >= {"system": platform.system(), "cores": os.cpu_count()}.items()
     train(corpus, resume=True, max_updates=30, out=tmp_path)
     resumed = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
-    assert resumed == metadata | {"config": metadata["config"] | {"max_updates": 30}}
+    assert resumed == manifest | {"config": manifest["config"] | {"max_updates": 30}}
 
 
 def test_the_speed_counts_the_characters_of_every_batch_row(corpus: Corpus) -> None:

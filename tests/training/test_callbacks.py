@@ -67,7 +67,7 @@ def test_the_run_is_saved_before_an_exception_of_a_callback_is_raised(
     assert raised.value is error
     directory = RunDirectory(tmp_path)
     assert directory.load().state.update >= max(1, update)
-    assert directory.metadata()["stopped"] == ("max_updates" if update == 40 else "interrupted")
+    assert directory.read_manifest()["stopped"] == ("max_updates" if update == 40 else "interrupted")
     assert_same(train(corpus, out=tmp_path, resume=True), train(corpus, **options))
 
 

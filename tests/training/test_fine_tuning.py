@@ -15,7 +15,7 @@ from elman.inference import Model
 from elman.inference.fingerprint import fingerprint
 from elman.network.ngram import ngram_counts
 from elman.runs.directory import RunDirectory
-from elman.runs.metadata import ModelOrigin
+from elman.runs.manifest import ModelOrigin
 from elman.runs.models import load
 from elman.runs.run import Run
 from elman.text import Alphabet, Corpus

@@ -48,9 +48,9 @@ def test_a_run_finds_its_files(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     elman.train("corpus", **OPTIONS, out="run", max_updates=10, callback=listens)
     size = f"{len(FIRST + SECOND)} characters, {len(set(FIRST + SECOND))} distinct"
     assert listens.notices == [f"training on corpus (2 files; 1 binary file skipped): {size}"]
-    metadata = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
-    assert [file["path"] for file in metadata["corpus"]["files"]] == [str(folder / f"corpus/{n}.txt") for n in (1, 2)]
-    assert metadata["preset"] == "reference"
+    manifest = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
+    assert [file["path"] for file in manifest["corpus"]["files"]] == [str(folder / f"corpus/{n}.txt") for n in (1, 2)]
+    assert manifest["preset"] == "reference"
     Path("corpus/3.txt").write_text("a file that was added later", encoding="utf-8")
     (folder / "elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
@@ -58,7 +58,7 @@ def test_a_run_finds_its_files(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert_same(run, elman.train(["../corpus/1.txt", "../corpus/2.txt"], **OPTIONS, max_updates=20))
     assert run.corpus.name == "corpus"
     after = json.loads(Path("../run/run.json").read_text(encoding="utf-8"))
-    assert after["corpus"] == metadata["corpus"]
+    assert after["corpus"] == manifest["corpus"]
 
 
 def test_a_text_that_is_gone_or_changed_is_named(folder: Path) -> None:
@@ -91,9 +91,9 @@ def test_what_run_json_does_not_say(corpus: Any, words: str, monkeypatch: pytest
     monkeypatch.setattr(data, "has_piped_text", lambda: False)
     elman.train("corpus/1.txt", **OPTIONS, out="run", max_updates=10)
     path = Path("run/run.json")
-    metadata = json.loads(path.read_text(encoding="utf-8"))
-    metadata["corpus"] = metadata["corpus"] | corpus if isinstance(corpus, dict) else corpus
-    path.write_text(json.dumps(metadata), encoding="utf-8")
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["corpus"] = manifest["corpus"] | corpus if isinstance(corpus, dict) else corpus
+    path.write_text(json.dumps(manifest), encoding="utf-8")
     assert words in refused()
     assert resume(corpus="corpus/1.txt").state.update == 20
 
@@ -167,9 +167,9 @@ def test_a_validation_file_is_evaluated(folder: Path, monkeypatch: pytest.Monkey
     assert run.validation_loss is not None
     if run.selected is not None and run.selected.update == 10:
         assert run.validation_loss == run.model.score(TEXT[5:40]).nats_per_char
-    metadata = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
-    assert metadata["config"]["validation"] == str(folder / "held.txt")
-    assert (metadata["validation"]["name"], metadata["validation"]["chars"]) == ("held.txt", 35)
+    manifest = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
+    assert manifest["config"]["validation"] == str(folder / "held.txt")
+    assert (manifest["validation"]["name"], manifest["validation"]["chars"]) == ("held.txt", 35)
     monkeypatch.chdir("corpus")
     listens = Listens()
     longer = elman.train(out="../run", resume=True, max_updates=20, callback=listens)

@@ -147,7 +147,7 @@ def test_the_last_validation_reads_all_where_it_takes_little_time(
     chars = 20 if is_whole else 8
     assert (run.results()["validation_chars"], run.manifest.validation_chars) == (chars, chars)
     saved, again = elman.open_run(tmp_path), train(corpus, out=tmp_path, resume=True)
-    assert saved.metadata["validation_chars"] == chars
+    assert saved.manifest["validation_chars"] == chars
     assert saved.validation_loss == run.validation_loss == again.validation_loss
     assert again.results() == run.results() | {"advice": again.advice}
     assert_saved(tmp_path, run)

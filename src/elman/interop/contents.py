@@ -22,7 +22,7 @@ from elman.network.cells import CELLS
 from elman.network.ngram import MAX_ORDER, NgramModel
 from elman.network.ngram_table import STRIDE, NgramTable
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, shapes
-from elman.runs.metadata import TextRecord
+from elman.runs.manifest import TextRecord
 from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
 from elman.text import Alphabet
 from elman.text.lines import find_line_feed
