@@ -18,8 +18,8 @@ from elman.inference.snapshot import Snapshot, check_holds_no_run
 from elman.interop import hub, npz, onnx, page, torch
 from elman.interop.contents import ModelInfo
 from elman.runs.directory import FILES, RunDirectory
-from elman.runs.loggers import RUN_JSON
-from elman.runs.metadata import TextRecord
+from elman.runs.loggers import MANIFEST
+from elman.runs.manifest import TextRecord
 from elman.runs.models import create_model, hub_name, load, name_model, read_model, save_model
 from elman.storage.atomic import replace_files, suggest_write_remedy, write_output
 from elman.storage.untrusted import require_regular_file, safe_message
@@ -225,7 +225,7 @@ def _find_record(path: Path) -> tuple[TextRecord | None, date | None]:
     manifest = RunDirectory(folder).manifest_if_valid()
     if manifest is None:
         return None, None
-    return manifest.corpus, date.fromtimestamp((folder / RUN_JSON).stat().st_mtime)
+    return manifest.corpus, date.fromtimestamp((folder / MANIFEST).stat().st_mtime)
 
 
 def _write_folder(folder: Path, contents: dict[str, bytes]) -> None:

@@ -15,8 +15,8 @@ from elman.errors import ElmanError, LockedError, option, quote
 from elman.inference.snapshot import Snapshot, save_imported
 from elman.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, serialize_checkpoint
 from elman.runs.history import Metrics, Sample, parse_metrics, parse_samples
-from elman.runs.loggers import LOGGERS, RUN_JSON, open_loggers, optional_loggers
-from elman.runs.metadata import RunManifest
+from elman.runs.loggers import LOGGERS, MANIFEST, open_loggers, optional_loggers
+from elman.runs.manifest import RunManifest
 from elman.storage.atomic import PARTIAL_SUFFIX, replace_file, replace_files, suggest_write_remedy, sync_directory
 from elman.storage.tensors import read_description
 from elman.storage.untrusted import parse_strict_json, require_int, require_regular_file, safe_message
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
 METRICS, SAMPLES = LOGGERS["csv"].target, LOGGERS["samples"].target
 PLOT = "smooth_loss.png"
-FILES = (CHECKPOINT, BEST, METRICS, SAMPLES, RUN_JSON)
+FILES = (CHECKPOINT, BEST, METRICS, SAMPLES, MANIFEST)
 """The files of a run directory that cannot be made again without training."""
 LOCK = ".lock"
 ACQUIRE_SECONDS = 0.1
@@ -171,7 +171,7 @@ class RunDirectory:
     def is_empty(self) -> bool:
         """Whether it exists and is empty, except for files of a process that was killed right at the start."""
         try:
-            return all(path.name in (LOCK, RUN_JSON) or path.suffix == PARTIAL_SUFFIX for path in self.path.iterdir())
+            return all(path.name in (LOCK, MANIFEST) or path.suffix == PARTIAL_SUFFIX for path in self.path.iterdir())
         except OSError:
             return False
 
@@ -199,14 +199,14 @@ class RunDirectory:
             return records
         return [record for record in records if record.update <= last]
 
-    def metadata(self) -> dict[str, Any]:
+    def read_manifest(self) -> dict[str, Any]:
         """Read ``run.json``."""
-        metadata: dict[str, Any] = self._read(RUN_JSON, lambda data: parse_strict_json(data.decode("utf-8")))
-        return metadata
+        manifest: dict[str, Any] = self._read(MANIFEST, lambda data: parse_strict_json(data.decode("utf-8")))
+        return manifest
 
     def manifest(self) -> RunManifest:
         """Read and parse ``run.json``."""
-        return self._read(RUN_JSON, lambda data: RunManifest.parse(parse_strict_json(data.decode("utf-8"))))
+        return self._read(MANIFEST, lambda data: RunManifest.parse(parse_strict_json(data.decode("utf-8"))))
 
     def manifest_if_valid(self) -> RunManifest | None:
         """Return the same; None if it is lost or damaged, since a run with a checkpoint is resumed without it, too."""
@@ -285,7 +285,7 @@ class RunDirectory:
 
     def write_manifest(self, manifest: RunManifest) -> None:
         """Write ``run.json``."""
-        replace_file(self.path / RUN_JSON, self._serialize_manifest(manifest))
+        replace_file(self.path / MANIFEST, self._serialize_manifest(manifest))
 
     def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Add records to all logs."""

@@ -20,7 +20,7 @@ from elman.runs.checkpoint import Checkpoint, take_snapshot
 from elman.runs.data import TrainingData
 from elman.runs.directory import RunDirectory
 from elman.runs.history import Metrics, Records, Sample, TrainLossEstimator, finite_or_none, summarize
-from elman.runs.metadata import ModelOrigin, RunManifest, TextRecord
+from elman.runs.manifest import ModelOrigin, RunManifest, TextRecord
 from elman.text import Corpus
 
 if TYPE_CHECKING:

@@ -47,7 +47,7 @@ def open_run(path: str | os.PathLike[str]) -> SavedRun:
     16
     """
     directory = RunDirectory(Path(path))
-    return SavedRun(directory.path, directory.manifest().config, directory.metadata())
+    return SavedRun(directory.path, directory.manifest().config, directory.read_manifest())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -58,7 +58,7 @@ class SavedRun:
     ----------
     path : Path
     config : Config
-    metadata : dict
+    manifest : dict
         The contents of ``run.json``.
 
     Examples
@@ -67,13 +67,13 @@ class SavedRun:
     >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
     >>> run = elman.train(text, out="runs/cats", preset="reference", hidden_size=16, max_updates=100, engine="numpy")
     >>> saved = elman.open_run("runs/cats")
-    >>> saved.metrics[-1].update, saved.metadata["corpus"]["name"]
+    >>> saved.metrics[-1].update, saved.manifest["corpus"]["name"]
     (100, 'text')
     """
 
     path: Path
     config: Config
-    metadata: dict[str, Any]
+    manifest: dict[str, Any]
 
     @cached_property
     def metrics(self) -> Records[Metrics]:
@@ -110,7 +110,7 @@ class SavedRun:
         """Summarize the run in one line."""
         updates, loss = self._row["updates"], self._row["validation_loss"]
         shown = "" if loss is None else f", validation loss {loss:.3f}"
-        return f"<SavedRun {str(self.path)!r} on {self.metadata['corpus']['name']!r}: {updates:,} updates{shown}>"
+        return f"<SavedRun {str(self.path)!r} on {self.manifest['corpus']['name']!r}: {updates:,} updates{shown}>"
 
     def _repr_html_(self) -> str:
         from elman.notebook import render_table

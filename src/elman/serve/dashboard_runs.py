@@ -19,8 +19,8 @@ from elman.errors import ElmanError
 from elman.network.cells import CELLS
 from elman.runs.directory import CHECKPOINT, METRICS, SAMPLES, RunDirectory
 from elman.runs.history import Sample
-from elman.runs.loggers import RUN_JSON
-from elman.runs.metadata import RunManifest
+from elman.runs.loggers import MANIFEST
+from elman.runs.manifest import RunManifest
 from elman.runs.run import Run
 from elman.serve.history import RunHistory, compute_histograms
 from elman.training.callbacks import TrainingCallback
@@ -221,7 +221,7 @@ class DashboardRun:
     def _read(self) -> None:
         """Read the files, unless they are as they were the last time."""
         directory = self.directory
-        versions = [_version(directory.path / name) for name in (RUN_JSON, METRICS, SAMPLES, CHECKPOINT)]
+        versions = [_version(directory.path / name) for name in (MANIFEST, METRICS, SAMPLES, CHECKPOINT)]
         if versions == self._versions:
             return
         metrics, samples, manifest = directory.metrics(), directory.samples(), directory.manifest()

@@ -26,8 +26,8 @@ from elman.runs.history import COLUMNS, Metrics, Sample
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import parse_strict_json, require_finite, require_regular_file
 
-RUN_JSON = "run.json"
-"""The metadata of a run; it is written before the loggers of the run are started."""
+MANIFEST = "run.json"
+"""The manifest of a run, which is written before the loggers of the run are started."""
 
 
 class MetricsLogger:
@@ -138,10 +138,10 @@ def read_if_exists(path: Path) -> bytes:
     return require_regular_file(path).read_bytes() if path.exists() else b""
 
 
-def read_run_json(directory: Path) -> dict[str, Any]:
-    """Return the metadata of the run: its config, alphabet, corpus, versions and machine."""
-    metadata: dict[str, Any] = parse_strict_json(require_regular_file(directory / RUN_JSON).read_text("utf-8"))
-    return metadata
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """Return the manifest of the run: its config, alphabet, corpus, versions and machine."""
+    manifest: dict[str, Any] = parse_strict_json(require_regular_file(directory / MANIFEST).read_text("utf-8"))
+    return manifest
 
 
 def without_surrogates(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from elman.config import Config
 from elman.errors import require_extra
 from elman.runs.history import Metrics, Sample, TrainLossEstimator
-from elman.runs.loggers import MetricsLogger, make_directory, read_run_json, without_surrogates
+from elman.runs.loggers import MetricsLogger, make_directory, read_manifest, without_surrogates
 
 EVENTS = "events.out.tfevents.*"
 """The event files, one for each start of the run; TensorBoard reads them in the order of their names."""
@@ -51,7 +51,7 @@ class TensorBoardLogger(MetricsLogger):
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Begin an event file that replaces everything after the last of these rows, and add what is missing."""
-        config = Config(**read_run_json(self.path.parent)["config"])
+        config = Config(**read_manifest(self.path.parent)["config"])
         self._seq_length, self._train_loss = config.seq_length, TrainLossEstimator(config)
         if not metrics:
             self.remove(self.path)

@@ -17,7 +17,7 @@ from typing import Any
 from elman.config import Config
 from elman.errors import ElmanError, option, require_extra
 from elman.runs.history import Metrics, Sample
-from elman.runs.loggers import MetricsLogger, make_directory, read_if_exists, read_run_json, without_surrogates
+from elman.runs.loggers import MetricsLogger, make_directory, read_if_exists, read_manifest, without_surrogates
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import parse_strict_json, require_int, require_str
 
@@ -56,8 +56,8 @@ class WandbLogger(MetricsLogger):
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Start a W&B run or continue that of this run, and send what it does not have yet."""
         directory = self.path.parent
-        run_json = read_run_json(directory)
-        self._seq_length = run_json["config"]["seq_length"]
+        manifest = read_manifest(directory)
+        self._seq_length = manifest["config"]["seq_length"]
         make_directory(self.path)
         progress = self._read_progress() if metrics or samples else None
         self._id, self._last_row, self._last_sample = progress or (os.urandom(4).hex(), 0, -1)
@@ -70,7 +70,7 @@ class WandbLogger(MetricsLogger):
                 id=self._id,
                 resume="allow" if progress else None,
                 dir=directory,
-                config=_without_paths(run_json),
+                config=_without_paths(manifest),
                 settings=self._wandb.Settings(console="off", disable_git=True, save_code=False),
             )
             self._run.define_metric("*", step_metric="update")
@@ -130,8 +130,8 @@ class WandbLogger(MetricsLogger):
             ) from error
 
 
-def _without_paths(run_json: dict[str, Any]) -> dict[str, Any]:
+def _without_paths(manifest: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that are sent to W&B: of files they contain the names."""
-    config, corpus = Config(**run_json["config"]).without_paths(), dict(run_json["corpus"])
+    config, corpus = Config(**manifest["config"]).without_paths(), dict(manifest["corpus"])
     corpus["files"] = [file | {"path": Path(file["path"]).name} for file in corpus["files"]]
-    return {"config": config, "corpus": corpus} | {name: run_json[name] for name in ("versions", "machine")}
+    return {"config": config, "corpus": corpus} | {name: manifest[name] for name in ("versions", "machine")}
