@@ -105,7 +105,7 @@ def until(page: "Page", condition: str, n: object = None) -> None:
 
 
 def until_drawn(page: "Page") -> None:
-    until_drawn(page)
+    until(page, "traces[0]?.x.length > 2")
 
 
 def labels(page: "Page") -> str:
@@ -336,7 +336,7 @@ def test_an_unusual_run(browser: "Browser", tmp_path: Path) -> None:
         page.get_by_label("Range").select_option("0.1")
         until(page, "traces[0].x.length < 10")
         assert shown(page, modes) == ["lines", "lines+markers"]
-        assert page.get_by_text(f"{run.epochs} epochs", exact=True).count() == 1
+        assert page.get_by_text(f"{run.epochs:.2f} epochs", exact=True).count() == 1
         titles = page.locator("figcaption").all_text_contents()
         assert {"V hidden to output", "U2 input to hidden, layer 2", "alpha weights of the n-gram prior"} <= {*titles}
         assert page.locator("h1").inner_text() == "<b>run<"
