@@ -234,21 +234,19 @@ def until(page: Page, condition: str) -> None:
     page.wait_for_function(f"() => {condition}")
 
 
-def middle(page: Page, line: int, column: int) -> tuple[float, float]:
-    """Return the centre of a character in the window; its line must be one text node."""
-    x, y = page.evaluate(MIDDLE, [line, column])
-    return x, y
+def middle(page: Page, line: int, column: int) -> Any:
+    """Return the centre of a character in the window, x and y; its line must be one text node."""
+    return page.evaluate(MIDDLE, [line, column])
 
 
-def colour(page: Page, x: float, y: float) -> list[int]:
+def colour(page: Page, x: float, y: float) -> Any:
     """Return the canvas colour at a point of the window."""
-    found: list[int] = page.evaluate(COLOUR, [x, y])
-    return found
+    return page.evaluate(COLOUR, [x, y])
 
 
-def contrasts(page: Page) -> list[float]:
-    found: list[float] = page.evaluate(CONTRAST)
-    return found
+def contrasts(page: Page) -> Any:
+    """Return the contrast of text to every colour of the legend."""
+    return page.evaluate(CONTRAST)
 
 
 @pytest.fixture
@@ -257,11 +255,9 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Opener]:
 
         def open_content(content: ExplainPage, width: int = 1200, dark: bool = False) -> Page:
             (tmp_path / "page.html").write_text(render_page(content), encoding="utf-8")
-            options: dict[str, Any] = {
-                "viewport": {"width": width, "height": 900},
-                "color_scheme": "dark" if dark else "light",
-            }
-            page = stack.enter_context(open_page(browser, tmp_path.as_uri(), "/page.html", **options))
+            size, scheme = {"width": width, "height": 900}, "dark" if dark else "light"
+            opening = open_page(browser, tmp_path.as_uri(), "/page.html", viewport=size, color_scheme=scheme)
+            page = stack.enter_context(opening)
             until(page, "performance.getEntriesByName('coloured').length")
             return page
 
