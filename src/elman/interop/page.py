@@ -39,7 +39,7 @@ _TEXTS, _LENGTH = 16, 250
 """The texts on which this is measured, which the model itself generates, and their length."""
 _TABLE = ("strings", "rests", "children")
 """The arrays of a table that are in the page; the others follow from them."""
-_BODY = re.compile(r"<body>\n(.*)</body>", re.DOTALL)
+_BODY = re.compile(r"<body>\n(.*)<dialog", re.DOTALL)
 _FILES = STATIC_FILES / "page"
 
 

@@ -48,8 +48,6 @@ def report(
     long_epochs: int = 100,
     resume: bool = False,
     callback: TrainingCallback | None = None,
-    encoding: str = "utf-8",
-    min_count: int | None = None,
     **options: Any,
 ) -> dict[str, Any] | None:
     """Carry out the reference experiment on a text and write a report.
@@ -71,13 +69,8 @@ def report(
         Resume the report in `out`.
     callback : TrainingCallback, optional
         Notified of progress. If its `should_stop` returns True, progress is saved and the report stops.
-    encoding : str
-        Encoding of the text.
-    min_count : int, optional
-        Replace characters that occur fewer times than this, and characters met later, by one unknown symbol. Default:
-        none, or on resume the value of the run.
     **options
-        ``preset`` and the fields of `elman.Config`.
+        ``preset`` and the fields of `elman.Config`; on resume, ``min_count`` is by default that of the run.
 
     Returns
     -------
@@ -121,12 +114,11 @@ def report(
     """
     with require_extra("plot"):
         import matplotlib as matplotlib  # before the hours that a report may take
-    if min_count is None:
+    if options.get("min_count") is None:
         directory = RunDirectory(Path(out) / "run")
-        min_count = directory.load().config.min_count if resume and directory.holds_run() else 0
-    corpus = read_corpus(corpus, encoding=encoding, min_count=min_count)
+        options["min_count"] = directory.load().config.min_count if resume and directory.holds_run() else 0
+    corpus = read_corpus(corpus, encoding=options.get("encoding", "utf-8"), min_count=options["min_count"])
     callback = callback or TrainingCallback()
-    options["min_count"] = min_count
     return _ReportBuilder(corpus, Path(out), epochs, long_epochs, callback, options).make(resume)
 
 
