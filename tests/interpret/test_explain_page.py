@@ -19,6 +19,7 @@ from elman.engine import get_engine
 from elman.inference import Model
 from elman.interpret import Unit, dequantize, explain_page
 from elman.interpret.explain_page import ExplainPage, describe_network, format_unit, render_page
+from elman.network.parameters import Architecture
 from elman.text import Alphabet, Corpus
 from elman.text.alphabet import visible
 from elman.text.unknown import unknown_nats

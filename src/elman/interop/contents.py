@@ -21,7 +21,7 @@ from elman.network.cells import CELLS
 from elman.network.parameters import Architecture, Array, Arrays, Parameters
 from elman.ngram.file import describe_ngrams, restore_ngrams
 from elman.ngram.model import MAX_ORDER, NgramModel
-from elman.runs.metadata import TextRecord
+from elman.runs.manifest import TextRecord
 from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
 from elman.text import Alphabet
 from elman.text.lines import find_line_feed

@@ -10,7 +10,7 @@ import numpy as np
 
 from elman.config import Config
 from elman.errors import ElmanError, option, quote, shorten
-from elman.runs.metadata import RunManifest
+from elman.runs.manifest import RunManifest
 from elman.storage.untrusted import require_regular_file
 from elman.text import Alphabet, Corpus, Source, Windows, has_piped_text, read_corpus
 from elman.text.formats import find_record_format

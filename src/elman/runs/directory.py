@@ -233,7 +233,7 @@ class RunDirectory:
                 f"add {option.resume:True} to continue it, {option.overwrite:True} to replace it, or choose another"
                 f" {option.out}"
             )
-        contents = {RUN_JSON: self._serialize_manifest(manifest), CHECKPOINT: serialize_checkpoint(checkpoint)}
+        contents = {MANIFEST: self._serialize_manifest(manifest), CHECKPOINT: serialize_checkpoint(checkpoint)}
         replace_files(
             {self.path / name: data for name, data in contents.items()},
             remove=[self.path / name for name in (PLOT, BEST, CHECKPOINT)] if replaces else [],

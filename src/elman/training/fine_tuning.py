@@ -25,7 +25,7 @@ from elman.inference.fingerprint import fingerprint
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Parameters
 from elman.ngram.model import NgramModel
-from elman.runs.metadata import ModelOrigin
+from elman.runs.manifest import ModelOrigin
 from elman.runs.models import load, locate_model
 from elman.runs.run import Run
 from elman.text import Alphabet
