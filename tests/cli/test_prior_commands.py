@@ -41,7 +41,7 @@ def test_explain_shows_the_recurrent_units(command: Command, run: Path) -> None:
     code, out, err = command("explain", run, run.parent / "test", "--out", run.parent / "page.html", "--json")
     assert (code, err) == (0, "")
     figures = json.loads(out)
-    assert figures["units"] == (2 * M if load(run).parameters.cell == "lstm" else M)
+    assert figures["units"] == (2 * M if load(run).parameters.architecture.cell == "lstm" else M)
     assert figures["nats_per_char"] == pytest.approx(load(run).score(TEST).nats_per_char, rel=1e-5)
     prior, known = figures["ngram"], math.log(len(load(run).alphabet)) - figures["nats_per_char"]
     assert prior["order"] == ORDER
@@ -59,7 +59,7 @@ def test_export_and_import(command: Command, run: Path, to: str) -> None:
     assert command("export", run, file).code == 0
     assert command("import", file, again).code == 0
     before, after = load(run), load(again)
-    np.testing.assert_array_equal(after.h, before.h)
+    np.testing.assert_array_equal(after.state.recurrent, before.state.recurrent)
     assert after.score(TEST).nats == before.score(TEST).nats
     sampled = [command("sample", folder, "--length", 60, "--seed", 1).out for folder in (run, again)]
     assert sampled[0] == sampled[1]

@@ -23,6 +23,7 @@ from elman.inference.score import score
 from elman.text import Alphabet
 from support.cells import EXACT_CELLS
 from support.codec_models import ALPHABET, INPUTS, MODE_NAMES, TEXT, make_model
+from support.networks import with_architecture
 from support.small_blocks import small_blocks
 from support.tolerances import CODED_BITS, CODED_FRACTION
 
@@ -83,8 +84,9 @@ def known() -> str:
 @CELLS
 def test_a_static_file_has_the_size_of_the_cross_entropy(cell: str, layers: int, order: int) -> None:
     model, text = make_model(cell, layers, order=order), known()
-    indices, h = model.alphabet.encode("\n" + text), np.zeros_like(model.h)
-    bits = score(model.engine, model.parameters, h, indices).nats / math.log(2)
+    bits = score(
+        model.engine, model.parameters, model.state.reset(), model.alphabet.encode("\n" + text)
+    ).nats / math.log(2)
     assert 8 * len(compress(text, model, mode="static")) <= bits * (1 + CODED_FRACTION) + CODED_BITS
 
 
@@ -202,7 +204,7 @@ def test_an_unknown_mode_is_refused() -> None:
 @EVERY_MODE
 def test_a_model_of_lines_is_refused(mode: ModeName) -> None:
     model = make_model()
-    of_lines = dataclasses.replace(model, parameters=dataclasses.replace(model.parameters, reset_at=0))
+    of_lines = dataclasses.replace(model, parameters=with_architecture(model.parameters, reset_at=0))
     with pytest.raises(ElmanError, match=r"^files cannot be compressed with a model of independent lines: train with"):
         compress(b"a", of_lines, mode=mode)
 

@@ -160,7 +160,7 @@ def count_slowly(model: Model, text: str) -> float:
 
     arrays = {name: array for name, array in model.parameters.items() if name != "alpha"}
     network = Parameters(model.parameters.architecture._replace(order=0), arrays)
-    contexts = [()]
+    contexts = list[tuple[int, ...]]([()])
     o, _ = logits(network, state_of(network, model.state.recurrent), read[:-1])
     for t, x in enumerate(read[:-1].tolist()):
         for context in [c for c in contexts if not c or added[c[:-1]][c[-1]]]:
