@@ -87,7 +87,7 @@ def test_characters_that_do_not_fit_are_refused(model: Model, characters: Any, m
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
 def test_an_output_that_is_not_finite_is_refused() -> None:
     model = overflowing_model()
-    with pytest.raises(ElmanError, match="^the output of this network is not finite"):
+    with pytest.raises(ElmanError, match=r"^the output of this network is not finite"):
         model.step(model.step(model.start(), "a")[0], "b")
 
 
