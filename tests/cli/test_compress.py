@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import elman
-from elman.compression import codec
 from elman.errors import quote
+from elman.inference import codec
 from elman.text import Corpus
 from support.cli import exit_code
 from support.state import TEXT
