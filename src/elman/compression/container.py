@@ -110,7 +110,8 @@ def read_payloads(member: bytes, offset: int, count: int) -> list[bytes]:
 class Readable(Protocol):
     """A stream of bytes."""
 
-    def read(self, size: int = -1, /) -> bytes: ...
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most `size` bytes, fewer only at the end; all for -1."""
 
 
 def join_members(members: Iterator[bytes]) -> Iterator[bytes]:
