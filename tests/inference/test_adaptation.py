@@ -26,7 +26,7 @@ from elman.ngram.model import READ_COUNT, ngram_counts
 from elman.text import Corpus
 from support import tolerances as tolerances
 from support.cli import Command, assert_refused
-from support.networks import make_parameters, state_of
+from support.networks import make_parameters, state_of, sum_losses
 from support.state import TEXT, generate
 
 ORDER = 3
@@ -240,10 +240,9 @@ def test_unusable_arguments_are_rejected(model: Model) -> None:
 
 def test_a_counted_prompt_is_continued_as_by_a_model_that_has_counted_it(model: Model) -> None:
     indices = model.alphabet.encode(OTHER)
-    growing = model.state.count(model.parameters.ngrams).reshape(1)
-    _, states = model.engine.session(model.parameters).losses(growing, indices[:-1, None], indices[1:, None])
-    uniforms, state = np.random.default_rng(3).random(50), states.select(0).freeze()
-    expected, _ = generate(model.engine, model.parameters, state, int(indices[-1]), uniforms, SamplingParams())
+    growing, uniforms = model.state.count(model.parameters.ngrams), np.random.default_rng(3).random(50)
+    _, state = sum_losses(model.engine, model.parameters, growing, indices[:-1], indices[1:])
+    expected, _ = generate(model.engine, model.parameters, state.freeze(), int(indices[-1]), uniforms, SamplingParams())
     sampled = model.sample(50, prompt=OTHER, seed=3, adapt="counts")
     assert sampled == model.alphabet.decode(expected)
     assert sampled != model.sample(50, prompt=OTHER, seed=3)

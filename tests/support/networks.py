@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.engine import TrainState
+from elman.engine import Engine, TrainState
 from elman.network.parameters import Architecture, Parameters, initial_parameters
 from elman.network.state import State
 
@@ -41,3 +41,11 @@ def numbers(state: State) -> Any:
 def with_architecture(parameters: Parameters, **changes: Any) -> Parameters:
     """Return the parameters with another architecture."""
     return replace(parameters, architecture=parameters.architecture._replace(**changes))
+
+
+def sum_losses(engine: Engine, parameters: Parameters, state: State, x: Any, y: Any) -> tuple[Any, State]:
+    """Return the loss of each sequence x (T,) or (T, B) in nats, read in a session, and the final state."""
+    batch = state.recurrent.shape[:-1]
+    rows = state.reshape(x.size // len(x))
+    losses, final = engine.session(parameters).losses(rows, x.reshape(len(x), -1), y.reshape(len(y), -1))
+    return losses.sum(axis=0).reshape(batch)[()], final.reshape(*batch)

@@ -105,7 +105,7 @@ def test_the_validation_loss_is_that_of_the_lines() -> None:
     model = run.model
     reversed_lines = "\n\n".join(reversed(lines))
     assert model.score(reversed_lines).nats_per_char == pytest.approx(nats, rel=1e-12)
-    assert score(model.engine, model.parameters, model.h, held_out).nats_per_char == pytest.approx(nats)
+    assert score(model.engine, model.parameters, model.state, held_out).nats_per_char == pytest.approx(nats)
     assert len(run.samples[-1].text) == 20
     assert run.final_sample().count("\n") == 9
 
