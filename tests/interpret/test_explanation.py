@@ -29,7 +29,7 @@ K, M, N = 7, 4, 90
 CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("lstm", 1), ("rnn", 2), ("lstm", 2)])
 
 
-def made(cell: str, layers: int = 1, K: int = K) -> tuple[Parameters, State, Any]:
+def made(cell: str, layers: int = 1) -> tuple[Parameters, State, Any]:
     generator = np.random.RandomState(1)
     parameters = make_parameters(K, M, 0.7, generator, np.float64, cell, layers)
     state = state_of(parameters, np.tanh(generator.randn(parameters.architecture.state_size)))
