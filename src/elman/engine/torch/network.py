@@ -34,6 +34,7 @@ from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Architecture, Array, layer_names, suffix
 from elman.network.prior import Prior, PriorValues
 from elman.network.state import State
+from elman.ngram.language_model import read_compiled
 from elman.ngram.model import Ints
 
 Tensors = dict[str, Tensor]
