@@ -21,7 +21,7 @@ import elman
 from elman.cli.commands.sweep import SweepDisplay, create_table, summarize
 from elman.cli.inputs import read_runs
 from elman.errors import ElmanError, LockedError
-from elman.processes import thread_count
+from elman.machine import thread_count
 from elman.runs.directory import DirectoryLock
 from elman.text import Corpus
 from elman.tuning import controller

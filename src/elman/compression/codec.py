@@ -28,10 +28,10 @@ from elman.compression.tokens import (
     split_evenly,
     to_tokens,
 )
-from elman.errors import ElmanError, option, shorten
+from elman.errors import ElmanError, check_range, option
 from elman.inference.fingerprint import check_is_model, fingerprint
 from elman.inference.score import Score, check_length
-from elman.processes import thread_count
+from elman.machine import thread_count
 from elman.text import with_unknown
 
 if TYPE_CHECKING:
@@ -161,8 +161,8 @@ def decompress_members(
     ElmanError
         As `decompress`.
     """
-    if max_output is not None and max_output < 0:
-        raise ElmanError(f"{option.max_output} must be at least 0 (got {shorten(max_output)})")
+    if max_output is not None:
+        check_range("max_output", max_output, 0)
     restored = 0
 
     def restore(member: bytes, on_progress: OnProgress) -> bytes:

@@ -12,7 +12,7 @@ import numpy as np
 
 from elman.engine import Engine
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, option, shorten
+from elman.errors import ElmanError, check_range, option, shorten
 from elman.inference import generate
 from elman.inference.network_file import SUFFIX, LineData, ModelFile, save_imported
 from elman.inference.score import Score, check_finite, score, score_windows
@@ -270,8 +270,8 @@ class Model:
         ElmanError
             As `stream`.
         """
-        generate.check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
-        generate.check_range("length", length, 0)
+        check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
+        check_range("length", length, 0)
         stops = self._stop_sequences(stop)
         parameters, h, x = self._prefill(prompt, adapt)
         chunks = generate.beam_search(self.engine.session(parameters), self.alphabet, h, x, length, width)

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, option, shorten
+from elman.errors import ElmanError, check_range, option
 from elman.network import Parameters
 from elman.network.output import log_softmax
 from elman.network.parameters import Array, architecture
@@ -169,8 +169,7 @@ def score_windows(engine: Engine, parameters: Parameters, indices: Indices, wind
     ElmanError
         If N < 2 or `window` < 1.
     """
-    if window < 1:
-        raise ElmanError(f"{option.window} must be at least 1 (got {shorten(window)})")
+    check_range("window", window, 1)
     network, session = architecture(parameters), engine.session(parameters)
     h0, step = np.zeros(network.state_size, parameters["c"].dtype), max(1, WINDOW_CHARS // window) * window
 

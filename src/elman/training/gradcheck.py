@@ -15,9 +15,9 @@ from elman.engine import Engine, count_ngrams, get_engine
 from elman.engine.protocol import Indices
 from elman.engines import DEFAULT_ENGINE
 from elman.errors import ElmanError, option, quote, shorten
+from elman.machine import thread_count
 from elman.network import Parameters, initial_parameters
 from elman.network.parameters import Array, Arrays, architecture
-from elman.processes import thread_count
 from elman.testing import relative_error
 from elman.text import Corpus, Source, Windows, read_corpus
 from elman.text.lines import find_line_feed

@@ -15,6 +15,7 @@ import numpy as np
 from elman.config import TEXT_SETTINGS, Config, make_config
 from elman.engine import TrainState, count_ngrams, get_engine, require_engine, watch_compilation
 from elman.errors import ElmanError, option
+from elman.machine import available_memory
 from elman.network.dropout import Dropout, WeightDropout
 from elman.network.ngram import NgramModel
 from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
@@ -28,7 +29,7 @@ from elman.presets import (
     choose_text_limits,
     name_preset,
 )
-from elman.processes import available_memory, current_process
+from elman.processes import current_process
 from elman.runs.checkpoint import reset_at
 from elman.runs.data import (
     Text,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from elman._version import __version__
 from elman.config import Config, check_names, make_config
-from elman.errors import ElmanError, option, quote, shorten
+from elman.errors import ElmanError, option, quote, report_system_errors, shorten
 from elman.presets import PRESETS, name_preset
 from elman.storage.untrusted import MAX_INT, safe_message
 
@@ -135,9 +135,8 @@ def create_settings(
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the contents of a TOML file, or raise an `ElmanError`."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from None
+        with report_system_errors(f"read {quote(path)}"):
+            return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:  # not UTF-8, or not TOML
         raise ElmanError(f"{quote(path)} is not a TOML file ({error})") from None
     except RecursionError:

@@ -32,7 +32,7 @@ from elman.config import make_config
 from elman.engine import get_engine
 from elman.errors import ElmanError, LockedError, command_line, option
 from elman.inference.score import score
-from elman.processes import thread_count
+from elman.machine import thread_count
 from elman.runs.run import Run
 from elman.text import Corpus, read_corpus
 from elman.training.callbacks import TrainingCallback
