@@ -113,13 +113,7 @@ class LockedError(ElmanError):
 
 @contextmanager
 def require_extra(extra: str) -> Iterator[None]:
-    """Report a missing library that the block imports and that `extra` would install.
-
-    Raises
-    ------
-    ElmanError
-        If it is not installed.
-    """
+    """Report a missing library that the block imports and that `extra` would install."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -132,11 +132,6 @@ def compress_pieces(
     mode : str
     on_bytes : callable
         Is told how many bytes of the original have been compressed.
-
-    Raises
-    ------
-    ElmanError
-        As `compress`.
     """
     compress_piece, pieces = partial(compress_member, model=model, mode=find_mode(mode)), iter(pieces)
     return join_members(_count_bytes(compress_piece, chain([next(pieces, b"")], pieces), on_bytes))
@@ -155,11 +150,6 @@ def decompress_members(
         Is told how many bytes of the members have been decompressed.
     max_output : int, optional
         As of `decompress`. The length that a member declares is checked before the member is decompressed.
-
-    Raises
-    ------
-    ElmanError
-        As `decompress`.
     """
     if max_output is not None:
         check_range("max_output", max_output, 0)
@@ -245,12 +235,6 @@ def score_code_length(model: Model, text: str, mode: ModeName, on_progress: OnPr
     -------
     Score
         All characters are predicted, so `chars` is the length of the text.
-
-    Raises
-    ------
-    ElmanError
-        If the text has fewer than two characters, the codec does not have the model's cell, or the model is one of
-        independent lines.
     """
     check_length(len(text))
     tokens, coder = to_tokens(text.encode("utf-8", "surrogatepass"), model.alphabet), Coder()

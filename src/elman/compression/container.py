@@ -84,13 +84,7 @@ def serialize(header: Header, payloads: list[bytes]) -> bytes:
 
 
 def read_header(member: bytes) -> tuple[Header, int]:
-    """Return the header and the offset of the first payload.
-
-    Raises
-    ------
-    ElmanError
-        If the member was not written by Elman, has a newer format or members of its own, or is truncated.
-    """
+    """Return the header and the offset of the first payload."""
     if not member:
         raise ElmanError("the compressed file is empty; a complete one has at least five bytes")
     version, code = member[0] >> 3 & 3, member[0] & 7
@@ -115,13 +109,7 @@ def read_header(member: bytes) -> tuple[Header, int]:
 
 
 def read_payloads(member: bytes, offset: int, count: int) -> list[bytes]:
-    """Return the payloads of `count` blocks, the first of which starts at `offset`.
-
-    Raises
-    ------
-    ElmanError
-        If the member ends too early.
-    """
+    """Return the payloads of `count` blocks, the first of which starts at `offset`."""
     payloads = []
     for _ in range(count - 1):
         size, offset = _read_varint(member, offset)

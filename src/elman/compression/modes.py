@@ -74,13 +74,7 @@ MODES: dict[ModeName, CodecMode] = {
 
 
 def find_mode(name: ModeName) -> CodecMode:
-    """Return the mode of a name.
-
-    Raises
-    ------
-    ElmanError
-        If there is none.
-    """
+    """Return the mode of a name."""
     if name not in MODES:
         raise ElmanError(f"{option.mode} must be one of {', '.join(MODES)} (got {shorten(name)})")
     return MODES[name]

@@ -121,11 +121,6 @@ class ExplainPage:
         model : Model
         corpus : Corpus
             Encoded in the model's alphabet or in an extension of it; see `elman.text.read_corpus`.
-
-        Raises
-        ------
-        ElmanError
-            If the text has fewer than two characters, or more than `elman.interpret.MAX_CHARS`.
         """
         explanation = interpret.explain(model.engine, model.parameters, model.h, corpus.indices)
         probes = probe_units(explanation.quantized, corpus.text)

@@ -61,13 +61,7 @@ def start_progress() -> dict[str, Any]:
 
 
 def load_progress(out: Path) -> dict[str, Any]:
-    """Load the progress of a report, whether it is finished or not.
-
-    Raises
-    ------
-    ElmanError
-        If there is no ``results.json``, or it cannot be read.
-    """
+    """Load the progress of a report, whether it is finished or not."""
     path, progress = out / RESULTS, start_progress()
     try:
         saved = parse_strict_json(require_regular_file(path).read_text(encoding="utf-8"))

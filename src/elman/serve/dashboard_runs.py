@@ -209,13 +209,7 @@ class LiveRun(TrainingCallback):
 
 
 class DashboardRun:
-    """A run directory that the dashboard displays: of a finished run, or of one that another process is training.
-
-    Raises
-    ------
-    ElmanError
-        If it contains no run, or its files cannot be read.
-    """
+    """A run directory that the dashboard displays: of a finished run, or of one that another process is training."""
 
     def __init__(self, path: Path, name: str = "") -> None:
         self.directory, self.name = RunDirectory(path), name or path.resolve().name

@@ -65,13 +65,7 @@ class Settings:
 def create_settings(
     host: str, api_key: str | None, allow_host: Sequence[str] = (), allow_origin: Sequence[str] = (), **limits: int
 ) -> Settings:
-    """Return the settings of a server at an address, from the options of ``elman serve``.
-
-    Raises
-    ------
-    ElmanError
-        If other machines can reach the address and there is no key, or an option is invalid.
-    """
+    """Return the settings of a server at an address, from the options of ``elman serve``."""
     api_key = api_key or None
     if api_key is None and not is_loopback(host):
         raise ElmanError(

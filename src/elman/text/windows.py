@@ -33,11 +33,6 @@ class Windows:
         Whether this is the training text, whose own counts an n-gram prior leaves out. See `elman.network.ngram`.
     moves : LineMoves, optional
         Of shuffled lines: where they are in the text that the prior counts.
-
-    Raises
-    ------
-    ElmanError
-        If N < B T + 1, which is too short for a single window and its targets.
     """
 
     indices: NDArray[np.unsignedinteger]

@@ -133,13 +133,7 @@ def _size(name: str) -> int | None:
 
 
 def _find_builtin(member: bytes) -> BuiltinModel:
-    """Return the built-in model that compressed a member.
-
-    Raises
-    ------
-    ElmanError
-        If none did.
-    """
+    """Return the built-in model that compressed a member."""
     from elman.compression.container import read_header
     from elman.runs.models import find_builtin
 
