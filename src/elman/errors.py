@@ -94,13 +94,15 @@ class ElmanError(Exception):
 
 
 @contextmanager
-def report_system_errors(attempt: str, remedy: Callable[[OSError], str] | str = "") -> Iterator[None]:
+def report_system_errors(
+    attempt: str, remedy: Callable[[Any], str] | str = "", errors: tuple[type[Exception], ...] = (OSError,)
+) -> Iterator[None]:
     """Turn an error of the system in the block into one line: ``cannot read 'a' (Permission denied)``, and a remedy."""
     try:
         yield
-    except OSError as error:
+    except errors as error:
         ending = remedy if isinstance(remedy, str) else remedy(error)
-        raise ElmanError(f"cannot {attempt} ({error.strerror}){ending}") from error
+        raise ElmanError(f"cannot {attempt} ({getattr(error, 'strerror', error)}){ending}") from error
 
 
 class NonFiniteLossError(ElmanError):

@@ -58,7 +58,7 @@ def run_on_first_process(function: Callable[[], T]) -> T:
 
 @contextmanager
 def connect_processes() -> Iterator[Any]:
-    """Yield ``torch.distributed``, which connects this process with the others: by gloo, and tensors on CUDA by NCCL."""
+    """Yield ``torch.distributed``, which connects this process with the others by gloo, and tensors on CUDA by NCCL."""
     from torch import distributed
 
     try:

@@ -238,16 +238,13 @@ def _describe_file(path: Path, given: str | os.PathLike[str], found: bool = Fals
 
 
 def _open_file(path: Path) -> AbstractContextManager[IO[bytes]]:
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        if path.is_symlink():
-            raise ElmanError(f"{quote(path)} is a link to {quote(path.readlink())}, which does not exist") from None
-        raise ElmanError(f"there is no file {quote(path)}: {_suggest_source(path)}") from None
-    except ValueError as error:  # if the name contains a zero byte
-        raise ElmanError(f"cannot read {quote(path)} ({error})") from None
-    except OSError as error:
-        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from error
+    with report_system_errors(f"read {quote(path)}", errors=(OSError, ValueError)):  # a zero byte in the name
+        try:
+            return path.open("rb")
+        except FileNotFoundError:
+            if path.is_symlink():
+                raise ElmanError(f"{quote(path)} is a link to {quote(path.readlink())}, which does not exist") from None
+            raise ElmanError(f"there is no file {quote(path)}: {_suggest_source(path)}") from None
 
 
 def _suggest_source(path: Path) -> str:

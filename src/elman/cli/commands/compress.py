@@ -16,7 +16,7 @@ from cyclopts import Parameter
 
 from elman.cli.parameters import ANY_CASE, Json, OptionalInteger, Quiet, check_not_input, parse_not_empty
 from elman.compression.modes import BUILTIN_MODE, DEFAULT_MODE, ModeName, mode_help
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, quote, report_system_errors
 from elman.storage.paths import exists, is_file
 
 if TYPE_CHECKING:
@@ -187,16 +187,14 @@ class _Source:
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
-        try:
-            yield
-        except IsADirectoryError as error:
-            raise ElmanError(
-                f"cannot read {quote(self.name)} (a directory): pipe an archive of it, tar cf -"
-                f" {shlex.quote(self.name)} | elman compress - --out FILE"
-            ) from error
-        except (OSError, ValueError) as error:  # the latter for a name that no file can have
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ElmanError(f"cannot read {quote(self.name)} ({reason})") from error
+        with report_system_errors(f"read {quote(self.name)}", errors=(OSError, ValueError)):  # a zero byte in the name
+            try:
+                yield
+            except IsADirectoryError as error:
+                raise ElmanError(
+                    f"cannot read {quote(self.name)} (a directory): pipe an archive of it, tar cf -"
+                    f" {shlex.quote(self.name)} | elman compress - --out FILE"
+                ) from error
 
 
 def _write(path: Path | None, pieces: Iterable[bytes]) -> int:
