@@ -18,7 +18,8 @@ from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.history import Metrics, Records, Sample, TrainLossEstimator, finite_or_none, summarize
 from elman.runs.models import load
-from elman.text.sources import make_absolute
+from elman.storage.paths import exists, is_directory
+from elman.text.sources import locate_source
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -19,7 +19,6 @@ from elman.machine import thread_count
 from elman.network import Parameters, initial_parameters
 from elman.network.parameters import Arrays
 from elman.network.state import State
-from elman.processes import thread_count
 from elman.testing import relative_error
 from elman.text import Corpus, Source, Windows, read_corpus
 
