@@ -16,21 +16,7 @@ from support.cli import Command, assert_refused
 from support.state import TEXT, T
 from support.training import train
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a text and a run."""
-    folder = tmp_path_factory.mktemp("options")
-    (folder / "novel.txt").write_text(TEXT, encoding="utf-8")
-    options: Any = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "max_updates": 5}
-    train(folder / "novel.txt", out=folder / "run", validation=0.2, patience=4, **options)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def in_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make it the current folder."""
-    monkeypatch.chdir(folder)
+pytestmark = pytest.mark.usefixtures("run")
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -90,11 +76,8 @@ def test_a_preset_gives_way_to_all_of_them(command: Command, monkeypatch: pytest
         ("[score]\nrun = ['run', 'run']\n", "there is no checkpoint \"['run', 'run']\""),
     ],
 )
-def test_a_file_that_is_not_valid(
-    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, words: str
-) -> None:
+def test_a_file_that_is_not_valid(command: Command, tmp_path: Path, text: str, words: str) -> None:
     write(tmp_path, text)
-    monkeypatch.chdir(tmp_path)
     name = next((name for name in ("train", "view", "score") if f"[{name}]" in text), "eval")
     assert_refused(command(name, *(["run", "novel.txt"] if name == "eval" else []), "--config", "options.toml"), words)
 
@@ -132,8 +115,9 @@ def test_no_option_has_the_name_of_another_variable() -> None:
 
 
 def test_like_takes_the_settings_of_another_run(command: Command, tmp_path: Path) -> None:
-    like = RunDirectory(Path("run")).manifest().config
-    ended = command("train", "novel.txt", "--like", "run", "-o", tmp_path / "out", "--seed", 7, "-q")
+    options: Any = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "max_updates": 5}
+    like = train("novel.txt", out="like", validation=0.2, patience=4, **options).config
+    ended = command("train", "novel.txt", "--like", "like", "-o", tmp_path / "out", "--seed", 7, "-q")
     assert (ended.code, ended.err) == (0, "")
     assert RunDirectory(tmp_path / "out").manifest().config == make_config("reference", vars(like) | {"seed": 7})
     assert RunDirectory(tmp_path / "out").metadata()["preset"] == "reference"
