@@ -249,12 +249,6 @@ def test_notebooks_show_small_escaped_tables(corpus: Corpus, tmp_path: Path) -> 
     assert [float(opacity) * 8 for _, opacity in colours] == pytest.approx(page.explanation.surprisal[1:], abs=0.05)
 
 
-def test_a_notebook_shows_a_plot_without_a_magic_command(corpus: Corpus) -> None:
-    formatters = pytest.importorskip("IPython.core.formatters")
-    shown, _ = formatters.DisplayFormatter().format(train(corpus, **EXACT, max_updates=10).plot())
-    assert shown["image/png"].startswith(b"\x89PNG")
-
-
 # --- Documents and scripts ---
 
 
