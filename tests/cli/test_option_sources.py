@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from elman.cli.app import COMMANDS, app
+from elman.cli.app import COMMANDS
 from elman.config import make_config, settings_like
 from elman.runs.directory import RunDirectory
 from support.cli import Command, assert_refused
@@ -148,8 +148,5 @@ def test_completion_of_commands_and_options(command: Command, monkeypatch: pytes
     assert (code, err) == (0, "")
     (script,) = (tmp_path / ".local").rglob("elman")
     assert str(script) in out
-    text = script.read_text(encoding="utf-8")
     for word in ("train", "gradcheck", "hidden-size", "prompt-file", "allow-origin"):
-        assert word in text
-    assert "gradcheck" in app.generate_completion(shell="zsh")
-    assert "gradcheck" in app.generate_completion(shell="fish")
+        assert word in script.read_text("utf-8")
