@@ -37,7 +37,7 @@ SMALL = [*REFERENCE, "--hidden-size", "3", "--seq-length", str(T), "--engine", "
 def elman_process(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
     """Begin `python -m elman` in a process of its own."""
     command = [sys.executable, "-m", "elman", *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, **pipes | options)
 
 
@@ -407,10 +407,10 @@ def test_text_is_utf8_whatever_the_terminal_says(folder: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_behind_standard_output(run: Path) -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
-        process = elman_process("sample", run, "-q", stdout=full, text=True)
+        process = elman_process("sample", run, "-q", stdout=full)
     _, err = process.communicate()
-    assert (process.returncode, err.count("\n")) == (2, 1)
-    assert err.startswith("error: cannot write to standard output")
+    assert (process.returncode, err.count(b"\n")) == (2, 1)
+    assert err.startswith(b"error: cannot write to standard output")
 
 
 def test_standard_output_that_is_closed(run: Path) -> None:

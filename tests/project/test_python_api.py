@@ -195,8 +195,6 @@ def test_an_explanation(model: elman.Model, tmp_path: Path) -> None:
     assert len(page.explanation.surprisal) == len(TEXT) + 1
     assert page.as_dict()["unknown_chars"] == 1
     assert (tmp_path / "page.html").read_text("utf-8").startswith("<!")
-    with pytest.raises(ElmanError, match=r"^units must be at least 1 \(got 0\)$"):
-        elman.explain(TEXT, model, units=0)
 
 
 # --- Runs ---

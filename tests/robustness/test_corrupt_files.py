@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -89,10 +90,9 @@ def test_corrupt_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], 
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
+def run(good: list[tuple[Path, bytes]], tmp_path: Path) -> Path:
     """The directory of a run with a validation set, to be corrupted."""
-    good_files(tmp_path)
-    return tmp_path / str(len(RECIPES) - 1)
+    return Path(shutil.copytree(good[-1][0].parent, tmp_path / "run"))
 
 
 def refusal_with(path: Path, *changes: tuple[str, Any]) -> str:
@@ -181,10 +181,12 @@ def test_a_record_that_is_none(run: Path, name: str, line: str, reason: str) -> 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
-def test_the_largest_weights_generate_text(tmp_path: Path, recipe: dict[str, Any], engine: str) -> None:
+def test_the_largest_weights_generate_text(
+    good: list[tuple[Path, bytes]], tmp_path: Path, recipe: dict[str, Any], engine: str
+) -> None:
     """Overflow never leads to an invalid index: what is sampled is still a character."""
-    good_files(tmp_path)
-    path = tmp_path / str(RECIPES.index(recipe)) / CHECKPOINT
+    runs = good[0][0].parents[1]
+    path = Path(shutil.copy(runs / str(RECIPES.index(recipe)) / CHECKPOINT, tmp_path))
     text, tensors = read_tensors(path)
     signs = np.random.default_rng(1)
     for name in [name for name in tensors if not name.startswith(NGRAMS)]:
