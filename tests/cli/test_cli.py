@@ -287,11 +287,7 @@ def test_a_stopped_report_says_how_to_resume(folder: Path, command: Command, mon
     ("error", "code", "line"),
     [
         (KeyboardInterrupt(), 130, ""),
-        (
-            MemoryError("Unable to allocate 2.98 GiB"),
-            2,
-            "not enough memory (Unable to allocate 2.98 GiB): use a smaller",
-        ),
+        (MemoryError("Unable to allocate 2.98 GiB"), 2, "not enough memory (Unable to allocate 2.98 GiB): use "),
         (MemoryError(), 2, "not enough memory (Python cannot allocate more): use a smaller model, or for training"),
         (PermissionError(13, "Permission denied", "run"), 2, "cannot use 'run' (Permission denied)"),
     ],

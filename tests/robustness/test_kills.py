@@ -268,33 +268,22 @@ def test_a_run_that_is_killed_while_it_replaces_another_is_one_of_both(
 # --- At the start ---
 
 
-@pytest.mark.parametrize("lost", [("run.json",), ("run.json", "metrics.csv", "samples.jsonl")], ids=len)
-def test_a_run_that_is_killed_right_after_its_first_checkpoint_is_resumed(
-    corpus: Corpus, tmp_path: Path, lost: tuple[str, ...]
+@pytest.mark.parametrize("lost", [("run.json",), ("run.json", "metrics.csv", "samples.jsonl"), None], ids=str)
+def test_a_run_that_is_killed_before_or_right_after_its_first_checkpoint_is_resumed(
+    corpus: Corpus, tmp_path: Path, lost: tuple[str, ...] | None
 ) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        train(corpus, **EXACT, max_updates=9, out=tmp_path / "run", callback=KilledAt())
-    for name in lost:
+    if lost is None:
+        for name in ("run", "whole"):
+            (tmp_path / name).mkdir()
+        (tmp_path / "run" / ".checkpoint.safetensors.abcdefgh.part").touch()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            train(corpus, **EXACT, max_updates=9, out=tmp_path / "run", callback=KilledAt())
+    for name in lost or ():
         (tmp_path / "run" / name).unlink()
     train(corpus, **EXACT, max_updates=9, resume=True, out=tmp_path / "run")
     train(corpus, **EXACT, max_updates=9, out=tmp_path / "whole")
     assert left(tmp_path / "run") == left(tmp_path / "whole")
-
-
-def test_an_empty_directory_is_resumed_from_the_start(corpus: Corpus, tmp_path: Path) -> None:
-    for name in ("run", "whole"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "run" / ".checkpoint.safetensors.abcdefgh.part").touch()
-    train(corpus, **EXACT, max_updates=9, resume=True, out=tmp_path / "run")
-    train(corpus, **EXACT, max_updates=9, out=tmp_path / "whole")
-    assert left(tmp_path / "run") == left(tmp_path / "whole")
-
-
-def test_a_directory_of_other_things_is_no_run(corpus: Corpus, tmp_path: Path) -> None:
-    (tmp_path / "novel.txt").touch()
-    with pytest.raises(ElmanError, match="there is no checkpoint"):
-        train(corpus, **EXACT, resume=True, out=tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["novel.txt"]
 
 
 # --- The selected network belongs to the checkpoint ---
