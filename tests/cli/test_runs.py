@@ -48,7 +48,7 @@ def test_runs_prints_a_table(folder: Path, command: Command) -> None:
 def test_runs_prints_json(folder: Path, command: Command) -> None:
     ended = command("runs", "runs", "--json")
     assert (ended.code, ended.err, ended.out.count("\n")) == (0, "", 1)
-    assert json.loads(ended.out) == {"runs": elman.runs("runs")}
+    assert json.loads(ended.out) == {"runs": elman.list_runs("runs")}
     assert_refused(command("runs"), "elman runs requires at least one directory")
     assert_refused(command("runs", "none"), "there is no directory 'none'")
 
@@ -133,7 +133,7 @@ def test_runs_are_removed(two_texts: Path, command: Command, monkeypatch: pytest
     assert [str(path) for path in Path("runs").rglob("*") if path.is_file() and "names" not in str(path)] == [
         "runs/short/notes.txt"
     ]
-    assert [row["run"] for row in elman.runs("runs")] == ["runs/names"]
+    assert [row["run"] for row in elman.list_runs("runs")] == ["runs/names"]
 
 
 def test_no_runs_are_an_empty_table(tmp_path: Path, command: Command) -> None:
@@ -176,4 +176,4 @@ def test_train_overwrites_only_on_request(folder: Path, command: Command, tmp_pa
     assert "update 2/2, train loss" in err
     assert_refused(command(*arguments, "--quiet"), "already contains a run", "--overwrite to replace it")
     assert command(*arguments, "--overwrite", "-q", "--seed", 1).err == ""
-    assert elman.runs(tmp_path)[0]["stopped"] == "max_updates"
+    assert elman.list_runs(tmp_path)[0]["stopped"] == "max_updates"

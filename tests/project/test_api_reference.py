@@ -11,11 +11,9 @@ import pytest
 import elman
 import elman.sklearn
 import elman.testing
-from elman.runs.saved_runs import runs
 from support.state import ROOT
 
 PUBLIC: dict[str, Any] = {f"elman.{name}": getattr(elman, name) for name in elman.__all__}
-PUBLIC["elman.runs"] = runs  # the package of this name is callable, so that it has no docstring of its own
 PUBLIC["elman.sklearn.LineOutlierDetector"] = elman.sklearn.LineOutlierDetector
 PUBLIC |= {
     f"elman.testing.{name}": value

@@ -31,8 +31,8 @@ def test_the_public_names() -> None:
         "TrainingCallback",
     ]  # fmt: skip
     functions = [
-        "compress", "decompress", "ensemble", "explain", "export", "gradcheck", "import_", "load", "open_run", "runs",
-        "sweep", "train",
+        "compress", "decompress", "ensemble", "explain", "export", "gradcheck", "import_", "list_runs", "load",
+        "open_run", "sweep", "train",
     ]  # fmt: skip
     assert elman.__all__ == classes + functions
     assert all(inspect.getdoc(getattr(elman, name)) for name in elman.__all__)

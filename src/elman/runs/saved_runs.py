@@ -121,7 +121,7 @@ class SavedRun:
 # --- All runs in directories ---
 
 
-def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
+def list_runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
     """Return a row for every run in directories, text by text: of each, the lowest validation loss first.
 
     Parameters
@@ -156,7 +156,7 @@ def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     >>> import elman
     >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
     >>> run = elman.train(text, out="runs/cats", preset="reference", hidden_size=16, max_updates=100, engine="numpy")
-    >>> [(row["run"], row["cell"], row["updates"]) for row in elman.runs("runs")]
+    >>> [(row["run"], row["cell"], row["updates"]) for row in elman.list_runs("runs")]
     [('runs/cats', 'rnn', 100)]
     """
     paths = chain.from_iterable([each] if isinstance(each, str | os.PathLike) else each for each in directories)
@@ -169,7 +169,7 @@ def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 def select_best(rows: Sequence[dict[str, Any]], text: str) -> dict[str, Any]:
-    """Return the row, among those of `runs`, of the best run on a text, which is named by its file or its name.
+    """Return the row, among those of `list_runs`, of the best run on a text, which is named by its file or its name.
 
     Raises
     ------
