@@ -338,13 +338,7 @@ _NO_LIMITS: dict[str, None] = {"max_updates": None, "max_seconds": None}
 
 
 def make_config(preset: str = "reference", options: Mapping[str, Any] | None = None) -> Config:
-    """Return a preset with some of its settings replaced, as by `replace_settings`.
-
-    Raises
-    ------
-    ElmanError
-        If the preset or a setting is unknown, or a setting is out of its range.
-    """
+    """Return a preset with some of its settings replaced, as by `replace_settings`."""
     check_names(options or {})
     return Config(**replace_settings(PRESETS[name_preset(preset)].settings, options or {}))
 
@@ -376,11 +370,6 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     """Return the settings of a run that is resumed.
 
     A limit among the options replaces the time and update limits of the run.
-
-    Raises
-    ------
-    ElmanError
-        If a setting is unknown or out of its range, or differs from the run's and is none of `ADJUSTABLE`.
     """
     check_names(options)
     changes: dict[str, Any] = {**_NO_LIMITS} if any(options.get(name) is not None for name in LIMITS) else {}
@@ -399,13 +388,7 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
 
 
 def check_names(options: Mapping[str, Any], other_names: Sequence[str] = ()) -> None:
-    """Check that options are settings; an error may suggest one of `other_names`, which the caller takes as well.
-
-    Raises
-    ------
-    ElmanError
-        If one is not.
-    """
+    """Check that options are settings; an error may suggest one of `other_names`, which the caller takes as well."""
     settings = [setting.name for setting in fields(Config)]
     for name in options:
         if name not in settings:

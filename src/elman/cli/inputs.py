@@ -85,11 +85,6 @@ def read_runs(paths: Sequence[Path], read: Callable[[Path, str], T]) -> list[T]:
     read : callable
         Reads a run directory, and is told under which name to show it: its own or, where another one has the same,
         its path.
-
-    Raises
-    ------
-    ElmanError
-        If one of `paths` is itself a run that cannot be read, or contains no run; if there are none.
     """
     from elman.runs.saved_runs import find_runs
 

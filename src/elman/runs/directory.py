@@ -118,13 +118,7 @@ class DirectoryLock:
 
 
 def reject_links(*directories: Path) -> None:
-    """Check that directories in an output directory are not links, which may lead to someone else's.
-
-    Raises
-    ------
-    ElmanError
-        If one is.
-    """
+    """Check that directories in an output directory are not links, which may lead to someone else's."""
     for directory in directories:
         if directory.is_symlink():
             raise ElmanError(f"{quote(directory)} is a link, which is not followed: remove it or choose another --out")

@@ -59,11 +59,6 @@ class ByteStream:
         The file in error messages.
     compression : str
         Name of the format that `file` decompresses; empty if it is none.
-
-    Raises
-    ------
-    ElmanError
-        When the file is read, if it cannot be, or is truncated or corrupt.
     """
 
     def __init__(self, file: Any, label: str, compression: str = "") -> None:

@@ -84,12 +84,6 @@ def read_corpus(
     max_chars : int, optional
         Keep at most so many characters, in pieces spread evenly; of a corpus, only where its lines are not shuffled or
         masked.
-
-    Raises
-    ------
-    ElmanError
-        If a source cannot be read or decoded; if the text is empty; without `alphabet`, if it has a single distinct
-        character; with `alphabet`, if it contains an unknown character that is neither appended nor replaced.
     """
     if isinstance(source, Corpus):
         is_raw = source.line_starts is None and source.line_hashes is None

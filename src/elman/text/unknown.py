@@ -90,11 +90,6 @@ def replace_rare(corpus: Corpus, min_count: int) -> Corpus:
     min_count : int
         Characters that occur fewer times are replaced. 0 adds no unknown symbol, so characters outside the alphabet
         stay an error; 1 adds one, but replaces no character of the text.
-
-    Raises
-    ------
-    ElmanError
-        If `min_count` is negative, or leaves a single character; if it is 0, but the alphabet has an unknown symbol.
     """
     if min_count < 0:
         raise ElmanError(f"--min-count must be at least 0 (got {shorten(min_count)})")
@@ -122,13 +117,7 @@ def replace_rare(corpus: Corpus, min_count: int) -> Corpus:
 
 
 def check_alphabet_size(corpus: Corpus, m: int) -> None:
-    """Reject an alphabet that is expensive to train on, unless ``--min-count`` confirms it.
-
-    Raises
-    ------
-    ElmanError
-        If it has more than `MAX_UNCONFIRMED_SIZE` characters and no unknown symbol; the message states the cost.
-    """
+    """Reject an alphabet that is expensive to train on, unless ``--min-count`` confirms it."""
     K = len(corpus.alphabet)
     if K <= MAX_UNCONFIRMED_SIZE or corpus.alphabet.has_unknown:
         return

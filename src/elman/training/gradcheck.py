@@ -43,21 +43,15 @@ REPORTED = (
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """The result of one experiment.
-
-    Parameters
-    ----------
-    points, hidden_size, seq_length : int
-        Characters of the text that are used, m, T.
-    relative_error : dict of str to float
-        sum |analytic - numeric| / sum (|analytic| + |numeric|) of every parameter, V, U, W, b, c for the vanilla
-        network, alpha with an n-gram prior, and of the state h0.
-    """
+    """The result of one experiment."""
 
     points: int
     hidden_size: int
     seq_length: int
+    """Characters of the text that are used, m, T."""
     relative_error: dict[str, float]
+    """Sum |analytic - numeric| / sum (|analytic| + |numeric|) of every parameter, V, U, W, b, c for the vanilla
+    network, alpha with an n-gram prior, and of the state h0."""
 
     @property
     def passed(self) -> bool:
