@@ -18,15 +18,7 @@ from elman.config import Config, make_config
 from elman.errors import ElmanError
 from elman.runs import history
 from elman.runs.directory import RunDirectory
-from elman.runs.history import (
-    COLUMNS,
-    MIN_CHARS,
-    SMOOTH_UPDATES,
-    Metrics,
-    Records,
-    Sample,
-    TrainLossEstimator,
-)
+from elman.runs.history import COLUMNS, MIN_CHARS, SMOOTH_UPDATES, Metrics, Records, Sample, TrainLossEstimator
 from elman.text import Corpus
 from elman.training import loop
 from support.state import TEXT

@@ -29,8 +29,7 @@ def test_encode_then_decode_is_the_identity(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "dtype"),
-    [(1, np.uint8), (256, np.uint8), (257, np.uint16), (65_536, np.uint16), (65_537, np.uint32)],
+    ("size", "dtype"), [(1, np.uint8), (256, np.uint8), (257, np.uint16), (65_536, np.uint16), (65_537, np.uint32)]
 )
 def test_the_index_type_is_the_smallest_that_fits(size: int, dtype: type[np.generic]) -> None:
     alphabet = Alphabet("".join(map(chr, range(size))))

@@ -100,10 +100,7 @@ class NeverCalled(TrainingCallback):
             "NeverCalled.on_update is never called; the methods of a callback are on_notice, on_compile,"
             " on_gradient_check, on_progress, on_validation, on_sample, on_warning, should_stop",
         ),
-        (
-            {"callback": 3},
-            "callback must be an elman.TrainingCallback (got int); a function is passed as on_update",
-        ),
+        ({"callback": 3}, "callback must be an elman.TrainingCallback (got int); a function is passed as on_update"),
         (
             {"callback": TrainingCallback},
             "callback must be an elman.TrainingCallback (got a class); a function is passed as on_update",

@@ -100,8 +100,7 @@ PATHS: tuple[dict[str, Any], ...] = (
 
 @pytest.mark.parametrize("options", PATHS, ids=str)
 @pytest.mark.parametrize(
-    ("factor", "found"),
-    [(0.0, "is dead"), (1e6, "is saturated|times that of uniform"), (3e38, "is not finite")],
+    ("factor", "found"), [(0.0, "is dead"), (1e6, "is saturated|times that of uniform"), (3e38, "is not finite")]
 )
 def test_what_happens_later_is_noticed_within_100_updates(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], factor: float, found: str
@@ -168,10 +167,7 @@ SMOOTH = [(100, 50.0), (200, 45.0), (300, 42.0), (400, 40.0)]
     ("outcome", "begins"),
     [
         (Outcome(SMOOTH, FALLING, 1.85), "Train longer: validation loss was still falling."),
-        (
-            Outcome(SMOOTH, FALLING, 1.5),
-            "Train longer: validation loss was still falling (27 % above train loss).",
-        ),
+        (Outcome(SMOOTH, FALLING, 1.5), "Train longer: validation loss was still falling (27 % above train loss)."),
         (
             Outcome(SMOOTH, RISING, 1.85),
             "Stop: validation loss has risen from its minimum, although the model is not overfitting.",

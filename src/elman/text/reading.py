@@ -36,10 +36,7 @@ PIECES = 64
 _BYTE_ORDER_MARK = "\ufeff"
 _DOMAIN_NAMES = ("idna", "punycode")
 """Codecs of the names of Internet domains, which cannot decode a text in pieces."""
-_MARKS = {
-    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
-    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
-}
+_MARKS = {"utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)}
 
 
 def read_corpus(
@@ -135,12 +132,7 @@ def _encode(
 
 
 def _encode_again(
-    corpus: Corpus,
-    alphabet: Alphabet | None,
-    extend: bool,
-    lines: bool,
-    masker: Masker | None,
-    max_chars: int | None,
+    corpus: Corpus, alphabet: Alphabet | None, extend: bool, lines: bool, masker: Masker | None, max_chars: int | None
 ) -> Corpus:
     decoded = (corpus.alphabet.decode(chunk) for chunk in iterate_chunks(corpus.indices))
     chunks, sampled = sample_chunks(decoded, max_chars)

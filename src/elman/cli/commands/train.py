@@ -58,13 +58,9 @@ def train(
     ] = False,
     overwrite: Annotated[Flag, Parameter(help="Replace an existing run in --out.")] = False,
     quiet: Quiet = False,
-    log: Annotated[
-        Names,
-        Parameter(help=logger_help()),
-    ] = None,
+    log: Annotated[Names, Parameter(help=logger_help())] = None,
     live: Annotated[
-        Flag,
-        Parameter(group=DASHBOARD, help="Open a live dashboard in the browser (localhost only)."),
+        Flag, Parameter(group=DASHBOARD, help="Open a live dashboard in the browser (localhost only).")
     ] = False,
     live_port: Annotated[Port, Parameter(group=DASHBOARD, help="Port of the dashboard; 0 picks a free one.")] = 0,
     live_with: Annotated[
