@@ -23,7 +23,7 @@ import pyppmd
 import zstandard
 
 from elman import compress, decompress
-from elman.compression.modes import BUILTIN_MODE
+from elman.compression.modes import DEFAULT_MODE
 from elman.inference import Model
 from elman.runs.models import load_builtin
 from elman.storage.builtin import MODELS
@@ -42,7 +42,7 @@ OTHERS: dict[str, Callable[[bytes], bytes]] = {
 def measure(model: Model, data: bytes) -> dict[str, Any]:
     """Compress and decompress; return the sizes, and the seconds of both."""
     start = time.perf_counter()
-    file = compress(data, model, mode=BUILTIN_MODE)
+    file = compress(data, model)
     middle = time.perf_counter()
     assert decompress(file, model) == data
     end = time.perf_counter()
@@ -60,12 +60,12 @@ def main() -> None:
     parser.add_argument("texts", type=Path)
     options = parser.parse_args()
     model = load_builtin()
-    compress(b"kernels are compiled or loaded", model, mode=BUILTIN_MODE)
+    compress(b"kernels are compiled or loaded", model)
     files = {}
     for path in sorted((options.texts / "held_out").iterdir()):
         files[path.name] = measure(model, path.read_bytes())
         print(path.name, files[path.name], flush=True)
-    results = {"machine": machine(), "model": MODELS[-1].file, "mode": BUILTIN_MODE, "files": files}
+    results = {"machine": machine(), "model": MODELS[-1].file, "mode": DEFAULT_MODE, "files": files}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 

@@ -30,7 +30,6 @@ from typing import Any
 from elman import compress, decompress
 from elman.compression.modes import MODES, ModeName
 from elman.inference import Model
-from elman.network.parameters import architecture
 from elman.runs.models import load
 from speed import machine
 
@@ -128,7 +127,7 @@ def compress_lines(model: Model, data: bytes, mode: ModeName) -> int:
 
 def describe_network(model: Model) -> str:
     """Return layers, cell and hidden size."""
-    net = architecture(model.parameters)
+    net = model.parameters.architecture
     return f"{net.layers} x {net.cell} {net.m}"
 
 

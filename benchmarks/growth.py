@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.compiler import njit
+from elman.jit.compiler import njit
 
 HERE = Path(__file__).parent
 RESULTS, FIGURE = HERE / "results" / "growth.json", HERE.parent / "docs" / "images" / "growth.png"

@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba.core import types
 
 from elman.engine.numba import compiler
-from elman.engine.numba.jit import kernel
+from elman.jit import kernel
 
 PARTS = (
     "forward: products", "backward: products", "activations of gates", "weight gradients",

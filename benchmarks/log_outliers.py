@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
-from ngram import NGram
 from odd_lines import average_precision
 
 import elman
 from elman.inference.score_lines import AGGREGATIONS, score_lines
 from elman.text import Corpus
 from elman.text.masks import Masker
+from ngram import NGram
 
 LOGS = ["BGL", "Thunderbird", "OpenSSH", "HDFS"]
 LABELLED = {"BGL": True, "Thunderbird": False}

@@ -25,7 +25,6 @@ from playwright.sync_api import Page, sync_playwright
 import elman
 from elman.inference import Model
 from elman.interop.page import WEIGHTS, choose_weights, measure_increase, round_weights
-from elman.network import architecture
 from elman.network.output import softmax
 from elman.network.sampling import list_sampling_options
 from elman.text import read_corpus
@@ -178,7 +177,7 @@ def measure(browser: Any, run: str, text: str) -> dict[str, Any]:
                 **agreement(page, model, text[-CHARS - 1 :]),
             }
             if kind == result["weights"]:
-                result |= measure_speed(page, min(256, architecture(model.parameters).recurrent_size))
+                result |= measure_speed(page, min(256, model.parameters.architecture.recurrent_size))
                 result["first_character_seconds"] = first_character(browser, file)
             page.close()
     return result

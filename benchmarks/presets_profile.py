@@ -117,8 +117,8 @@ def peak(precision: str, threads: int) -> float:
     from elman.engine import TrainState
     from elman.engine.numba.batched.layout import W_FORWARD
     from elman.engine.numba.batched.network import BatchedNetwork
-    from elman.engine.numba.jit import kernel
     from elman.engine.numba.linalg.panels import entire, multiply_panels
+    from elman.jit import kernel
 
     rows, m, times, seconds = 192, 256, 40, []
 

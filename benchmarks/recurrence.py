@@ -29,7 +29,7 @@ from elman.config import Config, make_config
 from elman.engine import TrainState, get_engine
 from elman.network import output
 from elman.network.ops import Array
-from elman.network.parameters import Parameters, architecture, layer
+from elman.network.parameters import Parameters, layer
 from elman.text import Windows, read_corpus
 from elman.training.start import create_optimizer
 
@@ -75,7 +75,7 @@ def read_positions(indices: NDArray[np.unsignedinteger]) -> tuple[NDArray[Any], 
 
 def read_text(parameters: Parameters, x: NDArray[Any]) -> Array:
     """Return the states (T + 1, B, D) while x (T, B) is read, from zeros."""
-    network = architecture(parameters)
+    network = parameters.architecture
     return network.spec.functions.forward(layer(parameters, 1), np.zeros((x.shape[1], network.state_size)), x)
 
 
@@ -84,7 +84,7 @@ def measure_gradients(parameters: Parameters, x: NDArray[Any], y: NDArray[Any]) 
 
     The gradient of the last loss only is propagated, through a window of k steps for every k.
     """
-    cell, states = architecture(parameters).spec.functions, read_text(parameters, x)
+    cell, states = parameters.architecture.spec.functions, read_text(parameters, x)
     h = states[-1:, :, : parameters["V"].shape[1]]
     _, dh = output.backward(parameters, h, output.logits(parameters, h), y[-1:])
     norms = [np.linalg.norm(dh[0], axis=-1)]

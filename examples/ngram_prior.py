@@ -1,6 +1,6 @@
 """The n-gram prior of an exported model in plain NumPy: log q after every character.
 
-`onnx_with_prior.py` and `torch_with_prior.py` use it. It computes what `elman.network.ngram` defines: modified
+`onnx_with_prior.py` and `torch_with_prior.py` use it. It computes what `elman.ngram.model` defines: modified
 Kneser-Ney smoothing. Of a context of o characters, let w(k) be the weights of
 the characters k that are kept after it, R that of all others together, W = sum_k w(k) + R, and D the discount of a
 weight after contexts of this length. Then

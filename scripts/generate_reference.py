@@ -19,11 +19,12 @@ from numpydoc.docscrape import ClassDoc
 from elman.cli import app
 from elman.cli.commands.serve import serve
 from elman.config import Config, choices_of
-from elman.engine import count_ngrams, get_engine
-from elman.errors import flag
+from elman.engine import get_engine
+from elman.errors import FLAGS, flag
 from elman.inference import Model
 from elman.network import initial_parameters
 from elman.network.sampling import list_sampling_options
+from elman.ngram.counting import count_ngrams
 from elman.options import SYNONYMS
 from elman.presets import PRESETS
 from elman.runs.history import COLUMNS, Metrics
@@ -125,7 +126,7 @@ def settings() -> str:
 
 def _field(setting: Any) -> list[str]:
     default = "" if setting.default is MISSING or setting.default is None else code(setting.default)
-    return [code(setting.name), default, _values(setting), setting.metadata["help"]]
+    return [code(setting.name), default, _values(setting), setting.metadata["help"].format_map(FLAGS)]
 
 
 def _values(setting: Any) -> str:

@@ -27,16 +27,15 @@ import numpy as np
 
 import elman
 from builtin_texts import COUNTED
-from elman.engine import count_ngrams
 from elman.inference import Model
 from elman.inference.fingerprint import fingerprint
-from elman.inference.network_file import NGRAMS, describe_model, describe_network, network_tensors
-from elman.network.ngram import Indices, NgramModel
-from elman.network.ngram_merge import translate
 from elman.network.parameters import Array, Parameters
+from elman.ngram.counting import count_ngrams
+from elman.ngram.file import PREFIX
+from elman.ngram.merging import translate
+from elman.ngram.model import Indices, NgramModel
 from elman.runs.models import load_builtin
 from elman.storage import builtin
-from elman.storage.tensors import serialize_with_digest
 from elman.text import Alphabet
 
 MAX_UPDATES = 9000
@@ -70,7 +69,7 @@ def train(texts: Path, run: Path, max_updates: int) -> Model:
     """Return the trained model; its n-gram prior counts only the end of the text, which the file has to contain."""
     options: dict[str, Any] = {"out": run, "progress": True, "max_updates": max_updates}
     options |= {"resume": True} if (run / "run.json").exists() else {"preset": "quick"} | SETTINGS
-    with mock.patch("elman.training.start.count_ngrams", count_end):  # no setting, as other models have room for more
+    with mock.patch("elman.ngram.counting.count_ngrams", count_end):  # no setting, as other models have room for more
         return elman.train(texts / "train.txt", **options).model
 
 
@@ -91,7 +90,8 @@ def add_tab(model: Model) -> Model:
     parameters["c"] = np.append(parameters["c"], parameters["c"][[space]] - TAB_BIAS, axis=0)
     alphabet, ngrams = Alphabet(model.alphabet.characters + "\t"), model.parameters.ngrams
     ngrams = ngrams and translate(ngrams, np.arange(ngrams.K), len(alphabet), ngrams.order)
-    return replace(model, alphabet=alphabet, parameters=Parameters(model.parameters.cell, parameters, ngrams))
+    net = model.parameters.architecture._replace(K=len(alphabet))
+    return replace(model, alphabet=alphabet, parameters=Parameters(net, parameters, ngrams))
 
 
 def round_weights(weights: Array) -> Array:
@@ -103,10 +103,7 @@ def round_weights(weights: Array) -> Array:
 
 def serialize(model: Model) -> bytes:
     """Return a model with rounded weights as the contents of its file."""
-    saved = replace(model, parameters=model.parameters.map(round_weights)).as_file()
-    description = describe_model(saved.config, saved.alphabet, model.parameters.ngrams)
-    tensors = network_tensors(saved.network)
-    data = serialize_with_digest(json.dumps(description | {"network": describe_network(saved.network)}), tensors)
+    data = replace(model, parameters=model.parameters.map(round_weights)).snapshot().serialize()
     return b"".join(lzma.compress(part, filters=[options]) for part, options in split(data))
 
 
@@ -116,7 +113,7 @@ def split(data: bytes) -> Iterator[tuple[bytes, dict[str, int]]]:
     header = json.loads(data[8:start])
     yield data[:start], _TABLE
     places = sorted((about["data_offsets"], name) for name, about in header.items() if name != "__metadata__")
-    for is_table, group in itertools.groupby(places, lambda place: place[1].startswith(NGRAMS)):
+    for is_table, group in itertools.groupby(places, lambda place: place[1].startswith(PREFIX)):
         offsets = [place[0] for place in group]
         yield data[start + offsets[0][0] : start + offsets[-1][1]], _TABLE if is_table else _WEIGHTS
 

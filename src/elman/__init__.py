@@ -13,16 +13,16 @@ from elman._version import __version__ as __version__
 
 TYPE_CHECKING = False  # as in `typing`, which takes a while to import
 if TYPE_CHECKING:
-    from elman.compression.codec import compress as compress
-    from elman.compression.codec import decompress as decompress
     from elman.config import Config as Config
     from elman.errors import ElmanError as ElmanError
     from elman.inference import Model as Model
     from elman.inference import Score as Score
+    from elman.inference.codec import compress as compress
+    from elman.inference.codec import decompress as decompress
     from elman.inference.ensemble import ensemble as ensemble
     from elman.interop import export as export
     from elman.interop import import_ as import_
-    from elman.report.explain_page import explain as explain
+    from elman.interpret.explain_page import explain as explain
     from elman.runs.history import Sample as Sample
     from elman.runs.models import LineScorer as LineScorer
     from elman.runs.models import load as load
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from elman.runs.saved_runs import SavedRun as SavedRun
     from elman.runs.saved_runs import list_runs as list_runs
     from elman.runs.saved_runs import open_run as open_run
+    from elman.testing.gradcheck import gradcheck as gradcheck
     from elman.text import Corpus as Corpus
     from elman.training.callbacks import TrainingCallback as TrainingCallback
-    from elman.training.gradcheck import gradcheck as gradcheck
     from elman.training.train import train as train
     from elman.tuning.sweep import sweep as sweep
 
@@ -48,12 +48,12 @@ _MODULES = {
     "SavedRun": "elman.runs.saved_runs",
     "Score": "elman.inference",
     "TrainingCallback": "elman.training.callbacks",
-    "compress": "elman.compression.codec",
-    "decompress": "elman.compression.codec",
+    "compress": "elman.inference.codec",
+    "decompress": "elman.inference.codec",
     "ensemble": "elman.inference.ensemble",
-    "explain": "elman.report.explain_page",
+    "explain": "elman.interpret.explain_page",
     "export": "elman.interop",
-    "gradcheck": "elman.training.gradcheck",
+    "gradcheck": "elman.testing.gradcheck",
     "import_": "elman.interop",
     "list_runs": "elman.runs.saved_runs",
     "load": "elman.runs.models",

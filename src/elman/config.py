@@ -15,12 +15,15 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from elman.engines import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help
-from elman.errors import ElmanError, flag, quote, shorten
+from elman.errors import ElmanError, option, quote, shorten
 from elman.network.cells import cell_help, cell_names
+from elman.network.optimizers import optimizer_names
 from elman.options import suggest_option
 from elman.presets import PRESETS, choose_text_limits, name_preset
 
 if TYPE_CHECKING:
+    from elman.network.parameters import Architecture
+    from elman.text import Alphabet
     from elman.text.masks import Masker
 
 
@@ -71,11 +74,11 @@ class Config:
         25, "Characters in one training sequence (truncated backpropagation through time).", minimum=1
     )
     batch_size: int = _option(1, "Sequences per update: the text is split into this many contiguous parts.", minimum=1)
-    optimizer: Literal["adagrad", "rmsprop", "adam", "adamw", "sgd", "muon"] = _option("adagrad", "Optimizer.")
+    optimizer: str = _option("adagrad", "Optimizer.", choices=optimizer_names)
     learning_rate: float = _option(0.1, "Learning rate; with warm-up or a schedule, its peak.", above=0)
     schedule: Literal["constant", "cosine", "step"] = _option(
         "constant",
-        "Learning-rate schedule: constant, cosine (to --final-lr-fraction) or step (×0.1 at half of the run,"
+        "Learning-rate schedule: constant, cosine (to {final_lr_fraction}) or step (×0.1 at half of the run,"
         " ×0.01 at three quarters).",
     )
     final_lr_fraction: float = _fraction(0.0, "Final learning rate of cosine decay, as a fraction of the peak.", 0.1)
@@ -111,12 +114,12 @@ class Config:
     )
     ngram_min_count: int = _option(
         2,
-        "Minimum count of a string in the n-gram prior; with --lines, of lines that contain it. 1 stores every"
+        "Minimum count of a string in the n-gram prior; with {lines:True}, of lines that contain it. 1 stores every"
         " string of the text.",
         minimum=1,
     )
     ngram_max_size: float = _option(
-        256.0, "Maximum size of the table of the n-gram prior in MB; above it, --ngram-min-count is raised.", above=0
+        256.0, "Maximum size of the table of the n-gram prior in MB; above it, {ngram_min_count} is raised.", above=0
     )
     ngram_folds: int = _option(
         10,
@@ -149,7 +152,7 @@ class Config:
     validation_chars: int = _option(
         500_000,
         "Characters that a validation reads, in pieces spread evenly. By default at most 4,000 per second of"
-        " --max-seconds, but at least 100,000. The last validation reads the whole set if that takes at most"
+        " {max_seconds}, but at least 100,000. The last validation reads the whole set if that takes at most"
         " about 5 % of the time.",
         minimum=2,
     )
@@ -157,7 +160,7 @@ class Config:
     seed: int = _option(400, "Random seed of initial weights, dropout and samples.", minimum=0, maximum=2**32 - 1)
     engine: str = _option(DEFAULT_ENGINE, engine_help(), choices=lambda: tuple(ENGINES))
     device: str = _option(
-        "auto", "Device of --engine torch; auto is cuda if available, else cpu.", choices=lambda: DEVICES
+        "auto", "Device of {engine:torch}; auto is cuda if available, else cpu.", choices=lambda: DEVICES
     )
     dtype: Literal["float32", "float64"] = _option("float32", "Floating-point precision.")
     mixed_precision: bool = _option(
@@ -176,16 +179,16 @@ class Config:
     mask: str = _option(
         "",
         "Parts of lines to replace by one symbol each, in training and scoring: timestamps, uuids, ips, paths,"
-        " hex, numbers (comma-separated), or all. Requires --lines.",
+        " hex, numbers (comma-separated), or all. Requires {lines:True}.",
     )
     mask_regex: str = _option(
-        "", r"Regular expression whose matches are replaced as those of --mask, such as 'job-\d+'."
+        "", r"Regular expression whose matches are replaced as those of {mask}, such as 'job-\d+'."
     )
     encoding: str = _option("utf-8", "Encoding of the text.")
     field: str = _option(
         "",
         "Field to read: a key of JSON Lines (.jsonl, .ndjson) or a column of CSV or TSV. Each record is a line"
-        " with --lines, otherwise it ends with a line feed.",
+        " with {lines:True}, otherwise it ends with a line feed.",
     )
     min_count: int = _option(
         0,
@@ -196,7 +199,7 @@ class Config:
     max_chars: int | None = _option(
         None,
         "Maximum number of characters to use of the text; a longer text is sampled in pieces spread evenly. By"
-        " default 750,000 per second of --max-seconds, otherwise no limit.",
+        " default 750,000 per second of {max_seconds}, otherwise no limit.",
         minimum=1,
     )
 
@@ -205,23 +208,39 @@ class Config:
             object.__setattr__(self, setting.name, normalize(setting.name, getattr(self, setting.name)))
             _check(setting.name, getattr(self, setting.name))
         if self.validation in ("", "-"):
-            raise ElmanError(f"--validation must be a fraction, such as 0.1, or a file (got {self.validation!r})")
+            raise ElmanError(
+                f"{option.validation} must be a fraction, such as 0.1, or a file (got {self.validation!r})"
+            )
         if (self.mask or self.mask_regex) and not self.lines:
-            raise ElmanError(f"{flag('mask' if self.mask else 'mask_regex')} requires --lines")
+            raise ElmanError(f"{option['mask' if self.mask else 'mask_regex']} requires {option.lines:True}")
         for name in NEED_VALIDATION:
             if getattr(self, name) and not self.validation:
-                raise ElmanError(f"{flag(name)} requires a validation set: add --validation 0.1 or remove {flag(name)}")
+                raise ElmanError(
+                    f"{option[name]} requires a validation set: add {option.validation:0.1} or remove {option[name]}"
+                )
         if self.device != "auto" and not ENGINES[self.engine].has_devices:
-            raise ElmanError(f"--device {self.device} requires --engine torch (got --engine {self.engine})")
+            raise ElmanError(
+                f"{option.device:{self.device}} requires {option.engine:torch} (got {option.engine:{self.engine}})"
+            )
         if self.lines and not ENGINES[self.engine].has_lines:
-            raise ElmanError(f"--lines is not supported by the {self.engine} engine; use --engine numba")
+            raise ElmanError(
+                f"{option.lines:True} is not supported by the {self.engine} engine; use {option.engine:numba}"
+            )
         if self.device == "mps" and self.dtype == "float64":
-            raise ElmanError("--device mps has no float64: use --dtype float32 or --device cpu")
+            raise ElmanError(f"{option.device:mps} has no float64: use {option.dtype:float32} or {option.device:cpu}")
 
     @property
     def chars_per_update(self) -> int:
         """Characters that one update learns from: batch size times sequence length."""
         return self.batch_size * self.seq_length
+
+    def architecture(self, alphabet: Alphabet) -> Architecture:
+        """Return the architecture of a network with these settings for an alphabet."""
+        from elman.network.parameters import Architecture  # imports NumPy, which the help of a command does not need
+        from elman.text.lines import find_line_feed
+
+        reset_at = find_line_feed(alphabet) if self.lines else None
+        return Architecture(len(alphabet), self.hidden_size, self.cell, self.layers, self.ngram_order, reset_at)
 
     @property
     def validation_fraction(self) -> float:
@@ -268,7 +287,7 @@ def _check(name: str, value: Any) -> None:
     allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     if get_origin(hint) is not Literal and not (float in allowed and type(value) is int) and type(value) not in allowed:
         raise ElmanError(
-            f"{flag(name)} must be {' or '.join(map(_TYPE_NAMES.__getitem__, allowed))} (got {quote(value)})"
+            f"{option[name]} must be {' or '.join(map(_TYPE_NAMES.__getitem__, allowed))} (got {quote(value)})"
         )
     requirement = ""
     if choices:
@@ -286,7 +305,7 @@ def _check(name: str, value: Any) -> None:
     elif limits["below"] is not None and value >= limits["below"]:
         requirement = f"less than {limits['below']}, such as {limits['example']}"
     if requirement:
-        raise ElmanError(f"{flag(name)} must be {requirement} (got {shorten(value)})")
+        raise ElmanError(f"{option[name]} must be {requirement} (got {shorten(value)})")
 
 
 def normalize(name: str, value: Any) -> Any:
@@ -367,11 +386,11 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     config = replace(saved, **{**changes, **options})
     changed = [name for name in options if name not in ADJUSTABLE and getattr(config, name) != getattr(saved, name)]
     if changed:
-        names = " and ".join(map(flag, changed))
+        names = " and ".join(option[name] for name in changed)
         values = "; ".join(f"run: {getattr(saved, name)}, given: {shorten(getattr(config, name))}" for name in changed)
         raise ElmanError(
             f"cannot change {names} on resume ({values}); remove {'it' if len(changed) == 1 else 'them'}, or start a"
-            " new run with --like (its settings) or --init-from (its weights)"
+            f" new run with {option.like} (its settings) or {option.init_from} (its weights)"
         )
     return config
 

@@ -4,74 +4,81 @@ Every message is one line that says what is wrong, what was given and, if that a
 command line prints it as ``error: …`` and exits with code 2; the library never exits, and prints nothing but the
 progress of a training.
 
-Messages are written with the options of the command line, ``--learning-rate``. In Python they name its arguments,
-``learning_rate``, see `name_options`.
+Messages name an option by `option`, ``f"{option.learning_rate} must be …"``: a user of the command line reads
+``--learning-rate``, one of Python ``learning_rate``. A help text is for both: a template, ``"… {learning_rate} …"``,
+which `FLAGS` and `ARGUMENTS` complete. What only the command line says writes its options as they are.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-_OPTION = re.compile(
-    r"""(?<!\w)'(?:[^'\\]|\\.)*'(?!\w) | "(?:[^"\\]|\\.)*"  # what was given, which stays as it is
-    | (?<![\w-])--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?:[ ](-?\d+(?:\.\d+)?)(?![\w.]*\w))?""",
-    re.VERBOSE,
-)
-_ARGUMENTS = {
-    "beam": "width",
-    "like": "config=elman.open_run(RUN).config",
-    "lines": "lines=True",
-    "mixed-precision": "mixed_precision=True",
-    "overwrite": "overwrite=True",
-    "resume": "resume=True",
-}
-"""Options that Python names otherwise, or that have no value on the command line."""
+_ARGUMENTS = {"beam": "width", "like": "config=elman.open_run(RUN).config"}
+"""Options that Python names otherwise."""
 
 _is_command_line = False
 
 
+def is_command_line() -> bool:
+    """Return whether options are named as on the command line."""
+    return _is_command_line
+
+
 @contextmanager
-def command_line() -> Iterator[None]:
-    """Name options as the command line does while the block runs."""
+def command_line(is_used: bool = True) -> Iterator[None]:
+    """Name options as the command line does while the block runs, or as Python if it is not used."""
     global _is_command_line
-    before, _is_command_line = _is_command_line, True
+    before, _is_command_line = _is_command_line, is_used
     try:
         yield
     finally:
         _is_command_line = before
 
 
-def name_options(text: str) -> str:
-    """Return a text with its options named as the caller passes them: arguments, unless it is the command line.
+class _Option(str):
+    """The name of an option; a format specification is its value, ``True`` that of a flag."""
 
-    Examples
-    --------
-    >>> name_options("--grad-clip must be at least 0 (got '--x'); add --validation 0.1")
-    "grad_clip must be at least 0 (got '--x'); add validation=0.1"
+    __slots__ = ()
+
+    def __format__(self, value: str) -> str:
+        if not self.startswith("--"):
+            return f"{self!s}={repr(value) if value[0].islower() else value}" if value else str(self)
+        return f"{self!s} {value}" if value not in ("", "True") else str(self)
+
+
+class _Options:
+    """The options, by their names with underscores, as attributes or as keys.
+
+    They are named as on the command line, or as in Python; with None, as whoever reads the messages passes them.
     """
-    return text if _is_command_line else as_arguments(text)
+
+    def __init__(self, are_flags: bool | None = None) -> None:
+        self._are_flags = are_flags
+
+    def __getitem__(self, name: str) -> _Option:
+        are_flags = _is_command_line if self._are_flags is None else self._are_flags
+        return _Option(flag(name) if are_flags else _ARGUMENTS.get(name, name))
+
+    def __getattr__(self, name: str) -> _Option:
+        return self[name]
 
 
-def as_arguments(text: str) -> str:
-    """Return a text with options of the command line replaced by the arguments of Python."""
-    return _OPTION.sub(_as_argument, text)
+option, FLAGS, ARGUMENTS = _Options(), _Options(True), _Options(False)
+"""The options as the caller names them, as the command line does, and as Python does.
 
-
-def _as_argument(match: re.Match[str]) -> str:
-    option, value = match.groups()
-    if option is None:
-        return match[0]
-    name = _ARGUMENTS.get(option, option.replace("-", "_"))
-    if match.string.startswith(" must ", match.end()):  # says what another value may be
-        name = name.removesuffix("=True")
-    return name if value is None else f"{name}={value}"
+Examples
+--------
+>>> f"{option.grad_clip} must be at least 0; add {option.validation:0.1} or {option.resume:True}"
+'grad_clip must be at least 0; add validation=0.1 or resume=True'
+>>> "{grad_clip} must be at least 0; add {validation:0.1} or {resume:True}".format_map(FLAGS)
+'--grad-clip must be at least 0; add --validation 0.1 or --resume'
+"""
 
 
 class ElmanError(Exception):
-    """An error that the caller can correct; ``str(error)`` is a one-line message, see ``name_options``.
+    """An error that the caller can correct; ``str(error)`` is a one-line message.
 
     Examples
     --------
@@ -82,9 +89,6 @@ class ElmanError(Exception):
     ...     print(error)
     hidden_size must be at least 1 (got 0)
     """
-
-    def __init__(self, message: str = "") -> None:
-        super().__init__(name_options(message))
 
 
 class NonFiniteLossError(ElmanError):
@@ -132,7 +136,7 @@ def quote(value: object) -> str:
 
 
 def flag(name: str) -> str:
-    """Return the command-line option of a setting, by which messages name it; see `name_options`."""
+    """Return the command-line option of a setting."""
     return "--" + name.replace("_", "-")
 
 

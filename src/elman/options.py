@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any, NamedTuple, ParamSpec, TypeVar, get_args
 
-from elman.errors import as_arguments
+from elman.errors import ARGUMENTS
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,13 +29,13 @@ class Option(NamedTuple):
     hint: Any
     default: Any
     help: str
-    """As on the command line: the options in it are replaced by arguments."""
+    """A template, in which ``{lines:True}`` names an option; see `elman.errors`."""
     choices: tuple[str, ...] = ()
 
     def describe(self, indent: str) -> str:
         """Return its description for a docstring."""
         kind = " or ".join(f'"{choice}"' for choice in self.choices) or _name_type(self.hint)
-        lines = textwrap.wrap(as_arguments(self.help), 100)
+        lines = textwrap.wrap(self.help.format_map(ARGUMENTS), 100)
         return f"\n{indent}    ".join([f"{self.name} : {kind}, default {self.default!r}", *lines])
 
 

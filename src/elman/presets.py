@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from elman.errors import ElmanError, quote
+from elman.network.optimizers import find_optimizer
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,6 @@ VALIDATED_PER_SECOND, MIN_VALIDATED = 4_000, 100_000
 less, as preparing the network for inference takes a while."""
 SLOWEST_UNITS = 192
 """Units per layer below which fewer do not make training faster in proportion."""
-ADAM = ("adam", "adamw", "rmsprop")
-"""Optimizers with the learning rate of Adam; SGD and AdaGrad have that of the reference experiment."""
 
 _COMMON: dict[str, Any] = {
     "cell": "gru",
@@ -170,7 +169,7 @@ def _choose_size(n: int, seconds: float, passed: Mapping[str, Any]) -> tuple[int
 def _learning_rate(of_adam: float, layers: int, m: int, batch_size: int, optimizer: str) -> float:
     """Return the learning rate of an optimizer for a network."""
     if optimizer != "muon":
-        return of_adam if optimizer in ADAM else 0.1
+        return find_optimizer(optimizer).default_rate or of_adam
     rate = 0.016 * _units_factor(layers) * min(1, (256 / m) ** 1.7) * (batch_size / 64) ** 0.5
     return float(f"{rate:.2g}")
 

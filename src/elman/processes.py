@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, option
 
 T = TypeVar("T")
 
@@ -78,8 +78,8 @@ def connect_processes() -> Iterator[Any]:
         yield distributed
     except RuntimeError as error:
         raise ElmanError(
-            f"process {current_process().rank} lost the connection to another; torchrun --max-restarts N with --resume"
-            " continues from the checkpoint"
+            f"process {current_process().rank} lost the connection to another; torchrun --max-restarts N with"
+            f" {option.resume:True} continues from the checkpoint"
         ) from error
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from elman.engine.numba.compiler import _kernel_cache
+from elman.jit.compiler import _open_cache
 from support.cli import Command
 
 
@@ -57,7 +57,7 @@ def test_a_cache_that_cannot_be_written_is_reported(
         rf"^cannot store compiled kernels in '.*cache', so every .*: set {variable} to a folder that can be written$"
     )
     with pytest.warns(RuntimeWarning, match=expected):
-        assert _kernel_cache() is None
+        assert _open_cache() is None
 
 
 def test_a_warning_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from numba.core import event
 
-from elman.cli.display import show_progress, visible
+from elman.cli.display import show_progress
 from elman.compression.modes import MODES
 from elman.engine import COMPILING
 from support.cli import exit_code
@@ -132,7 +132,3 @@ def test_no_progress_with_quiet_or_json(capsys: pytest.CaptureFixture[str]) -> N
     for command in (CHECK, COMPRESS):
         assert exit_code(*command, "--json") == 0
     assert capsys.readouterr().err == ""
-
-
-def test_control_characters_do_not_reach_a_terminal() -> None:
-    assert visible("a\x1b[31mb\tc\nd\x7f\x9b") == "a␛[31mb\tc\nd␡␡"

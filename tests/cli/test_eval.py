@@ -1,4 +1,4 @@
-"""``elman eval``: its metrics, and what it rejects."""
+"""``elman eval``: its metrics."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 import elman
 from elman.text import Corpus
-from support.cli import Command, assert_refused
+from support.cli import Command
 from support.state import TEXT
 from support.training import train
 
@@ -22,7 +22,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("eval")
     (directory / "other").write_text(OTHER, encoding="utf-8")
     (directory / "latin1").write_bytes((OTHER + "é").encode("latin-1"))
-    (directory / "a").write_text("a")
     train(Corpus.from_text(TEXT * 12), out=directory / "run", ngram_order=3, **SMALL)
     return directory / "run"
 
@@ -45,22 +44,3 @@ def test_the_metrics_are_those_of_the_score(
     assert [line.split("  ")[0] for line in table.splitlines()] == [name.replace("_", " ") for name in expected]
     adapted = command("eval", run, run.parent / file, "--encoding", encoding, "--json", "--adapt", "weights").out
     assert json.loads(adapted)["nats_per_char_without_adapt"] == pytest.approx(score.nats_per_char)
-
-
-@pytest.mark.parametrize(
-    ("file", "options", "message"),
-    [
-        ("other", ["--adapt", "counts", "--window", "9"], "cannot combine --window with --adapt"),
-        (
-            "other",
-            ["--adapt", "biases"],
-            "--adapt must be one of weights, counts, both, mixture, bitwise (got 'biases')",
-        ),
-        ("other", ["--adapt"], "--adapt"),
-        ("a", ["--adapt", "both"], "needs at least 2 characters to be scored (got 1)"),
-    ],
-)
-def test_unusable_arguments_are_rejected(
-    command: Command, run: Path, file: str, options: list[str], message: str
-) -> None:
-    assert_refused(command("eval", run, run.parent / file, *options), message)

@@ -12,7 +12,6 @@ from elman.cli.inputs import choose_corpus
 from elman.errors import ElmanError
 from elman.runs.models import BUILTIN, load_builtin
 from elman.serve.models import load_models
-from elman.storage import builtin
 from support.cli import Command, assert_refused
 from support.codec_models import make_model
 
@@ -37,7 +36,7 @@ def test_a_file_is_compressed_and_found_again(command: Command, options: list[st
     file = Path("notes.txt.elm").read_bytes()
     assert len(file) < 0.5 * len(lzma.compress(ENGLISH.encode(), preset=9))
     model = load_builtin()
-    assert file == elman.compress(ENGLISH, model, mode="static" if "static" in options else "bitwise")
+    assert file == elman.compress(ENGLISH, model, mode="static" if "static" in options else "mixture")
     for others in ([], ["-m", "builtin"]):
         assert command("decompress", "notes.txt.elm", "-o", "back.txt", *others).code == 0
         assert Path("back.txt").read_text("utf-8") == ENGLISH
@@ -79,41 +78,6 @@ def test_texts_are_evaluated(command: Command) -> None:
     assert json.loads(command("eval", "notes.txt", "more.txt", "--json").out)["chars"] > figures["chars"]
 
 
-NO_CHECKPOINT = "there is no checkpoint '{}'"
-NO_MODEL = "'notes.txt' is not a model: pass a run directory; for a text, elman train notes.txt -o runs/notes writes"
-RUNS = "there is no checkpoint 'runs/checkpoint.safetensors': pass a run in it, 'runs/a', 'runs/b', 'runs/c' and 1"
-MODEL = builtin.MODELS[-1].file.rpartition("/")[2]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ("eval", "missing required argument CORPUS"),
-        ("eval nots.txt", "no text of this name: pass a run directory written by elman train, a text file, or both"),
-        ("score nots.txt notes.txt", NO_CHECKPOINT.format("nots.txt")),
-        ("score empty notes.txt", NO_CHECKPOINT.format("empty/checkpoint.safetensors")),
-        ("eval damaged notes.txt", "'damaged' cannot be used: it is not a complete safetensors file"),
-        ("score builtin nots.txt", "there is no file 'nots.txt'"),  # before the header
-        ("compress notes.txt -m none", NO_CHECKPOINT.format("none")),
-        ("sample notes.txt", NO_MODEL),
-        ("explain notes.txt notes.txt -o x.html", NO_MODEL),
-        ("compress notes.txt -m notes.txt", NO_MODEL),
-        ("sample runs", RUNS),
-        ("eval runs notes.txt", RUNS),
-        (f"sample {MODEL}", f"'{MODEL}' is the compressed file of the built-in model: pass builtin instead"),
-        ("decompress notes.txt -o back.txt", "not a file written by elman compress"),
-    ],
-)
-def test_what_is_neither_a_run_nor_a_text(command: Command, arguments: str, words: str) -> None:
-    for name in ("empty", "runs/a", "runs/b", "runs/c", "runs/d"):
-        Path(name).mkdir(parents=True)
-    for run in Path("runs").iterdir():
-        (run / "checkpoint.safetensors").touch()
-    Path("damaged").write_bytes((40).to_bytes(8, "little") + b'{"elman": "')
-    Path(MODEL).touch()
-    assert_refused(command(*arguments.split()), words)
-
-
 def test_it_is_served() -> None:
     assert list(load_models([])) == list(load_models([Path(BUILTIN)])) == ["builtin"]
 
@@ -134,12 +98,6 @@ def test_the_text_of_a_command_that_names_none(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("elman.text.sources.inspect_standard_input", lambda: "silent pipe")
     with pytest.raises(ElmanError, match=r"^standard input is a pipe that delivered nothing in 5 s: name a text, or "):
         choose_corpus()
-
-
-def test_a_training_needs_a_text(command: Command) -> None:
-    expected = "the text is missing: use a file or a built-in text (python-docs, shakespeare)"
-    assert_refused(command("train", "-o", "new"), expected)
-    assert not Path("new").exists()
 
 
 @pytest.mark.parametrize("command_name", ["eval", "score"])

@@ -42,23 +42,9 @@ def test_train_with_the_dashboard_prints_its_address_and_the_same_results(comman
     assert shown["samples.jsonl"] == plain["samples.jsonl"]
 
 
-def test_errors_are_reported_before_the_dashboard_opens(command: Command) -> None:
-    assert_refused(command("train", "missing.txt", "--out", "out", "--live"), "missing.txt")
-    assert_refused(command("train", "novel.txt", "--out", "out", "--live", "--dropout", "2"), "--dropout")
-
-
 def test_a_run_to_compare_with(command: Command) -> None:
     command("train", "novel.txt", "--out", "first", *SMALL)
     assert command("train", "novel.txt", "--out", "out", *SMALL, "--live", "--live-with", "first").code == 0
-    refused = command("train", "novel.txt", "--out", "other", *SMALL, "--live", "--live-with", "nowhere")
-    assert_refused(refused, "no metrics.csv in 'nowhere'")
-    assert not Path("other").exists()
-
-
-def test_options_of_the_dashboard_require_it(command: Command) -> None:
-    for option in (["--live-port", "8123"], ["--live-with", "first"]):
-        refused = command("train", "novel.txt", "--out", "out", *option)
-        assert_refused(refused, "--live-port and --live-with require --live")
 
 
 def test_a_library_is_missing(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +81,3 @@ def test_loggers(command: Command) -> None:
     lines = Path("out/metrics.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["update"] for line in lines] == [row.update for row in RunDirectory(Path("out")).metrics()]
     assert Path("out/tensorboard").is_dir()
-    assert_refused(
-        command("train", "novel.txt", "--out", "other", *REFERENCE, "--log", "csv"),
-        "must be jsonl, tensorboard or wandb",
-    )

@@ -17,7 +17,7 @@ import elman
 from elman.cli.commands.sample import interpret_escapes
 from elman.inference import Model
 from elman.text import Alphabet, Corpus, with_unknown
-from support.cli import Command, assert_refused
+from support.cli import Command
 from support.state import TEXT, T
 from support.training import train
 
@@ -73,29 +73,6 @@ def test_sources_of_a_prompt(command: Command, stdin: Stdin, novel: Model, tmp_p
         stdin(b"the\n")
         assert command(*options, source, "-") == expected
     assert command(*options, "--prompt", "the\n", "--no-echo") == (0, expected[1].removeprefix("the\n"), "")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--prompt"], "--prompt requires a value"),
-        (["--prompt", "-5"], "'-' (U+002D) is not among the model's 26 characters"),
-        (["--prompt", "a", "-i"], "cannot combine --prompt with --interactive: pass one of them"),
-        (["--prompt", "a", "--prompt-file", "b"], "cannot combine --prompt with --prompt-file"),
-        (["--prompt", "-", "--copied-from", "-"], "--prompt and --copied-from cannot both read standard input"),
-        (["--prompt-file", "none"], "there is no file 'none'"),
-        (["--prompt-file", "novel/checkpoint.safetensors"], "checkpoint.safetensors' is a binary file, not text"),
-        (["--prompt", r"a\d"], r"'\\' (U+005C) is not among the model's 26 characters"),
-        (["--stop", "the", "--stop", "a\nQ"], r"--stop 'a\nQ' cannot occur: 'Q' (U+0051) is not among the model's 26"),
-        (["--beam", "2", "--stop", "Q"], "--stop 'Q' cannot occur"),
-        (["--count", "2", "--stop", "Q"], "--stop 'Q' cannot occur"),
-        (["--beam", "2", "--count", "2"], "cannot combine --beam with --count: beam search does not sample"),
-        (["--beam", "2", "--seed", "2"], "cannot combine --beam with --seed: beam search does not sample"),
-        (["code", "--prompt", "\\"], r"novel: '\\' (U+005C) is not among the model's 26 characters"),
-    ],
-)  # fmt: skip
-def test_what_sample_refuses(command: Command, arguments: list[str], words: str) -> None:
-    assert_refused(command("sample", "novel", *arguments), words)
 
 
 def test_escapes_are_interpreted_where_a_backslash_cannot_be_meant() -> None:

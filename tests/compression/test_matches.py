@@ -1,12 +1,10 @@
-"""Matches continue behind mismatches, prefer what is longer and learn how often they are right."""
+"""Matches continue behind mismatches, and prefer what is longer."""
 
 import numpy as np
 import pytest
 
 from elman.compression import matches as module
-from elman.compression.bit_counters import build_tree
 from elman.compression.matches import (
-    LENGTHS,
     MAX_MISSES,
     MIN_LENGTHS,
     MODELS,
@@ -71,12 +69,6 @@ def test_a_longer_match_replaces_an_unreliable_one() -> None:
     assert predictions(f"{a}A{b}B{a}")[SHORTEST] == "A"
 
 
-def test_the_longest_minimum_is_selected() -> None:
-    assert read("abc").selected.tolist() == [0]
-    made = read("abcdefghijklmnX..abcdefghijklmn")
-    assert made.selected.tolist() == [1 + MIN_LENGTHS.index(12) * LENGTHS + module.length_range(14)]
-
-
 def test_rows_share_the_history() -> None:
     assert (read("abcdefgh", R=2).predicted == NONE).all()
     assert (read("abcdefghXabcdefgh", R=2).predicted[:, SHORTEST] == ord("X")).all()
@@ -106,21 +98,3 @@ def test_room_grows_with_what_is_read() -> None:
     assert len(small.history) < ROOM
     np.testing.assert_array_equal(small.pointers, whole.pointers)
     assert len(reserve_steps(small, 1 << 40).history) == ROOM
-
-
-def test_a_predicted_bit_that_is_right_becomes_more_probable() -> None:
-    made = read("abcdefghcabcdefgh")
-    tree, p = build_tree(np.ones(128, np.int64)), (np.arange(4096) + 0.5) / 4096
-    stretches, inputs = np.log(p / (1 - p)).astype(np.float32), np.zeros(2 * MODELS, np.float32)
-    root, expected = len(tree.children) - 1, int(tree.bits[ord("c"), 0])
-    logits = []
-    for _ in range(30):
-        module.set_match_inputs(made, 0, tree, root, 0, stretches, inputs, 0)
-        assert made.bits[SHORTEST] == expected
-        logits.append((2 * expected - 1) * float(inputs[2 * SHORTEST]))
-        module.observe_bit(made, 0, expected)
-    assert logits == sorted(logits)
-    assert logits[0] < logits[-1]
-    module.set_match_inputs(made, 0, tree, int(tree.children[root, 1 - expected]), 1, stretches, inputs, 0)
-    assert made.bits[SHORTEST] == NONE
-    assert not inputs.any()

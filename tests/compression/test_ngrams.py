@@ -1,23 +1,17 @@
-"""The codec's n-gram models are those of the reference, in rows that share what they count."""
-
-import dataclasses
+"""The codec's n-gram prior is that of the reference, in rows that share what they count."""
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import elman
 from elman.compression import ngrams as module
-from elman.compression.ngrams import NgramRows, background_model, count_symbols, read_builtin_ngrams, read_ngrams
-from elman.engine import count_ngrams
-from elman.engine.numba.ngrams.tables import TOTAL
-from elman.network.ngram import MIN_PROB, READ_COUNT, NgramCounts, NgramModel, ngram_counts
-from elman.text import Alphabet
+from elman.compression.ngrams import NgramRows, read_ngrams
+from elman.ngram.compiled_table import TOTAL
+from elman.ngram.model import MIN_PROB, READ_COUNT, NgramCounts, NgramModel
 from support.codec_models import make_model
 from support.tolerances import FLOAT32_ROUNDING
 
 START, R, STEPS = 0, 3, 40
-ALPHABET = Alphabet("\nabcdefghijklmnopqrstuvwxyz ")
 
 
 def counted(order: int = 3) -> NgramModel:
@@ -76,37 +70,3 @@ def test_counts_are_dropped_when_there_are_too_many(monkeypatch: pytest.MonkeyPa
         assert rows.reader.added.sizes[0] <= 30 + 2 * R * 3
     assert totals[-1] < R * STEPS * READ_COUNT
     assert min(np.diff(totals)) < 0
-
-
-# --- The background model ---
-
-
-def test_the_background_model_contains_the_counts_of_the_built_in_model() -> None:
-    model = elman.load("builtin")
-    assert model.parameters.ngrams is not None
-    characters, ngrams = read_builtin_ngrams()
-    assert characters == model.alphabet.characters
-    for name, array in model.parameters.ngrams.table.arrays().items():
-        np.testing.assert_array_equal(ngrams.table.arrays()[name], array)
-
-
-@pytest.mark.parametrize("has_unknown", [False, True])
-def test_characters_that_the_alphabet_lacks_are_one_symbol(has_unknown: bool) -> None:
-    alphabet, K = dataclasses.replace(ALPHABET, has_unknown=has_unknown), len(ALPHABET)
-    counts, other = count_symbols(background_model(None, alphabet)), K - has_unknown
-    assert len(counts) == K + 1
-    assert counts[alphabet.characters.index("e")] > counts[alphabet.characters.index("b")] > 0
-    assert counts[other] > counts[alphabet.characters.index("b")]
-    assert counts[K - 1 + has_unknown] == 0 if has_unknown else counts[K] > 0
-
-
-def test_the_background_model_is_the_sum_of_both_and_made_once() -> None:
-    text = ALPHABET.encode("zqx zqx zqx zqx\n" * 20)
-    ngrams = count_ngrams(text, len(ALPHABET), 3)
-    assert ngrams is not None
-    background, alone = background_model(ngrams, ALPHABET), background_model(None, ALPHABET)
-    assert background is background_model(ngrams, ALPHABET)
-    context = ALPHABET.encode("zq").astype(np.int64)
-    of_sum, of_builtin = (ngram_counts(model).lookup(tuple(context), 0)[0] for model in (background, alone))
-    assert of_sum[ALPHABET.characters.index("x")] > of_builtin[ALPHABET.characters.index("x")]
-    assert background.order == alone.order

@@ -22,17 +22,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from elman.engine import TrainState, count_ngrams, get_engine
+from elman.engine import TrainState, get_engine
 from elman.engine.numba.batched.inference import _MAX_STEPS
-from elman.engine.numba.ngrams.kernels import INITIAL_CAPACITY, reader
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer, SamplingParams, WeightDropout
-from elman.network.parameters import NAMES, Array, Parameters, architecture, shapes
+from elman.network.optimizers import optimizer_names
+from elman.network.parameters import NAMES, Array, Parameters, shapes
+from elman.ngram.counting import count_ngrams
+from elman.ngram.kernels import INITIAL_CAPACITY, reader
 from elman.testing import EngineComparison, check_engine, compare_gradients
 from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
 from support.cells import COMPILED_CELLS, GATED_CELLS
+from support.networks import make_state
 from support.state import ROOT, generate, snapshot
 from support.tolerances import largest_relative_error
 
@@ -97,13 +100,13 @@ def example_state(
     An n-gram prior counts a text of its own, so that its contexts are found at some characters and not at others.
     """
     ngrams = count_ngrams(text(50, characters), characters, ngram_order, 3)
-    state = TrainState.initial(characters, m, std, 400, dtype, optimizer=optimizer, ngrams=ngrams, **network)
+    state = make_state(characters, m, std, 400, dtype, optimizer=optimizer, ngrams=ngrams, **network)
     generator = np.random.default_rng(1)
     for theta in state.parameters.values():
         if theta.ndim == 1:
             theta[:] = generator.normal(size=theta.shape) * std
     state.h[:] = np.tanh(generator.normal(size=state.h.shape))
-    read = state.h[..., architecture(state.parameters).recurrent_size :]
+    read = state.h[..., state.parameters.architecture.recurrent_size :]
     read[...] = generator.integers(1, characters + 1, read.shape)
     read[..., :1] = 0  # there is no character before these
     return state
@@ -192,12 +195,12 @@ def test_a_window_of_the_experiments_size(name: str) -> None:
 
 # The rates are low enough that ten updates of float32 still agree.
 OPTIMIZERS = {
+    name: Optimizer(0.003, 1.0, name, "norm", 0.8, 0.99, 0.1, "cosine", 3, 12, 0.9) for name in optimizer_names()
+} | {
     "adagrad": Optimizer(0.03, 1.0),
     "rmsprop": Optimizer(0.01, 1.0, "rmsprop", beta2=0.99, weight_decay=0.1, schedule="step", last_update=8),
     "adam": Optimizer(0.003, 1.0, "adam", "norm", weight_decay=0.1, ema_decay=0.9),
-    "adamw": Optimizer(0.003, 1.0, "adamw", "norm", 0.8, 0.99, 0.1, "cosine", 3, 12, 0.9),
     "sgd": Optimizer(0.02, 1.0, "sgd", weight_decay=0.1, ema_decay=0.9),
-    "muon": Optimizer(0.003, 1.0, "muon", "norm", 0.8, 0.99, 0.1, "cosine", 3, 12, 0.9),
 }
 DROPOUTS = {"none": None, "plain": Dropout(0.3, False, 5), "variational": Dropout(0.3, True, 5)}
 WEIGHT_DROPOUT = WeightDropout(0.3, 5)
@@ -402,7 +405,7 @@ def test_indices_of_two_bytes(name: str, network: Network, length: int) -> None:
 @compiled_engines
 @pytest.mark.parametrize("seed", [400, 1])
 def test_gradients_in_single_precision_stay_near_while_training(name: str, seed: int) -> None:
-    state = TrainState.initial(65, 100, 0.1, seed, np.float32)
+    state = make_state(65, 100, 0.1, seed, np.float32)
     windows = Windows(text(5000, 65), 25)
     for _ in range(4):
         get_engine(name).advance(state, windows, 100, OPTIMIZER)
@@ -414,7 +417,7 @@ def test_gradients_in_single_precision_stay_near_while_training(name: str, seed:
 @pytest.mark.parametrize("cell", GATED_CELLS)
 def test_gradients_of_gates_in_single_precision_stay_near_while_training(name: str, cell: str) -> None:
     optimizer = Optimizer(3e-3, 1.0, "adam", "norm")
-    state = TrainState.initial(65, 64, 0.1, 1, np.float32, cell=cell, batch_size=8, optimizer=optimizer)
+    state = make_state(65, 64, 0.1, 1, np.float32, cell=cell, batch_size=8, optimizer=optimizer)
     windows = Windows(text(8 * 2000, 65), 25, 8)
     for _ in range(4):
         get_engine(name).advance(state, windows, 50, optimizer)
@@ -429,7 +432,7 @@ def test_gradients_of_gates_in_single_precision_stay_near_while_training(name: s
 @pytest.mark.parametrize("clip", [5.0, 0.2])
 @pytest.mark.parametrize("updates", [1, 5, 6, 10])
 def test_successive_losses_are_those_of_the_naive_code(name: str, clip: float, updates: int) -> None:
-    state = TrainState.initial(K, M, 0.3, 400, np.float64)
+    state = make_state(K, M, 0.3, 400, np.float64)
     h0 = example_state().h
     state.h = h0.copy()
     losses = get_engine(name).advance(state, WINDOWS, updates, Optimizer(0.1, clip))
@@ -783,7 +786,7 @@ def test_the_state_returned_is_that_before_the_last_character_is_read(
 def test_an_infinite_temperature_samples_uniformly(name: str, dtype: Dtype) -> None:
     uniforms = (np.arange(700) + 0.5) / 700
     for cell in ("rnn", "gru"):
-        state = TrainState.initial(K, M, 0.5, 400, dtype, cell=cell)
+        state = make_state(K, M, 0.5, 400, dtype, cell=cell)
         sampling = SamplingParams(temperature=1e300)
         characters, _ = generate(get_engine(name), state.parameters, state.final_hidden, 2, uniforms, sampling)
         np.testing.assert_allclose(np.bincount(characters, minlength=K), 700 / K, atol=1)
@@ -807,7 +810,7 @@ def test_a_temperature_of_nearly_zero_takes_the_most_likely(name: str, dtype: Dt
 def test_frequencies_follow_probabilities(name: str, dtype: Dtype, sampling: SamplingParams) -> None:
     """With evenly spaced numbers and constant logits, each count may be off by one, at either border."""
     logits: Array = np.random.default_rng(2).normal(size=K).astype(dtype)
-    state = TrainState.initial(K, M, 0.0, 400, dtype)
+    state = make_state(K, M, 0.0, 400, dtype)
     state.parameters["c"][:] = logits
     n = 1000
     characters, _ = generate(get_engine(name), state.parameters, state.h, 0, (np.arange(n) + 0.5) / n, sampling)

@@ -10,6 +10,7 @@ from elman.engine import CALLBACK_INTERVAL, TrainState, get_engine
 from elman.network import Optimizer
 from elman.network.parameters import Array
 from elman.text import Alphabet, Windows
+from support.networks import make_state
 from support.state import TEXT, snapshot
 
 INDICES = Alphabet.from_text(TEXT).encode(TEXT)
@@ -21,7 +22,7 @@ networks = pytest.mark.parametrize("network", NETWORKS, ids=str)
 def start(network: dict[str, Any], done: int) -> tuple[TrainState, Windows, Optimizer]:
     """Return a state after `done` updates, with its windows and optimizer."""
     optimizer, windows = Optimizer(0.01, 5.0), Windows(INDICES, 5, network.get("batch_size", 1))
-    state = TrainState.initial(len(set(TEXT)), 4, 0.1, 1, np.float64, optimizer=optimizer, **network)
+    state = make_state(len(set(TEXT)), 4, 0.1, 1, np.float64, optimizer=optimizer, **network)
     get_engine("numpy").advance(state, windows, done, optimizer)
     return state, windows, optimizer
 

@@ -10,10 +10,11 @@ import numpy as np
 
 import elman
 from elman.compression.modes import MODES
-from elman.engine import count_ngrams, get_engine
+from elman.engine import get_engine
 from elman.inference import Model
 from elman.network import Parameters
 from elman.network.parameters import Architecture, shapes
+from elman.ngram.counting import count_ngrams
 from elman.text import Alphabet
 
 DATA = Path(__file__).parent / "data"

@@ -17,15 +17,16 @@ from elman.inference import Model, Score
 from elman.inference import adaptation as adapting
 from elman.inference.adaptation import DECAY_INTERVAL, Adapt, learning_rate, score_dynamic
 from elman.inference.score import score
-from elman.network import Parameters, SamplingParams, initial_parameters
+from elman.network import Parameters, SamplingParams
 from elman.network import loss_and_gradients as reference
 from elman.network.model import logits
-from elman.network.ngram import READ_COUNT, ngram_counts
 from elman.network.output import losses
-from elman.network.parameters import Array, architecture
+from elman.network.parameters import Array
+from elman.ngram.model import READ_COUNT, ngram_counts
 from elman.text import Corpus
 from support import tolerances as tolerances
 from support.cli import Command, assert_refused
+from support.networks import make_parameters
 from support.state import TEXT, generate
 
 ORDER = 3
@@ -54,8 +55,8 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def made(cell: str = "gru", layers: int = 2, dtype: Any = np.float64) -> tuple[Parameters, Array]:
     """Return a network and a state."""
     generator = np.random.RandomState(1)
-    parameters = initial_parameters(K, M, 0.4, generator, dtype, cell, layers)
-    return parameters, np.tanh(generator.randn(architecture(parameters).state_size)).astype(dtype)
+    parameters = make_parameters(K, M, 0.4, generator, dtype, cell, layers)
+    return parameters, np.tanh(generator.randn(parameters.architecture.state_size)).astype(dtype)
 
 
 def text(n: int) -> Any:
@@ -140,7 +141,7 @@ def with_numpy(model: Model) -> Model:
 
 
 def count_slowly(model: Model, text: str) -> float:
-    """Return the cost of a text with counts that grow, by the equations of `elman.network.ngram` and of the output."""
+    """Return the cost of a text with counts that grow, by the equations of `elman.ngram.model` and of the output."""
     ngrams, K = model.parameters.ngrams, len(model.alphabet)
     assert ngrams is not None
     table, read = ngram_counts(ngrams), model.alphabet.encode(text)
@@ -222,9 +223,7 @@ def test_unknown_characters_cost_the_same_and_are_not_adapted_to(model: Model, a
 
 def test_unusable_arguments_are_rejected(model: Model) -> None:
     other: Any = "biases"
-    with pytest.raises(
-        ElmanError, match=r"^adapt must be one of weights, counts, both, mixture, bitwise \(got biases\)$"
-    ):
+    with pytest.raises(ElmanError, match=r"^adapt must be one of weights, counts, both, mixture \(got biases\)$"):
         model.score(OTHER, adapt=other)
     weights: Any = "weights"
     with pytest.raises(ElmanError, match=r"^adapt must be counts to generate text \(got weights\)$"):
@@ -232,7 +231,7 @@ def test_unusable_arguments_are_rejected(model: Model) -> None:
     with pytest.raises(ElmanError, match=r"^a text needs at least 2 characters to be scored \(got 1\)$"):
         model.score("t", adapt="weights")
     with pytest.raises(
-        ElmanError, match=r"^adapt both requires a model with an n-gram prior: train with ngram_order=7$"
+        ElmanError, match=r"^adapt='both' requires a model with an n-gram prior: train with ngram_order=7$"
     ):
         trained(ngram_order=0).score(OTHER, adapt="both")
 

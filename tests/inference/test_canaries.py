@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elman.engine import count_ngrams
-from elman.inference.network_file import describe_ngrams, ngram_tensors
+from elman.ngram.counting import count_ngrams
+from elman.ngram.file import describe_ngrams, ngram_tensors
 from elman.text import Alphabet, Corpus
 from support.state import ROOT
 from support.training import train

@@ -3,10 +3,10 @@
 import dataclasses
 from typing import Any
 
-from elman.engine import count_ngrams
 from elman.inference import Model
 from elman.inference.fingerprint import fingerprint
-from elman.network.ngram import NgramModel
+from elman.ngram.counting import count_ngrams
+from elman.ngram.model import NgramModel
 from elman.text import Alphabet
 from support.codec_models import ALPHABET, COUNTED, make_model
 

@@ -10,18 +10,20 @@ import numpy as np
 import pytest
 
 import elman
-from elman.engine import count_ngrams, get_engine
+from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import score as scoring
 from elman.inference.adaptation import Adapt
 from elman.inference.score import Score, score, score_windows
-from elman.network import Parameters, initial_parameters
+from elman.network import Parameters
 from elman.network.cells import CELLS
 from elman.network.output import softmax
-from elman.network.parameters import Array, architecture
+from elman.network.parameters import Array
+from elman.ngram.counting import count_ngrams
 from elman.text import Alphabet, Corpus, with_unknown
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
 from support.cli import Command, assert_refused
+from support.networks import make_parameters
 from support.random_model import overflowing_model
 from support.state import TEXT
 
@@ -45,8 +47,8 @@ def _short_texts_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
 def made(cell: str, std: float = 0.5, layers: int = 1) -> tuple[Parameters, Array]:
     """Return a network and a state."""
     generator = np.random.RandomState(1)
-    parameters = initial_parameters(K, M, std, generator, np.float64, cell, layers)
-    return parameters, np.tanh(generator.randn(architecture(parameters).state_size))
+    parameters = make_parameters(K, M, std, generator, np.float64, cell, layers)
+    return parameters, np.tanh(generator.randn(parameters.architecture.state_size))
 
 
 def text(n: int = N) -> Any:
@@ -180,7 +182,7 @@ def test_an_output_that_is_not_finite_is_rejected(adapt: Adapt | None) -> None:
 
 def windows_by_hand(parameters: Parameters, indices: Any, window: int) -> float:
     """Return the cost of every window of a text, read by itself."""
-    zeros = np.zeros(architecture(parameters).state_size)
+    zeros = np.zeros(parameters.architecture.state_size)
     parts = [indices[start : start + window + 1] for start in range(0, len(indices) - 1, window)]
     return float(sum(get_engine("numpy").loss(parameters, zeros, part[:-1], part[1:])[0] for part in parts))
 
@@ -193,7 +195,7 @@ def test_every_window_is_read_from_zeros(
 ) -> None:
     monkeypatch.setattr(scoring, "WINDOW_CHARS", 100)
     ngrams = count_ngrams(text(90), K, order, 0)
-    parameters = initial_parameters(K, M, 0.5, np.random.RandomState(1), np.float64, "gru", ngrams=ngrams)
+    parameters = make_parameters(K, M, 0.5, np.random.RandomState(1), np.float64, "gru", ngrams=ngrams)
     found = score_windows(get_engine(engine), parameters, text(n), window)
     assert found.chars == n - 1
     assert found.nats == pytest.approx(windows_by_hand(parameters, text(n), window), rel=1e-9)

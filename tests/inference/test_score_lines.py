@@ -20,13 +20,13 @@ from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference import score_lines as scoring
 from elman.inference.score_lines import Line, score_lines
-from elman.network import SamplingParams, initial_parameters
+from elman.network import SamplingParams
 from elman.network.cells import CELLS
-from elman.network.parameters import architecture
 from elman.text import Alphabet, Corpus
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 from support import tolerances as tolerances
 from support.cli import Command, assert_refused
+from support.networks import make_parameters
 from support.random_model import overflowing_model, random_prior_model
 from support.state import generate
 
@@ -38,8 +38,8 @@ def made(engine: str = "numpy", alphabet: Alphabet | None = None, cell: str = "g
     """Return an untrained model, whose predictions are not uniform."""
     generator = np.random.RandomState(1)
     known = alphabet or Alphabet(KNOWN)
-    parameters = initial_parameters(len(known), 6, 0.7, generator, np.float64, cell)
-    h = np.tanh(generator.randn(architecture(parameters).state_size))
+    parameters = make_parameters(len(known), 6, 0.7, generator, np.float64, cell)
+    h = np.tanh(generator.randn(parameters.architecture.state_size))
     return Model(known, parameters, h, get_engine(engine))
 
 

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elman.engine import count_ngrams
 from elman.errors import ElmanError, quote
 from elman.inference import Model
-from elman.inference.network_file import describe_ngrams, ngram_tensors
 from elman.interop import FORMATS, export, format_help, import_, npz, torch
 from elman.interop.contents import export_metadata
 from elman.network.model import logits
-from elman.network.ngram import read
 from elman.network.parameters import Array
+from elman.ngram.counting import count_ngrams
+from elman.ngram.file import describe_ngrams, ngram_tensors
+from elman.ngram.model import read
 from elman.runs.directory import RunDirectory
 from elman.runs.models import load
 from elman.text import Alphabet, Corpus

@@ -17,13 +17,13 @@ from playwright.sync_api import Browser, Page, expect
 
 import elman
 from elman import interpret
-from elman.engine import count_ngrams
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.interop import page
 from elman.interop.contents import ModelInfo
 from elman.network.cells import CELLS
 from elman.network.sampling import list_sampling_options
+from elman.ngram.counting import count_ngrams
 from elman.runs.manifest import TextRecord
 from elman.text import Alphabet
 from elman.web import STATIC_FILES
@@ -140,7 +140,7 @@ MODELS: dict[str, Callable[[], Model]] = {
 def test_the_worker_computes_what_python_does(browser: Browser, tmp_path: Path, name: str) -> None:
     model = MODELS[name]()
     content = f"{TEXT[:90]}\n{TEXT[40:]}" if model.is_of_lines else TEXT
-    expected = interpret.explain(model.engine, model.parameters, model.h, model.alphabet.encode(content))
+    expected = interpret.explain_indices(model.engine, model.parameters, model.h, model.alphabet.encode(content))
     with opened(browser, write_page(tmp_path, model)) as page:
         units = [*range(len(expected.units))]
         answer = ask(page, "read", text=content, units=units)

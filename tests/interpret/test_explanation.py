@@ -13,11 +13,12 @@ from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.score import score
-from elman.interpret import PriorExplanation, Unit, dequantize, explain, list_units, quantize
-from elman.network import Parameters, architecture, initial_parameters, model, ngram
+from elman.interpret import PriorExplanation, Unit, dequantize, explain_indices, list_units, quantize
+from elman.network import Parameters, model, ngram
 from elman.network.cells.spec import CELL_STATE, HIDDEN_STATE
 from elman.network.parameters import Array
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
+from support.networks import make_parameters
 from support.random_model import random_model, random_prior_model
 from support.state import TEXT
 from support.tolerances import ROUNDINGS, SINGLE
@@ -27,10 +28,9 @@ CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("l
 
 
 def made(cell: str, layers: int = 1, K: int = K) -> tuple[Parameters, Array, Any]:
-    """Return a network, a state and a text."""
     generator = np.random.RandomState(1)
-    parameters = initial_parameters(K, M, 0.7, generator, np.float64, cell, layers)
-    h0 = np.tanh(generator.randn(architecture(parameters).state_size))
+    parameters = make_parameters(K, M, 0.7, generator, np.float64, cell, layers)
+    h0 = np.tanh(generator.randn(parameters.architecture.state_size))
     return parameters, h0, np.random.default_rng(2).integers(K, size=N, dtype=np.uint8)
 
 
@@ -44,7 +44,7 @@ def test_an_explanation_is_what_the_reference_computes(
 ) -> None:
     monkeypatch.setattr(explaining, "MAX_SLICE_VALUES", 8 * (K + 2 * layers * M))  # slices of 8 to 12 characters
     parameters, h, indices = made(cell, layers)
-    found = explain(get_engine(engine), parameters, h, indices)
+    found = explain_indices(get_engine(engine), parameters, h, indices)
     assert math.isnan(found.surprisal[0])
     assert not found.probabilities[0].any()
     for n in range(N):
@@ -69,9 +69,9 @@ def test_surprisal_is_that_of_the_score_and_the_history_of_a_prior_is_no_unit(
 ) -> None:
     made = random_model("abcd", cell, layers, ngram_order=order)
     indices = np.random.default_rng(2).integers(4, size=N, dtype=np.uint8)
-    found = explain(get_engine("numba"), made.parameters, made.h, indices)
+    found = explain_indices(get_engine("numba"), made.parameters, made.h, indices)
     expected = score(get_engine("numba"), made.parameters, made.h, indices)
-    assert found.units == list_units(architecture(made.parameters))
+    assert found.units == list_units(made.parameters.architecture)
     assert found.quantized.shape == (N, len(found.units))
     assert found.nats_per_char == pytest.approx(expected.nats_per_char, rel=SINGLE)
     assert found.bits_per_char == pytest.approx(expected.bits_per_char, rel=SINGLE)
@@ -102,10 +102,10 @@ def test_unknown_characters_are_skipped_and_cost_what_the_score_says(
     monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, before: list[int]
 ) -> None:
     (parameters, h0, indices), used = made(cell), get_engine(engine)
-    plain = explain(used, parameters, h0, indices)
+    plain = explain_indices(used, parameters, h0, indices)
     monkeypatch.setattr(explaining, "MAX_SLICE_VALUES", 8 * (K + M))  # slices of 5 to 8 characters
     extended = insert_unknown(indices, before)
-    found, known = explain(used, parameters, h0, extended), extended < K
+    found, known = explain_indices(used, parameters, h0, extended), extended < K
     expected = score(used, parameters, h0, extended)
     assert found.chars == expected.chars == N - 1 + len(before)
     assert found.nats_per_char * found.chars == pytest.approx(expected.nats, rel=FLOAT32_RTOL)
@@ -114,7 +114,7 @@ def test_unknown_characters_are_skipped_and_cost_what_the_score_says(
     np.testing.assert_array_equal(found.candidates[known][1:], plain.candidates[1:])
     less = math.exp(-KNOWN_PENALTY_NATS)
     np.testing.assert_allclose(found.probabilities[known], plain.probabilities * less, rtol=FLOAT32_RTOL)
-    first_state = explain(used, parameters, h0, extended[~known][[0, 0]]).quantized[0]
+    first_state = explain_indices(used, parameters, h0, extended[~known][[0, 0]]).quantized[0]
     for n in np.flatnonzero(~known):
         np.testing.assert_array_equal(found.quantized[n], found.quantized[n - 1] if n else first_state)
         if known[n:].any():  # expected in its place was what comes next
@@ -125,11 +125,11 @@ def test_unknown_characters_are_skipped_and_cost_what_the_score_says(
 
 def test_a_text_of_unknown_characters_is_not_read() -> None:
     parameters, h0, indices = made("lstm", 2)
-    found = explain(get_engine("numba"), parameters, h0, np.full(4, K, np.uint8))
+    found = explain_indices(get_engine("numba"), parameters, h0, np.full(4, K, np.uint8))
     assert found.chars == 4
     assert found.nats_per_char == pytest.approx(unknown_nats(K), rel=FLOAT32_RTOL)
     assert not found.probabilities.any()
-    after_known = explain(get_engine("numba"), parameters, h0, np.append(indices, [K, K]).astype(np.uint8))
+    after_known = explain_indices(get_engine("numba"), parameters, h0, np.append(indices, [K, K]).astype(np.uint8))
     np.testing.assert_array_equal(after_known.candidates[N], after_known.candidates[N + 1])
 
 
@@ -138,7 +138,7 @@ def test_a_text_of_unknown_characters_is_not_read() -> None:
 
 def test_an_alphabet_of_three_characters_has_three_candidates() -> None:
     parameters, h0, indices = made("rnn", K=3)
-    found = explain(get_engine("numpy"), parameters, h0, indices)
+    found = explain_indices(get_engine("numpy"), parameters, h0, indices)
     assert found.candidates.shape == (N, 3)
     np.testing.assert_allclose(found.probabilities[1:].sum(axis=1), 1, rtol=1e-6)
 
@@ -151,7 +151,7 @@ def test_a_quantized_activation_is_near_the_activation(value: float) -> None:
 
 
 def test_units_are_named_in_the_order_of_the_state() -> None:
-    names = list_units(architecture(made("lstm", 2)[0]))
+    names = list_units(made("lstm", 2)[0].architecture)
     assert len(names) == 4 * M
     assert names[M] == Unit(1, 1, CELL_STATE)
     assert [names[M].vector.part, names[0].vector.part] == ["memory", "hidden"]  # the names in JSON
@@ -174,7 +174,7 @@ def test_unusable_texts_and_networks_are_rejected(
     parameters, h0, indices = made("rnn")
     parameters["c"][0] += c
     with pytest.raises(ElmanError, match=message):
-        explain(get_engine("numpy"), parameters, h0, indices[:length])
+        explain_indices(get_engine("numpy"), parameters, h0, indices[:length])
 
 
 # --- An n-gram prior ---
@@ -183,14 +183,12 @@ ORDER = 3
 
 
 def explain_prior(model: Model, indices: Any, engine: str = "numpy") -> PriorExplanation:
-    """Return the contributions of the prior."""
-    prior = explain(get_engine(engine), model.parameters, model.h, indices).prior
+    prior = explain_indices(get_engine(engine), model.parameters, model.h, indices).prior
     assert prior is not None
     return prior
 
 
 def log_p(o: Array, y: int) -> float:
-    """Return log softmax(o)[y]."""
     return float(o[y] - o.max() - np.log(np.exp(o - o.max()).sum()))
 
 
@@ -221,7 +219,7 @@ def test_contributions_are_shapley_values(monkeypatch: pytest.MonkeyPatch, engin
 def test_contributions_add_up_to_what_is_known() -> None:
     made = random_prior_model(TEXT * 2, "gru", order=ORDER)
     indices, K = made.alphabet.encode(TEXT), len(made.alphabet)
-    explanation, found = explain(made.engine, made.parameters, made.h, indices), explain_prior(made, indices)
+    explanation, found = explain_indices(made.engine, made.parameters, made.h, indices), explain_prior(made, indices)
     known = math.log2(K) - explanation.surprisal
     np.testing.assert_allclose((found.counting + found.network)[1:], known[1:], rtol=1e-4, atol=1e-5)
     means = found.means()
@@ -236,7 +234,7 @@ def test_contributions_skip_unknown_characters() -> None:
     extended = np.insert(indices, [0, 0, 4, 9, 9, 40, 80], K + 1)
     known = extended < K
     plain, found = (explain_prior(made, x) for x in (indices, extended))
-    surprisal = explain(made.engine, made.parameters, made.h, extended).surprisal
+    surprisal = explain_indices(made.engine, made.parameters, made.h, extended).surprisal
     np.testing.assert_array_equal(found.surprisal[~known], surprisal[~known])
     np.testing.assert_allclose(found.counting[known], plain.counting, rtol=FLOAT32_RTOL)
     np.testing.assert_array_equal(found.matched[known], plain.matched)
@@ -250,4 +248,4 @@ def test_without_known_characters_or_a_prior_there_are_no_contributions() -> Non
     assert found.means()["counting_nats_per_char"] == found.mean_matched_order == 0
     made.parameters["alpha"][:] = 0
     for each, text in ((made, TEXT), (random_model("ab"), "abab")):
-        assert explain(each.engine, each.parameters, each.h, each.alphabet.encode(text)).prior is None
+        assert explain_indices(each.engine, each.parameters, each.h, each.alphabet.encode(text)).prior is None

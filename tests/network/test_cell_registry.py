@@ -18,11 +18,11 @@ import elman
 from elman.compression import network as exact_network
 from elman.engine import get_engine
 from elman.engine.numba.batched import cells as compiled_cells
-from elman.errors import ElmanError, as_arguments
+from elman.errors import ElmanError
+from elman.interpret.explain_page import ExplainPage, describe_network, render_page
 from elman.network import Architecture, Parameters
 from elman.network.cells import CELLS, cell_help
 from elman.network.parameters import NAMES, shapes
-from elman.report.explain_page import ExplainPage, describe_network, render_page
 from elman.text import Corpus
 from elman.training.health import HealthMonitor
 from support import leaky_cell, mingru_cell
@@ -150,7 +150,7 @@ def test_it_is_explained(model: elman.Model, cell: str) -> None:
 def test_the_other_engines_refuse_it(model: elman.Model, cell: str, name: str, tmp_path: Path) -> None:
     if name == "torch":
         pytest.importorskip("torch")
-    expected = as_arguments(NO_ENGINE.format(cell, name))
+    expected = NO_ENGINE.format(cell, name).replace("--engine numpy", "engine='numpy'")
     with pytest.raises(ElmanError, match=expected):
         elman.train(Corpus.from_text(TEXT), **OPTIONS | {"engine": name}, cell=cell, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

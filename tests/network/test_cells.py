@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from elman.network import Dropout, architecture, loss_and_gradients, model, output
+from elman.network import Dropout, loss_and_gradients, model, output
 from elman.network.cells import CELLS
 from elman.network.parameters import Array, Arrays, Parameters, shapes
 from support import reference_impl
@@ -65,7 +65,7 @@ def example(cell: str, layers: int, batch_size: int | None = None, dropout: Drop
     arrays: Arrays = {name: generator.normal(size=shape) * 0.5 for name, shape in shapes(K, M, cell, layers).items()}
     parameters = Parameters(cell, arrays)
     text = TEXTS[0] if batch_size is None else TEXTS[:batch_size].T
-    D = architecture(parameters).state_size
+    D = parameters.architecture.state_size
     h0 = np.tanh(generator.normal(size=D if batch_size is None else (batch_size, D)))
     masks = None if dropout is None else dropout.masks(1, layers, T, batch_size, M, np.float64)
     return Example(cell, layers, parameters, h0, text[:-1], text[1:], masks)

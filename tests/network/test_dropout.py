@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.network import Dropout, Parameters, WeightDropout, dropout, initial_parameters
+from elman.network import Dropout, Parameters, WeightDropout, dropout
+from support.networks import make_parameters
 from support.tolerances import DEVIATIONS
 
 SIZE = {"T": 25, "B": 8, "m": 50}
@@ -117,4 +118,4 @@ def test_weights_and_outputs_have_different_masks() -> None:
 
 
 def example_parameters() -> Parameters:
-    return initial_parameters(5, 2, 0.1, np.random.RandomState(0), np.float64, "gru", layers=2)
+    return make_parameters(5, 2, 0.1, np.random.RandomState(0), np.float64, "gru", layers=2)

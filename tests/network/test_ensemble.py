@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from elman.engine import count_ngrams
 from elman.network import model
 from elman.network.cells import CELLS
 from elman.network.ensemble import Member, join_members
-from elman.network.ngram import NgramModel
-from elman.network.parameters import architecture, initial_parameters
+from elman.ngram.counting import count_ngrams
+from elman.ngram.model import NgramModel
+from support.networks import make_parameters
 from support.tolerances import NAIVE
 
 K, T = 7, 9
@@ -23,10 +23,10 @@ def make_members(cell: str, layers: int, priors: Sequence[NgramModel | None]) ->
     generator = np.random.RandomState(5)
     members = []
     for m, weight, ngrams in zip(SIZES, WEIGHTS, priors, strict=True):
-        parameters = initial_parameters(K, m, 0.5, generator, np.float64, cell, layers, ngrams=ngrams)
+        parameters = make_parameters(K, m, 0.5, generator, np.float64, cell, layers, ngrams=ngrams)
         for array in parameters.values():
             array += generator.normal(0, 0.3, array.shape)
-        net = architecture(parameters)
+        net = parameters.architecture
         history = np.zeros(0) if ngrams is None else TEXT[-ngrams.order :] + 1.0
         h = np.concatenate([generator.uniform(-1, 1, net.recurrent_size), history])
         members.append(Member(parameters, h, weight))
@@ -43,8 +43,8 @@ def test_the_logits_are_the_weighted_sum(cell: str, layers: int, with_prior: tup
     o, final = model.logits(parameters, h, X)
     expected = sum(member.weight * model.logits(member.parameters, member.h, X)[0] for member in members)
     np.testing.assert_allclose(o, expected, rtol=NAIVE, atol=NAIVE)
-    assert architecture(parameters).m == sum(SIZES)
-    assert final.shape == h.shape == (architecture(parameters).state_size,)
+    assert parameters.architecture.m == sum(SIZES)
+    assert final.shape == h.shape == (parameters.architecture.state_size,)
     # The state goes on as those of the networks do.
     continued, _ = model.logits(parameters, final, X)
     finals = [member._replace(h=model.logits(member.parameters, member.h, X)[1]) for member in members]

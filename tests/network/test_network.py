@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from elman.engine import TrainState
 from elman.engine.numpy_engine import NumpyEngine
-from elman.network import Optimizer, SamplingParams, initial_parameters, loss_and_gradients, model, output
+from elman.network import Optimizer, SamplingParams, loss_and_gradients, model, output
 from elman.network.parameters import Array, Arrays, Parameters
 from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
+from support.networks import make_parameters, make_state
 from support.state import ROOT
 from support.tolerances import largest_relative_error, reports_measure
 
@@ -103,7 +104,7 @@ WINDOWS = Windows(np.random.default_rng(2).integers(0, K, 6 * T + 4).astype(np.u
 
 
 def first_state(dtype: type[np.floating] = np.float64) -> TrainState:
-    return TrainState.initial(K, M, 0.5, 400, dtype)
+    return make_state(K, M, 0.5, 400, dtype)
 
 
 @pytest.mark.parametrize("clip", [5.0, 0.1])
@@ -179,8 +180,8 @@ def test_the_weights_begin_with_random_state_400(dtype: type[np.floating]) -> No
     W = generator.randn(M, M) * 0.1
     V = generator.randn(K, M) * 0.1
     expected = {"U": U, "W": W, "V": V, "b": np.zeros(M), "c": np.zeros(K)}
-    state = TrainState.initial(K, M, 0.1, 400, dtype)
-    drawn = initial_parameters(K, M, 0.1, np.random.RandomState(400), dtype)
+    state = make_state(K, M, 0.1, 400, dtype)
+    drawn = make_parameters(K, M, 0.1, np.random.RandomState(400), dtype)
     for parameters in (state.parameters, drawn):
         assert list(parameters) == list(expected)
         for name, array in parameters.items():
@@ -190,7 +191,7 @@ def test_the_weights_begin_with_random_state_400(dtype: type[np.floating]) -> No
 
 @pytest.mark.parametrize("seed", [400, 1, 2])
 def test_the_first_loss_is_that_of_guessing(seed: int) -> None:
-    state = TrainState.initial(80, 100, 0.1, seed, np.float64)
+    state = make_state(80, 100, 0.1, seed, np.float64)
     text = np.random.default_rng(seed).integers(0, 80, 26).astype(np.uint8)
     loss = NumpyEngine().advance(state, Windows(text, 25), 1, Optimizer(0.1, 5.0))[0]
     assert loss == pytest.approx(25 * math.log(80), rel=tolerances.START_LOSS)

@@ -12,15 +12,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import elman
 from elman.engine import TrainState
+from elman.engine.numba.batched import optimizer as compiled
+from elman.engine.numba.engine import NumbaEngine
 from elman.engine.numpy_engine import NumpyEngine
+from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer
-from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, OPTIMIZERS
+from elman.network.optimizer import EPSILON, STEPS
+from elman.network.optimizers import OPTIMIZERS, OptimizerSpec
 from elman.network.parameters import Array, Arrays
-from elman.text import Windows
+from elman.presets import choose_recipe
+from elman.text import Corpus, Windows
 from support import reference_impl
 from support import tolerances as tolerances
-from support.state import snapshot
+from support.networks import make_state
+from support.state import TEXT, snapshot
 from support.tolerances import largest_relative_error
 
 UPDATES = 50
@@ -51,6 +58,42 @@ def updated(optimizer: Optimizer, parameters: Arrays, gradients: list[Arrays]) -
     for n, g in enumerate(gradients, 1):
         optimizer.update(n, parameters, *moments, g)
     return parameters, moments[2]
+
+
+# --- The registry ---
+
+
+def test_every_engine_has_the_steps_of_its_optimizers() -> None:
+    assert STEPS.keys() == {step for spec in OPTIMIZERS.values() for step in (spec.step, spec.hidden_step) if step}
+    assert compiled.STEPS.keys() == {spec.step for spec in OPTIMIZERS.values() if "numba" in spec.engines}
+    for name, spec in OPTIMIZERS.items():
+        assert (spec.name, spec.engines[0]) == (name, "numpy")
+        assert set(spec.moments) <= {"M", "N"}
+
+
+def test_an_optimizer_is_one_entry_and_its_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sign_step(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> tuple[Array, float]:
+        return np.sign(g_n), 1.0
+
+    spec = OptimizerSpec("sign", step="sign", moments="", default_rate=0.003, engines=("numpy",))
+    monkeypatch.setitem(OPTIMIZERS, "sign", spec)
+    monkeypatch.setitem(STEPS, "sign", sign_step)
+    corpus = Corpus.from_text(TEXT)
+    options: dict[str, Any] = {"preset": "reference", "hidden_size": 5, "optimizer": "Sign", "max_updates": 5}
+    run = elman.train(corpus, **options, engine="numpy")
+    assert (run.config.optimizer, run.state.M, run.state.N) == ("sign", {}, {})
+    assert choose_recipe(10**6, 6, {"optimizer": "sign"})["learning_rate"] == 0.003
+    for refused in (
+        lambda: elman.train(corpus, **options, engine="numba"),
+        lambda: NumbaEngine().advance(run.state, run.data.windows, 1, run.optimizer),
+    ):
+        with pytest.raises(ElmanError, match="optimizer 'sign' is not supported by the numba engine; use "):
+            refused()
+
+
+def test_an_unknown_optimizer_has_no_learning_rate() -> None:
+    with pytest.raises(ElmanError, match=r"^unknown optimizer 'lion'; choose from adagrad, "):
+        choose_recipe(10**6, 6, {"optimizer": "lion"})
 
 
 # --- Every optimizer ---
@@ -141,8 +184,8 @@ def test_the_default_optimizer_rounds_as_the_reference_experiment_does() -> None
 def test_the_arrays_that_an_optimizer_has(algorithm: str) -> None:
     parameters = arrays(np.random.default_rng(1), dtype=np.float32)
     M, N, average = Optimizer(0.1, 5.0, algorithm, ema_decay=0.9).init(parameters)
-    for moments, names in ((M, HAS_SECOND_MOMENT), (N, HAS_FIRST_MOMENT)):
-        assert moments.keys() == (parameters.keys() if algorithm in names else set())
+    for moments, name in ((M, "M"), (N, "N")):
+        assert moments.keys() == (parameters.keys() if name in OPTIMIZERS[algorithm].moments else set())
         assert all(array.dtype == np.float32 and not array.any() for array in moments.values())
     for name, theta in parameters.items():
         np.testing.assert_array_equal(average[name], theta)
@@ -312,7 +355,7 @@ def test_decay_shrinks_matrices_and_leaves_biases_alone(algorithm: str) -> None:
             assert (np.abs(theta) < np.abs(start[name])).all()
 
 
-@pytest.mark.parametrize("algorithm", HAS_DECOUPLED_DECAY)
+@pytest.mark.parametrize("algorithm", [name for name, spec in OPTIMIZERS.items() if spec.decoupled])
 def test_decoupled_decay(algorithm: str) -> None:
     start = arrays(np.random.default_rng(1))
     no_gradient: Arrays = {name: np.zeros_like(theta) for name, theta in start.items()}
@@ -327,7 +370,7 @@ WINDOWS = Windows(np.random.default_rng(1).integers(0, 7, B * (5 * T + 2)).astyp
 
 
 def trained(optimizer: Optimizer, calls: list[int]) -> tuple[TrainState, Array]:
-    state = TrainState.initial(7, 5, 0.3, 400, np.float64, cell="gru", layers=2, batch_size=B, optimizer=optimizer)
+    state = make_state(7, 5, 0.3, 400, np.float64, cell="gru", layers=2, batch_size=B, optimizer=optimizer)
     losses = [NumpyEngine().advance(state, WINDOWS, updates, optimizer) for updates in calls]
     return state, np.concatenate([*losses, []])
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from elman.network import Architecture, architecture, initial_parameters
+from elman.network import Architecture
 from elman.network.cells import CELLS
 from elman.network.parameters import NAMES, layer, shapes
+from support.networks import make_parameters
 from support.tolerances import DEVIATIONS, ORTHOGONAL
 
 K, M = 7, 4
@@ -35,8 +36,8 @@ def test_the_names_and_shapes() -> None:
 @pytest.mark.parametrize("layers", [1, 2, 11])
 @pytest.mark.parametrize(("cell", "gates", "state_vectors"), [("rnn", 1, 1), ("gru", 3, 1), ("lstm", 4, 2)])
 def test_parameters_tell_their_architecture(cell: str, gates: int, state_vectors: int, layers: int, m: int) -> None:
-    parameters = initial_parameters(K, m, 0.1, np.random.RandomState(1), np.float32, cell, layers)
-    network = architecture(parameters)
+    parameters = make_parameters(K, m, 0.1, np.random.RandomState(1), np.float32, cell, layers)
+    network = parameters.architecture
     assert network == Architecture(cell, layers, K, m)
     assert (network.gates, network.state_vectors, network.state_size) == (
         gates,
@@ -47,7 +48,7 @@ def test_parameters_tell_their_architecture(cell: str, gates: int, state_vectors
 
 
 def test_the_arrays_of_one_layer_have_plain_names() -> None:
-    parameters = initial_parameters(K, M, 0.1, np.random.RandomState(1), np.float64, "gru", 2)
+    parameters = make_parameters(K, M, 0.1, np.random.RandomState(1), np.float64, "gru", 2)
     for number, ending in ((1, ""), (2, "2")):
         assert list(layer(parameters, number)) == ["U", "W", "b", "d"]
         assert all(array is parameters[name + ending] for name, array in layer(parameters, number).items())
@@ -55,7 +56,7 @@ def test_the_arrays_of_one_layer_have_plain_names() -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_weights_are_initialized_layer_by_layer_and_biases_are_zero_but_for_the_forget_gate(cell: str) -> None:
-    parameters = initial_parameters(K, M, 0.1, np.random.RandomState(400), np.float64, cell, 2)
+    parameters = make_parameters(K, M, 0.1, np.random.RandomState(400), np.float64, cell, 2)
     generator = np.random.RandomState(400)
     for name in ("U", "W", "U2", "W2", "V"):
         np.testing.assert_array_equal(parameters[name], generator.randn(*parameters[name].shape) * 0.1)
@@ -67,7 +68,7 @@ def test_weights_are_initialized_layer_by_layer_and_biases_are_zero_but_for_the_
 @pytest.mark.parametrize("cell", CELLS)
 def test_orthogonal_weights(cell: str) -> None:
     K, m = 30, 50
-    parameters = initial_parameters(K, m, 0.3, np.random.RandomState(400), np.float64, cell, 2, orthogonal=True)
+    parameters = make_parameters(K, m, 0.3, np.random.RandomState(400), np.float64, cell, 2, orthogonal=True)
     for name in ("W", "W2"):
         for block in parameters[name].reshape(-1, m, m):
             np.testing.assert_allclose(block.T @ block, np.eye(m), rtol=0, atol=ORTHOGONAL)
@@ -80,6 +81,6 @@ def test_orthogonal_weights(cell: str) -> None:
 def test_orthogonal_matrices_have_no_preferred_sign() -> None:
     """Without the correction of QR's signs the diagonal would be negative more often than not."""
     generator = np.random.RandomState(1)
-    W = np.array([initial_parameters(1, 2, 1, generator, np.float64, "rnn", 1, True)["W"] for _ in range(2000)])
+    W = np.array([make_parameters(1, 2, 1, generator, np.float64, "rnn", 1, True)["W"] for _ in range(2000)])
     assert np.abs(W.mean(axis=0)).max() <= DEVIATIONS / np.sqrt(2 * 2000)  # the variance of a component is 1/m
     assert abs((np.linalg.det(W) > 0).mean() - 0.5) <= DEVIATIONS * 0.5 / np.sqrt(2000)

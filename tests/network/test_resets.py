@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import elman
-from elman.engine import count_ngrams
 from elman.network import model
 from elman.network.cells import CELLS
-from elman.network.ngram import NgramCounts, ngram_counts, read, read_histories
-from elman.network.parameters import LossAndGradients, Parameters, architecture, initial_parameters
+from elman.network.parameters import LossAndGradients, Parameters
+from elman.ngram.counting import count_ngrams
+from elman.ngram.model import NgramCounts, ngram_counts, read, read_histories
 from elman.text import Corpus
+from support.networks import make_parameters
 
 K, M, FEED = 5, 4, 2
 TEXT = np.random.default_rng(1).integers(0, K, 60).astype(np.uint8)
@@ -20,13 +21,13 @@ TEXT = np.random.default_rng(1).integers(0, K, 60).astype(np.uint8)
 
 def network(cell: str, order: int = 2) -> Parameters:
     ngrams = count_ngrams(TEXT, K, order, folds=0, reset_at=FEED)
-    return initial_parameters(
+    return make_parameters(
         K, M, 0.5, np.random.RandomState(1), np.float64, cell, layers=2, ngrams=ngrams, reset_at=FEED
     )
 
 
 def state(parameters: Parameters) -> Any:
-    net = architecture(parameters)
+    net = parameters.architecture
     h = np.zeros(net.state_size)
     h[: net.recurrent_size] = np.random.default_rng(2).normal(size=net.recurrent_size) * 0.5
     return h

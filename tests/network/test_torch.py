@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from elman.network import loss_and_gradients, model
-from elman.network.parameters import Array, Arrays, Parameters, architecture, shapes
+from elman.network.parameters import Array, Arrays, Parameters, shapes
 from support import tolerances as tolerances
 
 torch = pytest.importorskip("torch")
@@ -51,7 +51,7 @@ def test_outputs_and_gradients_are_those_of_torch(cell: str, layers: int) -> Non
     generator = np.random.default_rng(1)
     arrays: Arrays = {name: generator.normal(size=shape) * 0.5 for name, shape in shapes(K, M, cell, layers).items()}
     parameters = Parameters(cell, arrays)
-    h0_batch = generator.normal(size=(B, architecture(parameters).state_size))
+    h0_batch = generator.normal(size=(B, parameters.architecture.state_size))
     text = generator.integers(0, K, (T + 1, B)).astype(np.uint8)
     x, y = text[:-1], text[1:]
     result = loss_and_gradients(parameters, h0_batch, x, y)

@@ -1,28 +1,28 @@
 """The Python API as `docs/how_to/python.md` shows it: options, batches, files, callbacks, notebooks."""
 
+import ast
 import inspect
 import os
 import pickle
 import re
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast, get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
 
 import elman
 from elman.config import make_config
-from elman.errors import ElmanError, command_line, name_options
+from elman.errors import ElmanError, command_line, flag, option
 from elman.network.sampling import list_sampling_options
 from elman.options import SYNONYMS, suggest_option
 from elman.text import Corpus
 from elman.training.train import OTHER_ARGUMENTS, TrainingOptions
 from project.typed_user_script import use_everything
-from support.cli import Command
+from support.cli import Command, assert_refused
 from support.state import ROOT, TEXT
 from support.training import EXACT, StopsAt, contents, train
 
@@ -59,10 +59,9 @@ def test_help_describes_every_setting_by_its_python_name() -> None:
 @pytest.mark.parametrize("method", ["sample", "samples", "stream"])
 def test_help_describes_every_sampling_option(method: str) -> None:
     function = getattr(elman.Model, method)
-    page, parameters = inspect.getdoc(function) or "", inspect.signature(function).parameters
     for name in ("length", "prompt", "stop", "seed", "adapt", *SAMPLING):
-        assert name in parameters
-        assert re.search(rf"^{name} : .*", page, re.MULTILINE), name
+        assert name in inspect.signature(function).parameters
+        assert re.search(rf"^{name} : .*", inspect.getdoc(function) or "", re.MULTILINE), name
 
 
 @pytest.mark.parametrize(
@@ -76,13 +75,10 @@ def test_names_of_other_libraries_are_suggested_as_what_they_are_called(
     corpus: Corpus, command: Command, tmp_path: Path, name: str, expected: str
 ) -> None:
     options: Any = {name: 1}
-    with pytest.raises(ElmanError, match=rf"^unknown setting '{name}'; did you mean {expected}\?$"):
+    with pytest.raises(ElmanError, match=f"did you mean {expected}"):
         elman.train(corpus, **options)
-    option = name.replace("_", "-")
-    ended = command("train", "text", "-o", tmp_path / "run", f"--{option}", 1)
-    assert (ended.code, ended.err) == (
-        2, f"error: unknown option --{option}; did you mean --{expected.replace('_', '-')}?\n",
-    )  # fmt: skip
+    ended = command("train", "text", "-o", tmp_path / "run", flag(name), 1)
+    assert_refused(ended, f"did you mean {flag(expected)}?")
 
 
 def test_a_synonym_is_no_option_itself_and_names_one() -> None:
@@ -93,13 +89,23 @@ def test_a_synonym_is_no_option_itself_and_names_one() -> None:
 
 
 def test_messages_name_arguments_in_python_and_options_on_the_command_line() -> None:
-    text = "--grad-clip must be at least 0 (got '--x -- y'); the model's --validation 0.1. or --resume, not a--b"
-    assert name_options(text) == (
-        "grad_clip must be at least 0 (got '--x -- y'); the model's validation=0.1. or resume=True, not a--b"
-    )
+    def message() -> str:
+        file = "a --max-chars {b}.txt"
+        values = f"{option.validation:0.1}, {option.dtype:float32} or {option.resume:True}"
+        return f"{option.grad_clip} of {file}: {values}"
+
+    assert message() == "grad_clip of a --max-chars {b}.txt: validation=0.1, dtype='float32' or resume=True"
     with command_line():
-        assert name_options(text) == text
-        assert str(ElmanError(text)) == text
+        assert message() == "--grad-clip of a --max-chars {b}.txt: --validation 0.1, --dtype float32 or --resume"
+
+
+def test_messages_name_options_that_exist() -> None:
+    sources = {path: path.read_text("utf-8") for path in Path(elman.__file__).parent.rglob("*.py")}
+    users = [source for source in sources.values() if re.search(r"errors import .*\boption\b", source)]
+    named = {name for source in users for name in re.findall(r"\{option\.([a-z_]+)[:}]", source)}
+    commands = [ast.parse(source) for path, source in sources.items() if path.parent.name == "commands"]
+    arguments = {each.arg for tree in commands for each in ast.walk(tree) if isinstance(each, ast.arg)}
+    assert named <= arguments | {*SETTINGS}
 
 
 def test_a_configuration_is_accepted(corpus: Corpus) -> None:
@@ -108,8 +114,6 @@ def test_a_configuration_is_accepted(corpus: Corpus) -> None:
     run = elman.train(corpus, config=config, learning_rate=0.2)
     assert asdict(run.config) == asdict(config) | {"learning_rate": 0.2}
     assert run.preset == ""
-    with pytest.raises(ElmanError, match=r"^cannot combine config with preset quick: a configuration has every "):
-        elman.train(corpus, config=config, preset="quick")
 
 
 def test_a_limit_replaces_those_of_a_configuration(corpus: Corpus) -> None:
@@ -120,8 +124,6 @@ def test_a_limit_replaces_those_of_a_configuration(corpus: Corpus) -> None:
 def test_a_configuration_on_resume(corpus: Corpus, tmp_path: Path) -> None:
     run = train(corpus, **EXACT, max_updates=20, out=tmp_path, callback=StopsAt(5))
     assert elman.train(corpus, out=tmp_path, resume=True, config=run.config).state.update == 20
-    with pytest.raises(ElmanError, match=r"^cannot change hidden_size on resume \(run: 4, given: 5\)"):
-        elman.train(corpus, out=tmp_path, resume=True, config=elman.Config(**asdict(run.config) | {"hidden_size": 5}))
 
 
 # --- Models ---
@@ -139,7 +141,7 @@ def test_losses_of_characters_sum_to_the_score(model: elman.Model, adapt: Any) -
 
 @pytest.mark.parametrize("options", [{"adapt": "weights"}, {"adapt": "both"}, {"window": 5}], ids=str)
 def test_losses_that_are_not_kept(model: elman.Model, options: dict[str, Any]) -> None:
-    with pytest.raises(ElmanError, match=r"^per_char requires a score without window and without weights that adapt$"):
+    with pytest.raises(ElmanError, match="per_char"):
         model.score(TEXT, **options).per_char  # noqa: B018
 
 
@@ -160,11 +162,11 @@ def test_a_list_of_prompts_is_sampled_as_each_would_be(model: elman.Model, adapt
     prompts = ["the", TEXT[:9], "the"]
     texts = model.samples(prompts, 20, seed=3, adapt=adapt)
     assert texts == [model.sample(20, prompt=prompt, seed=3 + n, adapt=adapt) for n, prompt in enumerate(prompts)]
-    message = r"^count must be an integer or a list of prompts, which excludes prompt$"
-    with pytest.raises(ElmanError, match=message):
-        model.samples("the")
-    with pytest.raises(ElmanError, match=message):
-        model.samples(["the"], prompt="a")
+
+
+def test_numbers_may_be_those_of_numpy(model: elman.Model) -> None:
+    any_model: Any = model
+    assert any_model.sample(np.int8(5), seed=np.int64(1), top_k=np.int64(2)) == model.sample(5, seed=1, top_k=2)
 
 
 def test_the_next_character(model: elman.Model) -> None:
@@ -182,8 +184,6 @@ def test_a_model_is_saved_to_a_file(model: elman.Model, tmp_path: Path, command:
     loaded = elman.load(path, engine="numpy")
     assert loaded.sample(30, seed=1) == model.sample(30, seed=1)
     assert command("sample", path, "--length", 3, "--seed", 1).code == 0
-    with pytest.raises(ElmanError, match=r"^the file name of a model must end in \.safetensors \(got 'model\.onnx'\)$"):
-        model.save(tmp_path / "model.onnx")
 
 
 def test_a_model_does_not_replace_the_checkpoint_of_a_run(corpus: Corpus, tmp_path: Path) -> None:
@@ -193,9 +193,7 @@ def test_a_model_does_not_replace_the_checkpoint_of_a_run(corpus: Corpus, tmp_pa
     before = contents(tmp_path)
     for file in (tmp_path / "checkpoint.safetensors", path):
         for write in (run.model.save, lambda file: elman.export(run.model, file)):
-            with pytest.raises(
-                ElmanError, match=r" is the checkpoint of a run, which a model must not replace: use an"
-            ):
+            with pytest.raises(ElmanError, match="checkpoint of a run"):
                 write(file)
     assert contents(tmp_path) == before
     for _ in range(2):  # a file with another content is replaced
@@ -210,53 +208,6 @@ def test_an_explanation(model: elman.Model, tmp_path: Path) -> None:
     assert (tmp_path / "page.html").read_text("utf-8").startswith("<!")
     with pytest.raises(ElmanError, match=r"^units must be at least 1 \(got 0\)$"):
         elman.explain(TEXT, model, units=0)
-
-
-# --- Wrong arguments ---
-
-
-def test_values_of_other_types_are_refused_in_one_line(model: elman.Model, tmp_path: Path) -> None:
-    api: Any = elman
-    text, any_model = Corpus.from_text(TEXT), cast("Any", model)
-    (tmp_path / "file").touch()
-    (tmp_path / "texts").mkdir()
-    (tmp_path / "texts" / "a.txt").write_text(TEXT, "utf-8")
-    no_model = "model must be an elman.Model (got {}): pass elman.load(path) or the model of a run"
-    no_run = f"{str(tmp_path / 'file')!r} is a file; pass a run directory written by elman train"
-    same = (
-        f"out must not be the directory of the text (got {str(tmp_path / 'texts')!r}): choose"
-        f" {str(tmp_path / 'texts' / 'run')!r}"
-    )
-    calls: list[tuple[Callable[[], object], str]] = [
-        (lambda: api.train(text, progres=True), "unknown setting 'progres'; did you mean progress?"),
-        (lambda: api.train(text, callbacks=1), "unknown setting 'callbacks'; did you mean callback?"),
-        (lambda: api.train(text, like="r"), "unknown setting 'like'; pass config=elman.open_run(RUN).config"),
-        (lambda: api.train(text, config={}), "config must be an elman.Config (got dict): pass settings as arguments"),
-        (lambda: api.train(tmp_path / "texts", out=tmp_path / "texts"), same),
-        (lambda: api.train(Corpus.from_text("abc")), "the text has 3 characters, but training needs at least 20"),
-        (lambda: api.open_run(tmp_path / "file"), no_run),
-        (lambda: api.compress("a", "run"), no_model.format("str")),
-        (lambda: api.decompress(b"", None), no_model.format("NoneType")),
-        (lambda: api.explain("the", tmp_path), no_model.format(type(tmp_path).__name__)),
-        (lambda: api.export(3, "a.npz"), no_model.format("int")),
-        (lambda: api.explain(b"the", model), "a text must be a string (got bytes)"),
-        (lambda: api.compress(3, model), "data must be bytes (got int); of a file, pass path.read_bytes()"),
-        (lambda: api.decompress("a", model), "data must be bytes (got str); of a file, pass path.read_bytes()"),
-        (lambda: any_model.score(b"abc"), "a text must be a string (got bytes)"),
-        (lambda: any_model.score([1]), "a text must be a string (got int)"),
-        (lambda: any_model.next_char(["a"]), "a text must be a string (got list)"),
-        (lambda: any_model.sample(5, temperature="1"), "temperature must be a number (got '1')"),
-        (lambda: any_model.sample(5, top_k=2.5), "top_k must be an integer (got 2.5)"),
-        (lambda: any_model.sample(5, seed="1"), "seed must be an integer (got '1')"),
-        (lambda: any_model.sample("5"), "length must be an integer (got '5')"),
-        (lambda: any_model.samples(2.5), "count must be an integer (got 2.5)"),
-        (lambda: any_model.beam(0), "width must be from 1 to 1,000 (got 0)"),
-    ]
-    for call, message in calls:
-        with pytest.raises(ElmanError) as raised:
-            call()
-        assert str(raised.value) == message
-    assert model.sample(5, seed=1, top_k=2) == any_model.sample(np.int8(5), seed=np.int64(1), top_k=np.int64(2))
 
 
 # --- Runs ---
@@ -275,8 +226,6 @@ def test_a_run_on_disk(corpus: Corpus, tmp_path: Path) -> None:
     )
     for figure in (saved.plot(), run.plot()):
         assert len(np.asarray(figure.axes[0].lines[0].get_xydata())) == len(run.metrics)
-    with pytest.raises(ElmanError, match=r"^no run\.json in "):
-        elman.open_run(tmp_path / "none")
 
 
 def test_metrics_for_pandas(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,7 +233,7 @@ def test_metrics_for_pandas(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=list))
     assert metrics.to_pandas() == [asdict(row) for row in metrics]
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ElmanError, match=r"^this requires pandas, which is not installed: pip install 'elman\[pandas"):
+    with pytest.raises(ElmanError, match="pandas"):
         metrics.to_pandas()
     assert repr(metrics) == f"<2 records, the last {metrics[-1]!r}>"
 

@@ -57,7 +57,7 @@ def use_wrongly(model: elman.Model, corpus: elman.Corpus) -> None:
     elman.trian(corpus)  # type: ignore[attr-defined]
     elman.train(corpus, lr=0.1)  # type: ignore[call-arg]
     elman.train(corpus, hidden_size="large")  # type: ignore[arg-type]
-    elman.train(corpus, optimizer="lion")  # type: ignore[arg-type]
+    elman.train(corpus, schedule="linear")  # type: ignore[arg-type]
     elman.Config(hidden=3)  # type: ignore[call-arg]
     model.sample(10, temp=0.5)  # type: ignore[call-arg]
     model.samples(2, topk=3)  # type: ignore[call-arg]

@@ -12,9 +12,9 @@ from elman.report import pipeline, report
 from elman.report.results import measure_curve
 from elman.runs.models import load
 from elman.runs.run import Run
+from elman.testing.gradcheck import REPORTED
 from elman.text import Corpus
 from elman.training.callbacks import TrainingCallback
-from elman.training.gradcheck import REPORTED
 from support.cli import Command
 from support.html_page import Page
 from support.training import train
@@ -33,7 +33,6 @@ FILES = [".lock", "report.html", "report.md", "results.json", "run", "smooth_los
 
 @pytest.fixture
 def corpus() -> Corpus:
-    """A text with one name, Anna."""
     return Corpus.from_text(TEXT, "anna")
 
 
@@ -65,7 +64,6 @@ class Stopper(TrainingCallback):
 
 
 def without_times(results: dict[str, Any]) -> dict[str, Any]:
-    """Return results without the time that they took."""
     copy: dict[str, Any] = json.loads(json.dumps(results))
     del copy["times"]
     for part in ("short", "long"):
@@ -86,18 +84,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pat
     return results, out
 
 
-def test_a_report_is_these_files(whole: tuple[dict[str, Any], Path]) -> None:
-    results, out = whole
-    assert sorted(path.name for path in out.iterdir()) == FILES
-    assert json.loads((out / "results.json").read_text(encoding="utf-8")) == results
-    assert (out / "smooth_loss.png").read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in (out / "smooth_loss.svg").read_text(encoding="utf-8")
-    markdown = (out / "report.md").read_text(encoding="utf-8")
-    assert "](smooth_loss.png)" in markdown
-    assert "](run/smooth_loss.png)" in markdown
-    assert (out / "run" / "smooth_loss.png").exists()
-
-
 def test_the_results_are_those_of_the_runs(whole: tuple[dict[str, Any], Path], corpus: Corpus) -> None:
     results, _ = whole
     for part, epochs in (("short", 2), ("long", 4)):
@@ -115,8 +101,17 @@ def test_the_results_are_those_of_the_runs(whole: tuple[dict[str, Any], Path], c
     assert results["finished"]
 
 
-def test_the_page_is_complete_and_refers_to_nothing_outside(whole: tuple[dict[str, Any], Path]) -> None:
-    text = (whole[1] / "report.html").read_text(encoding="utf-8")
+def test_a_report_is_files_that_refer_to_nothing_outside(whole: tuple[dict[str, Any], Path]) -> None:
+    results, out = whole
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    assert json.loads((out / "results.json").read_text(encoding="utf-8")) == results
+    assert (out / "smooth_loss.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (out / "smooth_loss.svg").read_text(encoding="utf-8")
+    markdown = (out / "report.md").read_text(encoding="utf-8")
+    for image in ("smooth_loss.png", "run/smooth_loss.png"):
+        assert f"]({image})" in markdown
+        assert (out / image).exists()
+    text = (out / "report.html").read_text(encoding="utf-8")
     page = Page(text)
     assert page.open == []
     assert all(reference.startswith("#") for reference in page.references)
@@ -283,20 +278,15 @@ def curve(*points: tuple[int, float]) -> dict[str, list[float]]:
 
 
 def test_epochs_are_compared_at_equal_positions() -> None:
-    wave = [
-        (n, 60 - n / 10 + n % 10) for n in range(2, 41)
-    ]  # rises within each epoch of 10, falls from one to the next
+    wave = [(n, 60 - n / 10 + n % 10) for n in range(2, 41)]  # rises within each epoch, falls from one to the next
     statistics = measure_curve(curve((1, 100.0), *wave), 30, 10)
     expected = {"per_epoch": 10, "start": 100.0, "end": 57.0, "lower": 19, "compared": 19}
     assert {name: statistics[name] for name in expected} == expected
 
 
-@pytest.mark.parametrize(("end", "first_tenth"), [(50.0, 0.8), (110.0, 0.0)])
-def test_the_first_tenth_is_a_share_of_the_decrease(end: float, first_tenth: float) -> None:
-    statistics = measure_curve(curve((1, 100.0), (10, 60.0), (100, end)), 100, 1000)
-    assert statistics["first_tenth"] == pytest.approx(first_tenth)
-
-
-def test_a_curve_of_one_update_has_statistics() -> None:
+def test_the_first_tenth_is_a_share_of_the_decrease() -> None:
+    for end, first_tenth in ((50.0, 0.8), (110.0, 0.0)):
+        statistics = measure_curve(curve((1, 100.0), (10, 60.0), (100, end)), 100, 1000)
+        assert statistics["first_tenth"] == pytest.approx(first_tenth)
     statistics = measure_curve(curve((1, 100.0)), 1, 10)
     assert (statistics["compared"], statistics["first_tenth"], statistics["end"]) == (0, 0, 100)

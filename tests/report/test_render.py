@@ -16,15 +16,15 @@ from elman.report.render import (
     fenced,
     list_settings,
     percent,
-    pluralize,
     raise_exponents,
     render_html,
     render_markdown,
     scientific,
-    visible,
 )
 from elman.report.results import collect_results, describe_phase, start_progress
 from elman.text import Corpus
+from elman.text.alphabet import visible
+from elman.web import pluralize
 from support.html_page import Page
 from support.training import train
 
@@ -46,11 +46,6 @@ def results() -> dict[str, Any]:
     return collected | {"samples": samples, "final": collected["final"] | {"text": NASTY}}
 
 
-def without_samples(markdown: str) -> str:
-    """Return the Markdown without what the network wrote."""
-    return re.sub(r"`````text\n.*?\n`````\n", "sample\n", markdown, flags=re.DOTALL)
-
-
 def test_a_sample_stays_in_its_place_in_the_page(results: dict[str, Any]) -> None:
     html = render_html(render_markdown(results), build_lexicon(TEXT), ["<svg></svg>"])
     page = Page(html)
@@ -64,15 +59,12 @@ def test_a_sample_stays_in_its_place_in_the_page(results: dict[str, Any]) -> Non
 def test_a_sample_stays_in_its_place_in_the_markdown(results: dict[str, Any]) -> None:
     text = render_markdown(results)
     assert text.count(f"\n`````text\n{visible(NASTY)}\n`````\n") == 2
-    outside = without_samples(text)
+    outside = re.sub(r"`````text\n.*?\n`````\n", "sample\n", text, flags=re.DOTALL)
     assert "script" not in outside
     assert "\n\n\n" not in outside
     assert outside.startswith("# Character-level RNN trained on ``a|`<b>``\n")
     text.encode()
-
-
-def test_the_rows_of_every_table_have_equal_cells(results: dict[str, Any]) -> None:
-    tables = re.findall(r"(?:^\|.*\n)+", without_samples(render_markdown(results)), re.M)
+    tables = re.findall(r"(?:^\|.*\n)+", outside, re.M)
     assert len(tables) == 6
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1
@@ -103,27 +95,19 @@ def test_the_results_are_stated(results: dict[str, Any]) -> None:
     assert "Training on to" not in text
 
 
-@pytest.mark.parametrize(
-    ("parts", "expected"),
-    [
+def test_results_that_differ_from_the_course_report(results: dict[str, Any]) -> None:
+    long = results["short"] | {"epochs": 100, "updates": 12_345, "minimum_smooth_loss": 3.0}
+    parts: list[tuple[dict[str, Any], str]] = [
         ({"gradient_check": {"passed": False}}, "**The check has failed**: a relative error is above 10⁻⁷"),
         ({"statistics": {"start": 104.5, "end": 110.0}}, "Here the smooth loss does not fall."),
         ({"short": {"updates": 7, "requested_epochs": 9}}, "A limit ended the run at update 7 of 270."),
         ({"names": []}, "No names were found in the text"),
-    ],
-)
-def test_results_that_differ_from_the_course_report(
-    results: dict[str, Any], parts: dict[str, Any], expected: str
-) -> None:
-    assert expected in changed(results, **parts)
-
-
-def test_a_second_phase_is_stated(results: dict[str, Any]) -> None:
-    long = results["short"] | {"epochs": 100, "updates": 12_345, "minimum_smooth_loss": 3.0}
-    text = changed(results, long=long, short={"minimum_smooth_loss": 4.0})
-    assert "| this run, continued | 100 | 12,345 | 3.00 |" in text
-    assert "Training on to update 12,345 changes its minimum from 4.00 to 3.00." in text
-    assert "](run/smooth_loss.png)" in text
+        ({"long": long}, "| this run, continued | 100 | 12,345 | 3.00 |"),
+        ({"long": long}, "](run/smooth_loss.png)"),
+        ({"long": long, "short": {"minimum_smooth_loss": 4.0}}, "Training on to update 12,345 changes its minimum"),
+    ]
+    for changes, expected in parts:
+        assert expected in changed(results, **changes)
 
 
 def test_every_setting_is_listed() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from elman.errors import ElmanError
-from elman.inference.network_file import NGRAMS
+from elman.ngram.file import PREFIX
 from elman.runs.checkpoint import load_checkpoint, load_network
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.models import load
@@ -194,7 +194,7 @@ def test_the_largest_weights_generate_text(tmp_path: Path, recipe: dict[str, Any
     path = tmp_path / str(RECIPES.index(recipe)) / CHECKPOINT
     text, tensors = read_tensors(path)
     signs = np.random.default_rng(1)
-    for name in [name for name in tensors if not name.startswith(NGRAMS)]:
+    for name in [name for name in tensors if not name.startswith(PREFIX)]:
         tensors[name] = (3e38 * signs.choice([-1, 1], tensors[name].shape)).astype(np.float32)
     if order := recipe.get("ngram_order"):  # a state ends with characters
         for name in tensors.keys() & {"h", "best.h"}:

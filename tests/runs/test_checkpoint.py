@@ -14,13 +14,13 @@ from safetensors.numpy import save
 
 import elman
 from elman.config import Config
-from elman.engine import TrainState
 from elman.errors import ElmanError, quote
-from elman.inference.network_file import NetworkSnapshot, ngram_tensors
-from elman.network.ngram import NgramModel
+from elman.inference.snapshot import NetworkSnapshot, ngram_tensors
+from elman.ngram.model import NgramModel
 from elman.runs.checkpoint import Checkpoint, load_checkpoint, load_network, save_checkpoint, save_network
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Corpus
+from support.networks import make_state
 from support.state import T, snapshot
 from support.training import network, train
 
@@ -100,7 +100,7 @@ def test_any_alphabet_comes_back(tmp_path: Path, characters: str, updates: int) 
     corpus = Corpus.from_text(characters * 8)
     expected = trained(corpus)
     if not updates:  # a state before the first update
-        state = TrainState.initial(len(corpus.alphabet), 3, 0.1, 1, np.float32)
+        state = make_state(len(corpus.alphabet), 3, 0.1, 1, np.float32)
         expected = Checkpoint(Config(hidden_size=3), corpus.alphabet, corpus.sha256, state)
     save_checkpoint(tmp_path / "c", expected)
     assert_same(load_checkpoint(tmp_path / "c"), expected)

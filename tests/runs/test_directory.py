@@ -18,7 +18,7 @@ import pytest
 
 import elman
 from elman.config import Config
-from elman.errors import ElmanError, as_arguments, quote
+from elman.errors import ElmanError, quote
 from elman.report import report
 from elman.runs.directory import RunDirectory
 from elman.runs.models import load
@@ -181,7 +181,7 @@ def test_a_second_training_is_rejected_and_changes_nothing(corpus: Corpus, run: 
     before = contents(run)
     with writer_elsewhere(run):
         for options in ({"resume": True}, EXACT):
-            with pytest.raises(ElmanError, match=f"^{re.escape(as_arguments(BUSY.format(quote(run))))}$"):
+            with pytest.raises(ElmanError, match=f"^{re.escape(BUSY.format(quote(run)).replace('--', ''))}$"):
                 train(corpus, out=run, **options)
         assert load(run).sample(5, seed=1)  # reading needs no lock
         command = [sys.executable, "-m", "elman", "train", "--out", str(run), "--resume"]

@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from elman.engine import count_ngrams
+from elman.inference import Model
 from elman.network.sampling import list_sampling_options
 from elman.serve.app import Schema, describe_app
 from elman.serve.requests import MAX_UNITS
 from elman.serve.settings import Settings
-from support.random_model import random_model
+from support.random_model import random_model, random_prior_model
 from support.server import NAME, serving, tiny
 
 KEY = "sesame"
@@ -29,7 +28,6 @@ LIMITS = Settings(max_tokens=20, max_characters=10**6, api_key=KEY)
 
 @cache
 def described() -> Schema:
-    """Return the expected document."""
     return describe_app({NAME: tiny()}, LIMITS)
 
 
@@ -70,13 +68,9 @@ def test_every_argument_is_described() -> None:
 
 
 def test_adapt_has_a_value_where_a_model_has_a_prior() -> None:
-    model = tiny()
-    parameters = model.parameters
-    prior = parameters.with_arrays({**parameters, "alpha": np.zeros(3)}).with_ngrams(
-        count_ngrams(model.alphabet.encode("the rain"), len(model.alphabet), 2, 0)
-    )
-    for served, values in ({}, [None]), ({"prior": replace(model, parameters=prior)}, ["counts", None]):
-        requests = describe_app({NAME: model} | served, LIMITS)["components"]["schemas"]
+    served: dict[str, Model]
+    for served, values in ({}, [None]), ({"prior": random_prior_model("the rain")}, ["counts", None]):
+        requests = describe_app({NAME: tiny()} | served, LIMITS)["components"]["schemas"]
         schemas = requests["CompletionRequest"]["properties"]["adapt"]["anyOf"]
         assert [schema.get("const") for schema in schemas] == values
 
@@ -107,7 +101,6 @@ WRONG: tuple[Any, ...] = ({}, {"characters": [{"character": "a"}], "units": ""},
 
 
 def validator(schema: Schema) -> Draft202012Validator:
-    """Return the validator of a schema of the document."""
     return Draft202012Validator(described() | schema)
 
 

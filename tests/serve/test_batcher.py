@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 
-from elman.engine.numba.ngrams.kernels import NgramReader
 from elman.engine.protocol import Indices
 from elman.inference import Model
 from elman.inference.generate import StopSequenceFilter
 from elman.inference.score import compute_logprobs, concatenate_logprobs
-from elman.network.ngram import NgramModel
 from elman.network.parameters import Array
+from elman.ngram.kernels import NgramReader
+from elman.ngram.model import NgramModel
 from elman.serve import batcher
 from elman.serve.batcher import MAX_UNSENT
 from elman.serve.completions import create_job

@@ -1,5 +1,6 @@
 """The completions API over a real connection: every argument, the format of every response and error."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from elman.serve import models, responses
+from elman.serve import models
 from elman.serve.app import create_app
 from elman.serve.settings import Settings
 from elman.text import Corpus
@@ -23,7 +24,6 @@ PROMPT = "the rain"
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    """A client of a server with small limits."""
     with serving(max_tokens=300, max_characters=2000, max_body=5000) as client:
         yield client
 
@@ -79,43 +79,32 @@ def test_a_model_of_lines_completes_a_line() -> None:
         assert [choice["finish_reason"] for choice in choices] == ["stop"] * 3
 
 
-@pytest.mark.parametrize("prompt", ["", None])
-def test_without_a_prompt_generation_starts_on_a_new_line(client: httpx.Client, prompt: str | None) -> None:
-    response = complete(client, prompt, seed=3, max_tokens=50, echo=True)
-    assert response["choices"][0]["text"] == tiny().samples(1, 50, prompt="\n", seed=3)[0]
-    assert response["usage"]["prompt_tokens"] == 0
-
-
 def test_several_sequences_per_prompt_of_several_prompts(client: httpx.Client) -> None:
     response = complete(client, ["the ", "rain"], n=3, seed=5, max_tokens=20)
     assert [choice["index"] for choice in response["choices"]] == list(range(6))
     found = [choice["text"] for choice in response["choices"]]
     assert found == tiny().samples(3, 20, prompt="the ", seed=5) + tiny().samples(3, 20, prompt="rain", seed=8)
     assert response["usage"] == {"prompt_tokens": 8, "completion_tokens": 120, "total_tokens": 128}
+    first, second = texts(client, n=2, max_tokens=50)
+    assert first != second
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [{}, {"temperature": 0.5}, {"temperature": 0}, {"top_p": 0.6}, {"top_k": 2, "min_p": 0.4}],
-    ids=str,
+    "arguments", [{}, {"temperature": 0.5}, {"temperature": 0}, {"top_p": 0.6}, {"top_k": 2, "min_p": 0.4}], ids=str
 )
 def test_the_text_is_that_of_the_python_api(client: httpx.Client, arguments: dict[str, Any]) -> None:
     expected = tiny().samples(1, 60, prompt=PROMPT, seed=2, **arguments)
     assert texts(client, PROMPT, max_tokens=60, seed=2, **arguments) == expected
 
 
-def test_a_top_p_of_0_is_greedy(client: httpx.Client) -> None:
-    assert texts(client, top_p=0, max_tokens=50) == texts(client, temperature=0, max_tokens=50)
-
-
-def test_a_seed_reproduces_its_text(client: httpx.Client) -> None:
+def test_prompts_and_seeds_of_all_kinds(client: httpx.Client) -> None:
+    for prompt in ("", None):  # generation starts on a new line
+        response = complete(client, prompt, seed=3, max_tokens=50, echo=True)
+        assert response["choices"][0]["text"] == tiny().samples(1, 50, prompt="\n", seed=3)[0]
+        assert response["usage"]["prompt_tokens"] == 0
     for seed in (-1, -(2**63), 2**63 - 1):
         assert texts(client, seed=seed, max_tokens=50) == texts(client, seed=seed, max_tokens=50)
-    first, second = texts(client, n=2, max_tokens=50)
-    assert first != second
-
-
-def test_a_prompt_of_indices(client: httpx.Client) -> None:
+    assert texts(client, top_p=0, max_tokens=50) == texts(client, temperature=0, max_tokens=50)
     indices = tiny().alphabet.encode(PROMPT).tolist()
     options = {"seed": 4, "max_tokens": 30, "echo": True}
     assert texts(client, indices, **options) == texts(client, PROMPT, **options)
@@ -160,18 +149,15 @@ def test_a_stream_has_the_same_texts(client: httpx.Client, arguments: dict[str, 
     assert [finishes[index] for index in sorted(finishes)] == [choice["finish_reason"] for choice in whole]
 
 
-def test_a_stream_ends_with_the_usage_if_requested(client: httpx.Client) -> None:
+def test_a_stream_has_the_same_log_probabilities_and_the_usage_if_requested(client: httpx.Client) -> None:
+    options = {"seed": 3, "max_tokens": 100, "logprobs": 2, "stop": ["torr"]}
+    whole = complete(client, PROMPT, **options)["choices"][0]["logprobs"]
+    chunks = [event["choices"][0]["logprobs"] for event in events(client, **options)]
+    assert {name: [one for chunk in chunks for one in chunk[name]] for name in whole} == whole
     *parts, last = events(client, max_tokens=200, stream_options={"include_usage": True})
     assert all(part["usage"] is None for part in parts)
     assert last["choices"] == []
     assert last["usage"] == {"prompt_tokens": 8, "completion_tokens": 200, "total_tokens": 208}
-
-
-def test_a_stream_has_the_same_log_probabilities(client: httpx.Client) -> None:
-    options = {"seed": 3, "max_tokens": 100, "logprobs": 2, "stop": ["torr"]}
-    whole = complete(client, PROMPT, **options)["choices"][0]["logprobs"]
-    parts = [event["choices"][0]["logprobs"] for event in events(client, **options)]
-    assert {name: [one for part in parts for one in part[name]] for name in whole} == whole
 
 
 # --- Log-probabilities ---
@@ -218,21 +204,17 @@ WRONG_PROMPTS: tuple[Any, ...] = ([], [[]], {}, [True], [-1], [1.5], ["a", 1], [
     ("arguments", "message"),
     [
         ({"max_tokens": 301}, "max_tokens must be less than or equal to 300 (got 301)"),
-        ({"max_tokens": -1}, "max_tokens must be greater than or equal to 0 (got -1)"),
+        ({"max_tokens": -1}, None),
         ({"max_tokens": 1.5}, "max_tokens must be a valid integer (got 1.5)"),
-        ({"max_tokens": True}, "max_tokens must be a valid integer (got True)"),
-        ({"n": 17}, "n must be less than or equal to 16 (got 17)"),
-        ({"logprobs": 6}, "logprobs must be less than or equal to 5 (got 6)"),
+        *((wrong, None) for wrong in ({"max_tokens": True}, {"n": 17}, {"logprobs": 6}, {"seed": 2**63})),
         ({"echo": 1}, "echo must be a valid boolean (got 1)"),
         ({"model": ["stormy"]}, "model must be a valid string (got ['stormy'])"),
         ({"best_of": 2}, "best_of must be less than or equal to 1 (got 2)"),
         ({"suffix": "x"}, "suffix must have at most 0 characters (got 'x')"),
         ({"logit_bias": {"1": 1}}, "logit_bias must have at most 0 items (got {'1': 1})"),
-        ({"seed": 2**63}, f"seed must be less than or equal to {2**63 - 1} (got {2**63})"),
         ({"stop": ""}, "stop must have at least 1 character or be a valid list (got '')"),
         ({"stop": [1]}, "stop must be a valid string (got [1])"),
-        ({"stop": ["a"] * 17}, None),
-        ({"stop": "a" * 201}, None),
+        *(({"stop": stop}, None) for stop in (["a"] * 17, "a" * 201)),
         ({"prompt": 1}, "prompt must be a valid string or be a valid list (got 1)"),
         *(({"prompt": prompt}, None) for prompt in WRONG_PROMPTS),
         ({"prompt": [1, 26]}, "prompt must be a valid string or be less than 26 or be a valid list (got [1, 26])"),
@@ -257,8 +239,6 @@ def test_an_unknown_character(client: httpx.Client, stream: bool) -> None:
     error = error_of(post(client, prompt="the Quick", stream=stream), 400, "unknown_character")
     assert error["param"] == "prompt"
     assert error["message"].startswith("'Q' (U+0051) is not among the model's 26 characters: remove it")
-    body, headers = b'{"model": "stormy", "prompt": "\\ud83d"}', {"content-type": "application/json"}
-    error_of(client.post("/v1/completions", content=body, headers=headers), 400, "unknown_character")
 
 
 def test_a_request_that_asks_for_too_much(client: httpx.Client) -> None:
@@ -266,33 +246,11 @@ def test_a_request_that_asks_for_too_much(client: httpx.Client) -> None:
     assert error["param"] == "max_tokens"
     assert "limit: 2000" in error["message"]
     assert len(texts(client, n=8, max_tokens=249)) == 8
-
-
-def test_an_echoed_prompt_counts_for_every_sequence(client: httpx.Client) -> None:
-    prompt, arguments = PROMPT * 20, {"n": 12, "max_tokens": 0, "logprobs": 5}
+    prompt, arguments = PROMPT * 20, {"n": 12, "max_tokens": 0, "logprobs": 5}  # an echoed prompt counts n times
     assert texts(client, prompt, **arguments) == [""] * 12
     assert texts(client, prompt, **arguments, echo=True) == [prompt] * 12
     error = error_of(post(client, prompt=prompt, **arguments | {"n": 13}, echo=True), 400, "request_too_large")
-    assert error["message"] == (
-        "the request asks for 2080 characters: those of the prompts, n times with echo, and those to be generated"
-        " (limit: 2000, --max-characters)"
-    )
-
-
-def test_a_large_response_is_encoded_in_pieces(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes, dumps = list[int](), responses.dump_json
-
-    def dump_json(content: Any) -> bytes:
-        encoded = dumps(content)
-        sizes.append(len(encoded))
-        return encoded
-
-    arguments: dict[str, Any] = {"max_tokens": 300, "n": 5, "logprobs": 5, "seed": 1}
-    expected = complete(client, **arguments)
-    monkeypatch.setattr(responses, "dump_json", dump_json)
-    monkeypatch.setattr(responses, "BATCH_ITEMS", 10)
-    assert complete(client, **arguments)["choices"] == expected["choices"]
-    assert (sum(sizes) > 100_000, max(sizes) < 2000) == (True, True)
+    assert "asks for 2080 characters" in error["message"]
 
 
 def test_numbers_that_are_not_finite() -> None:
@@ -303,53 +261,47 @@ def test_numbers_that_are_not_finite() -> None:
         error_of(response, 500, "not_finite")
 
 
-def test_a_model_that_is_not_served(client: httpx.Client) -> None:
+def test_what_is_not_served(client: httpx.Client) -> None:
     error = error_of(post(client, model="sunny", prompt="the "), 404, "model_not_found")
     assert (error["param"], error["message"]) == ("model", "model 'sunny' not found (available: stormy)")
-
-
-def test_chat_is_not_supported(client: httpx.Client) -> None:
     for method, body in {"POST": {"model": NAME, "messages": []}, "GET": None}.items():
         error = error_of(client.request(method, "/v1/chat/completions", json=body), 404, "not_found")
         assert "use /v1/completions" in error["message"]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"[]", b"\xff", b'{"temperature": NaN}', b"[" * 4000, b'{"n": ' + b"1" * 4990 + b"}"],
-    ids=lambda body: body[:20],
-)
-def test_a_body_that_is_no_json_object(client: httpx.Client, body: bytes) -> None:
-    headers = {"content-type": "application/json"}
-    error_of(client.post("/v1/completions", content=body, headers=headers), 400, "invalid_json")
-
-
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-def test_a_body_that_is_not_declared_as_json(client: httpx.Client, kind: str) -> None:
-    content = b'{"model": "stormy"}'
-    response = client.post("/v1/completions", content=content, headers={"content-type": kind})
-    error_of(response, 415, "unsupported_media_type")
-    headers = {"content-type": "Application/JSON; charset=utf-8"}
-    assert client.post("/v1/completions", content=content, headers=headers).status_code == 200
-
-
-def pieces(size: int) -> Iterator[bytes]:
-    """Yield a body of undeclared length."""
-    yield from (b" " * 1000 for _ in range(size // 1000))
-
-
-@pytest.mark.parametrize("body", [b" " * 5001, b" " * 70_000, pieces(6000)], ids=["longer", "long", "in pieces"])
-def test_a_body_that_is_too_large(client: httpx.Client, body: Any) -> None:
-    response = client.post("/v1/completions", content=body, headers={"content-type": "application/json"})
-    error_of(response, 413, "request_too_large")
-
-
-def test_a_path_or_method_that_does_not_exist(client: httpx.Client) -> None:
     for path in ("/v1/complete", "/v1/completions/", "/..%2f..%2fetc/passwd", "/v1/models/../../etc/passwd"):
         error_of(client.get(path), 404, "not_found")
     response = client.get("/v1/completions")
     error_of(response, 405, "method_not_allowed")
     assert response.headers["allow"] == "POST"
+
+
+JSON, BODY = "application/json", b'{"model": "stormy"}'
+
+
+@pytest.mark.parametrize(
+    ("bodies", "kinds", "status", "code"),
+    [
+        (
+            [b"", b"[]", b"\xff", b'{"a": NaN}', b"[" * 4000, b'{"n": ' + b"1" * 4990 + b"}"],
+            [JSON],
+            400,
+            "invalid_json",
+        ),
+        ([b'{"\\ud83d": 1}'], [JSON], 400, "unknown_parameter"),
+        ([b'{"prompt": "\\ud83d"}'], [JSON], 400, "unknown_character"),
+        ([b" " * 5001, b" " * 70_000, [b" " * 1000] * 6], [JSON], 413, "request_too_large"),
+        ([BODY], ["text/plain", "multipart/form-data", ""], 415, "unsupported_media_type"),
+    ],
+    ids=["no object", "unknown name", "unknown character", "too large", "not declared"],
+)
+def test_a_body_that_is_refused(
+    client: httpx.Client, bodies: list[Any], kinds: list[str], status: int, code: str
+) -> None:
+    for body, kind in itertools.product(bodies, kinds):
+        content = iter(body) if isinstance(body, list) else body  # of undeclared length
+        response = client.post("/v1/completions", content=content, headers={"content-type": kind})
+        error_of(response, status, code)
+    headers = {"content-type": "Application/JSON; charset=utf-8"}
+    assert client.post("/v1/completions", content=BODY, headers=headers).status_code == 200
 
 
 def test_an_error_of_the_server(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,19 +341,12 @@ def test_the_tokenizer(client: httpx.Client) -> None:
         "eos_token": None,
         "pad_token": None,
     }
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "code", "param"),
-    [
-        ("/tokenize", {}, "invalid_value", "prompt"),
-        ("/tokenize", {"prompt": "Q"}, "unknown_character", "prompt"),
-        ("/detokenize", {"tokens": [99]}, "invalid_value", "tokens"),
-    ],
-    ids=str,
-)
-def test_a_tokenizer_refuses(client: httpx.Client, path: str, body: Any, code: str, param: str) -> None:
-    assert error_of(client.post(path, json=body), 400, code)["param"] == param
+    for path, body, code in (
+        ("/tokenize", {}, "invalid_value"),
+        ("/tokenize", {"prompt": "Q"}, "unknown_character"),
+        ("/detokenize", {"tokens": [99]}, "invalid_value"),
+    ):
+        error_of(client.post(path, json=body), 400, code)
 
 
 def test_of_several_models_a_request_names_one() -> None:
@@ -411,12 +356,8 @@ def test_of_several_models_a_request_names_one() -> None:
         assert texts(client, seed=1) == texts(client, model="other", seed=1)
         assert client.get("/tokenizer_info", params={"model": "other"}).json()["vocab_size"] == 26
         error_of(client.get("/tokenizer_info"), 400, "invalid_value")
-        for path, body in {
-            "/v1/completions": {"prompt": "the "},
-            "/api/play": {"prompt": "the "},
-            "/api/read": {"text": "the "},
-            "/tokenize": {"prompt": "the "},
-        }.items():
+        for path in ("/v1/completions", "/api/play", "/api/read", "/tokenize"):
+            body = {"text" if path == "/api/read" else "prompt": "the "}
             error = error_of(client.post(path, json=body), 400, "invalid_value")
             assert (error["param"], error["message"]) == ("model", "missing required argument model")
         error = error_of(post(client, model="small", prompt=[25]), 400, "unknown_character")

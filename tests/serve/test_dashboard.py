@@ -48,7 +48,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def directory(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the directory of a finished run."""
     return Path(shutil.copytree(finished, tmp_path / "novel"))
 
 
@@ -72,13 +71,11 @@ def trained(corpus: Corpus, *others: TrainingCallback, **options: Any) -> tuple[
 
 
 def curve(source: RunSource, name: str = "train_loss") -> dict[int, float]:
-    """Return the values of a curve by update."""
     found = source.history.as_dict()[name]
     return dict(zip(found["update"], found["value"], strict=True))
 
 
 def train_losses(run: Run) -> dict[int, float]:
-    """Return the train loss at every row of metrics."""
     estimator = TrainLossEstimator(run.config)
     return {row.update: estimator.append(row) for row in run.metrics}
 
@@ -107,12 +104,9 @@ def test_curves_status_and_samples_are_those_of_the_run(corpus: Corpus) -> None:
     assert status["seconds_left"] == 0
     assert status["chars_per_second"] > 0
     assert live.about()["config"] == asdict(run.config)
-
-
-def test_there_are_points_between_two_rows(corpus: Corpus) -> None:
     live, run = trained(corpus, metrics_every=1000, validation=0, validate_every=0, sample_every=5)
     assert len(run.metrics) == 1
-    assert set(range(5, run.state.update + 1, 5)) <= curve(live).keys()
+    assert set(range(5, run.state.update + 1, 5)) <= curve(live).keys()  # there are points between two rows
 
 
 def test_before_the_first_update(corpus: Corpus) -> None:
@@ -146,11 +140,13 @@ def test_a_requested_sample_does_not_change_the_run(corpus: Corpus) -> None:
     assert [update for update, _ in requested] == [10, 14]  # the loop does not stop at 13
     assert all(len(text) == OPTIONS["sample_length"] for _, text in requested)
     assert not live.status()["sampling"]
-    live.sample_requested.set()
-    live.on_progress(run, run.state.update)
-    live.sample_requested.set()
-    live.on_progress(run, run.state.update)
+    for _ in range(MAX_SAMPLES):
+        live.sample_requested.set()
+        live.on_progress(run, run.state.update)
     assert len({text for _, text, _ in samples(live)[-2:]}) == 2  # also two of one update differ
+    sent = live.history.as_dict()["samples"]
+    assert (len(sent["latest"]), sent["count"]) == (MAX_SAMPLES, len(live.history.samples))
+    assert sent["latest"][-1] == live.history.samples[-1]
 
 
 def test_a_resumed_run_is_shown_from_its_beginning(corpus: Corpus, tmp_path: Path) -> None:
@@ -158,10 +154,7 @@ def test_a_resumed_run_is_shown_from_its_beginning(corpus: Corpus, tmp_path: Pat
     live, run = trained(corpus, out=tmp_path, resume=True)
     assert {row.update for row in run.metrics} <= curve(live).keys()
     assert samples(live) == [(sample.update, sample.text, False) for sample in run.samples]
-
-
-def test_a_finished_run_that_is_resumed_is_shown(corpus: Corpus, directory: Path) -> None:
-    live, run = trained(corpus, out=directory, resume=True)
+    live, run = trained(corpus, out=tmp_path, resume=True)  # it is finished
     assert live.status()["update"] == run.state.update
     assert [*curve(live)] == [row.update for row in run.metrics]
 
@@ -237,14 +230,11 @@ def test_files_that_cannot_be_read_leave_what_was_read(directory: Path) -> None:
     assert curve(saved) == before
 
 
-def test_a_run_before_its_first_row(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_directory_without_a_row_or_a_run(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **OPTIONS, out=tmp_path / "novel", callback=StopsAt(1))
     metrics = (tmp_path / "novel" / METRICS).read_text("utf-8").splitlines(keepends=True)
     (tmp_path / "novel" / METRICS).write_text(metrics[0], encoding="utf-8")
     assert DashboardRun(tmp_path / "novel").status()["update"] == 0
-
-
-def test_a_directory_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(ElmanError, match="pass a run directory"):
         DashboardRun(tmp_path)
 
@@ -272,27 +262,11 @@ def test_the_runs_and_their_data(client: httpx.Client) -> None:
     assert [each["name"] for each in client.get("/api/runs/1/histograms").json()["histograms"]][-1] == "h"
 
 
-def test_the_latest_samples_are_sent(corpus: Corpus) -> None:
-    live, _ = trained(corpus, epochs=40, sample_every=1)
-    sent = live.history.as_dict()["samples"]
-    assert (len(sent["latest"]), sent["count"]) == (MAX_SAMPLES, len(live.history.samples))
-    assert sent["latest"][-1] == live.history.samples[-1]
-
-
-@pytest.mark.parametrize(
-    ("path", "status", "code"),
-    [
-        ("/api/runs/2", 404, "no_such_run"),
-        ("/api/runs/-1", 404, "not_found"),
-        ("/static/../__init__.py", 404, "not_found"),
-        ("/api/stop", 405, "method_not_allowed"),
-    ],
-)
-def test_an_invalid_request(client: httpx.Client, path: str, status: int, code: str) -> None:
-    error_of(client.get(path), status, code)
-
-
-def test_without_a_run_in_training(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_requests(client: httpx.Client, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error_of(client.get("/api/runs/2"), 404, "no_such_run")
+    for path in ("/api/runs/-1", "/static/../__init__.py"):
+        error_of(client.get(path), 404, "not_found")
+    error_of(client.get("/api/stop"), 405, "method_not_allowed")
     with listening(create_dashboard([DashboardRun(directory)])) as client:
         for request in (("POST", "/api/stop"), ("POST", "/api/sample"), ("GET", "/api/end")):
             error_of(client.request(*request, json={}), 409, "not_live")
@@ -314,12 +288,6 @@ def test_commands_are_accepted_from_the_page_only() -> None:
         assert client.post("/api/sample", json={}).json() == {"requested": True}
     assert live.stop_requested.is_set()
     assert live.status()["sampling"]
-
-
-def test_without_plotly(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dashboard, "find_spec", lambda _: None)
-    with pytest.raises(ElmanError, match=r"elman\[serve\]"):
-        create_dashboard([DashboardRun(directory)])
 
 
 # --- Serving during training ---
@@ -359,6 +327,9 @@ def test_the_server_waits_until_every_page_has_the_last_data(corpus: Corpus) -> 
 
 
 def test_the_server_does_not_wait_for_ever(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
     monkeypatch.setattr(dashboard, "CLOSE_TIMEOUT", 0.5)
     with serve_dashboard("novel", 0, []) as (live, address), httpx.stream("GET", f"{address}/api/end") as response:
         lines = response.iter_lines()
@@ -366,17 +337,9 @@ def test_the_server_does_not_wait_for_ever(corpus: Corpus, monkeypatch: pytest.M
         live.finish(train(corpus, **OPTIONS, callback=live))
         live.close(0.5)
         assert [*lines] == ["", "data: over", ""]
-
-
-def test_an_interrupt_while_the_server_waits(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(_: float) -> None:
-        raise KeyboardInterrupt
-
     with serve_dashboard("novel", 0, []) as (live, _):
         monkeypatch.setattr(live, "close", interrupted)
-        run = train(corpus, **OPTIONS, callback=live)
-        live.finish(run)
-    assert run.results()["updates"] == run.state.update
+        live.finish(train(corpus, **OPTIONS, callback=live))
 
 
 def test_pages_are_told_of_an_error() -> None:
@@ -393,20 +356,21 @@ def test_pages_are_told_of_an_error() -> None:
     assert (status["stage"], status["ending"]) == ("failed", "an error of a test")
 
 
-def test_a_port_in_use_is_reported_with_its_option() -> None:
+def test_what_cannot_be_served(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve_dashboard("novel", 0, []) as (_, address):
         port = int(address.rpartition(":")[2])
         with pytest.raises(ElmanError, match=f"port {port} .* live_port=0"), serve_dashboard("other", port, []):
             pass
+    monkeypatch.setattr(dashboard, "find_spec", lambda _: None)
+    with pytest.raises(ElmanError, match=r"elman\[serve\]"):
+        create_dashboard([DashboardRun(directory)])
 
 
 @pytest.mark.parametrize(
     ("environment", "opens"),
     [
-        ({"DISPLAY": ":0"}, True),
-        ({"WAYLAND_DISPLAY": "wayland-0"}, True),
-        ({}, False),
-        ({"DISPLAY": ":0", "ELMAN_NO_BROWSER": "1"}, False),
+        *(({"DISPLAY": ":0"}, True), ({"WAYLAND_DISPLAY": "wayland-0"}, True)),
+        *(({}, False), ({"DISPLAY": ":0", "ELMAN_NO_BROWSER": "1"}, False)),
     ],
 )
 def test_a_browser_is_opened_if_there_is_a_display(

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.network import initial_parameters
 from elman.serve import history
 from elman.serve.history import BINS, MetricCurve, compute_histograms
+from support.networks import make_parameters
 
 FEW = 8
 """Buckets in these tests."""
@@ -45,7 +45,7 @@ def test_values_that_are_not_finite_are_left_out() -> None:
 
 def test_histograms_of_every_array_and_state_vector() -> None:
     m, K = 3, 5
-    parameters = initial_parameters(K, m, 0.5, np.random.RandomState(0), np.float32, "lstm", 2)
+    parameters = make_parameters(K, m, 0.5, np.random.RandomState(0), np.float32, "lstm", 2)
     parameters["c"][:] = 0
     parameters["b"][0] = np.nan
     states = np.arange(2 * 7 * 4 * m, dtype=np.float32).reshape(2, 7, 4 * m)

@@ -3,11 +3,7 @@
 from support.server import NAME, complete, get_metric, serving, wait_for_metric
 
 PROMPT = "the rain"
-ENDPOINTS = {
-    "/v1/completions": (8, 60, 1, 1),
-    "/api/play": (8 + 8 + 5, 150, 2, 0),
-    "/api/read": (16, 0, 1, 1),
-}
+ENDPOINTS = {"/v1/completions": (8, 60, 1, 1), "/api/play": (8 + 8 + 5, 150, 2, 0), "/api/read": (16, 0, 1, 1)}
 """Characters read and generated, and requests completed and refused."""
 
 

@@ -82,30 +82,21 @@ def test_a_page_of_another_site(client: httpx.Client, origin: str, caplog: pytes
     assert caplog.messages == [f"refused a request from a page of {origin!r}; --allow-origin permits an origin"] * 3
 
 
-@pytest.mark.parametrize("origin", ["http://localhost:8000", "https://localhost:8000", "http://LOCALHOST:8000"])
-def test_a_page_of_the_server_itself(client: httpx.Client, origin: str) -> None:
-    headers = {"origin": origin, "host": "localhost:8000", "sec-fetch-site": "same-origin"}
-    assert client.post("/v1/completions", json={"model": NAME}, headers=headers).status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("site", "mode", "status"),
-    [
+def test_requests_of_the_server_itself_and_of_no_page(client: httpx.Client) -> None:
+    for origin in ("http://localhost:8000", "https://localhost:8000", "http://LOCALHOST:8000"):
+        headers = {"origin": origin, "host": "localhost:8000", "sec-fetch-site": "same-origin"}
+        assert client.post("/v1/completions", json={"model": NAME}, headers=headers).status_code == 200
+    for site, mode, status in (
         ("cross-site", "no-cors", 403),
         ("same-site", "cors", 403),
         ("cross-site", "navigate", 200),
         ("same-origin", "cors", 200),
         ("none", "navigate", 200),
-    ],
-)
-def test_a_request_without_an_origin(client: httpx.Client, site: str, mode: str, status: int) -> None:
-    headers = {"sec-fetch-site": site, "sec-fetch-mode": mode}
-    assert client.get("/v1/models", headers=headers).status_code == status
-
-
-def test_a_form_of_another_site(client: httpx.Client) -> None:
-    headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
-    error_of(client.post("/v1/completions", data={"model": NAME}, headers=headers), 403, "origin_not_allowed")
+    ):
+        headers = {"sec-fetch-site": site, "sec-fetch-mode": mode}
+        assert client.get("/v1/models", headers=headers).status_code == status
+    form = client.post("/v1/completions", data={"model": NAME}, headers=CROSS_SITE | {"sec-fetch-mode": "navigate"})
+    error_of(form, 403, "origin_not_allowed")
 
 
 def test_a_page_of_an_allowed_origin(locked: httpx.Client) -> None:
@@ -123,8 +114,7 @@ def test_a_page_of_an_allowed_origin(locked: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin",
-    ["http://evil.example", "http://localhost:3001", "https://localhost:3000", "null", "", f"{ORIGIN}.a"],
+    "origin", ["http://evil.example", "http://localhost:3001", "https://localhost:3000", "null", "", f"{ORIGIN}.a"]
 )
 def test_another_origin_than_the_allowed_one(locked: httpx.Client, origin: str) -> None:
     for response in (
@@ -134,8 +124,6 @@ def test_another_origin_than_the_allowed_one(locked: httpx.Client, origin: str) 
         error_of(response, 403, "origin_not_allowed")
         assert not [name for name in response.headers if name.startswith("access-control-")]
 
-
-def test_all_other_rules_hold_where_an_origin_is_allowed(locked: httpx.Client) -> None:
     headers = {"origin": ORIGIN, "host": "evil.example"} | PREFLIGHT
     error_of(locked.options("/v1/completions", headers=headers), 403, "host_not_allowed")
     assert locked.get("/v1/models", headers=CROSS_SITE).status_code == 403
@@ -160,14 +148,10 @@ def test_a_key_that_is_missing_or_wrong(locked: httpx.Client, given: str | None)
         error_of(locked.post(path, json={}, headers=headers), 401, "invalid_api_key")
 
 
-def test_the_right_key(locked: httpx.Client) -> None:
+def test_the_right_key_and_what_needs_none(client: httpx.Client, locked: httpx.Client) -> None:
     for path, scheme in {"/v1/models": "Bearer", "/metrics": "bearer", "/api/models": "BEARER"}.items():
         assert locked.get(path, headers={"authorization": f"{scheme} {KEY}"}).status_code == 200
-
-
-def test_what_needs_no_key(client: httpx.Client, locked: httpx.Client) -> None:
-    assert locked.get("/health").json() == {"status": "ok"}
-    for path in ("/", "/static/base.css", "/static/playground/playground.js"):  # the page asks for the key
+    for path in ("/health", "/", "/static/base.css", "/static/playground/playground.js"):  # the page asks for the key
         assert locked.get(path).status_code == 200
     assert client.get("/v1/models", headers={"authorization": "Bearer"}).status_code == 200
 

@@ -23,7 +23,6 @@ M = 6
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    """A client of a server with small limits."""
     with serving(max_tokens=1000, max_characters=1500) as client:
         yield client
 
@@ -209,23 +208,18 @@ def test_any_character_can_be_sent_and_received() -> None:
 
 
 def test_an_alphabet_smaller_than_the_list_of_alternatives() -> None:
-    with serving(random_model("ab")) as client:
-        entries, _, _ = post(client, "/api/play", prompt="a", max_tokens=5)
-        assert [len(entry["alternatives"]) for entry in entries] == [0, 2, 2, 2, 2, 2]
-    with serving(random_model("a")) as client:
-        entries, _, _ = post(client, "/api/play", prompt="", max_tokens=5)
-        assert text(entries) == "aaaaa"
-        assert entries[0]["bits"] == 0
+    for characters, prompt, counts in (("ab", "a", [0, 2, 2, 2, 2, 2]), ("a", "", [1] * 5)):
+        with serving(random_model(characters)) as client:
+            entries, _, _ = post(client, "/api/play", prompt=prompt, max_tokens=5)
+            assert [len(entry["alternatives"]) for entry in entries] == counts
+    assert entries[0]["bits"] == 0
 
 
-def test_numbers_that_are_not_finite_are_a_status_before_the_first_line() -> None:
+def test_numbers_that_are_not_finite_are_a_status_or_the_last_line() -> None:
     model = random_model("abc")
     model.parameters["c"][:] = np.nan
     with serving(model) as client:
         error_of(client.post("/api/play", json={"prompt": "a", "max_tokens": 5}), 500, "not_finite")
-
-
-def test_numbers_that_are_not_finite_are_the_last_line_after_others() -> None:
     parameters = tiny().parameters.map(np.zeros_like)
     parameters["V"][:] = 1e308
     parameters["U"][:, tiny().alphabet.encode("r")] = 9  # all units are 1 then, and 6e308 is more than a number

@@ -19,7 +19,6 @@ HOSTILE = "".join(
     dict.fromkeys("</script><img src=x onerror=alert(1)>\0\x1b\u202e\u2028\ud800\u0301\u0308\u20dd\t\n😀سلש")
 )
 OTHER = "#alternatives button:not(.actual)"
-INTERRUPTED = "The connection was interrupted. Is the server still running?"
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +53,6 @@ def write(page: Page, prompt: str = PROMPT, **fields: str) -> str:
 
 
 def written(page: Page) -> str:
-    """Return the text once it is complete."""
     expect(page.locator("#write-status")).to_contain_text("Seed")
     return text(page, "#written")
 
@@ -100,38 +98,33 @@ def fix_seed(page: Page, seed: int = 7) -> None:
     page.fill("#seed", str(seed))
 
 
-# --- Writing ---
+def test_writing_continuing_and_undoing(browser: Browser, address: str) -> None:
+    with open_page(browser, address, permissions=["clipboard-read", "clipboard-write"]) as page:
+        first, seed = write(page), page.input_value("#seed")
+        assert write(page) != first  # every text has a new seed, unless one is entered
+        assert write(page, seed=seed) == first
+        expect(page.locator("#new-seed")).not_to_be_checked()
+
+        fix_seed(page)
+        first = write(page)
+        assert first == PROMPT + tiny().sample(60, prompt=PROMPT, seed=7)
+        status = re.compile(r"^60 characters, \d\.\d\d bits per character\. Seed 7\.$")
+        expect(page.locator("#write-status")).to_have_text(status)
+        page.click("#continue")
+        expect(page.locator("#written > span")).to_have_count(len(PROMPT) + 120)
+        assert written(page) == PROMPT + tiny().sample(120, prompt=PROMPT, seed=7)
+        page.click("#undo")
+        expect(page.locator("#written > span")).to_have_count(len(PROMPT) + 60)
+        assert text(page, "#written") == first
+        page.locator(".copy").first.click()
+        expect(page.locator("#write-status")).to_have_text("Copied.")
+        assert page.evaluate("navigator.clipboard.readText()") == first
+
+        expected = tiny().sample(60, seed=7, temperature=0.5, top_k=5, top_p=0.9, min_p=0.1)
+        assert write(page, "", temperature="0.5", top_k="5", top_p="0.9", min_p="0.1") == expected
 
 
-def test_the_text_is_that_of_the_python_api(page: Page) -> None:
-    fix_seed(page)
-    assert write(page) == PROMPT + tiny().sample(60, prompt=PROMPT, seed=7)
-    status = re.compile(r"^60 characters, \d\.\d\d bits per character\. Seed 7\.$")
-    expect(page.locator("#write-status")).to_have_text(status)
-    expected = tiny().sample(60, seed=7, temperature=0.5, top_k=5, top_p=0.9, min_p=0.1)
-    assert write(page, "", temperature="0.5", top_k="5", top_p="0.9", min_p="0.1") == expected
-
-
-def test_every_text_has_a_new_seed_unless_one_is_entered(page: Page) -> None:
-    first, seed = write(page), page.input_value("#seed")
-    assert write(page) != first
-    assert write(page, seed=seed) == first
-    expect(page.locator("#new-seed")).not_to_be_checked()
-    assert write(page) == first
-
-
-def test_continue_and_undo(page: Page) -> None:
-    fix_seed(page)
-    first = write(page)
-    page.click("#continue")
-    expect(page.locator("#written > span")).to_have_count(len(PROMPT) + 120)
-    assert written(page) == PROMPT + tiny().sample(120, prompt=PROMPT, seed=7)
-    page.click("#undo")
-    expect(page.locator("#written > span")).to_have_count(len(PROMPT) + 60)
-    assert text(page, "#written") == first
-
-
-def test_generation_can_be_watched_and_stopped(page: Page) -> None:
+def test_a_slow_text_is_watched_and_stopped(page: Page) -> None:
     start_writing(page)
     expect(page.locator("#stop")).to_be_focused()
     expect(page.locator("#cells button").first).to_have_attribute("style", re.compile("--level: 0?\\.?[0-9]"))
@@ -140,9 +133,7 @@ def test_generation_can_be_watched_and_stopped(page: Page) -> None:
     expect(page.locator("#write")).to_be_focused()
     assert page.locator("#written > span").count() < 500
 
-
-def test_a_text_that_is_stopped_within_its_prompt_cannot_be_continued(page: Page) -> None:
-    start_writing(page, TEXT[:60])
+    start_writing(page, TEXT[:60])  # a text that is stopped within its prompt cannot be continued
     page.keyboard.press("Escape")
     expect(page.locator("#write-status")).to_contain_text("Stopped at 0 characters")
     expect(page.locator("#continue")).to_be_disabled()
@@ -151,25 +142,9 @@ def test_a_text_that_is_stopped_within_its_prompt_cannot_be_continued(page: Page
     expect(page.locator("#continue")).to_be_enabled()
 
 
-def test_a_text_can_be_copied(browser: Browser, address: str) -> None:
-    with open_page(browser, address, permissions=["clipboard-read", "clipboard-write"]) as page:
-        whole = write(page)
-        page.locator(".copy").first.click()
-        expect(page.locator("#write-status")).to_have_text("Copied.")
-        assert page.evaluate("navigator.clipboard.readText()") == whole
-
-
-# --- Characters ---
-
-
-def test_a_character_has_its_probability(page: Page) -> None:
-    whole, i = write(page), len(PROMPT) + 10
-    inspect(page, i)
-    expect(page.locator("#character small")).to_have_text(f"character {i + 1}, generated")
-    actual = page.locator("#alternatives button.actual")
-    expect(actual).to_have_count(1)
-    percent = re.escape(actual.locator("data").inner_text())
-    expect(page.locator("#probability")).to_have_text(re.compile(rf"^Probability {percent}, surprisal [\d.]+ bits\.$"))
+def test_inspecting_characters_and_choosing_alternatives(page: Page) -> None:
+    fix_seed(page)
+    whole, i = write(page), len(PROMPT) + 20
     inspect(page, 2)
     expect(page.locator("#character small")).to_have_text("character 3, given")
     inspect(page, 0)
@@ -177,22 +152,14 @@ def test_a_character_has_its_probability(page: Page) -> None:
     inspect(page, i, click=True)
     page.locator("#written > span").nth(2).hover()
     expect(page.locator("#character small")).to_have_text(f"character {i + 1}, generated")  # it stays selected
+    actual = page.locator("#alternatives button.actual")
+    expect(actual).to_have_count(1)
+    percent = re.escape(actual.locator("data").inner_text())
+    expect(page.locator("#probability")).to_have_text(re.compile(rf"^Probability {percent}, surprisal [\d.]+ bits\.$"))
     page.click("#deselect")
     expect(page.locator(".selected")).to_have_count(0)
     assert text(page, "#written") == whole
 
-
-def test_alternatives_that_the_settings_exclude_are_marked(page: Page) -> None:
-    write(page, top_k="2")
-    excluded = page.locator("#alternatives .excluded")
-    expect(excluded).to_have_count(3)
-    expect(page.locator("#bars-note")).to_be_visible()
-    expect(excluded.first).to_have_attribute("aria-label", re.compile("excluded by your settings"))
-
-
-def test_choosing_an_alternative_continues_from_there(page: Page) -> None:
-    fix_seed(page)
-    whole, i = write(page), len(PROMPT) + 20
     inspect(page, i, click=True)
     glyph = page.locator(OTHER).first.locator("bdi").inner_text()
     character = {"␣": " ", "↵": "\n"}.get(glyph, glyph)
@@ -205,23 +172,22 @@ def test_choosing_an_alternative_continues_from_there(page: Page) -> None:
     page.click("#undo")
     assert text(page, "#written") == whole
     inspect(page, i, click=True)
-    page.locator("#alternatives button.actual").click()  # the same text again, as the random numbers are the same
+    actual.click()  # the same text again, as the random numbers are the same
     expect(page.locator("#written > span")).to_have_count(i + 61)
     assert written(page).startswith(whole)
 
-
-def test_an_alternative_in_the_prompt_becomes_the_prompt(page: Page) -> None:
-    fix_seed(page)
-    write(page)
-    inspect(page, 4, click=True)
+    inspect(page, 4, click=True)  # an alternative in the prompt becomes the prompt
     page.locator(OTHER).first.click()
     prompt = page.input_value("#prompt")
     assert (prompt[:4], len(prompt)) == (PROMPT[:4], 5)
     expect(page.locator("#written > span")).to_have_count(65)
     assert written(page) == prompt + tiny().sample(60, prompt=prompt, seed=7)
 
-
-# --- Keyboard only ---
+    write(page, top_k="2")
+    excluded = page.locator("#alternatives .excluded")
+    expect(excluded).to_have_count(3)
+    expect(page.locator("#bars-note")).to_be_visible()
+    expect(excluded.first).to_have_attribute("aria-label", re.compile("excluded by your settings"))
 
 
 def tab_to(page: Page, id: str) -> None:
@@ -234,7 +200,7 @@ def tab_to(page: Page, id: str) -> None:
     pytest.fail(f"Tab does not lead to {id}")
 
 
-def test_writing_with_the_keyboard(page: Page) -> None:
+def test_writing_and_reading_with_the_keyboard_only(page: Page) -> None:
     tab_to(page, "prompt")
     page.keyboard.type(PROMPT)
     tab_to(page, "length")
@@ -263,8 +229,6 @@ def test_writing_with_the_keyboard(page: Page) -> None:
     expect(page.locator("#written > span")).to_have_count(68)
     assert text(page, "#written") == whole
 
-
-def test_reading_with_the_keyboard(page: Page) -> None:
     page.locator("#tab-write").focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator("#tab-read")).to_be_focused()
@@ -278,10 +242,7 @@ def test_reading_with_the_keyboard(page: Page) -> None:
     expect(page.locator("#character small")).to_have_text("character 7, given")
 
 
-# --- Reading ---
-
-
-def test_a_text_is_coloured_by_surprisal(page: Page) -> None:
+def test_reading_a_text_and_continuing_it(page: Page) -> None:
     read(page, TEXT)
     bits = tiny().score(TEXT).bits_per_char
     expect(page.locator("#read-status")).to_have_text(
@@ -295,10 +256,6 @@ def test_a_text_is_coloured_by_surprisal(page: Page) -> None:
         assert shown
         assert levels[i] == pytest.approx(min(1, float(shown[1]) / 8), abs=0.002)
     assert len(set(each(page, "#readout", "getComputedStyle(c).backgroundColor"))) > 20
-
-
-def test_a_text_that_was_read_can_be_continued(page: Page) -> None:
-    read(page, TEXT)
     inspect(page, 30, "#readout", click=True)
     page.locator(OTHER).first.click()
     expect(page.locator("#panel-write")).to_be_visible()
@@ -307,10 +264,8 @@ def test_a_text_that_was_read_can_be_continued(page: Page) -> None:
     assert page.input_value("#prompt") == whole[:31]
 
 
-# --- Models and hidden units ---
-
-
-def test_a_text_is_coloured_by_a_unit(page: Page) -> None:
+def test_colouring_by_units_of_two_models(page: Page) -> None:
+    expect(page).to_have_title(f"{NAME}: playground")
     write(page)
     cells = page.locator("#cells button")
     cells.nth(2).click()
@@ -331,30 +286,6 @@ def test_a_text_is_coloured_by_a_unit(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#written")).to_have_attribute("data-colour", "surprisal")
 
-
-def test_a_text_is_read_again_for_other_units(page: Page) -> None:
-    page.select_option("#model", "<b>deep")
-    write(page, "")
-    first = page.locator("#cells button").first
-    before = first.get_attribute("title")
-    page.select_option("#block", label="Layer 2, cell state")
-    expect(page.locator("#write-status")).to_have_text("")
-    expect(first).to_have_attribute("title", re.compile(r"^Cell state 1: [+−]?\d\.\d\d$"))
-    assert first.get_attribute("title") != before
-    page.click("#continue")  # the new text has the same units
-    written(page)
-    inspect(page, 119)
-    title = first.get_attribute("title") or ""
-    page.select_option("#block", label="Layer 1, hidden state")
-    page.select_option("#block", label="Layer 2, cell state")
-    expect(page.locator("#block")).to_be_enabled()
-    page.locator("#written > span").nth(119).hover()
-    expect(first).to_have_attribute("title", title)
-
-
-def test_another_model(page: Page) -> None:
-    expect(page).to_have_title(f"{NAME}: playground")
-    write(page)
     start_writing(page)
     page.select_option("#model", "<b>deep")
     about = "LSTM with 2 layers of 4 hidden units; alphabet of 3 characters."
@@ -367,8 +298,21 @@ def test_another_model(page: Page) -> None:
     page.select_option("#speed", "0")
     assert set(write(page, "ab")) <= set("ab\n")
 
-
-# --- Screens and themes ---
+    write(page, "")
+    before = cells.first.get_attribute("title")
+    page.select_option("#block", label="Layer 2, cell state")  # for which the text is read again
+    expect(page.locator("#write-status")).to_have_text("")
+    expect(cells.first).to_have_attribute("title", re.compile(r"^Cell state 1: [+−]?\d\.\d\d$"))
+    assert cells.first.get_attribute("title") != before
+    page.click("#continue")  # the new text has the same units
+    written(page)
+    inspect(page, 119)
+    title = cells.first.get_attribute("title") or ""
+    page.select_option("#block", label="Layer 1, hidden state")
+    page.select_option("#block", label="Layer 2, cell state")
+    expect(page.locator("#block")).to_be_enabled()
+    page.locator("#written > span").nth(119).hover()
+    expect(cells.first).to_have_attribute("title", title)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -421,32 +365,28 @@ def test_any_character_is_shown_as_text(browser: Browser, address: str) -> None:
         assert fits(page)
 
 
-# --- Errors ---
-
-
-def test_unknown_characters_are_named_and_can_be_removed(page: Page) -> None:
-    page.fill("#prompt", "the é ra中in")
-    page.click("#write")
-    message = f"Not in the alphabet of {NAME}: \u2068é\u2069 \u2068中\u2069."
-    expect(page.locator("#write-status")).to_contain_text(message)
-    page.click("#write-status button")
-    assert written(page).startswith("the  rain")
-
-
-@pytest.mark.parametrize(("field", "value"), [("top-p", "2"), ("length", "0"), ("length", ""), ("top-k", "1.5")])
-def test_a_number_out_of_its_range(page: Page, field: str, value: str) -> None:
-    page.fill(f"#{field}", value)
-    page.click("#write")
-    expect(page.locator("#write-status")).to_contain_text(re.compile(r" must be (an integer|a number) from [01] to "))
-    expect(page.locator(f"#{field}")).to_be_focused()
-
-
-def test_a_text_that_is_missing_or_too_long(browser: Browser) -> None:
+def test_mistakes_in_the_form_are_explained(browser: Browser) -> None:
     settings = Settings(max_tokens=50, max_characters=120)
     with (
         listening(create_app({NAME: tiny()}, settings)) as client,
         open_page(browser, str(client.base_url), expected=("status of 400",)) as page,
     ):
+        page.fill("#length", "50")
+        page.fill("#prompt", "the é ra中in")
+        page.click("#write")
+        message = f"Not in the alphabet of {NAME}: \u2068é\u2069 \u2068中\u2069."
+        expect(page.locator("#write-status")).to_contain_text(message)
+        page.click("#write-status button")  # removes them
+        assert written(page).startswith("the  rain")
+        for field, value in (("top-p", "2"), ("length", "0"), ("length", ""), ("top-k", "1.5")):
+            before = page.input_value(f"#{field}")
+            page.fill(f"#{field}", value)
+            page.click("#write")
+            message = re.compile(r" must be (an integer|a number) from [01] to ")
+            expect(page.locator("#write-status")).to_contain_text(message)
+            expect(page.locator(f"#{field}")).to_be_focused()
+            page.fill(f"#{field}", before)
+
         write(page, length="50")
         page.click("#continue")
         expect(page.locator("#written > span")).to_have_count(len(PROMPT) + 100)
@@ -464,31 +404,17 @@ def test_a_text_that_is_missing_or_too_long(browser: Browser) -> None:
         expect(page.locator("#read-status")).to_contain_text("Text must have at most 50 characters (got ")
 
 
-@pytest.mark.parametrize(
-    ("respond", "message"),
-    [
-        (
-            lambda route: route.fulfill(status=429, body='{"error": {"message": "the queue is full; retry later"}}'),
-            "The queue is full; retry later.",
-        ),
-        (lambda route: route.fulfill(body='{"characters": [], "units": ""}\n'), INTERRUPTED),
-        (lambda route: route.abort(), INTERRUPTED),
-    ],
-    ids=["error", "interrupted", "no response"],
-)
-def test_errors_of_the_server(browser: Browser, address: str, respond: Callable[[Route], None], message: str) -> None:
-    with open_page(browser, address, expected=("Failed to load resource",)) as page:
-        page.route("**/api/play", respond)
-        page.click("#write")
-        expect(page.locator("#write-status")).to_have_text(message)
-        page.unroute("**/api/play")
-        write(page)
-
-
-def test_the_api_key_is_requested(browser: Browser) -> None:
+def test_the_key_is_requested_and_errors_of_the_server_are_shown(browser: Browser) -> None:
+    full = '{"error": {"message": "the queue is full; retry later"}}'
+    interrupted = "The connection was interrupted. Is the server still running?"
+    responses: list[tuple[Callable[[Route], None], str]] = [
+        (lambda route: route.fulfill(status=429, body=full), "The queue is full; retry later."),
+        (lambda route: route.fulfill(body='{"characters": [], "units": ""}\n'), interrupted),
+        (lambda route: route.abort(), interrupted),
+    ]
     with (
         serving(api_key="secret") as client,
-        open_page(browser, str(client.base_url), expected=("status of 401",)) as page,
+        open_page(browser, str(client.base_url), expected=("Failed to load resource",)) as page,
     ):
         expect(page.locator("#key-dialog")).to_be_visible()
         page.keyboard.press("Escape")
@@ -502,3 +428,9 @@ def test_the_api_key_is_requested(browser: Browser) -> None:
         write(page)
         page.reload()
         write(page)
+        for respond, message in responses:
+            page.route("**/api/play", respond)
+            page.click("#write")
+            expect(page.locator("#write-status")).to_have_text(message)
+            page.unroute("**/api/play")
+            write(page)

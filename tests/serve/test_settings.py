@@ -39,20 +39,16 @@ def test_an_allowed_origin(origin: str, parsed: str | None) -> None:
         assert create_settings("127.0.0.1", None, allow_origin=[origin]).origins == (parsed,)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
-def test_a_loopback_address_needs_no_key(host: str) -> None:
-    assert is_loopback(host)
-    settings = create_settings(host, None)
-    assert not settings.any_address
-    assert {"localhost", "127.0.0.1", "::1", host} <= set(settings.hosts)
-
-
-@pytest.mark.parametrize("key", [None, ""])
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "", "example.com", "127.1", "localhost.evil.example"])
-def test_another_address_needs_a_key(host: str, key: str | None) -> None:
-    expected = r"^host '.*' can be reached by other machines and requires api_key \(or ELMAN_API_KEY\)$"
-    with pytest.raises(ElmanError, match=expected):
-        create_settings(host, key)
+def test_a_loopback_address_needs_no_key_and_another_one_does() -> None:
+    for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
+        assert is_loopback(host)
+        settings = create_settings(host, None)
+        assert not settings.any_address
+        assert {"localhost", "127.0.0.1", "::1", host} <= set(settings.hosts)
+    for host in ("0.0.0.0", "::", "192.168.0.1", "", "example.com", "127.1", "localhost.evil.example"):
+        for key in (None, ""):
+            with pytest.raises(ElmanError, match=r"can be reached by other machines and requires api_key"):
+                create_settings(host, key)
 
 
 def test_the_accepted_host_names() -> None:
@@ -65,27 +61,19 @@ def test_the_accepted_host_names() -> None:
     assert (one.hosts, one.any_address) == (("192.168.0.1",), False)
 
 
-@pytest.mark.parametrize("name", ["", "http://box", "box/path", "me@box", "box:http"])
-def test_an_invalid_host_name(name: str) -> None:
-    with pytest.raises(ElmanError, match=r"^allow_host must be a host name or an IP address \(got "):
-        create_settings("127.0.0.1", None, [name])
-
-
-@pytest.mark.parametrize("key", ["two words", "schlüssel", "line\nfeed", " "])
-def test_a_key_that_does_not_fit_into_a_header(key: str) -> None:
-    with pytest.raises(ElmanError, match=r"^api_key must be printable ASCII without spaces"):
-        create_settings("127.0.0.1", key)
-
-
 @pytest.mark.parametrize(
-    ("limits", "message"),
+    ("options", "message"),
     [
+        *(({"allow_host": [name]}, "allow_host must be a host name") for name in ("", "http://box", "box/path")),
+        *(({"allow_host": [name]}, "allow_host must be a host name") for name in ("me@box", "box:http")),
+        *(({"api_key": key}, "api_key must be printable ASCII") for key in ("two words", "schlüssel", "a\nb", " ")),
         ({"max_tokens": 0}, r"max_tokens must be at least 1 \(got 0\)"),
         ({"max_batch_size": 0}, r"max_batch_size must be at least 1 \(got 0\)"),
         ({"max_queued_requests": -1}, r"max_queued_requests must be at least 0 \(got -1\)"),
         ({"max_tokens": 10, "max_characters": 9}, r"max_characters must be at least max_tokens \(got 9 and 10\)"),
     ],
+    ids=str,
 )
-def test_a_limit_out_of_its_range(limits: Any, message: str) -> None:
-    with pytest.raises(ElmanError, match=rf"^{message}$"):
-        create_settings("127.0.0.1", None, **limits)
+def test_an_invalid_setting(options: Any, message: str) -> None:
+    with pytest.raises(ElmanError, match=message):
+        create_settings("127.0.0.1", **{"api_key": None} | options)

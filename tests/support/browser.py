@@ -85,6 +85,5 @@ def open_page(
 
 
 def fits(page: Page) -> bool:
-    """Return whether a page fits the width of its window."""
     widths = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     return bool(widths[0] <= widths[1])

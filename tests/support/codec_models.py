@@ -3,11 +3,11 @@
 import numpy as np
 
 from elman.compression.modes import MODES, ModeName
-from elman.engine import count_ngrams, get_engine
+from elman.engine import get_engine
 from elman.inference import Model
-from elman.network import initial_parameters
-from elman.network.parameters import architecture
+from elman.ngram.counting import count_ngrams
 from elman.text import Alphabet
+from support.networks import make_parameters
 
 ALPHABET = Alphabet("\nabcdefghij klmé")
 K, M = len(ALPHABET.characters), 5
@@ -46,9 +46,9 @@ def make_model(
     generator = np.random.RandomState(seed)
     text = "".join(character for character in COUNTED if character in alphabet.characters)
     ngrams = count_ngrams(alphabet.encode(text), len(alphabet), order, 2)
-    parameters = initial_parameters(len(alphabet), m, std, generator, np.float64, cell, layers, ngrams=ngrams)
+    parameters = make_parameters(len(alphabet), m, std, generator, np.float64, cell, layers, ngrams=ngrams)
     parameters = parameters.map(lambda array: array + 0.1 * generator.randn(*array.shape))
-    net = architecture(parameters)
+    net = parameters.architecture
     h = np.append(np.tanh(generator.randn(net.recurrent_size)), np.zeros(net.order))
     rounded = parameters.map(lambda array: array.astype(dtype))
     return Model(alphabet, rounded, h.astype(dtype), get_engine("numpy"))

@@ -11,31 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from elman import compress, decompress, load
-from elman.compression import (
-    arithmetic,
-    bit_contexts,
-    bit_counters,
-    bit_mixer,
-    bitwise,
-    matches,
-    mixing,
-    network,
-    ngrams,
-    predictor,
-    range_coder,
-)
+from elman.compression import arithmetic, matches, mixing, network, ngrams, predictor, range_coder
 from elman.compression.modes import ModeName
-from elman.engine.numba.ngrams import kernels, tables
 from elman.inference import Model
+from elman.ngram import kernels, tables
 from elman.text import Alphabet
 from support.cells import EXACT_CELLS
 from support.codec_models import ALPHABET, MODE_NAMES, TEXT, make_model
 from support.small_blocks import small_blocks
 
-MODULES = (
-    arithmetic, bit_contexts, bit_counters, bit_mixer, bitwise, matches, mixing, network, ngrams, predictor,
-    range_coder, kernels, tables,
-)  # fmt: skip
+MODULES = (arithmetic, matches, mixing, network, ngrams, predictor, range_coder, kernels, tables)
 """Those whose kernels must not fuse a product with a sum."""
 FUSED = r"\b(v?fn?m(add|sub)\w*|fml[as]\w*|fn?m(add|sub)\w*)\b"
 

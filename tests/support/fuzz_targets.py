@@ -16,19 +16,20 @@ from elman import compress, decompress
 from elman.compression.modes import MODES
 from elman.engine import get_engine
 from elman.inference import Model
-from elman.inference.network_file import NGRAMS
 from elman.interop import export, import_
 from elman.network.parameters import Architecture, Parameters, shapes
+from elman.ngram.file import PREFIX
 from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import RunDirectory
 from elman.runs.models import load
 from elman.storage.tensors import read_tensors, serialize_with_digest
+from elman.storage.toml import read_toml
 from elman.text import Alphabet, Corpus
 from elman.text.corpus import encode_chunks
 from elman.text.formats import ByteStream
 from elman.text.reading import decode
 from elman.text.unknown import replace_rare
-from elman.tuning.space import parse_space, read_toml
+from elman.tuning.space import parse_space
 from support.codec_models import TEXT as CODEC_TEXT
 from support.codec_models import make_model as make_codec_model
 from support.corrupt_files import corrupt_value, error_message, good_files
@@ -102,7 +103,7 @@ def _to_sections(path: Path) -> bytes:
     description = json.loads(text)
     arrays = {name: [str(array.dtype), array.shape] for name, array in tensors.items()}
     # 0.1, but 0 where the table of an n-gram prior, and the last characters read, are among the numbers.
-    raw = b"\0" if any(name.startswith(NGRAMS) for name in tensors) else b"\x3d\xcc\xcc\xbd"
+    raw = b"\0" if any(name.startswith(PREFIX) for name in tensors) else b"\x3d\xcc\xcc\xbd"
     return b"\n".join([json.dumps(description).encode(), json.dumps(arrays).encode(), raw])
 
 

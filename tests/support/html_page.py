@@ -25,7 +25,6 @@ class Page(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Open a tag."""
         self.handle_startendtag(tag, attrs)
         if tag not in VOID:
             self.open.append(tag)
@@ -35,18 +34,15 @@ class Page(HTMLParser):
             self.pres.append("")
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag without contents."""
         self.tags.append(tag)
         self.ids += [value or "" for name, value in attrs if name == "id"]
         self.references += [value or "" for name, value in attrs if name in REFERENCES]
 
     def handle_endtag(self, tag: str) -> None:
-        """Close the tag that is open."""
         assert self.open.pop() == tag, self.getpos()
         self._inside.pop()
 
     def handle_data(self, data: str) -> None:
-        """Collect the text of the elements."""
         for name in set(self._inside):
             self.contents[name] = self.contents.get(name, "") + data
         if "pre" in self.open:

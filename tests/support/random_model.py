@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from elman.engine import count_ngrams, get_engine
+from elman.engine import get_engine
 from elman.inference import Model
-from elman.network import architecture, initial_parameters
 from elman.network.parameters import Architecture, Parameters, shapes
+from elman.ngram.counting import count_ngrams
 from elman.text import Alphabet
+from support.networks import make_parameters
 
 
 def overflowing_model() -> Model:
@@ -21,8 +22,8 @@ def random_model(characters: str, cell: str = "rnn", layers: int = 1, m: int = 4
     """Return a model in float32 whose alphabet is `characters`; an n-gram prior counts the alphabet, twice."""
     K, generator = len(characters), np.random.RandomState(1)
     ngrams = count_ngrams(np.resize(np.arange(K, dtype=np.uint8), 2 * K), K, ngram_order, 0)
-    parameters = initial_parameters(K, m, 1.0, generator, np.float32, cell, layers, ngrams=ngrams)
-    h = np.zeros(architecture(parameters).state_size, np.float32)
+    parameters = make_parameters(K, m, 1.0, generator, np.float32, cell, layers, ngrams=ngrams)
+    h = np.zeros(parameters.architecture.state_size, np.float32)
     return Model(Alphabet(characters), parameters, h, get_engine("numpy"))
 
 
@@ -33,9 +34,9 @@ def random_prior_model(
     alphabet, generator = Alphabet.from_text(text), np.random.RandomState(1)
     indices, K = alphabet.encode(text), len(alphabet)
     ngrams = count_ngrams(indices, K, order, folds=0)
-    parameters = initial_parameters(K, m, 0.7, generator, dtype, cell, layers, ngrams=ngrams)
+    parameters = make_parameters(K, m, 0.7, generator, dtype, cell, layers, ngrams=ngrams)
     parameters["alpha"][:] = np.linspace(0.3, 0.9, order + 1)
-    h = np.tanh(generator.randn(architecture(parameters).state_size)).astype(dtype)
+    h = np.tanh(generator.randn(parameters.architecture.state_size)).astype(dtype)
     h[-order:] = indices[-order:] + 1
     return Model(alphabet, parameters, h, get_engine("numpy"))
 

@@ -45,14 +45,12 @@ def serving(model: Model | None = None, **settings: Any) -> Iterator[httpx.Clien
 
 
 def complete(client: httpx.Client, prompt: Any = "the ", **arguments: Any) -> Any:
-    """Request completions, and return the response."""
     response = client.post("/v1/completions", json={"model": NAME, "prompt": prompt} | arguments)
     assert response.status_code == 200, response.text
     return response.json()
 
 
 def texts(client: httpx.Client, prompt: Any = "the ", **arguments: Any) -> list[str]:
-    """Request completions, and return their texts."""
     return [choice["text"] for choice in complete(client, prompt, **arguments)["choices"]]
 
 
@@ -76,7 +74,6 @@ def get_metric(client: httpx.Client, name: str, **labels: str) -> float:
 
 
 def wait_for_metric(client: httpx.Client, name: str, value: float) -> None:
-    """Wait until a metric has a value."""
     for _ in range(4000):
         if get_metric(client, name, model=NAME) == value:
             return
@@ -105,7 +102,6 @@ class SlowClient:
         self.received = self.socket.recv(100)
 
     def read(self) -> bytes:
-        """Return the response, read until the connection is closed."""
         parts = [self.received]
         while part := self.socket.recv(1 << 20):
             parts.append(part)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
-from elman.compression import modes, tokens
+from elman.compression import tokens
 
 
 @contextmanager
@@ -12,7 +12,6 @@ def small_blocks(block: int = 128, substream: int = 40) -> Iterator[None]:
     """Compress and decompress with these sizes, which are constants of the file format, in the block."""
     with ExitStack() as stack:
         stack.enter_context(patch.object(tokens, "BLOCK_SIZE", block))
-        stack.enter_context(patch.object(modes, "MIN_SUBSTREAM_SIZE", substream))
-        stack.enter_context(patch.object(modes, "MAX_SUBSTREAMS", 7))
-        stack.enter_context(patch.object(modes, "WEIGHTS_PER_SUBSTREAM", 32))
+        stack.enter_context(patch.object(tokens, "MIN_SUBSTREAM_SIZE", substream))
+        stack.enter_context(patch.object(tokens, "MAX_SUBSTREAMS", 7))
         yield

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from elman.cli import main
-from elman.tuning import worker
+from elman.tuning import controller
 
-worker.COMMAND = (str(Path(__file__).with_name("sweep_worker.py")),)
+controller.COMMAND = (str(Path(__file__).with_name("sweep_worker.py")),)
 
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -1,17 +1,17 @@
 """Sweeps of tiny networks, and workers in this process."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import threading
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from elman.runs.directory import CHECKPOINT
 from elman.storage.tensors import read_tensors
-from elman.text import read_corpus
 from elman.training.train import train
 from elman.tuning.results import SweepResult, trial_directory
+from elman.tuning.space import SweepPlan
 from elman.tuning.sweep import sweep
-from elman.tuning.worker import Channel, TrialOrder, Worker, train_trial
+from elman.tuning.worker import work
 from support.state import TEXT
 
 SPACE = {"learning_rate": {"low": 0.01, "high": 0.3, "log": True}, "hidden_size": [3, 4, 5]}
@@ -28,7 +28,6 @@ OPTIONS: dict[str, Any] = {
 
 
 def write_text(folder: Path) -> Path:
-    """Write a short text."""
     path = folder / "text.txt"
     path.write_text(TEXT * 9, encoding="utf-8")
     return path
@@ -41,30 +40,20 @@ def small_sweep(folder: Path, trials: int, **changes: Any) -> SweepResult:
     return sweep(write_text(folder), out=out, trials=trials, **options)
 
 
-class Events:
-    """Stands for the channel of a worker process; records what it emits, and never prunes."""
+class LocalWorker:
+    """A worker that works in this process when it is started."""
 
-    def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
-        self.stopped = cast(Any, type("NeverStopped", (), {"is_set": lambda self: False}))()
+    def __init__(self, plan: SweepPlan, number: int) -> None:
+        self.work(plan, number)
 
-    def emit(self, event: str, **values: object) -> None:
-        self.events.append({"event": event} | values)
+    def work(self, plan: SweepPlan, number: int) -> None:
+        work(plan, number, threading.Event())
 
-    def receive(self) -> dict[str, Any] | None:
-        return {"prune": False}
+    def poll(self) -> int:
+        return 0
 
-
-class LocalWorker(Worker):
-    """A worker that trains in a thread of this process."""
-
-    def train(self, trial: TrialOrder) -> Iterator[dict[str, Any]]:
-        channel = Events()
-        train_trial(trial, read_corpus(trial.corpus), cast(Channel, channel))
-        yield from channel.events
-
-    def send(self, message: Mapping[str, Any]) -> None:
-        pass
+    def close(self) -> str:
+        return ""
 
 
 def weights(run: Path) -> tuple[str, dict[str, bytes]]:

@@ -5,7 +5,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from elman.inference.network_file import NetworkSnapshot
+from elman.inference.snapshot import NetworkSnapshot
 from elman.runs.checkpoint import load_network
 from elman.runs.directory import RunDirectory
 from elman.runs.history import Metrics

@@ -184,23 +184,15 @@ def forget_average(optimizer: Optimizer, average: Arrays, **_: Any) -> dict[str,
     return {"average": {name: theta.copy() for name, theta in average.items()}}
 
 
-def corrupted_before(corrupt: Callable[[TrainState], None]) -> Engine:
-    """Return an engine that corrupts the state at the beginning of a call."""
+def corrupted(corrupt: Callable[[TrainState], object], *, before: bool = False) -> Engine:
+    """Return an engine that corrupts the state after a call, or before every call but the first."""
 
     def fault(call: Call) -> NDArray[np.float64]:
-        if call.state.update > 0:
+        if before and call.state.update > 0:
             corrupt(call.state)
-        return call.run()
-
-    return FaultyAdvance(fault)
-
-
-def corrupted_after(corrupt: Callable[[TrainState], None]) -> Engine:
-    """Return an engine that computes the right losses, and then corrupts the state."""
-
-    def fault(call: Call) -> NDArray[np.float64]:
         losses = call.run()
-        corrupt(call.state)
+        if not before:
+            corrupt(call.state)
         return losses
 
     return FaultyAdvance(fault)
@@ -253,29 +245,27 @@ class StartsFromTheFirst(NumpyEngine):
 # --- Faults in the state after a call, and in sampling ---
 
 
-class NeverTruncates(NumpySession):
-    """Samples from all characters, whatever the sampling parameters."""
+def with_session(method: str, change: Callable[..., tuple[Any, ...]]) -> Engine:
+    """Return an engine whose sessions call a method with other arguments: those that `change` returns."""
 
-    def generate(
-        self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], sampling: Sequence[SamplingParams]
-    ) -> tuple[NDArray[np.intp], Array]:
-        return super().generate(h, x, uniforms, [SamplingParams(params.temperature) for params in sampling])
+    class FaultySession(NumpySession):
+        def __getattribute__(self, name: str) -> Any:
+            found = super().__getattribute__(name)
+            return found if name != method else lambda *arguments: found(*change(*arguments))
 
+    class FaultyEngine(NumpyEngine):
+        def session(self, parameters: Parameters) -> NumpySession:
+            return FaultySession(parameters)
 
-class FirstOnly(NumpySession):
-    """Samples every batch row with the parameters of the first."""
-
-    def generate(
-        self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], sampling: Sequence[SamplingParams]
-    ) -> tuple[NDArray[np.intp], Array]:
-        return super().generate(h, x, uniforms, [sampling[0]] * len(sampling))
+    return FaultyEngine()
 
 
-class Forgets(NumpySession):
-    """Starts every call of `losses` from a state of zero."""
+def never_truncate(h: Array, x: Any, uniforms: Any, sampling: Sequence[SamplingParams]) -> tuple[Any, ...]:
+    return h, x, uniforms, [SamplingParams(params.temperature) for params in sampling]
 
-    def losses(self, h: Array, x: Indices, y: Indices) -> tuple[NDArray[np.float64], Array]:
-        return super().losses(np.zeros_like(h), x, y)
+
+def sample_as_the_first(h: Array, x: Any, uniforms: Any, sampling: Sequence[SamplingParams]) -> tuple[Any, ...]:
+    return h, x, uniforms, [sampling[0]] * len(sampling)
 
 
 class CarriesOver(NumpySession):
@@ -293,12 +283,9 @@ class CarriesOver(NumpySession):
         return result
 
 
-class FaultySession(NumpyEngine):
-    def __init__(self, fault: type[NumpySession]) -> None:
-        self.fault = fault
-
+class CarriesOverEngine(NumpyEngine):
     def session(self, parameters: Parameters) -> NumpySession:
-        return self.fault(parameters)
+        return CarriesOver(parameters)
 
 
 # --- What each fault affects ---
@@ -344,8 +331,8 @@ def case(name: str, engine: Engine, affected: set[str], **setting: Any) -> Any:
         *(case(name, engine, BOTH) for name, engine in LOOP.items()),
         *(case(name, with_optimizer(other), BOTH, optimizer=ADAM) for name, other in OPTIMIZERS.items()),
         case("average lost", with_optimizer(with_update(forget_average)), {"end"}, optimizer=ADAM),
-        case("momentum lost", corrupted_before(lambda state: clear(state.N)), BOTH, optimizer=ADAM),
-        case("squares lost", corrupted_before(lambda state: clear(state.M)), BOTH, optimizer=ADAM),
+        case("momentum lost", corrupted(lambda state: clear(state.N), before=True), BOTH, optimizer=ADAM),
+        case("squares lost", corrupted(lambda state: clear(state.M), before=True), BOTH, optimizer=ADAM),
         case("count begins anew", FaultyAdvance(counts_from_the_call), BOTH, optimizer=ADAM),
         *(
             case(f"{name}, {B}", with_optimizer(partial(replace, **change)), BOTH,
@@ -353,19 +340,19 @@ def case(name: str, engine: Engine, affected: set[str], **setting: Any) -> Any:
             for name, change in WRONG_DROPOUT.items()
             for B in (1, 3)
         ),
-        case("two states swapped", corrupted_before(two_rows_swapped), BOTH, **BATCH),
+        case("two states swapped", corrupted(two_rows_swapped, before=True), BOTH, **BATCH),
         case("losses summed", FaultyAdvance(reports_the_sum), {"trajectory"}, **BATCH),
         case("one initial state for all", StartsFromTheFirst(), {"text_loss"}, **BATCH),
-        case("cell state lost", corrupted_before(lambda state: state.h[4:].fill(0)), BOTH, cell="lstm"),
-        case("NaN in a parameter", corrupted_after(lambda state: state.parameters["c"].fill(math.nan)), BOTH),
-        case("no squares", corrupted_after(lambda state: state.M["W"].fill(0)), BOTH),
-        case("no state", corrupted_after(lambda state: state.h.fill(0)), BOTH),
-        case("no position", corrupted_after(lambda state: vars(state).update(position=0)), {*BOTH, "counts"}),
-        case("no count", corrupted_after(lambda state: vars(state).update(update=0, epoch=0)), {"counts"}),
-        case("never truncates", FaultySession(NeverTruncates), {"text"}),
-        case("samples as the first row", FaultySession(FirstOnly), {"text"}),
-        case("forgets the state", FaultySession(Forgets), {"session"}),
-        case("carries states over", FaultySession(CarriesOver), {"session"}),
+        case("cell state lost", corrupted(lambda state: state.h[4:].fill(0), before=True), BOTH, cell="lstm"),
+        case("NaN in a parameter", corrupted(lambda state: state.parameters["c"].fill(math.nan)), BOTH),
+        case("no squares", corrupted(lambda state: state.M["W"].fill(0)), BOTH),
+        case("no state", corrupted(lambda state: state.h.fill(0)), BOTH),
+        case("no position", corrupted(lambda state: vars(state).update(position=0)), {*BOTH, "counts"}),
+        case("no count", corrupted(lambda state: vars(state).update(update=0, epoch=0)), {"counts"}),
+        case("never truncates", with_session("generate", never_truncate), {"text"}),
+        case("samples as the first row", with_session("generate", sample_as_the_first), {"text"}),
+        case("forgets the state", with_session("losses", lambda h, x, y: (np.zeros_like(h), x, y)), {"session"}),
+        case("carries states over", CarriesOverEngine(), {"session"}),
     ],
 )  # fmt: skip
 def test_a_faulty_engine_is_caught(engine: Engine, setting: dict[str, Any], affected: set[str]) -> None:

@@ -74,14 +74,14 @@ def test_a_file_is_read(source: str, data: bytes, encoding: str) -> None:
         (
             b"caf\xe9!",
             {},
-            "byte 0xe9 at offset 3 of 'text' is not valid utf-8: pass the encoding of the text, such as encoding"
-            " latin-1 or encoding cp1252",
+            "byte 0xe9 at offset 3 of 'text' is not valid utf-8: pass the encoding of the text, such as"
+            " encoding='latin-1' or encoding='cp1252'",
         ),
         (
             "café".encode("utf-16"),
             {},
-            "byte 0xff at offset 0 of 'text' is not valid utf-8: pass the encoding of the text, such as encoding"
-            " utf-16",
+            "byte 0xff at offset 0 of 'text' is not valid utf-8: pass the encoding of the text, such as"
+            " encoding='utf-16'",
         ),
         (
             "\ufeffab\ud800cd".encode("utf-16-le", "surrogatepass"),
@@ -92,8 +92,8 @@ def test_a_file_is_read(source: str, data: bytes, encoding: str) -> None:
         (
             b"\xef\xbb\xbfa\xff",
             {"encoding": "utf-8-sig"},
-            "byte 0xff at offset 4 of 'text' is not valid utf-8-sig: pass the encoding of the text, such as encoding"
-            " latin-1 or encoding cp1252",
+            "byte 0xff at offset 4 of 'text' is not valid utf-8-sig: pass the encoding of the text, such as"
+            " encoding='latin-1' or encoding='cp1252'",
         ),
         *(
             (
@@ -366,8 +366,8 @@ def test_a_disk_that_fails_is_no_corrupt_file(data: bytes) -> None:
         (b"7z\xbc\xaf\x27\x1c" + NOISE, "is a 7-Zip archive, not text: extract the text first"),
         (NOISE, "is a binary file, not text"),
         (np.arange(999, dtype="<i4").tobytes(), "is a binary file, not text"),
-        (PLAIN.encode("utf-16-le"), "appears to be UTF-16: pass encoding utf-16-le"),
-        (PLAIN.encode("utf-16-be"), "appears to be UTF-16: pass encoding utf-16-be"),
+        (PLAIN.encode("utf-16-le"), "appears to be UTF-16: pass encoding='utf-16-le'"),
+        (PLAIN.encode("utf-16-be"), "appears to be UTF-16: pass encoding='utf-16-be'"),
     ],
 )
 def test_binary_files_are_refused_as_what_they_are(data: bytes, what: str, encoding: str) -> None:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import elman
-from elman.engine import TrainState, count_ngrams
+from elman.engine import TrainState
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.fingerprint import fingerprint
-from elman.network.ngram import ngram_counts
+from elman.ngram.counting import count_ngrams
+from elman.ngram.model import ngram_counts
 from elman.runs.directory import RunDirectory
 from elman.runs.manifest import ModelOrigin
 from elman.runs.models import load
@@ -99,7 +100,7 @@ def test_the_shape_of_the_model_and_what_cannot_be_started_from(source: Run, tmp
         "cannot change hidden_size and layers with init_from (model: 4, given: 5; model: 1, given: 2); remove them"
     )
     assert refused(lambda: start(large, dtype="float32")) == (
-        "the weights of the model are not finite in float32: pass another model or dtype float64"
+        "the weights of the model are not finite in float32: pass another model or dtype='float64'"
     )
     wrong: Any = 3
     assert refused(lambda: start(wrong)) == "init_from must be a path, a Run or a Model (got int)"

@@ -57,7 +57,7 @@ def test_losses_are_compared_with_uniform_predictions() -> None:
     warning = (
         f"the loss is {bad / 10:.2f} nats per character over the last 90 updates, 1.6 times that of uniform predictions"
     )
-    assert health.check_losses([bad] * LOSSES).startswith(f"{warning} ({math.log(20):.2f}): lower --learning-rate")
+    assert health.check_losses([bad] * LOSSES).startswith(f"{warning} ({math.log(20):.2f}): lower learning_rate")
     assert health.check_losses([bad] * (LOSSES - 1)) == ""
     assert health.check_losses([good] * LOSSES) == ""
     assert health.check_losses([good] * 60 + [bad] * 40) == ""
@@ -199,7 +199,7 @@ SMOOTH = [(100, 50.0), (200, 45.0), (300, 42.0), (400, 40.0)]
         (Outcome(SMOOTH, (), 0.049), "Stop: train loss is only 0.049 nats/char: the model has memorized its text."),
         (Outcome(SMOOTH, (), 0.051), "Train longer: train loss was still falling."),
         (Outcome([(1, 50.0)]), "Train longer: there are too few updates to see a trend."),
-        (Outcome(SMOOTH, FALLING, 1.85, interrupted=True), "The run was interrupted: continue it with --resume."),
+        (Outcome(SMOOTH, FALLING, 1.85, interrupted=True), "The run was interrupted: continue it with resume=True."),
     ],
 )
 def test_typical_runs(outcome: Outcome, begins: str) -> None:
@@ -207,9 +207,9 @@ def test_typical_runs(outcome: Outcome, begins: str) -> None:
 
 
 def test_what_is_recommended_depends_on_the_settings() -> None:
-    assert "with --validation 0.1" in advise(Outcome(SMOOTH))
+    assert "with validation=0.1" in advise(Outcome(SMOOTH))
     assert "validation" not in advise(Outcome(SMOOTH, reference=True))
-    assert "add text or increase --dropout" in advise(Outcome(SMOOTH, RISING, 1.3, dropout=0.2))
+    assert "add text or increase dropout" in advise(Outcome(SMOOTH, RISING, 1.3, dropout=0.2))
     assert "to improve, add text." in advise(Outcome(SMOOTH, RISING, 1.3, dropout=0.5))
 
 

@@ -12,9 +12,9 @@ from elman.config import make_config
 from elman.engine import get_engine
 from elman.engine.protocol import training_folds
 from elman.errors import ElmanError
-from elman.inference.network_file import LINE_SCORES_SHAPE
 from elman.inference.score import score
 from elman.inference.score_lines import BlockScorer, compute_score_quantiles
+from elman.inference.snapshot import LINE_SCORES_SHAPE
 from elman.runs.data import TrainingData
 from elman.runs.models import load
 from elman.runs.run import Run

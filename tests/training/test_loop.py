@@ -29,6 +29,7 @@ from elman.training import loop as training
 from support import reference_impl
 from support import tolerances as tolerances
 from support.cells import COMPILED_CELLS
+from support.networks import make_state
 from support.state import PER_EPOCH, TEXT, T, snapshot
 from support.tolerances import largest_relative_error
 from support.training import EXACT, SMALL, M, StopsAt, assert_same, assert_saved, contents, train
@@ -38,7 +39,7 @@ ENGINES = pytest.mark.parametrize("engine", ["numba", "numpy"])
 
 def losses_of(corpus: Corpus, updates: int, engine: str = "numpy") -> list[float]:
     """Return the losses that the engine computes in one call."""
-    state = TrainState.initial(len(corpus.alphabet), M, 0.1, 400, np.float64)
+    state = make_state(len(corpus.alphabet), M, 0.1, 400, np.float64)
     losses = get_engine(engine).advance(state, Windows(corpus.indices, T), updates, Optimizer(0.1, 5.0))
     return [float(loss) for loss in losses]
 

@@ -10,6 +10,7 @@ import pytest
 
 from elman.runs.history import Sample
 from elman.text import Corpus
+from elman.text.alphabet import visible
 from elman.training.progress import (
     INTERVAL,
     VALIDATION_INTERVAL,
@@ -19,7 +20,6 @@ from elman.training.progress import (
     StderrConsole,
     create_display,
     describe_progress,
-    visible,
 )
 from support.state import TEXT, T
 from support.terminal import use_terminal
@@ -156,4 +156,4 @@ def test_a_warning_and_control_characters(monkeypatch: pytest.MonkeyPatch) -> No
         display.on_sample(Sample(1, None, "\x1b[31m"))
         display.close()
     assert terminal.getvalue() == 2 * f"warning: {'[it] is not well ' * 20}\n"
-    assert visible("a\x1b[31mb\tc\nd\x7f\x9b") == "a␛[31mb\tc\nd␡␡"
+    assert visible("a\x1b[31mb\tc\nd\x7f\x9b") == "a␛[31mb\tc\nd␡�"

@@ -269,7 +269,7 @@ def test_the_time_budget_limits_the_text(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert (run.config.max_chars, run.config.validation_chars) == (3000, 100_000)
     assert 2000 < len(run.corpus.indices) <= 3000
     chars = len(text.read_text("utf-8"))
-    assert f"; sampled from {chars:,} characters in 3 pieces, spread evenly (--max-chars)" in listens.notices[0]
+    assert f"; sampled from {chars:,} characters in 3 pieces, spread evenly (max_chars)" in listens.notices[0]
     again = elman.train(out=tmp_path / "run", resume=True, max_seconds=60.0, callback=StopsAt(2))
     assert (again.config.max_chars, again.corpus.text) == (3000, run.corpus.text)
     longer = elman.train(text, config=run.config, max_seconds=12.0, max_updates=1).config

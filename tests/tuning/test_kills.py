@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,16 @@ pytest.importorskip("optuna")
 import optuna
 
 from elman.errors import ElmanError, LockedError
+from elman.processes import thread_count
+from elman.training.train import train
 from elman.tuning import controller, worker
-from elman.tuning.worker import TrialOrder, train_trial
+from elman.tuning.space import SweepPlan
+from elman.tuning.study import open_study
 from support.state import ROOT
-from support.sweeps import OPTIONS, Events, LocalWorker, assert_as_never_killed, small_sweep, write_text
+from support.sweeps import OPTIONS, assert_as_never_killed, small_sweep, write_text
+
+WORKERS = min(2, thread_count())
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the workers in /proc")
 
 
 class Killed(BaseException):
@@ -41,20 +46,15 @@ def kill_at(patch: pytest.MonkeyPatch, owner: Any, name: str, call: int = 1) -> 
     patch.setattr(owner, name, kill)
 
 
-@pytest.fixture
-def local_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train in this process."""
-    monkeypatch.setattr(controller, "Worker", LocalWorker)
-
-
 @pytest.mark.usefixtures("local_workers")
 @pytest.mark.parametrize(
     ("owner", "name", "call"),
     [
         (optuna.study.Study, "ask", 2),
-        (optuna.trial.Trial, "_suggest", 2),  # a trial with one of its two values
-        (LocalWorker, "train", 1),
-        (optuna.trial.Trial, "set_user_attr", 2),
+        (optuna.trial.Trial, "set_user_attr", 1),  # a trial without the number of its worker
+        (optuna.trial.Trial, "suggest_categorical", 1),  # with one of its two values
+        (worker, "train_trial", 1),
+        (worker, "describe_run", 1),
         (optuna.study.Study, "tell", 1),
         (controller, "write_trials", 1),
     ],
@@ -71,33 +71,38 @@ def test_a_sweep_is_continued_from_any_point(tmp_path: Path, owner: Any, name: s
 @pytest.mark.usefixtures("local_workers")
 def test_a_late_finisher_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another machine, which took this one for lost, has finished the trial meanwhile."""
-    train = LocalWorker.train
+    settings = small_sweep(tmp_path, 1, out=tmp_path / "other").settings
 
-    def finish_elsewhere(worker: LocalWorker, order: TrialOrder) -> Iterator[dict[str, Any]]:
-        with controller.open_study(tmp_path / "sweep", "sweep", None, "none") as opened:
-            opened.tell(0, 1.5)
-        yield from train(worker, order)
+    def finish_elsewhere(*arguments: Any, **options: Any) -> Any:
+        with open_study(SweepPlan(settings, tmp_path / "sweep", 1, 1)) as opened:
+            opened.study.tell(0, 1.5)
+        return train(*arguments, **options)
 
-    monkeypatch.setattr(LocalWorker, "train", finish_elsewhere)
+    monkeypatch.setattr(worker, "train", finish_elsewhere)
     (trial,) = small_sweep(tmp_path, 1).trials
     assert (trial.state, trial.validation_loss) == ("complete", 1.5)
 
 
-def test_a_trial_that_kills_its_workers_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("program", "error", "log"),
+    [
+        (
+            "import os, elman.tuning.worker as w; w.train = lambda *_, **__: os._exit(9); w.main()",
+            r"^every trial failed; trial 0: its worker ended 2 times before it; see workers\.log$",
+            "",
+        ),
+        ("import sys; sys.exit('no luck')", r"^a worker ended 2 times before its first trial", "no luck\n" * 2),
+        (f"print('no space left'); raise SystemExit({worker.FAILED})", "^no space left$", ""),
+    ],
+)
+def test_workers_that_end_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, error: str, log: str
+) -> None:
     monkeypatch.setattr(controller, "MAX_ATTEMPTS", 2)
-    monkeypatch.setattr(worker, "COMMAND", ("-c", "import sys; sys.exit('out of luck')"))
-    with pytest.raises(ElmanError, match=r"^every trial failed; trial 0: its worker ended 2 times"):
+    monkeypatch.setattr(controller, "COMMAND", ("-c", program))
+    with pytest.raises(ElmanError, match=error):
         small_sweep(tmp_path, 1)
-    assert (tmp_path / "sweep" / "workers.log").read_text("utf-8") == "out of luck\n" * 2
-
-
-def test_an_error_of_a_worker_ends_the_sweep_and_not_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(worker, "COMMAND", ("-c", """print('{"event": "error", "message": "no space left"}')"""))
-        with pytest.raises(ElmanError, match=r"^no space left$"):
-            small_sweep(tmp_path, 1)
-    monkeypatch.setattr(controller, "Worker", LocalWorker)
-    assert_as_never_killed(tmp_path, small_sweep(tmp_path, 1), 1)
+    assert (tmp_path / "sweep" / "workers.log").read_text("utf-8") == log
 
 
 def full_disk() -> ElmanError:
@@ -107,32 +112,28 @@ def full_disk() -> ElmanError:
     return error
 
 
+@pytest.mark.usefixtures("local_workers")
 @pytest.mark.parametrize(
-    ("raised", "ends", "events"),
+    ("raised", "error"),
     [
-        (ElmanError("the text is too short"), None, [{"event": "failed", "error": "the text is too short"}]),
-        (MemoryError(), None, [{"event": "failed", "error": "not enough memory"}]),
-        (full_disk(), ElmanError, []),
-        (LockedError("another process is writing to it"), SystemExit, []),  # which the sweep takes for a kill
+        (ElmanError("the text is too short"), "^every trial failed; trial 0: the text is too short$"),
+        (MemoryError(), "^every trial failed; trial 0: not enough memory$"),
+        (full_disk(), "^cannot write$"),  # which ends the sweep, and not the trial
+        (LockedError("another process is writing to it"), ""),  # a worker of a killed sweep, which saves the run
     ],
     ids=str,
 )
-def test_what_ends_a_trial(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, ends: Any, events: list[Any]
-) -> None:
-    def fail(*arguments: Any, **options: Any) -> None:
+def test_what_ends_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, error: str) -> None:
+    def fail(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(worker, "train", train)
         raise raised
 
     monkeypatch.setattr(worker, "train", fail)
-    channel: Any = Events()
-    order = TrialOrder(str(tmp_path), "text", "", "reference", {}, [])
-    corpus: Any = None
-    if ends is None:
-        train_trial(order, corpus, channel)
-    else:
-        with pytest.raises(ends):
-            train_trial(order, corpus, channel)
-    assert channel.events == events
+    if error:
+        with pytest.raises(ElmanError, match=error):
+            small_sweep(tmp_path, 1)
+    if not error.startswith("^every"):
+        assert_as_never_killed(tmp_path, small_sweep(tmp_path, 1), 1)
 
 
 def children(pid: int) -> list[int]:
@@ -141,6 +142,32 @@ def children(pid: int) -> list[int]:
         return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split())]
     except OSError:  # it has ended
         return []
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs; one that has ended may still wait for its parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def wait_until(condition: Any) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def sweep_command(folder: Path, trials: int, **options: Any) -> list[str]:
+    """Return the command of a sweep whose trials can be killed between two checkpoints."""
+    space = folder / "space.toml"
+    space.write_text("hidden_size = [3, 4]\nlearning_rate = {low = 0.01, high = 0.3, log = true}", encoding="utf-8")
+    options = {"space": space, "trials": trials, "workers": WORKERS, "sampler": "random"} | OPTIONS | options
+    words = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    script = ROOT / "tests" / "support" / "sweep_command.py"
+    return [sys.executable, str(script), "sweep", str(write_text(folder)), "-o", str(folder / "sweep"), *words]
 
 
 def kill_randomly(command: list[str], kills: int, seed: int) -> None:
@@ -158,15 +185,24 @@ def kill_randomly(command: list[str], kills: int, seed: int) -> None:
     assert process.wait() == 0
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the workers in /proc")
+@needs_proc
 @pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.slow)])
 def test_processes_are_killed(tmp_path: Path, kills: int) -> None:
-    space, trials = tmp_path / "space.toml", 3 if kills == 3 else 12
-    space.write_text("hidden_size = [3, 4]\nlearning_rate = {low = 0.01, high = 0.3, log = true}", encoding="utf-8")
+    trials = 3 if kills == 3 else 12
     slow = OPTIONS | {"max_updates": 60 * kills, "validate_every": 10 * kills}
-    command = [sys.executable, str(ROOT / "tests" / "support" / "sweep_command.py"), "sweep", str(write_text(tmp_path))]
-    command += ["-o", str(tmp_path / "sweep"), "--space", str(space), "--trials", str(trials), "--workers", "2"]
-    command += ["--sampler", "random", "--pruner", "none"]
-    command += [part for name, value in slow.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    kill_randomly(command, kills, seed=1)
-    assert_as_never_killed(tmp_path, small_sweep(tmp_path, trials, space=space, **slow), trials)
+    kill_randomly(sweep_command(tmp_path, trials, pruner="none", **slow), kills, seed=1)
+    result = small_sweep(tmp_path, trials, space=tmp_path / "space.toml", **slow)
+    assert_as_never_killed(tmp_path, result, trials)
+
+
+@needs_proc
+@pytest.mark.parametrize("moment", ["", '"host"', '"fraction"'])
+def test_no_worker_survives_its_sweep(tmp_path: Path, moment: str) -> None:
+    """It is killed once the journal contains a text: one worker trains, and one waits for it to end."""
+    process = subprocess.Popen(sweep_command(tmp_path, 1, max_updates=5000, validate_every=5000))
+    journal = tmp_path / "sweep" / "journal.log"
+    wait_until(lambda: len(children(process.pid)) == WORKERS and moment in journal.read_text("utf-8"))
+    workers = children(process.pid)
+    process.kill()
+    process.wait()
+    wait_until(lambda: not any(map(is_alive, workers)))

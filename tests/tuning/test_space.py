@@ -13,7 +13,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from elman.config import make_config
 from elman.errors import ElmanError
 from elman.presets import PRESETS
-from elman.tuning.space import create_distribution, create_grid, create_settings, default_space, parse_space, read_toml
+from elman.storage.toml import read_toml
+from elman.tuning.space import create_distribution, create_grid, create_settings, default_space, parse_space
 
 FILE = """
 cell = ["GRU", "lstm"]
@@ -48,15 +49,11 @@ def test_a_space_is_read_from_a_file(tmp_path: Path) -> None:
     [
         ({"hiden_size": [3]}, "unknown setting 'hiden_size'; did you mean hidden_size?"),
         ({"hidden_size": [3, 0]}, "hidden_size must be at least 1 (got 0)"),
-        ({"hidden_size": [2.5]}, "hidden_size must be an integer (got 2.5)"),
-        ({"hidden_size": [[3]]}, "hidden_size must be an integer (got [3])"),
         ({"hidden_size": [1 << 60]}, "hidden_size must be at most 9007199254740992 (got 1152921504606846976)"),
-        ({"cell": ["gru", "mlp"]}, "cell must be one of rnn, gru, lstm (got mlp)"),
         ({"cell": ["gru\n"]}, "cell must be one of rnn, gru, lstm (got gru )"),
         ({"max_updates": [3]}, "max_updates is also fixed by max_updates; remove one of them"),
         ({"validation": [0.1]}, "validation cannot be varied: trials would be compared on different texts"),
-        ({"max_chars": [90]}, "max_chars cannot be varied: trials would be compared on different texts"),
-        ({"lines": [True, False]}, "lines cannot be varied: trials would be compared on different texts"),
+        ({"min_count": [1, 2]}, "min_count cannot be varied: losses with different alphabets cannot be compared"),
         ({"dropout": {"low": 0, "high": 1.5}}, "dropout must be less than 1, such as 0.4 (got 1.5)"),
         ({"dropout": {"low": 0, "high": "x"}}, "dropout must be a number (got 'x')"),
         ({"layers": {"low": 1, "high": 2.5}}, "layers must be an integer (got 2.5)"),
@@ -129,9 +126,9 @@ def test_the_default_space_of_a_preset_is_valid(preset: str) -> None:
 def test_a_grid_has_the_values_of_every_setting() -> None:
     space = parse(hidden_size={"low": 1, "high": 3}, dropout={"low": 0, "high": 0.5, "step": 0.25}, cell=["gru", "rnn"])
     assert create_grid(space) == {"hidden_size": [1, 2, 3], "dropout": [0.0, 0.25, 0.5], "cell": ["gru", "rnn"]}
-    with pytest.raises(ElmanError, match=r"^sampler grid needs choices or a step for dropout \(got a range\)$"):
+    with pytest.raises(ElmanError, match=r"^sampler='grid' needs choices or a step for dropout \(got a range\)$"):
         create_grid(parse(dropout={"low": 0, "high": 0.5}))
-    with pytest.raises(ElmanError, match=r"^sampler grid must have at most 100,000 points$"):
+    with pytest.raises(ElmanError, match=r"^sampler='grid' must have at most 100,000 points$"):
         create_grid(parse(hidden_size={"low": 1, "high": 10**6}, layers={"low": 1, "high": 10**6}))
 
 
@@ -145,7 +142,7 @@ def test_a_grid_has_the_values_of_every_setting() -> None:
             {"options": {"validation": 0}},
             "a sweep compares validation losses: validation must be greater than 0 (got 0)",
         ),
-        ({"sampler": "grid"}, "sampler grid needs choices or a step for learning_rate (got a log range)"),
+        ({"sampler": "grid"}, "sampler='grid' needs choices or a step for learning_rate (got a log range)"),
         ({"preset": "nope"}, "unknown preset 'nope'; choose from reference, steady, quick, minute, strong, hour"),
     ],
     ids=str,

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,27 +19,32 @@ pytest.importorskip("optuna")
 import elman
 from elman.cli.commands.sweep import SweepDisplay, create_table, summarize
 from elman.cli.inputs import read_runs
+from elman.config import Config
 from elman.errors import ElmanError, LockedError
 from elman.processes import thread_count
+from elman.runs.data import read_in_order
 from elman.runs.directory import DirectoryLock
-from elman.text import Corpus
-from elman.tuning import controller
+from elman.text import Corpus, read_corpus
+from elman.text.reading import hash_text
+from elman.tuning import controller, worker
+from elman.tuning.controller import Worker
 from elman.tuning.results import SweepResult
-from elman.tuning.worker import TrialOrder, Worker
+from elman.tuning.space import SweepPlan, SweepSettings
 from support.cli import Command
 from support.state import ROOT
-from support.sweeps import OPTIONS, LocalWorker, small_sweep, weights, write_text
+from support.sweeps import OPTIONS, LocalWorker, assert_as_never_killed, small_sweep, weights, write_text
+
+SETTINGS = SweepSettings("python-docs", "reference", {}, {}, "random", "none", 0)
+
+
+def interrupt(*_: object) -> None:
+    """Interrupt a sweep."""
+    raise KeyboardInterrupt
 
 
 def stop_at_once(result: SweepResult) -> bool:
     """Ask to stop as soon as a trial has begun."""
     return bool(result.trials)
-
-
-@pytest.fixture
-def local_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train in this process."""
-    monkeypatch.setattr(controller, "Worker", LocalWorker)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +54,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> SweepResult:
     slow: dict[str, Any] = {"max_updates": 4000, "validate_every": 2000, "mixed_precision": False, "max_seconds": None}
     assert small_sweep(folder, 2, callback=stop_at_once, **slow).interrupted
     result = small_sweep(folder, 2, workers=min(2, thread_count()), **slow)
-    assert not result.interrupted
-    assert len(result.trials) == 2
+    assert (result.interrupted, len(result.trials)) == (False, 2)
     return result
 
 
@@ -73,19 +76,12 @@ def test_the_command_trains_the_best_trial_again(swept: SweepResult, tmp_path: P
     assert weights(tmp_path / "again") == weights(swept.directory / "best")
 
 
-def test_the_report_needs_no_network(swept: SweepResult) -> None:
+def test_the_directory_of_a_sweep(swept: SweepResult) -> None:
+    """The report needs no network, the workers log nothing, and the dashboard compares the runs."""
     page = (swept.directory / "report.html").read_text("utf-8")
-    assert "<h2>Learning curves</h2>" in page
-    assert "<h2>History</h2>" in page
-    assert "<pre>elman train " in page
+    assert all(text in page for text in ("<h2>Learning curves</h2>", "<h2>History</h2>", "<pre>elman train "))
     assert not re.search(r"<(script|link|img|iframe)[^>]* (src|href)=", page)
-
-
-def test_workers_log_nothing(swept: SweepResult) -> None:
     assert (swept.directory / "workers.log").read_text("utf-8") == ""
-
-
-def test_a_sweep_on_the_dashboard_is_its_runs(swept: SweepResult) -> None:
     assert read_runs([swept.directory], lambda path, name: name) == ["best", "0000", "0001"]
 
 
@@ -96,6 +92,7 @@ def test_poor_trials_are_pruned_and_saved(tmp_path: Path) -> None:
     assert 2 <= len(pruned) <= 7
     for trial in pruned:
         run = elman.open_run(result.directory / "trials" / f"{trial.number:04d}")
+        assert run.metadata["stopped"] == "pruned"
         assert trial.updates == run.metrics[-1].update
         assert 150 <= run.metrics[-1].update < 600
         assert trial.validation_loss is not None
@@ -105,29 +102,24 @@ def test_poor_trials_are_pruned_and_saved(tmp_path: Path) -> None:
 
 
 def test_a_worker_has_its_part_of_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: dict[str, Any] = {}
-    monkeypatch.setattr(subprocess, "Popen", lambda command, **options: started.update(options))
+    names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    monkeypatch.setattr(controller, "COMMAND", ("-c", f"import os; print(*map(os.environ.get, {names}))"))
     monkeypatch.setenv("NUMBA_NUM_THREADS", "8")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    worker = Worker(tmp_path, count=4)
-    worker.threads = 2
-    worker._start()
-    assert [started["env"][name] for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")] == [
-        "2",
-        "3",
-        "2",
-    ]
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    assert Worker(SweepPlan(SETTINGS, tmp_path, 1, workers=4), 0).close() == "2 3 2"
 
 
 # --- Workers in this process ---
 
 
 @pytest.mark.usefixtures("local_workers")
-def test_trials_of_random_search_do_not_depend_on_the_workers(tmp_path: Path) -> None:
+def test_trials_of_random_search_do_not_depend_on_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = []
-    for name, trials, seed in (("a", [4], 7), ("b", [1, 2, 4], 7), ("c", [4], 8)):
+    for name, trials, workers, seed in (("a", [4], 1, 7), ("b", [1, 4], min(2, thread_count()), 7), ("c", [4], 1, 8)):
+        if name == "b":
+            monkeypatch.setattr(controller, "Worker", Worker)  # processes
         for total in trials:
-            workers = min(len(trials), thread_count())
             result = small_sweep(tmp_path, total, out=tmp_path / name, workers=workers, sampler_seed=seed)
         results.append([(trial.values, trial.validation_loss) for trial in result.trials])
     assert results[0] == results[1]
@@ -175,15 +167,39 @@ def test_what_identifies_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_text_that_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train = Worker.train
+    def change_text(plan: SweepPlan, number: int) -> Worker:
+        Path(plan.settings.corpus).write_text("another text", encoding="utf-8")
+        return Worker(plan, number)
 
-    def change_text(worker: Worker, trial: TrialOrder) -> Any:
-        Path(trial.corpus).write_text("another text", encoding="utf-8")
-        return train(worker, trial)
-
-    monkeypatch.setattr(Worker, "train", change_text)
+    monkeypatch.setattr(controller, "Worker", change_text)
     with pytest.raises(ElmanError, match=r"^the text has changed since the sweep began; restore it or choose another "):
         small_sweep(tmp_path, 1)
+
+
+@pytest.mark.usefixtures("local_workers")
+@pytest.mark.parametrize("options", [{"max_chars": 400}, {"lines": True, "mask": "all", "min_count": 2}], ids=str)
+def test_a_worker_reads_what_a_training_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    sizes = list[int]()
+
+    def read(source: Any, config: Config) -> Corpus:
+        corpus = read_in_order(source, config)
+        sizes.append(len(corpus.indices))
+        return corpus
+
+    monkeypatch.setattr(worker, "read_in_order", read)
+    assert_as_never_killed(tmp_path, small_sweep(tmp_path, 2, **options), 2)
+    assert len(sizes) == 1
+    assert sizes[0] <= options.get("max_chars", 1000)
+
+
+def test_the_hash_of_a_text_does_not_encode_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_text(tmp_path)
+    (tmp_path / "more.txt").write_text("another text", encoding="utf-8")
+    expected = [read_corpus(source).sha256 for source in (path, tmp_path)]
+    monkeypatch.setattr("elman.text.reading.encode_chunks", None)
+    assert [hash_text(source) for source in (path, tmp_path)] == expected
 
 
 @pytest.mark.usefixtures("local_workers")
@@ -192,7 +208,7 @@ def test_machines_join_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     shared: dict[str, Any] = {"storage": f"sqlite:///{tmp_path / 'study.db'}", "study": "joined"}
     small_sweep(tmp_path, 1, out=tmp_path / "a", **shared)
     with monkeypatch.context() as patch:
-        patch.setattr(LocalWorker, "train", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(worker, "train_trial", interrupt)
         with pytest.raises(KeyboardInterrupt):
             small_sweep(tmp_path, 2, out=tmp_path / "a", **shared)
     with sqlite3.connect(tmp_path / "study.db") as database:
@@ -236,28 +252,24 @@ def test_the_command(tmp_path: Path, command: Command) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--trials", 0], "--trials must be at least 1 (got 0)"),
-        (["--trials", 1, "--workers", 0], "--workers must be at least 1 (got 0)"),
-        (["--trials", 1, "--workers", 9999], "--workers must be at most the number of cores, "),
-        (["--trials", 1, "--storage", "secret"], "--storage must be a URL such as postgresql+psycopg://user@host/data"),
-        (["--trials", 1, "--storage", "mysql+x://u:secret@h/d"], "cannot use the database mysql+x://u:***@h/d ("),
+        ("--trials 0", "--trials must be at least 1 (got 0)"),
+        ("--trials 1 --workers 0", "--workers must be at least 1 (got 0)"),
+        ("--trials 1 --workers 9999", "--workers must be at most the number of cores, "),
+        ("--trials 1 --storage secret", "--storage must be a URL such as postgresql+psycopg://user@host/data"),
+        ("--trials 1 --storage mysql+x://u:secret@h/d", "cannot use the database mysql+x://u:***@h/d ("),
+        ("--trials 1 --storage mysql://u:secret@h/d", "the driver of mysql://u:***@h/d is not installed (No mo"),
+        ("--trials 1 --storage sqlite:////no/dir/s.db", "cannot use the database sqlite:////no/dir/s.db ("),
         (
-            ["--trials", 1, "--storage", "mysql://u:secret@h/d"],
-            "the driver of mysql://u:***@h/d is not installed (No mo",
-        ),
-        (["--trials", 1, "--storage", "sqlite:////no/dir/s.db"], "cannot use the database sqlite:////no/dir/s.db ("),
-        (
-            ["--trials", 1, "--storage", "postgresql+psycopg://u:secret@127.0.0.1:1/d"],
+            "--trials 1 --storage postgresql+psycopg://u:secret@127.0.0.1:1/d",
             "cannot use the database postgresql+psycopg://u:***@127.0.0.1:1/d (",
         ),
-        (["--trials", 1, "--lr", 1], "unknown option --lr; did you mean --learning-rate?"),
-        (["--trials", 1, "--max-updates", 0], "--max-updates must be at least 1 (got 0)"),
+        ("--trials 1 --lr 1", "unknown option --lr; did you mean --learning-rate?"),
+        ("--trials 1 --max-updates 0", "--max-updates must be at least 1 (got 0)"),
     ],
-    ids=str,
 )
-def test_options_that_are_refused(command: Command, tmp_path: Path, options: list[Any], message: str) -> None:
+def test_options_that_are_refused(command: Command, tmp_path: Path, options: str, message: str) -> None:
     pytest.importorskip("psycopg")
-    ended = command("sweep", "python-docs", "--out", tmp_path / "sweep", *options)
+    ended = command("sweep", "python-docs", "--out", tmp_path / "sweep", *options.split())
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert ended.err.startswith(f"error: {message}")
     assert "secret" not in ended.err
@@ -319,10 +331,18 @@ def test_directories_that_are_refused(tmp_path: Path) -> None:
             small_sweep(tmp_path, 1, out=tmp_path / "c")
 
 
-@pytest.fixture
-def one_trial(tmp_path: Path, local_workers: None) -> Path:
+@pytest.fixture(scope="module")
+def small_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a sweep of one trial."""
-    return small_sweep(tmp_path, 1, max_updates=20).directory
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(controller, "Worker", LocalWorker)
+        return small_sweep(tmp_path_factory.mktemp("small"), 1, max_updates=20).directory
+
+
+@pytest.fixture
+def one_trial(tmp_path: Path, small_directory: Path, local_workers: None) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(small_directory, tmp_path / "sweep"))
 
 
 @pytest.mark.parametrize(
@@ -386,16 +406,15 @@ def test_a_log_that_is_no_file_is_not_written(tmp_path: Path, one_trial: Path, n
         ):
             small_sweep(tmp_path, 2, max_updates=20)
     else:
-        with Worker(one_trial, 1)._start() as process:
-            assert process.stdin is not None
-            process.stdin.close()
+        Worker(SweepPlan(SETTINGS, one_trial, 1, 1), 0).close()
         assert log.is_file()
         assert not log.is_symlink()
     assert outside.read_bytes() == before
 
 
 def test_an_extra_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "elman.tuning.controller")
+    for name in ("controller", "study", "worker"):
+        monkeypatch.delitem(sys.modules, f"elman.tuning.{name}")
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(
         ElmanError, match=r"^this requires optuna, which is not installed: pip install 'elman\[sweep\]'$"

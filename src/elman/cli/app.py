@@ -115,7 +115,7 @@ def _call(tokens: Sequence[str], app: App) -> int:
 def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
     """Return the options in a TOML file, which has a table for each of some commands."""
     from elman.cli.usage_errors import suggest
-    from elman.tuning.space import read_toml
+    from elman.storage.toml import read_toml
 
     names, tables = [name for commands in COMMANDS.values() for name in commands], read_toml(path)
     for name, table in tables.items():

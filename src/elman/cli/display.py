@@ -25,15 +25,15 @@ from elman.engine import COMPILING, watch_compilation
 from elman.errors import flag
 from elman.processes import current_process
 from elman.runs.history import SMOOTH_UPDATES
+from elman.text.alphabet import visible as visible
 from elman.training.callbacks import CallbackList
 from elman.training.health import LONGER
 from elman.training.limits import raise_limit
 from elman.training.progress import INTERVAL, StderrConsole, create_display
-from elman.training.progress import visible as visible
 
 if TYPE_CHECKING:
     from elman.runs.run import Run
-    from elman.training.gradcheck import GradientCheck
+    from elman.testing.gradcheck import GradientCheck
 
 
 TEMPERATURES = (1.0, 0.7)

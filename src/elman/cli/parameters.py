@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 from cyclopts import ArgumentCollection, CoercionError, Group, Parameter, Token, UnknownOptionError
 
 from elman.config import Config, choices_of, make_config
-from elman.errors import ElmanError, quote
+from elman.errors import FLAGS, ElmanError, quote
 from elman.presets import DEFAULT_PRESET, list_presets
 
 
@@ -160,7 +160,7 @@ def _create_options() -> Any:
     for setting in fields(Config):
         name, choices = setting.name, choices_of(setting.name)
         hint = Literal[choices] if choices else hints[name]
-        options.append(_optional(name, hint, getattr(defaults, name), setting.metadata["help"]))
+        options.append(_optional(name, hint, getattr(defaults, name), setting.metadata["help"].format_map(FLAGS)))
     return _make_dataclass("Options", options)
 
 

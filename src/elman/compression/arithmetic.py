@@ -9,8 +9,8 @@ are polynomials defined here, since those of system libraries differ between mac
 (``NUMBA_DISABLE_JIT=1``) computes the same bits from the same source; for that every constant is float32 and every
 array has one type, since NumPy and Numba differ in how they promote mixed types.
 
-Everything that is inlined into a kernel is in `elman.compression` or `elman.engine.numba`: the name of the cache of
-compiled kernels is a digest of both, since Numba checks only a kernel's own file to see whether it is current.
+Everything that is inlined into a kernel is in `elman.compression` or `elman.engine.numba`: a compiled kernel is stored
+by a digest of what it imports from there, since Numba checks only a kernel's own file to see whether it is current.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.jit import compiled
+from elman.jit import compiled
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

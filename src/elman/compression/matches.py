@@ -11,8 +11,7 @@ backwards. A mismatch does not end a match: in a log or in source code a line of
 number or a name. It ends after `MAX_MISSES` mismatches in the last eight characters, or when there is a longer match,
 for which a model that has less than `RELIABLE_LENGTH` characters since a mismatch looks at every character.
 
-Where bits are coded, how often a match is right is learned for each match model, length since the last mismatch and
-number of mismatches. The constants are part of the file format.
+The constants are part of the file format.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elman.compression.arithmetic import Floats, Ints, Ints32, exact, exact_inline, extend_hash
+from elman.compression.arithmetic import Ints, Ints32, exact, exact_inline, extend_hash
 
 MIN_LENGTHS = (32, 20, 12, 6)
 MODELS = len(MIN_LENGTHS)
@@ -32,21 +31,14 @@ MAX_LENGTH = 400
 MAX_MISSES = 8
 LENGTHS = 26
 """Ranges of lengths that are distinguished."""
-SELECTIONS = 1 + MODELS * LENGTHS
-"""Values of `Matches.selected`."""
 MAX_CODED = 1 << 22
 """Characters of the coded text that are kept."""
 NONE = -1
-_MISSES = 9
 _BYTE = 255
 _MAX_ENTRIES = 1 << 20
 """Of a hash table."""
 _FIRST_STEPS = 256
 """Steps for which there is room at first."""
-_MAX_SEEN = 255
-_LOWEST, _HIGHEST = np.float32(1 / 64), np.float32(1 - 2.0**-12)
-_ONE, _OFFSET = np.float32(1), np.float32(1.5)
-_LENGTH_SCALE, _MAX_SCALED = np.float32(1 / 32), np.int64(32)
 
 
 class Matches(NamedTuple):
@@ -61,10 +53,6 @@ class Matches(NamedTuple):
     misses: Ints  # (R, M): bits, the latest lowest: which of the last eight characters were mismatches
     predicted: Ints  # (R, M): the symbol, or -1
     ranges: Ints  # (R, M): of its length
-    selected: Ints  # (R,): the match of the largest minimum length and the range of its length; 0 for none
-    probs: Floats  # (M, LENGTHS, _MISSES): that a match is right, which moves by 1 / (observations + 1.5)
-    seen: Ints  # (M, LENGTHS, _MISSES): how often that was observed, at most `_MAX_SEEN`
-    bits: Ints  # (M,): of the current node, the predicted bit, or -1
     hashes: Ints  # (R, MODELS): workspace
     candidates: Ints  # (R, MODELS)
 
@@ -147,12 +135,10 @@ def common_length(history, stride, i, candidate):
 def set_predictions(matches, r):
     """Set what row r's matches predict."""
     pointers, predicted, ranges = matches.pointers[r], matches.predicted[r], matches.ranges[r]
-    matches.selected[r] = 0
-    for z in range(MODELS - 1, -1, -1):
+    for z in range(MODELS):
         predicted[z] = matches.history[pointers[z]] if pointers[z] >= 0 else NONE
         if predicted[z] >= 0:
             ranges[z] = length_range(matches.lengths[r, z])
-            matches.selected[r] = 1 + z * LENGTHS + ranges[z]
 
 
 @exact_inline
@@ -178,40 +164,6 @@ def count_ones(byte):
     return n
 
 
-@exact_inline
-def set_match_inputs(matches, r, tree, node, depth, stretches, inputs, first):
-    """Set two inputs per match model for a node, from the input `first` on: 0 unless it predicts a bit there."""
-    predicted, lengths, ranges, probs, bits = (
-        matches.predicted[r], matches.lengths[r], matches.ranges[r], matches.probs, matches.bits,
-    )  # fmt: skip
-    nodes, tree_bits = tree.nodes, tree.bits
-    for z in range(MODELS):
-        k, at = predicted[z], first + 2 * z
-        bits[z] = NONE
-        inputs[at], inputs[at + 1] = np.float32(0), np.float32(0)
-        if k >= 0 and nodes[k, depth] == node:
-            bits[z] = tree_bits[k, depth]
-            sign = _ONE if bits[z] == 1 else -_ONE
-            p = probs[z, ranges[z], count_ones(matches.misses[r, z])]
-            inputs[at] = sign * stretches[np.int64(p * np.float32(len(stretches)))]
-            inputs[at + 1] = sign * (np.float32(min(lengths[z], _MAX_SCALED)) * _LENGTH_SCALE)
-
-
-@exact_inline
-def observe_bit(matches, r, bit):
-    """Learn whether row r's matches were right about a bit."""
-    bits, probs, seen, ranges = matches.bits, matches.probs, matches.seen, matches.ranges[r]
-    for z in range(MODELS):
-        if bits[z] >= 0:
-            i, n = ranges[z], count_ones(matches.misses[r, z])
-            seen[z, i, n] = min(seen[z, i, n] + 1, _MAX_SEEN)
-            rate = _ONE / (np.float32(seen[z, i, n]) + _OFFSET)
-            hit = _ONE if bits[z] == bit else np.float32(0)
-            p = probs[z, i, n]
-            p = p + (hit - p) * rate
-            probs[z, i, n] = min(max(p, _LOWEST), _HIGHEST)
-
-
 def make_matches(R: int, steps: int) -> Matches:
     """Return match models of R rows that have read nothing, without room for any step.
 
@@ -222,7 +174,6 @@ def make_matches(R: int, steps: int) -> Matches:
         Steps that will be read at most; fewer are kept of many.
     """
     max_steps = min(max(steps, 1), max(MAX_CODED // R, 1))
-    reliable = np.arange(LENGTHS, dtype=np.float64)[None, :, None]
     return Matches(
         max_steps=max_steps,
         history=np.empty(0, np.int32),
@@ -233,10 +184,6 @@ def make_matches(R: int, steps: int) -> Matches:
         misses=np.zeros((R, MODELS), np.int64),
         predicted=np.full((R, MODELS), NONE, np.int64),
         ranges=np.zeros((R, MODELS), np.int64),
-        selected=np.zeros(R, np.int64),
-        probs=np.tile((1 - 0.5 / (reliable + 1.5)).astype(np.float32), (MODELS, 1, _MISSES)),
-        seen=np.zeros((MODELS, LENGTHS, _MISSES), np.int64),
-        bits=np.full(MODELS, NONE, np.int64),
         hashes=np.zeros((R, MODELS), np.int64),
         candidates=np.zeros((R, MODELS), np.int64),
     )

@@ -9,84 +9,43 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from elman.errors import ElmanError, shorten
+from elman.errors import ElmanError, option, shorten
 
-ModeName = Literal["static", "mixture", "bitwise"]
+ModeName = Literal["static", "mixture"]
 
 DEFAULT_MODE: ModeName = "mixture"
-BUILTIN_MODE: ModeName = "bitwise"
-"""The default of the command line with the built-in model: it is the best one for short files, too."""
-
-MIN_SUBSTREAM_SIZE = 1 << 12
-"""Minimum tokens of a substream when a text has several, since each starts without any context."""
-MAX_SUBSTREAMS = 32
-WEIGHTS_PER_SUBSTREAM = 1 << 21
-"""Weights of the network for each further substream in bitwise mode, which takes more time than a smaller network."""
 
 
 @dataclass(frozen=True)
 class CodecMode:
     """A compression mode.
 
-    Parameters
-    ----------
-    name : str
-        The value of ``--mode``.
-    code : int
-        Its number in the header of a file, see `elman.compression.container`.
-    help : str
-        What it does, as in the middle of a sentence.
-    mixes : bool
-        Whether a mixture of predictors learns from what is coded, see `elman.compression.mixing`. The blocks of a file
-        are then coded in sequence, and else independently on all cores.
-    is_bitwise : bool
-        Whether symbols are coded as bits, see `elman.compression.bitwise`.
+    `mixes` is whether a mixture of predictors learns from what is coded, see `elman.compression.mixing`. The blocks of
+    a file are then coded in sequence, and otherwise independently on all cores.
     """
 
     name: ModeName
-    code: int
-    help: str
+    code: int  # in the header of a file, see `elman.compression.container`
+    help: str  # what it does, as in the middle of a sentence
     mixes: bool
-    is_bitwise: bool
-
-    def count_substreams(self, N: int, weights: int) -> int:
-        """Return the number of substreams of a text of N tokens, or of a block if blocks are independent.
-
-        Parameters
-        ----------
-        N : int
-        weights : int
-            Number of weights of the network.
-        """
-        R = min(max(1, N // MIN_SUBSTREAM_SIZE), MAX_SUBSTREAMS)
-        return min(R, 1 + weights // WEIGHTS_PER_SUBSTREAM) if self.is_bitwise else R
 
 
 MODES: dict[ModeName, CodecMode] = {
     mode.name: mode
     for mode in (
-        CodecMode("static", 1, "uses the model as it is, the fastest", mixes=False, is_bitwise=False),
-        CodecMode("mixture", 2, "also learns counts, repeats and weights as it codes", mixes=True, is_bitwise=False),
-        CodecMode("bitwise", 3, "adds bitwise context mixing, the smallest and slowest", mixes=True, is_bitwise=True),
+        CodecMode("static", 1, "uses the model as it is, the fastest", mixes=False),
+        CodecMode("mixture", 2, "also learns counts, repeats and weights as it codes, the smallest", mixes=True),
     )
 }
-"""Every mode by its name."""
 
 
 def find_mode(name: ModeName) -> CodecMode:
-    """Return the mode of a name.
-
-    Raises
-    ------
-    ElmanError
-        If there is none.
-    """
+    """Return the mode of a name, or raise an `ElmanError`."""
     if name not in MODES:
-        raise ElmanError(f"--mode must be one of {', '.join(MODES)} (got {shorten(name)})")
+        raise ElmanError(f"{option.mode} must be one of {', '.join(MODES)} (got {shorten(name)})")
     return MODES[name]
 
 
 def mode_help() -> str:
     """Return the help of ``--mode``."""
-    modes = "; ".join(f"{mode.name} {mode.help}" for mode in MODES.values())
-    return f"{modes}. By default {DEFAULT_MODE}, and {BUILTIN_MODE} with the built-in model."
+    return f"{'; '.join(f'{mode.name} {mode.help}' for mode in MODES.values())}. By default {DEFAULT_MODE}."

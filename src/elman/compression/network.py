@@ -26,14 +26,16 @@ from elman.compression.arithmetic import (
     sigmoids,
     tanhs,
 )
-from elman.errors import ElmanError
-from elman.network.parameters import Parameters, architecture, layer_names, suffix
+from elman.errors import ElmanError, option
+from elman.network.parameters import Parameters, layer_names, suffix
 
 _ONE = np.float32(1)
 
 RNN, GRU, LSTM = range(3)
 CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 """The cells that `forward` distinguishes; every other cell is refused."""
+OVERFLOWS = np.errstate(over="ignore", invalid="ignore")
+"""Weights may have any size, and overflow has a defined result."""
 
 
 class Weights(NamedTuple):
@@ -182,10 +184,12 @@ def round_weights(parameters: Parameters) -> Weights:
     ElmanError
         If the codec does not have the cell, or the state is reset, as between independent lines.
     """
-    net = architecture(parameters)
+    net = parameters.architecture
     net.spec.require_codec()
-    if parameters.reset_at is not None:
-        raise ElmanError("files cannot be compressed with a model of independent lines: train without --lines")
+    if net.reset_at is not None:
+        raise ElmanError(
+            f"files cannot be compressed with a model of independent lines: train without {option.lines:True}"
+        )
     names = [name + suffix(n) for n in range(1, net.layers + 1) for name in layer_names(net.cell)]
     return Weights(
         theta=np.concatenate([round_to_float32(parameters[name].T).reshape(-1) for name in [*names, "V", "c"]]),

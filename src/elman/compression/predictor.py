@@ -29,22 +29,13 @@ from elman.compression.arithmetic import (
     exact_inline,
     set_freqs,
 )
-from elman.compression.bit_counters import reserve_symbols
-from elman.compression.bitwise import BitwiseModel, build_bitwise_model, code_symbols, read_contexts
 from elman.compression.matches import Matches, make_matches, read_symbols, reserve_steps
 from elman.compression.mixing import Mixture, make_mixture
 from elman.compression.modes import CodecMode
 from elman.compression.network import Network, Weights, make_network
-from elman.compression.ngrams import (
-    NgramArrays,
-    NgramRows,
-    background_model,
-    count_symbols,
-    read_ngrams,
-    without_ngrams,
-)
+from elman.compression.ngrams import NgramArrays, NgramRows, read_ngrams, without_ngrams
 from elman.compression.range_coder import Coder, bad_end_error, code
-from elman.network.ngram import NgramModel
+from elman.ngram.model import NgramModel
 from elman.text import Alphabet
 
 BYTES = 256
@@ -96,29 +87,26 @@ class ModelArrays(NamedTuple):
 
 
 @exact
-def code_steps(coder, model, mixture, matches, bits, table, first, last, n):
+def code_steps(coder, model, mixture, matches, table, first, last, n):
     """Code the steps from `first` to `last` of a table (steps, R) of n tokens; return the first that was not coded.
 
     A decoder writes the tokens to the table. Where n is not divisible by R, the rows that have ended keep reading the
     first character and code nothing. The kernel returns before `last` when there is no room for counting. It returns -1
     if no encoder wrote the file.
 
-    mixture, matches, bits : a `Mixture` with `Matches`, and a `BitwiseModel`; or None, for which kernels are compiled
-        without them
+    mixture, matches : a `Mixture` with `Matches`, or None, for which kernels are compiled without them
     """
     R, work = table.shape[1], model.work
     for t in range(first, last):
         if model.prior.grows and model.prior.room[0] < R:
             return t
-        if bits is not None and bits.background.room[0] < R:
-            return t
         set_symbol_freqs(model, mixture, matches)
         tokens, symbols = table[t, : min(R, n - R * t)], work.symbols[: min(R, n - R * t)]
         for r in range(len(tokens)):
             symbols[r] = min(tokens[r], work.mixed.shape[1])
-        if not code_row(coder, model, matches, bits, symbols) or not code_bytes(coder, model.escapes, work, tokens):
+        if not code(coder, work.freqs, symbols) or not code_bytes(coder, model.escapes, work, tokens):
             return -1
-        end_step(model, mixture, matches, bits, table[t])
+        end_step(model, mixture, matches, table[t])
     return last
 
 
@@ -134,22 +122,6 @@ def set_symbol_freqs(model, mixture, matches):
     else:
         mixing.mix_rows(mixture, logits, prior.log_q, prior.matched, matches, work.mixed)
     set_freqs(work.mixed, escapes.probs, escapes.was_byte, escapes.has_unknown, work.freqs)
-
-
-@exact
-def code_row(coder, model, matches, bits, symbols):
-    """Code symbols (n,), of which bits are coded one by one if there is a model of them; return whether it worked."""
-    if bits is None:
-        return code(coder, model.work.freqs, symbols)
-    escapes, work, freqs = model.escapes, model.work, bits.freqs
-    R, K = work.mixed.shape
-    for r in range(R):
-        copy(work.freqs[r], freqs[0, r])
-    set_freqs(model.network.logits, escapes.probs, escapes.was_byte, escapes.has_unknown, freqs[1])
-    for r in range(R):
-        copy(bits.background.log_q[r, :K], work.mixed[r])
-    set_freqs(work.mixed, escapes.probs, escapes.was_byte, escapes.has_unknown, freqs[2])
-    return code_symbols(coder, bits, matches, symbols)
 
 
 @exact_inline
@@ -183,7 +155,7 @@ def count_byte(counts, byte):
 
 
 @exact
-def end_step(model, mixture, matches, bits, tokens):
+def end_step(model, mixture, matches, tokens):
     """Learn from the tokens of a step (R,), and read them."""
     escapes, prior, work = model.escapes, model.prior, model.work
     K, any_reads = work.mixed.shape[1], False
@@ -198,7 +170,7 @@ def end_step(model, mixture, matches, bits, tokens):
         )
     update_escape_probs(tokens, K, escapes.probs, escapes.was_byte)
     if any_reads:
-        read_characters(model, mixture, matches, bits)
+        read_characters(model, mixture, matches)
 
 
 @exact
@@ -214,7 +186,7 @@ def update_escape_probs(tokens, K, escape_probs, was_byte):
 
 
 @exact
-def read_characters(model, mixture, matches, bits):
+def read_characters(model, mixture, matches):
     """Read the characters of a step."""
     x, reads = model.work.x, model.work.reads
     network.read_characters(model.network, x, reads)
@@ -223,9 +195,6 @@ def read_characters(model, mixture, matches, bits):
     if mixture is not None:
         mixing.shift_context(mixture, x, reads)
         read_symbols(matches, x, reads)
-    if bits is not None:
-        read_contexts(bits, x, reads)
-        read_ngrams(bits.background, x, reads)
 
 
 class Predictor:
@@ -260,15 +229,9 @@ class Predictor:
         network.read_characters(self.model.network, np.full(R, start, np.int64), np.ones(R, np.bool_))
         self.mixture: Mixture | None = None
         self.matches: Matches | None = None
-        self.bits: BitwiseModel | None = None
-        self.background: NgramRows | None = None
         if mode.mixes:
             self.mixture = make_mixture(K, weights.alpha, R, start)
             self.matches = make_matches(R, -(-N // R))
-        if mode.is_bitwise:
-            background = background_model(ngrams, alphabet)
-            self.bits = build_bitwise_model(count_symbols(background), alphabet, R, start)
-            self.background = NgramRows(background, start, R, grows=True)
 
     def code(self, coder: Coder, table: Ints, n: int, count_coded: Callable[[int], None]) -> None:
         """Code n tokens, in `table` (steps, R) for an encoder; a decoder writes them there.
@@ -284,7 +247,7 @@ class Predictor:
         while first < len(table):
             last = min(len(table), first + max(1, MAX_TOKENS // self.R))
             self._reserve(coder, last - first)
-            before, arrays = first, (self.model, self.mixture, self.matches, self.bits)
+            before, arrays = first, (self.model, self.mixture, self.matches)
             first = code_steps(coder.arrays, *arrays, table, first, last, n)
             if first < 0:
                 raise bad_end_error()
@@ -292,17 +255,12 @@ class Predictor:
 
     def _reserve(self, coder: Coder, steps: int) -> None:
         """Make room for so many steps, or at least one."""
-        depth = 1 if self.bits is None else self.bits.tree.bits.shape[1]
-        coder.reserve((depth + 1) * steps * self.R)
+        coder.reserve(2 * steps * self.R)
         if self.prior is not None:
             self.prior.reserve()
             self.model = self.model._replace(prior=self.prior.arrays)
         if self.matches is not None:
             self.matches = reserve_steps(self.matches, steps)
-        if self.bits is not None and self.background is not None and self.matches is not None:
-            self.background.reserve()
-            counters = reserve_symbols(self.bits.counters, self.R * (int(self.matches.step[0]) + steps))
-            self.bits = self.bits._replace(background=self.background.arrays, counters=counters)
 
 
 def _initial_escapes(R: int, has_unknown: bool) -> Escapes:

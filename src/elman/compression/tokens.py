@@ -7,8 +7,8 @@ the alphabet contains the character. Everything else stays bytes; a character ou
 its UTF-8 encoding. The unknown symbol of an alphabet, if it has one, is never used as a token.
 
 The tokens are divided into R substreams, each of them consecutive, and coded step by step: a step is the next token of
-each. A block is a number of steps; the substreams continue from block to block. The number of tokens, the mode and the
-size of the network determine this layout, so a file stores nothing else of it.
+each. A block is a number of steps; the substreams continue from block to block. The number of tokens and the mode
+determine this layout, so a file stores nothing else of it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ Tokens = NDArray[np.int32]
 
 BLOCK_SIZE = 1 << 16
 """Maximum tokens of a block: what one thread works on, and what is decoded before a false length is noticed."""
+MIN_SUBSTREAM_SIZE = 1 << 12
+"""Minimum tokens of a substream when a text has several, since each starts without any context."""
+MAX_SUBSTREAMS = 32
 
 _SURROGATES = "".join(map(chr, range(0xDC80, 0xDD00)))
 """What `bytes.decode` with ``surrogateescape`` maps invalid bytes to; it produces them in no other way."""
@@ -70,6 +73,11 @@ def _index(alphabet: Alphabet) -> CodePointIndex:
 def count_blocks(N: int) -> int:
     """Return the number of blocks of N tokens: at least one, even of no tokens."""
     return -(-N // BLOCK_SIZE) or 1
+
+
+def count_substreams(N: int) -> int:
+    """Return the number of substreams of a text of N tokens."""
+    return min(max(1, N // MIN_SUBSTREAM_SIZE), MAX_SUBSTREAMS)
 
 
 def block_sizes(N: int, R: int) -> Iterator[int]:

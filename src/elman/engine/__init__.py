@@ -18,16 +18,14 @@ import numpy as np
 from elman.config import Config
 from elman.engine.protocol import CALLBACK_INTERVAL as CALLBACK_INTERVAL
 from elman.engine.protocol import Engine as Engine
-from elman.engine.protocol import Indices
 from elman.engine.protocol import InferenceSession as InferenceSession
 from elman.engine.protocol import TrainState as TrainState
 from elman.engines import ENGINES, NUMBA_INSTALLED
-from elman.errors import ElmanError, quote, require_extra
+from elman.errors import ElmanError, option, quote, require_extra
 from elman.network import SamplingParams
 from elman.network.cells import CELLS
-from elman.network.ngram import NgramModel, start_folds
-from elman.network.ngram_table import bytes_per_node
 from elman.network.optimizer import Optimizer
+from elman.network.optimizers import OPTIMIZERS
 from elman.processes import current_process
 from elman.text import Windows
 
@@ -63,7 +61,9 @@ def require_numba(name: str) -> None:
         If it is not.
     """
     if ENGINES[name].requires_numba and not NUMBA_INSTALLED:
-        raise ElmanError(f"--engine {name} requires Numba, which is not installed: install it, or use --engine numpy")
+        raise ElmanError(
+            f"{option.engine:{name}} requires Numba, which is not installed: install it, or use {option.engine:numpy}"
+        )
 
 
 def require_engine(config: Config) -> None:
@@ -75,6 +75,7 @@ def require_engine(config: Config) -> None:
         If not.
     """
     CELLS[config.cell].require_engine(config.engine)
+    OPTIMIZERS[config.optimizer].require_engine(config.engine)
     require_numba(config.engine)
     process = current_process()
     if process.rank > 0:
@@ -83,49 +84,15 @@ def require_engine(config: Config) -> None:
         )
     if process.size > 1 and not ENGINES[config.engine].has_devices:
         raise ElmanError(
-            f"torchrun requires --engine torch (got {config.engine}): two machines train such small networks at most"
-            " 1.3 times as fast as one; to use several processes, train several networks with elman sweep"
+            f"torchrun requires {option.engine:torch} (got {config.engine}): two machines train such small networks at"
+            " most 1.3 times as fast as one; to use several processes, train several networks with elman sweep"
         )
     if process.size > config.batch_size:
         raise ElmanError(
-            f"--batch-size must be at least the number of processes, {process.size} (got {config.batch_size})"
+            f"{option.batch_size} must be at least the number of processes, {process.size} (got {config.batch_size})"
         )
     if ENGINES[config.engine].extra:
         get_engine(config.engine, config.device, config.mixed_precision)
-
-
-def count_ngrams(
-    text: Indices,
-    K: int,
-    order: int,
-    folds: int = 0,
-    min_count: int = 2,
-    *,
-    max_size: float | None = None,
-    reset_at: int | None = None,
-) -> NgramModel | None:
-    """Return the n-gram model of a training text; None for order 0.
-
-    Parameters
-    ----------
-    text : ndarray of unsigned int, shape (N,)
-        Indices below K.
-    K, order, folds, min_count : int
-        See `elman.network.ngram`; a short text has fewer folds.
-    max_size : float, optional
-        Size of the table in bytes above which the minimum count is raised.
-    reset_at : int, optional
-        The line feed of independent lines.
-    """
-    if order == 0:
-        return None
-    starts = start_folds(text, folds, order, reset_at)
-    if NUMBA_INSTALLED:
-        from elman.engine.numba.ngrams.counting import count_text
-    else:
-        from elman.network.ngram_counting import count_text
-    max_nodes = None if max_size is None else int(max_size / bytes_per_node(K))
-    return count_text(text, K, order, min_count, starts, reset_at, max_nodes).make_model(K, order, starts, reset_at)
 
 
 # --- Compilation of kernels, which takes a while where they are not loaded from the cache ---
@@ -157,7 +124,7 @@ def watch_compilation(on_start: Callable[[], None]) -> Iterator[None]:
 
 def compile_seconds() -> float:
     """Return the seconds that this process has spent on the compilation of kernels."""
-    compiler = sys.modules.get("elman.engine.numba.compiler")
+    compiler = sys.modules.get("elman.jit.compiler")
     return 0.0 if compiler is None else float(compiler.COMPILE_TIMER.seconds)
 
 
@@ -168,9 +135,9 @@ def compile_kernels(engine: Engine, state: TrainState, windows: Windows, optimiz
     """
     trial = copy.deepcopy(state)
     engine.advance(trial, windows, 1, optimizer)
-    if trial.parameters.ngrams is not None and not trial.parameters.uses_prior:  # it is switched on later
+    if "alpha" in trial.parameters and not trial.parameters.prior.is_on:  # it is switched on later
         trial.parameters["alpha"][...] = 1
         engine.advance(trial, windows, 1, optimizer)
     if samples:
         session = engine.session(trial.eval_parameters)
-        session.generate(trial.final_hidden[None], np.zeros(1, np.intp), np.zeros((1, 1)), [SamplingParams()])
+        session.generate(trial.final_hidden.reshape(1), np.zeros(1, np.intp), np.zeros((1, 1)), [SamplingParams()])

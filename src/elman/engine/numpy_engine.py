@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +18,12 @@ from elman.engine.protocol import (
     run_in_chunks,
     training_folds,
 )
-from elman.network import model, ngram, output
+from elman.network import model, output
 from elman.network.optimizer import Optimizer
-from elman.network.output import Prior
-from elman.network.parameters import Array, Arrays, LossAndGradients, Parameters, architecture
+from elman.network.parameters import Array, Arrays, LossAndGradients, Parameters
+from elman.network.prior import PriorValues
 from elman.network.sampling import SamplingParams
+from elman.network.state import State, stack_states
 from elman.text import Windows
 
 _CHUNK = 256
@@ -45,32 +45,30 @@ class NumpyEngine:
     ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`."""
 
-        def run_chunk(losses: NDArray[np.float64]) -> Array:
-            """Make as many updates as `losses` is long; return the hidden state h."""
+        def run_chunk(losses: NDArray[np.float64]) -> State:
+            """Make as many updates as `losses` is long; return the hidden state."""
             for n in range(len(losses)):
                 if windows.begins_epoch(state.position):
-                    state.position, state.h = 0, np.zeros_like(state.h)
+                    state.position, state.hidden = 0, state.hidden.reset()
                 x, y = windows.at(state.position)
                 state.update += 1
                 masks, folds = _masks(optimizer, state, x), training_folds(state.parameters, windows, state.position)
                 weight_masks = _weight_masks(optimizer, state)
                 parameters = state.parameters.with_arrays(_multiply(state.parameters, weight_masks))
-                losses[n], gradients, _, state.h = model.loss_and_gradients(parameters, state.h, x, y, masks, folds)
+                losses[n], gradients, _, state.hidden = model.loss_and_gradients(
+                    parameters, state.hidden, x, y, masks, folds
+                )
                 gradients = _multiply(gradients, weight_masks)
                 optimizer.update(state.update, state.parameters, state.M, state.N, state.average, gradients)
                 state.position += windows.seq_length
                 state.epoch = state.update // windows.per_epoch
-            return state.h
+            return state.hidden
 
         return run_in_chunks(updates, state.update, run_chunk, callback)
 
-    def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
-        """See `elman.engine.Engine.loss`."""
-        return model.loss(parameters, h0, x, y)
-
-    def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
+    def loss_and_gradients(self, parameters: Parameters, state: State, x: Indices, y: Indices) -> LossAndGradients:
         """See `elman.engine.Engine.loss_and_gradients`."""
-        return model.loss_and_gradients(parameters, h0, x, y)
+        return model.loss_and_gradients(parameters, state, x, y)
 
     def session(self, parameters: Parameters) -> NumpySession:
         """See `elman.engine.Engine.session`."""
@@ -83,45 +81,41 @@ class NumpySession:
 
     parameters: Parameters
 
-    def losses(self, h: Array, x: Indices, y: Indices) -> tuple[NDArray[np.float64], Array]:
+    def losses(self, state: State, x: Indices, y: Indices) -> tuple[NDArray[np.float64], State]:
         """See `elman.engine.InferenceSession.losses`."""
-        o, h = model.logits(self.parameters, h, x)
-        return output.losses(o, y).astype(np.float64), h
+        o, state = model.logits(self.parameters, state, x)
+        return output.losses(o, y).astype(np.float64), state
 
-    def logits(self, h: Array, x: Indices) -> tuple[Array, Array]:
+    def logits(self, state: State, x: Indices) -> tuple[Array, State]:
         """See `elman.engine.InferenceSession.logits`."""
-        pairs = []
+        logits, states = list[Array](), list[State]()
         for t in range(len(x)):
-            o, h = model.logits(self.parameters, h, x[t : t + 1])
-            pairs.append((o[0], h))
-        o, states = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
-        return o, states
+            o, state = model.logits(self.parameters, state, x[t : t + 1])
+            logits.append(o[0])
+            states.append(state)
+        return np.stack(logits), stack_states(states)
 
-    def prior(self, h: Array, x: Indices) -> Prior:
+    def prior(self, state: State, x: Indices) -> PriorValues:
         """See `elman.engine.InferenceSession.prior`."""
-        assert self.parameters.ngrams is not None
-        assert self.parameters.uses_prior
-        history = h[:, architecture(self.parameters).recurrent_size :]
-        log_q, matched, _ = ngram.read(self.parameters.ngrams, history, x, dtype=h.dtype)
-        return Prior(log_q, matched)
+        values, _ = self.parameters.prior.read(state, x)
+        assert values is not None
+        return values
 
     def segment_losses(
-        self, h: Array, text: Indices, starts: NDArray[np.intp], lengths: NDArray[np.intp]
+        self, state: State, text: Indices, starts: NDArray[np.intp], lengths: NDArray[np.intp]
     ) -> SegmentLosses:
         """See `elman.engine.InferenceSession.segment_losses`."""
-        if self.parameters.counts_reading:
-            return NumpySession(self.parameters.frozen()).segment_losses(h, text, starts, lengths)
-        result = SegmentLosses.zeros(len(starts))
+        result, state = SegmentLosses.zeros(len(starts)), state.freeze()
         for n in np.flatnonzero(lengths):
-            losses = self._char_losses(h, text[starts[n] : starts[n] + lengths[n] + 1])
+            losses = self._char_losses(state, text[starts[n] : starts[n] + lengths[n] + 1])
             highest = np.sort(losses)[::-1][:WORST]
             result.nats[n], result.worst[n] = losses.sum(), losses.argmax()
             result.worst_nats[n, : len(highest)] = highest
         return result
 
-    def _char_losses(self, h: Array, text: Indices) -> NDArray[np.float64]:
+    def _char_losses(self, state: State, text: Indices) -> NDArray[np.float64]:
         """Return -log p of every character of a text but the first."""
-        states, chunks = h[None], []
+        states, chunks = state.reshape(1), []
         for first in range(0, len(text) - 1, _CHUNK):
             chunk = text[first : first + _CHUNK + 1, None]
             losses, states = self.losses(states, chunk[:-1], chunk[1:])
@@ -129,24 +123,24 @@ class NumpySession:
         return np.concatenate(chunks)
 
     def generate(
-        self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], sampling: Sequence[SamplingParams]
-    ) -> tuple[NDArray[np.intp], Array]:
+        self, state: State, x: NDArray[np.integer], uniforms: NDArray[np.float64], sampling: Sequence[SamplingParams]
+    ) -> tuple[NDArray[np.intp], State]:
         """See `elman.engine.InferenceSession.generate`."""
         characters = np.empty(uniforms.shape, np.intp)
         weights = np.array([params.ngram_weight for params in sampling])
         for n, row in enumerate(uniforms):
-            o, h = model.logits(self.parameters, h, x[None].astype(np.uint32), weights)
+            o, state = model.logits(self.parameters, state, x[None].astype(np.uint32), weights)
             characters[n] = [params.sample(*pair) for params, *pair in zip(sampling, o[0], row, strict=True)]
             x = characters[n]
-        return characters, h
+        return characters, state
 
 
 def _masks(optimizer: Optimizer, state: TrainState, x: Indices) -> list[Array] | None:
     """Return the dropout mask of every layer for update `state.update` on x (T,) or (T, B); None without dropout."""
     if optimizer.dropout is None:
         return None
-    network, B = architecture(state.parameters), x.shape[1] if x.ndim == 2 else None
-    return optimizer.dropout.masks(state.update, network.layers, len(x), B, network.m, state.h.dtype)
+    network, B = state.parameters.architecture, x.shape[1] if x.ndim == 2 else None
+    return optimizer.dropout.masks(state.update, network.layers, len(x), B, network.m, state.hidden.recurrent.dtype)
 
 
 def _weight_masks(optimizer: Optimizer, state: TrainState) -> Arrays:

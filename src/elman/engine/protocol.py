@@ -10,26 +10,19 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.network.ngram import Ints, NgramModel
 from elman.network.optimizer import Optimizer
-from elman.network.output import Prior
-from elman.network.parameters import (
-    INITIAL_ALPHA,
-    Array,
-    Arrays,
-    LossAndGradients,
-    Parameters,
-    architecture,
-    initial_parameters,
-)
+from elman.network.parameters import Array, Arrays, LossAndGradients, Parameters
+from elman.network.prior import PriorValues
 from elman.network.sampling import SamplingParams
+from elman.network.state import State
+from elman.ngram.model import Ints
 from elman.text import Windows
 
 Indices = NDArray[np.unsignedinteger[Any]]
 
 StepCallback = Callable[[Array, NDArray[np.float64]], bool]
-"""Called with the hidden state h after an update and the losses since the last callback of the same call of the engine;
-returns whether the engine should stop there."""
+"""Called with the recurrent part of the state after an update and the losses since the last callback of the same call
+of the engine; returns whether the engine should stop there."""
 
 CALLBACK_INTERVAL = 95
 """Updates between two callbacks: few enough that a problem that takes a second callback to confirm is reported within
@@ -41,8 +34,7 @@ CALLBACK_INTERVAL = 95
 class TrainState:
     """Everything that training passes from one update to the next. Saved and loaded, training continues bit for bit.
 
-    K  size of the alphabet, m  hidden units, B  batch size, D  size of one sequence's state (m for the vanilla network,
-    see `elman.network.parameters`)
+    K  size of the alphabet, m  hidden units, B  batch size
 
     Parameters
     ----------
@@ -50,8 +42,9 @@ class TrainState:
         U (m, K), W (m, m), V (K, m), b (m,), c (K,) of the vanilla network; float32 or float64.
     M : Arrays
         The optimizer's second moments, sums or running averages of squared gradients; same names and shapes, or empty.
-    h : ndarray, shape (D,) or, where B > 1, (B, D)
-        The final hidden state of the last window; the next window begins with it, unless it begins an epoch.
+    hidden : State
+        The final hidden state of the last window, with an axis for the batch where B > 1; the next window begins with
+        it, unless it begins an epoch.
     sample_generator : Generator
         The generator of the samples that are written during training; a separate one, so that writing them does not
         change the run.
@@ -78,7 +71,7 @@ class TrainState:
 
     parameters: Parameters
     M: Arrays
-    h: Array
+    hidden: State
     sample_generator: np.random.Generator
     N: Arrays = field(default_factory=dict)
     average: Arrays = field(default_factory=dict)
@@ -94,35 +87,17 @@ class TrainState:
 
     @classmethod
     def initial(
-        cls,
-        K: int,
-        m: int,
-        std: float,
-        seed: int,
-        dtype: np.typing.DTypeLike,
-        *,
-        cell: str = "rnn",
-        layers: int = 1,
-        orthogonal: bool = False,
-        batch_size: int = 1,
-        optimizer: Optimizer | None = None,
-        ngrams: NgramModel | None = None,
-        alpha: float = INITIAL_ALPHA,
-        reset_at: int | None = None,
+        cls, parameters: Parameters, seed: int, batch_size: int = 1, optimizer: Optimizer | None = None
     ) -> TrainState:
-        """Return the state before the first update of a network with K characters and m units per layer.
+        """Return the state before the first update of a network.
 
-        For the arguments see `elman.network.parameters.initial_parameters`; `optimizer`, by default that of the
-        reference experiment, determines which moments are allocated and whether there is an average.
+        `optimizer`, by default that of the reference experiment, determines which moments are allocated and whether
+        there is an average.
         """
-        parameters = initial_parameters(
-            K, m, std, np.random.RandomState(seed), dtype, cell, layers, orthogonal, ngrams, alpha, reset_at
-        )
-        sample_generator = np.random.Generator(np.random.PCG64(seed))
         M, N, average = (optimizer or Optimizer(0.1, 5.0)).init(parameters)
-        D = architecture(parameters).state_size
-        h = np.zeros(D if batch_size == 1 else (batch_size, D), dtype)
-        return cls(parameters, M, h, sample_generator, N, average)
+        batch = () if batch_size == 1 else (batch_size,)
+        hidden = parameters.architecture.zero_state(parameters["V"].dtype, *batch)
+        return cls(parameters, M, hidden, np.random.Generator(np.random.PCG64(seed)), N, average)
 
     @property
     def eval_parameters(self) -> Parameters:
@@ -130,9 +105,9 @@ class TrainState:
         return self.parameters.with_arrays(self.average) if self.average else self.parameters
 
     @property
-    def final_hidden(self) -> Array:
-        """The hidden state (D,) from which the text continues: that of the last batch row."""
-        return self.h if self.h.ndim == 1 else self.h[-1]
+    def final_hidden(self) -> State:
+        """The hidden state from which the text continues: that of the last batch row."""
+        return self.hidden if self.hidden.recurrent.ndim == 1 else self.hidden.select(-1)
 
 
 def training_folds(parameters: Parameters, windows: Windows, position: int) -> Ints | None:
@@ -148,7 +123,7 @@ def no_callback(h: Array, losses: NDArray[np.float64]) -> bool:
 
 
 def run_in_chunks(
-    updates: int, done: int, advance: Callable[[NDArray[np.float64]], Array], callback: StepCallback
+    updates: int, done: int, advance: Callable[[NDArray[np.float64]], State], callback: StepCallback
 ) -> NDArray[np.float64]:
     """Run updates in chunks that end where `callback` is due, and return their losses.
 
@@ -159,7 +134,7 @@ def run_in_chunks(
     done : int
         Number of updates that were made before.
     advance : callable
-        Makes as many updates as its argument is long, fills it with their losses, and returns the hidden state h.
+        Makes as many updates as its argument is long, fills it with their losses, and returns the hidden state.
     callback : callable
         Returns whether to stop, in which case fewer losses are returned.
     """
@@ -167,8 +142,8 @@ def run_in_chunks(
     while first < updates:
         last = min(updates, first + CALLBACK_INTERVAL - (done + first) % CALLBACK_INTERVAL)
         chunk = losses[first:last]
-        h = advance(chunk)
-        if (done + last) % CALLBACK_INTERVAL == 0 and callback(h, chunk):
+        hidden = advance(chunk)
+        if (done + last) % CALLBACK_INTERVAL == 0 and callback(hidden.recurrent, chunk):
             return losses[:last]
         first = last
     return losses
@@ -177,7 +152,7 @@ def run_in_chunks(
 class Engine(Protocol):
     """Carries out the mathematics of `elman.network`; no result depends on earlier calls.
 
-    T  sequence length, B  batch size, D  size of one sequence's state, m for the vanilla network
+    T  sequence length, B  batch size
     """
 
     name: str
@@ -202,14 +177,7 @@ class Engine(Protocol):
         """
         ...
 
-    def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
-        """Return the loss of x, y (T,) in nats, summed, and the final state (D,).
-
-        For a batch, x and y are (T, B) and h0 is (B, D); the losses are an array (B,), one for every row.
-        """
-        ...
-
-    def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
+    def loss_and_gradients(self, parameters: Parameters, state: State, x: Indices, y: Indices) -> LossAndGradients:
         """Return the loss of one window, its gradients and its final state, without dropout."""
         ...
 
@@ -249,41 +217,37 @@ class InferenceSession(Protocol):
     """A network prepared once for many calls of inference. Not thread-safe.
 
     Arrays have a batch axis even for a single sequence, and the results of a batch row do not depend on the other rows.
-    Compiled sessions release the GIL. The one exception is an n-gram model that counts what is read: the rows of a
-    batch share its counts.
+    Compiled sessions release the GIL. The one exception are states whose counts grow: the rows of a batch share them.
 
-    T  number of characters, B  batch size, D  size of one sequence's state, K  size of the alphabet
+    T  number of characters, B  batch size, K  size of the alphabet
     """
 
-    def losses(self, h: Array, x: Indices, y: Indices) -> tuple[NDArray[np.float64], Array]:
-        """Feed x (T, B) from the states h (B, D): -log p of every y (T, B) in nats, (T, B), and the final states."""
+    def losses(self, state: State, x: Indices, y: Indices) -> tuple[NDArray[np.float64], State]:
+        """Feed x (T, B) from the states of B sequences: -log p of every y (T, B) in nats, and the final states."""
         ...
 
-    def logits(self, h: Array, x: Indices) -> tuple[Array, Array]:
-        """Feed x (T, B) from the states h (B, D): the logits (T, B, K) and the states (T, B, D) after each step."""
+    def logits(self, state: State, x: Indices) -> tuple[Array, State]:
+        """Feed x (T, B) from the states of B sequences: the logits (T, B, K) and the states after each step."""
         ...
 
-    def prior(self, h: Array, x: Indices) -> Prior:
-        """Feed x (T, B) from the states h (B, D) to the n-gram prior alone: log q and matched orders after each step.
-
-        The network must have a prior that is on.
-        """
+    def prior(self, state: State, x: Indices) -> PriorValues:
+        """Feed x (T, B) from the states of B sequences to the n-gram prior alone, which must be on."""
         ...
 
     def segment_losses(
-        self, h: Array, text: Indices, starts: NDArray[np.intp], lengths: NDArray[np.intp]
+        self, state: State, text: Indices, starts: NDArray[np.intp], lengths: NDArray[np.intp]
     ) -> SegmentLosses:
-        """Evaluate segments of a text (N,), each from the state h (D,).
+        """Evaluate segments of a text (N,), each from the state of a single sequence.
 
         Segment n feeds the characters from `starts[n]` on and predicts the `lengths[n]` that follow the first. Segments
-        do not depend on one another: an n-gram model counts nothing here.
+        do not depend on one another: nothing is counted here.
         """
         ...
 
     def generate(
-        self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], sampling: Sequence[SamplingParams]
-    ) -> tuple[NDArray[np.intp], Array]:
-        """Feed x (B,) from the states h (B, D), sample the next characters, feed those, and so on.
+        self, state: State, x: NDArray[np.integer], uniforms: NDArray[np.float64], sampling: Sequence[SamplingParams]
+    ) -> tuple[NDArray[np.intp], State]:
+        """Feed x (B,) from the states of B sequences, sample the next characters, feed those, and so on.
 
         Returns one character for each of `uniforms` (n, B), numbers in [0, 1), sampled by the `sampling` of its batch
         row; and the states before the last characters are fed.

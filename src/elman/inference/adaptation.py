@@ -1,9 +1,9 @@
 """Adaptation: what of a model changes while it reads a text.
 
 No character is predicted by a model that has read it, and the model that is passed in does not change. The counts of an
-n-gram prior are adapted by counting every character once it has been read, see `elman.network.ngram`; the weights by
-dynamic evaluation: the network keeps training on the text while it is scored. The modes of the codec that learn from
-what they have coded adapt as well; the code's length is the score, see `elman.compression.codec`.
+n-gram prior are adapted by counting every character once it has been read, see `elman.ngram.model`; the weights by
+dynamic evaluation: the network keeps training on the text while it is scored. The mode ``mixture`` of the codec adapts
+as well; the code's length is the score, see `elman.inference.code_length`.
 
 The method is that of Krause, Kahembwe, Murray and Renals (2018). The text is read in windows. Each is scored first,
 with the current parameters, and then trained on.
@@ -32,33 +32,34 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from pkgutil import resolve_name
 from typing import Literal
 
 import numpy as np
 
 from elman.engine import Engine, TrainState
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, shorten
+from elman.errors import ElmanError, option, shorten
 from elman.inference.score import Score, compute_char_losses, score, score_known
 from elman.network import Parameters
 from elman.network.optimizer import Optimizer
-from elman.network.parameters import Array, architecture, layer
+from elman.network.parameters import layer
+from elman.network.state import State
 from elman.text import Windows
 
 OnProgress = Callable[[float], None]
 """Is called, often, with the fraction that is done; maybe from another thread, but never by two at once."""
 
 
-Adapt = Literal["weights", "counts", "both", "mixture", "bitwise"]
+Adapt = Literal["weights", "counts", "both", "mixture"]
 """The kinds of adaptation, as a type."""
 
+CODE_LENGTH: Literal["mixture"] = "mixture"
+"""The kind whose score is that of `elman.inference.code_length`; the others are those of `score_adapting`."""
 ADAPTATIONS = {
     "weights": "keeps training (dynamic evaluation)",
     "counts": "updates the counts of the n-gram prior",
     "both": "combines them",
-    "mixture": "is the code length of elman compress --mode mixture",
-    "bitwise": "that of --mode bitwise",
+    CODE_LENGTH: "is the code length of elman compress --mode mixture",
 }
 """Kinds of adaptation, the values of ``--adapt``, with their help."""
 
@@ -73,22 +74,19 @@ def check_adapt(parameters: Parameters, adapt: str) -> None:
         of independent lines.
     """
     if adapt not in ADAPTATIONS:
-        raise ElmanError(f"--adapt must be one of {', '.join(ADAPTATIONS)} (got {shorten(adapt)})")
-    if parameters.reset_at is not None and find_code_length(adapt):
-        raise ElmanError(f"--adapt {adapt} does not work with a model of independent lines")
+        raise ElmanError(f"{option.adapt} must be one of {', '.join(ADAPTATIONS)} (got {shorten(adapt)})")
+    if parameters.architecture.reset_at is not None and adapt == CODE_LENGTH:
+        raise ElmanError(f"{option.adapt:{adapt}} does not work with a model of independent lines")
     if parameters.ngrams is None and adapt in ("counts", "both"):
-        raise ElmanError(f"--adapt {adapt} requires a model with an n-gram prior: train with --ngram-order 7")
-
-
-def find_code_length(adapt: str | None) -> Callable[..., Score] | None:
-    """Return `elman.compression.codec.score_code_length` if the adaptation is that of a mode of the codec."""
-    return resolve_name("elman.compression.codec:score_code_length") if adapt in ("mixture", "bitwise") else None
+        raise ElmanError(
+            f"{option.adapt:{adapt}} requires a model with an n-gram prior: train with {option.ngram_order:7}"
+        )
 
 
 def score_adapting(
     engine: Engine,
     parameters: Parameters,
-    h0: Array,
+    state: State,
     indices: Indices,
     adapt: str,
     on_progress: OnProgress | None = None,
@@ -97,7 +95,7 @@ def score_adapting(
 
     Parameters
     ----------
-    engine, parameters, h0, indices
+    engine, parameters, state, indices
         As of `elman.inference.score.score`. The parameters are not changed; unknown characters are not adapted to.
     adapt : str
         ``weights``, ``counts`` or ``both``.
@@ -110,12 +108,15 @@ def score_adapting(
         If the text has fewer than two characters, there is no such adaptation, or there are no counts to adapt.
     """
     check_adapt(parameters, adapt)
-    adapting = parameters if adapt == "weights" else parameters.continued()
+
+    def counting() -> State:  # one that has not counted the text yet
+        return state.count(parameters.ngrams)
+
     if adapt != "counts":
-        return score_dynamic(engine, adapting, h0, indices, on_progress)
-    # The losses are read by a model that has not counted the text yet.
-    losses = lambda: compute_char_losses(engine, parameters.continued(), h0, indices)  # noqa: E731
-    return replace(score(engine, adapting, h0, indices), read_losses=losses)
+        initial = state if adapt == "weights" else counting()
+        return score_dynamic(engine, parameters, initial, indices, on_progress)
+    losses = lambda: compute_char_losses(engine, parameters, counting(), indices)  # noqa: E731
+    return replace(score(engine, parameters, counting(), indices), read_losses=losses)
 
 
 # --- Dynamic evaluation; ``benchmarks/NOTES.md`` has the choice of the hyperparameters ---
@@ -137,7 +138,7 @@ def learning_rate(trained: Parameters) -> float:
 
     The root mean square is that of the input weights for a cell without recurrent ones.
     """
-    net = architecture(trained)
+    net = trained.architecture
     layers = (layer(trained, n) for n in range(1, net.layers + 1))
     matrices = [of_layer.get("W", of_layer["U"]) for of_layer in layers]
     with np.errstate(over="ignore"):  # the network may have diverged
@@ -146,7 +147,7 @@ def learning_rate(trained: Parameters) -> float:
 
 
 def score_dynamic(
-    engine: Engine, parameters: Parameters, h0: Array, indices: Indices, on_progress: OnProgress | None = None
+    engine: Engine, parameters: Parameters, initial: State, indices: Indices, on_progress: OnProgress | None = None
 ) -> Score:
     """Score a text by dynamic evaluation; for the arguments see `score_adapting`."""
     decay = -math.expm1(-DECAY_INTERVAL * SEQ_LENGTH / TIME_CONSTANT)
@@ -155,7 +156,7 @@ def score_dynamic(
         count = (len(known) - 1) // SEQ_LENGTH
         optimizer = Optimizer(learning_rate(parameters), math.inf, name="adam", beta1=0.0, beta2=BETA)
         M, N, _ = optimizer.init(parameters)
-        state, nats = TrainState(parameters.map(np.copy), M, h0.copy(), np.random.default_rng(0), N), 0.0
+        state, nats = TrainState(parameters.map(np.copy), M, initial, np.random.default_rng(0), N), 0.0
         for first in range(0, count, DECAY_INTERVAL):
             windows = Windows(known, SEQ_LENGTH)
             nats += float(engine.advance(state, windows, min(DECAY_INTERVAL, count - first), optimizer).sum())
@@ -165,6 +166,9 @@ def score_dynamic(
             if on_progress is not None:
                 on_progress(state.position / len(known))
         rest = known[state.position :]  # shorter than a window, so it is only scored
-        return nats + float(engine.loss(state.parameters, state.h, rest[:-1], rest[1:])[0]) if len(rest) > 1 else nats
+        if len(rest) < 2:
+            return nats
+        losses, _ = engine.session(state.parameters).losses(state.hidden.reshape(1), rest[:-1, None], rest[1:, None])
+        return nats + float(losses.sum())
 
     return score_known(indices, len(parameters["c"]), sum_nats)

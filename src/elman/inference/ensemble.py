@@ -23,14 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, quote, shorten
+from elman.errors import ElmanError, option, quote, shorten
 from elman.inference.fingerprint import check_is_model
 from elman.inference.model import Model
-from elman.inference.network_file import ngram_tensors
-from elman.network.ensemble import Member, join_members
-from elman.network.ngram import NgramModel
+from elman.network.ensemble import join_parameters, join_states
+from elman.network.model import begin_text
 from elman.network.output import log_softmax
-from elman.network.parameters import architecture
+from elman.ngram.file import ngram_tensors
+from elman.ngram.model import NgramModel
 from elman.text.lines import LineHashes
 from elman.text.unknown import drop_unknown
 
@@ -52,8 +52,6 @@ TOLERANCE = 1e-6
 """Change of the weights in the last step."""
 RIDGE = 1e-6
 """Added to the diagonal of (3), relative to its mean: (3) is singular if two models are equal."""
-
-WEIGHTS_OR_TEXT = "cannot combine --weights with --fit-on, which fits them"
 
 
 def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None, fit_on: str | None = None) -> Model:
@@ -96,13 +94,14 @@ def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None,
     elif fit_on is None:
         shares = _check_weights(weights, len(models))
     else:
-        raise ElmanError(WEIGHTS_OR_TEXT)
-    members = [Member(model.parameters, model.h, share) for model, share in zip(models, shares, strict=True) if share]
-    parameters, h = join_members(members)
+        raise ElmanError(f"cannot combine {option.weights} with {option.fit_on}, which fits them")
+    used = [(model, share) for model, share in zip(models, shares, strict=True) if share]
+    parameters = join_parameters([model.parameters for model, _ in used], [share for _, share in used])
+    state = begin_text(parameters, join_states([model.state for model, _ in used], parameters.architecture))
     if not all(np.isfinite(array).all() for array in parameters.values()):
         raise ElmanError("the weights of the ensemble are too large: its parameters would not be finite")
     first = models[0]
-    return Model(first.alphabet, parameters, h, first.engine, _join_hashes(models), masker=first.masker)
+    return Model(first.alphabet, parameters, state, first.engine, _join_hashes(models), masker=first.masker)
 
 
 def fit_ensemble_weights(models: Iterable[Model], text: str) -> list[float]:
@@ -156,19 +155,19 @@ def _check_models(models: Iterable[Model]) -> list[Model]:
         if not _is_same_prior(prior, next_prior):
             raise ElmanError(
                 "the models of an ensemble must have the same n-gram prior: train them on the same text with the same"
-                " --ngram-order and --ngram-min-count, or with --ngram-order 0; of independent lines, --seed decides"
-                " which ones --validation holds out, unless that is a file"
+                f" {option.ngram_order} and {option.ngram_min_count}, or with {option.ngram_order:0}; of independent"
+                f" lines, {option.seed} decides which ones {option.validation} holds out, unless that is a file"
             )
     return models
 
 
 def _describe(model: Model) -> dict[str, object]:
     """Return what the models of an ensemble have in common, besides the alphabet and the prior."""
-    network = architecture(model.parameters)
+    network = model.parameters.architecture
     text = "independent lines" if model.is_of_lines else "continuous"
     return {
-        "cell": network.cell, "number of layers": network.layers, "precision": model.h.dtype, "kind of text": text,
-        "masks": "none" if model.masker is None else model.masker,
+        "cell": network.cell, "number of layers": network.layers, "precision": model.parameters["V"].dtype,
+        "kind of text": text, "masks": "none" if model.masker is None else model.masker,
     }  # fmt: skip
 
 
@@ -215,10 +214,10 @@ def _collect_logits(models: Sequence[Model], x: Indices) -> Logits:
     K, T = len(models[0].alphabet), len(x) - 1
     logits = np.empty((len(models), T, K), np.float32)
     for i, model in enumerate(models):
-        session, h = model.engine.session(model.parameters), model.h[None]
+        session, state = model.engine.session(model.parameters), model.start()
         for part in _slices(T, K):
-            o, states = session.logits(h, x[:-1][part, None])
-            logits[i, part], h = o[:, 0], states[-1]
+            o, states = session.logits(state, x[:-1][part, None])
+            logits[i, part], state = o[:, 0], states.select(-1)
     if not np.isfinite(logits).all():
         raise ElmanError("the logits of a model are not finite: its training diverged")
     return logits

@@ -8,7 +8,7 @@ import numpy as np
 
 from elman.errors import ElmanError
 from elman.inference.model import Model
-from elman.inference.network_file import ngram_tensors
+from elman.ngram.file import ngram_tensors
 
 
 def fingerprint(model: Model) -> bytes:

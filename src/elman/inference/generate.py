@@ -7,7 +7,7 @@ greedy decoding. Characters on which all kept prefixes agree are final and are y
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine import InferenceSession
-from elman.errors import ElmanError, quote, shorten
+from elman.errors import ElmanError, option, quote, shorten
 from elman.network import SamplingParams
-from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.network.sampling import create_sampling_params, list_sampling_options
+from elman.network.state import State
 from elman.options import Option
 from elman.text import Alphabet
 from elman.text.alphabet import format_character
@@ -28,6 +28,8 @@ MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
 """Samples in one batch, and their characters in total: all are held in memory until the last is complete."""
 MAX_BEAM_WIDTH = 1_000
 """With a large alphabet, the scores of all extensions of this many prefixes take a gigabyte."""
+Step = Callable[[State, NDArray[np.integer]], tuple[State, Array]]
+"""`Model.step`."""
 FIRST_CHUNK, MAX_CHUNK = 64, 1024
 """Characters per call of the engine: few at first, so that output begins at once, then more, to amortize the call."""
 
@@ -43,21 +45,21 @@ GENERATION_OPTIONS = (
 
 def check_options(length: int, seed: int | None, options: Mapping[str, Any]) -> SamplingParams:
     """Return the sampling parameters, after checking the range of every option."""
-    check_range("--length", length, 0)
+    check_range("length", length, 0)
     sampling = create_sampling_params(options)
     if seed is not None:
-        check_range("--seed", seed, 0)
+        check_range("seed", seed, 0)
     return sampling
 
 
 def check_batch(count: int, length: int) -> None:
     """Check the number of samples in a batch and their maximum length."""
-    check_range("--count", count, 1, MAX_SAMPLES)
-    check_range("--length", length, 0)
+    check_range("count", count, 1, MAX_SAMPLES)
+    check_range("length", length, 0)
     if count * length > MAX_TOTAL_CHARS:
         raise ElmanError(
-            f"--count times --length must be at most {MAX_TOTAL_CHARS:,} characters (got {count * length:,});"
-            " a single sample may have any length"
+            f"{option.count} times {option.length} must be at most {MAX_TOTAL_CHARS:,} characters (got"
+            f" {count * length:,}); a single sample may have any length"
         )
 
 
@@ -65,30 +67,30 @@ def check_range(name: str, value: Any, minimum: int, maximum: int | None = None)
     """Reject an option that is no integer or out of its range."""
     is_integer = isinstance(value, Integral)
     if not is_integer:
-        raise ElmanError(f"{name} must be an integer (got {quote(value)})")
+        raise ElmanError(f"{option[name]} must be an integer (got {quote(value)})")
     if value < minimum or (maximum is not None and value > maximum):
         expected = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum:,}"
-        raise ElmanError(f"{name} must be {expected} (got {shorten(value)})")
+        raise ElmanError(f"{option[name]} must be {expected} (got {shorten(value)})")
 
 
 def stream_text(
     session: InferenceSession,
     alphabet: Alphabet,
-    h: Array,
+    state: State,
     x: int,
     length: int,
     sampling: SamplingParams,
     generator: np.random.Generator,
 ) -> Iterator[str]:
-    """Yield `length` sampled characters in chunks; the first follows x, which is read in the state h (D,)."""
-    for characters in _sample(session, h[None], np.array([x]), length, sampling, [generator]):
+    """Yield `length` sampled characters in chunks; the first follows x, which is read in a state."""
+    for characters in _sample(session, state.reshape(1), np.array([x]), length, sampling, [generator]):
         yield alphabet.decode(characters[:, 0])
 
 
 def generate_batch(
     session: InferenceSession,
     alphabet: Alphabet,
-    h: Array,
+    state: State,
     x: NDArray[np.integer],
     length: int,
     sampling: SamplingParams,
@@ -97,11 +99,11 @@ def generate_batch(
 ) -> list[str]:
     """Return one text of `length` characters for each of `generators`, sampled as one batch.
 
-    Each follows its character of x (B,), which is read in its state of h (B, D). They may be shorter once all contain
+    Each follows its character of x (B,), which is read in its state. They may be shorter once all contain
     the character `end`.
     """
     chunks, ended = [np.empty((0, len(x)), alphabet.dtype)], np.zeros(len(x), np.bool_)
-    for characters in _sample(session, h, x, length, sampling, generators):
+    for characters in _sample(session, state, x, length, sampling, generators):
         chunks.append(characters.astype(alphabet.dtype))
         if end is not None:
             ended |= (characters == end).any(axis=0)
@@ -112,7 +114,7 @@ def generate_batch(
 
 def _sample(
     session: InferenceSession,
-    h: Array,
+    state: State,
     x: NDArray[np.integer],
     length: int,
     sampling: SamplingParams,
@@ -125,27 +127,25 @@ def _sample(
     n = FIRST_CHUNK
     while length > 0:
         uniforms = np.stack([generator.random(min(n, length)) for generator in generators], axis=1)
-        characters, h = session.generate(h, x, uniforms, [sampling] * len(x))
+        characters, state = session.generate(state, x, uniforms, [sampling] * len(x))
         yield characters
         x, length, n = characters[-1], length - n, min(2 * n, MAX_CHUNK)
 
 
-def beam_search(
-    session: InferenceSession, alphabet: Alphabet, h: Array, x: int, length: int, width: int
-) -> Iterator[str]:
+def beam_search(step: Step, alphabet: Alphabet, state: State, x: int, length: int, width: int) -> Iterator[str]:
     """Yield the most likely text of `length` characters that the search finds, in chunks as soon as they are final.
 
-    It follows x, which is read in the state h (D,).
+    It follows x, which is read in a state by `step`, that of `Model`.
     """
-    states, last = h[None], np.array([x])
+    states, last = state.reshape(1), np.array([x])
     prefixes: NDArray[np.intp] = np.empty((1, 0), np.intp)  # without their final part, which was yielded
     total = np.zeros(1)
     for _ in range(length):
-        o, after = session.logits(states, last[None])
-        scores = total[:, None] + log_softmax(o[0].astype(np.float64))
+        after, log_p = step(states, last)
+        scores = total[:, None] + log_p
         best = np.argsort(-scores, axis=None, kind="stable")[:width]
         parent, last = np.divmod(best, len(alphabet))
-        states, total = after[0][parent], scores.ravel()[best]
+        states, total = after.select(parent), scores.ravel()[best]
         prefixes = np.column_stack([prefixes[parent], last])
         num_final = _count_common(prefixes)
         if num_final:
@@ -203,7 +203,7 @@ def as_stop_sequences(stop: str | Sequence[str], alphabet: Alphabet) -> tuple[st
         for character in each:
             if character not in alphabet.characters:
                 raise ElmanError(
-                    f"--stop {quote(each)} cannot occur: {format_character(character)} is not among the model's"
+                    f"{option.stop:{quote(each)}} cannot occur: {format_character(character)} is not among the model's"
                     f" {len(alphabet)} characters"
                 )
     return stops

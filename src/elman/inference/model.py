@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Unpack, overload
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
-from elman.engine import Engine
+from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, shorten
+from elman.errors import ElmanError, option, quote, shorten
 from elman.inference import generate
-from elman.inference.network_file import SUFFIX, LineData, ModelFile, save_imported
 from elman.inference.score import Score, check_finite, score, score_windows
+from elman.inference.snapshot import SUFFIX, LineData, Snapshot, infer_config, save_imported
 from elman.network import Parameters
-from elman.network.output import softmax
-from elman.network.parameters import Array, architecture, summarize
+from elman.network.output import log_softmax
+from elman.network.parameters import Array, summarize
 from elman.network.sampling import SamplingOptions
+from elman.network.state import State, stack_states
 from elman.options import document_options
 from elman.text import Alphabet, with_unknown
 from elman.text.lines import LineHashes, are_training_lines, make_lines, trim_lines
@@ -39,9 +43,9 @@ class Model:
         K characters.
     parameters : Parameters
         U (m, K), W (m, m), V (K, m), b (m,), c (K,) of the vanilla network; see `elman.network.parameters`.
-    h : ndarray, shape (D,)
-        The initial state: the one in which training ended. The network has met a zero state only once per epoch;
-        saturated units may keep it among states that it never learned from.
+    state : State
+        The initial state: the one in which training ended, without the last characters read. The network has met a zero
+        state only once per epoch; saturated units may keep it among states that it never learned from.
     engine : Engine
         The engine that computes with them.
     line_hashes : ndarray of uint64, optional
@@ -64,7 +68,7 @@ class Model:
 
     alphabet: Alphabet
     parameters: Parameters
-    h: Array
+    state: State
     engine: Engine
     line_hashes: LineHashes | None = None
     score_quantiles: Array | None = None
@@ -72,11 +76,12 @@ class Model:
 
     def __repr__(self) -> str:
         """Return a one-line summary without the weights."""
-        network, ngrams = architecture(self.parameters), self.parameters.ngrams
+        network, ngrams = self.parameters.architecture, self.parameters.ngrams
+        lines = ", independent lines" if self.is_of_lines else ""
         prior = "" if ngrams is None else f", n-gram prior of order {ngrams.order}: {ngrams.describe()}"
         return (
             f"<Model: {network.layers} x {network.cell} {network.m}, {len(self.alphabet)} characters,"
-            f" {self.h.dtype}, {self.engine.name}{', independent lines' if self.is_of_lines else ''}{prior}>"
+            f" {self.parameters['V'].dtype}, {self.engine.name}{lines}{prior}>"
         )
 
     def _repr_html_(self) -> str:
@@ -88,7 +93,7 @@ class Model:
     @property
     def is_of_lines(self) -> bool:
         """Whether it models independent lines (``--lines``): it is reset at every line feed."""
-        return self.parameters.reset_at is not None
+        return self.parameters.architecture.reset_at is not None
 
     def in_training_text(self, line: str) -> bool:
         """Return whether a model of independent lines was trained on a line; validation lines do not count.
@@ -107,7 +112,7 @@ class Model:
         (True, False)
         """
         if self.line_hashes is None:
-            reason = "it was imported" if self.is_of_lines else "train with --lines"
+            reason = "it was imported" if self.is_of_lines else f"train with {option.lines:True}"
             raise ElmanError(f"this model does not know the lines of its training text: {reason}")
         return bool(are_training_lines(self.line_hashes, [line])[0])
 
@@ -165,9 +170,9 @@ class Model:
             there is no n-gram prior to `adapt`.
         """
         sampling, stops = generate.check_options(length, seed, options), self._stop_sequences(stop)
-        parameters, h, x = self._prefill(prompt, adapt)
-        session, generator = self.engine.session(parameters), np.random.default_rng(seed)
-        chunks = generate.stream_text(session, self.alphabet, h, x, length, sampling, generator)
+        session, generator = self.engine.session(self.parameters), np.random.default_rng(seed)
+        state, x = self._prefill(session, prompt, adapt)
+        chunks = generate.stream_text(session, self.alphabet, state, x, length, sampling, generator)
         return generate.cut_at_stop(stops, chunks)
 
     @document_options(generate.GENERATION_OPTIONS)
@@ -230,7 +235,9 @@ class Model:
         prompts: Sequence[str] = ()
         if isinstance(count, Sequence):
             if isinstance(count, str) or prompt:
-                raise ElmanError("--count must be an integer or a list of prompts, which excludes --prompt")
+                raise ElmanError(
+                    f"{option.count} must be an integer or a list of prompts, which excludes {option.prompt}"
+                )
             prompts, count = count, len(count)
         generate.check_batch(count, length)
         prompts = prompts or [prompt] * count
@@ -239,10 +246,10 @@ class Model:
         if adapt and len(set(prompts)) > 1:  # the prior counts each prompt for its own text
             pairs = zip(prompts, seeds, strict=True)
             return [self.sample(length, prompt=each, stop=stop, seed=n, adapt=adapt, **options) for each, n in pairs]
-        prefilled = {each: self._prefill(each, adapt) for each in dict.fromkeys(prompts)}
-        parameters, h, x = zip(*(prefilled[each] for each in prompts), strict=True)
-        session, generators = self.engine.session(parameters[0]), [np.random.default_rng(each) for each in seeds]
-        starts, end = (np.stack(h), np.array(x)), self.parameters.reset_at
+        session, generators = self.engine.session(self.parameters), [np.random.default_rng(each) for each in seeds]
+        prefilled = {each: self._prefill(session, each, adapt) for each in dict.fromkeys(prompts)}
+        states, x = zip(*(prefilled[each] for each in prompts), strict=True)
+        starts, end = (stack_states(states), np.array(x)), self.parameters.architecture.reset_at
         texts = generate.generate_batch(session, self.alphabet, *starts, length, sampling, generators, end)
         return [generate.StopSequenceFilter(stops).feed(text, last=True)[0] for text in texts]
 
@@ -268,27 +275,99 @@ class Model:
         ElmanError
             As `stream`.
         """
-        generate.check_range("--beam", width, 1, generate.MAX_BEAM_WIDTH)
-        generate.check_range("--length", length, 0)
+        generate.check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
+        generate.check_range("length", length, 0)
         stops = self._stop_sequences(stop)
-        parameters, h, x = self._prefill(prompt, adapt)
-        chunks = generate.beam_search(self.engine.session(parameters), self.alphabet, h, x, length, width)
+        with self._lock:
+            state, x = self._prefill(self._session, prompt, adapt)
+        chunks = generate.beam_search(self.step, self.alphabet, state, x, length, width)
         return generate.cut_at_stop(stops, chunks)
 
-    def _prefill(self, prompt: str, adapt: Literal["counts"] | None = None) -> tuple[Parameters, Array, int]:
-        """Read the prompt; return the parameters to generate with, the state h (D,), and x, the last character."""
+    def _prefill(
+        self, session: InferenceSession, prompt: str, adapt: Literal["counts"] | None = None
+    ) -> tuple[State, int]:
+        """Read the prompt but its last character; return the state of a single sequence, and that character."""
         if adapt not in (None, "counts"):
-            raise ElmanError(f"--adapt must be counts to generate text (got {shorten(adapt)})")
-        parameters = self.parameters
+            raise ElmanError(f"{option.adapt} must be counts to generate text (got {shorten(adapt)})")
+        state = self.state
         if adapt is not None:
             from elman.inference.adaptation import check_adapt
 
-            check_adapt(parameters, adapt)
-            parameters = parameters.continued()
-        indices, h = self.alphabet.encode(prompt or self.alphabet.start_char), self.h
+            check_adapt(self.parameters, adapt)
+            state = state.count(self.parameters.ngrams)
+        indices = self.alphabet.encode(prompt or self.alphabet.start_char)
         if len(indices) > 1:
-            _, h = self.engine.loss(parameters, h, indices[:-1], indices[1:])
-        return parameters.frozen() if adapt else parameters, h, int(indices[-1])
+            _, states = session.losses(state.reshape(1), indices[:-1, None], indices[1:, None])
+            state = states.select(0)
+        return state.freeze(), int(indices[-1])
+
+    # --- Step by step ---
+
+    @cached_property
+    def _session(self) -> InferenceSession:
+        """The session of `step`, which one thread at a time may use."""
+        return self.engine.session(self.parameters)
+
+    @cached_property
+    def _lock(self) -> Lock:
+        return Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the session and its lock when the model is pickled or copied."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def start(self, n: int = 1) -> State:
+        """Return the state of n sequences before their first characters, for `step`.
+
+        It is the state in which training ended. To begin a line, read a line feed first.
+        """
+        return self.state.tile(n)
+
+    def step(self, state: State, characters: str | NDArray[np.integer]) -> tuple[State, Array]:
+        """Read one character in each of n sequences; return their new states and what they predict.
+
+        A state does not change, so that it can be continued in several ways; `State.select` picks and repeats rows. A
+        thousand sequences in one call take little longer than ten.
+
+        Parameters
+        ----------
+        state : State
+            Of n sequences, see `start`.
+        characters : str of length n, or ndarray of int, shape (n,)
+            The characters, or their indices in ``alphabet.characters``.
+
+        Returns
+        -------
+        state : State
+        log_p : ndarray, shape (n, K)
+            The log-probability of every next character of ``alphabet.characters``, in nats; float32, or float64 for a
+            model in float64.
+
+        Raises
+        ------
+        ElmanError
+            If the characters are not n characters of the alphabet, or the network's output is not finite.
+
+        Examples
+        --------
+        >>> import elman
+        >>> text = elman.Corpus.from_text("tick tock " * 20)
+        >>> model = elman.train(text, preset="reference", max_updates=300, engine="numpy", hidden_size=8).model
+        >>> state, log_p = model.step(model.start(2), "tt")
+        >>> state, log_p = model.step(state.select([0, 1, 1]), "oic")
+        >>> log_p.shape
+        (3, 6)
+        """
+        K = len(self.alphabet)
+        x = self.alphabet.encode(characters) if isinstance(characters, str) else np.asarray(characters)
+        if x.shape != (len(state),) or x.dtype.kind not in "iu":
+            raise ElmanError(f"a step needs one character for each of {len(state)} states (got {quote(characters)})")
+        if x.size and not 0 <= x.min() <= x.max() < K:
+            raise ElmanError(f"the index of a character must be from 0 to {K - 1} (got {quote(characters)})")
+        with self._lock:
+            o, states = self._session.logits(state, x[None])
+        check_finite(o)
+        return states.select(0), log_softmax(o[0])
 
     @overload
     def score(self, text: str, *, adapt: Adapt | None = None, window: int | None = None) -> Score: ...
@@ -308,8 +387,8 @@ class Model:
             of independent lines reads it as such, and predicts every line from its first character to its end.
         adapt : str, optional
             What adapts to the text just scored: ``weights``, which is dynamic evaluation, ``counts``, those of the
-            n-gram prior, or ``both``; or ``mixture`` or ``bitwise``, the modes of `elman.compress`, whose score is the
-            length of the code. The model itself does not change. See `elman.inference.adaptation`.
+            n-gram prior, or ``both``; or ``mixture``, the mode of `elman.compress`, whose score is the length of the
+            code. The model itself does not change. See `elman.inference.adaptation`.
         window : int, optional
             Read windows of this many characters, each from a state of zeros, instead of the complete text. See
             `elman.inference.score.score_windows`.
@@ -323,13 +402,17 @@ class Model:
         if isinstance(text, Iterable) and not isinstance(text, str | bytes):
             return [self.score(each, adapt=adapt, window=window) for each in text]
         if adapt is not None and window is not None:
-            raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
-        network = self.engine, self.parameters, self.h
+            raise ElmanError(
+                f"cannot combine {option.window} with {option.adapt}: every window starts from the same model"
+            )
+        network = self.engine, self.parameters, self.state
         if adapt is not None:
-            from elman.inference.adaptation import find_code_length, score_adapting
+            from elman.inference.adaptation import CODE_LENGTH, score_adapting
 
-            if score_code_length := find_code_length(adapt):
-                return score_code_length(self, text, adapt)
+            if adapt == CODE_LENGTH:
+                from elman.inference.code_length import score_code_length
+
+                return score_code_length(self.alphabet, self.parameters, text, adapt)
             result = score_adapting(*network, self.encode(text), adapt)
         elif window is not None:
             result = score_windows(self.engine, self.parameters, self.encode(text), window)
@@ -354,10 +437,9 @@ class Model:
         >>> next(iter(model.next_char("tick toc")))
         'k'
         """
-        parameters, h, x = self._prefill(prefix)
-        o, _ = self.engine.session(parameters).logits(h[None], np.array([[x]], np.uint32))
-        check_finite(o)
-        p = softmax(o[0, 0].astype(np.float64))
+        with self._lock:
+            state, x = self._prefill(self._session, prefix)
+        p = np.exp(self.step(state.reshape(1), np.array([x]))[1][0].astype(np.float64))
         return {self.alphabet.characters[k]: float(p[k]) for k in np.argsort(-p, kind="stable")}
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -376,9 +458,10 @@ class Model:
         path = Path(path)
         if path.suffix != SUFFIX:
             raise ElmanError(f"the file name of a model must end in {SUFFIX} (got {path.name!r})")
-        save_imported(path, self.as_file())
+        save_imported(path, self.snapshot())
 
-    def as_file(self) -> ModelFile:
+    def snapshot(self) -> Snapshot:
         """Return the contents of its file, with the settings that follow from it."""
-        line_data = LineData(self.line_hashes, self.score_quantiles)
-        return ModelFile.of_network(self.alphabet, self.parameters, self.h, line_data, self.masker)
+        config = infer_config(self.alphabet, self.parameters, self.masker)
+        lines = LineData(self.line_hashes, self.score_quantiles)
+        return Snapshot(config, self.alphabet, self.parameters, self.state.recurrent, lines=lines)

@@ -25,10 +25,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, shorten
+from elman.errors import ElmanError, option, shorten
 from elman.network import Parameters
 from elman.network.output import log_softmax
-from elman.network.parameters import Array, architecture
+from elman.network.parameters import Array
+from elman.network.state import State, stack_states
 from elman.text.corpus import drop_pages
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
 
@@ -58,7 +59,7 @@ class Score:
     ----------
     chars : int
         Characters predicted: one less than the length, as nothing precedes the first known character; but all by
-        `elman.compression.codec`.
+        `elman.inference.code_length`.
     nats : float
         -sum log p over those characters.
     unknown : int
@@ -103,7 +104,7 @@ class Score:
             If the text was scored in windows, or by weights that adapt, for which losses of characters are not kept.
         """
         if self.read_losses is None:
-            raise ElmanError("per_char requires a score without --window and without weights that adapt")
+            raise ElmanError(f"per_char requires a score without {option.window} and without weights that adapt")
         return self.read_losses()
 
     @property
@@ -125,15 +126,15 @@ class Score:
             return math.inf
 
 
-def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -> Score:
+def score(engine: Engine, parameters: Parameters, state: State, indices: Indices) -> Score:
     """Score a complete text, carrying the state through it.
 
     Parameters
     ----------
     engine : Engine
     parameters : Parameters
-    h0 : ndarray, shape (D,)
-        The initial state.
+    state : State
+        The initial state, of a single sequence.
     indices : ndarray of unsigned int, shape (N,)
         An index of K or more is an unknown character; see `elman.text.with_unknown`.
 
@@ -142,15 +143,15 @@ def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -
     ElmanError
         If N < 2.
     """
-    network, session = architecture(parameters), engine.session(parameters)
+    network, session = parameters.architecture, engine.session(parameters)
     # Counts that grow depend on the order of reading.
-    can_segment = not parameters.counts_reading and network.gates * network.m**2 >= MIN_SEGMENTED_WEIGHTS
+    can_segment = not state.grows and network.gates * network.m**2 >= MIN_SEGMENTED_WEIGHTS
 
     def sum_nats(known: Indices) -> float:
-        nats = _sum_segments(session, h0, known) if can_segment and len(known) > MIN_SEGMENTED_CHARS else None
-        return _sum_losses(session, h0[None], known[:-1, None], known[1:, None])[0] if nats is None else nats
+        nats = _sum_segments(session, state, known) if can_segment and len(known) > MIN_SEGMENTED_CHARS else None
+        return _sum_losses(session, state.reshape(1), known[:-1, None], known[1:, None])[0] if nats is None else nats
 
-    losses = lambda: compute_char_losses(engine, parameters, h0, indices)  # noqa: E731
+    losses = lambda: compute_char_losses(engine, parameters, state, indices)  # noqa: E731
     return replace(score_known(indices, network.K, sum_nats), read_losses=losses)
 
 
@@ -170,9 +171,9 @@ def score_windows(engine: Engine, parameters: Parameters, indices: Indices, wind
         If N < 2 or `window` < 1.
     """
     if window < 1:
-        raise ElmanError(f"--window must be at least 1 (got {shorten(window)})")
-    network, session = architecture(parameters), engine.session(parameters)
-    h0, step = np.zeros(network.state_size, parameters["c"].dtype), max(1, WINDOW_CHARS // window) * window
+        raise ElmanError(f"{option.window} must be at least 1 (got {shorten(window)})")
+    network, session = parameters.architecture, engine.session(parameters)
+    state, step = network.zero_state(parameters["c"].dtype), max(1, WINDOW_CHARS // window) * window
 
     def sum_nats(known: Indices) -> float:
         nats = 0.0
@@ -180,14 +181,14 @@ def score_windows(engine: Engine, parameters: Parameters, indices: Indices, wind
             chunk = known[first : first + step + 1]
             starts = np.arange(0, len(chunk) - 1, window)
             lengths = np.minimum(window, len(chunk) - 1 - starts)
-            nats += float(session.segment_losses(h0, chunk, starts, lengths).nats.sum())
+            nats += float(session.segment_losses(state, chunk, starts, lengths).nats.sum())
             drop_pages(chunk)
         return nats
 
     return score_known(indices, network.K, sum_nats)
 
 
-def compute_char_losses(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -> NDArray[np.float64]:
+def compute_char_losses(engine: Engine, parameters: Parameters, state: State, indices: Indices) -> NDArray[np.float64]:
     """Return the loss of every character of a text in nats (N,), whose sum is the cost that `score` returns.
 
     It is NaN for the first known character, which nothing precedes. For the arguments see `score`; counts that grow
@@ -199,7 +200,8 @@ def compute_char_losses(engine: Engine, parameters: Parameters, h0: Array, indic
     losses = np.full(len(indices), unknown_nats(K))
     losses[known] = KNOWN_PENALTY_NATS if len(known) < len(indices) else 0.0
     losses[known[:1]] = np.nan
-    parts = [nats[:, 0] for nats, _ in read_slices(engine.session(parameters), h0[None], readable[:-1], readable[1:])]
+    slices = read_slices(engine.session(parameters), state.reshape(1), readable[:-1], readable[1:])
+    parts = [nats[:, 0] for nats, _ in slices]
     losses[known[1:]] += np.concatenate([np.zeros(0), *parts])
     return losses
 
@@ -244,35 +246,35 @@ def check_finite(values: ArrayLike) -> None:
         raise ElmanError("the output of this network is not finite; train again with a lower learning rate")
 
 
-def _sum_segments(session: InferenceSession, h0: Array, indices: Indices) -> float | None:
+def _sum_segments(session: InferenceSession, state: State, indices: Indices) -> float | None:
     """Return the cost in nats of a text read in segments, or None if their states do not converge."""
     n = (len(indices) - 1) // SEGMENTS  # characters predicted per segment; the remainder follows the last one
     x, y = (indices[first : first + SEGMENTS * n].reshape(SEGMENTS, n).T for first in (0, 1))
     rest = indices[SEGMENTS * n :, None]
-    _, final = _sum_losses(session, np.tile(h0, (SEGMENTS, 1)), x[-WARM_UP:], y[-WARM_UP:])
+    _, final = _sum_losses(session, state.tile(SEGMENTS), x[-WARM_UP:], y[-WARM_UP:])
     for _ in range(MAX_ROUNDS):
-        initial = np.concatenate([h0[None], final[:-1]])
+        initial = stack_states([state, *map(final.select, range(SEGMENTS - 1))])
         nats, final = _sum_losses(session, initial, x, y)
-        if np.abs(final[:-1] - initial[1:]).max() <= TOLERANCE:
-            return nats + _sum_losses(session, final[-1:], rest[:-1], rest[1:])[0]
+        if np.abs(final.recurrent[:-1] - initial.recurrent[1:]).max() <= TOLERANCE:
+            return nats + _sum_losses(session, final.select(slice(-1, None)), rest[:-1], rest[1:])[0]
     return None
 
 
-def _sum_losses(session: InferenceSession, h: Array, x: Indices, y: Indices) -> tuple[float, Array]:
-    """Return the cost in nats of the batch x, y (T, B) read from the states h (B, D), and the final states."""
-    sums = [(float(losses.sum()), states) for losses, states in read_slices(session, h, x, y)]
-    return sum(nats for nats, _ in sums), sums[-1][1] if sums else h
+def _sum_losses(session: InferenceSession, state: State, x: Indices, y: Indices) -> tuple[float, State]:
+    """Return the cost in nats of the batch x, y (T, B) read from the states of B sequences, and the final states."""
+    sums = [(float(losses.sum()), states) for losses, states in read_slices(session, state, x, y)]
+    return sum(nats for nats, _ in sums), sums[-1][1] if sums else state
 
 
 def read_slices(
-    session: InferenceSession, h: Array, x: Indices, y: Indices
-) -> Iterator[tuple[NDArray[np.float64], Array]]:
-    """Yield the losses (n, B) of slices of the batch x, y (T, B), and the states (B, D) after each."""
-    n = max(1, SLICE_LOSSES // len(h))
+    session: InferenceSession, state: State, x: Indices, y: Indices
+) -> Iterator[tuple[NDArray[np.float64], State]]:
+    """Yield the losses (n, B) of slices of the batch x, y (T, B), and the states of the B sequences after each."""
+    n = max(1, SLICE_LOSSES // len(state))
     for first in range(0, len(x), n):
-        losses, h = session.losses(h, x[first : first + n], y[first : first + n])
+        losses, state = session.losses(state, x[first : first + n], y[first : first + n])
         drop_pages(x)
-        yield losses, h
+        yield losses, state
 
 
 # --- Log-probabilities, the model's own, whatever temperature and filters a text is sampled with ---

@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.protocol import WORST, Indices, InferenceSession, SegmentLosses
-from elman.errors import ElmanError
-from elman.inference.network_file import LINE_SCORES_SHAPE
+from elman.errors import ElmanError, option
 from elman.inference.score import check_finite, read_slices
-from elman.network import SamplingParams, architecture
-from elman.network.parameters import Array
+from elman.inference.snapshot import LINE_SCORES_SHAPE
+from elman.network import SamplingParams
+from elman.network.state import State
 from elman.text import with_unknown
 from elman.text.lines import complete_lines, trim_lines
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
@@ -135,11 +135,10 @@ class BlockScorer:
         self.start = model.alphabet.characters.index(model.alphabet.start_char)
         self.table.add("\n", self.start)
         self.is_of_lines, self.masker = model.is_of_lines, model.masker
-        h = model.h.copy()  # a model of independent lines is reset at every line feed, whatever the state
+        state = model.state  # a model of independent lines is reset at every line feed, whatever the state
         if self.scores_line_feed and not self.is_of_lines:
-            h = _mean_line_end_state(self.session, h, self.start)
-        h[architecture(model.parameters).recurrent_size :] = 0  # no characters in the contexts of an n-gram prior
-        self.h = h[None]
+            state = _mean_line_end_state(self.session, state, self.start)
+        self.state = state.forget_history()
         self.cache: dict[str, LineScore] = {}
 
     def score(self, block: str, number: int) -> list[Line]:
@@ -186,7 +185,7 @@ class BlockScorer:
         starts = _line_starts(lengths)
         unknown = np.add.reduceat(~is_known[1:], starts, dtype=np.intp)
         chars = lengths - unknown + self.scores_line_feed
-        read = self._read_in_order if self.carry_state else partial(self.session.segment_losses, self.h[0])
+        read = self._read_in_order if self.carry_state else partial(self.session.segment_losses, self.state)
         nats, worst, worst_nats = read(indices[is_known], _line_starts(lengths - unknown), chars)
         check_finite(nats)
         columns, cost = worst + (chars > 0), unknown_nats(self.K)
@@ -205,8 +204,8 @@ class BlockScorer:
 
     def _read_in_order(self, indices: Indices, starts: Ints, chars: Ints) -> SegmentLosses:
         """Read every line from the final state of the line before."""
-        slices = list(read_slices(self.session, self.h, indices[:-1, None], indices[1:, None]))
-        losses, self.h = np.concatenate([nats[:, 0] for nats, _ in slices]), slices[-1][1]
+        slices = list(read_slices(self.session, self.state.reshape(1), indices[:-1, None], indices[1:, None]))
+        losses, self.state = np.concatenate([nats[:, 0] for nats, _ in slices]), slices[-1][1].select(0)
         check_finite(losses)
         if not self.scores_line_feed:
             losses[starts + chars] = 0
@@ -255,25 +254,26 @@ def find_threshold(model: Model, by: str, fraction: float) -> float:
     """
     if model.score_quantiles is None:
         raise ElmanError(
-            "a threshold in percent requires the scores of held-out lines, which a finished run with --lines and"
-            " --validation 0.1 stores: train one, or pass a number such as --threshold 25"
+            "a threshold in percent requires the scores of held-out lines, which a finished run with"
+            f" {option.lines:True} and"
+            f" {option.validation:0.1} stores: train one, or pass a number such as {option.threshold:25}"
         )
     row = model.score_quantiles[[*AGGREGATIONS].index(by)]
     return float(np.interp(fraction, LEVELS, row))
 
 
-def _mean_line_end_state(session: InferenceSession, h: Array, feed: int) -> Array:
-    """Return the mean of the states (D,) before the line feeds in sampled text; h (D,) if there are none.
+def _mean_line_end_state(session: InferenceSession, state: State, feed: int) -> State:
+    """Return the mean of the states before the line feeds in sampled text; the same state if there are none.
 
-    Sampling starts in the state h, after a line feed, and is deterministic.
+    Sampling starts in a state, after a line feed, and is deterministic.
     """
     count = SAMPLE_SHAPE[1]
-    first, states = np.full(count, feed), np.repeat(h[None], count, axis=0)
+    first, states = np.full(count, feed), state.tile(count)
     uniforms = np.random.default_rng(0).random(SAMPLE_SHAPE)
     text, _ = session.generate(states, first, uniforms, [SamplingParams()] * count)
     _, states = session.logits(states, np.concatenate([first[None], text[:-1]]).astype(np.uint32))
-    ends = states[text == feed]
-    return ends.mean(axis=0, dtype=np.float64).astype(h.dtype) if len(ends) else h
+    ends = states.recurrent[text == feed]
+    return state.with_recurrent(ends.mean(axis=0, dtype=np.float64).astype(ends.dtype)) if len(ends) else state
 
 
 def _line_starts(lengths: Ints) -> Ints:

@@ -10,14 +10,13 @@ from typing import Protocol
 
 from safetensors import SafetensorError
 
-from elman.engine import get_engine
 from elman.engines import DEFAULT_ENGINE
-from elman.errors import ElmanError, flag, join_alternatives, quote
+from elman.errors import ElmanError, join_alternatives, option, quote
 from elman.inference.fingerprint import check_is_model
 from elman.inference.model import Model
-from elman.inference.network_file import check_holds_no_run
+from elman.inference.snapshot import Snapshot, check_holds_no_run
 from elman.interop import hub, npz, onnx, page, torch
-from elman.interop.contents import Contents, ModelInfo
+from elman.interop.contents import ModelInfo
 from elman.runs.directory import FILES, RunDirectory
 from elman.runs.loggers import MANIFEST
 from elman.runs.manifest import TextRecord
@@ -45,8 +44,10 @@ class Format(Protocol):
         ...
 
     @property
-    def read(self) -> Callable[[Path], Contents] | None:
-        """Return what an untrusted file contains; raise one of `_READ_ERRORS` if it is invalid.
+    def read(self) -> Callable[[Path, Alphabet | None], Snapshot] | None:
+        """Return the network in an untrusted file, with a given alphabet or its own.
+
+        Raise one of `_READ_ERRORS` if the file is invalid.
 
         None for a format that is not imported, or whose folder `elman.load` reads.
         """
@@ -111,17 +112,17 @@ def export(
     options = {"license": license, "language": language, "weights": weights, "include_text": include_text}
     for name in options:
         if options[name] and name not in chosen.OPTIONS:
-            raise ElmanError(f"{flag(name)} has no effect on {quote(path.name)}: remove it")
+            raise ElmanError(f"{option[name]} has no effect on {quote(path.name)}: remove it")
     name, text, day = path.stem, None, None
     if isinstance(model, str | os.PathLike):
-        name, file, (text, day) = name_model(Path(model)), read_model(model), _find_record(Path(model))
-        model = create_model(file)
+        name, snapshot, (text, day) = name_model(Path(model)), read_model(model), _find_record(Path(model))
+        model = create_model(snapshot)
     else:
         check_is_model(model)
-        file = model.as_file()
+        snapshot = model.snapshot()
     if not chosen.SUFFIX:
         name = path.resolve().name
-    contents = chosen.write(model, ModelInfo(name, file, text, day, license, language, weights, include_text))
+    contents = chosen.write(model, ModelInfo(name, snapshot, text, day, license, language, weights, include_text))
     if isinstance(contents, bytes):
         check_holds_no_run(path)
         write_output(path, contents)
@@ -169,7 +170,7 @@ def import_(
     """
     if hub_name(path) or os.path.isdir(path):  # noqa: PTH112 (False for a path that cannot be inspected)
         if alphabet is not None:
-            raise ElmanError(f"cannot combine --alphabet with {quote(path)}, which contains its characters")
+            raise ElmanError(f"cannot combine {option.alphabet} with {quote(path)}, which contains its characters")
         model = load(path, engine=engine)
     else:
         model = _import_file(Path(path), None if alphabet is None else Alphabet(alphabet), engine)
@@ -180,14 +181,14 @@ def import_(
 
 def _import_file(path: Path, alphabet: Alphabet | None, engine: str) -> Model:
     """Return the model in a file; a given alphabet overrides that of the file."""
-    readers, engine_used = {format.SUFFIX: format.read for format in FORMATS.values()}, get_engine(engine)
+    readers = {format.SUFFIX: format.read for format in FORMATS.values()}
     read = readers.get(path.suffix)
     if read is None:
         suffixes = ", ".join(suffix for suffix, read in readers.items() if read)
         raise ElmanError(f"the name of a file to import must end in one of {suffixes} (got {quote(path.name)})")
     try:
         require_regular_file(path).open("rb").close()  # gives a better reason than the libraries if it cannot be read
-        return read(path).build_model(alphabet, engine_used)
+        return create_model(read(path, alphabet), engine)
     except OSError as error:
         raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from error
     except _READ_ERRORS as error:
@@ -209,10 +210,10 @@ def _find_format(path: Path, name: str | None = None) -> Format:
         folders = ", ".join(name for name, format in FORMATS.items() if not format.SUFFIX)
         raise ElmanError(
             f"the file name must end in one of {suffixes}, which sets its format (got {quote(path.name)}); a folder"
-            f" requires --format {folders}"
+            f" requires {option.format:{folders}}"
         )
     if name not in FORMATS:
-        raise ElmanError(f"--format must be one of {', '.join(FORMATS)} (got {quote(name)})")
+        raise ElmanError(f"{option.format} must be one of {', '.join(FORMATS)} (got {quote(name)})")
     if not path.name.endswith(suffix := FORMATS[name].SUFFIX):
         raise ElmanError(f"the name of a file in the format {name} must end in {suffix} (got {quote(path.name)})")
     return FORMATS[name]
@@ -230,7 +231,7 @@ def _find_record(path: Path) -> tuple[TextRecord | None, date | None]:
 def _write_folder(folder: Path, contents: dict[str, bytes]) -> None:
     """Write files into a folder, which is created, or whose files of these names are replaced."""
     if any(os.path.lexists(folder / name) for name in FILES):
-        raise ElmanError(f"{quote(folder)} contains a run or a model: choose another --out")
+        raise ElmanError(f"{quote(folder)} contains a run or a model: choose another {option.out}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

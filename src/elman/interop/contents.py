@@ -1,27 +1,26 @@
 """What every exported file contains, and its validation: arrays, JSON metadata, and the table of an n-gram prior.
 
 K  alphabet size                L  layers
-m  hidden units per layer       D  size of the state, see `elman.network.parameters`
+m  hidden units per layer       S  size of the recurrent state, see `elman.network.parameters`
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine import Engine
-from elman.errors import ElmanError
+from elman.errors import ElmanError, option
 from elman.inference import Model
-from elman.inference.network_file import ModelFile, describe_ngrams, restore_ngrams
+from elman.inference.snapshot import Snapshot, infer_config
 from elman.network.cells import CELLS
-from elman.network.ngram import MAX_ORDER, NgramModel
-from elman.network.ngram_table import STRIDE, NgramTable
-from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, shapes
+from elman.network.parameters import Architecture, Array, Arrays, Parameters
+from elman.ngram.file import describe_ngrams, restore_ngrams
+from elman.ngram.model import MAX_ORDER, NgramModel
 from elman.runs.manifest import TextRecord
 from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
 from elman.text import Alphabet
@@ -43,33 +42,22 @@ _DTYPES = ("float32", "float64")
 
 @dataclass(frozen=True, eq=False)
 class ModelInfo:
-    """What a format that describes a model says of it.
-
-    Parameters
-    ----------
-    name : str
-        That of the folder, or for a file that of the run.
-    file : ModelFile
-        Its settings and its validation loss.
-    text : TextRecord, optional
-        The training text, where the model is that of a run.
-    date : date, optional
-        Likewise, when training ended.
-    license, language : str
-    weights : str
-        The type of the weights in a page; if it is empty, the smallest with which the model predicts as well.
-    include_text : bool
-        Whether a page or a folder may contain a table from which the training text can be read.
-    """
+    """What a format that describes a model says of it."""
 
     name: str
-    file: ModelFile
+    """That of the folder, or for a file that of the run."""
+    snapshot: Snapshot
+    """Its settings and its validation loss."""
     text: TextRecord | None = None
+    """The training text, where the model is that of a run."""
     date: date | None = None
+    """Likewise, when training ended."""
     license: str = ""
     language: str = ""
     weights: str = ""
+    """The type of the weights in a page; if it is empty, the smallest with which the model predicts as well."""
     include_text: bool = False
+    """Whether a page or a folder may contain a table from which the training text can be read."""
 
 
 def require_pruned(ngrams: NgramModel | None, info: ModelInfo) -> None:
@@ -77,113 +65,77 @@ def require_pruned(ngrams: NgramModel | None, info: ModelInfo) -> None:
     if ngrams is not None and ngrams.min_count < 2 and not info.include_text:
         raise ElmanError(
             "the n-gram table of this model is not pruned, so that its training text can be read from it"
-            f" (--ngram-min-count {ngrams.min_count}): pass --include-text, or train with --ngram-min-count 2"
+            f" ({option.ngram_min_count:{ngrams.min_count}}): pass {option.include_text:True}, or train with"
+            f" {option.ngram_min_count:2}"
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Contents:
-    """The contents of a file.
+def restore_snapshot(
+    metadata: Mapping[str, Any],
+    net: Architecture,
+    arrays: Mapping[str, Array],
+    ngrams: Mapping[str, NDArray[Any]],
+    given_alphabet: Alphabet | None,
+) -> Snapshot:
+    """Return the network in a file.
 
     Parameters
     ----------
-    metadata : dict
+    metadata : mapping
         Not validated, except for what `net` was read from.
     net : Architecture
-    arrays : Arrays
-        Validated, under Elman's names.
-    ngrams : dict of ndarray
-        The arrays of an n-gram prior, not validated, by their names in `elman.inference.network_file`; none without a
-        prior.
-    h : ndarray, shape (D,), optional
-        The initial state, where it is not among the metadata.
+    arrays : mapping of str to ndarray
+        Validated, under Elman's names; the initial state, ``h``, where it is not among the metadata.
+    ngrams : mapping of str to ndarray
+        The arrays of an n-gram prior, not validated, by their names in `elman.ngram.file`; none without a prior.
+    given_alphabet : Alphabet, optional
+        Overrides that of the metadata.
+
+    Raises
+    ------
+    ElmanError, ValueError, LookupError, TypeError, AttributeError
+        If the metadata is invalid or does not match the arrays.
     """
-
-    metadata: Mapping[str, Any]
-    net: Architecture
-    arrays: Mapping[str, Array]
-    ngrams: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    h: Array | None = None
-
-    def build_model(self, given_alphabet: Alphabet | None, engine: Engine) -> Model:
-        """Return the model; a given alphabet overrides that of the metadata.
-
-        Raises
-        ------
-        ElmanError, ValueError, LookupError, TypeError, AttributeError
-            If the metadata is invalid or does not match the arrays.
-        """
-        net = self.net
-        # Copies: the arrays read may have another memory order, or be read-only.
-        copies = {name: np.array(self.arrays[name], order="C") for name in parameter_shapes(net)}
-        alphabet = self._alphabet(given_alphabet)
-        reset_at = find_line_feed(alphabet) if _require_bool(self.metadata, _LINES_KEY) else None
-        ngrams = self._ngram_model(reset_at) if net.order else None
-        h = self._state(copies["V"].dtype) if self.h is None else self.h.copy()
-        history = h[net.recurrent_size :]  # each character is its index + 1
-        if not ((history >= 0) & (history <= net.K) & (history == np.rint(history))).all():
-            raise ElmanError(f"the history of the n-gram prior must be {net.order} integers from 0 to {net.K}")
-        masks = [require_str(self.metadata.get(key, ""), key) for key in _MASK_KEYS]
-        masker = Masker(*masks) if any(masks) else None
-        return Model(alphabet, Parameters(net.cell, copies, ngrams, reset_at), h, engine, masker=masker)
-
-    def _alphabet(self, given: Alphabet | None) -> Alphabet:
-        """Return the alphabet: the given one, or else that of the file."""
-        metadata, K = self.metadata, self.net.K
-        if given is None and "alphabet" not in metadata:
-            raise ElmanError(f"it does not contain its {K} characters: pass them with --alphabet")
-        alphabet = given or Alphabet(
-            require_str(metadata["alphabet"], "alphabet"), has_unknown=_require_bool(metadata, "folds")
-        )
-        if len(alphabet) != K:
-            raise ElmanError(f"the alphabet has {len(alphabet)} characters, but the network has {K}")
-        return alphabet
-
-    def _ngram_model(self, reset_at: int | None) -> NgramModel:
-        """Return the n-gram model. It has no folds, which only training needs."""
-        model = restore_ngrams(self.metadata[NGRAM_KEY], self.ngrams, self.net.K, self.net.order, reset_at)
-        _check_trie(model.table)
-        return model
-
-    def _state(self, dtype: np.dtype[Any]) -> Array:
-        """Return the initial state (D,) of the metadata: zeros where the file contains none."""
-        net, names = self.net, initial_state_names(self.net)
-        state = dict.fromkeys(names, np.zeros((net.layers, net.m)))
-        if "state" in self.metadata:
-            state = {
-                name: np.array([[require_finite(x, name) for x in row] for row in rows])
-                for name, rows in self.metadata["state"].items()
-            }
-        if {name: array.shape for name, array in state.items()} != dict.fromkeys(names, (net.layers, net.m)):
-            raise ElmanError(
-                f"its state must have {' and '.join(names)}, each with {net.layers} rows of {net.m} numbers"
-            )
-        history = self.metadata[NGRAM_KEY].get("history", [0] * net.order) if net.order else []
-        if len(history) != net.order:
-            raise ElmanError(f"its history has {len(history)} characters, but its order is {net.order}")
-        recurrent = np.stack([state[name] for name in names], axis=1).reshape(-1)
-        with np.errstate(over="ignore"):
-            h = np.append(recurrent, [require_finite(code, "history") for code in history]).astype(dtype)
-        if not np.isfinite(h).all():
-            raise ElmanError(f"its state exceeds the range of {dtype}")
-        return h
+    # Copies: the arrays read may have another memory order, or be read-only.
+    copies = {name: np.array(arrays[name], order="C") for name in net.shapes()}
+    alphabet = _read_alphabet(metadata, net.K, given_alphabet)
+    if _require_bool(metadata, _LINES_KEY):
+        net = net._replace(reset_at=find_line_feed(alphabet))
+    model = restore_ngrams(metadata[NGRAM_KEY], ngrams, net.K, net.order, net.reset_at) if net.order else None
+    h = arrays["h"].copy() if "h" in arrays else _read_state(metadata, net, copies["V"].dtype)
+    masks = [require_str(metadata.get(key, ""), key) for key in _MASK_KEYS]
+    parameters, masker = Parameters(net, copies, model), Masker(*masks) if any(masks) else None
+    return Snapshot(infer_config(alphabet, parameters, masker), alphabet, parameters, h)
 
 
-def _check_trie(table: NgramTable) -> None:
-    """Check that the nodes of a table are a trie, whose levels have the lengths of strings up to n + 1."""
-    nodes = table.unpack()
-    starts = [0, 1]
-    for _ in range(table.order + 1):
-        starts.append(starts[-1] + int(nodes.children[starts[-2] : starts[-1]].sum()))
-    siblings = np.repeat(np.arange(table.contexts), nodes.children) * table.K + nodes.symbols
-    ones = np.append(0, np.cumsum(nodes.children)[:-1])[::STRIDE]
-    if (
-        starts[-2:] != [table.contexts, table.nodes]
-        or (nodes.symbols >= table.K).any()
-        or (np.diff(siblings) <= 0).any()
-        or not np.array_equal(ones, table.ones)
-    ):
-        raise ElmanError("its n-gram counts are not a trie")
+def _read_alphabet(metadata: Mapping[str, Any], K: int, given: Alphabet | None) -> Alphabet:
+    """Return the alphabet: the given one, or else that of the file."""
+    if given is None and "alphabet" not in metadata:
+        raise ElmanError(f"it does not contain its {K} characters: pass them with {option.alphabet}")
+    alphabet = given or Alphabet(
+        require_str(metadata["alphabet"], "alphabet"), has_unknown=_require_bool(metadata, "folds")
+    )
+    if len(alphabet) != K:
+        raise ElmanError(f"the alphabet has {len(alphabet)} characters, but the network has {K}")
+    return alphabet
+
+
+def _read_state(metadata: Mapping[str, Any], net: Architecture, dtype: np.dtype[Any]) -> Array:
+    """Return the initial state (S,) of the metadata: zeros where the file contains none."""
+    names = initial_state_names(net)
+    state = dict.fromkeys(names, np.zeros((net.layers, net.m)))
+    if "state" in metadata:
+        state = {
+            name: np.array([[require_finite(x, name) for x in row] for row in rows])
+            for name, rows in metadata["state"].items()
+        }
+    if {name: array.shape for name, array in state.items()} != dict.fromkeys(names, (net.layers, net.m)):
+        raise ElmanError(f"its state must have {' and '.join(names)}, each with {net.layers} rows of {net.m} numbers")
+    with np.errstate(over="ignore"):
+        h = np.stack([state[name] for name in names], axis=1).reshape(-1).astype(dtype)
+    if not np.isfinite(h).all():
+        raise ElmanError(f"its state exceeds the range of {dtype}")
+    return h
 
 
 def _require_bool(metadata: Mapping[str, Any], name: str) -> bool:
@@ -200,9 +152,8 @@ def initial_state_names(net: Architecture) -> tuple[str, ...]:
 
 def export_metadata(model: Model) -> dict[str, Any]:
     """Return the metadata of a model: its architecture, its characters, its initial state, and its n-gram prior."""
-    net, ngrams = architecture(model.parameters), model.parameters.ngrams
-    masker = model.masker
-    vectors = model.h[: net.recurrent_size].reshape(net.layers, net.state_vectors, net.m)
+    net, ngrams, masker = model.parameters.architecture, model.parameters.ngrams, model.masker
+    vectors = model.state.recurrent.reshape(net.layers, net.state_vectors, net.m)
     metadata = {
         "format": FORMAT,
         "cell": net.cell,
@@ -214,13 +165,12 @@ def export_metadata(model: Model) -> dict[str, Any]:
         **(dict(zip(_MASK_KEYS, (masker.names, masker.regex), strict=True)) if masker else {}),
         "state": {name: vectors[:, n].tolist() for n, name in enumerate(initial_state_names(net))},
     }
-    return metadata if ngrams is None else metadata | {NGRAM_KEY: describe_prior(model, ngrams)}
+    return metadata if ngrams is None else metadata | {NGRAM_KEY: describe_prior(ngrams)}
 
 
-def describe_prior(model: Model, ngrams: NgramModel) -> dict[str, Any]:
-    """Return the description of a model's n-gram prior, and its history: each character as its index + 1."""
-    history = np.rint(model.h[-ngrams.order :]).astype(int).tolist()
-    return {"order": ngrams.order, **describe_ngrams(ngrams), "history": history}
+def describe_prior(ngrams: NgramModel) -> dict[str, Any]:
+    """Return the description of an n-gram prior."""
+    return {"order": ngrams.order, **describe_ngrams(ngrams)}
 
 
 # --- Reading; the functions raise ElmanError, ValueError, LookupError or TypeError if a file is invalid ---
@@ -247,7 +197,7 @@ def read_architecture(metadata: Mapping[str, Any], K: int, num_arrays: int) -> A
         raise ElmanError(f"its cell {cell!r} is unknown")
     layers = require_int(metadata["layers"], "layers", minimum=1, maximum=num_arrays)
     m = require_int(metadata["hidden_size"], "hidden_size", minimum=1)
-    return Architecture(cell, layers, K, m, read_order(metadata))
+    return Architecture(K, m, cell, layers, read_order(metadata))
 
 
 def read_order(metadata: Mapping[str, Any]) -> int:
@@ -255,11 +205,6 @@ def read_order(metadata: Mapping[str, Any]) -> int:
     if NGRAM_KEY not in metadata:
         return 0
     return require_int(metadata[NGRAM_KEY]["order"], "the order", minimum=1, maximum=MAX_ORDER)
-
-
-def parameter_shapes(net: Architecture) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every parameter of a network."""
-    return shapes(net.K, net.m, net.cell, net.layers, net.order)
 
 
 def check_arrays(arrays: Mapping[str, Array], expected: Mapping[str, tuple[int, ...]]) -> None:

@@ -1,6 +1,6 @@
 """A folder for the Hugging Face Hub: the weights, the settings, and a model card with metadata.
 
-The weights are those of a network's file, see `elman.inference.network_file`, so `elman.load` reads the folder itself.
+The weights are those of a network's file, see `elman.inference.snapshot`, so `elman.load` reads the folder itself.
 The metadata is that of https://huggingface.co/docs/hub/model-cards.
 """
 
@@ -13,10 +13,10 @@ from dataclasses import replace
 
 from elman._version import __version__
 from elman.inference import Model
-from elman.inference.network_file import LineData, describe_model, serialize_model
+from elman.inference.snapshot import LineData
 from elman.interop import page
 from elman.interop.contents import ModelInfo, require_pruned
-from elman.network.parameters import architecture, summarize
+from elman.network.parameters import summarize
 from elman.runs.models import HUB_SETTINGS, HUB_WEIGHTS, MODEL_TYPE
 
 SUFFIX = ""
@@ -33,14 +33,14 @@ def write(model: Model, info: ModelInfo) -> dict[str, bytes]:
     The hashes of training lines are left out: whoever guesses a line could check that the text contains it.
     """
     require_pruned(model.parameters.ngrams, info)
-    file = replace(info.file, lines=LineData(score_quantiles=info.file.lines.score_quantiles))
-    settings = describe_model(file.config, file.alphabet, None)["config"]
-    header = {"model_type": MODEL_TYPE, "elman_version": __version__, "vocab_size": len(file.alphabet)}
+    snapshot = replace(info.snapshot, lines=LineData(score_quantiles=info.snapshot.lines.score_quantiles))
+    settings = snapshot.config.without_paths()
+    header = {"model_type": MODEL_TYPE, "elman_version": __version__, "vocab_size": len(snapshot.alphabet)}
     return {
-        HUB_WEIGHTS: serialize_model(file),
+        HUB_WEIGHTS: snapshot.serialize(),
         HUB_SETTINGS: (json.dumps(header | settings, indent=2) + "\n").encode(),
         CARD: _write_card(model, info).encode(),
-        **({PAGE: page.write(model, info)} if architecture(model.parameters).spec.page else {}),
+        **({PAGE: page.write(model, info)} if model.parameters.architecture.spec.page else {}),
     }
 
 
@@ -50,11 +50,11 @@ def _write_card(model: Model, info: ModelInfo) -> str:
 
     environment = Environment(loader=PackageLoader("elman.interop", "."), undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {"plain": _keep_plain, "quoted": _quote_yaml, "on_hub": _name_on_hub}
-    loss = info.file.network.validation_loss
+    loss = info.snapshot.validation_loss
     return environment.get_template("card.md").render(
         info=info,
-        config=info.file.config,
-        network=architecture(model.parameters),
+        config=info.snapshot.config,
+        network=model.parameters.architecture,
         weights=summarize(model.parameters)["weights"],
         ngrams=model.parameters.ngrams,
         dataset=_name_on_hub(info.text.name) if info.text else "",

@@ -1,6 +1,6 @@
 """NumPy npz: the parameters under their own names, the state ``h``, and the metadata as UTF-8 bytes ``elman``.
 
-With an n-gram prior, ``ngrams.strings`` … are its table, see `elman.inference.network_file`.
+With an n-gram prior, ``ngrams.strings`` … are its table, see `elman.ngram.file`.
 """
 
 from __future__ import annotations
@@ -18,19 +18,18 @@ from numpy.typing import NDArray
 
 from elman.errors import ElmanError
 from elman.inference import Model
-from elman.inference.network_file import ngram_tensors, pop_ngram_tensors
+from elman.inference.snapshot import Snapshot
 from elman.interop.contents import (
     METADATA_KEY,
-    NGRAM_KEY,
-    Contents,
     ModelInfo,
     check_arrays,
     export_metadata,
-    parameter_shapes,
     parse_metadata,
     read_architecture,
+    restore_snapshot,
 )
-from elman.network.parameters import architecture
+from elman.ngram.file import ngram_tensors, pop_ngram_tensors
+from elman.text import Alphabet
 
 SUFFIX = ".npz"
 HELP = "NumPy arrays"
@@ -47,27 +46,24 @@ _HEADER = re.compile(
 def write(model: Model, _: ModelInfo) -> bytes:
     """Return the bytes of a file; the state is the array ``h`` instead of metadata."""
     metadata = {name: value for name, value in export_metadata(model).items() if name != "state"}
-    ngrams = model.parameters.ngrams
-    arrays: dict[str, Any] = {name: model.parameters[name] for name in parameter_shapes(architecture(model.parameters))}
-    if ngrams is not None:
-        del metadata[NGRAM_KEY]["history"]  # the end of h
-        arrays |= ngram_tensors(ngrams)
-    arrays |= {"h": model.h, METADATA_KEY: np.frombuffer(json.dumps(metadata).encode(), np.uint8)}
+    arrays: dict[str, Any] = {name: model.parameters[name] for name in model.parameters.architecture.shapes()}
+    arrays |= ngram_tensors(model.parameters.ngrams)
+    arrays |= {"h": model.state.recurrent, METADATA_KEY: np.frombuffer(json.dumps(metadata).encode(), np.uint8)}
     file = BytesIO()
     np.savez(file, **arrays)
     return file.getvalue()
 
 
-def read(path: Path) -> Contents:
-    """Return what an untrusted file contains."""
+def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
+    """Return the network in an untrusted file."""
     arrays = _read_arrays(path)
     metadata = parse_metadata(bytes(arrays.pop(METADATA_KEY, np.empty(0, np.uint8))).decode())
     if "V" not in arrays:
         raise ElmanError("the array V is missing")
     net = read_architecture(metadata, len(arrays["V"]), len(arrays))
     ngrams = pop_ngram_tensors(arrays) if net.order else {}
-    check_arrays(arrays, parameter_shapes(net) | {"h": (net.state_size,)})
-    return Contents(metadata, net, arrays, ngrams, arrays["h"])
+    check_arrays(arrays, net.shapes() | {"h": (net.state_size,)})
+    return restore_snapshot(metadata, net, arrays, ngrams, alphabet)
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:

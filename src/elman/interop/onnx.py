@@ -7,7 +7,7 @@ Inputs are ``x`` (T, B), character indices, int64; ``h0`` and, for lstm, ``s0``,
 
 The counts of an n-gram prior are no part of the graph, which has two more inputs instead: ``log_q`` (T, B, K), log q
 after each character, and ``matched`` (T, B), the matched orders, int64. The arrays of the table are among the metadata,
-under ``ngrams.strings`` …, see `elman.inference.network_file`: base64 of the numbers, little-endian.
+under ``ngrams.strings`` …, see `elman.ngram.file`: base64 of the numbers, little-endian.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ from numpy.typing import NDArray
 from elman._version import __version__
 from elman.errors import ElmanError, require_extra
 from elman.inference import Model
-from elman.inference.network_file import NGRAMS, ngram_tensors
+from elman.inference.snapshot import Snapshot
 from elman.interop.contents import (
     METADATA_KEY,
-    Contents,
     ModelInfo,
     check_arrays,
     export_metadata,
@@ -35,9 +34,12 @@ from elman.interop.contents import (
     parse_metadata,
     read_architecture,
     recurrent_bias,
+    restore_snapshot,
 )
 from elman.network.cells.spec import OnnxOperator
-from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, layer, suffix
+from elman.network.parameters import Architecture, Array, Arrays, Parameters, layer, suffix
+from elman.ngram.file import PREFIX, ngram_tensors
+from elman.text import Alphabet
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
@@ -49,7 +51,7 @@ OPTIONS: tuple[str, ...] = ()
 OPSET, IR_VERSION = 11, 6
 """Those of ONNX 1.6 (2019): new runtimes read old versions, but old runtimes do not read new ones."""
 
-ONES, HISTOGRAM = f"{NGRAMS}ones", f"{NGRAMS}histogram"
+ONES, HISTOGRAM = f"{PREFIX}ones", f"{PREFIX}histogram"
 """The array of the n-gram prior that has another type, and the one with two axes."""
 
 MAX_WEIGHT_BYTES = 2**31 - 2**24
@@ -65,7 +67,7 @@ known."""
 
 def write(model: Model, _: ModelInfo) -> bytes:
     """Return the bytes of a file."""
-    architecture(model.parameters).spec.require_export("onnx")
+    model.parameters.architecture.spec.require_export("onnx")
     size = np.dtype(np.float32).itemsize * sum(array.size for array in model.parameters.values())
     if size > MAX_WEIGHT_BYTES:
         raise ElmanError(f"its weights ({size:,} bytes) exceed the limit of an ONNX file: export to torch or npz")
@@ -75,7 +77,7 @@ def write(model: Model, _: ModelInfo) -> bytes:
         description = f"{_DOC_STRING} {_PRIOR_DOC_STRING}"
         props |= {name: base64.b64encode(array.tobytes()).decode() for name, array in ngram_tensors(ngrams).items()}
     proto: ModelProto = helper.make_model(
-        _build_graph(architecture(model.parameters), model.parameters.arrays),
+        _build_graph(model.parameters.architecture, model.parameters.arrays),
         ir_version=IR_VERSION,
         opset_imports=[helper.make_opsetid("", OPSET)],
         producer_name="elman",
@@ -87,8 +89,8 @@ def write(model: Model, _: ModelInfo) -> bytes:
     return file
 
 
-def read(path: Path) -> Contents:
-    """Return what an untrusted file contains; its graph must be the one that `write` makes for its weights."""
+def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
+    """Return the network in an untrusted file; its graph must be the one that `write` makes for its weights."""
     proto = _parse(path.read_bytes())
     entries = {entry.key: entry.value for entry in proto.metadata_props}
     metadata, arrays = parse_metadata(entries.get(METADATA_KEY, "")), _read_initializers(proto.graph)
@@ -96,13 +98,13 @@ def read(path: Path) -> Contents:
         raise ElmanError("the array V is missing")
     net = read_architecture(metadata, arrays["V"].shape[-1], len(arrays))
     check_arrays(arrays, _expected_shapes(net))
-    ngrams = {name: _decode(name, entry) for name, entry in entries.items() if name.startswith(NGRAMS) and net.order}
+    ngrams = {name: _decode(name, entry) for name, entry in entries.items() if name.startswith(PREFIX) and net.order}
     parameters = _parameters(arrays, net)
     opset_imports = [(opset.domain, opset.version) for opset in proto.opset_import]
     is_same = proto.graph == _build_graph(net, parameters) and opset_imports == [("", OPSET)] and not proto.functions
     if not is_same:
         raise ElmanError("its graph differs from the one that Elman writes for these weights")
-    return Contents(metadata, net, parameters, ngrams)
+    return restore_snapshot(metadata, net, parameters, ngrams, alphabet)
 
 
 def _decode(name: str, entry: str) -> NDArray[Any]:
@@ -179,7 +181,7 @@ def _make_initializers(net: Architecture, parameters: Arrays) -> dict[str, Array
     gates, onnx_gates = net.spec.gates, _operator(net).gates
     arrays: dict[str, Array] = {}
     for n in range(1, net.layers + 1):
-        of_layer = layer(Parameters(net.cell, parameters), n)
+        of_layer = layer(Parameters(net, parameters), n)
         ordered = (of_layer["U"], of_layer["W"], of_layer["b"], recurrent_bias(net, of_layer))
         U, W, b, b_recurrent = (_reorder_gates(array, gates, onnx_gates) for array in ordered)
         arrays |= {f"W{n}": U[None], f"R{n}": W[None], f"B{n}": np.concatenate([b, b_recurrent])[None]}

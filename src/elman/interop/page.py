@@ -16,14 +16,14 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from elman._version import __version__
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, option, quote
 from elman.inference import Model
 from elman.interop.contents import ModelInfo, describe_prior, require_pruned
-from elman.interpret import describe_model
-from elman.network import SamplingParams, architecture
-from elman.network.ngram import NgramModel
+from elman.interpret import describe_for_playground
+from elman.network import SamplingParams
 from elman.network.parameters import Array, Parameters
 from elman.network.sampling import list_sampling_fields
+from elman.ngram.model import NgramModel
 from elman.web import STATIC_FILES, dump_json, encode_bytes, inline_modules, render_file
 
 SUFFIX = ".html"
@@ -39,22 +39,23 @@ _TEXTS, _LENGTH = 16, 250
 """The texts on which this is measured, which the model itself generates, and their length."""
 _TABLE = ("strings", "rests", "children")
 """The arrays of a table that are in the page; the others follow from them."""
-_BODY = re.compile(r"<body>\n(.*)</body>", re.DOTALL)
+_BODY = re.compile(r"<body>\n(.*)<dialog", re.DOTALL)
 _FILES = STATIC_FILES / "page"
 
 
 def write(model: Model, info: ModelInfo) -> bytes:
     """Return the page."""
-    network, ngrams = architecture(model.parameters), model.parameters.used_ngrams
+    network, prior = model.parameters.architecture, model.parameters.prior
+    ngrams = prior.ngrams if prior.is_on else None
     network.spec.require_export("page")
     require_pruned(ngrams, info)
     weights = info.weights or choose_weights(model)
     if weights not in WEIGHTS:
-        raise ElmanError(f"--weights must be one of {', '.join(WEIGHTS)} (got {quote(weights)})")
+        raise ElmanError(f"{option.weights} must be one of {', '.join(WEIGHTS)} (got {quote(weights)})")
     arrays, data = _pack_arrays(model, ngrams, weights)
-    described = describe_model(info.name, model) | {
-        "reset_at": model.parameters.reset_at,
-        "ngrams": None if ngrams is None else describe_prior(model, ngrams) | {"discounts": ngrams.discounts.tolist()},
+    described = describe_for_playground(info.name, model) | {
+        "reset_at": network.reset_at,
+        "ngrams": None if ngrams is None else describe_prior(ngrams) | {"discounts": ngrams.discounts.tolist()},
         "arrays": arrays,
     }
     playground = STATIC_FILES / "playground"
@@ -78,7 +79,7 @@ def write(model: Model, info: ModelInfo) -> bytes:
 
 def _list_facts(info: ModelInfo, ngrams: NgramModel | None, weights: str) -> list[tuple[str, str]]:
     """Return what the page says of the model: titles and values."""
-    text, loss = info.text, info.file.network.validation_loss
+    text, loss = info.text, info.snapshot.validation_loss
     contents = f"The weights in {weights}. The text is not in the page."
     if ngrams is not None:
         which = f"those that occur at least {ngrams.min_count} times. The text is not in the page."
@@ -133,11 +134,11 @@ def round_weights(parameters: Parameters, kind: str) -> Parameters:
 def measure_increase(model: Model, kind: str) -> float:
     """Return by how many nats per character rounded weights predict texts worse that the model generates."""
     start = np.repeat(model.alphabet.encode(model.alphabet.start_char), _TEXTS)
-    h, uniforms = np.tile(model.h, (_TEXTS, 1)), np.random.default_rng(1).random((_LENGTH, _TEXTS))
-    generated, _ = model.engine.session(model.parameters).generate(h, start, uniforms, [SamplingParams()] * _TEXTS)
+    state, uniforms = model.start(_TEXTS), np.random.default_rng(1).random((_LENGTH, _TEXTS))
+    generated, _ = model.engine.session(model.parameters).generate(state, start, uniforms, [SamplingParams()] * _TEXTS)
     text = np.concatenate([start[None], generated]).astype(model.alphabet.dtype)
     before, after = (
-        model.engine.session(parameters).losses(h, text[:-1], text[1:])[0].mean()
+        model.engine.session(parameters).losses(state, text[:-1], text[1:])[0].mean()
         for parameters in (model.parameters, round_weights(model.parameters, kind))
     )
     return float(after - before) if np.isfinite(after) else np.inf
@@ -145,10 +146,9 @@ def measure_increase(model: Model, kind: str) -> float:
 
 def _pack_arrays(model: Model, ngrams: NgramModel | None, weights: str) -> tuple[list[dict[str, Any]], bytes]:
     """Return name, type, shape and size of each array, and the bytes of all of them."""
-    recurrent = model.h[: architecture(model.parameters).recurrent_size]
     packed = [
         (name, kind := weights if array.ndim == 2 else "float32", array.shape, WEIGHTS[kind][0](array))
-        for name, array in {**model.parameters, "h": recurrent}.items()
+        for name, array in {**model.parameters, "h": model.state.recurrent}.items()
     ]
     if ngrams is not None:
         tables = ngrams.table.arrays()

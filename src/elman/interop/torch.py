@@ -3,7 +3,7 @@
 The recurrent submodule is ``torch.nn.RNN``, ``GRU`` or ``LSTM``, whose gates have the same order as Elman's. It has two
 biases where Elman has one, so the recurrent bias is zero except for the third block of a GRU, which is d. An n-gram
 prior is a third submodule, ``ngram``, with the parameter ``alpha`` and the arrays of its table as the buffers
-``table_strings``, …, see `elman.inference.network_file`; a module cannot have a buffer ``children``.
+``table_strings``, …, see `elman.ngram.file`; a module cannot have a buffer ``children``.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ import numpy as np
 
 from elman.errors import ElmanError
 from elman.inference import Model
-from elman.inference.network_file import NGRAMS, ngram_tensors, pop_ngram_tensors
+from elman.inference.snapshot import Snapshot
 from elman.interop.contents import (
     METADATA_KEY,
-    Contents,
     ModelInfo,
     check_arrays,
     export_metadata,
-    parameter_shapes,
     parse_metadata,
     read_order,
     recurrent_bias,
+    restore_snapshot,
 )
 from elman.network.cells import CELLS
-from elman.network.parameters import Architecture, Array, Parameters, architecture, layer, suffix
+from elman.network.parameters import Architecture, Array, Parameters, layer, suffix
+from elman.ngram.file import PREFIX, ngram_tensors, pop_ngram_tensors
+from elman.text import Alphabet
 
 SUFFIX = ".safetensors"
 HELP = "a PyTorch state dict in safetensors"
@@ -48,7 +49,7 @@ _LINEAR_NAME = re.compile(r"(.*\.|)(?:weight|bias)")
 
 def write(model: Model, _: ModelInfo) -> bytes:
     """Return the bytes of a file."""
-    architecture(model.parameters).spec.require_export("torch")
+    model.parameters.architecture.spec.require_export("torch")
     from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array) for name, array in state_dict(model.parameters).items()}
@@ -57,14 +58,14 @@ def write(model: Model, _: ModelInfo) -> bytes:
 
 def state_dict(parameters: Parameters) -> dict[str, Array]:
     """Return the arrays of the PyTorch module's state dict."""
-    net = architecture(parameters)
+    net = parameters.architecture
     result = {name: parameters[parameter] for name, parameter in _parameter_names(net, RECURRENT, LINEAR).items()}
     result |= {f"{RECURRENT}bias_hh_l{n}": recurrent_bias(net, layer(parameters, n + 1)) for n in range(net.layers)}
     return result | ngram_tensors(parameters.ngrams, TABLE)
 
 
-def read(path: Path) -> Contents:
-    """Return what an untrusted file contains."""
+def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
+    """Return the network in an untrusted file."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
@@ -75,14 +76,14 @@ def read(path: Path) -> Contents:
     layers = sum(name.startswith(recurrent + "weight_hh_l") for name in arrays)
     W, V = (arrays[name].shape for name in (recurrent + "weight_hh_l0", linear + "weight"))
     net = _infer_architecture(W, V, layers, metadata)
-    names, shapes = _parameter_names(net, recurrent, linear), parameter_shapes(net)
+    names, shapes = _parameter_names(net, recurrent, linear), net.shapes()
     second_biases = {f"{recurrent}bias_hh_l{n}": "b" + suffix(n + 1) for n in range(net.layers)}
     check_arrays(arrays, {name: shapes[parameter] for name, parameter in (names | second_biases).items()})
     parameters = {parameter: arrays[name] for name, parameter in names.items()}
     for name, b in second_biases.items():
         _add_recurrent_bias(net, parameters, b, arrays[name])
-    ngrams = {NGRAMS + name.removeprefix(TABLE): array for name, array in table.items()}
-    return Contents(metadata, net, parameters, ngrams)
+    ngrams = {PREFIX + name.removeprefix(TABLE): array for name, array in table.items()}
+    return restore_snapshot(metadata, net, parameters, ngrams, alphabet)
 
 
 def _add_recurrent_bias(net: Architecture, parameters: dict[str, Array], b: str, bias: Array) -> None:
@@ -122,7 +123,7 @@ def _infer_architecture(
     claimed = [cell for cell in cells if cell == metadata.get("cell")] or cells
     if len(claimed) > 1:
         raise ElmanError(f"its arrays fit the cells {', '.join(claimed)}, and no metadata says which it has")
-    net = Architecture(claimed[0], layers, V[0], V[1], read_order(metadata))
+    net = Architecture(V[0], V[1], claimed[0], layers, read_order(metadata))
     for claim, value in {"cell": net.cell, "layers": net.layers, "hidden_size": net.m}.items():
         if metadata.get(claim, value) != value:
             raise ElmanError(f"its metadata says {claim} = {metadata[claim]}, but its arrays have {value}")

@@ -41,11 +41,12 @@ from elman.engine.protocol import Indices
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.score import check_finite, top_k
-from elman.network import Architecture, Parameters, architecture
+from elman.network import Architecture, Parameters
 from elman.network.cells.spec import StateVector
-from elman.network.ngram import NgramModel
 from elman.network.output import log_softmax
 from elman.network.parameters import Array
+from elman.network.state import State
+from elman.ngram.model import NgramModel
 from elman.text.corpus import Spool
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 
@@ -63,42 +64,26 @@ QuantizedActivations = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Unit:
-    """One number of the recurrent state.
-
-    Parameters
-    ----------
-    layer, number : int
-        Both count from 1.
-    vector : StateVector
-        The state vector of the layer that it belongs to: the hidden state h, or the cell state s of an LSTM.
-    """
+    """One number of the recurrent state; layers and numbers count from 1."""
 
     layer: int
     number: int
     vector: StateVector
+    """The state vector of the layer that it belongs to: the hidden state h, or the cell state s of an LSTM."""
 
 
 @dataclass(frozen=True, eq=False)
 class PriorExplanation:
-    """What counting and the network contribute to each character, in bits.
-
-    Parameters
-    ----------
-    order : int
-        n, the order of the n-gram prior.
-    surprisal : ndarray of float32, shape (N,)
-        -log2 q of the n-gram model alone; NaN for the first known character, which nothing precedes.
-    counting, network : ndarray of float32, shape (N,)
-        The contributions (1) and (2); NaN for the first known character and for unknown ones.
-    matched : ndarray of uint8, shape (N,)
-        The matched order; 0 where there is none.
-    """
+    """What counting and the network contribute to each character, in bits."""
 
     order: int
     surprisal: Floats
+    """(N,): -log2 q of the n-gram model alone; NaN for the first known character, which nothing precedes."""
     counting: Floats
     network: Floats
+    """(N,): The contributions (1) and (2); NaN for the first known character and for unknown ones."""
     matched: NDArray[np.uint8]
+    """(N,): The matched order; 0 where there is none."""
 
     def means(self) -> dict[str, float]:
         """Return means in nats per character: q alone, over all characters predicted, and the contributions."""
@@ -117,34 +102,23 @@ class PriorExplanation:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """A text with a network's surprisal, predictions and activations.
-
-    Parameters
-    ----------
-    indices : ndarray of unsigned int, shape (N,)
-        K or more is an unknown character.
-    surprisal : ndarray of float32, shape (N,)
-        -log2 of the probability that the network gave to the character, in bits; NaN for the first known character,
-        which nothing precedes.
-    candidates : ndarray of unsigned int, shape (N, C)
-        The most likely characters at each position, in descending order.
-    probabilities : ndarray of float32, shape (N, C)
-        Their probabilities; 0 until the first known character has been read.
-    quantized : ndarray of uint8, shape (N, D)
-        The activation of every unit after the character has been read, or skipped if it is unknown; see `dequantize`.
-    units : tuple of Unit
-        The D units.
-    prior : PriorExplanation or None
-        None for a network without an n-gram prior, or whose prior is off.
-    """
+    """A text with a network's surprisal, predictions and activations."""
 
     indices: Indices
+    """(N,): K or more is an unknown character."""
     surprisal: Floats
+    """(N,): -log2 of the probability that the network gave to the character, in bits; NaN for the first known
+    character, which nothing precedes."""
     candidates: Indices
+    """(N, C): The most likely characters at each position, in descending order."""
     probabilities: Floats
+    """(N, C): Their probabilities; 0 until the first known character has been read."""
     quantized: QuantizedActivations
+    """(N, D): The activation of every unit after the character has been read, or skipped if it is unknown; see
+    `dequantize`."""
     units: tuple[Unit, ...]
     prior: PriorExplanation | None = None
+    """None for a network without an n-gram prior, or whose prior is off."""
 
     @property
     def chars(self) -> int:
@@ -162,24 +136,12 @@ class Explanation:
         return self.bits_per_char * math.log(2)
 
 
-def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -> Explanation:
-    """Read a text and record surprisal, predictions and activations at every character.
+def explain_indices(engine: Engine, parameters: Parameters, state: State, indices: Indices) -> Explanation:
+    """Read a text (N,) from a state; record surprisal, predictions and activations at every character.
 
-    Parameters
-    ----------
-    engine : Engine
-    parameters : Parameters
-    h0 : ndarray, shape (D,)
-        The initial state.
-    indices : ndarray of unsigned int, shape (N,)
-        K or more is an unknown character; see `elman.text.with_unknown`.
-
-    Raises
-    ------
-    ElmanError
-        If N < 2 or N > `MAX_CHARS`, or the network's output is not finite.
+    An index of K or more is an unknown character, see `elman.text.with_unknown`.
     """
-    N, network = len(indices), architecture(parameters)
+    N, network = len(indices), parameters.architecture
     if N < 2:
         raise ElmanError(f"a text needs at least 2 characters to be explained (got {N})")
     if N > MAX_CHARS:
@@ -189,42 +151,42 @@ def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices)
     K, is_known, ngrams = network.K, indices < network.K, parameters.ngrams
     penalty = 0.0 if is_known.all() else KNOWN_PENALTY_NATS
     nats, matched, candidates, probabilities, quantized = _record(
-        engine.session(parameters), parameters, h0, indices, penalty
+        engine.session(parameters), parameters, state, indices, penalty
     )
     prior = None
-    if ngrams is not None and parameters.uses_prior:
+    if ngrams is not None and parameters.prior.is_on:
         prior = _explain_prior(nats, matched, is_known, penalty, ngrams)
     surprisal = _surprisal(nats[0], is_known, penalty, K)
     return Explanation(indices, surprisal, candidates, probabilities, quantized, list_units(network), prior)
 
 
 def _record(
-    session: InferenceSession, parameters: Parameters, h0: Array, indices: Indices, penalty: float
+    session: InferenceSession, parameters: Parameters, initial: State, indices: Indices, penalty: float
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8], Indices, Floats, QuantizedActivations]:
-    """Read a text (N,) in the state h0 (D,), its known characters only.
+    """Read a text (N,) from a state, its known characters only.
 
     Return the R costs of each character in nats (R, N), see `_predict`, NaN where it is the first or unknown; the
     matched orders (N,), 0 there; the most likely characters and their probabilities; and the activations.
     """
-    network, known, h = architecture(parameters), np.flatnonzero(indices < len(parameters["c"])), h0[None]
-    N, n, K, D = len(indices), len(known), network.K, network.recurrent_size
-    C, R, in_cell_state = min(CANDIDATES, K), 4 if parameters.uses_prior else 1, is_cell_state(network)
+    network, known, state = parameters.architecture, np.flatnonzero(indices < len(parameters["c"])), initial.reshape(1)
+    N, n, K, D = len(indices), len(known), network.K, network.state_size
+    C, R, in_cell_state = min(CANDIDATES, K), 4 if parameters.prior.is_on else 1, is_cell_state(network)
     nats, matched = np.full((R, N), np.nan), np.zeros(N, np.uint8)
     candidates, probabilities = np.zeros((n + 1, C), indices.dtype), np.zeros((n + 1, C), np.float32)
     times = np.diff(known, prepend=0, append=N)  # at how many positions the state before each known character is held
     step = max(1, MAX_SLICE_VALUES // (R * K + network.state_size))
     with Spool(np.dtype(np.uint8)) as spool:
-        spool.append(np.repeat(quantize_states(h[:, :D], in_cell_state), times[0], axis=0))
+        spool.append(np.repeat(quantize_states(state.recurrent, in_cell_state), times[0], axis=0))
         for start in range(0, n, step):
             after = slice(start + 1, start + step + 1)
-            log_p, orders, states = _predict(session, parameters, h, indices[known[start : start + step]])
+            log_p, orders, states = _predict(session, parameters, state, indices[known[start : start + step]])
             top, top_log_p = top_k(log_p[:, 0] - penalty, C)
             candidates[after], probabilities[after] = top, np.exp(top_log_p)
             following = known[after]
             nats[:, following] = -log_p[np.arange(len(following)), :, indices[following]].T
             matched[following] = orders[: len(following)]
-            spool.append(np.repeat(quantize_states(states[:, :D], in_cell_state), times[after], axis=0))
-            h = states[-1:]
+            spool.append(np.repeat(quantize_states(states.recurrent, in_cell_state), times[after], axis=0))
+            state = states.select(slice(-1, None))
         quantized = spool.array().reshape(N, D)
     num_read = np.searchsorted(known, np.arange(N))  # before each position
     return nats, matched, candidates[num_read], probabilities[num_read], quantized
@@ -254,19 +216,19 @@ def _explain_prior(
 
 
 def _predict(
-    session: InferenceSession, parameters: Parameters, h: Array, x: Indices
-) -> tuple[Array, NDArray[np.intp], Array]:
-    """Read x (n,) in the state h (1, D); return R log-probabilities after each character, matched orders and states.
+    session: InferenceSession, parameters: Parameters, state: State, x: Indices
+) -> tuple[Array, NDArray[np.intp], State]:
+    """Read x (n,); return R log-probabilities after each character, the matched orders and the states.
 
     The log-probabilities (n, R, K) are log p and, with an n-gram prior, log q, log softmax(alpha_j log q) and
     log softmax(V h + c).
     """
-    logits, after = session.logits(h, x[:, None])
+    logits, after = session.logits(state, x[:, None])
     check_finite(logits)
-    o, states = logits[:, 0].astype(np.float64), after[:, 0]
-    if not parameters.uses_prior:
+    o, states = logits[:, 0].astype(np.float64), after.reshape(len(x))
+    if not parameters.prior.is_on:
         return log_softmax(o)[:, None], np.zeros(len(x), np.intp), states
-    prior = session.prior(h, x[:, None])
+    prior = session.prior(state, x[:, None])
     log_q, matched = prior.log_q[:, 0].astype(np.float64), prior.matched[:, 0]
     counted = parameters["alpha"].astype(np.float64)[matched, None] * log_q
     return np.stack([log_softmax(o), log_q, log_softmax(counted), log_softmax(o - counted)], axis=1), matched, states
@@ -314,9 +276,9 @@ def is_cell_state(network: Architecture) -> NDArray[np.bool_]:
     return np.array([not unit.vector.bounded for unit in list_units(network)])
 
 
-def describe_model(name: str, model: Model) -> dict[str, Any]:
+def describe_for_playground(name: str, model: Model) -> dict[str, Any]:
     """Return what the playground has to know of a model, with its units in groups, the vectors of the state."""
-    network = architecture(model.parameters)
+    network = model.parameters.architecture
     groups = [(layer, vector) for layer in range(1, network.layers + 1) for vector in network.spec.state]
     return {
         "id": name,

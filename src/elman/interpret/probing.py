@@ -45,82 +45,48 @@ _SENTENCE_ENDS = ".!?"
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature of the text.
-
-    Parameters
-    ----------
-    name : str
-        A few words.
-    description : str
-        How it is counted, in a sentence.
-    compute : callable
-        Returns its value at every position of a text.
-    is_binary : bool
-        Whether its values are 1 and 0; otherwise they are amounts of 0 or more.
-    needs_history : bool
-        Whether it depends on more than the last character read.
-    """
+    """A feature of the text."""
 
     name: str
     description: str
+    """How it is counted, in a sentence."""
     compute: Callable[[str], FeatureValues]
+    """Returns its value at every position of a text."""
     is_binary: bool = True
+    """Whether its values are 1 and 0; otherwise they are amounts of 0 or more."""
     needs_history: bool = True
+    """Whether it depends on more than the last character read."""
 
 
 @dataclass(frozen=True)
 class UnitScore:
-    """How well one unit tracks one feature.
-
-    Parameters
-    ----------
-    unit : int
-        Its column.
-    rises : bool
-        Whether the activation rises with the feature, rather than falls.
-    score : float
-        AUC or rank correlation on the second half, in the direction found on the first half.
-    baseline : float
-        The unit's best score when the feature is shifted along the text, over `NUM_SHIFTS` random offsets.
-    """
+    """How well one unit tracks one feature."""
 
     unit: int
+    """Its column."""
     rises: bool
+    """Whether the activation rises with the feature, rather than falls."""
     score: float
+    """AUC or rank correlation on the second half, in the direction found on the first half."""
     baseline: float
+    """The unit's best score when the feature is shifted along the text, over `NUM_SHIFTS` random offsets."""
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureProbe:
-    """A feature, and the units that track it.
-
-    Parameters
-    ----------
-    feature : Feature
-    values : ndarray of float32, shape (N,)
-        The feature at every position.
-    ranking : ndarray of int, shape (D,)
-        All units, best on the first half first; empty if the feature is too rare.
-    best : tuple of UnitScore
-        The first units of the ranking with their scores.
-    """
+    """A feature, and the units that track it."""
 
     feature: Feature
     values: FeatureValues
+    """(N,): The feature at every position."""
     ranking: NDArray[np.intp]
+    """(D,): All units, best on the first half first; empty if the feature is too rare."""
     best: tuple[UnitScore, ...]
+    """The first units of the ranking with their scores."""
 
 
 def probe_units(quantized: QuantizedActivations, text: str) -> list[FeatureProbe]:
-    """Score every unit against every feature.
-
-    Parameters
-    ----------
-    quantized : ndarray of uint8, shape (N, D)
-        Activations, see `elman.interpret.quantize`.
-    text : str
-        N characters.
-    """
+    """Score every unit, of quantized activations (N, D), against every feature of a text of N characters."""
     half, generator = len(text) // 2, np.random.default_rng(0)
     first, second = slice(0, half), slice(half, None)
     values = [feature.compute(text) for feature in FEATURES]

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from elman.network.parameters import Architecture as Architecture
     from elman.network.parameters import LossAndGradients as LossAndGradients
     from elman.network.parameters import Parameters as Parameters
-    from elman.network.parameters import architecture as architecture
     from elman.network.parameters import initial_parameters as initial_parameters
     from elman.network.sampling import SamplingParams as SamplingParams
+    from elman.network.state import State as State
 
 _MODULES = {
     "Architecture": "elman.network.parameters",
@@ -24,8 +24,8 @@ _MODULES = {
     "Optimizer": "elman.network.optimizer",
     "Parameters": "elman.network.parameters",
     "SamplingParams": "elman.network.sampling",
+    "State": "elman.network.state",
     "WeightDropout": "elman.network.dropout",
-    "architecture": "elman.network.parameters",
     "initial_parameters": "elman.network.parameters",
     "loss_and_gradients": "elman.network.model",
 }

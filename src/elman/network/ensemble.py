@@ -15,53 +15,52 @@ networks that have a prior. With weights that sum to 1, p_t is the geometric mea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from elman.network.parameters import Array, Arrays, Parameters, architecture, layer_names, suffix
+from elman.network.parameters import Architecture, Array, Arrays, Parameters, layer_names, suffix
+from elman.network.state import State
 
 
-class Member(NamedTuple):
-    """A network of an ensemble."""
-
-    parameters: Parameters
-    h: Array
-    """Its state, (D,)."""
-    weight: float
-
-
-def join_members(members: Sequence[Member]) -> tuple[Parameters, Array]:
-    """Return the network of (2) and its state.
+def join_parameters(members: Sequence[Parameters], weights: Sequence[float]) -> Parameters:
+    """Return the network of (2).
 
     Parameters
     ----------
-    members : sequence of Member
+    members : sequence of Parameters
         Of one cell, number of layers, alphabet, dtype and `reset_at`. The n-gram models are equal where there are any.
+    weights : sequence of float
     """
-    first, arrays = members[0].parameters, Arrays()
-    for number in range(1, architecture(first).layers + 1):
-        for name in layer_names(first.cell):
+    net, arrays = members[0].architecture, Arrays()
+    for number in range(1, net.layers + 1):
+        for name in layer_names(net.cell):
             reads_states = name == "W" or (name == "U" and number > 1)
             arrays[name + suffix(number)] = _join_blocks(members, name + suffix(number), reads_states)
     # In float64, so that the sums are rounded once, and a weight that is too large shows at the end only.
-    arrays["V"] = np.concatenate([np.float64(member.weight) * member.parameters["V"] for member in members], axis=1)
-    arrays["c"] = _weighted_sum(members, "c")
-    with_prior = [member for member in members if member.parameters.ngrams is not None]
+    pairs = [*zip(weights, members, strict=True)]
+    arrays["V"] = np.concatenate([np.float64(weight) * member["V"] for weight, member in pairs], axis=1)
+    arrays["c"] = _weighted_sum(pairs, "c")
+    with_prior = [pair for pair in pairs if pair[1].ngrams is not None]
+    ngrams = with_prior[0][1].ngrams if with_prior else None
     if with_prior:
         arrays["alpha"] = _weighted_sum(with_prior, "alpha")
-        first = first.with_ngrams(with_prior[0].parameters.ngrams)
-    dtype = members[0].h.dtype
+    net = net._replace(m=sum(member.architecture.m for member in members), order=ngrams.order if ngrams else 0)
     with np.errstate(over="ignore"):  # weights may be too large
-        arrays = {name: array.astype(dtype) for name, array in arrays.items()}
-    return first.with_arrays(arrays), _join_states(members)
+        arrays = {name: array.astype(members[0]["V"].dtype) for name, array in arrays.items()}
+    return Parameters(net, arrays, ngrams)
 
 
-def _join_blocks(members: Sequence[Member], name: str, reads_states: bool) -> Array:
+def join_states(states: Sequence[State], net: Architecture) -> Array:
+    """Return the recurrent part of the joined network's state, (S,)."""
+    vectors = [state.recurrent.reshape(net.layers * net.state_vectors, -1) for state in states]
+    return np.concatenate(vectors, axis=1).ravel()
+
+
+def _join_blocks(members: Sequence[Parameters], name: str, reads_states: bool) -> Array:
     """Return an array of a layer: of every gate the rows of all members, in columns of their own if it reads states."""
     blocks = []
     for member in members:
-        array, m = member.parameters[name], architecture(member.parameters).m
+        array, m = member[name], member.architecture.m
         blocks.append(array.reshape(-1, m, *array.shape[1:]))
     joined = _block_diagonal(blocks) if reads_states else np.concatenate(blocks, axis=1)
     return joined.reshape(-1, *joined.shape[2:])
@@ -78,17 +77,6 @@ def _block_diagonal(blocks: Sequence[Array]) -> Array:
     return joined
 
 
-def _weighted_sum(members: Sequence[Member], name: str) -> Array:
-    total: Array = np.sum([np.float64(member.weight) * member.parameters[name] for member in members], axis=0)
+def _weighted_sum(pairs: Sequence[tuple[float, Parameters]], name: str) -> Array:
+    total: Array = np.sum([np.float64(weight) * member[name] for weight, member in pairs], axis=0)
     return total
-
-
-def _join_states(members: Sequence[Member]) -> Array:
-    """Concatenate the states, vector by vector; the last characters are those of a member with a prior."""
-    vectors, history = [], np.zeros(0, members[0].h.dtype)
-    for member in members:
-        net = architecture(member.parameters)
-        recurrent, characters = np.split(member.h, [net.recurrent_size])
-        vectors.append(recurrent.reshape(-1, net.m))
-        history = characters if len(characters) else history
-    return np.concatenate([np.concatenate(vectors, axis=1).ravel(), history])

@@ -1,6 +1,6 @@
 """The whole network, stacked cells and output layer: the loss of a window and all its gradients.
 
-T  sequence length              D  size of one sequence's state, see `elman.network.parameters`
+T  sequence length              S  size of the recurrent part of a state
 m  hidden units of a layer      B  batch size; a single sequence has no such axis
 
 The first layer reads the characters, every other layer the h of the layer below, and the output layer the h of the last
@@ -15,23 +15,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.network import ngram, output, resets
-from elman.network.ngram import Ints
+from elman.network import output, resets
 from elman.network.ops import Array, Input
-from elman.network.output import Prior
-from elman.network.parameters import LossAndGradients, Parameters, architecture, layer, suffix
+from elman.network.parameters import LossAndGradients, Parameters, layer, suffix
+from elman.network.state import State
+from elman.ngram.model import Ints, append
 
 
 def logits(
-    parameters: Parameters, h0: Array, x: NDArray[np.unsignedinteger], ngram_weight: float | Array = 1.0
-) -> tuple[Array, Array]:
+    parameters: Parameters, state: State, x: NDArray[np.unsignedinteger], ngram_weight: float | Array = 1.0
+) -> tuple[Array, State]:
     """Return the logits after every character and the final state.
 
     Parameters
     ----------
     parameters : Parameters
-    h0 : ndarray, shape (D,) or (B, D)
-        The initial state.
+    state : State
+        The initial state, of one sequence or of B.
     x : ndarray of unsigned int, shape (T,) or (T, B)
     ngram_weight : float or ndarray, shape (B,)
         See `elman.network.output.logits`.
@@ -39,32 +39,31 @@ def logits(
     Returns
     -------
     o : ndarray, shape (T, K) or (T, B, K)
-    h : ndarray, shape (D,) or (B, D)
+    state : State
     """
-    recurrent, history = _split_state(parameters, h0)
-    prior, history = _read_prior(parameters, history, x)
-    _, states, h = _forward(parameters, recurrent, x)
-    return output.logits(parameters, h, prior, ngram_weight), _final_state(states, history)
+    prior, history = parameters.prior.read(state, x)
+    _, states, h = _forward(parameters, state.recurrent, x)
+    return output.logits(parameters, h, prior, ngram_weight), _final_state(states, history, state)
 
 
 def loss(
     parameters: Parameters,
-    h0: Array,
+    state: State,
     x: NDArray[np.unsignedinteger],
     y: NDArray[np.unsignedinteger],
-) -> tuple[Any, Array]:
+) -> tuple[Any, State]:
     """Return the loss L of one window, summed over it, and the final state.
 
-    For a single sequence, x and y (T,) and h0 (D,), L is a float; for a batch, x and y (T, B) and h0 (B, D), it is an
-    array (B,), one L for every batch row.
+    For a single sequence, x and y (T,), L is a float; for a batch, x and y (T, B), it is an array (B,), one L for every
+    batch row.
     """
-    o, h = logits(parameters, h0, x)
-    return output.loss(o, y), h
+    o, final = logits(parameters, state, x)
+    return output.loss(o, y), final
 
 
 def loss_and_gradients(
     parameters: Parameters,
-    h0: Array,
+    state: State,
     x: NDArray[np.unsignedinteger],
     y: NDArray[np.unsignedinteger],
     masks: list[Array] | None = None,
@@ -75,7 +74,7 @@ def loss_and_gradients(
     Parameters
     ----------
     parameters : Parameters
-    h0 : ndarray, shape (D,) or (B, D)
+    state : State
         The initial state.
     x, y : ndarray of unsigned int, shape (T,) or (T, B)
         Input characters, and the characters to predict.
@@ -83,17 +82,16 @@ def loss_and_gradients(
         Dropout mask of every layer's h, shape (T, m) or (T, B, m), or with 1 in place of T. See
         `elman.network.dropout`.
     folds : ndarray of int, shape (T,) or (T, B), optional
-        The fold of every target, whose counts the n-gram model leaves out. See `elman.network.ngram`.
+        The fold of every target, whose counts the n-gram model leaves out. See `elman.ngram.model`.
     """
-    network = architecture(parameters)
-    cell, reset_steps = network.spec.functions, _reset_steps(parameters, x)
-    recurrent, history = _split_state(parameters, h0)
-    prior, final_history = _read_prior(parameters, history, x, folds)
-    inputs, states, h = _forward(parameters, recurrent, x, masks)
+    net = parameters.architecture
+    cell, reset_steps = net.spec.functions, _reset_steps(parameters, x)
+    prior, history = parameters.prior.read(state, x, folds)
+    inputs, states, h = _forward(parameters, state.recurrent, x, masks)
     o = output.logits(parameters, h, prior)
     gradients, dh_out = output.backward(parameters, h, o, y, prior)
-    dh0: list[Array] = [np.zeros_like(history)]
-    for n in reversed(range(network.layers)):
+    dh0 = list[Array]()
+    for n in reversed(range(net.layers)):
         if masks is not None:
             dh_out = dh_out * masks[n]
         of_layer, dstate0, da = resets.backward(
@@ -105,56 +103,43 @@ def loss_and_gradients(
             dh_out = da @ parameters["U" + suffix(n + 1)]
     gradients = {name: gradients[name] if name in gradients else np.zeros_like(parameters[name]) for name in parameters}
     return LossAndGradients(
-        float(np.mean(output.loss(o, y))), gradients, np.concatenate(dh0, axis=-1), _final_state(states, final_history)
+        float(np.mean(output.loss(o, y))), gradients, np.concatenate(dh0, axis=-1), _final_state(states, history, state)
     )
 
 
-def read_text(parameters: Parameters, h0: Array, x: NDArray[np.unsignedinteger]) -> Array:
-    """Return the state after reading x (T,) or (T, B) from the state h0 (D,) or (B, D), without any logits."""
-    recurrent, history = _split_state(parameters, h0)
-    _, states, _ = _forward(parameters, recurrent, x)
-    return _final_state(states, ngram.append(history, x, parameters.reset_at))
+def begin_text(parameters: Parameters, h: Array) -> State:
+    """Return the state in which a text begins: h (S,), and an empty history; independent lines follow a line feed."""
+    net = parameters.architecture
+    state = net.zero_state(h.dtype).with_recurrent(h)
+    if net.reset_at is None:
+        return state
+    x = np.array([net.reset_at])
+    _, states, _ = _forward(parameters, h, x)
+    return _final_state(states, append(state.history, x, net.reset_at), state)
 
 
 def _reset_steps(parameters: Parameters, x: NDArray[Any]) -> resets.Resets | None:
     """Return whether the state is reset before each step; None if it never is."""
-    return None if parameters.reset_at is None else x == parameters.reset_at
-
-
-def _split_state(parameters: Parameters, h0: Array) -> tuple[Array, Array]:
-    """Return the recurrent part of a state, and the characters in it: (0,) or (B, 0) without a prior."""
-    size = architecture(parameters).recurrent_size
-    return h0[..., :size], h0[..., size:]
-
-
-def _read_prior(
-    parameters: Parameters, history: Array, x: NDArray[Any], folds: Ints | None = None
-) -> tuple[Prior | None, Array]:
-    """Return log q after every character and the matched orders, if the prior is on, and the characters at the end."""
-    if parameters.ngrams is None:
-        return None, history
-    if not parameters.uses_prior:
-        return None, ngram.append(history, x, parameters.reset_at)
-    log_q, matched, history = ngram.read(parameters.ngrams, history, x, folds, history.dtype)
-    return Prior(log_q, matched), history
+    reset_at = parameters.architecture.reset_at
+    return None if reset_at is None else x == reset_at
 
 
 def _forward(
-    parameters: Parameters, h0: Array, x: Input, masks: list[Array] | None = None
+    parameters: Parameters, recurrent: Array, x: Input, masks: list[Array] | None = None
 ) -> tuple[list[Input], list[Array], Array]:
     """Return the input and the states (T + 1, …) of each layer, and the output layer's input, (T, m) or (T, B, m)."""
-    network = architecture(parameters)
-    cell, reset_steps = network.spec.functions, _reset_steps(parameters, x)
+    net = parameters.architecture
+    cell, reset_steps = net.spec.functions, _reset_steps(parameters, x)
     inputs: list[Input] = []
     states: list[Array] = []
-    for n, state0 in enumerate(np.split(h0, network.layers, axis=-1)):
+    for n, state0 in enumerate(np.split(recurrent, net.layers, axis=-1)):
         inputs.append(x)
         states.append(resets.forward(cell, layer(parameters, n + 1), state0, x, reset_steps))
-        h = states[n][1:, ..., : network.m]
+        h = states[n][1:, ..., : net.m]
         x = h if masks is None else h * masks[n]
     return inputs, states, x
 
 
-def _final_state(states: list[Array], history: Array) -> Array:
-    """Return the state (D,) or (B, D) after the window: the states of all layers and the last characters."""
-    return np.concatenate([*(of_layer[-1] for of_layer in states), history], axis=-1)
+def _final_state(states: list[Array], history: NDArray[np.int32], initial: State) -> State:
+    """Return the state after the window, with the last states of all layers."""
+    return State(np.concatenate([of_layer[-1] for of_layer in states], axis=-1), history, initial.counts)

@@ -40,7 +40,7 @@ a learning rate (Liu and others, 2025, with 0.2). mu is 0.95, and a, b, c are 3.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,17 +49,11 @@ from numpy.typing import NDArray
 from elman.network.dropout import Dropout, WeightDropout
 from elman.network.muon import is_hidden_matrix, muon_step
 from elman.network.ops import Array, Arrays
+from elman.network.optimizers import OptimizerSpec, find_optimizer
 from elman.network.parameters import zeros_like
 
 EPSILON = 1e-8
-
-OPTIMIZERS = ("adagrad", "rmsprop", "adam", "adamw", "sgd", "muon")
-HAS_SECOND_MOMENT = ("adagrad", "rmsprop", "adam", "adamw", "muon")
-"""Optimizers that have M."""
-HAS_FIRST_MOMENT = ("adam", "adamw", "sgd", "muon")
-"""Optimizers that have N."""
-HAS_DECOUPLED_DECAY = ("adamw", "muon")
-"""Optimizers whose weight decay is (4)."""
+_NO_MOMENT = np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -75,7 +69,7 @@ class Optimizer:
     grad_clip : float
         Gradient clipping threshold.
     name : str
-        One of `OPTIMIZERS`.
+        One of `elman.network.optimizers.OPTIMIZERS`.
     grad_clip_mode : str
         Clip every gradient component (``value``) or the Euclidean norm of all gradients together (``norm``).
     beta1, beta2 : float
@@ -120,6 +114,11 @@ class Optimizer:
     final_lr_fraction: float = 0.0
     weight_dropout: WeightDropout | None = None
 
+    @property
+    def spec(self) -> OptimizerSpec:
+        """Its entry in the registry."""
+        return find_optimizer(self.name)
+
     def learning_rates(self, done: int, updates: int) -> NDArray[np.float64]:
         """Return eta of each of the `updates` updates that follow update `done`."""
         n = np.arange(done + 1, done + updates + 1, dtype=np.float64)
@@ -141,8 +140,8 @@ class Optimizer:
     def init(self, parameters: Mapping[str, Array]) -> tuple[Arrays, Arrays, Arrays]:
         """Return M, N and the average as they are before the first update; empty where there is none."""
         return (
-            zeros_like(parameters) if self.name in HAS_SECOND_MOMENT else {},
-            zeros_like(parameters) if self.name in HAS_FIRST_MOMENT else {},
+            zeros_like(parameters) if "M" in self.spec.moments else {},
+            zeros_like(parameters) if "N" in self.spec.moments else {},
             {name: theta.copy() for name, theta in parameters.items()} if self.ema_decay else {},
         )
 
@@ -156,7 +155,7 @@ class Optimizer:
         gradients: Arrays,
     ) -> None:
         """Make update n: change `parameters`, `M`, `N` and `average` in place."""
-        eta = float(self.learning_rates(n - 1, 1)[0])
+        eta, spec = float(self.learning_rates(n - 1, 1)[0]), self.spec
         scale, limit = (
             (self._clip_factor(gradients), math.inf) if self.grad_clip_mode == "norm" else (1.0, self.grad_clip)
         )
@@ -164,11 +163,12 @@ class Optimizer:
             decay = self.weight_decay if theta.ndim == 2 else 0.0
             g = gradients[name] * scale  # (1)
             g_n = np.clip(g, -limit, limit)  # (2)
-            if decay and self.name in HAS_DECOUPLED_DECAY:
+            if decay and spec.decoupled:
                 theta *= 1 - eta * decay  # (4)
             elif decay:
                 g, g_n = g + decay * theta, g_n + decay * theta  # (3)
-            numerator, denominator = self._step(n, name, g, g_n, M, N)
+            step = STEPS[spec.step_of(is_hidden_matrix(name))]
+            numerator, denominator = step(self, n, g, g_n, M.get(name, _NO_MOMENT), N.get(name, _NO_MOMENT))
             theta -= eta * numerator / denominator
             if self.ema_decay:
                 average[name] += (1 - self.ema_decay_at(n)) * (theta - average[name])
@@ -178,19 +178,43 @@ class Optimizer:
         norm = math.sqrt(sum(float(np.sum(np.square(g, dtype=np.float64))) for g in gradients.values()))
         return min(1.0, self.grad_clip / (norm + 1e-6))
 
-    def _step(self, n: int, name: str, g: Array, g_n: Array, M: Arrays, N: Arrays) -> tuple[Array, Array | float]:
-        """Update M and N of one array in place; return the quotient that eta multiplies, as two numbers."""
-        if self.name == "adagrad":
-            M[name] += g**2
-            return g_n, np.sqrt(M[name] + EPSILON)
-        if self.name == "sgd":
-            N[name] *= self.beta1
-            N[name] += g_n
-            return N[name], 1.0
-        if self.name == "muon" and is_hidden_matrix(name):
-            return muon_step(N[name], g_n), 1.0
-        M[name] += (1 - self.beta2) * (g_n**2 - M[name])
-        if self.name == "rmsprop":
-            return g_n, np.sqrt(M[name]) + EPSILON
-        N[name] += (1 - self.beta1) * (g_n - N[name])
-        return N[name] / (1 - self.beta1**n), np.sqrt(M[name] / (1 - self.beta2**n)) + EPSILON
+
+Quotient = tuple[Array, Array | float]
+"""What eta multiplies, as two numbers."""
+
+
+def _adagrad_step(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+    M += g**2
+    return g_n, np.sqrt(M + EPSILON)
+
+
+def _rmsprop_step(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+    M += (1 - optimizer.beta2) * (g_n**2 - M)
+    return g_n, np.sqrt(M) + EPSILON
+
+
+def _adam_step(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+    beta1, beta2 = optimizer.beta1, optimizer.beta2
+    M += (1 - beta2) * (g_n**2 - M)
+    N += (1 - beta1) * (g_n - N)
+    return N / (1 - beta1**n), np.sqrt(M / (1 - beta2**n)) + EPSILON
+
+
+def _sgd_step(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+    N *= optimizer.beta1
+    N += g_n
+    return N, 1.0
+
+
+def _muon_step(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+    return muon_step(N, g_n), 1.0
+
+
+STEPS: dict[str, Callable[[Optimizer, int, Array, Array, Array, Array], Quotient]] = {
+    "adagrad": _adagrad_step,
+    "rmsprop": _rmsprop_step,
+    "adam": _adam_step,
+    "sgd": _sgd_step,
+    "muon": _muon_step,
+}
+"""The steps by name. They update M and N of one array in place; a moment that the optimizer does not have is empty."""

@@ -13,7 +13,7 @@ B  batch size, an axis (T, B, …) that a single sequence does not have
     (4)  g_t = dL/do_t = p_t - y_t
     (5)  dV = sum_t g_t h_t'     dc = sum_t g_t    dL/dh_t|out = V' g_t
 
-With a prior, the distribution q_t of an n-gram model (`elman.network.ngram`) whose matched order at t is j::
+With a prior, the distribution q_t of an n-gram model (`elman.ngram.model`) whose matched order at t is j::
 
     (1') o_t = V h_t + c + alpha_j log q_t         so p_t is proportional to q_t^alpha_j e^(V h_t + c)
     (6)  dalpha_j = sum_t g_t' log q_t             over the t whose matched order is j
@@ -25,21 +25,13 @@ by B, and the sums in (5) and (6) run over the rows as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.network.ops import Array, Arrays, outer, total
-
-
-class Prior(NamedTuple):
-    """The n-gram prior of a window."""
-
-    log_q: Array
-    """Shape (T, K) or (T, B, K)."""
-    matched: NDArray[np.intp]
-    """The matched orders, shape (T,) or (T, B)."""
+from elman.network.prior import PriorValues
 
 
 def softmax(o: Array) -> Array:
@@ -57,7 +49,7 @@ def log_softmax(o: Array) -> Array:
 
 
 def logits(
-    parameters: Mapping[str, Array], h: Array, prior: Prior | None = None, ngram_weight: float | Array = 1.0
+    parameters: Mapping[str, Array], h: Array, prior: PriorValues | None = None, ngram_weight: float | Array = 1.0
 ) -> Array:
     """Return the logits; h of shape (m,), (T, m) or (T, B, m) gives (K,), (T, K) or (T, B, K).
 
@@ -93,7 +85,11 @@ def loss(o: Array, y: NDArray[np.unsignedinteger]) -> Any:
 
 
 def backward(
-    parameters: Mapping[str, Array], h: Array, o: Array, y: NDArray[np.unsignedinteger], prior: Prior | None = None
+    parameters: Mapping[str, Array],
+    h: Array,
+    o: Array,
+    y: NDArray[np.unsignedinteger],
+    prior: PriorValues | None = None,
 ) -> tuple[Arrays, Array]:
     """Return the gradients of V, c and, with a prior, alpha, and dL/dh_t|out.
 
@@ -104,7 +100,7 @@ def backward(
         The states from which the logits were computed.
     o : ndarray, shape (T, K) or (T, B, K)
     y : ndarray of unsigned int, shape (T,) or (T, B)
-    prior : Prior, optional
+    prior : PriorValues, optional
 
     Returns
     -------

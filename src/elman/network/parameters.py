@@ -17,11 +17,6 @@ alpha       weight of the n-gram prior, by matched order   (n + 1,), where there
 
 U, W, b and d of layer l > 1 have l appended to their name: U2, W2, …. The m rows of each gate are contiguous; gates are
 in PyTorch's order: r, z, n for gru, and i, f, g, o for lstm.
-
-The state of a network is one flat vector of D numbers: for every layer, from the first to the last, h (m) and, for
-lstm, then the cell state s (m). With an n-gram prior of order n, the last n characters read follow, each as its index
-+ 1, the latest last; 0 where there is none, so that a state of zeros has read nothing. The state of a batch has one row
-for each of its B sequences, (B, D).
 """
 
 from __future__ import annotations
@@ -34,9 +29,11 @@ import numpy as np
 
 from elman.network.cells import CELLS
 from elman.network.cells.spec import CellSpec
-from elman.network.ngram import NgramModel
 from elman.network.ops import Array as Array
 from elman.network.ops import Arrays as Arrays
+from elman.network.prior import Prior
+from elman.network.state import State
+from elman.ngram.model import NgramModel
 
 NAMES = ("U", "W", "V", "b", "c")
 """The parameters of the vanilla network."""
@@ -45,99 +42,18 @@ INITIAL_ALPHA = 0.5
 """Initial weight of an n-gram prior that takes part from the start, near the values it is trained to."""
 
 
-class LossAndGradients(NamedTuple):
-    """Loss, gradients and final state of one window."""
-
-    loss: float
-    """L in nats: summed over the window, averaged over the batch."""
-    gradients: Arrays
-    """dL/d of every parameter, by name."""
-    dh0: Array
-    """dL/d of the initial state, shape (D,) or (B, D); zero for the characters in it."""
-    h: Array
-    """The final state, shape (D,) or (B, D): the initial state of the next window."""
-
-
-@dataclass(frozen=True, eq=False)
-class Parameters(Mapping[str, Array]):
-    """The parameters of a network: its arrays by name, the cell that they belong to, and the n-gram prior.
-
-    Gradients, the optimizer's moments and the average are plain dictionaries with the same names and shapes, `Arrays`.
-
-    Parameters
-    ----------
-    cell : str
-        One of `elman.network.cells.CELLS`. It is stored, because several cells may have arrays of the same shapes.
-    arrays : Arrays
-    ngrams : NgramModel, optional
-        The n-gram model that is the prior of the output layer.
-    reset_at : int, optional
-        The character before which the state is set to zeros: the line feed, if the text is one of independent lines.
-        See `elman.network.resets`.
-    """
-
-    cell: str
-    arrays: Arrays
-    ngrams: NgramModel | None = None
-    reset_at: int | None = None
-
-    def __getitem__(self, name: str) -> Array:
-        """Return an array."""
-        return self.arrays[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """Return an iterator over the names."""
-        return iter(self.arrays)
-
-    def __len__(self) -> int:
-        """Return the number of arrays."""
-        return len(self.arrays)
-
-    def map(self, function: Callable[[Array], Array]) -> Parameters:
-        """Return the parameters of the same cell and prior with `function` applied to every array."""
-        return self.with_arrays({name: function(array) for name, array in self.arrays.items()})
-
-    def with_arrays(self, arrays: Arrays) -> Parameters:
-        """Return parameters of the same cell and prior with other arrays."""
-        return replace(self, arrays=arrays)
-
-    @property
-    def uses_prior(self) -> bool:
-        """Whether the n-gram prior takes part: its weights are not all zero."""
-        return self.ngrams is not None and bool(self.arrays["alpha"].any())
-
-    @property
-    def used_ngrams(self) -> NgramModel | None:
-        """The n-gram prior, if it takes part."""
-        return self.ngrams if self.uses_prior else None
-
-    def with_ngrams(self, ngrams: NgramModel | None) -> Parameters:
-        """Return the same parameters with another n-gram model of the same order."""
-        return replace(self, ngrams=ngrams)
-
-    @property
-    def counts_reading(self) -> bool:
-        """Whether the n-gram model counts what the network reads."""
-        return self.uses_prior and self.ngrams is not None and self.ngrams.grows
-
-    def continued(self) -> Parameters:
-        """Return the same parameters with counts that grow by what they read: of one text only, in order."""
-        return self if self.ngrams is None else self.with_ngrams(self.ngrams.continued())
-
-    def frozen(self) -> Parameters:
-        """Return the same parameters with the counts as they are, to which nothing is added."""
-        return self if self.ngrams is None else self.with_ngrams(self.ngrams.frozen())
-
-
 class Architecture(NamedTuple):
-    """Cell and sizes of a network."""
+    """Cell and sizes of a network, and what it is told of its text."""
 
-    cell: str
-    layers: int
     K: int
     m: int
+    cell: str = "rnn"
+    layers: int = 1
     order: int = 0
     """n, the order of the n-gram prior; 0 where there is none."""
+    reset_at: int | None = None
+    """The character before which the state is set to zeros: the line feed, if the text is one of independent lines. See
+    `elman.network.resets`."""
 
     @property
     def spec(self) -> CellSpec:
@@ -155,34 +71,76 @@ class Architecture(NamedTuple):
         return len(self.spec.state)
 
     @property
-    def recurrent_size(self) -> int:
-        """Size of the recurrent part of the state of one sequence, which the network computes."""
+    def state_size(self) -> int:
+        """S, the size of the recurrent part of the state of one sequence."""
         return self.layers * self.state_vectors * self.m
 
+    def zero_state(self, dtype: np.typing.DTypeLike, *batch: int) -> State:
+        """Return the state that has read nothing, of one sequence or with the axes `batch`."""
+        return State(np.zeros((*batch, self.state_size), dtype), np.zeros((*batch, self.order), np.int32))
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of every parameter: by layer, then V, c and alpha; vanilla: in the order of `NAMES`."""
+        K, m, G = self.K, self.m, self.gates
+        prior: dict[str, tuple[int, ...]] = {"alpha": (self.order + 1,)} if self.order else {}
+        if (self.cell, self.layers) == ("rnn", 1):
+            return {"U": (m, K), "W": (m, m), "V": (K, m), "b": (m,), "c": (K,)} | prior
+        shapes = dict[str, tuple[int, ...]]()
+        for number in range(1, self.layers + 1):
+            of_letter = {"U": (G * m, K if number == 1 else m), "W": (G * m, m), "b": (G * m,)}
+            shapes |= {name + suffix(number): of_letter.get(name, (m,)) for name in layer_names(self.cell)}
+        return shapes | {"V": (K, m), "c": (K,)} | prior
+
+
+class LossAndGradients(NamedTuple):
+    """Loss, gradients and final state of one window."""
+
+    loss: float
+    """L in nats: summed over the window, averaged over the batch."""
+    gradients: Arrays
+    """dL/d of every parameter, by name."""
+    dh0: Array
+    """dL/d of the recurrent part of the initial state, shape (S,) or (B, S)."""
+    state: State
+    """The final state: the initial state of the next window."""
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters(Mapping[str, Array]):
+    """The parameters of a network: its arrays by name, its architecture, and its n-gram model.
+
+    Gradients, the optimizer's moments and the average are plain dictionaries with the same names and shapes, `Arrays`.
+    """
+
+    architecture: Architecture
+    arrays: Arrays
+    ngrams: NgramModel | None = None
+    """The n-gram model of the prior."""
+
+    def __getitem__(self, name: str) -> Array:
+        """Return an array."""
+        return self.arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Return an iterator over the names."""
+        return iter(self.arrays)
+
+    def __len__(self) -> int:
+        """Return the number of arrays."""
+        return len(self.arrays)
+
+    def map(self, function: Callable[[Array], Array]) -> Parameters:
+        """Return the same network with `function` applied to every array."""
+        return self.with_arrays({name: function(array) for name, array in self.arrays.items()})
+
+    def with_arrays(self, arrays: Arrays) -> Parameters:
+        """Return the same network with other arrays."""
+        return replace(self, arrays=arrays)
+
     @property
-    def state_size(self) -> int:
-        """D, the size of the state of one sequence: the recurrent part, then the last n characters."""
-        return self.recurrent_size + self.order
-
-
-def architecture(parameters: Parameters) -> Architecture:
-    """Return the architecture of the network with these parameters; there is one U per layer."""
-    K, m = parameters["V"].shape
-    order = 0 if parameters.ngrams is None else parameters.ngrams.order
-    return Architecture(parameters.cell, sum(name[0] == "U" for name in parameters), K, m, order)
-
-
-def shapes(K: int, m: int, cell: str = "rnn", layers: int = 1, order: int = 0) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every parameter: layer by layer, then V, c and alpha; vanilla: in the order of `NAMES`."""
-    prior: dict[str, tuple[int, ...]] = {"alpha": (order + 1,)} if order else {}
-    if (cell, layers) == ("rnn", 1):
-        return {"U": (m, K), "W": (m, m), "V": (K, m), "b": (m,), "c": (K,)} | prior
-    spec, shape = CELLS[cell], dict[str, tuple[int, ...]]()
-    G = len(spec.gates)
-    for number in range(1, layers + 1):
-        of_letter = {"U": (G * m, K if number == 1 else m), "W": (G * m, m), "b": (G * m,)}
-        shape |= {name + suffix(number): of_letter.get(name, (m,)) for name in layer_names(cell)}
-    return shape | {"V": (K, m), "c": (K,)} | prior
+    def prior(self) -> Prior:
+        """The n-gram prior, or its absence."""
+        return Prior() if self.ngrams is None else Prior(self.ngrams, self.arrays["alpha"])
 
 
 def suffix(number: int) -> str:
@@ -198,21 +156,18 @@ def layer_names(cell: str) -> tuple[str, ...]:
 
 def layer(parameters: Parameters, number: int) -> Arrays:
     """Return the arrays of layer 1, 2, … under the names of the first."""
-    return {name: parameters[name + suffix(number)] for name in layer_names(parameters.cell)}
+    return {name: parameters[name + suffix(number)] for name in layer_names(parameters.architecture.cell)}
 
 
 def initial_parameters(
-    K: int,
-    m: int,
+    net: Architecture,
     std: float,
     generator: np.random.RandomState,
     dtype: np.typing.DTypeLike,
-    cell: str = "rnn",
-    layers: int = 1,
+    *,
     orthogonal: bool = False,
     ngrams: NgramModel | None = None,
     alpha: float = INITIAL_ALPHA,
-    reset_at: int | None = None,
 ) -> Parameters:
     """Return initial parameters: U and W of every layer, then V, are drawn from a normal distribution, biases are zero.
 
@@ -221,8 +176,8 @@ def initial_parameters(
 
     Parameters
     ----------
-    K, m : int
-        Size of the alphabet, hidden units.
+    net : Architecture
+        Its order is that of `ngrams`.
     std : float
         Standard deviation of the weights.
     generator : RandomState
@@ -230,24 +185,21 @@ def initial_parameters(
         it: its weights are reproduced bit for bit.
     dtype : dtype
         float32 or float64. Numbers are drawn in float64 and then rounded, so both start from the same weights.
-    cell : str
-        One of `elman.network.cells.CELLS`.
-    layers : int
     orthogonal : bool
         Whether every (m, m) block of W is a random orthogonal matrix, which preserves the norm of a state (Saxe,
         McClelland and Ganguli, 2014). The standard deviation of V, and of U above the first layer, is then 1/sqrt(m),
         as they read m units.
     ngrams : NgramModel, optional
-        The prior.
+        That of the prior.
     alpha : float
-        Its initial weight at every matched order; 0 for one that is off at first.
-    reset_at : int, optional
-        The character before which the state is reset.
+        Its initial weight at every matched order; 0 for a prior that is off at first.
     """
-    parameters: Arrays = {}
-    forget_gate = CELLS[cell].forget_gate
-    for name, shape in shapes(K, m, cell, layers).items():
-        if name[0] not in "UWV":
+    net = net._replace(order=0 if ngrams is None else ngrams.order)
+    m, forget_gate, parameters = net.m, net.spec.forget_gate, Arrays()
+    for name, shape in net.shapes().items():
+        if name == "alpha":
+            parameters[name] = np.full(shape, alpha)
+        elif name[0] not in "UWV":
             parameters[name] = np.zeros(shape)
         elif not orthogonal or name == "U":
             parameters[name] = generator.randn(*shape) * std
@@ -256,10 +208,8 @@ def initial_parameters(
             parameters[name] = _orthogonal(normal) if name[0] == "W" else normal / np.sqrt(m)
         if forget_gate is not None and name[0] == "b":
             parameters[name][forget_gate * m : (forget_gate + 1) * m] = 1
-    if ngrams is not None:
-        parameters["alpha"] = np.full(ngrams.order + 1, alpha)
     with np.errstate(over="ignore"):  # a weight too large for float32 becomes infinite, which training detects
-        return Parameters(cell, parameters, ngrams, reset_at).map(lambda array: array.astype(dtype))
+        return Parameters(net, parameters, ngrams).map(lambda array: array.astype(dtype))
 
 
 def _orthogonal(normal: Array) -> Array:
@@ -281,7 +231,7 @@ def zeros_like(parameters: Mapping[str, Array]) -> Arrays:
 
 def summarize(parameters: Parameters) -> dict[str, object]:
     """Return what a network is, for a table."""
-    network, ngrams = architecture(parameters), parameters.ngrams
+    network, ngrams = parameters.architecture, parameters.ngrams
     return {
         "cell": network.cell,
         "hidden size": network.m,

@@ -22,7 +22,7 @@ from typing import Any, TypedDict, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, flag, quote, shorten
+from elman.errors import ElmanError, option, quote, shorten
 from elman.network.output import softmax
 from elman.network.parameters import Array
 from elman.options import suggest_option
@@ -131,10 +131,10 @@ class SamplingOption:
         kind, name = (Integral, "an integer") if self.type is int else (Real, "a number")
         has_kind = isinstance(value, kind)
         if not has_kind:
-            raise ElmanError(f"{flag(self.name)} must be {name} (got {quote(value)})")
+            raise ElmanError(f"{option[self.name]} must be {name} (got {quote(value)})")
         above_minimum = value > self.minimum if self.exclusive else value >= self.minimum
         if not (above_minimum and value <= self.maximum and value < inf):
-            raise ElmanError(f"{flag(self.name)} must be {self._describe_range()} (got {shorten(value)})")
+            raise ElmanError(f"{option[self.name]} must be {self._describe_range()} (got {shorten(value)})")
 
     def _describe_range(self) -> str:
         if self.maximum == inf:
@@ -229,10 +229,10 @@ class SamplingParams:
         with np.errstate(over="ignore"):  # a tiny temperature sends all but the largest to -infinity
             p = np.asarray(softmax((o - o.max()) / self.temperature), np.float64)
         descending = np.argsort(-o, kind="stable")
-        for option in list_sampling_options():
-            value = getattr(self, option.name)
-            if option.filter and value != option.default:
-                p[descending] = option.filter(p[descending], value)
+        for each in list_sampling_options():
+            value = getattr(self, each.name)
+            if each.filter and value != each.default:
+                p[descending] = each.filter(p[descending], value)
         return np.asarray(p / p.sum(), np.float64)
 
     def sample(self, o: Array, uniform: float) -> int:
@@ -292,6 +292,6 @@ def create_sampling_params(options: Mapping[str, Any]) -> SamplingParams:
             near = suggest_option(name, [*SamplingOptions.__annotations__, "count", "length", "prompt", "seed", "stop"])
             raise TypeError(f"unknown sampling option {name!r}; {f'did you mean {near}?' if near else 'see help()'}")
     sampling = SamplingParams(**options)
-    for option in list_sampling_options():
-        option.check(getattr(sampling, option.name))
+    for each in list_sampling_options():
+        each.check(getattr(sampling, each.name))
     return sampling

@@ -33,18 +33,12 @@ _BEFORE, _AFTER = 24, 32  # characters shown around a name
 
 @dataclass(frozen=True)
 class Lexicon:
-    """Words and names of a text.
-
-    Parameters
-    ----------
-    words : frozenset of str
-        Every word, case folded.
-    names : dict of str to tuple of (str, int)
-        The names, most frequent first: case-folded name to its most common spelling and count.
-    """
+    """Words and names of a text."""
 
     words: frozenset[str]
+    """Every word, case folded."""
     names: dict[str, tuple[str, int]]
+    """The names, most frequent first: case-folded name to its most common spelling and count."""
 
 
 def build_lexicon(text: str) -> Lexicon:

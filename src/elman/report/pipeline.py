@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.config import Config, make_config
-from elman.errors import ElmanError, quote, require_extra, shorten
+from elman.errors import ElmanError, option, quote, require_extra, shorten
 from elman.report.lexicon import build_lexicon
 from elman.report.plots import draw_losses, inline_svg
 from elman.report.render import render_html, render_markdown
@@ -26,10 +26,10 @@ from elman.runs.directory import DirectoryLock, RunDirectory, reject_links
 from elman.runs.plots import save_figure
 from elman.runs.run import Run
 from elman.storage.atomic import replace_file
+from elman.testing.gradcheck import REPORTED, gradcheck
 from elman.text import Corpus, read_corpus
 from elman.text.unknown import check_alphabet_size
 from elman.training.callbacks import CallbackList, TrainingCallback
-from elman.training.gradcheck import REPORTED, gradcheck
 from elman.training.train import train
 
 
@@ -48,8 +48,6 @@ def report(
     long_epochs: int = 100,
     resume: bool = False,
     callback: TrainingCallback | None = None,
-    encoding: str = "utf-8",
-    min_count: int | None = None,
     **options: Any,
 ) -> dict[str, Any] | None:
     """Carry out the reference experiment on a text and write a report.
@@ -71,13 +69,8 @@ def report(
         Resume the report in `out`.
     callback : TrainingCallback, optional
         Notified of progress. If its `should_stop` returns True, progress is saved and the report stops.
-    encoding : str
-        Encoding of the text.
-    min_count : int, optional
-        Replace characters that occur fewer times than this, and characters met later, by one unknown symbol. Default:
-        none, or on resume the value of the run.
     **options
-        ``preset`` and the fields of `elman.Config`.
+        ``preset`` and the fields of `elman.Config`; on resume, ``min_count`` is by default that of the run.
 
     Returns
     -------
@@ -121,12 +114,11 @@ def report(
     """
     with require_extra("plot"):
         import matplotlib as matplotlib  # before the hours that a report may take
-    if min_count is None:
+    if options.get("min_count") is None:
         directory = RunDirectory(Path(out) / "run")
-        min_count = directory.load().config.min_count if resume and directory.holds_run() else 0
-    corpus = read_corpus(corpus, encoding=encoding, min_count=min_count)
+        options["min_count"] = directory.load().config.min_count if resume and directory.holds_run() else 0
+    corpus = read_corpus(corpus, encoding=options.get("encoding", "utf-8"), min_count=options["min_count"])
     callback = callback or TrainingCallback()
-    options["min_count"] = min_count
     return _ReportBuilder(corpus, Path(out), epochs, long_epochs, callback, options).make(resume)
 
 
@@ -167,12 +159,14 @@ class _ReportBuilder:
         if resume:
             self.progress = load_progress(self.out)
         elif self.directory.holds_run():
-            raise ElmanError(f"{quote(self.out)} already contains a report: use --resume, or choose another --out")
+            raise ElmanError(
+                f"{quote(self.out)} already contains a report: use {option.resume:True}, or choose another {option.out}"
+            )
         config = self.settings()
         if self.long_epochs < 1:
-            raise ElmanError(f"--long-epochs must be at least 1 (got {shorten(self.long_epochs)})")
+            raise ElmanError(f"{option.long_epochs} must be at least 1 (got {shorten(self.long_epochs)})")
         if not config.sample_every:
-            raise ElmanError("a report shows samples from training: --sample-every must be at least 1 (got 0)")
+            raise ElmanError(f"a report shows samples from training: {option.sample_every} must be at least 1 (got 0)")
         longest = max(points for points, *_ in REPORTED)
         if len(self.corpus.indices) <= longest:
             raise ElmanError(
@@ -194,7 +188,8 @@ class _ReportBuilder:
         if beyond and (short is None or short["requested_epochs"] != self.epochs):
             raise ElmanError(
                 f"cannot report {self.epochs} epochs: the run in {quote(self.out)} is already at epoch "
-                f"{saved.state.epoch}; use --epochs {short['requested_epochs'] if short else saved.state.epoch + 1}"
+                f"{saved.state.epoch}; use"
+                f" {option.epochs:{short['requested_epochs'] if short else saved.state.epoch + 1}}"
             )
         return saved.config
 

@@ -72,14 +72,9 @@ def epoch_means(points: Points, per_epoch: int) -> dict[int, float]:
 
 
 def inline_svg(figure: Figure, name: str) -> str:
-    """Return a figure as an ``<svg>`` element for an HTML page.
+    """Return a figure as an ``<svg>`` element for an HTML page; it is resized, so that its text is legible on a phone.
 
-    Parameters
-    ----------
-    figure : Figure
-        Resized, so that its text is legible on a phone.
-    name : str
-        Salt of its element IDs, which must differ from those of other figures on the page.
+    `name` is the salt of its element IDs, which must differ from those of other figures on the page.
     """
     import matplotlib
 

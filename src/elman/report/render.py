@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cache
@@ -15,6 +14,8 @@ from markupsafe import escape
 
 from elman.config import Config
 from elman.report.lexicon import Lexicon, classify_words
+from elman.text.alphabet import visible
+from elman.web import pluralize
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -23,18 +24,10 @@ SUPERSCRIPTS = "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
 """Of -0123456789."""
 
 _RAISED, _LOWERED = str.maketrans("-0123456789", SUPERSCRIPTS), str.maketrans(SUPERSCRIPTS, "−0123456789")
-_KEPT = "\t\n\u200c\u200d"
-"""Tab, line feed and the joiners, without which some scripts and emoji have other shapes."""
 
 
 def render_markdown(results: Mapping[str, Any]) -> str:
-    """Return the report as Markdown, which refers to ``smooth_loss.png`` in the same directory.
-
-    Parameters
-    ----------
-    results : mapping
-        The content of ``results.json``.
-    """
+    """Return the report as Markdown, which refers to ``smooth_loss.png``, from the content of ``results.json``."""
     return _environment().get_template("report.md").render(**results, settings=list_settings(results["config"]))
 
 
@@ -50,14 +43,7 @@ def _format(value: Any) -> str:
 def render_html(markdown: str, lexicon: Lexicon, figures: Sequence[str]) -> str:
     """Return the report as one HTML page.
 
-    Parameters
-    ----------
-    markdown : str
-        The report from `render_markdown`.
-    lexicon : Lexicon
-        Words and names of the text, which are highlighted in the samples.
-    figures : sequence of str
-        An ``<svg>`` element in place of each image.
+    Words and names of the text are highlighted in the samples; `figures` are ``<svg>`` elements in place of the images.
     """
     from markdown_it import MarkdownIt
 
@@ -86,15 +72,6 @@ def raise_exponents(text: str) -> str:
     return re.sub(f"[{SUPERSCRIPTS}]+", lambda match: f"<sup>{match[0].translate(_LOWERED)}</sup>", html)
 
 
-def visible(text: str) -> str:
-    """Return a text with one visible character for each that has no shape, reorders others, or is half of a pair."""
-    table = {}
-    for code in map(ord, set(text).difference(_KEPT)):
-        if unicodedata.category(chr(code)) in ("Cc", "Cs", "Zl", "Zp", "Cf"):
-            table[code] = 0x2400 + code if code < 0x20 else 0x2421 if code == 0x7F else 0xFFFD
-    return text.translate(table)
-
-
 def fenced(text: str) -> str:
     """Return a text as a fenced Markdown block whose fence is longer than any run of backticks in it."""
     text = visible(text.replace("\r\n", "\n"))
@@ -116,11 +93,6 @@ def cell(text: str) -> str:
 
 
 # --- Numbers as text; a no-break space keeps a number and its unit on one line ---
-
-
-def pluralize(count: int, noun: str) -> str:
-    """Return ``1 update`` or ``1,000 updates``."""
-    return f"{count:,}\u00a0{noun}" + ("" if count == 1 else "s")
 
 
 def percent(fraction: float) -> str:

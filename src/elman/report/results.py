@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from elman.engine import get_engine
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, option, quote
 from elman.report.lexicon import Lexicon, count_words, find_names
 from elman.runs.history import Sample, finite_or_none
 from elman.runs.run import Run
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import parse_strict_json, require_regular_file
-from elman.training.gradcheck import MAX_RELATIVE_ERROR, REPORTED, GradientCheck
+from elman.testing.gradcheck import MAX_RELATIVE_ERROR, REPORTED, GradientCheck
 from elman.training.start import initial_state
 
 RESULTS = "results.json"
@@ -61,13 +61,7 @@ def start_progress() -> dict[str, Any]:
 
 
 def load_progress(out: Path) -> dict[str, Any]:
-    """Load the progress of a report, whether it is finished or not.
-
-    Raises
-    ------
-    ElmanError
-        If there is no ``results.json``, or it cannot be read.
-    """
+    """Load the progress of a report, whether it is finished or not."""
     path, progress = out / RESULTS, start_progress()
     try:
         saved = parse_strict_json(require_regular_file(path).read_text(encoding="utf-8"))
@@ -77,10 +71,11 @@ def load_progress(out: Path) -> dict[str, Any]:
         progress["short"] = short and {key: short[key] for key in ("requested_epochs", *_PHASE)}
         progress["times"] = {name: float(saved["times"][name]) for name in progress["times"]}
     except FileNotFoundError:
-        raise ElmanError(f"no report in {quote(out)} to resume: remove --resume") from None
+        raise ElmanError(f"no report in {quote(out)} to resume: remove {option.resume:True}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ElmanError(
-            f"{quote(path)} cannot be read as the results of a report ({error}): restore it or choose another --out"
+            f"{quote(path)} cannot be read as the results of a report ({error}): restore it or choose another"
+            f" {option.out}"
         ) from error
     return progress
 
@@ -105,18 +100,9 @@ def describe_phase(run: Run, requested_epochs: int) -> dict[str, Any]:
 def collect_results(
     run: Run, lexicon: Lexicon, progress: Mapping[str, Any], long: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """Return the content of ``results.json``; `elman.report.report` lists the keys.
+    """Return the content of ``results.json`` of a finished run; `elman.report.report` lists the keys.
 
-    Parameters
-    ----------
-    run : Run
-        A finished run.
-    lexicon : Lexicon
-        Words and names of the training text.
-    progress : dict
-        Gradient check, first phase and times, see `start_progress`.
-    long : dict or None
-        Results of the second phase, if there was one.
+    `progress` has the gradient check, the first phase and times, `long` the results of the second phase, if any.
     """
     short, seconds = progress["short"], run.state.seconds
     curve = _collect_curve(run, [short, *([long] if long else [])])
@@ -162,21 +148,12 @@ def _collect_curve(run: Run, phases: Sequence[Mapping[str, Any]]) -> dict[str, l
 def _first_loss(run: Run) -> float:
     """Return S_0, the loss of the first window under the initial weights."""
     state, (x, y) = initial_state(run.data, run.optimizer), run.data.windows.at(0)
-    return float(np.mean(get_engine(run.config.engine, run.config.device).loss(state.parameters, state.h, x, y)[0]))
+    engine = get_engine(run.config.engine, run.config.device)
+    return engine.loss_and_gradients(state.parameters, state.hidden, x, y).loss
 
 
 def measure_curve(curve: Mapping[str, Sequence[float]], last: int, per_epoch: int) -> dict[str, Any]:
-    """Return the statistics of the discussion, of a curve up to the update `last`.
-
-    Parameters
-    ----------
-    curve : mapping of str to sequence
-        ``update``, ascending from 1, and ``smooth_loss``.
-    last : int
-        Last update of the first phase.
-    per_epoch : int
-        Updates in one epoch.
-    """
+    """Return the statistics of the discussion, of a curve from update 1 up to `last`, the end of the first phase."""
     update, S = (np.array(curve[name]) for name in ("update", "smooth_loss"))
     update, S = update[update <= last], S[update <= last]
     decrease = S[0] - S[-1]

@@ -1,11 +1,12 @@
-"""Checkpoints of a run and files of a single network: tensors and a JSON description in safetensors, no code.
+"""Checkpoints of a run, and the reader of these and of the files of single networks.
 
-A run's tensors are those of `TrainState`: the parameters by name; ``M.U`` …, ``N.U`` … and ``average.U`` … where the
-optimizer has these moments and average; ``h``; and, where there is a best network, ``best.U`` … and ``best.h``. With an
-n-gram prior, ``ngrams.strings`` … are its table and, of a fine-tuned run, ``pretrained.ngrams.strings`` … that of the
-model it started from, both as in `elman.inference.network_file`, and so are the arrays of independent lines. The
-description contains the configuration, the alphabet, the numbers of the state and NumPy's state of the generator of
-samples. A network's file is that of `elman.inference.network_file`.
+A file has tensors and a JSON description in safetensors, no code. A run's tensors are those of `TrainState`: the
+parameters by name; ``M.U`` …, ``N.U`` … and ``average.U`` … where the optimizer has these moments and average; ``h``
+and, with an n-gram prior, ``history``, the last characters read; and, where there is a best network, ``best.U`` … and
+``best.h``. ``ngrams.strings`` … are the arrays of the prior and, of a fine-tuned run, ``pretrained.ngrams.strings`` …
+those of the model it started from, both as in `elman.ngram.file`; the arrays of independent lines are those of
+`elman.inference.snapshot`. The description contains the configuration, the alphabet, the numbers of the state and
+NumPy's state of the generator of samples.
 """
 
 from __future__ import annotations
@@ -24,26 +25,14 @@ from numpy.typing import NDArray
 from elman.config import Config
 from elman.engine import TrainState
 from elman.errors import ElmanError, quote
-from elman.inference.network_file import (
-    FORMAT,
-    NGRAMS,
-    NO_LINE_DATA,
-    LineData,
-    ModelFile,
-    NetworkSnapshot,
-    describe_model,
-    describe_network,
-    describe_ngrams,
-    network_tensors,
-    ngram_tensors,
-    pop_ngram_tensors,
-    restore_ngrams,
-)
-from elman.network.ngram import NgramModel
-from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT
-from elman.network.parameters import Architecture, Array, Arrays, Parameters, shapes
+from elman.inference.snapshot import FORMAT, NO_LINE_DATA, LineData, Snapshot, describe_model
+from elman.network.optimizers import OPTIMIZERS
+from elman.network.parameters import Array, Arrays, Parameters
+from elman.network.state import State
+from elman.ngram.file import PREFIX, describe_ngrams, ngram_tensors, pop_ngram_tensors, restore_ngrams
+from elman.ngram.model import NgramModel
 from elman.storage.atomic import replace_file
-from elman.storage.tensors import corrupt_checkpoint_error, read_tensors, save_tensors, serialize_with_digest
+from elman.storage.tensors import corrupt_checkpoint_error, read_tensors, serialize_with_digest
 from elman.storage.untrusted import (
     parse_strict_json,
     require_bounded_ints,
@@ -54,12 +43,11 @@ from elman.storage.untrusted import (
     safe_message,
 )
 from elman.text import Alphabet
-from elman.text.lines import find_line_feed
 
 _INTEGERS = ("position", "update", "epoch", "minimum_at", "prior_since")
 _FLOATS = ("smooth_loss", "minimum_smooth_loss", "seconds", "spent")
 """Numbers of the state, which the description has under ``state``."""
-_PRETRAINED = "pretrained." + NGRAMS
+_PRETRAINED = "pretrained." + PREFIX
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +58,7 @@ class Checkpoint:
     alphabet: Alphabet
     corpus_sha256: str
     state: TrainState
-    best: NetworkSnapshot | None = None
+    best: Snapshot | None = None
     """The network with the lowest validation loss."""
     last_loss: float | None = None
     """The validation loss of the last network, where the run has ended and that network is better than `best`."""
@@ -79,15 +67,28 @@ class Checkpoint:
     """The validation loss of the selected network on the whole validation set, where validations read a part of it."""
 
     @property
-    def selected(self) -> NetworkSnapshot:
+    def selected(self) -> Snapshot:
         """The network selected for use: the best, or the last where that is better or nothing was held out."""
         network = self.best if self.best is not None and self.last_loss is None else self.last
-        return network if self.whole_loss is None else replace(network, validation_loss=self.whole_loss)
+        loss = network.validation_loss if self.whole_loss is None else self.whole_loss
+        return replace(network, validation_loss=loss, lines=self.lines)
 
     @property
-    def last(self) -> NetworkSnapshot:
+    def last(self) -> Snapshot:
         """The network of the current state."""
-        return NetworkSnapshot(self.state.eval_parameters, self.state.final_hidden, self.state.update, self.last_loss)
+        return take_snapshot(self.config, self.alphabet, self.state, self.last_loss, self.lines)
+
+
+def take_snapshot(
+    config: Config,
+    alphabet: Alphabet,
+    state: TrainState,
+    validation_loss: float | None = None,
+    lines: LineData = NO_LINE_DATA,
+) -> Snapshot:
+    """Return the current network of a training state, whose arrays are not copied."""
+    h = state.final_hidden.recurrent
+    return Snapshot(config, alphabet, state.eval_parameters, h, state.update, validation_loss, lines)
 
 
 # --- Saving ---
@@ -102,7 +103,7 @@ def serialize_checkpoint(checkpoint: Checkpoint) -> bytes:
     """Return the bytes of a checkpoint's file."""
     state, best = checkpoint.state, checkpoint.best
     groups: dict[str, Arrays] = {
-        "": {**state.parameters, "h": state.h},
+        "": {**state.parameters, "h": state.hidden.recurrent},
         "M.": state.M,
         "N.": state.N,
         "average.": state.average,
@@ -112,30 +113,20 @@ def serialize_checkpoint(checkpoint: Checkpoint) -> bytes:
         prefix + name: array for prefix, arrays in groups.items() for name, array in arrays.items()
     }
     numbers = {name: getattr(state, name) for name in (*_INTEGERS, *_FLOATS)}
-    description = _describe_run(checkpoint) | {
+    description = describe_model(checkpoint.config, checkpoint.alphabet, state.parameters) | {
+        "corpus_sha256": checkpoint.corpus_sha256,
         "state": {name: None if math.isnan(value) else value for name, value in numbers.items()},
-        "best": None if best is None else describe_network(best),
+        "best": None if best is None else best.describe(),
         "last_loss": checkpoint.last_loss,
         "whole_loss": checkpoint.whole_loss,
         "sample_generator": state.sample_generator.bit_generator.state,
     }
-    ngrams = state.parameters.ngrams
-    tensors |= ngram_tensors(ngrams)
-    if ngrams is not None and ngrams.pretrained is not None:
-        description["pretrained"] = describe_ngrams(ngrams.pretrained)
-        tensors |= ngram_tensors(ngrams.pretrained, _PRETRAINED)
+    if (ngrams := state.parameters.ngrams) is not None:
+        tensors |= {"history": state.hidden.history, **ngram_tensors(ngrams)}
+        if ngrams.pretrained is not None:
+            description["pretrained"] = describe_ngrams(ngrams.pretrained)
+            tensors |= ngram_tensors(ngrams.pretrained, _PRETRAINED)
     return serialize_with_digest(json.dumps(description), tensors | checkpoint.lines.tensors())
-
-
-def save_network(path: Path, checkpoint: Checkpoint, network: NetworkSnapshot) -> None:
-    """Write a network of a run to a file of its own, atomically."""
-    description = _describe_run(checkpoint) | {"network": describe_network(network)}
-    save_tensors(path, description, network_tensors(network) | checkpoint.lines.tensors())
-
-
-def _describe_run(checkpoint: Checkpoint) -> dict[str, Any]:
-    description = describe_model(checkpoint.config, checkpoint.alphabet, checkpoint.state.parameters.ngrams)
-    return description | {"corpus_sha256": checkpoint.corpus_sha256}
 
 
 # --- Loading ---
@@ -158,23 +149,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
         return contents.restore_checkpoint()
 
 
-def load_network(path: Path) -> ModelFile:
-    """Load the network of a file written by `save_network`, or the last network of a checkpoint."""
+def load_network(path: Path) -> Snapshot:
+    """Load the network of a file of its own, or the last network of a checkpoint."""
     contents = _read(path)
     with _readable_errors(path):
-        network = contents.restore_network() if contents.is_network else contents.restore_checkpoint().last
-    return ModelFile(contents.config, contents.alphabet, network, contents.lines)
-
-
-def load_selected(path: Path) -> ModelFile:
-    """Load the network of a checkpoint that is selected for use."""
-    checkpoint = load_checkpoint(path)
-    return ModelFile(checkpoint.config, checkpoint.alphabet, checkpoint.selected, checkpoint.lines)
-
-
-def reset_at(alphabet: Alphabet, config: Config) -> int | None:
-    """Return the character before which a network with these settings resets its state, if there is one."""
-    return find_line_feed(alphabet) if config.lines else None
+        return contents.restore_network() if contents.is_network else contents.restore_checkpoint().last
 
 
 @contextmanager
@@ -187,7 +166,7 @@ def _readable_errors(path: Path) -> Iterator[None]:
 
 
 def _read(path: Path) -> _Contents:
-    json_text, tensors = read_tensors(path, NGRAMS)
+    json_text, tensors = read_tensors(path, PREFIX)
     with _readable_errors(path):
         return _Contents(parse_strict_json(json_text), tensors)
 
@@ -203,6 +182,7 @@ class _Contents:
             raise ElmanError(f"too few arrays for {self.config.layers} layers")
         characters = require_str(description["alphabet"], "alphabet")
         self.alphabet = Alphabet(characters, has_unknown=self.config.min_count > 0)
+        self.net = self.config.architecture(self.alphabet)
         self.is_network = "network" in description
         self.lines = LineData.pop(tensors, self.config)
         self.ngrams = self._restore_ngrams(tensors)
@@ -210,49 +190,46 @@ class _Contents:
 
     def _restore_ngrams(self, tensors: dict[str, Array]) -> NgramModel | None:
         """Return the n-gram model, or None if the network has no prior; its tensors are removed from the others."""
-        config, description = self.config, self.description
-        if not config.ngram_order:
+        if not self.net.order:
             return None
-        network = len(self.alphabet), config.ngram_order, reset_at(self.alphabet, config)
+        description, network = self.description, (self.net.K, self.net.order, self.net.reset_at)
         own, before = pop_ngram_tensors(tensors), pop_ngram_tensors(tensors, _PRETRAINED)
         ngrams = restore_ngrams(description["ngrams"], own, *network)
         if "pretrained" not in description:
             return ngrams
         return replace(ngrams, pretrained=restore_ngrams(description["pretrained"], before, *network, _PRETRAINED))
 
-    def restore_network(self) -> NetworkSnapshot:
+    def restore_network(self) -> Snapshot:
         """Return the network of a file of its own."""
-        self._check_tensors(self._network_shapes())
-        network, parameters = self.description["network"], self._parameters(self.tensors)
-        return _snapshot(parameters, self.tensors, network, loss_required=False)
+        self._check_tensors(self.net.shapes() | {"h": (self.net.state_size,)})
+        return self._snapshot(self.tensors, self.description["network"], loss_required=False)
 
     def restore_checkpoint(self) -> Checkpoint:
         """Return the checkpoint of a run."""
-        config, description = self.config, self.description
+        config, description, parameters = self.config, self.description, self.net.shapes()
         best = description.get("best")
-        network = self._network_shapes()
-        parameters = {name: shape for name, shape in network.items() if name != "h"}
         groups = {
             "": parameters,
-            "M.": parameters if config.optimizer in HAS_SECOND_MOMENT else {},
-            "N.": parameters if config.optimizer in HAS_FIRST_MOMENT else {},
+            "M.": parameters if "M" in OPTIMIZERS[config.optimizer].moments else {},
+            "N.": parameters if "N" in OPTIMIZERS[config.optimizer].moments else {},
             "average.": parameters if config.ema_decay > 0 else {},
-            "best.": {} if best is None else network,
+            "best.": {} if best is None else parameters | {"h": (self.net.state_size,)},
         }
         expected = {prefix + name: shape for prefix, group in groups.items() for name, shape in group.items()}
-        h = network["h"] if config.batch_size == 1 else (config.batch_size, *network["h"])
-        self._check_tensors(expected | {"h": h})
+        batch = () if config.batch_size == 1 else (config.batch_size,)
+        history = self._restore_history(batch)
+        self._check_tensors(expected | {"h": (*batch, self.net.state_size)})
         arrays = {prefix: {name: self.tensors[prefix + name] for name in group} for prefix, group in groups.items()}
         state = TrainState(
             parameters=self._parameters(arrays[""]),
             M=arrays["M."],
-            h=self.tensors["h"],
+            hidden=State(self.tensors["h"], history),
             N=arrays["N."],
             average=arrays["average."],
             sample_generator=_restore_generator(description["sample_generator"]),
             **_restore_numbers(description["state"]),
         )
-        snapshot = None if best is None else _snapshot(state.parameters, arrays["best."], best, loss_required=True)
+        snapshot = None if best is None else self._snapshot(arrays["best."], best, loss_required=True)
         if snapshot is not None and snapshot.update > state.update:
             raise ValueError("the best network is from a later update than the state")
         last_loss, whole_loss = (
@@ -262,12 +239,19 @@ class _Contents:
         sha256 = require_sha256(description["corpus_sha256"])
         return Checkpoint(config, self.alphabet, sha256, state, snapshot, last_loss, self.lines, whole_loss)
 
-    def _network_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shape of every parameter and of h (D,)."""
-        config, K = self.config, len(self.alphabet)
-        network = Architecture(config.cell, config.layers, K, config.hidden_size, config.ngram_order)
-        parameters = shapes(K, config.hidden_size, config.cell, config.layers, config.ngram_order)
-        return parameters | {"h": (network.state_size,)}
+    def _restore_history(self, batch: tuple[int, ...]) -> NDArray[np.int32]:
+        """Return the last characters read, see `State`; they are removed from the other tensors."""
+        nothing = np.zeros((*batch, self.net.order), np.int32)
+        codes: NDArray[Any] = self.tensors.pop("history") if self.net.order else nothing
+        is_read = (codes > 0).astype(np.int8)  # from some position on
+        if (
+            (codes.dtype, codes.shape) != (nothing.dtype, nothing.shape)
+            or codes.min(initial=0) < 0
+            or codes.max(initial=0) > self.net.K
+            or (np.diff(is_read) < 0).any()
+        ):
+            raise ElmanError("the history is not one of characters")
+        return codes
 
     def _check_tensors(self, expected: dict[str, tuple[int, ...]]) -> None:
         if {name: array.shape for name, array in self.tensors.items()} != expected:
@@ -275,31 +259,16 @@ class _Contents:
         for name, array in self.tensors.items():
             if array.dtype != self.config.dtype or not np.isfinite(array).all():
                 raise ElmanError(f"{name} is not an array of finite {self.config.dtype} values")
-        if self.ngrams is not None:
-            for name in {"h", "best.h"} & self.tensors.keys():
-                _check_history(name, self.tensors[name], self.ngrams)
 
     def _parameters(self, arrays: Arrays) -> Parameters:
-        arrays = {name: array for name, array in arrays.items() if name != "h"}
-        return Parameters(self.config.cell, arrays, self.ngrams, reset_at(self.alphabet, self.config))
+        return Parameters(self.net, {name: array for name, array in arrays.items() if name != "h"}, self.ngrams)
 
-
-def _snapshot(like: Parameters, arrays: Arrays, description: dict[str, Any], *, loss_required: bool) -> NetworkSnapshot:
-    """Return a network with the prior of another; one that was imported has no validation loss."""
-    parameters = like.with_arrays({name: array for name, array in arrays.items() if name != "h"})
-    update, loss = require_int(description["update"], "update"), description["validation_loss"]
-    if loss is not None or loss_required:
-        loss = require_finite(loss, "validation_loss")
-    return NetworkSnapshot(parameters, arrays["h"], update, loss)
-
-
-def _check_history(name: str, h: Array, ngrams: NgramModel) -> None:
-    """Check the characters that end a state with an n-gram prior; see `elman.network.parameters`."""
-    codes = h[..., -ngrams.order :]
-    is_read = (codes > 0).astype(np.int8)  # from some position on
-    in_range = np.array_equal(codes, np.rint(codes)) and codes.min() >= 0 and codes.max() <= ngrams.K
-    if not in_range or (np.diff(is_read) < 0).any():
-        raise ElmanError(f"{name} ends with numbers that are not characters")
+    def _snapshot(self, arrays: Arrays, description: dict[str, Any], *, loss_required: bool) -> Snapshot:
+        """Return a network; one that was imported has no validation loss."""
+        update, loss = require_int(description["update"], "update"), description["validation_loss"]
+        if loss is not None or loss_required:
+            loss = require_finite(loss, "validation_loss")
+        return Snapshot(self.config, self.alphabet, self._parameters(arrays), arrays["h"], update, loss, self.lines)
 
 
 def _restore_generator(state: Any) -> np.random.Generator:

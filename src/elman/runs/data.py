@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from elman.config import Config
-from elman.errors import ElmanError, flag, quote, shorten
+from elman.errors import ElmanError, option, quote, shorten
 from elman.runs.manifest import RunManifest
 from elman.storage.untrusted import require_regular_file
 from elman.text import Alphabet, Corpus, Source, Windows, has_piped_text, read_corpus
@@ -96,8 +96,8 @@ class TrainingData:
         held_out = self.corpus.indices[training_length(self.corpus, config) :]
         if len(held_out) <= config.seq_length:
             raise ElmanError(
-                f"--validation {config.validation} holds out {len(held_out):,} of {N:,} characters, but a sequence"
-                f" length of {config.seq_length:,} needs at least {config.seq_length + 1:,}: hold out more"
+                f"{option.validation:{config.validation}} holds out {len(held_out):,} of {N:,} characters, but a"
+                f" sequence length of {config.seq_length:,} needs at least {config.seq_length + 1:,}: hold out more"
             )
         return held_out
 
@@ -148,7 +148,7 @@ def describe_text(corpus: Corpus) -> str:
         return description
     return (
         f"{description}; sampled from {corpus.sampled.chars:,} characters in {corpus.sampled.pieces:,} pieces, spread"
-        f" evenly ({flag('max_chars')})"
+        f" evenly ({option.max_chars})"
     )
 
 
@@ -159,7 +159,7 @@ def suggest_field(corpus: Corpus, config: Config) -> str:
         return ""
     return (
         f"{os.path.basename(found[0])} is {find_record_format(found[0])}, and every character of it is learned:"  # noqa: PTH119
-        " --field NAME trains on one field only"
+        f" {option.field:NAME} trains on one field only"
     )
 
 
@@ -168,7 +168,13 @@ def suggest_field(corpus: Corpus, config: Config) -> str:
 
 def read_text(source: Text, config: Config) -> Corpus:
     """Read the text of a run; independent lines are put into the order in which they are divided."""
-    corpus = read_corpus(
+    corpus = read_in_order(source, config)
+    return shuffle_corpus(corpus, config.seed) if config.lines else corpus
+
+
+def read_in_order(source: Text, config: Config) -> Corpus:
+    """Read the text of a run; independent lines stay in the order of the text."""
+    return read_corpus(
         source,
         encoding=config.encoding,
         field=config.field,
@@ -177,7 +183,6 @@ def read_text(source: Text, config: Config) -> Corpus:
         masker=config.masker,
         max_chars=config.max_chars,
     )
-    return shuffle_corpus(corpus, config.seed) if config.lines else corpus
 
 
 def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Corpus | None:
@@ -190,9 +195,13 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
         return None
     path = Path(config.validation_file)
     if sha256 and not os.path.lexists(path):
-        raise ElmanError(f"the validation text {quote(path)} is no longer there: name its new path with --validation")
+        raise ElmanError(
+            f"the validation text {quote(path)} is no longer there: name its new path with {option.validation}"
+        )
     if path.exists() and not path.is_dir() and not path.is_file():  # to be read again on resume, and without waiting
-        raise ElmanError(f"the validation text {quote(path)} is a pipe or a device: pass a file with --validation")
+        raise ElmanError(
+            f"the validation text {quote(path)} is a pipe or a device: pass a file with {option.validation}"
+        )
     text = read_corpus(
         config.validation_file,
         encoding=config.encoding,
@@ -206,13 +215,13 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
     if sha256 and text.sha256 != sha256:
         raise ElmanError(
             f"{quote(path)} is not the validation text of the run (SHA-256 {text.sha256[:12]}…, run: {sha256[:12]}…):"
-            " restore that text, or name its path with --validation"
+            f" restore that text, or name its path with {option.validation}"
         )
     if unknown := text.alphabet.characters[len(corpus.alphabet) :]:
         raise ElmanError(
             f"the validation text {quote(text.name)} contains {unknown[0]!r} (U+{ord(unknown[0]):04X})"
             f"{f' and {len(unknown) - 1:,} other characters' if len(unknown) > 1 else ''}, which the training text does"
-            " not contain: pass --min-count 1 to replace unknown characters by one symbol"
+            f" not contain: pass {option.min_count:1} to replace unknown characters by one symbol"
         )
     if len(text.indices) < 2:
         raise ElmanError(f"the validation text {quote(text.name)} has a single character: use a longer one")
@@ -225,7 +234,7 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
 def find_text(manifest: RunManifest | None, run: str) -> list[Source]:
     """Return the files of a run that is resumed without naming its text; `run` names the run in errors."""
     if manifest is None or not manifest.corpus.files:
-        raise ElmanError(f"{run} does not record the file of its text: pass the text with --resume")
+        raise ElmanError(f"{run} does not record the file of its text: pass the text with {option.resume:True}")
     return [_find_file(file.path, run) for file in manifest.corpus.files]
 
 
@@ -237,13 +246,16 @@ def _find_file(path: str, run: str) -> Source:
     if is_builtin(path):
         return path
     if not os.path.isabs(path):  # noqa: PTH117
-        raise ElmanError(f"{run} records a text without its directory ({quote(path)}): pass the text with --resume")
+        raise ElmanError(
+            f"{run} records a text without its directory ({quote(path)}): pass the text with {option.resume:True}"
+        )
     try:
         return require_regular_file(Path(path))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ElmanError(
-            f"{run} was trained on {quote(path)}, which cannot be read ({reason}): pass the text with --resume"
+            f"{run} was trained on {quote(path)}, which cannot be read ({reason}): pass the text with"
+            f" {option.resume:True}"
         ) from None
 
 
@@ -253,5 +265,5 @@ def require_unchanged(manifest: RunManifest, corpus: Corpus, run: str) -> None:
         if before.sha256 != now.sha256:
             raise ElmanError(
                 f"{quote(now.path)} has changed since {run} was started (SHA-256 {now.sha256[:12]}…, then"
-                f" {before.sha256[:12]}…): restore it, or choose another --out"
+                f" {before.sha256[:12]}…): restore it, or choose another {option.out}"
             )

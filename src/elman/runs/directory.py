@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from elman.errors import ElmanError, LockedError, quote
-from elman.inference.network_file import ModelFile, NetworkSnapshot, save_imported
-from elman.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_network, serialize_checkpoint
+from elman.errors import ElmanError, LockedError, option, quote
+from elman.inference.snapshot import Snapshot, save_imported
+from elman.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, serialize_checkpoint
 from elman.runs.history import Metrics, Sample, parse_metrics, parse_samples
 from elman.runs.loggers import LOGGERS, MANIFEST, open_loggers, optional_loggers
 from elman.runs.manifest import RunManifest
@@ -81,7 +81,7 @@ class DirectoryLock:
         except Timeout:
             raise LockedError(
                 f"{quote(self.directory)} is locked, another process is writing to it; wait until that ends or choose "
-                "another --out"
+                f"another {option.out}"
             ) from None
         except OSError as error:
             lock.release()
@@ -109,7 +109,7 @@ class DirectoryLock:
                 return
         raise ElmanError(
             f"{quote(self.directory)} is no longer the directory that this run writes to, it was deleted or moved; "
-            "restore it and use --resume, or train again with another --out"
+            f"restore it and use {option.resume:True}, or train again with another {option.out}"
         )
 
     def _identify(self) -> tuple[int, int]:
@@ -121,7 +121,9 @@ def reject_links(*directories: Path) -> None:
     """Check that directories in an output directory are not links, which may lead to someone else's."""
     for directory in directories:
         if directory.is_symlink():
-            raise ElmanError(f"{quote(directory)} is a link, which is not followed: remove it or choose another --out")
+            raise ElmanError(
+                f"{quote(directory)} is a link, which is not followed: remove it or choose another {option.out}"
+            )
 
 
 class RunDirectory:
@@ -221,7 +223,10 @@ class RunDirectory:
             self.lock.acquire()
             self._require_own_checkpoint()
         else:
-            self._acquire_unused("add --resume to continue it, --overwrite to replace it, or choose another --out")
+            self._acquire_unused(
+                f"add {option.resume:True} to continue it, {option.overwrite:True} to replace it, or choose another"
+                f" {option.out}"
+            )
         contents = {MANIFEST: self._serialize_manifest(manifest), CHECKPOINT: serialize_checkpoint(checkpoint)}
         replace_files(
             {self.path / name: data for name, data in contents.items()},
@@ -267,9 +272,9 @@ class RunDirectory:
             for logger in optional_loggers().values():
                 logger.load().remove(self.path / logger.target)
 
-    def save_imported(self, imported: ModelFile) -> None:
+    def save_imported(self, imported: Snapshot) -> None:
         """Save a network where there is neither a run nor a network, as the best network of a run."""
-        self._acquire_unused("choose another --out")
+        self._acquire_unused(f"choose another {option.out}")
         save_imported(self.path / BEST, imported)
 
     def write_manifest(self, manifest: RunManifest) -> None:
@@ -289,19 +294,19 @@ class RunDirectory:
             for logger in self.loggers:
                 logger.rewind(metrics, samples)
 
-    def save(self, checkpoint: Checkpoint, selected: NetworkSnapshot | None = None) -> None:
+    def save(self, checkpoint: Checkpoint, selected: Snapshot | None = None) -> None:
         """Replace the checkpoint and, next to it, the copy of the network that is used instead of the last one.
 
         The checkpoint contains that network, too, so that it is complete whatever happens in between.
         """
         self.lock.check()
         save_checkpoint(self.path / CHECKPOINT, checkpoint)
-        self.save_selected(checkpoint, selected)
+        self.save_selected(selected)
 
-    def save_selected(self, checkpoint: Checkpoint, selected: NetworkSnapshot | None) -> None:
+    def save_selected(self, selected: Snapshot | None) -> None:
         """Replace the copy of the network that is used instead of the last one; None if there is none."""
         if selected is not None:
-            save_network(self.path / BEST, checkpoint, selected)
+            replace_file(self.path / BEST, selected.serialize())
             return
         with self._readable_errors():
             (self.path / BEST).unlink(missing_ok=True)
@@ -316,7 +321,7 @@ class RunDirectory:
         if self.holds_run():
             raise ElmanError(f"{quote(self.path)} already contains a run; {remedy}")
         if (self.path / BEST).exists():
-            raise ElmanError(f"{quote(self.path)} already contains a model; choose another --out")
+            raise ElmanError(f"{quote(self.path)} already contains a model; choose another {option.out}")
 
     def _read(self, name: str, parse: Callable[[bytes], _T]) -> _T:
         path = self.path / name

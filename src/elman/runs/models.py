@@ -21,10 +21,10 @@ from elman.engine import get_engine
 from elman.engines import inference_engine
 from elman.errors import ElmanError, quote, require_extra
 from elman.inference import Model
-from elman.inference.network_file import ModelFile
 from elman.inference.score_lines import BlockScorer
-from elman.network.model import read_text
-from elman.runs.checkpoint import load_network, load_selected
+from elman.inference.snapshot import Snapshot
+from elman.network.model import begin_text
+from elman.runs.checkpoint import load_checkpoint, load_network
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
 from elman.storage.builtin import MODELS, BuiltinModel, unpack_builtin
 from elman.storage.tensors import is_named_or_begins_like_tensors
@@ -109,24 +109,24 @@ def find_builtin(fingerprint: bytes) -> BuiltinModel | None:
     return next(found, None)
 
 
-def create_model(file: ModelFile, engine: str | None = None) -> Model:
-    """Return the model of a network; that of independent lines begins as after a line feed."""
-    parameters, h = file.network.parameters, file.network.h
-    if parameters.reset_at is not None:
-        h = read_text(parameters, h, np.array([parameters.reset_at], file.alphabet.dtype))
-    used = get_engine(engine or inference_engine(file.config.engine))
-    return Model(file.alphabet, parameters, h, used, file.lines.hashes, file.lines.score_quantiles, file.config.masker)
+def create_model(snapshot: Snapshot, engine: str | None = None) -> Model:
+    """Return the model of a network."""
+    state, lines = begin_text(snapshot.parameters, snapshot.h), snapshot.lines
+    used = get_engine(engine or inference_engine(snapshot.config.engine))
+    return Model(
+        snapshot.alphabet, snapshot.parameters, state, used, lines.hashes, lines.score_quantiles, snapshot.config.masker
+    )
 
 
 def save_model(model: Model, out: Path) -> None:
     """Write a model without a run into a directory without a run or a model, from which `load` reads it."""
     directory = RunDirectory(out)
     with directory.lock:
-        directory.save_imported(model.as_file())
+        directory.save_imported(model.snapshot())
 
 
-def read_model(path: str | os.PathLike[str]) -> ModelFile:
-    """Return the contents of the file of the model that `load` loads.
+def read_model(path: str | os.PathLike[str]) -> Snapshot:
+    """Return the network that `load` loads.
 
     A directory's is read from ``checkpoint.safetensors``, which contains the best and the last network; without it,
     from ``best.safetensors``, which contains the best, or ``model.safetensors``.
@@ -154,7 +154,7 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
             shown = ", ".join(quote(run.parent) for run in runs[:MAX_SHOWN])
             more = f" and {len(runs) - MAX_SHOWN} more" if len(runs) > MAX_SHOWN else ""
             raise ElmanError(f"there is no checkpoint {quote(checkpoint)}: pass a run in it, {shown}{more}")
-    return load_selected(checkpoint)
+    return load_checkpoint(checkpoint).selected
 
 
 # --- The Hugging Face Hub ---

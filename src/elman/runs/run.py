@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +12,11 @@ from elman.engine import TrainState, get_engine
 from elman.engines import inference_engine
 from elman.inference import Model
 from elman.inference.generate import stream_text
-from elman.inference.network_file import LineData, ModelFile, NetworkSnapshot
+from elman.inference.snapshot import LineData, Snapshot
 from elman.network import SamplingParams
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array
-from elman.runs.checkpoint import Checkpoint
+from elman.runs.checkpoint import Checkpoint, take_snapshot
 from elman.runs.data import TrainingData
 from elman.runs.directory import RunDirectory
 from elman.runs.history import Metrics, Records, Sample, TrainLossEstimator, finite_or_none, summarize
@@ -46,9 +46,9 @@ class Run:
         Its last update, which a schedule needs, is not set: the training loop knows it.
     directory : RunDirectory or None
         Where it is saved.
-    best : NetworkSnapshot or None
+    best : Snapshot or None
         The network with the lowest validation loss so far, where a validation set is held out.
-    selected : NetworkSnapshot or None
+    selected : Snapshot or None
         That network or, once the run has ended, the last one if it is better: the network used from then on.
     preset : str
         The preset that its settings started from; empty if that is not known.
@@ -89,8 +89,8 @@ class Run:
     state: TrainState
     optimizer: Optimizer
     directory: RunDirectory | None = None
-    best: NetworkSnapshot | None = None
-    selected: NetworkSnapshot | None = None
+    best: Snapshot | None = None
+    selected: Snapshot | None = None
     preset: str = ""
     init_from: ModelOrigin | None = None
     notices: tuple[str, ...] = ()
@@ -196,9 +196,11 @@ class Run:
         """The selected network, ready for use: the best or, where nothing is held out, the current one."""
         from elman.runs.models import create_model
 
-        state = self.state
-        network = self.selected or NetworkSnapshot(state.eval_parameters, state.final_hidden, state.update)
-        return create_model(ModelFile(self.config, self.corpus.alphabet, network, self.lines))
+        return create_model(replace(self.selected or self.snapshot(), lines=self.lines))
+
+    def snapshot(self, validation_loss: float | None = None) -> Snapshot:
+        """Return the current network, whose arrays change when training continues."""
+        return take_snapshot(self.config, self.corpus.alphabet, self.state, validation_loss)
 
     @property
     def checkpoint(self) -> Checkpoint:

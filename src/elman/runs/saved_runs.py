@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from elman.config import Config
 from elman.errors import ElmanError, quote
 from elman.inference import Model
-from elman.runs.checkpoint import load_selected
+from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.history import Metrics, Records, Sample, TrainLossEstimator, finite_or_none, summarize
 from elman.runs.models import load
@@ -94,7 +94,7 @@ class SavedRun:
     def validation_loss(self) -> float | None:
         """The validation loss of the selected network, in nats per character; None if nothing was held out."""
         directory = RunDirectory(self.path)
-        return load_selected(self.path / CHECKPOINT).network.validation_loss if directory.holds_run() else None
+        return load_checkpoint(self.path / CHECKPOINT).selected.validation_loss if directory.holds_run() else None
 
     def plot(self) -> Figure:
         """Return a figure of the losses over the updates, in nats per character; requires the extra ``plot``."""

@@ -61,31 +61,18 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True)
 class Operation:
-    """An endpoint, and its description in the OpenAPI document.
-
-    Parameters
-    ----------
-    methods : tuple of str
-    path : str
-    endpoint : callable
-        Its docstring is the summary.
-    responses : mapping
-        The type of the response by media type; empty if it always fails.
-    errors : tuple of int
-        Statuses of the error responses.
-    body : type, optional
-        The type of the request body.
-    model_in : str, optional
-        Where a parameter names a model: ``path`` or ``query``.
-    """
+    """An endpoint, and its description in the OpenAPI document."""
 
     methods: tuple[str, ...]
     path: str
     endpoint: Any
+    """Its docstring is the summary."""
     responses: Mapping[str, Any]
+    """The type of the response by media type; empty if it always fails."""
     errors: tuple[int, ...] = ANY_ERRORS
     body: type[BaseModel] | None = None
     model_in: str | None = None
+    """Where a parameter names a model: ``path`` or ``query``."""
 
 
 def create_app(by_name: dict[str, Model], settings: Settings) -> ASGIApp:
@@ -121,7 +108,7 @@ def list_operations(types: RequestTypes) -> list[Operation]:
         Operation(("GET", "POST"), "/v1/chat/completions", reject_chat, {}, no_model),
         post("/v1/completions", completions.complete, completion, QUEUE_ERRORS, types.completion),
         get("/v1/models", models.list_models, {JSON: models.ModelList}),
-        get("/v1/models/{name}", models.describe_model, {JSON: models.ModelCard}, no_model, model_in="path"),
+        get("/v1/models/{name}", models.get_model_card, {JSON: models.ModelCard}, no_model, model_in="path"),
         get("/tokenizer_info", models.describe_tokenizer, {JSON: tokenizer}, (400, *no_model), model_in="query"),
         post("/tokenize", models.tokenize, {JSON: tokens}, BODY_ERRORS, types.tokenize),
         post("/detokenize", models.detokenize, {JSON: text}, BODY_ERRORS, types.detokenize),
@@ -161,7 +148,8 @@ async def reject_chat(_: Request) -> Response:
 def describe_app(by_name: dict[str, Model], settings: Settings) -> Schema:
     """Return the OpenAPI document of a server of these models."""
     operations = list_operations(create_request_types(by_name, settings))
-    types = dict.fromkeys([ErrorResponse, *(each for operation in operations for each in _types(operation))])
+    bodies = (each.body for each in operations if each.body)
+    types = dict.fromkeys([ErrorResponse, *bodies, *(each for one in operations for each in one.responses.values())])
     inputs: list[tuple[Any, Literal["validation"], TypeAdapter[Any]]] = [
         (each, "validation", TypeAdapter(each)) for each in types
     ]
@@ -187,10 +175,6 @@ def describe_app(by_name: dict[str, Model], settings: Settings) -> Schema:
         },
         "security": [{"key": []}] if settings.api_key else [],
     }
-
-
-def _types(operation: Operation) -> list[Any]:
-    return [*operation.responses.values(), *([operation.body] if operation.body else [])]
 
 
 def _describe(operation: Operation, schema_of: Mapping[Any, Schema], models: Sequence[str]) -> Schema:

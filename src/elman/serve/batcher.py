@@ -4,7 +4,7 @@ Every sequence has a state and a random generator of its own, so its text does n
 Sequences join and leave between two steps: none waits for the end of another while the batch has a free slot. The first
 sequence of a prompt reads it; the others join afterwards. A sequence whose client does not read leaves its slot.
 
-B  sequences of a batch    T  characters read, n  characters generated in one step    D  numbers in the state
+B  sequences of a batch    T  characters read, n  characters generated in one step
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 from elman.inference import Model
 from elman.network import SamplingParams
 from elman.network.parameters import Array
+from elman.network.state import State, stack_states
+from elman.ngram.model import NgramModel
 from elman.serve.responses import APIError, shutdown_error
-from elman.serve.sequence import GenerationJob, Prompt, PromptCounts, Sequence, SequenceDelta
+from elman.serve.sequence import GenerationJob, Prompt, Sequence, SequenceDelta
 
 BATCH_SIZES = (1, 4, 16)
 """Batches are padded to one of these sizes, as a session prepares the network anew for every other size."""
@@ -115,9 +117,9 @@ class ContinuousBatcher:
     def _warm_up(self) -> None:
         """Compile every kernel and prepare every layout before the first request."""
         for size in BATCH_SIZES:
-            h, x = np.tile(self.model.h, (size, 1)), np.zeros((1, size), np.intp)
-            self._prompt_session.logits(h, x.astype(self.model.alphabet.dtype))
-            self._session.generate(h, x[0], np.zeros((1, size)), [SamplingParams()] * size)
+            states, x = self.model.start(size), np.zeros((1, size), np.intp)
+            self._prompt_session.logits(states, x.astype(self.model.alphabet.dtype))
+            self._session.generate(states, x[0], np.zeros((1, size)), [SamplingParams()] * size)
 
     def _run(self) -> None:
         while not self._is_closed:
@@ -147,7 +149,9 @@ class ContinuousBatcher:
     def _next_waiting(self) -> Sequence | None:
         """Return the first sequence that waits and may join."""
         may_count = len(self._counted) < MAX_COUNTED_PROMPTS
-        candidates = (each for each in self._waiting if may_count or each.prompt.counts or not each.prompt.is_counted)
+        candidates = (
+            each for each in self._waiting if may_count or each.prompt in self._counted or not each.prompt.is_counted
+        )
         return next(candidates, None)
 
     def _step(self) -> None:
@@ -170,9 +174,7 @@ class ContinuousBatcher:
         stalled, self._running = _split_paused(self._running)
         unread, waiting = _split_paused(self._waiting)
         self._paused, self._waiting = [*slow, *stalled, *unread], deque([*waiting, *resumed])
-        for prompt in self._counted:
-            prompt.counts = None if prompt.has_ended else prompt.counts
-        self._counted = [prompt for prompt in self._counted if prompt.counts]
+        self._counted = [prompt for prompt in self._counted if not prompt.has_ended]
 
     def _fill_slots(self) -> None:
         """Let sequences join in the order in which they began to wait."""
@@ -180,8 +182,8 @@ class ContinuousBatcher:
             self._waiting.remove(sequence)
             self._running.append(sequence)
             prompt = sequence.prompt
-            if prompt.is_counted and not prompt.counts:
-                prompt.counts = PromptCounts(self.model)
+            if prompt.is_counted and prompt not in self._counted:
+                sequence.state = sequence.state.count(self.model.parameters.ngrams)
                 self._counted.append(prompt)
 
     def _step_length(self, count: int) -> int:
@@ -197,11 +199,9 @@ class ContinuousBatcher:
             chunk = sequence.prompt.next_chunk(T)
             x[: len(chunk), b] = chunk
             lengths.append(len(chunk))
-        counts = sequences[0].prompt.counts
-        session = counts.prompt_session if counts else self._prompt_session
-        o, states = session.logits(self._stack_states(sequences, size), x)
+        o, states = self._prompt_session.logits(_stack_states(sequences, size), x)
         ends = [(sequence, b, n) for b, (sequence, n) in enumerate(zip(sequences, lengths, strict=True))]
-        dispatch((each.job, each.prompt.advance(o[:n, b], states[:n, b])) for each, b, n in ends)
+        dispatch((each.job, each.prompt.advance(o[:n, b], states.select(np.s_[:n, b]))) for each, b, n in ends)
         for sequence in sequences:
             if not sequence.prompt.unread:
                 self._waiting.extendleft(reversed(sequence.prompt.sequences[1:]))
@@ -210,39 +210,32 @@ class ContinuousBatcher:
         size = _padded_size(len(sequences))
         n = n if sequences[0].is_started else min(n, FIRST_STEP)
         n = min(n, max(sequence.remaining for sequence in sequences), self._max_length(size))
-        uniforms, x, h = np.zeros((n, size)), np.zeros(size, np.intp), self._stack_states(sequences, size)
+        uniforms, x, states = np.zeros((n, size)), np.zeros(size, np.intp), _stack_states(sequences, size)
         for b, sequence in enumerate(sequences):
             uniforms[:, b], x[b] = sequence.generator.random(n), sequence.x
         sampling = [sequence.sampling for sequence in sequences] + [SamplingParams()] * (size - len(sequences))
         started = time.perf_counter()
-        counts = sequences[0].prompt.counts
-        session = counts.session if counts else self._session
-        characters, after = session.generate(h, x, uniforms, sampling)
+        characters, after = self._session.generate(states, x, uniforms, sampling)
         self._seconds_per_char += ((time.perf_counter() - started) / (n * size) - self._seconds_per_char) / 8
-        read = self._read_again(sequences, h, np.concatenate([x[None], characters[:-1]]))
+        read = self._read_again(sequences, states, np.concatenate([x[None], characters[:-1]]))
         columns = enumerate(zip(sequences, read, strict=True))
-        dispatch((each.job, each.append(characters[:, b], after[b].copy(), *known)) for b, (each, known) in columns)
+        dispatch(
+            (each.job, each.append(characters[:, b], after.select(b).copy(), *known)) for b, (each, known) in columns
+        )
 
     def _read_again(
-        self, sequences: list[Sequence], h: Array, x: NDArray[np.intp]
-    ) -> list[tuple[Array, Array] | tuple[None, None]]:
+        self, sequences: list[Sequence], states: State, x: NDArray[np.intp]
+    ) -> list[tuple[Array, State] | tuple[None, None]]:
         """Return the logits and states after each of x (n, B), for the sequences that need log-probabilities."""
         selected = [b for b, sequence in enumerate(sequences) if sequence.num_logprobs is not None]
-        read: list[tuple[Array, Array] | tuple[None, None]] = [(None, None)] * len(sequences)
+        read: list[tuple[Array, State] | tuple[None, None]] = [(None, None)] * len(sequences)
         if selected:
             padded = selected + selected[:1] * (_padded_size(len(selected)) - len(selected))
-            counts = sequences[0].prompt.counts
-            session = counts.session if counts else self._prompt_session
-            o, states = session.logits(h[padded], x[:, padded].astype(self.model.alphabet.dtype))
+            indices = x[:, padded].astype(self.model.alphabet.dtype)
+            o, after = self._prompt_session.logits(states.select(padded), indices)
             for column, b in enumerate(selected):
-                read[b] = o[:, column], states[:, column]
+                read[b] = o[:, column], after.select(np.s_[:, column])
         return read
-
-    def _stack_states(self, sequences: list[Sequence], size: int) -> Array:
-        """Return the states (size, D) of sequences, padded with zeros."""
-        h = np.zeros((size, len(self.model.h)), self.model.h.dtype)
-        h[: len(sequences)] = [sequence.h for sequence in sequences]
-        return h
 
     def _max_length(self, size: int) -> int:
         """Return the number of characters whose logits fit into memory for a batch of this size."""
@@ -251,8 +244,6 @@ class ContinuousBatcher:
     def _fail_all(self, error: APIError) -> None:
         """Fail all running and waiting jobs."""
         jobs = {sequence.job for sequence in (*self._running, *self._paused, *self._waiting)}
-        for prompt in self._counted:
-            prompt.counts = None
         for group in (self._waiting, self._running, self._paused, self._counted):
             group.clear()
         for job in jobs:
@@ -275,11 +266,17 @@ def _split_paused(sequences: Iterable[Sequence]) -> tuple[list[Sequence], list[S
 
 def _split_batches(sequences: list[Sequence]) -> Iterator[list[Sequence]]:
     """Yield the batches: of sequences whose prompts have no counts of their own, or of one prompt."""
-    groups = defaultdict[PromptCounts | None, list[Sequence]](list)
+    groups = defaultdict[NgramModel | None, list[Sequence]](list)
     for sequence in sequences:
-        groups[sequence.prompt.counts].append(sequence)
+        groups[sequence.state.counts].append(sequence)
     for group in groups.values():
         yield from (group[first : first + BATCH_SIZES[-1]] for first in range(0, len(group), BATCH_SIZES[-1]))
+
+
+def _stack_states(sequences: list[Sequence], size: int) -> State:
+    """Return the states of sequences, padded with that of the first."""
+    padding = [sequences[0]] * (size - len(sequences))
+    return stack_states([sequence.state for sequence in sequences + padding])
 
 
 def _padded_size(count: int) -> int:

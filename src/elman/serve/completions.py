@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from typing_extensions import TypedDict
 
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError
+from elman.errors import ElmanError, option
 from elman.inference.generate import StopSequenceFilter
 from elman.inference.score import CharLogprobs, check_finite, concatenate_logprobs
 from elman.serve.models import ServedModel, get_server
@@ -91,7 +91,7 @@ async def complete(request: Request) -> ASGIApp:
     if characters > (limit := server.settings.max_characters):
         message = (
             f"the request asks for {characters} characters: those of the prompts, n times with echo, and those to be"
-            f" generated (limit: {limit}, --max-characters)"
+            f" generated (limit: {limit}, {option.max_characters})"
         )
         raise APIError(400, message, "request_too_large", "max_tokens")
     if body.adapt and served.model.parameters.ngrams is None:
@@ -135,7 +135,7 @@ def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indic
                 index=index,
                 prompt=shared,
                 alphabet=model.alphabet,
-                h=model.h,
+                state=model.state,
                 remaining=body.max_tokens,
                 sampling=body.sampling,
                 generator=create_generator(body.seed, index),
@@ -213,11 +213,9 @@ class CompletionBuilder:
             "model": self.model,
             "choices": choices,
         }
-        return completion if usage is False else completion | {"usage": self._usage() if usage else None}
-
-    def _usage(self) -> Usage:
         read, generated = self.count.read, self.count.generated
-        return {"prompt_tokens": read, "completion_tokens": generated, "total_tokens": read + generated}
+        total: Usage = {"prompt_tokens": read, "completion_tokens": generated, "total_tokens": read + generated}
+        return completion if usage is False else completion | {"usage": total if usage else None}
 
     def _choices(self, deltas: Iterable[SequenceDelta]) -> Iterator[Choice]:
         """Yield a choice for every sequence, ordered by index, from all of its deltas."""

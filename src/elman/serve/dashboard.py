@@ -33,13 +33,7 @@ CLOSE_TIMEOUT = 5.0
 
 
 def create_dashboard(runs: Sequence[RunSource], live: LiveRun | None = None) -> ASGIApp:
-    """Return the application that displays runs; `live` is the one of them that is in training.
-
-    Raises
-    ------
-    ElmanError
-        If Plotly is not installed.
-    """
+    """Return the application that displays runs; `live` is the one of them that is in training."""
     if find_spec("plotly") is None:  # whose import would take seconds
         raise ElmanError("the dashboard requires Plotly: pip install 'elman[serve]'")
     endpoints = RunEndpoints(runs, live)
@@ -118,15 +112,10 @@ def serve_dashboard(name: str, port: int, others: Sequence[Path]) -> Iterator[tu
     """Serve the dashboard of a training run for the duration of the block; yields its callback and its URL.
 
     Port 0 picks a free one. `others` are run directories to compare with.
-
-    Raises
-    ------
-    ElmanError
-        If the port is in use, another run cannot be read, or Plotly is not installed.
     """
     live = LiveRun(name)
     app = create_dashboard([live, *map(DashboardRun, others)], live)
-    with run_in_thread(app, listen(HOST, port, "--live-port")) as address:
+    with run_in_thread(app, listen(HOST, port, "live_port")) as address:
         try:
             yield live, address
         except ElmanError as error:

@@ -39,7 +39,7 @@ FileVersion = tuple[int, int, int]
 """What changes with the contents of a file: inode, size, and time of modification in nanoseconds."""
 
 
-def describe_run(manifest: RunManifest) -> dict[str, Any]:
+def describe_manifest(manifest: RunManifest) -> dict[str, Any]:
     """Return settings, text and network of a run as JSON."""
     text = manifest.corpus
     return {
@@ -162,8 +162,8 @@ class LiveRun(TrainingCallback):
             self.subscribers -= 1
 
     def about(self) -> dict[str, Any]:
-        """Return settings, text and network, see `describe_run`; empty before the first update."""
-        return {} if self._run is None else describe_run(self._run.manifest)
+        """Return settings, text and network, see `describe_manifest`; empty before the first update."""
+        return {} if self._run is None else describe_manifest(self._run.manifest)
 
     def status(self) -> dict[str, Any]:
         """Return the current status."""
@@ -203,19 +203,13 @@ class LiveRun(TrainingCallback):
         if self._run is not None and (now := time.monotonic()) >= self._histograms_due:
             self._histograms_due = math.inf  # for other requests, until these are computed
             state = self._run.state
-            self._histograms = compute_histograms(state.parameters, state.h)
+            self._histograms = compute_histograms(state.parameters, state.hidden.recurrent)
             self._histograms_due = now + (time.monotonic() - now) / HISTOGRAM_FRACTION
         return self._histograms
 
 
 class DashboardRun:
-    """A run directory that the dashboard displays: of a finished run, or of one that another process is training.
-
-    Raises
-    ------
-    ElmanError
-        If it contains no run, or its files cannot be read.
-    """
+    """A run directory that the dashboard displays: of a finished run, or of one that another process is training."""
 
     def __init__(self, path: Path, name: str = "") -> None:
         self.directory, self.name = RunDirectory(path), name or path.resolve().name
@@ -235,7 +229,7 @@ class DashboardRun:
         history.extend(metrics)
         history.add_samples(samples)
         self._history, self._last = history, metrics[-1] if metrics else None
-        self._about, self._versions = describe_run(manifest), versions
+        self._about, self._versions = describe_manifest(manifest), versions
 
     @property
     def history(self) -> RunHistory:
@@ -249,7 +243,7 @@ class DashboardRun:
             return self._history
 
     def about(self) -> dict[str, Any]:
-        """Return settings, text and network, see `describe_run`."""
+        """Return settings, text and network, see `describe_manifest`."""
         return self._about
 
     def status(self) -> dict[str, Any]:
@@ -276,7 +270,7 @@ class DashboardRun:
             try:
                 if version != self._histograms[0]:
                     state = self.directory.load().state
-                    self._histograms = (version, compute_histograms(state.parameters, state.h))
+                    self._histograms = (version, compute_histograms(state.parameters, state.hidden.recurrent))
             except ElmanError:
                 return []
             return self._histograms[1]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from elman.config import Config
-from elman.network.parameters import Architecture, Array, Parameters, architecture
+from elman.network.parameters import Array, Parameters
 from elman.runs.history import Metrics, Sample, TrainLossEstimator, finite_or_none
 
 MAX_BUCKETS = 1000
@@ -101,28 +101,15 @@ class RunHistory:
 
 
 def compute_histograms(parameters: Parameters, states: Array) -> list[dict[str, Any]]:
-    """Return a histogram of every parameter array and of every state vector of every layer.
+    """Return a histogram of every parameter array and of every state vector, in `states` (…, S), of every layer.
 
-    Parameters
-    ----------
-    parameters : Parameters
-    states : ndarray, shape (…, D)
-        The states of all batch rows, D numbers each.
-
-    Returns
-    -------
-    list of dict
-        `name`; `low` and `high`, the outer edges of the bins; and `counts`, the numbers in each bin.
+    `low` and `high` are the outer edges of the bins.
     """
-    arrays = (*parameters.items(), *_split_states(architecture(parameters), states))
-    return [_histogram(name, array) for name, array in arrays]
-
-
-def _split_states(network: Architecture, states: Array) -> Iterator[tuple[str, Array]]:
+    network = parameters.architecture
     suffixes = ["", *map(str, range(2, network.layers + 1))]
     names = [vector.symbol + suffix for suffix in suffixes for vector in network.spec.state]
-    for i, name in enumerate(names):
-        yield name, states[..., i * network.m : (i + 1) * network.m]
+    vectors = [(name, states[..., i * network.m : (i + 1) * network.m]) for i, name in enumerate(names)]
+    return [_histogram(name, array) for name, array in (*parameters.items(), *vectors)]
 
 
 def _histogram(name: str, array: Array) -> dict[str, Any]:

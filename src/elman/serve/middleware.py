@@ -107,7 +107,8 @@ class KeyMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward a request with the key or to a public path, and the lifespan."""
-        if scope["type"] != "http" or self.key is None or _is_public(scope["path"]) or _has_key(self.key, scope):
+        is_public = scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or scope["path"].startswith(f"{STATIC}/")
+        if is_public or self.key is None or _has_key(self.key, scope):
             await self.app(scope, receive, send)
             return
         message = "missing or invalid API key; send the header Authorization: Bearer KEY"
@@ -123,10 +124,6 @@ def _is_same_origin(headers: Headers, scope: Scope) -> bool:
     site = headers.get("sec-fetch-site", "none")
     navigates = scope["method"] in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
     return site in ("none", "same-origin") or navigates
-
-
-def _is_public(path: str) -> bool:
-    return path in PUBLIC_PATHS or path.startswith(f"{STATIC}/")
 
 
 def _has_key(key: str, scope: Scope) -> bool:

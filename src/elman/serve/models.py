@@ -153,7 +153,7 @@ async def list_models(request: Request) -> Response:
     return json_response(ModelList(object="list", data=[_describe(name, server) for name in server.models]))
 
 
-async def describe_model(request: Request) -> Response:
+async def get_model_card(request: Request) -> Response:
     """Describe a model."""
     server = get_server(request)
     return json_response(_describe(server.get_model(request.path_params["name"]).name, server))

@@ -21,8 +21,8 @@ from typing_extensions import TypedDict
 from elman.engine.protocol import Indices
 from elman.errors import shorten
 from elman.inference.generate import StopSequenceFilter
-from elman.interpret import describe_model, is_cell_state, quantize_states
-from elman.network import SamplingParams, architecture
+from elman.interpret import describe_for_playground, is_cell_state, quantize_states
+from elman.network import SamplingParams
 from elman.network.sampling import list_sampling_fields
 from elman.serve.completions import check_logprobs, create_generator
 from elman.serve.models import ServedModel, Server, get_server
@@ -142,7 +142,7 @@ async def describe_playground(request: Request) -> Response:
     server = get_server(request)
     length, total = server.settings.max_tokens, server.settings.max_characters
     described: PlayModels = {
-        "models": [cast("PlayModel", describe_model(name, each.model)) for name, each in server.models.items()],
+        "models": [cast("PlayModel", describe_for_playground(name, m.model)) for name, m in server.models.items()],
         "limits": {"length": length, "read": length, "request": total, "units": MAX_UNITS},
         "sampling": cast("list[SamplingField]", list_sampling_fields()),
     }
@@ -209,21 +209,14 @@ class TextInspector:
     The activations of a sequence are one character behind its text. It therefore generates one character more than
     requested; the step that does so reads the last one requested.
 
-    Parameters
-    ----------
-    served : ServedModel
-    units : list of int
-        Indices into the state of the units to report.
-    text : ndarray of int, shape (P,)
-        P >= 1 characters to read.
-    unreported : int
-        Characters at its beginning that are not reported.
+    The `units` to report are indices into the state. The `text` (P,) to read has P >= 1 characters, of which the first
+    `unreported` are not reported.
     """
 
     def __init__(self, served: ServedModel, units: list[int], text: Indices, unreported: int = 0) -> None:
-        network = architecture(served.model.parameters)
-        if invalid := [unit for unit in units if unit >= network.recurrent_size]:
-            message = f"units must be less than {network.recurrent_size} for {served.name} (got {shorten(invalid[0])})"
+        network = served.model.parameters.architecture
+        if invalid := [unit for unit in units if unit >= network.state_size]:
+            message = f"units must be less than {network.state_size} for {served.name} (got {shorten(invalid[0])})"
             raise APIError(400, message, "invalid_value", "units")
         self.served, self.text, self.units = served, text, np.array(units, np.intp)
         self.nats = 0.0  # surprisal of the text
@@ -238,7 +231,7 @@ class TextInspector:
             index=0,
             prompt=Prompt(self.text, echo=model.alphabet.decode(self.text)),
             alphabet=model.alphabet,
-            h=model.h,
+            state=model.state,
             remaining=max_tokens + 1,
             sampling=sampling,
             generator=generator,
@@ -249,13 +242,7 @@ class TextInspector:
         return GenerationJob([sequence], self.served.batcher.wake)
 
     def report(self, delta: SequenceDelta) -> bytes:
-        """Return the line about the characters whose activations have arrived; empty if there are none to report.
-
-        Raises
-        ------
-        APIError
-            500 if the network computes numbers that are not finite.
-        """
+        """Return the line about the characters whose activations have arrived; empty if there are none to report."""
         assert delta.logprobs is not None
         check_logprobs(delta.logprobs)
         if delta.is_prompt:

@@ -27,7 +27,7 @@ from starlette.requests import Request
 
 from elman.errors import quote, shorten
 from elman.inference import Model
-from elman.network import SamplingParams, architecture
+from elman.network import SamplingParams
 from elman.network.sampling import SamplingOption, list_sampling_options
 from elman.serve.responses import JSON, APIError, shutdown_error
 from elman.serve.settings import Settings
@@ -62,12 +62,8 @@ async def read_body(request: Request, schema: type[Body], settings: Settings) ->
 async def read_json(request: Request, settings: Settings) -> dict[str, Any]:
     """Read the JSON object in the body of a request.
 
-    Raises
-    ------
-    APIError
-        400 if the body is not a JSON object, 408 if it takes too long, 413 if it is too large, 503 if the server shuts
-        down meanwhile; 415 if its declared type is not JSON, which rejects HTML forms of other sites: browsers do not
-        send JSON across sites without permission.
+    A body whose declared type is not JSON is refused, which rejects HTML forms of other sites: browsers do not send
+    JSON across sites without permission.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON:
@@ -121,9 +117,10 @@ def validate(body: dict[str, Any], schema: type[Body]) -> Body:
     except ValidationError as error:
         errors = error.errors(include_url=False)
     first, *_ = errors
-    param = str(first["loc"][0])
-    if first["type"] == "extra_forbidden":
-        message = f"unknown argument {quote(first['loc'][-1])}"
+    location = first["loc"] or [*(body.keys() - schema.model_fields.keys())]  # Pydantic does not locate lone surrogates
+    param = str(location[0])
+    if first["type"] == "extra_forbidden" or not first["loc"]:
+        message = f"unknown argument {quote(location[-1])}"
         raise APIError(400, message, "unknown_parameter", shorten(param))
     if first["type"] == "missing":
         raise APIError(400, f"missing required argument {param}", "invalid_value", param)
@@ -260,8 +257,8 @@ class RequestTypes:
 
 def create_request_types(models: dict[str, Model], settings: Settings) -> RequestTypes:
     """Return the types of the request bodies of a server of these models."""
-    networks = [architecture(model.parameters) for model in models.values()]
-    index, unit = _index(max(network.K for network in networks)), _index(max(n.recurrent_size for n in networks))
+    networks = [model.parameters.architecture for model in models.values()]
+    index, unit = _index(max(network.K for network in networks)), _index(max(n.state_size for n in networks))
     prompt: Any = str | _list_of(index, 1)
     together = f"at most {settings.max_characters} characters together with everything to be generated"
     several = f"Text, a list of character indices, or a list of several of either; {together}; with echo n times."

@@ -40,12 +40,7 @@ class APIError(Exception):
     """An error response: a message of one line, a machine-readable code, and the name of the invalid argument."""
 
     def __init__(
-        self,
-        status: int,
-        message: str,
-        code: str,
-        param: str | None = None,
-        headers: Mapping[str, str] | None = None,
+        self, status: int, message: str, code: str, param: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(message)
         self.status, self.message, self.code, self.param, self.headers = status, message, code, param, headers
@@ -115,37 +110,23 @@ def join_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield bytes(chunk)
 
 
-def _handle_api_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, APIError)
-    return error.response()
-
-
-def _handle_http_exception(request: Request, error: Exception) -> Response:
-    """Convert Starlette's own errors, such as 404 and 405, to the format of the API."""
-    assert isinstance(error, HTTPException)
-    message = f"{request.method} {shorten(request.url.path)}: {error.detail}"
-    code = error.detail.lower().replace(" ", "_")
-    return APIError(error.status_code, message, code, headers=error.headers).response()
-
-
-def _handle_disconnect(_: Request, __: Exception) -> Response:
-    """Answer a client that disconnected while sending its body; nobody reads the response."""
-    return APIError(400, "the request body is incomplete: the client disconnected", "client_disconnected").response()
-
-
-def _handle_exception(_: Request, __: Exception) -> Response:
-    """Answer after an unexpected exception, which is in the server's log.
-
-    Uvicorn closes the connection afterwards, which the response must announce.
-    """
+def _handle(request: Request, error: Exception) -> Response:
+    """Answer after an exception. An unexpected one is in the server's log, and Uvicorn then closes the connection."""
+    match error:
+        case APIError():
+            return error.response()
+        case HTTPException():  # Starlette's own, such as 404 and 405
+            message = f"{request.method} {shorten(request.url.path)}: {error.detail}"
+            code = error.detail.lower().replace(" ", "_")
+            return APIError(error.status_code, message, code, headers=error.headers).response()
+        case ClientDisconnect():  # while it sent its body: nobody reads the response
+            message = "the request body is incomplete: the client disconnected"
+            return APIError(400, message, "client_disconnected").response()
     headers = {"connection": "close"}
     return APIError(500, "internal server error; see the server's log", "internal_error", headers=headers).response()
 
 
-EXCEPTION_HANDLERS: dict[Any, Callable[[Request, Exception], Response]] = {
-    APIError: _handle_api_error,
-    HTTPException: _handle_http_exception,
-    ClientDisconnect: _handle_disconnect,
-    Exception: _handle_exception,
-}
+EXCEPTION_HANDLERS: dict[Any, Callable[[Request, Exception], Response]] = dict.fromkeys(
+    (APIError, HTTPException, ClientDisconnect, Exception), _handle
+)
 """Exception handlers of the applications, by exception type."""

@@ -1,6 +1,6 @@
 """The prompts of a request, and the sequences that continue each of them.
 
-D  numbers in the state of a sequence    K  size of the alphabet    n  characters of a step
+K  size of the alphabet    n  characters of a step
 k  most likely characters to report at every position    u  units to report
 """
 
@@ -9,39 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine import InferenceSession
 from elman.engine.protocol import Indices
-from elman.inference import Model
 from elman.inference.generate import StopSequenceFilter
 from elman.inference.score import CharLogprobs, compute_logprobs, concatenate_logprobs, missing_logprobs
 from elman.network import SamplingParams
 from elman.network.parameters import Array
+from elman.network.state import State
 from elman.text import Alphabet
 
 Finish = Literal["stop", "length"]
-
-
-class PromptCounts:
-    """The sessions of one prompt, which no other may use, as its n-gram prior has counts of its own."""
-
-    def __init__(self, model: Model) -> None:
-        self._engine, self._parameters = model.engine, model.parameters.continued()
-
-    @cached_property
-    def prompt_session(self) -> InferenceSession:
-        """Counts the prompt while it reads it."""
-        return self._engine.session(self._parameters)
-
-    @cached_property
-    def session(self) -> InferenceSession:
-        """Has the counts of the prompt, and counts nothing more; to be used once the prompt is read."""
-        return self._engine.session(self._parameters.frozen())
 
 
 @dataclass(frozen=True)
@@ -83,8 +64,6 @@ class Prompt:
     is_counted: bool = False
     sequences: list[Sequence] = field(default_factory=list)
     """Those that continue it. The first one reads it."""
-    counts: PromptCounts | None = None
-    """The sessions of a prompt that is counted, from its first step until its last sequence has ended."""
     unread: int = field(init=False)
     """Characters still to be read, not counting the last, which the first generating step reads."""
 
@@ -101,8 +80,8 @@ class Prompt:
         start = len(self.indices) - 1 - self.unread
         return self.indices[start : start + min(n, self.unread)]
 
-    def advance(self, o: Array, states: Array) -> list[SequenceDelta]:
-        """Move past n characters, given the logits (n, K) and the states (n, D) after each; return the deltas."""
+    def advance(self, o: Array, states: State) -> list[SequenceDelta]:
+        """Move past n characters, given the logits (n, K) and the states after each; return the deltas."""
         n, start = len(o), len(self.indices) - self.unread
         first, logprobs = self.sequences[0], None
         if self.echo and first.num_logprobs is not None:
@@ -110,8 +89,10 @@ class Prompt:
         self.unread -= n
         delta = SequenceDelta(0, self.echo[start : start + n], logprobs, is_prompt=True)
         delta = replace(delta, activations=first.select_units(states))
-        h = states[-1].copy()
-        return [each for sequence in self.sequences for each in sequence.advance_prompt(delta, h)]
+        state = states.select(-1).copy()
+        if not self.unread:  # what follows is not counted
+            state = state.freeze()
+        return [each for sequence in self.sequences for each in sequence.advance_prompt(delta, state)]
 
 
 @dataclass(eq=False)
@@ -125,7 +106,7 @@ class Sequence:
     prompt : Prompt
         The sequence is added to those of the prompt.
     alphabet : Alphabet
-    h : ndarray, shape (D,)
+    state : State
         The initial state; later the current one.
     remaining : int
         Maximum number of characters still to be generated.
@@ -142,7 +123,7 @@ class Sequence:
     index: int
     prompt: Prompt
     alphabet: Alphabet
-    h: Array
+    state: State
     remaining: int
     sampling: SamplingParams
     generator: np.random.Generator
@@ -181,22 +162,22 @@ class Sequence:
             logprobs = missing_logprobs(len(first), min(self.num_logprobs, len(self.alphabet)))
         return self._emit(SequenceDelta(self.index, first, logprobs, is_prompt=True))
 
-    def advance_prompt(self, delta: SequenceDelta, h: Array) -> list[SequenceDelta]:
-        """Set the state (D,) after the characters of the prompt in `delta`."""
-        self.h = h
+    def advance_prompt(self, delta: SequenceDelta, state: State) -> list[SequenceDelta]:
+        """Set the state after the characters of the prompt in `delta`."""
+        self.state = state
         return self._emit(replace(delta, index=self.index))
 
     def append(
-        self, characters: NDArray[np.intp], h: Array, o: Array | None, states: Array | None
+        self, characters: NDArray[np.intp], state: State, o: Array | None, states: State | None
     ) -> list[SequenceDelta]:
-        """Append generated characters (n,); h (D,) is the state before the last of them is read.
+        """Append generated characters (n,); `state` is the one before the last of them is read.
 
-        The logits o (n, K) that each was sampled from, and the states (n, D) after the character before each, are
+        The logits o (n, K) that each was sampled from, and the states after the character before each, are
         required where log-probabilities are requested.
         """
         characters = characters[: self.remaining]
         n = len(characters)
-        self.is_started, self.x, self.h, self.remaining = True, int(characters[-1]), h, self.remaining - n
+        self.is_started, self.x, self.state, self.remaining = True, int(characters[-1]), state, self.remaining - n
         text, is_stopped = self.stops.feed(self.alphabet.decode(characters), self.remaining == 0)
         delta = SequenceDelta(self.index, text)
         if o is not None and states is not None:
@@ -207,12 +188,14 @@ class Sequence:
             delta = replace(delta, logprobs=held.slice(0, len(text)))
             if self.units is not None:
                 sampling_probs = _sampling_probabilities(self.sampling, o[:n], characters, found)
-                delta = replace(delta, activations=self.select_units(states[:n]), sampling_probs=sampling_probs)
+                delta = replace(
+                    delta, activations=self.select_units(states.select(np.s_[:n])), sampling_probs=sampling_probs
+                )
         return self._emit(delta, is_stopped=is_stopped)
 
-    def select_units(self, states: Array) -> Array | None:
+    def select_units(self, states: State) -> Array | None:
         """Return the activations of the units to report, if any."""
-        return None if self.units is None else states[:, self.units]
+        return None if self.units is None else states.recurrent[:, self.units]
 
     def _emit(self, delta: SequenceDelta, *, is_stopped: bool = False) -> list[SequenceDelta]:
         """Return the delta to deliver to the request, if there is any."""

@@ -15,7 +15,7 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, option, quote
 from elman.serve.settings import as_address
 
 BACKLOG = 2048
@@ -28,16 +28,16 @@ CANCEL_TIMEOUT = 1
 """Seconds that requests get to finish at the end of a server in a thread, and to report an error at that of any."""
 
 
-def listen(host: str, port: int, option: str = "--port") -> socket.socket:
+def listen(host: str, port: int, name: str = "port") -> socket.socket:
     """Return a listening socket; connections wait until an application is served on it.
 
-    Port 0 picks a free one. `option` is the command-line option of the port, for the error if it cannot be used.
+    Port 0 picks a free one. `name` is the option of the port, for the error if it cannot be used.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
     except (OSError, OverflowError) as error:
-        raise ElmanError(f"--host {quote(host)} is not an address of this machine ({error})") from None
+        raise ElmanError(f"{option.host:{quote(host)}} is not an address of this machine ({error})") from None
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
@@ -45,16 +45,18 @@ def listen(host: str, port: int, option: str = "--port") -> socket.socket:
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        raise _bind_error(host, port, error, option) from None
+        raise _bind_error(host, port, error, name) from None
     return listening
 
 
-def _bind_error(host: str, port: int, error: OSError, option: str) -> ElmanError:
+def _bind_error(host: str, port: int, error: OSError, name: str) -> ElmanError:
     if error.errno == errno.EADDRINUSE:
-        return ElmanError(f"port {port} of {host} is already in use; {option} 0 picks a free one")
+        return ElmanError(f"port {port} of {host} is already in use; {option[name]:0} picks a free one")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return ElmanError(f"no permission to listen on port {port} ({error.strerror}); use {option} above 1023")
-    return ElmanError(f"cannot listen on {host}, port {port} ({error.strerror}); change --host or {option}")
+        return ElmanError(f"no permission to listen on port {port} ({error.strerror}); use {option[name]} above 1023")
+    return ElmanError(
+        f"cannot listen on {host}, port {port} ({error.strerror}); change {option.host} or {option[name]}"
+    )
 
 
 def address_of(listening: socket.socket) -> str:

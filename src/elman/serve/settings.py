@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from elman.errors import ElmanError, flag, quote, shorten
+from elman.errors import ElmanError, option, quote, shorten
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 MINIMA = {"max_tokens": 1, "max_batch_size": 1, "max_queued_requests": 0}
@@ -20,65 +20,43 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Settings:
-    """Access rules and limits of a server.
-
-    Parameters
-    ----------
-    hosts : tuple of str
-        Accepted host names, without a port. Requests with any other ``Host`` are rejected, which prevents DNS
-        rebinding: a web page that points its own host name at this machine.
-    any_address : bool
-        Accept every numerical IP address as ``Host`` as well. A web page cannot rebind an address.
-    origins : tuple of str
-        Origins of web pages of other sites that may send requests and read the responses (CORS).
-    api_key : str, optional
-        Key that clients must send; without one, no key is required.
-    max_tokens : int
-        Maximum number of characters to generate for one sequence.
-    max_characters : int
-        Maximum number of characters of one request: its prompts, with echo n times, and everything to be generated.
-    max_body : int
-        Maximum size of a request body in bytes.
-    max_batch_size : int
-        Sequences that one model generates concurrently.
-    max_queued_requests : int
-        Requests that may wait, in addition to `max_batch_size` requests that are being processed.
-    body_timeout : float
-        Seconds within which a request body must be received.
-    send_timeout : float
-        Seconds that a client may stop reading a response before it counts as disconnected.
-    """
+    """Access rules and limits of a server."""
 
     hosts: tuple[str, ...] = LOOPBACK_NAMES
+    """Accepted host names. Any other ``Host`` is rejected, which prevents DNS rebinding: a page that points its own
+    host name at this machine."""
     any_address: bool = False
+    """Accept every numerical IP address as ``Host`` as well; a web page cannot rebind an address."""
     origins: tuple[str, ...] = ()
+    """Origins of pages of other sites that may send requests and read the responses (CORS)."""
     api_key: str | None = None
     max_tokens: int = 10_000
+    """Characters to generate for one sequence."""
     max_characters: int = 100_000
+    """Characters of a request: its prompts, with echo n times, and everything to be generated."""
     max_body: int = 1 << 20
     max_batch_size: int = 64
+    """Sequences that one model generates concurrently."""
     max_queued_requests: int = 1000
+    """Requests that may wait, in addition to `max_batch_size` that are processed."""
     body_timeout: float = 30.0
+    """Seconds within which a request body must be received."""
     send_timeout: float = 30.0
+    """Seconds that a client may stop reading before it counts as disconnected."""
 
 
 def create_settings(
     host: str, api_key: str | None, allow_host: Sequence[str] = (), allow_origin: Sequence[str] = (), **limits: int
 ) -> Settings:
-    """Return the settings of a server at an address, from the options of ``elman serve``.
-
-    Raises
-    ------
-    ElmanError
-        If other machines can reach the address and there is no key, or an option is invalid.
-    """
+    """Return the settings of a server at an address, from the options of ``elman serve``."""
     api_key = api_key or None
     if api_key is None and not is_loopback(host):
         raise ElmanError(
-            f"--host {quote(host)} can be reached by other machines and requires --api-key (or ELMAN_API_KEY)"
+            f"{option.host:{quote(host)}} can be reached by other machines and requires {option.api_key} (or"
+            " ELMAN_API_KEY)"
         )
     if api_key is not None and not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
-        raise ElmanError("--api-key must be printable ASCII without spaces, to fit into an HTTP header")
+        raise ElmanError(f"{option.api_key} must be printable ASCII without spaces, to fit into an HTTP header")
     names, any_address = _host_names(host)
     settings = Settings(
         hosts=(*names, *map(_parse_allowed_host, allow_host)),
@@ -89,10 +67,10 @@ def create_settings(
     )
     for name, minimum in MINIMA.items():
         if (value := getattr(settings, name)) < minimum:
-            raise ElmanError(f"{flag(name)} must be at least {minimum} (got {shorten(value)})")
+            raise ElmanError(f"{option[name]} must be at least {minimum} (got {shorten(value)})")
     if settings.max_characters < settings.max_tokens:
         given = f"(got {shorten(settings.max_characters)} and {settings.max_tokens})"
-        raise ElmanError(f"--max-characters must be at least --max-tokens {given}")
+        raise ElmanError(f"{option.max_characters} must be at least {option.max_tokens} {given}")
     return settings
 
 
@@ -110,7 +88,7 @@ def _parse_allowed_host(name: str) -> str:
     """Return an additional host name as it appears in requests, without its port."""
     host = name.lower() if as_address(name) else parse_host(name)
     if host is None:
-        raise ElmanError(f"--allow-host must be a host name or an IP address (got {quote(name)})")
+        raise ElmanError(f"{option.allow_host} must be a host name or an IP address (got {quote(name)})")
     return host
 
 
@@ -119,7 +97,7 @@ def _parse_allowed_origin(origin: str) -> str:
     parsed = parse_origin(origin)
     if parsed is None:
         raise ElmanError(
-            f"--allow-origin must be an origin such as https://example.org or http://localhost:3000 (got"
+            f"{option.allow_origin} must be an origin such as https://example.org or http://localhost:3000 (got"
             f" {quote(origin)})"
         )
     return parsed

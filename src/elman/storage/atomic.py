@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, option, quote
 
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 """Errors of a disk, a file or a quota that is full; Windows has no quotas."""
@@ -106,7 +106,7 @@ def _readable_errors(path: Path) -> Iterator[None]:
 
 def suggest_write_remedy(error: OSError) -> str:
     """Return what to do about an output that cannot be written."""
-    return f"{'free disk space or ' if error.errno in _FULL else ''}choose another --out"
+    return f"{'free disk space or ' if error.errno in _FULL else ''}choose another {option.out}"
 
 
 def sync_directory(directory: Path) -> None:

@@ -15,7 +15,7 @@ from elman.network.cells import rnn
 from elman.network.model import loss_and_gradients
 from elman.network.ops import Array, Arrays
 from elman.network.output import softmax
-from elman.network.parameters import Parameters, initial_parameters
+from elman.network.parameters import Architecture, Parameters, initial_parameters
 from elman.testing.conformance import relative_error
 
 TOLERANCE = 1e-6
@@ -81,7 +81,8 @@ class Window(NamedTuple):
 
     def gradients(self) -> Arrays:
         """Return the gradients by name, and under ``h0`` that of h_0."""
-        result = loss_and_gradients(self.parameters, self.h0, self.x.astype(np.uint32), self.y.astype(np.uint32))
+        state = self.parameters.architecture.zero_state(np.float64).with_recurrent(self.h0)
+        result = loss_and_gradients(self.parameters, state, self.x.astype(np.uint32), self.y.astype(np.uint32))
         return result.gradients | {"h0": result.dh0}
 
 
@@ -90,17 +91,12 @@ def make_window(K: int, m: int, T: int, seed: int) -> Window:
 
     x and y do not contain the same characters, and one is so frequent that gradients exceed 5, a usual clipping
     threshold.
-
-    Raises
-    ------
-    ElmanError
-        If a size is too small.
     """
     for name, value, least in (("K", K, 2), ("m", m, 1), ("T", T, 1)):
         if value < least:
             raise ElmanError(f"{name} must be at least {least} (got {shorten(value)})")
     generator = np.random.RandomState(seed)
-    parameters = initial_parameters(K, m, 0.5, generator, np.float64)
+    parameters = initial_parameters(Architecture(K, m), 0.5, generator, np.float64)
     for name in ("b", "c"):
         parameters[name][:] = 0.5 * generator.randn(*parameters[name].shape)
     text = np.where(generator.rand(T + 1) < 0.6, K - 1, generator.randint(0, K - 1, T + 1))

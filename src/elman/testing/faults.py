@@ -56,13 +56,7 @@ def compute_gradients(
 ) -> Arrays:
     """Return the gradients of a backward pass in which `rules` replace some of `BACKWARD`; that of h_0 is ``h0``.
 
-    Parameters
-    ----------
-    parameters : Arrays
-    x, y : ndarray of int, shape (T,)
-    h : ndarray, shape (T + 1, m)
-    p : ndarray, shape (T, K)
-    rules : mapping of str to callable
+    x and y are (T,), h is (T + 1, m), and p (T, K).
     """
     apply = {**BACKWARD, **rules}
     g = apply["error"](p, x, y)

@@ -29,13 +29,7 @@ from elman.testing.comparison import (
     make_window,
     measure_error,
 )
-from elman.testing.faults import (
-    BACKWARD_FAULTS,
-    FORWARD_FAULTS,
-    compute_gradients,
-    compute_states,
-    list_combinations,
-)
+from elman.testing.faults import BACKWARD_FAULTS, FORWARD_FAULTS, compute_gradients, compute_states, list_combinations
 
 LARGE = 1e4
 """Logits of this size overflow in e^o, unless the largest is subtracted first."""

@@ -9,6 +9,7 @@ A character is one Unicode code point. Text is encoded in NumPy through a table 
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elman.errors import ElmanError
+
+_KEPT = "\t\n\u200c\u200d"
+"""Tab, line feed and the joiners, without which some scripts and emoji have other shapes."""
 
 
 @dataclass(frozen=True)
@@ -161,3 +165,12 @@ def code_points(text: str) -> NDArray[np.uint32]:
 def as_text(points: NDArray[np.uint32]) -> str:
     """Return the text of code points."""
     return points.astype("<u4", copy=False).tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def visible(text: str) -> str:
+    """Return a text with one visible character for each that has no shape, reorders others, or is half of a pair."""
+    table = {}
+    for code in map(ord, set(text).difference(_KEPT)):
+        if unicodedata.category(chr(code)) in ("Cc", "Cs", "Zl", "Zp", "Cf"):
+            table[code] = 0x2400 + code if code < 0x20 else 0x2421 if code == 0x7F else 0xFFFD
+    return text.translate(table)

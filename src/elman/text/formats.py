@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, option
 
 CHUNK_SIZE = 1 << 20
 """Bytes read and decoded at a time."""
@@ -167,7 +167,7 @@ def describe_binary(head: bytes, codec: str) -> str:
     if codec.startswith(("utf-16", "utf-32")) or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return ""
     if suffix := _utf16_without_mark(head):
-        return f"appears to be UTF-16: pass --encoding utf-16-{suffix}"
+        return f"appears to be UTF-16: pass {option.encoding:utf-16-{suffix}}"
     return "is a binary file, not text" if _is_binary(head, codec) else ""
 
 

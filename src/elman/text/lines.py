@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, option
 from elman.text.alphabet import Alphabet
 from elman.text.corpus import Corpus, Spool, drop_pages, iterate_chunks
 
@@ -123,7 +123,7 @@ class Lines:
 def find_line_feed(alphabet: Alphabet) -> int:
     """Return the index of the line feed, which the alphabet must have."""
     if alphabet.start_char != "\n":
-        raise ElmanError("--lines requires a text of several lines, but this one has no line feed")
+        raise ElmanError(f"{option.lines:True} requires a text of several lines, but this one has no line feed")
     return alphabet.characters.index("\n")
 
 
@@ -148,7 +148,9 @@ def shuffle_corpus(corpus: Corpus, seed: int) -> Corpus:
         return corpus
     lines = make_lines(corpus.indices, corpus.alphabet)
     if len(lines) < 2:
-        raise ElmanError(f"--lines requires a text of at least two lines that are not empty (got {len(lines)})")
+        raise ElmanError(
+            f"{option.lines:True} requires a text of at least two lines that are not empty (got {len(lines)})"
+        )
     shuffled, moves = lines.shuffle(seed, 0)
     hashes = corpus.line_hashes
     if hashes is not None:

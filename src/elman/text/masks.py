@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, option, quote
 from elman.text.lines import LineHashes, complete_lines, hash_texts
 
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
@@ -106,7 +106,9 @@ class Masker:
             named = [f"(?P<{name}>{MASKS[name].pattern})" for name in self.names.split(",") if name]
             return re.compile("|".join(own + named))
         except (re.error, RecursionError, OverflowError) as error:
-            raise ElmanError(f"--mask-regex is not a regular expression ({error}; got {quote(self.regex)})") from None
+            raise ElmanError(
+                f"{option.mask_regex} is not a regular expression ({error}; got {quote(self.regex)})"
+            ) from None
 
     def mask(self, line: str) -> MaskedLine:
         """Return a line with every match replaced by a symbol."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, option, quote
 from elman.text.alphabet import Alphabet
 from elman.text.corpus import Corpus, SampledText, Spool, TextFile, drop_pages, encode_chunks, iterate_chunks
 from elman.text.formats import CHUNK_SIZE, ByteStream, decompress, describe_binary
@@ -115,6 +115,14 @@ def read_chunks(
 ) -> Iterator[str]:
     """Yield a text in chunks; of a pipe, whatever has arrived, without waiting for more. See `read_corpus`."""
     yield from JoinedText(*list_inputs(source), encoding, field, lines=lines)
+
+
+def hash_text(source: Source | Sequence[Source], *, encoding: str = "utf-8") -> str:
+    """Return the SHA-256 of a text, see `JoinedText.sha256`, without holding it in memory."""
+    text = JoinedText(*list_inputs(source), encoding)
+    for _ in text:
+        pass
+    return text.sha256
 
 
 def _encode(
@@ -299,7 +307,7 @@ def decode(stream: ByteStream, encoding: str, hashes: Sequence[hashlib._Hash] = 
 def _suggest_encoding(head: bytes, codec: str) -> str:
     # The byte order mark of UTF-16, which Windows programs write, is invalid UTF-8 and reads as noise in latin-1.
     if not head.startswith(_MARKS["utf-16"]):
-        return "pass the encoding of the text, such as --encoding latin-1 or --encoding cp1252"
+        return f"pass the encoding of the text, such as {option.encoding:latin-1} or {option.encoding:cp1252}"
     if codec.startswith("utf-16"):
         return "the file is corrupted there (iconv -c removes invalid bytes)"
-    return "pass the encoding of the text, such as --encoding utf-16"
+    return f"pass the encoding of the text, such as {option.encoding:utf-16}"

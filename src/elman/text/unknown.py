@@ -29,7 +29,7 @@ from itertools import compress, count
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, quote, shorten
+from elman.errors import ElmanError, option, quote, shorten
 from elman.text.alphabet import Alphabet
 from elman.text.corpus import Corpus, Spool, iterate_chunks
 
@@ -92,7 +92,7 @@ def replace_rare(corpus: Corpus, min_count: int) -> Corpus:
         stay an error; 1 adds one, but replaces no character of the text.
     """
     if min_count < 0:
-        raise ElmanError(f"--min-count must be at least 0 (got {shorten(min_count)})")
+        raise ElmanError(f"{option.min_count} must be at least 0 (got {shorten(min_count)})")
     if corpus.alphabet.has_unknown and not min_count:
         raise ElmanError(
             f"the alphabet of {quote(corpus.name)} has an unknown symbol already (got min_count = 0): pass its"
@@ -103,8 +103,8 @@ def replace_rare(corpus: Corpus, min_count: int) -> Corpus:
     frequent = count_characters(corpus) >= min_count
     if frequent.sum() + (not frequent.all()) < 2:
         raise ElmanError(
-            f"--min-count {min_count} leaves a single character of {quote(corpus.name)}, so there is nothing to learn:"
-            " lower --min-count"
+            f"{option.min_count:{min_count}} leaves a single character of {quote(corpus.name)}, so there is nothing to"
+            f" learn: lower {option.min_count}"
         )
     characters = "".join(compress(corpus.alphabet.characters, frequent.tolist()))
     alphabet = Alphabet(characters + _unused_character(corpus.alphabet), has_unknown=True)
@@ -122,10 +122,10 @@ def check_alphabet_size(corpus: Corpus, m: int) -> None:
     if K <= MAX_UNCONFIRMED_SIZE or corpus.alphabet.has_unknown:
         return
     raise ElmanError(
-        f"{quote(corpus.name)} has {K:,} distinct characters (limit without --min-count: {MAX_UNCONFIRMED_SIZE:,});"
-        f" with a hidden size of {m}, the input and output layers would have {2 * K * m:,} weights and need about"
-        f" {6 * K * m:,} operations per character, {K // 100:,} times as many as with 100 characters;"
-        f" {_suggest_min_count(corpus)}"
+        f"{quote(corpus.name)} has {K:,} distinct characters (limit without {option.min_count}:"
+        f" {MAX_UNCONFIRMED_SIZE:,}); with a hidden size of {m}, the input and output layers would have {2 * K * m:,}"
+        f" weights and need about {6 * K * m:,} operations per character, {K // 100:,} times as many as with 100"
+        f" characters; {_suggest_min_count(corpus)}"
     )
 
 
@@ -134,11 +134,11 @@ def _suggest_min_count(corpus: Corpus) -> str:
     occurrences = count_characters(corpus)
     min_count = int(np.sort(occurrences)[-MAX_UNCONFIRMED_SIZE]) + 1
     rare = occurrences < min_count
-    confirm = "--min-count 1 to train on all of them"
+    confirm = f"{option.min_count:1} to train on all of them"
     if rare.all():
         return f"use {confirm}; they are about equally frequent, so no higher value helps"
     fraction = occurrences[rare].sum() / occurrences.sum()
     return (
-        f"use --min-count {min_count} to replace the {rare.sum():,} that occur fewer than {min_count} times"
+        f"use {option.min_count:{min_count}} to replace the {rare.sum():,} that occur fewer than {min_count} times"
         f" ({fraction:.2%} of the text) by one unknown symbol, or {confirm}"
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, shorten
+from elman.errors import ElmanError, option, shorten
 from elman.text.lines import LineMoves
 
 
@@ -28,26 +28,27 @@ class Windows:
     batch_size: int = 1
     """B, at least 1. Row b starts at character ``b * row_length``; the remainder of the text is not used."""
     cross_fit: bool = False
-    """Whether this is the training text, whose own counts an n-gram prior leaves out. See `elman.network.ngram`."""
+    """Whether this is the training text, whose own counts an n-gram prior leaves out. See `elman.ngram.model`."""
     moves: LineMoves | None = None
     """Of shuffled lines: where they are in the text that the prior counts."""
 
     def __post_init__(self) -> None:
         if self.seq_length < 1:
-            raise ElmanError(f"--seq-length must be at least 1 (got {shorten(self.seq_length)})")
+            raise ElmanError(f"{option.seq_length} must be at least 1 (got {shorten(self.seq_length)})")
         if self.batch_size < 1:
-            raise ElmanError(f"--batch-size must be at least 1 (got {shorten(self.batch_size)})")
+            raise ElmanError(f"{option.batch_size} must be at least 1 (got {shorten(self.batch_size)})")
         T, B = self.seq_length, self.batch_size
         minimum = B * T + 1
         if len(self.indices) < minimum and B == 1:
             raise ElmanError(
                 f"the text has {len(self.indices):,} characters, but a sequence length of {T:,} needs at least"
-                f" {minimum:,}: lower --seq-length or use a longer text"
+                f" {minimum:,}: lower {option.seq_length} or use a longer text"
             )
         if len(self.indices) < minimum:
             raise ElmanError(
                 f"the text has {len(self.indices):,} characters, but a batch size of {B:,} and a sequence length of"
-                f" {T:,} need at least {minimum:,}: lower --batch-size or --seq-length, or use a longer text"
+                f" {T:,} need at least {minimum:,}: lower {option.batch_size} or {option.seq_length}, or use a longer"
+                " text"
             )
 
     @property

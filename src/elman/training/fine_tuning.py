@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from elman.config import normalize
 from elman.engine import TrainState
-from elman.errors import ElmanError, flag
+from elman.errors import ElmanError, option
 from elman.inference import Model
 from elman.inference.fingerprint import fingerprint
-from elman.network.ngram import NgramModel
 from elman.network.optimizer import Optimizer
-from elman.network.parameters import Parameters, architecture
+from elman.network.parameters import Parameters
+from elman.ngram.model import NgramModel
 from elman.runs.manifest import ModelOrigin
 from elman.runs.models import load, locate_model
 from elman.runs.run import Run
@@ -52,7 +52,7 @@ class PretrainedModel:
         elif isinstance(source, str | os.PathLike):
             model, path = load(source), locate_model(source)
         else:
-            raise ElmanError(f"--init-from must be a path, a Run or a Model (got {type(source).__name__})")
+            raise ElmanError(f"{option.init_from} must be a path, a Run or a Model (got {type(source).__name__})")
         return cls(model, ModelOrigin(path, fingerprint(model).hex()))
 
     def adopt_shape(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,14 +60,14 @@ class PretrainedModel:
 
         A model of independent lines is trained on lines, with the same masks, unless the options say otherwise.
         """
-        network = architecture(self.model.parameters)
+        network = self.model.parameters.architecture
         shape = {"cell": network.cell, "hidden_size": network.m, "layers": network.layers}
         changed = [name for name, value in shape.items() if normalize(name, options.get(name, value)) != value]
         if changed:
             values = "; ".join(f"model: {shape[name]}, given: {options[name]}" for name in changed)
             raise ElmanError(
-                f"cannot change {' and '.join(map(flag, changed))} with --init-from ({values}); remove"
-                f" {'it' if len(changed) == 1 else 'them'}"
+                f"cannot change {' and '.join(option[name] for name in changed)} with {option.init_from} ({values});"
+                f" remove {'it' if len(changed) == 1 else 'them'}"
             )
         masker = self.model.masker
         masks = (
@@ -82,7 +82,7 @@ class PretrainedModel:
 
         None if there is none, or for order 0.
         """
-        from elman.network.ngram_merge import translate
+        from elman.ngram.merging import translate
 
         ngrams = self.model.parameters.ngrams
         if ngrams is None or order == 0:
@@ -97,8 +97,9 @@ class PretrainedModel:
         """Replace the parameters of a state before its first update, and what the optimizer derives from them."""
         self._copy_weights(state.parameters, alphabet)
         if not all(np.isfinite(array).all() for array in state.parameters.values()):
+            dtype = state.parameters["V"].dtype
             raise ElmanError(
-                f"the weights of the model are not finite in {state.h.dtype}: pass another model or --dtype float64"
+                f"the weights of the model are not finite in {dtype}: pass another model or {option.dtype:float64}"
             )
         state.M, state.N, state.average = optimizer.init(state.parameters)
 
@@ -114,7 +115,7 @@ class PretrainedModel:
                     array[after] = weights[name][before]
                 elif name != "alpha":
                     array[...] = weights[name]
-                elif weights.uses_prior:
+                elif weights.prior.is_on:
                     array[...] = weights[name][np.minimum(np.arange(len(array)), len(weights[name]) - 1)]
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from elman.config import Config
 from elman.engine import TrainState
-from elman.errors import NonFiniteLossError
+from elman.errors import NonFiniteLossError, option
 from elman.network.parameters import Architecture, Array
 from elman.presets import PRESETS, limit_epochs
 from elman.runs.run import Run
@@ -79,12 +79,14 @@ class HealthMonitor:
         if dead:
             return (
                 f"{layer} is dead (its units stay within {EDGE:g} of 0, where they get almost no gradient): raise"
-                f" --init-std (now {self.config.init_std}) or lower --learning-rate (now {self.config.learning_rate})"
+                f" {option.init_std} (now {self.config.init_std}) or lower {option.learning_rate} (now"
+                f" {self.config.learning_rate})"
             )
         edges = "-1, 0 or 1" if self.architecture.spec.is_gated else "-1 or 1"
         return (
             f"{layer} is saturated (its units stay within {EDGE:g} of {edges}, where they get almost no gradient):"
-            f" lower --init-std (now {self.config.init_std}) or --learning-rate (now {self.config.learning_rate})"
+            f" lower {option.init_std} (now {self.config.init_std}) or {option.learning_rate} (now"
+            f" {self.config.learning_rate})"
         )
 
     def check_losses(self, losses: Sequence[float]) -> str:
@@ -99,9 +101,9 @@ class HealthMonitor:
         T = self.config.seq_length
         return (
             f"the loss is {median / T:.2f} nats per character over the last {LOSSES} updates,"
-            f" {median / self.uniform_loss:.1f} times that of uniform predictions ({self.uniform_loss / T:.2f}):"
-            f" lower --learning-rate (now {self.config.learning_rate}), --grad-clip (now {self.config.grad_clip}) or"
-            f" --init-std (now {self.config.init_std})"
+            f" {median / self.uniform_loss:.1f} times that of uniform predictions ({self.uniform_loss / T:.2f}): lower"
+            f" {option.learning_rate} (now {self.config.learning_rate}), {option.grad_clip} (now"
+            f" {self.config.grad_clip}) or {option.init_std} (now {self.config.init_std})"
         )
 
 
@@ -115,16 +117,16 @@ def require_finite_losses(losses: NDArray[np.float64], update: int, config: Conf
 def require_finite_state(state: TrainState, config: Config, *, saved: bool) -> None:
     """Raise NonFiniteLossError if a number of the training state is not finite, as it may be after a finite loss."""
     arrays = [a for group in (state.parameters, state.M, state.N, state.average) for a in group.values()]
-    if not all(np.isfinite(array).all() for array in (*arrays, state.h)):
+    if not all(np.isfinite(array).all() for array in (*arrays, state.hidden.recurrent)):
         raise _not_finite("a weight, a moment of the optimizer or a hidden unit", state.update, config, saved=saved)
 
 
 def _not_finite(what: str, update: int, config: Config, *, saved: bool) -> NonFiniteLossError:
     """Return the error, with the options to lower; `saved` is whether there is a directory with a checkpoint."""
     return NonFiniteLossError(
-        f"{what} of update {update} is not finite{'; the last good checkpoint is kept' if saved else ''}:"
-        f" lower --learning-rate (now {config.learning_rate}), --grad-clip (now {config.grad_clip}) or --init-std"
-        f" (now {config.init_std})"
+        f"{what} of update {update} is not finite{'; the last good checkpoint is kept' if saved else ''}: lower"
+        f" {option.learning_rate} (now {config.learning_rate}), {option.grad_clip} (now {config.grad_clip}) or"
+        f" {option.init_std} (now {config.init_std})"
     )
 
 
@@ -204,7 +206,7 @@ def advise(outcome: Outcome) -> str:
     fraction of its loss that the run lost over its last quarter.
     """
     if outcome.interrupted:
-        return "The run was interrupted: continue it with --resume."
+        return f"The run was interrupted: continue it with {option.resume:True}."
     if outcome.epochs < 1:
         return f"{LONGER}: not even one epoch is complete."
     if outcome.validation:
@@ -219,12 +221,12 @@ def advise(outcome: Outcome) -> str:
     advice = (
         f"{LONGER}: train loss was still falling."
         if fall(outcome.smooth) >= FALLING
-        else "Use a larger network: train loss has plateaued; more epochs would help little. Increase --hidden-size"
-        " or --layers."
+        else "Use a larger network: train loss has plateaued; more epochs would help little. Increase"
+        f" {option.hidden_size} or {option.layers}."
     )
     if outcome.reference:
         return advice
-    return f"{advice} To see whether the model overfits, hold out a validation set with --validation 0.1."
+    return f"{advice} To see whether the model overfits, hold out a validation set with {option.validation:0.1}."
 
 
 def _advise_from_validation(outcome: Outcome) -> str:
@@ -234,13 +236,13 @@ def _advise_from_validation(outcome: Outcome) -> str:
     above = ""
     if gap is not None:
         above = f" ({100 * gap:.0f} % above train loss)" if gap < 1 else f" ({gap + 1:,.1f} times train loss)"
-    remedy = "add text" if outcome.dropout >= 0.5 else "add text or increase --dropout"
+    remedy = "add text" if outcome.dropout >= 0.5 else f"add text or increase {option.dropout}"
     if last > lowest * (1 + WORSE):
         risen = "Stop: validation loss has risen from its minimum"
         if not overfits:
             return (
                 f"{risen}, although the model is not overfitting. The best model is kept; to improve, lower"
-                " --learning-rate or use --schedule cosine."
+                f" {option.learning_rate} or use {option.schedule:cosine}."
             )
         return f"{risen}{above}: the model is overfitting. The best model is kept; to improve, {remedy}."
     if outcome.read_enough:
@@ -256,7 +258,7 @@ def _advise_from_validation(outcome: Outcome) -> str:
         )
     return (
         "Use a larger network: train and validation loss have both plateaued, close to each other. Increase"
-        " --hidden-size or --layers."
+        f" {option.hidden_size} or {option.layers}."
     )
 
 

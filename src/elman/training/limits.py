@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from elman.config import Config
 from elman.engine import compile_seconds
-from elman.errors import flag
+from elman.errors import option
 from elman.runs.data import TrainingData
 from elman.runs.run import Run
 from elman.text import Windows
@@ -162,7 +162,7 @@ def describe_reached(run: Run, limit: str) -> str:
         "max_seconds": f"its time of {state.spent:,.1f} s is up (update {state.update:,})",
         "patience": f"already stopped early at update {state.update:,}",
     }[limit]
-    return f"{done}; pass a higher {flag(limit)} (now {value:,})"
+    return f"{done}; pass a higher {option[limit]} (now {value:,})"
 
 
 def describe_extension(run: Run, saved: Config) -> str:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from elman.config import Config
 from elman.engine import CALLBACK_INTERVAL, COMPILING, TrainState, compile_kernels, get_engine, watch_compilation
 from elman.engine.protocol import Indices
-from elman.errors import name_options
-from elman.inference.network_file import NetworkSnapshot
 from elman.inference.score import score
-from elman.network.parameters import Array, Parameters, architecture
+from elman.inference.snapshot import Snapshot
+from elman.network.model import begin_text
+from elman.network.parameters import Array
 from elman.processes import run_on_first_process
 from elman.runs.history import Metrics, Sample, finite_or_none
 from elman.runs.run import Run
@@ -81,7 +81,7 @@ class Trainer:
         self.save_seconds = 0.0  # spent on the last save
         self.tick = 1  # updates per call, until their speed is known
         self.recent_losses = deque[float](maxlen=LOSSES)
-        self.health = HealthMonitor(run.config, architecture(run.state.parameters))
+        self.health = HealthMonitor(run.config, run.state.parameters.architecture)
         self.has_warned = False
 
     # --- The loop ---
@@ -108,7 +108,7 @@ class Trainer:
         if self.recent_losses and not self.has_row():
             self.add_row(None)  # of an interrupted run; dropped if it is resumed
         self.save()
-        run.advice = name_options(self.advice())
+        run.advice = self.advice()
         if run.directory is not None:
             run.directory.write_manifest(run.manifest)  # again, with the reason why the run ended
         save_plot(run, self.callback)
@@ -191,10 +191,10 @@ class Trainer:
         if unseen := min(len(losses), self.state.update % CALLBACK_INTERVAL):
             self.recent_losses.extend(losses[-unseen:].tolist())
             if self.health.needs_recheck:
-                self.health.check(self.state.h, self.recent_losses)
+                self.health.check(self.state.hidden.recurrent, self.recent_losses)
         if self.health.problem and not self.has_warned:
             self.has_warned = True
-            self.callback.on_warning(name_options(f"at update {self.state.update} {self.health.problem}"))
+            self.callback.on_warning(f"at update {self.state.update} {self.health.problem}")
 
     def check_weights(self) -> None:
         """Stop before weights that are not finite are used or saved."""
@@ -267,7 +267,7 @@ class Trainer:
         self.check_weights()
         if run.directory is not None:
             run.directory.append(self.unsaved_metrics, self.unsaved_samples)
-            run.directory.save(run.checkpoint, run.selected)
+            run.directory.save(run.checkpoint, run.selected and replace(run.selected, lines=run.lines))
             run.metrics.spill()
             run.samples.spill()
         self.unsaved_metrics, self.unsaved_samples = [], []
@@ -294,24 +294,24 @@ class Trainer:
 
     def validate(self) -> float:
         """Return the validation loss of the current network, in nats per character."""
-        state = self.state
-        validation_loss = self.score(state.eval_parameters, state.final_hidden, self.run.data.validation_sample)
+        validation_loss = self.score(self.run.snapshot(), self.run.data.validation_sample)
         self.callback.on_validation(self.run, validation_loss)
         return validation_loss
 
     def measure_validation(self) -> None:
         """Measure how long validations of the current network will take."""
-        state, sample = self.state, self.run.data.validation_sample
+        sample = self.run.data.validation_sample
         if sample is not None and self.config.max_seconds is not None:
-            self.score(state.eval_parameters, state.final_hidden, sample[:MEASURED_CHARS])
+            self.score(self.run.snapshot(), sample[:MEASURED_CHARS])
 
-    def score(self, parameters: Parameters, h: Array, indices: Indices | None) -> float:
+    def score(self, network: Snapshot, indices: Indices | None) -> float:
         """Return the loss of a text in nats per character, and measure how long it takes."""
         assert indices is not None
+        state = begin_text(network.parameters, network.h)
 
         def measure() -> tuple[float, float]:
             started = self.stopwatch.elapsed()
-            loss = score(self.engine, parameters, h, indices).nats_per_char
+            loss = score(self.engine, network.parameters, state, indices).nats_per_char
             return loss, (self.stopwatch.elapsed() - started) / len(indices)
 
         loss, self.seconds_per_validated = run_on_first_process(measure)
@@ -325,7 +325,7 @@ class Trainer:
         run, data = self.run, self.run.data
         sample = data.validation_sample
         if run.selected is not None and reads_whole_set(data, self.config, self.state.update):
-            loss = self.score(run.selected.parameters, run.selected.h, data.validation_set)
+            loss = self.score(run.selected, data.validation_set)
             if math.isfinite(loss):
                 run.whole_loss, run.selected = loss, replace(run.selected, validation_loss=loss)
         if self.config.lines and sample is not None:
@@ -333,14 +333,15 @@ class Trainer:
 
             run.score_quantiles = run_on_first_process(lambda: compute_score_quantiles(run.model, sample))
 
-    def better_of_best_and_current(self, validation_loss: float | None) -> NetworkSnapshot | None:
+    def better_of_best_and_current(self, validation_loss: float | None) -> Snapshot | None:
         """Return the current network if its validation loss is below that of the best so far, else the latter."""
         best = self.run.best
         if validation_loss is None or not math.isfinite(validation_loss):
             return best
         if best is not None and best.validation_loss is not None and best.validation_loss <= validation_loss:
             return best
-        return NetworkSnapshot.of(self.state, validation_loss)
+        current = self.run.snapshot(validation_loss)
+        return replace(current, parameters=current.parameters.map(np.copy), h=current.h.copy())
 
     def advice(self) -> str:
         """Return the advice or, for a network that is not healthy, its problem."""
@@ -374,7 +375,7 @@ def prior_start(config: Config, last_update: int) -> int:
 
 def switch_on_prior(state: TrainState) -> bool:
     """Let the prior take part from the next update on; return False if it does already, or if there is none."""
-    if state.parameters.ngrams is None or state.parameters.uses_prior:
+    if "alpha" not in state.parameters or state.parameters.prior.is_on:
         return False
     for arrays in filter(None, (state.parameters.arrays, state.average)):
         arrays["alpha"][...] = LATE_ALPHA

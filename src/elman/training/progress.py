@@ -17,6 +17,7 @@ from rich.text import Text
 
 from elman.runs.history import Sample
 from elman.runs.run import Run
+from elman.text.alphabet import visible
 from elman.training.callbacks import TrainingCallback
 
 INTERVAL = 5.0
@@ -45,15 +46,6 @@ class StderrConsole(Console):
     def on_broken_pipe(self) -> None:
         """Print nothing more; training continues."""
         self.quiet = True
-
-
-_SYMBOLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"}
-_SYMBOLS |= dict.fromkeys(range(0x7F, 0xA0), ord("\N{SYMBOL FOR DELETE}"))
-
-
-def visible(text: str) -> str:
-    """Return a text with a visible symbol for every control character except tabs and line feeds."""
-    return text.translate(_SYMBOLS)
 
 
 class ProgressDisplay(TrainingCallback):

@@ -11,9 +11,9 @@ import numpy as np
 
 from elman.config import Config, resume_config
 from elman.engine import require_engine
-from elman.errors import ElmanError, name_options, quote
-from elman.inference.network_file import ngram_tensors
-from elman.network.ngram import NgramModel
+from elman.errors import ElmanError, option, quote
+from elman.ngram.file import ngram_tensors
+from elman.ngram.model import NgramModel
 from elman.runs.checkpoint import Checkpoint
 from elman.runs.data import Text, TrainingData, find_text, read_text, read_validation_text, require_unchanged
 from elman.runs.directory import RunDirectory
@@ -40,14 +40,15 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     recorded = given if manifest is None else manifest.preset
     if given not in ("", recorded) and recorded:
         raise ElmanError(
-            f"cannot change --preset on resume (run: {recorded}, given: {preset}); remove it or choose another --out"
+            f"cannot change {option.preset} on resume (run: {recorded}, given: {preset}); remove it or choose another"
+            f" {option.out}"
         )
     config = resume_config(saved.config, options)
     require_engine(config)
     data = _read_data(directory, config, source, saved, manifest)
     _check_position(saved, data)
     require_memory(data)
-    saved.state.parameters = saved.state.parameters.with_ngrams(_count_again(saved, data))
+    saved.state.parameters = replace(saved.state.parameters, ngrams=_count_again(saved, data))
     run = Run(data, saved.state, create_optimizer(config), directory, saved.best, saved.best, recorded)
     run.init_from, run.notices = manifest.init_from if manifest else None, (data.describe(),)
     metrics, samples = list[Metrics](), list[Sample]()
@@ -80,7 +81,7 @@ def _find_validation(saved: Config, manifest: RunManifest | None, options: Mappi
         if given and (config := replace(saved, validation=given)).validation_file:
             return config
     name = Path(saved.validation_file).name
-    raise ElmanError(f"the path of the validation text {quote(name)} is lost: pass --validation")
+    raise ElmanError(f"the path of the validation text {quote(name)} is lost: pass {option.validation}")
 
 
 # --- The text ---
@@ -101,7 +102,7 @@ def _read_data(
     if corpus.sha256 != saved.corpus_sha256:
         raise ElmanError(
             f"{name} was trained on another text (SHA-256 {saved.corpus_sha256[:12]}…, but {quote(corpus.name)} has"
-            f" {corpus.sha256[:12]}…); pass that text or choose another --out"
+            f" {corpus.sha256[:12]}…); pass that text or choose another {option.out}"
         )
     if corpus.alphabet != saved.alphabet:
         raise ElmanError(
@@ -149,8 +150,8 @@ def _leave_finished(run: Run, saved: Checkpoint, limit: str) -> None:
     assert run.directory is not None
     run.selected = None if saved.best is None and saved.last_loss is None else saved.selected
     run.score_quantiles, run.whole_loss = saved.lines.score_quantiles, saved.whole_loss
-    run.directory.save_selected(saved, run.selected)  # if it was killed between the two writes of its last save
-    run.stopped, run.was_finished, run.advice = limit, True, name_options(describe_reached(run, limit))
+    run.directory.save_selected(run.selected)  # if it was killed between the two writes of its last save
+    run.stopped, run.was_finished, run.advice = limit, True, describe_reached(run, limit)
     run.notices += (run.advice,)
 
 

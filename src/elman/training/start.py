@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman.config import Config, make_config
-from elman.engine import TrainState, count_ngrams, get_engine, require_engine, watch_compilation
-from elman.errors import ElmanError, flag
+from elman.engine import TrainState, get_engine, require_engine, watch_compilation
+from elman.errors import ElmanError, option
 from elman.network.dropout import Dropout, WeightDropout
-from elman.network.ngram import NgramModel
-from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
-from elman.network.parameters import INITIAL_ALPHA, Architecture, shapes
+from elman.network.optimizer import Optimizer
+from elman.network.optimizers import OPTIMIZERS
+from elman.network.parameters import INITIAL_ALPHA, Architecture, initial_parameters
+from elman.ngram.model import NgramModel
 from elman.presets import (
     DEFAULT_PRESET,
     MIN_CHARS,
@@ -28,7 +29,6 @@ from elman.presets import (
     choose_text_limits,
 )
 from elman.processes import available_memory, current_process
-from elman.runs.checkpoint import reset_at
 from elman.runs.data import (
     Text,
     TrainingData,
@@ -108,22 +108,17 @@ def start_run(
 
 def initial_state(data: TrainingData, optimizer: Optimizer, pretrained: NgramModel | None = None) -> TrainState:
     """Return the state before the first update; the n-gram prior has the counts of a pretrained one as well."""
-    config, alphabet = data.config, data.corpus.alphabet
-    return TrainState.initial(
-        len(alphabet),
-        config.hidden_size,
+    config = data.config
+    parameters = initial_parameters(
+        config.architecture(data.corpus.alphabet),
         config.init_std,
-        config.seed,
+        np.random.RandomState(config.seed),
         config.dtype,
-        cell=config.cell,
-        layers=config.layers,
         orthogonal=config.init == "orthogonal",
-        batch_size=config.batch_size,
-        optimizer=optimizer,
         ngrams=count_training_text(data, pretrained),
         alpha=0.0 if config.ngram_start else INITIAL_ALPHA,
-        reset_at=reset_at(alphabet, config),
     )
+    return TrainState.initial(parameters, config.seed, config.batch_size, optimizer)
 
 
 def require_memory(data: TrainingData) -> None:
@@ -146,45 +141,52 @@ def require_memory(data: TrainingData) -> None:
 
 def _estimate_memory(config: Config, K: int, N: int) -> dict[tuple[str, str], int]:
     """Return how many bytes a training allocates at least, by what they are for and how to need fewer."""
-    net = Architecture(config.cell, config.layers, K, config.hidden_size)
-    one, two = (sum(map(prod, shapes(K, net.m, net.cell, min(n, net.layers)).values())) for n in (1, 2))
-    moments = (config.optimizer in HAS_SECOND_MOMENT) + (config.optimizer in HAS_FIRST_MOMENT)
+    net = Architecture(K, config.hidden_size, config.cell, config.layers)
+    one, two = (sum(map(prod, net._replace(layers=min(n, net.layers)).shapes().values())) for n in (1, 2))
+    moments = len(OPTIMIZERS[config.optimizer].moments)
     # The state, a copy for the compilation of the kernels, the copy of the compiled engine, and the gradients.
     copies = (3 if config.engine == "numba" else 2) * (1 + moments + (config.ema_decay > 0)) + 1
     per_step = net.layers * net.m * (net.state_vectors + net.gates) + K
     size = np.dtype(config.dtype).itemsize
     return {
-        ("weights and the optimizer", f"lower --hidden-size (now {net.m:,}) or --layers (now {net.layers:,})"):
+        ("weights and the optimizer",
+         f"lower {option.hidden_size} (now {net.m:,}) or {option.layers} (now {net.layers:,})"):
             size * copies * (one + (two - one) * (net.layers - 1)),
-        ("activations", f"lower --batch-size (now {config.batch_size:,}) or --seq-length (now {config.seq_length:,})"):
+        ("activations",
+         f"lower {option.batch_size} (now {config.batch_size:,}) or {option.seq_length} (now {config.seq_length:,})"):
             size * config.batch_size * config.seq_length * per_step,
-        ("n-gram counts", "pass --ngram-order 0"): COUNTING * N if config.ngram_order else 0,
+        ("n-gram counts", f"pass {option.ngram_order:0}"): COUNTING * N if config.ngram_order else 0,
     }  # fmt: skip
 
 
 def count_training_text(data: TrainingData, pretrained: NgramModel | None = None) -> NgramModel | None:
     """Return the n-gram model of the training text, with the counts of a pretrained one; None for order 0."""
-    config, alphabet = data.config, data.corpus.alphabet
+    config = data.config
+    if not config.ngram_order:
+        return None
+    from elman.ngram.counting import count_ngrams
+    from elman.ngram.merging import merge, overlap
+
+    net = config.architecture(data.corpus.alphabet)
     ngrams = count_ngrams(
         data.windows.indices,
-        len(alphabet),
-        config.ngram_order,
+        net.K,
+        net.order,
         config.ngram_folds,
         config.ngram_min_count,
         max_size=config.ngram_max_size * 1e6,
-        reset_at=reset_at(alphabet, config),
+        reset_at=net.reset_at,
     )
     if ngrams is None or pretrained is None:
         return ngrams
-    from elman.network.ngram_merge import merge, overlap
 
     if overlap(pretrained, ngrams):
         return ngrams
     merged = merge(pretrained, ngrams)
     if merged.table.nbytes > config.ngram_max_size * 1e6:
         raise ElmanError(
-            f"--ngram-max-size must be at least {math.ceil(merged.table.nbytes / 1e6)} for the counts of the model"
-            f" and of the text (got {config.ngram_max_size:g}): raise it, or pass --ngram-order 0"
+            f"{option.ngram_max_size} must be at least {math.ceil(merged.table.nbytes / 1e6)} for the counts of the"
+            f" model and of the text (got {config.ngram_max_size:g}): raise it, or pass {option.ngram_order:0}"
         )
     return merged
 
@@ -194,9 +196,8 @@ def describe_raised(config: Config, ngrams: NgramModel | None) -> str:
     if ngrams is None or ngrams.min_count <= config.ngram_min_count:
         return ""
     return (
-        f"The n-gram prior contains strings that occur at least {ngrams.min_count} times, not"
-        f" {config.ngram_min_count}, so that its table has at most {config.ngram_max_size:g} MB"
-        f" ({flag('ngram_max_size')})."
+        f"The n-gram prior contains strings that occur at least {ngrams.min_count} times, not {config.ngram_min_count},"
+        f" so that its table has at most {config.ngram_max_size:g} MB ({option.ngram_max_size})."
     )
 
 
@@ -248,7 +249,7 @@ def fit_to_text(
     n = training_length(corpus, config)
     if not n:
         total = len(corpus.indices)
-        raise ElmanError(f"--validation {config.validation:g} leaves no characters of {total} to train on")
+        raise ElmanError(f"{option.validation:{config.validation:g}} leaves no characters of {total} to train on")
     if preset and PRESETS[preset].has_recipe:
         seconds = config.max_seconds or PRESETS[preset].settings["max_seconds"]
         config = follow_recipe(config, n, seconds, passed, on_compile)

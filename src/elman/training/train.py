@@ -14,7 +14,7 @@ import numpy as np
 
 from elman.config import Config, check_names, choices_of, make_config, replace_settings
 from elman.engine import COMPILING
-from elman.errors import ElmanError, NonFiniteLossError, quote
+from elman.errors import ElmanError, NonFiniteLossError, option, quote
 from elman.options import Option, document_options
 from elman.presets import DEFAULT_PRESET, name_preset
 from elman.processes import current_process, run_on_first_process
@@ -44,7 +44,7 @@ class TrainingOptions(TypedDict, total=False):
     layers: int
     seq_length: int
     batch_size: int
-    optimizer: Literal["adagrad", "rmsprop", "adam", "adamw", "sgd", "muon"]
+    optimizer: str
     learning_rate: float
     schedule: Literal["constant", "cosine", "step"]
     final_lr_fraction: float
@@ -254,7 +254,7 @@ def collect_settings(preset: str | None, config: Config | None, options: Mapping
     if config is None:
         return settings
     if preset is not None:
-        raise ElmanError(f"cannot combine config with --preset {preset}: a configuration has every setting")
+        raise ElmanError(f"cannot combine config with {option.preset:{preset}}: a configuration has every setting")
     if not isinstance(config, Config):
         raise ElmanError(f"config must be an elman.Config (got {type(config).__name__}): pass settings as arguments")
     return replace_settings(asdict(config), settings)
@@ -271,19 +271,24 @@ def check_arguments(
 ) -> None:
     """Check that the arguments of `elman.train` other than the settings agree."""
     if resume and init_from is not None:
-        raise ElmanError("cannot combine --init-from with --resume: a resumed run continues with its own weights")
-    for option, is_passed in (("--resume", resume), ("--log", bool(log)), ("--overwrite", overwrite)):
+        raise ElmanError(
+            f"cannot combine {option.init_from} with {option.resume:True}: a resumed run continues with its own weights"
+        )
+    requests = ((f"{option.resume:True}", resume), (option.log, bool(log)), (f"{option.overwrite:True}", overwrite))
+    for name, is_passed in requests:
         if out is None and is_passed:
-            raise ElmanError(f"{option} requires --out, the directory of the run")
+            raise ElmanError(f"{name} requires {option.out}, the directory of the run")
     if overwrite and resume:
-        raise ElmanError("--overwrite replaces the run that --resume continues: pass only one of them")
+        raise ElmanError(
+            f"{option.overwrite:True} replaces the run that {option.resume:True} continues: pass only one of them"
+        )
     if out is not None and not os.fspath(out).strip():
-        raise ElmanError(f"--out must not be empty (got {os.fspath(out)!r})")
+        raise ElmanError(f"{option.out} must not be empty (got {os.fspath(out)!r})")
     if out is not None and not resume:
         for source in corpus if isinstance(corpus, list | tuple) else [corpus]:
             with suppress(OSError, ValueError, TypeError):  # one of them does not exist, or is no path
                 if os.path.isdir(out) and os.path.samefile(source, out):  # noqa: PTH112, PTH121
                     raise ElmanError(
-                        f"--out must not be the directory of the text (got {quote(out)}): choose"
+                        f"{option.out} must not be the directory of the text (got {quote(out)}): choose"
                         f" {quote(Path(out) / 'run')}"
                     )

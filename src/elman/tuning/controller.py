@@ -1,388 +1,146 @@
-"""The process that a sweep is started from: it chooses trials, hands them to workers, and writes the results.
-
-Optuna stores the trials in a study, and its samplers choose their values. Only this process uses the study; those of
-other machines use the same one, if it is in a database.
-"""
+"""The process that a sweep is started from: it starts workers, starts killed ones again, and writes the results."""
 
 from __future__ import annotations
 
+import json
 import os
-import platform
-import threading
+import subprocess
+import sys
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
 
-import numpy as np
-import optuna
-from optuna import Study
-from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
-from optuna.pruners import NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
-from optuna.storages import JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.study import StudyDirection
-from optuna.trial import Trial, TrialState
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from optuna.trial import TrialState
 
 from elman.config import make_config
-from elman.errors import ElmanError, quote, shorten
+from elman.errors import ElmanError, is_command_line
+from elman.processes import thread_count
 from elman.runs.directory import DirectoryLock, reject_links
-from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
-from elman.text import read_corpus
+from elman.text.reading import hash_text
 from elman.training.callbacks import InterruptCallback
-from elman.tuning.results import BEST, TRIAL_RUNS, SweepResult, copy_best, trial_directory, write_report, write_trials
-from elman.tuning.space import SweepSettings, create_distribution, create_grid
-from elman.tuning.worker import LOG, TrialOrder, Worker
+from elman.tuning.results import BEST, TRIAL_RUNS, SweepResult, copy_best, write_report, write_trials
+from elman.tuning.space import SweepPlan
+from elman.tuning.study import SweepStudy, open_study, report_damage
+from elman.tuning.worker import FAILED, LOG
 
-JOURNAL = "journal.log"
-IDENTITY = "elman"
-"""The attribute of a study that says what it was made with."""
-RUNGS = (25, 50)
-"""Percent of its budget at which a trial is compared with the others: the worse half is pruned at each."""
-HEARTBEAT_SECONDS = 60
-"""Between two signs of life of a trial whose study is in a database."""
-GRACE_SECONDS = 300
-"""A trial without one for so long has lost its machine."""
+COMMAND: Sequence[str] = ("-P", "-m", "elman.tuning.worker")
 REFRESH_SECONDS = 0.5
-"""Between two looks at the study: for the progress display, and for trials of lost machines."""
+"""Between two looks at the workers and the study."""
 MAX_ATTEMPTS = 10
 """A trial whose worker was killed so often has failed: it may be the reason."""
-_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+_BLAS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def run_sweep(
-    settings: SweepSettings,
-    directory: Path,
-    total: int,
-    workers: int,
-    storage: str | None,
-    name: str | None,
-    callback: Callable[[SweepResult], object],
-) -> SweepResult:
-    """Work on a sweep until it has `total` trials or is stopped, and write its results; see `elman.sweep`."""
+def run_sweep(plan: SweepPlan, callback: Callable[[SweepResult], object]) -> SweepResult:
+    """Work on a sweep until it has all its trials or is stopped, and write its results; see `elman.sweep`."""
+    settings, directory = plan.settings, plan.directory
     if settings.corpus == "-":
         raise ElmanError("a sweep reads the text in every worker: pass a file instead of standard input")
-    sha256 = read_corpus(settings.corpus, encoding=make_config(settings.preset, settings.options).encoding).sha256
+    encoding = make_config(settings.preset, settings.options).encoding
+    plan = replace(plan, corpus_sha256=hash_text(settings.corpus, encoding=encoding))
     reject_links(directory / BEST, directory / TRIAL_RUNS, *directory.glob(f"{TRIAL_RUNS}/*"))
-    # A journal has one study, whose name must not change if the directory is moved.
-    name = name or ("sweep" if storage is None else directory.resolve().name)
-    with DirectoryLock(directory) as lock, open_study(directory, name, storage, settings.pruner) as study:
+    with DirectoryLock(directory) as lock, open_study(plan) as study:
         lock.acquire()
-        with _report_damage(directory, storage):
-            check_identity(study, settings.identity(sha256), directory)
-            controller = SweepController(study, settings, directory, total, sha256)
-            controller.result()
-        controller.run([Worker(directory, workers) for _ in range(workers)], callback)
-        result = controller.result()
-        is_finished = result.finished >= total and not result.select("running")
+        with report_damage(plan):
+            study.check_identity()
+            study.result()
+        run_workers(study, callback)
+        result = study.result()
+        is_finished = result.finished >= plan.trials and not result.select("running")
         result = replace(result, interrupted=not is_finished)
         write_trials(result)
         copy_best(result)
-        write_report(result, study)
+        write_report(result, study.study)
     failed = result.select("failed")
     if failed and len(failed) == len(result.trials):
         raise ElmanError(f"every trial failed; trial {failed[0].number}: {failed[0].error}")
     return result
 
 
-def check_identity(study: Study, identity: dict[str, Any], directory: Path) -> None:
-    """Reject a study that was made with something else; a new one is made with this."""
-    saved = study.user_attrs.get(IDENTITY)
-    if saved is None or study.directions != [StudyDirection.MINIMIZE]:
-        if study.get_trials(deepcopy=False) or saved is not None:
-            raise ElmanError(f"the study {quote(study.study_name)} was not made by elman sweep; choose another --study")
-        if any((directory / TRIAL_RUNS).glob("*")):
-            raise ElmanError(f"{quote(directory)} contains the trials of another study; choose another --out")
-        study.set_user_attr(IDENTITY, identity)
-        return
-    for name in [*saved, *identity]:
-        before, given = (each.get(name, "none") for each in (saved, identity))
-        if before != given:
-            what = f"{name} (sweep: {shorten(before)}, given: {shorten(given)})"
-            raise ElmanError(
-                f"the sweep {quote(directory)} differs in its {what}; pass the same or choose another --out"
-            )
-
-
-class SweepController:
-    """Takes trials from a study until there are `total` on all machines, and gives each to a worker.
-
-    The hash is that of the text.
-    """
-
-    def __init__(self, study: Study, settings: SweepSettings, directory: Path, total: int, sha256: str) -> None:
-        self.study, self.settings, self.directory, self.total = study, settings, directory, total
-        self.sha256 = sha256
-        self.lock = threading.Lock()  # of the study
-        self.stopping = threading.Event()
-        self.stopped_trials = self._claim_stopped()
-        self.trials = {trial.number: trial for trial in self.stopped_trials}  # those of this machine, in progress
-        self.heartbeat_at = time.monotonic()
-        self.fractions: dict[int, float] = {}
-
-    def result(self) -> SweepResult:
-        """Return the trials so far."""
-        return SweepResult.of(self.study, self.directory, self.settings, self.total, self.fractions)
-
-    def run(self, workers: list[Worker], callback: Callable[[SweepResult], object]) -> None:
-        """Train trials until there are no more, or until `callback` or SIGINT stops the sweep."""
-        with InterruptCallback() as interrupt, ThreadPoolExecutor(len(workers)) as threads:
-            pending = {threads.submit(self._work, worker) for worker in workers}
-            try:
-                while pending:
-                    done, pending = wait(pending, REFRESH_SECONDS, FIRST_EXCEPTION)
-                    for future in done:
-                        future.result()  # raises its error
-                    if callback(self._refresh()) or interrupt.should_stop():
-                        self._stop(workers)
-            except BaseException as error:
-                self._stop(workers)
+def run_workers(study: SweepStudy, callback: Callable[[SweepResult], object]) -> None:
+    """Let workers train until there are no more trials, or until `callback` or SIGINT stops the sweep."""
+    plan, kills, is_stopping = study.plan, Counter[int | None](), False
+    workers = dict[int, Worker]()
+    with InterruptCallback() as interrupt:
+        try:
+            workers |= {number: Worker(plan, number) for number in range(plan.workers)}
+            while workers:
+                for number, worker in [*workers.items()]:
+                    if (code := worker.poll()) is not None:
+                        message = workers.pop(number).close()
+                        if code == FAILED:
+                            raise ElmanError(message)
+                        if code and not is_stopping:
+                            count_kill(study, number, kills)
+                            workers[number] = Worker(plan, number)
+                study.send_heartbeats()
+                if callback(study.result()) or interrupt.should_stop():
+                    is_stopping = True
+                    for worker in workers.values():
+                        worker.stop()
+                if workers:
+                    time.sleep(REFRESH_SECONDS)
+        except BaseException as error:
+            for worker in workers.values():
+                worker.stop()
                 if not isinstance(error, ElmanError):  # such as a second Ctrl-C, which does not wait
-                    for worker in workers:
-                        worker.kill()
-                raise
-
-    def _refresh(self) -> SweepResult:
-        """Send heartbeats of the trials in progress, and return the trials so far."""
-        with self.lock:
-            if time.monotonic() - self.heartbeat_at > HEARTBEAT_SECONDS:
-                self.heartbeat_at = time.monotonic()
-                send_heartbeats(self.study, self.trials.values())
-            return self.result()
-
-    def _stop(self, workers: list[Worker]) -> None:
-        self.stopping.set()
-        for worker in workers:
-            worker.stop()
-
-    def _claim_stopped(self) -> list[Trial]:
-        """Return the trials that this machine had in progress when the sweep was stopped or killed."""
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        numbers = [trial.number for trial in running]
-        if is_shared(self.study):  # those of other machines have no files here
-            numbers = [number for number in numbers if trial_directory(self.directory, number).exists()]
-        return [claim_trial(self.study, self.settings, number) for number in numbers]
-
-    # --- The thread of a worker ---
-
-    def _work(self, worker: Worker) -> None:
-        """Let a worker train trial after trial; it is replaced if it is killed."""
-        try:
-            while (trial := self._next_trial()) is not None:
-                for _ in range(MAX_ATTEMPTS):
-                    if self._train(trial, worker) or worker.is_stopped:
-                        break
-                else:
-                    self._tell(trial, "failed", error=f"its worker ended {MAX_ATTEMPTS} times before it; see {LOG}")
-                with self.lock:
-                    del self.trials[trial.number]
-        finally:
-            worker.close()
-
-    def _next_trial(self) -> Trial | None:
-        """Return a trial that was stopped, or else a new one; None if there are no more, or the sweep is stopped."""
-        while not self.stopping.is_set():
-            with self.lock:
-                if self.stopped_trials:
-                    return self.stopped_trials.pop(0)
-                trial = ask_trial(self.study, self.settings, self.total)
-                if trial is not None:
-                    self.trials[trial.number] = trial
-                    return trial
-                if all(running.number in self.trials for running in self.result().select("running")):
-                    return None
-            self.stopping.wait(REFRESH_SECONDS)  # another machine, which may be lost, has a trial in progress
-        return None
-
-    def _train(self, trial: Trial, worker: Worker) -> bool:
-        """Let a worker train a trial, or continue it; return whether the trial has ended."""
-        with self.lock:
-            recorded = self.study.get_trials(deepcopy=False)[trial.number]
-        if recorded.state.is_finished():  # the worker was killed after it was pruned
-            return True
-        rungs = RUNGS if self.settings.pruner == "halving" else ()
-        order = TrialOrder(
-            out=str(trial_directory(self.directory.resolve(), trial.number)),
-            corpus=self.settings.corpus,
-            corpus_sha256=self.sha256,
-            preset=self.settings.preset,
-            options=self.settings.trial_options(trial.params),
-            rungs=[rung for rung in rungs if rung > max(recorded.intermediate_values, default=0)],
-        )
-        for event in worker.train(order):
-            match event.pop("event"):
-                case "progress":
-                    self.fractions[trial.number] = event["fraction"]
-                case "validated":
-                    worker.send({"prune": self._should_prune(trial, **event)})
-                case "error":
-                    raise ElmanError(event["message"])
-                case state:
-                    self._tell(trial, state, **event)
-                    return True
-        return False
-
-    def _should_prune(self, trial: Trial, rung: int, loss: float, **figures: float) -> bool:
-        """Record an intermediate validation loss; return whether the trial is pruned, which is then recorded, too."""
-        with self.lock:
-            try:
-                trial.report(loss, rung)
-                prune = trial.should_prune()
-            except UpdateFinishedTrialError:  # another machine has taken this one for lost
-                return True
-        if prune:
-            self._tell(trial, "pruned", **figures)
-        return prune
-
-    def _tell(self, trial: Trial, state: str, loss: float | None = None, **attributes: object) -> None:
-        """Record how a trial has ended, unless that is recorded already."""
-        with self.lock, suppress(UpdateFinishedTrialError):
-            for name, value in attributes.items():
-                trial.set_user_attr(name, value)
-            self.study.tell(trial, loss, _STATES[state], skip_if_finished=True)
-
-
-# --- The study ---
-
-
-@contextmanager
-def open_study(directory: Path, name: str, url: str | None, pruner: str) -> Iterator[Study]:
-    """Open the study in the journal of a directory or in a database, and create it if there is none."""
-    halving = SuccessiveHalvingPruner(min_resource=RUNGS[0], reduction_factor=2)
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            warnings.filterwarnings("ignore", "Heartbeat of storage")  # of Study.ask; see `send_heartbeats`
-            with _open_database(url) if url else nullcontext(_open_journal(directory)) as storage:
-                with _report_damage(directory, url):
-                    study = optuna.create_study(
-                        storage=storage,
-                        study_name=name,
-                        direction="minimize",
-                        load_if_exists=True,
-                        pruner=halving if pruner == "halving" else NopPruner(),
-                    )
-                yield study
-    finally:
-        optuna.logging.set_verbosity(verbosity)
-
-
-def _open_journal(directory: Path) -> JournalStorage:
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / JOURNAL
-    with _report_damage(directory, None):
-        if os.path.lexists(path):
-            _check_lines(path)
-        return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
-
-
-def _check_lines(path: Path) -> None:
-    """Check the lines of a journal, and remove a partial one at its end, to which Optuna would append the next."""
-    if path.is_symlink():  # Optuna would append elsewhere
-        raise ValueError("it is a link")
-    with require_regular_file(path).open("r+b") as file:
-        *lines, partial = file.read().split(b"\n")
-        for line in lines:
-            parse_strict_json(line.decode("utf-8"))
-        file.truncate(file.tell() - len(partial))
-
-
-@contextmanager
-def _report_damage(directory: Path, url: str | None) -> Iterator[None]:
-    """Report in one line what Optuna, and who reads its study, raises for a journal that is damaged."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, ElmanError) or url is not None:
+                    worker.kill()
+            for worker in workers.values():
+                worker.close()
             raise
-        reason = safe_message(error) or type(error).__name__
-        raise ElmanError(
-            f"{quote(directory / JOURNAL)} is not a journal of Optuna ({reason}): restore it or choose another --out"
-        ) from error
 
 
-@contextmanager
-def _open_database(text: str) -> Iterator[RDBStorage]:
-    """Open the database of a URL; report its errors in one line, without its password."""
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        raise ElmanError("--storage must be a URL such as postgresql+psycopg://user@host/database") from None
-    shown = url.set(query={}).render_as_string()
-    try:
-        try:
-            storage = RDBStorage(
-                url.render_as_string(hide_password=False),
-                engine_kwargs={"pool_pre_ping": True},
-                heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=GRACE_SECONDS,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-            )
-        except ImportError as error:
-            raise ElmanError(f"the driver of {shown} is not installed ({error.__cause__ or error})") from None
-        try:
-            yield storage
-        finally:
-            storage.remove_session()
-            storage.engine.dispose()
-    except (SQLAlchemyError, StorageInternalError) as error:
-        cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error
-        reason = str(cause).strip().partition("\n")[0]
-        if url.password:
-            reason = reason.replace(str(url.password), "***")
-        raise ElmanError(f"cannot use the database {shown} ({safe_message(ValueError(reason))})") from None
+def count_kill(study: SweepStudy, worker: int, kills: Counter[int | None]) -> None:
+    """Count how often a worker was killed in its trial, which fails if that is too often."""
+    trials = study.in_progress(worker)
+    number = trials[0].number if trials else None
+    kills[number] += 1
+    if kills[number] < MAX_ATTEMPTS:
+        return
+    if number is None:
+        raise ElmanError(f"a worker ended {MAX_ATTEMPTS} times before its first trial; see {LOG}")
+    error = f"its worker ended {MAX_ATTEMPTS} times before it; see {LOG}"
+    study.tell(study.open_trial(number), TrialState.FAIL, error=error)
 
 
-def create_sampler(settings: SweepSettings, number: int) -> BaseSampler:
-    """Return the sampler for the trial of a number.
+class Worker(subprocess.Popen[str]):
+    """A worker process; the workers of a sweep share the cores of the machine equally.
 
-    It has a seed for each trial: with a single one, every machine and every continued sweep would draw the same first
-    values again.
+    It ends once its standard input is closed, and so with the process that started it, however that ends. It is started
+    afresh, and not as a fork: threads of compiled kernels do not survive one.
     """
-    if settings.sampler == "grid":
-        return GridSampler(create_grid(settings.space), seed=settings.seed)
-    seed = int(np.random.default_rng([settings.seed, number]).integers(2**32))
-    return TPESampler(seed=seed) if settings.sampler == "tpe" else RandomSampler(seed=seed)
 
+    def __init__(self, plan: SweepPlan, number: int) -> None:
+        path, threads = plan.directory / LOG, str(max(1, thread_count() // plan.workers))
+        if path.is_symlink() or not path.is_file():  # such as a pipe
+            path.unlink(missing_ok=True)
+        with path.open("ab") as log:
+            super().__init__(
+                [sys.executable, *COMMAND],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=dict.fromkeys(_BLAS_VARIABLES, threads) | os.environ | {"NUMBA_NUM_THREADS": threads},
+                encoding="utf-8",
+                start_new_session=True,  # Ctrl-C in a terminal must not reach it: the sweep stops it
+            )
+        assert self.stdin is not None
+        with suppress(OSError):  # it was killed
+            values = asdict(plan) | {"directory": str(plan.directory.resolve())}
+            self.stdin.write(json.dumps([number, is_command_line(), values]) + "\n")
+            self.stdin.flush()
 
-def ask_trial(study: Study, settings: SweepSettings, total: int) -> Trial | None:
-    """Return a new trial, or one of a lost machine; None if there are `total` trials."""
-    fail_stale_trials(study)  # those of lost machines, whose values wait to be tried again
-    trials = study.get_trials(deepcopy=False)
-    if len(trials) >= total and all(trial.state != TrialState.WAITING for trial in trials):
-        return None
-    return claim_trial(study, settings, study.ask().number)
+    def stop(self) -> None:
+        """Ask it to save the run in training and end."""
+        assert self.stdin is not None
+        with suppress(OSError):  # what is buffered cannot be written after it was killed
+            self.stdin.close()
 
-
-def claim_trial(study: Study, settings: SweepSettings, number: int) -> Trial:
-    """Return a trial in progress, with the values that it does not have yet chosen by its sampler."""
-    study.sampler = create_sampler(settings, number)
-    trial = Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
-    for name, values in settings.space.items():
-        trial._suggest(name, create_distribution(name, values))
-    study.sampler = RandomSampler()  # that of a grid would stop `Study.optimize` when it is told the last result
-    trial.set_user_attr("host", platform.node())
-    send_heartbeats(study, [trial])
-    return trial
-
-
-def is_shared(study: Study) -> bool:
-    """Return whether several machines may take part: whether the study is in a database."""
-    return hasattr(study._storage, "record_heartbeat")
-
-
-def send_heartbeats(study: Study, trials: Iterable[Trial]) -> None:
-    """Record that trials are in progress, where other machines may take part."""
-    storage: Any = study._storage
-    if is_shared(study):
-        for trial in trials:
-            storage.record_heartbeat(trial._trial_id)
+    def close(self) -> str:
+        """Wait until it has ended, and return what it has written: the error with which it ends the sweep."""
+        self.stop()
+        assert self.stdout is not None
+        with self:
+            return self.stdout.read().strip()

@@ -6,17 +6,17 @@ import csv
 import io
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elman.errors import ElmanError, flag, name_options, quote
+from elman.errors import ElmanError, flag, option, quote
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.plots import LossCurve
 from elman.storage.atomic import replace_file
-from elman.tuning.space import SweepSettings
+from elman.tuning.space import SweepPlan, SweepSettings
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -41,46 +41,33 @@ def trial_directory(directory: Path, number: int) -> Path:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """A trial of a sweep.
-
-    Parameters
-    ----------
-    number : int
-        From 0. Its run directory is ``trials/NUMBER``, with four digits.
-    state : str
-        ``complete``, ``pruned``, ``failed`` or ``running``.
-    validation_loss : float or None
-        In nats per character: of the selected network of a complete trial, or the last intermediate validation.
-    seconds : float or None
-        Spent in updates.
-    updates : int or None
-    host : str
-        The machine of its latest worker.
-    error : str
-        Why it failed.
-    values : dict
-        Its settings in the search space.
-    fraction : float or None
-        How much of its budget is spent, of a trial that this machine trains.
-    """
+    """A trial of a sweep."""
 
     number: int
+    """From 0. Its run directory is ``trials/NUMBER``, with four digits."""
     state: str
+    """``complete``, ``pruned``, ``failed`` or ``running``."""
     validation_loss: float | None
+    """In nats per character: of the selected network of a complete trial, or the last intermediate validation."""
     seconds: float | None
+    """Spent in updates."""
     updates: int | None
     host: str
+    """The machine of its latest worker."""
     error: str
+    """Why it failed."""
     values: dict[str, Any]
+    """Its settings in the search space."""
     fraction: float | None = None
+    """How much of its budget is spent, of a running trial."""
 
     @classmethod
-    def of(cls, trial: FrozenTrial, fraction: float | None = None) -> TrialResult:
+    def of(cls, trial: FrozenTrial) -> TrialResult:
         """Return a trial of Optuna."""
         attributes = trial.user_attrs
         values = trial.intermediate_values
         loss = trial.value if trial.value is not None else values[max(values)] if values else None
-        seconds, updates = attributes.get("seconds"), attributes.get("updates")
+        seconds, updates, fraction = (attributes.get(name) for name in ("seconds", "updates", "fraction"))
         return cls(
             trial.number,
             _STATES.get(trial.state.name, "running"),
@@ -88,44 +75,33 @@ class TrialResult:
             None if seconds is None else float(seconds),
             None if updates is None else int(updates),
             str(attributes.get("host", "")),
-            name_options(attributes.get("error", "its machine was lost" if trial.state.name == "FAIL" else "")),
+            attributes.get("error", "its machine was lost" if trial.state.name == "FAIL" else ""),
             trial.params,
-            None if trial.state.is_finished() else fraction,
+            None if trial.state.is_finished() or fraction is None else float(fraction),
         )
 
 
 @dataclass(frozen=True)
 class SweepResult:
-    """A sweep: its trials so far.
-
-    Parameters
-    ----------
-    directory : Path
-    settings : SweepSettings
-    total : int
-        The number of trials wanted.
-    trials : sequence of TrialResult
-    interrupted : bool
-        Whether it was stopped before the last trial.
-    """
+    """A sweep: its trials so far."""
 
     directory: Path
     settings: SweepSettings
     total: int
+    """The number of trials wanted."""
     trials: tuple[TrialResult, ...]
     interrupted: bool = False
+    """Whether it was stopped before the last trial."""
 
     @classmethod
-    def of(
-        cls, study: Study, directory: Path, settings: SweepSettings, total: int, fractions: Mapping[int, float]
-    ) -> SweepResult:
-        """Read the trials of a study; `fractions` are those of `TrialResult` by number."""
-        if any(trial.params.keys() - settings.space.keys() for trial in study.get_trials(deepcopy=False)):
+    def of(cls, study: Study, plan: SweepPlan) -> SweepResult:
+        """Read the trials of a study."""
+        trials = study.get_trials(deepcopy=False)
+        if any(trial.params.keys() - plan.settings.space.keys() for trial in trials):
             raise ElmanError(
-                f"the study {quote(study.study_name)} has trials with other settings; choose another --out"
+                f"the study {quote(study.study_name)} has trials with other settings; choose another {option.out}"
             )
-        trials = [TrialResult.of(trial, fractions.get(trial.number)) for trial in study.get_trials(deepcopy=False)]
-        return cls(directory, settings, total, tuple(trials))
+        return cls(plan.directory, plan.settings, plan.trials, tuple(map(TrialResult.of, trials)))
 
     @property
     def best(self) -> TrialResult | None:

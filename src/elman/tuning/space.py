@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import os
-import tomllib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from elman._version import __version__
 from elman.config import Config, check_names, make_config
-from elman.errors import ElmanError, flag, quote, shorten
+from elman.errors import ElmanError, option, quote, shorten
 from elman.presets import PRESETS, name_preset
+from elman.storage.toml import read_toml
 from elman.storage.untrusted import MAX_INT, safe_message
 
 if TYPE_CHECKING:
@@ -38,14 +38,10 @@ VALIDATION = 0.1
 """The fraction held out where neither the preset nor an option says so: a sweep compares validation losses."""
 
 NOT_VARIED = {
-    "validation": "trials would be compared on different texts",
-    "encoding": "trials would be compared on different texts",
-    "field": "trials would be compared on different texts",
-    "mask": "trials would be compared on different texts",
-    "mask_regex": "trials would be compared on different texts",
-    "lines": "trials would be compared on different texts",
-    "max_chars": "trials would be compared on different texts",
-    "validation_chars": "trials would be compared on different texts",
+    **dict.fromkeys(
+        ("validation", "encoding", "field", "mask", "mask_regex", "lines", "max_chars", "validation_chars"),
+        "trials would be compared on different texts",
+    ),
     "min_count": "losses with different alphabets cannot be compared",
 }
 """Settings that a space may not contain, and why."""
@@ -56,29 +52,18 @@ MAX_GRID = 100_000
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """The settings of a sweep.
-
-    Parameters
-    ----------
-    corpus : str
-        File or built-in text.
-    preset : str
-    options : dict
-        Settings that all trials share.
-    space : dict
-        The search space.
-    sampler, pruner : str
-    seed : int
-        Of the sampler.
-    """
+    """The settings of a sweep."""
 
     corpus: str
+    """A file or a built-in text."""
     preset: str
     options: dict[str, Any]
+    """The settings that all trials share."""
     space: Space
     sampler: Sampler
     pruner: Pruner
     seed: int
+    """Of the sampler."""
 
     def trial_options(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options of the training of a trial."""
@@ -93,13 +78,30 @@ class SweepSettings:
             "sampler": self.sampler,
             "sampler seed": self.seed,
             "pruner": self.pruner,
-            **{f"options: {flag(name)}": value for name, value in self.options.items()},
+            **self.options,
             **{f"search space: {name}": values for name, values in self.space.items()},
         }
 
     def limit_trials(self, trials: int) -> int:
         """Return the number of trials: of a grid, at most one per point."""
         return min(trials, math.prod(map(len, create_grid(self.space).values()))) if self.sampler == "grid" else trials
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """A sweep, as each of its processes knows it."""
+
+    settings: SweepSettings
+    directory: Path
+    trials: int
+    """Their number, on all machines."""
+    workers: int
+    storage: str | None = None
+    """The URL of a database; None for a journal in the directory."""
+    study: str | None = None
+    """The name of the study; by default that of the directory."""
+    corpus_sha256: str = ""
+    """That of the text when the sweep began."""
 
 
 def create_settings(
@@ -112,14 +114,14 @@ def create_settings(
     seed: int,
 ) -> SweepSettings:
     """Return valid settings: with a validation set, and with the default space where none is given."""
-    for name, value, choices in (("--sampler", sampler, get_args(Sampler)), ("--pruner", pruner, get_args(Pruner))):
+    for name, value, choices in (("sampler", sampler, get_args(Sampler)), ("pruner", pruner, get_args(Pruner))):
         if value not in choices:
-            raise ElmanError(f"{name} must be one of {', '.join(choices)} (got {quote(value)})")
+            raise ElmanError(f"{option[name]} must be one of {', '.join(choices)} (got {quote(value)})")
     if not 0 <= seed < 2**32:
-        raise ElmanError(f"--sampler-seed must be from 0 to {2**32 - 1} (got {shorten(seed)})")
+        raise ElmanError(f"{option.sampler_seed} must be from 0 to {2**32 - 1} (got {shorten(seed)})")
     fixed = dict(options) if make_config(preset).validation else {"validation": VALIDATION} | dict(options)
     if not make_config(preset, fixed).validation:
-        raise ElmanError("a sweep compares validation losses: --validation must be greater than 0 (got 0)")
+        raise ElmanError(f"a sweep compares validation losses: {option.validation} must be greater than 0 (got 0)")
     if space is None:
         table = default_space(preset, fixed)
     else:
@@ -130,18 +132,6 @@ def create_settings(
     settings = SweepSettings(corpus, preset, fixed, parse_space(table, preset, fixed), sampler, pruner, seed)
     settings.limit_trials(1)  # rejects a space that has no grid
     return settings
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return the contents of a TOML file, or raise an `ElmanError`."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from None
-    except ValueError as error:  # not UTF-8, or not TOML
-        raise ElmanError(f"{quote(path)} is not a TOML file ({error})") from None
-    except RecursionError:
-        raise ElmanError(f"{quote(path)} is not a TOML file of options (it is nested too deeply)") from None
 
 
 def default_space(preset: str, options: Mapping[str, Any]) -> Space:
@@ -176,7 +166,7 @@ def parse_space(table: Mapping[str, Any], preset: str, options: Mapping[str, Any
         except ElmanError as error:
             mistakes.append(f"space: {error}")
     if mistakes or not space:
-        message = "; ".join(mistakes) or "the search space is empty: pass --space with at least one setting"
+        message = "; ".join(mistakes) or f"the search space is empty: pass {option.space} with at least one setting"
         raise ElmanError(" ".join(message.split()))  # a value may contain a line feed
     return space
 
@@ -188,9 +178,11 @@ def _parse_values(name: str, values: Any, preset: str, options: Mapping[str, Any
     if name in NOT_VARIED:
         raise ElmanError(f"{name} cannot be varied: {NOT_VARIED[name]}")
     if name == "seed" and fixed.lines and not fixed.validation_file:
-        raise ElmanError("seed cannot be varied: it chooses the lines of the validation set; pass --validation FILE")
+        raise ElmanError(
+            f"seed cannot be varied: it chooses the lines of the validation set; pass {option.validation:FILE}"
+        )
     if name in options:
-        raise ElmanError(f"{name} is also fixed by {flag(name)}; remove one of them")
+        raise ElmanError(f"{name} is also fixed by {option[name]}; remove one of them")
 
     def parse(value: Any) -> Any:
         parsed = getattr(make_config(preset, {**options, name: value}), name)
@@ -240,9 +232,9 @@ def create_grid(space: Space) -> dict[str, list[Any]]:
         each: Any = create_distribution(name, values)
         if each.log or each.step is None:
             kind = "log range" if each.log else "range"
-            raise ElmanError(f"--sampler grid needs choices or a step for {name} (got a {kind})")
+            raise ElmanError(f"{option.sampler:grid} needs choices or a step for {name} (got a {kind})")
         steps = range(min(MAX_GRID, round((each.high - each.low) / each.step)) + 1)
         grid[name] = [min(each.high, each.low + n * each.step) for n in steps]
     if math.prod(map(len, grid.values())) > MAX_GRID:
-        raise ElmanError(f"--sampler grid must have at most {MAX_GRID:,} points")
+        raise ElmanError(f"{option.sampler:grid} must have at most {MAX_GRID:,} points")
     return grid

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from elman.config import normalize
-from elman.errors import ElmanError, require_extra, shorten
+from elman.errors import ElmanError, option, require_extra, shorten
 from elman.options import document_options
 from elman.presets import DEFAULT_PRESET
 from elman.processes import thread_count
 from elman.training.train import TrainingOptions, collect_settings, list_training_options
 from elman.tuning.results import SweepResult
-from elman.tuning.space import Pruner, Sampler, create_settings
+from elman.tuning.space import Pruner, Sampler, SweepPlan, create_settings
 
 
 @document_options(list_training_options())
@@ -91,16 +91,16 @@ def sweep(
     >>> len(result.trials), sorted(result.best.values)
     (2, ['learning_rate'])
     """
-    for name, number in (("--trials", trials), ("--workers", workers)):
+    for name, number in (("trials", trials), ("workers", workers)):
         if type(number) is not int or number < 1:
-            raise ElmanError(f"{name} must be at least 1 (got {shorten(number)})")
+            raise ElmanError(f"{option[name]} must be at least 1 (got {shorten(number)})")
     if workers > thread_count():
-        raise ElmanError(f"--workers must be at most the number of cores, {thread_count()} (got {workers})")
+        raise ElmanError(f"{option.workers} must be at most the number of cores, {thread_count()} (got {workers})")
     with require_extra("sweep"):
         from elman.tuning.controller import run_sweep
     if not isinstance(corpus, str | os.PathLike):
         raise ElmanError(f"a sweep reads a file or a built-in text (got {type(corpus).__name__})")
     fixed = {name: normalize(name, value) for name, value in collect_settings(None, None, options).items()}
     settings = create_settings(os.fspath(corpus), preset, fixed, space, sampler, pruner, sampler_seed)
-    trials = settings.limit_trials(trials)
-    return run_sweep(settings, Path(out), trials, workers, storage, study, callback or (lambda result: False))
+    plan = SweepPlan(settings, Path(out), settings.limit_trials(trials), workers, storage, study)
+    return run_sweep(plan, callback or (lambda result: False))

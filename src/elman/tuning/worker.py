@@ -1,14 +1,7 @@
-"""A worker of a sweep: a process that trains one trial after the other, and how the sweep talks to it.
+"""A worker of a sweep: a process that takes trial after trial from the study and trains it.
 
-The sweep writes lines of JSON to the standard input of the process: a `TrialOrder` for every trial, and after each
-``validated`` whether to prune. Closing standard input stops the worker, which saves the run in training, so that it
-also stops if the sweep is killed. The worker writes events to standard output, a line each::
-
-    {"event": "progress", "fraction": 0.3}
-    {"event": "validated", "rung": 25, "loss": 1.9, "seconds": 4.2, "updates": 310}
-    {"event": "complete", "loss": 1.6, "seconds": 16.5, "updates": 1240}         or "pruned", without the loss
-    {"event": "failed", "error": "…"}                                            of one trial
-    {"event": "error", "message": "…"}                                           of the sweep, which it ends
+Its standard input has its number and the plan of the sweep, and is then closed to stop the worker, which saves the run
+in training: the system closes it if the sweep is killed. An error that ends the sweep is written to standard output.
 """
 
 from __future__ import annotations
@@ -16,190 +9,150 @@ from __future__ import annotations
 import json
 import math
 import os
-import queue
-import subprocess
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from elman.config import make_config
-from elman.engine import get_engine
-from elman.errors import ElmanError, LockedError, command_line
-from elman.inference.score import score
-from elman.processes import thread_count
-from elman.runs.run import Run
-from elman.text import Corpus, read_corpus
-from elman.training.callbacks import TrainingCallback
-from elman.training.train import train
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import Trial, TrialState
 
-COMMAND: Sequence[str] = ("-P", "-m", "elman.tuning.worker")
+from elman.config import Config, make_config
+from elman.engine import get_engine
+from elman.errors import ElmanError, LockedError, command_line, option
+from elman.inference.score import score
+from elman.runs.data import read_in_order
+from elman.runs.run import Run
+from elman.text import Corpus
+from elman.training.callbacks import TrainingCallback
+from elman.training.start import limit_texts
+from elman.training.train import train
+from elman.tuning.results import trial_directory
+from elman.tuning.space import SweepPlan, SweepSettings
+from elman.tuning.study import SweepStudy, open_study
+
 LOG = "workers.log"
 """The file to which the standard error of the workers is appended."""
+FAILED = 3
+"""The exit code for an error that ends the sweep, and not only a trial."""
 PRUNING_CHARS = 8192
 """Characters of the validation set, at most, that an intermediate validation reads."""
-EVENT_SECONDS = 0.5
-"""Between two events about the progress of a trial."""
-_BLAS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+PROGRESS_STEP = 0.05
+"""The fraction of its budget after which the progress of a trial is recorded again."""
+RETRY_SECONDS = 0.5
+"""Between two looks at a trial that is not free, and at those of other workers."""
 
 
-@dataclass(frozen=True)
-class TrialOrder:
-    """A trial to train, or to continue if its run directory exists.
+def main() -> None:
+    """Train trials until there are no more, or until standard input is closed."""
+    line, stopped = sys.stdin.readline(), threading.Event()
+    threading.Thread(target=_wait_for_end, args=(stopped,), daemon=True).start()
+    try:
+        if line:
+            number, names_flags, plan = json.loads(line)
+            with command_line(names_flags):
+                settings, directory = SweepSettings(**plan["settings"]), Path(plan["directory"])
+                work(SweepPlan(**plan | {"settings": settings, "directory": directory}), number, stopped)
+    except ElmanError as error:
+        print(error)
+        sys.exit(FAILED)
+    except Exception as error:
+        traceback.print_exc()
+        print(f"a worker ended with {type(error).__name__}; see {LOG}")
+        sys.exit(FAILED)
 
-    Parameters
-    ----------
-    out : str
-        Its run directory.
-    corpus, corpus_sha256 : str
-        The text, which must not have changed since the sweep began.
-    preset : str
-    options : dict
-        Of `elman.train`.
-    rungs : list of int
-        Percent of the budget at which the trial is validated, and pruned if the answer is so.
+
+def _wait_for_end(stopped: threading.Event) -> None:
+    while os.read(0, 1024):  # and not by `sys.stdin`, whose lock a thread may not hold at the end of the process
+        pass
+    stopped.set()
+
+
+def work(plan: SweepPlan, number: int, stopped: threading.Event) -> None:
+    """Train trials until there are no more, or the event is set; the number is that of the worker."""
+    corpus, max_chars = None, None
+    with open_study(plan) as study:
+        while not stopped.is_set():
+            trial = study.next_trial(number)
+            if trial is not None:
+                options = plan.settings.trial_options(trial.params)
+                config = limit_texts(make_config(plan.settings.preset, options), options)
+                if corpus is None or config.max_chars != max_chars:
+                    corpus, max_chars = read_trial_text(plan, config), config.max_chars
+                train_trial(study, trial, corpus, stopped)
+            elif study.is_running():
+                stopped.wait(RETRY_SECONDS)
+            else:
+                return
+
+
+def read_trial_text(plan: SweepPlan, config: Config) -> Corpus:
+    """Return the text of trials, which must not have changed since the sweep began."""
+    corpus = read_in_order(plan.settings.corpus, config)
+    if corpus.sha256 != plan.corpus_sha256:
+        raise ElmanError(f"the text has changed since the sweep began; restore it or choose another {option.out}")
+    return corpus
+
+
+def train_trial(study: SweepStudy, trial: Trial, corpus: Corpus, stopped: threading.Event) -> None:
+    """Train a trial, or continue it, and record how it ended, unless the worker is stopped before."""
+    settings, callback = study.plan.settings, TrialCallback(study, trial, stopped)
+    options: Any = settings.trial_options(trial.params)
+    out = trial_directory(study.plan.directory, trial.number)
+    try:
+        run = train(corpus, out=out, preset=settings.preset, resume=True, progress=False, callback=callback, **options)
+    except LockedError:  # by a worker whose sweep was killed, and which saves the run
+        stopped.wait(RETRY_SECONDS)
+        return
+    except (ElmanError, MemoryError) as error:
+        if isinstance(error.__cause__, OSError):  # such as a full disk: no fault of the trial
+            raise
+        study.tell(trial, TrialState.FAIL, error=str(error) or "not enough memory")
+        return
+    if callback.is_pruned:
+        run.stopped = "pruned"
+        assert run.directory is not None
+        run.directory.write_manifest(run.manifest)
+    elif run.interrupted:
+        return
+    elif run.validation_loss is None or not math.isfinite(run.validation_loss):
+        study.tell(trial, TrialState.FAIL, error="the validation loss is not finite")
+    else:
+        study.tell(trial, TrialState.COMPLETE, run.validation_loss, **describe_run(run))
+
+
+class TrialCallback(TrainingCallback):
+    """Records the progress of a trial, and stops it if it is pruned or the worker is to stop.
+
+    The intermediate validations do not change the run.
     """
 
-    out: str
-    corpus: str
-    corpus_sha256: str
-    preset: str
-    options: dict[str, Any]
-    rungs: list[int]
-
-
-class Worker:
-    """The side of the sweep: a worker process, which is started when it is needed and again after it was killed.
-
-    The cores of the machine are shared out among its `count` workers.
-    """
-
-    def __init__(self, directory: Path, count: int) -> None:
-        self.directory, self.threads = directory, max(1, thread_count() // count)
-        self.process: subprocess.Popen[str] | None = None
-        self.is_stopped = False
-
-    def train(self, trial: TrialOrder) -> Iterator[dict[str, Any]]:
-        """Yield the events of a trial; without one that ends it if the worker is stopped or killed."""
-        if self.process is None or self.process.poll() is not None:
-            self._wait()
-            self.process = self._start()
-            if self.is_stopped:  # meanwhile
-                self.stop()
-        self.send(asdict(trial))
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with suppress(ValueError):  # the last line of a killed process may be partial
-                yield json.loads(line)
-        self.process.wait()
-
-    def send(self, message: Mapping[str, Any]) -> None:
-        """Write a line to the worker, if it is running."""
-        assert self.process is not None
-        assert self.process.stdin is not None
-        with suppress(OSError, ValueError):  # it was killed, or stopped
-            self.process.stdin.write(json.dumps(message) + "\n")
-            self.process.stdin.flush()
-
-    def stop(self) -> None:
-        """Ask the worker to save the run in training and end."""
-        self.is_stopped = True
-        if self.process is not None and self.process.stdin is not None:
-            with suppress(OSError):  # what is buffered cannot be written after it was killed
-                self.process.stdin.close()
-
-    def kill(self) -> None:
-        """End the worker at once."""
-        if self.process is not None:
-            self.process.kill()
-
-    def close(self) -> None:
-        """Stop the worker, and wait until it has ended."""
-        self.stop()
-        self._wait()
-
-    def _wait(self) -> None:
-        if self.process is not None:
-            with suppress(OSError), self.process:  # waits, and closes the pipes
-                pass
-
-    def _start(self) -> subprocess.Popen[str]:
-        """Start it afresh, and not as a fork: threads of compiled kernels do not survive one."""
-        path = self.directory / LOG
-        if path.is_symlink() or not path.is_file():  # such as a pipe
-            path.unlink(missing_ok=True)
-        threads = str(self.threads)
-        with path.open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, *COMMAND],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=dict.fromkeys(_BLAS_VARIABLES, threads) | os.environ | {"NUMBA_NUM_THREADS": threads},
-                encoding="utf-8",
-                start_new_session=True,  # Ctrl-C in a terminal must not reach it: the sweep stops it
-            )
-
-
-# --- The worker process ---
-
-
-class Channel:
-    """The side of the worker: lines from the sweep, and events to it."""
-
-    def __init__(self) -> None:
-        self.stopped = threading.Event()  # set once standard input is closed
-        self._lines = queue.Queue[str]()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        for line in sys.stdin:
-            self._lines.put(line)
-        self.stopped.set()
-        self._lines.put("")
-
-    def receive(self) -> dict[str, Any] | None:
-        """Return the next message; None once the worker is to stop."""
-        line = self._lines.get()
-        message: dict[str, Any] | None = json.loads(line) if line and not self.stopped.is_set() else None
-        return message
-
-    def emit(self, event: str, **values: object) -> None:
-        """Write an event."""
-        print(json.dumps({"event": event} | values), flush=True)
-
-
-class PruningCallback(TrainingCallback):
-    """Sends intermediate validation losses to the sweep, and stops a trial that is to be pruned.
-
-    The validations do not change the run. The rungs are those of `TrialOrder`.
-    """
-
-    def __init__(self, channel: Channel, rungs: list[int]) -> None:
-        self.channel, self.rungs = channel, rungs
-        self.pruned, self.emitted_at = False, 0.0
+    def __init__(self, study: SweepStudy, trial: Trial, stopped: threading.Event) -> None:
+        self.study, self.trial, self.stopped = study, trial, stopped
+        self.rungs, self.recorded = study.rungs(trial.number), 0.0
+        self.is_pruned = self.is_lost = False
 
     def on_progress(self, run: Run, updates: int) -> None:
-        """Validate where a rung is reached, and ask whether to prune."""
+        """Record the progress; where a rung is reached, validate and compare with other trials."""
         fraction = run.state.update / max(updates, 1)
-        if time.monotonic() - self.emitted_at >= EVENT_SECONDS:
-            self.emitted_at = time.monotonic()
-            self.channel.emit("progress", fraction=round(fraction, 4))
-        reached = [rung for rung in self.rungs if rung <= 100 * fraction]
-        if reached and fraction < 1:
-            self.rungs = [rung for rung in self.rungs if rung > reached[-1]]
-            self.channel.emit("validated", rung=reached[-1], loss=validate(run), **describe_run(run))
-            answer = self.channel.receive()
-            self.pruned = answer is not None and answer["prune"]
+        try:
+            if fraction >= self.recorded + PROGRESS_STEP:
+                self.recorded = fraction
+                self.trial.set_user_attr("fraction", round(fraction, 4))
+            reached = [rung for rung in self.rungs if rung <= 100 * fraction]
+            if reached and fraction < 1:
+                self.rungs = [rung for rung in self.rungs if rung > reached[-1]]
+                self.trial.report(validate(run), reached[-1])
+                self.is_pruned = self.trial.should_prune()
+        except UpdateFinishedTrialError:  # another machine has taken this one for lost
+            self.is_lost = True
+        if self.is_pruned:
+            self.study.tell(self.trial, TrialState.PRUNED, **describe_run(run))
 
     def should_stop(self) -> bool:
-        """Return whether the trial is pruned or the worker stops."""
-        return self.pruned or self.channel.stopped.is_set()
+        """Return whether the trial is pruned or lost, or the worker is to stop."""
+        return self.is_pruned or self.is_lost or self.stopped.is_set()
 
 
 def validate(run: Run) -> float:
@@ -214,54 +167,6 @@ def validate(run: Run) -> float:
 def describe_run(run: Run) -> dict[str, Any]:
     """Return how long a run has been trained."""
     return {"seconds": round(run.state.seconds, 3), "updates": run.state.update}
-
-
-def main() -> None:
-    """Train trials until standard input is closed."""
-    channel, corpus = Channel(), None
-    try:
-        with command_line():  # the sweep names options as its caller does
-            while (message := channel.receive()) is not None:
-                order = TrialOrder(**message)
-                config = make_config(order.preset, order.options)
-                corpus = corpus or read_corpus(
-                    order.corpus, encoding=config.encoding, field=config.field, lines=config.lines
-                )
-                if corpus.sha256 != order.corpus_sha256:
-                    raise ElmanError("the text has changed since the sweep began; restore it or choose another --out")
-                train_trial(order, corpus, channel)
-    except BrokenPipeError:  # the sweep was killed
-        pass
-    except ElmanError as error:
-        channel.emit("error", message=str(error))
-    except Exception as error:
-        traceback.print_exc()
-        channel.emit("error", message=f"a worker ended with {type(error).__name__}; see {LOG}")
-
-
-def train_trial(order: TrialOrder, corpus: Corpus, channel: Channel) -> None:
-    """Train a trial, or continue it, and report how it ended, unless the worker is stopped before."""
-    callback, out = PruningCallback(channel, order.rungs), Path(order.out)
-    options: Any = order.options
-    try:
-        run = train(
-            corpus, out=out, preset=order.preset, resume=out.is_dir(), progress=False, callback=callback, **options
-        )
-    except LockedError as error:  # by a worker whose sweep was killed, and which saves the run
-        sys.exit(str(error))  # the sweep will try again
-    except (ElmanError, MemoryError) as error:
-        if isinstance(error.__cause__, OSError):  # such as a full disk: no fault of the trial
-            raise
-        channel.emit("failed", error=str(error) or "not enough memory")
-        return
-    if callback.pruned:
-        channel.emit("pruned", **describe_run(run))
-    elif run.interrupted:
-        return
-    elif run.validation_loss is None or not math.isfinite(run.validation_loss):
-        channel.emit("failed", error="the validation loss is not finite")
-    else:
-        channel.emit("complete", loss=run.validation_loss, **describe_run(run))
 
 
 if __name__ == "__main__":

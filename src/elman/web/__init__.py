@@ -37,17 +37,8 @@ def page_routes(page: str) -> list[Route | Mount]:
 def render_file(template: Path, styles: list[Path], script: Path, *, has_worker: bool = False, **values: Any) -> str:
     """Render a page that is one file, whose content security policy allows its own style and script only.
 
-    Parameters
-    ----------
-    template : Path
-        A template of Jinja, with variables ``policy``, ``style`` and ``script``.
-    styles : list of Path
-    script : Path
-        The module that the page starts with.
-    has_worker : bool
-        Whether it starts a worker from a part of itself, which may use WebAssembly.
-    values
-        Other variables of the template.
+    The template of Jinja has the variables ``policy``, ``style``, ``script`` and `values`. The page starts with the
+    module `script`; one that `has_worker` starts a worker, which may use WebAssembly, from a part of itself.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -84,16 +75,16 @@ def dump_json(value: Any) -> str:
     return json.dumps(value).replace("<", "\\u003c")
 
 
+def pluralize(count: int, noun: str) -> str:
+    """Return ``1 update`` or ``1,000 updates``; a no-break space keeps the number and its unit on one line."""
+    return f"{count:,}\u00a0{noun}" + ("" if count == 1 else "s")
+
+
 def inline_modules(entry: Path) -> str:
     """Return an ES module and all that it imports as one script without imports, for a page that is one file.
 
     Every module becomes a function that returns its exports. Modules may only use named imports and exported
     declarations, and files of the same name are not supported.
-
-    Parameters
-    ----------
-    entry : Path
-        The module that the page starts with.
     """
     scripts: dict[str, str] = {}
     _inline(entry, scripts)

@@ -17,8 +17,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from elman.engine.numba import online_rnn
-from elman.engine.numba.jit import kernel
 from elman.engine.numba.linalg import simd, tile, vector
+from elman.jit import kernel
 from elman.network import Optimizer, output
 from elman.network.optimizer import EPSILON
 from elman.network.parameters import Arrays

@@ -10,15 +10,17 @@ import pytest
 from numba import njit
 from numpy.typing import NDArray
 
-from elman.engine import TrainState, count_ngrams, get_engine
+from elman.engine import TrainState, get_engine
 from elman.engine.numba.batched.training import Training
 from elman.engine.numba.linalg import panels, simd, tile
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.protocol import no_callback
 from elman.network import Optimizer
 from elman.network.dropout import Dropout, WeightDropout
+from elman.ngram.counting import count_ngrams
 from elman.text import Windows
 from support import tolerances as tolerances
+from support.networks import make_state
 from support.tolerances import largest_relative_error
 
 Array = NDArray[np.float32]
@@ -117,10 +119,10 @@ def test_training_is_near_that_in_float32(cell: str) -> None:
     windows = Windows(np.random.default_rng(1).integers(0, 7, 500).astype(np.uint8), 7, 9, cross_fit=True)
     ngrams = count_ngrams(windows.indices, 7, 2, 3, reset_at=0)
     network: dict[str, Any] = {"cell": cell, "layers": 2, "batch_size": 9, "ngrams": ngrams, "reset_at": 0}
-    state = TrainState.initial(7, m, 0.3, 400, np.float32, optimizer=optimizer, **network)
+    state = make_state(7, m, 0.3, 400, np.float32, optimizer=optimizer, **network)
     mixed = copy.deepcopy(state)
     expected = get_engine("numba").advance(state, windows, 12, optimizer)
     losses = advance(mixed, windows, optimizer)
     assert 0 < largest_relative_error(losses, expected) <= tolerances.MIXED_PRECISION_LOSS
-    again = TrainState.initial(7, m, 0.3, 400, np.float32, optimizer=optimizer, **network)
+    again = make_state(7, m, 0.3, 400, np.float32, optimizer=optimizer, **network)
     assert np.array_equal(advance(again, windows, optimizer), losses)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from elman.engine import TrainState, get_engine
+from elman.engine import get_engine
 from elman.engine.numba.batched.muon import PHASES, SquareWorkspace, make_square_workspaces, run_phases
 from elman.network import Optimizer
 from elman.network.muon import NEWTON_SCHULZ_STEPS, is_hidden_matrix, orthogonalize
 from elman.text import Windows
 from support import tolerances as tolerances
+from support.networks import make_state
 from support.tolerances import largest_relative_error
 
 
@@ -48,7 +49,7 @@ def test_the_iteration_is_that_of_the_reference(
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 def test_hidden_matrices_have_no_second_moment(engine: str) -> None:
     optimizer = Optimizer(0.01, 1.0, "muon", "norm", weight_decay=0.1, ema_decay=0.9)
-    state = TrainState.initial(7, 20, 0.3, 400, np.float32, cell="gru", layers=2, batch_size=9, optimizer=optimizer)
+    state = make_state(7, 20, 0.3, 400, np.float32, cell="gru", layers=2, batch_size=9, optimizer=optimizer)
     windows = Windows(np.random.default_rng(1).integers(0, 7, 500).astype(np.uint8), 6, 9)
     get_engine(engine).advance(state, windows, 5, optimizer)
     for name, M in state.M.items():

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from llvmlite import binding
 
-from elman.engine import TrainState, get_engine
+from elman.engine import get_engine
 from elman.engine.numba.linalg import simd
 from elman.network import Optimizer
 from elman.text import Windows
+from support.networks import make_state
 
 NETWORKS: list[dict[str, Any]] = [
     {"dtype": np.float32, "cell": "rnn", "m": 100, "K": 76, "B": 1, "optimizer": "adagrad"},
@@ -30,7 +31,7 @@ def train(dtype: type[np.floating], cell: str, m: int, K: int, B: int, optimizer
     """Return a digest of the parameters and losses after some updates."""
     adagrad = optimizer == "adagrad"
     steps = Optimizer(0.1, 5.0) if adagrad else Optimizer(0.01, 5.0, optimizer, "norm")
-    state = TrainState.initial(K, m, 0.1, 1, dtype, cell=cell, batch_size=B, layers=layers, optimizer=steps)
+    state = make_state(K, m, 0.1, 1, dtype, cell=cell, batch_size=B, layers=layers, optimizer=steps)
     text = np.random.default_rng(1).integers(0, K, B * T * 10 + 1).astype(np.min_scalar_type(K - 1))
     losses = get_engine("numba").advance(state, Windows(text, T, B), UPDATES, steps)
     arrays = [np.asarray(losses), *(array for _, array in sorted(state.parameters.items()))]

@@ -9,21 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from elman.engine import TrainState, count_ngrams
 from elman.engine.numba import threads
 from elman.engine.numba.batched import training
 from elman.engine.numba.batched.network import BatchedNetwork
 from elman.engine.numba.engine import NumbaEngine
 from elman.engine.numba.threads import Plan, Team, Timings, make_team, partition
-from elman.network import Dropout, Optimizer, WeightDropout, initial_parameters
+from elman.network import Dropout, Optimizer, WeightDropout
+from elman.ngram.counting import count_ngrams
 from elman.text import Windows
 from support.cores import busy_cores, one_core
+from support.networks import make_parameters, make_state
 
 K = 20
 TEXT = np.random.default_rng(1).integers(0, K, 400).astype(np.uint8)
@@ -49,7 +49,7 @@ def train(
     monkeypatch.setenv("NUMBA_NUM_THREADS", str(threads))
     monkeypatch.setattr(Timings, "choose", lambda self, plans: plan if plan in plans else plans[0])
     ngrams = count_ngrams(TEXT, K, ngram_order, 3)
-    state = TrainState.initial(
+    state = make_state(
         K, 100, 0.3, 400, dtype, batch_size=B, optimizer=optimizer, ngrams=ngrams, **({"cell": "gru"} | network)
     )
     state.parameters = replace(state.parameters, reset_at=reset_at)
@@ -122,7 +122,7 @@ def test_the_other_threads_are_released_if_one_cannot_be_started(monkeypatch: py
         raise KeyboardInterrupt
 
     before = team.teams[Plan.ROWS][0]
-    monkeypatch.setattr(threads, "_executor", lambda size: SimpleNamespace(submit=interrupt))
+    monkeypatch.setattr(threads._POOL, "submit", interrupt)
     with pytest.raises(KeyboardInterrupt):
         team.run(lambda thread: None, steps=1)
     assert before.arrivals[before.size * threads.LINE] == 1
@@ -157,8 +157,40 @@ def test_a_forked_process_has_threads_of_its_own(team: Team) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
+TWO_TRAININGS = """
+import sys, threading, time
+import elman
+from elman.engine.numba import threads
+
+class PausingQueue(threads.SimpleQueue):
+    def put(self, task):
+        super().put(task)
+        time.sleep(0.02)  # the other training submits its tasks
+
+def train(number):
+    threading.main_thread().join()
+    corpus = elman.Corpus.from_text("to be or not to be " * 90)
+    settings = {"cell": "gru", "hidden_size": 8, "batch_size": 64, "seq_length": 8, "ngram_order": 2}
+    run = elman.train(corpus, preset="reference", max_updates=40, seed=1, out=f"{sys.argv[1]}/{number}", **settings)
+    print(run.state.smooth_loss)
+
+threads._POOL.tasks = PausingQueue()
+threads.Timings.choose = lambda self, plans: plans[-1]
+for number in range(2):
+    threading.Thread(target=train, args=[number]).start()
+"""
+
+
+def test_two_trainings_at_once_end_though_the_main_thread_has_ended_before(tmp_path: Path) -> None:
+    environment = os.environ | {"NUMBA_NUM_THREADS": "4"}
+    command = [sys.executable, "-c", TWO_TRAININGS, tmp_path]
+    run = subprocess.run(command, env=environment, check=True, timeout=300, capture_output=True, text=True)
+    first, second = run.stdout.split()
+    assert first == second
+
+
 def test_one_sequence_is_read_without_threads() -> None:
-    parameters = initial_parameters(5, 4, 0.1, np.random.RandomState(1), np.dtype("float32"), "gru", 2)
+    parameters = make_parameters(5, 4, 0.1, np.random.RandomState(1), np.dtype("float32"), "gru", 2)
     assert BatchedNetwork(parameters, 3, 1, backward=False).team.max_threads == 1
 
 
@@ -226,14 +258,14 @@ def test_nothing_is_learned_from_no_work(team: Team) -> None:
 TRAIN = """
 import hashlib, sys
 import numpy as np
-from elman.engine import TrainState, get_engine
+from elman.engine import get_engine
 from elman.network import Optimizer
 from elman.text import Windows
 
 text = np.random.default_rng(1).integers(0, 20, 400).astype(np.uint8)
 for name in sys.argv[1:]:
     optimizer = Optimizer(0.01, 1.0, name, "norm", weight_decay=0.01)
-    state = TrainState.initial(20, 40, 0.3, 400, np.float32, cell="gru", batch_size=2, optimizer=optimizer)
+    state = make_state(20, 40, 0.3, 400, np.float32, cell="gru", batch_size=2, optimizer=optimizer)
     get_engine("numba").advance(state, Windows(text, 7, 2), 12, optimizer)
     digest = hashlib.sha256(b"".join(array.tobytes() for array in state.parameters.values())).hexdigest()
 print(digest)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 import elman
-from elman.engine import TrainState, count_ngrams, get_engine
+from elman.engine import TrainState, get_engine
 from elman.engine.numba.engine import NumbaEngine
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer
 from elman.network.dropout import WeightDropout
-from elman.network.optimizer import OPTIMIZERS
-from elman.network.parameters import architecture
+from elman.network.optimizers import OPTIMIZERS
+from elman.ngram.counting import count_ngrams
 from elman.testing import EngineComparison, check_engine
 from elman.text import Corpus, Windows
 from support import tolerances as tolerances
@@ -24,6 +24,7 @@ torch = pytest.importorskip("torch")
 
 from elman.engine.torch import engine as torch_engine  # noqa: E402
 from elman.engine.torch.network import dropout_masks  # noqa: E402
+from support.networks import make_state  # noqa: E402
 
 CPU = torch.device("cpu")
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -70,7 +71,7 @@ def state_and_windows(updates: int = 0, cell: str = "lstm") -> tuple[TrainState,
     windows = Windows(np.random.default_rng(1).integers(0, 7, 300).astype(np.uint8), 6, 3, cross_fit=True)
     ngrams = count_ngrams(windows.indices, 7, 2, 3)
     network: dict[str, Any] = {"cell": cell, "layers": 2, "batch_size": 3, "ngrams": ngrams}
-    state = TrainState.initial(7, 5, 0.3, 400, np.float32, optimizer=ADAM, **network)
+    state = make_state(7, 5, 0.3, 400, np.float32, optimizer=ADAM, **network)
     get_engine("torch", "cpu").advance(state, windows, updates, ADAM)
     return state, windows
 
@@ -105,7 +106,7 @@ def test_mixed_precision_trains_on_a_gpu(cell: str) -> None:
 @pytest.mark.parametrize("dropout", [PLAIN, VARIATIONAL])
 def test_dropout_masks_are_those_of_the_reference(dropout: Dropout) -> None:
     """Also of some rows of the batch, those of one process."""
-    net, rows = architecture(state_and_windows()[0].parameters), slice(2, 5)
+    net, rows = state_and_windows()[0].parameters.architecture, slice(2, 5)
     for update in (1, 2**31 + 5):
         masks = dropout_masks(dropout, update, net, 4, 7, rows, torch.zeros(1))
         expected = dropout.masks(update, net.layers, 4, 7, net.m, np.float32)
@@ -167,7 +168,7 @@ def test_resume_is_exact(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ElmanError, match=r"^device cuda is not available: PyTorch .* finds no such device$"):
+    with pytest.raises(ElmanError, match=r"^device='cuda' is not available: PyTorch .* finds no such device$"):
         train(CORPUS, **GRU, device="cuda", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

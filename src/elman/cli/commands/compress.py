@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from elman.cli.parameters import ANY_CASE, Json, OptionalInteger, Quiet, check_not_input, parse_not_empty
-from elman.compression.modes import BUILTIN_MODE, DEFAULT_MODE, ModeName, mode_help
+from elman.compression.modes import DEFAULT_MODE, ModeName, mode_help
 from elman.errors import ElmanError, quote
 
 if TYPE_CHECKING:
@@ -55,22 +55,21 @@ def compress(
             " standard output for standard input."
         ),
     ] = None,
-    mode: Annotated[ModeName | None, ANY_CASE, Parameter(help=mode_help())] = None,
+    mode: Annotated[ModeName, ANY_CASE, Parameter(help=mode_help())] = DEFAULT_MODE,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
     """Compress any file losslessly with a model, best if the file resembles the model's training text."""
     from elman.cli.display import show_metrics, show_progress
-    from elman.compression.codec import compress_pieces
     from elman.compression.container import MEMBER_SIZE
-    from elman.runs.models import is_builtin, load, load_builtin
+    from elman.inference.codec import compress_pieces
+    from elman.runs.models import load, load_builtin
 
     file = str(file)
     path = _destination(file, out, file + SUFFIX, model)
     if as_json and path is None:
         raise ElmanError("--json and the compressed data cannot both go to standard output: pass --out")
     loaded = load_builtin() if model is None else load(model)
-    mode = mode or (BUILTIN_MODE if model is None or is_builtin(model) else DEFAULT_MODE)
     with _Source(file) as original, show_progress("compressing", _size(file), quiet=quiet or as_json) as show:
         pieces = iter(lambda: original.read(MEMBER_SIZE), b"")
         compressed_bytes = _write(path, compress_pieces(pieces, loaded, mode, show))
@@ -108,8 +107,8 @@ def decompress(
 ) -> int:
     """Restore a file that elman compress compressed with the same model."""
     from elman.cli.display import show_progress
-    from elman.compression.codec import decompress_members
     from elman.compression.container import split_members
+    from elman.inference.codec import decompress_members
     from elman.runs.models import load, load_builtin
 
     file = str(file)

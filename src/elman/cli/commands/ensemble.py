@@ -26,12 +26,12 @@ def ensemble(
     field: Field = "",
 ) -> int:
     """Combine several models into one, whose logits are the weighted sum of theirs."""
-    from elman.inference.ensemble import WEIGHTS_OR_TEXT, ensemble, fit_ensemble_weights
+    from elman.inference.ensemble import ensemble, fit_ensemble_weights
     from elman.runs.models import load, save_model
     from elman.text import read_chunks
 
     if weights is not None and fit_on is not None:
-        raise ElmanError(WEIGHTS_OR_TEXT)
+        raise ElmanError("cannot combine --weights with --fit-on, which fits them")
     shares = None if weights is None else _parse_weights(weights)
     models = [load(run) for run in runs]
     if fit_on is not None:

@@ -49,11 +49,11 @@ def evaluate(
 ) -> int:
     """Evaluate a model on a text: cross-entropy in nats and bits per character, and perplexity.
 
-    An unknown character costs about 36 bits; with mixture and bitwise, its code length.
+    An unknown character costs about 36 bits; with mixture, its code length.
     """
     from elman.cli.display import show_metrics, show_progress
     from elman.cli.inputs import load_model, split_run
-    from elman.inference.adaptation import check_adapt, find_code_length, score_adapting
+    from elman.inference.adaptation import CODE_LENGTH, check_adapt, score_adapting
     from elman.inference.score import check_finite, score, score_windows
     from elman.runs.history import finite_or_none
     from elman.text import read_chunks, read_corpus, with_unknown
@@ -66,8 +66,8 @@ def evaluate(
     model = load_model(path, quiet=as_json)
     if adapt is not None:
         check_adapt(model.parameters, adapt)
-    scorer, alphabet, text, sources = find_code_length(adapt), with_unknown(model.alphabet), "", require_corpus(texts)
-    if scorer is None:
+    alphabet, text, sources = with_unknown(model.alphabet), "", require_corpus(texts)
+    if adapt != CODE_LENGTH:
         read = read_corpus(
             sources, encoding=encoding, field=field, alphabet=alphabet, lines=model.is_of_lines, masker=model.masker
         )
@@ -75,14 +75,19 @@ def evaluate(
     else:
         text = "".join(read_chunks(sources, encoding=encoding, field=field, lines=model.is_of_lines))
         indices = alphabet.encode(text)
-    network = (model.engine, model.parameters, model.h)
+    network = (model.engine, model.parameters, model.state)
     if window is None:
         static = result = score(*network, indices)
     else:
         static = result = score_windows(model.engine, model.parameters, indices, window)
-    if adapt is not None:
+    if adapt == CODE_LENGTH:
+        from elman.inference.code_length import score_code_length
+
         with show_progress("scoring", 1.0, quiet=as_json) as show:
-            result = scorer(model, text, adapt, show) if scorer else score_adapting(*network, indices, adapt, show)
+            result = score_code_length(model.alphabet, model.parameters, text, adapt, show)
+    elif adapt is not None:
+        with show_progress("scoring", 1.0, quiet=as_json) as show:
+            result = score_adapting(*network, indices, adapt, show)
     check_finite([static.nats, result.nats])
     metrics: dict[str, Any] = {
         "chars": result.chars,

@@ -40,7 +40,7 @@ def explain(
     An unknown character costs about 36 bits.
     """
     from elman.cli.display import show_metrics
-    from elman.report.explain_page import ExplainPage, format_unit, render_page
+    from elman.interpret.explain_page import ExplainPage, format_unit, render_page
     from elman.runs.models import load
     from elman.storage.atomic import write_output
     from elman.text import read_corpus

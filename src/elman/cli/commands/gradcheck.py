@@ -38,7 +38,7 @@ def gradcheck(
 
     Without sizes, it runs the three checks of the reference experiment."""
     from elman.cli.display import show_gradient_checks, show_progress
-    from elman.training.gradcheck import gradcheck
+    from elman.testing.gradcheck import gradcheck
 
     with show_progress("checking gradients", 1, quiet=quiet or as_json) as show:
         checks = gradcheck(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numba  # noqa: F401 (`elman.engine.watch_compilation` looks for it)
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from elman.engine.protocol import Indices, StepCallback, TrainState, no_callback
 from elman.network.optimizer import Optimizer
-from elman.network.parameters import Array, LossAndGradients, Parameters, architecture
+from elman.network.parameters import LossAndGradients, Parameters
+from elman.network.state import State
 from elman.text import Windows
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ def is_online_rnn(parameters: Parameters, batch_size: int, optimizer: Optimizer)
 
     That is a vanilla RNN of one layer, with batch size 1 and AdaGrad, without any other option.
     """
-    network = architecture(parameters)
-    is_vanilla = network.cell == "rnn" and network.layers == 1 and not network.order and parameters.reset_at is None
+    network = parameters.architecture
+    is_vanilla = network.cell == "rnn" and network.layers == 1 and not network.order and network.reset_at is None
     ignored = {name: getattr(optimizer, name) for name in ("last_update", "beta1", "beta2", "final_lr_fraction")}
     plain = replace(Optimizer(optimizer.learning_rate, optimizer.grad_clip), **ignored)
     return is_vanilla and batch_size == 1 and optimizer == plain
@@ -72,18 +73,11 @@ class NumbaEngine:
             self._training = Training(state, windows, optimizer, mixed)
         return self._training.advance(windows, updates, optimizer, callback)
 
-    def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
-        """See `elman.engine.Engine.loss`."""
-        batch = (array.reshape(len(array), -1) for array in (x, y))
-        losses, h = self.session(parameters).losses(h0.reshape(-1, h0.shape[-1]), *batch)
-        total = losses.sum(axis=0)
-        return (float(total[0]) if h0.ndim == 1 else total), h.reshape(h0.shape)
-
-    def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
+    def loss_and_gradients(self, parameters: Parameters, state: State, x: Indices, y: Indices) -> LossAndGradients:
         """See `elman.engine.Engine.loss_and_gradients`."""
         from elman.engine.numba.batched import training
 
-        return training.loss_and_gradients(parameters, h0, x, y)
+        return training.loss_and_gradients(parameters, state, x, y)
 
     def session(self, parameters: Parameters) -> NumbaSession:
         """See `elman.engine.Engine.session`."""

@@ -28,6 +28,7 @@ from elman.engine.numba.threads import Team, Thread
 from elman.engine.protocol import StepCallback, TrainState, no_callback, run_in_chunks
 from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Array, Parameters
+from elman.network.state import State
 from elman.text import Windows
 
 
@@ -114,7 +115,8 @@ def advance(
     """See `elman.engine.Engine.advance`."""
     parameters, T = state.parameters, windows.seq_length
     (m, K), dtype = parameters["U"].shape, parameters["U"].dtype
-    weights, squared_grads, scratch = pack(parameters), pack(state.M), make_scratch(parameters, state.h, T)
+    weights, squared_grads = pack(parameters), pack(state.M)
+    scratch = make_scratch(parameters, state.hidden.recurrent, T)
     weights.c[K:] = -np.inf
     largest = float(np.finfo(dtype).max)  # instead of infinity
     scalars = AdagradScalars(
@@ -123,8 +125,8 @@ def advance(
     text = windows.indices.astype(windows.indices.dtype.newbyteorder("<"), copy=False).view(np.uint8)
     team = Team(("online", T, m, K, dtype), max_sharing=2)
 
-    def advance_chunk(losses: NDArray[np.float64]) -> Array:
-        """Perform `len(losses)` updates; return the state h."""
+    def advance_chunk(losses: NDArray[np.float64]) -> State:
+        """Perform `len(losses)` updates; return the hidden state."""
         sizes, position = (windows.indices.itemsize, state.position, T, m, K), state.position
 
         def run_thread(thread: Thread) -> None:
@@ -133,12 +135,12 @@ def advance(
 
         team.run(run_thread, len(losses))
         state.position = int(position)
-        return scratch.h[:m]
+        return state.hidden.with_recurrent(scratch.h[:m])
 
     losses = run_in_chunks(updates, state.update, advance_chunk, callback)
     unpack(weights, parameters)
     unpack(squared_grads, state.M)
-    state.h = scratch.h[:m].copy()
+    state.hidden = state.hidden.with_recurrent(scratch.h[:m].copy())
     state.update += len(losses)
     state.epoch = state.update // windows.per_epoch
     return losses

@@ -18,7 +18,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.jit import compiled, inlined, kernel
 from elman.engine.numba.linalg.simd import BYTES, Simd
 from elman.engine.numba.linalg.tile import multiply, row_tile, strip_width
 from elman.engine.numba.linalg.vector import (
@@ -33,6 +32,7 @@ from elman.engine.numba.linalg.vector import (
     scale,
 )
 from elman.engine.numba.threads import barrier
+from elman.jit import compiled, inlined, kernel
 
 Array = NDArray[np.floating]
 

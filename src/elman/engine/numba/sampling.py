@@ -12,8 +12,8 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.compiler import KernelPointer, kernel_pointer
-from elman.engine.numba.jit import allocating_kernel, inlined
+from elman.jit import allocating_kernel, inlined
+from elman.jit.compiler import KernelPointer, kernel_pointer
 from elman.network.sampling import SamplingParams, list_sampling_options
 
 _OPTIONS = list_sampling_options()

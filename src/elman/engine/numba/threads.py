@@ -9,24 +9,27 @@ No result depends on the number of threads: they divide the work, but not the or
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
+from queue import SimpleQueue
+from threading import Lock
+from threading import Thread as PythonThread
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba.core import types
 from numpy.typing import NDArray
 
-from elman.engine.numba.compiler import intrinsic
-from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.tile import element_pointer
+from elman.jit import inlined, kernel
+from elman.jit.compiler import intrinsic
 from elman.processes import thread_count
 
 LINE = 16
@@ -123,46 +126,70 @@ class Plan(Enum):
     UNITS = "all threads compute each group, each of them its own units"
 
 
+class _Pool:
+    """Threads of this process that run the tasks of all teams, in the order in which they are submitted.
+
+    The threads of a team wait for one another, so its tasks are submitted together: those of the team that is first in
+    the queue can all run. An executor of `concurrent.futures` would take no task once the main thread has ended.
+    """
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        """Held while tasks are submitted, and while timings are read or changed."""
+        self.tasks, self.size = SimpleQueue[Callable[[], None]](), 0
+
+    def submit(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """Run the tasks of a team at the same time, each on a thread of its own."""
+        with self.lock:
+            while self.size < len(tasks):
+                PythonThread(target=self._run_tasks, daemon=True).start()
+                self.size += 1
+            for task in tasks:
+                self.tasks.put(task)
+
+    def _run_tasks(self) -> None:
+        while True:
+            self.tasks.get()()
+
+
+_POOL = _Pool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_POOL.__init__)  # type: ignore[misc]  # a forked process has none of the threads
+
+
 @dataclass
 class Timings:
-    """Seconds per step of the latest runs of one kind of work."""
+    """Seconds per step of the latest runs of one kind of work, which several trainings may measure at once."""
 
     seconds: dict[Plan, deque[float]] = field(default_factory=lambda: {plan: deque(maxlen=_TRIALS) for plan in Plan})
     runs: int = 0
 
     def choose(self, plans: Sequence[Plan]) -> Plan:
         """Return the plan of the next run: the fastest or, at first and at intervals, another one."""
-        least_tried = min(plans, key=lambda plan: len(self.seconds[plan]))
-        if len(self.seconds[least_tried]) < _TRIALS:
-            return least_tried
-        fastest, *others = sorted(plans, key=lambda plan: min(self.seconds[plan]))
-        if others and (self.runs % _RECHECK == 0 or self.runs.bit_count() == 1):
-            return others[(self.runs // _RECHECK + self.runs.bit_length()) % len(others)]
-        return fastest
+        with _POOL.lock:
+            least_tried = min(plans, key=lambda plan: len(self.seconds[plan]))
+            if len(self.seconds[least_tried]) < _TRIALS:
+                return least_tried
+            fastest, *others = sorted(plans, key=lambda plan: min(self.seconds[plan]))
+            if others and (self.runs % _RECHECK == 0 or self.runs.bit_count() == 1):
+                return others[(self.runs // _RECHECK + self.runs.bit_length()) % len(others)]
+            return fastest
 
     def steps_within(self, seconds: float) -> int:
         """Return how many steps take so many seconds at most, by all measurements: at least 1."""
-        measured = [latest for runs in self.seconds.values() for latest in runs]
+        with _POOL.lock:
+            measured = [latest for runs in self.seconds.values() for latest in runs]
         return max(1, int(seconds / min(measured))) if measured else 1
 
     def add(self, plan: Plan, seconds: float) -> None:
         """Record a run."""
-        self.seconds[plan].append(seconds)
-        self.runs += 1
+        with _POOL.lock:
+            self.seconds[plan].append(seconds)
+            self.runs += 1
 
 
 _timings: dict[Hashable, Timings] = {}
 """Those of each kind of work."""
-
-
-@functools.cache
-def _executor(threads: int) -> ThreadPoolExecutor:
-    """Return the threads of this process that wait for work, beside those that ask for it."""
-    return ThreadPoolExecutor(threads)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_executor.cache_clear)  # a forked process has none of the threads
 
 
 class Team:
@@ -206,24 +233,25 @@ class Team:
 
     def _run(self, plan: Plan, run_thread: Callable[[Thread], Any]) -> None:
         first, *others = self.teams[plan]
-        futures = list[Future[None]]()
+        futures = [Future[None]() for _ in others]
 
-        def run_or_release(thread: Thread) -> None:
+        def run(thread: Thread, future: Future[None]) -> None:
+            if not future.set_running_or_notify_cancel():
+                return
             try:
-                run_thread(thread)
-            except BaseException:
+                future.set_result(run_thread(thread))
+            except BaseException as error:
                 _release(first)
-                raise
+                future.set_exception(error)
 
         try:
-            for thread in others:
-                futures.append(_executor(self.max_threads - 1).submit(run_or_release, thread))
+            _POOL.submit([partial(run, *pair) for pair in zip(others, futures, strict=True)])
             run_thread(first)
             for future in futures:
                 future.result()
         except BaseException:
             _release(first)
-            wait(futures)
+            wait([future for future in futures if not future.cancel()])
             arrivals = np.zeros_like(first.arrivals)
             self.teams[plan] = [thread._replace(arrivals=arrivals) for thread in (first, *others)]
             raise

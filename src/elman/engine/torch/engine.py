@@ -13,7 +13,8 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -35,9 +36,10 @@ from elman.engine.torch.network import (
     to_tensors,
     update,
 )
-from elman.errors import ElmanError
+from elman.errors import ElmanError, option
 from elman.network.optimizer import Optimizer
-from elman.network.parameters import Array, LossAndGradients, Parameters, architecture
+from elman.network.parameters import LossAndGradients, Parameters
+from elman.network.state import State
 from elman.processes import connect_processes, current_process
 from elman.text import Windows
 
@@ -84,58 +86,53 @@ class TorchEngine:
             training.write_back()
         return result
 
-    def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
-        """See `elman.engine.Engine.loss`."""
-        return self.inference.loss(parameters, h0, x, y)
-
-    def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
+    def loss_and_gradients(self, parameters: Parameters, state: State, x: Indices, y: Indices) -> LossAndGradients:
         """See `elman.engine.Engine.loss_and_gradients`."""
-        net, theta = architecture(parameters), to_tensors(parameters, self.device)
-        h, x, y = np.atleast_2d(h0), x.reshape(len(x), -1), y.reshape(len(y), -1)
-        state = torch.tensor(h[:, : net.recurrent_size], device=self.device)
-        tensors = [*theta.values(), state]
+        net, theta = parameters.architecture, to_tensors(parameters, self.device)
+        x, y = x.reshape(len(x), -1), y.reshape(len(y), -1)
+        batch, state = state.recurrent.shape[:-1], state.reshape(x.shape[1])
+        recurrent = torch.tensor(state.recurrent, device=self.device)
+        tensors = [*theta.values(), recurrent]
         for tensor in tensors:
             tensor.requires_grad_()
-        ngrams = parameters.used_ngrams
-        prior, history = read_prior(ngrams, h[:, net.recurrent_size :], x, self.device)
-        o, last = logits(net, theta, state, to_indices(x, self.device), prior)
-        loss = losses(o, to_indices(y, self.device)).sum() / len(h)
+        prior, history = read_prior(parameters.prior, state, x, self.device)
+        o, last = logits(net, theta, recurrent, to_indices(x, self.device), prior)
+        loss = losses(o, to_indices(y, self.device)).sum() / len(state)
         *gradients, dh0 = (gradient.cpu().numpy() for gradient in gradients_of(loss, tensors))
-        final = np.concatenate([last.detach().cpu().numpy(), history], axis=1)
         return LossAndGradients(
             float(loss.detach()),
             dict(zip(theta, gradients, strict=True)),
-            np.pad(dh0, ((0, 0), (0, net.order))).reshape(h0.shape),
-            final.reshape(h0.shape),
+            dh0.reshape(*batch, -1),
+            State(last.detach().cpu().numpy(), history).reshape(*batch),
         )
 
     def session(self, parameters: Parameters) -> NumbaSession:
         """See `elman.engine.Engine.session`."""
-        if self.device.type == "cpu" or parameters.counts_reading or parameters.reset_at is not None:
+        if self.device.type == "cpu" or parameters.architecture.reset_at is not None:
             return self.inference.session(parameters)
         return DeviceSession(parameters, self.device)
 
 
 class DeviceSession(NumbaSession):
-    """A session of the numba engine, except that `losses` are computed on a device.
+    """A session of the numba engine, except that `losses` are computed on a device; the state is never reset.
 
-    The n-gram model must not grow, nor may the state be reset.
+    States whose counts grow are read by the numba engine.
     """
 
     def __init__(self, parameters: Parameters, device: torch.device) -> None:
         super().__init__(parameters)
-        self.device, self.net, self.theta = device, architecture(parameters), to_tensors(parameters, device)
+        self.device, self.net, self.theta = device, parameters.architecture, to_tensors(parameters, device)
 
     @torch.no_grad()
-    def losses(self, h: Array, x: Indices, y: Indices) -> tuple[NDArray[np.float64], Array]:
+    def losses(self, state: State, x: Indices, y: Indices) -> tuple[NDArray[np.float64], State]:
         """See `elman.engine.InferenceSession.losses`."""
-        recurrent, history = np.split(h, [self.net.recurrent_size], axis=1)
-        ngrams = self.parameters.used_ngrams
-        prior, history = read_prior(ngrams, history, x, self.device)
-        state = torch.tensor(recurrent, device=self.device)
-        o, state = logits(self.net, self.theta, state, to_indices(x, self.device), prior)
+        if state.grows:
+            return super().losses(state, x, y)
+        prior, history = read_prior(self.parameters.prior, state, x, self.device)
+        recurrent = torch.tensor(state.recurrent, device=self.device)
+        o, recurrent = logits(self.net, self.theta, recurrent, to_indices(x, self.device), prior)
         nats = losses(o, to_indices(y, self.device)).cpu().numpy().astype(np.float64)
-        return nats, np.concatenate([state.cpu().numpy(), history], axis=1)
+        return nats, State(recurrent.cpu().numpy(), history, state.counts)
 
 
 class Training:
@@ -146,34 +143,33 @@ class Training:
     ) -> None:
         self.state, self.windows, self.optimizer = state, windows, optimizer
         self.device, self.mixed_precision = device, mixed_precision
-        self.net, self.B = architecture(state.parameters), windows.batch_size
+        self.net, self.B = state.parameters.architecture, windows.batch_size
         self.rows = current_process().rows(self.B)
-        self.ngrams = state.parameters.used_ngrams
+        self.prior = state.parameters.prior
         kinds = (state.parameters, state.M, state.N, state.average)
         self.theta, self.M, self.N, self.average = (to_tensors(arrays, device) for arrays in kinds)
         for tensor in self.theta.values():
             tensor.requires_grad_()
-        self._set_state(state.h.reshape(self.B, -1)[self.rows])
+        self._set_state(state.hidden.reshape(self.B).select(self.rows))
 
-    def _set_state(self, h: Array) -> None:
-        """Set the initial state (rows, D) of the next window."""
-        recurrent, self.history = np.split(h, [self.net.recurrent_size], axis=1)
-        self.recurrent = torch.tensor(recurrent, device=self.device)
+    def _set_state(self, hidden: State) -> None:
+        """Set the initial state of the next window, of the rows of this process."""
+        self.hidden, self.recurrent = hidden, torch.tensor(hidden.recurrent, device=self.device)
 
-    def advance_chunk(self, chunk: NDArray[np.float64]) -> Array:
+    def advance_chunk(self, chunk: NDArray[np.float64]) -> State:
         """Make as many updates as `chunk` is long, fill it with their losses, and return the hidden state."""
         rates = self.optimizer.learning_rates(self.state.update, len(chunk)).tolist()
         # The losses stay on the device until the end, as waiting for one would leave a GPU idle.
         chunk[:] = torch.stack([self._update(rate) for rate in rates]).cpu().numpy()
-        self.state.h = self._hidden_state()
-        return self.state.h
+        self.state.hidden = self._hidden_state()
+        return self.state.hidden
 
     def _update(self, learning_rate: float) -> Tensor:
         """Make one update; return the loss."""
         state, windows = self.state, self.windows
         if windows.begins_epoch(state.position):
             state.position = 0
-            self._set_state(np.zeros((self.rows.stop - self.rows.start, self.net.state_size), state.h.dtype))
+            self._set_state(self.hidden.reset())
         state.update += 1
         loss, gradients = sum_over_processes(*self.compute_gradients())
         update(self.optimizer, state.update, learning_rate, self.theta, self.M, self.N, self.average, gradients)
@@ -187,7 +183,7 @@ class Training:
         x, y = (self._of_rows(array) for array in self.windows.at(state.position))
         folds = training_folds(state.parameters, self.windows, state.position)
         left_out = None if folds is None else self._of_rows(folds)
-        prior, self.history = read_prior(self.ngrams, self.history, x, self.device, left_out)
+        prior, history = read_prior(self.prior, self.hidden, x, self.device, left_out)
         theta, masks = self.theta, None
         if optimizer.dropout is not None:
             shape = (self.windows.seq_length, self.B)
@@ -196,7 +192,7 @@ class Training:
             theta = drop_weights(optimizer.weight_dropout, state.update, theta)
         indices, targets = (to_indices(array, self.device) for array in (x, y))
         o, final = logits(self.net, theta, self.recurrent, indices, prior, masks, self.mixed_precision)
-        self.recurrent = final.detach()
+        self.recurrent, self.hidden = final.detach(), replace(self.hidden, history=history)
         loss = losses(o, targets).sum() / self.B
         return loss.detach(), dict(zip(self.theta, gradients_of(loss, [*self.theta.values()]), strict=True))
 
@@ -204,15 +200,19 @@ class Training:
         """Return the rows of this process, (T, rows), of an array (T,) or (T, B)."""
         return array.reshape(len(array), self.B)[:, self.rows]
 
-    def _hidden_state(self) -> Array:
-        """Return the state of the rows of all processes, in the shape of `TrainState.h`."""
-        own = np.concatenate([self.recurrent.cpu().numpy(), self.history], axis=1)
-        rows = np.zeros((self.B, self.net.state_size), own.dtype)
+    def _hidden_state(self) -> State:
+        """Return the state of the rows of all processes, with the axes that it has in a training state."""
+        recurrent, history = self._gather(self.recurrent.cpu().numpy()), self._gather(self.hidden.history)
+        return State(recurrent, history, self.hidden.counts).reshape(*self.state.hidden.recurrent.shape[:-1])
+
+    def _gather(self, own: NDArray[Number]) -> NDArray[Number]:
+        """Return the rows of all processes, given those of this one."""
+        rows = np.zeros((self.B, own.shape[1]), own.dtype)
         rows[self.rows] = own
-        if current_process().size > 1:
+        if current_process().size > 1 and rows.size:
             with connect_processes() as distributed:
                 distributed.all_reduce(torch.from_numpy(rows))  # every other process has zeros there
-        return rows.reshape(self.state.h.shape)
+        return rows
 
     def write_back(self) -> None:
         """Copy the numbers on the device into the arrays of the state."""
@@ -248,7 +248,7 @@ def find_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if available["cuda"] else "cpu"
     if not available[name]:
-        raise ElmanError(f"--device {name} is not available: PyTorch {torch.__version__} finds no such device")
+        raise ElmanError(f"{option.device:{name}} is not available: PyTorch {torch.__version__} finds no such device")
     if name != "cuda":
         return torch.device(name)
     process, count = current_process(), torch.cuda.device_count()
@@ -268,4 +268,6 @@ def _device_memory(device: torch.device) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:
-        raise ElmanError(f"not enough memory on {device}; lower --batch-size, --seq-length or --hidden-size") from None
+        raise ElmanError(
+            f"not enough memory on {device}; lower {option.batch_size}, {option.seq_length} or {option.hidden_size}"
+        ) from None

@@ -11,7 +11,7 @@ K  size of the alphabet         m  hidden units of a layer
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from elman.engine.numba.ngrams import kernels
-from elman.engine.numba.ngrams.kernels import reader
 from elman.engine.protocol import Indices
 from elman.network.dropout import GOLDEN, Dropout, WeightDropout, key
 from elman.network.muon import (
@@ -32,10 +30,13 @@ from elman.network.muon import (
     STEP_SCALE,
     is_hidden_matrix,
 )
-from elman.network.ngram import Ints, NgramModel, append
-from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, Optimizer
-from elman.network.output import Prior
+from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Architecture, Array, layer_names, suffix
+from elman.network.prior import Prior, PriorValues
+from elman.network.state import State
+from elman.ngram import kernels
+from elman.ngram.kernels import reader
+from elman.ngram.model import Ints, append
 
 Tensors = dict[str, Tensor]
 
@@ -66,7 +67,7 @@ def logits(
     theta: Tensors,
     state: Tensor,
     x: Tensor,
-    prior: Prior | None = None,
+    prior: PriorValues | None = None,
     masks: list[Tensor] | None = None,
     mixed_precision: bool = False,
 ) -> tuple[Tensor, Tensor]:
@@ -80,7 +81,7 @@ def logits(
     state : Tensor, shape (B, layers * vectors * m)
         The recurrent part of the initial state.
     x : Tensor of int64, shape (T, B)
-    prior : Prior, optional
+    prior : PriorValues, optional
         Of tensors, the matched orders int64.
     masks : list of Tensor, optional
         The dropout mask of every layer, (T, B, m) or (1, B, m).
@@ -203,35 +204,23 @@ def _lowbias32(x: Tensor) -> Tensor:
 
 
 def read_prior(
-    model: NgramModel | None, history: Array, x: Indices, device: torch.device, folds: Ints | None = None
-) -> tuple[Prior | None, Array]:
-    """Read characters after a history; return the prior as tensors, if there is one, and the history at the end.
-
-    See `elman.network.ngram.read`, which does the same.
-
-    Parameters
-    ----------
-    model : NgramModel or None
-    history : ndarray, shape (B, n)
-    x : ndarray of unsigned int, shape (T, B)
-    device : torch.device
-        Of the prior.
-    folds : ndarray of int, shape (T, B), optional
-        The fold to leave out for every target.
-    """
+    prior: Prior, state: State, x: Indices, device: torch.device, folds: Ints | None = None
+) -> tuple[PriorValues | None, NDArray[np.int32]]:
+    """Do what `elman.network.prior.Prior.read` does, with the values as tensors on a device."""
+    model = prior.model_of(state)
     if model is None:
-        return None, append(history, x)
+        return prior.read(state, x)
     T, B = x.shape
     compiled, bases_and_extras = reader(model), kernels.make_nodes(B, model.order)
-    log_q, matched = np.empty(T * B * model.K, history.dtype), np.empty(T * B, np.int64)
+    log_q, matched = np.empty(T * B * model.K, state.recurrent.dtype), np.empty(T * B, np.int64)
     left_out = np.full(T * B, model.folds, np.int64) if folds is None else folds.astype(np.int64).ravel()
     kernels.read_window(
-        compiled.table, compiled.added, False, np.rint(history).astype(np.int32), *bases_and_extras,
+        compiled.table, compiled.added, False, state.history.copy(), *bases_and_extras,
         np.ones(B, np.bool_), np.ascontiguousarray(x, np.intp).ravel(), left_out, T, B, model.K, log_q, matched,
         kernels.make_workspace(model.K, model.order),
     )  # fmt: skip
-    prior = Prior(to_device(log_q.reshape(T, B, model.K), device), to_device(matched.reshape(T, B), device))
-    return prior, append(history, x)
+    tensors = to_device(log_q.reshape(T, B, model.K), device), to_device(matched.reshape(T, B), device)
+    return PriorValues(*tensors), append(state.history, x)
 
 
 # --- Optimizers: the equations have the numbers that they have in `elman.network.optimizer` ---
@@ -245,17 +234,18 @@ def update(
 
     No number is read from the device, so that a GPU need not wait for the next update.
     """
-    by_norm = optimizer.grad_clip_mode == "norm"
+    spec, none, by_norm = optimizer.spec, torch.empty(0), optimizer.grad_clip_mode == "norm"
     scale, limit = (_clip_factor(optimizer, g), math.inf) if by_norm else (1.0, optimizer.grad_clip)
     for name, parameter in theta.items():
         decay = optimizer.weight_decay if parameter.ndim == 2 else 0.0
         gradient = g[name] * scale  # (1)
         clipped = gradient.clamp(-limit, limit)  # (2)
-        if decay and optimizer.name in HAS_DECOUPLED_DECAY:
+        if decay and spec.decoupled:
             parameter.mul_(1 - eta * decay)  # (4)
         elif decay:
             gradient, clipped = gradient + decay * parameter, clipped + decay * parameter  # (3)
-        numerator, denominator = _step(optimizer, n, name, gradient, clipped, M, N)
+        step = STEPS[spec.step_of(is_hidden_matrix(name))]
+        numerator, denominator = step(optimizer, n, gradient, clipped, M.get(name, none), N.get(name, none))
         parameter.addcdiv_(numerator, denominator, value=-eta)
         if optimizer.ema_decay:
             average[name].lerp_(parameter, 1 - optimizer.ema_decay_at(n))
@@ -267,26 +257,44 @@ def _clip_factor(optimizer: Optimizer, gradients: Tensors) -> Tensor:
     return (optimizer.grad_clip / (norm + 1e-6)).clamp(max=1.0)
 
 
-def _step(
-    optimizer: Optimizer, n: int, name: str, g: Tensor, g_n: Tensor, M: Tensors, N: Tensors
-) -> tuple[Tensor, Tensor]:
-    """Update M and N of one parameter in place; return the quotient that eta multiplies, as two tensors."""
-    one = g.new_ones(())
-    if optimizer.name == "adagrad":
-        M[name].addcmul_(g, g)
-        return g_n, (M[name] + EPSILON).sqrt_()
-    if optimizer.name == "sgd":
-        return N[name].mul_(optimizer.beta1).add_(g_n), one
-    if optimizer.name == "muon" and is_hidden_matrix(name):
-        m = g.shape[1]
-        N[name].lerp_(g_n, 1 - MOMENTUM)
-        X = orthogonalize(N[name].lerp(g_n, 1 - MOMENTUM).view(-1, m, m))
-        return STEP_SCALE * m**0.5 * X.view_as(g), one
-    M[name].mul_(optimizer.beta2).addcmul_(g_n, g_n, value=1 - optimizer.beta2)
-    if optimizer.name == "rmsprop":
-        return g_n, M[name].sqrt().add_(EPSILON)
-    N[name].lerp_(g_n, 1 - optimizer.beta1)
-    return N[name] / (1 - optimizer.beta1**n), (M[name] / (1 - optimizer.beta2**n)).sqrt_().add_(EPSILON)
+Quotient = tuple[Tensor, Tensor]
+
+
+def _adagrad_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+    M.addcmul_(g, g)
+    return g_n, (M + EPSILON).sqrt_()
+
+
+def _rmsprop_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+    M.mul_(optimizer.beta2).addcmul_(g_n, g_n, value=1 - optimizer.beta2)
+    return g_n, M.sqrt().add_(EPSILON)
+
+
+def _adam_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+    M.mul_(optimizer.beta2).addcmul_(g_n, g_n, value=1 - optimizer.beta2)
+    N.lerp_(g_n, 1 - optimizer.beta1)
+    return N / (1 - optimizer.beta1**n), (M / (1 - optimizer.beta2**n)).sqrt_().add_(EPSILON)
+
+
+def _sgd_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+    return N.mul_(optimizer.beta1).add_(g_n), g.new_ones(())
+
+
+def _muon_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+    m = g.shape[1]
+    N.lerp_(g_n, 1 - MOMENTUM)
+    X = orthogonalize(N.lerp(g_n, 1 - MOMENTUM).view(-1, m, m))
+    return STEP_SCALE * m**0.5 * X.view_as(g), g.new_ones(())
+
+
+STEPS: dict[str, Callable[[Optimizer, int, Tensor, Tensor, Tensor, Tensor], Quotient]] = {
+    "adagrad": _adagrad_step,
+    "rmsprop": _rmsprop_step,
+    "adam": _adam_step,
+    "sgd": _sgd_step,
+    "muon": _muon_step,
+}
+"""The steps of `elman.network.optimizer.STEPS`."""
 
 
 def orthogonalize(d: Tensor) -> Tensor:

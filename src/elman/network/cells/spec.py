@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from elman.engines import ENGINES
-from elman.errors import ElmanError
+from elman.errors import ElmanError, option
 
 if TYPE_CHECKING:
     from elman.network.ops import Array, Arrays, Input
@@ -119,7 +119,7 @@ class CellSpec:
             If it does not.
         """
         if not all(getattr(self, field) for field in ENGINES[engine].cells):
-            raise ElmanError(f"cell {self.name!r} is not supported by the {engine} engine; use --engine numpy")
+            raise ElmanError(f"cell {self.name!r} is not supported by the {engine} engine; use {option.engine:numpy}")
 
     def require_codec(self) -> None:
         """Check that the codec has this cell.

@@ -21,7 +21,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from elman.errors import ElmanError, join_alternatives, quote
+from elman.errors import ElmanError, join_alternatives, option, quote
 from elman.runs.history import COLUMNS, Metrics, Sample
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import parse_strict_json, require_finite, require_regular_file
@@ -207,7 +207,7 @@ def open_loggers(directory: Path, names: Sequence[str] = ()) -> list[MetricsLogg
     optional = optional_loggers()
     for name in names:
         if name not in optional:
-            raise ElmanError(f"--log must be {join_alternatives([*optional])} (got {quote(name)})")
+            raise ElmanError(f"{option.log} must be {join_alternatives([*optional])} (got {quote(name)})")
     used = [name for name, logger in LOGGERS.items() if logger.always_on or name in names]
     return [LOGGERS[name].load()(directory / LOGGERS[name].target) for name in used]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.config import Config
-from elman.errors import ElmanError, require_extra
+from elman.errors import ElmanError, option, require_extra
 from elman.runs.history import Metrics, Sample
 from elman.runs.loggers import MetricsLogger, make_directory, read_if_exists, read_manifest, without_surrogates
 from elman.storage.atomic import replace_file
@@ -126,7 +126,7 @@ class WandbLogger(MetricsLogger):
             yield
         except self._wandb.Error as error:
             raise ElmanError(
-                f"--log wandb failed ({' '.join(str(error).split())}); WANDB_MODE=offline needs no server"
+                f"{option.log:wandb} failed ({' '.join(str(error).split())}); WANDB_MODE=offline needs no server"
             ) from error
 
 

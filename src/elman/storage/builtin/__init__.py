@@ -1,6 +1,6 @@
 """The files of the built-in models; NOTICE.md describes their texts and the licences.
 
-A file is that of a network (`elman.inference.network_file`), compressed with xz; safetensors defines the byte order.
+A file is that of a network (`elman.inference.snapshot`), compressed with xz; safetensors defines the byte order.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class BuiltinModel(NamedTuple):
 MODELS = (
     BuiltinModel(
         "builtin-1.safetensors.xz",
-        sha256="71f2f8cf407865503472dcb36c74c1d658bbe2e57dd88c00d024aee244a92238",
+        sha256="ab9c69c59967b77e5e0332bf755c3deffa16872e316218a4868d7e2f3fbf9e1f",
         fingerprint="d154964687aefe66aafbe3ab3eb029eeedee51baa77a8e54265c322b45807cc6",
     ),
 )

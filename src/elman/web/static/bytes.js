@@ -2,8 +2,7 @@
 
 /** Return the bytes of an array. */
 export async function decodeBytes(text) {
-  const binary = atob(text), packed = new Uint8Array(binary.length);
-  for (let i = 0; i < packed.length; i++) packed[i] = binary.charCodeAt(i);
+  const packed = Uint8Array.from(atob(text), (byte) => byte.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
 }

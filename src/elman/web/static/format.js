@@ -6,9 +6,6 @@ export const formatCount = (number, maximumFractionDigits = 0) =>
 
 export const formatCharacters = (count) => `${formatCount(count)} ${count === 1 ? "character" : "characters"}`;
 
-/** A loss: two decimals for nats per window, three per character. */
-export const formatLoss = (value, unit) => (value == null ? "–" : value.toFixed(unit === "window" ? 2 : 3));
-
 export function formatPercent(p) {
   if (p === 0) return "0 %";
   if (p < 0.001) return "< 0.1 %";

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.simd import Simd
 from elman.engine.numba.linalg.vector import VectorView, elementwise_kernel
+from elman.jit import inlined, kernel
 
 
 class Step(NamedTuple):

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched.layout import W_BACKWARD, W_FORWARD
-from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.panels import pack_panels, pack_panels_transposed
 from elman.engine.numba.threads import partition
+from elman.jit import inlined, kernel
 from elman.network.dropout import Dropout, WeightDropout, key
 
 

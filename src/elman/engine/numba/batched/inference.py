@@ -17,8 +17,6 @@ from elman.engine.numba.batched.kernels import UNUSED, carry_state, run_window, 
 from elman.engine.numba.batched.network import BatchedNetwork, IndexArray
 from elman.engine.numba.batched.prior import read_prior, restart_history, select_prior
 from elman.engine.numba.batched.training import evaluate_window
-from elman.engine.numba.compiler import call_pointer
-from elman.engine.numba.jit import compiled, kernel
 from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
 from elman.engine.numba.linalg.vector import exponentials
 from elman.engine.numba.sampling import (
@@ -33,10 +31,13 @@ from elman.engine.numba.sampling import (
 )
 from elman.engine.numba.threads import work_alone
 from elman.engine.protocol import Indices, SegmentLosses
-from elman.network.ngram import read_histories
-from elman.network.output import Prior
+from elman.jit import compiled, kernel
+from elman.jit.compiler import call_pointer
 from elman.network.parameters import Array, Parameters
+from elman.network.prior import PriorValues
 from elman.network.sampling import SamplingParams
+from elman.network.state import State
+from elman.ngram.model import read_histories
 
 _MAX_STEPS = 32
 """Steps whose logits exist at once: those of a group of batch rows stay in the second-level cache."""
@@ -56,45 +57,43 @@ class NumbaSession:
 
     def __init__(self, parameters: Parameters, *, mixed_precision: bool = False) -> None:
         self.parameters, self.mixed_precision = parameters, mixed_precision
-        self._networks: OrderedDict[tuple[int, int], BatchedNetwork] = OrderedDict()
+        self._networks: OrderedDict[tuple[int, int, bool], BatchedNetwork] = OrderedDict()
 
-    def losses(self, h: Array, x: Indices, y: Indices) -> tuple[NDArray[np.float64], Array]:
+    def losses(self, state: State, x: Indices, y: Indices) -> tuple[NDArray[np.float64], State]:
         """See `elman.engine.InferenceSession.losses`."""
         losses = np.empty(x.shape)
-        for network, steps in self._split_steps(len(x), len(h)):
-            network.set_state(h)
+        for network, steps in self._split_steps(len(x), state):
+            network.set_state(state)
             losses[steps] = evaluate_window(network, x[steps], y[steps])
-            h = network.state()
-        return losses, h
+            state = network.state()
+        return losses, state
 
-    def logits(self, h: Array, x: Indices) -> tuple[Array, Array]:
+    def logits(self, state: State, x: Indices) -> tuple[Array, State]:
         """See `elman.engine.InferenceSession.logits`."""
-        o = np.empty((*x.shape, self.parameters["V"].shape[0]), self.parameters["V"].dtype)
-        states = np.empty((*x.shape, h.shape[1]), h.dtype)
-        for network, steps in self._split_steps(len(x), len(h)):
-            network.set_state(h)
-            before, recurrent = network.histories(), network.architecture.recurrent_size
+        net, dtype = self.parameters.architecture, self.parameters["V"].dtype
+        o, states = np.empty((*x.shape, net.K), dtype), net.zero_state(dtype, *x.shape)
+        for network, steps in self._split_steps(len(x), state):
+            network.set_state(state)
             self._read(network, x[steps], prior_only=False)
-            o[steps] = network.join_rows(network.workspaces.g, network.sizes.K_row)[:, :, : o.shape[2]]
-            states[steps, :, :recurrent] = network.states()
-            if network.sizes.order:
-                states[steps, :, recurrent:] = read_histories(before, x[steps], self.parameters.reset_at)[1:]
-            h = states[steps.stop - 1]
-        return o, states
+            o[steps] = network.join_rows(network.workspaces.g, network.sizes.K_row)[:, :, : net.K]
+            states.recurrent[steps] = network.states()
+            states.history[steps] = read_histories(state.history, x[steps], net.reset_at)[1:]
+            state = State(states.recurrent[steps.stop - 1], states.history[steps.stop - 1], state.counts)
+        return o, State(states.recurrent, states.history, state.counts)
 
-    def prior(self, h: Array, x: Indices) -> Prior:
+    def prior(self, state: State, x: Indices) -> PriorValues:
         """See `elman.engine.InferenceSession.prior`."""
-        assert self.parameters.uses_prior  # the counts are not prepared otherwise
+        assert self.parameters.prior.is_on  # the counts are not prepared otherwise
         log_q = np.empty((*x.shape, self.parameters["V"].shape[0]), self.parameters["V"].dtype)
         matched = np.empty(x.shape, np.intp)
-        for network, steps in self._split_steps(len(x), len(h)):
-            network.set_state(h)
+        for network, steps in self._split_steps(len(x), state):
+            network.set_state(state)
             self._read(network, x[steps], prior_only=True)
             values = network.priors.values
             log_q[steps] = network.join_rows(values.log_q, network.sizes.K_row)[:, :, : log_q.shape[2]]
             matched[steps] = network.join_rows(values.matched)[:, :, 0]
-            h = network.state()
-        return Prior(log_q, matched)
+            state = network.state()
+        return PriorValues(log_q, matched)
 
     def _read(self, network: BatchedNetwork, x: Indices, *, prior_only: bool) -> None:
         """Read a window x (T, B) with the network or, if `prior_only`, with its n-gram model alone."""
@@ -104,65 +103,64 @@ class NumbaSession:
         network.run(_compute_logits, batches, network.T, NO_DROPOUT, prior_only, steps=x.size)
 
     def segment_losses(
-        self, h: Array, text: Indices, starts: NDArray[np.intp], lengths: NDArray[np.intp]
+        self, state: State, text: Indices, starts: NDArray[np.intp], lengths: NDArray[np.intp]
     ) -> SegmentLosses:
         """See `elman.engine.InferenceSession.segment_losses`."""
-        if self.parameters.counts_reading:
-            return NumbaSession(self.parameters.frozen()).segment_losses(h, text, starts, lengths)
         n = len(starts)
         order, indices, result = np.argsort(-lengths, kind="stable"), text.astype(np.intp), SegmentLosses.zeros(n)
         batch_size = next((B for B in _SEGMENT_BATCH_SIZES if n <= B), _SEGMENT_BATCH_SIZES[-1])
         network = self._network(_MAX_STEPS, batch_size)
         network.T = _MAX_STEPS
+        network.set_state(state.freeze().tile(batch_size))
         batches, s = network.make_batches(1), network.sizes
         initial = aligned_zeros(2 * s.layers * s.m_row, network.dtype).reshape(2, -1)  # of h and of s
-        recurrent, history = np.split(h, [network.architecture.recurrent_size])
         views = initial.reshape(2, s.layers, s.m_row)
-        views[: s.state_vectors, :, : s.m] = recurrent.reshape(s.layers, -1, s.m).swapaxes(0, 1)
+        views[: s.state_vectors, :, : s.m] = state.recurrent.reshape(s.layers, -1, s.m).swapaxes(0, 1)
         for first in range(0, n, _SEGMENTS_PER_CALL):
             segments = order[first : first + _SEGMENTS_PER_CALL]
             network.run(
-                _score_segments, initial, np.rint(history).astype(np.int32), indices, segments,
+                _score_segments, initial, state.history, indices, segments,
                 starts, lengths, network.T, network.rows[0], batches.indices[0], batches.targets[0],
                 batches.folds[0, 0], NO_DROPOUT, *result, steps=int(lengths[segments].sum()),
             )  # fmt: skip
         return result
 
     def generate(
-        self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], sampling: Sequence[SamplingParams]
-    ) -> tuple[IndexArray, Array]:
+        self, state: State, x: NDArray[np.integer], uniforms: NDArray[np.float64], sampling: Sequence[SamplingParams]
+    ) -> tuple[IndexArray, State]:
         """See `elman.engine.InferenceSession.generate`."""
-        network = self._network(1, len(h))
-        network.set_state(h)
+        network = self._network(1, len(state), state.grows)
+        network.set_state(state)
         network.reserve_counts(uniforms.size)
         batches, characters = network.make_batches(1), np.empty(uniforms.shape, np.intp)
         params = pack_sampling_params(sampling, network.sizes.K)
         truncate = truncate_pointer(network.dtype) if params[TRUNCATES].any() else UNUSED
         network.run(
             _generate, batches.first_rows, batches.rows, batches.folds[0, 0], x.astype(np.intp),
-            uniforms, params, NO_DROPOUT, truncate, np.empty(len(h)), characters, steps=uniforms.size,
+            uniforms, params, NO_DROPOUT, truncate, np.empty(len(state)), characters, steps=uniforms.size,
         )  # fmt: skip
         return characters, network.state()
 
-    def _split_steps(self, T: int, B: int) -> Iterator[tuple[BatchedNetwork, slice]]:
-        """The slices of T steps, each with a network that is set to its length."""
+    def _split_steps(self, T: int, state: State) -> Iterator[tuple[BatchedNetwork, slice]]:
+        """The slices of T steps, each with a network that is set to its length; for states like this one."""
         for first in range(0, T, _MAX_STEPS):
             steps = slice(first, min(first + _MAX_STEPS, T))
-            network = self._network(_MAX_STEPS if T > 1 else 1, B)
+            network = self._network(_MAX_STEPS if T > 1 else 1, len(state), state.grows)
             network.T = steps.stop - steps.start
             yield network, steps
 
-    def _network(self, T: int, B: int) -> BatchedNetwork:
+    def _network(self, T: int, B: int, grows: bool = False) -> BatchedNetwork:
         """The network for windows of up to T steps of B batch rows, from the cache if it is there."""
-        if (T, B) not in self._networks:
+        key = T, B, grows
+        if key not in self._networks:
             like = next(reversed(self._networks.values()), None)
-            self._networks[T, B] = BatchedNetwork(
-                self.parameters, T, B, backward=False, mixed_precision=self.mixed_precision, like=like
+            self._networks[key] = BatchedNetwork(
+                self.parameters, T, B, backward=False, mixed_precision=self.mixed_precision, like=like, grows=grows
             )
             if len(self._networks) > _MAX_NETWORKS:
                 self._networks.popitem(last=False)
-        self._networks.move_to_end((T, B))
-        return self._networks[T, B]
+        self._networks.move_to_end(key)
+        return self._networks[key]
 
 
 @kernel

@@ -18,12 +18,12 @@ from elman.engine.numba.batched.cells import Step
 from elman.engine.numba.batched.dropout import apply_dropout
 from elman.engine.numba.batched.layout import U_BACKWARD, U_FORWARD, W_BACKWARD, W_FORWARD, B, D, U, W
 from elman.engine.numba.batched.prior import add_prior, compute_alpha_gradient
-from elman.engine.numba.compiler import KernelPointer, call_pointer
-from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.panels import TERMS, Ranges, entire
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
 from elman.engine.numba.threads import barrier, partition
+from elman.jit import inlined, kernel
+from elman.jit.compiler import KernelPointer, call_pointer
 
 Array = NDArray[np.floating]
 
@@ -34,7 +34,7 @@ UNUSED = KernelPointer(0, 0)
 class Pointers(NamedTuple):
     """Pointers to the kernels that the others call.
 
-    A copy of such a kernel in the one that calls it might round otherwise, see `elman.engine.numba.jit.inlined`.
+    A copy of such a kernel in the one that calls it might round otherwise, see `elman.jit.inlined`.
     """
 
     multiply: KernelPointer = UNUSED

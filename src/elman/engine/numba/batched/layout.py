@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched.cells import CELLS, CompiledCell
-from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.panels import pack_panels, pack_panels_transposed
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import AT_ONCE, PAIR_VECTORS
+from elman.jit import inlined, kernel
 from elman.network.parameters import Architecture, Array, Arrays, suffix
 
 _UNIT_VECTORS = 2
@@ -91,9 +91,7 @@ def row_multiple(dtype: np.dtype[Any]) -> int:
     return _UNIT_VECTORS * BYTES // dtype.itemsize
 
 
-def make_layout(
-    network: Architecture, dtype: np.dtype[Any], rows: int, reset_at: int | None, pairs: bool = False
-) -> Layout:
+def make_layout(network: Architecture, dtype: np.dtype[Any], rows: int, pairs: bool = False) -> Layout:
     """Return the layout for products of `rows` batch rows at a time; of `pairs` in mixed precision."""
     cell, lanes, unit = CELLS[network.cell], BYTES // dtype.itemsize, row_multiple(dtype)
     m_row, K_row = (-(-n // unit) * unit for n in (network.m, network.K))
@@ -125,7 +123,7 @@ def make_layout(
         network.layers, network.m, m_row, network.K, K_row, input_blocks, recurrent_blocks, cell.blocks,
         cell.state_vectors, cell.has_recurrent_bias, gates_row, vectors * lanes,
         V, c, alpha, V_forward, V_backward, c_padded, network.order,
-        -1 if reset_at is None else reset_at,
+        -1 if network.reset_at is None else network.reset_at,
     )  # fmt: skip
     return Layout(cell, sizes, offsets, matrix_size, theta.size, packed.size, added.size)
 

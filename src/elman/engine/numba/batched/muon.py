@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched.network import BatchedNetwork
-from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
-from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.panels import count_terms, pack_columns, pack_rows, pack_transposed, tile_shape
 from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
 from elman.engine.numba.linalg.tile import even_split, tile
 from elman.engine.numba.linalg.vector import transpose
 from elman.engine.numba.threads import barrier
+from elman.jit import inlined, kernel
+from elman.jit.compiler import KernelPointer, call_pointer, kernel_pointer
 from elman.network.muon import MOMENTUM, NEWTON_SCHULZ_COEFFICIENTS, NEWTON_SCHULZ_STEPS, NORM_EPSILON, STEP_SCALE
 from elman.network.parameters import Array
 

@@ -14,13 +14,15 @@ from elman.engine.numba.batched.cells import CELLS, Step
 from elman.engine.numba.batched.dropout import NO_DROPOUT
 from elman.engine.numba.batched.layout import Layout, Network, flatten, make_layout, pack_part, row_multiple
 from elman.engine.numba.batched.prior import PriorValues, make_priors, prior_pointer
-from elman.engine.numba.compiler import kernel_pointer
 from elman.engine.numba.linalg.panels import TERMS, Ranges, multiply_panels, scratch_size, sum_outer_products
 from elman.engine.numba.linalg.simd import aligned_zeros
-from elman.engine.numba.ngrams.kernels import NgramReader, reader
-from elman.engine.numba.ngrams.tables import NONE
 from elman.engine.numba.threads import Team, make_team
-from elman.network.parameters import Architecture, Array, Parameters, architecture
+from elman.jit.compiler import kernel_pointer
+from elman.network.parameters import Array, Parameters
+from elman.network.state import State
+from elman.ngram.compiled_table import NONE
+from elman.ngram.kernels import NgramReader, reader
+from elman.ngram.model import NgramModel
 
 IndexArray = NDArray[np.intp]
 
@@ -69,6 +71,8 @@ class BatchedNetwork:
         Whether products multiply bfloat16; the parameters are float32.
     like : BatchedNetwork, optional
         Another one with the same parameters. If the layouts agree, they are not copied again.
+    grows : bool
+        Whether the states that are set have counts that grow: their rows are read together, step by step.
     """
 
     def __init__(
@@ -80,17 +84,15 @@ class BatchedNetwork:
         backward: bool,
         mixed_precision: bool = False,
         like: BatchedNetwork | None = None,
+        grows: bool = False,
     ) -> None:
-        self.architecture: Architecture = architecture(parameters)
+        self.architecture, self.prior = parameters.architecture, parameters.prior
         self.architecture.spec.require_engine("numba")
         self.dtype, self.T, self.B, self.backward = parameters["V"].dtype, T, B, backward
         self.packed_dtype = np.dtype(np.uint32) if mixed_precision else self.dtype
-        # Rows that count in the same model are read together, step by step.
-        self.groups = [slice(0, B)] if parameters.counts_reading else split_batch(B, backward)
+        self.groups = [slice(0, B)] if grows else split_batch(B, backward)
         self.rows = [group.stop - group.start for group in self.groups]
-        self.layout: Layout = make_layout(
-            self.architecture, self.dtype, min(self.rows), parameters.reset_at, mixed_precision
-        )
+        self.layout: Layout = make_layout(self.architecture, self.dtype, min(self.rows), mixed_precision)
         self.sizes = s = self.layout.sizes
         if like is not None and like.sizes == s:
             self.net: Network = like.net
@@ -102,14 +104,13 @@ class BatchedNetwork:
             self.set_parameters(parameters)
             if not backward:  # training packs the weights before every update
                 pack_part(self.net, False, 0, 1)
-        kind = self.architecture, T, B, backward, parameters.reset_at, self.dtype, self.packed_dtype
+        kind = self.architecture, T, B, backward, self.dtype, self.packed_dtype
         sharers = max(1, s.m_row // MIN_UNITS) if backward else 1
         self.team = Team(kind, len(self.rows), sharers, (s.m_row, row_multiple(self.dtype)))
-        ngrams = parameters.used_ngrams
-        self.ngrams: NgramReader | None = None if ngrams is None else reader(ngrams)
-        self.priors = make_priors(
-            s, self.ngrams, parameters.counts_reading, len(self.rows), T, max(self.rows), self.dtype
-        )
+        self.ngrams: NgramReader | None = None  # that of the state which was set last
+        self.priors = make_priors(s, self.prior.is_on, len(self.rows), T, max(self.rows), self.dtype)
+        self._read_with(self.prior.ngrams if self.prior.is_on else None, grows=False)
+        self.counts: NgramModel | None = None
         self.workspaces = self._make_workspaces()
         self.workspaces = self.workspaces._replace(pointers=self._find_pointers())
 
@@ -144,6 +145,12 @@ class BatchedNetwork:
             scratch_size=scratch,
             pointers=kernels.Pointers(),
         )
+
+    def _read_with(self, ngrams: NgramModel | None, grows: bool) -> None:
+        """Read the next windows with an n-gram model."""
+        self.ngrams = None if ngrams is None else reader(ngrams)
+        if self.ngrams is not None:
+            self.priors = self.priors._replace(table=self.ngrams.table, added=self.ngrams.added, grows=grows)
 
     def reserve_counts(self, characters: int) -> None:
         """Make room in the counts of a model that grows."""
@@ -219,25 +226,26 @@ class BatchedNetwork:
         """Copy parameters of the same shapes; only training packs them again."""
         flatten(self.layout, parameters, self.net.theta)
 
-    def set_state(self, h: Array) -> None:
-        """Set the initial state (B, D) of the next window."""
+    def set_state(self, state: State) -> None:
+        """Set the initial states of the next window, those of B sequences."""
         for states, rows, columns in self._states():
-            states[0] = h[rows, columns]
+            states[0] = state.recurrent[rows, columns]
         for history, R, group in zip(self.priors.history, self.rows, self.groups, strict=True):
-            history[:R] = np.rint(h[group, self.architecture.recurrent_size :])
+            history[:R] = state.history[group]
+        self._read_with(self.prior.model_of(state), state.grows)
         self.priors.bases[..., 0] = NONE  # the nodes are those of other histories
+        self.counts = state.counts
 
-    def state(self) -> Array:
-        """Return the initial state (B, D) of the next window, which is the final state of the last one."""
-        h = np.empty((self.B, self.architecture.state_size), self.dtype)
+    def state(self) -> State:
+        """Return the initial states of the next window, which are the final states of the last one."""
+        recurrent = np.empty((self.B, self.architecture.state_size), self.dtype)
         for states, rows, columns in self._states():
-            h[rows, columns] = states[0]
-        h[:, self.architecture.recurrent_size :] = self.histories()
-        return h
+            recurrent[rows, columns] = states[0]
+        return State(recurrent, self.histories(), self.counts)
 
     def states(self) -> Array:
         """Return the recurrent states (T, B, …) after each step of the last window, before any other is read."""
-        h = np.empty((self.T, self.B, self.architecture.recurrent_size), self.dtype)
+        h = np.empty((self.T, self.B, self.architecture.state_size), self.dtype)
         for states, rows, columns in self._states():
             h[:, rows, columns] = states[1:]
         return h
@@ -258,9 +266,9 @@ class BatchedNetwork:
                     column += s.m
 
     def dh0(self) -> Array:
-        """Return the gradients (B, D) of the sum of the losses with respect to the last window's initial state."""
+        """Return the gradients (B, S) of the sum of the losses with respect to the last window's initial state."""
         s, groups = self.sizes, []
         for dh0, R in zip(self.workspaces.dh0, self.rows, strict=True):
             rows = dh0[: s.layers * s.state_vectors * R * s.m_row].reshape(-1, R, s.m_row)[:, :, : s.m]
             groups.append(rows.transpose(1, 0, 2).reshape(R, -1))
-        return np.pad(np.concatenate(groups), ((0, 0), (0, s.order)))
+        return np.concatenate(groups)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from elman.engine.numba.batched.layout import W, flatten, unflatten
 from elman.engine.numba.batched.muon import HiddenMatrices, make_hidden_matrices
 from elman.engine.numba.batched.network import BatchedNetwork
-from elman.engine.numba.jit import compiled, inlined, kernel
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.protocol import TrainState
-from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
+from elman.jit import compiled, inlined, kernel
+from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Array
 
 RANGES = 4
@@ -23,8 +23,8 @@ which the squares of the gradient are added does not either.
 """
 
 _ADAGRAD, _RMSPROP, _ADAM, _SGD = range(4)
-_KINDS = {"adagrad": _ADAGRAD, "rmsprop": _RMSPROP, "adam": _ADAM, "adamw": _ADAM, "sgd": _SGD, "muon": _ADAM}
-"""The rule of each optimizer; of muon, that for all but the hidden matrices."""
+STEPS = {"adagrad": _ADAGRAD, "rmsprop": _RMSPROP, "adam": _ADAM, "sgd": _SGD}
+"""The steps of `elman.network.optimizer` but that of hidden matrices, see `elman.engine.numba.batched.muon`."""
 
 
 class Rule(NamedTuple):
@@ -62,21 +62,23 @@ class FlatOptimizer:
     """
 
     def __init__(self, network: BatchedNetwork, optimizer: Optimizer) -> None:
-        layout = self.layout = network.layout
-        used = optimizer.name in HAS_SECOND_MOMENT, optimizer.name in HAS_FIRST_MOMENT, bool(optimizer.ema_decay)
+        layout, spec = network.layout, optimizer.spec
+        spec.require_engine("numba")
+        self.layout = layout
+        used = "M" in spec.moments, "N" in spec.moments, bool(optimizer.ema_decay)
         self.optimizer = optimizer
         self.moments = Moments(*(aligned_zeros(layout.theta_size * is_used, network.dtype) for is_used in used))
         self.ranges = np.array([*pairwise(layout.theta_size * n // RANGES for n in range(RANGES + 1))])
         hidden = int(layout.offsets[0, W]), layout.sizes.V
         self.hidden: HiddenMatrices | None = (
-            make_hidden_matrices(*hidden, network) if optimizer.name == "muon" else None
+            make_hidden_matrices(*hidden, network) if spec.hidden_step == "muon" else None
         )
         ends = [0, layout.matrix_size] if self.hidden is None else [0, *hidden, layout.matrix_size]
         limit = float(optimizer.grad_clip)
         limits = (limit, np.inf) if optimizer.grad_clip_mode == "value" else (np.inf, limit)
         decays = [optimizer.weight_decay] * (len(ends) // 2) + [0.0]
         self.rule = Rule(
-            _KINDS[optimizer.name], optimizer.name in HAS_DECOUPLED_DECAY, bool(optimizer.ema_decay), *limits,
+            STEPS[spec.step], spec.decoupled, bool(optimizer.ema_decay), *limits,
             optimizer.beta1, optimizer.beta2, np.array([*ends[::2], layout.matrix_size]),
             np.array([*ends[1::2], layout.theta_size]), np.array(decays),
         )  # fmt: skip

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched.layout import Sizes
-from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
-from elman.engine.numba.jit import inlined
 from elman.engine.numba.linalg.simd import aligned_zeros
-from elman.engine.numba.ngrams.kernels import (
-    NgramReader,
+from elman.jit import inlined
+from elman.jit.compiler import KernelPointer, call_pointer, kernel_pointer
+from elman.ngram.compiled_table import NONE, Added, Table, empty_added, empty_table
+from elman.ngram.kernels import (
     Workspace,
     append_window,
     make_nodes,
@@ -22,7 +22,6 @@ from elman.engine.numba.ngrams.kernels import (
     read_window,
     select_workspace,
 )
-from elman.engine.numba.ngrams.tables import NONE, Added, Table, empty_added, empty_table
 
 Array = NDArray[np.floating]
 
@@ -53,25 +52,22 @@ class PriorWorkspace(NamedTuple):
     values: PriorValues
 
 
-def make_priors(
-    sizes: Sizes, ngrams: NgramReader | None, grows: bool, groups: int, T: int, R: int, dtype: np.dtype[np.floating]
-) -> PriorWorkspace:
-    """Return the workspaces of all groups, each for up to T steps of R rows."""
+def make_priors(sizes: Sizes, is_on: bool, groups: int, T: int, R: int, dtype: np.dtype[np.floating]) -> PriorWorkspace:
+    """Return the workspaces of all groups, each for up to T steps of R rows, without a model."""
     steps, n = T * R if sizes.order else 0, sizes.order
-    # A prior that is off has an empty table, not none, so that the kernels need not be compiled again for it.
-    table, added = (empty_table(), empty_added()) if ngrams is None else (ngrams.table, ngrams.added)
     bases, extras = make_nodes(R, n, groups)
     return PriorWorkspace(
-        table=table if n else None,
-        added=added if n else None,
-        grows=grows,
+        # A prior that is off has an empty table, not none, so that the kernels need not be compiled again for it.
+        table=empty_table() if n else None,
+        added=empty_added() if n else None,
+        grows=False,
         history=np.zeros((groups, R, n), np.int32),
         bases=bases,
         extras=extras,
         reads=np.ones((groups, R), np.bool_),
         workspace=make_workspace(sizes.K if n else 1, n, groups),
         values=PriorValues(
-            is_on=ngrams is not None,
+            is_on=is_on,
             matched=np.zeros((groups, steps), np.int64),
             log_q=aligned_zeros(groups * steps * sizes.K_row, dtype).reshape(groups, steps * sizes.K_row),
             weights=np.ones((groups, R), dtype),

@@ -14,14 +14,15 @@ from elman.engine.numba.batched.muon import update_hidden
 from elman.engine.numba.batched.network import BatchedNetwork, Batches
 from elman.engine.numba.batched.optimizer import RATE, SHRINK, FlatOptimizer, clip_scale, reduce_gradients, update_range
 from elman.engine.numba.batched.prior import read_prior, select_prior
-from elman.engine.numba.compiler import call_pointer, kernel_pointer
-from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.simd import aligned_zeros
-from elman.engine.numba.ngrams.tables import NONE
 from elman.engine.numba.threads import barrier, work_alone
 from elman.engine.protocol import Indices, StepCallback, TrainState, run_in_chunks, training_folds
+from elman.jit import inlined, kernel
+from elman.jit.compiler import call_pointer, kernel_pointer
 from elman.network.optimizer import Optimizer
-from elman.network.parameters import Array, LossAndGradients, Parameters
+from elman.network.parameters import LossAndGradients, Parameters
+from elman.network.state import State
+from elman.ngram.compiled_table import NONE
 from elman.text import Windows
 
 _MAX_UPDATES, _SECONDS = 16, 0.01
@@ -39,7 +40,9 @@ class Training:
     def __init__(self, state: TrainState, windows: Windows, optimizer: Optimizer, mixed_precision: bool) -> None:
         self.state, self.parameters, self.windows = state, state.parameters, windows
         T, B = windows.seq_length, windows.batch_size
-        self.network = network = BatchedNetwork(state.parameters, T, B, backward=True, mixed_precision=mixed_precision)
+        self.network = network = BatchedNetwork(
+            state.parameters, T, B, backward=True, mixed_precision=mixed_precision, grows=state.hidden.grows
+        )
         self.optimizer = flat = FlatOptimizer(network, optimizer)
         self.squares = np.empty(len(flat.ranges))
         theta, gradients, s = network.net.theta, network.workspaces.gradient, network.sizes
@@ -55,7 +58,7 @@ class Training:
             state is self.state
             and state.parameters is self.parameters
             and (windows.seq_length, windows.batch_size) == (network.T, network.B)
-            and state.parameters.uses_prior == network.priors.values.is_on
+            and state.parameters.prior.is_on == network.priors.values.is_on
             and replace(optimizer, last_update=before.last_update) == before
             and mixed_precision == (network.packed_dtype != network.dtype)
         )
@@ -66,14 +69,18 @@ class Training:
         """See `elman.engine.Engine.advance`."""
         state, self.windows, self.optimizer.optimizer = self.state, windows, optimizer
         self.network.set_parameters(state.parameters)
-        self.network.set_state(state.h.reshape(windows.batch_size, -1))
+        self.network.set_state(state.hidden.reshape(windows.batch_size))
         self.optimizer.read_from(state)
         losses = run_in_chunks(updates, state.update, self.advance_chunk, callback)
         self.optimizer.write_to(state, self.network.net.theta)
-        state.h = self.network.state().reshape(state.h.shape)
+        state.hidden = self.hidden_state()
         return losses
 
-    def advance_chunk(self, losses: NDArray[np.float64]) -> Array:
+    def hidden_state(self) -> State:
+        """Return the state after the last window, with the axes that it has in a training state."""
+        return self.network.state().reshape(*self.state.hidden.recurrent.shape[:-1])
+
+    def advance_chunk(self, losses: NDArray[np.float64]) -> State:
         """Perform `len(losses)` updates, and fill in their losses; return the hidden state."""
         rates = self.optimizer.optimizer.learning_rates(self.state.update, len(losses)).tolist()
         first = 0
@@ -81,7 +88,7 @@ class Training:
             last = first + min(_MAX_UPDATES, self.network.team.timings.steps_within(_SECONDS))
             self._run(rates[first:last], losses[first:last])
             first = last
-        return self.network.state().reshape(self.state.h.shape)
+        return self.hidden_state()
 
     def _run(self, rates: list[float], losses: NDArray[np.float64]) -> None:
         """Perform an update at each of the learning rates by one call of a kernel."""
@@ -120,19 +127,19 @@ class Training:
         return batches, position
 
 
-def loss_and_gradients(parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
+def loss_and_gradients(parameters: Parameters, state: State, x: Indices, y: Indices) -> LossAndGradients:
     """See `elman.engine.Engine.loss_and_gradients`."""
     T, B = len(x), x.size // max(1, len(x))
-    network = BatchedNetwork(parameters, T, B, backward=True)
-    network.set_state(h0.reshape(B, -1))
+    network, batch = BatchedNetwork(parameters, T, B, backward=True), state.recurrent.shape[:-1]
+    network.set_state(state.reshape(B))
     pack_part(network.net, True, 0, 1)
     losses = evaluate_window(network, x.reshape(T, B), y.reshape(T, B))
     gradient = network.workspaces.gradient
     reduce_gradients(gradient, 0, network.layout.theta_size, 1 / B, np.empty(1), 0)
     gradients = {name: np.empty_like(array) for name, array in parameters.items()}
     unflatten(network.layout, gradient[0], gradients)
-    dh0 = (network.dh0() / B).reshape(h0.shape)
-    return LossAndGradients(float(losses.sum()) / B, gradients, dh0, network.state().reshape(h0.shape))
+    dh0 = (network.dh0() / B).reshape(state.recurrent.shape)
+    return LossAndGradients(float(losses.sum()) / B, gradients, dh0, network.state().reshape(*batch))
 
 
 def evaluate_window(network: BatchedNetwork, x: NDArray[np.integer], y: NDArray[np.integer]) -> NDArray[np.float64]:

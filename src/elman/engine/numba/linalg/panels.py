@@ -16,7 +16,6 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
-from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import (
     ACCUMULATORS,
@@ -28,6 +27,7 @@ from elman.engine.numba.linalg.tile import (
     tile,
 )
 from elman.engine.numba.linalg.vector import copy, transpose, transpose_column_pairs, transpose_row_pairs
+from elman.jit import inlined, kernel
 
 TERMS = 128
 """Terms of a block of the summed dimension, chosen so that the operands of a block stay in the first-level cache."""

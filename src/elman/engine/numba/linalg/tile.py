@@ -21,8 +21,6 @@ from typing import Any
 from llvmlite import binding, ir
 from numba.core import cgutils, types
 
-from elman.engine.numba.compiler import HAS_AMX, intrinsic
-from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.simd import (
     BYTES,
     HAS_BFLOAT16,
@@ -31,6 +29,8 @@ from elman.engine.numba.linalg.simd import (
     call_function,
     emit_prefetch,
 )
+from elman.jit import inlined, kernel
+from elman.jit.compiler import HAS_AMX, intrinsic
 
 AT_ONCE = REGISTER_BYTES // BYTES
 """Vectors per register."""

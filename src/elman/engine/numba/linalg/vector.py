@@ -9,7 +9,6 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from elman.engine.numba.compiler import intrinsic
 from elman.engine.numba.linalg.simd import (
     BYTES,
     CACHE_LINE,
@@ -20,6 +19,7 @@ from elman.engine.numba.linalg.simd import (
     row_loops,
 )
 from elman.engine.numba.linalg.tile import argument_pointer, element_pointer
+from elman.jit.compiler import intrinsic
 
 Emitter = tuple[Any, Callable[..., Any]]
 

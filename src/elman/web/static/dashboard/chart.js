@@ -26,44 +26,35 @@ export function scale(run, unit) {
 const horizontal = (run, points, across) =>
   across === "seconds" ? points.seconds : across === "update" ? points.update : points.update.map((n) => n * run.charsPerUpdate);
 
+/** The curves and the axes that the chart shows. */
+export const shown = { traces: [], layout: {} };
+
 /** Draw the chart, and return whether there is anything to draw. A zoomed range stays until `view` changes. */
 export async function draw(div, runs, view) {
-  const traces = runs.filter((run) => run.isShown).flatMap((run) => createTraces(run, view));
+  const traces = runs.filter((run) => run.isShown).flatMap((run) => createTraces(run, view)), layout = createLayout(view);
   const options = {
     displayModeBar: !touchScreen.matches, displaylogo: false, modeBarButtons: [["resetScale2d"]],
     responsive: true, doubleClick: "reset+autosize", showTips: false,
   };
-  if (traces.length || div.data) await Plotly.react(div, traces, createLayout(view), options);
+  if (traces.length || shown.traces.length) await Plotly.react(div, traces, layout, options);
+  Object.assign(shown, { traces, layout });
   return traces.length > 0;
 }
 
 function createTraces(run, view) {
-  const colour = token(`--series-${series(run)}`);
-  const createTrace = (points, factor, fields, markers = 2) => { // of so many points, each has a marker: a line through one is invisible
-    const all = horizontal(run, points, view.across);
-    const first = all.findIndex((value) => value >= (1 - view.part) * all.at(-1));
-    const x = all.slice(first), y = points.value.slice(first).map((value) => value * factor);
-    return { type: "scatter", mode: x.length <= markers ? "lines+markers" : "lines", x, y, showlegend: false, ...fields };
+  const color = token(`--series-${series(run)}`), factor = scale(run, view.unit);
+  const createTrace = (what, points, factor, line, markers, fields) => { // up to so many points have markers: a line through one is invisible
+    const all = horizontal(run, points, view.across), start = (1 - view.part) * all.at(-1);
+    const first = all.findIndex((value) => value >= start), x = all.slice(first);
+    const y = points.value.slice(first).map((value) => value * factor), mode = x.length <= markers ? "lines+markers" : "lines";
+    return { type: "scatter", name: `${run.name}, ${what}`, mode, x, y, showlegend: false, line: { color, ...line }, ...fields };
   };
-  const train = createTrace(run.train_loss, scale(run, view.unit), {
-    name: `${run.name}, train`,
-    line: { color: colour, width: 1.75 },
-    marker: { color: colour, size: 5 },
-    hovertemplate: "%{y:.4~g}",
-  });
-  const validation = createTrace(run.validation_loss, scale(run, view.unit), {
-    name: `${run.name}, validation`,
-    line: { color: colour, width: 1.75, dash: "1px,3px" },
-    marker: { color: colour, size: 4 },
-    hovertemplate: "%{y:.4~g}",
-  }, 60);
-  const speeds = createTrace(run.speeds(), 1, {
-    name: `${run.name}, characters per second`,
-    yaxis: "y2",
-    line: { color: colour, width: 1.25 },
-    hovertemplate: "%{y:,.0f}",
-  });
-  return [train, validation, speeds].filter((trace) => trace.x.length);
+  const loss = (size) => ({ marker: { color, size }, hovertemplate: "%{y:.4~g}" });
+  return [
+    createTrace("train", run.train_loss, factor, { width: 1.75 }, 2, loss(5)),
+    createTrace("validation", run.validation_loss, factor, { width: 1.75, dash: "1px,3px" }, 60, loss(4)),
+    createTrace("characters per second", run.speeds(), 1, { width: 1.25 }, 2, { yaxis: "y2", hovertemplate: "%{y:,.0f}" }),
+  ].filter((trace) => trace.x.length);
 }
 
 function createLayout(view) {

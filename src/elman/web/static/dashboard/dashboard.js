@@ -116,6 +116,10 @@ async function redraw() {
 
 function onShown(run, isShown) {
   run.isShown = isShown;
+  onViewChange();
+}
+
+function onViewChange() {
   isStale = true;
   show();
 }
@@ -133,10 +137,7 @@ async function sendCommand(name, ...buttons) {
   setTimeout(poll, COMMAND_DELAY);
 }
 
-controls.addEventListener("change", () => {
-  isStale = true;
-  show();
-});
+controls.addEventListener("change", onViewChange);
 controls.addEventListener("submit", (event) => event.preventDefault());
 byId("stop").addEventListener("click", () => sendCommand("stop", "stop", "sample"));
 byId("sample").addEventListener("click", () => sendCommand("sample", "sample"));

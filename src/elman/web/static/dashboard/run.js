@@ -10,13 +10,9 @@ export class Run {
     Object.assign(this, { train_loss: emptyCurve(), validation_loss: emptyCurve(), samples: { count: 0, latest: [] } });
   }
 
-  get settings() {
-    return this.about.config ?? {};
-  }
+  get settings() { return this.about.config ?? {}; }
 
-  get charsPerUpdate() {
-    return (this.settings.batch_size ?? 1) * (this.settings.seq_length ?? 1);
-  }
+  get charsPerUpdate() { return (this.settings.batch_size ?? 1) * (this.settings.seq_length ?? 1); }
 
   /** Fetch the status, and everything else unless the page has this version of it. Return whether it is new. */
   async fetch() {
@@ -25,14 +21,10 @@ export class Run {
     return this.version !== version;
   }
 
-  async fetchHistograms() {
-    Object.assign(this, await fetchJson(`/api/runs/${this.number}/histograms`));
-  }
+  async fetchHistograms() { Object.assign(this, await fetchJson(`/api/runs/${this.number}/histograms`)); }
 
   /** The train loss at an update, undefined before the first row. */
-  trainLossAt(update) {
-    return this.train_loss.value[this.train_loss.update.findLastIndex((each) => each <= update)];
-  }
+  trainLossAt(update) { return this.train_loss.value[this.train_loss.update.findLastIndex((each) => each <= update)]; }
 
   /** The characters per second between the points of the train loss, or between every few of them. */
   speeds() {

@@ -2,8 +2,8 @@
 
 import { makeVisible } from "../character.js";
 import { create } from "../dom.js";
-import { formatCount, formatLoss } from "../format.js";
-import { scale } from "./chart.js";
+import { formatCount } from "../format.js";
+import { formatRunLoss } from "./summary.js";
 
 /** Show the samples of a run, each with the train loss there, unless they are shown already. */
 export function showSamples(section, run, unit) {
@@ -20,7 +20,7 @@ function createItem({ update, text, requested }, run, unit) {
   const origin = update ? `update ${formatCount(update)}` : "untrained network";
   const head = create("p", { className: "sample-head tabular" }, create("span", {}, `${origin}${requested ? ", requested" : ""}`));
   const loss = run.trainLossAt(update);
-  if (loss != null) head.append(create("span", {}, `train loss ${formatLoss(loss * scale(run, unit), unit)}`));
+  if (loss != null) head.append(create("span", {}, `train loss ${formatRunLoss(run, loss, unit)}`));
   const body = create("pre", { translate: false }, makeVisible(text));
   return create("li", { className: requested ? "requested" : "" }, head, body);
 }

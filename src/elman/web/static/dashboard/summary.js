@@ -1,7 +1,7 @@
 // The status, metrics and settings of a run, and the table of runs.
 
 import { byId, create, setText } from "../dom.js";
-import { formatCount, formatDuration, formatLoss, formatTime } from "../format.js";
+import { formatCount, formatDuration, formatTime } from "../format.js";
 import { scale, series } from "./chart.js";
 
 const LOST = "Lost connection: the command has ended, or the computer slept. The page shows the last data received; elman view shows everything that was saved.";
@@ -34,37 +34,24 @@ function describeRun({ settings, about }) {
 /** Return name, value and details of the metrics to show. */
 function metricsOf(run, unit, connection) {
   const { status } = run;
-  const best = status.best && formatLoss(status.best[1] * scale(run, unit), unit);
-  const latest = run.validation_loss.value.at(-1);
   const hasStarted = status.update != null; // before, there are only dashes
-  const total = status.updates ? `of ${formatCount(status.updates)}, ` : "";
-  const metrics = [
+  const total = status.updates ? `of ${formatCount(status.updates)}, ` : "", [update, lowest] = status.best ?? [];
+  const format = (loss) => formatRunLoss(run, loss, unit), speed = status.chars_per_second;
+  const left = connection === "final" ? "none" : formatDuration(connection === "lost" ? null : status.seconds_left);
+  return [
     ["Updates", formatCount(status.update), hasStarted ? total + describeEpochs(run) : ""],
-    ["Train loss", formatTrainLoss(run, unit), ""],
-  ];
-  if (best) {
-    const value = formatLoss(latest * scale(run, unit), unit);
-    metrics.push(["Validation loss", value, `minimum ${best} at update ${formatCount(status.best[0])}`]);
-  }
-  const speed = status.chars_per_second;
-  metrics.push(["Characters per second", formatCount(speed), speed == null ? "" : run.live ? "recent" : "average"]);
-  if (run.live) {
-    const left = connection === "final" ? "none" : formatDuration(connection === "lost" ? null : status.seconds_left);
-    metrics.push(["Time left", left, hasStarted ? `${formatDuration(status.seconds)} spent on updates` : ""]);
-  } else {
-    metrics.push(["Training time", formatDuration(status.seconds), status.written ? `last written ${formatTime(status.written)}` : ""]);
-  }
-  return metrics;
+    ["Train loss", format(status.train_loss), ""],
+    status.best && ["Validation loss", format(run.validation_loss.value.at(-1)), `minimum ${format(lowest)} at update ${formatCount(update)}`],
+    ["Characters per second", formatCount(speed), speed == null ? "" : run.live ? "recent" : "average"],
+    run.live ? ["Time left", left, hasStarted ? `${formatDuration(status.seconds)} spent on updates` : ""]
+      : ["Training time", formatDuration(status.seconds), status.written ? `last written ${formatTime(status.written)}` : ""],
+  ].filter(Boolean);
 }
 
-function formatTrainLoss(run, unit) {
-  const { train_loss: loss } = run.status;
-  return formatLoss(loss == null ? null : loss * scale(run, unit), unit);
-}
+/** A loss in nats per character, in a unit; two decimals for nats per window, three per character. */
+export const formatRunLoss = (run, loss, unit) => (loss == null ? "–" : (loss * scale(run, unit)).toFixed(unit === "window" ? 2 : 3));
 
-function describeEpochs({ status: { epoch } }) {
-  return `${formatCount(epoch, 2)} ${epoch === 1 ? "epoch" : "epochs"}`;
-}
+const describeEpochs = ({ status: { epoch } }) => `${formatCount(epoch, 2)} ${epoch === 1 ? "epoch" : "epochs"}`;
 
 function describeStage({ status: { stage, ending } }) {
   return {
@@ -80,13 +67,8 @@ function describeStage({ status: { stage, ending } }) {
 export function showTable(body, runs, unit, onShown, onSelected) {
   if (!body.children.length) body.append(...runs.map((run) => createRow(run, onShown, onSelected)));
   runs.forEach((run, i) => {
-    const { status } = run;
-    const metrics = [
-      formatCount(status.update),
-      formatTrainLoss(run, unit),
-      formatLoss(status.best ? status.best[1] * scale(run, unit) : null, unit),
-      formatCount(status.chars_per_second),
-    ];
+    const { update, train_loss, best, chars_per_second } = run.status, losses = [train_loss, best?.[1]];
+    const metrics = [formatCount(update), ...losses.map((loss) => formatRunLoss(run, loss, unit)), formatCount(chars_per_second)];
     metrics.forEach((text, k) => setText(body.children[i].children[k + 1], text));
   });
 }

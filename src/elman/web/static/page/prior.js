@@ -1,6 +1,6 @@
 /*
- * The n-gram prior: the distribution q after the last characters. `elman.network.ngram` defines it, and
- * `elman.network.ngram_table` the packed table that it is read from.
+ * The n-gram prior: the distribution q after the last characters. `elman.ngram.model` defines it, and
+ * `elman.ngram.table` the packed table that it is read from.
  */
 
 const CODE_BITS = 5, EXACT_CODES = 16, NONE = -1;

@@ -112,6 +112,12 @@ function reread() {
   });
 }
 
+/** Show more entries of a text. */
+function show(text, entries) {
+  text.append(entries);
+  onInspect();
+}
+
 // ---- Writing ----
 
 /** Generate text after a prompt and existing entries; the previous text can be restored by undo. */
@@ -122,7 +128,7 @@ function write(settings, prompt, start = []) {
   const generated = text.string(given);
   return tasks.run("write", "Writing…", async (signal) => {
     const body = { ...settings, model: model.id, prompt, generated, units: units.indices };
-    const typewriter = startTypewriter(signal, (entries) => { text.append(entries); onInspect(); });
+    const typewriter = startTypewriter(signal, (entries) => show(text, entries));
     let isFirstKnown = start.length > 0; // the first entry of the response is then the last of the existing ones
     await backend.generate(body, signal, (entries) => {
       if (isFirstKnown) text.complete(entries.shift());
@@ -140,26 +146,24 @@ function summarize(text, isStopped, seed) {
   return `${isStopped ? "Stopped at " : ""}${formatCharacters(generated.length)}${mean}. Seed ${seed}.`;
 }
 
-/** Start a task in a tab, and show why it cannot be started. */
-function runTask(where, start) {
+/** Return a listener that starts a task in a tab, and shows why it cannot be started. */
+const starting = (where, start) => (...values) => {
   try {
-    start();
+    start(...values);
   } catch (error) {
     showError(where, error);
   }
-}
+};
 
-function onWrite() {
-  runTask("write", () => {
-    checkCharacters(byId("prompt"));
-    write(readSettings(true), byId("prompt").value);
-  });
-}
+const onWrite = starting("write", () => {
+  checkCharacters(byId("prompt"));
+  write(readSettings(true), byId("prompt").value);
+});
 
-function onContinue() {
+const onContinue = starting("write", () => {
   const text = texts.write;
-  runTask("write", () => write(readSettings(false), text.string(0, text.given), text.entries));
-}
+  write(readSettings(false), text.string(0, text.given), text.entries);
+});
 
 function onUndo() {
   if (tasks.isRunning || !undoStack.length) return;
@@ -172,25 +176,23 @@ function onUndo() {
 }
 
 /** Continue from the i-th character of a text with another one in its place. */
-function choose(text, i, character) {
+const choose = starting("write", (text, i, character) => {
   if (tab === "read") openTab("write");
-  runTask("write", () => {
-    const settings = readSettings(text === texts.read), entry = text.entries[i];
-    if (text === texts.write && i >= text.given) {
-      const isSelected = text.selected !== null;
-      const { probability, sampling } = alternativesOf(entry).find((each) => each.character === character);
-      const bits = probability === entry.probability ? entry.bits : -Math.log2(probability);
-      const chosen = { ...entry, character, probability, sampling, bits, activations: null, chosen: true };
-      write(settings, text.string(0, text.given), [...text.entries.slice(0, i), chosen]);
-      if (isSelected) text.select(i);
-    } else {
-      const prompt = text.string(0, i) + character;
-      write(settings, prompt);
-      byId("prompt").value = prompt;
-    }
-  });
+  const settings = readSettings(text === texts.read), entry = text.entries[i];
+  if (text === texts.write && i >= text.given) {
+    const isSelected = text.selected !== null;
+    const { probability, sampling } = alternativesOf(entry).find((each) => each.character === character);
+    const bits = probability === entry.probability ? entry.bits : -Math.log2(probability);
+    const chosen = { ...entry, character, probability, sampling, bits, activations: null, chosen: true };
+    write(settings, text.string(0, text.given), [...text.entries.slice(0, i), chosen]);
+    if (isSelected) text.select(i);
+  } else {
+    const prompt = text.string(0, i) + character;
+    write(settings, prompt);
+    byId("prompt").value = prompt;
+  }
   texts.write.box.focus({ preventScroll: true });
-}
+});
 
 function onDigit(text, i, n) {
   const alternative = alternativesOf(text.entries[i])[n - 1];
@@ -199,22 +201,17 @@ function onDigit(text, i, n) {
 
 // ---- Reading ----
 
-function onRead() {
+const onRead = starting("read", () => {
   const field = byId("paste"), text = texts.read, { length } = [...field.value];
-  runTask("read", () => {
-    checkCharacters(field);
-    text.reset([], length);
-    tasks.run("read", "Reading…", async (signal) => {
-      const body = { model: model.id, text: field.value, units: units.indices };
-      const { bits_per_char: bits } = await backend.read(body, signal, (entries) => {
-        text.append(entries);
-        onInspect();
-      });
-      if (bits === null) return `${formatCharacters(length)}: too few to measure the surprisal.`;
-      return `${formatCharacters(length)}, ${bits.toFixed(2)} bits per character (perplexity ${(2 ** bits).toFixed(1)} per character).`;
-    });
+  checkCharacters(field);
+  text.reset([], length);
+  tasks.run("read", "Reading…", async (signal) => {
+    const body = { model: model.id, text: field.value, units: units.indices };
+    const { bits_per_char: bits } = await backend.read(body, signal, (entries) => show(text, entries));
+    if (bits === null) return `${formatCharacters(length)}: too few to measure the surprisal.`;
+    return `${formatCharacters(length)}, ${bits.toFixed(2)} bits per character (perplexity ${(2 ** bits).toFixed(1)} per character).`;
   });
-}
+});
 
 /** Reject characters that are not in the model's alphabet, and offer to remove them. */
 function checkCharacters(field) {
@@ -301,10 +298,7 @@ function addListeners() {
   document.addEventListener("keydown", onKeyDown);
 }
 
-/**
- * Start the page: what requires a model is disabled until the back end has described its models. That has the functions
- * `fetchModels`, `generate` and `read` of api.js.
- */
+/** Start the page with a back end as in server.js; what requires a model is disabled until it has described its models. */
 export async function start(usedBackend) {
   backend = usedBackend;
   addListeners();

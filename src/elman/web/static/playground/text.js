@@ -34,12 +34,9 @@ export class InspectableText {
 
   /** Replace the text, of which the first `given` characters are given. */
   reset(entries, given) {
-    this.entries = [];
-    this.given = given;
-    this.marks = 0;
+    Object.assign(this, { entries: [], given, marks: 0, hovered: null });
     this.box.replaceChildren();
     this.select(null);
-    this.hovered = null;
     this.append(entries);
   }
 
@@ -73,9 +70,7 @@ export class InspectableText {
     this.repaint();
   }
 
-  repaint() {
-    this.entries.forEach((entry, i) => this.paint(this.box.children[i], entry));
-  }
+  repaint() { this.entries.forEach((entry, i) => this.paint(this.box.children[i], entry)); }
 
   paint(span, entry) {
     const { kind, unit } = this.colouring;
@@ -136,10 +131,7 @@ export class InspectableText {
   }
 
   /** Left and top of a character; a line feed starts where its glyph is. */
-  corner(i) {
-    const { left, top } = this.box.children[i].getClientRects()[0] ?? this.box.children[i].getBoundingClientRect();
-    return { left, top };
-  }
+  corner(i) { return this.box.children[i].getClientRects()[0] ?? this.box.children[i].getBoundingClientRect(); }
 
   /** The last character of a line in a direction. */
   findLineEnd(at, step) {

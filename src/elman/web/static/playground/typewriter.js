@@ -8,20 +8,16 @@ import { byId } from "../dom.js";
  */
 export function startTypewriter(signal, append) {
   const queue = [];
-  let isEnded = false, due = 0, before = null;
-  const done = new Promise((resolve) => {
-    const onFrame = (now) => {
-      const seconds = (now - (before ?? now)) / 1000;
-      const speed = Number(byId("speed").value); // characters per second; 0 shows them as they arrive
+  let isEnded = false;
+  const run = async () => {
+    for (let due = 0, before = null; !signal.aborted && (!isEnded || queue.length);) {
+      const now = await new Promise(requestAnimationFrame), speed = Number(byId("speed").value);
+      due = speed ? Math.min(due, 1) + speed * (now - (before ?? now)) / 1000 : Infinity; // a speed of 0 shows them as they arrive
       before = now;
-      due = speed ? Math.min(due, 1) + speed * seconds : Infinity;
       const entries = signal.aborted ? [] : queue.splice(0, Math.floor(Math.min(due, queue.length)));
       due -= entries.length;
       if (entries.length) append(entries);
-      if (signal.aborted || (isEnded && !queue.length)) resolve();
-      else requestAnimationFrame(onFrame);
-    };
-    requestAnimationFrame(onFrame);
-  });
-  return { add: (entries) => queue.push(...entries), end: () => { isEnded = true; }, done };
+    }
+  };
+  return { add: (entries) => queue.push(...entries), end: () => { isEnded = true; }, done: run() };
 }

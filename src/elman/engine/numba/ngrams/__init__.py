@@ -1,1 +1,0 @@
-"""The n-gram model of `elman.network.ngram`, compiled."""

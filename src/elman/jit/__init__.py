@@ -1,0 +1,47 @@
+"""The decorators of every kernel: Numba compiles it or, where Numba is not installed, the interpreter runs it.
+
+Kernels of which the interpreter computes the same numbers are those without intrinsics and threads: the n-gram model
+and everything in `elman.compression`. The compiled engine requires Numba.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from elman.engines import NUMBA_INSTALLED
+
+FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}
+"""Rewrites LLVM may make: all that change only the last bits of a rounding.
+
+`nnan` and `ninf` are left out: they would let it assume that no NaN and no infinity exists, and training must
+notice both.
+"""
+
+
+def compiled(*, allocates: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return the decorator that compiles a function with `options` and the options that all kernels share.
+
+    A kernel that creates arrays `allocates`, see `elman.jit.compiler.compile_function`.
+
+    Without the option fastmath, Numba would compile a function that is called by a kernel with the fastmath of that
+    kernel, if it is compiled there first, so it is always set.
+    """
+    if not NUMBA_INSTALLED:
+        return lambda function: function
+    from elman.jit.compiler import compile_function
+
+    return lambda function: compile_function(function, {"fastmath": False} | options, allocates=allocates)
+
+
+kernel = compiled(fastmath=FASTMATH)
+
+allocating_kernel = compiled(fastmath=FASTMATH, allocates=True)
+"""For a kernel that creates arrays, which takes longer to call and to compile."""
+
+inlined = compiled(fastmath=FASTMATH, inline="always")
+"""For the steps of a kernel. A call would copy every field of every array it passes, and a function with arithmetic of
+its own would be compiled again within each of its callers; which of the copies runs could then differ between a process
+that compiles and one that loads the result: only in the last bits, but then no run could be repeated bit for bit.
+
+A matrix product is a `kernel`: it is long enough for a call, its arithmetic is in `elman.engine.numba.linalg.tile`, and
+Numba would take longer to compile a copy of it at every call than for all the rest.
+"""

@@ -1,0 +1,90 @@
+"""The registry of the optimizers. Imports no NumPy, so that the command line can list them at once.
+
+Their equations are in `elman.network.optimizer`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from elman.errors import ElmanError, quote
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """An optimizer.
+
+    Parameters
+    ----------
+    name : str
+        The value of ``--optimizer``, stored in every run.
+    step : str
+        The name of its step, by which each engine has a function or a kernel.
+    moments : str
+        The moments that it has: M, N or both.
+    default_rate : float or None
+        Its learning rate in the recipes of the presets; None if that is the one of Adam, which depends on the budget.
+    hidden_step : str
+        The step of hidden matrices, if it is another.
+    decoupled : bool
+        Whether its weight decay is (4) in `elman.network.optimizer`.
+    engines : tuple of str
+        The engines that have its step.
+    """
+
+    name: str
+    step: str
+    moments: str
+    default_rate: float | None
+    hidden_step: str = ""
+    decoupled: bool = False
+    engines: tuple[str, ...] = ("numpy", "numba", "torch")
+
+    def step_of(self, is_hidden: bool) -> str:
+        """Return the step of a parameter, which may be a hidden matrix."""
+        return self.hidden_step if is_hidden and self.hidden_step else self.step
+
+    def require_engine(self, engine: str) -> None:
+        """Check that an engine has this optimizer.
+
+        Raises
+        ------
+        ElmanError
+            If it does not.
+        """
+        if engine not in self.engines:
+            raise ElmanError(
+                f"optimizer {self.name!r} is not supported by the {engine} engine; use --engine {self.engines[0]}"
+            )
+
+
+OPTIMIZERS: dict[str, OptimizerSpec] = {
+    spec.name: spec
+    for spec in (
+        OptimizerSpec("adagrad", step="adagrad", moments="M", default_rate=0.1),
+        OptimizerSpec("rmsprop", step="rmsprop", moments="M", default_rate=None),
+        OptimizerSpec("adam", step="adam", moments="MN", default_rate=None),
+        OptimizerSpec("adamw", step="adam", moments="MN", default_rate=None, decoupled=True),
+        OptimizerSpec("sgd", step="sgd", moments="N", default_rate=0.1),
+        OptimizerSpec("muon", step="adam", moments="MN", default_rate=None, hidden_step="muon", decoupled=True),
+    )
+}
+"""Optimizers by name."""
+
+
+def optimizer_names() -> tuple[str, ...]:
+    """Return the names of all optimizers."""
+    return tuple(OPTIMIZERS)
+
+
+def find_optimizer(name: str) -> OptimizerSpec:
+    """Return an optimizer.
+
+    Raises
+    ------
+    ElmanError
+        If there is none of that name.
+    """
+    if name not in OPTIMIZERS:
+        raise ElmanError(f"unknown optimizer {quote(name)}; choose from {', '.join(OPTIMIZERS)}")
+    return OPTIMIZERS[name]

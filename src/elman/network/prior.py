@@ -1,0 +1,54 @@
+"""The n-gram prior of a network: whether there is one, whether it is on, and what it adds to the logits."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.network.ops import Array
+from elman.network.state import State
+from elman.ngram.model import Ints, NgramModel, append, read
+
+
+class PriorValues(NamedTuple):
+    """What the n-gram prior says of the characters that follow each step."""
+
+    log_q: Array
+    """Shape (T, K) or (T, B, K)."""
+    matched: NDArray[np.intp]
+    """The matched orders, shape (T,) or (T, B)."""
+
+
+class Prior(NamedTuple):
+    """The n-gram prior of a network, or its absence.
+
+    A prior is off while all its weights are zero: it then takes no part, and alpha is not trained.
+    """
+
+    ngrams: NgramModel | None = None
+    alpha: Array = np.zeros(0)
+    """Its weights, by matched order, (n + 1,)."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it takes part."""
+        return bool(self.alpha.any())
+
+    def model_of(self, state: State) -> NgramModel | None:
+        """Return the n-gram model that a state reads with; None if the prior is off, or there is none."""
+        return (state.counts or self.ngrams) if self.is_on else None
+
+    def read(
+        self, state: State, x: NDArray[Any], folds: Ints | None = None
+    ) -> tuple[PriorValues | None, NDArray[np.int32]]:
+        """Read x (T,) or (T, B): return what the prior says after every character, if it is on, and the history then.
+
+        `folds` are those of the targets, whose counts are left out.
+        """
+        model = self.model_of(state)
+        if model is None:
+            return None, state.history if self.ngrams is None else append(state.history, x, self.ngrams.reset_at)
+        log_q, matched, history = read(model, state.history, x, folds, state.recurrent.dtype)
+        return PriorValues(log_q, matched), history

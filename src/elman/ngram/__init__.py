@@ -1,0 +1,5 @@
+"""Counts of the strings of a text, and the distributions that they give: a language model without any network.
+
+`model` has the definition in NumPy, `table` the packed counts, `counting` counts a text, `merging` adds the counts of
+two texts, `kernels` read characters, and `file` saves a model.
+"""

@@ -1,0 +1,369 @@
+"""Counts a text of any length: its strings are sorted, and the trie is built in one pass over them.
+
+N  characters                 L  length of a string, 1 … n + 1
+n  order                      digit  the index of a character + 1; 0 after the end of a string
+
+Each record (`elman.ngram.sorting`) has strings in common with the one before and the one after. These are
+open from the first record that begins with them to the last, where their counts are complete and are added to the
+string without the last character. All other strings of a record occur once. See `elman.ngram.model` for what is
+counted.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.ngram.compiled_table import exact, exact_step
+from elman.ngram.model import CountedText, Ints, NgramModel, start_folds
+from elman.ngram.sorting import Settings, digit_of, sorted_records
+from elman.ngram.table import CODES, FoldCounts, Nodes, bytes_per_node
+
+_SEVERAL = -2
+"""In place of a fold: a character that precedes a string in several folds."""
+_NONE = -1
+HISTOGRAM = 5
+"""Weights of which strings are counted, for the discounts: 1 to 4."""
+UNITS = 64
+"""Occurrences up to which it is counted how many nodes have how many."""
+MIN_FRACTION = 0.2
+"""Fraction of the records from which it is estimated how many nodes all have."""
+
+
+class Open(NamedTuple):
+    """The strings that are open, by length; the root is that of length 0. Folds have all of them last."""
+
+    depth: NDArray[np.int64]  # (2,): length of the longest, and of what the last record has in common with the next
+    digits: NDArray[np.int64]  # (n + 2,): the last digit of each
+    folds: NDArray[np.int64]  # (n + 2, folds): the folds in which it occurs …
+    fold_kinds: NDArray[np.int64]  # (n + 2,): … and how many they are
+    occurrences: NDArray[np.int64]  # (n + 2, folds)
+    units: NDArray[np.int64]  # (n + 2, folds): of independent lines, lines with it, up to the minimum count
+    lines: NDArray[np.int64]  # (n + 2, folds, minimum count): these lines
+    fold_of: NDArray[np.int64]  # (n + 2, K + 1): the fold in which each character precedes it, or `_SEVERAL` or `_NONE`
+    preceding: NDArray[np.int64]  # (n + 2, K + 1): the characters that precede it …
+    kinds: NDArray[np.int64]  # (n + 2,): … and how many they are
+    only: NDArray[np.int64]  # (folds,): of a string that closes, how many characters precede it in one fold only
+    rest: NDArray[np.int64]  # (n + 2, folds + 1): weight of its children that are not kept; of a fold, the difference
+    children: NDArray[np.int64]  # (n + 2,): those that are kept
+
+
+class Closed(NamedTuple):
+    """What has been closed, by length."""
+
+    sizes: NDArray[np.int64]  # (n + 2,): nodes
+    symbols: NDArray[Any]  # (n + 2, nodes)
+    weights: NDArray[np.uint8]  # codes
+    rests: NDArray[np.uint8]
+    children: NDArray[Any]
+    fold_weights: NDArray[np.uint8]  # (folds, n + 2, nodes)
+    fold_rests: NDArray[np.uint8]
+    histogram: NDArray[np.int64]  # (n + 2, HISTOGRAM): strings of each weight, kept or not
+    units: NDArray[np.int64]  # (UNITS,): nodes by how often they occur
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return the arrays (n + 2, nodes): those of all folds, then those of each."""
+        return [self.symbols, self.weights, self.rests, self.children, *self.fold_weights, *self.fold_rests]
+
+
+def count_ngrams(
+    text: NDArray[Any],
+    K: int,
+    order: int,
+    folds: int = 0,
+    min_count: int = 2,
+    *,
+    max_size: float | None = None,
+    reset_at: int | None = None,
+) -> NgramModel | None:
+    """Return the n-gram model of a training text; None for order 0.
+
+    Parameters
+    ----------
+    text : ndarray of unsigned int, shape (N,)
+        Indices below K.
+    K, order, folds, min_count : int
+        See `elman.ngram.model`; a short text has fewer folds.
+    max_size : float, optional
+        Size of the table in bytes above which the minimum count is raised.
+    reset_at : int, optional
+        The line feed of independent lines.
+    """
+    if order == 0:
+        return None
+    starts = start_folds(text, folds, order, reset_at)
+    max_nodes = None if max_size is None else int(max_size / bytes_per_node(K))
+    return count_text(text, K, order, min_count, starts, reset_at, max_nodes).make_model(K, order, starts, reset_at)
+
+
+def count_text(
+    text: NDArray[Any],
+    K: int,
+    order: int,
+    min_count: int,
+    fold_starts: Ints,
+    reset_at: int | None = None,
+    max_nodes: int | None = None,
+) -> CountedText:
+    """Return the counts of a text; the minimum count is raised until there are at most `max_nodes`."""
+    starts, feed = fold_starts.astype(np.int64), -1 if reset_at is None else reset_at
+    if reset_at is not None:  # the number of the line that begins there
+        starts = np.array([np.count_nonzero(text[: start + 1] == reset_at) for start in starts], np.int64)
+    while True:
+        settings = Settings.of(K, order, min_count, starts, feed)
+        counted = _count(text, settings, max_nodes)
+        if isinstance(counted, CountedText):
+            return counted
+        min_count = counted
+
+
+def _count(text: NDArray[Any], settings: Settings, max_nodes: int | None) -> CountedText | int:
+    """Return the counts of a text or, if it has too many nodes, a minimum count with which it should have fewer."""
+    levels, records, nodes = settings.order + 2, 0, 0
+    opened, units = _open(settings), np.zeros(UNITS, np.int64)
+    histogram = np.zeros((levels, HISTOGRAM), np.int64)
+    arrays = _make_closed(settings, 0, histogram, units).arrays()
+    parts = [[_Blocks(array.dtype) for _ in range(levels)] for array in arrays]
+
+    def collect(closed: Closed) -> int:
+        """Keep copies of what has been closed; return how many nodes."""
+        for array, of_levels in zip(closed.arrays(), parts, strict=True):
+            for part, of_level, size in zip(of_levels, array, closed.sizes, strict=True):
+                part.append(of_level[:size])
+        return int(closed.sizes.sum())
+
+    for keys, record_units in sorted_records(text, settings):
+        closed = _make_closed(settings, len(keys), histogram, units)
+        read_sorted(opened, closed, keys, record_units, settings)
+        nodes, records = nodes + collect(closed), records + len(keys) - 1
+        fraction = records / len(text)
+        if max_nodes is not None and nodes > max_nodes * (fraction if fraction >= MIN_FRACTION else 1):
+            kept = nodes - np.cumsum(units)  # with a minimum count above each number of occurrences
+            fits = np.flatnonzero(kept[settings.min_count :] <= 0.95 * max_nodes * fraction)
+            return settings.min_count + (int(fits[0]) + 1 if len(fits) else UNITS)
+    closed = _make_closed(settings, 2 * levels, histogram, units)
+    close_strings(opened, closed, 0, settings)
+    close_string(opened, closed, 0, settings)
+    collect(closed)
+
+    def join(n: int, levels: slice = slice(None), out: NDArray[Any] | None = None) -> NDArray[Any]:
+        joined = np.concatenate([piece for part in parts[n][levels] for piece in part.pieces], out=out)
+        parts[n].clear()
+        return joined
+
+    above, below = slice(1, None), slice(None, -1)
+    table = Nodes(join(0, above), join(1, above), join(2, below), join(3, below))
+    folds = len(settings.folds)
+    counts = FoldCounts(*(np.empty((folds, size), np.uint8) for size in (len(table.symbols) + 1, len(table.rests))))
+    for fold in range(folds):
+        join(4 + fold, out=counts.weights[fold])
+        join(4 + folds + fold, below, out=counts.rests[fold])
+    return CountedText(table, counts, histogram[1:, 1:], settings.min_count)
+
+
+class _Blocks:
+    """An array that grows, in blocks of memory that the system gets back, unlike what malloc has divided."""
+
+    SIZE = 1 << 20
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.room = np.zeros(0, dtype)
+        self.pieces = [self.room]
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Append a copy of an array."""
+        while len(values):
+            if not len(self.room):
+                self.room = np.frombuffer(mmap.mmap(-1, self.SIZE), self.room.dtype)
+            count = min(len(values), len(self.room))
+            self.room[:count] = values[:count]
+            self.pieces.append(self.room[:count])
+            self.room, values = self.room[count:], values[count:]
+
+
+def _open(settings: Settings) -> Open:
+    levels, folds = settings.order + 2, max(len(settings.folds), 1)
+    return Open(
+        depth=np.zeros(2, np.int64),
+        digits=np.zeros(levels, np.int64),
+        folds=np.zeros((levels, folds), np.int64),
+        fold_kinds=np.zeros(levels, np.int64),
+        occurrences=np.zeros((levels, folds), np.int64),
+        units=np.zeros((levels, folds), np.int64),
+        lines=np.zeros((levels, folds, settings.min_count), np.int64),
+        fold_of=np.full((levels, settings.K + 1), _NONE),
+        preceding=np.zeros((levels, settings.K + 1), np.int64),
+        kinds=np.zeros(levels, np.int64),
+        only=np.zeros(folds, np.int64),
+        rest=np.zeros((levels, folds + 1), np.int64),
+        children=np.zeros(levels, np.int64),
+    )
+
+
+def _make_closed(settings: Settings, records: int, histogram: NDArray[np.int64], units: NDArray[np.int64]) -> Closed:
+    """Return room for what closes in a piece: each string that is kept has at least the minimum of records."""
+    levels, nodes, folds = settings.order + 2, records // settings.min_count + 2, len(settings.folds)
+    symbol = np.uint16 if settings.K < 1 << 16 else np.uint32
+    return Closed(
+        sizes=np.zeros(levels, np.int64),
+        symbols=np.empty((levels, nodes), symbol),
+        weights=np.empty((levels, nodes), np.uint8),
+        rests=np.empty((levels, nodes), np.uint8),
+        children=np.empty((levels, nodes), symbol),
+        fold_weights=np.empty((folds, levels, nodes), np.uint8),
+        fold_rests=np.empty((folds, levels, nodes), np.uint8),
+        histogram=histogram,
+        units=units,
+    )
+
+
+# --- Strings that open and close ---
+
+
+@exact_step
+def encode(number):
+    """The code of a number, see `elman.ngram.table.CODES`."""
+    code = number if number < 16 else np.int64(16)
+    larger = number >> 5
+    while larger > 0 and code < len(CODES) - 1:
+        code += 1
+        larger >>= 1
+    return code
+
+
+@exact
+def read_sorted(opened, closed, keys, units, settings):
+    """Read the sorted records of a piece but for the last; the strings that are open at its end stay open."""
+    n = settings.order
+    for r in range(len(keys) - 1):
+        L = min(opened.depth[0], opened.depth[1])
+        close_strings(opened, closed, L, settings)
+        common, length = 0, n + 1
+        while common <= n and digit_of(keys, r, common, settings) == digit_of(keys, r + 1, common, settings):
+            common += 1
+        while length > L and digit_of(keys, r, length - 1, settings) == 0:
+            length -= 1
+        for j in range(L, length if settings.min_count == 1 else min(length, common)):
+            L = j + 1
+            opened.digits[L] = digit_of(keys, r, j, settings)
+        opened.depth[0], opened.depth[1] = L, common
+        unit, fold = np.int64(units[r]), np.int64(0)
+        for f in range(1, len(settings.folds)):
+            fold += unit >= settings.folds[f]
+        add_occurrences(opened, L, fold, 1)
+        add_preceding(opened, L, digit_of(keys, r, n + 1, settings), fold)
+        if settings.reset_at >= 0:
+            add_line(opened, L, unit, fold, settings)
+        if length > L:  # strings that occur once, and are not kept
+            opened.rest[L, -1] += 1
+            opened.rest[L, fold] -= 1
+            for single in range(L + 1, length + 1):
+                closed.histogram[single, 1] += 1
+
+
+@exact_step
+def add_occurrences(opened, L, fold, occurrences):
+    """Count occurrences in a fold of the open string of length L."""
+    if opened.occurrences[L, fold] == 0:
+        opened.folds[L, opened.fold_kinds[L]] = fold
+        opened.fold_kinds[L] += 1
+    opened.occurrences[L, fold] += occurrences
+
+
+@exact_step
+def add_preceding(opened, L, character, fold):
+    """Record that a character precedes the open string of length L in a fold, or in `_SEVERAL`."""
+    known = opened.fold_of[L, character]
+    if known == _NONE:
+        opened.fold_of[L, character] = fold
+        opened.preceding[L, opened.kinds[L]] = character
+        opened.kinds[L] += 1
+    elif known != fold:
+        opened.fold_of[L, character] = _SEVERAL
+
+
+@exact_step
+def add_line(opened, L, line, fold, settings):
+    """Record that a line has the open string of length L."""
+    known = opened.units[L, fold]
+    seen = known >= settings.min_count
+    for k in range(known):
+        seen = seen or opened.lines[L, fold, k] == line
+    if not seen:
+        opened.lines[L, fold, known] = line
+        opened.units[L, fold] = known + 1
+
+
+@exact_step
+def close_strings(opened, closed, length, settings):
+    """Close the strings that are longer than `length`."""
+    while opened.depth[0] > length:
+        L = opened.depth[0]
+        opened.depth[0] = L - 1
+        close_string(opened, closed, L, settings)
+
+
+@exact_step
+def close_string(opened, closed, L, settings):
+    """Store a string whose counts are complete, or the root, if it is kept, and forget it."""
+    counted = opened.units if settings.reset_at >= 0 else opened.occurrences
+    weight, units, whole = np.int64(0), np.int64(0), opened.rest[L, -1]
+    for k in range(opened.fold_kinds[L]):
+        weight += opened.occurrences[L, opened.folds[L, k]]
+        units += counted[L, opened.folds[L, k]]
+    is_kept = L == 0 or units >= settings.min_count
+    is_raw = settings.order + 1 == L or (L > 1 and opened.digits[1] - 1 == settings.reset_at)
+    if not is_raw:
+        weight = opened.kinds[L]
+        for k in range(opened.kinds[L]):
+            f = opened.fold_of[L, opened.preceding[L, k]]
+            if f != _SEVERAL:
+                opened.only[f] += 1
+    node = closed.sizes[L]
+    if L > 0:
+        if weight < HISTOGRAM:
+            closed.histogram[L, weight] += 1
+        if not is_kept:
+            opened.rest[L - 1, -1] += weight
+    if is_kept:
+        code, rest = encode(weight) if L > 0 else np.int64(0), encode(whole)
+        closed.symbols[L, node] = opened.digits[L] - 1 if L > 0 else 0
+        closed.weights[L, node], closed.rests[L, node] = code, rest
+        closed.children[L, node] = opened.children[L]
+        closed.fold_weights[:, L, node], closed.fold_rests[:, L, node] = code, rest
+        closed.sizes[L] = node + 1
+        if L > 0:
+            closed.units[min(units, UNITS - 1)] += 1
+            opened.children[L - 1] += 1
+    for k in range(opened.fold_kinds[L] if len(settings.folds) > 0 else 0):
+        f = opened.folds[L, k]
+        without = weight - (opened.occurrences[L, f] if is_raw else opened.only[f])
+        is_kept_without = units - counted[L, f] >= settings.min_count
+        if L > 0 and not (is_kept and is_kept_without):
+            opened.rest[L - 1, f] += without if is_kept else without - weight
+        if is_kept:
+            closed.fold_weights[f, L, node] = encode(without) if L > 0 and is_kept_without else np.int64(0)
+            closed.fold_rests[f, L, node] = encode(whole + opened.rest[L, f])
+    forget_string(opened, L, settings)
+
+
+@exact_step
+def forget_string(opened, L, settings):
+    """Add the counts of an open string, which is being closed, to those of the string without its last character."""
+    for k in range(opened.fold_kinds[L]):
+        f = opened.folds[L, k]
+        if L > 0:
+            add_occurrences(opened, L - 1, f, opened.occurrences[L, f])
+            if settings.reset_at >= 0:
+                for u in range(opened.units[L, f]):
+                    add_line(opened, L - 1, opened.lines[L, f, u], f, settings)
+        opened.occurrences[L, f], opened.units[L, f], opened.rest[L, f], opened.only[f] = 0, 0, 0, 0
+    for k in range(opened.kinds[L]):
+        character = opened.preceding[L, k]
+        if L > 0:
+            add_preceding(opened, L - 1, character, opened.fold_of[L, character])
+        opened.fold_of[L, character] = _NONE
+    opened.rest[L, -1], opened.kinds[L], opened.fold_kinds[L], opened.children[L] = 0, 0, 0, 0

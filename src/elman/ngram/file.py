@@ -1,0 +1,121 @@
+"""An n-gram model in a file: the arrays of its table, and a description that is stored as JSON.
+
+``ngrams.strings`` … are the arrays of the table, see `elman.ngram.table`, as signed integers, which every format has;
+``ngrams.histogram`` is that of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.errors import ElmanError
+from elman.ngram.model import MAX_ORDER, NgramModel
+from elman.ngram.table import ARRAYS, STRIDE, NgramTable, check_table
+from elman.storage.tensors import corrupt_checkpoint_error, read_tensors, save_tensors
+from elman.storage.untrusted import parse_strict_json, require_int, safe_message
+
+PREFIX = "ngrams."
+"""Of the names of the arrays."""
+DESCRIBED = ("nodes", "contexts", "min_count")
+"""The numbers in the description."""
+
+
+def describe_ngrams(ngrams: NgramModel) -> dict[str, int]:
+    """Return the description of an n-gram model."""
+    return {"nodes": ngrams.table.nodes, "contexts": ngrams.table.contexts, "min_count": ngrams.min_count}
+
+
+def ngram_tensors(ngrams: NgramModel | None, prefix: str = PREFIX) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an n-gram model, if there is one."""
+    if ngrams is None:
+        return {}
+    signed = {name: array.view(array.dtype.str.replace("u", "i")) for name, array in ngrams.table.arrays().items()}
+    return {prefix + name: array for name, array in (signed | {"histogram": ngrams.histogram}).items()}
+
+
+def pop_ngram_tensors(tensors: dict[str, Any], prefix: str = PREFIX) -> dict[str, NDArray[Any]]:
+    """Remove the arrays of an n-gram model from others, and return them."""
+    return {name: tensors.pop(name) for name in sorted(tensors) if name.startswith(prefix)}
+
+
+def restore_ngrams(
+    description: Any,
+    tensors: Mapping[str, NDArray[Any]],
+    K: int,
+    order: int,
+    reset_at: int | None,
+    prefix: str = PREFIX,
+) -> NgramModel:
+    """Return the n-gram model in a file that may be invalid.
+
+    Raises
+    ------
+    ElmanError, ValueError, LookupError, TypeError
+        If it is.
+    """
+    nodes, contexts, min_count = (require_int(description[name], name, minimum=1) for name in DESCRIBED)
+    arrays = {name.removeprefix(prefix): array for name, array in tensors.items()}
+    kinds = {name: np.int32 if name == "ones" else np.int64 for name in (*ARRAYS, "histogram")}
+    if {name: array.dtype for name, array in arrays.items()} != kinds:
+        raise ValueError("the arrays of its n-gram counts are invalid")
+    histogram = arrays["histogram"]
+    if histogram.shape != (order + 1, 4) or histogram.min() < 0:
+        raise ValueError("the histogram of its n-gram counts is invalid")
+    table = NgramTable(
+        K, order, nodes, contexts, **{name: arrays[name].view(f"u{kinds[name]().itemsize}") for name in ARRAYS}
+    )
+    check_table(table)
+    _check_trie(table)
+    return NgramModel(table, histogram, min_count, reset_at)
+
+
+def _check_trie(table: NgramTable) -> None:
+    """Check that the nodes of a table are a trie, whose levels have the lengths of strings up to n + 1."""
+    nodes = table.unpack()
+    starts = [0, 1]
+    for _ in range(table.order + 1):
+        starts.append(starts[-1] + int(nodes.children[starts[-2] : starts[-1]].sum()))
+    siblings = np.repeat(np.arange(table.contexts), nodes.children) * table.K + nodes.symbols
+    ones = np.append(0, np.cumsum(nodes.children)[:-1])[::STRIDE]
+    if (
+        starts[-2:] != [table.contexts, table.nodes]
+        or (nodes.symbols >= table.K).any()
+        or (np.diff(siblings) <= 0).any()
+        or not np.array_equal(ones, table.ones)
+    ):
+        raise ElmanError("its n-gram counts are not a trie")
+
+
+# --- A file of counts alone ---
+
+
+def save_ngrams(path: Path, ngrams: NgramModel) -> None:
+    """Write an n-gram model to a file of its own, atomically."""
+    shape = {"K": ngrams.K, "order": ngrams.order, "reset_at": ngrams.reset_at}
+    save_tensors(path, {"ngrams": describe_ngrams(ngrams) | shape}, ngram_tensors(ngrams))
+
+
+def load_ngrams(path: Path) -> NgramModel:
+    """Return the n-gram model of a file written by `save_ngrams`.
+
+    Raises
+    ------
+    ElmanError
+        If the file does not exist, is truncated or altered, or contains something else.
+    """
+    json_text, tensors = read_tensors(path, PREFIX)
+    try:
+        description = parse_strict_json(json_text)["ngrams"]
+        K = require_int(description["K"], "K", minimum=1)
+        order = require_int(description["order"], "order", minimum=1, maximum=MAX_ORDER)
+        reset_at = description["reset_at"]
+        if reset_at is not None:
+            reset_at = require_int(reset_at, "reset_at", maximum=K - 1)
+        return restore_ngrams(description, tensors, K, order, reset_at)
+    except (ElmanError, LookupError, TypeError, ValueError) as error:
+        raise corrupt_checkpoint_error(path, f"its description is invalid ({safe_message(error)})") from error

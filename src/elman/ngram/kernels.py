@@ -1,0 +1,357 @@
+"""Kernels that read characters with an n-gram model, and what they read it from: a table with a cache, and counts.
+
+K  size of the alphabet     n  order     R  rows
+
+Where a node is given by length of context, o = 0 … n, it is -1 if there is none: of a row that reads a character, the
+context of length o + 1 is the child of that of length o before. The nodes of a row whose root is -1 are those of its
+history, which are found when it reads next.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.ngram.compiled_table import (
+    CHILD,
+    COUNT,
+    NONE,
+    SIBLING,
+    SYMBOL,
+    TOTAL,
+    Table,
+    add_extra,
+    empty_added,
+    empty_table,
+    exact,
+    exact_step,
+    find_child,
+    find_children,
+    find_extra,
+    grow,
+    keep_codes,
+    rest_of,
+    unpack,
+)
+from elman.ngram.model import MIN_PROB, NgramModel
+from elman.ngram.table import CODES, symbol_bits
+
+MAX_CACHE_BYTES = 1 << 26
+"""Size of the distributions of short contexts that are stored."""
+MAX_CACHED_ORDER = 2
+INITIAL_CAPACITY = 1 << 10
+"""Nodes for which a growing model has room at first."""
+
+_SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
+"""The bits of the float64 sqrt(1/2)."""
+_LN2 = 0.6931471805599453
+_C1, _C3, _C5, _C7, _C9, _C11, _C13, _C15, _C17, _C19 = (2.0 / n for n in range(1, 20, 2))
+"""log m = 2 (s + s^3 / 3 + s^5 / 5 + …), s = (m - 1) / (m + 1)."""
+
+
+class Workspace(NamedTuple):
+    """Workspace of `distribution`."""
+
+    q: NDArray[np.float64]  # (K,)
+    bits: NDArray[np.int64]  # (K,)
+    powers: NDArray[np.float64]  # (K,)
+    places: NDArray[np.int64]  # (K,): -1
+    items: NDArray[np.int64]  # (K (n + 1), 3): characters, their weights, and the lengths of the contexts
+    kept: NDArray[np.float64]  # (K (n + 1),): what the discounts leave of these weights
+    shares: NDArray[np.float64]  # (n + 1,): 1 / W_o
+    rests: NDArray[np.float64]  # (n + 1,): r_o
+
+
+def make_workspace(K: int, order: int, *groups: int) -> Workspace:
+    """Return the workspace for models of K characters, or one of each group."""
+    return Workspace(
+        np.empty((*groups, K)), np.empty((*groups, K), np.int64), np.empty((*groups, K)),
+        np.full((*groups, K), NONE, np.int64), np.empty((*groups, K * (order + 1), 3), np.int64),
+        np.empty((*groups, K * (order + 1))), *np.empty((2, *groups, order + 1)),
+    )  # fmt: skip
+
+
+@exact_step
+def select_workspace(workspace, g):
+    """The workspace of a group."""
+    return Workspace(
+        workspace.q[g], workspace.bits[g], workspace.powers[g], workspace.places[g], workspace.items[g],
+        workspace.kept[g], workspace.shares[g], workspace.rests[g],
+    )  # fmt: skip
+
+
+def make_nodes(R: int, order: int, *groups: int) -> NDArray[np.int64]:
+    """Return the nodes of R rows, or of R rows of each group, which are found in their histories.
+
+    The first are those of the table, the second those of the added counts.
+    """
+    return np.full((2, *groups, R, order + 1), NONE, np.int64)
+
+
+# --- Rows ---
+
+
+@exact_step
+def append(histories, r, x, reset_at):
+    """Append the code of character x to the history of row r, which forgets its first, or all if x is `reset_at`."""
+    n = histories.shape[1]
+    for o in range(n - 1):
+        histories[r, o] = histories[r, o + 1] if x != reset_at else 0
+    if n > 0:
+        histories[r, n - 1] = x + 1
+
+
+@exact_step
+def advance(table, added, grows, histories, bases, extras, r, x):
+    """Read character x in row r: it is counted, if the model grows, and its contexts become those of the row."""
+    n = table.order
+    for o in range(n, -1, -1):
+        extra = np.int64(NONE)
+        if added.sizes[0] > 0:
+            if grows and extras[r, o] < 0:  # another row may have counted its context since
+                extras[r, o] = find_context(added, histories, r, o)
+            if grows and extras[r, o] >= 0:
+                extra = add_extra(added, extras[r, o], x)
+            elif o < n:
+                extra = find_extra(added, extras[r, o], x)
+        if o < n:
+            is_cut = x == table.reset_at and o > 0
+            extras[r, o + 1] = extra if not is_cut else np.int64(NONE)
+            bases[r, o + 1] = find_child(table, bases[r, o], x) if not is_cut else np.int64(NONE)
+    append(histories, r, x, table.reset_at)
+
+
+@exact_step
+def find_context(added, histories, r, length):
+    """The node of the added counts of the last `length` characters of row r; -1 if there is none."""
+    extra, n = np.int64(0), histories.shape[1]
+    for o in range(n - length, n):
+        extra = find_extra(added, extra, histories[r, o] - 1) if histories[r, o] > 0 else np.int64(NONE)
+    return extra
+
+
+@exact
+def find_row_nodes(table, added, histories, bases, extras):
+    """Set the nodes by length, (R, n + 1), of the contexts that end the histories (R, n), in rows without them."""
+    n = table.order
+    for r in range(len(histories)):
+        for length in range(n + 1 if bases[r, 0] == NONE else 0):
+            base, extra = np.int64(0), np.int64(0) if added.sizes[0] > 0 else np.int64(NONE)
+            for o in range(n - length, n):
+                symbol = np.int64(histories[r, o]) - 1
+                base = find_child(table, base, symbol) if symbol >= 0 else np.int64(NONE)
+                extra = find_extra(added, extra, symbol) if symbol >= 0 else np.int64(NONE)
+            bases[r, length], extras[r, length] = base, extra
+
+
+@exact_step
+def list_weights(table, added, base, extra, o, fold, workspace, used):
+    """Append the characters after a context of length o to the items, of which `used` are in use.
+
+    Returns how many are then in use, W_o, which is 0 if no character is kept, and the sum of what the discounts leave.
+    """
+    items, kept = workspace.items, workspace.kept
+    total, sum_kept, end, mask = np.int64(0), 0.0, used, (1 << table.width) - 1
+    first, last = find_children(table, base)
+    for node in range(first, last):
+        string = np.int64(table.strings[node])
+        code = np.int64(table.fold_weights[fold, node]) if fold < table.folds else string >> table.width
+        items[end, 0], items[end, 1], items[end, 2], kept[end] = string & mask, CODES[code], o, table.kept[o, code]
+        total += CODES[code]
+        sum_kept += table.kept[o, code]
+        end += 1
+    if extra >= 0:
+        total += added.nodes[extra, TOTAL]
+        end, sum_kept = add_weights(table, added, extra, o, workspace, used, end)
+    if total > 0 and base >= 0:
+        total += rest_of(table, base, fold)
+    return end, total, sum_kept
+
+
+@exact
+def add_weights(table, added, extra, o, workspace, used, end):
+    """Add the counts of what was read after a context to the items from `used` on.
+
+    Returns how many items are then in use, and the sum of what the discounts leave.
+    """
+    places, items, kept = workspace.places, workspace.items, workspace.kept
+    for k in range(used, end):
+        places[items[k, 0]] = k
+    child = np.int64(added.nodes[extra, CHILD])
+    while child >= 0:
+        symbol = np.int64(added.nodes[child, SYMBOL])
+        place = places[symbol]
+        if place < 0:
+            place = min(end, used + table.K - 1)  # a file may contain a character twice
+            items[place, 0], items[place, 1], items[place, 2] = symbol, 0, o
+            end = place + 1
+        items[place, 1] += added.nodes[child, COUNT]
+        kept[place] = max(items[place, 1] - table.discounts[o, min(items[place, 1], 3) - 1], 0.0)
+        child = np.int64(added.nodes[child, SIBLING])
+    sum_kept = 0.0
+    for k in range(used, end):
+        places[items[k, 0]] = NONE
+        sum_kept += kept[k]
+    return end, sum_kept
+
+
+@exact_step
+def distribution(table, added, bases, extras, r, fold, workspace):
+    """Set q (K,) of the workspace to that after row r, (5), without the counts of a fold; return the matched order."""
+    K, cached, q = table.K, table.cached_order, workspace.q
+    items, kept, shares, rests = workspace.items, workspace.kept, workspace.shares, workspace.rests
+    context = bases[r, cached] - table.cached_first if cached >= 0 else np.int64(NONE)
+    is_cached = extras[r, 0] < 0 and 0 <= context < table.cached_q.shape[1]
+    first, matched, end, factor = np.int64(0), np.int64(0), np.int64(0), 1.0
+    if is_cached:
+        matched = np.int64(table.cached_matched[fold, context])
+        first = cached + 1 if matched == cached else table.order + 1
+    o = first
+    while o <= table.order:
+        after, total, sum_kept = list_weights(table, added, bases[r, o], extras[r, o], o, fold, workspace, end)
+        if total == 0:
+            break
+        shares[o] = 1.0 / total
+        rests[o] = 1.0 - sum_kept * shares[o]  # (6)
+        factor *= rests[o]
+        end, matched, o = after, o, o + 1
+    for k in range(K):
+        q[k] = (table.cached_q[fold, context, k] if is_cached else 1.0 / K) * factor
+    factor = 1.0
+    for length in range(o - 1, first - 1, -1):
+        shares[length] *= factor
+        factor *= rests[length]
+    for i in range(end - 1, -1, -1):
+        q[items[i, 0]] += kept[i] * shares[items[i, 2]]
+    return matched
+
+
+@exact
+def set_logs(q, bits, powers, out, start):
+    """Set out[start : start + K] to log max(q, `MIN_PROB`), of q (K,); `bits` and `powers` (K,) are workspace.
+
+    A number is 2^e m with m in [sqrt(1/2), sqrt(2)), and log m is a series in (m - 1) / (m + 1).
+    """
+    for k in range(len(q)):
+        q[k] = max(q[k], MIN_PROB)
+    raw = q.view(np.int64)
+    for k in range(len(q)):
+        e = (raw[k] - _SQRT_HALF_BITS) >> 52
+        powers[k] = e
+        bits[k] = raw[k] - (e << 52)
+    mantissas = bits.view(np.float64)
+    for k in range(len(q)):
+        m = mantissas[k]
+        s = (m - 1.0) / (m + 1.0)
+        u = s * s
+        high = _C11 + u * (_C13 + u * (_C15 + u * (_C17 + u * _C19)))
+        log = s * (_C1 + u * (_C3 + u * (_C5 + u * (_C7 + u * (_C9 + u * high)))))
+        out[start + k] = log + powers[k] * _LN2
+
+
+@exact
+def read_rows(table, added, grows, histories, bases, extras, x, folds, reads, stride, log_q, matched, workspace):
+    """Read one character in each row where `reads` (R,) is true: it is counted, if the model grows, and appended.
+
+    `bases` and `extras` (R, n + 1) are the nodes of the contexts that end the histories (R, n); all three are changed
+    in place. Sets the matched orders (R,) and log q, flat, whose rows are `stride` apart, without the
+    counts of each row's fold (R,).
+    """
+    for r in range(len(x)):
+        if reads[r]:
+            advance(table, added, grows, histories, bases, extras, r, np.int64(x[r]))
+            matched[r] = distribution(table, added, bases, extras, r, folds[r], workspace)
+            set_logs(workspace.q, workspace.bits, workspace.powers, log_q, r * stride)
+
+
+@exact
+def read_window(table, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched, workspace):
+    """Read x (T R,), step by step, with `read_rows`: sets log q (T, R, K_row), flat, and the matched orders (T R,)."""
+    find_row_nodes(table, added, histories, bases, extras)
+    for t in range(T):
+        row = t * R
+        read_rows(
+            table, added, grows, histories, bases, extras, x[row : row + R], folds[row : row + R], reads, K_row,
+            log_q[row * K_row :], matched[row : row + R], workspace,
+        )  # fmt: skip
+
+
+@exact
+def append_window(histories, x, reset_at, T, R):
+    """Append the characters x (T R,) to the histories (R, n), in place."""
+    for row in range(T * R):
+        append(histories, row % R, x[row], reset_at)
+
+
+# --- Models, which are prepared on first use ---
+
+
+class NgramReader:
+    """An n-gram model for the kernels: its table, and the counts that are added if it continues another."""
+
+    def __init__(self, model: NgramModel) -> None:
+        if model.base is None:
+            self.table, self.added = make_table(model), empty_added()
+        else:
+            base = reader(model.base)
+            self.table, self.added = base.table, grow(base.added, INITIAL_CAPACITY)
+
+    def reserve(self, characters: int) -> None:
+        """Make room for counting so many characters."""
+        nodes = int(self.added.sizes[0]) + characters * (self.table.order + 1)
+        if nodes > len(self.added.nodes):
+            self.added = grow(self.added, 2 * nodes)
+
+
+def reader(model: NgramModel) -> NgramReader:
+    """Return the compiled form of a model, which is made on first use."""
+    if "numba" not in model.derived:
+        model.derived["numba"] = NgramReader(model)
+    of_model: NgramReader = model.derived["numba"]
+    return of_model
+
+
+def make_table(model: NgramModel) -> Table:
+    """Return a model as the kernels read it."""
+    table, width, folds = model.table, symbol_bits(model.K), model.fold_counts or empty_table()[-6:-4]
+    strings, firsts = np.zeros(table.nodes, np.uint32), np.empty(table.contexts + 1, np.uint32)
+    unpack(model.K, width, table.strings, table.children, strings, firsts)
+    return _with_cache(
+        Table(
+            model.K, model.order, model.folds, NONE if model.reset_at is None else model.reset_at, width, strings,
+            firsts, table.rests, model.discounts, keep_codes(model.discounts), *folds,
+        )
+    )  # fmt: skip
+
+
+def _with_cache(table: Table) -> Table:
+    """Return the table with the distributions after contexts of one length, the longest for which they fit."""
+    levels = [0, 1]  # where they begin
+    longest = min(MAX_CACHED_ORDER, table.order)
+    for _ in range(longest):
+        levels.append(int(table.firsts[min(levels[-1], len(table.firsts) - 1)]))
+    for o in range(longest, -1, -1):
+        shape = table.folds + 1, levels[o + 1] - levels[o], table.K
+        if shape[1] > 0 and 8 * int(np.prod(shape, dtype=np.int64)) <= MAX_CACHE_BYTES:
+            q, matched = np.empty(shape), np.empty(shape[:2], np.int8)
+            histories, nodes = np.zeros((shape[1], table.order), np.int32), np.arange(levels[o], levels[o + 1])
+            for length in range(1, o + 1):
+                histories[:, -length] = (table.strings[nodes] & ((1 << table.width) - 1)) + 1
+                nodes = np.searchsorted(table.firsts, nodes, side="right") - 1  # their parents
+            bases, extras = make_nodes(shape[1], table.order)
+            fill_cache(table, empty_added(), histories, bases, extras, q, matched, make_workspace(table.K, table.order))
+            return table._replace(cached_order=o, cached_first=levels[o], cached_q=q, cached_matched=matched)
+    return table
+
+
+@exact
+def fill_cache(table, added, histories, bases, extras, q, matched, workspace):
+    """Set q (folds + 1, contexts, K) and the matched orders after histories (contexts, n) that are contexts."""
+    find_row_nodes(table, added, histories, bases, extras)
+    for context in range(q.shape[1]):
+        for fold in range(len(q)):
+            matched[fold, context] = distribution(table, added, bases, extras, context, fold, workspace)
+            for k in range(table.K):
+                q[fold, context, k] = workspace.q[k]

@@ -1,0 +1,144 @@
+"""The sum of the counts of two texts, of which one is known by its table only.
+
+A string is kept that one of the two keeps, and its weights are added, although the two texts may have it after the same
+characters. A level is the strings of one length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.ngram.model import Ints, NgramModel
+from elman.ngram.table import CODES, FoldCounts, NgramTable, Nodes, encode_counts
+
+OVERLAP = 0.95
+"""Fraction of the longest strings of one table that the other contains, from which one text is taken for a part of the
+other."""
+
+
+class _Level(NamedTuple):
+    """The nodes of a level: what they are, and what they have."""
+
+    symbols: Ints
+    weights: NDArray[np.int64]
+    rests: NDArray[np.int64]
+    children: Ints
+
+
+def _read_levels(table: NgramTable, levels: int) -> list[_Level]:
+    """Return the first levels of a table; those that it lacks are empty, as is what its last one lacks."""
+    nodes = table.unpack()
+    starts = nodes.level_starts()
+    starts += [starts[-1]] * levels
+    symbols, weights = np.append(0, nodes.symbols), np.append(0, CODES[nodes.weights])
+    rests = np.zeros(table.nodes, np.int64)
+    rests[: table.contexts] = CODES[nodes.rests]
+    children = np.zeros(table.nodes, np.intp)
+    children[: table.contexts] = nodes.children
+    arrays = symbols, weights, rests, children
+    return [_Level(*(array[starts[L] : starts[L + 1]] for array in arrays)) for L in range(levels)]
+
+
+def merge(model: NgramModel, other: NgramModel, index: Ints | None = None) -> NgramModel:
+    """Return the model `other` with the counts of another model added, of which no fold leaves anything out.
+
+    Parameters
+    ----------
+    model, other : NgramModel
+    index : ndarray of int, shape (model.K,), optional
+        The index in `other` of each character of `model`, at least K where it has none; by default the same. Several
+        characters may become one. Strings with a character that has none are dropped: their weight becomes that of
+        characters that are not kept.
+    """
+    K, levels = other.K, other.order + 2
+    to_other = np.arange(K) if index is None else index
+    tries = _read_levels(model.table, levels), _read_levels(other.table, levels)
+    places = [np.zeros(1, np.intp), np.zeros(1, np.intp)]  # of the nodes of a level in the sum; -1 for a dropped one
+    zero = np.zeros(1, np.int64)
+    of_level = _Level(zero, zero, zero, zero)
+    merged, places_of_other = list[_Level](), list[Ints]()
+    for L in range(levels):
+        rests, keys = np.zeros(len(of_level.symbols), np.int64), list[Ints]()
+        for trie, place, mapped in zip(tries, places, (to_other, np.arange(K)), strict=True):
+            np.add.at(rests, place[place >= 0], trie[L].rests[place >= 0])
+            if levels > L + 1:
+                parents, symbols = np.repeat(place, trie[L].children), mapped[trie[L + 1].symbols]
+                lost = (parents >= 0) & (symbols >= K)
+                np.add.at(rests, parents[lost], trie[L + 1].weights[lost])
+                keys.append(np.where((parents >= 0) & ~lost, parents * K + symbols, -1))
+        union = np.unique(np.concatenate([key[key >= 0] for key in keys])) if keys else np.zeros(0, np.intp)
+        merged.append(of_level._replace(rests=rests, children=np.bincount(union // K, minlength=len(rests))))
+        places_of_other.append(places[1])
+        weights = np.zeros(len(union), np.int64)
+        places = [np.where(key >= 0, np.searchsorted(union, key), -1) for key in keys]
+        for trie, place in zip(tries, places, strict=False):
+            np.add.at(weights, place[place >= 0], trie[L + 1].weights[place >= 0])
+        of_level = _Level(union % K, weights, np.zeros(0, np.int64), np.zeros(0, np.intp))
+    contexts = sum(len(level.rests) for level in merged[:-1])
+    symbols, weights, rests, children = (np.concatenate(arrays) for arrays in zip(*merged, strict=True))
+    nodes = Nodes(symbols[1:], encode_counts(weights[1:]), encode_counts(rests[:contexts]), children[:contexts])
+    counts = other.fold_counts
+    if counts is not None:
+        starts = np.cumsum([0, *(len(level.symbols) for level in merged)])
+        place = np.concatenate([start + of_level for start, of_level in zip(starts, places_of_other, strict=False)])
+        _, weights_before, rests_before, _ = (np.concatenate(arrays) for arrays in zip(*tries[1], strict=True))
+        counts = FoldCounts(
+            _merge_folds(counts.weights, weights_before, weights, place),
+            _merge_folds(counts.rests, rests_before[: counts.rests.shape[1]], rests[:contexts], place),
+        )
+    histogram, rows = other.histogram.copy(), min(model.order, other.order) + 1
+    histogram[:rows] += model.histogram[:rows]
+    table = NgramTable.from_nodes(K, other.order, nodes)
+    min_count = min(model.min_count, other.min_count)
+    return replace(
+        other, table=table, histogram=histogram, min_count=min_count, fold_counts=counts, pretrained=model, derived={}
+    )  # fmt: skip
+
+
+def _merge_folds(
+    codes: NDArray[np.uint8], before: NDArray[np.int64], after: NDArray[np.int64], place: Ints
+) -> NDArray[np.uint8]:
+    """Return the codes of numbers without each fold, after the other model's numbers were added.
+
+    Parameters
+    ----------
+    codes : ndarray of uint8, shape (folds, nodes)
+        Those before.
+    before, after : ndarray of int64
+        The numbers with all folds, of the nodes before and after.
+    place : ndarray of int, shape (nodes,)
+        The nodes before among those after.
+    """
+    place = place[: codes.shape[1]]
+    whole, added = encode_counts(before), after[place] - before
+    merged = np.tile(encode_counts(after), (len(codes), 1))
+    for without, of_fold in zip(codes, merged, strict=True):
+        differs = np.flatnonzero(without != whole)
+        of_fold[place[differs]] = encode_counts(CODES[without[differs]] + added[differs])
+    return merged
+
+
+def translate(model: NgramModel, index: Ints, K: int, order: int) -> NgramModel:
+    """Return a model of an order for another alphabet of K characters, which has its characters at `index`.
+
+    Of a lower order than before, it lacks the longer strings. See `merge`.
+    """
+    root = NgramTable.from_nodes(K, order, Nodes(*np.zeros((2, 0), np.uint8), *np.zeros((2, 1), np.uint8)))
+    histogram = np.zeros((order + 1, *model.histogram.shape[1:]), model.histogram.dtype)
+    nothing = NgramModel(root, histogram, model.min_count, model.reset_at)
+    return replace(merge(model, nothing, index), pretrained=None)
+
+
+def overlap(model: NgramModel, other: NgramModel) -> bool:
+    """Return whether the longest strings of one model are those of another of the same alphabet, all but a few.
+
+    The texts then have a part in common, whose counts must not be added.
+    """
+    both = merge(model, other).table
+    longest = [len(_read_levels(each.table, each.order + 2)[-1].symbols) for each in (model, other)]
+    of_both = len(_read_levels(both, other.order + 2)[-1].symbols)
+    return model.order == other.order and min(longest) > 0 and sum(longest) - of_both >= OVERLAP * min(longest)

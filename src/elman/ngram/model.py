@@ -1,0 +1,329 @@
+"""The n-gram model: how often each character followed each context, and the distribution that these counts give.
+
+K  size of the alphabet         n  the order: the length of the longest context
+o  0 … n, a context length      s  a string: a context, and the character k that follows it
+N  occurrences of s, or the lines with s where a text is one of independent lines
+
+::
+
+    (1)  s is kept if N(s) >= the minimum count
+    (2)  w(s) = how many different characters precede s           its continuation count
+         w(s) = how often s occurs, if its context has n characters or begins a line
+    (3)  W_o = the sum of w over all k, kept or not
+    (4)  q_{-1}(k) = 1 / K
+    (5)  q_o(k) = max(w_o(k) - D(w_o(k)), 0) / W_o  +  r_o q_{o-1}(k)      the first term only where s is kept
+    (6)  r_o = 1 - the sum of the first terms of (5)
+    (7)  q = q_o of the longest context after which a character is kept; its length is the matched order
+
+This is the interpolated, modified smoothing of Kneser and Ney (1995) with the discounts D(1), D(2), D(3) = D(4) = … per
+context length of Chen and Goodman (1999), estimated from how many strings have a weight of 1, 2, 3 and 4. The weight of
+strings that are not kept goes to the shorter context, like the discounts. A network adds alpha log q to its logits, see
+`elman.network.output`. No gradient enters the counts. A prior whose alpha are all zero is off: it takes no part, and
+alpha is not trained.
+
+By (1), a model contains no string that occurs once in a text (in one line), whatever its length: it cannot be read out,
+nor be spelled from shorter strings. The counts are a table, `elman.ngram.table`, in which large numbers are
+rounded.
+
+Cross-fitting: the counts of a text describe that text better than a new one, and a network that is trained with them
+would rely on them too much. So the text is divided into folds, equal contiguous parts, and at a position that is
+trained on the counts of its own fold are left out of all of (1) to (7) but the discounts. A string belongs to the fold
+in which it begins.
+
+In a text of independent lines no context extends beyond the line feed before its line, with which the network's state
+is reset, see `elman.network.resets`.
+
+A model may count what it reads: each character then adds to w and W of every context that it follows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.ngram.table import CODES, FoldCounts, NgramTable, Nodes
+
+Indices = NDArray[np.unsignedinteger[Any]]
+Ints = NDArray[np.intp]
+
+MIN_PROB = 1e-7
+"""Probabilities below this enter the logarithm as this, so that no logit is dominated by a character never seen."""
+READ_COUNT = 1
+"""How often a character counts that a growing model reads."""
+MAX_ORDER = 15
+TYPICAL_DISCOUNTS = (0.6, 0.9, 1.2)
+"""D(1), D(2) and D(3) of contexts of a length for which there are too few strings to estimate them."""
+MIN_STRINGS = 20
+"""Strings of each weight from which discounts are estimated, at least."""
+
+
+class CountedText(NamedTuple):
+    """The counts of a text, of which a model is made.
+
+    Parameters
+    ----------
+    nodes : Nodes
+        Of the table.
+    folds : FoldCounts
+    histogram : ndarray of int64, shape (n + 1, 4)
+        How many strings with a context of each length have a weight of 1, 2, 3 and 4, kept or not.
+    min_count : int
+        The minimum count of the strings that are kept.
+    """
+
+    nodes: Nodes
+    folds: FoldCounts
+    histogram: NDArray[np.int64]
+    min_count: int
+
+    def make_model(self, K: int, order: int, fold_starts: Ints, reset_at: int | None = None) -> NgramModel:
+        """Return the model of these counts, for training."""
+        table = NgramTable.from_nodes(K, order, self.nodes)
+        folds = self.folds if len(fold_starts) else None
+        return NgramModel(table, self.histogram, self.min_count, reset_at, fold_starts, folds)
+
+
+@dataclass(frozen=True, eq=False)
+class NgramModel:
+    """An n-gram model.
+
+    Parameters
+    ----------
+    table : NgramTable
+    histogram : ndarray of int64, shape (n + 1, 4)
+        How many strings with a context of each length have a weight of 1, 2, 3 and 4, kept or not.
+    min_count : int
+        The minimum count, which nothing depends on.
+    reset_at : int, optional
+        The character that is the first of every context in which it occurs: the line feed of independent lines.
+    fold_starts : ndarray of int, shape (folds,)
+        Where the folds of the training text begin; empty where nothing is left out.
+    fold_counts : FoldCounts, optional
+        While training.
+    pretrained : NgramModel, optional
+        The model whose counts were added, see `elman.ngram.merging`.
+    base : NgramModel, optional
+        The model whose counts this one continues, see `continued`.
+    grows : bool
+        Whether every character that is read is counted.
+    derived : dict
+        What each engine derived from the table, by the engine's name; filled on first use.
+    """
+
+    table: NgramTable
+    histogram: NDArray[np.int64]
+    min_count: int = 2
+    reset_at: int | None = None
+    fold_starts: Ints = field(default_factory=lambda: np.zeros(0, np.intp))
+    fold_counts: FoldCounts | None = None
+    pretrained: NgramModel | None = None
+    base: NgramModel | None = None
+    grows: bool = False
+    derived: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NgramModel:
+        """Return the model itself: its counts are large, and only reading with `grows` changes them."""
+        return self
+
+    @property
+    def K(self) -> int:
+        """Size of the alphabet."""
+        return self.table.K
+
+    @property
+    def order(self) -> int:
+        """n."""
+        return self.table.order
+
+    @property
+    def folds(self) -> int:
+        """Number of folds; 0 where nothing is left out."""
+        return len(self.fold_starts)
+
+    @cached_property
+    def discounts(self) -> NDArray[np.float64]:
+        """D(1), D(2) and D(3) of contexts of each length, (n + 1, 3), by Chen and Goodman's formulas."""
+        discounts = np.tile(np.array(TYPICAL_DISCOUNTS), (self.order + 1, 1))
+        for row, numbers in zip(discounts, self.histogram.tolist(), strict=True):
+            if min(numbers) >= MIN_STRINGS:
+                y = numbers[0] / (numbers[0] + 2 * numbers[1])
+                row[:] = [k - (k + 1) * y * numbers[k] / numbers[k - 1] for k in (1, 2, 3)]
+                np.clip(row, 0, [1, 2, 3], out=row)
+        return discounts
+
+    def folds_at(self, positions: Ints) -> Ints:
+        """Return the fold of the characters at `positions` of the training text."""
+        if not self.folds:
+            return np.zeros_like(positions)
+        return np.searchsorted(self.fold_starts, positions, side="right") - 1
+
+    def describe(self) -> str:
+        """Return which strings are kept."""
+        which = "all" if self.min_count == 1 else f"those that occur at least {self.min_count} times"
+        return f"{self.table.nodes - 1:,} strings ({which})"
+
+    def continued(self) -> NgramModel:
+        """Return a model with the same counts that counts what it reads, `READ_COUNT` times; this one does not change.
+
+        The rows of a batch count in the same model, step by step and within a step in their order.
+        """
+        return replace(self, base=self, grows=True, derived={})
+
+    def frozen(self) -> NgramModel:
+        """Return a model with the counts of a continued one that counts nothing more."""
+        return replace(self, grows=False)
+
+
+def start_folds(text: Indices, folds: int, order: int, reset_at: int | None) -> Ints:
+    """Return where the folds of a text begin: fewer, or none, of a text that is too short; of lines, at a line."""
+    usable = min(folds, len(text) // (4 * (order + 1)))
+    if usable < 2:
+        return np.zeros(0, np.intp)
+    starts = -(-np.arange(usable) * len(text) // usable)
+    if reset_at is not None:
+        lines = np.concatenate([[0], np.flatnonzero(text[:-1] == reset_at)])
+        starts = np.unique(lines[np.searchsorted(lines, starts, side="right") - 1])
+    return starts if len(starts) > 1 else np.zeros(0, np.intp)
+
+
+# --- Reading, in dictionaries ---
+
+
+class NgramCounts:
+    """The counts of a model in dictionaries. A context is a tuple of indices."""
+
+    def __init__(self, model: NgramModel) -> None:
+        self.model = model
+        self.added: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
+        self.nodes: dict[tuple[int, ...], int] = {}
+        self.children: dict[tuple[int, ...], list[int]] = {}
+        self.of_table = self
+        if model.base is not None:
+            base = ngram_counts(model.base)
+            self.of_table = base.of_table
+            self.added.update({context: counts.copy() for context, counts in base.added.items()})
+            return
+        table, names = model.table.unpack(), list[tuple[int, ...]]([()])
+        self.codes = FoldCounts(np.append(np.uint8(0), table.weights), table.rests)
+        for context, children in zip(range(model.table.contexts), table.children.tolist(), strict=True):
+            first = len(names)
+            self.children[names[context]] = table.symbols[first - 1 : first - 1 + children].tolist()
+            names += [(*names[context], k) for k in self.children[names[context]]]
+        self.nodes = {name: node for node, name in enumerate(names)}
+
+    def add(self, history: NDArray[Any], y: int) -> None:
+        """Count character y, `READ_COUNT` times, after the contexts of a history that have been read themselves."""
+        contexts = self._contexts(history)
+        for context in [c for c in contexts if not c or self.added.get(c[:-1], Counter())[c[-1]]]:
+            self.added[context][y] += READ_COUNT
+
+    def distribution(self, history: NDArray[Any], fold: int) -> tuple[NDArray[np.float64], int]:
+        """Return q (K,) after the characters `history`, without the counts of a fold, and the matched order."""
+        q = np.full(self.model.K, 1 / self.model.K)  # (4)
+        matched = 0
+        for o, context in enumerate(self._contexts(history)):
+            weights, rest = self.lookup(context, fold)
+            if not weights:
+                break
+            total = sum(weights.values()) + rest  # (3)
+            D = self.model.discounts[o]
+            kept = {k: max(w - D[min(w, 3) - 1], 0.0) / total for k, w in weights.items()}
+            q *= 1.0 - sum(kept.values())  # (5), (6)
+            for k, share in kept.items():
+                q[k] += share
+            matched = o  # (7)
+        return q, matched
+
+    def _contexts(self, history: NDArray[Any]) -> list[tuple[int, ...]]:
+        """Return the contexts that end a history, the shortest first."""
+        codes = tuple(np.asarray(history).tolist())
+        if self.model.reset_at in codes:
+            codes = codes[len(codes) - 1 - codes[::-1].index(self.model.reset_at) :]
+        return [codes[len(codes) - o :] for o in range(min(len(codes), self.model.order) + 1)]
+
+    def lookup(self, context: tuple[int, ...], fold: int) -> tuple[Counter[int], int]:
+        """Return w of the characters that are kept after a context, and that of the others, without a fold."""
+        if self.of_table is not self:
+            weights, rest = self.of_table.lookup(context, fold)
+            return weights + self.added.get(context, Counter()), rest
+        if context not in self.children:
+            return Counter(), 0
+        codes, without = self.codes, self.model.fold_counts
+        if without is not None and fold < self.model.folds:
+            codes = FoldCounts(without.weights[fold], without.rests[fold])
+        weights = Counter({k: int(CODES[codes.weights[self.nodes[*context, k]]]) for k in self.children[context]})
+        return +weights, int(CODES[codes.rests[self.nodes[context]]])
+
+
+def ngram_counts(model: NgramModel) -> NgramCounts:
+    """Return the counts of a model, which are made on first use."""
+    if "numpy" not in model.derived:
+        model.derived["numpy"] = NgramCounts(model)
+    counts: NgramCounts = model.derived["numpy"]
+    return counts
+
+
+def read(
+    model: NgramModel, history: NDArray[np.int32], x: Indices, folds: Ints | None = None, dtype: Any = np.float64
+) -> tuple[NDArray[np.floating], Ints, NDArray[np.int32]]:
+    """Read characters: return log q after each of them.
+
+    Parameters
+    ----------
+    model : NgramModel
+    history : ndarray of int32, shape (n,) or (B, n)
+        The n characters before the first, the latest last, each as its index + 1; 0 where there is none.
+    x : ndarray of unsigned int, shape (T,) or (T, B)
+    folds : ndarray of int, shape (T,) or (T, B), optional
+        The fold that is left out of each distribution.
+    dtype : dtype
+        Of log q.
+
+    Returns
+    -------
+    log_q : ndarray, shape (T, K) or (T, B, K)
+    matched : ndarray of int, shape (T,) or (T, B)
+        The matched orders.
+    history : ndarray of int32, shape (n,) or (B, n)
+        The n characters at the end.
+    """
+    counts = ngram_counts(model)
+    rows = history.reshape(-1, model.order)
+    read_rows = x.reshape(len(x), len(rows)).astype(np.intp)
+    histories = read_histories(rows, read_rows, model.reset_at)
+    log_q, matched = np.empty((*read_rows.shape, model.K), dtype), np.empty(read_rows.shape, np.intp)
+    left_out = np.full(read_rows.shape, model.folds) if folds is None else folds.reshape(read_rows.shape)
+    for t, b in np.ndindex(*read_rows.shape):
+        before, after = histories[t : t + 2, b]
+        if model.grows:
+            counts.add(before[before > 0] - 1, int(read_rows[t, b]))
+        q, matched[t, b] = counts.distribution(after[after > 0] - 1, int(left_out[t, b]))
+        log_q[t, b] = np.log(np.maximum(q, MIN_PROB))
+    return log_q.reshape(*x.shape, model.K), matched.reshape(x.shape), append(history, x, model.reset_at)
+
+
+def append(history: NDArray[np.int32], x: Indices, reset_at: int | None = None) -> NDArray[np.int32]:
+    """Return the n characters at the end of a history, (n,) or (B, n), and the characters x, (T,) or (T, B)."""
+    return np.array(read_histories(history, x, reset_at)[-1])
+
+
+def read_histories(history: NDArray[np.int32], x: NDArray[Any], reset_at: int | None = None) -> NDArray[Any]:
+    """Return the last n characters before x (T,) or (T, B), and after each of x: (T + 1, n) or (T + 1, B, n).
+
+    Those before the last `reset_at` among them are 0.
+    """
+    codes = np.concatenate([history.T, x.astype(history.dtype) + 1])
+    n = history.shape[-1]
+    if n == 0:
+        return np.empty((len(x) + 1, *history.shape), history.dtype)
+    histories = np.lib.stride_tricks.sliding_window_view(codes, n, axis=0)
+    if reset_at is None:
+        return histories
+    from_end = histories[..., ::-1]
+    resets_since = np.cumsum(from_end == reset_at + 1, axis=-1) - (from_end == reset_at + 1)
+    return np.where(resets_since[..., ::-1] > 0, 0, histories)

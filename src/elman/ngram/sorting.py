@@ -1,0 +1,263 @@
+"""The strings of a text in order: records of all positions, sorted in pieces.
+
+N  characters                 digit  the index of a character + 1; 0 after the end of a string
+n  order
+
+Every position of the text is the start of strings of all lengths, so it has one record: the digits of the longest of
+them, then that of the character before it. Records are distributed among pieces by their first digits and sorted piece
+by piece, so that a text of any length is read in little memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from threading import Thread
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.jit import compiled
+from elman.ngram.compiled_table import exact, exact_step
+
+BATCH = 1 << 25
+"""Positions that are distributed among pieces at a time, in one pass over the text."""
+PIECE = 1 << 19
+"""Records that are sorted at a time."""
+MAX_PAIRED = 1 << 11
+"""Size of the alphabet up to which records are distributed by two digits, not one."""
+_RADIX_BITS = 11
+"""Bits by which records are sorted at a time."""
+
+Records = tuple[NDArray[np.uint64], NDArray[np.uint32]]
+"""Keys (records, words), and the position or, of independent lines, the line of each."""
+Positions = tuple[NDArray[np.uint32], NDArray[np.uint32]]
+"""Positions of the text, and their lines; without lines unless they are independent."""
+
+
+class Settings(NamedTuple):
+    """What is counted of a text."""
+
+    K: int
+    order: int
+    min_count: int
+    folds: NDArray[np.int64]  # (folds,): the first position or, of independent lines, the first line of each
+    reset_at: int  # or -1
+    bits: int  # of a digit
+    per_word: int  # digits of a word
+    prefix: int  # digits by which records are distributed at a time
+    words: NDArray[np.int64]  # (n + 2,): the word of a key that contains each digit …
+    shifts: NDArray[np.uint64]  # (n + 2,): … and how many bits are below it
+
+    @classmethod
+    def of(cls, K: int, order: int, min_count: int, folds: NDArray[np.int64], reset_at: int) -> Settings:
+        """Return the settings with these values."""
+        bits = int(K).bit_length()
+        per_word, digits = 64 // bits, np.arange(order + 2)
+        words = digits // per_word
+        last = np.minimum((words + 1) * per_word, order + 2) - 1  # digit of the word
+        shifts = ((last - digits) * bits).astype(np.uint64)
+        return cls(K, order, min_count, folds, reset_at, bits, per_word, 2 if K <= MAX_PAIRED else 1, words, shifts)
+
+
+def sorted_records(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
+    """Yield the records in order, in pieces whose last record begins the next piece as well.
+
+    The very last one is followed by an empty record. Another thread sorts the next piece meanwhile.
+    """
+    pieces = _sort_pieces(text, settings)
+    following = _sort_next(pieces)
+    while (records := following.result()) is not None:
+        following = _sort_next(pieces)
+        yield records
+
+
+def _sort_next(pieces: Iterator[Records]) -> Future[Records | None]:
+    """Return the future of the next piece; an executor would start no thread once the main thread has ended."""
+    future = Future[Records | None]()
+
+    def sort() -> None:
+        try:
+            future.set_result(next(pieces, None))
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=sort, daemon=True).start()
+    return future
+
+
+def _sort_pieces(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
+    words = -(-(settings.order + 2) // settings.per_word)
+    last = np.zeros((0, words), np.uint64), np.zeros(0, np.uint32)
+    for positions, lines in _divide_text(text, settings):
+        keys, units = np.empty((2, len(positions), words), np.uint64), np.empty((2, len(positions)), np.uint32)
+        read_records(text, settings, positions, keys[0])
+        units[0] = lines if len(lines) else positions
+        buffer = sort_records(keys, units, settings)
+        yield np.concatenate([last[0], keys[buffer]]), np.concatenate([last[1], units[buffer]])
+        last = keys[buffer, -1:].copy(), units[buffer, -1:].copy()
+    yield np.concatenate([last[0], np.zeros((1, words), np.uint64)]), np.append(last[1], np.uint32(0))
+
+
+def _divide_text(text: NDArray[Any], settings: Settings) -> Iterator[Positions]:
+    """Yield the positions of each piece, and their lines if there are any, in order of the pieces."""
+    none = np.zeros(0, np.uint32)
+    sizes = count_prefixes(text, settings, 0, none)
+    for low, high in _group(sizes, 0, len(sizes), BATCH):
+        yield from _distribute(text, settings, 0, (none, none), sizes, low, high)
+
+
+def _divide(text: NDArray[Any], settings: Settings, depth: int, piece: Positions) -> Iterator[Positions]:
+    """Yield the positions of a piece, all of whose records begin with the same `depth` digits, in smaller pieces."""
+    if depth > settings.order:  # they are equal
+        for first in range(0, len(piece[0]), PIECE):
+            yield piece[0][first : first + PIECE], piece[1][first : first + PIECE]
+        return
+    sizes = count_prefixes(text, settings, depth, piece[0])
+    yield from _distribute(text, settings, depth, piece, sizes, 0, len(sizes))
+
+
+def _distribute(
+    text: NDArray[Any],
+    settings: Settings,
+    depth: int,
+    source: Positions,
+    sizes: NDArray[np.int64],
+    low: int,
+    high: int,
+) -> Iterator[Positions]:
+    """Yield the positions of `source`, or all where it is empty, with prefixes from `low` to `high` - 1, in pieces."""
+    ends = np.cumsum(sizes[low:high])
+    positions = np.empty(ends[-1], np.uint32)
+    lines = np.empty(ends[-1] if settings.reset_at >= 0 else 0, np.uint32)
+    find_positions(text, settings, depth, *source, low, high, ends - sizes[low:high], positions, lines)
+    for first, last in _group(sizes, low, high, PIECE):
+        piece = slice(ends[first - low] - sizes[first], ends[last - 1 - low])
+        found = positions[piece], lines[piece]
+        if len(found[0]) > PIECE:
+            yield from _divide(text, settings, depth + settings.prefix, found)
+        else:
+            yield found
+
+
+def _group(sizes: NDArray[np.int64], first: int, last: int, most: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of items whose sizes sum to at most `most`, unless it is one item; no sum is 0."""
+    ends = np.cumsum(sizes[first:last])
+    at, done = 0, 0
+    while done < ends[-1]:
+        not_empty, within = np.searchsorted(ends, [done, done + most], side="right")
+        stop = max(int(not_empty) + 1, int(within))
+        yield first + at, first + stop
+        at, done = stop, int(ends[stop - 1])
+
+
+@exact_step
+def digit_at(text, i, j, settings):
+    """Digit j of the record of position i."""
+    if i + j >= len(text):
+        return np.int64(0)
+    for between in range(i + 1, i + j):
+        if text[between] == settings.reset_at:
+            return np.int64(0)
+    return np.int64(text[i + j]) + 1
+
+
+@exact_step
+def prefix_at(text, i, depth, settings):
+    """The digits from `depth` on of the record of position i, as one number: two, or one of a large alphabet."""
+    prefix = digit_at(text, i, depth, settings)
+    if settings.prefix > 1 and depth < settings.order:
+        prefix = prefix * (settings.K + 1) + digit_at(text, i, depth + 1, settings)
+    return prefix
+
+
+@compiled(allocates=True)
+def count_prefixes(text, settings, depth, source):
+    """The number of records with each prefix, of the positions `source`, or of all where it is empty."""
+    sizes = np.zeros((settings.K + 1) ** settings.prefix, np.int64)
+    for n in range(len(source) if len(source) > 0 else len(text)):
+        i = np.int64(source[n]) if len(source) > 0 else n
+        sizes[prefix_at(text, i, depth, settings)] += 1
+    return sizes
+
+
+@exact
+def find_positions(text, settings, depth, source, source_lines, low, high, starts, positions, lines):
+    """Write the positions of the records whose prefix is from `low` to `high` - 1, by prefix, and their lines.
+
+    `starts` (high - low,) is where those of each prefix begin, and changed. For `source` see `count_prefixes`.
+    """
+    line = np.int64(0)
+    for n in range(len(source) if len(source) > 0 else len(text)):
+        i = np.int64(source[n]) if len(source) > 0 else n
+        if len(source) == 0:
+            line += text[i] == settings.reset_at
+        prefix = prefix_at(text, i, depth, settings)
+        if low <= prefix < high:
+            place = starts[prefix - low]
+            starts[prefix - low] = place + 1
+            positions[place] = i
+            if len(lines) > 0:
+                lines[place] = source_lines[n] if len(source) > 0 else line
+
+
+@exact
+def read_records(text, settings, positions, keys):
+    """Write the keys (records, words) of the records at `positions` (records,)."""
+    n, N = settings.order, len(text)
+    for r in range(len(positions)):
+        i = np.int64(positions[r])
+        word, digit, at, ended = np.uint64(0), 0, 0, False
+        for j in range(n + 2):
+            number = np.int64(0)
+            if j > n:
+                number = np.int64(text[i - 1]) + 1 if i > 0 else np.int64(0)
+            elif not ended and i + j < N:
+                number = np.int64(text[i + j]) + 1
+                ended = j > 0 and text[i + j] == settings.reset_at
+            word = (word << np.uint64(settings.bits)) | np.uint64(number)
+            digit += 1
+            if digit == settings.per_word or j == n + 1:
+                keys[r, at] = word
+                word, digit, at = np.uint64(0), 0, at + 1
+
+
+@compiled(allocates=True)
+def sort_records(keys, units, settings):
+    """Sort the records in buffer 0 of keys (2, records, words) and units (2, records); return the buffer they are in.
+
+    Radix sort, from the last digits to the first; bits in which all records agree are skipped, and so is the digit of
+    the character before.
+    """
+    size, words, buffer = units.shape[1], keys.shape[2], 0
+    starts, mask = np.empty(1 << _RADIX_BITS, np.int64), np.uint64((1 << _RADIX_BITS) - 1)
+    for w in range(words - 1, -1, -1):
+        used = settings.bits * (settings.per_word if w < words - 1 else settings.order + 2 - w * settings.per_word)
+        for s in range(settings.bits if w == words - 1 else 0, used, _RADIX_BITS):
+            shift = np.uint64(s)
+            starts[:] = 0
+            for r in range(size):
+                starts[(keys[buffer, r, w] >> shift) & mask] += 1
+            if size == 0 or starts[(keys[buffer, 0, w] >> shift) & mask] == size:
+                continue
+            total = np.int64(0)
+            for d in range(len(starts)):
+                total, starts[d] = total + starts[d], total
+            to = 1 - buffer
+            for r in range(size):
+                d = (keys[buffer, r, w] >> shift) & mask
+                place = starts[d]
+                starts[d] += 1
+                for other in range(words):
+                    keys[to, place, other] = keys[buffer, r, other]
+                units[to, place] = units[buffer, r]
+            buffer = to
+    return buffer
+
+
+@exact_step
+def digit_of(keys, r, j, settings):
+    """Digit j of a record."""
+    digit = keys[r, settings.words[j]] >> settings.shifts[j]
+    return np.int64(digit & np.uint64((1 << settings.bits) - 1))

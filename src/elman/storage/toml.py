@@ -1,0 +1,21 @@
+"""TOML files of options."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from elman.errors import ElmanError, quote
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the contents of a TOML file, or raise an `ElmanError`."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from None
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise ElmanError(f"{quote(path)} is not a TOML file ({error})") from None
+    except RecursionError:
+        raise ElmanError(f"{quote(path)} is not a TOML file of options (it is nested too deeply)") from None

@@ -1,0 +1,222 @@
+"""The gradient check of the reference experiment: central differences, two forward passes for every weight."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from elman.config import Config
+from elman.engine import Engine, get_engine
+from elman.engine.protocol import Indices
+from elman.engines import DEFAULT_ENGINE
+from elman.errors import ElmanError, option, quote, shorten
+from elman.network import Parameters, initial_parameters
+from elman.network.parameters import Arrays
+from elman.network.state import State
+from elman.processes import thread_count
+from elman.testing import relative_error
+from elman.text import Corpus, Source, Windows, read_corpus
+
+STEP = 1e-4
+"""Step of the central differences, up and down from each weight."""
+MAX_RELATIVE_ERROR = 1e-7
+"""The check passes if every array's relative error is at most this."""
+
+OnProgress = Callable[[float], None]
+"""Called with the fraction that is done, often, and from another thread."""
+
+_ORDER = ("V", "U", "W", "b", "c", "alpha", "h0")
+"""The order of the vanilla network's errors in the reference's report, with that of a prior."""
+
+REPORTED = (
+    (5, 5, 5, {"V": 9.95e-10, "U": 1.69e-9, "W": 6.79e-10, "b": 1.80e-9, "c": 4.24e-10}),
+    (5, 100, 5, {"V": 6.00e-10, "U": 1.63e-9, "W": 2.51e-10, "b": 1.80e-9, "c": 4.28e-10}),
+    (100, 100, 100, {"V": 7.50e-10, "U": 1.71e-9, "W": 1.29e-10, "b": 2.16e-9, "c": 6.54e-10}),
+)
+"""The three experiments of the reference, as (characters, m, T), with the errors it reported."""
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """The result of one experiment."""
+
+    points: int
+    """Characters of the text that are used."""
+    hidden_size: int
+    seq_length: int
+    """Characters of the text that are used, m, T."""
+    relative_error: dict[str, float]
+    """Sum |analytic - numeric| / sum (|analytic| + |numeric|) of every parameter, V, U, W, b, c for the vanilla
+    network, alpha with an n-gram prior, and of the state h0."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every error is at most `MAX_RELATIVE_ERROR`; nan is not."""
+        return all(error <= MAX_RELATIVE_ERROR for error in self.relative_error.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as ``elman gradcheck --json`` prints it."""
+        return asdict(self)
+
+
+def gradcheck(
+    corpus: Source | Sequence[Source] | Corpus = "python-docs",
+    *,
+    hidden_size: int | None = None,
+    seq_length: int | None = None,
+    points: int | None = None,
+    cell: str = "rnn",
+    layers: int = 1,
+    ngram_order: int = 0,
+    lines: bool = False,
+    engine: str = DEFAULT_ENGINE,
+    seed: int = 400,
+    encoding: str = "utf-8",
+    on_progress: Callable[[float], None] | None = None,
+) -> list[GradientCheck]:
+    """Check the gradients of an engine against central differences, in float64.
+
+    The initial hidden state is not zero: at zero, the most common mistake, leaving h_0 out of dW, cannot be seen.
+
+    Parameters
+    ----------
+    corpus : str, path, open file, list of these, or Corpus
+        Source of the characters, see `elman.text.read_corpus`.
+    hidden_size, seq_length, points : int, optional
+        m (100), T (25) and the number of characters (T) of one experiment; by default, the reference's three. The
+        characters are split into floor(points / T) windows, whose losses are summed.
+    cell, layers, ngram_order
+        The architecture of the network, as in `elman.Config`. An n-gram prior has the counts of the complete text,
+        which are constants; its weights alpha are checked like every parameter.
+    lines : bool
+        Whether the state is reset at every line feed, as in a text of independent lines.
+    engine : str
+        The engine whose gradients are checked.
+    seed : int
+        Seed of the weights and of the initial state.
+    on_progress : callable, optional
+        Called with the fraction that is done, often, and from another thread.
+
+    Returns
+    -------
+    list of GradientCheck
+
+    Raises
+    ------
+    ElmanError
+        If a number is below 1, `points` is below T, or the text is too short.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> (check,) = elman.gradcheck(text, hidden_size=5, seq_length=8, engine="numpy")
+    >>> check.passed, sorted(check.relative_error)
+    (True, ['U', 'V', 'W', 'b', 'c', 'h0'])
+    """
+    config = Config(cell=cell, layers=layers, ngram_order=ngram_order, lines=lines, engine=engine, seed=seed)
+    if not isinstance(corpus, Corpus):
+        corpus = read_corpus(corpus, encoding=encoding)
+    experiments = [(p, m, T) for p, m, T, _ in REPORTED]
+    if not (hidden_size is None and seq_length is None and points is None):
+        m, T = 100 if hidden_size is None else hidden_size, 25 if seq_length is None else seq_length
+        experiments = [(T if points is None else points, m, T)]
+    configs = [replace(config, hidden_size=m, seq_length=T) for _, m, T in experiments]
+    for p, _, T in experiments:
+        if p < T:
+            raise ElmanError(f"{option.points} must be at least {option.seq_length} (got {shorten(p)} and {T})")
+        if len(corpus.indices) <= p:
+            raise ElmanError(
+                f"{option.points:{p}} needs a text of at least {p + 1} characters ({quote(corpus.name)} has "
+                f"{len(corpus.indices)}); lower {option.points} and {option.seq_length}, or use a longer text"
+            )
+    costs, done, checks = [p * m * (m + 2 * len(corpus.alphabet)) for p, m, _ in experiments], 0, []
+    for (p, _, _), config, cost in zip(experiments, configs, costs, strict=True):
+
+        def report(fraction: float, done: int = done, cost: int = cost) -> None:
+            if on_progress is not None:
+                on_progress((done + fraction * cost) / sum(costs))
+
+        checks.append(_check(corpus, p, config, report))
+        done += cost
+    return checks
+
+
+def _check(corpus: Corpus, points: int, config: Config, on_progress: OnProgress) -> GradientCheck:
+    T = config.seq_length
+    windows, engine = Windows(corpus.indices[: points // T * T + 1], T), get_engine(config.engine)
+    parameters, state = _start(corpus, config)
+    results = [engine.loss_and_gradients(parameters, state, x, y) for x, y in _windows(windows)]
+    analytic = {name: np.sum([r.gradients[name] for r in results], axis=0) for name in parameters}
+    analytic["h0"] = np.sum([r.dh0 for r in results], axis=0)
+    numeric = central_differences(engine, parameters, state, windows, on_progress)
+    names = sorted(numeric, key=_ORDER.index) if set(numeric) <= set(_ORDER) else list(numeric)
+    errors = {name: relative_error(analytic[name], numeric[name]) for name in names}
+    return GradientCheck(points, config.hidden_size, T, errors)
+
+
+def _start(corpus: Corpus, config: Config) -> tuple[Parameters, State]:
+    """Return initial parameters and a state; a prior's has read no character yet."""
+    generator, net, ngrams = np.random.RandomState(config.seed), config.architecture(corpus.alphabet), None
+    if net.order:
+        from elman.ngram.counting import count_ngrams
+
+        ngrams = count_ngrams(corpus.indices, net.K, net.order, reset_at=net.reset_at)
+    parameters = initial_parameters(net, 0.1, generator, np.float64, ngrams=ngrams)
+    return parameters, net.zero_state(np.float64).with_recurrent(np.tanh(generator.randn(net.state_size)))
+
+
+def _windows(windows: Windows) -> list[tuple[Indices, Indices]]:
+    return [windows.at(n * windows.seq_length) for n in range(windows.per_epoch)]
+
+
+def central_differences(
+    engine: Engine,
+    parameters: Parameters,
+    state: State,
+    windows: Windows,
+    on_progress: OnProgress = lambda fraction: None,
+) -> Arrays:
+    """Return (L(theta + step) - L(theta - step)) / (2 step) for every component of every array; L sums the windows.
+
+    Those of the recurrent part of the initial state of every window are under ``h0``.
+    """
+    arrays = {**parameters, "h0": state.recurrent}
+    numeric = {name: np.empty_like(array) for name, array in arrays.items()}
+    components = [(name, index) for name, array in arrays.items() for index in range(array.size)]
+    workers = thread_count()
+    stopped = threading.Event()
+
+    def differences(worker: int) -> None:
+        copies = {name: array.copy() for name, array in arrays.items()}  # each thread moves its own weights
+        moved = parameters.with_arrays({name: copies[name] for name in parameters})
+
+        def loss() -> float:
+            session, initial = engine.session(moved), state.with_recurrent(copies["h0"]).reshape(1)
+            losses = (session.losses(initial, x[:, None], y[:, None])[0] for x, y in _windows(windows))
+            return float(sum(of_window.sum() for of_window in losses))
+
+        share = components[worker::workers]
+        for done, (name, index) in enumerate(share, 1):
+            if stopped.is_set():
+                return
+            flat, value = copies[name].reshape(-1), arrays[name].flat[index]
+            flat[index] = value + STEP
+            above = loss()
+            flat[index] = value - STEP
+            numeric[name].flat[index] = (above - loss()) / (2 * STEP)
+            flat[index] = value
+            if worker == 0:  # the others have done as much
+                on_progress(done / len(share))
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            list(pool.map(differences, range(workers)))
+        finally:
+            stopped.set()  # so that an interrupt does not wait for the threads to finish
+    return numeric

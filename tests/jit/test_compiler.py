@@ -1,0 +1,188 @@
+"""How kernels are compiled, and the directory in which they are stored."""
+
+import ast
+import ctypes
+import platform
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from numba.core.errors import NumbaError
+
+from elman.jit import allocating_kernel, compiled, compiler, kernel
+from elman.jit.compiler import call_pointer, digest_sources, kernel_pointer, kernel_sources
+
+NOT_IN_KERNELS = {"elman.engines"}
+"""Modules whose constants no kernel contains: whether Numba is installed, without which nothing is compiled."""
+
+
+def test_every_constant_in_a_kernel_is_part_of_the_digest() -> None:
+    sources = kernel_sources()
+    imported = {module for path in sources.values() for module in _modules_of_constants(path)}
+    assert "elman.ngram.model" in imported
+    assert imported - NOT_IN_KERNELS <= sources.keys()
+
+
+TRAINING, CODEC = "elman.engine.numba.batched.training", "elman.compression.arithmetic"
+
+
+def digests(*changes: tuple[str, str, str]) -> tuple[str, ...]:
+    """Return the digests of training and codec after replacements of text in modules."""
+    sources = {module: path.read_text("utf-8") for module, path in kernel_sources().items()}
+    for module, old, new in changes:
+        assert old in sources[module]
+        sources[module] = sources[module].replace(old, new, 1)
+    found = digest_sources({module: source.encode() for module, source in sources.items()})
+    return found[TRAINING], found[CODEC]
+
+
+def test_a_kernel_is_compiled_again_if_code_that_it_imports_has_changed() -> None:
+    training, codec = digests()
+    documented = (
+        ("elman.network.muon", 'MOMENTUM = 0.95\n"""mu, ', 'MOMENTUM = 0.95\n"""The symbol mu, '),
+        ("elman.engine.numba.batched.cells", '    """Rows: W h', '    # A reason.\n\n    """The rows: W h'),
+    )
+    assert digests(*documented) == (training, codec)
+    other_constant = digests(("elman.network.muon", "MOMENTUM = 0.95", "MOMENTUM = 0.9"))
+    assert (other_constant[0] != training, other_constant[1]) == (True, codec)
+    other_codec = digests((CODEC, "FREQ_BITS = 24", "FREQ_BITS = 23"))
+    assert (other_codec[0], other_codec[1] != codec) == (training, True)
+
+
+def _modules_of_constants(path: Path) -> set[str]:
+    """Return the modules of Elman from which a module imports constants."""
+    statements = [
+        node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)
+    ]
+    constants = [node.module for node in statements if any(name.name.isupper() for name in node.names)]
+    return {module for module in constants if module is not None and module.startswith("elman")}
+
+
+class Pair(NamedTuple):
+    numbers: Any
+    others: Any
+
+
+@kernel
+def add(row: Any, other: Any) -> None:
+    for i in range(min(len(row), len(other))):
+        row[i] += other[i]
+
+
+def counting(pair: Any, starts: Any) -> None:
+    for start in starts:
+        add(pair.numbers[start:], pair.others[:start])
+
+
+def not_counting(pair: Any, starts: Any) -> None:
+    for start in starts:
+        add(pair.numbers[start:], pair.others[:start])
+
+
+def listing(function: Any, *, allocates: bool) -> str:
+    """Return the LLVM of a function as a kernel, which Numba stores by its name, whatever the options."""
+    dispatcher = compiled(allocates=allocates)(function)
+    pair = Pair(np.arange(3.0), np.ones(3))
+    dispatcher(pair, np.array([1, 2]))
+    assert pair.numbers.tolist() == [0.0, 2.0, 3.0]
+    dispatcher.recompile()  # code from the cache has no listing
+    return "".join(dispatcher.inspect_llvm().values())
+
+
+def test_a_kernel_counts_no_references() -> None:
+    assert "NRT_incref" in listing(counting, allocates=True)
+    assert "NRT_incref" not in listing(not_counting, allocates=False)
+
+
+def test_a_kernel_that_creates_arrays_says_so() -> None:
+    def allocating(numbers: Any) -> Any:
+        return numbers.copy()[0]
+
+    def not_allocating(numbers: Any) -> Any:
+        return numbers.copy()[0]
+
+    numbers = np.ones(2)
+    assert compiled(allocates=True)(allocating)(numbers) == 1.0
+    with pytest.raises(NumbaError, match="NRT"):
+        compiled()(not_allocating)(numbers)
+
+
+def test_a_kernel_returns_no_array_to_another_one() -> None:
+    @allocating_kernel
+    def reverse(numbers: Any) -> Any:
+        return numbers[::-1], 0
+
+    @allocating_kernel
+    def first_reversed(numbers: Any) -> Any:
+        return reverse(numbers)[0][0]
+
+    with pytest.raises(TypeError, match="reverse returns an array to a kernel: it must be inlined"):
+        first_reversed(np.arange(2.0))
+    assert reverse(np.arange(2.0))[0].tolist() == [1.0, 0.0]
+
+
+def test_a_kernel_that_counts_no_references_returns_no_array() -> None:
+    @kernel
+    def behind(numbers: Any) -> Any:
+        return numbers[1:], 0
+
+    @kernel
+    def second(numbers: Any) -> Any:
+        return behind(numbers)[0][0]
+
+    for function in (behind, second):
+        with pytest.raises(TypeError, match="behind returns an array, but counts no references: it must be inlined"):
+            function(np.arange(2.0))
+
+
+# --- Calls by address ---
+
+
+class Scaled(NamedTuple):
+    numbers: np.ndarray
+    scale: float
+
+
+@kernel
+def multiply(pair, n):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        pair.numbers[i] *= pair.scale
+
+
+@kernel
+def multiply_twice(pointer, pair, n):  # type: ignore[no-untyped-def]
+    for _ in range(2):
+        call_pointer(pointer, (pair, n))
+
+
+def test_the_kernel_is_called() -> None:
+    pair = Scaled(np.arange(4.0), 3.0)
+    multiply_twice(kernel_pointer(multiply, pair, 2), pair, 3)
+    assert pair.numbers.tolist() == [0.0, 9.0, 18.0, 3.0]
+
+
+def test_other_types_of_arguments_are_an_error() -> None:
+    pair = Scaled(np.arange(4.0), 3.0)
+    pointer = kernel_pointer(multiply, pair, 3)
+    single = Scaled(np.arange(4, dtype=np.float32), 3.0)
+    with pytest.raises(TypeError, match="of other types"):
+        multiply_twice(pointer, single, 3)
+    assert single.numbers.tolist() == [0.0, 1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(("has_feature", "status", "expected"), [(False, 0, False), (True, -1, False), (True, 0, True)])
+def test_amx_needs_the_processor_and_the_permission_of_linux(
+    monkeypatch: pytest.MonkeyPatch, has_feature: bool, status: int, expected: bool
+) -> None:
+    class Library:
+        def syscall(self, *arguments: int) -> int:
+            assert arguments == (158, 0x1023, 18)
+            return status
+
+    monkeypatch.setattr(compiler, "has_feature", lambda name: has_feature and name == "amx-bf16")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Library())
+    assert compiler._may_use_amx() is expected

@@ -1,0 +1,272 @@
+"""The compiled n-gram model against the reference."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from elman.network import ngram, ngram_counting
+from elman.ngram import counting, kernels, records
+from elman.ngram.compiled_table import exact
+from elman.ngram.counting import count_ngrams
+from elman.ngram.kernels import reader
+from elman.ngram.model import MAX_ORDER, MIN_PROB, Indices, NgramModel, start_folds
+from support import tolerances as tolerances
+from support.state import ROOT
+
+Read = tuple[NDArray[np.float64], NDArray[np.integer], NDArray[np.integer]]
+"""log q (T, B, K), the matched orders (T, B), and the histories (B, n) at the end."""
+
+
+def make_text(length: int, K: int, seed: int = 1) -> Indices:
+    """Return a text with contexts of every length, and the largest index in it."""
+    steps = np.random.default_rng(seed).integers(-1, 3, length)
+    return ((K - 1 - np.cumsum(steps)) % K).astype(np.min_scalar_type(K - 1))
+
+
+def counted(text: Indices, K: int, order: int, folds: int = 3, **options: Any) -> NgramModel:
+    ngrams = count_ngrams(text, K, order, folds, **options)
+    assert ngrams is not None
+    return ngrams
+
+
+def read_compiled(model: NgramModel, histories: NDArray[np.integer], x: Indices, folds: Any = None) -> Read:
+    """Read x (T, B) after the codes `histories` (B, n)."""
+    (T, B), of_model, history = x.shape, reader(model), histories.astype(np.int32)
+    if model.grows:
+        of_model.reserve(x.size)
+    left_out = np.full(x.size, model.folds) if folds is None else folds.ravel().astype(np.int64)
+    log_q, matched = np.empty(x.size * model.K), np.empty(x.size, np.int64)
+    kernels.read_window(
+        of_model.table, of_model.added, model.grows, history, *kernels.make_nodes(B, model.order), np.ones(B, np.bool_),
+        x.ravel().astype(np.intp), left_out, T, B, model.K, log_q, matched,
+        kernels.make_workspace(model.K, model.order),
+    )  # fmt: skip
+    return log_q.reshape(T, B, model.K), matched.reshape(T, B), history
+
+
+def read_reference(model: NgramModel, histories: NDArray[np.integer], x: Indices, folds: Any = None) -> Read:
+    log_q, matched, last = ngram.read(model, histories.astype(np.float64), x, folds)
+    return np.asarray(log_q), matched, last.astype(np.int32)
+
+
+def assert_same(result: Read, expected: Read) -> None:
+    np.testing.assert_allclose(result[0], expected[0], rtol=0, atol=tolerances.LOG_Q)
+    for array, other in zip(result[1:], expected[1:], strict=True):
+        np.testing.assert_array_equal(array, other)
+
+
+def example_input(text: Indices, K: int, order: int, folds: int, T: int = 9, B: int = 3) -> tuple[Any, Any, Any]:
+    """Return histories, characters and folds of a batch, whose first row has read nothing.
+
+    The rows are parts of the text, in which some characters are replaced.
+    """
+    generator = np.random.default_rng(order)
+    starts = generator.integers(0, len(text), B)
+    x = np.array([np.resize(np.roll(text, -start), T) for start in starts]).T
+    x = np.where(generator.random(x.shape) < 0.1, generator.integers(0, K, x.shape), x).astype(text.dtype)
+    histories = np.array([np.resize(np.roll(text, order - start), order) for start in starts]).astype(np.int32) + 1
+    histories[0] = 0
+    histories[1, : order // 2] = 0
+    return histories, x, generator.integers(0, folds + 1, x.shape)
+
+
+# --- The text's counts ---
+
+
+def assert_same_counts(text: Indices, K: int, order: int, min_count: int, folds: int, reset_at: int | None) -> None:
+    starts = start_folds(text, folds, order, reset_at)
+    arguments = text, K, order, min_count, starts, reset_at
+    result, expected = (
+        (*counted.nodes, *counted.folds, counted.histogram)
+        for counted in (counting.count_text(*arguments), ngram_counting.count_text(*arguments))
+    )
+    for array, other in zip(result, expected, strict=True):
+        np.testing.assert_array_equal(array, other)
+
+
+@pytest.fixture(params=[(1, 1), (7, 30), (records.PIECE, records.BATCH)], ids=["records", "pieces", "one piece"])
+def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "PIECE", request.param[0])
+    monkeypatch.setattr(records, "BATCH", request.param[1])
+
+
+@pytest.mark.usefixtures("pieces")
+@pytest.mark.parametrize("K", [1, 2, 7, 255, 256, 257, 70_000])
+@pytest.mark.parametrize("order", [1, 2, 5, MAX_ORDER])
+def test_an_alphabet_of_any_size(K: int, order: int) -> None:
+    """Records take one or several words of 64 bits."""
+    text = make_text(200, K)
+    for min_count, folds, reset_at in ((1, 0, None), (2, 3, None), (3, 2, 0)):
+        assert_same_counts(text, K, order, min_count, folds, reset_at if K > 1 else None)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(st.integers(0, 3), min_size=1, max_size=60),
+    st.integers(1, 5),
+    st.integers(1, 3),
+    st.sampled_from([0, 2, 10]),
+    st.sampled_from([None, 0]),
+)
+def test_short_texts(text: list[int], order: int, min_count: int, folds: int, reset_at: int | None) -> None:
+    assert_same_counts(np.array(text, np.uint8), 4, order, min_count, folds, reset_at)
+
+
+@pytest.mark.parametrize("folds", [0, 3])
+@pytest.mark.parametrize("K", [2, 11, 300, 70_000])
+@pytest.mark.parametrize("order", [1, 3, MAX_ORDER])
+def test_distributions_are_those_of_the_reference(K: int, order: int, folds: int) -> None:
+    text = make_text(400, K)
+    ngrams = counted(text, K, order, folds)
+    histories, x, left_out = example_input(text, K, order, ngrams.folds, T=4 if K > 1000 else 20)
+    for fold in (None, left_out):
+        assert_same(read_compiled(ngrams, histories, x, fold), read_reference(ngrams, histories, x, fold))
+
+
+# --- The cache of short contexts ---
+
+
+@pytest.fixture(params=[-1, 0, 1, 2])
+def cached_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(kernels, "MAX_CACHED_ORDER", request.param)
+    return int(request.param)
+
+
+@pytest.mark.parametrize("order", [1, 2, 4])
+@pytest.mark.parametrize("folds", [0, 3])
+def test_the_cache_only_rounds(cached_order: int, order: int, folds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = make_text(300, 11)
+    histories, x, left_out = example_input(text, 11, order, folds, T=30)
+    ngrams = counted(text, 11, order, folds=folds)
+    result = read_compiled(ngrams, histories, x, left_out)
+    assert reader(ngrams).table.cached_order == min(cached_order, order)
+    monkeypatch.setattr(kernels, "MAX_CACHED_ORDER", -1)
+    assert_same(result, read_compiled(counted(text, 11, order, folds=folds), histories, x, left_out))
+
+
+@pytest.mark.parametrize(("distributions", "expected"), [(0, -1), (1, 0), (10, 0), (11, 1), (10_000, 2)])
+def test_the_cache_is_as_large_as_its_limit_allows(
+    distributions: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is one context of no characters, and 11 of one."""
+    monkeypatch.setattr(kernels, "MAX_CACHE_BYTES", distributions * 11 * 8)
+    assert reader(counted(make_text(300, 11), 11, 3, folds=0)).table.cached_order == expected
+
+
+# --- Growing counts ---
+
+
+@pytest.fixture(params=[1, 7, 1 << 10])
+def capacity(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(kernels, "INITIAL_CAPACITY", request.param)
+    return int(request.param)
+
+
+@pytest.mark.usefixtures("capacity")
+@pytest.mark.parametrize("K", [2, 11, 300, 200_000])
+@pytest.mark.parametrize("order", [1, 3, MAX_ORDER])
+def test_counts_grow_beyond_their_first_capacity(K: int, order: int) -> None:
+    text = make_text(60, K)
+    base = counted(text, K, order)
+    grown, T = base.continued(), 5 if K > 1000 else 40
+    histories, x, _ = example_input(text, K, order, 0, T)
+    expected = read_reference(grown, histories, x)
+    parts = np.split(np.arange(T), [1, 2, T // 2])
+    last, results = histories, []
+    for steps in parts:
+        results.append(read_compiled(grown, last, x[steps]))
+        last = results[-1][2]
+    assert_same((np.concatenate([r[0] for r in results]), np.concatenate([r[1] for r in results]), last), expected)
+    for model in (grown.frozen(), base):
+        assert_same(read_compiled(model, histories, x[:3]), read_reference(model, histories, x[:3]))
+
+
+def test_the_counts_of_the_text_do_not_grow() -> None:
+    text = make_text(60, 7)
+    base = counted(text, 7, 3)
+    histories, x, left_out = example_input(text, 7, 3, base.folds)
+    before = read_compiled(base, histories, x, left_out)
+    grown = base.continued()
+    read_compiled(grown, histories, x)
+    for array, expected in zip(read_compiled(base, histories, x, left_out), before, strict=True):
+        np.testing.assert_array_equal(array, expected)
+    assert reader(grown).table is reader(base).table
+
+
+def test_a_grown_model_may_be_continued() -> None:
+    text = make_text(60, 7)
+    histories, x, _ = example_input(text, 7, 3, 0, T=20)
+    first = counted(text, 7, 3).continued()
+    for read in (read_compiled, read_reference):
+        read(first, histories, x)
+    first = first.frozen()
+    second = first.continued()
+    assert_same(read_compiled(second, histories, x), read_reference(second, histories, x))
+    for model in (first, second.frozen()):
+        assert_same(read_compiled(model, histories, x), read_reference(model, histories, x))
+
+
+# --- Logarithms ---
+
+
+def test_logarithms() -> None:
+    """Of probabilities from below the smallest to 1, near powers of 2 and near 1."""
+    powers = 2.0 ** np.arange(-30, 1)
+    near = np.concatenate([np.nextafter(powers, 0), powers, np.nextafter(powers[:-1], 1)])
+    borders = powers * np.sqrt(0.5)
+    q = np.concatenate([[0.0, MIN_PROB], near, borders, np.nextafter(borders, 0), np.linspace(1e-9, 1, 9999)])
+    out, copy = np.empty(len(q) + 1), q.copy()
+    logs_of(copy, out)
+    np.testing.assert_allclose(out[1:], np.log(np.maximum(q, MIN_PROB)), rtol=0, atol=tolerances.LOG_Q)
+
+
+def logs_of(q: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    _set_logs(q, np.empty(len(q), np.int64), np.empty(len(q)), out)
+
+
+@exact
+def _set_logs(q, bits, powers, out):  # type: ignore[no-untyped-def]
+    kernels.set_logs(q, bits, powers, out, 1)
+
+
+IN_A_PROCESS = """
+from numba import njit
+from elman.ngram import kernels
+from test_ngrams import counted, example_input, make_text, read_compiled
+exact = kernels.read_window
+@njit(fastmath=True)
+def fast(table, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched, workspace):
+    exact(table, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched, workspace)
+if {through_a_caller}:
+    kernels.read_window = fast
+text = make_text(300, 11)
+result = read_compiled(counted(text, 11, 3), *example_input(text, 11, 3, 3, T=30))
+print(*(array.tobytes().hex() for array in result))
+"""
+
+
+@pytest.mark.slow  # compiles everything twice; .ci/run has it
+def test_distributions_are_exact_even_if_a_kernel_with_fastmath_is_compiled_first(tmp_path: Path) -> None:
+    """Numba compiles a function with the fastmath of its caller unless it has its own."""
+    outputs = set()
+    for through_a_caller in (False, True):
+        inherited = filter(None, [os.environ.get("PYTHONPATH")])
+        environment = os.environ | {
+            "ELMAN_CACHE": str(tmp_path / str(through_a_caller)),
+            "PYTHONPATH": os.pathsep.join([*map(str, (ROOT / "tests", Path(__file__).parent)), *inherited]),
+        }
+        environment.pop("NUMBA_CACHE_DIR", None)
+        code = IN_A_PROCESS.format(through_a_caller=through_a_caller)
+        process = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+        outputs.add(process.stdout)
+    assert len(outputs) == 1

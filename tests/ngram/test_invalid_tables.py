@@ -1,0 +1,59 @@
+"""A table of the right size in an untrusted file may contain any numbers: kernels stay within its arrays and theirs."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elman.ngram.counting import count_ngrams
+from elman.ngram.kernels import make_nodes, make_workspace, read_window, reader
+from elman.ngram.model import NgramModel
+
+K, ORDER, T = 5, 3, 100
+TEXT = np.random.default_rng(0).integers(0, K, 5_000, np.uint8)
+
+
+def read(model: NgramModel) -> tuple[Any, Any]:
+    """Return q (T, K) after each character of the text, and the matched orders."""
+    of_model, log_q, matched = reader(model), np.zeros(T * K), np.zeros(T, np.int64)
+    read_window(
+        of_model.table, of_model.added, False, np.zeros((1, ORDER)), *make_nodes(1, ORDER), np.ones(1, np.bool_),
+        TEXT[:T].astype(np.int64), np.zeros(T, np.int64), T, 1, K, log_q, matched, make_workspace(K, ORDER),
+    )  # fmt: skip
+    return np.exp(log_q).reshape(T, K), matched
+
+
+def change(array: np.ndarray[Any, np.dtype[Any]], generator: np.random.Generator) -> Any:
+    """Return an array with other numbers of the same type."""
+    largest = np.iinfo(array.dtype).max
+    match generator.integers(4):
+        case 0:
+            return np.full_like(array, largest)
+        case 1:
+            return generator.integers(0, largest, len(array), array.dtype, endpoint=True)
+        case 2:
+            array = array.copy()
+            array[generator.integers(len(array))] ^= generator.integers(1, largest, 1, array.dtype)[0]
+    return array
+
+
+@pytest.mark.parametrize("number", [60, pytest.param(5_000, marks=pytest.mark.slow)])
+def test_any_table_gives_distributions(number: int) -> None:
+    model = count_ngrams(TEXT, K, ORDER, min_count=1)
+    assert model is not None
+    for seed in range(number):
+        generator = np.random.default_rng(seed)
+        changed: dict[str, Any] = {name: change(array, generator) for name, array in model.table.arrays().items()}
+        q, matched = read(replace(model, table=replace(model.table, **changed), derived={}))
+        np.testing.assert_allclose(q.sum(axis=1), 1, rtol=1e-5, err_msg=f"seed {seed}")
+        assert matched.max() <= ORDER
+
+
+def test_more_children_than_characters() -> None:
+    model = count_ngrams(TEXT, K, ORDER, min_count=1)
+    assert model is not None
+    children = np.zeros_like(model.table.children)
+    children[: model.table.nodes // 64] = np.iinfo(np.uint64).max  # of the root
+    q, _ = read(replace(model, table=replace(model.table, children=children), derived={}))
+    np.testing.assert_allclose(q.sum(axis=1), 1, rtol=1e-5)

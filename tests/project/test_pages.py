@@ -1,0 +1,143 @@
+"""Commands and Python of the pages are carried out in their order: README, tutorials, the guide on anomalies."""
+
+import contextlib
+import functools
+import io
+import math
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import elman
+from elman.text import sources
+from support.cli import Command
+from support.state import ROOT, TEXT
+
+DOCS = ROOT / "docs"
+SMALL: dict[str, Any] = {"hidden_size": 4, "layers": 1, "engine": "numpy", "seq_length": 5, "batch_size": 1}
+PLAY = (TEXT + "ROMEO: But soft, what light through yonder window breaks? To be, or not to be\n") * 20
+NOT_RUN = ("python3 -m venv", "pip install", "elman serve")
+"""The environment and the server, which tests of their own set up."""
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+
+
+def commands(page: Path) -> list[str]:
+    """Return the lines of the shell, without comments."""
+    return [line.partition("  #")[0] for block in blocks(page, "sh") for line in block.splitlines()]
+
+
+# --- Commands ---
+
+
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "README.md", DOCS / "index.md", *(DOCS / "tutorials").glob("*.md")],
+    ids=lambda page: page.stem,
+)
+def test_the_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
+    """Networks and numbers are made small; `shakespeare` is another text."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sources.BUILTIN_CORPORA, "shakespeare", PLAY.encode)
+    for name, value in {**SMALL, "max_updates": 3}.items():
+        monkeypatch.setenv(f"ELMAN_TRAIN_{name.upper()}", str(value))
+    if page.stem == "README":
+        for name in ("novel.txt", "another.txt"):
+            Path(name).write_text(PLAY, "utf-8")
+    for line in commands(page):
+        line = re.sub(r"--(max-updates|validate-every|hidden-size|length) [\d,]+", r"--\1 3", line)
+        if not line or line.startswith(NOT_RUN):
+            continue
+        program, *words = shlex.split(line)
+        if program == "python":  # -c CODE > FILE
+            _, code, _, path = words
+            with Path(path).open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+                exec(code, {})
+        else:
+            ended = command(*words)
+            assert (program, ended.code) == ("elman", 0), (line, ended.err)
+
+
+@pytest.fixture
+def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory with the logs that the guide on anomalies names."""
+    normal = [f"12:{n // 60:02}:{n % 60:02} job {n} is done" for n in range(200)]
+    (tmp_path / "normal.log").write_text("\n".join(normal), encoding="utf-8")
+    (tmp_path / "new.log").write_text("12:01:01 job 7 is done\n12:01:02 panic: no room\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("logs")
+def test_the_guide_finds_the_anomaly(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = DOCS / "how_to" / "find_anomalies.md"
+    for name, value in {"hidden_size": 16, "quiet": "true"}.items():
+        monkeypatch.setenv(f"ELMAN_TRAIN_{name.upper()}", str(value))
+    lines = [line.replace("--max-updates 600", "--max-updates 40") for line in commands(page)]
+    ended = [command(*shlex.split(line)[1:]) for line in lines if line.startswith("elman ")]
+    assert [each.code for each in ended] == [0, 1, 0, 1]
+    for each in ended[1::2]:
+        assert [row.split("\t")[2] for row in each.out.splitlines()[1:]] == ["true", "false"]
+        assert "panic" in each.out.splitlines()[1]
+    (code,), names = blocks(page, "py"), dict[str, Any]()
+    exec(code.replace("contamination=0.01", "contamination=0.01, max_updates=40"), names)
+    assert names["detector"].predict(names["new"]).tolist() == [1, -1]
+
+
+# --- Python ---
+
+
+@pytest.mark.parametrize(
+    ("page", "language"), [("README.md", "python"), ("docs/tutorials/first_model.md", "py")], ids=str
+)
+def test_the_python_runs(page: str, language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sources.BUILTIN_CORPORA, "shakespeare", PLAY.encode)
+    monkeypatch.setattr(elman, "train", functools.partial(elman.train, **SMALL, max_updates=3))
+    (code,) = blocks(ROOT / page, language)
+    exec(code.replace("max_updates=1000", "max_updates=3"), {})
+
+
+PRINTS = re.compile(
+    r"^```python\n(.*?)^```\n(?:\n(<!-- varies -->\n)?^```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL
+)
+"""Code; whether the numbers of its output vary from machine to machine, as those of chaotic training; the output."""
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+ROUNDING = 1e-8
+"""A smaller number is a rounding error, which differs from machine to machine."""
+
+
+def agree(printed: str, expected: str, varies: bool = False) -> bool:
+    """Return whether two outputs are the same but for the last digits of their numbers, or for all where they vary."""
+    numbers = [[float(number) for number in NUMBER.findall(text)] for text in (printed, expected)]
+    words = [NUMBER.sub("#", text).split() for text in (printed, expected)]
+    return words[0] == words[1] and all(
+        varies or math.isclose(a, b, rel_tol=0.05) or max(abs(a), abs(b)) < ROUNDING
+        for a, b in zip(*numbers, strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", ["from_recurrence_to_network", "lab"])
+def test_the_code_prints_what_the_page_says(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cells = PRINTS.findall((DOCS / "tutorials" / f"{name}.md").read_text("utf-8"))
+    names = {"__name__": name}
+    assert sum(bool(expected) for *_, expected in cells) > 5
+    for source, varies, expected in cells:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(source, name, "exec"), names)
+        assert not expected or agree(printed.getvalue(), expected, bool(varies)), f"{source}\n{printed.getvalue()}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_are_compared() -> None:
+    for printed, expected in (("W 8e-17\n", "W 1e-16\n"), ("loss 27.7544", "loss 27.7545")):
+        assert agree(printed, expected)
+    for printed, expected in (("W 8e-02", "W 8e-17"), ("27", "30"), ("True", "False"), ("True\nTrue", "True")):
+        assert not agree(printed, expected)

@@ -1,0 +1,121 @@
+"""Counting a text in dictionaries, written to be read: the counts of the n-gram model of `elman.ngram.model`.
+
+`elman.ngram.counting` is the compiled counterpart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import numpy as np
+
+from elman.ngram.model import CountedText, Indices, Ints
+from elman.ngram.table import FoldCounts, Nodes, encode_counts
+
+
+class _Occurrences:
+    """What is counted of one string."""
+
+    def __init__(self) -> None:
+        self.times: Counter[int] = Counter()  # by fold
+        self.units: dict[int, set[int]] = defaultdict(set)  # by fold: positions or lines
+        self.preceding: dict[int, set[int]] = defaultdict(set)  # by character: folds
+
+    def weight(self, is_raw: bool, without: int | None) -> int:
+        """Return w (2), without a fold."""
+        if is_raw:
+            return sum(times for fold, times in self.times.items() if fold != without)
+        return sum(bool(folds - {without}) for folds in self.preceding.values())
+
+    def is_kept(self, min_count: int, without: int | None) -> bool:
+        """Return (1), without a fold."""
+        return sum(len(units) for fold, units in self.units.items() if fold != without) >= min_count
+
+
+def count_text(
+    text: Indices,
+    K: int,
+    order: int,
+    min_count: int,
+    fold_starts: Ints,
+    reset_at: int | None = None,
+    max_nodes: int | None = None,
+) -> CountedText:
+    """Return the counts of a text.
+
+    Parameters
+    ----------
+    text : ndarray of unsigned int, shape (N,)
+    K, order, min_count : int
+    fold_starts : ndarray of int, shape (folds,)
+    reset_at : int, optional
+        As in `NgramModel`.
+    max_nodes : int, optional
+        Nodes above which the minimum count is raised.
+    """
+    counted = _count(_find_strings(text, order, fold_starts, reset_at), order, min_count, len(fold_starts), reset_at)
+    if max_nodes is None or len(counted.nodes.symbols) < max_nodes:
+        return counted
+    return count_text(text, K, order, min_count + 1, fold_starts, reset_at, max_nodes)
+
+
+def _count(
+    strings: dict[tuple[int, ...], _Occurrences], order: int, min_count: int, folds: int, reset_at: int | None
+) -> CountedText:
+    histogram = np.zeros((order + 1, 4), np.int64)
+    children: dict[tuple[int, ...], list[tuple[int, ...]]] = defaultdict(list)
+    for s in strings:
+        children[s[:-1]].append(s)
+
+    def weight(s: tuple[int, ...], without: int | None) -> int:
+        is_raw = len(s) == order + 1 or (len(s) > 1 and s[0] == reset_at)
+        return strings[s].weight(is_raw, without)
+
+    def rest(s: tuple[int, ...], without: int | None) -> int:
+        return sum(weight(c, without) for c in children[s] if not strings[c].is_kept(min_count, without))
+
+    level, levels = list[tuple[int, ...]]([()]), list[list[tuple[int, ...]]]()
+    for s in strings:
+        if 1 <= (w := weight(s, None)) <= 4:
+            histogram[len(s) - 1, w - 1] += 1
+    for _ in range(order + 2):
+        levels.append(level)
+        level = [c for s in level for c in sorted(children[s]) if strings[c].is_kept(min_count, None)]
+    nodes, contexts = [s for level in levels for s in level], [s for level in levels[:-1] for s in level]
+    kept = set(nodes)
+    fold_weights, fold_rests = np.zeros((folds, len(nodes)), np.int64), np.zeros((folds, len(contexts)), np.int64)
+    for fold in range(folds):
+        fold_weights[fold, 1:] = [weight(s, fold) if strings[s].is_kept(min_count, fold) else 0 for s in nodes[1:]]
+        fold_rests[fold] = [rest(s, fold) for s in contexts]
+    return CountedText(
+        Nodes(
+            np.array([s[-1] for s in nodes[1:]], np.intp),
+            encode_counts([weight(s, None) for s in nodes[1:]]),
+            encode_counts([rest(s, None) for s in contexts]),
+            np.array([sum(c in kept for c in children[s]) for s in contexts], np.intp),
+        ),
+        FoldCounts(encode_counts(fold_weights), encode_counts(fold_rests)),
+        histogram,
+        min_count,
+    )
+
+
+def _find_strings(
+    text: Indices, order: int, fold_starts: Ints, reset_at: int | None
+) -> dict[tuple[int, ...], _Occurrences]:
+    """Return all strings of a text, of up to n + 1 characters, and what is counted of them."""
+    strings: dict[tuple[int, ...], _Occurrences] = defaultdict(_Occurrences)
+    characters, line = text.tolist(), 0
+    folds = (np.searchsorted(fold_starts, np.arange(len(text)), side="right") - 1).clip(0).tolist()
+    for i, (character, fold) in enumerate(zip(characters, folds, strict=True)):
+        line += character == reset_at
+        s: tuple[int, ...] = ()
+        for following in characters[i : i + order + 1]:
+            if len(s) > 1 and s[-1] == reset_at:
+                break
+            s = (*s, following)
+            of_string = strings[s]
+            of_string.times[fold] += 1
+            of_string.units[fold].add(i if reset_at is None else line)
+            of_string.preceding[characters[i - 1] if i else -1].add(fold)
+    return dict(strings)

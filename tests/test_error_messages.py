@@ -1,0 +1,95 @@
+"""Every error message, word for word: `golden/errors.txt` has calls, each with its message on the next line.
+
+``python tests/test_error_messages.py --write`` carries out the calls and writes their messages, to be reviewed in the
+diff; so does a new message begin: with its call alone.
+"""
+
+import contextlib
+import io
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import elman
+from elman.cli import main
+from elman.storage.builtin import MODELS
+from elman.text import Corpus
+from support.state import TEXT, T
+from support.training import train
+
+GOLDEN = Path(__file__).parent / "golden" / "errors.txt"
+MODEL = MODELS[-1].file.rpartition("/")[2]
+FILES = {
+    "novel.txt": TEXT.encode(), "other.txt": TEXT[::-1].encode(), "short.txt": b"abcde", "latin.txt": b"caf\xe9 " * 20,
+    "a.txt": b"a", "han.txt": "漢".encode(), "empty.txt": b"", "texts/a.txt": TEXT.encode(), "novel.txt.elm": b"mine",
+    "damaged": (40).to_bytes(8, "little") + b'{"elman": "', MODEL: b"", "empty/file": b"",
+    **{f"runs/{name}/checkpoint.safetensors": b"" for name in "abcd"},
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def make_folder() -> Iterator[None]:
+    """Change to a folder with texts and two runs, of which only that of `code` knows a backslash."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for name, data in FILES.items():
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Path(name).write_bytes(data)
+        for name, text in (("run", TEXT), ("code", TEXT + "\\")):
+            corpus = Corpus.from_text(text, "novel.txt")
+            train(corpus, hidden_size=3, seq_length=T, engine="numpy", epochs=2, out=name)
+        yield
+
+
+def find_message(call: str) -> str:
+    """Carry out a call, a command or an expression, that must be refused without any effect; return its message."""
+    before = {path: path.stat() for path in Path().rglob("*")}
+    kind, _, rest = call.partition(" ")
+    message = run_command(rest) if kind == "$" else evaluate(rest)
+    assert {path: path.stat() for path in Path().rglob("*")}.keys() == before.keys(), call
+    assert all(path.stat().st_mtime_ns == stat.st_mtime_ns for path, stat in before.items()), call
+    return message
+
+
+def run_command(line: str) -> str:
+    out, err = io.StringIO(), io.StringIO()
+    _, *words = (word.replace(r"\n", "\n").replace(r"\0", "\0").replace("MODEL", MODEL) for word in shlex.split(line))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main(words)
+    assert (ended.value.code, out.getvalue(), err.getvalue().count("\n")) == (2, "", 1), err.getvalue()
+    return err.getvalue().removesuffix("\n").replace(MODEL, "MODEL")
+
+
+def evaluate(expression: str) -> str:
+    names: dict[str, Any] = {"elman": elman, "corpus": Corpus.from_text(TEXT), "model": elman.load("run")}
+    if "LineOutlierDetector" in expression:
+        names |= vars(pytest.importorskip("elman.sklearn"))
+    with pytest.raises((elman.ElmanError, AttributeError)) as raised:
+        eval(expression, names)
+    return f"{type(raised.value).__name__}: {raised.value}"
+
+
+CALLS = dict((*block.split("\n", 1), "")[:2] for block in GOLDEN.read_text("utf-8").strip().split("\n\n"))
+"""Messages by calls; a line that begins with # is a heading."""
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[None]:
+    with make_folder():
+        yield
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("call", [call for call in CALLS if not call.startswith("#")])
+def test_the_message_is_that_of_the_golden_file(call: str) -> None:
+    assert find_message(call) == CALLS[call]
+
+
+if __name__ == "__main__" and "--write" in sys.argv:
+    with make_folder():
+        blocks = [call if call.startswith("#") else f"{call}\n{find_message(call)}" for call in CALLS]
+    GOLDEN.write_text("\n\n".join(blocks) + "\n", "utf-8")

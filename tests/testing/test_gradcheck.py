@@ -1,0 +1,100 @@
+"""The gradient check: every engine and network passes, a wrong gradient does not, and what cannot be checked."""
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import elman
+from elman.engine.numpy_engine import NumpyEngine
+from elman.engine.protocol import Indices
+from elman.errors import ElmanError
+from elman.network import LossAndGradients, Parameters
+from elman.network.parameters import Array, shapes
+from elman.testing.gradcheck import REPORTED, GradientCheck
+from elman.text import Corpus
+from support.cells import COMPILED_CELLS
+
+
+@pytest.mark.parametrize("options", [{}, {"layers": 2}, {"ngram_order": 2}, {"layers": 2, "ngram_order": 2}], ids=str)
+@pytest.mark.parametrize("cell", COMPILED_CELLS)
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+def test_the_gradients_of_every_network_pass(corpus: Corpus, engine: str, cell: str, options: dict[str, Any]) -> None:
+    sizes: dict[str, Any] = {"hidden_size": 4, "seq_length": 5, "engine": engine, "cell": cell}
+    (check,) = elman.gradcheck(corpus, points=10, **sizes, **options)
+    layers, order = options.get("layers", 1), options.get("ngram_order", 0)
+    assert set(check.relative_error) == {*shapes(len(corpus.alphabet), 4, cell, layers, order), "h0"}
+    assert check.passed
+    assert min(check.relative_error.values()) > 0
+
+
+@pytest.mark.parametrize(("error", "passed"), [(0.0, True), (1e-7, True), (1.1e-7, False), (math.nan, False)])
+def test_every_array_has_to_pass(error: float, passed: bool) -> None:
+    for name in "UWVbc":
+        assert GradientCheck(5, 5, 5, dict.fromkeys("UWVbc", 1e-9) | {name: error}).passed == passed
+
+
+@pytest.mark.slow
+def test_the_experiments_of_the_reference_pass() -> None:
+    checks = elman.gradcheck(engine="numpy")
+    assert [(check.points, check.hidden_size, check.seq_length) for check in checks] == [each[:3] for each in REPORTED]
+    assert all(check.passed for check in checks)
+
+
+def test_one_number_asks_for_one_experiment(corpus: Corpus) -> None:
+    (check,) = elman.gradcheck(corpus, hidden_size=4, engine="numpy")
+    assert list(check.relative_error) == ["V", "U", "W", "b", "c", "h0"]
+    assert (check.points, check.hidden_size, check.seq_length) == (25, 4, 25)
+    (check,) = elman.gradcheck(corpus, hidden_size=4, seq_length=6, engine="numpy")
+    assert (check.points, check.hidden_size, check.seq_length) == (6, 4, 6)
+    (longer,) = elman.gradcheck(corpus, hidden_size=4, seq_length=6, points=8, engine="numpy")
+    assert check.relative_error == longer.relative_error  # points that are left over are not read
+
+
+@pytest.mark.parametrize("name", ["V", "U", "W", "b", "c", "h0"])
+@pytest.mark.parametrize("factor", [-1.0, 2.001, 1.000001, 0.0, None])
+def test_a_wrong_gradient_does_not_pass(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, name: str, factor: float | None
+) -> None:
+    """One that is multiplied; without a factor, dW without the term of the initial state."""
+
+    class Wrong(NumpyEngine):
+        def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
+            result = super().loss_and_gradients(parameters, h0, x, y)
+            if factor is None:
+                dW = result.gradients["W"] - np.outer(np.linalg.solve(parameters["W"].T, result.dh0), h0)
+                return result._replace(gradients=result.gradients | {"W": dW})
+            if name == "h0":
+                return result._replace(dh0=factor * result.dh0)
+            return result._replace(gradients=result.gradients | {name: factor * result.gradients[name]})
+
+    monkeypatch.setattr("elman.testing.gradcheck.get_engine", lambda name: Wrong())
+    (check,) = elman.gradcheck(corpus, hidden_size=3, seq_length=4, points=4)
+    assert not check.passed
+    assert [n for n, error in check.relative_error.items() if error > 1e-7] == ["W" if factor is None else name]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "points=100 needs a text of at least 101 characters ('text' has 77); lower points and seq_length, or use"),
+        ({"hidden_size": 2, "seq_length": 3, "points": 77}, "points=77 needs a text of at least 78 characters"),
+        ({"hidden_size": 0}, "hidden_size must be at least 1 (got 0)"),
+        ({"seq_length": 0}, "seq_length must be at least 1 (got 0)"),
+        ({"seq_length": 9, "points": 8}, "points must be at least seq_length (got 8 and 9)"),
+        ({"points": 0}, "points must be at least seq_length (got 0 and 25)"),
+        ({"cell": "cnn"}, "cell must be one of rnn, gru, lstm (got cnn)"),
+        ({"layers": 0}, "layers must be at least 1 (got 0)"),
+        ({"engine": "jax"}, "engine must be one of numba, numpy, torch (got jax)"),
+        ({"seed": -1}, "seed must be at least 0 (got -1)"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_checked(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], expected: str
+) -> None:
+    monkeypatch.setattr("elman.testing.gradcheck.central_differences", None)  # it is refused before any experiment
+    with pytest.raises(ElmanError, match=re.escape(expected)):
+        elman.gradcheck(corpus, **options)

@@ -1,0 +1,13 @@
+"""A fixture of the tests of sweeps."""
+
+import pytest
+
+
+@pytest.fixture
+def local_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train in this process."""
+    pytest.importorskip("optuna")
+    from elman.tuning import controller
+    from support.sweeps import LocalWorker
+
+    monkeypatch.setattr(controller, "Worker", LocalWorker)
