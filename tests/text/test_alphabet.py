@@ -57,8 +57,7 @@ def test_a_given_alphabet_encodes_and_decodes_any_indices() -> None:
     ],
 )
 def test_the_first_character_outside_the_alphabet_is_named(unknown: str, named: str) -> None:
-    expected = f"{named} is not among the model's 2 characters: remove it, or train on a text that contains it"
-    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
+    with pytest.raises(ElmanError, match=f"^{re.escape(named)} is not among the model's 2 characters"):
         Alphabet("ab").encode(f"ab{unknown}!?{unknown}")
 
 
