@@ -1,6 +1,7 @@
 """Fine-tuning: weights, alphabet, settings, counts and records of a run that starts from a trained model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def test_weights_follow_their_characters(source: Run) -> None:
 def test_the_rest_of_the_state_is_that_of_a_new_run(source: Run) -> None:
     state = start(source, optimizer="adam", ema_decay=0.5).state
     assert (state.update, state.epoch, state.seconds) == (0, 0, 0.0)
-    assert not state.h.any()
+    assert not state.hidden.recurrent.any()
     assert not any(array.any() for group in (state.M, state.N) for array in group.values())
     assert set(state.average) == set(state.parameters)
     for name, array in state.average.items():
@@ -92,7 +93,7 @@ def test_the_shape_of_the_model_and_what_cannot_be_started_from(source: Run, tmp
     lstm = train(text, **EXACT | {"hidden_size": 3}, cell="lstm", layers=2, max_updates=1).model
     run = elman.train(text, init_from=lstm, preset="reference", engine="numpy", max_updates=1)
     assert (run.config.cell, run.config.hidden_size, run.config.layers) == ("lstm", 3, 2)  # those of the model
-    large = Model(model.alphabet, model.parameters.map(lambda array: array * 1e300), model.h, model.engine)
+    large = replace(model, parameters=model.parameters.map(lambda array: array * 1e300))
     with refuses(r"hidden_size and layers with init_from \(model: 4, given: 5; model: 1, given: 2\)"):
         start(source, hidden_size=5, layers=2)
     with refuses("not finite in float32"):

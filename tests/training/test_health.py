@@ -52,7 +52,7 @@ def test_a_problem_is_noticed_within_100_updates(options: dict[str, Any], found:
 
 
 def test_losses_are_compared_with_uniform_predictions() -> None:
-    health = HealthMonitor(Config(seq_length=10), Architecture("rnn", 1, 20, 4))
+    health = HealthMonitor(Config(seq_length=10), Architecture(20, 4))
     bad, good = 1.6 * health.uniform_loss, 1.4 * health.uniform_loss
     warning = health.check_losses([bad] * LOSSES)
     assert f"{bad / 10:.2f} nats per character over the last 90 updates, 1.6 times" in warning
@@ -63,7 +63,7 @@ def test_losses_are_compared_with_uniform_predictions() -> None:
 
 
 def test_one_check_of_a_state_is_not_enough() -> None:
-    health = HealthMonitor(Config(), Architecture("lstm", 1, 20, 4))
+    health = HealthMonitor(Config(), Architecture(20, 4, "lstm"))
     state = np.array([1.0, -1, 0, 1, 50, 60, 70, 80])
     other = np.array([0.5, -1, 0, 1, 50, 60, 70, 80])
     assert [bool(health.check_state(h)) for h in (state, other, state, state)] == [False, False, False, True]

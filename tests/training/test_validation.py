@@ -72,7 +72,7 @@ def test_the_validation_set_is_the_end_of_the_text(corpus: Corpus, option: dict[
     options = EXACT | option | {"validate_every": 100, "max_updates": PER_SHORTER_EPOCH // 2}
     run = train(corpus, **options, validation=SHARE)
     kept = corpus.indices[-20:]
-    expected = reference_impl.loss(run.state.eval_parameters, run.state.h[row], kept[:-1], kept[1:]) / 19
+    expected = reference_impl.loss(run.state.eval_parameters, run.state.hidden.recurrent[row], kept[:-1], kept[1:]) / 19
     assert run.validation_loss == pytest.approx(expected, rel=tolerances.NAIVE)
     assert run.results()["validation_loss"] == run.validation_loss
 
@@ -141,7 +141,7 @@ def test_the_last_validation_reads_all_where_it_takes_little_time(
     assert run.data.validation_sample is not None
     kept = [row.validation_loss for row in run.metrics if run.selected and row.update == run.selected.update]
     assert run.selected is not None
-    whole = score(get_engine("numpy"), run.selected.parameters, run.selected.h, corpus.indices[-20:]).nats_per_char
+    whole = score(get_engine("numpy"), run.selected.parameters, run.model.state, corpus.indices[-20:]).nats_per_char
     assert run.validation_loss == pytest.approx(whole if is_whole else kept[-1])
     assert kept[-1] != pytest.approx(whole)
     chars = 20 if is_whole else 8
@@ -231,7 +231,7 @@ def test_what_ended_a_shorter_run_is_no_part_of_a_longer_one(
     run = train(corpus, **OPTIONS, max_updates=4, out=tmp_path)
     assert run.selected is not None  # the finished network is kept where it is the best
     assert (run.selected.update, run.validation_loss) == (4, 1.0)
-    assert network(load_network(tmp_path / "best.safetensors").network) == network(run.selected)
+    assert network(load_network(tmp_path / "best.safetensors")) == network(run.selected)
     assert load(tmp_path / "checkpoint.safetensors").score(TEXT) == load(tmp_path).score(TEXT)
     scores[:] = [2.0, 2.5]
     run = train(corpus, out=tmp_path, resume=True, max_updates=8)
