@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import elman
-from elman.compression import codec
 from elman.errors import quote
+from elman.inference import codec
 from elman.text import Corpus
 from support.cli import Command, assert_refused, exit_code
 from support.state import TEXT

@@ -20,12 +20,9 @@ def test_functions_are_close_to_the_true_ones() -> None:
         np.testing.assert_allclose(y, expected, rtol=0, atol=FIXED_FUNCTIONS)
 
 
-@pytest.mark.parametrize("x", [np.inf, -np.inf, np.nan, 3e38, -3e38, 1e-45, -0.0])
-def test_exp_is_finite(x: float) -> None:
-    assert np.isfinite(arithmetic.exp(np.float32(x)))
-
-
-def test_functions_are_exact_where_they_saturate() -> None:
+def test_functions_are_finite_and_exact_where_they_saturate() -> None:
+    for x in (np.inf, -np.inf, np.nan, 3e38, -3e38, 1e-45, -0.0):
+        assert np.isfinite(arithmetic.exp(np.float32(x)))
     assert arithmetic.exp(np.float32(0)) == 1
     assert arithmetic.sigmoid(np.float32(30)) == 1
     assert arithmetic.tanh(np.float32(30)) == 1

@@ -49,8 +49,10 @@ def mutate(file: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-def check_corrupt_files(model: Model, files: Files, seeds: range) -> None:
-    """Decompress corrupt files, each of which must raise a one-line error or give the original."""
+@pytest.mark.parametrize(
+    "seeds", [range(400), pytest.param(range(400, 8_000), marks=pytest.mark.slow)], ids=["hundreds", "thousands"]
+)
+def test_a_corrupt_file_raises_a_one_line_error_or_gives_the_original(model: Model, files: Files, seeds: range) -> None:
     for seed in seeds:
         rng = random.Random(seed)
         file, original = rng.choice(files)
@@ -60,15 +62,6 @@ def check_corrupt_files(model: Model, files: Files, seeds: range) -> None:
             assert "\n" not in str(error)  # noqa: PT017 (any of several)
         else:
             assert result == original
-
-
-def test_corrupt_files_are_refused(model: Model, files: Files) -> None:
-    check_corrupt_files(model, files, range(400))
-
-
-@pytest.mark.slow
-def test_thousands_of_corrupt_files_are_refused(model: Model, files: Files) -> None:
-    check_corrupt_files(model, files, range(400, 8_000))
 
 
 def test_noise_is_refused(model: Model, files: Files) -> None:

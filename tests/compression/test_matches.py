@@ -4,15 +4,7 @@ import numpy as np
 import pytest
 
 from elman.compression import matches as module
-from elman.compression.matches import (
-    MAX_MISSES,
-    MIN_LENGTHS,
-    MODELS,
-    NONE,
-    Matches,
-    make_matches,
-    reserve_steps,
-)
+from elman.compression.matches import MAX_MISSES, MIN_LENGTHS, MODELS, NONE, Matches, make_matches, reserve_steps
 
 SHORTEST = MODELS - 1
 ROOM = 1 << 16
@@ -76,10 +68,10 @@ def test_rows_share_the_history() -> None:
 
 def test_a_row_that_reads_nothing_keeps_its_match() -> None:
     made = reserve_steps(read("abcdefghXabcdefgh"), 1)
-    before = [array.copy() for array in (made.pointers, made.lengths, made.misses, made.predicted)]
+    found = (made.pointers, made.lengths, made.misses, made.predicted)
+    before = np.stack(found)
     module.read_symbols(made, np.zeros(1, np.int64), np.zeros(1, np.bool_))
-    for array, old in zip((made.pointers, made.lengths, made.misses, made.predicted), before, strict=True):
-        np.testing.assert_array_equal(array, old)
+    np.testing.assert_array_equal(np.stack(found), before)
 
 
 def test_old_characters_are_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import elman
 from elman.config import make_config
 from elman.engine import COMPILING, TrainState, watch_compilation
 from elman.engine.numpy_engine import NumpyEngine, NumpySession
-from elman.network.parameters import Array
+from elman.network.state import State
 from elman.text import Corpus
 from elman.training.start import measure_speed
 from support.training import EXACT
@@ -63,9 +63,9 @@ def test_sampling_is_compiled_for_a_training_that_samples(
 ) -> None:
     generate, lengths = NumpySession.generate, list[int]()
 
-    def record_and_generate(session: NumpySession, h: Array, x: Any, uniforms: Any, sampling: Any) -> Any:
+    def record_and_generate(session: NumpySession, state: State, x: Any, uniforms: Any, sampling: Any) -> Any:
         lengths.append(len(uniforms))
-        return generate(session, h, x, uniforms, sampling)
+        return generate(session, state, x, uniforms, sampling)
 
     monkeypatch.setattr(NumpySession, "generate", record_and_generate)
     elman.train(corpus, **EXACT | {"sample_every": sample_every}, max_updates=1)
@@ -76,7 +76,7 @@ def test_a_prior_that_is_switched_on_later_is_compiled_before(corpus: Corpus, mo
     advance, calls = NumpyEngine.advance, list[bool]()
 
     def record_and_advance(engine: NumpyEngine, state: TrainState, *arguments: object) -> object:
-        calls.append(state.parameters.uses_prior)
+        calls.append(state.parameters.prior.is_on)
         return advance(engine, state, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(NumpyEngine, "advance", record_and_advance)

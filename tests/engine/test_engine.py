@@ -27,7 +27,8 @@ from elman.engine.numba.batched.inference import _MAX_STEPS
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer, SamplingParams, WeightDropout
 from elman.network.optimizers import optimizer_names
-from elman.network.parameters import NAMES, Array, Parameters, shapes
+from elman.network.parameters import NAMES, Array
+from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.kernels import INITIAL_CAPACITY, reader
 from elman.testing import EngineComparison, check_engine, compare_gradients
@@ -35,7 +36,7 @@ from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
 from support.cells import COMPILED_CELLS, GATED_CELLS
-from support.networks import make_state
+from support.networks import make_state, numbers, sum_losses
 from support.state import ROOT, generate, snapshot
 from support.tolerances import largest_relative_error
 
@@ -105,10 +106,10 @@ def example_state(
     for theta in state.parameters.values():
         if theta.ndim == 1:
             theta[:] = generator.normal(size=theta.shape) * std
-    state.h[:] = np.tanh(generator.normal(size=state.h.shape))
-    read = state.h[..., state.parameters.architecture.recurrent_size :]
-    read[...] = generator.integers(1, characters + 1, read.shape)
+    h, history = state.hidden.recurrent, state.hidden.history
+    read = generator.integers(1, characters + 1, history.shape).astype(np.int32)
     read[..., :1] = 0  # there is no character before these
+    state.hidden = State(np.tanh(generator.normal(size=h.shape)).astype(dtype), read)
     return state
 
 
@@ -152,7 +153,6 @@ def assert_conforms(comparison: EngineComparison, dtype: Dtype = np.float64) -> 
     at_once = [
         comparison.loss,
         comparison.final_state,
-        comparison.text_loss,
         comparison.session,
         *comparison.gradients.values(),
     ]
@@ -348,26 +348,21 @@ def test_a_prior_of_any_size(name: str, characters: int, order: int) -> None:
 def test_counts_grow_as_in_the_reference(name: str, dtype: Dtype, batch_size: int) -> None:
     """All rows of a batch count in one model, step by step."""
     state = example_state(dtype, cell="gru", batch_size=batch_size, ngram_order=3)
-    h, x = np.atleast_2d(state.h), text(60 * batch_size).reshape(60, batch_size)
+    x = text(60 * batch_size).reshape(60, batch_size)
     uniforms, sampling = np.random.default_rng(1).random((20, batch_size)), [SamplingParams()] * batch_size
     results = []
     for engine in (name, "numpy"):
-        session = get_engine(engine).session(growing(state.parameters))
-        losses, last = session.losses(h, x[:-1], x[1:])
+        session = get_engine(engine).session(state.parameters)
+        hidden = state.hidden.reshape(batch_size).count(state.parameters.ngrams)
+        losses, last = session.losses(hidden, x[:-1], x[1:])
         o, states = session.logits(last, x[:40])
         characters, end = session.generate(last, x[-1].astype(np.intp), uniforms, sampling)
-        after, _ = session.losses(h, x[:-1], x[1:])
-        results.append([losses, last, o, states, characters, end, after])
+        after, _ = session.losses(hidden, x[:-1], x[1:])
+        results.append([losses, numbers(last), o, numbers(states), characters, numbers(end), after])
     tolerance = tolerances.COMPILED if dtype is np.float64 else tolerances.COMPILED_TRAJECTORY_FLOAT32
     for array, expected in zip(*(result if dtype is np.float64 else result[:4] for result in results), strict=True):
         assert largest_relative_error(array, expected) <= tolerance
     assert not np.array_equal(results[0][0], results[0][-1])
-
-
-def growing(parameters: Parameters) -> Parameters:
-    """Return parameters whose n-gram model counts what is read."""
-    assert parameters.ngrams is not None
-    return parameters.with_ngrams(parameters.ngrams.continued())
 
 
 @engines
@@ -375,13 +370,13 @@ def test_segments_are_not_counted(name: str) -> None:
     """They do not depend on one another, and shorter ones are padded in a batch."""
     state = example_state(cell="gru", ngram_order=3)
     starts, lengths = np.array([5, 0, 7, 48, 3]), np.array([33, 40, 0, 1, 2])
-    expected = get_engine(name).session(state.parameters).segment_losses(state.h, text(60), starts, lengths)
-    session = get_engine(name).session(growing(state.parameters))
+    session, hidden = get_engine(name).session(state.parameters), state.hidden.count(state.parameters.ngrams)
+    expected = session.segment_losses(state.hidden, text(60), starts, lengths)
     for _ in range(2):
-        for array, other in zip(session.segment_losses(state.h, text(60), starts, lengths), expected, strict=True):
+        for array, other in zip(session.segment_losses(hidden, text(60), starts, lengths), expected, strict=True):
             np.testing.assert_array_equal(array, other)
-    session.losses(state.h[None], text(60)[:, None], text(60)[:, None])
-    grown = session.segment_losses(state.h, text(60), starts, lengths)
+    session.losses(hidden.reshape(1), text(60)[:, None], text(60)[:, None])
+    grown = session.segment_losses(hidden, text(60), starts, lengths)
     assert grown.nats[0] < expected.nats[0]
 
 
@@ -433,12 +428,12 @@ def test_gradients_of_gates_in_single_precision_stay_near_while_training(name: s
 @pytest.mark.parametrize("updates", [1, 5, 6, 10])
 def test_successive_losses_are_those_of_the_naive_code(name: str, clip: float, updates: int) -> None:
     state = make_state(K, M, 0.3, 400, np.float64)
-    h0 = example_state().h
-    state.h = h0.copy()
+    h0 = example_state().hidden.recurrent
+    state.hidden = state.hidden.with_recurrent(h0.copy())
     losses = get_engine(name).advance(state, WINDOWS, updates, Optimizer(0.1, clip))
     expected = reference_impl.trajectory(WINDOWS.indices, K, M, T, 0.1, clip, 0.3, 400, updates, h0)
     np.testing.assert_allclose(losses, expected.losses, tolerances.COMPILED_TRAJECTORY)
-    assert largest_relative_error(state.h, expected.h) <= tolerances.COMPILED_TRAJECTORY
+    assert largest_relative_error(state.hidden.recurrent, expected.h) <= tolerances.COMPILED_TRAJECTORY
     for array in NAMES:
         for actual, right in [(state.parameters, expected.parameters), (state.M, expected.M)]:
             assert largest_relative_error(actual[array], right[array]) <= tolerances.COMPILED_TRAJECTORY, array
@@ -510,13 +505,13 @@ def arrays_of(state: TrainState) -> list[Array]:
 def test_arrays_come_back_as_they_went_in(name: str, dtype: Dtype, network: Network) -> None:
     state = example_state(dtype, optimizer=ADAM, **network)
     arrays, before = arrays_of(state), [array.shape for array in arrays_of(state)]
-    size = state.h.shape
+    size = state.hidden.recurrent.shape
     get_engine(name).advance(state, windows_for(**network), 7, ADAM)
     after = arrays_of(state)
     assert all(one is other for one, other in zip(arrays, after, strict=True))
-    assert {array.dtype for array in [*after, state.h]} == {np.dtype(dtype)}
+    assert {array.dtype for array in [*after, state.hidden.recurrent]} == {np.dtype(dtype)}
     assert [array.shape for array in after] == before
-    assert state.h.shape == size
+    assert state.hidden.recurrent.shape == size
 
 
 @engines
@@ -524,16 +519,17 @@ def test_arrays_come_back_as_they_went_in(name: str, dtype: Dtype, network: Netw
 @networks
 def test_results_have_the_dtype_and_shape_of_the_arguments(name: str, dtype: Dtype, network: Network) -> None:
     engine, state, (x, y) = get_engine(name), example_state(dtype, **network), windows_for(**network).at(0)
-    result = engine.loss_and_gradients(state.parameters, state.h, x, y)
-    expected = shapes(K, M, network.get("cell", "rnn"), network.get("layers", 1), network.get("ngram_order", 0))
+    result = engine.loss_and_gradients(state.parameters, state.hidden, x, y)
+    expected = state.parameters.architecture.shapes()
     assert {array: result.gradients[array].shape for array in result.gradients} == expected
-    losses, h = engine.loss(state.parameters, state.h, x, y)
-    states = [result.h, result.dh0, h]
-    assert {array.shape for array in states} == {state.h.shape}
-    assert np.shape(losses) == state.h.shape[:-1]
+    losses, final = sum_losses(engine, state.parameters, state.hidden, x, y)
+    states, shape = [result.state.recurrent, result.dh0, final.recurrent], state.hidden.recurrent.shape
+    assert {array.shape for array in states} == {shape}
+    assert np.shape(losses) == shape[:-1]
     assert np.shape(result.loss) == ()
-    states.append(generate(engine, state.parameters, state.final_hidden, 0, np.zeros(3), SamplingParams())[1])
-    assert states[-1].shape == state.final_hidden.shape
+    end = generate(engine, state.parameters, state.final_hidden, 0, np.zeros(3), SamplingParams())[1].recurrent
+    states.append(end)
+    assert end.shape == shape[-1:]
     assert {array.dtype for array in [*result.gradients.values(), *states]} == {np.dtype(dtype)}
 
 
@@ -543,8 +539,8 @@ def test_results_have_the_dtype_and_shape_of_the_arguments(name: str, dtype: Dty
 def test_only_advance_changes_its_arguments(name: str, dtype: Dtype, network: Network) -> None:
     engine, state, (x, y) = get_engine(name), example_state(dtype, **network), windows_for(**network).at(0)
     before = snapshot(state)
-    engine.loss(state.parameters, state.h, x, y)
-    engine.loss_and_gradients(state.parameters, state.h, x, y)
+    sum_losses(engine, state.parameters, state.hidden, x, y)
+    engine.loss_and_gradients(state.parameters, state.hidden, x, y)
     generate(engine, state.parameters, state.final_hidden, 0, np.zeros(3), SamplingParams())
     assert snapshot(state) == before
 
@@ -558,8 +554,8 @@ def test_a_parameter_that_is_no_number_makes_the_loss_nan(name: str, dtype: Dtyp
     for corrupted in example_state(dtype, **network).parameters:
         state = example_state(dtype, **network)
         state.parameters[corrupted].T[x.flat[0] if corrupted == "U" else ... if corrupted == "alpha" else 0] = np.nan
-        assert np.isnan(np.sum(engine.loss(state.parameters, state.h, x, y)[0])), corrupted
-        assert math.isnan(engine.loss_and_gradients(state.parameters, state.h, x, y).loss), corrupted
+        assert np.isnan(np.sum(sum_losses(engine, state.parameters, state.hidden, x, y)[0])), corrupted
+        assert math.isnan(engine.loss_and_gradients(state.parameters, state.hidden, x, y).loss), corrupted
         assert np.isnan(engine.advance(state, windows, 2, OPTIMIZER)).all(), corrupted
 
 
@@ -574,15 +570,16 @@ def test_a_batch_row_is_a_sequence_of_its_own(name: str, network: Network) -> No
     if windows.batch_size == 1:
         return
     x, y = windows.at(T)
-    losses, last = engine.loss(state.parameters, state.h, x, y)
-    together = engine.loss_and_gradients(state.parameters, state.h, x, y)
+    losses, last = sum_losses(engine, state.parameters, state.hidden, x, y)
+    together = engine.loss_and_gradients(state.parameters, state.hidden, x, y)
     alone = [
-        engine.loss_and_gradients(state.parameters, state.h[b], x[:, b], y[:, b]) for b in range(windows.batch_size)
+        engine.loss_and_gradients(state.parameters, state.hidden.select(b), x[:, b], y[:, b])
+        for b in range(windows.batch_size)
     ]
     assert together.loss == pytest.approx(np.mean(losses), rel=tolerances.COMPILED)
     assert largest_relative_error(losses, [one.loss for one in alone]) <= tolerances.COMPILED
-    for h in (last, together.h):
-        assert largest_relative_error(h, [one.h for one in alone]) <= tolerances.COMPILED
+    for final in (last, together.state):
+        assert largest_relative_error(numbers(final), [numbers(one.state) for one in alone]) <= tolerances.COMPILED
     assert largest_relative_error(together.dh0 * windows.batch_size, [one.dh0 for one in alone]) <= tolerances.COMPILED
     for array, gradient in together.gradients.items():
         mean = np.mean([one.gradients[array] for one in alone], axis=0)
@@ -675,12 +672,13 @@ def train():
 def read():
     state = example_state(np.float32, **network)
     session = get_engine("numba").session(state.parameters)
-    return session.logits(state.h, text(30).reshape(10, 3))[0].tobytes().hex()
+    return session.logits(state.hidden, text(30).reshape(10, 3))[0].tobytes().hex()
 
 def sample():
     state, sampling = example_state(np.float32, **network), SamplingParams(top_p=0.9)
     uniforms = np.random.default_rng(1).random(50)
-    return generate(get_engine("numba"), state.parameters, state.h[0], 1, uniforms, sampling)[1].tobytes().hex()
+    _, final = generate(get_engine("numba"), state.parameters, state.hidden.select(0), 1, uniforms, sampling)
+    return final.recurrent.tobytes().hex()
 
 uses = {"train": train, "read": read, "generate": sample}
 results = {name: uses[name]() for name in sys.argv[1:]}
@@ -706,9 +704,11 @@ def test_the_loss_of_a_text_longer_than_the_engines_window(length: int, network:
     assert _MAX_STEPS == 32
     state, B = example_state(**network), network.get("batch_size", 1)
     x, y = Windows(text(B * length + 1), length, B).at(0)
-    (loss, h), (expected, last) = (get_engine(name).loss(state.parameters, state.h, x, y) for name in ENGINES)
+    (loss, h), (expected, last) = (
+        sum_losses(get_engine(name), state.parameters, state.hidden, x, y) for name in ENGINES
+    )
     np.testing.assert_allclose(loss, expected, tolerances.COMPILED)
-    assert largest_relative_error(h, last) <= tolerances.COMPILED
+    assert largest_relative_error(numbers(h), numbers(last)) <= tolerances.COMPILED
 
 
 # --- Sampling ---
@@ -734,10 +734,10 @@ def test_the_engines_write_the_same_text(sampling: SamplingParams) -> None:
     state, _ = trained("numpy", np.float64, 100)
     uniforms = np.random.default_rng(1).random(300)
     (characters, h), (expected, last) = (
-        generate(get_engine(name), state.parameters, state.h, 2, uniforms, sampling) for name in ENGINES
+        generate(get_engine(name), state.parameters, state.hidden, 2, uniforms, sampling) for name in ENGINES
     )
     np.testing.assert_array_equal(characters, expected)
-    assert largest_relative_error(h, last) <= tolerances.COMPILED
+    assert largest_relative_error(numbers(h), numbers(last)) <= tolerances.COMPILED
 
 
 @networks
@@ -749,7 +749,7 @@ def test_the_engines_write_the_same_text_with_every_network(network: Network) ->
         for name in ENGINES
     )
     np.testing.assert_array_equal(characters, expected)
-    assert largest_relative_error(h, last) <= tolerances.COMPILED
+    assert largest_relative_error(numbers(h), numbers(last)) <= tolerances.COMPILED
 
 
 @engines
@@ -765,7 +765,7 @@ def test_a_text_in_chunks_equals_the_text_at_once(name: str, dtype: Dtype, netwo
         characters = np.append(characters, more)
         x = int(characters[-1]) if len(characters) else x
     np.testing.assert_array_equal(characters, expected)
-    np.testing.assert_array_equal(h, last)
+    np.testing.assert_array_equal(numbers(h), numbers(last))
 
 
 @engines
@@ -777,8 +777,8 @@ def test_the_state_returned_is_that_before_the_last_character_is_read(
     engine, state = get_engine(name), example_state(dtype, **network)
     characters, h = generate(engine, state.parameters, state.final_hidden, 2, np.full(4, 0.5), SamplingParams())
     x = np.array([2, *characters[:-1]], np.uint8)
-    expected = engine.loss(state.parameters, state.final_hidden, x, x)[1]
-    assert largest_relative_error(h, expected) <= tolerances.ROUNDINGS * np.finfo(dtype).eps
+    expected = sum_losses(engine, state.parameters, state.final_hidden, x, x)[1]
+    assert largest_relative_error(numbers(h), numbers(expected)) <= tolerances.ROUNDINGS * np.finfo(dtype).eps
 
 
 @engines
@@ -798,7 +798,7 @@ def test_an_infinite_temperature_samples_uniformly(name: str, dtype: Dtype) -> N
 def test_a_temperature_of_nearly_zero_takes_the_most_likely(name: str, dtype: Dtype, temperature: float) -> None:
     engine, state, uniforms = get_engine(name), example_state(dtype), np.random.default_rng(1).random(50)
     characters, expected = (
-        generate(engine, state.parameters, state.h, 2, uniforms, SamplingParams(temperature=t))[0]
+        generate(engine, state.parameters, state.hidden, 2, uniforms, SamplingParams(temperature=t))[0]
         for t in (temperature, 0.0)
     )
     np.testing.assert_array_equal(characters, expected)
@@ -813,7 +813,7 @@ def test_frequencies_follow_probabilities(name: str, dtype: Dtype, sampling: Sam
     state = make_state(K, M, 0.0, 400, dtype)
     state.parameters["c"][:] = logits
     n = 1000
-    characters, _ = generate(get_engine(name), state.parameters, state.h, 0, (np.arange(n) + 0.5) / n, sampling)
+    characters, _ = generate(get_engine(name), state.parameters, state.hidden, 0, (np.arange(n) + 0.5) / n, sampling)
     counts = np.bincount(characters, minlength=K)
     np.testing.assert_allclose(counts, n * sampling.probabilities(logits), rtol=0, atol=1)
 
@@ -823,10 +823,10 @@ def test_training_makes_room_for_the_counts_that_grow(name: str) -> None:
     windows, losses, models = Windows(text(1281), 128), [], []
     for engine in (name, "numpy"):
         state = example_state(optimizer=ADAM, cell="gru", ngram_order=5)
-        state.parameters = growing(state.parameters)
+        state.hidden = state.hidden.count(state.parameters.ngrams)
         losses.append(get_engine(engine).advance(state, windows, 10, ADAM))
-        assert state.parameters.ngrams is not None
-        models.append(state.parameters.ngrams)
+        assert state.hidden.counts is not None
+        models.append(state.hidden.counts)
     np.testing.assert_allclose(losses[0], losses[1], rtol=tolerances.COMPILED_TRAJECTORY)
     counts = reader(models[0]).added
     assert INITIAL_CAPACITY < counts.sizes[0] <= len(counts.nodes)
@@ -841,7 +841,8 @@ def test_a_batch_row_gives_the_same_bits_whatever_else_is_in_the_batch(name: str
     state = example_state(**network | {"batch_size": 1})
     B, n = 9, 70  # more steps than the compiled session takes at a time
     generator = np.random.default_rng(1)
-    h = np.tanh(generator.normal(size=(B, len(state.final_hidden))))
+    h = np.tanh(generator.normal(size=(B, state.final_hidden.recurrent.size)))
+    hidden = state.final_hidden.tile(B).with_recurrent(h)
     x, y = (generator.integers(0, K, (n, B)).astype(np.uint8) for _ in range(2))
     uniforms, sampling = (
         generator.random((n, B)),
@@ -850,11 +851,12 @@ def test_a_batch_row_gives_the_same_bits_whatever_else_is_in_the_batch(name: str
     session = get_engine(name).session(state.parameters)
 
     def run(rows: slice) -> list[NDArray[Any]]:
-        return [
-            *session.losses(h[rows], x[:, rows], y[:, rows]),
-            *session.logits(h[rows], x[:, rows]),
-            *session.generate(h[rows], x[0, rows], uniforms[:, rows], sampling[rows]),
-        ]
+        (losses, final), (o, states), (characters, end) = (
+            session.losses(hidden.select(rows), x[:, rows], y[:, rows]),
+            session.logits(hidden.select(rows), x[:, rows]),
+            session.generate(hidden.select(rows), x[0, rows], uniforms[:, rows], sampling[rows]),
+        )
+        return [losses, numbers(final), o, numbers(states), characters, numbers(end)]
 
     expected = run(slice(B))
     for rows in (slice(0, 1), slice(8, 9), slice(2, 4), slice(0, 8)):

@@ -47,7 +47,7 @@ def test_a_callback_is_due_after_certain_updates_however_these_are_called(name: 
     np.testing.assert_array_equal(calls[0][1], losses[1][: CALLBACK_INTERVAL - 43])
     again, _, _ = start(network, first)
     get_engine(name).advance(again, windows, CALLBACK_INTERVAL - first, optimizer)
-    np.testing.assert_array_equal(calls[0][0], again.h)
+    np.testing.assert_array_equal(calls[0][0], again.hidden.recurrent)
 
 
 @engines

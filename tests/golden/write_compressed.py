@@ -13,7 +13,7 @@ from elman.compression.modes import MODES
 from elman.engine import get_engine
 from elman.inference import Model
 from elman.network import Parameters
-from elman.network.parameters import Architecture, shapes
+from elman.network.parameters import Architecture
 from elman.ngram.counting import count_ngrams
 from elman.text import Alphabet
 
@@ -29,12 +29,11 @@ M, ORDER = 6, 4
 
 def golden_model() -> Model:
     """Return a GRU of two layers with an n-gram prior."""
-    K = len(ALPHABET)
-    arrays = {name: _weights(shape) for name, shape in shapes(K, M, "gru", 2).items()}
+    net = Architecture(len(ALPHABET), M, "gru", 2, ORDER)
+    arrays = {name: _weights(shape) for name, shape in net.shapes().items()}
     arrays["alpha"] = np.linspace(0.25, 1, ORDER + 1, dtype=np.float32)
-    ngrams = count_ngrams(ALPHABET.encode(TRAINING_TEXT), K, ORDER)
-    h = np.zeros(Architecture("gru", 2, K, M, ORDER).state_size, np.float32)
-    return Model(ALPHABET, Parameters("gru", arrays, ngrams=ngrams), h, get_engine("numpy"))
+    ngrams = count_ngrams(ALPHABET.encode(TRAINING_TEXT), net.K, ORDER)
+    return Model(ALPHABET, Parameters(net, arrays, ngrams), net.zero_state(np.float32), get_engine("numpy"))
 
 
 def _weights(shape: tuple[int, ...]) -> np.ndarray:

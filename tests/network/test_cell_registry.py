@@ -20,12 +20,14 @@ from elman.engine import get_engine
 from elman.engine.numba.batched import cells as compiled_cells
 from elman.errors import ElmanError
 from elman.interpret.explain_page import ExplainPage, describe_network, render_page
-from elman.network import Architecture, Parameters
+from elman.network import Architecture
+from elman.network import model as network
 from elman.network.cells import CELLS, cell_help
-from elman.network.parameters import NAMES, shapes
+from elman.network.parameters import NAMES
 from elman.text import Corpus
 from elman.training.health import HealthMonitor
 from support import leaky_cell, mingru_cell
+from support.networks import with_architecture
 from support.state import ROOT, TEXT, T, snapshot
 
 SPECS = {spec.name: spec for spec in (leaky_cell.SPEC, mingru_cell.SPEC)}
@@ -76,7 +78,7 @@ def test_its_gradients(cell: str, layers: int) -> None:
     (check,) = elman.gradcheck(
         Corpus.from_text(TEXT), hidden_size=4, seq_length=5, points=10, cell=cell, layers=layers, engine="numpy"
     )
-    assert check.relative_error.keys() == {*shapes(2, 4, cell, layers), "h0"}
+    assert check.relative_error.keys() == {*Architecture(2, 4, cell, layers).shapes(), "h0"}
     assert check.passed
 
 
@@ -89,22 +91,22 @@ def test_a_run_is_resumed_bit_for_bit(cell: str, tmp_path: Path) -> None:
     resumed = elman.train(corpus, out=tmp_path, resume=True, max_updates=20)
     assert snapshot(resumed.state) == snapshot(expected.state)
     loaded = elman.load(tmp_path)
-    assert loaded.parameters.cell == expected.model.parameters.cell == cell
+    assert loaded.parameters.architecture.cell == expected.model.parameters.architecture.cell == cell
     assert loaded.sample(50, seed=1) == expected.model.sample(50, seed=1)
 
 
 @pytest.mark.parametrize("cell", ["leaky"])
 def test_the_cell_is_stored_and_not_inferred_from_the_shapes(model: elman.Model) -> None:
-    h0, indices = model.h, model.alphabet.encode(TEXT)
-    as_rnn = Parameters("rnn", model.parameters.arrays)
-    losses = [model.engine.loss(p, h0, indices[:-1], indices[1:])[0] for p in (model.parameters, as_rnn)]
+    indices = model.alphabet.encode(TEXT)
+    as_rnn = with_architecture(model.parameters, cell="rnn")
+    losses = [network.loss(p, model.state, indices[:-1], indices[1:])[0] for p in (model.parameters, as_rnn)]
     assert losses[0] != losses[1]
     assert repr(model).startswith("<Model: 2 x leaky 5,")
 
 
 @EACH_CELL
 def test_the_health_monitor_knows_whether_gates_hold_a_unit_at_zero(cell: str) -> None:
-    monitor = HealthMonitor(elman.Config(cell=cell, engine="numpy"), Architecture(cell, 1, 7, 5))
+    monitor = HealthMonitor(elman.Config(cell=cell, engine="numpy"), Architecture(7, 5, cell))
     monitor.check_state(np.ones(5))
     values = "-1, 0 or 1" if SPECS[cell].is_gated else "-1 or 1"
     assert f"of {values}," in monitor.check_state(np.ones(5))
@@ -123,13 +125,13 @@ def test_it_adapts_and_is_scored_in_a_session(model: elman.Model, cell: str) -> 
 def test_npz_keeps_the_cell(model: elman.Model, cell: str, tmp_path: Path) -> None:
     elman.export(model, tmp_path / "model.npz")
     imported = elman.import_(tmp_path / "model.npz", out=tmp_path / "imported", engine="numpy")
-    assert imported.parameters.cell == cell
+    assert imported.parameters.architecture.cell == cell
     assert elman.load(tmp_path / "imported").sample(50, seed=1) == model.sample(50, seed=1)
 
 
 @EACH_CELL
 def test_arrays_without_metadata_are_refused(model: elman.Model, tmp_path: Path) -> None:
-    arrays: dict[str, Any] = {**model.parameters, "h": model.h}
+    arrays: dict[str, Any] = {**model.parameters, "h": model.state.recurrent}
     np.savez(tmp_path / "model.npz", **arrays)
     with pytest.raises(ElmanError, match="it has no metadata: only files written by elman export"):
         elman.import_(tmp_path / "model.npz", alphabet=model.alphabet.characters)
@@ -155,9 +157,13 @@ def test_the_other_engines_refuse_it(model: elman.Model, cell: str, name: str, t
         elman.train(Corpus.from_text(TEXT), **OPTIONS | {"engine": name}, cell=cell, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     engine, x = get_engine(name), model.alphabet.encode(TEXT)
-    for call in (engine.loss, engine.loss_and_gradients):
+    calls = (
+        lambda: engine.session(model.parameters).losses(model.start(), x[:-1, None], x[1:, None]),
+        lambda: engine.loss_and_gradients(model.parameters, model.state, x[:-1], x[1:]),
+    )
+    for call in calls:
         with pytest.raises(ElmanError, match=f"cell '{cell}' is not supported by the (numba|torch) engine"):
-            call(model.parameters, model.h, x[:-1], x[1:])
+            call()
 
 
 def test_a_cell_without_a_recurrent_matrix_has_no_weights_to_drop() -> None:

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from elman.network import Dropout, loss_and_gradients, model, output
 from elman.network.cells import CELLS
-from elman.network.parameters import Array, Arrays, Parameters, shapes
+from elman.network.parameters import Architecture, Array, Arrays, Parameters
+from elman.network.state import State
 from support import reference_impl
 from support import tolerances as tolerances
+from support.networks import state_of
 from support.tolerances import largest_relative_error
 
 T, K, M, B = 5, 7, 4, 3
@@ -39,6 +41,10 @@ class Example(NamedTuple):
     y: NDArray[np.unsignedinteger]
     masks: list[Array] | None
 
+    @property
+    def state(self) -> State:
+        return state_of(self.parameters, self.h0)
+
     def rows(self) -> Iterator[Sequence]:
         """Yield h0, x, y and masks of each batch row, as the naive code takes them."""
         if self.x.ndim == 1:
@@ -61,9 +67,9 @@ def for_all_steps(masks: list[Array] | None) -> list[Array] | None:
 
 
 def example(cell: str, layers: int, batch_size: int | None = None, dropout: Dropout | None = None) -> Example:
-    generator = np.random.default_rng(1)
-    arrays: Arrays = {name: generator.normal(size=shape) * 0.5 for name, shape in shapes(K, M, cell, layers).items()}
-    parameters = Parameters(cell, arrays)
+    generator, net = np.random.default_rng(1), Architecture(K, M, cell, layers)
+    arrays: Arrays = {name: generator.normal(size=shape) * 0.5 for name, shape in net.shapes().items()}
+    parameters = Parameters(net, arrays)
     text = TEXTS[0] if batch_size is None else TEXTS[:batch_size].T
     D = parameters.architecture.state_size
     h0 = np.tanh(generator.normal(size=D if batch_size is None else (batch_size, D)))
@@ -88,9 +94,9 @@ def test_every_gradient_is_that_of_central_differences(
     cell: str, layers: int, batch_size: int | None, dropout: Dropout | None
 ) -> None:
     given = example(cell, layers, batch_size, dropout)
-    result = loss_and_gradients(given.parameters, given.h0, given.x, given.y, given.masks)
+    result = loss_and_gradients(given.parameters, given.state, given.x, given.y, given.masks)
     assert result.loss == pytest.approx(given.naive_loss(), rel=tolerances.NAIVE)
-    assert list(result.gradients) == list(shapes(K, M, cell, layers))
+    assert list(result.gradients) == list(given.parameters)
     analytic = result.gradients | {"h0": result.dh0}
     for name, array in {**given.parameters, "h0": given.h0}.items():
         numeric = reference_impl.central_differences(given.naive_loss, array, tolerances.CENTRAL_STEP)
@@ -107,22 +113,27 @@ def test_the_loss_and_the_final_state_of_every_batch_row_are_those_of_the_naive_
     cell: str, layers: int, batch_size: int | None
 ) -> None:
     given = example(cell, layers, batch_size)
-    losses, h = model.loss(given.parameters, given.h0, given.x, given.y)
+    losses, final = model.loss(given.parameters, given.state, given.x, given.y)
     expected = [reference_impl.deep_loss(cell, layers, given.parameters, h0, x, y) for h0, x, y, _ in given.rows()]
     assert isinstance(losses, float) if batch_size is None else losses.shape == (B,)
     assert largest_relative_error(np.atleast_1d(losses), [loss for loss, _ in expected]) <= tolerances.NAIVE
-    assert largest_relative_error(h.reshape(-1, h.shape[-1]), [last for _, last in expected]) <= tolerances.NAIVE
-    np.testing.assert_array_equal(h, loss_and_gradients(given.parameters, given.h0, given.x, given.y).h)
+    h = np.atleast_2d(final.recurrent)
+    assert largest_relative_error(h, [last for _, last in expected]) <= tolerances.NAIVE
+    again = loss_and_gradients(given.parameters, given.state, given.x, given.y)
+    np.testing.assert_array_equal(final.recurrent, again.state.recurrent)
 
 
 @every_network
 @every_cell
 def test_a_batch_gives_the_mean_of_its_rows(cell: str, layers: int) -> None:
     given = example(cell, layers, B, Dropout(0.4, False, 1))
-    together = loss_and_gradients(given.parameters, given.h0, given.x, given.y, given.masks)
-    alone = [loss_and_gradients(given.parameters, h0, x, y, masks) for h0, x, y, masks in given.rows()]
+    together = loss_and_gradients(given.parameters, given.state, given.x, given.y, given.masks)
+    alone = [
+        loss_and_gradients(given.parameters, state_of(given.parameters, h0), x, y, masks)
+        for h0, x, y, masks in given.rows()
+    ]
     assert together.loss == pytest.approx(np.mean([one.loss for one in alone]), rel=tolerances.NAIVE)
-    assert largest_relative_error(together.h, [one.h for one in alone]) <= tolerances.NAIVE
+    assert largest_relative_error(together.state.recurrent, [one.state.recurrent for one in alone]) <= tolerances.NAIVE
     assert largest_relative_error(together.dh0, [one.dh0 / B for one in alone]) <= tolerances.NAIVE
     for name, gradient in together.gradients.items():
         mean = np.mean([one.gradients[name] for one in alone], axis=0)
@@ -132,22 +143,23 @@ def test_a_batch_gives_the_mean_of_its_rows(cell: str, layers: int) -> None:
 @every_batch_size
 @every_cell
 def test_a_window_in_two_parts_equals_the_window_at_once(cell: str, batch_size: int | None) -> None:
-    _, _, parameters, h0, x, y, _ = example(cell, 2, batch_size)
-    at_once, last = model.loss(parameters, h0, x, y)
-    first, h = model.loss(parameters, h0, x[:2], y[:2])
-    second, end = model.loss(parameters, h, x[2:], y[2:])
+    given = example(cell, 2, batch_size)
+    parameters, x, y = given.parameters, given.x, given.y
+    at_once, last = model.loss(parameters, given.state, x, y)
+    first, state = model.loss(parameters, given.state, x[:2], y[:2])
+    second, end = model.loss(parameters, state, x[2:], y[2:])
     assert largest_relative_error(first + second, at_once) <= tolerances.NAIVE
-    assert largest_relative_error(end, last) <= tolerances.NAIVE
+    assert largest_relative_error(end.recurrent, last.recurrent) <= tolerances.NAIVE
 
 
 @every_cell
 def test_logits_are_those_of_the_loss(cell: str) -> None:
-    _, _, parameters, h0, x, y, _ = example(cell, 2, B)
-    o, h = model.logits(parameters, h0, x)
-    losses, last = model.loss(parameters, h0, x, y)
+    given = example(cell, 2, B)
+    o, state = model.logits(given.parameters, given.state, given.x)
+    losses, last = model.loss(given.parameters, given.state, given.x, given.y)
     assert o.shape == (T, B, K)
-    np.testing.assert_array_equal(output.loss(o, y), losses)
-    np.testing.assert_array_equal(h, last)
+    np.testing.assert_array_equal(output.loss(o, given.y), losses)
+    np.testing.assert_array_equal(state.recurrent, last.recurrent)
 
 
 @every_cell
@@ -155,16 +167,18 @@ def test_single_precision_stays_single(cell: str) -> None:
     _, _, parameters, h0, x, y, _ = example(cell, 2, B)
     single = parameters.map(lambda array: array.astype(np.float32))
     masks = Dropout(0.4, True, 1).masks(1, 2, T, B, M, np.float32)
-    result = loss_and_gradients(single, h0.astype(np.float32), x, y, masks)
-    assert {array.dtype for array in [*result.gradients.values(), result.dh0, result.h]} == {np.dtype(np.float32)}
+    result = loss_and_gradients(single, state_of(single, h0.astype(np.float32)), x, y, masks)
+    assert {array.dtype for array in [*result.gradients.values(), result.dh0, result.state.recurrent]} == {
+        np.dtype(np.float32)
+    }
 
 
 @every_cell
 def test_nothing_overflows_where_the_gates_saturate(cell: str) -> None:
     _, _, parameters, h0, x, y, _ = example(cell, 2)
     large = parameters.map(lambda array: (array * 1e4).astype(np.float32))
-    result = loss_and_gradients(large, h0.astype(np.float32), x, y)
-    assert all(np.isfinite(array).all() for array in [*result.gradients.values(), result.dh0, result.h])
+    result = loss_and_gradients(large, state_of(large, h0.astype(np.float32)), x, y)
+    assert all(np.isfinite(array).all() for array in [*result.gradients.values(), result.dh0, result.state.recurrent])
 
 
 @every_cell
@@ -173,6 +187,6 @@ def test_the_arguments_are_not_changed(cell: str) -> None:
     assert given.masks is not None
     arrays = [*given.parameters.values(), given.h0, *given.masks]
     before = [array.copy() for array in arrays]
-    loss_and_gradients(given.parameters, given.h0, given.x, given.y, given.masks)
+    loss_and_gradients(given.parameters, given.state, given.x, given.y, given.masks)
     for array, old in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(array, old)

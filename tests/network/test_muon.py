@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from elman.network.muon import STEP_SCALE, is_hidden_matrix, muon_step, orthogonalize
-from elman.network.parameters import Array, shapes
+from elman.network.parameters import Architecture, Array
 from support import tolerances as tolerances
 from support.tolerances import largest_relative_error
 
@@ -62,5 +62,5 @@ def test_no_gradient_is_no_step() -> None:
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_hidden_matrices(cell: str) -> None:
-    hidden = {name for name in shapes(7, 4, cell, 3, 2) if is_hidden_matrix(name)}
+    hidden = {name for name in Architecture(7, 4, cell, 3, order=2).shapes() if is_hidden_matrix(name)}
     assert hidden == {"W", "W2", "W3", "U2", "U3"}

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from elman.engine import TrainState
 from elman.engine.numpy_engine import NumpyEngine
 from elman.network import Optimizer, SamplingParams, loss_and_gradients, model, output
-from elman.network.parameters import Array, Arrays, Parameters
+from elman.network.parameters import Architecture, Array, Arrays, Parameters
 from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
-from support.networks import make_parameters, make_state
+from support.networks import make_parameters, make_state, state_of
 from support.state import ROOT
 from support.tolerances import largest_relative_error, reports_measure
 
@@ -35,12 +35,12 @@ def example(std: float = 0.5) -> tuple[Parameters, Array]:
     generator = np.random.default_rng(1)
     arrays = reference_impl.initial_parameters(K, M, std, seed=400)
     arrays["b"], arrays["c"] = generator.normal(size=M), generator.normal(size=K)
-    return Parameters("rnn", arrays), np.tanh(generator.normal(size=M))
+    return Parameters(Architecture(K, M), arrays), np.tanh(generator.normal(size=M))
 
 
 def analytic_and_numeric(parameters: Parameters, h0: Array, step: float) -> dict[str, tuple[Array, Array]]:
     """Return the gradient of every array and of h_0, of the reference and by central differences."""
-    result = loss_and_gradients(parameters, h0, X, Y)
+    result = loss_and_gradients(parameters, state_of(parameters, h0), X, Y)
     analytic = result.gradients | {"h0": result.dh0}
     return {
         name: (
@@ -78,7 +78,7 @@ def test_the_error_of_a_difference_falls_with_the_square_of_its_step() -> None:
 def test_only_a_nonzero_initial_state_shows_that_dW_forgot_it(nonzero: bool) -> None:
     parameters, h0 = example()
     h0 *= nonzero
-    da_first = np.linalg.solve(parameters["W"].T, loss_and_gradients(parameters, h0, X, Y).dh0)
+    da_first = np.linalg.solve(parameters["W"].T, loss_and_gradients(parameters, state_of(parameters, h0), X, Y).dh0)
     right, numeric = analytic_and_numeric(parameters, h0, tolerances.CENTRAL_STEP)["W"]
     wrong = right - np.outer(da_first, h0)
     assert largest_relative_error(right, numeric) <= tolerances.CENTRAL
@@ -88,10 +88,10 @@ def test_only_a_nonzero_initial_state_shows_that_dW_forgot_it(nonzero: bool) -> 
 def test_one_window_is_that_of_the_naive_code() -> None:
     parameters, h0 = example()
     expected = reference_impl.window(parameters, h0, X, Y)
-    result = loss_and_gradients(parameters, h0, X, Y)
+    result = loss_and_gradients(parameters, state_of(parameters, h0), X, Y)
     assert result.loss == pytest.approx(expected.loss, rel=tolerances.NAIVE)
-    assert model.loss(parameters, h0, X, Y)[0] == result.loss
-    assert largest_relative_error(result.h, expected.h) <= tolerances.NAIVE
+    assert model.loss(parameters, state_of(parameters, h0), X, Y)[0] == result.loss
+    assert largest_relative_error(result.state.recurrent, expected.h) <= tolerances.NAIVE
     assert largest_relative_error(result.dh0, expected.dh0) <= tolerances.NAIVE
     for name, gradient in result.gradients.items():
         assert largest_relative_error(gradient, expected.gradients[name]) <= tolerances.NAIVE, name
@@ -118,7 +118,7 @@ def test_a_trajectory_is_that_of_the_naive_code(updates: int, clip: float) -> No
 
 def test_a_trajectory_from_the_middle_of_an_epoch_begins_with_the_current_state() -> None:
     state, h0 = first_state(), example()[1]
-    state.update, state.position, state.h = 2, 2 * T, h0
+    state.update, state.position, state.hidden = 2, 2 * T, state_of(state.parameters, h0)
     losses = NumpyEngine().advance(state, WINDOWS, 4, Optimizer(0.1, 5.0))
     rest = WINDOWS.indices[2 * T :]
     assert_same_run(state, losses, reference_impl.trajectory(rest, K, M, T, 0.1, 5.0, 0.5, 400, 4, h0))
@@ -126,7 +126,7 @@ def test_a_trajectory_from_the_middle_of_an_epoch_begins_with_the_current_state(
 
 def assert_same_run(state: TrainState, losses: Array, expected: reference_impl.Trajectory) -> None:
     np.testing.assert_allclose(losses, expected.losses, tolerances.NAIVE)
-    np.testing.assert_allclose(state.h, expected.h, tolerances.NAIVE)
+    np.testing.assert_allclose(state.hidden.recurrent, expected.h, tolerances.NAIVE)
     for name in expected.parameters:
         theta, squares = state.parameters[name], state.M[name]
         assert largest_relative_error(theta, expected.parameters[name]) <= tolerances.NAIVE, name
@@ -147,7 +147,7 @@ def test_a_trajectory_in_parts_is_bit_identical(calls: list[int]) -> None:
     expected = engine.advance(single_call, WINDOWS, 10, optimizer)
     losses = [engine.advance(parts, WINDOWS, updates, optimizer) for updates in calls]
     np.testing.assert_array_equal(np.concatenate(losses), expected)
-    np.testing.assert_array_equal(parts.h, single_call.h)
+    np.testing.assert_array_equal(parts.hidden.recurrent, single_call.hidden.recurrent)
     for name in single_call.parameters:
         np.testing.assert_array_equal(parts.parameters[name], single_call.parameters[name])
         np.testing.assert_array_equal(parts.M[name], single_call.M[name])
@@ -156,7 +156,7 @@ def test_a_trajectory_in_parts_is_bit_identical(calls: list[int]) -> None:
 def test_single_precision_stays_single() -> None:
     state = first_state(np.float32)
     NumpyEngine().advance(state, WINDOWS, 7, Optimizer(0.1, 5.0))
-    arrays = [*state.parameters.values(), *state.M.values(), state.h]
+    arrays = [*state.parameters.values(), *state.M.values(), state.hidden.recurrent]
     assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
 
 
@@ -216,7 +216,7 @@ def test_the_loss_is_finite_where_p_underflows() -> None:
 def test_gradients_are_finite_where_p_underflows() -> None:
     parameters, h0 = example()
     parameters["V"][:] *= 1e4
-    result = loss_and_gradients(parameters, h0, X, Y)
+    result = loss_and_gradients(parameters, state_of(parameters, h0), X, Y)
     assert math.isfinite(result.loss)
     assert all(np.isfinite(gradient).all() for gradient in result.gradients.values())
     assert np.isfinite(result.dh0).all()
@@ -340,12 +340,12 @@ def test_the_documents_quote_the_source(block: str) -> None:
 @pytest.mark.parametrize(
     ("module", "label"),
     [
-        ("cells/rnn", "Cell"),
-        ("output", "Output"),
-        ("cells/gru", "GRU"),
-        ("cells/lstm", "LSTM"),
-        ("dropout", "Dropout"),
-        ("ngram", "Counts"),
+        ("network/cells/rnn", "Cell"),
+        ("network/output", "Output"),
+        ("network/cells/gru", "GRU"),
+        ("network/cells/lstm", "LSTM"),
+        ("network/dropout", "Dropout"),
+        ("ngram/model", "Counts"),
     ],
 )
 def test_the_documents_derive_every_numbered_line(module: str, label: str) -> None:
@@ -354,7 +354,7 @@ def test_the_documents_derive_every_numbered_line(module: str, label: str) -> No
     for numbers in re.findall(rf"\*\*(?:[^*]*; )?{label} (\([^*;]*)", DOCUMENTS):
         for first, last in re.findall(r"\((\d+'?)\)(?: to \((\d+)\))?", numbers):
             derived |= {first} | ({str(n) for n in range(int(first), int(last) + 1)} if last else set())
-    source = (ROOT / f"src/elman/network/{module}.py").read_text("utf-8")
+    source = (ROOT / f"src/elman/{module}.py").read_text("utf-8")
     comments = re.findall(r"  # (\(\d.*)$", source, re.M)
     numbered = {number for comment in comments for number in re.findall(r"\((\d+'?)\)", comment)}
     assert numbered

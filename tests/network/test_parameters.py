@@ -5,7 +5,7 @@ import pytest
 
 from elman.network import Architecture
 from elman.network.cells import CELLS
-from elman.network.parameters import NAMES, layer, shapes
+from elman.network.parameters import NAMES, layer
 from support.networks import make_parameters
 from support.tolerances import DEVIATIONS, ORTHOGONAL
 
@@ -13,12 +13,12 @@ K, M = 7, 4
 
 
 def test_the_names_and_shapes() -> None:
-    assert shapes(K, M) == {"U": (4, 7), "W": (4, 4), "V": (7, 4), "b": (4,), "c": (7,)}
-    assert tuple(shapes(K, M)) == NAMES
-    assert list(shapes(K, M, "gru", 2)) == ["U", "W", "b", "d", "U2", "W2", "b2", "d2", "V", "c"]
-    assert list(shapes(K, M, "lstm", 3)) == ["U", "W", "b", "U2", "W2", "b2", "U3", "W3", "b3", "V", "c"]
-    assert list(shapes(K, M, "rnn", 2)) == ["U", "W", "b", "U2", "W2", "b2", "V", "c"]
-    assert shapes(K, M, "gru", 2) == {
+    assert Architecture(K, M).shapes() == {"U": (4, 7), "W": (4, 4), "V": (7, 4), "b": (4,), "c": (7,)}
+    assert tuple(Architecture(K, M).shapes()) == NAMES
+    assert list(Architecture(K, M, "gru", 2).shapes()) == ["U", "W", "b", "d", "U2", "W2", "b2", "d2", "V", "c"]
+    assert list(Architecture(K, M, "lstm", 3).shapes()) == ["U", "W", "b", "U2", "W2", "b2", "U3", "W3", "b3", "V", "c"]
+    assert list(Architecture(K, M, "rnn", 2).shapes()) == ["U", "W", "b", "U2", "W2", "b2", "V", "c"]
+    assert Architecture(K, M, "gru", 2).shapes() == {
         "U": (12, 7),
         "W": (12, 4),
         "b": (12,),
@@ -38,13 +38,13 @@ def test_the_names_and_shapes() -> None:
 def test_parameters_tell_their_architecture(cell: str, gates: int, state_vectors: int, layers: int, m: int) -> None:
     parameters = make_parameters(K, m, 0.1, np.random.RandomState(1), np.float32, cell, layers)
     network = parameters.architecture
-    assert network == Architecture(cell, layers, K, m)
+    assert network == Architecture(K, m, cell, layers)
     assert (network.gates, network.state_vectors, network.state_size) == (
         gates,
         state_vectors,
         layers * state_vectors * m,
     )
-    assert {name: array.shape for name, array in parameters.items()} == shapes(K, m, cell, layers)
+    assert {name: array.shape for name, array in parameters.items()} == network.shapes()
 
 
 def test_the_arrays_of_one_layer_have_plain_names() -> None:
@@ -81,6 +81,6 @@ def test_orthogonal_weights(cell: str) -> None:
 def test_orthogonal_matrices_have_no_preferred_sign() -> None:
     """Without the correction of QR's signs the diagonal would be negative more often than not."""
     generator = np.random.RandomState(1)
-    W = np.array([make_parameters(1, 2, 1, generator, np.float64, "rnn", 1, True)["W"] for _ in range(2000)])
+    W = np.array([make_parameters(1, 2, 1, generator, np.float64, orthogonal=True)["W"] for _ in range(2000)])
     assert np.abs(W.mean(axis=0)).max() <= DEVIATIONS / np.sqrt(2 * 2000)  # the variance of a component is 1/m
     assert abs((np.linalg.det(W) > 0).mean() - 0.5) <= DEVIATIONS * 0.5 / np.sqrt(2000)

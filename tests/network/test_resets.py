@@ -1,6 +1,5 @@
 """A reset divides a window into parts that do not depend on one another, in every cell, batch and layer."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,11 @@ import elman
 from elman.network import model
 from elman.network.cells import CELLS
 from elman.network.parameters import LossAndGradients, Parameters
+from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.model import NgramCounts, ngram_counts, read, read_histories
 from elman.text import Corpus
-from support.networks import make_parameters
+from support.networks import make_parameters, numbers, state_of, with_architecture
 
 K, M, FEED = 5, 4, 2
 TEXT = np.random.default_rng(1).integers(0, K, 60).astype(np.uint8)
@@ -26,43 +26,40 @@ def network(cell: str, order: int = 2) -> Parameters:
     )
 
 
-def state(parameters: Parameters) -> Any:
-    net = parameters.architecture
-    h = np.zeros(net.state_size)
-    h[: net.recurrent_size] = np.random.default_rng(2).normal(size=net.recurrent_size) * 0.5
-    return h
+def state(parameters: Parameters) -> State:
+    return state_of(parameters, np.random.default_rng(2).normal(size=parameters.architecture.state_size) * 0.5)
 
 
-def run(parameters: Parameters, h: Any, text: Any) -> LossAndGradients:
-    return model.loss_and_gradients(parameters, h, text[:-1], text[1:])
+def run(parameters: Parameters, initial: State, text: Any) -> LossAndGradients:
+    return model.loss_and_gradients(parameters, initial, text[:-1], text[1:])
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_window_is_the_sum_of_its_lines(cell: str) -> None:
     """The reference: lines read one by one, from zeros, by a network without resets, whose prior has read nothing."""
     parameters, text = network(cell), np.array([0, 1, FEED, 3, 1, 4, FEED, FEED, 0], np.uint8)
-    plain, h0 = replace(parameters, reset_at=None), state(parameters)
-    parts = [run(plain, h, text[a:b]) for h, a, b in ((h0, 0, 3), (0 * h0, 2, 7), (0 * h0, 6, 8), (0 * h0, 7, 9))]
-    result = run(parameters, h0, text)
+    plain, initial = with_architecture(parameters, reset_at=None), state(parameters)
+    lines = ((initial, 0, 3), *((initial.reset(), *ends) for ends in ((2, 7), (6, 8), (7, 9))))
+    parts = [run(plain, each, text[a:b]) for each, a, b in lines]
+    result = run(parameters, initial, text)
     assert result.loss == pytest.approx(sum(part.loss for part in parts), rel=1e-12)
     for name, gradient in result.gradients.items():
         np.testing.assert_allclose(gradient, np.sum([part.gradients[name] for part in parts], axis=0), atol=1e-12)
     np.testing.assert_allclose(result.dh0, parts[0].dh0, atol=1e-12)
-    np.testing.assert_allclose(result.h, parts[-1].h, atol=1e-12)
+    np.testing.assert_allclose(numbers(result.state), numbers(parts[-1].state), atol=1e-12)
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_batch_is_the_mean_of_its_rows(cell: str) -> None:
     parameters, rows = network(cell), np.array([[FEED, 1, 0, 3], [1, FEED, FEED, 0], [0, 1, 3, 4]], np.uint8)
-    h0 = np.tile(state(parameters), (3, 1))
-    of_rows = [run(parameters, h0[0], row) for row in rows]
-    batch = run(parameters, h0, rows.T)
+    initial = state(parameters)
+    of_rows = [run(parameters, initial, row) for row in rows]
+    batch = run(parameters, initial.tile(3), rows.T)
     for name, gradient in batch.gradients.items():
         np.testing.assert_allclose(gradient, np.mean([row.gradients[name] for row in of_rows], axis=0), atol=1e-12)
     np.testing.assert_allclose(batch.dh0, np.array([row.dh0 for row in of_rows]) / 3, atol=1e-12)
-    np.testing.assert_allclose(batch.h, [row.h for row in of_rows], atol=1e-12)
+    np.testing.assert_allclose(numbers(batch.state), [numbers(row.state) for row in of_rows], atol=1e-12)
     assert not batch.dh0[0].any()
-    np.testing.assert_array_equal(model.read_text(parameters, h0, rows.T[:-1]), batch.h)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -78,7 +75,7 @@ def test_the_gradient_check(cell: str) -> None:
 
 
 def test_histories_begin_at_the_reset() -> None:
-    codes = read_histories(np.array([0, 0, 1]), np.array([3, FEED, 0, FEED, FEED, 1], np.uint8), FEED)
+    codes = read_histories(np.array([0, 0, 1], np.int32), np.array([3, FEED, 0, FEED, FEED, 1], np.uint8), FEED)
     expected = [[0, 0, 1], [0, 1, 4], [0, 0, 3], [0, 3, 1], [0, 0, 3], [0, 0, 3], [0, 3, 2]]
     np.testing.assert_array_equal(codes, expected)
 
@@ -90,7 +87,7 @@ def test_counts_are_those_of_the_lines_alone() -> None:
     counts = NgramCounts(ngrams)
     assert not any(FEED in context[1:-1] for context in counts.nodes)
     line = np.array([FEED, 1, 3, 1], np.uint8)
-    zeros = np.zeros(4)
+    zeros = np.zeros(4, np.int32)
     alone, matched, _ = read(ngrams, zeros, line)
     after_another, also_matched, _ = read(ngrams, zeros, np.concatenate([np.array([0, 1, 4], np.uint8), line]))
     np.testing.assert_array_equal(after_another[3:], alone)
@@ -102,5 +99,5 @@ def test_what_is_read_is_counted_by_line() -> None:
     ngrams = network("rnn", order=3).ngrams
     assert ngrams is not None
     grown = ngrams.continued()
-    read(grown, np.zeros(3), np.array([FEED, 1, 0, FEED, 1, 0, FEED], np.uint8))
+    read(grown, np.zeros(3, np.int32), np.array([FEED, 1, 0, FEED, 1, 0, FEED], np.uint8))
     assert not any(FEED in context[1:] for context in ngram_counts(grown).added)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from elman.network import loss_and_gradients, model
-from elman.network.parameters import Array, Arrays, Parameters, shapes
+from elman.network.parameters import Architecture, Array, Arrays, Parameters
 from support import tolerances as tolerances
+from support.networks import state_of
 
 torch = pytest.importorskip("torch")
 
@@ -48,14 +49,15 @@ def gradients_of(cell: str, layers: int, module: Any) -> dict[str, Array]:
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", MODULES)
 def test_outputs_and_gradients_are_those_of_torch(cell: str, layers: int) -> None:
-    generator = np.random.default_rng(1)
-    arrays: Arrays = {name: generator.normal(size=shape) * 0.5 for name, shape in shapes(K, M, cell, layers).items()}
-    parameters = Parameters(cell, arrays)
+    generator, net = np.random.default_rng(1), Architecture(K, M, cell, layers)
+    arrays: Arrays = {name: generator.normal(size=shape) * 0.5 for name, shape in net.shapes().items()}
+    parameters = Parameters(net, arrays)
     h0_batch = generator.normal(size=(B, parameters.architecture.state_size))
     text = generator.integers(0, K, (T + 1, B)).astype(np.uint8)
     x, y = text[:-1], text[1:]
-    result = loss_and_gradients(parameters, h0_batch, x, y)
-    ours, _ = model.logits(parameters, h0_batch, x)
+    state = state_of(parameters, h0_batch)
+    result = loss_and_gradients(parameters, state, x, y)
+    ours, _ = model.logits(parameters, state, x)
 
     module = module_of(cell, layers, parameters)
     V, c, h0 = (torch.tensor(a, requires_grad=True) for a in (parameters["V"], parameters["c"], h0_batch))
@@ -70,7 +72,7 @@ def test_outputs_and_gradients_are_those_of_torch(cell: str, layers: int) -> Non
 
     theirs = gradients_of(cell, layers, module) | {"V": V.grad.numpy(), "c": c.grad.numpy()}
     pairs = {name: (result.gradients[name], theirs[name]) for name in parameters}
-    pairs |= {"o": (ours, o.detach().numpy()), "last state": (result.h, ends.detach().numpy())}
+    pairs |= {"o": (ours, o.detach().numpy()), "last state": (result.state.recurrent, ends.detach().numpy())}
     pairs |= {"h0": (result.dh0, h0.grad.numpy())}
     assert result.loss == pytest.approx(loss.item(), rel=tolerances.TORCH)
     for name, (actual, expected) in pairs.items():

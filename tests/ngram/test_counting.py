@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from elman.network import ngram, ngram_counting
-from elman.ngram import counting, kernels, records
+from elman.ngram import counting, kernels, sorting
+from elman.ngram import model as ngram
 from elman.ngram.compiled_table import exact
 from elman.ngram.counting import count_ngrams
 from elman.ngram.kernels import reader
 from elman.ngram.model import MAX_ORDER, MIN_PROB, Indices, NgramModel, start_folds
+from support import ngram_counting
 from support import tolerances as tolerances
 from support.state import ROOT
 
@@ -53,7 +54,7 @@ def read_compiled(model: NgramModel, histories: NDArray[np.integer], x: Indices,
 
 
 def read_reference(model: NgramModel, histories: NDArray[np.integer], x: Indices, folds: Any = None) -> Read:
-    log_q, matched, last = ngram.read(model, histories.astype(np.float64), x, folds)
+    log_q, matched, last = ngram.read(model, histories.astype(np.int32), x, folds)
     return np.asarray(log_q), matched, last.astype(np.int32)
 
 
@@ -92,10 +93,10 @@ def assert_same_counts(text: Indices, K: int, order: int, min_count: int, folds:
         np.testing.assert_array_equal(array, other)
 
 
-@pytest.fixture(params=[(1, 1), (7, 30), (records.PIECE, records.BATCH)], ids=["records", "pieces", "one piece"])
+@pytest.fixture(params=[(1, 1), (7, 30), (sorting.PIECE, sorting.BATCH)], ids=["records", "pieces", "one piece"])
 def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "PIECE", request.param[0])
-    monkeypatch.setattr(records, "BATCH", request.param[1])
+    monkeypatch.setattr(sorting, "PIECE", request.param[0])
+    monkeypatch.setattr(sorting, "BATCH", request.param[1])
 
 
 @pytest.mark.usefixtures("pieces")

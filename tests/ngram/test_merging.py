@@ -48,7 +48,7 @@ def test_weights_and_rests_are_added(first: list[int], second: list[int], folds:
             assert weights == {k: rounded(w) for k, w in (w1 + w2).items()}
             assert rest == rounded(r1 + r2)
         x = np.array(second, np.uint8)
-        log_q, _, _ = read(both, np.zeros(2), x, np.full(len(x), min(fold, both.folds)))
+        log_q, _, _ = read(both, np.zeros(2, np.int32), x, np.full(len(x), min(fold, both.folds)))
         np.testing.assert_allclose(np.exp(log_q).sum(axis=1), 1, atol=1e-6)  # but for the smallest probability
 
 

@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 from elman.engine.protocol import training_folds
 from elman.network import loss_and_gradients, model
 from elman.network.cells import CELLS
-from elman.network.output import Prior, logits
-from elman.network.parameters import INITIAL_ALPHA, Array, Parameters, shapes
+from elman.network.output import logits
+from elman.network.parameters import INITIAL_ALPHA, Architecture, Parameters
+from elman.network.prior import PriorValues
+from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.model import MIN_PROB, TYPICAL_DISCOUNTS, NgramModel, ngram_counts, read, start_folds
 from elman.ngram.table import CODES, encode_counts
 from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
-from support.networks import make_parameters, make_state
+from support.networks import make_parameters, make_state, state_of
 from support.ngram_counting import count_text
 
 K = 4
@@ -96,7 +98,7 @@ class BruteForce:
 
 def distributions(ngrams: NgramModel, history: list[int], x: list[int], left_out: list[int] | None = None) -> Any:
     """Return exp log q after each of x, read after `history`, and the matched orders."""
-    codes = np.array(([0] * ngrams.order + [k + 1 for k in history])[-ngrams.order :], np.float64)
+    codes = np.array(([0] * ngrams.order + [k + 1 for k in history])[-ngrams.order :], np.int32)
     log_q, matched, _ = read(ngrams, codes, encode(x), None if left_out is None else np.array(left_out))
     return np.exp(log_q), matched
 
@@ -169,7 +171,7 @@ def test_the_histogram_has_strings_that_are_not_kept_too() -> None:
 
 def test_probabilities_are_bounded_from_below() -> None:
     ngrams = NgramModel(counted("a" * 30, order=1).table, np.tile([100, 1000, 1000, 1000], (2, 1)))
-    log_q, _, _ = read(ngrams, np.zeros(1), encode("a"))
+    log_q, _, _ = read(ngrams, np.zeros(1, np.int32), encode("a"))
     assert log_q.min() >= np.log(MIN_PROB)
 
 
@@ -192,7 +194,7 @@ def test_the_minimum_count_is_raised_until_the_table_is_small_enough() -> None:
 @given(texts, texts, st.data(), orders)
 def test_a_text_in_parts_is_the_text_at_once(text: list[int], x: list[int], data: st.DataObject, order: int) -> None:
     ngrams, border = counted(text, order), data.draw(st.integers(0, len(x)))
-    start = np.zeros(order)
+    start = np.zeros(order, np.int32)
     log_q, matched, last = read(ngrams, start, encode(x))
     first, first_matched, middle = read(ngrams, start, encode(x[:border]))
     second, second_matched, end = read(ngrams, middle, encode(x[border:]))
@@ -204,11 +206,10 @@ def test_a_text_in_parts_is_the_text_at_once(text: list[int], x: list[int], data
 
 def test_rows_of_a_batch_are_sequences_of_their_own() -> None:
     ngrams, x = counted("abcabcabdd", order=2), np.array([[0, 1], [1, 2], [2, 0]], np.uint8)
-    histories = np.array([[0, 0], [1, 3]], np.float32)
+    histories = np.array([[0, 0], [1, 3]], np.int32)
     log_q, matched, last = read(ngrams, histories, x, dtype=np.float32)
     assert log_q.dtype == np.float32
     assert log_q.shape == (3, 2, K)
-    assert last.dtype == np.float32
     for b in range(2):
         alone = read(ngrams, histories[b], x[:, b], dtype=np.float32)
         for array, of_row in zip((log_q[:, b], matched[:, b], last[b]), alone, strict=True):
@@ -244,7 +245,7 @@ def test_folds_of_lines_begin_at_lines() -> None:
 
 def test_the_fold_of_a_target_is_left_out() -> None:
     text = np.arange(60, dtype=np.uint8) % K
-    parameters = Parameters("rnn", {}, counted(text.tolist(), 2, folds=3))
+    parameters = Parameters(Architecture(K, M, order=2), {}, counted(text.tolist(), 2, folds=3))
     for batch_size in (1, 2):
         windows = Windows(text, 4, batch_size, cross_fit=True)
         folds = training_folds(parameters, windows, 4)
@@ -308,7 +309,7 @@ cells = pytest.mark.parametrize("cell", CELLS)
 layer_counts = pytest.mark.parametrize("layers", [1, 2])
 
 
-def example(cell: str = "rnn", layers: int = 1, batch_size: int = 1, folds: int = 0) -> tuple[Parameters, Array]:
+def example(cell: str = "rnn", layers: int = 1, batch_size: int = 1, folds: int = 0) -> tuple[Parameters, State]:
     """Return parameters and an initial state, none of them zero."""
     generator = np.random.default_rng(1)
     ngrams = count_ngrams(TEXT, K, ORDER, folds, min_count=1)
@@ -316,9 +317,9 @@ def example(cell: str = "rnn", layers: int = 1, batch_size: int = 1, folds: int 
     for array in parameters.values():
         array += 0.2 * generator.normal(size=array.shape)
     network = parameters.architecture
-    h0 = generator.normal(size=(batch_size, network.state_size)) / 2
-    h0[:, network.recurrent_size :] = generator.integers(1, K + 1, (batch_size, ORDER))
-    return parameters, h0[0] if batch_size == 1 else h0
+    recurrent = generator.normal(size=(batch_size, network.state_size)) / 2
+    state = state_of(parameters, recurrent, generator.integers(1, K + 1, (batch_size, ORDER)))
+    return parameters, state.select(0) if batch_size == 1 else state
 
 
 def test_alpha_begins_as_one_number_for_every_matched_order() -> None:
@@ -327,7 +328,7 @@ def test_alpha_begins_as_one_number_for_every_matched_order() -> None:
         make_parameters(K, M, 0.5, np.random.RandomState(1), np.float32, "gru", 2, ngrams=prior)
         for prior in (ngrams, None)
     )
-    assert {name: array.shape for name, array in with_prior.items()} == shapes(K, M, "gru", 2, ORDER)
+    assert {name: array.shape for name, array in with_prior.items()} == Architecture(K, M, "gru", 2, ORDER).shapes()
     assert [*with_prior] == [*without, "alpha"]
     np.testing.assert_array_equal(with_prior["alpha"], np.full(ORDER + 1, INITIAL_ALPHA, np.float32))
     for name, array in without.items():
@@ -341,27 +342,25 @@ def test_alpha_begins_as_one_number_for_every_matched_order() -> None:
 def test_every_gradient_is_that_of_central_differences(
     cell: str, layers: int, batch_size: int, left_out: int | None
 ) -> None:
-    parameters, h0 = example(cell, layers, batch_size, folds=3)
+    parameters, state = example(cell, layers, batch_size, folds=3)
     x, y = Windows(UNSEEN, T, batch_size).at(0)
     folds = None if left_out is None else np.full(x.shape, left_out)
-    result = loss_and_gradients(parameters, h0, x, y, folds=folds)
-    recurrent = parameters.architecture.recurrent_size
+    result = loss_and_gradients(parameters, state, x, y, folds=folds)
     for name, array in parameters.items():
         numeric = reference_impl.central_differences(
-            lambda: loss_and_gradients(parameters, h0, x, y, folds=folds).loss, array, tolerances.CENTRAL_STEP
+            lambda: loss_and_gradients(parameters, state, x, y, folds=folds).loss, array, tolerances.CENTRAL_STEP
         )
         np.testing.assert_allclose(
             result.gradients[name], numeric, tolerances.CENTRAL, tolerances.CENTRAL_ABSOLUTE, err_msg=name
         )
-    np.testing.assert_array_equal(result.dh0[..., recurrent:], 0)
     assert np.count_nonzero(result.gradients["alpha"]) > 1
 
 
 def test_the_prior_multiplies_the_distribution_of_the_network() -> None:
     """(1'): p is proportional to q^alpha e^(V h + c)."""
-    parameters, h0 = example()
-    prior = Prior(np.log([[0.5, 0.25, 0.125, 0.125]]), np.array([2]))
-    h = h0[None, :M]
+    parameters, state = example()
+    prior = PriorValues(np.log([[0.5, 0.25, 0.125, 0.125]]), np.array([2]))
+    h = state.recurrent[None, :M]
     ratio = np.exp(logits(parameters, h, prior) - logits(parameters, h))
     np.testing.assert_allclose(ratio, np.exp(prior.log_q) ** parameters["alpha"][2], tolerances.NAIVE)
     half = np.exp(logits(parameters, h, prior, 0.5) - logits(parameters, h))
@@ -370,21 +369,23 @@ def test_the_prior_multiplies_the_distribution_of_the_network() -> None:
 
 
 def test_without_alpha_the_loss_is_that_of_the_network_alone() -> None:
-    parameters, h0 = example("lstm")
+    parameters, state = example("lstm")
     parameters["alpha"][:] = 0
     x, y = Windows(TEXT, T).at(T)
-    alone = parameters.with_arrays({name: array for name, array in parameters.items() if name != "alpha"})
-    loss, h = model.loss(alone.with_ngrams(None), h0[:-ORDER], x, y)
-    assert model.loss(parameters, h0, x, y)[0] == loss
-    np.testing.assert_array_equal(model.loss(parameters, h0, x, y)[1][:-ORDER], h)
+    arrays = {name: array for name, array in parameters.items() if name != "alpha"}
+    alone = Parameters(parameters.architecture._replace(order=0), arrays)
+    loss, final = model.loss(alone, state_of(alone, state.recurrent), x, y)
+    with_prior, also_final = model.loss(parameters, state, x, y)
+    assert with_prior == loss
+    np.testing.assert_array_equal(also_final.recurrent, final.recurrent)
 
 
 @settings(max_examples=20)
 @given(st.integers(1, 8))
 def test_the_state_ends_with_the_last_characters(length: int) -> None:
-    parameters, h0 = example("gru")
-    _, h = model.logits(parameters, h0, TEXT[:length])
-    np.testing.assert_array_equal(h[-ORDER:], [*h0[-ORDER:], *(TEXT[:length] + 1)][-ORDER:])
+    parameters, state = example("gru")
+    _, final = model.logits(parameters, state, TEXT[:length])
+    np.testing.assert_array_equal(final.history, [*state.history, *(TEXT[:length] + 1)][-ORDER:])
 
 
 def test_a_copy_of_a_state_has_the_same_counts() -> None:

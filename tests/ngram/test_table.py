@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from elman.network import ngram_table
+from elman.ngram import table as ngram_table
 from elman.ngram.table import pack, unpack
 
 

@@ -15,9 +15,9 @@ from safetensors.numpy import save
 import elman
 from elman.config import Config
 from elman.errors import ElmanError, quote
-from elman.inference.snapshot import NetworkSnapshot, ngram_tensors
+from elman.ngram.file import ngram_tensors
 from elman.ngram.model import NgramModel
-from elman.runs.checkpoint import Checkpoint, load_checkpoint, load_network, save_checkpoint, save_network
+from elman.runs.checkpoint import Checkpoint, load_checkpoint, load_network, save_checkpoint
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Corpus
 from support.networks import make_state
@@ -67,19 +67,20 @@ def test_a_checkpoint_is_restored_bit_for_bit(corpus: Corpus, tmp_path: Path, re
     found, last = load_checkpoint(tmp_path / "c"), load_network(tmp_path / "c")
     assert_same(found, expected)
     assert network(found.best) == network(expected.best)
-    assert network(last.network) == network(NetworkSnapshot.of(expected.state, expected.last_loss))
+    assert network(last) == network(expected.last)
     assert (last.config, last.alphabet) == (expected.config, corpus.alphabet)
-    arrays = (*found.state.parameters.values(), *found.state.M.values(), found.state.h)
+    arrays = (*found.state.parameters.values(), *found.state.M.values(), found.state.hidden.recurrent)
     assert all(array.flags.writeable for array in arrays)
 
 
 def test_a_network_is_restored_bit_for_bit(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    expected = NetworkSnapshot.of(checkpoint.state, 1.25)
-    save_network(tmp_path / "n", checkpoint, expected)
+    expected = replace(checkpoint.last, validation_loss=1.25)
+    (tmp_path / "n").write_bytes(expected.serialize())
     found = load_network(tmp_path / "n")
-    assert network(found.network) == network(expected)
+    assert network(found) == network(expected)
     assert (found.config, found.alphabet) == (checkpoint.config, checkpoint.alphabet)
-    save_network(tmp_path / "n", replace(checkpoint, config=replace(checkpoint.config, cell="gru")), expected)
+    other = replace(expected, config=replace(checkpoint.config, cell="gru"))
+    (tmp_path / "n").write_bytes(other.serialize())
     with pytest.raises(ElmanError, match=r"\(array shapes do not match the configuration\)"):
         load_network(tmp_path / "n")
 
@@ -194,7 +195,7 @@ def trained_with_prior(corpus: Corpus, **options: Any) -> Checkpoint:
 def test_files_contain_the_table_and_no_text(corpus: Corpus, tmp_path: Path, validation: float) -> None:
     expected = trained_with_prior(corpus, validation=validation)
     save_checkpoint(tmp_path / "c", expected)
-    save_network(tmp_path / "n", expected, expected.selected)
+    (tmp_path / "n").write_bytes(expected.selected.serialize())
     found, alone = load_checkpoint(tmp_path / "c"), load_network(tmp_path / "n")
     assert_same(found, expected)
     for path in (tmp_path / "c", tmp_path / "n"):
@@ -202,7 +203,7 @@ def test_files_contain_the_table_and_no_text(corpus: Corpus, tmp_path: Path, val
         assert names == [f"ngrams.{name}" for name in ("children", "histogram", "ones", "rests", "strings")]
         assert corpus.indices[:12].tobytes() not in path.read_bytes()
     assert expected.state.parameters.ngrams is not None
-    for parameters in (found.state.parameters, found.selected.parameters, alone.network.parameters):
+    for parameters in (found.state.parameters, found.selected.parameters, alone.parameters):
         assert_same_table(parameters.ngrams, expected.state.parameters.ngrams)
     if found.best is not None:
         assert found.best.parameters.ngrams is found.state.parameters.ngrams
@@ -220,8 +221,8 @@ def assert_same_table(ngrams: NgramModel | None, expected: NgramModel) -> None:
 def test_a_table_is_mapped_into_memory(corpus: Corpus, tmp_path: Path) -> None:
     """So processes that load the same model share it."""
     checkpoint = trained_with_prior(corpus)
-    save_network(tmp_path / "n", checkpoint, checkpoint.selected)
-    ngrams = load_network(tmp_path / "n").network.parameters.ngrams
+    (tmp_path / "n").write_bytes(checkpoint.selected.serialize())
+    ngrams = load_network(tmp_path / "n").parameters.ngrams
     assert ngrams is not None
     for array in ngrams.table.arrays().values():
         assert not array.flags.writeable

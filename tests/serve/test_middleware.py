@@ -45,7 +45,7 @@ def test_a_host_name_of_this_machine(client: httpx.Client, host: str) -> None:
     [
         *("evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example"),
         *("evil.example/localhost", "localhost@evil.example", "evil.example@localhost", "localhost:port"),
-        *("127.0.0.2", "192.168.0.1", "[::1", ""),
+        *("127.0.0.2", "192.168.0.1", "[::1", "", "a b", "a#b", "a?b", ":1"),
     ],
 )
 def test_another_host_name(client: httpx.Client, host: str) -> None:

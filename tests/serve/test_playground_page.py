@@ -382,8 +382,8 @@ def test_mistakes_in_the_form_are_explained(browser: Browser) -> None:
             before = page.input_value(f"#{field}")
             page.fill(f"#{field}", value)
             page.click("#write")
-            message = re.compile(r" must be (an integer|a number) from [01] to ")
-            expect(page.locator("#write-status")).to_contain_text(message)
+            range_named = re.compile(r" must be (an integer|a number) from [01] to ")
+            expect(page.locator("#write-status")).to_contain_text(range_named)
             expect(page.locator(f"#{field}")).to_be_focused()
             page.fill(f"#{field}", before)
 

@@ -5,20 +5,9 @@ from typing import Any
 import pytest
 
 from elman.errors import ElmanError
-from elman.serve.settings import create_settings, is_loopback, parse_host, parse_origin
+from elman.serve.settings import create_settings, is_loopback, parse_origin
 
 KEY = "sesame-0123"
-
-
-@pytest.mark.parametrize(
-    ("host", "name"),
-    [
-        *(("a:1", "a"), ("A.b", "a.b"), ("[::1]:1", "::1"), ("a b", "a b")),
-        *((host, None) for host in ("a/b", "a#b", "a?b", "u@a", ":1", "")),
-    ],
-)
-def test_the_name_in_a_host(host: str, name: str | None) -> None:
-    assert parse_host(host) == name
 
 
 @pytest.mark.parametrize(

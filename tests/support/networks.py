@@ -1,11 +1,13 @@
 """Networks with random weights for tests."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from elman.engine import TrainState
+from elman.engine import Engine, TrainState
 from elman.network.parameters import Architecture, Parameters, initial_parameters
+from elman.network.state import State
 
 
 def make_parameters(
@@ -22,3 +24,28 @@ def make_state(
     """Return the state before the first update; `network` are the options of `make_parameters`."""
     parameters = make_parameters(K, m, std, np.random.RandomState(seed), dtype, **network)
     return TrainState.initial(parameters, seed, batch_size, optimizer)
+
+
+def state_of(parameters: Parameters, recurrent: Any, history: Any = None) -> State:
+    """Return a state with this recurrent part and history, by default an empty one."""
+    if history is None:
+        history = np.zeros((*recurrent.shape[:-1], parameters.architecture.order), np.int32)
+    return State(recurrent, np.asarray(history, np.int32))
+
+
+def numbers(state: State) -> Any:
+    """Return all numbers of a state, its recurrent part first."""
+    return np.concatenate([state.recurrent, state.history], axis=-1)
+
+
+def with_architecture(parameters: Parameters, **changes: Any) -> Parameters:
+    """Return the parameters with another architecture."""
+    return replace(parameters, architecture=parameters.architecture._replace(**changes))
+
+
+def sum_losses(engine: Engine, parameters: Parameters, state: State, x: Any, y: Any) -> tuple[Any, State]:
+    """Return the loss of each sequence x (T,) or (T, B) in nats, read in a session, and the final state."""
+    batch = state.recurrent.shape[:-1]
+    rows = state.reshape(x.size // len(x))
+    losses, final = engine.session(parameters).losses(rows, x.reshape(len(x), -1), y.reshape(len(y), -1))
+    return losses.sum(axis=0).reshape(batch)[()], final.reshape(*batch)

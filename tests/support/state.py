@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from elman.engine import Engine, TrainState
 from elman.network import SamplingParams
-from elman.network.parameters import Array, Parameters
+from elman.network.parameters import Parameters
+from elman.network.state import State
 
 ROOT = Path(__file__).parents[2]
 """The root of the repository."""
@@ -25,26 +26,26 @@ def snapshot(state: TrainState) -> dict[str, Any]:
             kind: {name: _bits(array) for name, array in getattr(state, kind).items()}
             for kind in ("parameters", "M", "N", "average")
         },
-        "h": _bits(state.h),
+        "hidden": (_bits(state.hidden.recurrent), _bits(state.hidden.history)),
         "sample_generator": repr(state.sample_generator.bit_generator.state),
         "counters": (state.position, state.update, state.epoch, state.minimum_at),
         "figures": repr((state.smooth_loss, state.minimum_smooth_loss)),  # NaN is not equal to itself
     }
 
 
-def _bits(array: Array) -> tuple[str, tuple[int, ...], bytes]:
+def _bits(array: NDArray[Any]) -> tuple[str, tuple[int, ...], bytes]:
     return str(array.dtype), array.shape, array.tobytes()
 
 
 def generate(
     engine: Engine,
     parameters: Parameters,
-    h: Array,
+    state: State,
     x: int,
     uniforms: NDArray[np.float64],
     sampling: SamplingParams | None = None,
-) -> tuple[NDArray[np.intp], Array]:
-    """Feed x to the network in state h (D,), sample a character for each of `uniforms` (n,), and return the state."""
-    session = engine.session(parameters)
-    characters, states = session.generate(h[None], np.array([x]), uniforms[:, None], [sampling or SamplingParams()])
-    return characters[:, 0], states[0]
+) -> tuple[NDArray[np.intp], State]:
+    """Feed x to the network in a state, sample a character for each of `uniforms` (n,), and return the final state."""
+    session, params = engine.session(parameters), [sampling or SamplingParams()]
+    characters, states = session.generate(state.reshape(1), np.array([x]), uniforms[:, None], params)
+    return characters[:, 0], states.select(0)

@@ -5,7 +5,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from elman.inference.snapshot import NetworkSnapshot
+from elman.inference.snapshot import Snapshot
 from elman.runs.checkpoint import load_network
 from elman.runs.directory import RunDirectory
 from elman.runs.history import Metrics
@@ -82,7 +82,7 @@ def rows(metrics: Sequence[Metrics]) -> list[tuple[object, ...]]:
     return [astuple(row)[:5] for row in metrics]
 
 
-def network(snapshot: NetworkSnapshot | None) -> object:
+def network(snapshot: Snapshot | None) -> object:
     """Return everything of a network, with the bytes of its arrays."""
     if snapshot is None:
         return None
@@ -114,4 +114,4 @@ def assert_saved(folder: Path, expected: Run) -> None:
     assert rows(directory.metrics()) == rows(expected.metrics)
     assert directory.samples() == expected.samples
     best = folder / "best.safetensors"
-    assert network(load_network(best).network if best.exists() else None) == network(expected.selected)
+    assert network(load_network(best) if best.exists() else None) == network(expected.selected)

@@ -20,6 +20,7 @@ from elman.engine.numpy_engine import NumpyEngine, NumpySession
 from elman.engine.protocol import Indices, SegmentLosses, StepCallback, no_callback
 from elman.network import Dropout, LossAndGradients, Optimizer, Parameters, SamplingParams, WeightDropout
 from elman.network.parameters import NAMES, Array, Arrays
+from elman.network.state import State
 from elman.testing import REFERENCE_OPTIMIZER, check_engine
 from elman.text import Windows
 from support import tolerances as tolerances
@@ -33,7 +34,7 @@ def blamed(errors: dict[str, float], limit: float) -> set[str]:
 def blamed_by_checker(engine: Engine, **setting: Any) -> set[str]:
     result = check_engine(engine, **setting)
     window = result.gradients | {"loss": result.loss, "final_state": result.final_state}
-    run = {name: getattr(result, name) for name in ("trajectory", "end", "text_loss", "session")}
+    run = {name: getattr(result, name) for name in ("trajectory", "end", "session")}
     same = {"text": result.same_text, "counts": result.same_counts}
     differing = {name for name, equal in same.items() if not equal}
     return blamed(window, tolerances.COMPILED) | blamed(run, tolerances.COMPILED_TRAJECTORY) | differing
@@ -72,8 +73,8 @@ class FaultyGradients(NumpyEngine):
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
 
-    def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
-        return self.fault(super().loss_and_gradients(parameters, h0, x, y), parameters, h0)
+    def loss_and_gradients(self, parameters: Parameters, state: State, x: Indices, y: Indices) -> LossAndGradients:
+        return self.fault(super().loss_and_gradients(parameters, state, x, y), parameters, state.recurrent)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def resets_always(call: Call) -> NDArray[np.float64]:
     losses = np.empty(call.updates)
     for n in range(call.updates):
         losses[n] = call.run(updates=1)[0]
-        call.state.h = np.zeros_like(call.state.h)
+        call.state.hidden = call.state.hidden.reset()
     return losses
 
 
@@ -228,18 +229,11 @@ class WeightMasksOfTheUpdateBefore(WeightDropout):
 
 
 def two_rows_swapped(state: TrainState) -> None:
-    state.h[:2] = state.h[1::-1].copy()
+    state.hidden = state.hidden.select([1, 0, *range(2, len(state.hidden))])
 
 
 def reports_the_sum(call: Call) -> NDArray[np.float64]:
     return call.windows.batch_size * call.run()
-
-
-class StartsFromTheFirst(NumpyEngine):
-    """Evaluates every batch row from the initial state of the first."""
-
-    def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
-        return super().loss(parameters, h0 * 0 + h0[:1] if h0.ndim == 2 else h0, x, y)
 
 
 # --- Faults in the state after a call, and in sampling ---
@@ -260,25 +254,29 @@ def with_session(method: str, change: Callable[..., tuple[Any, ...]]) -> Engine:
     return FaultyEngine()
 
 
-def never_truncate(h: Array, x: Any, uniforms: Any, sampling: Sequence[SamplingParams]) -> tuple[Any, ...]:
-    return h, x, uniforms, [SamplingParams(params.temperature) for params in sampling]
+def start_as_the_first(state: State, x: Any, y: Any) -> tuple[Any, ...]:
+    return state.select(np.zeros(len(state), np.intp)), x, y
 
 
-def sample_as_the_first(h: Array, x: Any, uniforms: Any, sampling: Sequence[SamplingParams]) -> tuple[Any, ...]:
-    return h, x, uniforms, [sampling[0]] * len(sampling)
+def never_truncate(state: State, x: Any, uniforms: Any, sampling: Sequence[SamplingParams]) -> tuple[Any, ...]:
+    return state, x, uniforms, [SamplingParams(params.temperature) for params in sampling]
+
+
+def sample_as_the_first(state: State, x: Any, uniforms: Any, sampling: Sequence[SamplingParams]) -> tuple[Any, ...]:
+    return state, x, uniforms, [sampling[0]] * len(sampling)
 
 
 class CarriesOver(NumpySession):
     """Evaluates every segment from the final state of the one before."""
 
     def segment_losses(
-        self, h: Array, text: Indices, starts: NDArray[np.intp], lengths: NDArray[np.intp]
+        self, state: State, text: Indices, starts: NDArray[np.intp], lengths: NDArray[np.intp]
     ) -> SegmentLosses:
         result = SegmentLosses.zeros(len(starts))
         for n in np.flatnonzero(lengths):
             part = text[starts[n] : starts[n] + lengths[n] + 1, None]
-            losses, states = super().losses(h[None], part[:-1], part[1:])
-            h = states[0]
+            losses, states = super().losses(state.reshape(1), part[:-1], part[1:])
+            state = states.select(0)
             result.nats[n], result.worst[n], result.worst_nats[n, 0] = losses.sum(), losses.argmax(), losses.max()
         return result
 
@@ -342,16 +340,21 @@ def case(name: str, engine: Engine, affected: set[str], **setting: Any) -> Any:
         ),
         case("two states swapped", corrupted(two_rows_swapped, before=True), BOTH, **BATCH),
         case("losses summed", FaultyAdvance(reports_the_sum), {"trajectory"}, **BATCH),
-        case("one initial state for all", StartsFromTheFirst(), {"text_loss"}, **BATCH),
-        case("cell state lost", corrupted(lambda state: state.h[4:].fill(0), before=True), BOTH, cell="lstm"),
+        case("one initial state for all", with_session("losses", start_as_the_first), {"session"}, **BATCH),
+        case(
+            "cell state lost",
+            corrupted(lambda state: state.hidden.recurrent[4:].fill(0), before=True),
+            BOTH,
+            cell="lstm",
+        ),
         case("NaN in a parameter", corrupted(lambda state: state.parameters["c"].fill(math.nan)), BOTH),
         case("no squares", corrupted(lambda state: state.M["W"].fill(0)), BOTH),
-        case("no state", corrupted(lambda state: state.h.fill(0)), BOTH),
+        case("no state", corrupted(lambda state: state.hidden.recurrent.fill(0)), BOTH),
         case("no position", corrupted(lambda state: vars(state).update(position=0)), {*BOTH, "counts"}),
         case("no count", corrupted(lambda state: vars(state).update(update=0, epoch=0)), {"counts"}),
         case("never truncates", with_session("generate", never_truncate), {"text"}),
         case("samples as the first row", with_session("generate", sample_as_the_first), {"text"}),
-        case("forgets the state", with_session("losses", lambda h, x, y: (np.zeros_like(h), x, y)), {"session"}),
+        case("forgets the state", with_session("losses", lambda state, x, y: (state.reset(), x, y)), {"session"}),
         case("carries states over", CarriesOverEngine(), {"session"}),
     ],
 )  # fmt: skip

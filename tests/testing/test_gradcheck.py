@@ -12,7 +12,8 @@ from elman.engine.numpy_engine import NumpyEngine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
 from elman.network import LossAndGradients, Parameters
-from elman.network.parameters import Array, shapes
+from elman.network.parameters import Architecture
+from elman.network.state import State
 from elman.testing.gradcheck import REPORTED, GradientCheck
 from elman.text import Corpus
 from support.cells import COMPILED_CELLS
@@ -25,7 +26,7 @@ def test_the_gradients_of_every_network_pass(corpus: Corpus, engine: str, cell: 
     sizes: dict[str, Any] = {"hidden_size": 4, "seq_length": 5, "engine": engine, "cell": cell}
     (check,) = elman.gradcheck(corpus, points=10, **sizes, **options)
     layers, order = options.get("layers", 1), options.get("ngram_order", 0)
-    assert set(check.relative_error) == {*shapes(len(corpus.alphabet), 4, cell, layers, order), "h0"}
+    assert set(check.relative_error) == {*Architecture(len(corpus.alphabet), 4, cell, layers, order).shapes(), "h0"}
     assert check.passed
     assert min(check.relative_error.values()) > 0
 
@@ -61,8 +62,8 @@ def test_a_wrong_gradient_does_not_pass(
     """One that is multiplied; without a factor, dW without the term of the initial state."""
 
     class Wrong(NumpyEngine):
-        def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
-            result = super().loss_and_gradients(parameters, h0, x, y)
+        def loss_and_gradients(self, parameters: Parameters, state: State, x: Indices, y: Indices) -> LossAndGradients:
+            result, h0 = super().loss_and_gradients(parameters, state, x, y), state.recurrent
             if factor is None:
                 dW = result.gradients["W"] - np.outer(np.linalg.solve(parameters["W"].T, result.dh0), h0)
                 return result._replace(gradients=result.gradients | {"W": dW})

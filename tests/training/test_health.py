@@ -82,7 +82,7 @@ class Spoils(Listens):
     def on_progress(self, run: Run, updates: int) -> None:
         if run.state.update - self.before == 1000 and not self.at:
             self.at = run.state.update
-            for array in (*run.state.parameters.values(), *run.state.N.values(), run.state.h):
+            for array in (*run.state.parameters.values(), *run.state.N.values(), run.state.hidden.recurrent):
                 array *= self.factor
         self.before = run.state.update
 

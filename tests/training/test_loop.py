@@ -63,7 +63,7 @@ def test_the_trajectory_is_that_of_the_naive_code(corpus: Corpus, epochs: int, e
     run = train(corpus, **EXACT | {"engine": engine, "epochs": epochs, "metrics_every": 1})
     assert (run.state.update, run.state.epoch) == (updates, epochs)
     assert [row.loss for row in run.metrics] == pytest.approx(expected.losses, rel=tolerance)
-    assert largest_relative_error(run.state.h, expected.h) <= tolerance
+    assert largest_relative_error(run.state.hidden.recurrent, expected.h) <= tolerance
     for name in expected.parameters:
         assert largest_relative_error(run.state.parameters[name], expected.parameters[name]) <= tolerance, name
         assert largest_relative_error(run.state.M[name], expected.M[name]) <= tolerance, name

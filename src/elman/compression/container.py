@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from itertools import chain
+from typing import NamedTuple, Protocol
 
 from elman.compression.modes import MODES, CodecMode
 from elman.errors import ElmanError
@@ -44,26 +44,13 @@ _OVERHEAD = 64
 _ENDS_EARLY = "it ends too early"
 
 
-@dataclass(frozen=True)
-class Header:
-    """The header of a member.
+class Header(NamedTuple):
+    """The header of a member."""
 
-    Parameters
-    ----------
-    mode : CodecMode or None
-        None for stored data.
-    N : int
-        Number of tokens; of stored data, of bytes.
-    fingerprint : bytes
-        Truncated digest of the model.
-    checksum : bytes
-        Truncated CRC-32 of the original.
-    """
-
-    mode: CodecMode | None
-    N: int
-    fingerprint: bytes
-    checksum: bytes
+    mode: CodecMode | None  # None for stored data
+    N: int  # tokens; of stored data, bytes
+    fingerprint: bytes  # truncated digest of the model
+    checksum: bytes  # truncated CRC-32 of the original
 
 
 def make_header(mode: CodecMode | None, N: int, digest: bytes, data: bytes) -> Header:
@@ -84,13 +71,7 @@ def serialize(header: Header, payloads: list[bytes]) -> bytes:
 
 
 def read_header(member: bytes) -> tuple[Header, int]:
-    """Return the header and the offset of the first payload.
-
-    Raises
-    ------
-    ElmanError
-        If the member was not written by Elman, has a newer format or members of its own, or is truncated.
-    """
+    """Return the header and the offset of the first payload."""
     if not member:
         raise ElmanError("the compressed file is empty; a complete one has at least five bytes")
     version, code = member[0] >> 3 & 3, member[0] & 7
@@ -115,13 +96,7 @@ def read_header(member: bytes) -> tuple[Header, int]:
 
 
 def read_payloads(member: bytes, offset: int, count: int) -> list[bytes]:
-    """Return the payloads of `count` blocks, the first of which starts at `offset`.
-
-    Raises
-    ------
-    ElmanError
-        If the member ends too early.
-    """
+    """Return the payloads of `count` blocks, the first of which starts at `offset`."""
     payloads = []
     for _ in range(count - 1):
         size, offset = _read_varint(member, offset)
@@ -146,21 +121,13 @@ def join_members(members: Iterator[bytes]) -> Iterator[bytes]:
         yield first
         return
     yield _first_byte(MEMBERS)
-    for member in (first, second):
-        yield len(member).to_bytes(_LENGTH, "little") + member
-    for member in members:
+    for member in chain((first, second), members):
         yield len(member).to_bytes(_LENGTH, "little") + member
     yield bytes(_LENGTH)
 
 
 def split_members(file: Readable) -> Iterator[bytes]:
-    """Yield the members of a file, at least one.
-
-    Raises
-    ------
-    ElmanError
-        If the file is truncated or corrupted between members. Those yielded before may be correct.
-    """
+    """Yield the members of a file, at least one. Those yielded before an error may be correct."""
     first = file.read(1)
     if first != _first_byte(MEMBERS):
         yield first + file.read()

@@ -165,14 +165,7 @@ def count_ones(byte):
 
 
 def make_matches(R: int, steps: int) -> Matches:
-    """Return match models of R rows that have read nothing, without room for any step.
-
-    Parameters
-    ----------
-    R : int
-    steps : int
-        Steps that will be read at most; fewer are kept of many.
-    """
+    """Return match models of R rows that have read nothing, without room for any of the `steps` they read at most."""
     max_steps = min(max(steps, 1), max(MAX_CODED // R, 1))
     return Matches(
         max_steps=max_steps,

@@ -136,16 +136,7 @@ def shift_context(mixture, x, reads):
 
 
 def make_mixture(K: int, alpha: Floats, R: int, start: int) -> Mixture:
-    """Return the mixture of R rows that begin with the character `start`.
-
-    Parameters
-    ----------
-    K : int
-    alpha : ndarray of float32, shape (n + 1,)
-        A single zero if there is no n-gram prior.
-    R : int
-    start : int
-    """
+    """Return the mixture of R rows that begin with the character `start`; alpha (n + 1,) is (0,) without a prior."""
     return Mixture(
         by_order=np.stack([np.full(len(alpha), INITIAL_NETWORK_WEIGHT), alpha], 1).astype(np.float32),
         by_last=np.zeros((K, 2), np.float32),

@@ -131,12 +131,7 @@ class Coder:
     """Codes symbols in either direction, so that encoding and decoding share one sequence of steps.
 
     A decoder encodes again what it decodes, which shows how much of the payload has been consumed, and whether an
-    encoder wrote it.
-
-    Parameters
-    ----------
-    payload : bytes, optional
-        What to decode; by default the coder encodes.
+    encoder wrote it. Without a `payload` it encodes.
     """
 
     def __init__(self, payload: bytes | None = None) -> None:
@@ -171,19 +166,9 @@ class Coder:
         """Return the payload: the fewest bytes that identify the interval if zeros follow.
 
         The coder ends in an interval of numbers, any of which will do. All words before the final state are kept, even
-        trailing zeros, so that a payload is never much shorter than its content.
-
-        Raises
-        ------
-        ElmanError
-            If a payload was decoded and not consumed completely, or if it differs from what an encoder writes.
+        trailing zeros, so that a payload is never much shorter than its content. A payload that was decoded must be
+        the same, otherwise no encoder wrote it, or it was not consumed completely.
         """
-        payload = self._shortest_payload()
-        if self._payload is not None and payload != self._payload:
-            raise bad_end_error()
-        return payload
-
-    def _shortest_payload(self) -> bytes:
         count = int(self.arrays.counters[COUNT])
         low, size = map(int, self.arrays.state)
         lower = int.from_bytes(self.arrays.words[:count].astype(">u4").tobytes()) << _STATE_BITS | low
@@ -191,8 +176,11 @@ class Coder:
             unit = 1 << (_STATE_BITS - 8 * kept)
             rounded = -(-lower // unit)
             if rounded * unit < lower + size:
-                return rounded.to_bytes(count * _WORD_BYTES + kept)
-        raise AssertionError("an interval contains its own lower end")
+                break
+        payload = rounded.to_bytes(count * _WORD_BYTES + kept)
+        if self._payload is not None and payload != self._payload:
+            raise bad_end_error()
+        return payload
 
 
 def bad_end_error() -> ElmanError:

@@ -135,8 +135,7 @@ def compile_kernels(engine: Engine, state: TrainState, windows: Windows, optimiz
     """
     trial = copy.deepcopy(state)
     engine.advance(trial, windows, 1, optimizer)
-    if "alpha" in trial.parameters and not trial.parameters.prior.is_on:  # it is switched on later
-        trial.parameters["alpha"][...] = 1
+    if trial.parameters.prior.switch_on(1.0):  # as it will be later
         engine.advance(trial, windows, 1, optimizer)
     if samples:
         session = engine.session(trial.eval_parameters)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,14 +15,13 @@ from elman.inference.score import Score, check_length
 from elman.network import Parameters
 from elman.text import Alphabet, with_unknown
 
+if TYPE_CHECKING:
+    from elman.inference.adaptation import OnProgress
+
 
 @OVERFLOWS
 def score_code_length(
-    alphabet: Alphabet,
-    parameters: Parameters,
-    text: str,
-    mode: ModeName,
-    on_progress: Callable[[float], None] | None = None,
+    alphabet: Alphabet, parameters: Parameters, text: str, mode: ModeName, on_progress: OnProgress | None = None
 ) -> Score:
     """Score a text by the length of its code in a single substream.
 

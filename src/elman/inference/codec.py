@@ -8,7 +8,7 @@ from functools import partial
 from io import BytesIO
 from itertools import chain
 from threading import Lock
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -31,12 +31,15 @@ from elman.compression.tokens import (
 )
 from elman.errors import ElmanError, option, shorten
 from elman.inference.fingerprint import check_is_model, fingerprint
-from elman.inference.model import Model
 from elman.processes import thread_count
 
+if TYPE_CHECKING:
+    from elman.inference.adaptation import OnProgress
+    from elman.inference.model import Model
+
 _A = TypeVar("_A")
-OnProgress = Callable[[float], None]
-"""Is called, often, with the fraction that is done, maybe from another thread; or with how many bytes are done."""
+OnBytes = Callable[[float], None]
+"""Is called, often, with how many bytes are done."""
 
 
 def compress(data: bytes | str, model: Model, *, mode: ModeName = DEFAULT_MODE) -> bytes:
@@ -113,46 +116,17 @@ def _as_bytes(data: object) -> bytes:
 
 
 def compress_pieces(
-    pieces: Iterable[bytes], model: Model, mode: ModeName, on_bytes: OnProgress = lambda count: None
+    pieces: Iterable[bytes], model: Model, mode: ModeName, on_bytes: OnBytes = lambda count: None
 ) -> Iterator[bytes]:
-    """Yield the bytes of a file, given the original in pieces of at most `container.MEMBER_SIZE` bytes.
-
-    Parameters
-    ----------
-    pieces : iterable of bytes
-    model : Model
-    mode : str
-    on_bytes : callable
-        Is told how many bytes of the original have been compressed.
-
-    Raises
-    ------
-    ElmanError
-        As `compress`.
-    """
+    """Yield the bytes of a file, given the original in pieces of at most `container.MEMBER_SIZE` bytes."""
     compress_piece, pieces = partial(compress_member, model=model, mode=find_mode(mode)), iter(pieces)
     return join_members(_count_bytes(compress_piece, chain([next(pieces, b"")], pieces), on_bytes))
 
 
 def decompress_members(
-    members: Iterable[bytes], model: Model, on_bytes: OnProgress = lambda count: None, max_output: int | None = None
+    members: Iterable[bytes], model: Model, on_bytes: OnBytes = lambda count: None, max_output: int | None = None
 ) -> Iterator[bytes]:
-    """Yield the original of each member of a file.
-
-    Parameters
-    ----------
-    members : iterable of bytes
-    model : Model
-    on_bytes : callable
-        Is told how many bytes of the members have been decompressed.
-    max_output : int, optional
-        As of `decompress`. The length that a member declares is checked before the member is decompressed.
-
-    Raises
-    ------
-    ElmanError
-        As `decompress`.
-    """
+    """Yield the original of each member of a file; its declared length is checked before it is decompressed."""
     if max_output is not None and max_output < 0:
         raise ElmanError(f"{option.max_output} must be at least 0 (got {shorten(max_output)})")
     restored = 0
@@ -177,7 +151,7 @@ def _check_output(size: int, max_output: int | None) -> None:
         )
 
 
-def _count_bytes(function: Callable[..., bytes], items: Iterable[bytes], on_bytes: OnProgress) -> Iterator[bytes]:
+def _count_bytes(function: Callable[..., bytes], items: Iterable[bytes], on_bytes: OnBytes) -> Iterator[bytes]:
     """Yield the result of `function` for each item, and report its progress in bytes of all items."""
     before = 0
     for item in items:

@@ -45,8 +45,7 @@ _FILES = STATIC_FILES / "page"
 
 def write(model: Model, info: ModelInfo) -> bytes:
     """Return the page."""
-    network, prior = model.parameters.architecture, model.parameters.prior
-    ngrams = prior.ngrams if prior.is_on else None
+    network, ngrams = model.parameters.architecture, model.parameters.prior.model
     network.spec.require_export("page")
     require_pruned(ngrams, info)
     weights = info.weights or choose_weights(model)

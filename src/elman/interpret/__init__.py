@@ -148,13 +148,13 @@ def explain_indices(engine: Engine, parameters: Parameters, state: State, indice
         raise ElmanError(
             f"a text may have at most {MAX_CHARS:,} characters to be explained (got {N:,}); pass a part of it"
         )
-    K, is_known, ngrams = network.K, indices < network.K, parameters.ngrams
+    K, is_known, ngrams = network.K, indices < network.K, parameters.prior.model
     penalty = 0.0 if is_known.all() else KNOWN_PENALTY_NATS
     nats, matched, candidates, probabilities, quantized = _record(
         engine.session(parameters), parameters, state, indices, penalty
     )
     prior = None
-    if ngrams is not None and parameters.prior.is_on:
+    if ngrams is not None:
         prior = _explain_prior(nats, matched, is_known, penalty, ngrams)
     surprisal = _surprisal(nats[0], is_known, penalty, K)
     return Explanation(indices, surprisal, candidates, probabilities, quantized, list_units(network), prior)
@@ -170,7 +170,7 @@ def _record(
     """
     network, known, state = parameters.architecture, np.flatnonzero(indices < len(parameters["c"])), initial.reshape(1)
     N, n, K, D = len(indices), len(known), network.K, network.state_size
-    C, R, in_cell_state = min(CANDIDATES, K), 4 if parameters.prior.is_on else 1, is_cell_state(network)
+    C, R, in_cell_state = min(CANDIDATES, K), 4 if parameters.prior.model else 1, is_cell_state(network)
     nats, matched = np.full((R, N), np.nan), np.zeros(N, np.uint8)
     candidates, probabilities = np.zeros((n + 1, C), indices.dtype), np.zeros((n + 1, C), np.float32)
     times = np.diff(known, prepend=0, append=N)  # at how many positions the state before each known character is held
@@ -226,7 +226,7 @@ def _predict(
     logits, after = session.logits(state, x[:, None])
     check_finite(logits)
     o, states = logits[:, 0].astype(np.float64), after.reshape(len(x))
-    if not parameters.prior.is_on:
+    if parameters.prior.model is None:
         return log_softmax(o)[:, None], np.zeros(len(x), np.intp), states
     prior = session.prior(state, x[:, None])
     log_q, matched = prior.log_q[:, 0].astype(np.float64), prior.matched[:, 0]

@@ -36,9 +36,21 @@ class Prior(NamedTuple):
         """Whether it takes part."""
         return bool(self.alpha.any())
 
+    @property
+    def model(self) -> NgramModel | None:
+        """The n-gram model that takes part; None if the prior is off, or there is none."""
+        return self.ngrams if self.is_on else None
+
     def model_of(self, state: State) -> NgramModel | None:
-        """Return the n-gram model that a state reads with; None if the prior is off, or there is none."""
-        return (state.counts or self.ngrams) if self.is_on else None
+        """Return the n-gram model that a state reads with: its own counts or the model, if that takes part."""
+        return self.model and (state.counts or self.model)
+
+    def switch_on(self, alpha: float) -> bool:
+        """Let a prior take part that is off, with these weights; return whether there was one."""
+        was_off = self.ngrams is not None and not self.is_on
+        if was_off:
+            self.alpha[...] = alpha
+        return was_off
 
     def read(
         self, state: State, x: NDArray[Any], folds: Ints | None = None

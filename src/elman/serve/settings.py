@@ -20,29 +20,46 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Settings:
-    """Access rules and limits of a server."""
+    """Access rules and limits of a server.
+
+    Parameters
+    ----------
+    hosts : tuple of str
+        Accepted host names, without a port. Requests with any other ``Host`` are rejected, which prevents DNS
+        rebinding: a web page that points its own host name at this machine.
+    any_address : bool
+        Accept every numerical IP address as ``Host`` as well. A web page cannot rebind an address.
+    origins : tuple of str
+        Origins of web pages of other sites that may send requests and read the responses (CORS).
+    api_key : str, optional
+        Key that clients must send; without one, no key is required.
+    max_tokens : int
+        Maximum number of characters to generate for one sequence.
+    max_characters : int
+        Maximum number of characters of one request: its prompts, with echo n times, and everything to be generated.
+    max_body : int
+        Maximum size of a request body in bytes.
+    max_batch_size : int
+        Sequences that one model generates concurrently.
+    max_queued_requests : int
+        Requests that may wait, in addition to `max_batch_size` requests that are being processed.
+    body_timeout : float
+        Seconds within which a request body must be received.
+    send_timeout : float
+        Seconds that a client may stop reading a response before it counts as disconnected.
+    """
 
     hosts: tuple[str, ...] = LOOPBACK_NAMES
-    """Accepted host names. Any other ``Host`` is rejected, which prevents DNS rebinding: a page that points its own
-    host name at this machine."""
     any_address: bool = False
-    """Accept every numerical IP address as ``Host`` as well; a web page cannot rebind an address."""
     origins: tuple[str, ...] = ()
-    """Origins of pages of other sites that may send requests and read the responses (CORS)."""
     api_key: str | None = None
     max_tokens: int = 10_000
-    """Characters to generate for one sequence."""
     max_characters: int = 100_000
-    """Characters of a request: its prompts, with echo n times, and everything to be generated."""
     max_body: int = 1 << 20
     max_batch_size: int = 64
-    """Sequences that one model generates concurrently."""
     max_queued_requests: int = 1000
-    """Requests that may wait, in addition to `max_batch_size` that are processed."""
     body_timeout: float = 30.0
-    """Seconds within which a request body must be received."""
     send_timeout: float = 30.0
-    """Seconds that a client may stop reading before it counts as disconnected."""
 
 
 def create_settings(

@@ -231,7 +231,7 @@ def _run_session(engine: Engine, state: TrainState, windows: Windows) -> list[Ar
     (losses, final), (logits, states) = session.losses(hidden, x, y), session.logits(hidden, x)
     # `worst` is left out: in float32 it may differ where two characters have nearly the same loss.
     segments = session.segment_losses(state.final_hidden, text, starts, lengths)[::2]
-    prior = session.prior(hidden, x) if state.parameters.prior.is_on else ()
+    prior = session.prior(hidden, x) if state.parameters.prior.model else ()
     return [losses, _numbers(final), logits, _numbers(states), *segments, *prior]
 
 

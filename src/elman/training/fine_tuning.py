@@ -115,7 +115,7 @@ class PretrainedModel:
                     array[after] = weights[name][before]
                 elif name != "alpha":
                     array[...] = weights[name]
-                elif weights.prior.is_on:
+                elif weights.prior.model:
                     array[...] = weights[name][np.minimum(np.arange(len(array)), len(weights[name]) - 1)]
 
 

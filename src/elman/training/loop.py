@@ -375,7 +375,7 @@ def prior_start(config: Config, last_update: int) -> int:
 
 def switch_on_prior(state: TrainState) -> bool:
     """Let the prior take part from the next update on; return False if it does already, or if there is none."""
-    if "alpha" not in state.parameters or state.parameters.prior.is_on:
+    if not state.parameters.prior.switch_on(LATE_ALPHA):
         return False
     for arrays in filter(None, (state.parameters.arrays, state.average)):
         arrays["alpha"][...] = LATE_ALPHA

@@ -23,7 +23,7 @@ from elman.network import Dropout, Optimizer, WeightDropout
 from elman.ngram.counting import count_ngrams
 from elman.text import Windows
 from support.cores import busy_cores, one_core
-from support.networks import make_parameters, make_state
+from support.networks import make_parameters, make_state, with_architecture
 
 K = 20
 TEXT = np.random.default_rng(1).integers(0, K, 400).astype(np.uint8)
@@ -52,10 +52,10 @@ def train(
     state = make_state(
         K, 100, 0.3, 400, dtype, batch_size=B, optimizer=optimizer, ngrams=ngrams, **({"cell": "gru"} | network)
     )
-    state.parameters = replace(state.parameters, reset_at=reset_at)
+    state.parameters = with_architecture(state.parameters, reset_at=reset_at)
     windows, engine = Windows(TEXT, T, B, cross_fit=True), NumbaEngine()
     losses = np.concatenate([engine.advance(state, windows, n, optimizer) for n in pieces])
-    arrays = (losses, state.h, *state.parameters.values(), *state.M.values(), *state.N.values())
+    arrays = (losses, state.hidden.recurrent, *state.parameters.values(), *state.M.values(), *state.N.values())
     return b"".join(np.ascontiguousarray(array).tobytes() for array in (*arrays, *state.average.values()))
 
 
@@ -183,7 +183,7 @@ for number in range(2):
 
 def test_two_trainings_at_once_end_though_the_main_thread_has_ended_before(tmp_path: Path) -> None:
     environment = os.environ | {"NUMBA_NUM_THREADS": "4"}
-    command = [sys.executable, "-c", TWO_TRAININGS, tmp_path]
+    command = [sys.executable, "-c", TWO_TRAININGS, str(tmp_path)]
     run = subprocess.run(command, env=environment, check=True, timeout=300, capture_output=True, text=True)
     first, second = run.stdout.split()
     assert first == second

@@ -83,7 +83,6 @@ class NumbaSession:
 
     def prior(self, state: State, x: Indices) -> PriorValues:
         """See `elman.engine.InferenceSession.prior`."""
-        assert self.parameters.prior.is_on  # the counts are not prepared otherwise
         log_q = np.empty((*x.shape, self.parameters["V"].shape[0]), self.parameters["V"].dtype)
         matched = np.empty(x.shape, np.intp)
         for network, steps in self._split_steps(len(x), state):

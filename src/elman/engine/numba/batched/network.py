@@ -109,7 +109,7 @@ class BatchedNetwork:
         self.team = Team(kind, len(self.rows), sharers, (s.m_row, row_multiple(self.dtype)))
         self.ngrams: NgramReader | None = None  # that of the state which was set last
         self.priors = make_priors(s, self.prior.is_on, len(self.rows), T, max(self.rows), self.dtype)
-        self._read_with(self.prior.ngrams if self.prior.is_on else None, grows=False)
+        self._read_with(self.prior.model, grows=False)
         self.counts: NgramModel | None = None
         self.workspaces = self._make_workspaces()
         self.workspaces = self.workspaces._replace(pointers=self._find_pointers())

@@ -72,7 +72,7 @@ export class Network {
       return new Layer(cell, m, state, multiplyU[n], multiplyW[n], biases);
     });
     const K = arrays.V.shape[0];
-    Object.assign(this, { multiplyV, resetAt, c: arrays.c.values, alpha: arrays.alpha?.values, history: ngrams?.history });
+    Object.assign(this, { multiplyV, resetAt, c: arrays.c.values, alpha: arrays.alpha?.values });
     this.prior = ngrams && new NgramPrior({ ...ngrams, resetAt, K }, arrays);
     this.logits = new Float32Array(K);
     this.counting = new Float32Array(K);
@@ -81,7 +81,7 @@ export class Network {
   /** Return to the initial state. */
   start() {
     this.state.set(this.initial);
-    this.prior?.start(this.history);
+    this.prior?.start(this.resetAt);
   }
 
   read(x) {

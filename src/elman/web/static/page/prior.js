@@ -42,11 +42,11 @@ export class NgramPrior {
     this.bases = new Int32Array(order + 1); // the nodes of the contexts that end the text, by length
   }
 
-  /** Start after a history: its last characters, each as its index + 1, or 0 where there is none. */
-  start(history) {
+  /** Start a text, which follows a line feed if the state is reset there. */
+  start(lineFeed) {
     this.bases.fill(NONE);
     this.bases[0] = 0;
-    for (const code of history) if (code) this.append(code - 1);
+    if (lineFeed !== null) this.append(lineFeed);
   }
 
   append(x) {
