@@ -138,7 +138,7 @@ def test_train_ends_with_figures_and_what_to_do_next(
 ) -> None:
     code, out, err = command("train", "novel.txt", "--out", "my run", *SMALL, "--max-updates", 20)
     assert (code, err) == (0, "")
-    loss = elman.runs("my run")[0]["train_loss"]
+    loss = elman.list_runs("my run")[0]["train_loss"]
     assert re.search(rf"^train loss +{loss:.4f} nats/char *$", out, re.MULTILINE)
     assert re.search(r"^epochs +1\.33 *$", out, re.MULTILINE)
     assert not re.search("^(.*smooth loss|minimum at|kept update) ", out, re.MULTILINE)  # of no use after 20 updates
@@ -166,7 +166,7 @@ def test_where_the_learning_rate_has_decayed_a_new_run_trains_longer(folder: Pat
     longer = "train novel.txt --out out-longer --like out --max-updates 40"
     assert f"\nto train longer: elman {longer}\n" in out
     assert command(*longer.split(), "--quiet").code == 0
-    assert [(row["run"], row["updates"]) for row in elman.runs("out-longer")] == [("out-longer", 40)]
+    assert [(row["run"], row["updates"]) for row in elman.list_runs("out-longer")] == [("out-longer", 40)]
     out = command("train", "--out", "out", "--resume", "--max-updates", 30, "--quiet").out
     assert "\nto train longer: elman train --out out --resume --max-updates 60\n" in out
 
@@ -176,7 +176,7 @@ def test_train_says_why_it_ended(folder: Path, command: Command) -> None:
     code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, *options)
     assert (code, err) == (0, "")
     assert re.search(r"^stopped +patience *$", out, re.MULTILINE)
-    assert elman.runs("out")[0]["validation_loss"] > 0
+    assert elman.list_runs("out")[0]["validation_loss"] > 0
     best = RunDirectory(Path("out")).load().best
     assert best is not None
     assert re.search(rf"^kept update +{best.update} *$", out, re.MULTILINE)

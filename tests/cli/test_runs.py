@@ -48,7 +48,7 @@ def test_runs_prints_a_table(three: Path, command: Command) -> None:
 def test_runs_prints_json(three: Path, command: Command) -> None:
     ended = command("runs", "runs", "--json")
     assert (ended.code, ended.err, ended.out.count("\n")) == (0, "", 1)
-    assert json.loads(ended.out) == {"runs": elman.runs("runs")}
+    assert json.loads(ended.out) == {"runs": elman.list_runs("runs")}
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_runs_are_removed(two_texts: Path, command: Command, monkeypatch: pytest
     assert [str(path) for path in Path("runs").rglob("*") if path.is_file() and "names" not in str(path)] == [
         "runs/short/notes.txt"
     ]
-    assert [row["run"] for row in elman.runs("runs")] == ["runs/names"]
+    assert [row["run"] for row in elman.list_runs("runs")] == ["runs/names"]
 
 
 def test_no_runs_are_an_empty_table(tmp_path: Path, command: Command) -> None:

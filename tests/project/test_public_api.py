@@ -13,7 +13,6 @@ import pytest
 import elman
 import elman.sklearn
 import elman.testing
-from elman.runs.saved_runs import runs
 from elman.text import Corpus
 from support.state import ROOT, T
 
@@ -28,7 +27,6 @@ PUBLIC |= {
     for name, value in vars(elman.testing).items()
     if not name.startswith("_") and callable(value)
 }
-PUBLIC["elman.runs"] = runs  # the package of this name is callable, so that it has no docstring of its own
 PUBLIC["elman.sklearn.LineOutlierDetector"] = elman.sklearn.LineOutlierDetector
 
 
@@ -38,8 +36,8 @@ def test_the_public_names() -> None:
         "TrainingCallback",
     ]  # fmt: skip
     functions = [
-        "compress", "decompress", "ensemble", "explain", "export", "gradcheck", "import_", "load", "open_run", "runs",
-        "sweep", "train",
+        "compress", "decompress", "ensemble", "explain", "export", "gradcheck", "import_", "list_runs", "load",
+        "open_run", "sweep", "train",
     ]  # fmt: skip
     assert elman.__all__ == classes + functions
     page = (ROOT / "docs" / "reference" / "python_api.md").read_text("utf-8")

@@ -122,7 +122,7 @@ class SavedRun:
 # --- All runs in directories ---
 
 
-def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
+def list_runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
     """Return a row for every run in directories, text by text: of each, the lowest validation loss first.
 
     Parameters
@@ -157,7 +157,7 @@ def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     >>> import elman
     >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
     >>> run = elman.train(text, out="runs/cats", preset="reference", hidden_size=16, max_updates=100, engine="numpy")
-    >>> [(row["run"], row["cell"], row["updates"]) for row in elman.runs("runs")]
+    >>> [(row["run"], row["cell"], row["updates"]) for row in elman.list_runs("runs")]
     [('runs/cats', 'rnn', 100)]
     """
     paths = chain.from_iterable([each] if isinstance(each, str | os.PathLike) else each for each in directories)

@@ -49,6 +49,7 @@ class GradientCheck:
     """Characters of the text that are used."""
     hidden_size: int
     seq_length: int
+    """Characters of the text that are used, m, T."""
     relative_error: dict[str, float]
     """Sum |analytic - numeric| / sum (|analytic| + |numeric|) of every parameter, V, U, W, b, c for the vanilla
     network, alpha with an n-gram prior, and of the state h0."""
