@@ -25,7 +25,7 @@ class EngineSpec:
     factory: str
     """The module and, after a colon, the class, imported on first use."""
     cells: tuple[str, ...] = ()
-    """The fields of `elman.network.cells.spec.CellSpec` that a cell must have set for the engine to have it."""
+    """The fields of `elman.network.cells.CellSpec` that a cell must have set for the engine to have it."""
     extra: str = ""
     """The extra of the package that it requires; empty if it is always installed."""
     requires_numba: bool = False

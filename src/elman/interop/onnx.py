@@ -36,7 +36,7 @@ from elman.interop.contents import (
     read_architecture,
     recurrent_bias,
 )
-from elman.network.cells.spec import OnnxOperator
+from elman.network.cells import OnnxOperator
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, layer, suffix
 
 if TYPE_CHECKING:

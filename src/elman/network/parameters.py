@@ -32,8 +32,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elman.network.cells import CELLS
-from elman.network.cells.spec import CellSpec
+from elman.network.cells import CELLS, CellSpec
 from elman.network.ngram import NgramModel
 from elman.network.ops import Array as Array
 from elman.network.ops import Arrays as Arrays
