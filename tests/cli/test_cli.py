@@ -26,6 +26,7 @@ from elman.errors import flag
 from elman.presets import DEFAULT_PRESET, choose_recipe
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
+from support.cells import CELL_NAMES
 from support.cli import Command, assert_refused
 from support.state import TEXT, T, snapshot
 from support.training import train
@@ -144,7 +145,7 @@ TRAIN = "train novel.txt --preset reference -q --seq-length 5 --out out"
         (f"{TRAIN} --learning-rate fast", "--learning-rate must be a number (got 'fast')"),
         (f"{TRAIN} --hidden-size many", "--hidden-size must be an integer (got 'many')"),
         (f"{TRAIN} --live=maybe", "--live must be true or false (got"),
-        (f"{TRAIN} --cell grue", "--cell must be one of rnn, gru, lstm (got 'grue'); did you mean gru?"),
+        (f"{TRAIN} --cell grue", f"--cell must be one of {CELL_NAMES} (got 'grue'); did you mean gru?"),
         (
             TRAIN.replace("reference", "papers"),
             "unknown preset 'papers'; choose from reference, steady, quick, minute, strong",

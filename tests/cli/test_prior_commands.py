@@ -9,7 +9,7 @@ import pytest
 
 from elman.interop import FORMATS
 from elman.runs.models import load
-from support.cells import IMPORTED_FORMATS
+from support.cells import COMPILED_CELLS, IMPORTED_FORMATS
 from support.cli import Command
 from support.state import TEXT
 from support.training import train
@@ -18,7 +18,7 @@ TEST = "a dark night;\nthe rain at night\nexcept torrents.\n"
 ORDER, M = 3, 5
 
 
-@pytest.fixture(scope="module", params=["rnn", "gru", "lstm"])
+@pytest.fixture(scope="module", params=COMPILED_CELLS)
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run directory of a small model with a prior, and next to it a text."""
     folder = tmp_path_factory.mktemp("prior")
