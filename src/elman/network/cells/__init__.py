@@ -56,52 +56,21 @@ class OnnxOperator(NamedTuple):
 
 @dataclass(frozen=True)
 class CellSpec:
-    """A recurrent cell.
+    """A recurrent cell."""
 
-    Parameters
-    ----------
-    name : str
-        The value of ``--cell``, stored in every run and exported file.
-    title : str
-        Its name for people, as in the middle of a sentence.
-    gates : tuple of str
-        Names of its gates, each a block of m rows of U, W and b, in this order.
-    module : str
-        The module with its `Cell.forward` and `Cell.backward` in NumPy, imported on first use.
-    state : tuple of StateVector
-        The vectors of the state of a layer; the first is h, the output.
-    extra_biases : tuple of str
-        Names, one letter each, of biases (m,) besides b.
-    has_W : bool
-        Whether its gates read the previous state by a recurrent matrix W.
-    forget_gate : int or None
-        Which gate has an initial bias of 1.
-    compiled : bool
-        Whether the engine ``numba`` has it, see `elman.engine.numba.batched.cells`; it must have a recurrent matrix.
-    exact : bool
-        Whether the codec has it, see `elman.compression.network`.
-    torch : str or None
-        The PyTorch module with the same equations and order of gates. A bias ``d`` is the last block of its recurrent
-        bias.
-    onnx : OnnxOperator or None
-        The ONNX operator with the same equations; for ``d`` likewise.
-    page : bool
-        Whether the network of a page has it, see ``page/network.js`` in `elman.web`.
-    """
-
-    name: str
-    title: str
-    gates: tuple[str, ...]
-    module: str
-    state: tuple[StateVector, ...] = (HIDDEN_STATE,)
-    extra_biases: tuple[str, ...] = ()
-    has_W: bool = True
-    forget_gate: int | None = None
-    compiled: bool = False
-    exact: bool = False
-    torch: str | None = None
-    onnx: OnnxOperator | None = None
-    page: bool = False
+    name: str  # the value of ``--cell``, stored in every run and exported file
+    title: str  # for people, as in the middle of a sentence
+    gates: tuple[str, ...]  # each a block of m rows of U, W and b, in this order
+    module: str  # with its `Cell.forward` and `Cell.backward` in NumPy, imported on first use
+    state: tuple[StateVector, ...] = (HIDDEN_STATE,)  # of a layer; the first is h, the output
+    extra_biases: tuple[str, ...] = ()  # names, one letter each, of biases (m,) besides b
+    has_W: bool = True  # whether its gates read the previous state by a recurrent matrix W
+    forget_gate: int | None = None  # has an initial bias of 1
+    compiled: bool = False  # whether `elman.engine.numba.batched.cells` has it, for which it must have W
+    exact: bool = False  # whether the codec has it, see `elman.compression.network`
+    torch: str | None = None  # PyTorch's module with the same equations and order of gates; d is in its recurrent bias
+    onnx: OnnxOperator | None = None  # with the same equations
+    page: bool = False  # whether the network of a page has it, see ``page/network.js`` in `elman.web`
 
     @property
     def functions(self) -> Cell:
