@@ -145,11 +145,7 @@ class SamplingParams:
         step=0.05,
     )
     top_k: int = _option(
-        0,
-        "Keep the k most likely characters; 0 turns it off.",
-        label="Top-k",
-        example=3,
-        filter=filter_top_k,
+        0, "Keep the k most likely characters; 0 turns it off.", label="Top-k", example=3, filter=filter_top_k
     )
     top_p: float = _option(
         1.0,

@@ -117,6 +117,7 @@ _RNN = CellSpec(
     page=True,
 )
 
+# In ONNX, n of a GRU is called h, and g of an LSTM c.
 _GRU = CellSpec(
     name="gru",
     title="GRU",
@@ -126,7 +127,7 @@ _GRU = CellSpec(
     compiled=True,
     exact=True,
     torch="GRU",
-    onnx=OnnxOperator("GRU", ("z", "r", "n"), (("linear_before_reset", 1),)),  # n is called h there
+    onnx=OnnxOperator("GRU", ("z", "r", "n"), (("linear_before_reset", 1),)),
     page=True,
 )
 
@@ -140,7 +141,7 @@ _LSTM = CellSpec(
     compiled=True,
     exact=True,
     torch="LSTM",
-    onnx=OnnxOperator("LSTM", ("i", "o", "f", "g")),  # g is called c there
+    onnx=OnnxOperator("LSTM", ("i", "o", "f", "g")),
     page=True,
 )
 
