@@ -15,7 +15,7 @@ from elman.inference import Model
 from elman.inference.score import score
 from elman.interpret import PriorExplanation, Unit, dequantize, explain_indices, list_units, quantize
 from elman.network import Parameters, model, ngram
-from elman.network.cells.spec import CELL_STATE, HIDDEN_STATE
+from elman.network.cells import CELL_STATE, HIDDEN_STATE
 from elman.network.parameters import Array
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 from support.networks import make_parameters

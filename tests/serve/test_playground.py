@@ -13,6 +13,7 @@ import pytest
 from elman.interpret import dequantize
 from elman.network import SamplingParams
 from support import reference_impl
+from support.cells import COMPILED_CELLS
 from support.random_model import random_model, random_prior_model
 from support.server import NAME, error_of, serving, tiny
 from support.state import TEXT, generate
@@ -179,7 +180,7 @@ def test_the_models_are_described() -> None:
     }
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", COMPILED_CELLS)
 def test_the_characters_in_the_state_of_a_prior_are_no_units(cell: str) -> None:
     model = random_prior_model(TEXT, cell, layers=2, order=3)
     D = len(model.h) - 3
