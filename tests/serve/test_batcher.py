@@ -18,6 +18,7 @@ from elman.inference import Model
 from elman.inference.generate import StopSequenceFilter
 from elman.inference.score import compute_logprobs, concatenate_logprobs
 from elman.network.parameters import Array
+from elman.network.state import State
 from elman.ngram.kernels import NgramReader
 from elman.ngram.model import NgramModel
 from elman.serve import batcher
@@ -154,9 +155,9 @@ async def test_a_prompt_is_read_once_for_all_of_its_sequences(monkeypatch: pytes
     async with batching(tiny()) as served:
         read, logits = list[tuple[int, ...]](), served.batcher._prompt_session.logits
 
-        def record(h: Array, x: Indices) -> tuple[Array, Array]:
+        def record(state: State, x: Indices) -> tuple[Array, State]:
             read.append(x.shape)
-            return logits(h, x)
+            return logits(state, x)
 
         with monkeypatch.context() as patched:
             patched.setattr(served.batcher._prompt_session, "logits", record)
