@@ -155,8 +155,8 @@ def encode_chunks(
 ) -> tuple[Alphabet, NDArray[np.unsignedinteger]]:
     """Return the alphabet and the indices of a text that arrives in chunks; `label` names it in errors.
 
-    Without `alphabet`, the alphabet is built from the text. With `extend`, characters that `alphabet` lacks are appended
-    to it; one with an unknown symbol lacks none.
+    Without `alphabet`, the alphabet is built from the text. With `extend`, characters that `alphabet` lacks are
+    appended to it; one with an unknown symbol lacks none.
     """
     characters = alphabet.characters if alphabet else ""
     is_fixed = alphabet is not None and (alphabet.has_unknown or not extend)

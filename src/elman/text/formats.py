@@ -145,8 +145,8 @@ _FEW = 0.02
 def describe_binary(head: bytes, codec: str) -> str:
     """Return what a file is that is not text, and a remedy, as the end of a sentence; an empty string for text.
 
-    `head` are the first bytes, at least 64 kB unless the file is shorter, or a pipe has delivered fewer; `codec` is that
-    of the encoding of the text.
+    `head` are the first bytes, at least 64 kB unless the file is shorter, or a pipe has delivered fewer; `codec` is
+    that of the encoding of the text.
     """
     if head[_TAR_OFFSET:].startswith(_TAR):
         return "is a tar archive, not text: extract it first (tar -xf) and pass the directory"
