@@ -20,6 +20,7 @@ from elman.network.cells import cell_help, cell_names
 from elman.network.optimizers import optimizer_names
 from elman.options import suggest_option
 from elman.presets import PRESETS, choose_text_limits, name_preset
+from elman.storage.paths import make_absolute
 
 if TYPE_CHECKING:
     from elman.network.parameters import Architecture
@@ -303,11 +304,11 @@ def normalize(name: str, value: Any) -> Any:
     if type(value) not in (bool, int, float) and isinstance(value, Real):
         return int(value) if isinstance(value, Integral) else float(value)
     if name == "validation" and isinstance(value, os.PathLike):
-        return os.path.abspath(value)  # noqa: PTH100 (as `make_absolute`)
-    if name == "validation" and isinstance(value, str) and value:
-        from elman.text.sources import make_absolute  # imports NumPy, which the help of a command does not need
-
         return make_absolute(value)
+    if name == "validation" and isinstance(value, str) and value:
+        from elman.text.sources import locate_source  # imports NumPy, which the help of a command does not need
+
+        return locate_source(value)
     if name in ("mask", "mask_regex") and isinstance(value, str) and value:
         from elman.text.masks import Masker  # imports NumPy, too
 

@@ -18,7 +18,8 @@ from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.history import Metrics, Records, Sample, TrainLossEstimator, finite_or_none, summarize
 from elman.runs.models import load
-from elman.text.sources import make_absolute
+from elman.storage.paths import exists, is_directory
+from elman.text.sources import locate_source
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -181,8 +182,8 @@ def select_best(rows: Sequence[dict[str, Any]], text: str) -> dict[str, Any]:
 
 def find_runs(directory: Path) -> list[Path]:
     """Return the run directories among a directory, which must exist, and all in it, in the order of their paths."""
-    if not os.path.isdir(directory):  # noqa: PTH112 (a path that the system refuses to inspect does not exist)
-        if os.path.exists(directory):  # noqa: PTH110
+    if not is_directory(directory):
+        if exists(directory):
             raise ElmanError(f"{quote(directory)} is a file; pass a directory that contains runs")
         raise ElmanError(f"there is no directory {quote(directory)}")
     paths = [Path(path) for path, _, _ in os.walk(directory)]
@@ -260,4 +261,4 @@ def _is_on(row: dict[str, Any], text: str) -> bool:
     """Return whether a run is on a text, which is named by its file or its name."""
     manifest = RunDirectory(Path(row["run"])).manifest_if_valid()
     files = [] if manifest is None else [file.path for file in manifest.corpus.files]
-    return row["text"] == text or files == [make_absolute(text)]
+    return row["text"] == text or files == [locate_source(text)]

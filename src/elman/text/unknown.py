@@ -29,7 +29,7 @@ from itertools import compress, count
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, option, quote, shorten
+from elman.errors import ElmanError, check_range, option, quote
 from elman.text.alphabet import Alphabet
 from elman.text.corpus import Corpus, Spool, iterate_chunks
 
@@ -87,8 +87,7 @@ def replace_rare(corpus: Corpus, min_count: int) -> Corpus:
     alphabet stay an error; 1 adds one, but replaces no character of the text. A corpus whose alphabet has an unknown
     symbol already is returned as it is.
     """
-    if min_count < 0:
-        raise ElmanError(f"{option.min_count} must be at least 0 (got {shorten(min_count)})")
+    check_range("min_count", min_count, 0)
     if corpus.alphabet.has_unknown and not min_count:
         raise ElmanError(
             f"the alphabet of {quote(corpus.name)} has an unknown symbol already (got min_count = 0): pass its"
