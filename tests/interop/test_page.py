@@ -10,10 +10,12 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Error as PlaywrightError
 
 import elman
 from elman import interpret
@@ -31,7 +33,7 @@ from elman.text import Alphabet
 from elman.web import STATIC_FILES
 from support.browser import fits, open_page
 from support.random_model import normal_model, overflowing_model, random_model, random_prior_model
-from support.state import TEXT
+from support.state import ROOT, TEXT
 
 PROMPT = "the rain"
 WIDE = "".join(map(chr, range(0x4E00, 0x4E00 + 300))) * 2
@@ -165,6 +167,13 @@ def test_a_text_is_that_of_python_with_every_sampling_option(window: Page, model
     expected = model.sample(500, prompt=PROMPT, seed=3, **options)
     assert generate(window, 500, 3, **options) == PROMPT + expected
     assert expected != model.sample(500, prompt=PROMPT, seed=3)
+
+
+def test_an_option_whose_filter_pages_do_not_have_is_an_error(browser: Browser) -> None:
+    source = (ROOT / "src/elman/web/static/page/sampling.js").read_text("utf-8")
+    code = "async (url) => (await import(url)).createSampling([{name: 'toy', default: 0}], {toy: 0})"
+    with pytest.raises(PlaywrightError, match="no filter for the option toy"):
+        browser.new_page().evaluate(code, f"data:text/javascript,{quote(source)}")
 
 
 @pytest.mark.parametrize("seed", [0, 2**32 + 7, 2**53 - 1])

@@ -31,6 +31,7 @@ from elman.serve.sequence import GenerationJob
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from support import tolerances as tolerances
+from support.cells import COMPILED_CELLS
 from support.server import NAME, tiny
 from support.state import TEXT, T
 from support.training import train
@@ -60,7 +61,7 @@ def networks() -> dict[str, Model]:
     return {name: train(Corpus.from_text(TEXT), **options, **kind).model for name, kind in kinds.items()}
 
 
-@pytest.fixture(scope="module", params=["rnn", "gru", "lstm", "rnn by numpy"])
+@pytest.fixture(scope="module", params=[*COMPILED_CELLS, "rnn by numpy"])
 def model(request: pytest.FixtureRequest) -> Model:
     """A network of one kind."""
     return networks()[request.param]

@@ -14,6 +14,7 @@ from elman.interpret import dequantize
 from elman.network import SamplingParams
 from elman.network.model import loss
 from support import reference_impl
+from support.cells import COMPILED_CELLS
 from support.random_model import random_model, random_prior_model
 from support.server import NAME, error_of, serving, tiny
 from support.state import TEXT, generate
@@ -185,7 +186,7 @@ def test_the_models_are_described() -> None:
     }
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", COMPILED_CELLS)
 def test_the_characters_in_the_state_of_a_prior_are_no_units(cell: str) -> None:
     model = random_prior_model(TEXT, cell, layers=2, order=3)
     S = model.parameters.architecture.state_size

@@ -191,7 +191,7 @@ def find_runs(directory: Path) -> list[Path]:
 
 
 def summarize_run(path: Path) -> dict[str, Any]:
-    """Return the row of a run, as `runs`, from what can be read of it: as it is saved, where it has a checkpoint."""
+    """Return the row of a run from what can be read of it: as it is saved, where it has a checkpoint."""
     directory, errors = RunDirectory(path), list[str]()
     is_running = directory.lock.is_held()
     checkpoint = _attempt(directory.load, errors)

@@ -64,17 +64,9 @@ class Windows:
         return position + self.seq_length > self.row_length
 
     def at(self, position: int) -> tuple[NDArray[np.unsignedinteger], NDArray[np.unsignedinteger]]:
-        """Return the window that starts at `position` of every batch row, and its targets.
+        """Return the window that starts at `position` of every batch row, and its targets: views of the text.
 
-        Parameters
-        ----------
-        position : int
-            In [0, row_length - T].
-
-        Returns
-        -------
-        x, y : ndarray of unsigned int, shape (T,) or, where B > 1, (T, B)
-            Views of the text: y[t] = x[t + 1], the character to predict after x[t].
+        x and y are (T,) or, where B > 1, (T, B), with y[t] = x[t + 1], the character to predict after x[t].
         """
         end, n = position + self.seq_length, self.row_length
         if self.batch_size == 1:
