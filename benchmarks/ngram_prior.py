@@ -22,7 +22,7 @@ import numpy as np
 import elman
 from elman.config import Config
 from elman.engine import get_engine
-from elman.network.parameters import initial_parameters
+from elman.network.parameters import Architecture, initial_parameters
 from elman.runs.data import TrainingData
 from elman.text import Corpus, read_corpus
 from elman.training.start import create_optimizer, initial_state
@@ -85,10 +85,11 @@ def counts_alone(corpus: Corpus, config: Config) -> float | None:
     x = data.validation_set
     if ngrams is None or x is None:
         return None
-    parameters = initial_parameters(ngrams.K, 1, 0.0, np.random.RandomState(0), np.float64, ngrams=ngrams)
+    parameters = initial_parameters(Architecture(ngrams.K, 1), 0.0, np.random.RandomState(0), np.float64, ngrams=ngrams)
     parameters["alpha"][:] = 1
-    loss, _ = get_engine("numba").loss(parameters, np.zeros(1 + ngrams.order), x[:-1], x[1:])
-    return float(loss) / (len(x) - 1)
+    state = parameters.architecture.zero_state(np.float64, 1)
+    losses, _ = get_engine("numba").session(parameters).losses(state, x[:-1, None], x[1:, None])
+    return float(losses.mean())
 
 
 def measure(corpus: Corpus, variant: Variant, updates: int, seeds: int) -> dict[str, Any]:
