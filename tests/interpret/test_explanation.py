@@ -14,7 +14,7 @@ from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.score import score
 from elman.interpret import PriorExplanation, Unit, dequantize, explain_indices, list_units, quantize
-from elman.network import Parameters, model, ngram
+from elman.network import Parameters, model
 from elman.network.cells import CELL_STATE, HIDDEN_STATE
 from elman.network.parameters import Array
 from elman.network.state import State

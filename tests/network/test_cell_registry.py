@@ -269,5 +269,6 @@ def test_a_command_works(folder: Path, arguments: tuple[object, ...]) -> None:
     ids=["train", "gradcheck", "onnx", "torch", "compress"],
 )
 def test_a_command_refuses_it_in_one_line(folder: Path, arguments: tuple[object, ...], message: str) -> None:
-    assert command(folder, *arguments) == (2, "", f"error: {message.replace("engine='numpy'", '--engine numpy')}")
+    message = message.replace("engine='numpy'", "--engine numpy")
+    assert command(folder, *arguments) == (2, "", f"error: {message}")
     assert not (folder / "other" / "run.json").exists()
