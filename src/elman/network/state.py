@@ -21,8 +21,8 @@ from elman.ngram.model import NgramModel
 class State:
     """What sequences have read.
 
-    An engine returns a new state for what it reads. The exception are counts that grow, which all states share that
-    follow from the same start: such a state can be read from once.
+    An engine returns a new state for what it reads. The exception is counts that grow: all states that
+    follow from the same start have the same counts, so such a state can be read from once.
 
     Parameters
     ----------
