@@ -20,6 +20,7 @@ from elman.network.cells import cell_help, cell_names
 from elman.network.optimizers import optimizer_names
 from elman.options import suggest_option
 from elman.presets import PRESETS, choose_text_limits, name_preset
+from elman.storage.paths import make_absolute
 
 if TYPE_CHECKING:
     from elman.network.parameters import Architecture
@@ -324,11 +325,11 @@ def normalize(name: str, value: Any) -> Any:
     if type(value) not in (bool, int, float) and isinstance(value, Real):
         return int(value) if isinstance(value, Integral) else float(value)
     if name == "validation" and isinstance(value, os.PathLike):
-        return os.path.abspath(value)  # noqa: PTH100 (as `make_absolute`)
-    if name == "validation" and isinstance(value, str) and value:
-        from elman.text.sources import make_absolute  # imports NumPy, which the help of a command does not need
-
         return make_absolute(value)
+    if name == "validation" and isinstance(value, str) and value:
+        from elman.text.sources import locate_source  # imports NumPy, which the help of a command does not need
+
+        return locate_source(value)
     if name in ("mask", "mask_regex") and isinstance(value, str) and value:
         from elman.text.masks import Masker  # imports NumPy, too
 
@@ -357,13 +358,7 @@ _NO_LIMITS: dict[str, None] = {"max_updates": None, "max_seconds": None}
 
 
 def make_config(preset: str = "reference", options: Mapping[str, Any] | None = None) -> Config:
-    """Return a preset with some of its settings replaced, as by `replace_settings`.
-
-    Raises
-    ------
-    ElmanError
-        If the preset or a setting is unknown, or a setting is out of its range.
-    """
+    """Return a preset with some of its settings replaced, as by `replace_settings`."""
     check_names(options or {})
     return Config(**replace_settings(PRESETS[name_preset(preset)].settings, options or {}))
 
@@ -395,11 +390,6 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     """Return the settings of a run that is resumed.
 
     A limit among the options replaces the time and update limits of the run.
-
-    Raises
-    ------
-    ElmanError
-        If a setting is unknown or out of its range, or differs from the run's and is none of `ADJUSTABLE`.
     """
     check_names(options)
     changes: dict[str, Any] = {**_NO_LIMITS} if any(options.get(name) is not None for name in LIMITS) else {}
@@ -418,13 +408,7 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
 
 
 def check_names(options: Mapping[str, Any], other_names: Sequence[str] = ()) -> None:
-    """Check that options are settings; an error may suggest one of `other_names`, which the caller takes as well.
-
-    Raises
-    ------
-    ElmanError
-        If one is not.
-    """
+    """Check that options are settings; an error may suggest one of `other_names`, which the caller takes as well."""
     settings = [setting.name for setting in fields(Config)]
     for name in options:
         if name not in settings:

@@ -23,7 +23,7 @@ from elman import __main__ as entry_point
 from elman.cli.app import COMMANDS
 from elman.cli.display import TrainingDisplay
 from elman.config import Config, make_config
-from elman.errors import flag
+from elman.errors import FLAGS, flag
 from elman.presets import DEFAULT_PRESET, choose_recipe
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
@@ -75,7 +75,7 @@ def test_help_shows_every_setting_with_its_help_and_its_default(folder: Path, co
         default = getattr(make_config(DEFAULT_PRESET), field.name)
         default = "none" if default is None else default
         assert f" {flag(field.name)} " in words
-        assert f"{field.metadata['help']} " in words
+        assert f"{field.metadata['help'].format_map(FLAGS)} " in words
         assert f"[default: {default}]" in words
 
 

@@ -29,7 +29,7 @@ from elman.compression.tokens import (
     split_evenly,
     to_tokens,
 )
-from elman.errors import ElmanError, option, shorten
+from elman.errors import ElmanError, check_range, option
 from elman.inference.fingerprint import check_is_model, fingerprint
 from elman.processes import thread_count
 

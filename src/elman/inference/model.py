@@ -275,8 +275,8 @@ class Model:
         ElmanError
             As `stream`.
         """
-        generate.check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
-        generate.check_range("length", length, 0)
+        check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
+        check_range("length", length, 0)
         stops = self._stop_sequences(stop)
         with self._lock:
             state, x = self._prefill(self._session, prompt, adapt)

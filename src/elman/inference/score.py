@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, option, shorten
+from elman.errors import ElmanError, check_range, option
 from elman.network import Parameters
 from elman.network.output import log_softmax
 from elman.network.parameters import Array

@@ -80,8 +80,8 @@ def explain(
     """
     check_is_model(model)
     text = model.normalize(text)
-    if units is not None and units < 1:
-        raise ElmanError(f"{option.units} must be at least 1 (got {units})")
+    if units is not None:
+        check_range("units", units, 1)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     corpus = Corpus("text", *encode_chunks([text], "text", model.alphabet, extend=True), digest, "utf-8")
     page = ExplainPage.from_corpus(model, corpus)

@@ -15,6 +15,7 @@ from elman.engine import Engine, get_engine
 from elman.engine.protocol import Indices
 from elman.engines import DEFAULT_ENGINE
 from elman.errors import ElmanError, option, quote, shorten
+from elman.machine import thread_count
 from elman.network import Parameters, initial_parameters
 from elman.network.parameters import Arrays
 from elman.network.state import State

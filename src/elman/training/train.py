@@ -22,6 +22,7 @@ from elman.runs.data import Text
 from elman.runs.directory import RunDirectory
 from elman.runs.loggers import logger_help
 from elman.runs.run import Run
+from elman.storage.paths import is_directory
 from elman.training.callbacks import DeferredErrors, InterruptCallback, TrainingCallback, list_callbacks
 from elman.training.limits import Stopwatch
 from elman.training.loop import Trainer, save_plot
@@ -320,7 +321,7 @@ def check_arguments(
     if out is not None and not resume:
         for source in corpus if isinstance(corpus, list | tuple) else [corpus]:
             with suppress(OSError, ValueError, TypeError):  # one of them does not exist, or is no path
-                if os.path.isdir(out) and os.path.samefile(source, out):  # noqa: PTH112, PTH121
+                if is_directory(out) and Path(source).samefile(out):
                     raise ElmanError(
                         f"{option.out} must not be the directory of the text (got {quote(out)}): choose"
                         f" {quote(Path(out) / 'run')}"

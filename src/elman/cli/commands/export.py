@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.parameters import Flag, Name, Out, Run, check_not_input
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, quote, report_system_errors
 
 
 def export(
@@ -79,8 +79,7 @@ def _read_characters(alphabet: Path) -> str:
     from elman.storage.untrusted import require_regular_file
 
     try:
-        return require_regular_file(alphabet).read_bytes().decode("utf-8")
-    except OSError as error:
-        raise ElmanError(f"cannot read the alphabet {quote(alphabet)} ({error.strerror})") from error
+        with report_system_errors(f"read the alphabet {quote(alphabet)}"):
+            return require_regular_file(alphabet).read_bytes().decode("utf-8")
     except UnicodeDecodeError:
         raise ElmanError(f"the alphabet {quote(alphabet)} is not UTF-8") from None
