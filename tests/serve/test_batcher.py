@@ -25,7 +25,7 @@ from elman.serve import batcher
 from elman.serve.batcher import MAX_UNSENT
 from elman.serve.completions import create_job
 from elman.serve.models import ServedModel
-from elman.serve.requests import create_request_types, validate
+from elman.serve.requests import CompletionRequest, create_request_types, validate
 from elman.serve.responses import APIError
 from elman.serve.sequence import GenerationJob
 from elman.serve.settings import Settings
@@ -80,7 +80,7 @@ async def batching(model: Model, **limits: Any) -> AsyncIterator[ServedModel]:
 def begin(served: ServedModel, prompt: Any = "the ", **arguments: Any) -> GenerationJob:
     """Submit a job and return it."""
     types = create_request_types({NAME: served.model}, served.settings)
-    body = validate({"prompt": prompt} | arguments, types.completion)
+    body = validate({"prompt": prompt} | arguments, types[CompletionRequest])
     job = create_job(served, body, [served.encode(each) for each in body.prompts])
     served.batcher.submit(job)
     return job

@@ -245,12 +245,7 @@ FEATURES = (
     _restarting_count(
         "length of the word so far", "Letters of the word read so far; 0 between words.", lambda c: not c.isalpha()
     ),
-    Feature(
-        "indentation",
-        "Spaces and tabs at the start of the line, as far as it has been read.",
-        indentation,
-        is_binary=False,
-    ),
+    Feature("indentation", "Spaces and tabs at the start of the line, as far as it has been read.", indentation, False),
     Feature(
         "inside quotes",
         'From an opening " “ « „ to the closing one; a blank line ends it too. Single quotes do not count, since they '

@@ -110,13 +110,7 @@ def _context(match: re.Match[str]) -> str:
 
 
 def classify_words(text: str, lexicon: Lexicon) -> Sequence[tuple[str, str]]:
-    """Split a sample into names, words and the text between them.
-
-    Returns
-    -------
-    sequence of (kind, chunk)
-        The kind is ``name``, ``word`` (of the text), ``invented`` (any other word) or ``between``.
-    """
+    """Split a sample into chunks, each with its kind: ``name``, ``word`` (of the text), ``invented`` or ``between``."""
     chunks, end = [], 0
     for match in _WORD.finditer(text):
         chunks.append(("between", text[end : match.start()]))

@@ -20,7 +20,7 @@ from typing_extensions import TypedDict  # Pydantic does not accept that of the 
 
 from elman._version import __version__
 from elman.inference import Model
-from elman.serve import completions, models, playground
+from elman.serve import completions, models, playground, requests
 from elman.serve.metrics import Metrics, MetricsMiddleware
 from elman.serve.middleware import restrict_access
 from elman.serve.models import ServedModel, Server, get_server
@@ -106,18 +106,18 @@ def list_operations(types: RequestTypes) -> list[Operation]:
     lines = {playground.LINES: playground.Line}
     return [
         Operation(("GET", "POST"), "/v1/chat/completions", reject_chat, {}, no_model),
-        post("/v1/completions", completions.complete, completion, QUEUE_ERRORS, types.completion),
+        post("/v1/completions", completions.complete, completion, QUEUE_ERRORS, types[requests.CompletionRequest]),
         get("/v1/models", models.list_models, {JSON: models.ModelList}),
         get("/v1/models/{name}", models.get_model_card, {JSON: models.ModelCard}, no_model, model_in="path"),
         get("/tokenizer_info", models.describe_tokenizer, {JSON: tokenizer}, (400, *no_model), model_in="query"),
-        post("/tokenize", models.tokenize, {JSON: tokens}, BODY_ERRORS, types.tokenize),
-        post("/detokenize", models.detokenize, {JSON: text}, BODY_ERRORS, types.detokenize),
+        post("/tokenize", models.tokenize, {JSON: tokens}, BODY_ERRORS, types[requests.TokenizeRequest]),
+        post("/detokenize", models.detokenize, {JSON: text}, BODY_ERRORS, types[requests.DetokenizeRequest]),
         get("/health", check_health, {JSON: Health}, PUBLIC_ERRORS),
         get("/metrics", get_metrics, {"text/plain": str}),
         get("/openapi.json", get_document, {JSON: dict[str, Any]}),
         get("/api/models", playground.describe_playground, {JSON: playground.PlayModels}),
-        post("/api/play", playground.play, lines, QUEUE_ERRORS, types.play),
-        post("/api/read", playground.read, lines, QUEUE_ERRORS, types.read),
+        post("/api/play", playground.play, lines, QUEUE_ERRORS, types[requests.PlayRequest]),
+        post("/api/read", playground.read, lines, QUEUE_ERRORS, types[requests.ReadRequest]),
     ]
 
 

@@ -9,7 +9,9 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from itertools import islice
+from functools import partial
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Annotated, Literal, NotRequired
 
 import numpy as np
@@ -85,7 +87,7 @@ class CompletionEvent(TypedDict):
 async def complete(request: Request) -> ASGIApp:
     """Complete prompts."""
     server = get_server(request)
-    body = await read_body(request, server.types.completion, server.settings)
+    body = await read_body(request, CompletionRequest)
     served = server.get_model(body.model)
     characters = count_characters(body)
     if characters > (limit := server.settings.max_characters):
@@ -100,12 +102,10 @@ async def complete(request: Request) -> ASGIApp:
     prompts = [served.encode(prompt) for prompt in body.prompts]
     job = create_job(served, body, prompts)
     builder = CompletionBuilder(served, body, [len(prompt) for prompt in prompts])
+    respond = partial(StreamedResponse, server, served, job, builder.count)
     if body.stream:
-        chunks, media_type = builder.events(job), f"{EVENTS}; charset=utf-8"
-        return StreamedResponse(
-            server, served, job, builder.count, chunks, media_type, lambda error: _event(error.body())
-        )
-    return StreamedResponse(server, served, job, builder.count, builder.whole(job), JSON, None)
+        return respond(builder.events(job), f"{EVENTS}; charset=utf-8", lambda error: _event(error.body()))
+    return respond(builder.whole(job), JSON, None)
 
 
 def count_characters(body: CompletionRequest) -> int:
@@ -206,42 +206,32 @@ class CompletionBuilder:
 
     def _completion(self, choices: list[Choice], usage: bool | None) -> Completion:
         """Return a completion: with the usage, with a null in its place, or without it if `usage` is False."""
-        completion: Completion = {
-            "id": self.id,
-            "object": "text_completion",
-            "created": self.created,
-            "model": self.model,
-            "choices": choices,
-        }
+        completion = Completion(
+            id=self.id, object="text_completion", created=self.created, model=self.model, choices=choices
+        )
         read, generated = self.count.read, self.count.generated
         total: Usage = {"prompt_tokens": read, "completion_tokens": generated, "total_tokens": read + generated}
         return completion if usage is False else completion | {"usage": total if usage else None}
 
     def _choices(self, deltas: Iterable[SequenceDelta]) -> Iterator[Choice]:
         """Yield a choice for every sequence, ordered by index, from all of its deltas."""
-        by_index: dict[int, list[SequenceDelta]] = {}
-        for delta in deltas:
-            by_index.setdefault(delta.index, []).append(delta)
-        for index in sorted(by_index):
-            yield self._choice(index, by_index[index])
-
-    def _choice(self, index: int, deltas: list[SequenceDelta]) -> Choice:
-        text = "".join(delta.text for delta in deltas)
-        parts = [delta.logprobs for delta in deltas if delta.logprobs is not None]
-        logprobs = self._logprobs(index, text, concatenate_logprobs(parts)) if parts else None
-        return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": deltas[-1].finish}
+        by_index = attrgetter("index")
+        for index, group in groupby(sorted(deltas, key=by_index), by_index):
+            parts = [*group]
+            text = "".join(delta.text for delta in parts)
+            known = [delta.logprobs for delta in parts if delta.logprobs is not None]
+            logprobs = self._logprobs(index, text, concatenate_logprobs(known)) if known else None
+            yield {"index": index, "text": text, "logprobs": logprobs, "finish_reason": parts[-1].finish}
 
     def _logprobs(self, index: int, text: str, char_logprobs: CharLogprobs) -> Logprobs:
         start = self._offsets.get(index, 0 if self.body.echo else self.lengths[index // self.body.n])
         self._offsets[index] = start + len(text)
         log_probabilities = char_logprobs.logprobs.tolist()
         token_logprobs = [None if log_p != log_p else max(log_p, MIN_LOGPROB) for log_p in log_probabilities]
-        return {
-            "tokens": iter(text),
-            "token_logprobs": iter(token_logprobs),
-            "top_logprobs": self._top_logprobs(text, token_logprobs, char_logprobs),
-            "text_offset": iter(range(start, start + len(text))),
-        }
+        top_logprobs, offsets = self._top_logprobs(text, token_logprobs, char_logprobs), range(start, start + len(text))
+        return Logprobs(
+            tokens=iter(text), token_logprobs=iter(token_logprobs), top_logprobs=top_logprobs, text_offset=iter(offsets)
+        )
 
     def _top_logprobs(
         self, text: str, token_logprobs: list[float | None], char_logprobs: CharLogprobs

@@ -26,7 +26,7 @@ from elman.network import SamplingParams
 from elman.network.sampling import list_sampling_fields
 from elman.serve.completions import check_logprobs, create_generator
 from elman.serve.models import ServedModel, Server, get_server
-from elman.serve.requests import MAX_UNITS, read_body
+from elman.serve.requests import MAX_UNITS, PlayRequest, ReadRequest, read_body
 from elman.serve.responses import APIError, ErrorResponse, dump_json, json_response
 from elman.serve.sequence import GenerationJob, Prompt, Sequence, SequenceDelta
 from elman.serve.streaming import CharacterCount, StreamedResponse
@@ -152,7 +152,7 @@ async def describe_playground(request: Request) -> Response:
 async def play(request: Request) -> ASGIApp:
     """Generate text and inspect every character."""
     server = get_server(request)
-    body = await read_body(request, server.types.play, server.settings)
+    body = await read_body(request, PlayRequest)
     characters = len(body.prompt) + len(body.generated) + body.max_tokens
     if characters > (limit := server.settings.max_characters):
         message = f"the text would have {characters} characters (limit: {limit})"
@@ -174,7 +174,7 @@ async def play(request: Request) -> ASGIApp:
 async def read(request: Request) -> ASGIApp:
     """Read a text and inspect every character."""
     server = get_server(request)
-    body = await read_body(request, server.types.read, server.settings)
+    body = await read_body(request, ReadRequest)
     served = server.get_model(body.model)
     text = served.encode(body.text, "text")
     inspector = TextInspector(served, body.units, text)
@@ -261,25 +261,21 @@ class TextInspector:
         assert delta.logprobs is not None
         log_p, likely, values = (array[i] for array in delta.logprobs)
         if np.isnan(log_p):  # the first of a text
-            return {
-                "character": delta.text[i],
-                "probability": None,
-                "bits": None,
-                "sampling_probability": None,
-                "alternatives": [],
-            }
+            return Character(
+                character=delta.text[i], probability=None, bits=None, sampling_probability=None, alternatives=[]
+            )
         sampling: list[float | None] = [None] * (1 + len(likely))
         if delta.sampling_probs is not None:
             sampling = [_round(p) for p in delta.sampling_probs[i].tolist()]
         characters = (self.served.model.alphabet.characters[k] for k in likely.tolist())
         probabilities = map(_round, np.exp(values).tolist())
-        return {
-            "character": delta.text[i],
-            "probability": _round(np.exp(log_p)),
-            "bits": round(-float(log_p) / math.log(2), 3),
-            "sampling_probability": sampling[0],
-            "alternatives": [*zip(characters, probabilities, sampling[1:], strict=True)],
-        }
+        return Character(
+            character=delta.text[i],
+            probability=_round(np.exp(log_p)),
+            bits=round(-float(log_p) / math.log(2), 3),
+            sampling_probability=sampling[0],
+            alternatives=[*zip(characters, probabilities, sampling[1:], strict=True)],
+        )
 
 
 def _round(probability: float) -> float:

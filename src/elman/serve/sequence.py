@@ -47,21 +47,14 @@ class SequenceDelta:
 
 @dataclass(eq=False)
 class Prompt:
-    """A prompt, which is read once for all sequences that continue it.
-
-    Parameters
-    ----------
-    indices : ndarray of int, shape (P,)
-        P >= 1 characters to read.
-    echo : str
-        The prompt to return, P characters, or empty.
-    is_counted : bool
-        Whether the n-gram prior counts the prompt.
-    """
+    """A prompt, which is read once for all sequences that continue it."""
 
     indices: Indices
+    """(P,): P >= 1 characters to read."""
     echo: str
+    """The prompt to return, P characters, or empty."""
     is_counted: bool = False
+    """Whether the n-gram prior counts the prompt."""
     sequences: list[Sequence] = field(default_factory=list)
     """Those that continue it. The first one reads it."""
     unread: int = field(init=False)
@@ -77,8 +70,7 @@ class Prompt:
 
     def next_chunk(self, n: int) -> Indices:
         """Return up to n characters to read next."""
-        start = len(self.indices) - 1 - self.unread
-        return self.indices[start : start + min(n, self.unread)]
+        return self.indices[-1 - self.unread : -1][:n]
 
     def advance(self, o: Array, states: State) -> list[SequenceDelta]:
         """Move past n characters, given the logits (n, K) and the states after each; return the deltas."""
@@ -87,8 +79,8 @@ class Prompt:
         if self.echo and first.num_logprobs is not None:
             logprobs = compute_logprobs(o, self.indices[start : start + n], first.num_logprobs)
         self.unread -= n
-        delta = SequenceDelta(0, self.echo[start : start + n], logprobs, is_prompt=True)
-        delta = replace(delta, activations=first.select_units(states))
+        text, activations = self.echo[start : start + n], first.select_units(states)
+        delta = SequenceDelta(0, text, logprobs, is_prompt=True, activations=activations)
         state = states.select(-1).copy()
         if not self.unread:  # what follows is not counted
             state = state.freeze()
@@ -97,41 +89,25 @@ class Prompt:
 
 @dataclass(eq=False)
 class Sequence:
-    """The characters that are generated after a prompt.
-
-    Parameters
-    ----------
-    index : int
-        Position of the sequence within its request.
-    prompt : Prompt
-        The sequence is added to those of the prompt.
-    alphabet : Alphabet
-    state : State
-        The initial state; later the current one.
-    remaining : int
-        Maximum number of characters still to be generated.
-    sampling : SamplingParams
-    generator : Generator
-        Random generator of this sequence alone.
-    stops : StopSequenceFilter
-    num_logprobs : int or None
-        k; None if no log-probabilities are requested.
-    units : ndarray of int, shape (u,), optional
-        Indices into the state of the units to report.
-    """
+    """The characters that are generated after a prompt, to whose sequences this one is added."""
 
     index: int
+    """Position of the sequence within its request."""
     prompt: Prompt
     alphabet: Alphabet
     state: State
+    """The initial state; later the current one."""
     remaining: int
+    """Maximum number of characters still to be generated."""
     sampling: SamplingParams
     generator: np.random.Generator
+    """Of this sequence alone."""
     stops: StopSequenceFilter
     num_logprobs: int | None
+    """k; None if no log-probabilities are requested."""
     units: NDArray[np.intp] | None = None
+    """(u,): Indices into the state of the units to report."""
     job: GenerationJob = field(init=False)
-    """The job that it belongs to."""
     x: int = field(init=False)
     """The character that the next generating step reads."""
     is_started: bool = False
@@ -187,10 +163,9 @@ class Sequence:
             self._held_logprobs = [held.slice(len(text), len(held.logprobs))]
             delta = replace(delta, logprobs=held.slice(0, len(text)))
             if self.units is not None:
-                sampling_probs = _sampling_probabilities(self.sampling, o[:n], characters, found)
-                delta = replace(
-                    delta, activations=self.select_units(states.select(np.s_[:n])), sampling_probs=sampling_probs
-                )
+                activations = self.select_units(states.select(np.s_[:n]))
+                sampled = _sampling_probabilities(self.sampling, o[:n], characters, found)
+                delta = replace(delta, activations=activations, sampling_probs=sampled)
         return self._emit(delta, is_stopped=is_stopped)
 
     def select_units(self, states: State) -> Array | None:
@@ -218,11 +193,7 @@ def _sampling_probabilities(
 class GenerationJob:
     """The sequences of one request. All but `sequences` and `loop` belongs to the event loop that created the job.
 
-    Parameters
-    ----------
-    sequences : list of Sequence
-    wake : callable
-        Tells the batcher that there may be work: text was sent, or the client has disconnected.
+    `wake` tells the batcher that there may be work: text was sent, or the client has disconnected.
     """
 
     def __init__(self, sequences: list[Sequence], wake: Callable[[], None]) -> None:
@@ -259,11 +230,6 @@ class GenerationJob:
 
         Deltas count as sent when the next ones are requested. A client that stops reading thus pauses its own sequences
         and no others.
-
-        Raises
-        ------
-        Exception
-            The error passed to `fail`.
         """
         unfinished = len(self.sequences)
         while unfinished:
