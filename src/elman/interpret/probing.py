@@ -123,10 +123,7 @@ def _score_units(
     selected: NDArray[np.float64],
     generator: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the scores and the baselines of some units on the half that they were not selected on.
-
-    `selected` are their associations with the feature on the other half, which give the directions.
-    """
+    """Return scores and baselines of units on one half, given their associations with the feature on the other half."""
     n, ranks = len(quantized), _ranks(values)
     shifts = generator.integers(max(1, n // 20), n - n // 20, NUM_SHIFTS)
     shifted = np.stack([ranks, *(np.roll(ranks, shift) for shift in shifts)])

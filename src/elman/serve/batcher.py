@@ -194,14 +194,15 @@ class ContinuousBatcher:
         size = _padded_size(len(sequences))
         T = min(T, sequences[0].prompt.unread, self._max_length(size))
         x = np.zeros((T, size), self.model.alphabet.dtype)
-        lengths = []
-        for b, sequence in enumerate(sequences):
-            chunk = sequence.prompt.next_chunk(T)
+        chunks = [sequence.prompt.next_chunk(T) for sequence in sequences]
+        for b, chunk in enumerate(chunks):
             x[: len(chunk), b] = chunk
-            lengths.append(len(chunk))
         o, states = self._prompt_session.logits(_stack_states(sequences, size), x)
-        ends = [(sequence, b, n) for b, (sequence, n) in enumerate(zip(sequences, lengths, strict=True))]
-        dispatch((each.job, each.prompt.advance(o[:n, b], states.select(np.s_[:n, b]))) for each, b, n in ends)
+        ends = [
+            (sequence, np.s_[: len(chunk), b])
+            for b, (sequence, chunk) in enumerate(zip(sequences, chunks, strict=True))
+        ]
+        dispatch((each.job, each.prompt.advance(o[end], states.select(end))) for each, end in ends)
         for sequence in sequences:
             if not sequence.prompt.unread:
                 self._waiting.extendleft(reversed(sequence.prompt.sequences[1:]))

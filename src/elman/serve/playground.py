@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import AsyncGenerator, Callable
-from typing import Annotated, NotRequired, cast
+from typing import Annotated, NotRequired
 
 import numpy as np
 from pydantic import Field
@@ -141,10 +141,10 @@ async def describe_playground(request: Request) -> Response:
     """Describe the models of the playground, the limits of requests and the sampling options."""
     server = get_server(request)
     length, total = server.settings.max_tokens, server.settings.max_characters
-    described: PlayModels = {
-        "models": [cast("PlayModel", describe_for_playground(name, m.model)) for name, m in server.models.items()],
+    described = {
+        "models": [describe_for_playground(name, each.model) for name, each in server.models.items()],
         "limits": {"length": length, "read": length, "request": total, "units": MAX_UNITS},
-        "sampling": cast("list[SamplingField]", list_sampling_fields()),
+        "sampling": list_sampling_fields(),
     }
     return json_response(described)
 

@@ -55,11 +55,8 @@ class StreamedResponse:
         def cancel() -> None:
             self.job.fail(ClientDisconnect())
 
-        with (
-            self.served.admit(),
-            metrics.in_progress.labels(*labels).track_inprogress(),
-            _on_disconnect(receive, cancel),
-        ):
+        in_progress = metrics.in_progress.labels(*labels).track_inprogress()
+        with self.served.admit(), in_progress, _on_disconnect(receive, cancel):
             self.served.batcher.submit(self.job)
             try:
                 async with aclosing(self.chunks):
