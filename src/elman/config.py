@@ -111,10 +111,7 @@ class Config:
     )
     init_std: float = _option(0.1, "Standard deviation of the normal initialization.", minimum=0)
     ngram_order: int = _option(
-        0,
-        "Order of the n-gram prior: its longest context, in characters; 0 turns it off.",
-        minimum=0,
-        maximum=15,
+        0, "Order of the n-gram prior: its longest context, in characters; 0 turns it off.", minimum=0, maximum=15
     )
     ngram_min_count: int = _option(
         2,
@@ -123,9 +120,7 @@ class Config:
         minimum=1,
     )
     ngram_max_size: float = _option(
-        256.0,
-        "Maximum size of the table of the n-gram prior in MB; above it, {ngram_min_count} is raised.",
-        above=0,
+        256.0, "Maximum size of the table of the n-gram prior in MB; above it, {ngram_min_count} is raised.", above=0
     )
     ngram_folds: int = _option(
         10,
@@ -134,11 +129,7 @@ class Config:
         minimum=0,
         maximum=16,
     )
-    ngram_start: float = _fraction(
-        0.0,
-        "Fraction of the run after which the n-gram prior starts.",
-        0.8,
-    )
+    ngram_start: float = _fraction(0.0, "Fraction of the run after which the n-gram prior starts.", 0.8)
     epochs: int = _option(10, "Maximum number of epochs (passes over the text).", minimum=1)
     max_updates: int | None = _option(None, "Maximum number of updates (optimizer steps).", minimum=1)
     max_seconds: float | None = _option(
@@ -170,9 +161,7 @@ class Config:
     seed: int = _option(400, "Random seed of initial weights, dropout and samples.", minimum=0, maximum=2**32 - 1)
     engine: str = _option(DEFAULT_ENGINE, engine_help(), choices=lambda: tuple(ENGINES))
     device: str = _option(
-        "auto",
-        "Device of {engine:torch}; auto is cuda if available, else cpu.",
-        choices=lambda: DEVICES,
+        "auto", "Device of {engine:torch}; auto is cuda if available, else cpu.", choices=lambda: DEVICES
     )
     dtype: Literal["float32", "float64"] = _option("float32", "Floating-point precision.")
     mixed_precision: bool = _option(

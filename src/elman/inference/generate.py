@@ -8,7 +8,6 @@ greedy decoding. Characters on which all kept prefixes agree are final and are y
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np

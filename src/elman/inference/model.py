@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, option, quote, shorten
+from elman.errors import ElmanError, check_range, option, quote, shorten
 from elman.inference import generate
 from elman.inference.score import Score, check_finite, score, score_windows
 from elman.inference.snapshot import SUFFIX, LineData, Snapshot, infer_config, save_imported

@@ -19,7 +19,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, option
+from elman.errors import check_range
 from elman.inference import Model
 from elman.inference.fingerprint import check_is_model
 from elman.interpret import Explanation, PriorExplanation, Unit, dequantize, explain_indices

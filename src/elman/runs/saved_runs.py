@@ -18,7 +18,8 @@ from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.history import Metrics, Records, Sample, TrainLossEstimator, finite_or_none, summarize
 from elman.runs.models import load
-from elman.text.sources import make_absolute
+from elman.storage.paths import exists, is_directory
+from elman.text.sources import locate_source
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -121,7 +122,7 @@ class SavedRun:
 # --- All runs in directories ---
 
 
-def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
+def list_runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
     """Return a row for every run in directories, text by text: of each, the lowest validation loss first.
 
     Parameters
@@ -156,7 +157,7 @@ def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     >>> import elman
     >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
     >>> run = elman.train(text, out="runs/cats", preset="reference", hidden_size=16, max_updates=100, engine="numpy")
-    >>> [(row["run"], row["cell"], row["updates"]) for row in elman.runs("runs")]
+    >>> [(row["run"], row["cell"], row["updates"]) for row in elman.list_runs("runs")]
     [('runs/cats', 'rnn', 100)]
     """
     paths = chain.from_iterable([each] if isinstance(each, str | os.PathLike) else each for each in directories)

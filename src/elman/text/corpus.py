@@ -35,18 +35,12 @@ LARGE = 64 << 20
 
 @dataclass(frozen=True)
 class TextFile:
-    """A file that a corpus was read from.
-
-    Parameters
-    ----------
-    path : str
-        Absolute path; ``-`` for standard input; or the name of a built-in text.
-    sha256 : str
-        SHA-256, in hexadecimal, of the bytes its text was decoded from; of a compressed file, those it contains.
-    """
+    """A file that a corpus was read from."""
 
     path: str
+    """Absolute path; ``-`` for standard input; or the name of a built-in text."""
     sha256: str
+    """SHA-256, in hexadecimal, of the bytes its text was decoded from; of a compressed file, those it contains."""
 
 
 class SampledText(NamedTuple):

@@ -93,7 +93,9 @@ class Masker:
     """
 
     names: str = ""
+    """Names of `MASKS`, separated by commas; ``all`` for all; or empty."""
     regex: str = ""
+    """A regular expression that is tried before them; or empty."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", expand_names(self.names))

@@ -51,27 +51,18 @@ PIPE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class TextInput:
-    """One file of a corpus, before it is read.
-
-    Parameters
-    ----------
-    label : str
-        The file in error messages.
-    path : str
-        As in `elman.text.corpus.TextFile`; empty for an open file.
-    open : callable
-        Returns a context manager that yields a stream of bytes.
-    encoding : str
-        ``utf-8`` where that is known; otherwise empty.
-    found : bool
-        Whether it was found in a directory or by a pattern, where binary files are skipped.
-    """
+    """One file of a corpus, before it is read."""
 
     label: str
+    """The file in error messages."""
     path: str
+    """As in `elman.text.corpus.TextFile`; empty for an open file."""
     open: Callable[[], AbstractContextManager[Any]]
+    """Returns a context manager that yields a stream of bytes."""
     encoding: str = ""
+    """``utf-8`` where that is known; otherwise empty."""
     found: bool = False
+    """Whether it was found in a directory or by a pattern, where binary files are skipped."""
 
 
 def list_inputs(source: Source | Sequence[Source]) -> tuple[str, list[TextInput]]:

@@ -29,7 +29,7 @@ from elman.presets import (
     choose_recipe,
     choose_text_limits,
 )
-from elman.processes import available_memory, current_process
+from elman.processes import current_process
 from elman.runs.data import (
     Text,
     TrainingData,

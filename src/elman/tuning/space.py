@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from elman._version import __version__
 from elman.config import Config, check_names, make_config
-from elman.errors import ElmanError, option, quote, report_system_errors, shorten
+from elman.errors import ElmanError, option, quote, shorten
 from elman.presets import PRESETS, name_preset
 from elman.storage.toml import read_toml
 from elman.storage.untrusted import MAX_INT, safe_message

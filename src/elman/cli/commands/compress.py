@@ -16,7 +16,8 @@ from cyclopts import Parameter
 
 from elman.cli.parameters import ANY_CASE, Json, OptionalInteger, Quiet, check_not_input, parse_not_empty
 from elman.compression.modes import DEFAULT_MODE, ModeName, mode_help
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, quote, report_system_errors
+from elman.storage.paths import exists, is_file
 
 if TYPE_CHECKING:
     from elman.storage.builtin import BuiltinModel

@@ -48,15 +48,13 @@ def export(
 
 def import_(
     file: Annotated[
-        Path,
-        Parameter(help="File whose suffix is that of a format of elman export, or a folder or hf://OWNER/NAME."),
+        Path, Parameter(help="File whose suffix is that of a format of elman export, or a folder or hf://OWNER/NAME.")
     ],
     /,
     out: Annotated[Out, Parameter(help="Directory for the model.")],
     *,
     alphabet: Annotated[
-        Path | None,
-        Parameter(help="UTF-8 file of the characters in index order, for a FILE without them."),
+        Path | None, Parameter(help="UTF-8 file of the characters in index order, for a FILE without them.")
     ] = None,
 ) -> int:
     """Import a model from a file or folder that elman export wrote, or from a PyTorch state dict."""

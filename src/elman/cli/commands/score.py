@@ -61,10 +61,7 @@ def score(
         OptionalInteger,
         Parameter(help="Print only this many lines, those with the highest scores, at the end of the text."),
     ] = None,
-    carry_state: Annotated[
-        Flag,
-        Parameter(help="Carry the hidden state from line to line (slower)."),
-    ] = False,
+    carry_state: Annotated[Flag, Parameter(help="Carry the hidden state from line to line (slower).")] = False,
     encoding: Encoding = "utf-8",
     field: Field = "",
     as_json: Annotated[Flag, Parameter("--json", help="Print one JSON object per line of text.")] = False,
