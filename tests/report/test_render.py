@@ -37,9 +37,8 @@ def results() -> dict[str, Any]:
     """The results of a run of one epoch, whose samples try to break out."""
     run = train(Corpus.from_text(TEXT, "a|`<b>\n"), epochs=1, hidden_size=4, seq_length=5, metrics_every=5)
     progress = start_progress() | {"short": describe_phase(run, 1)}
-    progress["gradient_check"]["experiments"] = [
-        {"points": 5, "hidden_size": 5, "seq_length": 5, "relative_error": ERRORS}
-    ]
+    experiment = {"points": 5, "hidden_size": 5, "seq_length": 5, "relative_error": ERRORS}
+    progress["gradient_check"]["experiments"] = [experiment]
     collected = collect_results(run, build_lexicon(TEXT), progress, None)
     samples = [{"update": 0, "smooth_loss": None, "text": NASTY}]
     return collected | {"samples": samples, "final": collected["final"] | {"text": NASTY}}
@@ -71,9 +70,9 @@ def test_a_sample_stays_in_its_place_in_the_markdown(results: dict[str, Any]) ->
 
 def changed(results: dict[str, Any], **parts: Any) -> str:
     """Return the Markdown of results with other parts, or other entries of parts, with common spaces."""
-    merged = {name: results[name] | part if isinstance(part, dict) and results[name] else part
-              for name, part in parts.items()}  # fmt: skip
-    return render_markdown(results | merged).replace("\u00a0", " ")
+    for name, part in parts.items():
+        results = results | {name: results[name] | part if isinstance(part, dict) and results[name] else part}
+    return render_markdown(results).replace("\u00a0", " ")
 
 
 def test_the_results_are_stated(results: dict[str, Any]) -> None:

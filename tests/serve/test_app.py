@@ -75,12 +75,6 @@ def test_adapt_has_a_value_where_a_model_has_a_prior() -> None:
         assert [schema.get("const") for schema in schemas] == values
 
 
-def test_the_document_is_served(client: httpx.Client) -> None:
-    found = client.get("/openapi.json").json()
-    assert found == described()
-    assert found["security"] == [{"key": []}]
-
-
 @pytest.mark.parametrize("settings", [LIMITS, Settings(max_tokens=7, max_characters=90)], ids=["small", "smaller"])
 def test_limits_are_those_of_the_server(settings: Settings) -> None:
     two = {"one": tiny(), "two": random_model("abc", m=9, ngram_order=4)}  # characters in its state are no units

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import sqlite3
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +280,8 @@ def test_arguments_of_python(tmp_path: Path) -> None:
     """They are stored in the journal as JSON."""
     options: Any = {"seed": np.int64(4), "validation": write_text(tmp_path)}
     assert small_sweep(tmp_path, 1, **options).settings.options["seed"] == 4
+    with pytest.raises(ElmanError, match=r"^a sweep reads the text in every worker: pass a file instead of standard "):
+        elman.sweep("-", out=tmp_path / "other", trials=1)
     text: Any = Corpus.from_text("a text")
     with pytest.raises(ElmanError, match=r"^a sweep reads a file or a built-in text \(got Corpus\)$"):
         elman.sweep(text, out=tmp_path / "other", trials=1)
@@ -310,11 +311,6 @@ def test_a_best_trial_that_cannot_be_copied(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(shutil, "copytree", copy)
     with pytest.raises(ElmanError, match=r"best' \(\[Errno 28\] No space left on device\)$"):
         small_sweep(tmp_path, 1)
-
-
-def test_standard_input_is_refused(command: Command, tmp_path: Path) -> None:
-    ended = command("sweep", "-", "--out", tmp_path / "sweep", "--trials", 1)
-    assert ended.err == "error: a sweep reads the text in every worker: pass a file instead of standard input\n"
 
 
 def test_directories_that_are_refused(tmp_path: Path) -> None:
@@ -348,19 +344,13 @@ def one_trial(tmp_path: Path, small_directory: Path, local_workers: None) -> Pat
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ('"op_code":4', '"op_code":99'),
-        ('"op_code":4', '"op_code":[]'),
-        ('"op_code":4', '"op_code":' + "[" * 100_000),
-        ('"directions":[1]', '"directions":true'),
-        ('"directions":[1]', '"directions":[2]'),
-        ('"study_name":"sweep"', '"study_name":{}'),
-        ('"study_name":"sweep"', '"study_nam":"sweep"'),
+        *(('"op_code":4', f'"op_code":{after}') for after in ("99", "[]", "[" * 100_000)),
+        *(('"directions":[1]', f'"directions":{after}') for after in ("true", "[2]")),
+        *(('"study_name":"sweep"', after) for after in ('"study_name":{}', '"study_nam":"sweep"')),
         ('"datetime_start":"', '"datetime_start":"x'),
         ('"param_name":"hidden_size"', '"param_name":7'),
         ('"study_id":0', '"study_id":"0"'),
-        ("\n", "\nnull\n"),
-        ("\n", "\n\n"),
-        ("\n", "\n\xff"),
+        *(("\n", after) for after in ("\nnull\n", "\n\n", "\n\xff")),
     ],
 )
 def test_a_damaged_journal_is_reported_in_one_line(tmp_path: Path, one_trial: Path, before: str, after: str) -> None:
@@ -410,13 +400,3 @@ def test_a_log_that_is_no_file_is_not_written(tmp_path: Path, one_trial: Path, n
         assert log.is_file()
         assert not log.is_symlink()
     assert outside.read_bytes() == before
-
-
-def test_an_extra_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("controller", "study", "worker"):
-        monkeypatch.delitem(sys.modules, f"elman.tuning.{name}")
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(
-        ElmanError, match=r"^this requires optuna, which is not installed: pip install 'elman\[sweep\]'$"
-    ):
-        small_sweep(tmp_path, 1)

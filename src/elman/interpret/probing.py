@@ -165,8 +165,7 @@ def _ranks(values: FeatureValues | QuantizedActivations) -> NDArray[np.float64]:
     return np.asarray(ranks[amounts])
 
 
-def indentation(text: str) -> FeatureValues:
-    """Count spaces and tabs at the start of the line, as far as it has been read."""
+def _indentation(text: str) -> FeatureValues:
     values, depth, in_indent = np.empty(len(text), np.float32), 0, True
     for n, c in enumerate(text):
         if c == "\n":
@@ -179,8 +178,7 @@ def indentation(text: str) -> FeatureValues:
     return values
 
 
-def inside_quotes(text: str) -> FeatureValues:
-    """Mark positions from an opening quotation mark to the character before the closing one."""
+def _inside_quotes(text: str) -> FeatureValues:
     values, is_open, previous = np.empty(len(text), np.float32), False, ""
     for n, c in enumerate(text):
         if c == '"':
@@ -193,8 +191,7 @@ def inside_quotes(text: str) -> FeatureValues:
     return values
 
 
-def inside_brackets(text: str) -> FeatureValues:
-    """Mark positions where a bracket ( [ { is open; a blank line closes all."""
+def _inside_brackets(text: str) -> FeatureValues:
     values, depth, previous = np.empty(len(text), np.float32), 0, ""
     for n, c in enumerate(text):
         if c in _OPENING:
@@ -207,8 +204,7 @@ def inside_brackets(text: str) -> FeatureValues:
     return values
 
 
-def after_sentence(text: str) -> FeatureValues:
-    """Mark positions from the end of a sentence to the character before the next letter or digit."""
+def _after_sentence(text: str) -> FeatureValues:
     values, ended = np.empty(len(text), np.float32), False
     for n, c in enumerate(text):
         ended = c in _SENTENCE_ENDS or (ended and not c.isalnum())
@@ -222,18 +218,17 @@ def _test_each(text: str, test: Callable[[str], bool]) -> NDArray[np.bool_]:
     return np.fromiter((c in passed for c in text), np.bool_, len(text))
 
 
-def _count_since(restarts: NDArray[np.bool_]) -> FeatureValues:
-    """Count characters since the last restart, or since the start of the text."""
-    positions = np.arange(1, len(restarts) + 1)
-    return (positions - np.maximum.accumulate(np.where(restarts, positions, 0))).astype(np.float32)
-
-
 def _character_class(name: str, description: str, test: Callable[[str], bool]) -> Feature:
     return Feature(name, description, lambda text: _test_each(text, test).astype(np.float32), needs_history=False)
 
 
 def _restarting_count(name: str, description: str, restarts: Callable[[str], bool]) -> Feature:
-    return Feature(name, description, lambda text: _count_since(_test_each(text, restarts)), is_binary=False)
+    def count(text: str) -> FeatureValues:
+        positions = np.arange(1, len(text) + 1)
+        last = np.maximum.accumulate(np.where(_test_each(text, restarts), positions, 0))
+        return (positions - last).astype(np.float32)
+
+    return Feature(name, description, count, is_binary=False)
 
 
 FEATURES = (
@@ -242,15 +237,17 @@ FEATURES = (
     _restarting_count(
         "length of the word so far", "Letters of the word read so far; 0 between words.", lambda c: not c.isalpha()
     ),
-    Feature("indentation", "Spaces and tabs at the start of the line, as far as it has been read.", indentation, False),
+    Feature(
+        "indentation", "Spaces and tabs at the start of the line, as far as it has been read.", _indentation, False
+    ),
     Feature(
         "inside quotes",
         'From an opening " “ « „ to the closing one; a blank line ends it too. Single quotes do not count, since they '
         "are also apostrophes.",
-        inside_quotes,
+        _inside_quotes,
     ),
-    Feature("inside brackets", "From ( [ or { to the closing one; a blank line ends it too.", inside_brackets),
-    Feature("after a sentence", "From . ! or ? to the character before the next letter or digit.", after_sentence),
+    Feature("inside brackets", "From ( [ or { to the closing one; a blank line ends it too.", _inside_brackets),
+    Feature("after a sentence", "From . ! or ? to the character before the next letter or digit.", _after_sentence),
     _character_class("line feed", "The last character read is a line feed: a line begins.", "\n".__eq__),
     _character_class("space", "The last character read is a space.", " ".__eq__),
     _character_class("upper case", "The last character read is an upper-case letter.", str.isupper),

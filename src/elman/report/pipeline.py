@@ -56,8 +56,7 @@ def report(
         None if stopped by the callback; otherwise the content of ``results.json``, every number finite or null:
 
         ``finished``
-            True. A stopped report has False here, and otherwise only ``gradient_check``, ``short`` and ``times``,
-            as far as they are known.
+            True. A stopped report has False here, and otherwise only ``gradient_check``, ``short`` and ``times``.
         ``config``, ``alphabet``, ``corpus``, ``versions``, ``machine``
             As in ``run.json``.
         ``gradient_check``
@@ -66,7 +65,7 @@ def report(
             Results as of ``elman train --json`` after the first phase and after the second (or null), with
             ``requested_epochs``.
         ``curve``
-            ``update`` and ``smooth_loss`` of the complete run, lists of equal length.
+            ``update`` and ``smooth_loss`` of the complete run.
         ``statistics``
             Of the first phase: ``per_epoch`` (updates), ``uniform`` (T ln K, the loss of the uniform distribution),
             ``start`` and ``end`` (smooth loss of the first and the last update), ``first_tenth`` (fraction of the

@@ -138,11 +138,8 @@ async def get_document(request: Request) -> Response:
 
 async def reject_chat(_: Request) -> Response:
     """Not supported: these are not chat models."""
-    message = (
-        "the models of this server continue text and are not chat models: use /v1/completions, with a prompt instead of"
-        " messages"
-    )
-    raise APIError(404, message, "not_found")
+    message = "the models of this server continue text and are not chat models"
+    raise APIError(404, f"{message}: use /v1/completions, with a prompt instead of messages", "not_found")
 
 
 def describe_app(by_name: dict[str, Model], settings: Settings) -> Schema:
@@ -150,9 +147,7 @@ def describe_app(by_name: dict[str, Model], settings: Settings) -> Schema:
     operations = list_operations(create_request_types(by_name, settings))
     bodies = (each.body for each in operations if each.body)
     types = dict.fromkeys([ErrorResponse, *bodies, *(each for one in operations for each in one.responses.values())])
-    inputs: list[tuple[Any, Literal["validation"], TypeAdapter[Any]]] = [
-        (each, "validation", TypeAdapter(each)) for each in types
-    ]
+    inputs: Any = [(each, "validation", TypeAdapter(each)) for each in types]
     schemas, definitions = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
     schema_of = {each: schemas[each, "validation"] for each in types}
     paths: dict[str, Schema] = {}

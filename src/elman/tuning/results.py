@@ -120,7 +120,7 @@ class SweepResult:
     @property
     def options(self) -> dict[str, Any]:
         """The options of the best trial, for `elman.train`; empty before one is complete."""
-        return {} if self.best is None else self.settings.trial_options(self.best.values)
+        return {} if self.best is None else self.settings.options | self.best.values
 
     @property
     def command(self) -> str:

@@ -168,11 +168,8 @@ def show_sweep(result: SweepResult) -> None:
     """Print the result of a sweep, and the next step."""
     from elman.tuning.results import BEST, REPORT, TRIALS
 
-    counts = ", ".join(
-        f"{len(result.select(state))} {state}"
-        for state in ("complete", "pruned", "failed", "running")
-        if result.select(state)
-    )
+    states = ("complete", "pruned", "failed", "running")
+    counts = ", ".join(f"{len(found)} {state}" for state in states if (found := result.select(state)))
     print(f"{len(result.trials)} of {result.total} trials: {counts or 'none'}")
     if result.interrupted:
         print("stopped and saved; the same command continues the sweep")
