@@ -92,9 +92,7 @@ def create_app(by_name: dict[str, Model], settings: Settings) -> ASGIApp:
     app = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan)
     app.router.redirect_slashes = False
     app.state.server = Server(served, types, settings, metrics, describe_app(by_name, settings))
-    paths: dict[object, str] = {
-        route.endpoint if isinstance(route, Route) else route.app: route.path for route in routes
-    }
+    paths = {getattr(route, "endpoint", route.app): route.path for route in routes}
     return MetricsMiddleware(restrict_access(app, settings), metrics, paths)
 
 

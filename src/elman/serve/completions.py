@@ -89,7 +89,9 @@ async def complete(request: Request) -> ASGIApp:
     server = get_server(request)
     body = await read_body(request, CompletionRequest)
     served = server.get_model(body.model)
-    characters = count_characters(body)
+    # The work, the memory and the length of the response, log-probabilities included, are proportional to it.
+    copies = body.n if body.echo else 1
+    characters = sum(copies * len(prompt) + body.n * body.max_tokens for prompt in body.prompts)
     if characters > (limit := server.settings.max_characters):
         message = (
             f"the request asks for {characters} characters: those of the prompts, n times with echo, and those to be"
@@ -106,15 +108,6 @@ async def complete(request: Request) -> ASGIApp:
     if body.stream:
         return respond(builder.events(job), f"{EVENTS}; charset=utf-8", lambda error: _event(error.body()))
     return respond(builder.whole(job), JSON, None)
-
-
-def count_characters(body: CompletionRequest) -> int:
-    """Return the number of characters to be read and generated for a request; an echoed prompt counts n times.
-
-    The work, the memory and the length of the response, log-probabilities included, are proportional to it.
-    """
-    copies = body.n if body.echo else 1
-    return sum(copies * len(prompt) + body.n * body.max_tokens for prompt in body.prompts)
 
 
 def _event(content: object) -> bytes:

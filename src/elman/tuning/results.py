@@ -134,12 +134,8 @@ class SweepResult:
 
     def ranking(self) -> list[TrialResult]:
         """Return the trials from the lowest validation loss on; complete ones first, those without a loss last."""
-
-        def rank(trial: TrialResult) -> tuple[bool, bool, float]:
-            loss = trial.validation_loss
-            return trial.state != "complete", loss is None, loss or 0.0
-
-        return sorted(self.trials, key=rank)
+        ordered = sorted(self.trials, key=lambda each: (each.validation_loss is None, each.validation_loss or 0.0))
+        return sorted(ordered, key=lambda each: each.state != "complete")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the results as ``elman sweep --json`` prints them."""
