@@ -170,7 +170,7 @@ def list_runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[
 
 
 def select_best(rows: Sequence[dict[str, Any]], text: str) -> dict[str, Any]:
-    """Return the row, among those of `runs`, of the best run on a text, which is named by its file or its name."""
+    """Return the row, among those of `list_runs`, of the best run on a text, which is named by its file or its name."""
     found = [row for row in rows if row["best"] and _is_on(row, text)]
     if not found:
         names = sorted({quote(row["text"]) for row in rows if row["text"]})

@@ -19,21 +19,7 @@ from elman.text.lines import LineMoves
 # Compared by identity: the equality of arrays is an array, not a truth value.
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """The windows of one text.
-
-    Parameters
-    ----------
-    indices : ndarray of unsigned int, shape (N,)
-        The text; never copied.
-    seq_length : int
-        T, at least 1.
-    batch_size : int
-        B, at least 1. Row b starts at character ``b * row_length``; the remainder of the text is not used.
-    cross_fit : bool
-        Whether this is the training text, whose own counts an n-gram prior leaves out. See `elman.ngram.model`.
-    moves : LineMoves, optional
-        Of shuffled lines: where they are in the text that the prior counts.
-    """
+    """The windows of one text."""
 
     indices: NDArray[np.unsignedinteger]
     """Shape (N,). The text; never copied."""
