@@ -95,9 +95,6 @@ def test_what_is_no_list_of_lines(detector: LineOutlierDetector, X: Any) -> None
     for method in (detector.predict, LineOutlierDetector(**SMALL).fit):
         with pytest.raises(ElmanError, match="X must be lines"):
             method(X)
-
-
-def test_it_must_be_fitted() -> None:
     with pytest.raises(ValueError, match="not fitted"):
         LineOutlierDetector().predict(ODD)
 
