@@ -19,7 +19,7 @@ random offsets.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,10 +99,9 @@ def probe_units(quantized: QuantizedActivations, text: str) -> list[FeatureProbe
             continue
         ranking = np.argsort(-np.abs(association), kind="stable")
         top = ranking[:REPORTED_UNITS]
-        scores, baselines = _score_units(quantized[second][:, top], feature, v[second], association[top], generator)
-        rows = zip(top, association[top] >= 0, scores, baselines, strict=True)
-        best = (UnitScore(int(unit), bool(rises), float(score), float(null)) for unit, rises, score, null in rows)
-        probes.append(FeatureProbe(feature, v, ranking, tuple(best)))
+        best = _score_units(quantized[second][:, top], feature, v[second], association[top] >= 0, generator)
+        scores = (UnitScore(unit, *row) for unit, row in zip(top.tolist(), best, strict=True))
+        probes.append(FeatureProbe(feature, v, ranking, tuple(scores)))
     return probes
 
 
@@ -120,16 +119,17 @@ def _score_units(
     quantized: QuantizedActivations,
     feature: Feature,
     values: FeatureValues,
-    selected: NDArray[np.float64],
+    rises: NDArray[np.bool_],
     generator: np.random.Generator,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return scores and baselines of units on one half, given their associations with the feature on the other half."""
+) -> Iterator[tuple[bool, float, float]]:
+    """Return directions, scores and baselines of units on one half, given their directions on the other half."""
     n, ranks = len(quantized), _ranks(values)
     shifts = generator.integers(max(1, n // 20), n - n // 20, NUM_SHIFTS)
     shifted = np.stack([ranks, *(np.roll(ranks, shift) for shift in shifts)])
     associations = _associations(quantized, shifted, np.full(len(shifted), feature.is_binary))
-    scores, baselines = associations[0] * np.where(selected >= 0, 1, -1), np.abs(associations[1:]).max(axis=0)
-    return ((scores + 1) / 2, (baselines + 1) / 2) if feature.is_binary else (scores, baselines)
+    found = np.stack([associations[0] * np.where(rises, 1, -1), np.abs(associations[1:]).max(axis=0)])
+    scores, baselines = ((found + 1) / 2 if feature.is_binary else found).tolist()
+    return zip(rises.tolist(), scores, baselines, strict=True)
 
 
 def _count_onsets(values: FeatureValues) -> int:

@@ -9,7 +9,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from functools import partial
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import Annotated, Literal, NotRequired
@@ -29,7 +28,7 @@ from elman.serve.models import ServedModel, get_server
 from elman.serve.requests import SEED, CompletionRequest, read_body
 from elman.serve.responses import JSON, APIError, ErrorResponse, dump_json, encode_json, join_pieces
 from elman.serve.sequence import GenerationJob, Prompt, Sequence, SequenceDelta
-from elman.serve.streaming import CharacterCount, StreamedResponse
+from elman.serve.streaming import StreamedResponse
 
 EVENTS = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
@@ -103,11 +102,11 @@ async def complete(request: Request) -> ASGIApp:
         raise APIError(400, message, "invalid_value", "adapt")
     prompts = [served.encode(prompt) for prompt in body.prompts]
     job = create_job(served, body, prompts)
-    builder = CompletionBuilder(served, body, [len(prompt) for prompt in prompts])
-    respond = partial(StreamedResponse, server, served, job, builder.count)
+    builder = CompletionBuilder(served, body, job, [len(prompt) for prompt in prompts])
     if body.stream:
-        return respond(builder.events(job), f"{EVENTS}; charset=utf-8", lambda error: _event(error.body()))
-    return respond(builder.whole(job), JSON, None)
+        chunks, media_type = builder.events(), f"{EVENTS}; charset=utf-8"
+        return StreamedResponse(server, served, job, chunks, media_type, lambda error: _event(error.body()))
+    return StreamedResponse(server, served, job, builder.whole(), JSON, None)
 
 
 def _event(content: object) -> bytes:
@@ -137,7 +136,7 @@ def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indic
             )
             for index in range(len(sequences), len(sequences) + body.n)
         )
-    return GenerationJob(sequences, served.batcher.wake)
+    return GenerationJob(sequences, served.batcher.wake, sum(map(len, prompts)))  # a prompt counts once
 
 
 def create_generator(seed: int | None, index: int = 0) -> np.random.Generator:
@@ -160,17 +159,15 @@ class CompletionBuilder:
     `lengths` are those of the prompts.
     """
 
-    def __init__(self, served: ServedModel, body: CompletionRequest, lengths: list[int]) -> None:
-        self.model, self.body, self.lengths = served.name, body, lengths
+    def __init__(self, served: ServedModel, body: CompletionRequest, job: GenerationJob, lengths: list[int]) -> None:
+        self.model, self.body, self.job, self.lengths = served.name, body, job, lengths
         self.characters = served.model.alphabet.characters
         self.id, self.created = f"cmpl-{secrets.token_hex(12)}", int(time.time())
-        # A prompt counts once, however many sequences continue it.
-        self.count = CharacterCount(sum(lengths))
         self._offsets: dict[int, int] = {}
 
-    async def whole(self, job: GenerationJob) -> AsyncGenerator[bytes]:
+    async def whole(self) -> AsyncGenerator[bytes]:
         """Yield the body of a response with all sequences."""
-        deltas = [delta async for batch in job.deltas() for delta in self._receive(batch)]
+        deltas = [delta async for batch in self.job.deltas() for delta in self._receive(batch)]
         # In a thread, as the log-probabilities of a long text would block the event loop.
         async for chunk in iterate_in_threadpool(join_pieces(self._encode(deltas))):
             yield chunk
@@ -178,11 +175,11 @@ class CompletionBuilder:
     def _encode(self, deltas: list[SequenceDelta]) -> Iterator[bytes]:
         yield from encode_json(self._completion([*self._choices(deltas)], usage=True))
 
-    async def events(self, job: GenerationJob) -> AsyncGenerator[bytes]:
+    async def events(self) -> AsyncGenerator[bytes]:
         """Yield server-sent events: a chunk for each sequence that has grown; at the end the usage, if requested."""
         usage = None if self.body.stream_options.include_usage else False
         size = MAX_DELTAS if self.body.logprobs is None else MAX_DELTAS_WITH_LOGPROBS
-        async for arrived in job.deltas():
+        async for arrived in self.job.deltas():
             deltas = iter(self._receive(arrived))
             while group := [*islice(deltas, size)]:
                 yield b"".join(_event(self._completion([choice], usage)) for choice in self._choices(group))
@@ -192,7 +189,7 @@ class CompletionBuilder:
     def _receive(self, deltas: list[SequenceDelta]) -> list[SequenceDelta]:
         """Return deltas, checked and their generated characters counted."""
         for delta in deltas:
-            self.count.generated += 0 if delta.is_prompt else len(delta.text)
+            self.job.generated += 0 if delta.is_prompt else len(delta.text)
             if delta.logprobs is not None:
                 check_logprobs(delta.logprobs)
         return deltas
@@ -202,7 +199,7 @@ class CompletionBuilder:
         completion = Completion(
             id=self.id, object="text_completion", created=self.created, model=self.model, choices=choices
         )
-        read, generated = self.count.read, self.count.generated
+        read, generated = self.job.read, self.job.generated
         total: Usage = {"prompt_tokens": read, "completion_tokens": generated, "total_tokens": read + generated}
         return completion if usage is False else completion | {"usage": total if usage else None}
 

@@ -29,7 +29,7 @@ from elman.serve.models import ServedModel, Server, get_server
 from elman.serve.requests import MAX_UNITS, PlayRequest, ReadRequest, read_body
 from elman.serve.responses import APIError, ErrorResponse, dump_json, json_response
 from elman.serve.sequence import GenerationJob, Prompt, Sequence, SequenceDelta
-from elman.serve.streaming import CharacterCount, StreamedResponse
+from elman.serve.streaming import StreamedResponse
 
 LINES = "application/x-ndjson"
 NUM_ALTERNATIVES = 5
@@ -166,9 +166,8 @@ async def play(request: Request) -> ASGIApp:
     generator = create_generator(body.seed)
     generator.random(len(generated))
     inspector = TextInspector(served, body.units, text, unreported)
-    job = inspector.create_job(body.max_tokens, body.sampling, generator)
-    count = CharacterCount(len(prompt) + len(generated))
-    return _stream(server, inspector, job, count, lambda: {"generated": body.max_tokens})
+    job = inspector.create_job(len(prompt) + len(generated), body.max_tokens, body.sampling, generator)
+    return _stream(server, inspector, job, lambda: {"generated": body.max_tokens})
 
 
 async def read(request: Request) -> ASGIApp:
@@ -178,29 +177,25 @@ async def read(request: Request) -> ASGIApp:
     served = server.get_model(body.model)
     text = served.encode(body.text, "text")
     inspector = TextInspector(served, body.units, text)
-    job = inspector.create_job(0, SamplingParams(), create_generator(None))
+    job = inspector.create_job(len(text), 0, SamplingParams(), create_generator(None))
 
     def end() -> End:
         bits = inspector.nats / math.log(2) / (len(text) - 1) if len(text) > 1 else None
         return {"read": len(text), "bits_per_char": bits}
 
-    return _stream(server, inspector, job, CharacterCount(len(text)), end)
+    return _stream(server, inspector, job, end)
 
 
-def _stream(
-    server: Server, inspector: TextInspector, job: GenerationJob, count: CharacterCount, end: Callable[[], End]
-) -> ASGIApp:
-    """Return a response of lines."""
-
+def _stream(server: Server, inspector: TextInspector, job: GenerationJob, end: Callable[[], End]) -> ASGIApp:
     async def lines() -> AsyncGenerator[bytes]:
         async for deltas in job.deltas():
             for delta in deltas:
                 if line := await run_in_threadpool(inspector.report, delta):
                     yield line
-                count.generated += 0 if delta.is_prompt else len(delta.text) - bool(delta.finish)
+                job.generated += 0 if delta.is_prompt else len(delta.text) - bool(delta.finish)
         yield _line({"end": end()})
 
-    return StreamedResponse(server, inspector.served, job, count, lines(), LINES, lambda error: _line(error.body()))
+    return StreamedResponse(server, inspector.served, job, lines(), LINES, lambda error: _line(error.body()))
 
 
 class TextInspector:
@@ -224,8 +219,10 @@ class TextInspector:
         self._unreported, self._received = unreported, 0
         self._pending: list[Character] = []  # without its activations: the last one received
 
-    def create_job(self, max_tokens: int, sampling: SamplingParams, generator: np.random.Generator) -> GenerationJob:
-        """Return the job that reads the text and generates characters after it."""
+    def create_job(
+        self, read: int, max_tokens: int, sampling: SamplingParams, generator: np.random.Generator
+    ) -> GenerationJob:
+        """Return the job that reads the text and generates characters after it; `read` of the text are the client's."""
         model = self.served.model
         sequence = Sequence(
             index=0,
@@ -239,7 +236,7 @@ class TextInspector:
             num_logprobs=NUM_ALTERNATIVES,
             units=self.units,
         )
-        return GenerationJob([sequence], self.served.batcher.wake)
+        return GenerationJob([sequence], self.served.batcher.wake, read)
 
     def report(self, delta: SequenceDelta) -> bytes:
         """Return the line about the characters whose activations have arrived; empty if there are none to report."""

@@ -193,11 +193,12 @@ def _sampling_probabilities(
 class GenerationJob:
     """The sequences of one request. All but `sequences` and `loop` belongs to the event loop that created the job.
 
-    `wake` tells the batcher that there may be work: text was sent, or the client has disconnected.
+    `wake` tells the batcher that there may be work: text was sent, or the client has disconnected. `read` characters of
+    prompts are counted in the metrics, and the `generated` ones, which the response counts.
     """
 
-    def __init__(self, sequences: list[Sequence], wake: Callable[[], None]) -> None:
-        self.sequences, self._wake = sequences, wake
+    def __init__(self, sequences: list[Sequence], wake: Callable[[], None], read: int) -> None:
+        self.sequences, self._wake, self.read, self.generated = sequences, wake, read, 0
         for sequence in sequences:
             sequence.job = self
         self.loop = asyncio.get_running_loop()
