@@ -219,24 +219,22 @@ class ContinuousBatcher:
         characters, after = self._session.generate(states, x, uniforms, sampling)
         self._seconds_per_char += ((time.perf_counter() - started) / (n * size) - self._seconds_per_char) / 8
         read = self._read_again(sequences, states, np.concatenate([x[None], characters[:-1]]))
-        columns = enumerate(zip(sequences, read, strict=True))
         dispatch(
-            (each.job, each.append(characters[:, b], after.select(b).copy(), *known)) for b, (each, known) in columns
+            (each.job, each.append(characters[:, b], after.select(b).copy(), read.get(b)))
+            for b, each in enumerate(sequences)
         )
 
     def _read_again(
         self, sequences: list[Sequence], states: State, x: NDArray[np.intp]
-    ) -> list[tuple[Array, State] | tuple[None, None]]:
-        """Return the logits and states after each of x (n, B), for the sequences that need log-probabilities."""
+    ) -> dict[int, tuple[Array, State]]:
+        """Return the logits and states after each of x (n, B), by column, where log-probabilities are requested."""
         selected = [b for b, sequence in enumerate(sequences) if sequence.num_logprobs is not None]
-        read: list[tuple[Array, State] | tuple[None, None]] = [(None, None)] * len(sequences)
-        if selected:
-            padded = selected + selected[:1] * (_padded_size(len(selected)) - len(selected))
-            indices = x[:, padded].astype(self.model.alphabet.dtype)
-            o, after = self._prompt_session.logits(states.select(padded), indices)
-            for column, b in enumerate(selected):
-                read[b] = o[:, column], after.select(np.s_[:, column])
-        return read
+        if not selected:
+            return {}
+        padded = selected + selected[:1] * (_padded_size(len(selected)) - len(selected))
+        indices = x[:, padded].astype(self.model.alphabet.dtype)
+        o, after = self._prompt_session.logits(states.select(padded), indices)
+        return {b: (o[:, column], after.select(np.s_[:, column])) for column, b in enumerate(selected)}
 
     def _max_length(self, size: int) -> int:
         """Return the number of characters whose logits fit into memory for a batch of this size."""

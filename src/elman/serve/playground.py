@@ -21,6 +21,7 @@ from typing_extensions import TypedDict
 from elman.engine.protocol import Indices
 from elman.errors import shorten
 from elman.inference.generate import StopSequenceFilter
+from elman.inference.score import CharLogprobs
 from elman.interpret import describe_for_playground, is_cell_state, quantize_states
 from elman.network import SamplingParams
 from elman.network.sampling import list_sampling_fields
@@ -246,17 +247,16 @@ class TextInspector:
             self.nats -= float(np.nansum(delta.logprobs.logprobs))
         first = max(0, self._unreported - self._received)
         self._received += len(delta.text)
-        known = self._pending + [self._describe(delta, i) for i in range(first, len(delta.text))]
+        known = self._pending + [self._describe(delta, delta.logprobs, i) for i in range(first, len(delta.text))]
         reported, self._pending = known[:-1], known[-1:]
         if not reported or delta.activations is None:
             return b""
         codes = quantize_states(delta.activations[-len(reported) :], self._in_cell_state)
         return _line({"characters": reported, "units": base64.b64encode(codes.tobytes()).decode("ascii")})
 
-    def _describe(self, delta: SequenceDelta, i: int) -> Character:
+    def _describe(self, delta: SequenceDelta, logprobs: CharLogprobs, i: int) -> Character:
         """Return what is reported about the i-th character of a delta."""
-        assert delta.logprobs is not None
-        log_p, likely, values = (array[i] for array in delta.logprobs)
+        log_p, likely, values = (array[i] for array in logprobs)
         if np.isnan(log_p):  # the first of a text
             return Character(
                 character=delta.text[i], probability=None, bits=None, sampling_probability=None, alternatives=[]

@@ -144,28 +144,28 @@ class Sequence:
         return self._emit(replace(delta, index=self.index))
 
     def append(
-        self, characters: NDArray[np.intp], state: State, o: Array | None, states: State | None
+        self, characters: NDArray[np.intp], state: State, read: tuple[Array, State] | None
     ) -> list[SequenceDelta]:
         """Append generated characters (n,); `state` is the one before the last of them is read.
 
-        The logits o (n, K) that each was sampled from, and the states after the character before each, are
-        required where log-probabilities are requested.
+        Where log-probabilities are requested, `read` has the logits (n, K) that each was sampled from, and the states
+        after the character before each.
         """
         characters = characters[: self.remaining]
         n = len(characters)
         self.is_started, self.x, self.state, self.remaining = True, int(characters[-1]), state, self.remaining - n
         text, is_stopped = self.stops.feed(self.alphabet.decode(characters), self.remaining == 0)
         delta = SequenceDelta(self.index, text)
-        if o is not None and states is not None:
-            found = compute_logprobs(o[:n], characters, self.num_logprobs or 0)
+        if read is not None:
+            o, states = read[0][:n], read[1].select(np.s_[:n])
+            found = compute_logprobs(o, characters, self.num_logprobs or 0)
             # Characters that may begin a stop sequence are held back, and so are their log-probabilities.
             held = concatenate_logprobs([*self._held_logprobs, found])
             self._held_logprobs = [held.slice(len(text), len(held.logprobs))]
             delta = replace(delta, logprobs=held.slice(0, len(text)))
             if self.units is not None:
-                activations = self.select_units(states.select(np.s_[:n]))
-                sampled = _sampling_probabilities(self.sampling, o[:n], characters, found)
-                delta = replace(delta, activations=activations, sampling_probs=sampled)
+                sampled = _sampling_probabilities(self.sampling, o, characters, found)
+                delta = replace(delta, activations=self.select_units(states), sampling_probs=sampled)
         return self._emit(delta, is_stopped=is_stopped)
 
     def select_units(self, states: State) -> Array | None:
