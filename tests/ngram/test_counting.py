@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from elman.ngram import counting, kernels, sorting
+from elman.ngram import kernels, sorting
 from elman.ngram import model as ngram
 from elman.ngram.compiled_table import exact
 from elman.ngram.counting import count_ngrams
 from elman.ngram.kernels import reader
-from elman.ngram.model import MAX_ORDER, MIN_PROB, Indices, NgramModel, start_folds
-from support import ngram_counting
+from elman.ngram.model import MAX_ORDER, MIN_PROB, Indices, NgramModel
 from support import tolerances as tolerances
+from support.ngram_counting import count_text
 from support.state import ROOT
 
 Read = tuple[NDArray[np.float64], NDArray[np.integer], NDArray[np.integer]]
@@ -83,13 +83,13 @@ def example_input(text: Indices, K: int, order: int, folds: int, T: int = 9, B: 
 
 
 def assert_same_counts(text: Indices, K: int, order: int, min_count: int, folds: int, reset_at: int | None) -> None:
-    starts = start_folds(text, folds, order, reset_at)
-    arguments = text, K, order, min_count, starts, reset_at
-    result, expected = (
-        (*counted.nodes, *counted.folds, counted.histogram)
-        for counted in (counting.count_text(*arguments), ngram_counting.count_text(*arguments))
+    result = counted(text, K, order, folds, min_count=min_count, reset_at=reset_at)
+    expected = count_text(text, K, order, folds, min_count, reset_at)
+    arrays, others = (
+        (*model.table.arrays().values(), model.histogram, model.fold_starts, *(model.fold_counts or ()))
+        for model in (result, expected)
     )
-    for array, other in zip(result, expected, strict=True):
+    for array, other in zip(arrays, others, strict=True):
         np.testing.assert_array_equal(array, other)
 
 
@@ -190,22 +190,12 @@ def test_counts_grow_beyond_their_first_capacity(K: int, order: int) -> None:
         assert_same(read_compiled(model, histories, x[:3]), read_reference(model, histories, x[:3]))
 
 
-def test_the_counts_of_the_text_do_not_grow() -> None:
-    text = make_text(60, 7)
-    base = counted(text, 7, 3)
-    histories, x, left_out = example_input(text, 7, 3, base.folds)
-    before = read_compiled(base, histories, x, left_out)
-    grown = base.continued()
-    read_compiled(grown, histories, x)
-    for array, expected in zip(read_compiled(base, histories, x, left_out), before, strict=True):
-        np.testing.assert_array_equal(array, expected)
-    assert reader(grown).table is reader(base).table
-
-
 def test_a_grown_model_may_be_continued() -> None:
     text = make_text(60, 7)
     histories, x, _ = example_input(text, 7, 3, 0, T=20)
-    first = counted(text, 7, 3).continued()
+    base = counted(text, 7, 3)
+    first = base.continued()
+    assert reader(first).table is reader(base).table
     for read in (read_compiled, read_reference):
         read(first, histories, x)
     first = first.frozen()
@@ -224,13 +214,9 @@ def test_logarithms() -> None:
     near = np.concatenate([np.nextafter(powers, 0), powers, np.nextafter(powers[:-1], 1)])
     borders = powers * np.sqrt(0.5)
     q = np.concatenate([[0.0, MIN_PROB], near, borders, np.nextafter(borders, 0), np.linspace(1e-9, 1, 9999)])
-    out, copy = np.empty(len(q) + 1), q.copy()
-    logs_of(copy, out)
+    out = np.empty(len(q) + 1)
+    _set_logs(q.copy(), np.empty(len(q), np.int64), np.empty(len(q)), out)
     np.testing.assert_allclose(out[1:], np.log(np.maximum(q, MIN_PROB)), rtol=0, atol=tolerances.LOG_Q)
-
-
-def logs_of(q: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-    _set_logs(q, np.empty(len(q), np.int64), np.empty(len(q)), out)
 
 
 @exact
@@ -241,7 +227,7 @@ def _set_logs(q, bits, powers, out):  # type: ignore[no-untyped-def]
 IN_A_PROCESS = """
 from numba import njit
 from elman.ngram import kernels
-from test_ngrams import counted, example_input, make_text, read_compiled
+from test_counting import counted, example_input, make_text, read_compiled
 exact = kernels.read_window
 @njit(fastmath=True)
 def fast(table, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched, workspace):

@@ -56,23 +56,11 @@ class Batches(NamedTuple):
 
 
 class BatchedNetwork:
-    """A network in the layout of the kernels, and their workspaces.
+    """A network in the layout of the kernels, and their workspaces for windows (T, B); with `backward`, for gradients.
 
-    Parameters
-    ----------
-    parameters : Parameters
-        Copied.
-    T, B : int
-        Characters in one window; batch size. The attribute `T` may be set to fewer, after which the state must be
-        set again.
-    backward : bool
-        Whether gradients are computed as well.
-    mixed_precision : bool
-        Whether products multiply bfloat16; the parameters are float32.
-    like : BatchedNetwork, optional
-        Another one with the same parameters. If the layouts agree, they are not copied again.
-    grows : bool
-        Whether the states that are set have counts that grow: their rows are read together, step by step.
+    The attribute `T` may be set to fewer characters, after which the state must be set again. Of another network `like`
+    this, the parameters, which are the same, are not copied if the layouts agree. States that are set have counts that
+    grow if it `grows`: their rows are read together, step by step.
     """
 
     def __init__(
@@ -118,7 +106,6 @@ class BatchedNetwork:
         """Return arrays with one row for each group, as long as the largest group needs."""
         s, T, R, backward, groups = self.sizes, self.T, max(self.rows), int(self.backward), len(self.rows)
         state, steps, has_s = s.layers * (T + 1) * R * s.m_row, s.layers * T * R, s.state_vectors - 1
-
         scratch, slots = scratch_size(max(s.gates_row, s.K_row)), max(groups, self.team.max_threads)
 
         def zeros(size: int, dtype: np.dtype[Any] = self.dtype) -> Array:
@@ -241,7 +228,8 @@ class BatchedNetwork:
         recurrent = np.empty((self.B, self.architecture.state_size), self.dtype)
         for states, rows, columns in self._states():
             recurrent[rows, columns] = states[0]
-        return State(recurrent, self.histories(), self.counts)
+        history = [history[:R] for history, R in zip(self.priors.history, self.rows, strict=True)]
+        return State(recurrent, np.concatenate(history), self.counts)
 
     def states(self) -> Array:
         """Return the recurrent states (T, B, …) after each step of the last window, before any other is read."""
@@ -249,10 +237,6 @@ class BatchedNetwork:
         for states, rows, columns in self._states():
             h[:, rows, columns] = states[1:]
         return h
-
-    def histories(self) -> NDArray[np.int32]:
-        """Return the codes (B, n) of the last characters that the n-gram prior has read."""
-        return np.concatenate([history[:R] for history, R in zip(self.priors.history, self.rows, strict=True)])
 
     def _states(self) -> Iterator[tuple[Array, slice, slice]]:
         """Yield views (T + 1, R, m) of the kernels' state vectors, and their batch rows and columns in a state."""
