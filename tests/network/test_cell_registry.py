@@ -215,15 +215,10 @@ def command(folder: Path, *arguments: object) -> tuple[int, str, str]:
     return ended.returncode, ended.stdout, ended.stderr.removesuffix("\n")
 
 
-def test_the_command_line_offers_it(folder: Path) -> None:
-    code, out, _ = command(folder, "train", "--help")
-    assert code == 0
-    assert "leaky" in out
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
+        ("train", "--help"),
         (*TRAIN[:2], "--out", "run", "--resume", "--max-updates", 9, "--json"),
         ("gradcheck", "text", "--cell", "leaky", "--engine", "numpy", "--hidden-size", 3, "--seq-length", 4),
         ("sample", "run", "--length", 20, "--seed", 1),
@@ -231,12 +226,12 @@ def test_the_command_line_offers_it(folder: Path) -> None:
         ("explain", "run", "text", "--out", "page.html"),
         ("export", "run", "network.npz"),
     ],
-    ids=lambda arguments: arguments[0],
+    ids=lambda arguments: " ".join(arguments[:2]),
 )
 def test_a_command_works(folder: Path, arguments: tuple[object, ...]) -> None:
     code, out, _ = command(folder, *arguments)
     assert code == 0
-    assert out
+    assert "leaky" in out if "--help" in arguments else out
     if "--json" in arguments:
         json.loads(out)
 
@@ -245,18 +240,10 @@ def test_a_command_works(folder: Path, arguments: tuple[object, ...]) -> None:
     ("arguments", "message"),
     [
         ((*TRAIN, "--out", "other"), NO_ENGINE.format("leaky", "numba")),
-        (
-            ("gradcheck", "text", "--cell", "leaky", "--hidden-size", 3, "--seq-length", 4),
-            NO_ENGINE.format("leaky", "numba"),
-        ),
         (("export", "run", "network.onnx"), "a model with cell 'leaky' cannot be exported to onnx; export to npz"),
-        (
-            ("export", "run", "a.safetensors"),
-            "a model with cell 'leaky' cannot be exported to torch; export to npz",
-        ),
         (("compress", "text", "--model", "run"), "files cannot be compressed with cell 'leaky'"),
     ],
-    ids=["train", "gradcheck", "onnx", "torch", "compress"],
+    ids=["train", "onnx", "compress"],
 )
 def test_a_command_refuses_it_in_one_line(folder: Path, arguments: tuple[object, ...], message: str) -> None:
     assert command(folder, *arguments) == (2, "", f"error: {message}")

@@ -5,14 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-import elman
 from elman.network import model
 from elman.network.cells import CELLS
 from elman.network.parameters import LossAndGradients, Parameters
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.model import NgramCounts, ngram_counts, read, read_histories
-from elman.text import Corpus
 from support.networks import make_parameters, numbers, state_of, with_architecture
 
 K, M, FEED = 5, 4, 2
@@ -60,15 +58,6 @@ def test_a_batch_is_the_mean_of_its_rows(cell: str) -> None:
     np.testing.assert_allclose(batch.dh0, np.array([row.dh0 for row in of_rows]) / 3, atol=1e-12)
     np.testing.assert_allclose(numbers(batch.state), [numbers(row.state) for row in of_rows], atol=1e-12)
     assert not batch.dh0[0].any()
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_the_gradient_check(cell: str) -> None:
-    corpus = Corpus.from_text("ab\nba\n\nab")
-    (check,) = elman.gradcheck(
-        corpus, hidden_size=3, seq_length=8, points=8, cell=cell, ngram_order=2, lines=True, engine="numpy"
-    )
-    assert check.passed
 
 
 # --- The n-gram prior ---

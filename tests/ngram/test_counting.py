@@ -1,8 +1,5 @@
 """The compiled n-gram model against the reference."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,7 @@ from elman.ngram.kernels import reader
 from elman.ngram.model import MAX_ORDER, MIN_PROB, Indices, NgramModel
 from support import tolerances as tolerances
 from support.ngram_counting import count_text
-from support.state import ROOT
+from support.processes import run_in_a_process
 
 Read = tuple[NDArray[np.float64], NDArray[np.integer], NDArray[np.integer]]
 """log q (T, B, K), the matched orders (T, B), and the histories (B, n) at the end."""
@@ -225,6 +222,7 @@ def _set_logs(q, bits, powers, out):  # type: ignore[no-untyped-def]
 
 
 IN_A_PROCESS = """
+import sys
 from numba import njit
 from elman.ngram import kernels
 from test_counting import counted, example_input, make_text, read_compiled
@@ -232,7 +230,7 @@ exact = kernels.read_window
 @njit(fastmath=True)
 def fast(table, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched, workspace):
     exact(table, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched, workspace)
-if {through_a_caller}:
+if sys.argv[1] == "through a caller":
     kernels.read_window = fast
 text = make_text(300, 11)
 result = read_compiled(counted(text, 11, 3), *example_input(text, 11, 3, 3, T=30))
@@ -243,17 +241,5 @@ print(*(array.tobytes().hex() for array in result))
 @pytest.mark.slow  # compiles everything twice; .ci/run has it
 def test_distributions_are_exact_even_if_a_kernel_with_fastmath_is_compiled_first(tmp_path: Path) -> None:
     """Numba compiles a function with the fastmath of its caller unless it has its own."""
-    outputs = set()
-    for through_a_caller in (False, True):
-        inherited = filter(None, [os.environ.get("PYTHONPATH")])
-        environment = os.environ | {
-            "ELMAN_CACHE": str(tmp_path / str(through_a_caller)),
-            "PYTHONPATH": os.pathsep.join([*map(str, (ROOT / "tests", Path(__file__).parent)), *inherited]),
-        }
-        environment.pop("NUMBA_CACHE_DIR", None)
-        code = IN_A_PROCESS.format(through_a_caller=through_a_caller)
-        process = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-        )
-        outputs.add(process.stdout)
+    outputs = {run_in_a_process(IN_A_PROCESS, tmp_path / each, each) for each in ("directly", "through a caller")}
     assert len(outputs) == 1

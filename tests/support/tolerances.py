@@ -33,11 +33,6 @@ CENTRAL = 1e-6
 CENTRAL_ABSOLUTE = 1e-9
 """Absolute error that is allowed in addition, where a component of a deep network is small: 1e-16 L/s is 1e-10."""
 
-REPORT_STEP = 1e-4
-REPORT = 1e-7
-"""The report's measure at the report's step, where truncation dominates. The report has at most 2.2e-9; other weights
-have other third derivatives, so fifty times as much is allowed."""
-
 # --- The reference in NumPy against the naive code, float64 ---
 
 NAIVE = 1e-12

@@ -51,7 +51,7 @@ def restore_ngrams(
     reset_at: int | None,
     prefix: str = PREFIX,
 ) -> NgramModel:
-    """Return the n-gram model in a file; ElmanError, ValueError, LookupError or TypeError is raised if it is invalid."""
+    """Return the n-gram model in a file; raise ElmanError, ValueError, LookupError or TypeError if it is invalid."""
     nodes, contexts, min_count = (require_int(description[name], name, minimum=1) for name in DESCRIBED)
     arrays = {name.removeprefix(prefix): array for name, array in tensors.items()}
     kinds = {name: np.int32 if name == "ones" else np.int64 for name in (*ARRAYS, "histogram")}

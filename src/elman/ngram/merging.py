@@ -118,7 +118,7 @@ def translate(model: NgramModel, index: Ints, K: int, order: int) -> NgramModel:
     """
     root = NgramTable.from_nodes(K, order, Nodes(*np.zeros((2, 0), np.uint8), *np.zeros((2, 1), np.uint8)))
     histogram = np.zeros((order + 1, *model.histogram.shape[1:]), model.histogram.dtype)
-    nothing = NgramModel(root, histogram, model.min_count, model.reset_at)
+    nothing = replace(model, table=root, histogram=histogram, fold_starts=model.fold_starts[:0], fold_counts=None)
     return replace(merge(model, nothing, index), pretrained=None)
 
 

@@ -259,7 +259,7 @@ def read(
     return log_q.reshape(*x.shape, model.K), matched.reshape(x.shape), append(history, x, model.reset_at)
 
 
-def append(history: NDArray[np.int32], x: Indices, reset_at: int | None = None) -> NDArray[np.int32]:
+def append(history: NDArray[np.int32], x: NDArray[Any], reset_at: int | None = None) -> NDArray[np.int32]:
     """Return the n characters at the end of a history, (n,) or (B, n), and the characters x, (T,) or (T, B)."""
     return np.array(read_histories(history, x, reset_at)[-1])
 
