@@ -51,14 +51,12 @@ def join_states(states: Sequence[State], net: Architecture) -> Array:
 
 def _join_blocks(members: Sequence[Parameters], name: str, reads_states: bool) -> Array:
     """Return an array of a layer: of every gate the rows of all members, in columns of their own if it reads states."""
-    blocks, start = [member[name].reshape(-1, member.architecture.m, *member[name].shape[1:]) for member in members], 0
+    blocks = [member[name].reshape(-1, member.architecture.m, *member[name].shape[1:]) for member in members]
+    if reads_states:
+        ends = np.cumsum([block.shape[1] for block in blocks])
+        columns = [(end - block.shape[1], ends[-1] - end) for block, end in zip(blocks, ends, strict=True)]
+        blocks = [np.pad(block, ((0, 0), (0, 0), zeros)) for block, zeros in zip(blocks, columns, strict=True)]
     joined = np.concatenate(blocks, axis=1)
-    if reads_states:  # block-diagonal (G, m, m), of matrices (G, m_i, m_i)
-        joined = np.zeros((len(joined), joined.shape[1], joined.shape[1]), joined.dtype)
-        for block in blocks:
-            end = start + block.shape[1]
-            joined[:, start:end, start:end] = block
-            start = end
     return joined.reshape(-1, *joined.shape[2:])
 
 

@@ -16,6 +16,7 @@ by Intel's Advanced Matrix Extensions (AMX) where the processor has them.
 """
 
 from collections.abc import Callable, Sequence
+from inspect import Parameter, Signature
 from typing import Any
 
 from llvmlite import binding, ir
@@ -295,49 +296,56 @@ def element_pointer(context: Any, builder: Any, array_type: Any, array: Any, sta
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [start])
 
 
-@intrinsic
-def tile(
-    typingctx: Any, c: Any, c_start: Any, c_row: Any, d: Any, d_start: Any, d_row: Any,
-    a: Any, a_start: Any, a_row: Any, a_step: Any, b: Any, b_start: Any, b_step: Any,
-    depth: Any, rows: Any, vectors: Any,
-) -> tuple[Any, Callable[..., Any]]:  # fmt: skip
-    """C = D + A B for a tile, see `multiply` for its arguments."""
-    i = types.intp
-    signature = types.void(c, i, i, d, i, i, a, i, i, i, b, i, i, i, i, i)
+def row_intrinsic(kinds: str, results: int = 0) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator that makes what kernels call of `emit(builder, *operands)`, which appends its code.
 
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        c, d, a, b = (argument_pointer(context, builder, signature, values, position) for position in (0, 3, 6, 10))
-        arguments = [c, values[2], d, values[5], a, *values[8:10], b, *values[12:]]
-        if HAS_AMX and isinstance(a.type.pointee, ir.IntType):
-            del arguments[6]  # the step of A, which is 1
-            call_function(builder, "elman_amx_tile", arguments, _emit_amx_tile)
-        else:
-            call_function(builder, f"elman_tile_{c.type.pointee}_{a.type.pointee}", arguments, _emit_tiles)
-        return context.get_dummy_value()
+    `kinds` has a letter for each operand: r for the address of a row, for which kernels pass a flat array and the
+    offset where the row begins; i for an integer; and x for a number of the type of the first row. It returns
+    `results` such numbers.
+    """
 
-    return signature, emit
+    letters = kinds.replace("r", "ai")
+
+    def decorate(emit: Callable[..., Any]) -> Any:
+        def call(typingctx: Any, *arguments: Any) -> tuple[Any, Callable[..., Any]]:
+            scalar, pairs = arguments[0].dtype, zip(letters, arguments, strict=True)
+            given = [{"a": argument, "i": types.intp, "x": scalar}[letter] for letter, argument in pairs]
+
+            def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+                operands, following = [], iter(zip(signature.args, values, strict=True))
+                for kind, (of, value) in zip(kinds, following, strict=False):
+                    is_row = kind == "r"
+                    start = next(following)[1] if is_row else None
+                    operands.append(element_pointer(context, builder, of, value, start) if is_row else value)
+                returned = emit(builder, *operands)
+                if results == 0:
+                    return context.get_dummy_value()
+                return context.make_tuple(builder, signature.return_type, returned)
+
+            return (types.UniTuple(scalar, results) if results else types.void)(*given), generate
+
+        names = ("typingctx", *(f"argument_{n}" for n in range(len(letters))))  # Numba would pass *arguments as a tuple
+        call.__signature__ = Signature(Parameter(name, Parameter.POSITIONAL_ONLY) for name in names)  # type: ignore[attr-defined]
+        return intrinsic(call)
+
+    return decorate
 
 
-@intrinsic
-def row_tile(
-    typingctx: Any, c: Any, c_start: Any, d: Any, d_start: Any, a: Any, a_start: Any, a_step: Any,
-    b: Any, b_start: Any, b_step: Any, depth: Any, vectors: Any,
-) -> tuple[Any, Callable[..., Any]]:  # fmt: skip
+@row_intrinsic("riririiriiii")
+def tile(builder: Any, *operands: Any) -> None:
+    """C = D + A B for a tile: its operands are C, D, A, B, the depth, rows and vectors, as in `multiply`."""
+    c, _, _, _, a, *_ = operands
+    if HAS_AMX and isinstance(a.type.pointee, ir.IntType):
+        without_step = operands[:6] + operands[7:]  # that of A is 1
+        call_function(builder, "elman_amx_tile", without_step, _emit_amx_tile)
+    else:
+        call_function(builder, f"elman_tile_{c.type.pointee}_{a.type.pointee}", operands, _emit_tiles)
+
+
+@row_intrinsic("rrririii")
+def row_tile(builder: Any, *operands: Any) -> None:
     """`tile` for a single row, which has several chains of sums if it is short."""
-    i = types.intp
-    signature = types.void(c, i, d, i, a, i, i, b, i, i, i, i)
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        c, d, a, b = (argument_pointer(context, builder, signature, values, position) for position in (0, 2, 4, 7))
-        _call_row(builder, [c, d, a, values[6], b, *values[9:]], chained=True)
-        return context.get_dummy_value()
-
-    return signature, emit
-
-
-def argument_pointer(context: Any, builder: Any, signature: Any, values: Any, position: int) -> Any:
-    """The address that an array at `position` of the arguments and the start after it mean."""
-    return element_pointer(context, builder, signature.args[position], values[position], values[position + 1])
+    _call_row(builder, operands, chained=True)
 
 
 @inlined

@@ -18,7 +18,7 @@ from elman.engine.numba.linalg.simd import (
     emit_prefetch,
     row_loops,
 )
-from elman.engine.numba.linalg.tile import argument_pointer, element_pointer
+from elman.engine.numba.linalg.tile import element_pointer, row_intrinsic
 from elman.jit.compiler import intrinsic
 
 Emitter = tuple[Any, Callable[..., Any]]
@@ -71,178 +71,109 @@ def elementwise_kernel(step: Callable[[Simd, VectorView], None]) -> Any:
     return kernel
 
 
-@intrinsic
-def add_to(typingctx: Any, total: Any, t: Any, row: Any, r: Any, vectors: Any) -> Emitter:
+@row_intrinsic("rri")
+def add_to(builder: Any, total: Any, row: Any, vectors: Any) -> None:
     """total <- total + row."""
-    i = types.intp
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        total, row = (argument_pointer(context, builder, signature, values, n) for n in (0, 2))
-        simd = Simd(builder, total.type.pointee)
-        with cgutils.for_range(builder, values[-1]) as loop:
-            to = simd.vector(total, loop.index)
-            simd.store(simd.add(simd.load(to), simd.load(simd.vector(row, loop.index))), to)
-        return context.get_dummy_value()
-
-    return types.void(total, i, row, i, i), emit
+    simd = Simd(builder, total.type.pointee)
+    with cgutils.for_range(builder, vectors) as loop:
+        to = simd.vector(total, loop.index)
+        simd.store(simd.add(simd.load(to), simd.load(simd.vector(row, loop.index))), to)
 
 
-@intrinsic
-def prefetch_row(typingctx: Any, row: Any, r: Any, vectors: Any) -> Emitter:
+@row_intrinsic("ri")
+def prefetch_row(builder: Any, row: Any, vectors: Any) -> None:
     """Bring a row into the first-level cache, all of its lines at the same time."""
-    i = types.intp
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        row = argument_pointer(context, builder, signature, values, 0)
-        simd, per_line = Simd(builder, row.type.pointee), values[-1].type(CACHE_LINE // BYTES)
-        lines = builder.sdiv(builder.add(values[-1], values[-1].type(CACHE_LINE // BYTES - 1)), per_line)
-        with cgutils.for_range(builder, lines) as loop:
-            emit_prefetch(builder, simd.vector(row, builder.mul(loop.index, per_line)))
-        return context.get_dummy_value()
-
-    return types.void(row, i, i), emit
+    simd, per_line = Simd(builder, row.type.pointee), vectors.type(CACHE_LINE // BYTES)
+    lines = builder.sdiv(builder.add(vectors, vectors.type(CACHE_LINE // BYTES - 1)), per_line)
+    with cgutils.for_range(builder, lines) as loop:
+        emit_prefetch(builder, simd.vector(row, builder.mul(loop.index, per_line)))
 
 
-@intrinsic
-def copy(typingctx: Any, to: Any, t: Any, of: Any, o: Any, vectors: Any) -> Emitter:
+@row_intrinsic("rri")
+def copy(builder: Any, to: Any, of: Any, vectors: Any) -> None:
     """to <- of."""
-    i = types.intp
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        to, of = (argument_pointer(context, builder, signature, values, n) for n in (0, 2))
-        simd = Simd(builder, to.type.pointee)
-        with cgutils.for_range(builder, values[-1]) as loop:
-            simd.store(simd.load(simd.vector(of, loop.index)), simd.vector(to, loop.index))
-        return context.get_dummy_value()
-
-    return types.void(to, i, of, i, i), emit
-
-
-@intrinsic
-def transpose(typingctx: Any, to: Any, t: Any, to_row: Any, of: Any, o: Any, of_row: Any) -> Emitter:
-    """to <- of', a square matrix whose rows are one vector each, `to_row` and `of_row` elements apart."""
-    i = types.intp
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        to, of = (argument_pointer(context, builder, signature, values, n) for n in (0, 3))
-        call_function(builder, f"elman_transpose_{to.type.pointee}", [to, values[2], of, values[5]], _emit_transpose)
-        return context.get_dummy_value()
-
-    return types.void(to, i, i, of, i, i), emit
-
-
-def _emit_transpose(builder: Any, to: Any, to_row: Any, of: Any, of_row: Any) -> None:
     simd = Simd(builder, to.type.pointee)
-    rows = [simd.load(simd.address(of, of_row, r)) for r in range(simd.lanes)]
-    for r, column in enumerate(simd.transpose(rows)):
-        simd.store(column, simd.address(to, to_row, r))
+    with cgutils.for_range(builder, vectors) as loop:
+        simd.store(simd.load(simd.vector(of, loop.index)), simd.vector(to, loop.index))
 
 
-def _transpose_pairs(load: Callable[[Simd, Any, Any, int], tuple[Any, Any]], name: str) -> Any:
-    """Return the kernel that transposes a square matrix of pairs of bfloat16, rounded from two vectors per row.
+def _transpose_kernel(load: Callable[[Simd, Any, Any, int], Any], name: str) -> Any:
+    """Return the kernel to <- of', of a square matrix whose rows are one vector each, which `load` loads.
 
-    Its arguments are those of `transpose`; `load(simd, of, of_row, r)` returns what the pairs of row r consist of.
+    Its operands are `to`, `of`, each with the elements from row to row.
     """
 
     def emit_transpose(builder: Any, to: Any, to_row: Any, of: Any, of_row: Any) -> None:
         simd = Simd(builder, of.type.pointee)
-        rows = [simd.round_pairs(*load(simd, of, of_row, r)) for r in range(simd.lanes)]
+        rows = [load(simd, of, of_row, r) for r in range(simd.lanes)]
         for r, column in enumerate(simd.transpose(rows)):
             simd.store(column, simd.address(to, to_row, r))
 
-    @intrinsic
-    def kernel(typingctx: Any, to: Any, t: Any, to_row: Any, of: Any, o: Any, of_row: Any) -> Emitter:
-        i = types.intp
+    @row_intrinsic("riri")
+    def call(builder: Any, to: Any, *operands: Any) -> None:
+        call_function(builder, f"elman_{name}_{to.type.pointee}", [to, *operands], emit_transpose)
 
-        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            to, of = (argument_pointer(context, builder, signature, values, n) for n in (0, 3))
-            call_function(builder, name, [to, values[2], of, values[5]], emit_transpose)
-            return context.get_dummy_value()
-
-        return types.void(to, i, i, of, i, i), emit
-
-    return kernel
+    return call
 
 
-def _load_row_pairs(simd: Simd, of: Any, of_row: Any, r: int) -> tuple[Any, Any]:
+def _load_row(simd: Simd, of: Any, of_row: Any, r: int) -> Any:
+    return simd.load(simd.address(of, of_row, r))
+
+
+def _load_row_pairs(simd: Simd, of: Any, of_row: Any, r: int) -> Any:
     first, second = (simd.load(simd.address(of, of_row, r, column)) for column in (0, 1))
     low, high = ([*range(half, 2 * simd.lanes, 2)] for half in (0, 1))
-    return simd.shuffle(first, second, low), simd.shuffle(first, second, high)
+    return simd.round_pairs(simd.shuffle(first, second, low), simd.shuffle(first, second, high))
 
 
-def _load_column_pairs(simd: Simd, of: Any, of_row: Any, r: int) -> tuple[Any, Any]:
-    return simd.load(simd.address(of, of_row, 2 * r)), simd.load(simd.address(of, of_row, 2 * r + 1))
+def _load_column_pairs(simd: Simd, of: Any, of_row: Any, r: int) -> Any:
+    return simd.round_pairs(*(simd.load(simd.address(of, of_row, row)) for row in (2 * r, 2 * r + 1)))
 
 
-transpose_row_pairs = _transpose_pairs(_load_row_pairs, "elman_transpose_row_pairs")
-"""to <- of' for pairs of elements that follow one another in a row of float32."""
+transpose = _transpose_kernel(_load_row, "transpose")
+transpose_row_pairs = _transpose_kernel(_load_row_pairs, "transpose_row_pairs")
+"""For pairs of bfloat16, rounded from elements that follow one another in a row of float32."""
+transpose_column_pairs = _transpose_kernel(_load_column_pairs, "transpose_column_pairs")
+"""For pairs of bfloat16, rounded from elements that follow one another in a column of float32."""
 
-transpose_column_pairs = _transpose_pairs(_load_column_pairs, "elman_transpose_column_pairs")
-"""to <- of' for pairs of elements that follow one another in a column of float32."""
 
-
-@intrinsic
-def scale(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) -> Emitter:
+@row_intrinsic("rix")
+def scale(builder: Any, row: Any, vectors: Any, factor: Any) -> None:
     """row <- factor row."""
-    i = types.intp
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        row = argument_pointer(context, builder, signature, values, 0)
-        simd = Simd(builder, row.type.pointee)
-        factor = simd.broadcast(values[3])
-        with cgutils.for_range(builder, values[2]) as loop:
-            address = simd.vector(row, loop.index)
-            simd.store(simd.mul(simd.load(address), factor), address)
-        return context.get_dummy_value()
-
-    return types.void(row, i, i, row.dtype), emit
+    simd = Simd(builder, row.type.pointee)
+    factor = simd.broadcast(factor)
+    with cgutils.for_range(builder, vectors) as loop:
+        address = simd.vector(row, loop.index)
+        simd.store(simd.mul(simd.load(address), factor), address)
 
 
-@intrinsic
-def exponentials(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) -> Emitter:
+@row_intrinsic("rix", results=2)
+def exponentials(builder: Any, row: Any, vectors: Any, factor: Any) -> list[Any]:
     """row <- e^((row - max) factor); return (sum, maximum).
 
     A lane at -infinity becomes 0, so padding does not contribute. A NaN makes the sum NaN.
     """
-    i = types.intp
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        row, vectors = argument_pointer(context, builder, signature, values, 0), values[2]
-        simd = Simd(builder, row.type.pointee)
-        lane_maxima = cgutils.alloca_once_value(builder, simd.load(simd.vector(row, vectors.type(0))))
-        with cgutils.for_range(builder, vectors) as loop:
-            x = simd.load(simd.vector(row, loop.index))
-            builder.store(simd.maximum(x, builder.load(lane_maxima)), lane_maxima)
-        maximum = simd.reduce(simd.maximum, builder.load(lane_maxima))
-        total = cgutils.alloca_once_value(builder, simd.constant(0.0))
-        for wide, index in row_loops(builder, simd.element, vectors):
-            address = wide.vector(row, index)
-            maxima, factors = wide.broadcast(maximum), wide.broadcast(values[3])
-            e = wide.exp(wide.mul(wide.sub(wide.load(address), maxima), factors))
-            wide.store(e, address)
-            for part in wide.split(e):
-                builder.store(simd.add(builder.load(total), part), total)
-        sums = [simd.reduce(simd.add, builder.load(total)), maximum]
-        return context.make_tuple(builder, signature.return_type, sums)
-
-    return types.UniTuple(row.dtype, 2)(row, i, i, row.dtype), emit
+    simd = Simd(builder, row.type.pointee)
+    lane_maxima = cgutils.alloca_once_value(builder, simd.load(simd.vector(row, vectors.type(0))))
+    with cgutils.for_range(builder, vectors) as loop:
+        x = simd.load(simd.vector(row, loop.index))
+        builder.store(simd.maximum(x, builder.load(lane_maxima)), lane_maxima)
+    maximum = simd.reduce(simd.maximum, builder.load(lane_maxima))
+    total = cgutils.alloca_once_value(builder, simd.constant(0.0))
+    for wide, index in row_loops(builder, simd.element, vectors):
+        address = wide.vector(row, index)
+        maxima, factors = wide.broadcast(maximum), wide.broadcast(factor)
+        e = wide.exp(wide.mul(wide.sub(wide.load(address), maxima), factors))
+        wide.store(e, address)
+        for part in wide.split(e):
+            builder.store(simd.add(builder.load(total), part), total)
+    return [simd.reduce(simd.add, builder.load(total)), maximum]
 
 
-@intrinsic
-def adagrad(
-    typingctx: Any, theta: Any, t: Any, M: Any, s: Any, gradient: Any, g: Any,
-    vectors: Any, rate: Any, clip: Any, epsilon: Any,
-) -> Emitter:  # fmt: skip
-    """M <- M + g^2; theta <- theta - eta clip(g) / sqrt(M + epsilon)."""
-    i, scalar = types.intp, theta.dtype
-    signature = types.void(theta, i, M, i, gradient, i, i, scalar, scalar, scalar)
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        rows = [argument_pointer(context, builder, signature, values, n) for n in (0, 2, 4)]
-        call_function(builder, f"elman_adagrad_{rows[0].type.pointee}", [*rows, *values[6:]], _emit_adagrad)
-        return context.get_dummy_value()
-
-    return signature, emit
+@row_intrinsic("rrrixxx")
+def adagrad(builder: Any, theta: Any, *operands: Any) -> None:
+    """M <- M + g^2; theta <- theta - eta clip(g) / sqrt(M + epsilon), of theta, M, g, vectors, eta, limit, epsilon."""
+    call_function(builder, f"elman_adagrad_{theta.type.pointee}", [theta, *operands], _emit_adagrad)
 
 
 def _emit_adagrad(builder: Any, theta: Any, M: Any, gradient: Any, vectors: Any, *scalars: Any) -> None:
@@ -252,26 +183,14 @@ def _emit_adagrad(builder: Any, theta: Any, M: Any, gradient: Any, vectors: Any,
         _emit_adagrad_step(simd, addresses, [simd.broadcast(value) for value in scalars])
 
 
-@intrinsic
-def adagrad_rows(
-    typingctx: Any, theta: Any, t: Any, M: Any, s: Any, gradient: Any, g: Any, vectors: Any,
-    columns: Any, c: Any, column_row: Any, rate: Any, clip: Any, epsilon: Any,
-) -> Emitter:  # fmt: skip
+@row_intrinsic("rrririxxx")
+def adagrad_rows(builder: Any, theta: Any, *operands: Any) -> None:
     """`adagrad` for as many rows as a vector has lanes, each of `vectors` vectors, and for their transpose.
 
     The transpose is stored in `columns`, whose rows are `column_row` elements apart. The processor overlaps its
     shuffles with the arithmetic.
     """
-    i, scalar = types.intp, theta.dtype
-    signature = types.void(theta, i, M, i, gradient, i, i, columns, i, i, scalar, scalar, scalar)
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        *rows, corner = (argument_pointer(context, builder, signature, values, n) for n in (0, 2, 4, 7))
-        arguments = [*rows, values[6], corner, *values[9:]]
-        call_function(builder, f"elman_adagrad_rows_{corner.type.pointee}", arguments, _emit_adagrad_rows)
-        return context.get_dummy_value()
-
-    return signature, emit
+    call_function(builder, f"elman_adagrad_rows_{theta.type.pointee}", [theta, *operands], _emit_adagrad_rows)
 
 
 def _emit_adagrad_rows(
