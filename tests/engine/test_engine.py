@@ -465,33 +465,6 @@ def test_a_parameter_that_is_no_number_makes_the_loss_nan(name: str, dtype: Dtyp
         assert np.isnan(engine.advance(state, windows, 2, OPTIMIZER)).all(), corrupted
 
 
-# --- Batches ---
-
-
-@engines
-@networks
-def test_a_batch_row_is_a_sequence_of_its_own(name: str, network: Network) -> None:
-    """Its loss, its final state and, multiplied by B, its gradients are those of the sequence alone."""
-    engine, windows, state = get_engine(name), windows_for(**network), example_state(**network)
-    if windows.batch_size == 1:
-        return
-    x, y = windows.at(T)
-    losses, last = sum_losses(engine, state.parameters, state.hidden, x, y)
-    together = engine.loss_and_gradients(state.parameters, state.hidden, x, y)
-    alone = [
-        engine.loss_and_gradients(state.parameters, state.hidden.select(b), x[:, b], y[:, b])
-        for b in range(windows.batch_size)
-    ]
-    assert together.loss == pytest.approx(np.mean(losses), rel=tolerances.COMPILED)
-    assert largest_relative_error(losses, [one.loss for one in alone]) <= tolerances.COMPILED
-    for final in (last, together.state):
-        assert largest_relative_error(numbers(final), [numbers(one.state) for one in alone]) <= tolerances.COMPILED
-    assert largest_relative_error(together.dh0 * windows.batch_size, [one.dh0 for one in alone]) <= tolerances.COMPILED
-    for array, gradient in together.gradients.items():
-        mean = np.mean([one.gradients[array] for one in alone], axis=0)
-        assert largest_relative_error(gradient, mean) <= tolerances.COMPILED, array
-
-
 # --- Reproducibility ---
 
 
@@ -602,6 +575,9 @@ SAMPLING_PARAMS = [
     SamplingParams(temperature=0.0),
     SamplingParams(temperature=0.7),
     SamplingParams(temperature=3.0),
+    SamplingParams(temperature=1e300),
+    SamplingParams(temperature=1e-300),
+    SamplingParams(temperature=5e-324),
     SamplingParams(top_k=1),
     SamplingParams(top_k=3),
     SamplingParams(top_k=K + 1),
@@ -654,29 +630,6 @@ def test_the_state_returned_is_that_before_the_last_character_is_read(
     x = np.array([2, *characters[:-1]], np.uint8)
     expected = sum_losses(engine, state.parameters, state.final_hidden, x, x)[1]
     assert largest_relative_error(numbers(h), numbers(expected)) <= tolerances.ROUNDINGS * np.finfo(dtype).eps
-
-
-@engines
-@both_dtypes
-def test_an_infinite_temperature_samples_uniformly(name: str, dtype: Dtype) -> None:
-    uniforms = (np.arange(700) + 0.5) / 700
-    for cell in ("rnn", "gru"):
-        state = make_state(K, M, 0.5, 400, dtype, cell=cell)
-        sampling = SamplingParams(temperature=1e300)
-        characters, _ = generate(get_engine(name), state.parameters, state.final_hidden, 2, uniforms, sampling)
-        np.testing.assert_allclose(np.bincount(characters, minlength=K), 700 / K, atol=1)
-
-
-@engines
-@both_dtypes
-@pytest.mark.parametrize("temperature", [1e-300, 5e-324])
-def test_a_temperature_of_nearly_zero_takes_the_most_likely(name: str, dtype: Dtype, temperature: float) -> None:
-    engine, state, uniforms = get_engine(name), example_state(dtype), np.random.default_rng(1).random(50)
-    characters, expected = (
-        generate(engine, state.parameters, state.hidden, 2, uniforms, SamplingParams(temperature=t))[0]
-        for t in (temperature, 0.0)
-    )
-    np.testing.assert_array_equal(characters, expected)
 
 
 @engines

@@ -130,14 +130,6 @@ def test_npz_keeps_the_cell(model: elman.Model, cell: str, tmp_path: Path) -> No
 
 
 @EACH_CELL
-def test_arrays_without_metadata_are_refused(model: elman.Model, tmp_path: Path) -> None:
-    arrays: dict[str, Any] = {**model.parameters, "h": model.state.recurrent}
-    np.savez(tmp_path / "model.npz", **arrays)
-    with pytest.raises(ElmanError, match="it has no metadata: only files written by elman export"):
-        elman.import_(tmp_path / "model.npz", alphabet=model.alphabet.characters)
-
-
-@EACH_CELL
 def test_it_is_explained(model: elman.Model, cell: str) -> None:
     page, title = ExplainPage.from_corpus(model, Corpus.from_text(TEXT)), SPECS[cell].title
     assert describe_network(page.network) == f"{title} with 2 layers of 5\u00a0units"

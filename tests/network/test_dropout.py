@@ -102,11 +102,5 @@ def test_weight_masks_are_those_of_the_definition(rate: float, seed: int, update
         assert mask.ravel().tolist() == list(naive_mask(rate, seed, update, 2**31 + layer, 12))
 
 
-def test_weights_and_outputs_have_different_masks() -> None:
-    (outputs,) = Dropout(0.5, False, 7).masks(1, 1, 3, 2, 2, np.float64)
-    weights = WeightDropout(0.5, 7).masks(1, example_parameters())["W"]
-    assert outputs.ravel().tolist() != weights.ravel().tolist()
-
-
 def example_parameters() -> Parameters:
     return make_parameters(5, 2, 0.1, np.random.RandomState(0), np.float64, "gru", layers=2)

@@ -20,7 +20,7 @@ from support import reference_impl
 from support import tolerances as tolerances
 from support.networks import make_parameters, state_of
 from support.state import ROOT
-from support.tolerances import largest_relative_error, reports_measure
+from support.tolerances import largest_relative_error
 
 T, K, M = 5, 7, 4
 CHARACTERS = np.array([3, 1, 3, 6, 0, 4], np.uint8)
@@ -35,46 +35,20 @@ def example(std: float = 0.5) -> tuple[Parameters, Array]:
     return Parameters(Architecture(K, M), arrays), np.tanh(generator.normal(size=M))
 
 
-def analytic_and_numeric(parameters: Parameters, h0: Array, step: float) -> dict[str, tuple[Array, Array]]:
-    """Return the gradient of every array and of h_0, of the reference and by central differences."""
-    result = loss_and_gradients(parameters, state_of(parameters, h0), X, Y)
-    analytic = result.gradients | {"h0": result.dh0}
-    return {
-        name: (
-            analytic[name],
-            reference_impl.central_differences(lambda: reference_impl.loss(parameters, h0, X, Y), array, step),
-        )
-        for name, array in {**parameters, "h0": h0}.items()
-    }
-
-
 # --- Gradients ---
 
 
 @pytest.mark.parametrize("std", [0.1, 0.5, 1.0])
 def test_every_gradient_is_that_of_central_differences(std: float) -> None:
-    pairs = analytic_and_numeric(*example(std), tolerances.CENTRAL_STEP)
-    assert sorted(pairs) == sorted(["U", "W", "V", "b", "c", "h0"])
-    for name, (analytic, numeric) in pairs.items():
-        np.testing.assert_allclose(analytic, numeric, tolerances.CENTRAL, err_msg=name)
-
-
-def test_the_error_of_a_difference_falls_with_the_square_of_its_step() -> None:
-    coarse, fine = (analytic_and_numeric(*example(), step) for step in (1e-2, 1e-3))
-    for name in coarse:
-        ratio = reports_measure(*coarse[name]) / reports_measure(*fine[name])
-        assert ratio == pytest.approx(100, rel=tolerances.TRUNCATION_ORDER)
-
-
-@pytest.mark.parametrize("nonzero", [False, True])
-def test_only_a_nonzero_initial_state_shows_that_dW_forgot_it(nonzero: bool) -> None:
-    parameters, h0 = example()
-    h0 *= nonzero
-    da_first = np.linalg.solve(parameters["W"].T, loss_and_gradients(parameters, state_of(parameters, h0), X, Y).dh0)
-    right, numeric = analytic_and_numeric(parameters, h0, tolerances.CENTRAL_STEP)["W"]
-    wrong = right - np.outer(da_first, h0)
-    assert largest_relative_error(right, numeric) <= tolerances.CENTRAL
-    assert (largest_relative_error(wrong, numeric) > 1e-3) == nonzero
+    parameters, h0 = example(std)
+    result = loss_and_gradients(parameters, state_of(parameters, h0), X, Y)
+    analytic = result.gradients | {"h0": result.dh0}
+    assert sorted(analytic) == sorted(["U", "W", "V", "b", "c", "h0"])
+    for name, array in {**parameters, "h0": h0}.items():
+        numeric = reference_impl.central_differences(
+            lambda: reference_impl.loss(parameters, h0, X, Y), array, tolerances.CENTRAL_STEP
+        )
+        np.testing.assert_allclose(analytic[name], numeric, tolerances.CENTRAL, err_msg=name)
 
 
 def test_one_window_is_that_of_the_naive_code() -> None:
@@ -137,15 +111,6 @@ def test_temperature_zero_and_the_first_of_top_k_are_the_argmax(o: Array) -> Non
     np.testing.assert_array_equal(SamplingParams(temperature=0).probabilities(o), argmax(o))
     np.testing.assert_array_equal(SamplingParams(top_k=1).probabilities(o), argmax(o))
     np.testing.assert_array_equal(SamplingParams(top_p=0).probabilities(o), argmax(o))
-
-
-@given(st.lists(st.integers(-40, 40), min_size=1, max_size=9, unique=True))
-def test_temperature_towards_zero_tends_to_the_argmax(quarters: list[int]) -> None:
-    o = np.array(quarters) / 4
-    most_likely = [SamplingParams(t).probabilities(o)[o.argmax()] for t in (2, 1, 0.5, 0.1)]
-    np.testing.assert_array_less(-tolerances.PROBABILITY, np.diff(most_likely))
-    cold = SamplingParams(temperature=0.01).probabilities(o)
-    np.testing.assert_allclose(cold, argmax(o), rtol=0, atol=tolerances.COLD)
 
 
 @given(logits, st.integers(1, 12))

@@ -56,10 +56,6 @@ class State:
             recurrent.reshape(*batch, recurrent.shape[-1]), history.reshape(*batch, history.shape[-1]), self.counts
         )
 
-    def copy(self) -> State:
-        """Return a copy of the arrays."""
-        return replace(self, recurrent=self.recurrent.copy(), history=self.history.copy())
-
     def reset(self) -> State:
         """Return the states of sequences that have read nothing; what was counted stays counted."""
         return replace(self, recurrent=np.zeros_like(self.recurrent), history=np.zeros_like(self.history))

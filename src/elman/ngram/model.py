@@ -118,9 +118,7 @@ class NgramModel:
 
     def folds_at(self, positions: Ints) -> Ints:
         """Return the fold of the characters at `positions` of the training text."""
-        if not self.folds:
-            return np.zeros_like(positions)
-        return np.searchsorted(self.fold_starts, positions, side="right") - 1
+        return np.maximum(np.searchsorted(self.fold_starts, positions, side="right") - 1, 0)
 
     def describe(self) -> str:
         """Return which strings are kept."""

@@ -205,10 +205,6 @@ class BatchedNetwork:
         rows = [row[: self.T * R * width].reshape(self.T, R, width) for row, R in zip(array, self.rows, strict=True)]
         return np.concatenate(rows, axis=1)
 
-    def mean_loss(self, losses: NDArray[np.float64]) -> float:
-        """Return the mean over the batch of the summed losses of a window, given by groups."""
-        return float(sum(row[: self.T * R].sum() for row, R in zip(losses, self.rows, strict=True))) / self.B
-
     def set_parameters(self, parameters: Parameters) -> None:
         """Copy parameters of the same shapes; only training packs them again."""
         flatten(self.layout, parameters, self.net.theta)

@@ -104,7 +104,8 @@ class Training:
             steps=len(rates),
         )  # fmt: skip
         for n, window in enumerate(batches.losses):
-            losses[n] = network.mean_loss(window)
+            sums = (row[: network.T * R].sum() for row, R in zip(window, network.rows, strict=True))
+            losses[n] = float(sum(sums)) / network.B
         state.update, state.position = numbers[-1], position
         state.epoch = state.update // self.windows.per_epoch
 
