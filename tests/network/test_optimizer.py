@@ -1,4 +1,4 @@
-"""Optimizers against PyTorch's and against their formulas; learning-rate schedules, weight averaging."""
+"""Optimizers against PyTorch's and against their formulas; the registry, learning-rate schedules, weight averaging."""
 
 from __future__ import annotations
 
@@ -251,10 +251,6 @@ SCHEDULES = [
     Optimizer(0.3, 5.0, schedule="cosine", warmup=100, last_update=1000, final_lr_fraction=0.2),
     Optimizer(0.3, 5.0, schedule="step", warmup=3, last_update=700),
 ]
-
-
-def test_a_constant_rate() -> None:
-    np.testing.assert_array_equal(SCHEDULES[0].learning_rates(10, 5), np.full(5, 0.3))
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])

@@ -33,13 +33,7 @@ COMPILING = "compiling kernels (once for this kind of network, may take half a m
 
 
 def get_engine(name: str, device: str = "auto", mixed_precision: bool = False) -> Engine:
-    """Return the engine `name`, one of `elman.engines.ENGINES`, importing it.
-
-    Raises
-    ------
-    ElmanError
-        If there is no such engine, or it requires a library that is not installed or a device that this machine lacks.
-    """
+    """Return the engine `name`, one of `elman.engines.ENGINES`, importing it."""
     if name not in ENGINES:
         raise ElmanError(f"unknown engine {quote(name)} (choose from {', '.join(ENGINES)})")
     spec = ENGINES[name]

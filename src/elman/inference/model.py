@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, option, quote, shorten
+from elman.errors import ElmanError, check_range, option, quote, shorten
 from elman.inference import generate
 from elman.inference.score import Score, check_finite, score, score_windows
 from elman.inference.snapshot import SUFFIX, LineData, Snapshot, infer_config, save_imported
@@ -275,8 +275,8 @@ class Model:
         ElmanError
             As `stream`.
         """
-        generate.check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
-        generate.check_range("length", length, 0)
+        check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
+        check_range("length", length, 0)
         stops = self._stop_sequences(stop)
         with self._lock:
             state, x = self._prefill(self._session, prompt, adapt)
@@ -308,9 +308,11 @@ class Model:
         """The session of `step`, which one thread at a time may use."""
         return self.engine.session(self.parameters)
 
-    @cached_property
+    @property
     def _lock(self) -> Lock:
-        return Lock()
+        # Two threads would make a lock each by `cached_property`, which is not synchronized.
+        lock: Lock = self.__dict__.setdefault("_step_lock", Lock())
+        return lock
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the session and its lock when the model is pickled or copied."""

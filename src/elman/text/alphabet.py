@@ -25,24 +25,13 @@ _KEPT = "\t\n\u200c\u200d"
 
 @dataclass(frozen=True)
 class Alphabet:
-    """K distinct characters; the index of a character is its position.
-
-    Parameters
-    ----------
-    characters : str
-        Each character once, ordered by first appearance in the text it was made from.
-    has_unknown : bool
-        Whether the last character is the unknown symbol, which replaces every character outside the alphabet; see
-        ``--min-count``. Without it, such a character is an error.
-
-    Raises
-    ------
-    ElmanError
-        If `characters` is empty or contains a duplicate.
-    """
+    """K distinct characters; the index of a character is its position."""
 
     characters: str
+    """Each character once, ordered by first appearance in the text it was made from."""
     has_unknown: bool = False
+    """Whether the last character is the unknown symbol, which replaces every character outside the alphabet; see
+    ``--min-count``. Without it, such a character is an error."""
 
     def __post_init__(self) -> None:
         if not self.characters:
@@ -72,28 +61,11 @@ class Alphabet:
 
     @classmethod
     def from_text(cls, text: str) -> Alphabet:
-        """Return the alphabet of `text`, ordered by first appearance.
-
-        Raises
-        ------
-        ElmanError
-            If `text` is empty.
-        """
+        """Return the alphabet of `text`, ordered by first appearance."""
         return cls("".join(dict.fromkeys(text)))  # unlike a set, in the same order in every process
 
     def encode(self, text: str) -> NDArray[np.unsignedinteger]:
-        """Return the index of each character of `text`.
-
-        Returns
-        -------
-        ndarray of `dtype`, shape (N,)
-
-        Raises
-        ------
-        ElmanError
-            If `text` is not a string, or a character is not in the alphabet, which has no unknown symbol; the message
-            names the first one.
-        """
+        """Return the index of each character of `text`, `dtype` (N,)."""
         if not isinstance(text, str):
             raise ElmanError(f"a text must be a string (got {type(text).__name__})")
         indices, start = np.empty(len(text), self.dtype), 0
@@ -103,13 +75,7 @@ class Alphabet:
         return indices
 
     def decode(self, indices: ArrayLike) -> str:
-        """Return the text of `indices`.
-
-        Parameters
-        ----------
-        indices : array_like of int, shape (N,)
-            Each in [0, K).
-        """
+        """Return the text of `indices` (N,), each in [0, K)."""
         return as_text(code_points(self.characters)[np.asarray(indices, np.intp)])
 
     def index(self) -> CodePointIndex:
@@ -142,15 +108,10 @@ _UNKNOWN = -1
 
 
 class CodePointIndex:
-    """Maps code points to indices.
+    """Maps code points to indices; at first, `characters` to their positions.
 
-    Parameters
-    ----------
-    on_unknown : callable
-        Called with characters that have no index yet, each once, in order of first appearance. It returns an index for
-        each, or one index for all, or raises.
-    characters : str
-        Characters whose indices are their positions.
+    `on_unknown` is called with characters that have no index yet, each once, in order of first appearance. It returns
+    an index for each, or one index for all, or raises.
     """
 
     def __init__(self, on_unknown: Callable[[str], ArrayLike], characters: str = "") -> None:

@@ -13,10 +13,10 @@ import bz2
 import codecs
 import gzip
 import lzma
-import os
 import sys
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from elman.errors import ElmanError, option
@@ -52,18 +52,7 @@ _MAGIC = tuple(magic for magics, _ in COMPRESSIONS.values() for magic in magics)
 class ByteStream:
     """The bytes of a file, of which the first are known before they are read.
 
-    Parameters
-    ----------
-    file : binary file object
-    label : str
-        The file in error messages.
-    compression : str
-        Name of the format that `file` decompresses; empty if it is none.
-
-    Raises
-    ------
-    ElmanError
-        When the file is read, if it cannot be, or is truncated or corrupt.
+    `label` names the file in errors; `compression` is the format that `file` decompresses, empty if it is none.
     """
 
     def __init__(self, file: Any, label: str, compression: str = "") -> None:
@@ -115,10 +104,10 @@ RECORD_FORMATS = {".jsonl": "JSON Lines", ".ndjson": "JSON Lines", ".csv": "CSV"
 
 def find_record_format(path: str) -> str:
     """Return the format of a file of records, which may be compressed, by its suffix; empty if it has none."""
-    name = os.path.basename(path.lower())  # noqa: PTH119 (an open file has an empty path)
+    name = Path(path.lower()).name
     for suffix in (".gz", ".bz2", ".xz", ".zst"):
         name = name.removesuffix(suffix)
-    return RECORD_FORMATS.get(os.path.splitext(name)[1], "")  # noqa: PTH122
+    return RECORD_FORMATS.get(Path(name).suffix, "")
 
 
 # --- Binary files ---
@@ -156,12 +145,8 @@ _FEW = 0.02
 def describe_binary(head: bytes, codec: str) -> str:
     """Return what a file is that is not text, and a remedy, as the end of a sentence; an empty string for text.
 
-    Parameters
-    ----------
-    head : bytes
-        The first bytes, at least 64 kB of them unless the file is shorter, or a pipe has delivered fewer.
-    codec : str
-        That of the encoding of the text.
+    `head` are the first bytes, at least 64 kB unless the file is shorter, or a pipe has delivered fewer; `codec` is
+    that of the encoding of the text.
     """
     if head[_TAR_OFFSET:].startswith(_TAR):
         return "is a tar archive, not text: extract it first (tar -xf) and pass the directory"

@@ -12,45 +12,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, option, shorten
+from elman.errors import ElmanError, check_range, option
 from elman.text.lines import LineMoves
 
 
 # Compared by identity: the equality of arrays is an array, not a truth value.
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """The windows of one text.
-
-    Parameters
-    ----------
-    indices : ndarray of unsigned int, shape (N,)
-        The text; never copied.
-    seq_length : int
-        T, at least 1.
-    batch_size : int
-        B, at least 1. Row b starts at character ``b * row_length``; the remainder of the text is not used.
-    cross_fit : bool
-        Whether this is the training text, whose own counts an n-gram prior leaves out. See `elman.ngram.model`.
-    moves : LineMoves, optional
-        Of shuffled lines: where they are in the text that the prior counts.
-
-    Raises
-    ------
-    ElmanError
-        If N < B T + 1, which is too short for a single window and its targets.
-    """
+    """The windows of one text."""
 
     indices: NDArray[np.unsignedinteger]
+    """Shape (N,). The text; never copied."""
     seq_length: int
+    """T, at least 1."""
     batch_size: int = 1
+    """B, at least 1. Row b starts at character ``b * row_length``; the remainder of the text is not used."""
     cross_fit: bool = False
+    """Whether this is the training text, whose own counts an n-gram prior leaves out. See `elman.ngram.model`."""
     moves: LineMoves | None = None
+    """Of shuffled lines: where they are in the text that the prior counts."""
 
     def __post_init__(self) -> None:
-        if self.seq_length < 1:
-            raise ElmanError(f"{option.seq_length} must be at least 1 (got {shorten(self.seq_length)})")
-        if self.batch_size < 1:
-            raise ElmanError(f"{option.batch_size} must be at least 1 (got {shorten(self.batch_size)})")
+        check_range("seq_length", self.seq_length, 1)
+        check_range("batch_size", self.batch_size, 1)
         T, B = self.seq_length, self.batch_size
         minimum = B * T + 1
         if len(self.indices) < minimum and B == 1:
@@ -80,17 +64,9 @@ class Windows:
         return position + self.seq_length > self.row_length
 
     def at(self, position: int) -> tuple[NDArray[np.unsignedinteger], NDArray[np.unsignedinteger]]:
-        """Return the window that starts at `position` of every batch row, and its targets.
+        """Return the window that starts at `position` of every batch row, and its targets: views of the text.
 
-        Parameters
-        ----------
-        position : int
-            In [0, row_length - T].
-
-        Returns
-        -------
-        x, y : ndarray of unsigned int, shape (T,) or, where B > 1, (T, B)
-            Views of the text: y[t] = x[t + 1], the character to predict after x[t].
+        x and y are (T,) or, where B > 1, (T, B), with y[t] = x[t + 1], the character to predict after x[t].
         """
         end, n = position + self.seq_length, self.row_length
         if self.batch_size == 1:

@@ -38,7 +38,7 @@ def units(dtype: Dtype, n: float) -> float:
 def vector_function(name: str) -> Any:
     """Return a kernel that fills `out` with a function of x, both of full vectors."""
 
-    @tile.row_intrinsic("rri")
+    @tile.row_kernel
     def apply(builder: Any, to: Any, of: Any, vectors: Any) -> None:
         view = simd.Simd(builder, to.type.pointee)
         with cgutils.for_range(builder, vectors) as loop:
@@ -209,8 +209,17 @@ def test_a_product_of_every_shape(dtype: Dtype, backwards: bool, added: str, str
         right = c_storage.copy()
         matrix(right, rows, columns, columns + 5)[:] = (D[:1] if added == "bias" else D) + A @ B
         strip = -(-vectors // -(-vectors // tile.MAX_VECTORS)) * lanes  # rows of B are contiguous here
-        c, d, b = storage_of(C)[:3], storage_of(D)[:2], storage_of(B)[:3]
-        tile.multiply(*c, *d, d_row, *storage_of(A), *b, strip, rows, depth, vectors)
+        tile.multiply(
+            *storage_of(C)[:3],
+            *storage_of(D)[:2],
+            d_row,
+            *storage_of(A),
+            *storage_of(B)[:3],
+            strip,
+            rows,
+            depth,
+            vectors,
+        )
         assert np.array_equal(c_storage, right), (rows, vectors, depth)
 
 

@@ -20,8 +20,7 @@ def ensemble(
         Parameter(allow_leading_hyphen=True, help="Weights of the models' logits, such as 0.6,0.4; equal by default."),
     ] = None,
     fit_on: Annotated[
-        str | None,
-        Parameter(help="Held-out text to fit the weights on: neither the training set nor the test set."),
+        str | None, Parameter(help="Held-out text to fit the weights on: neither the training set nor the test set.")
     ] = None,
     encoding: Encoding = "utf-8",
     field: Field = "",
@@ -36,8 +35,8 @@ def ensemble(
     shares = None if weights is None else _parse_weights(weights)
     models = [load(run) for run in runs]
     if fit_on is not None:
-        of_lines = any(model.is_of_lines for model in models)
-        text = "".join(read_chunks([fit_on], encoding=encoding, field=field, lines=of_lines))
+        has_lines = any(model.is_of_lines for model in models)
+        text = "".join(read_chunks([fit_on], encoding=encoding, field=field, lines=has_lines))
         shares = fit_ensemble_weights(models, text)
         print("weights", ", ".join(f"{share:.4f}" for share in shares), file=sys.stderr)
     save_model(ensemble(models, weights=shares), out)

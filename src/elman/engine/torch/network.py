@@ -34,9 +34,8 @@ from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Architecture, Array, layer_names, suffix
 from elman.network.prior import Prior, PriorValues
 from elman.network.state import State
-from elman.ngram import kernels
-from elman.ngram.kernels import reader
-from elman.ngram.model import Ints, append
+from elman.ngram.language_model import read_compiled
+from elman.ngram.model import Ints
 
 Tensors = dict[str, Tensor]
 
@@ -184,17 +183,8 @@ def read_prior(
     model = prior.model_of(state)
     if model is None:
         return prior.read(state, x)
-    T, B = x.shape
-    compiled, bases_and_extras = reader(model), kernels.make_nodes(B, model.order)
-    log_q, matched = np.empty(T * B * model.K, state.recurrent.dtype), np.empty(T * B, np.int64)
-    left_out = np.full(T * B, model.folds, np.int64) if folds is None else folds.astype(np.int64).ravel()
-    kernels.read_window(
-        compiled.table, compiled.added, False, state.history.copy(), *bases_and_extras,
-        np.ones(B, np.bool_), np.ascontiguousarray(x, np.intp).ravel(), left_out, T, B, model.K, log_q, matched,
-        kernels.make_workspace(model.K, model.order),
-    )  # fmt: skip
-    tensors = to_device(log_q.reshape(T, B, model.K), device), to_device(matched.reshape(T, B), device)
-    return PriorValues(*tensors), append(state.history, x)
+    log_q, matched, history = read_compiled(model, state.history, x, folds, state.recurrent.dtype)
+    return PriorValues(to_device(log_q, device), to_device(matched, device)), history
 
 
 # --- Optimizers: the equations have the numbers that they have in `elman.network.optimizer` ---
@@ -242,27 +232,27 @@ def _clip_factor(optimizer: Optimizer, gradients: Tensors) -> Tensor:
 Quotient = tuple[Tensor, Tensor]
 
 
-def _adagrad_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+def adagrad(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
     M.addcmul_(g, g)
     return g_n, (M + EPSILON).sqrt_()
 
 
-def _rmsprop_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+def rmsprop(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
     M.mul_(optimizer.beta2).addcmul_(g_n, g_n, value=1 - optimizer.beta2)
     return g_n, M.sqrt().add_(EPSILON)
 
 
-def _adam_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+def adam(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
     M.mul_(optimizer.beta2).addcmul_(g_n, g_n, value=1 - optimizer.beta2)
     N.lerp_(g_n, 1 - optimizer.beta1)
     return N / (1 - optimizer.beta1**n), (M / (1 - optimizer.beta2**n)).sqrt_().add_(EPSILON)
 
 
-def _sgd_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+def sgd(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
     return N.mul_(optimizer.beta1).add_(g_n), g.new_ones(())
 
 
-def _muon_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+def muon(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
     m = g.shape[1]
     N.lerp_(g_n, 1 - MOMENTUM)
     X = orthogonalize(N.lerp(g_n, 1 - MOMENTUM).view(-1, m, m))
@@ -270,11 +260,7 @@ def _muon_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, 
 
 
 STEPS: dict[str, Callable[[Optimizer, int, Tensor, Tensor, Tensor, Tensor], Quotient]] = {
-    "adagrad": _adagrad_step,
-    "rmsprop": _rmsprop_step,
-    "adam": _adam_step,
-    "sgd": _sgd_step,
-    "muon": _muon_step,
+    step.__name__: step for step in (adagrad, rmsprop, adam, sgd, muon)
 }
 """The steps of `elman.network.optimizer.STEPS`."""
 

@@ -219,13 +219,18 @@ class BatchedNetwork:
         self.priors.bases[..., 0] = NONE  # the nodes are those of other histories
         self.counts = state.counts
 
+    def release_counts(self) -> None:
+        """Let go of the counts of the last state, so that they are freed with it."""
+        if self.counts is not None:
+            self._read_with(self.prior.model, grows=False)
+            self.counts = None
+
     def state(self) -> State:
         """Return the initial states of the next window, which are the final states of the last one."""
         recurrent = np.empty((self.B, self.architecture.state_size), self.dtype)
         for states, rows, columns in self._states():
             recurrent[rows, columns] = states[0]
-        history = [history[:R] for history, R in zip(self.priors.history, self.rows, strict=True)]
-        return State(recurrent, np.concatenate(history), self.counts)
+        return State(recurrent, self.histories(), self.counts)
 
     def states(self) -> Array:
         """Return the recurrent states (T, B, …) after each step of the last window, before any other is read."""
@@ -233,6 +238,10 @@ class BatchedNetwork:
         for states, rows, columns in self._states():
             h[:, rows, columns] = states[1:]
         return h
+
+    def histories(self) -> NDArray[np.int32]:
+        """Return the codes (B, n) of the last characters that the n-gram prior has read."""
+        return np.concatenate([history[:R] for history, R in zip(self.priors.history, self.rows, strict=True)])
 
     def _states(self) -> Iterator[tuple[Array, slice, slice]]:
         """Yield views (T + 1, R, m) of the kernels' state vectors, and their batch rows and columns in a state."""

@@ -16,7 +16,6 @@ by Intel's Advanced Matrix Extensions (AMX) where the processor has them.
 """
 
 from collections.abc import Callable, Sequence
-from inspect import Parameter, Signature
 from typing import Any
 
 from llvmlite import binding, ir
@@ -296,53 +295,46 @@ def element_pointer(context: Any, builder: Any, array_type: Any, array: Any, sta
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [start])
 
 
-def row_intrinsic(kinds: str, results: int = 0) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that makes what kernels call of `emit(builder, *operands)`, which appends its code.
+def row_kernel(emit: Callable[..., None]) -> Any:
+    """Return the kernel that ``emit(builder, *operands)`` emits.
 
-    `kinds` has a letter for each operand: r for the address of a row, for which kernels pass a flat array and the
-    offset where the row begins; i for an integer; and x for a number of the type of the first row. It returns
-    `results` such numbers.
+    Two of its arguments, a flat array and where a row starts in it, are one operand: the address of the row. The others
+    are integers, or scalars of the type of the first array.
     """
 
-    letters = kinds.replace("r", "ai")
+    @intrinsic
+    def kernel(typingctx: Any, *kinds: Any) -> tuple[Any, Callable[..., Any]]:
+        scalar = kinds[0].dtype
+        arguments = [
+            each if isinstance(each, types.Array) else scalar if isinstance(each, types.Float) else types.intp
+            for each in kinds
+        ]
 
-    def decorate(emit: Callable[..., Any]) -> Any:
-        def call(typingctx: Any, *arguments: Any) -> tuple[Any, Callable[..., Any]]:
-            scalar, pairs = arguments[0].dtype, zip(letters, arguments, strict=True)
-            given = [{"a": argument, "i": types.intp, "x": scalar}[letter] for letter, argument in pairs]
+        def emit_call(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            operands, pairs = [], iter(zip(arguments, cgutils.unpack_tuple(builder, values[0]), strict=True))
+            for kind, value in pairs:
+                is_row = isinstance(kind, types.Array)
+                operands.append(element_pointer(context, builder, kind, value, next(pairs)[1]) if is_row else value)
+            emit(builder, *operands)
+            return context.get_dummy_value()
 
-            def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-                operands, following = [], iter(zip(signature.args, values, strict=True))
-                for kind, (of, value) in zip(kinds, following, strict=False):
-                    is_row = kind == "r"
-                    start = next(following)[1] if is_row else None
-                    operands.append(element_pointer(context, builder, of, value, start) if is_row else value)
-                returned = emit(builder, *operands)
-                if results == 0:
-                    return context.get_dummy_value()
-                return context.make_tuple(builder, signature.return_type, returned)
+        return types.void(types.Tuple(arguments)), emit_call
 
-            return (types.UniTuple(scalar, results) if results else types.void)(*given), generate
-
-        names = ("typingctx", *(f"argument_{n}" for n in range(len(letters))))  # Numba would pass *arguments as a tuple
-        call.__signature__ = Signature(Parameter(name, Parameter.POSITIONAL_ONLY) for name in names)  # type: ignore[attr-defined]
-        return intrinsic(call)
-
-    return decorate
+    return kernel
 
 
-@row_intrinsic("riririiriiii")
+@row_kernel
 def tile(builder: Any, *operands: Any) -> None:
-    """C = D + A B for a tile: its operands are C, D, A, B, the depth, rows and vectors, as in `multiply`."""
-    c, _, _, _, a, *_ = operands
-    if HAS_AMX and isinstance(a.type.pointee, ir.IntType):
-        without_step = operands[:6] + operands[7:]  # that of A is 1
+    """C = D + A B for a tile, see `multiply` for its arguments."""
+    c, a = operands[0].type.pointee, operands[4].type.pointee
+    if HAS_AMX and isinstance(a, ir.IntType):
+        without_step = [*operands[:6], *operands[7:]]  # the step of A is 1
         call_function(builder, "elman_amx_tile", without_step, _emit_amx_tile)
     else:
-        call_function(builder, f"elman_tile_{c.type.pointee}_{a.type.pointee}", operands, _emit_tiles)
+        call_function(builder, f"elman_tile_{c}_{a}", operands, _emit_tiles)
 
 
-@row_intrinsic("rrririii")
+@row_kernel
 def row_tile(builder: Any, *operands: Any) -> None:
     """`tile` for a single row, which has several chains of sums if it is short."""
     _call_row(builder, operands, chained=True)

@@ -18,7 +18,7 @@ from elman.engine.numba.linalg.simd import (
     emit_prefetch,
     row_loops,
 )
-from elman.engine.numba.linalg.tile import element_pointer, row_intrinsic
+from elman.engine.numba.linalg.tile import element_pointer, row_kernel
 from elman.jit.compiler import intrinsic
 
 Emitter = tuple[Any, Callable[..., Any]]
@@ -71,7 +71,7 @@ def elementwise_kernel(step: Callable[[Simd, VectorView], None]) -> Any:
     return kernel
 
 
-@row_intrinsic("rri")
+@row_kernel
 def add_to(builder: Any, total: Any, row: Any, vectors: Any) -> None:
     """total <- total + row."""
     simd = Simd(builder, total.type.pointee)
@@ -80,7 +80,7 @@ def add_to(builder: Any, total: Any, row: Any, vectors: Any) -> None:
         simd.store(simd.add(simd.load(to), simd.load(simd.vector(row, loop.index))), to)
 
 
-@row_intrinsic("ri")
+@row_kernel
 def prefetch_row(builder: Any, row: Any, vectors: Any) -> None:
     """Bring a row into the first-level cache, all of its lines at the same time."""
     simd, per_line = Simd(builder, row.type.pointee), vectors.type(CACHE_LINE // BYTES)
@@ -89,7 +89,7 @@ def prefetch_row(builder: Any, row: Any, vectors: Any) -> None:
         emit_prefetch(builder, simd.vector(row, builder.mul(loop.index, per_line)))
 
 
-@row_intrinsic("rri")
+@row_kernel
 def copy(builder: Any, to: Any, of: Any, vectors: Any) -> None:
     """to <- of."""
     simd = Simd(builder, to.type.pointee)
@@ -98,9 +98,9 @@ def copy(builder: Any, to: Any, of: Any, vectors: Any) -> None:
 
 
 def _transpose_kernel(load: Callable[[Simd, Any, Any, int], Any], name: str) -> Any:
-    """Return the kernel to <- of', of a square matrix whose rows are one vector each, which `load` loads.
+    """Return the kernel to <- of', of a square matrix with one vector per row, for `to`, `to_row`, `of` and `of_row`.
 
-    Its operands are `to`, `of`, each with the elements from row to row.
+    `to_row` and `of_row` are the elements from one row to the next; `load(simd, of, of_row, r)` returns row r.
     """
 
     def emit_transpose(builder: Any, to: Any, to_row: Any, of: Any, of_row: Any) -> None:
@@ -109,15 +109,10 @@ def _transpose_kernel(load: Callable[[Simd, Any, Any, int], Any], name: str) -> 
         for r, column in enumerate(simd.transpose(rows)):
             simd.store(column, simd.address(to, to_row, r))
 
-    @row_intrinsic("riri")
-    def call(builder: Any, to: Any, *operands: Any) -> None:
-        call_function(builder, f"elman_{name}_{to.type.pointee}", [to, *operands], emit_transpose)
+    def emit(builder: Any, *operands: Any) -> None:
+        call_function(builder, f"elman_{name}_{operands[0].type.pointee}", operands, emit_transpose)
 
-    return call
-
-
-def _load_row(simd: Simd, of: Any, of_row: Any, r: int) -> Any:
-    return simd.load(simd.address(of, of_row, r))
+    return row_kernel(emit)
 
 
 def _load_row_pairs(simd: Simd, of: Any, of_row: Any, r: int) -> Any:
@@ -126,18 +121,17 @@ def _load_row_pairs(simd: Simd, of: Any, of_row: Any, r: int) -> Any:
     return simd.round_pairs(simd.shuffle(first, second, low), simd.shuffle(first, second, high))
 
 
-def _load_column_pairs(simd: Simd, of: Any, of_row: Any, r: int) -> Any:
-    return simd.round_pairs(*(simd.load(simd.address(of, of_row, row)) for row in (2 * r, 2 * r + 1)))
-
-
-transpose = _transpose_kernel(_load_row, "transpose")
+transpose = _transpose_kernel(lambda simd, of, row, r: simd.load(simd.address(of, row, r)), "transpose")
 transpose_row_pairs = _transpose_kernel(_load_row_pairs, "transpose_row_pairs")
 """For pairs of bfloat16, rounded from elements that follow one another in a row of float32."""
-transpose_column_pairs = _transpose_kernel(_load_column_pairs, "transpose_column_pairs")
+transpose_column_pairs = _transpose_kernel(
+    lambda simd, of, row, r: simd.round_pairs(*(simd.load(simd.address(of, row, k)) for k in (2 * r, 2 * r + 1))),
+    "transpose_column_pairs",
+)
 """For pairs of bfloat16, rounded from elements that follow one another in a column of float32."""
 
 
-@row_intrinsic("rix")
+@row_kernel
 def scale(builder: Any, row: Any, vectors: Any, factor: Any) -> None:
     """row <- factor row."""
     simd = Simd(builder, row.type.pointee)
@@ -147,33 +141,43 @@ def scale(builder: Any, row: Any, vectors: Any, factor: Any) -> None:
         simd.store(simd.mul(simd.load(address), factor), address)
 
 
-@row_intrinsic("rix", results=2)
-def exponentials(builder: Any, row: Any, vectors: Any, factor: Any) -> list[Any]:
+@intrinsic
+def exponentials(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) -> Emitter:
     """row <- e^((row - max) factor); return (sum, maximum).
 
     A lane at -infinity becomes 0, so padding does not contribute. A NaN makes the sum NaN.
     """
-    simd = Simd(builder, row.type.pointee)
-    lane_maxima = cgutils.alloca_once_value(builder, simd.load(simd.vector(row, vectors.type(0))))
-    with cgutils.for_range(builder, vectors) as loop:
-        x = simd.load(simd.vector(row, loop.index))
-        builder.store(simd.maximum(x, builder.load(lane_maxima)), lane_maxima)
-    maximum = simd.reduce(simd.maximum, builder.load(lane_maxima))
-    total = cgutils.alloca_once_value(builder, simd.constant(0.0))
-    for wide, index in row_loops(builder, simd.element, vectors):
-        address = wide.vector(row, index)
-        maxima, factors = wide.broadcast(maximum), wide.broadcast(factor)
-        e = wide.exp(wide.mul(wide.sub(wide.load(address), maxima), factors))
-        wide.store(e, address)
-        for part in wide.split(e):
-            builder.store(simd.add(builder.load(total), part), total)
-    return [simd.reduce(simd.add, builder.load(total)), maximum]
+    i = types.intp
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        row, vectors = element_pointer(context, builder, signature.args[0], *values[:2]), values[2]
+        simd = Simd(builder, row.type.pointee)
+        lane_maxima = cgutils.alloca_once_value(builder, simd.load(simd.vector(row, vectors.type(0))))
+        with cgutils.for_range(builder, vectors) as loop:
+            x = simd.load(simd.vector(row, loop.index))
+            builder.store(simd.maximum(x, builder.load(lane_maxima)), lane_maxima)
+        maximum = simd.reduce(simd.maximum, builder.load(lane_maxima))
+        total = cgutils.alloca_once_value(builder, simd.constant(0.0))
+        for wide, index in row_loops(builder, simd.element, vectors):
+            address = wide.vector(row, index)
+            maxima, factors = wide.broadcast(maximum), wide.broadcast(values[3])
+            e = wide.exp(wide.mul(wide.sub(wide.load(address), maxima), factors))
+            wide.store(e, address)
+            for part in wide.split(e):
+                builder.store(simd.add(builder.load(total), part), total)
+        sums = [simd.reduce(simd.add, builder.load(total)), maximum]
+        return context.make_tuple(builder, signature.return_type, sums)
+
+    return types.UniTuple(row.dtype, 2)(row, i, i, row.dtype), emit
 
 
-@row_intrinsic("rrrixxx")
-def adagrad(builder: Any, theta: Any, *operands: Any) -> None:
-    """M <- M + g^2; theta <- theta - eta clip(g) / sqrt(M + epsilon), of theta, M, g, vectors, eta, limit, epsilon."""
-    call_function(builder, f"elman_adagrad_{theta.type.pointee}", [theta, *operands], _emit_adagrad)
+@row_kernel
+def adagrad(builder: Any, *operands: Any) -> None:
+    """M <- M + g^2; theta <- theta - eta clip(g) / sqrt(M + epsilon).
+
+    For rows of theta, M and g, their vectors, eta, the limit of clipping and epsilon.
+    """
+    call_function(builder, f"elman_adagrad_{operands[0].type.pointee}", operands, _emit_adagrad)
 
 
 def _emit_adagrad(builder: Any, theta: Any, M: Any, gradient: Any, vectors: Any, *scalars: Any) -> None:
@@ -183,14 +187,14 @@ def _emit_adagrad(builder: Any, theta: Any, M: Any, gradient: Any, vectors: Any,
         _emit_adagrad_step(simd, addresses, [simd.broadcast(value) for value in scalars])
 
 
-@row_intrinsic("rrririxxx")
-def adagrad_rows(builder: Any, theta: Any, *operands: Any) -> None:
+@row_kernel
+def adagrad_rows(builder: Any, *operands: Any) -> None:
     """`adagrad` for as many rows as a vector has lanes, each of `vectors` vectors, and for their transpose.
 
-    The transpose is stored in `columns`, whose rows are `column_row` elements apart. The processor overlaps its
-    shuffles with the arithmetic.
+    The transpose is stored in rows that are `column_row` elements apart; the arguments have the first of them, and
+    `column_row`, after the vectors. The processor overlaps its shuffles with the arithmetic.
     """
-    call_function(builder, f"elman_adagrad_rows_{theta.type.pointee}", [theta, *operands], _emit_adagrad_rows)
+    call_function(builder, f"elman_adagrad_rows_{operands[0].type.pointee}", operands, _emit_adagrad_rows)
 
 
 def _emit_adagrad_rows(
