@@ -14,6 +14,7 @@ from elman.ngram import model as ngram
 from elman.ngram.compiled_table import exact
 from elman.ngram.counting import count_ngrams
 from elman.ngram.kernels import reader
+from elman.ngram.language_model import read_compiled
 from elman.ngram.model import MAX_ORDER, MIN_PROB, Indices, NgramModel
 from support import tolerances as tolerances
 from support.ngram_counting import count_text
@@ -33,21 +34,6 @@ def counted(text: Indices, K: int, order: int, folds: int = 3, **options: Any) -
     ngrams = count_ngrams(text, K, order, folds, **options)
     assert ngrams is not None
     return ngrams
-
-
-def read_compiled(model: NgramModel, histories: NDArray[np.integer], x: Indices, folds: Any = None) -> Read:
-    """Read x (T, B) after the codes `histories` (B, n)."""
-    (T, B), of_model, history = x.shape, reader(model), histories.astype(np.int32)
-    if model.grows:
-        of_model.reserve(x.size)
-    left_out = np.full(x.size, model.folds) if folds is None else folds.ravel().astype(np.int64)
-    log_q, matched = np.empty(x.size * model.K), np.empty(x.size, np.int64)
-    kernels.read_window(
-        of_model.table, of_model.added, model.grows, history, *kernels.make_nodes(B, model.order), np.ones(B, np.bool_),
-        x.ravel().astype(np.intp), left_out, T, B, model.K, log_q, matched,
-        kernels.make_workspace(model.K, model.order),
-    )  # fmt: skip
-    return log_q.reshape(T, B, model.K), matched.reshape(T, B), history
 
 
 def read_reference(model: NgramModel, histories: NDArray[np.integer], x: Indices, folds: Any = None) -> Read:
@@ -224,16 +210,16 @@ def _set_logs(q, bits, powers, out):  # type: ignore[no-untyped-def]
 IN_A_PROCESS = """
 import sys
 from numba import njit
-from elman.ngram import kernels
-from test_counting import counted, example_input, make_text, read_compiled
-exact = kernels.read_window
+from elman.ngram import language_model
+from test_counting import counted, example_input, make_text
+exact = language_model.read_window
 @njit(fastmath=True)
 def fast(table, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched, workspace):
     exact(table, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched, workspace)
 if sys.argv[1] == "through a caller":
-    kernels.read_window = fast
+    language_model.read_window = fast
 text = make_text(300, 11)
-result = read_compiled(counted(text, 11, 3), *example_input(text, 11, 3, 3, T=30))
+result = language_model.read_compiled(counted(text, 11, 3), *example_input(text, 11, 3, 3, T=30))
 print(*(array.tobytes().hex() for array in result))
 """
 
