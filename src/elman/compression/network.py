@@ -177,13 +177,7 @@ def set_lstm_output(i, f, g, o, before, s, h):
 
 
 def round_weights(parameters: Parameters) -> Weights:
-    """Return parameters in float32.
-
-    Raises
-    ------
-    ElmanError
-        If the codec does not have the cell, or the state is reset, as between independent lines.
-    """
+    """Return parameters in float32."""
     net = parameters.architecture
     net.spec.require_codec()
     if net.reset_at is not None:

@@ -198,19 +198,7 @@ def read_characters(model, mixture, matches):
 
 
 class Predictor:
-    """Predicts R substreams that start alike.
-
-    Parameters
-    ----------
-    weights : Weights
-    alphabet : Alphabet
-    ngrams : NgramModel or None
-        The n-gram prior.
-    mode : CodecMode
-    R : int
-    N : int
-        Tokens to be coded.
-    """
+    """Predicts R substreams that start alike."""
 
     def __init__(
         self, weights: Weights, alphabet: Alphabet, ngrams: NgramModel | None, mode: CodecMode, R: int, N: int
@@ -237,11 +225,6 @@ class Predictor:
         """Code n tokens, in `table` (steps, R) for an encoder; a decoder writes them there.
 
         `count_coded` is called with the number of tokens that were just coded.
-
-        Raises
-        ------
-        ElmanError
-            If a payload was not written by an encoder.
         """
         first = 0
         while first < len(table):

@@ -8,7 +8,7 @@ from functools import partial
 from io import BytesIO
 from itertools import chain
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,12 +30,10 @@ from elman.compression.tokens import (
     to_tokens,
 )
 from elman.errors import ElmanError, option, shorten
+from elman.inference.adaptation import OnProgress
 from elman.inference.fingerprint import check_is_model, fingerprint
+from elman.inference.model import Model
 from elman.processes import thread_count
-
-if TYPE_CHECKING:
-    from elman.inference.adaptation import OnProgress
-    from elman.inference.model import Model
 
 _A = TypeVar("_A")
 OnBytes = Callable[[float], None]

@@ -46,11 +46,9 @@ _HEADER = re.compile(
 def write(model: Model, _: ModelInfo) -> bytes:
     """Return the bytes of a file; the state is the array ``h`` instead of metadata."""
     metadata = {name: value for name, value in export_metadata(model).items() if name != "state"}
-    arrays: dict[str, Any] = {name: model.parameters[name] for name in model.parameters.architecture.shapes()}
-    arrays |= ngram_tensors(model.parameters.ngrams)
-    arrays |= {"h": model.state.recurrent, METADATA_KEY: np.frombuffer(json.dumps(metadata).encode(), np.uint8)}
+    arrays: dict[str, Any] = {**model.parameters, **ngram_tensors(model.parameters.ngrams), "h": model.state.recurrent}
     file = BytesIO()
-    np.savez(file, **arrays)
+    np.savez(file, **arrays, **{METADATA_KEY: np.frombuffer(json.dumps(metadata).encode(), np.uint8)})
     return file.getvalue()
 
 
