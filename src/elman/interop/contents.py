@@ -77,7 +77,10 @@ def restore_snapshot(
     ngrams: Mapping[str, NDArray[Any]],
     given_alphabet: Alphabet | None,
 ) -> Snapshot:
-    """Return the network in a file."""
+    """Return the network in a file, whose `metadata` and `ngrams` were not validated.
+
+    The initial state is the array ``h`` or among the metadata. A given alphabet overrides that of the metadata.
+    """
     # Copies: the arrays read may have another memory order, or be read-only.
     copies = {name: np.array(arrays[name], order="C") for name in net.shapes()}
     alphabet = given_alphabet or Alphabet(
@@ -92,18 +95,6 @@ def restore_snapshot(
     masks = [require_str(metadata.get(key, ""), key) for key in _MASK_KEYS]
     parameters, masker = Parameters(net, copies, model), Masker(*masks) if any(masks) else None
     return Snapshot(infer_config(alphabet, parameters, masker), alphabet, parameters, h)
-
-
-def _read_alphabet(metadata: Mapping[str, Any], K: int, given: Alphabet | None) -> Alphabet:
-    """Return the alphabet: the given one, or else that of the file."""
-    if given is None and "alphabet" not in metadata:
-        raise ElmanError(f"it does not contain its {K} characters: pass them with {option.alphabet}")
-    alphabet = given or Alphabet(
-        require_str(metadata["alphabet"], "alphabet"), has_unknown=_require_bool(metadata, "folds")
-    )
-    if len(alphabet) != K:
-        raise ElmanError(f"the alphabet has {len(alphabet)} characters, but the network has {K}")
-    return alphabet
 
 
 def _read_state(metadata: Mapping[str, Any], net: Architecture, dtype: np.dtype[Any]) -> Array:

@@ -56,9 +56,7 @@ def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
     """Return the network in an untrusted file."""
     arrays = _read_arrays(path)
     metadata = parse_metadata(bytes(arrays.pop(METADATA_KEY, np.empty(0, np.uint8))).decode())
-    if "V" not in arrays:
-        raise ElmanError("the array V is missing")
-    net = read_architecture(metadata, len(arrays["V"]), len(arrays))
+    net = read_architecture(metadata, arrays)
     ngrams = pop_ngram_tensors(arrays) if net.order else {}
     check_arrays(arrays, net.shapes() | {"h": (net.state_size,)})
     return restore_snapshot(metadata, net, arrays, ngrams, alphabet)
