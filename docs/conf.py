@@ -4,13 +4,9 @@ import sys
 from pathlib import Path
 
 import elman
-from elman.runs.saved_runs import runs
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs" / "_extensions"))
-
-# The name is that of a package, which can be called; the reference describes the call.
-vars(elman)["runs"] = runs
 
 project = "Elman"
 version = release = elman.__version__

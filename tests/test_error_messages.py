@@ -47,11 +47,10 @@ def make_folder() -> Iterator[None]:
 
 def find_message(call: str) -> str:
     """Carry out a call, a command or an expression, that must be refused without any effect; return its message."""
-    before = {path: path.stat() for path in Path().rglob("*")}
+    before = {path: path.stat().st_mtime_ns for path in Path().rglob("*")}
     kind, _, rest = call.partition(" ")
     message = run_command(rest) if kind == "$" else evaluate(rest)
-    assert {path: path.stat() for path in Path().rglob("*")}.keys() == before.keys(), call
-    assert all(path.stat().st_mtime_ns == stat.st_mtime_ns for path, stat in before.items()), call
+    assert {path: path.stat().st_mtime_ns for path in Path().rglob("*")} == before, call
     return message
 
 
@@ -73,7 +72,8 @@ def evaluate(expression: str) -> str:
     return f"{type(raised.value).__name__}: {raised.value}"
 
 
-CALLS = dict((*block.split("\n", 1), "")[:2] for block in GOLDEN.read_text("utf-8").strip().split("\n\n"))
+BLOCKS = (block.partition("\n") for block in GOLDEN.read_text("utf-8").strip().split("\n\n"))
+CALLS = {call: message for call, _, message in BLOCKS}
 """Messages by calls; a line that begins with # is a heading."""
 
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from elman import processes
+from elman import machine
 from elman.cli.display import TrainingDisplay
 from elman.config import Config, resume_config
 from elman.engine import require_engine
 from elman.errors import ElmanError
-from elman.processes import Process, available_memory, connect_processes, current_process, run_on_first_process
+from elman.machine import available_memory
+from elman.processes import Process, connect_processes, current_process, run_on_first_process
 
 
 def start_processes(monkeypatch: pytest.MonkeyPatch, rank: int, size: int) -> None:
@@ -21,7 +22,7 @@ def start_processes(monkeypatch: pytest.MonkeyPatch, rank: int, size: int) -> No
 
 
 def test_the_memory_of_a_container_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_CGROUPS", [(tmp_path, "memory.max", "memory.current")])
+    monkeypatch.setattr(machine, "_CGROUPS", [(tmp_path, "memory.max", "memory.current")])
     whole = available_memory()
     (tmp_path / "memory.current").write_text("5000\n", "utf-8")
     (tmp_path / "memory.stat").write_text("inactive_file 1000\nactive_file 2000\n", "utf-8")

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from elman.runs.models import load as load
     from elman.runs.run import Run as Run
     from elman.runs.saved_runs import SavedRun as SavedRun
+    from elman.runs.saved_runs import list_runs as list_runs
     from elman.runs.saved_runs import open_run as open_run
-    from elman.runs.saved_runs import runs as runs
     from elman.testing.gradcheck import gradcheck as gradcheck
     from elman.text import Corpus as Corpus
     from elman.training.callbacks import TrainingCallback as TrainingCallback
@@ -55,9 +55,9 @@ _MODULES = {
     "export": "elman.interop",
     "gradcheck": "elman.testing.gradcheck",
     "import_": "elman.interop",
+    "list_runs": "elman.runs.saved_runs",
     "load": "elman.runs.models",
     "open_run": "elman.runs.saved_runs",
-    "runs": "elman.runs",
     "sweep": "elman.tuning.sweep",
     "train": "elman.training.train",
 }
@@ -78,5 +78,4 @@ if not TYPE_CHECKING:  # a type checker that saw it would accept every name
             raise AttributeError(f"module 'elman' has no attribute {name!r}")
         from importlib import import_module
 
-        module = import_module(_MODULES[name])
-        return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
+        return getattr(import_module(_MODULES[name]), name)

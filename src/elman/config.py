@@ -20,6 +20,7 @@ from elman.network.cells import cell_help, cell_names
 from elman.network.optimizers import optimizer_names
 from elman.options import suggest_option
 from elman.presets import PRESETS, choose_text_limits, name_preset
+from elman.storage.paths import make_absolute
 
 if TYPE_CHECKING:
     from elman.network.parameters import Architecture
@@ -110,10 +111,7 @@ class Config:
     )
     init_std: float = _option(0.1, "Standard deviation of the normal initialization.", minimum=0)
     ngram_order: int = _option(
-        0,
-        "Order of the n-gram prior: its longest context, in characters; 0 turns it off.",
-        minimum=0,
-        maximum=15,
+        0, "Order of the n-gram prior: its longest context, in characters; 0 turns it off.", minimum=0, maximum=15
     )
     ngram_min_count: int = _option(
         2,
@@ -122,9 +120,7 @@ class Config:
         minimum=1,
     )
     ngram_max_size: float = _option(
-        256.0,
-        "Maximum size of the table of the n-gram prior in MB; above it, {ngram_min_count} is raised.",
-        above=0,
+        256.0, "Maximum size of the table of the n-gram prior in MB; above it, {ngram_min_count} is raised.", above=0
     )
     ngram_folds: int = _option(
         10,
@@ -133,11 +129,7 @@ class Config:
         minimum=0,
         maximum=16,
     )
-    ngram_start: float = _fraction(
-        0.0,
-        "Fraction of the run after which the n-gram prior starts.",
-        0.8,
-    )
+    ngram_start: float = _fraction(0.0, "Fraction of the run after which the n-gram prior starts.", 0.8)
     epochs: int = _option(10, "Maximum number of epochs (passes over the text).", minimum=1)
     max_updates: int | None = _option(None, "Maximum number of updates (optimizer steps).", minimum=1)
     max_seconds: float | None = _option(
@@ -169,9 +161,7 @@ class Config:
     seed: int = _option(400, "Random seed of initial weights, dropout and samples.", minimum=0, maximum=2**32 - 1)
     engine: str = _option(DEFAULT_ENGINE, engine_help(), choices=lambda: tuple(ENGINES))
     device: str = _option(
-        "auto",
-        "Device of {engine:torch}; auto is cuda if available, else cpu.",
-        choices=lambda: DEVICES,
+        "auto", "Device of {engine:torch}; auto is cuda if available, else cpu.", choices=lambda: DEVICES
     )
     dtype: Literal["float32", "float64"] = _option("float32", "Floating-point precision.")
     mixed_precision: bool = _option(
@@ -324,11 +314,11 @@ def normalize(name: str, value: Any) -> Any:
     if type(value) not in (bool, int, float) and isinstance(value, Real):
         return int(value) if isinstance(value, Integral) else float(value)
     if name == "validation" and isinstance(value, os.PathLike):
-        return os.path.abspath(value)  # noqa: PTH100 (as `make_absolute`)
-    if name == "validation" and isinstance(value, str) and value:
-        from elman.text.sources import make_absolute  # imports NumPy, which the help of a command does not need
-
         return make_absolute(value)
+    if name == "validation" and isinstance(value, str) and value:
+        from elman.text.sources import locate_source  # imports NumPy, which the help of a command does not need
+
+        return locate_source(value)
     if name in ("mask", "mask_regex") and isinstance(value, str) and value:
         from elman.text.masks import Masker  # imports NumPy, too
 
@@ -357,13 +347,7 @@ _NO_LIMITS: dict[str, None] = {"max_updates": None, "max_seconds": None}
 
 
 def make_config(preset: str = "reference", options: Mapping[str, Any] | None = None) -> Config:
-    """Return a preset with some of its settings replaced, as by `replace_settings`.
-
-    Raises
-    ------
-    ElmanError
-        If the preset or a setting is unknown, or a setting is out of its range.
-    """
+    """Return a preset with some of its settings replaced, as by `replace_settings`."""
     check_names(options or {})
     return Config(**replace_settings(PRESETS[name_preset(preset)].settings, options or {}))
 
@@ -395,11 +379,6 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     """Return the settings of a run that is resumed.
 
     A limit among the options replaces the time and update limits of the run.
-
-    Raises
-    ------
-    ElmanError
-        If a setting is unknown or out of its range, or differs from the run's and is none of `ADJUSTABLE`.
     """
     check_names(options)
     changes: dict[str, Any] = {**_NO_LIMITS} if any(options.get(name) is not None for name in LIMITS) else {}
@@ -418,13 +397,7 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
 
 
 def check_names(options: Mapping[str, Any], other_names: Sequence[str] = ()) -> None:
-    """Check that options are settings; an error may suggest one of `other_names`, which the caller takes as well.
-
-    Raises
-    ------
-    ElmanError
-        If one is not.
-    """
+    """Check that options are settings; an error may suggest one of `other_names`, which the caller takes as well."""
     settings = [setting.name for setting in fields(Config)]
     for name in options:
         if name not in settings:

@@ -12,8 +12,10 @@ which `FLAGS` and `ARGUMENTS` complete. What only the command line says writes i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
+from typing import Any
 
 _ARGUMENTS = {"beam": "width", "like": "config=elman.open_run(RUN).config"}
 """Options that Python names otherwise."""
@@ -91,6 +93,18 @@ class ElmanError(Exception):
     """
 
 
+@contextmanager
+def report_system_errors(
+    attempt: str, remedy: Callable[[Any], str] | str = "", errors: tuple[type[Exception], ...] = (OSError,)
+) -> Iterator[None]:
+    """Turn an error of the system in the block into one line: ``cannot read 'a' (Permission denied)``, and a remedy."""
+    try:
+        yield
+    except errors as error:
+        ending = remedy if isinstance(remedy, str) else remedy(error)
+        raise ElmanError(f"cannot {attempt} ({getattr(error, 'strerror', error)}){ending}") from error
+
+
 class NonFiniteLossError(ElmanError):
     """A loss in training is not finite; the last valid checkpoint is unchanged."""
 
@@ -101,13 +115,7 @@ class LockedError(ElmanError):
 
 @contextmanager
 def require_extra(extra: str) -> Iterator[None]:
-    """Report a missing library that the block imports and that `extra` would install.
-
-    Raises
-    ------
-    ElmanError
-        If it is not installed.
-    """
+    """Report a missing library that the block imports and that `extra` would install."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -138,6 +146,16 @@ def quote(value: object) -> str:
 def flag(name: str) -> str:
     """Return the command-line option of a setting."""
     return "--" + name.replace("_", "-")
+
+
+def check_range(name: str, value: Any, minimum: int, maximum: int | None = None) -> None:
+    """Reject an option that is no integer or out of its range."""
+    is_integer = isinstance(value, Integral)
+    if not is_integer:
+        raise ElmanError(f"{option[name]} must be an integer (got {quote(value)})")
+    if value < minimum or (maximum is not None and value > maximum):
+        expected = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum:,}"
+        raise ElmanError(f"{option[name]} must be {expected} (got {shorten(value)})")
 
 
 def join_alternatives(names: Sequence[str]) -> str:

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from elman import __main__ as entry_point
 from elman.cli.app import COMMANDS
 from elman.cli.display import TrainingDisplay
 from elman.config import Config, make_config
-from elman.errors import flag
+from elman.errors import FLAGS, flag
 from elman.presets import DEFAULT_PRESET, choose_recipe
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
@@ -32,38 +31,14 @@ from support.state import TEXT, T, snapshot
 from support.training import train
 
 REFERENCE = ["--preset", "reference"]
-NOTICE = f"training on novel.txt: {len(TEXT):,} characters, {len(set(TEXT))} distinct\n"
-"""The first line on standard error of a training on the novel."""
 SMALL = [*REFERENCE, "--hidden-size", "3", "--seq-length", str(T), "--engine", "numpy", "--quiet"]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a novel."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    (tmp_path / "novel.txt").write_text(TEXT, "utf-8")
-    return tmp_path
-
-
-@pytest.fixture
-def run(folder: Path, trained: Path) -> Path:
-    """A run directory, in the current folder, called `run`."""
-    return Path(shutil.copytree(trained, folder / "run"))
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a short run on the novel."""
-    out = tmp_path_factory.mktemp("trained")
-    train(Corpus.from_text(TEXT, "novel.txt"), hidden_size=3, seq_length=T, engine="numpy", epochs=2, out=out)
-    return out
 
 
 def elman_process(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
     """Begin `python -m elman` in a process of its own."""
     command = [sys.executable, "-m", "elman", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, **pipes | options)
 
 
 # --- Help ---
@@ -75,7 +50,7 @@ def test_help_shows_every_setting_with_its_help_and_its_default(folder: Path, co
         default = getattr(make_config(DEFAULT_PRESET), field.name)
         default = "none" if default is None else default
         assert f" {flag(field.name)} " in words
-        assert f"{field.metadata['help']} " in words
+        assert f"{field.metadata['help'].format_map(FLAGS)} " in words
         assert f"[default: {default}]" in words
 
 
@@ -101,8 +76,7 @@ def test_the_version(command: Command) -> None:
 def test_a_loss_that_is_not_finite(folder: Path, command: Command) -> None:
     options = ["--out", "out", "--seq-length", T, "--learning-rate", "1e38", "--engine", "numpy"]
     code, _, err = command("train", "novel.txt", *REFERENCE, *options)
-    assert code == 2
-    assert err.startswith(NOTICE)
+    assert (code, err.splitlines()[0]) == (2, "training on novel.txt: 77 characters, 26 distinct")
     assert "is not finite; the last good checkpoint is kept: lower --learning-rate" in err
 
 
@@ -110,9 +84,9 @@ def test_a_damaged_checkpoint(run: Path, command: Command) -> None:
     checkpoint = run / "checkpoint.safetensors"
     data = checkpoint.read_bytes()
     checkpoint.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    words = ("cannot be used", "its contents do not match its SHA-256", "restore a backup or train again")
+    words = "its contents do not match its SHA-256; restore a backup or train again"
     for arguments in (["sample", run], ["eval", run, "novel.txt"]):
-        assert_refused(command(*arguments), *words)
+        assert_refused(command(*arguments), words)
 
 
 @pytest.mark.parametrize(
@@ -138,10 +112,6 @@ def test_train_prints_one_line_of_json(folder: Path, command: Command) -> None:
     assert (code, err, out.count("\n")) == (0, "", 1)
     assert signal.getsignal(signal.SIGINT) is handler
     results = json.loads(out)
-    assert list(results) == [
-        "text", "updates", "epochs", "seconds", "chars_per_second", "smooth_loss", "minimum_smooth_loss", "minimum_at",
-        "train_loss", "validation_loss", "validation_chars", "kept_update", "stopped", "advice",
-    ]  # fmt: skip
     assert (results["kept_update"], results["stopped"]) == (20, "max_updates")
     assert "longer" in results["advice"]
     assert (results["updates"], results["epochs"], results["validation_loss"]) == (20, 1.3333, None)
@@ -154,7 +124,6 @@ def test_two_hyphens_end_the_options(folder: Path, command: Command) -> None:
         Path(name).write_text(TEXT, encoding="utf-8")
     ended = command("train", "--out", "out", *SMALL, "--max-updates", 1, "--json", "--", "-dash.txt", "--seed")
     assert (ended.code, ended.err, json.loads(ended.out)["text"]) == (0, "", "-dash.txt and 1 more")
-    assert_refused(command("train", "--out", "other", *SMALL, "-dash.md"), "unknown option -dash.md; see --help")
 
 
 def test_a_resumed_run_that_is_finished_says_so(run: Path, command: Command) -> None:
@@ -169,7 +138,7 @@ def test_train_ends_with_figures_and_what_to_do_next(
 ) -> None:
     code, out, err = command("train", "novel.txt", "--out", "my run", *SMALL, "--max-updates", 20)
     assert (code, err) == (0, "")
-    loss = elman.runs("my run")[0]["train_loss"]
+    loss = elman.list_runs("my run")[0]["train_loss"]
     assert re.search(rf"^train loss +{loss:.4f} nats/char *$", out, re.MULTILINE)
     assert re.search(r"^epochs +1\.33 *$", out, re.MULTILINE)
     assert not re.search("^(.*smooth loss|minimum at|kept update) ", out, re.MULTILINE)  # of no use after 20 updates
@@ -197,7 +166,7 @@ def test_where_the_learning_rate_has_decayed_a_new_run_trains_longer(folder: Pat
     longer = "train novel.txt --out out-longer --like out --max-updates 40"
     assert f"\nto train longer: elman {longer}\n" in out
     assert command(*longer.split(), "--quiet").code == 0
-    assert [(row["run"], row["updates"]) for row in elman.runs("out-longer")] == [("out-longer", 40)]
+    assert [(row["run"], row["updates"]) for row in elman.list_runs("out-longer")] == [("out-longer", 40)]
     out = command("train", "--out", "out", "--resume", "--max-updates", 30, "--quiet").out
     assert "\nto train longer: elman train --out out --resume --max-updates 60\n" in out
 
@@ -207,7 +176,7 @@ def test_train_says_why_it_ended(folder: Path, command: Command) -> None:
     code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, *options)
     assert (code, err) == (0, "")
     assert re.search(r"^stopped +patience *$", out, re.MULTILINE)
-    assert elman.runs("out")[0]["validation_loss"] > 0
+    assert elman.list_runs("out")[0]["validation_loss"] > 0
     best = RunDirectory(Path("out")).load().best
     assert best is not None
     assert re.search(rf"^kept update +{best.update} *$", out, re.MULTILINE)
@@ -253,7 +222,8 @@ def test_standard_input(run: Path, command: Command, monkeypatch: pytest.MonkeyP
 def test_an_interrupted_training_is_saved_and_goes_on_to_the_bit(folder: Path, command: Command) -> None:
     process = elman_process("train", "novel.txt", "--out", "out", *SMALL, "--epochs", 10**9)
     try:
-        wait_for(Path("out/checkpoint.safetensors"))
+        while not Path("out/checkpoint.safetensors").exists() and process.poll() is None:
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     finally:
@@ -274,13 +244,9 @@ def test_a_lost_terminal_saves_the_run(folder: Path) -> None:
     fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))
     arguments = ["train", "novel.txt", "--out", "out", *SMALL[:-1], "--epochs", str(10**9)]
     terminal, other_end = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "elman", *arguments],
-        stdin=other_end,
-        stdout=other_end,
-        stderr=other_end,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(other_end, termios.TIOCSCTTY, 0),
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), other_end)
+    process = elman_process(
+        *arguments, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(other_end, termios.TIOCSCTTY, 0), **streams
     )
     os.close(other_end)
     try:
@@ -317,24 +283,11 @@ def test_a_stopped_report_says_how_to_resume(folder: Path, command: Command, mon
     assert after == before | {"resume": True}
 
 
-def wait_for(path: Path) -> None:
-    """Return when a file exists; give up after a minute."""
-    for _ in range(6000):
-        if path.exists():
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"there is still no {path}")
-
-
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
         (KeyboardInterrupt(), 130, ""),
-        (
-            MemoryError("Unable to allocate 2.98 GiB"),
-            2,
-            "not enough memory (Unable to allocate 2.98 GiB): use a smaller",
-        ),
+        (MemoryError("Unable to allocate 2.98 GiB"), 2, "not enough memory (Unable to allocate 2.98 GiB): use "),
         (MemoryError(), 2, "not enough memory (Python cannot allocate more): use a smaller model, or for training"),
         (PermissionError(13, "Permission denied", "run"), 2, "cannot use 'run' (Permission denied)"),
     ],
@@ -403,13 +356,9 @@ def test_gradcheck_prints_json_or_a_table(folder: Path, command: Command, option
     code, out, err = command(*CHECK, *options.split(), "--json")
     assert (code, err, out.count("\n")) == (0, "", 1)
     found = json.loads(out)
-    assert list(found) == ["experiments", "passed"]
-    assert found["passed"] is True
-    (experiment,) = found["experiments"]
-    assert list(experiment) == ["points", "hidden_size", "seq_length", "relative_error"]
-    assert [experiment[name] for name in ("points", "hidden_size", "seq_length")] == [10, 4, 5]
-    names = list(experiment["relative_error"])
-    assert names == arrays.split()
+    ((*sizes, errors),) = (experiment.values() for experiment in found["experiments"])
+    names = [*errors]
+    assert (found["passed"], sizes, names) == (True, [10, 4, 5], arrays.split())
     code, shown, err = command(*CHECK, *options.split())
     assert (code, err) == (0, "")
     assert {*names, "passed", "yes"} <= set(shown.split())
@@ -454,10 +403,10 @@ def test_text_is_utf8_whatever_the_terminal_says(folder: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_behind_standard_output(run: Path) -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
-        command = [sys.executable, "-m", "elman", "sample", str(run), "-q"]
-        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
-    assert ended.stderr.startswith("error: cannot write to standard output")
+        process = elman_process("sample", run, "-q", stdout=full)
+    _, err = process.communicate()
+    assert (process.returncode, err.count(b"\n")) == (2, 1)
+    assert err.startswith(b"error: cannot write to standard output")
 
 
 def test_standard_output_that_is_closed(run: Path) -> None:
@@ -470,10 +419,9 @@ def test_standard_output_that_is_closed(run: Path) -> None:
 def test_a_reader_that_is_gone_ends_it_without_a_word(folder: Path, run: Path, arguments: str) -> None:
     nobody, written = os.pipe()
     os.close(nobody)
-    command = [sys.executable, "-m", "elman", *arguments.split()]
     with os.fdopen(written, "wb") as out:
-        ended = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (0, "")
+        process = elman_process(*arguments.split(), stdout=out)
+    assert (process.communicate()[1], process.returncode) == (b"", 0)
 
 
 def test_an_interrupt_at_an_import_of_a_loaded_module_is_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,19 +81,15 @@ def test_a_compilation_is_announced(capsys: pytest.CaptureFixture[str], quiet: b
 
 
 @pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A text and a run in the current folder, and a line for everything that is done."""
-    monkeypatch.chdir(tmp_path)
-    Path("text.txt").write_text(TEXT, "utf-8")
-    options = ("--hidden-size", 4, "--seq-length", 5, "--max-updates", 5, "--engine", "numpy", "--quiet")
-    assert exit_code("train", "text.txt", "-o", "run", "--preset", "reference", *options) == 0
+def slow(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run, and a line for everything that is done."""
     monkeypatch.setattr("elman.cli.display.INTERVAL", 0.0)
     monkeypatch.setattr("elman.compression.predictor.MAX_TOKENS", 1)
 
 
-CHECK = ("gradcheck", "text.txt", "--hidden-size", 3, "--seq-length", 4, "--engine", "numpy")
-COMPRESS = ("compress", "text.txt", "-m", "run", "-o", "text.elm")
-DECOMPRESS = ("decompress", "text.elm", "-m", "run", "-o", "back.txt")
+CHECK = ("gradcheck", "novel.txt", "--hidden-size", 3, "--seq-length", 4, "--engine", "numpy")
+COMPRESS = ("compress", "novel.txt", "-m", "run", "-o", "novel.elm")
+DECOMPRESS = ("decompress", "novel.elm", "-m", "run", "-o", "back.txt")
 
 
 @pytest.mark.usefixtures("slow")

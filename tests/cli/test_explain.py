@@ -1,6 +1,7 @@
 """`elman explain`: what it prints."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,10 @@ def test_metrics_are_printed_as_json_or_for_a_person(command: Command, run: Path
 def test_unknown_characters_count_as_in_eval(command: Command, run: Path, tmp_path: Path, text: str) -> None:
     extended = tmp_path / "extended.txt"
     extended.write_text(text, encoding="utf-8")
-    code, out, err = command("explain", run, extended, "--out", tmp_path / "page.html", "--json")
-    assert (code, err) == (0, "")
-    metrics, (_, out, _) = json.loads(out), command("eval", run, extended, "--json")
-    expected = json.loads(out)
-    assert metrics["nats_per_char"] == pytest.approx(expected["nats_per_char"], rel=SINGLE)
-    assert [metrics[name] for name in ("chars", "unknown_chars")] == [expected["chars"], expected["unknown_chars"]]
+    explained = json.loads(command("explain", run, extended, "--out", tmp_path / "page.html", "--json").out)
+    expected = json.loads(command("eval", run, extended, "--json").out)
+    assert explained["nats_per_char"] == pytest.approx(expected["nats_per_char"], rel=SINGLE)
+    assert [explained[name] for name in ("chars", "unknown_chars")] == [expected["chars"], expected["unknown_chars"]]
 
 
 def test_a_model_with_an_unknown_symbol_knows_every_character(command: Command, tmp_path: Path) -> None:
@@ -70,8 +69,21 @@ def test_a_model_with_an_unknown_symbol_knows_every_character(command: Command, 
     settings: Any = {"hidden_size": 4, "seq_length": 5, "engine": "numpy", "sample_every": 0, "min_count": 2}
     train(Corpus.from_text("abc" * 50 + "é"), out=folder, max_updates=2, **settings)
     text.write_text("ab漢cé", encoding="utf-8")
-    code, out, _ = command("explain", folder, text, "--out", page, "--json")
-    metrics, (_, out_of_eval, _) = json.loads(out), command("eval", folder, text, "--json")
-    assert (code, metrics["chars"], "unknown_chars" in metrics) == (0, 4, False)
-    assert metrics["nats_per_char"] == pytest.approx(json.loads(out_of_eval)["nats_per_char"], rel=SINGLE)
+    explained = json.loads(command("explain", folder, text, "--out", page, "--json").out)
+    expected = json.loads(command("eval", folder, text, "--json").out)
+    assert (explained["chars"], "unknown_chars" in explained) == (4, False)
+    assert explained["nats_per_char"] == pytest.approx(expected["nats_per_char"], rel=SINGLE)
     assert "<div>ab�c�</div>" in page.read_text(encoding="utf-8")
+
+
+def test_the_prior_has_its_part_and_its_counts_are_no_units(command: Command, file: Path, tmp_path: Path) -> None:
+    settings: Any = {"cell": "lstm", "ngram_order": 3, "hidden_size": 5, "seq_length": 8, "sample_every": 0}
+    model = train(Corpus.from_text(TEXT[:2000]), out=tmp_path / "run", max_updates=20, **settings).model
+    arguments = ("explain", tmp_path / "run", file, "--out", tmp_path / "page.html")
+    figures = json.loads(command(*arguments, "--json").out)
+    assert (figures["units"], figures["ngram"]["order"]) == (2 * 5, 3)
+    nats = model.score(file.read_text("utf-8")).nats_per_char
+    assert figures["nats_per_char"] == pytest.approx(nats, rel=1e-5)
+    gains = [figures["ngram"][f"{part}_nats_per_char"] for part in ("counting", "network")]
+    assert sum(gains) == pytest.approx(math.log(len(model.alphabet)) - nats, rel=1e-4)
+    assert "counting nats per char" in command(*arguments).out

@@ -1,7 +1,6 @@
 """The commands that open the dashboard, and --log: their output and exit codes."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -22,13 +21,9 @@ SMALL = [*REFERENCE, "--hidden-size", "3", "--seq-length", str(T), "--engine", "
 ADDRESS = r"http://127\.0\.0\.1:\d+"
 
 
-@pytest.fixture
-def command(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs a command in this process, in a directory with a text file."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(autouse=True)
+def no_browser(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELMAN_NO_BROWSER", "1")
-    (tmp_path / "novel.txt").write_text(TEXT, encoding="utf-8")
-    return command
 
 
 def test_train_with_the_dashboard_prints_its_address_and_the_same_results(command: Command) -> None:
@@ -62,8 +57,7 @@ def test_view_shows_runs_until_a_signal(tmp_path: Path, number: signal.Signals, 
     out = tmp_path / "novel"
     train(Corpus.from_text(TEXT), **EXACT, epochs=2, out=out)
     command = [sys.executable, "-m", "elman", "view", str(out)]
-    environment = os.environ | {"ELMAN_NO_BROWSER": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         found = re.search(ADDRESS, line)

@@ -1,7 +1,6 @@
 """Options from a file and from environment variables, those of another run, and choices in any case."""
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,7 @@ from support.cli import Command, assert_refused
 from support.state import TEXT, T
 from support.training import train
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a text and a run."""
-    folder = tmp_path_factory.mktemp("options")
-    (folder / "novel.txt").write_text(TEXT, encoding="utf-8")
-    options: Any = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "max_updates": 5}
-    train(folder / "novel.txt", out=folder / "run", validation=0.2, patience=4, **options)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def in_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make it the current folder."""
-    monkeypatch.chdir(folder)
+pytestmark = pytest.mark.usefixtures("run")
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -45,10 +30,9 @@ def write(tmp_path: Path, text: str) -> Path:
 def test_the_command_line_comes_first_then_the_environment_then_the_file(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    config = write(
-        tmp_path, "[sample]\nseed = 1\nlength = 7\nstop = ['tttt', 'ssss']\nno-echo = true\n[train]\nepochs = 2\n"
-    )
-    (row,) = [json.loads(command("sample", "run", "--json", "--config", config).out)]
+    options = "[sample]\nseed = 1\nlength = 7\nstop = ['tttt', 'ssss']\nno-echo = true\n[train]\nepochs = 2\n"
+    config = write(tmp_path, options)
+    row = json.loads(command("sample", "run", "--json", "--config", config).out)
     assert (row["seed"], len(row["text"])) == (1, 7)
     assert command("--config", config, "sample", "run", "--prompt", "the ").out.count("the ") == 0
     monkeypatch.setenv("ELMAN_SAMPLE_SEED", "2")
@@ -90,11 +74,8 @@ def test_a_preset_gives_way_to_all_of_them(command: Command, monkeypatch: pytest
         ("[score]\nrun = ['run', 'run']\n", "there is no checkpoint \"['run', 'run']\""),
     ],
 )
-def test_a_file_that_is_not_valid(
-    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, words: str
-) -> None:
+def test_a_file_that_is_not_valid(command: Command, tmp_path: Path, text: str, words: str) -> None:
     write(tmp_path, text)
-    monkeypatch.chdir(tmp_path)
     name = next((name for name in ("train", "view", "score") if f"[{name}]" in text), "eval")
     assert_refused(command(name, *(["run", "novel.txt"] if name == "eval" else []), "--config", "options.toml"), words)
 
@@ -113,13 +94,9 @@ def test_a_variable_that_is_not_valid(command: Command, monkeypatch: pytest.Monk
     monkeypatch.setenv("ELMAN_EVAL_SERVICE_HOST", "x")
     monkeypatch.setenv("ELMAN_TRAIN_WINDOV", "3")
     ended = command("eval", "run", "novel.txt")
-    assert (ended.code, ended.err.splitlines()) == (
-        0,
-        [
-            "warning: ELMAN_EVAL_SERVICE_HOST is ignored: eval has no such option; see --help",
-            "warning: ELMAN_EVAL_WINDOV is ignored: eval has no such option; did you mean ELMAN_EVAL_WINDOW?",
-        ],
-    )
+    names = [line.split()[:4] for line in ended.err.splitlines()]
+    assert names == [["warning:", f"ELMAN_EVAL_{name}", "is", "ignored:"] for name in ("SERVICE_HOST", "WINDOV")]
+    assert (ended.code, ended.err.endswith("did you mean ELMAN_EVAL_WINDOW?\n")) == (0, True)
 
 
 def test_no_option_has_the_name_of_another_variable() -> None:
@@ -132,8 +109,9 @@ def test_no_option_has_the_name_of_another_variable() -> None:
 
 
 def test_like_takes_the_settings_of_another_run(command: Command, tmp_path: Path) -> None:
-    like = RunDirectory(Path("run")).manifest().config
-    ended = command("train", "novel.txt", "--like", "run", "-o", tmp_path / "out", "--seed", 7, "-q")
+    options: Any = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "max_updates": 5}
+    like = train("novel.txt", out="like", validation=0.2, patience=4, **options).config
+    ended = command("train", "novel.txt", "--like", "like", "-o", tmp_path / "out", "--seed", 7, "-q")
     assert (ended.code, ended.err) == (0, "")
     assert RunDirectory(tmp_path / "out").manifest().config == make_config("reference", vars(like) | {"seed": 7})
     assert RunDirectory(tmp_path / "out").read_manifest()["preset"] == "reference"
@@ -164,19 +142,6 @@ def test_choices_in_any_case(command: Command, tmp_path: Path) -> None:
     assert command("gradcheck", "novel.txt", *check).code == 0
 
 
-def test_only_near_spellings_and_names_of_other_libraries_are_suggested() -> None:
-    names = [flag(field.name) for field in fields(Config)]
-    for typed, near in {
-        "--hiden-size": "--hidden-size",
-        "--hidden_size": "--hidden-size",
-        "--Epochs": "--epochs",
-        "--lr": "--learning-rate",
-    }.items():
-        assert suggest(typed, names) == f"did you mean {near}?"
-    for typed in ("--gpu", "--temperature", "--verbose"):
-        assert suggest(typed, names) == "see --help"
-
-
 # --- Completion ---
 
 
@@ -186,8 +151,5 @@ def test_completion_of_commands_and_options(command: Command, monkeypatch: pytes
     assert (code, err) == (0, "")
     (script,) = (tmp_path / ".local").rglob("elman")
     assert str(script) in out
-    text = script.read_text(encoding="utf-8")
     for word in ("train", "gradcheck", "hidden-size", "prompt-file", "allow-origin"):
-        assert word in text
-    assert "gradcheck" in app.generate_completion(shell="zsh")
-    assert "gradcheck" in app.generate_completion(shell="fish")
+        assert word in script.read_text("utf-8")

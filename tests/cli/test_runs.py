@@ -26,12 +26,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def three(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(made)
     return made
 
 
-def test_runs_prints_a_table(folder: Path, command: Command) -> None:
+def test_runs_prints_a_table(three: Path, command: Command) -> None:
     code, out, err = command("runs", "runs")
     assert code == 0
     assert err.startswith("warning: 'runs/b/metrics.csv' cannot be read as metrics.csv (")
@@ -45,23 +45,21 @@ def test_runs_prints_a_table(folder: Path, command: Command) -> None:
     assert found["runs/b"][-1] == "damaged"
 
 
-def test_runs_prints_json(folder: Path, command: Command) -> None:
+def test_runs_prints_json(three: Path, command: Command) -> None:
     ended = command("runs", "runs", "--json")
     assert (ended.code, ended.err, ended.out.count("\n")) == (0, "", 1)
-    assert json.loads(ended.out) == {"runs": elman.runs("runs")}
+    assert json.loads(ended.out) == {"runs": elman.list_runs("runs")}
 
 
 @pytest.fixture
-def two_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def two_texts(folder: Path) -> Path:
     """The current folder, with three runs on two texts; the run on names has the lowest loss."""
-    monkeypatch.chdir(tmp_path)
-    for name, text in (("novel.txt", TEXT), ("names.txt", "anna\nbob\n" * 40)):
-        Path(name).write_text(text, "utf-8")
+    Path("names.txt").write_text("anna\nbob\n" * 40, "utf-8")
     options = EXACT | {"validation": 0.2}
     elman.train("novel.txt", **options, max_updates=2, out="runs/short")
     elman.train("novel.txt", **options, max_updates=30, out="runs/long")
     elman.train("names.txt", **options, max_updates=30, out="runs/names")
-    return tmp_path
+    return folder
 
 
 def test_runs_of_different_texts_are_not_ranked(two_texts: Path, command: Command) -> None:
@@ -127,7 +125,7 @@ def test_runs_are_removed(two_texts: Path, command: Command, monkeypatch: pytest
     assert [str(path) for path in Path("runs").rglob("*") if path.is_file() and "names" not in str(path)] == [
         "runs/short/notes.txt"
     ]
-    assert [row["run"] for row in elman.runs("runs")] == ["runs/names"]
+    assert [row["run"] for row in elman.list_runs("runs")] == ["runs/names"]
 
 
 def test_no_runs_are_an_empty_table(tmp_path: Path, command: Command) -> None:
@@ -136,7 +134,7 @@ def test_no_runs_are_an_empty_table(tmp_path: Path, command: Command) -> None:
     assert (code, out.count("\n")) == (0, 1)
 
 
-def test_plot_takes_directories_of_runs(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plot_takes_directories_of_runs(three: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     curves: list[str] = []
     monkeypatch.setattr("elman.runs.plots.plot_losses", lambda found: curves.extend(each.label for each in found))
     monkeypatch.setattr("elman.runs.plots.save_figure", lambda figure, path: None)
@@ -149,7 +147,7 @@ def test_plot_takes_directories_of_runs(folder: Path, command: Command, monkeypa
     assert_refused(command("plot", "runs/b"), "'runs/b/metrics.csv' cannot be read")
 
 
-def test_a_run_without_rows_is_skipped_with_a_warning(folder: Path, command: Command, tmp_path: Path) -> None:
+def test_a_run_without_rows_is_skipped_with_a_warning(three: Path, command: Command, tmp_path: Path) -> None:
     new = Path("runs/new")
     new.mkdir()
     (new / "checkpoint.safetensors").write_bytes(Path("runs/a/checkpoint.safetensors").read_bytes())
@@ -159,10 +157,9 @@ def test_a_run_without_rows_is_skipped_with_a_warning(folder: Path, command: Com
     shutil.rmtree(new)
 
 
-def test_train_overwrites_only_on_request(folder: Path, command: Command, tmp_path: Path) -> None:
-    (tmp_path / "novel.txt").write_text(TEXT, encoding="utf-8")
+def test_train_overwrites_only_on_request(folder: Path, command: Command) -> None:
     small = ["--preset", "reference", "--hidden-size", 3, "--engine", "numpy", "--max-updates", 2]
-    arguments = ["train", tmp_path / "novel.txt", "--out", tmp_path / "run", *small]
+    arguments = ["train", "novel.txt", "--out", "run", *small]
     code, _, err = command(*arguments)
     assert code == 0
     assert err.startswith("training on novel.txt: ")
@@ -170,4 +167,4 @@ def test_train_overwrites_only_on_request(folder: Path, command: Command, tmp_pa
     assert "update 2/2, train loss" in err
     assert_refused(command(*arguments, "--quiet"), "already contains a run", "--overwrite to replace it")
     assert command(*arguments, "--overwrite", "-q", "--seed", 1).err == ""
-    assert elman.runs(tmp_path)[0]["stopped"] == "max_updates"
+    assert elman.runs("run")[0]["stopped"] == "max_updates"

@@ -16,33 +16,16 @@ import pytest
 import elman
 from elman.cli.commands.sample import interpret_escapes
 from elman.inference import Model
-from elman.text import Alphabet, Corpus, with_unknown
+from elman.text import Alphabet, with_unknown
 from support.cli import Command
-from support.state import TEXT, T
-from support.training import train
 
 Stdin = Callable[[bytes], None]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two runs, whose alphabets differ: only that of `code` has a backslash."""
-    folder = tmp_path_factory.mktemp("runs")
-    for name, text in {"novel": TEXT, "code": TEXT + r"\n"}.items():
-        train(Corpus.from_text(text), hidden_size=3, seq_length=T, engine="numpy", epochs=2, out=folder / name)
-    return folder
-
-
 @pytest.fixture(autouse=True)
-def in_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make it the current folder."""
-    monkeypatch.chdir(folder)
-
-
-@pytest.fixture
-def novel() -> Model:
-    """The model of `novel`."""
-    return elman.load("novel")
+def model(run: Path) -> Model:
+    """The model of `run`."""
+    return elman.load(run)
 
 
 @pytest.fixture
@@ -50,8 +33,7 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> Stdin:
     """Sets standard input."""
 
     def set_stdin(data: bytes) -> None:
-        stream = SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: False)
-        monkeypatch.setattr("sys.stdin", stream)
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: False))
 
     return set_stdin
 
@@ -63,9 +45,9 @@ def rows(out: str) -> list[dict[str, Any]]:
 # --- Prompts ---
 
 
-def test_sources_of_a_prompt(command: Command, stdin: Stdin, novel: Model, tmp_path: Path) -> None:
-    expected = (0, "the\n" + novel.sample(9, prompt="the\n", seed=1) + "\n", "")
-    options = ("sample", "novel", "--length", 9, "--seed", 1)
+def test_sources_of_a_prompt(command: Command, stdin: Stdin, model: Model, tmp_path: Path) -> None:
+    expected = (0, "the\n" + model.sample(9, prompt="the\n", seed=1) + "\n", "")
+    options = ("sample", "run", "--length", 9, "--seed", 1)
     (tmp_path / "prompt.txt").write_bytes(b"the\n")
     assert command(*options, "--prompt-file", tmp_path / "prompt.txt") == expected
     assert command(*options, "--prompt", r"the\n") == expected
@@ -84,24 +66,19 @@ def test_escapes_are_interpreted_where_a_backslash_cannot_be_meant() -> None:
 # --- Options, stop sequences, seeds, JSON ---
 
 
-def test_the_options_reach_the_model(command: Command, novel: Model) -> None:
-    expected = novel.sample(temperature=0.7, top_k=9, top_p=0.9, stop="a", seed=3)
+def test_the_options_reach_the_model(command: Command, model: Model) -> None:
+    expected = model.sample(temperature=0.7, top_k=9, top_p=0.9, stop="a", seed=3)
     options = "--temperature 0.7 --top-k 9 --top-p 0.9 --stop a --seed 3"
-    assert command("sample", "novel", *options.split()) == (0, f"{expected}\n", "")
-    texts = novel.samples(2, 30, prompt="the ", min_p=0.1, seed=3)
+    assert command("sample", "run", *options.split()) == (0, f"{expected}\n", "")
+    texts = model.samples(2, 30, prompt="the ", min_p=0.1, seed=3)
     words = ("--length", 30, "--prompt", "the ", "--min-p", 0.1, "--seed", 3, "--count", 2)
     expected = "".join(f"--- {n} of 2 ---\nthe {text}\n" for n, text in enumerate(texts, 1))
-    assert command("sample", "novel", *words) == (0, expected, "")
-    expected = "the " + "".join(novel.beam(3, 30, prompt="the ")) + "\n"
-    assert command("sample", "novel", "--length", 30, "--prompt", "the ", "--beam", 3) == (0, expected, "")
+    assert command("sample", "run", *words) == (0, expected, "")
+    expected = "the " + "".join(model.beam(3, 30, prompt="the ")) + "\n"
+    assert command("sample", "run", "--length", 30, "--prompt", "the ", "--beam", 3) == (0, expected, "")
     for more in (["--top-k", "99999999999999999999"], ["--length", "0"]):
-        code, _, err = command("sample", "novel", "--quiet", *more)
+        code, _, err = command("sample", "run", "--quiet", *more)
         assert (code, err) == (0, "")
-
-
-def test_a_checkpoint_in_place_of_its_directory(command: Command) -> None:
-    by_file, by_folder = (command("sample", path, "--seed", 1) for path in ("novel/checkpoint.safetensors", "novel"))
-    assert by_file == by_folder
 
 
 def test_text_is_shown_as_it_is_sampled(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,69 +89,59 @@ def test_text_is_shown_as_it_is_sampled(command: Command, monkeypatch: pytest.Mo
             shown.append(len(self.getvalue()))
 
     monkeypatch.setattr("sys.stdout", Terminal())
-    command("sample", "novel", "--length", 600)
+    command("sample", "run", "--length", 600)
     assert {64, 192, 448, 600} <= set(shown)
 
 
-def test_json_has_a_line_per_sample(command: Command, novel: Model) -> None:
+def test_json_has_a_line_per_sample(command: Command, model: Model) -> None:
     options: dict[str, Any] = {"prompt": "the\n", "stop": ["ht", "k"], "seed": 3}
-    texts = novel.samples(4, 40, **options)
+    texts = model.samples(4, 40, **options)
     words = ["--prompt", "the\n", "--stop", "ht", "--stop", "k", "--seed", 3]
-    code, out, err = command("sample", "novel", "--length", 40, "-n", 4, "--json", *words)
+    code, out, err = command("sample", "run", "--length", 40, "-n", 4, "--json", *words)
     assert (code, err) == (0, "")
-    assert rows(out) == [
-        {
-            "model": "novel",
-            "seed": 3 + n,
-            "prompt": "the\n",
-            "text": text,
-            "finish_reason": "length" if len(text) == 40 else "stop",
-        }
-        for n, text in enumerate(texts)
-    ]
-    assert {row["finish_reason"] for row in rows(out)} == {"stop", "length"}
-    (row,) = rows(command("sample", "novel", "--length", 5, "--json", "--beam", 2).out)
-    assert (row["seed"], row["text"]) == (None, "".join(novel.beam(2, 5)))
+    reasons = ["length" if len(text) == 40 else "stop" for text in texts]
+    expected = [("run", 3 + n, "the\n", *found) for n, found in enumerate(zip(texts, reasons, strict=True))]
+    assert [tuple(row.values()) for row in rows(out)] == expected
+    assert {*reasons} == {"stop", "length"}
+    (row,) = rows(command("sample", "run", "--length", 5, "--json", "--beam", 2).out)
+    assert (row["seed"], row["text"]) == (None, "".join(model.beam(2, 5)))
 
 
 def test_the_drawn_seed_is_reported(command: Command) -> None:
-    code, out, err = command("sample", "novel", "--length", 30)
+    code, out, err = command("sample", "run", "--length", 30)
     found = re.fullmatch(r"seed: (\d+) \(repeat with --seed \1\)\n", err)
     assert found is not None
-    assert command("sample", "novel", "--length", 30, "--seed", found[1]) == (code, out, "")
-    assert command("sample", "novel", "--length", 3, "-q").err == ""
-    assert command("sample", "novel", "--length", 3, "--temperature", 0).err == ""
-    ended = command("sample", "novel", "--length", 30, "--json")
+    assert command("sample", "run", "--length", 30, "--seed", found[1]) == (code, out, "")
+    assert command("sample", "run", "--length", 3, "-q").err == ""
+    assert command("sample", "run", "--length", 3, "--temperature", 0).err == ""
+    ended = command("sample", "run", "--length", 30, "--json")
     assert (ended.err, rows(ended.out)[0]["seed"] > 0) == ("", True)
 
 
-def test_several_models_have_headers(command: Command, novel: Model) -> None:
-    options: dict[str, Any] = {"prompt": "the", "seed": 1}
-    code = elman.load("code")
-    words = ("--length", 9, "--prompt", "the", "--seed", 1)
-    expected = "".join(f"--- {name} ---\nthe{model.sample(9, **options)}\n" for name, model in
-                       {"novel": novel, "code": code}.items())  # fmt: skip
-    assert command("sample", "novel", "code", *words) == (0, expected, "")
-    out = command("sample", "novel", "code", *words, "-n", 2).out
-    heads = [line for line in out.splitlines() if line.startswith("--- ")]
-    assert heads == [f"--- {name}, {n} of 2 ---" for name in ("novel", "code") for n in (1, 2)]
+def test_several_models_have_headers(command: Command, model: Model) -> None:
+    model.save("other.safetensors")
+    words = ("sample", "run", "other.safetensors", "--length", 9, "--prompt", "the", "--seed", 1)
+    text = model.sample(9, prompt="the", seed=1)
+    assert command(*words) == (0, f"--- run ---\nthe{text}\n--- other.safetensors ---\nthe{text}\n", "")
+    heads = [line for line in command(*words, "-n", 2).out.splitlines() if line.startswith("--- ")]
+    assert heads == [f"--- {name}, {n} of 2 ---" for name in ("run", "other.safetensors") for n in (1, 2)]
 
 
 # --- The prompt loop ---
 
 
-def test_every_line_of_standard_input_is_a_prompt(command: Command, stdin: Stdin, novel: Model) -> None:
+def test_every_line_of_standard_input_is_a_prompt(command: Command, stdin: Stdin, model: Model) -> None:
     stdin(b"the\r\n\nIt")
-    code, out, err = command("sample", "novel", "-i", "--length", 5, "--seed", 1, "-n", 2, "--json")
+    code, out, err = command("sample", "run", "-i", "--length", 5, "--seed", 1, "-n", 2, "--json")
     assert (code, err) == (0, "")
     expected = [(p, 1 + 2 * k + n) for k, p in enumerate(["the", "", "It"]) for n in (0, 1)]
     assert [(row["prompt"], row["seed"]) for row in rows(out)] == expected
-    assert [row["text"] for row in rows(out)] == [novel.sample(5, prompt=p, seed=seed) for p, seed in expected]
+    assert [row["text"] for row in rows(out)] == [model.sample(5, prompt=p, seed=seed) for p, seed in expected]
     stdin(b"the\nQ\nthe\n")
-    code, out, err = command("sample", "novel", "-i", "--length", 5, "--seed", 1)
+    code, out, err = command("sample", "run", "-i", "--length", 5, "--seed", 1)
     assert (code, out.count("\n"), err.startswith("error: 'Q'")) == (2, 1, True)
     stdin(b"the\n\xff\n")
-    code, _, err = command("sample", "novel", "-i", "--length", 5, "--seed", 1)
+    code, _, err = command("sample", "run", "-i", "--length", 5, "--seed", 1)
     assert (code, err) == (2, "error: line 2 of standard input is not UTF-8\n")
 
 
@@ -186,7 +153,7 @@ def test_the_prompt_loop_in_a_terminal() -> None:
     if not pid:
         os.environ["TERM"] = "dumb"
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a process that runs in the background may ignore it
-        os.execl(sys.executable, sys.executable, "-m", "elman", "sample", "novel", "-i", "--length", "10000000", "-q")
+        os.execl(sys.executable, sys.executable, "-m", "elman", "sample", "run", "-i", "--length", "10000000", "-q")
     read = _Terminal(terminal)
     read.until("> ")
     os.write(terminal, b"Q\n")  # an unknown character is reported, and the loop goes on
@@ -204,7 +171,7 @@ def test_the_prompt_loop_in_a_terminal() -> None:
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 def test_nothing_is_imported_during_generation(engine: str) -> None:
     """Ctrl-C during an import would end the program instead of the text."""
-    chunks = elman.load("novel", engine=engine).stream(1000, prompt="the")
+    chunks = elman.load("run", engine=engine).stream(1000, prompt="the")
     next(chunks)
     imports = []
 

@@ -59,6 +59,7 @@ def test_an_example_on_a_log_in_small(
     assert shares[0] > 14 / 300  # of lines flagged at random
 
 
+@pytest.mark.slow  # .ci/run has it
 def test_languages_in_small(examples: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     languages = examples("languages")
     for name, value in {"TEST_LINES": 40, "TRAINING_CHARS": 20_000, "UPDATES": 60, "ORDERS": (3,)}.items():

@@ -2,9 +2,7 @@
 
 import doctest
 import inspect
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +13,8 @@ import pytest
 import elman
 import elman.sklearn
 import elman.testing
-from elman.runs.saved_runs import runs
 from elman.text import Corpus
-from support.state import ROOT, TEXT, T
+from support.state import ROOT, T
 
 SMALL: dict[str, Any] = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "max_updates": 10}
 
@@ -30,7 +27,6 @@ PUBLIC |= {
     for name, value in vars(elman.testing).items()
     if not name.startswith("_") and callable(value)
 }
-PUBLIC["elman.runs"] = runs  # the package of this name is callable, so that it has no docstring of its own
 PUBLIC["elman.sklearn.LineOutlierDetector"] = elman.sklearn.LineOutlierDetector
 
 
@@ -40,8 +36,8 @@ def test_the_public_names() -> None:
         "TrainingCallback",
     ]  # fmt: skip
     functions = [
-        "compress", "decompress", "ensemble", "explain", "export", "gradcheck", "import_", "load", "open_run", "runs",
-        "sweep", "train",
+        "compress", "decompress", "ensemble", "explain", "export", "gradcheck", "import_", "list_runs", "load",
+        "open_run", "sweep", "train",
     ]  # fmt: skip
     assert elman.__all__ == classes + functions
     page = (ROOT / "docs" / "reference" / "python_api.md").read_text("utf-8")
@@ -70,18 +66,6 @@ def test_the_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not report, "".join(report)
 
 
-def test_an_unknown_name_is_a_type_error(tmp_path: Path) -> None:
-    api = pytest.importorskip("mypy.api")
-    package, script = tmp_path / "elman", tmp_path / "script.py"
-    package.mkdir()
-    shutil.copy(elman.__file__, package)
-    script.write_text('import elman\nelman.train("x")\nelman.trian("x")\n', "utf-8")
-    options = ["--strict", "--ignore-missing-imports", "--no-site-packages", "--config-file="]
-    printed, _, _ = api.run([*options, f"--cache-dir={os.devnull}", str(script)])
-    assert 'script.py:3: error: Module has no attribute "trian"' in printed
-    assert "script.py:2" not in printed
-
-
 @pytest.mark.parametrize("call", ["", "elman.cli.main(['--help'])", "elman.cli.main(['train', '--help'])"])
 def test_imports_are_light(call: str) -> None:
     statement = f"import elman.cli; {call}" if call else "pass"
@@ -103,16 +87,6 @@ def test_a_plain_training_imports_less_than_half_of_the_package(tmp_path: Path) 
 
 
 # --- Train, load, sample, score ---
-
-
-def test_a_file_is_trained_on_and_the_model_used(tmp_path: Path) -> None:
-    (tmp_path / "novel.txt").write_text(TEXT, encoding="utf-8")
-    run = elman.train(tmp_path / "novel.txt", out=tmp_path / "run", preset="reference", **SMALL)
-    assert isinstance(run, elman.Run)
-    model = elman.load(tmp_path / "run")
-    assert isinstance(model, elman.Model)
-    assert model.sample(50, seed=1) == run.model.sample(50, seed=1)
-    assert model.score(TEXT) == run.model.score(TEXT)
 
 
 def test_a_built_in_text_is_trained_on(tmp_path: Path) -> None:

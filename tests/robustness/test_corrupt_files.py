@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,36 +71,28 @@ def test_corrupt_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], 
     for seed in range(number):
         rng = random.Random(seed)
         path, data = rng.choice(good)
-        corrupt = place_beside_run(path, tmp_path)
-        corrupt_file(path, data, rng, corrupt)
+        corrupt, truncate = place_beside_run(path, tmp_path), rng.random() < 0.1
+        if truncate:  # by at least two bytes, since the last one may be an optional line feed
+            corrupt.write_bytes(data[: rng.randrange(len(data) - 1)])
+        else:
+            corrupt_file(path, data, rng, corrupt)
         try:
-            refused += bool(outcome(corrupt))
+            message = outcome(corrupt)
+            assert message or not truncate or path.suffix in (".csv", ".jsonl")  # complete lines are a complete file
         except BaseException as error:
             error.add_note(f"seed {seed}, {path}")
             raise
+        refused += bool(message)
     assert refused > number / 2
-
-
-@pytest.mark.parametrize("number", [100, pytest.param(2_000, marks=pytest.mark.slow)])
-def test_truncated_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path, number: int) -> None:
-    rng = random.Random(number)
-    for _ in range(number):
-        path, data = rng.choice(good)
-        truncated = place_beside_run(path, tmp_path)
-        # By at least two bytes, since the last one may be an optional line feed.
-        truncated.write_bytes(data[: rng.randrange(len(data) - 1)])
-        message = outcome(truncated)
-        assert message or path.suffix in (".csv", ".jsonl")  # complete lines are a complete file
 
 
 # --- Checkpoints that contradict themselves ---
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
+def run(good: list[tuple[Path, bytes]], tmp_path: Path) -> Path:
     """The directory of a run with a validation set, to be corrupted."""
-    good_files(tmp_path)
-    return tmp_path / str(len(RECIPES) - 1)
+    return Path(shutil.copytree(good[-1][0].parent, tmp_path / "run"))
 
 
 def refusal_with(path: Path, *changes: tuple[str, Any]) -> str:
@@ -188,10 +181,12 @@ def test_a_record_that_is_none(run: Path, name: str, line: str, reason: str) -> 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
-def test_the_largest_weights_generate_text(tmp_path: Path, recipe: dict[str, Any], engine: str) -> None:
+def test_the_largest_weights_generate_text(
+    good: list[tuple[Path, bytes]], tmp_path: Path, recipe: dict[str, Any], engine: str
+) -> None:
     """Overflow never leads to an invalid index: what is sampled is still a character."""
-    good_files(tmp_path)
-    path = tmp_path / str(RECIPES.index(recipe)) / CHECKPOINT
+    runs = good[0][0].parents[1]
+    path = Path(shutil.copy(runs / str(RECIPES.index(recipe)) / CHECKPOINT, tmp_path))
     text, tensors = read_tensors(path)
     signs = np.random.default_rng(1)
     for name in [name for name in tensors if not name.startswith(PREFIX)]:
@@ -224,10 +219,10 @@ def test_a_pipe_and_a_device_are_not_waited_for(run: Path, name: str) -> None:
 
 BOMBS: dict[str, tuple[str, bytes]] = {
     "nested": ("run.json", b"[" * 1_000_000),
-    "small values": ("run.json", b"[" + b"[],{}," * 200_000 + b"0]"),
+    "small values": ("run.json", b"[" + b"[],{}," * 60_000 + b"0]"),
     "rows": (
         "metrics.csv",
-        b"update,epoch,smooth_loss,loss,validation_loss,seconds,chars_per_second\n" + b"1,1,1,1,,1,1\n" * 100_000,
+        b"update,epoch,smooth_loss,loss,validation_loss,seconds,chars_per_second\n" + b"1,1,1,1,,1,1\n" * 30_000,
     ),
     "columns": ("metrics.csv", b"a," * 500_000 + b"\n" + b"1," * 500_000 + b"\n"),
     "lines": ("samples.jsonl", b'{"update":0,"smooth_loss":1,"text":""}\n' * 30_000),

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 import elman
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError
 from elman.runs.directory import FILES, PLOT
 from elman.storage.tensors import read_description
 from elman.text import Corpus
@@ -78,25 +77,19 @@ def test_a_file_of_a_run_is_replaced_and_never_written_through(corpus: Corpus, o
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_any_file_of_a_run_is_replaced_by_a_new_run(corpus: Corpus, out: Path, entry: str) -> None:
-    for name in WRITTEN:
-        if name not in ("run.json", "checkpoint.safetensors"):  # by which a run is known
-            (out / name).unlink()
-            ENTRIES[entry](out / name)
-    run = train(corpus, **OPTIONS | {"seed": 1}, out=out, overwrite=True)
-    assert_saved(out, run)
-    assert all(not (out / name).is_symlink() for name in WRITTEN)
-    assert not (out / "metrics.jsonl").exists()
-    assert_nothing_else_changed(out)
-
-
-@pytest.mark.parametrize("entry", ENTRIES)
-def test_any_checkpoint_is_replaced_by_a_new_run(corpus: Corpus, out: Path, entry: str) -> None:
-    (out / "checkpoint.safetensors").unlink()
+@pytest.mark.parametrize(
+    "names",
+    [{*WRITTEN} - {"run.json", "checkpoint.safetensors"}, {"checkpoint.safetensors"}],  # either, a run is known by
+    ids=len,
+)
+def test_any_file_of_a_run_is_replaced_by_a_new_run(corpus: Corpus, out: Path, entry: str, names: set[str]) -> None:
     (out / "best.safetensors").unlink()
-    ENTRIES[entry](out / "checkpoint.safetensors")
+    for name in names:
+        (out / name).unlink(missing_ok=True)
+        ENTRIES[entry](out / name)
     assert_saved(out, train(corpus, **OPTIONS | {"seed": 1}, out=out, overwrite=True))
-    assert not (out / "checkpoint.safetensors").is_symlink()
+    assert all(not (out / name).is_symlink() for name in WRITTEN)
+    assert names == {"checkpoint.safetensors"} or not (out / "metrics.jsonl").exists()
     assert_nothing_else_changed(out)
 
 
@@ -116,7 +109,7 @@ def test_a_folder_in_the_place_of_a_file_leaves_the_run(corpus: Corpus, out: Pat
     (out / PLOT).unlink()
     (out / PLOT).mkdir()
     before = contents(out)
-    with pytest.raises(ElmanError, match=f"^cannot write {re.escape(quote(out / PLOT))}"):
+    with pytest.raises(ElmanError, match="cannot write"):
         train(corpus, **OPTIONS, out=out, overwrite=True)
     assert contents(out) == before
 
@@ -126,8 +119,7 @@ def test_a_text_or_a_model_that_is_a_pipe_is_rejected_at_once(corpus: Corpus, ou
     path = out.parent / kind
     if kind == "socket":
         socket_at(path)
-    expected = f"^the validation text {re.escape(quote(path))} is a pipe or a device: pass a file with validation$"
-    with pytest.raises(ElmanError, match=expected):
+    with pytest.raises(ElmanError, match="is a pipe or a device"):
         train(corpus, **OPTIONS | {"validation": path})
     with pytest.raises(ElmanError, match=f"{kind}' .*Not a regular file"):
         train(corpus, **OPTIONS, init_from=path)
@@ -201,7 +193,7 @@ def test_weights_contain_no_path(corpus: Corpus, tmp_path: Path) -> None:
     run = elman.train(out=out, resume=True, max_updates=18)  # the path is in run.json
     assert run.config.validation == str(tmp_path / "held_out.txt")
     (out / "run.json").unlink()
-    with pytest.raises(ElmanError, match=r"^the path of the validation text 'held_out\.txt' is lost: pass validation$"):
+    with pytest.raises(ElmanError, match="is lost: pass validation"):
         train(tmp_path / "train.txt", out=out, resume=True, max_updates=24)
     run = train(tmp_path / "train.txt", out=out, resume=True, max_updates=24, validation=tmp_path / "held_out.txt")
     assert run.state.update == 24

@@ -65,9 +65,12 @@ def test_the_speed_counts_the_characters_of_every_batch_row(corpus: Corpus) -> N
 )
 def test_a_directory_that_cannot_be_made(corpus: Corpus, tmp_path: Path, out: str, reason: str) -> None:
     (tmp_path / "file").touch()
-    expected = f"cannot write in {quote(tmp_path / out)} ({reason}): choose another out"
-    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
+    with pytest.raises(ElmanError, match=re.escape(f"cannot write in {quote(tmp_path / out)} ({reason})")):
         train(corpus, **EXACT, out=tmp_path / out)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "file")
+    with pytest.raises(ElmanError, match=r"^cannot write in .*run' "):  # a lock that is a link is not followed
+        train(corpus, **EXACT, out=tmp_path / "run")
 
 
 # --- A run that replaces another ---
@@ -140,15 +143,8 @@ def test_what_cannot_be_combined(corpus: Corpus, tmp_path: Path) -> None:
 @contextmanager
 def writer_elsewhere(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that writes to a directory, until it is killed."""
-    lines = (
-        "import pathlib",
-        "from elman.runs.directory import DirectoryLock",
-        f"lock = DirectoryLock(pathlib.Path({str(folder)!r}))",
-        "lock.acquire()",
-        "print(flush=True)",
-        "input()",
-    )
-    command = [sys.executable, "-c", "\n".join(lines)]
+    code = "import pathlib, sys, elman.runs.directory as d; lock = d.DirectoryLock(pathlib.Path(sys.argv[1]))"
+    command = [sys.executable, "-c", f"{code}; lock.acquire(); print(flush=True); input()", folder]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -158,7 +154,7 @@ def writer_elsewhere(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-BUSY = "{} is locked, another process is writing to it; wait until that ends or choose another --out"
+BUSY = "is locked, another process is writing to it"
 
 
 @pytest.fixture
@@ -170,9 +166,9 @@ def run(corpus: Corpus, tmp_path: Path) -> Path:
 
 def test_a_second_writer_is_refused_before_the_first_has_written_anything(corpus: Corpus, tmp_path: Path) -> None:
     with writer_elsewhere(tmp_path):
-        with pytest.raises(ElmanError, match="is locked, another process is writing to it"):
+        with pytest.raises(ElmanError, match=BUSY):
             train(corpus, **EXACT, out=tmp_path)
-        with pytest.raises(ElmanError, match="is locked, another process is writing to it"):
+        with pytest.raises(ElmanError, match=BUSY):
             report(Corpus.from_text(TEXT * 20), out=tmp_path, epochs=1, long_epochs=1)
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
@@ -181,12 +177,13 @@ def test_a_second_training_is_rejected_and_changes_nothing(corpus: Corpus, run: 
     before = contents(run)
     with writer_elsewhere(run):
         for options in ({"resume": True}, EXACT):
-            with pytest.raises(ElmanError, match=f"^{re.escape(BUSY.format(quote(run)).replace('--', ''))}$"):
+            with pytest.raises(ElmanError, match=BUSY):
                 train(corpus, out=run, **options)
         assert load(run).sample(5, seed=1)  # reading needs no lock
         command = [sys.executable, "-m", "elman", "train", "--out", str(run), "--resume"]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"error: {BUSY.format(quote(run))}\n")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert f"error: {quote(run)} {BUSY}" in ended.stderr
     assert contents(run) == before
 
 
@@ -197,7 +194,7 @@ def test_one_process_has_one_writer_as_well(corpus: Corpus, tmp_path: Path) -> N
         refused = 0
 
         def on_progress(self, run: Run, updates: int) -> None:
-            with pytest.raises(ElmanError, match="is locked, another process is writing to it"):
+            with pytest.raises(ElmanError, match=BUSY):
                 train(corpus, out=tmp_path, resume=True)
             self.refused += 1
 
@@ -227,11 +224,3 @@ def test_an_error_and_an_end_give_the_lock_back(corpus: Corpus, run: Path, tmp_p
     with pytest.raises(ElmanError, match=r"cannot change hidden_size on resume \(run: 4, given: 5\)"):
         train(corpus, out=run, resume=True, hidden_size=5)
     assert train(corpus, out=run, resume=True, max_updates=12).state.update == 12
-
-
-def test_a_lock_that_is_a_link_is_rejected(corpus: Corpus, tmp_path: Path) -> None:
-    (tmp_path / "other").touch()
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "other")
-    with pytest.raises(ElmanError, match=r"^cannot write in .*run' \(.*\): choose another out$"):
-        train(corpus, **EXACT, out=tmp_path / "run")

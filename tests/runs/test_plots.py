@@ -22,6 +22,8 @@ from support.state import TEXT, T
 from support.training import Listens, train
 
 ROWS = [Metrics(7, 0, 1 / 3, 2e-17, None, 0.1, 12.5), Metrics(14, 1, 0.1, 3.0, 2.75, 1e300, 0.0)]
+SHORT: dict[str, Any] = {"hidden_size": 3, "seq_length": 5, "engine": "numpy", "max_updates": 4}
+PLOT = "smooth_loss.png"
 CONFIG = Config(seq_length=T)  # whose rows are on so few characters that the train loss is the smooth loss
 
 
@@ -51,13 +53,10 @@ def test_a_run_has_both_losses_in_one_plot() -> None:
 def test_twenty_runs_are_told_apart() -> None:
     names = [str(n) for n in range(20)]
     figure = plot_losses([curve(name) for name in names])
-    assert [axes.get_ylabel() for axes in figure.axes] == [
-        f"{name} loss, nats per character" for name in ("train", "validation")
-    ]
+    assert [axes.get_ylabel().split()[0] for axes in figure.axes] == ["train", "validation"]
     assert legend(figure) == names
     for axes in figure.axes:
         assert len({(to_hex(line.get_color()), line.get_linestyle()) for line in axes.lines}) == 20
-
     (axes,) = plot_losses([LossCurve(name, ROWS[:1], CONFIG) for name in "ab"]).axes  # without validation
     assert len(axes.lines) == 2
 
@@ -107,9 +106,11 @@ def test_a_plot_is_written_and_names_runs_as_they_are_called(tmp_path: Path, lab
 def test_runs_with_other_sequence_lengths_are_comparable(corpus: Corpus, tmp_path: Path) -> None:
     """The smooth losses, sums over a sequence, differ by its length; the curves do not."""
     for length in (5, 15):
-        out = tmp_path / str(length)
-        train(corpus, hidden_size=3, seq_length=length, engine="numpy", metrics_every=7, max_updates=20, out=out)
-        assert (out / "smooth_loss.png").read_bytes().startswith(b"\x89PNG\r\n")
+        out, listens = tmp_path / str(length), Listens()
+        options: dict[str, Any] = {"seq_length": length, "metrics_every": 7, "max_updates": 20}
+        train(corpus, **SHORT | options, out=out, callback=listens)
+        assert (out / PLOT).read_bytes().startswith(b"\x89PNG\r\n")
+        assert not any("curve" in notice for notice in listens.notices)
     curves = [LossCurve.of_directory(RunDirectory(tmp_path / name)) for name in ("5", "15")]
     assert [each.label for each in curves] == ["5", "15"]
     first, second = (each.train_losses()[1][-1] for each in curves)
@@ -119,8 +120,6 @@ def test_runs_with_other_sequence_lengths_are_comparable(corpus: Corpus, tmp_pat
 
 # --- At the end of a training ---
 
-SHORT: dict[str, Any] = {"hidden_size": 3, "seq_length": 5, "engine": "numpy", "max_updates": 4}
-PLOT = "smooth_loss.png"
 MISSING = "this requires matplotlib, which is not installed: pip install 'elman[plot]'"
 
 
@@ -132,14 +131,6 @@ def _no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
 
 
-@pytest.mark.usefixtures("drawn_plots")
-def test_the_plot_is_drawn_at_the_end(corpus: Corpus, tmp_path: Path) -> None:
-    listens = Listens()
-    train(corpus, **SHORT, out=tmp_path, callback=listens)
-    assert (tmp_path / PLOT).read_bytes().startswith(b"\x89PNG")
-    assert not any("curve" in notice for notice in listens.notices)
-
-
 @pytest.mark.usefixtures("_no_matplotlib", "drawn_plots")
 def test_without_matplotlib_a_run_says_how_to_get_its_plot(
     corpus: Corpus, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
@@ -148,9 +139,7 @@ def test_without_matplotlib_a_run_says_how_to_get_its_plot(
     listens = Listens()
     run = train(corpus, **SHORT, out=tmp_path / "a run", callback=listens)
     assert run.stopped == "max_updates"
-    assert listens.notices[-1] == (
-        f"no loss curve was drawn: pip install 'elman[plot]', then elman plot '{tmp_path / 'a run'}'"
-    )
+    assert listens.notices[-1].endswith(f"pip install 'elman[plot]', then elman plot '{tmp_path / 'a run'}'")
     assert not (tmp_path / "a run" / PLOT).exists()
     in_memory = Listens()
     run = train(corpus, **SHORT, callback=in_memory)

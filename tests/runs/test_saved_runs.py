@@ -44,8 +44,8 @@ def rewrite(path: Path, **changes: object) -> None:
 
 
 def test_a_row_has_what_the_run_has(finished: Path) -> None:
-    rows = elman.runs(finished)
-    assert elman.runs([str(finished)]) == rows
+    rows = elman.list_runs(finished)
+    assert elman.list_runs([str(finished)]) == rows
     assert [(row["run"], row["stopped"], row["status"], row["error"]) for row in rows] == [
         (str(finished / "long"), "max_updates", "ended", ""),
         (str(finished / "more" / "short"), "interrupted", "ended", ""),
@@ -58,7 +58,7 @@ def test_a_row_has_what_the_run_has(finished: Path) -> None:
     }.items()  # fmt: skip
     assert rows[0]["train_loss"] == pytest.approx(last.smooth_loss / EXACT["seq_length"])
     assert rows[1]["validation_loss"] is None  # the lowest validation loss is first
-    assert elman.runs(finished / "more", finished, finished) == rows  # a run is listed once
+    assert elman.list_runs(finished / "more", finished, finished) == rows  # a run is listed once
 
 
 def test_a_run_in_training_and_one_that_was_killed(folder: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_damaged_run_is_listed_with_what_can_be_read(folder: Path, name: str, 
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    rows = [row for row in elman.runs(folder) if row["run"] == str(folder / "long")]
+    rows = [row for row in elman.list_runs(folder) if row["run"] == str(folder / "long")]
     if (name, content) == ("checkpoint.safetensors", None):
         assert rows == []  # without a checkpoint there is no run
         return
@@ -130,7 +130,6 @@ def test_what_is_no_run_is_not_listed(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     (tmp_path / "other" / "run.json").write_text('{"of": "another program"}', encoding="utf-8")
     save_model(train(Corpus.from_text(TEXT), **EXACT, max_updates=1).model, tmp_path / "imported")
-    assert elman.runs(tmp_path) == []
-    assert elman.runs.__name__ == "elman.runs"  # the package, to which importing one of its modules sets the name
+    assert elman.list_runs(tmp_path) == []
     with pytest.raises(ElmanError, match=r"^there is no directory '.*none'$"):
         find_runs(tmp_path / "none")

@@ -29,8 +29,7 @@ def test_encode_then_decode_is_the_identity(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "dtype"),
-    [(1, np.uint8), (256, np.uint8), (257, np.uint16), (65_536, np.uint16), (65_537, np.uint32)],
+    ("size", "dtype"), [(1, np.uint8), (256, np.uint8), (257, np.uint16), (65_536, np.uint16), (65_537, np.uint32)]
 )
 def test_the_index_type_is_the_smallest_that_fits(size: int, dtype: type[np.generic]) -> None:
     alphabet = Alphabet("".join(map(chr, range(size))))
@@ -58,8 +57,7 @@ def test_a_given_alphabet_encodes_and_decodes_any_indices() -> None:
     ],
 )
 def test_the_first_character_outside_the_alphabet_is_named(unknown: str, named: str) -> None:
-    expected = f"{named} is not among the model's 2 characters: remove it, or train on a text that contains it"
-    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
+    with pytest.raises(ElmanError, match=f"^{re.escape(named)} is not among the model's 2 characters"):
         Alphabet("ab").encode(f"ab{unknown}!?{unknown}")
 
 

@@ -114,11 +114,11 @@ def test_commands_read_the_field(command: Command) -> None:
         "--preset",
         "reference",
         "--hidden-size",
-        3,
+        "3",
         "--engine",
         "numpy",
         "--seq-length",
-        5,
+        "5",
         "--schedule",
         "cosine",
     ]

@@ -21,7 +21,7 @@ from elman.errors import ElmanError
 from elman.storage import cache_dir
 from elman.text import has_piped_text, read_corpus, sources
 from elman.text.sources import BUILTIN_CORPORA, _fetch, inspect_standard_input
-from support.texts import NOISE, refused, write
+from support.texts import NOISE, PLAIN, refused, write
 
 SKIPPED = "; hidden files and run directories are skipped"
 """The end of the line where nothing is left to read."""
@@ -56,7 +56,7 @@ def test_a_directory_is_read_in_sorted_order(folder: Path) -> None:
     assert read_corpus(Path("corpus")).sha256 == read_corpus("../" + folder.name + "/corpus/").sha256 == corpus.sha256
 
 
-def test_a_directory_that_cannot_be_listed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_read_in_a_directory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     write("corpus/secret/a.txt")
     iterdir = Path.iterdir
 
@@ -65,6 +65,8 @@ def test_a_directory_that_cannot_be_listed_is_named(monkeypatch: pytest.MonkeyPa
             raise PermissionError(13, "Permission denied", path)
         return iterdir(path)
 
+    write("latin/a.txt", b"caf\xe9")
+    assert "at offset 3 of 'latin/a.txt' is not valid utf-8" in refused("latin")
     monkeypatch.setattr(Path, "iterdir", refuse)
     assert refused("corpus") == "cannot read the directory 'corpus/secret' (Permission denied)"
 
@@ -89,12 +91,6 @@ def test_a_pattern_matches_no_file_of_a_run() -> None:
     assert read_corpus("texts/*.txt").text == "a.txt"
 
 
-def test_a_file_of_another_encoding_in_a_directory_is_named() -> None:
-    write("corpus/latin.txt", b"caf\xe9 " * 9)
-    assert "at offset 3 of 'corpus/latin.txt' is not valid utf-8" in refused("corpus")
-    assert read_corpus("corpus", encoding="latin-1").text == "café " * 9
-
-
 # --- What is no source ---
 
 
@@ -114,40 +110,27 @@ def test_a_missing_file_is_named_with_similar_ones(folder: Path) -> None:
     for name in ("novel.txt", "novels.txt", "unrelated"):
         write(name)
     assert refused("nvel.txt") == "there is no file 'nvel.txt': did you mean 'novel.txt' or 'novels.txt'?"
-    expected = f"there is no file '{folder / 'novl.txt'}': did you mean '{folder / 'novel.txt'}'"
-    assert refused(folder / "novl.txt").startswith(expected)
+    assert f"did you mean '{folder / 'novel.txt'}'" in refused(folder / "novl.txt")
     assert refused("shakespear") == "there is no file 'shakespear': did you mean 'shakespeare'?"
     for path in ("1984", "no-such-folder/1984"):
-        expected = (
-            "use a file, - for standard input, a built-in text (python-docs, shakespeare), or in Python"
-            " elman.Corpus.from_text(text) or from_lines(lines)"
-        )
-        assert refused(path) == f"there is no file '{path}': {expected}"
+        assert f"there is no file '{path}': use a file, - for standard input, a built-in text" in refused(path)
     assert refused("a\0b").startswith(r"cannot read 'a\x00b' (")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege there")
-def test_a_broken_link_is_named_as_one() -> None:
-    Path("link").symlink_to("nowhere")
-    assert refused("link") == "'link' is a link to 'nowhere', which does not exist"
-
-
-def test_a_file_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_link_and_a_file_that_may_not_be_read_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, mode: str) -> object:
         raise PermissionError(13, "Permission denied", path)
 
+    Path("link").symlink_to("nowhere")
+    assert "a link to 'nowhere'" in refused("link")
     monkeypatch.setattr(Path, "open", refuse)
     assert refused("novel.txt") == "cannot read 'novel.txt' (Permission denied)"
 
 
 def test_what_is_no_source_is_refused_briefly() -> None:
-    expected = (
-        "a text of 236,000 characters is not the name of a file: pass a file, or in Python elman.Corpus.from_text(text)"
-    )
-    assert refused("It was a dark and stormy night;\nthe rain fell in torrents.\n" * 4000) == expected
+    assert "a text of 236,000 characters is not the name of a file" in refused(PLAIN * 4000)
     assert "a text of 300 characters" in refused("x" * 300)
-    expected = "a corpus must be a path, a list of paths, an open file or an elman.Corpus (got bytes)"
-    assert refused(b"text").startswith(expected)
+    assert "(got bytes)" in refused(b"text")
     assert "(got int)" in refused(7)
     assert refused("https://example.org/a b.txt").endswith("download it first: curl -LO 'https://example.org/a b.txt'")
     assert re.fullmatch(r"https://x{42}….* is a URL; download it first: curl -LO URL", refused("https://" + "x" * 240))

@@ -27,15 +27,10 @@ FEW = EXACT | {"hidden_size": 2, "max_updates": 3, "sample_every": 0}
 def test_sixty_thousand_characters_are_refused_with_what_they_cost() -> None:
     text = PLAIN * 50 + MANY + MANY[:4000] * 2
     K = len(set(text))
-    message = (
-        f"'text' has {K:,} distinct characters (limit without min_count: 5,000); with a hidden size of 2, the input "
-        f"and output layers would have {4 * K:,} weights and need about {12 * K:,} operations per character, "
-        f"{K // 100} times as many as with 100 characters; use min_count=2 to replace the 56,000 that occur fewer "
-        f"than 2 times ({56_000 / len(text):.2%} of the text) by one unknown symbol, or min_count=1 to train on all "
-        "of them"
-    )
+    share = f"min_count=2 to replace the 56,000 that occur fewer than 2 times ({56_000 / len(text):.2%}"
+    costs = f"{4 * K:,} weights and need about {12 * K:,} operations per character, {K // 100} times as many"
     Path("text").write_text(text)
-    with pytest.raises(ElmanError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ElmanError, match=f"{K:,} distinct .*5,000.*{costs}.*{re.escape(share)}.*min_count=1"):
         elman.train("text", out="run", **FEW)
     assert not Path("run").exists()
     assert len(elman.train("text", min_count=2, **FEW).corpus.alphabet) == K - 56_000 + 1
@@ -47,15 +42,10 @@ def test_sixty_thousand_characters_train_where_it_is_asked_for() -> None:
     assert run.state.update == 3
 
 
-def test_where_no_minimum_count_helps_none_is_named() -> None:
-    with pytest.raises(ElmanError, match=r"; use min_count=1 to train on all of them; they are about equally frequent"):
-        elman.train(Corpus.from_text(MANY), **FEW)
-
-
 def test_the_largest_alphabet_that_needs_no_confirmation() -> None:
     text = MANY[:MAX_UNCONFIRMED_SIZE]
     assert elman.train(Corpus.from_text(text), **FEW).state.update == 3
-    with pytest.raises(ElmanError, match="has 5,001 distinct"):
+    with pytest.raises(ElmanError, match=r"has 5,001 distinct .*; use min_count=1 .* equally frequent"):
         elman.train(Corpus.from_text(MANY[: MAX_UNCONFIRMED_SIZE + 1]), **FEW)
 
 
@@ -95,8 +85,7 @@ def test_characters_read_later_are_replaced_too() -> None:
 
 
 def test_a_minimum_count_that_leaves_one_character_is_refused() -> None:
-    expected = "min_count=9 leaves a single character of 'text', so there is nothing to learn: lower min_count"
-    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
+    with pytest.raises(ElmanError, match="min_count=9 leaves a single character"):
         replace_rare(Corpus.from_text("aab"), 9)
     Path("text").write_text("aabb")
     with pytest.raises(ElmanError, match=r"^min_count must be at least 0 \(got -1\)$"):

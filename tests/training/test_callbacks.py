@@ -71,20 +71,17 @@ def test_the_run_is_saved_before_an_exception_of_a_callback_is_raised(
     assert_same(train(corpus, out=tmp_path, resume=True), train(corpus, **options))
 
 
-class Validations(TrainingCallback):
-    def __init__(self) -> None:
-        self.losses = dict[int, float]()
-
-    def on_validation(self, run: Run, validation_loss: float) -> None:
-        self.losses[run.state.update] = validation_loss
-
-
 def test_every_validation_is_reported(corpus: Corpus) -> None:
-    callback = Validations()
-    run = train(corpus, **EXACT | {"max_updates": 25, "validation": 0.2, "validate_every": 10}, callback=callback)
+    losses = dict[int, float]()
+
+    class Validations(TrainingCallback):
+        def on_validation(self, run: Run, validation_loss: float) -> None:
+            losses[run.state.update] = validation_loss
+
+    run = train(corpus, **EXACT | {"max_updates": 25, "validation": 0.2, "validate_every": 10}, callback=Validations())
     rows = {row.update: row.validation_loss for row in run.metrics if row.validation_loss is not None}
-    assert [*callback.losses] == [10, 20, 25]
-    assert rows.items() <= callback.losses.items()
+    assert [*losses] == [10, 20, 25]
+    assert rows.items() <= losses.items()
 
 
 class NeverCalled(TrainingCallback):
@@ -95,27 +92,15 @@ class NeverCalled(TrainingCallback):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"callback": NeverCalled()},
-            "NeverCalled.on_update is never called; the methods of a callback are on_notice, on_compile,"
-            " on_gradient_check, on_progress, on_validation, on_sample, on_warning, should_stop",
-        ),
-        (
-            {"callback": 3},
-            "callback must be an elman.TrainingCallback (got int); a function is passed as on_update",
-        ),
-        (
-            {"callback": TrainingCallback},
-            "callback must be an elman.TrainingCallback (got a class); a function is passed as on_update",
-        ),
-        ({"on_update": 3}, "on_update must be a function of the run (got int)"),
+        ({"callback": NeverCalled()}, "NeverCalled.on_update is never called; .* on_progress, .*, should_stop"),
+        ({"callback": 3}, r"callback must be an elman.TrainingCallback \(got int\)"),
+        ({"callback": TrainingCallback}, r"callback must be an elman.TrainingCallback \(got a class\)"),
+        ({"on_update": 3}, r"on_update must be a function of the run \(got int\)"),
     ],
-    ids=["a method", "a number", "a class", "no function"],
 )
 def test_what_is_no_callback_is_refused(corpus: Corpus, tmp_path: Path, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ElmanError) as raised:
+    with pytest.raises(ElmanError, match=message):
         train(corpus, **EXACT, max_updates=5, out=tmp_path / "run", **options)
-    assert str(raised.value) == message
     assert not (tmp_path / "run").exists()
 
 

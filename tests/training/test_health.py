@@ -54,10 +54,9 @@ def test_a_problem_is_noticed_within_100_updates(options: dict[str, Any], found:
 def test_losses_are_compared_with_uniform_predictions() -> None:
     health = HealthMonitor(Config(seq_length=10), Architecture(20, 4))
     bad, good = 1.6 * health.uniform_loss, 1.4 * health.uniform_loss
-    warning = (
-        f"the loss is {bad / 10:.2f} nats per character over the last 90 updates, 1.6 times that of uniform predictions"
-    )
-    assert health.check_losses([bad] * LOSSES).startswith(f"{warning} ({math.log(20):.2f}): lower learning_rate")
+    warning = health.check_losses([bad] * LOSSES)
+    assert f"{bad / 10:.2f} nats per character over the last 90 updates, 1.6 times" in warning
+    assert f"({math.log(20):.2f}): lower learning_rate" in warning
     assert health.check_losses([bad] * (LOSSES - 1)) == ""
     assert health.check_losses([good] * LOSSES) == ""
     assert health.check_losses([good] * 60 + [bad] * 40) == ""
@@ -100,8 +99,7 @@ PATHS: tuple[dict[str, Any], ...] = (
 
 @pytest.mark.parametrize("options", PATHS, ids=str)
 @pytest.mark.parametrize(
-    ("factor", "found"),
-    [(0.0, "is dead"), (1e6, "is saturated|times that of uniform"), (3e38, "is not finite")],
+    ("factor", "found"), [(0.0, "is dead"), (1e6, "is saturated|times that of uniform"), (3e38, "is not finite")]
 )
 def test_what_happens_later_is_noticed_within_100_updates(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], factor: float, found: str
@@ -168,30 +166,12 @@ SMOOTH = [(100, 50.0), (200, 45.0), (300, 42.0), (400, 40.0)]
     ("outcome", "begins"),
     [
         (Outcome(SMOOTH, FALLING, 1.85), "Train longer: validation loss was still falling."),
-        (
-            Outcome(SMOOTH, FALLING, 1.5),
-            "Train longer: validation loss was still falling (27 % above train loss).",
-        ),
-        (
-            Outcome(SMOOTH, RISING, 1.85),
-            "Stop: validation loss has risen from its minimum, although the model is not overfitting.",
-        ),
-        (
-            Outcome(SMOOTH, RISING, 1.3),
-            "Stop: validation loss has risen from its minimum (46 % above train loss): the model is overfitting.",
-        ),
-        (
-            Outcome(SMOOTH, RISING, 0.19),
-            "Stop: validation loss has risen from its minimum (10.0 times train loss): the model is overfitting.",
-        ),
-        (
-            Outcome(SMOOTH, FLAT, 1.3),
-            "Stop: validation loss has plateaued (46 % above train loss): the model is overfitting.",
-        ),
-        (
-            Outcome(SMOOTH, FLAT, 1.85),
-            "Use a larger network: train and validation loss have both plateaued, close to each other.",
-        ),
+        (Outcome(SMOOTH, FALLING, 1.5), "Train longer: validation loss was still falling (27 % above train loss)."),
+        (Outcome(SMOOTH, RISING, 1.85), "Stop: validation loss has risen from its minimum, although the model is not"),
+        (Outcome(SMOOTH, RISING, 1.3), "Stop: validation loss has risen from its minimum (46 % above train loss): "),
+        (Outcome(SMOOTH, RISING, 0.19), "Stop: validation loss has risen from its minimum (10.0 times train loss): "),
+        (Outcome(SMOOTH, FLAT, 1.3), "Stop: validation loss has plateaued (46 % above train loss): the model is over"),
+        (Outcome(SMOOTH, FLAT, 1.85), "Use a larger network: train and validation loss have both plateaued"),
         (Outcome(SMOOTH, FLAT[-1:], 1.85), "Train longer: there are too few validation losses"),
         (Outcome(SMOOTH, FLAT, 1.3, epochs=0), "Train longer: not even one epoch is complete."),
         (Outcome(SMOOTH, FLAT, None), "Use a larger network"),

@@ -67,8 +67,7 @@ def test_a_text_that_is_gone_or_changed_is_named(folder: Path) -> None:
     second.write_text(SECOND + "more", encoding="utf-8")
     assert re.match(f"'{folder / second}' has changed since the run in 'run' was started ", refused())
     second.unlink()
-    expected = f"the run in 'run' was trained on '{folder / second}', which cannot be read (No such file or directory)"
-    assert refused() == f"{expected}: pass the text with resume=True"
+    assert f"trained on '{folder / second}', which cannot be read (No such file or directory)" in refused()
     second.mkdir()
     assert "cannot be read (Is a directory)" in refused()
     assert resume(corpus=Corpus.from_text(FIRST + SECOND)).state.update == 20  # the hash is that of the joined files
@@ -100,8 +99,7 @@ def test_what_run_json_does_not_say(corpus: Any, words: str, monkeypatch: pytest
 
 def test_the_preset_cannot_change() -> None:
     elman.train("corpus/1.txt", **OPTIONS, out="run", max_updates=10)
-    expected = "cannot change preset on resume (run: reference, given: quick); remove it or choose another out"
-    assert refused(preset="quick") == expected
+    assert "preset on resume (run: reference, given: quick)" in refused(preset="quick")
     assert "unknown preset" in refused(preset="fast")
     assert resume(preset="Reference").state.update == 20
 
@@ -146,11 +144,8 @@ def test_an_extended_schedule_is_explained(schedule: str) -> None:
     listens = Listens()
     elman.train(out="run", resume=True, max_updates=20, callback=listens)
     rates = {"cosine": "from 0.00245 to 0.05", "step": "from 0.001 to 0.01", "constant": ""}[schedule]
-    expected = (
-        f"the {schedule} schedule had ended at update 10 and now ends at update 20: the learning rate changes {rates}"
-        " and decays from there"
-    )
-    assert listens.notices[1:] == ([] if schedule == "constant" else [expected])
+    expected = f"ended at update 10 and now ends at update 20: the learning rate changes {rates} and"
+    assert [expected in notice for notice in listens.notices[1:]] == ([] if schedule == "constant" else [True])
 
 
 # --- A validation set of its own ---
@@ -177,27 +172,21 @@ def test_a_validation_file_is_evaluated(folder: Path, monkeypatch: pytest.Monkey
     assert_same(longer, elman.train("1.txt", **options | {"max_updates": 20}, validation=Path("../held.txt")))
     monkeypatch.chdir("..")
     Path("held.txt").rename("moved.txt")
-    words = f"the validation text '{folder / 'held.txt'}' is no longer there: name its new path with validation"
-    assert refused(updates=30) == words
+    assert f"'{folder / 'held.txt'}' is no longer there" in refused(updates=30)
     assert resume(24, validation="moved.txt").state.update == 24
     Path("moved.txt").write_text(TEXT, encoding="utf-8")
     for options in ({}, {"validation": "moved.txt"}):
-        line = refused(updates=30, **options)
-        assert line.startswith(f"'{folder / 'moved.txt'}' is not the validation text of the run (SHA-256 ")
-        assert line.endswith("): restore that text, or name its path with validation")
+        words = f"'{folder / 'moved.txt'}' is not the validation text of the run (SHA-256 "
+        assert words in refused(updates=30, **options)
     assert "cannot change validation on resume" in refused(updates=30, validation=0.1)
 
 
 @pytest.mark.parametrize(
     ("text", "validation", "message"),
     [
-        (
-            "It was Éê",
-            "other.txt",
-            r"^the validation text 'other.txt' contains 'É' \(U\+00C9\) and 1 other characters, ",
-        ),
-        ("It was É", Path("other.txt"), r"contains 'É' \(U\+00C9\), which the training text .*: pass min_count=1 to "),
-        ("I", "other.txt", r"^the validation text 'other.txt' has a single character: use a longer one$"),
+        ("It was Éê", "other.txt", r"'other.txt' contains 'É' \(U\+00C9\) and 1 other characters, "),
+        ("It was É", Path("other.txt"), r"contains 'É' \(U\+00C9\), .*: pass min_count=1 to "),
+        ("I", "other.txt", r"'other.txt' has a single character"),
         ("", "", r"^validation must be a fraction, such as 0.1, or a file \(got ''\)$"),
         ("", "-", r"^validation must be a fraction, such as 0.1, or a file \(got '-'\)$"),
         ("", None, r"must be a number or a string \(got None\)"),

@@ -26,11 +26,8 @@ def test_a_preset_is_scaled_to_a_short_text(tmp_path: Path) -> None:
     small: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "sample_every": 0}
     run = elman.train(text, **small, preset="minute", out=tmp_path, callback=listens, max_updates=3)
     assert (run.config.batch_size, run.config.seq_length) == (2, 19)
-    assert listens.notices[1] == (
-        "for 180 characters of training text: optimizer adam instead of muon, learning rate 0.006"
-        " instead of 0.016, dropout 0.15 instead of 0.0, weight decay 0.0 instead of 0.18, batch size 2 instead of 64,"
-        " sequence length 19 instead of 64"
-    )
+    assert listens.notices[1].startswith("for 180 characters of training text: optimizer adam instead of muon, ")
+    assert listens.notices[1].endswith(", batch size 2 instead of 64, sequence length 19 instead of 64")
     assert elman.train(text, out=tmp_path, resume=True, max_updates=6).config.seq_length == 19
     run = elman.train(text, **small, preset="reference", batch_size=1, epochs=1)
     assert (run.config.seq_length, run.notices) == (25, run.notices[:1])
@@ -105,9 +102,10 @@ def test_settings_that_depend_on_others_follow_those_that_are_passed() -> None:
     assert choose("learning_rate", optimizer="sgd") == make_config().learning_rate
     assert choose("layers", seconds=60, hidden_size=64) == 2
     assert choose("hidden_size", seconds=60, layers=1000) == 32
+    assert choose("learning_rate", n=100_000, seconds=60, hidden_size=4500, layers=2) == pytest.approx(4.3e-5)
 
 
-def test_the_first_of_several_limits_counts() -> None:
+def test_the_first_of_several_limits_counts_and_the_rate_of_a_short_budget_follows_the_optimizer() -> None:
     limits: list[dict[str, Any]] = [
         {"max_updates": 10**6, "epochs": 2},
         {"max_updates": 10**6, "max_seconds": 60.0},
@@ -115,9 +113,6 @@ def test_the_first_of_several_limits_counts() -> None:
     ]
     assert [choose_recipe(10**7, 60, passed)["dropout"] for passed in limits] == [0, 0, 0]
     assert choose_recipe(10**7, 60, {"max_updates": 10**6})["dropout"] > 0
-
-
-def test_the_learning_rate_of_a_short_budget_follows_the_optimizer() -> None:
     rates = [choose_recipe(10**6, 6, {"optimizer": name})["learning_rate"] for name in ("adam", "sgd", "muon")]
     assert rates == [0.007, make_config().learning_rate, 0.008]
 
@@ -162,21 +157,15 @@ def test_the_speed_is_measured_unless_the_budget_is_short(monkeypatch: pytest.Mo
     assert layers == [1, 2]
 
 
-def test_a_run_that_is_limited_by_updates_does_not_depend_on_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_speed_is_not_measured_for_a_number_of_updates_or_by_one_of_several_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An update of one process alone would wait for the gradients of the others."""
     monkeypatch.setattr(start, "measure_speed", lambda *_: pytest.fail("measured"))
     config = make_config("strong", {"max_updates": 10})
     assert follow_recipe(config, "max_updates") == (4, config.hidden_size)
-
-
-def test_one_of_several_processes_does_not_measure_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An update of one process alone would wait for the gradients of the others."""
     monkeypatch.setattr(start, "current_process", lambda: Process(size=2))
-    monkeypatch.setattr(start, "measure_speed", lambda *_: pytest.fail("measured"))
     assert follow_recipe(make_config("strong")) == (4, make_config("strong").hidden_size)
-
-
-def test_the_learning_rate_of_many_units_is_not_zero() -> None:
-    assert choose_recipe(100_000, 60, {"hidden_size": 4500, "layers": 2})["learning_rate"] == pytest.approx(4.3e-5)
 
 
 def test_the_speed_is_measured_in_powers_of_the_square_root_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,17 +199,11 @@ def test_what_is_passed_explicitly_is_not_lowered(options: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (
-            {"hidden_size": 20_000},  # 4 × 10^8 weights, and as many squares, copied three times, and gradients
-            r"at least 11\.2 GB, 11\.2 GB of them for weights and the optimizer, and 8\.0 GB are available; lower"
-            r" hidden_size \(now 20,000\) or layers \(now 1\)$",
-        ),
+        # 4 × 10^8 weights, and as many squares, copied three times, and gradients
+        ({"hidden_size": 20_000}, r"at least 11\.2 GB, .* 8\.0 GB are available; lower hidden_size \(now 20,000\)"),
         ({"hidden_size": 10**9}, r"lower hidden_size \(now 1,000,000,000\)"),
         ({"layers": 10**12, "cell": "gru"}, r"or layers \(now 1,000,000,000,000\)$"),
-        (
-            {"batch_size": 100, "seq_length": 10, "hidden_size": 200},
-            r"lower batch_size \(now 100\) or seq_length \(now 10\)$",
-        ),
+        ({"batch_size": 100, "seq_length": 10, "hidden_size": 200}, r"lower batch_size \(now 100\) or seq_length"),
         ({"ngram_order": 3}, r"for n-gram counts, .* pass ngram_order=0$"),
     ],
 )

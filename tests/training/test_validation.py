@@ -13,7 +13,7 @@ import elman
 from elman.config import make_config
 from elman.engine import get_engine
 from elman.engine.protocol import Engine, Indices
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError
 from elman.inference.score import Score, score
 from elman.network import Parameters
 from elman.network.parameters import Array
@@ -31,7 +31,6 @@ from elman.training import loop as training
 from elman.training.limits import validation_interval
 from support import reference_impl
 from support import tolerances as tolerances
-from support.networks import state_of
 from support.state import PER_EPOCH, TEXT, T, snapshot
 from support.training import EXACT, StopsAt, assert_same, assert_saved, network, train
 
@@ -142,12 +141,7 @@ def test_the_last_validation_reads_all_where_it_takes_little_time(
     assert run.data.validation_sample is not None
     kept = [row.validation_loss for row in run.metrics if run.selected and row.update == run.selected.update]
     assert run.selected is not None
-    whole = score(
-        get_engine("numpy"),
-        run.selected.parameters,
-        state_of(run.selected.parameters, run.selected.h),
-        corpus.indices[-20:],
-    ).nats_per_char
+    whole = score(get_engine("numpy"), run.selected.parameters, run.model.state, corpus.indices[-20:]).nats_per_char
     assert run.validation_loss == pytest.approx(whole if is_whole else kept[-1])
     assert kept[-1] != pytest.approx(whole)
     chars = 20 if is_whole else 8
@@ -167,10 +161,8 @@ def test_the_last_validation_reads_all_where_it_takes_little_time(
 def test_the_final_validation_is_in_the_last_row(corpus: Corpus, tmp_path: Path, scores: list[float]) -> None:
     scores += [3.0, 2.0, 2.5, 1.5]
     seen = list[float | None]()
-    options = OPTIONS | {"max_updates": 10, "log": ["jsonl"]}
-    run = train(
-        corpus, **options, out=tmp_path, on_update=lambda run: seen.append(run.latest_validation_loss), progress=False
-    )
+    options = OPTIONS | {"max_updates": 10, "log": ["jsonl"], "out": tmp_path, "progress": False}
+    run = train(corpus, **options, on_update=lambda run: seen.append(run.latest_validation_loss))
     expected = {3: 3.0, 6: 2.0, 9: 2.5, 10: 1.5}
     assert (run.validation_loss, run.results()["kept_update"], seen[-1]) == (1.5, 10, 1.5)
     saved = elman.open_run(tmp_path)
@@ -188,12 +180,17 @@ def test_a_run_shorter_than_its_first_validation_has_one(corpus: Corpus) -> None
     assert scored(interrupted) == {}
 
 
+PATIENT = OPTIONS | {"patience": 3, "learning_rate": 1.0}
+"""With too large a step, so that the scores soon rise and patience ends the run."""
+
+
 @pytest.mark.parametrize("update", [1, 6, 8])
-def test_a_resumed_run_validates_where_one_that_was_not_stopped_does(
-    corpus: Corpus, tmp_path: Path, update: int
+@pytest.mark.parametrize("options", [EXACT | {"validation": SHARE, "max_updates": 23, "patience": 9}, PATIENT])
+def test_a_resumed_run_validates_and_stops_where_one_that_was_not_stopped_does(
+    corpus: Corpus, tmp_path: Path, update: int, options: dict[str, Any]
 ) -> None:
-    options: dict[str, Any] = EXACT | {"validation": SHARE, "max_updates": 23, "patience": 9}
     expected = train(corpus, **options)
+    assert expected.stopped == ("patience" if options is PATIENT else "max_updates")
     train(corpus, **options, out=tmp_path, callback=StopsAt(update))
     assert_same(train(corpus, out=tmp_path, resume=True), expected)
     assert_saved(tmp_path, expected)
@@ -256,10 +253,8 @@ def test_a_validation_loss_that_is_not_finite_is_never_the_best(
 
 def test_a_network_is_no_run_that_can_be_resumed(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **OPTIONS, max_updates=9, out=tmp_path)
-    path = tmp_path / "best.safetensors"
-    expected = f"{quote(path)} contains only a network, not a run that can be resumed; pass a run's checkpoint"
-    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
-        load_checkpoint(path)
+    with pytest.raises(ElmanError, match="contains only a network"):
+        load_checkpoint(tmp_path / "best.safetensors")
 
 
 # --- Patience ---
@@ -272,16 +267,6 @@ def test_a_run_stops_when_its_patience_is_over(corpus: Corpus, scores: list[floa
     assert (run.validation_loss, run.results()["stopped"]) == (2.0, "patience")
     scores[:] = [float("nan")]  # counts from the start where no loss is finite
     assert train(corpus, **OPTIONS, patience=2).state.update == 6
-
-
-@pytest.mark.parametrize("update", [1, 8])
-def test_patience_outlasts_an_interrupt(corpus: Corpus, tmp_path: Path, update: int) -> None:
-    options = OPTIONS | {"patience": 3, "learning_rate": 1.0}  # too large a step, so that the scores soon rise
-    expected = train(corpus, **options)
-    assert expected.stopped == "patience"
-    train(corpus, **options, out=tmp_path, callback=StopsAt(update))
-    assert_same(train(corpus, out=tmp_path, resume=True), expected)
-    assert_saved(tmp_path, expected)
 
 
 def test_a_run_out_of_patience_continues_only_with_more(corpus: Corpus, tmp_path: Path, scores: list[float]) -> None:

@@ -16,7 +16,7 @@ pytest.importorskip("optuna")
 import optuna
 
 from elman.errors import ElmanError, LockedError
-from elman.processes import thread_count
+from elman.machine import thread_count
 from elman.training.train import train
 from elman.tuning import controller, worker
 from elman.tuning.space import SweepPlan

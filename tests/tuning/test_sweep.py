@@ -21,7 +21,7 @@ from elman.cli.commands.sweep import SweepDisplay, create_table, summarize
 from elman.cli.inputs import read_runs
 from elman.config import Config
 from elman.errors import ElmanError, LockedError
-from elman.processes import thread_count
+from elman.machine import thread_count
 from elman.runs.data import read_in_order
 from elman.runs.directory import DirectoryLock
 from elman.text import Corpus, read_corpus

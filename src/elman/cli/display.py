@@ -206,7 +206,7 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
 
 
 def show_runs(rows: Sequence[dict[str, Any]]) -> None:
-    """Print a table of runs, the rows of `elman.runs`, with losses in nats per character and a line between texts."""
+    """Print a table of the rows of `elman.list_runs`, with losses in nats per character and a line between texts."""
     lines: list[Sequence[str]] = []
     for n, row in enumerate(rows):
         if n and row["text_sha256"] != rows[n - 1]["text_sha256"]:

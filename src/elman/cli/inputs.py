@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from elman.errors import ElmanError, quote
+from elman.storage.paths import exists, is_file
 
 if TYPE_CHECKING:
     from elman.inference import Model
@@ -47,7 +47,7 @@ def split_run(run: str | Path | None, corpus: Sequence[str | Path]) -> tuple[Pat
     if _is_text(str(run)):
         return None, [run, *corpus]
     run = Path(run)
-    if not (hub_name(run) or os.path.exists(run) or is_builtin(run)):  # noqa: PTH110 (False for a name that no file can have)
+    if not (hub_name(run) or exists(run) or is_builtin(run)):
         raise ElmanError(
             f"there is no checkpoint {quote(run)}, and no text of this name: pass a run directory written by elman"
             " train, a text file, or both"
@@ -59,8 +59,8 @@ def _is_text(name: str) -> bool:
     from elman.storage.tensors import is_named_or_begins_like_tensors
     from elman.text.sources import is_builtin
 
-    if not os.path.isfile(name):  # noqa: PTH113 (False for a name that no file can have)
-        return name == "-" or (is_builtin(name) and not os.path.exists(name))  # noqa: PTH110
+    if not is_file(name):
+        return name == "-" or (is_builtin(name) and not exists(name))
     return not is_named_or_begins_like_tensors(Path(name))
 
 
@@ -85,11 +85,6 @@ def read_runs(paths: Sequence[Path], read: Callable[[Path, str], T]) -> list[T]:
     read : callable
         Reads a run directory, and is told under which name to show it: its own or, where another one has the same,
         its path.
-
-    Raises
-    ------
-    ElmanError
-        If one of `paths` is itself a run that cannot be read, or contains no run; if there are none.
     """
     from elman.runs.saved_runs import find_runs
 

@@ -33,13 +33,7 @@ COMPILING = "compiling kernels (once for this kind of network, may take half a m
 
 
 def get_engine(name: str, device: str = "auto", mixed_precision: bool = False) -> Engine:
-    """Return the engine `name`, one of `elman.engines.ENGINES`, importing it.
-
-    Raises
-    ------
-    ElmanError
-        If there is no such engine, or it requires a library that is not installed or a device that this machine lacks.
-    """
+    """Return the engine `name`, one of `elman.engines.ENGINES`, importing it."""
     if name not in ENGINES:
         raise ElmanError(f"unknown engine {quote(name)} (choose from {', '.join(ENGINES)})")
     spec = ENGINES[name]
@@ -53,13 +47,7 @@ def get_engine(name: str, device: str = "auto", mixed_precision: bool = False) -
 
 
 def require_numba(name: str) -> None:
-    """Check that Numba is installed, if the engine `name` requires it; nothing is imported.
-
-    Raises
-    ------
-    ElmanError
-        If it is not.
-    """
+    """Check that Numba is installed, if the engine `name` requires it; nothing is imported."""
     if ENGINES[name].requires_numba and not NUMBA_INSTALLED:
         raise ElmanError(
             f"{option.engine:{name}} requires Numba, which is not installed: install it, or use {option.engine:numpy}"
@@ -67,13 +55,7 @@ def require_numba(name: str) -> None:
 
 
 def require_engine(config: Config) -> None:
-    """Check that the engine of a run is installed, has the cell and the device, and can use all processes.
-
-    Raises
-    ------
-    ElmanError
-        If not.
-    """
+    """Check that the engine of a run is installed, has the cell and the device, and can use all processes."""
     CELLS[config.cell].require_engine(config.engine)
     OPTIMIZERS[config.optimizer].require_engine(config.engine)
     require_numba(config.engine)

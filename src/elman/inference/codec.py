@@ -29,11 +29,11 @@ from elman.compression.tokens import (
     split_evenly,
     to_tokens,
 )
-from elman.errors import ElmanError, option, shorten
+from elman.errors import ElmanError, check_range, option
 from elman.inference.adaptation import OnProgress
 from elman.inference.fingerprint import check_is_model, fingerprint
 from elman.inference.model import Model
-from elman.processes import thread_count
+from elman.machine import thread_count
 
 _A = TypeVar("_A")
 OnBytes = Callable[[float], None]
@@ -125,8 +125,8 @@ def decompress_members(
     members: Iterable[bytes], model: Model, on_bytes: OnBytes = lambda count: None, max_output: int | None = None
 ) -> Iterator[bytes]:
     """Yield the original of each member of a file; its declared length is checked before it is decompressed."""
-    if max_output is not None and max_output < 0:
-        raise ElmanError(f"{option.max_output} must be at least 0 (got {shorten(max_output)})")
+    if max_output is not None:
+        check_range("max_output", max_output, 0)
     restored = 0
 
     def restore(member: bytes, on_progress: OnProgress) -> bytes:

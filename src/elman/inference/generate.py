@@ -8,14 +8,13 @@ greedy decoding. Characters on which all kept prefixes agree are final and are y
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine import InferenceSession
-from elman.errors import ElmanError, option, quote, shorten
+from elman.errors import ElmanError, check_range, option, quote
 from elman.network import SamplingParams
 from elman.network.parameters import Array
 from elman.network.sampling import create_sampling_params, list_sampling_options
@@ -59,15 +58,6 @@ def check_batch(count: int, length: int) -> None:
             f"{option.count} times {option.length} must be at most {MAX_TOTAL_CHARS:,} characters (got"
             f" {count * length:,}); a single sample may have any length"
         )
-
-
-def check_range(name: str, value: Any, minimum: int, maximum: int | None = None) -> None:
-    """Reject an option that is no integer or out of its range."""
-    if not isinstance(value, Integral):
-        raise ElmanError(f"{option[name]} must be an integer (got {quote(value)})")
-    if value < minimum or (maximum is not None and value > maximum):
-        expected = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum:,}"
-        raise ElmanError(f"{option[name]} must be {expected} (got {shorten(value)})")
 
 
 def sample_chunks(

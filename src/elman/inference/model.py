@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, option, quote, shorten
+from elman.errors import ElmanError, check_range, option, quote, shorten
 from elman.inference import generate
 from elman.inference.adaptation import CODE_LENGTH, Adapt, check_adapt, score_adapting
 from elman.inference.score import Score, check_finite, score, score_windows
@@ -270,8 +270,8 @@ class Model:
         ElmanError
             As `stream`.
         """
-        generate.check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
-        generate.check_range("length", length, 0)
+        check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
+        check_range("length", length, 0)
         stops = self._stop_sequences(stop)
         with self._lock:
             state, x = self._prefill(self._session, prompt, adapt)

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, option, shorten
+from elman.errors import ElmanError, check_range, option
 from elman.network import Parameters
 from elman.network.output import log_softmax
 from elman.network.parameters import Array
@@ -135,8 +135,7 @@ def score(engine: Engine, parameters: Parameters, state: State, indices: Indices
 
 def score_windows(engine: Engine, parameters: Parameters, indices: Indices, window: int) -> Score:
     """Score a text as `score` does, but in windows, each read from a state of zeros."""
-    if window < 1:
-        raise ElmanError(f"{option.window} must be at least 1 (got {shorten(window)})")
+    check_range("window", window, 1)
     network, session = parameters.architecture, engine.session(parameters)
     state, step = network.zero_state(parameters["c"].dtype), max(1, WINDOW_CHARS // window) * window
 

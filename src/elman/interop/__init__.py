@@ -11,7 +11,7 @@ from typing import Protocol
 from safetensors import SafetensorError
 
 from elman.engines import DEFAULT_ENGINE
-from elman.errors import ElmanError, join_alternatives, option, quote
+from elman.errors import ElmanError, join_alternatives, option, quote, report_system_errors
 from elman.inference.fingerprint import check_is_model
 from elman.inference.model import Model
 from elman.inference.snapshot import Snapshot, check_holds_no_run
@@ -22,6 +22,7 @@ from elman.runs.loggers import MANIFEST
 from elman.runs.manifest import TextRecord
 from elman.runs.models import create_model, hub_name, load, name_model, read_model, save_model
 from elman.storage.atomic import replace_files, suggest_write_remedy, write_output
+from elman.storage.paths import is_directory
 from elman.storage.untrusted import require_regular_file, safe_message
 from elman.text import Alphabet
 
@@ -168,7 +169,7 @@ def import_(
     >>> imported.score("the mat") == model.score("the mat")
     True
     """
-    if hub_name(path) or os.path.isdir(path):  # noqa: PTH112 (False for a path that cannot be inspected)
+    if hub_name(path) or is_directory(path):
         if alphabet is not None:
             raise ElmanError(f"cannot combine {option.alphabet} with {quote(path)}, which contains its characters")
         model = load(path, engine=engine)
@@ -232,8 +233,6 @@ def _write_folder(folder: Path, contents: dict[str, bytes]) -> None:
     """Write files into a folder, which is created, or whose files of these names are replaced."""
     if any(os.path.lexists(folder / name) for name in FILES):
         raise ElmanError(f"{quote(folder)} contains a run or a model: choose another {option.out}")
-    try:
+    with report_system_errors(f"write {quote(folder)}", suggest_write_remedy):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ElmanError(f"cannot write {quote(folder)} ({error.strerror}): {suggest_write_remedy(error)}") from error
     replace_files({folder / name: data for name, data in contents.items()})

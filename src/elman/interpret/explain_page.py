@@ -19,7 +19,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, option
+from elman.errors import check_range
 from elman.inference import Model
 from elman.inference.fingerprint import check_is_model
 from elman.interpret import Explanation, PriorExplanation, Unit, dequantize, explain_indices
@@ -80,8 +80,8 @@ def explain(
     """
     check_is_model(model)
     text = model.normalize(text)
-    if units is not None and units < 1:
-        raise ElmanError(f"{option.units} must be at least 1 (got {units})")
+    if units is not None:
+        check_range("units", units, 1)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     corpus = Corpus("text", *encode_chunks([text], "text", model.alphabet, extend=True), digest, "utf-8")
     page = ExplainPage.from_corpus(model, corpus)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.config import Config, make_config
-from elman.errors import ElmanError, option, quote, require_extra, shorten
+from elman.errors import ElmanError, check_range, option, quote, require_extra
 from elman.report.lexicon import build_lexicon
 from elman.report.plots import draw_losses, inline_svg
 from elman.report.render import render_html, render_markdown
@@ -163,8 +163,7 @@ class _ReportBuilder:
                 f"{quote(self.out)} already contains a report: use {option.resume:True}, or choose another {option.out}"
             )
         config = self.settings()
-        if self.long_epochs < 1:
-            raise ElmanError(f"{option.long_epochs} must be at least 1 (got {shorten(self.long_epochs)})")
+        check_range("long_epochs", self.long_epochs, 1)
         if not config.sample_every:
             raise ElmanError(f"a report shows samples from training: {option.sample_every} must be at least 1 (got 0)")
         longest = max(points for points, *_ in REPORTED)

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import escape
 
 from elman.config import Config
+from elman.errors import FLAGS
 from elman.report.lexicon import Lexicon, classify_words
 from elman.text.alphabet import visible
 from elman.web import pluralize
@@ -33,7 +34,7 @@ def render_markdown(results: Mapping[str, Any]) -> str:
 
 def list_settings(config: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return name, value and meaning of every setting."""
-    return [(field.name, _format(config[field.name]), field.metadata["help"]) for field in fields(Config)]
+    return [(each.name, _format(config[each.name]), each.metadata["help"].format_map(FLAGS)) for each in fields(Config)]
 
 
 def _format(value: Any) -> str:

@@ -158,7 +158,7 @@ def suggest_field(corpus: Corpus, config: Config) -> str:
     if config.field or not found:
         return ""
     return (
-        f"{os.path.basename(found[0])} is {find_record_format(found[0])}, and every character of it is learned:"  # noqa: PTH119
+        f"{Path(found[0]).name} is {find_record_format(found[0])}, and every character of it is learned:"
         f" {option.field:NAME} trains on one field only"
     )
 
@@ -245,7 +245,7 @@ def _find_file(path: str, run: str) -> Source:
         return path
     if is_builtin(path):
         return path
-    if not os.path.isabs(path):  # noqa: PTH117
+    if not Path(path).is_absolute():
         raise ElmanError(
             f"{run} records a text without its directory ({quote(path)}): pass the text with {option.resume:True}"
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -18,6 +17,7 @@ from elman.runs.history import Metrics, Sample, parse_metrics, parse_samples
 from elman.runs.loggers import LOGGERS, MANIFEST, open_loggers, optional_loggers
 from elman.runs.manifest import RunManifest
 from elman.storage.atomic import PARTIAL_SUFFIX, replace_file, replace_files, suggest_write_remedy, sync_directory
+from elman.storage.paths import exists, is_directory
 from elman.storage.tensors import read_description
 from elman.storage.untrusted import parse_strict_json, require_int, require_regular_file, safe_message
 
@@ -50,7 +50,7 @@ class DirectoryLock:
 
     def __enter__(self) -> Self:
         """Acquire it at once where the lock file exists; otherwise `acquire` does so before the first write."""
-        if os.path.exists(self.path):  # noqa: PTH110 (unlike Path.exists, False for a path that cannot be inspected)
+        if exists(self.path):
             self.acquire()
         return self
 
@@ -70,7 +70,7 @@ class DirectoryLock:
 
         lock = FileLock(self.path, timeout=ACQUIRE_SECONDS, thread_local=False)
         try:
-            if not os.path.isdir(self.directory):  # noqa: PTH112
+            if not is_directory(self.directory):
                 self.directory.mkdir(parents=True)
                 with suppress(OSError):  # the parent may be unreadable
                     sync_directory(self.directory.parent)
@@ -92,7 +92,7 @@ class DirectoryLock:
         """Return whether a writer holds it; this object must not be one."""
         from filelock import FileLock, Timeout
 
-        if not os.path.exists(self.path):  # noqa: PTH110
+        if not exists(self.path):
             return False
         try:
             with FileLock(self.path, timeout=0, thread_local=False):
@@ -118,13 +118,7 @@ class DirectoryLock:
 
 
 def reject_links(*directories: Path) -> None:
-    """Check that directories in an output directory are not links, which may lead to someone else's.
-
-    Raises
-    ------
-    ElmanError
-        If one is.
-    """
+    """Check that directories in an output directory are not links, which may lead to someone else's."""
     for directory in directories:
         if directory.is_symlink():
             raise ElmanError(
@@ -165,8 +159,7 @@ class RunDirectory:
 
     def holds_run(self) -> bool:
         """Whether it contains a run, that is, a checkpoint."""
-        # Unlike Path.exists, this treats a path that the system refuses to inspect as nonexistent.
-        return os.path.exists(self.path / CHECKPOINT)  # noqa: PTH110
+        return exists(self.path / CHECKPOINT)
 
     def is_empty(self) -> bool:
         """Whether it exists and is empty, except for files of a process that was killed right at the start."""
@@ -361,4 +354,4 @@ def _complete_lines(data: bytes) -> list[str]:
 def _cannot_write(directory: Path, error: OSError) -> ElmanError:
     """Return the error for a directory that cannot be written to."""
     reason = "Not a directory" if isinstance(error, FileExistsError) else error.strerror
-    return ElmanError(f"cannot write in {quote(directory)} ({reason}): {suggest_write_remedy(error)}")
+    return ElmanError(f"cannot write in {quote(directory)} ({reason}){suggest_write_remedy(error)}")

@@ -112,13 +112,7 @@ class Records(Sequence[T]):
             self._split = (older + len(newest) - NEWEST, newest[-NEWEST:])
 
     def to_pandas(self) -> Any:
-        """Return the records as a ``pandas.DataFrame``, a column per field.
-
-        Raises
-        ------
-        ElmanError
-            If pandas is not installed.
-        """
+        """Return the records as a ``pandas.DataFrame``, a column per field."""
         with require_extra("pandas"):
             from pandas import DataFrame
         return DataFrame([asdict(record) for record in self])  # type: ignore[call-overload]

@@ -27,6 +27,7 @@ from elman.network.model import begin_text
 from elman.runs.checkpoint import load_checkpoint, load_network
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
 from elman.storage.builtin import MODELS, BuiltinModel, unpack_builtin
+from elman.storage.paths import exists, is_directory, make_absolute
 from elman.storage.tensors import is_named_or_begins_like_tensors
 from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
 
@@ -82,12 +83,12 @@ def load_builtin(model: BuiltinModel = MODELS[-1]) -> Model:
 
 def is_builtin(path: Path) -> bool:
     """Return whether a path is the name of the built-in model: a file or directory of this name takes precedence."""
-    return path == Path(BUILTIN) and not os.path.exists(path)  # noqa: PTH110 (False for a path that cannot be inspected)
+    return path == Path(BUILTIN) and not exists(path)
 
 
 def locate_model(path: str | os.PathLike[str]) -> str:
     """Return a path as it is in any directory: absolute, or the name of a model on the Hub or of the built-in one."""
-    return hub_name(path) or (BUILTIN if is_builtin(Path(path)) else os.path.abspath(path))  # noqa: PTH100
+    return hub_name(path) or (BUILTIN if is_builtin(Path(path)) else make_absolute(path))
 
 
 def name_model(run: Path) -> str:
@@ -138,16 +139,15 @@ def read_model(path: str | os.PathLike[str]) -> Snapshot:
             return load_network(unpacked)
     if path.name in {model.file for model in MODELS}:
         raise ElmanError(f"{quote(path)} is the compressed file of the built-in model: pass {BUILTIN} instead")
-    # Unlike the methods of Path, these treat a path that the system refuses to inspect as nonexistent.
-    if not os.path.isdir(path):  # noqa: PTH112
+    if not is_directory(path):
         if not is_named_or_begins_like_tensors(path):
             command = shlex.join(["elman", "train", str(path), "-o", f"runs/{path.stem}"])
             raise ElmanError(f"{quote(path)} is not a model: pass a run directory; for a text, {command} writes one")
         return load_network(path)
     checkpoint = path / CHECKPOINT
-    if not os.path.exists(checkpoint):  # noqa: PTH110
+    if not exists(checkpoint):
         for name in (BEST, HUB_WEIGHTS):
-            if os.path.exists(path / name):  # noqa: PTH110
+            if exists(path / name):
                 return load_network(path / name)
         if runs := sorted(path.glob(f"*/{CHECKPOINT}")):
             shown = ", ".join(quote(run.parent) for run in runs[:MAX_SHOWN])

@@ -60,11 +60,6 @@ def plot_losses(curves: Sequence[LossCurve]) -> Figure:
     """Plot the train and the validation losses of runs over the updates, in nats per character.
 
     A single run has both in one plot. Several runs have a plot for each, and a colour and a line style each.
-
-    Raises
-    ------
-    ElmanError
-        If Matplotlib is not installed.
     """
     return _plot_run(*curves) if len(curves) == 1 else _plot_runs(curves)
 

@@ -18,7 +18,8 @@ from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.history import Metrics, Records, Sample, TrainLossEstimator, finite_or_none, summarize
 from elman.runs.models import load
-from elman.text.sources import make_absolute
+from elman.storage.paths import exists, is_directory
+from elman.text.sources import locate_source
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -121,7 +122,7 @@ class SavedRun:
 # --- All runs in directories ---
 
 
-def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
+def list_runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
     """Return a row for every run in directories, text by text: of each, the lowest validation loss first.
 
     Parameters
@@ -156,7 +157,7 @@ def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     >>> import elman
     >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
     >>> run = elman.train(text, out="runs/cats", preset="reference", hidden_size=16, max_updates=100, engine="numpy")
-    >>> [(row["run"], row["cell"], row["updates"]) for row in elman.runs("runs")]
+    >>> [(row["run"], row["cell"], row["updates"]) for row in elman.list_runs("runs")]
     [('runs/cats', 'rnn', 100)]
     """
     paths = chain.from_iterable([each] if isinstance(each, str | os.PathLike) else each for each in directories)
@@ -169,13 +170,7 @@ def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 def select_best(rows: Sequence[dict[str, Any]], text: str) -> dict[str, Any]:
-    """Return the row, among those of `runs`, of the best run on a text, which is named by its file or its name.
-
-    Raises
-    ------
-    ElmanError
-        If there is no run on this text, or several texts have the name.
-    """
+    """Return the row, among those of `runs`, of the best run on a text, which is named by its file or its name."""
     found = [row for row in rows if row["best"] and _is_on(row, text)]
     if not found:
         names = sorted({quote(row["text"]) for row in rows if row["text"]})
@@ -187,8 +182,8 @@ def select_best(rows: Sequence[dict[str, Any]], text: str) -> dict[str, Any]:
 
 def find_runs(directory: Path) -> list[Path]:
     """Return the run directories among a directory, which must exist, and all in it, in the order of their paths."""
-    if not os.path.isdir(directory):  # noqa: PTH112 (a path that the system refuses to inspect does not exist)
-        if os.path.exists(directory):  # noqa: PTH110
+    if not is_directory(directory):
+        if exists(directory):
             raise ElmanError(f"{quote(directory)} is a file; pass a directory that contains runs")
         raise ElmanError(f"there is no directory {quote(directory)}")
     paths = [Path(path) for path, _, _ in os.walk(directory)]
@@ -266,4 +261,4 @@ def _is_on(row: dict[str, Any], text: str) -> bool:
     """Return whether a run is on a text, which is named by its file or its name."""
     manifest = RunDirectory(Path(row["run"])).manifest_if_valid()
     files = [] if manifest is None else [file.path for file in manifest.corpus.files]
-    return row["text"] == text or files == [make_absolute(text)]
+    return row["text"] == text or files == [locate_source(text)]

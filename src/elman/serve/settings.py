@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from elman.errors import ElmanError, option, quote, shorten
+from elman.errors import ElmanError, check_range, option, quote, shorten
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 MINIMA = {"max_tokens": 1, "max_batch_size": 1, "max_queued_requests": 0}
@@ -83,8 +83,7 @@ def create_settings(
         **limits,
     )
     for name, minimum in MINIMA.items():
-        if (value := getattr(settings, name)) < minimum:
-            raise ElmanError(f"{option[name]} must be at least {minimum} (got {shorten(value)})")
+        check_range(name, getattr(settings, name), minimum)
     if settings.max_characters < settings.max_tokens:
         given = f"(got {shorten(settings.max_characters)} and {settings.max_tokens})"
         raise ElmanError(f"{option.max_characters} must be at least {option.max_tokens} {given}")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from elman.errors import ElmanError, option, quote
+from elman.errors import option, quote, report_system_errors
+from elman.storage.paths import make_absolute
 
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 """Errors of a disk, a file or a quota that is full; Windows has no quotas."""
@@ -32,10 +33,10 @@ def write_output(path: Path, data: Data) -> None:
     ElmanError
         If it cannot be written.
     """
-    with _readable_errors(path):
+    with _report_errors(path):
         is_stream = path.is_char_device() or path.is_block_device() or path.is_fifo()
         # Standard output may be redirected to a file, to which /dev/stdout is a link.
-        is_stream = is_stream or os.path.abspath(path).startswith(("/dev/", "/proc/"))  # noqa: PTH100
+        is_stream = is_stream or make_absolute(path).startswith(("/dev/", "/proc/"))
         if is_stream:
             with path.open("wb") as file:
                 file.writelines(_pieces(data))
@@ -68,18 +69,18 @@ def replace_files(contents: Mapping[Path, Data], *, remove: Sequence[Path] = ())
     partials = {path: path.parent / f".{path.name}{suffix}" for path in contents}
     try:
         for path, partial in partials.items():
-            with _readable_errors(path), partial.open("xb") as file:  # with the permissions of any new file
+            with _report_errors(path), partial.open("xb") as file:  # with the permissions of any new file
                 if path.is_dir() and not path.is_symlink():
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
                 file.writelines(_pieces(contents[path]))
                 file.flush()
                 os.fsync(file.fileno())
         for path in remove:
-            with _readable_errors(path):
+            with _report_errors(path):
                 path.unlink(missing_ok=True)
                 sync_directory(path.parent)
         for path, partial in partials.items():
-            with _readable_errors(path):
+            with _report_errors(path):
                 partial.replace(path)
                 sync_directory(path.parent)
     finally:
@@ -92,21 +93,15 @@ def _pieces(data: Data) -> Iterable[bytes]:
     return (data,) if isinstance(data, bytes) else data
 
 
-@contextmanager
-def _readable_errors(path: Path) -> Iterator[None]:
-    """Turn an error of the system into one line that names the file."""
-    try:
-        yield
-    except OSError as error:
-        raise ElmanError(
-            f"cannot write {quote(path)} ({error.strerror}): {suggest_write_remedy(error)}; an existing file is left"
-            " unchanged"
-        ) from error
+def _report_errors(path: Path) -> AbstractContextManager[None]:
+    return report_system_errors(
+        f"write {quote(path)}", lambda error: f"{suggest_write_remedy(error)}; an existing file is left unchanged"
+    )
 
 
 def suggest_write_remedy(error: OSError) -> str:
-    """Return what to do about an output that cannot be written."""
-    return f"{'free disk space or ' if error.errno in _FULL else ''}choose another {option.out}"
+    """Return what to do about an output that cannot be written, after a colon."""
+    return f": {'free disk space or ' if error.errno in _FULL else ''}choose another {option.out}"
 
 
 def sync_directory(directory: Path) -> None:

@@ -54,11 +54,6 @@ def read_tensors(path: Path, mapped: str = "") -> tuple[str, dict[str, Array]]:
 
     Arrays whose names begin with `mapped`, if it is not empty, are mapped into memory, and cannot be changed. Processes
     that read the same file share them.
-
-    Raises
-    ------
-    ElmanError
-        If the file does not exist, is truncated or corrupted, or was written by another program.
     """
     version = _version(path)
     try:

@@ -6,15 +6,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, quote, report_system_errors
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the contents of a TOML file, or raise an `ElmanError`."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from None
+        with report_system_errors(f"read {quote(path)}"):
+            return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:  # not UTF-8, or not TOML
         raise ElmanError(f"{quote(path)} is not a TOML file ({error})") from None
     except RecursionError:

@@ -15,10 +15,10 @@ from elman.engine import Engine, get_engine
 from elman.engine.protocol import Indices
 from elman.engines import DEFAULT_ENGINE
 from elman.errors import ElmanError, option, quote, shorten
+from elman.machine import thread_count
 from elman.network import Parameters, initial_parameters
 from elman.network.parameters import Arrays
 from elman.network.state import State
-from elman.processes import thread_count
 from elman.testing import relative_error
 from elman.text import Corpus, Source, Windows, read_corpus
 
@@ -49,6 +49,7 @@ class GradientCheck:
     """Characters of the text that are used."""
     hidden_size: int
     seq_length: int
+    """Characters of the text that are used, m, T."""
     relative_error: dict[str, float]
     """Sum |analytic - numeric| / sum (|analytic| + |numeric|) of every parameter, V, U, W, b, c for the vanilla
     network, alpha with an n-gram prior, and of the state h0."""

@@ -25,24 +25,13 @@ _KEPT = "\t\n\u200c\u200d"
 
 @dataclass(frozen=True)
 class Alphabet:
-    """K distinct characters; the index of a character is its position.
-
-    Parameters
-    ----------
-    characters : str
-        Each character once, ordered by first appearance in the text it was made from.
-    has_unknown : bool
-        Whether the last character is the unknown symbol, which replaces every character outside the alphabet; see
-        ``--min-count``. Without it, such a character is an error.
-
-    Raises
-    ------
-    ElmanError
-        If `characters` is empty or contains a duplicate.
-    """
+    """K distinct characters; the index of a character is its position."""
 
     characters: str
+    """Each character once, ordered by first appearance in the text it was made from."""
     has_unknown: bool = False
+    """Whether the last character is the unknown symbol, which replaces every character outside the alphabet; see
+    ``--min-count``. Without it, such a character is an error."""
 
     def __post_init__(self) -> None:
         if not self.characters:
@@ -72,13 +61,7 @@ class Alphabet:
 
     @classmethod
     def from_text(cls, text: str) -> Alphabet:
-        """Return the alphabet of `text`, ordered by first appearance.
-
-        Raises
-        ------
-        ElmanError
-            If `text` is empty.
-        """
+        """Return the alphabet of `text`, ordered by first appearance."""
         return cls("".join(dict.fromkeys(text)))  # unlike a set, in the same order in every process
 
     def encode(self, text: str) -> NDArray[np.unsignedinteger]:
@@ -87,12 +70,6 @@ class Alphabet:
         Returns
         -------
         ndarray of `dtype`, shape (N,)
-
-        Raises
-        ------
-        ElmanError
-            If `text` is not a string, or a character is not in the alphabet, which has no unknown symbol; the message
-            names the first one.
         """
         if not isinstance(text, str):
             raise ElmanError(f"a text must be a string (got {type(text).__name__})")

@@ -38,18 +38,12 @@ Positions = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Copying:
-    """How much of a text occurs in another.
-
-    Parameters
-    ----------
-    longest_run : str
-        The longest run of characters that both have; the first of several.
-    copied_share : float
-        Share of the runs of `RUN` characters that occur in the other text, from 0 to 1; 0 where the text is shorter.
-    """
+    """How much of a text occurs in another."""
 
     longest_run: str
+    """The longest run of characters that both have; the first of several."""
     copied_share: float
+    """Share of the runs of `RUN` characters that occur in the other text, from 0 to 1; 0 where the text is shorter."""
 
 
 def measure_copying(text: str, source: str) -> Copying:

@@ -23,7 +23,7 @@ from typing import IO, Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, quote, report_system_errors
 from elman.storage import cache_dir
 from elman.text.alphabet import Alphabet, CodePointIndex, index_dtype
 
@@ -35,18 +35,12 @@ LARGE = 64 << 20
 
 @dataclass(frozen=True)
 class TextFile:
-    """A file that a corpus was read from.
-
-    Parameters
-    ----------
-    path : str
-        Absolute path; ``-`` for standard input; or the name of a built-in text.
-    sha256 : str
-        SHA-256, in hexadecimal, of the bytes its text was decoded from; of a compressed file, those it contains.
-    """
+    """A file that a corpus was read from."""
 
     path: str
+    """Absolute path; ``-`` for standard input; or the name of a built-in text."""
     sha256: str
+    """SHA-256, in hexadecimal, of the bytes its text was decoded from; of a compressed file, those it contains."""
 
 
 class SampledText(NamedTuple):
@@ -237,17 +231,13 @@ class Spool:
         return np.frombuffer(mmap.mmap(self.file.fileno(), 0), self.dtype)
 
     def _write(self, data: Any, last: bool = False) -> None:
-        try:
+        remedy = ": free disk space there, or set ELMAN_CACHE to another directory"
+        with report_system_errors(f"store a text of this size in {str(cache_dir())!r}", remedy):
             if isinstance(self.file, BytesIO) and self.file.tell() + memoryview(data).nbytes > LARGE:
                 self._move_to_file()
             self.file.write(data)
             if last:
                 self.file.flush()
-        except OSError as error:
-            raise ElmanError(
-                f"cannot store a text of this size in {str(cache_dir())!r} ({error.strerror}): "
-                "free disk space there, or set ELMAN_CACHE to another directory"
-            ) from error
 
     def _move_to_file(self) -> None:
         cache_dir().mkdir(parents=True, exist_ok=True)

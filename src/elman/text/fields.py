@@ -74,11 +74,6 @@ def extract_field(chunks: Iterable[str], field: str, path: str, label: str, *, l
         The file in error messages.
     lines : bool
         Whether every record becomes one line.
-
-    Raises
-    ------
-    ElmanError
-        If a record cannot be read, a value is a list or an object, or no record has the field.
     """
     pending: deque[str] = deque()
     waiting = _split_lines(iter(chunks), pending)

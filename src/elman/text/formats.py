@@ -13,10 +13,10 @@ import bz2
 import codecs
 import gzip
 import lzma
-import os
 import sys
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from elman.errors import ElmanError, option
@@ -59,11 +59,6 @@ class ByteStream:
         The file in error messages.
     compression : str
         Name of the format that `file` decompresses; empty if it is none.
-
-    Raises
-    ------
-    ElmanError
-        When the file is read, if it cannot be, or is truncated or corrupt.
     """
 
     def __init__(self, file: Any, label: str, compression: str = "") -> None:
@@ -115,10 +110,10 @@ RECORD_FORMATS = {".jsonl": "JSON Lines", ".ndjson": "JSON Lines", ".csv": "CSV"
 
 def find_record_format(path: str) -> str:
     """Return the format of a file of records, which may be compressed, by its suffix; empty if it has none."""
-    name = os.path.basename(path.lower())  # noqa: PTH119 (an open file has an empty path)
+    name = Path(path.lower()).name
     for suffix in (".gz", ".bz2", ".xz", ".zst"):
         name = name.removesuffix(suffix)
-    return RECORD_FORMATS.get(os.path.splitext(name)[1], "")  # noqa: PTH122
+    return RECORD_FORMATS.get(Path(name).suffix, "")
 
 
 # --- Binary files ---

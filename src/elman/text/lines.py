@@ -73,15 +73,11 @@ def complete_lines(chunks: Iterable[str]) -> Iterator[str]:
 
 
 class LineMoves(NamedTuple):
-    """Where the lines of a shuffled text are, and where they were; by the line feed before each.
-
-    Parameters
-    ----------
-    starts, original : ndarray, shape (lines,)
-    """
+    """Where the lines of a shuffled text are, and where they were; by the line feed before each."""
 
     starts: Positions
     original: Positions
+    """Shape (lines,)."""
 
     def originals(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return where characters were; the line feed that ends a line belongs to it."""
@@ -91,17 +87,12 @@ class LineMoves(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Lines:
-    """Lines in the form above.
-
-    Parameters
-    ----------
-    indices : ndarray of unsigned int, shape (N,)
-    starts : ndarray, shape (lines + 1,)
-        Where the line feeds are: that before each line, and the last one.
-    """
+    """Lines in the form above."""
 
     indices: Indices
+    """Shape (N,)."""
     starts: Positions
+    """Shape (lines + 1,). Where the line feeds are: that before each line, and the last one."""
 
     def __len__(self) -> int:
         """Return the number of lines."""

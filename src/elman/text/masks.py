@@ -67,13 +67,7 @@ _SYMBOLS: dict[str | None, str] = {name: mask.symbol for name, mask in MASKS.ite
 
 
 def expand_names(names: str) -> str:
-    """Return the names of masks, separated by commas, in the order of `MASKS` and without ``all``.
-
-    Raises
-    ------
-    ElmanError
-        If one is unknown.
-    """
+    """Return the names of masks, separated by commas, in the order of `MASKS` and without ``all``."""
     given = {name.strip().lower() for name in names.split(",") if name.strip()}
     if unknown := sorted(given - {*MASKS, "all"}):
         raise ElmanError(f"unknown mask {quote(unknown[0])}; choose from {', '.join(MASKS)}, all")
@@ -91,11 +85,6 @@ class Masker:
     regex : str
         A regular expression that is tried before them; or empty.
 
-    Raises
-    ------
-    ElmanError
-        If a name is unknown, or the regular expression is invalid.
-
     Examples
     --------
     >>> masker = Masker("timestamps,numbers", "user [a-z]+")
@@ -104,7 +93,9 @@ class Masker:
     """
 
     names: str = ""
+    """Names of `MASKS`, separated by commas; ``all`` for all; or empty."""
     regex: str = ""
+    """A regular expression that is tried before them; or empty."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", expand_names(self.names))

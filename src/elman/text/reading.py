@@ -36,10 +36,7 @@ PIECES = 64
 _BYTE_ORDER_MARK = "\ufeff"
 _DOMAIN_NAMES = ("idna", "punycode")
 """Codecs of the names of Internet domains, which cannot decode a text in pieces."""
-_MARKS = {
-    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
-    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
-}
+_MARKS = {"utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)}
 
 
 def read_corpus(
@@ -84,12 +81,6 @@ def read_corpus(
     max_chars : int, optional
         Keep at most so many characters, in pieces spread evenly; of a corpus, only where its lines are not shuffled or
         masked.
-
-    Raises
-    ------
-    ElmanError
-        If a source cannot be read or decoded; if the text is empty; without `alphabet`, if it has a single distinct
-        character; with `alphabet`, if it contains an unknown character that is neither appended nor replaced.
     """
     if isinstance(source, Corpus):
         is_raw = source.line_starts is None and source.line_hashes is None
@@ -149,12 +140,7 @@ def _encode(
 
 
 def _encode_again(
-    corpus: Corpus,
-    alphabet: Alphabet | None,
-    extend: bool,
-    lines: bool,
-    masker: Masker | None,
-    max_chars: int | None,
+    corpus: Corpus, alphabet: Alphabet | None, extend: bool, lines: bool, masker: Masker | None, max_chars: int | None
 ) -> Corpus:
     decoded = (corpus.alphabet.decode(chunk) for chunk in iterate_chunks(corpus.indices))
     chunks, sampled = sample_chunks(decoded, max_chars)

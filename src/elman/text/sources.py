@@ -30,8 +30,9 @@ from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
-from elman.errors import MAX_SHOWN, ElmanError, quote, shorten
+from elman.errors import MAX_SHOWN, ElmanError, quote, report_system_errors, shorten
 from elman.storage import cache_dir
+from elman.storage.paths import is_directory, make_absolute
 
 Source = str | os.PathLike[str] | IO[bytes] | IO[str]
 """A file, directory, glob pattern, open file, ``-`` or built-in text; see `elman.text.read_corpus`."""
@@ -50,27 +51,18 @@ PIPE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class TextInput:
-    """One file of a corpus, before it is read.
-
-    Parameters
-    ----------
-    label : str
-        The file in error messages.
-    path : str
-        As in `elman.text.corpus.TextFile`; empty for an open file.
-    open : callable
-        Returns a context manager that yields a stream of bytes.
-    encoding : str
-        ``utf-8`` where that is known; otherwise empty.
-    found : bool
-        Whether it was found in a directory or by a pattern, where binary files are skipped.
-    """
+    """One file of a corpus, before it is read."""
 
     label: str
+    """The file in error messages."""
     path: str
+    """As in `elman.text.corpus.TextFile`; empty for an open file."""
     open: Callable[[], AbstractContextManager[Any]]
+    """Returns a context manager that yields a stream of bytes."""
     encoding: str = ""
+    """``utf-8`` where that is known; otherwise empty."""
     found: bool = False
+    """Whether it was found in a directory or by a pattern, where binary files are skipped."""
 
 
 def list_inputs(source: Source | Sequence[Source]) -> tuple[str, list[TextInput]]:
@@ -91,10 +83,10 @@ def is_builtin(source: object) -> bool:
     return isinstance(source, str) and source in BUILTIN_CORPORA
 
 
-def make_absolute(source: str) -> str:
+def locate_source(source: str) -> str:
     """Return a source that is the same in every directory."""
     as_it_is = source == STANDARD_INPUT or is_builtin(source) or _URL.match(source)
-    return source if as_it_is else os.path.abspath(source)  # noqa: PTH100 (a pattern stays one)
+    return source if as_it_is else make_absolute(source)
 
 
 def _list_source(source: Source) -> tuple[str, list[TextInput]]:
@@ -110,7 +102,7 @@ def _list_source(source: Source) -> tuple[str, list[TextInput]]:
     elif not isinstance(source, os.PathLike):
         return _list_open_file(source)
     path = Path(source)
-    if os.path.isdir(path):  # noqa: PTH112 (False for a path that the system refuses to inspect)
+    if is_directory(path):
         return path.resolve().name or str(path), _list_files(_walk(path), f"there is no file in {quote(path)}")
     return path.name, [_describe_file(path, source)]
 
@@ -219,10 +211,8 @@ def _walk(directory: Path) -> Iterator[Path]:
 
     Hidden files and run directories are skipped, and links to directories are not followed.
     """
-    try:
+    with report_system_errors(f"read the directory {quote(directory)}"):
         entries = sorted(directory.iterdir())
-    except OSError as error:
-        raise ElmanError(f"cannot read the directory {quote(directory)} ({error.strerror})") from error
     if directory / _CHECKPOINT in entries:
         return
     for path in entries:
@@ -235,21 +225,17 @@ def _walk(directory: Path) -> Iterator[Path]:
 
 
 def _describe_file(path: Path, given: str | os.PathLike[str], found: bool = False) -> TextInput:
-    absolute = os.path.abspath(path)  # noqa: PTH100 (links stay as they are)
-    return TextInput(quote(given), absolute, lambda: _open_file(path), found=found)
+    return TextInput(quote(given), make_absolute(path), lambda: _open_file(path), found=found)
 
 
 def _open_file(path: Path) -> AbstractContextManager[IO[bytes]]:
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        if path.is_symlink():
-            raise ElmanError(f"{quote(path)} is a link to {quote(path.readlink())}, which does not exist") from None
-        raise ElmanError(f"there is no file {quote(path)}: {_suggest_source(path)}") from None
-    except ValueError as error:  # if the name contains a zero byte
-        raise ElmanError(f"cannot read {quote(path)} ({error})") from None
-    except OSError as error:
-        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from error
+    with report_system_errors(f"read {quote(path)}", errors=(OSError, ValueError)):  # a zero byte in the name
+        try:
+            return path.open("rb")
+        except FileNotFoundError:
+            if path.is_symlink():
+                raise ElmanError(f"{quote(path)} is a link to {quote(path.readlink())}, which does not exist") from None
+            raise ElmanError(f"there is no file {quote(path)}: {_suggest_source(path)}") from None
 
 
 def _suggest_source(path: Path) -> str:

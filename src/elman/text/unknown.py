@@ -29,7 +29,7 @@ from itertools import compress, count
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, option, quote, shorten
+from elman.errors import ElmanError, check_range, option, quote
 from elman.text.alphabet import Alphabet
 from elman.text.corpus import Corpus, Spool, iterate_chunks
 
@@ -90,14 +90,8 @@ def replace_rare(corpus: Corpus, min_count: int) -> Corpus:
     min_count : int
         Characters that occur fewer times are replaced. 0 adds no unknown symbol, so characters outside the alphabet
         stay an error; 1 adds one, but replaces no character of the text.
-
-    Raises
-    ------
-    ElmanError
-        If `min_count` is negative, or leaves a single character; if it is 0, but the alphabet has an unknown symbol.
     """
-    if min_count < 0:
-        raise ElmanError(f"{option.min_count} must be at least 0 (got {shorten(min_count)})")
+    check_range("min_count", min_count, 0)
     if corpus.alphabet.has_unknown and not min_count:
         raise ElmanError(
             f"the alphabet of {quote(corpus.name)} has an unknown symbol already (got min_count = 0): pass its"
@@ -122,13 +116,7 @@ def replace_rare(corpus: Corpus, min_count: int) -> Corpus:
 
 
 def check_alphabet_size(corpus: Corpus, m: int) -> None:
-    """Reject an alphabet that is expensive to train on, unless ``--min-count`` confirms it.
-
-    Raises
-    ------
-    ElmanError
-        If it has more than `MAX_UNCONFIRMED_SIZE` characters and no unknown symbol; the message states the cost.
-    """
+    """Reject an alphabet that is expensive to train on, unless ``--min-count`` confirms it."""
     K = len(corpus.alphabet)
     if K <= MAX_UNCONFIRMED_SIZE or corpus.alphabet.has_unknown:
         return

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, option, shorten
+from elman.errors import ElmanError, check_range, option
 from elman.text.lines import LineMoves
 
 
@@ -33,24 +33,22 @@ class Windows:
         Whether this is the training text, whose own counts an n-gram prior leaves out. See `elman.ngram.model`.
     moves : LineMoves, optional
         Of shuffled lines: where they are in the text that the prior counts.
-
-    Raises
-    ------
-    ElmanError
-        If N < B T + 1, which is too short for a single window and its targets.
     """
 
     indices: NDArray[np.unsignedinteger]
+    """Shape (N,). The text; never copied."""
     seq_length: int
+    """T, at least 1."""
     batch_size: int = 1
+    """B, at least 1. Row b starts at character ``b * row_length``; the remainder of the text is not used."""
     cross_fit: bool = False
+    """Whether this is the training text, whose own counts an n-gram prior leaves out. See `elman.ngram.model`."""
     moves: LineMoves | None = None
+    """Of shuffled lines: where they are in the text that the prior counts."""
 
     def __post_init__(self) -> None:
-        if self.seq_length < 1:
-            raise ElmanError(f"{option.seq_length} must be at least 1 (got {shorten(self.seq_length)})")
-        if self.batch_size < 1:
-            raise ElmanError(f"{option.batch_size} must be at least 1 (got {shorten(self.batch_size)})")
+        check_range("seq_length", self.seq_length, 1)
+        check_range("batch_size", self.batch_size, 1)
         T, B = self.seq_length, self.batch_size
         minimum = B * T + 1
         if len(self.indices) < minimum and B == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextvars import ContextVar
 from dataclasses import replace
 
 from elman.config import Config
@@ -49,6 +50,10 @@ class Stopwatch:
         return max(PLOT_SECONDS, min(END_PER_START * self._start_seconds, PLOT_SECONDS + MAX_END * limit))
 
 
+STOPWATCH: ContextVar[Stopwatch | None] = ContextVar("STOPWATCH", default=None)
+"""That of a command whose time budget began before it calls `elman.train`."""
+
+
 class TimeBudget:
     """Estimates, from the seconds spent and the current speed, which update will be the last.
 
@@ -75,8 +80,9 @@ class TimeBudget:
             return last_update
         remaining = max(0.0, self.limit - self.reserve - spent)
         per_update = self._seconds / self._updates + self.per_update
-        possible = update + round(remaining / per_update)
-        return possible if remaining < (last_update - update) * per_update else last_update
+        if remaining >= (last_update - update) * per_update:
+            return last_update
+        return update + round(remaining / per_update)
 
 
 def find_last_update(config: Config, windows: Windows) -> int:

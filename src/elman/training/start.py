@@ -15,6 +15,7 @@ import numpy as np
 from elman.config import Config, make_config
 from elman.engine import TrainState, get_engine, require_engine, watch_compilation
 from elman.errors import ElmanError, option
+from elman.machine import available_memory
 from elman.network.dropout import Dropout, WeightDropout
 from elman.network.optimizer import Optimizer
 from elman.network.optimizers import OPTIMIZERS
@@ -28,7 +29,7 @@ from elman.presets import (
     choose_recipe,
     choose_text_limits,
 )
-from elman.processes import available_memory, current_process
+from elman.processes import current_process
 from elman.runs.data import (
     Text,
     TrainingData,

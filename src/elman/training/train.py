@@ -22,8 +22,9 @@ from elman.runs.data import Text
 from elman.runs.directory import RunDirectory
 from elman.runs.loggers import logger_help
 from elman.runs.run import Run
+from elman.storage.paths import is_directory
 from elman.training.callbacks import DeferredErrors, InterruptCallback, TrainingCallback, list_callbacks
-from elman.training.limits import Stopwatch
+from elman.training.limits import STOPWATCH, Stopwatch
 from elman.training.loop import Trainer, save_plot
 from elman.training.start import start_run
 
@@ -174,40 +175,7 @@ def train(
     >>> run.state.update, run.stopped
     (100, 'max_updates')
     """
-    return train_within(
-        Stopwatch(),
-        corpus,
-        out=out,
-        preset=preset,
-        config=config,
-        init_from=init_from,
-        resume=resume,
-        overwrite=overwrite,
-        progress=progress,
-        log=log,
-        callback=callback,
-        on_update=on_update,
-        **options,
-    )
-
-
-def train_within(
-    stopwatch: Stopwatch,
-    corpus: Text | None,
-    *,
-    out: str | os.PathLike[str] | None,
-    preset: str | None,
-    config: Config | None = None,
-    init_from: ModelSource | None,
-    resume: bool,
-    overwrite: bool,
-    progress: bool | None,
-    log: Sequence[str],
-    callback: TrainingCallback | None,
-    on_update: Callable[[Run], object] | None = None,
-    **options: Unpack[TrainingOptions],
-) -> Run:
-    """Train as `train` does; the time budget began when the stopwatch was started."""
+    stopwatch = STOPWATCH.get() or Stopwatch()
     settings = collect_settings(preset, config, options)
     if preset is not None:
         preset = name_preset(preset)
@@ -320,7 +288,7 @@ def check_arguments(
     if out is not None and not resume:
         for source in corpus if isinstance(corpus, list | tuple) else [corpus]:
             with suppress(OSError, ValueError, TypeError):  # one of them does not exist, or is no path
-                if os.path.isdir(out) and os.path.samefile(source, out):  # noqa: PTH112, PTH121
+                if is_directory(out) and Path(source).samefile(out):
                     raise ElmanError(
                         f"{option.out} must not be the directory of the text (got {quote(out)}): choose"
                         f" {quote(Path(out) / 'run')}"

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from elman.config import make_config
 from elman.errors import ElmanError, is_command_line
-from elman.processes import thread_count
+from elman.machine import thread_count
 from elman.runs.directory import DirectoryLock, reject_links
 from elman.text.reading import hash_text
 from elman.training.callbacks import InterruptCallback

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from elman.config import normalize
-from elman.errors import ElmanError, option, require_extra, shorten
+from elman.errors import ElmanError, check_range, option, require_extra
+from elman.machine import thread_count
 from elman.options import document_options
 from elman.presets import DEFAULT_PRESET
-from elman.processes import thread_count
 from elman.training.train import TrainingOptions, collect_settings, list_training_options
 from elman.tuning.results import SweepResult
 from elman.tuning.space import Pruner, Sampler, SweepPlan, create_settings
@@ -91,9 +91,8 @@ def sweep(
     >>> len(result.trials), sorted(result.best.values)
     (2, ['learning_rate'])
     """
-    for name, number in (("trials", trials), ("workers", workers)):
-        if type(number) is not int or number < 1:
-            raise ElmanError(f"{option[name]} must be at least 1 (got {shorten(number)})")
+    check_range("trials", trials, 1)
+    check_range("workers", workers, 1)
     if workers > thread_count():
         raise ElmanError(f"{option.workers} must be at most the number of cores, {thread_count()} (got {workers})")
     with require_extra("sweep"):

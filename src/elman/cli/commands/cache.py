@@ -13,9 +13,7 @@ from elman.cli.parameters import Flag, Json
 
 
 def cache(
-    *,
-    clear: Annotated[Flag, Parameter(help="Remove the kernels and the texts.")] = False,
-    as_json: Json = False,
+    *, clear: Annotated[Flag, Parameter(help="Remove the kernels and the texts.")] = False, as_json: Json = False
 ) -> int:
     """Show the cache of compiled kernels and downloaded texts: its folder and its size, or clear it."""
     from elman.storage import cache_dir, kernel_dir

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import json
-import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,8 @@ from cyclopts import Parameter
 
 from elman.cli.parameters import ANY_CASE, Json, OptionalInteger, Quiet, check_not_input, parse_not_empty
 from elman.compression.modes import DEFAULT_MODE, ModeName, mode_help
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, quote, report_system_errors
+from elman.storage.paths import exists, is_file
 
 if TYPE_CHECKING:
     from elman.storage.builtin import BuiltinModel
@@ -128,18 +128,11 @@ def decompress(
 
 def _size(name: str) -> int | None:
     """Return the size of a file in bytes; None if it is not known, or there is nothing to do."""
-    is_file = name != "-" and os.path.isfile(name)  # noqa: PTH113 (False for a name that no file can have)
-    return Path(name).stat().st_size or None if is_file else None
+    return Path(name).stat().st_size or None if name != "-" and is_file(name) else None
 
 
 def _find_builtin(member: bytes) -> BuiltinModel:
-    """Return the built-in model that compressed a member.
-
-    Raises
-    ------
-    ElmanError
-        If none did.
-    """
+    """Return the built-in model that compressed a member."""
     from elman.compression.container import read_header
     from elman.runs.models import find_builtin
 
@@ -158,7 +151,7 @@ def _destination(file: str, out: str | None, default: str, model: Path | None) -
         if sys.stdout.isatty():
             raise ElmanError("cannot write binary data to a terminal: pass --out")
         return None
-    if out is None and os.path.exists(default):  # noqa: PTH110 (False for a name too long for the system)
+    if out is None and exists(default):
         raise ElmanError(f"{quote(default)} already exists; remove it, or pass --out to replace it")
     path = Path(out or default)
     check_not_input(path, Path(file), *([] if model is None else [model]))
@@ -193,16 +186,14 @@ class _Source:
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
-        try:
-            yield
-        except IsADirectoryError as error:
-            raise ElmanError(
-                f"cannot read {quote(self.name)} (a directory): pipe an archive of it, tar cf -"
-                f" {shlex.quote(self.name)} | elman compress - --out FILE"
-            ) from error
-        except (OSError, ValueError) as error:  # the latter for a name that no file can have
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ElmanError(f"cannot read {quote(self.name)} ({reason})") from error
+        with report_system_errors(f"read {quote(self.name)}", errors=(OSError, ValueError)):  # a zero byte in the name
+            try:
+                yield
+            except IsADirectoryError as error:
+                raise ElmanError(
+                    f"cannot read {quote(self.name)} (a directory): pipe an archive of it, tar cf -"
+                    f" {shlex.quote(self.name)} | elman compress - --out FILE"
+                ) from error
 
 
 def _write(path: Path | None, pieces: Iterable[bytes]) -> int:

@@ -20,8 +20,7 @@ def ensemble(
         Parameter(allow_leading_hyphen=True, help="Weights of the models' logits, such as 0.6,0.4; equal by default."),
     ] = None,
     fit_on: Annotated[
-        str | None,
-        Parameter(help="Held-out text to fit the weights on: neither the training set nor the test set."),
+        str | None, Parameter(help="Held-out text to fit the weights on: neither the training set nor the test set.")
     ] = None,
     encoding: Encoding = "utf-8",
     field: Field = "",

@@ -19,7 +19,7 @@ from elman.cli.parameters import (
     check_not_input,
     require_corpus,
 )
-from elman.errors import ElmanError, shorten
+from elman.errors import check_range
 
 
 def explain(
@@ -45,8 +45,8 @@ def explain(
     from elman.storage.atomic import write_output
     from elman.text import read_corpus
 
-    if units is not None and units < 1:
-        raise ElmanError(f"--units must be at least 1 (got {shorten(units)})")
+    if units is not None:
+        check_range("units", units, 1)
     check_not_input(out, run)
     model = load(run)
     text = read_corpus(

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.parameters import Flag, Name, Out, Run, check_not_input
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, quote, report_system_errors
 
 
 def export(
@@ -48,15 +48,13 @@ def export(
 
 def import_(
     file: Annotated[
-        Path,
-        Parameter(help="File whose suffix is that of a format of elman export, or a folder or hf://OWNER/NAME."),
+        Path, Parameter(help="File whose suffix is that of a format of elman export, or a folder or hf://OWNER/NAME.")
     ],
     /,
     out: Annotated[Out, Parameter(help="Directory for the model.")],
     *,
     alphabet: Annotated[
-        Path | None,
-        Parameter(help="UTF-8 file of the characters in index order, for a FILE without them."),
+        Path | None, Parameter(help="UTF-8 file of the characters in index order, for a FILE without them.")
     ] = None,
 ) -> int:
     """Import a model from a file or folder that elman export wrote, or from a PyTorch state dict."""
@@ -79,8 +77,7 @@ def _read_characters(alphabet: Path) -> str:
     from elman.storage.untrusted import require_regular_file
 
     try:
-        return require_regular_file(alphabet).read_bytes().decode("utf-8")
-    except OSError as error:
-        raise ElmanError(f"cannot read the alphabet {quote(alphabet)} ({error.strerror})") from error
+        with report_system_errors(f"read the alphabet {quote(alphabet)}"):
+            return require_regular_file(alphabet).read_bytes().decode("utf-8")
     except UnicodeDecodeError:
         raise ElmanError(f"the alphabet {quote(alphabet)} is not UTF-8") from None

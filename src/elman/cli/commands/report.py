@@ -21,8 +21,7 @@ def report(
     resume: Annotated[Flag, Parameter(help="Resume the report in --out.")] = False,
     encoding: Encoding = "utf-8",
     min_count: Annotated[
-        OptionalInteger,
-        Parameter(help="Replace characters that occur fewer times by one unknown symbol."),
+        OptionalInteger, Parameter(help="Replace characters that occur fewer times by one unknown symbol.")
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,

@@ -29,13 +29,13 @@ def runs(
 ) -> int:
     """List runs."""
     from elman.cli.display import show_runs
-    from elman.runs import saved_runs
+    from elman.runs.saved_runs import list_runs, select_best
 
     if not directories:
         raise ElmanError("elman runs requires at least one directory")
-    rows = saved_runs.runs(directories)
+    rows = list_runs(directories)
     if best is not None:
-        rows = [saved_runs.select_best(rows, best)]
+        rows = [select_best(rows, best)]
     if as_json:
         print(json.dumps({"runs": rows}))
         return 0

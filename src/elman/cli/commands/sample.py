@@ -49,8 +49,7 @@ def sample(
         ),
     ] = None,
     prompt_file: Annotated[
-        Corpus | None,
-        Parameter(help="File with the prompt, including its last line feed; - for standard input."),
+        Corpus | None, Parameter(help="File with the prompt, including its last line feed; - for standard input.")
     ] = None,
     interactive: Annotated[
         Flag,
@@ -71,26 +70,19 @@ def sample(
             help="Stop sequence, which is not printed. Repeatable.",
         ),
     ] = None,
-    seed: Annotated[
-        OptionalInteger,
-        Parameter(help="Random seed; by default one is drawn and reported."),
-    ] = None,
+    seed: Annotated[OptionalInteger, Parameter(help="Random seed; by default one is drawn and reported.")] = None,
     count: Annotated[
         Integer,
         Parameter(
-            name=["--count", "-n"],
-            help="Samples per prompt, generated as one batch; sample n uses seed + n - 1.",
+            name=["--count", "-n"], help="Samples per prompt, generated as one batch; sample n uses seed + n - 1."
         ),
     ] = 1,
     new_only: Annotated[
-        Flag,
-        Parameter(help="Print only lines that are not in the training text (models of independent lines)."),
+        Flag, Parameter(help="Print only lines that are not in the training text (models of independent lines).")
     ] = False,
     beam: Annotated[OptionalInteger, Parameter(help="Use beam search of this width instead of sampling.")] = None,
     adapt: Annotated[
-        Literal["counts"] | None,
-        ANY_CASE,
-        Parameter(help="counts: the n-gram prior also counts the prompt."),
+        Literal["counts"] | None, ANY_CASE, Parameter(help="counts: the n-gram prior also counts the prompt.")
     ] = None,
     copied_from: Annotated[
         Corpus | None,
@@ -99,10 +91,7 @@ def sample(
         ),
     ] = None,
     quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"], help="Do not report the seed that was drawn.")] = False,
-    as_json: Annotated[
-        Flag,
-        Parameter("--json", help="Print one JSON object per sample."),
-    ] = False,
+    as_json: Annotated[Flag, Parameter("--json", help="Print one JSON object per sample.")] = False,
 ) -> int:
     """Generate text from models, printed as it is sampled.
 

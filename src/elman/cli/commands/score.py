@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter, Token
 
 from elman.cli.parameters import ANY_CASE, Corpora, Encoding, Field, Flag, OptionalInteger, OptionalRun
-from elman.errors import ElmanError, shorten
+from elman.errors import check_range
 
 if TYPE_CHECKING:
     from elman.inference import Model
@@ -61,10 +61,7 @@ def score(
         OptionalInteger,
         Parameter(help="Print only this many lines, those with the highest scores, at the end of the text."),
     ] = None,
-    carry_state: Annotated[
-        Flag,
-        Parameter(help="Carry the hidden state from line to line (slower)."),
-    ] = False,
+    carry_state: Annotated[Flag, Parameter(help="Carry the hidden state from line to line (slower).")] = False,
     encoding: Encoding = "utf-8",
     field: Field = "",
     as_json: Annotated[Flag, Parameter("--json", help="Print one JSON object per line of text.")] = False,
@@ -78,8 +75,8 @@ def score(
     from elman.inference.score_lines import AGGREGATIONS, score_lines
     from elman.text import read_chunks
 
-    if top is not None and top < 1:
-        raise ElmanError(f"--top must be at least 1 (got {shorten(top)})")
+    if top is not None:
+        check_range("top", top, 1)
     is_terminal = sys.stdout.isatty()
     show = visible if is_terminal else str  # a terminal might interpret control characters
     path, texts = split_run(run, corpus)

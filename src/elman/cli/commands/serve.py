@@ -14,8 +14,7 @@ from elman.errors import ElmanError, require_extra, shorten
 
 def serve(
     *runs: Annotated[
-        Path,
-        Parameter(help=f"Run directories; each directory's name becomes the model's name. {BY_DEFAULT_BUILTIN}"),
+        Path, Parameter(help=f"Run directories; each directory's name becomes the model's name. {BY_DEFAULT_BUILTIN}")
     ],
     host: Annotated[
         str, Parameter(help="Address to bind to; one that other machines can reach requires --api-key.")
@@ -35,16 +34,14 @@ def serve(
     allow_origin: Annotated[
         list[str] | None,
         Parameter(
-            negative="",
-            help="Origin whose pages may use the server (CORS), such as http://localhost:3000. Repeatable.",
+            negative="", help="Origin whose pages may use the server (CORS), such as http://localhost:3000. Repeatable."
         ),
     ] = None,
     max_tokens: Annotated[
         Integer, Parameter(help="Maximum max_tokens of a completion (a token is a character).")
     ] = 10_000,
     max_characters: Annotated[
-        Integer,
-        Parameter(help="Maximum characters per request: prompts (n times with echo) plus all to be generated."),
+        Integer, Parameter(help="Maximum characters per request: prompts (n times with echo) plus all to be generated.")
     ] = 100_000,
     max_batch_size: Annotated[
         Integer, Parameter(help="Maximum number of sequences that a model generates concurrently.")

@@ -58,13 +58,9 @@ def train(
     ] = False,
     overwrite: Annotated[Flag, Parameter(help="Replace an existing run in --out.")] = False,
     quiet: Quiet = False,
-    log: Annotated[
-        Names,
-        Parameter(help=logger_help()),
-    ] = None,
+    log: Annotated[Names, Parameter(help=logger_help())] = None,
     live: Annotated[
-        Flag,
-        Parameter(group=DASHBOARD, help="Open a live dashboard in the browser (localhost only)."),
+        Flag, Parameter(group=DASHBOARD, help="Open a live dashboard in the browser (localhost only).")
     ] = False,
     live_port: Annotated[Port, Parameter(group=DASHBOARD, help="Port of the dashboard; 0 picks a free one.")] = 0,
     live_with: Annotated[
@@ -83,9 +79,9 @@ def train(
 
         return follow()
     from elman.cli.display import TrainingDisplay, show_results
+    from elman.training import train as training
     from elman.training.callbacks import CallbackList, TrainingCallback
-    from elman.training.limits import Stopwatch
-    from elman.training.train import train_within
+    from elman.training.limits import STOPWATCH, Stopwatch
 
     stopwatch = Stopwatch(STARTED.get())
     if not live and (live_port or live_with):
@@ -101,14 +97,14 @@ def train(
         source = choose_corpus()
     callbacks, live_run = list[TrainingCallback]([display]), None
     with ExitStack() as stack:
+        stack.callback(STOPWATCH.reset, STOPWATCH.set(stopwatch))
         if live:
             from elman.cli.commands.view import open_dashboard
 
             live_run, more = stack.enter_context(open_dashboard(out.resolve().name, live_port, live_with or []))
             callbacks += more
         with display:  # it ends before the browsers fetch the last data, when there is nothing left to stop and save
-            run = train_within(
-                stopwatch,
+            run = training.train(
                 source,
                 out=out,
                 init_from=init_from,

@@ -23,8 +23,7 @@ SHUTDOWN_TIMEOUT = 1
 
 def view(
     *runs: Annotated[
-        Path,
-        Parameter(help="Run directories, finished or in training, or directories that contain some."),
+        Path, Parameter(help="Run directories, finished or in training, or directories that contain some.")
     ],
     port: Annotated[Port, Parameter(help="Port of the dashboard; 0 picks a free one.")] = 0,
 ) -> int:

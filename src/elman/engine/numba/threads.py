@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from elman.engine.numba.linalg.tile import element_pointer
 from elman.jit import inlined, kernel
 from elman.jit.compiler import intrinsic
-from elman.processes import thread_count
+from elman.machine import thread_count
 
 LINE = 16
 """Elements from one counter to the next: 128 bytes, as processors fetch cache lines in pairs."""

@@ -34,9 +34,8 @@ from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Architecture, Array, layer_names, suffix
 from elman.network.prior import Prior, PriorValues
 from elman.network.state import State
-from elman.ngram import kernels
-from elman.ngram.kernels import reader
-from elman.ngram.model import Ints, append
+from elman.ngram.language_model import read_compiled
+from elman.ngram.model import Ints
 
 Tensors = dict[str, Tensor]
 
@@ -210,17 +209,8 @@ def read_prior(
     model = prior.model_of(state)
     if model is None:
         return prior.read(state, x)
-    T, B = x.shape
-    compiled, bases_and_extras = reader(model), kernels.make_nodes(B, model.order)
-    log_q, matched = np.empty(T * B * model.K, state.recurrent.dtype), np.empty(T * B, np.int64)
-    left_out = np.full(T * B, model.folds, np.int64) if folds is None else folds.astype(np.int64).ravel()
-    kernels.read_window(
-        compiled.table, compiled.added, False, state.history.copy(), *bases_and_extras,
-        np.ones(B, np.bool_), np.ascontiguousarray(x, np.intp).ravel(), left_out, T, B, model.K, log_q, matched,
-        kernels.make_workspace(model.K, model.order),
-    )  # fmt: skip
-    tensors = to_device(log_q.reshape(T, B, model.K), device), to_device(matched.reshape(T, B), device)
-    return PriorValues(*tensors), append(state.history, x)
+    log_q, matched, history = read_compiled(model, state.history, x, folds, state.recurrent.dtype)
+    return PriorValues(to_device(log_q, device), to_device(matched, device)), history
 
 
 # --- Optimizers: the equations have the numbers that they have in `elman.network.optimizer` ---

@@ -179,9 +179,7 @@ LOGGERS = {
         f"{__name__}:SamplesLogger", "samples.jsonl", "the generated samples, one JSON object each", always_on=True
     ),
     "jsonl": LoggerSpec(
-        f"{__name__}:JsonlLogger",
-        "metrics.jsonl",
-        "the metrics as one JSON object per row, with the learning rate",
+        f"{__name__}:JsonlLogger", "metrics.jsonl", "the metrics as one JSON object per row, with the learning rate"
     ),
     "tensorboard": LoggerSpec(
         f"{__name__}.tensorboard:TensorBoardLogger",

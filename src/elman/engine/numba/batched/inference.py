@@ -77,7 +77,10 @@ class NumbaSession:
             self._read(network, x[steps], prior_only=False)
             o[steps] = network.join_rows(network.workspaces.g, network.sizes.K_row)[:, :, : net.K]
             states.recurrent[steps] = network.states()
-            states.history[steps] = read_histories(state.history, x[steps], net.reset_at)[1:]
+            if network.T == 1:  # as in `Model.step`, where every microsecond counts
+                states.history[steps] = network.histories()
+            else:
+                states.history[steps] = read_histories(state.history, x[steps], net.reset_at)[1:]
             state = State(states.recurrent[steps.stop - 1], states.history[steps.stop - 1], state.counts)
         return o, State(states.recurrent, states.history, state.counts)
 

@@ -1,0 +1,65 @@
+"""A table is counted, saved, loaded, scored and sampled without any network."""
+
+import sys
+from pathlib import Path
+from subprocess import run
+
+import numpy as np
+import pytest
+
+from elman.errors import ElmanError
+from elman.ngram import language_model
+from elman.ngram.counting import count_ngrams
+from elman.ngram.file import load_ngrams, ngram_tensors, save_ngrams
+from elman.ngram.model import NgramModel, read
+from elman.text import Alphabet
+from support import tolerances as tolerances
+
+TEXT = "the cat sat on the mat,\nand the dog lay by the door.\n" * 9
+ALPHABET = Alphabet("".join(dict.fromkeys(TEXT)))
+X = ALPHABET.encode(TEXT)
+
+
+def counted(reset_at: int | None = None) -> NgramModel:
+    ngrams = count_ngrams(X, len(ALPHABET), 4, reset_at=reset_at)
+    assert ngrams is not None
+    return ngrams
+
+
+@pytest.mark.parametrize("reset_at", [None, ALPHABET.characters.index("\n")])
+def test_a_saved_model_scores_and_samples_as_the_counted_one(tmp_path: Path, reset_at: int | None) -> None:
+    ngrams = counted(reset_at)
+    save_ngrams(tmp_path / "counts.safetensors", ngrams)
+    loaded = load_ngrams(tmp_path / "counts.safetensors")
+    assert (loaded.K, loaded.order, loaded.reset_at) == (ngrams.K, ngrams.order, reset_at)
+    for name, array in ngram_tensors(ngrams).items():
+        np.testing.assert_array_equal(ngram_tensors(loaded)[name], array)
+    losses = language_model.compute_losses(loaded, X)
+    log_q, _, _ = read(ngrams, np.zeros(ngrams.order, np.int32), X[:-1])
+    np.testing.assert_allclose(losses, -log_q[np.arange(len(X) - 1), X[1:]], rtol=0, atol=tolerances.LOG_Q)
+    assert losses.mean() < 0.5
+    texts = [
+        language_model.sample_text(model, ALPHABET.encode("the "), 200, np.random.default_rng(1))
+        for model in (ngrams, loaded)
+    ]
+    np.testing.assert_array_equal(texts[0], texts[1])
+    assert language_model.compute_losses(ngrams, texts[0]).mean() < 1
+
+
+def test_no_network_is_imported(tmp_path: Path) -> None:
+    save_ngrams(tmp_path / "counts.safetensors", counted())
+    code = (
+        "import sys, numpy as np; from pathlib import Path; from elman.ngram import file, language_model;"
+        f"model = file.load_ngrams(Path({str(tmp_path / 'counts.safetensors')!r}));"
+        "language_model.compute_losses(model, np.zeros(9, np.uint8));"
+        "print([name for name in sys.modules if name.startswith(('elman.network', 'elman.engine.'))])"
+    )
+    assert run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "counts.safetensors"
+    save_ngrams(path, counted())
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ElmanError, match="cannot be used"):
+        load_ngrams(path)
