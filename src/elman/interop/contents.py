@@ -83,6 +83,8 @@ def restore_snapshot(
     """
     # Copies: the arrays read may have another memory order, or be read-only.
     copies = {name: np.array(arrays[name], order="C") for name in net.shapes()}
+    if given_alphabet is None and "alphabet" not in metadata:
+        raise ElmanError(f"it does not contain its {net.K} characters: pass them with {option.alphabet}")
     alphabet = given_alphabet or Alphabet(
         require_str(metadata["alphabet"], "alphabet"), has_unknown=_require_bool(metadata, "folds")
     )
