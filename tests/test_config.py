@@ -11,7 +11,9 @@ import pytest
 
 from elman.config import ADJUSTABLE, LIMITS, Config, make_config, replace_settings, resume_config
 from elman.errors import ElmanError
+from elman.network.optimizers import OPTIMIZERS
 from elman.presets import DEFAULT_PRESET, PRESETS
+from support.cells import CELL_NAMES
 
 
 def test_the_defaults_are_the_reference_experiment() -> None:
@@ -103,8 +105,8 @@ def test_the_limits_and_what_may_change_on_resume() -> None:
         ("seed", 2**32, "at most 4294967295"),
         ("learning_rate grad_clip init_std max_seconds validation weight_decay", float("nan"), "a finite number"),
         ("learning_rate grad_clip init_std max_seconds validation weight_decay", float("inf"), "a finite number"),
-        ("cell", "transformer", "one of rnn, gru, lstm"),
-        ("optimizer", "lion", "one of adagrad, rmsprop, adam, adamw, sgd, muon"),
+        ("cell", "transformer", f"one of {CELL_NAMES}"),
+        ("optimizer", "lion", f"one of {', '.join(OPTIMIZERS)}"),
         ("grad_clip_mode", "hand", "one of value, norm"),
         ("schedule", "linear", "one of constant, cosine, step"),
         ("dropout_kind", "zoneout", "one of variational, plain"),

@@ -28,23 +28,13 @@ if TYPE_CHECKING:
     from elman.text.masks import Masker
 
 
-def _option(
-    default: Any,
-    help: str,
-    *,
-    minimum: float | None = None,
-    above: float | None = None,
-    maximum: float | None = None,
-    below: float | None = None,
-    example: float | None = None,
-    choices: Callable[[], tuple[str, ...]] | None = None,
-) -> Any:
-    """Return a field with its help and its range.
+def _option(default: Any, help: str, choices: Callable[[], tuple[str, ...]] | None = None, **limits: float) -> Any:
+    """Return a field with its help and its range; `choices` are the names in a registry.
 
-    `above` and `below` are exclusive limits, the latter with an `example`; `choices` are the names in a registry.
+    The limits are `minimum`, `maximum`, `above` and `below`, which are exclusive; the latter has an `example`.
     """
-    limits = {"minimum": minimum, "above": above, "maximum": maximum, "below": below}
-    return field(default=default, metadata=limits | {"help": help, "example": example, "choices": choices})
+    unlimited = dict.fromkeys(("minimum", "maximum", "above", "below", "example"))
+    return field(default=default, metadata={**unlimited, **limits, "help": help, "choices": choices})
 
 
 def _fraction(default: float, help: str, example: float) -> Any:

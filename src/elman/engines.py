@@ -18,21 +18,14 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 class EngineSpec:
     """An engine: an implementation of the mathematics of `elman.network`."""
 
-    name: str
-    """The value of ``--engine``, stored in every run."""
-    help: str
-    """What it is, for the help of ``--engine``."""
-    factory: str
-    """The module and, after a colon, the class, imported on first use."""
-    cells: tuple[str, ...] = ()
-    """The fields of `elman.network.cells.spec.CellSpec` that a cell must have set for the engine to have it."""
-    extra: str = ""
-    """The extra of the package that it requires; empty if it is always installed."""
+    name: str  # the value of ``--engine``, stored in every run
+    help: str  # what it is, for the help of ``--engine``
+    factory: str  # the module and, after a colon, the class, imported on first use
+    cells: tuple[str, ...] = ()  # fields of `elman.network.cells.CellSpec` that a cell must have set
+    extra: str = ""  # of the package, which it requires; empty if it is always installed
     requires_numba: bool = False
-    options: tuple[str, ...] = ()
-    """The settings that the class is constructed with."""
-    has_lines: bool = True
-    """Whether it can train on independent lines, before each of which the state is reset."""
+    options: tuple[str, ...] = ()  # the settings that the class is constructed with
+    has_lines: bool = True  # whether it can train on independent lines, before each of which the state is reset
 
     @property
     def has_devices(self) -> bool:

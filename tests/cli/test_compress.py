@@ -8,31 +8,16 @@ from pathlib import Path
 
 import pytest
 
-import elman
 from elman.errors import quote
 from elman.inference import codec
-from elman.text import Corpus
 from support.cli import Command, assert_refused, exit_code
 from support.state import TEXT
 
 DATA = (TEXT * 5).encode() + b"\xff\r\n"
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run directory of a tiny network."""
-    out = tmp_path_factory.mktemp("run")
-    elman.train(
-        Corpus.from_text(TEXT), out=out, preset="reference", hidden_size=5, seq_length=5, max_updates=30, sample_every=0
-    )
-    return out
-
-
 @pytest.mark.parametrize("more", [[], ["--mode", "static"], ["--mode", "MIXTURE"]])
-def test_there_and_back(
-    run: Path, tmp_path: Path, more: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_there_and_back(run: Path, more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     Path("notes.txt").write_bytes(DATA)
     assert exit_code("compress", "notes.txt", "-m", run, "--json", *more) == 0
     figures = json.loads(capsys.readouterr().out)

@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from elman.cli.app import COMMANDS, app
-from elman.cli.usage_errors import suggest
-from elman.config import Config, config_like, make_config, replace_settings
-from elman.errors import flag
+from elman.cli.app import COMMANDS
+from elman.config import config_like, make_config, replace_settings
 from elman.runs.directory import RunDirectory
 from support.cli import Command, assert_refused
 from support.state import TEXT, T

@@ -167,4 +167,4 @@ def test_train_overwrites_only_on_request(folder: Path, command: Command) -> Non
     assert "update 2/2, train loss" in err
     assert_refused(command(*arguments, "--quiet"), "already contains a run", "--overwrite to replace it")
     assert command(*arguments, "--overwrite", "-q", "--seed", 1).err == ""
-    assert elman.runs("run")[0]["stopped"] == "max_updates"
+    assert elman.list_runs("run")[0]["stopped"] == "max_updates"

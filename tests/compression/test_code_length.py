@@ -14,6 +14,7 @@ from elman.inference.code_length import score_code_length
 from elman.inference.fingerprint import fingerprint
 from elman.text import Alphabet
 from support.codec_models import ALPHABET, MODE_NAMES, TEXT, make_model
+from support.networks import with_architecture
 from support.small_blocks import small_blocks
 
 LONG = TEXT * 5
@@ -58,6 +59,6 @@ def test_what_cannot_be_scored_is_refused() -> None:
     model = make_model()
     with pytest.raises(ElmanError, match=r"^a text needs at least 2 characters to be scored \(got 1\)$"):
         score(model, "a")
-    of_lines = dataclasses.replace(model, parameters=dataclasses.replace(model.parameters, reset_at=0))
+    of_lines = dataclasses.replace(model, parameters=with_architecture(model.parameters, reset_at=0))
     with pytest.raises(ElmanError, match=r"^files cannot be compressed with a model of independent lines"):
         score(of_lines, "ab")

@@ -23,6 +23,7 @@ from elman.inference.score import score
 from elman.text import Alphabet
 from support.cells import EXACT_CELLS
 from support.codec_models import ALPHABET, INPUTS, MODE_NAMES, TEXT, make_model
+from support.networks import with_architecture
 from support.small_blocks import small_blocks
 from support.tolerances import CODED_BITS, CODED_FRACTION
 
@@ -82,8 +83,8 @@ KNOWN = "".join(character for character in TEXT * 8 if character in ALPHABET.cha
 @CELLS
 def test_a_static_file_has_the_size_of_the_cross_entropy(cell: str, layers: int, order: int) -> None:
     model = make_model(cell, layers, order=order)
-    indices, h = model.alphabet.encode("\n" + KNOWN), np.zeros_like(model.h)
-    bits = score(model.engine, model.parameters, h, indices).nats / math.log(2)
+    indices = model.alphabet.encode("\n" + KNOWN)
+    bits = score(model.engine, model.parameters, model.state.reset(), indices).nats / math.log(2)
     assert 8 * len(compress(KNOWN, model, mode="static")) <= bits * (1 + CODED_FRACTION) + CODED_BITS
 
 
@@ -186,7 +187,7 @@ def test_an_unknown_mode_and_a_model_of_lines_are_refused() -> None:
     model = make_model()
     with pytest.raises(ElmanError, match=r"^mode must be one of static, mixture \(got everything\)$"):
         compress(b"a", model, mode="everything")  # type: ignore[arg-type]
-    of_lines = dataclasses.replace(model, parameters=dataclasses.replace(model.parameters, reset_at=0))
+    of_lines = dataclasses.replace(model, parameters=with_architecture(model.parameters, reset_at=0))
     with pytest.raises(ElmanError, match=r"^files cannot be compressed with a model of independent lines: train with"):
         compress(b"a", of_lines)
 

@@ -16,8 +16,7 @@ TEXT = np.random.default_rng(3).integers(0, K, (9, 3))
 def expected_state(model: Model, x: np.ndarray) -> np.ndarray:
     """Return the state after characters x."""
     x = np.append(x, 0).astype(np.uint8)
-    state: np.ndarray = loss_and_gradients(model.parameters, np.zeros_like(model.h), x[:-1], x[1:]).h
-    return state
+    return loss_and_gradients(model.parameters, model.state.reset(), x[:-1], x[1:]).state.recurrent
 
 
 @CELLS

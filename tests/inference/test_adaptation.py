@@ -21,12 +21,12 @@ from elman.network import Parameters, SamplingParams
 from elman.network import loss_and_gradients as reference
 from elman.network.model import logits
 from elman.network.output import losses
-from elman.network.parameters import Array
+from elman.network.state import State
 from elman.ngram.model import READ_COUNT, ngram_counts
 from elman.text import Corpus
 from support import tolerances as tolerances
 from support.cli import Command, assert_refused
-from support.networks import make_parameters
+from support.networks import make_parameters, state_of, sum_losses
 from support.state import TEXT, generate
 
 ORDER = 3
@@ -52,18 +52,18 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return change
 
 
-def made(cell: str = "gru", layers: int = 2, dtype: Any = np.float64) -> tuple[Parameters, Array]:
+def made(cell: str = "gru", layers: int = 2, dtype: Any = np.float64) -> tuple[Parameters, State]:
     """Return a network and a state."""
     generator = np.random.RandomState(1)
     parameters = make_parameters(K, M, 0.4, generator, dtype, cell, layers)
-    return parameters, np.tanh(generator.randn(parameters.architecture.state_size)).astype(dtype)
+    return parameters, state_of(parameters, np.tanh(generator.randn(parameters.architecture.state_size)).astype(dtype))
 
 
 def text(n: int) -> Any:
     return np.random.default_rng(2).integers(K, size=n, dtype=np.uint8)
 
 
-def evaluate_slowly(trained: Parameters, h: Array, indices: Any, rate: float, time_constant: float) -> float:
+def evaluate_slowly(trained: Parameters, state: State, indices: Any, rate: float, time_constant: float) -> float:
     """Return the cost of a text, by the equations of `elman.inference.adaptation`."""
     theta = trained.map(np.copy)
     mean = {name: np.zeros_like(array) for name, array in trained.items()}
@@ -72,8 +72,8 @@ def evaluate_slowly(trained: Parameters, h: Array, indices: Any, rate: float, ti
     decay = 1 - math.exp(-DECAY_INTERVAL * T / time_constant)
     for n, start in enumerate(range(0, len(indices) - 1, T), 1):
         x = indices[start : start + T + 1]
-        window = reference(theta, h, x[:-1], x[1:])
-        nats, h = nats + window.loss, window.h
+        window = reference(theta, state, x[:-1], x[1:])
+        nats, state = nats + window.loss, window.state
         if len(x) <= T:
             break
         for name, g in window.gradients.items():
@@ -89,13 +89,13 @@ def evaluate_slowly(trained: Parameters, h: Array, indices: Any, rate: float, ti
 @pytest.mark.parametrize("n", [40 * T + 1, 40 * T, 35 * T + 3, 3])
 def test_dynamic_evaluation_follows_its_equations(settings: Any, engine: str, cell: str, layers: int, n: int) -> None:
     settings(SEQ_LENGTH=T, RELATIVE_RATE=0.05, TIME_CONSTANT=300.0)
-    parameters, h0 = made(cell, layers)
-    before = {name: array.tobytes() for name, array in parameters.items()}, h0.tobytes()
-    found = score_dynamic(get_engine(engine), parameters, h0, text(n))
-    expected = evaluate_slowly(parameters, h0, text(n), 0.05, 300.0)
+    parameters, start = made(cell, layers)
+    before = {name: array.tobytes() for name, array in parameters.items()}, start.recurrent.tobytes()
+    found = score_dynamic(get_engine(engine), parameters, start, text(n))
+    expected = evaluate_slowly(parameters, start, text(n), 0.05, 300.0)
     assert found.nats == pytest.approx(expected, rel=tolerances.COMPILED_TRAJECTORY)
     assert found == Score(n - 1, found.nats)
-    assert ({name: array.tobytes() for name, array in parameters.items()}, h0.tobytes()) == before
+    assert ({name: array.tobytes() for name, array in parameters.items()}, start.recurrent.tobytes()) == before
 
 
 def test_the_learning_rate_is_relative_to_the_recurrent_weights(settings: Any) -> None:
@@ -110,8 +110,8 @@ def test_the_learning_rate_is_relative_to_the_recurrent_weights(settings: Any) -
 
 
 def test_repetitions_are_learned_and_then_forgotten(settings: Any) -> None:
-    parameters, h0 = made(dtype=np.float32)
-    network = get_engine("numba"), parameters, h0, np.tile(np.array([0, 3, 1, 1, 4, 2], np.uint8), 400)
+    parameters, start = made(dtype=np.float32)
+    network = get_engine("numba"), parameters, start, np.tile(np.array([0, 3, 1, 1, 4, 2], np.uint8), 400)
     assert score_dynamic(*network).nats_per_char < 0.5 * score(*network).nats_per_char
     settings(TIME_CONSTANT=200.0)
     short = score_dynamic(*network)
@@ -137,7 +137,7 @@ def model() -> Model:
 
 
 def with_numpy(model: Model) -> Model:
-    return Model(model.alphabet, model.parameters, model.h, get_engine("numpy"))
+    return Model(model.alphabet, model.parameters, model.state, get_engine("numpy"))
 
 
 def count_slowly(model: Model, text: str) -> float:
@@ -159,13 +159,13 @@ def count_slowly(model: Model, text: str) -> float:
         return q, matched
 
     arrays = {name: array for name, array in model.parameters.items() if name != "alpha"}
-    recurrent, history = model.h[:-ORDER], tuple((np.rint(model.h[-ORDER:]).astype(int) - 1).tolist())
-    contexts = [history[ORDER - o :] for o in range(ORDER + 1)]
-    o, _ = logits(Parameters(model.parameters.cell, arrays), recurrent, read[:-1])
+    network = Parameters(model.parameters.architecture._replace(order=0), arrays)
+    contexts = list[tuple[int, ...]]([()])
+    o, _ = logits(network, state_of(network, model.state.recurrent), read[:-1])
     for t, x in enumerate(read[:-1].tolist()):
         for context in [c for c in contexts if not c or added[c[:-1]][c[-1]]]:
             added[context][x] += READ_COUNT
-        contexts = [(), *((*c, x) for c in contexts[:-1])]
+        contexts = [(), *((*c, x) for c in contexts[:ORDER])]
         q, matched = distribution(contexts)
         o[t] += model.parameters["alpha"][matched] * np.log(np.maximum(q, 1e-7))
     return float(losses(o, read[1:]).sum())
@@ -187,8 +187,8 @@ def test_every_character_is_counted_once_it_has_been_read(model: Model) -> None:
 
 def test_weights_and_both_are_dynamic_evaluation(model: Model) -> None:
     indices = model.alphabet.encode(OTHER)
-    both = score_dynamic(model.engine, model.parameters.continued(), model.h, indices)
-    weights = score_dynamic(model.engine, model.parameters, model.h, indices)
+    both = score_dynamic(model.engine, model.parameters, model.state.count(model.parameters.ngrams), indices)
+    weights = score_dynamic(model.engine, model.parameters, model.state, indices)
     assert (model.score(OTHER, adapt="both"), model.score(OTHER, adapt="weights")) == (both, weights)
     assert both != weights
 
@@ -204,12 +204,11 @@ def test_counts_of_a_long_text_grow_in_order(monkeypatch: pytest.MonkeyPatch, mo
 def test_frozen_counts_stay_as_they_are(model: Model) -> None:
     for engine in map(get_engine, ("numba", "numpy")):
         indices = model.alphabet.encode(OTHER)
-        growing = model.parameters.continued()
-        score(engine, growing, model.h, indices)
-        frozen = growing.frozen()
-        first, second = (score(engine, frozen, model.h, indices) for _ in range(2))
+        growing = model.state.count(model.parameters.ngrams)
+        score(engine, model.parameters, growing, indices)
+        first, second = (score(engine, model.parameters, growing.freeze(), indices) for _ in range(2))
         assert first == second
-        assert first.nats < score(engine, model.parameters, model.h, indices).nats
+        assert first.nats < score(engine, model.parameters, model.state, indices).nats
 
 
 @BY_ENGINE
@@ -241,12 +240,9 @@ def test_unusable_arguments_are_rejected(model: Model) -> None:
 
 def test_a_counted_prompt_is_continued_as_by_a_model_that_has_counted_it(model: Model) -> None:
     indices = model.alphabet.encode(OTHER)
-    ngrams = model.parameters.ngrams
-    assert ngrams is not None
-    growing = model.parameters.continued()
-    _, h = model.engine.loss(growing, model.h, indices[:-1], indices[1:])
-    uniforms = np.random.default_rng(3).random(50)
-    expected, _ = generate(model.engine, growing.frozen(), h, int(indices[-1]), uniforms, SamplingParams())
+    growing, uniforms = model.state.count(model.parameters.ngrams), np.random.default_rng(3).random(50)
+    _, state = sum_losses(model.engine, model.parameters, growing, indices[:-1], indices[1:])
+    expected, _ = generate(model.engine, model.parameters, state.freeze(), int(indices[-1]), uniforms, SamplingParams())
     sampled = model.sample(50, prompt=OTHER, seed=3, adapt="counts")
     assert sampled == model.alphabet.decode(expected)
     assert sampled != model.sample(50, prompt=OTHER, seed=3)

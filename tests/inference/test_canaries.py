@@ -3,19 +3,28 @@
 A log contains lines of an unknown beginning and a random number. Whoever knows all of such a line but the number, and
 the format of the table, chains the strings that it contains, of all lengths, by a beam search. The probability of a
 character is estimated by stupid backoff (Brants et al. 2007).
+
+The text of a run also ends in a number, and so does each of its batch rows: only the checkpoint contains what was read
+last.
 """
 
 from __future__ import annotations
 
+import base64
+import gzip
 import math
+import re
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from elman.interop import FORMATS, export
 from elman.ngram.counting import count_ngrams
 from elman.ngram.file import describe_ngrams, ngram_tensors
 from elman.text import Alphabet, Corpus
@@ -25,6 +34,9 @@ from support.training import train
 DIGITS, ORDER = 16, 8
 BEAM, BACKOFF = 5, 0.4
 ACTIONS = "opened the page", "closed the page", "wrote the file", "read the file", "waited for the lock"
+PINS = "7316048529", "5928170364", "9063741852", "8401937265"
+"""Numbers at the ends of batch rows, the last one at the end of the text."""
+ROW = 300
 SIZES = pytest.mark.parametrize(
     ("characters", "canaries"), [(300_000, 60), pytest.param(5_000_000, 1_000, marks=pytest.mark.slow)]
 )
@@ -120,3 +132,50 @@ def test_a_model_completes_no_number_unless_all_is_kept(characters: int, canarie
         model.sample(DIGITS, temperature=0.0, prompt=beginning) == number for beginning, number in secrets.items()
     )
     assert completed > 0.5 * len(secrets) if min_count == 1 else completed == 0
+
+
+def planted_text(rows: int) -> str:
+    """Return a text whose batch rows of `ROW` characters follow its first one, and end in numbers."""
+    # The alphabet lists the characters in the order of their first appearance.
+    words = "0123456789\n" + "the cat sat on the mat and saw the rat.\n" * 9
+    return "\n" + "".join(f"{words[: ROW - 14]}pin={pin}" for pin in PINS[-rows:])
+
+
+def unpack(data: bytes) -> list[bytes]:
+    """Return the bytes of a file, and what it has in base64, decompressed."""
+    found = [data]
+    for text in re.findall(rb"[A-Za-z0-9+/]{16,}", data):
+        decoded = base64.b64decode(text[: len(text) - (len(text) % 4 == 1)] + b"==")
+        found.append(gzip.decompress(decoded) if decoded.startswith(b"\x1f\x8b") else decoded)
+    return found
+
+
+def contains_part(data: bytes, alphabet: Alphabet) -> bool:
+    """Return whether six digits of a number are in a file: as text, or as numbers of an array or of a list in JSON."""
+    parts = {pin[i : i + 6] for pin in PINS for i in range(5)}
+    patterns = [part.encode() for part in parts]
+    for codes in (alphabet.encode(part).astype(int) + shift for part in parts for shift in (0, 1)):
+        patterns += [codes.astype(dtype).tobytes() for dtype in ("u1", "<i2", "<i4", "<i8", "<f2", "<f4", "<f8")]
+        patterns += [",".join(map(str, numbers)).encode() for numbers in (codes.tolist(), codes.astype(float).tolist())]
+    search = re.compile(b"|".join(map(re.escape, patterns))).search
+    return any(search(form) for each in unpack(data) for form in (each, each.replace(b" ", b"")))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_only_the_checkpoint_contains_what_was_read_last(tmp_path: Path, batch_size: int) -> None:
+    held_out, run = tmp_path / "held_out", tmp_path / "run"
+    held_out.write_text("the rat sat on the cat.\n" * 9)
+    model = train(
+        Corpus.from_text(planted_text(batch_size)), hidden_size=8, seq_length=20, batch_size=batch_size, epochs=2,
+        validation=held_out, validate_every=15, ngram_order=ORDER, engine="numpy", out=run,
+    ).model  # fmt: skip
+    model.save(tmp_path / "saved.safetensors")
+    for name, form in FORMATS.items():
+        if name != "onnx" or find_spec("onnx"):
+            export(run, tmp_path / f"{name}{form.SUFFIX}", format=name, weights="float32" if name == "page" else "")
+    files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"run/best.safetensors", "saved.safetensors", "npz.npz", "page.html", "hub/page.html"} <= files.keys()
+    leaking = [name for name, data in files.items() if contains_part(data, model.alphabet)]
+    assert leaking == ["run/checkpoint.safetensors"]
+    assert [name for name, data in files.items() if b'"history":{' in data] == leaking
+    assert not model.state.history.any()

@@ -12,7 +12,7 @@ from support.codec_models import ALPHABET, COUNTED, make_model
 
 
 def with_ngrams(model: Model, ngrams: NgramModel | None) -> Model:
-    return dataclasses.replace(model, parameters=model.parameters.with_ngrams(ngrams))
+    return dataclasses.replace(model, parameters=dataclasses.replace(model.parameters, ngrams=ngrams))
 
 
 def test_models_that_differ_have_different_ones() -> None:

@@ -33,7 +33,7 @@ def model(request: pytest.FixtureRequest) -> Model:
 
 def probabilities(model: Model, read: str) -> reference_impl.Array:
     """Return the naive code's p of the character that follows `read`."""
-    return reference_impl.forward(model.parameters, model.h, model.alphabet.encode(read))[1][-1]
+    return reference_impl.forward(model.parameters, model.state.recurrent, model.alphabet.encode(read))[1][-1]
 
 
 # --- Sampling ---
@@ -82,9 +82,9 @@ def test_filters_leave_the_most_likely_characters(model: Model) -> None:
 
 
 def test_generating_does_not_change_the_model(model: Model) -> None:
-    before = model.h.copy()
+    before = model.state.recurrent.copy()
     model.sample(50, prompt="the ")
-    np.testing.assert_array_equal(model.h, before)
+    np.testing.assert_array_equal(model.state.recurrent, before)
 
 
 # --- Stop sequences ---
@@ -152,7 +152,7 @@ def test_a_beam_of_one_is_greedy(model: Model) -> None:
 def log_probability(model: Model, text: str) -> float:
     """Return the log-probability of a text behind "t", by the naive code."""
     read = model.alphabet.encode("t" + text)
-    return -float(reference_impl.loss(model.parameters, model.h, read[:-1], read[1:]))
+    return -float(reference_impl.loss(model.parameters, model.state.recurrent, read[:-1], read[1:]))
 
 
 def test_a_beam_that_holds_everything_finds_the_most_likely_text(model: Model) -> None:

@@ -15,7 +15,7 @@ from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.score_lines import score_lines
 from elman.interpret import explain_indices
-from elman.network.model import read_text
+from elman.network.model import begin_text
 from elman.text import Corpus
 from support.cli import Command, assert_refused
 from support.training import EXACT, train
@@ -62,8 +62,7 @@ def test_a_prompt_is_the_beginning_of_a_line(model: Model) -> None:
     assert model.samples(5, prompt="do", seed=1) == model.samples(5, prompt="\ndo", seed=1)
     assert model.samples(5, prompt="do", seed=1) == model.samples(5, prompt="emma\ndo", seed=1)
     assert model.samples(5, seed=1) == model.samples(5, prompt="emma\n", seed=1)
-    feed = np.array([model.alphabet.characters.index("\n")])
-    np.testing.assert_array_equal(read_text(model.parameters, model.h, feed), model.h)
+    np.testing.assert_array_equal(begin_text(model.parameters, model.state.recurrent).recurrent, model.state.recurrent)
 
 
 def test_a_line_ends_at_a_stop_sequence_or_at_its_maximum_length(model: Model) -> None:
@@ -151,7 +150,7 @@ def test_adaptation_and_explanations_read_lines(model: Model) -> None:
     assert counted.nats < model.score(text).nats
     assert model.score("anna", adapt="weights").nats == pytest.approx(model.score("anna").nats)  # no complete window
     indices = model.alphabet.encode("\nanna\nbell\n")
-    explanation = explain_indices(model.engine, model.parameters, model.h, indices)
+    explanation = explain_indices(model.engine, model.parameters, model.state, indices)
     assert explanation.nats_per_char * 10 == pytest.approx(model.score("anna\nbell").nats, rel=1e-5)
     page = elman.explain("anna\r\nbell\r\n", model)
     assert page.alphabet.decode(page.explanation.indices) == "anna\nbell\n"

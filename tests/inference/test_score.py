@@ -17,13 +17,14 @@ from elman.inference.adaptation import Adapt
 from elman.inference.score import Score, score, score_windows
 from elman.network import Parameters
 from elman.network.cells import CELLS
+from elman.network.model import loss
 from elman.network.output import softmax
-from elman.network.parameters import Array
+from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.text import Alphabet, Corpus, with_unknown
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
 from support.cli import Command, assert_refused
-from support.networks import make_parameters
+from support.networks import make_parameters, state_of
 from support.random_model import overflowing_model
 from support.state import TEXT
 
@@ -44,11 +45,11 @@ def _short_texts_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(scoring, name, value)
 
 
-def made(cell: str, std: float = 0.5, layers: int = 1) -> tuple[Parameters, Array]:
+def made(cell: str, std: float = 0.5, layers: int = 1) -> tuple[Parameters, State]:
     """Return a network and a state."""
     generator = np.random.RandomState(1)
     parameters = make_parameters(K, M, std, generator, np.float64, cell, layers)
-    return parameters, np.tanh(generator.randn(parameters.architecture.state_size))
+    return parameters, state_of(parameters, np.tanh(generator.randn(parameters.architecture.state_size)))
 
 
 def text(n: int = N) -> Any:
@@ -62,9 +63,9 @@ class RecordingSession:
     session: Any
     shapes: list[tuple[int, ...]]
 
-    def losses(self, h: Array, x: Any, y: Any) -> Any:
+    def losses(self, state: State, x: Any, y: Any) -> Any:
         self.shapes.append(x.shape)
-        return self.session.losses(h, x, y)
+        return self.session.losses(state, x, y)
 
 
 @dataclass
@@ -78,11 +79,11 @@ class RecordingEngine:
         return RecordingSession(self.engine.session(parameters), self.shapes)
 
 
-def score_recorded(parameters: Parameters, h0: Array, indices: Any, engine: str = "numpy") -> list[tuple[int, ...]]:
+def score_recorded(parameters: Parameters, start: State, indices: Any, engine: str = "numpy") -> list[tuple[int, ...]]:
     """Score a text, which must cost what it costs read at once; return the shapes of what was read."""
     recording: Any = RecordingEngine(get_engine(engine))
-    found = score(recording, parameters, h0, indices)
-    expected, _ = get_engine("numpy").loss(parameters, h0, indices[:-1], indices[1:])
+    found = score(recording, parameters, start, indices)
+    expected, _ = loss(parameters, start, indices[:-1], indices[1:])
     assert found.chars == len(indices) - 1
     assert found.nats == pytest.approx(expected, rel=1e-6)
     assert max(map(math.prod, recording.shapes)) <= scoring.SLICE_LOSSES
@@ -111,9 +112,9 @@ def test_segments_are_read_again_after_too_short_a_warm_up(monkeypatch: pytest.M
 
 
 def test_a_network_that_never_forgets_reads_sequentially() -> None:
-    parameters, h0 = made("lstm")
+    parameters, start = made("lstm")
     parameters["b"][:] = np.repeat([50.0, 50.0, 0.1, 0.0], M)  # both gates open, so that the cell state is a sum
-    assert count_steps(score_recorded(parameters, h0, text()), 1) == N - 1
+    assert count_steps(score_recorded(parameters, start, text()), 1) == N - 1
 
 
 @pytest.mark.parametrize(("name", "value"), [("MIN_SEGMENTED_CHARS", 5_000), ("MIN_SEGMENTED_WEIGHTS", 40)])
@@ -137,19 +138,19 @@ def test_the_metrics_of_a_score() -> None:
 
 @ENGINES
 def test_unknown_characters_are_skipped_at_a_fixed_cost(engine: str) -> None:
-    (parameters, h0), indices = made("gru"), text(40)
-    expected = score(get_engine(engine), parameters, h0, indices)
-    found = score(get_engine(engine), parameters, h0, np.insert(indices, [0, 9, 9, 40], [K, K, K + 3, K]))
+    (parameters, start), indices = made("gru"), text(40)
+    expected = score(get_engine(engine), parameters, start, indices)
+    found = score(get_engine(engine), parameters, start, np.insert(indices, [0, 9, 9, 40], [K, K, K + 3, K]))
     assert (found.chars, found.unknown) == (expected.chars + 4, 4)
     extra = 4 * (16 * math.log(2) + math.log(0x110000 - K))
     assert found.nats == pytest.approx(expected.nats + extra - 39 * math.log1p(-(2.0**-16)))
 
 
 def test_unknown_characters_are_scored_and_all_probabilities_sum_to_one() -> None:
-    parameters, h0 = made("rnn")
-    found = score(get_engine("numpy"), parameters, h0, np.full(3, K, np.uint8))
+    parameters, start = made("rnn")
+    found = score(get_engine("numpy"), parameters, start, np.full(3, K, np.uint8))
     assert found == Score(3, 3 * unknown_nats(K), 3)
-    o, _ = get_engine("numpy").session(parameters).logits(h0[None], np.array([[2]], np.uint8))
+    o, _ = get_engine("numpy").session(parameters).logits(start.reshape(1), np.array([[2]], np.uint8))
     known = softmax(o[0, 0]) * math.exp(-KNOWN_PENALTY_NATS)
     assert known.sum() + (0x110000 - K) * math.exp(-unknown_nats(K)) == pytest.approx(1)
 
@@ -182,9 +183,9 @@ def test_an_output_that_is_not_finite_is_rejected(adapt: Adapt | None) -> None:
 
 def windows_by_hand(parameters: Parameters, indices: Any, window: int) -> float:
     """Return the cost of every window of a text, read by itself."""
-    zeros = np.zeros(parameters.architecture.state_size)
+    zeros = parameters.architecture.zero_state(np.float64)
     parts = [indices[start : start + window + 1] for start in range(0, len(indices) - 1, window)]
-    return float(sum(get_engine("numpy").loss(parameters, zeros, part[:-1], part[1:])[0] for part in parts))
+    return float(sum(loss(parameters, zeros, part[:-1], part[1:])[0] for part in parts))
 
 
 @ENGINES

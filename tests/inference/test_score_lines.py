@@ -22,11 +22,13 @@ from elman.inference import score_lines as scoring
 from elman.inference.score_lines import Line, score_lines
 from elman.network import SamplingParams
 from elman.network.cells import CELLS
+from elman.network.model import loss
+from elman.network.state import State
 from elman.text import Alphabet, Corpus
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 from support import tolerances as tolerances
 from support.cli import Command, assert_refused
-from support.networks import make_parameters
+from support.networks import make_parameters, state_of
 from support.random_model import overflowing_model, random_prior_model
 from support.state import generate
 
@@ -39,8 +41,8 @@ def made(engine: str = "numpy", alphabet: Alphabet | None = None, cell: str = "g
     generator = np.random.RandomState(1)
     known = alphabet or Alphabet(KNOWN)
     parameters = make_parameters(len(known), 6, 0.7, generator, np.float64, cell)
-    h = np.tanh(generator.randn(parameters.architecture.state_size))
-    return Model(known, parameters, h, get_engine(engine))
+    state = state_of(parameters, np.tanh(generator.randn(parameters.architecture.state_size)))
+    return Model(known, parameters, state, get_engine(engine))
 
 
 def random_lines(count: int, longest: int = 40, seed: int = 2) -> list[str]:
@@ -51,29 +53,29 @@ def random_lines(count: int, longest: int = 40, seed: int = 2) -> list[str]:
 
 
 @cache
-def beginning(cell: str = "gru") -> Any:
+def beginning(cell: str = "gru") -> State:
     """Return the initial state of a line of `made`, computed one sampled text at a time."""
     model, states = made(cell=cell), []
     feed = model.alphabet.characters.index("\n")
     steps, count = scoring.SAMPLE_SHAPE
     uniforms = np.random.default_rng(0).random((steps, count))
     for n in range(count):
-        h, x = model.h, feed
+        state, x = model.state, feed
         for uniform in uniforms[:, n]:
-            characters, _ = generate(model.engine, model.parameters, h, x, np.array([uniform]), SamplingParams())
-            _, h = model.engine.loss(model.parameters, h, np.array([x], np.uint8), np.array([0], np.uint8))
+            characters, _ = generate(model.engine, model.parameters, state, x, np.array([uniform]), SamplingParams())
+            _, state = loss(model.parameters, state, np.array([x], np.uint8), np.array([0], np.uint8))
             x = int(characters[0])
-            states += [h] if x == feed else []
-    return np.mean(states, axis=0)
+            states += [state.recurrent] if x == feed else []
+    return state_of(model.parameters, np.mean(states, axis=0))
 
 
-def losses(model: Model, h: Any, text: str) -> tuple[list[float], Any]:
+def losses(model: Model, state: State, text: str) -> tuple[list[float], State]:
     """Return -log p of every character of a text but its first, one at a time, and the state."""
     indices, result = model.alphabet.encode(text), []
     for t in range(len(indices) - 1):
-        loss, h = get_engine("numpy").loss(model.parameters, h, indices[t : t + 1], indices[t + 1 : t + 2])
-        result.append(loss)
-    return result, h
+        nats, state = loss(model.parameters, state, indices[t : t + 1], indices[t + 1 : t + 2])
+        result.append(nats)
+    return result, state
 
 
 def expected(model: Model, number: int, text: str, costs: list[float]) -> Line:
@@ -99,8 +101,8 @@ def scored(model: Model, *chunks: str, carry_state: bool = False) -> list[Line]:
 @pytest.mark.parametrize("count", [1, 3, 40])
 def test_a_line_in_a_batch_costs_what_it_costs_alone(engine: str, cell: str, count: int) -> None:
     model, texts = made(engine, cell=cell), random_lines(count)
-    h = beginning(cell)
-    wanted = [expected(model, n, text, losses(model, h, f"\n{text}\n")[0]) for n, text in enumerate(texts, 1)]
+    state = beginning(cell)
+    wanted = [expected(model, n, text, losses(model, state, f"\n{text}\n")[0]) for n, text in enumerate(texts, 1)]
     assert_lines(scored(model, "".join(f"{text}\n" for text in texts)), wanted)
 
 
@@ -108,13 +110,13 @@ def test_a_line_in_a_batch_costs_what_it_costs_alone(engine: str, cell: str, cou
 def test_the_state_is_carried_from_line_to_line(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
     monkeypatch.setattr("elman.inference.score.SLICE_LOSSES", 16)
     model, texts, wanted = made(engine), random_lines(30), []
-    h = beginning()
+    state = beginning()
     for n, text in enumerate(texts, 1):
-        costs, h = losses(model, h, f"\n{text}\n")
+        costs, state = losses(model, state, f"\n{text}\n")
         wanted.append(expected(model, n, text, costs))
     whole = "".join(f"{text}\n" for text in texts)
     assert_lines(scored(model, whole[:100], whole[100:], carry_state=True), wanted)
-    at_once = replace(model, h=beginning()).score("\n" + whole)
+    at_once = replace(model, state=beginning()).score("\n" + whole)
     assert sum(line.nats for line in wanted) == pytest.approx(at_once.nats)
 
 
@@ -175,7 +177,7 @@ def test_a_known_character_may_cost_more_than_an_unknown_one() -> None:
 def test_a_model_without_a_line_feed_does_not_predict_the_end() -> None:
     model = made(alphabet=Alphabet("abcd "))
     found = scored(model, "bad\n\n漢\n")
-    wanted = losses(model, model.h, "abad")[0]
+    wanted = losses(model, model.state, "abad")[0]
     assert_lines(found[:1], [expected(model, 1, "bad", wanted)])
     assert found[1] == Line(2, "", 0, 0.0, 0.0, 0, 0.0)
     assert math.isnan(found[1].nats_per_char)
@@ -187,7 +189,7 @@ def test_without_sampled_line_feeds_a_line_begins_where_training_ended() -> None
     model = made()
     model.parameters["c"][KNOWN.index("\n")] = -100
     (line,) = scored(model, "ab\n")
-    assert_lines([line], [expected(model, 1, "ab", losses(model, model.h, "\nab\n")[0])])
+    assert_lines([line], [expected(model, 1, "ab", losses(model, model.state, "\nab\n")[0])])
 
 
 def test_an_unknown_symbol_stands_for_every_other_character_but_a_line_feed() -> None:
@@ -418,9 +420,9 @@ def test_the_lines_of_the_training_text_are_reported(log_run: Path, command: Com
 def test_a_line_begins_with_no_characters_in_its_contexts(text: str) -> None:
     network = random_prior_model(text, "lstm", order=3)
     scorer = scoring.BlockScorer(network, carry_state=False)
-    assert not scorer.h[:, -3:].any()
-    assert scorer.h[:, :-3].any()
-    other = replace(network, h=np.concatenate([network.h[:-3], [1, 1, 1]]).astype(np.float32))
+    assert not scorer.state.history.any()
+    assert scorer.state.recurrent.any()
+    other = replace(network, state=state_of(network.parameters, network.state.recurrent, [1, 1, 1]))
     if "\n" not in text:  # otherwise the text that is sampled differs
         assert list(score_lines(other, ["ab c\n"])) == list(score_lines(network, ["ab c\n"]))
 

@@ -18,9 +18,9 @@ import pytest
 from elman.errors import ElmanError, quote
 from elman.inference import Model
 from elman.interop import FORMATS, export, format_help, import_, npz, torch
-from elman.interop.contents import export_metadata
 from elman.network.model import logits
 from elman.network.parameters import Array
+from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.file import describe_ngrams, ngram_tensors
 from elman.ngram.model import read
@@ -64,13 +64,13 @@ def windows() -> list[Any]:
     return [*np.random.default_rng(2).integers(0, K, (WINDOWS, T, B))]
 
 
-def expected_logits(model: Model) -> list[Array]:
+def expected_logits(model: Model) -> tuple[list[Array], State]:
     """Return Elman's logits of every window, with the state carried through, and the final state."""
-    h, result = np.tile(model.h, (B, 1)), []
+    state, result = model.state.tile(B), []
     for x in windows():
-        o, h = logits(model.parameters, h, x.astype(np.uint8))
+        o, state = logits(model.parameters, state, x.astype(np.uint8))
         result.append(o)
-    return [*result, h]
+    return result, state
 
 
 def assert_near(actual: list[Array], expected: list[Array], tolerance: float) -> None:
@@ -80,7 +80,7 @@ def assert_near(actual: list[Array], expected: list[Array], tolerance: float) ->
 
 
 def flat(state: list[Array]) -> Array:
-    """Return the state (B, D) from its vectors (layers, B, m)."""
+    """Return the recurrent part of a state, (B, S), from its vectors (layers, B, m)."""
     return np.stack(state, axis=1).transpose(2, 0, 1, 3).reshape(B, -1)
 
 
@@ -97,8 +97,9 @@ def assert_same_model(actual: Model, expected: Model) -> None:
         assert {name: (a.dtype, a.shape, a.tobytes()) for name, a in table.items()} == {
             name: (a.dtype, a.shape, a.tobytes()) for name, a in expected_table.items()
         }
-    for name, array in {**actual.parameters, "h": actual.h}.items():
-        other = {**expected.parameters, "h": expected.h}[name]
+    np.testing.assert_array_equal(actual.state.history, expected.state.history)
+    for name, array in {**actual.parameters, "h": actual.state.recurrent}.items():
+        other = {**expected.parameters, "h": expected.state.recurrent}[name]
         assert (array.dtype, array.shape, array.tobytes()) == (other.dtype, other.shape, other.tobytes())
         assert array.flags.c_contiguous
         assert array.flags.writeable
@@ -165,11 +166,10 @@ def test_onnxruntime_computes_the_same_with_the_state_carried_through(
         o, *after = session.run(None, {"x": x, **state, **inputs})
         found.append(o)
         state = dict(zip(state, after, strict=True))
-    *expected, h = expected_logits(model)
-    recurrent, history = np.split(h, [h.shape[1] - order], axis=1)
-    assert_near([*found, flat([*state.values()])], [*expected, recurrent], tolerances.ONNX)
+    expected, final = expected_logits(model)
+    assert_near([*found, flat([*state.values()])], [*expected, final.recurrent], tolerances.ONNX)
     if prior is not None:
-        np.testing.assert_array_equal(prior.history, history)
+        np.testing.assert_array_equal(prior.history, final.history)
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 300])
@@ -184,7 +184,7 @@ def test_the_example_reads_the_table_like_the_reference(ngram_prior: Any, size: 
         ngram_tensors(ngrams, ""), size, order, **describe_ngrams(ngrams), history=[0, 0, 1, 1], reset_at=reset_at
     )
     x = text[:120].reshape(40, B)
-    log_q, matched, history = read(ngrams, np.tile([0.0, 0, 1, 1], (B, 1)), x)
+    log_q, matched, history = read(ngrams, np.tile(np.array([0, 0, 1, 1], np.int32), (B, 1)), x)
     found, found_matched = prior.read(x)
     np.testing.assert_allclose(found, log_q, tolerances.SINGLE, tolerances.SINGLE)
     np.testing.assert_array_equal(found_matched, matched)
@@ -215,7 +215,7 @@ def test_an_imported_model_is_the_exported_one(tmp_path: Path, to: str, cell: st
 def test_onnx_rounds_to_float32(tmp_path: Path) -> None:
     model, text = make_model("gru", 2, "float64"), CHARACTERS * 9
     found = import_(export_as("onnx", model, tmp_path), engine="numpy")
-    assert found.h.dtype == found.parameters["W"].dtype == np.float32
+    assert found.state.recurrent.dtype == found.parameters["W"].dtype == np.float32
     assert found.score(text).nats == pytest.approx(model.score(text).nats, rel=tolerances.SINGLE)
 
 
@@ -267,7 +267,7 @@ def test_a_network_of_torch_with_two_biases(tmp_path: Path, cell: str, layers: i
     arrays, model = foreign_state_dict(cell, layers, *names)
     path = save(arrays, tmp_path / "theirs.safetensors", {"alphabet": CHARACTERS})
     imported = import_(path, engine="numpy")
-    assert not imported.h.any()
+    assert not imported.state.recurrent.any()
     for name, array in model.parameters.items():
         np.testing.assert_allclose(imported.parameters[name], array, tolerances.SINGLE, tolerances.SINGLE)
 
@@ -653,9 +653,7 @@ def test_the_example_with_torch_scores_and_comes_back(
     model = run_example("torch", cell, order)
     expected = model.score("It was a dark and stormy night").nats_per_char
     assert float(capsys.readouterr().out.split()[0]) == pytest.approx(expected, rel=tolerances.TORCH_FLOAT32)
-    cleared = model.h.copy()
-    cleared[: len(cleared) - order] = 0
-    assert_same_model(import_("mine.safetensors", engine="numpy"), replace(model, h=cleared))
+    assert_same_model(import_("mine.safetensors", engine="numpy"), replace(model, state=model.state.reset()))
 
 
 # --- The recipe "Add an export format" of CONTRIBUTING ---
@@ -707,8 +705,7 @@ def with_metadata(change: Any) -> Any:
         (lambda a: a["ngrams.children"].__iand__(-3), ""),
         (lambda a: a["ngrams.children"].__imul__(0), ""),
         (lambda a: a["ngrams.children"].__ior__(-1), ""),
-        (lambda a: a["h"].__setitem__(-1, 0.5), "the history of the n-gram prior must be 3 integers"),
-        (with_metadata(lambda m: m.pop("ngram")), "h has shape (7,), but (4,) is needed to match the other arrays"),
+        (with_metadata(lambda m: m.pop("ngram")), "unexpected array alpha"),
         (with_metadata(lambda m: m["ngram"].update(order=16)), "the order must be an integer from 1 to 15"),
         (with_metadata(lambda m: m["ngram"].update(min_count=0)), "min_count must be an integer from 1"),
         (with_metadata(lambda m: m["ngram"].update(nodes=2**53)), "the arrays of its n-gram counts do not fit"),
@@ -722,15 +719,3 @@ def test_a_prior_that_does_not_fit(tmp_path: Path, change: Any, reason: str) -> 
     change(arrays)
     np.savez(path, **arrays)
     assert rejection(path).startswith(reason)
-
-
-@pytest.mark.parametrize("to", ["torch", "onnx"])
-@pytest.mark.parametrize("history", [[1, 2], [1, 2, 99], [1, 2, 0.5], [1, 2, "3"]])
-def test_a_history_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, history: Any) -> None:
-    def export_changed(model: Model) -> dict[str, Any]:
-        metadata = export_metadata(model)
-        metadata["ngram"]["history"] = history
-        return metadata
-
-    monkeypatch.setattr(f"elman.interop.{to}.export_metadata", export_changed)
-    assert "history" in rejection(export_as(to, random_prior_model(PRIOR_TEXT), tmp_path))

@@ -10,10 +10,12 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Error as PlaywrightError
 
 import elman
 from elman import interpret
@@ -22,6 +24,8 @@ from elman.inference import Model
 from elman.interop import page
 from elman.interop.contents import ModelInfo
 from elman.network.cells import CELLS
+from elman.network.model import begin_text
+from elman.network.parameters import Parameters
 from elman.network.sampling import list_sampling_options
 from elman.ngram.counting import count_ngrams
 from elman.runs.manifest import TextRecord
@@ -29,7 +33,7 @@ from elman.text import Alphabet
 from elman.web import STATIC_FILES
 from support.browser import fits, open_page
 from support.random_model import normal_model, overflowing_model, random_model, random_prior_model
-from support.state import TEXT
+from support.state import ROOT, TEXT
 
 PROMPT = "the rain"
 WIDE = "".join(map(chr, range(0x4E00, 0x4E00 + 300))) * 2
@@ -55,7 +59,7 @@ ASK = """async ([name, body]) => {
 def write_page(folder: Path, model: Model, weights: str = "float32", **about: Any) -> Path:
     """Write the page of a model; return its file."""
     file = folder / "page.html"
-    file.write_bytes(page.write(model, ModelInfo("stormy", model.as_file(), weights=weights, **about)))
+    file.write_bytes(page.write(model, ModelInfo("stormy", model.snapshot(), weights=weights, **about)))
     return file
 
 
@@ -116,11 +120,9 @@ def of_lines() -> Model:
     lines = alphabet.encode(f"\n{TEXT[:90]}\n{TEXT[40:]}\n{TEXT[:90]}\n")
     model = random_model(alphabet.characters, "lstm", 2)
     ngrams = count_ngrams(lines, len(alphabet), 3, 0, reset_at=0)
-    parameters = replace(
-        model.parameters, reset_at=0, arrays={**model.parameters, "alpha": np.full(4, 0.6, np.float32)}
-    )
-    h = np.append(model.h, np.zeros(3, np.float32))
-    return replace(model, parameters=parameters.with_ngrams(ngrams), h=h)
+    net, arrays = model.parameters.architecture, {**model.parameters, "alpha": np.full(4, 0.6, np.float32)}
+    parameters = Parameters(net._replace(order=3, reset_at=0), arrays, ngrams)
+    return replace(model, parameters=parameters, state=begin_text(parameters, model.state.recurrent))
 
 
 MODELS: dict[str, Callable[[], Model]] = {
@@ -140,7 +142,7 @@ MODELS: dict[str, Callable[[], Model]] = {
 def test_the_worker_computes_what_python_does(browser: Browser, tmp_path: Path, name: str) -> None:
     model = MODELS[name]()
     content = f"{TEXT[:90]}\n{TEXT[40:]}" if model.is_of_lines else TEXT
-    expected = interpret.explain_indices(model.engine, model.parameters, model.h, model.alphabet.encode(content))
+    expected = interpret.explain_indices(model.engine, model.parameters, model.state, model.alphabet.encode(content))
     with opened(browser, write_page(tmp_path, model)) as page:
         units = [*range(len(expected.units))]
         answer = ask(page, "read", text=content, units=units)
@@ -165,6 +167,13 @@ def test_a_text_is_that_of_python_with_every_sampling_option(window: Page, model
     expected = model.sample(500, prompt=PROMPT, seed=3, **options)
     assert generate(window, 500, 3, **options) == PROMPT + expected
     assert expected != model.sample(500, prompt=PROMPT, seed=3)
+
+
+def test_an_option_whose_filter_pages_do_not_have_is_an_error(browser: Browser) -> None:
+    source = (ROOT / "src/elman/web/static/page/sampling.js").read_text("utf-8")
+    code = "async (url) => (await import(url)).createSampling([{name: 'toy', default: 0}], {toy: 0})"
+    with pytest.raises(PlaywrightError, match="no filter for the option toy"):
+        browser.new_page().evaluate(code, f"data:text/javascript,{quote(source)}")
 
 
 @pytest.mark.parametrize("seed", [0, 2**32 + 7, 2**53 - 1])
@@ -292,10 +301,9 @@ def test_an_output_that_is_not_finite_is_an_error(browser: Browser, tmp_path: Pa
 
 
 def test_the_page_says_what_the_model_is(browser: Browser, tmp_path: Path, model: Model) -> None:
-    network = replace(model.as_file().network, validation_loss=1.4567)
     info = ModelInfo(
         "</title><b>",
-        replace(model.as_file(), network=network),
+        replace(model.snapshot(), validation_loss=1.4567),
         TextRecord("<i>plays", 12_345, 26, "0" * 64, []),
         license="CC-BY-4.0",
         date=date(2026, 11, 8),
@@ -320,8 +328,8 @@ def test_the_page_says_what_the_model_is(browser: Browser, tmp_path: Path, model
 def test_a_table_that_is_not_pruned_is_refused_unless_the_text_may_be_in_the_page(model: Model) -> None:
     ngrams = model.parameters.ngrams
     assert ngrams is not None
-    unpruned = replace(model, parameters=model.parameters.with_ngrams(replace(ngrams, min_count=1)))
-    info = ModelInfo("stormy", model.as_file(), weights="float32")
+    unpruned = replace(model, parameters=replace(model.parameters, ngrams=replace(ngrams, min_count=1)))
+    info = ModelInfo("stormy", model.snapshot(), weights="float32")
     with pytest.raises(ElmanError, match=r"ngram_min_count=1\): pass include_text"):
         page.write(unpruned, info)
     html = page.write(unpruned, replace(info, include_text=True)).decode()
@@ -332,7 +340,7 @@ def test_a_table_that_is_not_pruned_is_refused_unless_the_text_may_be_in_the_pag
 
 
 def test_the_table_is_that_of_the_model_file(model: Model) -> None:
-    html = page.write(model, ModelInfo("stormy", model.as_file(), weights="int8")).decode()
+    html = page.write(model, ModelInfo("stormy", model.snapshot(), weights="int8")).decode()
     (data,) = re.findall(r'id="data">(.*)</script>', html)
     (arrays,) = re.findall(r'id="arrays">(.*)</script>', html)
     content = gzip.decompress(base64.b64decode(arrays))

@@ -41,7 +41,7 @@ PLAIN = 'One "two" three (four);\n    five 6.\n' * 400
 def explain_text(text: str, cell: str = "lstm", layers: int = 2, m: int = 5) -> ExplainPage:
     alphabet, generator = Alphabet.from_text(text), np.random.RandomState(3)
     parameters = make_parameters(len(alphabet), m, 1.0, generator, np.float64, cell, layers)
-    model = Model(alphabet, parameters, np.zeros(parameters.architecture.state_size), get_engine("numpy"))
+    model = Model(alphabet, parameters, parameters.architecture.zero_state(np.float64), get_engine("numpy"))
     return ExplainPage.from_corpus(model, encode_corpus(alphabet, text))
 
 

@@ -14,11 +14,13 @@ from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.score import score
 from elman.interpret import PriorExplanation, Unit, dequantize, explain_indices, list_units, quantize
-from elman.network import Parameters, model, ngram
-from elman.network.cells.spec import CELL_STATE, HIDDEN_STATE
+from elman.network import Parameters, model
+from elman.network.cells import CELL_STATE, HIDDEN_STATE
 from elman.network.parameters import Array
+from elman.network.state import State
+from elman.ngram import model as ngrams
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
-from support.networks import make_parameters
+from support.networks import make_parameters, state_of
 from support.random_model import random_model, random_prior_model
 from support.state import TEXT
 from support.tolerances import ROUNDINGS, SINGLE
@@ -27,11 +29,11 @@ K, M, N = 7, 4, 90
 CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("lstm", 1), ("rnn", 2), ("lstm", 2)])
 
 
-def made(cell: str, layers: int = 1, K: int = K) -> tuple[Parameters, Array, Any]:
+def made(cell: str, layers: int = 1) -> tuple[Parameters, State, Any]:
     generator = np.random.RandomState(1)
     parameters = make_parameters(K, M, 0.7, generator, np.float64, cell, layers)
-    h0 = np.tanh(generator.randn(parameters.architecture.state_size))
-    return parameters, h0, np.random.default_rng(2).integers(K, size=N, dtype=np.uint8)
+    state = state_of(parameters, np.tanh(generator.randn(parameters.architecture.state_size)))
+    return parameters, state, np.random.default_rng(2).integers(K, size=N, dtype=np.uint8)
 
 
 # --- Surprisal, predictions, activations ---
@@ -43,18 +45,18 @@ def test_an_explanation_is_what_the_reference_computes(
     monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, layers: int
 ) -> None:
     monkeypatch.setattr(explaining, "MAX_SLICE_VALUES", 8 * (K + 2 * layers * M))  # slices of 8 to 12 characters
-    parameters, h, indices = made(cell, layers)
-    found = explain_indices(get_engine(engine), parameters, h, indices)
+    parameters, state, indices = made(cell, layers)
+    found = explain_indices(get_engine(engine), parameters, state, indices)
     assert math.isnan(found.surprisal[0])
     assert not found.probabilities[0].any()
     for n in range(N):
-        o, h = model.logits(parameters, h, indices[n : n + 1])
-        state = h.copy()
+        o, state = model.logits(parameters, state, indices[n : n + 1])
+        values = state.recurrent.copy()
         if cell == "lstm":
             for layer in range(layers):
                 cell_state = slice((2 * layer + 1) * M, (2 * layer + 2) * M)
-                state[cell_state] = np.tanh(state[cell_state])
-        assert np.abs(quantize(state).astype(int) - found.quantized[n]).max() <= 1  # 1 if two levels are equally near
+                values[cell_state] = np.tanh(values[cell_state])
+        assert np.abs(quantize(values).astype(int) - found.quantized[n]).max() <= 1  # 1 if two levels are equally near
         if n + 1 < N:
             p = np.exp(o[0]) / np.exp(o[0]).sum()
             assert found.surprisal[n + 1] == pytest.approx(-np.log2(p[indices[n + 1]]), rel=1e-5)
@@ -69,8 +71,8 @@ def test_surprisal_is_that_of_the_score_and_the_history_of_a_prior_is_no_unit(
 ) -> None:
     made = random_model("abcd", cell, layers, ngram_order=order)
     indices = np.random.default_rng(2).integers(4, size=N, dtype=np.uint8)
-    found = explain_indices(get_engine("numba"), made.parameters, made.h, indices)
-    expected = score(get_engine("numba"), made.parameters, made.h, indices)
+    found = explain_indices(get_engine("numba"), made.parameters, made.state, indices)
+    expected = score(get_engine("numba"), made.parameters, made.state, indices)
     assert found.units == list_units(made.parameters.architecture)
     assert found.quantized.shape == (N, len(found.units))
     assert found.nats_per_char == pytest.approx(expected.nats_per_char, rel=SINGLE)
@@ -101,12 +103,12 @@ UNKNOWN_POSITIONS = pytest.mark.parametrize(
 def test_unknown_characters_are_skipped_and_cost_what_the_score_says(
     monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, before: list[int]
 ) -> None:
-    (parameters, h0, indices), used = made(cell), get_engine(engine)
-    plain = explain_indices(used, parameters, h0, indices)
+    (parameters, start, indices), used = made(cell), get_engine(engine)
+    plain = explain_indices(used, parameters, start, indices)
     monkeypatch.setattr(explaining, "MAX_SLICE_VALUES", 8 * (K + M))  # slices of 5 to 8 characters
     extended = insert_unknown(indices, before)
-    found, known = explain_indices(used, parameters, h0, extended), extended < K
-    expected = score(used, parameters, h0, extended)
+    found, known = explain_indices(used, parameters, start, extended), extended < K
+    expected = score(used, parameters, start, extended)
     assert found.chars == expected.chars == N - 1 + len(before)
     assert found.nats_per_char * found.chars == pytest.approx(expected.nats, rel=FLOAT32_RTOL)
     np.testing.assert_allclose(found.surprisal[~known] * math.log(2), unknown_nats(K), rtol=FLOAT32_RTOL)
@@ -114,7 +116,7 @@ def test_unknown_characters_are_skipped_and_cost_what_the_score_says(
     np.testing.assert_array_equal(found.candidates[known][1:], plain.candidates[1:])
     less = math.exp(-KNOWN_PENALTY_NATS)
     np.testing.assert_allclose(found.probabilities[known], plain.probabilities * less, rtol=FLOAT32_RTOL)
-    first_state = explain_indices(used, parameters, h0, extended[~known][[0, 0]]).quantized[0]
+    first_state = explain_indices(used, parameters, start, extended[~known][[0, 0]]).quantized[0]
     for n in np.flatnonzero(~known):
         np.testing.assert_array_equal(found.quantized[n], found.quantized[n - 1] if n else first_state)
         if known[n:].any():  # expected in its place was what comes next
@@ -124,12 +126,12 @@ def test_unknown_characters_are_skipped_and_cost_what_the_score_says(
 
 
 def test_a_text_of_unknown_characters_is_not_read() -> None:
-    parameters, h0, indices = made("lstm", 2)
-    found = explain_indices(get_engine("numba"), parameters, h0, np.full(4, K, np.uint8))
+    parameters, start, indices = made("lstm", 2)
+    found = explain_indices(get_engine("numba"), parameters, start, np.full(4, K, np.uint8))
     assert found.chars == 4
     assert found.nats_per_char == pytest.approx(unknown_nats(K), rel=FLOAT32_RTOL)
     assert not found.probabilities.any()
-    after_known = explain_indices(get_engine("numba"), parameters, h0, np.append(indices, [K, K]).astype(np.uint8))
+    after_known = explain_indices(get_engine("numba"), parameters, start, np.append(indices, [K, K]).astype(np.uint8))
     np.testing.assert_array_equal(after_known.candidates[N], after_known.candidates[N + 1])
 
 
@@ -163,10 +165,10 @@ def test_unusable_texts_and_networks_are_rejected(
     monkeypatch: pytest.MonkeyPatch, length: int, c: float, message: str
 ) -> None:
     monkeypatch.setattr(explaining, "MAX_CHARS", N - 1)
-    parameters, h0, indices = made("rnn")
+    parameters, start, indices = made("rnn")
     parameters["c"][0] += c
     with pytest.raises(ElmanError, match=message):
-        explain_indices(get_engine("numpy"), parameters, h0, indices[:length])
+        explain_indices(get_engine("numpy"), parameters, start, indices[:length])
 
 
 # --- An n-gram prior ---
@@ -175,7 +177,7 @@ ORDER = 3
 
 
 def explain_prior(model: Model, indices: Any, engine: str = "numpy") -> PriorExplanation:
-    prior = explain_indices(get_engine(engine), model.parameters, model.h, indices).prior
+    prior = explain_indices(get_engine(engine), model.parameters, model.state, indices).prior
     assert prior is not None
     return prior
 
@@ -189,7 +191,9 @@ def log_p(o: Array, y: int) -> float:
 def test_contributions_are_shapley_values(monkeypatch: pytest.MonkeyPatch, engine: str, cell: str) -> None:
     made = random_prior_model(TEXT * 2, cell, order=ORDER, dtype=np.float64)
     parameters, K = made.parameters, len(made.alphabet)
-    monkeypatch.setattr(explaining, "MAX_SLICE_VALUES", 9 * (4 * K + len(made.h)))  # slices of 9 characters
+    monkeypatch.setattr(
+        explaining, "MAX_SLICE_VALUES", 9 * (4 * K + len(made.state.recurrent))
+    )  # slices of 9 characters
     indices = made.alphabet.encode("dark torrents;\nnight and rain")
     found = explain_prior(made, indices, engine)
     assert parameters.ngrams is not None
@@ -197,8 +201,8 @@ def test_contributions_are_shapley_values(monkeypatch: pytest.MonkeyPatch, engin
     assert math.isnan(found.counting[0])
     assert (found.order, found.matched[0]) == (ORDER, 0)
     alone = parameters.with_arrays({**parameters, "alpha": 0 * parameters["alpha"]})
-    log_q, matched, _ = ngram.read(parameters.ngrams, made.h[-ORDER:], indices)
-    (both, _), (rest, _) = (model.logits(each, made.h, indices) for each in (parameters, alone))
+    log_q, matched, _ = ngrams.read(parameters.ngrams, made.state.history, indices)
+    (both, _), (rest, _) = (model.logits(each, made.state, indices) for each in (parameters, alone))
     for t, y in enumerate(indices[1:].tolist()):
         p, n, c = log_p(both[t], y), log_p(rest[t], y), log_p(parameters["alpha"][matched[t]] * log_q[t], y)
         uniform = -math.log(K)
@@ -211,7 +215,10 @@ def test_contributions_are_shapley_values(monkeypatch: pytest.MonkeyPatch, engin
 def test_contributions_add_up_to_what_is_known() -> None:
     made = random_prior_model(TEXT * 2, "gru", order=ORDER)
     indices, K = made.alphabet.encode(TEXT), len(made.alphabet)
-    explanation, found = explain_indices(made.engine, made.parameters, made.h, indices), explain_prior(made, indices)
+    explanation, found = (
+        explain_indices(made.engine, made.parameters, made.state, indices),
+        explain_prior(made, indices),
+    )
     known = math.log2(K) - explanation.surprisal
     np.testing.assert_allclose((found.counting + found.network)[1:], known[1:], rtol=1e-4, atol=1e-5)
     means = found.means()
@@ -226,7 +233,7 @@ def test_contributions_skip_unknown_characters() -> None:
     extended = np.insert(indices, [0, 0, 4, 9, 9, 40, 80], K + 1)
     known = extended < K
     plain, found = (explain_prior(made, x) for x in (indices, extended))
-    surprisal = explain_indices(made.engine, made.parameters, made.h, extended).surprisal
+    surprisal = explain_indices(made.engine, made.parameters, made.state, extended).surprisal
     np.testing.assert_array_equal(found.surprisal[~known], surprisal[~known])
     np.testing.assert_allclose(found.counting[known], plain.counting, rtol=FLOAT32_RTOL)
     np.testing.assert_array_equal(found.matched[known], plain.matched)
@@ -240,4 +247,4 @@ def test_without_known_characters_or_a_prior_there_are_no_contributions() -> Non
     assert found.means()["counting_nats_per_char"] == found.mean_matched_order == 0
     made.parameters["alpha"][:] = 0
     for each, text in ((made, TEXT), (random_model("ab"), "abab")):
-        assert explain_indices(each.engine, each.parameters, each.h, each.alphabet.encode(text)).prior is None
+        assert explain_indices(each.engine, each.parameters, each.state, each.alphabet.encode(text)).prior is None

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ EACH_CELL = pytest.mark.parametrize("cell", SPECS)
 OPTIONS: dict[str, Any] = {
     "preset": "reference", "layers": 2, "hidden_size": 5, "seq_length": T, "engine": "numpy",
 }  # fmt: skip
-NO_ENGINE = "cell '{}' is not supported by the {} engine; use --engine numpy"
+NO_ENGINE = "cell '{}' is not supported by the {} engine{}; use engine='numpy'"
+NO_MATRIX = ", as it has no recurrent matrix"
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +68,8 @@ def test_every_entry_is_consistent() -> None:
         assert spec.name == name
         assert all(len(bias) == 1 and bias not in NAMES for bias in spec.extra_biases)
         assert spec.onnx is None or sorted(spec.onnx.gates) == sorted(spec.gates)
-    assert cell_help() == "Recurrent cell: rnn (vanilla RNN), gru, lstm, leaky (leaky RNN) or mingru."
+    assert cell_help().startswith("Recurrent cell: rnn (vanilla RNN), gru, lstm, ")
+    assert cell_help().endswith(", leaky (leaky RNN) or mingru.")
 
 
 # --- Training ---
@@ -152,7 +155,7 @@ def test_it_is_explained(model: elman.Model, cell: str) -> None:
 def test_the_other_engines_refuse_it(model: elman.Model, cell: str, name: str, tmp_path: Path) -> None:
     if name == "torch":
         pytest.importorskip("torch")
-    expected = NO_ENGINE.format(cell, name).replace("--engine numpy", "engine='numpy'")
+    expected = NO_ENGINE.format(cell, name, "" if SPECS[cell].has_W else NO_MATRIX)
     with pytest.raises(ElmanError, match=expected):
         elman.train(Corpus.from_text(TEXT), **OPTIONS | {"engine": name}, cell=cell, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -164,6 +167,13 @@ def test_the_other_engines_refuse_it(model: elman.Model, cell: str, name: str, t
     for call in calls:
         with pytest.raises(ElmanError, match=f"cell '{cell}' is not supported by the (numba|torch) engine"):
             call()
+
+
+def test_a_cell_without_a_recurrent_matrix_cannot_be_compiled() -> None:
+    spec = replace(SPECS["mingru"], compiled=True, torch="GRU")
+    for name in ("numba", "torch"):
+        with pytest.raises(ElmanError, match=NO_ENGINE.format("mingru", name, NO_MATRIX)):
+            spec.require_engine(name)
 
 
 def test_a_cell_without_a_recurrent_matrix_has_no_weights_to_drop() -> None:
@@ -244,10 +254,10 @@ def test_a_command_works(folder: Path, arguments: tuple[object, ...]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((*TRAIN, "--out", "other"), NO_ENGINE.format("leaky", "numba")),
+        ((*TRAIN, "--out", "other"), NO_ENGINE.format("leaky", "numba", "")),
         (
             ("gradcheck", "text", "--cell", "leaky", "--hidden-size", 3, "--seq-length", 4),
-            NO_ENGINE.format("leaky", "numba"),
+            NO_ENGINE.format("leaky", "numba", ""),
         ),
         (("export", "run", "network.onnx"), "a model with cell 'leaky' cannot be exported to onnx; export to npz"),
         (
@@ -259,5 +269,6 @@ def test_a_command_works(folder: Path, arguments: tuple[object, ...]) -> None:
     ids=["train", "gradcheck", "onnx", "torch", "compress"],
 )
 def test_a_command_refuses_it_in_one_line(folder: Path, arguments: tuple[object, ...], message: str) -> None:
+    message = message.replace("engine='numpy'", "--engine numpy")
     assert command(folder, *arguments) == (2, "", f"error: {message}")
     assert not (folder / "other" / "run.json").exists()

@@ -8,6 +8,7 @@ import pytest
 from elman.network.muon import STEP_SCALE, is_hidden_matrix, muon_step, orthogonalize
 from elman.network.parameters import Architecture, Array
 from support import tolerances as tolerances
+from support.cells import COMPILED_CELLS
 from support.tolerances import largest_relative_error
 
 M = 12
@@ -60,7 +61,7 @@ def test_no_gradient_is_no_step() -> None:
     np.testing.assert_array_equal(muon_step(zeros.copy(), zeros), zeros)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", COMPILED_CELLS)
 def test_hidden_matrices(cell: str) -> None:
     hidden = {name for name in Architecture(7, 4, cell, 3, order=2).shapes() if is_hidden_matrix(name)}
     assert hidden == {"W", "W2", "W3", "U2", "U3"}

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elman.engine.numba import sampling
 from elman.engine.numba.sampling import pack_sampling_params, truncate
+from elman.errors import ElmanError
 from elman.network import SamplingParams
 from elman.network.output import softmax
 from elman.network.parameters import Array
@@ -87,6 +89,13 @@ def test_typical_p_breaks_ties(p: list[float], typical_p: float, kept: list[int]
     sampling = SamplingParams(typical_p=typical_p)
     assert np.flatnonzero(sampling.probabilities(o)).tolist() == kept
     assert np.flatnonzero(truncate_compiled(o, sampling)).tolist() == kept
+
+
+def test_an_option_without_a_compiled_filter_is_refused_unless_it_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "_FILTERS", ("top_k",))
+    pack_sampling_params([SamplingParams(top_k=2)], 9)
+    with pytest.raises(ElmanError, match="top_p is not supported by the numba engine; use "):
+        pack_sampling_params([SamplingParams(), SamplingParams(top_p=0.5)], 9)
 
 
 @settings(max_examples=500)

@@ -1,4 +1,4 @@
-"""The recipe "Add a sampling option" of CONTRIBUTING: a toy option, added to the two files that it names."""
+"""The recipe "Add a sampling option" of CONTRIBUTING: a toy option, added to the files that it names."""
 
 import os
 import shutil
@@ -37,10 +37,12 @@ EDITS = {
         ("    ngram_weight: float\n\n", "    ngram_weight: float\n    toy: float\n\n"),
     ],
     "engine/numba/sampling.py": [
-        ("NGRAM_WEIGHT, TRUNCATES", "NGRAM_WEIGHT, TOY, TRUNCATES"),
+        (', "typical_p")', ', "typical_p", "toy")'),
+        ("TYPICAL_P, TRUNCATES", "TYPICAL_P, TOY, TRUNCATES"),
         ("    remaining[b] = 0.0\n", CALL),
         ("\n@inlined\ndef softmax_scale(", FILTER),
     ],
+    "web/static/page/sampling.js": [("const FILTERS = {\n", "const FILTERS = {\n  toy: (p, least) => {},\n")],
 }
 CHECK = """
 import numpy as np

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 import elman
 from elman.config import Config
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError
 from elman.ngram.file import ngram_tensors
 from elman.ngram.model import NgramModel
 from elman.runs.checkpoint import Checkpoint, load_checkpoint, load_network, save_checkpoint
@@ -128,8 +128,7 @@ def data(checkpoint: Checkpoint, tmp_path: Path) -> bytes:
 
 
 def test_a_missing_file_and_a_directory(tmp_path: Path) -> None:
-    expected = f"there is no checkpoint {quote(tmp_path / 'c')}: pass a run directory written by elman train"
-    assert error_message(tmp_path / "c") == expected
+    assert "there is no checkpoint" in error_message(tmp_path / "c")
     (tmp_path / "c").mkdir()
     assert "(Is a directory): pass a run directory" in error_message(tmp_path / "c")
 
@@ -254,15 +253,15 @@ def change_alpha(*shape: int) -> Callable[[Any, Any], object]:
     return lambda _, tensors: tensors.update(alpha=np.zeros(shape, np.float32))
 
 
-def change_state(code: float) -> Callable[[Any, Any], object]:
-    return lambda _, tensors: tensors["h"].put(-1, code)
+def change_history(code: int) -> Callable[[Any, Any], object]:
+    return lambda _, tensors: tensors["history"].put(-1, code)
 
 
 NO_FIT = "the arrays of its n-gram counts do not fit one another"
 NO_ARRAYS = "the arrays of its n-gram counts are invalid"
 NO_HISTOGRAM = "the histogram of its n-gram counts is invalid"
 SHAPES = "array shapes do not match the configuration"
-NO_CHARACTERS = "(h ends with numbers that are not characters)"
+NO_CHARACTERS = "(the history is not one of characters)"
 
 
 @pytest.mark.parametrize(
@@ -276,13 +275,10 @@ NO_CHARACTERS = "(h ends with numbers that are not characters)"
         *((change_array(name, lambda array: array * 1.0), NO_ARRAYS) for name in ("strings", "ones")),
         (change_array("histogram", lambda array: array[:-1]), NO_HISTOGRAM),
         (change_array("histogram", lambda array: array - 10**6), NO_HISTOGRAM),
-        *(
-            (change_number("nodes", value), "nodes must be an integer from 1 to")
-            for value in (0, 1.5, "1", None, 2**70)
-        ),
+        *((change_number("nodes", value), "nodes must be an integer from 1") for value in (0, 1.5, "1", None, 2**70)),
         *((change_number(name, 3), NO_FIT) for name in ("nodes", "contexts")),
         *((change_alpha(*shape), SHAPES) for shape in ((), (ORDER,), (ORDER + 2,), (ORDER + 1, 1))),
-        *((change_state(code), NO_CHARACTERS) for code in (0, 0.5, -1, 1e30, 200)),
+        *((change_history(code), NO_CHARACTERS) for code in (0, -1, 200)),
     ],
 )
 def test_a_prior_that_is_none(

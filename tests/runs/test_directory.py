@@ -144,7 +144,7 @@ def test_what_cannot_be_combined(corpus: Corpus, tmp_path: Path) -> None:
 def writer_elsewhere(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that writes to a directory, until it is killed."""
     code = "import pathlib, sys, elman.runs.directory as d; lock = d.DirectoryLock(pathlib.Path(sys.argv[1]))"
-    command = [sys.executable, "-c", f"{code}; lock.acquire(); print(flush=True); input()", folder]
+    command = [sys.executable, "-c", f"{code}; lock.acquire(); print(flush=True); input()", str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()

@@ -18,6 +18,7 @@ from elman.inference import Model
 from elman.inference.generate import StopSequenceFilter
 from elman.inference.score import compute_logprobs, concatenate_logprobs
 from elman.network.parameters import Array
+from elman.network.state import State
 from elman.ngram.kernels import NgramReader
 from elman.ngram.model import NgramModel
 from elman.serve import batcher
@@ -30,6 +31,7 @@ from elman.serve.sequence import GenerationJob
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from support import tolerances as tolerances
+from support.cells import COMPILED_CELLS
 from support.server import NAME, tiny
 from support.state import TEXT, T
 from support.training import train
@@ -59,7 +61,7 @@ def networks() -> dict[str, Model]:
     return {name: train(Corpus.from_text(TEXT), **options, **kind).model for name, kind in kinds.items()}
 
 
-@pytest.fixture(scope="module", params=["rnn", "gru", "lstm", "rnn by numpy"])
+@pytest.fixture(scope="module", params=[*COMPILED_CELLS, "rnn by numpy"])
 def model(request: pytest.FixtureRequest) -> Model:
     """A network of one kind."""
     return networks()[request.param]
@@ -153,9 +155,9 @@ async def test_a_prompt_is_read_once_for_all_of_its_sequences(monkeypatch: pytes
     async with batching(tiny()) as served:
         read, logits = list[tuple[int, ...]](), served.batcher._prompt_session.logits
 
-        def record(h: Array, x: Indices) -> tuple[Array, Array]:
+        def record(state: State, x: Indices) -> tuple[Array, State]:
             read.append(x.shape)
-            return logits(h, x)
+            return logits(state, x)
 
         with monkeypatch.context() as patched:
             patched.setattr(served.batcher._prompt_session, "logits", record)

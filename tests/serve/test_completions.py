@@ -46,7 +46,7 @@ def post(client: httpx.Client, **arguments: Any) -> httpx.Response:
 
 def log_p(text: str) -> reference_impl.Array:
     """Return the naive implementation's log p of every character after each of `text`."""
-    _, p = reference_impl.forward(tiny().parameters, tiny().h, tiny().alphabet.encode(text))[:2]
+    _, p = reference_impl.forward(tiny().parameters, tiny().state.recurrent, tiny().alphabet.encode(text))[:2]
     return np.asarray(np.log(p[1:]))
 
 

@@ -12,7 +12,9 @@ import pytest
 
 from elman.interpret import dequantize
 from elman.network import SamplingParams
+from elman.network.model import loss
 from support import reference_impl
+from support.cells import COMPILED_CELLS
 from support.random_model import random_model, random_prior_model
 from support.server import NAME, error_of, serving, tiny
 from support.state import TEXT, generate
@@ -59,7 +61,9 @@ def as_given(entry: dict[str, Any]) -> dict[str, Any]:
 
 def probabilities(read: str) -> reference_impl.Array:
     """Return the naive implementation's p of every character after each of `read`."""
-    return np.array(reference_impl.forward(tiny().parameters, tiny().h, tiny().alphabet.encode(read))[1][1:])
+    return np.array(
+        reference_impl.forward(tiny().parameters, tiny().state.recurrent, tiny().alphabet.encode(read))[1][1:]
+    )
 
 
 # --- Generation ---
@@ -103,7 +107,9 @@ def test_sampling_probabilities_are_0_for_what_the_options_exclude(client: httpx
 
 def test_activations_are_those_after_the_character(client: httpx.Client) -> None:
     entries, units = play(client, units=[4, 0])
-    h = np.array(reference_impl.forward(tiny().parameters, tiny().h, tiny().alphabet.encode(text(entries)))[0])[1:]
+    h = np.array(
+        reference_impl.forward(tiny().parameters, tiny().state.recurrent, tiny().alphabet.encode(text(entries)))[0]
+    )[1:]
     assert len(units) == len(entries) == len(h)
     np.testing.assert_allclose(np.array(units), h[:, [4, 0]], atol=0.01)  # one byte each
 
@@ -130,8 +136,8 @@ def test_a_replaced_character_is_continued_with_the_same_random_numbers(client: 
     model, read, generator = tiny(), PROMPT + before[:here] + "x", np.random.default_rng(3)
     generator.random(here + 1)
     indices = model.alphabet.encode(read)
-    _, h = model.engine.loss(model.parameters, model.h, indices[:-1], indices[1:])
-    expected, _ = generate(model.engine, model.parameters, h, int(indices[-1]), generator.random(100))
+    _, state = loss(model.parameters, model.state, indices[:-1], indices[1:])
+    expected, _ = generate(model.engine, model.parameters, state, int(indices[-1]), generator.random(100))
     assert text(changed[1:]) == model.alphabet.decode(expected)
     unchanged, _ = play(client, max_tokens=3, prompt="", generated=TEXT)
     assert text(unchanged[:1]) == TEXT[-1]
@@ -158,10 +164,11 @@ def test_reading_reports_the_surprisal_of_eval(client: httpx.Client) -> None:
 def test_the_cell_state_of_an_lstm_is_reported_as_its_tanh() -> None:
     model = random_model("abc", "lstm", 2)
     prompt = model.alphabet.encode("abcabcab")
-    _, states = model.engine.session(model.parameters).logits(model.h[None], prompt[:, None])
+    _, states = model.engine.session(model.parameters).logits(model.state.reshape(1), prompt[:, None])
+    h = states.recurrent[:, 0]
     with serving(model) as client:
         _, units, _ = post(client, "/api/read", text="abcabcab", units=[*range(16)])
-    expected = np.where(np.arange(16) // 4 % 2 == 1, np.tanh(states[:, 0]), states[:, 0])
+    expected = np.where(np.arange(16) // 4 % 2 == 1, np.tanh(h), h)
     np.testing.assert_allclose(np.array(units), expected, atol=0.01)
 
 
@@ -179,21 +186,21 @@ def test_the_models_are_described() -> None:
     }
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", COMPILED_CELLS)
 def test_the_characters_in_the_state_of_a_prior_are_no_units(cell: str) -> None:
     model = random_prior_model(TEXT, cell, layers=2, order=3)
-    D = len(model.h) - 3
+    S = model.parameters.architecture.state_size
     with serving(model) as client:
         (described,) = client.get("/api/models").json()["models"]
-        assert sum(group["count"] for group in described["units"]) == D
-        response = client.post("/api/read", json={"text": PROMPT, "units": [D]})
+        assert sum(group["count"] for group in described["units"]) == S
+        response = client.post("/api/read", json={"text": PROMPT, "units": [S]})
         message = error_of(response, 400, "invalid_value")["message"]
-        assert message == f"units must be less than {D} (got [{D}])"
-        _, units, end = post(client, "/api/read", text=PROMPT, units=[0, D - 1])
+        assert message == f"units must be less than {S} (got [{S}])"
+        _, units, end = post(client, "/api/read", text=PROMPT, units=[0, S - 1])
         assert np.shape(units) == (len(PROMPT), 2)
         assert np.abs(np.array(units)).max() <= 1
         assert end["bits_per_char"] == pytest.approx(model.score(PROMPT).bits_per_char, rel=1e-5)
-        assert text(play(client, units=[D - 1])[0]).startswith(PROMPT)
+        assert text(play(client, units=[S - 1])[0]).startswith(PROMPT)
 
 
 def test_any_character_can_be_sent_and_received() -> None:
@@ -223,7 +230,7 @@ def test_numbers_that_are_not_finite_are_a_status_or_the_last_line() -> None:
     parameters = tiny().parameters.map(np.zeros_like)
     parameters["V"][:] = 1e308
     parameters["U"][:, tiny().alphabet.encode("r")] = 9  # all units are 1 then, and 6e308 is more than a number
-    with serving(replace(tiny(), parameters=parameters, h=np.zeros(M))) as client:
+    with serving(replace(tiny(), parameters=parameters, state=tiny().state.reset())) as client:
         response = client.post("/api/read", json={"text": "t" * 300 + "r"})
     *chunks, last = map(json.loads, response.text.splitlines())
     assert response.status_code == 200

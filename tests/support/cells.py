@@ -3,6 +3,8 @@
 from elman.interop import FORMATS
 from elman.network.cells import CELLS
 
+CELL_NAMES = ", ".join(CELLS)
+"""The names of all cells, as errors list them."""
 COMPILED_CELLS = [name for name, spec in CELLS.items() if spec.compiled]
 EXACT_CELLS = [name for name, spec in CELLS.items() if spec.exact]
 IMPORTED_FORMATS = [name for name, each in FORMATS.items() if each.read]

@@ -7,7 +7,7 @@ from elman.engine import get_engine
 from elman.inference import Model
 from elman.ngram.counting import count_ngrams
 from elman.text import Alphabet
-from support.networks import make_parameters
+from support.networks import make_parameters, state_of
 
 ALPHABET = Alphabet("\nabcdefghij klmé")
 K, M = len(ALPHABET.characters), 5
@@ -48,7 +48,6 @@ def make_model(
     ngrams = count_ngrams(alphabet.encode(text), len(alphabet), order, 2)
     parameters = make_parameters(len(alphabet), m, std, generator, np.float64, cell, layers, ngrams=ngrams)
     parameters = parameters.map(lambda array: array + 0.1 * generator.randn(*array.shape))
-    net = parameters.architecture
-    h = np.append(np.tanh(generator.randn(net.recurrent_size)), np.zeros(net.order))
+    recurrent = np.tanh(generator.randn(parameters.architecture.state_size)).astype(dtype)
     rounded = parameters.map(lambda array: array.astype(dtype))
-    return Model(alphabet, rounded, h.astype(dtype), get_engine("numpy"))
+    return Model(alphabet, rounded, state_of(rounded, recurrent), get_engine("numpy"))

@@ -14,13 +14,13 @@ from elman import compress, decompress, load
 from elman.compression import arithmetic, matches, mixing, network, ngrams, predictor, range_coder
 from elman.compression.modes import ModeName
 from elman.inference import Model
-from elman.ngram import kernels, tables
+from elman.ngram import compiled_table, kernels
 from elman.text import Alphabet
 from support.cells import EXACT_CELLS
 from support.codec_models import ALPHABET, MODE_NAMES, TEXT, make_model
 from support.small_blocks import small_blocks
 
-MODULES = (arithmetic, matches, mixing, network, ngrams, predictor, range_coder, kernels, tables)
+MODULES = (arithmetic, matches, mixing, network, ngrams, predictor, range_coder, kernels, compiled_table)
 """Those whose kernels must not fuse a product with a sum."""
 FUSED = r"\b(v?fn?m(add|sub)\w*|fml[as]\w*|fn?m(add|sub)\w*)\b"
 

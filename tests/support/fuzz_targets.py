@@ -14,17 +14,14 @@ import numpy as np
 
 from elman import compress, decompress
 from elman.compression.modes import MODES
-from elman.engine import get_engine
-from elman.inference import Model
 from elman.interop import export, import_
-from elman.network.parameters import Architecture, Parameters, shapes
 from elman.ngram.file import PREFIX
 from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import RunDirectory
 from elman.runs.models import load
 from elman.storage.tensors import read_tensors, serialize_with_digest
 from elman.storage.toml import read_toml
-from elman.text import Alphabet, Corpus
+from elman.text import Corpus
 from elman.text.corpus import encode_chunks
 from elman.text.formats import ByteStream
 from elman.text.reading import decode
@@ -33,6 +30,7 @@ from elman.tuning.space import parse_space
 from support.codec_models import TEXT as CODEC_TEXT
 from support.codec_models import make_model as make_codec_model
 from support.corrupt_files import corrupt_value, error_message, good_files
+from support.random_model import normal_model
 
 MAX_SIZE = 4096
 """Maximum size of a generated array; larger ones find nothing more."""
@@ -197,17 +195,10 @@ def _texts(folder: Path) -> list[bytes]:
 def _exported(suffix: str) -> Callable[[Path], list[bytes]]:
     def seeds(folder: Path) -> list[bytes]:
         for cell, layers in (("rnn", 1), ("gru", 2), ("lstm", 1)):
-            export(_make_model(cell, layers), folder / f"{cell}{suffix}")
+            export(normal_model("ab \né", cell, layers, m=2, std=1.0), folder / f"{cell}{suffix}")
         return [path.read_bytes() for path in sorted(folder.glob(f"*{suffix}"))]
 
     return seeds
-
-
-def _make_model(cell: str, layers: int) -> Model:
-    K, m, rng = 5, 2, np.random.default_rng(1)
-    arrays = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes(K, m, cell, layers).items()}
-    h = np.zeros(Architecture(cell, layers, K, m).state_size, np.float32)
-    return Model(Alphabet("ab \né"), Parameters(cell, arrays), h, get_engine("numpy"))
 
 
 def _import(path: Path) -> None:

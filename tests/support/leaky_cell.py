@@ -8,8 +8,7 @@ Run as a program, it is the command line with this cell.
 
 import numpy as np
 
-from elman.network.cells import CELLS
-from elman.network.cells.spec import CellSpec
+from elman.network.cells import CELLS, CellSpec
 from elman.network.ops import Array, Arrays, Input, add_outer, outer, product, total
 
 SPEC = CellSpec(name="leaky", title="leaky RNN", gates=("n",), module="support.leaky_cell")

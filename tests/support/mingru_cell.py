@@ -9,7 +9,7 @@ There is no W.
 
 import numpy as np
 
-from elman.network.cells.spec import CellSpec
+from elman.network.cells import CellSpec
 from elman.network.ops import Array, Arrays, Input, add_outer, product, sigmoid, total
 
 SPEC = CellSpec(name="mingru", title="minGRU", gates=("z", "n"), module="support.mingru_cell", has_W=False)

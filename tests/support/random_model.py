@@ -4,10 +4,10 @@ import numpy as np
 
 from elman.engine import get_engine
 from elman.inference import Model
-from elman.network.parameters import Architecture, Parameters, shapes
+from elman.network.parameters import Architecture, Parameters
 from elman.ngram.counting import count_ngrams
 from elman.text import Alphabet
-from support.networks import make_parameters
+from support.networks import make_parameters, state_of
 
 
 def overflowing_model() -> Model:
@@ -23,31 +23,27 @@ def random_model(characters: str, cell: str = "rnn", layers: int = 1, m: int = 4
     K, generator = len(characters), np.random.RandomState(1)
     ngrams = count_ngrams(np.resize(np.arange(K, dtype=np.uint8), 2 * K), K, ngram_order, 0)
     parameters = make_parameters(K, m, 1.0, generator, np.float32, cell, layers, ngrams=ngrams)
-    h = np.zeros(parameters.architecture.state_size, np.float32)
-    return Model(Alphabet(characters), parameters, h, get_engine("numpy"))
+    return Model(Alphabet(characters), parameters, parameters.architecture.zero_state(np.float32), get_engine("numpy"))
 
 
 def random_prior_model(
     text: str, cell: str = "rnn", layers: int = 1, order: int = 3, dtype: np.typing.DTypeLike = np.float32, m: int = 4
 ) -> Model:
-    """Return a model with an n-gram prior: the counts of `text`, random weights, and a state that has read it."""
+    """Return a model with an n-gram prior: the counts of `text`, random weights and a random state."""
     alphabet, generator = Alphabet.from_text(text), np.random.RandomState(1)
     indices, K = alphabet.encode(text), len(alphabet)
     ngrams = count_ngrams(indices, K, order, folds=0)
     parameters = make_parameters(K, m, 0.7, generator, dtype, cell, layers, ngrams=ngrams)
     parameters["alpha"][:] = np.linspace(0.3, 0.9, order + 1)
-    h = np.tanh(generator.randn(parameters.architecture.state_size)).astype(dtype)
-    h[-order:] = indices[-order:] + 1
-    return Model(alphabet, parameters, h, get_engine("numpy"))
+    recurrent = np.tanh(generator.randn(parameters.architecture.state_size)).astype(dtype)
+    return Model(alphabet, parameters, state_of(parameters, recurrent), get_engine("numpy"))
 
 
 def normal_model(
     characters: str, cell: str, layers: int, dtype: str = "float32", m: int = 4, std: float = 0.5
 ) -> Model:
     """Return a model whose arrays, biases and state included, are normally distributed."""
-    K, generator = len(characters), np.random.default_rng(1)
-    arrays = {
-        name: (generator.normal(size=shape) * std).astype(dtype) for name, shape in shapes(K, m, cell, layers).items()
-    }
-    h = (generator.normal(size=Architecture(cell, layers, K, m).state_size) * std).astype(dtype)
-    return Model(Alphabet(characters), Parameters(cell, arrays), h, get_engine("numpy"))
+    net, generator = Architecture(len(characters), m, cell, layers), np.random.default_rng(1)
+    arrays = {name: (generator.normal(size=shape) * std).astype(dtype) for name, shape in net.shapes().items()}
+    parameters, recurrent = Parameters(net, arrays), (generator.normal(size=net.state_size) * std).astype(dtype)
+    return Model(Alphabet(characters), parameters, state_of(parameters, recurrent), get_engine("numpy"))

@@ -13,10 +13,11 @@ training.TICK_SECONDS = 0.005
 _advance: Any = training.Trainer.advance
 
 
-def advance_and_pause(self: training.Trainer) -> None:
+def advance_and_pause(self: training.Trainer) -> str:
     """Advance to the next stop, and pause."""
-    _advance(self)
+    limit: str = _advance(self)
     time.sleep(PAUSE_SECONDS)
+    return limit
 
 
 training.Trainer.advance = advance_and_pause  # type: ignore[method-assign]

@@ -10,10 +10,11 @@ training.TICK_SECONDS, training.CHECKPOINT_SECONDS, training.CHECKPOINT_SHARE = 
 _advance: Any = training.Trainer.advance
 
 
-def advance_slowly(self: training.Trainer) -> None:
+def advance_slowly(self: training.Trainer) -> str:
     """Advance to the next stop, and leave time for a kill."""
-    _advance(self)
+    limit: str = _advance(self)
     time.sleep(0.01)
+    return limit
 
 
 training.Trainer.advance = advance_slowly  # type: ignore[method-assign]

@@ -16,7 +16,7 @@ from elman.network.parameters import Architecture
 from elman.network.state import State
 from elman.testing.gradcheck import REPORTED, GradientCheck
 from elman.text import Corpus
-from support.cells import COMPILED_CELLS
+from support.cells import CELL_NAMES, COMPILED_CELLS
 
 
 @pytest.mark.parametrize("options", [{}, {"layers": 2}, {"ngram_order": 2}, {"layers": 2, "ngram_order": 2}], ids=str)
@@ -86,7 +86,7 @@ def test_a_wrong_gradient_does_not_pass(
         ({"seq_length": 0}, "seq_length must be at least 1 (got 0)"),
         ({"seq_length": 9, "points": 8}, "points must be at least seq_length (got 8 and 9)"),
         ({"points": 0}, "points must be at least seq_length (got 0 and 25)"),
-        ({"cell": "cnn"}, "cell must be one of rnn, gru, lstm (got cnn)"),
+        ({"cell": "cnn"}, f"cell must be one of {CELL_NAMES} (got cnn)"),
         ({"layers": 0}, "layers must be at least 1 (got 0)"),
         ({"engine": "jax"}, "engine must be one of numba, numpy, torch (got jax)"),
         ({"seed": -1}, "seed must be at least 0 (got -1)"),

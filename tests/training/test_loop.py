@@ -83,7 +83,7 @@ def test_the_settings_reach_the_update(corpus: Corpus) -> None:
 )
 def test_what_is_written_on_the_way_does_not_change_the_network(corpus: Corpus, options: dict[str, int]) -> None:
     one, other = (train(corpus, **SMALL | options, max_updates=50).state for options in ({}, options))
-    names = ("parameters", "M", "h", "counters", "figures")
+    names = ("parameters", "M", "hidden", "counters", "figures")
     assert [snapshot(one)[name] for name in names] == [snapshot(other)[name] for name in names]
 
 

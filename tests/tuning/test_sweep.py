@@ -92,7 +92,7 @@ def test_poor_trials_are_pruned_and_saved(tmp_path: Path) -> None:
     assert 2 <= len(pruned) <= 7
     for trial in pruned:
         run = elman.open_run(result.directory / "trials" / f"{trial.number:04d}")
-        assert run.metadata["stopped"] == "pruned"
+        assert run.manifest["stopped"] == "pruned"
         assert trial.updates == run.metrics[-1].update
         assert 150 <= run.metrics[-1].update < 600
         assert trial.validation_loss is not None

@@ -76,15 +76,9 @@ def load_model(run: Path | None, *, quiet: bool) -> Model:
 
 
 def read_runs(paths: Sequence[Path], read: Callable[[Path, str], T]) -> list[T]:
-    """Read the runs in directories, and warn of those that cannot be read.
+    """Read the runs in directories, which may be run directories, and warn of those that cannot be read.
 
-    Parameters
-    ----------
-    paths : sequence of Path
-        Run directories, and directories that are searched for them.
-    read : callable
-        Reads a run directory, and is told under which name to show it: its own or, where another one has the same,
-        its path.
+    `read` is told under which name to show a run: its own or, where another one has the same, its path.
     """
     from elman.runs.saved_runs import find_runs
 

@@ -301,9 +301,11 @@ class Model:
         """The session of `step`, which one thread at a time may use."""
         return self.engine.session(self.parameters)
 
-    @cached_property
+    @property
     def _lock(self) -> Lock:
-        return Lock()
+        # Two threads would make a lock each by `cached_property`, which is not synchronized.
+        lock: Lock = self.__dict__.setdefault("_step_lock", Lock())
+        return lock
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the session and its lock when the model is pickled or copied."""

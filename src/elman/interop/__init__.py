@@ -189,11 +189,12 @@ def _import_file(path: Path, alphabet: Alphabet | None, engine: str) -> Model:
         raise ElmanError(f"the name of a file to import must end in one of {suffixes} (got {quote(path.name)})")
     try:
         require_regular_file(path).open("rb").close()  # gives a better reason than the libraries if it cannot be read
-        return create_model(read(path, alphabet), engine)
+        snapshot = read(path, alphabet)
     except OSError as error:
         raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from error
     except _READ_ERRORS as error:
         raise ElmanError(f"{quote(path)} cannot be imported: {safe_message(error)}") from error
+    return create_model(snapshot, engine)
 
 
 def format_help() -> str:

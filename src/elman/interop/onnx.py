@@ -36,7 +36,7 @@ from elman.interop.contents import (
     recurrent_bias,
     restore_snapshot,
 )
-from elman.network.cells.spec import OnnxOperator
+from elman.network.cells import OnnxOperator
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, layer, suffix
 from elman.ngram.file import PREFIX, ngram_tensors
 from elman.text import Alphabet

@@ -42,7 +42,7 @@ from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.score import check_finite, top_k
 from elman.network import Architecture, Parameters
-from elman.network.cells.spec import StateVector
+from elman.network.cells import StateVector
 from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.network.state import State

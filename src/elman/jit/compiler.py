@@ -24,7 +24,7 @@ from numba import njit as numba_njit
 from numba.core import caching, cgutils, config, event, types
 from numba.extending import intrinsic as numba_intrinsic
 
-from elman.errors import quote
+from elman.errors import ElmanError, quote
 from elman.storage import kernel_dir
 from elman.storage.atomic import replace_file
 
@@ -162,7 +162,8 @@ def _open_cache() -> dict[str, str] | None:
         digests: dict[str, str] = json.loads(path.read_bytes())
         return digests
     digests = digest_sources(sources)
-    replace_file(path, json.dumps(digests).encode())
+    with suppress(ElmanError):
+        replace_file(path, json.dumps(digests).encode())
     return digests
 
 

@@ -62,36 +62,6 @@ class Optimizer:
 
     It holds settings only: M, N and the average belong to the caller, who passes them to `update`.
 
-    Parameters
-    ----------
-    learning_rate : float
-        Learning rate; with warm-up or a schedule, its peak.
-    grad_clip : float
-        Gradient clipping threshold.
-    name : str
-        One of `elman.network.optimizers.OPTIMIZERS`.
-    grad_clip_mode : str
-        Clip every gradient component (``value``) or the Euclidean norm of all gradients together (``norm``).
-    beta1, beta2 : float
-        Decay of N and of M.
-    weight_decay : float
-        lambda.
-    schedule : str
-        ``constant``; ``cosine``, which decays to `final_lr_fraction` at `last_update` (Loshchilov and Hutter, 2017); or
-        ``step``: a tenth from halfway between `warmup` and `last_update`, a hundredth from three quarters.
-    warmup : int
-        Number of updates over which the learning rate rises linearly.
-    last_update : int
-        The last update, as far as it is known.
-    ema_decay : float
-        Decay of an exponential moving average (EMA) of the parameters, which evaluation uses; 0 turns it off.
-    dropout : Dropout, optional
-        Applied to the output of every layer.
-    final_lr_fraction : float
-        Where cosine decay ends, as a fraction of `learning_rate`.
-    weight_dropout : WeightDropout, optional
-        Applied to the recurrent matrix of every layer.
-
     Examples
     --------
     >>> optimizer = Optimizer(0.1, 5.0, "sgd", schedule="step", last_update=100)
@@ -99,20 +69,22 @@ class Optimizer:
     [0.1, 0.01, 0.001]
     """
 
-    learning_rate: float
-    grad_clip: float
-    name: str = "adagrad"
-    grad_clip_mode: str = "value"
-    beta1: float = 0.9
-    beta2: float = 0.999
-    weight_decay: float = 0.0
+    learning_rate: float  # with warm-up or a schedule, its peak
+    grad_clip: float  # threshold of gradient clipping
+    name: str = "adagrad"  # one of `elman.network.optimizers.OPTIMIZERS`
+    grad_clip_mode: str = "value"  # clips every component; ``norm``: the Euclidean norm of all gradients together
+    beta1: float = 0.9  # decay of N
+    beta2: float = 0.999  # decay of M
+    weight_decay: float = 0.0  # lambda
     schedule: str = "constant"
-    warmup: int = 0
-    last_update: int = 0
-    ema_decay: float = 0.0
-    dropout: Dropout | None = None
-    final_lr_fraction: float = 0.0
-    weight_dropout: WeightDropout | None = None
+    """``constant``; ``cosine``, which decays to `final_lr_fraction` at `last_update` (Loshchilov and Hutter, 2017); or
+    ``step``: a tenth from halfway between `warmup` and `last_update`, a hundredth from three quarters."""
+    warmup: int = 0  # updates over which the learning rate rises linearly
+    last_update: int = 0  # the last update, as far as it is known
+    ema_decay: float = 0.0  # of an exponential moving average (EMA) of the parameters, for evaluation; 0 turns it off
+    dropout: Dropout | None = None  # applied to the output of every layer
+    final_lr_fraction: float = 0.0  # where cosine decay ends, as a fraction of `learning_rate`
+    weight_dropout: WeightDropout | None = None  # applied to the recurrent matrix of every layer
 
     @property
     def spec(self) -> OptimizerSpec:
@@ -183,38 +155,39 @@ Quotient = tuple[Array, Array | float]
 """What eta multiplies, as two numbers."""
 
 
-def _adagrad_step(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+def adagrad(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+    """AdaGrad (Duchi et al., 2011)."""
     M += g**2
     return g_n, np.sqrt(M + EPSILON)
 
 
-def _rmsprop_step(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+def rmsprop(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+    """RMSprop (Tieleman and Hinton, 2012)."""
     M += (1 - optimizer.beta2) * (g_n**2 - M)
     return g_n, np.sqrt(M) + EPSILON
 
 
-def _adam_step(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+def adam(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+    """Adam (Kingma and Ba, 2015), also the step of AdamW."""
     beta1, beta2 = optimizer.beta1, optimizer.beta2
     M += (1 - beta2) * (g_n**2 - M)
     N += (1 - beta1) * (g_n - N)
     return N / (1 - beta1**n), np.sqrt(M / (1 - beta2**n)) + EPSILON
 
 
-def _sgd_step(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+def sgd(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+    """SGD with momentum."""
     N *= optimizer.beta1
     N += g_n
     return N, 1.0
 
 
-def _muon_step(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+def muon(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+    """Muon (Jordan et al., 2024): the momentum, made orthogonal."""
     return muon_step(N, g_n), 1.0
 
 
 STEPS: dict[str, Callable[[Optimizer, int, Array, Array, Array, Array], Quotient]] = {
-    "adagrad": _adagrad_step,
-    "rmsprop": _rmsprop_step,
-    "adam": _adam_step,
-    "sgd": _sgd_step,
-    "muon": _muon_step,
+    step.__name__: step for step in (adagrad, rmsprop, adam, sgd, muon)
 }
 """The steps by name. They update M and N of one array in place; a moment that the optimizer does not have is empty."""

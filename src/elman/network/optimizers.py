@@ -12,32 +12,14 @@ from elman.errors import ElmanError, quote
 
 @dataclass(frozen=True)
 class OptimizerSpec:
-    """An optimizer.
+    """An optimizer."""
 
-    Parameters
-    ----------
-    name : str
-        The value of ``--optimizer``, stored in every run.
-    step : str
-        The name of its step, by which each engine has a function or a kernel.
-    moments : str
-        The moments that it has: M, N or both.
-    default_rate : float or None
-        Its learning rate in the recipes of the presets; None if that is the one of Adam, which depends on the budget.
-    hidden_step : str
-        The step of hidden matrices, if it is another.
-    decoupled : bool
-        Whether its weight decay is (4) in `elman.network.optimizer`.
-    engines : tuple of str
-        The engines that have its step.
-    """
-
-    name: str
-    step: str
-    moments: str
-    default_rate: float | None
-    hidden_step: str = ""
-    decoupled: bool = False
+    name: str  # the value of ``--optimizer``, stored in every run
+    step: str  # the name of its step, by which each engine has a function or a kernel
+    moments: str  # M, N or both
+    default_rate: float | None  # in the recipes of the presets; None if it is Adam's, which depends on the budget
+    hidden_step: str = ""  # the step of hidden matrices, if it is another
+    decoupled: bool = False  # whether its weight decay is (4) in `elman.network.optimizer`
     engines: tuple[str, ...] = ("numpy", "numba", "torch")
 
     def step_of(self, is_hidden: bool) -> str:
@@ -45,13 +27,7 @@ class OptimizerSpec:
         return self.hidden_step if is_hidden and self.hidden_step else self.step
 
     def require_engine(self, engine: str) -> None:
-        """Check that an engine has this optimizer.
-
-        Raises
-        ------
-        ElmanError
-            If it does not.
-        """
+        """Check that an engine has this optimizer; raise an `ElmanError` if it does not."""
         if engine not in self.engines:
             raise ElmanError(
                 f"optimizer {self.name!r} is not supported by the {engine} engine; use --engine {self.engines[0]}"
@@ -78,13 +54,7 @@ def optimizer_names() -> tuple[str, ...]:
 
 
 def find_optimizer(name: str) -> OptimizerSpec:
-    """Return an optimizer.
-
-    Raises
-    ------
-    ElmanError
-        If there is none of that name.
-    """
+    """Return an optimizer; raise an `ElmanError` if there is none of that name."""
     if name not in OPTIMIZERS:
         raise ElmanError(f"unknown optimizer {quote(name)}; choose from {', '.join(OPTIMIZERS)}")
     return OPTIMIZERS[name]

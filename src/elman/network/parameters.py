@@ -27,8 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elman.network.cells import CELLS
-from elman.network.cells.spec import CellSpec
+from elman.network.cells import CELLS, CellSpec
 from elman.network.ops import Array as Array
 from elman.network.ops import Arrays as Arrays
 from elman.network.prior import Prior

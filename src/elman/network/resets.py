@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.network.cells.spec import Cell
+from elman.network.cells import Cell
 from elman.network.ops import Array, Arrays, Input
 
 Resets = NDArray[np.bool_]

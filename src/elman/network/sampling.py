@@ -74,45 +74,20 @@ def filter_typical_p(p: Probabilities, typical_p: float) -> Probabilities:
 
 @dataclass(frozen=True)
 class SamplingOption:
-    """What is known of a field of `SamplingParams`.
-
-    Parameters
-    ----------
-    name : str
-        The name of the field, of the keyword argument in Python and of the argument of HTTP requests.
-    type : type
-        int or float.
-    default : int or float
-        The value that has no effect.
-    help : str
-    label : str
-        The label of its input in a form.
-    example : int or float
-        A value that has an effect on most distributions, for the comparison of engines.
-    filter : Filter, optional
-        Temperature and the weight of the prior have none.
-    minimum, maximum : float
-        The range. Infinity is never part of it.
-    exclusive : bool
-        Whether the range excludes `minimum`. HTTP requests may have it nevertheless: OpenAI's API allows a top_p of 0.
-    request_limit : float
-        A lower maximum in HTTP requests and in the form.
-    step : float
-        The step of its input in a form.
-    """
+    """What is known of a field of `SamplingParams`."""
 
     name: str
     type: type[int] | type[float]
-    default: float
+    default: float  # has no effect
     help: str
-    label: str
-    example: float
-    filter: Filter | None = None
+    label: str  # of its input in a form
+    example: float  # has an effect on most distributions, for the comparison of engines
+    filter: Filter | None = None  # temperature and the weight of the prior have none
     minimum: float = 0
-    maximum: float = inf
-    exclusive: bool = False
-    request_limit: float = inf
-    step: float = 1
+    maximum: float = inf  # infinity is never part of the range
+    exclusive: bool = False  # whether the range excludes `minimum`, except in HTTP requests: OpenAI allows a top_p of 0
+    request_limit: float = inf  # a lower maximum in HTTP requests and in the form
+    step: float = 1  # of its input in a form
 
     @property
     def request_maximum(self) -> float | None:
@@ -121,13 +96,7 @@ class SamplingOption:
         return limit if limit < inf else None
 
     def check(self, value: Any) -> None:
-        """Check that a value is in the range.
-
-        Raises
-        ------
-        ElmanError
-            If it is not.
-        """
+        """Check that a value is in the range; raise an `ElmanError` if it is not."""
         kind, name = (Integral, "an integer") if self.type is int else (Real, "a number")
         has_kind = isinstance(value, kind)
         if not has_kind:
@@ -176,11 +145,7 @@ class SamplingParams:
         step=0.05,
     )
     top_k: int = _option(
-        0,
-        "Keep the k most likely characters; 0 turns it off.",
-        label="Top-k",
-        example=3,
-        filter=filter_top_k,
+        0, "Keep the k most likely characters; 0 turns it off.", label="Top-k", example=3, filter=filter_top_k
     )
     top_p: float = _option(
         1.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -166,9 +167,14 @@ def suggest_field(corpus: Corpus, config: Config) -> str:
 # --- Reading ---
 
 
+def _reading_options(config: Config) -> dict[str, Any]:
+    """Return the settings with which every text of a run is read."""
+    return {name: getattr(config, name) for name in ("encoding", "field", "lines", "masker", "max_chars")}
+
+
 def read_text(source: Text, config: Config) -> Corpus:
     """Read the text of a run; independent lines are put into the order in which they are divided."""
-    corpus = read_in_order(source, config)
+    corpus = read_corpus(source, min_count=config.min_count, **_reading_options(config))
     return shuffle_corpus(corpus, config.seed) if config.lines else corpus
 
 
@@ -202,16 +208,8 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
         raise ElmanError(
             f"the validation text {quote(path)} is a pipe or a device: pass a file with {option.validation}"
         )
-    text = read_corpus(
-        config.validation_file,
-        encoding=config.encoding,
-        field=config.field,
-        alphabet=corpus.alphabet,
-        extend=True,
-        lines=config.lines,
-        masker=config.masker,
-        max_chars=config.max_chars,
-    )
+    options = _reading_options(config)
+    text = read_corpus(config.validation_file, alphabet=corpus.alphabet, extend=True, **options)
     if sha256 and text.sha256 != sha256:
         raise ElmanError(
             f"{quote(path)} is not the validation text of the run (SHA-256 {text.sha256[:12]}…, run: {sha256[:12]}…):"

@@ -170,7 +170,7 @@ def list_runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[
 
 
 def select_best(rows: Sequence[dict[str, Any]], text: str) -> dict[str, Any]:
-    """Return the row, among those of `runs`, of the best run on a text, which is named by its file or its name."""
+    """Return the row, among those of `list_runs`, of the best run on a text, which is named by its file or its name."""
     found = [row for row in rows if row["best"] and _is_on(row, text)]
     if not found:
         names = sorted({quote(row["text"]) for row in rows if row["text"]})
@@ -191,7 +191,7 @@ def find_runs(directory: Path) -> list[Path]:
 
 
 def summarize_run(path: Path) -> dict[str, Any]:
-    """Return the row of a run, as `runs`, from what can be read of it: as it is saved, where it has a checkpoint."""
+    """Return the row of a run from what can be read of it: as it is saved, where it has a checkpoint."""
     directory, errors = RunDirectory(path), list[str]()
     is_running = directory.lock.is_held()
     checkpoint = _attempt(directory.load, errors)

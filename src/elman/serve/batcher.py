@@ -174,7 +174,9 @@ class ContinuousBatcher:
         stalled, self._running = _split_paused(self._running)
         unread, waiting = _split_paused(self._waiting)
         self._paused, self._waiting = [*slow, *stalled, *unread], deque([*waiting, *resumed])
-        self._counted = [prompt for prompt in self._counted if not prompt.has_ended]
+        for prompt in [each for each in self._counted if each.has_ended]:
+            prompt.release_counts()
+            self._counted.remove(prompt)
 
     def _fill_slots(self) -> None:
         """Let sequences join in the order in which they began to wait."""

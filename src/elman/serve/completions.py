@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from typing_extensions import TypedDict
 
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, option
+from elman.errors import ElmanError
 from elman.inference.generate import StopSequenceFilter
 from elman.inference.score import CharLogprobs, check_finite, concatenate_logprobs
 from elman.serve.models import ServedModel, get_server
@@ -91,7 +91,7 @@ async def complete(request: Request) -> ASGIApp:
     if characters > (limit := server.settings.max_characters):
         message = (
             f"the request asks for {characters} characters: those of the prompts, n times with echo, and those to be"
-            f" generated (limit: {limit}, {option.max_characters})"
+            f" generated (limit: {limit}, --max-characters)"
         )
         raise APIError(400, message, "request_too_large", "max_tokens")
     if body.adapt and served.model.parameters.ngrams is None:

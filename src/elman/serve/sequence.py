@@ -75,6 +75,11 @@ class Prompt:
         """Whether all of its sequences have."""
         return all(sequence.is_finished or sequence.is_cancelled for sequence in self.sequences)
 
+    def release_counts(self) -> None:
+        """Remove the counts from the states of its sequences, which have ended but exist as long as their request."""
+        for sequence in self.sequences:
+            sequence.state = sequence.state.forget_history()
+
     def next_chunk(self, n: int) -> Indices:
         """Return up to n characters to read next."""
         start = len(self.indices) - 1 - self.unread

@@ -65,12 +65,7 @@ class Alphabet:
         return cls("".join(dict.fromkeys(text)))  # unlike a set, in the same order in every process
 
     def encode(self, text: str) -> NDArray[np.unsignedinteger]:
-        """Return the index of each character of `text`.
-
-        Returns
-        -------
-        ndarray of `dtype`, shape (N,)
-        """
+        """Return the index of each character of `text`, `dtype` (N,)."""
         if not isinstance(text, str):
             raise ElmanError(f"a text must be a string (got {type(text).__name__})")
         indices, start = np.empty(len(text), self.dtype), 0
@@ -80,13 +75,7 @@ class Alphabet:
         return indices
 
     def decode(self, indices: ArrayLike) -> str:
-        """Return the text of `indices`.
-
-        Parameters
-        ----------
-        indices : array_like of int, shape (N,)
-            Each in [0, K).
-        """
+        """Return the text of `indices` (N,), each in [0, K)."""
         return as_text(code_points(self.characters)[np.asarray(indices, np.intp)])
 
     def index(self) -> CodePointIndex:
@@ -119,15 +108,10 @@ _UNKNOWN = -1
 
 
 class CodePointIndex:
-    """Maps code points to indices.
+    """Maps code points to indices; at first, `characters` to their positions.
 
-    Parameters
-    ----------
-    on_unknown : callable
-        Called with characters that have no index yet, each once, in order of first appearance. It returns an index for
-        each, or one index for all, or raises.
-    characters : str
-        Characters whose indices are their positions.
+    `on_unknown` is called with characters that have no index yet, each once, in order of first appearance. It returns
+    an index for each, or one index for all, or raises.
     """
 
     def __init__(self, on_unknown: Callable[[str], ArrayLike], characters: str = "") -> None:

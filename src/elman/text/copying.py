@@ -57,15 +57,15 @@ def measure_copying(text: str, source: str) -> Copying:
     0.3333333333333333
     """
     hashes, points = _RunHashes(code_points(text)), code_points(source)
-    runs, of_run = np.unique(hashes.of_length(RUN), return_inverse=True)
+    runs, numbers = np.unique(hashes.hash_runs(RUN), return_inverse=True)
     occurs, longest = np.zeros(len(runs), np.bool_), code_points("")
     for start in range(0, len(points), CHUNK):
         chunk = points[start : start + CHUNK + len(text)]  # every run that may be common is in one of the chunks
         in_chunk = _RunHashes(chunk)
-        occurs[_find(in_chunk.of_length(RUN), runs)[1]] = True
+        occurs[_find(in_chunk.hash_runs(RUN), runs)[1]] = True
         n, first = _find_longer_run(hashes, in_chunk, len(longest))
         longest = chunk[first : first + n] if n > len(longest) else longest
-    return Copying(as_text(longest), float(occurs[of_run].mean()) if len(of_run) else 0.0)
+    return Copying(as_text(longest), float(occurs[numbers].mean()) if len(numbers) else 0.0)
 
 
 class _RunHashes:
@@ -77,7 +77,7 @@ class _RunHashes:
         np.cumsum(points * _powers(_B, self.length), out=self._prefix_sums[1:])  # (1)
         self._inverse_powers = _powers(_B_INVERSE, self.length)
 
-    def of_length(self, n: int) -> Hashes:
+    def hash_runs(self, n: int) -> Hashes:
         """Return the hash of the run of n characters that begins at each position."""
         count, P = max(0, self.length - n + 1), self._prefix_sums
         return (P[n : n + count] - P[:count]) * self._inverse_powers[:count]  # (2)
@@ -106,7 +106,7 @@ def _find_longer_run(text: _RunHashes, chunk: _RunHashes, least: int) -> tuple[i
     low, high, first = least, text.length, 0
     n = least + 1  # first, as most chunks have no longer run
     while low < high:
-        matches, _ = _find(chunk.of_length(n), np.unique(text.of_length(n)))
+        matches, _ = _find(chunk.hash_runs(n), np.unique(text.hash_runs(n)))
         if len(matches):
             low, first = n, int(matches[0])
         else:

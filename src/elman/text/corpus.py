@@ -153,22 +153,10 @@ class Corpus:
 def encode_chunks(
     chunks: Iterable[str], label: str, alphabet: Alphabet | None = None, extend: bool = False
 ) -> tuple[Alphabet, NDArray[np.unsignedinteger]]:
-    """Encode a text that arrives in chunks.
+    """Return the alphabet and the indices of a text that arrives in chunks; `label` names it in errors.
 
-    Parameters
-    ----------
-    chunks : iterable of str
-    label : str
-        The text in error messages.
-    alphabet : Alphabet, optional
-        Without it, the alphabet is built from the text.
-    extend : bool
-        Append characters that `alphabet` lacks to it; an alphabet with an unknown symbol lacks none.
-
-    Returns
-    -------
-    alphabet : Alphabet
-    indices : ndarray of ``alphabet.dtype``
+    Without `alphabet`, the alphabet is built from the text. With `extend`, characters that `alphabet` lacks are
+    appended to it; one with an unknown symbol lacks none.
     """
     characters = alphabet.characters if alphabet else ""
     is_fixed = alphabet is not None and (alphabet.has_unknown or not extend)

@@ -61,19 +61,8 @@ READERS: dict[str, Callable[[Iterator[str], str], Rows]] = {
 def extract_field(chunks: Iterable[str], field: str, path: str, label: str, *, lines: bool = False) -> Iterator[str]:
     """Yield the values of a field in chunks: of a pipe, whatever has arrived.
 
-    Parameters
-    ----------
-    chunks : iterable of str
-        The file.
-    field : str
-        Key of a JSON object, or name of a column.
-    path : str
-        Its suffix says which format it has. Text without one, as of a pipe, is JSON Lines if it begins with a brace,
-        otherwise CSV.
-    label : str
-        The file in error messages.
-    lines : bool
-        Whether every record becomes one line.
+    The suffix of `path` says which format the file has. Text without one, as of a pipe, is JSON Lines if it begins with
+    a brace, otherwise CSV. `label` names the file in errors. With `lines`, every record becomes one line.
     """
     pending: deque[str] = deque()
     waiting = _split_lines(iter(chunks), pending)

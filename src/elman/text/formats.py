@@ -52,13 +52,7 @@ _MAGIC = tuple(magic for magics, _ in COMPRESSIONS.values() for magic in magics)
 class ByteStream:
     """The bytes of a file, of which the first are known before they are read.
 
-    Parameters
-    ----------
-    file : binary file object
-    label : str
-        The file in error messages.
-    compression : str
-        Name of the format that `file` decompresses; empty if it is none.
+    `label` names the file in errors; `compression` is the format that `file` decompresses, empty if it is none.
     """
 
     def __init__(self, file: Any, label: str, compression: str = "") -> None:
@@ -151,12 +145,8 @@ _FEW = 0.02
 def describe_binary(head: bytes, codec: str) -> str:
     """Return what a file is that is not text, and a remedy, as the end of a sentence; an empty string for text.
 
-    Parameters
-    ----------
-    head : bytes
-        The first bytes, at least 64 kB of them unless the file is shorter, or a pipe has delivered fewer.
-    codec : str
-        That of the encoding of the text.
+    `head` are the first bytes, at least 64 kB unless the file is shorter, or a pipe has delivered fewer; `codec` is
+    that of the encoding of the text.
     """
     if head[_TAR_OFFSET:].startswith(_TAR):
         return "is a tar archive, not text: extract it first (tar -xf) and pass the directory"

@@ -19,21 +19,7 @@ from elman.text.lines import LineMoves
 # Compared by identity: the equality of arrays is an array, not a truth value.
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """The windows of one text.
-
-    Parameters
-    ----------
-    indices : ndarray of unsigned int, shape (N,)
-        The text; never copied.
-    seq_length : int
-        T, at least 1.
-    batch_size : int
-        B, at least 1. Row b starts at character ``b * row_length``; the remainder of the text is not used.
-    cross_fit : bool
-        Whether this is the training text, whose own counts an n-gram prior leaves out. See `elman.ngram.model`.
-    moves : LineMoves, optional
-        Of shuffled lines: where they are in the text that the prior counts.
-    """
+    """The windows of one text."""
 
     indices: NDArray[np.unsignedinteger]
     """Shape (N,). The text; never copied."""
@@ -78,17 +64,9 @@ class Windows:
         return position + self.seq_length > self.row_length
 
     def at(self, position: int) -> tuple[NDArray[np.unsignedinteger], NDArray[np.unsignedinteger]]:
-        """Return the window that starts at `position` of every batch row, and its targets.
+        """Return the window that starts at `position` of every batch row, and its targets: views of the text.
 
-        Parameters
-        ----------
-        position : int
-            In [0, row_length - T].
-
-        Returns
-        -------
-        x, y : ndarray of unsigned int, shape (T,) or, where B > 1, (T, B)
-            Views of the text: y[t] = x[t + 1], the character to predict after x[t].
+        x and y are (T,) or, where B > 1, (T, B), with y[t] = x[t + 1], the character to predict after x[t].
         """
         end, n = position + self.seq_length, self.row_length
         if self.batch_size == 1:

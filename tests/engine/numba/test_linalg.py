@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from numba import njit
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.core import cgutils
 from numpy.typing import NDArray
 
 from elman.engine.numba import online_rnn
@@ -39,22 +38,15 @@ def units(dtype: Dtype, n: float) -> float:
 def vector_function(name: str) -> Any:
     """Return a kernel that fills `out` with a function of x, both of full vectors."""
 
-    @intrinsic
-    def apply(typingctx: Any, out: Any, o: Any, x: Any, i: Any, vectors: Any) -> Any:
-        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            to, of = (tile.argument_pointer(context, builder, signature, values, n) for n in (0, 2))
-            view = simd.Simd(builder, to.type.pointee)
-            with cgutils.for_range(builder, values[-1]) as loop:
-                view.store(getattr(view, name)(view.load(view.vector(of, loop.index))), view.vector(to, loop.index))
-            return context.get_dummy_value()
-
-        return types.void(out, types.intp, x, types.intp, types.intp), emit
-
-    call: Any = apply
+    @tile.row_kernel
+    def apply(builder: Any, to: Any, of: Any, vectors: Any) -> None:
+        view = simd.Simd(builder, to.type.pointee)
+        with cgutils.for_range(builder, vectors) as loop:
+            view.store(getattr(view, name)(view.load(view.vector(of, loop.index))), view.vector(to, loop.index))
 
     @njit  # not cached, as the cache would not tell these functions apart
     def every(x: Any, out: Any, vectors: Any) -> None:
-        call(out, 0, x, 0, vectors)
+        apply(out, 0, x, 0, vectors)
 
     return every
 

@@ -184,7 +184,7 @@ for number in range(2):
 def test_two_trainings_at_once_end_though_the_main_thread_has_ended_before(tmp_path: Path) -> None:
     environment = os.environ | {"NUMBA_NUM_THREADS": "4"}
     command = [sys.executable, "-c", TWO_TRAININGS, str(tmp_path)]
-    run = subprocess.run(command, env=environment, check=True, timeout=300, capture_output=True, text=True)
+    run = subprocess.run(command, env=environment, check=True, timeout=900, capture_output=True, text=True)
     first, second = run.stdout.split()
     assert first == second
 

@@ -11,6 +11,7 @@ from elman.engine import TrainState, get_engine
 from elman.engine.numba.engine import NumbaEngine
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer
+from elman.network.cells import CELLS
 from elman.network.dropout import WeightDropout
 from elman.network.optimizers import OPTIMIZERS
 from elman.ngram.counting import count_ngrams
@@ -96,7 +97,7 @@ def test_mixed_precision_is_for_cuda() -> None:
 
 
 @on_a_gpu
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", [name for name, spec in CELLS.items() if spec.torch])
 def test_mixed_precision_trains_on_a_gpu(cell: str) -> None:
     options = MIXED | {"cell": cell, "device": "cuda", "max_updates": 40}
     losses = [train(CORPUS, **options | {"mixed_precision": mixed}).state.smooth_loss for mixed in (False, True)]

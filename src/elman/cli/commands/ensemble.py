@@ -35,8 +35,8 @@ def ensemble(
     shares = None if weights is None else _parse_weights(weights)
     models = [load(run) for run in runs]
     if fit_on is not None:
-        of_lines = any(model.is_of_lines for model in models)
-        text = "".join(read_chunks([fit_on], encoding=encoding, field=field, lines=of_lines))
+        has_lines = any(model.is_of_lines for model in models)
+        text = "".join(read_chunks([fit_on], encoding=encoding, field=field, lines=has_lines))
         shares = fit_ensemble_weights(models, text)
         print("weights", ", ".join(f"{share:.4f}" for share in shares), file=sys.stderr)
     save_model(ensemble(models, weights=shares), out)

@@ -149,27 +149,17 @@ def _check_sources(
 
 @dataclass(frozen=True)
 class Sample:
-    """A text that is being generated.
-
-    Parameters
-    ----------
-    name : str
-        The run of the model, as the command line names it.
-    model : Model
-    header : str
-        What distinguishes it from the other samples of the command; empty if there are none.
-    seed : int, optional
-    prompt : str
-    chunks : iterator of str
-        The text, without the prompt.
-    """
+    """A text that is being generated."""
 
     name: str
+    """The run of the model, as the command line names it."""
     model: Model
     header: str
+    """What distinguishes it from the other samples of the command; empty if there are none."""
     seed: int | None
     prompt: str
     chunks: Iterator[str]
+    """The text, without the prompt."""
 
     def in_training_text(self, text: str) -> bool | None:
         """Return whether a model of independent lines was trained on the last line; None if that is not known."""

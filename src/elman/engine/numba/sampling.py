@@ -12,25 +12,31 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.errors import ElmanError, flag
 from elman.jit import allocating_kernel, inlined
 from elman.jit.compiler import KernelPointer, kernel_pointer
 from elman.network.sampling import SamplingParams, list_sampling_options
 
-_OPTIONS = list_sampling_options()
-_get_values = attrgetter(*(option.name for option in _OPTIONS))
+_FILTERS = ("top_k", "top_p", "min_p", "typical_p")
+"""The options whose filters `truncate` applies."""
+_NAMES = ("temperature", "ngram_weight", *_FILTERS)
+_get_values = attrgetter(*_NAMES)
 _MAX = np.finfo(np.float64).max
 
-TEMPERATURE, TOP_K, TOP_P, MIN_P, TYPICAL_P, NGRAM_WEIGHT, TRUNCATES = range(len(_OPTIONS) + 1)
-"""Rows of the array that `pack_sampling_params` returns: the fields of `SamplingParams`, in their order, and whether a
-filter is on."""
+TEMPERATURE, NGRAM_WEIGHT, TOP_K, TOP_P, MIN_P, TYPICAL_P, TRUNCATES = range(len(_NAMES) + 1)
+"""Rows of the array that `pack_sampling_params` returns: the options of `_NAMES`, and whether a filter is on."""
 
 
 def pack_sampling_params(sampling: Sequence[SamplingParams], K: int) -> NDArray[np.float64]:
     """Return the parameters (n, B) of B batch rows for the kernels; top-k is 0 where it excludes nothing."""
-    packed = np.empty((len(_OPTIONS) + 1, len(sampling)))
+    filters = {option.name: option.default for option in list_sampling_options() if option.filter}
+    for name, default in filters.items():
+        if name not in _FILTERS and any(getattr(params, name) != default for params in sampling):
+            raise ElmanError(f"{flag(name)} is not supported by the numba engine; use --engine numpy")
+    packed = np.empty((len(_NAMES) + 1, len(sampling)))
     packed[:TRUNCATES] = np.array([[min(value, _MAX) for value in _get_values(params)] for params in sampling]).T
     packed[TOP_K, packed[TOP_K] >= K] = 0
-    is_on = [packed[i] != option.default for i, option in enumerate(_OPTIONS) if option.filter]
+    is_on = [packed[_NAMES.index(name)] != filters[name] for name in _FILTERS]
     packed[TRUNCATES] = np.logical_or.reduce(is_on)
     return packed
 

@@ -250,27 +250,27 @@ def _clip_factor(optimizer: Optimizer, gradients: Tensors) -> Tensor:
 Quotient = tuple[Tensor, Tensor]
 
 
-def _adagrad_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+def adagrad(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
     M.addcmul_(g, g)
     return g_n, (M + EPSILON).sqrt_()
 
 
-def _rmsprop_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+def rmsprop(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
     M.mul_(optimizer.beta2).addcmul_(g_n, g_n, value=1 - optimizer.beta2)
     return g_n, M.sqrt().add_(EPSILON)
 
 
-def _adam_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+def adam(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
     M.mul_(optimizer.beta2).addcmul_(g_n, g_n, value=1 - optimizer.beta2)
     N.lerp_(g_n, 1 - optimizer.beta1)
     return N / (1 - optimizer.beta1**n), (M / (1 - optimizer.beta2**n)).sqrt_().add_(EPSILON)
 
 
-def _sgd_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+def sgd(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
     return N.mul_(optimizer.beta1).add_(g_n), g.new_ones(())
 
 
-def _muon_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
+def muon(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Tensor) -> Quotient:
     m = g.shape[1]
     N.lerp_(g_n, 1 - MOMENTUM)
     X = orthogonalize(N.lerp(g_n, 1 - MOMENTUM).view(-1, m, m))
@@ -278,11 +278,7 @@ def _muon_step(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, 
 
 
 STEPS: dict[str, Callable[[Optimizer, int, Tensor, Tensor, Tensor, Tensor], Quotient]] = {
-    "adagrad": _adagrad_step,
-    "rmsprop": _rmsprop_step,
-    "adam": _adam_step,
-    "sgd": _sgd_step,
-    "muon": _muon_step,
+    step.__name__: step for step in (adagrad, rmsprop, adam, sgd, muon)
 }
 """The steps of `elman.network.optimizer.STEPS`."""
 

@@ -48,21 +48,9 @@ def gates(parameters: Arrays, h: Array, Ux: Array) -> tuple[Array, Array, Array,
 
 
 def forward(parameters: Arrays, h0: Array, x: Input) -> Array:
-    """Return all hidden states of a window.
+    """Return all hidden states of a window; the shapes but those of the parameters are as in `rnn.py`.
 
-    Parameters
-    ----------
-    parameters : Arrays
-        U (3 m, K), W (3 m, m), b (3 m,), their rows in the order r, z, n; d (m,).
-    h0 : ndarray, shape (m,) or (B, m)
-        The initial state.
-    x : ndarray of unsigned int, shape (T,) or (T, B); or of float, shape (T, m) or (T, B, m)
-        Indices of the input characters; for a layer above the first, the output of the layer below.
-
-    Returns
-    -------
-    h : ndarray, shape (T + 1, m) or (T + 1, B, m)
-        Row 0 is `h0`; row t + 1 is the state after step t.
+    The parameters are U (3 m, K), W (3 m, m), b (3 m,), their rows in the order r, z, n; d (m,).
     """
     Ux = product(parameters["U"], x)
     h = np.empty((len(x) + 1, *h0.shape), h0.dtype)
@@ -74,25 +62,9 @@ def forward(parameters: Arrays, h0: Array, x: Input) -> Array:
 
 
 def backward(parameters: Arrays, x: Input, h: Array, dh_out: Array) -> tuple[Arrays, Array, Array]:
-    """Return the gradients of U, W, b and d, that of the initial state, and da.
+    """Return the gradients of U, W, b and d, that of the initial state, and da (T, 3 m) or (T, B, 3 m).
 
-    Parameters
-    ----------
-    parameters : Arrays
-    x : ndarray
-        The input that was given to `forward`.
-    h : ndarray, shape (T + 1, m) or (T + 1, B, m)
-        The states that `forward` returned.
-    dh_out : ndarray, shape (T, m) or (T, B, m)
-        dL/dh_t|out of every step.
-
-    Returns
-    -------
-    gradients : Arrays
-        dU (3 m, K), dW (3 m, m), db (3 m,), dd (m,), under the names U, W, b, d.
-    dh0 : ndarray, shape (m,) or (B, m)
-    da : ndarray, shape (T, 3 m) or (T, B, 3 m)
-        dL/d of U x_t of every step, from which a layer below gets its dL/dh_t|out.
+    See `elman.network.cells.rnn.backward`.
     """
     r, z, n, q = gates(parameters, h[:-1], product(parameters["U"], x))
     da = np.empty((*dh_out.shape[:-1], len(parameters["W"])), dh_out.dtype)

@@ -41,21 +41,10 @@ def gates(parameters: Arrays, h: Array, Ux: Array) -> tuple[Array, Array, Array,
 
 
 def forward(parameters: Arrays, state0: Array, x: Input) -> Array:
-    """Return all states of a window.
+    """Return all states of a window, (T + 1, 2 m) or (T + 1, B, 2 m): h and s after each step.
 
-    Parameters
-    ----------
-    parameters : Arrays
-        U (4 m, K), W (4 m, m), b (4 m,), their rows in the order i, f, g, o.
-    state0 : ndarray, shape (2 m,) or (B, 2 m)
-        h_0 and s_0, the initial state.
-    x : ndarray of unsigned int, shape (T,) or (T, B); or of float, shape (T, m) or (T, B, m)
-        Indices of the input characters; for a layer above the first, the output of the layer below.
-
-    Returns
-    -------
-    states : ndarray, shape (T + 1, 2 m) or (T + 1, B, 2 m)
-        Row 0 is `state0`; row t + 1 holds h and s after step t.
+    `state0`, (2 m,) or (B, 2 m), is h_0 and s_0. The parameters are U (4 m, K), W (4 m, m), b (4 m,), their rows in the
+    order i, f, g, o. Otherwise see `elman.network.cells.rnn.forward`.
     """
     Ux = product(parameters["U"], x)
     states = np.empty((len(x) + 1, *state0.shape), state0.dtype)
@@ -69,26 +58,9 @@ def forward(parameters: Arrays, state0: Array, x: Input) -> Array:
 
 
 def backward(parameters: Arrays, x: Input, states: Array, dh_out: Array) -> tuple[Arrays, Array, Array]:
-    """Return the gradients of U, W and b, that of the initial state, and da.
+    """Return the gradients of U, W and b, those of h_0 and s_0 in one array, and da (T, 4 m) or (T, B, 4 m).
 
-    Parameters
-    ----------
-    parameters : Arrays
-    x : ndarray
-        The input that was given to `forward`.
-    states : ndarray, shape (T + 1, 2 m) or (T + 1, B, 2 m)
-        The states that `forward` returned.
-    dh_out : ndarray, shape (T, m) or (T, B, m)
-        dL/dh_t|out of every step.
-
-    Returns
-    -------
-    gradients : Arrays
-        dU (4 m, K), dW (4 m, m), db (4 m,), under the names U, W, b.
-    dstate0 : ndarray, shape (2 m,) or (B, 2 m)
-        dh_0 and ds_0.
-    da : ndarray, shape (T, 4 m) or (T, B, 4 m)
-        dL/d of U x_t of every step, from which a layer below gets its dL/dh_t|out.
+    See `elman.network.cells.rnn.backward`.
     """
     h, s = np.split(states, 2, axis=-1)
     i, f, g, o = gates(parameters, h[:-1], product(parameters["U"], x))

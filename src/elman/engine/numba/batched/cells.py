@@ -44,81 +44,83 @@ class Step(NamedTuple):
     vectors: int
 
 
+GATES, INPUTS, D, H_BEFORE, H, S_BEFORE, S, TANH_S = range(8)
+"""Rows of a forward kernel: W h in the last blocks of the gates, which overwrite it; U x + b; the bias d; the states
+before and after the step."""
+
+
 @elementwise_kernel
 def forward_rnn(simd: Simd, view: VectorView) -> None:
-    """Rows: W h, U x + b, h."""
-    view.store(simd.tanh(simd.add(view.load(0), view.load(1))), 2)
-
-
-@elementwise_kernel
-def backward_rnn(simd: Simd, view: VectorView) -> None:
-    """Rows: dL/da, h, dL/dh."""
-    h = view.load(1)
-    view.store(simd.mul(view.load(2), simd.sub(simd.constant(1.0), simd.mul(h, h))), 0)
+    """Store h."""
+    view.store(simd.tanh(simd.add(view.load(GATES), view.load(INPUTS))), H)
 
 
 @elementwise_kernel
 def forward_gru(simd: Simd, view: VectorView) -> None:
-    """Rows: W h in blocks 1 to 3, overwritten with block 0 by n, r, z, q; U x + b; d; the previous h; h."""
-    r, z = (simd.sigmoid(simd.add(view.load(0, k), view.load(1, k))) for k in (1, 2))
-    q = simd.add(view.load(0, 3), view.load(2))
-    n = simd.tanh(simd.muladd(r, q, view.load(1, 0)))
+    """Store n, r, z, q and h."""
+    r, z = (simd.sigmoid(simd.add(view.load(GATES, k), view.load(INPUTS, k))) for k in (1, 2))
+    q = simd.add(view.load(GATES, 3), view.load(D))
+    n = simd.tanh(simd.muladd(r, q, view.load(INPUTS, 0)))
     for k, value in enumerate((n, r, z, q)):
-        view.store(value, 0, k)
-    view.store(simd.muladd(z, simd.sub(view.load(3), n), n), 4)
-
-
-@elementwise_kernel
-def backward_gru(simd: Simd, view: VectorView) -> None:
-    """Rows: the blocks, overwritten by their gradients; the previous h; dL/dh; dL/dh of the previous step, added to."""
-    n, r, z, q = (view.load(0, k) for k in range(4))
-    dh, one = view.load(2), simd.constant(1.0)
-    keep = simd.sub(one, z)
-    dn = simd.mul(simd.mul(dh, keep), simd.sub(one, simd.mul(n, n)))
-    dz = simd.mul(simd.mul(dh, simd.sub(view.load(1), n)), simd.mul(z, keep))
-    dr = simd.mul(simd.mul(dn, q), simd.mul(r, simd.sub(one, r)))
-    for k, value in enumerate((dn, dr, dz, simd.mul(dn, r))):
-        view.store(value, 0, k)
-    view.store(simd.muladd(dh, z, view.load(3)), 3)
+        view.store(value, GATES, k)
+    view.store(simd.muladd(z, simd.sub(view.load(H_BEFORE), n), n), H)
 
 
 @elementwise_kernel
 def forward_lstm(simd: Simd, view: VectorView) -> None:
-    """Rows: W h, overwritten by the gates; U x + b; the previous s; s; tanh s; h."""
-    i, f, o = (simd.sigmoid(simd.add(view.load(0, k), view.load(1, k))) for k in (0, 1, 3))
-    g = simd.tanh(simd.add(view.load(0, 2), view.load(1, 2)))
+    """Store i, f, g, o, s, tanh s and h."""
+    i, f, o = (simd.sigmoid(simd.add(view.load(GATES, k), view.load(INPUTS, k))) for k in (0, 1, 3))
+    g = simd.tanh(simd.add(view.load(GATES, 2), view.load(INPUTS, 2)))
     for k, gate in enumerate((i, f, g, o)):
-        view.store(gate, 0, k)
-    s = simd.muladd(f, view.load(2), simd.mul(i, g))
+        view.store(gate, GATES, k)
+    s = simd.muladd(f, view.load(S_BEFORE), simd.mul(i, g))
     tanh_s = simd.tanh(s)
-    view.store(s, 3)
-    view.store(tanh_s, 4)
-    view.store(simd.mul(o, tanh_s), 5)
+    view.store(s, S)
+    view.store(tanh_s, TANH_S)
+    view.store(simd.mul(o, tanh_s), H)
+
+
+DH, DH_BEFORE, DS = INPUTS, D, S
+"""Rows that a backward kernel has instead: dL/dh of the step and of the one before it, and dL/ds."""
+
+
+@elementwise_kernel
+def backward_rnn(simd: Simd, view: VectorView) -> None:
+    """Store dL/da."""
+    h = view.load(H)
+    view.store(simd.mul(view.load(DH), simd.sub(simd.constant(1.0), simd.mul(h, h))), GATES)
+
+
+@elementwise_kernel
+def backward_gru(simd: Simd, view: VectorView) -> None:
+    """Overwrite the blocks by their gradients, and add the direct part of dL/dh of the step before to its row."""
+    n, r, z, q = (view.load(GATES, k) for k in range(4))
+    dh, one = view.load(DH), simd.constant(1.0)
+    keep = simd.sub(one, z)
+    dn = simd.mul(simd.mul(dh, keep), simd.sub(one, simd.mul(n, n)))
+    dz = simd.mul(simd.mul(dh, simd.sub(view.load(H_BEFORE), n)), simd.mul(z, keep))
+    dr = simd.mul(simd.mul(dn, q), simd.mul(r, simd.sub(one, r)))
+    for k, value in enumerate((dn, dr, dz, simd.mul(dn, r))):
+        view.store(value, GATES, k)
+    view.store(simd.muladd(dh, z, view.load(DH_BEFORE)), DH_BEFORE)
 
 
 @elementwise_kernel
 def backward_lstm(simd: Simd, view: VectorView) -> None:
-    """Rows: the gates, overwritten by dL/da; the previous s; tanh s; dL/dh; dL/ds, replaced by the previous step's."""
-    i, f, g, o = (view.load(0, k) for k in range(4))
-    tanh_s, dh = view.load(2), view.load(3)
+    """Overwrite the gates by dL/da, and dL/ds by that of the step before."""
+    i, f, g, o = (view.load(GATES, k) for k in range(4))
+    tanh_s, dh = view.load(TANH_S), view.load(DH)
     one = simd.constant(1.0)
 
     def sigmoid_derivative(gate: object) -> object:
         return simd.mul(gate, simd.sub(one, gate))
 
-    ds = simd.muladd(simd.mul(dh, o), simd.sub(one, simd.mul(tanh_s, tanh_s)), view.load(4))
-    view.store(simd.mul(simd.mul(ds, g), sigmoid_derivative(i)), 0, 0)
-    view.store(simd.mul(simd.mul(ds, view.load(1)), sigmoid_derivative(f)), 0, 1)
-    view.store(simd.mul(simd.mul(ds, i), simd.sub(one, simd.mul(g, g))), 0, 2)
-    view.store(simd.mul(simd.mul(dh, tanh_s), sigmoid_derivative(o)), 0, 3)
-    view.store(simd.mul(ds, f), 4)
-
-
-@inlined
-def _locate_inputs(step, r, indices):
-    """The row of inputs of a batch row."""
-    row = indices[step.first + r] if step.reads_characters else step.first + r
-    return step.inputs + row * step.inputs_row
+    ds = simd.muladd(simd.mul(dh, o), simd.sub(one, simd.mul(tanh_s, tanh_s)), view.load(DS))
+    view.store(simd.mul(simd.mul(ds, g), sigmoid_derivative(i)), GATES, 0)
+    view.store(simd.mul(simd.mul(ds, view.load(S_BEFORE)), sigmoid_derivative(f)), GATES, 1)
+    view.store(simd.mul(simd.mul(ds, i), simd.sub(one, simd.mul(g, g))), GATES, 2)
+    view.store(simd.mul(simd.mul(dh, tanh_s), sigmoid_derivative(o)), GATES, 3)
+    view.store(simd.mul(ds, f), DS)
 
 
 @inlined
@@ -128,84 +130,65 @@ def _locate_before(step, r, indices):
     return step.zeros if is_reset else step.before + r * step.m_row
 
 
-@kernel
-def forward_rnn_rows(gates, inputs, theta, s, tanh_s, h, indices, step):
+@inlined
+def _forward(compute, gates, inputs, theta, s, tanh_s, h, indices, step):
     """Turn the products of a step, W h in the gates and U x + b in the inputs, into its states."""
     for r in range(step.R):
-        row = r * step.m_row
-        forward_rnn(
-            (gates, inputs, h),
-            (step.gates + r * step.gates_row, _locate_inputs(step, r, indices), step.after + row),
+        inputs_row = indices[step.first + r] if step.reads_characters else step.first + r
+        before, after = _locate_before(step, r, indices), step.after + r * step.m_row
+        compute(
+            (gates, inputs, theta, h, h, s, s, tanh_s),
+            (
+                step.gates + r * step.gates_row, step.inputs + inputs_row * step.inputs_row, step.d, before, after,
+                before, after, step.tanh_s + r * step.m_row,
+            ),
             step.m_row, step.vectors,
         )  # fmt: skip
+
+
+@inlined
+def _backward(compute, gates, s, tanh_s, h, dy, ds, indices, step):
+    """Turn dL/dh of a step into dL/da, which overwrites the gates."""
+    for r in range(step.R):
+        row, before = r * step.m_row, _locate_before(step, r, indices)
+        compute(
+            (gates, dy, dy, h, h, s, ds, tanh_s),
+            (
+                step.gates + r * step.gates_row, step.dy + row, step.dy_before + row, before, step.after + row,
+                before, step.ds + row, step.tanh_s + row,
+            ),
+            step.m_row, step.vectors,
+        )  # fmt: skip
+
+
+@kernel
+def forward_rnn_rows(gates, inputs, theta, s, tanh_s, h, indices, step):
+    _forward(forward_rnn, gates, inputs, theta, s, tanh_s, h, indices, step)
 
 
 @kernel
 def backward_rnn_rows(gates, s, tanh_s, h, dy, ds, indices, step):
-    """Turn dL/dh of a step into dL/da, which overwrites the gates."""
-    for r in range(step.R):
-        row = r * step.m_row
-        backward_rnn(
-            (gates, h, dy), (step.gates + r * step.gates_row, step.after + row, step.dy + row),
-            step.m_row, step.vectors,
-        )  # fmt: skip
+    _backward(backward_rnn, gates, s, tanh_s, h, dy, ds, indices, step)
 
 
 @kernel
 def forward_gru_rows(gates, inputs, theta, s, tanh_s, h, indices, step):
-    """See `forward_rnn_rows`."""
-    for r in range(step.R):
-        before, after = _locate_before(step, r, indices), step.after + r * step.m_row
-        forward_gru(
-            (gates, inputs, theta, h, h),
-            (step.gates + r * step.gates_row, _locate_inputs(step, r, indices), step.d, before, after),
-            step.m_row, step.vectors,
-        )  # fmt: skip
+    _forward(forward_gru, gates, inputs, theta, s, tanh_s, h, indices, step)
 
 
 @kernel
 def backward_gru_rows(gates, s, tanh_s, h, dy, ds, indices, step):
-    """See `backward_rnn_rows`. The direct part of dL/dh of the step before is added to its row."""
-    for r in range(step.R):
-        row = r * step.m_row
-        backward_gru(
-            (gates, h, dy, dy),
-            (
-                step.gates + r * step.gates_row, _locate_before(step, r, indices), step.dy + row,
-                step.dy_before + row,
-            ),
-            step.m_row, step.vectors,
-        )  # fmt: skip
+    _backward(backward_gru, gates, s, tanh_s, h, dy, ds, indices, step)
 
 
 @kernel
 def forward_lstm_rows(gates, inputs, theta, s, tanh_s, h, indices, step):
-    """See `forward_rnn_rows`."""
-    for r in range(step.R):
-        before, after = _locate_before(step, r, indices), step.after + r * step.m_row
-        forward_lstm(
-            (gates, inputs, s, s, tanh_s, h),
-            (
-                step.gates + r * step.gates_row, _locate_inputs(step, r, indices), before, after,
-                step.tanh_s + r * step.m_row, after,
-            ),
-            step.m_row, step.vectors,
-        )  # fmt: skip
+    _forward(forward_lstm, gates, inputs, theta, s, tanh_s, h, indices, step)
 
 
 @kernel
 def backward_lstm_rows(gates, s, tanh_s, h, dy, ds, indices, step):
-    """See `backward_rnn_rows`. dL/ds of the step is replaced by that of the step before."""
-    for r in range(step.R):
-        row = r * step.m_row
-        backward_lstm(
-            (gates, s, tanh_s, dy, ds),
-            (
-                step.gates + r * step.gates_row, _locate_before(step, r, indices), step.tanh_s + row, step.dy + row,
-                step.ds + row,
-            ),
-            step.m_row, step.vectors,
-        )  # fmt: skip
+    _backward(backward_lstm, gates, s, tanh_s, h, dy, ds, indices, step)
 
 
 class CompiledCell(NamedTuple):

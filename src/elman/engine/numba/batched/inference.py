@@ -125,6 +125,7 @@ class NumbaSession:
                 starts, lengths, network.T, network.rows[0], batches.indices[0], batches.targets[0],
                 batches.folds[0, 0], NO_DROPOUT, *result, steps=int(lengths[segments].sum()),
             )  # fmt: skip
+        network.release_counts()
         return result
 
     def generate(
@@ -141,7 +142,9 @@ class NumbaSession:
             _generate, batches.first_rows, batches.rows, batches.folds[0, 0], x.astype(np.intp),
             uniforms, params, NO_DROPOUT, truncate, np.empty(len(state)), characters, steps=uniforms.size,
         )  # fmt: skip
-        return characters, network.state()
+        final = network.state()
+        network.release_counts()
+        return characters, final
 
     def _split_steps(self, T: int, state: State) -> Iterator[tuple[BatchedNetwork, slice]]:
         """The slices of T steps, each with a network that is set to its length; for states like this one."""
@@ -150,6 +153,7 @@ class NumbaSession:
             network = self._network(_MAX_STEPS if T > 1 else 1, len(state), state.grows)
             network.T = steps.stop - steps.start
             yield network, steps
+            network.release_counts()
 
     def _network(self, T: int, B: int, grows: bool = False) -> BatchedNetwork:
         """The network for windows of up to T steps of B batch rows, from the cache if it is there."""

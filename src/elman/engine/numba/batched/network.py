@@ -236,6 +236,12 @@ class BatchedNetwork:
         self.priors.bases[..., 0] = NONE  # the nodes are those of other histories
         self.counts = state.counts
 
+    def release_counts(self) -> None:
+        """Let go of the counts of the last state, so that they are freed with it."""
+        if self.counts is not None:
+            self._read_with(self.prior.model, grows=False)
+            self.counts = None
+
     def state(self) -> State:
         """Return the initial states of the next window, which are the final states of the last one."""
         recurrent = np.empty((self.B, self.architecture.state_size), self.dtype)

@@ -295,49 +295,49 @@ def element_pointer(context: Any, builder: Any, array_type: Any, array: Any, sta
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [start])
 
 
-@intrinsic
-def tile(
-    typingctx: Any, c: Any, c_start: Any, c_row: Any, d: Any, d_start: Any, d_row: Any,
-    a: Any, a_start: Any, a_row: Any, a_step: Any, b: Any, b_start: Any, b_step: Any,
-    depth: Any, rows: Any, vectors: Any,
-) -> tuple[Any, Callable[..., Any]]:  # fmt: skip
+def row_kernel(emit: Callable[..., None]) -> Any:
+    """Return the kernel that ``emit(builder, *operands)`` emits.
+
+    Two of its arguments, a flat array and where a row starts in it, are one operand: the address of the row. The others
+    are integers, or scalars of the type of the first array.
+    """
+
+    @intrinsic
+    def kernel(typingctx: Any, *kinds: Any) -> tuple[Any, Callable[..., Any]]:
+        scalar = kinds[0].dtype
+        arguments = [
+            each if isinstance(each, types.Array) else scalar if isinstance(each, types.Float) else types.intp
+            for each in kinds
+        ]
+
+        def emit_call(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            operands, pairs = [], iter(zip(arguments, cgutils.unpack_tuple(builder, values[0]), strict=True))
+            for kind, value in pairs:
+                is_row = isinstance(kind, types.Array)
+                operands.append(element_pointer(context, builder, kind, value, next(pairs)[1]) if is_row else value)
+            emit(builder, *operands)
+            return context.get_dummy_value()
+
+        return types.void(types.Tuple(arguments)), emit_call
+
+    return kernel
+
+
+@row_kernel
+def tile(builder: Any, *operands: Any) -> None:
     """C = D + A B for a tile, see `multiply` for its arguments."""
-    i = types.intp
-    signature = types.void(c, i, i, d, i, i, a, i, i, i, b, i, i, i, i, i)
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        c, d, a, b = (argument_pointer(context, builder, signature, values, position) for position in (0, 3, 6, 10))
-        arguments = [c, values[2], d, values[5], a, *values[8:10], b, *values[12:]]
-        if HAS_AMX and isinstance(a.type.pointee, ir.IntType):
-            del arguments[6]  # the step of A, which is 1
-            call_function(builder, "elman_amx_tile", arguments, _emit_amx_tile)
-        else:
-            call_function(builder, f"elman_tile_{c.type.pointee}_{a.type.pointee}", arguments, _emit_tiles)
-        return context.get_dummy_value()
-
-    return signature, emit
+    c, a = operands[0].type.pointee, operands[4].type.pointee
+    if HAS_AMX and isinstance(a, ir.IntType):
+        without_step = [*operands[:6], *operands[7:]]  # the step of A is 1
+        call_function(builder, "elman_amx_tile", without_step, _emit_amx_tile)
+    else:
+        call_function(builder, f"elman_tile_{c}_{a}", operands, _emit_tiles)
 
 
-@intrinsic
-def row_tile(
-    typingctx: Any, c: Any, c_start: Any, d: Any, d_start: Any, a: Any, a_start: Any, a_step: Any,
-    b: Any, b_start: Any, b_step: Any, depth: Any, vectors: Any,
-) -> tuple[Any, Callable[..., Any]]:  # fmt: skip
+@row_kernel
+def row_tile(builder: Any, *operands: Any) -> None:
     """`tile` for a single row, which has several chains of sums if it is short."""
-    i = types.intp
-    signature = types.void(c, i, d, i, a, i, i, b, i, i, i, i)
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        c, d, a, b = (argument_pointer(context, builder, signature, values, position) for position in (0, 2, 4, 7))
-        _call_row(builder, [c, d, a, values[6], b, *values[9:]], chained=True)
-        return context.get_dummy_value()
-
-    return signature, emit
-
-
-def argument_pointer(context: Any, builder: Any, signature: Any, values: Any, position: int) -> Any:
-    """The address that an array at `position` of the arguments and the start after it mean."""
-    return element_pointer(context, builder, signature.args[position], values[position], values[position + 1])
+    _call_row(builder, operands, chained=True)
 
 
 @inlined

@@ -18,7 +18,7 @@ from elman.engine.numba.linalg.simd import (
     emit_prefetch,
     row_loops,
 )
-from elman.engine.numba.linalg.tile import argument_pointer, element_pointer
+from elman.engine.numba.linalg.tile import element_pointer, row_kernel
 from elman.jit.compiler import intrinsic
 
 Emitter = tuple[Any, Callable[..., Any]]
@@ -71,64 +71,39 @@ def elementwise_kernel(step: Callable[[Simd, VectorView], None]) -> Any:
     return kernel
 
 
-@intrinsic
-def add_to(typingctx: Any, total: Any, t: Any, row: Any, r: Any, vectors: Any) -> Emitter:
+@row_kernel
+def add_to(builder: Any, total: Any, row: Any, vectors: Any) -> None:
     """total <- total + row."""
-    i = types.intp
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        total, row = (argument_pointer(context, builder, signature, values, n) for n in (0, 2))
-        simd = Simd(builder, total.type.pointee)
-        with cgutils.for_range(builder, values[-1]) as loop:
-            to = simd.vector(total, loop.index)
-            simd.store(simd.add(simd.load(to), simd.load(simd.vector(row, loop.index))), to)
-        return context.get_dummy_value()
-
-    return types.void(total, i, row, i, i), emit
+    simd = Simd(builder, total.type.pointee)
+    with cgutils.for_range(builder, vectors) as loop:
+        to = simd.vector(total, loop.index)
+        simd.store(simd.add(simd.load(to), simd.load(simd.vector(row, loop.index))), to)
 
 
-@intrinsic
-def prefetch_row(typingctx: Any, row: Any, r: Any, vectors: Any) -> Emitter:
+@row_kernel
+def prefetch_row(builder: Any, row: Any, vectors: Any) -> None:
     """Bring a row into the first-level cache, all of its lines at the same time."""
-    i = types.intp
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        row = argument_pointer(context, builder, signature, values, 0)
-        simd, per_line = Simd(builder, row.type.pointee), values[-1].type(CACHE_LINE // BYTES)
-        lines = builder.sdiv(builder.add(values[-1], values[-1].type(CACHE_LINE // BYTES - 1)), per_line)
-        with cgutils.for_range(builder, lines) as loop:
-            emit_prefetch(builder, simd.vector(row, builder.mul(loop.index, per_line)))
-        return context.get_dummy_value()
-
-    return types.void(row, i, i), emit
+    simd, per_line = Simd(builder, row.type.pointee), vectors.type(CACHE_LINE // BYTES)
+    lines = builder.sdiv(builder.add(vectors, vectors.type(CACHE_LINE // BYTES - 1)), per_line)
+    with cgutils.for_range(builder, lines) as loop:
+        emit_prefetch(builder, simd.vector(row, builder.mul(loop.index, per_line)))
 
 
-@intrinsic
-def copy(typingctx: Any, to: Any, t: Any, of: Any, o: Any, vectors: Any) -> Emitter:
+@row_kernel
+def copy(builder: Any, to: Any, of: Any, vectors: Any) -> None:
     """to <- of."""
-    i = types.intp
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        to, of = (argument_pointer(context, builder, signature, values, n) for n in (0, 2))
-        simd = Simd(builder, to.type.pointee)
-        with cgutils.for_range(builder, values[-1]) as loop:
-            simd.store(simd.load(simd.vector(of, loop.index)), simd.vector(to, loop.index))
-        return context.get_dummy_value()
-
-    return types.void(to, i, of, i, i), emit
+    simd = Simd(builder, to.type.pointee)
+    with cgutils.for_range(builder, vectors) as loop:
+        simd.store(simd.load(simd.vector(of, loop.index)), simd.vector(to, loop.index))
 
 
-@intrinsic
-def transpose(typingctx: Any, to: Any, t: Any, to_row: Any, of: Any, o: Any, of_row: Any) -> Emitter:
-    """to <- of', a square matrix whose rows are one vector each, `to_row` and `of_row` elements apart."""
-    i = types.intp
+@row_kernel
+def transpose(builder: Any, *operands: Any) -> None:
+    """to <- of', a square matrix whose rows are one vector each, for `to`, `to_row`, `of` and `of_row`.
 
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        to, of = (argument_pointer(context, builder, signature, values, n) for n in (0, 3))
-        call_function(builder, f"elman_transpose_{to.type.pointee}", [to, values[2], of, values[5]], _emit_transpose)
-        return context.get_dummy_value()
-
-    return types.void(to, i, i, of, i, i), emit
+    `to_row` and `of_row` are the elements from one row to the next.
+    """
+    call_function(builder, f"elman_transpose_{operands[0].type.pointee}", operands, _emit_transpose)
 
 
 def _emit_transpose(builder: Any, to: Any, to_row: Any, of: Any, of_row: Any) -> None:
@@ -150,18 +125,7 @@ def _transpose_pairs(load: Callable[[Simd, Any, Any, int], tuple[Any, Any]], nam
         for r, column in enumerate(simd.transpose(rows)):
             simd.store(column, simd.address(to, to_row, r))
 
-    @intrinsic
-    def kernel(typingctx: Any, to: Any, t: Any, to_row: Any, of: Any, o: Any, of_row: Any) -> Emitter:
-        i = types.intp
-
-        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            to, of = (argument_pointer(context, builder, signature, values, n) for n in (0, 3))
-            call_function(builder, name, [to, values[2], of, values[5]], emit_transpose)
-            return context.get_dummy_value()
-
-        return types.void(to, i, i, of, i, i), emit
-
-    return kernel
+    return row_kernel(lambda builder, *operands: call_function(builder, name, operands, emit_transpose))
 
 
 def _load_row_pairs(simd: Simd, of: Any, of_row: Any, r: int) -> tuple[Any, Any]:
@@ -181,21 +145,14 @@ transpose_column_pairs = _transpose_pairs(_load_column_pairs, "elman_transpose_c
 """to <- of' for pairs of elements that follow one another in a column of float32."""
 
 
-@intrinsic
-def scale(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) -> Emitter:
+@row_kernel
+def scale(builder: Any, row: Any, vectors: Any, factor: Any) -> None:
     """row <- factor row."""
-    i = types.intp
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        row = argument_pointer(context, builder, signature, values, 0)
-        simd = Simd(builder, row.type.pointee)
-        factor = simd.broadcast(values[3])
-        with cgutils.for_range(builder, values[2]) as loop:
-            address = simd.vector(row, loop.index)
-            simd.store(simd.mul(simd.load(address), factor), address)
-        return context.get_dummy_value()
-
-    return types.void(row, i, i, row.dtype), emit
+    simd = Simd(builder, row.type.pointee)
+    factor = simd.broadcast(factor)
+    with cgutils.for_range(builder, vectors) as loop:
+        address = simd.vector(row, loop.index)
+        simd.store(simd.mul(simd.load(address), factor), address)
 
 
 @intrinsic
@@ -207,7 +164,7 @@ def exponentials(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) ->
     i = types.intp
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        row, vectors = argument_pointer(context, builder, signature, values, 0), values[2]
+        row, vectors = element_pointer(context, builder, signature.args[0], *values[:2]), values[2]
         simd = Simd(builder, row.type.pointee)
         lane_maxima = cgutils.alloca_once_value(builder, simd.load(simd.vector(row, vectors.type(0))))
         with cgutils.for_range(builder, vectors) as loop:
@@ -228,21 +185,13 @@ def exponentials(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) ->
     return types.UniTuple(row.dtype, 2)(row, i, i, row.dtype), emit
 
 
-@intrinsic
-def adagrad(
-    typingctx: Any, theta: Any, t: Any, M: Any, s: Any, gradient: Any, g: Any,
-    vectors: Any, rate: Any, clip: Any, epsilon: Any,
-) -> Emitter:  # fmt: skip
-    """M <- M + g^2; theta <- theta - eta clip(g) / sqrt(M + epsilon)."""
-    i, scalar = types.intp, theta.dtype
-    signature = types.void(theta, i, M, i, gradient, i, i, scalar, scalar, scalar)
+@row_kernel
+def adagrad(builder: Any, *operands: Any) -> None:
+    """M <- M + g^2; theta <- theta - eta clip(g) / sqrt(M + epsilon).
 
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        rows = [argument_pointer(context, builder, signature, values, n) for n in (0, 2, 4)]
-        call_function(builder, f"elman_adagrad_{rows[0].type.pointee}", [*rows, *values[6:]], _emit_adagrad)
-        return context.get_dummy_value()
-
-    return signature, emit
+    For rows of theta, M and g, their vectors, eta, the limit of clipping and epsilon.
+    """
+    call_function(builder, f"elman_adagrad_{operands[0].type.pointee}", operands, _emit_adagrad)
 
 
 def _emit_adagrad(builder: Any, theta: Any, M: Any, gradient: Any, vectors: Any, *scalars: Any) -> None:
@@ -252,26 +201,14 @@ def _emit_adagrad(builder: Any, theta: Any, M: Any, gradient: Any, vectors: Any,
         _emit_adagrad_step(simd, addresses, [simd.broadcast(value) for value in scalars])
 
 
-@intrinsic
-def adagrad_rows(
-    typingctx: Any, theta: Any, t: Any, M: Any, s: Any, gradient: Any, g: Any, vectors: Any,
-    columns: Any, c: Any, column_row: Any, rate: Any, clip: Any, epsilon: Any,
-) -> Emitter:  # fmt: skip
+@row_kernel
+def adagrad_rows(builder: Any, *operands: Any) -> None:
     """`adagrad` for as many rows as a vector has lanes, each of `vectors` vectors, and for their transpose.
 
-    The transpose is stored in `columns`, whose rows are `column_row` elements apart. The processor overlaps its
-    shuffles with the arithmetic.
+    The transpose is stored in rows that are `column_row` elements apart; the arguments have the first of them, and
+    `column_row`, after the vectors. The processor overlaps its shuffles with the arithmetic.
     """
-    i, scalar = types.intp, theta.dtype
-    signature = types.void(theta, i, M, i, gradient, i, i, columns, i, i, scalar, scalar, scalar)
-
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        *rows, corner = (argument_pointer(context, builder, signature, values, n) for n in (0, 2, 4, 7))
-        arguments = [*rows, values[6], corner, *values[9:]]
-        call_function(builder, f"elman_adagrad_rows_{corner.type.pointee}", arguments, _emit_adagrad_rows)
-        return context.get_dummy_value()
-
-    return signature, emit
+    call_function(builder, f"elman_adagrad_rows_{operands[0].type.pointee}", operands, _emit_adagrad_rows)
 
 
 def _emit_adagrad_rows(

@@ -22,6 +22,9 @@ const FILTERS = {
   },
 };
 
+/** Options that are no filters. */
+const OTHERS = ["temperature", "ngram_weight"];
+
 /** Return the first position at which the sum of the numbers up to it reaches a number. */
 function findSum(numbers, sum) {
   let total = 0;
@@ -43,7 +46,9 @@ export function softmax(logits, temperature, p) {
  * options with their defaults, `settings` has their values.
  */
 export function createSampling(options, settings) {
-  const used = options.filter(({ name, default: value }) => name in FILTERS && settings[name] !== value);
+  const filters = options.filter(({ name }) => !OTHERS.includes(name));
+  for (const { name } of filters) if (!(name in FILTERS)) throw new Error(`no filter for the option ${name}`);
+  const used = filters.filter(({ name, default: value }) => settings[name] !== value);
   return (logits, p) => {
     if (settings.temperature === 0) {
       p.fill(0);

@@ -1,0 +1,114 @@
+"""The public step of a model: what it predicts, its rows, what it refuses, and what a model shares between threads."""
+
+import copy
+import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elman.engine import get_engine
+from elman.errors import ElmanError
+from elman.inference import Model
+from elman.network.parameters import Array
+from elman.network.state import State
+from support.random_model import overflowing_model, random_prior_model
+from support.state import TEXT
+from support.tolerances import COMPILED, PROBABILITY
+
+
+@pytest.fixture(scope="module", params=["numba", "numpy"])
+def model(request: pytest.FixtureRequest) -> Model:
+    made = random_prior_model(TEXT, "gru", dtype=np.float64)
+    return replace(made, engine=get_engine(request.param))
+
+
+def read(model: Model, text: str, n: int = 1) -> tuple[State, Array]:
+    """Read a text in each of n rows; return the states, and log p after every character, (T, n, K)."""
+    state, found = model.start(n), []
+    for character in text:
+        state, log_p = model.step(state, character * n)
+        found.append(log_p)
+    return state, np.array(found)
+
+
+def test_steps_predict_what_the_score_says(model: Model) -> None:
+    _, log_p = read(model, TEXT)
+    y = model.alphabet.encode(TEXT)[1:]
+    assert -log_p[np.arange(len(y)), 0, y].sum() == pytest.approx(model.score(TEXT).nats, rel=COMPILED)
+    np.testing.assert_allclose(np.exp(log_p).sum(-1), 1, atol=PROBABILITY)
+    assert model.next_char(TEXT) == {
+        model.alphabet.characters[k]: pytest.approx(np.exp(log_p[-1, 0, k])) for k in range(len(model.alphabet))
+    }
+
+
+def test_a_row_does_not_depend_on_the_others(model: Model) -> None:
+    x = np.random.default_rng(1).integers(len(model.alphabet), size=(5, 1000))
+    states = model.start(1000), model.start()
+    for t in range(5):
+        (many, log_p), (one, alone) = model.step(states[0], x[t]), model.step(states[1], x[t, 700:701])
+        np.testing.assert_allclose(log_p[700], alone[0], rtol=COMPILED)
+        np.testing.assert_array_equal(many.history[700], one.history[0])
+        states = many, one
+
+
+def test_a_state_is_continued_in_several_ways(model: Model) -> None:
+    state, _ = model.step(model.start(2), "tr")
+    selected, log_p = model.step(state.select([1, 0, 1, 1]), "aha ")
+    for row, text in enumerate(("ra", "th", "ra", "r ")):
+        np.testing.assert_allclose(log_p[row], read(model, text)[1][-1, 0], rtol=COMPILED)
+    _, again = model.step(state.select([1, 0, 1, 1]), model.alphabet.encode("aha "))  # nothing that was read changed it
+    np.testing.assert_array_equal(again, log_p)
+    assert len(selected.select(slice(1, 3))) == 2
+
+
+@pytest.mark.parametrize(
+    ("characters", "message"),
+    [
+        ("t", r"^a step needs one character for each of 2 states \(got 't'\)$"),
+        ("the", r"^a step needs one character for each of 2 states \(got 'the'\)$"),
+        (np.zeros((2, 1), int), "^a step needs one character for each of 2 states"),
+        (np.zeros(2), "^a step needs one character for each of 2 states"),
+        ("tQ", r"^'Q' \(U\+0051\) is not among the model's 26 characters: "),
+        (np.array([0, 26]), r"^the index of a character must be from 0 to 25 \(got array\(\[ 0, 26\]\)\)$"),
+        (np.array([-1, 0]), "^the index of a character must be from 0 to 25"),
+    ],
+    ids=str,
+)
+def test_characters_that_do_not_fit_are_refused(model: Model, characters: Any, message: str) -> None:
+    with pytest.raises(ElmanError, match=message):
+        model.step(model.start(2), characters)
+
+
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
+def test_an_output_that_is_not_finite_is_refused() -> None:
+    model = overflowing_model()
+    with pytest.raises(ElmanError, match=r"^the output of this network is not finite"):
+        model.step(model.step(model.start(), "a")[0], "b")
+
+
+def test_threads_step_through_one_model(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def make_slowly() -> Any:
+        time.sleep(0.05)
+        return Lock()
+
+    texts, shared = [TEXT[n : n + 40] for n in range(8)], replace(model)
+    monkeypatch.setattr("elman.inference.model.Lock", make_slowly)
+    with ThreadPoolExecutor(4) as pool:
+        assert len({id(lock) for lock in pool.map(lambda _: shared._lock, range(4))}) == 1
+        found = pool.map(lambda text: read(shared, text)[1], texts)
+        for log_p, text in zip(found, texts, strict=True):
+            np.testing.assert_array_equal(log_p, read(model, text)[1])
+
+
+@pytest.mark.parametrize("make_copy", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_model_that_has_made_steps_is_copied(model: Model, make_copy: Any) -> None:
+    expected = read(model, TEXT)[1]
+    copied = make_copy(model)
+    np.testing.assert_array_equal(read(copied, TEXT)[1], expected)
+    copied.parameters["c"][:] = 0
+    np.testing.assert_array_equal(read(model, TEXT)[1], expected)
