@@ -15,7 +15,6 @@ from elman.inference import Model
 from elman.inference.score import score
 from elman.interpret import PriorExplanation, dequantize, explain_indices, quantize
 from elman.network import Parameters, model
-from elman.network.cells import CELL_STATE, HIDDEN_STATE
 from elman.network.parameters import Array
 from elman.network.state import State
 from elman.ngram import model as ngrams

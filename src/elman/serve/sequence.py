@@ -86,7 +86,7 @@ class Prompt:
         self.unread -= n
         text, activations = self.echo[start : start + n], first.select_units(states)
         delta = SequenceDelta(0, text, logprobs, is_prompt=True, activations=activations)
-        state = states.select(-1).copy()
+        state = states.select([-1]).reshape()  # a copy, so that the others are freed
         if not self.unread:  # what follows is not counted
             state = state.freeze()
         return [each for sequence in self.sequences for each in sequence.advance_prompt(delta, state)]
