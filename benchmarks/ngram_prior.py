@@ -17,12 +17,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 import elman
 from elman.config import Config
-from elman.engine import get_engine
-from elman.network.parameters import Architecture, initial_parameters
+from elman.ngram.language_model import compute_losses
 from elman.runs.data import TrainingData
 from elman.text import Corpus, read_corpus
 from elman.training.start import create_optimizer, initial_state
@@ -79,17 +76,13 @@ def truncate(corpus: Corpus, fraction: float) -> Corpus:
 
 
 def counts_alone(corpus: Corpus, config: Config) -> float | None:
-    """Return the loss of q on the text held out: that of a network of zeros with alpha 1."""
+    """Return the validation loss of q."""
     data = TrainingData(config, corpus)
     ngrams = initial_state(data, create_optimizer(config)).parameters.ngrams
     x = data.validation_set
     if ngrams is None or x is None:
         return None
-    parameters = initial_parameters(Architecture(ngrams.K, 1), 0.0, np.random.RandomState(0), np.float64, ngrams=ngrams)
-    parameters["alpha"][:] = 1
-    state = parameters.architecture.zero_state(np.float64, 1)
-    losses, _ = get_engine("numba").session(parameters).losses(state, x[:-1, None], x[1:, None])
-    return float(losses.mean())
+    return float(compute_losses(ngrams, x).mean())
 
 
 def measure(corpus: Corpus, variant: Variant, updates: int, seeds: int) -> dict[str, Any]:

@@ -35,15 +35,15 @@ def measure_rate(generate: Callable[[], object]) -> float:
 def measure_network(cell: str, m: int) -> dict[str, object]:
     """Return the rates of one network."""
     net, engine = Architecture(K, m, cell), get_engine("numba")
-    parameters, state = initial_parameters(net, 0.1, np.random.RandomState(1), np.float32), net.zero_state(np.float32)
-    session, states = engine.session(parameters), state.reshape(1)
+    parameters = initial_parameters(net, 0.1, np.random.RandomState(1), np.float32)
+    session, h = engine.session(parameters), net.zero_state(np.float32, 1)
     uniforms, x = np.random.default_rng(1).random((LENGTH, 1)), np.zeros(1, np.intp)
     alphabet = Alphabet("".join(chr(0x4E00 + k) for k in range(K)))
-    model = Model(alphabet, parameters, state, engine)
+    model = Model(alphabet, parameters, net.zero_state(np.float32), engine)
     return {
         "cell": cell,
         "m": m,
-        "engine": round(measure_rate(lambda: session.generate(states, x, uniforms, [SamplingParams()]))),
+        "engine": round(measure_rate(lambda: session.generate(h, x, uniforms, [SamplingParams()]))),
         "stream": round(measure_rate(lambda: model.sample(LENGTH, seed=1))),
     }
 

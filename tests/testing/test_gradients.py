@@ -176,8 +176,8 @@ def test_another_result_is_an_error(passes: tuple[Any, Any], message: str) -> No
 
 
 def test_a_size_that_is_too_small_is_an_error() -> None:
-    sizes: dict[str, Any]
-    for sizes in ({"K": 1}, {"m": 0}, {"T": 0}):
+    too_small: tuple[dict[str, Any], ...] = ({"K": 1}, {"m": 0}, {"T": 0})
+    for sizes in too_small:
         with pytest.raises(ElmanError, match=r"must be at least [12] \(got [01]\)"):
             check_gradients(*load_passes(), **sizes)
 

@@ -37,7 +37,6 @@ from elman.network.parameters import Array, Parameters
 from elman.network.prior import PriorValues
 from elman.network.sampling import SamplingParams
 from elman.network.state import State
-from elman.ngram.model import read_histories
 
 _MAX_STEPS = 32
 """Steps whose logits exist at once: those of a group of batch rows stay in the second-level cache."""
@@ -80,7 +79,7 @@ class NumbaSession:
             if network.T == 1:  # as in `Model.step`, where every microsecond counts
                 states.history[steps] = network.histories()
             else:
-                states.history[steps] = read_histories(state.history, x[steps], net.reset_at)[1:]
+                states.history[steps] = self.parameters.prior.histories(state.history, x[steps])[1:]
             state = State(states.recurrent[steps.stop - 1], states.history[steps.stop - 1], state.counts)
         return o, State(states.recurrent, states.history, state.counts)
 

@@ -97,52 +97,38 @@ def copy(builder: Any, to: Any, of: Any, vectors: Any) -> None:
         simd.store(simd.load(simd.vector(of, loop.index)), simd.vector(to, loop.index))
 
 
-@row_kernel
-def transpose(builder: Any, *operands: Any) -> None:
-    """to <- of', a square matrix whose rows are one vector each, for `to`, `to_row`, `of` and `of_row`.
+def _transpose_kernel(load: Callable[[Simd, Any, Any, int], Any], name: str) -> Any:
+    """Return the kernel to <- of', of a square matrix with one vector per row, for `to`, `to_row`, `of` and `of_row`.
 
-    `to_row` and `of_row` are the elements from one row to the next.
-    """
-    call_function(builder, f"elman_transpose_{operands[0].type.pointee}", operands, _emit_transpose)
-
-
-def _emit_transpose(builder: Any, to: Any, to_row: Any, of: Any, of_row: Any) -> None:
-    simd = Simd(builder, to.type.pointee)
-    rows = [simd.load(simd.address(of, of_row, r)) for r in range(simd.lanes)]
-    for r, column in enumerate(simd.transpose(rows)):
-        simd.store(column, simd.address(to, to_row, r))
-
-
-def _transpose_pairs(load: Callable[[Simd, Any, Any, int], tuple[Any, Any]], name: str) -> Any:
-    """Return the kernel that transposes a square matrix of pairs of bfloat16, rounded from two vectors per row.
-
-    Its arguments are those of `transpose`; `load(simd, of, of_row, r)` returns what the pairs of row r consist of.
+    `to_row` and `of_row` are the elements from one row to the next; `load(simd, of, of_row, r)` returns row r.
     """
 
     def emit_transpose(builder: Any, to: Any, to_row: Any, of: Any, of_row: Any) -> None:
         simd = Simd(builder, of.type.pointee)
-        rows = [simd.round_pairs(*load(simd, of, of_row, r)) for r in range(simd.lanes)]
+        rows = [load(simd, of, of_row, r) for r in range(simd.lanes)]
         for r, column in enumerate(simd.transpose(rows)):
             simd.store(column, simd.address(to, to_row, r))
 
-    return row_kernel(lambda builder, *operands: call_function(builder, name, operands, emit_transpose))
+    def emit(builder: Any, *operands: Any) -> None:
+        call_function(builder, f"elman_{name}_{operands[0].type.pointee}", operands, emit_transpose)
+
+    return row_kernel(emit)
 
 
-def _load_row_pairs(simd: Simd, of: Any, of_row: Any, r: int) -> tuple[Any, Any]:
+def _load_row_pairs(simd: Simd, of: Any, of_row: Any, r: int) -> Any:
     first, second = (simd.load(simd.address(of, of_row, r, column)) for column in (0, 1))
     low, high = ([*range(half, 2 * simd.lanes, 2)] for half in (0, 1))
-    return simd.shuffle(first, second, low), simd.shuffle(first, second, high)
+    return simd.round_pairs(simd.shuffle(first, second, low), simd.shuffle(first, second, high))
 
 
-def _load_column_pairs(simd: Simd, of: Any, of_row: Any, r: int) -> tuple[Any, Any]:
-    return simd.load(simd.address(of, of_row, 2 * r)), simd.load(simd.address(of, of_row, 2 * r + 1))
-
-
-transpose_row_pairs = _transpose_pairs(_load_row_pairs, "elman_transpose_row_pairs")
-"""to <- of' for pairs of elements that follow one another in a row of float32."""
-
-transpose_column_pairs = _transpose_pairs(_load_column_pairs, "elman_transpose_column_pairs")
-"""to <- of' for pairs of elements that follow one another in a column of float32."""
+transpose = _transpose_kernel(lambda simd, of, row, r: simd.load(simd.address(of, row, r)), "transpose")
+transpose_row_pairs = _transpose_kernel(_load_row_pairs, "transpose_row_pairs")
+"""For pairs of bfloat16, rounded from elements that follow one another in a row of float32."""
+transpose_column_pairs = _transpose_kernel(
+    lambda simd, of, row, r: simd.round_pairs(*(simd.load(simd.address(of, row, k)) for k in (2 * r, 2 * r + 1))),
+    "transpose_column_pairs",
+)
+"""For pairs of bfloat16, rounded from elements that follow one another in a column of float32."""
 
 
 @row_kernel
