@@ -31,7 +31,6 @@ from elman.serve.sequence import GenerationJob
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from support import tolerances as tolerances
-from support.cells import COMPILED_CELLS
 from support.server import NAME, tiny
 from support.state import TEXT, T
 from support.training import train
@@ -57,7 +56,7 @@ KINDS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture(scope="module", params=[*COMPILED_CELLS, "rnn by numpy"])
+@pytest.fixture(scope="module", params=KINDS, ids=str)
 def model(request: pytest.FixtureRequest) -> Model:
     """A network of one kind."""
     return train(Corpus.from_text(TEXT), **SMALL, **request.param).model
