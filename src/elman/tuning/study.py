@@ -117,22 +117,22 @@ class SweepStudy:
 
     # --- Trials ---
 
+    def running(self) -> list[FrozenTrial]:
+        """Return the trials that any machine has in progress."""
+        return self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
     def in_progress(self, worker: int | None = None) -> list[FrozenTrial]:
         """Return the trials that this machine, or one of its workers, has in progress.
 
         Those of a worker without a process, since the sweep has fewer than before, belong to another.
         """
-        trials = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        trials = self.running()
         if isinstance(self.storage, RDBStorage):  # those of other machines have no directory here
             trials = [each for each in trials if trial_directory(self.plan.directory, each.number).exists()]
         if worker is None:
             return trials
         # One that was killed before it claimed its trial has not left its number.
         return [each for each in trials if each.user_attrs.get("worker", worker) % self.plan.workers == worker]
-
-    def is_running(self) -> bool:
-        """Return whether any machine has a trial in progress, which may be lost and have to be tried again."""
-        return bool(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
     def next_trial(self, worker: int) -> Trial | None:
         """Return the trial that a worker has in progress, or else a new one; None if there are enough trials."""
