@@ -115,15 +115,16 @@ def test_a_worker_has_its_part_of_the_cores(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.usefixtures("local_workers")
 def test_trials_of_random_search_do_not_depend_on_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    results = []
-    for name, trials, workers, seed in (("a", [4], 1, 7), ("b", [1, 4], min(2, thread_count()), 7), ("c", [4], 1, 8)):
-        if name == "b":
-            monkeypatch.setattr(controller, "Worker", Worker)  # processes
-        for total in trials:
+    def search(name: str, *totals: int, seed: int = 7, workers: int = 1) -> list[Any]:
+        for total in totals:
             result = small_sweep(tmp_path, total, out=tmp_path / name, workers=workers, sampler_seed=seed)
-        results.append([(trial.values, trial.validation_loss) for trial in result.trials])
-    assert results[0] == results[1]
-    assert not [trial for trial in results[2] if trial in results[0]]
+        return [(trial.values, trial.validation_loss) for trial in result.trials]
+
+    expected = search("whole", 4)
+    assert search("extended", 1, 4) == expected
+    assert not [trial for trial in search("other", 4, seed=8) if trial in expected]
+    monkeypatch.setattr(controller, "Worker", Worker)  # processes
+    assert search("parallel", 4, workers=min(2, thread_count())) == expected
 
 
 @pytest.mark.usefixtures("local_workers")
