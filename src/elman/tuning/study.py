@@ -49,7 +49,6 @@ HEARTBEAT_SECONDS = 60
 """Between two signs of life of a trial whose study is in a database."""
 GRACE_SECONDS = 300
 """A trial without one for so long has lost its machine."""
-
 LOCK_SECONDS = 60
 """How long a process waits for another one that writes to a SQLite file."""
 
