@@ -115,7 +115,8 @@ def test_a_report_is_files_that_refer_to_nothing_outside(whole: tuple[dict[str, 
     assert "script" not in page.tags
     for outside in ("http:", "https:", "url(//", "@import", "url('", 'url("'):
         assert outside not in text
-    for part in ("Gradient check", "Smooth loss", "Text during training", "Text after training", "Discussion"):
+    assert "#1f5fa8" not in text.partition("<svg")[2]  # the figures have the colours of the page
+    for part in ("Gradient check", "Smooth loss", "Text during training", "Text after training", "var(--accent)"):
         assert part in text
 
 

@@ -48,12 +48,7 @@ def anyio_backend() -> str:
 
 SMALL: dict[str, Any] = {"hidden_size": 9, "seq_length": T, "epochs": 5}
 # The BLAS of the reference rounds by the number of texts; in float64 no number drawn falls between two roundings.
-KINDS: list[dict[str, Any]] = [
-    {},
-    {"cell": "gru"},
-    {"cell": "lstm", "layers": 2},
-    {"dtype": "float64", "engine": "numpy"},
-]
+KINDS = [*({"cell": cell, "layers": 2} for cell in COMPILED_CELLS), {"dtype": "float64", "engine": "numpy"}]
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=str)
