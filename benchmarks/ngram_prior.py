@@ -76,7 +76,7 @@ def truncate(corpus: Corpus, fraction: float) -> Corpus:
 
 
 def counts_alone(corpus: Corpus, config: Config) -> float | None:
-    """Return the loss of q on the text held out."""
+    """Return the validation loss of q."""
     data = TrainingData(config, corpus)
     ngrams = initial_state(data, create_optimizer(config)).parameters.ngrams
     x = data.validation_set

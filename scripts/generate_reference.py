@@ -22,7 +22,7 @@ from elman.config import Config, choices_of
 from elman.engine import get_engine
 from elman.errors import FLAGS, flag
 from elman.inference import Model
-from elman.network import initial_parameters
+from elman.network import Architecture, initial_parameters
 from elman.network.sampling import list_sampling_options
 from elman.ngram.counting import count_ngrams
 from elman.options import SYNONYMS
@@ -252,8 +252,9 @@ def server_limits() -> str:
 def _document() -> dict[str, Any]:
     """Return the OpenAPI document of a server of a small model."""
     ngrams = count_ngrams(np.array([0, 1], np.uint8), 2, 1, 0)
-    parameters = initial_parameters(2, 1, 0.1, np.random.RandomState(0), np.float32, ngrams=ngrams)
-    model = Model(Alphabet("ab"), parameters, np.zeros(2, np.float32), get_engine("numpy"))
+    parameters = initial_parameters(Architecture(2, 1), 0.1, np.random.RandomState(0), np.float32, ngrams=ngrams)
+    state = parameters.architecture.zero_state(np.float32)
+    model = Model(Alphabet("ab"), parameters, state, get_engine("numpy"))
     return describe_app({"novel": model}, Settings())
 
 

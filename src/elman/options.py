@@ -126,13 +126,6 @@ SIMILARITY = 0.75
 def suggest_option(name: str, options: Iterable[str]) -> str | None:
     """Return the option that an unknown name most likely means, None if there is no such option.
 
-    Parameters
-    ----------
-    name : str
-        With hyphens or underscores.
-    options : iterable of str
-        The options that exist, with underscores.
-
     Examples
     --------
     >>> suggest_option("lr", ["learning_rate", "layers"])

@@ -237,8 +237,7 @@ def test_an_invalid_argument(client: httpx.Client, arguments: dict[str, Any], me
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_unknown_character(client: httpx.Client, stream: bool) -> None:
     error = error_of(post(client, prompt="the Quick", stream=stream), 400, "unknown_character")
-    assert error["param"] == "prompt"
-    assert error["message"].startswith("'Q' (U+0051) is not among the model's 26 characters: remove it")
+    assert (error["param"], error["message"][:12]) == ("prompt", "'Q' (U+0051)")
 
 
 def test_a_request_that_asks_for_too_much(client: httpx.Client) -> None:
@@ -277,15 +276,13 @@ def test_what_is_not_served(client: httpx.Client) -> None:
 JSON, BODY = "application/json", b'{"model": "stormy"}'
 
 
+NO_OBJECTS: list[Any] = [b"", b"[]", b"\xff", b'{"a": NaN}', b"[" * 4000, b'{"n": ' + b"1" * 4990 + b"}"]
+
+
 @pytest.mark.parametrize(
     ("bodies", "kinds", "status", "code"),
     [
-        (
-            [b"", b"[]", b"\xff", b'{"a": NaN}', b"[" * 4000, b'{"n": ' + b"1" * 4990 + b"}"],
-            [JSON],
-            400,
-            "invalid_json",
-        ),
+        (NO_OBJECTS, [JSON], 400, "invalid_json"),
         ([b'{"\\ud83d": 1}'], [JSON], 400, "unknown_parameter"),
         ([b'{"prompt": "\\ud83d"}'], [JSON], 400, "unknown_character"),
         ([b" " * 5001, b" " * 70_000, [b" " * 1000] * 6], [JSON], 413, "request_too_large"),
@@ -334,19 +331,11 @@ def test_the_tokenizer(client: httpx.Client) -> None:
     assert found == {"tokens": expected, "count": 8, "max_model_len": 2000}
     assert client.post("/detokenize", json={"tokens": expected}).json() == {"prompt": PROMPT}
     assert client.post("/detokenize", json={"tokens": []}).json() == {"prompt": ""}
-    assert client.get("/tokenizer_info").json() == {
-        "tokenizer_class": "characters",
-        "vocab_size": 26,
-        "bos_token": "\n",
-        "eos_token": None,
-        "pad_token": None,
-    }
-    for path, body, code in (
-        ("/tokenize", {}, "invalid_value"),
-        ("/tokenize", {"prompt": "Q"}, "unknown_character"),
-        ("/detokenize", {"tokens": [99]}, "invalid_value"),
-    ):
-        error_of(client.post(path, json=body), 400, code)
+    info = {"tokenizer_class": "characters", "vocab_size": 26, "bos_token": "\n", "eos_token": None, "pad_token": None}
+    assert client.get("/tokenizer_info").json() == info
+    error_of(client.post("/tokenize", json={}), 400, "invalid_value")
+    error_of(client.post("/tokenize", json={"prompt": "Q"}), 400, "unknown_character")
+    error_of(client.post("/detokenize", json={"tokens": [99]}), 400, "invalid_value")
 
 
 def test_of_several_models_a_request_names_one() -> None:
@@ -363,6 +352,5 @@ def test_of_several_models_a_request_names_one() -> None:
         error = error_of(post(client, model="small", prompt=[25]), 400, "unknown_character")
         assert error["message"] == "25 is not the index of a character; the model has 4"
         assert "requires a model with" in error_of(post(client, adapt="counts"), 400, "invalid_value")["message"]
-        assert texts(client, "abc", model="small", adapt="counts", seed=1) == small.samples(
-            1, 16, prompt="abc", seed=1, adapt="counts"
-        )
+        expected = small.samples(1, 16, prompt="abc", seed=1, adapt="counts")
+        assert texts(client, "abc", model="small", adapt="counts", seed=1) == expected

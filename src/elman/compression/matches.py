@@ -29,8 +29,9 @@ RELIABLE_LENGTH = 16
 MAX_LENGTH = 400
 """Length up to which a candidate is compared."""
 MAX_MISSES = 8
+_LATER_RANGES = (24, 32, 48, 64, 96, 128, 256, 512, 1024)
 LENGTHS = 26
-"""Ranges of lengths that are distinguished."""
+"""Ranges of lengths that are distinguished: 0 to 15, one length each; from 16; and those that begin later."""
 MAX_CODED = 1 << 22
 """Characters of the coded text that are kept."""
 NONE = -1
@@ -144,15 +145,10 @@ def set_predictions(matches, r):
 @exact_inline
 def length_range(length):
     """Return which of `LENGTHS` ranges a length is in."""
-    if length < 16:
-        return length
-    if length < 32:
-        return np.int64(16 + (length >= 24))
-    if length < 64:
-        return np.int64(18 + (length >= 48))
-    if length < 128:
-        return np.int64(20 + (length >= 96))
-    return np.int64(22 + (length >= 256) + (length >= 512) + (length >= 1024))
+    n = min(length, np.int64(16))
+    for start in _LATER_RANGES:
+        n += length >= start
+    return n
 
 
 @exact_inline

@@ -41,21 +41,13 @@ OVERFLOWS = np.errstate(over="ignore", invalid="ignore")
 class Weights(NamedTuple):
     """The parameters of a network, and its shape.
 
-    Parameters
-    ----------
-    theta : ndarray of float32
-        One after the other: U, W, b and, for gru, d of every layer, then V and c. U (K, G m), above the first layer
-        (m, G m); W (m, G m), b (G m,), d (m,), V (m, K), c (K,).
-    alpha : ndarray of float32, shape (n + 1,)
-        Of the n-gram prior of order n; a single zero without one.
-    cell : int
-        One of `CELLS`.
-    G, L, P, K, m : int
+    `theta` has one after the other: U, W, b and, for gru, d of every layer, then V and c. U (K, G m), above the first
+    layer (m, G m); W (m, G m), b (G m,), d (m,), V (m, K), c (K,).
     """
 
     theta: Floats
-    alpha: Floats
-    cell: int
+    alpha: Floats  # (n + 1,): of the n-gram prior of order n; a single zero without one
+    cell: int  # one of `CELLS`
     G: int
     L: int
     P: int
@@ -177,13 +169,7 @@ def set_lstm_output(i, f, g, o, before, s, h):
 
 
 def round_weights(parameters: Parameters) -> Weights:
-    """Return parameters in float32.
-
-    Raises
-    ------
-    ElmanError
-        If the codec does not have the cell, or the state is reset, as between independent lines.
-    """
+    """Return parameters in float32."""
     net = parameters.architecture
     net.spec.require_codec()
     if net.reset_at is not None:
@@ -215,7 +201,5 @@ def make_network(weights: Weights, R: int) -> Network:
     The state at the end of training is not used: it still encodes where that was, mostly in the middle of a line, which
     would cost small files bytes.
     """
-    state, logits = np.zeros((weights.P, R, weights.m), np.float32), np.zeros((R, weights.K), np.float32)
-    return Network(
-        weights.theta, weights.cell, weights.G, weights.L, state, logits, np.zeros_like(state), np.zeros_like(logits)
-    )
+    shapes = 2 * [(weights.P, R, weights.m), (R, weights.K)]
+    return Network(weights.theta, weights.cell, weights.G, weights.L, *(np.zeros(each, np.float32) for each in shapes))

@@ -65,18 +65,7 @@ def read_ngrams(ngrams, x, reads):
 
 
 class NgramRows:
-    """An n-gram model that reads R substreams which start alike.
-
-    Parameters
-    ----------
-    ngrams : NgramModel
-        It does not change.
-    start : int
-        The character that precedes every substream; it is read, but not counted.
-    R : int
-    grows : bool
-        Whether characters are counted as they are read.
-    """
+    """An n-gram model that reads R substreams which start alike."""
 
     def __init__(self, ngrams: NgramModel, start: int, R: int, *, grows: bool) -> None:
         self.ngrams, trained = ngrams, reader(ngrams)

@@ -198,19 +198,7 @@ def read_characters(model, mixture, matches):
 
 
 class Predictor:
-    """Predicts R substreams that start alike.
-
-    Parameters
-    ----------
-    weights : Weights
-    alphabet : Alphabet
-    ngrams : NgramModel or None
-        The n-gram prior.
-    mode : CodecMode
-    R : int
-    N : int
-        Tokens to be coded.
-    """
+    """Predicts R substreams of N tokens that start alike."""
 
     def __init__(
         self, weights: Weights, alphabet: Alphabet, ngrams: NgramModel | None, mode: CodecMode, R: int, N: int
@@ -223,8 +211,22 @@ class Predictor:
             alpha=weights.alpha,
             has_prior=self.prior is not None,
             prior=without_ngrams(K, R, _LOG_Q) if self.prior is None else self.prior.arrays,
-            escapes=_initial_escapes(R, alphabet.has_unknown),
-            work=_workspace(K, R),
+            escapes=Escapes(
+                has_unknown=alphabet.has_unknown,
+                probs=np.tile(np.array([_ESCAPE_AFTER_CHARACTER, _ESCAPE_AFTER_BYTE], np.int64), (R, 1)),
+                was_byte=np.zeros(R, np.int64),
+                byte_counts=np.full((R, BYTES), _INITIAL_BYTE_COUNT, np.int64),
+            ),
+            work=Workspace(
+                mixed=np.empty((R, K), np.float32),
+                freqs=np.empty((R, K + 1), np.float32),
+                byte_freqs=np.empty((1, BYTES), np.float32),
+                byte=np.zeros(1, np.int64),
+                symbols=np.zeros(R, np.int64),
+                x=np.zeros(R, np.int64),
+                coded=np.zeros(R, np.bool_),
+                reads=np.zeros(R, np.bool_),
+            ),
         )
         network.read_characters(self.model.network, np.full(R, start, np.int64), np.ones(R, np.bool_))
         self.mixture: Mixture | None = None
@@ -237,11 +239,6 @@ class Predictor:
         """Code n tokens, in `table` (steps, R) for an encoder; a decoder writes them there.
 
         `count_coded` is called with the number of tokens that were just coded.
-
-        Raises
-        ------
-        ElmanError
-            If a payload was not written by an encoder.
         """
         first = 0
         while first < len(table):
@@ -261,25 +258,3 @@ class Predictor:
             self.model = self.model._replace(prior=self.prior.arrays)
         if self.matches is not None:
             self.matches = reserve_steps(self.matches, steps)
-
-
-def _initial_escapes(R: int, has_unknown: bool) -> Escapes:
-    return Escapes(
-        has_unknown=has_unknown,
-        probs=np.tile(np.array([_ESCAPE_AFTER_CHARACTER, _ESCAPE_AFTER_BYTE], np.int64), (R, 1)),
-        was_byte=np.zeros(R, np.int64),
-        byte_counts=np.full((R, BYTES), _INITIAL_BYTE_COUNT, np.int64),
-    )
-
-
-def _workspace(K: int, R: int) -> Workspace:
-    return Workspace(
-        mixed=np.empty((R, K), np.float32),
-        freqs=np.empty((R, K + 1), np.float32),
-        byte_freqs=np.empty((1, BYTES), np.float32),
-        byte=np.zeros(1, np.int64),
-        symbols=np.zeros(R, np.int64),
-        x=np.zeros(R, np.int64),
-        coded=np.zeros(R, np.bool_),
-        reads=np.zeros(R, np.bool_),
-    )

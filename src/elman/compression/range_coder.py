@@ -135,19 +135,15 @@ class Coder:
     """
 
     def __init__(self, payload: bytes | None = None) -> None:
-        self._payload = payload
-        padded = (payload or b"") + bytes(_LOOKAHEAD - len(payload or b"") % _WORD_BYTES)
-        number = int.from_bytes(padded[: _STATE_BITS // 8])
-        if payload is None:
-            position, max_count = -1, _MAX_WORDS
-        else:
-            position, max_count = _STATE_BITS // 8 // _WORD_BYTES, (len(payload) + _LOOKAHEAD) // _WORD_BYTES
+        self._payload, data = payload, payload or b""
+        padded = data + bytes(_LOOKAHEAD - len(data) % _WORD_BYTES)
+        position, max_count = _STATE_BITS // 8 // _WORD_BYTES, (len(data) + _LOOKAHEAD) // _WORD_BYTES
         self.arrays = CoderArrays(
             state=np.array([0, MAX_SIZE], np.uint64),
             words=np.zeros(0, np.uint32),
-            input_state=np.array([number, MAX_SIZE], np.uint64),
+            input_state=np.array([int.from_bytes(padded[: _STATE_BITS // 8]), MAX_SIZE], np.uint64),
             input_words=np.frombuffer(padded, ">u4").astype(np.uint32),
-            counters=np.array([0, position, max_count], np.int64),
+            counters=np.array([0, -1, _MAX_WORDS] if payload is None else [0, position, max_count], np.int64),
         )
 
     def reserve(self, symbols: int) -> None:

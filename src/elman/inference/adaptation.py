@@ -35,6 +35,7 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elman.engine import Engine, TrainState
 from elman.engine.protocol import Indices
@@ -65,14 +66,7 @@ ADAPTATIONS = {
 
 
 def check_adapt(parameters: Parameters, adapt: str) -> None:
-    """Check that there is such an adaptation, and that a model has what is to adapt.
-
-    Raises
-    ------
-    ElmanError
-        If there is none, the counts are to adapt and the model has no n-gram prior, or it is the code length of a model
-        of independent lines.
-    """
+    """Check that there is such an adaptation, and that a model has what is to adapt."""
     if adapt not in ADAPTATIONS:
         raise ElmanError(f"{option.adapt} must be one of {', '.join(ADAPTATIONS)} (got {shorten(adapt)})")
     if parameters.architecture.reset_at is not None and adapt == CODE_LENGTH:
@@ -91,32 +85,17 @@ def score_adapting(
     adapt: str,
     on_progress: OnProgress | None = None,
 ) -> Score:
-    """Score a text by a model that adapts to it.
-
-    Parameters
-    ----------
-    engine, parameters, state, indices
-        As of `elman.inference.score.score`. The parameters are not changed; unknown characters are not adapted to.
-    adapt : str
-        ``weights``, ``counts`` or ``both``.
-    on_progress : callable, optional
-        Called while weights adapt, which takes a while.
-
-    Raises
-    ------
-    ElmanError
-        If the text has fewer than two characters, there is no such adaptation, or there are no counts to adapt.
-    """
+    """Score a text by a model that adapts to it, except to unknown characters, and does not change itself."""
     check_adapt(parameters, adapt)
 
-    def counting() -> State:  # one that has not counted the text yet
-        return state.count(parameters.ngrams)
-
+    initial = state if adapt == "weights" else state.count(parameters.ngrams)
     if adapt != "counts":
-        initial = state if adapt == "weights" else counting()
         return score_dynamic(engine, parameters, initial, indices, on_progress)
-    losses = lambda: compute_char_losses(engine, parameters, counting(), indices)  # noqa: E731
-    return replace(score(engine, parameters, counting(), indices), read_losses=losses)
+
+    def read_losses() -> NDArray[np.float64]:  # with counts that have not counted the text yet
+        return compute_char_losses(engine, parameters, state.count(parameters.ngrams), indices)
+
+    return replace(score(engine, parameters, initial, indices), read_losses=read_losses)
 
 
 # --- Dynamic evaluation; ``benchmarks/NOTES.md`` has the choice of the hyperparameters ---

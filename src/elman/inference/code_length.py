@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from elman.compression.modes import ModeName, find_mode
@@ -11,12 +9,10 @@ from elman.compression.network import OVERFLOWS, round_weights
 from elman.compression.predictor import Predictor
 from elman.compression.range_coder import Coder
 from elman.compression.tokens import interleave, to_tokens
+from elman.inference.adaptation import OnProgress
 from elman.inference.score import Score, check_length
 from elman.network import Parameters
 from elman.text import Alphabet, with_unknown
-
-if TYPE_CHECKING:
-    from elman.inference.adaptation import OnProgress
 
 
 @OVERFLOWS
@@ -29,12 +25,6 @@ def score_code_length(
     of zeros. The length is that of the range coder before its code is rounded up to bytes, so it includes what the
     rounding of probabilities to integer frequencies costs. All characters are predicted, so `Score.chars` is the length
     of the text. Characters outside the alphabet are escaped, and coded as the bytes of their UTF-8 encoding.
-
-    Raises
-    ------
-    ElmanError
-        If the text has fewer than two characters, the codec does not have the model's cell, or the model is one of
-        independent lines.
     """
     check_length(len(text))
     tokens, coder = to_tokens(text.encode("utf-8", "surrogatepass"), alphabet), Coder()

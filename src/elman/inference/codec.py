@@ -8,7 +8,7 @@ from functools import partial
 from io import BytesIO
 from itertools import chain
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,12 +30,10 @@ from elman.compression.tokens import (
     to_tokens,
 )
 from elman.errors import ElmanError, check_range, option
+from elman.inference.adaptation import OnProgress
 from elman.inference.fingerprint import check_is_model, fingerprint
+from elman.inference.model import Model
 from elman.machine import thread_count
-
-if TYPE_CHECKING:
-    from elman.inference.adaptation import OnProgress
-    from elman.inference.model import Model
 
 _A = TypeVar("_A")
 OnBytes = Callable[[float], None]
@@ -131,24 +129,22 @@ def decompress_members(
         check_range("max_output", max_output, 0)
     restored = 0
 
+    def check_size(size: int) -> None:
+        if max_output is not None and size > max_output:
+            raise ElmanError(
+                f"the original has at least {size:,} bytes, more than {option.max_output:{max_output:,}}: pass a larger"
+                f" {option.max_output} if you trust the file"
+            )
+
     def restore(member: bytes, on_progress: OnProgress) -> bytes:
         nonlocal restored
-        header, _ = container.read_header(member)
-        _check_output(restored + header.N, max_output)  # a token is at least one byte
+        check_size(restored + container.read_header(member)[0].N)  # a token is at least one byte
         data = decompress_member(member, model, on_progress)
         restored += len(data)
-        _check_output(restored, max_output)
+        check_size(restored)
         return data
 
     return _count_bytes(restore, members, on_bytes)
-
-
-def _check_output(size: int, max_output: int | None) -> None:
-    if max_output is not None and size > max_output:
-        raise ElmanError(
-            f"the original has at least {size:,} bytes, more than {option.max_output:{max_output:,}}: pass a larger"
-            f" {option.max_output} if you trust the file"
-        )
 
 
 def _count_bytes(function: Callable[..., bytes], items: Iterable[bytes], on_bytes: OnBytes) -> Iterator[bytes]:

@@ -30,8 +30,6 @@ from elman.network.ensemble import join_parameters, join_states
 from elman.network.model import begin_text
 from elman.network.output import log_softmax
 from elman.ngram.file import ngram_tensors
-from elman.ngram.model import NgramModel
-from elman.text.lines import LineHashes
 from elman.text.unknown import drop_unknown
 
 Floats = NDArray[np.float64]
@@ -100,26 +98,16 @@ def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None,
     state = begin_text(parameters, join_states([model.state for model, _ in used], parameters.architecture))
     if not all(np.isfinite(array).all() for array in parameters.values()):
         raise ElmanError("the weights of the ensemble are too large: its parameters would not be finite")
-    first = models[0]
-    return Model(first.alphabet, parameters, state, first.engine, _join_hashes(models), masker=first.masker)
+    first, hashes = models[0], [model.line_hashes for model in models if model.line_hashes is not None]
+    all_hashes = np.unique(np.concatenate(hashes)) if len(hashes) == len(models) else None
+    return Model(first.alphabet, parameters, state, first.engine, all_hashes, masker=first.masker)
 
 
 def fit_ensemble_weights(models: Iterable[Model], text: str) -> list[float]:
     """Return the weights with which the ensemble of several models predicts a text best: those that minimize (1).
 
-    Parameters
-    ----------
-    models : iterable of Model
-        As of `ensemble`.
-    text : str
-        A text that none of them was trained on. Unknown characters are left out. Of a long text the first
-        `MAX_CHARACTERS` are used, fewer where the alphabet is large.
-
-    Raises
-    ------
-    ElmanError
-        As by `ensemble`; if the text has fewer than `MIN_CHARACTERS` known characters, no model predicts it better than
-        a uniform distribution, (1) has no minimum, or the logits of a model are not finite.
+    Unknown characters are left out. Of a long text the first `MAX_CHARACTERS` are used, fewer where the alphabet is
+    large.
     """
     models = _check_models(models)
     K = len(models[0].alphabet)
@@ -152,7 +140,9 @@ def _check_models(models: Iterable[Model]) -> list[Model]:
                 )
         _check_alphabets(models[0].alphabet.characters, models[number - 1].alphabet.characters, number)
     for prior, next_prior in pairwise(model.parameters.ngrams for model in models if model.parameters.ngrams):
-        if not _is_same_prior(prior, next_prior):
+        tensors, next_tensors = ngram_tensors(prior), ngram_tensors(next_prior)
+        is_same = all(np.array_equal(next_tensors[name], array) for name, array in tensors.items())
+        if prior.order != next_prior.order or not is_same:
             raise ElmanError(
                 "the models of an ensemble must have the same n-gram prior: train them on the same text with the same"
                 f" {option.ngram_order} and {option.ngram_min_count}, or with {option.ngram_order:0}; of independent"
@@ -167,7 +157,7 @@ def _describe(model: Model) -> dict[str, object]:
     text = "independent lines" if model.is_of_lines else "continuous"
     return {
         "cell": network.cell, "number of layers": network.layers, "precision": model.parameters["V"].dtype,
-        "kind of text": text, "masks": "none" if model.masker is None else model.masker,
+        "kind of text": text, "masks": model.masker or "none",
     }  # fmt: skip
 
 
@@ -179,12 +169,6 @@ def _check_alphabets(first: Sequence[str], other: Sequence[str], number: int) ->
     found = [f"{each} lacks {quote(''.join(characters))}" for each, characters in lacking.items() if characters]
     difference = ", ".join(found) or "they have the same characters in different orders"
     raise ElmanError(f"the models of an ensemble must have the same alphabet: of models 1 and {number}, {difference}")
-
-
-def _is_same_prior(first: NgramModel, other: NgramModel) -> bool:
-    """Return whether two n-gram models have the same counts."""
-    tensors, others = ngram_tensors(first), ngram_tensors(other)
-    return first.order == other.order and all(np.array_equal(others[name], array) for name, array in tensors.items())
 
 
 def _check_weights(weights: Sequence[float], n: int) -> list[float]:
@@ -201,12 +185,6 @@ def _check_weights(weights: Sequence[float], n: int) -> list[float]:
     if not any(shares):
         raise ElmanError("the weights of an ensemble must not all be 0")
     return shares
-
-
-def _join_hashes(models: Sequence[Model]) -> LineHashes | None:
-    """Return the hashes of the training lines of all models; None if they are unknown for one of them."""
-    hashes = [model.line_hashes for model in models if model.line_hashes is not None]
-    return np.unique(np.concatenate(hashes)) if len(hashes) == len(models) else None
 
 
 def _collect_logits(models: Sequence[Model], x: Indices) -> Logits:

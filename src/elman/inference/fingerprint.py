@@ -18,24 +18,16 @@ def fingerprint(model: Model) -> bytes:
     """
     alphabet = model.alphabet
     digest = hashlib.sha256(f"{alphabet.has_unknown}\0{alphabet.characters}\0".encode("utf-8", "surrogatepass"))
-    for name, array in sorted(model.parameters.items()):
-        digest.update(f"{name} {array.shape}\0".encode())
-        with np.errstate(over="ignore"):
-            digest.update(np.ascontiguousarray(array, "<f4").data)
-    for name, array in ngram_tensors(model.parameters.ngrams).items():
+    with np.errstate(over="ignore"):
+        weights = {name: array.astype("<f4", copy=False) for name, array in sorted(model.parameters.items())}
+    for name, array in (weights | ngram_tensors(model.parameters.ngrams)).items():
         digest.update(f"{name} {array.shape}\0".encode())
         digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
     return digest.digest()
 
 
 def check_is_model(value: object) -> None:
-    """Check an argument that must be a model, in functions that users also call with a run or a path.
-
-    Raises
-    ------
-    ElmanError
-        If it is not.
-    """
+    """Check an argument that must be a model, in functions that users also call with a run or a path."""
     if not isinstance(value, Model):
         raise ElmanError(
             f"model must be an elman.Model (got {type(value).__name__}): pass elman.load(path) or the model of a run"

@@ -27,8 +27,6 @@ MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
 """Samples in one batch, and their characters in total: all are held in memory until the last is complete."""
 MAX_BEAM_WIDTH = 1_000
 """With a large alphabet, the scores of all extensions of this many prefixes take a gigabyte."""
-Step = Callable[[State, NDArray[np.integer]], tuple[State, Array]]
-"""`Model.step`."""
 FIRST_CHUNK, MAX_CHUNK = 64, 1024
 """Characters per call of the engine: few at first, so that output begins at once, then more, to amortize the call."""
 
@@ -62,46 +60,7 @@ def check_batch(count: int, length: int) -> None:
         )
 
 
-def stream_text(
-    session: InferenceSession,
-    alphabet: Alphabet,
-    state: State,
-    x: int,
-    length: int,
-    sampling: SamplingParams,
-    generator: np.random.Generator,
-) -> Iterator[str]:
-    """Yield `length` sampled characters in chunks; the first follows x, which is read in a state."""
-    for characters in _sample(session, state.reshape(1), np.array([x]), length, sampling, [generator]):
-        yield alphabet.decode(characters[:, 0])
-
-
-def generate_batch(
-    session: InferenceSession,
-    alphabet: Alphabet,
-    state: State,
-    x: NDArray[np.integer],
-    length: int,
-    sampling: SamplingParams,
-    generators: Sequence[np.random.Generator],
-    end: int | None = None,
-) -> list[str]:
-    """Return one text of `length` characters for each of `generators`, sampled as one batch.
-
-    Each follows its character of x (B,), which is read in its state. They may be shorter once all contain
-    the character `end`.
-    """
-    chunks, ended = [np.empty((0, len(x)), alphabet.dtype)], np.zeros(len(x), np.bool_)
-    for characters in _sample(session, state, x, length, sampling, generators):
-        chunks.append(characters.astype(alphabet.dtype))
-        if end is not None:
-            ended |= (characters == end).any(axis=0)
-        if ended.all():
-            break
-    return [alphabet.decode(column) for column in np.concatenate(chunks).T]
-
-
-def _sample(
+def sample_chunks(
     session: InferenceSession,
     state: State,
     x: NDArray[np.integer],
@@ -109,7 +68,7 @@ def _sample(
     sampling: SamplingParams,
     generators: Sequence[np.random.Generator],
 ) -> Iterator[NDArray[np.intp]]:
-    """Yield chunks of sampled characters (n, B), `length` in total.
+    """Yield chunks of sampled characters (n, B), `length` in total; they follow x (B,), which is read in a state.
 
     A text takes one number from its generator for each character, so it does not depend on the size of the chunks.
     """
@@ -121,7 +80,14 @@ def _sample(
         x, length, n = characters[-1], length - n, min(2 * n, MAX_CHUNK)
 
 
-def beam_search(step: Step, alphabet: Alphabet, state: State, x: int, length: int, width: int) -> Iterator[str]:
+def beam_search(
+    step: Callable[[State, NDArray[np.integer]], tuple[State, Array]],
+    alphabet: Alphabet,
+    state: State,
+    x: int,
+    length: int,
+    width: int,
+) -> Iterator[str]:
     """Yield the most likely text of `length` characters that the search finds, in chunks as soon as they are final.
 
     It follows x, which is read in a state by `step`, that of `Model`.
@@ -136,28 +102,17 @@ def beam_search(step: Step, alphabet: Alphabet, state: State, x: int, length: in
         parent, last = np.divmod(best, len(alphabet))
         states, total = after.select(parent), scores.ravel()[best]
         prefixes = np.column_stack([prefixes[parent], last])
-        num_final = _count_common(prefixes)
+        num_final = np.logical_and.accumulate((prefixes == prefixes[0]).all(axis=0)).sum()
         if num_final:
             yield alphabet.decode(prefixes[0, :num_final])
             prefixes = prefixes[:, num_final:]
     yield alphabet.decode(prefixes[0])
 
 
-def _count_common(prefixes: NDArray[np.intp]) -> int:
-    """Return the length of the longest common prefix of all rows."""
-    equal = (prefixes == prefixes[0]).all(axis=0)
-    return int(np.argmin(equal)) if not equal.all() else len(equal)
-
-
 class StopSequenceFilter:
     """Pass text through until a stop sequence is complete, holding back what may be the beginning of one.
 
     The output does not depend on how the text is divided into chunks.
-
-    Parameters
-    ----------
-    stop : tuple of str
-        Stop sequences, none empty.
     """
 
     def __init__(self, stop: tuple[str, ...]) -> None:
@@ -173,28 +128,21 @@ class StopSequenceFilter:
         matches = [(start + len(stop), start) for stop in self.stop if (start := self.pending.find(stop)) >= 0]
         if matches:
             return self.pending[: min(matches)[1]], True
-        num_held = 0 if last else max((_overlap(self.pending, stop) for stop in self.stop), default=0)
-        end = len(self.pending) - num_held
+        beginnings = () if last else (stop[:n] for stop in self.stop for n in range(1, len(stop)))
+        end = len(self.pending) - max((len(each) for each in beginnings if self.pending.endswith(each)), default=0)
         released, self.pending = self.pending[:end], self.pending[end:]
         return released, False
 
 
 def as_stop_sequences(stop: str | Sequence[str], alphabet: Alphabet) -> tuple[str, ...]:
-    """Return the stop sequences of an argument: none, one or several; empty ones are left out.
-
-    Raises
-    ------
-    ElmanError
-        If one contains a character that is never generated, so that it would have no effect.
-    """
+    """Return the stop sequences of an argument: none, one or several; empty ones are left out."""
     stops = tuple(filter(None, (stop,) if isinstance(stop, str) else stop))
     for each in stops:
-        for character in each:
-            if character not in alphabet.characters:
-                raise ElmanError(
-                    f"{option.stop:{quote(each)}} cannot occur: {format_character(character)} is not among the model's"
-                    f" {len(alphabet)} characters"
-                )
+        if unknown := [character for character in each if character not in alphabet.characters]:
+            raise ElmanError(
+                f"{option.stop:{quote(each)}} cannot occur: {format_character(unknown[0])} is not among the model's"
+                f" {len(alphabet)} characters"
+            )
     return stops
 
 
@@ -208,9 +156,3 @@ def cut_at_stop(stops: tuple[str, ...], chunks: Iterator[str]) -> Iterator[str]:
             return
     if stop_filter.pending:
         yield stop_filter.pending
-
-
-def _overlap(text: str, stop: str) -> int:
-    """Return the length of the longest suffix of `text` that is a proper prefix of `stop`."""
-    longest = min(len(text), len(stop) - 1)
-    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

@@ -17,6 +17,7 @@ from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, check_range, option, quote, shorten
 from elman.inference import generate
+from elman.inference.adaptation import CODE_LENGTH, Adapt, check_adapt, score_adapting
 from elman.inference.score import Score, check_finite, score, score_windows
 from elman.inference.snapshot import SUFFIX, LineData, Snapshot, infer_config, save_imported
 from elman.network import Parameters
@@ -29,7 +30,6 @@ from elman.text import Alphabet, with_unknown
 from elman.text.lines import LineHashes, are_training_lines, make_lines, trim_lines
 
 if TYPE_CHECKING:
-    from elman.inference.adaptation import Adapt
     from elman.text.masks import Masker
 
 
@@ -37,23 +37,8 @@ if TYPE_CHECKING:
 class Model:
     """A trained model, as read from a checkpoint.
 
-    Parameters
-    ----------
-    alphabet : Alphabet
-        K characters.
-    parameters : Parameters
-        U (m, K), W (m, m), V (K, m), b (m,), c (K,) of the vanilla network; see `elman.network.parameters`.
-    state : State
-        The initial state: the one in which training ended, without the last characters read. The network has met a zero
-        state only once per epoch; saturated units may keep it among states that it never learned from.
-    engine : Engine
-        The engine that computes with them.
-    line_hashes : ndarray of uint64, optional
-        Of a model of independent lines: the hashes of the lines it was trained on, see `in_training_text`.
-    score_quantiles : ndarray, optional
-        Of a model of independent lines: quantiles of the scores of held-out lines, see `elman.inference.score_lines`.
-    masker : Masker, optional
-        Of a model of independent lines: what it replaces in a line before it reads it.
+    Its `state` is the one in which training ended, without the last characters read. The network has met a zero state
+    only once per epoch; saturated units may keep it among states that it never learned from.
 
     Examples
     --------
@@ -71,8 +56,11 @@ class Model:
     state: State
     engine: Engine
     line_hashes: LineHashes | None = None
+    """Of a model of independent lines: the hashes of the lines it was trained on, see `in_training_text`."""
     score_quantiles: Array | None = None
+    """Likewise: quantiles of the scores of held-out lines, see `elman.inference.score_lines`."""
     masker: Masker | None = None
+    """Likewise: what it replaces in a line before it reads it."""
 
     def __repr__(self) -> str:
         """Return a one-line summary without the weights."""
@@ -170,10 +158,10 @@ class Model:
             there is no n-gram prior to `adapt`.
         """
         sampling, stops = generate.check_options(length, seed, options), self._stop_sequences(stop)
-        session, generator = self.engine.session(self.parameters), np.random.default_rng(seed)
+        session, generators = self.engine.session(self.parameters), [np.random.default_rng(seed)]
         state, x = self._prefill(session, prompt, adapt)
-        chunks = generate.stream_text(session, self.alphabet, state, x, length, sampling, generator)
-        return generate.cut_at_stop(stops, chunks)
+        chunks = generate.sample_chunks(session, state.reshape(1), np.array([x]), length, sampling, generators)
+        return generate.cut_at_stop(stops, (self.alphabet.decode(characters[:, 0]) for characters in chunks))
 
     @document_options(generate.GENERATION_OPTIONS)
     def sample(
@@ -249,8 +237,15 @@ class Model:
         session, generators = self.engine.session(self.parameters), [np.random.default_rng(each) for each in seeds]
         prefilled = {each: self._prefill(session, each, adapt) for each in dict.fromkeys(prompts)}
         states, x = zip(*(prefilled[each] for each in prompts), strict=True)
-        starts, end = (stack_states(states), np.array(x)), self.parameters.architecture.reset_at
-        texts = generate.generate_batch(session, self.alphabet, *starts, length, sampling, generators, end)
+        chunks, ended = [np.empty((0, count), self.alphabet.dtype)], np.zeros(count, np.bool_)
+        start = stack_states(states), np.array(x)
+        for characters in generate.sample_chunks(session, *start, length, sampling, generators):
+            chunks.append(characters.astype(self.alphabet.dtype))
+            if self.is_of_lines:
+                ended |= (characters == self.parameters.architecture.reset_at).any(axis=0)
+            if ended.all():
+                break
+        texts = map(self.alphabet.decode, np.concatenate(chunks).T)
         return [generate.StopSequenceFilter(stops).feed(text, last=True)[0] for text in texts]
 
     def _stop_sequences(self, stop: str | Sequence[str]) -> tuple[str, ...]:
@@ -291,8 +286,6 @@ class Model:
             raise ElmanError(f"{option.adapt} must be counts to generate text (got {shorten(adapt)})")
         state = self.state
         if adapt is not None:
-            from elman.inference.adaptation import check_adapt
-
             check_adapt(self.parameters, adapt)
             state = state.count(self.parameters.ngrams)
         indices = self.alphabet.encode(prompt or self.alphabet.start_char)
@@ -328,8 +321,8 @@ class Model:
     def step(self, state: State, characters: str | NDArray[np.integer]) -> tuple[State, Array]:
         """Read one character in each of n sequences; return their new states and what they predict.
 
-        A state does not change, so that it can be continued in several ways; `State.select` picks and repeats rows. A
-        thousand sequences in one call take little longer than ten.
+        A state does not change, so that it can be continued in several ways; ``state.select(rows)`` picks and repeats
+        rows. A call for a hundred sequences takes only a few times as long as a call for one.
 
         Parameters
         ----------
@@ -408,13 +401,11 @@ class Model:
                 f"cannot combine {option.window} with {option.adapt}: every window starts from the same model"
             )
         network = self.engine, self.parameters, self.state
+        if adapt == CODE_LENGTH:
+            from elman.inference.code_length import score_code_length  # compiles, which other scores do not need
+
+            return score_code_length(self.alphabet, self.parameters, text, adapt)
         if adapt is not None:
-            from elman.inference.adaptation import CODE_LENGTH, score_adapting
-
-            if adapt == CODE_LENGTH:
-                from elman.inference.code_length import score_code_length
-
-                return score_code_length(self.alphabet, self.parameters, text, adapt)
             result = score_adapting(*network, self.encode(text), adapt)
         elif window is not None:
             result = score_windows(self.engine, self.parameters, self.encode(text), window)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -55,18 +55,6 @@ WINDOW_CHARS = 1 << 20
 class Score:
     """The cross-entropy of a text from its second character on.
 
-    Parameters
-    ----------
-    chars : int
-        Characters predicted: one less than the length, as nothing precedes the first known character; but all by
-        `elman.inference.code_length`.
-    nats : float
-        -sum log p over those characters.
-    unknown : int
-        Number of unknown characters among them.
-    read_losses : callable, optional
-        Returns the loss of every character, for `per_char`.
-
     Examples
     --------
     >>> import elman
@@ -78,9 +66,14 @@ class Score:
     """
 
     chars: int
+    """Characters predicted: one less than the length, as nothing precedes the first known character; but all by
+    `elman.inference.code_length`."""
     nats: float
+    """-sum log p over those characters."""
     unknown: int = 0
+    """Unknown characters among them."""
     read_losses: Callable[[], NDArray[np.float64]] | None = field(default=None, repr=False, compare=False)
+    """Returns the loss of every character, for `per_char`."""
 
     def _repr_html_(self) -> str:
         from elman.notebook import render_table
@@ -127,22 +120,7 @@ class Score:
 
 
 def score(engine: Engine, parameters: Parameters, state: State, indices: Indices) -> Score:
-    """Score a complete text, carrying the state through it.
-
-    Parameters
-    ----------
-    engine : Engine
-    parameters : Parameters
-    state : State
-        The initial state, of a single sequence.
-    indices : ndarray of unsigned int, shape (N,)
-        An index of K or more is an unknown character; see `elman.text.with_unknown`.
-
-    Raises
-    ------
-    ElmanError
-        If N < 2.
-    """
+    """Score a complete text, carrying the state through it; an index of K or more is an unknown character."""
     network, session = parameters.architecture, engine.session(parameters)
     # Counts that grow depend on the order of reading.
     can_segment = not state.grows and network.gates * network.m**2 >= MIN_SEGMENTED_WEIGHTS
@@ -151,25 +129,12 @@ def score(engine: Engine, parameters: Parameters, state: State, indices: Indices
         nats = _sum_segments(session, state, known) if can_segment and len(known) > MIN_SEGMENTED_CHARS else None
         return _sum_losses(session, state.reshape(1), known[:-1, None], known[1:, None])[0] if nats is None else nats
 
-    losses = lambda: compute_char_losses(engine, parameters, state, indices)  # noqa: E731
-    return replace(score_known(indices, network.K, sum_nats), read_losses=losses)
+    read_losses = partial(compute_char_losses, engine, parameters, state, indices)
+    return replace(score_known(indices, network.K, sum_nats), read_losses=read_losses)
 
 
 def score_windows(engine: Engine, parameters: Parameters, indices: Indices, window: int) -> Score:
-    """Score a text as `score` does, but in windows, each read from a state of zeros.
-
-    Parameters
-    ----------
-    engine, parameters, indices
-        As of `score`.
-    window : int
-        Characters that each window reads; the last one may be shorter.
-
-    Raises
-    ------
-    ElmanError
-        If N < 2 or `window` < 1.
-    """
+    """Score a text as `score` does, but in windows, each read from a state of zeros."""
     check_range("window", window, 1)
     network, session = parameters.architecture, engine.session(parameters)
     state, step = network.zero_state(parameters["c"].dtype), max(1, WINDOW_CHARS // window) * window
@@ -179,7 +144,7 @@ def score_windows(engine: Engine, parameters: Parameters, indices: Indices, wind
         for first in range(0, len(known) - 1, step):
             chunk = known[first : first + step + 1]
             starts = np.arange(0, len(chunk) - 1, window)
-            lengths = np.minimum(window, len(chunk) - 1 - starts)
+            lengths = np.minimum(window, len(chunk) - 1 - starts)  # the last one may be shorter
             nats += float(session.segment_losses(state, chunk, starts, lengths).nats.sum())
             drop_pages(chunk)
         return nats
@@ -190,8 +155,7 @@ def score_windows(engine: Engine, parameters: Parameters, indices: Indices, wind
 def compute_char_losses(engine: Engine, parameters: Parameters, state: State, indices: Indices) -> NDArray[np.float64]:
     """Return the loss of every character of a text in nats (N,), whose sum is the cost that `score` returns.
 
-    It is NaN for the first known character, which nothing precedes. For the arguments see `score`; counts that grow
-    count this text.
+    It is NaN for the first known character, which nothing precedes. Counts that grow count this text.
     """
     K = len(parameters["c"])
     known = np.flatnonzero(indices < K)
@@ -200,19 +164,12 @@ def compute_char_losses(engine: Engine, parameters: Parameters, state: State, in
     losses[known] = KNOWN_PENALTY_NATS if len(known) < len(indices) else 0.0
     losses[known[:1]] = np.nan
     slices = read_slices(engine.session(parameters), state.reshape(1), readable[:-1], readable[1:])
-    parts = [nats[:, 0] for nats, _ in slices]
-    losses[known[1:]] += np.concatenate([np.zeros(0), *parts])
+    losses[known[1:]] += np.concatenate([np.zeros(0), *(nats[:, 0] for nats, _ in slices)])
     return losses
 
 
 def score_known(indices: Indices, K: int, sum_nats: Callable[[Indices], float]) -> Score:
-    """Return the score of a text (N,) whose known characters, those below K, cost the network `sum_nats` of them.
-
-    Raises
-    ------
-    ElmanError
-        If N < 2.
-    """
+    """Return the score of a text (N,) whose known characters, those below K, cost the network `sum_nats` of them."""
     check_length(len(indices))
     known = drop_unknown(indices, K)
     nats, predicted, unknown = sum_nats(known), max(len(known) - 1, 0), len(indices) - len(known)
@@ -222,25 +179,13 @@ def score_known(indices: Indices, K: int, sum_nats: Callable[[Indices], float]) 
 
 
 def check_length(N: int) -> None:
-    """Check that a text of N characters can be scored.
-
-    Raises
-    ------
-    ElmanError
-        If there are fewer than two.
-    """
+    """Check that a text of N characters can be scored."""
     if N < 2:
         raise ElmanError(f"a text needs at least 2 characters to be scored (got {N})")
 
 
 def check_finite(values: ArrayLike) -> None:
-    """Check the output of a network, which may have diverged in training or have been imported.
-
-    Raises
-    ------
-    ElmanError
-        If a value is not finite.
-    """
+    """Check the output of a network, which may have diverged in training or have been imported."""
     if not np.isfinite(values).all():
         raise ElmanError("the output of this network is not finite; train again with a lower learning rate")
 
@@ -293,7 +238,7 @@ class CharLogprobs(NamedTuple):
 
     def slice(self, start: int, stop: int) -> CharLogprobs:
         """Return the log-probabilities of a range of the characters."""
-        return CharLogprobs(self.logprobs[start:stop], self.top[start:stop], self.top_logprobs[start:stop])
+        return CharLogprobs(*(each[start:stop] for each in self))
 
 
 def compute_logprobs(o: Array, characters: NDArray[np.integer], k: int) -> CharLogprobs:

@@ -51,33 +51,21 @@ LineScore = tuple[int, float, float, int, float]
 
 
 class Line(NamedTuple):
-    """The score of a line.
-
-    Parameters
-    ----------
-    number : int
-        Line number, from 1.
-    text : str
-        The line without its line feed.
-    chars : int
-        Characters predicted, including the line feed; 0 if there was nothing to predict.
-    nats : float
-        -sum log p over those characters.
-    worst5_nats : float
-        The same over the five most surprising ones.
-    worst_column : int
-        Column of the most surprising character, from 1; the first of several. The line feed follows the text.
-    worst_nats : float
-        Surprisal of that character in nats.
-    """
+    """The score of a line, whose `text` is without its line feed."""
 
     number: int
+    """From 1."""
     text: str
     chars: int
+    """Characters predicted, including the line feed; 0 if there was nothing to predict."""
     nats: float
+    """-sum log p over those characters."""
     worst5_nats: float
+    """The same over the five most surprising ones."""
     worst_column: int
+    """Column of the most surprising character, from 1; the first of several. The line feed follows the text."""
     worst_nats: float
+    """Surprisal of that character in nats."""
 
     @property
     def nats_per_char(self) -> float:
@@ -105,18 +93,10 @@ DEFAULT_AGGREGATION = next(iter(AGGREGATIONS))
 def score_lines(model: Model, chunks: Iterable[str], *, carry_state: bool = False) -> Iterator[list[Line]]:
     """Score a text that arrives in chunks; yield the lines that each chunk completes as soon as it arrives.
 
-    Parameters
-    ----------
-    model : Model
-        One of independent lines scores lines as it is trained on them: empty ones are left out, and so is a carriage
-        return at the end of a line.
-    chunks : iterable of str
-        The more lines a chunk contains, the larger the batch they are read in.
-    carry_state : bool
-        Carry the state from line to line instead of starting each line from the same state.
+    A model of independent lines scores lines as it is trained on them: empty ones are left out, and so is a carriage
+    return at the end of a line. With `carry_state`, the state is carried from line to line.
     """
-    scorer = BlockScorer(model, carry_state)
-    number = 1
+    scorer, number = BlockScorer(model, carry_state), 1
     for block in complete_lines(chunks):
         lines = scorer.score(block, number)
         number += len(lines)
@@ -129,8 +109,7 @@ class BlockScorer:
     def __init__(self, model: Model, carry_state: bool) -> None:
         self.session, self.carry_state = model.engine.session(model.parameters), carry_state
         alphabet = with_unknown(model.alphabet)
-        self.K = len(model.alphabet)
-        self.table, self.dtype = alphabet.index(), alphabet.dtype
+        self.K, self.table, self.dtype = len(model.alphabet), alphabet.index(), alphabet.dtype
         self.scores_line_feed = model.alphabet.start_char == "\n"
         self.start = model.alphabet.characters.index(model.alphabet.start_char)
         self.table.add("\n", self.start)
@@ -155,13 +134,7 @@ class BlockScorer:
         return lines
 
     def score_batch(self, lines: Iterable[str]) -> list[Line]:
-        """Return lines in memory, each with or without its line feed.
-
-        Raises
-        ------
-        ElmanError
-            If there is another line feed in one.
-        """
+        """Return lines in memory, each with or without its line feed."""
         texts = [line.removesuffix("\n") for line in lines]
         for n, text in enumerate(texts, 1):
             if "\n" in text:
@@ -194,10 +167,8 @@ class BlockScorer:
             known_here = is_known[1:][starts[n] : starts[n] + lengths[n] + 1]
             nats[n] += unknown[n] * cost + chars[n] * KNOWN_PENALTY_NATS
             worst_nats[n, : count[n]] += KNOWN_PENALTY_NATS
-            if cost > worst_nats[n, 0]:
-                columns[n] = np.argmin(known_here) + 1
-            else:
-                columns[n] = np.flatnonzero(known_here)[columns[n] - 1] + 1
+            is_worst = cost > worst_nats[n, 0]
+            columns[n] = np.argmin(known_here) + 1 if is_worst else np.flatnonzero(known_here)[columns[n] - 1] + 1
             worst_nats[n] = np.sort(np.append(worst_nats[n], np.full(min(unknown[n], WORST), cost)))[::-1][:WORST]
         fields = (chars + unknown, nats, worst_nats.sum(axis=1), columns, worst_nats[:, 0])
         return [*zip(*(array.tolist() for array in fields), strict=True)]
@@ -228,16 +199,10 @@ LEVELS = np.linspace(0, 1, LINE_SCORES_SHAPE[1])
 def compute_score_quantiles(model: Model, indices: Indices) -> NDArray[np.float64]:
     """Return the quantiles of the scores of held-out lines, float64 of shape (aggregations, `LEVELS`).
 
-    Parameters
-    ----------
-    model : Model
-        One of independent lines.
-    indices : ndarray of unsigned int
-        The lines in the form of `elman.text.lines`, masked already.
+    `indices` are the lines in the form of `elman.text.lines`, masked already.
     """
     feeds = np.flatnonzero(indices == indices[0])
-    step = math.ceil(len(feeds) / CALIBRATION_LINES)
-    chosen = range(0, len(feeds) - 1, step)
+    chosen = range(0, len(feeds) - 1, math.ceil(len(feeds) / CALIBRATION_LINES))
     texts = [model.alphabet.decode(indices[feeds[n] + 1 : feeds[n + 1]]) for n in chosen]
     lines = BlockScorer(replace(model, masker=None), carry_state=False).score_batch(texts)
     scores = [[aggregate(line) for line in lines] for aggregate in AGGREGATIONS.values()]
@@ -245,21 +210,14 @@ def compute_score_quantiles(model: Model, indices: Indices) -> NDArray[np.float6
 
 
 def find_threshold(model: Model, by: str, fraction: float) -> float:
-    """Return the score that a fraction of the held-out lines do not exceed.
-
-    Raises
-    ------
-    ElmanError
-        If the model has no scores of held-out lines.
-    """
+    """Return the score that a fraction of the held-out lines do not exceed."""
     if model.score_quantiles is None:
         raise ElmanError(
             "a threshold in percent requires the scores of held-out lines, which a finished run with"
             f" {option.lines:True} and"
             f" {option.validation:0.1} stores: train one, or pass a number such as {option.threshold:25}"
         )
-    row = model.score_quantiles[[*AGGREGATIONS].index(by)]
-    return float(np.interp(fraction, LEVELS, row))
+    return float(np.interp(fraction, LEVELS, model.score_quantiles[[*AGGREGATIONS].index(by)]))
 
 
 def _mean_line_end_state(session: InferenceSession, state: State, feed: int) -> State:

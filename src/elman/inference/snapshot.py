@@ -98,7 +98,7 @@ class Snapshot:
 def infer_config(alphabet: Alphabet, parameters: Parameters, masker: Masker | None) -> Config:
     """Return the settings that follow from a network without a run."""
     net, ngrams = parameters.architecture, parameters.ngrams
-    prior: dict[str, Any] = {"ngram_order": net.order, "ngram_folds": 0}
+    prior = {"ngram_order": net.order, "ngram_folds": 0, "ngram_min_count": ngrams.min_count} if ngrams else {}
     return Config(
         cell=net.cell,
         hidden_size=net.m,
@@ -109,36 +109,23 @@ def infer_config(alphabet: Alphabet, parameters: Parameters, masker: Masker | No
         lines=net.reset_at is not None,
         mask=masker.names if masker else "",
         mask_regex=masker.regex if masker else "",
-        **({} if ngrams is None else prior | {"ngram_min_count": ngrams.min_count}),
+        **prior,  # type: ignore[arg-type]
     )
 
 
 def save_imported(path: Path, snapshot: Snapshot) -> None:
-    """Write a network that was not trained by a run, atomically.
-
-    Raises
-    ------
-    ElmanError
-        If the file is the checkpoint of a run, or cannot be written.
-    """
+    """Write a network that was not trained by a run, atomically."""
     check_holds_no_run(path)
     replace_file(path, snapshot.serialize())
 
 
 def check_holds_no_run(path: Path) -> None:
-    """Check that a file that a model would replace is not the checkpoint of a run.
-
-    Raises
-    ------
-    ElmanError
-        If it is.
-    """
+    """Check that a file that a model would replace is not the checkpoint of a run."""
     if "sample_generator" in read_description(path):  # of the training state
         raise ElmanError(f"{quote(path)} is the checkpoint of a run, which a model must not replace: use another file")
 
 
 def describe_model(config: Config, alphabet: Alphabet, parameters: Parameters) -> dict[str, Any]:
     """Return the part of the description that every file has."""
-    description = {"format": FORMAT, "config": config.without_paths(), "alphabet": alphabet.characters}
-    ngrams = parameters.ngrams
-    return description if ngrams is None else description | {"ngrams": describe_ngrams(ngrams)}
+    prior = {"ngrams": describe_ngrams(parameters.ngrams)} if parameters.ngrams else {}
+    return {"format": FORMAT, "config": config.without_paths(), "alphabet": alphabet.characters} | prior

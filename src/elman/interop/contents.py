@@ -77,28 +77,19 @@ def restore_snapshot(
     ngrams: Mapping[str, NDArray[Any]],
     given_alphabet: Alphabet | None,
 ) -> Snapshot:
-    """Return the network in a file.
+    """Return the network in a file, whose `metadata` and `ngrams` were not validated.
 
-    Parameters
-    ----------
-    metadata : mapping
-        Not validated, except for what `net` was read from.
-    net : Architecture
-    arrays : mapping of str to ndarray
-        Validated, under Elman's names; the initial state, ``h``, where it is not among the metadata.
-    ngrams : mapping of str to ndarray
-        The arrays of an n-gram prior, not validated, by their names in `elman.ngram.file`; none without a prior.
-    given_alphabet : Alphabet, optional
-        Overrides that of the metadata.
-
-    Raises
-    ------
-    ElmanError, ValueError, LookupError, TypeError, AttributeError
-        If the metadata is invalid or does not match the arrays.
+    The initial state is the array ``h`` or among the metadata. A given alphabet overrides that of the metadata.
     """
     # Copies: the arrays read may have another memory order, or be read-only.
     copies = {name: np.array(arrays[name], order="C") for name in net.shapes()}
-    alphabet = _read_alphabet(metadata, net.K, given_alphabet)
+    if given_alphabet is None and "alphabet" not in metadata:
+        raise ElmanError(f"it does not contain its {net.K} characters: pass them with {option.alphabet}")
+    alphabet = given_alphabet or Alphabet(
+        require_str(metadata["alphabet"], "alphabet"), has_unknown=_require_bool(metadata, "folds")
+    )
+    if len(alphabet) != net.K:
+        raise ElmanError(f"the alphabet has {len(alphabet)} characters, but the network has {net.K}")
     if _require_bool(metadata, _LINES_KEY):
         net = net._replace(reset_at=find_line_feed(alphabet))
     model = restore_ngrams(metadata[NGRAM_KEY], ngrams, net.K, net.order, net.reset_at) if net.order else None
@@ -108,27 +99,15 @@ def restore_snapshot(
     return Snapshot(infer_config(alphabet, parameters, masker), alphabet, parameters, h)
 
 
-def _read_alphabet(metadata: Mapping[str, Any], K: int, given: Alphabet | None) -> Alphabet:
-    """Return the alphabet: the given one, or else that of the file."""
-    if given is None and "alphabet" not in metadata:
-        raise ElmanError(f"it does not contain its {K} characters: pass them with {option.alphabet}")
-    alphabet = given or Alphabet(
-        require_str(metadata["alphabet"], "alphabet"), has_unknown=_require_bool(metadata, "folds")
-    )
-    if len(alphabet) != K:
-        raise ElmanError(f"the alphabet has {len(alphabet)} characters, but the network has {K}")
-    return alphabet
-
-
 def _read_state(metadata: Mapping[str, Any], net: Architecture, dtype: np.dtype[Any]) -> Array:
     """Return the initial state (S,) of the metadata: zeros where the file contains none."""
+    if "state" not in metadata:
+        return np.zeros(net.state_size, dtype)
     names = initial_state_names(net)
-    state = dict.fromkeys(names, np.zeros((net.layers, net.m)))
-    if "state" in metadata:
-        state = {
-            name: np.array([[require_finite(x, name) for x in row] for row in rows])
-            for name, rows in metadata["state"].items()
-        }
+    state = {
+        name: np.array([[require_finite(x, name) for x in row] for row in rows])
+        for name, rows in metadata["state"].items()
+    }
     if {name: array.shape for name, array in state.items()} != dict.fromkeys(names, (net.layers, net.m)):
         raise ElmanError(f"its state must have {' and '.join(names)}, each with {net.layers} rows of {net.m} numbers")
     with np.errstate(over="ignore"):
@@ -154,7 +133,7 @@ def export_metadata(model: Model) -> dict[str, Any]:
     """Return the metadata of a model: its architecture, its characters, its initial state, and its n-gram prior."""
     net, ngrams, masker = model.parameters.architecture, model.parameters.ngrams, model.masker
     vectors = model.state.recurrent.reshape(net.layers, net.state_vectors, net.m)
-    metadata = {
+    return {
         "format": FORMAT,
         "cell": net.cell,
         "layers": net.layers,
@@ -164,8 +143,8 @@ def export_metadata(model: Model) -> dict[str, Any]:
         **({_LINES_KEY: True} if model.is_of_lines else {}),
         **(dict(zip(_MASK_KEYS, (masker.names, masker.regex), strict=True)) if masker else {}),
         "state": {name: vectors[:, n].tolist() for n, name in enumerate(initial_state_names(net))},
+        **({NGRAM_KEY: describe_prior(ngrams)} if ngrams else {}),
     }
-    return metadata if ngrams is None else metadata | {NGRAM_KEY: describe_prior(ngrams)}
 
 
 def describe_prior(ngrams: NgramModel) -> dict[str, Any]:
@@ -188,16 +167,18 @@ def parse_metadata(json_text: str) -> dict[str, Any]:
     return metadata
 
 
-def read_architecture(metadata: Mapping[str, Any], K: int, num_arrays: int) -> Architecture:
-    """Return the architecture in the metadata of a file that Elman wrote, with `num_arrays` arrays."""
+def read_architecture(metadata: Mapping[str, Any], arrays: Arrays, axis: int = 0) -> Architecture:
+    """Return the architecture in the metadata of a file that Elman wrote, whose array V has K along an axis."""
+    if "V" not in arrays:
+        raise ElmanError("the array V is missing")
     if "cell" not in metadata:
         raise ElmanError("it has no metadata: only files written by elman export, and PyTorch state dicts, are read")
     cell = require_str(metadata["cell"], "cell")
     if cell not in CELLS:
         raise ElmanError(f"its cell {cell!r} is unknown")
-    layers = require_int(metadata["layers"], "layers", minimum=1, maximum=num_arrays)
+    layers = require_int(metadata["layers"], "layers", minimum=1, maximum=len(arrays))
     m = require_int(metadata["hidden_size"], "hidden_size", minimum=1)
-    return Architecture(K, m, cell, layers, read_order(metadata))
+    return Architecture(arrays["V"].shape[axis], m, cell, layers, read_order(metadata))
 
 
 def read_order(metadata: Mapping[str, Any]) -> int:

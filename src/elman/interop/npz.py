@@ -46,11 +46,9 @@ _HEADER = re.compile(
 def write(model: Model, _: ModelInfo) -> bytes:
     """Return the bytes of a file; the state is the array ``h`` instead of metadata."""
     metadata = {name: value for name, value in export_metadata(model).items() if name != "state"}
-    arrays: dict[str, Any] = {name: model.parameters[name] for name in model.parameters.architecture.shapes()}
-    arrays |= ngram_tensors(model.parameters.ngrams)
-    arrays |= {"h": model.state.recurrent, METADATA_KEY: np.frombuffer(json.dumps(metadata).encode(), np.uint8)}
+    arrays: dict[str, Any] = {**model.parameters, **ngram_tensors(model.parameters.ngrams), "h": model.state.recurrent}
     file = BytesIO()
-    np.savez(file, **arrays)
+    np.savez(file, **arrays, **{METADATA_KEY: np.frombuffer(json.dumps(metadata).encode(), np.uint8)})
     return file.getvalue()
 
 
@@ -58,9 +56,7 @@ def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
     """Return the network in an untrusted file."""
     arrays = _read_arrays(path)
     metadata = parse_metadata(bytes(arrays.pop(METADATA_KEY, np.empty(0, np.uint8))).decode())
-    if "V" not in arrays:
-        raise ElmanError("the array V is missing")
-    net = read_architecture(metadata, len(arrays["V"]), len(arrays))
+    net = read_architecture(metadata, arrays)
     ngrams = pop_ngram_tensors(arrays) if net.order else {}
     check_arrays(arrays, net.shapes() | {"h": (net.state_size,)})
     return restore_snapshot(metadata, net, arrays, ngrams, alphabet)

@@ -71,11 +71,9 @@ def write(model: Model, _: ModelInfo) -> bytes:
     size = np.dtype(np.float32).itemsize * sum(array.size for array in model.parameters.values())
     if size > MAX_WEIGHT_BYTES:
         raise ElmanError(f"its weights ({size:,} bytes) exceed the limit of an ONNX file: export to torch or npz")
-    helper, ngrams = _library().helper, model.parameters.ngrams
-    description, props = _DOC_STRING, {METADATA_KEY: json.dumps(export_metadata(model))}
-    if ngrams is not None:
-        description = f"{_DOC_STRING} {_PRIOR_DOC_STRING}"
-        props |= {name: base64.b64encode(array.tobytes()).decode() for name, array in ngram_tensors(ngrams).items()}
+    helper, tables = _library().helper, ngram_tensors(model.parameters.ngrams)
+    props = {name: base64.b64encode(array.tobytes()).decode() for name, array in tables.items()}
+    description = f"{_DOC_STRING} {_PRIOR_DOC_STRING}" if tables else _DOC_STRING
     proto: ModelProto = helper.make_model(
         _build_graph(model.parameters.architecture, model.parameters.arrays),
         ir_version=IR_VERSION,
@@ -84,7 +82,7 @@ def write(model: Model, _: ModelInfo) -> bytes:
         producer_version=__version__,
         doc_string=" ".join(description.split()),
     )
-    helper.set_model_props(proto, props)
+    helper.set_model_props(proto, {METADATA_KEY: json.dumps(export_metadata(model))} | props)
     file: bytes = proto.SerializeToString(deterministic=True)
     return file
 
@@ -94,9 +92,7 @@ def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
     proto = _parse(path.read_bytes())
     entries = {entry.key: entry.value for entry in proto.metadata_props}
     metadata, arrays = parse_metadata(entries.get(METADATA_KEY, "")), _read_initializers(proto.graph)
-    if "V" not in arrays:
-        raise ElmanError("the array V is missing")
-    net = read_architecture(metadata, arrays["V"].shape[-1], len(arrays))
+    net = read_architecture(metadata, arrays, axis=-1)
     check_arrays(arrays, _expected_shapes(net))
     ngrams = {name: _decode(name, entry) for name, entry in entries.items() if name.startswith(PREFIX) and net.order}
     parameters = _parameters(arrays, net)
@@ -197,10 +193,8 @@ def _make_initializers(net: Architecture, parameters: Arrays) -> dict[str, Array
 
 def _expected_shapes(net: Architecture) -> dict[str, tuple[int, ...]]:
     """Return the shape of every array from `_make_initializers`."""
-    expected: dict[str, tuple[int, ...]] = {"V": (net.m, net.K), "c": (net.K,)}
-    if net.order:
-        expected["alpha"] = (net.order + 1,)
-    rows = net.gates * net.m
+    shapes, rows = net.shapes(), net.gates * net.m
+    expected = {name: shapes[name] for name in ("c", "alpha") if name in shapes} | {"V": shapes["V"][::-1]}
     for n in range(1, net.layers + 1):
         expected |= {f"W{n}": (1, rows, net.K if n == 1 else net.m), f"R{n}": (1, rows, net.m), f"B{n}": (1, 2 * rows)}
     return expected
@@ -221,12 +215,11 @@ def _parameters(arrays: dict[str, Array], net: Architecture) -> Arrays:
 def _read_initializers(graph: GraphProto) -> dict[str, Array]:
     """Return the weights in a graph. A reference to external data in another file is not followed."""
     float32 = _library().TensorProto.FLOAT
-    arrays = {}
-    for tensor in graph.initializer:
-        if tensor.data_type == float32 and tensor.name != "off_on":
-            array: NDArray[Any] = np.frombuffer(tensor.raw_data, "<f4").reshape(tensor.dims)
-            arrays[tensor.name] = array.astype(np.float32)
-    return arrays
+    return {
+        tensor.name: np.frombuffer(tensor.raw_data, "<f4").reshape(tensor.dims).astype(np.float32)
+        for tensor in graph.initializer
+        if tensor.data_type == float32 and tensor.name != "off_on"
+    }
 
 
 def _reorder_gates(array: Array, order: Sequence[str], new_order: Sequence[str]) -> Array:

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ from elman.engine import TrainState
 from elman.errors import ElmanError, quote
 from elman.inference.snapshot import FORMAT, NO_LINE_DATA, LineData, Snapshot, describe_model
 from elman.network.optimizers import OPTIMIZERS
-from elman.network.parameters import Array, Arrays, Parameters
+from elman.network.parameters import Architecture, Array, Arrays, Parameters
 from elman.network.state import State
 from elman.ngram.file import PREFIX, describe_ngrams, ngram_tensors, pop_ngram_tensors, restore_ngrams
 from elman.ngram.model import NgramModel
@@ -133,142 +131,127 @@ def serialize_checkpoint(checkpoint: Checkpoint) -> bytes:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Load a checkpoint written by `save_checkpoint`.
-
-    Raises
-    ------
-    ElmanError
-        If it does not exist, is truncated, altered or of an unknown format, or contains only a network.
-    """
-    contents = _read(path)
-    if contents.is_network:
+    """Load a checkpoint written by `save_checkpoint`."""
+    loaded = _load(path)
+    if isinstance(loaded, Snapshot):
         raise ElmanError(
             f"{quote(path)} contains only a network, not a run that can be resumed; pass a run's checkpoint"
         )
-    with _readable_errors(path):
-        return contents.restore_checkpoint()
+    return loaded
 
 
 def load_network(path: Path) -> Snapshot:
     """Load the network of a file of its own, or the last network of a checkpoint."""
-    contents = _read(path)
-    with _readable_errors(path):
-        return contents.restore_network() if contents.is_network else contents.restore_checkpoint().last
+    loaded = _load(path)
+    return loaded if isinstance(loaded, Snapshot) else loaded.last
 
 
-@contextmanager
-def _readable_errors(path: Path) -> Iterator[None]:
-    """Turn any error in the description into one line."""
+def _load(path: Path) -> Checkpoint | Snapshot:
+    """Return the checkpoint of a run, or the network of a file of its own."""
+    json_text, tensors = read_tensors(path, PREFIX)
     try:
-        yield
+        return _restore(parse_strict_json(json_text), tensors)
     except (ElmanError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise corrupt_checkpoint_error(path, f"its description is invalid ({safe_message(error)})") from error
 
 
-def _read(path: Path) -> _Contents:
-    json_text, tensors = read_tensors(path, PREFIX)
-    with _readable_errors(path):
-        return _Contents(parse_strict_json(json_text), tensors)
+def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoint | Snapshot:
+    if description["format"] != FORMAT:
+        raise ElmanError(f"format {description['format']}, but this version reads {FORMAT}")
+    config = Config(**require_bounded_ints(description["config"]))
+    if config.layers > len(tensors):  # before the shapes of so many layers are listed
+        raise ElmanError(f"too few arrays for {config.layers} layers")
+    alphabet = Alphabet(require_str(description["alphabet"], "alphabet"), has_unknown=config.min_count > 0)
+    net, lines = config.architecture(alphabet), LineData.pop(tensors, config)
+    parameters = Parameters(net, {}, _restore_ngrams(description, net, tensors) if net.order else None)
+    empty = Snapshot(config, alphabet, parameters, np.zeros(0), lines=lines)
+    if "network" not in description:
+        return _restore_run(description, tensors, empty)
+    _check_tensors(tensors, net.shapes() | {"h": (net.state_size,)}, config)
+    return _restore_network(empty, tensors, description["network"])
 
 
-class _Contents:
-    """A file that was read: its description, its settings, and its tensors, which are checked when restored."""
+def _restore_ngrams(description: dict[str, Any], net: Architecture, tensors: dict[str, Array]) -> NgramModel:
+    """Return the n-gram model; its tensors are removed from the others."""
+    network = net.K, net.order, net.reset_at
+    own, before = pop_ngram_tensors(tensors), pop_ngram_tensors(tensors, _PRETRAINED)
+    ngrams = restore_ngrams(description["ngrams"], own, *network)
+    if "pretrained" not in description:
+        return ngrams
+    return replace(ngrams, pretrained=restore_ngrams(description["pretrained"], before, *network, _PRETRAINED))
 
-    def __init__(self, description: dict[str, Any], tensors: dict[str, Array]) -> None:
-        if description["format"] != FORMAT:
-            raise ElmanError(f"format {description['format']}, but this version reads {FORMAT}")
-        self.description, self.config = description, Config(**require_bounded_ints(description["config"]))
-        if self.config.layers > len(tensors):  # before the shapes of so many layers are listed
-            raise ElmanError(f"too few arrays for {self.config.layers} layers")
-        characters = require_str(description["alphabet"], "alphabet")
-        self.alphabet = Alphabet(characters, has_unknown=self.config.min_count > 0)
-        self.net = self.config.architecture(self.alphabet)
-        self.is_network = "network" in description
-        self.lines = LineData.pop(tensors, self.config)
-        self.ngrams = self._restore_ngrams(tensors)
-        self.tensors = tensors
 
-    def _restore_ngrams(self, tensors: dict[str, Array]) -> NgramModel | None:
-        """Return the n-gram model, or None if the network has no prior; its tensors are removed from the others."""
-        if not self.net.order:
-            return None
-        description, network = self.description, (self.net.K, self.net.order, self.net.reset_at)
-        own, before = pop_ngram_tensors(tensors), pop_ngram_tensors(tensors, _PRETRAINED)
-        ngrams = restore_ngrams(description["ngrams"], own, *network)
-        if "pretrained" not in description:
-            return ngrams
-        return replace(ngrams, pretrained=restore_ngrams(description["pretrained"], before, *network, _PRETRAINED))
+def _restore_network(empty: Snapshot, arrays: Arrays, description: dict[str, Any]) -> Snapshot:
+    """Return a network without arrays with those in a file, which are valid."""
+    return replace(
+        empty,
+        parameters=empty.parameters.with_arrays({name: array for name, array in arrays.items() if name != "h"}),
+        h=arrays["h"],
+        update=require_int(description["update"], "update"),
+        validation_loss=_restore_loss(description, "validation_loss"),
+    )
 
-    def restore_network(self) -> Snapshot:
-        """Return the network of a file of its own."""
-        self._check_tensors(self.net.shapes() | {"h": (self.net.state_size,)})
-        return self._snapshot(self.tensors, self.description["network"], loss_required=False)
 
-    def restore_checkpoint(self) -> Checkpoint:
-        """Return the checkpoint of a run."""
-        config, description, parameters = self.config, self.description, self.net.shapes()
-        best = description.get("best")
-        groups = {
-            "": parameters,
-            "M.": parameters if "M" in OPTIMIZERS[config.optimizer].moments else {},
-            "N.": parameters if "N" in OPTIMIZERS[config.optimizer].moments else {},
-            "average.": parameters if config.ema_decay > 0 else {},
-            "best.": {} if best is None else parameters | {"h": (self.net.state_size,)},
-        }
-        expected = {prefix + name: shape for prefix, group in groups.items() for name, shape in group.items()}
-        batch = () if config.batch_size == 1 else (config.batch_size,)
-        history = self._restore_history(batch)
-        self._check_tensors(expected | {"h": (*batch, self.net.state_size)})
-        arrays = {prefix: {name: self.tensors[prefix + name] for name in group} for prefix, group in groups.items()}
-        state = TrainState(
-            parameters=self._parameters(arrays[""]),
-            M=arrays["M."],
-            hidden=State(self.tensors["h"], history),
-            N=arrays["N."],
-            average=arrays["average."],
-            sample_generator=_restore_generator(description["sample_generator"]),
-            **_restore_numbers(description["state"]),
-        )
-        snapshot = None if best is None else self._snapshot(arrays["best."], best, loss_required=True)
-        if snapshot is not None and snapshot.update > state.update:
+def _restore_run(description: dict[str, Any], tensors: dict[str, Array], empty: Snapshot) -> Checkpoint:
+    """Return the checkpoint of a run, given its network without arrays."""
+    config, net = empty.config, empty.parameters.architecture
+    best, moments, shapes = description.get("best"), OPTIMIZERS[config.optimizer].moments, net.shapes()
+    groups = {
+        "": shapes,
+        "M.": shapes if "M" in moments else {},
+        "N.": shapes if "N" in moments else {},
+        "average.": shapes if config.ema_decay > 0 else {},
+        "best.": {} if best is None else shapes | {"h": (net.state_size,)},
+    }
+    batch = () if config.batch_size == 1 else (config.batch_size,)
+    history = _restore_history(net, batch, tensors)
+    expected = {prefix + name: shape for prefix, group in groups.items() for name, shape in group.items()}
+    _check_tensors(tensors, expected | {"h": (*batch, net.state_size)}, config)
+    arrays = {prefix: {name: tensors[prefix + name] for name in group} for prefix, group in groups.items()}
+    state = TrainState(
+        parameters=empty.parameters.with_arrays(arrays[""]),
+        M=arrays["M."],
+        hidden=State(tensors["h"], history),
+        N=arrays["N."],
+        average=arrays["average."],
+        sample_generator=_restore_generator(description["sample_generator"]),
+        **_restore_numbers(description["state"]),
+    )
+    snapshot = None if best is None else _restore_network(empty, arrays["best."], best)
+    if snapshot is not None:
+        require_finite(snapshot.validation_loss, "validation_loss")
+        if snapshot.update > state.update:
             raise ValueError("the best network is from a later update than the state")
-        last_loss, whole_loss = (
-            None if description[name] is None else require_finite(description[name], name)
-            for name in ("last_loss", "whole_loss")
-        )
-        sha256 = require_sha256(description["corpus_sha256"])
-        return Checkpoint(config, self.alphabet, sha256, state, snapshot, last_loss, self.lines, whole_loss)
+    losses = {name: _restore_loss(description, name) for name in ("last_loss", "whole_loss")}
+    sha256 = require_sha256(description["corpus_sha256"])
+    return Checkpoint(config, empty.alphabet, sha256, state, snapshot, lines=empty.lines, **losses)
 
-    def _restore_history(self, batch: tuple[int, ...]) -> NDArray[np.int32]:
-        """Return the last characters read, see `State`; they are removed from the other tensors."""
-        nothing = np.zeros((*batch, self.net.order), np.int32)
-        codes: NDArray[Any] = self.tensors.pop("history") if self.net.order else nothing
-        is_read = (codes > 0).astype(np.int8)  # from some position on
-        if (
-            (codes.dtype, codes.shape) != (nothing.dtype, nothing.shape)
-            or codes.min(initial=0) < 0
-            or codes.max(initial=0) > self.net.K
-            or (np.diff(is_read) < 0).any()
-        ):
-            raise ElmanError("the history is not one of characters")
-        return codes
 
-    def _check_tensors(self, expected: dict[str, tuple[int, ...]]) -> None:
-        if {name: array.shape for name, array in self.tensors.items()} != expected:
-            raise ElmanError("array shapes do not match the configuration")
-        for name, array in self.tensors.items():
-            if array.dtype != self.config.dtype or not np.isfinite(array).all():
-                raise ElmanError(f"{name} is not an array of finite {self.config.dtype} values")
+def _restore_history(net: Architecture, batch: tuple[int, ...], tensors: dict[str, Array]) -> NDArray[np.int32]:
+    """Return the last characters read, see `State`; they are removed from the other tensors."""
+    nothing = np.zeros((*batch, net.order), np.int32)
+    codes: NDArray[Any] = tensors.pop("history") if net.order else nothing
+    is_read = (codes > 0).astype(np.int8)  # from some position on
+    if (
+        (codes.dtype, codes.shape) != (nothing.dtype, nothing.shape)
+        or codes.min(initial=0) < 0
+        or codes.max(initial=0) > net.K
+        or (np.diff(is_read) < 0).any()
+    ):
+        raise ElmanError("the history is not one of characters")
+    return codes
 
-    def _parameters(self, arrays: Arrays) -> Parameters:
-        return Parameters(self.net, {name: array for name, array in arrays.items() if name != "h"}, self.ngrams)
 
-    def _snapshot(self, arrays: Arrays, description: dict[str, Any], *, loss_required: bool) -> Snapshot:
-        """Return a network; one that was imported has no validation loss."""
-        update, loss = require_int(description["update"], "update"), description["validation_loss"]
-        if loss is not None or loss_required:
-            loss = require_finite(loss, "validation_loss")
-        return Snapshot(self.config, self.alphabet, self._parameters(arrays), arrays["h"], update, loss, self.lines)
+def _check_tensors(tensors: dict[str, Array], expected: dict[str, tuple[int, ...]], config: Config) -> None:
+    if {name: array.shape for name, array in tensors.items()} != expected:
+        raise ElmanError("array shapes do not match the configuration")
+    for name, array in tensors.items():
+        if array.dtype != config.dtype or not np.isfinite(array).all():
+            raise ElmanError(f"{name} is not an array of finite {config.dtype} values")
+
+
+def _restore_loss(description: dict[str, Any], name: str) -> float | None:
+    return None if description[name] is None else require_finite(description[name], name)
 
 
 def _restore_generator(state: Any) -> np.random.Generator:
@@ -283,7 +266,5 @@ def _restore_numbers(numbers: dict[str, Any]) -> dict[str, Any]:
     integers = {name: require_int(numbers[name], name) for name in _INTEGERS}
     if integers["minimum_at"] > integers["update"]:
         raise ValueError("minimum_at is later than the update of the state")
-    floats = {name: numbers[name] for name in _FLOATS}
-    return integers | {
-        name: math.nan if value is None else require_finite(value, name) for name, value in floats.items()
-    }
+    losses = {name: _restore_loss(numbers, name) for name in _FLOATS}
+    return integers | {name: math.nan if value is None else value for name, value in losses.items()}

@@ -106,8 +106,7 @@ def name_model(run: Path) -> str:
 
 def find_builtin(fingerprint: bytes) -> BuiltinModel | None:
     """Return the built-in model whose fingerprint begins with these bytes, if there is one."""
-    found = (model for model in MODELS if bytes.fromhex(model.fingerprint).startswith(fingerprint))
-    return next(found, None)
+    return next((model for model in MODELS if bytes.fromhex(model.fingerprint).startswith(fingerprint)), None)
 
 
 def create_model(snapshot: Snapshot, engine: str | None = None) -> Model:
@@ -259,11 +258,8 @@ class LineScorer:
         scorer, lock = _open(self.path, self.engine)
         with lock:
             scored = scorer.score_batch(lines)
-        dtypes = {"chars": np.int64, "worst_column": np.int64}
-        names = ("chars", "nats_per_char", "worst5_nats", "worst_column", "worst_nats")
-        return {
-            name: np.array([getattr(line, name) for line in scored], dtypes.get(name, np.float64)) for name in names
-        }
+        names = {"chars": "i8", "nats_per_char": "f8", "worst5_nats": "f8", "worst_column": "i8", "worst_nats": "f8"}
+        return {name: np.array([getattr(line, name) for line in scored], dtype) for name, dtype in names.items()}
 
 
 @cache

@@ -11,7 +11,7 @@ from elman.config import Config
 from elman.engine import TrainState, get_engine
 from elman.engines import inference_engine
 from elman.inference import Model
-from elman.inference.generate import stream_text
+from elman.inference.generate import sample_chunks
 from elman.inference.snapshot import LineData, Snapshot
 from elman.network import SamplingParams
 from elman.network.optimizer import Optimizer
@@ -264,8 +264,9 @@ class Run:
         first = int(self.corpus.indices[0 if self.config.lines else position])
         shown = "" if self.config.lines else alphabet.decode([first])
         rest = length - len(shown)
-        chunks = stream_text(session, alphabet, state.final_hidden, first, rest, SamplingParams(temperature), generator)
-        return shown + "".join(chunks)
+        start, sampling = (state.final_hidden.reshape(1), np.array([first])), SamplingParams(temperature)
+        chunks = sample_chunks(session, *start, rest, sampling, [generator])
+        return shown + "".join(alphabet.decode(characters[:, 0]) for characters in chunks)
 
     def save_plot(self) -> None:
         """Write the plot of the losses to the directory."""

@@ -26,14 +26,6 @@ TOLERANCE = 1e-6
 class GradientComparison:
     """How far a forward and a backward pass are from the reference, and why. ``print`` shows it as a table.
 
-    Parameters
-    ----------
-    errors : dict of str to float
-        `relative_error` of the states ``h``, the probabilities ``p``, the ``loss``, and the gradients by name; nan
-        where an array is missing or has another shape.
-    findings : tuple of str
-        What is wrong, most likely; empty if everything agrees.
-
     Examples
     --------
     >>> from elman.testing import GradientComparison
@@ -44,7 +36,10 @@ class GradientComparison:
     """
 
     errors: dict[str, float]
+    """`relative_error` of the states ``h``, the probabilities ``p``, the ``loss``, and the gradients by name; nan where
+    an array is missing or has another shape."""
     findings: tuple[str, ...]
+    """What is wrong, most likely; empty if everything agrees."""
 
     @property
     def passed(self) -> bool:
@@ -53,9 +48,8 @@ class GradientComparison:
 
     def __str__(self) -> str:
         """Return the errors, one per line, and the findings."""
-        lines = [
-            f"{name:<5}{error:8.1e}{'' if error <= TOLERANCE else '  wrong'}" for name, error in self.errors.items()
-        ]
+        wrong = {name: "" if error <= TOLERANCE else "  wrong" for name, error in self.errors.items()}
+        lines = [f"{name:<5}{error:8.1e}{wrong[name]}" for name, error in self.errors.items()]
         return "\n".join([*lines, *(self.findings or ["everything agrees with the reference"])])
 
 

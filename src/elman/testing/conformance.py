@@ -38,25 +38,6 @@ REFERENCE_OPTIMIZER = Optimizer(learning_rate=0.1, grad_clip=1.0)
 class EngineComparison:
     """How far an engine is from the reference. Differences are relative unless stated otherwise; 0 means equal.
 
-    Parameters
-    ----------
-    loss, final_state : float
-        Of one window: relative difference of the loss, and `relative_error` of the final state.
-    gradients : dict of str to float
-        `relative_error` of every parameter's gradient and, under ``h0``, of the initial state's.
-    trajectory : float
-        Largest relative difference among the losses of a trajectory.
-    end : float
-        Largest `relative_error` after the trajectory among the parameters, M, N, the average and the hidden state.
-    same_counts : bool
-        Whether position, update and epoch agree after the trajectory.
-    session : float
-        Largest absolute difference among the losses, logits, states, segment losses and, with an n-gram prior, its
-        log q and matched orders, of an inference session.
-    same_text : bool
-        Whether sampling with the same random numbers generates the same characters and nearly the same final state, for
-        one sequence and for several, with every sampling option.
-
     Examples
     --------
     >>> from elman.engine import get_engine
@@ -67,13 +48,23 @@ class EngineComparison:
     """
 
     loss: float
+    """Of one window."""
     final_state: float
+    """Of the same window, its `relative_error`."""
     gradients: dict[str, float]
+    """`relative_error` of every parameter's gradient and, under ``h0``, of the initial state's."""
     trajectory: float
+    """Largest difference among the losses of a trajectory."""
     end: float
+    """Largest `relative_error` after the trajectory among the parameters, M, N, the average and the hidden state."""
     same_counts: bool
+    """Whether position, update and epoch agree after the trajectory."""
     session: float
+    """Largest absolute difference among the losses, logits, states, segment losses and, with an n-gram prior, its log q
+    and matched orders, of an inference session."""
     same_text: bool
+    """Whether sampling with the same random numbers generates the same characters and nearly the same final state, for
+    one sequence and for several, with every sampling option."""
 
 
 def relative_error(a: Array, b: Array) -> float:
@@ -176,14 +167,16 @@ def check_engine(
     state, expected_state = copy.deepcopy(start), copy.deepcopy(start)
     losses = _advance(engine, state, windows, updates, optimizer)
     expected_losses = _advance(get_engine("numpy"), expected_state, windows, updates, optimizer)
+    # NumPy's maximum propagates NaN, unlike Python's.
+    sessions = zip(*(_run_session(e, expected_state, windows) for e in (engine, get_engine("numpy"))), strict=True)
     return EngineComparison(
         loss=errors.pop("loss"),
         final_state=errors.pop("final_state"),
         gradients=errors,
-        trajectory=_largest_difference(losses, expected_losses),
+        trajectory=float(np.max(np.abs(losses - expected_losses) / np.abs(expected_losses))),
         end=_largest_error(state, expected_state),
-        same_counts=_counts(state) == _counts(expected_state),
-        session=_compare_sessions(engine, expected_state, windows),
+        same_counts=all(getattr(state, n) == getattr(expected_state, n) for n in ("position", "update", "epoch")),
+        session=float(np.max([np.max(np.abs(a - b)) for a, b in sessions])),
         same_text=_generates_the_same(engine, expected_state, K),
     )
 
@@ -196,10 +189,6 @@ def _advance(
     return np.concatenate([engine.advance(state, windows, n, optimizer) for n in (first, updates - first)])
 
 
-def _largest_difference(losses: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
-    return float(np.max(np.abs(losses - expected) / np.abs(expected)))  # unlike max(), this propagates NaN
-
-
 def _largest_error(state: TrainState, expected: TrainState) -> float:
     pairs = [(_numbers(state.hidden), _numbers(expected.hidden))]
     for kind in ("parameters", "M", "N", "average"):
@@ -208,22 +197,13 @@ def _largest_error(state: TrainState, expected: TrainState) -> float:
     return float(np.max([relative_error(a, b) for a, b in pairs]))
 
 
-def _counts(state: TrainState) -> tuple[int, int, int]:
-    return state.position, state.update, state.epoch
-
-
 def _numbers(state: State) -> Array:
     """Return all numbers of a state."""
     return np.concatenate([state.recurrent, state.history], axis=-1)
 
 
-def _compare_sessions(engine: Engine, state: TrainState, windows: Windows) -> float:
-    """Compare the losses, logits and states of the batch, and the losses of segments of the text, in a session."""
-    results, expected = (_run_session(e, state, windows) for e in (engine, get_engine("numpy")))
-    return float(np.max([np.max(np.abs(a - b)) for a, b in zip(results, expected, strict=True)]))
-
-
 def _run_session(engine: Engine, state: TrainState, windows: Windows) -> list[Array]:
+    """Return the losses, logits and states of the batch, and the losses of segments of the text."""
     session, hidden = engine.session(state.parameters), state.hidden.reshape(windows.batch_size)
     x, y = Windows(windows.indices, windows.row_length, windows.batch_size).at(0)
     x, y = (array.reshape(len(array), -1) for array in (x, y))

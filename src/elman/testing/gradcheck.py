@@ -19,6 +19,7 @@ from elman.machine import thread_count
 from elman.network import Parameters, initial_parameters
 from elman.network.parameters import Arrays
 from elman.network.state import State
+from elman.ngram.counting import count_ngrams
 from elman.testing import relative_error
 from elman.text import Corpus, Source, Windows, read_corpus
 
@@ -162,11 +163,8 @@ def _check(corpus: Corpus, points: int, config: Config, on_progress: OnProgress)
 
 def _start(corpus: Corpus, config: Config) -> tuple[Parameters, State]:
     """Return initial parameters and a state; a prior's has read no character yet."""
-    generator, net, ngrams = np.random.RandomState(config.seed), config.architecture(corpus.alphabet), None
-    if net.order:
-        from elman.ngram.counting import count_ngrams
-
-        ngrams = count_ngrams(corpus.indices, net.K, net.order, reset_at=net.reset_at)
+    generator, net = np.random.RandomState(config.seed), config.architecture(corpus.alphabet)
+    ngrams = count_ngrams(corpus.indices, net.K, net.order, reset_at=net.reset_at)
     parameters = initial_parameters(net, 0.1, generator, np.float64, ngrams=ngrams)
     return parameters, net.zero_state(np.float64).with_recurrent(np.tanh(generator.randn(net.state_size)))
 

@@ -95,11 +95,8 @@ def check_forward(forward: Forward, *, K: int = 7, m: int = 4, T: int = 25, seed
         *_diagnose_probabilities(window, given_h, p, right_p),
         *_diagnose_loss(window, given_p, loss, right_loss),
     ]
-    errors = {
-        "h": measure_error(h, right_h),
-        "p": measure_error(p, right_p),
-        "loss": measure_error(np.array(loss), np.array(right_loss)),
-    }
+    pairs = {"h": (h, right_h), "p": (p, right_p), "loss": (np.array(loss), np.array(right_loss))}
+    errors = {name: measure_error(*pair) for name, pair in pairs.items()}
     return GradientComparison(errors, tuple(findings or _diagnose_overflow(forward, window)))
 
 

@@ -21,15 +21,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
-from optuna.storages import (
-    BaseStorage,
-    JournalStorage,
-    RDBStorage,
-    RetryHeartbeatStaleTrialCallback,
-    fail_stale_trials,
-)
+from optuna.storages import JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -75,7 +68,7 @@ class JournalLock(JournalFileOpenLock):
 class SweepStudy:
     """The study of a sweep in its storage; the lock is that of the processes on this machine."""
 
-    def __init__(self, plan: SweepPlan, storage: BaseStorage, lock: FileLock) -> None:
+    def __init__(self, plan: SweepPlan, storage: optuna.storages.BaseStorage, lock: FileLock) -> None:
         self.plan, self.storage, self.lock = plan, storage, lock
         # A journal has one study, whose name must not change if the directory is moved.
         name = plan.study or ("sweep" if plan.storage is None else plan.directory.resolve().name)
@@ -100,7 +93,7 @@ class SweepStudy:
         directory, study = self.plan.directory, self.study
         saved = study.user_attrs.get(IDENTITY)
         identity = self.plan.settings.identity(self.plan.corpus_sha256)
-        if saved is None or study.directions != [StudyDirection.MINIMIZE]:
+        if saved is None or study.directions != [optuna.study.StudyDirection.MINIMIZE]:
             if study.get_trials(deepcopy=False) or saved is not None:
                 name = quote(study.study_name)
                 raise ElmanError(f"the study {name} was not made by elman sweep; choose another {option.study}")

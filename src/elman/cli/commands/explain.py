@@ -66,7 +66,6 @@ def explain(
     if as_json:
         print(json.dumps(metrics))
         return 0
-    best = {probe.feature.name: probe.best[0] for probe in page.probes if probe.best}
     show_metrics({name: value for name, value in metrics.items() if name not in ("ngram", "features")})
     if page.explanation.prior is not None:
         print("\nn-gram prior, counting alone and contributions:")
@@ -76,7 +75,7 @@ def explain(
         {
             name: f"{score.score:.2f} by {format_unit(page.explanation.units[score.unit], page.network)}"
             f" (baseline {score.baseline:.2f})"
-            for name, score in best.items()
+            for name, score in ((probe.feature.name, probe.best[0]) for probe in page.probes if probe.best)
         }
     )
     print(f"\npage: {out}")
