@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from elman.engine import Engine, TrainState, get_engine
 from elman.engine.numpy_engine import NumpyEngine, NumpySession
-from elman.engine.protocol import Callback, Indices, SegmentLosses, no_callback
+from elman.engine.protocol import Callback, Indices, SegmentLosses
 from elman.network import Dropout, LossAndGradients, Optimizer, Parameters, SamplingParams, WeightDropout
 from elman.network.parameters import NAMES, Array, Arrays
 from elman.network.state import State
@@ -125,7 +125,7 @@ class FaultyAdvance(NumpyEngine):
         self.fault = fault
 
     def advance(
-        self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback = no_callback
+        self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback | None = None
     ) -> NDArray[np.float64]:
         return self.fault(Call(super().advance, state, windows, updates, optimizer))
 
