@@ -181,15 +181,11 @@ else:
     Options = _create_options()
 
 
+@cache
 def __getattr__(name: str) -> Any:
     """Return `SamplingOptions` when ``elman sample`` is parsed: it requires NumPy, which ``--help`` does not import."""
     if name != "SamplingOptions":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _create_sampling_options()
-
-
-@cache
-def _create_sampling_options() -> Any:
     from elman.network.sampling import list_sampling_options
 
     return _make_dataclass(

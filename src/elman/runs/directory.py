@@ -194,8 +194,7 @@ class RunDirectory:
 
     def read_manifest(self) -> dict[str, Any]:
         """Read ``run.json``."""
-        manifest: dict[str, Any] = self._read(MANIFEST, lambda data: parse_strict_json(data.decode("utf-8")))
-        return manifest
+        return self._read(MANIFEST, lambda data: dict(parse_strict_json(data.decode("utf-8"))))
 
     def manifest(self) -> RunManifest:
         """Read and parse ``run.json``."""
@@ -339,7 +338,6 @@ class RunDirectory:
 
     @contextmanager
     def _readable_errors(self) -> Iterator[None]:
-        """Turn an error of the system into one line that names the directory."""
         try:
             yield
         except OSError as error:
@@ -352,6 +350,5 @@ def _complete_lines(data: bytes) -> list[str]:
 
 
 def _cannot_write(directory: Path, error: OSError) -> ElmanError:
-    """Return the error for a directory that cannot be written to."""
     reason = "Not a directory" if isinstance(error, FileExistsError) else error.strerror
     return ElmanError(f"cannot write in {quote(directory)} ({reason}){suggest_write_remedy(error)}")

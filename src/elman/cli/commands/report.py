@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.commands import INTERRUPTED
+from elman.cli.commands import INTERRUPTED, print_results
 from elman.cli.parameters import Corpora, Encoding, Flag, Integer, Json, OptionalInteger, Out, Quiet
 
 
@@ -50,15 +49,11 @@ def report(
         )
     if results is None:
         options = {"--out": out, "--epochs": epochs, "--long-epochs": long_epochs, "--encoding": encoding}
-        if min_count is not None:
-            options["--min-count"] = min_count
+        options |= {} if min_count is None else {"--min-count": min_count}
         words = [str(word) for option in options.items() for word in option]
         again = "pipe the text again to" if "-" in texts else "resume with"
         command = shlex.join(["elman", "report", *texts, *words, "--resume"])
         print(f"stopped and saved; {again}: {command}", file=sys.stderr)
         return INTERRUPTED
-    if as_json:
-        print(json.dumps(results))
-    else:
-        show_report(results, out)
+    print_results(results, as_json, lambda results: show_report(results, out))
     return 0
