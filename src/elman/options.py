@@ -65,7 +65,6 @@ def document_options(options: Iterable[Option]) -> Callable[[Callable[P, R]], Ca
 
 
 def _name_type(hint: Any) -> str:
-    """Return the name of a type, or of each member of a union."""
     kinds = get_args(hint) or (hint,)
     return " or ".join("None" if kind is type(None) else getattr(kind, "__name__", repr(kind)) for kind in kinds)
 

@@ -46,7 +46,6 @@ def parse_choice(hint: Any, tokens: Sequence[Token]) -> str:
 
 
 def _flatten(hint: Any) -> list[Any]:
-    """Return the arguments of a type, and theirs."""
     return [hint] if not get_args(hint) else [each for argument in get_args(hint) for each in _flatten(argument)]
 
 

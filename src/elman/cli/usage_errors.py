@@ -65,7 +65,6 @@ def _describe_value(option: str, value: str, hint: Any, problem: object) -> str:
 
 
 def _describe_type(hint: Any) -> str:
-    """Return what a value of a type is, in words."""
     if arguments := [each for each in get_args(hint) if each is not NoneType]:
         return join_alternatives(list(dict.fromkeys(map(_describe_type, arguments))))
     return _KINDS.get(hint, "a string")

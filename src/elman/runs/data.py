@@ -73,7 +73,6 @@ class TrainingData:
         return Windows(indices, config.seq_length, config.batch_size, cross_fit=config.ngram_order > 0, moves=moves)
 
     def _end_of_text(self) -> Indices:
-        """Return the validation set that is held out from the end."""
         config, N = self.config, len(self.corpus.indices)
         held_out = self.corpus.indices[training_length(self.corpus, config) :]
         if len(held_out) <= config.seq_length:

@@ -314,7 +314,6 @@ class RunDirectory:
         return (json.dumps(replace(manifest, log=self.log).as_dict(), indent=2) + "\n").encode()
 
     def _acquire_unused(self, remedy: str) -> None:
-        """Acquire the lock where there is no run and no network."""
         self.lock.acquire()
         if self.holds_run():
             raise ElmanError(f"{quote(self.path)} already contains a run; {remedy}")

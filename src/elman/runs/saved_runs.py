@@ -222,7 +222,6 @@ def compare_settings(first: Path, second: Path) -> dict[str, list[Any]]:
 
 
 def _list_settings(path: Path) -> dict[str, Any]:
-    """Return the settings of a run, its text, and which strings its n-gram prior contains."""
     directory = RunDirectory(path)
     manifest, ngrams = directory.manifest(), directory.load().state.parameters.ngrams
     return {

@@ -43,7 +43,6 @@ class Alphabet:
             )
 
     def __len__(self) -> int:
-        """K, the number of characters."""
         return len(self.characters)
 
     @property

@@ -122,7 +122,6 @@ def require_finite_state(state: TrainState, config: Config, *, saved: bool) -> N
 
 
 def _not_finite(what: str, update: int, config: Config, *, saved: bool) -> NonFiniteLossError:
-    """Return the error; `saved` is whether there is a directory with a checkpoint."""
     kept = "; the last good checkpoint is kept" if saved else ""
     return NonFiniteLossError(f"{what} of update {update} is not finite{kept}: {_lower_steps(config)}")
 

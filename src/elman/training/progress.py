@@ -90,7 +90,6 @@ class ProgressLines(ProgressDisplay):
 
 
 def _was_validated(run: Run) -> bool:
-    """Return whether the network was validated after the last update."""
     row = run.metrics[-1] if run.metrics else None
     return row is not None and row.update == run.state.update and row.validation_loss is not None
 

@@ -90,7 +90,6 @@ def _find_validation(saved: Config, manifest: RunManifest | None, options: Mappi
 def _read_data(
     directory: RunDirectory, config: Config, source: Text | None, saved: Checkpoint, manifest: RunManifest | None
 ) -> TrainingData:
-    """Return the texts of the run, which must be the same as before."""
     name = f"the run in {quote(directory.path)}"
     if source is None:
         files = find_text(manifest, name)

@@ -196,7 +196,7 @@ def limit_texts(config: Config, passed: Collection[str]) -> Config:
     """
     if config.max_seconds is None:
         return config
-    limits = choose_text_limits(config.max_seconds)
+    limits: dict[str, Any] = {**choose_text_limits(config.max_seconds)}
     if config.max_chars is not None:
         limits["max_chars"] = config.max_chars
     if "validation_chars" in passed or config.validation_chars < limits["validation_chars"]:

@@ -130,7 +130,6 @@ def _size(name: str) -> int | None:
 
 
 def _find_builtin(member: bytes) -> BuiltinModel:
-    """Return the built-in model that compressed a member."""
     from elman.compression.container import read_header
     from elman.runs.models import find_builtin
 
@@ -195,7 +194,6 @@ class _Source:
 
 
 def _write(path: Path | None, pieces: Iterable[bytes]) -> int:
-    """Write pieces of bytes to a file, or to standard output for None; return how many bytes."""
     from elman.storage.atomic import write_output
 
     size = 0
