@@ -30,10 +30,7 @@ if TYPE_CHECKING:
 
 
 def _option(default: Any, help: str, choices: Callable[[], tuple[str, ...]] | None = None, **limits: float) -> Any:
-    """Return a field with its help and its range; `choices` are the names in a registry.
-
-    The limits are `minimum`, `maximum`, `above` and `below`, which are exclusive; the latter has an `example`.
-    """
+    """Return a field with its help, its range and, from a registry, its choices; `below` and `above` are exclusive."""
     return field(default=default, metadata={"help": help, "choices": choices, "limits": limits})
 
 
@@ -365,10 +362,7 @@ def config_like(base: Config) -> Config:
 
 
 def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
-    """Return the settings of a run that is resumed.
-
-    A limit among the options replaces the time and update limits of the run.
-    """
+    """Return the settings of a resumed run; a limit among the options replaces those of time and updates."""
     check_names(options)
     changes: dict[str, Any] = {**_NO_LIMITS} if any(options.get(name) is not None for name in LIMITS) else {}
     if options.get("engine", saved.engine) != saved.engine:

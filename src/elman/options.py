@@ -1,7 +1,4 @@
-"""Options: how a function that passes them on shows them, and which one is suggested where a name is unknown.
-
-The command line and the Python API read the same table of names.
-"""
+"""Options of the command line and of Python: how a function shows those it passes on, and which name is suggested."""
 
 from __future__ import annotations
 
@@ -125,12 +122,7 @@ SIMILARITY = 0.75
 def suggest_option(name: str, options: Iterable[str]) -> str | None:
     """Return the option that an unknown name most likely means, None if there is no such option.
 
-    Parameters
-    ----------
-    name : str
-        With hyphens or underscores.
-    options : iterable of str
-        The options that exist, with underscores.
+    The options have underscores, the name may have hyphens.
 
     Examples
     --------

@@ -1,7 +1,4 @@
-"""Hyperparameter presets: combinations of settings, and the purpose of each.
-
-They were chosen by the experiments in ``benchmarks/NOTES.md``.
-"""
+"""Hyperparameter presets and the purpose of each; ``benchmarks/NOTES.md`` has the experiments behind them."""
 
 from __future__ import annotations
 

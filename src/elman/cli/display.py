@@ -68,10 +68,7 @@ def _discard_terminal() -> None:
 
 
 class StopSignals:
-    """SIGINT (Ctrl-C), SIGTERM and SIGHUP ask to save and stop; a second one interrupts at once.
-
-    A message says what is saved. A SIGHUP that is ignored, as by nohup, stays ignored.
-    """
+    """SIGINT (Ctrl-C), SIGTERM and SIGHUP, unless ignored, ask to save and stop; a second one interrupts at once."""
 
     def __init__(self, console: StderrConsole, what: str) -> None:
         self.console, self.what, self.received = console, what, False

@@ -78,10 +78,7 @@ def suggest(name: str, names: Iterable[str], otherwise: str = "see --help") -> s
 
 
 def _name_option(token: Token) -> str:
-    """Return the name of the option that a token is a value of, and the file it is from, if from one.
-
-    An environment variable has a name that says so.
-    """
+    """Return the name of the option that a token is a value of, and the file it is from, if from one."""
     return shorten(_name_keyword(token)) + (f" in {quote(token.source)}" if _is_from_file(token) else "")
 
 

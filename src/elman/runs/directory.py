@@ -60,10 +60,7 @@ class DirectoryLock:
         self._lock = None
 
     def acquire(self) -> None:
-        """Acquire the lock unless it is held already; create the directory if needed; remove partial files.
-
-        Raise LockedError if another writer holds it, and ElmanError if the system refuses.
-        """
+        """Acquire the lock unless it is held already; create the directory if needed; remove partial files."""
         if self._lock is not None:
             return
         from filelock import FileLock, Timeout

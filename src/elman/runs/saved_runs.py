@@ -30,10 +30,6 @@ _T = TypeVar("_T")
 def open_run(path: str | os.PathLike[str]) -> SavedRun:
     """Return the run in a directory that ``elman train`` or `elman.train` wrote; it may be in training still.
 
-    Parameters
-    ----------
-    path : str or path
-
     Raises
     ------
     ElmanError

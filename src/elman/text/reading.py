@@ -1,7 +1,4 @@
-"""Reading texts: the bytes of one or several files are decompressed, decoded and joined to one corpus.
-
-Decoding is strict and incremental: a text is never held in memory as a string.
-"""
+"""Reading texts: the bytes of one or several files are decompressed, decoded strictly and joined to one corpus."""
 
 from __future__ import annotations
 

@@ -204,10 +204,7 @@ def _expand(pattern: str) -> Iterator[Path]:
 
 
 def _walk(directory: Path) -> Iterator[Path]:
-    """Yield the files of a directory and of those in it, in sorted order.
-
-    Hidden files and run directories are skipped, and links to directories are not followed.
-    """
+    """Yield the files of a directory and below, in sorted order, without hidden files, runs and linked directories."""
     with report_system_errors(f"read the directory {quote(directory)}"):
         entries = sorted(directory.iterdir())
     if directory / _CHECKPOINT in entries:

@@ -48,8 +48,7 @@ class HealthMonitor:
     def check(self, h: Array, losses: Sequence[float]) -> str:
         """Return the problem and how to correct it; empty if there is none.
 
-        `h`, (D,) or (B, D), is the state after the last window; `losses` are those of the latest updates, in nats per
-        window.
+        `h`, (D,) or (B, D), is the state after the last window; `losses` are the latest, in nats per window.
         """
         problem = self.check_state(h)
         # A second check of the state is worth the wait for the next update: it explains why the losses are high.

@@ -1,7 +1,4 @@
-"""The progress of a training, shown on standard error or in a notebook.
-
-A bar with the latest sample on a terminal and in a notebook; elsewhere plain lines, as for a log.
-"""
+"""The progress of a training: a bar with the latest sample on a terminal and in a notebook, plain lines in a log."""
 
 from __future__ import annotations
 
