@@ -73,22 +73,6 @@ def test_the_version(command: Command) -> None:
 # --- Bad input: exit code 2 and one line; more is in tests/golden/errors.txt ---
 
 
-def test_a_loss_that_is_not_finite(folder: Path, command: Command) -> None:
-    options = ["--out", "out", "--seq-length", T, "--learning-rate", "1e38", "--engine", "numpy"]
-    code, _, err = command("train", "novel.txt", *REFERENCE, *options)
-    assert (code, err.splitlines()[0]) == (2, "training on novel.txt: 77 characters, 26 distinct")
-    assert "is not finite; the last good checkpoint is kept: lower --learning-rate" in err
-
-
-def test_a_damaged_checkpoint(run: Path, command: Command) -> None:
-    checkpoint = run / "checkpoint.safetensors"
-    data = checkpoint.read_bytes()
-    checkpoint.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    words = "its contents do not match its SHA-256; restore a backup or train again"
-    for arguments in (["sample", run], ["eval", run, "novel.txt"]):
-        assert_refused(command(*arguments), words)
-
-
 @pytest.mark.parametrize(
     ("stdin", "words"),
     [

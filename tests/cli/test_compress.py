@@ -80,16 +80,6 @@ def test_an_empty_file(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert empty.read_bytes() == b""
 
 
-def test_a_file_is_replaced_only_with_out(run: Path, tmp_path: Path) -> None:
-    text, file = tmp_path / "a.txt", tmp_path / "a.txt.elm"
-    text.write_bytes(DATA)
-    file.write_bytes(b"mine")
-    assert exit_code("compress", text, "-m", run) == 2
-    assert file.read_bytes() == b"mine"
-    assert exit_code("compress", text, "-m", run, "--out", file) == 0
-    assert exit_code("decompress", file, "-m", run) == 2
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("command", ["compress", "decompress"])
 def test_a_signal_leaves_no_temporary_file(

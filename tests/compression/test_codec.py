@@ -1,6 +1,5 @@
 """Compression is lossless, costs the model's cross-entropy, and reports every mismatch."""
 
-import dataclasses
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +22,6 @@ from elman.inference.score import score
 from elman.text import Alphabet
 from support.cells import EXACT_CELLS
 from support.codec_models import ALPHABET, INPUTS, MODE_NAMES, TEXT, make_model
-from support.networks import with_architecture
 from support.small_blocks import small_blocks
 from support.tolerances import CODED_BITS, CODED_FRACTION
 
@@ -181,15 +179,6 @@ def test_progress_is_in_bytes_of_the_whole_file(model: Model, mode: ModeName) ->
 
 
 # --- Errors ---
-
-
-def test_an_unknown_mode_and_a_model_of_lines_are_refused() -> None:
-    model = make_model()
-    with pytest.raises(ElmanError, match=r"^mode must be one of static, mixture \(got everything\)$"):
-        compress(b"a", model, mode="everything")  # type: ignore[arg-type]
-    of_lines = dataclasses.replace(model, parameters=with_architecture(model.parameters, reset_at=0))
-    with pytest.raises(ElmanError, match=r"^files cannot be compressed with a model of independent lines: train with"):
-        compress(b"a", of_lines)
 
 
 @pytest.mark.parametrize("size", [10, 300])

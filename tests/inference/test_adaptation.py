@@ -12,7 +12,6 @@ import pytest
 
 import elman
 from elman.engine import get_engine
-from elman.errors import ElmanError
 from elman.inference import Model, Score
 from elman.inference import adaptation as adapting
 from elman.inference.adaptation import DECAY_INTERVAL, Adapt, learning_rate, score_dynamic
@@ -25,7 +24,7 @@ from elman.network.state import State
 from elman.ngram.model import READ_COUNT, ngram_counts
 from elman.text import Corpus
 from support import tolerances as tolerances
-from support.cli import Command, assert_refused
+from support.cli import Command
 from support.networks import make_parameters, state_of, sum_losses
 from support.state import TEXT, generate
 
@@ -220,21 +219,6 @@ def test_unknown_characters_cost_the_same_and_are_not_adapted_to(model: Model, a
     assert with_one.nats == pytest.approx(without.nats + unknown + others)
 
 
-def test_unusable_arguments_are_rejected(model: Model) -> None:
-    other: Any = "biases"
-    with pytest.raises(ElmanError, match=r"^adapt must be one of weights, counts, both, mixture \(got biases\)$"):
-        model.score(OTHER, adapt=other)
-    weights: Any = "weights"
-    with pytest.raises(ElmanError, match=r"^adapt must be counts to generate text \(got weights\)$"):
-        model.sample(9, adapt=weights)
-    with pytest.raises(ElmanError, match=r"^a text needs at least 2 characters to be scored \(got 1\)$"):
-        model.score("t", adapt="weights")
-    with pytest.raises(
-        ElmanError, match=r"^adapt='both' requires a model with an n-gram prior: train with ngram_order=7$"
-    ):
-        trained(ngram_order=0).score(OTHER, adapt="both")
-
-
 # --- Generating text ---
 
 
@@ -263,10 +247,8 @@ def test_beam_search_and_long_texts_after_a_counted_prompt(model: Model) -> None
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the run of a model with a prior, one without, and a text."""
     directory = tmp_path_factory.mktemp("runs")
     trained(out=directory / "prior")
-    trained(ngram_order=0, out=directory / "plain")
     (directory / "other.txt").write_text(OTHER + "漢", encoding="utf-8")
     return directory
 
@@ -285,19 +267,6 @@ def test_eval_adapts(runs: Path, command: Command, monkeypatch: pytest.MonkeyPat
         "nats_per_char_without_adapt": static.nats_per_char,
         "unknown_chars": 1,
     }
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [["eval", "plain", "other.txt"], ["sample", "plain"]],
-    ids=lambda arguments: arguments[0],
-)
-def test_commands_say_what_a_model_lacks(
-    runs: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
-) -> None:
-    monkeypatch.chdir(runs)
-    ended = command(*arguments, "--adapt", "counts")
-    assert_refused(ended, "--adapt counts requires a model with an n-gram prior: train with --ngram-order 7")
 
 
 def test_sample_counts_its_prompt(runs: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

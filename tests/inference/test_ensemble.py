@@ -115,26 +115,6 @@ def test_models_that_cannot_be_joined(options: dict[str, Any], message: str) -> 
         ensemble(models)
 
 
-def test_wrong_arguments() -> None:
-    model = trained()
-    for models, message in (([model], r"an ensemble needs at least two models \(got 1\)$"),
-                            (model, r"an ensemble needs at least two models \(got 1\)$"),
-                            ([model, "runs/novel"], r"model must be an elman\.Model")):  # fmt: skip
-        with pytest.raises(ElmanError, match=f"^{message}"):
-            ensemble(models)  # type: ignore[arg-type]
-    wrong: dict[str, Any] = {
-        "an ensemble needs a weight for each model (got 1 weights, 2 models)": [1.0],
-        "a weight of an ensemble must be finite and at least 0 (got nan)": [1.0, float("nan")],
-        "the weights of an ensemble must be numbers (got": [1.0, None],
-        "the weights of an ensemble must be numbers (got 0.5": 0.5,
-        "the weights of an ensemble must not all be 0": [0, 0],
-        "the weights of the ensemble are too large": [1, 1e300],
-    }
-    for message, weights in wrong.items():
-        with pytest.raises(ElmanError, match=re.escape(message)):
-            ensemble([model, model], weights=weights)
-
-
 # --- Fitted weights ---
 
 WORDS = ("the cat ", "sat on ", "the mat\n", "a dog ", "ran to ", "the sea\n")
@@ -239,8 +219,6 @@ def test_models_of_lines() -> None:
 
 
 def test_unusable_texts_are_rejected(models: list[Model]) -> None:
-    with pytest.raises(ElmanError, match=r"^cannot combine weights with fit_on, which fits them$"):
-        ensemble(models, weights=[1, 1, 1], fit_on=WORDY)
     message = "fitting weights needs a text of at least 100 known characters (got 99)"
     with pytest.raises(ElmanError, match=f"^{re.escape(message)}$"):
         ensemble(models, fit_on=WORDY[:99] + "\u2603" * 100)
@@ -268,13 +246,3 @@ def test_the_command(command: Command, tmp_path: Path, monkeypatch: pytest.Monke
     assert re.fullmatch(r"weights [0-9.]+, [0-9.]+\n", err)
     expected = ensemble([load(run) for run in runs], fit_on=HELD_OUT)
     assert load(Path("fitted")).score(TEXT) == expected.score(TEXT)
-    fit_on = ("--fit-on", "held_out.txt")
-    for arguments, message in {
-        ("-o", "other"): "an ensemble needs at least two models (got 0)",
-        ("-o", "other", *fit_on): "an ensemble needs at least two models (got 0)",
-        (*runs, "-o", "other", "--weights", "-1,2"): "a weight of an ensemble must be finite and at least 0 (got -1.0)",
-        (*runs, "-o", "other", *fit_on, "--weights", "1,1"): "cannot combine --weights with --fit-on, which fits them",
-        (*runs, "-o", "other", "--weights", "1;2"): "--weights must be numbers separated by commas, such as 0.6,0.4",
-    }.items():
-        assert_refused(command("ensemble", *arguments), message)
-        assert not Path("other").exists()

@@ -41,7 +41,9 @@ def test_steps_predict_what_the_score_says(model: Model) -> None:
     y = model.alphabet.encode(TEXT)[1:]
     assert -log_p[np.arange(len(y)), 0, y].sum() == pytest.approx(model.score(TEXT).nats, rel=COMPILED)
     np.testing.assert_allclose(np.exp(log_p).sum(-1), 1, atol=PROBABILITY)
-    assert model.next_char(TEXT) == {
+    found = model.next_char(TEXT)
+    assert [*found.values()] == sorted(found.values(), reverse=True)
+    assert found == {
         model.alphabet.characters[k]: pytest.approx(np.exp(log_p[-1, 0, k])) for k in range(len(model.alphabet))
     }
 
@@ -64,24 +66,6 @@ def test_a_state_is_continued_in_several_ways(model: Model) -> None:
     _, again = model.step(state.select([1, 0, 1, 1]), model.alphabet.encode("aha "))  # nothing that was read changed it
     np.testing.assert_array_equal(again, log_p)
     assert len(selected.select(slice(1, 3))) == 2
-
-
-@pytest.mark.parametrize(
-    ("characters", "message"),
-    [
-        ("t", r"^a step needs one character for each of 2 states \(got 't'\)$"),
-        ("the", r"^a step needs one character for each of 2 states \(got 'the'\)$"),
-        (np.zeros((2, 1), int), "^a step needs one character for each of 2 states"),
-        (np.zeros(2), "^a step needs one character for each of 2 states"),
-        ("tQ", r"^'Q' \(U\+0051\) is not among the model's 26 characters: "),
-        (np.array([0, 26]), r"^the index of a character must be from 0 to 25 \(got array\(\[ 0, 26\]\)\)$"),
-        (np.array([-1, 0]), "^the index of a character must be from 0 to 25"),
-    ],
-    ids=str,
-)
-def test_characters_that_do_not_fit_are_refused(model: Model, characters: Any, message: str) -> None:
-    with pytest.raises(ElmanError, match=message):
-        model.step(model.start(2), characters)
 
 
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")

@@ -23,7 +23,7 @@ from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.text import Alphabet, Corpus, with_unknown
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
-from support.cli import Command, assert_refused
+from support.cli import Command
 from support.networks import make_parameters, state_of
 from support.random_model import overflowing_model
 from support.state import TEXT
@@ -226,9 +226,3 @@ def test_eval_and_python_score_windows(tmp_path: Path, command: Command) -> None
     }  # fmt: skip
     expected = windows_by_hand(model.parameters.map(lambda array: array.astype(float)), model.alphabet.encode(TEXT), 20)
     assert found.nats == pytest.approx(expected, rel=1e-5)
-    assert_refused(command("eval", run, file, "--window", 0), "--window must be at least 1 (got 0)")
-    assert_refused(
-        command("eval", run, file, "--window", 9, "--adapt", "weights"), "cannot combine --window with --adapt"
-    )
-    with pytest.raises(ElmanError, match=r"^cannot combine window with adapt: every window starts from the same"):
-        model.score(TEXT, window=9, adapt="weights")

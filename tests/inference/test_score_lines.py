@@ -27,7 +27,7 @@ from elman.network.state import State
 from elman.text import Alphabet, Corpus
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 from support import tolerances as tolerances
-from support.cli import Command, assert_refused
+from support.cli import Command
 from support.networks import make_parameters, state_of
 from support.random_model import overflowing_model, random_prior_model
 from support.state import generate
@@ -273,27 +273,6 @@ def test_metrics_of_a_line_without_predictions_are_null(tmp_path: Path, command:
     assert set(row.values()) == {None}
     assert command("score", run, log).out.splitlines()[1] == "1\t\t0\t\t\t\t\t"
     assert len(command("score", run, log, "--top", 1).out.splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["run", "lgo"], "did you mean"),
-        (["run", "log", "--top", "0"], "--top must be at least 1 (got 0)"),
-        (["run", "log", "--threshold", "99%"], "a threshold in percent requires the scores of held-out lines"),
-        (["run", "log", "--threshold", "101%"], "--threshold must be a score, such as 25, or a percentage"),
-        (["run", "log", "--threshold", "nan"], "--threshold must be a score, such as 25, or a percentage"),
-        (["run", "log", "--by", "median"], "--by must be one of worst5, mean, max, sum (got 'median')"),
-        (["run", "latin"], "byte 0xe9 at offset 3 of 'latin' is not valid utf-8"),
-    ],
-)
-def test_bad_input_is_one_line(
-    run: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
-) -> None:
-    monkeypatch.chdir(run.parent)
-    Path("latin").write_bytes(b"caf\xe9\n")
-    ended = command("score", *arguments)
-    assert_refused(ended._replace(out=""), message)
 
 
 def test_a_pipe_is_answered_line_by_line(run: Path) -> None:

@@ -24,7 +24,6 @@ from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.file import describe_ngrams, ngram_tensors
 from elman.ngram.model import read
-from elman.runs.directory import RunDirectory
 from elman.runs.models import load
 from elman.text import Alphabet, Corpus
 from support import tolerances as tolerances
@@ -541,71 +540,6 @@ def test_entries_that_share_their_bytes(tmp_path: Path) -> None:
 
 
 # --- The commands ---
-
-
-@pytest.fixture
-def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run in the current directory."""
-    monkeypatch.chdir(tmp_path)
-    options: dict[str, Any] = {"cell": "gru", "layers": 2, "hidden_size": M, "seq_length": T, "validation": 0.2}
-    train(Corpus.from_text(TEXT * 2), **options, engine="numpy", max_updates=30, out="run", sample_every=0)
-    (tmp_path / "text").write_text(TEXT, encoding="utf-8")
-    return tmp_path / "run"
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("export run", "missing required option --out (file or folder to write)"),
-        (
-            "export run a.pt",
-            "the file name must end in one of .onnx, .safetensors, .npz, .html, which sets its format (got",
-        ),
-        ("export run a.onnx --format npz", "the name of a file in the format npz must end in .npz (got 'a.onnx')"),
-        ("export run a.pkl --format pickle", "--format must be one of onnx, torch, npz, page, hub (got 'pickle')"),
-        ("export run a.html --weights int4", "--weights must be one of int8, float16, float32 (got 'int4')"),
-        ("export run a.npz --weights int8", "--weights has no effect on 'a.npz': remove it"),
-        ("import a.html new", "the name of a file to import must end in one of .onnx, .safetensors, .npz (got"),
-        ("export run kept --format hub", "'kept' contains a run or a model: choose another --out"),
-        ("export run text --format hub", "cannot write 'text' (File exists): choose another --out"),
-        (
-            "export run run/checkpoint.safetensors",
-            "--out would replace an input file (got 'run/checkpoint.safetensors')",
-        ),
-        (
-            "export run no/a.npz",
-            "cannot write 'no/a.npz' (No such file or directory): choose another --out;",
-        ),
-        (
-            "import text --out new",
-            "the name of a file to import must end in one of .onnx, .safetensors, .npz (got 'text')",
-        ),
-        ("import kept new --alphabet text", "cannot combine --alphabet with 'kept', which contains its characters"),
-        ("import text/none new", "the name of a file to import must end in one of"),
-        ("import no.npz --out new", "cannot read 'no.npz' (No such file or directory)"),
-        (
-            "import short.npz --out new",
-            "'short.npz' cannot be imported: it is not a complete file written by numpy.savez",
-        ),
-        ("import network.npz --out run", "'run' already contains a run; choose another --out"),
-        ("import network.npz --out kept", "'kept' already contains a model; choose another --out"),
-        ("train text --preset reference --out kept", "'kept' already contains a model; choose another --out"),
-        ("import network.npz --out new --alphabet no", "cannot read the alphabet 'no' (No such file or directory)"),
-        ("import network.npz --out new --alphabet bytes", "the alphabet 'bytes' is not UTF-8"),
-    ],
-)
-def test_rejected_commands(trained: Path, capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:
-    export(load(trained), "network.npz")
-    import_("network.npz", out="kept")
-    before = Path("kept/best.safetensors").read_bytes(), Path("run/checkpoint.safetensors").read_bytes()
-    Path("short.npz").write_bytes(b"PK")
-    Path("bytes").write_bytes(b"\xff")
-    assert exit_code(*line.split()) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: {message}")
-    assert said.count("\n") == 1
-    assert (Path("kept/best.safetensors").read_bytes(), Path("run/checkpoint.safetensors").read_bytes()) == before
-    assert not RunDirectory(Path("new")).path.exists()
 
 
 # --- The examples in docs/how_to/export_and_import.md, and those of models with a prior ---

@@ -139,12 +139,6 @@ def test_losses_of_characters_sum_to_the_score(model: elman.Model, adapt: Any) -
         assert [*np.flatnonzero(np.isnan(score.per_char))] == ([] if first is None else [first])
 
 
-@pytest.mark.parametrize("options", [{"adapt": "weights"}, {"adapt": "both"}, {"window": 5}], ids=str)
-def test_losses_that_are_not_kept(model: elman.Model, options: dict[str, Any]) -> None:
-    with pytest.raises(ElmanError, match="per_char"):
-        model.score(TEXT, **options).per_char  # noqa: B018
-
-
 def test_a_score_is_pickled_without_the_model(model: elman.Model) -> None:
     score = model.score(TEXT)
     data = pickle.dumps(score)
@@ -169,23 +163,6 @@ def test_numbers_may_be_those_of_numpy(model: elman.Model) -> None:
     assert any_model.sample(np.int8(5), seed=np.int64(1), top_k=np.int64(2)) == model.sample(5, seed=1, top_k=2)
 
 
-def test_the_next_character(model: elman.Model) -> None:
-    found = model.next_char("the")
-    assert [*found.values()] == sorted(found.values(), reverse=True)
-    assert set(found) == set(model.alphabet.characters)
-    assert sum(found.values()) == pytest.approx(1)
-    loss = model.score("the" + TEXT[0]).per_char[-1]
-    assert -np.log(found[TEXT[0]]) == pytest.approx(loss, rel=1e-9)
-
-
-def test_a_model_is_saved_to_a_file(model: elman.Model, tmp_path: Path, command: Command) -> None:
-    path = tmp_path / "model.safetensors"
-    model.save(path)
-    loaded = elman.load(path, engine="numpy")
-    assert loaded.sample(30, seed=1) == model.sample(30, seed=1)
-    assert command("sample", path, "--length", 3, "--seed", 1).code == 0
-
-
 def test_a_model_does_not_replace_the_checkpoint_of_a_run(corpus: Corpus, tmp_path: Path) -> None:
     run = train(corpus, **EXACT, max_updates=5, out=tmp_path)
     path = tmp_path / "copy.safetensors"
@@ -199,13 +176,6 @@ def test_a_model_does_not_replace_the_checkpoint_of_a_run(corpus: Corpus, tmp_pa
     for _ in range(2):  # a file with another content is replaced
         run.model.save(tmp_path / "model.safetensors")
         elman.export(run.model, tmp_path / "exported.safetensors")
-
-
-def test_an_explanation(model: elman.Model, tmp_path: Path) -> None:
-    page = elman.explain(TEXT + "X", model, out=tmp_path / "page.html", units=1)
-    assert len(page.explanation.surprisal) == len(TEXT) + 1
-    assert page.as_dict()["unknown_chars"] == 1
-    assert (tmp_path / "page.html").read_text("utf-8").startswith("<!")
 
 
 # --- Runs ---

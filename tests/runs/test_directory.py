@@ -130,13 +130,6 @@ def test_a_damaged_run_is_replaced_but_no_other_file(corpus: Corpus, tmp_path: P
     assert_saved(tmp_path, train(corpus, **OPTIONS, out=tmp_path, overwrite=True))
 
 
-def test_what_cannot_be_combined(corpus: Corpus, tmp_path: Path) -> None:
-    with pytest.raises(ElmanError, match=r"^overwrite=True requires out, the directory of the run$"):
-        train(corpus, **OPTIONS, overwrite=True)
-    with pytest.raises(ElmanError, match=r"^overwrite=True replaces the run that resume=True continues: pass only one"):
-        train(corpus, out=tmp_path, overwrite=True, resume=True)
-
-
 # --- One writer at a time ---
 
 

@@ -33,14 +33,6 @@ def test_its_file_is_the_one_that_is_described(model: BuiltinModel) -> None:
     assert set(loaded.alphabet.characters) >= {"\n", "\t", "\r", *map(chr, range(32, 127)), *"“”‘’—é"}
 
 
-def test_its_name_is_that_of_a_path_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert fingerprint(elman.load("builtin")).hex() == NEWEST.fingerprint
-    Path("builtin").mkdir()
-    with pytest.raises(ElmanError, match=r"there is no checkpoint 'builtin/checkpoint\.safetensors'"):
-        elman.load("builtin")
-
-
 @pytest.mark.parametrize(
     ("model", "reason"),
     [

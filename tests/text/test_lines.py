@@ -54,11 +54,6 @@ def test_carriage_returns_at_the_ends_of_chunks(size: int) -> None:
     assert "".join(trim_chunks(chunks)) == trim_lines(text) == "ab\nc\rd\n\ne"
 
 
-def test_a_carriage_return_within_a_line_is_kept() -> None:
-    corpus = read_corpus(corpus_of("a\rb\nc\r\r\n"), lines=True)
-    assert as_list(make_lines(corpus.indices, corpus.alphabet), corpus) == ["a\rb", "c"]
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -280,12 +280,7 @@ def test_settings_and_limits_on_resume(corpus: Corpus, tmp_path: Path) -> None:
     assert train(corpus, out=tmp_path, resume=True, epochs=2).state.epoch == 2  # lifts the other limits
 
 
-def test_what_cannot_be_resumed(corpus: Corpus, tmp_path: Path) -> None:
-    with pytest.raises(ElmanError, match=r"^there is no checkpoint .*: pass a run directory"):
-        train(corpus, out=tmp_path / "none", resume=True)
-    assert contents(tmp_path) == {}
-    with pytest.raises(ElmanError, match=r"^resume=True requires out, the directory of the run$"):
-        train(corpus, resume=True)
+def test_a_run_without_metrics_is_not_resumed(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **EXACT, max_updates=5, out=tmp_path)
     (tmp_path / "metrics.csv").unlink()
     with pytest.raises(ElmanError, match=r"^the run in '.*' has no metrics\.csv$"):
