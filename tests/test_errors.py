@@ -26,7 +26,6 @@ def test_a_long_value_loses_its_middle() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a text and a run."""
     folder = tmp_path_factory.mktemp("errors")
     (folder / "novel.txt").write_text(TEXT, encoding="utf-8")
     train(folder / "novel.txt", out=folder / "run", hidden_size=3, seq_length=T, engine="numpy", max_updates=2)

@@ -44,8 +44,6 @@ def test_characters_are_counted_as_eval_counts_them(
 
 
 class Standard(io.TextIOWrapper):
-    """Standard input or output of bytes."""
-
     def __init__(self, data: bytes = b"", terminal: bool = False) -> None:
         self.bytes = io.BytesIO(data)
         super().__init__(self.bytes)

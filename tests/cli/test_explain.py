@@ -20,7 +20,6 @@ TEXT = " ".join(
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run directory."""
     folder = tmp_path_factory.mktemp("explain") / "run"
     settings: Any = {"cell": "gru", "hidden_size": 6, "seq_length": 5, "engine": "numpy", "sample_every": 0}
     train(Corpus.from_text(TEXT[:2000]), out=folder, max_updates=20, **settings)
@@ -29,7 +28,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A text to explain."""
     path = tmp_path / "text.txt"
     path.write_text(TEXT[2000:4000], encoding="utf-8", newline="")
     return path

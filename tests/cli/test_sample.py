@@ -24,14 +24,11 @@ Stdin = Callable[[bytes], None]
 
 @pytest.fixture(autouse=True)
 def model(run: Path) -> Model:
-    """The model of `run`."""
     return elman.load(run)
 
 
 @pytest.fixture
 def stdin(monkeypatch: pytest.MonkeyPatch) -> Stdin:
-    """Sets standard input."""
-
     def set_stdin(data: bytes) -> None:
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: False))
 

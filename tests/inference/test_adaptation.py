@@ -42,8 +42,6 @@ K, M, T = 5, 6, 7
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Changes hyperparameters of dynamic evaluation."""
-
     def change(**values: float) -> None:
         for name, value in values.items():
             monkeypatch.setattr(adapting, name, value)
@@ -52,7 +50,6 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def made(cell: str = "gru", layers: int = 2, dtype: Any = np.float64) -> tuple[Parameters, State]:
-    """Return a network and a state."""
     generator = np.random.RandomState(1)
     parameters = make_parameters(K, M, 0.4, generator, dtype, cell, layers)
     return parameters, state_of(parameters, np.tanh(generator.randn(parameters.architecture.state_size)).astype(dtype))

@@ -147,7 +147,6 @@ def test_no_other_weights_are_better(models: list[Model]) -> None:
 
 
 def evaluate(models: list[Model], weights: Any) -> tuple[float, Any, Any]:
-    """Return the loss of an ensemble and its derivatives."""
     x = models[0].alphabet.encode(HELD_OUT)
     return fitting._evaluate(fitting._collect_logits(models, x), x[1:].astype(np.intp), np.array(weights))
 
@@ -179,7 +178,6 @@ def test_a_long_text_is_cut_and_unknown_characters_are_left_out(
 
 
 def negated(model: Model) -> Model:
-    """Return a model with the negative of the logits."""
     arrays = {name: -array if name in ("V", "c", "alpha") else array for name, array in model.parameters.items()}
     return Model(model.alphabet, model.parameters.with_arrays(arrays), model.state, model.engine)
 

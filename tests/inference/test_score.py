@@ -46,7 +46,6 @@ def _short_texts_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made(cell: str, std: float = 0.5, layers: int = 1) -> tuple[Parameters, State]:
-    """Return a network and a state."""
     generator = np.random.RandomState(1)
     parameters = make_parameters(K, M, std, generator, np.float64, cell, layers)
     return parameters, state_of(parameters, np.tanh(generator.randn(parameters.architecture.state_size)))
@@ -58,8 +57,6 @@ def text(n: int = N) -> Any:
 
 @dataclass
 class RecordingSession:
-    """A session that records the shapes of its inputs."""
-
     session: Any
     shapes: list[tuple[int, ...]]
 
@@ -70,8 +67,6 @@ class RecordingSession:
 
 @dataclass
 class RecordingEngine:
-    """An engine with such sessions."""
-
     engine: Any
     shapes: list[tuple[int, ...]] = field(default_factory=list)
 

@@ -46,7 +46,6 @@ def made(engine: str = "numpy", alphabet: Alphabet | None = None, cell: str = "g
 
 
 def random_lines(count: int, longest: int = 40, seed: int = 2) -> list[str]:
-    """Return lines of all lengths, including empty ones."""
     generator = np.random.default_rng(seed)
     letters = list(KNOWN.replace("\n", ""))
     return ["".join(generator.choice(letters, generator.integers(longest + 1))) for _ in range(count)]
@@ -79,13 +78,11 @@ def losses(model: Model, state: State, text: str) -> tuple[list[float], State]:
 
 
 def expected(model: Model, number: int, text: str, costs: list[float]) -> Line:
-    """Return a line, given the loss of each of its characters."""
     worst = int(np.argmax(costs))
     return Line(number, text, len(costs), sum(costs), sum(sorted(costs)[-5:]), worst + 1, costs[worst])
 
 
 def assert_lines(found: list[Line], wanted: list[Line]) -> None:
-    """Two lists of lines are equal up to rounding."""
     assert [(*line[:3], line.worst_column) for line in found] == [(*line[:3], line.worst_column) for line in wanted]
     for name in ("nats", "worst5_nats", "worst_nats"):
         a, b = ([getattr(line, name) for line in lines] for lines in (found, wanted))
@@ -294,7 +291,6 @@ def test_a_pipe_is_answered_line_by_line(run: Path) -> None:
 
 
 def log_lines(first: int, count: int) -> str:
-    """Return lines of a log, which differ in a time and a number."""
     return "".join(
         f"12:{n // 60 % 60:02}:{n % 60:02} job {n * 7919 % 10_007} is done\n" for n in range(first, first + count)
     )

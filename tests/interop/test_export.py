@@ -50,7 +50,6 @@ def make_model(cell: str, layers: int, dtype: str = "float32") -> Model:
 
 
 def export_as(to: str, model: Model, folder: Path) -> Path:
-    """Export a model to a format; return the file."""
     if to == "onnx":
         pytest.importorskip("onnx")
     path = folder / f"network{FORMATS[to].SUFFIX}"
@@ -59,7 +58,6 @@ def export_as(to: str, model: Model, folder: Path) -> Path:
 
 
 def windows() -> list[Any]:
-    """Return windows of character indices, (T, B) each."""
     return [*np.random.default_rng(2).integers(0, K, (WINDOWS, T, B))]
 
 
@@ -105,7 +103,6 @@ def assert_same_model(actual: Model, expected: Model) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return the metadata of a safetensors file."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
@@ -114,7 +111,6 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def rejection(path: Path, **options: Any) -> str:
-    """Return why a file is rejected."""
     with pytest.raises(ElmanError) as raised:
         import_(path, **options)
     message = str(raised.value)
@@ -366,7 +362,6 @@ def test_metadata_that_does_not_fit(tmp_path: Path, change: Any, reason: str) ->
 
 
 def rejection_after(tmp_path: Path, change: Any) -> str:
-    """Return why an exported ONNX file is rejected after a change."""
     path = export_as("onnx", make_model("gru", 2), tmp_path)
     proto = import_module("onnx").load(path)
     change(proto)
@@ -471,7 +466,6 @@ def test_onnx_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def members(path: Path) -> dict[str, bytes]:
-    """Return the entries of a good npz."""
     export(make_model("rnn", 1), path)
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
@@ -488,7 +482,6 @@ INVALID_ARRAY = "an entry is not a float32 or float64 array as written by numpy.
 
 
 def header(says: str) -> bytes:
-    """Return the beginning of an array in NumPy's format."""
     return b"\x93NUMPY\x01\x00" + len(says).to_bytes(2, "little") + says.encode()
 
 
@@ -613,8 +606,6 @@ def test_a_format_is_added_by_its_module_and_its_entry(
 
 
 def with_metadata(change: Any) -> Any:
-    """Return a change of the arrays and metadata of an npz."""
-
     def apply(arrays: dict[str, Any]) -> None:
         metadata = json.loads(bytes(arrays["elman"]))
         change(metadata)

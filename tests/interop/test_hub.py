@@ -24,7 +24,6 @@ yaml = pytest.importorskip("yaml")
 
 
 def read_card(folder: Path) -> tuple[dict[str, Any], str]:
-    """Return the metadata and the text of a model card."""
     _, metadata, text = (folder / "README.md").read_text("utf-8").split("---\n", 2)
     return yaml.safe_load(metadata), text
 
@@ -41,7 +40,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(run: Path, tmp_path: Path) -> Path:
-    """Its folder."""
     elman.export(run, tmp_path / 'it\'s: a "model"', format="hub", license="cc0-1.0", language="no", weights="float32")
     return tmp_path / 'it\'s: a "model"'
 

@@ -57,7 +57,6 @@ ASK = """async ([name, body]) => {
 
 
 def write_page(folder: Path, model: Model, weights: str = "float32", **about: Any) -> Path:
-    """Write the page of a model; return its file."""
     file = folder / "page.html"
     file.write_bytes(page.write(model, ModelInfo("stormy", model.snapshot(), weights=weights, **about)))
     return file
@@ -88,7 +87,6 @@ def ask(page: Page, name: str, **body: Any) -> Any:
 
 
 def generate(page: Page, count: int, seed: int, **options: Any) -> str:
-    """Return a text that the worker generates."""
     settings = {option.name: option.default for option in list_sampling_options()} | options
     body = {"prompt": PROMPT, "generated": "", "max_tokens": count, "seed": seed, "units": []} | settings
     return "".join(entry["character"] for entry in ask(page, "generate", **body)["entries"])
@@ -115,7 +113,6 @@ def ensemble() -> Model:
 
 
 def of_lines() -> Model:
-    """Return a model of independent lines with a prior."""
     alphabet = Alphabet.from_text("\n" + TEXT)
     lines = alphabet.encode(f"\n{TEXT[:90]}\n{TEXT[40:]}\n{TEXT[:90]}\n")
     model = random_model(alphabet.characters, "lstm", 2)

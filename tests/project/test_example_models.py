@@ -18,7 +18,6 @@ PLAY = "# Hamlet\n\n## ACT I\n\n_Enter FRANCISCO_\n\n**FRANCISCO**  \nWho's ther
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The script."""
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     yield import_module("example_models")
     sys.modules.pop("example_models", None)

@@ -13,7 +13,6 @@ from support.state import ROOT
 
 @pytest.fixture
 def examples(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Import a script of the examples by its name."""
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     yield import_module
     for name in ("ngram", "odd_lines", "languages"):

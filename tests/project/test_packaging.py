@@ -45,14 +45,12 @@ def package_of(requirement: str) -> str:
 
 
 def run(*command: object, where: Path) -> str:
-    """Run a command that must end well; return what it prints."""
     ended = subprocess.run([*map(str, command)], cwd=where, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
     return ended.stdout
 
 
 def imported(source: Path) -> set[str]:
-    """Return the names of the packages that a file imports, wherever in it."""
     names = set[str]()
     for node in ast.walk(ast.parse(source.read_text("utf-8"))):
         if isinstance(node, ast.Import):

@@ -24,12 +24,10 @@ NOT_RUN = ("python3 -m venv", "pip install", "elman serve")
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """Return the fenced blocks of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
 
 
 def commands(page: Path) -> list[str]:
-    """Return the lines of the shell, without comments."""
     return [line.partition("  #")[0] for block in blocks(page, "sh") for line in block.splitlines()]
 
 

@@ -41,7 +41,6 @@ def client() -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a model."""
     out = tmp_path_factory.mktemp("model") / "model.safetensors"
     tiny().save(out)
     return out

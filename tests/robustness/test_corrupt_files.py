@@ -28,7 +28,6 @@ MULTIPLE, CONSTANT = 40, 2_000_000
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, bytes]]:
-    """The files of valid runs, and their bytes."""
     return [(path, path.read_bytes()) for path in good_files(tmp_path_factory.mktemp("good"))]
 
 
@@ -164,6 +163,9 @@ def test_a_duplicate_key(run: Path) -> None:
         ("samples.jsonl", '{"update": 1, "smooth_loss": Infinity, "text": ""}\n', "Infinity is not valid JSON"),
         ("samples.jsonl", '{"update": 1, "smooth_loss": 1, "text": 1}\n', "text must be a string"),
         ("samples.jsonl", "[" * 100_000 + "\n", "it is nested too deeply"),
+        ("samples.jsonl", "[1]\n", "cannot be read as samples.jsonl ("),
+        ("samples.jsonl", '{"update": 1}\n', "cannot be read as samples.jsonl ("),
+        ("metrics.csv", "1" * 200_000 + "\n", "cannot be read as metrics.csv ("),
         ("metrics.csv", "-1,0,1,1,,1,1\n", "update must be an integer"),
         ("metrics.csv", f"{10**30},0,1,1,,1,1\n", "update must be an integer"),
         ("metrics.csv", "1,0,nan,1,,1,1\n", "smooth_loss must be a finite number"),
@@ -171,7 +173,7 @@ def test_a_duplicate_key(run: Path) -> None:
         ("metrics.csv", "1,0,1,1,,1\n", "a row does not have as many fields as the header"),
         ("metrics.csv", "1,0,1,1,,1,1,1\n", "a row does not have as many fields as the header"),
     ],
-    ids=range(12),
+    ids=range(15),
 )
 def test_a_record_that_is_none(run: Path, name: str, line: str, reason: str) -> None:
     with (run / name).open("a", encoding="utf-8") as file:

@@ -4,7 +4,6 @@ import ast
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,18 +70,6 @@ def test_a_checkpoint_is_restored_bit_for_bit(corpus: Corpus, tmp_path: Path, re
     assert (last.config, last.alphabet) == (expected.config, corpus.alphabet)
     arrays = (*found.state.parameters.values(), *found.state.M.values(), found.state.hidden.recurrent)
     assert all(array.flags.writeable for array in arrays)
-
-
-def test_a_network_is_restored_bit_for_bit(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    expected = replace(checkpoint.last, validation_loss=1.25)
-    (tmp_path / "n").write_bytes(expected.serialize())
-    found = load_network(tmp_path / "n")
-    assert network(found) == network(expected)
-    assert (found.config, found.alphabet) == (checkpoint.config, checkpoint.alphabet)
-    other = replace(expected, config=replace(checkpoint.config, cell="gru"))
-    (tmp_path / "n").write_bytes(other.serialize())
-    with pytest.raises(ElmanError, match=r"\(array shapes do not match the configuration\)"):
-        load_network(tmp_path / "n")
 
 
 def test_the_generator_comes_back_with_the_half_that_it_holds(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -103,21 +103,6 @@ def test_a_start_that_fails_leaves_the_old_run(corpus: Corpus, tmp_path: Path, m
     assert contents(tmp_path) == before
 
 
-def test_a_start_that_is_killed_leaves_one_of_both(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Right after the checkpoint is replaced, the records are still the old run's: resuming puts them right."""
-    options = EXACT | {"max_updates": 20, "seed": 1}
-    train(corpus, **OPTIONS, out=tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(RunDirectory, "rewind", None)
-        with pytest.raises(TypeError):
-            train(corpus, **options, out=tmp_path, overwrite=True)
-    run = train(corpus, out=tmp_path, resume=True)
-    assert_saved(tmp_path, run)
-    assert_same(run, train(corpus, **options))
-
-
 def test_a_damaged_run_is_replaced_but_no_other_file(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **OPTIONS, out=tmp_path)
     checkpoint = tmp_path / "checkpoint.safetensors"

@@ -131,7 +131,6 @@ def error_message(read: Callable[[], object]) -> str:
 
 
 def peak(read: Callable[[], object]) -> int:
-    """Return the peak memory of `read`, in bytes."""
     read()  # once before, so that imports and caches do not count
     tracemalloc.start()
     try:

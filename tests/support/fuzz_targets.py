@@ -40,20 +40,10 @@ ENCODINGS = ("utf-8", "latin-1", "utf-16", "utf-32", "utf-7", "cp1252", "shift_j
 
 @dataclass(frozen=True)
 class Target:
-    """A loader.
+    """A loader, with valid inputs to start from.
 
-    Parameters
-    ----------
-    file : str
-        The name of the file that it reads.
-    read : callable
-        Reads the file and uses its content.
-    seeds : callable
-        Returns valid inputs to start from; it may write to the given directory.
-    build : callable
-        Builds the file from the fuzzer's bytes, if these are not the file itself.
-    mutate : callable, optional
-        A custom mutator, used in addition to the fuzzer's own; may raise ValueError.
+    `build` makes the file from the fuzzer's bytes; `mutate` is used in addition to the fuzzer's mutator, and may raise
+    ValueError.
     """
 
     file: str
@@ -117,7 +107,6 @@ def _from_sections(data: bytes) -> bytes:
 
 
 def _fill(raw: bytes, name: str, shape: list[int]) -> Any:
-    """Return an array of this type and shape."""
     if name not in DTYPES or any(type(n) is not int or n < 0 for n in shape) or math.prod(shape) > MAX_SIZE:
         raise ValueError(name, shape)
     dtype = np.dtype(name)
@@ -126,7 +115,6 @@ def _fill(raw: bytes, name: str, shape: list[int]) -> Any:
 
 
 def corrupt_line(data: bytes, rng: random.Random) -> bytes:
-    """Change a value in one of the lines of JSON."""
     lines = data.split(b"\n")
     n = rng.randrange(len(lines))
     try:

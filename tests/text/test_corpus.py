@@ -64,7 +64,6 @@ def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def is_mapped(corpus: Corpus) -> bool:
-    """Whether the indices are in a file."""
     owner: Any = corpus.indices
     while isinstance(owner.base, np.ndarray):
         owner = owner.base

@@ -131,7 +131,6 @@ ENCODINGS = [
 
 
 def decode_in_chunks(data: bytes, encoding: str, size: int) -> str:
-    """Decode with another chunk size."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "CHUNK_SIZE", size)
         return "".join(decode(ByteStream(io.BytesIO(data), "'x'"), encoding))

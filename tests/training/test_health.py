@@ -16,16 +16,15 @@ from elman.network.parameters import Architecture
 from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training import loop as training
-from elman.training.health import LOSSES, HealthMonitor, Outcome, advise, fall, outcome_of
+from elman.training.health import LOSSES, HealthMonitor, Outcome, advise, outcome_of
 from support.state import TEXT
-from support.training import EXACT, Listens, StopsAt, train
+from support.training import EXACT, Listens, train
 
 SMALL: dict[str, Any] = {"hidden_size": 20, "seq_length": 5, "sample_every": 0}
 CORPUS = Corpus.from_text(TEXT * 20)
 
 
 def trained(**options: Any) -> tuple[Run, list[str]]:
-    """Train; return the run and the warnings."""
     callback = Listens()
     return train(CORPUS, **SMALL | options, callback=callback), callback.warnings
 
@@ -206,13 +205,6 @@ def test_a_fall_where_the_prior_is_switched_on_is_no_trend(tmp_path: Path) -> No
     assert len(outcome_of(train(Corpus.from_text(TEXT * 4), **options)).validation) == 10
 
 
-def test_the_fall_is_that_of_the_last_quarter() -> None:
-    assert fall(FALLING) == pytest.approx(0.1 / 2.0)
-    assert fall(RISING) < 0
-    assert fall([(100, 0.0), (200, 0.0)]) == 0
-    assert fall([(400, 2.0)]) == 0
-
-
 def test_a_run_that_a_recipe_ended_is_not_to_be_longer() -> None:
     text = Corpus.from_text(TEXT * 5)
     options: dict[str, Any] = {"preset": "minute", "hidden_size": 3, "engine": "numpy"}
@@ -220,10 +212,3 @@ def test_a_run_that_a_recipe_ended_is_not_to_be_longer() -> None:
     assert not outcome_of(elman.train(text, **options, validation=0.2, epochs=2)).read_enough
     assert not outcome_of(elman.train(text, **options, validation=0.2, epochs=18, max_seconds=60.0)).read_enough
     assert not outcome_of(elman.train(text, **options, validation=0.2, max_updates=9)).read_enough
-
-
-def test_every_run_ends_with_advice() -> None:
-    corpus = Corpus.from_text(TEXT * 3)
-    assert train(corpus, **EXACT, max_updates=30).advice
-    assert "validation loss" in train(corpus, **EXACT, validation=0.2, epochs=2).advice
-    assert "resume=True" in train(corpus, **EXACT, callback=StopsAt(1)).advice

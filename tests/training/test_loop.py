@@ -306,15 +306,6 @@ def test_a_resume_that_fails_loses_no_row(corpus: Corpus, tmp_path: Path, monkey
 # --- The directory ---
 
 
-def test_a_directory_is_made_with_its_parents_and_refused_if_it_holds_a_run(corpus: Corpus, tmp_path: Path) -> None:
-    out = tmp_path / "a" / "b"
-    assert_saved(out, train(corpus, **EXACT, max_updates=5, out=out))
-    before = contents(out)
-    with pytest.raises(ElmanError, match=r"already contains a run; add resume=True to continue it, overwrite=True to"):
-        train(corpus, **EXACT, max_updates=5, out=out)
-    assert contents(out) == before
-
-
 @pytest.mark.parametrize("validation", [0.0, 0.5])
 def test_too_short_a_text_is_refused_before_anything_is_written(tmp_path: Path, validation: float) -> None:
     short = Corpus.from_text("abcde" if not validation else "abcdefghij")
