@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import elman
+import elman.testing
 from elman.cli import main
 from elman.storage.builtin import MODELS
 from elman.text import Corpus

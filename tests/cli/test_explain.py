@@ -62,18 +62,6 @@ def test_unknown_characters_count_as_in_eval(command: Command, run: Path, tmp_pa
     assert [explained[name] for name in ("chars", "unknown_chars")] == [expected["chars"], expected["unknown_chars"]]
 
 
-def test_a_model_with_an_unknown_symbol_knows_every_character(command: Command, tmp_path: Path) -> None:
-    folder, text, page = tmp_path / "run", tmp_path / "text.txt", tmp_path / "page.html"
-    settings: Any = {"hidden_size": 4, "seq_length": 5, "engine": "numpy", "sample_every": 0, "min_count": 2}
-    train(Corpus.from_text("abc" * 50 + "é"), out=folder, max_updates=2, **settings)
-    text.write_text("ab漢cé", encoding="utf-8")
-    explained = json.loads(command("explain", folder, text, "--out", page, "--json").out)
-    expected = json.loads(command("eval", folder, text, "--json").out)
-    assert (explained["chars"], "unknown_chars" in explained) == (4, False)
-    assert explained["nats_per_char"] == pytest.approx(expected["nats_per_char"], rel=SINGLE)
-    assert "<div>ab�c�</div>" in page.read_text(encoding="utf-8")
-
-
 def test_the_prior_has_its_part_and_its_counts_are_no_units(command: Command, file: Path, tmp_path: Path) -> None:
     settings: Any = {"cell": "lstm", "ngram_order": 3, "hidden_size": 5, "seq_length": 8, "sample_every": 0}
     model = train(Corpus.from_text(TEXT[:2000]), out=tmp_path / "run", max_updates=20, **settings).model

@@ -445,9 +445,6 @@ def test_models_that_a_format_cannot_contain(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(ElmanError, match=message):
         export(make_model("rnn", 1), tmp_path / "network.onnx")
     assert not any(tmp_path.iterdir())
-    export(model, tmp_path / "network.npz")
-    with pytest.raises(ElmanError, match=r"^unknown engine 'tpu'"):
-        import_(tmp_path / "network.npz", engine="tpu")
 
 
 def test_onnx_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,13 +16,12 @@ import pytest
 
 import elman
 from elman.config import make_config
-from elman.errors import ElmanError, command_line, flag, option
+from elman.errors import ElmanError, command_line, option
 from elman.network.sampling import list_sampling_options
 from elman.options import SYNONYMS, suggest_option
 from elman.text import Corpus
 from elman.training.train import OTHER_ARGUMENTS, TrainingOptions
 from project.typed_user_script import use_everything
-from support.cli import Command, assert_refused
 from support.state import ROOT, TEXT
 from support.training import EXACT, StopsAt, contents, train
 
@@ -62,23 +61,6 @@ def test_help_describes_every_sampling_option(method: str) -> None:
     for name in ("length", "prompt", "stop", "seed", "adapt", *SAMPLING):
         assert name in inspect.signature(function).parameters
         assert re.search(rf"^{name} : .*", inspect.getdoc(function) or "", re.MULTILINE), name
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("lr", "learning_rate"), ("hidden", "hidden_size"), ("n_layers", "layers"), ("block_size", "seq_length"),
-        ("steps", "max_updates"), ("random_seed", "seed"), ("output", "out"), ("hiden_size", "hidden_size"),
-    ],
-)  # fmt: skip
-def test_names_of_other_libraries_are_suggested_as_what_they_are_called(
-    corpus: Corpus, command: Command, tmp_path: Path, name: str, expected: str
-) -> None:
-    options: Any = {name: 1}
-    with pytest.raises(ElmanError, match=f"did you mean {expected}"):
-        elman.train(corpus, **options)
-    ended = command("train", "text", "-o", tmp_path / "run", flag(name), 1)
-    assert_refused(ended, f"did you mean {flag(expected)}?")
 
 
 def test_a_synonym_is_no_option_itself_and_names_one() -> None:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import platform
-import re
 import signal
 import subprocess
 import sys
@@ -59,17 +58,10 @@ def test_the_speed_counts_the_characters_of_every_batch_row(corpus: Corpus) -> N
     assert run.results()["chars_per_second"] == round(7 * 3 * T / run.state.seconds)
 
 
-@pytest.mark.parametrize(
-    ("out", "reason"),
-    [("file", "Not a directory"), ("file/run", "Not a directory"), ("long" * 100, "File name too long")],
-)
-def test_a_directory_that_cannot_be_made(corpus: Corpus, tmp_path: Path, out: str, reason: str) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(ElmanError, match=re.escape(f"cannot write in {quote(tmp_path / out)} ({reason})")):
-        train(corpus, **EXACT, out=tmp_path / out)
+def test_a_lock_that_is_a_link_is_not_followed(corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".lock").symlink_to(tmp_path / "file")
-    with pytest.raises(ElmanError, match=r"^cannot write in .*run' "):  # a lock that is a link is not followed
+    with pytest.raises(ElmanError, match=r"^cannot write in .*run' "):
         train(corpus, **EXACT, out=tmp_path / "run")
 
 

@@ -84,14 +84,6 @@ def test_characters_read_later_are_replaced_too() -> None:
     np.testing.assert_array_equal(alphabet.encode("xayb"), [2, 0, 2, 1])
 
 
-def test_a_minimum_count_that_leaves_one_character_is_refused() -> None:
-    with pytest.raises(ElmanError, match="min_count=9 leaves a single character"):
-        replace_rare(Corpus.from_text("aab"), 9)
-    Path("text").write_text("aabb")
-    with pytest.raises(ElmanError, match=r"^min_count must be at least 0 \(got -1\)$"):
-        read_corpus("text", min_count=-1)
-
-
 def test_a_corpus_with_an_unknown_symbol_is_trained_on_as_it_is() -> None:
     replaced = replace_rare(Corpus.from_text(PLAIN), 2)
     assert elman.train(replaced, min_count=2, **FEW).corpus is replaced

@@ -306,17 +306,6 @@ def test_a_resume_that_fails_loses_no_row(corpus: Corpus, tmp_path: Path, monkey
 # --- The directory ---
 
 
-@pytest.mark.parametrize("validation", [0.0, 0.5])
-def test_too_short_a_text_is_refused_before_anything_is_written(tmp_path: Path, validation: float) -> None:
-    short = Corpus.from_text("abcde" if not validation else "abcdefghij")
-    expected = "the text has 5 characters, but a sequence length of 5 needs at least 6"
-    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}"):
-        train(short, **EXACT, validation=validation, out=tmp_path / "run")
-    assert list(tmp_path.iterdir()) == []
-    run = train(Corpus.from_text("abcdef"), **EXACT, epochs=3)  # one window
-    assert (run.state.update, run.state.epoch) == (3, 3)
-
-
 # --- A loss that is not finite ---
 
 

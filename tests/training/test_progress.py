@@ -77,10 +77,7 @@ def test_a_line_is_printed_every_few_seconds(
 
 def test_how_progress_is_described(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
     run = train(corpus, **EXACT, batch_size=2, max_updates=7)  # there is no validation
-    fields = describe_progress(run, 10)
-    assert fields["losses"] == f"train loss {run.state.smooth_loss / T:.3f} nats/char"
-    assert (fields["epoch"], fields["updates"]) == ("epoch 2", "update 7/10")
-    assert fields["speed"] == f"{7 * 2 * T / run.state.seconds:,.0f} chars/s"
+    assert describe_progress(run, 10)["losses"] == f"train loss {run.state.smooth_loss / T:.3f} nats/char"
     run = train(corpus, **EXACT, epochs=2)  # epochs are counted where they end the run
     assert describe_progress(run, run.state.update)["epoch"] == "epoch 2/2"
     # The first update gives no estimate: it may take as long as a thousand of the others.
