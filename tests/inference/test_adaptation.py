@@ -14,7 +14,7 @@ import elman
 from elman.engine import get_engine
 from elman.inference import Model, Score
 from elman.inference import adaptation as adapting
-from elman.inference.adaptation import DECAY_INTERVAL, Adapt, learning_rate, score_dynamic
+from elman.inference.adaptation import DECAY_INTERVAL, Adapt, score_dynamic
 from elman.inference.score import score
 from elman.network import Parameters, SamplingParams
 from elman.network import loss_and_gradients as reference
@@ -34,8 +34,6 @@ KINDS = pytest.mark.parametrize("adapt", get_args(Adapt))
 BY_ENGINE = pytest.mark.parametrize("adapt", ["weights", "counts", "both"])
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
 
-
-# --- Dynamic evaluation ---
 
 K, M, T = 5, 6, 7
 
@@ -94,17 +92,6 @@ def test_dynamic_evaluation_follows_its_equations(settings: Any, engine: str, ce
     assert ({name: array.tobytes() for name, array in parameters.items()}, start.recurrent.tobytes()) == before
 
 
-def test_the_learning_rate_is_relative_to_the_recurrent_weights(settings: Any) -> None:
-    settings(RELATIVE_RATE=0.5)
-    parameters, _ = made()
-    scaled = parameters.with_arrays({name: 3 * a if name[0] == "W" else a for name, a in parameters.items()})
-    assert learning_rate(scaled) == pytest.approx(3 * learning_rate(parameters))
-    # 1e200 and infinity have diverged.
-    for weight, rate in ((1.0, 0.5 / math.sqrt(M)), (0.0, 0.0), (1e200, math.inf), (math.inf, math.inf)):
-        other = parameters.with_arrays({name: np.full_like(a, weight) for name, a in parameters.items()})
-        assert learning_rate(other) == pytest.approx(rate)
-
-
 def test_repetitions_are_learned_and_then_forgotten(settings: Any) -> None:
     parameters, start = made(dtype=np.float32)
     network = get_engine("numba"), parameters, start, np.tile(np.array([0, 3, 1, 1, 4, 2], np.uint8), 400)
@@ -113,9 +100,6 @@ def test_repetitions_are_learned_and_then_forgotten(settings: Any) -> None:
     short = score_dynamic(*network)
     settings(TIME_CONSTANT=1e9)
     assert short.nats > score_dynamic(*network).nats
-
-
-# --- Models ---
 
 
 def trained(engine: Literal["numba", "numpy"] = "numba", ngram_order: int = ORDER, out: Path | None = None) -> Model:
@@ -197,16 +181,6 @@ def test_counts_of_a_long_text_grow_in_order(monkeypatch: pytest.MonkeyPatch, mo
     assert model.score(text, adapt="counts") == in_order
 
 
-def test_frozen_counts_stay_as_they_are(model: Model) -> None:
-    for engine in map(get_engine, ("numba", "numpy")):
-        indices = model.alphabet.encode(OTHER)
-        growing = model.state.count(model.parameters.ngrams)
-        score(engine, model.parameters, growing, indices)
-        first, second = (score(engine, model.parameters, growing.freeze(), indices) for _ in range(2))
-        assert first == second
-        assert first.nats < score(engine, model.parameters, model.state, indices).nats
-
-
 @BY_ENGINE
 def test_unknown_characters_cost_the_same_and_are_not_adapted_to(model: Model, adapt: Adapt) -> None:
     with_one, without = (model.score(each * 9, adapt=adapt) for each in ("the 漢rain", "the rain"))
@@ -214,9 +188,6 @@ def test_unknown_characters_cost_the_same_and_are_not_adapted_to(model: Model, a
     unknown = 9 * (16 * math.log(2) + math.log(0x110000 - len(model.alphabet)))
     others = -without.chars * math.log1p(-(2.0**-16))
     assert with_one.nats == pytest.approx(without.nats + unknown + others)
-
-
-# --- Generating text ---
 
 
 def test_a_counted_prompt_is_continued_as_by_a_model_that_has_counted_it(model: Model) -> None:
@@ -237,9 +208,6 @@ def test_beam_search_and_long_texts_after_a_counted_prompt(model: Model) -> None
     long = model.sample(200, prompt=OTHER, seed=1, adapt="counts")
     assert model.sample(70, prompt=OTHER, seed=1, adapt="counts") == long[:70]
     assert model.sample(50, seed=1, adapt="counts") == model.sample(50, seed=1)  # without a prompt nothing is counted
-
-
-# --- Commands ---
 
 
 @pytest.fixture(scope="module")

@@ -115,8 +115,6 @@ def test_models_that_cannot_be_joined(options: dict[str, Any], message: str) -> 
         ensemble(models)
 
 
-# --- Fitted weights ---
-
 WORDS = ("the cat ", "sat on ", "the mat\n", "a dog ", "ran to ", "the sea\n")
 WORDY = "".join(np.random.default_rng(1).choice(WORDS, 200))
 TRAINING, HELD_OUT = elman.Corpus.from_text(WORDY[:500]), WORDY[500:]
@@ -149,17 +147,6 @@ def test_no_other_weights_are_better(models: list[Model]) -> None:
 def evaluate(models: list[Model], weights: Any) -> tuple[float, Any, Any]:
     x = models[0].alphabet.encode(HELD_OUT)
     return fitting._evaluate(fitting._collect_logits(models, x), x[1:].astype(np.intp), np.array(weights))
-
-
-def test_the_derivatives_are_those_of_the_loss(models: list[Model]) -> None:
-    weights, step = np.array([0.2, 0.5, 0.4]), 1e-4
-    loss, gradient, hessian = evaluate(models, weights)
-    assert loss == pytest.approx(nats(models, list(weights)), rel=1e-6)
-    for i in range(3):
-        change = step * np.eye(3)[i]
-        above, below = (evaluate(models, weights + sign * change) for sign in (1, -1))
-        assert gradient[i] == pytest.approx((above[0] - below[0]) / (2 * step), rel=1e-6)
-        np.testing.assert_allclose(hessian[i], (above[1] - below[1]) / (2 * step), rtol=1e-5, atol=1e-9)
 
 
 def test_slices_do_not_matter(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,9 +211,6 @@ def test_unusable_texts_are_rejected(models: list[Model]) -> None:
     diverged = Model(models[0].alphabet, models[0].parameters.with_arrays(arrays), models[0].state, models[0].engine)
     with pytest.raises(ElmanError, match=r"^the logits of a model are not finite: its training diverged$"):
         ensemble([models[1], diverged], fit_on=HELD_OUT)
-
-
-# --- The command ---
 
 
 def test_the_command(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,9 +33,6 @@ def probabilities(model: Model, read: str) -> reference_impl.Array:
     return reference_impl.forward(model.parameters, model.state.recurrent, model.alphabet.encode(read))[1][-1]
 
 
-# --- Sampling ---
-
-
 def test_a_seed_determines_the_text(model: Model) -> None:
     assert model.sample(100, seed=1) == model.sample(100, seed=1) != model.sample(100, seed=2)
     assert model.sample(100) != model.sample(100)
@@ -76,9 +73,6 @@ def test_filters_leave_the_most_likely_characters(model: Model) -> None:
     assert drawn == {model.alphabet.characters[index] for index in np.argsort(-probabilities(model, "t"))[:3]}
     assert model.sample(30, temperature=1e-9, seed=1) == model.sample(30, temperature=0)
     assert model.sample(50, top_k=10**30, seed=1) == model.sample(50, seed=1)
-
-
-# --- Stop sequences ---
 
 
 @given(st.text("ab", max_size=30), st.text("ab", min_size=1, max_size=5), st.lists(st.integers(0, 30), max_size=6))
@@ -123,9 +117,6 @@ def test_samples_end_before_their_stop(model: Model) -> None:
     assert "".join(model.beam(3, 40, stop=beam[20:22])) == beam.partition(beam[20:22])[0]
 
 
-# --- Batches and beam search ---
-
-
 @pytest.mark.parametrize("options", [{}, {"prompt": "the ", "temperature": 0.7, "top_k": 9, "min_p": 0.1}], ids=str)
 def test_texts_of_a_batch_are_those_sampled_alone(model: Model, options: Any) -> None:
     texts = model.samples(3, 150, seed=5, **options)
@@ -151,6 +142,3 @@ def test_a_beam_that_holds_everything_finds_the_most_likely_text(model: Model) -
     texts = ["".join(text) for text in product(characters, repeat=2)]
     most_likely = max(texts, key=lambda text: log_probability(model, text))
     assert "".join(model.beam(len(texts), 2, prompt="t")) == most_likely
-
-
-# --- Options out of range ---

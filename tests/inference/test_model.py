@@ -1,6 +1,7 @@
 """The public step of a model: what it predicts, its rows, what it refuses, and what a model shares between threads."""
 
 import copy
+import dataclasses
 import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +15,13 @@ import pytest
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import Model
+from elman.inference.fingerprint import fingerprint
 from elman.network.parameters import Array
 from elman.network.state import State
+from elman.ngram.counting import count_ngrams
+from elman.ngram.model import NgramModel
+from elman.text import Alphabet
+from support.codec_models import ALPHABET, COUNTED, make_model
 from support.random_model import overflowing_model, random_prior_model
 from support.state import TEXT
 from support.tolerances import COMPILED, PROBABILITY
@@ -96,3 +102,40 @@ def test_a_model_that_has_made_steps_is_copied(model: Model, make_copy: Any) -> 
     np.testing.assert_array_equal(read(copied, TEXT)[1], expected)
     copied.parameters["c"][:] = 0
     np.testing.assert_array_equal(read(model, TEXT)[1], expected)
+
+
+def with_ngrams(model: Model, ngrams: NgramModel | None) -> Model:
+    return dataclasses.replace(model, parameters=dataclasses.replace(model.parameters, ngrams=ngrams))
+
+
+def test_models_that_differ_have_different_ones() -> None:
+    model = make_model(order=3)
+    ngrams = model.parameters.ngrams
+    assert ngrams is not None
+    text, K = ALPHABET.encode(COUNTED.replace(",", "")), len(ALPHABET)
+    counted = [count_ngrams(text, K, 2), count_ngrams(text, K, 3, min_count=1), count_ngrams(text[::-1], K, 3)]
+    others = [
+        make_model(order=3, seed=1),
+        make_model("lstm", order=3),
+        make_model(order=3, layers=2),
+        make_model(order=3, alphabet=Alphabet(ALPHABET.characters[::-1])),
+        make_model(order=3, alphabet=Alphabet(ALPHABET.characters, has_unknown=True)),
+        with_ngrams(model, None),
+        *(with_ngrams(model, other) for other in counted),
+        with_ngrams(model, dataclasses.replace(ngrams, histogram=ngrams.histogram + 1)),
+    ]
+    assert len({fingerprint(other) for other in [model, *others]}) == len(others) + 1
+    assert fingerprint(make_model(order=3)) == fingerprint(model)
+
+
+def test_it_does_not_depend_on_the_byte_order_of_the_machine() -> None:
+    model = make_model(order=3)
+    swapped = model.parameters.map(lambda array: array.astype(array.dtype.newbyteorder("S")))
+    ngrams = model.parameters.ngrams
+    assert ngrams is not None
+    arrays: dict[str, Any] = {
+        name: array.astype(array.dtype.newbyteorder("S")) for name, array in ngrams.table.arrays().items()
+    }
+    ngrams = dataclasses.replace(ngrams, table=dataclasses.replace(ngrams.table, **arrays))
+    other = with_ngrams(dataclasses.replace(model, parameters=swapped), ngrams)
+    assert fingerprint(other) == fingerprint(model)

@@ -173,9 +173,6 @@ def test_an_output_that_is_not_finite_is_rejected(adapt: Adapt | None) -> None:
         overflowing_model().score("abab\n" * 20, adapt=adapt)
 
 
-# --- Windows from a state of zeros ---
-
-
 def windows_by_hand(parameters: Parameters, indices: Any, window: int) -> float:
     """Return the cost of every window of a text, read by itself."""
     zeros = parameters.architecture.zero_state(np.float64)

@@ -31,9 +31,6 @@ def commands(page: Path) -> list[str]:
     return [line.partition("  #")[0] for block in blocks(page, "sh") for line in block.splitlines()]
 
 
-# --- Commands ---
-
-
 @pytest.mark.parametrize(
     "page",
     [ROOT / "README.md", DOCS / "index.md", *(DOCS / "tutorials").glob("*.md")],
@@ -85,9 +82,6 @@ def test_the_guide_finds_the_anomaly(command: Command, monkeypatch: pytest.Monke
     (code,), names = blocks(page, "py"), dict[str, Any]()
     exec(code.replace("contamination=0.01", "contamination=0.01, max_updates=40"), names)
     assert names["detector"].predict(names["new"]).tolist() == [1, -1]
-
-
-# --- Python ---
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,6 @@ def model() -> elman.Model:
     return train(Corpus.from_text(TEXT), **EXACT, max_updates=10, ngram_order=2).model
 
 
-# --- Options ---
-
-
 def test_the_typed_options_are_the_settings() -> None:
     hints = get_type_hints(elman.Config) | {"validation": float | str | os.PathLike[str]}
     assert get_type_hints(TrainingOptions) == hints
@@ -108,9 +105,6 @@ def test_a_configuration_on_resume(corpus: Corpus, tmp_path: Path) -> None:
     assert elman.train(corpus, out=tmp_path, resume=True, config=run.config).state.update == 20
 
 
-# --- Models ---
-
-
 @pytest.mark.parametrize("adapt", [None, "counts"])
 def test_losses_of_characters_sum_to_the_score(model: elman.Model, adapt: Any) -> None:
     for text in (TEXT, "the X and Y", "XY the", "XY"):
@@ -160,9 +154,6 @@ def test_a_model_does_not_replace_the_checkpoint_of_a_run(corpus: Corpus, tmp_pa
         elman.export(run.model, tmp_path / "exported.safetensors")
 
 
-# --- Runs ---
-
-
 def test_a_run_on_disk(corpus: Corpus, tmp_path: Path) -> None:
     run = train(Corpus.from_text(TEXT * 3, "novel"), **EXACT, max_updates=30, validation=0.2, out=tmp_path)
     saved = elman.open_run(tmp_path)
@@ -208,9 +199,6 @@ def test_notebooks_show_small_escaped_tables(corpus: Corpus, tmp_path: Path) -> 
     colours = re.findall(r'<span title="([\d.]+) bits" style="background: rgba\(230, 110, 40, ([\d.]+)\)">', html)
     assert [float(bits) for bits, _ in colours] == pytest.approx(page.explanation.surprisal[1:], abs=0.01)
     assert [float(opacity) * 8 for _, opacity in colours] == pytest.approx(page.explanation.surprisal[1:], abs=0.05)
-
-
-# --- Documents and scripts ---
 
 
 def test_the_script_of_a_user_runs(tmp_path: Path) -> None:

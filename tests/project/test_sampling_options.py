@@ -63,9 +63,6 @@ def test_its_default_has_no_effect_and_its_example_has_one(option: SamplingOptio
     assert np.array_equal(example.probabilities(o), before) == (option.name == "ngram_weight")
 
 
-# --- Python ---
-
-
 @each_option
 def test_it_is_a_keyword_argument(option: SamplingOption) -> None:
     options: Any = {option.name: option.example}
@@ -92,9 +89,6 @@ def test_an_option_that_does_not_exist() -> None:
             call(**options)
 
 
-# --- The command line ---
-
-
 @each_option
 def test_it_is_on_the_command_line(option: SamplingOption) -> None:
     page = app.generate_docs()
@@ -107,9 +101,6 @@ def test_the_command_line_checks_it(option: SamplingOption, run: Path, command: 
     name = flag(option.name)
     assert_refused(command("sample", run, name, option.minimum - 1), f"error: {name} must be ")
     assert_refused(command("sample", run, "--beam", 3, name, option.example), f"cannot combine --beam with {name}")
-
-
-# --- HTTP ---
 
 
 @each_option

@@ -17,7 +17,9 @@ from elman.runs.directory import CHECKPOINT
 from elman.runs.models import load
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Corpus
+from fuzz import CORPUS
 from support.corrupt_files import FILES, RECIPES, corrupt_file, error_message, good_files, peak, use_file
+from support.fuzz_targets import TARGETS, feed
 from support.state import TEXT
 from support.training import train
 
@@ -235,3 +237,15 @@ def test_what_a_checkpoint_claims_is_not_allocated(run: Path, setting: str) -> N
     path = run / CHECKPOINT
     refusal_with(path, (f"config.{setting}", 10**9))
     assert peak(partial(outcome, path)) < MULTIPLE * path.stat().st_size + CONSTANT
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_inputs_of_the_fuzzer_are_read_or_rejected(name: str, tmp_path: Path) -> None:
+    if name == "onnx":
+        pytest.importorskip("onnx")
+    refused = [bool(feed(TARGETS[name], path.read_bytes(), tmp_path)) for path in sorted((CORPUS / name).iterdir())]
+    assert 0 < sum(refused) < len(refused)
+
+
+def test_the_corpus_is_small() -> None:
+    assert sum(path.stat().st_size for path in CORPUS.rglob("*") if path.is_file()) < 1_000_000

@@ -87,9 +87,6 @@ class Does(TrainingCallback):
             self.deed()
 
 
-# --- No space ---
-
-
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.99])
 def test_a_limit_of_file_sizes(text: Path, tmp_path: Path, share: float) -> None:
     """A small limit is hit by the lock, the records or the manifest, a larger one by the checkpoint."""
@@ -156,9 +153,6 @@ def test_a_disk_that_fills_at_any_moment(
         shutil.rmtree(out)
 
 
-# --- No permission ---
-
-
 def without_privilege() -> None:
     """Make permissions apply to root as well."""
     for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
@@ -212,9 +206,6 @@ def test_a_disk_that_becomes_read_only(text: Path, small_disk: Path) -> None:
     assert (small_disk / "run" / CHECKPOINT).read_bytes() == before
 
 
-# --- No directory ---
-
-
 GONE = "run' is no longer the directory that this run writes to, it was deleted or moved; restore it and use resume="
 
 
@@ -243,9 +234,6 @@ def test_a_directory_that_is_replaced_by_that_of_another_run(corpus: Corpus, tex
     directory = RunDirectory(out)
     assert snapshot(directory.load().state) == snapshot(other[0].state)
     assert directory.metrics() == other[0].metrics
-
-
-# --- What safety costs ---
 
 
 @pytest.mark.parametrize(

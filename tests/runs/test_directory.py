@@ -65,9 +65,6 @@ def test_a_lock_that_is_a_link_is_not_followed(corpus: Corpus, tmp_path: Path) -
         train(corpus, **EXACT, out=tmp_path / "run")
 
 
-# --- A run that replaces another ---
-
-
 def test_the_new_run_is_as_one_in_a_new_directory(corpus: Corpus, tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX")
     train(corpus, **OPTIONS, out=tmp_path / "run", log=("jsonl", "tensorboard"))
@@ -105,9 +102,6 @@ def test_a_damaged_run_is_replaced_but_no_other_file(corpus: Corpus, tmp_path: P
     assert checkpoint.read_bytes() == b"damaged"
     (tmp_path / "kept.json").rename(tmp_path / "run.json")
     assert_saved(tmp_path, train(corpus, **OPTIONS, out=tmp_path, overwrite=True))
-
-
-# --- One writer at a time ---
 
 
 @contextmanager

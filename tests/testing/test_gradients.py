@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from elman.errors import ElmanError
 from elman.testing import check_forward, check_gradients
 from elman.testing.faults import BACKWARD_FAULTS, FORWARD_FAULTS
 from support.own_passes import load_passes
@@ -163,6 +164,8 @@ def test_another_mistake_is_located(old: str, new: str, expected: str) -> None:
 def test_the_passes_cannot_change_what_they_are_compared_with() -> None:
     overwrites = RETURN.replace("return", "result =") + "; W[:] = h[:] = p[:] = x[:] = y[:] = 0; return result"
     assert check_gradients(*load_passes((RETURN, overwrites))).passed
+    with pytest.raises(ElmanError, match=r"backward must return a dict .* \(got 3 values\)"):
+        check_gradients(load_passes()[0], lambda *_: (1, 2, 3))
 
 
 def test_the_report_marks_what_is_wrong() -> None:

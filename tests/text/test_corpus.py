@@ -47,9 +47,6 @@ def test_indices_that_are_none_are_refused(indices: Any) -> None:
         Corpus("x", Alphabet("ab"), indices, "0", "utf-8")
 
 
-# --- Large texts ---
-
-
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache directory for large texts, which does not exist yet."""

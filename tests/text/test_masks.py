@@ -83,9 +83,6 @@ def test_names_are_stored_in_full_and_in_one_order() -> None:
     assert all(name in elman.Config.__dataclass_fields__["mask"].metadata["help"] for name in MASKS)
 
 
-# --- Texts ---
-
-
 def test_a_text_is_masked_line_by_line_in_chunks_of_any_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     hashes = hash_texts(["12:01:01 a", "7", "b 2026-03-01 12:30:00", "/var/log x"]).tolist()
     text = "12:01:01 a\r\n\n7\nb 2026-03-01 12:30:00\n/var/log x"

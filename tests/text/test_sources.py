@@ -36,9 +36,6 @@ def test_a_builtin_wins_over_a_file_and_a_path_over_both(folder: Path) -> None:
     assert read_corpus("python-docs").text != "of my own"
 
 
-# --- Directories and patterns ---
-
-
 def test_a_directory_is_read_in_sorted_order(folder: Path) -> None:
     for name in ("b.txt", "a/2.md", "a/1.txt.gz", "run/run.json", "run/checkpoint.safetensors", ".git/x", ".hidden"):
         write(f"corpus/{name}", gzip.compress(b"1") if name.endswith("gz") else name.encode())
@@ -89,9 +86,6 @@ def test_a_pattern_matches_no_file_of_a_run() -> None:
     assert refused("texts/run") == f"there is no file in 'texts/run'{SKIPPED}"
     write("checkpoint.safetensors")
     assert read_corpus("texts/*.txt").text == "a.txt"
-
-
-# --- What is no source ---
 
 
 def test_where_there_is_nothing_to_read() -> None:

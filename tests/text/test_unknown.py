@@ -21,9 +21,6 @@ MANY = "".join(map(chr, range(0x10000, 0x10000 + 60_000)))
 FEW = EXACT | {"hidden_size": 2, "max_updates": 3, "sample_every": 0}
 
 
-# --- Many distinct characters ---
-
-
 def test_sixty_thousand_characters_are_refused_with_what_they_cost() -> None:
     text = PLAIN * 50 + MANY + MANY[:4000] * 2
     K = len(set(text))
@@ -47,9 +44,6 @@ def test_the_largest_alphabet_that_needs_no_confirmation() -> None:
     assert elman.train(Corpus.from_text(text), **FEW).state.update == 3
     with pytest.raises(ElmanError, match=r"has 5,001 distinct .*; use min_count=1 .* equally frequent"):
         elman.train(Corpus.from_text(MANY[: MAX_UNCONFIRMED_SIZE + 1]), **FEW)
-
-
-# --- Rare characters ---
 
 
 def test_rare_characters_become_one_at_the_end_of_the_alphabet() -> None:

@@ -47,9 +47,6 @@ def initial(run: Run) -> TrainState:
     return initial_state(run.data, run.optimizer)
 
 
-# --- Weights and alphabets ---
-
-
 def test_weights_follow_their_characters(source: Run) -> None:
     run = start(source)
     state, fresh, weights = run.state.parameters, initial(run).parameters, source.model.parameters
@@ -96,9 +93,6 @@ def test_the_shape_of_the_model_and_what_cannot_be_started_from(source: Run) -> 
         start(large, dtype="float32")
 
 
-# --- The n-gram prior ---
-
-
 def test_the_prior_has_the_counts_of_the_model_too(source: Run) -> None:
     run = start(source)
     ngrams = run.state.parameters.ngrams
@@ -140,9 +134,6 @@ def test_a_prior_only_one_of_both_has(source: Run) -> None:
     parameters = start(plain, OLD).state.parameters
     assert parameters.ngrams is not None
     assert ([*parameters["alpha"]], parameters.ngrams.pretrained) == ([0.5, 0.5, 0.5], None)
-
-
-# --- Runs ---
 
 
 def test_it_learns_resumes_bit_for_bit_and_keeps_its_origin(source: Run, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Dead, saturated and diverging networks are warned of, and ordinary runs are not; the advice after a run."""
 
-import math
 import re
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,12 @@ import numpy as np
 import pytest
 
 import elman
-from elman.config import Config
 from elman.errors import NonFiniteLossError
 from elman.network.cells import CELLS
-from elman.network.parameters import Architecture
 from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training import loop as training
-from elman.training.health import LOSSES, HealthMonitor, Outcome, advise, outcome_of
+from elman.training.health import Outcome, advise, outcome_of
 from support.state import TEXT
 from support.training import EXACT, Listens, train
 
@@ -48,24 +45,6 @@ def test_a_problem_is_noticed_within_100_updates(options: dict[str, Any], found:
     if options.get("init_std") == 1e4:
         assert warning.endswith("lower init_std (now 10000.0) or learning_rate (now 0.1)")
         assert re.match("(The hidden layer|Layer 1) is saturated", run.advice)
-
-
-def test_losses_are_compared_with_uniform_predictions() -> None:
-    health = HealthMonitor(Config(seq_length=10), Architecture(20, 4))
-    bad, good = 1.6 * health.uniform_loss, 1.4 * health.uniform_loss
-    warning = health.check_losses([bad] * LOSSES)
-    assert f"{bad / 10:.2f} nats per character over the last 90 updates, 1.6 times" in warning
-    assert f"({math.log(20):.2f}): lower learning_rate" in warning
-    assert health.check_losses([bad] * (LOSSES - 1)) == ""
-    assert health.check_losses([good] * LOSSES) == ""
-    assert health.check_losses([good] * 60 + [bad] * 40) == ""
-
-
-def test_one_check_of_a_state_is_not_enough() -> None:
-    health = HealthMonitor(Config(), Architecture(20, 4, "lstm"))
-    state = np.array([1.0, -1, 0, 1, 50, 60, 70, 80])
-    other = np.array([0.5, -1, 0, 1, 50, 60, 70, 80])
-    assert [bool(health.check_state(h)) for h in (state, other, state, state)] == [False, False, False, True]
 
 
 # --- In the middle of a run, where a call of the engine does a thousand updates ---
@@ -152,8 +131,6 @@ def test_the_update_of_a_warning_does_not_depend_on_the_speed(monkeypatch: pytes
 def test_an_ordinary_run_is_not_warned_of(options: dict[str, Any]) -> None:
     assert trained(**options, max_updates=2000)[1] == []
 
-
-# --- Advice ---
 
 FALLING = [(100, 2.5), (200, 2.2), (300, 2.0), (400, 1.9)]
 FLAT = [(100, 2.5), (200, 2.0), (300, 1.905), (400, 1.9)]

@@ -34,9 +34,6 @@ def lines(corpus: Corpus, capsys: pytest.CaptureFixture[str], clock: Callable[[]
     return capsys.readouterr().err.splitlines()
 
 
-# --- Lines ---
-
-
 def test_a_line_is_printed_at_once_at_every_validation_and_at_the_end(
     corpus: Corpus, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,9 +82,6 @@ def test_how_progress_is_described(corpus: Corpus, capsys: pytest.CaptureFixture
     fields = describe_progress(run, 10)
     assert (fields["speed"], fields["left"]) == ("", "")
     assert capsys.readouterr().err.splitlines()[-1] == f"epoch 1, update 1/1, {fields['losses']}"
-
-
-# --- Where progress is shown ---
 
 
 @pytest.mark.parametrize("progress", [None, True, False])

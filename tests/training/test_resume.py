@@ -141,9 +141,6 @@ def test_an_extended_schedule_is_explained(schedule: str) -> None:
     assert [expected in notice for notice in listens.notices[1:]] == ([] if schedule == "constant" else [True])
 
 
-# --- A validation set of its own ---
-
-
 def test_a_validation_file_is_evaluated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("held.txt").write_text(TEXT[5:40], encoding="utf-8")
     options = OPTIONS | {"validate_every": 3, "max_updates": 10}

@@ -1,6 +1,5 @@
 """The settings of a run, by its text, its time budget and the speed of the machine."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,14 +152,6 @@ def test_the_speed_is_not_measured_for_a_number_of_updates_or_by_one_of_several_
     assert follow_recipe(config, "max_updates") == (4, config.hidden_size)
     monkeypatch.setattr(start, "current_process", lambda: Process(size=2))
     assert follow_recipe(make_config("strong")) == (4, make_config("strong").hidden_size)
-
-
-def test_the_speed_is_measured_in_powers_of_the_square_root_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "PROBE_WARM_UP", 1)
-    monkeypatch.setattr(start, "PROBES", 2)
-    factor = start.measure_speed(make_config("minute", {"engine": "numpy"}), lambda: None)
-    assert 0 < factor < 1
-    assert 2 * math.log2(factor) == pytest.approx(round(2 * math.log2(factor)))
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 32}, {"seq_length": 64, "batch_size": 32}, {"seq_length": 300}])
