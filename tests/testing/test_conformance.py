@@ -51,8 +51,6 @@ Fault = Callable[[LossAndGradients, Parameters, Array], LossAndGradients]
 
 
 def scaled(name: str, factor: float) -> Fault:
-    """Return the fault that multiplies one gradient."""
-
     def fault(result: LossAndGradients, parameters: Parameters, h0: Array) -> LossAndGradients:
         return result._replace(gradients=result.gradients | {name: factor * result.gradients[name]})
 
@@ -104,8 +102,6 @@ def test_a_faulty_gradient_of_every_network_is_caught(cell: str, name: str, fact
 
 
 class Call(NamedTuple):
-    """A call of `advance`."""
-
     right: Callable[..., NDArray[np.float64]]
     state: TrainState
     windows: Windows
