@@ -35,16 +35,17 @@ class Metrics:
     """The metrics after `update` updates: a row of ``metrics.csv``, and the learning rate of that update."""
 
     update: int
+    """Updates done."""
     epoch: float
     """Epochs done, such as 0.26."""
     smooth_loss: float
-    """An exponential moving average of `loss`, in nats per window."""
+    """The smooth loss, an exponential moving average of `loss`, in nats per window."""
     loss: float
-    """Of this update in nats per window: summed over its characters, averaged over the rows of the batch."""
+    """The loss of this update in nats per window: summed over its characters, averaged over the rows of the batch."""
     validation_loss: float | None
-    """Of the held-out text in nats per character, where it was evaluated."""
+    """Loss of the held-out text in nats per character, where it was evaluated."""
     seconds: float
-    """Spent in updates since the start of the run."""
+    """Seconds spent in updates since the start of the run."""
     chars_per_second: float
     """Characters trained on per second since the previous row."""
     learning_rate: float | None = field(default=None, compare=False)
