@@ -151,13 +151,16 @@ def count_training_text(data: TrainingData, pretrained: NgramModel | None = None
     if not config.ngram_order:
         return None
     from elman.ngram.counting import count_ngrams
-    from elman.ngram.merging import merge, overlap
 
     net, folds, max_size = config.architecture(data.corpus.alphabet), config.ngram_folds, config.ngram_max_size * 1e6
     ngrams = count_ngrams(
         data.windows.indices, net.K, net.order, folds, config.ngram_min_count, max_size=max_size, reset_at=net.reset_at
     )
-    if ngrams is None or pretrained is None or overlap(pretrained, ngrams):
+    if ngrams is None or pretrained is None:
+        return ngrams
+    from elman.ngram.merging import merge, overlap
+
+    if overlap(pretrained, ngrams):
         return ngrams
     merged = merge(pretrained, ngrams)
     if merged.table.nbytes > max_size:
