@@ -10,7 +10,7 @@ from elman.network.cells import CELLS
 from elman.network.parameters import LossAndGradients, Parameters
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
-from elman.ngram.model import ngram_counts, read, read_histories
+from elman.ngram.model import ngram_counts, read
 from support.networks import make_parameters, numbers, state_of, with_architecture
 
 K, M, FEED = 5, 4, 2
@@ -64,7 +64,9 @@ def test_a_batch_is_the_mean_of_its_rows(cell: str) -> None:
 
 
 def test_histories_begin_at_the_reset() -> None:
-    codes = read_histories(np.array([0, 0, 1], np.int32), np.array([3, FEED, 0, FEED, FEED, 1], np.uint8), FEED)
+    ngrams = network("rnn", order=3).ngrams
+    assert ngrams is not None
+    codes = ngrams.histories(np.array([0, 0, 1], np.int32), np.array([3, FEED, 0, FEED, FEED, 1], np.uint8))
     expected = [[0, 0, 1], [0, 1, 4], [0, 0, 3], [0, 3, 1], [0, 0, 3], [0, 0, 3], [0, 3, 2]]
     np.testing.assert_array_equal(codes, expected)
 

@@ -10,17 +10,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from elman.ngram import kernels, sorting
-from elman.ngram import model as ngram
 from elman.ngram.compiled_table import exact
 from elman.ngram.counting import count_ngrams
 from elman.ngram.kernels import reader
 from elman.ngram.language_model import read_compiled
-from elman.ngram.model import MAX_ORDER, MIN_PROB, Indices, NgramModel
+from elman.ngram.model import MAX_ORDER, MIN_PROB, Indices, NgramModel, read
 from support import tolerances as tolerances
 from support.ngram_counting import count_text
 from support.processes import run_in_a_process
 
-Read = tuple[NDArray[np.float64], NDArray[np.integer], NDArray[np.integer]]
+Read = tuple[NDArray[np.floating], NDArray[np.integer], NDArray[np.integer]]
 """log q (T, B, K), the matched orders (T, B), and the histories (B, n) at the end."""
 
 
@@ -34,11 +33,6 @@ def counted(text: Indices, K: int, order: int, folds: int = 3, **options: Any) -
     ngrams = count_ngrams(text, K, order, folds, **options)
     assert ngrams is not None
     return ngrams
-
-
-def read_reference(model: NgramModel, histories: NDArray[np.integer], x: Indices, folds: Any = None) -> Read:
-    log_q, matched, last = ngram.read(model, histories.astype(np.int32), x, folds)
-    return np.asarray(log_q), matched, last.astype(np.int32)
 
 
 def assert_same(result: Read, expected: Read) -> None:
@@ -112,7 +106,7 @@ def test_distributions_are_those_of_the_reference(K: int, order: int, folds: int
     ngrams = counted(text, K, order, folds)
     histories, x, left_out = example_input(text, K, order, ngrams.folds, T=4 if K > 1000 else 20)
     for fold in (None, left_out):
-        assert_same(read_compiled(ngrams, histories, x, fold), read_reference(ngrams, histories, x, fold))
+        assert_same(read_compiled(ngrams, histories, x, fold), read(ngrams, histories, x, fold))
 
 
 # --- The cache of short contexts ---
@@ -162,7 +156,7 @@ def test_counts_grow_beyond_their_first_capacity(K: int, order: int) -> None:
     base = counted(text, K, order)
     grown, T = base.continued(), 5 if K > 1000 else 40
     histories, x, _ = example_input(text, K, order, 0, T)
-    expected = read_reference(grown, histories, x)
+    expected = read(grown, histories, x)
     parts = np.split(np.arange(T), [1, 2, T // 2])
     last, results = histories, []
     for steps in parts:
@@ -170,7 +164,7 @@ def test_counts_grow_beyond_their_first_capacity(K: int, order: int) -> None:
         last = results[-1][2]
     assert_same((np.concatenate([r[0] for r in results]), np.concatenate([r[1] for r in results]), last), expected)
     for model in (grown.frozen(), base):
-        assert_same(read_compiled(model, histories, x[:3]), read_reference(model, histories, x[:3]))
+        assert_same(read_compiled(model, histories, x[:3]), read(model, histories, x[:3]))
 
 
 def test_a_grown_model_may_be_continued() -> None:
@@ -179,13 +173,13 @@ def test_a_grown_model_may_be_continued() -> None:
     base = counted(text, 7, 3)
     first = base.continued()
     assert reader(first).table is reader(base).table
-    for read in (read_compiled, read_reference):
-        read(first, histories, x)
+    for each in (read_compiled, read):
+        each(first, histories, x)
     first = first.frozen()
     second = first.continued()
-    assert_same(read_compiled(second, histories, x), read_reference(second, histories, x))
+    assert_same(read_compiled(second, histories, x), read(second, histories, x))
     for model in (first, second.frozen()):
-        assert_same(read_compiled(model, histories, x), read_reference(model, histories, x))
+        assert_same(read_compiled(model, histories, x), read(model, histories, x))
 
 
 # --- Logarithms ---

@@ -14,7 +14,6 @@ from elman.engine.protocol import (
     Indices,
     SegmentLosses,
     TrainState,
-    no_callback,
     run_in_chunks,
     training_folds,
 )
@@ -36,7 +35,7 @@ class NumpyEngine:
     name = "numpy"
 
     def advance(
-        self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback = no_callback
+        self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback | None = None
     ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`."""
 

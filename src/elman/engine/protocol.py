@@ -98,13 +98,8 @@ def training_folds(parameters: Parameters, windows: Windows, position: int) -> I
     return parameters.ngrams.folds_at(windows.target_positions(position))
 
 
-def no_callback(h: Array, losses: NDArray[np.float64]) -> bool:
-    """Do nothing, and never stop."""
-    return False
-
-
 def run_in_chunks(
-    updates: int, done: int, advance: Callable[[NDArray[np.float64]], State], callback: Callback
+    updates: int, done: int, advance: Callable[[NDArray[np.float64]], State], callback: Callback | None
 ) -> NDArray[np.float64]:
     """Run updates, of which `done` were made before, in chunks that end where `callback` is due; return their losses.
 
@@ -115,7 +110,7 @@ def run_in_chunks(
         last = min(updates, first + CALLBACK_INTERVAL - (done + first) % CALLBACK_INTERVAL)
         chunk = losses[first:last]
         hidden = advance(chunk)
-        if (done + last) % CALLBACK_INTERVAL == 0 and callback(hidden.recurrent, chunk):
+        if callback and (done + last) % CALLBACK_INTERVAL == 0 and callback(hidden.recurrent, chunk):
             return losses[:last]
         first = last
     return losses
@@ -130,7 +125,7 @@ class Engine(Protocol):
     name: str
 
     def advance(
-        self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback = no_callback
+        self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback | None = None
     ) -> NDArray[np.float64]:
         """Run many updates; return the loss of each, in nats: summed over the window, averaged over the batch.
 

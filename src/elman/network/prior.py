@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from elman.network.ops import Array
 from elman.network.state import State
-from elman.ngram.model import Ints, NgramModel, read, read_histories
+from elman.ngram.model import Ints, NgramModel, read
 
 
 class PriorValues(NamedTuple):
@@ -67,4 +67,4 @@ class Prior(NamedTuple):
 
     def histories(self, history: NDArray[np.int32], x: NDArray[Any]) -> NDArray[np.int32]:
         """Return the histories before x (T,) or (T, B) and after each of it, (T + 1, n) or (T + 1, B, n)."""
-        return read_histories(history, x, None if self.ngrams is None else self.ngrams.reset_at)
+        return self.ngrams.histories(history, x) if self.ngrams else np.zeros((len(x) + 1, *history.shape), np.int32)

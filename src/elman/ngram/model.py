@@ -120,6 +120,19 @@ class NgramModel:
         """Return the fold of the characters at `positions` of the training text."""
         return np.maximum(np.searchsorted(self.fold_starts, positions, side="right") - 1, 0)
 
+    def histories(self, history: NDArray[np.int32], x: NDArray[Any]) -> NDArray[np.int32]:
+        """Return the last n characters before x (T,) or (T, B), and after each of x: (T + 1, n) or (T + 1, B, n).
+
+        Those before the last `reset_at` among them are 0.
+        """
+        codes = np.concatenate([history.T, x.astype(history.dtype) + 1])
+        histories: NDArray[np.int32] = np.lib.stride_tricks.sliding_window_view(codes, self.order, axis=0)
+        if self.reset_at is None:
+            return histories
+        resets = histories[..., ::-1] == self.reset_at + 1
+        resets_since = np.cumsum(resets, axis=-1) - resets
+        return np.where(resets_since[..., ::-1] > 0, 0, histories)
+
     def describe(self) -> str:
         """Return which strings are kept."""
         which = "all" if self.min_count == 1 else f"those that occur at least {self.min_count} times"
@@ -245,7 +258,7 @@ def read(
     counts = ngram_counts(model)
     rows = history.reshape(-1, model.order)
     read_rows = x.reshape(len(x), len(rows)).astype(np.intp)
-    histories = read_histories(rows, read_rows, model.reset_at)
+    histories = model.histories(rows, read_rows)
     log_q, matched = np.empty((*read_rows.shape, model.K), dtype), np.empty(read_rows.shape, np.intp)
     left_out = np.full(read_rows.shape, model.folds) if folds is None else folds.reshape(read_rows.shape)
     for t, b in np.ndindex(*read_rows.shape):
@@ -254,26 +267,4 @@ def read(
             counts.add(before[before > 0] - 1, int(read_rows[t, b]))
         q, matched[t, b] = counts.distribution(after[after > 0] - 1, int(left_out[t, b]))
         log_q[t, b] = np.log(np.maximum(q, MIN_PROB))
-    return log_q.reshape(*x.shape, model.K), matched.reshape(x.shape), append(history, x, model.reset_at)
-
-
-def append(history: NDArray[np.int32], x: NDArray[Any], reset_at: int | None = None) -> NDArray[np.int32]:
-    """Return the n characters at the end of a history, (n,) or (B, n), and the characters x, (T,) or (T, B)."""
-    return np.array(read_histories(history, x, reset_at)[-1])
-
-
-def read_histories(history: NDArray[np.int32], x: NDArray[Any], reset_at: int | None = None) -> NDArray[Any]:
-    """Return the last n characters before x (T,) or (T, B), and after each of x: (T + 1, n) or (T + 1, B, n).
-
-    Those before the last `reset_at` among them are 0.
-    """
-    codes = np.concatenate([history.T, x.astype(history.dtype) + 1])
-    n = history.shape[-1]
-    if n == 0:
-        return np.empty((len(x) + 1, *history.shape), history.dtype)
-    histories = np.lib.stride_tricks.sliding_window_view(codes, n, axis=0)
-    if reset_at is None:
-        return histories
-    from_end = histories[..., ::-1]
-    resets_since = np.cumsum(from_end == reset_at + 1, axis=-1) - (from_end == reset_at + 1)
-    return np.where(resets_since[..., ::-1] > 0, 0, histories)
+    return log_q.reshape(*x.shape, model.K), matched.reshape(x.shape), histories[-1].reshape(history.shape).copy()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from elman.cli.commands import print_results
 from elman.cli.parameters import (
     Corpora,
     Encoding,

@@ -9,7 +9,7 @@ import numba  # noqa: F401 (`elman.engine.watch_compilation` looks for it)
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.protocol import Callback, Indices, TrainState, no_callback
+from elman.engine.protocol import Callback, Indices, TrainState
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Architecture, LossAndGradients, Parameters
 from elman.network.state import State
@@ -49,7 +49,7 @@ class NumbaEngine:
         self._training: Training | None = None  # of the last call of `advance`
 
     def advance(
-        self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback = no_callback
+        self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback | None = None
     ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`."""
         if is_online_rnn(state.parameters, windows.batch_size, optimizer):

@@ -110,7 +110,7 @@ def make_scratch(parameters: Parameters, h0: Array, T: int) -> Scratch:
 
 
 def advance(
-    state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback
+    state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback | None
 ) -> NDArray[np.float64]:
     """See `elman.engine.Engine.advance`."""
     parameters, T = state.parameters, windows.seq_length

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from elman.engine.numba.batched.inference import NumbaSession
 from elman.engine.numba.engine import NumbaEngine
-from elman.engine.protocol import Callback, Indices, TrainState, no_callback, run_in_chunks, training_folds
+from elman.engine.protocol import Callback, Indices, TrainState, run_in_chunks, training_folds
 from elman.engine.torch.network import (
     Tensors,
     TrainTensors,
@@ -63,7 +63,7 @@ class TorchEngine:
         self.inference = NumbaEngine()
 
     def advance(
-        self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback = no_callback
+        self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback | None = None
     ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`. Every process makes the same call."""
         with _device_memory(self.device):

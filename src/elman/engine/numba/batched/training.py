@@ -63,7 +63,9 @@ class Training:
             and mixed_precision == (network.packed_dtype != network.dtype)
         )
 
-    def advance(self, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback) -> NDArray[np.float64]:
+    def advance(
+        self, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback | None
+    ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`."""
         state, self.windows, self.optimizer.optimizer = self.state, windows, optimizer
         self.network.set_parameters(state.parameters)

@@ -45,30 +45,20 @@ class VectorView:
 
 
 def elementwise_kernel(step: Callable[[Simd, VectorView], None]) -> Any:
-    """Return the kernel ``step(arrays, starts, block, vectors)``, which does `step` for every vector of the rows.
+    """Return the kernel of rows, `block` and `vectors` that does `step` for every vector of the rows.
 
-    A row begins at its start in its flat array; the blocks of one row are `block` elements apart.
+    The blocks of one row are `block` elements apart.
     """
 
-    def emit_loops(builder: Any, *arguments: Any) -> None:
-        *starts, block, vectors = arguments
-        for simd, index in row_loops(builder, starts[0].type.pointee, vectors):
-            step(simd, VectorView(simd, starts, builder.mul(index, index.type(BYTES // simd.bytes)), block))
+    def emit_loops(builder: Any, *operands: Any) -> None:
+        *rows, block, vectors = operands
+        for simd, index in row_loops(builder, rows[0].type.pointee, vectors):
+            step(simd, VectorView(simd, rows, builder.mul(index, index.type(BYTES // simd.bytes)), block))
 
-    @intrinsic
-    def kernel(typingctx: Any, arrays: Any, starts: Any, block: Any, vectors: Any) -> Emitter:
-        i, count = types.intp, len(arrays)
+    def emit(builder: Any, *operands: Any) -> None:
+        call_function(builder, f"elman_{step.__name__}_{operands[0].type.pointee}", operands, emit_loops)
 
-        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            pairs = zip(cgutils.unpack_tuple(builder, values[0]), cgutils.unpack_tuple(builder, values[1]), strict=True)
-            rows = [element_pointer(context, builder, arrays[0], array, start) for array, start in pairs]
-            name = f"elman_{step.__name__}_{rows[0].type.pointee}"
-            call_function(builder, name, [*rows, *values[2:]], emit_loops)
-            return context.get_dummy_value()
-
-        return types.void(arrays, types.UniTuple(i, count), i, i), emit
-
-    return kernel
+    return row_kernel(emit)
 
 
 @row_kernel
