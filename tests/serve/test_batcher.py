@@ -31,6 +31,7 @@ from elman.serve.sequence import GenerationJob
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from support import tolerances as tolerances
+from support.cells import COMPILED_CELLS
 from support.server import NAME, tiny
 from support.state import TEXT, T
 from support.training import train

@@ -84,14 +84,23 @@ def sweep(
     """
     from elman.tuning.sweep import sweep
 
-    search: dict[str, Any] = {"space": space, "preset": preset, "workers": workers, "storage": storage, "study": study}
-    search |= {"sampler": sampler, "pruner": pruner, "sampler_seed": sampler_seed}
     with SweepDisplay() as display:
-        result = sweep(str(corpus), out=out, trials=trials, callback=display, **search, **passed_options(options))
-    if as_json:
-        print(json.dumps(result.as_dict()))
-    else:
-        show_sweep(result)
+        result = sweep(
+            str(corpus),
+            out=out,
+            trials=trials,
+            space=space,
+            preset=preset,
+            workers=workers,
+            storage=storage,
+            study=study,
+            sampler=sampler,
+            pruner=pruner,
+            sampler_seed=sampler_seed,
+            callback=display,
+            **passed_options(options),
+        )
+    print_results(result.as_dict(), as_json, lambda _: show_sweep(result))
     return INTERRUPTED if result.interrupted else 0
 
 
@@ -166,9 +175,9 @@ def show_sweep(result: SweepResult) -> None:
     """Print the result of a sweep, and the next step."""
     from elman.tuning.results import BEST, REPORT, TRIALS
 
-    states = ("complete", "pruned", "failed", "running")
-    counts = ", ".join(f"{len(found)} {state}" for state in states if (found := result.select(state)))
-    print(f"{len(result.trials)} of {result.total} trials: {counts or 'none'}")
+    counts = {state: len(result.select(state)) for state in ("complete", "pruned", "failed", "running")}
+    shown = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    print(f"{len(result.trials)} of {result.total} trials: {shown or 'none'}")
     if result.interrupted:
         print("stopped and saved; the same command continues the sweep")
     if (best := result.best) is None:
