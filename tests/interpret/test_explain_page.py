@@ -233,7 +233,6 @@ def middle(page: Page, line: int, column: int) -> Any:
 
 
 def colour(page: Page, x: float, y: float) -> Any:
-    """Return the canvas colour at a point of the window."""
     return page.evaluate(COLOUR, [x, y])
 
 
@@ -262,7 +261,6 @@ GLYPHS = {" ": "␣", "\n": "↵"}
 
 
 def expected_rows(content: ExplainPage, n: int) -> list[str]:
-    """Return the predictions that the page should list at a position."""
     explanation, characters = content.explanation, content.alphabet.characters
     listed = dict(zip(explanation.candidates[n].tolist(), explanation.probabilities[n].tolist(), strict=True))
     index = int(explanation.indices[n])

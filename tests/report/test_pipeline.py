@@ -255,7 +255,6 @@ def test_unusable_directories_are_rejected(corpus: Corpus, tmp_path: Path) -> No
 
 
 def curve(*points: tuple[int, float]) -> dict[str, list[float]]:
-    """Return a curve through (update, smooth loss)."""
     update, S = zip(*points, strict=True)
     return {"update": list(update), "smooth_loss": list(S)}
 

@@ -43,7 +43,6 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """Run the tests in an event loop of asyncio."""
     return "asyncio"
 
 
@@ -54,7 +53,6 @@ KINDS = [*({"cell": cell, "layers": 2} for cell in COMPILED_CELLS), {"dtype": "f
 
 @pytest.fixture(scope="module", params=KINDS, ids=str)
 def model(request: pytest.FixtureRequest) -> Model:
-    """A network of one kind."""
     return train(Corpus.from_text(TEXT), **SMALL, **request.param).model
 
 
@@ -70,7 +68,6 @@ async def batching(model: Model, **limits: Any) -> AsyncIterator[ServedModel]:
 
 
 def begin(served: ServedModel, prompt: Any = "the ", **arguments: Any) -> GenerationJob:
-    """Submit a job and return it."""
     types = create_request_types({NAME: served.model}, served.settings)
     body = validate({"prompt": prompt} | arguments, types[CompletionRequest])
     job = create_job(served, body, [served.encode(each) for each in body.prompts])
@@ -79,7 +76,6 @@ def begin(served: ServedModel, prompt: Any = "the ", **arguments: Any) -> Genera
 
 
 async def finished(job: GenerationJob) -> list[str]:
-    """Return the texts of a job."""
     texts = [""] * len(job.sequences)
     async for deltas in job.deltas():
         for delta in deltas:
@@ -88,7 +84,6 @@ async def finished(job: GenerationJob) -> list[str]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
     while not condition():
         await asyncio.sleep(0.001)
 
@@ -315,7 +310,6 @@ LONG = "the rain went out on the wet and windy hill, and the lamp "
 
 
 def counting() -> Model:
-    """Return a model with an n-gram prior."""
     return train(Corpus.from_text(TEXT + LONG), cell="gru", ngram_order=3, ngram_folds=2, **SMALL).model
 
 

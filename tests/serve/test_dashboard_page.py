@@ -33,7 +33,6 @@ ENDLESS = ["--hidden-size", "4", "--engine", "numpy", *LIMITS]
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Directories of two finished runs with different sequence lengths."""
     folder, corpus = tmp_path_factory.mktemp("runs"), Corpus.from_text(TEXT)
     train(corpus, **EXACT | {"epochs": 20, "validation": 0.3}, out=folder / "short")
     train(corpus, **EXACT | {"epochs": 30, "seq_length": 10, "cell": "lstm"}, out=folder / "long")
@@ -54,8 +53,6 @@ def viewed(browser: "Browser", runs: list[Path], **options: Any) -> Iterator["Pa
 
 
 class Training:
-    """A process of `elman train --live`."""
-
     def __init__(self, *arguments: object) -> None:
         slow = ROOT / "tests" / "support" / "slow_training.py"
         command = [sys.executable, str(slow), "train", *map(str, arguments), "--preset", "reference", "--live"]
@@ -80,7 +77,6 @@ def novel(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def training(novel: Path, tmp_path: Path) -> Training:
-    """A training that runs until it is stopped, into the directory ``run``."""
     return Training(novel, "--out", tmp_path / "run", *ENDLESS)
 
 
@@ -90,7 +86,6 @@ def shown(page: "Page", expression: str, n: object = None) -> Any:
 
 
 def points(page: "Page") -> list[float]:
-    """Return the horizontal positions of the points of the first curve."""
     found: list[float] = shown(page, "[...traces[0].x]")
     return found
 

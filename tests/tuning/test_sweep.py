@@ -37,7 +37,6 @@ SETTINGS = SweepSettings("python-docs", "reference", {}, {}, "random", "none", 0
 
 
 def interrupt(*_: object) -> None:
-    """Interrupt a sweep."""
     raise KeyboardInterrupt
 
 
@@ -320,7 +319,6 @@ def test_directories_that_are_refused(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def small_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a sweep of one trial."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(controller, "Worker", LocalWorker)
         return small_sweep(tmp_path_factory.mktemp("small"), 1, max_updates=20).directory
@@ -328,7 +326,6 @@ def small_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def one_trial(tmp_path: Path, small_directory: Path, local_workers: None) -> Path:
-    """A copy of it."""
     return Path(shutil.copytree(small_directory, tmp_path / "sweep"))
 
 

@@ -49,15 +49,8 @@ def explain(
         check_range("units", units, 1)
     check_not_input(out, run)
     model = load(run)
-    text = read_corpus(
-        require_corpus(corpus),
-        encoding=encoding,
-        field=field,
-        alphabet=model.alphabet,
-        extend=True,
-        lines=model.is_of_lines,
-        masker=model.masker,
-    )
+    reading: dict[str, Any] = {"alphabet": model.alphabet, "lines": model.is_of_lines, "masker": model.masker}
+    text = read_corpus(require_corpus(corpus), encoding=encoding, field=field, extend=True, **reading)
     check_not_input(out, *(Path(file.path) for file in text.files))
     page = ExplainPage.from_corpus(model, text)
     html = render_page(page, units).encode()

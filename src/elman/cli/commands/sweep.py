@@ -84,22 +84,10 @@ def sweep(
     """
     from elman.tuning.sweep import sweep
 
+    search: dict[str, Any] = {"space": space, "preset": preset, "workers": workers, "storage": storage, "study": study}
+    search |= {"sampler": sampler, "pruner": pruner, "sampler_seed": sampler_seed}
     with SweepDisplay() as display:
-        result = sweep(
-            str(corpus),
-            out=out,
-            trials=trials,
-            space=space,
-            preset=preset,
-            workers=workers,
-            storage=storage,
-            study=study,
-            sampler=sampler,
-            pruner=pruner,
-            sampler_seed=sampler_seed,
-            callback=display,
-            **passed_options(options),
-        )
+        result = sweep(str(corpus), out=out, trials=trials, callback=display, **search, **passed_options(options))
     print_results(result.as_dict(), as_json, lambda _: show_sweep(result))
     return INTERRUPTED if result.interrupted else 0
 
