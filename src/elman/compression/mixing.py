@@ -102,20 +102,13 @@ def learn_rows(mixture, a, log_q, matched, matches, freqs, x, coded):
         for k in range(K):
             network_gradient = network_gradient + g[k] * a[r, k]
             prior_gradient = prior_gradient + g[k] * log_q[r, k]
-        w_step, v_step = WEIGHT_RATE * network_gradient, WEIGHT_RATE * prior_gradient
-        learn_weights(mixture.by_order[matched[r]], w_step, v_step)
-        learn_weights(mixture.by_last[last[r]], w_step, v_step)
+        for weights in (mixture.by_order[matched[r]], mixture.by_last[last[r]]):
+            weights[NETWORK] = weights[NETWORK] - WEIGHT_RATE * network_gradient
+            weights[PRIOR] = weights[PRIOR] - WEIGHT_RATE * prior_gradient
         for z in range(MODELS):
             k = predicted[r, z]
             if k >= 0:
                 mixture.match[z, ranges[r, z]] = mixture.match[z, ranges[r, z]] - MATCH_RATE * g[k]
-
-
-@exact
-def learn_weights(weights, w_step, v_step):
-    """Subtract from the weights (2,) of a context."""
-    weights[NETWORK] = weights[NETWORK] - w_step
-    weights[PRIOR] = weights[PRIOR] - v_step
 
 
 @exact

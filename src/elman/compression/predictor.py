@@ -156,45 +156,27 @@ def count_byte(counts, byte):
 
 @exact
 def end_step(model, mixture, matches, tokens):
-    """Learn from the tokens of a step (R,), and read them."""
-    escapes, prior, work = model.escapes, model.prior, model.work
-    K, any_reads = work.mixed.shape[1], False
+    """Learn from the tokens of a step (R,), of which those >= K were escaped, and read its characters."""
+    escapes, prior, logits, freqs = model.escapes, model.prior, model.network.logits, model.work.freqs
+    x, coded, reads, K, any_reads = model.work.x, model.work.coded, model.work.reads, logits.shape[1], False
     for r in range(len(tokens)):
-        work.coded[r] = tokens[r] < K
-        work.x[r] = min(tokens[r], K - 1)
-        work.reads[r] = work.coded[r] or (escapes.has_unknown and (tokens[r] - K) & 0xC0 != 0x80)
-        any_reads = any_reads or work.reads[r]
+        coded[r] = tokens[r] < K
+        x[r] = min(tokens[r], K - 1)
+        reads[r] = coded[r] or (escapes.has_unknown and (tokens[r] - K) & 0xC0 != 0x80)
+        any_reads = any_reads or reads[r]
+        p = escapes.probs[r, escapes.was_byte[r]]
+        change = -(p >> ESCAPE_RATE_SHIFT) if coded[r] else ((1 << ESCAPE_PROB_BITS) - p) >> ESCAPE_RATE_SHIFT
+        escapes.probs[r, escapes.was_byte[r]] = p + change
+        escapes.was_byte[r] = np.int64(not coded[r])
     if mixture is not None:
-        mixing.learn_rows(
-            mixture, model.network.logits, prior.log_q, prior.matched, matches, work.freqs, work.x, work.coded
-        )
-    update_escape_probs(tokens, K, escapes.probs, escapes.was_byte)
+        mixing.learn_rows(mixture, logits, prior.log_q, prior.matched, matches, freqs, x, coded)
     if any_reads:
-        read_characters(model, mixture, matches)
-
-
-@exact
-def update_escape_probs(tokens, K, escape_probs, was_byte):
-    """Update the probability of an escape from tokens (R,), of which those >= K were escaped."""
-    for r in range(len(tokens)):
-        p = escape_probs[r, was_byte[r]]
-        escaped = tokens[r] >= K
-        escape_probs[r, was_byte[r]] = (
-            p + (((1 << ESCAPE_PROB_BITS) - p) >> ESCAPE_RATE_SHIFT) if escaped else p - (p >> ESCAPE_RATE_SHIFT)
-        )
-        was_byte[r] = np.int64(escaped)
-
-
-@exact
-def read_characters(model, mixture, matches):
-    """Read the characters of a step."""
-    x, reads = model.work.x, model.work.reads
-    network.read_characters(model.network, x, reads)
-    if model.has_prior:
-        read_ngrams(model.prior, x, reads)
-    if mixture is not None:
-        mixing.shift_context(mixture, x, reads)
-        read_symbols(matches, x, reads)
+        network.read_characters(model.network, x, reads)
+        if model.has_prior:
+            read_ngrams(model.prior, x, reads)
+        if mixture is not None:
+            mixing.shift_context(mixture, x, reads)
+            read_symbols(matches, x, reads)
 
 
 class Predictor:
