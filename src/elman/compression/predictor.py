@@ -87,17 +87,17 @@ class ModelArrays(NamedTuple):
 
 
 @exact
-def code_steps(coder, model, mixture, matches, table, first, last, n):
-    """Code the steps from `first` to `last` of a table (steps, R) of n tokens; return the first that was not coded.
+def code_steps(coder, model, mixture, matches, table, n):
+    """Code the steps of a table (steps, R), or of its first n tokens; return how many were coded.
 
     A decoder writes the tokens to the table. Where n is not divisible by R, the rows that have ended keep reading the
-    first character and code nothing. The kernel returns before `last` when there is no room for counting. It returns -1
-    if no encoder wrote the file.
+    first character and code nothing. The kernel returns early when there is no room for counting. It returns -1 if no
+    encoder wrote the file.
 
     mixture, matches : a `Mixture` with `Matches`, or None, for which kernels are compiled without them
     """
     R, work = table.shape[1], model.work
-    for t in range(first, last):
+    for t in range(len(table)):
         if model.prior.grows and model.prior.room[0] < R:
             return t
         set_symbol_freqs(model, mixture, matches)
@@ -107,7 +107,7 @@ def code_steps(coder, model, mixture, matches, table, first, last, n):
         if not code(coder, work.freqs, symbols) or not code_bytes(coder, model.escapes, work, tokens):
             return -1
         end_step(model, mixture, matches, table[t])
-    return last
+    return len(table)
 
 
 @exact
@@ -120,7 +120,7 @@ def set_symbol_freqs(model, mixture, matches):
             if model.has_prior:
                 axpy(work.mixed[r], model.alpha[prior.matched[r]], prior.log_q[r])
     else:
-        mixing.mix_rows(mixture, logits, prior.log_q, prior.matched, matches, work.mixed)
+        mixing.mix_rows(mixture, (logits, prior.log_q, prior.matched), matches, work.mixed)
     set_freqs(work.mixed, escapes.probs, escapes.was_byte, escapes.has_unknown, work.freqs)
 
 
@@ -169,7 +169,7 @@ def end_step(model, mixture, matches, tokens):
         escapes.probs[r, escapes.was_byte[r]] = p + change
         escapes.was_byte[r] = np.int64(not coded[r])
     if mixture is not None:
-        mixing.learn_rows(mixture, logits, prior.log_q, prior.matched, matches, freqs, x, coded)
+        mixing.learn_rows(mixture, (logits, prior.log_q, prior.matched), matches, freqs, x, coded)
     if any_reads:
         network.read_characters(model.network, x, reads)
         if model.has_prior:
@@ -224,13 +224,13 @@ class Predictor:
         """
         first = 0
         while first < len(table):
-            last = min(len(table), first + max(1, MAX_TOKENS // self.R))
-            self._reserve(coder, last - first)
-            before, arrays = first, (self.model, self.mixture, self.matches)
-            first = code_steps(coder.arrays, *arrays, table, first, last, n)
-            if first < 0:
+            steps, rest = table[first : first + max(1, MAX_TOKENS // self.R)], n - first * self.R
+            self._reserve(coder, len(steps))
+            coded = code_steps(coder.arrays, self.model, self.mixture, self.matches, steps, rest)
+            if coded < 0:
                 raise bad_end_error()
-            count_coded(min(n, first * self.R) - before * self.R)
+            count_coded(min(rest, coded * self.R))
+            first += coded
 
     def _reserve(self, coder: Coder, steps: int) -> None:
         """Make room for so many steps, or at least one."""
