@@ -17,7 +17,7 @@ import numpy as np
 
 from elman.engine import TrainState
 from elman.engine.numba.engine import NumbaEngine
-from elman.network import Optimizer
+from elman.network import Architecture, Optimizer, initial_parameters
 from elman.text import Windows
 from textbook import CLIP, DEVIATION, ETA, SEED, arguments, stopwatch, text, versions
 
@@ -40,7 +40,8 @@ def product_rate(dtype: str) -> float:
 def time_update(m: int, T: int, K: int, updates: int, repeats: int, dtype: str = "float32") -> dict[str, Any]:
     """Time one update; see `textbook.time_update`. Adds "floor_seconds", one per repeat."""
     windows = Windows(text(K, (repeats + 1) * updates * T + 1).astype(np.min_scalar_type(K - 1)), T)
-    state, engine = TrainState.initial(K, m, DEVIATION, SEED, dtype), NumbaEngine()
+    parameters = initial_parameters(Architecture(K, m), DEVIATION, np.random.RandomState(SEED), dtype)
+    state, engine = TrainState.initial(parameters, SEED), NumbaEngine()
     product_rate(dtype)  # warms up the BLAS
     floors: list[float] = []
 

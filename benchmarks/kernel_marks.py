@@ -16,8 +16,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
-from elman.engine.numba import compiler
-from elman.jit import kernel
+from elman.jit import compiler, kernel
 
 PARTS = (
     "forward: products", "backward: products", "activations of gates", "weight gradients",

@@ -17,12 +17,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 import elman
 from elman.config import Config
-from elman.engine import get_engine
-from elman.network.parameters import initial_parameters
+from elman.ngram.language_model import compute_losses
 from elman.runs.data import TrainingData
 from elman.text import Corpus, read_corpus
 from elman.training.start import create_optimizer, initial_state
@@ -79,16 +76,13 @@ def truncate(corpus: Corpus, fraction: float) -> Corpus:
 
 
 def counts_alone(corpus: Corpus, config: Config) -> float | None:
-    """Return the loss of q on the text held out: that of a network of zeros with alpha 1."""
+    """Return the validation loss of q."""
     data = TrainingData(config, corpus)
     ngrams = initial_state(data, create_optimizer(config)).parameters.ngrams
     x = data.validation_set
     if ngrams is None or x is None:
         return None
-    parameters = initial_parameters(ngrams.K, 1, 0.0, np.random.RandomState(0), np.float64, ngrams=ngrams)
-    parameters["alpha"][:] = 1
-    loss, _ = get_engine("numba").loss(parameters, np.zeros(1 + ngrams.order), x[:-1], x[1:])
-    return float(loss) / (len(x) - 1)
+    return float(compute_losses(ngrams, x).mean())
 
 
 def measure(corpus: Corpus, variant: Variant, updates: int, seeds: int) -> dict[str, Any]:

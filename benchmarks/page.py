@@ -124,7 +124,7 @@ def agreement(page: Page, model: Model, text: str) -> dict[str, float]:
     """Return the largest difference of a probability, and how often the order of the top five is the same."""
     entries = page.evaluate(ASK, ["read", {"text": text, "units": []}])["entries"][1:]
     indices = model.alphabet.encode(text)
-    o, _ = model.engine.session(model.parameters).logits(model.h[None], indices[:-1, None])
+    o, _ = model.engine.session(model.parameters).logits(model.state.reshape(1), indices[:-1, None])
     p = softmax(o[:, 0].astype(np.float64))
     likely = np.argsort(-p, axis=1, kind="stable")[:, :5]
     found = np.array([[value for _, value, _ in entry["alternatives"]] for entry in entries])
@@ -165,7 +165,7 @@ def measure(browser: Any, run: str, text: str) -> dict[str, Any]:
         for kind in WEIGHTS:
             file = Path(folder) / f"{kind}.html"
             elman.export(run, file, weights=kind)
-            rounded = Model(model.alphabet, round_weights(model.parameters, kind), model.h, model.engine)
+            rounded = Model(model.alphabet, round_weights(model.parameters, kind), model.state, model.engine)
             page = browser.new_page()
             page.goto(file.as_uri())
             page.evaluate(LOAD)
@@ -177,7 +177,7 @@ def measure(browser: Any, run: str, text: str) -> dict[str, Any]:
                 **agreement(page, model, text[-CHARS - 1 :]),
             }
             if kind == result["weights"]:
-                result |= measure_speed(page, min(256, model.parameters.architecture.recurrent_size))
+                result |= measure_speed(page, min(256, model.parameters.architecture.state_size))
                 result["first_character_seconds"] = first_character(browser, file)
             page.close()
     return result

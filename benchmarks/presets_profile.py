@@ -114,11 +114,11 @@ def multiply_adds(config: Any, K: int) -> dict[str, int]:
 
 def peak(precision: str, threads: int) -> float:
     """Return the multiply-adds per second of a product of a GRU of 256 units, the best of several trials."""
-    from elman.engine import TrainState
     from elman.engine.numba.batched.layout import W_FORWARD
     from elman.engine.numba.batched.network import BatchedNetwork
     from elman.engine.numba.linalg.panels import entire, multiply_panels
     from elman.jit import kernel
+    from elman.network import Architecture, initial_parameters
 
     rows, m, times, seconds = 192, 256, 40, []
 
@@ -132,7 +132,7 @@ def peak(precision: str, threads: int) -> float:
             )  # fmt: skip
 
     def operands() -> tuple[Any, ...]:
-        parameters = TrainState.initial(65, m, 0.1, 1, np.float32, cell="gru", batch_size=32).parameters
+        parameters = initial_parameters(Architecture(65, m, "gru"), 0.1, np.random.RandomState(1), np.float32)
         network = BatchedNetwork(parameters, 64, 32, backward=True, mixed_precision=precision == "bfloat16")
         each = network.workspaces
         return network.net, each.gates[0], each.zeros[0], each.h[0], each.scratch
@@ -148,7 +148,7 @@ def peak(precision: str, threads: int) -> float:
 
 def answer(request: Result) -> Any:
     """Do what the main process asks this one for."""
-    from elman.engine.numba import compiler
+    from elman.jit import compiler
 
     if request.get("uncached"):
         compiler._CACHE = None

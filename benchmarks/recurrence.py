@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from elman.config import Config, make_config
 from elman.engine import TrainState, get_engine
-from elman.network import output
+from elman.network import Architecture, initial_parameters, output
 from elman.network.ops import Array
 from elman.network.parameters import Parameters, layer
 from elman.text import Windows, read_corpus
@@ -54,10 +54,9 @@ def train(
 
     With it the mean loss of up to 1,000 updates before, in nats per character; nan before the first.
     """
-    state = TrainState.initial(
-        K, config.hidden_size, config.init_std, config.seed, np.float64, cell=config.cell,
-        optimizer=create_optimizer(config), orthogonal=config.init == "orthogonal",
-    )  # fmt: skip
+    generator, net = np.random.RandomState(config.seed), Architecture(K, config.hidden_size, config.cell)
+    parameters = initial_parameters(net, config.init_std, generator, np.float64, orthogonal=config.init == "orthogonal")
+    state = TrainState.initial(parameters, config.seed, optimizer=create_optimizer(config))
     windows, optimizer = Windows(indices, config.seq_length), replace(create_optimizer(config), last_update=updates)
     marks = sorted({0, updates, *(n for n in (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000) if n < updates)})
     losses = np.empty(0)
@@ -86,7 +85,7 @@ def measure_gradients(parameters: Parameters, x: NDArray[Any], y: NDArray[Any]) 
     """
     cell, states = parameters.architecture.spec.functions, read_text(parameters, x)
     h = states[-1:, :, : parameters["V"].shape[1]]
-    _, dh = output.backward(parameters, h, output.logits(parameters, h), y[-1:])
+    _, dh = output.backward(parameters, h, output.logits(parameters, h), y[-1:], None)
     norms = [np.linalg.norm(dh[0], axis=-1)]
     for k in range(1, STEPS + 1):
         dh_out = np.zeros((k, *dh[0].shape))

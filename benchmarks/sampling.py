@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from elman.engine import TrainState, get_engine
+from elman.engine import get_engine
 from elman.inference import Model
-from elman.network import SamplingParams
+from elman.network import Architecture, SamplingParams, initial_parameters
 from elman.text import Alphabet
 
 K, LENGTH, REPEATS = 76, 200_000, 7
@@ -34,11 +34,12 @@ def measure_rate(generate: Callable[[], object]) -> float:
 
 def measure_network(cell: str, m: int) -> dict[str, object]:
     """Return the rates of one network."""
-    state, engine = TrainState.initial(K, m, 0.1, 1, np.float32, cell=cell), get_engine("numba")
-    session, h = engine.session(state.parameters), state.h[None]
+    net, engine = Architecture(K, m, cell), get_engine("numba")
+    parameters = initial_parameters(net, 0.1, np.random.RandomState(1), np.float32)
+    session, h = engine.session(parameters), net.zero_state(np.float32, 1)
     uniforms, x = np.random.default_rng(1).random((LENGTH, 1)), np.zeros(1, np.intp)
     alphabet = Alphabet("".join(chr(0x4E00 + k) for k in range(K)))
-    model = Model(alphabet, state.parameters, state.h, engine)
+    model = Model(alphabet, parameters, net.zero_state(np.float32), engine)
     return {
         "cell": cell,
         "m": m,

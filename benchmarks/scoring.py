@@ -25,10 +25,11 @@ import numpy as np
 
 import elman
 from elman.cli.commands.score import describe_line, format_tsv
-from elman.engine import TrainState, get_engine
+from elman.engine import get_engine
 from elman.inference import Model
 from elman.inference.adaptation import Adapt
 from elman.inference.score_lines import AGGREGATIONS, DEFAULT_AGGREGATION, score_lines
+from elman.network import Architecture, initial_parameters
 from elman.text import Alphabet, read_corpus
 from speed import machine
 
@@ -55,8 +56,9 @@ def load_texts() -> dict[str, str]:
 def make_model(text: str, cell: str, m: int) -> Model:
     """Return an untrained model, which is as fast as a trained one."""
     alphabet = Alphabet.from_text(text)
-    state = TrainState.initial(len(alphabet), m, 0.1, 1, np.float32, cell=cell)
-    return Model(alphabet, state.parameters, state.h, get_engine("numba"))
+    net = Architecture(len(alphabet), m, cell)
+    parameters = initial_parameters(net, 0.1, np.random.RandomState(1), np.float32)
+    return Model(alphabet, parameters, net.zero_state(np.float32), get_engine("numba"))
 
 
 def measure_speed(text: str, cell: str, m: int) -> dict[str, Any]:

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from elman.engine import TrainState, get_engine
-from elman.network import Optimizer
+from elman.network import Architecture, Optimizer, initial_parameters
 from elman.text import Windows
 
 K = 65
@@ -69,9 +69,8 @@ def by_hand(windows: Windows, cell: str, m: int, layers: int, device: str) -> Ca
 
 def engine(windows: Windows, name: str, cell: str, m: int, layers: int, device: str) -> Callable[[int], object]:
     """Return a function that makes updates with an engine."""
-    state = TrainState.initial(
-        K, m, 0.1, 400, np.float32, cell=cell, layers=layers, batch_size=windows.batch_size, optimizer=OPTIMIZER
-    )
+    parameters = initial_parameters(Architecture(K, m, cell, layers), 0.1, np.random.RandomState(400), np.float32)
+    state = TrainState.initial(parameters, 400, windows.batch_size, OPTIMIZER)
     used = get_engine(name, device if name == "torch" else "auto")
     return lambda updates: used.advance(state, windows, updates, OPTIMIZER)
 

@@ -20,11 +20,10 @@ from itertools import chain
 from pathlib import Path
 from pydoc_data.topics import topics
 
-from ngram import NGram
-
 import elman
 from elman.inference.score_lines import score_lines
 from elman.text import Corpus
+from ngram import NGram
 
 SEED, TEST_LINES, MIN_LENGTH = 5, 1_000, 20
 """Test lines per language, and minimum length of a line in characters."""

@@ -17,11 +17,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 
-from ngram import NGram
-
 import elman
 from elman.inference.score_lines import score_lines
 from elman.text import Corpus
+from ngram import NGram
 
 SEEDS = (7, 8, 9)
 TRAINING, TESTING, ANOMALIES = 9_000, 10_000, 100

@@ -47,7 +47,6 @@ def run_libfuzzer(name: str, *options: object) -> bool:
 
 
 def run_child(name: str, options: list[str]) -> None:
-    """Run libFuzzer in this process."""
     os.environ["NUMBA_DISABLE_JIT"] = "1"  # Numba cannot compile instrumented functions
     import atheris
 
@@ -74,7 +73,6 @@ def run_child(name: str, options: list[str]) -> None:
 
 
 def main() -> None:
-    """Fuzz each target in turn."""
     if len(sys.argv) > 1 and sys.argv[1].startswith("--child="):
         run_child(sys.argv[1].removeprefix("--child="), sys.argv[2:])
     from support.fuzz_targets import TARGETS

@@ -1,7 +1,6 @@
 """The detector of scikit-learn's interface: its conventions, and that it finds what `elman score` finds."""
 
 import pickle
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,18 +24,11 @@ ODD = ["12:00:00 panic: no room", "12:00:00 job 7 is gone"]
 SMALL: dict[str, Any] = {"preset": "reference", "max_updates": 300, "random_state": 0}
 
 # `check_estimator` runs only the first of these: all checks but these few fit an array of numbers, which is no text.
-CHECKS: list[Callable[..., None]] = [
-    estimator_checks.check_estimator_cloneable,
-    estimator_checks.check_do_not_raise_errors_in_init_or_set_params,
-    estimator_checks.check_estimator_repr,
-    estimator_checks.check_estimator_tags_renamed,
-    estimator_checks.check_get_params_invariance,
-    estimator_checks.check_mixin_order,
-    estimator_checks.check_no_attributes_set_in_init,
-    estimator_checks.check_parameters_default_constructible,
-    estimator_checks.check_set_params,
-    estimator_checks.check_valid_tag_types,
-]
+CHECKS = (
+    *("estimator_cloneable", "do_not_raise_errors_in_init_or_set_params", "estimator_repr", "estimator_tags_renamed"),
+    *("get_params_invariance", "mixin_order", "no_attributes_set_in_init", "parameters_default_constructible"),
+    *("set_params", "valid_tag_types"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +41,9 @@ def test_check_estimator() -> None:
     estimator_checks.check_estimator(LineOutlierDetector())
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_the_checks_that_need_no_numbers(check: Callable[..., None]) -> None:
-    check("LineOutlierDetector", LineOutlierDetector())
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_checks_that_need_no_numbers(check: str) -> None:
+    getattr(estimator_checks, f"check_{check}")("LineOutlierDetector", LineOutlierDetector())
 
 
 def test_outliers_are_found(detector: LineOutlierDetector) -> None:
@@ -103,9 +95,6 @@ def test_what_is_no_list_of_lines(detector: LineOutlierDetector, X: Any) -> None
     for method in (detector.predict, LineOutlierDetector(**SMALL).fit):
         with pytest.raises(ElmanError, match="X must be lines"):
             method(X)
-
-
-def test_it_must_be_fitted() -> None:
     with pytest.raises(ValueError, match="not fitted"):
         LineOutlierDetector().predict(ODD)
 

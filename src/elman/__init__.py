@@ -66,7 +66,6 @@ __all__ = sorted(_MODULES)
 
 
 def __dir__() -> list[str]:
-    """Return the public names."""
     return __all__
 
 

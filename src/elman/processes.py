@@ -73,7 +73,6 @@ def connect_processes() -> Iterator[Any]:
 
 
 def _join_processes() -> None:
-    """Connect this process with the others."""
     from torch import cuda, distributed
 
     process, backend = current_process(), "cpu:gloo,cuda:nccl" if cuda.is_available() else "gloo"

@@ -77,14 +77,9 @@ class LineOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         contamination: float = 0.01,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        self.preset = preset
-        self.max_seconds = max_seconds
-        self.max_updates = max_updates
-        self.mask = mask
-        self.mask_regex = mask_regex
-        self.by = by
-        self.contamination = contamination
-        self.random_state = random_state
+        self.preset, self.max_seconds, self.max_updates = preset, max_seconds, max_updates
+        self.mask, self.mask_regex, self.by = mask, mask_regex, by
+        self.contamination, self.random_state = contamination, random_state
 
     def fit(self, X: Iterable[str], y: Any = None) -> LineOutlierDetector:
         """Train on lines.
@@ -140,11 +135,9 @@ class LineOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def __sklearn_tags__(self) -> Tags:
-        """Return the tags: the input is a list of strings."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.string, tags.input_tags.two_d_array = True, False
-        tags.input_tags.one_d_array = True
-        tags.no_validation = True
+        tags.input_tags.string = tags.input_tags.one_d_array = tags.no_validation = True
+        tags.input_tags.two_d_array = False
         return tags
 
 

@@ -23,10 +23,10 @@ from elman.cli.app import COMMANDS
 from elman.cli.display import TrainingDisplay
 from elman.config import Config, make_config
 from elman.errors import FLAGS, flag
-from elman.presets import DEFAULT_PRESET, choose_recipe
+from elman.presets import DEFAULT_PRESET
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
-from support.cli import Command, assert_refused
+from support.cli import Command
 from support.state import TEXT, T, snapshot
 from support.training import train
 
@@ -71,36 +71,6 @@ def test_the_version(command: Command) -> None:
 
 
 # --- Bad input: exit code 2 and one line; more is in tests/golden/errors.txt ---
-
-
-def test_a_loss_that_is_not_finite(folder: Path, command: Command) -> None:
-    options = ["--out", "out", "--seq-length", T, "--learning-rate", "1e38", "--engine", "numpy"]
-    code, _, err = command("train", "novel.txt", *REFERENCE, *options)
-    assert (code, err.splitlines()[0]) == (2, "training on novel.txt: 77 characters, 26 distinct")
-    assert "is not finite; the last good checkpoint is kept: lower --learning-rate" in err
-
-
-def test_a_damaged_checkpoint(run: Path, command: Command) -> None:
-    checkpoint = run / "checkpoint.safetensors"
-    data = checkpoint.read_bytes()
-    checkpoint.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    words = "its contents do not match its SHA-256; restore a backup or train again"
-    for arguments in (["sample", run], ["eval", run, "novel.txt"]):
-        assert_refused(command(*arguments), words)
-
-
-@pytest.mark.parametrize(
-    ("stdin", "words"),
-    [
-        (SimpleNamespace(buffer=io.BytesIO()), "standard input is empty: use a text of at least two"),
-        (None, "standard input is closed: use a file"),
-    ],
-)
-def test_standard_input_without_a_text(
-    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, stdin: object, words: str
-) -> None:
-    monkeypatch.setattr("sys.stdin", stdin)
-    assert_refused(command("train", "-", "--out", "out"), words)
 
 
 # --- Train ---
@@ -198,17 +168,6 @@ def test_every_option_of_train_reaches_the_run(folder: Path, command: Command) -
     options = [word for name, value in settings.items() for word in (flag(name), value)]
     assert command("train", "novel.txt", "--out", "out", "--preset", "reference", *options).code == 0
     assert RunDirectory(Path("out")).load().config == Config(**settings)
-
-
-def test_train_begins_with_the_preset_minute_as_in_python(folder: Path, command: Command) -> None:
-    Path("long.txt").write_text(TEXT * 150, encoding="utf-8")
-    options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "max_updates": 2, "sample_length": 9}
-    words = [word for name, value in options.items() for word in (flag(name), value)]
-    assert command("train", "long.txt", "--out", "out", *words).code == 0
-    short = choose_recipe(len(TEXT) * 150, 60, options) | {"epochs": 1_000_000}
-    expected = make_config("minute", short | options)  # a limit of updates takes the place of that of epochs
-    assert RunDirectory(Path("out")).load().config == elman.train("long.txt", **options).config == expected
-    assert (expected.cell, expected.validation) == ("gru", 0.1)
 
 
 @pytest.mark.parametrize("arguments", ["train - --out out --epochs 1", "eval run -", "gradcheck - --points 5"])

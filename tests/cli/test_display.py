@@ -17,8 +17,6 @@ from support.terminal import use_terminal
 
 
 class Clock:
-    """A clock that is set by hand."""
-
     now = 0.0
 
     def __call__(self) -> float:

@@ -20,7 +20,6 @@ TEXT = " ".join(
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run directory."""
     folder = tmp_path_factory.mktemp("explain") / "run"
     settings: Any = {"cell": "gru", "hidden_size": 6, "seq_length": 5, "engine": "numpy", "sample_every": 0}
     train(Corpus.from_text(TEXT[:2000]), out=folder, max_updates=20, **settings)
@@ -29,7 +28,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A text to explain."""
     path = tmp_path / "text.txt"
     path.write_text(TEXT[2000:4000], encoding="utf-8", newline="")
     return path
@@ -62,18 +60,6 @@ def test_unknown_characters_count_as_in_eval(command: Command, run: Path, tmp_pa
     expected = json.loads(command("eval", run, extended, "--json").out)
     assert explained["nats_per_char"] == pytest.approx(expected["nats_per_char"], rel=SINGLE)
     assert [explained[name] for name in ("chars", "unknown_chars")] == [expected["chars"], expected["unknown_chars"]]
-
-
-def test_a_model_with_an_unknown_symbol_knows_every_character(command: Command, tmp_path: Path) -> None:
-    folder, text, page = tmp_path / "run", tmp_path / "text.txt", tmp_path / "page.html"
-    settings: Any = {"hidden_size": 4, "seq_length": 5, "engine": "numpy", "sample_every": 0, "min_count": 2}
-    train(Corpus.from_text("abc" * 50 + "é"), out=folder, max_updates=2, **settings)
-    text.write_text("ab漢cé", encoding="utf-8")
-    explained = json.loads(command("explain", folder, text, "--out", page, "--json").out)
-    expected = json.loads(command("eval", folder, text, "--json").out)
-    assert (explained["chars"], "unknown_chars" in explained) == (4, False)
-    assert explained["nats_per_char"] == pytest.approx(expected["nats_per_char"], rel=SINGLE)
-    assert "<div>ab�c�</div>" in page.read_text(encoding="utf-8")
 
 
 def test_the_prior_has_its_part_and_its_counts_are_no_units(command: Command, file: Path, tmp_path: Path) -> None:

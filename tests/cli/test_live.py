@@ -27,19 +27,14 @@ def no_browser(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_train_with_the_dashboard_prints_its_address_and_the_same_results(command: Command) -> None:
-    code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, "--live", "--json")
+    assert command("train", "novel.txt", "--out", "plain", *SMALL, "--json").err == ""
+    code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, "--live", "--live-with", "plain", "--json")
     assert code == 0
     assert re.fullmatch(f"dashboard: {ADDRESS}\n", err)
     assert json.loads(out)["updates"] == 20
-    assert command("train", "novel.txt", "--out", "plain", *SMALL, "--json").err == ""
     shown, plain = contents(Path("out")), contents(Path("plain"))
     assert shown.keys() == plain.keys()
     assert shown["samples.jsonl"] == plain["samples.jsonl"]
-
-
-def test_a_run_to_compare_with(command: Command) -> None:
-    command("train", "novel.txt", "--out", "first", *SMALL)
-    assert command("train", "novel.txt", "--out", "out", *SMALL, "--live", "--live-with", "first").code == 0
 
 
 def test_a_library_is_missing(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

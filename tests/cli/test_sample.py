@@ -24,14 +24,11 @@ Stdin = Callable[[bytes], None]
 
 @pytest.fixture(autouse=True)
 def model(run: Path) -> Model:
-    """The model of `run`."""
     return elman.load(run)
 
 
 @pytest.fixture
 def stdin(monkeypatch: pytest.MonkeyPatch) -> Stdin:
-    """Sets standard input."""
-
     def set_stdin(data: bytes) -> None:
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: False))
 
@@ -40,9 +37,6 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> Stdin:
 
 def rows(out: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
-
-
-# --- Prompts ---
 
 
 def test_sources_of_a_prompt(command: Command, stdin: Stdin, model: Model, tmp_path: Path) -> None:
@@ -125,9 +119,6 @@ def test_several_models_have_headers(command: Command, model: Model) -> None:
     assert command(*words) == (0, f"--- run ---\nthe{text}\n--- other.safetensors ---\nthe{text}\n", "")
     heads = [line for line in command(*words, "-n", 2).out.splitlines() if line.startswith("--- ")]
     assert heads == [f"--- {name}, {n} of 2 ---" for name in ("run", "other.safetensors") for n in (1, 2)]
-
-
-# --- The prompt loop ---
 
 
 def test_every_line_of_standard_input_is_a_prompt(command: Command, stdin: Stdin, model: Model) -> None:

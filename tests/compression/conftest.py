@@ -21,7 +21,6 @@ def here(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def there(tmp_path: Path) -> Path:
-    """An empty directory for the files of the other process."""
     folder = tmp_path / "there"
     folder.mkdir()
     return folder

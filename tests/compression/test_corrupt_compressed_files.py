@@ -20,7 +20,6 @@ NAMES = ("one byte", "text", "noise", "long", "another script")
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    """A model with a prior."""
     return make_model(order=4)
 
 
@@ -31,7 +30,6 @@ def files(model: Model) -> Files:
 
 
 def mutate(file: bytes, rng: random.Random) -> bytes:
-    """Return a file changed at one to three positions, truncated or extended."""
     changed = bytearray(file)
     for _ in range(rng.randint(1, 3)):
         at = rng.randrange(len(changed) + 1)

@@ -46,9 +46,6 @@ def model(folder: Path) -> Model:
     return elman.load(folder)
 
 
-# --- Samples ---
-
-
 def test_a_sample_is_a_line(model: Model) -> None:
     lines = model.samples(20, 30, seed=5)
     assert all("\n" not in line and len(line) <= 30 for line in lines)
@@ -97,9 +94,6 @@ def test_the_command_prints_only_new_lines(command: Command, folder: Path, model
     assert_refused(
         command("sample", "--new-only", "-q"), "does not know the lines of its training text: train with --lines"
     )
-
-
-# --- Scores ---
 
 
 def test_a_text_is_scored_line_by_line(command: Command, folder: Path, model: Model, tmp_path: Path) -> None:
@@ -154,9 +148,6 @@ def test_adaptation_and_explanations_read_lines(model: Model) -> None:
     assert explanation.nats_per_char * 10 == pytest.approx(model.score("anna\nbell").nats, rel=1e-5)
     page = elman.explain("anna\r\nbell\r\n", model)
     assert page.alphabet.decode(page.explanation.indices) == "anna\nbell\n"
-
-
-# --- Files ---
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])

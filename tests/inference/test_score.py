@@ -23,7 +23,7 @@ from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.text import Alphabet, Corpus, with_unknown
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
-from support.cli import Command, assert_refused
+from support.cli import Command
 from support.networks import make_parameters, state_of
 from support.random_model import overflowing_model
 from support.state import TEXT
@@ -46,7 +46,6 @@ def _short_texts_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made(cell: str, std: float = 0.5, layers: int = 1) -> tuple[Parameters, State]:
-    """Return a network and a state."""
     generator = np.random.RandomState(1)
     parameters = make_parameters(K, M, std, generator, np.float64, cell, layers)
     return parameters, state_of(parameters, np.tanh(generator.randn(parameters.architecture.state_size)))
@@ -58,8 +57,6 @@ def text(n: int = N) -> Any:
 
 @dataclass
 class RecordingSession:
-    """A session that records the shapes of its inputs."""
-
     session: Any
     shapes: list[tuple[int, ...]]
 
@@ -70,8 +67,6 @@ class RecordingSession:
 
 @dataclass
 class RecordingEngine:
-    """An engine with such sessions."""
-
     engine: Any
     shapes: list[tuple[int, ...]] = field(default_factory=list)
 
@@ -178,9 +173,6 @@ def test_an_output_that_is_not_finite_is_rejected(adapt: Adapt | None) -> None:
         overflowing_model().score("abab\n" * 20, adapt=adapt)
 
 
-# --- Windows from a state of zeros ---
-
-
 def windows_by_hand(parameters: Parameters, indices: Any, window: int) -> float:
     """Return the cost of every window of a text, read by itself."""
     zeros = parameters.architecture.zero_state(np.float64)
@@ -226,9 +218,3 @@ def test_eval_and_python_score_windows(tmp_path: Path, command: Command) -> None
     }  # fmt: skip
     expected = windows_by_hand(model.parameters.map(lambda array: array.astype(float)), model.alphabet.encode(TEXT), 20)
     assert found.nats == pytest.approx(expected, rel=1e-5)
-    assert_refused(command("eval", run, file, "--window", 0), "--window must be at least 1 (got 0)")
-    assert_refused(
-        command("eval", run, file, "--window", 9, "--adapt", "weights"), "cannot combine --window with --adapt"
-    )
-    with pytest.raises(ElmanError, match=r"^cannot combine window with adapt: every window starts from the same"):
-        model.score(TEXT, window=9, adapt="weights")

@@ -13,9 +13,8 @@ from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.score import score
-from elman.interpret import PriorExplanation, Unit, dequantize, explain_indices, list_units, quantize
+from elman.interpret import PriorExplanation, dequantize, explain_indices, quantize
 from elman.network import Parameters, model
-from elman.network.cells import CELL_STATE, HIDDEN_STATE
 from elman.network.parameters import Array
 from elman.network.state import State
 from elman.ngram import model as ngrams
@@ -23,10 +22,9 @@ from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 from support.networks import make_parameters, state_of
 from support.random_model import random_model, random_prior_model
 from support.state import TEXT
-from support.tolerances import ROUNDINGS, SINGLE
+from support.tolerances import ROUNDINGS
 
 K, M, N = 7, 4, 90
-CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("lstm", 1), ("rnn", 2), ("lstm", 2)])
 
 
 def made(cell: str, layers: int = 1) -> tuple[Parameters, State, Any]:
@@ -39,7 +37,7 @@ def made(cell: str, layers: int = 1) -> tuple[Parameters, State, Any]:
 # --- Surprisal, predictions, activations ---
 
 
-@CELLS
+@pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("lstm", 1), ("rnn", 2), ("lstm", 2)])
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 def test_an_explanation_is_what_the_reference_computes(
     monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, layers: int
@@ -64,40 +62,17 @@ def test_an_explanation_is_what_the_reference_computes(
             np.testing.assert_allclose(found.probabilities[n + 1], np.sort(p)[::-1][:5], rtol=1e-5)
 
 
-@CELLS
-@pytest.mark.parametrize("order", [0, 3])
-def test_surprisal_is_that_of_the_score_and_the_history_of_a_prior_is_no_unit(
-    cell: str, layers: int, order: int
-) -> None:
-    made = random_model("abcd", cell, layers, ngram_order=order)
-    indices = np.random.default_rng(2).integers(4, size=N, dtype=np.uint8)
-    found = explain_indices(get_engine("numba"), made.parameters, made.state, indices)
-    expected = score(get_engine("numba"), made.parameters, made.state, indices)
-    assert found.units == list_units(made.parameters.architecture)
-    assert found.quantized.shape == (N, len(found.units))
-    assert found.nats_per_char == pytest.approx(expected.nats_per_char, rel=SINGLE)
-    assert found.bits_per_char == pytest.approx(expected.bits_per_char, rel=SINGLE)
-
-
 # --- Unknown characters ---
 
 FLOAT32_RTOL = ROUNDINGS * float(np.finfo(np.float32).eps)
 """Relative error of values that are stored in float32."""
 
 
-def insert_unknown(indices: Any, before: list[int]) -> Any:
-    """Insert an unknown character before each of the given positions; N is the end of the text."""
-    return np.insert(indices, before, K + 1 + np.arange(len(before)))
-
-
-UNKNOWN_POSITIONS = pytest.mark.parametrize(
+@pytest.mark.parametrize(
     "before",
     [[0], [N], [0, 0, 0, N, N], [1, 40], [*[0] * 30, 2, *[50] * 40, N - 1]],
     ids=["first", "last", "both ends", "within", "whole slices"],
 )
-
-
-@UNKNOWN_POSITIONS
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
 def test_unknown_characters_are_skipped_and_cost_what_the_score_says(
@@ -106,7 +81,7 @@ def test_unknown_characters_are_skipped_and_cost_what_the_score_says(
     (parameters, start, indices), used = made(cell), get_engine(engine)
     plain = explain_indices(used, parameters, start, indices)
     monkeypatch.setattr(explaining, "MAX_SLICE_VALUES", 8 * (K + M))  # slices of 5 to 8 characters
-    extended = insert_unknown(indices, before)
+    extended = np.insert(indices, before, K + 1 + np.arange(len(before)))
     found, known = explain_indices(used, parameters, start, extended), extended < K
     expected = score(used, parameters, start, extended)
     assert found.chars == expected.chars == N - 1 + len(before)
@@ -143,14 +118,6 @@ def test_a_quantized_activation_is_near_the_activation(value: float) -> None:
     restored = float(dequantize(quantize(np.array([value])))[0])
     assert abs(restored - value) <= math.sqrt(abs(value)) / 127 + 2e-5
     assert quantize(np.array([-1.5, -1.0, 0.0, 1.0, 1.5])).tolist() == [0, 0, 127, 254, 254]
-
-
-def test_units_are_named_in_the_order_of_the_state() -> None:
-    names = list_units(made("lstm", 2)[0].architecture)
-    assert len(names) == 4 * M
-    assert names[M] == Unit(1, 1, CELL_STATE)
-    assert [names[M].vector.part, names[0].vector.part] == ["memory", "hidden"]  # the names in JSON
-    assert names[2 * M + 1] == Unit(2, 2, HIDDEN_STATE)
 
 
 @pytest.mark.parametrize(
@@ -191,9 +158,8 @@ def log_p(o: Array, y: int) -> float:
 def test_contributions_are_shapley_values(monkeypatch: pytest.MonkeyPatch, engine: str, cell: str) -> None:
     made = random_prior_model(TEXT * 2, cell, order=ORDER, dtype=np.float64)
     parameters, K = made.parameters, len(made.alphabet)
-    monkeypatch.setattr(
-        explaining, "MAX_SLICE_VALUES", 9 * (4 * K + len(made.state.recurrent))
-    )  # slices of 9 characters
+    size = 9 * (4 * K + len(made.state.recurrent))
+    monkeypatch.setattr(explaining, "MAX_SLICE_VALUES", size)  # slices of 9 characters
     indices = made.alphabet.encode("dark torrents;\nnight and rain")
     found = explain_prior(made, indices, engine)
     assert parameters.ngrams is not None
@@ -210,20 +176,8 @@ def test_contributions_are_shapley_values(monkeypatch: pytest.MonkeyPatch, engin
         bits = [found.surprisal[t + 1], found.counting[t + 1], found.network[t + 1]]
         np.testing.assert_allclose(np.array(bits) * math.log(2), expected, rtol=1e-5, atol=1e-6)
         assert found.matched[t + 1] == matched[t]
-
-
-def test_contributions_add_up_to_what_is_known() -> None:
-    made = random_prior_model(TEXT * 2, "gru", order=ORDER)
-    indices, K = made.alphabet.encode(TEXT), len(made.alphabet)
-    explanation, found = (
-        explain_indices(made.engine, made.parameters, made.state, indices),
-        explain_prior(made, indices),
-    )
-    known = math.log2(K) - explanation.surprisal
-    np.testing.assert_allclose((found.counting + found.network)[1:], known[1:], rtol=1e-4, atol=1e-5)
-    means = found.means()
-    total = means["counting_nats_per_char"] + means["network_nats_per_char"]
-    assert total == pytest.approx(math.log(K) - explanation.nats_per_char, rel=1e-5)
+    means = np.array([found.surprisal, found.counting, found.network])[:, 1:].mean(axis=1) * math.log(2)
+    np.testing.assert_allclose([*found.means().values()], means, rtol=1e-5)
     assert found.mean_matched_order == pytest.approx(found.matched[1:].mean())
 
 

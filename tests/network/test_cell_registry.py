@@ -133,14 +133,6 @@ def test_npz_keeps_the_cell(model: elman.Model, cell: str, tmp_path: Path) -> No
 
 
 @EACH_CELL
-def test_arrays_without_metadata_are_refused(model: elman.Model, tmp_path: Path) -> None:
-    arrays: dict[str, Any] = {**model.parameters, "h": model.state.recurrent}
-    np.savez(tmp_path / "model.npz", **arrays)
-    with pytest.raises(ElmanError, match="it has no metadata: only files written by elman export"):
-        elman.import_(tmp_path / "model.npz", alphabet=model.alphabet.characters)
-
-
-@EACH_CELL
 def test_it_is_explained(model: elman.Model, cell: str) -> None:
     page, title = ExplainPage.from_corpus(model, Corpus.from_text(TEXT)), SPECS[cell].title
     assert describe_network(page.network) == f"{title} with 2 layers of 5\u00a0units"
@@ -225,15 +217,10 @@ def command(folder: Path, *arguments: object) -> tuple[int, str, str]:
     return ended.returncode, ended.stdout, ended.stderr.removesuffix("\n")
 
 
-def test_the_command_line_offers_it(folder: Path) -> None:
-    code, out, _ = command(folder, "train", "--help")
-    assert code == 0
-    assert "leaky" in out
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
+        ("train", "--help"),
         (*TRAIN[:2], "--out", "run", "--resume", "--max-updates", 9, "--json"),
         ("gradcheck", "text", "--cell", "leaky", "--engine", "numpy", "--hidden-size", 3, "--seq-length", 4),
         ("sample", "run", "--length", 20, "--seed", 1),
@@ -241,12 +228,12 @@ def test_the_command_line_offers_it(folder: Path) -> None:
         ("explain", "run", "text", "--out", "page.html"),
         ("export", "run", "network.npz"),
     ],
-    ids=lambda arguments: arguments[0],
+    ids=lambda arguments: " ".join(arguments[:2]),
 )
 def test_a_command_works(folder: Path, arguments: tuple[object, ...]) -> None:
     code, out, _ = command(folder, *arguments)
     assert code == 0
-    assert out
+    assert "leaky" in out if "--help" in arguments else out
     if "--json" in arguments:
         json.loads(out)
 
@@ -255,18 +242,10 @@ def test_a_command_works(folder: Path, arguments: tuple[object, ...]) -> None:
     ("arguments", "message"),
     [
         ((*TRAIN, "--out", "other"), NO_ENGINE.format("leaky", "numba", "")),
-        (
-            ("gradcheck", "text", "--cell", "leaky", "--hidden-size", 3, "--seq-length", 4),
-            NO_ENGINE.format("leaky", "numba", ""),
-        ),
         (("export", "run", "network.onnx"), "a model with cell 'leaky' cannot be exported to onnx; export to npz"),
-        (
-            ("export", "run", "a.safetensors"),
-            "a model with cell 'leaky' cannot be exported to torch; export to npz",
-        ),
         (("compress", "text", "--model", "run"), "files cannot be compressed with cell 'leaky'"),
     ],
-    ids=["train", "gradcheck", "onnx", "torch", "compress"],
+    ids=["train", "onnx", "compress"],
 )
 def test_a_command_refuses_it_in_one_line(folder: Path, arguments: tuple[object, ...], message: str) -> None:
     message = message.replace("engine='numpy'", "--engine numpy")

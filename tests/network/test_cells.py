@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from elman.network import Dropout, loss_and_gradients, model, output
+from elman.network import Dropout, loss_and_gradients, model
 from elman.network.cells import CELLS
 from elman.network.parameters import Architecture, Array, Arrays, Parameters
 from elman.network.state import State
@@ -123,23 +123,6 @@ def test_the_loss_and_the_final_state_of_every_batch_row_are_those_of_the_naive_
     np.testing.assert_array_equal(final.recurrent, again.state.recurrent)
 
 
-@every_network
-@every_cell
-def test_a_batch_gives_the_mean_of_its_rows(cell: str, layers: int) -> None:
-    given = example(cell, layers, B, Dropout(0.4, False, 1))
-    together = loss_and_gradients(given.parameters, given.state, given.x, given.y, given.masks)
-    alone = [
-        loss_and_gradients(given.parameters, state_of(given.parameters, h0), x, y, masks)
-        for h0, x, y, masks in given.rows()
-    ]
-    assert together.loss == pytest.approx(np.mean([one.loss for one in alone]), rel=tolerances.NAIVE)
-    assert largest_relative_error(together.state.recurrent, [one.state.recurrent for one in alone]) <= tolerances.NAIVE
-    assert largest_relative_error(together.dh0, [one.dh0 / B for one in alone]) <= tolerances.NAIVE
-    for name, gradient in together.gradients.items():
-        mean = np.mean([one.gradients[name] for one in alone], axis=0)
-        assert largest_relative_error(gradient, mean) <= tolerances.NAIVE, name
-
-
 @every_batch_size
 @every_cell
 def test_a_window_in_two_parts_equals_the_window_at_once(cell: str, batch_size: int | None) -> None:
@@ -150,16 +133,6 @@ def test_a_window_in_two_parts_equals_the_window_at_once(cell: str, batch_size: 
     second, end = model.loss(parameters, state, x[2:], y[2:])
     assert largest_relative_error(first + second, at_once) <= tolerances.NAIVE
     assert largest_relative_error(end.recurrent, last.recurrent) <= tolerances.NAIVE
-
-
-@every_cell
-def test_logits_are_those_of_the_loss(cell: str) -> None:
-    given = example(cell, 2, B)
-    o, state = model.logits(given.parameters, given.state, given.x)
-    losses, last = model.loss(given.parameters, given.state, given.x, given.y)
-    assert o.shape == (T, B, K)
-    np.testing.assert_array_equal(output.loss(o, given.y), losses)
-    np.testing.assert_array_equal(state.recurrent, last.recurrent)
 
 
 @every_cell

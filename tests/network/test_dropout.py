@@ -44,11 +44,6 @@ def test_masks_are_those_of_the_definition(rate: float, seed: int, update: int) 
             assert mask.ravel().tolist() == list(naive_mask(rate, seed, update, layer, elements))
 
 
-@given(numbers, numbers, st.integers(1, 9))
-def test_the_key_is_that_of_the_definition(seed: int, update: int, layer: int) -> None:
-    assert dropout.key(seed, update, layer) == mix(mix(mix((seed ^ 0x9E3779B9) % 2**32) ^ update % 2**32) ^ layer)
-
-
 def test_the_hash_is_lowbias32() -> None:
     hashes = dropout.lowbias32(np.array([0, 1, 2, 2**32 - 1], np.uint32))
     assert hashes.tolist() == [mix(0), mix(1), mix(2), mix(2**32 - 1)]
@@ -78,10 +73,6 @@ def test_the_fraction_of_units_kept(rate: float) -> None:
         assert np.abs(share - (1 - rate)).max() <= DEVIATIONS * np.sqrt(rate * (1 - rate) / size)
 
 
-def test_nothing_is_dropped_at_rate_zero() -> None:
-    np.testing.assert_array_equal(Dropout(0.0, False, 1).masks(1, 1, **SIZE, dtype=np.float64)[0], 1)
-
-
 def test_masks_of_other_updates_layers_seeds_and_places_are_not_correlated() -> None:
     kept = {
         (seed, update, layer): (mask > 0).ravel() - 0.5
@@ -109,12 +100,6 @@ def test_weight_masks_are_those_of_the_definition(rate: float, seed: int, update
     for layer, mask in enumerate(masks.values(), 1):
         assert mask.shape == (6, 2)
         assert mask.ravel().tolist() == list(naive_mask(rate, seed, update, 2**31 + layer, 12))
-
-
-def test_weights_and_outputs_have_different_masks() -> None:
-    (outputs,) = Dropout(0.5, False, 7).masks(1, 1, 3, 2, 2, np.float64)
-    weights = WeightDropout(0.5, 7).masks(1, example_parameters())["W"]
-    assert outputs.ravel().tolist() != weights.ravel().tolist()
 
 
 def example_parameters() -> Parameters:

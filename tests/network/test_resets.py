@@ -5,14 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-import elman
 from elman.network import model
 from elman.network.cells import CELLS
 from elman.network.parameters import LossAndGradients, Parameters
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
-from elman.ngram.model import NgramCounts, ngram_counts, read, read_histories
-from elman.text import Corpus
+from elman.ngram.model import ngram_counts, read
 from support.networks import make_parameters, numbers, state_of, with_architecture
 
 K, M, FEED = 5, 4, 2
@@ -62,36 +60,15 @@ def test_a_batch_is_the_mean_of_its_rows(cell: str) -> None:
     assert not batch.dh0[0].any()
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_the_gradient_check(cell: str) -> None:
-    corpus = Corpus.from_text("ab\nba\n\nab")
-    (check,) = elman.gradcheck(
-        corpus, hidden_size=3, seq_length=8, points=8, cell=cell, ngram_order=2, lines=True, engine="numpy"
-    )
-    assert check.passed
-
-
 # --- The n-gram prior ---
 
 
 def test_histories_begin_at_the_reset() -> None:
-    codes = read_histories(np.array([0, 0, 1], np.int32), np.array([3, FEED, 0, FEED, FEED, 1], np.uint8), FEED)
+    ngrams = network("rnn", order=3).ngrams
+    assert ngrams is not None
+    codes = ngrams.histories(np.array([0, 0, 1], np.int32), np.array([3, FEED, 0, FEED, FEED, 1], np.uint8))
     expected = [[0, 0, 1], [0, 1, 4], [0, 0, 3], [0, 3, 1], [0, 0, 3], [0, 0, 3], [0, 3, 2]]
     np.testing.assert_array_equal(codes, expected)
-
-
-def test_counts_are_those_of_the_lines_alone() -> None:
-    """The distribution within a line is the same after any other line, and counts no context across a line feed."""
-    ngrams = network("rnn", order=4).ngrams
-    assert ngrams is not None
-    counts = NgramCounts(ngrams)
-    assert not any(FEED in context[1:-1] for context in counts.nodes)
-    line = np.array([FEED, 1, 3, 1], np.uint8)
-    zeros = np.zeros(4, np.int32)
-    alone, matched, _ = read(ngrams, zeros, line)
-    after_another, also_matched, _ = read(ngrams, zeros, np.concatenate([np.array([0, 1, 4], np.uint8), line]))
-    np.testing.assert_array_equal(after_another[3:], alone)
-    np.testing.assert_array_equal(also_matched[3:], matched)
 
 
 def test_what_is_read_is_counted_by_line() -> None:

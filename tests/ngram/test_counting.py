@@ -1,8 +1,5 @@
 """The compiled n-gram model against the reference."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from elman.ngram import counting, kernels, sorting
-from elman.ngram import model as ngram
+from elman.ngram import kernels, sorting
 from elman.ngram.compiled_table import exact
 from elman.ngram.counting import count_ngrams
 from elman.ngram.kernels import reader
-from elman.ngram.model import MAX_ORDER, MIN_PROB, Indices, NgramModel, start_folds
-from support import ngram_counting
+from elman.ngram.language_model import read_compiled
+from elman.ngram.model import MAX_ORDER, MIN_PROB, Indices, NgramModel, read
 from support import tolerances as tolerances
-from support.state import ROOT
+from support.ngram_counting import count_text
+from support.processes import run_in_a_process
 
-Read = tuple[NDArray[np.float64], NDArray[np.integer], NDArray[np.integer]]
+Read = tuple[NDArray[np.floating], NDArray[np.integer], NDArray[np.integer]]
 """log q (T, B, K), the matched orders (T, B), and the histories (B, n) at the end."""
 
 
@@ -36,26 +33,6 @@ def counted(text: Indices, K: int, order: int, folds: int = 3, **options: Any) -
     ngrams = count_ngrams(text, K, order, folds, **options)
     assert ngrams is not None
     return ngrams
-
-
-def read_compiled(model: NgramModel, histories: NDArray[np.integer], x: Indices, folds: Any = None) -> Read:
-    """Read x (T, B) after the codes `histories` (B, n)."""
-    (T, B), of_model, history = x.shape, reader(model), histories.astype(np.int32)
-    if model.grows:
-        of_model.reserve(x.size)
-    left_out = np.full(x.size, model.folds) if folds is None else folds.ravel().astype(np.int64)
-    log_q, matched = np.empty(x.size * model.K), np.empty(x.size, np.int64)
-    kernels.read_window(
-        of_model.table, of_model.added, model.grows, history, *kernels.make_nodes(B, model.order), np.ones(B, np.bool_),
-        x.ravel().astype(np.intp), left_out, T, B, model.K, log_q, matched,
-        kernels.make_workspace(model.K, model.order),
-    )  # fmt: skip
-    return log_q.reshape(T, B, model.K), matched.reshape(T, B), history
-
-
-def read_reference(model: NgramModel, histories: NDArray[np.integer], x: Indices, folds: Any = None) -> Read:
-    log_q, matched, last = ngram.read(model, histories.astype(np.int32), x, folds)
-    return np.asarray(log_q), matched, last.astype(np.int32)
 
 
 def assert_same(result: Read, expected: Read) -> None:
@@ -83,13 +60,13 @@ def example_input(text: Indices, K: int, order: int, folds: int, T: int = 9, B: 
 
 
 def assert_same_counts(text: Indices, K: int, order: int, min_count: int, folds: int, reset_at: int | None) -> None:
-    starts = start_folds(text, folds, order, reset_at)
-    arguments = text, K, order, min_count, starts, reset_at
-    result, expected = (
-        (*counted.nodes, *counted.folds, counted.histogram)
-        for counted in (counting.count_text(*arguments), ngram_counting.count_text(*arguments))
+    result = counted(text, K, order, folds, min_count=min_count, reset_at=reset_at)
+    expected = count_text(text, K, order, folds, min_count, reset_at)
+    arrays, others = (
+        (*model.table.arrays().values(), model.histogram, model.fold_starts, *(model.fold_counts or ()))
+        for model in (result, expected)
     )
-    for array, other in zip(result, expected, strict=True):
+    for array, other in zip(arrays, others, strict=True):
         np.testing.assert_array_equal(array, other)
 
 
@@ -129,7 +106,7 @@ def test_distributions_are_those_of_the_reference(K: int, order: int, folds: int
     ngrams = counted(text, K, order, folds)
     histories, x, left_out = example_input(text, K, order, ngrams.folds, T=4 if K > 1000 else 20)
     for fold in (None, left_out):
-        assert_same(read_compiled(ngrams, histories, x, fold), read_reference(ngrams, histories, x, fold))
+        assert_same(read_compiled(ngrams, histories, x, fold), read(ngrams, histories, x, fold))
 
 
 # --- The cache of short contexts ---
@@ -179,7 +156,7 @@ def test_counts_grow_beyond_their_first_capacity(K: int, order: int) -> None:
     base = counted(text, K, order)
     grown, T = base.continued(), 5 if K > 1000 else 40
     histories, x, _ = example_input(text, K, order, 0, T)
-    expected = read_reference(grown, histories, x)
+    expected = read(grown, histories, x)
     parts = np.split(np.arange(T), [1, 2, T // 2])
     last, results = histories, []
     for steps in parts:
@@ -187,32 +164,22 @@ def test_counts_grow_beyond_their_first_capacity(K: int, order: int) -> None:
         last = results[-1][2]
     assert_same((np.concatenate([r[0] for r in results]), np.concatenate([r[1] for r in results]), last), expected)
     for model in (grown.frozen(), base):
-        assert_same(read_compiled(model, histories, x[:3]), read_reference(model, histories, x[:3]))
-
-
-def test_the_counts_of_the_text_do_not_grow() -> None:
-    text = make_text(60, 7)
-    base = counted(text, 7, 3)
-    histories, x, left_out = example_input(text, 7, 3, base.folds)
-    before = read_compiled(base, histories, x, left_out)
-    grown = base.continued()
-    read_compiled(grown, histories, x)
-    for array, expected in zip(read_compiled(base, histories, x, left_out), before, strict=True):
-        np.testing.assert_array_equal(array, expected)
-    assert reader(grown).table is reader(base).table
+        assert_same(read_compiled(model, histories, x[:3]), read(model, histories, x[:3]))
 
 
 def test_a_grown_model_may_be_continued() -> None:
     text = make_text(60, 7)
     histories, x, _ = example_input(text, 7, 3, 0, T=20)
-    first = counted(text, 7, 3).continued()
-    for read in (read_compiled, read_reference):
-        read(first, histories, x)
+    base = counted(text, 7, 3)
+    first = base.continued()
+    assert reader(first).table is reader(base).table
+    for each in (read_compiled, read):
+        each(first, histories, x)
     first = first.frozen()
     second = first.continued()
-    assert_same(read_compiled(second, histories, x), read_reference(second, histories, x))
+    assert_same(read_compiled(second, histories, x), read(second, histories, x))
     for model in (first, second.frozen()):
-        assert_same(read_compiled(model, histories, x), read_reference(model, histories, x))
+        assert_same(read_compiled(model, histories, x), read(model, histories, x))
 
 
 # --- Logarithms ---
@@ -224,13 +191,9 @@ def test_logarithms() -> None:
     near = np.concatenate([np.nextafter(powers, 0), powers, np.nextafter(powers[:-1], 1)])
     borders = powers * np.sqrt(0.5)
     q = np.concatenate([[0.0, MIN_PROB], near, borders, np.nextafter(borders, 0), np.linspace(1e-9, 1, 9999)])
-    out, copy = np.empty(len(q) + 1), q.copy()
-    logs_of(copy, out)
+    out = np.empty(len(q) + 1)
+    _set_logs(q.copy(), np.empty(len(q), np.int64), np.empty(len(q)), out)
     np.testing.assert_allclose(out[1:], np.log(np.maximum(q, MIN_PROB)), rtol=0, atol=tolerances.LOG_Q)
-
-
-def logs_of(q: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-    _set_logs(q, np.empty(len(q), np.int64), np.empty(len(q)), out)
 
 
 @exact
@@ -239,17 +202,18 @@ def _set_logs(q, bits, powers, out):  # type: ignore[no-untyped-def]
 
 
 IN_A_PROCESS = """
+import sys
 from numba import njit
-from elman.ngram import kernels
-from test_ngrams import counted, example_input, make_text, read_compiled
-exact = kernels.read_window
+from elman.ngram import language_model
+from test_counting import counted, example_input, make_text
+exact = language_model.read_window
 @njit(fastmath=True)
 def fast(table, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched, workspace):
     exact(table, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched, workspace)
-if {through_a_caller}:
-    kernels.read_window = fast
+if sys.argv[1] == "through a caller":
+    language_model.read_window = fast
 text = make_text(300, 11)
-result = read_compiled(counted(text, 11, 3), *example_input(text, 11, 3, 3, T=30))
+result = language_model.read_compiled(counted(text, 11, 3), *example_input(text, 11, 3, 3, T=30))
 print(*(array.tobytes().hex() for array in result))
 """
 
@@ -257,17 +221,5 @@ print(*(array.tobytes().hex() for array in result))
 @pytest.mark.slow  # compiles everything twice; .ci/run has it
 def test_distributions_are_exact_even_if_a_kernel_with_fastmath_is_compiled_first(tmp_path: Path) -> None:
     """Numba compiles a function with the fastmath of its caller unless it has its own."""
-    outputs = set()
-    for through_a_caller in (False, True):
-        inherited = filter(None, [os.environ.get("PYTHONPATH")])
-        environment = os.environ | {
-            "ELMAN_CACHE": str(tmp_path / str(through_a_caller)),
-            "PYTHONPATH": os.pathsep.join([*map(str, (ROOT / "tests", Path(__file__).parent)), *inherited]),
-        }
-        environment.pop("NUMBA_CACHE_DIR", None)
-        code = IN_A_PROCESS.format(through_a_caller=through_a_caller)
-        process = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-        )
-        outputs.add(process.stdout)
+    outputs = {run_in_a_process(IN_A_PROCESS, tmp_path / each, each) for each in ("directly", "through a caller")}
     assert len(outputs) == 1

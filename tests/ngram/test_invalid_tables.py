@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from elman.ngram.counting import count_ngrams
-from elman.ngram.kernels import make_nodes, make_workspace, read_window, reader
+from elman.ngram.language_model import read_compiled
 from elman.ngram.model import NgramModel
 
 K, ORDER, T = 5, 3, 100
@@ -16,12 +16,8 @@ TEXT = np.random.default_rng(0).integers(0, K, 5_000, np.uint8)
 
 def read(model: NgramModel) -> tuple[Any, Any]:
     """Return q (T, K) after each character of the text, and the matched orders."""
-    of_model, log_q, matched = reader(model), np.zeros(T * K), np.zeros(T, np.int64)
-    read_window(
-        of_model.table, of_model.added, False, np.zeros((1, ORDER)), *make_nodes(1, ORDER), np.ones(1, np.bool_),
-        TEXT[:T].astype(np.int64), np.zeros(T, np.int64), T, 1, K, log_q, matched, make_workspace(K, ORDER),
-    )  # fmt: skip
-    return np.exp(log_q).reshape(T, K), matched
+    log_q, matched, _ = read_compiled(model, np.zeros((1, ORDER), np.int32), TEXT[:T, None])
+    return np.exp(log_q[:, 0]), matched
 
 
 def change(array: np.ndarray[Any, np.dtype[Any]], generator: np.random.Generator) -> Any:

@@ -19,8 +19,6 @@ from support.state import ROOT, T
 SMALL: dict[str, Any] = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "max_updates": 10}
 
 
-# --- Names ---
-
 PUBLIC: dict[str, Any] = {f"elman.{name}": getattr(elman, name) for name in elman.__all__}
 PUBLIC |= {
     f"elman.testing.{name}": value

@@ -17,9 +17,8 @@ from jsonschema_rs import Draft202012Validator
 from elman.inference import Model
 from elman.network.sampling import list_sampling_options
 from elman.serve.app import Schema, describe_app
-from elman.serve.requests import MAX_UNITS
 from elman.serve.settings import Settings
-from support.random_model import random_model, random_prior_model
+from support.random_model import random_prior_model
 from support.server import NAME, serving, tiny
 
 KEY = "sesame"
@@ -73,25 +72,6 @@ def test_adapt_has_a_value_where_a_model_has_a_prior() -> None:
         requests = describe_app({NAME: tiny()} | served, LIMITS)["components"]["schemas"]
         schemas = requests["CompletionRequest"]["properties"]["adapt"]["anyOf"]
         assert [schema.get("const") for schema in schemas] == values
-
-
-def test_the_document_is_served(client: httpx.Client) -> None:
-    found = client.get("/openapi.json").json()
-    assert found == described()
-    assert found["security"] == [{"key": []}]
-
-
-@pytest.mark.parametrize("settings", [LIMITS, Settings(max_tokens=7, max_characters=90)], ids=["small", "smaller"])
-def test_limits_are_those_of_the_server(settings: Settings) -> None:
-    two = {"one": tiny(), "two": random_model("abc", m=9, ngram_order=4)}  # characters in its state are no units
-    schemas = describe_app(two, settings)["components"]["schemas"]
-    asked, read = schemas["PlayRequest"]["properties"], schemas["ReadRequest"]["properties"]
-    assert asked["max_tokens"]["anyOf"][0]["maximum"] == read["text"]["maxLength"] == settings.max_tokens
-    assert f"at most {settings.max_characters} characters" in asked["prompt"]["description"]
-    assert asked["units"] == read["units"]
-    units = read["units"]["anyOf"][0]
-    assert (units["maxItems"], units["items"]["exclusiveMaximum"]) == (MAX_UNITS, 9)
-    assert schemas["DetokenizeRequest"]["properties"]["tokens"]["items"]["exclusiveMaximum"] == 26
 
 
 # --- Responses ---

@@ -25,7 +25,7 @@ from elman.serve import batcher
 from elman.serve.batcher import MAX_UNSENT
 from elman.serve.completions import create_job
 from elman.serve.models import ServedModel
-from elman.serve.requests import create_request_types, validate
+from elman.serve.requests import CompletionRequest, create_request_types, validate
 from elman.serve.responses import APIError
 from elman.serve.sequence import GenerationJob
 from elman.serve.settings import Settings
@@ -47,24 +47,15 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def networks() -> dict[str, Model]:
-    """Return networks of every kind, in float32 as they usually are; the reference, whose BLAS rounds by the number of
-    texts, in float64, so that no number that is drawn falls between two roundings.
-    """
-    kinds: dict[str, dict[str, Any]] = {
-        "rnn": {},
-        "gru": {"cell": "gru"},
-        "lstm": {"cell": "lstm", "layers": 2},
-        "rnn by numpy": {"dtype": "float64", "engine": "numpy"},
-    }
-    options: dict[str, Any] = {"hidden_size": 9, "seq_length": T, "epochs": 5}
-    return {name: train(Corpus.from_text(TEXT), **options, **kind).model for name, kind in kinds.items()}
+SMALL: dict[str, Any] = {"hidden_size": 9, "seq_length": T, "epochs": 5}
+# The BLAS of the reference rounds by the number of texts; in float64 no number drawn falls between two roundings.
+KINDS = [*({"cell": cell, "layers": 2} for cell in COMPILED_CELLS), {"dtype": "float64", "engine": "numpy"}]
 
 
-@pytest.fixture(scope="module", params=[*COMPILED_CELLS, "rnn by numpy"])
+@pytest.fixture(scope="module", params=KINDS, ids=str)
 def model(request: pytest.FixtureRequest) -> Model:
     """A network of one kind."""
-    return networks()[request.param]
+    return train(Corpus.from_text(TEXT), **SMALL, **request.param).model
 
 
 @asynccontextmanager
@@ -81,7 +72,7 @@ async def batching(model: Model, **limits: Any) -> AsyncIterator[ServedModel]:
 def begin(served: ServedModel, prompt: Any = "the ", **arguments: Any) -> GenerationJob:
     """Submit a job and return it."""
     types = create_request_types({NAME: served.model}, served.settings)
-    body = validate({"prompt": prompt} | arguments, types.completion)
+    body = validate({"prompt": prompt} | arguments, types[CompletionRequest])
     job = create_job(served, body, [served.encode(each) for each in body.prompts])
     served.batcher.submit(job)
     return job
@@ -193,9 +184,8 @@ async def test_a_client_that_stops_reading_pauses_its_own_sequence() -> None:
 
 async def test_a_client_that_stops_reading_frees_its_slots() -> None:
     async with batching(tiny(), max_batch_size=2) as served:
-        stalled = [
-            begin(served, TEXT * n, n=3, max_tokens=9000, echo=True) for n in (1, 60)
-        ]  # one pauses while it reads
+        # One of them pauses while it reads.
+        stalled = [begin(served, TEXT * n, n=3, max_tokens=9000, echo=True) for n in (1, 60)]
         assert len((await finished(begin(served, max_tokens=300)))[0]) == 300
         await until(lambda: served.batcher.running_count() == 0)
         lengths = [[len(text) for text in await finished(job)] for job in stalled]
@@ -326,8 +316,7 @@ LONG = "the rain went out on the wet and windy hill, and the lamp "
 
 def counting() -> Model:
     """Return a model with an n-gram prior."""
-    options: dict[str, Any] = {"hidden_size": 9, "seq_length": T, "epochs": 5, "ngram_order": 3, "ngram_folds": 2}
-    return train(Corpus.from_text(TEXT + LONG), cell="gru", **options).model
+    return train(Corpus.from_text(TEXT + LONG), cell="gru", ngram_order=3, ngram_folds=2, **SMALL).model
 
 
 async def test_a_counted_prompt_changes_its_own_text_only() -> None:

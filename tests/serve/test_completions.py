@@ -197,28 +197,21 @@ def test_the_log_probabilities_of_prompt_and_text(client: httpx.Client) -> None:
 # --- Errors ---
 
 
-WRONG_PROMPTS: tuple[Any, ...] = ([], [[]], {}, [True], [-1], [1.5], ["a", 1], ["a"] * 129)
+WRONG_PROMPTS: tuple[Any, ...] = (1, [], [[]], {}, [True], [-1], [1.5], ["a", 1], ["a"] * 129)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"max_tokens": 301}, "max_tokens must be less than or equal to 300 (got 301)"),
-        ({"max_tokens": -1}, None),
-        ({"max_tokens": 1.5}, "max_tokens must be a valid integer (got 1.5)"),
-        *((wrong, None) for wrong in ({"max_tokens": True}, {"n": 17}, {"logprobs": 6}, {"seed": 2**63})),
-        ({"echo": 1}, "echo must be a valid boolean (got 1)"),
-        ({"model": ["stormy"]}, "model must be a valid string (got ['stormy'])"),
-        ({"best_of": 2}, "best_of must be less than or equal to 1 (got 2)"),
-        ({"suffix": "x"}, "suffix must have at most 0 characters (got 'x')"),
+        *(({"max_tokens": wrong}, None) for wrong in (-1, 1.5, True)),
+        *((wrong, None) for wrong in ({"n": 17}, {"logprobs": 6}, {"seed": 2**63}, {"echo": 1}, {"model": ["stormy"]})),
+        *((wrong, None) for wrong in ({"best_of": 2}, {"suffix": "x"}, {"stream_options": {"include_usage": 1}})),
         ({"logit_bias": {"1": 1}}, "logit_bias must have at most 0 items (got {'1': 1})"),
         ({"stop": ""}, "stop must have at least 1 character or be a valid list (got '')"),
-        ({"stop": [1]}, "stop must be a valid string (got [1])"),
-        *(({"stop": stop}, None) for stop in (["a"] * 17, "a" * 201)),
-        ({"prompt": 1}, "prompt must be a valid string or be a valid list (got 1)"),
+        *(({"stop": stop}, None) for stop in ([1], ["a"] * 17, "a" * 201)),
         *(({"prompt": prompt}, None) for prompt in WRONG_PROMPTS),
         ({"prompt": [1, 26]}, "prompt must be a valid string or be less than 26 or be a valid list (got [1, 26])"),
-        ({"stream_options": {"include_usage": 1}}, None),
         ({"temprature": 1}, "unknown argument 'temprature'"),
         ({"stream_options": {"usage": True}}, "unknown argument 'usage'"),
         ({"adapt": "weights"}, "adapt must be 'counts' (got 'weights')"),
@@ -237,8 +230,7 @@ def test_an_invalid_argument(client: httpx.Client, arguments: dict[str, Any], me
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_unknown_character(client: httpx.Client, stream: bool) -> None:
     error = error_of(post(client, prompt="the Quick", stream=stream), 400, "unknown_character")
-    assert error["param"] == "prompt"
-    assert error["message"].startswith("'Q' (U+0051) is not among the model's 26 characters: remove it")
+    assert (error["param"], error["message"][:12]) == ("prompt", "'Q' (U+0051)")
 
 
 def test_a_request_that_asks_for_too_much(client: httpx.Client) -> None:
@@ -277,15 +269,13 @@ def test_what_is_not_served(client: httpx.Client) -> None:
 JSON, BODY = "application/json", b'{"model": "stormy"}'
 
 
+NO_OBJECTS: list[Any] = [b"", b"[]", b"\xff", b'{"a": NaN}', b"[" * 4000, b'{"n": ' + b"1" * 4990 + b"}"]
+
+
 @pytest.mark.parametrize(
     ("bodies", "kinds", "status", "code"),
     [
-        (
-            [b"", b"[]", b"\xff", b'{"a": NaN}', b"[" * 4000, b'{"n": ' + b"1" * 4990 + b"}"],
-            [JSON],
-            400,
-            "invalid_json",
-        ),
+        (NO_OBJECTS, [JSON], 400, "invalid_json"),
         ([b'{"\\ud83d": 1}'], [JSON], 400, "unknown_parameter"),
         ([b'{"prompt": "\\ud83d"}'], [JSON], 400, "unknown_character"),
         ([b" " * 5001, b" " * 70_000, [b" " * 1000] * 6], [JSON], 413, "request_too_large"),
@@ -334,19 +324,11 @@ def test_the_tokenizer(client: httpx.Client) -> None:
     assert found == {"tokens": expected, "count": 8, "max_model_len": 2000}
     assert client.post("/detokenize", json={"tokens": expected}).json() == {"prompt": PROMPT}
     assert client.post("/detokenize", json={"tokens": []}).json() == {"prompt": ""}
-    assert client.get("/tokenizer_info").json() == {
-        "tokenizer_class": "characters",
-        "vocab_size": 26,
-        "bos_token": "\n",
-        "eos_token": None,
-        "pad_token": None,
-    }
-    for path, body, code in (
-        ("/tokenize", {}, "invalid_value"),
-        ("/tokenize", {"prompt": "Q"}, "unknown_character"),
-        ("/detokenize", {"tokens": [99]}, "invalid_value"),
-    ):
-        error_of(client.post(path, json=body), 400, code)
+    info = {"tokenizer_class": "characters", "vocab_size": 26, "bos_token": "\n", "eos_token": None, "pad_token": None}
+    assert client.get("/tokenizer_info").json() == info
+    error_of(client.post("/tokenize", json={}), 400, "invalid_value")
+    error_of(client.post("/tokenize", json={"prompt": "Q"}), 400, "unknown_character")
+    error_of(client.post("/detokenize", json={"tokens": [99]}), 400, "invalid_value")
 
 
 def test_of_several_models_a_request_names_one() -> None:
@@ -363,6 +345,5 @@ def test_of_several_models_a_request_names_one() -> None:
         error = error_of(post(client, model="small", prompt=[25]), 400, "unknown_character")
         assert error["message"] == "25 is not the index of a character; the model has 4"
         assert "requires a model with" in error_of(post(client, adapt="counts"), 400, "invalid_value")["message"]
-        assert texts(client, "abc", model="small", adapt="counts", seed=1) == small.samples(
-            1, 16, prompt="abc", seed=1, adapt="counts"
-        )
+        expected = small.samples(1, 16, prompt="abc", seed=1, adapt="counts")
+        assert texts(client, "abc", model="small", adapt="counts", seed=1) == expected

@@ -21,6 +21,7 @@ HTTP_API, METRICS = (
     (ROOT / "docs" / "reference" / f"{name}.md").read_text("utf-8") for name in ("http_api", "metrics")
 )
 EXAMPLES: list[tuple[str, str]] = re.findall(r"<!-- run -->\n```(\w+)\n(.*?)```", PAGE, re.DOTALL)
+assert [language for language, _ in EXAMPLES] == ["sh", "sh", "python", "python", "javascript"]
 
 COMMANDS = {
     "sh": ("curl", "sh", "-ec"),
@@ -60,19 +61,12 @@ def test_endpoints_and_metrics_are_documented(address: str) -> None:
     assert not [name for name in own if f"`{name}`" not in METRICS]
 
 
-def test_the_examples_are_found() -> None:
-    assert [language for language, _ in EXAMPLES] == ["sh", "sh", "python", "python", "javascript"]
-
-
 def test_the_limits_in_the_docs() -> None:
-    limits = Settings()
-    assert f"after {limits.send_timeout:g} seconds it counts as disconnected" in PAGE
+    assert f"after {Settings().send_timeout:g} seconds it counts as disconnected" in PAGE
     for said in (
         f"list of up to {MAX_PROMPTS} strings",
         f"| `n` | integer 1 to {MAX_N} |",
         f"list of up to {MAX_STOPS} strings",
         f"| `logprobs` | integer 0 to {MAX_LOGPROBS} |",
-        f"| `body_timeout` | {limits.body_timeout:g} |",
-        f"| `max_body` | {limits.max_body:,} |",
     ):
         assert said in HTTP_API, said

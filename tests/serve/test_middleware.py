@@ -33,24 +33,16 @@ def locked() -> Iterator[httpx.Client]:
 # --- Host names ---
 
 
-@pytest.mark.parametrize(
-    "host", ["localhost", "localhost:1", "LOCALHOST:8000", "127.0.0.1:80", "[::1]", "[::1]:9", "localhost."]
-)
-def test_a_host_name_of_this_machine(client: httpx.Client, host: str) -> None:
-    assert client.get("/health", headers={"host": host}).status_code == 200
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
+def test_only_host_names_of_this_machine_are_allowed(client: httpx.Client) -> None:
+    for host in ("localhost", "localhost:1", "LOCALHOST:8000", "127.0.0.1:80", "[::1]", "[::1]:9", "localhost."):
+        assert client.get("/health", headers={"host": host}).status_code == 200
+    for host in (
         *("evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example"),
         *("evil.example/localhost", "localhost@evil.example", "evil.example@localhost", "localhost:port"),
         *("127.0.0.2", "192.168.0.1", "[::1", "", "a b", "a#b", "a?b", ":1"),
-    ],
-)
-def test_another_host_name(client: httpx.Client, host: str) -> None:
-    for path in ("/health", "/v1/models", "/nowhere"):
-        error_of(client.get(path, headers={"host": host}), 403, "host_not_allowed")
+    ):
+        for path in ("/health", "/v1/models", "/nowhere"):
+            error_of(client.get(path, headers={"host": host}), 403, "host_not_allowed")
 
 
 def test_a_server_at_any_address_accepts_every_numerical_one(locked: httpx.Client) -> None:
@@ -87,11 +79,8 @@ def test_requests_of_the_server_itself_and_of_no_page(client: httpx.Client) -> N
         headers = {"origin": origin, "host": "localhost:8000", "sec-fetch-site": "same-origin"}
         assert client.post("/v1/completions", json={"model": NAME}, headers=headers).status_code == 200
     for site, mode, status in (
-        ("cross-site", "no-cors", 403),
-        ("same-site", "cors", 403),
-        ("cross-site", "navigate", 200),
-        ("same-origin", "cors", 200),
-        ("none", "navigate", 200),
+        *(("cross-site", "no-cors", 403), ("same-site", "cors", 403), ("cross-site", "navigate", 200)),
+        *(("same-origin", "cors", 200), ("none", "navigate", 200)),
     ):
         headers = {"sec-fetch-site": site, "sec-fetch-mode": mode}
         assert client.get("/v1/models", headers=headers).status_code == status
@@ -113,17 +102,14 @@ def test_a_page_of_an_allowed_origin(locked: httpx.Client) -> None:
         assert SECURITY_HEADERS.items() <= dict(response.headers).items()
 
 
-@pytest.mark.parametrize(
-    "origin", ["http://evil.example", "http://localhost:3001", "https://localhost:3000", "null", "", f"{ORIGIN}.a"]
-)
-def test_another_origin_than_the_allowed_one(locked: httpx.Client, origin: str) -> None:
-    for response in (
-        locked.options("/v1/completions", headers={"origin": origin} | PREFLIGHT),
-        locked.post("/v1/completions", json={}, headers={"origin": origin}),
-    ):
-        error_of(response, 403, "origin_not_allowed")
-        assert not [name for name in response.headers if name.startswith("access-control-")]
-
+def test_another_origin_than_the_allowed_one(locked: httpx.Client) -> None:
+    for origin in ("http://evil.example", "http://localhost:3001", "https://localhost:3000", "null", "", f"{ORIGIN}.a"):
+        for response in (
+            locked.options("/v1/completions", headers={"origin": origin} | PREFLIGHT),
+            locked.post("/v1/completions", json={}, headers={"origin": origin}),
+        ):
+            error_of(response, 403, "origin_not_allowed")
+            assert not [name for name in response.headers if name.startswith("access-control-")]
     headers = {"origin": ORIGIN, "host": "evil.example"} | PREFLIGHT
     error_of(locked.options("/v1/completions", headers=headers), 403, "host_not_allowed")
     assert locked.get("/v1/models", headers=CROSS_SITE).status_code == 403

@@ -28,14 +28,9 @@ def client() -> Iterator[openai.OpenAI]:
 
 
 def test_a_completion_with_options_that_elman_adds(client: openai.OpenAI) -> None:
+    added = {"top_k": 3, "min_p": 0.1}
     found = client.completions.create(
-        model=NAME,
-        prompt=PROMPT,
-        max_tokens=50,
-        seed=1,
-        stop=[";", "\n"],
-        logprobs=2,
-        extra_body={"top_k": 3, "min_p": 0.1},
+        model=NAME, prompt=PROMPT, max_tokens=50, seed=1, stop=[";", "\n"], logprobs=2, extra_body=added
     )
     (expected,) = tiny().samples(1, 50, prompt=PROMPT, seed=1, top_k=3, min_p=0.1)
     assert found.choices[0].text == min((expected.partition(stop)[0] for stop in ";\n"), key=len)

@@ -51,19 +51,20 @@ def text(entries: list[Any]) -> str:
     return "".join(entry["character"] for entry in entries)
 
 
+def forward(read: str) -> Any:
+    """Return what the naive implementation computes at every character."""
+    return reference_impl.forward(tiny().parameters, tiny().state.recurrent, tiny().alphabet.encode(read))
+
+
 def as_given(entry: dict[str, Any]) -> dict[str, Any]:
     """Return the entry of a character as if it had been part of the request."""
-    return entry | {
-        "sampling_probability": None,
-        "alternatives": [[character, p, None] for character, p, _ in entry["alternatives"]],
-    }
+    alternatives = [[character, p, None] for character, p, _ in entry["alternatives"]]
+    return entry | {"sampling_probability": None, "alternatives": alternatives}
 
 
 def probabilities(read: str) -> reference_impl.Array:
     """Return the naive implementation's p of every character after each of `read`."""
-    return np.array(
-        reference_impl.forward(tiny().parameters, tiny().state.recurrent, tiny().alphabet.encode(read))[1][1:]
-    )
+    return np.array(forward(read)[1][1:])
 
 
 # --- Generation ---
@@ -107,9 +108,7 @@ def test_sampling_probabilities_are_0_for_what_the_options_exclude(client: httpx
 
 def test_activations_are_those_after_the_character(client: httpx.Client) -> None:
     entries, units = play(client, units=[4, 0])
-    h = np.array(
-        reference_impl.forward(tiny().parameters, tiny().state.recurrent, tiny().alphabet.encode(text(entries)))[0]
-    )[1:]
+    h = np.array(forward(text(entries))[0])[1:]
     assert len(units) == len(entries) == len(h)
     np.testing.assert_allclose(np.array(units), h[:, [4, 0]], atol=0.01)  # one byte each
 

@@ -15,16 +15,18 @@ from support.server import NAME, listening, serving, tiny
 from support.state import TEXT
 
 PROMPT = "the rain"
-HOSTILE = "".join(
-    dict.fromkeys("</script><img src=x onerror=alert(1)>\0\x1b\u202e\u2028\ud800\u0301\u0308\u20dd\t\n😀سلש")
-)
+HOSTILE = "</script><img src=x onerror=alert(1)>\0\x1b\u202e\u2028\ud800\u0301\u0308\u20dd\t\n😀سلש"
 OTHER = "#alternatives button:not(.actual)"
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """The address of a server with a small model, one with several layers, and one with a hostile alphabet."""
-    models = {NAME: tiny(), "<b>deep": random_model("ab\n", "lstm", 2), "hostile": random_model(HOSTILE)}
+    models = {
+        NAME: tiny(),
+        "<b>deep": random_model("ab\n", "lstm", 2),
+        "hostile": random_model("".join(dict.fromkeys(HOSTILE))),
+    }
     with listening(create_app(models, Settings(max_tokens=2000))) as client:
         yield str(client.base_url)
 

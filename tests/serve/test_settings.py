@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from elman.errors import ElmanError
-from elman.serve.settings import create_settings, is_loopback, parse_origin
+from elman.serve.settings import create_settings, is_loopback
 
 KEY = "sesame-0123"
 
@@ -20,7 +20,6 @@ KEY = "sesame-0123"
     ],
 )
 def test_an_allowed_origin(origin: str, parsed: str | None) -> None:
-    assert parse_origin(origin) == parsed
     if parsed is None:
         with pytest.raises(ElmanError, match=r"^allow_origin must be an origin such as https://example\.org or "):
             create_settings("127.0.0.1", None, allow_origin=[origin])

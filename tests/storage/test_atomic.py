@@ -108,15 +108,3 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     assert str(raised.value) == f"cannot write {quote(tmp_path / 'c')} {expected}"
     assert (tmp_path / "c").read_bytes() == b"before"
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
-
-
-@pytest.mark.parametrize(
-    ("path", "reason"),
-    [("file/c", "Not a directory"), ("none/c", "No such file or directory"), ("folder", "Is a directory")],
-)
-def test_a_path_that_is_no_file(tmp_path: Path, path: str, reason: str) -> None:
-    (tmp_path / "file").touch()
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(ElmanError, match=f"^{re.escape(f'cannot write {quote(tmp_path / path)} ({reason})')}"):
-        replace_file(tmp_path / path, b"data")
-    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 
 from elman.errors import ElmanError
+from elman.runs.checkpoint import load_checkpoint, load_network
+from elman.runs.directory import CHECKPOINT, RunDirectory
+from elman.runs.models import load
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Corpus
 from support.state import TEXT, T
@@ -118,6 +121,23 @@ def corrupt_value(value: Any, rng: random.Random) -> Any:
     return value
 
 
+def use_file(path: Path) -> None:
+    """Read a file of a run by its name, and use a network."""
+    directory = RunDirectory(path.parent)
+    match path.name:
+        case "metrics.csv":
+            directory.metrics()
+        case "samples.jsonl":
+            directory.samples()
+        case "run.json":
+            directory.manifest()
+        case _:
+            load_network(path)
+            load(path, engine="numpy").sample(5, seed=1)
+            if path.name == CHECKPOINT:
+                load_checkpoint(path)
+
+
 def error_message(read: Callable[[], object]) -> str:
     """Call `read`; return the one-line error, or an empty string."""
     try:
@@ -131,7 +151,6 @@ def error_message(read: Callable[[], object]) -> str:
 
 
 def peak(read: Callable[[], object]) -> int:
-    """Return the peak memory of `read`, in bytes."""
     read()  # once before, so that imports and caches do not count
     tracemalloc.start()
     try:

@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from elman.ngram.model import CountedText, Indices, Ints
-from elman.ngram.table import FoldCounts, Nodes, encode_counts
+from elman.ngram.model import Indices, Ints, NgramModel, start_folds
+from elman.ngram.table import FoldCounts, NgramTable, Nodes, encode_counts
 
 
 class _Occurrences:
@@ -33,35 +33,11 @@ class _Occurrences:
 
 
 def count_text(
-    text: Indices,
-    K: int,
-    order: int,
-    min_count: int,
-    fold_starts: Ints,
-    reset_at: int | None = None,
-    max_nodes: int | None = None,
-) -> CountedText:
-    """Return the counts of a text.
-
-    Parameters
-    ----------
-    text : ndarray of unsigned int, shape (N,)
-    K, order, min_count : int
-    fold_starts : ndarray of int, shape (folds,)
-    reset_at : int, optional
-        As in `NgramModel`.
-    max_nodes : int, optional
-        Nodes above which the minimum count is raised.
-    """
-    counted = _count(_find_strings(text, order, fold_starts, reset_at), order, min_count, len(fold_starts), reset_at)
-    if max_nodes is None or len(counted.nodes.symbols) < max_nodes:
-        return counted
-    return count_text(text, K, order, min_count + 1, fold_starts, reset_at, max_nodes)
-
-
-def _count(
-    strings: dict[tuple[int, ...], _Occurrences], order: int, min_count: int, folds: int, reset_at: int | None
-) -> CountedText:
+    text: Indices, K: int, order: int, folds: int, min_count: int, reset_at: int | None = None
+) -> NgramModel:
+    """Return the model of a text, as `elman.ngram.counting.count_ngrams` does."""
+    fold_starts = start_folds(text, folds, order, reset_at)
+    folds, strings = len(fold_starts), _find_strings(text, order, fold_starts, reset_at)
     histogram = np.zeros((order + 1, 4), np.int64)
     children: dict[tuple[int, ...], list[tuple[int, ...]]] = defaultdict(list)
     for s in strings:
@@ -87,17 +63,14 @@ def _count(
     for fold in range(folds):
         fold_weights[fold, 1:] = [weight(s, fold) if strings[s].is_kept(min_count, fold) else 0 for s in nodes[1:]]
         fold_rests[fold] = [rest(s, fold) for s in contexts]
-    return CountedText(
-        Nodes(
-            np.array([s[-1] for s in nodes[1:]], np.intp),
-            encode_counts([weight(s, None) for s in nodes[1:]]),
-            encode_counts([rest(s, None) for s in contexts]),
-            np.array([sum(c in kept for c in children[s]) for s in contexts], np.intp),
-        ),
-        FoldCounts(encode_counts(fold_weights), encode_counts(fold_rests)),
-        histogram,
-        min_count,
+    table = Nodes(
+        np.array([s[-1] for s in nodes[1:]], np.intp),
+        encode_counts([weight(s, None) for s in nodes[1:]]),
+        encode_counts([rest(s, None) for s in contexts]),
+        np.array([sum(c in kept for c in children[s]) for s in contexts], np.intp),
     )
+    counts = FoldCounts(encode_counts(fold_weights), encode_counts(fold_rests)) if folds else None
+    return NgramModel(NgramTable.from_nodes(K, order, table), histogram, min_count, reset_at, fold_starts, counts)
 
 
 def _find_strings(

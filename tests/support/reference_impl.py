@@ -110,14 +110,9 @@ def sigmoid(a: Array) -> Array:
 
 
 def deep_loss(
-    cell: str,
-    layers: int,
-    parameters: Mapping[str, Array],
-    h0: Array,
-    x: Indices,
-    y: Indices,
+    cell: str, layers: int, parameters: Mapping[str, Array], h0: Array, x: Indices, y: Indices,
     masks: list[Array] | None = None,
-) -> tuple[float, Array]:
+) -> tuple[float, Array]:  # fmt: skip
     """Return L and the final state (D,) of one sequence: x, y (T,), h0 (D,), masks (T, m) of each layer."""
     per_layer = 2 if cell == "lstm" else 1
     vectors = np.split(h0, layers * per_layer)
@@ -151,17 +146,9 @@ def epochs(indices: Indices, T: int) -> Iterator[tuple[int, Indices, Indices]]:
 
 
 def trajectory(
-    indices: Indices,
-    K: int,
-    m: int,
-    T: int,
-    eta: float,
-    clip: float,
-    std: float,
-    seed: int,
-    updates: int,
+    indices: Indices, K: int, m: int, T: int, eta: float, clip: float, std: float, seed: int, updates: int,
     h0: Array | None = None,
-) -> Trajectory:
+) -> Trajectory:  # fmt: skip
     """Train from the start of the text; h0 (m,) is the initial state of the first window, zero by default."""
     parameters = initial_parameters(K, m, std, seed)
     M: dict[str, Array] = {name: np.zeros(array.shape) for name, array in parameters.items()}
@@ -182,15 +169,9 @@ def trajectory(
 
 
 def descend(
-    algorithm: str,
-    theta: float,
-    gradients: list[float],
-    rates: list[float],
-    limit: float,
-    beta1: float,
-    beta2: float,
+    algorithm: str, theta: float, gradients: list[float], rates: list[float], limit: float, beta1: float, beta2: float,
     decay: float,
-) -> float:
+) -> float:  # fmt: skip
     """Return one weight after one update per gradient and learning rate, with gradients clipped to `limit`."""
     M = N = 0.0
     for n, (raw, eta) in enumerate(zip(gradients, rates, strict=True), 1):

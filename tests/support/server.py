@@ -32,7 +32,6 @@ def tiny() -> Model:
 
 @contextmanager
 def listening(app: ASGIApp) -> Iterator[httpx.Client]:
-    """Serve an application on a free port for the duration of the block; yields a client."""
     with run_in_thread(app, listen("127.0.0.1", 0)) as address, httpx.Client(base_url=address, timeout=30) as client:
         yield client
 

@@ -38,13 +38,9 @@ def _bits(array: NDArray[Any]) -> tuple[str, tuple[int, ...], bytes]:
 
 
 def generate(
-    engine: Engine,
-    parameters: Parameters,
-    state: State,
-    x: int,
-    uniforms: NDArray[np.float64],
+    engine: Engine, parameters: Parameters, state: State, x: int, uniforms: NDArray[np.float64],
     sampling: SamplingParams | None = None,
-) -> tuple[NDArray[np.intp], State]:
+) -> tuple[NDArray[np.intp], State]:  # fmt: skip
     """Feed x to the network in a state, sample a character for each of `uniforms` (n,), and return the final state."""
     session, params = engine.session(parameters), [sampling or SamplingParams()]
     characters, states = session.generate(state.reshape(1), np.array([x]), uniforms[:, None], params)

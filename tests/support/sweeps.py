@@ -44,9 +44,6 @@ class LocalWorker:
     """A worker that works in this process when it is started."""
 
     def __init__(self, plan: SweepPlan, number: int) -> None:
-        self.work(plan, number)
-
-    def work(self, plan: SweepPlan, number: int) -> None:
         work(plan, number, threading.Event())
 
     def poll(self) -> int:
@@ -67,7 +64,7 @@ def assert_as_never_killed(folder: Path, result: SweepResult, trials: int) -> No
     """Each trial is complete, once, with the numbers of a training that was not killed."""
     assert [(trial.number, trial.state) for trial in result.trials] == [(n, "complete") for n in range(trials)]
     for trial in result.trials:
-        options: Any = result.settings.trial_options(trial.values)
+        options: Any = result.settings.options | trial.values
         whole = folder / "whole" / str(trial.number)
         run = train(result.settings.corpus, out=whole, preset=result.settings.preset, progress=False, **options)
         assert trial.validation_loss == run.validation_loss

@@ -33,11 +33,6 @@ CENTRAL = 1e-6
 CENTRAL_ABSOLUTE = 1e-9
 """Absolute error that is allowed in addition, where a component of a deep network is small: 1e-16 L/s is 1e-10."""
 
-REPORT_STEP = 1e-4
-REPORT = 1e-7
-"""The report's measure at the report's step, where truncation dominates. The report has at most 2.2e-9; other weights
-have other third derivatives, so fifty times as much is allowed."""
-
 # --- The reference in NumPy against the naive code, float64 ---
 
 NAIVE = 1e-12
@@ -118,17 +113,9 @@ another order, and the compiled logarithm is a series."""
 PROBABILITY = 1e-12
 """Absolute error of a probability, or of a sum of probabilities over an alphabet, float64."""
 
-COLD = 1e-9
-"""Absolute distance from the argmax at temperature 0.01, if the largest logit leads by 0.25:
-every other character has at most e^-25 = 1.4e-11."""
-
 START_LOSS = 0.05
 """Relative distance of the first loss from T ln K at sig = 0.1, m = 100, K = 80. Over 200 seeds it
 is 0.006 with a standard deviation of 0.011: the first logits spread by 0.24."""
-
-TRUNCATION_ORDER = 0.1
-"""Relative distance of the ratio of two truncation errors from the squared ratio of their steps;
-the rest is the next term of the series, and rounding."""
 
 DEVIATIONS = 5.0
 """Standard deviations by which a count or a correlation of independent samples may be off, which a single

@@ -49,8 +49,6 @@ class StopsAt(TrainingCallback):
 
 
 class Listens(TrainingCallback):
-    """Keeps the notices and the warnings."""
-
     def __init__(self) -> None:
         self.notices: list[str] = []
         self.warnings: list[str] = []
@@ -91,7 +89,6 @@ def network(snapshot: Snapshot | None) -> object:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return the files of a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from elman.engine import Engine, TrainState, get_engine
 from elman.engine.numpy_engine import NumpyEngine, NumpySession
-from elman.engine.protocol import Indices, SegmentLosses, StepCallback, no_callback
+from elman.engine.protocol import Callback, Indices, SegmentLosses
 from elman.network import Dropout, LossAndGradients, Optimizer, Parameters, SamplingParams, WeightDropout
 from elman.network.parameters import NAMES, Array, Arrays
 from elman.network.state import State
@@ -51,8 +51,6 @@ Fault = Callable[[LossAndGradients, Parameters, Array], LossAndGradients]
 
 
 def scaled(name: str, factor: float) -> Fault:
-    """Return the fault that multiplies one gradient."""
-
     def fault(result: LossAndGradients, parameters: Parameters, h0: Array) -> LossAndGradients:
         return result._replace(gradients=result.gradients | {name: factor * result.gradients[name]})
 
@@ -104,8 +102,6 @@ def test_a_faulty_gradient_of_every_network_is_caught(cell: str, name: str, fact
 
 
 class Call(NamedTuple):
-    """A call of `advance`."""
-
     right: Callable[..., NDArray[np.float64]]
     state: TrainState
     windows: Windows
@@ -125,12 +121,7 @@ class FaultyAdvance(NumpyEngine):
         self.fault = fault
 
     def advance(
-        self,
-        state: TrainState,
-        windows: Windows,
-        updates: int,
-        optimizer: Optimizer,
-        callback: StepCallback = no_callback,
+        self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback | None = None
     ) -> NDArray[np.float64]:
         return self.fault(Call(super().advance, state, windows, updates, optimizer))
 

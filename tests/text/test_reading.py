@@ -11,9 +11,8 @@ import os
 import re
 import sys
 import tarfile
-import threading
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -131,7 +130,6 @@ ENCODINGS = [
 
 
 def decode_in_chunks(data: bytes, encoding: str, size: int) -> str:
-    """Decode with another chunk size."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "CHUNK_SIZE", size)
         return "".join(decode(ByteStream(io.BytesIO(data), "'x'"), encoding))
@@ -388,29 +386,6 @@ def test_open_files_are_read() -> None:
         assert refused(unreadable) == "cannot read 'new' (not readable)"
     with write("latin", b"caf\xe9").open(encoding="utf-8") as file:
         assert refused(file).startswith("cannot read 'latin' ('utf-8' codec can't decode byte 0xe9")
-
-
-@pytest.fixture
-def fifo() -> Iterator[Path]:
-    """A named pipe into which a text is written slowly."""
-    path, text = Path("fifo"), DATA * 50
-    os.mkfifo(path)
-
-    def write() -> None:
-        with path.open("wb", buffering=0) as pipe:
-            for start in range(0, len(text), 700):
-                pipe.write(text[start : start + 700])
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    yield path
-    writer.join()
-
-
-@pytest.mark.parametrize("read", [read_corpus, lambda path: Corpus.from_text("".join(read_chunks(path)), "fifo")])
-def test_a_named_pipe_is_read_to_its_end(fifo: Path, read: Callable[[Path], Corpus]) -> None:
-    corpus = read(fifo)
-    assert (corpus.name, corpus.text, corpus.sha256) == ("fifo", PLAIN * 50, sha256(DATA * 50))
 
 
 def test_lines_of_a_pipe_are_given_as_they_arrive() -> None:

@@ -21,9 +21,6 @@ MANY = "".join(map(chr, range(0x10000, 0x10000 + 60_000)))
 FEW = EXACT | {"hidden_size": 2, "max_updates": 3, "sample_every": 0}
 
 
-# --- Many distinct characters ---
-
-
 def test_sixty_thousand_characters_are_refused_with_what_they_cost() -> None:
     text = PLAIN * 50 + MANY + MANY[:4000] * 2
     K = len(set(text))
@@ -47,9 +44,6 @@ def test_the_largest_alphabet_that_needs_no_confirmation() -> None:
     assert elman.train(Corpus.from_text(text), **FEW).state.update == 3
     with pytest.raises(ElmanError, match=r"has 5,001 distinct .*; use min_count=1 .* equally frequent"):
         elman.train(Corpus.from_text(MANY[: MAX_UNCONFIRMED_SIZE + 1]), **FEW)
-
-
-# --- Rare characters ---
 
 
 def test_rare_characters_become_one_at_the_end_of_the_alphabet() -> None:
@@ -82,14 +76,6 @@ def test_characters_read_later_are_replaced_too() -> None:
     alphabet = replace_rare(Corpus.from_text("abab"), 1).alphabet
     np.testing.assert_array_equal(read_corpus("text", alphabet=alphabet).indices, [0, 1, 2, 2, 2])
     np.testing.assert_array_equal(alphabet.encode("xayb"), [2, 0, 2, 1])
-
-
-def test_a_minimum_count_that_leaves_one_character_is_refused() -> None:
-    with pytest.raises(ElmanError, match="min_count=9 leaves a single character"):
-        replace_rare(Corpus.from_text("aab"), 9)
-    Path("text").write_text("aabb")
-    with pytest.raises(ElmanError, match=r"^min_count must be at least 0 \(got -1\)$"):
-        read_corpus("text", min_count=-1)
 
 
 def test_a_corpus_with_an_unknown_symbol_is_trained_on_as_it_is() -> None:

@@ -123,14 +123,6 @@ def test_a_loaded_model_knows_its_lines(tmp_path: Path) -> None:
         assert model.score("anna\nbetta") == run.model.score("anna\nbetta")
 
 
-def test_what_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ElmanError, match=r"^lines=True requires a text of several lines"):
-        train(Corpus.from_text("one line"), **OPTIONS)
-    train(CORPUS, **OPTIONS, max_updates=2, out=tmp_path)
-    with pytest.raises(ElmanError, match=r"^cannot change lines on resume"):
-        train(CORPUS, out=tmp_path, resume=True, lines=False)
-
-
 # --- Masks, and the scores of held-out lines ---
 
 LOG = [f"12:{n // 60:02}:{n % 60:02} {('job', 'task')[n % 2]} {n * 37 % 1000} is done" for n in range(100)]

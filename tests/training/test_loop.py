@@ -280,12 +280,7 @@ def test_settings_and_limits_on_resume(corpus: Corpus, tmp_path: Path) -> None:
     assert train(corpus, out=tmp_path, resume=True, epochs=2).state.epoch == 2  # lifts the other limits
 
 
-def test_what_cannot_be_resumed(corpus: Corpus, tmp_path: Path) -> None:
-    with pytest.raises(ElmanError, match=r"^there is no checkpoint .*: pass a run directory"):
-        train(corpus, out=tmp_path / "none", resume=True)
-    assert contents(tmp_path) == {}
-    with pytest.raises(ElmanError, match=r"^resume=True requires out, the directory of the run$"):
-        train(corpus, resume=True)
+def test_a_run_without_metrics_is_not_resumed(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **EXACT, max_updates=5, out=tmp_path)
     (tmp_path / "metrics.csv").unlink()
     with pytest.raises(ElmanError, match=r"^the run in '.*' has no metrics\.csv$"):
@@ -309,26 +304,6 @@ def test_a_resume_that_fails_loses_no_row(corpus: Corpus, tmp_path: Path, monkey
 
 
 # --- The directory ---
-
-
-def test_a_directory_is_made_with_its_parents_and_refused_if_it_holds_a_run(corpus: Corpus, tmp_path: Path) -> None:
-    out = tmp_path / "a" / "b"
-    assert_saved(out, train(corpus, **EXACT, max_updates=5, out=out))
-    before = contents(out)
-    with pytest.raises(ElmanError, match=r"already contains a run; add resume=True to continue it, overwrite=True to"):
-        train(corpus, **EXACT, max_updates=5, out=out)
-    assert contents(out) == before
-
-
-@pytest.mark.parametrize("validation", [0.0, 0.5])
-def test_too_short_a_text_is_refused_before_anything_is_written(tmp_path: Path, validation: float) -> None:
-    short = Corpus.from_text("abcde" if not validation else "abcdefghij")
-    expected = "the text has 5 characters, but a sequence length of 5 needs at least 6"
-    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}"):
-        train(short, **EXACT, validation=validation, out=tmp_path / "run")
-    assert list(tmp_path.iterdir()) == []
-    run = train(Corpus.from_text("abcdef"), **EXACT, epochs=3)  # one window
-    assert (run.state.update, run.state.epoch) == (3, 3)
 
 
 # --- A loss that is not finite ---

@@ -28,7 +28,6 @@ from elman.text import Corpus
 from elman.text.lines import shuffle_corpus
 from elman.training import limits
 from elman.training import loop as training
-from elman.training.limits import validation_interval
 from support import reference_impl
 from support import tolerances as tolerances
 from support.state import PER_EPOCH, TEXT, T, snapshot
@@ -87,16 +86,6 @@ def test_when_the_validation_loss_is_computed(corpus: Corpus) -> None:
     assert plain == snapshot(train(corpus, **EXACT, validation=SHARE, epochs=2, validate_every=7).state)
     run = train(corpus, **EXACT, validation=SHARE, epochs=20)  # once per epoch
     assert list(scored(run)) == [PER_SHORTER_EPOCH * epoch for epoch in range(1, 21)]
-
-
-def test_a_long_validation_set_is_read_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For every character beyond the first, which are free, a certain number of characters is trained on."""
-    data = train(Corpus.from_text(TEXT * 60), **EXACT, validation=0.5, max_updates=1).data
-    V = 60 * len(TEXT) // 2
-    assert validation_interval(data, data.config, 100) == 10
-    monkeypatch.setattr(limits, "FREE_CHARS", V - 100)
-    assert validation_interval(data, data.config, 100) == limits.CHARS_PER_VALIDATED * 100 / T
-    assert validation_interval(data, replace(data.config, validate_every=3), 100) == 3
 
 
 # --- A part of a long validation set ---

@@ -83,14 +83,13 @@ def test_a_late_finisher_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (trial.state, trial.validation_loss) == ("complete", 1.5)
 
 
+EXIT = "import os, elman.tuning.worker as w; w.train = lambda *_, **__: os._exit(9); w.main()"
+
+
 @pytest.mark.parametrize(
     ("program", "error", "log"),
     [
-        (
-            "import os, elman.tuning.worker as w; w.train = lambda *_, **__: os._exit(9); w.main()",
-            r"^every trial failed; trial 0: its worker ended 2 times before it; see workers\.log$",
-            "",
-        ),
+        (EXIT, r"^every trial failed; trial 0: its worker ended 2 times before it; see workers\.log$", ""),
         ("import sys; sys.exit('no luck')", r"^a worker ended 2 times before its first trial", "no luck\n" * 2),
         (f"print('no space left'); raise SystemExit({worker.FAILED})", "^no space left$", ""),
     ],

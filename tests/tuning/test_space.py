@@ -23,6 +23,7 @@ layers = {low = 1, high = 3}
 dropout = {low = 0, high = 0.5, step = 0.2}
 learning_rate = {low = 1e-3, high = 0.1, log = true}
 """
+EITHER = "a list of choices, or a table with low and high and perhaps log or step"
 NEITHER: list[Any] = [[], 3, {"low": 1}, {"low": 1, "high": 2, "lgo": True}]
 
 
@@ -57,14 +58,7 @@ def test_a_space_is_read_from_a_file(tmp_path: Path) -> None:
         ({"dropout": {"low": 0, "high": 1.5}}, "dropout must be less than 1, such as 0.4 (got 1.5)"),
         ({"dropout": {"low": 0, "high": "x"}}, "dropout must be a number (got 'x')"),
         ({"layers": {"low": 1, "high": 2.5}}, "layers must be an integer (got 2.5)"),
-        *(
-            (
-                {"layers": values},
-                "layers must be a list of choices, or a table with low and high and perhaps log or step"
-                f" (got {values!r})",
-            )
-            for values in NEITHER
-        ),
+        *(({"layers": values}, f"layers must be {EITHER} (got {values!r})") for values in NEITHER),
         *(
             ({"dropout": {"low": 0, "high": 0.5} | more}, f"the range of dropout is not valid ({problem})")
             for more, problem in (

@@ -108,7 +108,6 @@ def _launch(
 
 
 def _call(tokens: Sequence[str], app: App) -> int:
-    """Run a command, and return its exit code."""
     return int(app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0)
 
 
@@ -154,7 +153,6 @@ def _warn_of_unknown_variables(app: App, commands: tuple[str, ...], arguments: A
 
 
 def _show_help(*command: str) -> int:
-    """Show the help of the application or of a command."""
     return _call([*command, "--help"], app)
 
 
@@ -234,7 +232,6 @@ def _run(arguments: list[str]) -> int:
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:
-    """Print a warning of Python in one line."""
     print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 

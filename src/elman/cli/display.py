@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import stat
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -67,10 +68,7 @@ def _discard_terminal() -> None:
 
 
 class StopSignals:
-    """SIGINT (Ctrl-C), SIGTERM and SIGHUP ask to save and stop; a second one interrupts at once.
-
-    A message says what is saved. A SIGHUP that is ignored, as by nohup, stays ignored.
-    """
+    """SIGINT (Ctrl-C), SIGTERM and SIGHUP, unless ignored, ask to save and stop; a second one interrupts at once."""
 
     def __init__(self, console: StderrConsole, what: str) -> None:
         self.console, self.what, self.received = console, what, False
@@ -206,7 +204,7 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
 
 
 def show_runs(rows: Sequence[dict[str, Any]]) -> None:
-    """Print a table of the rows of `elman.list_runs`, with losses in nats per character and a line between texts."""
+    """Print a table of the rows of `elman.list_runs`, with a line between texts, and which of them are damaged."""
     lines: list[Sequence[str]] = []
     for n, row in enumerate(rows):
         if n and row["text_sha256"] != rows[n - 1]["text_sha256"]:
@@ -220,6 +218,9 @@ def show_runs(rows: Sequence[dict[str, Any]]) -> None:
         lines.append((row["run"], row["text"] or "", row["cell"] or "", size, *counts, *losses, status))
     numbers = ("size", "updates", "seconds", "train loss", "validation loss")
     _print_table(("run", "text", "cell", *numbers, "stopped"), lines, numbers)
+    for row in rows:
+        if row["error"]:
+            print(f"warning: {row['error']}", file=sys.stderr)
 
 
 def show_difference(difference: dict[str, list[Any]], first: Path, second: Path) -> None:

@@ -65,7 +65,6 @@ def _describe_value(option: str, value: str, hint: Any, problem: object) -> str:
 
 
 def _describe_type(hint: Any) -> str:
-    """Return what a value of a type is, in words."""
     if arguments := [each for each in get_args(hint) if each is not NoneType]:
         return join_alternatives(list(dict.fromkeys(map(_describe_type, arguments))))
     return _KINDS.get(hint, "a string")
@@ -79,10 +78,7 @@ def suggest(name: str, names: Iterable[str], otherwise: str = "see --help") -> s
 
 
 def _name_option(token: Token) -> str:
-    """Return the name of the option that a token is a value of, and the file it is from, if from one.
-
-    An environment variable has a name that says so.
-    """
+    """Return the name of the option that a token is a value of, and the file it is from, if from one."""
     return shorten(_name_keyword(token)) + (f" in {quote(token.source)}" if _is_from_file(token) else "")
 
 

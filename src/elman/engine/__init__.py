@@ -88,13 +88,12 @@ def watch_compilation(on_start: Callable[[], None]) -> Iterator[None]:
         return
     from numba.core import event
 
-    started = False
-
     class FirstCompilation(event.Listener):
+        announced = False
+
         def on_start(self, event: Any) -> None:
-            nonlocal started
-            if not started:
-                started = True
+            if not self.announced:
+                self.announced = True
                 on_start()
 
         def on_end(self, event: Any) -> None:

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from elman.engine.protocol import (
     WORST,
+    Callback,
     Indices,
     SegmentLosses,
-    StepCallback,
     TrainState,
-    no_callback,
     run_in_chunks,
     training_folds,
 )
@@ -36,12 +35,7 @@ class NumpyEngine:
     name = "numpy"
 
     def advance(
-        self,
-        state: TrainState,
-        windows: Windows,
-        updates: int,
-        optimizer: Optimizer,
-        callback: StepCallback = no_callback,
+        self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback | None = None
     ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`."""
 
@@ -53,7 +47,8 @@ class NumpyEngine:
                 x, y = windows.at(state.position)
                 state.update += 1
                 masks, folds = _masks(optimizer, state, x), training_folds(state.parameters, windows, state.position)
-                weight_masks = _weight_masks(optimizer, state)
+                dropout = optimizer.weight_dropout
+                weight_masks = dropout.masks(state.update, state.parameters) if dropout else {}
                 parameters = state.parameters.with_arrays(_multiply(state.parameters, weight_masks))
                 losses[n], gradients, _, state.hidden = model.loss_and_gradients(
                     parameters, state.hidden, x, y, masks, folds
@@ -141,11 +136,6 @@ def _masks(optimizer: Optimizer, state: TrainState, x: Indices) -> list[Array] |
         return None
     network, B = state.parameters.architecture, x.shape[1] if x.ndim == 2 else None
     return optimizer.dropout.masks(state.update, network.layers, len(x), B, network.m, state.hidden.recurrent.dtype)
-
-
-def _weight_masks(optimizer: Optimizer, state: TrainState) -> Arrays:
-    """Return the masks of weight dropout for update `state.update`, by the names of the matrices they multiply."""
-    return {} if optimizer.weight_dropout is None else optimizer.weight_dropout.masks(state.update, state.parameters)
 
 
 def _multiply(arrays: Mapping[str, Array], masks: Arrays) -> Arrays:

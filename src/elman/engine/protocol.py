@@ -20,7 +20,7 @@ from elman.text import Windows
 
 Indices = NDArray[np.unsignedinteger[Any]]
 
-StepCallback = Callable[[Array, NDArray[np.float64]], bool]
+Callback = Callable[[Array, NDArray[np.float64]], bool]
 """Called with the recurrent part of the state after an update and the losses since the last callback of the same call
 of the engine; returns whether the engine should stop there."""
 
@@ -32,58 +32,39 @@ CALLBACK_INTERVAL = 95
 
 @dataclass
 class TrainState:
-    """Everything that training passes from one update to the next. Saved and loaded, training continues bit for bit.
-
-    K  size of the alphabet, m  hidden units, B  batch size
-
-    Parameters
-    ----------
-    parameters : Parameters
-        U (m, K), W (m, m), V (K, m), b (m,), c (K,) of the vanilla network; float32 or float64.
-    M : Arrays
-        The optimizer's second moments, sums or running averages of squared gradients; same names and shapes, or empty.
-    hidden : State
-        The final hidden state of the last window, with an axis for the batch where B > 1; the next window begins with
-        it, unless it begins an epoch.
-    sample_generator : Generator
-        The generator of the samples that are written during training; a separate one, so that writing them does not
-        change the run.
-    N : Arrays
-        The optimizer's first moments (momentum), or empty.
-    average : Arrays
-        The exponential moving average (EMA) of the parameters, which evaluation uses, or empty.
-    position : int
-        Where in every batch row the last window ended; the next one begins there, unless it begins an epoch.
-    update, epoch : int
-        Updates made, epochs completed.
-    smooth_loss, minimum_smooth_loss : float
-        S in nats per window (a sum over its T characters), and its minimum so far; NaN before the first update.
-    minimum_at : int
-        The update of that minimum; 0 before the first.
-    seconds : float
-        Time spent in updates.
-    spent : float
-        Time of its commands, compilation of kernels excepted: what is spent of a time budget. Once the budget has ended
-        the run, all of it.
-    prior_since : int
-        The update after which an n-gram prior was switched on; 0 for one that takes part from the start.
-    """
+    """Everything that training passes from one update to the next. Saved and loaded, training continues bit for bit."""
 
     parameters: Parameters
     M: Arrays
+    """The optimizer's second moments, sums or running averages of squared gradients; same names and shapes, or empty.
+    """
     hidden: State
+    """The final hidden state of the last window, with an axis for the batch where B > 1; the next window begins with
+    it, unless it begins an epoch."""
     sample_generator: np.random.Generator
+    """That of the samples that are written during training; a separate one, so that they do not change the run."""
     N: Arrays = field(default_factory=dict)
+    """The optimizer's first moments (momentum), or empty."""
     average: Arrays = field(default_factory=dict)
+    """The exponential moving average (EMA) of the parameters, which evaluation uses, or empty."""
     position: int = 0
+    """Where in every batch row the last window ended; the next one begins there, unless it begins an epoch."""
     update: int = 0
     epoch: int = 0
+    """Epochs completed."""
     smooth_loss: float = math.nan
+    """S in nats per window (a sum over its T characters); NaN before the first update …"""
     minimum_smooth_loss: float = math.nan
+    """… its minimum so far …"""
     minimum_at: int = 0
+    """… and the update of that; 0 before the first."""
     seconds: float = 0.0
+    """Time spent in updates."""
     spent: float = 0.0
+    """Time of its commands, compilation of kernels excepted: what is spent of a time budget. Once the budget has ended
+    the run, all of it."""
     prior_since: int = 0
+    """The update after which an n-gram prior was switched on; 0 for one that takes part from the start."""
 
     @classmethod
     def initial(
@@ -117,33 +98,19 @@ def training_folds(parameters: Parameters, windows: Windows, position: int) -> I
     return parameters.ngrams.folds_at(windows.target_positions(position))
 
 
-def no_callback(h: Array, losses: NDArray[np.float64]) -> bool:
-    """Do nothing, and never stop."""
-    return False
-
-
 def run_in_chunks(
-    updates: int, done: int, advance: Callable[[NDArray[np.float64]], State], callback: StepCallback
+    updates: int, done: int, advance: Callable[[NDArray[np.float64]], State], callback: Callback | None
 ) -> NDArray[np.float64]:
-    """Run updates in chunks that end where `callback` is due, and return their losses.
+    """Run updates, of which `done` were made before, in chunks that end where `callback` is due; return their losses.
 
-    Parameters
-    ----------
-    updates : int
-        Number of updates to run.
-    done : int
-        Number of updates that were made before.
-    advance : callable
-        Makes as many updates as its argument is long, fills it with their losses, and returns the hidden state.
-    callback : callable
-        Returns whether to stop, in which case fewer losses are returned.
+    `advance` makes as many updates as its argument is long, fills it with their losses, and returns the hidden state.
     """
     losses, first = np.empty(updates), 0
     while first < updates:
         last = min(updates, first + CALLBACK_INTERVAL - (done + first) % CALLBACK_INTERVAL)
         chunk = losses[first:last]
         hidden = advance(chunk)
-        if (done + last) % CALLBACK_INTERVAL == 0 and callback(hidden.recurrent, chunk):
+        if callback and (done + last) % CALLBACK_INTERVAL == 0 and callback(hidden.recurrent, chunk):
             return losses[:last]
         first = last
     return losses
@@ -158,12 +125,7 @@ class Engine(Protocol):
     name: str
 
     def advance(
-        self,
-        state: TrainState,
-        windows: Windows,
-        updates: int,
-        optimizer: Optimizer,
-        callback: StepCallback = no_callback,
+        self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback | None = None
     ) -> NDArray[np.float64]:
         """Run many updates; return the loss of each, in nats: summed over the window, averaged over the batch.
 
@@ -191,21 +153,14 @@ WORST = 5
 
 
 class SegmentLosses(NamedTuple):
-    """Losses of segments of a text, in nats.
-
-    Parameters
-    ----------
-    nats : ndarray of float64, shape (n,)
-        -sum log p of all characters that are predicted in each segment; 0 where there are none.
-    worst : ndarray of int, shape (n,)
-        Position, from 0, of the character with the highest loss; the first of several.
-    worst_nats : ndarray of float64, shape (n, WORST)
-        The highest losses in descending order; 0 where there are fewer characters.
-    """
+    """Losses of n segments of a text, in nats."""
 
     nats: NDArray[np.float64]
+    """-sum log p of all characters that are predicted in each segment, (n,); 0 where there are none."""
     worst: NDArray[np.intp]
+    """Position, from 0, of the character with the highest loss, (n,); the first of several."""
     worst_nats: NDArray[np.float64]
+    """The highest losses in descending order, (n, WORST); 0 where there are fewer characters."""
 
     @classmethod
     def zeros(cls, n: int) -> SegmentLosses:

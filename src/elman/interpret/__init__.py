@@ -46,7 +46,6 @@ from elman.network.cells import StateVector
 from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.network.state import State
-from elman.ngram.model import NgramModel
 from elman.text.corpus import Spool
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 
@@ -87,12 +86,9 @@ class PriorExplanation:
 
     def means(self) -> dict[str, float]:
         """Return means in nats per character: q alone, over all characters predicted, and the contributions."""
-        bits = {
-            "nats_per_char": self.surprisal,
-            "counting_nats_per_char": self.counting,
-            "network_nats_per_char": self.network,
-        }
-        return {name: _mean_of_numbers(array) * math.log(2) for name, array in bits.items()}
+        names = ("nats_per_char", "counting_nats_per_char", "network_nats_per_char")
+        means = map(_mean_of_numbers, (self.surprisal, self.counting, self.network))
+        return {name: bits * math.log(2) for name, bits in zip(names, means, strict=True)}
 
     @property
     def mean_matched_order(self) -> float:
@@ -150,14 +146,11 @@ def explain_indices(engine: Engine, parameters: Parameters, state: State, indice
         )
     K, is_known, ngrams = network.K, indices < network.K, parameters.prior.model
     penalty = 0.0 if is_known.all() else KNOWN_PENALTY_NATS
-    nats, matched, candidates, probabilities, quantized = _record(
-        engine.session(parameters), parameters, state, indices, penalty
-    )
-    prior = None
-    if ngrams is not None:
-        prior = _explain_prior(nats, matched, is_known, penalty, ngrams)
-    surprisal = _surprisal(nats[0], is_known, penalty, K)
-    return Explanation(indices, surprisal, candidates, probabilities, quantized, list_units(network), prior)
+    session = engine.session(parameters)
+    nats, matched, candidates, probabilities, quantized = _record(session, parameters, state, indices, penalty)
+    bits = (np.where(is_known, nats[:2] + penalty, unknown_nats(K)) / math.log(2)).astype(np.float32)
+    prior = None if ngrams is None else PriorExplanation(ngrams.order, bits[1], *_contributions(nats, K), matched)
+    return Explanation(indices, bits[0], candidates, probabilities, quantized, list_units(network), prior)
 
 
 def _record(
@@ -174,7 +167,7 @@ def _record(
     nats, matched = np.full((R, N), np.nan), np.zeros(N, np.uint8)
     candidates, probabilities = np.zeros((n + 1, C), indices.dtype), np.zeros((n + 1, C), np.float32)
     times = np.diff(known, prepend=0, append=N)  # at how many positions the state before each known character is held
-    step = max(1, MAX_SLICE_VALUES // (R * K + network.state_size))
+    step = max(1, MAX_SLICE_VALUES // (R * K + D))
     with Spool(np.dtype(np.uint8)) as spool:
         spool.append(np.repeat(quantize_states(state.recurrent, in_cell_state), times[0], axis=0))
         for start in range(0, n, step):
@@ -192,27 +185,13 @@ def _record(
     return nats, matched, candidates[num_read], probabilities[num_read], quantized
 
 
-def _surprisal(nats: NDArray[np.float64], is_known: NDArray[np.bool_], penalty: float, K: int) -> Floats:
-    """Return the surprisal in bits of a text whose known characters cost `nats` and the penalty each."""
-    return (np.where(is_known, nats + penalty, unknown_nats(K)) / math.log(2)).astype(np.float32)
-
-
-def _explain_prior(
-    nats: NDArray[np.float64],
-    matched: NDArray[np.uint8],
-    is_known: NDArray[np.bool_],
-    penalty: float,
-    ngrams: NgramModel,
-) -> PriorExplanation:
-    """Return the contributions, given the R costs of each character, (R, N)."""
+def _contributions(nats: NDArray[np.float64], K: int) -> tuple[Floats, Floats]:
+    """Return the contributions of counting and of the network, given the R costs of each character, (R, N)."""
     both, _, counting, network = -nats / math.log(2)
-    uniform = -math.log2(ngrams.K)
+    uniform = -math.log2(K)
     by_counting = (counting - uniform + both - network) / 2  # (1)
     by_network = (network - uniform + both - counting) / 2  # (2)
-    surprisal = _surprisal(nats[1], is_known, penalty, ngrams.K)
-    return PriorExplanation(
-        ngrams.order, surprisal, by_counting.astype(np.float32), by_network.astype(np.float32), matched
-    )
+    return by_counting.astype(np.float32), by_network.astype(np.float32)
 
 
 def _predict(

@@ -131,32 +131,26 @@ class ExplainPage:
     def select_columns(self, count: int | None = None) -> list[int]:
         """Return the units of a page: `count` of them, or by default as many as `MAX_DEFAULT_ACTIVATIONS` allows."""
         N, D = self.explanation.quantized.shape
-        if count is None:
-            count = max(1, MAX_DEFAULT_ACTIVATIONS // N)
-        return sorted(select_units(self.probes, D, count))
+        return sorted(select_units(self.probes, D, count or max(1, MAX_DEFAULT_ACTIVATIONS // N)))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the results for text and units as ``elman explain --json`` prints them."""
-        prior, ngram = self.explanation.prior, {}
+        found, prior = self.explanation, self.explanation.prior
+        results: dict[str, Any] = {name: getattr(found, name) for name in ("chars", "nats_per_char", "bits_per_char")}
+        if self.num_unknown:
+            results["unknown_chars"] = self.num_unknown
         if prior is not None:
             means = prior.means() | {"bits_per_char": prior.means()["nats_per_char"] / math.log(2)}
-            ngram = {"ngram": {"order": prior.order, **means, "mean_matched_order": prior.mean_matched_order}}
-        return {
-            "chars": self.explanation.chars,
-            "nats_per_char": self.explanation.nats_per_char,
-            "bits_per_char": self.explanation.bits_per_char,
-            **({"unknown_chars": self.num_unknown} if self.num_unknown else {}),
-            **ngram,
-            "units": len(self.explanation.units),
-            "features": [
-                {
-                    "name": probe.feature.name,
-                    "measure": "auc" if probe.feature.is_binary else "rank_correlation",
-                    "best": [self.describe_score(score) for score in probe.best],
-                }
-                for probe in self.probes
-            ],
-        }
+            results["ngram"] = {"order": prior.order, **means, "mean_matched_order": prior.mean_matched_order}
+        features = [
+            {
+                "name": probe.feature.name,
+                "measure": "auc" if probe.feature.is_binary else "rank_correlation",
+                "best": [self.describe_score(score) for score in probe.best],
+            }
+            for probe in self.probes
+        ]
+        return results | {"units": len(found.units), "features": features}
 
     def describe_score(self, score: UnitScore) -> dict[str, Any]:
         """Return a unit and its score for a feature as JSON."""
@@ -193,15 +187,9 @@ def summarize_prior(prior: PriorExplanation, K: int) -> dict[str, float]:
     """Return the means of the page's summary in bits per character, and the percentage that counting contributes."""
     alone, counting, network = (nats / math.log(2) for nats in prior.means().values())
     positive = max(0.0, counting), max(0.0, network)
-    return {
-        "order": prior.order,
-        "alone": alone,
-        "counting": counting,
-        "network": network,
-        "uniform": math.log2(K),
-        "matched": prior.mean_matched_order,
-        "percent": 100 * positive[0] / sum(positive) if sum(positive) else 50.0,
-    }
+    percent = 100 * positive[0] / sum(positive) if sum(positive) else 50.0
+    means = {"alone": alone, "counting": counting, "network": network, "percent": percent}
+    return means | {"order": prior.order, "uniform": math.log2(K), "matched": prior.mean_matched_order}
 
 
 def render_lines(text: str) -> Markup:
@@ -229,19 +217,19 @@ def format_unit(unit: Unit, network: Architecture) -> str:
 
 def page_data(page: ExplainPage, columns: Sequence[int]) -> dict[str, Any]:
     """Return the data of the page's script other than the arrays."""
-    explanation, network = page.explanation, page.network
+    explanation = page.explanation
+    names = [format_unit(unit, page.network) for unit in explanation.units]
     block_of = {column: n for n, column in enumerate(columns)}
     ranges = [float(np.abs(dequantize(explanation.quantized[:, column])).max()) for column in columns]
     return {
         "chars": len(explanation.indices),
         "candidates": explanation.candidates.shape[1],
         "indexBytes": explanation.indices.dtype.itemsize,
-        "knownChars": network.K,
+        "knownChars": page.network.K,
         "order": 0 if explanation.prior is None else explanation.prior.order,
         "alphabet": [(character, unicodedata.name(character, "").lower()) for character in page.alphabet.characters],
         "units": [
-            {"name": format_unit(explanation.units[column], network), "range": round(largest, 4)}
-            for column, largest in zip(columns, ranges, strict=True)
+            {"name": names[column], "range": round(largest, 4)} for column, largest in zip(columns, ranges, strict=True)
         ],
         "features": [
             {
@@ -249,11 +237,7 @@ def page_data(page: ExplainPage, columns: Sequence[int]) -> dict[str, Any]:
                 "description": probe.feature.description,
                 "isBinary": probe.feature.is_binary,
                 "best": [
-                    {
-                        "name": format_unit(explanation.units[score.unit], network),
-                        "unit": block_of.get(score.unit),
-                        **page.describe_score(score),
-                    }
+                    {"name": names[score.unit], "unit": block_of.get(score.unit)} | page.describe_score(score)
                     for score in probe.best
                 ],
             }
@@ -289,13 +273,6 @@ def encode_surprisal(bits: NDArray[np.floating]) -> NDArray[Any]:
 
 def prior_blocks(prior: PriorExplanation) -> dict[str, NDArray[Any]]:
     """Return the arrays of the n-gram prior, each (N,); a contribution that is not defined is 0."""
-    limit = 0x7FFF
-    contributions = {"prior-counting": prior.counting, "prior-network": prior.network}
-    return {
-        "prior-surprisal": encode_surprisal(prior.surprisal),
-        "prior-matched": prior.matched,
-        **{
-            name: np.rint(np.nan_to_num(bits) * STEPS_PER_BIT).clip(-limit, limit).astype("<i2")
-            for name, bits in contributions.items()
-        },
-    }
+    steps = np.rint(np.nan_to_num([prior.counting, prior.network]) * STEPS_PER_BIT).clip(-0x7FFF, 0x7FFF)
+    contributions = dict(zip(("prior-counting", "prior-network"), steps.astype("<i2"), strict=True))
+    return {"prior-surprisal": encode_surprisal(prior.surprisal), "prior-matched": prior.matched} | contributions

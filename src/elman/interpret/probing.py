@@ -19,7 +19,7 @@ random offsets.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,10 +99,9 @@ def probe_units(quantized: QuantizedActivations, text: str) -> list[FeatureProbe
             continue
         ranking = np.argsort(-np.abs(association), kind="stable")
         top = ranking[:REPORTED_UNITS]
-        scores, baselines = _score_units(quantized[second][:, top], feature, v[second], association[top], generator)
-        rows = zip(top, association[top] >= 0, scores, baselines, strict=True)
-        best = (UnitScore(int(unit), bool(rises), float(score), float(null)) for unit, rises, score, null in rows)
-        probes.append(FeatureProbe(feature, v, ranking, tuple(best)))
+        best = _score_units(quantized[second][:, top], feature, v[second], association[top] >= 0, generator)
+        scores = (UnitScore(unit, *row) for unit, row in zip(top.tolist(), best, strict=True))
+        probes.append(FeatureProbe(feature, v, ranking, tuple(scores)))
     return probes
 
 
@@ -120,19 +119,17 @@ def _score_units(
     quantized: QuantizedActivations,
     feature: Feature,
     values: FeatureValues,
-    selected: NDArray[np.float64],
+    rises: NDArray[np.bool_],
     generator: np.random.Generator,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the scores and the baselines of some units on the half that they were not selected on.
-
-    `selected` are their associations with the feature on the other half, which give the directions.
-    """
+) -> Iterator[tuple[bool, float, float]]:
+    """Return directions, scores and baselines of units on one half, given their directions on the other half."""
     n, ranks = len(quantized), _ranks(values)
     shifts = generator.integers(max(1, n // 20), n - n // 20, NUM_SHIFTS)
     shifted = np.stack([ranks, *(np.roll(ranks, shift) for shift in shifts)])
     associations = _associations(quantized, shifted, np.full(len(shifted), feature.is_binary))
-    scores, baselines = associations[0] * np.where(selected >= 0, 1, -1), np.abs(associations[1:]).max(axis=0)
-    return ((scores + 1) / 2, (baselines + 1) / 2) if feature.is_binary else (scores, baselines)
+    found = np.stack([associations[0] * np.where(rises, 1, -1), np.abs(associations[1:]).max(axis=0)])
+    scores, baselines = ((found + 1) / 2 if feature.is_binary else found).tolist()
+    return zip(rises.tolist(), scores, baselines, strict=True)
 
 
 def _count_onsets(values: FeatureValues) -> int:
@@ -168,8 +165,7 @@ def _ranks(values: FeatureValues | QuantizedActivations) -> NDArray[np.float64]:
     return np.asarray(ranks[amounts])
 
 
-def indentation(text: str) -> FeatureValues:
-    """Count spaces and tabs at the start of the line, as far as it has been read."""
+def _indentation(text: str) -> FeatureValues:
     values, depth, in_indent = np.empty(len(text), np.float32), 0, True
     for n, c in enumerate(text):
         if c == "\n":
@@ -182,8 +178,7 @@ def indentation(text: str) -> FeatureValues:
     return values
 
 
-def inside_quotes(text: str) -> FeatureValues:
-    """Mark positions from an opening quotation mark to the character before the closing one."""
+def _inside_quotes(text: str) -> FeatureValues:
     values, is_open, previous = np.empty(len(text), np.float32), False, ""
     for n, c in enumerate(text):
         if c == '"':
@@ -196,8 +191,7 @@ def inside_quotes(text: str) -> FeatureValues:
     return values
 
 
-def inside_brackets(text: str) -> FeatureValues:
-    """Mark positions where a bracket ( [ { is open; a blank line closes all."""
+def _inside_brackets(text: str) -> FeatureValues:
     values, depth, previous = np.empty(len(text), np.float32), 0, ""
     for n, c in enumerate(text):
         if c in _OPENING:
@@ -210,8 +204,7 @@ def inside_brackets(text: str) -> FeatureValues:
     return values
 
 
-def after_sentence(text: str) -> FeatureValues:
-    """Mark positions from the end of a sentence to the character before the next letter or digit."""
+def _after_sentence(text: str) -> FeatureValues:
     values, ended = np.empty(len(text), np.float32), False
     for n, c in enumerate(text):
         ended = c in _SENTENCE_ENDS or (ended and not c.isalnum())
@@ -225,18 +218,17 @@ def _test_each(text: str, test: Callable[[str], bool]) -> NDArray[np.bool_]:
     return np.fromiter((c in passed for c in text), np.bool_, len(text))
 
 
-def _count_since(restarts: NDArray[np.bool_]) -> FeatureValues:
-    """Count characters since the last restart, or since the start of the text."""
-    positions = np.arange(1, len(restarts) + 1)
-    return (positions - np.maximum.accumulate(np.where(restarts, positions, 0))).astype(np.float32)
-
-
 def _character_class(name: str, description: str, test: Callable[[str], bool]) -> Feature:
     return Feature(name, description, lambda text: _test_each(text, test).astype(np.float32), needs_history=False)
 
 
 def _restarting_count(name: str, description: str, restarts: Callable[[str], bool]) -> Feature:
-    return Feature(name, description, lambda text: _count_since(_test_each(text, restarts)), is_binary=False)
+    def count(text: str) -> FeatureValues:
+        positions = np.arange(1, len(text) + 1)
+        last = np.maximum.accumulate(np.where(_test_each(text, restarts), positions, 0))
+        return (positions - last).astype(np.float32)
+
+    return Feature(name, description, count, is_binary=False)
 
 
 FEATURES = (
@@ -246,19 +238,16 @@ FEATURES = (
         "length of the word so far", "Letters of the word read so far; 0 between words.", lambda c: not c.isalpha()
     ),
     Feature(
-        "indentation",
-        "Spaces and tabs at the start of the line, as far as it has been read.",
-        indentation,
-        is_binary=False,
+        "indentation", "Spaces and tabs at the start of the line, as far as it has been read.", _indentation, False
     ),
     Feature(
         "inside quotes",
         'From an opening " “ « „ to the closing one; a blank line ends it too. Single quotes do not count, since they '
         "are also apostrophes.",
-        inside_quotes,
+        _inside_quotes,
     ),
-    Feature("inside brackets", "From ( [ or { to the closing one; a blank line ends it too.", inside_brackets),
-    Feature("after a sentence", "From . ! or ? to the character before the next letter or digit.", after_sentence),
+    Feature("inside brackets", "From ( [ or { to the closing one; a blank line ends it too.", _inside_brackets),
+    Feature("after a sentence", "From . ! or ? to the character before the next letter or digit.", _after_sentence),
     _character_class("line feed", "The last character read is a line feed: a line begins.", "\n".__eq__),
     _character_class("space", "The last character read is a space.", " ".__eq__),
     _character_class("upper case", "The last character read is an upper-case letter.", str.isupper),

@@ -18,23 +18,20 @@ if TYPE_CHECKING:
     from elman.network.state import State as State
 
 _MODULES = {
-    "Architecture": "elman.network.parameters",
-    "Dropout": "elman.network.dropout",
-    "LossAndGradients": "elman.network.parameters",
-    "Optimizer": "elman.network.optimizer",
-    "Parameters": "elman.network.parameters",
-    "SamplingParams": "elman.network.sampling",
-    "State": "elman.network.state",
-    "WeightDropout": "elman.network.dropout",
-    "initial_parameters": "elman.network.parameters",
-    "loss_and_gradients": "elman.network.model",
+    "dropout": ("Dropout", "WeightDropout"),
+    "model": ("loss_and_gradients",),
+    "optimizer": ("Optimizer",),
+    "parameters": ("Architecture", "LossAndGradients", "Parameters", "initial_parameters"),
+    "sampling": ("SamplingParams",),
+    "state": ("State",),
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use: the command line reads the names of the cells without importing NumPy."""
-    if name not in _MODULES:
-        raise AttributeError(f"module 'elman.network' has no attribute {name!r}")
-    from importlib import import_module
+    for module, names in _MODULES.items():
+        if name in names:
+            from importlib import import_module
 
-    return getattr(import_module(_MODULES[name]), name)
+            return getattr(import_module(f"elman.network.{module}"), name)
+    raise AttributeError(f"module 'elman.network' has no attribute {name!r}")

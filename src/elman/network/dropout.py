@@ -65,37 +65,19 @@ def draw_mask(key: int, e: NDArray[np.uint32], rate: float, dtype: np.typing.DTy
 
 @dataclass(frozen=True)
 class Dropout:
-    """Settings of dropout, which determine every mask.
-
-    Parameters
-    ----------
-    rate : float
-        Dropout probability, in [0, 1).
-    variational : bool
-        Whether one mask serves all steps of a window (Gal and Ghahramani, 2016); otherwise every step has its own.
-    seed : int
-    """
+    """Settings of dropout, which determine every mask."""
 
     rate: float
+    """The dropout probability, in [0, 1)."""
     variational: bool
+    """Whether one mask serves all steps of a window (Gal and Ghahramani, 2016); otherwise every step has its own."""
     seed: int
 
     def masks(self, update: int, layers: int, T: int, B: int | None, m: int, dtype: np.typing.DTypeLike) -> list[Array]:
-        """Return the mask of every layer at one update.
+        """Return the mask of every layer at one update, counted from 1; entries are 0 and 1/(1 - rate).
 
-        Parameters
-        ----------
-        update : int
-            Number of the update, from 1.
-        layers, T, m : int
-        B : int or None
-            Batch size; None for a single sequence, whose arrays have no batch axis.
-        dtype : dtype
-
-        Returns
-        -------
-        list of ndarray, shape (T, B, m) or (T, m), or with 1 in place of T for variational dropout
-            Entries are 0 and 1/(1 - rate).
+        The shape is (T, B, m), or (T, m) for a single sequence, which has no B; with 1 in place of T for variational
+        dropout.
         """
         shape = (1 if self.variational else T, *(() if B is None else (B,)), m)
         e = np.arange(np.prod(shape), dtype=np.uint32).reshape(shape)  # (3)
@@ -104,16 +86,10 @@ class Dropout:
 
 @dataclass(frozen=True)
 class WeightDropout:
-    """Settings of weight dropout, which determine every mask.
-
-    Parameters
-    ----------
-    rate : float
-        Probability that a recurrent weight is dropped, in [0, 1).
-    seed : int
-    """
+    """Settings of weight dropout, which determine every mask."""
 
     rate: float
+    """Probability that a recurrent weight is dropped, in [0, 1)."""
     seed: int
 
     def key(self, update: int, layer: int) -> int:

@@ -23,14 +23,7 @@ from elman.network.state import State
 
 
 def join_parameters(members: Sequence[Parameters], weights: Sequence[float]) -> Parameters:
-    """Return the network of (2).
-
-    Parameters
-    ----------
-    members : sequence of Parameters
-        Of one cell, number of layers, alphabet, dtype and `reset_at`. The n-gram models are equal where there are any.
-    weights : sequence of float
-    """
+    """Return the network of (2), of members that differ in size, parameters and whether they have the prior only."""
     net, arrays = members[0].architecture, Arrays()
     for number in range(1, net.layers + 1):
         for name in layer_names(net.cell):
@@ -58,23 +51,13 @@ def join_states(states: Sequence[State], net: Architecture) -> Array:
 
 def _join_blocks(members: Sequence[Parameters], name: str, reads_states: bool) -> Array:
     """Return an array of a layer: of every gate the rows of all members, in columns of their own if it reads states."""
-    blocks = []
-    for member in members:
-        array, m = member[name], member.architecture.m
-        blocks.append(array.reshape(-1, m, *array.shape[1:]))
-    joined = _block_diagonal(blocks) if reads_states else np.concatenate(blocks, axis=1)
+    blocks = [member[name].reshape(-1, member.architecture.m, *member[name].shape[1:]) for member in members]
+    if reads_states:
+        ends = np.cumsum([block.shape[1] for block in blocks])
+        columns = [(end - block.shape[1], ends[-1] - end) for block, end in zip(blocks, ends, strict=True)]
+        blocks = [np.pad(block, ((0, 0), (0, 0), zeros)) for block, zeros in zip(blocks, columns, strict=True)]
+    joined = np.concatenate(blocks, axis=1)
     return joined.reshape(-1, *joined.shape[2:])
-
-
-def _block_diagonal(blocks: Sequence[Array]) -> Array:
-    """Return the block-diagonal matrices (G, m, m) of matrices (G, m_i, m_i)."""
-    m = sum(block.shape[1] for block in blocks)
-    joined, start = np.zeros((len(blocks[0]), m, m), blocks[0].dtype), 0
-    for block in blocks:
-        end = start + block.shape[1]
-        joined[:, start:end, start:end] = block
-        start = end
-    return joined
 
 
 def _weighted_sum(pairs: Sequence[tuple[float, Parameters]], name: str) -> Array:

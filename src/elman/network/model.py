@@ -19,27 +19,15 @@ from elman.network import output, resets
 from elman.network.ops import Array, Input
 from elman.network.parameters import LossAndGradients, Parameters, layer, suffix
 from elman.network.state import State
-from elman.ngram.model import Ints, append
+from elman.ngram.model import Ints
 
 
 def logits(
     parameters: Parameters, state: State, x: NDArray[np.unsignedinteger], ngram_weight: float | Array = 1.0
 ) -> tuple[Array, State]:
-    """Return the logits after every character and the final state.
+    """Return the logits (T, K) or (T, B, K) after every character of x (T,) or (T, B), and the final state.
 
-    Parameters
-    ----------
-    parameters : Parameters
-    state : State
-        The initial state, of one sequence or of B.
-    x : ndarray of unsigned int, shape (T,) or (T, B)
-    ngram_weight : float or ndarray, shape (B,)
-        See `elman.network.output.logits`.
-
-    Returns
-    -------
-    o : ndarray, shape (T, K) or (T, B, K)
-    state : State
+    For `ngram_weight`, a number or one for each batch row, see `elman.network.output.logits`.
     """
     prior, history = parameters.prior.read(state, x)
     _, states, h = _forward(parameters, state.recurrent, x)
@@ -47,10 +35,7 @@ def logits(
 
 
 def loss(
-    parameters: Parameters,
-    state: State,
-    x: NDArray[np.unsignedinteger],
-    y: NDArray[np.unsignedinteger],
+    parameters: Parameters, state: State, x: NDArray[np.unsignedinteger], y: NDArray[np.unsignedinteger]
 ) -> tuple[Any, State]:
     """Return the loss L of one window, summed over it, and the final state.
 
@@ -85,7 +70,6 @@ def loss_and_gradients(
         The fold of every target, whose counts the n-gram model leaves out. See `elman.ngram.model`.
     """
     net = parameters.architecture
-    cell, reset_steps = net.spec.functions, _reset_steps(parameters, x)
     prior, history = parameters.prior.read(state, x, folds)
     inputs, states, h = _forward(parameters, state.recurrent, x, masks)
     o = output.logits(parameters, h, prior)
@@ -95,7 +79,7 @@ def loss_and_gradients(
         if masks is not None:
             dh_out = dh_out * masks[n]
         of_layer, dstate0, da = resets.backward(
-            cell, layer(parameters, n + 1), inputs[n], states[n], dh_out, reset_steps
+            net.spec.functions, layer(parameters, n + 1), inputs[n], states[n], dh_out, net.resets(x)
         )
         gradients |= {name + suffix(n + 1): gradient for name, gradient in of_layer.items()}
         dh0.insert(0, dstate0)
@@ -115,13 +99,7 @@ def begin_text(parameters: Parameters, h: Array) -> State:
         return state
     x = np.array([net.reset_at])
     _, states, _ = _forward(parameters, h, x)
-    return _final_state(states, append(state.history, x, net.reset_at), state)
-
-
-def _reset_steps(parameters: Parameters, x: NDArray[Any]) -> resets.Resets | None:
-    """Return whether the state is reset before each step; None if it never is."""
-    reset_at = parameters.architecture.reset_at
-    return None if reset_at is None else x == reset_at
+    return _final_state(states, parameters.prior.histories(state.history, x)[-1], state)
 
 
 def _forward(
@@ -129,12 +107,10 @@ def _forward(
 ) -> tuple[list[Input], list[Array], Array]:
     """Return the input and the states (T + 1, …) of each layer, and the output layer's input, (T, m) or (T, B, m)."""
     net = parameters.architecture
-    cell, reset_steps = net.spec.functions, _reset_steps(parameters, x)
-    inputs: list[Input] = []
-    states: list[Array] = []
+    resets_before, inputs, states = net.resets(x), list[Input](), list[Array]()
     for n, state0 in enumerate(np.split(recurrent, net.layers, axis=-1)):
         inputs.append(x)
-        states.append(resets.forward(cell, layer(parameters, n + 1), state0, x, reset_steps))
+        states.append(resets.forward(net.spec.functions, layer(parameters, n + 1), state0, x, resets_before))
         h = states[n][1:, ..., : net.m]
         x = h if masks is None else h * masks[n]
     return inputs, states, x

@@ -30,17 +30,10 @@ def is_hidden_matrix(name: str) -> bool:
 
 
 def muon_step(N: Array, g_n: Array) -> Array:
-    """Update the momentum of one parameter in place; return the step that the learning rate multiplies.
+    """Update the momentum N (G m, m) of one parameter in place, from the clipped gradient g_n.
 
-    Parameters
-    ----------
-    N, g_n : ndarray, shape (gates * m, m)
-        The momentum and the clipped gradient.
-
-    Returns
-    -------
-    ndarray, shape (gates * m, m)
-        Every block (m, m), that of one gate, is nearly a multiple of an orthogonal matrix.
+    Returns the step that the learning rate multiplies: every block (m, m), that of one gate, is nearly a multiple of an
+    orthogonal matrix.
     """
     m = g_n.shape[1]
     N += (1 - MOMENTUM) * (g_n - N)
@@ -51,15 +44,7 @@ def muon_step(N: Array, g_n: Array) -> Array:
 
 
 def orthogonalize(d: Array) -> Array:
-    """Return matrices with the singular vectors of `d` and singular values near 1.
-
-    Parameters
-    ----------
-    d : ndarray, shape (blocks, m, m)
-
-    Returns
-    -------
-    ndarray, shape (blocks, m, m)
+    """Return matrices with the singular vectors of `d` (blocks, m, m) and singular values near 1.
 
     Examples
     --------

@@ -85,28 +85,11 @@ def loss(o: Array, y: NDArray[np.unsignedinteger]) -> Any:
 
 
 def backward(
-    parameters: Mapping[str, Array],
-    h: Array,
-    o: Array,
-    y: NDArray[np.unsignedinteger],
-    prior: PriorValues | None = None,
+    parameters: Mapping[str, Array], h: Array, o: Array, y: NDArray[np.unsignedinteger], prior: PriorValues | None
 ) -> tuple[Arrays, Array]:
-    """Return the gradients of V, c and, with a prior, alpha, and dL/dh_t|out.
+    """Return the gradients of V (K, m), c (K,) and, with a prior, alpha (n + 1,); and dL/dh_t|out, with the shape of h.
 
-    Parameters
-    ----------
-    parameters : Parameters or Arrays
-    h : ndarray, shape (T, m) or (T, B, m)
-        The states from which the logits were computed.
-    o : ndarray, shape (T, K) or (T, B, K)
-    y : ndarray of unsigned int, shape (T,) or (T, B)
-    prior : PriorValues, optional
-
-    Returns
-    -------
-    gradients : Arrays
-        dV (K, m), dc (K,) and dalpha (n + 1,), under the names V, c, alpha.
-    dh_out : ndarray, shape (T, m) or (T, B, m)
+    The logits `o` were computed from the states `h`, (T, m) or (T, B, m).
     """
     g = softmax(o)  # (2)
     g[at(y)] -= 1  # (4)

@@ -23,14 +23,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elman.network.cells import CELLS, CellSpec
 from elman.network.ops import Array as Array
 from elman.network.ops import Arrays as Arrays
 from elman.network.prior import Prior
+from elman.network.resets import Resets
 from elman.network.state import State
 from elman.ngram.model import NgramModel
 
@@ -73,6 +75,10 @@ class Architecture(NamedTuple):
     def state_size(self) -> int:
         """S, the size of the recurrent part of the state of one sequence."""
         return self.layers * self.state_vectors * self.m
+
+    def resets(self, x: NDArray[Any]) -> Resets | None:
+        """Return whether the state is reset before each of the characters x; None if it never is."""
+        return None if self.reset_at is None else x == self.reset_at
 
     def zero_state(self, dtype: np.typing.DTypeLike, *batch: int) -> State:
         """Return the state that has read nothing, of one sequence or with the axes `batch`."""

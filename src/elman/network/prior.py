@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from elman.network.ops import Array
 from elman.network.state import State
-from elman.ngram.model import Ints, NgramModel, append, read
+from elman.ngram.model import Ints, NgramModel, read
 
 
 class PriorValues(NamedTuple):
@@ -61,6 +61,10 @@ class Prior(NamedTuple):
         """
         model = self.model_of(state)
         if model is None:
-            return None, state.history if self.ngrams is None else append(state.history, x, self.ngrams.reset_at)
+            return None, self.histories(state.history, x)[-1].copy()
         log_q, matched, history = read(model, state.history, x, folds, state.recurrent.dtype)
         return PriorValues(log_q, matched), history
+
+    def histories(self, history: NDArray[np.int32], x: NDArray[Any]) -> NDArray[np.int32]:
+        """Return the histories before x (T,) or (T, B) and after each of it, (T + 1, n) or (T + 1, B, n)."""
+        return self.ngrams.histories(history, x) if self.ngrams else np.zeros((len(x) + 1, *history.shape), np.int32)

@@ -21,8 +21,8 @@ from elman.ngram.model import NgramModel
 class State:
     """What sequences have read.
 
-    An engine returns a new state for what it reads. The exception are counts that grow, which all states share that
-    follow from the same start: such a state can be read from once.
+    An engine returns a new state for what it reads. The exception is counts that grow: all states that
+    follow from the same start have the same counts, so such a state can be read from once.
 
     Parameters
     ----------
@@ -35,8 +35,11 @@ class State:
     """
 
     recurrent: Array
+    """For every layer, from the first to the last, h (m) and, for lstm, then the cell state s (m): (…, S)."""
     history: NDArray[np.int32]
+    """The last n characters read, each as its index + 1, the latest last; 0 where there is none: (…, n)."""
     counts: NgramModel | None = None
+    """The n-gram model that counts what is read, in place of the network's."""
 
     def __len__(self) -> int:
         """Return the length of the first axis."""
@@ -61,10 +64,6 @@ class State:
         return State(
             recurrent.reshape(*batch, recurrent.shape[-1]), history.reshape(*batch, history.shape[-1]), self.counts
         )
-
-    def copy(self) -> State:
-        """Return a copy of the arrays."""
-        return replace(self, recurrent=self.recurrent.copy(), history=self.history.copy())
 
     def reset(self) -> State:
         """Return the states of sequences that have read nothing; what was counted stays counted."""

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.ngram.compiled_table import exact, exact_step
-from elman.ngram.model import CountedText, Ints, NgramModel, start_folds
+from elman.ngram.model import NgramModel, start_folds
 from elman.ngram.sorting import Settings, digit_of, sorted_records
-from elman.ngram.table import CODES, FoldCounts, Nodes, bytes_per_node
+from elman.ngram.table import CODES, FoldCounts, NgramTable, Nodes, bytes_per_node
 
 _SEVERAL = -2
 """In place of a fold: a character that precedes a string in several folds."""
@@ -79,49 +79,29 @@ def count_ngrams(
     max_size: float | None = None,
     reset_at: int | None = None,
 ) -> NgramModel | None:
-    """Return the n-gram model of a training text; None for order 0.
+    """Return the n-gram model of a training text (N,), indices below K; None for order 0. A short text has fewer folds.
 
-    Parameters
-    ----------
-    text : ndarray of unsigned int, shape (N,)
-        Indices below K.
-    K, order, folds, min_count : int
-        See `elman.ngram.model`; a short text has fewer folds.
-    max_size : float, optional
-        Size of the table in bytes above which the minimum count is raised.
-    reset_at : int, optional
-        The line feed of independent lines.
+    The minimum count is raised until the table has at most `max_size` bytes. `reset_at` is the line feed of independent
+    lines.
     """
     if order == 0:
         return None
-    starts = start_folds(text, folds, order, reset_at)
-    max_nodes = None if max_size is None else int(max_size / bytes_per_node(K))
-    return count_text(text, K, order, min_count, starts, reset_at, max_nodes).make_model(K, order, starts, reset_at)
-
-
-def count_text(
-    text: NDArray[Any],
-    K: int,
-    order: int,
-    min_count: int,
-    fold_starts: Ints,
-    reset_at: int | None = None,
-    max_nodes: int | None = None,
-) -> CountedText:
-    """Return the counts of a text; the minimum count is raised until there are at most `max_nodes`."""
+    fold_starts = start_folds(text, folds, order, reset_at)
     starts, feed = fold_starts.astype(np.int64), -1 if reset_at is None else reset_at
     if reset_at is not None:  # the number of the line that begins there
         starts = np.array([np.count_nonzero(text[: start + 1] == reset_at) for start in starts], np.int64)
-    while True:
-        settings = Settings.of(K, order, min_count, starts, feed)
-        counted = _count(text, settings, max_nodes)
-        if isinstance(counted, CountedText):
-            return counted
+    max_nodes = None if max_size is None else int(max_size / bytes_per_node(K))
+    while isinstance(counted := _count(text, Settings.of(K, order, min_count, starts, feed), max_nodes), int):
         min_count = counted
+    nodes, fold_counts, histogram = counted
+    table = NgramTable.from_nodes(K, order, nodes)
+    return NgramModel(table, histogram, min_count, reset_at, fold_starts, fold_counts if len(starts) else None)
 
 
-def _count(text: NDArray[Any], settings: Settings, max_nodes: int | None) -> CountedText | int:
-    """Return the counts of a text or, if it has too many nodes, a minimum count with which it should have fewer."""
+def _count(
+    text: NDArray[Any], settings: Settings, max_nodes: int | None
+) -> tuple[Nodes, FoldCounts, NDArray[np.int64]] | int:
+    """Return the counts and the histogram of a text or, if it has too many nodes, a minimum count for fewer."""
     levels, records, nodes = settings.order + 2, 0, 0
     opened, units = _open(settings), np.zeros(UNITS, np.int64)
     histogram = np.zeros((levels, HISTOGRAM), np.int64)
@@ -161,7 +141,7 @@ def _count(text: NDArray[Any], settings: Settings, max_nodes: int | None) -> Cou
     for fold in range(folds):
         join(4 + fold, out=counts.weights[fold])
         join(4 + folds + fold, below, out=counts.rests[fold])
-    return CountedText(table, counts, histogram[1:, 1:], settings.min_count)
+    return table, counts, histogram[1:, 1:]
 
 
 class _Blocks:

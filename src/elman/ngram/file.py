@@ -51,13 +51,7 @@ def restore_ngrams(
     reset_at: int | None,
     prefix: str = PREFIX,
 ) -> NgramModel:
-    """Return the n-gram model in a file that may be invalid.
-
-    Raises
-    ------
-    ElmanError, ValueError, LookupError, TypeError
-        If it is.
-    """
+    """Return the n-gram model in a file; raise ElmanError, ValueError, LookupError or TypeError if it is invalid."""
     nodes, contexts, min_count = (require_int(description[name], name, minimum=1) for name in DESCRIBED)
     arrays = {name.removeprefix(prefix): array for name, array in tensors.items()}
     kinds = {name: np.int32 if name == "ones" else np.int64 for name in (*ARRAYS, "histogram")}
@@ -77,13 +71,10 @@ def restore_ngrams(
 def _check_trie(table: NgramTable) -> None:
     """Check that the nodes of a table are a trie, whose levels have the lengths of strings up to n + 1."""
     nodes = table.unpack()
-    starts = [0, 1]
-    for _ in range(table.order + 1):
-        starts.append(starts[-1] + int(nodes.children[starts[-2] : starts[-1]].sum()))
     siblings = np.repeat(np.arange(table.contexts), nodes.children) * table.K + nodes.symbols
     ones = np.append(0, np.cumsum(nodes.children)[:-1])[::STRIDE]
     if (
-        starts[-2:] != [table.contexts, table.nodes]
+        nodes.level_starts(table.order + 2)[-2:] != [table.contexts, table.nodes]
         or (nodes.symbols >= table.K).any()
         or (np.diff(siblings) <= 0).any()
         or not np.array_equal(ones, table.ones)
@@ -101,13 +92,7 @@ def save_ngrams(path: Path, ngrams: NgramModel) -> None:
 
 
 def load_ngrams(path: Path) -> NgramModel:
-    """Return the n-gram model of a file written by `save_ngrams`.
-
-    Raises
-    ------
-    ElmanError
-        If the file does not exist, is truncated or altered, or contains something else.
-    """
+    """Return the n-gram model of a file written by `save_ngrams`."""
     json_text, tensors = read_tensors(path, PREFIX)
     try:
         description = parse_strict_json(json_text)["ngrams"]

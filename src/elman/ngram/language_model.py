@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.ngram.kernels import make_nodes, make_workspace, read_window, reader
-from elman.ngram.model import Indices, Ints, NgramModel, append
+from elman.ngram.model import Indices, Ints, NgramModel
 
 
 def read_compiled(
@@ -28,7 +28,7 @@ def read_compiled(
         np.ones(B, np.bool_), np.ascontiguousarray(x, np.intp).ravel(), left_out, T, B, model.K, log_q, matched,
         make_workspace(model.K, model.order),
     )  # fmt: skip
-    return log_q.reshape(T, B, model.K), matched.reshape(T, B), append(history, x, model.reset_at)
+    return log_q.reshape(T, B, model.K), matched.reshape(T, B), model.histories(history, x)[-1].copy()
 
 
 def compute_losses(model: NgramModel, x: Indices) -> NDArray[np.float64]:

@@ -32,8 +32,7 @@ class _Level(NamedTuple):
 def _read_levels(table: NgramTable, levels: int) -> list[_Level]:
     """Return the first levels of a table; those that it lacks are empty, as is what its last one lacks."""
     nodes = table.unpack()
-    starts = nodes.level_starts()
-    starts += [starts[-1]] * levels
+    starts = nodes.level_starts(levels)
     symbols, weights = np.append(0, nodes.symbols), np.append(0, CODES[nodes.weights])
     rests = np.zeros(table.nodes, np.int64)
     rests[: table.contexts] = CODES[nodes.rests]
@@ -46,13 +45,9 @@ def _read_levels(table: NgramTable, levels: int) -> list[_Level]:
 def merge(model: NgramModel, other: NgramModel, index: Ints | None = None) -> NgramModel:
     """Return the model `other` with the counts of another model added, of which no fold leaves anything out.
 
-    Parameters
-    ----------
-    model, other : NgramModel
-    index : ndarray of int, shape (model.K,), optional
-        The index in `other` of each character of `model`, at least K where it has none; by default the same. Several
-        characters may become one. Strings with a character that has none are dropped: their weight becomes that of
-        characters that are not kept.
+    `index` has the index in `other` of each character of `model`, at least K where it has none; by default the same.
+    Several characters may become one. Strings with a character that has none are dropped: their weight becomes that of
+    characters that are not kept.
     """
     K, levels = other.K, other.order + 2
     to_other = np.arange(K) if index is None else index
@@ -104,14 +99,8 @@ def _merge_folds(
 ) -> NDArray[np.uint8]:
     """Return the codes of numbers without each fold, after the other model's numbers were added.
 
-    Parameters
-    ----------
-    codes : ndarray of uint8, shape (folds, nodes)
-        Those before.
-    before, after : ndarray of int64
-        The numbers with all folds, of the nodes before and after.
-    place : ndarray of int, shape (nodes,)
-        The nodes before among those after.
+    `codes` (folds, nodes) are those before, `before` and `after` the numbers with all folds, and `place` (nodes,) has
+    the nodes before among those after.
     """
     place = place[: codes.shape[1]]
     whole, added = encode_counts(before), after[place] - before
@@ -129,7 +118,7 @@ def translate(model: NgramModel, index: Ints, K: int, order: int) -> NgramModel:
     """
     root = NgramTable.from_nodes(K, order, Nodes(*np.zeros((2, 0), np.uint8), *np.zeros((2, 1), np.uint8)))
     histogram = np.zeros((order + 1, *model.histogram.shape[1:]), model.histogram.dtype)
-    nothing = NgramModel(root, histogram, model.min_count, model.reset_at)
+    nothing = replace(model, table=root, histogram=histogram, fold_starts=model.fold_starts[:0], fold_counts=None)
     return replace(merge(model, nothing, index), pretrained=None)
 
 

@@ -41,12 +41,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.ngram.table import CODES, FoldCounts, NgramTable, Nodes
+from elman.ngram.table import CODES, FoldCounts, NgramTable
 
 Indices = NDArray[np.unsignedinteger[Any]]
 Ints = NDArray[np.intp]
@@ -62,69 +62,29 @@ MIN_STRINGS = 20
 """Strings of each weight from which discounts are estimated, at least."""
 
 
-class CountedText(NamedTuple):
-    """The counts of a text, of which a model is made.
-
-    Parameters
-    ----------
-    nodes : Nodes
-        Of the table.
-    folds : FoldCounts
-    histogram : ndarray of int64, shape (n + 1, 4)
-        How many strings with a context of each length have a weight of 1, 2, 3 and 4, kept or not.
-    min_count : int
-        The minimum count of the strings that are kept.
-    """
-
-    nodes: Nodes
-    folds: FoldCounts
-    histogram: NDArray[np.int64]
-    min_count: int
-
-    def make_model(self, K: int, order: int, fold_starts: Ints, reset_at: int | None = None) -> NgramModel:
-        """Return the model of these counts, for training."""
-        table = NgramTable.from_nodes(K, order, self.nodes)
-        folds = self.folds if len(fold_starts) else None
-        return NgramModel(table, self.histogram, self.min_count, reset_at, fold_starts, folds)
-
-
 @dataclass(frozen=True, eq=False)
 class NgramModel:
-    """An n-gram model.
-
-    Parameters
-    ----------
-    table : NgramTable
-    histogram : ndarray of int64, shape (n + 1, 4)
-        How many strings with a context of each length have a weight of 1, 2, 3 and 4, kept or not.
-    min_count : int
-        The minimum count, which nothing depends on.
-    reset_at : int, optional
-        The character that is the first of every context in which it occurs: the line feed of independent lines.
-    fold_starts : ndarray of int, shape (folds,)
-        Where the folds of the training text begin; empty where nothing is left out.
-    fold_counts : FoldCounts, optional
-        While training.
-    pretrained : NgramModel, optional
-        The model whose counts were added, see `elman.ngram.merging`.
-    base : NgramModel, optional
-        The model whose counts this one continues, see `continued`.
-    grows : bool
-        Whether every character that is read is counted.
-    derived : dict
-        What each engine derived from the table, by the engine's name; filled on first use.
-    """
+    """An n-gram model."""
 
     table: NgramTable
     histogram: NDArray[np.int64]
+    """How many strings with a context of each length have a weight of 1, 2, 3 and 4, kept or not, (n + 1, 4)."""
     min_count: int = 2
+    """The minimum count, which nothing depends on."""
     reset_at: int | None = None
+    """The character that is the first of every context in which it occurs: the line feed of independent lines."""
     fold_starts: Ints = field(default_factory=lambda: np.zeros(0, np.intp))
+    """Where the folds of the training text begin, (folds,); empty where nothing is left out."""
     fold_counts: FoldCounts | None = None
+    """While training."""
     pretrained: NgramModel | None = None
+    """The model whose counts were added, see `elman.ngram.merging`."""
     base: NgramModel | None = None
+    """The model whose counts this one continues, see `continued`."""
     grows: bool = False
+    """Whether every character that is read is counted."""
     derived: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What each engine derived from the table, by the engine's name; filled on first use."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NgramModel:
         """Return the model itself: its counts are large, and only reading with `grows` changes them."""
@@ -158,9 +118,20 @@ class NgramModel:
 
     def folds_at(self, positions: Ints) -> Ints:
         """Return the fold of the characters at `positions` of the training text."""
-        if not self.folds:
-            return np.zeros_like(positions)
-        return np.searchsorted(self.fold_starts, positions, side="right") - 1
+        return np.maximum(np.searchsorted(self.fold_starts, positions, side="right") - 1, 0)
+
+    def histories(self, history: NDArray[np.int32], x: NDArray[Any]) -> NDArray[np.int32]:
+        """Return the last n characters before x (T,) or (T, B), and after each of x: (T + 1, n) or (T + 1, B, n).
+
+        Those before the last `reset_at` among them are 0.
+        """
+        codes = np.concatenate([history.T, x.astype(history.dtype) + 1])
+        histories: NDArray[np.int32] = np.lib.stride_tricks.sliding_window_view(codes, self.order, axis=0)
+        if self.reset_at is None:
+            return histories
+        resets = histories[..., ::-1] == self.reset_at + 1
+        resets_since = np.cumsum(resets, axis=-1) - resets
+        return np.where(resets_since[..., ::-1] > 0, 0, histories)
 
     def describe(self) -> str:
         """Return which strings are kept."""
@@ -271,7 +242,7 @@ def ngram_counts(model: NgramModel) -> NgramCounts:
 def read(
     model: NgramModel, history: NDArray[np.int32], x: Indices, folds: Ints | None = None, dtype: Any = np.float64
 ) -> tuple[NDArray[np.floating], Ints, NDArray[np.int32]]:
-    """Read characters: return log q after each of them.
+    """Read characters: return log q after each of them, the matched orders, and the history at the end.
 
     Parameters
     ----------
@@ -282,20 +253,12 @@ def read(
     folds : ndarray of int, shape (T,) or (T, B), optional
         The fold that is left out of each distribution.
     dtype : dtype
-        Of log q.
-
-    Returns
-    -------
-    log_q : ndarray, shape (T, K) or (T, B, K)
-    matched : ndarray of int, shape (T,) or (T, B)
-        The matched orders.
-    history : ndarray of int32, shape (n,) or (B, n)
-        The n characters at the end.
+        Of log q, whose shape is (T, K) or (T, B, K).
     """
     counts = ngram_counts(model)
     rows = history.reshape(-1, model.order)
     read_rows = x.reshape(len(x), len(rows)).astype(np.intp)
-    histories = read_histories(rows, read_rows, model.reset_at)
+    histories = model.histories(rows, read_rows)
     log_q, matched = np.empty((*read_rows.shape, model.K), dtype), np.empty(read_rows.shape, np.intp)
     left_out = np.full(read_rows.shape, model.folds) if folds is None else folds.reshape(read_rows.shape)
     for t, b in np.ndindex(*read_rows.shape):
@@ -304,26 +267,4 @@ def read(
             counts.add(before[before > 0] - 1, int(read_rows[t, b]))
         q, matched[t, b] = counts.distribution(after[after > 0] - 1, int(left_out[t, b]))
         log_q[t, b] = np.log(np.maximum(q, MIN_PROB))
-    return log_q.reshape(*x.shape, model.K), matched.reshape(x.shape), append(history, x, model.reset_at)
-
-
-def append(history: NDArray[np.int32], x: Indices, reset_at: int | None = None) -> NDArray[np.int32]:
-    """Return the n characters at the end of a history, (n,) or (B, n), and the characters x, (T,) or (T, B)."""
-    return np.array(read_histories(history, x, reset_at)[-1])
-
-
-def read_histories(history: NDArray[np.int32], x: NDArray[Any], reset_at: int | None = None) -> NDArray[Any]:
-    """Return the last n characters before x (T,) or (T, B), and after each of x: (T + 1, n) or (T + 1, B, n).
-
-    Those before the last `reset_at` among them are 0.
-    """
-    codes = np.concatenate([history.T, x.astype(history.dtype) + 1])
-    n = history.shape[-1]
-    if n == 0:
-        return np.empty((len(x) + 1, *history.shape), history.dtype)
-    histories = np.lib.stride_tricks.sliding_window_view(codes, n, axis=0)
-    if reset_at is None:
-        return histories
-    from_end = histories[..., ::-1]
-    resets_since = np.cumsum(from_end == reset_at + 1, axis=-1) - (from_end == reset_at + 1)
-    return np.where(resets_since[..., ::-1] > 0, 0, histories)
+    return log_q.reshape(*x.shape, model.K), matched.reshape(x.shape), histories[-1].reshape(history.shape).copy()

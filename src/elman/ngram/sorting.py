@@ -89,8 +89,9 @@ def _sort_next(pieces: Iterator[Records]) -> Future[Records | None]:
 
 def _sort_pieces(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
     words = -(-(settings.order + 2) // settings.per_word)
-    last = np.zeros((0, words), np.uint64), np.zeros(0, np.uint32)
-    for positions, lines in _divide_text(text, settings):
+    none = np.zeros(0, np.uint32)
+    last = np.zeros((0, words), np.uint64), none
+    for positions, lines in _divide(text, settings, 0, (none, none)):
         keys, units = np.empty((2, len(positions), words), np.uint64), np.empty((2, len(positions)), np.uint32)
         read_records(text, settings, positions, keys[0])
         units[0] = lines if len(lines) else positions
@@ -100,45 +101,28 @@ def _sort_pieces(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
     yield np.concatenate([last[0], np.zeros((1, words), np.uint64)]), np.append(last[1], np.uint32(0))
 
 
-def _divide_text(text: NDArray[Any], settings: Settings) -> Iterator[Positions]:
-    """Yield the positions of each piece, and their lines if there are any, in order of the pieces."""
-    none = np.zeros(0, np.uint32)
-    sizes = count_prefixes(text, settings, 0, none)
-    for low, high in _group(sizes, 0, len(sizes), BATCH):
-        yield from _distribute(text, settings, 0, (none, none), sizes, low, high)
+def _divide(text: NDArray[Any], settings: Settings, depth: int, source: Positions) -> Iterator[Positions]:
+    """Yield the positions of `source`, or all where it is empty, and their lines if there are any, in pieces.
 
-
-def _divide(text: NDArray[Any], settings: Settings, depth: int, piece: Positions) -> Iterator[Positions]:
-    """Yield the positions of a piece, all of whose records begin with the same `depth` digits, in smaller pieces."""
+    The records of `source` begin with the same `depth` digits.
+    """
     if depth > settings.order:  # they are equal
-        for first in range(0, len(piece[0]), PIECE):
-            yield piece[0][first : first + PIECE], piece[1][first : first + PIECE]
+        for first in range(0, len(source[0]), PIECE):
+            yield source[0][first : first + PIECE], source[1][first : first + PIECE]
         return
-    sizes = count_prefixes(text, settings, depth, piece[0])
-    yield from _distribute(text, settings, depth, piece, sizes, 0, len(sizes))
-
-
-def _distribute(
-    text: NDArray[Any],
-    settings: Settings,
-    depth: int,
-    source: Positions,
-    sizes: NDArray[np.int64],
-    low: int,
-    high: int,
-) -> Iterator[Positions]:
-    """Yield the positions of `source`, or all where it is empty, with prefixes from `low` to `high` - 1, in pieces."""
-    ends = np.cumsum(sizes[low:high])
-    positions = np.empty(ends[-1], np.uint32)
-    lines = np.empty(ends[-1] if settings.reset_at >= 0 else 0, np.uint32)
-    find_positions(text, settings, depth, *source, low, high, ends - sizes[low:high], positions, lines)
-    for first, last in _group(sizes, low, high, PIECE):
-        piece = slice(ends[first - low] - sizes[first], ends[last - 1 - low])
-        found = positions[piece], lines[piece]
-        if len(found[0]) > PIECE:
-            yield from _divide(text, settings, depth + settings.prefix, found)
-        else:
-            yield found
+    sizes = count_prefixes(text, settings, depth, source[0])
+    for low, high in _group(sizes, 0, len(sizes), BATCH):
+        ends = np.cumsum(sizes[low:high])
+        positions = np.empty(ends[-1], np.uint32)
+        lines = np.empty(ends[-1] if settings.reset_at >= 0 else 0, np.uint32)
+        find_positions(text, settings, depth, *source, low, high, ends - sizes[low:high], positions, lines)
+        for first, last in _group(sizes, low, high, PIECE):
+            piece = slice(ends[first - low] - sizes[first], ends[last - 1 - low])
+            found = positions[piece], lines[piece]
+            if len(found[0]) > PIECE:
+                yield from _divide(text, settings, depth + settings.prefix, found)
+            else:
+                yield found
 
 
 def _group(sizes: NDArray[np.int64], first: int, last: int, most: int) -> Iterator[tuple[int, int]]:

@@ -90,71 +90,44 @@ def bytes_per_node(K: int) -> float:
 
 
 class Nodes(NamedTuple):
-    """The nodes of a trie, unpacked, in the order of their numbers.
-
-    Parameters
-    ----------
-    symbols, weights : ndarray of int, shape (nodes - 1,)
-        Of each node but the root; the weights as codes.
-    rests, children : ndarray of int, shape (contexts,)
-        Of each node that may have children, the rests as codes: the root, then those of the first levels.
-    """
+    """The nodes of a trie, unpacked, in the order of their numbers."""
 
     symbols: NDArray[Any]
+    """Of each node but the root, (nodes - 1,)."""
     weights: NDArray[np.uint8]
+    """The same, as codes."""
     rests: NDArray[np.uint8]
+    """Of each node that may have children, (contexts,), as codes: the root, then those of the first levels."""
     children: NDArray[Any]
+    """The same; how many it has."""
 
-    def level_starts(self) -> list[int]:
-        """Return the first node of every level, and the number of nodes.
-
-        Raises
-        ------
-        ValueError
-            If the nodes are not a trie.
-        """
+    def level_starts(self, levels: int) -> list[int]:
+        """Return the first node of each level, and of the one after them."""
         starts = [0, 1]
-        while starts[-1] <= len(self.symbols):
+        while len(starts) <= levels:
             starts.append(starts[-1] + int(self.children[starts[-2] : starts[-1]].sum()))
-            if starts[-1] == starts[-2]:
-                raise ValueError("the n-gram counts are not a trie")
         return starts
 
 
 class FoldCounts(NamedTuple):
-    """The counts of a trie's nodes without each fold of a text, as codes.
-
-    Parameters
-    ----------
-    weights : ndarray of uint8, shape (folds, nodes)
-        0 of the root, and where the string is not kept without the fold.
-    rests : ndarray of uint8, shape (folds, contexts)
-    """
+    """The counts of a trie's nodes without each fold of a text, as codes."""
 
     weights: NDArray[np.uint8]
+    """Of every node, (folds, nodes); 0 of the root, and where the string is not kept without the fold."""
     rests: NDArray[np.uint8]
+    """Of every context, (folds, contexts)."""
 
 
 @dataclass(frozen=True, eq=False)
 class NgramTable:
-    """The counts of a text; see the module.
-
-    Parameters
-    ----------
-    K : int
-        Size of the alphabet.
-    order : int
-        n.
-    nodes, contexts : int
-        All nodes, and those that may have children, the root included in both.
-    strings, rests, children : ndarray of uint64, shape (words,)
-    ones : ndarray of uint32, shape (words,)
-    """
+    """The counts of a text; see the module."""
 
     K: int
     order: int
     nodes: int
+    """All nodes …"""
     contexts: int
+    """… and those that may have children, the root included in both."""
     strings: Words
     rests: Words
     children: Words
@@ -205,24 +178,10 @@ ARRAYS = ("strings", "rests", "children", "ones")
 """The arrays of a table, by the names of its attributes."""
 
 
-def words_of(K: int, nodes: int, contexts: int) -> dict[str, int]:
-    """Return the length of each array of a table of so many nodes and contexts."""
-    fields = {
-        "strings": (nodes - 1) * (symbol_bits(K) + CODE_BITS),
-        "rests": contexts * CODE_BITS,
-        "children": nodes - 1 + contexts,
-    }
-    return {name: bits // 64 + 2 for name, bits in fields.items()} | {"ones": -(-contexts // STRIDE)}
-
-
 def check_table(table: NgramTable) -> None:
-    """Check the sizes of a table's arrays; kernels stay within them, whatever they contain.
-
-    Raises
-    ------
-    ElmanError
-        If they do not fit one another.
-    """
-    lengths = words_of(table.K, table.nodes, table.contexts)
-    if any(array.shape != (lengths[name],) for name, array in table.arrays().items()):
+    """Check the sizes of a table's arrays; kernels stay within them, whatever they contain."""
+    nodes, contexts = table.nodes, table.contexts
+    bits = (nodes - 1) * (symbol_bits(table.K) + CODE_BITS), contexts * CODE_BITS, nodes - 1 + contexts
+    lengths = *(number // 64 + 2 for number in bits), -(-contexts // STRIDE)
+    if any(array.shape != (length,) for array, length in zip(table.arrays().values(), lengths, strict=True)):
         raise ElmanError("the arrays of its n-gram counts do not fit one another")

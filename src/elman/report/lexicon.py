@@ -88,14 +88,10 @@ def find_names(names: Mapping[str, tuple[str, int]], samples: Iterable[Sample]) 
     occurrences: dict[str, tuple[int, str]] = {}
     for sample in samples:
         for match in complete_words(sample.text):
-            if _is_written(match[0], names):
+            if match[0][0].isupper() and match[0].casefold() in names:
                 occurrences.setdefault(match[0].casefold(), (sample.update, _context(match)))
     rows = ((name, count, *occurrences.get(word, (None, ""))) for word, (name, count) in names.items())
     return [dict(zip(("name", "count", "first_update", "context"), row, strict=True)) for row in rows]
-
-
-def _is_written(word: str, names: Mapping[str, tuple[str, int]]) -> bool:
-    return word[0].isupper() and word.casefold() in names
 
 
 def _context(match: re.Match[str]) -> str:
@@ -110,18 +106,13 @@ def _context(match: re.Match[str]) -> str:
 
 
 def classify_words(text: str, lexicon: Lexicon) -> Sequence[tuple[str, str]]:
-    """Split a sample into names, words and the text between them.
-
-    Returns
-    -------
-    sequence of (kind, chunk)
-        The kind is ``name``, ``word`` (of the text), ``invented`` (any other word) or ``between``.
-    """
+    """Split a sample into chunks, each with its kind: ``name``, ``word`` (of the text), ``invented`` or ``between``."""
     chunks, end = [], 0
     for match in _WORD.finditer(text):
         chunks.append(("between", text[end : match.start()]))
-        is_word = match[0].casefold() in lexicon.words
-        kind = "name" if _is_written(match[0], lexicon.names) else "word" if is_word else "invented"
+        word = match[0].casefold()
+        kind = "word" if word in lexicon.words else "invented"
+        kind = "name" if match[0][0].isupper() and word in lexicon.names else kind
         chunks.append((kind, match[0]))
         end = match.end()
     return [(kind, chunk) for kind, chunk in [*chunks, ("between", text[end:])] if chunk]

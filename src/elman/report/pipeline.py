@@ -13,16 +13,10 @@ from elman.errors import ElmanError, check_range, option, quote, require_extra
 from elman.report.lexicon import build_lexicon
 from elman.report.plots import draw_losses, inline_svg
 from elman.report.render import render_html, render_markdown
-from elman.report.results import (
-    collect_results,
-    describe_check,
-    describe_phase,
-    load_progress,
-    save_results,
-    start_progress,
-)
+from elman.report.results import collect_results, describe_phase, load_progress, save_results, start_progress
 from elman.runs.data import DEFAULT_TEXT, Text, TrainingData, describe_text
 from elman.runs.directory import DirectoryLock, RunDirectory, reject_links
+from elman.runs.history import finite_or_none
 from elman.runs.plots import save_figure
 from elman.runs.run import Run
 from elman.storage.atomic import replace_file
@@ -53,64 +47,31 @@ def report(
     """Carry out the reference experiment on a text and write a report.
 
     `out` then contains ``report.html`` (one file), ``report.md``, ``smooth_loss.png``, ``smooth_loss.svg``,
-    ``results.json`` and the run directory ``run/``.
-
-    Parameters
-    ----------
-    corpus : str, path, open file, list of these, or Corpus
-        As of `elman.train`.
-    out : path
-        Directory of the report.
-    epochs : int
-        Length of the first training phase, whose curve is plotted.
-    long_epochs : int
-        Total length of the second phase, which continues the same run; skipped if not above `epochs`.
-    resume : bool
-        Resume the report in `out`.
-    callback : TrainingCallback, optional
-        Notified of progress. If its `should_stop` returns True, progress is saved and the report stops.
-    **options
-        ``preset`` and the fields of `elman.Config`; on resume, ``min_count`` is by default that of the run.
+    ``results.json`` and the run directory ``run/``. The second phase of the training continues the same run to
+    `long_epochs` in total; it is skipped if these are not above `epochs`.
 
     Returns
     -------
     dict or None
         None if stopped by the callback; otherwise the content of ``results.json``, every number finite or null:
 
-        ``finished``
-            True. A stopped report has False here, and otherwise only ``gradient_check``, ``short`` and ``times``,
-            as far as they are known.
-        ``config``, ``alphabet``, ``corpus``, ``versions``, ``machine``
-            As in ``run.json``.
-        ``gradient_check``
-            ``experiments`` and ``passed`` as of ``elman gradcheck --json``; ``limit``, the maximum error that passes.
-        ``short``, ``long``
-            Results as of ``elman train --json`` after the first phase and after the second (or null), with
-            ``requested_epochs``.
-        ``curve``
-            ``update`` and ``smooth_loss`` of the complete run, lists of equal length.
-        ``statistics``
-            Of the first phase: ``per_epoch`` (updates), ``uniform`` (T ln K, the loss of the uniform distribution),
-            ``start`` and ``end`` (smooth loss of the first and the last update), ``first_tenth`` (fraction of the
-            decrease after a tenth of the updates), ``lower`` of ``compared`` (points below the curve one epoch
-            earlier, at the same position in the text).
-        ``samples``, ``final``
-            ``update``, ``smooth_loss``, ``text``.
-        ``names``
-            ``name``, ``count`` in the text, ``first_update`` of a sample that contains it (or null), ``context``.
-        ``words``
-            ``update``, ``written``, ``known``, ``share`` of each of the samples, the final one last.
-        ``searched_samples``
-            Number of samples that were searched for names.
-        ``times``
-            ``gradient_check_seconds``, ``training_seconds``, ``whole_seconds``, ``microseconds_per_update``.
-        ``reference``
-            The results of the course report.
-
-    Raises
-    ------
-    ElmanError
-        If an option, the text or the directory is not usable, or Matplotlib is not installed.
+        - ``finished``: True. A stopped report has False, and otherwise only ``gradient_check``, ``short``, ``times``.
+        - ``config``, ``alphabet``, ``corpus``, ``versions``, ``machine``: as in ``run.json``.
+        - ``gradient_check``: ``experiments`` and ``passed`` as of ``elman gradcheck --json``; ``limit``, the maximum
+          error that passes.
+        - ``short``, ``long``: as ``elman train --json`` after the first phase and after the second (or null), with
+          ``requested_epochs``.
+        - ``curve``: ``update`` and ``smooth_loss`` of the complete run.
+        - ``statistics``: of the first phase: ``per_epoch`` (updates), ``uniform`` (T ln K, the loss of the uniform
+          distribution), ``start`` and ``end`` (smooth loss of the first and the last update), ``first_tenth`` (fraction
+          of the decrease after a tenth of the updates), ``lower`` of ``compared`` (points below the curve one epoch
+          earlier, at the same position in the text).
+        - ``samples``, ``final``: ``update``, ``smooth_loss``, ``text``.
+        - ``names``: ``name``, ``count`` in the text, ``first_update`` of a sample that has it (or null), ``context``.
+        - ``words``: ``update``, ``written``, ``known``, ``share`` of each of the samples, the final one last.
+        - ``searched_samples``: the number of samples that were searched for names.
+        - ``times``: ``gradient_check_seconds``, ``training_seconds``, ``whole_seconds``, ``microseconds_per_update``.
+        - ``reference``: the results of the course report.
     """
     with require_extra("plot"):
         import matplotlib as matplotlib  # before the hours that a report may take
@@ -197,7 +158,6 @@ class _ReportBuilder:
         return self.epochs * TrainingData(config, self.corpus).windows.per_epoch
 
     def save_progress(self) -> None:
-        """Save progress, from which the report can be resumed."""
         now = time.perf_counter()
         self.progress["times"]["whole_seconds"] += now - self.started_at
         self.started_at = now
@@ -212,7 +172,8 @@ class _ReportBuilder:
             (check,) = gradcheck(
                 self.corpus, points=points, hidden_size=m, seq_length=T, engine=config.engine, seed=config.seed
             )
-            result["experiments"].append(describe_check(check))
+            errors = {name: finite_or_none(error) for name, error in check.relative_error.items()}
+            result["experiments"].append(check.as_dict() | {"relative_error": errors})
             result["passed"] &= check.passed
             self.progress["times"]["gradient_check_seconds"] += time.perf_counter() - started
             self.save_progress()
@@ -222,14 +183,9 @@ class _ReportBuilder:
 
     def train(self, epochs: int) -> Run | None:
         """Train up to a number of epochs, resuming the run; return None if stopped."""
+        out, resume, callback = self.directory.path, self.directory.holds_run(), _WithoutNotices(self.callback)
         run = train(
-            self.corpus,
-            out=self.directory.path,
-            resume=self.directory.holds_run(),
-            progress=False,  # the callback shows it
-            callback=_WithoutNotices(self.callback),
-            epochs=epochs,
-            **self.options,
+            self.corpus, out=out, resume=resume, progress=False, callback=callback, epochs=epochs, **self.options
         )
         return None if run.interrupted else run
 

@@ -29,12 +29,11 @@ _RAISED, _LOWERED = str.maketrans("-0123456789", SUPERSCRIPTS), str.maketrans(SU
 
 def render_markdown(results: Mapping[str, Any]) -> str:
     """Return the report as Markdown, which refers to ``smooth_loss.png``, from the content of ``results.json``."""
-    return _environment().get_template("report.md").render(**results, settings=list_settings(results["config"]))
-
-
-def list_settings(config: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return name, value and meaning of every setting."""
-    return [(each.name, _format(config[each.name]), each.metadata["help"].format_map(FLAGS)) for each in fields(Config)]
+    config = results["config"]
+    settings = [
+        (each.name, _format(config[each.name]), each.metadata["help"].format_map(FLAGS)) for each in fields(Config)
+    ]
+    return _environment().get_template("report.md").render(**results, settings=settings)
 
 
 def _format(value: Any) -> str:
@@ -136,15 +135,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
-        "cell": cell,
-        "code": code,
-        "duration": duration,
-        "fenced": fenced,
-        "nats": "{:.2f}".format,
-        "percent": percent,
-        "pluralize": pluralize,
-        "scientific": scientific,
-        "thousands": "{:,}".format,
-    }
+    filters = (cell, code, duration, fenced, percent, pluralize, scientific)
+    environment.filters |= {each.__name__: each for each in filters}
+    environment.filters |= {"nats": "{:.2f}".format, "thousands": "{:,}".format}
     return environment

@@ -18,11 +18,11 @@ import numpy as np
 from elman.engine import get_engine
 from elman.errors import ElmanError, option, quote
 from elman.report.lexicon import Lexicon, count_words, find_names
-from elman.runs.history import Sample, finite_or_none
+from elman.runs.history import Sample
 from elman.runs.run import Run
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import parse_strict_json, require_regular_file
-from elman.testing.gradcheck import MAX_RELATIVE_ERROR, REPORTED, GradientCheck
+from elman.testing.gradcheck import MAX_RELATIVE_ERROR, REPORTED
 from elman.training.start import initial_state
 
 RESULTS = "results.json"
@@ -85,12 +85,6 @@ def save_results(out: Path, results: Mapping[str, Any]) -> None:
     replace_file(out / RESULTS, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
 
 
-def describe_check(check: GradientCheck) -> dict[str, Any]:
-    """Return an experiment of the gradient check for JSON; an error that is not finite is None."""
-    errors = {name: finite_or_none(error) for name, error in check.relative_error.items()}
-    return check.as_dict() | {"relative_error": errors}
-
-
 def describe_phase(run: Run, requested_epochs: int) -> dict[str, Any]:
     """Return the results of a run so far, as a phase of the report."""
     results = run.results()
@@ -106,29 +100,23 @@ def collect_results(
     """
     short, seconds = progress["short"], run.state.seconds
     curve = _collect_curve(run, [short, *([long] if long else [])])
+    uniform = run.config.seq_length * math.log(len(run.corpus.alphabet))
     final = Sample(run.state.update, run.state.smooth_loss, run.final_sample())
-    samples = run.samples[:SAMPLES]
-    names = dict(islice(lexicon.names.items(), NAMES))
+    shown, searched = [*run.samples[:SAMPLES], final], [*run.samples, final]
+    times = {"training_seconds": seconds, "microseconds_per_update": 1e6 * seconds / run.state.update}
     return {
         **progress,
         "finished": True,
         **run.manifest.as_dict(),
         "long": long,
         "curve": curve,
-        "statistics": {
-            "uniform": run.config.seq_length * math.log(len(run.corpus.alphabet)),
-            **measure_curve(curve, short["updates"], run.data.windows.per_epoch),
-        },
-        "samples": [asdict(sample) for sample in samples],
+        "statistics": {"uniform": uniform} | measure_curve(curve, short["updates"], run.data.windows.per_epoch),
+        "samples": [asdict(sample) for sample in shown[:-1]],
         "final": asdict(final),
-        "names": find_names(names, [*run.samples, final]),
-        "words": [count_words(sample, lexicon.words) for sample in (*samples, final)],
-        "searched_samples": len(run.samples) + 1,
-        "times": {
-            **progress["times"],
-            "training_seconds": seconds,
-            "microseconds_per_update": 1e6 * seconds / run.state.update,
-        },
+        "names": find_names(dict(islice(lexicon.names.items(), NAMES)), searched),
+        "words": [count_words(sample, lexicon.words) for sample in shown],
+        "searched_samples": len(searched),
+        "times": progress["times"] | times,
         "reference": PUBLISHED,
     }
 
@@ -138,18 +126,14 @@ def _collect_curve(run: Run, phases: Sequence[Mapping[str, Any]]) -> dict[str, l
 
     The first row of metrics follows some updates, and a resumed run has no row of the update that it resumed from.
     """
-    points = {1: _first_loss(run)}
+    # S_0, the loss of the first window under the initial weights
+    state, (x, y) = initial_state(run.data, run.optimizer), run.data.windows.at(0)
+    engine = get_engine(run.config.engine, run.config.device)
+    points = {1: engine.loss_and_gradients(state.parameters, state.hidden, x, y).loss}
     points |= {row.update: row.smooth_loss for row in run.metrics if row.update > 1}
     points |= {phase["updates"]: phase["smooth_loss"] for phase in phases if phase["updates"] > 1}
     updates = sorted(points)
     return {"update": updates, "smooth_loss": [points[update] for update in updates]}
-
-
-def _first_loss(run: Run) -> float:
-    """Return S_0, the loss of the first window under the initial weights."""
-    state, (x, y) = initial_state(run.data, run.optimizer), run.data.windows.at(0)
-    engine = get_engine(run.config.engine, run.config.device)
-    return engine.loss_and_gradients(state.parameters, state.hidden, x, y).loss
 
 
 def measure_curve(curve: Mapping[str, Sequence[float]], last: int, per_epoch: int) -> dict[str, Any]:

@@ -60,10 +60,7 @@ class DirectoryLock:
         self._lock = None
 
     def acquire(self) -> None:
-        """Acquire the lock unless it is held already; create the directory if needed; remove partial files.
-
-        Raise LockedError if another writer holds it, and ElmanError if the system refuses.
-        """
+        """Acquire the lock unless it is held already; create the directory if needed; remove partial files."""
         if self._lock is not None:
             return
         from filelock import FileLock, Timeout
@@ -194,8 +191,7 @@ class RunDirectory:
 
     def read_manifest(self) -> dict[str, Any]:
         """Read ``run.json``."""
-        manifest: dict[str, Any] = self._read(MANIFEST, lambda data: parse_strict_json(data.decode("utf-8")))
-        return manifest
+        return self._read(MANIFEST, lambda data: dict(parse_strict_json(data.decode("utf-8"))))
 
     def manifest(self) -> RunManifest:
         """Read and parse ``run.json``."""
@@ -315,7 +311,6 @@ class RunDirectory:
         return (json.dumps(replace(manifest, log=self.log).as_dict(), indent=2) + "\n").encode()
 
     def _acquire_unused(self, remedy: str) -> None:
-        """Acquire the lock where there is no run and no network."""
         self.lock.acquire()
         if self.holds_run():
             raise ElmanError(f"{quote(self.path)} already contains a run; {remedy}")
@@ -339,7 +334,6 @@ class RunDirectory:
 
     @contextmanager
     def _readable_errors(self) -> Iterator[None]:
-        """Turn an error of the system into one line that names the directory."""
         try:
             yield
         except OSError as error:
@@ -352,6 +346,5 @@ def _complete_lines(data: bytes) -> list[str]:
 
 
 def _cannot_write(directory: Path, error: OSError) -> ElmanError:
-    """Return the error for a directory that cannot be written to."""
     reason = "Not a directory" if isinstance(error, FileExistsError) else error.strerror
     return ElmanError(f"cannot write in {quote(directory)} ({reason}){suggest_write_remedy(error)}")

@@ -20,7 +20,7 @@ from typing_extensions import TypedDict  # Pydantic does not accept that of the 
 
 from elman._version import __version__
 from elman.inference import Model
-from elman.serve import completions, models, playground
+from elman.serve import completions, models, playground, requests
 from elman.serve.metrics import Metrics, MetricsMiddleware
 from elman.serve.middleware import restrict_access
 from elman.serve.models import ServedModel, Server, get_server
@@ -92,9 +92,7 @@ def create_app(by_name: dict[str, Model], settings: Settings) -> ASGIApp:
     app = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan)
     app.router.redirect_slashes = False
     app.state.server = Server(served, types, settings, metrics, describe_app(by_name, settings))
-    paths: dict[object, str] = {
-        route.endpoint if isinstance(route, Route) else route.app: route.path for route in routes
-    }
+    paths = {getattr(route, "endpoint", route.app): route.path for route in routes}
     return MetricsMiddleware(restrict_access(app, settings), metrics, paths)
 
 
@@ -106,18 +104,18 @@ def list_operations(types: RequestTypes) -> list[Operation]:
     lines = {playground.LINES: playground.Line}
     return [
         Operation(("GET", "POST"), "/v1/chat/completions", reject_chat, {}, no_model),
-        post("/v1/completions", completions.complete, completion, QUEUE_ERRORS, types.completion),
+        post("/v1/completions", completions.complete, completion, QUEUE_ERRORS, types[requests.CompletionRequest]),
         get("/v1/models", models.list_models, {JSON: models.ModelList}),
         get("/v1/models/{name}", models.get_model_card, {JSON: models.ModelCard}, no_model, model_in="path"),
         get("/tokenizer_info", models.describe_tokenizer, {JSON: tokenizer}, (400, *no_model), model_in="query"),
-        post("/tokenize", models.tokenize, {JSON: tokens}, BODY_ERRORS, types.tokenize),
-        post("/detokenize", models.detokenize, {JSON: text}, BODY_ERRORS, types.detokenize),
+        post("/tokenize", models.tokenize, {JSON: tokens}, BODY_ERRORS, types[requests.TokenizeRequest]),
+        post("/detokenize", models.detokenize, {JSON: text}, BODY_ERRORS, types[requests.DetokenizeRequest]),
         get("/health", check_health, {JSON: Health}, PUBLIC_ERRORS),
         get("/metrics", get_metrics, {"text/plain": str}),
         get("/openapi.json", get_document, {JSON: dict[str, Any]}),
         get("/api/models", playground.describe_playground, {JSON: playground.PlayModels}),
-        post("/api/play", playground.play, lines, QUEUE_ERRORS, types.play),
-        post("/api/read", playground.read, lines, QUEUE_ERRORS, types.read),
+        post("/api/play", playground.play, lines, QUEUE_ERRORS, types[requests.PlayRequest]),
+        post("/api/read", playground.read, lines, QUEUE_ERRORS, types[requests.ReadRequest]),
     ]
 
 
@@ -138,11 +136,8 @@ async def get_document(request: Request) -> Response:
 
 async def reject_chat(_: Request) -> Response:
     """Not supported: these are not chat models."""
-    message = (
-        "the models of this server continue text and are not chat models: use /v1/completions, with a prompt instead of"
-        " messages"
-    )
-    raise APIError(404, message, "not_found")
+    message = "the models of this server continue text and are not chat models"
+    raise APIError(404, f"{message}: use /v1/completions, with a prompt instead of messages", "not_found")
 
 
 def describe_app(by_name: dict[str, Model], settings: Settings) -> Schema:
@@ -150,9 +145,7 @@ def describe_app(by_name: dict[str, Model], settings: Settings) -> Schema:
     operations = list_operations(create_request_types(by_name, settings))
     bodies = (each.body for each in operations if each.body)
     types = dict.fromkeys([ErrorResponse, *bodies, *(each for one in operations for each in one.responses.values())])
-    inputs: list[tuple[Any, Literal["validation"], TypeAdapter[Any]]] = [
-        (each, "validation", TypeAdapter(each)) for each in types
-    ]
+    inputs: Any = [(each, "validation", TypeAdapter(each)) for each in types]
     schemas, definitions = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
     schema_of = {each: schemas[each, "validation"] for each in types}
     paths: dict[str, Schema] = {}

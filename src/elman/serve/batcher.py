@@ -196,14 +196,15 @@ class ContinuousBatcher:
         size = _padded_size(len(sequences))
         T = min(T, sequences[0].prompt.unread, self._max_length(size))
         x = np.zeros((T, size), self.model.alphabet.dtype)
-        lengths = []
-        for b, sequence in enumerate(sequences):
-            chunk = sequence.prompt.next_chunk(T)
+        chunks = [sequence.prompt.next_chunk(T) for sequence in sequences]
+        for b, chunk in enumerate(chunks):
             x[: len(chunk), b] = chunk
-            lengths.append(len(chunk))
         o, states = self._prompt_session.logits(_stack_states(sequences, size), x)
-        ends = [(sequence, b, n) for b, (sequence, n) in enumerate(zip(sequences, lengths, strict=True))]
-        dispatch((each.job, each.prompt.advance(o[:n, b], states.select(np.s_[:n, b]))) for each, b, n in ends)
+        ends = [
+            (sequence, np.s_[: len(chunk), b])
+            for b, (sequence, chunk) in enumerate(zip(sequences, chunks, strict=True))
+        ]
+        dispatch((each.job, each.prompt.advance(o[end], states.select(end))) for each, end in ends)
         for sequence in sequences:
             if not sequence.prompt.unread:
                 self._waiting.extendleft(reversed(sequence.prompt.sequences[1:]))
@@ -220,24 +221,21 @@ class ContinuousBatcher:
         characters, after = self._session.generate(states, x, uniforms, sampling)
         self._seconds_per_char += ((time.perf_counter() - started) / (n * size) - self._seconds_per_char) / 8
         read = self._read_again(sequences, states, np.concatenate([x[None], characters[:-1]]))
-        columns = enumerate(zip(sequences, read, strict=True))
         dispatch(
-            (each.job, each.append(characters[:, b], after.select(b).copy(), *known)) for b, (each, known) in columns
+            (each.job, each.append(characters[:, b], after.select(b), read.get(b))) for b, each in enumerate(sequences)
         )
 
     def _read_again(
         self, sequences: list[Sequence], states: State, x: NDArray[np.intp]
-    ) -> list[tuple[Array, State] | tuple[None, None]]:
-        """Return the logits and states after each of x (n, B), for the sequences that need log-probabilities."""
+    ) -> dict[int, tuple[Array, State]]:
+        """Return the logits and states after each of x (n, B), by column, where log-probabilities are requested."""
         selected = [b for b, sequence in enumerate(sequences) if sequence.num_logprobs is not None]
-        read: list[tuple[Array, State] | tuple[None, None]] = [(None, None)] * len(sequences)
-        if selected:
-            padded = selected + selected[:1] * (_padded_size(len(selected)) - len(selected))
-            indices = x[:, padded].astype(self.model.alphabet.dtype)
-            o, after = self._prompt_session.logits(states.select(padded), indices)
-            for column, b in enumerate(selected):
-                read[b] = o[:, column], after.select(np.s_[:, column])
-        return read
+        if not selected:
+            return {}
+        padded = selected + selected[:1] * (_padded_size(len(selected)) - len(selected))
+        indices = x[:, padded].astype(self.model.alphabet.dtype)
+        o, after = self._prompt_session.logits(states.select(padded), indices)
+        return {b: (o[:, column], after.select(np.s_[:, column])) for column, b in enumerate(selected)}
 
     def _max_length(self, size: int) -> int:
         """Return the number of characters whose logits fit into memory for a batch of this size."""

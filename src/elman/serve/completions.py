@@ -9,7 +9,8 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Annotated, Literal, NotRequired
 
 import numpy as np
@@ -27,7 +28,7 @@ from elman.serve.models import ServedModel, get_server
 from elman.serve.requests import SEED, CompletionRequest, read_body
 from elman.serve.responses import JSON, APIError, ErrorResponse, dump_json, encode_json, join_pieces
 from elman.serve.sequence import GenerationJob, Prompt, Sequence, SequenceDelta
-from elman.serve.streaming import CharacterCount, StreamedResponse
+from elman.serve.streaming import StreamedResponse
 
 EVENTS = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
@@ -85,9 +86,11 @@ class CompletionEvent(TypedDict):
 async def complete(request: Request) -> ASGIApp:
     """Complete prompts."""
     server = get_server(request)
-    body = await read_body(request, server.types.completion, server.settings)
+    body = await read_body(request, CompletionRequest)
     served = server.get_model(body.model)
-    characters = count_characters(body)
+    # The work, the memory and the length of the response, log-probabilities included, are proportional to it.
+    copies = body.n if body.echo else 1
+    characters = sum(copies * len(prompt) + body.n * body.max_tokens for prompt in body.prompts)
     if characters > (limit := server.settings.max_characters):
         message = (
             f"the request asks for {characters} characters: those of the prompts, n times with echo, and those to be"
@@ -99,22 +102,11 @@ async def complete(request: Request) -> ASGIApp:
         raise APIError(400, message, "invalid_value", "adapt")
     prompts = [served.encode(prompt) for prompt in body.prompts]
     job = create_job(served, body, prompts)
-    builder = CompletionBuilder(served, body, [len(prompt) for prompt in prompts])
+    builder = CompletionBuilder(served, body, job, [len(prompt) for prompt in prompts])
     if body.stream:
-        chunks, media_type = builder.events(job), f"{EVENTS}; charset=utf-8"
-        return StreamedResponse(
-            server, served, job, builder.count, chunks, media_type, lambda error: _event(error.body())
-        )
-    return StreamedResponse(server, served, job, builder.count, builder.whole(job), JSON, None)
-
-
-def count_characters(body: CompletionRequest) -> int:
-    """Return the number of characters to be read and generated for a request; an echoed prompt counts n times.
-
-    The work, the memory and the length of the response, log-probabilities included, are proportional to it.
-    """
-    copies = body.n if body.echo else 1
-    return sum(copies * len(prompt) + body.n * body.max_tokens for prompt in body.prompts)
+        chunks, media_type = builder.events(), f"{EVENTS}; charset=utf-8"
+        return StreamedResponse(server, served, job, chunks, media_type, lambda error: _event(error.body()))
+    return StreamedResponse(server, served, job, builder.whole(), JSON, None)
 
 
 def _event(content: object) -> bytes:
@@ -144,7 +136,7 @@ def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indic
             )
             for index in range(len(sequences), len(sequences) + body.n)
         )
-    return GenerationJob(sequences, served.batcher.wake)
+    return GenerationJob(sequences, served.batcher.wake, sum(map(len, prompts)))  # a prompt counts once
 
 
 def create_generator(seed: int | None, index: int = 0) -> np.random.Generator:
@@ -167,17 +159,15 @@ class CompletionBuilder:
     `lengths` are those of the prompts.
     """
 
-    def __init__(self, served: ServedModel, body: CompletionRequest, lengths: list[int]) -> None:
-        self.model, self.body, self.lengths = served.name, body, lengths
+    def __init__(self, served: ServedModel, body: CompletionRequest, job: GenerationJob, lengths: list[int]) -> None:
+        self.model, self.body, self.job, self.lengths = served.name, body, job, lengths
         self.characters = served.model.alphabet.characters
         self.id, self.created = f"cmpl-{secrets.token_hex(12)}", int(time.time())
-        # A prompt counts once, however many sequences continue it.
-        self.count = CharacterCount(sum(lengths))
         self._offsets: dict[int, int] = {}
 
-    async def whole(self, job: GenerationJob) -> AsyncGenerator[bytes]:
+    async def whole(self) -> AsyncGenerator[bytes]:
         """Yield the body of a response with all sequences."""
-        deltas = [delta async for batch in job.deltas() for delta in self._receive(batch)]
+        deltas = [delta async for batch in self.job.deltas() for delta in self._receive(batch)]
         # In a thread, as the log-probabilities of a long text would block the event loop.
         async for chunk in iterate_in_threadpool(join_pieces(self._encode(deltas))):
             yield chunk
@@ -185,11 +175,11 @@ class CompletionBuilder:
     def _encode(self, deltas: list[SequenceDelta]) -> Iterator[bytes]:
         yield from encode_json(self._completion([*self._choices(deltas)], usage=True))
 
-    async def events(self, job: GenerationJob) -> AsyncGenerator[bytes]:
+    async def events(self) -> AsyncGenerator[bytes]:
         """Yield server-sent events: a chunk for each sequence that has grown; at the end the usage, if requested."""
         usage = None if self.body.stream_options.include_usage else False
         size = MAX_DELTAS if self.body.logprobs is None else MAX_DELTAS_WITH_LOGPROBS
-        async for arrived in job.deltas():
+        async for arrived in self.job.deltas():
             deltas = iter(self._receive(arrived))
             while group := [*islice(deltas, size)]:
                 yield b"".join(_event(self._completion([choice], usage)) for choice in self._choices(group))
@@ -199,49 +189,39 @@ class CompletionBuilder:
     def _receive(self, deltas: list[SequenceDelta]) -> list[SequenceDelta]:
         """Return deltas, checked and their generated characters counted."""
         for delta in deltas:
-            self.count.generated += 0 if delta.is_prompt else len(delta.text)
+            self.job.generated += 0 if delta.is_prompt else len(delta.text)
             if delta.logprobs is not None:
                 check_logprobs(delta.logprobs)
         return deltas
 
     def _completion(self, choices: list[Choice], usage: bool | None) -> Completion:
         """Return a completion: with the usage, with a null in its place, or without it if `usage` is False."""
-        completion: Completion = {
-            "id": self.id,
-            "object": "text_completion",
-            "created": self.created,
-            "model": self.model,
-            "choices": choices,
-        }
-        read, generated = self.count.read, self.count.generated
+        completion = Completion(
+            id=self.id, object="text_completion", created=self.created, model=self.model, choices=choices
+        )
+        read, generated = self.job.read, self.job.generated
         total: Usage = {"prompt_tokens": read, "completion_tokens": generated, "total_tokens": read + generated}
         return completion if usage is False else completion | {"usage": total if usage else None}
 
     def _choices(self, deltas: Iterable[SequenceDelta]) -> Iterator[Choice]:
         """Yield a choice for every sequence, ordered by index, from all of its deltas."""
-        by_index: dict[int, list[SequenceDelta]] = {}
-        for delta in deltas:
-            by_index.setdefault(delta.index, []).append(delta)
-        for index in sorted(by_index):
-            yield self._choice(index, by_index[index])
-
-    def _choice(self, index: int, deltas: list[SequenceDelta]) -> Choice:
-        text = "".join(delta.text for delta in deltas)
-        parts = [delta.logprobs for delta in deltas if delta.logprobs is not None]
-        logprobs = self._logprobs(index, text, concatenate_logprobs(parts)) if parts else None
-        return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": deltas[-1].finish}
+        by_index = attrgetter("index")
+        for index, group in groupby(sorted(deltas, key=by_index), by_index):
+            parts = [*group]
+            text = "".join(delta.text for delta in parts)
+            known = [delta.logprobs for delta in parts if delta.logprobs is not None]
+            logprobs = self._logprobs(index, text, concatenate_logprobs(known)) if known else None
+            yield {"index": index, "text": text, "logprobs": logprobs, "finish_reason": parts[-1].finish}
 
     def _logprobs(self, index: int, text: str, char_logprobs: CharLogprobs) -> Logprobs:
         start = self._offsets.get(index, 0 if self.body.echo else self.lengths[index // self.body.n])
         self._offsets[index] = start + len(text)
         log_probabilities = char_logprobs.logprobs.tolist()
         token_logprobs = [None if log_p != log_p else max(log_p, MIN_LOGPROB) for log_p in log_probabilities]
-        return {
-            "tokens": iter(text),
-            "token_logprobs": iter(token_logprobs),
-            "top_logprobs": self._top_logprobs(text, token_logprobs, char_logprobs),
-            "text_offset": iter(range(start, start + len(text))),
-        }
+        top_logprobs, offsets = self._top_logprobs(text, token_logprobs, char_logprobs), range(start, start + len(text))
+        return Logprobs(
+            tokens=iter(text), token_logprobs=iter(token_logprobs), top_logprobs=top_logprobs, text_offset=iter(offsets)
+        )
 
     def _top_logprobs(
         self, text: str, token_logprobs: list[float | None], char_logprobs: CharLogprobs

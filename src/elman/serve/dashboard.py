@@ -62,8 +62,7 @@ class RunEndpoints:
 
     def list_runs(self, _: Request) -> Response:
         """``GET /api/runs``: the runs by name."""
-        runs = [{"name": run.name, "live": run is self.live} for run in self.runs]
-        return json_response({"runs": runs})
+        return json_response({"runs": [{"name": run.name, "live": run is self.live} for run in self.runs]})
 
     def get_run(self, request: Request) -> Response:
         """``GET /api/runs/N?version=…``: the status, and all other data unless the client has this version of it."""

@@ -102,9 +102,9 @@ class LiveRun(TrainingCallback):
         self.history, self._run, self._stage = history, run, "running"
 
     def _copy_metrics(self, run: Run) -> None:
-        end = len(run.metrics)
-        self.history.extend(run.metrics[self._copied_metrics : end])
-        self._copied_metrics = end
+        rows = run.metrics[self._copied_metrics :]
+        self.history.extend(rows)
+        self._copied_metrics += len(rows)
 
     def _add_point(self, run: Run, now: float) -> None:
         """Record a point between two rows of metrics, and the speed."""
@@ -162,12 +162,12 @@ class LiveRun(TrainingCallback):
             self.subscribers -= 1
 
     def about(self) -> dict[str, Any]:
-        """Return settings, text and network, see `describe_manifest`; empty before the first update."""
+        """Return settings, text and network; empty before the first update."""
         return {} if self._run is None else describe_manifest(self._run.manifest)
 
     def status(self) -> dict[str, Any]:
         """Return the current status."""
-        status = {
+        status: dict[str, Any] = {
             "stage": "stopping" if self.stop_requested.is_set() and self._stage == "running" else self._stage,
             "ending": self._ending,
             "warning": self._warning,
@@ -177,16 +177,8 @@ class LiveRun(TrainingCallback):
             return status
         state = self._run.state
         seconds_left, chars_per_second = self._estimate_speed(self._run.config.chars_per_update)
-        return status | {
-            "update": state.update,
-            "updates": self._updates,
-            "epoch": self._run.epochs,
-            "seconds": round(state.seconds, 1),
-            "train_loss": self.history.last_train_loss,
-            "best": self.history.validation_loss.minimum(),
-            "seconds_left": seconds_left,
-            "chars_per_second": chars_per_second,
-        }
+        status |= {"updates": self._updates, "seconds_left": seconds_left, "chars_per_second": chars_per_second}
+        return status | _describe_progress(self.history, state.update, self._run.epochs, state.seconds)
 
     def _estimate_speed(self, chars_per_update: int) -> tuple[float | None, float | None]:
         """Return the seconds to the last update and the characters per second, from the recent wall-clock speed."""
@@ -243,25 +235,19 @@ class DashboardRun:
             return self._history
 
     def about(self) -> dict[str, Any]:
-        """Return settings, text and network, see `describe_manifest`."""
+        """Return settings, text and network."""
         return self._about
 
     def status(self) -> dict[str, Any]:
         """Return the current status."""
         history, last, written = self.history, self._last, self._versions[1]
-        status = {"stage": "saved", "warning": self._warning, "update": 0, "epoch": 0}
+        status: dict[str, Any] = {"stage": "saved", "warning": self._warning, "update": 0, "epoch": 0}
         if last is None:
             return status
         characters = last.update * history.config.chars_per_update
-        return status | {
-            "update": last.update,
-            "epoch": last.epoch,
-            "seconds": round(last.seconds, 1),
-            "written": written and written[2] / 1e9,
-            "train_loss": history.last_train_loss,
-            "best": history.validation_loss.minimum(),
-            "chars_per_second": round(characters / last.seconds) if last.seconds else None,
-        }
+        speed = round(characters / last.seconds) if last.seconds else None
+        status |= {"written": written and written[2] / 1e9, "chars_per_second": speed}
+        return status | _describe_progress(history, last.update, last.epoch, last.seconds)
 
     def histograms(self) -> list[dict[str, Any]]:
         """Return histograms of the checkpoint; empty while it cannot be read."""
@@ -274,6 +260,11 @@ class DashboardRun:
             except ElmanError:
                 return []
             return self._histograms[1]
+
+
+def _describe_progress(history: RunHistory, update: int, epoch: float, seconds: float) -> dict[str, Any]:
+    found = {"update": update, "epoch": epoch, "seconds": round(seconds, 1)}
+    return found | {"train_loss": history.last_train_loss, "best": history.validation_loss.minimum()}
 
 
 def _version(path: Path) -> FileVersion | None:

@@ -82,21 +82,17 @@ class AccessMiddleware:
             await self.app(scope, receive, send_with_headers)
 
     def _check(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
-        if not self._is_allowed_host(headers.getlist("host")):
+        headers, settings = Headers(scope=scope), self.settings
+        hosts = headers.getlist("host")
+        name = parse_host(hosts[0]) if len(hosts) == 1 else None
+        if name not in settings.hosts and not (name and settings.any_address and as_address(name)):
             message = "this Host is not allowed; use one of the server's names or start it with --allow-host"
             raise APIError(403, message, "host_not_allowed")
-        if headers.get("origin") not in self.settings.origins and not _is_same_origin(headers, scope):
+        if headers.get("origin") not in settings.origins and not _is_same_origin(headers, scope):
             message = "requests from pages of other sites are refused; elman serve --allow-origin permits an origin"
             origin = headers.get("origin", "another site")
             log.warning("refused a request from a page of %s; --allow-origin permits an origin", quote(origin))
             raise APIError(403, message, "origin_not_allowed")
-
-    def _is_allowed_host(self, hosts: list[str]) -> bool:
-        name = parse_host(hosts[0]) if len(hosts) == 1 else None
-        return name is not None and (
-            name in self.settings.hosts or (self.settings.any_address and as_address(name) is not None)
-        )
 
 
 class KeyMiddleware:

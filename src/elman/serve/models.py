@@ -24,7 +24,7 @@ from elman.inference import Model
 from elman.runs.models import BUILTIN, load, load_builtin, name_model
 from elman.serve.batcher import ContinuousBatcher
 from elman.serve.metrics import Metrics
-from elman.serve.requests import Prompt, RequestTypes, read_body
+from elman.serve.requests import DetokenizeRequest, Prompt, RequestTypes, TokenizeRequest, read_body
 from elman.serve.responses import APIError, json_response
 from elman.serve.settings import Settings
 
@@ -165,21 +165,17 @@ def _describe(name: str, server: Server) -> ModelCard:
 
 async def describe_tokenizer(request: Request) -> Response:
     """Describe the tokenizer of a model."""
-    served = get_server(request).get_model(request.query_params.get("model"))
-    info: TokenizerInfo = {
-        "tokenizer_class": "characters",
-        "vocab_size": len(served.model.alphabet),
-        "bos_token": served.model.alphabet.decode(served.start_indices()),
-        "eos_token": None,
-        "pad_token": None,
-    }
-    return json_response(info)
+    alphabet = get_server(request).get_model(request.query_params.get("model")).model.alphabet
+    bos, size = alphabet.start_char, len(alphabet)
+    return json_response(
+        TokenizerInfo(tokenizer_class="characters", vocab_size=size, bos_token=bos, eos_token=None, pad_token=None)
+    )
 
 
 async def tokenize(request: Request) -> Response:
     """Convert text to character indices."""
     server = get_server(request)
-    body = await read_body(request, server.types.tokenize, server.settings)
+    body = await read_body(request, TokenizeRequest)
     tokens = server.get_model(body.model).encode(body.prompt).tolist()
     limit = server.settings.max_characters
     return json_response(TokenizeResponse(tokens=tokens, count=len(tokens), max_model_len=limit))
@@ -187,18 +183,14 @@ async def tokenize(request: Request) -> Response:
 
 async def detokenize(request: Request) -> Response:
     """Convert character indices to text."""
-    server = get_server(request)
-    body = await read_body(request, server.types.detokenize, server.settings)
-    served = server.get_model(body.model)
+    body = await read_body(request, DetokenizeRequest)
+    served = get_server(request).get_model(body.model)
     text = served.model.alphabet.decode(served.encode(body.tokens, "tokens"))
     return json_response(DetokenizeResponse(prompt=text))
 
 
 def load_models(runs: Sequence[Path]) -> dict[str, Model]:
-    """Load the models of run directories, named after the directories; a number makes a name unique where needed.
-
-    Without a run, it is the built-in model.
-    """
+    """Load the models of run directories under their names, made unique; without a run, the built-in model."""
     if not runs:
         return {BUILTIN: load_builtin()}
     return dict(zip(make_unique(map(name_model, runs)), map(load, runs), strict=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import AsyncGenerator, Callable
-from typing import Annotated, NotRequired, cast
+from typing import Annotated, NotRequired
 
 import numpy as np
 from pydantic import Field
@@ -21,15 +21,16 @@ from typing_extensions import TypedDict
 from elman.engine.protocol import Indices
 from elman.errors import shorten
 from elman.inference.generate import StopSequenceFilter
+from elman.inference.score import CharLogprobs
 from elman.interpret import describe_for_playground, is_cell_state, quantize_states
 from elman.network import SamplingParams
 from elman.network.sampling import list_sampling_fields
 from elman.serve.completions import check_logprobs, create_generator
 from elman.serve.models import ServedModel, Server, get_server
-from elman.serve.requests import MAX_UNITS, read_body
+from elman.serve.requests import MAX_UNITS, PlayRequest, ReadRequest, read_body
 from elman.serve.responses import APIError, ErrorResponse, dump_json, json_response
 from elman.serve.sequence import GenerationJob, Prompt, Sequence, SequenceDelta
-from elman.serve.streaming import CharacterCount, StreamedResponse
+from elman.serve.streaming import StreamedResponse
 
 LINES = "application/x-ndjson"
 NUM_ALTERNATIVES = 5
@@ -141,10 +142,10 @@ async def describe_playground(request: Request) -> Response:
     """Describe the models of the playground, the limits of requests and the sampling options."""
     server = get_server(request)
     length, total = server.settings.max_tokens, server.settings.max_characters
-    described: PlayModels = {
-        "models": [cast("PlayModel", describe_for_playground(name, m.model)) for name, m in server.models.items()],
+    described = {
+        "models": [describe_for_playground(name, each.model) for name, each in server.models.items()],
         "limits": {"length": length, "read": length, "request": total, "units": MAX_UNITS},
-        "sampling": cast("list[SamplingField]", list_sampling_fields()),
+        "sampling": list_sampling_fields(),
     }
     return json_response(described)
 
@@ -152,7 +153,7 @@ async def describe_playground(request: Request) -> Response:
 async def play(request: Request) -> ASGIApp:
     """Generate text and inspect every character."""
     server = get_server(request)
-    body = await read_body(request, server.types.play, server.settings)
+    body = await read_body(request, PlayRequest)
     characters = len(body.prompt) + len(body.generated) + body.max_tokens
     if characters > (limit := server.settings.max_characters):
         message = f"the text would have {characters} characters (limit: {limit})"
@@ -166,41 +167,36 @@ async def play(request: Request) -> ASGIApp:
     generator = create_generator(body.seed)
     generator.random(len(generated))
     inspector = TextInspector(served, body.units, text, unreported)
-    job = inspector.create_job(body.max_tokens, body.sampling, generator)
-    count = CharacterCount(len(prompt) + len(generated))
-    return _stream(server, inspector, job, count, lambda: {"generated": body.max_tokens})
+    job = inspector.create_job(len(prompt) + len(generated), body.max_tokens, body.sampling, generator)
+    return _stream(server, inspector, job, lambda: {"generated": body.max_tokens})
 
 
 async def read(request: Request) -> ASGIApp:
     """Read a text and inspect every character."""
     server = get_server(request)
-    body = await read_body(request, server.types.read, server.settings)
+    body = await read_body(request, ReadRequest)
     served = server.get_model(body.model)
     text = served.encode(body.text, "text")
     inspector = TextInspector(served, body.units, text)
-    job = inspector.create_job(0, SamplingParams(), create_generator(None))
+    job = inspector.create_job(len(text), 0, SamplingParams(), create_generator(None))
 
     def end() -> End:
         bits = inspector.nats / math.log(2) / (len(text) - 1) if len(text) > 1 else None
         return {"read": len(text), "bits_per_char": bits}
 
-    return _stream(server, inspector, job, CharacterCount(len(text)), end)
+    return _stream(server, inspector, job, end)
 
 
-def _stream(
-    server: Server, inspector: TextInspector, job: GenerationJob, count: CharacterCount, end: Callable[[], End]
-) -> ASGIApp:
-    """Return a response of lines."""
-
+def _stream(server: Server, inspector: TextInspector, job: GenerationJob, end: Callable[[], End]) -> ASGIApp:
     async def lines() -> AsyncGenerator[bytes]:
         async for deltas in job.deltas():
             for delta in deltas:
                 if line := await run_in_threadpool(inspector.report, delta):
                     yield line
-                count.generated += 0 if delta.is_prompt else len(delta.text) - bool(delta.finish)
+                job.generated += 0 if delta.is_prompt else len(delta.text) - bool(delta.finish)
         yield _line({"end": end()})
 
-    return StreamedResponse(server, inspector.served, job, count, lines(), LINES, lambda error: _line(error.body()))
+    return StreamedResponse(server, inspector.served, job, lines(), LINES, lambda error: _line(error.body()))
 
 
 class TextInspector:
@@ -224,8 +220,10 @@ class TextInspector:
         self._unreported, self._received = unreported, 0
         self._pending: list[Character] = []  # without its activations: the last one received
 
-    def create_job(self, max_tokens: int, sampling: SamplingParams, generator: np.random.Generator) -> GenerationJob:
-        """Return the job that reads the text and generates characters after it."""
+    def create_job(
+        self, read: int, max_tokens: int, sampling: SamplingParams, generator: np.random.Generator
+    ) -> GenerationJob:
+        """Return the job that reads the text and generates characters after it; `read` of the text are the client's."""
         model = self.served.model
         sequence = Sequence(
             index=0,
@@ -239,7 +237,7 @@ class TextInspector:
             num_logprobs=NUM_ALTERNATIVES,
             units=self.units,
         )
-        return GenerationJob([sequence], self.served.batcher.wake)
+        return GenerationJob([sequence], self.served.batcher.wake, read)
 
     def report(self, delta: SequenceDelta) -> bytes:
         """Return the line about the characters whose activations have arrived; empty if there are none to report."""
@@ -249,37 +247,32 @@ class TextInspector:
             self.nats -= float(np.nansum(delta.logprobs.logprobs))
         first = max(0, self._unreported - self._received)
         self._received += len(delta.text)
-        known = self._pending + [self._describe(delta, i) for i in range(first, len(delta.text))]
+        known = self._pending + [self._describe(delta, delta.logprobs, i) for i in range(first, len(delta.text))]
         reported, self._pending = known[:-1], known[-1:]
         if not reported or delta.activations is None:
             return b""
         codes = quantize_states(delta.activations[-len(reported) :], self._in_cell_state)
         return _line({"characters": reported, "units": base64.b64encode(codes.tobytes()).decode("ascii")})
 
-    def _describe(self, delta: SequenceDelta, i: int) -> Character:
+    def _describe(self, delta: SequenceDelta, logprobs: CharLogprobs, i: int) -> Character:
         """Return what is reported about the i-th character of a delta."""
-        assert delta.logprobs is not None
-        log_p, likely, values = (array[i] for array in delta.logprobs)
+        log_p, likely, values = (array[i] for array in logprobs)
         if np.isnan(log_p):  # the first of a text
-            return {
-                "character": delta.text[i],
-                "probability": None,
-                "bits": None,
-                "sampling_probability": None,
-                "alternatives": [],
-            }
+            return Character(
+                character=delta.text[i], probability=None, bits=None, sampling_probability=None, alternatives=[]
+            )
         sampling: list[float | None] = [None] * (1 + len(likely))
         if delta.sampling_probs is not None:
             sampling = [_round(p) for p in delta.sampling_probs[i].tolist()]
         characters = (self.served.model.alphabet.characters[k] for k in likely.tolist())
         probabilities = map(_round, np.exp(values).tolist())
-        return {
-            "character": delta.text[i],
-            "probability": _round(np.exp(log_p)),
-            "bits": round(-float(log_p) / math.log(2), 3),
-            "sampling_probability": sampling[0],
-            "alternatives": [*zip(characters, probabilities, sampling[1:], strict=True)],
-        }
+        return Character(
+            character=delta.text[i],
+            probability=_round(np.exp(log_p)),
+            bits=round(-float(log_p) / math.log(2), 3),
+            sampling_probability=sampling[0],
+            alternatives=[*zip(characters, probabilities, sampling[1:], strict=True)],
+        )
 
 
 def _round(probability: float) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import (
@@ -54,9 +53,11 @@ Counted = Literal["counts"]
 UNSUPPORTED = "Not supported with any other value."
 
 
-async def read_body(request: Request, schema: type[Body], settings: Settings) -> Body:
-    """Read the body of a request, and validate it by its schema."""
-    return validate(await read_json(request, settings), schema)
+async def read_body(request: Request, schema: type[Body]) -> Body:
+    """Read the body of a request, and validate it by the type that the server has derived from a schema."""
+    server = request.app.state.server
+    kind: type[Body] = server.types[schema]
+    return validate(await read_json(request, server.settings), kind)
 
 
 async def read_json(request: Request, settings: Settings) -> dict[str, Any]:
@@ -77,7 +78,15 @@ async def read_json(request: Request, settings: Settings) -> dict[str, Any]:
         raise APIError(408, message, "request_timeout") from None
     except asyncio.CancelledError:
         raise shutdown_error() from None
-    return _parse_object(body)
+    # Pydantic's own parser would reject lone surrogates, which an alphabet may contain.
+    try:
+        content = json.loads(body.decode("utf-8"), parse_constant=_reject_constant)
+    except (ValueError, RecursionError) as error:
+        raise APIError(400, f"the request body is not valid JSON ({error})", "invalid_json") from None
+    if not isinstance(content, dict):
+        message = f"the request body must be a JSON object (got {type(content).__name__})"
+        raise APIError(400, message, "invalid_json")
+    return content
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -92,18 +101,6 @@ async def _read(request: Request, limit: int) -> bytes:
         message = f"the request body is larger than {limit} bytes"
         raise APIError(413, message, "request_too_large", headers={"connection": "close"})
     return bytes(body)
-
-
-def _parse_object(body: bytes) -> dict[str, Any]:
-    """Parse a JSON object; Pydantic's own parser would reject lone surrogates, which an alphabet may contain."""
-    try:
-        content = json.loads(body.decode("utf-8"), parse_constant=_reject_constant)
-    except (ValueError, RecursionError) as error:
-        raise APIError(400, f"the request body is not valid JSON ({error})", "invalid_json") from None
-    if not isinstance(content, dict):
-        message = f"the request body must be a JSON object (got {type(content).__name__})"
-        raise APIError(400, message, "invalid_json")
-    return content
 
 
 def _reject_constant(name: str) -> NoReturn:
@@ -244,15 +241,8 @@ class DetokenizeRequest(RequestBody):
     tokens: list[int]
 
 
-@dataclass(frozen=True)
-class RequestTypes:
-    """The types of the request bodies of a server."""
-
-    completion: type[CompletionRequest]
-    play: type[PlayRequest]
-    read: type[ReadRequest]
-    tokenize: type[TokenizeRequest]
-    detokenize: type[DetokenizeRequest]
+RequestTypes = dict[type[RequestBody], type[Any]]
+"""The types of the request bodies of a server by their schemas, which they extend."""
 
 
 def create_request_types(models: dict[str, Model], settings: Settings) -> RequestTypes:
@@ -264,10 +254,8 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
     several = f"Text, a list of character indices, or a list of several of either; {together}; with echo n times."
     is_counted = any(model.parameters.ngrams for model in models.values())
     name = Annotated[str, Field(json_schema_extra={"enum": [*models]})]
-    shared: dict[str, Any] = {
-        "model": _field(name, ... if len(models) > 1 else None, "May be left out where there is one model.")
-    }
-    generation = shared | {
+    model = _field(name, ... if len(models) > 1 else None, "May be left out where there is one model.")
+    generation: dict[str, Any] = {
         "max_tokens": _field(
             Annotated[int, Field(ge=0, le=settings.max_tokens), Integral],
             min(DEFAULT_MAX_TOKENS, settings.max_tokens),
@@ -282,18 +270,14 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
     counted = Counted if is_counted else Annotated[Counted, WithJsonSchema({"type": "null"})]
     about = f"The model's n-gram prior, which it must have, counts the prompt too. {NOT_OPENAI}"
     prompts = _field(prompt | _list_of(prompt, 1, MAX_PROMPTS), "", several)
-    return RequestTypes(
-        _extend(CompletionRequest, prompt=prompts, adapt=_field(counted, None, about), **generation),
-        _extend(PlayRequest, prompt=_field(str, "", f"Text; {together}."), units=units, **generation),
-        _extend(ReadRequest, text=text, units=units, **shared),
-        _extend(TokenizeRequest, **shared),
-        _extend(DetokenizeRequest, tokens=_field(_list_of(index), ..., "Indices of characters."), **shared),
-    )
-
-
-def _extend(base: type[Body], **arguments: Any) -> type[Body]:
-    """Return a type with additional arguments, under the same name."""
-    return create_model(base.__name__, __base__=base, **arguments)
+    arguments: dict[type[RequestBody], dict[str, Any]] = {
+        CompletionRequest: {"prompt": prompts, "adapt": _field(counted, None, about)} | generation,
+        PlayRequest: {"prompt": _field(str, "", f"Text; {together}."), "units": units} | generation,
+        ReadRequest: {"text": text, "units": units},
+        TokenizeRequest: {},
+        DetokenizeRequest: {"tokens": _field(_list_of(index), ..., "Indices of characters.")},
+    }
+    return {base: create_model(base.__name__, __base__=base, model=model, **own) for base, own in arguments.items()}
 
 
 def _field(kind: Any, default: Any, description: str) -> Any:

@@ -47,21 +47,14 @@ class SequenceDelta:
 
 @dataclass(eq=False)
 class Prompt:
-    """A prompt, which is read once for all sequences that continue it.
-
-    Parameters
-    ----------
-    indices : ndarray of int, shape (P,)
-        P >= 1 characters to read.
-    echo : str
-        The prompt to return, P characters, or empty.
-    is_counted : bool
-        Whether the n-gram prior counts the prompt.
-    """
+    """A prompt, which is read once for all sequences that continue it."""
 
     indices: Indices
+    """(P,): P >= 1 characters to read."""
     echo: str
+    """The prompt to return, P characters, or empty."""
     is_counted: bool = False
+    """Whether the n-gram prior counts the prompt."""
     sequences: list[Sequence] = field(default_factory=list)
     """Those that continue it. The first one reads it."""
     unread: int = field(init=False)
@@ -82,8 +75,7 @@ class Prompt:
 
     def next_chunk(self, n: int) -> Indices:
         """Return up to n characters to read next."""
-        start = len(self.indices) - 1 - self.unread
-        return self.indices[start : start + min(n, self.unread)]
+        return self.indices[-1 - self.unread : -1][:n]
 
     def advance(self, o: Array, states: State) -> list[SequenceDelta]:
         """Move past n characters, given the logits (n, K) and the states after each; return the deltas."""
@@ -92,9 +84,9 @@ class Prompt:
         if self.echo and first.num_logprobs is not None:
             logprobs = compute_logprobs(o, self.indices[start : start + n], first.num_logprobs)
         self.unread -= n
-        delta = SequenceDelta(0, self.echo[start : start + n], logprobs, is_prompt=True)
-        delta = replace(delta, activations=first.select_units(states))
-        state = states.select(-1).copy()
+        text, activations = self.echo[start : start + n], first.select_units(states)
+        delta = SequenceDelta(0, text, logprobs, is_prompt=True, activations=activations)
+        state = states.select([-1]).reshape()  # a copy, so that the others are freed
         if not self.unread:  # what follows is not counted
             state = state.freeze()
         return [each for sequence in self.sequences for each in sequence.advance_prompt(delta, state)]
@@ -102,41 +94,25 @@ class Prompt:
 
 @dataclass(eq=False)
 class Sequence:
-    """The characters that are generated after a prompt.
-
-    Parameters
-    ----------
-    index : int
-        Position of the sequence within its request.
-    prompt : Prompt
-        The sequence is added to those of the prompt.
-    alphabet : Alphabet
-    state : State
-        The initial state; later the current one.
-    remaining : int
-        Maximum number of characters still to be generated.
-    sampling : SamplingParams
-    generator : Generator
-        Random generator of this sequence alone.
-    stops : StopSequenceFilter
-    num_logprobs : int or None
-        k; None if no log-probabilities are requested.
-    units : ndarray of int, shape (u,), optional
-        Indices into the state of the units to report.
-    """
+    """The characters that are generated after a prompt, to whose sequences this one is added."""
 
     index: int
+    """Position of the sequence within its request."""
     prompt: Prompt
     alphabet: Alphabet
     state: State
+    """The initial state; later the current one."""
     remaining: int
+    """Maximum number of characters still to be generated."""
     sampling: SamplingParams
     generator: np.random.Generator
+    """Of this sequence alone."""
     stops: StopSequenceFilter
     num_logprobs: int | None
+    """k; None if no log-probabilities are requested."""
     units: NDArray[np.intp] | None = None
+    """(u,): Indices into the state of the units to report."""
     job: GenerationJob = field(init=False)
-    """The job that it belongs to."""
     x: int = field(init=False)
     """The character that the next generating step reads."""
     is_started: bool = False
@@ -173,29 +149,28 @@ class Sequence:
         return self._emit(replace(delta, index=self.index))
 
     def append(
-        self, characters: NDArray[np.intp], state: State, o: Array | None, states: State | None
+        self, characters: NDArray[np.intp], state: State, read: tuple[Array, State] | None
     ) -> list[SequenceDelta]:
         """Append generated characters (n,); `state` is the one before the last of them is read.
 
-        The logits o (n, K) that each was sampled from, and the states after the character before each, are
-        required where log-probabilities are requested.
+        Where log-probabilities are requested, `read` has the logits (n, K) that each was sampled from, and the states
+        after the character before each.
         """
         characters = characters[: self.remaining]
         n = len(characters)
         self.is_started, self.x, self.state, self.remaining = True, int(characters[-1]), state, self.remaining - n
         text, is_stopped = self.stops.feed(self.alphabet.decode(characters), self.remaining == 0)
         delta = SequenceDelta(self.index, text)
-        if o is not None and states is not None:
-            found = compute_logprobs(o[:n], characters, self.num_logprobs or 0)
+        if read is not None:
+            o, states = read[0][:n], read[1].select(np.s_[:n])
+            found = compute_logprobs(o, characters, self.num_logprobs or 0)
             # Characters that may begin a stop sequence are held back, and so are their log-probabilities.
             held = concatenate_logprobs([*self._held_logprobs, found])
             self._held_logprobs = [held.slice(len(text), len(held.logprobs))]
             delta = replace(delta, logprobs=held.slice(0, len(text)))
             if self.units is not None:
-                sampling_probs = _sampling_probabilities(self.sampling, o[:n], characters, found)
-                delta = replace(
-                    delta, activations=self.select_units(states.select(np.s_[:n])), sampling_probs=sampling_probs
-                )
+                sampled = _sampling_probabilities(self.sampling, o, characters, found)
+                delta = replace(delta, activations=self.select_units(states), sampling_probs=sampled)
         return self._emit(delta, is_stopped=is_stopped)
 
     def select_units(self, states: State) -> Array | None:
@@ -223,15 +198,12 @@ def _sampling_probabilities(
 class GenerationJob:
     """The sequences of one request. All but `sequences` and `loop` belongs to the event loop that created the job.
 
-    Parameters
-    ----------
-    sequences : list of Sequence
-    wake : callable
-        Tells the batcher that there may be work: text was sent, or the client has disconnected.
+    `wake` tells the batcher that there may be work: text was sent, or the client has disconnected. `read` characters of
+    prompts are counted in the metrics, and the `generated` ones, which the response counts.
     """
 
-    def __init__(self, sequences: list[Sequence], wake: Callable[[], None]) -> None:
-        self.sequences, self._wake = sequences, wake
+    def __init__(self, sequences: list[Sequence], wake: Callable[[], None], read: int) -> None:
+        self.sequences, self._wake, self.read, self.generated = sequences, wake, read, 0
         for sequence in sequences:
             sequence.job = self
         self.loop = asyncio.get_running_loop()
@@ -264,11 +236,6 @@ class GenerationJob:
 
         Deltas count as sent when the next ones are requested. A client that stops reading thus pauses its own sequences
         and no others.
-
-        Raises
-        ------
-        Exception
-            The error passed to `fail`.
         """
         unfinished = len(self.sequences)
         while unfinished:

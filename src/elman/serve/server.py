@@ -45,18 +45,14 @@ def listen(host: str, port: int, name: str = "port") -> socket.socket:
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        raise _bind_error(host, port, error, name) from None
+        if error.errno == errno.EADDRINUSE:
+            message = f"port {port} of {host} is already in use; {option[name]:0} picks a free one"
+        elif error.errno in (errno.EACCES, errno.EPERM):
+            message = f"no permission to listen on port {port} ({error.strerror}); use {option[name]} above 1023"
+        else:
+            message = f"cannot listen on {host}, port {port} ({error.strerror}); change {option.host} or {option[name]}"
+        raise ElmanError(message) from None
     return listening
-
-
-def _bind_error(host: str, port: int, error: OSError, name: str) -> ElmanError:
-    if error.errno == errno.EADDRINUSE:
-        return ElmanError(f"port {port} of {host} is already in use; {option[name]:0} picks a free one")
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return ElmanError(f"no permission to listen on port {port} ({error.strerror}); use {option[name]} above 1023")
-    return ElmanError(
-        f"cannot listen on {host}, port {port} ({error.strerror}); change {option.host} or {option[name]}"
-    )
 
 
 def address_of(listening: socket.socket) -> str:

@@ -78,7 +78,7 @@ def create_settings(
     settings = Settings(
         hosts=(*names, *map(_parse_allowed_host, allow_host)),
         any_address=any_address,
-        origins=tuple(map(_parse_allowed_origin, allow_origin)),
+        origins=tuple(map(parse_origin, allow_origin)),
         api_key=api_key,
         **limits,
     )
@@ -101,22 +101,10 @@ def _host_names(host: str) -> tuple[tuple[str, ...], bool]:
 
 
 def _parse_allowed_host(name: str) -> str:
-    """Return an additional host name as it appears in requests, without its port."""
     host = name.lower() if as_address(name) else parse_host(name)
     if host is None:
         raise ElmanError(f"{option.allow_host} must be a host name or an IP address (got {quote(name)})")
     return host
-
-
-def _parse_allowed_origin(origin: str) -> str:
-    """Return an additional origin as it appears in requests."""
-    parsed = parse_origin(origin)
-    if parsed is None:
-        raise ElmanError(
-            f"{option.allow_origin} must be an origin such as https://example.org or http://localhost:3000 (got"
-            f" {quote(origin)})"
-        )
-    return parsed
 
 
 def parse_host(host: str) -> str | None:
@@ -130,11 +118,14 @@ def parse_host(host: str) -> str | None:
     return parts.hostname.rstrip(".") if is_host and parts.hostname else None
 
 
-def parse_origin(origin: str) -> str | None:
-    """Return an origin as browsers send it, such as ``https://example.org``, or None if it is not one."""
+def parse_origin(origin: str) -> str:
+    """Return an additional origin as browsers send it, such as ``https://example.org``."""
     match = _ORIGIN.fullmatch(origin.lower())
     if match is None:
-        return None
+        raise ElmanError(
+            f"{option.allow_origin} must be an origin such as https://example.org or http://localhost:3000 (got"
+            f" {quote(origin)})"
+        )
     scheme, host, port = match.groups()
     shown = f":{port}" if port and int(port) != _DEFAULT_PORTS.get(scheme) else ""
     return f"{scheme}://{host}{shown}"

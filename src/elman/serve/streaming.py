@@ -16,14 +16,6 @@ from elman.serve.responses import APIError, shutdown_error
 from elman.serve.sequence import GenerationJob
 
 
-@dataclass
-class CharacterCount:
-    """Counts the characters of a request: those of its prompts, and those generated so far."""
-
-    read: int
-    generated: int = 0
-
-
 @dataclass(frozen=True, eq=False)
 class StreamedResponse:
     """An ASGI application that answers one request to a model, chunk by chunk, if the queue has room for it.
@@ -36,8 +28,6 @@ class StreamedResponse:
     served: ServedModel
     job: GenerationJob
     """Submitted once the request is admitted; fails with `ClientDisconnect` if the client disconnects."""
-    count: CharacterCount
-    """Counted in the metrics at the end."""
     chunks: AsyncGenerator[bytes]
     """The response, from the deltas of the job."""
     media_type: str
@@ -55,11 +45,8 @@ class StreamedResponse:
         def cancel() -> None:
             self.job.fail(ClientDisconnect())
 
-        with (
-            self.served.admit(),
-            metrics.in_progress.labels(*labels).track_inprogress(),
-            _on_disconnect(receive, cancel),
-        ):
+        in_progress = metrics.in_progress.labels(*labels).track_inprogress()
+        with self.served.admit(), in_progress, _on_disconnect(receive, cancel):
             self.served.batcher.submit(self.job)
             try:
                 async with aclosing(self.chunks):
@@ -68,8 +55,8 @@ class StreamedResponse:
                 metrics.disconnects.labels(*labels).inc()
             finally:
                 cancel()
-                metrics.read.labels(*labels).inc(self.count.read)
-                metrics.generated.labels(*labels).inc(self.count.generated)
+                metrics.read.labels(*labels).inc(self.job.read)
+                metrics.generated.labels(*labels).inc(self.job.generated)
                 metrics.total_seconds.labels(*labels).observe(perf_counter() - started_at)
 
     async def _send_all(self, send: Send, on_first: Callable[[], None]) -> None:

@@ -103,7 +103,6 @@ def _read_tensors(path: Path, mapped: str) -> tuple[str, dict[str, Array]]:
 
 
 def _map_tensor(path: Path, name: str) -> NDArray[Any]:
-    """Return an array in a file that safetensors has checked."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         tensor = json.loads(file.read(size))[name]

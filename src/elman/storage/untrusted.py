@@ -98,13 +98,7 @@ def safe_message(error: Exception) -> str:
 
 
 def require_regular_file(path: Path) -> Path:
-    """Return the path of a regular file; reading a pipe or a device might never end.
-
-    Raises
-    ------
-    OSError
-        If it does not exist or is not a regular file.
-    """
+    """Return the path of a regular file, or raise `OSError`; reading a pipe or a device might never end."""
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

@@ -43,7 +43,6 @@ class Alphabet:
             )
 
     def __len__(self) -> int:
-        """K, the number of characters."""
         return len(self.characters)
 
     @property
@@ -53,10 +52,7 @@ class Alphabet:
 
     @property
     def start_char(self) -> str:
-        """The character read where no text precedes: a line feed, as at the start of a line, or else the first one.
-
-        A line feed that serves as the unknown symbol does not count.
-        """
+        """The character read where no text precedes: a line feed, unless it is the unknown symbol, or the first one."""
         return "\n" if "\n" in self.characters[: len(self) - self.has_unknown] else self.characters[0]
 
     @classmethod

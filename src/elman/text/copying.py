@@ -69,8 +69,6 @@ def measure_copying(text: str, source: str) -> Copying:
 
 
 class _RunHashes:
-    """The hashes of the runs of a text."""
-
     def __init__(self, points: NDArray[np.uint32]) -> None:
         self.length = len(points)
         self._prefix_sums = np.zeros(self.length + 1, np.uint64)

@@ -55,28 +55,6 @@ class SampledText(NamedTuple):
 class Corpus:
     """A text of N characters as indices into its alphabet.
 
-    Parameters
-    ----------
-    name : str
-        Name of the file without its directory, ``-`` for standard input, or the name of a built-in text.
-    alphabet : Alphabet
-    indices : ndarray of ``alphabet.dtype``, shape (N,)
-    sha256 : str
-        SHA-256, in hexadecimal, of the bytes the text was decoded from; of several files, joined as their texts are.
-        That of a sample is that of the complete text.
-    encoding : str
-        Encoding of those bytes.
-    files : tuple of TextFile
-        The files that it was read from, in this order; empty for a text in memory.
-    skipped : int
-        Number of binary files in its directories, which were skipped.
-    line_starts : ndarray of int64, optional
-        Of a text of independent lines in the form of `elman.text.lines`: where its line feeds are.
-    line_hashes : ndarray of uint64, optional
-        Of a text that was masked, see `elman.text.masks`: the hashes of its lines before, without the empty ones.
-    sampled : SampledText, optional
-        The complete text, if this is a sample of it, see ``max_chars`` of `elman.text.read_corpus`.
-
     Examples
     --------
     >>> import elman
@@ -86,15 +64,23 @@ class Corpus:
     """
 
     name: str
+    """That of the file without its directory, ``-`` for standard input, or that of a built-in text."""
     alphabet: Alphabet
     indices: NDArray[np.unsignedinteger]
+    """Shape (N,), of ``alphabet.dtype``."""
     sha256: str
+    """SHA-256, in hexadecimal, of the bytes the text, complete if this is a sample, was decoded from."""
     encoding: str
     files: tuple[TextFile, ...] = ()
+    """The files that it was read from, in this order; empty for a text in memory."""
     skipped: int = 0
+    """Number of binary files in its directories, which were skipped."""
     line_starts: NDArray[np.int64] | None = None
+    """Of a text of independent lines in the form of `elman.text.lines`: where its line feeds are."""
     line_hashes: NDArray[np.uint64] | None = None
+    """Of a text that was masked: the hashes of its lines before, without the empty ones."""
     sampled: SampledText | None = None
+    """The complete text, if this is a sample of it, see ``max_chars`` of `elman.text.read_corpus`."""
 
     def __post_init__(self) -> None:
         K = len(self.alphabet)
@@ -176,10 +162,8 @@ def encode_chunks(
     if not len(indices):
         raise ElmanError(f"{label} is empty: use a text of at least two characters")
     if alphabet is None and len(characters) < 2:
-        raise ElmanError(
-            f"{label} has a single distinct character, {characters!r}, so there is nothing"
-            " to learn: use a text of at least two"
-        )
+        reason = f"a single distinct character, {characters!r}, so there is nothing to learn"
+        raise ElmanError(f"{label} has {reason}: use a text of at least two")
     return alphabet if alphabet is not None and is_fixed else Alphabet(characters), indices
 
 

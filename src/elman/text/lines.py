@@ -95,7 +95,6 @@ class Lines:
     """Shape (lines + 1,). Where the line feeds are: that before each line, and the last one."""
 
     def __len__(self) -> int:
-        """Return the number of lines."""
         return len(self.starts) - 1
 
     def slice(self, first: int, last: int) -> Lines:

@@ -78,13 +78,6 @@ def expand_names(names: str) -> str:
 class Masker:
     """Replaces what masks match in a line.
 
-    Parameters
-    ----------
-    names : str
-        Names of `MASKS`, separated by commas; ``all`` for all; or empty.
-    regex : str
-        A regular expression that is tried before them; or empty.
-
     Examples
     --------
     >>> masker = Masker("timestamps,numbers", "user [a-z]+")

@@ -90,7 +90,6 @@ def locate_source(source: str) -> str:
 
 
 def _list_source(source: Source) -> tuple[str, list[TextInput]]:
-    """Return the name of a source, and its files."""
     if isinstance(source, str):
         if source == STANDARD_INPUT:
             return source, [TextInput("standard input", source, lambda: nullcontext(open_standard_input()))]
@@ -160,7 +159,6 @@ def has_piped_text() -> bool:
 
 
 def _list_open_file(source: Any) -> tuple[str, list[TextInput]]:
-    """Return the name of an open file, and the file."""
     if not callable(getattr(source, "read", None)):
         raise ElmanError(
             "a corpus must be a path, a list of paths, an open file or an elman.Corpus"
@@ -178,7 +176,6 @@ def _list_open_file(source: Any) -> tuple[str, list[TextInput]]:
 
 
 def _encode(file: IO[str], name: str) -> IO[bytes]:
-    """Return the rest of a file that is open as text as bytes."""
     try:
         return BytesIO(file.read().encode("utf-8", "surrogatepass"))
     except UnicodeDecodeError as error:
@@ -207,10 +204,7 @@ def _expand(pattern: str) -> Iterator[Path]:
 
 
 def _walk(directory: Path) -> Iterator[Path]:
-    """Yield the files of a directory and of those in it, in sorted order.
-
-    Hidden files and run directories are skipped, and links to directories are not followed.
-    """
+    """Yield the files of a directory and below, in sorted order, without hidden files, runs and linked directories."""
     with report_system_errors(f"read the directory {quote(directory)}"):
         entries = sorted(directory.iterdir())
     if directory / _CHECKPOINT in entries:

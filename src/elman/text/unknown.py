@@ -81,11 +81,10 @@ def count_characters(corpus: Corpus) -> NDArray[np.int64]:
 
 
 def replace_rare(corpus: Corpus, min_count: int) -> Corpus:
-    """Return a corpus in which rare characters are replaced by an unknown symbol.
+    """Return a corpus in which characters that occur fewer than `min_count` times are replaced by an unknown symbol.
 
-    Characters that occur fewer than `min_count` times are replaced. 0 adds no unknown symbol, so characters outside the
-    alphabet stay an error; 1 adds one, but replaces no character of the text. A corpus whose alphabet has an unknown
-    symbol already is returned as it is.
+    0 adds no unknown symbol, so characters outside the alphabet stay an error; 1 adds one, but replaces no character of
+    the text. A corpus whose alphabet has an unknown symbol already is returned as it is.
     """
     check_range("min_count", min_count, 0)
     if corpus.alphabet.has_unknown and not min_count:

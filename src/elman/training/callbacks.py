@@ -87,8 +87,7 @@ for _name in EVENTS:
 class DeferredErrors(CallbackList):
     """Callbacks whose first exception asks to stop, and is kept as `error`, to be raised once the run is saved.
 
-    The run then ends as one that is interrupted: an exception raised at once would lose all updates since the last
-    checkpoint, and may be raised before the records of an update are complete.
+    Raised at once, it would lose the updates since the last checkpoint and might leave records incomplete.
     """
 
     error: BaseException | None = None

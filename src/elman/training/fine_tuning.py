@@ -78,10 +78,7 @@ class PretrainedModel:
         return {"lines": self.model.is_of_lines, **masks, **options, **shape}
 
     def translate_ngrams(self, alphabet: Alphabet, order: int) -> NgramModel | None:
-        """Return the model's n-gram prior of an order in another alphabet; the counts of the new text are added to it.
-
-        None if there is none, or for order 0.
-        """
+        """Return the model's n-gram prior of an order in another alphabet; None without one, or for order 0."""
         from elman.ngram.merging import translate
 
         ngrams = self.model.parameters.ngrams

@@ -278,10 +278,7 @@ class Trainer:
     # --- Validation and advice ---
 
     def next_validation(self, last_update: int) -> int:
-        """Return the update after which the next validation is due, if the run ends at `last_update`.
-
-        None is due shortly before that of the end.
-        """
+        """Return the update of the next validation, if the run ends at `last_update`; none is due shortly before it."""
         interval = validation_interval(self.run.data, self.config, last_update)
         due = max(self.run.validated_at + interval, self.state.update)
         return due if self.config.validate_every or due + interval / 2 <= last_update else last_update

@@ -1,7 +1,4 @@
-"""The progress of a training, shown on standard error or in a notebook.
-
-A bar with the latest sample on a terminal and in a notebook; elsewhere plain lines, as for a log.
-"""
+"""The progress of a training: a bar with the latest sample on a terminal and in a notebook, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -90,7 +87,6 @@ class ProgressLines(ProgressDisplay):
 
 
 def _was_validated(run: Run) -> bool:
-    """Return whether the network was validated after the last update."""
     row = run.metrics[-1] if run.metrics else None
     return row is not None and row.update == run.state.update and row.validation_loss is not None
 

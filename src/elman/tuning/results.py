@@ -120,26 +120,22 @@ class SweepResult:
     @property
     def options(self) -> dict[str, Any]:
         """The options of the best trial, for `elman.train`; empty before one is complete."""
-        return {} if self.best is None else self.settings.trial_options(self.best.values)
+        return {} if self.best is None else self.settings.options | self.best.values
 
     @property
     def command(self) -> str:
         """The command that trains the best trial again; empty before one is complete."""
         if self.best is None:
             return ""
-        words = ["elman", "train", self.settings.corpus, "--out", f"{self.directory}-best"]
-        words += ["--preset", self.settings.preset]
+        settings = self.settings
+        words = ["elman", "train", settings.corpus, "--out", f"{self.directory}-best", "--preset", settings.preset]
         words += [f"{flag(name)}={value}" for name, value in self.options.items() if value is not None]
         return shlex.join(words)
 
     def ranking(self) -> list[TrialResult]:
         """Return the trials from the lowest validation loss on; complete ones first, those without a loss last."""
-
-        def rank(trial: TrialResult) -> tuple[bool, bool, float]:
-            loss = trial.validation_loss
-            return trial.state != "complete", loss is None, loss or 0.0
-
-        return sorted(self.trials, key=rank)
+        ordered = sorted(self.trials, key=lambda each: (each.validation_loss is None, each.validation_loss or 0.0))
+        return sorted(ordered, key=lambda each: each.state != "complete")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the results as ``elman sweep --json`` prints them."""
@@ -163,8 +159,7 @@ def write_trials(result: SweepResult) -> None:
     writer.writerow([*COLUMNS, *names])
     for trial in result.trials:
         figures = (trial.validation_loss, trial.seconds, trial.updates, trial.host, trial.error)
-        values = [trial.values.get(name) for name in names]
-        writer.writerow(["" if value is None else value for value in (trial.number, trial.state, *figures, *values)])
+        writer.writerow([trial.number, trial.state, *figures, *map(trial.values.get, names)])
     replace_file(result.directory / TRIALS, text.getvalue().encode())
 
 
@@ -197,9 +192,11 @@ def write_report(result: SweepResult, study: Study) -> None:
     """Write the report of a sweep."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    figures = [
-        (title, note, _render(figure, number)) for number, (title, note, figure) in enumerate(_draw(result, study))
-    ]
+    figures = list[tuple[str, str, str]]()
+    for title, note, figure in _draw(result, study):
+        figure.update_layout(title=None, margin={"t": 40})  # the heading above it has the title
+        html = figure.to_html(full_html=False, include_plotlyjs=not figures, default_height="480px")
+        figures.append((title, note, html))
     environment = Environment(loader=PackageLoader("elman.tuning", ""), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("report.html").render(result=result, figures=figures)
     replace_file(result.directory / REPORT, page.encode("utf-8", "backslashreplace"))
@@ -223,13 +220,6 @@ def _draw(result: SweepResult, study: Study) -> Iterator[tuple[str, str, Figure]
     yield "Parallel coordinates", "A line per complete trial.", figure
 
 
-def _render(figure: Figure, number: int) -> str:
-    """Return a plot as HTML, without the title that the heading above it repeats; the first one has the library."""
-    figure.update_layout(title=None, margin={"t": 40})
-    html: str = figure.to_html(full_html=False, include_plotlyjs=number == 0, default_height="480px")
-    return html
-
-
 def _draw_curves(result: SweepResult) -> Figure:
     from plotly.graph_objects import Figure
 
@@ -240,11 +230,7 @@ def _draw_curves(result: SweepResult) -> Figure:
         except ElmanError:  # on another machine, or killed before it wrote anything
             continue
         shown = slice(None, None, max(1, len(curve.metrics) // MAX_POINTS))
-        figure.add_scatter(
-            x=[row.seconds for row in curve.metrics][shown],
-            y=curve.train_losses()[1][shown],
-            mode="lines",
-            name=f"trial {trial.number} ({trial.state})",
-        )
+        seconds, losses = [row.seconds for row in curve.metrics][shown], curve.train_losses()[1][shown]
+        figure.add_scatter(x=seconds, y=losses, mode="lines", name=f"trial {trial.number} ({trial.state})")
     figure.update_layout(xaxis_title="seconds of training", yaxis_title="train loss (nats/char)")
     return figure

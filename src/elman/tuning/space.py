@@ -65,10 +65,6 @@ class SweepSettings:
     seed: int
     """Of the sampler."""
 
-    def trial_options(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options of the training of a trial."""
-        return self.options | dict(values)
-
     def identity(self, corpus_sha256: str) -> dict[str, Any]:
         """Return what all invocations of one sweep must have in common."""
         return {

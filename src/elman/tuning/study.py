@@ -21,15 +21,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
-from optuna.storages import (
-    BaseStorage,
-    JournalStorage,
-    RDBStorage,
-    RetryHeartbeatStaleTrialCallback,
-    fail_stale_trials,
-)
+from optuna.storages import JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -50,7 +43,6 @@ HEARTBEAT_SECONDS = 60
 """Between two signs of life of a trial whose study is in a database."""
 GRACE_SECONDS = 300
 """A trial without one for so long has lost its machine."""
-
 LOCK_SECONDS = 60
 """How long a process waits for another one that writes to a SQLite file."""
 
@@ -75,7 +67,7 @@ class JournalLock(JournalFileOpenLock):
 class SweepStudy:
     """The study of a sweep in its storage; the lock is that of the processes on this machine."""
 
-    def __init__(self, plan: SweepPlan, storage: BaseStorage, lock: FileLock) -> None:
+    def __init__(self, plan: SweepPlan, storage: optuna.storages.BaseStorage, lock: FileLock) -> None:
         self.plan, self.storage, self.lock = plan, storage, lock
         # A journal has one study, whose name must not change if the directory is moved.
         name = plan.study or ("sweep" if plan.storage is None else plan.directory.resolve().name)
@@ -100,7 +92,7 @@ class SweepStudy:
         directory, study = self.plan.directory, self.study
         saved = study.user_attrs.get(IDENTITY)
         identity = self.plan.settings.identity(self.plan.corpus_sha256)
-        if saved is None or study.directions != [StudyDirection.MINIMIZE]:
+        if saved is None or study.directions != [optuna.study.StudyDirection.MINIMIZE]:
             if study.get_trials(deepcopy=False) or saved is not None:
                 name = quote(study.study_name)
                 raise ElmanError(f"the study {name} was not made by elman sweep; choose another {option.study}")
@@ -121,22 +113,22 @@ class SweepStudy:
 
     # --- Trials ---
 
+    def running(self) -> list[FrozenTrial]:
+        """Return the trials that any machine has in progress."""
+        return self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
     def in_progress(self, worker: int | None = None) -> list[FrozenTrial]:
         """Return the trials that this machine, or one of its workers, has in progress.
 
         Those of a worker without a process, since the sweep has fewer than before, belong to another.
         """
-        trials = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        trials = self.running()
         if isinstance(self.storage, RDBStorage):  # those of other machines have no directory here
             trials = [each for each in trials if trial_directory(self.plan.directory, each.number).exists()]
         if worker is None:
             return trials
         # One that was killed before it claimed its trial has not left its number.
         return [each for each in trials if each.user_attrs.get("worker", worker) % self.plan.workers == worker]
-
-    def is_running(self) -> bool:
-        """Return whether any machine has a trial in progress, which may be lost and have to be tried again."""
-        return bool(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
     def next_trial(self, worker: int) -> Trial | None:
         """Return the trial that a worker has in progress, or else a new one; None if there are enough trials."""

@@ -76,12 +76,12 @@ def work(plan: SweepPlan, number: int, stopped: threading.Event) -> None:
         while not stopped.is_set():
             trial = study.next_trial(number)
             if trial is not None:
-                options = plan.settings.trial_options(trial.params)
+                options = plan.settings.options | trial.params
                 config = limit_texts(make_config(plan.settings.preset, options), options)
                 if corpus is None or config.max_chars != max_chars:
                     corpus, max_chars = read_trial_text(plan, config), config.max_chars
                 train_trial(study, trial, corpus, stopped)
-            elif study.is_running():
+            elif study.running():  # one may be lost, and has to be tried again
                 stopped.wait(RETRY_SECONDS)
             else:
                 return
@@ -98,7 +98,7 @@ def read_trial_text(plan: SweepPlan, config: Config) -> Corpus:
 def train_trial(study: SweepStudy, trial: Trial, corpus: Corpus, stopped: threading.Event) -> None:
     """Train a trial, or continue it, and record how it ended, unless the worker is stopped before."""
     settings, callback = study.plan.settings, TrialCallback(study, trial, stopped)
-    options: Any = settings.trial_options(trial.params)
+    options: Any = settings.options | trial.params
     out = trial_directory(study.plan.directory, trial.number)
     try:
         run = train(corpus, out=out, preset=settings.preset, resume=True, progress=False, callback=callback, **options)

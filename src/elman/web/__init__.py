@@ -87,20 +87,19 @@ def inline_modules(entry: Path) -> str:
     declarations, and files of the same name are not supported.
     """
     scripts: dict[str, str] = {}
-    _inline(entry, scripts)
+
+    def inline(module: Path) -> None:
+        source, name = module.read_text("utf-8"), _variable(module)
+        for _, imported in _IMPORT.findall(source):
+            if _variable(path := (module.parent / imported).resolve()) not in scripts:
+                inline(path)
+        body = _IMPORT.sub(lambda match: f"const {{{match[1]}}} = {_variable(Path(match[2]))};", source)
+        body = _EXPORT.sub(lambda match: match[1], body)
+        exports = ", ".join(exported for _, exported in _EXPORT.findall(source))
+        scripts[name] = f"const {name} = (() => {{\n{body}\nreturn {{ {exports} }};\n}})();"
+
+    inline(entry)
     return "\n".join(scripts.values())
-
-
-def _inline(module: Path, scripts: dict[str, str]) -> None:
-    """Add a module to `scripts`, after those that it imports."""
-    source, name = module.read_text("utf-8"), _variable(module)
-    for _, imported in _IMPORT.findall(source):
-        if _variable(path := (module.parent / imported).resolve()) not in scripts:
-            _inline(path, scripts)
-    body = _IMPORT.sub(lambda match: f"const {{{match[1]}}} = {_variable(Path(match[2]))};", source)
-    body = _EXPORT.sub(lambda match: match[1], body)
-    exports = ", ".join(exported for _, exported in _EXPORT.findall(source))
-    scripts[name] = f"const {name} = (() => {{\n{body}\nreturn {{ {exports} }};\n}})();"
 
 
 def _variable(module: Path) -> str:

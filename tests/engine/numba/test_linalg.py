@@ -209,17 +209,8 @@ def test_a_product_of_every_shape(dtype: Dtype, backwards: bool, added: str, str
         right = c_storage.copy()
         matrix(right, rows, columns, columns + 5)[:] = (D[:1] if added == "bias" else D) + A @ B
         strip = -(-vectors // -(-vectors // tile.MAX_VECTORS)) * lanes  # rows of B are contiguous here
-        tile.multiply(
-            *storage_of(C)[:3],
-            *storage_of(D)[:2],
-            d_row,
-            *storage_of(A),
-            *storage_of(B)[:3],
-            strip,
-            rows,
-            depth,
-            vectors,
-        )
+        c, d, b = storage_of(C)[:3], storage_of(D)[:2], storage_of(B)[:3]
+        tile.multiply(*c, *d, d_row, *storage_of(A), *b, strip, rows, depth, vectors)
         assert np.array_equal(c_storage, right), (rows, vectors, depth)
 
 

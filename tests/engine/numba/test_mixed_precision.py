@@ -14,7 +14,6 @@ from elman.engine import TrainState, get_engine
 from elman.engine.numba.batched.training import Training
 from elman.engine.numba.linalg import panels, simd, tile
 from elman.engine.numba.linalg.simd import aligned_zeros
-from elman.engine.protocol import no_callback
 from elman.network import Optimizer
 from elman.network.dropout import Dropout, WeightDropout
 from elman.ngram.counting import count_ngrams
@@ -107,7 +106,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 
 
 def advance(state: TrainState, windows: Windows, optimizer: Optimizer) -> NDArray[np.float64]:
-    return Training(state, windows, optimizer, True).advance(windows, 12, optimizer, no_callback)
+    return Training(state, windows, optimizer, True).advance(windows, 12, optimizer, None)
 
 
 @pytest.mark.parametrize("cell", NETWORKS)

@@ -44,7 +44,6 @@ def _size(path: Path) -> int:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file, a link or a directory."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -45,7 +45,6 @@ def ensemble(
 
 
 def _parse_weights(weights: str) -> list[float]:
-    """Return the numbers in the value of ``--weights``."""
     try:
         return [float(weight) for weight in weights.split(",")]
     except ValueError:

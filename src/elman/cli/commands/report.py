@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from elman.cli.commands import INTERRUPTED
+from elman.cli.commands import INTERRUPTED, print_results
 from elman.cli.parameters import Corpora, Encoding, Flag, Integer, Json, OptionalInteger, Out, Quiet
+from elman.errors import flag
 
 
 def report(
@@ -38,27 +38,15 @@ def report(
 
     with TrainingDisplay(quiet=quiet) as display:
         texts = [str(each) for each in corpus] or [choose_corpus() or DEFAULT_TEXT]
-        results = report(
-            texts if corpus else texts[0],
-            out=out,
-            epochs=epochs,
-            long_epochs=long_epochs,
-            resume=resume,
-            callback=display,
-            encoding=encoding,
-            min_count=min_count,
-        )
-    if results is None:
-        options = {"--out": out, "--epochs": epochs, "--long-epochs": long_epochs, "--encoding": encoding}
+        options: dict[str, Any] = {"out": out, "epochs": epochs, "long_epochs": long_epochs, "encoding": encoding}
         if min_count is not None:
-            options["--min-count"] = min_count
-        words = [str(word) for option in options.items() for word in option]
+            options["min_count"] = min_count
+        results = report(texts if corpus else texts[0], resume=resume, callback=display, **options)
+    if results is None:
+        words = [str(word) for name, value in options.items() for word in (flag(name), value)]
         again = "pipe the text again to" if "-" in texts else "resume with"
         command = shlex.join(["elman", "report", *texts, *words, "--resume"])
         print(f"stopped and saved; {again}: {command}", file=sys.stderr)
         return INTERRUPTED
-    if as_json:
-        print(json.dumps(results))
-    else:
-        show_report(results, out)
+    print_results(results, as_json, lambda results: show_report(results, out))
     return 0

@@ -61,16 +61,9 @@ def serve(
         from elman.serve.settings import create_settings
     if not 0 <= shutdown_timeout < math.inf:
         raise ElmanError(f"--shutdown-timeout must be a finite number of at least 0 (got {shorten(shutdown_timeout)})")
-    settings = create_settings(
-        host,
-        api_key,
-        allow_host or [],
-        allow_origin or [],
-        max_tokens=max_tokens,
-        max_characters=max_characters,
-        max_batch_size=max_batch_size,
-        max_queued_requests=max_queued_requests,
-    )
+    limits = {"max_tokens": max_tokens, "max_characters": max_characters}
+    limits |= {"max_batch_size": max_batch_size, "max_queued_requests": max_queued_requests}
+    settings = create_settings(host, api_key, allow_host or [], allow_origin or [], **limits)
     models = load_models(runs)
     listening = listen(host, port)
     application, address = create_app(models, settings), address_of(listening)

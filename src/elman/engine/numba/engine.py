@@ -9,9 +9,9 @@ import numba  # noqa: F401 (`elman.engine.watch_compilation` looks for it)
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.protocol import Indices, StepCallback, TrainState, no_callback
+from elman.engine.protocol import Callback, Indices, TrainState
 from elman.network.optimizer import Optimizer
-from elman.network.parameters import LossAndGradients, Parameters
+from elman.network.parameters import Architecture, LossAndGradients, Parameters
 from elman.network.state import State
 from elman.text import Windows
 
@@ -26,10 +26,9 @@ def is_online_rnn(parameters: Parameters, batch_size: int, optimizer: Optimizer)
     That is a vanilla RNN of one layer, with batch size 1 and AdaGrad, without any other option.
     """
     network = parameters.architecture
-    is_vanilla = network.cell == "rnn" and network.layers == 1 and not network.order and network.reset_at is None
     ignored = {name: getattr(optimizer, name) for name in ("last_update", "beta1", "beta2", "final_lr_fraction")}
     plain = replace(Optimizer(optimizer.learning_rate, optimizer.grad_clip), **ignored)
-    return is_vanilla and batch_size == 1 and optimizer == plain
+    return network == Architecture(network.K, network.m) and batch_size == 1 and optimizer == plain
 
 
 class NumbaEngine:
@@ -38,12 +37,9 @@ class NumbaEngine:
     Parameters are copied into padded arrays at the beginning of a call and back at its end, which is cheap if one
     call performs many updates. The workspaces of a training are kept for the next call; no result depends on them.
 
-    Parameters
-    ----------
-    mixed_precision : bool
-        Whether a network in float32 multiplies bfloat16 and adds the products in float32, on processors where that is
-        faster (AMD's with AVX512-BF16, Intel's with AMX): in `advance` and in sessions. Everything else is computed in
-        float32: activations, softmax, losses and optimizer.
+    With `mixed_precision`, a network in float32 multiplies bfloat16 and adds the products in float32, on processors
+    where that is faster (AMD's with AVX512-BF16, Intel's with AMX): in `advance` and in sessions. Everything else is
+    computed in float32: activations, softmax, losses and optimizer.
     """
 
     name = "numba"
@@ -53,12 +49,7 @@ class NumbaEngine:
         self._training: Training | None = None  # of the last call of `advance`
 
     def advance(
-        self,
-        state: TrainState,
-        windows: Windows,
-        updates: int,
-        optimizer: Optimizer,
-        callback: StepCallback = no_callback,
+        self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback | None = None
     ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`."""
         if is_online_rnn(state.parameters, windows.batch_size, optimizer):

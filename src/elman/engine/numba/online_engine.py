@@ -25,7 +25,7 @@ from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
 from elman.engine.numba.linalg.tile import MAX_VECTORS
 from elman.engine.numba.online_rnn import PANEL_ROWS, AdagradScalars, PackedArrays, Scratch
 from elman.engine.numba.threads import Team, Thread
-from elman.engine.protocol import StepCallback, TrainState, no_callback, run_in_chunks
+from elman.engine.protocol import Callback, TrainState, run_in_chunks
 from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Array, Parameters
 from elman.network.state import State
@@ -110,7 +110,7 @@ def make_scratch(parameters: Parameters, h0: Array, T: int) -> Scratch:
 
 
 def advance(
-    state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: StepCallback = no_callback
+    state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback | None
 ) -> NDArray[np.float64]:
     """See `elman.engine.Engine.advance`."""
     parameters, T = state.parameters, windows.seq_length

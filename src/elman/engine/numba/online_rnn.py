@@ -138,7 +138,7 @@ def recur(weights, scratch, first, last, T, m):
         prefetch_row(weights.U, scratch.indices[min(t + 2, T - 1)] * m_row, vectors)
         row, U_row = t * m_row, scratch.indices[t] * m_row
         matvec(h, row + m_row, weights.U, U_row, h, row, scratch.W_columns, m_row, m, t % 2 == 1)
-        tanh_of_sum((h, weights.b), (row + m_row, 0), 0, vectors)
+        tanh_of_sum(h, row + m_row, weights.b, 0, 0, vectors)
 
 
 @inlined
@@ -205,7 +205,7 @@ def recur_backward(weights, scratch, T, m):
     for t in range(T, 0, -1):
         row = t * m_row
         matvec(da, row, da, row, da, row + m_row, weights.W, m_row, m if t < T else 0, t % 2 == 1)
-        times_tanh_derivative((da, h), (row, row), 0, m_row * da.itemsize // BYTES)
+        times_tanh_derivative(da, row, h, row, 0, m_row * da.itemsize // BYTES)
 
 
 @kernel

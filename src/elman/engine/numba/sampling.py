@@ -12,7 +12,7 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, flag
+from elman.errors import ElmanError, option
 from elman.jit import allocating_kernel, inlined
 from elman.jit.compiler import KernelPointer, kernel_pointer
 from elman.network.sampling import SamplingParams, list_sampling_options
@@ -29,10 +29,10 @@ TEMPERATURE, NGRAM_WEIGHT, TOP_K, TOP_P, MIN_P, TYPICAL_P, TRUNCATES = range(len
 
 def pack_sampling_params(sampling: Sequence[SamplingParams], K: int) -> NDArray[np.float64]:
     """Return the parameters (n, B) of B batch rows for the kernels; top-k is 0 where it excludes nothing."""
-    filters = {option.name: option.default for option in list_sampling_options() if option.filter}
+    filters = {each.name: each.default for each in list_sampling_options() if each.filter}
     for name, default in filters.items():
         if name not in _FILTERS and any(getattr(params, name) != default for params in sampling):
-            raise ElmanError(f"{flag(name)} is not supported by the numba engine; use --engine numpy")
+            raise ElmanError(f"{option[name]} is not supported by the numba engine; use {option.engine:numpy}")
     packed = np.empty((len(_NAMES) + 1, len(sampling)))
     packed[:TRUNCATES] = np.array([[min(value, _MAX) for value in _get_values(params)] for params in sampling]).T
     packed[TOP_K, packed[TOP_K] >= K] = 0

@@ -23,9 +23,10 @@ from torch import Tensor
 
 from elman.engine.numba.batched.inference import NumbaSession
 from elman.engine.numba.engine import NumbaEngine
-from elman.engine.protocol import Indices, StepCallback, TrainState, no_callback, run_in_chunks, training_folds
+from elman.engine.protocol import Callback, Indices, TrainState, run_in_chunks, training_folds
 from elman.engine.torch.network import (
     Tensors,
+    TrainTensors,
     drop_weights,
     dropout_masks,
     gradients_of,
@@ -47,20 +48,11 @@ Number = TypeVar("Number", bound=np.generic)
 
 
 class TorchEngine:
-    """PyTorch on one device; float32 or float64, as the parameters are.
+    """PyTorch on one device, one of `elman.engines.DEVICES`; float32 or float64, as the parameters are.
 
-    Parameters
-    ----------
-    device : str
-        One of `elman.engines.DEVICES`.
-    mixed_precision : bool
-        Whether training with float32 on a CUDA device computes the products of matrices in bfloat16. Parameters,
-        gradients, losses and the n-gram prior remain float32. On a CPU, PyTorch's bfloat16 is slower than its float32.
-
-    Raises
-    ------
-    ElmanError
-        If this machine does not have the device.
+    In mixed precision, training with float32 on a CUDA device computes the products of matrices in bfloat16.
+    Parameters, gradients, losses and the n-gram prior remain float32. On a CPU, PyTorch's bfloat16 is slower than its
+    float32.
     """
 
     name = "torch"
@@ -71,12 +63,7 @@ class TorchEngine:
         self.inference = NumbaEngine()
 
     def advance(
-        self,
-        state: TrainState,
-        windows: Windows,
-        updates: int,
-        optimizer: Optimizer,
-        callback: StepCallback = no_callback,
+        self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback | None = None
     ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`. Every process makes the same call."""
         with _device_memory(self.device):
@@ -146,9 +133,9 @@ class Training:
         self.net, self.B = state.parameters.architecture, windows.batch_size
         self.rows = current_process().rows(self.B)
         self.prior = state.parameters.prior
-        kinds = (state.parameters, state.M, state.N, state.average)
-        self.theta, self.M, self.N, self.average = (to_tensors(arrays, device) for arrays in kinds)
-        for tensor in self.theta.values():
+        self.arrays = (state.parameters, state.M, state.N, state.average)
+        self.tensors = TrainTensors(*(to_tensors(arrays, device) for arrays in self.arrays))
+        for tensor in self.tensors.theta.values():
             tensor.requires_grad_()
         self._set_state(state.hidden.reshape(self.B).select(self.rows))
 
@@ -172,7 +159,7 @@ class Training:
             self._set_state(self.hidden.reset())
         state.update += 1
         loss, gradients = sum_over_processes(*self.compute_gradients())
-        update(self.optimizer, state.update, learning_rate, self.theta, self.M, self.N, self.average, gradients)
+        update(self.optimizer, state.update, learning_rate, self.tensors, gradients)
         state.position += windows.seq_length
         state.epoch = state.update // windows.per_epoch
         return loss
@@ -184,7 +171,7 @@ class Training:
         folds = training_folds(state.parameters, self.windows, state.position)
         left_out = None if folds is None else self._of_rows(folds)
         prior, history = read_prior(self.prior, self.hidden, x, self.device, left_out)
-        theta, masks = self.theta, None
+        theta, masks = self.tensors.theta, None
         if optimizer.dropout is not None:
             shape = (self.windows.seq_length, self.B)
             masks = dropout_masks(optimizer.dropout, state.update, self.net, *shape, self.rows, self.recurrent)
@@ -194,7 +181,8 @@ class Training:
         o, final = logits(self.net, theta, self.recurrent, indices, prior, masks, self.mixed_precision)
         self.recurrent, self.hidden = final.detach(), replace(self.hidden, history=history)
         loss = losses(o, targets).sum() / self.B
-        return loss.detach(), dict(zip(self.theta, gradients_of(loss, [*self.theta.values()]), strict=True))
+        theta = self.tensors.theta
+        return loss.detach(), dict(zip(theta, gradients_of(loss, [*theta.values()]), strict=True))
 
     def _of_rows(self, array: NDArray[Number]) -> NDArray[Number]:
         """Return the rows of this process, (T, rows), of an array (T,) or (T, B)."""
@@ -216,9 +204,7 @@ class Training:
 
     def write_back(self) -> None:
         """Copy the numbers on the device into the arrays of the state."""
-        state = self.state
-        pairs = ((self.theta, state.parameters), (self.M, state.M), (self.N, state.N), (self.average, state.average))
-        for tensors, arrays in pairs:
+        for tensors, arrays in zip(self.tensors, self.arrays, strict=True):
             for name, tensor in tensors.items():
                 arrays[name][...] = tensor.detach().cpu().numpy()
 
@@ -238,11 +224,6 @@ def find_device(name: str) -> torch.device:
     """Return the device that a name of `elman.engines.DEVICES` stands for.
 
     Of several CUDA devices a process of torchrun uses the one of its local rank, and any other process the first.
-
-    Raises
-    ------
-    ElmanError
-        If this machine has none, or fewer than processes.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -70,22 +70,11 @@ def logits(
     masks: list[Tensor] | None = None,
     mixed_precision: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Return the logits (T, B, K) and the final state.
+    """Return the logits (T, B, K) after the characters x (T, B), and the recurrent part of the final state.
 
-    Parameters
-    ----------
-    net : Architecture
-    theta : dict of Tensor
-        The parameters.
-    state : Tensor, shape (B, layers * vectors * m)
-        The recurrent part of the initial state.
-    x : Tensor of int64, shape (T, B)
-    prior : PriorValues, optional
-        Of tensors, the matched orders int64.
-    masks : list of Tensor, optional
-        The dropout mask of every layer, (T, B, m) or (1, B, m).
-    mixed_precision : bool
-        Whether the layers compute in bfloat16; their parameters, the prior and what is returned are float32.
+    `state` is that of the initial state, (B, S), and `masks` are the dropout masks of the layers, (T, B, m) or
+    (1, B, m). In mixed precision the layers compute in bfloat16; their parameters, the prior and what is returned are
+    float32.
     """
     # Not by torch.autocast, which computes cuDNN's recurrent layers in float16, whose small gradients become zero.
     dtype = torch.bfloat16 if mixed_precision else state.dtype
@@ -150,24 +139,9 @@ def _layer_weights(net: Architecture, theta: Tensors, number: int) -> list[Tenso
 def dropout_masks(
     dropout: Dropout, update: int, net: Architecture, T: int, batch_size: int, rows: slice, like: Tensor
 ) -> list[Tensor]:
-    """Return the masks of every layer at one update for some rows of the batch.
+    """Return the masks of every layer, with the dtype and device of `like`, for some rows of a window (T, batch size).
 
-    Parameters
-    ----------
-    dropout : Dropout
-    update : int
-        Number of the update, from 1.
-    net : Architecture
-    T, batch_size : int
-        Shape of the windows of all processes.
-    rows : slice
-        The rows of this process.
-    like : Tensor
-        Has the dtype and the device of the masks.
-
-    Returns
-    -------
-    list of Tensor, shape (T, rows, m) or, for variational dropout, (1, rows, m)
+    Their shape is (T, rows, m) or, for variational dropout, (1, rows, m). Updates count from 1.
     """
     shape = (1 if dropout.variational else T, batch_size, net.m)
     e = torch.arange(int(np.prod(shape)), device=like.device).view(shape)[:, rows]  # (3)
@@ -216,14 +190,22 @@ def read_prior(
 # --- Optimizers: the equations have the numbers that they have in `elman.network.optimizer` ---
 
 
+class TrainTensors(NamedTuple):
+    """The arrays of a training state on a device."""
+
+    theta: Tensors
+    M: Tensors
+    N: Tensors
+    average: Tensors
+
+
 @torch.no_grad()
-def update(
-    optimizer: Optimizer, n: int, eta: float, theta: Tensors, M: Tensors, N: Tensors, average: Tensors, g: Tensors
-) -> None:
-    """Make update n with learning rate eta and gradients g: change theta, M, N and the average in place.
+def update(optimizer: Optimizer, n: int, eta: float, tensors: TrainTensors, g: Tensors) -> None:
+    """Make update n with learning rate eta and gradients g: change the tensors in place.
 
     No number is read from the device, so that a GPU need not wait for the next update.
     """
+    theta, M, N, average = tensors
     spec, none, by_norm = optimizer.spec, torch.empty(0), optimizer.grad_clip_mode == "norm"
     scale, limit = (_clip_factor(optimizer, g), math.inf) if by_norm else (1.0, optimizer.grad_clip)
     for name, parameter in theta.items():

@@ -28,6 +28,9 @@ from elman.storage.untrusted import parse_strict_json, require_finite, require_r
 
 MANIFEST = "run.json"
 """The manifest of a run, which is written before the loggers of the run are started."""
+PER_WINDOW = ("smooth_loss", "loss")
+SCALARS = (*PER_WINDOW, "validation_loss", "chars_per_second", "learning_rate")
+"""The metrics that other tools show."""
 
 
 class MetricsLogger:
@@ -54,7 +57,7 @@ class MetricsLogger:
         """Add records."""
 
     def close(self) -> None:
-        """End the log: training has ended, or failed. By default, do nothing."""
+        """End the log: training has ended, or failed."""
 
 
 # --- Text files ---
@@ -140,8 +143,14 @@ def read_if_exists(path: Path) -> bytes:
 
 def read_manifest(directory: Path) -> dict[str, Any]:
     """Return the manifest of the run: its config, alphabet, corpus, versions and machine."""
-    manifest: dict[str, Any] = parse_strict_json(require_regular_file(directory / MANIFEST).read_text("utf-8"))
-    return manifest
+    return dict(parse_strict_json(require_regular_file(directory / MANIFEST).read_text("utf-8")))
+
+
+def list_values(row: Metrics, seq_length: int) -> dict[str, float]:
+    """Return the known values of a row by name, the losses in nats per character."""
+    values = {name: getattr(row, name) for name in SCALARS}
+    values |= {name: values[name] / seq_length for name in PER_WINDOW}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def without_surrogates(text: str) -> str:
@@ -169,8 +178,7 @@ class LoggerSpec:
 
     def load(self) -> type[MetricsLogger]:
         """Import the class."""
-        logger: type[MetricsLogger] = resolve_name(self.factory)
-        return logger
+        return resolve_name(self.factory)  # type: ignore[no-any-return]
 
 
 LOGGERS = {

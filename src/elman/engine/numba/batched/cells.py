@@ -137,12 +137,8 @@ def _forward(compute, gates, inputs, theta, s, tanh_s, h, indices, step):
         inputs_row = indices[step.first + r] if step.reads_characters else step.first + r
         before, after = _locate_before(step, r, indices), step.after + r * step.m_row
         compute(
-            (gates, inputs, theta, h, h, s, s, tanh_s),
-            (
-                step.gates + r * step.gates_row, step.inputs + inputs_row * step.inputs_row, step.d, before, after,
-                before, after, step.tanh_s + r * step.m_row,
-            ),
-            step.m_row, step.vectors,
+            gates, step.gates + r * step.gates_row, inputs, step.inputs + inputs_row * step.inputs_row, theta, step.d,
+            h, before, h, after, s, before, s, after, tanh_s, step.tanh_s + r * step.m_row, step.m_row, step.vectors,
         )  # fmt: skip
 
 
@@ -152,12 +148,8 @@ def _backward(compute, gates, s, tanh_s, h, dy, ds, indices, step):
     for r in range(step.R):
         row, before = r * step.m_row, _locate_before(step, r, indices)
         compute(
-            (gates, dy, dy, h, h, s, ds, tanh_s),
-            (
-                step.gates + r * step.gates_row, step.dy + row, step.dy_before + row, before, step.after + row,
-                before, step.ds + row, step.tanh_s + row,
-            ),
-            step.m_row, step.vectors,
+            gates, step.gates + r * step.gates_row, dy, step.dy + row, dy, step.dy_before + row, h, before,
+            h, step.after + row, s, before, ds, step.ds + row, tanh_s, step.tanh_s + row, step.m_row, step.vectors,
         )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ from elman.network.parameters import Array, Parameters
 from elman.network.prior import PriorValues
 from elman.network.sampling import SamplingParams
 from elman.network.state import State
-from elman.ngram.model import read_histories
+from elman.ngram.language_model import read_compiled
 
 _MAX_STEPS = 32
 """Steps whose logits exist at once: those of a group of batch rows stay in the second-level cache."""
@@ -74,35 +74,25 @@ class NumbaSession:
         o, states = np.empty((*x.shape, net.K), dtype), net.zero_state(dtype, *x.shape)
         for network, steps in self._split_steps(len(x), state):
             network.set_state(state)
-            self._read(network, x[steps], prior_only=False)
+            network.reserve_counts(x[steps].size)
+            batches = network.make_batches(1)
+            network.split_rows(x[steps], batches.indices[0])
+            network.run(_compute_logits, batches, network.T, NO_DROPOUT, steps=x[steps].size)
             o[steps] = network.join_rows(network.workspaces.g, network.sizes.K_row)[:, :, : net.K]
             states.recurrent[steps] = network.states()
             if network.T == 1:  # as in `Model.step`, where every microsecond counts
                 states.history[steps] = network.histories()
             else:
-                states.history[steps] = read_histories(state.history, x[steps], net.reset_at)[1:]
+                states.history[steps] = self.parameters.prior.histories(state.history, x[steps])[1:]
             state = State(states.recurrent[steps.stop - 1], states.history[steps.stop - 1], state.counts)
         return o, State(states.recurrent, states.history, state.counts)
 
     def prior(self, state: State, x: Indices) -> PriorValues:
         """See `elman.engine.InferenceSession.prior`."""
-        log_q = np.empty((*x.shape, self.parameters["V"].shape[0]), self.parameters["V"].dtype)
-        matched = np.empty(x.shape, np.intp)
-        for network, steps in self._split_steps(len(x), state):
-            network.set_state(state)
-            self._read(network, x[steps], prior_only=True)
-            values = network.priors.values
-            log_q[steps] = network.join_rows(values.log_q, network.sizes.K_row)[:, :, : log_q.shape[2]]
-            matched[steps] = network.join_rows(values.matched)[:, :, 0]
-            state = network.state()
+        model = self.parameters.prior.model_of(state)
+        assert model is not None
+        log_q, matched, _ = read_compiled(model, state.history, x, dtype=self.parameters["V"].dtype)
         return PriorValues(log_q, matched)
-
-    def _read(self, network: BatchedNetwork, x: Indices, *, prior_only: bool) -> None:
-        """Read a window x (T, B) with the network or, if `prior_only`, with its n-gram model alone."""
-        network.reserve_counts(x.size)
-        batches = network.make_batches(1)
-        network.split_rows(x, batches.indices[0])
-        network.run(_compute_logits, batches, network.T, NO_DROPOUT, prior_only, steps=x.size)
 
     def segment_losses(
         self, state: State, text: Indices, starts: NDArray[np.intp], lengths: NDArray[np.intp]
@@ -170,19 +160,15 @@ class NumbaSession:
 
 
 @kernel
-def _compute_logits(thread, net, workspaces, priors, batches, T, no_dropout, prior_only):
-    """Read the only window of `batches`: logits are left in `Workspace.g`, states in place.
-
-    With `prior_only`, only the n-gram model reads it.
-    """
+def _compute_logits(thread, net, workspaces, priors, batches, T, no_dropout):
+    """Read the only window of `batches`: logits are left in `Workspace.g`, states in place."""
     alone = work_alone(thread, net.sizes.m_row)
     for g in range(thread.rank, len(batches.rows), thread.size):
         workspace, prior = select_workspace(workspaces, g), select_prior(priors, g)
         R, x = batches.rows[g], batches.indices[0, g]
         if net.sizes.order > 0:
             read_prior(net.sizes, prior, x, batches.folds[0, g], T, R, workspace.pointers.read_window)
-        if not prior_only:
-            call_pointer(workspace.pointers.forward, (net, workspace, prior.values, x, T, R, no_dropout, alone))
+        call_pointer(workspace.pointers.forward, (net, workspace, prior.values, x, T, R, no_dropout, alone))
 
 
 @compiled()  # without fastmath: the losses of a segment are added in reading order

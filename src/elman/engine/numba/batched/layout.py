@@ -11,7 +11,7 @@ products are added to, the first layer's rows U + b and the bias of the output.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,11 +81,6 @@ class Layout(NamedTuple):
     added_size: int
 
 
-def panel_vectors(rows: int) -> int:
-    """Vectors per panel for products of so many rows: enough independent sums to hide the latency of one."""
-    return {1: 8, 2: 6, 3: 4}.get(rows, 2) * AT_ONCE
-
-
 def row_multiple(dtype: np.dtype[Any]) -> int:
     """Return the number of elements of which all padded rows are a multiple."""
     return _UNIT_VECTORS * BYTES // dtype.itemsize
@@ -116,7 +111,8 @@ def make_layout(network: Architecture, dtype: np.dtype[Any], rows: int, pairs: b
             offsets[layer, column] = packed.allocate(m_row * input_blocks * m_row)
     offsets[0, U_FORWARD] = added.allocate(network.K * input_blocks * m_row)
     V_forward, V_backward, c_padded = (*(packed.allocate(K_row * m_row) for _ in range(2)), added.allocate(K_row))
-    vectors = PAIR_VECTORS if pairs else panel_vectors(rows)
+    # As many per panel as hide the latency of a sum by others that are independent of it.
+    vectors = PAIR_VECTORS if pairs else {1: 8, 2: 6, 3: 4}.get(rows, 2) * AT_ONCE
     # One cache line more, so that successive rows do not map to the same cache sets.
     gates_row = cell.blocks * m_row + unit
     sizes = Sizes(
@@ -168,31 +164,27 @@ def views(layout: Layout, flat: Array) -> Arrays:
     return arrays
 
 
-def _gate_order(layout: Layout, name: str) -> list[int]:
-    """The gates of an array in the order of the blocks, which for the input of the GRU is n, r, z."""
-    if name[0] in "Ub":
-        return list(layout.cell.input_gates)
-    return list(range(layout.cell.recurrent_blocks if name[0] == "W" else 1))
+def _pairs(layout: Layout, flat: Array, arrays: Mapping[str, Array]) -> Iterator[tuple[Array, Array]]:
+    """Yield the blocks of a flat array, each with the gate of one of `arrays`: for the input of the GRU n, r, z."""
+    for name, view in views(layout, flat).items():
+        if name in arrays:
+            order = layout.cell.input_gates if name[0] in "Ub" else range(len(view))
+            gates = arrays[name].reshape(len(view), -1, *arrays[name].shape[1:])
+            for block, gate in zip(view, order, strict=True):
+                yield block, gates[gate]
 
 
 def flatten(layout: Layout, parameters: Mapping[str, Array], flat: Array) -> None:
     """Write the parameters, or arrays of the same names and shapes, into a flat array; missing ones are zero."""
     flat[...] = 0
-    for name, view in views(layout, flat).items():
-        if name in parameters:
-            order = _gate_order(layout, name)
-            gates = parameters[name].reshape(len(order), -1, *parameters[name].shape[1:])
-            for block, gate in zip(view, order, strict=True):
-                _copy(block, gates[gate])
+    for block, gate in _pairs(layout, flat, parameters):
+        _copy(block, gate)
 
 
 def unflatten(layout: Layout, flat: Array, into: Mapping[str, Array]) -> None:
     """Write the flat array into the arrays of `into`."""
-    for name, view in views(layout, flat).items():
-        order = _gate_order(layout, name)
-        gates = into[name].reshape(len(order), -1, *into[name].shape[1:])
-        for block, gate in zip(view, order, strict=True):
-            _copy(gates[gate], block)
+    for block, gate in _pairs(layout, flat, into):
+        _copy(gate, block)
 
 
 def _copy(to: Array, of: Array) -> None:

@@ -56,23 +56,11 @@ class Batches(NamedTuple):
 
 
 class BatchedNetwork:
-    """A network in the layout of the kernels, and their workspaces.
+    """A network in the layout of the kernels, and their workspaces for windows (T, B); with `backward`, for gradients.
 
-    Parameters
-    ----------
-    parameters : Parameters
-        Copied.
-    T, B : int
-        Characters in one window; batch size. The attribute `T` may be set to fewer, after which the state must be
-        set again.
-    backward : bool
-        Whether gradients are computed as well.
-    mixed_precision : bool
-        Whether products multiply bfloat16; the parameters are float32.
-    like : BatchedNetwork, optional
-        Another one with the same parameters. If the layouts agree, they are not copied again.
-    grows : bool
-        Whether the states that are set have counts that grow: their rows are read together, step by step.
+    The attribute `T` may be set to fewer characters, after which the state must be set again. Of another network `like`
+    this, the parameters, which are the same, are not copied if the layouts agree. States that are set have counts that
+    grow if it `grows`: their rows are read together, step by step.
     """
 
     def __init__(
@@ -118,7 +106,6 @@ class BatchedNetwork:
         """Return arrays with one row for each group, as long as the largest group needs."""
         s, T, R, backward, groups = self.sizes, self.T, max(self.rows), int(self.backward), len(self.rows)
         state, steps, has_s = s.layers * (T + 1) * R * s.m_row, s.layers * T * R, s.state_vectors - 1
-
         scratch, slots = scratch_size(max(s.gates_row, s.K_row)), max(groups, self.team.max_threads)
 
         def zeros(size: int, dtype: np.dtype[Any] = self.dtype) -> Array:
@@ -217,10 +204,6 @@ class BatchedNetwork:
         """Return an array of groups, whose rows hold `width` numbers for each step and batch row, as (T, B, width)."""
         rows = [row[: self.T * R * width].reshape(self.T, R, width) for row, R in zip(array, self.rows, strict=True)]
         return np.concatenate(rows, axis=1)
-
-    def mean_loss(self, losses: NDArray[np.float64]) -> float:
-        """Return the mean over the batch of the summed losses of a window, given by groups."""
-        return float(sum(row[: self.T * R].sum() for row, R in zip(losses, self.rows, strict=True))) / self.B
 
     def set_parameters(self, parameters: Parameters) -> None:
         """Copy parameters of the same shapes; only training packs them again."""

@@ -16,7 +16,7 @@ from elman.engine.numba.batched.optimizer import RATE, SHRINK, FlatOptimizer, cl
 from elman.engine.numba.batched.prior import read_prior, select_prior
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.threads import barrier, work_alone
-from elman.engine.protocol import Indices, StepCallback, TrainState, run_in_chunks, training_folds
+from elman.engine.protocol import Callback, Indices, TrainState, run_in_chunks, training_folds
 from elman.jit import inlined, kernel
 from elman.jit.compiler import call_pointer, kernel_pointer
 from elman.network.optimizer import Optimizer
@@ -64,7 +64,7 @@ class Training:
         )
 
     def advance(
-        self, windows: Windows, updates: int, optimizer: Optimizer, callback: StepCallback
+        self, windows: Windows, updates: int, optimizer: Optimizer, callback: Callback | None
     ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`."""
         state, self.windows, self.optimizer.optimizer = self.state, windows, optimizer
@@ -106,7 +106,8 @@ class Training:
             steps=len(rates),
         )  # fmt: skip
         for n, window in enumerate(batches.losses):
-            losses[n] = network.mean_loss(window)
+            sums = (row[: network.T * R].sum() for row, R in zip(window, network.rows, strict=True))
+            losses[n] = float(sum(sums)) / network.B
         state.update, state.position = numbers[-1], position
         state.epoch = state.update // self.windows.per_epoch
 

@@ -45,30 +45,20 @@ class VectorView:
 
 
 def elementwise_kernel(step: Callable[[Simd, VectorView], None]) -> Any:
-    """Return the kernel ``step(arrays, starts, block, vectors)``, which does `step` for every vector of the rows.
+    """Return the kernel of rows, `block` and `vectors` that does `step` for every vector of the rows.
 
-    A row begins at its start in its flat array; the blocks of one row are `block` elements apart.
+    The blocks of one row are `block` elements apart.
     """
 
-    def emit_loops(builder: Any, *arguments: Any) -> None:
-        *starts, block, vectors = arguments
-        for simd, index in row_loops(builder, starts[0].type.pointee, vectors):
-            step(simd, VectorView(simd, starts, builder.mul(index, index.type(BYTES // simd.bytes)), block))
+    def emit_loops(builder: Any, *operands: Any) -> None:
+        *rows, block, vectors = operands
+        for simd, index in row_loops(builder, rows[0].type.pointee, vectors):
+            step(simd, VectorView(simd, rows, builder.mul(index, index.type(BYTES // simd.bytes)), block))
 
-    @intrinsic
-    def kernel(typingctx: Any, arrays: Any, starts: Any, block: Any, vectors: Any) -> Emitter:
-        i, count = types.intp, len(arrays)
+    def emit(builder: Any, *operands: Any) -> None:
+        call_function(builder, f"elman_{step.__name__}_{operands[0].type.pointee}", operands, emit_loops)
 
-        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            pairs = zip(cgutils.unpack_tuple(builder, values[0]), cgutils.unpack_tuple(builder, values[1]), strict=True)
-            rows = [element_pointer(context, builder, arrays[0], array, start) for array, start in pairs]
-            name = f"elman_{step.__name__}_{rows[0].type.pointee}"
-            call_function(builder, name, [*rows, *values[2:]], emit_loops)
-            return context.get_dummy_value()
-
-        return types.void(arrays, types.UniTuple(i, count), i, i), emit
-
-    return kernel
+    return row_kernel(emit)
 
 
 @row_kernel
@@ -97,52 +87,38 @@ def copy(builder: Any, to: Any, of: Any, vectors: Any) -> None:
         simd.store(simd.load(simd.vector(of, loop.index)), simd.vector(to, loop.index))
 
 
-@row_kernel
-def transpose(builder: Any, *operands: Any) -> None:
-    """to <- of', a square matrix whose rows are one vector each, for `to`, `to_row`, `of` and `of_row`.
+def _transpose_kernel(load: Callable[[Simd, Any, Any, int], Any], name: str) -> Any:
+    """Return the kernel to <- of', of a square matrix with one vector per row, for `to`, `to_row`, `of` and `of_row`.
 
-    `to_row` and `of_row` are the elements from one row to the next.
-    """
-    call_function(builder, f"elman_transpose_{operands[0].type.pointee}", operands, _emit_transpose)
-
-
-def _emit_transpose(builder: Any, to: Any, to_row: Any, of: Any, of_row: Any) -> None:
-    simd = Simd(builder, to.type.pointee)
-    rows = [simd.load(simd.address(of, of_row, r)) for r in range(simd.lanes)]
-    for r, column in enumerate(simd.transpose(rows)):
-        simd.store(column, simd.address(to, to_row, r))
-
-
-def _transpose_pairs(load: Callable[[Simd, Any, Any, int], tuple[Any, Any]], name: str) -> Any:
-    """Return the kernel that transposes a square matrix of pairs of bfloat16, rounded from two vectors per row.
-
-    Its arguments are those of `transpose`; `load(simd, of, of_row, r)` returns what the pairs of row r consist of.
+    `to_row` and `of_row` are the elements from one row to the next; `load(simd, of, of_row, r)` returns row r.
     """
 
     def emit_transpose(builder: Any, to: Any, to_row: Any, of: Any, of_row: Any) -> None:
         simd = Simd(builder, of.type.pointee)
-        rows = [simd.round_pairs(*load(simd, of, of_row, r)) for r in range(simd.lanes)]
+        rows = [load(simd, of, of_row, r) for r in range(simd.lanes)]
         for r, column in enumerate(simd.transpose(rows)):
             simd.store(column, simd.address(to, to_row, r))
 
-    return row_kernel(lambda builder, *operands: call_function(builder, name, operands, emit_transpose))
+    def emit(builder: Any, *operands: Any) -> None:
+        call_function(builder, f"elman_{name}_{operands[0].type.pointee}", operands, emit_transpose)
+
+    return row_kernel(emit)
 
 
-def _load_row_pairs(simd: Simd, of: Any, of_row: Any, r: int) -> tuple[Any, Any]:
+def _load_row_pairs(simd: Simd, of: Any, of_row: Any, r: int) -> Any:
     first, second = (simd.load(simd.address(of, of_row, r, column)) for column in (0, 1))
     low, high = ([*range(half, 2 * simd.lanes, 2)] for half in (0, 1))
-    return simd.shuffle(first, second, low), simd.shuffle(first, second, high)
+    return simd.round_pairs(simd.shuffle(first, second, low), simd.shuffle(first, second, high))
 
 
-def _load_column_pairs(simd: Simd, of: Any, of_row: Any, r: int) -> tuple[Any, Any]:
-    return simd.load(simd.address(of, of_row, 2 * r)), simd.load(simd.address(of, of_row, 2 * r + 1))
-
-
-transpose_row_pairs = _transpose_pairs(_load_row_pairs, "elman_transpose_row_pairs")
-"""to <- of' for pairs of elements that follow one another in a row of float32."""
-
-transpose_column_pairs = _transpose_pairs(_load_column_pairs, "elman_transpose_column_pairs")
-"""to <- of' for pairs of elements that follow one another in a column of float32."""
+transpose = _transpose_kernel(lambda simd, of, row, r: simd.load(simd.address(of, row, r)), "transpose")
+transpose_row_pairs = _transpose_kernel(_load_row_pairs, "transpose_row_pairs")
+"""For pairs of bfloat16, rounded from elements that follow one another in a row of float32."""
+transpose_column_pairs = _transpose_kernel(
+    lambda simd, of, row, r: simd.round_pairs(*(simd.load(simd.address(of, row, k)) for k in (2 * r, 2 * r + 1))),
+    "transpose_column_pairs",
+)
+"""For pairs of bfloat16, rounded from elements that follow one another in a column of float32."""
 
 
 @row_kernel

@@ -1,0 +1,21 @@
+"""Programs in processes of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from support.state import ROOT
+
+
+def run_in_a_process(code: str, cache: Path, *arguments: str) -> str:
+    """Return what a program prints that imports tests of the engines and n-grams, and has its kernels in `cache`."""
+    folders = (ROOT / "tests" / folder for folder in ("", "engine", "ngram"))
+    inherited = filter(None, [os.environ.get("PYTHONPATH")])
+    environment = os.environ | {
+        "ELMAN_CACHE": str(cache),
+        "PYTHONPATH": os.pathsep.join([*map(str, folders), *inherited]),
+    }
+    environment.pop("NUMBA_CACHE_DIR", None)
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
