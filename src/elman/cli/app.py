@@ -29,27 +29,15 @@ from elman.errors import ElmanError, command_line, quote, shorten
 from elman.options import suggest_option
 
 COMMANDS = {
-    "Train": {
-        "train": "train:train",
-        "sweep": "sweep:sweep",
-        "view": "view:view",
-        "plot": "plot:plot",
-        "runs": "runs:app",
-    },
-    "Use": {
-        "sample": "sample:sample",
-        "eval": "eval:evaluate",
-        "score": "score:score",
-        "explain": "explain:explain",
-        "serve": "serve:serve",
-        "compress": "compress:compress",
-        "decompress": "compress:decompress",
-    },
-    "Exchange": {"export": "export:export", "import": "export:import_", "ensemble": "ensemble:ensemble"},
-    "Study": {"gradcheck": "gradcheck:gradcheck", "report": "report:report"},
-    "Other": {"cache": "cache:cache"},
+    "Train": ["train", "sweep", "view", "plot", "runs"],
+    "Use": ["sample", "eval", "score", "explain", "serve", "compress", "decompress"],
+    "Exchange": ["export", "import", "ensemble"],
+    "Study": ["gradcheck", "report"],
+    "Other": ["cache"],
 }
-"""Group -> command -> module and function, in the order of ``--help``: most used first."""
+"""Group -> commands, in the order of ``--help``: most used first."""
+PATHS = {"runs": "runs:app", "eval": "eval:evaluate", "decompress": "compress:decompress", "import": "export:import_"}
+"""Command -> module and function, where they do not have its name."""
 
 OTHER = Group("Other", sort_key=len(COMMANDS))
 
@@ -69,8 +57,8 @@ def _create_app(describe: bool = False) -> App:
     )
     for position, (title, commands) in enumerate(COMMANDS.items(), 1):
         group = OTHER if title == OTHER.name else Group(title, sort_key=position)
-        for place, (name, function) in enumerate(commands.items(), 1):
-            path = f"elman.cli.commands.{function}"
+        for place, name in enumerate(commands, 1):
+            path = f"elman.cli.commands.{PATHS.get(name, f'{name}:{name}')}"
             target = resolve_name(path) if describe else None
             help = target.help if isinstance(target, App) else target.__doc__ if describe else None
             app.command(path, name=name, group=group, sort_key=place, help=help)

@@ -29,7 +29,6 @@ from elman.runs.history import SMOOTH_UPDATES
 from elman.text.alphabet import visible as visible
 from elman.training.callbacks import CallbackList
 from elman.training.health import LONGER
-from elman.training.limits import raise_limit
 from elman.training.progress import INTERVAL, StderrConsole, create_display
 
 if TYPE_CHECKING:
@@ -192,13 +191,12 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
 
     Where the learning rate has decayed, that is a new run: the schedule of a longer one decays later.
     """
-    name, value = raise_limit(run)
-    limit = (flag(name), f"{value:.15g}")
+    limit = (flag(run.stopped), f"{round(2 * getattr(run.config, run.stopped), 3):.15g}")
     if run.config.schedule == "constant" or run.init_from is not None or not texts:
         return _resume_command(out, *limit)
     passed = {each: getattr(run.config, each) for each in sorted(TEXT_SETTINGS)}
-    changed = {each: setting for each, setting in passed.items() if setting != getattr(Config, each)}
-    settings = [word for each, setting in changed.items() for word in (flag(each), str(setting))]
+    pairs = [(flag(each), setting) for each, setting in passed.items() if setting != getattr(Config, each)]
+    settings = [word for pair in pairs for word in pair]
     like = ["--out", f"{out}-longer", "--like", str(out)]
     return shlex.join(["elman", "train", *map(str, texts), *like, *limit, *settings])
 

@@ -66,9 +66,8 @@ def complete_lines(chunks: Iterable[str]) -> Iterator[str]:
         if feed:
             yield "".join((*partial_line, head, feed))
             partial_line = []
-        if tail:
-            partial_line.append(tail)
-    if partial_line:
+        partial_line.append(tail)
+    if any(partial_line):
         yield "".join((*partial_line, "\n"))
 
 
@@ -152,8 +151,7 @@ def shuffle_corpus(corpus: Corpus, seed: int) -> Corpus:
         )
     shuffled, moves = lines.shuffle(seed, 0)
     hashes = corpus.line_hashes
-    if hashes is not None:
-        hashes = hashes[np.searchsorted(lines.starts, moves.original)]
+    hashes = None if hashes is None else hashes[np.searchsorted(lines.starts, moves.original)]
     return replace(corpus, indices=shuffled.indices, line_starts=shuffled.starts, line_hashes=hashes)
 
 

@@ -88,10 +88,8 @@ def replace_rare(corpus: Corpus, min_count: int) -> Corpus:
     """
     check_range("min_count", min_count, 0)
     if corpus.alphabet.has_unknown and not min_count:
-        raise ElmanError(
-            f"the alphabet of {quote(corpus.name)} has an unknown symbol already (got min_count = 0): pass its"
-            " min_count"
-        )
+        known = f"the alphabet of {quote(corpus.name)} has an unknown symbol already"
+        raise ElmanError(f"{known} (got min_count = 0): pass its min_count")
     if corpus.alphabet.has_unknown or not min_count:
         return corpus
     frequent = count_characters(corpus) >= min_count

@@ -69,19 +69,10 @@ class CallbackList(TrainingCallback):
         return any(self.call("should_stop"))
 
 
-def _call_all(method: str) -> Callable[..., None]:
-    def call(self: CallbackList, *arguments: Any) -> None:
-        self.call(method, *arguments)
-
-    return call
-
-
-EVENTS = [name for name in vars(TrainingCallback) if name.startswith("on_")]
-"""The methods that notify a callback."""
-METHODS = [*EVENTS, "should_stop"]
-"""All methods of a callback."""
-for _name in EVENTS:
-    setattr(CallbackList, _name, _call_all(_name))
+METHODS = [name for name in vars(TrainingCallback) if name.startswith(("on_", "should_"))]
+"""The methods of a callback."""
+for _name in METHODS[:-1]:
+    setattr(CallbackList, _name, lambda self, *arguments, method=_name: self.call(method, *arguments))
 
 
 class DeferredErrors(CallbackList):

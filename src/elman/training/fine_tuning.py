@@ -69,13 +69,10 @@ class PretrainedModel:
                 f"cannot change {' and '.join(option[name] for name in changed)} with {option.init_from} ({values});"
                 f" remove {'it' if len(changed) == 1 else 'them'}"
             )
-        masker = self.model.masker
-        masks = (
-            {}
-            if masker is None or not options.get("lines", True)
-            else {"mask": masker.names, "mask_regex": masker.regex}
-        )
-        return {"lines": self.model.is_of_lines, **masks, **options, **shape}
+        settings: dict[str, Any] = {"lines": self.model.is_of_lines}
+        if (masker := self.model.masker) is not None and options.get("lines", True):
+            settings |= {"mask": masker.names, "mask_regex": masker.regex}
+        return {**settings, **options, **shape}
 
     def translate_ngrams(self, alphabet: Alphabet, order: int) -> NgramModel | None:
         """Return the model's n-gram prior of an order in another alphabet; None without one, or for order 0."""

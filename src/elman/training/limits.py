@@ -148,11 +148,6 @@ def was_ended_by(run: Run, config: Config) -> str:
     return find_reached_limit(run, config, last_update)
 
 
-def raise_limit(run: Run) -> tuple[str, float]:
-    """Return the limit to raise for a longer run, the one that ended the run, and twice its value."""
-    return run.stopped, round(2 * getattr(run.config, run.stopped), 3)
-
-
 def describe_reached(run: Run, limit: str) -> str:
     """Return why a resumed run has nothing to do, and which limit to raise."""
     state, value = run.state, getattr(run.config, limit)

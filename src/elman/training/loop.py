@@ -105,7 +105,7 @@ class Trainer:
         run, state = self.run, self.state
         if run.stopped == "max_seconds" and self.config.max_seconds is not None:
             state.spent = max(state.spent, self.config.max_seconds)
-        if self.recent_losses and not self.has_row():
+        if self.recent_losses and all(row.update < state.update for row in run.metrics[-1:]):
             self.add_row(None)  # of an interrupted run; dropped if it is resumed
         self.save()
         run.advice = self.advice()
@@ -224,10 +224,6 @@ class Trainer:
             self.finish_validation()
         if sample_is_due:
             self.add_sample()
-
-    def has_row(self) -> bool:
-        """Whether the newest row is of the update just done."""
-        return bool(self.run.metrics) and self.run.metrics[-1].update == self.state.update
 
     def add_row(self, validation_loss: float | None) -> None:
         """Add a row of metrics for the update just done."""

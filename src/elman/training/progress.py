@@ -91,7 +91,7 @@ def _was_validated(run: Run) -> bool:
     return row is not None and row.update == run.state.update and row.validation_loss is not None
 
 
-class ProgressBar(ProgressDisplay):
+class ProgressBar(ProgressLines):
     """A bar, and the latest sample below it."""
 
     def __init__(self, console: StderrConsole) -> None:
@@ -131,10 +131,6 @@ class ProgressBar(ProgressDisplay):
     def on_sample(self, sample: Sample) -> None:
         """Show the sample from the next update of the bar on."""
         self.text = Text(visible(sample.text), style="dim")
-
-    def on_warning(self, warning: str) -> None:
-        """Print the warning."""
-        self.console.print_line(f"warning: {warning}")
 
     def close(self) -> None:
         """Leave the bar as it is."""

@@ -216,8 +216,8 @@ def open_loggers(directory: Path, names: Sequence[str] = ()) -> list[MetricsLogg
     for name in names:
         if name not in optional:
             raise ElmanError(f"{option.log} must be {join_alternatives([*optional])} (got {quote(name)})")
-    used = [name for name, logger in LOGGERS.items() if logger.always_on or name in names]
-    return [LOGGERS[name].load()(directory / LOGGERS[name].target) for name in used]
+    used = (logger for name, logger in LOGGERS.items() if logger.always_on or name in names)
+    return [logger.load()(directory / logger.target) for logger in used]
 
 
 def logger_help() -> str:
