@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, Task, TextColumn
@@ -73,7 +73,7 @@ class StopSignals:
         self.console, self.what, self.received = console, what, False
         self.before: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> StopSignals:
+    def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             numbers = [signal.SIGINT, signal.SIGTERM]
             if HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN:
@@ -97,22 +97,17 @@ class StopSignals:
             raise KeyboardInterrupt
 
 
-class TrainingDisplay(CallbackList):
+class TrainingDisplay(StopSignals, CallbackList):
     """The progress of a training on standard error: a bar on a terminal, plain lines elsewhere, warnings if quiet."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.console = StderrConsole()
+        StopSignals.__init__(self, StderrConsole(), "the run")
         self.progress = create_display(not quiet, self.console)
-        self.signals = StopSignals(self.console, "the run")
-        super().__init__(self.progress)
-
-    def __enter__(self) -> TrainingDisplay:
-        self.signals.__enter__()
-        return self
+        CallbackList.__init__(self, self.progress)
 
     def __exit__(self, *_: object) -> None:
         self.progress.close()
-        self.signals.__exit__()
+        super().__exit__()
 
     def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
         """Show which gradient check is running."""
@@ -126,7 +121,7 @@ class TrainingDisplay(CallbackList):
 
     def should_stop(self) -> bool:
         """Return whether a signal has arrived."""
-        return self.signals.received
+        return self.received
 
 
 def show_metrics(metrics: dict[str, Any]) -> None:
@@ -144,10 +139,7 @@ def _format_value(value: Any) -> str:
 
 
 def result_rows(run: Run) -> dict[str, Any]:
-    """Return the results of a training for the table at its end, with losses in nats per character.
-
-    The smooth loss is left out where it lags behind the train loss, and the kept update where it is the last.
-    """
+    """Return the results of a training for the table at its end, in nats per character, without what says little."""
     omitted = {"advice"}
     if run.state.update < SMOOTH_UPDATES:
         omitted |= {"smooth_loss", "minimum_smooth_loss", "minimum_at"}
@@ -187,10 +179,7 @@ def _resume_command(out: Path, *more: str) -> str:
 
 
 def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
-    """Return the command that trains a run for twice as long.
-
-    Where the learning rate has decayed, that is a new run: the schedule of a longer one decays later.
-    """
+    """Return the command that trains a run for twice as long: where the learning rate has decayed, a new run."""
     limit = (flag(run.stopped), f"{round(2 * getattr(run.config, run.stopped), 3):.15g}")
     if run.config.schedule == "constant" or run.init_from is not None or not texts:
         return _resume_command(out, *limit)

@@ -33,11 +33,9 @@ def save_tensors(path: Path, description: dict[str, Any], tensors: dict[str, Arr
 def serialize_with_digest(description: str, tensors: dict[str, Array]) -> bytes:
     """Return a description and arrays as the bytes of a safetensors file, with the digest of both.
 
-    The file's metadata contains the description, which is JSON (``elman``), and the digest of that text and of all
-    arrays (``sha256``), so that a corrupted file is detected.
-
-    The same description and arrays give the same bytes: safetensors writes the metadata in random order, so the
-    header is written again in alphabetical order.
+    The metadata has the description, which is JSON (``elman``), and the digest of that text and of all arrays
+    (``sha256``), so that a corrupted file is detected. The same content gives the same bytes: safetensors writes the
+    metadata in random order, so the header is written again in alphabetical order.
     """
     from safetensors.numpy import save
 

@@ -102,9 +102,7 @@ class Corpus:
 
     @classmethod
     def from_text(cls, text: str, name: str = "text") -> Corpus:
-        """Return the corpus of a text in memory; its hash is that of its UTF-8 bytes.
-
-        To resume a run that was trained on it, pass the same text again.
+        """Return the corpus of a text in memory, to pass again on resume; its hash is that of its UTF-8 bytes.
 
         Raises
         ------

@@ -170,10 +170,7 @@ def count_training_lines(corpus: Corpus, validation: float) -> int:
 
 
 def hash_training_lines(corpus: Corpus, lines: Lines) -> LineHashes:
-    """Return the hashes of the first lines of a shuffled text, each once, in ascending order.
-
-    Those of a masked text are the hashes of the original lines: the masked ones occur in other texts as well.
-    """
+    """Return the hashes of the first lines of a shuffled text, not masked, each once, in ascending order."""
     if corpus.line_hashes is not None:
         return np.unique(corpus.line_hashes[: len(lines)])
     hashes = []

@@ -99,9 +99,8 @@ class DeferredErrors(CallbackList):
 class InterruptCallback(TrainingCallback):
     """Asks to stop once SIGINT has arrived, as Ctrl-C and the stop button of a notebook send it; a second one raises.
 
-    A context manager. Python itself raises KeyboardInterrupt wherever the program happens to be, and so in the middle
-    of an update, whose parameters would then be changed in part. Only the default handler of Python is replaced, and
-    only in the main thread, the one in which Python runs handlers: a program that has installed a handler keeps it.
+    A context manager. Python itself would raise KeyboardInterrupt in the middle of an update, whose parameters would
+    then be changed in part. Only its default handler is replaced, and only in the main thread, which runs handlers.
     """
 
     def __init__(self) -> None:

@@ -56,10 +56,7 @@ class PretrainedModel:
         return cls(model, ModelOrigin(path, fingerprint(model).hex()))
 
     def adopt_shape(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the settings with the cell, the hidden size and the layers of the model, which no option may change.
-
-        A model of independent lines is trained on lines, with the same masks, unless the options say otherwise.
-        """
+        """Return the settings with the model's cell, hidden size and layers, and unless passed, its lines and masks."""
         network = self.model.parameters.architecture
         shape = {"cell": network.cell, "hidden_size": network.m, "layers": network.layers}
         changed = [name for name, value in shape.items() if normalize(name, options.get(name, value)) != value]

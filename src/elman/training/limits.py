@@ -130,8 +130,7 @@ def estimate_last_update(run: Run, config: Config) -> int:
 def find_reached_limit(run: Run, config: Config, last_update: int) -> str:
     """Return the limit that a run has reached, one of the names of `Run.stopped`; empty while there is none.
 
-    The limits are those of `config`: of the run, or those that it had before it was resumed. At `last_update` its time
-    budget ends it.
+    The limits are those of `config`, of which the time budget ends the run at `last_update`.
     """
     update, total = run.state.update, find_last_update(config, run.data.windows)
     if update >= total:

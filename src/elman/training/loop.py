@@ -27,14 +27,7 @@ from elman.processes import run_on_first_process
 from elman.runs.history import Metrics, Sample, finite_or_none
 from elman.runs.run import Run
 from elman.training.callbacks import TrainingCallback
-from elman.training.health import (
-    LOSSES,
-    HealthMonitor,
-    advise,
-    outcome_of,
-    require_finite_losses,
-    require_finite_state,
-)
+from elman.training.health import LOSSES, HealthMonitor, advise, outcome_of, require_finite_losses, require_finite_state
 from elman.training.limits import (
     MEASURED_CHARS,
     Stopwatch,
