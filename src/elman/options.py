@@ -120,17 +120,7 @@ SIMILARITY = 0.75
 
 
 def suggest_option(name: str, options: Iterable[str]) -> str | None:
-    """Return the option that an unknown name most likely means, None if there is no such option.
-
-    The options have underscores, the name may have hyphens.
-
-    Examples
-    --------
-    >>> suggest_option("lr", ["learning_rate", "layers"])
-    'learning_rate'
-    >>> suggest_option("Hiden-size", ["hidden_size", "seed"])
-    'hidden_size'
-    """
+    """Return the one of some options, with underscores, that an unknown name means; None if there is none."""
     options, key = list(options), name.lower().replace("-", "_")
     if SYNONYMS.get(key) in options:
         return SYNONYMS[key]

@@ -1,9 +1,7 @@
 """The application: its commands, where their options come from, and how each of them ends.
 
-Options are taken from the command line, then from the variables ``ELMAN_<COMMAND>_<OPTION>``, then from the file of
-``--config``.
-
-A command imports what it calls, so that ``elman --help`` needs neither NumPy nor Numba.
+Options are taken from the command line, then from ``ELMAN_<COMMAND>_<OPTION>``, then from the file of ``--config``. A
+command imports what it calls, so that ``elman --help`` needs neither NumPy nor Numba.
 """
 
 from __future__ import annotations
@@ -114,10 +112,7 @@ def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _add_positional_arguments(table: dict[str, Any], source: str, arguments: ArgumentCollection) -> dict[str, Any]:
-    """Add the texts and runs of a table to the arguments of a command that sets none; return the other options.
-
-    Cyclopts finds options by their names, and a text or a run has none.
-    """
+    """Add texts and runs, which Cyclopts does not find by name, to the arguments; return the other options."""
     options = dict(table)
     for argument in arguments:
         value = None if argument.index is None else options.pop(argument.name.lower(), None)

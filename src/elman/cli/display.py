@@ -24,6 +24,7 @@ from rich.text import Text
 from elman.config import TEXT_SETTINGS, Config
 from elman.engine import COMPILING, watch_compilation
 from elman.errors import flag
+from elman.notebook import format_value
 from elman.processes import current_process
 from elman.runs.history import SMOOTH_UPDATES
 from elman.text.alphabet import visible as visible
@@ -128,14 +129,8 @@ def show_metrics(metrics: dict[str, Any]) -> None:
     """Print names and values in two columns."""
     table = Table.grid(padding=(0, 2))
     for name, value in metrics.items():
-        table.add_row(name.replace("_", " "), _format_value(value))
+        table.add_row(name.replace("_", " "), "none" if value in (None, "") else format_value(value))
     _OUT.print(table)
-
-
-def _format_value(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return value or "none"
-    return f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
 
 
 def result_rows(run: Run) -> dict[str, Any]:
@@ -153,7 +148,7 @@ def result_rows(run: Run) -> dict[str, Any]:
     for name in ("smooth_loss", "minimum_smooth_loss", "train_loss", "validation_loss"):
         if rows.get(name) is not None:
             chars = run.config.seq_length if "smooth" in name else 1
-            rows[name] = f"{_format_value(rows[name] / chars)} nats/char"
+            rows[name] = f"{format_value(rows[name] / chars)} nats/char"
     return rows
 
 

@@ -50,8 +50,7 @@ def serialize_with_digest(description: str, tensors: dict[str, Array]) -> bytes:
 def read_tensors(path: Path, mapped: str = "") -> tuple[str, dict[str, Array]]:
     """Return the description, as JSON, and the arrays of a file written by `save_tensors`.
 
-    Arrays whose names begin with `mapped`, if it is not empty, are mapped into memory, and cannot be changed. Processes
-    that read the same file share them.
+    Those whose names begin with `mapped`, if it is not empty, are read-only, and shared by the processes that read it.
     """
     version = _version(path)
     try:

@@ -39,13 +39,7 @@ LINES = 1024
 
 
 def trim_lines(text: str) -> str:
-    r"""Return a text without the carriage returns at the ends of its lines.
-
-    Examples
-    --------
-    >>> trim_lines("Ada\r\nAl\ran\r")
-    'Ada\nAl\ran'
-    """
+    """Return a text without the carriage returns at the ends of its lines."""
     return _RETURNS.sub("", text)
 
 

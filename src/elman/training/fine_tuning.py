@@ -1,10 +1,9 @@
 """Fine-tuning: a run whose network starts with the weights of a trained model instead of random ones.
 
 Cell, hidden size and layers are those of the model; every other setting and the optimizer's state are those of a new
-run. Weights of a character move to the index that it has in the alphabet of the new text. Characters that the model
-does not have keep the initial weights of a new network, and characters that the text does not have are dropped. The
-n-gram prior has the counts of the model's prior and those of the new text, and starts with the model's alpha. If one
-text is part of the other, it has those of the new text alone: cross-fitting could not leave out what is counted twice.
+run. Weights of a character move to its index in the new alphabet; characters that the model does not have keep initial
+weights, and those that the text does not have are dropped. The n-gram prior has the counts of both, and starts with the
+model's alpha; if one text is part of the other, it has the new ones alone, as cross-fitting could not leave out others.
 """
 
 from __future__ import annotations
@@ -111,13 +110,7 @@ class PretrainedModel:
 
 
 def match_characters(before: Alphabet, after: Alphabet) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the indices of the characters that two alphabets share, in each of them; unknown symbols are the same.
-
-    Examples
-    --------
-    >>> match_characters(Alphabet("abc"), Alphabet("xcb"))
-    (array([2, 1]), array([1, 2]))
-    """
+    """Return the indices of the characters that two alphabets share, in each of them; unknown symbols are the same."""
     index = {symbol: n for n, symbol in enumerate(_symbols(before))}
     pairs = [(index[symbol], n) for n, symbol in enumerate(_symbols(after)) if symbol in index]
     shared = np.array(pairs, np.intp).reshape(-1, 2)

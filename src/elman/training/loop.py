@@ -1,8 +1,4 @@
-"""The training loop.
-
-An engine advances many updates in one call. The loop only decides where to stop next: at a row of metrics, a sample, a
-validation, a refresh of the progress display, or a limit.
-"""
+"""The training loop: an engine advances many updates in one call, and the loop decides where to stop next."""
 
 from __future__ import annotations
 
