@@ -91,10 +91,9 @@ def limit_epochs(n: int) -> int:
 
 
 def choose_recipe(n: int, seconds: float, passed: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the best known settings for a training text of n characters and a time budget.
+    """Return the best known settings for a training text of n characters and a time budget, without those `passed`.
 
-    The budget is that of the machine on which the recipes were found: one at half the speed has half of it. Settings
-    that were `passed` are left out, and others that depend on them are derived from them.
+    The budget is that of the machine on which the recipes were found: one at half the speed has half of it.
     """
     passed = dict(passed or {})
     recipe = _COMMON | {"epochs": limit_epochs(n)}
@@ -175,11 +174,7 @@ def _units_factor(layers: int) -> float:
 
 
 def _units_of_two_layers(n: int, seconds: float) -> int:
-    """Return the number of units with two layers.
-
-    The number of weights grows with the square root of the budget, which is spent on weights and characters alike. It
-    is limited by the characters that there are to learn from.
-    """
+    """Return the units of two layers: the weights grow with the square root of the budget, and of the text."""
     chosen: int = 32 * round(min(8 * (seconds / 60) ** 0.27, max(8, 0.394 * n**0.5 / 32), 20))
     return max(chosen, 256) if seconds * CHARS_PER_SECOND >= EPOCHS * n else chosen
 

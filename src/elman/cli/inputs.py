@@ -72,10 +72,7 @@ def load_model(run: Path | None, *, quiet: bool) -> Model:
 
 
 def read_runs(paths: Sequence[Path], read: Callable[[Path, str], T]) -> list[T]:
-    """Read the runs in directories, which may be run directories, and warn of those that cannot be read.
-
-    `read` is told under which name to show a run: its own or, where another one has the same, its path.
-    """
+    """Read the runs in directories by `read`, which is passed their unique names; warn of those that cannot be read."""
     from elman.runs.saved_runs import find_runs
 
     if not paths:

@@ -51,17 +51,14 @@ def describe_usage_error(error: CycloptsError, app: App) -> str:
             kind = "option" if argument.name.startswith("-") else "argument"
             return f"missing required {kind} {argument.name} ({_summarize(argument.parameter.help or '')})"
         case CoercionError(token=token, target_type=hint) if token is not None and hint is not None:
-            return _describe_value(_name_option(token), token.value, hint, error.msg)
+            problem, remedy = error.msg or f"must be {_describe_type(hint)}", ""
+            if get_origin(hint) is Literal:
+                problem, remedy = (
+                    f"must be one of {', '.join(get_args(hint))}",
+                    suggest(token.value, get_args(hint), ""),
+                )
+            return f"{_name_option(token)} {problem} (got {quote(token.value)}){remedy and '; ' + remedy}"
     return shorten(error)
-
-
-def _describe_value(option: str, value: str, hint: Any, problem: object) -> str:
-    """Return what is wrong with a value: what its parser says, or else what its type is."""
-    if get_origin(hint) is Literal:
-        choices = get_args(hint)
-        remedy = suggest(value, choices, "")
-        return f"{option} must be one of {', '.join(choices)} (got {quote(value)}){remedy and '; ' + remedy}"
-    return f"{option} {problem or f'must be {_describe_type(hint)}'} (got {quote(value)})"
 
 
 def _describe_type(hint: Any) -> str:

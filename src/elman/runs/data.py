@@ -15,14 +15,7 @@ from elman.runs.manifest import RunManifest
 from elman.storage.untrusted import require_regular_file
 from elman.text import Alphabet, Corpus, Source, Windows, has_piped_text, read_corpus
 from elman.text.formats import find_record_format
-from elman.text.lines import (
-    Indices,
-    count_training_lines,
-    hash_training_lines,
-    make_lines,
-    shuffle_corpus,
-    split_lines,
-)
+from elman.text.lines import Indices, count_training_lines, hash_training_lines, make_lines, shuffle_corpus, split_lines
 from elman.text.sources import STANDARD_INPUT, is_builtin
 
 Text = Source | Sequence[Source] | Corpus
@@ -160,8 +153,7 @@ def read_in_order(source: Text, config: Config) -> Corpus:
 def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Corpus | None:
     """Return the validation text, encoded in the alphabet of the training text `corpus`; None if it is not a file.
 
-    It must have the SHA-256, unless that is empty, and only characters of the training text, unless an unknown symbol
-    replaces them.
+    It must have the SHA-256, unless that is empty, and only characters that the alphabet can represent.
     """
     if not config.validation_file:
         return None

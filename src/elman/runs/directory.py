@@ -37,10 +37,9 @@ _Record = TypeVar("_Record", Metrics, Sample)
 
 
 class DirectoryLock:
-    """An exclusive lock for writing to a directory; reading needs none.
+    """An exclusive lock for writing to a directory, of the operating system on the file ``.lock``; reading needs none.
 
-    It is a lock of the operating system on the file ``.lock`` there. The kernel releases it when the process ends,
-    however it ends: the file that a dead process leaves behind blocks nobody.
+    The kernel releases it when the process ends, however it ends: the file left behind blocks nobody.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -124,13 +123,10 @@ def reject_links(*directories: Path) -> None:
 
 
 class RunDirectory:
-    """The files of one run. The checkpoint, the metrics and the samples in it belong together.
+    """The files of one run, of which checkpoint, metrics and samples belong together. Only a writer holds `lock`.
 
-    Records are written and synced before the checkpoint that covers them, and `rewind` drops those that no checkpoint
-    covers. A writer holds `lock`; readers need none.
-
-    `log` names the loggers that write the records beside those that every run has; on `resume`, ``run.json`` names
-    others. `overwrite` is whether `create` may replace a run.
+    Records are written and synced before the checkpoint that covers them; `rewind` drops those that none covers. `log`
+    names loggers beside those that every run has, on `resume` also those of ``run.json``; `overwrite` is for `create`.
     """
 
     def __init__(self, path: Path, log: Sequence[str] = (), *, resume: bool = False, overwrite: bool = False) -> None:
@@ -207,11 +203,10 @@ class RunDirectory:
     # --- Writing ---
 
     def create(self, manifest: RunManifest, checkpoint: Checkpoint) -> None:
-        """Start a run in a directory that contains none, unless it may be replaced.
+        """Start a run in a directory that contains none, unless it may be replaced; all other files are left alone.
 
         The checkpoint is renamed last, after ``run.json``, once both are written: until then there is no run, or the
-        complete one that is replaced, whose checkpoint is removed right before; from then on the new one can be
-        resumed, which rewinds the records to that checkpoint. All other files are left alone.
+        complete one that is replaced; from then on the new one can be resumed, which rewinds the records.
         """
         replaces = self.overwrite and self.holds_run()
         if replaces:
@@ -240,10 +235,7 @@ class RunDirectory:
         self._require_own_checkpoint()
 
     def remove(self) -> None:
-        """Remove the files of the run, and the directory if it contains no others.
-
-        The checkpoint is last: until then, what a killed process has left can be removed as a run.
-        """
+        """Remove the files of the run, the checkpoint last, and the directory if it contains no others."""
         self.require_removable()
         with self.lock:
             self.lock.acquire()
@@ -290,10 +282,7 @@ class RunDirectory:
                 logger.rewind(metrics, samples)
 
     def save(self, checkpoint: Checkpoint, selected: Snapshot | None = None) -> None:
-        """Replace the checkpoint and, next to it, the copy of the network that is used instead of the last one.
-
-        The checkpoint contains that network, too, so that it is complete whatever happens in between.
-        """
+        """Replace the checkpoint, which is complete, and next to it the copy of the network that is used."""
         self.lock.check()
         save_checkpoint(self.path / CHECKPOINT, checkpoint)
         self.save_selected(selected)

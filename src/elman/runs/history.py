@@ -80,10 +80,7 @@ class Sample:
 
 
 class Records(Sequence[T]):
-    """A list of records of which older ones may be in a file only. One thread appends; others may read.
-
-    `read` returns all records that the file contains; without it, all stay in memory.
-    """
+    """Records of which older ones may be in a file only, from which `read` returns all. One thread appends."""
 
     def __init__(self, records: Iterable[T] = (), read: Callable[[], list[T]] | None = None) -> None:
         self._read = read

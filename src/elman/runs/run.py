@@ -231,10 +231,7 @@ class Run:
         }
 
     def generate(self, length: int, generator: np.random.Generator, temperature: float = 1.0) -> str:
-        """Generate `length` characters from the current state, starting with the next character of the last batch row.
-
-        A text of independent lines is generated from the start of a line.
-        """
+        """Generate `length` characters from the current state, from the next one of the last batch row or of a line."""
         state, alphabet, windows = self.state, self.corpus.alphabet, self.data.windows
         session = get_engine(inference_engine(self.config.engine)).session(state.eval_parameters)
         position = (windows.batch_size - 1) * windows.row_length + state.position

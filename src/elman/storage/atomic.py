@@ -24,15 +24,7 @@ Data = bytes | Iterable[bytes]
 
 
 def write_output(path: Path, data: Data) -> None:
-    """Write the file that ``--out`` names: a device or a pipe, such as /dev/stdout, is written to.
-
-    Everything else is replaced as by `replace_file`.
-
-    Raises
-    ------
-    ElmanError
-        If it cannot be written.
-    """
+    """Write the file that ``--out`` names; a device or a pipe, such as /dev/stdout, is written to and not replaced."""
     with _report_errors(path):
         is_stream = path.is_char_device() or path.is_block_device() or path.is_fifo()
         # Standard output may be redirected to a file, to which /dev/stdout is a link.

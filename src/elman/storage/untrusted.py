@@ -1,7 +1,4 @@
-"""Validation of untrusted files: strict JSON, and values of the expected type and range.
-
-The functions that parse or require something raise `ValueError` if it is not valid.
-"""
+"""Validation of untrusted files: strict JSON, and values of a type and range; what is not valid is a `ValueError`."""
 
 from __future__ import annotations
 
@@ -88,10 +85,7 @@ def require_sha256(value: Any) -> str:
 
 
 def safe_message(error: Exception) -> str:
-    """Return an error's message as one line of limited length, with control characters escaped.
-
-    The message may quote an untrusted file.
-    """
+    """Return the message of an error, which may quote an untrusted file, as one short line of printable characters."""
     line = " ".join(str(error).split())
     line = line if len(line) <= _MAX_MESSAGE else f"{line[:_MAX_MESSAGE]}…"
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

@@ -1,7 +1,6 @@
 """The characters of a model, text as indices into them, and the lookup of code points.
 
-K  alphabet size (vocabulary size)
-N  characters in a text
+K  alphabet size (vocabulary size)    N  characters in a text
 
 A character is one Unicode code point. Text is encoded in NumPy through a table indexed by code point, which has at most
 0x110001 entries and is extended by a callback when it meets unknown characters.

@@ -1,12 +1,10 @@
 """A text ready for training, and its provenance.
 
-The text is exactly what its bytes encode. Newlines are kept, so CRLF stays two characters. Decoding is strict, so
-nothing is replaced silently; only a leading byte order mark is dropped. A text is read in chunks and never held in
-memory as a string: only its indices are kept, in memory or, if they are many, in a memory-mapped temporary file.
-
-The file is unlinked, so it cannot outlive the process. It is in the cache directory, since the system's directory for
-temporary files is often in memory itself, and it is mapped only when complete: mapped pages count as the process's
-memory once they are touched, written ones do not.
+The text is exactly what its bytes encode: CRLF stays two characters, decoding is strict, and only a leading byte order
+mark is dropped. It is never held in memory as a string: only its indices are kept, if they are many in a memory-mapped
+temporary file. That is unlinked, so it cannot outlive the process, and in the cache directory, since the system's
+directory for temporary files is often in memory itself. It is mapped only when complete: mapped pages that are touched
+count as the process's memory, written ones do not.
 """
 
 from __future__ import annotations
@@ -102,9 +100,7 @@ class Corpus:
 
     @classmethod
     def from_text(cls, text: str, name: str = "text") -> Corpus:
-        """Return the corpus of a text in memory; its hash is that of its UTF-8 bytes.
-
-        To resume a run that was trained on it, pass the same text again.
+        """Return the corpus of a text in memory, to pass again on resume; its hash is that of its UTF-8 bytes.
 
         Raises
         ------
@@ -141,8 +137,7 @@ def encode_chunks(
 ) -> tuple[Alphabet, NDArray[np.unsignedinteger]]:
     """Return the alphabet and the indices of a text that arrives in chunks; `label` names it in errors.
 
-    Without `alphabet`, the alphabet is built from the text. With `extend`, characters that `alphabet` lacks are
-    appended to it; one with an unknown symbol lacks none.
+    Without `alphabet`, it is built from the text; with `extend`, characters that it lacks are appended to it.
     """
     characters = alphabet.characters if alphabet else ""
     is_fixed = alphabet is not None and (alphabet.has_unknown or not extend)

@@ -1,7 +1,4 @@
-"""Masks: volatile parts of a line, such as timestamps and numbers, are replaced by one symbol each.
-
-The symbols are circled letters, which logs do not contain. A match never extends beyond its line.
-"""
+"""Masks: volatile parts of lines, such as numbers, become one circled letter each, which logs do not contain."""
 
 from __future__ import annotations
 

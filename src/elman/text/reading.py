@@ -48,36 +48,20 @@ def read_corpus(
     masker: Masker | None = None,
     max_chars: int | None = None,
 ) -> Corpus:
-    """Read a text from one or several files.
+    """Read a text from one or several files: paths, open files, a list of these, or a corpus.
 
-    Parameters
-    ----------
-    source : str, path, open file, list of these, or Corpus
-        The string ``-`` is standard input, and the name of a built-in text is that text, even
-        if the current directory contains a file of that name: write ``./shakespeare`` for the file.
-        Every other string and every path object is a file, which may be a pipe, or a directory; a string that is
-        neither may be a glob pattern. Of a directory and of what a pattern matches, all text files are read, in sorted
-        order and recursively; binary files are skipped and counted, and hidden files and run directories are skipped.
-        A file may be compressed with gzip, bzip2, xz or Zstandard. The texts of several files are joined, with a
-        line feed after each one that does not end with a line feed or a carriage return.
-    encoding : str
-        The encoding of the files; built-in texts are always UTF-8, and so is an open text file.
-    field : str
-        Read only this field of JSON Lines, CSV or TSV, see `elman.text.fields`; empty: read files as they are.
-    alphabet : Alphabet, optional
-        The alphabet to encode the text with, such as that of a trained model; by default, that of the text.
-    extend : bool
-        With `alphabet`: append characters that it lacks, in order of first appearance, unless it has an unknown symbol.
-    min_count : int
-        Without `alphabet`: replace characters that occur fewer times by one unknown symbol; 0 adds no such symbol. See
-        `elman.text.replace_rare`.
-    lines : bool
-        Drop the carriage returns at the ends of lines, as a model of independent lines needs it.
-    masker : Masker, optional
-        With `lines`: replace what masks match, see `elman.text.masks`.
-    max_chars : int, optional
-        Keep at most so many characters, in pieces spread evenly; of a corpus, only where its lines are not shuffled or
-        masked.
+    The string ``-`` is standard input, and the name of a built-in text is that text, even if the current directory
+    contains a file of that name: write ``./shakespeare`` for the file. Every other string and every path object is a
+    file, which may be a pipe, or a directory; a string that is neither may be a glob pattern. Of a directory and of
+    what a pattern matches, all text files are read, in sorted order and recursively; binary files are skipped and
+    counted, and hidden files and run directories are skipped. A file may be compressed with gzip, bzip2, xz or
+    Zstandard. Texts are joined, with a line feed after each one that does not end with a line end.
+
+    The encoding is that of the files; built-in texts are always UTF-8, and so is an open text file. Of JSON Lines, CSV
+    or TSV, only `field` is read, if it is not empty. With an alphabet, such as that of a trained model, characters that
+    it lacks are errors or, if `extend`, appended to it; without, `min_count` is that of `replace_rare`. For a model of
+    independent lines, `lines` drops the carriage returns at their ends, and `masker` replaces what masks match. Of more
+    than `max_chars` characters, pieces that are spread evenly are kept, unless lines were shuffled or masked.
     """
     chunks: Iterable[str]
     used_alphabet, hashes = alphabet, list[LineHashes]()

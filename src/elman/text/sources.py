@@ -3,14 +3,11 @@
 A built-in text is named in place of a file:
 
 ``python-docs``
-    The language reference and other topics behind Python's own ``help()``, from the standard
-    library's `pydoc_data.topics`: the texts of all topics in sorted order of their names, joined by
-    a line feed (each ends with one, so they are separated by a blank line). Nothing is downloaded.
-    The topics grow with Python, so runs are comparable only within one minor version of it.
+    The topics of Python's own ``help()``, from the standard library's `pydoc_data.topics`, in sorted order of their
+    names, joined by a line feed. They grow with Python, so runs are comparable only within one minor version of it.
 ``shakespeare``
-    Tiny Shakespeare: a million characters of Shakespeare's plays, as published with Karpathy's
-    char-rnn. Downloaded once, verified by its SHA-256, and cached (in `ELMAN_CACHE`, or in the
-    system's cache directory).
+    Tiny Shakespeare: a million characters of Shakespeare's plays, as published with Karpathy's char-rnn. Downloaded
+    once, verified by its SHA-256, and cached (in `ELMAN_CACHE`, or in the system's cache directory).
 """
 
 from __future__ import annotations
@@ -134,9 +131,8 @@ def inspect_standard_input() -> Literal["text", "ended pipe", "silent pipe", "no
     """Return what standard input has to offer.
 
     ``text`` is a pipe that delivers bytes within `PIPE_SECONDS`, or a file redirected to it that is not empty. Nothing
-    is a terminal, the null device, a closed standard input, a socket, which some programs pass to their children, a
-    file that was read in part, as the list that a shell loop reads, and on Windows a pipe. The silent pipe of another
-    program may stay open without ever delivering anything.
+    is a terminal, the null device, a closed standard input, a socket, a file that was read in part, as the list that a
+    shell loop reads, and on Windows a pipe. A silent pipe may stay open without ever delivering anything.
     """
     try:
         descriptor = sys.stdin.fileno()

@@ -1,7 +1,6 @@
 """Contiguous training windows of a text; the targets are the characters one position later.
 
-N  characters in the text
-T  characters per window (sequence length)
+N  characters of the text    T  characters per window (sequence length)
 B  batch size: rows read in parallel, each a contiguous B-th of the text
 """
 

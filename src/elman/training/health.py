@@ -173,30 +173,22 @@ def outcome_of(run: Run) -> Outcome:
     """Return the outcome of a run from when its n-gram prior takes part: that the loss falls there is no trend."""
     config, rows = run.config, [row for row in run.metrics if row.update > run.state.prior_since]
     validation = [(row.update, row.validation_loss) for row in rows]
+    has_recipe = bool(run.preset) and PRESETS[run.preset].has_recipe and config.max_seconds is not None
+    recipe_epochs = limit_epochs(len(run.data.windows.indices))
     return Outcome(
         smooth=[(row.update, row.smooth_loss) for row in rows],
         validation=[(update, loss) for update, loss in validation if loss is not None and math.isfinite(loss)],
         train_loss=run.train_loss,
         dropout=config.dropout,
         epochs=run.epochs,
-        read_enough=run.stopped == "epochs" and has_epochs_of_recipe(run),
+        read_enough=run.stopped == "epochs" and has_recipe and config.epochs == recipe_epochs,
         reference=(config.cell, config.optimizer) == ("rnn", "adagrad"),
         interrupted=run.interrupted,
     )
 
 
-def has_epochs_of_recipe(run: Run) -> bool:
-    """Return whether the limit of epochs is that of a recipe."""
-    has_recipe = bool(run.preset) and PRESETS[run.preset].has_recipe and run.config.max_seconds is not None
-    return has_recipe and run.config.epochs == limit_epochs(len(run.data.windows.indices))
-
-
 def advise(outcome: Outcome) -> str:
-    """Return what to do next in one or two sentences: train longer, use a larger network, or stop.
-
-    The gap is how far the validation loss is above the train loss, as a fraction of the latter; the slope is the
-    fraction of its loss that the run lost over its last quarter.
-    """
+    """Return what to do next in one or two sentences: train longer, use a larger network, or stop."""
     if outcome.interrupted:
         return f"The run was interrupted: continue it with {option.resume:True}."
     if outcome.epochs < 1:

@@ -62,9 +62,8 @@ def start_run(
 ) -> Run:
     """Return a run before its first update, saved to its directory.
 
-    The arguments are those of `elman.train`; `options` are the settings that were passed. The preset is empty if they
-    are those of a configuration, which leave nothing to a preset. `on_compile` is called if kernels have to be compiled
-    to measure the speed of the machine.
+    The arguments are those of `elman.train`; `options` are the settings that were passed, which an empty preset leaves
+    as they are. `on_compile` is called if kernels have to be compiled to measure the speed of the machine.
     """
     recorded = DEFAULT_PRESET if preset is None else preset
     pretrained = None

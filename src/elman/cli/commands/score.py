@@ -131,10 +131,7 @@ def describe_line(line: Line, aggregate: Callable[[Line], float], limit: float |
 
 
 def format_tsv(row: dict[str, Any], show: Callable[[str], str] = str, *, mark: bool = False) -> str:
-    """Return a tab-separated row; tabs, line ends and backslashes in it are written \\t, \\n, \\r and \\\\.
-
-    With `mark`, the most surprising character of the text is shown in reverse video.
-    """
+    """Return a tab-separated row with escapes, the most surprising character in reverse video if `mark`."""
     cells, at = [show(_format_cell(value)) for value in row.values()], row["worst_column"]
     if mark and at:
         text = row["text"]

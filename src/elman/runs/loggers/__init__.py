@@ -1,11 +1,8 @@
 """Loggers, which write the metrics and samples of a run, and the registry of all of them, `LOGGERS`.
 
-Every run has ``metrics.csv`` and ``samples.jsonl``; the others are for other tools and are named by ``--log``. All are
-kept alike: what is appended is on the disk before the checkpoint that covers it, and on resume `MetricsLogger.rewind`
-drops what no checkpoint covers and adds what is missing, because the run went without the logger for a while.
-
-A logger is added by a class in a module of its own and a line in `LOGGERS`; the command line, its help and the
-docstring of `elman.train` follow.
+Every run has ``metrics.csv`` and ``samples.jsonl``; the others are for other tools and are named by ``--log``. A logger
+is added by a class in a module of its own and a line in `LOGGERS`; the command line, its help and the docstring of
+`elman.train` follow.
 """
 
 from __future__ import annotations
@@ -34,12 +31,10 @@ SCALARS = (*PER_WINDOW, "validation_loss", "chars_per_second", "learning_rate")
 
 
 class MetricsLogger:
-    """Writes the metrics and the samples of a run in one format.
+    """Writes the metrics and the samples of a run in one format to `path`, a file or directory in that of the run.
 
-    A logger is started by `rewind`, which makes it agree with the checkpoint, and then receives new records by
-    `append`, always before the checkpoint that covers them is written. When `append` returns, the records must survive
-    a power loss, as far as the logger writes the files itself. An `OSError` becomes the one-line error that names the
-    directory. `path` is the file or directory that it writes, in the directory of the run.
+    `rewind` makes it agree with the checkpoint; then `append` adds new records, always before the checkpoint that
+    covers them is written. When it returns, they must survive a power loss, as far as it writes the files itself.
     """
 
     def __init__(self, path: Path) -> None:
@@ -216,8 +211,8 @@ def open_loggers(directory: Path, names: Sequence[str] = ()) -> list[MetricsLogg
     for name in names:
         if name not in optional:
             raise ElmanError(f"{option.log} must be {join_alternatives([*optional])} (got {quote(name)})")
-    used = [name for name, logger in LOGGERS.items() if logger.always_on or name in names]
-    return [LOGGERS[name].load()(directory / LOGGERS[name].target) for name in used]
+    used = (logger for name, logger in LOGGERS.items() if logger.always_on or name in names)
+    return [logger.load()(directory / logger.target) for logger in used]
 
 
 def logger_help() -> str:

@@ -23,8 +23,7 @@ class TensorBoardLogger(MetricsLogger):
     """Writes the metrics as scalars and the samples as texts, with the update as the step.
 
     A resumed run adds an event file, which begins with the step from which TensorBoard discards the events of earlier
-    files (the ``purge_step`` of `tensorboardX.SummaryWriter`). That class itself writes in another thread, in which an
-    error such as a full disk would be lost; here its writer of event files is used directly.
+    files (``purge_step``). `tensorboardX.SummaryWriter` writes in another thread, in which an error would be lost.
     """
 
     def __init__(self, path: Path) -> None:

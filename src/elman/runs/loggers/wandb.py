@@ -35,11 +35,9 @@ PROGRESS = "elman.json"
 class WandbLogger(MetricsLogger):
     """Sends the metrics, the samples and the settings to a W&B run, with the update as the x-axis.
 
-    W&B is configured by its own environment variables, such as ``WANDB_MODE=offline``, ``WANDB_PROJECT`` (by default
-    ``elman``) and ``WANDB_DIR``, which is ignored. A W&B run only grows: a resumed run continues the same W&B run, and
-    records that it has are not sent again, even if no checkpoint covers them: a resumed run repeats them bit for bit.
-    Unlike the files of the other loggers, W&B's are not synced to the disk: a killed process may lose its last records
-    there, or repeat them.
+    W&B is configured by its own environment variables; ``WANDB_DIR`` is ignored. A W&B run only grows: a resumed run
+    continues it, and records that it has are not sent again, even if no checkpoint covers them: a resumed run repeats
+    them bit for bit. W&B's files are not synced: a killed process may lose its last records there, or repeat them.
     """
 
     def __init__(self, path: Path) -> None:
