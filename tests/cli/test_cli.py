@@ -35,13 +35,9 @@ SMALL = [*REFERENCE, "--hidden-size", "3", "--seq-length", str(T), "--engine", "
 
 
 def elman_process(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
-    """Begin `python -m elman` in a process of its own."""
     command = [sys.executable, "-m", "elman", *map(str, arguments)]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, **pipes | options)
-
-
-# --- Help ---
 
 
 def test_help_shows_every_setting_with_its_help_and_its_default(folder: Path, command: Command) -> None:
@@ -332,9 +328,6 @@ def test_a_gradcheck_that_fails_ends_with_1(
     code, out, err = command(*CHECK, *options)
     assert (code, err) == (1, "")
     assert ("false" if options else "NO") in out
-
-
-# --- In a process of its own ---
 
 
 def test_a_reader_that_stops_early_makes_no_noise(run: Path) -> None:

@@ -103,7 +103,6 @@ def test_repetitions_are_learned_and_then_forgotten(settings: Any) -> None:
 
 
 def trained(engine: Literal["numba", "numpy"] = "numba", ngram_order: int = ORDER, out: Path | None = None) -> Model:
-    """Return a model that knows the letters of the texts."""
     corpus = Corpus.from_text(TEXT + OTHER[:72])
     return elman.train(
         corpus, preset="reference", hidden_size=4, seq_length=5, max_updates=30, epochs=99, engine=engine,

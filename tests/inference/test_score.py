@@ -86,7 +86,6 @@ def score_recorded(parameters: Parameters, start: State, indices: Any, engine: s
 
 
 def count_steps(shapes: list[tuple[int, ...]], rows: int) -> int:
-    """Return how many steps were read in batches of this many rows."""
     return sum(T for T, B in shapes if rows == B)
 
 
@@ -174,7 +173,6 @@ def test_an_output_that_is_not_finite_is_rejected(adapt: Adapt | None) -> None:
 
 
 def windows_by_hand(parameters: Parameters, indices: Any, window: int) -> float:
-    """Return the cost of every window of a text, read by itself."""
     zeros = parameters.architecture.zero_state(np.float64)
     parts = [indices[start : start + window + 1] for start in range(0, len(indices) - 1, window)]
     return float(sum(loss(parameters, zeros, part[:-1], part[1:])[0] for part in parts))

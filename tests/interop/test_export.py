@@ -45,7 +45,6 @@ FORMATS_AND_DTYPES = pytest.mark.parametrize(
 
 
 def make_model(cell: str, layers: int, dtype: str = "float32") -> Model:
-    """Return a model of K characters with random arrays, biases and state."""
     return normal_model(CHARACTERS, cell, layers, dtype, M)
 
 
@@ -121,13 +120,9 @@ def rejection(path: Path, **options: Any) -> str:
 
 @pytest.fixture
 def ngram_prior(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The reader of the counts among the examples."""
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     yield import_module("ngram_prior")
     sys.modules.pop("ngram_prior", None)
-
-
-# --- Other programs compute the same ---
 
 
 @pytest.mark.parametrize("order", [0, 3])
@@ -185,9 +180,6 @@ def test_the_example_reads_the_table_like_the_reference(ngram_prior: Any, size: 
     np.testing.assert_array_equal(found_matched, matched)
     if not of_lines:
         np.testing.assert_array_equal(prior.history, history)
-
-
-# --- Round trip ---
 
 
 @pytest.mark.parametrize("text", ["", PRIOR_TEXT, WIDE_TEXT], ids=["no prior", "bytes", "wide"])
@@ -459,9 +451,6 @@ def test_onnx_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         import_(export_as(to, make_model("rnn", 1), tmp_path))
 
 
-# --- npz in particular ---
-
-
 def members(path: Path) -> dict[str, bytes]:
     export(make_model("rnn", 1), path)
     with zipfile.ZipFile(path) as archive:
@@ -529,9 +518,6 @@ def test_entries_that_share_their_bytes(tmp_path: Path) -> None:
     assert rejection(path) == "its arrays are declared larger than the file"
 
 
-# --- The commands ---
-
-
 # --- The examples in docs/how_to/export_and_import.md, and those of models with a prior ---
 
 
@@ -597,9 +583,6 @@ def test_a_format_is_added_by_its_module_and_its_entry(
     assert exit_code("export", "run", "run.zip", "--format", "zip") == 2
     assert capsys.readouterr().err == "error: --format must be one of onnx, torch, npz, page, hub, toy (got 'zip')\n"
     assert " or toy (NumPy arrays again)." in format_help()
-
-
-# --- An n-gram prior ---
 
 
 def with_metadata(change: Any) -> Any:

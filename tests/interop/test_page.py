@@ -79,7 +79,6 @@ def window(browser: Browser, tmp_path_factory: pytest.TempPathFactory, model: Mo
 
 
 def ask(page: Page, name: str, **body: Any) -> Any:
-    """Return the answer of a worker to a request of the playground."""
     return page.evaluate(ASK, [name, body])
 
 
@@ -90,7 +89,6 @@ def generate(page: Page, count: int, seed: int, **options: Any) -> str:
 
 
 def write(page: Page, **fields: str) -> str:
-    """Generate a text by the form, and return it with its prompt."""
     for name, value in ({"prompt": PROMPT, "length": "60"} | fields).items():
         page.fill(f"#{name.replace('_', '-')}", value)
     page.click("#write")
@@ -248,17 +246,6 @@ def test_a_text_is_read_and_coloured_by_a_unit(window: Page, model: Model) -> No
         "The text has 10,001 characters; at most 10,000 characters can be read."
     )
     window.click("#tab-write")
-
-
-def test_writing_can_be_stopped(window: Page) -> None:
-    window.fill("#length", "10000")
-    window.select_option("#speed", "12")
-    window.click("#write")
-    expect(window.locator("#written > span").nth(len(PROMPT) + 3)).to_be_visible()
-    window.keyboard.press("Escape")
-    expect(window.locator("#write-status")).to_contain_text("Stopped at")
-    window.select_option("#speed", "0")
-    assert len(write(window)) == len(PROMPT) + 60
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

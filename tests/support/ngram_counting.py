@@ -41,18 +41,7 @@ def count_text(
     reset_at: int | None = None,
     max_nodes: int | None = None,
 ) -> CountedText:
-    """Return the counts of a text.
-
-    Parameters
-    ----------
-    text : ndarray of unsigned int, shape (N,)
-    K, order, min_count : int
-    fold_starts : ndarray of int, shape (folds,)
-    reset_at : int, optional
-        As in `NgramModel`.
-    max_nodes : int, optional
-        Nodes above which the minimum count is raised.
-    """
+    """Return the counts of a text; above `max_nodes` nodes with a higher minimum count."""
     counted = _count(_find_strings(text, order, fold_starts, reset_at), order, min_count, len(fold_starts), reset_at)
     if max_nodes is None or len(counted.nodes.symbols) < max_nodes:
         return counted

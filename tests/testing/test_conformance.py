@@ -27,7 +27,6 @@ from support import tolerances as tolerances
 
 
 def blamed(errors: dict[str, float], limit: float) -> set[str]:
-    """Return the names whose error exceeds the limit or is NaN."""
     return {name for name, error in errors.items() if not error <= limit}
 
 
@@ -115,8 +114,6 @@ class Call(NamedTuple):
 
 
 class FaultyAdvance(NumpyEngine):
-    """Advances by a function of the call."""
-
     def __init__(self, fault: Callable[[Call], NDArray[np.float64]]) -> None:
         self.fault = fault
 
@@ -208,9 +205,6 @@ def counts_from_the_call(call: Call) -> NDArray[np.float64]:
     return losses
 
 
-# --- Faults in dropout ---
-
-
 class MasksOfTheUpdateBefore(Dropout):
     def masks(self, update: int, layers: int, T: int, B: int | None, m: int, dtype: np.typing.DTypeLike) -> list[Array]:
         return super().masks(update - 1, layers, T, B, m, dtype)
@@ -281,8 +275,6 @@ class CarriesOverEngine(NumpyEngine):
     def session(self, parameters: Parameters) -> NumpySession:
         return CarriesOver(parameters)
 
-
-# --- What each fault affects ---
 
 BOTH = {"trajectory", "end"}
 BATCH: dict[str, Any] = {"batch_size": 3}
