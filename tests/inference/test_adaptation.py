@@ -164,14 +164,6 @@ def test_every_character_is_counted_once_it_has_been_read(model: Model) -> None:
     assert model.score(OTHER[:90], adapt="counts").nats == pytest.approx(count_slowly(model, OTHER[:90]), rel=1e-9)
 
 
-def test_weights_and_both_are_dynamic_evaluation(model: Model) -> None:
-    indices = model.alphabet.encode(OTHER)
-    both = score_dynamic(model.engine, model.parameters, model.state.count(model.parameters.ngrams), indices)
-    weights = score_dynamic(model.engine, model.parameters, model.state, indices)
-    assert (model.score(OTHER, adapt="both"), model.score(OTHER, adapt="weights")) == (both, weights)
-    assert both != weights
-
-
 def test_counts_of_a_long_text_grow_in_order(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
     text = OTHER * 3
     in_order = model.score(text, adapt="counts")

@@ -278,9 +278,6 @@ def test_an_output_that_is_not_finite_is_an_error(browser: Browser, tmp_path: Pa
         expect(page.locator("#write-status")).to_have_text(message)
 
 
-# --- What the page says, and refuses ---
-
-
 def test_the_page_says_what_the_model_is(browser: Browser, tmp_path: Path, model: Model) -> None:
     info = ModelInfo(
         "</title><b>",

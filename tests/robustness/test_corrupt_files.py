@@ -74,9 +74,6 @@ def test_corrupt_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], 
     assert refused > number / 2
 
 
-# --- Checkpoints that contradict themselves ---
-
-
 @pytest.fixture
 def run(good: list[tuple[Path, bytes]], tmp_path: Path) -> Path:
     return Path(shutil.copytree(good[-1][0].parent, tmp_path / "run"))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from elman.engine import Engine, TrainState, get_engine
 from elman.engine.numpy_engine import NumpyEngine, NumpySession
-from elman.engine.protocol import Indices, SegmentLosses, StepCallback, no_callback
+from elman.engine.protocol import Indices, SegmentLosses
 from elman.network import Dropout, LossAndGradients, Optimizer, Parameters, SamplingParams, WeightDropout
 from elman.network.parameters import NAMES, Array, Arrays
 from elman.network.state import State
@@ -43,8 +43,6 @@ def blamed_by_checker(engine: Engine, **setting: Any) -> set[str]:
 def test_a_right_engine_is_not_blamed(name: str) -> None:
     assert blamed_by_checker(get_engine(name)) == set()
 
-
-# --- Faults in the gradients of a window ---
 
 Fault = Callable[[LossAndGradients, Parameters, Array], LossAndGradients]
 
@@ -97,9 +95,6 @@ def test_a_faulty_gradient_of_every_network_is_caught(cell: str, name: str, fact
     assert blamed_by_checker(FaultyGradients(scaled(name, factor)), cell=cell, layers=2, ngram_order=2) == {name}
 
 
-# --- Faults in the loop and in the update ---
-
-
 class Call(NamedTuple):
     right: Callable[..., NDArray[np.float64]]
     state: TrainState
@@ -117,15 +112,8 @@ class FaultyAdvance(NumpyEngine):
     def __init__(self, fault: Callable[[Call], NDArray[np.float64]]) -> None:
         self.fault = fault
 
-    def advance(
-        self,
-        state: TrainState,
-        windows: Windows,
-        updates: int,
-        optimizer: Optimizer,
-        callback: StepCallback = no_callback,
-    ) -> NDArray[np.float64]:
-        return self.fault(Call(super().advance, state, windows, updates, optimizer))
+    def advance(self, *arguments: Any, **_: Any) -> NDArray[np.float64]:
+        return self.fault(Call(super().advance, *arguments[:4]))
 
 
 def resets_always(call: Call) -> NDArray[np.float64]:
@@ -213,9 +201,6 @@ class MasksOfTheUpdateBefore(Dropout):
 class WeightMasksOfTheUpdateBefore(WeightDropout):
     def key(self, update: int, layer: int) -> int:
         return super().key(update - 1, layer)
-
-
-# --- Faults in batches, and with other cells ---
 
 
 def two_rows_swapped(state: TrainState) -> None:

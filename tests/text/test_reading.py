@@ -342,9 +342,6 @@ def test_texts_with_control_characters_are_read(text: str, encoding: str) -> Non
     assert read_corpus(write("x", text.encode(encoding)), encoding=encoding).text == text
 
 
-# --- Several files, open files and pipes ---
-
-
 def test_files_are_joined_at_line_ends(folder: Path) -> None:
     parts = [b"one", b"", b"two\n", b"three\r", b"four"]
     paths = [write(f"{n}.txt", data) for n, data in enumerate(parts)]
