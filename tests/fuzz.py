@@ -22,7 +22,6 @@ CORPUS = Path(__file__).parent / "robustness" / "corpus"
 
 
 def search(name: str, minutes: float, folder: Path) -> bool:
-    """Fuzz a target for some minutes and update its corpus; return whether no input crashed the loader."""
     inputs, minimal, crashes = folder / "inputs", folder / "minimal", Path("crashes") / name
     from support.fuzz_targets import TARGETS
 
@@ -41,7 +40,6 @@ def search(name: str, minutes: float, folder: Path) -> bool:
 
 
 def run_libfuzzer(name: str, *options: object) -> bool:
-    """Run libFuzzer in a child process, since it ends its process."""
     command = [sys.executable, __file__, f"--child={name}", *map(str, options)]
     return subprocess.run(command, check=False).returncode == 0
 

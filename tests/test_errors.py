@@ -1,5 +1,6 @@
 """What messages show of a value that was given."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +97,10 @@ def test_no_error_in_python_is_long(folder: Path, text: str) -> None:
     calls: list[Any] = [
         lambda: train_any(text),
         lambda: train_any(TEXT, out=text),
-        lambda: train_any(folder / "novel.txt", preset=text),
-        lambda: train_any(folder / "novel.txt", cell=text),
-        lambda: train_any(folder / "novel.txt", hidden_size=text),
-        lambda: train_any(folder / "novel.txt", engine=text),
-        lambda: train_any(folder / "novel.txt", **{text: 1}),
+        *(
+            partial(train_any, folder / "novel.txt", **{name: text})
+            for name in ("preset", "cell", "hidden_size", "engine", text)
+        ),
         lambda: elman.gradcheck(text),
         lambda: elman.load(text),
         lambda: model.sample(5, prompt=text + "Q"),

@@ -12,9 +12,9 @@ from support.training import train
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a novel."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("ELMAN_NO_BROWSER", "1")
     (tmp_path / "novel.txt").write_text(TEXT, "utf-8")
     return tmp_path
 

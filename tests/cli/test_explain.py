@@ -1,4 +1,4 @@
-"""`elman explain`: what it prints."""
+"""`elman explain` and `elman eval`: what they print."""
 
 import json
 import math
@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import elman
 from elman.text import Corpus
 from support.cli import Command
+from support.state import TEXT as NOVEL
 from support.tolerances import COMPILED, SINGLE
 from support.training import train
 
@@ -73,3 +75,36 @@ def test_the_prior_has_its_part_and_its_counts_are_no_units(command: Command, fi
     gains = [figures["ngram"][f"{part}_nats_per_char"] for part in ("counting", "network")]
     assert sum(gains) == pytest.approx(math.log(len(model.alphabet)) - nats, rel=1e-4)
     assert "counting nats per char" in command(*arguments).out
+
+
+OTHER = "the rain at night\nthe torrents at night\n" * 30
+SMALL: dict[str, Any] = {"hidden_size": 5, "seq_length": 5, "max_updates": 30, "sample_every": 0}
+
+
+@pytest.fixture(scope="module")
+def scored_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory of a small model with a prior, and next to it texts."""
+    directory = tmp_path_factory.mktemp("eval")
+    (directory / "other").write_text(OTHER, encoding="utf-8")
+    (directory / "latin1").write_bytes((OTHER + "é").encode("latin-1"))
+    train(Corpus.from_text(NOVEL * 12), out=directory / "run", ngram_order=3, **SMALL)
+    return directory / "run"
+
+
+@pytest.mark.parametrize(("file", "encoding", "unknown"), [("other", "utf-8", ""), ("latin1", "latin-1", "é")])
+def test_the_metrics_are_those_of_the_score(
+    command: Command, scored_run: Path, file: str, encoding: str, unknown: str
+) -> None:
+    arguments = ("eval", scored_run, scored_run.parent / file, "--encoding", encoding)
+    ended = command(*arguments, "--json")
+    assert (ended.code, ended.err) == (0, "")
+    score = elman.load(scored_run).score(OTHER + unknown)
+    expected = {
+        "chars": score.chars,
+        "nats_per_char": score.nats_per_char,
+        "bits_per_char": score.bits_per_char,
+        "perplexity": score.perplexity,
+    } | ({"unknown_chars": 1} if unknown else {})
+    assert json.loads(ended.out) == expected
+    table = command(*arguments).out
+    assert [line.split("  ")[0] for line in table.splitlines()] == [name.replace("_", " ") for name in expected]

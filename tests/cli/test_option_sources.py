@@ -119,18 +119,6 @@ def test_what_is_not_taken_from_another_run() -> None:
     assert (unvalidated.patience, unvalidated.validate_every) == (0, 0)
 
 
-def test_choices_in_any_case(command: Command, tmp_path: Path) -> None:
-    words = f"--preset REFERENCE --cell GRU --dtype Float64 --engine NumPy --hidden-size 3 --seq-length {T} --log JSONL"
-    ended = command("train", "novel.txt", "-o", tmp_path / "out", *words.split(), "--max-updates", 1, "-q")
-    assert (ended.code, ended.err) == (0, "")
-    found = RunDirectory(tmp_path / "out").manifest().config
-    assert (found.cell, found.dtype, found.engine) == ("gru", "float64", "numpy")
-    assert command("eval", "run", "novel.txt", "--adapt", "Weights").code == 0
-    assert command("export", "run", tmp_path / "network.npz", "--format", "NPZ").code == 0
-    check = ["--cell", "Rnn", "--engine", "NumPy", "--hidden-size", 2, "--seq-length", 3]
-    assert command("gradcheck", "novel.txt", *check).code == 0
-
-
 def test_completion_of_commands_and_options(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))  # the command adds a line to the startup file of the shell
     code, out, err = command("--install-completion", "--shell", "bash")

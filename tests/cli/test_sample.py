@@ -185,13 +185,11 @@ class _Terminal:
         self.descriptor, self.text = descriptor, ""
 
     def until(self, words: str) -> None:
-        """Read until these words; drop what precedes them."""
         while words not in self.text:
             self.text += os.read(self.descriptor, 1 << 16).decode(errors="replace")
         self.text = self.text.partition(words)[2]
 
     def skip(self, length: int) -> None:
-        """Read and drop so many characters."""
         while len(self.text) < length:
             self.text += os.read(self.descriptor, 1 << 16).decode(errors="replace")
         self.text = self.text[length:]

@@ -11,7 +11,6 @@ from support.small_blocks import small_blocks
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Path]:
-    """A directory of models, and of files compressed by this process."""
     folder = tmp_path / "here"
     folder.mkdir()
     with small_blocks():

@@ -25,7 +25,6 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def files(model: Model) -> Files:
-    """Compressed files of every mode, each with its text."""
     return [(compress(INPUTS[name], model, mode=mode), INPUTS[name]) for name in NAMES for mode in MODE_NAMES]
 
 

@@ -32,7 +32,6 @@ class Machine(NamedTuple):
 
     @property
     def root(self) -> Path:
-        """The directory that has its packages."""
         return MACHINES / self.processor
 
     def python(self, folder: Path, *arguments: object) -> str:

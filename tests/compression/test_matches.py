@@ -16,7 +16,6 @@ def codes(text: str) -> np.ndarray:
 
 
 def read(text: str, R: int = 1, steps: int = ROOM) -> Matches:
-    """Let R rows read a text each."""
     made = make_matches(R, steps)
     for x in codes(text):
         made = reserve_steps(made, 1)

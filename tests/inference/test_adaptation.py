@@ -103,7 +103,6 @@ def test_repetitions_are_learned_and_then_forgotten(settings: Any) -> None:
 
 
 def trained(engine: Literal["numba", "numpy"] = "numba", ngram_order: int = ORDER, out: Path | None = None) -> Model:
-    """Return a model that knows the letters of the texts."""
     corpus = Corpus.from_text(TEXT + OTHER[:72])
     return elman.train(
         corpus, preset="reference", hidden_size=4, seq_length=5, max_updates=30, epochs=99, engine=engine,
@@ -163,14 +162,6 @@ def test_both_engines_agree_repetitions_cost_less_and_the_model_stays(model: Mod
 
 def test_every_character_is_counted_once_it_has_been_read(model: Model) -> None:
     assert model.score(OTHER[:90], adapt="counts").nats == pytest.approx(count_slowly(model, OTHER[:90]), rel=1e-9)
-
-
-def test_weights_and_both_are_dynamic_evaluation(model: Model) -> None:
-    indices = model.alphabet.encode(OTHER)
-    both = score_dynamic(model.engine, model.parameters, model.state.count(model.parameters.ngrams), indices)
-    weights = score_dynamic(model.engine, model.parameters, model.state, indices)
-    assert (model.score(OTHER, adapt="both"), model.score(OTHER, adapt="weights")) == (both, weights)
-    assert both != weights
 
 
 def test_counts_of_a_long_text_grow_in_order(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:

@@ -62,7 +62,6 @@ def make_log(characters: int, canaries: int) -> tuple[str, dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def ngram_prior() -> Iterator[Any]:
-    """The reader of the table among the examples."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "examples"))
         yield import_module("ngram_prior")

@@ -22,7 +22,6 @@ from support.training import train
 
 @pytest.fixture(scope="module", params=["numba", "numpy"])
 def model(request: pytest.FixtureRequest) -> Model:
-    """A small trained model in float64, on either engine."""
     options: dict[str, Any] = {"hidden_size": 6, "seq_length": T, "dtype": "float64", "engine": "numpy"}
     trained = train(Corpus.from_text(TEXT), **options, epochs=20).model
     return replace(trained, engine=get_engine(request.param))

@@ -166,9 +166,6 @@ def test_unsupported_uses_are_rejected(model: Model, command: Command, folder: P
     (tmp_path / "text.txt").write_text("anna\nbell\n", "utf-8")
     ended = command("eval", folder, tmp_path / "text.txt", "--adapt", "mixture")
     assert_refused(ended, "--adapt mixture does not work with a model of independent lines")
-    data: Any = b"anna"
-    with pytest.raises(ElmanError, match=r"^a text must be a string \(got bytes\)$"):
-        model.score(data)
     with pytest.raises(ElmanError, match=r"^the text has no line that is not empty$"):
         model.score("\n\n")
     with pytest.raises(ElmanError, match=r"^files cannot be compressed with a model of independent lines"):

@@ -86,7 +86,6 @@ def score_recorded(parameters: Parameters, start: State, indices: Any, engine: s
 
 
 def count_steps(shapes: list[tuple[int, ...]], rows: int) -> int:
-    """Return how many steps were read in batches of this many rows."""
     return sum(T for T, B in shapes if rows == B)
 
 
@@ -150,15 +149,6 @@ def test_unknown_characters_are_scored_and_all_probabilities_sum_to_one() -> Non
     assert known.sum() + (0x110000 - K) * math.exp(-unknown_nats(K)) == pytest.approx(1)
 
 
-def test_a_long_text_is_searched_for_unknown_characters_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    indices = text(100)
-    assert drop_unknown(indices, K) is indices
-    monkeypatch.setattr("elman.text.corpus.CHUNK_SIZE", 7)
-    with_some = np.insert(indices, [3, 50, 50, 100], K)
-    np.testing.assert_array_equal(drop_unknown(with_some, K), indices)
-    np.testing.assert_array_equal(with_some[[3, 51, 52, 103]], K)  # and stays as it is
-
-
 @pytest.mark.parametrize(("alphabet", "read"), [(Alphabet("ab"), [0, 2, 1, 2]), (Alphabet("ab\ufffd"), [0, 3, 1, 2])])
 def test_an_alphabet_with_unknown_characters_encodes_every_text(alphabet: Alphabet, read: list[int]) -> None:
     assert with_unknown(alphabet).encode("a漢b\ufffd").tolist() == read
@@ -174,7 +164,6 @@ def test_an_output_that_is_not_finite_is_rejected(adapt: Adapt | None) -> None:
 
 
 def windows_by_hand(parameters: Parameters, indices: Any, window: int) -> float:
-    """Return the cost of every window of a text, read by itself."""
     zeros = parameters.architecture.zero_state(np.float64)
     parts = [indices[start : start + window + 1] for start in range(0, len(indices) - 1, window)]
     return float(sum(loss(parameters, zeros, part[:-1], part[1:])[0] for part in parts))

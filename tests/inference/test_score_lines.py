@@ -37,7 +37,6 @@ ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
 
 
 def made(engine: str = "numpy", alphabet: Alphabet | None = None, cell: str = "gru") -> Model:
-    """Return an untrained model, whose predictions are not uniform."""
     generator = np.random.RandomState(1)
     known = alphabet or Alphabet(KNOWN)
     parameters = make_parameters(len(known), 6, 0.7, generator, np.float64, cell)
@@ -208,7 +207,6 @@ def test_an_output_that_is_not_finite_is_rejected(carry_state: bool) -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network trained on one line, repeated a hundred times."""
     folder = tmp_path_factory.mktemp("lines")
     text = Corpus.from_text("all is well\n" * 100)
     elman.train(text, out=folder / "run", preset="quick", hidden_size=8, batch_size=2, seq_length=24, max_updates=150)
@@ -298,7 +296,6 @@ def log_lines(first: int, count: int) -> str:
 
 @pytest.fixture(scope="module")
 def log_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network trained on the masked lines of a log."""
     run = tmp_path_factory.mktemp("log") / "run"
     options: dict[str, Any] = {"hidden_size": 8, "batch_size": 2, "seq_length": 24, "max_updates": 150}
     text = Corpus.from_text(log_lines(0, 200))
@@ -386,9 +383,6 @@ def test_the_lines_of_the_training_text_are_reported(log_run: Path, command: Com
     assert command("score", log_run, log).err.startswith(warning)
     log.write_text(log_lines(0, 20) + log_lines(500, 30), encoding="utf-8")
     assert command("score", log_run, log).err == ""  # though they are the same once they are masked
-
-
-# --- An n-gram prior ---
 
 
 @pytest.mark.parametrize("text", ["ab c\nd\nab\n" * 9, "ab cd ab " * 9])

@@ -38,7 +38,6 @@ def good(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def outcome(path: Path, **options: Any) -> str:
-    """Import a file and use the model; return the one-line error, or an empty string."""
     return error_message(lambda: use(import_(path, engine="numpy", **options)))
 
 

@@ -45,7 +45,6 @@ FORMATS_AND_DTYPES = pytest.mark.parametrize(
 
 
 def make_model(cell: str, layers: int, dtype: str = "float32") -> Model:
-    """Return a model of K characters with random arrays, biases and state."""
     return normal_model(CHARACTERS, cell, layers, dtype, M)
 
 
@@ -121,13 +120,9 @@ def rejection(path: Path, **options: Any) -> str:
 
 @pytest.fixture
 def ngram_prior(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The reader of the counts among the examples."""
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     yield import_module("ngram_prior")
     sys.modules.pop("ngram_prior", None)
-
-
-# --- Other programs compute the same ---
 
 
 @pytest.mark.parametrize("order", [0, 3])
@@ -187,9 +182,6 @@ def test_the_example_reads_the_table_like_the_reference(ngram_prior: Any, size: 
         np.testing.assert_array_equal(prior.history, history)
 
 
-# --- Round trip ---
-
-
 @pytest.mark.parametrize("text", ["", PRIOR_TEXT, WIDE_TEXT], ids=["no prior", "bytes", "wide"])
 @pytest.mark.parametrize("cell", EXPORTED_CELLS)
 @FORMATS_AND_DTYPES
@@ -226,9 +218,6 @@ def test_an_npz_is_read_by_numpy_and_may_be_written_by_columns(tmp_path: Path) -
     by_columns: dict[str, Any] = {name: np.asfortranarray(array) for name, array in arrays.items()}
     np.savez(path, **by_columns)
     assert_same_model(import_(path, engine="numpy"), model)
-
-
-# --- Models of other programs ---
 
 
 def foreign_state_dict(
@@ -459,9 +448,6 @@ def test_onnx_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         import_(export_as(to, make_model("rnn", 1), tmp_path))
 
 
-# --- npz in particular ---
-
-
 def members(path: Path) -> dict[str, bytes]:
     export(make_model("rnn", 1), path)
     with zipfile.ZipFile(path) as archive:
@@ -529,9 +515,6 @@ def test_entries_that_share_their_bytes(tmp_path: Path) -> None:
     assert rejection(path) == "its arrays are declared larger than the file"
 
 
-# --- The commands ---
-
-
 # --- The examples in docs/how_to/export_and_import.md, and those of models with a prior ---
 
 
@@ -545,39 +528,28 @@ def block(name: str, order: int) -> str:
     return match[1]
 
 
-def run_example(name: str, cell: str, order: int) -> Model:
-    """Train a model, and run the example that reads it as exported to the current directory."""
+@pytest.mark.parametrize("order", [0, 4])
+@pytest.mark.parametrize("cell", EXPORTED_CELLS)
+@pytest.mark.parametrize(("name", "library"), [("onnx", "onnxruntime"), ("torch", "torch")])
+@pytest.mark.usefixtures("ngram_prior")
+def test_the_examples_read_an_exported_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    name: str, library: str, cell: str, order: int,
+) -> None:  # fmt: skip
+    """With onnxruntime, what `elman sample` writes is written; with torch, a text is scored, and a model comes back."""
+    pytest.importorskip(library)
+    monkeypatch.chdir(tmp_path)
     options: dict[str, Any] = {"cell": cell, "layers": 2, "hidden_size": 8, "seq_length": T, "ngram_order": order}
     model = train(Corpus.from_text(TEXT), **options, engine="numpy", max_updates=60).model
     export_as(name, model, Path())
     exec(block(name, order), {})
-    return model
-
-
-@pytest.mark.parametrize("order", [0, 4])
-@pytest.mark.parametrize("cell", EXPORTED_CELLS)
-@pytest.mark.usefixtures("ngram_prior")
-def test_the_example_with_onnxruntime_writes_what_sample_writes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cell: str, order: int
-) -> None:
-    pytest.importorskip("onnxruntime")
-    monkeypatch.chdir(tmp_path)
-    model = run_example("onnx", cell, order)
-    assert capsys.readouterr().out == model.sample(200, seed=1)
-
-
-@pytest.mark.parametrize("order", [0, 4])
-@pytest.mark.parametrize("cell", EXPORTED_CELLS)
-@pytest.mark.usefixtures("ngram_prior")
-def test_the_example_with_torch_scores_and_comes_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cell: str, order: int
-) -> None:
-    pytest.importorskip("torch")
-    monkeypatch.chdir(tmp_path)
-    model = run_example("torch", cell, order)
-    expected = model.score("It was a dark and stormy night").nats_per_char
-    assert float(capsys.readouterr().out.split()[0]) == pytest.approx(expected, rel=tolerances.TORCH_FLOAT32)
-    assert_same_model(import_("mine.safetensors", engine="numpy"), replace(model, state=model.state.reset()))
+    printed = capsys.readouterr().out
+    if name == "onnx":
+        assert printed == model.sample(200, seed=1)
+    else:
+        expected = model.score("It was a dark and stormy night").nats_per_char
+        assert float(printed.split()[0]) == pytest.approx(expected, rel=tolerances.TORCH_FLOAT32)
+        assert_same_model(import_("mine.safetensors", engine="numpy"), replace(model, state=model.state.reset()))
 
 
 # --- The recipe "Add an export format" of CONTRIBUTING ---
@@ -597,9 +569,6 @@ def test_a_format_is_added_by_its_module_and_its_entry(
     assert exit_code("export", "run", "run.zip", "--format", "zip") == 2
     assert capsys.readouterr().err == "error: --format must be one of onnx, torch, npz, page, hub, toy (got 'zip')\n"
     assert " or toy (NumPy arrays again)." in format_help()
-
-
-# --- An n-gram prior ---
 
 
 def with_metadata(change: Any) -> Any:

@@ -79,7 +79,6 @@ def window(browser: Browser, tmp_path_factory: pytest.TempPathFactory, model: Mo
 
 
 def ask(page: Page, name: str, **body: Any) -> Any:
-    """Return the answer of a worker to a request of the playground."""
     return page.evaluate(ASK, [name, body])
 
 
@@ -90,7 +89,6 @@ def generate(page: Page, count: int, seed: int, **options: Any) -> str:
 
 
 def write(page: Page, **fields: str) -> str:
-    """Generate a text by the form, and return it with its prompt."""
     for name, value in ({"prompt": PROMPT, "length": "60"} | fields).items():
         page.fill(f"#{name.replace('_', '-')}", value)
     page.click("#write")
@@ -250,17 +248,6 @@ def test_a_text_is_read_and_coloured_by_a_unit(window: Page, model: Model) -> No
     window.click("#tab-write")
 
 
-def test_writing_can_be_stopped(window: Page) -> None:
-    window.fill("#length", "10000")
-    window.select_option("#speed", "12")
-    window.click("#write")
-    expect(window.locator("#written > span").nth(len(PROMPT) + 3)).to_be_visible()
-    window.keyboard.press("Escape")
-    expect(window.locator("#write-status")).to_contain_text("Stopped at")
-    window.select_option("#speed", "0")
-    assert len(write(window)) == len(PROMPT) + 60
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone(browser: Browser, tmp_path: Path, model: Model, scheme: Any) -> None:
     phone: dict[str, Any] = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobile": True}
@@ -289,9 +276,6 @@ def test_an_output_that_is_not_finite_is_an_error(browser: Browser, tmp_path: Pa
         page.click("#write")
         message = "The network cannot be used (the output of the network is not finite)."
         expect(page.locator("#write-status")).to_have_text(message)
-
-
-# --- What the page says, and refuses ---
 
 
 def test_the_page_says_what_the_model_is(browser: Browser, tmp_path: Path, model: Model) -> None:

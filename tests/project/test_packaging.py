@@ -74,7 +74,6 @@ def test_every_dependency_has_a_lower_bound() -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The sdist, and the wheel that is built from it."""
     if importlib.util.find_spec("build") is None:
         pytest.skip("build is not installed: pip install -e '.[dev]'")
     out = tmp_path_factory.mktemp("dist")

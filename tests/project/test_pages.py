@@ -61,7 +61,6 @@ def test_the_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A working directory with the logs that the guide on anomalies names."""
     normal = [f"12:{n // 60:02}:{n % 60:02} job {n} is done" for n in range(200)]
     (tmp_path / "normal.log").write_text("\n".join(normal), encoding="utf-8")
     (tmp_path / "new.log").write_text("12:01:01 job 7 is done\n12:01:02 panic: no room\n", encoding="utf-8")

@@ -85,9 +85,6 @@ def test_a_plain_training_imports_less_than_half_of_the_package(tmp_path: Path) 
     assert int(process.stdout.splitlines()[-1]) < sum(1 for _ in package.rglob("*.py")) / 2
 
 
-# --- Train, load, sample, score ---
-
-
 def test_a_built_in_text_is_trained_on(tmp_path: Path) -> None:
     run = elman.train("python-docs", out=str(tmp_path), preset="reference", **SMALL)  # a path may be a string
     assert run.corpus.name == "python-docs"

@@ -46,7 +46,6 @@ def use_everything(folder: Path) -> elman.Run:
 
 
 def use_wrongly(model: elman.Model, corpus: elman.Corpus) -> None:
-    """Pass what does not exist."""
     elman.trian(corpus)  # type: ignore[attr-defined]
     elman.train(corpus, lr=0.1)  # type: ignore[call-arg]
     elman.train(corpus, hidden_size="large")  # type: ignore[arg-type]

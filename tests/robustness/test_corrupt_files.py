@@ -33,7 +33,6 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, bytes]]:
 
 
 def outcome(path: Path) -> str:
-    """Read a file by its name; return the one-line error, or an empty string."""
     return error_message(lambda: read(path))
 
 
@@ -75,12 +74,8 @@ def test_corrupt_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], 
     assert refused > number / 2
 
 
-# --- Checkpoints that contradict themselves ---
-
-
 @pytest.fixture
 def run(good: list[tuple[Path, bytes]], tmp_path: Path) -> Path:
-    """The directory of a run with a validation set, to be corrupted."""
     return Path(shutil.copytree(good[-1][0].parent, tmp_path / "run"))
 
 

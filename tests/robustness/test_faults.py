@@ -35,7 +35,6 @@ Prepare = Callable[[], None]
 
 
 def elman(*arguments: object, before: Prepare | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own, which calls `before` first."""
     command = [sys.executable, "-m", "elman", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, preexec_fn=before, check=False)
 
@@ -57,7 +56,6 @@ def text(tmp_path: Path) -> Path:
 
 
 def begin(text: Path, out: Path) -> bytes:
-    """Train for 9 updates; return the checkpoint."""
     train(text, **OPTIONS, max_updates=9, out=out)
     return (out / CHECKPOINT).read_bytes()
 
@@ -154,14 +152,12 @@ def test_a_disk_that_fills_at_any_moment(
 
 
 def without_privilege() -> None:
-    """Make permissions apply to root as well."""
     for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
         ctypes.CDLL(None).prctl(24, capability)  # PR_CAPBSET_DROP
 
 
 @pytest.fixture
 def locked_away(tmp_path: Path) -> Iterator[Path]:
-    """A folder whose mode a test changes."""
     folder = tmp_path / "folder"
     folder.mkdir()
     yield folder

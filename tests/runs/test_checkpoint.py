@@ -42,9 +42,6 @@ def assert_same(found: Checkpoint, expected: Checkpoint) -> None:
     assert snapshot(found.state) == snapshot(expected.state)
 
 
-# --- Saving and loading ---
-
-
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -167,8 +164,6 @@ def test_weights_that_are_not_finite(checkpoint: Checkpoint, tmp_path: Path, val
     assert "(W is not an array of finite float32 values)" in error_message(tmp_path / "c")
 
 
-# --- The n-gram prior ---
-
 ORDER = 3
 
 
@@ -260,9 +255,6 @@ def test_a_prior_that_is_none(
     corpus: Corpus, tmp_path: Path, change: Callable[[Any, Any], object], reason: str
 ) -> None:
     assert reason in error_message(altered(corpus, tmp_path, change))
-
-
-# --- Safety ---
 
 
 def test_the_package_neither_pickles_nor_evaluates() -> None:

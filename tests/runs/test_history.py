@@ -136,8 +136,6 @@ def test_a_run_in_a_directory_has_the_history_of_one_in_memory(
     assert run.advice == expected.advice
 
 
-# --- The train loss, estimated from the rows ---
-
 T = 25
 BATCH = Config(seq_length=T, batch_size=10)
 

@@ -114,17 +114,6 @@ def test_without_a_network(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hub.requests == []
 
 
-def test_an_unexpected_error_of_the_library_is_one_line(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub
-
-    def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("two\nlines")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
-    with pytest.raises(ElmanError, match=rf"^cannot load '{NAME}': RuntimeError: two lines$"):
-        elman.load(NAME)
-
-
 def test_commands(hub: Hub, runs: tuple[Path, Path], command: Command) -> None:
     options = ["--length", 20, "--seed", 1, "--json"]
     (one, other) = (json.loads(command("sample", name, *options).out) for name in (NAME, runs[1]))

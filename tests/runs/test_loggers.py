@@ -156,9 +156,6 @@ def test_samples_of_any_characters_are_shown_as_they_are(tmp_path: Path) -> None
         assert plain(texts[sample.update]) == sample.text.replace("\ud800", "\\ud800")
 
 
-# --- Errors ---
-
-
 @pytest.mark.parametrize(("log", "missing"), [("tensorboard", "tensorboardX"), ("wandb", "wandb")])
 def test_a_logger_whose_library_is_missing(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str, missing: str
@@ -178,9 +175,6 @@ def test_what_is_in_the_place_of_a_log_is_reported(corpus: Corpus, tmp_path: Pat
     replace_by(path)
     with pytest.raises(ElmanError, match="cannot write"):
         train(corpus, out=tmp_path, resume=True)
-
-
-# --- The registry ---
 
 
 class ToyLogger(MetricsLogger):

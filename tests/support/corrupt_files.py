@@ -47,7 +47,6 @@ def good_files(folder: Path) -> list[Path]:
 
 
 def corrupt_file(path: Path, data: bytes, rng: random.Random, out: Path) -> None:
-    """Write to `out` a corrupted version of the valid file at `path`, whose bytes are `data`."""
     if path.suffix == ".safetensors" and rng.random() < 0.6:
         _corrupt_meaning(path, rng, out)
     elif path.suffix == ".json" and rng.random() < 0.6:
@@ -57,7 +56,6 @@ def corrupt_file(path: Path, data: bytes, rng: random.Random, out: Path) -> None
 
 
 def corrupt_bytes(data: bytes, rng: random.Random) -> bytes:
-    """Return a file's bytes with some changed, removed, duplicated or inserted."""
     result = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 5))):
         at, length = rng.randrange(len(result) + 1), rng.choice((1, 1, 4, 60))

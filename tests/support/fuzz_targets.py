@@ -51,7 +51,6 @@ class Target:
 
 
 def feed(target: Target, data: bytes, folder: Path) -> str:
-    """Run a target on these bytes; return the one-line error, or an empty string."""
     path = folder / target.file
     path.write_bytes(target.build(data))
     with np.errstate(all="ignore"):
@@ -62,7 +61,6 @@ def feed(target: Target, data: bytes, folder: Path) -> str:
 
 
 def _valid_files(name: str) -> Callable[[Path], list[bytes]]:
-    """Return a function that gives the bytes of the valid files of a name."""
     return lambda folder: [path.read_bytes() for path in good_files(folder) if path.name == name]
 
 
@@ -177,7 +175,6 @@ def _decompress(path: Path) -> None:
 
 
 def _compressed(folder: Path) -> Iterable[bytes]:
-    """Return files of every mode, and one that is stored."""
     model = make_codec_model(order=2)
     yield from (compress(CODEC_TEXT[:60], model, mode=mode) for mode in MODES)
     yield compress(bytes(range(100, 140)), model)

@@ -11,7 +11,6 @@ from support.networks import make_parameters, state_of
 
 
 def overflowing_model() -> Model:
-    """Return a model with finite weights that are so large that its outputs overflow."""
     model = random_model("ab\n")
     model.parameters["V"][:] = 3e38
     model.parameters["b"][:] = 9

@@ -26,7 +26,6 @@ NAME = "stormy"
 
 @cache
 def tiny() -> Model:
-    """Return a briefly trained model in float64, with an alphabet of 26 characters."""
     return train(Corpus.from_text(TEXT), hidden_size=6, seq_length=T, epochs=20, dtype="float64").model
 
 
@@ -38,7 +37,6 @@ def listening(app: ASGIApp) -> Iterator[httpx.Client]:
 
 @contextmanager
 def serving(model: Model | None = None, **settings: Any) -> Iterator[httpx.Client]:
-    """Serve a model, by default the small one; yields a client."""
     with listening(create_app({NAME: model or tiny()}, Settings(**settings))) as client:
         yield client
 

@@ -35,8 +35,6 @@ def train(corpus: str | Path | Corpus = "python-docs", *, preset: str | None = N
 
 
 class StopsAt(TrainingCallback):
-    """Asks to stop once this many updates are done."""
-
     def __init__(self, update: int) -> None:
         self.update = update
         self.done = 0
@@ -76,12 +74,10 @@ class Killed(TrainingCallback):
 
 
 def rows(metrics: Sequence[Metrics]) -> list[tuple[object, ...]]:
-    """Return rows without the columns that the clock writes."""
     return [astuple(row)[:5] for row in metrics]
 
 
 def network(snapshot: Snapshot | None) -> object:
-    """Return everything of a network, with the bytes of its arrays."""
     if snapshot is None:
         return None
     arrays = {**snapshot.parameters, "h": snapshot.h}

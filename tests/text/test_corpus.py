@@ -49,14 +49,12 @@ def test_indices_that_are_none_are_refused(indices: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache directory for large texts, which does not exist yet."""
     monkeypatch.setattr(module, "cache_dir", lambda: tmp_path / "cache")  # the kernels' stays where it is
     return tmp_path / "cache"
 
 
 @pytest.fixture
 def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A text of more than a hundred bytes is stored in a file."""
     monkeypatch.setattr(module, "LARGE", 100)
 
 
@@ -125,7 +123,8 @@ print(json.dumps([len(run.corpus.indices), peak]))
 def measure(size: int) -> tuple[int, float]:
     """Train on a file of one line of so many bytes, in a process of its own; return its length, and the peak in MB."""
     path = Path("text")
-    path.write_bytes(b"no newline at all; " * (size // 19))
+    with path.open("wb") as file:  # in pieces, as the peak of a process begins with that of the one that starts it
+        file.writelines(b"no newline at all; " * 50_000 for _ in range(size // 950_000))
     done = subprocess.run([sys.executable, "-c", MEASURE, path], capture_output=True, check=True)
     length, peak = json.loads(done.stdout)
     return length, peak

@@ -42,9 +42,6 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-# --- One file ---
-
-
 @pytest.mark.parametrize(
     ("source", "data", "encoding"),
     [("novel.txt", "hej då\n".encode(), "utf-8"), ("python-docs", BUILTIN_CORPORA["python-docs"](), "latin-1")],
@@ -97,9 +94,6 @@ def test_every_codec_of_python_decodes_any_bytes_or_says_so(monkeypatch: pytest.
     assert decoded > 1000
 
 
-# --- Another alphabet ---
-
-
 def test_a_given_alphabet_is_used_or_extended() -> None:
     alphabet = Alphabet("cba")
     corpus = read_corpus(write("text", b"aaa"), alphabet=alphabet)
@@ -120,8 +114,6 @@ def test_a_corpus_is_taken_as_it_is_or_encoded_again() -> None:
     assert read_corpus(corpus, alphabet=Alphabet("cba")).text == "abab"
     assert read_corpus(corpus, min_count=1).alphabet.has_unknown
 
-
-# --- Decoding in chunks ---
 
 ENCODINGS = [
     "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-7", "latin-1", "cp1252", "ascii",
@@ -315,9 +307,6 @@ def test_a_disk_that_fails_is_no_corrupt_file(data: bytes) -> None:
     assert refused(Broken(data)) == "cannot read 'file' to the end (Input/output error)"
 
 
-# --- What is no text ---
-
-
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 @pytest.mark.parametrize(
     ("data", "what"),
@@ -351,9 +340,6 @@ def test_an_archive_is_refused() -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 def test_texts_with_control_characters_are_read(text: str, encoding: str) -> None:
     assert read_corpus(write("x", text.encode(encoding)), encoding=encoding).text == text
-
-
-# --- Several files, open files and pipes ---
 
 
 def test_files_are_joined_at_line_ends(folder: Path) -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import elman
 from elman.errors import ElmanError
-from elman.text import Alphabet, Corpus, read_corpus, replace_rare
-from elman.text.unknown import MAX_UNCONFIRMED_SIZE, count_characters
+from elman.text import Corpus, read_corpus, replace_rare
+from elman.text.unknown import MAX_UNCONFIRMED_SIZE
 from support.cli import Command
 from support.texts import PLAIN
 from support.training import EXACT
@@ -44,14 +44,6 @@ def test_the_largest_alphabet_that_needs_no_confirmation() -> None:
     assert elman.train(Corpus.from_text(text), **FEW).state.update == 3
     with pytest.raises(ElmanError, match=r"has 5,001 distinct .*; use min_count=1 .* equally frequent"):
         elman.train(Corpus.from_text(MANY[: MAX_UNCONFIRMED_SIZE + 1]), **FEW)
-
-
-def test_rare_characters_become_one_at_the_end_of_the_alphabet() -> None:
-    corpus = replace_rare(Corpus.from_text("abxabcyb"), 2)
-    assert corpus.alphabet == Alphabet("ab\ufffd", has_unknown=True)
-    assert corpus.text == "ab\ufffdab\ufffd\ufffdb"
-    assert corpus.sha256 == Corpus.from_text("abxabcyb").sha256
-    np.testing.assert_array_equal(count_characters(corpus), [2, 3, 3])
 
 
 @pytest.mark.parametrize(

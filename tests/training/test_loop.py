@@ -106,9 +106,6 @@ def test_a_seed_is_a_run(corpus: Corpus) -> None:
     assert_same(again, one)
 
 
-# --- The metrics ---
-
-
 def test_the_rows_and_the_results_are_those_of_the_state(corpus: Corpus) -> None:
     # A large step makes the curve rise at first, so its minimum is not at the end.
     run = train(corpus, **EXACT | {"metrics_every": 1, "learning_rate": 2.0}, epochs=2)
@@ -126,9 +123,6 @@ def test_a_row_at_every_so_many_updates_and_once_at_the_last(corpus: Corpus) -> 
     expected = [(n, losses[n - 1], smoothed(losses)[n - 1]) for n in (7, 14, 21, 25)]
     assert [(row.update, row.loss, row.smooth_loss) for row in run.metrics] == expected
     assert [row.update for row in train(corpus, **EXACT, max_updates=14).metrics] == [7, 14]
-
-
-# --- The samples ---
 
 
 def test_a_sample_before_the_first_update_and_after_every_so_many(corpus: Corpus) -> None:
@@ -301,12 +295,6 @@ def test_a_resume_that_fails_loses_no_row(corpus: Corpus, tmp_path: Path, monkey
         with pytest.raises(ElmanError, match=r"No space left on device"):
             train(corpus, out=tmp_path, resume=True, max_updates=30)
     assert_saved(tmp_path, run)
-
-
-# --- The directory ---
-
-
-# --- A loss that is not finite ---
 
 
 @ENGINES

@@ -97,9 +97,6 @@ def test_what_run_json_does_not_say(corpus: Any, words: str, monkeypatch: pytest
     assert resume(corpus="corpus/1.txt").state.update == 20
 
 
-# --- Nothing to do, and more to do ---
-
-
 @pytest.mark.parametrize(
     ("options", "limits", "stopped", "words"),
     [

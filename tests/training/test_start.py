@@ -201,12 +201,6 @@ def test_a_run_that_needs_too_much_memory_is_not_resumed_and_not_lost(
     assert elman.train(text, out=tmp_path, resume=True, max_updates=4).state.update == 4
 
 
-def test_a_text_long_enough_is_trained_on_as_before() -> None:
-    text = Corpus.from_text(TEXT * 30)  # 2,100 for training, 51 more than a window
-    config = elman.train(text, hidden_size=3, engine="numpy", sample_every=0, max_updates=1).config
-    assert (config.batch_size, config.seq_length) == (32, 64)
-
-
 def test_the_time_budget_limits_the_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A resumed run reads the same sample, also with another budget; without a budget there is no limit."""
     monkeypatch.setattr(presets, "MAX_CHARS_PER_SECOND", 500)
