@@ -1,4 +1,6 @@
-/* Arrays in a page, which are gzipped and in base64. */
+/* Arrays in a page, gzipped and in base64, and activations of hidden units, stored as one byte each. */
+
+const ZERO = 127;
 
 /** Return the bytes of an array. */
 export async function decodeBytes(text) {
@@ -6,3 +8,12 @@ export async function decodeBytes(text) {
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
 }
+
+/** Return an activation, from -1 to 1, from its byte. */
+export function dequantize(code) {
+  const distance = (code - ZERO) / ZERO;
+  return distance * Math.abs(distance);
+}
+
+/** Return the byte of an activation. */
+export const quantize = (value) => Math.round(ZERO + ZERO * Math.sign(value) * Math.sqrt(Math.min(1, Math.abs(value))));

@@ -3,8 +3,7 @@
  * Each array is in an element of its own.
  */
 
-import { dequantize } from "../activations.js";
-import { decodeBytes } from "../bytes.js";
+import { decodeBytes, dequantize } from "../bytes.js";
 import { unicodeNames } from "../character.js";
 import { byId } from "../dom.js";
 import { formatSigned } from "../format.js";

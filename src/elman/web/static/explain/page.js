@@ -1,6 +1,6 @@
 /* The page of `elman explain`: a text coloured by surprisal or by a hidden unit, and its selected character. */
 
-import { dequantize } from "../activations.js";
+import { dequantize } from "../bytes.js";
 import { byId, create } from "../dom.js";
 import { formatCharacters, formatCount, formatPercent, formatSigned } from "../format.js";
 import { describeEntry, setBar, showEntry } from "../inspector.js";

@@ -67,9 +67,8 @@ export function createSampling(options, settings) {
 
 /** Return the first character whose cumulative probability exceeds a uniform number. */
 export function sampleIndex(p, uniform) {
-  let total = 0, last = 0, cumulative = 0;
-  for (let k = 0; k < p.length; k++) total += p[k];
-  const target = uniform * total;
+  const target = uniform * p.reduce((a, b) => a + b, 0);
+  let last = 0, cumulative = 0;
   for (let k = 0; k < p.length; k++) {
     cumulative += p[k];
     if (p[k] > 0) last = k;

@@ -3,8 +3,7 @@
  * message asks for the next piece; one that names a task starts that.
  */
 
-import { quantize } from "../activations.js";
-import { decodeBytes } from "../bytes.js";
+import { decodeBytes, quantize } from "../bytes.js";
 import { Network } from "./network.js";
 import { Generator } from "./random.js";
 import { createSampling, sampleIndex, softmax } from "./sampling.js";

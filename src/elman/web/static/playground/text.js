@@ -3,7 +3,7 @@
  * `character`, `probability`, `bits`, `sampling`, `alternatives` and `activations`; and whether the user has `chosen` it.
  */
 
-import { dequantize } from "../activations.js";
+import { dequantize } from "../bytes.js";
 import { createCharacter, isMark } from "../character.js";
 
 /** Return the activation of a unit from its byte, or 0 if there is none. */
