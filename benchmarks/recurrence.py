@@ -85,7 +85,7 @@ def measure_gradients(parameters: Parameters, x: NDArray[Any], y: NDArray[Any]) 
     """
     cell, states = parameters.architecture.spec.functions, read_text(parameters, x)
     h = states[-1:, :, : parameters["V"].shape[1]]
-    _, dh = output.backward(parameters, h, output.logits(parameters, h), y[-1:])
+    _, dh = output.backward(parameters, h, output.logits(parameters, h), y[-1:], None)
     norms = [np.linalg.norm(dh[0], axis=-1)]
     for k in range(1, STEPS + 1):
         dh_out = np.zeros((k, *dh[0].shape))

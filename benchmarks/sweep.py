@@ -58,7 +58,7 @@ def measure_trainings(text: Path, folder: Path, trials: int, options: dict[str, 
     corpus = elman.Corpus.from_text(text.read_text("utf-8"))
     duration = 0.0
     for trial in result.trials[SHORT - 1 :]:  # the first one also loads the kernels
-        settings: Any = result.settings.trial_options(trial.values)
+        settings: Any = result.settings.options | trial.values
         started = time.perf_counter()
         out = folder / f"training{trial.number}"
         elman.train(corpus, out=out, preset=options["preset"], progress=False, **settings)

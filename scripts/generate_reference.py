@@ -3,13 +3,15 @@
 A part is what a page has between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
 """
 
+import ast
 import json
 import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, fields
-from inspect import signature
+from inspect import getsource, signature
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +132,10 @@ def _field(setting: Any) -> list[str]:
 
 
 def _values(setting: Any) -> str:
-    limits, choices = setting.metadata, choices_of(setting.name)
+    limits, choices = setting.metadata["limits"], choices_of(setting.name)
     if choices:
         return ", ".join(map(code, choices))
-    minimum, above, maximum, below = (limits[name] for name in ("minimum", "above", "maximum", "below"))
+    minimum, above, maximum, below = (limits.get(name) for name in ("minimum", "above", "maximum", "below"))
     kind = str(setting.type).removesuffix(" | None").replace(" | str", " or a file")
     parts = [f"≥ {minimum}" if minimum is not None else "", f"> {above}" if above is not None else ""]
     parts += [f"≤ {maximum:,}" if maximum is not None else "", f"< {below}" if below is not None else ""]
@@ -148,8 +150,15 @@ def other_names() -> str:
 
 
 def metrics_columns() -> str:
-    """Return the columns of ``metrics.csv``, from the docstring of their class."""
-    described = {parameter.name: " ".join(parameter.desc) for parameter in ClassDoc(Metrics)["Parameters"]}
+    """Return the columns of ``metrics.csv``, from the docstrings of the fields of their class."""
+    (definition,) = ast.parse(getsource(Metrics)).body
+    assert isinstance(definition, ast.ClassDef)
+    described = {
+        field.target.id: " ".join(text.value.value.split())
+        for field, text in pairwise(definition.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }
     return table(["column", "content"], ([code(column), described[column]] for column in COLUMNS))
 
 

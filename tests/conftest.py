@@ -52,14 +52,12 @@ def _empty_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 def save_empty_plot(run: Run) -> None:
-    """Write the file of the plot where the run would."""
     assert run.directory is not None
     replace_file(run.directory.plot_path, b"")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium."""
     from support.browser import chromium  # which takes a second to import
 
     with chromium() as browser:
@@ -68,14 +66,11 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def corpus() -> Corpus:
-    """The text, ready to train on."""
     return Corpus.from_text(TEXT)
 
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command in this process."""
-
     def run(*arguments: object) -> Ended:
         return Ended(exit_code(*arguments), *capsys.readouterr())
 

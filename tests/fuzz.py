@@ -22,7 +22,6 @@ CORPUS = Path(__file__).parent / "robustness" / "corpus"
 
 
 def search(name: str, minutes: float, folder: Path) -> bool:
-    """Fuzz a target for some minutes and update its corpus; return whether no input crashed the loader."""
     inputs, minimal, crashes = folder / "inputs", folder / "minimal", Path("crashes") / name
     from support.fuzz_targets import TARGETS
 
@@ -41,13 +40,11 @@ def search(name: str, minutes: float, folder: Path) -> bool:
 
 
 def run_libfuzzer(name: str, *options: object) -> bool:
-    """Run libFuzzer in a child process, since it ends its process."""
     command = [sys.executable, __file__, f"--child={name}", *map(str, options)]
     return subprocess.run(command, check=False).returncode == 0
 
 
 def run_child(name: str, options: list[str]) -> None:
-    """Run libFuzzer in this process."""
     os.environ["NUMBA_DISABLE_JIT"] = "1"  # Numba cannot compile instrumented functions
     import atheris
 
@@ -74,7 +71,6 @@ def run_child(name: str, options: list[str]) -> None:
 
 
 def main() -> None:
-    """Fuzz each target in turn."""
     if len(sys.argv) > 1 and sys.argv[1].startswith("--child="):
         run_child(sys.argv[1].removeprefix("--child="), sys.argv[2:])
     from support.fuzz_targets import TARGETS

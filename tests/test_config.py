@@ -29,9 +29,6 @@ def test_the_defaults_are_the_reference_experiment() -> None:
     assert make_config("reference", {"hidden_size": 7}) == Config(hidden_size=7)
 
 
-# --- Presets ---
-
-
 def test_the_presets() -> None:
     assert list(PRESETS) == ["reference", "steady", "quick", "minute", "strong", "hour"]
     assert PRESETS["reference"].settings == {}
@@ -68,9 +65,6 @@ def test_a_setting_that_needs_a_validation_set(preset: str, setting: str) -> Non
     assert getattr(make_config(preset, {"validation": 0.0}), setting) == 0
     with pytest.raises(ElmanError, match=f"{setting} requires a validation set"):
         make_config(preset, {setting: 3, "validation": 0.0})
-
-
-# --- Settings ---
 
 
 def test_a_configuration_is_a_constant_value_and_every_setting_has_help() -> None:

@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import elman
+import elman.testing
 from elman.cli import main
 from elman.storage.builtin import MODELS
 from elman.text import Corpus
@@ -28,13 +30,14 @@ FILES = {
     "novel.txt": TEXT.encode(), "other.txt": TEXT[::-1].encode(), "short.txt": b"abcde", "latin.txt": b"caf\xe9 " * 20,
     "a.txt": b"a", "han.txt": "漢".encode(), "empty.txt": b"", "texts/a.txt": TEXT.encode(), "novel.txt.elm": b"mine",
     "damaged": (40).to_bytes(8, "little") + b'{"elman": "', MODEL: b"", "empty/file": b"",
+    "short.npz": b"PK", "bytes": b"\xff",
     **{f"runs/{name}/checkpoint.safetensors": b"" for name in "abcd"},
 }  # fmt: skip
 
 
 @contextlib.contextmanager
 def make_folder() -> Iterator[None]:
-    """Change to a folder with texts and two runs, of which only that of `code` knows a backslash."""
+    """Change to a folder with texts, two runs, of which only `code` knows a backslash, and an imported model."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for name, data in FILES.items():
             Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -42,6 +45,8 @@ def make_folder() -> Iterator[None]:
         for name, text in (("run", TEXT), ("code", TEXT + "\\")):
             corpus = Corpus.from_text(text, "novel.txt")
             train(corpus, hidden_size=3, seq_length=T, engine="numpy", epochs=2, out=name)
+        elman.export("run", "network.npz")
+        elman.import_("network.npz", out="kept")
         yield
 
 
@@ -64,7 +69,7 @@ def run_command(line: str) -> str:
 
 
 def evaluate(expression: str) -> str:
-    names: dict[str, Any] = {"elman": elman, "corpus": Corpus.from_text(TEXT), "model": elman.load("run")}
+    names: dict[str, Any] = {"elman": elman, "np": np, "corpus": Corpus.from_text(TEXT), "model": elman.load("run")}
     if "LineOutlierDetector" in expression:
         names |= vars(pytest.importorskip("elman.sklearn"))
     with pytest.raises((elman.ElmanError, AttributeError)) as raised:

@@ -53,11 +53,11 @@ def test_a_process_that_has_ended_is_one_error(monkeypatch: pytest.MonkeyPatch) 
 
 def test_torchrun_may_repeat_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     display = TrainingDisplay(quiet=True)
-    display.signals.receive(2, None)
+    display.receive(2, None)
     with pytest.raises(KeyboardInterrupt):
-        display.signals.receive(2, None)
+        display.receive(2, None)
     start_processes(monkeypatch, 0, 2)
-    display.signals.receive(2, None)
+    display.receive(2, None)
     assert display.should_stop()
 
 

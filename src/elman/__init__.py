@@ -37,36 +37,30 @@ if TYPE_CHECKING:
     from elman.tuning.sweep import sweep as sweep
 
 
-_MODULES = {
-    "Config": "elman.config",
-    "Corpus": "elman.text",
-    "ElmanError": "elman.errors",
-    "LineScorer": "elman.runs.models",
-    "Model": "elman.inference",
-    "Run": "elman.runs.run",
-    "Sample": "elman.runs.history",
-    "SavedRun": "elman.runs.saved_runs",
-    "Score": "elman.inference",
-    "TrainingCallback": "elman.training.callbacks",
-    "compress": "elman.inference.codec",
-    "decompress": "elman.inference.codec",
-    "ensemble": "elman.inference.ensemble",
-    "explain": "elman.interpret.explain_page",
-    "export": "elman.interop",
-    "gradcheck": "elman.testing.gradcheck",
-    "import_": "elman.interop",
-    "list_runs": "elman.runs.saved_runs",
-    "load": "elman.runs.models",
-    "open_run": "elman.runs.saved_runs",
-    "sweep": "elman.tuning.sweep",
-    "train": "elman.training.train",
+_NAMES = {
+    "config": ["Config"],
+    "errors": ["ElmanError"],
+    "inference": ["Model", "Score"],
+    "inference.codec": ["compress", "decompress"],
+    "inference.ensemble": ["ensemble"],
+    "interop": ["export", "import_"],
+    "interpret.explain_page": ["explain"],
+    "runs.history": ["Sample"],
+    "runs.models": ["LineScorer", "load"],
+    "runs.run": ["Run"],
+    "runs.saved_runs": ["SavedRun", "list_runs", "open_run"],
+    "testing.gradcheck": ["gradcheck"],
+    "text": ["Corpus"],
+    "training.callbacks": ["TrainingCallback"],
+    "training.train": ["train"],
+    "tuning.sweep": ["sweep"],
 }
+_MODULES = {name: f"elman.{module}" for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted(_MODULES)
 
 
 def __dir__() -> list[str]:
-    """Return the public names."""
     return __all__
 
 

@@ -5,6 +5,7 @@ A field of `Config` is a command-line option with default and help, a key of ``r
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -29,16 +30,11 @@ if TYPE_CHECKING:
 
 
 def _option(default: Any, help: str, choices: Callable[[], tuple[str, ...]] | None = None, **limits: float) -> Any:
-    """Return a field with its help and its range; `choices` are the names in a registry.
-
-    The limits are `minimum`, `maximum`, `above` and `below`, which are exclusive; the latter has an `example`.
-    """
-    unlimited = dict.fromkeys(("minimum", "maximum", "above", "below", "example"))
-    return field(default=default, metadata={**unlimited, **limits, "help": help, "choices": choices})
+    """Return a field with its help, its range and, from a registry, its choices; `below` and `above` are exclusive."""
+    return field(default=default, metadata={"help": help, "choices": choices, "limits": limits})
 
 
 def _fraction(default: float, help: str, example: float) -> Any:
-    """Return a field for a number from 0 to below 1."""
     return _option(default, help, minimum=0, below=1, example=example)
 
 
@@ -259,7 +255,6 @@ class Config:
 
 @cache
 def _hints() -> dict[str, Any]:
-    """Return the type of each setting."""
     return get_type_hints(Config)
 
 
@@ -270,11 +265,17 @@ def choices_of(name: str) -> tuple[str, ...]:
 
 
 _TYPE_NAMES = {int: "an integer", float: "a number", str: "a string", bool: "True or False", NoneType: "None"}
+_LIMITS: dict[str, tuple[Callable[[float, float], bool], str]] = {
+    "minimum": (operator.ge, "at least {minimum}"),
+    "above": (operator.gt, "greater than {above}"),
+    "maximum": (operator.le, "at most {maximum}"),
+    "below": (operator.lt, "less than {below}, such as {example}"),
+}
+"""Limit of a number -> what must hold between them, and how an error says so."""
 
 
 def _check(name: str, value: Any) -> None:
-    """Check the type and the range of a setting."""
-    hint, limits, choices = _hints()[name], Config.__dataclass_fields__[name].metadata, choices_of(name)
+    hint, limits, choices = _hints()[name], Config.__dataclass_fields__[name].metadata["limits"], choices_of(name)
     allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     if get_origin(hint) is not Literal and not (float in allowed and type(value) is int) and type(value) not in allowed:
         raise ElmanError(
@@ -287,14 +288,9 @@ def _check(name: str, value: Any) -> None:
         return
     elif isinstance(value, float) and not isfinite(value):
         requirement = "a finite number"
-    elif limits["minimum"] is not None and value < limits["minimum"]:
-        requirement = f"at least {limits['minimum']}"
-    elif limits["above"] is not None and value <= limits["above"]:
-        requirement = f"greater than {limits['above']}"
-    elif limits["maximum"] is not None and value > limits["maximum"]:
-        requirement = f"at most {limits['maximum']}"
-    elif limits["below"] is not None and value >= limits["below"]:
-        requirement = f"less than {limits['below']}, such as {limits['example']}"
+    else:
+        broken = (text for kind, (holds, text) in _LIMITS.items() if kind in limits and not holds(value, limits[kind]))
+        requirement = next(broken, "").format_map(limits)
     if requirement:
         raise ElmanError(f"{option[name]} must be {requirement} (got {shorten(value)})")
 
@@ -366,10 +362,7 @@ def config_like(base: Config) -> Config:
 
 
 def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
-    """Return the settings of a run that is resumed.
-
-    A limit among the options replaces the time and update limits of the run.
-    """
+    """Return the settings of a resumed run; a limit among the options replaces those of time and updates."""
     check_names(options)
     changes: dict[str, Any] = {**_NO_LIMITS} if any(options.get(name) is not None for name in LIMITS) else {}
     if options.get("engine", saved.engine) != saved.engine:

@@ -1,8 +1,7 @@
 """Exceptions for errors that the caller can correct.
 
 Every message is one line that says what is wrong, what was given and, if that adds something, how to correct it. The
-command line prints it as ``error: …`` and exits with code 2; the library never exits, and prints nothing but the
-progress of a training.
+command line prints it as ``error: …`` and exits with code 2; the library never exits.
 
 Messages name an option by `option`, ``f"{option.learning_rate} must be …"``: a user of the command line reads
 ``--learning-rate``, one of Python ``learning_rate``. A help text is for both: a template, ``"… {learning_rate} …"``,
@@ -51,10 +50,7 @@ class _Option(str):
 
 
 class _Options:
-    """The options, by their names with underscores, as attributes or as keys.
-
-    They are named as on the command line, or as in Python; with None, as whoever reads the messages passes them.
-    """
+    """The options, by name as attributes or keys: as flags, as in Python or, with None, as the caller names them."""
 
     def __init__(self, are_flags: bool | None = None) -> None:
         self._are_flags = are_flags

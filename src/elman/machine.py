@@ -9,10 +9,7 @@ from pathlib import Path
 
 
 def thread_count() -> int:
-    """Return the number of threads that a computation uses at most.
-
-    That is the environment variable ``NUMBA_NUM_THREADS``, or else the number of cores that this process may use.
-    """
+    """Return how many threads a computation uses at most: ``NUMBA_NUM_THREADS``, or else the cores of this process."""
     limit = os.environ.get("NUMBA_NUM_THREADS", "")
     if limit.isdecimal() and int(limit) > 0:
         return int(limit)

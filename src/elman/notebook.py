@@ -21,7 +21,7 @@ def render_table(title: str, rows: Mapping[str, object]) -> str:
     '<table><caption>Run</caption><tr><th>text</th><td>a&lt;b</td></tr><tr><th>updates</th><td>1,000</td></tr></table>'
     """
     cells = "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(_format(value))}</td></tr>"
+        f"<tr><th>{escape(name)}</th><td>{escape(format_value(value))}</td></tr>"
         for name, value in rows.items()
         if value is not None
     )
@@ -58,7 +58,8 @@ def _color(character: str, bits: float) -> str:
     return f'<span title="{bits:.2f} bits" style="background: rgba(230, 110, 40, {opacity:.2f})">{shown}</span>'
 
 
-def _format(value: object) -> str:
+def format_value(value: object) -> str:
+    """Return a value as text: a number with separators of thousands."""
     if isinstance(value, float):
         return f"{value:,.4f}"
     return f"{value:,}" if isinstance(value, int) else str(value)

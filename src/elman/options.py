@@ -1,7 +1,4 @@
-"""Options: how a function that passes them on shows them, and which one is suggested where a name is unknown.
-
-The command line and the Python API read the same table of names.
-"""
+"""Options of the command line and of Python: how a function shows those it passes on, and which name is suggested."""
 
 from __future__ import annotations
 
@@ -65,7 +62,6 @@ def document_options(options: Iterable[Option]) -> Callable[[Callable[P, R]], Ca
 
 
 def _name_type(hint: Any) -> str:
-    """Return the name of a type, or of each member of a union."""
     kinds = get_args(hint) or (hint,)
     return " or ".join("None" if kind is type(None) else getattr(kind, "__name__", repr(kind)) for kind in kinds)
 

@@ -1,7 +1,4 @@
-"""Hyperparameter presets: combinations of settings, and the purpose of each.
-
-They were chosen by the experiments in ``benchmarks/NOTES.md``.
-"""
+"""Hyperparameter presets and the purpose of each; ``benchmarks/NOTES.md`` has the experiments behind them."""
 
 from __future__ import annotations
 
@@ -94,27 +91,25 @@ def limit_epochs(n: int) -> int:
 
 
 def choose_recipe(n: int, seconds: float, passed: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the best known settings for a training text of n characters and a time budget.
+    """Return the best known settings for a training text of n characters and a time budget, without those `passed`.
 
-    The budget is that of the machine on which the recipes were found: one at half the speed has half of it. Settings
-    that were `passed` are left out, and others that depend on them are derived from them.
+    The budget is that of the machine on which the recipes were found: one at half the speed has half of it.
     """
-    passed = passed or {}
-    chosen = _choose_one_layer(n, passed) if seconds < SHORT_BUDGET else _choose_layers(n, seconds, passed)
-    recipe = _COMMON | {"epochs": limit_epochs(n)} | chosen
+    passed = dict(passed or {})
+    recipe = _COMMON | {"epochs": limit_epochs(n)}
+    recipe |= (_choose_one_layer(n) if seconds < SHORT_BUDGET else _choose_layers(n, seconds, passed)) | passed
+    if "learning_rate" not in passed:
+        recipe["learning_rate"] = _learning_rate(recipe)
     return {name: value for name, value in recipe.items() if name not in passed}
 
 
-def _choose_one_layer(n: int, passed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the network and the training of a short budget."""
-    layers, m = passed.get("layers", 1), passed.get("hidden_size", 192)
-    batch_size, optimizer = passed.get("batch_size", 16), passed.get("optimizer", "adam")
+def _choose_one_layer(n: int) -> dict[str, Any]:
     return {
-        "layers": layers,
-        "hidden_size": m,
-        "batch_size": batch_size,
-        "optimizer": optimizer,
-        "learning_rate": _learning_rate(0.007, layers, m, batch_size, optimizer),
+        "layers": 1,
+        "hidden_size": 192,
+        "batch_size": 16,
+        "optimizer": "adam",
+        "learning_rate": 0.007,
         "dropout": 0.1 if n < SHORT_TEXT else 0.0,
         "warmup": 30,
         "ema_decay": 0.98,
@@ -124,7 +119,6 @@ def _choose_one_layer(n: int, passed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _choose_layers(n: int, seconds: float, passed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the network and the training of a budget that is enough for several layers."""
     layers, m, is_partial = _choose_size(n, seconds, passed)
     units = m / _units_factor(layers)
     # About as many updates per pass for all texts. The weights of more units do not fit in the cache of a core: more
@@ -144,7 +138,7 @@ def _choose_layers(n: int, seconds: float, passed: Mapping[str, Any]) -> dict[st
         "hidden_size": m,
         "batch_size": batch_size,
         "optimizer": optimizer,
-        "learning_rate": _learning_rate(0.006, layers, m, batch_size, optimizer),
+        "learning_rate": 0.006,
         "dropout": dropout,
         "weight_decay": weight_decay,
         "warmup": 100,
@@ -166,12 +160,12 @@ def _choose_size(n: int, seconds: float, passed: Mapping[str, Any]) -> tuple[int
     return layers, passed.get("hidden_size", m), is_partial
 
 
-def _learning_rate(of_adam: float, layers: int, m: int, batch_size: int, optimizer: str) -> float:
-    """Return the learning rate of an optimizer for a network."""
-    if optimizer != "muon":
-        return find_optimizer(optimizer).default_rate or of_adam
-    rate = 0.016 * _units_factor(layers) * min(1, (256 / m) ** 1.7) * (batch_size / 64) ** 0.5
-    return float(f"{rate:.2g}")
+def _learning_rate(recipe: Mapping[str, Any]) -> float:
+    """Return the learning rate of an optimizer for a network; the recipe has that of Adam."""
+    if recipe["optimizer"] != "muon":
+        return float(find_optimizer(recipe["optimizer"]).default_rate or recipe["learning_rate"])
+    rate = 0.016 * _units_factor(recipe["layers"]) * min(1, (256 / recipe["hidden_size"]) ** 1.7)
+    return float(f"{rate * (recipe['batch_size'] / 64) ** 0.5:.2g}")
 
 
 def _units_factor(layers: int) -> float:
@@ -180,11 +174,7 @@ def _units_factor(layers: int) -> float:
 
 
 def _units_of_two_layers(n: int, seconds: float) -> int:
-    """Return the number of units with two layers.
-
-    The number of weights grows with the square root of the budget, which is spent on weights and characters alike. It
-    is limited by the characters that there are to learn from.
-    """
+    """Return the units of two layers: the weights grow with the square root of the budget, and of the text."""
     chosen: int = 32 * round(min(8 * (seconds / 60) ** 0.27, max(8, 0.394 * n**0.5 / 32), 20))
     return max(chosen, 256) if seconds * CHARS_PER_SECOND >= EPOCHS * n else chosen
 
@@ -211,7 +201,6 @@ def _passes_in(seconds: float, n: int, units: float) -> float:
 
 
 def _budget(seconds: float, summary: str, validation: float = 0.1) -> Preset:
-    """Return the preset of a time budget."""
     return Preset(summary, choose_recipe(TYPICAL_CHARS, seconds) | {"validation": validation, "max_seconds": seconds})
 
 
@@ -257,13 +246,7 @@ DEFAULT_PRESET = "minute"
 
 
 def name_preset(name: str) -> str:
-    """Return the name of a preset, which may be passed in upper case.
-
-    Raises
-    ------
-    ElmanError
-        If there is none.
-    """
+    """Return the name of a preset, which may be passed in upper case."""
     lower = name.lower() if isinstance(name, str) else ""
     if lower not in PRESETS:
         raise ElmanError(f"unknown preset {quote(name)}; choose from {', '.join(PRESETS)}")

@@ -28,13 +28,7 @@ class Process(NamedTuple):
     """The same on this machine."""
 
     def rows(self, batch_size: int) -> slice:
-        """Return the rows of a batch that this process trains on: contiguous, and as many in each process, or one more.
-
-        Examples
-        --------
-        >>> [Process(rank, 2).rows(5) for rank in range(2)]
-        [slice(0, 2, None), slice(2, 5, None)]
-        """
+        """Return the rows of a batch that this process trains on: contiguous, as many in each process, or one more."""
         return slice(batch_size * self.rank // self.size, batch_size * (self.rank + 1) // self.size)
 
 
@@ -73,7 +67,6 @@ def connect_processes() -> Iterator[Any]:
 
 
 def _join_processes() -> None:
-    """Connect this process with the others."""
     from torch import cuda, distributed
 
     process, backend = current_process(), "cpu:gloo,cuda:nccl" if cuda.is_available() else "gloo"

@@ -135,7 +135,6 @@ class LineOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def __sklearn_tags__(self) -> Tags:
-        """Return the tags: the input is a list of strings."""
         tags = super().__sklearn_tags__()
         tags.input_tags.string = tags.input_tags.one_d_array = tags.no_validation = True
         tags.input_tags.two_d_array = False

@@ -12,22 +12,20 @@ from support.training import train
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a novel."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("ELMAN_NO_BROWSER", "1")
     (tmp_path / "novel.txt").write_text(TEXT, "utf-8")
     return tmp_path
 
 
 @pytest.fixture
 def run(folder: Path, trained: Path) -> Path:
-    """A run directory, in the current folder, called `run`."""
     return Path(shutil.copytree(trained, folder / "run"))
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a short run on the novel."""
     out = tmp_path_factory.mktemp("trained")
     train(Corpus.from_text(TEXT, "novel.txt"), hidden_size=3, seq_length=T, engine="numpy", epochs=2, out=out)
     return out

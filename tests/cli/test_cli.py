@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
 import elman
@@ -23,25 +24,21 @@ from elman.cli.app import COMMANDS
 from elman.cli.display import TrainingDisplay
 from elman.config import Config, make_config
 from elman.errors import FLAGS, flag
-from elman.presets import DEFAULT_PRESET, choose_recipe
+from elman.presets import DEFAULT_PRESET
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
 from support.cli import Command, assert_refused
 from support.state import TEXT, T, snapshot
-from support.training import train
+from support.training import EXACT, contents, train
 
 REFERENCE = ["--preset", "reference"]
 SMALL = [*REFERENCE, "--hidden-size", "3", "--seq-length", str(T), "--engine", "numpy", "--quiet"]
 
 
 def elman_process(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
-    """Begin `python -m elman` in a process of its own."""
     command = [sys.executable, "-m", "elman", *map(str, arguments)]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, **pipes | options)
-
-
-# --- Help ---
 
 
 def test_help_shows_every_setting_with_its_help_and_its_default(folder: Path, command: Command) -> None:
@@ -71,36 +68,6 @@ def test_the_version(command: Command) -> None:
 
 
 # --- Bad input: exit code 2 and one line; more is in tests/golden/errors.txt ---
-
-
-def test_a_loss_that_is_not_finite(folder: Path, command: Command) -> None:
-    options = ["--out", "out", "--seq-length", T, "--learning-rate", "1e38", "--engine", "numpy"]
-    code, _, err = command("train", "novel.txt", *REFERENCE, *options)
-    assert (code, err.splitlines()[0]) == (2, "training on novel.txt: 77 characters, 26 distinct")
-    assert "is not finite; the last good checkpoint is kept: lower --learning-rate" in err
-
-
-def test_a_damaged_checkpoint(run: Path, command: Command) -> None:
-    checkpoint = run / "checkpoint.safetensors"
-    data = checkpoint.read_bytes()
-    checkpoint.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    words = "its contents do not match its SHA-256; restore a backup or train again"
-    for arguments in (["sample", run], ["eval", run, "novel.txt"]):
-        assert_refused(command(*arguments), words)
-
-
-@pytest.mark.parametrize(
-    ("stdin", "words"),
-    [
-        (SimpleNamespace(buffer=io.BytesIO()), "standard input is empty: use a text of at least two"),
-        (None, "standard input is closed: use a file"),
-    ],
-)
-def test_standard_input_without_a_text(
-    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, stdin: object, words: str
-) -> None:
-    monkeypatch.setattr("sys.stdin", stdin)
-    assert_refused(command("train", "-", "--out", "out"), words)
 
 
 # --- Train ---
@@ -198,17 +165,6 @@ def test_every_option_of_train_reaches_the_run(folder: Path, command: Command) -
     options = [word for name, value in settings.items() for word in (flag(name), value)]
     assert command("train", "novel.txt", "--out", "out", "--preset", "reference", *options).code == 0
     assert RunDirectory(Path("out")).load().config == Config(**settings)
-
-
-def test_train_begins_with_the_preset_minute_as_in_python(folder: Path, command: Command) -> None:
-    Path("long.txt").write_text(TEXT * 150, encoding="utf-8")
-    options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "max_updates": 2, "sample_length": 9}
-    words = [word for name, value in options.items() for word in (flag(name), value)]
-    assert command("train", "long.txt", "--out", "out", *words).code == 0
-    short = choose_recipe(len(TEXT) * 150, 60, options) | {"epochs": 1_000_000}
-    expected = make_config("minute", short | options)  # a limit of updates takes the place of that of epochs
-    assert RunDirectory(Path("out")).load().config == elman.train("long.txt", **options).config == expected
-    assert (expected.cell, expected.validation) == ("gru", 0.1)
 
 
 @pytest.mark.parametrize("arguments", ["train - --out out --epochs 1", "eval run -", "gradcheck - --points 5"])
@@ -344,22 +300,19 @@ def test_plot_draws_a_png_or_an_svg(run: Path, command: Command) -> None:
 CHECK = ["gradcheck", "novel.txt", "--hidden-size", 4, "--seq-length", 5, "--points", 10, "--engine", "numpy", "-q"]
 
 
-@pytest.mark.parametrize(
-    ("options", "arrays"),
-    [
-        ("--cell rnn", "V U W b c h0"),
-        ("--ngram-order 2", "V U W b c alpha h0"),
-        ("--cell rnn --layers 2", "U W b U2 W2 b2 V c h0"),
-    ],
-)
-def test_gradcheck_prints_json_or_a_table(folder: Path, command: Command, options: str, arrays: str) -> None:
-    code, out, err = command(*CHECK, *options.split(), "--json")
+def test_gradcheck_prints_json_or_a_table(folder: Path, command: Command) -> None:
+    options = ("--layers", 2, "--ngram-order", 2)
+    code, out, err = command(*CHECK, *options, "--json")
     assert (code, err, out.count("\n")) == (0, "", 1)
     found = json.loads(out)
     ((*sizes, errors),) = (experiment.values() for experiment in found["experiments"])
     names = [*errors]
-    assert (found["passed"], sizes, names) == (True, [10, 4, 5], arrays.split())
-    code, shown, err = command(*CHECK, *options.split())
+    assert (found["passed"], sizes, names) == (
+        True,
+        [10, 4, 5],
+        ["U", "W", "b", "U2", "W2", "b2", "V", "c", "alpha", "h0"],
+    )
+    code, shown, err = command(*CHECK, *options)
     assert (code, err) == (0, "")
     assert {*names, "passed", "yes"} <= set(shown.split())
     assert "…" not in shown
@@ -373,9 +326,6 @@ def test_a_gradcheck_that_fails_ends_with_1(
     code, out, err = command(*CHECK, *options)
     assert (code, err) == (1, "")
     assert ("false" if options else "NO") in out
-
-
-# --- In a process of its own ---
 
 
 def test_a_reader_that_stops_early_makes_no_noise(run: Path) -> None:
@@ -432,3 +382,54 @@ def test_an_interrupt_at_an_import_of_a_loaded_module_is_an_exception(monkeypatc
     monkeypatch.setitem(sys.modules, package.__name__, package)
     with pytest.raises(KeyboardInterrupt):
         from package_of_this_test import anything  # type: ignore[import-not-found]  # noqa: F401
+
+
+ADDRESS = r"http://127\.0\.0\.1:\d+"
+
+
+def test_train_with_the_dashboard_prints_its_address_and_the_same_results(folder: Path, command: Command) -> None:
+    assert command("train", "novel.txt", "--out", "plain", *SMALL, "--max-updates", 20, "--json").err == ""
+    code, out, err = command(
+        "train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 20, "--live", "--live-with", "plain", "--json"
+    )
+    assert code == 0
+    assert re.fullmatch(f"dashboard: {ADDRESS}\n", err)
+    assert json.loads(out)["updates"] == 20
+    shown, plain = contents(Path("out")), contents(Path("plain"))
+    assert shown.keys() == plain.keys()
+    assert shown["samples.jsonl"] == plain["samples.jsonl"]
+
+
+def test_a_library_is_missing(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("elman.serve.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    words = ("requires uvicorn", "pip install 'elman[serve]'")
+    for arguments in (["serve"], ["view", "out"], ["train", "novel.txt", "--out", "out", "--live"]):
+        assert_refused(command(*arguments), *words)
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_view_shows_runs_until_a_signal(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    out = tmp_path / "novel"
+    train(Corpus.from_text(TEXT), **EXACT, epochs=2, out=out)
+    command = [sys.executable, "-m", "elman", "view", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(ADDRESS, line)
+        assert found, line
+        assert httpx.get(f"{found[0]}/api/runs").json() == {"runs": [{"name": "novel", "live": False}]}
+        process.send_signal(number)
+        assert process.wait(timeout=30) == code
+        assert process.stdout.read() == ""
+    assert (out / "checkpoint.safetensors").exists()
+
+
+def test_loggers(folder: Path, command: Command) -> None:
+    logs = ["--log", "jsonl", "--log", "tensorboard"]
+    assert command("train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 20, *logs).code == 0
+    lines = Path("out/metrics.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["update"] for line in lines] == [row.update for row in RunDirectory(Path("out")).metrics()]
+    assert Path("out/tensorboard").is_dir()

@@ -44,8 +44,6 @@ def test_characters_are_counted_as_eval_counts_them(
 
 
 class Standard(io.TextIOWrapper):
-    """Standard input or output of bytes."""
-
     def __init__(self, data: bytes = b"", terminal: bool = False) -> None:
         self.bytes = io.BytesIO(data)
         super().__init__(self.bytes)
@@ -78,16 +76,6 @@ def test_an_empty_file(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "none" in capsys.readouterr().out
     assert exit_code("decompress", f"{empty}.elm", "-m", run, "--out", empty) == 0
     assert empty.read_bytes() == b""
-
-
-def test_a_file_is_replaced_only_with_out(run: Path, tmp_path: Path) -> None:
-    text, file = tmp_path / "a.txt", tmp_path / "a.txt.elm"
-    text.write_bytes(DATA)
-    file.write_bytes(b"mine")
-    assert exit_code("compress", text, "-m", run) == 2
-    assert file.read_bytes() == b"mine"
-    assert exit_code("compress", text, "-m", run, "--out", file) == 0
-    assert exit_code("decompress", file, "-m", run) == 2
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -17,8 +17,6 @@ from support.terminal import use_terminal
 
 
 class Clock:
-    """A clock that is set by hand."""
-
     now = 0.0
 
     def __call__(self) -> float:
@@ -82,7 +80,6 @@ def test_a_compilation_is_announced(capsys: pytest.CaptureFixture[str], quiet: b
 
 @pytest.fixture
 def slow(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run, and a line for everything that is done."""
     monkeypatch.setattr("elman.cli.display.INTERVAL", 0.0)
     monkeypatch.setattr("elman.compression.predictor.MAX_TOKENS", 1)
 

@@ -1,4 +1,4 @@
-"""`elman explain`: what it prints."""
+"""`elman explain` and `elman eval`: what they print."""
 
 import json
 import math
@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import elman
 from elman.text import Corpus
 from support.cli import Command
+from support.state import TEXT as NOVEL
 from support.tolerances import COMPILED, SINGLE
 from support.training import train
 
@@ -20,7 +22,6 @@ TEXT = " ".join(
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run directory."""
     folder = tmp_path_factory.mktemp("explain") / "run"
     settings: Any = {"cell": "gru", "hidden_size": 6, "seq_length": 5, "engine": "numpy", "sample_every": 0}
     train(Corpus.from_text(TEXT[:2000]), out=folder, max_updates=20, **settings)
@@ -29,7 +30,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A text to explain."""
     path = tmp_path / "text.txt"
     path.write_text(TEXT[2000:4000], encoding="utf-8", newline="")
     return path
@@ -64,18 +64,6 @@ def test_unknown_characters_count_as_in_eval(command: Command, run: Path, tmp_pa
     assert [explained[name] for name in ("chars", "unknown_chars")] == [expected["chars"], expected["unknown_chars"]]
 
 
-def test_a_model_with_an_unknown_symbol_knows_every_character(command: Command, tmp_path: Path) -> None:
-    folder, text, page = tmp_path / "run", tmp_path / "text.txt", tmp_path / "page.html"
-    settings: Any = {"hidden_size": 4, "seq_length": 5, "engine": "numpy", "sample_every": 0, "min_count": 2}
-    train(Corpus.from_text("abc" * 50 + "é"), out=folder, max_updates=2, **settings)
-    text.write_text("ab漢cé", encoding="utf-8")
-    explained = json.loads(command("explain", folder, text, "--out", page, "--json").out)
-    expected = json.loads(command("eval", folder, text, "--json").out)
-    assert (explained["chars"], "unknown_chars" in explained) == (4, False)
-    assert explained["nats_per_char"] == pytest.approx(expected["nats_per_char"], rel=SINGLE)
-    assert "<div>ab�c�</div>" in page.read_text(encoding="utf-8")
-
-
 def test_the_prior_has_its_part_and_its_counts_are_no_units(command: Command, file: Path, tmp_path: Path) -> None:
     settings: Any = {"cell": "lstm", "ngram_order": 3, "hidden_size": 5, "seq_length": 8, "sample_every": 0}
     model = train(Corpus.from_text(TEXT[:2000]), out=tmp_path / "run", max_updates=20, **settings).model
@@ -87,3 +75,36 @@ def test_the_prior_has_its_part_and_its_counts_are_no_units(command: Command, fi
     gains = [figures["ngram"][f"{part}_nats_per_char"] for part in ("counting", "network")]
     assert sum(gains) == pytest.approx(math.log(len(model.alphabet)) - nats, rel=1e-4)
     assert "counting nats per char" in command(*arguments).out
+
+
+OTHER = "the rain at night\nthe torrents at night\n" * 30
+SMALL: dict[str, Any] = {"hidden_size": 5, "seq_length": 5, "max_updates": 30, "sample_every": 0}
+
+
+@pytest.fixture(scope="module")
+def scored_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory of a small model with a prior, and next to it texts."""
+    directory = tmp_path_factory.mktemp("eval")
+    (directory / "other").write_text(OTHER, encoding="utf-8")
+    (directory / "latin1").write_bytes((OTHER + "é").encode("latin-1"))
+    train(Corpus.from_text(NOVEL * 12), out=directory / "run", ngram_order=3, **SMALL)
+    return directory / "run"
+
+
+@pytest.mark.parametrize(("file", "encoding", "unknown"), [("other", "utf-8", ""), ("latin1", "latin-1", "é")])
+def test_the_metrics_are_those_of_the_score(
+    command: Command, scored_run: Path, file: str, encoding: str, unknown: str
+) -> None:
+    arguments = ("eval", scored_run, scored_run.parent / file, "--encoding", encoding)
+    ended = command(*arguments, "--json")
+    assert (ended.code, ended.err) == (0, "")
+    score = elman.load(scored_run).score(OTHER + unknown)
+    expected = {
+        "chars": score.chars,
+        "nats_per_char": score.nats_per_char,
+        "bits_per_char": score.bits_per_char,
+        "perplexity": score.perplexity,
+    } | ({"unknown_chars": 1} if unknown else {})
+    assert json.loads(ended.out) == expected
+    table = command(*arguments).out
+    assert [line.split("  ")[0] for line in table.splitlines()] == [name.replace("_", " ") for name in expected]

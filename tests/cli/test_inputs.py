@@ -24,7 +24,6 @@ NOTICE = "using the built-in model, as no run is given\n"
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with an English text."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.txt").write_text(ENGLISH, "utf-8")
     return tmp_path

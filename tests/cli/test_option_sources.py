@@ -22,9 +22,6 @@ def write(tmp_path: Path, text: str) -> Path:
     return path
 
 
-# --- Files and environment variables ---
-
-
 def test_the_command_line_comes_first_then_the_environment_then_the_file(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -103,9 +100,6 @@ def test_no_option_has_the_name_of_another_variable() -> None:
         assert not other.startswith(prefixes)
 
 
-# --- Settings of another run ---
-
-
 def test_like_takes_the_settings_of_another_run(command: Command, tmp_path: Path) -> None:
     options: Any = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "max_updates": 5}
     like = train("novel.txt", out="like", validation=0.2, patience=4, **options).config
@@ -123,24 +117,6 @@ def test_what_is_not_taken_from_another_run() -> None:
     assert (limited["epochs"], limited["max_seconds"], limited["hidden_size"]) == (2, None, 256)
     unvalidated = make_config("reference", replace_settings(settings, {"validation": 0.0}))
     assert (unvalidated.patience, unvalidated.validate_every) == (0, 0)
-
-
-# --- Choices and suggestions ---
-
-
-def test_choices_in_any_case(command: Command, tmp_path: Path) -> None:
-    words = f"--preset REFERENCE --cell GRU --dtype Float64 --engine NumPy --hidden-size 3 --seq-length {T} --log JSONL"
-    ended = command("train", "novel.txt", "-o", tmp_path / "out", *words.split(), "--max-updates", 1, "-q")
-    assert (ended.code, ended.err) == (0, "")
-    found = RunDirectory(tmp_path / "out").manifest().config
-    assert (found.cell, found.dtype, found.engine) == ("gru", "float64", "numpy")
-    assert command("eval", "run", "novel.txt", "--adapt", "Weights").code == 0
-    assert command("export", "run", tmp_path / "network.npz", "--format", "NPZ").code == 0
-    check = ["--cell", "Rnn", "--engine", "NumPy", "--hidden-size", 2, "--seq-length", 3]
-    assert command("gradcheck", "novel.txt", *check).code == 0
-
-
-# --- Completion ---
 
 
 def test_completion_of_commands_and_options(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -155,16 +155,3 @@ def test_a_run_without_rows_is_skipped_with_a_warning(three: Path, command: Comm
     assert ended.code == 0
     assert "warning: the run in 'runs/new' has no metrics.csv\n" in ended.err
     shutil.rmtree(new)
-
-
-def test_train_overwrites_only_on_request(folder: Path, command: Command) -> None:
-    small = ["--preset", "reference", "--hidden-size", 3, "--engine", "numpy", "--max-updates", 2]
-    arguments = ["train", "novel.txt", "--out", "run", *small]
-    code, _, err = command(*arguments)
-    assert code == 0
-    assert err.startswith("training on novel.txt: ")
-    assert "compiling kernels" not in err
-    assert "update 2/2, train loss" in err
-    assert_refused(command(*arguments, "--quiet"), "already contains a run", "--overwrite to replace it")
-    assert command(*arguments, "--overwrite", "-q", "--seed", 1).err == ""
-    assert elman.list_runs("run")[0]["stopped"] == "max_updates"

@@ -24,14 +24,11 @@ Stdin = Callable[[bytes], None]
 
 @pytest.fixture(autouse=True)
 def model(run: Path) -> Model:
-    """The model of `run`."""
     return elman.load(run)
 
 
 @pytest.fixture
 def stdin(monkeypatch: pytest.MonkeyPatch) -> Stdin:
-    """Sets standard input."""
-
     def set_stdin(data: bytes) -> None:
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: False))
 
@@ -40,9 +37,6 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> Stdin:
 
 def rows(out: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
-
-
-# --- Prompts ---
 
 
 def test_sources_of_a_prompt(command: Command, stdin: Stdin, model: Model, tmp_path: Path) -> None:
@@ -127,9 +121,6 @@ def test_several_models_have_headers(command: Command, model: Model) -> None:
     assert heads == [f"--- {name}, {n} of 2 ---" for name in ("run", "other.safetensors") for n in (1, 2)]
 
 
-# --- The prompt loop ---
-
-
 def test_every_line_of_standard_input_is_a_prompt(command: Command, stdin: Stdin, model: Model) -> None:
     stdin(b"the\r\n\nIt")
     code, out, err = command("sample", "run", "-i", "--length", 5, "--seed", 1, "-n", 2, "--json")
@@ -194,13 +185,11 @@ class _Terminal:
         self.descriptor, self.text = descriptor, ""
 
     def until(self, words: str) -> None:
-        """Read until these words; drop what precedes them."""
         while words not in self.text:
             self.text += os.read(self.descriptor, 1 << 16).decode(errors="replace")
         self.text = self.text.partition(words)[2]
 
     def skip(self, length: int) -> None:
-        """Read and drop so many characters."""
         while len(self.text) < length:
             self.text += os.read(self.descriptor, 1 << 16).decode(errors="replace")
         self.text = self.text[length:]

@@ -11,7 +11,6 @@ from support.small_blocks import small_blocks
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Path]:
-    """A directory of models, and of files compressed by this process."""
     folder = tmp_path / "here"
     folder.mkdir()
     with small_blocks():
@@ -21,7 +20,6 @@ def here(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def there(tmp_path: Path) -> Path:
-    """An empty directory for the files of the other process."""
     folder = tmp_path / "there"
     folder.mkdir()
     return folder

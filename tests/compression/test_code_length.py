@@ -1,6 +1,5 @@
 """The cross-entropy of a text under the mode of the codec that adapts."""
 
-import dataclasses
 import math
 
 import pytest
@@ -8,13 +7,11 @@ import pytest
 import elman
 from elman.compression.container import read_header
 from elman.compression.modes import ModeName
-from elman.errors import ElmanError
 from elman.inference import Model, Score
 from elman.inference.code_length import score_code_length
 from elman.inference.fingerprint import fingerprint
 from elman.text import Alphabet
 from support.codec_models import ALPHABET, MODE_NAMES, TEXT, make_model
-from support.networks import with_architecture
 from support.small_blocks import small_blocks
 
 LONG = TEXT * 5
@@ -53,12 +50,3 @@ def test_characters_outside_the_alphabet_are_counted() -> None:
     ):
         result = score(make_model(alphabet=alphabet), text)
         assert (result.chars, result.unknown) == (len(text), unknown)
-
-
-def test_what_cannot_be_scored_is_refused() -> None:
-    model = make_model()
-    with pytest.raises(ElmanError, match=r"^a text needs at least 2 characters to be scored \(got 1\)$"):
-        score(model, "a")
-    of_lines = dataclasses.replace(model, parameters=with_architecture(model.parameters, reset_at=0))
-    with pytest.raises(ElmanError, match=r"^files cannot be compressed with a model of independent lines"):
-        score(of_lines, "ab")

@@ -1,6 +1,5 @@
 """Compression is lossless, costs the model's cross-entropy, and reports every mismatch."""
 
-import dataclasses
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from elman import compress, decompress
 from elman.compression import container
 from elman.compression.container import split_members
 from elman.compression.modes import ModeName
+from elman.compression.tokens import from_tokens, to_tokens
 from elman.errors import ElmanError
 from elman.inference import Model, codec
 from elman.inference.codec import compress_pieces, decompress_members
@@ -22,8 +22,7 @@ from elman.inference.fingerprint import fingerprint
 from elman.inference.score import score
 from elman.text import Alphabet
 from support.cells import EXACT_CELLS
-from support.codec_models import ALPHABET, INPUTS, MODE_NAMES, TEXT, make_model
-from support.networks import with_architecture
+from support.codec_models import ALPHABET, INPUTS, MODE_NAMES, TEXT, K, make_model
 from support.small_blocks import small_blocks
 from support.tolerances import CODED_BITS, CODED_FRACTION
 
@@ -31,9 +30,6 @@ CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("l
 EVERY_MODE = pytest.mark.parametrize("mode", MODE_NAMES)
 ORDERS = pytest.mark.parametrize("order", [0, 4])
 WITH_UNKNOWN = Alphabet(ALPHABET.characters + "\ufffd", has_unknown=True)
-
-
-# --- Lossless ---
 
 
 @EVERY_MODE
@@ -73,9 +69,6 @@ def test_a_string_is_its_utf_8_bytes() -> None:
     assert compress("a café", model) == compress("a café".encode(), model)
 
 
-# --- Sizes ---
-
-
 KNOWN = "".join(character for character in TEXT * 8 if character in ALPHABET.characters)
 
 
@@ -111,9 +104,6 @@ def test_neither_random_bytes_nor_a_small_file_become_much_longer(mode: ModeName
     assert len(compress(b"\n", make_model(), mode=mode)) <= 7
 
 
-# --- Determinism ---
-
-
 @EVERY_MODE
 @pytest.mark.parametrize("cell", EXACT_CELLS)
 @small_blocks()
@@ -134,9 +124,6 @@ def test_threads_can_share_a_model(mode: ModeName) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert {*pool.map(lambda _: compress(data, model, mode=mode), range(12))} == {expected}
         assert {*pool.map(lambda _: decompress(expected, model), range(12))} == {data}
-
-
-# --- Members ---
 
 
 @pytest.fixture
@@ -180,18 +167,6 @@ def test_progress_is_in_bytes_of_the_whole_file(model: Model, mode: ModeName) ->
         assert reported[-1] == total
 
 
-# --- Errors ---
-
-
-def test_an_unknown_mode_and_a_model_of_lines_are_refused() -> None:
-    model = make_model()
-    with pytest.raises(ElmanError, match=r"^mode must be one of static, mixture \(got everything\)$"):
-        compress(b"a", model, mode="everything")  # type: ignore[arg-type]
-    of_lines = dataclasses.replace(model, parameters=with_architecture(model.parameters, reset_at=0))
-    with pytest.raises(ElmanError, match=r"^files cannot be compressed with a model of independent lines: train with"):
-        compress(b"a", of_lines)
-
-
 @pytest.mark.parametrize("size", [10, 300])
 def test_another_model_is_refused(size: int) -> None:
     file = compress(INPUTS["long"][:size], make_model())
@@ -221,3 +196,15 @@ def test_an_altered_text_is_refused() -> None:
     stored[-1] ^= 1
     with pytest.raises(ElmanError, match="corrupted: the checksum of the decompressed data does not match"):
         decompress(bytes(stored), model)
+
+
+def test_characters_that_the_alphabet_lacks_stay_bytes() -> None:
+    coded = to_tokens("aﬀé".encode() + b"\xff", ALPHABET)
+    expected = [K + byte for byte in "ﬀ".encode()]
+    assert coded.tolist() == [1, *expected, ALPHABET.characters.index("é"), K + 0xFF]
+    assert from_tokens(coded, ALPHABET) == "aﬀé".encode() + b"\xff"
+
+
+def test_invalid_bytes_are_no_lone_surrogates_of_an_alphabet() -> None:
+    data = b"a\xff\xed\xa0\x80"
+    assert to_tokens(data, Alphabet("a\udcff\ud800")).tolist() == [0, *(3 + byte for byte in data[1:])]

@@ -20,18 +20,15 @@ NAMES = ("one byte", "text", "noise", "long", "another script")
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    """A model with a prior."""
     return make_model(order=4)
 
 
 @pytest.fixture(scope="module")
 def files(model: Model) -> Files:
-    """Compressed files of every mode, each with its text."""
     return [(compress(INPUTS[name], model, mode=mode), INPUTS[name]) for name in NAMES for mode in MODE_NAMES]
 
 
 def mutate(file: bytes, rng: random.Random) -> bytes:
-    """Return a file changed at one to three positions, truncated or extended."""
     changed = bytearray(file)
     for _ in range(rng.randint(1, 3)):
         at = rng.randrange(len(changed) + 1)

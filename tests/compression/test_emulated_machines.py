@@ -32,11 +32,9 @@ class Machine(NamedTuple):
 
     @property
     def root(self) -> Path:
-        """The directory that has its packages."""
         return MACHINES / self.processor
 
     def python(self, folder: Path, *arguments: object) -> str:
-        """Run its Python; return what it prints."""
         if shutil.which(f"qemu-{self.name}") is None:
             pytest.skip(f"qemu-{self.name} is not installed: apt install qemu-user")
         if not (self.root / "usr" / "bin" / "python3").exists():

@@ -25,7 +25,6 @@ ELSEWHERE = [
 
 
 def elsewhere(*arguments: object, **environment: str) -> str:
-    """Run `codec_subprocess.py` in a separate process; return what it prints."""
     command = [sys.executable, str(ROOT / "tests" / "support" / "codec_subprocess.py"), *map(str, arguments)]
     environment = os.environ | environment
     path = [str(ROOT / "tests"), *filter(None, [environment.get("PYTHONPATH")])]

@@ -62,10 +62,10 @@ def test_the_mixture_and_what_it_learns_are_those_of_the_reference() -> None:
         matched, x, coded = rng.integers(0, 4, R), rng.integers(0, K, R), rng.random(R) < 0.9
         matches.predicted[:] = rng.integers(NONE, K, (R, MODELS))
         matches.ranges[:] = rng.integers(0, LENGTHS, (R, MODELS))
-        mixing.mix_rows(mixture, a, log_q, matched, matches, mixed)
+        mixing.mix_rows(mixture, (a, log_q, matched), matches, mixed)
         set_freqs(mixed, np.zeros((R, 2), np.int64), np.zeros(R, np.int64), False, freqs)
         p = softmax(mixed.astype(np.float64))
-        mixing.learn_rows(mixture, a, log_q, matched, matches, freqs, x, coded)
+        mixing.learn_rows(mixture, (a, log_q, matched), matches, freqs, x, coded)
         for r in range(R):
             models = np.flatnonzero(matches.predicted[r] >= 0)
             found = [(z, matches.ranges[r, z], matches.predicted[r, z]) for z in models]

@@ -227,9 +227,11 @@ def test_every_optimizer_with_the_other_mode_of_clipping(
 ) -> None:
     optimizer = OPTIMIZERS[algorithm]
     mode, limit = ("norm", 1.0) if optimizer.grad_clip_mode == "value" else ("value", 0.1)
-    decays: dict[str, Any] = {"weight_decay": 0.1 - optimizer.weight_decay, "ema_decay": 0.9 - optimizer.ema_decay}
-    schedule: dict[str, Any] = {"schedule": "cosine", "warmup": 2, "last_update": 14}
-    optimizer = replace(optimizer, grad_clip_mode=mode, grad_clip=limit, **decays, **schedule)
+    changes: dict[str, Any] = {
+        "weight_decay": 0.1 - optimizer.weight_decay, "ema_decay": 0.9 - optimizer.ema_decay, "schedule": "cosine",
+        "warmup": 2, "last_update": 14,
+    }  # fmt: skip
+    optimizer = replace(optimizer, grad_clip_mode=mode, grad_clip=limit, **changes)
     assert_conforms(
         check_engine(get_engine("numba"), cell=cell, batch_size=batch_size, optimizer=optimizer, dtype=dtype), dtype
     )

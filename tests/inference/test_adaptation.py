@@ -12,10 +12,9 @@ import pytest
 
 import elman
 from elman.engine import get_engine
-from elman.errors import ElmanError
 from elman.inference import Model, Score
 from elman.inference import adaptation as adapting
-from elman.inference.adaptation import DECAY_INTERVAL, Adapt, learning_rate, score_dynamic
+from elman.inference.adaptation import DECAY_INTERVAL, Adapt, score_dynamic
 from elman.inference.score import score
 from elman.network import Parameters, SamplingParams
 from elman.network import loss_and_gradients as reference
@@ -25,7 +24,7 @@ from elman.network.state import State
 from elman.ngram.model import READ_COUNT, ngram_counts
 from elman.text import Corpus
 from support import tolerances as tolerances
-from support.cli import Command, assert_refused
+from support.cli import Command
 from support.networks import make_parameters, state_of, sum_losses
 from support.state import TEXT, generate
 
@@ -36,15 +35,11 @@ BY_ENGINE = pytest.mark.parametrize("adapt", ["weights", "counts", "both"])
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
 
 
-# --- Dynamic evaluation ---
-
 K, M, T = 5, 6, 7
 
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Changes hyperparameters of dynamic evaluation."""
-
     def change(**values: float) -> None:
         for name, value in values.items():
             monkeypatch.setattr(adapting, name, value)
@@ -53,7 +48,6 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def made(cell: str = "gru", layers: int = 2, dtype: Any = np.float64) -> tuple[Parameters, State]:
-    """Return a network and a state."""
     generator = np.random.RandomState(1)
     parameters = make_parameters(K, M, 0.4, generator, dtype, cell, layers)
     return parameters, state_of(parameters, np.tanh(generator.randn(parameters.architecture.state_size)).astype(dtype))
@@ -98,17 +92,6 @@ def test_dynamic_evaluation_follows_its_equations(settings: Any, engine: str, ce
     assert ({name: array.tobytes() for name, array in parameters.items()}, start.recurrent.tobytes()) == before
 
 
-def test_the_learning_rate_is_relative_to_the_recurrent_weights(settings: Any) -> None:
-    settings(RELATIVE_RATE=0.5)
-    parameters, _ = made()
-    scaled = parameters.with_arrays({name: 3 * a if name[0] == "W" else a for name, a in parameters.items()})
-    assert learning_rate(scaled) == pytest.approx(3 * learning_rate(parameters))
-    # 1e200 and infinity have diverged.
-    for weight, rate in ((1.0, 0.5 / math.sqrt(M)), (0.0, 0.0), (1e200, math.inf), (math.inf, math.inf)):
-        other = parameters.with_arrays({name: np.full_like(a, weight) for name, a in parameters.items()})
-        assert learning_rate(other) == pytest.approx(rate)
-
-
 def test_repetitions_are_learned_and_then_forgotten(settings: Any) -> None:
     parameters, start = made(dtype=np.float32)
     network = get_engine("numba"), parameters, start, np.tile(np.array([0, 3, 1, 1, 4, 2], np.uint8), 400)
@@ -119,11 +102,7 @@ def test_repetitions_are_learned_and_then_forgotten(settings: Any) -> None:
     assert short.nats > score_dynamic(*network).nats
 
 
-# --- Models ---
-
-
 def trained(engine: Literal["numba", "numpy"] = "numba", ngram_order: int = ORDER, out: Path | None = None) -> Model:
-    """Return a model that knows the letters of the texts."""
     corpus = Corpus.from_text(TEXT + OTHER[:72])
     return elman.train(
         corpus, preset="reference", hidden_size=4, seq_length=5, max_updates=30, epochs=99, engine=engine,
@@ -185,30 +164,12 @@ def test_every_character_is_counted_once_it_has_been_read(model: Model) -> None:
     assert model.score(OTHER[:90], adapt="counts").nats == pytest.approx(count_slowly(model, OTHER[:90]), rel=1e-9)
 
 
-def test_weights_and_both_are_dynamic_evaluation(model: Model) -> None:
-    indices = model.alphabet.encode(OTHER)
-    both = score_dynamic(model.engine, model.parameters, model.state.count(model.parameters.ngrams), indices)
-    weights = score_dynamic(model.engine, model.parameters, model.state, indices)
-    assert (model.score(OTHER, adapt="both"), model.score(OTHER, adapt="weights")) == (both, weights)
-    assert both != weights
-
-
 def test_counts_of_a_long_text_grow_in_order(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
     text = OTHER * 3
     in_order = model.score(text, adapt="counts")
     for name, value in {"MIN_SEGMENTED_CHARS": 100, "MIN_SEGMENTED_WEIGHTS": 1, "SEGMENTS": 3}.items():
         monkeypatch.setattr(f"elman.inference.score.{name}", value)
     assert model.score(text, adapt="counts") == in_order
-
-
-def test_frozen_counts_stay_as_they_are(model: Model) -> None:
-    for engine in map(get_engine, ("numba", "numpy")):
-        indices = model.alphabet.encode(OTHER)
-        growing = model.state.count(model.parameters.ngrams)
-        score(engine, model.parameters, growing, indices)
-        first, second = (score(engine, model.parameters, growing.freeze(), indices) for _ in range(2))
-        assert first == second
-        assert first.nats < score(engine, model.parameters, model.state, indices).nats
 
 
 @BY_ENGINE
@@ -218,24 +179,6 @@ def test_unknown_characters_cost_the_same_and_are_not_adapted_to(model: Model, a
     unknown = 9 * (16 * math.log(2) + math.log(0x110000 - len(model.alphabet)))
     others = -without.chars * math.log1p(-(2.0**-16))
     assert with_one.nats == pytest.approx(without.nats + unknown + others)
-
-
-def test_unusable_arguments_are_rejected(model: Model) -> None:
-    other: Any = "biases"
-    with pytest.raises(ElmanError, match=r"^adapt must be one of weights, counts, both, mixture \(got biases\)$"):
-        model.score(OTHER, adapt=other)
-    weights: Any = "weights"
-    with pytest.raises(ElmanError, match=r"^adapt must be counts to generate text \(got weights\)$"):
-        model.sample(9, adapt=weights)
-    with pytest.raises(ElmanError, match=r"^a text needs at least 2 characters to be scored \(got 1\)$"):
-        model.score("t", adapt="weights")
-    with pytest.raises(
-        ElmanError, match=r"^adapt='both' requires a model with an n-gram prior: train with ngram_order=7$"
-    ):
-        trained(ngram_order=0).score(OTHER, adapt="both")
-
-
-# --- Generating text ---
 
 
 def test_a_counted_prompt_is_continued_as_by_a_model_that_has_counted_it(model: Model) -> None:
@@ -258,15 +201,10 @@ def test_beam_search_and_long_texts_after_a_counted_prompt(model: Model) -> None
     assert model.sample(50, seed=1, adapt="counts") == model.sample(50, seed=1)  # without a prompt nothing is counted
 
 
-# --- Commands ---
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the run of a model with a prior, one without, and a text."""
     directory = tmp_path_factory.mktemp("runs")
     trained(out=directory / "prior")
-    trained(ngram_order=0, out=directory / "plain")
     (directory / "other.txt").write_text(OTHER + "漢", encoding="utf-8")
     return directory
 
@@ -285,19 +223,6 @@ def test_eval_adapts(runs: Path, command: Command, monkeypatch: pytest.MonkeyPat
         "nats_per_char_without_adapt": static.nats_per_char,
         "unknown_chars": 1,
     }
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [["eval", "plain", "other.txt"], ["sample", "plain"]],
-    ids=lambda arguments: arguments[0],
-)
-def test_commands_say_what_a_model_lacks(
-    runs: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
-) -> None:
-    monkeypatch.chdir(runs)
-    ended = command(*arguments, "--adapt", "counts")
-    assert_refused(ended, "--adapt counts requires a model with an n-gram prior: train with --ngram-order 7")
 
 
 def test_sample_counts_its_prompt(runs: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,6 @@ def make_log(characters: int, canaries: int) -> tuple[str, dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def ngram_prior() -> Iterator[Any]:
-    """The reader of the table among the examples."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "examples"))
         yield import_module("ngram_prior")
@@ -84,7 +83,6 @@ def next_characters(prior: Any, s: list[int]) -> dict[int, float]:
 
 
 def guess(prior: Any, beginning: list[int]) -> list[list[int]]:
-    """Return the most likely continuations of a string."""
     beam = [(0.0, beginning)]
     for _ in range(DIGITS):
         longer = [(log_p + more, [*s, k]) for log_p, s in beam for k, more in next_characters(prior, s).items()]
@@ -93,7 +91,6 @@ def guess(prior: Any, beginning: list[int]) -> list[list[int]]:
 
 
 def count_recovered(prior: Any, alphabet: Alphabet, secrets: dict[str, str]) -> int:
-    """Return how many numbers are among those guessed."""
     return sum(
         alphabet.encode(number).tolist() in guess(prior, alphabet.encode(beginning).tolist())
         for beginning, number in secrets.items()

@@ -115,28 +115,6 @@ def test_models_that_cannot_be_joined(options: dict[str, Any], message: str) -> 
         ensemble(models)
 
 
-def test_wrong_arguments() -> None:
-    model = trained()
-    for models, message in (([model], r"an ensemble needs at least two models \(got 1\)$"),
-                            (model, r"an ensemble needs at least two models \(got 1\)$"),
-                            ([model, "runs/novel"], r"model must be an elman\.Model")):  # fmt: skip
-        with pytest.raises(ElmanError, match=f"^{message}"):
-            ensemble(models)  # type: ignore[arg-type]
-    wrong: dict[str, Any] = {
-        "an ensemble needs a weight for each model (got 1 weights, 2 models)": [1.0],
-        "a weight of an ensemble must be finite and at least 0 (got nan)": [1.0, float("nan")],
-        "the weights of an ensemble must be numbers (got": [1.0, None],
-        "the weights of an ensemble must be numbers (got 0.5": 0.5,
-        "the weights of an ensemble must not all be 0": [0, 0],
-        "the weights of the ensemble are too large": [1, 1e300],
-    }
-    for message, weights in wrong.items():
-        with pytest.raises(ElmanError, match=re.escape(message)):
-            ensemble([model, model], weights=weights)
-
-
-# --- Fitted weights ---
-
 WORDS = ("the cat ", "sat on ", "the mat\n", "a dog ", "ran to ", "the sea\n")
 WORDY = "".join(np.random.default_rng(1).choice(WORDS, 200))
 TRAINING, HELD_OUT = elman.Corpus.from_text(WORDY[:500]), WORDY[500:]
@@ -167,20 +145,8 @@ def test_no_other_weights_are_better(models: list[Model]) -> None:
 
 
 def evaluate(models: list[Model], weights: Any) -> tuple[float, Any, Any]:
-    """Return the loss of an ensemble and its derivatives."""
     x = models[0].alphabet.encode(HELD_OUT)
     return fitting._evaluate(fitting._collect_logits(models, x), x[1:].astype(np.intp), np.array(weights))
-
-
-def test_the_derivatives_are_those_of_the_loss(models: list[Model]) -> None:
-    weights, step = np.array([0.2, 0.5, 0.4]), 1e-4
-    loss, gradient, hessian = evaluate(models, weights)
-    assert loss == pytest.approx(nats(models, list(weights)), rel=1e-6)
-    for i in range(3):
-        change = step * np.eye(3)[i]
-        above, below = (evaluate(models, weights + sign * change) for sign in (1, -1))
-        assert gradient[i] == pytest.approx((above[0] - below[0]) / (2 * step), rel=1e-6)
-        np.testing.assert_allclose(hessian[i], (above[1] - below[1]) / (2 * step), rtol=1e-5, atol=1e-9)
 
 
 def test_slices_do_not_matter(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +165,6 @@ def test_a_long_text_is_cut_and_unknown_characters_are_left_out(
 
 
 def negated(model: Model) -> Model:
-    """Return a model with the negative of the logits."""
     arrays = {name: -array if name in ("V", "c", "alpha") else array for name, array in model.parameters.items()}
     return Model(model.alphabet, model.parameters.with_arrays(arrays), model.state, model.engine)
 
@@ -239,8 +204,6 @@ def test_models_of_lines() -> None:
 
 
 def test_unusable_texts_are_rejected(models: list[Model]) -> None:
-    with pytest.raises(ElmanError, match=r"^cannot combine weights with fit_on, which fits them$"):
-        ensemble(models, weights=[1, 1, 1], fit_on=WORDY)
     message = "fitting weights needs a text of at least 100 known characters (got 99)"
     with pytest.raises(ElmanError, match=f"^{re.escape(message)}$"):
         ensemble(models, fit_on=WORDY[:99] + "\u2603" * 100)
@@ -248,9 +211,6 @@ def test_unusable_texts_are_rejected(models: list[Model]) -> None:
     diverged = Model(models[0].alphabet, models[0].parameters.with_arrays(arrays), models[0].state, models[0].engine)
     with pytest.raises(ElmanError, match=r"^the logits of a model are not finite: its training diverged$"):
         ensemble([models[1], diverged], fit_on=HELD_OUT)
-
-
-# --- The command ---
 
 
 def test_the_command(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,13 +228,3 @@ def test_the_command(command: Command, tmp_path: Path, monkeypatch: pytest.Monke
     assert re.fullmatch(r"weights [0-9.]+, [0-9.]+\n", err)
     expected = ensemble([load(run) for run in runs], fit_on=HELD_OUT)
     assert load(Path("fitted")).score(TEXT) == expected.score(TEXT)
-    fit_on = ("--fit-on", "held_out.txt")
-    for arguments, message in {
-        ("-o", "other"): "an ensemble needs at least two models (got 0)",
-        ("-o", "other", *fit_on): "an ensemble needs at least two models (got 0)",
-        (*runs, "-o", "other", "--weights", "-1,2"): "a weight of an ensemble must be finite and at least 0 (got -1.0)",
-        (*runs, "-o", "other", *fit_on, "--weights", "1,1"): "cannot combine --weights with --fit-on, which fits them",
-        (*runs, "-o", "other", "--weights", "1;2"): "--weights must be numbers separated by commas, such as 0.6,0.4",
-    }.items():
-        assert_refused(command("ensemble", *arguments), message)
-        assert not Path("other").exists()

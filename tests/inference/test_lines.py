@@ -46,9 +46,6 @@ def model(folder: Path) -> Model:
     return elman.load(folder)
 
 
-# --- Samples ---
-
-
 def test_a_sample_is_a_line(model: Model) -> None:
     lines = model.samples(20, 30, seed=5)
     assert all("\n" not in line and len(line) <= 30 for line in lines)
@@ -97,9 +94,6 @@ def test_the_command_prints_only_new_lines(command: Command, folder: Path, model
     assert_refused(
         command("sample", "--new-only", "-q"), "does not know the lines of its training text: train with --lines"
     )
-
-
-# --- Scores ---
 
 
 def test_a_text_is_scored_line_by_line(command: Command, folder: Path, model: Model, tmp_path: Path) -> None:
@@ -156,9 +150,6 @@ def test_adaptation_and_explanations_read_lines(model: Model) -> None:
     assert page.alphabet.decode(page.explanation.indices) == "anna\nbell\n"
 
 
-# --- Files ---
-
-
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 def test_an_export_says_that_it_is_of_lines(model: Model, tmp_path: Path, suffix: str) -> None:
     elman.export(model, tmp_path / f"model{suffix}")
@@ -175,9 +166,6 @@ def test_unsupported_uses_are_rejected(model: Model, command: Command, folder: P
     (tmp_path / "text.txt").write_text("anna\nbell\n", "utf-8")
     ended = command("eval", folder, tmp_path / "text.txt", "--adapt", "mixture")
     assert_refused(ended, "--adapt mixture does not work with a model of independent lines")
-    data: Any = b"anna"
-    with pytest.raises(ElmanError, match=r"^a text must be a string \(got bytes\)$"):
-        model.score(data)
     with pytest.raises(ElmanError, match=r"^the text has no line that is not empty$"):
         model.score("\n\n")
     with pytest.raises(ElmanError, match=r"^files cannot be compressed with a model of independent lines"):

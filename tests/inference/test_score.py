@@ -23,7 +23,7 @@ from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.text import Alphabet, Corpus, with_unknown
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
-from support.cli import Command, assert_refused
+from support.cli import Command
 from support.networks import make_parameters, state_of
 from support.random_model import overflowing_model
 from support.state import TEXT
@@ -46,7 +46,6 @@ def _short_texts_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made(cell: str, std: float = 0.5, layers: int = 1) -> tuple[Parameters, State]:
-    """Return a network and a state."""
     generator = np.random.RandomState(1)
     parameters = make_parameters(K, M, std, generator, np.float64, cell, layers)
     return parameters, state_of(parameters, np.tanh(generator.randn(parameters.architecture.state_size)))
@@ -58,8 +57,6 @@ def text(n: int = N) -> Any:
 
 @dataclass
 class RecordingSession:
-    """A session that records the shapes of its inputs."""
-
     session: Any
     shapes: list[tuple[int, ...]]
 
@@ -70,8 +67,6 @@ class RecordingSession:
 
 @dataclass
 class RecordingEngine:
-    """An engine with such sessions."""
-
     engine: Any
     shapes: list[tuple[int, ...]] = field(default_factory=list)
 
@@ -91,7 +86,6 @@ def score_recorded(parameters: Parameters, start: State, indices: Any, engine: s
 
 
 def count_steps(shapes: list[tuple[int, ...]], rows: int) -> int:
-    """Return how many steps were read in batches of this many rows."""
     return sum(T for T, B in shapes if rows == B)
 
 
@@ -155,15 +149,6 @@ def test_unknown_characters_are_scored_and_all_probabilities_sum_to_one() -> Non
     assert known.sum() + (0x110000 - K) * math.exp(-unknown_nats(K)) == pytest.approx(1)
 
 
-def test_a_long_text_is_searched_for_unknown_characters_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    indices = text(100)
-    assert drop_unknown(indices, K) is indices
-    monkeypatch.setattr("elman.text.corpus.CHUNK_SIZE", 7)
-    with_some = np.insert(indices, [3, 50, 50, 100], K)
-    np.testing.assert_array_equal(drop_unknown(with_some, K), indices)
-    np.testing.assert_array_equal(with_some[[3, 51, 52, 103]], K)  # and stays as it is
-
-
 @pytest.mark.parametrize(("alphabet", "read"), [(Alphabet("ab"), [0, 2, 1, 2]), (Alphabet("ab\ufffd"), [0, 3, 1, 2])])
 def test_an_alphabet_with_unknown_characters_encodes_every_text(alphabet: Alphabet, read: list[int]) -> None:
     assert with_unknown(alphabet).encode("a漢b\ufffd").tolist() == read
@@ -178,11 +163,7 @@ def test_an_output_that_is_not_finite_is_rejected(adapt: Adapt | None) -> None:
         overflowing_model().score("abab\n" * 20, adapt=adapt)
 
 
-# --- Windows from a state of zeros ---
-
-
 def windows_by_hand(parameters: Parameters, indices: Any, window: int) -> float:
-    """Return the cost of every window of a text, read by itself."""
     zeros = parameters.architecture.zero_state(np.float64)
     parts = [indices[start : start + window + 1] for start in range(0, len(indices) - 1, window)]
     return float(sum(loss(parameters, zeros, part[:-1], part[1:])[0] for part in parts))
@@ -226,9 +207,3 @@ def test_eval_and_python_score_windows(tmp_path: Path, command: Command) -> None
     }  # fmt: skip
     expected = windows_by_hand(model.parameters.map(lambda array: array.astype(float)), model.alphabet.encode(TEXT), 20)
     assert found.nats == pytest.approx(expected, rel=1e-5)
-    assert_refused(command("eval", run, file, "--window", 0), "--window must be at least 1 (got 0)")
-    assert_refused(
-        command("eval", run, file, "--window", 9, "--adapt", "weights"), "cannot combine --window with --adapt"
-    )
-    with pytest.raises(ElmanError, match=r"^cannot combine window with adapt: every window starts from the same"):
-        model.score(TEXT, window=9, adapt="weights")

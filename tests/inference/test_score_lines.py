@@ -27,7 +27,7 @@ from elman.network.state import State
 from elman.text import Alphabet, Corpus
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 from support import tolerances as tolerances
-from support.cli import Command, assert_refused
+from support.cli import Command
 from support.networks import make_parameters, state_of
 from support.random_model import overflowing_model, random_prior_model
 from support.state import generate
@@ -37,7 +37,6 @@ ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
 
 
 def made(engine: str = "numpy", alphabet: Alphabet | None = None, cell: str = "gru") -> Model:
-    """Return an untrained model, whose predictions are not uniform."""
     generator = np.random.RandomState(1)
     known = alphabet or Alphabet(KNOWN)
     parameters = make_parameters(len(known), 6, 0.7, generator, np.float64, cell)
@@ -46,7 +45,6 @@ def made(engine: str = "numpy", alphabet: Alphabet | None = None, cell: str = "g
 
 
 def random_lines(count: int, longest: int = 40, seed: int = 2) -> list[str]:
-    """Return lines of all lengths, including empty ones."""
     generator = np.random.default_rng(seed)
     letters = list(KNOWN.replace("\n", ""))
     return ["".join(generator.choice(letters, generator.integers(longest + 1))) for _ in range(count)]
@@ -79,13 +77,11 @@ def losses(model: Model, state: State, text: str) -> tuple[list[float], State]:
 
 
 def expected(model: Model, number: int, text: str, costs: list[float]) -> Line:
-    """Return a line, given the loss of each of its characters."""
     worst = int(np.argmax(costs))
     return Line(number, text, len(costs), sum(costs), sum(sorted(costs)[-5:]), worst + 1, costs[worst])
 
 
 def assert_lines(found: list[Line], wanted: list[Line]) -> None:
-    """Two lists of lines are equal up to rounding."""
     assert [(*line[:3], line.worst_column) for line in found] == [(*line[:3], line.worst_column) for line in wanted]
     for name in ("nats", "worst5_nats", "worst_nats"):
         a, b = ([getattr(line, name) for line in lines] for lines in (found, wanted))
@@ -211,7 +207,6 @@ def test_an_output_that_is_not_finite_is_rejected(carry_state: bool) -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network trained on one line, repeated a hundred times."""
     folder = tmp_path_factory.mktemp("lines")
     text = Corpus.from_text("all is well\n" * 100)
     elman.train(text, out=folder / "run", preset="quick", hidden_size=8, batch_size=2, seq_length=24, max_updates=150)
@@ -275,27 +270,6 @@ def test_metrics_of_a_line_without_predictions_are_null(tmp_path: Path, command:
     assert len(command("score", run, log, "--top", 1).out.splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["run", "lgo"], "did you mean"),
-        (["run", "log", "--top", "0"], "--top must be at least 1 (got 0)"),
-        (["run", "log", "--threshold", "99%"], "a threshold in percent requires the scores of held-out lines"),
-        (["run", "log", "--threshold", "101%"], "--threshold must be a score, such as 25, or a percentage"),
-        (["run", "log", "--threshold", "nan"], "--threshold must be a score, such as 25, or a percentage"),
-        (["run", "log", "--by", "median"], "--by must be one of worst5, mean, max, sum (got 'median')"),
-        (["run", "latin"], "byte 0xe9 at offset 3 of 'latin' is not valid utf-8"),
-    ],
-)
-def test_bad_input_is_one_line(
-    run: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
-) -> None:
-    monkeypatch.chdir(run.parent)
-    Path("latin").write_bytes(b"caf\xe9\n")
-    ended = command("score", *arguments)
-    assert_refused(ended._replace(out=""), message)
-
-
 def test_a_pipe_is_answered_line_by_line(run: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "elman", "score", str(run), "--json"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -315,7 +289,6 @@ def test_a_pipe_is_answered_line_by_line(run: Path) -> None:
 
 
 def log_lines(first: int, count: int) -> str:
-    """Return lines of a log, which differ in a time and a number."""
     return "".join(
         f"12:{n // 60 % 60:02}:{n % 60:02} job {n * 7919 % 10_007} is done\n" for n in range(first, first + count)
     )
@@ -323,7 +296,6 @@ def log_lines(first: int, count: int) -> str:
 
 @pytest.fixture(scope="module")
 def log_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network trained on the masked lines of a log."""
     run = tmp_path_factory.mktemp("log") / "run"
     options: dict[str, Any] = {"hidden_size": 8, "batch_size": 2, "seq_length": 24, "max_updates": 150}
     text = Corpus.from_text(log_lines(0, 200))
@@ -411,9 +383,6 @@ def test_the_lines_of_the_training_text_are_reported(log_run: Path, command: Com
     assert command("score", log_run, log).err.startswith(warning)
     log.write_text(log_lines(0, 20) + log_lines(500, 30), encoding="utf-8")
     assert command("score", log_run, log).err == ""  # though they are the same once they are masked
-
-
-# --- An n-gram prior ---
 
 
 @pytest.mark.parametrize("text", ["ab c\nd\nab\n" * 9, "ab cd ab " * 9])

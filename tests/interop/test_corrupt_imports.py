@@ -28,7 +28,6 @@ def make_model(cell: str, layers: int) -> Model:
 
 @pytest.fixture(scope="module", params=IMPORTED_FORMATS)
 def good(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, bytes]]:
-    """Valid files of one format, and their bytes."""
     if request.param == "onnx":
         pytest.importorskip("onnx")
     folder = tmp_path_factory.mktemp("good")
@@ -39,7 +38,6 @@ def good(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def outcome(path: Path, **options: Any) -> str:
-    """Import a file and use the model; return the one-line error, or an empty string."""
     return error_message(lambda: use(import_(path, engine="numpy", **options)))
 
 

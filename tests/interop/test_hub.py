@@ -24,7 +24,6 @@ yaml = pytest.importorskip("yaml")
 
 
 def read_card(folder: Path) -> tuple[dict[str, Any], str]:
-    """Return the metadata and the text of a model card."""
     _, metadata, text = (folder / "README.md").read_text("utf-8").split("---\n", 2)
     return yaml.safe_load(metadata), text
 
@@ -41,7 +40,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(run: Path, tmp_path: Path) -> Path:
-    """Its folder."""
     elman.export(run, tmp_path / 'it\'s: a "model"', format="hub", license="cc0-1.0", language="no", weights="float32")
     return tmp_path / 'it\'s: a "model"'
 
@@ -93,6 +91,7 @@ def test_the_metadata_is_that_of_the_hub(folder: Path, run: Path) -> None:
         "metrics": ["nats_per_char", "bits_per_char", "perplexity"],
     }
     assert '# it\'s: a "model"\n' in text
+    assert "hf://OWNER/it-s-a-model-\n" in text  # a name that the Hub accepts
     assert f"`my novel: \N{PILE OF POO}.txt`, {len(TEXT) * 3} characters" in text
     assert "strings of at most 3 characters\nthat occur at least 2 times in it" in text
 
@@ -129,10 +128,6 @@ def test_an_unpruned_table_is_refused_even_if_the_prior_is_off(tmp_path: Path) -
     parameters = replace(model.parameters, arrays=arrays, ngrams=replace(ngrams, min_count=1))
     with pytest.raises(ElmanError, match="is not pruned"):
         elman.export(replace(model, parameters=parameters), tmp_path / "folder", format="hub")
-
-
-def test_the_card_names_a_repository_that_the_hub_accepts(folder: Path) -> None:
-    assert "hf://OWNER/it-s-a-model-\n" in read_card(folder)[1]
 
 
 @pytest.mark.parametrize("kind", ["ensemble", "lines"])

@@ -1,8 +1,5 @@
 """A model as one web page: its network computes what Python does, and its playground works from a file."""
 
-import base64
-import gzip
-import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,7 +54,6 @@ ASK = """async ([name, body]) => {
 
 
 def write_page(folder: Path, model: Model, weights: str = "float32", **about: Any) -> Path:
-    """Write the page of a model; return its file."""
     file = folder / "page.html"
     file.write_bytes(page.write(model, ModelInfo("stormy", model.snapshot(), weights=weights, **about)))
     return file
@@ -83,19 +79,16 @@ def window(browser: Browser, tmp_path_factory: pytest.TempPathFactory, model: Mo
 
 
 def ask(page: Page, name: str, **body: Any) -> Any:
-    """Return the answer of a worker to a request of the playground."""
     return page.evaluate(ASK, [name, body])
 
 
 def generate(page: Page, count: int, seed: int, **options: Any) -> str:
-    """Return a text that the worker generates."""
     settings = {option.name: option.default for option in list_sampling_options()} | options
     body = {"prompt": PROMPT, "generated": "", "max_tokens": count, "seed": seed, "units": []} | settings
     return "".join(entry["character"] for entry in ask(page, "generate", **body)["entries"])
 
 
 def write(page: Page, **fields: str) -> str:
-    """Generate a text by the form, and return it with its prompt."""
     for name, value in ({"prompt": PROMPT, "length": "60"} | fields).items():
         page.fill(f"#{name.replace('_', '-')}", value)
     page.click("#write")
@@ -115,7 +108,6 @@ def ensemble() -> Model:
 
 
 def of_lines() -> Model:
-    """Return a model of independent lines with a prior."""
     alphabet = Alphabet.from_text("\n" + TEXT)
     lines = alphabet.encode(f"\n{TEXT[:90]}\n{TEXT[40:]}\n{TEXT[:90]}\n")
     model = random_model(alphabet.characters, "lstm", 2)
@@ -256,17 +248,6 @@ def test_a_text_is_read_and_coloured_by_a_unit(window: Page, model: Model) -> No
     window.click("#tab-write")
 
 
-def test_writing_can_be_stopped(window: Page) -> None:
-    window.fill("#length", "10000")
-    window.select_option("#speed", "12")
-    window.click("#write")
-    expect(window.locator("#written > span").nth(len(PROMPT) + 3)).to_be_visible()
-    window.keyboard.press("Escape")
-    expect(window.locator("#write-status")).to_contain_text("Stopped at")
-    window.select_option("#speed", "0")
-    assert len(write(window)) == len(PROMPT) + 60
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone(browser: Browser, tmp_path: Path, model: Model, scheme: Any) -> None:
     phone: dict[str, Any] = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobile": True}
@@ -295,9 +276,6 @@ def test_an_output_that_is_not_finite_is_an_error(browser: Browser, tmp_path: Pa
         page.click("#write")
         message = "The network cannot be used (the output of the network is not finite)."
         expect(page.locator("#write-status")).to_have_text(message)
-
-
-# --- What the page says, and refuses ---
 
 
 def test_the_page_says_what_the_model_is(browser: Browser, tmp_path: Path, model: Model) -> None:
@@ -337,16 +315,3 @@ def test_a_table_that_is_not_pruned_is_refused_unless_the_text_may_be_in_the_pag
     off = {**model.parameters, "alpha": np.zeros(4, np.float32)}
     without_prior = replace(unpruned, parameters=unpruned.parameters.with_arrays(off))
     assert "The weights in float32. The text is not in the page." in page.write(without_prior, info).decode()
-
-
-def test_the_table_is_that_of_the_model_file(model: Model) -> None:
-    html = page.write(model, ModelInfo("stormy", model.snapshot(), weights="int8")).decode()
-    (data,) = re.findall(r'id="data">(.*)</script>', html)
-    (arrays,) = re.findall(r'id="arrays">(.*)</script>', html)
-    content = gzip.decompress(base64.b64decode(arrays))
-    listed = {each["name"]: each for each in json.loads(data)["model"]["arrays"]}
-    assert model.parameters.ngrams is not None
-    strings = model.parameters.ngrams.table.strings.tobytes()
-    assert listed["strings"]["size"] == len(strings)
-    assert strings in content
-    assert "ones" not in listed

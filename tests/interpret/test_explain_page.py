@@ -169,18 +169,15 @@ def test_unknown_characters_are_in_the_page_by_their_names(unknown_page: Explain
     assert "unknown to the model" not in render_page(explain_text("abab"))[: page.index("<aside>")]
 
 
-@pytest.mark.parametrize(
-    ("cell", "layers", "words", "unit"),
-    [
+def test_the_network_and_its_units_in_words() -> None:
+    for cell, layers, words, unit in (
         ("rnn", 1, "vanilla RNN with 5\u00a0units", "unit 3"),
         ("gru", 2, "GRU with 2 layers of 5\u00a0units", "layer 2, unit 3"),
         ("lstm", 1, "LSTM with 5\u00a0units", "cell state 3"),
-    ],
-)
-def test_the_network_and_its_units_in_words(cell: str, layers: int, words: str, unit: str) -> None:
-    network = Architecture(4, 5, cell, layers)
-    assert describe_network(network) == words
-    assert format_unit(Unit(layers, 3, network.spec.state[-1]), network) == unit
+    ):
+        network = Architecture(4, 5, cell, layers)
+        assert describe_network(network) == words
+        assert format_unit(Unit(layers, 3, network.spec.state[-1]), network) == unit
 
 
 def test_the_summary_says_what_counting_contributes_if_there_is_a_prior(
@@ -236,7 +233,6 @@ def middle(page: Page, line: int, column: int) -> Any:
 
 
 def colour(page: Page, x: float, y: float) -> Any:
-    """Return the canvas colour at a point of the window."""
     return page.evaluate(COLOUR, [x, y])
 
 
@@ -265,7 +261,6 @@ GLYPHS = {" ": "␣", "\n": "↵"}
 
 
 def expected_rows(content: ExplainPage, n: int) -> list[str]:
-    """Return the predictions that the page should list at a position."""
     explanation, characters = content.explanation, content.alphabet.characters
     listed = dict(zip(explanation.candidates[n].tolist(), explanation.probabilities[n].tolist(), strict=True))
     index = int(explanation.indices[n])

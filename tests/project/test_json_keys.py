@@ -29,7 +29,6 @@ COMMANDS = {
 
 @pytest.fixture
 def folder(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: a text, and a run on it."""
     monkeypatch.chdir(tmp_path)
     Path("text.txt").write_text(TEXT * 3, "utf-8")
     assert command("train", "text.txt", "-o", "run", *SMALL).code == 0
@@ -44,7 +43,6 @@ def keys(value: Any) -> set[str]:
 
 
 def documented(cell: str) -> set[str]:
-    """Return the keys in a cell of the table."""
     return {word for code in re.findall(r"`([^`]+)`", cell) for word in code.split() if not word.startswith("--")}
 
 

@@ -24,16 +24,11 @@ NOT_RUN = ("python3 -m venv", "pip install", "elman serve")
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """Return the fenced blocks of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
 
 
 def commands(page: Path) -> list[str]:
-    """Return the lines of the shell, without comments."""
     return [line.partition("  #")[0] for block in blocks(page, "sh") for line in block.splitlines()]
-
-
-# --- Commands ---
 
 
 @pytest.mark.parametrize(
@@ -66,7 +61,6 @@ def test_the_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A working directory with the logs that the guide on anomalies names."""
     normal = [f"12:{n // 60:02}:{n % 60:02} job {n} is done" for n in range(200)]
     (tmp_path / "normal.log").write_text("\n".join(normal), encoding="utf-8")
     (tmp_path / "new.log").write_text("12:01:01 job 7 is done\n12:01:02 panic: no room\n", encoding="utf-8")
@@ -87,9 +81,6 @@ def test_the_guide_finds_the_anomaly(command: Command, monkeypatch: pytest.Monke
     (code,), names = blocks(page, "py"), dict[str, Any]()
     exec(code.replace("contamination=0.01", "contamination=0.01, max_updates=40"), names)
     assert names["detector"].predict(names["new"]).tolist() == [1, -1]
-
-
-# --- Python ---
 
 
 @pytest.mark.parametrize(

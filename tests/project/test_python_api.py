@@ -16,13 +16,12 @@ import pytest
 
 import elman
 from elman.config import make_config
-from elman.errors import ElmanError, command_line, flag, option
+from elman.errors import ElmanError, command_line, option
 from elman.network.sampling import list_sampling_options
 from elman.options import SYNONYMS, suggest_option
 from elman.text import Corpus
 from elman.training.train import OTHER_ARGUMENTS, TrainingOptions
 from project.typed_user_script import use_everything
-from support.cli import Command, assert_refused
 from support.state import ROOT, TEXT
 from support.training import EXACT, StopsAt, contents, train
 
@@ -35,9 +34,6 @@ SAMPLING = [option.name for option in list_sampling_options()]
 @pytest.fixture(scope="module")
 def model() -> elman.Model:
     return train(Corpus.from_text(TEXT), **EXACT, max_updates=10, ngram_order=2).model
-
-
-# --- Options ---
 
 
 def test_the_typed_options_are_the_settings() -> None:
@@ -62,23 +58,6 @@ def test_help_describes_every_sampling_option(method: str) -> None:
     for name in ("length", "prompt", "stop", "seed", "adapt", *SAMPLING):
         assert name in inspect.signature(function).parameters
         assert re.search(rf"^{name} : .*", inspect.getdoc(function) or "", re.MULTILINE), name
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("lr", "learning_rate"), ("hidden", "hidden_size"), ("n_layers", "layers"), ("block_size", "seq_length"),
-        ("steps", "max_updates"), ("random_seed", "seed"), ("output", "out"), ("hiden_size", "hidden_size"),
-    ],
-)  # fmt: skip
-def test_names_of_other_libraries_are_suggested_as_what_they_are_called(
-    corpus: Corpus, command: Command, tmp_path: Path, name: str, expected: str
-) -> None:
-    options: Any = {name: 1}
-    with pytest.raises(ElmanError, match=f"did you mean {expected}"):
-        elman.train(corpus, **options)
-    ended = command("train", "text", "-o", tmp_path / "run", flag(name), 1)
-    assert_refused(ended, f"did you mean {flag(expected)}?")
 
 
 def test_a_synonym_is_no_option_itself_and_names_one() -> None:
@@ -126,9 +105,6 @@ def test_a_configuration_on_resume(corpus: Corpus, tmp_path: Path) -> None:
     assert elman.train(corpus, out=tmp_path, resume=True, config=run.config).state.update == 20
 
 
-# --- Models ---
-
-
 @pytest.mark.parametrize("adapt", [None, "counts"])
 def test_losses_of_characters_sum_to_the_score(model: elman.Model, adapt: Any) -> None:
     for text in (TEXT, "the X and Y", "XY the", "XY"):
@@ -137,12 +113,6 @@ def test_losses_of_characters_sum_to_the_score(model: elman.Model, adapt: Any) -
         assert np.nansum(score.per_char) == pytest.approx(score.nats, rel=1e-9)
         first = next((n for n, c in enumerate(text) if c in model.alphabet.characters), None)
         assert [*np.flatnonzero(np.isnan(score.per_char))] == ([] if first is None else [first])
-
-
-@pytest.mark.parametrize("options", [{"adapt": "weights"}, {"adapt": "both"}, {"window": 5}], ids=str)
-def test_losses_that_are_not_kept(model: elman.Model, options: dict[str, Any]) -> None:
-    with pytest.raises(ElmanError, match="per_char"):
-        model.score(TEXT, **options).per_char  # noqa: B018
 
 
 def test_a_score_is_pickled_without_the_model(model: elman.Model) -> None:
@@ -169,23 +139,6 @@ def test_numbers_may_be_those_of_numpy(model: elman.Model) -> None:
     assert any_model.sample(np.int8(5), seed=np.int64(1), top_k=np.int64(2)) == model.sample(5, seed=1, top_k=2)
 
 
-def test_the_next_character(model: elman.Model) -> None:
-    found = model.next_char("the")
-    assert [*found.values()] == sorted(found.values(), reverse=True)
-    assert set(found) == set(model.alphabet.characters)
-    assert sum(found.values()) == pytest.approx(1)
-    loss = model.score("the" + TEXT[0]).per_char[-1]
-    assert -np.log(found[TEXT[0]]) == pytest.approx(loss, rel=1e-9)
-
-
-def test_a_model_is_saved_to_a_file(model: elman.Model, tmp_path: Path, command: Command) -> None:
-    path = tmp_path / "model.safetensors"
-    model.save(path)
-    loaded = elman.load(path, engine="numpy")
-    assert loaded.sample(30, seed=1) == model.sample(30, seed=1)
-    assert command("sample", path, "--length", 3, "--seed", 1).code == 0
-
-
 def test_a_model_does_not_replace_the_checkpoint_of_a_run(corpus: Corpus, tmp_path: Path) -> None:
     run = train(corpus, **EXACT, max_updates=5, out=tmp_path)
     path = tmp_path / "copy.safetensors"
@@ -199,16 +152,6 @@ def test_a_model_does_not_replace_the_checkpoint_of_a_run(corpus: Corpus, tmp_pa
     for _ in range(2):  # a file with another content is replaced
         run.model.save(tmp_path / "model.safetensors")
         elman.export(run.model, tmp_path / "exported.safetensors")
-
-
-def test_an_explanation(model: elman.Model, tmp_path: Path) -> None:
-    page = elman.explain(TEXT + "X", model, out=tmp_path / "page.html", units=1)
-    assert len(page.explanation.surprisal) == len(TEXT) + 1
-    assert page.as_dict()["unknown_chars"] == 1
-    assert (tmp_path / "page.html").read_text("utf-8").startswith("<!")
-
-
-# --- Runs ---
 
 
 def test_a_run_on_disk(corpus: Corpus, tmp_path: Path) -> None:
@@ -256,9 +199,6 @@ def test_notebooks_show_small_escaped_tables(corpus: Corpus, tmp_path: Path) -> 
     colours = re.findall(r'<span title="([\d.]+) bits" style="background: rgba\(230, 110, 40, ([\d.]+)\)">', html)
     assert [float(bits) for bits, _ in colours] == pytest.approx(page.explanation.surprisal[1:], abs=0.01)
     assert [float(opacity) * 8 for _, opacity in colours] == pytest.approx(page.explanation.surprisal[1:], abs=0.05)
-
-
-# --- Documents and scripts ---
 
 
 def test_the_script_of_a_user_runs(tmp_path: Path) -> None:

@@ -41,7 +41,6 @@ def client() -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a model."""
     out = tmp_path_factory.mktemp("model") / "model.safetensors"
     tiny().save(out)
     return out
@@ -62,9 +61,6 @@ def test_its_default_has_no_effect_and_its_example_has_one(option: SamplingOptio
     np.testing.assert_array_equal(default.probabilities(o), before)
     # Logits are weighted before they are passed.
     assert np.array_equal(example.probabilities(o), before) == (option.name == "ngram_weight")
-
-
-# --- Python ---
 
 
 @each_option
@@ -93,9 +89,6 @@ def test_an_option_that_does_not_exist() -> None:
             call(**options)
 
 
-# --- The command line ---
-
-
 @each_option
 def test_it_is_on_the_command_line(option: SamplingOption) -> None:
     page = app.generate_docs()
@@ -108,9 +101,6 @@ def test_the_command_line_checks_it(option: SamplingOption, run: Path, command: 
     name = flag(option.name)
     assert_refused(command("sample", run, name, option.minimum - 1), f"error: {name} must be ")
     assert_refused(command("sample", run, "--beam", 3, name, option.example), f"cannot combine --beam with {name}")
-
-
-# --- HTTP ---
 
 
 @each_option

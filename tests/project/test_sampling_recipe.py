@@ -64,7 +64,7 @@ for request in ("CompletionRequest", "PlayRequest"):
     assert toy == {"type": "number", "minimum": 0, "maximum": 1}
 uniforms, sampling = np.random.default_rng(1).random(50), SamplingParams(toy=0.1)
 texts = [
-    generate(get_engine(name), model.parameters, model.h, 0, uniforms, sampling)
+    generate(get_engine(name), model.parameters, model.state, 0, uniforms, sampling)
     for name in ("numba", "numpy")
 ]
 np.testing.assert_array_equal(texts[0][0], texts[1][0])

@@ -11,30 +11,23 @@ import elman
 
 
 class Stops(elman.TrainingCallback):
-    """Stops after some updates."""
-
     def __init__(self, update: int) -> None:
         self.update, self.done = update, 0
 
     def on_progress(self, run: elman.Run, updates: int) -> None:
-        """Note how far the run is."""
         self.done = run.state.update
 
     def on_validation(self, run: elman.Run, validation_loss: float) -> None:
-        """Print the loss."""
         print(run.state.update, validation_loss)
 
     def on_sample(self, sample: elman.Sample) -> None:
-        """Print a sample."""
         print(sample.update, sample.text)
 
     def should_stop(self) -> bool:
-        """Return whether to stop."""
         return self.done >= self.update
 
 
 def use_everything(folder: Path) -> elman.Run:
-    """Call the public API."""
     config = elman.Config(hidden_size=4, seq_length=5, engine="numpy", max_updates=20)
     corpus = elman.Corpus.from_text("a cat sat on a mat. " * 20)
     run: elman.Run = elman.train(corpus, out=folder / "run", config=config, learning_rate=0.05, callback=Stops(10))
@@ -53,7 +46,6 @@ def use_everything(folder: Path) -> elman.Run:
 
 
 def use_wrongly(model: elman.Model, corpus: elman.Corpus) -> None:
-    """Pass what does not exist."""
     elman.trian(corpus)  # type: ignore[attr-defined]
     elman.train(corpus, lr=0.1)  # type: ignore[call-arg]
     elman.train(corpus, hidden_size="large")  # type: ignore[arg-type]

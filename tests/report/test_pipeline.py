@@ -115,7 +115,8 @@ def test_a_report_is_files_that_refer_to_nothing_outside(whole: tuple[dict[str, 
     assert "script" not in page.tags
     for outside in ("http:", "https:", "url(//", "@import", "url('", 'url("'):
         assert outside not in text
-    for part in ("Gradient check", "Smooth loss", "Text during training", "Text after training", "Discussion"):
+    assert "#1f5fa8" not in text.partition("<svg")[2]  # the figures have the colours of the page
+    for part in ("Gradient check", "Smooth loss", "Text during training", "Text after training", "var(--accent)"):
         assert part in text
 
 
@@ -254,7 +255,6 @@ def test_unusable_directories_are_rejected(corpus: Corpus, tmp_path: Path) -> No
 
 
 def curve(*points: tuple[int, float]) -> dict[str, list[float]]:
-    """Return a curve through (update, smooth loss)."""
     update, S = zip(*points, strict=True)
     return {"update": list(update), "smooth_loss": list(S)}
 

@@ -6,7 +6,6 @@ mounted.
 
 import ctypes
 import math
-import os
 import resource
 import shutil
 import subprocess
@@ -36,7 +35,6 @@ Prepare = Callable[[], None]
 
 
 def elman(*arguments: object, before: Prepare | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own, which calls `before` first."""
     command = [sys.executable, "-m", "elman", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, preexec_fn=before, check=False)
 
@@ -52,14 +50,12 @@ def refused(ended: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.fixture
 def text(tmp_path: Path) -> Path:
-    """The training text."""
     path = tmp_path / "text.txt"
     path.write_text(TEXT, encoding="utf-8")
     return path
 
 
 def begin(text: Path, out: Path) -> bytes:
-    """Train for 9 updates; return the checkpoint."""
     train(text, **OPTIONS, max_updates=9, out=out)
     return (out / CHECKPOINT).read_bytes()
 
@@ -73,15 +69,12 @@ def assert_goes_on(text: Path, out: Path, checkpoint: bytes | None = None) -> No
 
 
 def save_after_every_update(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write a checkpoint after every update, whatever it costs."""
     monkeypatch.setattr(training, "TICK_SECONDS", 1e-9)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
     monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)
 
 
 class Does(TrainingCallback):
-    """Does something once, after an update."""
-
     def __init__(self, deed: Callable[[], object], update: int = 5) -> None:
         self.deed, self.update = deed, update
         self.done = False
@@ -90,9 +83,6 @@ class Does(TrainingCallback):
         if run.state.update >= self.update and not self.done:
             self.done = True
             self.deed()
-
-
-# --- No space ---
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.99])
@@ -122,7 +112,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> Path:
-    """Fill a disk; return the file that fills it."""
     path = folder / "filler"
     with path.open("wb", buffering=0) as file:
         for size in (4096, 1):
@@ -162,18 +151,13 @@ def test_a_disk_that_fills_at_any_moment(
         shutil.rmtree(out)
 
 
-# --- No permission ---
-
-
 def without_privilege() -> None:
-    """Make permissions apply to root as well."""
     for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
         ctypes.CDLL(None).prctl(24, capability)  # PR_CAPBSET_DROP
 
 
 @pytest.fixture
 def locked_away(tmp_path: Path) -> Iterator[Path]:
-    """A folder whose mode a test changes."""
     folder = tmp_path / "folder"
     folder.mkdir()
     yield folder
@@ -207,15 +191,6 @@ def test_a_run_in_a_folder_that_may_not_be_entered(text: Path, locked_away: Path
     assert (locked_away / CHECKPOINT).read_bytes() == before
 
 
-@pytest.mark.parametrize(("name", "make"), [("metrics.csv", os.mkfifo), ("samples.jsonl", os.mkdir)])
-def test_a_run_whose_rows_are_no_file(text: Path, tmp_path: Path, name: str, make: Callable[[Path], None]) -> None:
-    begin(text, tmp_path / "run")
-    (tmp_path / "run" / name).unlink()
-    make(tmp_path / "run" / name)
-    line = refused(elman("train", text, "--out", tmp_path / "run", "--resume"))
-    assert f"/run/{name}' cannot be read as {name}" in line
-
-
 def test_a_disk_that_becomes_read_only(text: Path, small_disk: Path) -> None:
     before = begin(text, small_disk / "run")
     remount = ["mount", "-o", "remount,ro", str(small_disk)]
@@ -225,9 +200,6 @@ def test_a_disk_that_becomes_read_only(text: Path, small_disk: Path) -> None:
     assert "(Read-only file system): choose another --out" in line
     assert load(small_disk / "run").sample(5, seed=1)
     assert (small_disk / "run" / CHECKPOINT).read_bytes() == before
-
-
-# --- No directory ---
 
 
 GONE = "run' is no longer the directory that this run writes to, it was deleted or moved; restore it and use resume="
@@ -258,9 +230,6 @@ def test_a_directory_that_is_replaced_by_that_of_another_run(corpus: Corpus, tex
     directory = RunDirectory(out)
     assert snapshot(directory.load().state) == snapshot(other[0].state)
     assert directory.metrics() == other[0].metrics
-
-
-# --- What safety costs ---
 
 
 @pytest.mark.parametrize(

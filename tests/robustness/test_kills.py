@@ -265,9 +265,6 @@ def test_a_run_that_is_killed_while_it_replaces_another_is_one_of_both(
     assert outcomes == sorted(outcomes, key=["reference", "none", "quick"].index)
 
 
-# --- At the start ---
-
-
 @pytest.mark.parametrize("lost", [("run.json",), ("run.json", "metrics.csv", "samples.jsonl"), None], ids=str)
 def test_a_run_that_is_killed_before_or_right_after_its_first_checkpoint_is_resumed(
     corpus: Corpus, tmp_path: Path, lost: tuple[str, ...] | None

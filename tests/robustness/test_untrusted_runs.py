@@ -140,9 +140,6 @@ def test_a_text_on_the_command_line_may_be_a_pipe(corpus: Corpus, tmp_path: Path
         assert (tmp_path / "run" / "checkpoint.safetensors").is_file()
 
 
-# --- Loggers ---
-
-
 @pytest.mark.parametrize("name", ["wandb", "tensorboard", "metrics.jsonl"])
 def test_a_log_that_the_run_does_not_record_is_not_started(corpus: Corpus, tmp_path: Path, name: str) -> None:
     train(corpus, **OPTIONS, out=tmp_path)
@@ -175,9 +172,6 @@ def test_the_folder_of_a_logger_is_not_followed(corpus: Corpus, out: Path) -> No
     train(corpus, **OPTIONS, out=out, overwrite=True)
     assert_nothing_else_changed(out)
     assert not folder.is_symlink()
-
-
-# --- Weights ---
 
 
 def test_weights_contain_no_path(corpus: Corpus, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
@@ -15,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.config import Config, make_config
-from elman.errors import ElmanError
 from elman.runs import history
 from elman.runs.directory import RunDirectory
 from elman.runs.history import COLUMNS, MIN_CHARS, SMOOTH_UPDATES, Metrics, Records, Sample, TrainLossEstimator
@@ -83,28 +81,6 @@ def test_a_partial_line_at_the_end_is_no_record(corpus: Corpus, tmp_path: Path, 
     assert run.samples == directory.samples()
 
 
-@pytest.mark.parametrize(
-    ("name", "data"),
-    [
-        ("metrics.csv", b"a,b\n1,2\n"),
-        ("metrics.csv", HEADER + b"1,x,1,1,,1,1\n"),
-        ("metrics.csv", HEADER + b"1,2\n"),
-        ("metrics.csv", b"update\n\xff\n"),
-        ("metrics.csv", b"update\n" + b"1" * 200_000 + b"\n"),
-        ("samples.jsonl", b"{\n"),
-        ("samples.jsonl", b"[1]\n"),
-        ("samples.jsonl", b'{"update": 1}\n'),
-        ("samples.jsonl", b"\xff\n"),
-    ],
-    ids=["columns", "words", "short", "bytes", "long", "brace", "list", "keys", "bytes of a sample"],
-)
-def test_damaged_records_are_refused_in_one_line(tmp_path: Path, name: str, data: bytes) -> None:
-    (tmp_path / name).write_bytes(data)
-    expected = rf"\A'.*{re.escape(name)}' cannot be read as {re.escape(name)} \(.*\); restore a copy or train again\Z"
-    with pytest.raises(ElmanError, match=expected):
-        getattr(RunDirectory(tmp_path), name.partition(".")[0])()
-
-
 # --- The history, of which only the newest records stay in memory ---
 
 
@@ -159,8 +135,6 @@ def test_a_run_in_a_directory_has_the_history_of_one_in_memory(
     assert run.latest_validation_loss == expected.latest_validation_loss is not None
     assert run.advice == expected.advice
 
-
-# --- The train loss, estimated from the rows ---
 
 T = 25
 BATCH = Config(seq_length=T, batch_size=10)

@@ -23,22 +23,12 @@ from support.training import EXACT, train
 NEWEST = MODELS[-1]
 LINES = ["It was a dark night", "", "zzz", "tnhgin", "It was"]
 
-# --- The built-in model ---
-
 
 @pytest.mark.parametrize("model", MODELS)
 def test_its_file_is_the_one_that_is_described(model: BuiltinModel) -> None:
     loaded = load_builtin(model)
     assert fingerprint(loaded).hex() == model.fingerprint
     assert set(loaded.alphabet.characters) >= {"\n", "\t", "\r", *map(chr, range(32, 127)), *"“”‘’—é"}
-
-
-def test_its_name_is_that_of_a_path_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert fingerprint(elman.load("builtin")).hex() == NEWEST.fingerprint
-    Path("builtin").mkdir()
-    with pytest.raises(ElmanError, match=r"there is no checkpoint 'builtin/checkpoint\.safetensors'"):
-        elman.load("builtin")
 
 
 @pytest.mark.parametrize(
@@ -58,9 +48,6 @@ def test_models_are_found_by_the_start_of_their_fingerprint() -> None:
     whole = bytes.fromhex(NEWEST.fingerprint)
     assert [find_builtin(whole[:width]) for width in (2, 4, 32)] == [NEWEST] * 3
     assert find_builtin(bytes([whole[0] ^ 1]) + whole[1:4]) is None
-
-
-# --- Scores of lines in other processes ---
 
 
 @pytest.fixture

@@ -118,8 +118,6 @@ def test_runs_with_other_sequence_lengths_are_comparable(corpus: Corpus, tmp_pat
     assert curves[1].metrics[-1].smooth_loss == pytest.approx(3 * curves[0].metrics[-1].smooth_loss, rel=0.1)
 
 
-# --- At the end of a training ---
-
 MISSING = "this requires matplotlib, which is not installed: pip install 'elman[plot]'"
 
 

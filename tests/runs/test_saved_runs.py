@@ -107,9 +107,6 @@ def test_what_is_not_saved_is_marked(folder: Path, command: Command) -> None:
     assert found.metrics[-1].update == curve.metrics[-1].update == page.status()["update"] == 27
 
 
-# --- A number that is shown in several places ---
-
-
 @pytest.mark.parametrize("options", [{}, {"max_updates": 7}, {"validate_every": 1, "learning_rate": 1.0}], ids=str)
 def test_every_place_shows_the_same_numbers(tmp_path: Path, options: dict[str, Any]) -> None:
     run = train(Corpus.from_text(TEXT), **OPTIONS | options, out=tmp_path)

@@ -43,23 +43,16 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """Run the tests in an event loop of asyncio."""
     return "asyncio"
 
 
 SMALL: dict[str, Any] = {"hidden_size": 9, "seq_length": T, "epochs": 5}
 # The BLAS of the reference rounds by the number of texts; in float64 no number drawn falls between two roundings.
-KINDS: list[dict[str, Any]] = [
-    {},
-    {"cell": "gru"},
-    {"cell": "lstm", "layers": 2},
-    {"dtype": "float64", "engine": "numpy"},
-]
+KINDS = [*({"cell": cell, "layers": 2} for cell in COMPILED_CELLS), {"dtype": "float64", "engine": "numpy"}]
 
 
-@pytest.fixture(scope="module", params=[*COMPILED_CELLS, "rnn by numpy"])
+@pytest.fixture(scope="module", params=KINDS, ids=str)
 def model(request: pytest.FixtureRequest) -> Model:
-    """A network of one kind."""
     return train(Corpus.from_text(TEXT), **SMALL, **request.param).model
 
 
@@ -75,7 +68,6 @@ async def batching(model: Model, **limits: Any) -> AsyncIterator[ServedModel]:
 
 
 def begin(served: ServedModel, prompt: Any = "the ", **arguments: Any) -> GenerationJob:
-    """Submit a job and return it."""
     types = create_request_types({NAME: served.model}, served.settings)
     body = validate({"prompt": prompt} | arguments, types[CompletionRequest])
     job = create_job(served, body, [served.encode(each) for each in body.prompts])
@@ -84,7 +76,6 @@ def begin(served: ServedModel, prompt: Any = "the ", **arguments: Any) -> Genera
 
 
 async def finished(job: GenerationJob) -> list[str]:
-    """Return the texts of a job."""
     texts = [""] * len(job.sequences)
     async for deltas in job.deltas():
         for delta in deltas:
@@ -93,7 +84,6 @@ async def finished(job: GenerationJob) -> list[str]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
     while not condition():
         await asyncio.sleep(0.001)
 
@@ -320,7 +310,6 @@ LONG = "the rain went out on the wet and windy hill, and the lamp "
 
 
 def counting() -> Model:
-    """Return a model with an n-gram prior."""
     return train(Corpus.from_text(TEXT + LONG), cell="gru", ngram_order=3, ngram_folds=2, **SMALL).model
 
 

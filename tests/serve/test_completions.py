@@ -197,28 +197,21 @@ def test_the_log_probabilities_of_prompt_and_text(client: httpx.Client) -> None:
 # --- Errors ---
 
 
-WRONG_PROMPTS: tuple[Any, ...] = ([], [[]], {}, [True], [-1], [1.5], ["a", 1], ["a"] * 129)
+WRONG_PROMPTS: tuple[Any, ...] = (1, [], [[]], {}, [True], [-1], [1.5], ["a", 1], ["a"] * 129)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"max_tokens": 301}, "max_tokens must be less than or equal to 300 (got 301)"),
-        ({"max_tokens": -1}, None),
-        ({"max_tokens": 1.5}, "max_tokens must be a valid integer (got 1.5)"),
-        *((wrong, None) for wrong in ({"max_tokens": True}, {"n": 17}, {"logprobs": 6}, {"seed": 2**63})),
-        ({"echo": 1}, "echo must be a valid boolean (got 1)"),
-        ({"model": ["stormy"]}, "model must be a valid string (got ['stormy'])"),
-        ({"best_of": 2}, "best_of must be less than or equal to 1 (got 2)"),
-        ({"suffix": "x"}, "suffix must have at most 0 characters (got 'x')"),
+        *(({"max_tokens": wrong}, None) for wrong in (-1, 1.5, True)),
+        *((wrong, None) for wrong in ({"n": 17}, {"logprobs": 6}, {"seed": 2**63}, {"echo": 1}, {"model": ["stormy"]})),
+        *((wrong, None) for wrong in ({"best_of": 2}, {"suffix": "x"}, {"stream_options": {"include_usage": 1}})),
         ({"logit_bias": {"1": 1}}, "logit_bias must have at most 0 items (got {'1': 1})"),
         ({"stop": ""}, "stop must have at least 1 character or be a valid list (got '')"),
-        ({"stop": [1]}, "stop must be a valid string (got [1])"),
-        *(({"stop": stop}, None) for stop in (["a"] * 17, "a" * 201)),
-        ({"prompt": 1}, "prompt must be a valid string or be a valid list (got 1)"),
+        *(({"stop": stop}, None) for stop in ([1], ["a"] * 17, "a" * 201)),
         *(({"prompt": prompt}, None) for prompt in WRONG_PROMPTS),
         ({"prompt": [1, 26]}, "prompt must be a valid string or be less than 26 or be a valid list (got [1, 26])"),
-        ({"stream_options": {"include_usage": 1}}, None),
         ({"temprature": 1}, "unknown argument 'temprature'"),
         ({"stream_options": {"usage": True}}, "unknown argument 'usage'"),
         ({"adapt": "weights"}, "adapt must be 'counts' (got 'weights')"),

@@ -40,7 +40,6 @@ def no_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a finished run, read only."""
     out = tmp_path_factory.mktemp("runs") / "novel"
     train(Corpus.from_text(TEXT), **OPTIONS, out=out)
     return out
@@ -52,8 +51,6 @@ def directory(finished: Path, tmp_path: Path) -> Path:
 
 
 class CallsAt(TrainingCallback):
-    """Calls a function after so many updates."""
-
     def __init__(self, update: int, function: Callable[[], object]) -> None:
         self.update, self.function = update, function
 
@@ -63,7 +60,6 @@ class CallsAt(TrainingCallback):
 
 
 def trained(corpus: Corpus, *others: TrainingCallback, **options: Any) -> tuple[LiveRun, Run]:
-    """Train, and return the dashboard's source and the run."""
     live = options.pop("live", None) or LiveRun("novel")
     run = train(corpus, **OPTIONS | options, callback=CallbackList(*others, live))
     live.finish(run)
@@ -235,7 +231,6 @@ def test_a_directory_without_a_row_or_a_run(corpus: Corpus, tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def client(finished: Path) -> Iterator[httpx.Client]:
-    """A client of the dashboard of a run that has ended, and of a saved one."""
     live, _ = trained(Corpus.from_text(TEXT))
     with listening(create_dashboard([live, DashboardRun(finished)], live)) as client:
         yield client

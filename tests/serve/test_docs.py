@@ -33,7 +33,6 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """The address of a server of a model called novel."""
     with listening(create_app({"novel": tiny()}, Settings())) as client:
         yield str(client.base_url)
 

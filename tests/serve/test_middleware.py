@@ -18,7 +18,6 @@ CROSS_SITE = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "cors"}
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    """A client of a server on the loopback interface, without a key."""
     with serving() as client:
         yield client
 

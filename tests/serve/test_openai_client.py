@@ -17,7 +17,6 @@ PROMPT = "the rain"
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[openai.OpenAI]:
-    """The package's client, configured with the address and the key only."""
     import openai  # takes a second, in every worker that collects the tests
 
     with (

@@ -46,7 +46,6 @@ def page(window: Page, address: str) -> Page:
 
 
 def write(page: Page, prompt: str = PROMPT, **fields: str) -> str:
-    """Generate a text, and return it with its prompt."""
     page.fill("#prompt", prompt)
     for name, value in ({"length": "60"} | fields).items():
         page.fill(f"#{name.replace('_', '-')}", value)
@@ -60,7 +59,6 @@ def written(page: Page) -> str:
 
 
 def start_writing(page: Page, prompt: str = "") -> None:
-    """Start to generate a long text slowly."""
     page.select_option("#speed", "12")
     page.fill("#prompt", prompt)
     page.fill("#length", "2000")
@@ -75,7 +73,6 @@ def read(page: Page, content: str) -> None:
 
 
 def text(page: Page, box: str) -> str:
-    """Return the characters of a box."""
     return "".join(each(page, box, "c.textContent"))
 
 

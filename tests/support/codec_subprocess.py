@@ -40,21 +40,18 @@ def models() -> Iterator[tuple[str, Model, bytes, ModeName]]:
 
 
 def write(folder: Path) -> None:
-    """Compress every text; save the models, whose random weights another machine's logarithm would round otherwise."""
     for name, model, data, mode in models():
         model.save(folder / f"{name}.safetensors")
         (folder / f"{name}.elm").write_bytes(compress(data, model, mode=mode))
 
 
 def read(files: Path, here: Path, there: Path) -> None:
-    """Decompress `files` with the models of `here` to texts in `there`."""
     for name, _, _, _ in models():
         model = load(here / f"{name}.safetensors", engine="numpy")
         (there / f"{name}.text").write_bytes(decompress((files / f"{name}.elm").read_bytes(), model))
 
 
 def compare(here: Path, there: Path) -> None:
-    """Check that the files of two processes are the same, and that each reads those of the other."""
     for name, _, data, _ in models():
         assert (there / f"{name}.elm").read_bytes() == (here / f"{name}.elm").read_bytes(), name
         assert (there / f"{name}.text").read_bytes() == data, name
@@ -64,7 +61,6 @@ def compare(here: Path, there: Path) -> None:
 
 
 def run(here: Path, there: Path) -> None:
-    """Decompress the files of another process, and compress the same texts with the same models."""
     read(here, here, there)
     for name, _, data, mode in models():
         model = load(here / f"{name}.safetensors", engine="numpy")

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 
 from elman.errors import ElmanError
+from elman.runs.checkpoint import load_checkpoint, load_network
+from elman.runs.directory import CHECKPOINT, RunDirectory
+from elman.runs.models import load
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Corpus
 from support.state import TEXT, T
@@ -44,7 +47,6 @@ def good_files(folder: Path) -> list[Path]:
 
 
 def corrupt_file(path: Path, data: bytes, rng: random.Random, out: Path) -> None:
-    """Write to `out` a corrupted version of the valid file at `path`, whose bytes are `data`."""
     if path.suffix == ".safetensors" and rng.random() < 0.6:
         _corrupt_meaning(path, rng, out)
     elif path.suffix == ".json" and rng.random() < 0.6:
@@ -54,7 +56,6 @@ def corrupt_file(path: Path, data: bytes, rng: random.Random, out: Path) -> None
 
 
 def corrupt_bytes(data: bytes, rng: random.Random) -> bytes:
-    """Return a file's bytes with some changed, removed, duplicated or inserted."""
     result = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 5))):
         at, length = rng.randrange(len(result) + 1), rng.choice((1, 1, 4, 60))
@@ -118,6 +119,23 @@ def corrupt_value(value: Any, rng: random.Random) -> Any:
     return value
 
 
+def use_file(path: Path) -> None:
+    """Read a file of a run by its name, and use a network."""
+    directory = RunDirectory(path.parent)
+    match path.name:
+        case "metrics.csv":
+            directory.metrics()
+        case "samples.jsonl":
+            directory.samples()
+        case "run.json":
+            directory.manifest()
+        case _:
+            load_network(path)
+            load(path, engine="numpy").sample(5, seed=1)
+            if path.name == CHECKPOINT:
+                load_checkpoint(path)
+
+
 def error_message(read: Callable[[], object]) -> str:
     """Call `read`; return the one-line error, or an empty string."""
     try:
@@ -131,7 +149,6 @@ def error_message(read: Callable[[], object]) -> str:
 
 
 def peak(read: Callable[[], object]) -> int:
-    """Return the peak memory of `read`, in bytes."""
     read()  # once before, so that imports and caches do not count
     tracemalloc.start()
     try:

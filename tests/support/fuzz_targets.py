@@ -16,9 +16,6 @@ from elman import compress, decompress
 from elman.compression.modes import MODES
 from elman.interop import export, import_
 from elman.ngram.file import PREFIX
-from elman.runs.checkpoint import load_checkpoint
-from elman.runs.directory import RunDirectory
-from elman.runs.models import load
 from elman.storage.tensors import read_tensors, serialize_with_digest
 from elman.storage.toml import read_toml
 from elman.text import Corpus
@@ -29,7 +26,7 @@ from elman.text.unknown import replace_rare
 from elman.tuning.space import parse_space
 from support.codec_models import TEXT as CODEC_TEXT
 from support.codec_models import make_model as make_codec_model
-from support.corrupt_files import corrupt_value, error_message, good_files
+from support.corrupt_files import corrupt_value, error_message, good_files, use_file
 from support.random_model import normal_model
 
 MAX_SIZE = 4096
@@ -40,20 +37,10 @@ ENCODINGS = ("utf-8", "latin-1", "utf-16", "utf-32", "utf-7", "cp1252", "shift_j
 
 @dataclass(frozen=True)
 class Target:
-    """A loader.
+    """A loader, with valid inputs to start from.
 
-    Parameters
-    ----------
-    file : str
-        The name of the file that it reads.
-    read : callable
-        Reads the file and uses its content.
-    seeds : callable
-        Returns valid inputs to start from; it may write to the given directory.
-    build : callable
-        Builds the file from the fuzzer's bytes, if these are not the file itself.
-    mutate : callable, optional
-        A custom mutator, used in addition to the fuzzer's own; may raise ValueError.
+    `build` makes the file from the fuzzer's bytes; `mutate` is used in addition to the fuzzer's mutator, and may raise
+    ValueError.
     """
 
     file: str
@@ -64,7 +51,6 @@ class Target:
 
 
 def feed(target: Target, data: bytes, folder: Path) -> str:
-    """Run a target on these bytes; return the one-line error, or an empty string."""
     path = folder / target.file
     path.write_bytes(target.build(data))
     with np.errstate(all="ignore"):
@@ -74,17 +60,7 @@ def feed(target: Target, data: bytes, folder: Path) -> str:
 # --- Checkpoints ---
 
 
-def _use_checkpoint(path: Path) -> None:
-    load_checkpoint(path)
-    _use_network(path)
-
-
-def _use_network(path: Path) -> None:
-    load(path, engine="numpy").sample(3, seed=1)
-
-
 def _valid_files(name: str) -> Callable[[Path], list[bytes]]:
-    """Return a function that gives the bytes of the valid files of a name."""
     return lambda folder: [path.read_bytes() for path in good_files(folder) if path.name == name]
 
 
@@ -117,7 +93,6 @@ def _from_sections(data: bytes) -> bytes:
 
 
 def _fill(raw: bytes, name: str, shape: list[int]) -> Any:
-    """Return an array of this type and shape."""
     if name not in DTYPES or any(type(n) is not int or n < 0 for n in shape) or math.prod(shape) > MAX_SIZE:
         raise ValueError(name, shape)
     dtype = np.dtype(name)
@@ -126,7 +101,6 @@ def _fill(raw: bytes, name: str, shape: list[int]) -> Any:
 
 
 def corrupt_line(data: bytes, rng: random.Random) -> bytes:
-    """Change a value in one of the lines of JSON."""
     lines = data.split(b"\n")
     n = rng.randrange(len(lines))
     try:
@@ -137,18 +111,6 @@ def corrupt_line(data: bytes, rng: random.Random) -> bytes:
 
 
 # --- The other files of a run ---
-
-
-def _use_run(path: Path) -> None:
-    RunDirectory(path.parent).manifest()
-
-
-def _use_metrics(path: Path) -> None:
-    RunDirectory(path.parent).metrics()
-
-
-def _use_samples(path: Path) -> None:
-    RunDirectory(path.parent).samples()
 
 
 def _single_lines(folder: Path) -> list[bytes]:
@@ -213,7 +175,6 @@ def _decompress(path: Path) -> None:
 
 
 def _compressed(folder: Path) -> Iterable[bytes]:
-    """Return files of every mode, and one that is stored."""
     model = make_codec_model(order=2)
     yield from (compress(CODEC_TEXT[:60], model, mode=mode) for mode in MODES)
     yield compress(bytes(range(100, 140)), model)
@@ -221,21 +182,21 @@ def _compressed(folder: Path) -> Iterable[bytes]:
 
 TARGETS = {
     "elm": Target("text.elm", _decompress, _compressed),
-    "checkpoint": Target("checkpoint.safetensors", _use_checkpoint, _valid_files("checkpoint.safetensors")),
+    "checkpoint": Target("checkpoint.safetensors", use_file, _valid_files("checkpoint.safetensors")),
     "checkpoint-sealed": Target(
         "checkpoint.safetensors",
-        _use_checkpoint,
+        use_file,
         _valid_sections("checkpoint.safetensors"),
         _from_sections,
         corrupt_line,
     ),
-    "best": Target("best.safetensors", _use_network, _valid_files("best.safetensors")),
+    "best": Target("best.safetensors", use_file, _valid_files("best.safetensors")),
     "best-sealed": Target(
-        "best.safetensors", _use_network, _valid_sections("best.safetensors"), _from_sections, corrupt_line
+        "best.safetensors", use_file, _valid_sections("best.safetensors"), _from_sections, corrupt_line
     ),
-    "run": Target("run.json", _use_run, _single_lines, mutate=corrupt_line),
-    "metrics": Target("metrics.csv", _use_metrics, _valid_files("metrics.csv")),
-    "samples": Target("samples.jsonl", _use_samples, _valid_files("samples.jsonl"), mutate=corrupt_line),
+    "run": Target("run.json", use_file, _single_lines, mutate=corrupt_line),
+    "metrics": Target("metrics.csv", use_file, _valid_files("metrics.csv")),
+    "samples": Target("samples.jsonl", use_file, _valid_files("samples.jsonl"), mutate=corrupt_line),
     "space": Target("space.toml", _use_space, _spaces),
     "text": Target("text", _use_text, _texts),
     "npz": Target("network.npz", _import, _exported(".npz")),

@@ -39,7 +39,6 @@ def numbers(state: State) -> Any:
 
 
 def with_architecture(parameters: Parameters, **changes: Any) -> Parameters:
-    """Return the parameters with another architecture."""
     return replace(parameters, architecture=parameters.architecture._replace(**changes))
 
 

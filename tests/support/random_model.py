@@ -11,7 +11,6 @@ from support.networks import make_parameters, state_of
 
 
 def overflowing_model() -> Model:
-    """Return a model with finite weights that are so large that its outputs overflow."""
     model = random_model("ab\n")
     model.parameters["V"][:] = 3e38
     model.parameters["b"][:] = 9
@@ -42,7 +41,6 @@ def random_prior_model(
 def normal_model(
     characters: str, cell: str, layers: int, dtype: str = "float32", m: int = 4, std: float = 0.5
 ) -> Model:
-    """Return a model whose arrays, biases and state included, are normally distributed."""
     net, generator = Architecture(len(characters), m, cell, layers), np.random.default_rng(1)
     arrays = {name: (generator.normal(size=shape) * std).astype(dtype) for name, shape in net.shapes().items()}
     parameters, recurrent = Parameters(net, arrays), (generator.normal(size=net.state_size) * std).astype(dtype)

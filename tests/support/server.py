@@ -26,20 +26,17 @@ NAME = "stormy"
 
 @cache
 def tiny() -> Model:
-    """Return a briefly trained model in float64, with an alphabet of 26 characters."""
     return train(Corpus.from_text(TEXT), hidden_size=6, seq_length=T, epochs=20, dtype="float64").model
 
 
 @contextmanager
 def listening(app: ASGIApp) -> Iterator[httpx.Client]:
-    """Serve an application on a free port for the duration of the block; yields a client."""
     with run_in_thread(app, listen("127.0.0.1", 0)) as address, httpx.Client(base_url=address, timeout=30) as client:
         yield client
 
 
 @contextmanager
 def serving(model: Model | None = None, **settings: Any) -> Iterator[httpx.Client]:
-    """Serve a model, by default the small one; yields a client."""
     with listening(create_app({NAME: model or tiny()}, Settings(**settings))) as client:
         yield client
 

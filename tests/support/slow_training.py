@@ -14,7 +14,6 @@ _advance: Any = training.Trainer.advance
 
 
 def advance_and_pause(self: training.Trainer) -> str:
-    """Advance to the next stop, and pause."""
     limit: str = _advance(self)
     time.sleep(PAUSE_SECONDS)
     return limit

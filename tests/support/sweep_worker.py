@@ -11,7 +11,6 @@ _advance: Any = training.Trainer.advance
 
 
 def advance_slowly(self: training.Trainer) -> str:
-    """Advance to the next stop, and leave time for a kill."""
     limit: str = _advance(self)
     time.sleep(0.01)
     return limit

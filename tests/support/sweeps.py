@@ -44,9 +44,6 @@ class LocalWorker:
     """A worker that works in this process when it is started."""
 
     def __init__(self, plan: SweepPlan, number: int) -> None:
-        self.work(plan, number)
-
-    def work(self, plan: SweepPlan, number: int) -> None:
         work(plan, number, threading.Event())
 
     def poll(self) -> int:

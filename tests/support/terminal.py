@@ -6,8 +6,6 @@ import pytest
 
 
 class Terminal(io.StringIO):
-    """A terminal that keeps what is written to it."""
-
     def isatty(self) -> bool:
         return True
 

@@ -35,8 +35,6 @@ def train(corpus: str | Path | Corpus = "python-docs", *, preset: str | None = N
 
 
 class StopsAt(TrainingCallback):
-    """Asks to stop once this many updates are done."""
-
     def __init__(self, update: int) -> None:
         self.update = update
         self.done = 0
@@ -49,8 +47,6 @@ class StopsAt(TrainingCallback):
 
 
 class Listens(TrainingCallback):
-    """Keeps the notices and the warnings."""
-
     def __init__(self) -> None:
         self.notices: list[str] = []
         self.warnings: list[str] = []
@@ -78,12 +74,10 @@ class Killed(TrainingCallback):
 
 
 def rows(metrics: Sequence[Metrics]) -> list[tuple[object, ...]]:
-    """Return rows without the columns that the clock writes."""
     return [astuple(row)[:5] for row in metrics]
 
 
 def network(snapshot: Snapshot | None) -> object:
-    """Return everything of a network, with the bytes of its arrays."""
     if snapshot is None:
         return None
     arrays = {**snapshot.parameters, "h": snapshot.h}
@@ -91,7 +85,6 @@ def network(snapshot: Snapshot | None) -> object:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return the files of a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

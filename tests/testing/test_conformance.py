@@ -27,7 +27,6 @@ from support import tolerances as tolerances
 
 
 def blamed(errors: dict[str, float], limit: float) -> set[str]:
-    """Return the names whose error exceeds the limit or is NaN."""
     return {name for name, error in errors.items() if not error <= limit}
 
 
@@ -45,14 +44,10 @@ def test_a_right_engine_is_not_blamed(name: str) -> None:
     assert blamed_by_checker(get_engine(name)) == set()
 
 
-# --- Faults in the gradients of a window ---
-
 Fault = Callable[[LossAndGradients, Parameters, Array], LossAndGradients]
 
 
 def scaled(name: str, factor: float) -> Fault:
-    """Return the fault that multiplies one gradient."""
-
     def fault(result: LossAndGradients, parameters: Parameters, h0: Array) -> LossAndGradients:
         return result._replace(gradients=result.gradients | {name: factor * result.gradients[name]})
 
@@ -100,12 +95,7 @@ def test_a_faulty_gradient_of_every_network_is_caught(cell: str, name: str, fact
     assert blamed_by_checker(FaultyGradients(scaled(name, factor)), cell=cell, layers=2, ngram_order=2) == {name}
 
 
-# --- Faults in the loop and in the update ---
-
-
 class Call(NamedTuple):
-    """A call of `advance`."""
-
     right: Callable[..., NDArray[np.float64]]
     state: TrainState
     windows: Windows
@@ -119,8 +109,6 @@ class Call(NamedTuple):
 
 
 class FaultyAdvance(NumpyEngine):
-    """Advances by a function of the call."""
-
     def __init__(self, fault: Callable[[Call], NDArray[np.float64]]) -> None:
         self.fault = fault
 
@@ -207,9 +195,6 @@ def counts_from_the_call(call: Call) -> NDArray[np.float64]:
     return losses
 
 
-# --- Faults in dropout ---
-
-
 class MasksOfTheUpdateBefore(Dropout):
     def masks(self, update: int, layers: int, T: int, B: int | None, m: int, dtype: np.typing.DTypeLike) -> list[Array]:
         return super().masks(update - 1, layers, T, B, m, dtype)
@@ -218,9 +203,6 @@ class MasksOfTheUpdateBefore(Dropout):
 class WeightMasksOfTheUpdateBefore(WeightDropout):
     def key(self, update: int, layer: int) -> int:
         return super().key(update - 1, layer)
-
-
-# --- Faults in batches, and with other cells ---
 
 
 def two_rows_swapped(state: TrainState) -> None:
@@ -280,8 +262,6 @@ class CarriesOverEngine(NumpyEngine):
     def session(self, parameters: Parameters) -> NumpySession:
         return CarriesOver(parameters)
 
-
-# --- What each fault affects ---
 
 BOTH = {"trajectory", "end"}
 BATCH: dict[str, Any] = {"batch_size": 3}

@@ -1,7 +1,7 @@
 """A mistake in a forward or backward pass of one's own is named, and nothing else is blamed."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -161,30 +161,11 @@ def test_another_mistake_is_located(old: str, new: str, expected: str) -> None:
     assert finding.startswith(expected), finding
 
 
-@pytest.mark.parametrize(
-    ("passes", "message"),
-    [
-        ((lambda *_: 1.0, None), r"forward must return loss, h and p \(got float\)"),
-        ((lambda *_: ([1.0, 2.0], 2.0, 3.0), None), r"the loss must be a number \(got an array of shape \(2,\)\)"),
-        ((lambda *_: (1.0, 2.0), None), r"forward must return loss, h and p \(got 2 values\)"),
-        ((load_passes()[0], lambda *_: (1, 2, 3)), r"backward must return a dict .* \(got 3 values\)"),
-    ],
-)
-def test_another_result_is_an_error(passes: tuple[Any, Any], message: str) -> None:
-    with pytest.raises(ElmanError, match=message):
-        check_gradients(*passes)
-
-
-def test_a_size_that_is_too_small_is_an_error() -> None:
-    too_small: tuple[dict[str, Any], ...] = ({"K": 1}, {"m": 0}, {"T": 0})
-    for sizes in too_small:
-        with pytest.raises(ElmanError, match=r"must be at least [12] \(got [01]\)"):
-            check_gradients(*load_passes(), **sizes)
-
-
 def test_the_passes_cannot_change_what_they_are_compared_with() -> None:
     overwrites = RETURN.replace("return", "result =") + "; W[:] = h[:] = p[:] = x[:] = y[:] = 0; return result"
     assert check_gradients(*load_passes((RETURN, overwrites))).passed
+    with pytest.raises(ElmanError, match=r"backward must return a dict .* \(got 3 values\)"):
+        check_gradients(load_passes()[0], cast("Any", lambda *_: (1, 2, 3)))
 
 
 def test_the_report_marks_what_is_wrong() -> None:

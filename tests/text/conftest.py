@@ -7,7 +7,6 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder."""
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)

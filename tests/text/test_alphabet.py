@@ -37,15 +37,6 @@ def test_the_index_type_is_the_smallest_that_fits(size: int, dtype: type[np.gene
     assert alphabet.encode(alphabet.characters)[-1] == size - 1
 
 
-def test_a_given_alphabet_encodes_and_decodes_any_indices() -> None:
-    alphabet = Alphabet("abc")
-    np.testing.assert_array_equal(alphabet.encode("cab"), [2, 0, 1])
-    assert alphabet.encode("").shape == (0,)
-    assert alphabet.decode([2, 0, 1]) == "cab"
-    assert alphabet.decode(np.array([2, 0, 1], np.int64)[::-1]) == "bac"
-    assert alphabet.decode([]) == ""
-
-
 @pytest.mark.parametrize(
     ("unknown", "named"),
     [

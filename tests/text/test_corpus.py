@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,21 +37,6 @@ def test_a_text_in_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "value", "problem"),
-    [
-        (Corpus.from_text, b"abc", "from_text requires a string (got bytes)"),
-        (Corpus.from_text, None, "from_text requires a string (got NoneType)"),
-        (Corpus.from_lines, [1, 2], "from_lines requires a list of strings (it contains 1)"),
-        (Corpus.from_lines, "emma\nolivia", r"from_lines requires a list of strings (got 'emma\nolivia')"),
-        (Corpus.from_lines, 7, "from_lines requires a list of strings (got 7)"),
-    ],
-)
-def test_what_is_no_text_in_memory_is_refused(make: Callable[[Any], Corpus], value: Any, problem: str) -> None:
-    with pytest.raises(ElmanError, match=f"^{re.escape('Corpus.' + problem)}"):
-        make(value)
-
-
-@pytest.mark.parametrize(
     "indices",
     [np.full(9, 2, np.uint8), np.zeros((3, 3), np.uint8), np.zeros(9, np.int64)],
     ids=["beyond K", "2-D", "signed"],
@@ -62,24 +47,18 @@ def test_indices_that_are_none_are_refused(indices: Any) -> None:
         Corpus("x", Alphabet("ab"), indices, "0", "utf-8")
 
 
-# --- Large texts ---
-
-
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache directory for large texts, which does not exist yet."""
     monkeypatch.setattr(module, "cache_dir", lambda: tmp_path / "cache")  # the kernels' stays where it is
     return tmp_path / "cache"
 
 
 @pytest.fixture
 def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A text of more than a hundred bytes is stored in a file."""
     monkeypatch.setattr(module, "LARGE", 100)
 
 
 def is_mapped(corpus: Corpus) -> bool:
-    """Whether the indices are in a file."""
     owner: Any = corpus.indices
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
@@ -132,52 +111,26 @@ def test_no_room_for_a_large_text(cache: Path) -> None:
     assert list(cache.iterdir()) == []
 
 
-@pytest.mark.usefixtures("small_is_large")
-def test_no_directory_for_a_large_text(cache: Path) -> None:
-    cache.touch()
-    with pytest.raises(ElmanError, match=r"^cannot store .* \(File exists\)"):
-        Corpus.from_text("ab" * 100)
-
-
 MEASURE = """
-import json, resource, sys, time
-began = time.perf_counter()
+import json, resource, sys
 import elman
-class Starts(elman.TrainingCallback):
-    at = 0.0
-    def on_progress(self, run, updates):
-        self.at = self.at or time.perf_counter() - began
-starts = Starts()
-run = elman.train(sys.argv[1], preset="reference", max_updates=2000, sample_every=0, callback=starts)
+run = elman.train(sys.argv[1], preset="reference", max_updates=2000, sample_every=0)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
-print(json.dumps([len(run.corpus.indices), starts.at, peak]))
+print(json.dumps([len(run.corpus.indices), peak]))
 """
 
 
-def measure(line: str, size: int) -> tuple[int, float, float]:
-    """Train on a file of one line as often as it fits into `size` bytes, in a process of its own.
-
-    Return its length, the seconds to the first updates, and the peak in MB.
-    """
-    data, path = line.encode() * (1_000_000 // len(line)), Path("text")
-    with path.open("wb") as file:
-        for _ in range(size // len(data)):
-            file.write(data)
+def measure(size: int) -> tuple[int, float]:
+    """Train on a file of one line of so many bytes, in a process of its own; return its length, and the peak in MB."""
+    path = Path("text")
+    with path.open("wb") as file:  # in pieces, as the peak of a process begins with that of the one that starts it
+        file.writelines(b"no newline at all; " * 50_000 for _ in range(size // 950_000))
     done = subprocess.run([sys.executable, "-c", MEASURE, path], capture_output=True, check=True)
-    path.unlink()
-    length, seconds, peak = json.loads(done.stdout)
-    return length, seconds, peak
+    length, peak = json.loads(done.stdout)
+    return length, peak
 
 
 def test_one_line_of_a_hundred_megabytes() -> None:
-    short, long = measure("no newline at all; ", 1_000_000), measure("no newline at all; ", 100_000_000)
+    short, long = measure(1_000_000), measure(100_000_000)
     assert long[0] > 99_000_000
-    assert long[2] < short[2] + 30
-
-
-@pytest.mark.slow
-def test_two_gigabytes() -> None:
-    length, seconds, peak = measure(PLAIN, 2_000_000_000)
-    assert length > 1_990_000_000
-    assert seconds < 20
-    assert peak < measure(PLAIN, 1_000_000)[2] + 300
+    assert long[1] < short[1] + 30

@@ -1,11 +1,8 @@
 """Independent lines: the form of their text, their orders, their split and their hashes."""
 
-import re
-
 import numpy as np
 import pytest
 
-from elman.errors import ElmanError
 from elman.text import Corpus, read_corpus
 from elman.text import lines as module
 from elman.text.lines import (
@@ -52,23 +49,6 @@ def test_carriage_returns_at_the_ends_of_chunks(size: int) -> None:
     text = "ab\r\nc\rd\r\r\n\r\ne\r"
     chunks = [text[start : start + size] for start in range(0, len(text), size)]
     assert "".join(trim_chunks(chunks)) == trim_lines(text) == "ab\nc\rd\n\ne"
-
-
-def test_a_carriage_return_within_a_line_is_kept() -> None:
-    corpus = read_corpus(corpus_of("a\rb\nc\r\r\n"), lines=True)
-    assert as_list(make_lines(corpus.indices, corpus.alphabet), corpus) == ["a\rb", "c"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("one line", "lines=True requires a text of several lines, but this one has no line feed"),
-        ("one line\n", "lines=True requires a text of at least two lines that are not empty (got 1)"),
-    ],
-)
-def test_a_text_without_lines_is_refused(text: str, message: str) -> None:
-    with pytest.raises(ElmanError, match=f"^{re.escape(message)}$"):
-        shuffle_corpus(corpus_of(text), seed=1)
 
 
 def test_the_orders_follow_from_seed_and_epoch() -> None:

@@ -1,6 +1,5 @@
 """Masks: what the named patterns match, regular expressions of one's own, and positions."""
 
-import re
 from typing import Any
 
 import numpy as np
@@ -78,28 +77,10 @@ def test_a_column_is_found_in_the_original(line: str, regex: str) -> None:
     assert all(c in symbols or line[column] == c for c, column in zip(masked.text, columns[:-1], strict=True))
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"mask": "numbers,colour"}, "unknown mask 'colour'; choose from timestamps, "),
-        ({"mask_regex": "(a"}, r"mask_regex is not a regular expression (missing ), unterminated subpattern"),
-        ({"mask_regex": "a)|(b"}, r"mask_regex is not a regular expression (unbalanced parenthesis"),
-        ({"mask": "numbers", "lines": False}, "mask requires lines=True"),
-        ({"mask_regex": "a", "lines": False}, "mask_regex requires lines=True"),
-    ],
-)
-def test_what_cannot_be_a_mask(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ElmanError, match=f"^{re.escape(message)}"):
-        elman.Config(**{"lines": True} | options)
-
-
 def test_names_are_stored_in_full_and_in_one_order() -> None:
     assert elman.Config(lines=True, mask=" Numbers, hex").mask == "hex,numbers"
     assert elman.Config(lines=True, mask="all").mask.split(",") == [*MASKS]
     assert all(name in elman.Config.__dataclass_fields__["mask"].metadata["help"] for name in MASKS)
-
-
-# --- Texts ---
 
 
 def test_a_text_is_masked_line_by_line_in_chunks_of_any_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

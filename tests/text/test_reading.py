@@ -11,9 +11,8 @@ import os
 import re
 import sys
 import tarfile
-import threading
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -41,9 +40,6 @@ DATA = PLAIN.encode()
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-# --- One file ---
 
 
 @pytest.mark.parametrize(
@@ -98,9 +94,6 @@ def test_every_codec_of_python_decodes_any_bytes_or_says_so(monkeypatch: pytest.
     assert decoded > 1000
 
 
-# --- Another alphabet ---
-
-
 def test_a_given_alphabet_is_used_or_extended() -> None:
     alphabet = Alphabet("cba")
     corpus = read_corpus(write("text", b"aaa"), alphabet=alphabet)
@@ -122,8 +115,6 @@ def test_a_corpus_is_taken_as_it_is_or_encoded_again() -> None:
     assert read_corpus(corpus, min_count=1).alphabet.has_unknown
 
 
-# --- Decoding in chunks ---
-
 ENCODINGS = [
     "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-7", "latin-1", "cp1252", "ascii",
     "shift_jis", "gb18030", "big5", "euc_kr", "iso2022_jp",
@@ -131,7 +122,6 @@ ENCODINGS = [
 
 
 def decode_in_chunks(data: bytes, encoding: str, size: int) -> str:
-    """Decode with another chunk size."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "CHUNK_SIZE", size)
         return "".join(decode(ByteStream(io.BytesIO(data), "'x'"), encoding))
@@ -317,9 +307,6 @@ def test_a_disk_that_fails_is_no_corrupt_file(data: bytes) -> None:
     assert refused(Broken(data)) == "cannot read 'file' to the end (Input/output error)"
 
 
-# --- What is no text ---
-
-
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 @pytest.mark.parametrize(
     ("data", "what"),
@@ -355,9 +342,6 @@ def test_texts_with_control_characters_are_read(text: str, encoding: str) -> Non
     assert read_corpus(write("x", text.encode(encoding)), encoding=encoding).text == text
 
 
-# --- Several files, open files and pipes ---
-
-
 def test_files_are_joined_at_line_ends(folder: Path) -> None:
     parts = [b"one", b"", b"two\n", b"three\r", b"four"]
     paths = [write(f"{n}.txt", data) for n, data in enumerate(parts)]
@@ -388,29 +372,6 @@ def test_open_files_are_read() -> None:
         assert refused(unreadable) == "cannot read 'new' (not readable)"
     with write("latin", b"caf\xe9").open(encoding="utf-8") as file:
         assert refused(file).startswith("cannot read 'latin' ('utf-8' codec can't decode byte 0xe9")
-
-
-@pytest.fixture
-def fifo() -> Iterator[Path]:
-    """A named pipe into which a text is written slowly."""
-    path, text = Path("fifo"), DATA * 50
-    os.mkfifo(path)
-
-    def write() -> None:
-        with path.open("wb", buffering=0) as pipe:
-            for start in range(0, len(text), 700):
-                pipe.write(text[start : start + 700])
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    yield path
-    writer.join()
-
-
-@pytest.mark.parametrize("read", [read_corpus, lambda path: Corpus.from_text("".join(read_chunks(path)), "fifo")])
-def test_a_named_pipe_is_read_to_its_end(fifo: Path, read: Callable[[Path], Corpus]) -> None:
-    corpus = read(fifo)
-    assert (corpus.name, corpus.text, corpus.sha256) == ("fifo", PLAIN * 50, sha256(DATA * 50))
 
 
 def test_lines_of_a_pipe_are_given_as_they_arrive() -> None:

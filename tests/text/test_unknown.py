@@ -11,17 +11,14 @@ from hypothesis import strategies as st
 
 import elman
 from elman.errors import ElmanError
-from elman.text import Alphabet, Corpus, read_corpus, replace_rare
-from elman.text.unknown import MAX_UNCONFIRMED_SIZE, count_characters
+from elman.text import Corpus, read_corpus, replace_rare
+from elman.text.unknown import MAX_UNCONFIRMED_SIZE
 from support.cli import Command
 from support.texts import PLAIN
 from support.training import EXACT
 
 MANY = "".join(map(chr, range(0x10000, 0x10000 + 60_000)))
 FEW = EXACT | {"hidden_size": 2, "max_updates": 3, "sample_every": 0}
-
-
-# --- Many distinct characters ---
 
 
 def test_sixty_thousand_characters_are_refused_with_what_they_cost() -> None:
@@ -49,17 +46,6 @@ def test_the_largest_alphabet_that_needs_no_confirmation() -> None:
         elman.train(Corpus.from_text(MANY[: MAX_UNCONFIRMED_SIZE + 1]), **FEW)
 
 
-# --- Rare characters ---
-
-
-def test_rare_characters_become_one_at_the_end_of_the_alphabet() -> None:
-    corpus = replace_rare(Corpus.from_text("abxabcyb"), 2)
-    assert corpus.alphabet == Alphabet("ab\ufffd", has_unknown=True)
-    assert corpus.text == "ab\ufffdab\ufffd\ufffdb"
-    assert corpus.sha256 == Corpus.from_text("abxabcyb").sha256
-    np.testing.assert_array_equal(count_characters(corpus), [2, 3, 3])
-
-
 @pytest.mark.parametrize(
     ("text", "characters"),
     [("aab\ufffd\ufffe", "a\uffff"), ("aa\ufffd\ufffdb", "a\ufffd\ufffe"), ("\0\0abb", "\0b\ufffd")],
@@ -82,14 +68,6 @@ def test_characters_read_later_are_replaced_too() -> None:
     alphabet = replace_rare(Corpus.from_text("abab"), 1).alphabet
     np.testing.assert_array_equal(read_corpus("text", alphabet=alphabet).indices, [0, 1, 2, 2, 2])
     np.testing.assert_array_equal(alphabet.encode("xayb"), [2, 0, 2, 1])
-
-
-def test_a_minimum_count_that_leaves_one_character_is_refused() -> None:
-    with pytest.raises(ElmanError, match="min_count=9 leaves a single character"):
-        replace_rare(Corpus.from_text("aab"), 9)
-    Path("text").write_text("aabb")
-    with pytest.raises(ElmanError, match=r"^min_count must be at least 0 \(got -1\)$"):
-        read_corpus("text", min_count=-1)
 
 
 def test_a_corpus_with_an_unknown_symbol_is_trained_on_as_it_is() -> None:

@@ -14,15 +14,6 @@ def text_of(length: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     return np.arange(length, dtype=np.uint8)
 
 
-def test_a_window_of_batch_rows_and_its_targets() -> None:
-    """Of 14 characters 13 have a target: 4 in each of 3 batch rows, and one is not used."""
-    windows = Windows(text_of(14), seq_length=2, batch_size=3)
-    assert (windows.row_length, windows.per_epoch) == (4, 2)
-    x, y = windows.at(2)
-    np.testing.assert_array_equal(x, [[2, 6, 10], [3, 7, 11]])
-    np.testing.assert_array_equal(y, [[3, 7, 11], [4, 8, 12]])
-
-
 @given(st.integers(1, 9), st.integers(1, 6), st.integers(0, 60))
 def test_an_epoch_reads_every_batch_row_in_order(seq_length: int, batch_size: int, extra: int) -> None:
     text = text_of(batch_size * seq_length + 1 + extra)
@@ -64,9 +55,3 @@ def test_the_shortest_text_has_one_window(seq_length: int, batch_size: int, mess
     assert windows.at(0)[1].flat[-1] == minimum - 1
     with pytest.raises(ElmanError, match=message):
         Windows(text_of(minimum - 1), seq_length, batch_size)
-
-
-@pytest.mark.parametrize(("seq_length", "batch_size", "flag"), [(0, 1, "seq_length"), (4, 0, "batch_size")])
-def test_nothing_below_one_is_taken(seq_length: int, batch_size: int, flag: str) -> None:
-    with pytest.raises(ElmanError, match=rf"^{flag} must be at least 1 \(got 0\)$"):
-        Windows(text_of(12), seq_length, batch_size)

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 import elman
-from elman.errors import ElmanError
 from elman.runs.directory import RunDirectory
 from elman.runs.history import Sample
 from elman.runs.run import Run
@@ -82,26 +81,6 @@ def test_every_validation_is_reported(corpus: Corpus) -> None:
     rows = {row.update: row.validation_loss for row in run.metrics if row.validation_loss is not None}
     assert [*losses] == [10, 20, 25]
     assert rows.items() <= losses.items()
-
-
-class NeverCalled(TrainingCallback):
-    def on_update(self, *_: object) -> bool:
-        return True
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"callback": NeverCalled()}, "NeverCalled.on_update is never called; .* on_progress, .*, should_stop"),
-        ({"callback": 3}, r"callback must be an elman.TrainingCallback \(got int\)"),
-        ({"callback": TrainingCallback}, r"callback must be an elman.TrainingCallback \(got a class\)"),
-        ({"on_update": 3}, r"on_update must be a function of the run \(got int\)"),
-    ],
-)
-def test_what_is_no_callback_is_refused(corpus: Corpus, tmp_path: Path, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ElmanError, match=message):
-        train(corpus, **EXACT, max_updates=5, out=tmp_path / "run", **options)
-    assert not (tmp_path / "run").exists()
 
 
 # --- SIGINT: the run is saved and returned; a second one raises KeyboardInterrupt ---

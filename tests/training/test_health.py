@@ -1,6 +1,5 @@
 """Dead, saturated and diverging networks are warned of, and ordinary runs are not; the advice after a run."""
 
-import math
 import re
 from pathlib import Path
 from typing import Any
@@ -9,23 +8,20 @@ import numpy as np
 import pytest
 
 import elman
-from elman.config import Config
 from elman.errors import NonFiniteLossError
 from elman.network.cells import CELLS
-from elman.network.parameters import Architecture
 from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training import loop as training
-from elman.training.health import LOSSES, HealthMonitor, Outcome, advise, fall, outcome_of
+from elman.training.health import Outcome, advise, outcome_of
 from support.state import TEXT
-from support.training import EXACT, Listens, StopsAt, train
+from support.training import EXACT, Listens, train
 
 SMALL: dict[str, Any] = {"hidden_size": 20, "seq_length": 5, "sample_every": 0}
 CORPUS = Corpus.from_text(TEXT * 20)
 
 
 def trained(**options: Any) -> tuple[Run, list[str]]:
-    """Train; return the run and the warnings."""
     callback = Listens()
     return train(CORPUS, **SMALL | options, callback=callback), callback.warnings
 
@@ -49,24 +45,6 @@ def test_a_problem_is_noticed_within_100_updates(options: dict[str, Any], found:
     if options.get("init_std") == 1e4:
         assert warning.endswith("lower init_std (now 10000.0) or learning_rate (now 0.1)")
         assert re.match("(The hidden layer|Layer 1) is saturated", run.advice)
-
-
-def test_losses_are_compared_with_uniform_predictions() -> None:
-    health = HealthMonitor(Config(seq_length=10), Architecture(20, 4))
-    bad, good = 1.6 * health.uniform_loss, 1.4 * health.uniform_loss
-    warning = health.check_losses([bad] * LOSSES)
-    assert f"{bad / 10:.2f} nats per character over the last 90 updates, 1.6 times" in warning
-    assert f"({math.log(20):.2f}): lower learning_rate" in warning
-    assert health.check_losses([bad] * (LOSSES - 1)) == ""
-    assert health.check_losses([good] * LOSSES) == ""
-    assert health.check_losses([good] * 60 + [bad] * 40) == ""
-
-
-def test_one_check_of_a_state_is_not_enough() -> None:
-    health = HealthMonitor(Config(), Architecture(20, 4, "lstm"))
-    state = np.array([1.0, -1, 0, 1, 50, 60, 70, 80])
-    other = np.array([0.5, -1, 0, 1, 50, 60, 70, 80])
-    assert [bool(health.check_state(h)) for h in (state, other, state, state)] == [False, False, False, True]
 
 
 # --- In the middle of a run, where a call of the engine does a thousand updates ---
@@ -154,8 +132,6 @@ def test_an_ordinary_run_is_not_warned_of(options: dict[str, Any]) -> None:
     assert trained(**options, max_updates=2000)[1] == []
 
 
-# --- Advice ---
-
 FALLING = [(100, 2.5), (200, 2.2), (300, 2.0), (400, 1.9)]
 FLAT = [(100, 2.5), (200, 2.0), (300, 1.905), (400, 1.9)]
 RISING = [(100, 2.5), (200, 1.8), (300, 1.85), (400, 1.9)]
@@ -206,13 +182,6 @@ def test_a_fall_where_the_prior_is_switched_on_is_no_trend(tmp_path: Path) -> No
     assert len(outcome_of(train(Corpus.from_text(TEXT * 4), **options)).validation) == 10
 
 
-def test_the_fall_is_that_of_the_last_quarter() -> None:
-    assert fall(FALLING) == pytest.approx(0.1 / 2.0)
-    assert fall(RISING) < 0
-    assert fall([(100, 0.0), (200, 0.0)]) == 0
-    assert fall([(400, 2.0)]) == 0
-
-
 def test_a_run_that_a_recipe_ended_is_not_to_be_longer() -> None:
     text = Corpus.from_text(TEXT * 5)
     options: dict[str, Any] = {"preset": "minute", "hidden_size": 3, "engine": "numpy"}
@@ -220,10 +189,3 @@ def test_a_run_that_a_recipe_ended_is_not_to_be_longer() -> None:
     assert not outcome_of(elman.train(text, **options, validation=0.2, epochs=2)).read_enough
     assert not outcome_of(elman.train(text, **options, validation=0.2, epochs=18, max_seconds=60.0)).read_enough
     assert not outcome_of(elman.train(text, **options, validation=0.2, max_updates=9)).read_enough
-
-
-def test_every_run_ends_with_advice() -> None:
-    corpus = Corpus.from_text(TEXT * 3)
-    assert train(corpus, **EXACT, max_updates=30).advice
-    assert "validation loss" in train(corpus, **EXACT, validation=0.2, epochs=2).advice
-    assert "resume=True" in train(corpus, **EXACT, callback=StopsAt(1)).advice

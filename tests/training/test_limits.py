@@ -18,39 +18,8 @@ from elman.runs.run import Run
 from elman.text import Corpus, Windows
 from elman.training import limits
 from elman.training import loop as training
-from elman.training.limits import Stopwatch, TimeBudget, reads_whole_set
+from elman.training.limits import Stopwatch, reads_whole_set
 from support.training import EXACT, StopsAt, train
-
-# --- The estimate ---
-
-
-def test_the_last_update_follows_from_the_speed() -> None:
-    assert TimeBudget(3.0).estimate_last_update(0, 0.0, 500) == 500  # until a speed is known
-    budget = TimeBudget(3.0)
-    budget.observe(10, 1.0)
-    assert budget.estimate_last_update(10, 1.0, 500) == 30
-    assert budget.estimate_last_update(10, 1.0, 25) == 25
-    assert budget.estimate_last_update(29, 2.96, 500) == 29  # less than half an update is left
-    assert budget.estimate_last_update(31, 3.2, 500) == 31
-    assert TimeBudget(3.0, update=10, seconds=1.0).estimate_last_update(10, 1.0, 500) == 30  # of a resumed run
-    unlimited = TimeBudget(None)
-    unlimited.observe(10, 1.0)
-    assert unlimited.estimate_last_update(10, 1.0, 500) == 500
-    slow_at_first = TimeBudget(31.0)
-    slow_at_first.observe(1, 1.0)
-    for _ in range(20):
-        slow_at_first.observe(100, 1.0)
-    assert slow_at_first.estimate_last_update(2001, 21.0, 10**6) == pytest.approx(3001, rel=0.01)
-    budget.reserve = 0.5
-    assert budget.estimate_last_update(10, 1.0, 500) == 25
-    budget.per_update = 0.05
-    assert budget.estimate_last_update(10, 1.0, 500) == 20
-    no_clock = TimeBudget(1.0)
-    no_clock.observe(10, 0.0)
-    assert no_clock.estimate_last_update(10, 0.0, 500) == 500
-
-
-# --- A run ---
 
 
 class Machine(NumpyEngine):

@@ -13,7 +13,7 @@ from elman.engine import get_engine
 from elman.engine.protocol import training_folds
 from elman.errors import ElmanError
 from elman.inference.score import score
-from elman.inference.score_lines import BlockScorer, compute_score_quantiles
+from elman.inference.score_lines import compute_score_quantiles
 from elman.inference.snapshot import LINE_SCORES_SHAPE
 from elman.runs.data import TrainingData
 from elman.runs.models import load
@@ -123,14 +123,6 @@ def test_a_loaded_model_knows_its_lines(tmp_path: Path) -> None:
         assert model.score("anna\nbetta") == run.model.score("anna\nbetta")
 
 
-def test_what_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ElmanError, match=r"^lines=True requires a text of several lines"):
-        train(Corpus.from_text("one line"), **OPTIONS)
-    train(CORPUS, **OPTIONS, max_updates=2, out=tmp_path)
-    with pytest.raises(ElmanError, match=r"^cannot change lines on resume"):
-        train(CORPUS, out=tmp_path, resume=True, lines=False)
-
-
 # --- Masks, and the scores of held-out lines ---
 
 LOG = [f"12:{n // 60:02}:{n % 60:02} {('job', 'task')[n % 2]} {n * 37 % 1000} is done" for n in range(100)]
@@ -169,21 +161,6 @@ def test_a_finished_run_has_the_quantiles_of_its_best_network(tmp_path: Path) ->
         np.testing.assert_array_equal(model.score_quantiles, quantiles)
     train(Corpus.from_lines(LOG), out=tmp_path, resume=True, max_updates=60, callback=StopsAt(50))
     assert load(tmp_path).score_quantiles is None  # of another network than the one that is saved now
-
-
-def test_few_lines_are_scored_for_the_quantiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = train(Corpus.from_lines(LOG), **MASKED)
-    assert run.data.validation_sample is not None
-    scored, score_batch = list[str](), BlockScorer.score_batch
-
-    def collect(scorer: BlockScorer, lines: list[str]) -> Any:
-        scored.extend(lines)
-        return score_batch(scorer, lines)
-
-    monkeypatch.setattr(BlockScorer, "score_batch", collect)
-    monkeypatch.setattr("elman.inference.score_lines.CALIBRATION_LINES", 6)
-    compute_score_quantiles(run.model, run.data.validation_sample)
-    assert scored == ["Ⓣ Ⓡ Ⓝ is done"] * 5  # a quarter of twenty
 
 
 def test_a_fine_tuned_run_has_the_same_masks() -> None:

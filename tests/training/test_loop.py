@@ -106,9 +106,6 @@ def test_a_seed_is_a_run(corpus: Corpus) -> None:
     assert_same(again, one)
 
 
-# --- The metrics ---
-
-
 def test_the_rows_and_the_results_are_those_of_the_state(corpus: Corpus) -> None:
     # A large step makes the curve rise at first, so its minimum is not at the end.
     run = train(corpus, **EXACT | {"metrics_every": 1, "learning_rate": 2.0}, epochs=2)
@@ -126,9 +123,6 @@ def test_a_row_at_every_so_many_updates_and_once_at_the_last(corpus: Corpus) -> 
     expected = [(n, losses[n - 1], smoothed(losses)[n - 1]) for n in (7, 14, 21, 25)]
     assert [(row.update, row.loss, row.smooth_loss) for row in run.metrics] == expected
     assert [row.update for row in train(corpus, **EXACT, max_updates=14).metrics] == [7, 14]
-
-
-# --- The samples ---
 
 
 def test_a_sample_before_the_first_update_and_after_every_so_many(corpus: Corpus) -> None:
@@ -280,12 +274,7 @@ def test_settings_and_limits_on_resume(corpus: Corpus, tmp_path: Path) -> None:
     assert train(corpus, out=tmp_path, resume=True, epochs=2).state.epoch == 2  # lifts the other limits
 
 
-def test_what_cannot_be_resumed(corpus: Corpus, tmp_path: Path) -> None:
-    with pytest.raises(ElmanError, match=r"^there is no checkpoint .*: pass a run directory"):
-        train(corpus, out=tmp_path / "none", resume=True)
-    assert contents(tmp_path) == {}
-    with pytest.raises(ElmanError, match=r"^resume=True requires out, the directory of the run$"):
-        train(corpus, resume=True)
+def test_a_run_without_metrics_is_not_resumed(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **EXACT, max_updates=5, out=tmp_path)
     (tmp_path / "metrics.csv").unlink()
     with pytest.raises(ElmanError, match=r"^the run in '.*' has no metrics\.csv$"):
@@ -306,32 +295,6 @@ def test_a_resume_that_fails_loses_no_row(corpus: Corpus, tmp_path: Path, monkey
         with pytest.raises(ElmanError, match=r"No space left on device"):
             train(corpus, out=tmp_path, resume=True, max_updates=30)
     assert_saved(tmp_path, run)
-
-
-# --- The directory ---
-
-
-def test_a_directory_is_made_with_its_parents_and_refused_if_it_holds_a_run(corpus: Corpus, tmp_path: Path) -> None:
-    out = tmp_path / "a" / "b"
-    assert_saved(out, train(corpus, **EXACT, max_updates=5, out=out))
-    before = contents(out)
-    with pytest.raises(ElmanError, match=r"already contains a run; add resume=True to continue it, overwrite=True to"):
-        train(corpus, **EXACT, max_updates=5, out=out)
-    assert contents(out) == before
-
-
-@pytest.mark.parametrize("validation", [0.0, 0.5])
-def test_too_short_a_text_is_refused_before_anything_is_written(tmp_path: Path, validation: float) -> None:
-    short = Corpus.from_text("abcde" if not validation else "abcdefghij")
-    expected = "the text has 5 characters, but a sequence length of 5 needs at least 6"
-    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}"):
-        train(short, **EXACT, validation=validation, out=tmp_path / "run")
-    assert list(tmp_path.iterdir()) == []
-    run = train(Corpus.from_text("abcdef"), **EXACT, epochs=3)  # one window
-    assert (run.state.update, run.state.epoch) == (3, 3)
-
-
-# --- A loss that is not finite ---
 
 
 @ENGINES

@@ -34,9 +34,6 @@ def lines(corpus: Corpus, capsys: pytest.CaptureFixture[str], clock: Callable[[]
     return capsys.readouterr().err.splitlines()
 
 
-# --- Lines ---
-
-
 def test_a_line_is_printed_at_once_at_every_validation_and_at_the_end(
     corpus: Corpus, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,10 +74,7 @@ def test_a_line_is_printed_every_few_seconds(
 
 def test_how_progress_is_described(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
     run = train(corpus, **EXACT, batch_size=2, max_updates=7)  # there is no validation
-    fields = describe_progress(run, 10)
-    assert fields["losses"] == f"train loss {run.state.smooth_loss / T:.3f} nats/char"
-    assert (fields["epoch"], fields["updates"]) == ("epoch 2", "update 7/10")
-    assert fields["speed"] == f"{7 * 2 * T / run.state.seconds:,.0f} chars/s"
+    assert describe_progress(run, 10)["losses"] == f"train loss {run.state.smooth_loss / T:.3f} nats/char"
     run = train(corpus, **EXACT, epochs=2)  # epochs are counted where they end the run
     assert describe_progress(run, run.state.update)["epoch"] == "epoch 2/2"
     # The first update gives no estimate: it may take as long as a thousand of the others.
@@ -88,9 +82,6 @@ def test_how_progress_is_described(corpus: Corpus, capsys: pytest.CaptureFixture
     fields = describe_progress(run, 10)
     assert (fields["speed"], fields["left"]) == ("", "")
     assert capsys.readouterr().err.splitlines()[-1] == f"epoch 1, update 1/1, {fields['losses']}"
-
-
-# --- Where progress is shown ---
 
 
 @pytest.mark.parametrize("progress", [None, True, False])

@@ -97,16 +97,6 @@ def test_what_run_json_does_not_say(corpus: Any, words: str, monkeypatch: pytest
     assert resume(corpus="corpus/1.txt").state.update == 20
 
 
-def test_the_preset_cannot_change() -> None:
-    elman.train("corpus/1.txt", **OPTIONS, out="run", max_updates=10)
-    assert "preset on resume (run: reference, given: quick)" in refused(preset="quick")
-    assert "unknown preset" in refused(preset="fast")
-    assert resume(preset="Reference").state.update == 20
-
-
-# --- Nothing to do, and more to do ---
-
-
 @pytest.mark.parametrize(
     ("options", "limits", "stopped", "words"),
     [
@@ -148,9 +138,6 @@ def test_an_extended_schedule_is_explained(schedule: str) -> None:
     assert [expected in notice for notice in listens.notices[1:]] == ([] if schedule == "constant" else [True])
 
 
-# --- A validation set of its own ---
-
-
 def test_a_validation_file_is_evaluated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("held.txt").write_text(TEXT[5:40], encoding="utf-8")
     options = OPTIONS | {"validate_every": 3, "max_updates": 10}
@@ -187,10 +174,6 @@ def test_a_validation_file_is_evaluated(folder: Path, monkeypatch: pytest.Monkey
         ("It was Éê", "other.txt", r"'other.txt' contains 'É' \(U\+00C9\) and 1 other characters, "),
         ("It was É", Path("other.txt"), r"contains 'É' \(U\+00C9\), .*: pass min_count=1 to "),
         ("I", "other.txt", r"'other.txt' has a single character"),
-        ("", "", r"^validation must be a fraction, such as 0.1, or a file \(got ''\)$"),
-        ("", "-", r"^validation must be a fraction, such as 0.1, or a file \(got '-'\)$"),
-        ("", None, r"must be a number or a string \(got None\)"),
-        ("", "https://example.org/a", "curl -LO https://example.org/a$"),
     ],
 )
 def test_what_is_no_validation_set_is_refused(text: str, validation: Any, message: str) -> None:

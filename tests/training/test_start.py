@@ -1,6 +1,5 @@
 """The settings of a run, by its text, its time budget and the speed of the machine."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ import pytest
 
 import elman
 from elman import presets
-from elman.cli import display
 from elman.config import Config, make_config
 from elman.errors import ElmanError
 from elman.presets import EPOCHS, SHORT_BUDGET, SHORT_TEXT, choose_recipe
@@ -78,13 +76,6 @@ def test_a_longer_text_never_has_a_later_prior(seconds: float) -> None:
     assert {*starts} == {0.8, 0.5}
 
 
-@pytest.mark.parametrize(("order", "is_named"), [(10, True), (0, False)])
-def test_an_earlier_start_of_the_prior_is_announced_if_there_is_one(order: int, is_named: bool) -> None:
-    preset = make_config("minute", {"ngram_order": order})
-    notice = start.describe_changed(replace(preset, layers=4, ngram_start=0.5), preset, 60_000_000)
-    assert ("start of the n-gram prior 0.5 instead of 0.8" in notice) == is_named
-
-
 def test_settings_that_depend_on_others_follow_those_that_are_passed() -> None:
     def choose(name: str, n: int = 5_000_000, seconds: float = 3600, **passed: Any) -> Any:
         recipe = choose_recipe(n, seconds, passed)
@@ -143,11 +134,6 @@ def test_without_a_limit_a_text_is_read_as_often_as_the_recipe_says() -> None:
     assert start.follow_recipe(config, 1000, 60.0, {"max_updates"}, lambda: None).epochs > EPOCHS
 
 
-def test_a_validation_set_leaves_characters_to_train_on() -> None:
-    with pytest.raises(ElmanError, match=r"^validation=0\.99 leaves no characters of 40 to train on$"):
-        elman.train(Corpus.from_text("ab" * 20), validation=0.99, engine="numpy")
-
-
 def test_the_speed_is_measured_unless_the_budget_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start, "measure_speed", lambda *_: 0.5)
     layers = [
@@ -166,27 +152,6 @@ def test_the_speed_is_not_measured_for_a_number_of_updates_or_by_one_of_several_
     assert follow_recipe(config, "max_updates") == (4, config.hidden_size)
     monkeypatch.setattr(start, "current_process", lambda: Process(size=2))
     assert follow_recipe(make_config("strong")) == (4, make_config("strong").hidden_size)
-
-
-def test_the_speed_is_measured_in_powers_of_the_square_root_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "PROBE_WARM_UP", 1)
-    monkeypatch.setattr(start, "PROBES", 2)
-    factor = start.measure_speed(make_config("minute", {"engine": "numpy"}), lambda: None)
-    assert 0 < factor < 1
-    assert 2 * math.log2(factor) == pytest.approx(round(2 * math.log2(factor)))
-
-
-def test_the_command_for_a_longer_run_raises_the_limit_that_ended_it() -> None:
-    text = Corpus.from_text((TEXT * 30)[:2000])
-    options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "sample_every": 0, "preset": "strong"}
-    for limit, longer in (
-        ({"max_seconds": 0.3, "epochs": 10**6}, "--max-seconds 0.6"),
-        ({"epochs": 1}, "--epochs 2"),
-        ({"max_updates": 2}, "--max-updates 4"),
-    ):
-        run = elman.train(text, **options, **limit)
-        command = f"elman train novel.txt --out run-longer --like run {longer}"
-        assert display._longer_command(run, Path("run"), ["novel.txt"]) == command
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 32}, {"seq_length": 64, "batch_size": 32}, {"seq_length": 300}])
@@ -234,12 +199,6 @@ def test_a_run_that_needs_too_much_memory_is_not_resumed_and_not_lost(
             elman.train(text, **options, out=tmp_path, overwrite=True)
     assert contents(tmp_path) == before
     assert elman.train(text, out=tmp_path, resume=True, max_updates=4).state.update == 4
-
-
-def test_a_text_long_enough_is_trained_on_as_before() -> None:
-    text = Corpus.from_text(TEXT * 30)  # 2,100 for training, 51 more than a window
-    config = elman.train(text, hidden_size=3, engine="numpy", sample_every=0, max_updates=1).config
-    assert (config.batch_size, config.seq_length) == (32, 64)
 
 
 def test_the_time_budget_limits_the_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -28,10 +28,9 @@ from elman.text import Corpus
 from elman.text.lines import shuffle_corpus
 from elman.training import limits
 from elman.training import loop as training
-from elman.training.limits import validation_interval
 from support import reference_impl
 from support import tolerances as tolerances
-from support.state import PER_EPOCH, TEXT, T, snapshot
+from support.state import TEXT, T, snapshot
 from support.training import EXACT, StopsAt, assert_same, assert_saved, network, train
 
 SHARE = 20 / len(TEXT)
@@ -40,7 +39,6 @@ OPTIONS: dict[str, Any] = EXACT | {"validation": SHARE, "validate_every": 3, "ep
 
 
 def scored(run: Run | SavedRun) -> dict[int, float]:
-    """Return the validation losses in the rows of a run, by update."""
     return {row.update: row.validation_loss for row in run.metrics if row.validation_loss is not None}
 
 
@@ -54,9 +52,6 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(training, "score", score)
     return left
-
-
-# --- What is evaluated ---
 
 
 def test_the_validation_set_is_never_trained_on(corpus: Corpus) -> None:
@@ -87,19 +82,6 @@ def test_when_the_validation_loss_is_computed(corpus: Corpus) -> None:
     assert plain == snapshot(train(corpus, **EXACT, validation=SHARE, epochs=2, validate_every=7).state)
     run = train(corpus, **EXACT, validation=SHARE, epochs=20)  # once per epoch
     assert list(scored(run)) == [PER_SHORTER_EPOCH * epoch for epoch in range(1, 21)]
-
-
-def test_a_long_validation_set_is_read_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For every character beyond the first, which are free, a certain number of characters is trained on."""
-    data = train(Corpus.from_text(TEXT * 60), **EXACT, validation=0.5, max_updates=1).data
-    V = 60 * len(TEXT) // 2
-    assert validation_interval(data, data.config, 100) == 10
-    monkeypatch.setattr(limits, "FREE_CHARS", V - 100)
-    assert validation_interval(data, data.config, 100) == limits.CHARS_PER_VALIDATED * 100 / T
-    assert validation_interval(data, replace(data.config, validate_every=3), 100) == 3
-
-
-# --- A part of a long validation set ---
 
 
 @pytest.mark.parametrize("chars", [5000, 5001, 100_000])
@@ -155,9 +137,6 @@ def test_the_last_validation_reads_all_where_it_takes_little_time(
     assert_same(longer, train(corpus, **OPTIONS | {"validation_chars": 8, "max_updates": 20}))
 
 
-# --- The final validation ---
-
-
 def test_the_final_validation_is_in_the_last_row(corpus: Corpus, tmp_path: Path, scores: list[float]) -> None:
     scores += [3.0, 2.0, 2.5, 1.5]
     seen = list[float | None]()
@@ -194,18 +173,6 @@ def test_a_resumed_run_validates_and_stops_where_one_that_was_not_stopped_does(
     train(corpus, **options, out=tmp_path, callback=StopsAt(update))
     assert_same(train(corpus, out=tmp_path, resume=True), expected)
     assert_saved(tmp_path, expected)
-
-
-@pytest.mark.parametrize("metrics_every", [5, 7])
-def test_a_longer_run_has_no_final_validation_of_the_shorter(
-    corpus: Corpus, tmp_path: Path, metrics_every: int
-) -> None:
-    options: dict[str, Any] = EXACT | {"validation": SHARE, "metrics_every": metrics_every}
-    train(corpus, **options, max_updates=10, out=tmp_path)
-    run = train(corpus, out=tmp_path, resume=True, max_updates=30)
-    assert list(scored(run)) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 18, 21, 24, 27, 30]
-    assert (10 in [row.update for row in run.metrics]) == (metrics_every == 5)
-    assert_saved(tmp_path, run)
 
 
 # --- Which network is selected ---
@@ -257,9 +224,6 @@ def test_a_network_is_no_run_that_can_be_resumed(corpus: Corpus, tmp_path: Path)
         load_checkpoint(tmp_path / "best.safetensors")
 
 
-# --- Patience ---
-
-
 def test_a_run_stops_when_its_patience_is_over(corpus: Corpus, scores: list[float]) -> None:
     scores += [3.0, 2.0, 2.5, 2.0, 1.0]  # as good as the best is no better
     run = train(corpus, **OPTIONS, patience=2)
@@ -276,13 +240,3 @@ def test_a_run_out_of_patience_continues_only_with_more(corpus: Corpus, tmp_path
     assert train(corpus, out=tmp_path, resume=True, max_updates=20).state.update == 9
     assert train(corpus, out=tmp_path, resume=True, patience=3, max_updates=20).state.update == 12
     assert train(corpus, out=tmp_path, resume=True, patience=0, max_updates=20).stopped == "max_updates"
-
-
-# --- Why a run ended ---
-
-
-def test_a_run_says_why_it_ended(corpus: Corpus) -> None:
-    assert train(corpus, **EXACT, epochs=1).stopped == "epochs"
-    assert train(corpus, **EXACT, max_updates=3).stopped == "max_updates"
-    assert train(corpus, **EXACT, epochs=1, max_updates=PER_EPOCH + 1).stopped == "epochs"
-    assert train(corpus, **EXACT, callback=StopsAt(1)).stopped == "interrupted"

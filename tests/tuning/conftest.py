@@ -5,7 +5,6 @@ import pytest
 
 @pytest.fixture
 def local_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train in this process."""
     pytest.importorskip("optuna")
     from elman.tuning import controller
     from support.sweeps import LocalWorker

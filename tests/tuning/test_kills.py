@@ -105,7 +105,6 @@ def test_workers_that_end_early(
 
 
 def full_disk() -> ElmanError:
-    """Return the error of a directory that cannot be written to."""
     error = ElmanError("cannot write")
     error.__cause__ = OSError(28, "No space left on device")
     return error
@@ -136,7 +135,6 @@ def test_what_ends_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rais
 
 
 def children(pid: int) -> list[int]:
-    """Return the ids of the processes that a process has started."""
     try:
         return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split())]
     except OSError:  # it has ended
@@ -152,7 +150,6 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_until(condition: Any) -> None:
-    """Wait for a condition."""
     deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline

@@ -28,7 +28,6 @@ NEITHER: list[Any] = [[], 3, {"low": 1}, {"low": 1, "high": 2, "lgo": True}]
 
 
 def parse(**table: Any) -> dict[str, Any]:
-    """Parse a space around the reference experiment."""
     return parse_space(table, "reference", {"max_updates": 10})
 
 

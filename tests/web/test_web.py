@@ -1,13 +1,12 @@
-"""The files of the front ends refer to each other, and are served; ES modules can be inlined into one script."""
+"""The files of the front ends refer to each other, and are served."""
 
 import re
-from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from elman.web import STATIC_FILES, inline_modules, page_routes
+from elman.web import STATIC_FILES, page_routes
 
 KINDS = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -32,22 +31,3 @@ def test_every_file_is_served_and_every_import_exists() -> None:
         if file.suffix == ".js":
             for imported in re.findall(r'^import .*"([^"]+)";$', response.text, re.MULTILINE):
                 assert (file.parent / imported).is_file(), (file, imported)
-
-
-def test_modules_become_functions_in_the_order_of_their_imports(tmp_path: Path) -> None:
-    (tmp_path / "pages").mkdir()
-    (tmp_path / "base.js").write_text(
-        "export const a = 1;\nconst hidden = 2;\nexport function b() {\n  return hidden;\n}\n"
-    )
-    (tmp_path / "pages" / "other.js").write_text('import { a } from "../base.js";\nexport class C {}\n')
-    page = tmp_path / "pages" / "page.js"
-    page.write_text(
-        'import { a, b } from "../base.js";\nimport { C } from "./other.js";\nexport async function f() {}\n'
-    )
-    assert inline_modules(page) == (
-        "const $base = (() => {\nconst a = 1;\nconst hidden = 2;\nfunction b() {\n  return hidden;\n}\n\n"
-        "return { a, b };\n})();\n"
-        "const $other = (() => {\nconst { a } = $base;\nclass C {}\n\nreturn { C };\n})();\n"
-        "const $page = (() => {\nconst { a, b } = $base;\nconst { C } = $other;\nasync function f() {}\n\n"
-        "return { f };\n})();"
-    )

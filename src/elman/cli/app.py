@@ -1,9 +1,7 @@
 """The application: its commands, where their options come from, and how each of them ends.
 
-Options are taken from the command line, then from the variables ``ELMAN_<COMMAND>_<OPTION>``, then from the file of
-``--config``.
-
-A command imports what it calls, so that ``elman --help`` needs neither NumPy nor Numba.
+Options are taken from the command line, then from ``ELMAN_<COMMAND>_<OPTION>``, then from the file of ``--config``. A
+command imports what it calls, so that ``elman --help`` needs neither NumPy nor Numba.
 """
 
 from __future__ import annotations
@@ -29,27 +27,15 @@ from elman.errors import ElmanError, command_line, quote, shorten
 from elman.options import suggest_option
 
 COMMANDS = {
-    "Train": {
-        "train": "train:train",
-        "sweep": "sweep:sweep",
-        "view": "view:view",
-        "plot": "plot:plot",
-        "runs": "runs:app",
-    },
-    "Use": {
-        "sample": "sample:sample",
-        "eval": "eval:evaluate",
-        "score": "score:score",
-        "explain": "explain:explain",
-        "serve": "serve:serve",
-        "compress": "compress:compress",
-        "decompress": "compress:decompress",
-    },
-    "Exchange": {"export": "export:export", "import": "export:import_", "ensemble": "ensemble:ensemble"},
-    "Study": {"gradcheck": "gradcheck:gradcheck", "report": "report:report"},
-    "Other": {"cache": "cache:cache"},
+    "Train": ["train", "sweep", "view", "plot", "runs"],
+    "Use": ["sample", "eval", "score", "explain", "serve", "compress", "decompress"],
+    "Exchange": ["export", "import", "ensemble"],
+    "Study": ["gradcheck", "report"],
+    "Other": ["cache"],
 }
-"""Group -> command -> module and function, in the order of ``--help``: most used first."""
+"""Group -> commands, in the order of ``--help``: most used first."""
+PATHS = {"runs": "runs:app", "eval": "eval:evaluate", "decompress": "compress:decompress", "import": "export:import_"}
+"""Command -> module and function, where they do not have its name."""
 
 OTHER = Group("Other", sort_key=len(COMMANDS))
 
@@ -69,8 +55,8 @@ def _create_app(describe: bool = False) -> App:
     )
     for position, (title, commands) in enumerate(COMMANDS.items(), 1):
         group = OTHER if title == OTHER.name else Group(title, sort_key=position)
-        for place, (name, function) in enumerate(commands.items(), 1):
-            path = f"elman.cli.commands.{function}"
+        for place, name in enumerate(commands, 1):
+            path = f"elman.cli.commands.{PATHS.get(name, f'{name}:{name}')}"
             target = resolve_name(path) if describe else None
             help = target.help if isinstance(target, App) else target.__doc__ if describe else None
             app.command(path, name=name, group=group, sort_key=place, help=help)
@@ -108,7 +94,6 @@ def _launch(
 
 
 def _call(tokens: Sequence[str], app: App) -> int:
-    """Run a command, and return its exit code."""
     return int(app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0)
 
 
@@ -127,10 +112,7 @@ def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _add_positional_arguments(table: dict[str, Any], source: str, arguments: ArgumentCollection) -> dict[str, Any]:
-    """Add the texts and runs of a table to the arguments of a command that sets none; return the other options.
-
-    Cyclopts finds options by their names, and a text or a run has none.
-    """
+    """Add texts and runs, which Cyclopts does not find by name, to the arguments; return the other options."""
     options = dict(table)
     for argument in arguments:
         value = None if argument.index is None else options.pop(argument.name.lower(), None)
@@ -154,7 +136,6 @@ def _warn_of_unknown_variables(app: App, commands: tuple[str, ...], arguments: A
 
 
 def _show_help(*command: str) -> int:
-    """Show the help of the application or of a command."""
     return _call([*command, "--help"], app)
 
 
@@ -234,7 +215,6 @@ def _run(arguments: list[str]) -> int:
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:
-    """Print a warning of Python in one line."""
     print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 

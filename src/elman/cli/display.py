@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import stat
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, Task, TextColumn
@@ -23,12 +24,12 @@ from rich.text import Text
 from elman.config import TEXT_SETTINGS, Config
 from elman.engine import COMPILING, watch_compilation
 from elman.errors import flag
+from elman.notebook import format_value
 from elman.processes import current_process
 from elman.runs.history import SMOOTH_UPDATES
 from elman.text.alphabet import visible as visible
 from elman.training.callbacks import CallbackList
 from elman.training.health import LONGER
-from elman.training.limits import raise_limit
 from elman.training.progress import INTERVAL, StderrConsole, create_display
 
 if TYPE_CHECKING:
@@ -67,16 +68,13 @@ def _discard_terminal() -> None:
 
 
 class StopSignals:
-    """SIGINT (Ctrl-C), SIGTERM and SIGHUP ask to save and stop; a second one interrupts at once.
-
-    A message says what is saved. A SIGHUP that is ignored, as by nohup, stays ignored.
-    """
+    """SIGINT (Ctrl-C), SIGTERM and SIGHUP, unless ignored, ask to save and stop; a second one interrupts at once."""
 
     def __init__(self, console: StderrConsole, what: str) -> None:
         self.console, self.what, self.received = console, what, False
         self.before: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> StopSignals:
+    def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             numbers = [signal.SIGINT, signal.SIGTERM]
             if HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN:
@@ -100,22 +98,17 @@ class StopSignals:
             raise KeyboardInterrupt
 
 
-class TrainingDisplay(CallbackList):
+class TrainingDisplay(StopSignals, CallbackList):
     """The progress of a training on standard error: a bar on a terminal, plain lines elsewhere, warnings if quiet."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.console = StderrConsole()
+        StopSignals.__init__(self, StderrConsole(), "the run")
         self.progress = create_display(not quiet, self.console)
-        self.signals = StopSignals(self.console, "the run")
-        super().__init__(self.progress)
-
-    def __enter__(self) -> TrainingDisplay:
-        self.signals.__enter__()
-        return self
+        CallbackList.__init__(self, self.progress)
 
     def __exit__(self, *_: object) -> None:
         self.progress.close()
-        self.signals.__exit__()
+        super().__exit__()
 
     def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
         """Show which gradient check is running."""
@@ -129,28 +122,19 @@ class TrainingDisplay(CallbackList):
 
     def should_stop(self) -> bool:
         """Return whether a signal has arrived."""
-        return self.signals.received
+        return self.received
 
 
 def show_metrics(metrics: dict[str, Any]) -> None:
     """Print names and values in two columns."""
     table = Table.grid(padding=(0, 2))
     for name, value in metrics.items():
-        table.add_row(name.replace("_", " "), _format_value(value))
+        table.add_row(name.replace("_", " "), "none" if value in (None, "") else format_value(value))
     _OUT.print(table)
 
 
-def _format_value(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return value or "none"
-    return f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
-
-
 def result_rows(run: Run) -> dict[str, Any]:
-    """Return the results of a training for the table at its end, with losses in nats per character.
-
-    The smooth loss is left out where it lags behind the train loss, and the kept update where it is the last.
-    """
+    """Return the results of a training for the table at its end, in nats per character, without what says little."""
     omitted = {"advice"}
     if run.state.update < SMOOTH_UPDATES:
         omitted |= {"smooth_loss", "minimum_smooth_loss", "minimum_at"}
@@ -164,7 +148,7 @@ def result_rows(run: Run) -> dict[str, Any]:
     for name in ("smooth_loss", "minimum_smooth_loss", "train_loss", "validation_loss"):
         if rows.get(name) is not None:
             chars = run.config.seq_length if "smooth" in name else 1
-            rows[name] = f"{_format_value(rows[name] / chars)} nats/char"
+            rows[name] = f"{format_value(rows[name] / chars)} nats/char"
     return rows
 
 
@@ -190,23 +174,19 @@ def _resume_command(out: Path, *more: str) -> str:
 
 
 def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
-    """Return the command that trains a run for twice as long.
-
-    Where the learning rate has decayed, that is a new run: the schedule of a longer one decays later.
-    """
-    name, value = raise_limit(run)
-    limit = (flag(name), f"{value:.15g}")
+    """Return the command that trains a run for twice as long: where the learning rate has decayed, a new run."""
+    limit = (flag(run.stopped), f"{round(2 * getattr(run.config, run.stopped), 3):.15g}")
     if run.config.schedule == "constant" or run.init_from is not None or not texts:
         return _resume_command(out, *limit)
     passed = {each: getattr(run.config, each) for each in sorted(TEXT_SETTINGS)}
-    changed = {each: setting for each, setting in passed.items() if setting != getattr(Config, each)}
-    settings = [word for each, setting in changed.items() for word in (flag(each), str(setting))]
+    pairs = [(flag(each), setting) for each, setting in passed.items() if setting != getattr(Config, each)]
+    settings = [word for pair in pairs for word in pair]
     like = ["--out", f"{out}-longer", "--like", str(out)]
     return shlex.join(["elman", "train", *map(str, texts), *like, *limit, *settings])
 
 
 def show_runs(rows: Sequence[dict[str, Any]]) -> None:
-    """Print a table of the rows of `elman.list_runs`, with losses in nats per character and a line between texts."""
+    """Print a table of the rows of `elman.list_runs`, with a line between texts, and which of them are damaged."""
     lines: list[Sequence[str]] = []
     for n, row in enumerate(rows):
         if n and row["text_sha256"] != rows[n - 1]["text_sha256"]:
@@ -220,6 +200,9 @@ def show_runs(rows: Sequence[dict[str, Any]]) -> None:
         lines.append((row["run"], row["text"] or "", row["cell"] or "", size, *counts, *losses, status))
     numbers = ("size", "updates", "seconds", "train loss", "validation loss")
     _print_table(("run", "text", "cell", *numbers, "stopped"), lines, numbers)
+    for row in rows:
+        if row["error"]:
+            print(f"warning: {row['error']}", file=sys.stderr)
 
 
 def show_difference(difference: dict[str, list[Any]], first: Path, second: Path) -> None:

@@ -17,10 +17,7 @@ T = TypeVar("T")
 
 
 def choose_corpus() -> str | None:
-    """Return the text of a command that names none: ``-`` if one is piped to standard input, otherwise None.
-
-    A pipe without data is an error: the program that should have written to it has failed, or is slow.
-    """
+    """Return ``-`` if a text is piped to standard input, otherwise None; a pipe without data is an error."""
     from elman.text.sources import PIPE_SECONDS, inspect_standard_input
 
     piped = inspect_standard_input()
@@ -37,8 +34,7 @@ def choose_corpus() -> str | None:
 def split_run(run: str | Path | None, corpus: Sequence[str | Path]) -> tuple[Path | None, list[str | Path]]:
     """Return the run, if there is one, and the texts of a command whose RUN may be left out.
 
-    It is left out if the first argument is a file of text, ``-`` or the name of a built-in text. Anything else is a
-    run, and must exist.
+    It is left out if the first argument is a file of text, ``-`` or a built-in text; else it must exist.
     """
     from elman.runs.models import hub_name, is_builtin
 
@@ -76,10 +72,7 @@ def load_model(run: Path | None, *, quiet: bool) -> Model:
 
 
 def read_runs(paths: Sequence[Path], read: Callable[[Path, str], T]) -> list[T]:
-    """Read the runs in directories, which may be run directories, and warn of those that cannot be read.
-
-    `read` is told under which name to show a run: its own or, where another one has the same, its path.
-    """
+    """Read the runs in directories by `read`, which is passed their unique names; warn of those that cannot be read."""
     from elman.runs.saved_runs import find_runs
 
     if not paths:

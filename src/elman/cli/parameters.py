@@ -46,7 +46,6 @@ def parse_choice(hint: Any, tokens: Sequence[Token]) -> str:
 
 
 def _flatten(hint: Any) -> list[Any]:
-    """Return the arguments of a type, and theirs."""
     return [hint] if not get_args(hint) else [each for argument in get_args(hint) for each in _flatten(argument)]
 
 
@@ -181,15 +180,11 @@ else:
     Options = _create_options()
 
 
+@cache
 def __getattr__(name: str) -> Any:
     """Return `SamplingOptions` when ``elman sample`` is parsed: it requires NumPy, which ``--help`` does not import."""
     if name != "SamplingOptions":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _create_sampling_options()
-
-
-@cache
-def _create_sampling_options() -> Any:
     from elman.network.sampling import list_sampling_options
 
     return _make_dataclass(

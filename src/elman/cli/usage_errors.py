@@ -51,21 +51,17 @@ def describe_usage_error(error: CycloptsError, app: App) -> str:
             kind = "option" if argument.name.startswith("-") else "argument"
             return f"missing required {kind} {argument.name} ({_summarize(argument.parameter.help or '')})"
         case CoercionError(token=token, target_type=hint) if token is not None and hint is not None:
-            return _describe_value(_name_option(token), token.value, hint, error.msg)
+            problem, remedy = error.msg or f"must be {_describe_type(hint)}", ""
+            if get_origin(hint) is Literal:
+                problem, remedy = (
+                    f"must be one of {', '.join(get_args(hint))}",
+                    suggest(token.value, get_args(hint), ""),
+                )
+            return f"{_name_option(token)} {problem} (got {quote(token.value)}){remedy and '; ' + remedy}"
     return shorten(error)
 
 
-def _describe_value(option: str, value: str, hint: Any, problem: object) -> str:
-    """Return what is wrong with a value: what its parser says, or else what its type is."""
-    if get_origin(hint) is Literal:
-        choices = get_args(hint)
-        remedy = suggest(value, choices, "")
-        return f"{option} must be one of {', '.join(choices)} (got {quote(value)}){remedy and '; ' + remedy}"
-    return f"{option} {problem or f'must be {_describe_type(hint)}'} (got {quote(value)})"
-
-
 def _describe_type(hint: Any) -> str:
-    """Return what a value of a type is, in words."""
     if arguments := [each for each in get_args(hint) if each is not NoneType]:
         return join_alternatives(list(dict.fromkeys(map(_describe_type, arguments))))
     return _KINDS.get(hint, "a string")
@@ -79,10 +75,7 @@ def suggest(name: str, names: Iterable[str], otherwise: str = "see --help") -> s
 
 
 def _name_option(token: Token) -> str:
-    """Return the name of the option that a token is a value of, and the file it is from, if from one.
-
-    An environment variable has a name that says so.
-    """
+    """Return the name of the option that a token is a value of, and the file it is from, if from one."""
     return shorten(_name_keyword(token)) + (f" in {quote(token.source)}" if _is_from_file(token) else "")
 
 

@@ -31,7 +31,7 @@ ESCAPE_PROB_BITS = 20
 HASH_MULTIPLIER, HASH_MODULUS = 48271, 2147483647
 """Of the multiplicative generator MINSTD, whose products fit into 64 bits."""
 
-_FREQ_TOTAL, _UNIT = np.float32(1 << FREQ_BITS), np.float32(2.0**-FREQ_BITS)
+_FREQ_TOTAL = np.float32(1 << FREQ_BITS)
 _ROWS = 16
 """Rows of a product at a time, whose sums stay in the first- or second-level cache."""
 _ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
@@ -192,11 +192,3 @@ def set_freqs(o, escape_probs, was_byte, has_unknown, freqs):
             escape += np.int64(freqs[r, K - 1])
             freqs[r, K - 1] = _ZERO
         freqs[r, K] = np.float32(escape)
-
-
-@exact
-def set_output_gradient(freqs, y, g):
-    """Set g (K,), the probabilities minus the one-hot vector of y, from the `freqs` (K + 1,) that coded y."""
-    for i in range(len(g)):
-        g[i] = (freqs[i] + _ONE) * _UNIT
-    g[y] = g[y] - _ONE

@@ -8,8 +8,8 @@ a ring: what is oldest is overwritten.
 
 Every model follows an earlier occurrence of the last characters: it looks them up in a hash table and compares them
 backwards. A mismatch does not end a match: in a log or in source code a line often equals an earlier one but for a
-number or a name. It ends after `MAX_MISSES` mismatches in the last eight characters, or when there is a longer match,
-for which a model that has less than `RELIABLE_LENGTH` characters since a mismatch looks at every character.
+number or a name. It ends after `MAX_MISSES` mismatches in a row, or when there is a longer match, for which a model
+that has less than `RELIABLE_LENGTH` characters since a mismatch looks at every character.
 
 The constants are part of the file format.
 """
@@ -35,7 +35,6 @@ LENGTHS = 26
 MAX_CODED = 1 << 22
 """Characters of the coded text that are kept."""
 NONE = -1
-_BYTE = 255
 _MAX_ENTRIES = 1 << 20
 """Of a hash table."""
 _FIRST_STEPS = 256
@@ -51,7 +50,7 @@ class Matches(NamedTuple):
     tables: Ints32  # (MODELS, entries): positions behind a context
     pointers: Ints  # (R, M): the position of the predicted character, or -1
     lengths: Ints  # (R, M): since the last mismatch
-    misses: Ints  # (R, M): bits, the latest lowest: which of the last eight characters were mismatches
+    misses: Ints  # (R, M): mismatches since the last match of a character
     predicted: Ints  # (R, M): the symbol, or -1
     ranges: Ints  # (R, M): of its length
     hashes: Ints  # (R, MODELS): workspace
@@ -92,10 +91,11 @@ def follow_matches(matches, r, x):
     for z in range(MODELS):
         pointer = pointers[z]
         if pointer >= 0:
-            missed = np.int64(history[pointer] != x)
-            misses[z] = (misses[z] << 1 | missed) & _BYTE
-            lengths[z] = np.int64(0) if missed == 1 else lengths[z] + 1
-            pointers[z] = NONE if count_ones(misses[z]) >= MAX_MISSES else (pointer + R) % len(history)
+            if history[pointer] == x:
+                lengths[z], misses[z] = lengths[z] + 1, 0
+            else:
+                lengths[z], misses[z] = 0, misses[z] + 1
+            pointers[z] = NONE if misses[z] == MAX_MISSES else (pointer + R) % len(history)
 
 
 @exact_inline
@@ -148,15 +148,6 @@ def length_range(length):
     n = min(length, np.int64(16))
     for start in _LATER_RANGES:
         n += length >= start
-    return n
-
-
-@exact_inline
-def count_ones(byte):
-    """Return the number of ones among eight bits."""
-    n = np.int64(0)
-    for i in range(8):
-        n += (byte >> i) & 1
     return n
 
 

@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elman.compression.arithmetic import Floats, Ints, exact, set_output_gradient
+from elman.compression.arithmetic import FREQ_BITS, Floats, Ints, exact
 from elman.compression.matches import LENGTHS, MODELS
 
 MAX_BIASES = 1 << 20
@@ -40,6 +40,7 @@ WEIGHT_RATE, MATCH_RATE, FIRST_RATE, SECOND_RATE = map(np.float32, (0.001, 0.03,
 """eta_w, eta_m, eta_f and eta_s of (3) and (4)."""
 NETWORK, PRIOR = range(2)
 """Columns of the weights: of the network, w, and of the n-gram prior, v."""
+_ONE, _UNIT = np.float32(1), np.float32(2.0**-FREQ_BITS)
 
 
 class Mixture(NamedTuple):
@@ -62,8 +63,9 @@ def second_row(second, K, before, last):
 
 
 @exact
-def mix_rows(mixture, a, log_q, matched, matches, mixed):
+def mix_rows(mixture, inputs, matches, mixed):
     """Set `mixed` (R, K) to the logits o of (1), given a and log q (R, K) and the matched orders (R,)."""
+    a, log_q, matched = inputs
     by_order, by_last, first, second = mixture.by_order, mixture.by_last, mixture.first, mixture.second
     before, last, predicted, ranges = mixture.before, mixture.last, matches.predicted, matches.ranges
     R, K = mixed.shape
@@ -85,37 +87,33 @@ def add_predictors(w, a, v, log_q, F, S, o):
 
 
 @exact
-def learn_rows(mixture, a, log_q, matched, matches, freqs, x, coded):
-    """Take the steps (3) and (4) in the rows where `coded` (R,) is true.
+def learn_rows(mixture, inputs, matches, freqs, x, coded):
+    """Take the steps (3) and (4) in the rows where `coded` (R,) is true, with the inputs of `mix_rows`.
 
     `freqs` (R, K + 1) are the frequencies minus one by which the characters x (R,) were coded.
     """
+    a, log_q, matched = inputs
     first, second, g = mixture.first, mixture.second, mixture.gradient
     before, last, predicted, ranges = mixture.before, mixture.last, matches.predicted, matches.ranges
     K = len(g)
     for r in range(len(x)):
         if not coded[r]:
             continue
-        set_output_gradient(freqs[r], x[r], g)
+        for k in range(K):
+            g[k] = (freqs[r, k] + _ONE) * _UNIT
+        g[x[r]] = g[x[r]] - _ONE
         learn_biases(g, first[last[r]], second[second_row(second, K, before[r], last[r])])
         network_gradient, prior_gradient = np.float32(0), np.float32(0)
         for k in range(K):
             network_gradient = network_gradient + g[k] * a[r, k]
             prior_gradient = prior_gradient + g[k] * log_q[r, k]
-        w_step, v_step = WEIGHT_RATE * network_gradient, WEIGHT_RATE * prior_gradient
-        learn_weights(mixture.by_order[matched[r]], w_step, v_step)
-        learn_weights(mixture.by_last[last[r]], w_step, v_step)
+        for weights in (mixture.by_order[matched[r]], mixture.by_last[last[r]]):
+            weights[NETWORK] = weights[NETWORK] - WEIGHT_RATE * network_gradient
+            weights[PRIOR] = weights[PRIOR] - WEIGHT_RATE * prior_gradient
         for z in range(MODELS):
             k = predicted[r, z]
             if k >= 0:
                 mixture.match[z, ranges[r, z]] = mixture.match[z, ranges[r, z]] - MATCH_RATE * g[k]
-
-
-@exact
-def learn_weights(weights, w_step, v_step):
-    """Subtract from the weights (2,) of a context."""
-    weights[NETWORK] = weights[NETWORK] - w_step
-    weights[PRIOR] = weights[PRIOR] - v_step
 
 
 @exact

@@ -87,17 +87,17 @@ class ModelArrays(NamedTuple):
 
 
 @exact
-def code_steps(coder, model, mixture, matches, table, first, last, n):
-    """Code the steps from `first` to `last` of a table (steps, R) of n tokens; return the first that was not coded.
+def code_steps(coder, model, mixture, matches, table, n):
+    """Code the steps of a table (steps, R), or of its first n tokens; return how many were coded.
 
     A decoder writes the tokens to the table. Where n is not divisible by R, the rows that have ended keep reading the
-    first character and code nothing. The kernel returns before `last` when there is no room for counting. It returns -1
-    if no encoder wrote the file.
+    first character and code nothing. The kernel returns early when there is no room for counting. It returns -1 if no
+    encoder wrote the file.
 
     mixture, matches : a `Mixture` with `Matches`, or None, for which kernels are compiled without them
     """
     R, work = table.shape[1], model.work
-    for t in range(first, last):
+    for t in range(len(table)):
         if model.prior.grows and model.prior.room[0] < R:
             return t
         set_symbol_freqs(model, mixture, matches)
@@ -107,7 +107,7 @@ def code_steps(coder, model, mixture, matches, table, first, last, n):
         if not code(coder, work.freqs, symbols) or not code_bytes(coder, model.escapes, work, tokens):
             return -1
         end_step(model, mixture, matches, table[t])
-    return last
+    return len(table)
 
 
 @exact
@@ -120,7 +120,7 @@ def set_symbol_freqs(model, mixture, matches):
             if model.has_prior:
                 axpy(work.mixed[r], model.alpha[prior.matched[r]], prior.log_q[r])
     else:
-        mixing.mix_rows(mixture, logits, prior.log_q, prior.matched, matches, work.mixed)
+        mixing.mix_rows(mixture, (logits, prior.log_q, prior.matched), matches, work.mixed)
     set_freqs(work.mixed, escapes.probs, escapes.was_byte, escapes.has_unknown, work.freqs)
 
 
@@ -156,45 +156,27 @@ def count_byte(counts, byte):
 
 @exact
 def end_step(model, mixture, matches, tokens):
-    """Learn from the tokens of a step (R,), and read them."""
-    escapes, prior, work = model.escapes, model.prior, model.work
-    K, any_reads = work.mixed.shape[1], False
+    """Learn from the tokens of a step (R,), of which those >= K were escaped, and read its characters."""
+    escapes, prior, logits, freqs = model.escapes, model.prior, model.network.logits, model.work.freqs
+    x, coded, reads, K, any_reads = model.work.x, model.work.coded, model.work.reads, logits.shape[1], False
     for r in range(len(tokens)):
-        work.coded[r] = tokens[r] < K
-        work.x[r] = min(tokens[r], K - 1)
-        work.reads[r] = work.coded[r] or (escapes.has_unknown and (tokens[r] - K) & 0xC0 != 0x80)
-        any_reads = any_reads or work.reads[r]
+        coded[r] = tokens[r] < K
+        x[r] = min(tokens[r], K - 1)
+        reads[r] = coded[r] or (escapes.has_unknown and (tokens[r] - K) & 0xC0 != 0x80)
+        any_reads = any_reads or reads[r]
+        p = escapes.probs[r, escapes.was_byte[r]]
+        change = -(p >> ESCAPE_RATE_SHIFT) if coded[r] else ((1 << ESCAPE_PROB_BITS) - p) >> ESCAPE_RATE_SHIFT
+        escapes.probs[r, escapes.was_byte[r]] = p + change
+        escapes.was_byte[r] = np.int64(not coded[r])
     if mixture is not None:
-        mixing.learn_rows(
-            mixture, model.network.logits, prior.log_q, prior.matched, matches, work.freqs, work.x, work.coded
-        )
-    update_escape_probs(tokens, K, escapes.probs, escapes.was_byte)
+        mixing.learn_rows(mixture, (logits, prior.log_q, prior.matched), matches, freqs, x, coded)
     if any_reads:
-        read_characters(model, mixture, matches)
-
-
-@exact
-def update_escape_probs(tokens, K, escape_probs, was_byte):
-    """Update the probability of an escape from tokens (R,), of which those >= K were escaped."""
-    for r in range(len(tokens)):
-        p = escape_probs[r, was_byte[r]]
-        escaped = tokens[r] >= K
-        escape_probs[r, was_byte[r]] = (
-            p + (((1 << ESCAPE_PROB_BITS) - p) >> ESCAPE_RATE_SHIFT) if escaped else p - (p >> ESCAPE_RATE_SHIFT)
-        )
-        was_byte[r] = np.int64(escaped)
-
-
-@exact
-def read_characters(model, mixture, matches):
-    """Read the characters of a step."""
-    x, reads = model.work.x, model.work.reads
-    network.read_characters(model.network, x, reads)
-    if model.has_prior:
-        read_ngrams(model.prior, x, reads)
-    if mixture is not None:
-        mixing.shift_context(mixture, x, reads)
-        read_symbols(matches, x, reads)
+        network.read_characters(model.network, x, reads)
+        if model.has_prior:
+            read_ngrams(model.prior, x, reads)
+        if mixture is not None:
+            mixing.shift_context(mixture, x, reads)
+            read_symbols(matches, x, reads)
 
 
 class Predictor:
@@ -242,13 +224,13 @@ class Predictor:
         """
         first = 0
         while first < len(table):
-            last = min(len(table), first + max(1, MAX_TOKENS // self.R))
-            self._reserve(coder, last - first)
-            before, arrays = first, (self.model, self.mixture, self.matches)
-            first = code_steps(coder.arrays, *arrays, table, first, last, n)
-            if first < 0:
+            steps, rest = table[first : first + max(1, MAX_TOKENS // self.R)], n - first * self.R
+            self._reserve(coder, len(steps))
+            coded = code_steps(coder.arrays, self.model, self.mixture, self.matches, steps, rest)
+            if coded < 0:
                 raise bad_end_error()
-            count_coded(min(n, first * self.R) - before * self.R)
+            count_coded(min(rest, coded * self.R))
+            first += coded
 
     def _reserve(self, coder: Coder, steps: int) -> None:
         """Make room for so many steps, or at least one."""

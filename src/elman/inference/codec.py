@@ -209,7 +209,6 @@ class _TokenCodec:
         return [self.N] if self.mode.mixes else [*split_evenly(self.N, count_blocks(self.N))]
 
     def _map(self, function: Callable[..., _A], *items: Sequence[Any]) -> Iterator[_A]:
-        """Yield the result of `function` for each text."""
         if len(items[0]) == 1:
             yield from map(function, *items)
             return
@@ -238,12 +237,10 @@ class _TokenCodec:
         return deinterleave(np.concatenate(tables), N)
 
     def _predictor(self, N: int) -> Predictor:
-        """Return the predictor of a text of N tokens."""
         ngrams, R = self.model.parameters.ngrams, count_substreams(N)
         return Predictor(self.weights, self.model.alphabet, ngrams, self.mode, R, N)
 
     def _count(self, tokens: int) -> None:
-        """Report that so many tokens were coded."""
         with self.lock:
             self.coded += tokens
             self.on_progress(self.coded / self.N)

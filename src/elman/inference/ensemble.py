@@ -162,7 +162,6 @@ def _describe(model: Model) -> dict[str, object]:
 
 
 def _check_alphabets(first: Sequence[str], other: Sequence[str], number: int) -> None:
-    """Check that the alphabet of a model is that of the first."""
     if first == other:
         return
     lacking = {1: sorted({*other} - {*first}), number: sorted({*first} - {*other})}
@@ -172,7 +171,6 @@ def _check_alphabets(first: Sequence[str], other: Sequence[str], number: int) ->
 
 
 def _check_weights(weights: Sequence[float], n: int) -> list[float]:
-    """Return the weights of n models as floats."""
     try:
         shares = [float(weight) for weight in weights]
     except (TypeError, ValueError):

@@ -8,7 +8,7 @@ greedy decoding. Characters on which all kept prefixes agree are final and are y
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from elman.engine import InferenceSession
 from elman.errors import ElmanError, check_range, option, quote
 from elman.network import SamplingParams
 from elman.network.parameters import Array
-from elman.network.sampling import create_sampling_params, list_sampling_options
+from elman.network.sampling import SamplingOptions, create_sampling_params, list_sampling_options
 from elman.network.state import State
 from elman.options import Option
 from elman.text import Alphabet
@@ -29,6 +29,16 @@ MAX_BEAM_WIDTH = 1_000
 """With a large alphabet, the scores of all extensions of this many prefixes take a gigabyte."""
 FIRST_CHUNK, MAX_CHUNK = 64, 1024
 """Characters per call of the engine: few at first, so that output begins at once, then more, to amortize the call."""
+
+
+class GenerationOptions(SamplingOptions, total=False):
+    """The keyword arguments of `Model.sample`."""
+
+    prompt: str
+    stop: str | Sequence[str]
+    seed: int | None
+    adapt: Literal["counts"] | None
+
 
 SAMPLING_OPTIONS = tuple(Option(each.name, each.type, each.default, each.help) for each in list_sampling_options())
 GENERATION_OPTIONS = (
@@ -81,12 +91,7 @@ def sample_chunks(
 
 
 def beam_search(
-    step: Callable[[State, NDArray[np.integer]], tuple[State, Array]],
-    alphabet: Alphabet,
-    state: State,
-    x: int,
-    length: int,
-    width: int,
+    step: Callable[..., tuple[State, Array]], alphabet: Alphabet, state: State, x: int, length: int, width: int
 ) -> Iterator[str]:
     """Yield the most likely text of `length` characters that the search finds, in chunks as soon as they are final.
 

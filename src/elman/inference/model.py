@@ -164,16 +164,7 @@ class Model:
         return generate.cut_at_stop(stops, (self.alphabet.decode(characters[:, 0]) for characters in chunks))
 
     @document_options(generate.GENERATION_OPTIONS)
-    def sample(
-        self,
-        length: int = 1000,
-        *,
-        prompt: str = "",
-        stop: str | Sequence[str] = "",
-        seed: int | None = None,
-        adapt: Literal["counts"] | None = None,
-        **options: Unpack[SamplingOptions],
-    ) -> str:
+    def sample(self, length: int = 1000, **options: Unpack[generate.GenerationOptions]) -> str:
         """Generate text and return it complete.
 
         Parameters
@@ -187,7 +178,7 @@ class Model:
         ElmanError
             As `stream`.
         """
-        return "".join(self.stream(length, prompt=prompt, stop=stop, seed=seed, adapt=adapt, **options))
+        return "".join(self.stream(length, **options))
 
     @document_options(generate.GENERATION_OPTIONS)
     def samples(

@@ -238,7 +238,7 @@ class CharLogprobs(NamedTuple):
 
     def slice(self, start: int, stop: int) -> CharLogprobs:
         """Return the log-probabilities of a range of the characters."""
-        return CharLogprobs(*(each[start:stop] for each in self))
+        return CharLogprobs(self.logprobs[start:stop], self.top[start:stop], self.top_logprobs[start:stop])
 
 
 def compute_logprobs(o: Array, characters: NDArray[np.integer], k: int) -> CharLogprobs:

@@ -45,7 +45,6 @@ def write(model: Model, info: ModelInfo) -> dict[str, bytes]:
 
 
 def _write_card(model: Model, info: ModelInfo) -> str:
-    """Return the model card."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # which the other formats do not need
 
     environment = Environment(loader=PackageLoader("elman.interop", "."), undefined=StrictUndefined, trim_blocks=True)

@@ -47,8 +47,9 @@ def write(model: Model, _: ModelInfo) -> bytes:
     """Return the bytes of a file; the state is the array ``h`` instead of metadata."""
     metadata = {name: value for name, value in export_metadata(model).items() if name != "state"}
     arrays: dict[str, Any] = {**model.parameters, **ngram_tensors(model.parameters.ngrams), "h": model.state.recurrent}
+    arrays[METADATA_KEY] = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
     file = BytesIO()
-    np.savez(file, **arrays, **{METADATA_KEY: np.frombuffer(json.dumps(metadata).encode(), np.uint8)})
+    np.savez(file, **arrays)
     return file.getvalue()
 
 

@@ -131,7 +131,6 @@ def _infer_architecture(
 
 
 def _find_prefixes(names: Collection[str]) -> tuple[str, str]:
-    """Return the prefixes of the recurrent and of the linear submodule."""
     recurrent, linear = set[str](), set[str]()
     for name in names:
         if match := _RECURRENT_NAME.fullmatch(name):

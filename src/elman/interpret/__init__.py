@@ -146,11 +146,11 @@ def explain_indices(engine: Engine, parameters: Parameters, state: State, indice
         )
     K, is_known, ngrams = network.K, indices < network.K, parameters.prior.model
     penalty = 0.0 if is_known.all() else KNOWN_PENALTY_NATS
-    nats, matched, *recorded = _record(engine.session(parameters), parameters, state, indices, penalty)
-    bits = np.where(is_known, nats[:2] + penalty, unknown_nats(K)) / math.log(2)
-    surprisal, *by_prior = bits.astype(np.float32)
-    prior = None if ngrams is None else PriorExplanation(ngrams.order, *by_prior, *_contributions(nats, K), matched)
-    return Explanation(indices, surprisal, *recorded, list_units(network), prior)
+    session = engine.session(parameters)
+    nats, matched, candidates, probabilities, quantized = _record(session, parameters, state, indices, penalty)
+    bits = (np.where(is_known, nats[:2] + penalty, unknown_nats(K)) / math.log(2)).astype(np.float32)
+    prior = None if ngrams is None else PriorExplanation(ngrams.order, bits[1], *_contributions(nats, K), matched)
+    return Explanation(indices, bits[0], candidates, probabilities, quantized, list_units(network), prior)
 
 
 def _record(

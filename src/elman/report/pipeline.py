@@ -55,34 +55,23 @@ def report(
     dict or None
         None if stopped by the callback; otherwise the content of ``results.json``, every number finite or null:
 
-        ``finished``
-            True. A stopped report has False here, and otherwise only ``gradient_check``, ``short`` and ``times``.
-        ``config``, ``alphabet``, ``corpus``, ``versions``, ``machine``
-            As in ``run.json``.
-        ``gradient_check``
-            ``experiments`` and ``passed`` as of ``elman gradcheck --json``; ``limit``, the maximum error that passes.
-        ``short``, ``long``
-            Results as of ``elman train --json`` after the first phase and after the second (or null), with
-            ``requested_epochs``.
-        ``curve``
-            ``update`` and ``smooth_loss`` of the complete run.
-        ``statistics``
-            Of the first phase: ``per_epoch`` (updates), ``uniform`` (T ln K, the loss of the uniform distribution),
-            ``start`` and ``end`` (smooth loss of the first and the last update), ``first_tenth`` (fraction of the
-            decrease after a tenth of the updates), ``lower`` of ``compared`` (points below the curve one epoch
-            earlier, at the same position in the text).
-        ``samples``, ``final``
-            ``update``, ``smooth_loss``, ``text``.
-        ``names``
-            ``name``, ``count`` in the text, ``first_update`` of a sample that contains it (or null), ``context``.
-        ``words``
-            ``update``, ``written``, ``known``, ``share`` of each of the samples, the final one last.
-        ``searched_samples``
-            Number of samples that were searched for names.
-        ``times``
-            ``gradient_check_seconds``, ``training_seconds``, ``whole_seconds``, ``microseconds_per_update``.
-        ``reference``
-            The results of the course report.
+        - ``finished``: True. A stopped report has False, and otherwise only ``gradient_check``, ``short``, ``times``.
+        - ``config``, ``alphabet``, ``corpus``, ``versions``, ``machine``: as in ``run.json``.
+        - ``gradient_check``: ``experiments`` and ``passed`` as of ``elman gradcheck --json``; ``limit``, the maximum
+          error that passes.
+        - ``short``, ``long``: as ``elman train --json`` after the first phase and after the second (or null), with
+          ``requested_epochs``.
+        - ``curve``: ``update`` and ``smooth_loss`` of the complete run.
+        - ``statistics``: of the first phase: ``per_epoch`` (updates), ``uniform`` (T ln K, the loss of the uniform
+          distribution), ``start`` and ``end`` (smooth loss of the first and the last update), ``first_tenth`` (fraction
+          of the decrease after a tenth of the updates), ``lower`` of ``compared`` (points below the curve one epoch
+          earlier, at the same position in the text).
+        - ``samples``, ``final``: ``update``, ``smooth_loss``, ``text``.
+        - ``names``: ``name``, ``count`` in the text, ``first_update`` of a sample that has it (or null), ``context``.
+        - ``words``: ``update``, ``written``, ``known``, ``share`` of each of the samples, the final one last.
+        - ``searched_samples``: the number of samples that were searched for names.
+        - ``times``: ``gradient_check_seconds``, ``training_seconds``, ``whole_seconds``, ``microseconds_per_update``.
+        - ``reference``: the results of the course report.
     """
     with require_extra("plot"):
         import matplotlib as matplotlib  # before the hours that a report may take

@@ -49,7 +49,7 @@ def _plot(points: Points, phase: Mapping[str, Any]) -> Figure:
     figure, (axes,) = create_figure("smooth loss, nats per window")
     axes.plot(*zip(*curve, strict=True), color=COLOURS[0], linewidth=1.3)
     axes.plot([update], [minimum], "o", color=COLOURS[0], markersize=4.5, clip_on=False)
-    below = {"xytext": (0, -5), "textcoords": "offset points", "ha": "center", "va": "top"}
+    below: dict[str, Any] = {"xytext": (0, -5), "textcoords": "offset points", "ha": "center", "va": "top"}
     axes.annotate(f"{minimum:.2f}", (update, minimum), annotation_clip=False, **below)
     axes.locator_params("x", nbins=6)  # few enough for the font size that a phone needs
     axes.margins(y=0.1)

@@ -145,11 +145,5 @@ def measure_curve(curve: Mapping[str, Sequence[float]], last: int, per_epoch: in
     # The curve is steep before the first row: interpolation from update 1 would misrepresent it.
     later = update - per_epoch >= update[min(1, len(update) - 1)]
     earlier = np.interp(update[later] - per_epoch, update, S)
-    return {
-        "per_epoch": per_epoch,
-        "start": float(S[0]),
-        "end": float(S[-1]),
-        "first_tenth": float(tenth),
-        "lower": int((S[later] < earlier).sum()),
-        "compared": int(later.sum()),
-    }
+    figures = {"per_epoch": per_epoch, "start": float(S[0]), "end": float(S[-1]), "first_tenth": float(tenth)}
+    return figures | {"lower": int((S[later] < earlier).sum()), "compared": int(later.sum())}

@@ -78,15 +78,11 @@ class Checkpoint:
 
 
 def take_snapshot(
-    config: Config,
-    alphabet: Alphabet,
-    state: TrainState,
-    validation_loss: float | None = None,
-    lines: LineData = NO_LINE_DATA,
+    config: Config, alphabet: Alphabet, state: TrainState, loss: float | None = None, lines: LineData = NO_LINE_DATA
 ) -> Snapshot:
-    """Return the current network of a training state, whose arrays are not copied."""
+    """Return the current network of a training state, whose arrays are not copied, with its validation loss."""
     h = state.final_hidden.recurrent
-    return Snapshot(config, alphabet, state.eval_parameters, h, state.update, validation_loss, lines)
+    return Snapshot(config, alphabet, state.eval_parameters, h, state.update, loss, lines)
 
 
 # --- Saving ---
@@ -193,7 +189,6 @@ def _restore_network(empty: Snapshot, arrays: Arrays, description: dict[str, Any
 
 
 def _restore_run(description: dict[str, Any], tensors: dict[str, Array], empty: Snapshot) -> Checkpoint:
-    """Return the checkpoint of a run, given its network without arrays."""
     config, net = empty.config, empty.parameters.architecture
     best, moments, shapes = description.get("best"), OPTIMIZERS[config.optimizer].moments, net.shapes()
     groups = {

@@ -15,15 +15,7 @@ from elman.runs.manifest import RunManifest
 from elman.storage.untrusted import require_regular_file
 from elman.text import Alphabet, Corpus, Source, Windows, has_piped_text, read_corpus
 from elman.text.formats import find_record_format
-from elman.text.lines import (
-    Indices,
-    Lines,
-    count_training_lines,
-    hash_training_lines,
-    make_lines,
-    shuffle_corpus,
-    split_lines,
-)
+from elman.text.lines import Indices, count_training_lines, hash_training_lines, make_lines, shuffle_corpus, split_lines
 from elman.text.sources import STANDARD_INPUT, is_builtin
 
 Text = Source | Sequence[Source] | Corpus
@@ -41,32 +33,13 @@ MIN_PIECE = 1000
 class TrainingData:
     """The texts of a run, and the windows into which its settings split them.
 
-    A training set shorter than B T + 1 characters, or a validation set shorter than T + 1, is an ElmanError.
-
-    Parameters
-    ----------
-    config : Config
-    corpus : Corpus
-        The text it is trained on; a text of independent lines is shuffled.
-    validation : Corpus, optional
-        The text of the validation set, where it is a file of its own.
-
-    Attributes
-    ----------
-    windows : Windows
-        Those of the training set; of independent lines, in the order of the first epoch.
-    validation_set : ndarray of unsigned int or None
-        The end of the text or its last lines, or `validation`.
-    validation_sample : ndarray of unsigned int or None
-        The part of it that validations read, or all of it, see `Config.validation_chars`.
-    line_hashes : ndarray of uint64 or None
-        The hashes of the training lines of a text of independent lines, see `elman.text.lines`.
+    A training set shorter than B T + 1 characters, or a validation set shorter than T + 1, is an ElmanError. A text of
+    independent lines must be shuffled; `validation` is the text of the validation set, where it is a file of its own.
     """
 
     def __init__(self, config: Config, corpus: Corpus, validation: Corpus | None = None) -> None:
         self.config, self.corpus, self.validation = config, corpus, validation
-        self._lines: Lines | None = None
-        lines: Lines | None = None
+        self._lines = lines = None
         if config.lines:
             self._lines, lines = split_lines(corpus, config.validation_fraction)
             lines = lines if validation is None else make_lines(validation.indices, corpus.alphabet)
@@ -74,6 +47,7 @@ class TrainingData:
         self.windows = self.windows_of(0)
         self.validation_set: Indices | None = None
         self.validation_sample: Indices | None = None
+        """The part of it that validations read, or all of it, see `Config.validation_chars`."""
         if lines is not None:
             self.validation_set = lines.indices
             self.validation_sample = lines.sample(config.validation_chars).indices
@@ -92,7 +66,6 @@ class TrainingData:
         return Windows(indices, config.seq_length, config.batch_size, cross_fit=config.ngram_order > 0, moves=moves)
 
     def _end_of_text(self) -> Indices:
-        """Return the validation set that is held out from the end."""
         config, N = self.config, len(self.corpus.indices)
         held_out = self.corpus.indices[training_length(self.corpus, config) :]
         if len(held_out) <= config.seq_length:
@@ -138,64 +111,49 @@ def training_length(corpus: Corpus, config: Config) -> int:
 
 def describe_text(corpus: Corpus) -> str:
     """Return which text a run is trained on, and how long it is."""
-    name = {"-": "standard input"}.get(corpus.name, corpus.name)
+    name = "standard input" if corpus.name == "-" else shorten(corpus.name)
     files = [f"{len(corpus.files):,} files"] if len(corpus.files) > 1 else []
     files += [f"{corpus.skipped:,} binary file{'s' if corpus.skipped > 1 else ''} skipped"] if corpus.skipped else []
     about = f" ({'; '.join(files)})" if files else ""
-    description = (
-        f"training on {shorten(name)}{about}: {len(corpus.indices):,} characters, {len(corpus.alphabet):,} distinct"
-    )
-    if corpus.sampled is None:
-        return description
-    return (
-        f"{description}; sampled from {corpus.sampled.chars:,} characters in {corpus.sampled.pieces:,} pieces, spread"
-        f" evenly ({option.max_chars})"
-    )
+    sample = ""
+    if corpus.sampled is not None:
+        chars, pieces = corpus.sampled
+        sample = f"; sampled from {chars:,} characters in {pieces:,} pieces, spread evenly ({option.max_chars})"
+    K = len(corpus.alphabet)
+    return f"training on {name}{about}: {len(corpus.indices):,} characters, {K:,} distinct{sample}"
 
 
 def suggest_field(corpus: Corpus, config: Config) -> str:
     """Return a hint if files of records are read as they are; otherwise an empty string."""
-    found = [file.path for file in corpus.files if find_record_format(file.path)]
-    if config.field or not found:
-        return ""
-    return (
-        f"{Path(found[0]).name} is {find_record_format(found[0])}, and every character of it is learned:"
-        f" {option.field:NAME} trains on one field only"
-    )
+    for path in () if config.field else (file.path for file in corpus.files):
+        if kind := find_record_format(path):
+            learned = f"{Path(path).name} is {kind}, and every character of it is learned"
+            return f"{learned}: {option.field:NAME} trains on one field only"
+    return ""
 
 
 # --- Reading ---
 
 
 def _reading_options(config: Config) -> dict[str, Any]:
-    """Return the settings with which every text of a run is read."""
     return {name: getattr(config, name) for name in ("encoding", "field", "lines", "masker", "max_chars")}
 
 
 def read_text(source: Text, config: Config) -> Corpus:
     """Read the text of a run; independent lines are put into the order in which they are divided."""
-    corpus = read_corpus(source, min_count=config.min_count, **_reading_options(config))
+    corpus = read_in_order(source, config)
     return shuffle_corpus(corpus, config.seed) if config.lines else corpus
 
 
 def read_in_order(source: Text, config: Config) -> Corpus:
     """Read the text of a run; independent lines stay in the order of the text."""
-    return read_corpus(
-        source,
-        encoding=config.encoding,
-        field=config.field,
-        min_count=config.min_count,
-        lines=config.lines,
-        masker=config.masker,
-        max_chars=config.max_chars,
-    )
+    return read_corpus(source, min_count=config.min_count, **_reading_options(config))
 
 
 def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Corpus | None:
     """Return the validation text, encoded in the alphabet of the training text `corpus`; None if it is not a file.
 
-    It must have the SHA-256, unless that is empty, and only characters of the training text, unless an unknown symbol
-    replaces them.
+    It must have the SHA-256, unless that is empty, and only characters that the alphabet can represent.
     """
     if not config.validation_file:
         return None
@@ -208,8 +166,7 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
         raise ElmanError(
             f"the validation text {quote(path)} is a pipe or a device: pass a file with {option.validation}"
         )
-    options = _reading_options(config)
-    text = read_corpus(config.validation_file, alphabet=corpus.alphabet, extend=True, **options)
+    text = read_corpus(config.validation_file, alphabet=corpus.alphabet, extend=True, **_reading_options(config))
     if sha256 and text.sha256 != sha256:
         raise ElmanError(
             f"{quote(path)} is not the validation text of the run (SHA-256 {text.sha256[:12]}…, run: {sha256[:12]}…):"

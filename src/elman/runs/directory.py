@@ -37,10 +37,9 @@ _Record = TypeVar("_Record", Metrics, Sample)
 
 
 class DirectoryLock:
-    """An exclusive lock for writing to a directory; reading needs none.
+    """An exclusive lock for writing to a directory, of the operating system on the file ``.lock``; reading needs none.
 
-    It is a lock of the operating system on the file ``.lock`` there. The kernel releases it when the process ends,
-    however it ends: the file that a dead process leaves behind blocks nobody.
+    The kernel releases it when the process ends, however it ends: the file left behind blocks nobody.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -60,10 +59,7 @@ class DirectoryLock:
         self._lock = None
 
     def acquire(self) -> None:
-        """Acquire the lock unless it is held already; create the directory if needed; remove partial files.
-
-        Raise LockedError if another writer holds it, and ElmanError if the system refuses.
-        """
+        """Acquire the lock unless it is held already; create the directory if needed; remove partial files."""
         if self._lock is not None:
             return
         from filelock import FileLock, Timeout
@@ -127,13 +123,10 @@ def reject_links(*directories: Path) -> None:
 
 
 class RunDirectory:
-    """The files of one run. The checkpoint, the metrics and the samples in it belong together.
+    """The files of one run, of which checkpoint, metrics and samples belong together. Only a writer holds `lock`.
 
-    Records are written and synced before the checkpoint that covers them, and `rewind` drops those that no checkpoint
-    covers. A writer holds `lock`; readers need none.
-
-    `log` names the loggers that write the records beside those that every run has; on `resume`, ``run.json`` names
-    others. `overwrite` is whether `create` may replace a run.
+    Records are written and synced before the checkpoint that covers them; `rewind` drops those that none covers. `log`
+    names loggers beside those that every run has, on `resume` also those of ``run.json``; `overwrite` is for `create`.
     """
 
     def __init__(self, path: Path, log: Sequence[str] = (), *, resume: bool = False, overwrite: bool = False) -> None:
@@ -194,8 +187,7 @@ class RunDirectory:
 
     def read_manifest(self) -> dict[str, Any]:
         """Read ``run.json``."""
-        manifest: dict[str, Any] = self._read(MANIFEST, lambda data: parse_strict_json(data.decode("utf-8")))
-        return manifest
+        return self._read(MANIFEST, lambda data: dict(parse_strict_json(data.decode("utf-8"))))
 
     def manifest(self) -> RunManifest:
         """Read and parse ``run.json``."""
@@ -211,11 +203,10 @@ class RunDirectory:
     # --- Writing ---
 
     def create(self, manifest: RunManifest, checkpoint: Checkpoint) -> None:
-        """Start a run in a directory that contains none, unless it may be replaced.
+        """Start a run in a directory that contains none, unless it may be replaced; all other files are left alone.
 
         The checkpoint is renamed last, after ``run.json``, once both are written: until then there is no run, or the
-        complete one that is replaced, whose checkpoint is removed right before; from then on the new one can be
-        resumed, which rewinds the records to that checkpoint. All other files are left alone.
+        complete one that is replaced; from then on the new one can be resumed, which rewinds the records.
         """
         replaces = self.overwrite and self.holds_run()
         if replaces:
@@ -244,10 +235,7 @@ class RunDirectory:
         self._require_own_checkpoint()
 
     def remove(self) -> None:
-        """Remove the files of the run, and the directory if it contains no others.
-
-        The checkpoint is last: until then, what a killed process has left can be removed as a run.
-        """
+        """Remove the files of the run, the checkpoint last, and the directory if it contains no others."""
         self.require_removable()
         with self.lock:
             self.lock.acquire()
@@ -294,10 +282,7 @@ class RunDirectory:
                 logger.rewind(metrics, samples)
 
     def save(self, checkpoint: Checkpoint, selected: Snapshot | None = None) -> None:
-        """Replace the checkpoint and, next to it, the copy of the network that is used instead of the last one.
-
-        The checkpoint contains that network, too, so that it is complete whatever happens in between.
-        """
+        """Replace the checkpoint, which is complete, and next to it the copy of the network that is used."""
         self.lock.check()
         save_checkpoint(self.path / CHECKPOINT, checkpoint)
         self.save_selected(selected)
@@ -315,7 +300,6 @@ class RunDirectory:
         return (json.dumps(replace(manifest, log=self.log).as_dict(), indent=2) + "\n").encode()
 
     def _acquire_unused(self, remedy: str) -> None:
-        """Acquire the lock where there is no run and no network."""
         self.lock.acquire()
         if self.holds_run():
             raise ElmanError(f"{quote(self.path)} already contains a run; {remedy}")
@@ -339,7 +323,6 @@ class RunDirectory:
 
     @contextmanager
     def _readable_errors(self) -> Iterator[None]:
-        """Turn an error of the system into one line that names the directory."""
         try:
             yield
         except OSError as error:
@@ -352,6 +335,5 @@ def _complete_lines(data: bytes) -> list[str]:
 
 
 def _cannot_write(directory: Path, error: OSError) -> ElmanError:
-    """Return the error for a directory that cannot be written to."""
     reason = "Not a directory" if isinstance(error, FileExistsError) else error.strerror
     return ElmanError(f"cannot write in {quote(directory)} ({reason}){suggest_write_remedy(error)}")

@@ -32,36 +32,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """The metrics after `update` updates: a row of ``metrics.csv``, and the learning rate of that update.
-
-    Parameters
-    ----------
-    update : int
-        Updates done.
-    epoch : float
-        Epochs done, such as 0.26.
-    smooth_loss : float
-        The smooth loss, an exponential moving average of `loss`, in nats per window.
-    loss : float
-        The loss of this update in nats per window: summed over its characters, averaged over the rows of the batch.
-    validation_loss : float or None
-        Loss of the held-out text in nats per character, where it was evaluated.
-    seconds : float
-        Seconds spent in updates since the start of the run.
-    chars_per_second : float
-        Characters trained on per second since the previous row.
-    learning_rate : float or None
-        Not in ``metrics.csv``: None in a row that was read from there, and ignored when rows are compared.
-    """
+    """The metrics after `update` updates: a row of ``metrics.csv``, and the learning rate of that update."""
 
     update: int
+    """Updates done."""
     epoch: float
+    """Epochs done, such as 0.26."""
     smooth_loss: float
+    """The smooth loss, an exponential moving average of `loss`, in nats per window."""
     loss: float
+    """The loss of this update in nats per window: summed over its characters, averaged over the rows of the batch."""
     validation_loss: float | None
+    """Loss of the held-out text in nats per character, where it was evaluated."""
     seconds: float
+    """Seconds spent in updates since the start of the run."""
     chars_per_second: float
+    """Characters trained on per second since the previous row."""
     learning_rate: float | None = field(default=None, compare=False)
+    """Not in ``metrics.csv``: None in a row that was read from there."""
 
 
 COLUMNS = tuple(column.name for column in fields(Metrics) if column.name != "learning_rate")
@@ -92,10 +80,7 @@ class Sample:
 
 
 class Records(Sequence[T]):
-    """A list of records of which older ones may be in a file only. One thread appends; others may read.
-
-    `read` returns all records that the file contains; without it, all stay in memory.
-    """
+    """Records of which older ones may be in a file only, from which `read` returns all. One thread appends."""
 
     def __init__(self, records: Iterable[T] = (), read: Callable[[], list[T]] | None = None) -> None:
         self._read = read
@@ -118,7 +103,6 @@ class Records(Sequence[T]):
         return DataFrame([asdict(record) for record in self])  # type: ignore[call-overload]
 
     def __repr__(self) -> str:
-        """Return the number of records and the last one."""
         return f"<{len(self):,} records{f', the last {self[-1]!r}' if len(self) else ''}>"
 
     def __len__(self) -> int:
@@ -201,19 +185,9 @@ def parse_metrics(rows: Iterable[dict[str, str]]) -> list[Metrics]:
 def _parse_row(row: dict[str, str]) -> Metrics:
     if None in row or None in row.values():
         raise ValueError("a row does not have as many fields as the header")
-
-    def number(name: str) -> float:
-        return require_finite(float(row[name]), name)
-
-    return Metrics(
-        require_int(int(row["update"]), "update"),
-        number("epoch"),
-        number("smooth_loss"),
-        number("loss"),
-        number("validation_loss") if row["validation_loss"] else None,
-        number("seconds"),
-        number("chars_per_second"),
-    )
+    update, *others = COLUMNS
+    numbers: dict[str, Any] = {name: require_finite(float(row[name]), name) for name in others if row[name]}
+    return Metrics(require_int(int(row[update]), update), **{"validation_loss": None, **numbers})
 
 
 def parse_samples(lines: Iterable[str]) -> list[Sample]:
@@ -222,12 +196,8 @@ def parse_samples(lines: Iterable[str]) -> list[Sample]:
 
 
 def _parse_sample(line: Any) -> Sample:
-    update, smooth_loss, generated = line["update"], line["smooth_loss"], line["text"]
-    return Sample(
-        require_int(update, "update"),
-        None if smooth_loss is None else require_finite(smooth_loss, "smooth_loss"),
-        require_str(generated, "text"),
-    )
+    loss = None if line["smooth_loss"] is None else require_finite(line["smooth_loss"], "smooth_loss")
+    return Sample(require_int(line["update"], "update"), loss, require_str(line["text"], "text"))
 
 
 def finite_or_none(value: float) -> float | None:

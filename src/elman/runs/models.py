@@ -197,7 +197,6 @@ def _download(name: str) -> Path:
 
 
 def _is_ours(settings: Path) -> bool:
-    """Return whether a ``config.json`` is that of a model of Elman."""
     try:
         contents = parse_strict_json(require_regular_file(settings).read_text("utf-8"))
     except ValueError:

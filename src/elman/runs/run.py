@@ -36,44 +36,6 @@ FINAL_LINES = 10
 class Run:
     """A network in training or trained, with its metrics and samples.
 
-    Parameters
-    ----------
-    data : TrainingData
-        Its settings, its texts, and the windows into which they are split.
-    state : TrainState
-        The training state, from which training continues.
-    optimizer : Optimizer
-        Its last update, which a schedule needs, is not set: the training loop knows it.
-    directory : RunDirectory or None
-        Where it is saved.
-    best : Snapshot or None
-        The network with the lowest validation loss so far, where a validation set is held out.
-    selected : Snapshot or None
-        That network or, once the run has ended, the last one if it is better: the network used from then on.
-    preset : str
-        The preset that its settings started from; empty if that is not known.
-    init_from : ModelOrigin or None
-        The model whose weights it started with; None if they were random.
-    notices : tuple of str
-        What to know about its start, a sentence each: its text, settings lowered for it, an extended schedule.
-    stopped : str
-        Why training ended: ``epochs``, ``max_updates``, ``max_seconds``, ``patience`` or ``interrupted``; empty before.
-    advice : str
-        What to do next, in words; empty before the end.
-    was_finished : bool
-        Whether it was resumed, but a limit was reached already, so that nothing was done.
-    validated_at, validations_since_best : int
-        The update of the latest validation, and the number of validations after that of `best`.
-    latest_validation_loss : float or None
-        The latest validation loss, in nats per character.
-    whole_loss : float or None
-        The validation loss of the selected network on the whole validation set, where validations read a part of it and
-        the last one read all; in nats per character.
-    score_quantiles : ndarray or None
-        Those of the scores of held-out lines, once it has ended; see `elman.inference.score_lines`.
-    metrics : sequence of Metrics
-    samples : sequence of Sample
-
     Examples
     --------
     >>> import elman
@@ -86,22 +48,38 @@ class Run:
     """
 
     data: TrainingData
+    """Its settings, its texts, and the windows into which they are split."""
     state: TrainState
+    """The training state, from which training continues."""
     optimizer: Optimizer
+    """Its last update, which a schedule needs, is not set: the training loop knows it."""
     directory: RunDirectory | None = None
+    """Where it is saved."""
     best: Snapshot | None = None
+    """The network with the lowest validation loss so far, where a validation set is held out."""
     selected: Snapshot | None = None
+    """That network or, once the run has ended, the last one if it is better: the network used from then on."""
     preset: str = ""
+    """The preset that its settings started from; empty if that is not known."""
     init_from: ModelOrigin | None = None
+    """The model whose weights it started with; None if they were random."""
     notices: tuple[str, ...] = ()
+    """What to know about its start, a sentence each: its text, settings lowered for it, an extended schedule."""
     stopped: str = ""
+    """Why training ended: ``epochs``, ``max_updates``, ``max_seconds``, ``patience`` or ``interrupted``; else empty."""
     advice: str = ""
+    """What to do next, in words; empty before the end."""
     was_finished: bool = False
+    """Whether it was resumed, but a limit was reached already, so that nothing was done."""
     validated_at: int = 0
+    """The update of the latest validation."""
     validations_since_best: int = 0
     latest_validation_loss: float | None = None
+    """In nats per character."""
     whole_loss: float | None = None
+    """The validation loss of the selected network on the whole validation set, where the others read a part of it."""
     score_quantiles: Array | None = None
+    """Of the scores of held-out lines, once it has ended; see `elman.inference.score_lines`."""
     metrics: Records[Metrics] = field(init=False)
     samples: Records[Sample] = field(init=False)
 
@@ -124,7 +102,6 @@ class Run:
         return self.data.validation
 
     def __repr__(self) -> str:
-        """Summarize the run in one line."""
         loss = "" if self.validation_loss is None else f", validation loss {self.validation_loss:.3f}"
         return f"<Run on {self.corpus.name!r}: {self.state.update:,} updates{loss}, {self.model!r}>"
 
@@ -205,8 +182,8 @@ class Run:
     @property
     def checkpoint(self) -> Checkpoint:
         """The run as a checkpoint."""
-        corpus, best, selected = self.corpus, self.best, self.selected
-        is_best = best is not None and selected is not None and best.update == selected.update
+        corpus, best = self.corpus, self.best
+        is_best = best is not None and self.selected is not None and best.update == self.selected.update
         last_loss = None if is_best else self.validation_loss
         return Checkpoint(
             self.config, corpus.alphabet, corpus.sha256, self.state, best, last_loss, self.lines, self.whole_loss
@@ -254,10 +231,7 @@ class Run:
         }
 
     def generate(self, length: int, generator: np.random.Generator, temperature: float = 1.0) -> str:
-        """Generate `length` characters from the current state, starting with the next character of the last batch row.
-
-        A text of independent lines is generated from the start of a line.
-        """
+        """Generate `length` characters from the current state, from the next one of the last batch row or of a line."""
         state, alphabet, windows = self.state, self.corpus.alphabet, self.data.windows
         session = get_engine(inference_engine(self.config.engine)).session(state.eval_parameters)
         position = (windows.batch_size - 1) * windows.row_length + state.position
@@ -278,9 +252,9 @@ class Run:
     def final_sample(self, temperature: float = 1.0) -> str:
         """Generate a sample of the selected network, with a generator of its own, so that the run does not change."""
         seed = [self.config.seed, self.state.update]
-        if not self.config.lines and (self.selected is None or self.selected.update == self.state.update):
-            return self.generate(FINAL_LENGTH, np.random.default_rng(seed), temperature)
         if self.config.lines:
             length = FINAL_LENGTH // FINAL_LINES
             return "\n".join(self.model.samples(FINAL_LINES, length, seed=sum(seed), temperature=temperature))
+        if self.selected is None or self.selected.update == self.state.update:
+            return self.generate(FINAL_LENGTH, np.random.default_rng(seed), temperature)
         return self.model.sample(FINAL_LENGTH, seed=sum(seed), temperature=temperature)

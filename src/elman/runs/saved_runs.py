@@ -30,10 +30,6 @@ _T = TypeVar("_T")
 def open_run(path: str | os.PathLike[str]) -> SavedRun:
     """Return the run in a directory that ``elman train`` or `elman.train` wrote; it may be in training still.
 
-    Parameters
-    ----------
-    path : str or path
-
     Raises
     ------
     ElmanError
@@ -55,13 +51,6 @@ def open_run(path: str | os.PathLike[str]) -> SavedRun:
 class SavedRun:
     """A run in a directory; its files are read on first use.
 
-    Parameters
-    ----------
-    path : Path
-    config : Config
-    manifest : dict
-        The contents of ``run.json``.
-
     Examples
     --------
     >>> import elman
@@ -75,6 +64,7 @@ class SavedRun:
     path: Path
     config: Config
     manifest: dict[str, Any]
+    """The contents of ``run.json``."""
 
     @cached_property
     def metrics(self) -> Records[Metrics]:
@@ -108,7 +98,6 @@ class SavedRun:
         return summarize_run(self.path)
 
     def __repr__(self) -> str:
-        """Summarize the run in one line."""
         updates, loss = self._row["updates"], self._row["validation_loss"]
         shown = "" if loss is None else f", validation loss {loss:.3f}"
         return f"<SavedRun {str(self.path)!r} on {self.manifest['corpus']['name']!r}: {updates:,} updates{shown}>"
@@ -207,9 +196,7 @@ def summarize_run(path: Path) -> dict[str, Any]:
         "run": str(path),
         "text": manifest.corpus.name if manifest else None,
         "text_sha256": manifest.corpus.sha256 if manifest else checkpoint.corpus_sha256 if checkpoint else None,
-        "cell": config.cell if config else None,
-        "layers": config.layers if config else None,
-        "hidden_size": config.hidden_size if config else None,
+        **{name: getattr(config, name, None) for name in ("cell", "layers", "hidden_size")},
         "updates": update,
         "unsaved_updates": metrics[-1].update - update if len(saved) < len(metrics) else 0,
         "seconds": last.seconds if last else 0.0,
@@ -229,7 +216,6 @@ def compare_settings(first: Path, second: Path) -> dict[str, list[Any]]:
 
 
 def _list_settings(path: Path) -> dict[str, Any]:
-    """Return the settings of a run, its text, and which strings its n-gram prior contains."""
     directory = RunDirectory(path)
     manifest, ngrams = directory.manifest(), directory.load().state.parameters.ngrams
     return {
@@ -243,7 +229,6 @@ def _list_settings(path: Path) -> dict[str, Any]:
 
 
 def _attempt(read: Callable[[], _T], errors: list[str]) -> _T | None:
-    """Return what can be read, or None after adding the error."""
     try:
         return read()
     except ElmanError as error:
@@ -258,7 +243,6 @@ def _rank(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _is_on(row: dict[str, Any], text: str) -> bool:
-    """Return whether a run is on a text, which is named by its file or its name."""
     manifest = RunDirectory(Path(row["run"])).manifest_if_valid()
     files = [] if manifest is None else [file.path for file in manifest.corpus.files]
     return row["text"] == text or files == [locate_source(text)]

@@ -222,8 +222,7 @@ class ContinuousBatcher:
         self._seconds_per_char += ((time.perf_counter() - started) / (n * size) - self._seconds_per_char) / 8
         read = self._read_again(sequences, states, np.concatenate([x[None], characters[:-1]]))
         dispatch(
-            (each.job, each.append(characters[:, b], after.select(b), read.get(b)))
-            for b, each in enumerate(sequences)
+            (each.job, each.append(characters[:, b], after.select(b), read.get(b))) for b, each in enumerate(sequences)
         )
 
     def _read_again(

@@ -255,14 +255,10 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
     is_counted = any(model.parameters.ngrams for model in models.values())
     name = Annotated[str, Field(json_schema_extra={"enum": [*models]})]
     model = _field(name, ... if len(models) > 1 else None, "May be left out where there is one model.")
-    generation: dict[str, Any] = {
-        "max_tokens": _field(
-            Annotated[int, Field(ge=0, le=settings.max_tokens), Integral],
-            min(DEFAULT_MAX_TOKENS, settings.max_tokens),
-            "Maximum number of characters to generate.",
-        ),
-        **{option.name: _sampling_field(option) for option in list_sampling_options()},
-    }
+    length = Annotated[int, Field(ge=0, le=settings.max_tokens), Integral]
+    default = min(DEFAULT_MAX_TOKENS, settings.max_tokens)
+    generation = {option.name: _sampling_field(option) for option in list_sampling_options()}
+    generation["max_tokens"] = _field(length, default, "Maximum number of characters to generate.")
     units = _field(
         _list_of(unit, 0, MAX_UNITS), [], "Indices into the model's state: units to report at every character."
     )

@@ -74,9 +74,12 @@ def create_settings(
         )
     if api_key is not None and not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
         raise ElmanError(f"{option.api_key} must be printable ASCII without spaces, to fit into an HTTP header")
-    names, any_address = _host_names(host)
+    address = as_address(host)
+    any_address = address is not None and address.is_unspecified
+    own = socket.gethostname() if any_address else host
+    loopback = LOOPBACK_NAMES if any_address or is_loopback(host) else ()
     settings = Settings(
-        hosts=(*names, *map(_parse_allowed_host, allow_host)),
+        hosts=(*loopback, own.lower(), *map(_parse_allowed_host, allow_host)),
         any_address=any_address,
         origins=tuple(map(parse_origin, allow_origin)),
         api_key=api_key,
@@ -88,16 +91,6 @@ def create_settings(
         given = f"(got {shorten(settings.max_characters)} and {settings.max_tokens})"
         raise ElmanError(f"{option.max_characters} must be at least {option.max_tokens} {given}")
     return settings
-
-
-def _host_names(host: str) -> tuple[tuple[str, ...], bool]:
-    """Return the host names to accept for a bind address, and whether to accept every IP address."""
-    address = as_address(host)
-    if address is not None and address.is_unspecified:
-        return (*LOOPBACK_NAMES, socket.gethostname().lower()), True
-    if is_loopback(host):
-        return (*LOOPBACK_NAMES, host.lower()), False
-    return (host.lower(),), False
 
 
 def _parse_allowed_host(name: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 
 from starlette.requests import ClientDisconnect
@@ -42,9 +43,7 @@ class StreamedResponse:
         def observe_first() -> None:
             metrics.first_seconds.labels(*labels).observe(perf_counter() - started_at)
 
-        def cancel() -> None:
-            self.job.fail(ClientDisconnect())
-
+        cancel = partial(self.job.fail, ClientDisconnect())
         in_progress = metrics.in_progress.labels(*labels).track_inprogress()
         with self.served.admit(), in_progress, _on_disconnect(receive, cancel):
             self.served.batcher.submit(self.job)

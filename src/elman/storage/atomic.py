@@ -24,15 +24,7 @@ Data = bytes | Iterable[bytes]
 
 
 def write_output(path: Path, data: Data) -> None:
-    """Write the file that ``--out`` names: a device or a pipe, such as /dev/stdout, is written to.
-
-    Everything else is replaced as by `replace_file`.
-
-    Raises
-    ------
-    ElmanError
-        If it cannot be written.
-    """
+    """Write the file that ``--out`` names; a device or a pipe, such as /dev/stdout, is written to and not replaced."""
     with _report_errors(path):
         is_stream = path.is_char_device() or path.is_block_device() or path.is_fifo()
         # Standard output may be redirected to a file, to which /dev/stdout is a link.
@@ -48,23 +40,12 @@ def replace_file(path: Path, data: Data) -> None:
     """Replace a file atomically: write a temporary file next to it, sync, rename, and sync the directory.
 
     A link, a pipe or a device is replaced like a file and not written to: a run directory may be someone else's.
-
-    Raises
-    ------
-    ElmanError
-        If the file cannot be written; an existing file is left unchanged.
     """
     replace_files({path: data})
 
 
 def replace_files(contents: Mapping[Path, Data], *, remove: Sequence[Path] = ()) -> None:
-    """Replace files one after the other, each as by `replace_file`, once all of them are written and others removed.
-
-    Raises
-    ------
-    ElmanError
-        If a file cannot be written; then nothing is replaced or removed.
-    """
+    """Replace files as by `replace_file`, one after the other, once all of them are written and others removed."""
     suffix = f".{secrets.token_hex(4)}{PARTIAL_SUFFIX}"
     partials = {path: path.parent / f".{path.name}{suffix}" for path in contents}
     try:

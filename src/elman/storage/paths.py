@@ -1,7 +1,4 @@
-"""What a path leads to. Unlike for the methods of `Path`, one that the system refuses to inspect leads to nothing.
-
-Such a path has a name that is too long or contains a zero byte, or is in a directory that may not be read.
-"""
+"""What a path leads to: unlike for `Path`, one that is too long, has a zero byte or may not be read has no target."""
 
 from __future__ import annotations
 

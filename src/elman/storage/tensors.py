@@ -33,11 +33,9 @@ def save_tensors(path: Path, description: dict[str, Any], tensors: dict[str, Arr
 def serialize_with_digest(description: str, tensors: dict[str, Array]) -> bytes:
     """Return a description and arrays as the bytes of a safetensors file, with the digest of both.
 
-    The file's metadata contains the description, which is JSON (``elman``), and the digest of that text and of all
-    arrays (``sha256``), so that a corrupted file is detected.
-
-    The same description and arrays give the same bytes: safetensors writes the metadata in random order, so the
-    header is written again in alphabetical order.
+    The metadata has the description, which is JSON (``elman``), and the digest of that text and of all arrays
+    (``sha256``), so that a corrupted file is detected. The same content gives the same bytes: safetensors writes the
+    metadata in random order, so the header is written again in alphabetical order.
     """
     from safetensors.numpy import save
 
@@ -52,8 +50,7 @@ def serialize_with_digest(description: str, tensors: dict[str, Array]) -> bytes:
 def read_tensors(path: Path, mapped: str = "") -> tuple[str, dict[str, Array]]:
     """Return the description, as JSON, and the arrays of a file written by `save_tensors`.
 
-    Arrays whose names begin with `mapped`, if it is not empty, are mapped into memory, and cannot be changed. Processes
-    that read the same file share them.
+    Those whose names begin with `mapped`, if it is not empty, are read-only, and shared by the processes that read it.
     """
     version = _version(path)
     try:
@@ -103,7 +100,6 @@ def _read_tensors(path: Path, mapped: str) -> tuple[str, dict[str, Array]]:
 
 
 def _map_tensor(path: Path, name: str) -> NDArray[Any]:
-    """Return an array in a file that safetensors has checked."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         tensor = json.loads(file.read(size))[name]

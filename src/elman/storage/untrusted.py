@@ -1,7 +1,4 @@
-"""Validation of untrusted files: strict JSON, and values of the expected type and range.
-
-The functions that parse or require something raise `ValueError` if it is not valid.
-"""
+"""Validation of untrusted files: strict JSON, and values of a type and range; what is not valid is a `ValueError`."""
 
 from __future__ import annotations
 
@@ -88,23 +85,14 @@ def require_sha256(value: Any) -> str:
 
 
 def safe_message(error: Exception) -> str:
-    """Return an error's message as one line of limited length, with control characters escaped.
-
-    The message may quote an untrusted file.
-    """
+    """Return the message of an error, which may quote an untrusted file, as one short line of printable characters."""
     line = " ".join(str(error).split())
     line = line if len(line) <= _MAX_MESSAGE else f"{line[:_MAX_MESSAGE]}…"
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def require_regular_file(path: Path) -> Path:
-    """Return the path of a regular file; reading a pipe or a device might never end.
-
-    Raises
-    ------
-    OSError
-        If it does not exist or is not a regular file.
-    """
+    """Return the path of a regular file, or raise `OSError`; reading a pipe or a device might never end."""
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

@@ -198,7 +198,6 @@ def _largest_error(state: TrainState, expected: TrainState) -> float:
 
 
 def _numbers(state: State) -> Array:
-    """Return all numbers of a state."""
     return np.concatenate([state.recurrent, state.history], axis=-1)
 
 

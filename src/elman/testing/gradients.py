@@ -168,7 +168,6 @@ def _diagnose_loss(window: Window, p: Array, loss: float, right: float) -> Itera
 
 
 def _diagnose_overflow(forward: Forward, window: Window) -> Iterator[str]:
-    """Yield a finding if large logits overflow."""
     large = window._replace(parameters=window.parameters.map(lambda array: array * LARGE))
     with np.errstate(all="ignore"):
         _, _, p = call_forward(forward, large)

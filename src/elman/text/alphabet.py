@@ -1,7 +1,6 @@
 """The characters of a model, text as indices into them, and the lookup of code points.
 
-K  alphabet size (vocabulary size)
-N  characters in a text
+K  alphabet size (vocabulary size)    N  characters in a text
 
 A character is one Unicode code point. Text is encoded in NumPy through a table indexed by code point, which has at most
 0x110001 entries and is extended by a callback when it meets unknown characters.
@@ -43,7 +42,6 @@ class Alphabet:
             )
 
     def __len__(self) -> int:
-        """K, the number of characters."""
         return len(self.characters)
 
     @property
@@ -53,10 +51,7 @@ class Alphabet:
 
     @property
     def start_char(self) -> str:
-        """The character read where no text precedes: a line feed, as at the start of a line, or else the first one.
-
-        A line feed that serves as the unknown symbol does not count.
-        """
+        """The character read where no text precedes: a line feed, unless it is the unknown symbol, or the first one."""
         return "\n" if "\n" in self.characters[: len(self) - self.has_unknown] else self.characters[0]
 
     @classmethod

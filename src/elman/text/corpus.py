@@ -1,12 +1,10 @@
 """A text ready for training, and its provenance.
 
-The text is exactly what its bytes encode. Newlines are kept, so CRLF stays two characters. Decoding is strict, so
-nothing is replaced silently; only a leading byte order mark is dropped. A text is read in chunks and never held in
-memory as a string: only its indices are kept, in memory or, if they are many, in a memory-mapped temporary file.
-
-The file is unlinked, so it cannot outlive the process. It is in the cache directory, since the system's directory for
-temporary files is often in memory itself, and it is mapped only when complete: mapped pages count as the process's
-memory once they are touched, written ones do not.
+The text is exactly what its bytes encode: CRLF stays two characters, decoding is strict, and only a leading byte order
+mark is dropped. It is never held in memory as a string: only its indices are kept, if they are many in a memory-mapped
+temporary file. That is unlinked, so it cannot outlive the process, and in the cache directory, since the system's
+directory for temporary files is often in memory itself. It is mapped only when complete: mapped pages that are touched
+count as the process's memory, written ones do not.
 """
 
 from __future__ import annotations
@@ -55,28 +53,6 @@ class SampledText(NamedTuple):
 class Corpus:
     """A text of N characters as indices into its alphabet.
 
-    Parameters
-    ----------
-    name : str
-        Name of the file without its directory, ``-`` for standard input, or the name of a built-in text.
-    alphabet : Alphabet
-    indices : ndarray of ``alphabet.dtype``, shape (N,)
-    sha256 : str
-        SHA-256, in hexadecimal, of the bytes the text was decoded from; of several files, joined as their texts are.
-        That of a sample is that of the complete text.
-    encoding : str
-        Encoding of those bytes.
-    files : tuple of TextFile
-        The files that it was read from, in this order; empty for a text in memory.
-    skipped : int
-        Number of binary files in its directories, which were skipped.
-    line_starts : ndarray of int64, optional
-        Of a text of independent lines in the form of `elman.text.lines`: where its line feeds are.
-    line_hashes : ndarray of uint64, optional
-        Of a text that was masked, see `elman.text.masks`: the hashes of its lines before, without the empty ones.
-    sampled : SampledText, optional
-        The complete text, if this is a sample of it, see ``max_chars`` of `elman.text.read_corpus`.
-
     Examples
     --------
     >>> import elman
@@ -86,15 +62,23 @@ class Corpus:
     """
 
     name: str
+    """That of the file without its directory, ``-`` for standard input, or that of a built-in text."""
     alphabet: Alphabet
     indices: NDArray[np.unsignedinteger]
+    """Shape (N,), of ``alphabet.dtype``."""
     sha256: str
+    """SHA-256, in hexadecimal, of the bytes the text, complete if this is a sample, was decoded from."""
     encoding: str
     files: tuple[TextFile, ...] = ()
+    """The files that it was read from, in this order; empty for a text in memory."""
     skipped: int = 0
+    """Number of binary files in its directories, which were skipped."""
     line_starts: NDArray[np.int64] | None = None
+    """Of a text of independent lines in the form of `elman.text.lines`: where its line feeds are."""
     line_hashes: NDArray[np.uint64] | None = None
+    """Of a text that was masked: the hashes of its lines before, without the empty ones."""
     sampled: SampledText | None = None
+    """The complete text, if this is a sample of it, see ``max_chars`` of `elman.text.read_corpus`."""
 
     def __post_init__(self) -> None:
         K = len(self.alphabet)
@@ -116,9 +100,7 @@ class Corpus:
 
     @classmethod
     def from_text(cls, text: str, name: str = "text") -> Corpus:
-        """Return the corpus of a text in memory; its hash is that of its UTF-8 bytes.
-
-        To resume a run that was trained on it, pass the same text again.
+        """Return the corpus of a text in memory, to pass again on resume; its hash is that of its UTF-8 bytes.
 
         Raises
         ------
@@ -155,8 +137,7 @@ def encode_chunks(
 ) -> tuple[Alphabet, NDArray[np.unsignedinteger]]:
     """Return the alphabet and the indices of a text that arrives in chunks; `label` names it in errors.
 
-    Without `alphabet`, the alphabet is built from the text. With `extend`, characters that `alphabet` lacks are
-    appended to it; one with an unknown symbol lacks none.
+    Without `alphabet`, it is built from the text; with `extend`, characters that it lacks are appended to it.
     """
     characters = alphabet.characters if alphabet else ""
     is_fixed = alphabet is not None and (alphabet.has_unknown or not extend)
@@ -176,10 +157,8 @@ def encode_chunks(
     if not len(indices):
         raise ElmanError(f"{label} is empty: use a text of at least two characters")
     if alphabet is None and len(characters) < 2:
-        raise ElmanError(
-            f"{label} has a single distinct character, {characters!r}, so there is nothing"
-            " to learn: use a text of at least two"
-        )
+        reason = f"a single distinct character, {characters!r}, so there is nothing to learn"
+        raise ElmanError(f"{label} has {reason}: use a text of at least two")
     return alphabet if alphabet is not None and is_fixed else Alphabet(characters), indices
 
 

@@ -11,6 +11,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -46,14 +47,10 @@ def _read_csv(lines: Iterator[str], label: str, delimiter: str = ",") -> Rows:
         raise ElmanError(f"line {rows.reader.line_num:,} of {label} is not CSV ({error})") from None
 
 
-def _read_tsv(lines: Iterator[str], label: str) -> Rows:
-    return _read_csv(lines, label, "\t")
-
-
 READERS: dict[str, Callable[[Iterator[str], str], Rows]] = {
     "JSON Lines": _read_json_lines,
     "CSV": _read_csv,
-    "TSV": _read_tsv,
+    "TSV": partial(_read_csv, delimiter="\t"),
 }
 """Format -> a function that yields the records; it is passed the lines, and the file in error messages."""
 

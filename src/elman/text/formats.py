@@ -1,7 +1,6 @@
 """The bytes of a file: compressed files are decompressed, and binary files are recognized.
 
-gzip, bzip2 and xz are read with the standard library, and Zstandard too from Python 3.14 on; before, with
-``backports.zstd``, the same module for older versions of Python (extra ``zstd``).
+Before Python 3.14, Zstandard is read with ``backports.zstd``, the same module for older versions (extra ``zstd``).
 
 A file of a known binary format is rejected whatever the encoding. Otherwise the bytes decide: control characters, in
 particular NUL, are frequent in binary files and rare in text. A text that is valid UTF-8 may contain NUL.
@@ -145,8 +144,7 @@ _FEW = 0.02
 def describe_binary(head: bytes, codec: str) -> str:
     """Return what a file is that is not text, and a remedy, as the end of a sentence; an empty string for text.
 
-    `head` are the first bytes, at least 64 kB unless the file is shorter, or a pipe has delivered fewer; `codec` is
-    that of the encoding of the text.
+    `head` are the first bytes, at least 64 kB if there are as many; `codec` is that of the encoding of the text.
     """
     if head[_TAR_OFFSET:].startswith(_TAR):
         return "is a tar archive, not text: extract it first (tar -xf) and pass the directory"

@@ -39,13 +39,7 @@ LINES = 1024
 
 
 def trim_lines(text: str) -> str:
-    r"""Return a text without the carriage returns at the ends of its lines.
-
-    Examples
-    --------
-    >>> trim_lines("Ada\r\nAl\ran\r")
-    'Ada\nAl\ran'
-    """
+    """Return a text without the carriage returns at the ends of its lines."""
     return _RETURNS.sub("", text)
 
 
@@ -66,9 +60,8 @@ def complete_lines(chunks: Iterable[str]) -> Iterator[str]:
         if feed:
             yield "".join((*partial_line, head, feed))
             partial_line = []
-        if tail:
-            partial_line.append(tail)
-    if partial_line:
+        partial_line.append(tail)
+    if any(partial_line):
         yield "".join((*partial_line, "\n"))
 
 
@@ -95,7 +88,6 @@ class Lines:
     """Shape (lines + 1,). Where the line feeds are: that before each line, and the last one."""
 
     def __len__(self) -> int:
-        """Return the number of lines."""
         return len(self.starts) - 1
 
     def slice(self, first: int, last: int) -> Lines:
@@ -153,8 +145,7 @@ def shuffle_corpus(corpus: Corpus, seed: int) -> Corpus:
         )
     shuffled, moves = lines.shuffle(seed, 0)
     hashes = corpus.line_hashes
-    if hashes is not None:
-        hashes = hashes[np.searchsorted(lines.starts, moves.original)]
+    hashes = None if hashes is None else hashes[np.searchsorted(lines.starts, moves.original)]
     return replace(corpus, indices=shuffled.indices, line_starts=shuffled.starts, line_hashes=hashes)
 
 
@@ -173,10 +164,7 @@ def count_training_lines(corpus: Corpus, validation: float) -> int:
 
 
 def hash_training_lines(corpus: Corpus, lines: Lines) -> LineHashes:
-    """Return the hashes of the first lines of a shuffled text, each once, in ascending order.
-
-    Those of a masked text are the hashes of the original lines: the masked ones occur in other texts as well.
-    """
+    """Return the hashes of the first lines of a shuffled text, not masked, each once, in ascending order."""
     if corpus.line_hashes is not None:
         return np.unique(corpus.line_hashes[: len(lines)])
     hashes = []

@@ -1,7 +1,4 @@
-"""Masks: volatile parts of a line, such as timestamps and numbers, are replaced by one symbol each.
-
-The symbols are circled letters, which logs do not contain. A match never extends beyond its line.
-"""
+"""Masks: volatile parts of lines, such as numbers, become one circled letter each, which logs do not contain."""
 
 from __future__ import annotations
 
@@ -77,13 +74,6 @@ def expand_names(names: str) -> str:
 @dataclass(frozen=True)
 class Masker:
     """Replaces what masks match in a line.
-
-    Parameters
-    ----------
-    names : str
-        Names of `MASKS`, separated by commas; ``all`` for all; or empty.
-    regex : str
-        A regular expression that is tried before them; or empty.
 
     Examples
     --------

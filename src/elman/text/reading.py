@@ -1,7 +1,4 @@
-"""Reading texts: the bytes of one or several files are decompressed, decoded and joined to one corpus.
-
-Decoding is strict and incremental: a text is never held in memory as a string.
-"""
+"""Reading texts: the bytes of one or several files are decompressed, decoded strictly and joined to one corpus."""
 
 from __future__ import annotations
 
@@ -51,62 +48,57 @@ def read_corpus(
     masker: Masker | None = None,
     max_chars: int | None = None,
 ) -> Corpus:
-    """Read a text from one or several files.
+    """Read a text from one or several files: paths, open files, a list of these, or a corpus.
 
-    Parameters
-    ----------
-    source : str, path, open file, list of these, or Corpus
-        The string ``-`` is standard input, and the name of a built-in text is that text, even
-        if the current directory contains a file of that name: write ``./shakespeare`` for the file.
-        Every other string and every path object is a file, which may be a pipe, or a directory; a string that is
-        neither may be a glob pattern. Of a directory and of what a pattern matches, all text files are read, in sorted
-        order and recursively; binary files are skipped and counted, and hidden files and run directories are skipped.
-        A file may be compressed with gzip, bzip2, xz or Zstandard. The texts of several files are joined, with a
-        line feed after each one that does not end with a line feed or a carriage return.
-    encoding : str
-        The encoding of the files; built-in texts are always UTF-8, and so is an open text file.
-    field : str
-        Read only this field of JSON Lines, CSV or TSV, see `elman.text.fields`; empty: read files as they are.
-    alphabet : Alphabet, optional
-        The alphabet to encode the text with, such as that of a trained model; by default, that of the text.
-    extend : bool
-        With `alphabet`: append characters that it lacks, in order of first appearance, unless it has an unknown symbol.
-    min_count : int
-        Without `alphabet`: replace characters that occur fewer times by one unknown symbol; 0 adds no such symbol. See
-        `elman.text.replace_rare`.
-    lines : bool
-        Drop the carriage returns at the ends of lines, as a model of independent lines needs it.
-    masker : Masker, optional
-        With `lines`: replace what masks match, see `elman.text.masks`.
-    max_chars : int, optional
-        Keep at most so many characters, in pieces spread evenly; of a corpus, only where its lines are not shuffled or
-        masked.
+    The string ``-`` is standard input, and the name of a built-in text is that text, even if the current directory
+    contains a file of that name: write ``./shakespeare`` for the file. Every other string and every path object is a
+    file, which may be a pipe, or a directory; a string that is neither may be a glob pattern. Of a directory and of
+    what a pattern matches, all text files are read, in sorted order and recursively; binary files are skipped and
+    counted, and hidden files and run directories are skipped. A file may be compressed with gzip, bzip2, xz or
+    Zstandard. Texts are joined, with a line feed after each one that does not end with a line end.
+
+    The encoding is that of the files; built-in texts are always UTF-8, and so is an open text file. Of JSON Lines, CSV
+    or TSV, only `field` is read, if it is not empty. With an alphabet, such as that of a trained model, characters that
+    it lacks are errors or, if `extend`, appended to it; without, `min_count` is that of `replace_rare`. For a model of
+    independent lines, `lines` drops the carriage returns at their ends, and `masker` replaces what masks match. Of more
+    than `max_chars` characters, pieces that are spread evenly are kept, unless lines were shuffled or masked.
     """
+    chunks: Iterable[str]
+    used_alphabet, hashes = alphabet, list[LineHashes]()
     if isinstance(source, Corpus):
         is_raw = source.line_starts is None and source.line_hashes is None
-        is_long = is_raw and max_chars is not None and len(source.indices) > max_chars
-        changes = is_long or (lines and is_raw and (masker is not None or "\r" in source.alphabet.characters))
         masker, max_chars = (masker, max_chars) if is_raw else (None, None)
-        if alphabet is not None or changes:
-            corpus = _encode_again(source, alphabet, extend, lines, masker, max_chars)
-        else:
-            corpus = source
+        is_long = max_chars is not None and len(source.indices) > max_chars
+        changes = is_long or (lines and is_raw and (masker is not None or "\r" in source.alphabet.characters))
+        if alphabet is None and not changes:
+            return replace_rare(source, min_count)
+        label, chunks = quote(source.name), map(source.alphabet.decode, iterate_chunks(source.indices))
+        if source.alphabet.has_unknown:  # it has replaced rare characters already
+            used_alphabet = alphabet or source.alphabet
     else:
         name, inputs = list_inputs(source)
-        text = JoinedText(name, inputs, encoding, field, lines=lines)
-        chunks, sampled = sample_chunks(text, max_chars)
-        used_alphabet, indices, hashes = _encode(chunks, text.label, alphabet, extend, lines, masker)
-        corpus = Corpus(
-            name,
-            used_alphabet,
-            indices,
-            text.sha256,
-            text.encoding,
-            text.files,
-            text.skipped,
-            line_hashes=hashes,
-            sampled=sampled,
+        chunks = text = JoinedText(name, inputs, encoding, field, lines=lines)
+        label = text.label
+    chunks, sampled = sample_chunks(chunks, max_chars)
+    chunks = trim_chunks(chunks) if lines else chunks
+    if masker is not None:
+        from elman.text.masks import mask_chunks
+
+        chunks = mask_chunks(chunks, masker, hashes)
+    used_alphabet, indices = encode_chunks(chunks, label, used_alphabet, extend)
+    line_hashes = np.concatenate(hashes) if hashes else None
+    if isinstance(source, Corpus):
+        corpus = replace(
+            source,
+            alphabet=used_alphabet,
+            indices=indices,
+            line_starts=None,
+            line_hashes=source.line_hashes if line_hashes is None else line_hashes,
+            sampled=sampled or source.sampled,
         )
+    else:
+        origin = (text.sha256, text.encoding, text.files, text.skipped)
+        corpus = Corpus(name, used_alphabet, indices, *origin, line_hashes=line_hashes, sampled=sampled)
     return corpus if alphabet is not None else replace_rare(corpus, min_count)
 
 
@@ -123,33 +115,6 @@ def hash_text(source: Source | Sequence[Source], *, encoding: str = "utf-8") -> 
     for _ in text:
         pass
     return text.sha256
-
-
-def _encode(
-    chunks: Iterable[str], label: str, alphabet: Alphabet | None, extend: bool, lines: bool, masker: Masker | None
-) -> tuple[Alphabet, NDArray[np.unsignedinteger], LineHashes | None]:
-    """Return the alphabet and the indices of a text, and the hashes of its lines if it is masked."""
-    hashes: list[LineHashes] = []
-    chunks = trim_chunks(chunks) if lines else chunks
-    if masker is not None:
-        from elman.text.masks import mask_chunks
-
-        chunks = mask_chunks(chunks, masker, hashes)
-    used_alphabet, indices = encode_chunks(chunks, label, alphabet, extend)
-    return used_alphabet, indices, np.concatenate(hashes) if hashes else None
-
-
-def _encode_again(
-    corpus: Corpus, alphabet: Alphabet | None, extend: bool, lines: bool, masker: Masker | None, max_chars: int | None
-) -> Corpus:
-    decoded = (corpus.alphabet.decode(chunk) for chunk in iterate_chunks(corpus.indices))
-    chunks, sampled = sample_chunks(decoded, max_chars)
-    if corpus.alphabet.has_unknown:  # it has replaced rare characters already
-        alphabet = alphabet or corpus.alphabet
-    used_alphabet, indices, hashes = _encode(chunks, quote(corpus.name), alphabet, extend, lines, masker)
-    hashes = corpus.line_hashes if hashes is None else hashes
-    changed = replace(corpus, alphabet=used_alphabet, indices=indices, line_starts=None, line_hashes=hashes)
-    return changed if sampled is None else replace(changed, sampled=sampled)
 
 
 # --- Samples of a long text ---

@@ -3,14 +3,11 @@
 A built-in text is named in place of a file:
 
 ``python-docs``
-    The language reference and other topics behind Python's own ``help()``, from the standard
-    library's `pydoc_data.topics`: the texts of all topics in sorted order of their names, joined by
-    a line feed (each ends with one, so they are separated by a blank line). Nothing is downloaded.
-    The topics grow with Python, so runs are comparable only within one minor version of it.
+    The topics of Python's own ``help()``, from the standard library's `pydoc_data.topics`, in sorted order of their
+    names, joined by a line feed. They grow with Python, so runs are comparable only within one minor version of it.
 ``shakespeare``
-    Tiny Shakespeare: a million characters of Shakespeare's plays, as published with Karpathy's
-    char-rnn. Downloaded once, verified by its SHA-256, and cached (in `ELMAN_CACHE`, or in the
-    system's cache directory).
+    Tiny Shakespeare: a million characters of Shakespeare's plays, as published with Karpathy's char-rnn. Downloaded
+    once, verified by its SHA-256, and cached (in `ELMAN_CACHE`, or in the system's cache directory).
 """
 
 from __future__ import annotations
@@ -90,7 +87,6 @@ def locate_source(source: str) -> str:
 
 
 def _list_source(source: Source) -> tuple[str, list[TextInput]]:
-    """Return the name of a source, and its files."""
     if isinstance(source, str):
         if source == STANDARD_INPUT:
             return source, [TextInput("standard input", source, lambda: nullcontext(open_standard_input()))]
@@ -135,9 +131,8 @@ def inspect_standard_input() -> Literal["text", "ended pipe", "silent pipe", "no
     """Return what standard input has to offer.
 
     ``text`` is a pipe that delivers bytes within `PIPE_SECONDS`, or a file redirected to it that is not empty. Nothing
-    is a terminal, the null device, a closed standard input, a socket, which some programs pass to their children, a
-    file that was read in part, as the list that a shell loop reads, and on Windows a pipe. The silent pipe of another
-    program may stay open without ever delivering anything.
+    is a terminal, the null device, a closed standard input, a socket, a file that was read in part, as the list that a
+    shell loop reads, and on Windows a pipe. A silent pipe may stay open without ever delivering anything.
     """
     try:
         descriptor = sys.stdin.fileno()
@@ -160,7 +155,6 @@ def has_piped_text() -> bool:
 
 
 def _list_open_file(source: Any) -> tuple[str, list[TextInput]]:
-    """Return the name of an open file, and the file."""
     if not callable(getattr(source, "read", None)):
         raise ElmanError(
             "a corpus must be a path, a list of paths, an open file or an elman.Corpus"
@@ -178,7 +172,6 @@ def _list_open_file(source: Any) -> tuple[str, list[TextInput]]:
 
 
 def _encode(file: IO[str], name: str) -> IO[bytes]:
-    """Return the rest of a file that is open as text as bytes."""
     try:
         return BytesIO(file.read().encode("utf-8", "surrogatepass"))
     except UnicodeDecodeError as error:
@@ -207,10 +200,7 @@ def _expand(pattern: str) -> Iterator[Path]:
 
 
 def _walk(directory: Path) -> Iterator[Path]:
-    """Yield the files of a directory and of those in it, in sorted order.
-
-    Hidden files and run directories are skipped, and links to directories are not followed.
-    """
+    """Yield the files of a directory and below, in sorted order, without hidden files, runs and linked directories."""
     with report_system_errors(f"read the directory {quote(directory)}"):
         entries = sorted(directory.iterdir())
     if directory / _CHECKPOINT in entries:

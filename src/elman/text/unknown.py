@@ -1,8 +1,6 @@
 """The unknown symbol, rare characters that it replaces, and the cost of a large alphabet and of unknown characters.
 
-K  alphabet size
-m  hidden units per layer
-q  the probability of an unknown character, `UNKNOWN_PROBABILITY`
+K  alphabet size    m  hidden units per layer    q  the probability of an unknown character, `UNKNOWN_PROBABILITY`
 
 In a text of many distinct characters most occur too seldom to be learned, and each costs a column of U and a row of V.
 With ``--min-count N``, characters that occur fewer than N times are replaced by one unknown symbol: U+FFFD, or the next
@@ -16,8 +14,7 @@ the code points outside the alphabet, or by the network among those in it::
     -log p = -log q + log(0x110000 - K)          of an unknown character
     -log p = -log(1 - q) - log p_network         of any other character
 
-Unknown characters are not fed to the network: the next character is predicted from those before it. Nothing is added
-in a text without unknown characters.
+Unknown characters are not fed to the network. Nothing is added in a text without unknown characters.
 """
 
 from __future__ import annotations
@@ -81,18 +78,15 @@ def count_characters(corpus: Corpus) -> NDArray[np.int64]:
 
 
 def replace_rare(corpus: Corpus, min_count: int) -> Corpus:
-    """Return a corpus in which rare characters are replaced by an unknown symbol.
+    """Return a corpus in which characters that occur fewer than `min_count` times are replaced by an unknown symbol.
 
-    Characters that occur fewer than `min_count` times are replaced. 0 adds no unknown symbol, so characters outside the
-    alphabet stay an error; 1 adds one, but replaces no character of the text. A corpus whose alphabet has an unknown
-    symbol already is returned as it is.
+    0 adds no unknown symbol, so characters outside the alphabet stay an error; 1 adds one, but replaces no character of
+    the text. A corpus whose alphabet has an unknown symbol already is returned as it is.
     """
     check_range("min_count", min_count, 0)
     if corpus.alphabet.has_unknown and not min_count:
-        raise ElmanError(
-            f"the alphabet of {quote(corpus.name)} has an unknown symbol already (got min_count = 0): pass its"
-            " min_count"
-        )
+        known = f"the alphabet of {quote(corpus.name)} has an unknown symbol already"
+        raise ElmanError(f"{known} (got min_count = 0): pass its min_count")
     if corpus.alphabet.has_unknown or not min_count:
         return corpus
     frequent = count_characters(corpus) >= min_count

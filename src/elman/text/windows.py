@@ -1,7 +1,6 @@
 """Contiguous training windows of a text; the targets are the characters one position later.
 
-N  characters in the text
-T  characters per window (sequence length)
+N  characters of the text    T  characters per window (sequence length)
 B  batch size: rows read in parallel, each a contiguous B-th of the text
 """
 
@@ -36,17 +35,14 @@ class Windows:
         check_range("seq_length", self.seq_length, 1)
         check_range("batch_size", self.batch_size, 1)
         T, B = self.seq_length, self.batch_size
-        minimum = B * T + 1
-        if len(self.indices) < minimum and B == 1:
+        N, minimum = len(self.indices), B * T + 1
+        if minimum > N:
+            needs, remedy = f"a sequence length of {T:,} needs", f"lower {option.seq_length}"
+            if B > 1:
+                needs = f"a batch size of {B:,} and a sequence length of {T:,} need"
+                remedy = f"lower {option.batch_size} or {option.seq_length},"
             raise ElmanError(
-                f"the text has {len(self.indices):,} characters, but a sequence length of {T:,} needs at least"
-                f" {minimum:,}: lower {option.seq_length} or use a longer text"
-            )
-        if len(self.indices) < minimum:
-            raise ElmanError(
-                f"the text has {len(self.indices):,} characters, but a batch size of {B:,} and a sequence length of"
-                f" {T:,} need at least {minimum:,}: lower {option.batch_size} or {option.seq_length}, or use a longer"
-                " text"
+                f"the text has {N:,} characters, but {needs} at least {minimum:,}: {remedy} or use a longer text"
             )
 
     @property

@@ -69,26 +69,16 @@ class CallbackList(TrainingCallback):
         return any(self.call("should_stop"))
 
 
-def _call_all(method: str) -> Callable[..., None]:
-    def call(self: CallbackList, *arguments: Any) -> None:
-        self.call(method, *arguments)
-
-    return call
-
-
-EVENTS = [name for name in vars(TrainingCallback) if name.startswith("on_")]
-"""The methods that notify a callback."""
-METHODS = [*EVENTS, "should_stop"]
-"""All methods of a callback."""
-for _name in EVENTS:
-    setattr(CallbackList, _name, _call_all(_name))
+METHODS = [name for name in vars(TrainingCallback) if name.startswith(("on_", "should_"))]
+"""The methods of a callback."""
+for _name in METHODS[:-1]:
+    setattr(CallbackList, _name, lambda self, *arguments, method=_name: self.call(method, *arguments))
 
 
 class DeferredErrors(CallbackList):
     """Callbacks whose first exception asks to stop, and is kept as `error`, to be raised once the run is saved.
 
-    The run then ends as one that is interrupted: an exception raised at once would lose all updates since the last
-    checkpoint, and may be raised before the records of an update are complete.
+    Raised at once, it would lose the updates since the last checkpoint and might leave records incomplete.
     """
 
     error: BaseException | None = None
@@ -109,9 +99,8 @@ class DeferredErrors(CallbackList):
 class InterruptCallback(TrainingCallback):
     """Asks to stop once SIGINT has arrived, as Ctrl-C and the stop button of a notebook send it; a second one raises.
 
-    A context manager. Python itself raises KeyboardInterrupt wherever the program happens to be, and so in the middle
-    of an update, whose parameters would then be changed in part. Only the default handler of Python is replaced, and
-    only in the main thread, the one in which Python runs handlers: a program that has installed a handler keeps it.
+    A context manager. Python itself would raise KeyboardInterrupt in the middle of an update, whose parameters would
+    then be changed in part. Only its default handler is replaced, and only in the main thread, which runs handlers.
     """
 
     def __init__(self) -> None:

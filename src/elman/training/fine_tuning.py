@@ -1,10 +1,9 @@
 """Fine-tuning: a run whose network starts with the weights of a trained model instead of random ones.
 
 Cell, hidden size and layers are those of the model; every other setting and the optimizer's state are those of a new
-run. Weights of a character move to the index that it has in the alphabet of the new text. Characters that the model
-does not have keep the initial weights of a new network, and characters that the text does not have are dropped. The
-n-gram prior has the counts of the model's prior and those of the new text, and starts with the model's alpha. If one
-text is part of the other, it has those of the new text alone: cross-fitting could not leave out what is counted twice.
+run. Weights of a character move to its index in the new alphabet; characters that the model does not have keep initial
+weights, and those that the text does not have are dropped. The n-gram prior has the counts of both, and starts with the
+model's alpha; if one text is part of the other, it has the new ones alone, as cross-fitting could not leave out others.
 """
 
 from __future__ import annotations
@@ -56,10 +55,7 @@ class PretrainedModel:
         return cls(model, ModelOrigin(path, fingerprint(model).hex()))
 
     def adopt_shape(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the settings with the cell, the hidden size and the layers of the model, which no option may change.
-
-        A model of independent lines is trained on lines, with the same masks, unless the options say otherwise.
-        """
+        """Return the settings with the model's cell, hidden size and layers, and unless passed, its lines and masks."""
         network = self.model.parameters.architecture
         shape = {"cell": network.cell, "hidden_size": network.m, "layers": network.layers}
         changed = [name for name, value in shape.items() if normalize(name, options.get(name, value)) != value]
@@ -69,19 +65,13 @@ class PretrainedModel:
                 f"cannot change {' and '.join(option[name] for name in changed)} with {option.init_from} ({values});"
                 f" remove {'it' if len(changed) == 1 else 'them'}"
             )
-        masker = self.model.masker
-        masks = (
-            {}
-            if masker is None or not options.get("lines", True)
-            else {"mask": masker.names, "mask_regex": masker.regex}
-        )
-        return {"lines": self.model.is_of_lines, **masks, **options, **shape}
+        settings: dict[str, Any] = {"lines": self.model.is_of_lines}
+        if (masker := self.model.masker) is not None and options.get("lines", True):
+            settings |= {"mask": masker.names, "mask_regex": masker.regex}
+        return {**settings, **options, **shape}
 
     def translate_ngrams(self, alphabet: Alphabet, order: int) -> NgramModel | None:
-        """Return the model's n-gram prior of an order in another alphabet; the counts of the new text are added to it.
-
-        None if there is none, or for order 0.
-        """
+        """Return the model's n-gram prior of an order in another alphabet; None without one, or for order 0."""
         from elman.ngram.merging import translate
 
         ngrams = self.model.parameters.ngrams
@@ -120,13 +110,7 @@ class PretrainedModel:
 
 
 def match_characters(before: Alphabet, after: Alphabet) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the indices of the characters that two alphabets share, in each of them; unknown symbols are the same.
-
-    Examples
-    --------
-    >>> match_characters(Alphabet("abc"), Alphabet("xcb"))
-    (array([2, 1]), array([1, 2]))
-    """
+    """Return the indices of the characters that two alphabets share, in each of them; unknown symbols are the same."""
     index = {symbol: n for n, symbol in enumerate(_symbols(before))}
     pairs = [(index[symbol], n) for n, symbol in enumerate(_symbols(after)) if symbol in index]
     shared = np.array(pairs, np.intp).reshape(-1, 2)

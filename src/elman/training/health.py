@@ -48,8 +48,7 @@ class HealthMonitor:
     def check(self, h: Array, losses: Sequence[float]) -> str:
         """Return the problem and how to correct it; empty if there is none.
 
-        `h`, (D,) or (B, D), is the state after the last window; `losses` are those of the latest updates, in nats per
-        window.
+        `h`, (D,) or (B, D), is the state after the last window; `losses` are the latest, in nats per window.
         """
         problem = self.check_state(h)
         # A second check of the state is worth the wait for the next update: it explains why the losses are high.
@@ -67,26 +66,18 @@ class HealthMonitor:
         for number, size in enumerate(sizes):
             at_an_edge = np.count_nonzero(np.abs(size - 0.5) > 0.5 - EDGE)
             self._stuck[number] = self._stuck[number] + 1 if at_an_edge > MAX_FRACTION * size.size else 0
-        for number, size in enumerate(sizes):
-            if self._stuck[number] >= CHECKS:
-                return self._describe_layer(number + 1, size)
-        return ""
+        stuck = (number for number, checks in enumerate(self._stuck) if checks >= CHECKS)
+        return next((self._describe_layer(number + 1, sizes[number]) for number in stuck), "")
 
     def _describe_layer(self, number: int, size: Array) -> str:
-        """Return the problem of a layer whose units have these absolute values, and how to correct it."""
         dead = np.count_nonzero(size < EDGE) > MAX_FRACTION * size.size
         layer = f"layer {number}" if self.architecture.layers > 1 else "the hidden layer"
-        if dead:
-            return (
-                f"{layer} is dead (its units stay within {EDGE:g} of 0, where they get almost no gradient): raise"
-                f" {option.init_std} (now {self.config.init_std}) or lower {option.learning_rate} (now"
-                f" {self.config.learning_rate})"
-            )
         edges = "-1, 0 or 1" if self.architecture.spec.is_gated else "-1 or 1"
+        state, edges, verb, also = ("dead", "0", "raise", "lower ") if dead else ("saturated", edges, "lower", "")
+        init_std, learning_rate = _now(self.config, "init_std"), _now(self.config, "learning_rate")
         return (
-            f"{layer} is saturated (its units stay within {EDGE:g} of {edges}, where they get almost no gradient):"
-            f" lower {option.init_std} (now {self.config.init_std}) or {option.learning_rate} (now"
-            f" {self.config.learning_rate})"
+            f"{layer} is {state} (its units stay within {EDGE:g} of {edges}, where they get almost no gradient): {verb}"
+            f" {init_std} or {also}{learning_rate}"
         )
 
     def check_losses(self, losses: Sequence[float]) -> str:
@@ -101,10 +92,18 @@ class HealthMonitor:
         T = self.config.seq_length
         return (
             f"the loss is {median / T:.2f} nats per character over the last {LOSSES} updates,"
-            f" {median / self.uniform_loss:.1f} times that of uniform predictions ({self.uniform_loss / T:.2f}): lower"
-            f" {option.learning_rate} (now {self.config.learning_rate}), {option.grad_clip} (now"
-            f" {self.config.grad_clip}) or {option.init_std} (now {self.config.init_std})"
+            f" {median / self.uniform_loss:.1f} times that of uniform predictions ({self.uniform_loss / T:.2f}):"
+            f" {_lower_steps(self.config)}"
         )
+
+
+def _now(config: Config, name: str) -> str:
+    return f"{option[name]} (now {getattr(config, name)})"
+
+
+def _lower_steps(config: Config) -> str:
+    learning_rate, grad_clip, init_std = (_now(config, name) for name in ("learning_rate", "grad_clip", "init_std"))
+    return f"lower {learning_rate}, {grad_clip} or {init_std}"
 
 
 def require_finite_losses(losses: NDArray[np.float64], update: int, config: Config, *, saved: bool) -> None:
@@ -122,12 +121,8 @@ def require_finite_state(state: TrainState, config: Config, *, saved: bool) -> N
 
 
 def _not_finite(what: str, update: int, config: Config, *, saved: bool) -> NonFiniteLossError:
-    """Return the error, with the options to lower; `saved` is whether there is a directory with a checkpoint."""
-    return NonFiniteLossError(
-        f"{what} of update {update} is not finite{'; the last good checkpoint is kept' if saved else ''}: lower"
-        f" {option.learning_rate} (now {config.learning_rate}), {option.grad_clip} (now {config.grad_clip}) or"
-        f" {option.init_std} (now {config.init_std})"
-    )
+    kept = "; the last good checkpoint is kept" if saved else ""
+    return NonFiniteLossError(f"{what} of update {update} is not finite{kept}: {_lower_steps(config)}")
 
 
 # --- Advice ---
@@ -175,36 +170,25 @@ class Outcome:
 
 
 def outcome_of(run: Run) -> Outcome:
-    """Return the outcome of a run, without the updates before the n-gram prior takes part.
-
-    The loss falls when it is switched on, which is no trend.
-    """
+    """Return the outcome of a run from when its n-gram prior takes part: that the loss falls there is no trend."""
     config, rows = run.config, [row for row in run.metrics if row.update > run.state.prior_since]
     validation = [(row.update, row.validation_loss) for row in rows]
+    has_recipe = bool(run.preset) and PRESETS[run.preset].has_recipe and config.max_seconds is not None
+    recipe_epochs = limit_epochs(len(run.data.windows.indices))
     return Outcome(
         smooth=[(row.update, row.smooth_loss) for row in rows],
         validation=[(update, loss) for update, loss in validation if loss is not None and math.isfinite(loss)],
         train_loss=run.train_loss,
         dropout=config.dropout,
         epochs=run.epochs,
-        read_enough=run.stopped == "epochs" and has_epochs_of_recipe(run),
+        read_enough=run.stopped == "epochs" and has_recipe and config.epochs == recipe_epochs,
         reference=(config.cell, config.optimizer) == ("rnn", "adagrad"),
         interrupted=run.interrupted,
     )
 
 
-def has_epochs_of_recipe(run: Run) -> bool:
-    """Return whether the limit of epochs is that of a recipe."""
-    has_recipe = bool(run.preset) and PRESETS[run.preset].has_recipe and run.config.max_seconds is not None
-    return has_recipe and run.config.epochs == limit_epochs(len(run.data.windows.indices))
-
-
 def advise(outcome: Outcome) -> str:
-    """Return what to do next in one or two sentences: train longer, use a larger network, or stop.
-
-    The gap is how far the validation loss is above the train loss, as a fraction of the latter; the slope is the
-    fraction of its loss that the run lost over its last quarter.
-    """
+    """Return what to do next in one or two sentences: train longer, use a larger network, or stop."""
     if outcome.interrupted:
         return f"The run was interrupted: continue it with {option.resume:True}."
     if outcome.epochs < 1:
@@ -231,11 +215,9 @@ def advise(outcome: Outcome) -> str:
 
 def _advise_from_validation(outcome: Outcome) -> str:
     last, lowest = outcome.validation[-1][1], min(loss for _, loss in outcome.validation)
-    gap = last / outcome.train_loss - 1 if outcome.train_loss else None
-    overfits = gap is not None and gap >= WIDE
-    above = ""
-    if gap is not None:
-        above = f" ({100 * gap:.0f} % above train loss)" if gap < 1 else f" ({gap + 1:,.1f} times train loss)"
+    gap = last / outcome.train_loss - 1 if outcome.train_loss else 0.0
+    overfits = gap >= WIDE
+    above = f" ({100 * gap:.0f} % above train loss)" if gap < 1 else f" ({gap + 1:,.1f} times train loss)"
     remedy = "add text" if outcome.dropout >= 0.5 else f"add text or increase {option.dropout}"
     if last > lowest * (1 + WORSE):
         risen = "Stop: validation loss has risen from its minimum"

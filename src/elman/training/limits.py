@@ -130,8 +130,7 @@ def estimate_last_update(run: Run, config: Config) -> int:
 def find_reached_limit(run: Run, config: Config, last_update: int) -> str:
     """Return the limit that a run has reached, one of the names of `Run.stopped`; empty while there is none.
 
-    The limits are those of `config`: of the run, or those that it had before it was resumed. At `last_update` its time
-    budget ends it.
+    The limits are those of `config`, of which the time budget ends the run at `last_update`.
     """
     update, total = run.state.update, find_last_update(config, run.data.windows)
     if update >= total:
@@ -146,11 +145,6 @@ def was_ended_by(run: Run, config: Config) -> str:
     is_spent = config.max_seconds is not None and run.state.spent >= config.max_seconds
     last_update = run.state.update if is_spent else find_last_update(config, run.data.windows)
     return find_reached_limit(run, config, last_update)
-
-
-def raise_limit(run: Run) -> tuple[str, float]:
-    """Return the limit to raise for a longer run, the one that ended the run, and twice its value."""
-    return run.stopped, round(2 * getattr(run.config, run.stopped), 3)
 
 
 def describe_reached(run: Run, limit: str) -> str:

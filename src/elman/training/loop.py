@@ -1,8 +1,4 @@
-"""The training loop.
-
-An engine advances many updates in one call. The loop only decides where to stop next: at a row of metrics, a sample, a
-validation, a refresh of the progress display, or a limit.
-"""
+"""The training loop: an engine advances many updates in one call, and the loop decides where to stop next."""
 
 from __future__ import annotations
 
@@ -27,14 +23,7 @@ from elman.processes import run_on_first_process
 from elman.runs.history import Metrics, Sample, finite_or_none
 from elman.runs.run import Run
 from elman.training.callbacks import TrainingCallback
-from elman.training.health import (
-    LOSSES,
-    HealthMonitor,
-    advise,
-    outcome_of,
-    require_finite_losses,
-    require_finite_state,
-)
+from elman.training.health import LOSSES, HealthMonitor, advise, outcome_of, require_finite_losses, require_finite_state
 from elman.training.limits import (
     MEASURED_CHARS,
     Stopwatch,
@@ -105,7 +94,7 @@ class Trainer:
         run, state = self.run, self.state
         if run.stopped == "max_seconds" and self.config.max_seconds is not None:
             state.spent = max(state.spent, self.config.max_seconds)
-        if self.recent_losses and not self.has_row():
+        if self.recent_losses and all(row.update < state.update for row in run.metrics[-1:]):
             self.add_row(None)  # of an interrupted run; dropped if it is resumed
         self.save()
         run.advice = self.advice()
@@ -225,10 +214,6 @@ class Trainer:
         if sample_is_due:
             self.add_sample()
 
-    def has_row(self) -> bool:
-        """Whether the newest row is of the update just done."""
-        return bool(self.run.metrics) and self.run.metrics[-1].update == self.state.update
-
     def add_row(self, validation_loss: float | None) -> None:
         """Add a row of metrics for the update just done."""
         state, rows = self.state, self.run.metrics
@@ -278,10 +263,7 @@ class Trainer:
     # --- Validation and advice ---
 
     def next_validation(self, last_update: int) -> int:
-        """Return the update after which the next validation is due, if the run ends at `last_update`.
-
-        None is due shortly before that of the end.
-        """
+        """Return the update of the next validation, if the run ends at `last_update`; none is due shortly before it."""
         interval = validation_interval(self.run.data, self.config, last_update)
         due = max(self.run.validated_at + interval, self.state.update)
         return due if self.config.validate_every or due + interval / 2 <= last_update else last_update

@@ -1,7 +1,4 @@
-"""The progress of a training, shown on standard error or in a notebook.
-
-A bar with the latest sample on a terminal and in a notebook; elsewhere plain lines, as for a log.
-"""
+"""The progress of a training: a bar with the latest sample on a terminal and in a notebook, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -79,7 +76,8 @@ class ProgressLines(ProgressDisplay):
     def on_progress(self, run: Run, updates: int) -> None:
         """Print a line if one is due."""
         now = self.clock()
-        is_due = now >= self.due or (now >= self.validation_due and _was_validated(run))
+        validated_at = max((row.update for row in run.metrics[-1:] if row.validation_loss is not None), default=0)
+        is_due = now >= self.due or (now >= self.validation_due and validated_at == run.state.update)
         if is_due or run.state.update >= updates:
             self.due, self.validation_due = now + INTERVAL, now + VALIDATION_INTERVAL
             self.console.print_line(", ".join(filter(None, describe_progress(run, updates).values())))
@@ -89,13 +87,7 @@ class ProgressLines(ProgressDisplay):
         self.console.print_line(f"warning: {warning}")
 
 
-def _was_validated(run: Run) -> bool:
-    """Return whether the network was validated after the last update."""
-    row = run.metrics[-1] if run.metrics else None
-    return row is not None and row.update == run.state.update and row.validation_loss is not None
-
-
-class ProgressBar(ProgressDisplay):
+class ProgressBar(ProgressLines):
     """A bar, and the latest sample below it."""
 
     def __init__(self, console: StderrConsole) -> None:
@@ -136,10 +128,6 @@ class ProgressBar(ProgressDisplay):
         """Show the sample from the next update of the bar on."""
         self.text = Text(visible(sample.text), style="dim")
 
-    def on_warning(self, warning: str) -> None:
-        """Print the warning."""
-        self.console.print_line(f"warning: {warning}")
-
     def close(self) -> None:
         """Leave the bar as it is."""
         self.live.stop()
@@ -147,9 +135,8 @@ class ProgressBar(ProgressDisplay):
     def _update_output(self, content: Table | Text) -> None:
         """Show a line or the bar in a notebook, in place of what was shown before.
 
-        Rich's own live display and tqdm's bar need ipywidgets there, and without a running kernel a saved notebook does
-        not show widgets. An output that IPython updates needs neither: what it showed last is saved as HTML and as
-        text.
+        Rich's live display and tqdm's bar need ipywidgets, which a saved notebook does not show without a kernel. Of an
+        output that IPython updates, the last is saved as HTML and as text.
         """
         if self.output is None:
             from IPython import display

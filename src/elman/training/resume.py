@@ -71,10 +71,7 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
 
 
 def _find_validation(saved: Config, manifest: RunManifest | None, options: Mapping[str, Any]) -> Config:
-    """Return the settings of a checkpoint with the path of the validation text, of which it has the name.
-
-    The file may have moved, as its hash must agree.
-    """
+    """Return the settings of a checkpoint with the path of the validation text, which may have moved, for its name."""
     if not saved.validation_file:
         return saved
     for given in (options.get("validation"), manifest and manifest.config.validation_file):
@@ -90,7 +87,6 @@ def _find_validation(saved: Config, manifest: RunManifest | None, options: Mappi
 def _read_data(
     directory: RunDirectory, config: Config, source: Text | None, saved: Checkpoint, manifest: RunManifest | None
 ) -> TrainingData:
-    """Return the texts of the run, which must be the same as before."""
     name = f"the run in {quote(directory.path)}"
     if source is None:
         files = find_text(manifest, name)
@@ -156,10 +152,7 @@ def _leave_finished(run: Run, saved: Checkpoint, limit: str) -> None:
 
 
 def _drop_end(metrics: list[Metrics], run: Run, saved: Config) -> list[Metrics]:
-    """Return the rows of a run that was never stopped: without the row and the validation that ended a shorter one.
-
-    `saved` are the settings that it had when it ended.
-    """
+    """Return the rows of a run that was never stopped: without the row and validation that ended one with `saved`."""
     if not metrics or metrics[-1].update < run.state.update:
         return metrics
     *rows, last = metrics

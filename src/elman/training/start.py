@@ -6,7 +6,7 @@ import math
 import string
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -21,23 +21,9 @@ from elman.network.optimizer import Optimizer
 from elman.network.optimizers import OPTIMIZERS
 from elman.network.parameters import INITIAL_ALPHA, Architecture, initial_parameters
 from elman.ngram.model import NgramModel
-from elman.presets import (
-    DEFAULT_PRESET,
-    MIN_CHARS,
-    PRESETS,
-    SHORT_BUDGET,
-    choose_recipe,
-    choose_text_limits,
-)
+from elman.presets import DEFAULT_PRESET, MIN_CHARS, PRESETS, SHORT_BUDGET, choose_recipe, choose_text_limits
 from elman.processes import current_process
-from elman.runs.data import (
-    Text,
-    TrainingData,
-    read_text,
-    read_validation_text,
-    suggest_field,
-    training_length,
-)
+from elman.runs.data import Text, TrainingData, read_text, read_validation_text, suggest_field, training_length
 from elman.runs.directory import RunDirectory
 from elman.runs.run import Run
 from elman.text import Corpus, check_alphabet_size
@@ -53,6 +39,11 @@ PROBE_ALPHABET, PROBE_CHARS = string.ascii_letters + string.digits, 100_000
 """Alphabet and length of the random text with which the speed of a machine is measured."""
 PROBE_WARM_UP, PROBE_UPDATES, PROBES = 10, 2, 4
 """Updates before the first measurement and of each, and the number of measurements."""
+CHANGED = (
+    "hidden_size", "layers", "optimizer", "learning_rate", "dropout", "weight_decay", "batch_size", "seq_length",
+    "ngram_start",
+)  # fmt: skip
+"""Settings that a notice reports where the text changes them; the last only where there is a prior."""
 WINDOWS = 4
 """Windows per epoch of a short text, if it has enough characters."""
 COUNTING = 3
@@ -71,9 +62,8 @@ def start_run(
 ) -> Run:
     """Return a run before its first update, saved to its directory.
 
-    The arguments are those of `elman.train`; `options` are the settings that were passed. The preset is empty if they
-    are those of a configuration, which leave nothing to a preset. `on_compile` is called if kernels have to be compiled
-    to measure the speed of the machine.
+    The arguments are those of `elman.train`; `options` are the settings that were passed, which an empty preset leaves
+    as they are. `on_compile` is called if kernels have to be compiled to measure the speed of the machine.
     """
     recorded = DEFAULT_PRESET if preset is None else preset
     pretrained = None
@@ -123,13 +113,7 @@ def initial_state(data: TrainingData, optimizer: Optimizer, pretrained: NgramMod
 
 
 def require_memory(data: TrainingData) -> None:
-    """Check that the memory that a training needs at least is available, before it is allocated.
-
-    Raises
-    ------
-    ElmanError
-        If it is not.
-    """
+    """Check that the memory that a training needs at least is available, before it is allocated."""
     needed = _estimate_memory(data.config, len(data.corpus.alphabet), len(data.windows.indices))
     total, available = sum(needed.values()), available_memory()
     if total > available:
@@ -166,25 +150,19 @@ def count_training_text(data: TrainingData, pretrained: NgramModel | None = None
     if not config.ngram_order:
         return None
     from elman.ngram.counting import count_ngrams
-    from elman.ngram.merging import merge, overlap
 
-    net = config.architecture(data.corpus.alphabet)
+    net, folds, max_size = config.architecture(data.corpus.alphabet), config.ngram_folds, config.ngram_max_size * 1e6
     ngrams = count_ngrams(
-        data.windows.indices,
-        net.K,
-        net.order,
-        config.ngram_folds,
-        config.ngram_min_count,
-        max_size=config.ngram_max_size * 1e6,
-        reset_at=net.reset_at,
+        data.windows.indices, net.K, net.order, folds, config.ngram_min_count, max_size=max_size, reset_at=net.reset_at
     )
     if ngrams is None or pretrained is None:
         return ngrams
+    from elman.ngram.merging import merge, overlap
 
     if overlap(pretrained, ngrams):
         return ngrams
     merged = merge(pretrained, ngrams)
-    if merged.table.nbytes > config.ngram_max_size * 1e6:
+    if merged.table.nbytes > max_size:
         raise ElmanError(
             f"{option.ngram_max_size} must be at least {math.ceil(merged.table.nbytes / 1e6)} for the counts of the"
             f" model and of the text (got {config.ngram_max_size:g}): raise it, or pass {option.ngram_order:0}"
@@ -205,21 +183,12 @@ def describe_raised(config: Config, ngrams: NgramModel | None) -> str:
 def create_optimizer(config: Config) -> Optimizer:
     """Return the optimizer; its last update, which a schedule needs, is not set yet."""
     dropout = Dropout(config.dropout, config.dropout_kind == "variational", config.seed)
-    return Optimizer(
-        config.learning_rate,
-        config.grad_clip,
-        name=config.optimizer,
-        grad_clip_mode=config.grad_clip_mode,
-        beta1=config.beta1,
-        beta2=config.beta2,
-        weight_decay=config.weight_decay,
-        schedule=config.schedule,
-        warmup=config.warmup,
-        ema_decay=config.ema_decay,
-        dropout=dropout if config.dropout else None,
-        final_lr_fraction=config.final_lr_fraction,
-        weight_dropout=WeightDropout(config.weight_dropout, config.seed) if config.weight_dropout else None,
-    )
+    settings = vars(config) | {
+        "name": config.optimizer,
+        "dropout": dropout if config.dropout else None,
+        "weight_dropout": WeightDropout(config.weight_dropout, config.seed) if config.weight_dropout else None,
+    }
+    return Optimizer(**{each.name: settings[each.name] for each in fields(Optimizer) if each.name in settings})
 
 
 def limit_texts(config: Config, passed: Collection[str]) -> Config:
@@ -229,12 +198,12 @@ def limit_texts(config: Config, passed: Collection[str]) -> Config:
     """
     if config.max_seconds is None:
         return config
-    limits = choose_text_limits(config.max_seconds)
-    max_chars = limits["max_chars"] if config.max_chars is None else config.max_chars
-    validation_chars = config.validation_chars
-    if "validation_chars" not in passed:
-        validation_chars = min(validation_chars, limits["validation_chars"])
-    return replace(config, max_chars=max_chars, validation_chars=validation_chars)
+    limits: dict[str, Any] = {**choose_text_limits(config.max_seconds)}
+    if config.max_chars is not None:
+        limits["max_chars"] = config.max_chars
+    if "validation_chars" in passed or config.validation_chars < limits["validation_chars"]:
+        limits["validation_chars"] = config.validation_chars
+    return replace(config, **limits)
 
 
 # --- Settings of a preset that depend on the text ---
@@ -316,23 +285,16 @@ def measure_speed(config: Config, on_compile: Callable[[], None]) -> float:
 
 def describe_changed(config: Config, preset: Config, n: int) -> str:
     """Return which settings of a preset were changed for a training text of n characters; empty if none was."""
-    names = {
+    titles = {
         "hidden_size": "hidden units",
-        "layers": "layers",
-        "optimizer": "optimizer",
-        "learning_rate": "learning rate",
-        "dropout": "dropout",
-        "weight_decay": "weight decay",
-        "batch_size": "batch size",
         "seq_length": "sequence length",
+        "ngram_start": "start of the n-gram prior",
     }
-    if config.ngram_order:
-        names["ngram_start"] = "start of the n-gram prior"
-    changed = [
-        f"{title} {_format(getattr(config, name))} instead of {_format(getattr(preset, name))}"
-        for name, title in names.items()
-        if getattr(config, name) != getattr(preset, name)
-    ]
+    changed = []
+    for name in CHANGED if config.ngram_order else CHANGED[:-1]:
+        value, before = getattr(config, name), getattr(preset, name)
+        if value != before:
+            changed.append(f"{titles.get(name, name.replace('_', ' '))} {_format(value)} instead of {_format(before)}")
     if not changed:
         return ""
     if config.epochs < preset.epochs:

@@ -228,9 +228,8 @@ def _open_display(progress: bool | None) -> Iterator[TrainingCallback]:
 def follow() -> int:
     """Train the run of process 0 as it does, without a directory; return the exit code.
 
-    Every process of ``torchrun … -m elman train`` runs the same training loop, with the seconds that process 0 has
-    measured, its validation losses, and its decision to stop. Process 0 alone reads the text, shows progress, and
-    writes.
+    Every process of ``torchrun … -m elman train`` runs the same loop, with the times, validation losses and decision to
+    stop of process 0, which alone reads the text, shows progress, and writes.
     """
     run = run_on_first_process(_receive_only)
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):

@@ -67,16 +67,10 @@ class SweepSettings:
 
     def identity(self, corpus_sha256: str) -> dict[str, Any]:
         """Return what all invocations of one sweep must have in common."""
-        return {
-            "version of Elman": __version__,
-            "text": corpus_sha256,
-            "preset": self.preset,
-            "sampler": self.sampler,
-            "sampler seed": self.seed,
-            "pruner": self.pruner,
-            **self.options,
-            **{f"search space: {name}": values for name, values in self.space.items()},
-        }
+        made_with = {"version of Elman": __version__, "text": corpus_sha256, "preset": self.preset}
+        search = {"sampler": self.sampler, "sampler seed": self.seed, "pruner": self.pruner}
+        spaces = {f"search space: {name}": values for name, values in self.space.items()}
+        return made_with | search | self.options | spaces
 
     def limit_trials(self, trials: int) -> int:
         """Return the number of trials: of a grid, at most one per point."""

@@ -43,7 +43,6 @@ HEARTBEAT_SECONDS = 60
 """Between two signs of life of a trial whose study is in a database."""
 GRACE_SECONDS = 300
 """A trial without one for so long has lost its machine."""
-
 LOCK_SECONDS = 60
 """How long a process waits for another one that writes to a SQLite file."""
 
@@ -114,22 +113,22 @@ class SweepStudy:
 
     # --- Trials ---
 
+    def running(self) -> list[FrozenTrial]:
+        """Return the trials that any machine has in progress."""
+        return self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
     def in_progress(self, worker: int | None = None) -> list[FrozenTrial]:
         """Return the trials that this machine, or one of its workers, has in progress.
 
         Those of a worker without a process, since the sweep has fewer than before, belong to another.
         """
-        trials = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        trials = self.running()
         if isinstance(self.storage, RDBStorage):  # those of other machines have no directory here
             trials = [each for each in trials if trial_directory(self.plan.directory, each.number).exists()]
         if worker is None:
             return trials
         # One that was killed before it claimed its trial has not left its number.
         return [each for each in trials if each.user_attrs.get("worker", worker) % self.plan.workers == worker]
-
-    def is_running(self) -> bool:
-        """Return whether any machine has a trial in progress, which may be lost and have to be tried again."""
-        return bool(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
     def next_trial(self, worker: int) -> Trial | None:
         """Return the trial that a worker has in progress, or else a new one; None if there are enough trials."""

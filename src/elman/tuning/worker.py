@@ -81,7 +81,7 @@ def work(plan: SweepPlan, number: int, stopped: threading.Event) -> None:
                 if corpus is None or config.max_chars != max_chars:
                     corpus, max_chars = read_trial_text(plan, config), config.max_chars
                 train_trial(study, trial, corpus, stopped)
-            elif study.is_running():
+            elif study.running():  # one may be lost, and has to be tried again
                 stopped.wait(RETRY_SECONDS)
             else:
                 return

@@ -25,7 +25,10 @@ def cache(
     kernels_bytes, texts_bytes = (sum(map(_size, paths)) for paths in (kernels, texts))
     if clear:
         for path in kernels + texts:
-            _remove(path)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     if as_json:
         folders = {"folder": str(folder), "kernels_folder": str(kernels_folder)}
         print(json.dumps(folders | {"kernels_bytes": kernels_bytes, "texts_bytes": texts_bytes, "cleared": clear}))
@@ -41,11 +44,3 @@ def _size(path: Path) -> int:
     """Return the size of a file, or of the files in a directory, in bytes; a link has none."""
     files = [] if path.is_symlink() else [path] if path.is_file() else path.rglob("*")
     return sum(file.lstat().st_size for file in files if file.is_file())
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, a link or a directory."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()

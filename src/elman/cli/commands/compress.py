@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import json
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from elman.cli.commands import print_results
 from elman.cli.parameters import ANY_CASE, Json, OptionalInteger, Quiet, check_not_input, parse_not_empty
 from elman.compression.modes import DEFAULT_MODE, ModeName, mode_help
 from elman.errors import ElmanError, quote, report_system_errors
@@ -80,10 +80,8 @@ def compress(
         "bits_per_char": 8 * compressed_bytes / original.chars if original.chars else None,
         "ratio": original.bytes / compressed_bytes,
     }
-    if as_json:
-        print(json.dumps(metrics))
-    elif path is not None:
-        show_metrics(metrics)
+    if as_json or path is not None:
+        print_results(metrics, as_json, show_metrics)
     return 0
 
 
@@ -132,7 +130,6 @@ def _size(name: str) -> int | None:
 
 
 def _find_builtin(member: bytes) -> BuiltinModel:
-    """Return the built-in model that compressed a member."""
     from elman.compression.container import read_header
     from elman.runs.models import find_builtin
 
@@ -197,7 +194,6 @@ class _Source:
 
 
 def _write(path: Path | None, pieces: Iterable[bytes]) -> int:
-    """Write pieces of bytes to a file, or to standard output for None; return how many bytes."""
     from elman.storage.atomic import write_output
 
     size = 0

@@ -32,7 +32,10 @@ def ensemble(
 
     if weights is not None and fit_on is not None:
         raise ElmanError("cannot combine --weights with --fit-on, which fits them")
-    shares = None if weights is None else _parse_weights(weights)
+    try:
+        shares = None if weights is None else [float(weight) for weight in weights.split(",")]
+    except ValueError:
+        raise ElmanError(f"--weights must be numbers separated by commas, such as 0.6,0.4 (got {weights!r})") from None
     models = [load(run) for run in runs]
     if fit_on is not None:
         has_lines = any(model.is_of_lines for model in models)
@@ -42,11 +45,3 @@ def ensemble(
     save_model(ensemble(models, weights=shares), out)
     print(out)
     return 0
-
-
-def _parse_weights(weights: str) -> list[float]:
-    """Return the numbers in the value of ``--weights``."""
-    try:
-        return [float(weight) for weight in weights.split(",")]
-    except ValueError:
-        raise ElmanError(f"--weights must be numbers separated by commas, such as 0.6,0.4 (got {weights!r})") from None

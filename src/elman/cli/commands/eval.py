@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from elman.cli.commands import print_results
 from elman.cli.parameters import (
     Corpora,
     Encoding,
@@ -75,34 +75,25 @@ def evaluate(
     else:
         text = "".join(read_chunks(sources, encoding=encoding, field=field, lines=model.is_of_lines))
         indices = alphabet.encode(text)
-    network = (model.engine, model.parameters, model.state)
-    if window is None:
-        static = result = score(*network, indices)
-    else:
-        static = result = score_windows(model.engine, model.parameters, indices, window)
-    if adapt == CODE_LENGTH:
-        from elman.inference.code_length import score_code_length
+    engine, parameters, state = network = (model.engine, model.parameters, model.state)
+    windows = None if window is None else score_windows(engine, parameters, indices, window)
+    static = result = windows or score(engine, parameters, state, indices)
+    if adapt is not None:
+        with show_progress("scoring", 1.0, quiet=as_json) as show:
+            if adapt == CODE_LENGTH:
+                from elman.inference.code_length import score_code_length
 
-        with show_progress("scoring", 1.0, quiet=as_json) as show:
-            result = score_code_length(model.alphabet, model.parameters, text, adapt, show)
-    elif adapt is not None:
-        with show_progress("scoring", 1.0, quiet=as_json) as show:
-            result = score_adapting(*network, indices, adapt, show)
+                result = score_code_length(model.alphabet, model.parameters, text, adapt, show)
+            else:
+                result = score_adapting(*network, indices, adapt, show)
     check_finite([static.nats, result.nats])
-    metrics: dict[str, Any] = {
-        "chars": result.chars,
-        "nats_per_char": result.nats_per_char,
-        "bits_per_char": result.bits_per_char,
-        "perplexity": finite_or_none(result.perplexity),
-    }
+    metrics: dict[str, Any] = {name: getattr(result, name) for name in ("chars", "nats_per_char", "bits_per_char")}
+    metrics["perplexity"] = finite_or_none(result.perplexity)
     if window is not None:
         metrics["window"] = window
     if adapt is not None:
         metrics["nats_per_char_without_adapt"] = static.nats_per_char
     if result.unknown:
         metrics["unknown_chars"] = result.unknown
-    if as_json:
-        print(json.dumps(metrics))
-    else:
-        show_metrics(metrics)
+    print_results(metrics, as_json, show_metrics)
     return 0

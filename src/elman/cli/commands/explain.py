@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from elman.cli.commands import print_results
 from elman.cli.parameters import (
     Corpora,
     Encoding,
@@ -49,34 +49,26 @@ def explain(
         check_range("units", units, 1)
     check_not_input(out, run)
     model = load(run)
-    text = read_corpus(
-        require_corpus(corpus),
-        encoding=encoding,
-        field=field,
-        alphabet=model.alphabet,
-        extend=True,
-        lines=model.is_of_lines,
-        masker=model.masker,
-    )
+    reading: dict[str, Any] = {"alphabet": model.alphabet, "lines": model.is_of_lines, "masker": model.masker}
+    text = read_corpus(require_corpus(corpus), encoding=encoding, field=field, extend=True, **reading)
     check_not_input(out, *(Path(file.path) for file in text.files))
     page = ExplainPage.from_corpus(model, text)
     html = render_page(page, units).encode()
     write_output(out, html)
     metrics = page.as_dict() | {"units_in_page": len(page.select_columns(units)), "bytes": len(html)}
-    if as_json:
-        print(json.dumps(metrics))
-        return 0
-    show_metrics({name: value for name, value in metrics.items() if name not in ("ngram", "features")})
-    if page.explanation.prior is not None:
-        print("\nn-gram prior, counting alone and contributions:")
-        show_metrics(metrics["ngram"])
-    print()
-    show_metrics(
-        {
-            name: f"{score.score:.2f} by {format_unit(page.explanation.units[score.unit], page.network)}"
-            f" (baseline {score.baseline:.2f})"
-            for name, score in ((probe.feature.name, probe.best[0]) for probe in page.probes if probe.best)
-        }
-    )
-    print(f"\npage: {out}")
+
+    def show(metrics: dict[str, Any]) -> None:
+        show_metrics({name: value for name, value in metrics.items() if name not in ("ngram", "features")})
+        if page.explanation.prior is not None:
+            print("\nn-gram prior, counting alone and contributions:")
+            show_metrics(metrics["ngram"])
+        print()
+        best = {}
+        for name, score in ((probe.feature.name, probe.best[0]) for probe in page.probes if probe.best):
+            unit = format_unit(page.explanation.units[score.unit], page.network)
+            best[name] = f"{score.score:.2f} by {unit} (baseline {score.baseline:.2f})"
+        show_metrics(best)
+        print(f"\npage: {out}")
+
+    print_results(metrics, as_json, show)
     return 0

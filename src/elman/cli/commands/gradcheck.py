@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.commands import CHECK_FAILED
+from elman.cli.commands import CHECK_FAILED, print_results
 from elman.cli.parameters import Corpora, Encoding, Flag, Integer, Json, Name, OptionalInteger, Quiet
 from elman.engines import DEFAULT_ENGINE, ENGINES
 from elman.errors import join_alternatives
@@ -56,8 +55,6 @@ def gradcheck(
             on_progress=show,
         )
     passed = all(check.passed for check in checks)
-    if as_json:
-        print(json.dumps({"experiments": [check.as_dict() for check in checks], "passed": passed}))
-    else:
-        show_gradient_checks(checks)
+    results = {"experiments": [check.as_dict() for check in checks], "passed": passed}
+    print_results(results, as_json, lambda _: show_gradient_checks(checks))
     return 0 if passed else CHECK_FAILED

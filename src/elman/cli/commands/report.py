@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from elman.cli.commands import INTERRUPTED
+from elman.cli.commands import INTERRUPTED, print_results
 from elman.cli.parameters import Corpora, Encoding, Flag, Integer, Json, OptionalInteger, Out, Quiet
 from elman.errors import flag
 
@@ -49,8 +48,5 @@ def report(
         command = shlex.join(["elman", "report", *texts, *words, "--resume"])
         print(f"stopped and saved; {again}: {command}", file=sys.stderr)
         return INTERRUPTED
-    if as_json:
-        print(json.dumps(results))
-    else:
-        show_report(results, out)
+    print_results(results, as_json, lambda results: show_report(results, out))
     return 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from elman.cli.commands import print_results
 from elman.cli.parameters import Flag, Json
 from elman.errors import ElmanError, quote
 
@@ -36,16 +36,7 @@ def runs(
     rows = list_runs(directories)
     if best is not None:
         rows = [select_best(rows, best)]
-    if as_json:
-        print(json.dumps({"runs": rows}))
-        return 0
-    if best is not None:
-        print(rows[0]["run"])
-        return 0
-    show_runs(rows)
-    for row in rows:
-        if row["error"]:
-            print(f"warning: {row['error']}", file=sys.stderr)
+    print_results({"runs": rows}, as_json, lambda _: show_runs(rows) if best is None else print(rows[0]["run"]))
     return 0
 
 
@@ -62,10 +53,9 @@ def remove(
     directories = [RunDirectory(path) for path in dict.fromkeys(runs)]
     for directory in directories:
         directory.require_removable()
-    if not yes and not _confirm(f"remove {', '.join(quote(path) for path in dict.fromkeys(runs))}?"):
-        return 0
-    for directory in directories:
-        directory.remove()
+    if yes or _confirm(f"remove {', '.join(quote(directory.path) for directory in directories)}?"):
+        for directory in directories:
+            directory.remove()
     return 0
 
 
@@ -90,9 +80,6 @@ def diff(
     from elman.cli.display import show_difference
     from elman.runs.saved_runs import compare_settings
 
-    difference = compare_settings(first, second)
-    if as_json:
-        print(json.dumps({"settings": difference}))
-    else:
-        show_difference(difference, first, second)
+    settings = compare_settings(first, second)
+    print_results({"settings": settings}, as_json, lambda _: show_difference(settings, first, second))
     return 0

@@ -228,10 +228,7 @@ class Generation:
 
 
 def interpret_escapes(text: str, alphabet: Alphabet) -> str:
-    r"""Return a prompt or a stop sequence with ``\n``, ``\r`` and ``\t`` as line feed, carriage return and tab.
-
-    A model whose alphabet has the backslash may mean it: for such a model it stays one.
-    """
+    r"""Return a text with escapes as ``\n`` replaced, unless the alphabet has the backslash, which then stays one."""
     if "\\" in alphabet.characters:
         return text
     return re.sub(r"\\[nrt]", lambda match: _ESCAPES[match[0]], text)

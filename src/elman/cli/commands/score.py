@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
@@ -19,9 +18,10 @@ if TYPE_CHECKING:
     from elman.inference import Model
     from elman.inference.score_lines import Line
 
-_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
-_ESCAPED = re.compile(r"[\\\t\n\r]")
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
+COLUMNS = ("chars", "nats_per_char", "worst_column", "worst_char", "worst_nats", "text")
+"""The columns, which are the keys of a JSON object, after the line, its score and whether it is above the limit."""
 MOSTLY = 0.5
 """Fraction of the scored lines that are training lines above which a warning is printed."""
 CHECKED_LINES = 1000
@@ -72,7 +72,7 @@ def score(
     """
     from elman.cli.display import visible
     from elman.cli.inputs import load_model, split_run
-    from elman.inference.score_lines import AGGREGATIONS, score_lines
+    from elman.inference.score_lines import AGGREGATIONS, find_threshold, score_lines
     from elman.text import read_chunks
 
     if top is not None:
@@ -80,31 +80,26 @@ def score(
     is_terminal = sys.stdout.isatty()
     show = visible if is_terminal else str  # a terminal might interpret control characters
     path, texts = split_run(run, corpus)
-    model, aggregate = load_model(path, quiet=as_json), AGGREGATIONS[by]
-    limit = None if threshold is None else find_limit(model, by, threshold)
+    model, aggregate, limit = load_model(path, quiet=as_json), AGGREGATIONS[by], None
+    if threshold is not None:
+        is_share, number = threshold.endswith("%"), float(threshold.removesuffix("%"))
+        limit = find_threshold(model, by, number / 100) if is_share else number
     chunks = read_chunks(texts or "-", encoding=encoding, field=field, lines=True)
     blocks = warn_of_training_lines(model, score_lines(model, chunks, carry_state=carry_state))
     if top is not None:
-        blocks = iter([select_top(top, blocks, aggregate)])
+        scored = (line for block in blocks for line in block if line.chars)
+        blocks = iter([heapq.nsmallest(top, scored, key=lambda line: (-aggregate(line), line.number))])
     is_above = False
     for n, lines in enumerate(chain([next(blocks, [])], blocks)):  # an error in the first comes before the header
         rows = [describe_line(line, aggregate, limit) for line in lines]
         is_above = is_above or any(row.get("above") for row in rows)
         if n == 0 and not as_json:
-            print("\t".join(list_columns(limit)))
+            print("\t".join([*("line", "score"), *["above"] * (limit is not None), *COLUMNS]))
         for row in rows:
-            sys.stdout.write(show(format_json(row)) if as_json else format_tsv(row, show, mark=is_terminal))
+            json_line = json.dumps(row, ensure_ascii=False) + "\n" if as_json else ""
+            sys.stdout.write(show(json_line) or format_tsv(row, show, mark=is_terminal))
         sys.stdout.flush()
     return int(is_above)
-
-
-def find_limit(model: Model, by: str, threshold: str) -> float:
-    """Return the score above which a line is reported."""
-    from elman.inference.score_lines import find_threshold
-
-    if threshold.endswith("%"):
-        return find_threshold(model, by, float(threshold[:-1]) / 100)
-    return float(threshold)
 
 
 def warn_of_training_lines(model: Model, blocks: Iterable[list[Line]]) -> Iterator[list[Line]]:
@@ -127,33 +122,16 @@ def warn_of_training_lines(model: Model, blocks: Iterable[list[Line]]) -> Iterat
             yield block
 
 
-def select_top(count: int, blocks: Iterable[list[Line]], aggregate: Callable[[Line], float]) -> list[Line]:
-    """Return the lines with the highest score; among equals, the first."""
-    lines = (line for block in blocks for line in block if line.chars)
-    return heapq.nsmallest(count, lines, key=lambda line: (-aggregate(line), line.number))
-
-
-def list_columns(limit: float | None) -> list[str]:
-    """Return the names of the columns, which are the keys of a JSON object; one depends on whether there is a limit."""
-    above = [] if limit is None else ["above"]
-    return ["line", "score", *above, "chars", "nats_per_char", "worst_column", "worst_char", "worst_nats", "text"]
-
-
 def describe_line(line: Line, aggregate: Callable[[Line], float], limit: float | None) -> dict[str, Any]:
     """Return the columns of a line; metrics are None if no character of it was predicted."""
     score = aggregate(line) if line.chars else None
-    above = [] if limit is None else [score is not None and score > limit]
-    metrics: list[Any] = [None] * 4
-    if line.chars:
-        metrics = [line.nats_per_char, line.worst_column, line.worst_char, line.worst_nats]
-    return dict(zip(list_columns(limit), [line.number, score, *above, line.chars, *metrics, line.text], strict=True))
+    above = {} if limit is None else {"above": score is not None and score > limit}
+    columns = {name: getattr(line, name) if line.chars or name in ("chars", "text") else None for name in COLUMNS}
+    return {"line": line.number, "score": score, **above, **columns}
 
 
 def format_tsv(row: dict[str, Any], show: Callable[[str], str] = str, *, mark: bool = False) -> str:
-    """Return a tab-separated row; tabs, line ends and backslashes in it are written \\t, \\n, \\r and \\\\.
-
-    With `mark`, the most surprising character of the text is shown in reverse video.
-    """
+    """Return a tab-separated row with escapes, the most surprising character in reverse video if `mark`."""
     cells, at = [show(_format_cell(value)) for value in row.values()], row["worst_column"]
     if mark and at:
         text = row["text"]
@@ -164,12 +142,7 @@ def format_tsv(row: dict[str, Any], show: Callable[[str], str] = str, *, mark: b
 
 def _format_cell(value: Any) -> str:
     if isinstance(value, str):
-        return _ESCAPED.sub(lambda match: _ESCAPES[match[0]], value)
+        return value.translate(_ESCAPES)
     if isinstance(value, float):
         return f"{value:.4f}"
     return "" if value is None else str(value).lower()
-
-
-def format_json(row: dict[str, Any]) -> str:
-    """Return a JSON object."""
-    return json.dumps(row, ensure_ascii=False) + "\n"

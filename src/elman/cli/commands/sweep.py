@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from elman.cli.commands import INTERRUPTED
+from elman.cli.commands import INTERRUPTED, print_results
 from elman.cli.parameters import (
     ANY_CASE,
     NO_OPTIONS,
@@ -89,10 +88,7 @@ def sweep(
     search |= {"sampler": sampler, "pruner": pruner, "sampler_seed": sampler_seed}
     with SweepDisplay() as display:
         result = sweep(str(corpus), out=out, trials=trials, callback=display, **search, **passed_options(options))
-    if as_json:
-        print(json.dumps(result.as_dict()))
-    else:
-        show_sweep(result)
+    print_results(result.as_dict(), as_json, lambda _: show_sweep(result))
     return INTERRUPTED if result.interrupted else 0
 
 
@@ -149,9 +145,8 @@ def create_table(result: SweepResult) -> Table:
 
 def format_values(values: dict[str, Any]) -> str:
     """Return settings in one line."""
-    return ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
-    )
+    shown = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in values.items()}
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 
 def summarize(result: SweepResult, seconds_left: float | None) -> str:
@@ -168,19 +163,18 @@ def show_sweep(result: SweepResult) -> None:
     """Print the result of a sweep, and the next step."""
     from elman.tuning.results import BEST, REPORT, TRIALS
 
-    states = ("complete", "pruned", "failed", "running")
-    counts = ", ".join(f"{len(found)} {state}" for state in states if (found := result.select(state)))
-    print(f"{len(result.trials)} of {result.total} trials: {counts or 'none'}")
+    counts = {state: len(result.select(state)) for state in ("complete", "pruned", "failed", "running")}
+    shown = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    print(f"{len(result.trials)} of {result.total} trials: {shown or 'none'}")
     if result.interrupted:
         print("stopped and saved; the same command continues the sweep")
-    best = result.best
-    if best is None:
+    if (best := result.best) is None:
         for trial in result.select("failed")[:1]:
             print(f"trial {trial.number} failed: {shorten(trial.error)}")
         return
     loss = f"validation loss {best.validation_loss:.4f} nats/char"
     print(f"best: trial {best.number}, {loss}: {format_values(best.values)}")
-    where = result.directory / BEST
-    shown = where if where.exists() else f"on {best.host}, in trials/{best.number:04d}"
-    print(f"its run: {shown}; all trials: {result.directory / TRIALS}, {result.directory / REPORT}")
+    run = result.directory / BEST
+    where = run if run.exists() else f"on {best.host}, in trials/{best.number:04d}"
+    print(f"its run: {where}; all trials: {result.directory / TRIALS}, {result.directory / REPORT}")
     print(f"to train it again: {result.command}")

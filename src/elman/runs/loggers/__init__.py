@@ -1,11 +1,8 @@
 """Loggers, which write the metrics and samples of a run, and the registry of all of them, `LOGGERS`.
 
-Every run has ``metrics.csv`` and ``samples.jsonl``; the others are for other tools and are named by ``--log``. All are
-kept alike: what is appended is on the disk before the checkpoint that covers it, and on resume `MetricsLogger.rewind`
-drops what no checkpoint covers and adds what is missing, because the run went without the logger for a while.
-
-A logger is added by a class in a module of its own and a line in `LOGGERS`; the command line, its help and the
-docstring of `elman.train` follow.
+Every run has ``metrics.csv`` and ``samples.jsonl``; the others are for other tools and are named by ``--log``. A logger
+is added by a class in a module of its own and a line in `LOGGERS`; the command line, its help and the docstring of
+`elman.train` follow.
 """
 
 from __future__ import annotations
@@ -28,15 +25,16 @@ from elman.storage.untrusted import parse_strict_json, require_finite, require_r
 
 MANIFEST = "run.json"
 """The manifest of a run, which is written before the loggers of the run are started."""
+PER_WINDOW = ("smooth_loss", "loss")
+SCALARS = (*PER_WINDOW, "validation_loss", "chars_per_second", "learning_rate")
+"""The metrics that other tools show."""
 
 
 class MetricsLogger:
-    """Writes the metrics and the samples of a run in one format.
+    """Writes the metrics and the samples of a run in one format to `path`, a file or directory in that of the run.
 
-    A logger is started by `rewind`, which makes it agree with the checkpoint, and then receives new records by
-    `append`, always before the checkpoint that covers them is written. When `append` returns, the records must survive
-    a power loss, as far as the logger writes the files itself. An `OSError` becomes the one-line error that names the
-    directory. `path` is the file or directory that it writes, in the directory of the run.
+    `rewind` makes it agree with the checkpoint; then `append` adds new records, always before the checkpoint that
+    covers them is written. When it returns, they must survive a power loss, as far as it writes the files itself.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,7 +52,7 @@ class MetricsLogger:
         """Add records."""
 
     def close(self) -> None:
-        """End the log: training has ended, or failed. By default, do nothing."""
+        """End the log: training has ended, or failed."""
 
 
 # --- Text files ---
@@ -140,8 +138,14 @@ def read_if_exists(path: Path) -> bytes:
 
 def read_manifest(directory: Path) -> dict[str, Any]:
     """Return the manifest of the run: its config, alphabet, corpus, versions and machine."""
-    manifest: dict[str, Any] = parse_strict_json(require_regular_file(directory / MANIFEST).read_text("utf-8"))
-    return manifest
+    return dict(parse_strict_json(require_regular_file(directory / MANIFEST).read_text("utf-8")))
+
+
+def list_values(row: Metrics, seq_length: int) -> dict[str, float]:
+    """Return the known values of a row by name, the losses in nats per character."""
+    values = {name: getattr(row, name) for name in SCALARS}
+    values |= {name: values[name] / seq_length for name in PER_WINDOW}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def without_surrogates(text: str) -> str:
@@ -169,8 +173,7 @@ class LoggerSpec:
 
     def load(self) -> type[MetricsLogger]:
         """Import the class."""
-        logger: type[MetricsLogger] = resolve_name(self.factory)
-        return logger
+        return resolve_name(self.factory)  # type: ignore[no-any-return]
 
 
 LOGGERS = {
@@ -208,8 +211,8 @@ def open_loggers(directory: Path, names: Sequence[str] = ()) -> list[MetricsLogg
     for name in names:
         if name not in optional:
             raise ElmanError(f"{option.log} must be {join_alternatives([*optional])} (got {quote(name)})")
-    used = [name for name, logger in LOGGERS.items() if logger.always_on or name in names]
-    return [LOGGERS[name].load()(directory / LOGGERS[name].target) for name in used]
+    used = (logger for name, logger in LOGGERS.items() if logger.always_on or name in names)
+    return [logger.load()(directory / logger.target) for logger in used]
 
 
 def logger_help() -> str:

@@ -11,12 +11,10 @@ from typing import Any
 from elman.config import Config
 from elman.errors import require_extra
 from elman.runs.history import Metrics, Sample, TrainLossEstimator
-from elman.runs.loggers import MetricsLogger, make_directory, read_manifest, without_surrogates
+from elman.runs.loggers import MetricsLogger, list_values, make_directory, read_manifest, without_surrogates
 
 EVENTS = "events.out.tfevents.*"
 """The event files, one for each start of the run; TensorBoard reads them in the order of their names."""
-PER_WINDOW = ("smooth_loss", "loss")
-SCALARS = (*PER_WINDOW, "validation_loss", "chars_per_second", "learning_rate")
 TRAIN, VALIDATION = "loss/train", "loss/validation"
 """Comparable losses under tags that TensorBoard shows in one group."""
 
@@ -25,8 +23,7 @@ class TensorBoardLogger(MetricsLogger):
     """Writes the metrics as scalars and the samples as texts, with the update as the step.
 
     A resumed run adds an event file, which begins with the step from which TensorBoard discards the events of earlier
-    files (the ``purge_step`` of `tensorboardX.SummaryWriter`). That class itself writes in another thread, in which an
-    error such as a full disk would be lost; here its writer of event files is used directly.
+    files (``purge_step``). `tensorboardX.SummaryWriter` writes in another thread, in which an error would be lost.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,10 +67,10 @@ class TensorBoardLogger(MetricsLogger):
         """Add events."""
         now = time.time()
         for row in metrics:
-            values = {name: getattr(row, name) for name in SCALARS}
-            values |= {name: values[name] / self._seq_length for name in PER_WINDOW}
-            values |= {TRAIN: self._train_loss.append(row), VALIDATION: row.validation_loss}
-            scalars = [self._summary.scalar(name, value) for name, value in values.items() if value is not None]
+            values = list_values(row, self._seq_length) | {TRAIN: self._train_loss.append(row)}
+            if row.validation_loss is not None:
+                values[VALIDATION] = row.validation_loss
+            scalars = [self._summary.scalar(name, value) for name, value in values.items()]
             # Rows are written in batches, but each belongs to the moment of its update.
             self._write_summaries(now - (metrics[-1].seconds - row.seconds), row.update, scalars)
         for sample in samples:  # as a Markdown code block, which shows a text unchanged

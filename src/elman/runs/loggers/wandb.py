@@ -17,23 +17,27 @@ from typing import Any
 from elman.config import Config
 from elman.errors import ElmanError, option, require_extra
 from elman.runs.history import Metrics, Sample
-from elman.runs.loggers import MetricsLogger, make_directory, read_if_exists, read_manifest, without_surrogates
+from elman.runs.loggers import (
+    MetricsLogger,
+    list_values,
+    make_directory,
+    read_if_exists,
+    read_manifest,
+    without_surrogates,
+)
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import parse_strict_json, require_int, require_str
 
 PROGRESS = "elman.json"
 """The file with the id of the W&B run, and the updates up to which it has the rows and the samples."""
-SCALARS = ("smooth_loss", "loss", "validation_loss", "chars_per_second", "learning_rate", "epoch")
 
 
 class WandbLogger(MetricsLogger):
     """Sends the metrics, the samples and the settings to a W&B run, with the update as the x-axis.
 
-    W&B is configured by its own environment variables, such as ``WANDB_MODE=offline``, ``WANDB_PROJECT`` (by default
-    ``elman``) and ``WANDB_DIR``, which is ignored. A W&B run only grows: a resumed run continues the same W&B run, and
-    records that it has are not sent again, even if no checkpoint covers them: a resumed run repeats them bit for bit.
-    Unlike the files of the other loggers, W&B's are not synced to the disk: a killed process may lose its last records
-    there, or repeat them.
+    W&B is configured by its own environment variables; ``WANDB_DIR`` is ignored. A W&B run only grows: a resumed run
+    continues it, and records that it has are not sent again, even if no checkpoint covers them: a resumed run repeats
+    them bit for bit. W&B's files are not synced: a killed process may lose its last records there, or repeat them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -78,15 +82,15 @@ class WandbLogger(MetricsLogger):
 
     def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Send the records that are newer than those sent before."""
-        entries = [self._row_entry(row) for row in metrics if row.update > self._last_row]
-        entries += [
-            {
-                "update": sample.update,
-                "sample": self._wandb.Html(f"<pre>{escape(without_surrogates(sample.text))}</pre>"),
-            }
-            for sample in samples
-            if sample.update > self._last_sample
+        entries: list[dict[str, Any]] = [
+            {"update": row.update, "epoch": row.epoch, **list_values(row, self._seq_length)}
+            for row in metrics
+            if row.update > self._last_row
         ]
+        for sample in samples:
+            if sample.update > self._last_sample:
+                html = self._wandb.Html(f"<pre>{escape(without_surrogates(sample.text))}</pre>")
+                entries.append({"update": sample.update, "sample": html})
         with self._readable_errors():
             for entry in sorted(entries, key=itemgetter("update")):
                 self._run.log(entry)
@@ -102,12 +106,6 @@ class WandbLogger(MetricsLogger):
             with self._readable_errors():
                 run.finish()
 
-    def _row_entry(self, row: Metrics) -> dict[str, Any]:
-        """Return a row as it is sent to W&B, without unknown values."""
-        values = {name: getattr(row, name) for name in SCALARS}
-        values |= {name: values[name] / self._seq_length for name in ("smooth_loss", "loss")}
-        return {"update": row.update} | {name: value for name, value in values.items() if value is not None}
-
     def _read_progress(self) -> tuple[str, int, int] | None:
         """Return the contents of `PROGRESS`; None if it is missing or invalid, so that a new W&B run is started."""
         try:
@@ -121,7 +119,6 @@ class WandbLogger(MetricsLogger):
 
     @contextmanager
     def _readable_errors(self) -> Iterator[None]:
-        """Turn an error of wandb into one line."""
         try:
             yield
         except self._wandb.Error as error:

@@ -1,7 +1,4 @@
-"""The files of the built-in models; NOTICE.md describes their texts and the licences.
-
-A file is that of a network (`elman.inference.snapshot`), compressed with xz; safetensors defines the byte order.
-"""
+"""The files of the built-in models, snapshots compressed with xz; NOTICE.md describes their texts and the licences."""
 
 from __future__ import annotations
 
