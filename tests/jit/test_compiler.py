@@ -42,7 +42,11 @@ def test_a_kernel_is_compiled_again_if_code_that_it_imports_has_changed() -> Non
     training, codec = digests()
     documented = (
         ("elman.network.muon", 'MOMENTUM = 0.95\n"""mu, ', 'MOMENTUM = 0.95\n"""The symbol mu, '),
-        ("elman.engine.numba.batched.cells", '    """Rows: W h', '    # A reason.\n\n    """The rows: W h'),
+        (
+            "elman.engine.numba.batched.cells",
+            '    """Overwrite the blocks',
+            '    # A reason.\n\n    """Change the blocks',
+        ),
     )
     assert digests(*documented) == (training, codec)
     other_constant = digests(("elman.network.muon", "MOMENTUM = 0.95", "MOMENTUM = 0.9"))

@@ -20,7 +20,6 @@ from support import reference_impl
 from support import tolerances as tolerances
 from support.networks import make_parameters, state_of
 from support.state import ROOT
-from support.tolerances import largest_relative_error
 
 T, K, M = 5, 7, 4
 CHARACTERS = np.array([3, 1, 3, 6, 0, 4], np.uint8)
@@ -49,18 +48,6 @@ def test_every_gradient_is_that_of_central_differences(std: float) -> None:
             lambda: reference_impl.loss(parameters, h0, X, Y), array, tolerances.CENTRAL_STEP
         )
         np.testing.assert_allclose(analytic[name], numeric, tolerances.CENTRAL, err_msg=name)
-
-
-def test_one_window_is_that_of_the_naive_code() -> None:
-    parameters, h0 = example()
-    expected = reference_impl.window(parameters, h0, X, Y)
-    result = loss_and_gradients(parameters, state_of(parameters, h0), X, Y)
-    assert result.loss == pytest.approx(expected.loss, rel=tolerances.NAIVE)
-    assert model.loss(parameters, state_of(parameters, h0), X, Y)[0] == result.loss
-    assert largest_relative_error(result.state.recurrent, expected.h) <= tolerances.NAIVE
-    assert largest_relative_error(result.dh0, expected.dh0) <= tolerances.NAIVE
-    for name, gradient in result.gradients.items():
-        assert largest_relative_error(gradient, expected.gradients[name]) <= tolerances.NAIVE, name
 
 
 @pytest.mark.parametrize("seed", [400, 1, 2])

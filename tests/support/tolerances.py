@@ -1,7 +1,7 @@
 """All tolerances of the tests: how closely numbers have to agree, and why no closer.
 
-The relative rounding error is 1.1e-16 in double precision and 6.0e-8 in single precision. The constants refer to two
-measures of an array, `largest_relative_error` and `reports_measure`, unless they say 'of every component'.
+The relative rounding error is 1.1e-16 in double precision and 6.0e-8 in single precision. The constants refer to
+`largest_relative_error` of an array, unless they say 'of every component'.
 """
 
 import numpy as np
@@ -13,13 +13,6 @@ def largest_relative_error(actual: ArrayLike, desired: ArrayLike) -> float:
     actual, desired = np.asarray(actual), np.asarray(desired)
     assert actual.shape == desired.shape
     return float(np.abs(actual - desired).max() / np.abs(desired).max())
-
-
-def reports_measure(actual: ArrayLike, desired: ArrayLike) -> float:
-    """Return sum|actual - desired| / sum(|actual| + |desired|), the measure of the reference experiment."""
-    actual, desired = np.asarray(actual), np.asarray(desired)
-    assert actual.shape == desired.shape
-    return float(np.abs(actual - desired).sum() / (np.abs(actual) + np.abs(desired)).sum())
 
 
 # --- Gradients against central differences, float64 ---
@@ -101,7 +94,7 @@ rates of at most 0.03: 1e-4 as measured. Where a gradient is only rounding error
 Every fault that the tests plant causes 1e-2 or more."""
 
 COMPILED_FLOAT32 = 1e-5
-"""The report's measure of every gradient of one window, float32 against the float64 reference.
+"""The measure of `elman.testing.compare_gradients` of one window, float32 against the float64 reference.
 Weights and states are rounded to 6e-8 of themselves at every step, forward and backward."""
 
 LOG_Q = 2e-14
