@@ -187,12 +187,9 @@ def _is_timed(passed: Mapping[str, Any]) -> bool:
 def _estimate_passes(n: int, seconds: float, units: float, batch_size: int, passed: Mapping[str, Any]) -> float:
     """Return how often the text will be read until the first of the limits."""
     updates, T = passed.get("max_updates"), passed.get("seq_length", _COMMON["seq_length"])
-    limits = [passed.get("epochs", math.inf if updates else limit_epochs(n))]
-    if updates:
-        limits.append(updates * batch_size * T / n)
-    if _is_timed(passed):
-        limits.append(_passes_in(seconds, n, units))
-    return float(min(limits))
+    by_updates = updates * batch_size * T / n if updates else math.inf
+    by_time = _passes_in(seconds, n, units) if _is_timed(passed) else math.inf
+    return float(min(passed.get("epochs", math.inf if updates else limit_epochs(n)), by_updates, by_time))
 
 
 def _passes_in(seconds: float, n: int, units: float) -> float:

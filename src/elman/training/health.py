@@ -125,8 +125,6 @@ def _not_finite(what: str, update: int, config: Config, *, saved: bool) -> NonFi
     return NonFiniteLossError(f"{what} of update {update} is not finite{kept}: {_lower_steps(config)}")
 
 
-# --- Advice ---
-
 LONGER = "Train longer"
 """How the advice begins to raise the limit that ended the run."""
 

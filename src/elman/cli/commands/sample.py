@@ -138,8 +138,7 @@ def _check_sources(
     prompt: str | None, prompt_file: str | Path | None, interactive: bool, copied_from: str | Path | None
 ) -> None:
     """Check that there is one source of prompts, and that standard input is read for one purpose only."""
-    lines = "-" if interactive else None
-    options = {"--prompt": prompt, "--prompt-file": prompt_file, "--interactive": lines}
+    options = {"--prompt": prompt, "--prompt-file": prompt_file, "--interactive": "-" if interactive else None}
     sources = [name for name, value in options.items() if value is not None]
     if len(sources) > 1:
         raise ElmanError(f"cannot combine {' with '.join(sources)}: pass one of them")
