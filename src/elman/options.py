@@ -13,8 +13,6 @@ from elman.errors import ARGUMENTS
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# --- In signatures and docstrings ---
-
 PLACEHOLDER = "OPTIONS"
 """The line of a docstring that the descriptions replace."""
 
@@ -65,8 +63,6 @@ def _name_type(hint: Any) -> str:
     kinds = get_args(hint) or (hint,)
     return " or ".join("None" if kind is type(None) else getattr(kind, "__name__", repr(kind)) for kind in kinds)
 
-
-# --- Names in other libraries ---
 
 _OTHER_NAMES = {
     "batch_size": "batch bs minibatch_size n_batch",

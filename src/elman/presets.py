@@ -68,13 +68,24 @@ _COMMON: dict[str, Any] = {
     # A one-hot input selects a single row of U, which the recurrent product would drown if the row were small.
     "init_std": 1.0,
     "weight_decay": 0.0,
-    "dropout": 0.0,
     "dropout_kind": "plain",
     "sample_every": 500,
     # These runs make a few thousand updates in all, each of many characters.
     "metrics_every": 50,
     "mixed_precision": True,
 }
+
+_ONE_LAYER: dict[str, Any] = {
+    "layers": 1,
+    "hidden_size": 192,
+    "batch_size": 16,
+    "learning_rate": 0.007,
+    "warmup": 30,
+    "ema_decay": 0.98,
+    "ngram_order": 8,
+    "ngram_start": 0.5,
+}
+"""The network and the training of a short budget."""
 
 
 def choose_text_limits(seconds: float) -> dict[str, int]:
@@ -96,26 +107,11 @@ def choose_recipe(n: int, seconds: float, passed: Mapping[str, Any] | None = Non
     The budget is that of the machine on which the recipes were found: one at half the speed has half of it.
     """
     passed = dict(passed or {})
-    recipe = _COMMON | {"epochs": limit_epochs(n)}
-    recipe |= (_choose_one_layer(n) if seconds < SHORT_BUDGET else _choose_layers(n, seconds, passed)) | passed
+    recipe = _COMMON | {"epochs": limit_epochs(n), "dropout": 0.1 if n < SHORT_TEXT else 0.0}
+    recipe |= (_ONE_LAYER if seconds < SHORT_BUDGET else _choose_layers(n, seconds, passed)) | passed
     if "learning_rate" not in passed:
         recipe["learning_rate"] = _learning_rate(recipe)
     return {name: value for name, value in recipe.items() if name not in passed}
-
-
-def _choose_one_layer(n: int) -> dict[str, Any]:
-    return {
-        "layers": 1,
-        "hidden_size": 192,
-        "batch_size": 16,
-        "optimizer": "adam",
-        "learning_rate": 0.007,
-        "dropout": 0.1 if n < SHORT_TEXT else 0.0,
-        "warmup": 30,
-        "ema_decay": 0.98,
-        "ngram_order": 8,
-        "ngram_start": 0.5,
-    }
 
 
 def _choose_layers(n: int, seconds: float, passed: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,12 +183,9 @@ def _is_timed(passed: Mapping[str, Any]) -> bool:
 def _estimate_passes(n: int, seconds: float, units: float, batch_size: int, passed: Mapping[str, Any]) -> float:
     """Return how often the text will be read until the first of the limits."""
     updates, T = passed.get("max_updates"), passed.get("seq_length", _COMMON["seq_length"])
-    limits = [passed.get("epochs", math.inf if updates else limit_epochs(n))]
-    if updates:
-        limits.append(updates * batch_size * T / n)
-    if _is_timed(passed):
-        limits.append(_passes_in(seconds, n, units))
-    return float(min(limits))
+    by_updates = updates * batch_size * T / n if updates else math.inf
+    by_time = _passes_in(seconds, n, units) if _is_timed(passed) else math.inf
+    return float(min(passed.get("epochs", math.inf if updates else limit_epochs(n)), by_updates, by_time))
 
 
 def _passes_in(seconds: float, n: int, units: float) -> float:

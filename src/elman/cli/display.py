@@ -247,8 +247,6 @@ def show_report(results: dict[str, Any], out: Path) -> None:
     _OUT.print(f"report: {out / 'report.html'} (also report.md, the plots, results.json and run/)")
 
 
-# --- Progress of what is no training ---
-
 DELAY = 0.5
 """Seconds after which a bar appears."""
 REFRESH = 0.1

@@ -53,10 +53,8 @@ def describe_usage_error(error: CycloptsError, app: App) -> str:
         case CoercionError(token=token, target_type=hint) if token is not None and hint is not None:
             problem, remedy = error.msg or f"must be {_describe_type(hint)}", ""
             if get_origin(hint) is Literal:
-                problem, remedy = (
-                    f"must be one of {', '.join(get_args(hint))}",
-                    suggest(token.value, get_args(hint), ""),
-                )
+                choices = get_args(hint)
+                problem, remedy = f"must be one of {', '.join(choices)}", suggest(token.value, choices, "")
             return f"{_name_option(token)} {problem} (got {quote(token.value)}){remedy and '; ' + remedy}"
     return shorten(error)
 

@@ -132,9 +132,6 @@ def suggest_field(corpus: Corpus, config: Config) -> str:
     return ""
 
 
-# --- Reading ---
-
-
 def _reading_options(config: Config) -> dict[str, Any]:
     return {name: getattr(config, name) for name in ("encoding", "field", "lines", "masker", "max_chars")}
 
@@ -181,9 +178,6 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
     if len(text.indices) < 2:
         raise ElmanError(f"the validation text {quote(text.name)} has a single character: use a longer one")
     return text
-
-
-# --- Finding the text of a run that is resumed ---
 
 
 def find_text(manifest: RunManifest | None, run: str) -> list[Source]:

@@ -148,8 +148,6 @@ class RunDirectory:
                     with self._readable_errors():
                         logger.close()
 
-    # --- Reading ---
-
     def holds_run(self) -> bool:
         """Whether it contains a run, that is, a checkpoint."""
         return exists(self.path / CHECKPOINT)
@@ -199,8 +197,6 @@ class RunDirectory:
             return self.manifest()
         except ElmanError:
             return None
-
-    # --- Writing ---
 
     def create(self, manifest: RunManifest, checkpoint: Checkpoint) -> None:
         """Start a run in a directory that contains none, unless it may be replaced; all other files are left alone.

@@ -27,6 +27,8 @@ COLOURS = (
 )  # fmt: skip
 STYLES = [(colour, line) for line, colour in product(("-", "--", ":", "-."), COLOURS)]
 """The colour and the line style of each run; they repeat after 40 runs."""
+UPDATES = "{x:,.0f}"
+"""The format of the labels of the horizontal axis."""
 MARKERS = 60
 """Validations up to which each of them is marked."""
 LOGARITHMIC = 10
@@ -88,7 +90,7 @@ def _plot_runs(curves: Sequence[LossCurve]) -> Figure:
     if lengths and max(lengths) >= LOGARITHMIC * min(lengths):
         for axes in plots:
             axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(_format_update)
+            axes.xaxis.set_major_formatter(UPDATES)
     # Labelled here and not at the lines, where matplotlib would leave out labels that begin with _.
     legend = figure.legend(lines, [curve.label for curve in curves], frameon=False, loc="outside right upper")
     for label in legend.get_texts():
@@ -113,10 +115,6 @@ def _make_room(figure: Figure, legend: Legend) -> None:
     figure.set_size_inches(width + needed.width / figure.dpi, max(height, needed.height / figure.dpi + 0.2))
 
 
-def _format_update(value: float, _: object) -> str:
-    return f"{value:,.0f}"
-
-
 def create_figure(*labels: str) -> tuple[Figure, list[Axes]]:
     """Return a figure with plots next to each other, over the updates, whose vertical axes have these labels."""
     with require_extra("plot"):
@@ -128,7 +126,7 @@ def create_figure(*labels: str) -> tuple[Figure, list[Axes]]:
     for axes, label in zip(plots, labels, strict=True):
         axes.set_xlabel("update")
         axes.set_ylabel(label)
-        axes.xaxis.set_major_formatter(_format_update)
+        axes.xaxis.set_major_formatter(UPDATES)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     return figure, plots

@@ -108,9 +108,6 @@ class SavedRun:
         return render_table(f"Run {self.path}", summarize(self.config, self._row))
 
 
-# --- All runs in directories ---
-
-
 def list_runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
     """Return a row for every run in directories, text by text: of each, the lowest validation loss first.
 

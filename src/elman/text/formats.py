@@ -95,8 +95,6 @@ def decompress(stream: ByteStream) -> ByteStream:
     return stream
 
 
-# --- Files of records ---
-
 RECORD_FORMATS = {".jsonl": "JSON Lines", ".ndjson": "JSON Lines", ".csv": "CSV", ".tsv": "TSV"}
 """Suffix of a file of records -> its format, see `elman.text.fields`."""
 
@@ -108,8 +106,6 @@ def find_record_format(path: str) -> str:
         name = name.removesuffix(suffix)
     return RECORD_FORMATS.get(Path(name).suffix, "")
 
-
-# --- Binary files ---
 
 _EXTRACT = "extract the text first"
 _DECOMPRESS = "decompress it first"
@@ -172,8 +168,7 @@ def _utf16_without_mark(head: bytes) -> str:
 
 
 def _is_binary(head: bytes, codec: str) -> bool:
-    nul = head.count(0)
-    control = len(head) - len(head.translate(None, _CONTROL))
+    nul, control = head.count(0), len(head) - len(head.translate(None, _CONTROL))
     if nul > len(head) / 2:
         return True
     if codec not in ("utf-8", "utf-8-sig", "ascii"):

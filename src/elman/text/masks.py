@@ -63,14 +63,6 @@ _INLINE_FLAGS = re.compile(r"\A(?:\(\?[aimsux]+\))+")
 _SYMBOLS: dict[str | None, str] = {name: mask.symbol for name, mask in MASKS.items()}
 
 
-def expand_names(names: str) -> str:
-    """Return the names of masks, separated by commas, in the order of `MASKS` and without ``all``."""
-    given = {name.strip().lower() for name in names.split(",") if name.strip()}
-    if unknown := sorted(given - {*MASKS, "all"}):
-        raise ElmanError(f"unknown mask {quote(unknown[0])}; choose from {', '.join(MASKS)}, all")
-    return ",".join(name for name in MASKS if name in given or "all" in given)
-
-
 @dataclass(frozen=True)
 class Masker:
     """Replaces what masks match in a line.
@@ -88,7 +80,10 @@ class Masker:
     """A regular expression that is tried before them; or empty."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "names", expand_names(self.names))
+        given = {name.strip().lower() for name in self.names.split(",") if name.strip()}
+        if unknown := sorted(given - {*MASKS, "all"}):
+            raise ElmanError(f"unknown mask {quote(unknown[0])}; choose from {', '.join(MASKS)}, all")
+        object.__setattr__(self, "names", ",".join(name for name in MASKS if {name, "all"} & given))
         _ = self._pattern
 
     @cached_property

@@ -117,9 +117,6 @@ def hash_text(source: Source | Sequence[Source], *, encoding: str = "utf-8") -> 
     return text.sha256
 
 
-# --- Samples of a long text ---
-
-
 def sample_chunks(chunks: Iterable[str], max_chars: int | None) -> tuple[Iterable[str], SampledText | None]:
     """Return a text of at most `max_chars` characters: a longer one in pieces that are spread evenly.
 
@@ -224,9 +221,6 @@ class JoinedText:
             self._last = chunk[-1:] or self._last
             yield chunk
         self._files.append(TextFile(source.path, own.hexdigest()))
-
-
-# --- Decoding ---
 
 
 def find_codec(encoding: str) -> str:

@@ -117,9 +117,6 @@ def _check_is_path(source: str) -> None:
         )
 
 
-# --- Standard input and open files ---
-
-
 def open_standard_input() -> IO[bytes]:
     """Return standard input as a stream of bytes; reject one that the parent process closed."""
     if sys.stdin is None:
@@ -166,9 +163,8 @@ def _list_open_file(source: Any) -> tuple[str, list[TextInput]]:
         is_text = isinstance(source.read(0), str)
     except (OSError, ValueError) as error:  # closed, or open for writing
         raise ElmanError(f"cannot read {quote(name)} ({error})") from None
-    if is_text:
-        return name, [TextInput(quote(name), "", lambda: _encode(source, name), "utf-8")]
-    return name, [TextInput(quote(name), "", lambda: nullcontext(source))]
+    open_file = (lambda: _encode(source, name)) if is_text else (lambda: nullcontext(source))
+    return name, [TextInput(quote(name), "", open_file, "utf-8" if is_text else "")]
 
 
 def _encode(file: IO[str], name: str) -> IO[bytes]:
@@ -176,9 +172,6 @@ def _encode(file: IO[str], name: str) -> IO[bytes]:
         return BytesIO(file.read().encode("utf-8", "surrogatepass"))
     except UnicodeDecodeError as error:
         raise ElmanError(f"cannot read {quote(name)} ({error})") from None
-
-
-# --- Files, directories and patterns ---
 
 
 def _list_files(paths: Iterable[Path], none: str) -> list[TextInput]:
@@ -230,19 +223,15 @@ def _open_file(path: Path) -> AbstractContextManager[IO[bytes]]:
 
 def _suggest_source(path: Path) -> str:
     """Return a hint for a missing file: files and corpora with a similar name, if there are any."""
-    by_name = {name: name for name in BUILTIN_CORPORA}
     # Unlike iterdir, glob raises nothing in a directory that it cannot list.
-    by_name |= {sibling.name: str(sibling) for sibling in path.parent.glob("*")}
-    similar = difflib.get_close_matches(path.name, by_name)
-    if similar:
+    by_name = {name: name for name in BUILTIN_CORPORA} | {each.name: str(each) for each in path.parent.glob("*")}
+    if similar := difflib.get_close_matches(path.name, by_name):
         return f"did you mean {' or '.join(quote(by_name[name]) for name in similar)}?"
     return (
         f"use a file, - for standard input, a built-in text ({', '.join(BUILTIN_CORPORA)}), or in Python"
         " elman.Corpus.from_text(text) or from_lines(lines)"
     )
 
-
-# --- Built-in texts ---
 
 _SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHAKESPEARE_FILE = "shakespeare.txt"

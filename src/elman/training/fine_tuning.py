@@ -3,7 +3,7 @@
 Cell, hidden size and layers are those of the model; every other setting and the optimizer's state are those of a new
 run. Weights of a character move to its index in the new alphabet; characters that the model does not have keep initial
 weights, and those that the text does not have are dropped. The n-gram prior has the counts of both, and starts with the
-model's alpha; if one text is part of the other, it has the new ones alone, as cross-fitting could not leave out others.
+model's alpha; if one text is part of the other, only the new ones: cross-fitting could not leave out what counts twice.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class HealthMonitor:
         return (
             f"the loss is {median / T:.2f} nats per character over the last {LOSSES} updates,"
             f" {median / self.uniform_loss:.1f} times that of uniform predictions ({self.uniform_loss / T:.2f}):"
-            f" {_lower_steps(self.config)}"
+            f" {_suggest_lowering(self.config)}"
         )
 
 
@@ -101,7 +101,7 @@ def _now(config: Config, name: str) -> str:
     return f"{option[name]} (now {getattr(config, name)})"
 
 
-def _lower_steps(config: Config) -> str:
+def _suggest_lowering(config: Config) -> str:
     learning_rate, grad_clip, init_std = (_now(config, name) for name in ("learning_rate", "grad_clip", "init_std"))
     return f"lower {learning_rate}, {grad_clip} or {init_std}"
 
@@ -122,10 +122,8 @@ def require_finite_state(state: TrainState, config: Config, *, saved: bool) -> N
 
 def _not_finite(what: str, update: int, config: Config, *, saved: bool) -> NonFiniteLossError:
     kept = "; the last good checkpoint is kept" if saved else ""
-    return NonFiniteLossError(f"{what} of update {update} is not finite{kept}: {_lower_steps(config)}")
+    return NonFiniteLossError(f"{what} of update {update} is not finite{kept}: {_suggest_lowering(config)}")
 
-
-# --- Advice ---
 
 LONGER = "Train longer"
 """How the advice begins to raise the limit that ended the run."""

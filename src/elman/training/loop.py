@@ -73,8 +73,6 @@ class Trainer:
         self.health = HealthMonitor(run.config, run.state.parameters.architecture)
         self.has_warned = False
 
-    # --- The loop ---
-
     def train(self) -> None:
         """Advance to the end or to a limit, then save everything."""
         self.callback.on_compile()
@@ -164,8 +162,6 @@ class Trainer:
             intervals.append(self.windows.per_epoch)
         return min(stops + [every - update % every for every in intervals if every])
 
-    # --- Health ---
-
     def on_step(self, h: Array, losses: NDArray[np.float64]) -> bool:
         """Check the health of the network while the engine is at work; return whether to interrupt it."""
         new = losses.tolist()
@@ -188,8 +184,6 @@ class Trainer:
     def check_weights(self) -> None:
         """Stop before weights that are not finite are used or saved."""
         require_finite_state(self.state, self.config, saved=self.run.directory is not None)
-
-    # --- Records ---
 
     def record(self) -> None:
         """Add the row, the validation and the sample that are due after this update; the last one is validated, too.
@@ -260,8 +254,6 @@ class Trainer:
         self.saved_at, self.saved_update = time.monotonic(), self.state.update
         self.save_seconds = self.saved_at - started
 
-    # --- Validation and advice ---
-
     def next_validation(self, last_update: int) -> int:
         """Return the update of the next validation, if the run ends at `last_update`; none is due shortly before it."""
         interval = validation_interval(self.run.data, self.config, last_update)
@@ -317,10 +309,10 @@ class Trainer:
 
     def better_of_best_and_current(self, validation_loss: float | None) -> Snapshot | None:
         """Return the current network if its validation loss is below that of the best so far, else the latter."""
-        best = self.run.best
-        if validation_loss is None or not math.isfinite(validation_loss):
-            return best
-        if best is not None and best.validation_loss is not None and best.validation_loss <= validation_loss:
+        best, lowest = self.run.best, math.inf
+        if best is not None and best.validation_loss is not None:
+            lowest = best.validation_loss
+        if validation_loss is None or not validation_loss < lowest:  # nan is not
             return best
         current = self.run.snapshot(validation_loss)
         return replace(current, parameters=current.parameters.map(np.copy), h=current.h.copy())
@@ -364,9 +356,6 @@ def switch_on_prior(state: TrainState) -> bool:
         for name in ("V", "c"):
             arrays[name] *= LOGIT_SCALE
     return True
-
-
-# --- The plot ---
 
 
 def save_plot(run: Run, callback: TrainingCallback) -> None:

@@ -36,9 +36,8 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
         directory.lock.acquire()
     saved, manifest = directory.load(), directory.manifest_if_valid()
     saved = replace(saved, config=_find_validation(saved.config, manifest, options))
-    given = preset or ""
-    recorded = given if manifest is None else manifest.preset
-    if given not in ("", recorded) and recorded:
+    recorded = preset or "" if manifest is None else manifest.preset
+    if preset and recorded and preset != recorded:
         raise ElmanError(
             f"cannot change {option.preset} on resume (run: {recorded}, given: {preset}); remove it or choose another"
             f" {option.out}"
@@ -58,8 +57,8 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     if limit := was_ended_by(run, config):
         run.restore_history(metrics, samples)
         _leave_finished(run, saved, limit)
-    else:
-        run.notices += tuple(filter(None, [describe_extension(run, saved.config)]))
+    elif extension := describe_extension(run, saved.config):
+        run.notices += (extension,)
     if not (limit and manifest and manifest.stopped):  # otherwise its end is recorded
         directory.write_manifest(run.manifest)  # before the loggers are started, which read it
     elif manifest.log != directory.log:
@@ -79,9 +78,6 @@ def _find_validation(saved: Config, manifest: RunManifest | None, options: Mappi
             return config
     name = Path(saved.validation_file).name
     raise ElmanError(f"the path of the validation text {quote(name)} is lost: pass {option.validation}")
-
-
-# --- The text ---
 
 
 def _read_data(
@@ -136,9 +132,6 @@ def _count_again(saved: Checkpoint, data: TrainingData) -> NgramModel | None:
             "the n-gram prior of the checkpoint is not that of the training text; restore a copy or train again"
         )
     return counted
-
-
-# --- The records ---
 
 
 def _leave_finished(run: Run, saved: Checkpoint, limit: str) -> None:

@@ -206,9 +206,6 @@ def limit_texts(config: Config, passed: Collection[str]) -> Config:
     return replace(config, **limits)
 
 
-# --- Settings of a preset that depend on the text ---
-
-
 def fit_to_text(
     config: Config, preset: str, corpus: Corpus, passed: Collection[str], on_compile: Callable[[], None]
 ) -> Config:

@@ -232,9 +232,8 @@ def follow() -> int:
     stop of process 0, which alone reads the text, shows progress, and writes.
     """
     run = run_on_first_process(_receive_only)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)  # process 0 decides
+    for number in {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+        signal.signal(number, signal.SIG_IGN)  # process 0 decides
     if not run.was_finished:
         with suppress(NonFiniteLossError):  # process 0 reports it
             Trainer(run, TrainingCallback(), Stopwatch()).train()

@@ -61,12 +61,11 @@ def evaluate(
     if adapt is not None and window is not None:
         raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
     path, texts = split_run(run, corpus)
-    if path is None:
-        require_corpus(texts)  # before the built-in model is reported
+    sources = require_corpus(texts)  # before the built-in model is reported
     model = load_model(path, quiet=as_json)
     if adapt is not None:
         check_adapt(model.parameters, adapt)
-    alphabet, text, sources = with_unknown(model.alphabet), "", require_corpus(texts)
+    alphabet, text = with_unknown(model.alphabet), ""
     if adapt != CODE_LENGTH:
         read = read_corpus(
             sources, encoding=encoding, field=field, alphabet=alphabet, lines=model.is_of_lines, masker=model.masker

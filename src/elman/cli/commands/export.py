@@ -40,8 +40,7 @@ def export(
     from elman.interop import export
 
     check_not_input(out, run)
-    about = {"license": license, "language": language, "weights": weights}
-    export(run, out, format=format, include_text=include_text, **about)
+    export(run, out, format=format, include_text=include_text, license=license, language=language, weights=weights)
     print(out)
     return 0
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -138,8 +139,7 @@ def _check_sources(
     prompt: str | None, prompt_file: str | Path | None, interactive: bool, copied_from: str | Path | None
 ) -> None:
     """Check that there is one source of prompts, and that standard input is read for one purpose only."""
-    lines = "-" if interactive else None
-    options = {"--prompt": prompt, "--prompt-file": prompt_file, "--interactive": lines}
+    options = {"--prompt": prompt, "--prompt-file": prompt_file, "--interactive": "-" if interactive else None}
     sources = [name for name, value in options.items() if value is not None]
     if len(sources) > 1:
         raise ElmanError(f"cannot combine {' with '.join(sources)}: pass one of them")
@@ -213,18 +213,18 @@ class Generation:
         """Yield the samples of these seeds and of the following ones whose line is not in the training text."""
         if model.masker is not None:
             raise ElmanError("--new-only cannot compare samples with the training text of a model with --mask")
-        missing = self.count
-        for first in range(seed, seed + MAX_ATTEMPTS * self.count, self.count):
-            for n, text in enumerate(model.samples(self.count, self.length, seed=first, **options)):
-                line = (options["prompt"] + text).rpartition("\n")[2]
-                if missing and not model.in_training_text(line):
-                    missing -= 1
-                    yield first + n, iter([text])
-            if not missing:
-                return
-        raise ElmanError(
-            f"only {self.count - missing} of {MAX_ATTEMPTS * self.count:,} samples are new lines: raise --temperature"
+        found, attempts = 0, MAX_ATTEMPTS * self.count
+        batches = (
+            model.samples(self.count, self.length, seed=first, **options)
+            for first in range(seed, seed + attempts, self.count)
         )
+        for own_seed, text in enumerate(chain.from_iterable(batches), seed):
+            if not model.in_training_text((options["prompt"] + text).rpartition("\n")[2]):
+                found += 1
+                yield own_seed, iter([text])
+            if found == self.count:
+                return
+        raise ElmanError(f"only {found} of {attempts:,} samples are new lines: raise --temperature")
 
 
 def interpret_escapes(text: str, alphabet: Alphabet) -> str:

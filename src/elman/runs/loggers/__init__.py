@@ -55,9 +55,6 @@ class MetricsLogger:
         """End the log: training has ended, or failed."""
 
 
-# --- Text files ---
-
-
 class TextLogger(MetricsLogger):
     """Writes a file of lines, synced after each append; a subclass makes the lines."""
 
@@ -121,9 +118,6 @@ def _json_lines(records: Iterable[Metrics] | Iterable[Sample]) -> bytes:
     return "".join(json.dumps(asdict(record)) + "\n" for record in records).encode("ascii")
 
 
-# --- What other loggers share ---
-
-
 def make_directory(path: Path) -> None:
     """Create the directory of a logger; a link there is replaced, as it may lead out of the run."""
     if path.is_symlink():
@@ -151,9 +145,6 @@ def list_values(row: Metrics, seq_length: int) -> dict[str, float]:
 def without_surrogates(text: str) -> str:
     """Return a text whose lone surrogates, which no file can have, are replaced by escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-# --- The registry ---
 
 
 @dataclass(frozen=True)
