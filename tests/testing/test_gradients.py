@@ -165,7 +165,7 @@ def test_the_passes_cannot_change_what_they_are_compared_with() -> None:
     overwrites = RETURN.replace("return", "result =") + "; W[:] = h[:] = p[:] = x[:] = y[:] = 0; return result"
     assert check_gradients(*load_passes((RETURN, overwrites))).passed
     with pytest.raises(ElmanError, match=r"backward must return a dict .* \(got 3 values\)"):
-        check_gradients(load_passes()[0], lambda *_: (1, 2, 3))
+        check_gradients(load_passes()[0], lambda *_: (1, 2, 3))  # type: ignore[arg-type]
 
 
 def test_the_report_marks_what_is_wrong() -> None:
