@@ -44,7 +44,6 @@ COMMANDS = """
     train novel.txt --out x --preset LONG
     train novel.txt --out x --hidden-size LONG
     train novel.txt --out x --hidden-size -DIGITS
-    train novel.txt --out x --engine LONG
     train novel.txt --out x --encoding LONG
     train novel.txt --out x --log LONG
     train novel.txt --out x --live=LONG
@@ -55,11 +54,8 @@ COMMANDS = """
     sample LONG
     sample run --prompt LONG
     sample run --prompt-file LONG
-    sample run --stop LONG
     sample run --copied-from LONG
     eval run LONG
-    eval LONG novel.txt
-    score run LONG
     explain run novel.txt --out LONG
     decompress LONG --model run
     decompress novel.txt --model LONG

@@ -411,8 +411,8 @@ def test_a_library_is_missing(folder: Path, command: Command, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
-def test_view_shows_runs_until_a_signal(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    out = tmp_path / "novel"
+def test_view_shows_runs_until_a_signal(folder: Path, number: signal.Signals, code: int) -> None:
+    out = folder / "novel"
     train(Corpus.from_text(TEXT), **EXACT, epochs=2, out=out)
     command = [sys.executable, "-m", "elman", "view", str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:

@@ -80,12 +80,6 @@ def test_the_mixture_and_what_it_learns_are_those_of_the_reference() -> None:
         np.testing.assert_allclose(getattr(mixture, name), expected, atol=20 * FIXED_FUNCTIONS, err_msg=name)
 
 
-def test_contexts_of_a_large_alphabet_share_biases() -> None:
-    second = make_mixture(3000, np.ones(1, np.float32), 1, 0).second
-    assert second.size <= mixing.MAX_BIASES
-    assert 0 <= mixing.second_row(second, 3000, 2999, 2999) < len(second)
-
-
 @pytest.mark.parametrize("order", [0, 4])
 @pytest.mark.parametrize("std", [0.7, 300.0, 1e38])
 def test_the_frequencies_sum_to_their_whole_at_every_step(order: int, std: float) -> None:

@@ -62,11 +62,6 @@ def test_a_prompt_is_the_beginning_of_a_line(model: Model) -> None:
     np.testing.assert_array_equal(begin_text(model.parameters, model.state.recurrent).recurrent, model.state.recurrent)
 
 
-def test_a_line_ends_at_a_stop_sequence_or_at_its_maximum_length(model: Model) -> None:
-    assert model.sample(seed=1, prompt="an", stop="a") == model.sample(seed=1, prompt="an").partition("a")[0]
-    assert all(len(line) <= 2 for line in model.samples(5, 2, seed=1))
-
-
 def test_the_command_prints_lines_and_marks_those_trained_on(command: Command, folder: Path, model: Model) -> None:
     ended = command("sample", folder, "--count", "20", "--seed", "5")
     assert ended.code == 0

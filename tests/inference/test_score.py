@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ import elman
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import score as scoring
-from elman.inference.adaptation import Adapt
 from elman.inference.score import Score, score, score_windows
+from elman.inference.score_lines import score_lines
 from elman.network import Parameters
 from elman.network.cells import CELLS
 from elman.network.model import loss
@@ -156,11 +157,19 @@ def test_an_alphabet_with_unknown_characters_encodes_every_text(alphabet: Alphab
     assert with_unknown(with_symbol) is with_symbol
 
 
-@pytest.mark.parametrize("adapt", [None, "weights"])
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
-def test_an_output_that_is_not_finite_is_rejected(adapt: Adapt | None) -> None:
-    with pytest.raises(ElmanError, match=r"^the output of this network is not finite; train again with a"):
-        overflowing_model().score("abab\n" * 20, adapt=adapt)
+def test_an_output_that_is_not_finite_is_rejected() -> None:
+    model = overflowing_model()
+    calls: list[Callable[[], object]] = [
+        lambda: model.score("abab\n" * 20),
+        lambda: model.score("abab\n" * 20, adapt="weights"),
+        lambda: model.step(model.step(model.start(), "a")[0], "b"),
+        lambda: list(score_lines(model, ["ab\nba\n"])),
+        lambda: list(score_lines(model, ["ab\nba\n"], carry_state=True)),
+    ]
+    for call in calls:
+        with pytest.raises(ElmanError, match=r"^the output of this network is not finite"):
+            call()
 
 
 def windows_by_hand(parameters: Parameters, indices: Any, window: int) -> float:

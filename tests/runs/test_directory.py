@@ -177,14 +177,3 @@ def test_the_lock_of_a_dead_process_blocks_nobody(corpus: Corpus, run: Path, how
         assert (run / ".lock").exists()
         assert train(corpus, out=run, resume=True, max_updates=12).state.update == 12
     assert not list(run.glob("*.part"))
-
-
-def test_an_error_and_an_end_give_the_lock_back(corpus: Corpus, run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ElmanError):
-        train(corpus, out=tmp_path / "new", seq_length=1000)
-    assert not (tmp_path / "new").exists()
-    with pytest.raises(ElmanError, match="already contains a run"):
-        train(corpus, **EXACT, out=run)
-    with pytest.raises(ElmanError, match=r"cannot change hidden_size on resume \(run: 4, given: 5\)"):
-        train(corpus, out=run, resume=True, hidden_size=5)
-    assert train(corpus, out=run, resume=True, max_updates=12).state.update == 12

@@ -4,14 +4,13 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import elman
 from elman.errors import ElmanError
-from elman.text import Corpus, read_corpus, replace_rare
+from elman.text import Corpus, replace_rare
 from elman.text.unknown import MAX_UNCONFIRMED_SIZE
 from support.cli import Command
 from support.texts import PLAIN
@@ -61,13 +60,6 @@ def test_exactly_the_rare_characters_are_replaced(text: str, min_count: int) -> 
     last = corpus.alphabet.characters[-1]
     assert corpus.text == "".join(c if text.count(c) >= min_count else last for c in text)
     assert corpus.alphabet.has_unknown == (min_count > 0)
-
-
-def test_characters_read_later_are_replaced_too() -> None:
-    Path("text").write_text("abé\nc")
-    alphabet = replace_rare(Corpus.from_text("abab"), 1).alphabet
-    np.testing.assert_array_equal(read_corpus("text", alphabet=alphabet).indices, [0, 1, 2, 2, 2])
-    np.testing.assert_array_equal(alphabet.encode("xayb"), [2, 0, 2, 1])
 
 
 def test_a_corpus_with_an_unknown_symbol_is_trained_on_as_it_is() -> None:

@@ -6,7 +6,6 @@ The network is tiny (m = 4, T = 5), and the text short enough that most runs go 
 import json
 import math
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -279,22 +278,6 @@ def test_a_run_without_metrics_is_not_resumed(corpus: Corpus, tmp_path: Path) ->
     (tmp_path / "metrics.csv").unlink()
     with pytest.raises(ElmanError, match=r"^the run in '.*' has no metrics\.csv$"):
         train(corpus, out=tmp_path, resume=True)
-
-
-def test_a_resume_that_fails_loses_no_row(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = train(corpus, **EXACT, max_updates=21, out=tmp_path)
-    opened: Callable[..., Any] = Path.open
-
-    def full(path: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
-        if "a" in mode:
-            raise OSError(28, "No space left on device")
-        return opened(path, mode, *arguments, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", full)
-        with pytest.raises(ElmanError, match=r"No space left on device"):
-            train(corpus, out=tmp_path, resume=True, max_updates=30)
-    assert_saved(tmp_path, run)
 
 
 @ENGINES
