@@ -136,7 +136,7 @@ def quote(value: object) -> str:
     """Return the literal of a value that was given, or of a path as a string, shortened as by `shorten`."""
     if isinstance(value, os.PathLike):
         return shorten(repr(os.fspath(value)), MAX_PATH_SHOWN)
-    return shorten(repr(value))
+    return shorten(" ".join(map(str.strip, repr(value).splitlines())))  # the literal of an array has several lines
 
 
 def flag(name: str) -> str:
