@@ -25,7 +25,7 @@ import zstandard
 from elman import compress, decompress
 from elman.compression.modes import DEFAULT_MODE
 from elman.inference import Model
-from elman.runs.models import load_builtin
+from elman.runs.loading import load_builtin
 from elman.storage.builtin import MODELS
 from speed import machine
 

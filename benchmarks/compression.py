@@ -30,7 +30,7 @@ from typing import Any
 from elman import compress, decompress
 from elman.compression.modes import MODES, ModeName
 from elman.inference import Model
-from elman.runs.models import load
+from elman.runs.loading import load
 from speed import machine
 
 RESULTS = Path(__file__).parent / "results" / "compression.json"

@@ -157,7 +157,7 @@ def install() -> None:
         module = importlib.import_module(f"elman.engine.numba.{name}")
         for function, part in parts.items():
             setattr(module, function, timed(getattr(module, function), part))
-    for name in ("network", "training", "muon"):
+    for name in ("workspace", "training", "muon"):
         caller: Any = importlib.import_module(f"elman.engine.numba.batched.{name}")
         caller.kernel_pointer = _timed_pointer
 

@@ -47,7 +47,7 @@ def train(text: str, preset: str, threads: int, seconds: float, **options: Any) 
     import elman
     from elman.engine.numba import threads as teams
     from elman.engine.numba.batched import training
-    from elman.engine.numba.batched.network import BatchedNetwork
+    from elman.engine.numba.batched.workspace import BatchedNetwork
     from kernel_marks import COUNTERS, K_ROW, KERNEL, M_ROW, count_cycles, shares
 
     class Clock(elman.TrainingCallback):
@@ -115,7 +115,7 @@ def multiply_adds(config: Any, K: int) -> dict[str, int]:
 def peak(precision: str, threads: int) -> float:
     """Return the multiply-adds per second of a product of a GRU of 256 units, the best of several trials."""
     from elman.engine.numba.batched.layout import W_FORWARD
-    from elman.engine.numba.batched.network import BatchedNetwork
+    from elman.engine.numba.batched.workspace import BatchedNetwork
     from elman.engine.numba.linalg.panels import entire, multiply_panels
     from elman.jit import kernel
     from elman.network import Architecture, initial_parameters

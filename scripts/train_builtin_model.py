@@ -34,7 +34,7 @@ from elman.ngram.counting import count_ngrams
 from elman.ngram.file import PREFIX
 from elman.ngram.merging import translate
 from elman.ngram.model import Indices, NgramModel
-from elman.runs.models import load_builtin
+from elman.runs.loading import load_builtin
 from elman.storage import builtin
 from elman.text import Alphabet
 

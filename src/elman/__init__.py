@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from elman.interop import import_ as import_
     from elman.interpret.explain_page import explain as explain
     from elman.runs.history import Sample as Sample
-    from elman.runs.models import LineScorer as LineScorer
-    from elman.runs.models import load as load
+    from elman.runs.loading import LineScorer as LineScorer
+    from elman.runs.loading import load as load
     from elman.runs.run import Run as Run
     from elman.runs.saved_runs import SavedRun as SavedRun
     from elman.runs.saved_runs import list_runs as list_runs

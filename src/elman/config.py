@@ -15,7 +15,7 @@ from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-from elman.engines import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help
+from elman.engine_registry import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help
 from elman.errors import ElmanError, option, quote, shorten
 from elman.network.cells import cell_help, cell_names
 from elman.network.optimizers import optimizer_names

@@ -58,6 +58,6 @@ def test_a_warning_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch
         warnings.warn("cannot store\nkernels", RuntimeWarning, stacklevel=1)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("elman.runs.models.load_builtin", warn)
+    monkeypatch.setattr("elman.runs.loading.load_builtin", warn)
     warnings.simplefilter("default")
     assert command("sample", "-q").err == "warning: cannot store kernels\n"

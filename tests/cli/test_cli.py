@@ -255,7 +255,7 @@ def test_what_ends_a_command_is_at_most_one_line(
     def load(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("elman.runs.models.load", load)
+    monkeypatch.setattr("elman.runs.loading.load", load)
     ended = command("sample", run)
     assert (ended.code, ended.out, ended.err.count("\n")) == (code, "", 1 if line else 0)
     assert ended.err.startswith(f"error: {line}" if line else "")

@@ -10,7 +10,7 @@ import pytest
 import elman
 from elman.cli.inputs import choose_corpus
 from elman.errors import ElmanError
-from elman.runs.models import BUILTIN, load_builtin
+from elman.runs.loading import BUILTIN, load_builtin
 from elman.serve.models import load_models
 from support.cli import Command, assert_refused
 from support.codec_models import make_model

@@ -74,7 +74,7 @@ machines = pytest.mark.parametrize(
     ids=["s390x", "aarch64"],
 )
 def test_it_is_that_machine(tmp_path: Path, machine: Machine, expected: list[object]) -> None:
-    code = "import json, platform, sys; from elman.engines import NUMBA_INSTALLED as has_numba\n"
+    code = "import json, platform, sys; from elman.engine_registry import NUMBA_INSTALLED as has_numba\n"
     code += "print(json.dumps([sys.byteorder, platform.machine(), has_numba]))"
     assert json.loads(machine.python(tmp_path, "-c", code)) == expected
 

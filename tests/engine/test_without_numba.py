@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from elman import engines
+from elman import engine_registry
 from elman.config import Config
 from elman.engine import get_engine, require_engine
-from elman.engines import inference_engine
+from elman.engine_registry import inference_engine
 from elman.errors import ElmanError, command_line
 from support.missing_packages import hide_packages
 from support.state import TEXT
@@ -22,7 +22,7 @@ REASON = "--engine numba requires Numba, which is not installed: install it, or 
 @pytest.fixture
 def _without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elman.engine.NUMBA_INSTALLED", False)
-    monkeypatch.setattr(engines, "DEFAULT_ENGINE", "numpy")
+    monkeypatch.setattr(engine_registry, "DEFAULT_ENGINE", "numpy")
 
 
 @pytest.mark.usefixtures("_without_numba")

@@ -18,7 +18,7 @@ from elman.inference.adaptation import DECAY_INTERVAL, Adapt, score_dynamic
 from elman.inference.score import score
 from elman.network import Parameters, SamplingParams
 from elman.network import loss_and_gradients as reference
-from elman.network.model import logits
+from elman.network.bptt import logits
 from elman.network.output import losses
 from elman.network.state import State
 from elman.ngram.model import READ_COUNT, ngram_counts

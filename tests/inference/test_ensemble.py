@@ -12,7 +12,7 @@ from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference import ensemble as fitting
 from elman.inference.ensemble import ensemble, fit_ensemble_weights
-from elman.runs.models import load, save_model
+from elman.runs.loading import load, save_model
 from support.cli import Command, assert_refused
 from support.state import TEXT
 from support.tolerances import COMPILED, SINGLE

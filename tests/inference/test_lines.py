@@ -15,7 +15,7 @@ from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.score_lines import score_lines
 from elman.interpret import explain_indices
-from elman.network.model import begin_text
+from elman.network.bptt import begin_text
 from elman.text import Corpus
 from support.cli import Command, assert_refused
 from support.training import EXACT, train

@@ -17,8 +17,8 @@ from elman.inference import score as scoring
 from elman.inference.score import Score, score, score_windows
 from elman.inference.score_lines import score_lines
 from elman.network import Parameters
+from elman.network.bptt import loss
 from elman.network.cells import CELLS
-from elman.network.model import loss
 from elman.network.output import softmax
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams

@@ -20,8 +20,8 @@ from elman.inference import Model
 from elman.inference import score_lines as scoring
 from elman.inference.score_lines import Line, score_lines
 from elman.network import SamplingParams
+from elman.network.bptt import loss
 from elman.network.cells import CELLS
-from elman.network.model import loss
 from elman.network.state import State
 from elman.text import Alphabet, Corpus
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats

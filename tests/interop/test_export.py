@@ -18,13 +18,13 @@ import pytest
 from elman.errors import ElmanError, quote
 from elman.inference import Model
 from elman.interop import FORMATS, export, format_help, import_, npz, torch
-from elman.network.model import logits
+from elman.network.bptt import logits
 from elman.network.parameters import Array
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.file import describe_ngrams, ngram_tensors
 from elman.ngram.model import read
-from elman.runs.models import load
+from elman.runs.loading import load
 from elman.text import Alphabet, Corpus
 from support import tolerances as tolerances
 from support.cells import EXPORTED_CELLS, IMPORTED_FORMATS

@@ -20,8 +20,8 @@ from elman.errors import ElmanError
 from elman.inference import Model
 from elman.interop import page
 from elman.interop.contents import ModelInfo
+from elman.network.bptt import begin_text
 from elman.network.cells import CELLS
-from elman.network.model import begin_text
 from elman.network.parameters import Parameters
 from elman.network.sampling import list_sampling_options
 from elman.ngram.counting import count_ngrams

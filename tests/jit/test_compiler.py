@@ -14,7 +14,7 @@ from numba.core.errors import NumbaError
 from elman.jit import allocating_kernel, compiled, compiler, kernel
 from elman.jit.compiler import call_pointer, digest_sources, kernel_pointer, kernel_sources
 
-NOT_IN_KERNELS = {"elman.engines"}
+NOT_IN_KERNELS = {"elman.engine_registry"}
 """Modules whose constants no kernel contains: whether Numba is installed, without which nothing is compiled."""
 
 

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 import elman
-from elman.compression import network as exact_network
+from elman.compression import exact_network
 from elman.engine import get_engine
 from elman.engine.numba.batched import cells as compiled_cells
 from elman.errors import ElmanError
 from elman.interpret.explain_page import ExplainPage, describe_network, render_page
 from elman.network import Architecture
-from elman.network import model as network
+from elman.network import bptt as network
 from elman.network.cells import CELLS, cell_help
 from elman.network.parameters import NAMES
 from elman.text import Corpus

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from elman.network import model
+from elman.network import bptt
 from elman.network.cells import CELLS
 from elman.network.ensemble import join_parameters, join_states
 from elman.network.parameters import Parameters
@@ -39,12 +39,12 @@ def test_the_logits_are_the_weighted_sum(cell: str, layers: int, with_prior: tup
     ngrams = count_ngrams(TEXT, K, order=3)
     members = make_members(cell, layers, [ngrams if n in with_prior else None for n in range(3)])
     joined = join_parameters([parameters for parameters, _ in members], WEIGHTS)
-    state = model.begin_text(joined, join_states([state for _, state in members], joined.architecture))
+    state = bptt.begin_text(joined, join_states([state for _, state in members], joined.architecture))
     assert joined.architecture.m == sum(SIZES)
     assert joined.architecture.shapes() == {name: array.shape for name, array in joined.items()}
     for _ in range(2):  # the state continues as those of the networks do
-        o, state = model.logits(joined, state, X)
-        results = [model.logits(*member, X) for member in members]
+        o, state = bptt.logits(joined, state, X)
+        results = [bptt.logits(*member, X) for member in members]
         expected = sum(weight * logits for weight, (logits, _) in zip(WEIGHTS, results, strict=True))
         np.testing.assert_allclose(o, expected, rtol=NAIVE, atol=NAIVE)
         members = [(parameters, final) for (parameters, _), (_, final) in zip(members, results, strict=True)]

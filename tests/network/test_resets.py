@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elman.network import model
+from elman.network import bptt
 from elman.network.cells import CELLS
 from elman.network.parameters import LossAndGradients, Parameters
 from elman.network.state import State
@@ -29,7 +29,7 @@ def state(parameters: Parameters) -> State:
 
 
 def run(parameters: Parameters, initial: State, text: Any) -> LossAndGradients:
-    return model.loss_and_gradients(parameters, initial, text[:-1], text[1:])
+    return bptt.loss_and_gradients(parameters, initial, text[:-1], text[1:])
 
 
 @pytest.mark.parametrize("cell", CELLS)

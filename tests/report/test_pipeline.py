@@ -10,7 +10,7 @@ import pytest
 from elman.errors import ElmanError
 from elman.report import pipeline, report
 from elman.report.results import measure_curve
-from elman.runs.models import load
+from elman.runs.loading import load
 from elman.runs.run import Run
 from elman.testing.gradcheck import REPORTED
 from elman.text import Corpus

@@ -14,7 +14,7 @@ import pytest
 from elman.errors import ElmanError
 from elman.ngram.file import PREFIX
 from elman.runs.directory import CHECKPOINT
-from elman.runs.models import load
+from elman.runs.loading import load
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Corpus
 from fuzz import CORPUS

@@ -20,7 +20,7 @@ import pytest
 
 from elman.errors import ElmanError
 from elman.runs.directory import CHECKPOINT, RunDirectory
-from elman.runs.models import load
+from elman.runs.loading import load
 from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training import loop as training

@@ -25,7 +25,7 @@ import elman
 from elman.errors import ElmanError
 from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import CHECKPOINT, LOCK, PLOT, RunDirectory
-from elman.runs.models import load
+from elman.runs.loading import load
 from elman.storage.tensors import read_tensors
 from elman.text import Corpus
 from elman.training import loop as training

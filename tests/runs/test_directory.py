@@ -20,7 +20,7 @@ from elman.config import Config
 from elman.errors import ElmanError, quote
 from elman.report import report
 from elman.runs.directory import RunDirectory
-from elman.runs.models import load
+from elman.runs.loading import load
 from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training.callbacks import TrainingCallback

@@ -13,7 +13,7 @@ import elman
 from elman.errors import ElmanError, quote
 from elman.inference.fingerprint import fingerprint
 from elman.runs.directory import RunDirectory
-from elman.runs.models import hub_name
+from elman.runs.loading import hub_name
 from elman.text import Corpus
 from support.cli import Command, assert_refused
 from support.hub import Hub, commit_of, running_hub

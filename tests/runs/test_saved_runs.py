@@ -11,7 +11,7 @@ import elman
 from elman.errors import ElmanError
 from elman.runs.directory import RunDirectory
 from elman.runs.history import summarize
-from elman.runs.models import save_model
+from elman.runs.loading import save_model
 from elman.runs.plots import LossCurve
 from elman.runs.saved_runs import find_runs, summarize_run
 from elman.serve.dashboard_runs import DashboardRun

@@ -12,7 +12,7 @@ import pytest
 
 from elman.interpret import dequantize
 from elman.network import SamplingParams
-from elman.network.model import loss
+from elman.network.bptt import loss
 from support import reference_impl
 from support.cells import COMPILED_CELLS
 from support.random_model import random_model, random_prior_model

@@ -14,7 +14,7 @@ import numpy as np
 from elman.errors import ElmanError
 from elman.runs.checkpoint import load_checkpoint, load_network
 from elman.runs.directory import CHECKPOINT, RunDirectory
-from elman.runs.models import load
+from elman.runs.loading import load
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Corpus
 from support.state import TEXT, T

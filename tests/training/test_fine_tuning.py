@@ -16,8 +16,8 @@ from elman.inference.fingerprint import fingerprint
 from elman.ngram.counting import count_ngrams
 from elman.ngram.model import ngram_counts
 from elman.runs.directory import RunDirectory
+from elman.runs.loading import load
 from elman.runs.manifest import ModelOrigin
-from elman.runs.models import load
 from elman.runs.run import Run
 from elman.text import Alphabet, Corpus
 from elman.training.fine_tuning import PretrainedModel, match_characters

@@ -16,7 +16,7 @@ from elman.inference.score import score
 from elman.inference.score_lines import compute_score_quantiles
 from elman.inference.snapshot import LINE_SCORES_SHAPE
 from elman.runs.data import TrainingData
-from elman.runs.models import load
+from elman.runs.loading import load
 from elman.runs.run import Run
 from elman.text import Corpus
 from elman.text.lines import shuffle_corpus

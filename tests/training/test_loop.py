@@ -21,7 +21,7 @@ from elman.errors import ElmanError, NonFiniteLossError
 from elman.network import Optimizer
 from elman.network.parameters import Array
 from elman.runs.directory import RunDirectory
-from elman.runs.models import load
+from elman.runs.loading import load
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Alphabet, Corpus, Windows
 from elman.training import loop as training

@@ -20,7 +20,7 @@ from elman.network.parameters import Array
 from elman.runs.checkpoint import load_checkpoint, load_network
 from elman.runs.data import PIECES, TrainingData
 from elman.runs.directory import RunDirectory
-from elman.runs.models import load
+from elman.runs.loading import load
 from elman.runs.plots import LossCurve
 from elman.runs.run import Run
 from elman.runs.saved_runs import SavedRun

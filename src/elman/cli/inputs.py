@@ -36,7 +36,7 @@ def split_run(run: str | Path | None, corpus: Sequence[str | Path]) -> tuple[Pat
 
     It is left out if the first argument is a file of text, ``-`` or a built-in text; else it must exist.
     """
-    from elman.runs.models import hub_name, is_builtin
+    from elman.runs.loading import hub_name, is_builtin
 
     if run is None:
         return None, list(corpus)
@@ -62,7 +62,7 @@ def _is_text(name: str) -> bool:
 
 def load_model(run: Path | None, *, quiet: bool) -> Model:
     """Load the model of a run, or else the built-in model, which is reported on standard error unless `quiet`."""
-    from elman.runs.models import load, load_builtin
+    from elman.runs.loading import load, load_builtin
 
     if run is not None:
         return load(run)

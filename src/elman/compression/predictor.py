@@ -29,10 +29,10 @@ from elman.compression.arithmetic import (
     exact_inline,
     set_freqs,
 )
+from elman.compression.exact_network import Network, Weights, make_network
 from elman.compression.matches import Matches, make_matches, read_symbols, reserve_steps
 from elman.compression.mixing import Mixture, make_mixture
 from elman.compression.modes import CodecMode
-from elman.compression.network import Network, Weights, make_network
 from elman.compression.ngrams import NgramArrays, NgramRows, read_ngrams, without_ngrams
 from elman.compression.range_coder import Coder, bad_end_error, code
 from elman.ngram.model import NgramModel

@@ -20,7 +20,7 @@ from elman.engine.protocol import CALLBACK_INTERVAL as CALLBACK_INTERVAL
 from elman.engine.protocol import Engine as Engine
 from elman.engine.protocol import InferenceSession as InferenceSession
 from elman.engine.protocol import TrainState as TrainState
-from elman.engines import ENGINES, NUMBA_INSTALLED
+from elman.engine_registry import ENGINES, NUMBA_INSTALLED
 from elman.errors import ElmanError, option, quote, require_extra
 from elman.network import SamplingParams
 from elman.network.cells import CELLS
@@ -33,7 +33,7 @@ COMPILING = "compiling kernels (once for this kind of network, may take half a m
 
 
 def get_engine(name: str, device: str = "auto", mixed_precision: bool = False) -> Engine:
-    """Return the engine `name`, one of `elman.engines.ENGINES`, importing it."""
+    """Return the engine `name`, one of `elman.engine_registry.ENGINES`, importing it."""
     if name not in ENGINES:
         raise ElmanError(f"unknown engine {quote(name)} (choose from {', '.join(ENGINES)})")
     spec = ENGINES[name]

@@ -17,7 +17,7 @@ from elman.engine.protocol import (
     run_in_chunks,
     training_folds,
 )
-from elman.network import model, output
+from elman.network import bptt, output
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Arrays, LossAndGradients, Parameters
 from elman.network.prior import PriorValues
@@ -50,7 +50,7 @@ class NumpyEngine:
                 dropout = optimizer.weight_dropout
                 weight_masks = dropout.masks(state.update, state.parameters) if dropout else {}
                 parameters = state.parameters.with_arrays(_multiply(state.parameters, weight_masks))
-                losses[n], gradients, _, state.hidden = model.loss_and_gradients(
+                losses[n], gradients, _, state.hidden = bptt.loss_and_gradients(
                     parameters, state.hidden, x, y, masks, folds
                 )
                 gradients = _multiply(gradients, weight_masks)
@@ -63,7 +63,7 @@ class NumpyEngine:
 
     def loss_and_gradients(self, parameters: Parameters, state: State, x: Indices, y: Indices) -> LossAndGradients:
         """See `elman.engine.Engine.loss_and_gradients`."""
-        return model.loss_and_gradients(parameters, state, x, y)
+        return bptt.loss_and_gradients(parameters, state, x, y)
 
     def session(self, parameters: Parameters) -> NumpySession:
         """See `elman.engine.Engine.session`."""
@@ -78,14 +78,14 @@ class NumpySession:
 
     def losses(self, state: State, x: Indices, y: Indices) -> tuple[NDArray[np.float64], State]:
         """See `elman.engine.InferenceSession.losses`."""
-        o, state = model.logits(self.parameters, state, x)
+        o, state = bptt.logits(self.parameters, state, x)
         return output.losses(o, y).astype(np.float64), state
 
     def logits(self, state: State, x: Indices) -> tuple[Array, State]:
         """See `elman.engine.InferenceSession.logits`."""
         logits, states = list[Array](), list[State]()
         for t in range(len(x)):
-            o, state = model.logits(self.parameters, state, x[t : t + 1])
+            o, state = bptt.logits(self.parameters, state, x[t : t + 1])
             logits.append(o[0])
             states.append(state)
         return np.stack(logits), stack_states(states)
@@ -124,7 +124,7 @@ class NumpySession:
         characters = np.empty(uniforms.shape, np.intp)
         weights = np.array([params.ngram_weight for params in sampling])
         for n, row in enumerate(uniforms):
-            o, state = model.logits(self.parameters, state, x[None].astype(np.uint32), weights)
+            o, state = bptt.logits(self.parameters, state, x[None].astype(np.uint32), weights)
             characters[n] = [params.sample(*pair) for params, *pair in zip(sampling, o[0], row, strict=True)]
             x = characters[n]
         return characters, state

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from elman.compression.exact_network import OVERFLOWS, round_weights
 from elman.compression.modes import ModeName, find_mode
-from elman.compression.network import OVERFLOWS, round_weights
 from elman.compression.predictor import Predictor
 from elman.compression.range_coder import Coder
 from elman.compression.tokens import interleave, to_tokens

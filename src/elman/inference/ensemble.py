@@ -26,8 +26,8 @@ from elman.engine.protocol import Indices
 from elman.errors import ElmanError, option, quote, shorten
 from elman.inference.fingerprint import check_is_model
 from elman.inference.model import Model
+from elman.network.bptt import begin_text
 from elman.network.ensemble import join_parameters, join_states
-from elman.network.model import begin_text
 from elman.network.output import log_softmax
 from elman.ngram.file import ngram_tensors
 from elman.text.unknown import drop_unknown

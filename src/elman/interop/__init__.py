@@ -10,7 +10,7 @@ from typing import Protocol
 
 from safetensors import SafetensorError
 
-from elman.engines import DEFAULT_ENGINE
+from elman.engine_registry import DEFAULT_ENGINE
 from elman.errors import ElmanError, join_alternatives, option, quote, report_system_errors
 from elman.inference.fingerprint import check_is_model
 from elman.inference.model import Model
@@ -18,9 +18,9 @@ from elman.inference.snapshot import Snapshot, check_holds_no_run
 from elman.interop import hub, npz, onnx, page, torch
 from elman.interop.contents import ModelInfo
 from elman.runs.directory import FILES, RunDirectory
+from elman.runs.loading import create_model, hub_name, load, name_model, read_model, save_model
 from elman.runs.loggers import MANIFEST
 from elman.runs.manifest import TextRecord
-from elman.runs.models import create_model, hub_name, load, name_model, read_model, save_model
 from elman.storage.atomic import replace_files, suggest_write_remedy, write_output
 from elman.storage.paths import is_directory
 from elman.storage.untrusted import require_regular_file, safe_message

@@ -17,7 +17,7 @@ from elman.inference.snapshot import LineData
 from elman.interop import page
 from elman.interop.contents import ModelInfo, require_pruned
 from elman.network.parameters import summarize
-from elman.runs.models import HUB_SETTINGS, HUB_WEIGHTS, MODEL_TYPE
+from elman.runs.loading import HUB_SETTINGS, HUB_WEIGHTS, MODEL_TYPE
 
 SUFFIX = ""
 HELP = "a folder for the Hugging Face Hub"

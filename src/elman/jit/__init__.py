@@ -7,7 +7,7 @@ and everything in `elman.compression`. The compiled engine requires Numba.
 from collections.abc import Callable
 from typing import Any
 
-from elman.engines import NUMBA_INSTALLED
+from elman.engine_registry import NUMBA_INSTALLED
 
 FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}
 """Rewrites LLVM may make: all that change only the last bits of a rounding.

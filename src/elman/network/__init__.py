@@ -6,9 +6,9 @@ TYPE_CHECKING = False  # as in `typing`, which takes a while to import
 if TYPE_CHECKING:
     from typing import Any
 
+    from elman.network.bptt import loss_and_gradients as loss_and_gradients
     from elman.network.dropout import Dropout as Dropout
     from elman.network.dropout import WeightDropout as WeightDropout
-    from elman.network.model import loss_and_gradients as loss_and_gradients
     from elman.network.optimizer import Optimizer as Optimizer
     from elman.network.parameters import Architecture as Architecture
     from elman.network.parameters import LossAndGradients as LossAndGradients

@@ -228,15 +228,15 @@ def sort_records(keys, units, settings):
             total = np.int64(0)
             for d in range(len(starts)):
                 total, starts[d] = total + starts[d], total
-            to = 1 - buffer
+            following = 1 - buffer
             for r in range(size):
                 d = (keys[buffer, r, w] >> shift) & mask
                 place = starts[d]
                 starts[d] += 1
                 for other in range(words):
-                    keys[to, place, other] = keys[buffer, r, other]
-                units[to, place] = units[buffer, r]
-            buffer = to
+                    keys[following, place, other] = keys[buffer, r, other]
+                units[following, place] = units[buffer, r]
+            buffer = following
     return buffer
 
 

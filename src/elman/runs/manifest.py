@@ -9,7 +9,7 @@ from typing import Any
 
 from elman._version import __version__
 from elman.config import Config
-from elman.engines import ENGINES, NUMBA_INSTALLED
+from elman.engine_registry import ENGINES, NUMBA_INSTALLED
 from elman.machine import thread_count
 from elman.runs.loggers import optional_loggers
 from elman.storage.untrusted import require_bounded_ints, require_int, require_sha256, require_str

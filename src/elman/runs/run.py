@@ -9,7 +9,7 @@ import numpy as np
 
 from elman.config import Config
 from elman.engine import TrainState, get_engine
-from elman.engines import inference_engine
+from elman.engine_registry import inference_engine
 from elman.inference import Model
 from elman.inference.generate import sample_chunks
 from elman.inference.snapshot import LineData, Snapshot
@@ -171,7 +171,7 @@ class Run:
     @property
     def model(self) -> Model:
         """The selected network, ready for use: the best or, where nothing is held out, the current one."""
-        from elman.runs.models import create_model
+        from elman.runs.loading import create_model
 
         return create_model(replace(self.selected or self.snapshot(), lines=self.lines))
 

@@ -17,7 +17,7 @@ from elman.inference import Model
 from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.history import Metrics, Records, Sample, TrainLossEstimator, finite_or_none, summarize
-from elman.runs.models import load
+from elman.runs.loading import load
 from elman.storage.paths import exists, is_directory
 from elman.text.sources import locate_source
 

@@ -21,7 +21,7 @@ from typing_extensions import TypedDict
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, quote, shorten
 from elman.inference import Model
-from elman.runs.models import BUILTIN, load, load_builtin, name_model
+from elman.runs.loading import BUILTIN, load, load_builtin, name_model
 from elman.serve.batcher import ContinuousBatcher
 from elman.serve.metrics import Metrics
 from elman.serve.requests import DetokenizeRequest, Prompt, RequestTypes, TokenizeRequest, read_body

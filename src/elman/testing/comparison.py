@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elman.errors import ElmanError, shorten
+from elman.network.bptt import loss_and_gradients
 from elman.network.cells import rnn
-from elman.network.model import loss_and_gradients
 from elman.network.ops import Array, Arrays
 from elman.network.output import softmax
 from elman.network.parameters import Architecture, Parameters, initial_parameters

@@ -13,7 +13,7 @@ import numpy as np
 from elman.config import Config
 from elman.engine import Engine, get_engine
 from elman.engine.protocol import Indices
-from elman.engines import DEFAULT_ENGINE
+from elman.engine_registry import DEFAULT_ENGINE
 from elman.errors import ElmanError, option, quote, shorten
 from elman.machine import thread_count
 from elman.network import Parameters, initial_parameters

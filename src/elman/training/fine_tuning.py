@@ -24,8 +24,8 @@ from elman.inference.fingerprint import fingerprint
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Parameters
 from elman.ngram.model import NgramModel
+from elman.runs.loading import load, locate_model
 from elman.runs.manifest import ModelOrigin
-from elman.runs.models import load, locate_model
 from elman.runs.run import Run
 from elman.text import Alphabet
 

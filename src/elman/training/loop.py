@@ -17,7 +17,7 @@ from elman.engine import CALLBACK_INTERVAL, COMPILING, TrainState, compile_kerne
 from elman.engine.protocol import Indices
 from elman.inference.score import score
 from elman.inference.snapshot import Snapshot
-from elman.network.model import begin_text
+from elman.network.bptt import begin_text
 from elman.network.parameters import Array
 from elman.processes import run_on_first_process
 from elman.runs.history import Metrics, Sample, finite_or_none

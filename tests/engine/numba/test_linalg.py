@@ -39,10 +39,10 @@ def vector_function(name: str) -> Any:
     """Return a kernel that fills `out` with a function of x, both of full vectors."""
 
     @tile.row_kernel
-    def apply(builder: Any, to: Any, of: Any, vectors: Any) -> None:
-        view = simd.Simd(builder, to.type.pointee)
+    def apply(builder: Any, target: Any, source: Any, vectors: Any) -> None:
+        view = simd.Simd(builder, target.type.pointee)
         with cgutils.for_range(builder, vectors) as loop:
-            view.store(getattr(view, name)(view.load(view.vector(of, loop.index))), view.vector(to, loop.index))
+            view.store(getattr(view, name)(view.load(view.vector(source, loop.index))), view.vector(target, loop.index))
 
     @njit  # not cached, as the cache would not tell these functions apart
     def every(x: Any, out: Any, vectors: Any) -> None:

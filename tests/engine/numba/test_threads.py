@@ -16,7 +16,7 @@ import pytest
 
 from elman.engine.numba import threads
 from elman.engine.numba.batched import training
-from elman.engine.numba.batched.network import BatchedNetwork
+from elman.engine.numba.batched.workspace import BatchedNetwork
 from elman.engine.numba.engine import NumbaEngine
 from elman.engine.numba.threads import Plan, Team, Timings, make_team, partition
 from elman.network import Dropout, Optimizer, WeightDropout

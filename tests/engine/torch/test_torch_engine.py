@@ -24,7 +24,7 @@ from support.training import EXACT, assert_same, train
 torch = pytest.importorskip("torch")
 
 from elman.engine.torch import engine as torch_engine  # noqa: E402
-from elman.engine.torch.network import dropout_masks  # noqa: E402
+from elman.engine.torch.functional import dropout_masks  # noqa: E402
 from support.networks import make_state, numbers  # noqa: E402
 
 CPU = torch.device("cpu")

@@ -63,7 +63,7 @@ def compress(
     from elman.cli.display import show_metrics, show_progress
     from elman.compression.container import MEMBER_SIZE
     from elman.inference.codec import compress_pieces
-    from elman.runs.models import load, load_builtin
+    from elman.runs.loading import load, load_builtin
 
     file = str(file)
     path = _destination(file, out, file + SUFFIX, model)
@@ -107,7 +107,7 @@ def decompress(
     from elman.cli.display import show_progress
     from elman.compression.container import split_members
     from elman.inference.codec import decompress_members
-    from elman.runs.models import load, load_builtin
+    from elman.runs.loading import load, load_builtin
 
     file = str(file)
     if out is None and file != "-" and not (file.endswith(SUFFIX) and Path(file).name != SUFFIX):
@@ -131,7 +131,7 @@ def _size(name: str) -> int | None:
 
 def _find_builtin(member: bytes) -> BuiltinModel:
     from elman.compression.container import read_header
-    from elman.runs.models import find_builtin
+    from elman.runs.loading import find_builtin
 
     fingerprint = read_header(member)[0].fingerprint
     if (found := find_builtin(fingerprint)) is None:

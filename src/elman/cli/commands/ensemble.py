@@ -27,7 +27,7 @@ def ensemble(
 ) -> int:
     """Combine several models into one, whose logits are the weighted sum of theirs."""
     from elman.inference.ensemble import ensemble, fit_ensemble_weights
-    from elman.runs.models import load, save_model
+    from elman.runs.loading import load, save_model
     from elman.text import read_chunks
 
     if weights is not None and fit_on is not None:

@@ -41,7 +41,7 @@ def explain(
     """
     from elman.cli.display import show_metrics
     from elman.interpret.explain_page import ExplainPage, format_unit, render_page
-    from elman.runs.models import load
+    from elman.runs.loading import load
     from elman.storage.atomic import write_output
     from elman.text import read_corpus
 

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from elman.cli.commands import CHECK_FAILED, print_results
 from elman.cli.parameters import Corpora, Encoding, Flag, Integer, Json, Name, OptionalInteger, Quiet
-from elman.engines import DEFAULT_ENGINE, ENGINES
+from elman.engine_registry import DEFAULT_ENGINE, ENGINES
 from elman.errors import join_alternatives
 from elman.network.cells import cell_help
 

@@ -99,7 +99,7 @@ def sample(
     With --count or several runs, each sample has a header, "--- n of N ---". A model of independent lines (--lines)
     prints one line per sample; a tab and "in training text" mark a line of the training text.
     """
-    from elman.runs.models import BUILTIN, hub_name
+    from elman.runs.loading import BUILTIN, hub_name
     from elman.text import read_chunks
     from elman.text.copying import measure_copying
 

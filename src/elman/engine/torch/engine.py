@@ -24,7 +24,7 @@ from torch import Tensor
 from elman.engine.numba.batched.inference import NumbaSession
 from elman.engine.numba.engine import NumbaEngine
 from elman.engine.protocol import Callback, Indices, TrainState, run_in_chunks, training_folds
-from elman.engine.torch.network import (
+from elman.engine.torch.functional import (
     Tensors,
     TrainTensors,
     drop_weights,
@@ -48,7 +48,7 @@ Number = TypeVar("Number", bound=np.generic)
 
 
 class TorchEngine:
-    """PyTorch on one device, one of `elman.engines.DEVICES`; float32 or float64, as the parameters are.
+    """PyTorch on one device, one of `elman.engine_registry.DEVICES`; float32 or float64, as the parameters are.
 
     In mixed precision, training with float32 on a CUDA device computes the products of matrices in bfloat16.
     Parameters, gradients, losses and the n-gram prior remain float32. On a CPU, PyTorch's bfloat16 is slower than its
@@ -221,7 +221,7 @@ def sum_over_processes(loss: Tensor, gradients: Tensors) -> tuple[Tensor, Tensor
 
 
 def find_device(name: str) -> torch.device:
-    """Return the device that a name of `elman.engines.DEVICES` stands for.
+    """Return the device that a name of `elman.engine_registry.DEVICES` stands for.
 
     Of several CUDA devices a process of torchrun uses the one of its local rank, and any other process the first.
     """

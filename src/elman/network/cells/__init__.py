@@ -10,7 +10,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
-from elman.engines import ENGINES
+from elman.engine_registry import ENGINES
 from elman.errors import ElmanError, option
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class CellSpec:
     has_W: bool = True  # whether its gates read the previous state by a recurrent matrix W
     forget_gate: int | None = None  # has an initial bias of 1
     compiled: bool = False  # whether `elman.engine.numba.batched.cells` has it, for which it must have W
-    exact: bool = False  # whether the codec has it, see `elman.compression.network`
+    exact: bool = False  # whether the codec has it, see `elman.compression.exact_network`
     torch: str | None = None  # PyTorch's module with the same equations and order of gates; d is in its recurrent bias
     onnx: OnnxOperator | None = None  # with the same equations
     page: bool = False  # whether the network of a page has it, see ``page/network.js`` in `elman.web`

@@ -75,9 +75,9 @@ def _lowbias32(x):
 
 
 @inlined
-def apply_dropout(to, to_start, of, of_start, dropout_mask, layer, T, R, sizes, thread):
+def apply_dropout(target, target_start, source, source_start, dropout_mask, layer, T, R, sizes, thread):
     """Multiply the thread's units of the output of a layer, or of its gradient, by the mask."""
-    key, factor = dropout_mask.keys[layer], to.dtype.type(dropout_mask.scale)
+    key, factor = dropout_mask.keys[layer], target.dtype.type(dropout_mask.scale)
     for t in range(T):
         for r in range(R):
             step = t if dropout_mask.per_step else 0
@@ -85,24 +85,24 @@ def apply_dropout(to, to_start, of, of_start, dropout_mask, layer, T, R, sizes, 
             row = (t * R + r) * sizes.m_row
             for j in range(thread.first, min(thread.last, sizes.m)):
                 u = hash_entry(key, e + np.uint32(j))
-                keep = factor if u >= dropout_mask.threshold else to.dtype.type(0)
-                to[to_start + row + j] = of[of_start + row + j] * keep
+                keep = factor if u >= dropout_mask.threshold else target.dtype.type(0)
+                target[target_start + row + j] = source[source_start + row + j] * keep
 
 
 @kernel
-def mask_recurrent(to, to_start, of, of_start, sizes, masks, n, layer, thread):
+def mask_recurrent(target, target_start, source, source_start, sizes, masks, n, layer, thread):
     """Multiply the thread's rows of a recurrent matrix, or of its gradient, by its mask in the n-th update.
 
     See (5) and (6) in `elman.network.dropout`.
     """
-    m, m_row, factor, key = sizes.m, sizes.m_row, to.dtype.type(masks.scale), masks.keys[n, layer]
+    m, m_row, factor, key = sizes.m, sizes.m_row, target.dtype.type(masks.scale), masks.keys[n, layer]
     first, last = partition(thread, sizes.recurrent_blocks * m)
     for i in range(first, last):
         row = (i // m * m_row + i % m) * m_row
         e = np.uint32(i * m)
         for j in range(m):
-            keep = factor if hash_entry(key, e + np.uint32(j)) >= masks.threshold else to.dtype.type(0)
-            to[to_start + row + j] = of[of_start + row + j] * keep
+            keep = factor if hash_entry(key, e + np.uint32(j)) >= masks.threshold else target.dtype.type(0)
+            target[target_start + row + j] = source[source_start + row + j] * keep
 
 
 @inlined

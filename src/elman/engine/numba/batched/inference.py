@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from elman.engine.numba.batched.dropout import NO_DROPOUT
 from elman.engine.numba.batched.kernels import UNUSED, carry_state, run_window, select_workspace, set_state
-from elman.engine.numba.batched.network import BatchedNetwork, IndexArray
 from elman.engine.numba.batched.prior import read_prior, restart_history, select_prior
 from elman.engine.numba.batched.training import evaluate_window
+from elman.engine.numba.batched.workspace import BatchedNetwork, IndexArray
 from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
 from elman.engine.numba.linalg.vector import exponentials
 from elman.engine.numba.sampling import (

@@ -218,10 +218,10 @@ def _backward_layer(net, layer, T, R, workspace, indices, thread):
 
 
 @inlined
-def _sum_columns(to, to_start, of, of_start, row, rows, vectors, zeros):
-    copy(to, to_start, zeros, 0, vectors)
+def _sum_columns(target, target_start, source, source_start, row, rows, vectors, zeros):
+    copy(target, target_start, zeros, 0, vectors)
     for k in range(rows):
-        add_to(to, to_start, of, of_start + k * row, vectors)
+        add_to(target, target_start, source, source_start + k * row, vectors)
 
 
 @inlined
@@ -277,11 +277,11 @@ def set_state(T, R, sizes, workspace, thread, h, s, start, layer_stride, row_str
     vectors = _own_vectors(thread, workspace.h.itemsize)
     for layer in range(sizes.layers):
         for r in range(R):
-            to = (layer * (T + 1) * R + r) * sizes.m_row + thread.first
-            of = start + layer * layer_stride + r * row_stride + thread.first
-            copy(workspace.h, to, h, of, vectors)
+            target = (layer * (T + 1) * R + r) * sizes.m_row + thread.first
+            source = start + layer * layer_stride + r * row_stride + thread.first
+            copy(workspace.h, target, h, source, vectors)
             if sizes.state_vectors == 2:
-                copy(workspace.s, to, s, of, vectors)
+                copy(workspace.s, target, s, source, vectors)
 
 
 @inlined

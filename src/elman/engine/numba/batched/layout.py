@@ -187,10 +187,10 @@ def unflatten(layout: Layout, flat: Array, into: Mapping[str, Array]) -> None:
         _copy(gate, block)
 
 
-def _copy(to: Array, of: Array) -> None:
+def _copy(target: Array, source: Array) -> None:
     """Copy an array, some columns at a time: the rows of the one may be the columns of the other."""
-    for first in range(0, to.shape[-1], _COPIED):
-        to[..., first : first + _COPIED] = of[..., first : first + _COPIED]
+    for first in range(0, target.shape[-1], _COPIED):
+        target[..., first : first + _COPIED] = source[..., first : first + _COPIED]
 
 
 @kernel
@@ -214,9 +214,9 @@ def _pack_forward(net, layer):
     pack_panels_transposed(packed, offset[W_FORWARD], theta, offset[W], m_row, m, recurrent, width)
     if layer == 0:
         for k in range(sizes.K):
-            row, of = offset[U_FORWARD] + k * inputs, offset[U] + k * inputs
+            row, source = offset[U_FORWARD] + k * inputs, offset[U] + k * inputs
             for j in range(inputs):
-                net.added[row + j] = theta[of + j] + theta[offset[B] + j]
+                net.added[row + j] = theta[source + j] + theta[offset[B] + j]
     else:
         pack_panels_transposed(packed, offset[U_FORWARD], theta, offset[U], m_row, m, inputs, width)
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched.network import BatchedNetwork
+from elman.engine.numba.batched.workspace import BatchedNetwork
 from elman.engine.numba.linalg.panels import count_terms, pack_columns, pack_rows, pack_transposed, tile_shape
 from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
 from elman.engine.numba.linalg.tile import even_split, tile
@@ -112,9 +112,9 @@ def run_phases(workspace, size, first, last, part, parts):
                 pack_columns(panels, s * terms, columns, A, s, size, size, columns)
                 _multiply_rows(Q, workspace, s, columns, size, s)
                 for r in range(s, size):
-                    row, of = Q[r * size + s : r * size + s + columns], A[r * size + s : r * size + s + columns]
+                    row, source = Q[r * size + s : r * size + s + columns], A[r * size + s : r * size + s + columns]
                     for j in range(columns):
-                        row[j] = c * row[j] + b * of[j]
+                        row[j] = c * row[j] + b * source[j]
                 for k in range(s, s + columns):
                     Q[k * (size + 1)] += a
                 _mirror(Q, s, columns, size)

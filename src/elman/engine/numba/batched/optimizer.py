@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from elman.engine.numba.batched.layout import W, flatten, unflatten
 from elman.engine.numba.batched.muon import HiddenMatrices, make_hidden_matrices
-from elman.engine.numba.batched.network import BatchedNetwork
+from elman.engine.numba.batched.workspace import BatchedNetwork
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.protocol import TrainState
 from elman.jit import compiled, inlined, kernel

@@ -11,9 +11,9 @@ from elman.engine.numba.batched.dropout import make_masks, mask_recurrent, pack_
 from elman.engine.numba.batched.kernels import run_window, select_workspace, set_state
 from elman.engine.numba.batched.layout import W, pack_part, unflatten
 from elman.engine.numba.batched.muon import update_hidden
-from elman.engine.numba.batched.network import BatchedNetwork, Batches
 from elman.engine.numba.batched.optimizer import RATE, SHRINK, FlatOptimizer, clip_scale, reduce_gradients, update_range
 from elman.engine.numba.batched.prior import read_prior, select_prior
+from elman.engine.numba.batched.workspace import BatchedNetwork, Batches
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.threads import barrier, work_alone
 from elman.engine.protocol import Callback, Indices, TrainState, run_in_chunks, training_folds

@@ -59,56 +59,56 @@ def round_pair(low, high):
 
 
 @inlined
-def _clear_terms(to, to_start, to_row, terms, columns):
+def _clear_terms(target, target_start, target_row, terms, columns):
     """Set the terms from so many on, up to a multiple of `PAIR_TERMS`, to zero."""
     for k in range(terms, even_terms(terms)):
         for j in range(columns):
-            to[to_start + k * to_row + j] = 0
+            target[target_start + k * target_row + j] = 0
 
 
 @kernel
-def _copy_rows(to, to_start, to_row, matrix, start, row, rows, columns):
+def _copy_rows(target, target_start, target_row, matrix, start, row, rows, columns):
     for r in range(rows):
-        out, of = to[to_start + r * to_row :], matrix[start + r * row :]
+        out, source = target[target_start + r * target_row :], matrix[start + r * row :]
         for j in range(columns):
-            out[j] = of[j]
+            out[j] = source[j]
 
 
 @kernel
-def _copy_columns(to, to_start, to_row, matrix, start, row, rows, columns):
+def _copy_columns(target, target_start, target_row, matrix, start, row, rows, columns):
     for r in range(rows):
-        copy(to, to_start + r * to_row, matrix, start + r * row, columns * to.itemsize // BYTES)
+        copy(target, target_start + r * target_row, matrix, start + r * row, columns * target.itemsize // BYTES)
 
 
 @kernel
-def _copy_transposed(to, to_start, matrix, start, row, depth, columns):
-    lanes = BYTES // to.itemsize
+def _copy_transposed(target, target_start, matrix, start, row, depth, columns):
+    lanes = BYTES // target.itemsize
     full = depth // lanes * lanes
     for j in range(0, columns, lanes):
-        begin, of = to_start + j, start + j * row
+        begin, source = target_start + j, start + j * row
         for k in range(0, full, lanes):
-            transpose(to, begin + k * columns, columns, matrix, of + k, row)
+            transpose(target, begin + k * columns, columns, matrix, source + k, row)
         for k in range(full, depth):
             for lane in range(lanes):
-                to[begin + k * columns + lane] = matrix[of + lane * row + k]
+                target[begin + k * columns + lane] = matrix[source + lane * row + k]
 
 
 @kernel
-def _round_rows(to, to_start, to_row, matrix, start, row, rows, columns):
+def _round_rows(target, target_start, target_row, matrix, start, row, rows, columns):
     terms = (columns + 1) // 2
     for r in range(rows):
-        out, of = to[to_start + r * to_row :], matrix[start + r * row :].view(np.uint32)
+        out, source = target[target_start + r * target_row :], matrix[start + r * row :].view(np.uint32)
         for k in range(columns // 2):
-            out[k] = round_pair(of[2 * k], of[2 * k + 1])
+            out[k] = round_pair(source[2 * k], source[2 * k + 1])
         if columns % 2:
-            out[columns // 2] = round_pair(of[columns - 1], np.uint32(0))
-        _clear_terms(to, to_start + r * to_row, 1, terms, 1)
+            out[columns // 2] = round_pair(source[columns - 1], np.uint32(0))
+        _clear_terms(target, target_start + r * target_row, 1, terms, 1)
 
 
 @kernel
-def _round_columns(to, to_start, to_row, matrix, start, row, rows, columns):
+def _round_columns(target, target_start, target_row, matrix, start, row, rows, columns):
     for k in range((rows + 1) // 2):
-        out, low = to[to_start + k * to_row :], matrix[start + 2 * k * row :].view(np.uint32)
+        out, low = target[target_start + k * target_row :], matrix[start + 2 * k * row :].view(np.uint32)
         if 2 * k + 1 < rows:
             high = matrix[start + (2 * k + 1) * row :].view(np.uint32)
             for j in range(columns):
@@ -116,40 +116,40 @@ def _round_columns(to, to_start, to_row, matrix, start, row, rows, columns):
         else:
             for j in range(columns):
                 out[j] = round_pair(low[j], np.uint32(0))
-    _clear_terms(to, to_start, to_row, (rows + 1) // 2, columns)
+    _clear_terms(target, target_start, target_row, (rows + 1) // 2, columns)
 
 
 @kernel
-def _round_transposed(to, to_start, matrix, start, row, depth, columns):
-    lanes = BYTES // to.itemsize
+def _round_transposed(target, target_start, matrix, start, row, depth, columns):
+    lanes = BYTES // target.itemsize
     full = depth // (2 * lanes) * lanes
     for j in range(0, columns, lanes):
-        begin, of = to_start + j, start + j * row
+        begin, source = target_start + j, start + j * row
         for k in range(0, full, lanes):
-            transpose_row_pairs(to, begin + k * columns, columns, matrix, of + 2 * k, row)
+            transpose_row_pairs(target, begin + k * columns, columns, matrix, source + 2 * k, row)
         for lane in range(lanes):
-            bits = matrix[of + lane * row :].view(np.uint32)
+            bits = matrix[source + lane * row :].view(np.uint32)
             for k in range(full, (depth + 1) // 2):
                 high = bits[2 * k + 1] if 2 * k + 1 < depth else np.uint32(0)
-                to[begin + k * columns + lane] = round_pair(bits[2 * k], high)
-    _clear_terms(to, to_start, columns, (depth + 1) // 2, columns)
+                target[begin + k * columns + lane] = round_pair(bits[2 * k], high)
+    _clear_terms(target, target_start, columns, (depth + 1) // 2, columns)
 
 
 @kernel
-def _pack_column_pairs(to, to_start, to_row, matrix, start, row, rows, columns):
+def _pack_column_pairs(target, target_start, target_row, matrix, start, row, rows, columns):
     """Pack `columns` columns as rows of pairs; `columns` is a multiple of a vector."""
-    lanes = BYTES // to.itemsize
+    lanes = BYTES // target.itemsize
     full = rows // (2 * lanes) * lanes
     for j in range(0, columns, lanes):
-        begin, of = to_start + j * to_row, start + j
+        begin, source = target_start + j * target_row, start + j
         for k in range(0, full, lanes):
-            transpose_column_pairs(to, begin + k, to_row, matrix, of + 2 * k * row, row)
+            transpose_column_pairs(target, begin + k, target_row, matrix, source + 2 * k * row, row)
         for lane in range(lanes):
-            bits = matrix[of + lane :].view(np.uint32)
+            bits = matrix[source + lane :].view(np.uint32)
             for k in range(full, (rows + 1) // 2):
                 high = bits[(2 * k + 1) * row] if 2 * k + 1 < rows else np.uint32(0)
-                to[begin + lane * to_row + k] = round_pair(bits[2 * k * row], high)
-            _clear_terms(to, begin + lane * to_row, 1, (rows + 1) // 2, 1)
+                target[begin + lane * target_row + k] = round_pair(bits[2 * k * row], high)
+            _clear_terms(target, begin + lane * target_row, 1, (rows + 1) // 2, 1)
 
 
 def _by_type(of_numbers, of_pairs):
@@ -199,24 +199,24 @@ pack_transposed = _by_type(_copy_transposed, _round_transposed)
 
 
 @kernel
-def pack_panels(to, to_start, matrix, start, row, depth, columns, panel_width):
+def pack_panels(target, target_start, matrix, start, row, depth, columns, panel_width):
     """B[k, j] = matrix[k, j], `depth` rows and `columns` columns, in panels of `panel_width` columns.
 
     `columns` and `panel_width` are multiples of a vector.
     """
     for s in range(0, columns, panel_width):
         panel_columns = min(panel_width, columns - s)
-        begin = to_start + s * count_terms(to, depth)
-        pack_columns(to, begin, panel_columns, matrix, start + s, row, depth, panel_columns)
+        begin = target_start + s * count_terms(target, depth)
+        pack_columns(target, begin, panel_columns, matrix, start + s, row, depth, panel_columns)
 
 
 @kernel
-def pack_panels_transposed(to, to_start, matrix, start, row, depth, columns, panel_width):
+def pack_panels_transposed(target, target_start, matrix, start, row, depth, columns, panel_width):
     """B[k, j] = matrix[j, k]; `columns` and `panel_width` are multiples of a vector."""
     for s in range(0, columns, panel_width):
         panel_columns = min(panel_width, columns - s)
-        begin = to_start + s * count_terms(to, depth)
-        pack_transposed(to, begin, matrix, start + s * row, row, depth, panel_columns)
+        begin = target_start + s * count_terms(target, depth)
+        pack_transposed(target, begin, matrix, start + s * row, row, depth, panel_columns)
 
 
 # --- Products ---

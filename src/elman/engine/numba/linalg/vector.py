@@ -66,8 +66,8 @@ def add_to(builder: Any, total: Any, row: Any, vectors: Any) -> None:
     """total <- total + row."""
     simd = Simd(builder, total.type.pointee)
     with cgutils.for_range(builder, vectors) as loop:
-        to = simd.vector(total, loop.index)
-        simd.store(simd.add(simd.load(to), simd.load(simd.vector(row, loop.index))), to)
+        target = simd.vector(total, loop.index)
+        simd.store(simd.add(simd.load(target), simd.load(simd.vector(row, loop.index))), target)
 
 
 @row_kernel
@@ -80,24 +80,25 @@ def prefetch_row(builder: Any, row: Any, vectors: Any) -> None:
 
 
 @row_kernel
-def copy(builder: Any, to: Any, of: Any, vectors: Any) -> None:
-    """to <- of."""
-    simd = Simd(builder, to.type.pointee)
+def copy(builder: Any, target: Any, source: Any, vectors: Any) -> None:
+    """target <- source."""
+    simd = Simd(builder, target.type.pointee)
     with cgutils.for_range(builder, vectors) as loop:
-        simd.store(simd.load(simd.vector(of, loop.index)), simd.vector(to, loop.index))
+        simd.store(simd.load(simd.vector(source, loop.index)), simd.vector(target, loop.index))
 
 
 def _transpose_kernel(load: Callable[[Simd, Any, Any, int], Any], name: str) -> Any:
-    """Return the kernel to <- of', of a square matrix with one vector per row, for `to`, `to_row`, `of` and `of_row`.
+    """Return the kernel target <- source', of a square matrix with one vector per row.
 
-    `to_row` and `of_row` are the elements from one row to the next; `load(simd, of, of_row, r)` returns row r.
+    Its arguments are `target`, `target_row`, `source` and `source_row`, where ``_row`` are the elements from one row to
+    the next. `load(simd, source, source_row, r)` returns row r.
     """
 
-    def emit_transpose(builder: Any, to: Any, to_row: Any, of: Any, of_row: Any) -> None:
-        simd = Simd(builder, of.type.pointee)
-        rows = [load(simd, of, of_row, r) for r in range(simd.lanes)]
+    def emit_transpose(builder: Any, target: Any, target_row: Any, source: Any, source_row: Any) -> None:
+        simd = Simd(builder, source.type.pointee)
+        rows = [load(simd, source, source_row, r) for r in range(simd.lanes)]
         for r, column in enumerate(simd.transpose(rows)):
-            simd.store(column, simd.address(to, to_row, r))
+            simd.store(column, simd.address(target, target_row, r))
 
     def emit(builder: Any, *operands: Any) -> None:
         call_function(builder, f"elman_{name}_{operands[0].type.pointee}", operands, emit_transpose)
@@ -105,17 +106,19 @@ def _transpose_kernel(load: Callable[[Simd, Any, Any, int], Any], name: str) -> 
     return row_kernel(emit)
 
 
-def _load_row_pairs(simd: Simd, of: Any, of_row: Any, r: int) -> Any:
-    first, second = (simd.load(simd.address(of, of_row, r, column)) for column in (0, 1))
+def _load_row_pairs(simd: Simd, source: Any, source_row: Any, r: int) -> Any:
+    first, second = (simd.load(simd.address(source, source_row, r, column)) for column in (0, 1))
     low, high = ([*range(half, 2 * simd.lanes, 2)] for half in (0, 1))
     return simd.round_pairs(simd.shuffle(first, second, low), simd.shuffle(first, second, high))
 
 
-transpose = _transpose_kernel(lambda simd, of, row, r: simd.load(simd.address(of, row, r)), "transpose")
+transpose = _transpose_kernel(lambda simd, source, row, r: simd.load(simd.address(source, row, r)), "transpose")
 transpose_row_pairs = _transpose_kernel(_load_row_pairs, "transpose_row_pairs")
 """For pairs of bfloat16, rounded from elements that follow one another in a row of float32."""
 transpose_column_pairs = _transpose_kernel(
-    lambda simd, of, row, r: simd.round_pairs(*(simd.load(simd.address(of, row, k)) for k in (2 * r, 2 * r + 1))),
+    lambda simd, source, row, r: simd.round_pairs(
+        *(simd.load(simd.address(source, row, k)) for k in (2 * r, 2 * r + 1))
+    ),
     "transpose_column_pairs",
 )
 """For pairs of bfloat16, rounded from elements that follow one another in a column of float32."""

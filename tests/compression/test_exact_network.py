@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from elman.compression.network import make_network, read_characters, round_weights
+from elman.compression.exact_network import make_network, read_characters, round_weights
 from elman.inference import Model
 from elman.network import loss_and_gradients
 from support.codec_models import K, make_model

@@ -13,8 +13,8 @@ import elman
 from elman.errors import ElmanError
 from elman.inference.fingerprint import fingerprint
 from elman.inference.score_lines import score_lines
-from elman.runs import models
-from elman.runs.models import find_builtin, load_builtin
+from elman.runs import loading
+from elman.runs.loading import find_builtin, load_builtin
 from elman.storage.builtin import MODELS, BuiltinModel
 from elman.text import Corpus
 from support.state import TEXT
@@ -76,7 +76,7 @@ def test_the_scores_are_those_of_elman_score(scorer: elman.LineScorer, monkeypat
 def test_it_is_pickled_as_a_path_and_loads_once(scorer: elman.LineScorer, monkeypatch: pytest.MonkeyPatch) -> None:
     scorer(LINES)
     assert len(pickle.dumps(scorer)) < 1000
-    monkeypatch.setattr(models, "load", None)  # a copy does not load again
+    monkeypatch.setattr(loading, "load", None)  # a copy does not load again
     copy = pickle.loads(pickle.dumps(scorer))
     assert copy(LINES)["chars"].tolist() == scorer(LINES)["chars"].tolist()
     with ThreadPoolExecutor(4) as threads:
@@ -96,4 +96,4 @@ def test_what_cannot_be_scored(scorer: elman.LineScorer, tmp_path: Path) -> None
 def test_a_model_is_named_after_its_run_or_file(tmp_path: Path) -> None:
     (tmp_path / "run.3").mkdir()
     for file, name in (("run.3", "run.3"), ("run.3/best.safetensors", "run.3"), ("run.3/a.safetensors", "a")):
-        assert models.name_model(tmp_path / file) == name
+        assert loading.name_model(tmp_path / file) == name

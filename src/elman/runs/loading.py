@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine import get_engine
-from elman.engines import inference_engine
+from elman.engine_registry import inference_engine
 from elman.errors import ElmanError, quote, require_extra
 from elman.inference import Model
 from elman.inference.score_lines import BlockScorer
 from elman.inference.snapshot import Snapshot
-from elman.network.model import begin_text
+from elman.network.bptt import begin_text
 from elman.runs.checkpoint import load_checkpoint, load_network
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
 from elman.storage.builtin import MODELS, BuiltinModel, unpack_builtin
@@ -57,7 +57,7 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
         commit of it, downloaded once to the cache of huggingface_hub; requires the extra ``hub``. ``builtin``, unless
         there is a file or directory of this name, is the model that Elman contains.
     engine : str, optional
-        One of `elman.engines.ENGINES`; by default the engine it was trained with, or ``numba`` for ``torch``.
+        One of `elman.engine_registry.ENGINES`; by default the engine it was trained with, or ``numba`` for ``torch``.
 
     Raises
     ------
