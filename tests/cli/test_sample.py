@@ -57,9 +57,6 @@ def test_escapes_are_interpreted_where_a_backslash_cannot_be_meant() -> None:
     assert interpret_escapes(r"a\n", Alphabet("an\\")) == r"a\n"
 
 
-# --- Options, stop sequences, seeds, JSON ---
-
-
 def test_the_options_reach_the_model(command: Command, model: Model) -> None:
     expected = model.sample(temperature=0.7, top_k=9, top_p=0.9, stop="a", seed=3)
     options = "--temperature 0.7 --top-k 9 --top-p 0.9 --stop a --seed 3"

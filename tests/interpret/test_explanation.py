@@ -34,9 +34,6 @@ def made(cell: str, layers: int = 1) -> tuple[Parameters, State, Any]:
     return parameters, state, np.random.default_rng(2).integers(K, size=N, dtype=np.uint8)
 
 
-# --- Surprisal, predictions, activations ---
-
-
 @pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("lstm", 1), ("rnn", 2), ("lstm", 2)])
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 def test_an_explanation_is_what_the_reference_computes(
@@ -61,8 +58,6 @@ def test_an_explanation_is_what_the_reference_computes(
             np.testing.assert_array_equal(found.candidates[n + 1], np.argsort(-p)[:5])
             np.testing.assert_allclose(found.probabilities[n + 1], np.sort(p)[::-1][:5], rtol=1e-5)
 
-
-# --- Unknown characters ---
 
 FLOAT32_RTOL = ROUNDINGS * float(np.finfo(np.float32).eps)
 """Relative error of values that are stored in float32."""
@@ -110,9 +105,6 @@ def test_a_text_of_unknown_characters_is_not_read() -> None:
     np.testing.assert_array_equal(after_known.candidates[N], after_known.candidates[N + 1])
 
 
-# --- Quantization, units, limits ---
-
-
 @given(st.floats(-1, 1))
 def test_a_quantized_activation_is_near_the_activation(value: float) -> None:
     restored = float(dequantize(quantize(np.array([value])))[0])
@@ -137,8 +129,6 @@ def test_unusable_texts_and_networks_are_rejected(
     with pytest.raises(ElmanError, match=message):
         explain_indices(get_engine("numpy"), parameters, start, indices[:length])
 
-
-# --- An n-gram prior ---
 
 ORDER = 3
 

@@ -13,7 +13,6 @@ from elman.interpret.probing import FEATURES, MIN_ONSETS, REPORTED_UNITS, Featur
 from elman.network.parameters import Array
 from support.tolerances import DEVIATIONS, RANKS
 
-# --- Features ---
 
 BY_HAND = {
     "position in the line": ("ab\ncd", [1, 2, 0, 1, 2]),
@@ -45,8 +44,6 @@ def test_no_feature_looks_ahead(text: str, cut: int) -> None:
     for feature in FEATURES:
         np.testing.assert_array_equal(feature.compute(text)[:cut], feature.compute(text[:cut]))
 
-
-# --- Probing ---
 
 _generator = np.random.default_rng(5)
 WORDS = ("one", "Two", '"three', 'four"', "(five)", "six.", "7", "eight\n")

@@ -141,9 +141,6 @@ def test_a_kernel_that_counts_no_references_returns_no_array() -> None:
             function(np.arange(2.0))
 
 
-# --- Calls by address ---
-
-
 class Scaled(NamedTuple):
     numbers: np.ndarray
     scale: float

@@ -51,9 +51,6 @@ def model(cell: str) -> elman.Model:
     return elman.train(Corpus.from_text(TEXT), **OPTIONS, cell=cell, max_updates=20).model
 
 
-# --- The registry ---
-
-
 def test_the_entries_agree_with_the_kernels() -> None:
     assert {name for name, spec in CELLS.items() if spec.compiled} == compiled_cells.CELLS.keys()
     assert {name for name, spec in CELLS.items() if spec.exact} == exact_network.CELLS.keys()
@@ -70,9 +67,6 @@ def test_every_entry_is_consistent() -> None:
         assert spec.onnx is None or sorted(spec.onnx.gates) == sorted(spec.gates)
     assert cell_help().startswith("Recurrent cell: rnn (vanilla RNN), gru, lstm, ")
     assert cell_help().endswith(", leaky (leaky RNN) or mingru.")
-
-
-# --- Training ---
 
 
 @EACH_CELL
@@ -121,9 +115,6 @@ def test_it_adapts_and_is_scored_in_a_session(model: elman.Model, cell: str) -> 
     assert model.samples(2, 20, seed=1)[0] == model.sample(20, seed=1)
 
 
-# --- What works without support ---
-
-
 @EACH_CELL
 def test_npz_keeps_the_cell(model: elman.Model, cell: str, tmp_path: Path) -> None:
     elman.export(model, tmp_path / "model.npz")
@@ -137,9 +128,6 @@ def test_it_is_explained(model: elman.Model, cell: str) -> None:
     page, title = ExplainPage.from_corpus(model, Corpus.from_text(TEXT)), SPECS[cell].title
     assert describe_network(page.network) == f"{title} with 2 layers of 5\u00a0units"
     assert f"The {title} with" in render_page(page)
-
-
-# --- Refusals ---
 
 
 @EACH_CELL
@@ -190,9 +178,6 @@ def test_it_is_not_exported(model: elman.Model, cell: str, tmp_path: Path, targe
 def test_it_does_not_compress(model: elman.Model, cell: str) -> None:
     with pytest.raises(ElmanError, match=f"^files cannot be compressed with cell '{cell}'$"):
         elman.compress(TEXT, model)
-
-
-# --- The command line, in a process that registers the cell first ---
 
 
 @pytest.fixture(scope="module")

@@ -89,9 +89,6 @@ def test_masks_of_other_updates_layers_seeds_and_places_are_not_correlated() -> 
         assert np.abs(along).max() <= DEVIATIONS / np.sqrt(N - shift)
 
 
-# --- Weight dropout ---
-
-
 @given(st.floats(0, 0.99), numbers, numbers)
 def test_weight_masks_are_those_of_the_definition(rate: float, seed: int, update: int) -> None:
     parameters = example_parameters()

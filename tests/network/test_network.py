@@ -34,9 +34,6 @@ def example(std: float = 0.5) -> tuple[Parameters, Array]:
     return Parameters(Architecture(K, M), arrays), np.tanh(generator.normal(size=M))
 
 
-# --- Gradients ---
-
-
 @pytest.mark.parametrize("std", [0.1, 0.5, 1.0])
 def test_every_gradient_is_that_of_central_differences(std: float) -> None:
     parameters, h0 = example(std)
@@ -58,9 +55,6 @@ def test_the_first_loss_is_that_of_guessing(seed: int) -> None:
     assert loss == pytest.approx(25 * math.log(80), rel=tolerances.START_LOSS)
 
 
-# --- Output layer ---
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_softmax_is_stable_at_large_logits(dtype: type[np.floating]) -> None:
     o = np.array([[1000, -1000, 1000, 0], [-1000, -1000, -1000, -1000]], dtype)
@@ -73,8 +67,6 @@ def test_the_loss_is_finite_where_p_underflows() -> None:
     expected = 4000 + math.log(3)
     assert output.loss(o, np.array([2, 1], np.uint8)) == pytest.approx(expected, rel=1e-15)
 
-
-# --- Sampling ---
 
 # A grid, so that two logits are either equal or clearly apart.
 logits = st.lists(st.integers(-40, 40).map(lambda n: n / 4), min_size=1, max_size=9).map(np.array)
@@ -155,9 +147,6 @@ def test_the_borders_between_characters() -> None:
     o = np.array([-1.0, 0.0, -1.0, 0.0])
     for uniform, index in [(0, 1), (below_half, 1), (0.5, 3), (math.nextafter(1, 0), 3)]:
         assert SamplingParams(top_k=2).sample(o, uniform) == index
-
-
-# --- Documents ---
 
 
 @pytest.mark.parametrize("module", ["elman.network.optimizer", "elman.network.sampling", "elman.testing.conformance"])

@@ -60,9 +60,6 @@ def test_a_batch_is_the_mean_of_its_rows(cell: str) -> None:
     assert not batch.dh0[0].any()
 
 
-# --- The n-gram prior ---
-
-
 def test_histories_begin_at_the_reset() -> None:
     ngrams = network("rnn", order=3).ngrams
     assert ngrams is not None

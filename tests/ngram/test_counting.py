@@ -56,9 +56,6 @@ def example_input(text: Indices, K: int, order: int, folds: int, T: int = 9, B: 
     return histories, x, generator.integers(0, folds + 1, x.shape)
 
 
-# --- The text's counts ---
-
-
 def assert_same_counts(text: Indices, K: int, order: int, min_count: int, folds: int, reset_at: int | None) -> None:
     result = counted(text, K, order, folds, min_count=min_count, reset_at=reset_at)
     expected = count_text(text, K, order, folds, min_count, reset_at)
@@ -109,9 +106,6 @@ def test_distributions_are_those_of_the_reference(K: int, order: int, folds: int
         assert_same(read_compiled(ngrams, histories, x, fold), read(ngrams, histories, x, fold))
 
 
-# --- The cache of short contexts ---
-
-
 @pytest.fixture(params=[-1, 0, 1, 2])
 def cached_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(kernels, "MAX_CACHED_ORDER", request.param)
@@ -137,9 +131,6 @@ def test_the_cache_is_as_large_as_its_limit_allows(
     """There is one context of no characters, and 11 of one."""
     monkeypatch.setattr(kernels, "MAX_CACHE_BYTES", distributions * 11 * 8)
     assert reader(counted(make_text(300, 11), 11, 3, folds=0)).table.cached_order == expected
-
-
-# --- Growing counts ---
 
 
 @pytest.fixture(params=[1, 7, 1 << 10])
@@ -180,9 +171,6 @@ def test_a_grown_model_may_be_continued() -> None:
     assert_same(read_compiled(second, histories, x), read(second, histories, x))
     for model in (first, second.frozen()):
         assert_same(read_compiled(model, histories, x), read(model, histories, x))
-
-
-# --- Logarithms ---
 
 
 def test_logarithms() -> None:

@@ -251,9 +251,6 @@ def test_unusable_directories_are_rejected(corpus: Corpus, tmp_path: Path) -> No
             report(corpus, out=out, epochs=1, long_epochs=2, resume=True)
 
 
-# --- The statistics of a curve ---
-
-
 def curve(*points: tuple[int, float]) -> dict[str, list[float]]:
     update, S = zip(*points, strict=True)
     return {"update": list(update), "smooth_loss": list(S)}

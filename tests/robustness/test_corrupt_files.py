@@ -188,9 +188,6 @@ def test_the_largest_weights_generate_text(
             model.score(TEXT)
 
 
-# --- Files without an end, and files that would not fit in memory ---
-
-
 @pytest.mark.parametrize("name", FILES)
 def test_a_pipe_and_a_device_are_not_waited_for(run: Path, name: str) -> None:
     (run / name).unlink()

@@ -283,9 +283,6 @@ def test_a_run_that_is_killed_before_or_right_after_its_first_checkpoint_is_resu
     assert left(tmp_path / "run") == left(tmp_path / "whole")
 
 
-# --- The selected network belongs to the checkpoint ---
-
-
 def test_a_stale_copy_of_the_best_network_is_not_used(corpus: Corpus, tmp_path: Path) -> None:
     options = EXACT | {"validation": 0.2, "validate_every": 3}
     train(corpus, **options, max_updates=3, out=tmp_path)

@@ -91,9 +91,6 @@ def test_any_alphabet_comes_back(tmp_path: Path, characters: str, updates: int) 
     assert_same(load_checkpoint(tmp_path / "c"), expected)
 
 
-# --- Other files ---
-
-
 def error_message(path: Path) -> str:
     """Return the one-line error with which a file is rejected."""
     with pytest.raises(ElmanError) as raised:

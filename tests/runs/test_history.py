@@ -80,9 +80,6 @@ def test_a_partial_line_at_the_end_is_no_record(corpus: Corpus, tmp_path: Path, 
     assert run.samples == directory.samples()
 
 
-# --- The history, of which only the newest records stay in memory ---
-
-
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let only a few records stay in memory."""

@@ -233,8 +233,6 @@ def test_the_registry() -> None:
         assert f"`{logger.target}" in docs, name
 
 
-# --- Weights & Biases: a stand-in for its library, which keeps what is sent to each W&B run ---
-
 History = dict[str, list[dict[str, Any]]]
 
 

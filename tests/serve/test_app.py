@@ -74,8 +74,6 @@ def test_adapt_has_a_value_where_a_model_has_a_prior() -> None:
         assert [schema.get("const") for schema in schemas] == values
 
 
-# --- Responses ---
-
 WRONG: tuple[Any, ...] = ({}, {"characters": [{"character": "a"}], "units": ""}, {"end": 1}, {"error": {}}, {"id": 1})
 """Contents that conform to no schema of a response."""
 

@@ -29,9 +29,6 @@ def locked() -> Iterator[httpx.Client]:
         yield client
 
 
-# --- Host names ---
-
-
 def test_only_host_names_of_this_machine_are_allowed(client: httpx.Client) -> None:
     for host in ("localhost", "localhost:1", "LOCALHOST:8000", "127.0.0.1:80", "[::1]", "[::1]:9", "localhost."):
         assert client.get("/health", headers={"host": host}).status_code == 200
@@ -49,9 +46,6 @@ def test_a_server_at_any_address_accepts_every_numerical_one(locked: httpx.Clien
         assert locked.get("/health", headers={"host": host}).status_code == 200
     for host in ("evil.example", "192.168.0.7.evil.example", "0x7f.1"):
         error_of(locked.get("/health", headers={"host": host}), 403, "host_not_allowed")
-
-
-# --- Pages of other sites ---
 
 
 @pytest.mark.parametrize(
@@ -115,9 +109,6 @@ def test_another_origin_than_the_allowed_one(locked: httpx.Client) -> None:
     assert "access-control-allow-origin" not in locked.get("/health").headers
 
 
-# --- API keys ---
-
-
 @pytest.mark.parametrize(
     "given",
     [None, "", KEY, "Bearer", f"Basic {KEY}", *(f"Bearer {key}" for key in (f"{KEY}x", KEY[:-1], KEY.upper(), "\xe9"))],
@@ -153,9 +144,6 @@ def test_keys_are_compared_in_constant_time(locked: httpx.Client, monkeypatch: p
     for given in ("Bearer x", f"Bearer {KEY}", "x" * 999):
         locked.get("/v1/models", headers={"authorization": given})
     assert compared == [32] * 6
-
-
-# --- Headers ---
 
 
 def test_every_response_has_the_security_headers(client: httpx.Client, locked: httpx.Client) -> None:

@@ -67,9 +67,6 @@ def probabilities(read: str) -> reference_impl.Array:
     return np.array(forward(read)[1][1:])
 
 
-# --- Generation ---
-
-
 def test_the_text_is_that_of_the_python_api(client: httpx.Client) -> None:
     entries, _ = play(client, max_tokens=600, temperature=0.8, top_k=9)
     assert text(entries) == PROMPT + tiny().sample(600, prompt=PROMPT, seed=3, temperature=0.8, top_k=9)
@@ -113,9 +110,6 @@ def test_activations_are_those_after_the_character(client: httpx.Client) -> None
     np.testing.assert_allclose(np.array(units), h[:, [4, 0]], atol=0.01)  # one byte each
 
 
-# --- Continuation ---
-
-
 def test_generated_text_is_continued_as_it_was(client: httpx.Client) -> None:
     whole, units = play(client, max_tokens=300, units=[1])
     n = len(PROMPT) + 100
@@ -142,9 +136,6 @@ def test_a_replaced_character_is_continued_with_the_same_random_numbers(client: 
     assert text(unchanged[:1]) == TEXT[-1]
 
 
-# --- Reading ---
-
-
 def test_reading_reports_the_surprisal_of_eval(client: httpx.Client) -> None:
     entries, units, end = post(client, "/api/read", text=TEXT * 10, units=[*range(M)])
     assert text(entries) == TEXT * 10
@@ -155,9 +146,6 @@ def test_reading_reports_the_surprisal_of_eval(client: httpx.Client) -> None:
     assert {entry["sampling_probability"] for entry in entries} == {None}
     entries, _, end = post(client, "/api/read", text="t")
     assert (len(entries), end["bits_per_char"]) == (1, None)
-
-
-# --- Models and texts ---
 
 
 def test_the_cell_state_of_an_lstm_is_reported_as_its_tanh() -> None:
@@ -235,9 +223,6 @@ def test_numbers_that_are_not_finite_are_a_status_or_the_last_line() -> None:
     assert response.status_code == 200
     assert 0 < sum(len(chunk["characters"]) for chunk in chunks) <= 300
     assert last["error"]["code"] == "not_finite"
-
-
-# --- Errors and limits ---
 
 
 @pytest.mark.parametrize(

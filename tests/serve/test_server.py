@@ -70,9 +70,6 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.wait(20), process.stdout.read()
 
 
-# --- Shutdown ---
-
-
 def test_an_interrupt_ends_it_and_a_second_one_does_not_wait(run: Path) -> None:
     with server(run, *LIMITS) as (process, client):
         assert len(complete(client, max_tokens=100)["choices"][0]["text"]) == 100
@@ -128,9 +125,6 @@ def test_requests_that_the_shutdown_cuts_get_503(run: Path, stream: bool) -> Non
         assert b"[DONE]" not in slow.read()
 
 
-# --- Load ---
-
-
 def test_a_full_queue() -> None:
     with serving(max_batch_size=1, max_queued_requests=1, max_tokens=30_000) as client:
         slow = [SlowClient(client, **LONG) for _ in range(2)]
@@ -176,8 +170,6 @@ def test_a_body_that_does_not_arrive(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.text == ""
 
 
-# --- Outgoing connections ---
-
 WATCHED = """
 import sys
 from elman.cli import main
@@ -208,9 +200,6 @@ def test_no_other_host_is_contacted(run: Path) -> None:
     # Only its own address was looked up, to listen on.
     events = printed.splitlines()[-1]
     assert re.fullmatch(r"""\["\('socket\.getaddrinfo', \('127\.0\.0\.1', 0, [^"]*"\]""", events), printed
-
-
-# --- Startup ---
 
 
 @pytest.mark.parametrize(

@@ -107,9 +107,6 @@ def test_a_broken_link_and_a_file_that_may_not_be_read_are_named(monkeypatch: py
     assert refused("novel.txt") == "cannot read 'novel.txt' (Permission denied)"
 
 
-# --- Standard input: it is never waited for where that would block a job that has none ---
-
-
 def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"a\r\nb\xff")))
     corpus = read_corpus("-", encoding="latin-1")
@@ -158,8 +155,6 @@ def test_what_is_neither_pipe_nor_file_is_not_read(monkeypatch: pytest.MonkeyPat
             monkeypatch.setattr("sys.stdin", other)
             assert inspect_standard_input() == "nothing"
 
-
-# --- Built-in texts: the download is tested against a server on this machine alone ---
 
 CONTENT = b"First Citizen:\nBefore we proceed any further, hear me speak.\n"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

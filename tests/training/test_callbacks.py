@@ -83,9 +83,6 @@ def test_every_validation_is_reported(corpus: Corpus) -> None:
     assert rows.items() <= losses.items()
 
 
-# --- SIGINT: the run is saved and returned; a second one raises KeyboardInterrupt ---
-
-
 class Interrupts(TrainingCallback):
     """Sends SIGINT to this process at some updates; the handler runs at once."""
 

@@ -47,9 +47,6 @@ def test_a_problem_is_noticed_within_100_updates(options: dict[str, Any], found:
         assert re.match("(The hidden layer|Layer 1) is saturated", run.advice)
 
 
-# --- In the middle of a run, where a call of the engine does a thousand updates ---
-
-
 class Spoils(Listens):
     """Multiplies all weights, moments and the state, once, after a long call; keeps after which update."""
 

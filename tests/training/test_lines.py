@@ -123,8 +123,6 @@ def test_a_loaded_model_knows_its_lines(tmp_path: Path) -> None:
         assert model.score("anna\nbetta") == run.model.score("anna\nbetta")
 
 
-# --- Masks, and the scores of held-out lines ---
-
 LOG = [f"12:{n // 60:02}:{n % 60:02} {('job', 'task')[n % 2]} {n * 37 % 1000} is done" for n in range(100)]
 MASKED: dict[str, Any] = OPTIONS | {"mask": "all", "mask_regex": "[jt][a-z]+", "max_updates": 40}
 

@@ -175,9 +175,6 @@ def test_a_resumed_run_validates_and_stops_where_one_that_was_not_stopped_does(
     assert_saved(tmp_path, expected)
 
 
-# --- Which network is selected ---
-
-
 def test_the_best_network_is_kept(corpus: Corpus, tmp_path: Path, scores: list[float]) -> None:
     scores += [3.0, 2.0, 2.0]
     at_the_best = train(corpus, **OPTIONS, max_updates=6)

@@ -189,9 +189,6 @@ def test_one_sequence_is_read_without_threads() -> None:
     assert BatchedNetwork(parameters, 3, 1, backward=False).team.max_threads == 1
 
 
-# --- The choice of a plan ---
-
-
 def test_teams_of_one_kind_share_their_timings_though_two_measure_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
     kind = object()
@@ -247,8 +244,6 @@ def test_nothing_is_learned_from_no_work(team: Team) -> None:
     team.run(lambda thread: None)
     assert not any(team.timings.seconds.values())
 
-
-# --- Compiled code ---
 
 TRAIN = """
 import hashlib, sys
