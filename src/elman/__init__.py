@@ -46,7 +46,7 @@ _NAMES = {
     "interop": ["export", "import_"],
     "interpret.explain_page": ["explain"],
     "runs.history": ["Sample"],
-    "runs.models": ["LineScorer", "load"],
+    "runs.loading": ["LineScorer", "load"],
     "runs.run": ["Run"],
     "runs.saved_runs": ["SavedRun", "list_runs", "open_run"],
     "testing.gradcheck": ["gradcheck"],

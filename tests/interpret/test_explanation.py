@@ -14,7 +14,7 @@ from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.score import score
 from elman.interpret import PriorExplanation, dequantize, explain_indices, quantize
-from elman.network import Parameters, model
+from elman.network import Parameters, bptt
 from elman.network.parameters import Array
 from elman.network.state import State
 from elman.ngram import model as ngrams
@@ -45,7 +45,7 @@ def test_an_explanation_is_what_the_reference_computes(
     assert math.isnan(found.surprisal[0])
     assert not found.probabilities[0].any()
     for n in range(N):
-        o, state = model.logits(parameters, state, indices[n : n + 1])
+        o, state = bptt.logits(parameters, state, indices[n : n + 1])
         values = state.recurrent.copy()
         if cell == "lstm":
             for layer in range(layers):
@@ -158,7 +158,7 @@ def test_contributions_are_shapley_values(monkeypatch: pytest.MonkeyPatch, engin
     assert (found.order, found.matched[0]) == (ORDER, 0)
     alone = parameters.with_arrays({**parameters, "alpha": 0 * parameters["alpha"]})
     log_q, matched, _ = ngrams.read(parameters.ngrams, made.state.history, indices)
-    (both, _), (rest, _) = (model.logits(each, made.state, indices) for each in (parameters, alone))
+    (both, _), (rest, _) = (bptt.logits(each, made.state, indices) for each in (parameters, alone))
     for t, y in enumerate(indices[1:].tolist()):
         p, n, c = log_p(both[t], y), log_p(rest[t], y), log_p(parameters["alpha"][matched[t]] * log_q[t], y)
         uniform = -math.log(K)

@@ -13,7 +13,6 @@ from elman.interpret.probing import FEATURES, MIN_ONSETS, REPORTED_UNITS, Featur
 from elman.network.parameters import Array
 from support.tolerances import DEVIATIONS, RANKS
 
-
 BY_HAND = {
     "position in the line": ("ab\ncd", [1, 2, 0, 1, 2]),
     "position in the sentence": ("Go. We?!x", [1, 2, 0, 1, 2, 3, 0, 0, 1]),

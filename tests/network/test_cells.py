@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from elman.network import Dropout, loss_and_gradients, model
+from elman.network import Dropout, bptt, loss_and_gradients
 from elman.network.cells import CELLS
 from elman.network.parameters import Architecture, Array, Arrays, Parameters
 from elman.network.state import State
@@ -113,7 +113,7 @@ def test_the_loss_and_the_final_state_of_every_batch_row_are_those_of_the_naive_
     cell: str, layers: int, batch_size: int | None
 ) -> None:
     given = example(cell, layers, batch_size)
-    losses, final = model.loss(given.parameters, given.state, given.x, given.y)
+    losses, final = bptt.loss(given.parameters, given.state, given.x, given.y)
     expected = [reference_impl.deep_loss(cell, layers, given.parameters, h0, x, y) for h0, x, y, _ in given.rows()]
     assert isinstance(losses, float) if batch_size is None else losses.shape == (B,)
     assert largest_relative_error(np.atleast_1d(losses), [loss for loss, _ in expected]) <= tolerances.NAIVE
@@ -128,9 +128,9 @@ def test_the_loss_and_the_final_state_of_every_batch_row_are_those_of_the_naive_
 def test_a_window_in_two_parts_equals_the_window_at_once(cell: str, batch_size: int | None) -> None:
     given = example(cell, 2, batch_size)
     parameters, x, y = given.parameters, given.x, given.y
-    at_once, last = model.loss(parameters, given.state, x, y)
-    first, state = model.loss(parameters, given.state, x[:2], y[:2])
-    second, end = model.loss(parameters, state, x[2:], y[2:])
+    at_once, last = bptt.loss(parameters, given.state, x, y)
+    first, state = bptt.loss(parameters, given.state, x[:2], y[:2])
+    second, end = bptt.loss(parameters, state, x[2:], y[2:])
     assert largest_relative_error(first + second, at_once) <= tolerances.NAIVE
     assert largest_relative_error(end.recurrent, last.recurrent) <= tolerances.NAIVE
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elman.network import SamplingParams, loss_and_gradients, model, output
+from elman.network import SamplingParams, bptt, loss_and_gradients, output
 from elman.network.parameters import Architecture, Array, Parameters
 from support import reference_impl
 from support import tolerances as tolerances
@@ -51,7 +51,7 @@ def test_every_gradient_is_that_of_central_differences(std: float) -> None:
 def test_the_first_loss_is_that_of_guessing(seed: int) -> None:
     parameters = make_parameters(80, 100, 0.1, np.random.RandomState(seed), np.float64)
     text = np.random.default_rng(seed).integers(0, 80, 26).astype(np.uint8)
-    loss, _ = model.loss(parameters, state_of(parameters, np.zeros(100)), text[:-1], text[1:])
+    loss, _ = bptt.loss(parameters, state_of(parameters, np.zeros(100)), text[:-1], text[1:])
     assert loss == pytest.approx(25 * math.log(80), rel=tolerances.START_LOSS)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from elman.engine.protocol import training_folds
-from elman.network import loss_and_gradients, model
+from elman.network import bptt, loss_and_gradients
 from elman.network.cells import CELLS
 from elman.network.output import logits
 from elman.network.parameters import INITIAL_ALPHA, Architecture, Parameters
@@ -356,8 +356,8 @@ def test_without_alpha_the_loss_is_that_of_the_network_alone() -> None:
     x, y = Windows(TEXT, T).at(T)
     arrays = {name: array for name, array in parameters.items() if name != "alpha"}
     alone = Parameters(parameters.architecture._replace(order=0), arrays)
-    loss, final = model.loss(alone, state_of(alone, state.recurrent), x, y)
-    with_prior, also_final = model.loss(parameters, state, x, y)
+    loss, final = bptt.loss(alone, state_of(alone, state.recurrent), x, y)
+    with_prior, also_final = bptt.loss(parameters, state, x, y)
     assert with_prior == loss
     np.testing.assert_array_equal(also_final.recurrent, final.recurrent)
 
@@ -366,7 +366,7 @@ def test_without_alpha_the_loss_is_that_of_the_network_alone() -> None:
 @given(st.integers(1, 8))
 def test_the_state_ends_with_the_last_characters(length: int) -> None:
     parameters, state = example("gru")
-    _, final = model.logits(parameters, state, TEXT[:length])
+    _, final = bptt.logits(parameters, state, TEXT[:length])
     np.testing.assert_array_equal(final.history, [*state.history, *(TEXT[:length] + 1)][-ORDER:])
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.compression import mixing, network
+from elman.compression import exact_network, mixing
 from elman.compression.arithmetic import (
     ESCAPE_PROB_BITS,
     Floats,
@@ -171,7 +171,7 @@ def end_step(model, mixture, matches, tokens):
     if mixture is not None:
         mixing.learn_rows(mixture, (logits, prior.log_q, prior.matched), matches, freqs, x, coded)
     if any_reads:
-        network.read_characters(model.network, x, reads)
+        exact_network.read_characters(model.network, x, reads)
         if model.has_prior:
             read_ngrams(model.prior, x, reads)
         if mixture is not None:
@@ -210,7 +210,7 @@ class Predictor:
                 reads=np.zeros(R, np.bool_),
             ),
         )
-        network.read_characters(self.model.network, np.full(R, start, np.int64), np.ones(R, np.bool_))
+        exact_network.read_characters(self.model.network, np.full(R, start, np.int64), np.ones(R, np.bool_))
         self.mixture: Mixture | None = None
         self.matches: Matches | None = None
         if mode.mixes:

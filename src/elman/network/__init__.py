@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "dropout": ("Dropout", "WeightDropout"),
-    "model": ("loss_and_gradients",),
+    "bptt": ("loss_and_gradients",),
     "optimizer": ("Optimizer",),
     "parameters": ("Architecture", "LossAndGradients", "Parameters", "initial_parameters"),
     "sampling": ("SamplingParams",),
