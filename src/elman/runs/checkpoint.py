@@ -80,9 +80,13 @@ class Checkpoint:
 def take_snapshot(
     config: Config, alphabet: Alphabet, state: TrainState, loss: float | None = None, lines: LineData = NO_LINE_DATA
 ) -> Snapshot:
-    """Return the current network of a training state, whose arrays are not copied, with its validation loss."""
-    h = state.final_hidden.recurrent
-    return Snapshot(config, alphabet, state.eval_parameters, h, state.update, loss, lines)
+    """Return the current network of a training state, whose arrays are not copied, with its validation loss.
+
+    Its state is zero: that in which the training is would tell the last characters that it read.
+    """
+    parameters = state.eval_parameters
+    h = parameters.architecture.zero_state(state.hidden.recurrent.dtype).recurrent
+    return Snapshot(config, alphabet, parameters, h, state.update, loss, lines)
 
 
 # --- Saving ---
