@@ -37,7 +37,10 @@ default_role = "py:obj"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 # Names of parameters, and modules that are not part of the API.
-nitpick_ignore_regex = [("py:obj", r"[a-z]\w*"), ("py:obj", r"elman\.(compression|engines|inference|network|text)\..*")]
+nitpick_ignore_regex = [
+    ("py:obj", r"[a-z]\w*"),
+    ("py:obj", r"elman\.(compression|engine_registry|inference|network|text)\..*"),
+]
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 # As on GitHub, where the pages are read as well.

@@ -11,7 +11,7 @@ from elman.errors import ElmanError
 from elman.ngram import language_model
 from elman.ngram.counting import count_ngrams
 from elman.ngram.file import load_ngrams, ngram_tensors, save_ngrams
-from elman.ngram.model import NgramModel, read
+from elman.ngram.model import Indices, NgramModel, read
 from elman.text import Alphabet
 from support import tolerances as tolerances
 
@@ -55,6 +55,18 @@ def test_no_network_is_imported(tmp_path: Path) -> None:
         "print([name for name in sys.modules if name.startswith(('elman.network', 'elman.engine.'))])"
     )
     assert run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("x", [np.zeros(0, np.uint8), np.array([0, len(ALPHABET)]), np.array([0, -1])], ids=str)
+def test_a_text_of_other_indices_is_refused(x: Indices) -> None:
+    calls = (
+        lambda: count_ngrams(x, len(ALPHABET), 2),
+        lambda: language_model.compute_losses(counted(), x),
+        lambda: language_model.sample_text(counted(), x, 3, np.random.default_rng(1)),
+    )
+    for call in calls:
+        with pytest.raises(ElmanError, match=r"^a text must be one or more indices from 0 to "):
+            call()
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:

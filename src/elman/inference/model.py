@@ -307,13 +307,14 @@ class Model:
 
         It is the state in which training ended. To begin a line, read a line feed first.
         """
+        check_range("n", n, 1)
         return self.state.tile(n)
 
     def step(self, state: State, characters: str | NDArray[np.integer]) -> tuple[State, Array]:
         """Read one character in each of n sequences; return their new states and what they predict.
 
-        A state does not change, so that it can be continued in several ways; ``state.select(rows)`` picks and repeats
-        rows. A call for a hundred sequences takes only a few times as long as a call for one.
+        A state does not change, so that it can be continued in several ways; ``state.select(rows)``, where `rows` is a
+        list, picks and repeats rows. A call for a hundred sequences takes only a few times as long as a call for one.
 
         Parameters
         ----------
@@ -332,7 +333,8 @@ class Model:
         Raises
         ------
         ElmanError
-            If the characters are not n characters of the alphabet, or the network's output is not finite.
+            If the state is not one of n sequences of this model, the characters are not n characters of the alphabet,
+            or the network's output is not finite.
 
         Examples
         --------
@@ -344,7 +346,10 @@ class Model:
         >>> log_p.shape
         (3, 6)
         """
-        K = len(self.alphabet)
+        K, one = len(self.alphabet), self.state
+        sizes = (len(state), *one.recurrent.shape), (len(state), *one.history.shape)
+        if len(state) < 1 or (state.recurrent.shape, state.history.shape) != sizes:
+            raise ElmanError("a step needs a state of one or more sequences of this model; see start")
         x = self.alphabet.encode(characters) if isinstance(characters, str) else np.asarray(characters)
         if x.shape != (len(state),) or x.dtype.kind not in "iu":
             raise ElmanError(f"a step needs one character for each of {len(state)} states (got {quote(characters)})")

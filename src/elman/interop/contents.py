@@ -1,7 +1,7 @@
 """What every exported file contains, and its validation: arrays, JSON metadata, and the table of an n-gram prior.
 
 K  alphabet size                L  layers
-m  hidden units per layer       S  size of the recurrent state, see `elman.network.parameters`
+m  hidden units per layer       S  size of the recurrent state, see `elman.network.state`
 """
 
 from __future__ import annotations

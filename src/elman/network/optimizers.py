@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, option, quote
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,8 @@ class OptimizerSpec:
     def require_engine(self, engine: str) -> None:
         """Check that an engine has this optimizer; raise an `ElmanError` if it does not."""
         if engine not in self.engines:
-            raise ElmanError(
-                f"optimizer {self.name!r} is not supported by the {engine} engine; use --engine {self.engines[0]}"
-            )
+            unsupported = f"optimizer {self.name!r} is not supported by the {engine} engine"
+            raise ElmanError(f"{unsupported}; use {option.engine:{self.engines[0]}}")
 
 
 OPTIMIZERS: dict[str, OptimizerSpec] = {

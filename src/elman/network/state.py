@@ -51,7 +51,7 @@ class State:
         return self.counts is not None and self.counts.grows
 
     def select(self, rows: Any) -> State:
-        """Return the states of some rows: an index, a slice or a list, which may repeat a row."""
+        """Return the states of some rows, a slice or a list that may repeat one; of an index, a single sequence's."""
         return replace(self, recurrent=self.recurrent[rows], history=self.history[rows])
 
     def tile(self, B: int) -> State:

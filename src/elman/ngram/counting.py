@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.errors import check_range
 from elman.ngram.compiled_table import exact, exact_step
-from elman.ngram.model import NgramModel, start_folds
+from elman.ngram.model import MAX_ORDER, NgramModel, check_indices, start_folds
 from elman.ngram.sorting import Settings, digit_of, sorted_records
 from elman.ngram.table import CODES, FoldCounts, NgramTable, Nodes, bytes_per_node
 
@@ -86,6 +87,8 @@ def count_ngrams(
     """
     if order == 0:
         return None
+    check_range("ngram_order", order, 1, MAX_ORDER)
+    check_indices(text, K)
     fold_starts = start_folds(text, folds, order, reset_at)
     starts, feed = fold_starts.astype(np.int64), -1 if reset_at is None else reset_at
     if reset_at is not None:  # the number of the line that begins there

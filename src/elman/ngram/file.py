@@ -71,6 +71,8 @@ def restore_ngrams(
 def _check_trie(table: NgramTable) -> None:
     """Check that the nodes of a table are a trie, whose levels have the lengths of strings up to n + 1."""
     nodes = table.unpack()
+    if len(nodes.children) != table.contexts or nodes.children.sum() != table.nodes - 1:
+        raise ElmanError("its n-gram counts are not a trie")
     siblings = np.repeat(np.arange(table.contexts), nodes.children) * table.K + nodes.symbols
     ones = np.append(0, np.cumsum(nodes.children)[:-1])[::STRIDE]
     if (
@@ -86,7 +88,7 @@ def _check_trie(table: NgramTable) -> None:
 
 
 def save_ngrams(path: Path, ngrams: NgramModel) -> None:
-    """Write an n-gram model to a file of its own, atomically."""
+    """Write an n-gram model, without counts that grew, to a file of its own, atomically."""
     shape = {"K": ngrams.K, "order": ngrams.order, "reset_at": ngrams.reset_at}
     save_tensors(path, {"ngrams": describe_ngrams(ngrams) | shape}, ngram_tensors(ngrams))
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.ngram.kernels import make_nodes, make_workspace, read_window, reader
-from elman.ngram.model import Indices, Ints, NgramModel
+from elman.ngram.model import Indices, Ints, NgramModel, check_indices
 
 
 def read_compiled(
@@ -43,6 +43,7 @@ def compute_losses(model: NgramModel, x: Indices) -> NDArray[np.float64]:
     >>> bool(compute_losses(model, text[:9]).mean() < 0.2)
     True
     """
+    check_indices(x, model.K)
     log_q, _, _ = read_compiled(model, np.zeros((1, model.order), np.int32), x[:-1, None])
     losses: NDArray[np.float64] = -log_q[np.arange(len(x) - 1), 0, x[1:]]
     return losses
@@ -50,6 +51,7 @@ def compute_losses(model: NgramModel, x: Indices) -> NDArray[np.float64]:
 
 def sample_text(model: NgramModel, prompt: Indices, length: int, generator: np.random.Generator) -> Indices:
     """Return `length` characters sampled from q, each after the prompt, of one character at least, and those before."""
+    check_indices(prompt, model.K)
     history, x = np.zeros((1, model.order), np.int32), prompt[:, None]
     characters = np.empty(length, prompt.dtype)
     for n in range(length):

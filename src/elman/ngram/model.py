@@ -46,6 +46,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.errors import ElmanError
 from elman.ngram.table import CODES, FoldCounts, NgramTable
 
 Indices = NDArray[np.unsignedinteger[Any]]
@@ -148,6 +149,12 @@ class NgramModel:
     def frozen(self) -> NgramModel:
         """Return a model with the counts of a continued one that counts nothing more."""
         return replace(self, grows=False)
+
+
+def check_indices(text: NDArray[Any], K: int) -> None:
+    """Check that a text has one character at least, and each an index of the alphabet, before kernels read it."""
+    if text.ndim != 1 or not len(text) or not 0 <= text.min() <= text.max() < K:
+        raise ElmanError(f"a text must be one or more indices from 0 to {K - 1}")
 
 
 def start_folds(text: Indices, folds: int, order: int, reset_at: int | None) -> Ints:

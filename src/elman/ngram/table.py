@@ -155,7 +155,8 @@ class NgramTable:
     def unpack(self) -> Nodes:
         """Return the nodes."""
         bits, width = unpack(self.children, 1, self.nodes - 1 + self.contexts), symbol_bits(self.K)
-        ends = np.flatnonzero(bits == 0) - np.arange(self.contexts)
+        ends = np.flatnonzero(bits == 0)
+        ends -= np.arange(len(ends))
         strings = unpack(self.strings, width + CODE_BITS, self.nodes - 1)
         return Nodes(
             strings & ((1 << width) - 1),
