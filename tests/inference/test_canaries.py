@@ -27,6 +27,7 @@ import pytest
 from elman.interop import FORMATS, export
 from elman.ngram.counting import count_ngrams
 from elman.ngram.file import describe_ngrams, ngram_tensors
+from elman.storage.tensors import read_tensors
 from elman.text import Alphabet, Corpus
 from support.state import ROOT
 from support.training import train
@@ -175,4 +176,8 @@ def test_only_the_checkpoint_contains_what_was_read_last(tmp_path: Path, batch_s
     leaking = [name for name, data in files.items() if contains_part(data, model.alphabet)]
     assert leaking == ["run/checkpoint.safetensors"]
     assert [name for name, data in files.items() if b'"history":{' in data] == leaking
+    # The last state would tell a reader of the file, who tries one number after the other, what was read last.
+    states = {name: read_tensors(tmp_path / name)[1]["h"] for name in files if name.endswith("t.safetensors")}
+    assert [name for name, h in states.items() if h.any()] == leaking
+    assert not model.state.recurrent.any()
     assert not model.state.history.any()

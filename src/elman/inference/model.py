@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 class Model:
     """A trained model, as read from a checkpoint.
 
-    Its `state` is the one in which training ended, without the last characters read. The network has met a zero state
-    only once per epoch; saturated units may keep it among states that it never learned from.
+    Its `state` is zero for a trained model; the one in which training ended would tell the last characters read.
 
     Examples
     --------
@@ -305,7 +304,7 @@ class Model:
     def start(self, n: int = 1) -> State:
         """Return the state of n sequences before their first characters, for `step`.
 
-        It is the state in which training ended. To begin a line, read a line feed first.
+        It is a zero state. To begin a line, read a line feed first.
         """
         check_range("n", n, 1)
         return self.state.tile(n)
@@ -369,7 +368,7 @@ class Model:
     def score(
         self, text: str | list[str] | tuple[str, ...], *, adapt: Adapt | None = None, window: int | None = None
     ) -> Score | list[Score]:
-        """Return the cross-entropy of a text, read from the state in which training ended.
+        """Return the cross-entropy of a text, read from a zero state.
 
         Parameters
         ----------

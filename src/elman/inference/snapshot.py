@@ -1,10 +1,10 @@
 """A network as it is used, and its file: what lies between a file or a training and a `Model`.
 
 The file has tensors and a JSON description in safetensors, no code. The tensors are the parameters by name and ``h``,
-the recurrent part of the state from which it continues; with an n-gram prior those of `elman.ngram.file`. Of a model of
-independent lines, ``line_hashes`` are the hashes of the training lines, see `elman.text.lines`, and ``line_scores`` the
-quantiles of the scores of held-out lines. The description contains the configuration, the alphabet and, under
-``ngrams``, the size of the table and the minimum count.
+the recurrent state from which it reads, zero if it was trained here; with an n-gram prior those of `elman.ngram.file`.
+Of a model of independent lines, ``line_hashes`` are the hashes of the training lines, see `elman.text.lines`, and
+``line_scores`` the quantiles of the scores of held-out lines. The description contains the configuration, the alphabet
+and, under ``ngrams``, the size of the table and the minimum count.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Snapshot:
     alphabet: Alphabet
     parameters: Parameters
     h: Array
-    """The recurrent part of the state from which it continues, (S,)."""
+    """The recurrent state from which it reads, (S,)."""
     update: int = 0
     """The update after which it was taken; 0 where there was no run."""
     validation_loss: float | None = None
