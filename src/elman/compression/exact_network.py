@@ -172,7 +172,7 @@ def round_weights(parameters: Parameters) -> Weights:
     """Return parameters in float32."""
     net = parameters.architecture
     net.spec.require_codec()
-    if net.reset_at is not None:
+    if net.is_of_lines:
         raise ElmanError(
             f"files cannot be compressed with a model of independent lines: train without {option.lines:True}"
         )

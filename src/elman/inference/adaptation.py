@@ -69,7 +69,7 @@ def check_adapt(parameters: Parameters, adapt: str) -> None:
     """Check that there is such an adaptation, and that a model has what is to adapt."""
     if adapt not in ADAPTATIONS:
         raise ElmanError(f"{option.adapt} must be one of {', '.join(ADAPTATIONS)} (got {shorten(adapt)})")
-    if parameters.architecture.reset_at is not None and adapt == CODE_LENGTH:
+    if parameters.architecture.is_of_lines and adapt == CODE_LENGTH:
         raise ElmanError(f"{option.adapt:{adapt}} does not work with a model of independent lines")
     if parameters.ngrams is None and adapt in ("counts", "both"):
         raise ElmanError(

@@ -80,7 +80,7 @@ class Model:
     @property
     def is_of_lines(self) -> bool:
         """Whether it models independent lines (``--lines``): it is reset at every line feed."""
-        return self.parameters.architecture.reset_at is not None
+        return self.parameters.architecture.is_of_lines
 
     def in_training_text(self, line: str) -> bool:
         """Return whether a model of independent lines was trained on a line; validation lines do not count.
@@ -231,8 +231,8 @@ class Model:
         start = stack_states(states), np.array(x)
         for characters in generate.sample_chunks(session, *start, length, sampling, generators):
             chunks.append(characters.astype(self.alphabet.dtype))
-            if self.is_of_lines:
-                ended |= (characters == self.parameters.architecture.reset_at).any(axis=0)
+            if (resets := self.parameters.architecture.resets(characters)) is not None:
+                ended |= resets.any(axis=0)
             if ended.all():
                 break
         texts = map(self.alphabet.decode, np.concatenate(chunks).T)

@@ -106,7 +106,7 @@ def infer_config(alphabet: Alphabet, parameters: Parameters, masker: Masker | No
         dtype=str(parameters["V"].dtype),  # type: ignore[arg-type]
         engine="numba" if net.spec.compiled else "numpy",
         min_count=int(alphabet.has_unknown),
-        lines=net.reset_at is not None,
+        lines=net.is_of_lines,
         mask=masker.names if masker else "",
         mask_regex=masker.regex if masker else "",
         **prior,  # type: ignore[arg-type]

@@ -76,6 +76,11 @@ class Architecture(NamedTuple):
         """S, the size of the recurrent part of the state of one sequence."""
         return self.layers * self.state_vectors * self.m
 
+    @property
+    def is_of_lines(self) -> bool:
+        """Whether its text is one of independent lines."""
+        return self.reset_at is not None
+
     def resets(self, x: NDArray[Any]) -> Resets | None:
         """Return whether the state is reset before each of the characters x; None if it never is."""
         return None if self.reset_at is None else x == self.reset_at

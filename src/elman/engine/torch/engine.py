@@ -95,7 +95,7 @@ class TorchEngine:
 
     def session(self, parameters: Parameters) -> NumbaSession:
         """See `elman.engine.Engine.session`."""
-        if self.device.type == "cpu" or parameters.architecture.reset_at is not None:
+        if self.device.type == "cpu" or parameters.architecture.is_of_lines:
             return self.inference.session(parameters)
         return DeviceSession(parameters, self.device)
 
