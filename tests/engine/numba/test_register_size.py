@@ -49,6 +49,7 @@ def test_registers_of_64_bytes_give_the_bits_of_32() -> None:
     features = binding.get_host_cpu_features()
     without = {name: present and "avx512" not in name for name, present in features.items()}
     environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(sys.path),  # `support`
         "NUMBA_CPU_NAME": binding.get_host_cpu_name(),
         "NUMBA_CPU_FEATURES": ",".join(f"{'+' if present else '-'}{name}" for name, present in without.items()),
     }
