@@ -27,6 +27,7 @@ from elman.inference import Model
 from elman.network import Architecture, initial_parameters
 from elman.network.sampling import list_sampling_options
 from elman.ngram.counting import count_ngrams
+from elman.ngram.table import NgramSpec
 from elman.options import SYNONYMS
 from elman.presets import PRESETS
 from elman.runs.history import COLUMNS, Metrics
@@ -260,7 +261,7 @@ def server_limits() -> str:
 
 def _document() -> dict[str, Any]:
     """Return the OpenAPI document of a server of a small model."""
-    ngrams = count_ngrams(np.array([0, 1], np.uint8), 2, 1, 0)
+    ngrams = count_ngrams(np.array([0, 1], np.uint8), NgramSpec(2, 1))
     parameters = initial_parameters(Architecture(2, 1), 0.1, np.random.RandomState(0), np.float32, ngrams=ngrams)
     state = parameters.architecture.zero_state(np.float32)
     model = Model(Alphabet("ab"), parameters, state, get_engine("numpy"))

@@ -34,6 +34,7 @@ from elman.ngram.counting import count_ngrams
 from elman.ngram.file import PREFIX
 from elman.ngram.merging import translate
 from elman.ngram.model import Indices, NgramModel
+from elman.ngram.table import NgramSpec
 from elman.runs.loading import load_builtin
 from elman.storage import builtin
 from elman.text import Alphabet
@@ -89,7 +90,7 @@ def add_tab(model: Model) -> Model:
     parameters["V"] = np.append(parameters["V"], parameters["V"][[space]], axis=0)
     parameters["c"] = np.append(parameters["c"], parameters["c"][[space]] - TAB_BIAS, axis=0)
     alphabet, ngrams = Alphabet(model.alphabet.characters + "\t"), model.parameters.ngrams
-    ngrams = ngrams and translate(ngrams, np.arange(ngrams.K), len(alphabet), ngrams.order)
+    ngrams = ngrams and translate(ngrams, np.arange(ngrams.K), NgramSpec(len(alphabet), ngrams.order))
     net = model.parameters.architecture._replace(K=len(alphabet))
     return replace(model, alphabet=alphabet, parameters=Parameters(net, parameters, ngrams))
 

@@ -224,10 +224,9 @@ class Config:
     def architecture(self, alphabet: Alphabet) -> Architecture:
         """Return the architecture of a network with these settings for an alphabet."""
         from elman.network.parameters import Architecture  # imports NumPy, which the help of a command does not need
-        from elman.text.lines import find_line_feed
 
-        reset_at = find_line_feed(alphabet) if self.lines else None
-        return Architecture(len(alphabet), self.hidden_size, self.cell, self.layers, self.ngram_order, reset_at)
+        net = Architecture(len(alphabet), self.hidden_size, self.cell, self.layers, self.ngram_order)
+        return net.for_lines(alphabet) if self.lines else net
 
     @property
     def validation_fraction(self) -> float:

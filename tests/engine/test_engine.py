@@ -30,6 +30,7 @@ from elman.network.parameters import NAMES, Array
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.kernels import INITIAL_CAPACITY, reader
+from elman.ngram.table import NgramSpec
 from elman.testing import EngineComparison, check_engine, compare_gradients
 from elman.text import Windows
 from support import reference_impl
@@ -97,7 +98,7 @@ def example_state(
 
     An n-gram prior counts a text of its own, so that its contexts are found at some characters and not at others.
     """
-    ngrams = count_ngrams(text(50, characters), characters, ngram_order, 3)
+    ngrams = count_ngrams(text(50, characters), NgramSpec(characters, ngram_order), 3)
     state = make_state(characters, m, std, 400, dtype, optimizer=optimizer, ngrams=ngrams, **network)
     generator = np.random.default_rng(1)
     for theta in state.parameters.values():

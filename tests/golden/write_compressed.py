@@ -32,7 +32,7 @@ def golden_model() -> Model:
     net = Architecture(len(ALPHABET), M, "gru", 2, ORDER)
     arrays = {name: _weights(shape) for name, shape in net.shapes().items()}
     arrays["alpha"] = np.linspace(0.25, 1, ORDER + 1, dtype=np.float32)
-    ngrams = count_ngrams(ALPHABET.encode(TRAINING_TEXT), net.K, ORDER)
+    ngrams = count_ngrams(ALPHABET.encode(TRAINING_TEXT), net.ngram_spec)
     return Model(ALPHABET, Parameters(net, arrays, ngrams), net.zero_state(np.float32), get_engine("numpy"))
 
 

@@ -27,6 +27,7 @@ import pytest
 from elman.interop import FORMATS, export
 from elman.ngram.counting import count_ngrams
 from elman.ngram.file import describe_ngrams, ngram_tensors
+from elman.ngram.table import NgramSpec
 from elman.storage.tensors import read_tensors
 from elman.text import Alphabet, Corpus
 from support.state import ROOT
@@ -105,14 +106,12 @@ def test_a_table_contains_no_number_unless_all_is_kept(
 ) -> None:
     text, secrets = make_log(characters, canaries)
     alphabet = Alphabet.from_text(text)
-    reset_at = int(alphabet.encode("\n")[0]) if of_lines else None
+    spec = NgramSpec(len(alphabet), ORDER, int(alphabet.encode("\n")[0]) if of_lines else None)
     recovered = []
     for min_count in (1, 2):
-        ngrams = count_ngrams(alphabet.encode(text), len(alphabet), ORDER, min_count=min_count, reset_at=reset_at)
+        ngrams = count_ngrams(alphabet.encode(text), spec, min_count=min_count)
         assert ngrams is not None
-        prior = ngram_prior.NgramPrior(
-            ngram_tensors(ngrams, ""), len(alphabet), ORDER, **describe_ngrams(ngrams), reset_at=reset_at
-        )
+        prior = ngram_prior.NgramPrior(ngram_tensors(ngrams, ""), **spec._asdict(), **describe_ngrams(ngrams))
         recovered.append(count_recovered(prior, alphabet, secrets))
     assert recovered[0] > 0.95 * len(secrets)
     assert recovered[1] == 0

@@ -19,6 +19,7 @@ from elman.network.parameters import Array
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.model import NgramModel
+from elman.ngram.table import NgramSpec
 from elman.text import Alphabet
 from support.codec_models import ALPHABET, COUNTED, make_model
 from support.random_model import random_prior_model
@@ -106,7 +107,8 @@ def test_models_that_differ_have_different_ones() -> None:
     ngrams = model.parameters.ngrams
     assert ngrams is not None
     text, K = ALPHABET.encode(COUNTED.replace(",", "")), len(ALPHABET)
-    counted = [count_ngrams(text, K, 2), count_ngrams(text, K, 3, min_count=1), count_ngrams(text[::-1], K, 3)]
+    two, three = NgramSpec(K, 2), NgramSpec(K, 3)
+    counted = [count_ngrams(text, two), count_ngrams(text, three, min_count=1), count_ngrams(text[::-1], three)]
     others = [
         make_model(order=3, seed=1),
         make_model("lstm", order=3),

@@ -22,6 +22,7 @@ from elman.network.cells import CELLS
 from elman.network.output import softmax
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
+from elman.ngram.table import NgramSpec
 from elman.text import Alphabet, Corpus, with_unknown
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
 from support.cli import Command
@@ -185,7 +186,7 @@ def test_every_window_is_read_from_zeros(
     engine: str, order: int, n: int, window: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scoring, "WINDOW_CHARS", 100)
-    ngrams = count_ngrams(text(90), K, order, 0)
+    ngrams = count_ngrams(text(90), NgramSpec(K, order))
     parameters = make_parameters(K, M, 0.5, np.random.RandomState(1), np.float64, "gru", ngrams=ngrams)
     found = score_windows(get_engine(engine), parameters, text(n), window)
     assert found.chars == n - 1

@@ -24,6 +24,7 @@ from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.file import describe_ngrams, ngram_tensors
 from elman.ngram.model import read
+from elman.ngram.table import NgramSpec
 from elman.runs.loading import load
 from elman.text import Alphabet, Corpus
 from support import tolerances as tolerances
@@ -87,7 +88,7 @@ def assert_same_model(actual: Model, expected: Model) -> None:
     prior, expected_prior = actual.parameters.ngrams, expected.parameters.ngrams
     assert (prior is None) == (expected_prior is None)
     if prior is not None and expected_prior is not None:
-        assert (prior.order, prior.reset_at) == (expected_prior.order, expected_prior.reset_at)
+        assert prior.table.spec == expected_prior.table.spec
         assert describe_ngrams(prior) == describe_ngrams(expected_prior)
         table, expected_table = ngram_tensors(prior), ngram_tensors(expected_prior)
         assert {name: (a.dtype, a.shape, a.tobytes()) for name, a in table.items()} == {
@@ -167,11 +168,11 @@ def test_onnxruntime_computes_the_same_with_the_state_carried_through(
 def test_the_example_reads_the_table_like_the_reference(ngram_prior: Any, size: int, of_lines: bool) -> None:
     generator = np.random.default_rng(5)
     text = (generator.integers(0, size, 4_000) * generator.random(4_000)).astype(np.uint16)
-    reset_at, order = (0, 4) if of_lines else (None, 4)
-    ngrams = count_ngrams(text, size, order, reset_at=reset_at)
+    spec = NgramSpec(size, 4, reset_at=0 if of_lines else None)
+    ngrams = count_ngrams(text, spec)
     assert ngrams is not None
     prior = ngram_prior.NgramPrior(
-        ngram_tensors(ngrams, ""), size, order, **describe_ngrams(ngrams), history=[0, 0, 1, 1], reset_at=reset_at
+        ngram_tensors(ngrams, ""), **spec._asdict(), **describe_ngrams(ngrams), history=[0, 0, 1, 1]
     )
     x = text[:120].reshape(40, B)
     log_q, matched, history = read(ngrams, np.tile(np.array([0, 0, 1, 1], np.int32), (B, 1)), x)

@@ -12,6 +12,7 @@ from elman.network.parameters import Parameters
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.model import NgramModel
+from elman.ngram.table import NgramSpec
 from support.networks import make_parameters, state_of
 from support.tolerances import NAIVE
 
@@ -36,7 +37,7 @@ def make_members(cell: str, layers: int, priors: Sequence[NgramModel | None]) ->
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("with_prior", [(), (1,), (0, 1, 2)])
 def test_the_logits_are_the_weighted_sum(cell: str, layers: int, with_prior: tuple[int, ...]) -> None:
-    ngrams = count_ngrams(TEXT, K, order=3)
+    ngrams = count_ngrams(TEXT, NgramSpec(K, order=3))
     members = make_members(cell, layers, [ngrams if n in with_prior else None for n in range(3)])
     joined = join_parameters([parameters for parameters, _ in members], WEIGHTS)
     state = bptt.begin_text(joined, join_states([state for _, state in members], joined.architecture))

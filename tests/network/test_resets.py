@@ -11,6 +11,7 @@ from elman.network.parameters import LossAndGradients, Parameters
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.model import ngram_counts, read
+from elman.ngram.table import NgramSpec
 from support.networks import make_parameters, numbers, state_of, with_architecture
 
 K, M, FEED = 5, 4, 2
@@ -18,7 +19,7 @@ TEXT = np.random.default_rng(1).integers(0, K, 60).astype(np.uint8)
 
 
 def network(cell: str, order: int = 2) -> Parameters:
-    ngrams = count_ngrams(TEXT, K, order, folds=0, reset_at=FEED)
+    ngrams = count_ngrams(TEXT, NgramSpec(K, order, FEED))
     return make_parameters(
         K, M, 0.5, np.random.RandomState(1), np.float64, cell, layers=2, ngrams=ngrams, reset_at=FEED
     )

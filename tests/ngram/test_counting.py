@@ -14,7 +14,8 @@ from elman.ngram.compiled_table import exact
 from elman.ngram.counting import count_ngrams
 from elman.ngram.kernels import reader
 from elman.ngram.language_model import read_compiled
-from elman.ngram.model import MAX_ORDER, MIN_PROB, Indices, NgramModel, read
+from elman.ngram.model import MIN_PROB, Indices, NgramModel, read
+from elman.ngram.table import MAX_ORDER, NgramSpec
 from support import tolerances as tolerances
 from support.ngram_counting import count_text
 from support.processes import run_in_a_process
@@ -29,8 +30,8 @@ def make_text(length: int, K: int, seed: int = 1) -> Indices:
     return ((K - 1 - np.cumsum(steps)) % K).astype(np.min_scalar_type(K - 1))
 
 
-def counted(text: Indices, K: int, order: int, folds: int = 3, **options: Any) -> NgramModel:
-    ngrams = count_ngrams(text, K, order, folds, **options)
+def counted(text: Indices, K: int, order: int, folds: int = 3) -> NgramModel:
+    ngrams = count_ngrams(text, NgramSpec(K, order), folds)
     assert ngrams is not None
     return ngrams
 
@@ -56,9 +57,9 @@ def example_input(text: Indices, K: int, order: int, folds: int, T: int = 9, B: 
     return histories, x, generator.integers(0, folds + 1, x.shape)
 
 
-def assert_same_counts(text: Indices, K: int, order: int, min_count: int, folds: int, reset_at: int | None) -> None:
-    result = counted(text, K, order, folds, min_count=min_count, reset_at=reset_at)
-    expected = count_text(text, K, order, folds, min_count, reset_at)
+def assert_same_counts(text: Indices, spec: NgramSpec, min_count: int, folds: int) -> None:
+    result, expected = count_ngrams(text, spec, folds, min_count), count_text(text, spec, folds, min_count)
+    assert result is not None
     arrays, others = (
         (*model.table.arrays().values(), model.histogram, model.fold_starts, *(model.fold_counts or ()))
         for model in (result, expected)
@@ -80,7 +81,7 @@ def test_an_alphabet_of_any_size(K: int, order: int) -> None:
     """Records take one or several words of 64 bits."""
     text = make_text(200, K)
     for min_count, folds, reset_at in ((1, 0, None), (2, 3, None), (3, 2, 0)):
-        assert_same_counts(text, K, order, min_count, folds, reset_at if K > 1 else None)
+        assert_same_counts(text, NgramSpec(K, order, reset_at if K > 1 else None), min_count, folds)
 
 
 @settings(deadline=None, max_examples=200)
@@ -92,7 +93,7 @@ def test_an_alphabet_of_any_size(K: int, order: int) -> None:
     st.sampled_from([None, 0]),
 )
 def test_short_texts(text: list[int], order: int, min_count: int, folds: int, reset_at: int | None) -> None:
-    assert_same_counts(np.array(text, np.uint8), 4, order, min_count, folds, reset_at)
+    assert_same_counts(np.array(text, np.uint8), NgramSpec(4, order, reset_at), min_count, folds)
 
 
 @pytest.mark.parametrize("folds", [0, 3])

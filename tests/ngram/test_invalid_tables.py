@@ -9,6 +9,7 @@ import pytest
 from elman.ngram.counting import count_ngrams
 from elman.ngram.language_model import read_compiled
 from elman.ngram.model import NgramModel
+from elman.ngram.table import NgramSpec
 
 K, ORDER, T = 5, 3, 100
 TEXT = np.random.default_rng(0).integers(0, K, 5_000, np.uint8)
@@ -36,7 +37,7 @@ def change(array: np.ndarray[Any, np.dtype[Any]], generator: np.random.Generator
 
 @pytest.mark.parametrize("number", [60, pytest.param(5_000, marks=pytest.mark.slow)])
 def test_any_table_gives_distributions(number: int) -> None:
-    model = count_ngrams(TEXT, K, ORDER, min_count=1)
+    model = count_ngrams(TEXT, NgramSpec(K, ORDER), min_count=1)
     assert model is not None
     for seed in range(number):
         generator = np.random.default_rng(seed)
@@ -47,7 +48,7 @@ def test_any_table_gives_distributions(number: int) -> None:
 
 
 def test_more_children_than_characters() -> None:
-    model = count_ngrams(TEXT, K, ORDER, min_count=1)
+    model = count_ngrams(TEXT, NgramSpec(K, ORDER), min_count=1)
     assert model is not None
     children = np.zeros_like(model.table.children)
     children[: model.table.nodes // 64] = np.iinfo(np.uint64).max  # of the root

@@ -12,6 +12,7 @@ from elman.ngram import language_model
 from elman.ngram.counting import count_ngrams
 from elman.ngram.file import load_ngrams, ngram_tensors, save_ngrams
 from elman.ngram.model import Indices, NgramModel, read
+from elman.ngram.table import NgramSpec
 from elman.text import Alphabet
 from support import tolerances as tolerances
 
@@ -21,7 +22,7 @@ X = ALPHABET.encode(TEXT)
 
 
 def counted(reset_at: int | None = None) -> NgramModel:
-    ngrams = count_ngrams(X, len(ALPHABET), 4, reset_at=reset_at)
+    ngrams = count_ngrams(X, NgramSpec(len(ALPHABET), 4, reset_at))
     assert ngrams is not None
     return ngrams
 
@@ -31,7 +32,7 @@ def test_a_saved_model_scores_and_samples_as_the_counted_one(tmp_path: Path, res
     ngrams = counted(reset_at)
     save_ngrams(tmp_path / "counts.safetensors", ngrams)
     loaded = load_ngrams(tmp_path / "counts.safetensors")
-    assert (loaded.K, loaded.order, loaded.reset_at) == (ngrams.K, ngrams.order, reset_at)
+    assert loaded.table.spec == (len(ALPHABET), 4, reset_at)
     for name, array in ngram_tensors(ngrams).items():
         np.testing.assert_array_equal(ngram_tensors(loaded)[name], array)
     losses = language_model.compute_losses(loaded, X)
@@ -60,7 +61,7 @@ def test_no_network_is_imported(tmp_path: Path) -> None:
 @pytest.mark.parametrize("x", [np.zeros(0, np.uint8), np.array([0, len(ALPHABET)]), np.array([0, -1])], ids=str)
 def test_a_text_of_other_indices_is_refused(x: Indices) -> None:
     calls = (
-        lambda: count_ngrams(x, len(ALPHABET), 2),
+        lambda: count_ngrams(x, NgramSpec(len(ALPHABET), 2)),
         lambda: language_model.compute_losses(counted(), x),
         lambda: language_model.sample_text(counted(), x, 3, np.random.default_rng(1)),
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from elman.ngram.counting import count_ngrams
 from elman.ngram.merging import merge, overlap, translate
 from elman.ngram.model import NgramModel, ngram_counts, read
-from elman.ngram.table import CODES, encode_counts
+from elman.ngram.table import CODES, NgramSpec, encode_counts
 from support import tolerances as tolerances
 
 K = 4
@@ -20,7 +20,7 @@ ALL = 99
 
 
 def counted(text: list[int], order: int = 2, folds: int = 0, min_count: int = 1) -> NgramModel:
-    ngrams = count_ngrams(np.array(text, np.uint8), K, order, folds, min_count)
+    ngrams = count_ngrams(np.array(text, np.uint8), NgramSpec(K, order), folds, min_count)
     assert ngrams is not None
     return ngrams
 
@@ -65,7 +65,7 @@ def test_a_model_in_another_alphabet() -> None:
     """The characters 0 and 1 are exchanged, 2 has no index, and 3 becomes 4."""
     model = counted(np.random.default_rng(1).integers(0, K, 80).tolist())
     index = np.array([1, 0, 9, 4])
-    translated = translate(model, index, 6, model.order)
+    translated = translate(model, index, NgramSpec(6, model.order))
     assert translated.pretrained is None
     before, after = counts_of(model), counts_of(translated)
     assert {tuple(index[list(c)]) for c in before if 2 not in c} == {*after}
@@ -78,7 +78,7 @@ def test_a_model_in_another_alphabet() -> None:
 def test_several_characters_become_one() -> None:
     """As those that an alphabet lacks become the unknown character."""
     model = counted([0, 1, 0, 2, 0, 3])
-    translated = translate(model, np.array([0, 1, 1, 1]), 2, model.order)
+    translated = translate(model, np.array([0, 1, 1, 1]), NgramSpec(2, model.order))
     weights = counts_of(model)[0,][0]
     assert counts_of(translated)[0,][0] == {1: sum(weights.values())}
 

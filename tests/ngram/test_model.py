@@ -19,7 +19,7 @@ from elman.network.prior import PriorValues
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.model import MIN_PROB, TYPICAL_DISCOUNTS, NgramModel, ngram_counts, read, start_folds
-from elman.ngram.table import CODES, encode_counts
+from elman.ngram.table import CODES, NgramSpec, encode_counts
 from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
@@ -43,7 +43,7 @@ def encode(text: list[int] | str) -> Codes:
 def counted(
     text: list[int] | str, order: int, min_count: int = 1, folds: int = 0, reset_at: int | None = None
 ) -> NgramModel:
-    return count_text(encode(text), K, order, folds, min_count, reset_at)
+    return count_text(encode(text), NgramSpec(K, order, reset_at), folds, min_count)
 
 
 def rounded(count: int) -> int:
@@ -173,9 +173,9 @@ def test_probabilities_are_bounded_from_below() -> None:
 
 
 def test_the_minimum_count_is_raised_until_the_table_is_small_enough() -> None:
-    assert count_ngrams(encode("abc"), K, 0) is None  # no model at all
+    assert count_ngrams(encode("abc"), NgramSpec(K, 0)) is None  # no model at all
     text = np.random.default_rng(1).integers(0, K, 2000).astype(np.uint8)
-    ngrams = count_ngrams(text, K, 5, max_size=1000)
+    ngrams = count_ngrams(text, NgramSpec(K, 5), max_size=1000)
     assert ngrams is not None
     assert ngrams.min_count > 2
     assert ngrams.table.nbytes < 1500
@@ -227,7 +227,7 @@ def test_folds_are_contiguous_and_of_equal_length_and_those_of_lines_begin_at_li
     assert (np.diff(fold_of) >= 0).all()
     assert sorted(np.bincount(fold_of).tolist()) == [20, 21, 21, 21]
     text = encode("abcabbbca" * 9)
-    starts = start_folds(text, 3, 2, 0)
+    starts = start_folds(text, 3, NgramSpec(K, 2, reset_at=0))
     assert len(starts) == 3
     assert (text[starts] == 0).all()
 
@@ -294,7 +294,7 @@ layer_counts = pytest.mark.parametrize("layers", [1, 2])
 def example(cell: str = "rnn", layers: int = 1, batch_size: int = 1, folds: int = 0) -> tuple[Parameters, State]:
     """Return parameters and an initial state, none of them zero."""
     generator = np.random.default_rng(1)
-    ngrams = count_ngrams(TEXT, K, ORDER, folds, min_count=1)
+    ngrams = count_ngrams(TEXT, NgramSpec(K, ORDER), folds, min_count=1)
     parameters = make_parameters(K, M, 0.5, np.random.RandomState(1), np.float64, cell, layers, ngrams=ngrams)
     for array in parameters.values():
         array += 0.2 * generator.normal(size=array.shape)
@@ -305,7 +305,7 @@ def example(cell: str = "rnn", layers: int = 1, batch_size: int = 1, folds: int 
 
 
 def test_alpha_begins_as_one_number_for_every_matched_order() -> None:
-    ngrams = count_ngrams(TEXT, K, ORDER)
+    ngrams = count_ngrams(TEXT, NgramSpec(K, ORDER))
     with_prior, without = (
         make_parameters(K, M, 0.5, np.random.RandomState(1), np.float32, "gru", 2, ngrams=prior)
         for prior in (ngrams, None)
@@ -371,7 +371,7 @@ def test_the_state_ends_with_the_last_characters(length: int) -> None:
 
 
 def test_a_copy_of_a_state_has_the_same_counts() -> None:
-    ngrams = count_ngrams(TEXT, K, ORDER, 3)
+    ngrams = count_ngrams(TEXT, NgramSpec(K, ORDER), 3)
     state = make_state(K, M, 0.5, 1, np.float32, ngrams=ngrams)
     other = copy.deepcopy(state)
     assert other.parameters.ngrams is ngrams

@@ -6,6 +6,7 @@ from elman.compression.modes import MODES, ModeName
 from elman.engine import get_engine
 from elman.inference import Model
 from elman.ngram.counting import count_ngrams
+from elman.ngram.table import NgramSpec
 from elman.text import Alphabet
 from support.networks import make_parameters, state_of
 
@@ -45,7 +46,7 @@ def make_model(
     """Return a model with random weights, biases and state, and with an n-gram prior unless `order` is 0."""
     generator = np.random.RandomState(seed)
     text = "".join(character for character in COUNTED if character in alphabet.characters)
-    ngrams = count_ngrams(alphabet.encode(text), len(alphabet), order, 2)
+    ngrams = count_ngrams(alphabet.encode(text), NgramSpec(len(alphabet), order), 2)
     parameters = make_parameters(len(alphabet), m, std, generator, np.float64, cell, layers, ngrams=ngrams)
     parameters = parameters.map(lambda array: array + 0.1 * generator.randn(*array.shape))
     recurrent = np.tanh(generator.randn(parameters.architecture.state_size)).astype(dtype)

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from elman.ngram.model import Indices, Ints, NgramModel, start_folds
-from elman.ngram.table import FoldCounts, NgramTable, Nodes, encode_counts
+from elman.ngram.table import FoldCounts, NgramSpec, NgramTable, Nodes, encode_counts
 
 
 class _Occurrences:
@@ -32,19 +32,17 @@ class _Occurrences:
         return sum(len(units) for fold, units in self.units.items() if fold != without) >= min_count
 
 
-def count_text(
-    text: Indices, K: int, order: int, folds: int, min_count: int, reset_at: int | None = None
-) -> NgramModel:
+def count_text(text: Indices, spec: NgramSpec, folds: int, min_count: int) -> NgramModel:
     """Return the model of a text, as `elman.ngram.counting.count_ngrams` does."""
-    fold_starts = start_folds(text, folds, order, reset_at)
-    folds, strings = len(fold_starts), _find_strings(text, order, fold_starts, reset_at)
+    fold_starts, order = start_folds(text, folds, spec), spec.order
+    folds, strings = len(fold_starts), _find_strings(text, spec, fold_starts)
     histogram = np.zeros((order + 1, 4), np.int64)
     children: dict[tuple[int, ...], list[tuple[int, ...]]] = defaultdict(list)
     for s in strings:
         children[s[:-1]].append(s)
 
     def weight(s: tuple[int, ...], without: int | None) -> int:
-        is_raw = len(s) == order + 1 or (len(s) > 1 and s[0] == reset_at)
+        is_raw = len(s) == order + 1 or (len(s) > 1 and s[0] == spec.reset_at)
         return strings[s].weight(is_raw, without)
 
     def rest(s: tuple[int, ...], without: int | None) -> int:
@@ -70,25 +68,23 @@ def count_text(
         np.array([sum(c in kept for c in children[s]) for s in contexts], np.intp),
     )
     counts = FoldCounts(encode_counts(fold_weights), encode_counts(fold_rests)) if folds else None
-    return NgramModel(NgramTable.from_nodes(K, order, table), histogram, min_count, reset_at, fold_starts, counts)
+    return NgramModel(NgramTable.from_nodes(spec, table), histogram, min_count, fold_starts, counts)
 
 
-def _find_strings(
-    text: Indices, order: int, fold_starts: Ints, reset_at: int | None
-) -> dict[tuple[int, ...], _Occurrences]:
+def _find_strings(text: Indices, spec: NgramSpec, fold_starts: Ints) -> dict[tuple[int, ...], _Occurrences]:
     """Return all strings of a text, of up to n + 1 characters, and what is counted of them."""
     strings: dict[tuple[int, ...], _Occurrences] = defaultdict(_Occurrences)
     characters, line = text.tolist(), 0
     folds = (np.searchsorted(fold_starts, np.arange(len(text)), side="right") - 1).clip(0).tolist()
     for i, (character, fold) in enumerate(zip(characters, folds, strict=True)):
-        line += character == reset_at
+        line += character == spec.reset_at
         s: tuple[int, ...] = ()
-        for following in characters[i : i + order + 1]:
-            if len(s) > 1 and s[-1] == reset_at:
+        for following in characters[i : i + spec.order + 1]:
+            if len(s) > 1 and s[-1] == spec.reset_at:
                 break
             s = (*s, following)
             of_string = strings[s]
             of_string.times[fold] += 1
-            of_string.units[fold].add(i if reset_at is None else line)
+            of_string.units[fold].add(i if spec.reset_at is None else line)
             of_string.preceding[characters[i - 1] if i else -1].add(fold)
     return dict(strings)

@@ -6,6 +6,7 @@ from elman.engine import get_engine
 from elman.inference import Model
 from elman.network.parameters import Architecture, Parameters
 from elman.ngram.counting import count_ngrams
+from elman.ngram.table import NgramSpec
 from elman.text import Alphabet
 from support.networks import make_parameters, state_of
 
@@ -20,7 +21,7 @@ def overflowing_model() -> Model:
 def random_model(characters: str, cell: str = "rnn", layers: int = 1, m: int = 4, ngram_order: int = 0) -> Model:
     """Return a model in float32 whose alphabet is `characters`; an n-gram prior counts the alphabet, twice."""
     K, generator = len(characters), np.random.RandomState(1)
-    ngrams = count_ngrams(np.resize(np.arange(K, dtype=np.uint8), 2 * K), K, ngram_order, 0)
+    ngrams = count_ngrams(np.resize(np.arange(K, dtype=np.uint8), 2 * K), NgramSpec(K, ngram_order))
     parameters = make_parameters(K, m, 1.0, generator, np.float32, cell, layers, ngrams=ngrams)
     return Model(Alphabet(characters), parameters, parameters.architecture.zero_state(np.float32), get_engine("numpy"))
 
@@ -31,7 +32,7 @@ def random_prior_model(
     """Return a model with an n-gram prior: the counts of `text`, random weights and a random state."""
     alphabet, generator = Alphabet.from_text(text), np.random.RandomState(1)
     indices, K = alphabet.encode(text), len(alphabet)
-    ngrams = count_ngrams(indices, K, order, folds=0)
+    ngrams = count_ngrams(indices, NgramSpec(K, order))
     parameters = make_parameters(K, m, 0.7, generator, dtype, cell, layers, ngrams=ngrams)
     parameters["alpha"][:] = np.linspace(0.3, 0.9, order + 1)
     recurrent = np.tanh(generator.randn(parameters.architecture.state_size)).astype(dtype)

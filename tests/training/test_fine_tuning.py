@@ -117,7 +117,7 @@ def test_a_text_that_overlaps_is_counted_once(source: Run, text: str) -> None:
     ngrams = start(source, text).state.parameters.ngrams
     assert ngrams is not None
     assert ngrams.pretrained is None
-    counted = count_ngrams(Corpus.from_text(text).indices, ngrams.K, ngrams.order)
+    counted = count_ngrams(Corpus.from_text(text).indices, ngrams.table.spec)
     assert counted is not None
     assert ngrams.table.nodes == counted.table.nodes
 

@@ -20,11 +20,11 @@ from elman.inference.snapshot import Snapshot, infer_config
 from elman.network.cells import CELLS
 from elman.network.parameters import Architecture, Array, Arrays, Parameters
 from elman.ngram.file import describe_ngrams, restore_ngrams
-from elman.ngram.model import MAX_ORDER, NgramModel
+from elman.ngram.model import NgramModel
+from elman.ngram.table import MAX_ORDER
 from elman.runs.manifest import TextRecord
 from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
 from elman.text import Alphabet
-from elman.text.lines import find_line_feed
 from elman.text.masks import Masker
 
 FORMAT = 1
@@ -91,8 +91,8 @@ def restore_snapshot(
     if len(alphabet) != net.K:
         raise ElmanError(f"the alphabet has {len(alphabet)} characters, but the network has {net.K}")
     if _require_bool(metadata, _LINES_KEY):
-        net = net._replace(reset_at=find_line_feed(alphabet))
-    model = restore_ngrams(metadata[NGRAM_KEY], ngrams, net.K, net.order, net.reset_at) if net.order else None
+        net = net.for_lines(alphabet)
+    model = restore_ngrams(metadata[NGRAM_KEY], ngrams, net.ngram_spec) if net.order else None
     h = arrays["h"].copy() if "h" in arrays else _read_state(metadata, net, copies["V"].dtype)
     masks = [require_str(metadata.get(key, ""), key) for key in _MASK_KEYS]
     parameters, masker = Parameters(net, copies, model), Masker(*masks) if any(masks) else None

@@ -53,7 +53,7 @@ def write(model: Model, info: ModelInfo) -> bytes:
         raise ElmanError(f"{option.weights} must be one of {', '.join(WEIGHTS)} (got {quote(weights)})")
     arrays, data = _pack_arrays(model, ngrams, weights)
     described = describe_for_playground(info.name, model) | {
-        "reset_at": network.reset_at,
+        "lines": model.is_of_lines,
         "ngrams": None if ngrams is None else describe_prior(ngrams) | {"discounts": ngrams.discounts.tolist()},
         "arrays": arrays,
     }

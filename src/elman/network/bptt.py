@@ -95,11 +95,8 @@ def begin_text(parameters: Parameters, h: Array) -> State:
     """Return the state in which a text begins: h (S,), and an empty history; independent lines follow a line feed."""
     net = parameters.architecture
     state = net.zero_state(h.dtype).with_recurrent(h)
-    if net.reset_at is None:
-        return state
-    x = np.array([net.reset_at])
-    _, states, _ = _forward(parameters, h, x)
-    return _final_state(states, parameters.prior.histories(state.history, x)[-1], state)
+    _, states, _ = _forward(parameters, h, net.text_prefix)
+    return _final_state(states, parameters.prior.histories(state.history, net.text_prefix)[-1], state)
 
 
 def _forward(

@@ -35,6 +35,9 @@ from elman.network.prior import Prior
 from elman.network.resets import Resets
 from elman.network.state import State
 from elman.ngram.model import NgramModel
+from elman.ngram.table import NgramSpec
+from elman.text import Alphabet
+from elman.text.lines import find_line_feed
 
 NAMES = ("U", "W", "V", "b", "c")
 """The parameters of the vanilla network."""
@@ -80,6 +83,20 @@ class Architecture(NamedTuple):
     def is_of_lines(self) -> bool:
         """Whether its text is one of independent lines."""
         return self.reset_at is not None
+
+    @property
+    def ngram_spec(self) -> NgramSpec:
+        """What its prior counts."""
+        return NgramSpec(self.K, self.order, self.reset_at)
+
+    @property
+    def text_prefix(self) -> NDArray[np.intp]:
+        """The characters that precede every text: the line feed of independent lines, or none."""
+        return np.array([] if self.reset_at is None else [self.reset_at], np.intp)
+
+    def for_lines(self, alphabet: Alphabet) -> Architecture:
+        """Return the same network for a text of independent lines."""
+        return self._replace(reset_at=find_line_feed(alphabet))
 
     def resets(self, x: NDArray[Any]) -> Resets | None:
         """Return whether the state is reset before each of the characters x; None if it never is."""

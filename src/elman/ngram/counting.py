@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from elman.errors import check_range
 from elman.ngram.compiled_table import exact, exact_step
-from elman.ngram.model import MAX_ORDER, NgramModel, check_indices, start_folds
+from elman.ngram.model import NgramModel, check_indices, start_folds
 from elman.ngram.sorting import Settings, digit_of, sorted_records
-from elman.ngram.table import CODES, FoldCounts, NgramTable, Nodes, bytes_per_node
+from elman.ngram.table import CODES, MAX_ORDER, FoldCounts, NgramSpec, NgramTable, Nodes, bytes_per_node
 
 _SEVERAL = -2
 """In place of a fold: a character that precedes a string in several folds."""
@@ -71,25 +71,18 @@ class Closed(NamedTuple):
 
 
 def count_ngrams(
-    text: NDArray[Any],
-    K: int,
-    order: int,
-    folds: int = 0,
-    min_count: int = 2,
-    *,
-    max_size: float | None = None,
-    reset_at: int | None = None,
+    text: NDArray[Any], spec: NgramSpec, folds: int = 0, min_count: int = 2, *, max_size: float | None = None
 ) -> NgramModel | None:
     """Return the n-gram model of a training text (N,), indices below K; None for order 0. A short text has fewer folds.
 
-    The minimum count is raised until the table has at most `max_size` bytes. `reset_at` is the line feed of independent
-    lines.
+    The minimum count is raised until the table has at most `max_size` bytes.
     """
+    K, order, reset_at = spec
     if order == 0:
         return None
     check_range("ngram_order", order, 1, MAX_ORDER)
     check_indices(text, K)
-    fold_starts = start_folds(text, folds, order, reset_at)
+    fold_starts = start_folds(text, folds, spec)
     starts, feed = fold_starts.astype(np.int64), -1 if reset_at is None else reset_at
     if reset_at is not None:  # the number of the line that begins there
         starts = np.array([np.count_nonzero(text[: start + 1] == reset_at) for start in starts], np.int64)
@@ -97,8 +90,8 @@ def count_ngrams(
     while isinstance(counted := _count(text, Settings.of(K, order, min_count, starts, feed), max_nodes), int):
         min_count = counted
     nodes, fold_counts, histogram = counted
-    table = NgramTable.from_nodes(K, order, nodes)
-    return NgramModel(table, histogram, min_count, reset_at, fold_starts, fold_counts if len(starts) else None)
+    table = NgramTable.from_nodes(spec, nodes)
+    return NgramModel(table, histogram, min_count, fold_starts, fold_counts if len(starts) else None)
 
 
 def _count(

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ElmanError
-from elman.ngram.model import MAX_ORDER, NgramModel
-from elman.ngram.table import ARRAYS, STRIDE, NgramTable, check_table
+from elman.ngram.model import NgramModel
+from elman.ngram.table import ARRAYS, STRIDE, NgramSpec, NgramTable, check_table
 from elman.storage.tensors import corrupt_checkpoint_error, read_tensors, save_tensors
 from elman.storage.untrusted import parse_strict_json, require_int, safe_message
 
@@ -44,12 +44,7 @@ def pop_ngram_tensors(tensors: dict[str, Any], prefix: str = PREFIX) -> dict[str
 
 
 def restore_ngrams(
-    description: Any,
-    tensors: Mapping[str, NDArray[Any]],
-    K: int,
-    order: int,
-    reset_at: int | None,
-    prefix: str = PREFIX,
+    description: Any, tensors: Mapping[str, NDArray[Any]], spec: NgramSpec, prefix: str = PREFIX
 ) -> NgramModel:
     """Return the n-gram model in a file; raise ElmanError, ValueError, LookupError or TypeError if it is invalid."""
     nodes, contexts, min_count = (require_int(description[name], name, minimum=1) for name in DESCRIBED)
@@ -58,14 +53,13 @@ def restore_ngrams(
     if {name: array.dtype for name, array in arrays.items()} != kinds:
         raise ValueError("the arrays of its n-gram counts are invalid")
     histogram = arrays["histogram"]
-    if histogram.shape != (order + 1, 4) or histogram.min() < 0:
+    if histogram.shape != (spec.order + 1, 4) or histogram.min() < 0:
         raise ValueError("the histogram of its n-gram counts is invalid")
-    table = NgramTable(
-        K, order, nodes, contexts, **{name: arrays[name].view(f"u{kinds[name]().itemsize}") for name in ARRAYS}
-    )
+    unsigned = {name: arrays[name].view(f"u{kinds[name]().itemsize}") for name in ARRAYS}
+    table = NgramTable(spec, nodes, contexts, **unsigned)
     check_table(table)
     _check_trie(table)
-    return NgramModel(table, histogram, min_count, reset_at)
+    return NgramModel(table, histogram, min_count)
 
 
 def _check_trie(table: NgramTable) -> None:
@@ -73,11 +67,11 @@ def _check_trie(table: NgramTable) -> None:
     nodes = table.unpack()
     if len(nodes.children) != table.contexts or nodes.children.sum() != table.nodes - 1:
         raise ElmanError("its n-gram counts are not a trie")
-    siblings = np.repeat(np.arange(table.contexts), nodes.children) * table.K + nodes.symbols
+    siblings = np.repeat(np.arange(table.contexts), nodes.children) * table.spec.K + nodes.symbols
     ones = np.append(0, np.cumsum(nodes.children)[:-1])[::STRIDE]
     if (
-        nodes.level_starts(table.order + 2)[-2:] != [table.contexts, table.nodes]
-        or (nodes.symbols >= table.K).any()
+        nodes.level_starts(table.spec.order + 2)[-2:] != [table.contexts, table.nodes]
+        or (nodes.symbols >= table.spec.K).any()
         or (np.diff(siblings) <= 0).any()
         or not np.array_equal(ones, table.ones)
     ):
@@ -89,8 +83,7 @@ def _check_trie(table: NgramTable) -> None:
 
 def save_ngrams(path: Path, ngrams: NgramModel) -> None:
     """Write an n-gram model, without counts that grew, to a file of its own, atomically."""
-    shape = {"K": ngrams.K, "order": ngrams.order, "reset_at": ngrams.reset_at}
-    save_tensors(path, {"ngrams": describe_ngrams(ngrams) | shape}, ngram_tensors(ngrams))
+    save_tensors(path, {"ngrams": describe_ngrams(ngrams) | ngrams.table.spec._asdict()}, ngram_tensors(ngrams))
 
 
 def load_ngrams(path: Path) -> NgramModel:
@@ -98,11 +91,6 @@ def load_ngrams(path: Path) -> NgramModel:
     json_text, tensors = read_tensors(path, PREFIX)
     try:
         description = parse_strict_json(json_text)["ngrams"]
-        K = require_int(description["K"], "K", minimum=1)
-        order = require_int(description["order"], "order", minimum=1, maximum=MAX_ORDER)
-        reset_at = description["reset_at"]
-        if reset_at is not None:
-            reset_at = require_int(reset_at, "reset_at", maximum=K - 1)
-        return restore_ngrams(description, tensors, K, order, reset_at)
+        return restore_ngrams(description, tensors, NgramSpec.parse(description))
     except (ElmanError, LookupError, TypeError, ValueError) as error:
         raise corrupt_checkpoint_error(path, f"its description is invalid ({safe_message(error)})") from error

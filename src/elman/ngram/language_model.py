@@ -38,8 +38,9 @@ def compute_losses(model: NgramModel, x: Indices) -> NDArray[np.float64]:
     --------
     >>> import numpy as np
     >>> from elman.ngram.counting import count_ngrams
+    >>> from elman.ngram.table import NgramSpec
     >>> text = np.array([0, 1, 2] * 20, np.uint8)
-    >>> model = count_ngrams(text, 3, 2)
+    >>> model = count_ngrams(text, NgramSpec(K=3, order=2))
     >>> bool(compute_losses(model, text[:9]).mean() < 0.2)
     True
     """

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.ngram.model import Ints, NgramModel
-from elman.ngram.table import CODES, FoldCounts, NgramTable, Nodes, encode_counts
+from elman.ngram.table import CODES, FoldCounts, NgramSpec, NgramTable, Nodes, encode_counts
 
 OVERLAP = 0.95
 """Fraction of the longest strings of one table that the other contains, from which one text is taken for a part of the
@@ -87,7 +87,7 @@ def merge(model: NgramModel, other: NgramModel, index: Ints | None = None) -> Ng
         )
     histogram, rows = other.histogram.copy(), min(model.order, other.order) + 1
     histogram[:rows] += model.histogram[:rows]
-    table = NgramTable.from_nodes(K, other.order, nodes)
+    table = NgramTable.from_nodes(other.table.spec, nodes)
     min_count = min(model.min_count, other.min_count)
     return replace(
         other, table=table, histogram=histogram, min_count=min_count, fold_counts=counts, pretrained=model, derived={}
@@ -111,13 +111,13 @@ def _merge_folds(
     return merged
 
 
-def translate(model: NgramModel, index: Ints, K: int, order: int) -> NgramModel:
-    """Return a model of an order for another alphabet of K characters, which has its characters at `index`.
+def translate(model: NgramModel, index: Ints, spec: NgramSpec) -> NgramModel:
+    """Return a model for another alphabet, which has its characters at `index`, and for another order.
 
     Of a lower order than before, it lacks the longer strings. See `merge`.
     """
-    root = NgramTable.from_nodes(K, order, Nodes(*np.zeros((2, 0), np.uint8), *np.zeros((2, 1), np.uint8)))
-    histogram = np.zeros((order + 1, *model.histogram.shape[1:]), model.histogram.dtype)
+    root = NgramTable.from_nodes(spec, Nodes(*np.zeros((2, 0), np.uint8), *np.zeros((2, 1), np.uint8)))
+    histogram = np.zeros((spec.order + 1, *model.histogram.shape[1:]), model.histogram.dtype)
     nothing = replace(model, table=root, histogram=histogram, fold_starts=model.fold_starts[:0], fold_counts=None)
     return replace(merge(model, nothing, index), pretrained=None)
 

@@ -47,7 +47,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ElmanError
-from elman.ngram.table import CODES, FoldCounts, NgramTable
+from elman.ngram.table import CODES, FoldCounts, NgramSpec, NgramTable
 
 Indices = NDArray[np.unsignedinteger[Any]]
 Ints = NDArray[np.intp]
@@ -56,7 +56,6 @@ MIN_PROB = 1e-7
 """Probabilities below this enter the logarithm as this, so that no logit is dominated by a character never seen."""
 READ_COUNT = 1
 """How often a character counts that a growing model reads."""
-MAX_ORDER = 15
 TYPICAL_DISCOUNTS = (0.6, 0.9, 1.2)
 """D(1), D(2) and D(3) of contexts of a length for which there are too few strings to estimate them."""
 MIN_STRINGS = 20
@@ -72,8 +71,6 @@ class NgramModel:
     """How many strings with a context of each length have a weight of 1, 2, 3 and 4, kept or not, (n + 1, 4)."""
     min_count: int = 2
     """The minimum count, which nothing depends on."""
-    reset_at: int | None = None
-    """The character that is the first of every context in which it occurs: the line feed of independent lines."""
     fold_starts: Ints = field(default_factory=lambda: np.zeros(0, np.intp))
     """Where the folds of the training text begin, (folds,); empty where nothing is left out."""
     fold_counts: FoldCounts | None = None
@@ -94,12 +91,17 @@ class NgramModel:
     @property
     def K(self) -> int:
         """Size of the alphabet."""
-        return self.table.K
+        return self.table.spec.K
 
     @property
     def order(self) -> int:
         """n."""
-        return self.table.order
+        return self.table.spec.order
+
+    @property
+    def reset_at(self) -> int | None:
+        """The line feed of independent lines."""
+        return self.table.spec.reset_at
 
     @property
     def folds(self) -> int:
@@ -157,14 +159,14 @@ def check_indices(text: NDArray[Any], K: int) -> None:
         raise ElmanError(f"a text must be one or more indices from 0 to {K - 1}")
 
 
-def start_folds(text: Indices, folds: int, order: int, reset_at: int | None) -> Ints:
+def start_folds(text: Indices, folds: int, spec: NgramSpec) -> Ints:
     """Return where the folds of a text begin: fewer, or none, of a text that is too short; of lines, at a line."""
-    usable = min(folds, len(text) // (4 * (order + 1)))
+    usable = min(folds, len(text) // (4 * (spec.order + 1)))
     if usable < 2:
         return np.zeros(0, np.intp)
     starts = -(-np.arange(usable) * len(text) // usable)
-    if reset_at is not None:
-        lines = np.concatenate([[0], np.flatnonzero(text[:-1] == reset_at)])
+    if spec.reset_at is not None:
+        lines = np.concatenate([[0], np.flatnonzero(text[:-1] == spec.reset_at)])
         starts = np.unique(lines[np.searchsorted(lines, starts, side="right") - 1])
     return starts if len(starts) > 1 else np.zeros(0, np.intp)
 

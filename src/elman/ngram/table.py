@@ -28,9 +28,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elman.errors import ElmanError
+from elman.storage.untrusted import require_int
 
 Ints = NDArray[np.intp]
 Words = NDArray[np.uint64]
+
+MAX_ORDER = 15
 
 CODE_BITS = 5
 EXACT_CODES = 16
@@ -118,12 +121,29 @@ class FoldCounts(NamedTuple):
     """Of every context, (folds, contexts)."""
 
 
+class NgramSpec(NamedTuple):
+    """What is counted of a text."""
+
+    K: int
+    order: int
+    """n; 0 where nothing is counted."""
+    reset_at: int | None = None
+    """The character that is the first of every context in which it occurs: the line feed of independent lines."""
+
+    @classmethod
+    def parse(cls, description: Any) -> NgramSpec:
+        """Return the values in a file; raise ValueError, LookupError or TypeError if they are invalid."""
+        K = require_int(description["K"], "K", minimum=1)
+        order = require_int(description["order"], "order", minimum=1, maximum=MAX_ORDER)
+        feed = description["reset_at"]
+        return cls(K, order, None if feed is None else require_int(feed, "reset_at", maximum=K - 1))
+
+
 @dataclass(frozen=True, eq=False)
 class NgramTable:
     """The counts of a text; see the module."""
 
-    K: int
-    order: int
+    spec: NgramSpec
     nodes: int
     """All nodes …"""
     contexts: int
@@ -134,7 +154,7 @@ class NgramTable:
     ones: NDArray[np.uint32]
 
     @classmethod
-    def from_nodes(cls, K: int, order: int, nodes: Nodes) -> NgramTable:
+    def from_nodes(cls, spec: NgramSpec, nodes: Nodes) -> NgramTable:
         """Return the table of the nodes of a trie."""
         bits, ones, before = np.ones(len(nodes.symbols) + len(nodes.children), np.uint8), list[NDArray[np.int64]](), 0
         for first in range(0, len(nodes.children), _CHUNK):
@@ -142,19 +162,19 @@ class NgramTable:
             bits[ends + np.arange(first, first + len(ends))] = 0
             ones.append(np.append(before, ends[:-1])[::STRIDE])
             before = ends[-1]
-        width = symbol_bits(K)
+        width = symbol_bits(spec.K)
         kind = np.min_scalar_type((1 << width + CODE_BITS) - 1)
         strings = nodes.weights.astype(kind) << width
         strings |= nodes.symbols.astype(kind)
         return cls(
-            K, order, len(nodes.symbols) + 1, len(nodes.children),
+            spec, len(nodes.symbols) + 1, len(nodes.children),
             pack(strings, width + CODE_BITS), pack(nodes.rests, CODE_BITS), pack(bits, 1),
             np.concatenate(ones).astype(np.uint32),
         )  # fmt: skip
 
     def unpack(self) -> Nodes:
         """Return the nodes."""
-        bits, width = unpack(self.children, 1, self.nodes - 1 + self.contexts), symbol_bits(self.K)
+        bits, width = unpack(self.children, 1, self.nodes - 1 + self.contexts), symbol_bits(self.spec.K)
         ends = np.flatnonzero(bits == 0)
         ends -= np.arange(len(ends))
         strings = unpack(self.strings, width + CODE_BITS, self.nodes - 1)
@@ -182,7 +202,7 @@ ARRAYS = ("strings", "rests", "children", "ones")
 def check_table(table: NgramTable) -> None:
     """Check the sizes of a table's arrays; kernels stay within them, whatever they contain."""
     nodes, contexts = table.nodes, table.contexts
-    bits = (nodes - 1) * (symbol_bits(table.K) + CODE_BITS), contexts * CODE_BITS, nodes - 1 + contexts
+    bits = (nodes - 1) * (symbol_bits(table.spec.K) + CODE_BITS), contexts * CODE_BITS, nodes - 1 + contexts
     lengths = *(number // 64 + 2 for number in bits), -(-contexts // STRIDE)
     if any(array.shape != (length,) for array, length in zip(table.arrays().values(), lengths, strict=True)):
         raise ElmanError("the arrays of its n-gram counts do not fit one another")

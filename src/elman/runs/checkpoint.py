@@ -173,12 +173,11 @@ def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoi
 
 def _restore_ngrams(description: dict[str, Any], net: Architecture, tensors: dict[str, Array]) -> NgramModel:
     """Return the n-gram model; its tensors are removed from the others."""
-    network = net.K, net.order, net.reset_at
     own, before = pop_ngram_tensors(tensors), pop_ngram_tensors(tensors, _PRETRAINED)
-    ngrams = restore_ngrams(description["ngrams"], own, *network)
+    ngrams = restore_ngrams(description["ngrams"], own, net.ngram_spec)
     if "pretrained" not in description:
         return ngrams
-    return replace(ngrams, pretrained=restore_ngrams(description["pretrained"], before, *network, _PRETRAINED))
+    return replace(ngrams, pretrained=restore_ngrams(description["pretrained"], before, net.ngram_spec, _PRETRAINED))
 
 
 def _restore_network(empty: Snapshot, arrays: Arrays, description: dict[str, Any]) -> Snapshot:

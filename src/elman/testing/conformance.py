@@ -159,9 +159,8 @@ def check_engine(
     length = batch_size * (T * max(2, updates // 2) + 2)  # every batch row and every epoch leave a remainder
     text = np.random.RandomState(1).randint(0, K, length).astype(np.min_scalar_type(K - 1))
     windows = Windows(text, T, batch_size, cross_fit=True)
-    reset_at = 0 if lines else None
-    ngrams = count_ngrams(text, K, ngram_order, folds=3, min_count=1, reset_at=reset_at)
-    net = Architecture(K, m, cell, layers, reset_at=reset_at)
+    net = Architecture(K, m, cell, layers, ngram_order, 0 if lines else None)
+    ngrams = count_ngrams(text, net.ngram_spec, folds=3, min_count=1)
     start = _initial_state(net, dtype, optimizer, batch_size, ngrams)
     errors = compare_gradients(engine, start, windows)
     state, expected_state = copy.deepcopy(start), copy.deepcopy(start)
@@ -248,7 +247,7 @@ def _initial_state(
     parameters = initial_parameters(net, std, np.random.RandomState(2), dtype, ngrams=ngrams)
     state, generator = TrainState.initial(parameters, 2, batch_size, optimizer), np.random.RandomState(3)
     h, history = state.hidden.recurrent, state.hidden.history
-    first = 1 if net.reset_at is None else net.reset_at + 2  # nothing precedes a reset in a state
+    first = 1 + net.is_of_lines  # nothing precedes a reset in a state
     read = generator.randint(first, net.K + 1, history.shape).astype(np.int32)
     state.hidden = State(np.tanh(generator.randn(*h.shape)).astype(dtype), read)
     for theta in state.parameters.values():

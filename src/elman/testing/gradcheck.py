@@ -164,7 +164,7 @@ def _check(corpus: Corpus, points: int, config: Config, on_progress: OnProgress)
 def _start(corpus: Corpus, config: Config) -> tuple[Parameters, State]:
     """Return initial parameters and a state; a prior's has read no character yet."""
     generator, net = np.random.RandomState(config.seed), config.architecture(corpus.alphabet)
-    ngrams = count_ngrams(corpus.indices, net.K, net.order, reset_at=net.reset_at)
+    ngrams = count_ngrams(corpus.indices, net.ngram_spec)
     parameters = initial_parameters(net, 0.1, generator, np.float64, ngrams=ngrams)
     return parameters, net.zero_state(np.float64).with_recurrent(np.tanh(generator.randn(net.state_size)))
 

@@ -24,6 +24,7 @@ from elman.inference.fingerprint import fingerprint
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Parameters
 from elman.ngram.model import NgramModel
+from elman.ngram.table import NgramSpec
 from elman.runs.loading import load, locate_model
 from elman.runs.manifest import ModelOrigin
 from elman.runs.run import Run
@@ -70,18 +71,17 @@ class PretrainedModel:
             settings |= {"mask": masker.names, "mask_regex": masker.regex}
         return {**settings, **options, **shape}
 
-    def translate_ngrams(self, alphabet: Alphabet, order: int) -> NgramModel | None:
-        """Return the model's n-gram prior of an order in another alphabet; None without one, or for order 0."""
+    def translate_ngrams(self, alphabet: Alphabet, spec: NgramSpec) -> NgramModel | None:
+        """Return the model's n-gram prior for a text with another alphabet; None without one, or for order 0."""
         from elman.ngram.merging import translate
 
         ngrams = self.model.parameters.ngrams
-        if ngrams is None or order == 0:
+        if ngrams is None or spec.order == 0:
             return None
         before, after = match_characters(self.model.alphabet, alphabet)
-        K = len(alphabet)
-        index = np.full(len(self.model.alphabet), K - 1 if alphabet.has_unknown else K)
+        index = np.full(len(self.model.alphabet), spec.K - 1 if alphabet.has_unknown else spec.K)
         index[before] = after
-        return translate(ngrams, index, K, order)
+        return translate(ngrams, index, spec)
 
     def initialize(self, state: TrainState, alphabet: Alphabet, optimizer: Optimizer) -> None:
         """Replace the parameters of a state before its first update, and what the optimizer derives from them."""

@@ -83,7 +83,8 @@ def start_run(
     data = TrainingData(config, corpus, validation)  # rejects a text that is too short before anything is written
     optimizer = create_optimizer(config)
     require_memory(data)
-    ngrams = None if pretrained is None else pretrained.translate_ngrams(corpus.alphabet, config.ngram_order)
+    spec = config.architecture(corpus.alphabet).ngram_spec
+    ngrams = None if pretrained is None else pretrained.translate_ngrams(corpus.alphabet, spec)
     state = initial_state(data, optimizer, ngrams)
     if pretrained is not None:
         pretrained.initialize(state, corpus.alphabet, optimizer)
@@ -151,10 +152,8 @@ def count_training_text(data: TrainingData, pretrained: NgramModel | None = None
         return None
     from elman.ngram.counting import count_ngrams
 
-    net, folds, max_size = config.architecture(data.corpus.alphabet), config.ngram_folds, config.ngram_max_size * 1e6
-    ngrams = count_ngrams(
-        data.windows.indices, net.K, net.order, folds, config.ngram_min_count, max_size=max_size, reset_at=net.reset_at
-    )
+    spec, max_size = config.architecture(data.corpus.alphabet).ngram_spec, config.ngram_max_size * 1e6
+    ngrams = count_ngrams(data.windows.indices, spec, config.ngram_folds, config.ngram_min_count, max_size=max_size)
     if ngrams is None or pretrained is None:
         return ngrams
     from elman.ngram.merging import merge, overlap

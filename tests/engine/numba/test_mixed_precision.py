@@ -17,6 +17,7 @@ from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.network import Optimizer
 from elman.network.dropout import Dropout, WeightDropout
 from elman.ngram.counting import count_ngrams
+from elman.ngram.table import NgramSpec
 from elman.text import Windows
 from support import tolerances as tolerances
 from support.networks import make_state
@@ -116,7 +117,7 @@ def test_training_is_near_that_in_float32(cell: str) -> None:
     name, m = options.pop("optimizer"), options.pop("m")
     optimizer = Optimizer(0.003, 1.0, name, "norm", **options)
     windows = Windows(np.random.default_rng(1).integers(0, 7, 500).astype(np.uint8), 7, 9, cross_fit=True)
-    ngrams = count_ngrams(windows.indices, 7, 2, 3, reset_at=0)
+    ngrams = count_ngrams(windows.indices, NgramSpec(7, 2, reset_at=0), 3)
     network: dict[str, Any] = {"cell": cell, "layers": 2, "batch_size": 9, "ngrams": ngrams, "reset_at": 0}
     state = make_state(7, m, 0.3, 400, np.float32, optimizer=optimizer, **network)
     mixed = copy.deepcopy(state)

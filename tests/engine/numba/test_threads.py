@@ -21,6 +21,7 @@ from elman.engine.numba.engine import NumbaEngine
 from elman.engine.numba.threads import Plan, Team, Timings, make_team, partition
 from elman.network import Dropout, Optimizer, WeightDropout
 from elman.ngram.counting import count_ngrams
+from elman.ngram.table import NgramSpec
 from elman.text import Windows
 from support.cores import busy_cores, one_core
 from support.networks import make_parameters, make_state, with_architecture
@@ -49,7 +50,7 @@ def train(
     """Return the losses and the state after 20 updates by one plan; an epoch has fewer."""
     monkeypatch.setenv("NUMBA_NUM_THREADS", str(threads))
     monkeypatch.setattr(Timings, "choose", lambda self, plans: plan if plan in plans else plans[0])
-    ngrams = count_ngrams(TEXT, K, ngram_order, 3)
+    ngrams = count_ngrams(TEXT, NgramSpec(K, ngram_order), 3)
     state = make_state(
         K, 100, 0.3, 400, dtype, batch_size=B, optimizer=optimizer, ngrams=ngrams, **({"cell": "gru"} | network)
     )

@@ -15,6 +15,7 @@ from elman.network.cells import CELLS
 from elman.network.dropout import WeightDropout
 from elman.network.optimizers import OPTIMIZERS
 from elman.ngram.counting import count_ngrams
+from elman.ngram.table import NgramSpec
 from elman.testing import EngineComparison, check_engine
 from elman.text import Corpus, Windows
 from support import tolerances as tolerances
@@ -70,7 +71,7 @@ def test_every_optimizer_conforms(name: str, mode: str) -> None:
 def state_and_windows(updates: int = 0, cell: str = "lstm") -> tuple[TrainState, Windows]:
     """Return the state of a network after some updates."""
     windows = Windows(np.random.default_rng(1).integers(0, 7, 300).astype(np.uint8), 6, 3, cross_fit=True)
-    ngrams = count_ngrams(windows.indices, 7, 2, 3)
+    ngrams = count_ngrams(windows.indices, NgramSpec(7, 2), 3)
     network: dict[str, Any] = {"cell": cell, "layers": 2, "batch_size": 3, "ngrams": ngrams}
     state = make_state(7, 5, 0.3, 400, np.float32, optimizer=ADAM, **network)
     get_engine("torch", "cpu").advance(state, windows, updates, ADAM)

@@ -59,7 +59,7 @@ export class Network {
    * `description` has the cell, its sizes and the n-gram prior, or null for it; `arrays` the parameters by name, with
    * shape and values, the initial state h, and the table of the prior.
    */
-  constructor({ cell, layers, hidden_size: m, reset_at: resetAt, ngrams }, arrays) {
+  constructor({ cell, layers, hidden_size: m, characters, lines, ngrams }, arrays) {
     const ofLayer = (n, name) => arrays[name + (n ? n + 1 : "")], size = arrays.h.values.length / layers;
     const numbers = [...Array(layers).keys()], above = numbers.slice(1).map((n) => ofLayer(n, "U"));
     const products = prepareProducts([arrays.V, ...numbers.map((n) => ofLayer(n, "W")), ...above]);
@@ -71,7 +71,7 @@ export class Network {
       const state = this.state.subarray(n * size, (n + 1) * size), biases = { b: ofLayer(n, "b"), d: ofLayer(n, "d") };
       return new Layer(cell, m, state, multiplyU[n], multiplyW[n], biases);
     });
-    const K = arrays.V.shape[0];
+    const K = arrays.V.shape[0], resetAt = lines ? characters.indexOf("\n") : null;
     Object.assign(this, { multiplyV, resetAt, c: arrays.c.values, alpha: arrays.alpha?.values });
     this.prior = ngrams && new NgramPrior({ ...ngrams, resetAt, K }, arrays);
     this.logits = new Float32Array(K);
