@@ -65,8 +65,8 @@ def test_a_model_in_another_alphabet() -> None:
     """The characters 0 and 1 are exchanged, 2 has no index, and 3 becomes 4."""
     model = counted(np.random.default_rng(1).integers(0, K, 80).tolist())
     index = np.array([1, 0, 9, 4])
-    translated = translate(model, index, NgramSpec(6, model.order))
-    assert translated.pretrained is None
+    translated = translate(model, index, spec := NgramSpec(6, model.order, reset_at=5))
+    assert (translated.table.spec, translated.pretrained) == (spec, None)
     before, after = counts_of(model), counts_of(translated)
     assert {tuple(index[list(c)]) for c in before if 2 not in c} == {*after}
     for context, (weights, rest) in before.items():
