@@ -14,10 +14,12 @@ from elman.engine import TrainState
 from elman.engine.numpy_engine import NumpyEngine
 from elman.inference.score import score
 from elman.network.optimizer import Optimizer
+from elman.runs.directory import RunDirectory
 from elman.runs.run import Run
 from elman.text import Corpus, Windows
 from elman.training import limits
 from elman.training import loop as training
+from elman.training.callbacks import TrainingCallback
 from elman.training.limits import Stopwatch, reads_whole_set
 from support.training import EXACT, StopsAt, train
 
@@ -46,8 +48,13 @@ class Machine(NumpyEngine):
         return super().advance(state, windows, updates, optimizer, *arguments)
 
 
-def run_on(machine: Machine, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Run:
-    clock = SimpleNamespace(perf_counter=lambda: machine.now, monotonic=lambda: machine.now)
+def run_on(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, least: int = 0, share: float = 1.0, **options: Any
+) -> Run:
+    """Train with `least` updates at least, by an engine that has a `share` of the processor."""
+    now = {"perf_counter": lambda: machine.now, "monotonic": lambda: machine.now}
+    clock = SimpleNamespace(**now, thread_time=lambda: share * machine.now)
+    monkeypatch.setattr(limits, "MIN_UPDATES", least)
     monkeypatch.setattr(training, "time", clock)
     monkeypatch.setattr(limits, "time", clock)
     monkeypatch.setattr(limits, "compile_seconds", lambda: machine.compile_seconds)
@@ -101,13 +108,15 @@ def test_a_run_limited_by_time_validates_about_ten_times(monkeypatch: pytest.Mon
     assert max(np.diff([0.0, *seconds])) < 0.2 * run.state.seconds
 
 
-def validations_of(machine: Machine, monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[float]:
-    """Let every validation take so many seconds; return the times at which they began."""
+def validations_of(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, seconds: float, pause_at: int = -1
+) -> list[float]:
+    """Let every validation take so many seconds, one of them 30 s more; return the times at which they began."""
     times = list[float]()
 
     def slow(engine: Any, parameters: Any, h: Any, indices: Any) -> Any:
         times.append(machine.now)
-        machine.now += seconds
+        machine.now += seconds + 30.0 * (len(times) == pause_at)
         return score(engine, parameters, h, indices)
 
     monkeypatch.setattr(training, "score", slow)
@@ -116,10 +125,10 @@ def validations_of(machine: Machine, monkeypatch: pytest.MonkeyPatch, seconds: f
 
 def test_the_budget_includes_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(lambda n: 0.01, trial=5.0)
-    times = validations_of(machine, monkeypatch, 0.5)
+    times = validations_of(machine, monkeypatch, 0.2)
     run = run_on(machine, monkeypatch, max_seconds=20.0, validation=0.2)
     assert machine.now == pytest.approx(20.0, abs=0.2)
-    assert run.state.seconds == pytest.approx(15.0 - 0.5 * len(times), abs=0.2)
+    assert run.state.seconds == pytest.approx(15.0 - 0.2 * len(times), abs=0.2)
     assert run.state.spent == pytest.approx(20.0, abs=0.2)
     tenth = run.state.update // 10
     assert all(abs(end - run.state.update) < 0.1 * run.state.update for n, end in machine.ends if n > 3 * tenth)
@@ -127,8 +136,8 @@ def test_the_budget_includes_everything(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_compilation_of_kernels_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = run_on(Machine(lambda n: 0.01, trial=103.0, compiled=100.0), monkeypatch, max_seconds=5.0)
-    assert run.state.seconds == pytest.approx(2.0, abs=0.1)
+    run = run_on(Machine(lambda n: 0.01, trial=102.0, compiled=100.0), monkeypatch, max_seconds=5.0)
+    assert run.state.seconds == pytest.approx(3.0, abs=0.1)
 
 
 def test_the_budget_begins_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,12 +151,80 @@ def test_the_budget_begins_with_the_command(monkeypatch: pytest.MonkeyPatch) -> 
     assert [watch.estimate_exit(20.0) for watch in (late, at_once, much_later)] == pytest.approx([1.2, 0.5, 2.5])
 
 
-def test_a_run_without_time_for_training_makes_one_update(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    run = run_on(Machine(lambda n: 0.01, trial=9.0), monkeypatch, max_seconds=5.0, validation=0.2, out=tmp_path)
-    assert (run.state.update, run.stopped) == (1, "max_seconds")
+@pytest.mark.parametrize(
+    ("pace", "trial", "seconds"),
+    [
+        (0.01, 9.0, 3.0),  # half of the budget is not enough for 300 updates
+        (0.001, 9.0, 2.5),  # it is enough
+        (0.001, 2.0, 3.0),  # there is more time
+        (0.02, 0.0, 6.0),
+        (0.2, 3.0, 12.0),  # three budgets are not enough for 300 updates
+    ],
+)
+def test_every_run_has_half_of_its_budget_and_300_updates(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pace: float, trial: float, seconds: float
+) -> None:
+    machine, warnings = Machine(lambda n: pace, trial=trial), Warnings()
+    options = {"max_seconds": 5.0, "validation": 0.2, "out": tmp_path, "callback": warnings}
+    run = run_on(machine, monkeypatch, least=300, **options)
+    assert (run.state.seconds, run.stopped) == (pytest.approx(seconds, abs=0.1), "max_seconds")
     assert run.metrics[-1].validation_loss == run.validation_loss
-    again = run_on(Machine(lambda n: 0.01), monkeypatch, out=tmp_path, resume=True)
-    assert (again.was_finished, again.state.update) == (True, 1)
+    assert [text.startswith("the command took") for text in warnings.seen] == [True] * (trial + seconds > 5.05)
+    again = run_on(Machine(lambda n: 0.01), monkeypatch, least=300, out=tmp_path, resume=True)
+    assert (again.was_finished, again.state.update) == (True, run.state.update)
+
+
+class Warnings(TrainingCallback):
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def on_warning(self, warning: str) -> None:
+        self.seen.append(warning)
+
+
+@pytest.mark.parametrize("at", [10, 250, 400, 480])
+def test_a_pause_is_not_part_of_the_budget(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    machine = Machine(lambda n: 30.0 if n == at else 0.01)
+    run = run_on(machine, monkeypatch, max_seconds=5.0)
+    assert run.state.update == pytest.approx(500, abs=2)
+    assert run.state.seconds == pytest.approx(5.0, abs=0.02)
+    assert machine.now > 30
+
+
+def test_a_pause_during_a_validation_is_not_part_of_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(lambda n: 0.01)
+    times = validations_of(machine, monkeypatch, 0.05, pause_at=4)
+    run = run_on(machine, monkeypatch, max_seconds=20.0, validation=0.2)
+    assert len(times) > 5
+    assert machine.now == pytest.approx(50.0, abs=0.2)
+    assert run.state.spent == pytest.approx(20.0, abs=0.2)
+
+
+def test_a_busy_machine_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    for share, count in ((0.25, 1), (0.9, 0)):
+        warnings = Warnings()
+        run_on(Machine(lambda n: 0.01), monkeypatch, share=share, max_seconds=5.0, callback=warnings)
+        assert len(warnings.seen) == count
+    run_on(Machine(lambda n: 0.01), monkeypatch, share=0.25, max_seconds=5.0, callback=warnings)
+    assert warnings.seen == [
+        "other programs kept the processor busy: training ran 25 % of its time and made 500 updates, where an idle"
+        " machine makes about 2,000; for a better model raise max_seconds"
+    ]
+
+
+def test_one_slow_write_costs_its_own_time_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    machine, saved, append = Machine(lambda n: 0.01), list[float](), RunDirectory.append
+
+    def stall(directory: RunDirectory, *records: Any) -> None:
+        machine.now += 14.0 if len(saved) == 1 else 0.1
+        saved.append(machine.now)
+        append(directory, *records)
+
+    monkeypatch.setattr(RunDirectory, "append", stall)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 15.0)
+    run = run_on(machine, monkeypatch, max_seconds=100.0, out=tmp_path)
+    assert len(saved) >= 3
+    assert run.state.seconds == pytest.approx(100 - 14.0 - 0.1 * (len(saved) - 1), abs=0.5)
 
 
 def test_a_resumed_run_has_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -108,18 +108,17 @@ def test_the_first_of_several_limits_counts_and_the_rate_of_a_short_budget_follo
     assert rates == [0.007, make_config().learning_rate, 0.008]
 
 
-def follow_recipe(config: Config, *passed: str) -> tuple[int, int]:
+def follow_recipe(config: Config, *passed: str, speed: float) -> tuple[int, int]:
     """Return the layers and the hidden units that the recipe of `strong` chooses."""
-    chosen = start.follow_recipe(config, 10**6, 240, passed, lambda: None)
+    chosen = start.follow_recipe(config, 10**6, 240 * speed, passed)
     return chosen.layers, chosen.hidden_size
 
 
-def test_the_recipe_depends_on_the_speed_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recipe_depends_on_the_speed_of_the_machine() -> None:
     config = make_config("strong")
 
     def follow(factor: float, **passed: Any) -> tuple[int, int]:
-        monkeypatch.setattr(start, "measure_speed", lambda *_: factor)
-        return follow_recipe(replace(config, **passed), *passed)
+        return follow_recipe(replace(config, **passed), *passed, speed=factor)
 
     assert follow(1) == (4, config.hidden_size)
     assert follow(0.25) == (2, make_config("minute").hidden_size)
@@ -129,29 +128,32 @@ def test_the_recipe_depends_on_the_speed_of_the_machine(monkeypatch: pytest.Monk
 
 def test_without_a_limit_a_text_is_read_as_often_as_the_recipe_says() -> None:
     config = make_config("minute", {"max_seconds": None})
-    assert start.follow_recipe(config, 1000, 60.0, {"max_seconds"}, lambda: None).epochs == EPOCHS
+    assert start.follow_recipe(config, 1000, 60.0, {"max_seconds"}).epochs == EPOCHS
     config = make_config("minute", {"max_updates": 5})
-    assert start.follow_recipe(config, 1000, 60.0, {"max_updates"}, lambda: None).epochs > EPOCHS
+    assert start.follow_recipe(config, 1000, 60.0, {"max_updates"}).epochs > EPOCHS
 
 
-def test_the_speed_is_measured_unless_the_budget_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "measure_speed", lambda *_: 0.5)
-    layers = [
-        start.follow_recipe(make_config("minute", {"max_seconds": seconds}), 10**6, seconds, (), lambda: None).layers
-        for seconds in (SHORT_BUDGET, 2 * SHORT_BUDGET)
-    ]
-    assert layers == [1, 2]
+def test_the_speed_is_measured_where_it_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decides(*passed: str, preset: str = "minute", **settings: Any) -> bool:
+        return start.speed_decides(make_config("minute", settings), preset, passed)
 
-
-def test_the_speed_is_not_measured_for_a_number_of_updates_or_by_one_of_several_processes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """An update of one process alone would wait for the gradients of the others."""
-    monkeypatch.setattr(start, "measure_speed", lambda *_: pytest.fail("measured"))
-    config = make_config("strong", {"max_updates": 10})
-    assert follow_recipe(config, "max_updates") == (4, config.hidden_size)
+    assert decides()
+    assert decides(max_seconds=SHORT_BUDGET)
+    assert not decides(max_seconds=SHORT_BUDGET - 1)
+    assert not decides("max_updates", max_updates=10)
+    assert not decides("hidden_size")
+    assert not decides(preset="")
+    assert not decides(preset="reference")
     monkeypatch.setattr(start, "current_process", lambda: Process(size=2))
-    assert follow_recipe(make_config("strong")) == (4, make_config("strong").hidden_size)
+    assert not decides()  # an update of one process alone would wait for the gradients of the others
+
+
+def test_the_measured_speed_is_in_the_results_and_the_notice(monkeypatch: pytest.MonkeyPatch, corpus: Corpus) -> None:
+    monkeypatch.setattr(start, "measure_speed", lambda *_: 0.46)
+    run = start.start_run(None, corpus, "minute", {"engine": "numpy"})
+    assert run.results()["measured_speed"] == 0.46
+    assert any("on a machine 0.46 times as fast as that of the presets: " in notice for notice in run.notices)
+    assert start.round_speed(0.46) == 0.5
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 32}, {"seq_length": 64, "batch_size": 32}, {"seq_length": 300}])

@@ -116,7 +116,8 @@ def compile_kernels(engine: Engine, state: TrainState, windows: Windows, optimiz
     """
     trial = copy.deepcopy(state)
     engine.advance(trial, windows, 1, optimizer)
-    if trial.parameters.prior.switch_on(1.0):  # as it will be later
+    if trial.parameters.prior.is_off:
+        trial.parameters["alpha"][...] = 1  # as it will be later
         engine.advance(trial, windows, 1, optimizer)
     if samples:
         session = engine.session(trial.eval_parameters)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Arrays, LossAndGradients, Parameters
-from elman.network.prior import PriorValues
+from elman.network.prior import PriorValues, untrained_weights
 from elman.network.sampling import SamplingParams
 from elman.network.state import State
 from elman.ngram.model import Ints
@@ -82,8 +82,9 @@ class TrainState:
 
     @property
     def eval_parameters(self) -> Parameters:
-        """The parameters that evaluation uses: their average if there is one."""
-        return self.parameters.with_arrays(self.average) if self.average else self.parameters
+        """The parameters that evaluation uses: their average if there is one, with the prior on if there is one."""
+        parameters = self.parameters.with_arrays(self.average) if self.average else self.parameters
+        return parameters.switch_on_prior(*untrained_weights(self.update)) if parameters.prior.is_off else parameters
 
     @property
     def final_hidden(self) -> State:

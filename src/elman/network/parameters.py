@@ -164,6 +164,11 @@ class Parameters(Mapping[str, Array]):
         """Return the same network with other arrays."""
         return replace(self, arrays=arrays)
 
+    def switch_on_prior(self, alpha: float, scale: float) -> Parameters:
+        """Return the same network with its prior, which is off, on with weights `alpha`; its logits times `scale`."""
+        scaled = {name: self[name] * self[name].dtype.type(scale) for name in ("V", "c")}
+        return self.with_arrays({**self, **scaled, "alpha": np.full_like(self["alpha"], alpha)})
+
     @property
     def prior(self) -> Prior:
         """The n-gram prior, or its absence."""

@@ -11,6 +11,9 @@ from elman.network.ops import Array
 from elman.network.state import State
 from elman.ngram.model import Ints, NgramModel, read
 
+TRAINED_UPDATES = 300
+"""Updates after which the logits of a network are of some use beside a prior that it was not trained with."""
+
 
 class PriorValues(NamedTuple):
     """What the n-gram prior says of the characters that follow each step."""
@@ -45,12 +48,10 @@ class Prior(NamedTuple):
         """Return the n-gram model that a state reads with: its own counts or the model, if that takes part."""
         return self.model and (state.counts or self.model)
 
-    def switch_on(self, alpha: float) -> bool:
-        """Let a prior take part that is off, with these weights; return whether there was one."""
-        was_off = self.ngrams is not None and not self.is_on
-        if was_off:
-            self.alpha[...] = alpha
-        return was_off
+    @property
+    def is_off(self) -> bool:
+        """Whether there is a prior that takes no part."""
+        return self.ngrams is not None and not self.is_on
 
     def read(
         self, state: State, x: NDArray[Any], folds: Ints | None = None
@@ -68,3 +69,12 @@ class Prior(NamedTuple):
     def histories(self, history: NDArray[np.int32], x: NDArray[Any]) -> NDArray[np.int32]:
         """Return the histories before x (T,) or (T, B) and after each of it, (T + 1, n) or (T + 1, B, n)."""
         return self.ngrams.histories(history, x) if self.ngrams else np.zeros((len(x) + 1, *history.shape), np.int32)
+
+
+def untrained_weights(update: int) -> tuple[float, float]:
+    """Return alpha, and the factor on the network's logits, of a network that was trained without its prior.
+
+    Before the first update these are the counts alone; ``benchmarks/NOTES.md`` has the losses with other values.
+    """
+    progress = min(1.0, update / TRAINED_UPDATES)
+    return 1 - 0.2 * progress, 0.25 * progress

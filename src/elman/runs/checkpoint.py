@@ -63,6 +63,8 @@ class Checkpoint:
     lines: LineData = NO_LINE_DATA
     whole_loss: float | None = None
     """The validation loss of the selected network on the whole validation set, where validations read a part of it."""
+    counts_loss: float | None = None
+    """The validation loss of the counts of the n-gram prior alone."""
 
     @property
     def selected(self) -> Snapshot:
@@ -117,6 +119,7 @@ def serialize_checkpoint(checkpoint: Checkpoint) -> bytes:
         "best": None if best is None else best.describe(),
         "last_loss": checkpoint.last_loss,
         "whole_loss": checkpoint.whole_loss,
+        "counts_loss": checkpoint.counts_loss,
         "sample_generator": state.sample_generator.bit_generator.state,
     }
     if (ngrams := state.parameters.ngrams) is not None:
@@ -220,7 +223,7 @@ def _restore_run(description: dict[str, Any], tensors: dict[str, Array], empty: 
         require_finite(snapshot.validation_loss, "validation_loss")
         if snapshot.update > state.update:
             raise ValueError("the best network is from a later update than the state")
-    losses = {name: _restore_loss(description, name) for name in ("last_loss", "whole_loss")}
+    losses = {name: _restore_loss(description, name) for name in ("last_loss", "whole_loss", "counts_loss")}
     sha256 = require_sha256(description["corpus_sha256"])
     return Checkpoint(config, empty.alphabet, sha256, state, snapshot, lines=empty.lines, **losses)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -74,12 +75,25 @@ class Run:
     validated_at: int = 0
     """The update of the latest validation."""
     validations_since_best: int = 0
+    """Since that with the lowest loss of the network."""
     latest_validation_loss: float | None = None
     """In nats per character."""
+    measured_speed: float | None = None
+    """Of this machine, where the recipe depends on it: a multiple of that of the machine on which it was found."""
+    counts_loss: float | None = None
+    """The validation loss of the counts of the n-gram prior alone, without the network."""
+    preparation_seconds: float = 0.0
+    """Time of the last call before its first update, without the compilation of kernels; …"""
+    validation_seconds: float = 0.0
+    """… that of its validations …"""
+    file_seconds: float = 0.0
+    """… and that of writing its files."""
     whole_loss: float | None = None
     """The validation loss of the selected network on the whole validation set, where the others read a part of it."""
     score_quantiles: Array | None = None
     """Of the scores of held-out lines, once it has ended; see `elman.inference.score_lines`."""
+    _lowest_loss: float = math.inf
+    """The lowest validation loss of the network with which patience compares, not of the counts alone."""
     metrics: Records[Metrics] = field(init=False)
     samples: Records[Sample] = field(init=False)
 
@@ -121,11 +135,10 @@ class Run:
     def restore_history(self, metrics: list[Metrics], samples: list[Sample]) -> None:
         """Start from these records."""
         self._set_records(metrics, samples)
-        validated = [row for row in metrics if row.validation_loss is not None]
-        best_at = 0 if self.best is None else self.best.update
-        self.validated_at = validated[-1].update if validated else 0
-        self.latest_validation_loss = validated[-1].validation_loss if validated else None
-        self.validations_since_best = sum(row.update > best_at for row in validated)
+        self.validated_at, self.latest_validation_loss, self.validations_since_best = 0, None, 0
+        self._lowest_loss = math.inf
+        for row in metrics:
+            self._count_validation(row)
 
     def _set_records(self, metrics: list[Metrics], samples: list[Sample]) -> None:
         """Set the records; those of a run with a directory are spilled to its files."""
@@ -138,8 +151,15 @@ class Run:
         """Add a row of metrics."""
         self.metrics.append(row)
         self._train_loss.append(row)
-        if row.validation_loss is not None:
-            self.validated_at, self.latest_validation_loss = row.update, row.validation_loss
+        self._count_validation(row)
+
+    def _count_validation(self, row: Metrics) -> None:
+        if row.validation_loss is None:
+            return
+        self.validated_at, self.latest_validation_loss = row.update, row.validation_loss
+        is_lowest = row.validation_loss < self._lowest_loss
+        self.validations_since_best = 0 if is_lowest else self.validations_since_best + 1
+        self._lowest_loss = row.validation_loss if is_lowest else self._lowest_loss
 
     @property
     def epochs(self) -> float:
@@ -186,8 +206,9 @@ class Run:
         is_best = best is not None and self.selected is not None and best.update == self.selected.update
         last_loss = None if is_best else self.validation_loss
         return Checkpoint(
-            self.config, corpus.alphabet, corpus.sha256, self.state, best, last_loss, self.lines, self.whole_loss
-        )
+            self.config, corpus.alphabet, corpus.sha256, self.state, best, last_loss, self.lines, self.whole_loss,
+            self.counts_loss,
+        )  # fmt: skip
 
     @property
     def lines(self) -> LineData:
@@ -225,8 +246,13 @@ class Run:
             "train_loss": self.train_loss,
             "validation_loss": self.validation_loss,
             "validation_chars": self.validation_chars,
+            "counts_loss": self.counts_loss,
             "kept_update": state.update if self.selected is None else self.selected.update,
             "stopped": self.stopped,
+            "measured_speed": None if self.measured_speed is None else round(self.measured_speed, 3),
+            "preparation_seconds": round(self.preparation_seconds, 3),
+            "validation_seconds": round(self.validation_seconds, 3),
+            "file_seconds": round(self.file_seconds, 3),
             "advice": self.advice,
         }
 

@@ -8,7 +8,8 @@ from contextvars import ContextVar
 from dataclasses import replace
 
 from elman.config import Config
-from elman.engine import compile_seconds
+from elman.engine import TrainState, compile_seconds
+from elman.engine_registry import ENGINES
 from elman.errors import option
 from elman.runs.data import TrainingData
 from elman.runs.run import Run
@@ -27,6 +28,17 @@ MEASURED_CHARS = 20_001
 """Characters of a validation set that are read to measure how long validations will take."""
 PLOT_SECONDS = 0.5
 """Time in which a plot is drawn, Matplotlib imported."""
+TRAINING_SHARE = 0.5
+"""Fraction of a time budget that is spent on updates, at least, whatever else takes long."""
+MIN_UPDATES = 300
+"""Updates that a run with a time budget makes, at least, …"""
+MAX_OVERRUN = 3.0
+"""… unless they take longer than so many times the budget."""
+PAUSE_SECONDS, PAUSE_FACTOR = 2.0, 4.0
+"""Work was interrupted, as by Ctrl-Z or a suspended machine, if it takes so many seconds and times longer than
+expected."""
+BUSY = 0.7
+"""A machine is busy if a thread that never waits runs for a smaller fraction of the time."""
 END_PER_START = 3.0
 """The plot, the samples and the exit of a command take so many times as long as its start, which is measured."""
 MAX_END = 0.1
@@ -44,6 +56,16 @@ class Stopwatch:
     def elapsed(self) -> float:
         """Return the time in seconds."""
         return time.monotonic() - self._started - (compile_seconds() - self._compiled)
+
+    def leave_out_pause(self, seconds: float, expected: float) -> float:
+        """Return the seconds that work took, without a pause of the process, which is not part of the time.
+
+        It was expected to take `expected` seconds, 0 where that is not known.
+        """
+        if not expected or seconds <= PAUSE_SECONDS + PAUSE_FACTOR * expected:
+            return seconds
+        self._started += seconds - expected
+        return expected
 
     def estimate_exit(self, limit: float) -> float:
         """Return how long plot, samples and exit are expected to take, if the time budget is `limit` seconds."""
@@ -71,18 +93,26 @@ class TimeBudget:
         self._updates = decay * self._updates + updates
         self._seconds = decay * self._seconds + seconds
 
-    def estimate_last_update(self, update: int, spent: float, last_update: int) -> int:
+    def estimate_seconds(self, updates: int) -> float:
+        """Return how long so many updates will take; 0 where that is not known."""
+        return updates * self._seconds / self._updates if self._updates else 0.0
+
+    def estimate_last_update(self, state: TrainState, last_update: int) -> int:
         """Return the update at which the time is up, or `last_update`, whichever comes first.
 
-        `update` updates are done, and `spent` seconds of the budget are spent.
+        Updates take `TRAINING_SHARE` of the time at least, and there are `MIN_UPDATES` of them unless they take longer
+        than `MAX_OVERRUN` budgets: a model that was hardly trained is of no use.
         """
-        if self.limit is None or not self._updates:
+        if self.limit is None or not self._seconds:
             return last_update
-        remaining = max(0.0, self.limit - self.reserve - spent)
-        per_update = self._seconds / self._updates + self.per_update
-        if remaining >= (last_update - update) * per_update:
-            return last_update
-        return update + round(remaining / per_update)
+        in_engine = self.estimate_seconds(1)
+        per_update = in_engine + self.per_update
+        until_end, until_longest = (
+            state.update + max(0.0, limit - self.reserve - state.spent) / per_update
+            for limit in (self.limit, MAX_OVERRUN * self.limit)
+        )
+        of_share = state.update + (TRAINING_SHARE * self.limit - state.seconds) / in_engine
+        return round(min(last_update, max(until_end, of_share, min(MIN_UPDATES, until_longest))))
 
 
 def find_last_update(config: Config, windows: Windows) -> int:
@@ -124,7 +154,7 @@ def estimate_last_update(run: Run, config: Config) -> int:
     """Return the update at which a run with these limits is expected to end, from its mean speed so far."""
     state, last_update = run.state, find_last_update(config, run.data.windows)
     budget = TimeBudget(config.max_seconds, state.update, state.seconds)
-    return budget.estimate_last_update(state.update, state.spent, last_update)
+    return budget.estimate_last_update(state, last_update)
 
 
 def find_reached_limit(run: Run, config: Config, last_update: int) -> str:
@@ -171,4 +201,32 @@ def describe_extension(run: Run, saved: Config) -> str:
     return (
         f"the {config.schedule} schedule had ended at update {update:,} and now ends at update {last_update:,}: the"
         f" learning rate changes from {before:.3g} to {after:.3g} and decays from there"
+    )
+
+
+def describe_overrun(run: Run, elapsed: float) -> str:
+    """Return why a command took longer than its time budget; empty if it did not, or has none."""
+    limit = run.config.max_seconds
+    if limit is None or elapsed <= limit + run.file_seconds:
+        return ""
+    before = f"{run.preparation_seconds:,.1f} s of them before the first update"
+    return (
+        f"the command took {elapsed:,.1f} s instead of {limit:g} s ({option.max_seconds}),"
+        f" {before}: half of the time is for training, which makes at least {MIN_UPDATES}"
+        f" updates within {MAX_OVERRUN:g} times the budget"
+    )
+
+
+def describe_load(run: Run, share: float) -> str:
+    """Return what other programs cost a run with a time budget whose engine ran for a fraction of the time; or empty.
+
+    An engine whose threads wait for a device is not measured so.
+    """
+    if run.stopped != "max_seconds" or share >= BUSY or ENGINES[run.config.engine].has_devices:
+        return ""
+    update = run.state.update
+    return (
+        f"other programs kept the processor busy: training ran {100 * share:.0f} % of its time and made {update:,}"
+        f" updates, where an idle machine makes about {round(update / share):,}; for a better model raise"
+        f" {option.max_seconds}"
     )

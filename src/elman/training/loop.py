@@ -8,6 +8,7 @@ import time
 from collections import deque
 from dataclasses import replace
 from importlib.util import find_spec
+from statistics import median_low
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,8 @@ from elman.training.limits import (
     Stopwatch,
     TimeBudget,
     chars_validated,
+    describe_load,
+    describe_overrun,
     find_last_update,
     find_reached_limit,
     reads_whole_set,
@@ -44,9 +47,9 @@ CHECKPOINT_UPDATES = 100_000
 CHECKPOINT_SHARE = 0.01
 """Largest fraction of the time spent writing checkpoints: one that took s seconds is followed by a pause of 100 s."""
 
-LATE_ALPHA = 0.3
+LATE_ALPHA = 0.45
 """Weight of an n-gram prior that is switched on in a trained network, near the values it is trained to."""
-LOGIT_SCALE = 0.5
+LOGIT_SCALE = 0.4
 """The network's own logits are multiplied by this at the same time: both describe much of the same."""
 
 
@@ -63,11 +66,13 @@ class Trainer:
         self.budget = TimeBudget(run.config.max_seconds, run.state.update, run.state.seconds)
         self.spent_before = run.state.spent
         self.seconds_per_validated = 0.0  # character
+        self.engine_seconds = self.core_seconds = 0.0  # in the engine: of time, and of a processor core
         self.unsaved_metrics: list[Metrics] = []
         self.unsaved_samples: list[Sample] = []
         self.saved_at = time.monotonic()
         self.saved_update = run.state.update
-        self.save_seconds = 0.0  # spent on the last save
+        self.save_seconds = [run.file_seconds]  # of every save; of several, one may have waited for the disk
+        run.preparation_seconds = stopwatch.elapsed()
         self.tick = 1  # updates per call, until their speed is known
         self.recent_losses = deque[float](maxlen=LOSSES)
         self.health = HealthMonitor(run.config, run.state.parameters.architecture)
@@ -81,6 +86,7 @@ class Trainer:
         if self.state.update == 0 and self.config.sample_every:
             self.add_sample()
         self.measure_validation()
+        self.evaluate_counts()
         while not self.run.stopped:
             limit = self.advance()
             asked = run_on_first_process(self.callback.should_stop)
@@ -94,8 +100,13 @@ class Trainer:
             state.spent = max(state.spent, self.config.max_seconds)
         if self.recent_losses and all(row.update < state.update for row in run.metrics[-1:]):
             self.add_row(None)  # of an interrupted run; dropped if it is resumed
+        if run.interrupted:
+            self.validate_interrupted()
         self.save()
         run.advice = self.advice()
+        share = self.core_seconds / self.engine_seconds if self.engine_seconds else 1.0
+        for warning in filter(None, (describe_overrun(run, self.stopwatch.elapsed()), describe_load(run, share))):
+            self.callback.on_warning(warning)
         if run.directory is not None:
             run.directory.write_manifest(run.manifest)  # again, with the reason why the run ended
         save_plot(run, self.callback)
@@ -106,7 +117,7 @@ class Trainer:
 
     def estimate_last_update(self) -> int:
         """Return the update that is expected to be the last."""
-        return self.budget.estimate_last_update(self.state.update, self.state.spent, self.last_update)
+        return self.budget.estimate_last_update(self.state, self.last_update)
 
     def advance(self) -> str:
         """Do the updates up to the next stop, and everything that is due there; return the limit that is reached."""
@@ -131,9 +142,16 @@ class Trainer:
         if self.config.lines and self.windows_epoch != self.state.epoch:
             self.windows_epoch = self.state.epoch
             self.windows = self.run.data.windows_of(self.windows_epoch)
-        updates, started = self.updates_to_next_stop(last_update), time.perf_counter()
+        updates, started, core_started = self.updates_to_next_stop(last_update), time.perf_counter(), time.thread_time()
         losses = self.engine.advance(self.state, self.windows, updates, self.optimizer, self.on_step)
-        seconds, elapsed = run_on_first_process(lambda: (time.perf_counter() - started, self.stopwatch.elapsed()))
+
+        def measure() -> tuple[float, float]:
+            expected = self.budget.estimate_seconds(len(losses))
+            return self.stopwatch.leave_out_pause(time.perf_counter() - started, expected), self.stopwatch.elapsed()
+
+        seconds, elapsed = run_on_first_process(measure)
+        self.engine_seconds += seconds
+        self.core_seconds += time.thread_time() - core_started
         self.state.seconds += seconds
         self.state.spent = self.spent_before + elapsed
         self.budget.observe(len(losses), seconds)
@@ -146,7 +164,9 @@ class Trainer:
         if self.config.max_seconds is None:
             return 0.0, 0.0
         at_end, per_update = chars_validated(self.run.data, self.config, self.estimate_last_update())
-        files = self.save_seconds + self.stopwatch.estimate_exit(self.config.max_seconds) if self.run.directory else 0.0
+        files = 0.0
+        if self.run.directory is not None:
+            files = median_low(self.save_seconds) + self.stopwatch.estimate_exit(self.config.max_seconds)
         return files + at_end * self.seconds_per_validated, per_update * self.seconds_per_validated
 
     def updates_to_next_stop(self, last_update: int) -> int:
@@ -201,7 +221,6 @@ class Trainer:
         if validates:
             run.selected = self.better_of_best_and_current(run.metrics[-1].validation_loss)
         if validation_is_due:
-            run.validations_since_best = run.validations_since_best + 1 if run.selected is run.best else 0
             run.best = run.selected
         if validates and self.reached_limit():  # of patience, which this validation may exhaust
             self.finish_validation()
@@ -238,7 +257,7 @@ class Trainer:
         """Return whether enough time or updates have passed, and enough time given the cost of the last checkpoint."""
         seconds, updates = time.monotonic() - self.saved_at, self.state.update - self.saved_update
         due = seconds > CHECKPOINT_SECONDS or updates >= CHECKPOINT_UPDATES
-        return due and seconds * CHECKPOINT_SHARE >= self.save_seconds
+        return due and seconds * CHECKPOINT_SHARE >= median_low(self.save_seconds)
 
     def save(self) -> None:
         """Bring the directory up to date: first the records, then the checkpoint that covers them."""
@@ -252,7 +271,8 @@ class Trainer:
         self.unsaved_metrics, self.unsaved_samples = [], []
         run.corpus.release()  # the pages of a long text would add up
         self.saved_at, self.saved_update = time.monotonic(), self.state.update
-        self.save_seconds = self.saved_at - started
+        self.save_seconds.append(self.saved_at - started)
+        run.file_seconds = sum(self.save_seconds)
 
     def next_validation(self, last_update: int) -> int:
         """Return the update of the next validation, if the run ends at `last_update`; none is due shortly before it."""
@@ -286,10 +306,31 @@ class Trainer:
         def measure() -> tuple[float, float]:
             started = self.stopwatch.elapsed()
             loss = score(self.engine, network.parameters, state, indices).nats_per_char
-            return loss, (self.stopwatch.elapsed() - started) / len(indices)
+            seconds = self.stopwatch.elapsed() - started
+            return loss, self.stopwatch.leave_out_pause(seconds, len(indices) * self.seconds_per_validated)
 
-        loss, self.seconds_per_validated = run_on_first_process(measure)
+        loss, seconds = run_on_first_process(measure)
+        self.run.validation_seconds += seconds
+        self.seconds_per_validated = seconds / len(indices)
         return loss
+
+    def evaluate_counts(self) -> None:
+        """Let the counts alone, without the network, be the best model so far: none that is worse is kept."""
+        run, sample, ngrams = self.run, self.run.data.validation_sample, self.state.parameters.ngrams
+        if self.state.update or sample is None or ngrams is None:
+            return
+        from elman.ngram.language_model import compute_losses
+
+        run.counts_loss = run_on_first_process(lambda: float(compute_losses(ngrams, sample).mean()))
+        counts = run.snapshot(run.counts_loss)
+        parameters = self.state.parameters.switch_on_prior(1.0, 0.0).map(np.copy)
+        run.best = run.selected = replace(counts, parameters=parameters)
+
+    def validate_interrupted(self) -> None:
+        """Validate the network of a run that was interrupted while the counts alone were the best."""
+        run, sample = self.run, self.run.data.validation_sample
+        if sample is not None and run.best is not None and run.best.update == 0 < self.state.update:
+            run.selected = self.better_of_best_and_current(self.score(run.snapshot(), sample))
 
     def finish_validation(self) -> None:
         """Validate the selected network of a run that ends on the whole validation set, if that does not take long.
@@ -349,12 +390,11 @@ def prior_start(config: Config, last_update: int) -> int:
 
 def switch_on_prior(state: TrainState) -> bool:
     """Let the prior take part from the next update on; return False if it does already, or if there is none."""
-    if not state.parameters.prior.switch_on(LATE_ALPHA):
+    if not state.parameters.prior.is_off:
         return False
     for arrays in filter(None, (state.parameters.arrays, state.average)):
-        arrays["alpha"][...] = LATE_ALPHA
-        for name in ("V", "c"):
-            arrays[name] *= LOGIT_SCALE
+        for name, array in state.parameters.with_arrays(arrays).switch_on_prior(LATE_ALPHA, LOGIT_SCALE).items():
+            arrays[name][...] = array
     return True
 
 

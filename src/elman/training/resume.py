@@ -50,6 +50,7 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     saved.state.parameters = replace(saved.state.parameters, ngrams=_count_again(saved, data))
     run = Run(data, saved.state, create_optimizer(config), directory, saved.best, saved.best, recorded)
     run.init_from, run.notices = manifest.init_from if manifest else None, (data.describe(),)
+    run.counts_loss = saved.counts_loss
     metrics, samples = list[Metrics](), list[Sample]()
     if saved.state.update:  # a run that was killed right at its start has no files of records yet
         metrics, samples = directory.metrics(), directory.samples()

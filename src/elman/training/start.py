@@ -11,9 +11,11 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from elman.config import Config, make_config
 from elman.engine import TrainState, get_engine, require_engine, watch_compilation
+from elman.engine_registry import ENGINES
 from elman.errors import ElmanError, option
 from elman.machine import available_memory
 from elman.network.dropout import Dropout, WeightDropout
@@ -37,8 +39,8 @@ REFERENCE_SPEED = 160_000
 found: two cores of an Intel Xeon with AMX."""
 PROBE_ALPHABET, PROBE_CHARS = string.ascii_letters + string.digits, 100_000
 """Alphabet and length of the random text with which the speed of a machine is measured."""
-PROBE_WARM_UP, PROBE_UPDATES, PROBES = 10, 2, 4
-"""Updates before the first measurement and of each, and the number of measurements."""
+PROBE_UPDATES, PROBES = 2, 10
+"""Updates of each measurement, and how many there are: in the first nine the engine tries numbers of threads."""
 CHANGED = (
     "hidden_size", "layers", "optimizer", "learning_rate", "dropout", "weight_decay", "batch_size", "seq_length",
     "ngram_start",
@@ -79,7 +81,10 @@ def start_run(
     corpus = read_text(source, preset_config)
     check_alphabet_size(corpus, preset_config.hidden_size)
     validation = read_validation_text(preset_config, corpus)
-    config = fit_to_text(preset_config, recorded, corpus, options, on_compile)
+    if len(corpus.indices) < MIN_CHARS and not {"seq_length", "batch_size"} & set(options):
+        raise ElmanError(f"the text has {len(corpus.indices)} characters, but training needs at least {MIN_CHARS}")
+    speed = measure_speed(preset_config, on_compile) if speed_decides(preset_config, recorded, options) else None
+    config = fit_to_text(preset_config, recorded, corpus, options, speed)
     data = TrainingData(config, corpus, validation)  # rejects a text that is too short before anything is written
     optimizer = create_optimizer(config)
     require_memory(data)
@@ -88,28 +93,33 @@ def start_run(
     state = initial_state(data, optimizer, ngrams)
     if pretrained is not None:
         pretrained.initialize(state, corpus.alphabet, optimizer)
-    run = Run(data, state, optimizer, directory, preset=recorded)
+    run = Run(data, state, optimizer, directory, preset=recorded, measured_speed=speed)
     run.init_from = None if pretrained is None else pretrained.origin
-    changed = describe_changed(config, preset_config, len(data.windows.indices))
+    changed = describe_changed(config, preset_config, len(data.windows.indices), speed)
     raised = describe_raised(config, state.parameters.ngrams)
     run.notices = tuple(filter(None, [data.describe(), suggest_field(corpus, config), changed, raised]))
     if directory is not None:
+        started = time.monotonic()
         directory.create(run.manifest, run.checkpoint)
+        run.file_seconds = time.monotonic() - started
     return run
 
 
 def initial_state(data: TrainingData, optimizer: Optimizer, pretrained: NgramModel | None = None) -> TrainState:
     """Return the state before the first update; the n-gram prior has the counts of a pretrained one as well."""
     config = data.config
-    parameters = initial_parameters(
-        config.architecture(data.corpus.alphabet),
-        config.init_std,
-        np.random.RandomState(config.seed),
-        config.dtype,
-        orthogonal=config.init == "orthogonal",
-        ngrams=count_training_text(data, pretrained),
-        alpha=0.0 if config.ngram_start else INITIAL_ALPHA,
-    )
+    ngrams = count_training_text(data, pretrained)
+    # On a busy machine two threads of BLAS wait for one another: the QR factorization of 192 x 192 takes up to 2 s.
+    with threadpool_limits(1, "blas"):
+        parameters = initial_parameters(
+            config.architecture(data.corpus.alphabet),
+            config.init_std,
+            np.random.RandomState(config.seed),
+            config.dtype,
+            orthogonal=config.init == "orthogonal",
+            ngrams=ngrams,
+            alpha=0.0 if config.ngram_start else INITIAL_ALPHA,
+        )
     return TrainState.initial(parameters, config.seed, config.batch_size, optimizer)
 
 
@@ -206,11 +216,12 @@ def limit_texts(config: Config, passed: Collection[str]) -> Config:
 
 
 def fit_to_text(
-    config: Config, preset: str, corpus: Corpus, passed: Collection[str], on_compile: Callable[[], None]
+    config: Config, preset: str, corpus: Corpus, passed: Collection[str], speed: float | None = None
 ) -> Config:
     """Return the settings for a text: those of the recipe, and if it is too short for them, lower ones.
 
     `preset` is the one that the settings come from, or an empty string; those that were `passed` are not changed.
+    `speed` is that of the machine, where it was measured.
     """
     n = training_length(corpus, config)
     if not n:
@@ -218,15 +229,13 @@ def fit_to_text(
         raise ElmanError(f"{option.validation:{config.validation:g}} leaves no characters of {total} to train on")
     if preset and PRESETS[preset].has_recipe:
         seconds = config.max_seconds or PRESETS[preset].settings["max_seconds"]
-        config = follow_recipe(config, n, seconds, passed, on_compile)
+        config = follow_recipe(config, n, seconds if speed is None else seconds * round_speed(speed), passed)
     held_out = len(corpus.indices) - n if config.validation_fraction else None
     T, B = config.seq_length, config.batch_size
     if n > B * T and (held_out is None or held_out > T):
         return config
     if len(corpus.indices) < MIN_CHARS:
-        if {"seq_length", "batch_size"} & set(passed):
-            return config
-        raise ElmanError(f"the text has {len(corpus.indices)} characters, but training needs at least {MIN_CHARS}")
+        return config
     if "seq_length" not in passed and held_out is not None:
         T = min(T, max(1, held_out - 1))
     if "batch_size" not in passed:
@@ -236,25 +245,30 @@ def fit_to_text(
     return replace(config, seq_length=T, batch_size=B)
 
 
-def follow_recipe(
-    config: Config, n: int, seconds: float, passed: Collection[str], on_compile: Callable[[], None]
-) -> Config:
+def follow_recipe(config: Config, n: int, seconds: float, passed: Collection[str]) -> Config:
     """Return the settings of the recipe for n characters and a time budget, but those passed."""
-    # Without a time budget a run is the same on every machine. The processes of torchrun train together; one cannot try
-    # updates alone.
-    measures = config.max_seconds is not None and "hidden_size" not in passed and current_process().size == 1
-    if measures and seconds >= SHORT_BUDGET:
-        seconds *= measure_speed(config, on_compile)
     recipe = choose_recipe(n, seconds, {name: getattr(config, name) for name in passed})
     if config.max_updates is not None and config.max_seconds is None and "epochs" in recipe:
         recipe["epochs"] = UNLIMITED
     return replace(config, **recipe)
 
 
+def speed_decides(config: Config, preset: str, passed: Collection[str]) -> bool:
+    """Return whether the settings of the recipe depend on the speed of the machine.
+
+    Without a time budget a run is the same on every machine. The processes of torchrun train together; one cannot try
+    updates alone.
+    """
+    is_long = config.max_seconds is not None and config.max_seconds >= SHORT_BUDGET
+    has_recipe = bool(preset) and PRESETS[preset].has_recipe
+    return has_recipe and is_long and "hidden_size" not in passed and current_process().size == 1
+
+
 def measure_speed(config: Config, on_compile: Callable[[], None]) -> float:
     """Return the speed of this machine, as a multiple of that of the one on which the recipes were found.
 
-    It is rounded to powers of the square root of 2, so that repeated runs mostly have the same network.
+    What counts is how long one of the threads runs, not how long it waits while other programs do: a network is the
+    same whether the machine is busy or not.
     """
     probe = replace(
         make_config("minute"),
@@ -268,18 +282,23 @@ def measure_speed(config: Config, on_compile: Callable[[], None]) -> float:
     text = "".join(np.random.default_rng(0).choice([*PROBE_ALPHABET], PROBE_CHARS))
     data, optimizer = TrainingData(probe, Corpus.from_text(text)), create_optimizer(probe)
     engine, state = get_engine(probe.engine, probe.device, probe.mixed_precision), initial_state(data, optimizer)
+    clock = time.perf_counter if ENGINES[config.engine].has_devices else time.thread_time
     with watch_compilation(on_compile):
-        engine.advance(state, data.windows, PROBE_WARM_UP, optimizer)  # which also tries numbers of threads
+        engine.advance(state, data.windows, 1, optimizer)
     seconds = []
     for _ in range(PROBES):  # the least is disturbed least by other programs
-        started = time.perf_counter()
+        started = clock()
         engine.advance(state, data.windows, PROBE_UPDATES, optimizer)
-        seconds.append(time.perf_counter() - started)
-    speed = PROBE_UPDATES * probe.chars_per_update / min(seconds)
-    return float(2 ** (round(2 * math.log2(speed / REFERENCE_SPEED)) / 2))
+        seconds.append(clock() - started)
+    return PROBE_UPDATES * probe.chars_per_update / min(seconds) / REFERENCE_SPEED
 
 
-def describe_changed(config: Config, preset: Config, n: int) -> str:
+def round_speed(speed: float) -> float:
+    """Return the nearest power of the square root of 2, so that repeated runs mostly have the same network."""
+    return float(2 ** (round(2 * math.log2(speed)) / 2))
+
+
+def describe_changed(config: Config, preset: Config, n: int, speed: float | None = None) -> str:
     """Return which settings of a preset were changed for a training text of n characters; empty if none was."""
     titles = {
         "hidden_size": "hidden units",
@@ -295,8 +314,9 @@ def describe_changed(config: Config, preset: Config, n: int) -> str:
         return ""
     if config.epochs < preset.epochs:
         changed.append(f"at most {config.epochs:,} epochs")
-    budget = "" if config.max_seconds is None else " and the time budget"
-    return f"for {n:,} characters of training text{budget}: {', '.join(changed)}"
+    budget = "" if config.max_seconds is None else f" and {config.max_seconds:g} s"
+    machine = "" if speed is None else f", on a machine {speed:.2f} times as fast as that of the presets"
+    return f"for {n:,} characters of training text{budget}{machine}: {', '.join(changed)}"
 
 
 def _format(value: str | float) -> str:
