@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from elman.cli.commands import print_results
-from elman.cli.parameters import ANY_CASE, Json, OptionalInteger, Quiet, check_not_input, parse_not_empty
+from elman.cli.parameters import (
+    ANY_CASE,
+    Json,
+    OptionalInteger,
+    Quiet,
+    check_not_input,
+    join_descriptions,
+    parse_not_empty,
+)
 from elman.compression.modes import DEFAULT_MODE, ModeName, mode_help
 from elman.errors import ElmanError, quote, report_system_errors
 from elman.storage.paths import exists, is_file
@@ -27,9 +35,7 @@ SUFFIX = ".elm"
 File = Annotated[
     str | Path,  # as `elman.cli.parameters.Corpus`
     Parameter(
-        help="File, or - for standard input.",
-        allow_leading_hyphen=True,
-        converter=lambda _, tokens: tokens[0].value,
+        help="File, or - for standard input.", allow_leading_hyphen=True, converter=lambda _, tokens: tokens[0].value
     ),
 ]
 Model = Annotated[
@@ -43,23 +49,25 @@ Model = Annotated[
 OutFile = Annotated[str | None, Parameter(name=["--out", "-o"], allow_leading_hyphen=True, converter=parse_not_empty)]
 
 
+@join_descriptions
 def compress(
     file: File,
     /,
     *,
     model: Model = None,
-    out: Annotated[
-        OutFile,
-        Parameter(
-            help="File to write or replace, - for standard output. By default FILE.elm, which must not exist, or"
-            " standard output for standard input."
-        ),
-    ] = None,
+    out: OutFile = None,
     mode: Annotated[ModeName, ANY_CASE, Parameter(help=mode_help())] = DEFAULT_MODE,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
-    """Compress any file losslessly with a model, best if the file resembles the model's training text."""
+    """Compress any file losslessly with a model, best if the file resembles the model's training text.
+
+    Parameters
+    ----------
+    out
+        File to write or replace, - for standard output. By default FILE.elm, which must not exist, or standard output
+        for standard input.
+    """
     from elman.cli.display import show_metrics, show_progress
     from elman.compression.container import MEMBER_SIZE
     from elman.inference.codec import compress_pieces
@@ -85,25 +93,20 @@ def compress(
     return 0
 
 
+@join_descriptions
 def decompress(
-    file: File,
-    /,
-    *,
-    model: Model = None,
-    out: Annotated[
-        OutFile,
-        Parameter(
-            help="File to write or replace, - for standard output. By default FILE without .elm, which must not"
-            " exist, or standard output for standard input."
-        ),
-    ] = None,
-    max_output: Annotated[
-        OptionalInteger,
-        Parameter(help="Maximum size of the original in bytes, for untrusted files. By default no limit."),
-    ] = None,
-    quiet: Quiet = False,
+    file: File, /, *, model: Model = None, out: OutFile = None, max_output: OptionalInteger = None, quiet: Quiet = False
 ) -> int:
-    """Restore a file that elman compress compressed with the same model."""
+    """Restore a file that elman compress compressed with the same model.
+
+    Parameters
+    ----------
+    out
+        File to write or replace, - for standard output. By default FILE without .elm, which must not exist, or standard
+        output for standard input.
+    max_output
+        Maximum size of the original in bytes, for untrusted files. By default no limit.
+    """
     from elman.cli.display import show_progress
     from elman.compression.container import split_members
     from elman.inference.codec import decompress_members

@@ -52,52 +52,56 @@ def sample(
     prompt_file: Annotated[
         Corpus | None, Parameter(help="File with the prompt, including its last line feed; - for standard input.")
     ] = None,
-    interactive: Annotated[
-        Flag,
-        Parameter(
-            name=["--interactive", "-i"],
-            help="Read prompts from the terminal, or one from each line of standard input.",
-        ),
-    ] = False,
-    no_echo: Annotated[Flag, Parameter(help="Do not print the prompt.")] = False,
-    length: Annotated[Integer, Parameter(help="Maximum number of characters to generate.")] = 1000,
+    interactive: Annotated[Flag, Parameter(name=["--interactive", "-i"])] = False,
+    no_echo: Flag = False,
+    length: Integer = 1000,
     options: Annotated[parameters.SamplingOptions | None, Parameter(name="*")] = None,
     stop: Annotated[
-        list[str] | None,
-        Parameter(
-            allow_leading_hyphen=True,
-            negative="",
-            env_var_split=keep_spaces,
-            help="Stop sequence, which is not printed. Repeatable.",
-        ),
+        list[str] | None, Parameter(allow_leading_hyphen=True, negative="", env_var_split=keep_spaces)
     ] = None,
-    seed: Annotated[OptionalInteger, Parameter(help="Random seed; by default one is drawn and reported.")] = None,
-    count: Annotated[
-        Integer,
-        Parameter(
-            name=["--count", "-n"], help="Samples per prompt, generated as one batch; sample n uses seed + n - 1."
-        ),
-    ] = 1,
-    new_only: Annotated[
-        Flag, Parameter(help="Print only lines that are not in the training text (models of independent lines).")
-    ] = False,
-    beam: Annotated[OptionalInteger, Parameter(help="Use beam search of this width instead of sampling.")] = None,
-    adapt: Annotated[
-        Literal["counts"] | None, ANY_CASE, Parameter(help="counts: the n-gram prior also counts the prompt.")
-    ] = None,
+    seed: OptionalInteger = None,
+    count: Annotated[Integer, Parameter(name=["--count", "-n"])] = 1,
+    new_only: Flag = False,
+    beam: OptionalInteger = None,
+    adapt: Annotated[Literal["counts"] | None, ANY_CASE] = None,
     copied_from: Annotated[
         Corpus | None,
         Parameter(
             help="Report on standard error how much of each sample occurs in this text: a file, - or a built-in text."
         ),
     ] = None,
-    quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"], help="Do not report the seed that was drawn.")] = False,
-    as_json: Annotated[Flag, Parameter("--json", help="Print one JSON object per sample.")] = False,
+    quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"])] = False,
+    as_json: Annotated[Flag, Parameter("--json")] = False,
 ) -> int:
     """Generate text from models, printed as it is sampled.
 
     With --count or several runs, each sample has a header, "--- n of N ---". A model of independent lines (--lines)
     prints one line per sample; a tab and "in training text" mark a line of the training text.
+
+    Parameters
+    ----------
+    interactive
+        Read prompts from the terminal, or one from each line of standard input.
+    no_echo
+        Do not print the prompt.
+    length
+        Maximum number of characters to generate.
+    stop
+        Stop sequence, which is not printed. Repeatable.
+    seed
+        Random seed; by default one is drawn and reported.
+    count
+        Samples per prompt, generated as one batch; sample n uses seed + n - 1.
+    new_only
+        Print only lines that are not in the training text (models of independent lines).
+    beam
+        Use beam search of this width instead of sampling.
+    adapt
+        counts: the n-gram prior also counts the prompt.
+    quiet
+        Do not report the seed that was drawn.
+    as_json
+        Print one JSON object per sample.
     """
     from elman.runs.loading import BUILTIN, hub_name
     from elman.text import read_chunks
