@@ -25,7 +25,7 @@ Command = TypeVar("Command", bound=Callable[..., int])
 
 
 def join_descriptions(command: Command) -> Command:
-    """Join the lines of each description of a parameter in a command's docstring; Cyclopts would show where they end."""
+    """Join the lines of each parameter's description in a command's docstring: Cyclopts would show where they end."""
     blocks = re.compile(r"^    .+(?:\n    .+)*", re.MULTILINE)
     command.__doc__ = blocks.sub(lambda match: f"    {' '.join(match[0].split())}", cleandoc(command.__doc__ or ""))
     return command
