@@ -28,7 +28,6 @@ from elman.cli.parameters import (
 )
 from elman.errors import ElmanError
 from elman.presets import DEFAULT_PRESET, PRESETS
-from elman.processes import current_process
 from elman.runs.loggers import logger_help
 
 DASHBOARD = Group("Dashboard", sort_key=4)
@@ -77,6 +76,8 @@ def train(
     live_with
         Another run to show on the dashboard. Repeatable.
     """
+    from elman.engine.torch.processes import current_process
+
     if current_process().rank > 0:
         from elman.training.train import follow
 
