@@ -116,10 +116,11 @@ CORPUS_HELP = (
     "Text file (also gzip, bzip2, xz, zstd), directory, quoted glob pattern, - for standard input, or built-in text:"
     " python-docs, shakespeare."
 )
-Corpus = Annotated[
+TextFile = Annotated[
     str | Path,  # always a string; the shell completes the names of files for a Path
-    Parameter(help=CORPUS_HELP, allow_leading_hyphen=True, converter=parse_corpus),
+    Parameter(allow_leading_hyphen=True, converter=parse_corpus),
 ]
+Corpus = Annotated[TextFile, Parameter(help=CORPUS_HELP)]
 Corpora = Annotated[Corpus, Parameter(help=f"{CORPUS_HELP} Several are joined.")]
 """The type of each of several texts, ``*corpus: Corpora``."""
 RUN_HELP = "Run directory written by elman train, a checkpoint file, or hf://OWNER/NAME on the Hugging Face Hub."

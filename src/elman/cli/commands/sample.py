@@ -19,11 +19,12 @@ from elman.cli import parameters
 from elman.cli.inputs import load_model
 from elman.cli.parameters import (
     ANY_CASE,
-    Corpus,
     Flag,
     Integer,
     OptionalInteger,
     OptionalRuns,
+    TextFile,
+    join_descriptions,
     keep_spaces,
     passed_options,
 )
@@ -39,19 +40,11 @@ MAX_ATTEMPTS = 100
 _ESCAPES = {r"\n": "\n", r"\r": "\r", r"\t": "\t"}
 
 
+@join_descriptions
 def sample(
     *runs: OptionalRuns,
-    prompt: Annotated[
-        str | None,
-        Parameter(
-            allow_leading_hyphen=True,
-            help="Text to continue, or - for standard input. \\n, \\r and \\t are escapes, unless the model's"
-            " text contains backslashes.",
-        ),
-    ] = None,
-    prompt_file: Annotated[
-        Corpus | None, Parameter(help="File with the prompt, including its last line feed; - for standard input.")
-    ] = None,
+    prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    prompt_file: TextFile | None = None,
     interactive: Annotated[Flag, Parameter(name=["--interactive", "-i"])] = False,
     no_echo: Flag = False,
     length: Integer = 1000,
@@ -64,22 +57,22 @@ def sample(
     new_only: Flag = False,
     beam: OptionalInteger = None,
     adapt: Annotated[Literal["counts"] | None, ANY_CASE] = None,
-    copied_from: Annotated[
-        Corpus | None,
-        Parameter(
-            help="Report on standard error how much of each sample occurs in this text: a file, - or a built-in text."
-        ),
-    ] = None,
+    copied_from: TextFile | None = None,
     quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"])] = False,
     as_json: Annotated[Flag, Parameter("--json")] = False,
 ) -> int:
-    """Generate text from models, printed as it is sampled.
+    r"""Generate text from models, printed as it is sampled.
 
     With --count or several runs, each sample has a header, "--- n of N ---". A model of independent lines (--lines)
     prints one line per sample; a tab and "in training text" mark a line of the training text.
 
     Parameters
     ----------
+    prompt
+        Text to continue, or - for standard input. \n, \r and \t are escapes, unless the model's text contains
+        backslashes.
+    prompt_file
+        File with the prompt, including its last line feed; - for standard input.
     interactive
         Read prompts from the terminal, or one from each line of standard input.
     no_echo
@@ -98,6 +91,8 @@ def sample(
         Use beam search of this width instead of sampling.
     adapt
         counts: the n-gram prior also counts the prompt.
+    copied_from
+        Report on standard error how much of each sample occurs in this text: a file, - or a built-in text.
     quiet
         Do not report the seed that was drawn.
     as_json
