@@ -8,20 +8,29 @@ greedy decoding. Characters on which all kept prefixes agree are final and are y
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine import InferenceSession
-from elman.errors import ElmanError, check_range, option, quote
+from elman.errors import ElmanError, check_range, option, quote, shorten
+from elman.inference.adaptation import check_adapt
+from elman.inference.score import check_finite
 from elman.network import SamplingParams
+from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.network.sampling import SamplingOptions, create_sampling_params, list_sampling_options
-from elman.network.state import State
+from elman.network.state import State, stack_states
 from elman.options import Option
 from elman.text import Alphabet
 from elman.text.alphabet import format_character
+
+if TYPE_CHECKING:
+    from elman.inference.model import Model
+
+Seeds = Sequence[int | None]
 
 MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
 """Samples in one batch, and their characters in total: all are held in memory until the last is complete."""
@@ -90,6 +99,69 @@ def sample_chunks(
         x, length, n = characters[-1], length - n, min(2 * n, MAX_CHUNK)
 
 
+def prefill(session: InferenceSession, model: Model, prompt: str, adapt: str | None) -> tuple[State, int]:
+    """Read the prompt but its last character; return the state of a single sequence, and that character."""
+    if adapt not in (None, "counts"):
+        raise ElmanError(f"{option.adapt} must be counts to generate text (got {shorten(adapt)})")
+    state = model.state
+    if adapt is not None:
+        check_adapt(model.parameters, adapt)
+        state = state.count(model.parameters.ngrams)
+    indices = model.alphabet.encode(prompt or model.alphabet.start_char)
+    if len(indices) > 1:
+        _, states = session.losses(state.reshape(1), indices[:-1, None], indices[1:, None])
+        state = states.select(0)
+    return state.freeze(), int(indices[-1])
+
+
+def sample_batch(
+    model: Model, prompts: Sequence[str], seeds: Seeds, length: int, sampling: SamplingParams, adapt: str | None
+) -> Iterator[str]:
+    """Yield the texts of at most `length` characters that follow prompts, sampled as one batch."""
+    session, alphabet = model.engine.session(model.parameters), model.alphabet
+    prefilled = {each: prefill(session, model, each, adapt) for each in dict.fromkeys(prompts)}
+    states, x = zip(*(prefilled[each] for each in prompts), strict=True)
+    chunks, ended = [np.empty((0, len(prompts)), alphabet.dtype)], np.zeros(len(prompts), np.bool_)
+    generators = [np.random.default_rng(seed) for seed in seeds]
+    for characters in sample_chunks(session, stack_states(states), np.array(x), length, sampling, generators):
+        chunks.append(characters.astype(alphabet.dtype))
+        if (resets := model.parameters.architecture.resets(characters)) is not None:
+            ended |= resets.any(axis=0)
+        if ended.all():
+            break
+    yield from map(alphabet.decode, np.concatenate(chunks).T)
+
+
+class StepSession:
+    """A session that reads one character at a time for the threads that share a model, one thread after the other."""
+
+    def __init__(self, session: InferenceSession) -> None:
+        self.session, self.lock = session, Lock()
+
+    def prefill(self, model: Model, prompt: str, adapt: str | None = None) -> tuple[State, int]:
+        """Read the prompt, see `prefill`."""
+        with self.lock:
+            return prefill(self.session, model, prompt, adapt)
+
+    def step(self, model: Model, state: State, characters: str | NDArray[np.integer]) -> tuple[State, Array]:
+        """See `Model.step`."""
+        alphabet, one = model.alphabet, model.state
+        sizes = (len(state), *one.recurrent.shape), (len(state), *one.history.shape)
+        if len(state) < 1 or (state.recurrent.shape, state.history.shape) != sizes:
+            raise ElmanError("a step needs a state of one or more sequences of this model; see start")
+        x = alphabet.encode(characters) if isinstance(characters, str) else np.asarray(characters)
+        if x.shape != (len(state),) or x.dtype.kind not in "iu":
+            raise ElmanError(f"a step needs one character for each of {len(state)} states (got {quote(characters)})")
+        if x.size and not 0 <= x.min() <= x.max() < len(alphabet):
+            raise ElmanError(
+                f"the index of a character must be from 0 to {len(alphabet) - 1} (got {quote(characters)})"
+            )
+        with self.lock:
+            o, states = self.session.logits(state, x[None])
+        check_finite(o)
+        return states.select(0), log_softmax(o[0])
+
+
 def beam_search(
     step: Callable[..., tuple[State, Array]], alphabet: Alphabet, state: State, x: int, length: int, width: int
 ) -> Iterator[str]:
@@ -139,16 +211,16 @@ class StopSequenceFilter:
         return released, False
 
 
-def as_stop_sequences(stop: str | Sequence[str], alphabet: Alphabet) -> tuple[str, ...]:
-    """Return the stop sequences of an argument: none, one or several; empty ones are left out."""
-    stops = tuple(filter(None, (stop,) if isinstance(stop, str) else stop))
+def list_stop_sequences(stop: str | Sequence[str], model: Model) -> tuple[str, ...]:
+    """Return where a text ends: at none, one or several sequences, and at the end of an independent line."""
+    stops, characters = tuple(filter(None, (stop,) if isinstance(stop, str) else stop)), model.alphabet.characters
     for each in stops:
-        if unknown := [character for character in each if character not in alphabet.characters]:
+        if unknown := [character for character in each if character not in characters]:
             raise ElmanError(
                 f"{option.stop:{quote(each)}} cannot occur: {format_character(unknown[0])} is not among the model's"
-                f" {len(alphabet)} characters"
+                f" {len(characters)} characters"
             )
-    return stops
+    return (*stops, "\n") if model.is_of_lines else stops
 
 
 def cut_at_stop(stops: tuple[str, ...], chunks: Iterator[str]) -> Iterator[str]:

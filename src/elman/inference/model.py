@@ -7,24 +7,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine import Engine, InferenceSession
+from elman.engine import Engine
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, check_range, option, quote, shorten
+from elman.errors import ElmanError, check_range, option
 from elman.inference import generate
-from elman.inference.adaptation import CODE_LENGTH, Adapt, check_adapt, score_adapting
+from elman.inference.adaptation import CODE_LENGTH, Adapt, score_adapting
 from elman.inference.score import Score, check_finite, score, score_windows
 from elman.inference.snapshot import SUFFIX, LineData, Snapshot, infer_config, save_imported
 from elman.network import Parameters
-from elman.network.output import log_softmax
 from elman.network.parameters import Array, summarize
 from elman.network.sampling import SamplingOptions
-from elman.network.state import State, stack_states
+from elman.network.state import State
 from elman.options import document_options
 from elman.text import Alphabet, with_unknown
 from elman.text.lines import LineHashes, are_training_lines, make_lines, trim_lines
@@ -156,9 +154,9 @@ class Model:
             If an option is out of its range, `prompt` or `stop` contains a character that the model does not know, or
             there is no n-gram prior to `adapt`.
         """
-        sampling, stops = generate.check_options(length, seed, options), self._stop_sequences(stop)
+        sampling, stops = generate.check_options(length, seed, options), generate.list_stop_sequences(stop, self)
         session, generators = self.engine.session(self.parameters), [np.random.default_rng(seed)]
-        state, x = self._prefill(session, prompt, adapt)
+        state, x = generate.prefill(session, self, prompt, adapt)
         chunks = generate.sample_chunks(session, state.reshape(1), np.array([x]), length, sampling, generators)
         return generate.cut_at_stop(stops, (self.alphabet.decode(characters[:, 0]) for characters in chunks))
 
@@ -219,28 +217,13 @@ class Model:
             prompts, count = count, len(count)
         generate.check_batch(count, length)
         prompts = prompts or [prompt] * count
-        sampling, stops = generate.check_options(length, seed, options), self._stop_sequences(stop)
+        sampling, stops = generate.check_options(length, seed, options), generate.list_stop_sequences(stop, self)
         seeds = [None if seed is None else seed + n for n in range(count)]
         if adapt and len(set(prompts)) > 1:  # the prior counts each prompt for its own text
             pairs = zip(prompts, seeds, strict=True)
             return [self.sample(length, prompt=each, stop=stop, seed=n, adapt=adapt, **options) for each, n in pairs]
-        session, generators = self.engine.session(self.parameters), [np.random.default_rng(each) for each in seeds]
-        prefilled = {each: self._prefill(session, each, adapt) for each in dict.fromkeys(prompts)}
-        states, x = zip(*(prefilled[each] for each in prompts), strict=True)
-        chunks, ended = [np.empty((0, count), self.alphabet.dtype)], np.zeros(count, np.bool_)
-        start = stack_states(states), np.array(x)
-        for characters in generate.sample_chunks(session, *start, length, sampling, generators):
-            chunks.append(characters.astype(self.alphabet.dtype))
-            if (resets := self.parameters.architecture.resets(characters)) is not None:
-                ended |= resets.any(axis=0)
-            if ended.all():
-                break
-        texts = map(self.alphabet.decode, np.concatenate(chunks).T)
+        texts = generate.sample_batch(self, prompts, seeds, length, sampling, adapt)
         return [generate.StopSequenceFilter(stops).feed(text, last=True)[0] for text in texts]
-
-    def _stop_sequences(self, stop: str | Sequence[str]) -> tuple[str, ...]:
-        """Return where a text ends; one of a model of independent lines ends with its line, too."""
-        return generate.as_stop_sequences(stop, self.alphabet) + (("\n",) if self.is_of_lines else ())
 
     def beam(
         self,
@@ -262,43 +245,16 @@ class Model:
         """
         check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
         check_range("length", length, 0)
-        stops = self._stop_sequences(stop)
-        with self._lock:
-            state, x = self._prefill(self._session, prompt, adapt)
+        stops, (state, x) = generate.list_stop_sequences(stop, self), self._steps.prefill(self, prompt, adapt)
         chunks = generate.beam_search(self.step, self.alphabet, state, x, length, width)
         return generate.cut_at_stop(stops, chunks)
 
-    def _prefill(
-        self, session: InferenceSession, prompt: str, adapt: Literal["counts"] | None = None
-    ) -> tuple[State, int]:
-        """Read the prompt but its last character; return the state of a single sequence, and that character."""
-        if adapt not in (None, "counts"):
-            raise ElmanError(f"{option.adapt} must be counts to generate text (got {shorten(adapt)})")
-        state = self.state
-        if adapt is not None:
-            check_adapt(self.parameters, adapt)
-            state = state.count(self.parameters.ngrams)
-        indices = self.alphabet.encode(prompt or self.alphabet.start_char)
-        if len(indices) > 1:
-            _, states = session.losses(state.reshape(1), indices[:-1, None], indices[1:, None])
-            state = states.select(0)
-        return state.freeze(), int(indices[-1])
-
-    # --- Step by step ---
-
     @cached_property
-    def _session(self) -> InferenceSession:
-        """The session of `step`, which one thread at a time may use."""
-        return self.engine.session(self.parameters)
-
-    @property
-    def _lock(self) -> Lock:
-        # Two threads would make a lock each by `cached_property`, which is not synchronized.
-        lock: Lock = self.__dict__.setdefault("_step_lock", Lock())
-        return lock
+    def _steps(self) -> generate.StepSession:
+        return generate.StepSession(self.engine.session(self.parameters))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the session and its lock when the model is pickled or copied."""
+        """Leave out the session of `step` and its lock when the model is pickled or copied."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def start(self, n: int = 1) -> State:
@@ -345,19 +301,7 @@ class Model:
         >>> log_p.shape
         (3, 6)
         """
-        K, one = len(self.alphabet), self.state
-        sizes = (len(state), *one.recurrent.shape), (len(state), *one.history.shape)
-        if len(state) < 1 or (state.recurrent.shape, state.history.shape) != sizes:
-            raise ElmanError("a step needs a state of one or more sequences of this model; see start")
-        x = self.alphabet.encode(characters) if isinstance(characters, str) else np.asarray(characters)
-        if x.shape != (len(state),) or x.dtype.kind not in "iu":
-            raise ElmanError(f"a step needs one character for each of {len(state)} states (got {quote(characters)})")
-        if x.size and not 0 <= x.min() <= x.max() < K:
-            raise ElmanError(f"the index of a character must be from 0 to {K - 1} (got {quote(characters)})")
-        with self._lock:
-            o, states = self._session.logits(state, x[None])
-        check_finite(o)
-        return states.select(0), log_softmax(o[0])
+        return self._steps.step(self, state, characters)
 
     @overload
     def score(self, text: str, *, adapt: Adapt | None = None, window: int | None = None) -> Score: ...
@@ -425,8 +369,7 @@ class Model:
         >>> next(iter(model.next_char("tick toc")))
         'k'
         """
-        with self._lock:
-            state, x = self._prefill(self._session, prefix)
+        state, x = self._steps.prefill(self, prefix)
         p = np.exp(self.step(state.reshape(1), np.array([x]))[1][0].astype(np.float64))
         return {self.alphabet.characters[k]: float(p[k]) for k in np.argsort(-p, kind="stable")}
 
