@@ -34,18 +34,9 @@ SUFFIX = ".elm"
 
 File = Annotated[
     str | Path,  # as `elman.cli.parameters.Corpus`
-    Parameter(
-        help="File, or - for standard input.", allow_leading_hyphen=True, converter=lambda _, tokens: tokens[0].value
-    ),
+    Parameter(allow_leading_hyphen=True, converter=lambda _, tokens: tokens[0].value),
 ]
-Model = Annotated[
-    Path | None,
-    Parameter(
-        name=["--model", "-m"],
-        help="Run directory or checkpoint file of the model, the same for compress and decompress. By default the"
-        " built-in model.",
-    ),
-]
+Model = Annotated[Path | None, Parameter(name=["--model", "-m"])]
 OutFile = Annotated[str | None, Parameter(name=["--out", "-o"], allow_leading_hyphen=True, converter=parse_not_empty)]
 
 
@@ -64,6 +55,11 @@ def compress(
 
     Parameters
     ----------
+    file
+        File, or - for standard input.
+    model
+        Run directory or checkpoint file of the model, the same for compress and decompress. By default the built-in
+        model.
     out
         File to write or replace, - for standard output. By default FILE.elm, which must not exist, or standard output
         for standard input.
@@ -101,6 +97,11 @@ def decompress(
 
     Parameters
     ----------
+    file
+        File, or - for standard input.
+    model
+        Run directory or checkpoint file of the model, the same for compress and decompress. By default the built-in
+        model.
     out
         File to write or replace, - for standard output. By default FILE without .elm, which must not exist, or standard
         output for standard input.

@@ -8,14 +8,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import BY_DEFAULT_BUILTIN, Integer, Port
+from elman.cli.parameters import Integer, Port
 from elman.errors import ElmanError, require_extra, shorten
 
 
 def serve(
-    *runs: Annotated[
-        Path, Parameter(help=f"Run directories; each directory's name becomes the model's name. {BY_DEFAULT_BUILTIN}")
-    ],
+    *runs: Path,
     host: str = "127.0.0.1",
     port: Port = 8000,
     api_key: Annotated[str | None, Parameter(env_var="ELMAN_API_KEY")] = None,
@@ -31,6 +29,8 @@ def serve(
 
     Parameters
     ----------
+    runs
+        Run directories; each directory's name becomes the model's name. By default the built-in model (builtin).
     host
         Address to bind to; one that other machines can reach requires --api-key.
     port
