@@ -173,9 +173,8 @@ def round_weights(parameters: Parameters) -> Weights:
         )
     names = [name + suffix(n) for n in range(1, net.layers + 1) for name in layer_names(net.cell)]
     theta = [round_to_float32(parameters[name].T).reshape(-1) for name in [*names, "V", "c"]]
-    return Weights(
-        np.concatenate(theta), round_to_float32(parameters["alpha"]) if net.order else np.zeros(1, np.float32), net
-    )
+    alpha = round_to_float32(parameters["alpha"]) if net.order else np.zeros(1, np.float32)
+    return Weights(np.concatenate(theta), alpha, net)
 
 
 def round_to_float32(array: NDArray[np.floating]) -> Floats:

@@ -145,17 +145,15 @@ class StepSession:
 
     def step(self, model: Model, state: State, characters: str | NDArray[np.integer]) -> tuple[State, Array]:
         """See `Model.step`."""
-        alphabet, one = model.alphabet, model.state
+        alphabet, one, K = model.alphabet, model.state, len(model.alphabet)
         sizes = (len(state), *one.recurrent.shape), (len(state), *one.history.shape)
         if len(state) < 1 or (state.recurrent.shape, state.history.shape) != sizes:
             raise ElmanError("a step needs a state of one or more sequences of this model; see start")
         x = alphabet.encode(characters) if isinstance(characters, str) else np.asarray(characters)
         if x.shape != (len(state),) or x.dtype.kind not in "iu":
             raise ElmanError(f"a step needs one character for each of {len(state)} states (got {quote(characters)})")
-        if x.size and not 0 <= x.min() <= x.max() < len(alphabet):
-            raise ElmanError(
-                f"the index of a character must be from 0 to {len(alphabet) - 1} (got {quote(characters)})"
-            )
+        if x.size and not 0 <= x.min() <= x.max() < K:
+            raise ElmanError(f"the index of a character must be from 0 to {K - 1} (got {quote(characters)})")
         with self.lock:
             o, states = self.session.logits(state, x[None])
         check_finite(o)

@@ -343,7 +343,7 @@ class Model:
         if adapt == CODE_LENGTH:
             from elman.inference.code_length import score_code_length  # compiles, which other scores do not need
 
-            return score_code_length(self.alphabet, self.parameters, text, adapt)
+            return score_code_length(self.alphabet, self.parameters, text, adapt, lambda fraction: None)
         if adapt is not None:
             result = score_adapting(*network, self.encode(text), adapt)
         elif window is not None:

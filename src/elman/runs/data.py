@@ -155,18 +155,15 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
     if not config.validation_file:
         return None
     path = Path(config.validation_file)
+    name = quote(path)
     if sha256 and not os.path.lexists(path):
-        raise ElmanError(
-            f"the validation text {quote(path)} is no longer there: name its new path with {option.validation}"
-        )
+        raise ElmanError(f"the validation text {name} is no longer there: name its new path with {option.validation}")
     if path.exists() and not path.is_dir() and not path.is_file():  # to be read again on resume, and without waiting
-        raise ElmanError(
-            f"the validation text {quote(path)} is a pipe or a device: pass a file with {option.validation}"
-        )
+        raise ElmanError(f"the validation text {name} is a pipe or a device: pass a file with {option.validation}")
     text = read_corpus(config.validation_file, alphabet=corpus.alphabet, extend=True, **_reading_options(config))
     if sha256 and text.sha256 != sha256:
         raise ElmanError(
-            f"{quote(path)} is not the validation text of the run (SHA-256 {text.sha256[:12]}…, run: {sha256[:12]}…):"
+            f"{name} is not the validation text of the run (SHA-256 {text.sha256[:12]}…, run: {sha256[:12]}…):"
             f" restore that text, or name its path with {option.validation}"
         )
     if unknown := text.alphabet.characters[len(corpus.alphabet) :]:

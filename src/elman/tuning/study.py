@@ -22,7 +22,7 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateF
 from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -45,23 +45,6 @@ GRACE_SECONDS = 300
 """A trial without one for so long has lost its machine."""
 LOCK_SECONDS = 60
 """How long a process waits for another one that writes to a SQLite file."""
-
-
-class JournalLock(JournalFileOpenLock):
-    """The lock of a journal, which a killed process does not leave behind: the kernel releases it."""
-
-    def __init__(self, lock: FileLock) -> None:
-        super().__init__(lock.lock_file)
-        self._lock = lock
-
-    def acquire(self) -> bool:
-        """Wait for it; a process that holds it may acquire it again."""
-        self._lock.acquire()
-        return True
-
-    def release(self) -> None:
-        """Release it."""
-        self._lock.release()
 
 
 class SweepStudy:
@@ -231,7 +214,8 @@ def _open_journal(path: Path, lock: FileLock) -> JournalStorage:
     with lock:
         if os.path.lexists(path):
             _check_lines(path)
-        return JournalStorage(JournalFileBackend(str(path), JournalLock(lock)))
+        # Of a lock Optuna calls `acquire` and `release` only; the kernel releases this one when its process is killed.
+        return JournalStorage(JournalFileBackend(str(path), lock))  # type: ignore[arg-type]
 
 
 def _check_lines(path: Path) -> None:
