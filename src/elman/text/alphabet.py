@@ -80,10 +80,8 @@ class Alphabet:
     def _on_unknown(self, characters: str) -> int:
         if self.has_unknown:
             return len(self) - 1
-        raise ElmanError(
-            f"{format_character(characters[0])} is not among the model's {len(self)} characters:"
-            " remove it, or train on a text that contains it"
-        )
+        remedy = "remove it, or train on a text that contains it"
+        raise ElmanError(f"{format_character(characters[0])} is not among the model's {len(self)} characters: {remedy}")
 
 
 def index_dtype(size: int) -> np.dtype[np.unsignedinteger]:

@@ -31,10 +31,8 @@ def _open_zstd(stream: Any) -> Any:
         try:
             from backports import zstd
         except ModuleNotFoundError:
-            raise ElmanError(
-                "zstd files require backports.zstd, which is not installed: pip install 'elman[zstd]', or pipe the"
-                " output of zstdcat"
-            ) from None
+            remedy = "pip install 'elman[zstd]', or pipe the output of zstdcat"
+            raise ElmanError(f"zstd files require backports.zstd, which is not installed: {remedy}") from None
     return zstd.ZstdFile(stream)
 
 

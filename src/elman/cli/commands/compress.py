@@ -191,10 +191,8 @@ class _Source:
             try:
                 yield
             except IsADirectoryError as error:
-                raise ElmanError(
-                    f"cannot read {quote(self.name)} (a directory): pipe an archive of it, tar cf -"
-                    f" {shlex.quote(self.name)} | elman compress - --out FILE"
-                ) from error
+                remedy = f"pipe an archive of it, tar cf - {shlex.quote(self.name)} | elman compress - --out FILE"
+                raise ElmanError(f"cannot read {quote(self.name)} (a directory): {remedy}") from error
 
 
 def _write(path: Path | None, pieces: Iterable[bytes]) -> int:
