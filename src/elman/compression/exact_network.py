@@ -168,9 +168,8 @@ def round_weights(parameters: Parameters) -> Weights:
     net = parameters.architecture
     net.spec.require_codec()
     if net.is_of_lines:
-        raise ElmanError(
-            f"files cannot be compressed with a model of independent lines: train without {option.lines:True}"
-        )
+        remedy = f"train without {option.lines:True}"
+        raise ElmanError(f"files cannot be compressed with a model of independent lines: {remedy}")
     names = [name + suffix(n) for n in range(1, net.layers + 1) for name in layer_names(net.cell)]
     theta = [round_to_float32(parameters[name].T).reshape(-1) for name in [*names, "V", "c"]]
     alpha = round_to_float32(parameters["alpha"]) if net.order else np.zeros(1, np.float32)

@@ -117,9 +117,8 @@ def fit_ensemble_weights(models: Iterable[Model], text: str) -> list[float]:
         raise ElmanError(f"fitting weights needs a text of at least {MIN_CHARACTERS} known characters (got {len(x)})")
     weights = _minimize(_collect_logits(models, x), x[1:].astype(np.intp))
     if not weights.any():
-        raise ElmanError(
-            "no model predicts the text better than a uniform distribution: fit on text like the training set"
-        )
+        remedy = "fit on text like the training set"
+        raise ElmanError(f"no model predicts the text better than a uniform distribution: {remedy}")
     return [float(weight) for weight in weights]
 
 

@@ -64,10 +64,8 @@ class Model:
         network, ngrams = self.parameters.architecture, self.parameters.ngrams
         lines = ", independent lines" if self.is_of_lines else ""
         prior = "" if ngrams is None else f", n-gram prior of order {ngrams.order}: {ngrams.describe()}"
-        return (
-            f"<Model: {network.layers} x {network.cell} {network.m}, {len(self.alphabet)} characters,"
-            f" {self.parameters['V'].dtype}, {self.engine.name}{lines}{prior}>"
-        )
+        size = f"{network.layers} x {network.cell} {network.m}, {len(self.alphabet)} characters"
+        return f"<Model: {size}, {self.parameters['V'].dtype}, {self.engine.name}{lines}{prior}>"
 
     def _repr_html_(self) -> str:
         from elman.notebook import render_table
@@ -336,9 +334,8 @@ class Model:
         if isinstance(text, Iterable) and not isinstance(text, str | bytes):
             return [self.score(each, adapt=adapt, window=window) for each in text]
         if adapt is not None and window is not None:
-            raise ElmanError(
-                f"cannot combine {option.window} with {option.adapt}: every window starts from the same model"
-            )
+            reason = "every window starts from the same model"
+            raise ElmanError(f"cannot combine {option.window} with {option.adapt}: {reason}")
         network = self.engine, self.parameters, self.state
         if adapt == CODE_LENGTH:
             from elman.inference.code_length import score_code_length  # compiles, which other scores do not need

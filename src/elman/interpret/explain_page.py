@@ -110,11 +110,9 @@ class ExplainPage:
 
     def __repr__(self) -> str:
         """Summarize the page in one line."""
-        explanation = self.explanation
-        return (
-            f"<ExplainPage of {self.name!r}: {explanation.chars:,} characters predicted,"
-            f" {explanation.bits_per_char:.3f} bits per character, {len(explanation.units):,} units>"
-        )
+        found = self.explanation
+        mean = f"{found.chars:,} characters predicted, {found.bits_per_char:.3f} bits per character"
+        return f"<ExplainPage of {self.name!r}: {mean}, {len(found.units):,} units>"
 
     def _repr_html_(self) -> str:
         explanation = self.explanation

@@ -191,9 +191,8 @@ def _find_file(path: str, run: str) -> Source:
     if is_builtin(path):
         return path
     if not Path(path).is_absolute():
-        raise ElmanError(
-            f"{run} records a text without its directory ({quote(path)}): pass the text with {option.resume:True}"
-        )
+        remedy = f"pass the text with {option.resume:True}"
+        raise ElmanError(f"{run} records a text without its directory ({quote(path)}): {remedy}")
     try:
         return require_regular_file(Path(path))
     except (OSError, ValueError) as error:

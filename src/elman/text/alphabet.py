@@ -37,9 +37,8 @@ class Alphabet:
             raise ElmanError("an alphabet must have at least one character")
         character, count = Counter(self.characters).most_common(1)[0]
         if count > 1:
-            raise ElmanError(
-                f"an alphabet must contain each character once: {format_character(character)} occurs {count} times"
-            )
+            repeated = f"{format_character(character)} occurs {count} times"
+            raise ElmanError(f"an alphabet must contain each character once: {repeated}")
 
     def __len__(self) -> int:
         return len(self.characters)

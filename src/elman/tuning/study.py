@@ -80,9 +80,8 @@ class SweepStudy:
                 name = quote(study.study_name)
                 raise ElmanError(f"the study {name} was not made by elman sweep; choose another {option.study}")
             if any((directory / TRIAL_RUNS).glob("*")):
-                raise ElmanError(
-                    f"{quote(directory)} contains the trials of another study; choose another {option.out}"
-                )
+                remedy = f"choose another {option.out}"
+                raise ElmanError(f"{quote(directory)} contains the trials of another study; {remedy}")
             study.set_user_attr(IDENTITY, identity)
             return
         for name in [*saved, *identity]:
@@ -90,9 +89,8 @@ class SweepStudy:
             if before != given:
                 label = f"options: {option[name]}" if name in Config.__dataclass_fields__ else name
                 what = f"{label} (sweep: {shorten(before)}, given: {shorten(given)})"
-                raise ElmanError(
-                    f"the sweep {quote(directory)} differs in its {what}; pass the same or choose another {option.out}"
-                )
+                remedy = f"pass the same or choose another {option.out}"
+                raise ElmanError(f"the sweep {quote(directory)} differs in its {what}; {remedy}")
 
     # --- Trials ---
 
@@ -238,9 +236,8 @@ def report_damage(plan: SweepPlan) -> Iterator[None]:
         if isinstance(error, ElmanError) or plan.storage is not None:
             raise
         path, reason = quote(plan.directory / JOURNAL), safe_message(error) or type(error).__name__
-        raise ElmanError(
-            f"{path} is not a journal of Optuna ({reason}): restore it or choose another {option.out}"
-        ) from error
+        remedy = f"restore it or choose another {option.out}"
+        raise ElmanError(f"{path} is not a journal of Optuna ({reason}): {remedy}") from error
 
 
 @contextmanager

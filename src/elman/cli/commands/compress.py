@@ -115,9 +115,8 @@ def decompress(
 
     file = str(file)
     if out is None and file != "-" and not (file.endswith(SUFFIX) and Path(file).name != SUFFIX):
-        raise ElmanError(
-            f"the name of a compressed file must end in {SUFFIX} (got {quote(file)}); otherwise pass --out"
-        )
+        remedy = "otherwise pass --out"
+        raise ElmanError(f"the name of a compressed file must end in {SUFFIX} (got {quote(file)}); {remedy}")
     path = _destination(file, out, file.removesuffix(SUFFIX), model)
     with _Source(file) as source:
         members = split_members(source)

@@ -321,7 +321,5 @@ def _describe_copying(copying: Copying) -> str:
 
     run = copying.longest_run
     shown = f": {quote(run)}" if run else ""
-    return (
-        f"copied: {copying.copied_share:.1%} of the runs of {RUN} characters;"
-        f" the longest run has {len(run):,} character{'' if len(run) == 1 else 's'}{shown}"
-    )
+    longest = f"the longest run has {len(run):,} character{'' if len(run) == 1 else 's'}{shown}"
+    return f"copied: {copying.copied_share:.1%} of the runs of {RUN} characters; {longest}"

@@ -123,11 +123,8 @@ def warn_of_training_lines(model: Model, blocks: Iterable[list[Line]]) -> Iterat
             known += int(are_training_lines(model.line_hashes, [line.text for line in block]).sum())
         if not has_warned and (block is None or total >= CHECKED_LINES) and known > MOSTLY * total:
             has_warned = True
-            print(
-                f"warning: {known:,} of {total:,} lines are in the training text, so their scores are too low: score"
-                " other lines",
-                file=sys.stderr,
-            )
+            found = f"{known:,} of {total:,} lines are in the training text"
+            print(f"warning: {found}, so their scores are too low: score other lines", file=sys.stderr)
         if block is not None:
             yield block
 
