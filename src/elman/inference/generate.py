@@ -73,10 +73,8 @@ def check_batch(count: int, length: int) -> None:
     check_range("count", count, 1, MAX_SAMPLES)
     check_range("length", length, 0)
     if count * length > MAX_TOTAL_CHARS:
-        raise ElmanError(
-            f"{option.count} times {option.length} must be at most {MAX_TOTAL_CHARS:,} characters (got"
-            f" {count * length:,}); a single sample may have any length"
-        )
+        given = f"(got {count * length:,}); a single sample may have any length"
+        raise ElmanError(f"{option.count} times {option.length} must be at most {MAX_TOTAL_CHARS:,} characters {given}")
 
 
 def sample_chunks(
@@ -214,10 +212,8 @@ def list_stop_sequences(stop: str | Sequence[str], model: Model) -> tuple[str, .
     stops, characters = tuple(filter(None, (stop,) if isinstance(stop, str) else stop)), model.alphabet.characters
     for each in stops:
         if unknown := [character for character in each if character not in characters]:
-            raise ElmanError(
-                f"{option.stop:{quote(each)}} cannot occur: {format_character(unknown[0])} is not among the model's"
-                f" {len(characters)} characters"
-            )
+            reason = f"{format_character(unknown[0])} is not among the model's {len(characters)} characters"
+            raise ElmanError(f"{option.stop:{quote(each)}} cannot occur: {reason}")
     return (*stops, "\n") if model.is_of_lines else stops
 
 
