@@ -152,9 +152,9 @@ class Model:
             If an option is out of its range, `prompt` or `stop` contains a character that the model does not know, or
             there is no n-gram prior to `adapt`.
         """
-        sampling, stops = generate.check_options(length, seed, options), generate.list_stop_sequences(stop, self)
+        sampling, stops = generate.check_options(length, seed, options), self._stop_sequences(stop)
         session, generators = self.engine.session(self.parameters), [np.random.default_rng(seed)]
-        state, x = generate.prefill(session, self, prompt, adapt)
+        state, x = generate.prefill(session, self.alphabet, prompt, self.parameters, self.state, adapt)
         chunks = generate.sample_chunks(session, state.reshape(1), np.array([x]), length, sampling, generators)
         return generate.cut_at_stop(stops, (self.alphabet.decode(characters[:, 0]) for characters in chunks))
 
@@ -209,18 +209,20 @@ class Model:
         prompts: Sequence[str] = ()
         if isinstance(count, Sequence):
             if isinstance(count, str) or prompt:
-                raise ElmanError(
-                    f"{option.count} must be an integer or a list of prompts, which excludes {option.prompt}"
-                )
+                kinds = f"an integer or a list of prompts, which excludes {option.prompt}"
+                raise ElmanError(f"{option.count} must be {kinds}")
             prompts, count = count, len(count)
         generate.check_batch(count, length)
         prompts = prompts or [prompt] * count
-        sampling, stops = generate.check_options(length, seed, options), generate.list_stop_sequences(stop, self)
+        sampling, stops = generate.check_options(length, seed, options), self._stop_sequences(stop)
         seeds = [None if seed is None else seed + n for n in range(count)]
         if adapt and len(set(prompts)) > 1:  # the prior counts each prompt for its own text
             pairs = zip(prompts, seeds, strict=True)
             return [self.sample(length, prompt=each, stop=stop, seed=n, adapt=adapt, **options) for each, n in pairs]
-        texts = generate.sample_batch(self, prompts, seeds, length, sampling, adapt)
+        session, generators = self.engine.session(self.parameters), [np.random.default_rng(each) for each in seeds]
+        start = generate.prefill_batch(session, self.alphabet, prompts, self.parameters, self.state, adapt)
+        chunks = generate.sample_chunks(session, *start, length, sampling, generators)
+        texts = generate.join_chunks(chunks, count, self.parameters.architecture, self.alphabet)
         return [generate.StopSequenceFilter(stops).feed(text, last=True)[0] for text in texts]
 
     def beam(
@@ -243,17 +245,19 @@ class Model:
         """
         check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
         check_range("length", length, 0)
-        stops, (state, x) = generate.list_stop_sequences(stop, self), self._steps.prefill(self, prompt, adapt)
+        stops, (state, x) = self._stop_sequences(stop), self._steps.prefill(prompt, adapt)
         chunks = generate.beam_search(self.step, self.alphabet, state, x, length, width)
         return generate.cut_at_stop(stops, chunks)
 
+    def _stop_sequences(self, stop: str | Sequence[str]) -> tuple[str, ...]:
+        return generate.list_stop_sequences(stop, self.alphabet, self.is_of_lines)
+
     @cached_property
     def _steps(self) -> generate.StepSession:
-        return generate.StepSession(self.engine.session(self.parameters))
+        return generate.StepSession(self.engine.session(self.parameters), self.alphabet, self.parameters, self.state)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the session of `step` and its lock when the model is pickled or copied."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return {each.name: getattr(self, each.name) for each in fields(self)}  # without `_steps`: it has a lock
 
     def start(self, n: int = 1) -> State:
         """Return the state of n sequences before their first characters, for `step`.
@@ -299,7 +303,7 @@ class Model:
         >>> log_p.shape
         (3, 6)
         """
-        return self._steps.step(self, state, characters)
+        return self._steps.step(state, characters)
 
     @overload
     def score(self, text: str, *, adapt: Adapt | None = None, window: int | None = None) -> Score: ...
@@ -366,7 +370,7 @@ class Model:
         >>> next(iter(model.next_char("tick toc")))
         'k'
         """
-        state, x = self._steps.prefill(self, prefix)
+        state, x = self._steps.prefill(prefix)
         p = np.exp(self.step(state.reshape(1), np.array([x]))[1][0].astype(np.float64))
         return {self.alphabet.characters[k]: float(p[k]) for k in np.argsort(-p, kind="stable")}
 
