@@ -82,8 +82,9 @@ def test_threads_step_through_one_model(model: Model, monkeypatch: pytest.Monkey
     texts, shared = [TEXT[n : n + 40] for n in range(8)], replace(model)
     with ThreadPoolExecutor(4) as pool:
         with monkeypatch.context() as slow:
-            slow.setattr("elman.inference.model.Lock", make_slowly)
-            assert len({id(lock) for lock in pool.map(lambda _: shared._lock, range(4))}) == 1
+            slow.setattr("elman.inference.generate.Lock", make_slowly)
+            steps = set(pool.map(lambda _: shared._steps, range(4)))
+            assert len({id(each.session) for each in steps}) == len(steps)  # a session has one lock
         found = pool.map(lambda text: read(shared, text)[1], texts)
         for log_p, text in zip(found, texts, strict=True):
             np.testing.assert_array_equal(log_p, read(model, text)[1])

@@ -9,9 +9,9 @@ import pytest
 import elman
 from elman import presets
 from elman.config import Config, make_config
+from elman.engine.torch.processes import Process
 from elman.errors import ElmanError
 from elman.presets import EPOCHS, SHORT_BUDGET, SHORT_TEXT, choose_recipe
-from elman.processes import Process
 from elman.text import Corpus
 from elman.training import start
 from elman.training.callbacks import CallbackList
