@@ -77,7 +77,7 @@ def test_the_command_prints_only_new_lines(command: Command, folder: Path, model
         json.loads(row)
         for row in command("sample", folder, "-n", 9, "--new-only", "--seed", 5, "--json").out.splitlines()
     ]
-    new = [(seed, line) for seed in range(5, 100) if (line := model.sample(seed=seed)) not in NAMES]
+    new = [(seed, line) for seed in range(5, 50) if (line := model.sample(seed=seed)) not in NAMES]
     assert [(row["seed"], row["text"]) for row in rows] == new[:9]
     assert new[8][0] > 5 + 8
     assert command("sample", folder, "--new-only", "--seed", 5).out == f"{new[0][1]}\n"

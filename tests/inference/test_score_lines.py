@@ -91,6 +91,13 @@ def scored(model: Model, *chunks: str, carry_state: bool = False) -> list[Line]:
     return list(chain.from_iterable(score_lines(model, chunks, carry_state=carry_state)))
 
 
+@pytest.fixture
+def small_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sample few characters for the initial state of a line, as `beginning` computes it one at a time."""
+    monkeypatch.setattr(scoring, "SAMPLE_SHAPE", (40, 8))
+
+
+@pytest.mark.usefixtures("small_sample")
 @ENGINES
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("count", [1, 3, 40])
@@ -101,6 +108,7 @@ def test_a_line_in_a_batch_costs_what_it_costs_alone(engine: str, cell: str, cou
     assert_lines(scored(model, "".join(f"{text}\n" for text in texts)), wanted)
 
 
+@pytest.mark.usefixtures("small_sample")
 @ENGINES
 def test_the_state_is_carried_from_line_to_line(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
     monkeypatch.setattr("elman.inference.score.SLICE_LOSSES", 16)

@@ -56,31 +56,31 @@ def example_input(text: Indices, K: int, order: int, folds: int, T: int = 9, B: 
     return histories, x, generator.integers(0, folds + 1, x.shape)
 
 
-def assert_same_counts(text: Indices, K: int, order: int, min_count: int, folds: int, reset_at: int | None) -> None:
-    result = counted(text, K, order, folds, min_count=min_count, reset_at=reset_at)
-    expected = count_text(text, K, order, folds, min_count, reset_at)
-    arrays, others = (
-        (*model.table.arrays().values(), model.histogram, model.fold_starts, *(model.fold_counts or ()))
-        for model in (result, expected)
-    )
-    for array, other in zip(arrays, others, strict=True):
+def arrays_of(model: NgramModel) -> list[NDArray[Any]]:
+    return [*model.table.arrays().values(), model.histogram, model.fold_starts, *(model.fold_counts or ())]
+
+
+def assert_same_arrays(model: NgramModel, expected: list[NDArray[Any]]) -> None:
+    for array, other in zip(arrays_of(model), expected, strict=True):
         np.testing.assert_array_equal(array, other)
 
 
-@pytest.fixture(params=[(1, 1), (7, 30), (sorting.PIECE, sorting.BATCH)], ids=["records", "pieces", "one piece"])
-def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sorting, "PIECE", request.param[0])
-    monkeypatch.setattr(sorting, "BATCH", request.param[1])
+PIECES = (1, 1), (7, 30), (sorting.PIECE, sorting.BATCH)
+"""How many records are sorted and merged at a time: single ones, some, all."""
 
 
-@pytest.mark.usefixtures("pieces")
 @pytest.mark.parametrize("K", [1, 2, 7, 255, 256, 257, 70_000])
 @pytest.mark.parametrize("order", [1, 2, 5, MAX_ORDER])
-def test_an_alphabet_of_any_size(K: int, order: int) -> None:
+def test_an_alphabet_of_any_size(K: int, order: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Records take one or several words of 64 bits."""
     text = make_text(200, K)
     for min_count, folds, reset_at in ((1, 0, None), (2, 3, None), (3, 2, 0)):
-        assert_same_counts(text, K, order, min_count, folds, reset_at if K > 1 else None)
+        feed = reset_at if K > 1 else None
+        expected = arrays_of(count_text(text, K, order, folds, min_count, feed))
+        for piece, batch in PIECES:
+            monkeypatch.setattr(sorting, "PIECE", piece)
+            monkeypatch.setattr(sorting, "BATCH", batch)
+            assert_same_arrays(counted(text, K, order, folds, min_count=min_count, reset_at=feed), expected)
 
 
 @settings(deadline=None, max_examples=200)
@@ -92,7 +92,9 @@ def test_an_alphabet_of_any_size(K: int, order: int) -> None:
     st.sampled_from([None, 0]),
 )
 def test_short_texts(text: list[int], order: int, min_count: int, folds: int, reset_at: int | None) -> None:
-    assert_same_counts(np.array(text, np.uint8), 4, order, min_count, folds, reset_at)
+    codes = np.array(text, np.uint8)
+    expected = arrays_of(count_text(codes, 4, order, folds, min_count, reset_at))
+    assert_same_arrays(counted(codes, 4, order, folds, min_count=min_count, reset_at=reset_at), expected)
 
 
 @pytest.mark.parametrize("folds", [0, 3])

@@ -319,8 +319,10 @@ def test_alpha_begins_as_one_number_for_every_matched_order() -> None:
 
 @cells
 @layer_counts
-@pytest.mark.parametrize("batch_size", [1, 2])
-@pytest.mark.parametrize("left_out", [None, 1])
+@pytest.mark.parametrize(
+    ("batch_size", "left_out"),
+    [(1, None), (2, 1), *(pytest.param(*both, marks=pytest.mark.slow) for both in ((1, 1), (2, None)))],
+)
 def test_every_gradient_is_that_of_central_differences(
     cell: str, layers: int, batch_size: int, left_out: int | None
 ) -> None:

@@ -84,7 +84,7 @@ class FaultyGradients(NumpyEngine):
     ],
 )
 def test_a_faulty_gradient_is_caught(fault: Fault, affected: set[str]) -> None:
-    assert blamed_by_checker(FaultyGradients(fault)) == affected
+    assert blamed_by_checker(FaultyGradients(fault), updates=3) == affected
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,8 @@ def test_a_faulty_gradient_is_caught(fault: Fault, affected: set[str]) -> None:
 )
 @pytest.mark.parametrize("factor", [0, 1.001, math.nan])
 def test_a_faulty_gradient_of_every_network_is_caught(cell: str, name: str, factor: float) -> None:
-    assert blamed_by_checker(FaultyGradients(scaled(name, factor)), cell=cell, layers=2, ngram_order=2) == {name}
+    setting: dict[str, Any] = {"cell": cell, "layers": 2, "ngram_order": 2, "updates": 3}
+    assert blamed_by_checker(FaultyGradients(scaled(name, factor)), **setting) == {name}
 
 
 class Call(NamedTuple):

@@ -181,7 +181,7 @@ def cut_runs(draw: st.DrawFn) -> tuple[int, int, int, dict[str, Any]]:
     return cut, killed, draw(st.integers(killed + 1, 60)), options
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @example(case=(10, 10, 25, {"metrics_every": 7, "sample_every": 5}), torn=None)
 @example(case=(PER_EPOCH, PER_EPOCH, 2 * PER_EPOCH, {}), torn=None)
 @given(case=cut_runs(), torn=st.sampled_from([None, b"", b"9", b'{"update": 1, "text": "\xc3']))
