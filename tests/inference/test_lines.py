@@ -109,9 +109,7 @@ def test_a_text_is_scored_line_by_line(command: Command, folder: Path, model: Mo
     assert result["nats_per_char"] * 14 == pytest.approx(expected, rel=1e-3)  # the unknown character costs the others
 
 
-def test_line_ends_of_windows_and_empty_lines_are_dropped(
-    command: Command, folder: Path, model: Model, tmp_path: Path
-) -> None:
+def test_crlf_and_empty_lines_are_dropped(command: Command, folder: Path, model: Model, tmp_path: Path) -> None:
     """By every command alike, though the alphabet has no carriage return; line numbers remain those of the text."""
     texts = {"lf": "anna\ncarl\n", "crlf": "anna\r\n\r\n\ncarl\r"}
     for name, text in texts.items():

@@ -229,9 +229,7 @@ def test_lines_are_printed_as_a_table_or_as_json(run: Path, command: Command) ->
     assert json.loads(out.splitlines()[1]) == dict(zip(rows[0], values, strict=True))
 
 
-def test_a_terminal_shows_where_a_line_is_surprising(
-    run: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_terminal_shows_surprising_characters(run: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     (run.parent / "escapes").write_text("all is w\x1bll\nall is wel", encoding="utf-8")
     plain = command("score", run, run.parent / "escapes").out.splitlines()
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)

@@ -89,9 +89,7 @@ IN_EVERY_RUN = [(1, B, "all units"), (2, None, "all units"), (2, B, "dropout"), 
     ],
 )
 @every_cell
-def test_every_gradient_is_that_of_central_differences(
-    cell: str, layers: int, batch_size: int | None, dropout: str
-) -> None:
+def test_gradients_are_central_differences(cell: str, layers: int, batch_size: int | None, dropout: str) -> None:
     given = example(cell, layers, batch_size, DROPOUTS[dropout])
     result = loss_and_gradients(given.parameters, given.state, given.x, given.y, given.masks)
     assert result.loss == pytest.approx(given.naive_loss(), rel=tolerances.NAIVE)
@@ -108,9 +106,7 @@ def test_every_gradient_is_that_of_central_differences(
 @every_batch_size
 @every_network
 @every_cell
-def test_the_loss_and_the_final_state_of_every_batch_row_are_those_of_the_naive_code(
-    cell: str, layers: int, batch_size: int | None
-) -> None:
+def test_losses_and_final_states_are_those_of_the_naive_code(cell: str, layers: int, batch_size: int | None) -> None:
     given = example(cell, layers, batch_size)
     losses, final = bptt.loss(given.parameters, given.state, given.x, given.y)
     expected = [reference_impl.deep_loss(cell, layers, given.parameters, h0, x, y) for h0, x, y, _ in given.rows()]

@@ -127,9 +127,7 @@ def test_the_cache_only_rounds(cached_order: int, order: int, folds: int, monkey
 
 
 @pytest.mark.parametrize(("distributions", "expected"), [(0, -1), (1, 0), (10, 0), (11, 1), (10_000, 2)])
-def test_the_cache_is_as_large_as_its_limit_allows(
-    distributions: int, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cache_has_a_limit(distributions: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is one context of no characters, and 11 of one."""
     monkeypatch.setattr(kernels, "MAX_CACHE_BYTES", distributions * 11 * 8)
     assert reader(counted(make_text(300, 11), 11, 3, folds=0)).table.cached_order == expected

@@ -129,9 +129,7 @@ def _no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_no_matplotlib", "drawn_plots")
-def test_without_matplotlib_a_run_says_how_to_get_its_plot(
-    corpus: Corpus, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_matplotlib(corpus: Corpus, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     listens = Listens()
     run = train(corpus, **SHORT, out=tmp_path / "a run", callback=listens)

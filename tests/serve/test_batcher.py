@@ -217,9 +217,7 @@ async def test_a_waiting_job_that_is_cancelled_is_not_generated(monkeypatch: pyt
 # --- Failure and shutdown ---
 
 
-async def test_a_failure_ends_the_running_jobs_only(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_failure_ends_running_jobs(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     async with batching(tiny()) as served:
         with monkeypatch.context() as patched:
             patched.setattr(served.batcher._session, "generate", lambda *_: 1 / 0)

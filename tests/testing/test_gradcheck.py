@@ -55,9 +55,7 @@ def test_one_number_asks_for_one_experiment(corpus: Corpus) -> None:
 
 @pytest.mark.parametrize("name", ["V", "U", "W", "b", "c", "h0"])
 @pytest.mark.parametrize("factor", [-1.0, 2.001, 1.000001, 0.0, None])
-def test_a_wrong_gradient_does_not_pass(
-    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, name: str, factor: float | None
-) -> None:
+def test_wrong_gradients_fail(corpus: Corpus, monkeypatch: pytest.MonkeyPatch, name: str, factor: float | None) -> None:
     """One that is multiplied; without a factor, dW without the term of the initial state."""
 
     class Wrong(NumpyEngine):
