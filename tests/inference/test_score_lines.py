@@ -383,6 +383,7 @@ def test_the_lines_of_the_training_text_are_reported(log_run: Path, command: Com
     assert command("score", log_run, log).err == ""  # though they are the same once they are masked
 
 
+@pytest.mark.usefixtures("small_sample")
 @pytest.mark.parametrize("text", ["ab c\nd\nab\n" * 9, "ab cd ab " * 9])
 def test_a_line_begins_with_no_characters_in_its_contexts(text: str) -> None:
     network = random_prior_model(text, "lstm", order=3)
@@ -394,6 +395,7 @@ def test_a_line_begins_with_no_characters_in_its_contexts(text: str) -> None:
         assert list(score_lines(other, ["ab c\n"])) == list(score_lines(network, ["ab c\n"]))
 
 
+@pytest.mark.usefixtures("small_sample")
 def test_lines_cost_what_they_cost_alone_with_a_prior() -> None:
     network = random_prior_model("ab c\nd\nab\n" * 9, "gru", order=3)
     lines = ["ab c", "", "d", "ab ab"]
