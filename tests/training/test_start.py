@@ -184,9 +184,7 @@ def test_a_training_that_needs_too_much_memory_is_refused_before_it_is_allocated
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_needs_too_much_memory_is_not_resumed_and_not_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_needs_too_much_memory_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = Corpus.from_text(TEXT)
     options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "preset": "reference"}
     elman.train(text, **options, max_updates=2, out=tmp_path)
