@@ -34,8 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def drawn_plots() -> None:
+def drawn_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let runs draw the plot of their losses, which takes longer than a training of this size."""
+    monkeypatch.setattr(Run, "save_plot", save_plot)
 
 
 @pytest.fixture(autouse=True)
@@ -44,11 +45,15 @@ def _no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
-@pytest.fixture(autouse=True)
-def _empty_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let runs write an empty file in place of the plot, unless the test asks for `drawn_plots`."""
-    if "drawn_plots" not in request.fixturenames:
-        monkeypatch.setattr(Run, "save_plot", save_empty_plot)
+save_plot = Run.save_plot
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _empty_plots() -> Iterator[None]:
+    """Let runs, also those of fixtures, write an empty file in place of the plot; see `drawn_plots`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "save_plot", save_empty_plot)
+        yield
 
 
 def save_empty_plot(run: Run) -> None:

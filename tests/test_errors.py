@@ -76,9 +76,7 @@ COMMANDS = """
 
 
 @pytest.mark.parametrize("line", COMMANDS.strip().splitlines(), ids=str.strip)
-def test_no_error_of_the_command_line_is_long(
-    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, line: str
-) -> None:
+def test_no_command_error_is_long(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     monkeypatch.chdir(folder)
     words = [word.replace("LONG", LONG).replace("DIGITS", "9" * 4000) for word in line.split()]
     ended = command(*words)

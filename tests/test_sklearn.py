@@ -1,24 +1,27 @@
-"""The detector of scikit-learn's interface: its conventions, and that it finds what `elman score` finds."""
+"""The detector of scikit-learn's interface: its conventions, and that it finds what `elman score` finds.
+
+scikit-learn, which takes a second, is imported when a test needs it, and not by every process that collects the tests.
+"""
+
+from __future__ import annotations
 
 import pickle
-from typing import Any
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn")
-
-from sklearn.base import clone
-from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils import estimator_checks
-
 import elman
 from elman.errors import ElmanError
 from elman.inference.score_lines import find_threshold, score_lines
-from elman.sklearn import LineOutlierDetector
 
+if TYPE_CHECKING:
+    from elman.sklearn import LineOutlierDetector
+
+pytestmark = pytest.mark.skipif(find_spec("sklearn") is None, reason="scikit-learn is not installed")
 LINES = [f"12:{n // 60:02}:{n % 60:02} job {n} is done" for n in range(200)]
 ODD = ["12:00:00 panic: no room", "12:00:00 job 7 is gone"]
 SMALL: dict[str, Any] = {"preset": "reference", "max_updates": 300, "random_state": 0}
@@ -31,19 +34,25 @@ CHECKS = (
 )
 
 
+def make_detector(**options: Any) -> LineOutlierDetector:
+    made: LineOutlierDetector = import_module("elman.sklearn").LineOutlierDetector(**options)
+    return made
+
+
 @pytest.fixture(scope="module")
 def detector() -> LineOutlierDetector:
-    return LineOutlierDetector(**SMALL).fit(LINES)
+    return make_detector(**SMALL).fit(LINES)
 
 
 @pytest.mark.filterwarnings("ignore:Can't test estimator")
 def test_check_estimator() -> None:
-    estimator_checks.check_estimator(LineOutlierDetector())
+    import_module("sklearn.utils.estimator_checks").check_estimator(make_detector())
 
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_the_checks_that_need_no_numbers(check: str) -> None:
-    getattr(estimator_checks, f"check_{check}")("LineOutlierDetector", LineOutlierDetector())
+    checks = import_module("sklearn.utils.estimator_checks")
+    getattr(checks, f"check_{check}")("LineOutlierDetector", make_detector())
 
 
 def test_outliers_are_found(detector: LineOutlierDetector) -> None:
@@ -54,7 +63,7 @@ def test_outliers_are_found(detector: LineOutlierDetector) -> None:
 
 
 def test_scores_are_those_of_elman_score_and_the_offset_is_a_threshold() -> None:
-    detector = LineOutlierDetector(by="max", contamination=0.2, **SMALL).fit(LINES)
+    detector = make_detector(by="max", contamination=0.2, **SMALL).fit(LINES)
     assert detector.offset_ == -find_threshold(detector.model_, "max", 0.8)
     lines = [line for block in score_lines(detector.model_, ["\n".join(ODD)]) for line in block]
     for by, name in {"worst5": "worst5_nats", "mean": "nats_per_char", "max": "worst_nats", "sum": "nats"}.items():
@@ -64,12 +73,14 @@ def test_scores_are_those_of_elman_score_and_the_offset_is_a_threshold() -> None
 
 def test_a_few_lines_are_not_divided() -> None:
     lines = ["all is well", "all was well"] * 5
-    detector = LineOutlierDetector(contamination=0.5, **SMALL)
+    detector = make_detector(contamination=0.5, **SMALL)
     assert (detector.fit_predict(lines) == 1).sum() >= 5
     assert detector.model_.score_quantiles is None
 
 
 def test_the_seed_is_the_random_state(detector: LineOutlierDetector) -> None:
+    from sklearn.base import clone
+
     again = clone(detector).fit(np.array(LINES))
     np.testing.assert_array_equal(again.score_samples(ODD), detector.score_samples(ODD))
     other = clone(detector).set_params(random_state=1).fit(LINES)
@@ -77,12 +88,16 @@ def test_the_seed_is_the_random_state(detector: LineOutlierDetector) -> None:
 
 
 def test_it_is_the_end_of_a_pipeline() -> None:
+    from sklearn.model_selection import cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
     drop_time = FunctionTransformer(lambda lines: [line[9:] for line in lines])
-    pipeline = make_pipeline(drop_time, LineOutlierDetector(**SMALL))
+    pipeline = make_pipeline(drop_time, make_detector(**SMALL))
     assert pipeline.fit(LINES).predict(ODD).tolist() == [-1, -1]
     assert pipeline[-1].model_.masker == elman.text.masks.Masker("all")
     labels = [1] * len(LINES)
-    assert cross_val_score(LineOutlierDetector(**SMALL), LINES, labels, scoring="accuracy", cv=2).min() > 0.9
+    assert cross_val_score(make_detector(**SMALL), LINES, labels, scoring="accuracy", cv=2).min() > 0.9
 
 
 def test_a_copy_and_a_column_of_lines_have_the_same_scores(detector: LineOutlierDetector) -> None:
@@ -92,19 +107,17 @@ def test_a_copy_and_a_column_of_lines_have_the_same_scores(detector: LineOutlier
 
 @pytest.mark.parametrize("X", ["a text", [], [1.0], np.eye(2), [["a", "b"]]])
 def test_what_is_no_list_of_lines(detector: LineOutlierDetector, X: Any) -> None:
-    for method in (detector.predict, LineOutlierDetector(**SMALL).fit):
+    for method in (detector.predict, make_detector(**SMALL).fit):
         with pytest.raises(ElmanError, match="X must be lines"):
             method(X)
     with pytest.raises(ValueError, match="not fitted"):
-        LineOutlierDetector().predict(ODD)
+        make_detector().predict(ODD)
 
 
 def test_scikit_learn_is_imported_by_this_module_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    import importlib
-    import sys
-
+    import_module("elman.sklearn")
     monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.setitem(sys.modules, "sklearn.base", None)
     monkeypatch.delitem(sys.modules, "elman.sklearn")
     with pytest.raises(ElmanError, match=r"pip install 'elman\[sklearn\]'"):
-        importlib.import_module("elman.sklearn")
+        import_module("elman.sklearn")

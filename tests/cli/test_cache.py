@@ -40,9 +40,7 @@ def test_the_cache_is_shown_and_cleared(command: Command, tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("variable", ["ELMAN_CACHE", "NUMBA_CACHE_DIR"])
-def test_a_cache_that_cannot_be_written_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
+def test_an_unwritable_cache_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     (tmp_path / "file").touch()
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv(variable, str(tmp_path / "file" / "cache"))

@@ -100,9 +100,7 @@ def test_a_resumed_run_that_is_finished_says_so(run: Path, command: Command) -> 
         assert ended.err.splitlines()[-1] == "already at epoch 2 (update 30); pass a higher --epochs (now 2)"
 
 
-def test_train_ends_with_figures_and_what_to_do_next(
-    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_train_ends_with_figures_and_advice(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, err = command("train", "novel.txt", "--out", "my run", *SMALL, "--max-updates", 20)
     assert (code, err) == (0, "")
     loss = elman.list_runs("my run")[0]["train_loss"]

@@ -33,9 +33,7 @@ def test_there_and_back(run: Path, more: list[str], capsys: pytest.CaptureFixtur
     assert Path("notes.txt").read_bytes() == DATA
 
 
-def test_characters_are_counted_as_eval_counts_them(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_characters_are_counted_as_by_eval(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "text").write_bytes("a café,\n".encode() * 9 + b"\xff\xc3")
     assert exit_code("compress", tmp_path / "text", "-m", run, "--json") == 0
     figures = json.loads(capsys.readouterr().out)
@@ -110,9 +108,7 @@ def test_the_size_of_the_original_is_limited(run: Path, tmp_path: Path, capsys: 
     assert (tmp_path / "back").read_bytes() == bytes(3000)
 
 
-def test_what_depends_on_the_system_is_refused(
-    run: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_system_refuses(run: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     long = tmp_path / ("x" * 253)  # with its ending, longer than a name may be
     long.write_bytes(DATA)
     assert_refused(command("compress", long, "-m", run), f"cannot write {quote(Path(f'{long}.elm'))}")

@@ -51,7 +51,7 @@ def test_a_log_gets_a_line_every_few_seconds(
     assert lines(capsys) == [f"compressing: {each}" for each in shown]
 
 
-def test_a_quick_or_quiet_command_shows_nothing(
+def test_quick_or_quiet_commands_are_silent(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     progress("compressing", 10, [(0.4, 10)])

@@ -92,9 +92,7 @@ def scored_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("file", "encoding", "unknown"), [("other", "utf-8", ""), ("latin1", "latin-1", "é")])
-def test_the_metrics_are_those_of_the_score(
-    command: Command, scored_run: Path, file: str, encoding: str, unknown: str
-) -> None:
+def test_metrics_are_those_of_score(command: Command, scored_run: Path, file: str, encoding: str, unknown: str) -> None:
     arguments = ("eval", scored_run, scored_run.parent / file, "--encoding", encoding)
     ended = command(*arguments, "--json")
     assert (ended.code, ended.err) == (0, "")

@@ -22,9 +22,7 @@ def write(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_the_command_line_comes_first_then_the_environment_then_the_file(
-    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_command_line_comes_first(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     options = "[sample]\nseed = 1\nlength = 7\nstop = ['tttt', 'ssss']\nno-echo = true\n[train]\nepochs = 2\n"
     config = write(tmp_path, options)
     row = json.loads(command("sample", "run", "--json", "--config", config).out)

@@ -80,8 +80,6 @@ def test_it_is_that_machine(tmp_path: Path, machine: Machine, expected: list[obj
 
 
 @machines
-def test_what_is_compressed_here_is_read_there_and_the_other_way_round(
-    here: Path, there: Path, tmp_path: Path, machine: Machine
-) -> None:
+def test_machines_exchange_files(here: Path, there: Path, tmp_path: Path, machine: Machine) -> None:
     machine.python(tmp_path, ROOT / "tests" / "support" / "codec_subprocess.py", here, there)
     compare(here, there)

@@ -58,9 +58,7 @@ def test_the_measurement_of_the_speed_announces_it(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("sample_every", [0, 1])
-def test_sampling_is_compiled_for_a_training_that_samples(
-    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, sample_every: int
-) -> None:
+def test_sampling_is_compiled_if_it_is_used(corpus: Corpus, monkeypatch: pytest.MonkeyPatch, sample_every: int) -> None:
     generate, lengths = NumpySession.generate, list[int]()
 
     def record_and_generate(session: NumpySession, state: State, x: Any, uniforms: Any, sampling: Any) -> Any:

@@ -29,9 +29,8 @@ def trained(**options: Any) -> Model:
 @pytest.mark.parametrize("engine", ["numba", "numpy"])
 @pytest.mark.parametrize("order", [0, 3])
 def test_the_probabilities_are_the_normalized_geometric_mean(engine: str, order: int) -> None:
-    models = [
-        trained(engine=engine, cell="gru", dtype="float64", ngram_order=order, hidden_size=m, seed=m) for m in (3, 5)
-    ]
+    options: Any = {"engine": engine, "cell": "gru", "dtype": "float64", "ngram_order": order}
+    models = [trained(hidden_size=m, seed=m, **options) for m in (3, 5)]
     joined = ensemble(models, weights=[0.25, 0.75])
     assert joined.engine is models[0].engine
     index = joined.alphabet.encode(TEXT[:30])
@@ -106,9 +105,8 @@ def test_the_training_lines_are_those_of_all_models() -> None:
 )
 def test_models_that_cannot_be_joined(options: dict[str, Any], message: str) -> None:
     if text := options.get("text"):
-        models = [
-            train(elman.Corpus.from_text(each * 5), **OPTIONS | {"seq_length": 4}).model for each in ("abc", text)
-        ]
+        texts = [elman.Corpus.from_text(each * 5) for each in ("abc", text)]
+        models = [train(each, **OPTIONS | {"seq_length": 4}).model for each in texts]
     else:
         models = [trained(ngram_order=3), trained(**{"ngram_order": 3} | options)]
     with pytest.raises(ElmanError, match=re.escape(f"the models of an ensemble {message}")):
@@ -176,9 +174,7 @@ def test_a_model_that_predicts_the_opposite_has_no_weight(models: list[Model]) -
     assert weights[0] == 0
     assert weights[1:] == pytest.approx(fit_ensemble_weights([good, models[0]], HELD_OUT), rel=1e-4)
     assert ensemble([bad, good], fit_on=HELD_OUT).parameters["W"].shape == good.parameters["W"].shape
-    with pytest.raises(
-        ElmanError, match=r"^no model predicts the text better than a uniform distribution: fit on text"
-    ):
+    with pytest.raises(ElmanError, match=r"^no model predicts the text better than a uniform distribution: fit on"):
         ensemble([bad, negated(models[0])], fit_on=HELD_OUT)
 
 

@@ -49,9 +49,8 @@ def test_steps_predict_what_the_score_says(model: Model) -> None:
     np.testing.assert_allclose(np.exp(log_p).sum(-1), 1, atol=PROBABILITY)
     found = model.next_char(TEXT)
     assert [*found.values()] == sorted(found.values(), reverse=True)
-    assert found == {
-        model.alphabet.characters[k]: pytest.approx(np.exp(log_p[-1, 0, k])) for k in range(len(model.alphabet))
-    }
+    p = np.exp(log_p[-1, 0])
+    assert found == {c: pytest.approx(p[k]) for k, c in enumerate(model.alphabet.characters)}
 
 
 def test_a_row_does_not_depend_on_the_others(model: Model) -> None:
@@ -82,8 +81,9 @@ def test_threads_step_through_one_model(model: Model, monkeypatch: pytest.Monkey
     texts, shared = [TEXT[n : n + 40] for n in range(8)], replace(model)
     with ThreadPoolExecutor(4) as pool:
         with monkeypatch.context() as slow:
-            slow.setattr("elman.inference.model.Lock", make_slowly)
-            assert len({id(lock) for lock in pool.map(lambda _: shared._lock, range(4))}) == 1
+            slow.setattr("elman.inference.generate.Lock", make_slowly)
+            steps = set(pool.map(lambda _: shared._steps, range(4)))
+            assert len({id(each.session) for each in steps}) == len(steps)  # a session has one lock
         found = pool.map(lambda text: read(shared, text)[1], texts)
         for log_p, text in zip(found, texts, strict=True):
             np.testing.assert_array_equal(log_p, read(model, text)[1])

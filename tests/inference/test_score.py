@@ -114,9 +114,7 @@ def test_a_network_that_never_forgets_reads_sequentially() -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("MIN_SEGMENTED_CHARS", 5_000), ("MIN_SEGMENTED_WEIGHTS", 40)])
-def test_short_texts_and_small_networks_are_read_sequentially(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: int
-) -> None:
+def test_what_is_small_is_read_sequentially(monkeypatch: pytest.MonkeyPatch, name: str, value: int) -> None:
     monkeypatch.setattr(scoring, name, value)
     shapes = score_recorded(*made("rnn"), text())
     assert (count_steps(shapes, 7), count_steps(shapes, 1)) == (0, N - 1)
@@ -182,9 +180,7 @@ def windows_by_hand(parameters: Parameters, indices: Any, window: int) -> float:
 @ENGINES
 @pytest.mark.parametrize("order", [0, 2])
 @pytest.mark.parametrize(("n", "window"), [(400, 16), (401, 16), (2, 16), (50, 1), (300, 299), (300, 1000), (400, 33)])
-def test_every_window_is_read_from_zeros(
-    engine: str, order: int, n: int, window: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_windows_begin_at_zeros(engine: str, order: int, n: int, window: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "WINDOW_CHARS", 100)
     ngrams = count_ngrams(text(90), NgramSpec(K, order))
     parameters = make_parameters(K, M, 0.5, np.random.RandomState(1), np.float64, "gru", ngrams=ngrams)

@@ -91,6 +91,13 @@ def scored(model: Model, *chunks: str, carry_state: bool = False) -> list[Line]:
     return list(chain.from_iterable(score_lines(model, chunks, carry_state=carry_state)))
 
 
+@pytest.fixture
+def small_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sample few characters for the initial state of a line, as `beginning` computes it one at a time."""
+    monkeypatch.setattr(scoring, "SAMPLE_SHAPE", (40, 8))
+
+
+@pytest.mark.usefixtures("small_sample")
 @ENGINES
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("count", [1, 3, 40])
@@ -101,6 +108,7 @@ def test_a_line_in_a_batch_costs_what_it_costs_alone(engine: str, cell: str, cou
     assert_lines(scored(model, "".join(f"{text}\n" for text in texts)), wanted)
 
 
+@pytest.mark.usefixtures("small_sample")
 @ENGINES
 def test_the_state_is_carried_from_line_to_line(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
     monkeypatch.setattr("elman.inference.score.SLICE_LOSSES", 16)
@@ -221,9 +229,7 @@ def test_lines_are_printed_as_a_table_or_as_json(run: Path, command: Command) ->
     assert json.loads(out.splitlines()[1]) == dict(zip(rows[0], values, strict=True))
 
 
-def test_a_terminal_shows_where_a_line_is_surprising(
-    run: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_terminal_shows_surprising_characters(run: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     (run.parent / "escapes").write_text("all is w\x1bll\nall is wel", encoding="utf-8")
     plain = command("score", run, run.parent / "escapes").out.splitlines()
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
@@ -377,6 +383,7 @@ def test_the_lines_of_the_training_text_are_reported(log_run: Path, command: Com
     assert command("score", log_run, log).err == ""  # though they are the same once they are masked
 
 
+@pytest.mark.usefixtures("small_sample")
 @pytest.mark.parametrize("text", ["ab c\nd\nab\n" * 9, "ab cd ab " * 9])
 def test_a_line_begins_with_no_characters_in_its_contexts(text: str) -> None:
     network = random_prior_model(text, "lstm", order=3)
@@ -388,6 +395,7 @@ def test_a_line_begins_with_no_characters_in_its_contexts(text: str) -> None:
         assert list(score_lines(other, ["ab c\n"])) == list(score_lines(network, ["ab c\n"]))
 
 
+@pytest.mark.usefixtures("small_sample")
 def test_lines_cost_what_they_cost_alone_with_a_prior() -> None:
     network = random_prior_model("ab c\nd\nab\n" * 9, "gru", order=3)
     lines = ["ab c", "", "d", "ab ab"]

@@ -129,9 +129,7 @@ def ngram_prior(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 @pytest.mark.parametrize("order", [0, 3])
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("cell", EXPORTED_CELLS)
-def test_onnxruntime_computes_the_same_with_the_state_carried_through(
-    tmp_path: Path, ngram_prior: Any, cell: str, layers: int, order: int
-) -> None:
+def test_onnxruntime_computes_the_same(tmp_path: Path, ngram_prior: Any, cell: str, layers: int, order: int) -> None:
     onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
     model = random_prior_model(PRIOR_TEXT, cell, layers, order) if order else make_model(cell, layers)
     path = export_as("onnx", model, tmp_path)

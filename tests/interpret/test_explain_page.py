@@ -180,9 +180,7 @@ def test_the_network_and_its_units_in_words() -> None:
         assert format_unit(Unit(layers, 3, network.spec.state[-1]), network) == unit
 
 
-def test_the_summary_says_what_counting_contributes_if_there_is_a_prior(
-    prior_page: ExplainPage, plain: ExplainPage
-) -> None:
+def test_the_summary_says_what_the_counts_of_a_prior_contribute(prior_page: ExplainPage, plain: ExplainPage) -> None:
     assert prior_page.explanation.prior is not None
     page, means = " ".join(render_page(prior_page).split()), prior_page.explanation.prior.means()
     metrics = prior_page.as_dict()["ngram"]

@@ -36,9 +36,7 @@ def made(cell: str, layers: int = 1) -> tuple[Parameters, State, Any]:
 
 @pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("lstm", 1), ("rnn", 2), ("lstm", 2)])
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
-def test_an_explanation_is_what_the_reference_computes(
-    monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, layers: int
-) -> None:
+def test_explanations_are_the_references(monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, layers: int) -> None:
     monkeypatch.setattr(explaining, "MAX_SLICE_VALUES", 8 * (K + 2 * layers * M))  # slices of 8 to 12 characters
     parameters, state, indices = made(cell, layers)
     found = explain_indices(get_engine(engine), parameters, state, indices)
@@ -120,9 +118,7 @@ def test_a_quantized_activation_is_near_the_activation(value: float) -> None:
         (N - 1, np.nan, "not finite"),
     ],
 )
-def test_unusable_texts_and_networks_are_rejected(
-    monkeypatch: pytest.MonkeyPatch, length: int, c: float, message: str
-) -> None:
+def test_what_cannot_be_explained(monkeypatch: pytest.MonkeyPatch, length: int, c: float, message: str) -> None:
     monkeypatch.setattr(explaining, "MAX_CHARS", N - 1)
     parameters, start, indices = made("rnn")
     parameters["c"][0] += c

@@ -57,9 +57,8 @@ def test_a_kernel_is_compiled_again_if_code_that_it_imports_has_changed() -> Non
 
 def _modules_of_constants(path: Path) -> set[str]:
     """Return the modules of Elman from which a module imports constants."""
-    statements = [
-        node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)
-    ]
+    tree = ast.parse(path.read_text("utf-8"))
+    statements = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     constants = [node.module for node in statements if any(name.name.isupper() for name in node.names)]
     return {module for module in constants if module is not None and module.startswith("elman")}
 

@@ -5,6 +5,7 @@ character is read twice.
 """
 
 from collections.abc import Iterator
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -77,23 +78,19 @@ def example(cell: str, layers: int, batch_size: int | None = None, dropout: Drop
     return Example(cell, layers, parameters, h0, text[:-1], text[1:], masks)
 
 
+IN_EVERY_RUN = [(1, B, "all units"), (2, None, "all units"), (2, B, "dropout"), (3, B, "variational")]
+
+
 @pytest.mark.parametrize(
-    ("batch_size", "dropout"),
+    ("layers", "batch_size", "dropout"),
     [
-        pytest.param(B, DROPOUTS["all units"], id="batch"),
-        pytest.param(B, DROPOUTS["dropout"], id="batch, dropout"),
-        pytest.param(B, DROPOUTS["variational"], id="batch, variational"),
-        pytest.param(None, DROPOUTS["all units"], id="one"),
-        pytest.param(None, DROPOUTS["dropout"], id="one, dropout", marks=pytest.mark.slow),
-        pytest.param(None, DROPOUTS["variational"], id="one, variational", marks=pytest.mark.slow),
+        pytest.param(*case, marks=() if case in IN_EVERY_RUN else pytest.mark.slow)
+        for case in product((1, 2, 3), (B, None), DROPOUTS)
     ],
 )
-@every_network
 @every_cell
-def test_every_gradient_is_that_of_central_differences(
-    cell: str, layers: int, batch_size: int | None, dropout: Dropout | None
-) -> None:
-    given = example(cell, layers, batch_size, dropout)
+def test_gradients_are_central_differences(cell: str, layers: int, batch_size: int | None, dropout: str) -> None:
+    given = example(cell, layers, batch_size, DROPOUTS[dropout])
     result = loss_and_gradients(given.parameters, given.state, given.x, given.y, given.masks)
     assert result.loss == pytest.approx(given.naive_loss(), rel=tolerances.NAIVE)
     assert list(result.gradients) == list(given.parameters)
@@ -109,9 +106,7 @@ def test_every_gradient_is_that_of_central_differences(
 @every_batch_size
 @every_network
 @every_cell
-def test_the_loss_and_the_final_state_of_every_batch_row_are_those_of_the_naive_code(
-    cell: str, layers: int, batch_size: int | None
-) -> None:
+def test_losses_and_final_states_are_those_of_the_naive_code(cell: str, layers: int, batch_size: int | None) -> None:
     given = example(cell, layers, batch_size)
     losses, final = bptt.loss(given.parameters, given.state, given.x, given.y)
     expected = [reference_impl.deep_loss(cell, layers, given.parameters, h0, x, y) for h0, x, y, _ in given.rows()]

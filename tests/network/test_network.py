@@ -35,7 +35,7 @@ def example(std: float = 0.5) -> tuple[Parameters, Array]:
 
 
 @pytest.mark.parametrize("std", [0.1, 0.5, 1.0])
-def test_every_gradient_is_that_of_central_differences(std: float) -> None:
+def test_gradients_are_central_differences(std: float) -> None:
     parameters, h0 = example(std)
     result = loss_and_gradients(parameters, state_of(parameters, h0), X, Y)
     analytic = result.gradients | {"h0": result.dh0}

@@ -109,9 +109,7 @@ LIMITS = [
 
 @pytest.mark.parametrize(("algorithm", "grad_clip_mode", "limit"), LIMITS)
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_an_optimizer_is_that_of_pytorch(
-    algorithm: str, grad_clip_mode: str, limit: float, weight_decay: float
-) -> None:
+def test_optimizers_are_those_of_torch(algorithm: str, grad_clip_mode: str, limit: float, weight_decay: float) -> None:
     torch = pytest.importorskip("torch")
     start, gradients = arrays(np.random.default_rng(1)), gradients_of_every_size()
     weights = {name: torch.nn.Parameter(torch.tensor(theta)) for name, theta in start.items()}

@@ -44,9 +44,7 @@ def test_the_arrays_of_one_layer_have_plain_names() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", CELLS)
-def test_weights_are_initialized_layer_by_layer_and_biases_are_zero_but_for_the_forget_gate(
-    cell: str, layers: int, dtype: type[np.floating]
-) -> None:
+def test_weights_and_biases_are_initialized_layer_by_layer(cell: str, layers: int, dtype: type[np.floating]) -> None:
     parameters = make_parameters(K, M, 0.1, np.random.RandomState(400), dtype, cell, layers)
     generator = np.random.RandomState(400)
     for name in (*("U", "W", "U2", "W2")[: 2 * layers], "V"):

@@ -20,9 +20,7 @@ TEXT = np.random.default_rng(1).integers(0, K, 60).astype(np.uint8)
 
 def network(cell: str, order: int = 2) -> Parameters:
     ngrams = count_ngrams(TEXT, NgramSpec(K, order, FEED))
-    return make_parameters(
-        K, M, 0.5, np.random.RandomState(1), np.float64, cell, layers=2, ngrams=ngrams, reset_at=FEED
-    )
+    return make_parameters(K, M, 0.5, np.random.RandomState(1), np.float64, cell, 2, ngrams=ngrams, reset_at=FEED)
 
 
 def state(parameters: Parameters) -> State:

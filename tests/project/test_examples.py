@@ -42,9 +42,7 @@ def test_the_probabilities_of_an_n_gram_sum_to_one(examples: Any) -> None:
         assert known + feed + unknown == pytest.approx(1)
 
 
-def test_an_example_on_a_log_in_small(
-    examples: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_example_on_logs(examples: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     odd_lines = examples("odd_lines")
     for name, value in {
         "SEEDS": (7,),

@@ -32,9 +32,7 @@ def commands(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "page",
-    [ROOT / "README.md", DOCS / "index.md", *(DOCS / "tutorials").glob("*.md")],
-    ids=lambda page: page.stem,
+    "page", [ROOT / "README.md", DOCS / "index.md", *(DOCS / "tutorials").glob("*.md")], ids=lambda page: page.stem
 )
 def test_the_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
     """Networks and numbers are made small; `shakespeare` is another text."""
@@ -94,9 +92,7 @@ def test_the_python_runs(page: str, language: str, tmp_path: Path, monkeypatch: 
     exec(code.replace("max_updates=1000", "max_updates=3"), {})
 
 
-PRINTS = re.compile(
-    r"^```python\n(.*?)^```\n(?:\n(<!-- varies -->\n)?^```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL
-)
+PRINTS = re.compile(r"^```python\n(.*?)^```\n(?:\n(<!-- varies -->\n)?^```text\n(.*?)^```\n)?", re.M | re.S)
 """Code; whether the numbers of its output vary from machine to machine, as those of chaotic training; the output."""
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 ROUNDING = 1e-8

@@ -162,9 +162,8 @@ def test_a_run_on_disk(corpus: Corpus, tmp_path: Path) -> None:
     assert saved.samples == run.samples
     assert saved.validation_loss == run.validation_loss
     assert saved.model.sample(20, seed=1) == run.model.sample(20, seed=1)
-    assert (
-        repr(saved) == f"<SavedRun {str(tmp_path)!r} on 'novel': 30 updates, validation loss {run.validation_loss:.3f}>"
-    )
+    shown = f"<SavedRun {str(tmp_path)!r} on 'novel': 30 updates, validation loss {run.validation_loss:.3f}>"
+    assert repr(saved) == shown
     for figure in (saved.plot(), run.plot()):
         assert len(np.asarray(figure.axes[0].lines[0].get_xydata())) == len(run.metrics)
 

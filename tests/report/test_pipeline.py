@@ -136,9 +136,7 @@ def test_a_stopped_report_resumes_to_the_same_results(
     assert without_times(results) == expected
 
 
-def test_a_report_stopped_in_its_gradient_check_resumes(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_report_stopped_in_gradcheck_resumes(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "REPORTED", [(5, 5, 5, {}), (6, 4, 3, {}), (7, 3, 2, {})])
     options = SMALL | {"out": tmp_path, "epochs": 1, "long_epochs": 1}
     assert report(corpus, callback=Stopper(checks=1), **options) is None
@@ -151,9 +149,7 @@ def test_a_report_stopped_in_its_gradient_check_resumes(
     assert results["long"] is None
 
 
-def test_the_command_that_resumes_has_the_options(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_to_resume_has_options(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elman.report.report", lambda *_, **__: None)
     ended = command("report", "text.txt", "--min-count", 5, "-o", tmp_path)
     assert ended.err == (
@@ -214,9 +210,7 @@ def test_a_report_of_the_reference_engine_that_a_limit_ends(corpus: Corpus, tmp_
     ],
     ids=["seq_length", "misspelt", "short", "resume", "samples", "gradient check", "alphabet"],
 )
-def test_unusable_arguments_are_rejected_before_anything_is_done(
-    tmp_path: Path, text: str, options: dict[str, Any], message: str
-) -> None:
+def test_unusable_arguments_are_rejected(tmp_path: Path, text: str, options: dict[str, Any], message: str) -> None:
     callback = Stopper()
     with pytest.raises(ElmanError, match=message):
         report(Corpus.from_text(text), out=tmp_path / "new", callback=callback, **options)

@@ -248,9 +248,7 @@ NODES = "nodes must be an integer from 1"
         *((change_history(code), "(the history is not one of characters)") for code in (0, -1, 200)),
     ],
 )
-def test_a_prior_that_is_none(
-    corpus: Corpus, tmp_path: Path, change: Callable[[Any, Any], object], reason: str
-) -> None:
+def test_an_invalid_prior(corpus: Corpus, tmp_path: Path, change: Callable[[Any, Any], object], reason: str) -> None:
     assert reason in error_message(altered(corpus, tmp_path, change))
 
 

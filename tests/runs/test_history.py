@@ -116,9 +116,7 @@ def test_older_records_are_read_where_they_were_written() -> None:
 
 
 @pytest.mark.usefixtures("few")
-def test_a_run_in_a_directory_has_the_history_of_one_in_memory(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_saved_run_has_the_same_history(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 1e9)
     options = SMALL | {"metrics_every": 1, "sample_every": 1, "validation": 0.2, "validate_every": 4}
@@ -166,9 +164,7 @@ COUNTING = [float(update) for update in range(500)]
         (BATCH, [100.0] * 10 + COUNTING[:9] + [50.0], 10, 75.0),  # before there is such a row, the mean of the rows
     ],
 )
-def test_the_train_loss_is_the_mean_of_the_recent_losses(
-    config: Config, losses: list[float], every: int, expected: float
-) -> None:
+def test_the_train_loss_is_a_recent_mean(config: Config, losses: list[float], every: int, expected: float) -> None:
     assert estimate(config, rows_of(losses, every)) == pytest.approx(expected / config.seq_length, rel=0.01)
 
 

@@ -132,9 +132,7 @@ def test_records_that_no_checkpoint_covers_are_dropped(corpus: Corpus, tmp_path:
     assert_same(run, train(corpus, **OPTIONS))
 
 
-def test_a_new_run_has_nothing_of_a_killed_one_in_its_logs(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_logs_have_nothing_of_a_killed_run(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, other = tmp_path / "out", tmp_path / "other"
     monkeypatch.setattr("elman.training.loop.CHECKPOINT_UPDATES", 9)
     monkeypatch.setattr("elman.training.loop.CHECKPOINT_SHARE", np.inf)
@@ -210,9 +208,7 @@ def test_a_registered_logger_is_written_by_the_public_interface(corpus: Corpus, 
     assert (tmp_path / "toy.txt").read_text("utf-8").splitlines() == ["7", "14", *samples, "21", "22", "closed"]
 
 
-def test_a_registered_logger_is_in_the_help_and_in_errors_and_closed_in_any_case(
-    corpus: Corpus, tmp_path: Path, toy: str
-) -> None:
+def test_a_registered_logger_is_in_help_and_errors_and_is_closed(corpus: Corpus, tmp_path: Path, toy: str) -> None:
     assert "* toy: a line per record, in OUT/toy.txt." in logger_help()
     with pytest.raises(ElmanError, match=r"log must be jsonl, tensorboard, wandb or toy \(got 'tou'\)"):
         open_loggers(tmp_path, ["tou"])

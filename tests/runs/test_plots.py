@@ -1,14 +1,14 @@
 """The plot of the losses, which a training writes at its end; and what happens without Matplotlib."""
 
+from __future__ import annotations
+
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
 import elman
 from elman.config import Config
@@ -20,6 +20,9 @@ from elman.text import Corpus
 from support.cli import Command, assert_refused
 from support.state import TEXT, T
 from support.training import Listens, train
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure  # half a second, in every process that collects the tests
 
 ROWS = [Metrics(7, 0, 1 / 3, 2e-17, None, 0.1, 12.5), Metrics(14, 1, 0.1, 3.0, 2.75, 1e300, 0.0)]
 SHORT: dict[str, Any] = {"hidden_size": 3, "seq_length": 5, "engine": "numpy", "max_updates": 4}
@@ -51,6 +54,8 @@ def test_a_run_has_both_losses_in_one_plot() -> None:
 
 
 def test_twenty_runs_are_told_apart() -> None:
+    from matplotlib.colors import to_hex
+
     names = [str(n) for n in range(20)]
     figure = plot_losses([curve(name) for name in names])
     assert [axes.get_ylabel().split()[0] for axes in figure.axes] == ["train", "validation"]
@@ -129,9 +134,7 @@ def _no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_no_matplotlib", "drawn_plots")
-def test_without_matplotlib_a_run_says_how_to_get_its_plot(
-    corpus: Corpus, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_matplotlib(corpus: Corpus, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     listens = Listens()
     run = train(corpus, **SHORT, out=tmp_path / "a run", callback=listens)

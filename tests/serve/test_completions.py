@@ -283,9 +283,7 @@ NO_OBJECTS: list[Any] = [b"", b"[]", b"\xff", b'{"a": NaN}', b"[" * 4000, b'{"n"
     ],
     ids=["no object", "unknown name", "unknown character", "too large", "not declared"],
 )
-def test_a_body_that_is_refused(
-    client: httpx.Client, bodies: list[Any], kinds: list[str], status: int, code: str
-) -> None:
+def test_a_refused_body(client: httpx.Client, bodies: list[Any], kinds: list[str], status: int, code: str) -> None:
     for body, kind in itertools.product(bodies, kinds):
         content = iter(body) if isinstance(body, list) else body  # of undeclared length
         response = client.post("/v1/completions", content=content, headers={"content-type": kind})

@@ -111,9 +111,7 @@ def stop(page: "Page") -> None:
 # --- A run in training ---
 
 
-def test_a_training_is_monitored_sampled_stopped_and_resumed(
-    browser: "Browser", runs: list[Path], novel: Path, tmp_path: Path
-) -> None:
+def test_a_training_is_monitored_and_resumed(browser: "Browser", runs: list[Path], novel: Path, tmp_path: Path) -> None:
     training = Training(novel, "--out", tmp_path / "run", *ENDLESS, "--live-with", runs[0])
     with open_page(browser, training.address, polls=True) as page:
         page.get_by_role("heading", name="run", exact=True).wait_for()

@@ -86,9 +86,7 @@ def test_several_files_are_replaced_once_all_are_written(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
-def test_permissions_follow_the_umask_which_is_never_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int, mode: int
-) -> None:
+def test_permissions_follow_the_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int, mode: int) -> None:
     before = os.umask(umask)
     try:
         with monkeypatch.context() as patch:
@@ -126,9 +124,7 @@ def test_the_same_contents_are_the_same_bytes() -> None:
     assert len({serialize_with_digest('{"text": "äß\u2028\\u0000"}', arrays) for _ in range(20)}) == 1
 
 
-def test_a_file_that_is_replaced_while_it_is_read_is_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_replaced_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its arrays are mapped after the others were read, as when a run in training saves its checkpoint meanwhile."""
     path, map_tensor = tmp_path / "file", tensors._map_tensor
     contents = [{"large.a": np.arange(size, dtype="int64")} for size in (9, 7)]

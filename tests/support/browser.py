@@ -52,19 +52,8 @@ def open_page(
 ) -> Iterator[Page]:
     """Open a page in a context of its own, and check at the end that there were no errors and no foreign requests.
 
-    Parameters
-    ----------
-    browser : Browser
-    address : str
-        Of the server; requests to any other fail the test.
-    path : str
-    expected : tuple of str
-        Parts of messages on the console that are expected; every other warning or error fails the test.
-    polls : bool
-        Whether the page polls the server: its clock then runs `FASTER`, so that every interval is shorter and the order
-        of events the same.
-    options
-        Passed to the context: ``viewport``, ``color_scheme``, …
+    `expected` are parts of messages on the console that are no errors. The clock of a page that `polls` the server runs
+    `FASTER`: every interval is shorter, and the order of events the same. The options are those of the context.
     """
     context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, "reduced_motion": "reduce"} | options)
     page = context.new_page()

@@ -184,11 +184,7 @@ TARGETS = {
     "elm": Target("text.elm", _decompress, _compressed),
     "checkpoint": Target("checkpoint.safetensors", use_file, _valid_files("checkpoint.safetensors")),
     "checkpoint-sealed": Target(
-        "checkpoint.safetensors",
-        use_file,
-        _valid_sections("checkpoint.safetensors"),
-        _from_sections,
-        corrupt_line,
+        "checkpoint.safetensors", use_file, _valid_sections("checkpoint.safetensors"), _from_sections, corrupt_line
     ),
     "best": Target("best.safetensors", use_file, _valid_files("best.safetensors")),
     "best-sealed": Target(

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from elman.engine import Engine, TrainState, get_engine
+from elman.engine import Engine, TrainState
 from elman.engine.numpy_engine import NumpyEngine, NumpySession
 from elman.engine.protocol import Callback, Indices, SegmentLosses
 from elman.network import Dropout, LossAndGradients, Optimizer, Parameters, SamplingParams, WeightDropout
@@ -37,11 +37,6 @@ def blamed_by_checker(engine: Engine, **setting: Any) -> set[str]:
     same = {"text": result.same_text, "counts": result.same_counts}
     differing = {name for name, equal in same.items() if not equal}
     return blamed(window, tolerances.COMPILED) | blamed(run, tolerances.COMPILED_TRAJECTORY) | differing
-
-
-@pytest.mark.parametrize("name", ["numba", "numpy"])
-def test_a_right_engine_is_not_blamed(name: str) -> None:
-    assert blamed_by_checker(get_engine(name)) == set()
 
 
 Fault = Callable[[LossAndGradients, Parameters, Array], LossAndGradients]
@@ -84,7 +79,7 @@ class FaultyGradients(NumpyEngine):
     ],
 )
 def test_a_faulty_gradient_is_caught(fault: Fault, affected: set[str]) -> None:
-    assert blamed_by_checker(FaultyGradients(fault)) == affected
+    assert blamed_by_checker(FaultyGradients(fault), updates=3) == affected
 
 
 @pytest.mark.parametrize(
@@ -92,7 +87,8 @@ def test_a_faulty_gradient_is_caught(fault: Fault, affected: set[str]) -> None:
 )
 @pytest.mark.parametrize("factor", [0, 1.001, math.nan])
 def test_a_faulty_gradient_of_every_network_is_caught(cell: str, name: str, factor: float) -> None:
-    assert blamed_by_checker(FaultyGradients(scaled(name, factor)), cell=cell, layers=2, ngram_order=2) == {name}
+    setting: dict[str, Any] = {"cell": cell, "layers": 2, "ngram_order": 2, "updates": 3}
+    assert blamed_by_checker(FaultyGradients(scaled(name, factor)), **setting) == {name}
 
 
 class Call(NamedTuple):

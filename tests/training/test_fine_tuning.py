@@ -152,9 +152,7 @@ def test_it_learns_resumes_bit_for_bit_and_keeps_its_origin(source: Run, tmp_pat
 
 @pytest.mark.parametrize("order", [0, 1, 4])
 @pytest.mark.parametrize("text", [OLD, NEW], ids=["same", "new"])
-def test_a_run_with_a_prior_of_another_order_is_loaded_and_resumed(
-    source: Run, order: int, text: str, tmp_path: Path
-) -> None:
+def test_a_prior_of_another_order_is_loaded_and_resumed(source: Run, order: int, text: str, tmp_path: Path) -> None:
     options = EXACT | PRIOR | {"ngram_order": order, "max_updates": 6, "init_from": source.model}
     run = train(Corpus.from_text(text), **options, out=tmp_path)
     assert load(tmp_path).sample(20, seed=1) == run.model.sample(20, seed=1)

@@ -62,10 +62,10 @@ class Spoils(Listens):
         self.before = run.state.update
 
 
-LONG = SMALL | {"max_updates": 6000, "epochs": 100}
+LONG = SMALL | {"max_updates": 3000, "epochs": 100}
 PATHS: tuple[dict[str, Any], ...] = (
     {},
-    {"engine": "numpy", "max_updates": 4000},
+    {"engine": "numpy"},
     {"cell": "lstm"},
     {"layers": 2, "batch_size": 3},
     {"optimizer": "sgd", "learning_rate": 1e-3},

@@ -66,7 +66,7 @@ def run_on(
 
 
 PACES: tuple[Callable[[int], float], ...] = (
-    lambda n: 0.001,
+    lambda n: 0.002,
     lambda n: 0.2,
     lambda n: 1.7,
     lambda n: 0.004 * (1.5 + math.sin(n / 40)),

@@ -137,9 +137,7 @@ def test_a_masked_run_is_resumed_from_its_file(tmp_path: Path) -> None:
         train(tmp_path / "log", out=tmp_path / "run", resume=True, mask="numbers")
 
 
-def test_a_run_that_patience_ends_has_quantiles_and_its_samples_are_not_compared(
-    command: Command, tmp_path: Path
-) -> None:
+def test_a_run_that_patience_ends_has_quantiles_and_samples_are_not_compared(command: Command, tmp_path: Path) -> None:
     options = MASKED | {"learning_rate": 1e-30}
     run = train(Corpus.from_lines(LOG), **options, validate_every=2, patience=1, out=tmp_path)
     assert run.stopped == "patience"

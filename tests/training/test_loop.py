@@ -181,7 +181,7 @@ def cut_runs(draw: st.DrawFn) -> tuple[int, int, int, dict[str, Any]]:
     return cut, killed, draw(st.integers(killed + 1, 60)), options
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @example(case=(10, 10, 25, {"metrics_every": 7, "sample_every": 5}), torn=None)
 @example(case=(PER_EPOCH, PER_EPOCH, 2 * PER_EPOCH, {}), torn=None)
 @given(case=cut_runs(), torn=st.sampled_from([None, b"", b"9", b'{"update": 1, "text": "\xc3']))
@@ -302,9 +302,7 @@ def test_the_last_good_checkpoint_is_kept(
     expected = train(corpus, **EXACT, max_updates=30)
     spoil_losses(monkeypatch, first_bad=26)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0 if saved_before else math.inf)
-    with pytest.raises(
-        NonFiniteLossError, match=r"^the loss of update 26 .*; the last good checkpoint is kept: lower "
-    ):
+    with pytest.raises(NonFiniteLossError, match=r"^the loss of update 26 .*; the last good checkpoint is kept: low"):
         train(corpus, **EXACT, max_updates=30, out=tmp_path)
     directory = RunDirectory(tmp_path)
     update = directory.load().state.update

@@ -34,9 +34,7 @@ def lines(corpus: Corpus, capsys: pytest.CaptureFixture[str], clock: Callable[[]
     return capsys.readouterr().err.splitlines()
 
 
-def test_a_line_is_printed_at_once_at_every_validation_and_at_the_end(
-    corpus: Corpus, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_line_is_printed_at_each_validation_and_the_end(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
     seconds = count(step=VALIDATION_INTERVAL / 8)  # from validation to validation
     notice, *others = lines(corpus, capsys, lambda: next(seconds))
     assert notice == "training on text: 77 characters, 26 distinct"
@@ -47,9 +45,7 @@ def test_a_line_is_printed_at_once_at_every_validation_and_at_the_end(
         assert re.fullmatch(rf"epoch \d, update \d+/20, {losses}, [\d,]+ chars/s, 0:00:\d\d left", line)
 
 
-def test_validations_that_follow_each_other_closely_have_a_line_per_second(
-    corpus: Corpus, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_frequent_validations_have_a_line_per_second(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
     seconds = count(step=VALIDATION_INTERVAL / 4)
     train(corpus, **OPTIONS | {"validate_every": 1}, callback=ProgressLines(StderrConsole(), lambda: next(seconds)))
     shown = re.findall(r"update (\d+)/20", capsys.readouterr().err)
@@ -85,9 +81,7 @@ def test_how_progress_is_described(corpus: Corpus, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize("progress", [None, True, False])
-def test_a_log_is_written_only_where_it_is_wanted(
-    corpus: Corpus, capsys: pytest.CaptureFixture[str], progress: bool | None
-) -> None:
+def test_a_log_is_written_if_wanted(corpus: Corpus, capsys: pytest.CaptureFixture[str], progress: bool | None) -> None:
     shown = train(corpus, **OPTIONS, progress=progress)
     assert ("update 20/20" in capsys.readouterr().err) == bool(progress)
     assert_same(shown, train(corpus, **OPTIONS))

@@ -112,9 +112,7 @@ def test_what_run_json_does_not_say(corpus: Any, words: str, monkeypatch: pytest
         ),
     ],
 )  # fmt: skip
-def test_a_finished_run_has_nothing_to_do(
-    options: dict[str, Any], limits: dict[str, Any], stopped: str, words: str
-) -> None:
+def test_a_finished_run_does_nothing(options: dict[str, Any], limits: dict[str, Any], stopped: str, words: str) -> None:
     expected = elman.train("corpus/1.txt", **OPTIONS | options, out="run")
     before, listens = contents(Path("run")), Listens()
     run = elman.train(out="run", resume=True, callback=listens, **limits)

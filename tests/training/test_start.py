@@ -9,9 +9,9 @@ import pytest
 import elman
 from elman import presets
 from elman.config import Config, make_config
+from elman.engine.torch.processes import Process
 from elman.errors import ElmanError
 from elman.presets import EPOCHS, SHORT_BUDGET, SHORT_TEXT, choose_recipe
-from elman.processes import Process
 from elman.text import Corpus
 from elman.training import start
 from elman.training.callbacks import CallbackList
@@ -123,7 +123,7 @@ def test_the_recipe_depends_on_the_speed_of_the_machine() -> None:
     assert follow(1) == (4, config.hidden_size)
     assert follow(0.25) == (2, make_config("minute").hidden_size)
     assert follow(1e-6) == (1, make_config("quick").hidden_size)
-    assert follow(0.25, hidden_size=384) == (4, 384)
+    assert follow(1, hidden_size=384) == (4, 384)
 
 
 def test_without_a_limit_a_text_is_read_as_often_as_the_recipe_says() -> None:
@@ -186,9 +186,7 @@ def test_a_training_that_needs_too_much_memory_is_refused_before_it_is_allocated
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_needs_too_much_memory_is_not_resumed_and_not_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_needs_too_much_memory_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = Corpus.from_text(TEXT)
     options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "preset": "reference"}
     elman.train(text, **options, max_updates=2, out=tmp_path)

@@ -189,9 +189,7 @@ def test_the_best_network_is_kept(corpus: Corpus, tmp_path: Path, scores: list[f
     assert load(tmp_path / "checkpoint.safetensors").sample(50, seed=1) != run.model.sample(50, seed=1)
 
 
-def test_what_ended_a_shorter_run_is_no_part_of_a_longer_one(
-    corpus: Corpus, tmp_path: Path, scores: list[float]
-) -> None:
+def test_what_ended_a_shorter_run_is_not_in_a_longer_one(corpus: Corpus, tmp_path: Path, scores: list[float]) -> None:
     scores += [3.0, 1.0]  # the second is asked for at the end, update 4
     run = train(corpus, **OPTIONS, max_updates=4, out=tmp_path)
     assert run.selected is not None  # the finished network is kept where it is the best
@@ -206,9 +204,7 @@ def test_what_ended_a_shorter_run_is_no_part_of_a_longer_one(
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_validation_loss_that_is_not_finite_is_never_the_best(
-    corpus: Corpus, scores: list[float], bad: float
-) -> None:
+def test_a_loss_that_is_not_finite_is_never_the_best(corpus: Corpus, scores: list[float], bad: float) -> None:
     scores += [bad, 3.0, bad]
     run = train(corpus, **OPTIONS, max_updates=9)
     assert (run.validation_loss, run.results()["kept_update"]) == (3.0, 6)

@@ -94,9 +94,7 @@ EXIT = "import os, elman.tuning.worker as w; w.train = lambda *_, **__: os._exit
         (f"print('no space left'); raise SystemExit({worker.FAILED})", "^no space left$", ""),
     ],
 )
-def test_workers_that_end_early(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, error: str, log: str
-) -> None:
+def test_workers_end_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, error: str, log: str) -> None:
     monkeypatch.setattr(controller, "MAX_ATTEMPTS", 2)
     monkeypatch.setattr(controller, "COMMAND", ("-c", program))
     with pytest.raises(ElmanError, match=error):

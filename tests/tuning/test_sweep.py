@@ -172,9 +172,7 @@ def test_a_text_that_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.usefixtures("local_workers")
 @pytest.mark.parametrize("options", [{"max_chars": 400}, {"lines": True, "mask": "all", "min_count": 2}], ids=str)
-def test_a_worker_reads_what_a_training_reads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
-) -> None:
+def test_workers_read_as_trainings_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
     sizes = list[int]()
 
     def read(source: Any, config: Config) -> Corpus:

@@ -22,7 +22,7 @@ from cyclopts.config import Dict, Env
 
 from elman._version import __version__
 from elman.cli.commands import BAD_INPUT, INTERRUPTED, STARTED
-from elman.cli.parameters import parse_nonempty_path
+from elman.cli.parameters import join_descriptions, parse_nonempty_path
 from elman.errors import ElmanError, command_line, quote, shorten
 from elman.options import suggest_option
 
@@ -70,19 +70,19 @@ def _create_app(describe: bool = False) -> App:
     return app
 
 
+@join_descriptions
 def _launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    config: Annotated[
-        Path | None,
-        Parameter(
-            group=OTHER,
-            converter=parse_nonempty_path,
-            help='TOML file with options, such as "[train] hidden_size = 128". Environment variables, such as'
-            " ELMAN_TRAIN_HIDDEN_SIZE, override it, and the command line overrides both.",
-        ),
-    ] = None,
+    config: Annotated[Path | None, Parameter(group=OTHER, converter=parse_nonempty_path)] = None,
 ) -> int:
-    """Run a command, with the options that a file and the environment set."""
+    """Run a command, with the options that a file and the environment set.
+
+    Parameters
+    ----------
+    config
+        TOML file with options, such as "[train] hidden_size = 128". Environment variables, such as
+        ELMAN_TRAIN_HIDDEN_SIZE, override it, and the command line overrides both.
+    """
     tables = {} if config is None else _read_tables(config)
 
     def add_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:

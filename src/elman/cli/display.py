@@ -23,9 +23,9 @@ from rich.text import Text
 
 from elman.config import TEXT_SETTINGS, Config
 from elman.engine import COMPILING, watch_compilation
+from elman.engine.torch.processes import current_process
 from elman.errors import flag
 from elman.notebook import format_value
-from elman.processes import current_process
 from elman.runs.history import SMOOTH_UPDATES
 from elman.text.alphabet import visible as visible
 from elman.training.callbacks import CallbackList
@@ -112,9 +112,8 @@ class TrainingDisplay(StopSignals, CallbackList):
 
     def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
         """Show which gradient check is running."""
-        self.progress.on_notice(
-            f"checking gradients: {points} characters, hidden size {hidden_size}, sequence length {seq_length} …"
-        )
+        sizes = f"{points} characters, hidden size {hidden_size}, sequence length {seq_length}"
+        self.progress.on_notice(f"checking gradients: {sizes} …")
 
     def on_warning(self, warning: str) -> None:
         """Print a warning in one line, also if `quiet`."""
@@ -238,12 +237,10 @@ def show_gradient_checks(checks: list[GradientCheck]) -> None:
 def show_report(results: dict[str, Any], out: Path) -> None:
     """Print the main results of a report, and where it is."""
     short, last = results["short"], results["long"] or results["short"]
-    _OUT.print(
-        f"minimum smooth loss {short['minimum_smooth_loss']:.2f} after {short['epochs']} epochs, "
-        f"{last['minimum_smooth_loss']:.2f} after {last['epochs']} "
-        f"(nats, summed over sequences of {results['config']['seq_length']} characters); "
-        f"gradients {'agree' if results['gradient_check']['passed'] else 'DO NOT agree'} with central differences"
-    )
+    before, after = (f"{each['minimum_smooth_loss']:.2f} after {each['epochs']}" for each in (short, last))
+    unit = f"nats, summed over sequences of {results['config']['seq_length']} characters"
+    agree = "agree" if results["gradient_check"]["passed"] else "DO NOT agree"
+    _OUT.print(f"minimum smooth loss {before} epochs, {after} ({unit}); gradients {agree} with central differences")
     _OUT.print(f"report: {out / 'report.html'} (also report.md, the plots, results.json and run/)")
 
 

@@ -24,10 +24,8 @@ def choose_corpus() -> str | None:
     if piped == "ended pipe":
         raise ElmanError("standard input is a pipe without data: name a text, or redirect /dev/null")
     if piped == "silent pipe":
-        raise ElmanError(
-            f"standard input is a pipe that delivered nothing in {PIPE_SECONDS:.0f} s: name a text, or pass - to wait"
-            " for it"
-        )
+        remedy = "name a text, or pass - to wait for it"
+        raise ElmanError(f"standard input is a pipe that delivered nothing in {PIPE_SECONDS:.0f} s: {remedy}")
     return "-" if piped == "text" else None
 
 
@@ -44,10 +42,8 @@ def split_run(run: str | Path | None, corpus: Sequence[str | Path]) -> tuple[Pat
         return None, [run, *corpus]
     run = Path(run)
     if not (hub_name(run) or exists(run) or is_builtin(run)):
-        raise ElmanError(
-            f"there is no checkpoint {quote(run)}, and no text of this name: pass a run directory written by elman"
-            " train, a text file, or both"
-        )
+        remedy = "pass a run directory written by elman train, a text file, or both"
+        raise ElmanError(f"there is no checkpoint {quote(run)}, and no text of this name: {remedy}")
     return run, list(corpus)
 
 

@@ -6,18 +6,29 @@ A parser raises `ValueError` with the end of a sentence, ``must be an integer``,
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import fields, make_dataclass
 from functools import cache
+from inspect import cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from cyclopts import ArgumentCollection, CoercionError, Group, Parameter, Token, UnknownOptionError
 
 from elman.config import Config, choices_of, make_config
 from elman.errors import FLAGS, ElmanError, quote
 from elman.presets import DEFAULT_PRESET, list_presets
+
+Command = TypeVar("Command", bound=Callable[..., int])
+
+
+def join_descriptions(command: Command) -> Command:
+    """Join the lines of each parameter's description in a command's docstring: Cyclopts would show where they end."""
+    blocks = re.compile(r"^    .+(?:\n    .+)*", re.MULTILINE)
+    command.__doc__ = blocks.sub(lambda match: f"    {' '.join(match[0].split())}", cleandoc(command.__doc__ or ""))
+    return command
 
 
 def parse_integer(hint: Any, tokens: Sequence[Token]) -> int:
@@ -105,10 +116,11 @@ CORPUS_HELP = (
     "Text file (also gzip, bzip2, xz, zstd), directory, quoted glob pattern, - for standard input, or built-in text:"
     " python-docs, shakespeare."
 )
-Corpus = Annotated[
+TextFile = Annotated[
     str | Path,  # always a string; the shell completes the names of files for a Path
-    Parameter(help=CORPUS_HELP, allow_leading_hyphen=True, converter=parse_corpus),
+    Parameter(allow_leading_hyphen=True, converter=parse_corpus),
 ]
+Corpus = Annotated[TextFile, Parameter(help=CORPUS_HELP)]
 Corpora = Annotated[Corpus, Parameter(help=f"{CORPUS_HELP} Several are joined.")]
 """The type of each of several texts, ``*corpus: Corpora``."""
 RUN_HELP = "Run directory written by elman train, a checkpoint file, or hf://OWNER/NAME on the Hugging Face Hub."

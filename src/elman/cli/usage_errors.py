@@ -49,7 +49,8 @@ def describe_usage_error(error: CycloptsError, app: App) -> str:
             if passed := [token for token in tokens if token.startswith("-") and token in argument.names]:
                 return f"{passed[-1]} requires a value"
             kind = "option" if argument.name.startswith("-") else "argument"
-            return f"missing required {kind} {argument.name} ({_summarize(argument.parameter.help or '')})"
+            described = (error.app or app).assemble_argument_collection(parse_docstring=True)[argument.name]
+            return f"missing required {kind} {argument.name} ({_summarize(described.parameter.help or '')})"
         case CoercionError(token=token, target_type=hint) if token is not None and hint is not None:
             problem, remedy = error.msg or f"must be {_describe_type(hint)}", ""
             if get_origin(hint) is Literal:

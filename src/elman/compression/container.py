@@ -22,10 +22,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from itertools import chain
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from elman.compression.modes import MODES, CodecMode
 from elman.errors import ElmanError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
 
 VERSION = 1
 STORED, MEMBERS = 0, 7
@@ -107,13 +110,6 @@ def read_payloads(member: bytes, offset: int, count: int) -> list[bytes]:
     return [*payloads, member[offset:]]
 
 
-class Readable(Protocol):
-    """A stream of bytes."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return at most `size` bytes, fewer only at the end; all for -1."""
-
-
 def join_members(members: Iterator[bytes]) -> Iterator[bytes]:
     """Yield the bytes of a file of at least one member, one member after the other."""
     first, second = next(members), next(members, None)
@@ -126,7 +122,7 @@ def join_members(members: Iterator[bytes]) -> Iterator[bytes]:
     yield bytes(_LENGTH)
 
 
-def split_members(file: Readable) -> Iterator[bytes]:
+def split_members(file: SupportsRead[bytes]) -> Iterator[bytes]:
     """Yield the members of a file, at least one. Those yielded before an error may be correct."""
     first = file.read(1)
     if first != _first_byte(MEMBERS):
@@ -156,7 +152,7 @@ def _widths(N: int) -> tuple[int, int]:
     return (1, 2) if N < _SHORT else (4, 4)
 
 
-def _read_length(file: Readable) -> int:
+def _read_length(file: SupportsRead[bytes]) -> int:
     """Return the length of the next member, 0 at the end."""
     length = int.from_bytes(_read_exactly(file, _LENGTH), "little")
     if length > MEMBER_SIZE + _OVERHEAD:
@@ -164,7 +160,7 @@ def _read_length(file: Readable) -> int:
     return length
 
 
-def _read_exactly(file: Readable, size: int) -> bytes:
+def _read_exactly(file: SupportsRead[bytes], size: int) -> bytes:
     data = file.read(size)
     if len(data) < size:
         raise corrupt_file_error(_ENDS_EARLY)

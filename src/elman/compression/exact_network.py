@@ -27,7 +27,7 @@ from elman.compression.arithmetic import (
     tanhs,
 )
 from elman.errors import ElmanError, option
-from elman.network.parameters import Parameters, layer_names, suffix
+from elman.network.parameters import Architecture, Parameters, layer_names, suffix
 
 _ONE = np.float32(1)
 
@@ -39,7 +39,7 @@ OVERFLOWS = np.errstate(over="ignore", invalid="ignore")
 
 
 class Weights(NamedTuple):
-    """The parameters of a network, and its shape.
+    """The parameters of a network in float32.
 
     `theta` has one after the other: U, W, b and, for gru, d of every layer, then V and c. U (K, G m), above the first
     layer (m, G m); W (m, G m), b (G m,), d (m,), V (m, K), c (K,).
@@ -47,12 +47,7 @@ class Weights(NamedTuple):
 
     theta: Floats
     alpha: Floats  # (n + 1,): of the n-gram prior of order n; a single zero without one
-    cell: int  # one of `CELLS`
-    G: int
-    L: int
-    P: int
-    K: int
-    m: int
+    net: Architecture
 
 
 class Network(NamedTuple):
@@ -173,20 +168,12 @@ def round_weights(parameters: Parameters) -> Weights:
     net = parameters.architecture
     net.spec.require_codec()
     if net.is_of_lines:
-        raise ElmanError(
-            f"files cannot be compressed with a model of independent lines: train without {option.lines:True}"
-        )
+        remedy = f"train without {option.lines:True}"
+        raise ElmanError(f"files cannot be compressed with a model of independent lines: {remedy}")
     names = [name + suffix(n) for n in range(1, net.layers + 1) for name in layer_names(net.cell)]
-    return Weights(
-        theta=np.concatenate([round_to_float32(parameters[name].T).reshape(-1) for name in [*names, "V", "c"]]),
-        alpha=round_to_float32(parameters["alpha"]) if net.order else np.zeros(1, np.float32),
-        cell=CELLS[net.cell],
-        G=net.gates,
-        L=net.layers,
-        P=net.layers * net.state_vectors,
-        K=net.K,
-        m=net.m,
-    )
+    theta = [round_to_float32(parameters[name].T).reshape(-1) for name in [*names, "V", "c"]]
+    alpha = round_to_float32(parameters["alpha"]) if net.order else np.zeros(1, np.float32)
+    return Weights(np.concatenate(theta), alpha, net)
 
 
 def round_to_float32(array: NDArray[np.floating]) -> Floats:
@@ -201,5 +188,7 @@ def make_network(weights: Weights, R: int) -> Network:
     The state at the end of training is not used: it still encodes where that was, mostly in the middle of a line, which
     would cost small files bytes.
     """
-    shapes = 2 * [(weights.P, R, weights.m), (R, weights.K)]
-    return Network(weights.theta, weights.cell, weights.G, weights.L, *(np.zeros(each, np.float32) for each in shapes))
+    net = weights.net
+    shapes = 2 * [(net.layers * net.state_vectors, R, net.m), (R, net.K)]
+    arrays = (np.zeros(shape, np.float32) for shape in shapes)
+    return Network(weights.theta, CELLS[net.cell], net.gates, net.layers, *arrays)

@@ -6,8 +6,7 @@ A mode is added by an entry here, and by what `elman.compression.predictor` buil
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from elman.errors import ElmanError, option, shorten
 
@@ -16,26 +15,21 @@ ModeName = Literal["static", "mixture"]
 DEFAULT_MODE: ModeName = "mixture"
 
 
-@dataclass(frozen=True)
-class CodecMode:
+class CodecMode(NamedTuple):
     """A compression mode.
 
     `mixes` is whether a mixture of predictors learns from what is coded, see `elman.compression.mixing`. The blocks of
     a file are then coded in sequence, and otherwise independently on all cores.
     """
 
-    name: ModeName
     code: int  # in the header of a file, see `elman.compression.container`
     help: str  # what it does, as in the middle of a sentence
     mixes: bool
 
 
 MODES: dict[ModeName, CodecMode] = {
-    mode.name: mode
-    for mode in (
-        CodecMode("static", 1, "uses the model as it is, the fastest", mixes=False),
-        CodecMode("mixture", 2, "also learns counts, repeats and weights as it codes, the smallest", mixes=True),
-    )
+    "static": CodecMode(1, "uses the model as it is, the fastest", mixes=False),
+    "mixture": CodecMode(2, "also learns counts, repeats and weights as it codes, the smallest", mixes=True),
 }
 
 
@@ -48,4 +42,4 @@ def find_mode(name: ModeName) -> CodecMode:
 
 def mode_help() -> str:
     """Return the help of ``--mode``."""
-    return f"{'; '.join(f'{mode.name} {mode.help}' for mode in MODES.values())}. By default {DEFAULT_MODE}."
+    return f"{'; '.join(f'{name} {mode.help}' for name, mode in MODES.items())}. By default {DEFAULT_MODE}."

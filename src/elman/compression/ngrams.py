@@ -18,15 +18,7 @@ import numpy as np
 
 from elman.compression.arithmetic import Floats, Ints, Ints32, exact
 from elman.ngram.compiled_table import NONE, Added, Table, empty_added, empty_table
-from elman.ngram.kernels import (
-    NgramReader,
-    Workspace,
-    find_row_nodes,
-    make_nodes,
-    make_workspace,
-    read_rows,
-    reader,
-)
+from elman.ngram.kernels import NgramReader, Workspace, find_row_nodes, make_nodes, make_workspace, read_rows, reader
 from elman.ngram.model import NgramModel
 
 MAX_ADDED_CONTEXTS = 1 << 23

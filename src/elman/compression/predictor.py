@@ -185,7 +185,7 @@ class Predictor:
     def __init__(
         self, weights: Weights, alphabet: Alphabet, ngrams: NgramModel | None, mode: CodecMode, R: int, N: int
     ) -> None:
-        K, start = weights.K, int(alphabet.encode(alphabet.start_char)[0])
+        K, start = weights.net.K, int(alphabet.encode(alphabet.start_char)[0])
         self.R = R
         self.prior = None if ngrams is None else NgramRows(ngrams, start, R, grows=mode.mixes)
         self.model = ModelArrays(

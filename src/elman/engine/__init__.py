@@ -20,13 +20,13 @@ from elman.engine.protocol import CALLBACK_INTERVAL as CALLBACK_INTERVAL
 from elman.engine.protocol import Engine as Engine
 from elman.engine.protocol import InferenceSession as InferenceSession
 from elman.engine.protocol import TrainState as TrainState
+from elman.engine.torch.processes import current_process
 from elman.engine_registry import ENGINES, NUMBA_INSTALLED
 from elman.errors import ElmanError, option, quote, require_extra
 from elman.network import SamplingParams
 from elman.network.cells import CELLS
 from elman.network.optimizer import Optimizer
 from elman.network.optimizers import OPTIMIZERS
-from elman.processes import current_process
 from elman.text import Windows
 
 COMPILING = "compiling kernels (once for this kind of network, may take half a minute) …"

@@ -17,7 +17,7 @@ from elman.text import Alphabet, with_unknown
 
 @OVERFLOWS
 def score_code_length(
-    alphabet: Alphabet, parameters: Parameters, text: str, mode: ModeName, on_progress: OnProgress | None = None
+    alphabet: Alphabet, parameters: Parameters, text: str, mode: ModeName, on_progress: OnProgress
 ) -> Score:
     """Score a text by the length of its code in a single substream.
 
@@ -33,8 +33,7 @@ def score_code_length(
     def count(n: int) -> None:
         nonlocal coded
         coded += n
-        if on_progress is not None:
-            on_progress(coded / N)
+        on_progress(coded / N)
 
     predictor = Predictor(round_weights(parameters), alphabet, parameters.ngrams, find_mode(mode), 1, N)
     predictor.code(coder, interleave(tokens, 1), N, count)

@@ -117,9 +117,8 @@ def fit_ensemble_weights(models: Iterable[Model], text: str) -> list[float]:
         raise ElmanError(f"fitting weights needs a text of at least {MIN_CHARACTERS} known characters (got {len(x)})")
     weights = _minimize(_collect_logits(models, x), x[1:].astype(np.intp))
     if not weights.any():
-        raise ElmanError(
-            "no model predicts the text better than a uniform distribution: fit on text like the training set"
-        )
+        remedy = "fit on text like the training set"
+        raise ElmanError(f"no model predicts the text better than a uniform distribution: {remedy}")
     return [float(weight) for weight in weights]
 
 
@@ -134,10 +133,8 @@ def _check_models(models: Iterable[Model]) -> list[Model]:
     for number, other in enumerate(others, 2):
         for name, value in other.items():
             if value != first[name]:
-                raise ElmanError(
-                    f"the models of an ensemble must have the same {name}: of models 1 and {number}, 1 has"
-                    f" {first[name]}, {number} has {value}"
-                )
+                difference = f"of models 1 and {number}, 1 has {first[name]}, {number} has {value}"
+                raise ElmanError(f"the models of an ensemble must have the same {name}: {difference}")
         _check_alphabets(models[0].alphabet.characters, models[number - 1].alphabet.characters, number)
     for prior, next_prior in pairwise(model.parameters.ngrams for model in models if model.parameters.ngrams):
         tensors, next_tensors = ngram_tensors(prior), ngram_tensors(next_prior)

@@ -29,6 +29,5 @@ def fingerprint(model: Model) -> bytes:
 def check_is_model(value: object) -> None:
     """Check an argument that must be a model, in functions that users also call with a run or a path."""
     if not isinstance(value, Model):
-        raise ElmanError(
-            f"model must be an elman.Model (got {type(value).__name__}): pass elman.load(path) or the model of a run"
-        )
+        remedy = "pass elman.load(path) or the model of a run"
+        raise ElmanError(f"model must be an elman.Model (got {type(value).__name__}): {remedy}")

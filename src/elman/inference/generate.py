@@ -7,18 +7,22 @@ greedy decoding. Characters on which all kept prefixes agree are final and are y
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine import InferenceSession
-from elman.errors import ElmanError, check_range, option, quote
-from elman.network import SamplingParams
+from elman.errors import ElmanError, check_range, option, quote, shorten
+from elman.inference.adaptation import check_adapt
+from elman.inference.score import check_finite
+from elman.network import Architecture, Parameters, SamplingParams
+from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.network.sampling import SamplingOptions, create_sampling_params, list_sampling_options
-from elman.network.state import State
+from elman.network.state import State, stack_states
 from elman.options import Option
 from elman.text import Alphabet
 from elman.text.alphabet import format_character
@@ -64,10 +68,8 @@ def check_batch(count: int, length: int) -> None:
     check_range("count", count, 1, MAX_SAMPLES)
     check_range("length", length, 0)
     if count * length > MAX_TOTAL_CHARS:
-        raise ElmanError(
-            f"{option.count} times {option.length} must be at most {MAX_TOTAL_CHARS:,} characters (got"
-            f" {count * length:,}); a single sample may have any length"
-        )
+        given = f"(got {count * length:,}); a single sample may have any length"
+        raise ElmanError(f"{option.count} times {option.length} must be at most {MAX_TOTAL_CHARS:,} characters {given}")
 
 
 def sample_chunks(
@@ -88,6 +90,77 @@ def sample_chunks(
         characters, state = session.generate(state, x, uniforms, [sampling] * len(x))
         yield characters
         x, length, n = characters[-1], length - n, min(2 * n, MAX_CHUNK)
+
+
+def adapt_state(parameters: Parameters, state: State, adapt: str | None) -> State:
+    """Return the state in which a prompt is read: with counts of its own where the prior adapts to it."""
+    if adapt not in (None, "counts"):
+        raise ElmanError(f"{option.adapt} must be counts to generate text (got {shorten(adapt)})")
+    if adapt is None:
+        return state
+    check_adapt(parameters, adapt)
+    return state.count(parameters.ngrams)
+
+
+def prefill(
+    session: InferenceSession, alphabet: Alphabet, prompt: str, parameters: Parameters, state: State, adapt: str | None
+) -> tuple[State, int]:
+    """Read the prompt but its last character; return the state of a single sequence, and that character."""
+    state, indices = adapt_state(parameters, state, adapt), alphabet.encode(prompt or alphabet.start_char)
+    if len(indices) > 1:
+        _, states = session.losses(state.reshape(1), indices[:-1, None], indices[1:, None])
+        state = states.select(0)
+    return state.freeze(), int(indices[-1])
+
+
+def prefill_batch(
+    session: InferenceSession, alphabet: Alphabet, prompts: Sequence[str], *start: Any
+) -> tuple[State, NDArray[np.intp]]:
+    """Read prompts as `prefill` does, each distinct one once."""
+    prefilled = {each: prefill(session, alphabet, each, *start) for each in dict.fromkeys(prompts)}
+    states, x = zip(*(prefilled[each] for each in prompts), strict=True)
+    return stack_states(states), np.array(x)
+
+
+def join_chunks(chunks: Iterable[NDArray[np.intp]], B: int, net: Architecture, alphabet: Alphabet) -> Iterator[str]:
+    """Yield the texts of a batch of B that is sampled in chunks, until every independent line has ended."""
+    sampled, ended = [np.empty((0, B), alphabet.dtype)], np.zeros(B, np.bool_)
+    for characters in chunks:
+        sampled.append(characters.astype(alphabet.dtype))
+        if (resets := net.resets(characters)) is not None:
+            ended |= resets.any(axis=0)
+        if ended.all():
+            break
+    yield from map(alphabet.decode, np.concatenate(sampled).T)
+
+
+class StepSession:
+    """A session that reads one character at a time for the threads that share a model, one thread after the other."""
+
+    def __init__(self, session: InferenceSession, alphabet: Alphabet, parameters: Parameters, start: State) -> None:
+        self.session, self.alphabet, self.lock = session, alphabet, Lock()
+        self.parameters, self.start = parameters, start
+
+    def prefill(self, prompt: str, adapt: str | None = None) -> tuple[State, int]:
+        """Read the prompt, see `prefill`."""
+        with self.lock:
+            return prefill(self.session, self.alphabet, prompt, self.parameters, self.start, adapt)
+
+    def step(self, state: State, characters: str | NDArray[np.integer]) -> tuple[State, Array]:
+        """See `Model.step`."""
+        alphabet, one, K = self.alphabet, self.start, len(self.alphabet)
+        sizes = (len(state), *one.recurrent.shape), (len(state), *one.history.shape)
+        if len(state) < 1 or (state.recurrent.shape, state.history.shape) != sizes:
+            raise ElmanError("a step needs a state of one or more sequences of this model; see start")
+        x = alphabet.encode(characters) if isinstance(characters, str) else np.asarray(characters)
+        if x.shape != (len(state),) or x.dtype.kind not in "iu":
+            raise ElmanError(f"a step needs one character for each of {len(state)} states (got {quote(characters)})")
+        if x.size and not 0 <= x.min() <= x.max() < K:
+            raise ElmanError(f"the index of a character must be from 0 to {K - 1} (got {quote(characters)})")
+        with self.lock:
+            o, states = self.session.logits(state, x[None])
+        check_finite(o)
+        return states.select(0), log_softmax(o[0])
 
 
 def beam_search(
@@ -139,16 +212,14 @@ class StopSequenceFilter:
         return released, False
 
 
-def as_stop_sequences(stop: str | Sequence[str], alphabet: Alphabet) -> tuple[str, ...]:
-    """Return the stop sequences of an argument: none, one or several; empty ones are left out."""
-    stops = tuple(filter(None, (stop,) if isinstance(stop, str) else stop))
+def list_stop_sequences(stop: str | Sequence[str], alphabet: Alphabet, is_of_lines: bool) -> tuple[str, ...]:
+    """Return where a text ends: at none, one or several sequences, and at the end of an independent line."""
+    stops, characters = tuple(filter(None, (stop,) if isinstance(stop, str) else stop)), alphabet.characters
     for each in stops:
-        if unknown := [character for character in each if character not in alphabet.characters]:
-            raise ElmanError(
-                f"{option.stop:{quote(each)}} cannot occur: {format_character(unknown[0])} is not among the model's"
-                f" {len(alphabet)} characters"
-            )
-    return stops
+        if unknown := [character for character in each if character not in characters]:
+            reason = f"{format_character(unknown[0])} is not among the model's {len(characters)} characters"
+            raise ElmanError(f"{option.stop:{quote(each)}} cannot occur: {reason}")
+    return (*stops, "\n") if is_of_lines else stops
 
 
 def cut_at_stop(stops: tuple[str, ...], chunks: Iterator[str]) -> Iterator[str]:

@@ -7,24 +7,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine import Engine, InferenceSession
+from elman.engine import Engine
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, check_range, option, quote, shorten
+from elman.errors import ElmanError, check_range, option
 from elman.inference import generate
-from elman.inference.adaptation import CODE_LENGTH, Adapt, check_adapt, score_adapting
+from elman.inference.adaptation import CODE_LENGTH, Adapt, score_adapting
 from elman.inference.score import Score, check_finite, score, score_windows
 from elman.inference.snapshot import SUFFIX, LineData, Snapshot, infer_config, save_imported
 from elman.network import Parameters
-from elman.network.output import log_softmax
 from elman.network.parameters import Array, summarize
 from elman.network.sampling import SamplingOptions
-from elman.network.state import State, stack_states
+from elman.network.state import State
 from elman.options import document_options
 from elman.text import Alphabet, with_unknown
 from elman.text.lines import LineHashes, are_training_lines, make_lines, trim_lines
@@ -66,10 +64,8 @@ class Model:
         network, ngrams = self.parameters.architecture, self.parameters.ngrams
         lines = ", independent lines" if self.is_of_lines else ""
         prior = "" if ngrams is None else f", n-gram prior of order {ngrams.order}: {ngrams.describe()}"
-        return (
-            f"<Model: {network.layers} x {network.cell} {network.m}, {len(self.alphabet)} characters,"
-            f" {self.parameters['V'].dtype}, {self.engine.name}{lines}{prior}>"
-        )
+        size = f"{network.layers} x {network.cell} {network.m}, {len(self.alphabet)} characters"
+        return f"<Model: {size}, {self.parameters['V'].dtype}, {self.engine.name}{lines}{prior}>"
 
     def _repr_html_(self) -> str:
         from elman.notebook import render_table
@@ -158,7 +154,7 @@ class Model:
         """
         sampling, stops = generate.check_options(length, seed, options), self._stop_sequences(stop)
         session, generators = self.engine.session(self.parameters), [np.random.default_rng(seed)]
-        state, x = self._prefill(session, prompt, adapt)
+        state, x = generate.prefill(session, self.alphabet, prompt, self.parameters, self.state, adapt)
         chunks = generate.sample_chunks(session, state.reshape(1), np.array([x]), length, sampling, generators)
         return generate.cut_at_stop(stops, (self.alphabet.decode(characters[:, 0]) for characters in chunks))
 
@@ -213,9 +209,8 @@ class Model:
         prompts: Sequence[str] = ()
         if isinstance(count, Sequence):
             if isinstance(count, str) or prompt:
-                raise ElmanError(
-                    f"{option.count} must be an integer or a list of prompts, which excludes {option.prompt}"
-                )
+                kinds = f"an integer or a list of prompts, which excludes {option.prompt}"
+                raise ElmanError(f"{option.count} must be {kinds}")
             prompts, count = count, len(count)
         generate.check_batch(count, length)
         prompts = prompts or [prompt] * count
@@ -225,22 +220,10 @@ class Model:
             pairs = zip(prompts, seeds, strict=True)
             return [self.sample(length, prompt=each, stop=stop, seed=n, adapt=adapt, **options) for each, n in pairs]
         session, generators = self.engine.session(self.parameters), [np.random.default_rng(each) for each in seeds]
-        prefilled = {each: self._prefill(session, each, adapt) for each in dict.fromkeys(prompts)}
-        states, x = zip(*(prefilled[each] for each in prompts), strict=True)
-        chunks, ended = [np.empty((0, count), self.alphabet.dtype)], np.zeros(count, np.bool_)
-        start = stack_states(states), np.array(x)
-        for characters in generate.sample_chunks(session, *start, length, sampling, generators):
-            chunks.append(characters.astype(self.alphabet.dtype))
-            if (resets := self.parameters.architecture.resets(characters)) is not None:
-                ended |= resets.any(axis=0)
-            if ended.all():
-                break
-        texts = map(self.alphabet.decode, np.concatenate(chunks).T)
+        start = generate.prefill_batch(session, self.alphabet, prompts, self.parameters, self.state, adapt)
+        chunks = generate.sample_chunks(session, *start, length, sampling, generators)
+        texts = generate.join_chunks(chunks, count, self.parameters.architecture, self.alphabet)
         return [generate.StopSequenceFilter(stops).feed(text, last=True)[0] for text in texts]
-
-    def _stop_sequences(self, stop: str | Sequence[str]) -> tuple[str, ...]:
-        """Return where a text ends; one of a model of independent lines ends with its line, too."""
-        return generate.as_stop_sequences(stop, self.alphabet) + (("\n",) if self.is_of_lines else ())
 
     def beam(
         self,
@@ -262,44 +245,19 @@ class Model:
         """
         check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
         check_range("length", length, 0)
-        stops = self._stop_sequences(stop)
-        with self._lock:
-            state, x = self._prefill(self._session, prompt, adapt)
+        stops, (state, x) = self._stop_sequences(stop), self._steps.prefill(prompt, adapt)
         chunks = generate.beam_search(self.step, self.alphabet, state, x, length, width)
         return generate.cut_at_stop(stops, chunks)
 
-    def _prefill(
-        self, session: InferenceSession, prompt: str, adapt: Literal["counts"] | None = None
-    ) -> tuple[State, int]:
-        """Read the prompt but its last character; return the state of a single sequence, and that character."""
-        if adapt not in (None, "counts"):
-            raise ElmanError(f"{option.adapt} must be counts to generate text (got {shorten(adapt)})")
-        state = self.state
-        if adapt is not None:
-            check_adapt(self.parameters, adapt)
-            state = state.count(self.parameters.ngrams)
-        indices = self.alphabet.encode(prompt or self.alphabet.start_char)
-        if len(indices) > 1:
-            _, states = session.losses(state.reshape(1), indices[:-1, None], indices[1:, None])
-            state = states.select(0)
-        return state.freeze(), int(indices[-1])
-
-    # --- Step by step ---
+    def _stop_sequences(self, stop: str | Sequence[str]) -> tuple[str, ...]:
+        return generate.list_stop_sequences(stop, self.alphabet, self.is_of_lines)
 
     @cached_property
-    def _session(self) -> InferenceSession:
-        """The session of `step`, which one thread at a time may use."""
-        return self.engine.session(self.parameters)
-
-    @property
-    def _lock(self) -> Lock:
-        # Two threads would make a lock each by `cached_property`, which is not synchronized.
-        lock: Lock = self.__dict__.setdefault("_step_lock", Lock())
-        return lock
+    def _steps(self) -> generate.StepSession:
+        return generate.StepSession(self.engine.session(self.parameters), self.alphabet, self.parameters, self.state)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the session and its lock when the model is pickled or copied."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return {each.name: getattr(self, each.name) for each in fields(self)}  # without `_steps`: it has a lock
 
     def start(self, n: int = 1) -> State:
         """Return the state of n sequences before their first characters, for `step`.
@@ -345,19 +303,7 @@ class Model:
         >>> log_p.shape
         (3, 6)
         """
-        K, one = len(self.alphabet), self.state
-        sizes = (len(state), *one.recurrent.shape), (len(state), *one.history.shape)
-        if len(state) < 1 or (state.recurrent.shape, state.history.shape) != sizes:
-            raise ElmanError("a step needs a state of one or more sequences of this model; see start")
-        x = self.alphabet.encode(characters) if isinstance(characters, str) else np.asarray(characters)
-        if x.shape != (len(state),) or x.dtype.kind not in "iu":
-            raise ElmanError(f"a step needs one character for each of {len(state)} states (got {quote(characters)})")
-        if x.size and not 0 <= x.min() <= x.max() < K:
-            raise ElmanError(f"the index of a character must be from 0 to {K - 1} (got {quote(characters)})")
-        with self._lock:
-            o, states = self._session.logits(state, x[None])
-        check_finite(o)
-        return states.select(0), log_softmax(o[0])
+        return self._steps.step(state, characters)
 
     @overload
     def score(self, text: str, *, adapt: Adapt | None = None, window: int | None = None) -> Score: ...
@@ -392,14 +338,13 @@ class Model:
         if isinstance(text, Iterable) and not isinstance(text, str | bytes):
             return [self.score(each, adapt=adapt, window=window) for each in text]
         if adapt is not None and window is not None:
-            raise ElmanError(
-                f"cannot combine {option.window} with {option.adapt}: every window starts from the same model"
-            )
+            reason = "every window starts from the same model"
+            raise ElmanError(f"cannot combine {option.window} with {option.adapt}: {reason}")
         network = self.engine, self.parameters, self.state
         if adapt == CODE_LENGTH:
             from elman.inference.code_length import score_code_length  # compiles, which other scores do not need
 
-            return score_code_length(self.alphabet, self.parameters, text, adapt)
+            return score_code_length(self.alphabet, self.parameters, text, adapt, lambda fraction: None)
         if adapt is not None:
             result = score_adapting(*network, self.encode(text), adapt)
         elif window is not None:
@@ -425,8 +370,7 @@ class Model:
         >>> next(iter(model.next_char("tick toc")))
         'k'
         """
-        with self._lock:
-            state, x = self._prefill(self._session, prefix)
+        state, x = self._steps.prefill(prefix)
         p = np.exp(self.step(state.reshape(1), np.array([x]))[1][0].astype(np.float64))
         return {self.alphabet.characters[k]: float(p[k]) for k in np.argsort(-p, kind="stable")}
 

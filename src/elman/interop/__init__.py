@@ -187,13 +187,12 @@ def _import_file(path: Path, alphabet: Alphabet | None, engine: str) -> Model:
     if read is None:
         suffixes = ", ".join(suffix for suffix, read in readers.items() if read)
         raise ElmanError(f"the name of a file to import must end in one of {suffixes} (got {quote(path.name)})")
-    try:
+    with report_system_errors(f"read {quote(path)}"):
         require_regular_file(path).open("rb").close()  # gives a better reason than the libraries if it cannot be read
-        snapshot = read(path, alphabet)
-    except OSError as error:
-        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from error
-    except _READ_ERRORS as error:
-        raise ElmanError(f"{quote(path)} cannot be imported: {safe_message(error)}") from error
+        try:
+            snapshot = read(path, alphabet)
+        except _READ_ERRORS as error:
+            raise ElmanError(f"{quote(path)} cannot be imported: {safe_message(error)}") from error
     return create_model(snapshot, engine)
 
 

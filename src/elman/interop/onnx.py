@@ -185,9 +185,8 @@ def _make_initializers(net: Architecture, parameters: Arrays) -> dict[str, Array
     with np.errstate(over="ignore"):
         arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
     if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise ElmanError(
-            "a weight exceeds the range of float32, the precision of the ONNX export: export to torch or npz"
-        )
+        remedy = "export to torch or npz"
+        raise ElmanError(f"a weight exceeds the range of float32, the precision of the ONNX export: {remedy}")
     return arrays
 
 

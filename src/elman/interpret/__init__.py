@@ -141,9 +141,8 @@ def explain_indices(engine: Engine, parameters: Parameters, state: State, indice
     if N < 2:
         raise ElmanError(f"a text needs at least 2 characters to be explained (got {N})")
     if N > MAX_CHARS:
-        raise ElmanError(
-            f"a text may have at most {MAX_CHARS:,} characters to be explained (got {N:,}); pass a part of it"
-        )
+        remedy = "pass a part of it"
+        raise ElmanError(f"a text may have at most {MAX_CHARS:,} characters to be explained (got {N:,}); {remedy}")
     K, is_known, ngrams = network.K, indices < network.K, parameters.prior.model
     penalty = 0.0 if is_known.all() else KNOWN_PENALTY_NATS
     session = engine.session(parameters)

@@ -110,11 +110,9 @@ class ExplainPage:
 
     def __repr__(self) -> str:
         """Summarize the page in one line."""
-        explanation = self.explanation
-        return (
-            f"<ExplainPage of {self.name!r}: {explanation.chars:,} characters predicted,"
-            f" {explanation.bits_per_char:.3f} bits per character, {len(explanation.units):,} units>"
-        )
+        found = self.explanation
+        mean = f"{found.chars:,} characters predicted, {found.bits_per_char:.3f} bits per character"
+        return f"<ExplainPage of {self.name!r}: {mean}, {len(found.units):,} units>"
 
     def _repr_html_(self) -> str:
         explanation = self.explanation
@@ -169,15 +167,12 @@ def render_page(page: ExplainPage, units: int | None = None) -> str:
         name=visible(page.name),
         chars=pluralize(len(page.explanation.indices), "character"),
         network=describe_network(page.network),
-        explanation=page.explanation,
+        page=page,
         shares=None if prior is None else summarize_prior(prior, page.network.K),
-        num_unknown=page.num_unknown,
         unknown_bits=unknown_nats(page.network.K) / math.log(2),
         lines=render_lines(page.alphabet.decode(page.explanation.indices)),
-        probes=page.probes,
         min_onsets=MIN_ONSETS,
         units_in_page=len(columns),
-        units=len(page.explanation.units),
         data=Markup(dump_json(page_data(page, columns))),
         blocks=[(name, encode_bytes(array.tobytes())) for name, array in array_blocks(page, columns).items()],
     )

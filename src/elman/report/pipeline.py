@@ -120,9 +120,8 @@ class _ReportBuilder:
         if resume:
             self.progress = load_progress(self.out)
         elif self.directory.holds_run():
-            raise ElmanError(
-                f"{quote(self.out)} already contains a report: use {option.resume:True}, or choose another {option.out}"
-            )
+            remedy = f"use {option.resume:True}, or choose another {option.out}"
+            raise ElmanError(f"{quote(self.out)} already contains a report: {remedy}")
         config = self.settings()
         check_range("long_epochs", self.long_epochs, 1)
         if not config.sample_every:

@@ -73,10 +73,8 @@ def load_progress(out: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ElmanError(f"no report in {quote(out)} to resume: remove {option.resume:True}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ElmanError(
-            f"{quote(path)} cannot be read as the results of a report ({error}): restore it or choose another"
-            f" {option.out}"
-        ) from error
+        remedy = f"restore it or choose another {option.out}"
+        raise ElmanError(f"{quote(path)} cannot be read as the results of a report ({error}): {remedy}") from error
     return progress
 
 

@@ -155,20 +155,16 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
     if not config.validation_file:
         return None
     path = Path(config.validation_file)
+    name = quote(path)
     if sha256 and not os.path.lexists(path):
-        raise ElmanError(
-            f"the validation text {quote(path)} is no longer there: name its new path with {option.validation}"
-        )
+        raise ElmanError(f"the validation text {name} is no longer there: name its new path with {option.validation}")
     if path.exists() and not path.is_dir() and not path.is_file():  # to be read again on resume, and without waiting
-        raise ElmanError(
-            f"the validation text {quote(path)} is a pipe or a device: pass a file with {option.validation}"
-        )
+        raise ElmanError(f"the validation text {name} is a pipe or a device: pass a file with {option.validation}")
     text = read_corpus(config.validation_file, alphabet=corpus.alphabet, extend=True, **_reading_options(config))
     if sha256 and text.sha256 != sha256:
-        raise ElmanError(
-            f"{quote(path)} is not the validation text of the run (SHA-256 {text.sha256[:12]}…, run: {sha256[:12]}…):"
-            f" restore that text, or name its path with {option.validation}"
-        )
+        digests = f"(SHA-256 {text.sha256[:12]}…, run: {sha256[:12]}…)"
+        remedy = f"restore that text, or name its path with {option.validation}"
+        raise ElmanError(f"{name} is not the validation text of the run {digests}: {remedy}")
     if unknown := text.alphabet.characters[len(corpus.alphabet) :]:
         raise ElmanError(
             f"the validation text {quote(text.name)} contains {unknown[0]!r} (U+{ord(unknown[0]):04X})"
@@ -195,17 +191,14 @@ def _find_file(path: str, run: str) -> Source:
     if is_builtin(path):
         return path
     if not Path(path).is_absolute():
-        raise ElmanError(
-            f"{run} records a text without its directory ({quote(path)}): pass the text with {option.resume:True}"
-        )
+        remedy = f"pass the text with {option.resume:True}"
+        raise ElmanError(f"{run} records a text without its directory ({quote(path)}): {remedy}")
     try:
         return require_regular_file(Path(path))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ElmanError(
-            f"{run} was trained on {quote(path)}, which cannot be read ({reason}): pass the text with"
-            f" {option.resume:True}"
-        ) from None
+        remedy = f"pass the text with {option.resume:True}"
+        raise ElmanError(f"{run} was trained on {quote(path)}, which cannot be read ({reason}): {remedy}") from None
 
 
 def require_unchanged(manifest: RunManifest, corpus: Corpus, run: str) -> None:

@@ -117,9 +117,8 @@ def reject_links(*directories: Path) -> None:
     """Check that directories in an output directory are not links, which may lead to someone else's."""
     for directory in directories:
         if directory.is_symlink():
-            raise ElmanError(
-                f"{quote(directory)} is a link, which is not followed: remove it or choose another {option.out}"
-            )
+            remedy = f"remove it or choose another {option.out}"
+            raise ElmanError(f"{quote(directory)} is a link, which is not followed: {remedy}")
 
 
 class RunDirectory:
@@ -313,9 +312,8 @@ class RunDirectory:
         except NotADirectoryError:
             raise ElmanError(f"{quote(self.path)} is a file; pass a run directory written by elman train") from None
         except (OSError, ElmanError, ValueError, KeyError, TypeError, ArithmeticError, csv.Error) as error:
-            raise ElmanError(
-                f"{quote(path)} cannot be read as {name} ({safe_message(error)}); restore a copy or train again"
-            ) from error
+            remedy = "restore a copy or train again"
+            raise ElmanError(f"{quote(path)} cannot be read as {name} ({safe_message(error)}); {remedy}") from error
 
     @contextmanager
     def _readable_errors(self) -> Iterator[None]:

@@ -24,11 +24,10 @@ from numpy.typing import NDArray
 
 from elman.inference import Model
 from elman.network import SamplingParams
-from elman.network.parameters import Array
 from elman.network.state import State, stack_states
 from elman.ngram.model import NgramModel
 from elman.serve.responses import APIError, shutdown_error
-from elman.serve.sequence import GenerationJob, Prompt, Sequence, SequenceDelta
+from elman.serve.sequence import GenerationJob, Prompt, ReadAgain, Sequence, SequenceDelta
 
 BATCH_SIZES = (1, 4, 16)
 """Batches are padded to one of these sizes, as a session prepares the network anew for every other size."""
@@ -200,10 +199,7 @@ class ContinuousBatcher:
         for b, chunk in enumerate(chunks):
             x[: len(chunk), b] = chunk
         o, states = self._prompt_session.logits(_stack_states(sequences, size), x)
-        ends = [
-            (sequence, np.s_[: len(chunk), b])
-            for b, (sequence, chunk) in enumerate(zip(sequences, chunks, strict=True))
-        ]
+        ends = [(each, np.s_[: len(chunk), b]) for b, (each, chunk) in enumerate(zip(sequences, chunks, strict=True))]
         dispatch((each.job, each.prompt.advance(o[end], states.select(end))) for each, end in ends)
         for sequence in sequences:
             if not sequence.prompt.unread:
@@ -225,9 +221,7 @@ class ContinuousBatcher:
             (each.job, each.append(characters[:, b], after.select(b), read.get(b))) for b, each in enumerate(sequences)
         )
 
-    def _read_again(
-        self, sequences: list[Sequence], states: State, x: NDArray[np.intp]
-    ) -> dict[int, tuple[Array, State]]:
+    def _read_again(self, sequences: list[Sequence], states: State, x: NDArray[np.intp]) -> dict[int, ReadAgain]:
         """Return the logits and states after each of x (n, B), by column, where log-probabilities are requested."""
         selected = [b for b, sequence in enumerate(sequences) if sequence.num_logprobs is not None]
         if not selected:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from elman.config import Config
-from elman.network.parameters import Array, Parameters
+from elman.network.parameters import Array, Parameters, suffix
 from elman.runs.history import Metrics, Sample, TrainLossEstimator, finite_or_none
 
 MAX_BUCKETS = 1000
@@ -106,8 +106,7 @@ def compute_histograms(parameters: Parameters, states: Array) -> list[dict[str, 
     `low` and `high` are the outer edges of the bins.
     """
     network = parameters.architecture
-    suffixes = ["", *map(str, range(2, network.layers + 1))]
-    names = [vector.symbol + suffix for suffix in suffixes for vector in network.spec.state]
+    names = [vector.symbol + suffix(n) for n in range(1, network.layers + 1) for vector in network.spec.state]
     vectors = [(name, states[..., i * network.m : (i + 1) * network.m]) for i, name in enumerate(names)]
     return [_histogram(name, array) for name, array in (*parameters.items(), *vectors)]
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Annotated, NotRequired
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, with_config
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -35,6 +35,8 @@ from elman.serve.streaming import StreamedResponse
 LINES = "application/x-ndjson"
 NUM_ALTERNATIVES = 5
 """The most likely characters that are reported at every position."""
+DOCUMENTED = with_config(use_attribute_docstrings=True)
+"""Lets the docstrings of fields be their descriptions in the OpenAPI document."""
 
 
 class UnitGroup(TypedDict):
@@ -46,6 +48,7 @@ class UnitGroup(TypedDict):
     count: int
 
 
+@DOCUMENTED
 class PlayModel(TypedDict):
     """A model of the playground."""
 
@@ -55,8 +58,10 @@ class PlayModel(TypedDict):
     layers: int
     hidden_size: int
     characters: list[str]
-    has_unknown: Annotated[bool, Field(description="Whether unknown characters are read as the last character.")]
-    first: Annotated[str, Field(description="The character that is read in place of an empty prompt.")]
+    has_unknown: bool
+    """Whether unknown characters are read as the last character."""
+    first: str
+    """The character that is read in place of an empty prompt."""
     units: list[UnitGroup]
 
 
@@ -92,32 +97,28 @@ class PlayModels(TypedDict):
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
+@DOCUMENTED
 class Character(TypedDict):
     """What the network computed at a character."""
 
     character: str
-    probability: Annotated[
-        Probability | None, Field(description="The model's probability; null for the first character of a text.")
-    ]
-    bits: Annotated[float | None, Field(description="Surprisal in bits.")]
-    sampling_probability: Annotated[Probability | None, Field(description="Null if the character was not sampled.")]
-    alternatives: Annotated[
-        list[tuple[str, Probability, Probability | None]],
-        Field(description="The most likely characters: character, probability, sampling probability."),
-    ]
+    probability: Probability | None
+    """The model's probability; null for the first character of a text."""
+    bits: float | None
+    """Surprisal in bits."""
+    sampling_probability: Probability | None
+    """Null if the character was not sampled."""
+    alternatives: list[tuple[str, Probability, Probability | None]]
+    """The most likely characters: character, probability, sampling probability."""
 
 
+@DOCUMENTED
 class InspectedText(TypedDict):
     """A line of a stream: a chunk of the text."""
 
     characters: list[Character]
-    units: Annotated[
-        str,
-        Field(
-            description="One byte per character and unit, in base64: a byte c is the activation d·|d| with"
-            " d = (c − 127)/127."
-        ),
-    ]
+    units: str
+    """One byte per character and unit, in base64: a byte c is the activation d·|d| with d = (c − 127)/127."""
 
 
 class End(TypedDict):

@@ -145,7 +145,9 @@ def _allow_nulls(schema: dict[str, Any]) -> None:
 class RequestBody(BaseModel):
     """What all request bodies have in common. Null counts as left out."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, json_schema_extra=_allow_nulls)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True, json_schema_extra=_allow_nulls
+    )
     model: str | None = None
 
     @model_validator(mode="before")
@@ -158,9 +160,8 @@ class GenerationRequest(RequestBody):
     """What requests to generate text have in common; those of a server have the sampling options, too."""
 
     max_tokens: int
-    seed: Annotated[int, Field(ge=-SEED, le=SEED - 1), Integral] | None = Field(
-        None, description="Random seed, for reproducible output."
-    )
+    seed: Annotated[int, Field(ge=-SEED, le=SEED - 1), Integral] | None = None
+    """Random seed, for reproducible output."""
 
     @property
     def sampling(self) -> SamplingParams:
@@ -180,19 +181,20 @@ class CompletionRequest(GenerationRequest):
 
     prompt: Prompt | list[Prompt]
     adapt: Counted | None
-    n: Annotated[int, Field(ge=1, le=MAX_N), Integral] = Field(1, description="Sequences per prompt.")
-    stream: bool = Field(False, description="Send server-sent events.")
-    stream_options: StreamOptions = Field(
-        StreamOptions(), description='`{"include_usage": true}` adds the usage at the end of a stream.'
-    )
-    echo: bool = Field(False, description="Return the prompt before the generated text.")
-    logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS), Integral] | None = Field(
-        None, description="Number of most likely characters to report at every position."
-    )
-    stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] = Field(
-        [], description="Stop sequences; not returned. One with an unknown character has no effect."
-    )
-    user: str = Field("", description="Ignored.")
+    n: Annotated[int, Field(ge=1, le=MAX_N), Integral] = 1
+    """Sequences per prompt."""
+    stream: bool = False
+    """Send server-sent events."""
+    stream_options: StreamOptions = StreamOptions()
+    """`{"include_usage": true}` adds the usage at the end of a stream."""
+    echo: bool = False
+    """Return the prompt before the generated text."""
+    logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS), Integral] | None = None
+    """Number of most likely characters to report at every position."""
+    stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] = []
+    """Stop sequences; not returned. One with an unknown character has no effect."""
+    user: str = ""
+    """Ignored."""
     best_of: Annotated[int, Field(ge=1, le=1), Integral] = Field(1, description=UNSUPPORTED)
     presence_penalty: Zero = Field(0, description=UNSUPPORTED)
     frequency_penalty: Zero = Field(0, description=UNSUPPORTED)
@@ -216,9 +218,8 @@ class PlayRequest(GenerationRequest):
 
     prompt: str
     units: list[int]
-    generated: str = Field(
-        "", description="Text generated after the prompt before; the random numbers of its characters are skipped."
-    )
+    generated: str = ""
+    """Text generated after the prompt before; the random numbers of its characters are skipped."""
 
 
 class ReadRequest(RequestBody):
@@ -232,7 +233,8 @@ class TokenizeRequest(RequestBody):
     """The body of ``POST /tokenize``."""
 
     prompt: str
-    add_special_tokens: bool = Field(True, description="Ignored: there are no special tokens.")
+    add_special_tokens: bool = True
+    """Ignored: there are no special tokens."""
 
 
 class DetokenizeRequest(RequestBody):

@@ -23,6 +23,8 @@ from elman.network.state import State
 from elman.text import Alphabet
 
 Finish = Literal["stop", "length"]
+ReadAgain = tuple[Array, State]
+"""The logits and the states after each character, where log-probabilities are requested."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +150,7 @@ class Sequence:
         self.state = state
         return self._emit(replace(delta, index=self.index))
 
-    def append(
-        self, characters: NDArray[np.intp], state: State, read: tuple[Array, State] | None
-    ) -> list[SequenceDelta]:
+    def append(self, characters: NDArray[np.intp], state: State, read: ReadAgain | None) -> list[SequenceDelta]:
         """Append generated characters (n,); `state` is the one before the last of them is read.
 
         Where log-probabilities are requested, `read` has the logits (n, K) that each was sampled from, and the states

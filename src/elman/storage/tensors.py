@@ -86,9 +86,8 @@ def _read_tensors(path: Path, mapped: str) -> tuple[str, dict[str, Array]]:
     except FileNotFoundError:
         raise ElmanError(f"there is no checkpoint {quote(path)}: pass a run directory written by elman train") from None
     except OSError as error:
-        raise ElmanError(
-            f"cannot read {quote(path)} ({error.strerror}): pass a run directory written by elman train"
-        ) from error
+        remedy = "pass a run directory written by elman train"
+        raise ElmanError(f"cannot read {quote(path)} ({error.strerror}): {remedy}") from error
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
         raise corrupt_checkpoint_error(path, "it is not a complete safetensors file") from error
     text = metadata.get("elman", "")

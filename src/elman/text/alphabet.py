@@ -37,9 +37,8 @@ class Alphabet:
             raise ElmanError("an alphabet must have at least one character")
         character, count = Counter(self.characters).most_common(1)[0]
         if count > 1:
-            raise ElmanError(
-                f"an alphabet must contain each character once: {format_character(character)} occurs {count} times"
-            )
+            repeated = f"{format_character(character)} occurs {count} times"
+            raise ElmanError(f"an alphabet must contain each character once: {repeated}")
 
     def __len__(self) -> int:
         return len(self.characters)
@@ -80,10 +79,8 @@ class Alphabet:
     def _on_unknown(self, characters: str) -> int:
         if self.has_unknown:
             return len(self) - 1
-        raise ElmanError(
-            f"{format_character(characters[0])} is not among the model's {len(self)} characters:"
-            " remove it, or train on a text that contains it"
-        )
+        remedy = "remove it, or train on a text that contains it"
+        raise ElmanError(f"{format_character(characters[0])} is not among the model's {len(self)} characters: {remedy}")
 
 
 def index_dtype(size: int) -> np.dtype[np.unsignedinteger]:

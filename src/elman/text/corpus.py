@@ -122,10 +122,8 @@ class Corpus:
             If `lines` is a string or does not consist of strings; otherwise as `from_text`.
         """
         if isinstance(lines, str) or not isinstance(lines, Iterable):
-            raise ElmanError(
-                f"Corpus.from_lines requires a list of strings (got {quote(lines)}): for a text use Corpus.from_text or"
-                " text.splitlines()"
-            )
+            remedy = "for a text use Corpus.from_text or text.splitlines()"
+            raise ElmanError(f"Corpus.from_lines requires a list of strings (got {quote(lines)}): {remedy}")
         lines = list(lines)
         if wrong := [line for line in lines if not isinstance(line, str)]:
             raise ElmanError(f"Corpus.from_lines requires a list of strings (it contains {quote(wrong[0])})")

@@ -31,10 +31,8 @@ def _open_zstd(stream: Any) -> Any:
         try:
             from backports import zstd
         except ModuleNotFoundError:
-            raise ElmanError(
-                "zstd files require backports.zstd, which is not installed: pip install 'elman[zstd]', or pipe the"
-                " output of zstdcat"
-            ) from None
+            remedy = "pip install 'elman[zstd]', or pipe the output of zstdcat"
+            raise ElmanError(f"zstd files require backports.zstd, which is not installed: {remedy}") from None
     return zstd.ZstdFile(stream)
 
 
@@ -77,12 +75,11 @@ class ByteStream:
         except EOFError:
             raise ElmanError(f"{self.label} is a truncated {self.compression} file") from None
         except Exception as error:
-            is_corrupt = isinstance(error, lzma.LZMAError | zlib.error) or type(error).__name__ == "ZstdError"
             if isinstance(error, OSError) and (error.errno or not self.compression):
                 raise ElmanError(f"cannot read {self.label} to the end ({error.strerror})") from error
-            if self.compression and (
-                is_corrupt or isinstance(error, OSError)
-            ):  # gzip and bz2 raise one without a number
+            # gzip and bz2 raise an OSError without a number.
+            is_known = isinstance(error, OSError | lzma.LZMAError | zlib.error) or type(error).__name__ == "ZstdError"
+            if self.compression and is_known:
                 raise ElmanError(f"{self.label} is a corrupt {self.compression} file ({error})") from None
             raise
 

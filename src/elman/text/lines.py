@@ -139,10 +139,8 @@ def shuffle_corpus(corpus: Corpus, seed: int) -> Corpus:
     if corpus.line_starts is not None:
         return corpus
     lines = make_lines(corpus.indices, corpus.alphabet)
-    if len(lines) < 2:
-        raise ElmanError(
-            f"{option.lines:True} requires a text of at least two lines that are not empty (got {len(lines)})"
-        )
+    if (n := len(lines)) < 2:
+        raise ElmanError(f"{option.lines:True} requires a text of at least two lines that are not empty (got {n})")
     shuffled, moves = lines.shuffle(seed, 0)
     hashes = corpus.line_hashes
     hashes = None if hashes is None else hashes[np.searchsorted(lines.starts, moves.original)]

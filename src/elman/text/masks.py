@@ -89,18 +89,16 @@ class Masker:
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         # The user's expression comes first and in no group, so that its numbered references stay valid.
-        rest = _INLINE_FLAGS.sub("", self.regex)
-        flags = "".join(sorted(set(self.regex.removesuffix(rest)) - set("(?)")))
+        regex, rest = self.regex, _INLINE_FLAGS.sub("", self.regex)
+        flags = "".join(sorted(set(regex.removesuffix(rest)) - set("(?)")))
         end = "\n" if "x" in flags else ""  # of a comment
-        own = [f"(?{flags}:{rest}{end})"] if self.regex else []
+        own = [f"(?{flags}:{rest}{end})"] if regex else []
         try:
-            re.compile(self.regex)
+            re.compile(regex)
             named = [f"(?P<{name}>{MASKS[name].pattern})" for name in self.names.split(",") if name]
             return re.compile("|".join(own + named))
         except (re.error, RecursionError, OverflowError) as error:
-            raise ElmanError(
-                f"{option.mask_regex} is not a regular expression ({error}; got {quote(self.regex)})"
-            ) from None
+            raise ElmanError(f"{option.mask_regex} is not a regular expression ({error}; got {quote(regex)})") from None
 
     def mask(self, line: str) -> MaskedLine:
         """Return a line with every match replaced by a symbol."""

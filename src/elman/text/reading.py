@@ -232,9 +232,8 @@ def find_codec(encoding: str) -> str:
             raise LookupError
         return codec
     except (LookupError, ValueError):  # ValueError for a name with a zero byte, or of a pseudo-encoding
-        raise ElmanError(
-            f"unknown text encoding {quote(encoding)}: use utf-8, latin-1, cp1252 or another of Python's encodings"
-        ) from None
+        remedy = "use utf-8, latin-1, cp1252 or another of Python's encodings"
+        raise ElmanError(f"unknown text encoding {quote(encoding)}: {remedy}") from None
 
 
 def decode(stream: ByteStream, encoding: str, hashes: Sequence[hashlib._Hash] = ()) -> Iterator[str]:

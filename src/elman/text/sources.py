@@ -111,10 +111,8 @@ def _check_is_path(source: str) -> None:
         command = f"curl -LO {shlex.quote(source)}" if len(source) <= MAX_SHOWN else "curl -LO URL"
         raise ElmanError(f"{shorten(source)} is a URL; download it first: {command}")
     if "\n" in source or len(os.path.basename(source)) > _LONGEST_NAME:  # noqa: PTH119
-        raise ElmanError(
-            f"a text of {len(source):,} characters is not the name of a file: pass a file, or in Python"
-            " elman.Corpus.from_text(text)"
-        )
+        remedy = "pass a file, or in Python elman.Corpus.from_text(text)"
+        raise ElmanError(f"a text of {len(source):,} characters is not the name of a file: {remedy}")
 
 
 def open_standard_input() -> IO[bytes]:
@@ -227,10 +225,8 @@ def _suggest_source(path: Path) -> str:
     by_name = {name: name for name in BUILTIN_CORPORA} | {each.name: str(each) for each in path.parent.glob("*")}
     if similar := difflib.get_close_matches(path.name, by_name):
         return f"did you mean {' or '.join(quote(by_name[name]) for name in similar)}?"
-    return (
-        f"use a file, - for standard input, a built-in text ({', '.join(BUILTIN_CORPORA)}), or in Python"
-        " elman.Corpus.from_text(text) or from_lines(lines)"
-    )
+    in_python = "in Python elman.Corpus.from_text(text) or from_lines(lines)"
+    return f"use a file, - for standard input, a built-in text ({', '.join(BUILTIN_CORPORA)}), or {in_python}"
 
 
 _SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"

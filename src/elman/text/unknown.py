@@ -127,7 +127,5 @@ def _suggest_min_count(corpus: Corpus) -> str:
     if rare.all():
         return f"use {confirm}; they are about equally frequent, so no higher value helps"
     fraction = occurrences[rare].sum() / occurrences.sum()
-    return (
-        f"use {option.min_count:{min_count}} to replace the {rare.sum():,} that occur fewer than {min_count} times"
-        f" ({fraction:.2%} of the text) by one unknown symbol, or {confirm}"
-    )
+    replaced = f"the {rare.sum():,} that occur fewer than {min_count} times ({fraction:.2%} of the text)"
+    return f"use {option.min_count:{min_count}} to replace {replaced} by one unknown symbol, or {confirm}"

@@ -41,9 +41,8 @@ class Windows:
             if B > 1:
                 needs = f"a batch size of {B:,} and a sequence length of {T:,} need"
                 remedy = f"lower {option.batch_size} or {option.seq_length},"
-            raise ElmanError(
-                f"the text has {N:,} characters, but {needs} at least {minimum:,}: {remedy} or use a longer text"
-            )
+            remedy = f"{remedy} or use a longer text"
+            raise ElmanError(f"the text has {N:,} characters, but {needs} at least {minimum:,}: {remedy}")
 
     @property
     def row_length(self) -> int:

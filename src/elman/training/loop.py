@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from elman.config import Config
 from elman.engine import CALLBACK_INTERVAL, COMPILING, TrainState, compile_kernels, get_engine, watch_compilation
 from elman.engine.protocol import Indices
+from elman.engine.torch.processes import run_on_first_process
 from elman.inference.score import score
 from elman.inference.snapshot import Snapshot
 from elman.network.bptt import begin_text
 from elman.network.parameters import Array
-from elman.processes import run_on_first_process
 from elman.runs.history import Metrics, Sample, finite_or_none
 from elman.runs.run import Run
 from elman.training.callbacks import TrainingCallback

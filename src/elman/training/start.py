@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from elman.config import Config, make_config
 from elman.engine import TrainState, get_engine, require_engine, watch_compilation
+from elman.engine.torch.processes import current_process
 from elman.engine_registry import ENGINES
 from elman.errors import ElmanError, option
 from elman.machine import available_memory
@@ -24,7 +25,6 @@ from elman.network.optimizers import OPTIMIZERS
 from elman.network.parameters import INITIAL_ALPHA, Architecture, initial_parameters
 from elman.ngram.model import NgramModel
 from elman.presets import DEFAULT_PRESET, MIN_CHARS, PRESETS, SHORT_BUDGET, choose_recipe, choose_text_limits
-from elman.processes import current_process
 from elman.runs.data import Text, TrainingData, read_text, read_validation_text, suggest_field, training_length
 from elman.runs.directory import RunDirectory
 from elman.runs.run import Run

@@ -14,10 +14,10 @@ import numpy as np
 
 from elman.config import Config, check_names, choices_of, make_config, replace_settings
 from elman.engine import COMPILING
+from elman.engine.torch.processes import current_process, run_on_first_process
 from elman.errors import ElmanError, NonFiniteLossError, option, quote
 from elman.options import Option, document_options
 from elman.presets import DEFAULT_PRESET, name_preset
-from elman.processes import current_process, run_on_first_process
 from elman.runs.data import Text
 from elman.runs.directory import RunDirectory
 from elman.runs.loggers import logger_help

@@ -98,9 +98,8 @@ class SweepResult:
         """Read the trials of a study."""
         trials = study.get_trials(deepcopy=False)
         if any(trial.params.keys() - plan.settings.space.keys() for trial in trials):
-            raise ElmanError(
-                f"the study {quote(study.study_name)} has trials with other settings; choose another {option.out}"
-            )
+            remedy = f"choose another {option.out}"
+            raise ElmanError(f"the study {quote(study.study_name)} has trials with other settings; {remedy}")
         return cls(plan.directory, plan.settings, plan.trials, tuple(map(TrialResult.of, trials)))
 
     @property

@@ -168,9 +168,8 @@ def _parse_values(name: str, values: Any, preset: str, options: Mapping[str, Any
     if name in NOT_VARIED:
         raise ElmanError(f"{name} cannot be varied: {NOT_VARIED[name]}")
     if name == "seed" and fixed.lines and not fixed.validation_file:
-        raise ElmanError(
-            f"seed cannot be varied: it chooses the lines of the validation set; pass {option.validation:FILE}"
-        )
+        remedy = f"pass {option.validation:FILE}"
+        raise ElmanError(f"seed cannot be varied: it chooses the lines of the validation set; {remedy}")
     if name in options:
         raise ElmanError(f"{name} is also fixed by {option[name]}; remove one of them")
 

@@ -22,7 +22,7 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateF
 from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -45,23 +45,6 @@ GRACE_SECONDS = 300
 """A trial without one for so long has lost its machine."""
 LOCK_SECONDS = 60
 """How long a process waits for another one that writes to a SQLite file."""
-
-
-class JournalLock(JournalFileOpenLock):
-    """The lock of a journal, which a killed process does not leave behind: the kernel releases it."""
-
-    def __init__(self, lock: FileLock) -> None:
-        super().__init__(lock.lock_file)
-        self._lock = lock
-
-    def acquire(self) -> bool:
-        """Wait for it; a process that holds it may acquire it again."""
-        self._lock.acquire()
-        return True
-
-    def release(self) -> None:
-        """Release it."""
-        self._lock.release()
 
 
 class SweepStudy:
@@ -97,9 +80,8 @@ class SweepStudy:
                 name = quote(study.study_name)
                 raise ElmanError(f"the study {name} was not made by elman sweep; choose another {option.study}")
             if any((directory / TRIAL_RUNS).glob("*")):
-                raise ElmanError(
-                    f"{quote(directory)} contains the trials of another study; choose another {option.out}"
-                )
+                remedy = f"choose another {option.out}"
+                raise ElmanError(f"{quote(directory)} contains the trials of another study; {remedy}")
             study.set_user_attr(IDENTITY, identity)
             return
         for name in [*saved, *identity]:
@@ -107,9 +89,8 @@ class SweepStudy:
             if before != given:
                 label = f"options: {option[name]}" if name in Config.__dataclass_fields__ else name
                 what = f"{label} (sweep: {shorten(before)}, given: {shorten(given)})"
-                raise ElmanError(
-                    f"the sweep {quote(directory)} differs in its {what}; pass the same or choose another {option.out}"
-                )
+                remedy = f"pass the same or choose another {option.out}"
+                raise ElmanError(f"the sweep {quote(directory)} differs in its {what}; {remedy}")
 
     # --- Trials ---
 
@@ -231,7 +212,8 @@ def _open_journal(path: Path, lock: FileLock) -> JournalStorage:
     with lock:
         if os.path.lexists(path):
             _check_lines(path)
-        return JournalStorage(JournalFileBackend(str(path), JournalLock(lock)))
+        # Of a lock Optuna calls `acquire` and `release` only; the kernel releases this one when its process is killed.
+        return JournalStorage(JournalFileBackend(str(path), lock))  # type: ignore[arg-type]
 
 
 def _check_lines(path: Path) -> None:
@@ -254,9 +236,8 @@ def report_damage(plan: SweepPlan) -> Iterator[None]:
         if isinstance(error, ElmanError) or plan.storage is not None:
             raise
         path, reason = quote(plan.directory / JOURNAL), safe_message(error) or type(error).__name__
-        raise ElmanError(
-            f"{path} is not a journal of Optuna ({reason}): restore it or choose another {option.out}"
-        ) from error
+        remedy = f"restore it or choose another {option.out}"
+        raise ElmanError(f"{path} is not a journal of Optuna ({reason}): {remedy}") from error
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from elman.config import Config, make_config
 from elman.engine import get_engine
 from elman.errors import ElmanError, LockedError, command_line, option
 from elman.inference.score import score
+from elman.network.bptt import begin_text
 from elman.runs.data import read_in_order
 from elman.runs.run import Run
 from elman.text import Corpus
@@ -157,10 +158,10 @@ class TrialCallback(TrainingCallback):
 
 def validate(run: Run) -> float:
     """Return the validation loss of the current network on the first characters of the validation set."""
-    sample = run.data.validation_sample
+    network, sample = run.snapshot(), run.data.validation_sample
     assert sample is not None
-    state, engine = run.state, get_engine(run.config.engine)
-    loss = score(engine, state.eval_parameters, state.final_hidden, sample[:PRUNING_CHARS]).nats_per_char
+    state = begin_text(network.parameters, network.h)
+    loss = score(get_engine(run.config.engine), network.parameters, state, sample[:PRUNING_CHARS]).nats_per_char
     return loss if math.isfinite(loss) else math.nan
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from elman.cli.parameters import Flag, Json
 
 
-def cache(
-    *, clear: Annotated[Flag, Parameter(help="Remove the kernels and the texts.")] = False, as_json: Json = False
-) -> int:
-    """Show the cache of compiled kernels and downloaded texts: its folder and its size, or clear it."""
+def cache(*, clear: Flag = False, as_json: Json = False) -> int:
+    """Show the cache of compiled kernels and downloaded texts: its folder and its size, or clear it.
+
+    Parameters
+    ----------
+    clear
+        Remove the kernels and the texts.
+    """
     from elman.storage import cache_dir, kernel_dir
     from elman.text.sources import SHAKESPEARE_FILE
 

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from elman.cli.commands import print_results
-from elman.cli.parameters import ANY_CASE, Json, OptionalInteger, Quiet, check_not_input, parse_not_empty
+from elman.cli.parameters import (
+    ANY_CASE,
+    Json,
+    OptionalInteger,
+    Quiet,
+    check_not_input,
+    join_descriptions,
+    parse_not_empty,
+)
 from elman.compression.modes import DEFAULT_MODE, ModeName, mode_help
 from elman.errors import ElmanError, quote, report_system_errors
 from elman.storage.paths import exists, is_file
@@ -26,40 +34,36 @@ SUFFIX = ".elm"
 
 File = Annotated[
     str | Path,  # as `elman.cli.parameters.Corpus`
-    Parameter(
-        help="File, or - for standard input.",
-        allow_leading_hyphen=True,
-        converter=lambda _, tokens: tokens[0].value,
-    ),
+    Parameter(allow_leading_hyphen=True, converter=lambda _, tokens: tokens[0].value),
 ]
-Model = Annotated[
-    Path | None,
-    Parameter(
-        name=["--model", "-m"],
-        help="Run directory or checkpoint file of the model, the same for compress and decompress. By default the"
-        " built-in model.",
-    ),
-]
+Model = Annotated[Path | None, Parameter(name=["--model", "-m"])]
 OutFile = Annotated[str | None, Parameter(name=["--out", "-o"], allow_leading_hyphen=True, converter=parse_not_empty)]
 
 
+@join_descriptions
 def compress(
     file: File,
     /,
     *,
     model: Model = None,
-    out: Annotated[
-        OutFile,
-        Parameter(
-            help="File to write or replace, - for standard output. By default FILE.elm, which must not exist, or"
-            " standard output for standard input."
-        ),
-    ] = None,
+    out: OutFile = None,
     mode: Annotated[ModeName, ANY_CASE, Parameter(help=mode_help())] = DEFAULT_MODE,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
-    """Compress any file losslessly with a model, best if the file resembles the model's training text."""
+    """Compress any file losslessly with a model, best if the file resembles the model's training text.
+
+    Parameters
+    ----------
+    file
+        File, or - for standard input.
+    model
+        Run directory or checkpoint file of the model, the same for compress and decompress. By default the built-in
+        model.
+    out
+        File to write or replace, - for standard output. By default FILE.elm, which must not exist, or standard output
+        for standard input.
+    """
     from elman.cli.display import show_metrics, show_progress
     from elman.compression.container import MEMBER_SIZE
     from elman.inference.codec import compress_pieces
@@ -85,25 +89,25 @@ def compress(
     return 0
 
 
+@join_descriptions
 def decompress(
-    file: File,
-    /,
-    *,
-    model: Model = None,
-    out: Annotated[
-        OutFile,
-        Parameter(
-            help="File to write or replace, - for standard output. By default FILE without .elm, which must not"
-            " exist, or standard output for standard input."
-        ),
-    ] = None,
-    max_output: Annotated[
-        OptionalInteger,
-        Parameter(help="Maximum size of the original in bytes, for untrusted files. By default no limit."),
-    ] = None,
-    quiet: Quiet = False,
+    file: File, /, *, model: Model = None, out: OutFile = None, max_output: OptionalInteger = None, quiet: Quiet = False
 ) -> int:
-    """Restore a file that elman compress compressed with the same model."""
+    """Restore a file that elman compress compressed with the same model.
+
+    Parameters
+    ----------
+    file
+        File, or - for standard input.
+    model
+        Run directory or checkpoint file of the model, the same for compress and decompress. By default the built-in
+        model.
+    out
+        File to write or replace, - for standard output. By default FILE without .elm, which must not exist, or standard
+        output for standard input.
+    max_output
+        Maximum size of the original in bytes, for untrusted files. By default no limit.
+    """
     from elman.cli.display import show_progress
     from elman.compression.container import split_members
     from elman.inference.codec import decompress_members
@@ -111,9 +115,8 @@ def decompress(
 
     file = str(file)
     if out is None and file != "-" and not (file.endswith(SUFFIX) and Path(file).name != SUFFIX):
-        raise ElmanError(
-            f"the name of a compressed file must end in {SUFFIX} (got {quote(file)}); otherwise pass --out"
-        )
+        remedy = "otherwise pass --out"
+        raise ElmanError(f"the name of a compressed file must end in {SUFFIX} (got {quote(file)}); {remedy}")
     path = _destination(file, out, file.removesuffix(SUFFIX), model)
     with _Source(file) as source:
         members = split_members(source)
@@ -187,10 +190,8 @@ class _Source:
             try:
                 yield
             except IsADirectoryError as error:
-                raise ElmanError(
-                    f"cannot read {quote(self.name)} (a directory): pipe an archive of it, tar cf -"
-                    f" {shlex.quote(self.name)} | elman compress - --out FILE"
-                ) from error
+                remedy = f"pipe an archive of it, tar cf - {shlex.quote(self.name)} | elman compress - --out FILE"
+                raise ElmanError(f"cannot read {quote(self.name)} (a directory): {remedy}") from error
 
 
 def _write(path: Path | None, pieces: Iterable[bytes]) -> int:

@@ -13,19 +13,26 @@ from elman.errors import ElmanError
 
 
 def ensemble(
-    *runs: Annotated[Path, Parameter(help="Run directories, or checkpoint files: at least two.")],
-    out: Annotated[Out, Parameter(help="Directory for the model.")],
-    weights: Annotated[
-        str | None,
-        Parameter(allow_leading_hyphen=True, help="Weights of the models' logits, such as 0.6,0.4; equal by default."),
-    ] = None,
-    fit_on: Annotated[
-        str | None, Parameter(help="Held-out text to fit the weights on: neither the training set nor the test set.")
-    ] = None,
+    *runs: Path,
+    out: Out,
+    weights: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    fit_on: str | None = None,
     encoding: Encoding = "utf-8",
     field: Field = "",
 ) -> int:
-    """Combine several models into one, whose logits are the weighted sum of theirs."""
+    """Combine several models into one, whose logits are the weighted sum of theirs.
+
+    Parameters
+    ----------
+    runs
+        Run directories, or checkpoint files: at least two.
+    out
+        Directory for the model.
+    weights
+        Weights of the models' logits, such as 0.6,0.4; equal by default.
+    fit_on
+        Held-out text to fit the weights on: neither the training set nor the test set.
+    """
     from elman.inference.ensemble import ensemble, fit_ensemble_weights
     from elman.runs.loading import load, save_model
     from elman.text import read_chunks

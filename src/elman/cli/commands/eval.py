@@ -14,6 +14,7 @@ from elman.cli.parameters import (
     Json,
     OptionalInteger,
     OptionalRun,
+    join_descriptions,
     parse_choice,
     require_corpus,
 )
@@ -31,18 +32,13 @@ def _adapt_parameter() -> Parameter:
     )
 
 
+@join_descriptions
 def evaluate(
     run: OptionalRun = None,
     /,
     *corpus: Corpora,
     adapt: Annotated[str | None, _adapt_parameter()] = None,
-    window: Annotated[
-        OptionalInteger,
-        Parameter(
-            help="Read windows of this many characters, each from a zero state, like nanoGPT's block size; by default"
-            " the state is carried through the text."
-        ),
-    ] = None,
+    window: OptionalInteger = None,
     encoding: Encoding = "utf-8",
     field: Field = "",
     as_json: Json = False,
@@ -50,6 +46,12 @@ def evaluate(
     """Evaluate a model on a text: cross-entropy in nats and bits per character, and perplexity.
 
     An unknown character costs about 36 bits; with mixture, its code length.
+
+    Parameters
+    ----------
+    window
+        Read windows of this many characters, each from a zero state, like nanoGPT's block size; by default the state is
+        carried through the text.
     """
     from elman.cli.display import show_metrics, show_progress
     from elman.cli.inputs import load_model, split_run

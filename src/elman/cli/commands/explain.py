@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from elman.cli.commands import print_results
 from elman.cli.parameters import (
@@ -26,11 +24,8 @@ def explain(
     run: Run,
     /,
     *corpus: Corpora,
-    out: Annotated[Out, Parameter(help="HTML file to write; it is self-contained.")],
-    units: Annotated[
-        OptionalInteger,
-        Parameter(help="Number of hidden units in the page; by default as many as fit in eight million activations."),
-    ] = None,
+    out: Out,
+    units: OptionalInteger = None,
     encoding: Encoding = "utf-8",
     field: Field = "",
     as_json: Json = False,
@@ -38,6 +33,13 @@ def explain(
     """Write an HTML page that colours a text by surprisal or by the activation of a hidden unit.
 
     An unknown character costs about 36 bits.
+
+    Parameters
+    ----------
+    out
+        HTML file to write; it is self-contained.
+    units
+        Number of hidden units in the page; by default as many as fit in eight million activations.
     """
     from elman.cli.display import show_metrics
     from elman.interpret.explain_page import ExplainPage, format_unit, render_page

@@ -7,36 +7,38 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Flag, Name, Out, Run, check_not_input
+from elman.cli.parameters import Flag, Name, Out, Run, check_not_input, join_descriptions
 from elman.errors import ElmanError, quote, report_system_errors
 
 
+@join_descriptions
 def export(
     run: Run,
     /,
-    out: Annotated[Out, Parameter(help="File or folder to write; existing files are replaced.")],
+    out: Out,
     *,
     format: Annotated[Name | None, _format_parameter()] = None,
-    license: Annotated[
-        str, Parameter(show_default=False, help="Licence in a model card or page, such as mit or cc-by-4.0.")
-    ] = "",
-    language: Annotated[str, Parameter(show_default=False, help="Language in a model card, such as en.")] = "",
-    weights: Annotated[
-        Name,
-        Parameter(
-            show_default=False,
-            help="Weights in a page: int8, float16 or float32. By default the smallest that increase the loss by at"
-            " most 0.002 nats per character.",
-        ),
-    ] = "",
-    include_text: Annotated[
-        Flag,
-        Parameter(
-            help="Write a page or a folder from which the training text can be read, as its n-gram table is not pruned."
-        ),
-    ] = False,
+    license: Annotated[str, Parameter(show_default=False)] = "",
+    language: Annotated[str, Parameter(show_default=False)] = "",
+    weights: Annotated[Name, Parameter(show_default=False)] = "",
+    include_text: Flag = False,
 ) -> int:
-    """Export a model to another format, such as ONNX, to a web page, or to a folder for the Hugging Face Hub."""
+    """Export a model to another format, such as ONNX, to a web page, or to a folder for the Hugging Face Hub.
+
+    Parameters
+    ----------
+    out
+        File or folder to write; existing files are replaced.
+    license
+        Licence in a model card or page, such as mit or cc-by-4.0.
+    language
+        Language in a model card, such as en.
+    weights
+        Weights in a page: int8, float16 or float32. By default the smallest that increase the loss by at most 0.002
+        nats per character.
+    include_text
+        Write a page or a folder from which the training text can be read, as its n-gram table is not pruned.
+    """
     from elman.interop import export
 
     check_not_input(out, run)
@@ -45,18 +47,18 @@ def export(
     return 0
 
 
-def import_(
-    file: Annotated[
-        Path, Parameter(help="File whose suffix is that of a format of elman export, or a folder or hf://OWNER/NAME.")
-    ],
-    /,
-    out: Annotated[Out, Parameter(help="Directory for the model.")],
-    *,
-    alphabet: Annotated[
-        Path | None, Parameter(help="UTF-8 file of the characters in index order, for a FILE without them.")
-    ] = None,
-) -> int:
-    """Import a model from a file or folder that elman export wrote, or from a PyTorch state dict."""
+def import_(file: Path, /, out: Out, *, alphabet: Path | None = None) -> int:
+    """Import a model from a file or folder that elman export wrote, or from a PyTorch state dict.
+
+    Parameters
+    ----------
+    file
+        File whose suffix is that of a format of elman export, or a folder or hf://OWNER/NAME.
+    out
+        Directory for the model.
+    alphabet
+        UTF-8 file of the characters in index order, for a FILE without them.
+    """
     from elman.interop import import_
 
     import_(file, out=out, alphabet=None if alphabet is None else _read_characters(alphabet))

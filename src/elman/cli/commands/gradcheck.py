@@ -15,27 +15,42 @@ from elman.network.cells import cell_help
 
 def gradcheck(
     *corpus: Corpora,
-    hidden_size: Annotated[OptionalInteger, Parameter(help="Hidden units of a single check. [default: 100]")] = None,
-    seq_length: Annotated[OptionalInteger, Parameter(help="Sequence length of a single check. [default: 25]")] = None,
-    points: Annotated[
-        OptionalInteger,
-        Parameter(help="Characters of a single check, read in complete sequences. [default: one sequence]"),
-    ] = None,
+    hidden_size: OptionalInteger = None,
+    seq_length: OptionalInteger = None,
+    points: OptionalInteger = None,
     cell: Annotated[Name, Parameter(help=cell_help())] = "rnn",
-    layers: Annotated[Integer, Parameter(help="Number of stacked recurrent layers.")] = 1,
-    ngram_order: Annotated[Integer, Parameter(help="Order of the n-gram prior; 0 checks a network without one.")] = 0,
-    lines: Annotated[Flag, Parameter(help="Reset the state at every line feed, as train --lines does.")] = False,
+    layers: Integer = 1,
+    ngram_order: Integer = 0,
+    lines: Flag = False,
     engine: Annotated[
         Name, Parameter(help=f"Engine whose gradients are checked: {join_alternatives([*ENGINES])}.")
     ] = DEFAULT_ENGINE,
-    seed: Annotated[Integer, Parameter(help="Random seed of weights and hidden state.")] = 400,
+    seed: Integer = 400,
     encoding: Encoding = "utf-8",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
     """Check every gradient against central differences.
 
-    Without sizes, it runs the three checks of the reference experiment."""
+    Without sizes, it runs the three checks of the reference experiment.
+
+    Parameters
+    ----------
+    hidden_size
+        Hidden units of a single check. [default: 100]
+    seq_length
+        Sequence length of a single check. [default: 25]
+    points
+        Characters of a single check, read in complete sequences. [default: one sequence]
+    layers
+        Number of stacked recurrent layers.
+    ngram_order
+        Order of the n-gram prior; 0 checks a network without one.
+    lines
+        Reset the state at every line feed, as train --lines does.
+    seed
+        Random seed of weights and hidden state.
+    """
     from elman.cli.display import show_gradient_checks, show_progress
     from elman.testing.gradcheck import gradcheck
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from elman.cli.parameters import Out
 from elman.errors import ElmanError, quote
 
 
-def plot(
-    *runs: Annotated[Path, Parameter(help="Run directories, or directories that contain some.")],
-    out: Annotated[Out, Parameter(help="Image file to write, .png or .svg.")] = Path("smooth_loss.png"),
-) -> int:
-    """Plot the train and validation losses of one or several runs."""
+def plot(*runs: Path, out: Out = Path("smooth_loss.png")) -> int:
+    """Plot the train and validation losses of one or several runs.
+
+    Parameters
+    ----------
+    runs
+        Run directories, or directories that contain some.
+    out
+        Image file to write, .png or .svg.
+    """
     from elman.cli.inputs import read_runs
     from elman.runs.directory import RunDirectory
     from elman.runs.plots import LossCurve, plot_losses, save_figure

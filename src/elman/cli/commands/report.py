@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from elman.cli.commands import INTERRUPTED, print_results
 from elman.cli.parameters import Corpora, Encoding, Flag, Integer, Json, OptionalInteger, Out, Quiet
@@ -15,14 +13,12 @@ from elman.errors import flag
 
 def report(
     *corpus: Corpora,
-    out: Annotated[Out, Parameter(help="Directory for the report.")],
-    epochs: Annotated[Integer, Parameter(help="Epochs of the first run.")] = 10,
-    long_epochs: Annotated[Integer, Parameter(help="Total epochs of the long run, which continues the first.")] = 100,
-    resume: Annotated[Flag, Parameter(help="Resume the report in --out.")] = False,
+    out: Out,
+    epochs: Integer = 10,
+    long_epochs: Integer = 100,
+    resume: Flag = False,
     encoding: Encoding = "utf-8",
-    min_count: Annotated[
-        OptionalInteger, Parameter(help="Replace characters that occur fewer times by one unknown symbol.")
-    ] = None,
+    min_count: OptionalInteger = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
@@ -30,6 +26,19 @@ def report(
 
     Its losses are sums over 25 characters, as min-char-rnn prints them. Without CORPUS, the text is piped standard
     input or else python-docs.
+
+    Parameters
+    ----------
+    out
+        Directory for the report.
+    epochs
+        Epochs of the first run.
+    long_epochs
+        Total epochs of the long run, which continues the first.
+    resume
+        Resume the report in --out.
+    min_count
+        Replace characters that occur fewer times by one unknown symbol.
     """
     from elman.cli.display import TrainingDisplay, show_report
     from elman.cli.inputs import choose_corpus

@@ -20,14 +20,16 @@ app = App(help=HELP)
 
 
 @app.default
-def runs(
-    *directories: Annotated[Path, Parameter(help="Run directories, or directories that contain some at any depth.")],
-    best: Annotated[
-        str | None, Parameter(help="Print only the path of the best run on this text (a file or a name).")
-    ] = None,
-    as_json: Json = False,
-) -> int:
-    """List runs."""
+def runs(*directories: Path, best: str | None = None, as_json: Json = False) -> int:
+    """List runs.
+
+    Parameters
+    ----------
+    directories
+        Run directories, or directories that contain some at any depth.
+    best
+        Print only the path of the best run on this text (a file or a name).
+    """
     from elman.cli.display import show_runs
     from elman.runs.saved_runs import list_runs, select_best
 
@@ -41,11 +43,16 @@ def runs(
 
 
 @app.command(name="rm")
-def remove(
-    *runs: Annotated[Path, Parameter(help="Run directories.")],
-    yes: Annotated[Flag, Parameter(name=["--yes", "-y"], help="Do not ask.")] = False,
-) -> int:
-    """Remove runs: their files, and directories that contain no others."""
+def remove(*runs: Path, yes: Annotated[Flag, Parameter(name=["--yes", "-y"])] = False) -> int:
+    """Remove runs: their files, and directories that contain no others.
+
+    Parameters
+    ----------
+    runs
+        Run directories.
+    yes
+        Do not ask.
+    """
     from elman.runs.directory import RunDirectory
 
     if not runs:
@@ -69,14 +76,16 @@ def _confirm(question: str) -> bool:
 
 
 @app.command
-def diff(
-    first: Annotated[Path, Parameter(help="Run directory.")],
-    second: Annotated[Path, Parameter(help="Run directory.")],
-    /,
-    *,
-    as_json: Json = False,
-) -> int:
-    """Compare the settings of two runs."""
+def diff(first: Path, second: Path, /, *, as_json: Json = False) -> int:
+    """Compare the settings of two runs.
+
+    Parameters
+    ----------
+    first
+        Run directory.
+    second
+        Run directory.
+    """
     from elman.cli.display import show_difference
     from elman.runs.saved_runs import compare_settings
 

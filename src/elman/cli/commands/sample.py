@@ -19,11 +19,12 @@ from elman.cli import parameters
 from elman.cli.inputs import load_model
 from elman.cli.parameters import (
     ANY_CASE,
-    Corpus,
     Flag,
     Integer,
     OptionalInteger,
     OptionalRuns,
+    TextFile,
+    join_descriptions,
     keep_spaces,
     passed_options,
 )
@@ -39,65 +40,63 @@ MAX_ATTEMPTS = 100
 _ESCAPES = {r"\n": "\n", r"\r": "\r", r"\t": "\t"}
 
 
+@join_descriptions
 def sample(
     *runs: OptionalRuns,
-    prompt: Annotated[
-        str | None,
-        Parameter(
-            allow_leading_hyphen=True,
-            help="Text to continue, or - for standard input. \\n, \\r and \\t are escapes, unless the model's"
-            " text contains backslashes.",
-        ),
-    ] = None,
-    prompt_file: Annotated[
-        Corpus | None, Parameter(help="File with the prompt, including its last line feed; - for standard input.")
-    ] = None,
-    interactive: Annotated[
-        Flag,
-        Parameter(
-            name=["--interactive", "-i"],
-            help="Read prompts from the terminal, or one from each line of standard input.",
-        ),
-    ] = False,
-    no_echo: Annotated[Flag, Parameter(help="Do not print the prompt.")] = False,
-    length: Annotated[Integer, Parameter(help="Maximum number of characters to generate.")] = 1000,
+    prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    prompt_file: TextFile | None = None,
+    interactive: Annotated[Flag, Parameter(name=["--interactive", "-i"])] = False,
+    no_echo: Flag = False,
+    length: Integer = 1000,
     options: Annotated[parameters.SamplingOptions | None, Parameter(name="*")] = None,
     stop: Annotated[
-        list[str] | None,
-        Parameter(
-            allow_leading_hyphen=True,
-            negative="",
-            env_var_split=keep_spaces,
-            help="Stop sequence, which is not printed. Repeatable.",
-        ),
+        list[str] | None, Parameter(allow_leading_hyphen=True, negative="", env_var_split=keep_spaces)
     ] = None,
-    seed: Annotated[OptionalInteger, Parameter(help="Random seed; by default one is drawn and reported.")] = None,
-    count: Annotated[
-        Integer,
-        Parameter(
-            name=["--count", "-n"], help="Samples per prompt, generated as one batch; sample n uses seed + n - 1."
-        ),
-    ] = 1,
-    new_only: Annotated[
-        Flag, Parameter(help="Print only lines that are not in the training text (models of independent lines).")
-    ] = False,
-    beam: Annotated[OptionalInteger, Parameter(help="Use beam search of this width instead of sampling.")] = None,
-    adapt: Annotated[
-        Literal["counts"] | None, ANY_CASE, Parameter(help="counts: the n-gram prior also counts the prompt.")
-    ] = None,
-    copied_from: Annotated[
-        Corpus | None,
-        Parameter(
-            help="Report on standard error how much of each sample occurs in this text: a file, - or a built-in text."
-        ),
-    ] = None,
-    quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"], help="Do not report the seed that was drawn.")] = False,
-    as_json: Annotated[Flag, Parameter("--json", help="Print one JSON object per sample.")] = False,
+    seed: OptionalInteger = None,
+    count: Annotated[Integer, Parameter(name=["--count", "-n"])] = 1,
+    new_only: Flag = False,
+    beam: OptionalInteger = None,
+    adapt: Annotated[Literal["counts"] | None, ANY_CASE] = None,
+    copied_from: TextFile | None = None,
+    quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"])] = False,
+    as_json: Annotated[Flag, Parameter("--json")] = False,
 ) -> int:
-    """Generate text from models, printed as it is sampled.
+    r"""Generate text from models, printed as it is sampled.
 
     With --count or several runs, each sample has a header, "--- n of N ---". A model of independent lines (--lines)
     prints one line per sample; a tab and "in training text" mark a line of the training text.
+
+    Parameters
+    ----------
+    prompt
+        Text to continue, or - for standard input. \n, \r and \t are escapes, unless the model's text contains
+        backslashes.
+    prompt_file
+        File with the prompt, including its last line feed; - for standard input.
+    interactive
+        Read prompts from the terminal, or one from each line of standard input.
+    no_echo
+        Do not print the prompt.
+    length
+        Maximum number of characters to generate.
+    stop
+        Stop sequence, which is not printed. Repeatable.
+    seed
+        Random seed; by default one is drawn and reported.
+    count
+        Samples per prompt, generated as one batch; sample n uses seed + n - 1.
+    new_only
+        Print only lines that are not in the training text (models of independent lines).
+    beam
+        Use beam search of this width instead of sampling.
+    adapt
+        counts: the n-gram prior also counts the prompt.
+    copied_from
+        Report on standard error how much of each sample occurs in this text: a file, - or a built-in text.
+    quiet
+        Do not report the seed that was drawn.
+    as_json
+        Print one JSON object per sample.
     """
     from elman.runs.loading import BUILTIN, hub_name
     from elman.text import read_chunks
@@ -322,7 +321,5 @@ def _describe_copying(copying: Copying) -> str:
 
     run = copying.longest_run
     shown = f": {quote(run)}" if run else ""
-    return (
-        f"copied: {copying.copied_share:.1%} of the runs of {RUN} characters;"
-        f" the longest run has {len(run):,} character{'' if len(run) == 1 else 's'}{shown}"
-    )
+    longest = f"the longest run has {len(run):,} character{'' if len(run) == 1 else 's'}{shown}"
+    return f"copied: {copying.copied_share:.1%} of the runs of {RUN} characters; {longest}"

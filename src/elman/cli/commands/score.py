@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from elman.cli.parameters import ANY_CASE, Corpora, Encoding, Field, Flag, OptionalInteger, OptionalRun
+from elman.cli.parameters import (
+    ANY_CASE,
+    Corpora,
+    Encoding,
+    Field,
+    Flag,
+    OptionalInteger,
+    OptionalRun,
+    join_descriptions,
+)
 from elman.errors import check_range
 
 if TYPE_CHECKING:
@@ -40,35 +49,36 @@ def parse_threshold(hint: Any, tokens: Sequence[Token]) -> str:
     return text
 
 
+@join_descriptions
 def score(
     run: OptionalRun = None,
     /,
     *corpus: Corpora,
-    by: Annotated[
-        Literal["worst5", "mean", "max", "sum"],
-        ANY_CASE,
-        Parameter(help="Score of a line: the sum of its five highest losses, or the mean, maximum or sum of all."),
-    ] = "worst5",
-    threshold: Annotated[
-        str | None,
-        Parameter(
-            converter=parse_threshold,
-            help="Report whether each line scores above this number or, if a percentage, above that share of the"
-            " held-out lines of the training. The exit code is 1 if a line does, else 0.",
-        ),
-    ] = None,
-    top: Annotated[
-        OptionalInteger,
-        Parameter(help="Print only this many lines, those with the highest scores, at the end of the text."),
-    ] = None,
-    carry_state: Annotated[Flag, Parameter(help="Carry the hidden state from line to line (slower).")] = False,
+    by: Annotated[Literal["worst5", "mean", "max", "sum"], ANY_CASE] = "worst5",
+    threshold: Annotated[str | None, Parameter(converter=parse_threshold)] = None,
+    top: OptionalInteger = None,
+    carry_state: Flag = False,
     encoding: Encoding = "utf-8",
     field: Field = "",
-    as_json: Annotated[Flag, Parameter("--json", help="Print one JSON object per line of text.")] = False,
+    as_json: Annotated[Flag, Parameter("--json")] = False,
 ) -> int:
     """Score a text line by line, and show where each line is most surprising.
 
     A line of a pipe is scored as soon as it arrives.
+
+    Parameters
+    ----------
+    by
+        Score of a line: the sum of its five highest losses, or the mean, maximum or sum of all.
+    threshold
+        Report whether each line scores above this number or, if a percentage, above that share of the held-out lines of
+        the training. The exit code is 1 if a line does, else 0.
+    top
+        Print only this many lines, those with the highest scores, at the end of the text.
+    carry_state
+        Carry the hidden state from line to line (slower).
+    as_json
+        Print one JSON object per line of text.
     """
     from elman.cli.display import visible
     from elman.cli.inputs import load_model, split_run
@@ -113,11 +123,8 @@ def warn_of_training_lines(model: Model, blocks: Iterable[list[Line]]) -> Iterat
             known += int(are_training_lines(model.line_hashes, [line.text for line in block]).sum())
         if not has_warned and (block is None or total >= CHECKED_LINES) and known > MOSTLY * total:
             has_warned = True
-            print(
-                f"warning: {known:,} of {total:,} lines are in the training text, so their scores are too low: score"
-                " other lines",
-                file=sys.stderr,
-            )
+            found = f"{known:,} of {total:,} lines are in the training text"
+            print(f"warning: {found}, so their scores are too low: score other lines", file=sys.stderr)
         if block is not None:
             yield block
 

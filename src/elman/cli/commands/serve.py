@@ -8,52 +8,50 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import BY_DEFAULT_BUILTIN, Integer, Port
+from elman.cli.parameters import Integer, Port
 from elman.errors import ElmanError, require_extra, shorten
 
 
 def serve(
-    *runs: Annotated[
-        Path, Parameter(help=f"Run directories; each directory's name becomes the model's name. {BY_DEFAULT_BUILTIN}")
-    ],
-    host: Annotated[
-        str, Parameter(help="Address to bind to; one that other machines can reach requires --api-key.")
-    ] = "127.0.0.1",
-    port: Annotated[Port, Parameter(help="Port to bind to; 0 picks a free one.")] = 8000,
-    api_key: Annotated[
-        str | None,
-        Parameter(
-            env_var="ELMAN_API_KEY",
-            help="API key that clients must send. Prefer the environment variable: other users can see command lines.",
-        ),
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        Parameter(negative="", help="Additional Host header to accept, such as that of a reverse proxy. Repeatable."),
-    ] = None,
-    allow_origin: Annotated[
-        list[str] | None,
-        Parameter(
-            negative="", help="Origin whose pages may use the server (CORS), such as http://localhost:3000. Repeatable."
-        ),
-    ] = None,
-    max_tokens: Annotated[
-        Integer, Parameter(help="Maximum max_tokens of a completion (a token is a character).")
-    ] = 10_000,
-    max_characters: Annotated[
-        Integer, Parameter(help="Maximum characters per request: prompts (n times with echo) plus all to be generated.")
-    ] = 100_000,
-    max_batch_size: Annotated[
-        Integer, Parameter(help="Maximum number of sequences that a model generates concurrently.")
-    ] = 64,
-    max_queued_requests: Annotated[
-        Integer, Parameter(help="Maximum number of queued requests; further ones get status 429.")
-    ] = 1000,
-    shutdown_timeout: Annotated[
-        float, Parameter(help="Seconds that running requests get to finish at shutdown.")
-    ] = 30.0,
+    *runs: Path,
+    host: str = "127.0.0.1",
+    port: Port = 8000,
+    api_key: Annotated[str | None, Parameter(env_var="ELMAN_API_KEY")] = None,
+    allow_host: Annotated[list[str] | None, Parameter(negative="")] = None,
+    allow_origin: Annotated[list[str] | None, Parameter(negative="")] = None,
+    max_tokens: Integer = 10_000,
+    max_characters: Integer = 100_000,
+    max_batch_size: Integer = 64,
+    max_queued_requests: Integer = 1000,
+    shutdown_timeout: float = 30.0,
 ) -> int:
-    """Serve models over HTTP: an OpenAI-compatible completions API and a web playground."""
+    """Serve models over HTTP: an OpenAI-compatible completions API and a web playground.
+
+    Parameters
+    ----------
+    runs
+        Run directories; each directory's name becomes the model's name. By default the built-in model (builtin).
+    host
+        Address to bind to; one that other machines can reach requires --api-key.
+    port
+        Port to bind to; 0 picks a free one.
+    api_key
+        API key that clients must send. Prefer the environment variable: other users can see command lines.
+    allow_host
+        Additional Host header to accept, such as that of a reverse proxy. Repeatable.
+    allow_origin
+        Origin whose pages may use the server (CORS), such as http://localhost:3000. Repeatable.
+    max_tokens
+        Maximum max_tokens of a completion (a token is a character).
+    max_characters
+        Maximum characters per request: prompts (n times with echo) plus all to be generated.
+    max_batch_size
+        Maximum number of sequences that a model generates concurrently.
+    max_queued_requests
+        Maximum number of queued requests; further ones get status 429.
+    shutdown_timeout
+        Seconds that running requests get to finish at shutdown.
+    """
     with require_extra("serve"):
         from elman.serve.app import create_app
         from elman.serve.models import load_models

@@ -24,6 +24,7 @@ from elman.cli.parameters import (
     Name,
     Options,
     Out,
+    join_descriptions,
     passed_options,
 )
 from elman.errors import shorten
@@ -37,43 +38,21 @@ MAX_ROWS = 15
 """Trials in the table: those in training, then the best."""
 
 
+@join_descriptions
 def sweep(
     corpus: Corpus = "python-docs",
     /,
     *,
-    out: Annotated[Out, Parameter(help="Directory for the sweep: trials, best, trials.csv, report.html.")],
-    trials: Annotated[Integer, Parameter(help="Number of trials; a larger number extends a finished sweep.")],
-    space: Annotated[
-        Path | None,
-        Parameter(
-            help="TOML file of the search space, such as 'hidden_size = [128, 256]' or 'learning_rate = {low = 0.001,"
-            " high = 0.03, log = true}'; by default a space around the preset."
-        ),
-    ] = None,
+    out: Out,
+    trials: Integer,
+    space: Path | None = None,
     preset: Annotated[Name, Parameter(help=PRESET_HELP)] = DEFAULT_PRESET,
-    workers: Annotated[Integer, Parameter(help="Worker processes on this machine, which share its cores equally.")] = 1,
-    storage: Annotated[
-        str | None,
-        Parameter(
-            help="Database for workers on several machines, such as postgresql+psycopg://user@host/database; by"
-            " default a journal in --out."
-        ),
-    ] = None,
-    study: Annotated[
-        str | None, Parameter(help="Name of the study in the database; by default the name of --out.")
-    ] = None,
-    sampler: Annotated[
-        Sampler, ANY_CASE, Parameter(help="Sampler: tpe (Bayesian), random, or grid (choices and steps only).")
-    ] = "tpe",
-    pruner: Annotated[
-        Pruner,
-        ANY_CASE,
-        Parameter(
-            help="Pruner: halving stops the worse half of the trials after a quarter of the budget and again after"
-            " half of it."
-        ),
-    ] = "halving",
-    sampler_seed: Annotated[Integer, Parameter(help="Random seed of the sampler.")] = 0,
+    workers: Integer = 1,
+    storage: str | None = None,
+    study: str | None = None,
+    sampler: Annotated[Sampler, ANY_CASE] = "tpe",
+    pruner: Annotated[Pruner, ANY_CASE] = "halving",
+    sampler_seed: Integer = 0,
     options: Annotated[Options, Parameter(name="*")] = NO_OPTIONS,
     as_json: Json = False,
 ) -> int:
@@ -81,6 +60,29 @@ def sweep(
 
     Each trial is a run in OUT/trials, and --max-seconds or --max-updates its budget. The same command resumes an
     interrupted sweep.
+
+    Parameters
+    ----------
+    out
+        Directory for the sweep: trials, best, trials.csv, report.html.
+    trials
+        Number of trials; a larger number extends a finished sweep.
+    space
+        TOML file of the search space, such as 'hidden_size = [128, 256]' or 'learning_rate = {low = 0.001, high = 0.03,
+        log = true}'; by default a space around the preset.
+    workers
+        Worker processes on this machine, which share its cores equally.
+    storage
+        Database for workers on several machines, such as postgresql+psycopg://user@host/database; by default a journal
+        in --out.
+    study
+        Name of the study in the database; by default the name of --out.
+    sampler
+        Sampler: tpe (Bayesian), random, or grid (choices and steps only).
+    pruner
+        Pruner: halving stops the worse half of the trials after a quarter of the budget and again after half of it.
+    sampler_seed
+        Random seed of the sampler.
     """
     from elman.tuning.sweep import sweep
 

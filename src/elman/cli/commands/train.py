@@ -22,58 +22,62 @@ from elman.cli.parameters import (
     Out,
     Port,
     Quiet,
+    join_descriptions,
     parse_name,
     passed_options,
 )
 from elman.errors import ElmanError
 from elman.presets import DEFAULT_PRESET, PRESETS
-from elman.processes import current_process
 from elman.runs.loggers import logger_help
 
 DASHBOARD = Group("Dashboard", sort_key=4)
 
 
+@join_descriptions
 def train(
     *corpus: Corpora,
-    out: Annotated[Out, Parameter(help="Directory for the run: checkpoint, metrics, samples.")],
+    out: Out,
     preset: Annotated[
         str | None, Parameter(help=PRESET_HELP, converter=parse_name, show_default=lambda _: DEFAULT_PRESET)
     ] = None,
-    like: Annotated[
-        Path | None, Parameter(help="Start from the settings of this run instead of a preset. Options override them.")
-    ] = None,
-    init_from: Annotated[
-        Path | None,
-        Parameter(
-            help="Fine-tune the model in this run directory or checkpoint file; cell, hidden size and layers are the"
-            " model's."
-        ),
-    ] = None,
-    resume: Annotated[
-        Flag,
-        Parameter(
-            help="Resume the run in --out from its last checkpoint. Only limits, --patience, --engine, --device and"
-            " --mixed-precision may change."
-        ),
-    ] = False,
-    overwrite: Annotated[Flag, Parameter(help="Replace an existing run in --out.")] = False,
+    like: Path | None = None,
+    init_from: Path | None = None,
+    resume: Flag = False,
+    overwrite: Flag = False,
     quiet: Quiet = False,
     log: Annotated[Names, Parameter(help=logger_help())] = None,
-    live: Annotated[
-        Flag, Parameter(group=DASHBOARD, help="Open a live dashboard in the browser (localhost only).")
-    ] = False,
-    live_port: Annotated[Port, Parameter(group=DASHBOARD, help="Port of the dashboard; 0 picks a free one.")] = 0,
-    live_with: Annotated[
-        list[Path] | None,
-        Parameter(negative="", group=DASHBOARD, help="Another run to show on the dashboard. Repeatable."),
-    ] = None,
+    live: Annotated[Flag, Parameter(group=DASHBOARD)] = False,
+    live_port: Annotated[Port, Parameter(group=DASHBOARD)] = 0,
+    live_with: Annotated[list[Path] | None, Parameter(negative="", group=DASHBOARD)] = None,
     options: Annotated[Options, Parameter(name="*")] = NO_OPTIONS,
     as_json: Json = False,
 ) -> int:
     """Train a character-level RNN on a text and save it to a run directory.
 
     Without CORPUS, the text is piped standard input, or with --resume that of the run.
+
+    Parameters
+    ----------
+    out
+        Directory for the run: checkpoint, metrics, samples.
+    like
+        Start from the settings of this run instead of a preset. Options override them.
+    init_from
+        Fine-tune the model in this run directory or checkpoint file; cell, hidden size and layers are the model's.
+    resume
+        Resume the run in --out from its last checkpoint. Only limits, --patience, --engine, --device and
+        --mixed-precision may change.
+    overwrite
+        Replace an existing run in --out.
+    live
+        Open a live dashboard in the browser (localhost only).
+    live_port
+        Port of the dashboard; 0 picks a free one.
+    live_with
+        Another run to show on the dashboard. Repeatable.
     """
+    from elman.engine.torch.processes import current_process
+
     if current_process().rank > 0:
         from elman.training.train import follow
 

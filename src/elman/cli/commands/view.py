@@ -6,9 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING
 
 from elman.cli.parameters import Port
 from elman.errors import require_extra
@@ -21,13 +19,16 @@ SHUTDOWN_TIMEOUT = 1
 """Seconds that requests of an open page get to finish."""
 
 
-def view(
-    *runs: Annotated[
-        Path, Parameter(help="Run directories, finished or in training, or directories that contain some.")
-    ],
-    port: Annotated[Port, Parameter(help="Port of the dashboard; 0 picks a free one.")] = 0,
-) -> int:
-    """Compare runs on a dashboard in the browser: loss curves, samples, weights."""
+def view(*runs: Path, port: Port = 0) -> int:
+    """Compare runs on a dashboard in the browser: loss curves, samples, weights.
+
+    Parameters
+    ----------
+    runs
+        Run directories, finished or in training, or directories that contain some.
+    port
+        Port of the dashboard; 0 picks a free one.
+    """
     with require_extra("serve"):
         from elman.serve.dashboard import HOST, create_dashboard, open_browser
         from elman.serve.dashboard_runs import DashboardRun

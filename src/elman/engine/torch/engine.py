@@ -37,11 +37,11 @@ from elman.engine.torch.functional import (
     to_tensors,
     update,
 )
+from elman.engine.torch.processes import connect_processes, current_process
 from elman.errors import ElmanError, option
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import LossAndGradients, Parameters
 from elman.network.state import State
-from elman.processes import connect_processes, current_process
 from elman.text import Windows
 
 Number = TypeVar("Number", bound=np.generic)

@@ -122,9 +122,8 @@ class WandbLogger(MetricsLogger):
         try:
             yield
         except self._wandb.Error as error:
-            raise ElmanError(
-                f"{option.log:wandb} failed ({' '.join(str(error).split())}); WANDB_MODE=offline needs no server"
-            ) from error
+            remedy = "WANDB_MODE=offline needs no server"
+            raise ElmanError(f"{option.log:wandb} failed ({' '.join(str(error).split())}); {remedy}") from error
 
 
 def _without_paths(manifest: dict[str, Any]) -> dict[str, Any]:

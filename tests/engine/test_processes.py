@@ -1,17 +1,14 @@
 """The processes of torchrun, and what is checked of an engine before training in them."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from elman import machine
 from elman.cli.display import TrainingDisplay
 from elman.config import Config, resume_config
 from elman.engine import require_engine
+from elman.engine.torch.processes import Process, connect_processes, current_process, run_on_first_process
 from elman.errors import ElmanError
-from elman.machine import available_memory
-from elman.processes import Process, connect_processes, current_process, run_on_first_process
 
 
 def start_processes(monkeypatch: pytest.MonkeyPatch, rank: int, size: int) -> None:
@@ -19,18 +16,6 @@ def start_processes(monkeypatch: pytest.MonkeyPatch, rank: int, size: int) -> No
     values = {"TORCHELASTIC_RUN_ID": "none", "RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank}
     for name, value in (values | {"LOCAL_WORLD_SIZE": size}).items():
         monkeypatch.setenv(name, str(value))
-
-
-def test_the_memory_of_a_container_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_CGROUPS", [(tmp_path, "memory.max", "memory.current")])
-    whole = available_memory()
-    (tmp_path / "memory.current").write_text("5000\n", "utf-8")
-    (tmp_path / "memory.stat").write_text("inactive_file 1000\nactive_file 2000\n", "utf-8")
-    for limit, expected in (("max\n", whole), ("7000\n", 5000), ("1000\n", 0)):
-        (tmp_path / "memory.max").write_text(limit, "utf-8")
-        assert available_memory() == pytest.approx(expected, rel=0.5)
-    (tmp_path / "memory.stat").write_text("anon 1000\n", "utf-8")
-    assert available_memory() == pytest.approx(whole, rel=0.5)
 
 
 def test_the_process_is_that_of_the_environment_and_has_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
