@@ -108,3 +108,9 @@ def assert_saved(folder: Path, expected: Run) -> None:
     assert directory.samples() == expected.samples
     best = folder / "best.safetensors"
     assert network(load_network(best) if best.exists() else None) == network(expected.selected)
+
+
+def results_of(run: Run) -> dict[str, Any]:
+    """Return the results of a run, without the times of its last call."""
+    times = {"preparation_seconds", "validation_seconds", "file_seconds"}
+    return {name: value for name, value in run.results().items() if name not in times}

@@ -302,6 +302,7 @@ def test_the_last_good_checkpoint_is_kept(
     expected = train(corpus, **EXACT, max_updates=30)
     spoil_losses(monkeypatch, first_bad=26)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0 if saved_before else math.inf)
+    monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)
     with pytest.raises(NonFiniteLossError, match=r"^the loss of update 26 .*; the last good checkpoint is kept: low"):
         train(corpus, **EXACT, max_updates=30, out=tmp_path)
     directory = RunDirectory(tmp_path)

@@ -21,6 +21,7 @@ from elman.inference.score import score
 from elman.inference.snapshot import Snapshot
 from elman.network.bptt import begin_text
 from elman.network.parameters import Array
+from elman.ngram.model import NgramModel
 from elman.runs.history import Metrics, Sample, finite_or_none
 from elman.runs.run import Run
 from elman.training.callbacks import TrainingCallback
@@ -319,9 +320,7 @@ class Trainer:
         run, sample, ngrams = self.run, self.run.data.validation_sample, self.state.parameters.ngrams
         if self.state.update or sample is None or ngrams is None:
             return
-        from elman.ngram.language_model import compute_losses
-
-        run.counts_loss = run_on_first_process(lambda: float(compute_losses(ngrams, sample).mean()))
+        run.counts_loss = run_on_first_process(lambda: compute_counts_loss(ngrams, sample))
         counts = run.snapshot(run.counts_loss)
         parameters = self.state.parameters.switch_on_prior(1.0, 0.0).map(np.copy)
         run.best = run.selected = replace(counts, parameters=parameters)
@@ -374,6 +373,13 @@ def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:
         if math.isnan(minimum) or minimum > S:
             minimum, at = S, update
     state.smooth_loss, state.minimum_smooth_loss, state.minimum_at = S, minimum, at
+
+
+def compute_counts_loss(ngrams: NgramModel, text: Indices) -> float:
+    """Return the loss of counts alone, in nats per character."""
+    from elman.ngram.language_model import compute_losses
+
+    return float(compute_losses(ngrams, text).mean())
 
 
 # --- When the n-gram prior takes part ---
