@@ -1,11 +1,11 @@
-"""How many bytes a process may use."""
+"""How many bytes and threads a process may use."""
 
 from pathlib import Path
 
 import pytest
 
 from elman import machine
-from elman.machine import available_memory
+from elman.machine import available_memory, thread_count
 
 
 def test_the_memory_of_a_container_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,3 +18,19 @@ def test_the_memory_of_a_container_is_limited(tmp_path: Path, monkeypatch: pytes
         assert available_memory() == pytest.approx(expected, rel=0.5)
     (tmp_path / "memory.stat").write_text("anon 1000\n", "utf-8")
     assert available_memory() == pytest.approx(whole, rel=0.5)
+
+
+def test_the_threads_of_a_container_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(machine, "_CPU_QUOTAS", [(tmp_path, "cpu.max"), (tmp_path, "quota", "period")])
+    assert thread_count() == 8
+    (tmp_path / "period").write_text("100000\n", "utf-8")
+    for quota, expected in (("-1\n", 8), ("50000\n", 1), ("900000\n", 8)):
+        (tmp_path / "quota").write_text(quota, "utf-8")
+        assert thread_count() == expected
+    for limit, expected in (("150000 100000\n", 2), ("300000 100000\n", 3)):
+        (tmp_path / "cpu.max").write_text(limit, "utf-8")
+        assert thread_count() == expected
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "5")
+    assert thread_count() == 5

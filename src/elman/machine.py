@@ -9,13 +9,31 @@ from pathlib import Path
 
 
 def thread_count() -> int:
-    """Return how many threads a computation uses at most: ``NUMBA_NUM_THREADS``, or else the cores of this process."""
+    """Return how many threads a computation uses at most: ``NUMBA_NUM_THREADS``, or else the cores of this process.
+
+    A container that may use the processor for a part of the time has as many cores as that makes, rounded up.
+    """
     limit = os.environ.get("NUMBA_NUM_THREADS", "")
     if limit.isdecimal() and int(limit) > 0:
         return int(limit)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _cpu_limit())))
 
 
+def _cpu_limit() -> float:
+    """Return the seconds of processor time per second that a container may use; infinite without a limit."""
+    for folder, *names in _CPU_QUOTAS:
+        with suppress(OSError, ValueError):  # where there is no such file, or the limit is "max"
+            quota, period = " ".join(Path(folder, name).read_text(encoding="ascii") for name in names).split()
+            return int(quota) / int(period) if int(quota) > 0 else math.inf
+    return math.inf
+
+
+_CPU_QUOTAS = (
+    ("/sys/fs/cgroup", "cpu.max"),
+    ("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", "cpu.cfs_period_us"),
+)
+"""Of version 2 and version 1: the folder, and the files with the quota and the period of a container."""
 _CGROUPS = (
     ("/sys/fs/cgroup", "memory.max", "memory.current"),
     ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),

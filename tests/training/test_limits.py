@@ -158,16 +158,17 @@ def test_the_budget_begins_with_the_command(monkeypatch: pytest.MonkeyPatch) -> 
         (0.001, 9.0, 2.5),  # it is enough
         (0.001, 2.0, 3.0),  # there is more time
         (0.02, 0.0, 6.0),
-        (0.2, 3.0, 12.0),  # three budgets are not enough for 300 updates
+        (0.2, 3.0, 10.0),  # two budgets are not enough for 300 updates
     ],
 )
 def test_every_run_has_half_of_its_budget_and_300_updates(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pace: float, trial: float, seconds: float
 ) -> None:
     machine, warnings = Machine(lambda n: pace, trial=trial), Warnings()
-    options = {"max_seconds": 5.0, "validation": 0.2, "out": tmp_path, "callback": warnings}
+    options: dict[str, Any] = {"max_seconds": 5.0, "validation": 0.2, "out": tmp_path, "callback": warnings}
     run = run_on(machine, monkeypatch, least=300, **options)
-    assert (run.state.seconds, run.stopped) == (pytest.approx(seconds, abs=0.1), "max_seconds")
+    assert run.state.seconds == pytest.approx(seconds, abs=0.1)
+    assert run.stopped == "max_seconds"
     assert run.metrics[-1].validation_loss == run.validation_loss
     assert [text.startswith("the command took") for text in warnings.seen] == [True] * (trial + seconds > 5.05)
     again = run_on(Machine(lambda n: 0.01), monkeypatch, least=300, out=tmp_path, resume=True)

@@ -32,7 +32,7 @@ TRAINING_SHARE = 0.5
 """Fraction of a time budget that is spent on updates, at least, whatever else takes long."""
 MIN_UPDATES = 300
 """Updates that a run with a time budget makes, at least, …"""
-MAX_OVERRUN = 3.0
+MAX_BUDGETS = 2.0
 """… unless they take longer than so many times the budget."""
 PAUSE_SECONDS, PAUSE_FACTOR = 2.0, 4.0
 """Work was interrupted, as by Ctrl-Z or a suspended machine, if it takes so many seconds and times longer than
@@ -101,18 +101,17 @@ class TimeBudget:
         """Return the update at which the time is up, or `last_update`, whichever comes first.
 
         Updates take `TRAINING_SHARE` of the time at least, and there are `MIN_UPDATES` of them unless they take longer
-        than `MAX_OVERRUN` budgets: a model that was hardly trained is of no use.
+        than `MAX_BUDGETS` budgets: a model that was hardly trained is of no use.
         """
         if self.limit is None or not self._seconds:
             return last_update
         in_engine = self.estimate_seconds(1)
         per_update = in_engine + self.per_update
-        until_end, until_longest = (
-            state.update + max(0.0, limit - self.reserve - state.spent) / per_update
-            for limit in (self.limit, MAX_OVERRUN * self.limit)
+        until_end = state.update + max(0.0, self.limit - self.reserve - state.spent) / per_update
+        of_share, of_longest = (
+            state.update + (share * self.limit - state.seconds) / in_engine for share in (TRAINING_SHARE, MAX_BUDGETS)
         )
-        of_share = state.update + (TRAINING_SHARE * self.limit - state.seconds) / in_engine
-        return round(min(last_update, max(until_end, of_share, min(MIN_UPDATES, until_longest))))
+        return round(min(last_update, max(until_end, of_share, min(MIN_UPDATES, of_longest))))
 
 
 def find_last_update(config: Config, windows: Windows) -> int:
@@ -213,7 +212,7 @@ def describe_overrun(run: Run, elapsed: float) -> str:
     return (
         f"the command took {elapsed:,.1f} s instead of {limit:g} s ({option.max_seconds}),"
         f" {before}: half of the time is for training, which makes at least {MIN_UPDATES}"
-        f" updates within {MAX_OVERRUN:g} times the budget"
+        f" updates unless they take {MAX_BUDGETS:g} times the budget"
     )
 
 

@@ -37,11 +37,12 @@ LINE = 16
 _PATIENCE = 20_000
 """Times that a thread looks for the others at a barrier before it lets other programs have its core."""
 _TRIALS = 3
-"""Latest runs with each plan, whose shortest times are compared."""
-_RECHECK = 100
-"""Runs after which another plan is tried again, as it may have been measured while the machine was busy.
+"""Latest runs with each plan, whose mean times are compared."""
+_SHARE, _FIRST_SHARE = 0.01, 0.1
+"""Fraction of the time that goes into runs with each of the slower plans, and until it has had `_TRIALS` of them.
 
-One is also tried again after 16, 32, … runs: the first measurements are of cold caches and of a core that was idle.
+It may have been measured while the machine was busy, and the first runs are of cold caches. On a busy machine, where
+threads wait for one another at each barrier until the system runs them, a run may take a hundred times as long.
 """
 
 Emitter = tuple[Any, Callable[..., Any]]
@@ -162,30 +163,32 @@ class Timings:
     """Seconds per step of the latest runs of one kind of work, which several trainings may measure at once."""
 
     seconds: dict[Plan, deque[float]] = field(default_factory=lambda: {plan: deque(maxlen=_TRIALS) for plan in Plan})
-    runs: int = 0
+    spent: float = 0.0
+    """Time of all runs, and …"""
+    due: dict[Plan, float] = field(default_factory=lambda: dict.fromkeys(Plan, 0.0))
+    """… that after which each plan is tried again."""
 
     def choose(self, plans: Sequence[Plan]) -> Plan:
-        """Return the plan of the next run: the fastest or, at first and at intervals, another one."""
+        """Return the plan of the next run: one that is due or, if there is none, the fastest."""
         with _POOL.lock:
-            least_tried = min(plans, key=lambda plan: len(self.seconds[plan]))
-            if len(self.seconds[least_tried]) < _TRIALS:
-                return least_tried
-            fastest, *others = sorted(plans, key=lambda plan: min(self.seconds[plan]))
-            if others and (self.runs % _RECHECK == 0 or self.runs.bit_count() == 1):
-                return others[(self.runs // _RECHECK + self.runs.bit_length()) % len(others)]
-            return fastest
+            tried = [plan for plan in plans if self.seconds[plan]]
+            fastest = min(tried, key=lambda plan: sum(self.seconds[plan]) / len(self.seconds[plan])) if tried else None
+            return next(
+                (plan for plan in plans if plan is not fastest and self.spent >= self.due[plan]), fastest or plans[0]
+            )
 
-    def steps_within(self, seconds: float) -> int:
-        """Return how many steps take so many seconds at most, by all measurements: at least 1."""
-        with _POOL.lock:
-            measured = [latest for runs in self.seconds.values() for latest in runs]
-        return max(1, int(seconds / min(measured))) if measured else 1
+    def steps_within(self, seconds: float, plans: Sequence[Plan]) -> int:
+        """Return how many steps of the next run take so many seconds at most: 1 of a plan that was not tried."""
+        latest = self.seconds[self.choose(plans)]
+        return max(1, int(seconds * len(latest) / sum(latest))) if latest else 1
 
-    def add(self, plan: Plan, seconds: float) -> None:
-        """Record a run."""
+    def add(self, plan: Plan, steps: int, seconds: float) -> None:
+        """Record a run of so many steps."""
         with _POOL.lock:
-            self.seconds[plan].append(seconds)
-            self.runs += 1
+            self.seconds[plan].append(seconds / steps)
+            self.spent += seconds
+            share = _SHARE if len(self.seconds[plan]) == _TRIALS else _FIRST_SHARE
+            self.due[plan] = self.spent + seconds / share
 
 
 _timings: dict[Hashable, Timings] = {}
@@ -214,6 +217,10 @@ class Team:
         self.teams = {plan: make_team(*share) for plan, share in shares.items() if plan is Plan.SERIAL or share[0] > 1}
         self.timings = _timings.setdefault(kind, Timings())
 
+    def steps_within(self, seconds: float) -> int:
+        """Return how many steps of the next run take so many seconds at most, at least 1."""
+        return self.timings.steps_within(seconds, list(self.teams))
+
     @property
     def max_threads(self) -> int:
         """The number of threads of the largest plan."""
@@ -229,7 +236,7 @@ class Team:
         started = time.perf_counter()
         self._run(plan, run_thread)
         if steps:
-            self.timings.add(plan, (time.perf_counter() - started) / steps)
+            self.timings.add(plan, steps, time.perf_counter() - started)
 
     def _run(self, plan: Plan, run_thread: Callable[[Thread], Any]) -> None:
         first, *others = self.teams[plan]

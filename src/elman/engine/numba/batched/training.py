@@ -85,7 +85,7 @@ class Training:
         rates = self.optimizer.optimizer.learning_rates(self.state.update, len(losses)).tolist()
         first = 0
         while first < len(losses):
-            last = first + min(_MAX_UPDATES, self.network.team.timings.steps_within(_SECONDS))
+            last = first + min(_MAX_UPDATES, self.network.team.steps_within(_SECONDS))
             self._run(rates[first:last], losses[first:last])
             first = last
         return self.hidden_state()
