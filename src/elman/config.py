@@ -121,7 +121,7 @@ class Config:
     max_seconds: float | None = _option(
         None,
         "Time budget of the whole command in seconds, excluding the compilation of kernels. Schedules are fitted"
-        " to it.",
+        " to it. At least half of it is spent on updates, of which there are at least 300 within twice the budget.",
         above=0,
     )
     validation: float | str = _fraction(
