@@ -115,7 +115,13 @@ class Config:
         minimum=0,
         maximum=16,
     )
-    ngram_start: float = _fraction(0.0, "Fraction of the run after which the n-gram prior starts.", 0.8)
+    ngram_start: float = _option(
+        0.0,
+        "Fraction of the run after which the n-gram prior starts. With 1 its weights are not trained.",
+        minimum=0,
+        maximum=1,
+        example=0.8,
+    )
     epochs: int = _option(10, "Maximum number of epochs (passes over the text).", minimum=1)
     max_updates: int | None = _option(None, "Maximum number of updates (optimizer steps).", minimum=1)
     max_seconds: float | None = _option(

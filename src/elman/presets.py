@@ -36,6 +36,9 @@ CHARS_PER_SECOND = 136_000
 """Training throughput over the whole budget, validation and the prior included, with two layers of 256 units."""
 SHORT_TEXT, VERY_SHORT_TEXT = 800_000, 100_000
 """Characters of a training text below which it is read `EPOCHS` times at most, and below which Muon overfits."""
+COUNTED_TEXT = 5_000
+"""Characters of a training text below which a network that is trained together with its prior is worse than the counts
+alone: the prior joins at the end, with weights that are not trained."""
 DEEP_TEXT = 200_000
 """Characters of a training text from which on four layers learn more than two."""
 LONG_TEXT, LONG_PASSES = 1_200_000, 12
@@ -109,6 +112,8 @@ def choose_recipe(n: int, seconds: float, passed: Mapping[str, Any] | None = Non
     passed = dict(passed or {})
     recipe = _COMMON | {"epochs": limit_epochs(n), "dropout": 0.1 if n < SHORT_TEXT else 0.0}
     recipe |= (_ONE_LAYER if seconds < SHORT_BUDGET else _choose_layers(n, seconds, passed)) | passed
+    if n < COUNTED_TEXT and "ngram_start" not in passed:
+        recipe["ngram_start"] = 1.0
     if "learning_rate" not in passed:
         recipe["learning_rate"] = _learning_rate(recipe)
     return {name: value for name, value in recipe.items() if name not in passed}

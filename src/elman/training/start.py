@@ -39,8 +39,9 @@ REFERENCE_SPEED = 160_000
 found: two cores of an Intel Xeon with AMX."""
 PROBE_ALPHABET, PROBE_CHARS = string.ascii_letters + string.digits, 100_000
 """Alphabet and length of the random text with which the speed of a machine is measured."""
-PROBE_UPDATES, PROBES = 2, 10
-"""Updates of each measurement, and how many there are: in the first nine the engine tries numbers of threads."""
+MIN_PROBES, MAX_PROBES, PROBE_SECONDS = 5, 10, 2.0
+"""Updates that are measured one by one, in some of which the engine tries other numbers of threads, and the seconds
+after which the fewest are enough."""
 CHANGED = (
     "hidden_size", "layers", "optimizer", "learning_rate", "dropout", "weight_decay", "batch_size", "seq_length",
     "ngram_start",
@@ -232,7 +233,8 @@ def fit_to_text(
         config = follow_recipe(config, n, seconds if speed is None else seconds * round_speed(speed), passed)
     held_out = len(corpus.indices) - n if config.validation_fraction else None
     T, B = config.seq_length, config.batch_size
-    if n > B * T and (held_out is None or held_out > T):
+    enough = WINDOWS if B > 1 and "batch_size" not in passed else 1
+    if n > enough * B * T and (held_out is None or held_out > T):
         return config
     if len(corpus.indices) < MIN_CHARS:
         return config
@@ -285,12 +287,13 @@ def measure_speed(config: Config, on_compile: Callable[[], None]) -> float:
     clock = time.perf_counter if ENGINES[config.engine].has_devices else time.thread_time
     with watch_compilation(on_compile):
         engine.advance(state, data.windows, 1, optimizer)
-    seconds = []
-    for _ in range(PROBES):  # the least is disturbed least by other programs
+    seconds, ends = list[float](), time.monotonic() + PROBE_SECONDS
+    while len(seconds) < (MAX_PROBES if time.monotonic() < ends else MIN_PROBES):
         started = clock()
-        engine.advance(state, data.windows, PROBE_UPDATES, optimizer)
+        engine.advance(state, data.windows, 1, optimizer)
         seconds.append(clock() - started)
-    return PROBE_UPDATES * probe.chars_per_update / min(seconds) / REFERENCE_SPEED
+    # The least is disturbed least by other programs.
+    return probe.chars_per_update / min(seconds) / REFERENCE_SPEED
 
 
 def round_speed(speed: float) -> float:

@@ -208,12 +208,12 @@ def test_teams_of_one_kind_share_their_timings_though_two_measure_at_once(monkey
     assert first.seconds[Plan.ROWS]
 
 
-def choices(timings: Timings, runs: int, seconds: dict[Plan, float]) -> list[Plan]:
-    """Return the plans of some runs, where each takes as long as given."""
+def choices(timings: Timings, runs: int, seconds: dict[Plan, float], share: float = 1.0) -> list[Plan]:
+    """Return the plans of some runs, where each takes as long as given, on a machine with a share of its processor."""
     chosen = []
     for _ in range(runs):
         chosen.append(timings.choose(list(seconds)))
-        timings.add(chosen[-1], 1, seconds[chosen[-1]])
+        timings.add(chosen[-1], 1, seconds[chosen[-1]], share * seconds[chosen[-1]])
     return chosen
 
 
@@ -242,11 +242,17 @@ def test_a_choice_that_was_disturbed_is_corrected() -> None:
     assert chosen[500:].count(Plan.ROWS) > 480
 
 
+def test_threads_do_not_share_units_on_a_busy_machine() -> None:
+    timings, seconds = Timings(), {Plan.SERIAL: 2.0, Plan.ROWS: 1.0, Plan.UNITS: 0.5}
+    assert Plan.UNITS not in choices(timings, 100, seconds | {Plan.UNITS: 100.0}, share=0.3)
+    assert choices(timings, 100, seconds).count(Plan.UNITS) > 80  # it is no longer busy
+
+
 def test_a_run_with_a_slow_plan_is_short() -> None:
     timings = Timings()
     assert timings.steps_within(0.01, list(Plan)) == 1  # nothing is known
     for plan, seconds in ((Plan.SERIAL, 0.001), (Plan.ROWS, 0.0005), (Plan.UNITS, 0.5)):
-        timings.add(plan, 1, seconds)
+        timings.add(plan, 1, seconds, seconds)
     assert timings.steps_within(0.01, [Plan.SERIAL]) == 10
     assert timings.steps_within(0.01, [Plan.ROWS]) == 20
     assert timings.steps_within(0.01, [Plan.UNITS]) == 1

@@ -41,8 +41,12 @@ _TRIALS = 3
 _SHARE, _FIRST_SHARE = 0.01, 0.1
 """Fraction of the time that goes into runs with each of the slower plans, and until it has had `_TRIALS` of them.
 
-It may have been measured while the machine was busy, and the first runs are of cold caches. On a busy machine, where
-threads wait for one another at each barrier until the system runs them, a run may take a hundred times as long.
+It may have been measured while the machine was busy, and the first runs are of cold caches.
+"""
+_BUSY, _BUSY_PAUSE = 0.5, 10
+"""Fraction of a run's time in which its first thread ran, below which the machine is busy, and for how many such times
+no plan with a barrier per step is tried: its threads, which wait until the system runs the others, may be a hundred times
+as slow.
 """
 
 Emitter = tuple[Any, Callable[..., Any]]
@@ -182,13 +186,15 @@ class Timings:
         latest = self.seconds[self.choose(plans)]
         return max(1, int(seconds * len(latest) / sum(latest))) if latest else 1
 
-    def add(self, plan: Plan, steps: int, seconds: float) -> None:
-        """Record a run of so many steps."""
+    def add(self, plan: Plan, steps: int, seconds: float, core_seconds: float) -> None:
+        """Record a run of so many steps, in which the first thread ran for `core_seconds`."""
         with _POOL.lock:
             self.seconds[plan].append(seconds / steps)
             self.spent += seconds
             share = _SHARE if len(self.seconds[plan]) == _TRIALS else _FIRST_SHARE
             self.due[plan] = self.spent + seconds / share
+            if core_seconds < _BUSY * seconds:
+                self.due[Plan.UNITS] = max(self.due[Plan.UNITS], self.spent + _BUSY_PAUSE * seconds)
 
 
 _timings: dict[Hashable, Timings] = {}
@@ -233,10 +239,10 @@ class Team:
         thread. If one of the calls does not happen or raises an exception, the others pass all their barriers and end.
         """
         plan = self.timings.choose(list(self.teams)) if steps else Plan.SERIAL
-        started = time.perf_counter()
+        started, core_started = time.perf_counter(), time.thread_time()
         self._run(plan, run_thread)
         if steps:
-            self.timings.add(plan, steps, time.perf_counter() - started)
+            self.timings.add(plan, steps, time.perf_counter() - started, time.thread_time() - core_started)
 
     def _run(self, plan: Plan, run_thread: Callable[[Thread], Any]) -> None:
         first, *others = self.teams[plan]
