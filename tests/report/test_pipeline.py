@@ -15,7 +15,6 @@ from elman.runs.run import Run
 from elman.testing.gradcheck import REPORTED
 from elman.text import Corpus
 from elman.training.callbacks import TrainingCallback
-from support.cli import Command
 from support.html_page import Page
 from support.training import train
 
@@ -147,15 +146,6 @@ def test_a_report_stopped_in_gradcheck_resumes(corpus: Corpus, tmp_path: Path, m
     assert results is not None
     assert len(results["gradient_check"]["experiments"]) == 3
     assert results["long"] is None
-
-
-def test_the_command_to_resume_has_options(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elman.report.report", lambda *_, **__: None)
-    ended = command("report", "text.txt", "--min-count", 5, "-o", tmp_path)
-    assert ended.err == (
-        f"stopped and saved; resume with: elman report text.txt --out {tmp_path} --epochs 10 --long-epochs 100"
-        " --encoding utf-8 --min-count 5 --resume\n"
-    )
 
 
 @pytest.mark.usefixtures("_one_experiment")
