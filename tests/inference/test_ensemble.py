@@ -47,9 +47,7 @@ def test_the_order_of_lines_does_not_matter_to_a_prior() -> None:
     options = OPTIONS | {"lines": True, "ngram_order": 2, "seq_length": 4}
     models = [train(elman.Corpus.from_text("\n".join(names)), **options, seed=seed).model for seed in (1, 2)]
     index = models[0].alphabet.encode("Ada\nKay")
-    logits = [
-        model.engine.session(model.parameters).logits(model.state.reshape(1), index[:, None])[0] for model in models
-    ]
+    logits = [each.engine.session(each.parameters).logits(each.state.reshape(1), index[:, None])[0] for each in models]
     joined = ensemble(models, weights=[0.25, 0.75])
     o, _ = joined.engine.session(joined.parameters).logits(joined.state.reshape(1), index[:, None])
     np.testing.assert_allclose(o, 0.25 * logits[0] + 0.75 * logits[1], rtol=SINGLE, atol=SINGLE)

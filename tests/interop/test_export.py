@@ -5,7 +5,6 @@ import json
 import re
 import sys
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -117,13 +116,6 @@ def rejection(path: Path, **options: Any) -> str:
     prefix = f"{quote(path)} cannot be imported: "
     assert message.startswith(prefix)
     return message.removeprefix(prefix)
-
-
-@pytest.fixture
-def ngram_prior(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    yield import_module("ngram_prior")
-    sys.modules.pop("ngram_prior", None)
 
 
 @pytest.mark.parametrize("order", [0, 3])

@@ -11,7 +11,6 @@ import pytest
 
 import elman
 from elman.errors import ElmanError
-from elman.inference import Model
 from elman.inference.ensemble import ensemble
 from elman.inference.fingerprint import fingerprint
 from elman.storage.tensors import read_description
@@ -119,9 +118,7 @@ def test_an_unpruned_table_is_refused_even_if_the_prior_is_off(tmp_path: Path) -
 def test_what_other_formats_do_not_have(tmp_path: Path, kind: str) -> None:
     text = "Ada\nGrace\nAlan\nJean\nEdsger\n" * 3
     options: dict[str, Any] = {"hidden_size": 3, "seq_length": 4, "max_updates": 2, "engine": "numpy"}
-    models: list[Model] = [
-        train(Corpus.from_text(text), **options, lines=kind == "lines", seed=seed).model for seed in (1, 2)
-    ]
+    models = [train(Corpus.from_text(text), **options, lines=kind == "lines", seed=seed).model for seed in (1, 2)]
     model = ensemble(models) if kind == "ensemble" else models[0]
     elman.export(model, tmp_path / "folder", format="hub", weights="float32")
     loaded = elman.load(tmp_path / "folder", engine="numpy")

@@ -89,20 +89,13 @@ def test_top_p_stops_where_the_sum_is_reached_exactly() -> None:
         assert np.flatnonzero(SamplingParams(top_p=top_p).probabilities(o)).tolist() == kept
 
 
-@given(logits, draws)
-def test_probabilities_sum_to_one(o: Array, sampling: SamplingParams) -> None:
-    before = o.copy()
-    p = sampling.probabilities(o)
-    assert p.min() >= 0
-    assert p.sum() == pytest.approx(1, abs=tolerances.PROBABILITY)
-    np.testing.assert_array_equal(o, before)
-
-
 @settings(max_examples=300)
 @given(logits, draws, uniforms)
 def test_an_index_inverts_the_distribution_function(o: Array, sampling: SamplingParams, uniform: float) -> None:
-    p = sampling.probabilities(o)
-    index = sampling.sample(o, uniform)
+    before, p, index = o.copy(), sampling.probabilities(o), sampling.sample(o, uniform)
+    np.testing.assert_array_equal(o, before)
+    assert p.min() >= 0
+    assert p.sum() == pytest.approx(1, abs=tolerances.PROBABILITY)
     assert p[index] > 0
     assert p[:index].sum() <= uniform + tolerances.PROBABILITY
     assert p[: index + 1].sum() > uniform - tolerances.PROBABILITY
@@ -126,10 +119,8 @@ def test_the_examples_in_docstrings(module: str) -> None:
     assert result.failed == 0
 
 
-DOCUMENTS = "".join(
-    (ROOT / f"docs/explanation/{name}.md").read_text("utf-8") for name in ("bptt", "cells", "ngram_prior")
-)
-QUOTED = re.findall(r"^```python\n(.*?)^```", DOCUMENTS, re.M | re.S)
+PAGES = "".join((ROOT / f"docs/explanation/{name}.md").read_text("utf-8") for name in ("bptt", "cells", "ngram_prior"))
+QUOTED = re.findall(r"^```python\n(.*?)^```", PAGES, re.M | re.S)
 
 
 @pytest.mark.parametrize("block", QUOTED)
@@ -153,7 +144,7 @@ def test_the_documents_quote_the_source(block: str) -> None:
 def test_the_documents_derive_every_numbered_line(module: str, label: str) -> None:
     """**GRU (1) to (3).** and **GRU (4), (5).** in bold, before the equations, name the lines."""
     derived: set[str] = set()
-    for numbers in re.findall(rf"\*\*(?:[^*]*; )?{label} (\([^*;]*)", DOCUMENTS):
+    for numbers in re.findall(rf"\*\*(?:[^*]*; )?{label} (\([^*;]*)", PAGES):
         for first, last in re.findall(r"\((\d+'?)\)(?: to \((\d+)\))?", numbers):
             derived |= {first} | ({str(n) for n in range(int(first), int(last) + 1)} if last else set())
     source = (ROOT / f"src/elman/{module}.py").read_text("utf-8")

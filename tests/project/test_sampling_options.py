@@ -15,14 +15,8 @@ import pytest
 
 from elman.cli import app
 from elman.errors import ElmanError, flag
-from elman.network import SamplingParams
-from elman.network.sampling import (
-    MAX_NUMBER,
-    SamplingOption,
-    SamplingOptions,
-    create_sampling_params,
-    list_sampling_options,
-)
+from elman.network import SamplingParams, sampling
+from elman.network.sampling import SamplingOption, SamplingOptions, create_sampling_params, list_sampling_options
 from elman.serve.app import describe_app
 from elman.serve.settings import Settings
 from support.cli import Command, assert_refused
@@ -138,5 +132,5 @@ def test_openapi_and_the_playground_describe_it(option: SamplingOption, client: 
         assert (schema["minimum"], schema.get("maximum")) == (option.minimum, option.request_maximum)
     (found,) = (each for each in client.get("/api/models").json()["sampling"] if each["name"] == option.name)
     same = {name: getattr(option, name) for name in ("name", "label", "help", "default", "minimum", "step")}
-    maximum = MAX_NUMBER if option.request_maximum is None else option.request_maximum
+    maximum = sampling.MAX_NUMBER if option.request_maximum is None else option.request_maximum
     assert found == {**same, "maximum": maximum}
