@@ -83,7 +83,6 @@ SMALL: dict[str, Any] = {"hidden_size": 5, "seq_length": 5, "max_updates": 30, "
 
 @pytest.fixture(scope="module")
 def scored_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run directory of a small model with a prior, and next to it texts."""
     directory = tmp_path_factory.mktemp("eval")
     (directory / "other").write_text(OTHER, encoding="utf-8")
     (directory / "latin1").write_bytes((OTHER + "é").encode("latin-1"))

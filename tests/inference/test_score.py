@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -47,34 +47,26 @@ def text(n: int = N) -> Any:
     return np.random.default_rng(2).integers(K, size=n, dtype=np.uint8)
 
 
-@dataclass
-class RecordingSession:
-    session: Any
-    shapes: list[tuple[int, ...]]
-
-    def losses(self, state: State, x: Any, y: Any) -> Any:
-        self.shapes.append(x.shape)
-        return self.session.losses(state, x, y)
-
-
-@dataclass
-class RecordingEngine:
-    engine: Any
-    shapes: list[tuple[int, ...]] = field(default_factory=list)
-
-    def session(self, parameters: Parameters) -> Any:
-        return RecordingSession(self.engine.session(parameters), self.shapes)
-
-
 def score_recorded(parameters: Parameters, start: State, indices: Any, engine: str = "numpy") -> list[tuple[int, ...]]:
     """Score a text, which must cost what it costs read at once; return the shapes of what was read."""
-    recording: Any = RecordingEngine(get_engine(engine))
+    used, shapes = get_engine(engine), list[tuple[int, ...]]()
+
+    def open_session(parameters: Parameters) -> Any:
+        session = used.session(parameters)
+
+        def losses(state: State, x: Any, y: Any) -> Any:
+            shapes.append(x.shape)
+            return session.losses(state, x, y)
+
+        return SimpleNamespace(losses=losses)
+
+    recording: Any = SimpleNamespace(session=open_session)
     found = score(recording, parameters, start, indices)
     expected, _ = loss(parameters, start, indices[:-1], indices[1:])
     assert found.chars == len(indices) - 1
     assert found.nats == pytest.approx(expected, rel=1e-6)
-    assert max(map(math.prod, recording.shapes)) <= scoring.SLICE_LOSSES
-    return list(recording.shapes)
+    assert max(map(math.prod, shapes)) <= scoring.SLICE_LOSSES
+    return shapes
 
 
 def count_steps(shapes: list[tuple[int, ...]], rows: int) -> int:

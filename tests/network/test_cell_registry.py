@@ -109,7 +109,7 @@ def test_the_health_monitor_knows_whether_gates_hold_a_unit_at_zero(cell: str) -
 
 
 @EACH_CELL
-def test_it_adapts_and_is_scored_in_a_session(model: elman.Model, cell: str) -> None:
+def test_it_adapts_and_is_scored_in_a_session(model: elman.Model) -> None:
     assert model.score(TEXT * 3, adapt="weights").nats < model.score(TEXT * 3).nats
     assert model.samples(2, 20, seed=1)[0] == model.sample(20, seed=1)
 
