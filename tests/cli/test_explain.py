@@ -83,7 +83,6 @@ SMALL: dict[str, Any] = {"hidden_size": 5, "seq_length": 5, "max_updates": 30, "
 
 @pytest.fixture(scope="module")
 def scored_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run directory of a small model with a prior, and next to it texts."""
     directory = tmp_path_factory.mktemp("eval")
     (directory / "other").write_text(OTHER, encoding="utf-8")
     (directory / "latin1").write_bytes((OTHER + "é").encode("latin-1"))
@@ -91,18 +90,21 @@ def scored_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory / "run"
 
 
-@pytest.mark.parametrize(("file", "encoding", "unknown"), [("other", "utf-8", ""), ("latin1", "latin-1", "é")])
-def test_metrics_are_those_of_score(command: Command, scored_run: Path, file: str, encoding: str, unknown: str) -> None:
-    arguments = ("eval", scored_run, scored_run.parent / file, "--encoding", encoding)
+@pytest.mark.parametrize(
+    ("file", "encoding", "unknown", "window"),
+    [("other", "utf-8", "", None), ("other", "utf-8", "", 20), ("latin1", "latin-1", "é", None)],
+)
+def test_metrics_are_those_of_score(
+    command: Command, scored_run: Path, file: str, encoding: str, unknown: str, window: int | None
+) -> None:
+    arguments = ["eval", scored_run, scored_run.parent / file, "--encoding", encoding]
+    arguments += ["--window", window] if window else []
     ended = command(*arguments, "--json")
     assert (ended.code, ended.err) == (0, "")
-    score = elman.load(scored_run).score(OTHER + unknown)
-    expected = {
-        "chars": score.chars,
-        "nats_per_char": score.nats_per_char,
-        "bits_per_char": score.bits_per_char,
-        "perplexity": score.perplexity,
-    } | ({"unknown_chars": 1} if unknown else {})
+    score = elman.load(scored_run).score(OTHER + unknown, window=window)
+    metrics = ("chars", "nats_per_char", "bits_per_char", "perplexity")
+    expected = {name: getattr(score, name) for name in metrics}
+    expected |= ({"unknown_chars": 1} if unknown else {}) | ({"window": window} if window else {})
     assert json.loads(ended.out) == expected
     table = command(*arguments).out
     assert [line.split("  ")[0] for line in table.splitlines()] == [name.replace("_", " ") for name in expected]

@@ -5,15 +5,8 @@ from typing import get_args
 
 import pytest
 
-from elman.compression.container import (
-    MEMBER_SIZE,
-    join_members,
-    make_header,
-    read_header,
-    read_payloads,
-    serialize,
-    split_members,
-)
+from elman.compression import container
+from elman.compression.container import join_members, make_header, read_header, split_members
 from elman.compression.modes import MODES, ModeName
 from elman.errors import ElmanError
 
@@ -28,11 +21,11 @@ def test_the_registry_has_every_mode() -> None:
 
 
 @pytest.mark.parametrize("name", [*MODES, None])
-@pytest.mark.parametrize("N", [0, 255, 256, MEMBER_SIZE])
+@pytest.mark.parametrize("N", [0, 255, 256, container.MEMBER_SIZE])
 def test_a_header_is_read_as_it_was_written(name: ModeName | None, N: int) -> None:
     mode = name and MODES[name]
     header = make_header(mode, N, bytes(range(32)), b"text")
-    member = serialize(header, [b"payload"])
+    member = container.serialize(header, [b"payload"])
     assert member[0] == FIRST_BYTES[name]
     assert read_header(member) == (header, len(member) - len(b"payload"))
     assert (len(header.fingerprint), len(header.checksum)) == ((1, 2) if N < 256 else (4, 4))
@@ -40,11 +33,11 @@ def test_a_header_is_read_as_it_was_written(name: ModeName | None, N: int) -> No
 
 def test_payloads_are_read_as_they_were_written() -> None:
     payloads = [b"", bytes(200), b"abc", b"end"]
-    member = serialize(make_header(None, 1, bytes(32), b""), payloads)
+    member = container.serialize(make_header(None, 1, bytes(32), b""), payloads)
     _, offset = read_header(member)
-    assert read_payloads(member, offset, 4) == payloads
+    assert container.read_payloads(member, offset, 4) == payloads
     with pytest.raises(ElmanError, match="corrupted: it ends too early"):
-        read_payloads(member[:-7], offset, 4)
+        container.read_payloads(member[:-7], offset, 4)
 
 
 @pytest.mark.parametrize(

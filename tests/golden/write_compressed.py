@@ -28,7 +28,6 @@ M, ORDER = 6, 4
 
 
 def golden_model() -> Model:
-    """Return a GRU of two layers with an n-gram prior."""
     net = Architecture(len(ALPHABET), M, "gru", 2, ORDER)
     arrays = {name: _weights(shape) for name, shape in net.shapes().items()}
     arrays["alpha"] = np.linspace(0.25, 1, ORDER + 1, dtype=np.float32)

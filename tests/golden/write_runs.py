@@ -34,7 +34,6 @@ STOPPED = 12
 
 
 def read_corpus(name: str) -> elman.Corpus:
-    """Return the text of a run."""
     return elman.Corpus.from_text(NAMES if name == "lstm" else TEXT, "hills")
 
 
@@ -45,7 +44,6 @@ def load_all(folder: Path) -> dict[str, elman.Model]:
 
 
 def expect_of_model(model: elman.Model) -> dict[str, Any]:
-    """Return what a model is expected to compute."""
     return {
         "alphabet": model.alphabet.characters,
         "sample": model.sample(40, seed=1),
@@ -55,7 +53,6 @@ def expect_of_model(model: elman.Model) -> dict[str, Any]:
 
 
 def expect_of_run(run: elman.Run) -> dict[str, Any]:
-    """Return how a run is expected to end after it is resumed."""
     return {
         "updates": run.state.update,
         "smooth_loss": run.state.smooth_loss,
@@ -65,7 +62,6 @@ def expect_of_run(run: elman.Run) -> dict[str, Any]:
 
 
 def write(folder: Path) -> None:
-    """Write all files."""
     seconds = count(step=0.001)
     clock = SimpleNamespace(perf_counter=lambda: next(seconds), monotonic=lambda: 0.0)
     machine = {"system": "Linux", "architecture": "x86_64", "processor": "", "cores": 2}

@@ -3,7 +3,6 @@
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -36,15 +35,6 @@ ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
 
 
 K, M, T = 5, 6, 7
-
-
-@pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    def change(**values: float) -> None:
-        for name, value in values.items():
-            monkeypatch.setattr(adapting, name, value)
-
-    return change
 
 
 def made(cell: str = "gru", layers: int = 2, dtype: Any = np.float64) -> tuple[Parameters, State]:
@@ -81,8 +71,11 @@ def evaluate_slowly(trained: Parameters, state: State, indices: Any, rate: float
 @ENGINES
 @pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("lstm", 1)])
 @pytest.mark.parametrize("n", [40 * T + 1, 40 * T, 35 * T + 3, 3])
-def test_dynamic_evaluation_follows_its_equations(settings: Any, engine: str, cell: str, layers: int, n: int) -> None:
-    settings(SEQ_LENGTH=T, RELATIVE_RATE=0.05, TIME_CONSTANT=300.0)
+def test_dynamic_evaluation_is_its_equations(
+    monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, layers: int, n: int
+) -> None:
+    for name, value in {"SEQ_LENGTH": T, "RELATIVE_RATE": 0.05, "TIME_CONSTANT": 300.0}.items():
+        monkeypatch.setattr(adapting, name, value)
     parameters, start = made(cell, layers)
     before = {name: array.tobytes() for name, array in parameters.items()}, start.recurrent.tobytes()
     found = score_dynamic(get_engine(engine), parameters, start, text(n))
@@ -92,13 +85,13 @@ def test_dynamic_evaluation_follows_its_equations(settings: Any, engine: str, ce
     assert ({name: array.tobytes() for name, array in parameters.items()}, start.recurrent.tobytes()) == before
 
 
-def test_repetitions_are_learned_and_then_forgotten(settings: Any) -> None:
+def test_repetitions_are_learned_and_then_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     parameters, start = made(dtype=np.float32)
     network = get_engine("numba"), parameters, start, np.tile(np.array([0, 3, 1, 1, 4, 2], np.uint8), 400)
     assert score_dynamic(*network).nats_per_char < 0.5 * score(*network).nats_per_char
-    settings(TIME_CONSTANT=200.0)
+    monkeypatch.setattr(adapting, "TIME_CONSTANT", 200.0)
     short = score_dynamic(*network)
-    settings(TIME_CONSTANT=1e9)
+    monkeypatch.setattr(adapting, "TIME_CONSTANT", 1e9)
     assert short.nats > score_dynamic(*network).nats
 
 
@@ -215,14 +208,8 @@ def test_eval_adapts(runs: Path, command: Command, monkeypatch: pytest.MonkeyPat
     ended = command("eval", "prior", "other.txt", "--adapt", adapt.upper(), "--json")
     loaded = elman.load("prior")
     adapting, static = loaded.score(OTHER + "漢", adapt=adapt), loaded.score(OTHER + "漢")
-    assert json.loads(ended.out) == {
-        "chars": adapting.chars,
-        "nats_per_char": adapting.nats_per_char,
-        "bits_per_char": adapting.bits_per_char,
-        "perplexity": adapting.perplexity,
-        "nats_per_char_without_adapt": static.nats_per_char,
-        "unknown_chars": 1,
-    }
+    metrics = {name: getattr(adapting, name) for name in ("chars", "nats_per_char", "bits_per_char", "perplexity")}
+    assert json.loads(ended.out) == {**metrics, "nats_per_char_without_adapt": static.nats_per_char, "unknown_chars": 1}
 
 
 def test_sample_counts_its_prompt(runs: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,6 @@ def test_a_beam_of_one_is_greedy(model: Model) -> None:
 
 
 def log_probability(model: Model, text: str) -> float:
-    """Return the log-probability of a text behind "t", by the naive code."""
     read = model.alphabet.encode("t" + text)
     return -float(reference_impl.loss(model.parameters, model.state.recurrent, read[:-1], read[1:]))
 

@@ -1,16 +1,13 @@
 """A long text read in segments costs what it costs read sequentially; the cost of unknown characters."""
 
-import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-import elman
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import score as scoring
@@ -23,12 +20,10 @@ from elman.network.output import softmax
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.table import NgramSpec
-from elman.text import Alphabet, Corpus, with_unknown
+from elman.text import Alphabet, with_unknown
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
-from support.cli import Command
 from support.networks import make_parameters, state_of
 from support.random_model import overflowing_model
-from support.state import TEXT
 
 K, M, N = 5, 6, 3_000
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
@@ -37,13 +32,8 @@ ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
 @pytest.fixture(autouse=True)
 def _short_texts_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the small networks and texts of these tests read in segments."""
-    for name, value in {
-        "MIN_SEGMENTED_CHARS": 500,
-        "MIN_SEGMENTED_WEIGHTS": 0,
-        "SEGMENTS": 7,
-        "WARM_UP": 60,
-        "SLICE_LOSSES": 7 * 32,
-    }.items():
+    sizes = {"MIN_SEGMENTED_CHARS": 500, "MIN_SEGMENTED_WEIGHTS": 0, "SEGMENTS": 7, "WARM_UP": 60}
+    for name, value in {**sizes, "SLICE_LOSSES": 7 * 32}.items():
         monkeypatch.setattr(scoring, name, value)
 
 
@@ -57,34 +47,26 @@ def text(n: int = N) -> Any:
     return np.random.default_rng(2).integers(K, size=n, dtype=np.uint8)
 
 
-@dataclass
-class RecordingSession:
-    session: Any
-    shapes: list[tuple[int, ...]]
-
-    def losses(self, state: State, x: Any, y: Any) -> Any:
-        self.shapes.append(x.shape)
-        return self.session.losses(state, x, y)
-
-
-@dataclass
-class RecordingEngine:
-    engine: Any
-    shapes: list[tuple[int, ...]] = field(default_factory=list)
-
-    def session(self, parameters: Parameters) -> Any:
-        return RecordingSession(self.engine.session(parameters), self.shapes)
-
-
 def score_recorded(parameters: Parameters, start: State, indices: Any, engine: str = "numpy") -> list[tuple[int, ...]]:
     """Score a text, which must cost what it costs read at once; return the shapes of what was read."""
-    recording: Any = RecordingEngine(get_engine(engine))
+    used, shapes = get_engine(engine), list[tuple[int, ...]]()
+
+    def open_session(parameters: Parameters) -> Any:
+        session = used.session(parameters)
+
+        def losses(state: State, x: Any, y: Any) -> Any:
+            shapes.append(x.shape)
+            return session.losses(state, x, y)
+
+        return SimpleNamespace(losses=losses)
+
+    recording: Any = SimpleNamespace(session=open_session)
     found = score(recording, parameters, start, indices)
     expected, _ = loss(parameters, start, indices[:-1], indices[1:])
     assert found.chars == len(indices) - 1
     assert found.nats == pytest.approx(expected, rel=1e-6)
-    assert max(map(math.prod, recording.shapes)) <= scoring.SLICE_LOSSES
-    return list(recording.shapes)
+    assert max(map(math.prod, shapes)) <= scoring.SLICE_LOSSES
+    return shapes
 
 
 def count_steps(shapes: list[tuple[int, ...]], rows: int) -> int:
@@ -197,19 +179,3 @@ def test_unknown_characters_cost_the_same_in_windows() -> None:
     known = windows_by_hand(parameters, drop_unknown(indices, K), 16)
     assert (found.chars, found.unknown) == (99, 2)
     assert found.nats == pytest.approx(known + 2 * unknown_nats(K) + 97 * KNOWN_PENALTY_NATS)
-
-
-def test_eval_and_python_score_windows(tmp_path: Path, command: Command) -> None:
-    run, file = tmp_path / "run", tmp_path / "text.txt"
-    options: dict[str, Any] = {"hidden_size": 4, "max_updates": 5, "sample_every": 0, "engine": "numpy"}
-    model = elman.train(Corpus.from_text(TEXT), preset="reference", out=run, **options).model
-    file.write_text(TEXT, encoding="utf-8")
-    ended = command("eval", run, file, "--window", 20, "--json")
-    found = model.score(TEXT, window=20)
-    assert json.loads(ended.out) == {
-        "chars": len(TEXT) - 1, "nats_per_char": pytest.approx(found.nats_per_char),
-        "bits_per_char": pytest.approx(found.bits_per_char), "perplexity": pytest.approx(found.perplexity),
-        "window": 20,
-    }  # fmt: skip
-    expected = windows_by_hand(model.parameters.map(lambda array: array.astype(float)), model.alphabet.encode(TEXT), 20)
-    assert found.nats == pytest.approx(expected, rel=1e-5)

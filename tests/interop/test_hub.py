@@ -11,7 +11,6 @@ import pytest
 
 import elman
 from elman.errors import ElmanError
-from elman.inference import Model
 from elman.inference.ensemble import ensemble
 from elman.inference.fingerprint import fingerprint
 from elman.storage.tensors import read_description
@@ -45,19 +44,11 @@ def folder(run: Path, tmp_path: Path) -> Path:
 
 
 def test_the_folder_is_the_model(folder: Path, run: Path, tmp_path: Path) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "README.md",
-        "config.json",
-        "model.safetensors",
-        "page.html",
-    ]
+    files = "README.md config.json model.safetensors page.html"
+    assert sorted(path.name for path in folder.iterdir()) == files.split()
     imported = elman.import_(folder, out=tmp_path / "imported")
-    for each in (
-        elman.load(folder),
-        elman.load(folder / "model.safetensors"),
-        imported,
-        elman.load(tmp_path / "imported"),
-    ):
+    paths = folder, folder / "model.safetensors", tmp_path / "imported"
+    for each in (imported, *map(elman.load, paths)):
         assert fingerprint(each) == fingerprint(elman.load(run))
         assert each.sample(30, seed=1) == elman.load(run).sample(30, seed=1)
     settings = json.loads((folder / "config.json").read_text("utf-8"))
@@ -73,23 +64,16 @@ def test_the_metadata_is_that_of_the_hub(folder: Path, run: Path) -> None:
     (entry,) = metadata.pop("model-index")
     (result,) = entry["results"]
     assert entry["name"] == 'it\'s: a "model"'
-    assert result["dataset"] == {
-        "type": "my-novel-.txt",
-        "name": "my novel: \N{PILE OF POO}.txt",
-        "split": "validation",
-    }
+    dataset = {"type": "my-novel-.txt", "name": "my novel: \N{PILE OF POO}.txt", "split": "validation"}
+    assert result["dataset"] == dataset
     assert {metric["type"]: metric["value"] for metric in result["metrics"]} == pytest.approx(
         {"nats_per_char": loss, "bits_per_char": loss / math.log(2), "perplexity": math.exp(loss)}, abs=1e-4
     )
     assert metadata == {
-        "library_name": "elman",
-        "pipeline_tag": "text-generation",
-        "language": "no",
-        "license": "cc0-1.0",
-        "tags": ["character-level", "recurrent-neural-network", "rnn"],
-        "datasets": ["my-novel-.txt"],
+        "library_name": "elman", "pipeline_tag": "text-generation", "language": "no", "license": "cc0-1.0",
+        "tags": ["character-level", "recurrent-neural-network", "rnn"], "datasets": ["my-novel-.txt"],
         "metrics": ["nats_per_char", "bits_per_char", "perplexity"],
-    }
+    }  # fmt: skip
     assert '# it\'s: a "model"\n' in text
     assert "hf://OWNER/it-s-a-model-\n" in text  # a name that the Hub accepts
     assert f"`my novel: \N{PILE OF POO}.txt`, {len(TEXT) * 3} characters" in text
@@ -134,9 +118,7 @@ def test_an_unpruned_table_is_refused_even_if_the_prior_is_off(tmp_path: Path) -
 def test_what_other_formats_do_not_have(tmp_path: Path, kind: str) -> None:
     text = "Ada\nGrace\nAlan\nJean\nEdsger\n" * 3
     options: dict[str, Any] = {"hidden_size": 3, "seq_length": 4, "max_updates": 2, "engine": "numpy"}
-    models: list[Model] = [
-        train(Corpus.from_text(text), **options, lines=kind == "lines", seed=seed).model for seed in (1, 2)
-    ]
+    models = [train(Corpus.from_text(text), **options, lines=kind == "lines", seed=seed).model for seed in (1, 2)]
     model = ensemble(models) if kind == "ensemble" else models[0]
     elman.export(model, tmp_path / "folder", format="hub", weights="float32")
     loaded = elman.load(tmp_path / "folder", engine="numpy")

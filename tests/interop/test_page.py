@@ -170,12 +170,9 @@ def test_an_option_whose_filter_pages_do_not_have_is_an_error(browser: Browser) 
 
 @pytest.mark.parametrize("seed", [0, 2**32 + 7, 2**53 - 1])
 def test_seeds_are_those_of_python(window: Page, model: Model, seed: int) -> None:
-    assert generate(window, 60, seed, temperature=0.5) == PROMPT + model.sample(
-        60, prompt=PROMPT, seed=seed, temperature=0.5
-    )
-    assert generate(window, 20, seed, temperature=0) == PROMPT + model.sample(
-        20, prompt=PROMPT, seed=seed, temperature=0
-    )
+    for temperature in (0.5, 0.0):
+        expected = model.sample(60, prompt=PROMPT, seed=seed, temperature=temperature)
+        assert generate(window, 60, seed, temperature=temperature) == PROMPT + expected
 
 
 def test_rounded_weights_are_those_that_the_loss_is_measured_with(browser: Browser, tmp_path: Path) -> None:

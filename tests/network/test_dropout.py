@@ -63,9 +63,7 @@ def test_a_single_sequence_has_the_masks_of_a_batch_of_one(variational: bool) ->
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.5, 0.9])
 def test_the_fraction_of_units_kept(rate: float) -> None:
-    masks = np.array(
-        [Dropout(rate, False, seed).masks(n, 3, **SIZE, dtype=np.float64) for seed in (0, 1) for n in (1, 2)]
-    )
+    masks = np.array([Dropout(rate, False, s).masks(n, 3, **SIZE, dtype=np.float64) for s in (0, 1) for n in (1, 2)])
     kept = masks > 0
     assert set(np.unique(masks)) == {0.0, 1 / (1 - rate)}
     for share in (kept.mean(axis=(2, 3, 4)), kept[:, :, :, 0, 0].mean()):

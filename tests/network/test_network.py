@@ -1,8 +1,4 @@
-"""The reference network: gradients, output layer, sampling, and the documents that derive them.
-
-Every dimension has a size of its own, T, K, m = 5, 7, 4, so that a swapped axis fails. The
-initial state is not zero. The window has one character twice and lacks two.
-"""
+"""The reference network: its first loss, output layer, sampling, and the documents that derive them."""
 
 import doctest
 import importlib
@@ -14,37 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elman.network import SamplingParams, bptt, loss_and_gradients, output
-from elman.network.parameters import Architecture, Array, Parameters
-from support import reference_impl
+from elman.network import SamplingParams, bptt, output
+from elman.network.parameters import Array
 from support import tolerances as tolerances
 from support.networks import make_parameters, state_of
 from support.state import ROOT
-
-T, K, M = 5, 7, 4
-CHARACTERS = np.array([3, 1, 3, 6, 0, 4], np.uint8)
-X, Y = CHARACTERS[:-1], CHARACTERS[1:]
-
-
-def example(std: float = 0.5) -> tuple[Parameters, Array]:
-    """Return parameters and an initial state, none of them zero."""
-    generator = np.random.default_rng(1)
-    arrays = reference_impl.initial_parameters(K, M, std, seed=400)
-    arrays["b"], arrays["c"] = generator.normal(size=M), generator.normal(size=K)
-    return Parameters(Architecture(K, M), arrays), np.tanh(generator.normal(size=M))
-
-
-@pytest.mark.parametrize("std", [0.1, 0.5, 1.0])
-def test_gradients_are_central_differences(std: float) -> None:
-    parameters, h0 = example(std)
-    result = loss_and_gradients(parameters, state_of(parameters, h0), X, Y)
-    analytic = result.gradients | {"h0": result.dh0}
-    assert sorted(analytic) == sorted(["U", "W", "V", "b", "c", "h0"])
-    for name, array in {**parameters, "h0": h0}.items():
-        numeric = reference_impl.central_differences(
-            lambda: reference_impl.loss(parameters, h0, X, Y), array, tolerances.CENTRAL_STEP
-        )
-        np.testing.assert_allclose(analytic[name], numeric, tolerances.CENTRAL, err_msg=name)
 
 
 @pytest.mark.parametrize("seed", [400, 1, 2])
@@ -119,20 +89,13 @@ def test_top_p_stops_where_the_sum_is_reached_exactly() -> None:
         assert np.flatnonzero(SamplingParams(top_p=top_p).probabilities(o)).tolist() == kept
 
 
-@given(logits, draws)
-def test_probabilities_sum_to_one(o: Array, sampling: SamplingParams) -> None:
-    before = o.copy()
-    p = sampling.probabilities(o)
-    assert p.min() >= 0
-    assert p.sum() == pytest.approx(1, abs=tolerances.PROBABILITY)
-    np.testing.assert_array_equal(o, before)
-
-
 @settings(max_examples=300)
 @given(logits, draws, uniforms)
 def test_an_index_inverts_the_distribution_function(o: Array, sampling: SamplingParams, uniform: float) -> None:
-    p = sampling.probabilities(o)
-    index = sampling.sample(o, uniform)
+    before, p, index = o.copy(), sampling.probabilities(o), sampling.sample(o, uniform)
+    np.testing.assert_array_equal(o, before)
+    assert p.min() >= 0
+    assert p.sum() == pytest.approx(1, abs=tolerances.PROBABILITY)
     assert p[index] > 0
     assert p[:index].sum() <= uniform + tolerances.PROBABILITY
     assert p[: index + 1].sum() > uniform - tolerances.PROBABILITY
@@ -156,10 +119,8 @@ def test_the_examples_in_docstrings(module: str) -> None:
     assert result.failed == 0
 
 
-DOCUMENTS = "".join(
-    (ROOT / f"docs/explanation/{name}.md").read_text("utf-8") for name in ("bptt", "cells", "ngram_prior")
-)
-QUOTED = re.findall(r"^```python\n(.*?)^```", DOCUMENTS, re.M | re.S)
+PAGES = "".join((ROOT / f"docs/explanation/{name}.md").read_text("utf-8") for name in ("bptt", "cells", "ngram_prior"))
+QUOTED = re.findall(r"^```python\n(.*?)^```", PAGES, re.M | re.S)
 
 
 @pytest.mark.parametrize("block", QUOTED)
@@ -183,7 +144,7 @@ def test_the_documents_quote_the_source(block: str) -> None:
 def test_the_documents_derive_every_numbered_line(module: str, label: str) -> None:
     """**GRU (1) to (3).** and **GRU (4), (5).** in bold, before the equations, name the lines."""
     derived: set[str] = set()
-    for numbers in re.findall(rf"\*\*(?:[^*]*; )?{label} (\([^*;]*)", DOCUMENTS):
+    for numbers in re.findall(rf"\*\*(?:[^*]*; )?{label} (\([^*;]*)", PAGES):
         for first, last in re.findall(r"\((\d+'?)\)(?: to \((\d+)\))?", numbers):
             derived |= {first} | ({str(n) for n in range(int(first), int(last) + 1)} if last else set())
     source = (ROOT / f"src/elman/{module}.py").read_text("utf-8")

@@ -27,7 +27,6 @@ params = st.builds(
 
 
 def truncate_compiled(o: Array, sampling: SamplingParams) -> Array:
-    """Return the distribution that the compiled filters leave."""
     row = np.exp((o - o.max()) / sampling.temperature)
     remaining = np.empty(1)
     truncate(row, row.sum(), pack_sampling_params([sampling], len(o)), 0, remaining)

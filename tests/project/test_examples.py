@@ -44,14 +44,8 @@ def test_the_probabilities_of_an_n_gram_sum_to_one(examples: Any) -> None:
 
 def test_an_example_on_logs(examples: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     odd_lines = examples("odd_lines")
-    for name, value in {
-        "SEEDS": (7,),
-        "TRAINING": 400,
-        "TESTING": 300,
-        "ANOMALIES": 14,
-        "UPDATES": 40,
-        "ORDER": 4,
-    }.items():
+    sizes = {"SEEDS": (7,), "TRAINING": 400, "TESTING": 300, "ANOMALIES": 14, "UPDATES": 40, "ORDER": 4}
+    for name, value in sizes.items():
         monkeypatch.setattr(odd_lines, name, value)
     odd_lines.main()
     rows = capsys.readouterr().out.splitlines()[-7:]
@@ -97,11 +91,8 @@ def test_each_text_is_trained_on_and_exported(script: Any, tmp_path: Path, monke
     monkeypatch.setattr(sys, "argv", ["example_models.py", str(tmp_path), "--log", str(tmp_path / "a.log")])
     script.main()
     assert (texts / "molecules.txt").read_text("utf-8").startswith("CCO\nc1ccccc1\nCCO\n")
-    assert (
-        (texts / "plays.txt")
-        .read_text("utf-8")
-        .startswith("Hamlet\n\nACT I\n\nEnter FRANCISCO\n\nFRANCISCO\nWho's there?-- Stand.\n")
-    )
+    beginning = "Hamlet\n\nACT I\n\nEnter FRANCISCO\n\nFRANCISCO\nWho's there?-- Stand.\n"
+    assert (texts / "plays.txt").read_text("utf-8").startswith(beginning)
     for name, is_of_lines in (("molecules", True), ("plays", False), ("log", True)):
         assert elman.load(tmp_path / name).is_of_lines == is_of_lines
         assert f"`{name}.txt`" in (tmp_path / name / "README.md").read_text("utf-8")

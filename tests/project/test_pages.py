@@ -81,9 +81,7 @@ def test_the_guide_finds_the_anomaly(command: Command, monkeypatch: pytest.Monke
     assert names["detector"].predict(names["new"]).tolist() == [1, -1]
 
 
-@pytest.mark.parametrize(
-    ("page", "language"), [("README.md", "python"), ("docs/tutorials/first_model.md", "py")], ids=str
-)
+@pytest.mark.parametrize(("page", "language"), [("README.md", "python"), ("docs/tutorials/first_model.md", "py")])
 def test_the_python_runs(page: str, language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sources.BUILTIN_CORPORA, "shakespeare", PLAY.encode)

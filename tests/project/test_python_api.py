@@ -154,7 +154,7 @@ def test_a_model_does_not_replace_the_checkpoint_of_a_run(corpus: Corpus, tmp_pa
         elman.export(run.model, tmp_path / "exported.safetensors")
 
 
-def test_a_run_on_disk(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_run_on_disk(tmp_path: Path) -> None:
     run = train(Corpus.from_text(TEXT * 3, "novel"), **EXACT, max_updates=30, validation=0.2, out=tmp_path)
     saved = elman.open_run(tmp_path)
     assert saved.config == run.config
@@ -183,7 +183,7 @@ def test_a_function_stops_the_run(corpus: Corpus) -> None:
     assert (run.state.update, run.stopped) == (7, "interrupted")
 
 
-def test_notebooks_show_small_escaped_tables(corpus: Corpus, tmp_path: Path) -> None:
+def test_notebooks_show_small_escaped_tables(tmp_path: Path) -> None:
     run = train(Corpus.from_text("<b>&" * 30, "<i>"), **EXACT, max_updates=10, out=tmp_path)
     page = elman.explain("<b>&" * 9, run.model)
     assert re.fullmatch(

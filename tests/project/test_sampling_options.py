@@ -15,14 +15,8 @@ import pytest
 
 from elman.cli import app
 from elman.errors import ElmanError, flag
-from elman.network import SamplingParams
-from elman.network.sampling import (
-    MAX_NUMBER,
-    SamplingOption,
-    SamplingOptions,
-    create_sampling_params,
-    list_sampling_options,
-)
+from elman.network import SamplingParams, sampling
+from elman.network.sampling import SamplingOption, SamplingOptions, create_sampling_params, list_sampling_options
 from elman.serve.app import describe_app
 from elman.serve.settings import Settings
 from support.cli import Command, assert_refused
@@ -137,12 +131,6 @@ def test_openapi_and_the_playground_describe_it(option: SamplingOption, client: 
         assert schema["type"] == ("integer" if option.type is int else "number")
         assert (schema["minimum"], schema.get("maximum")) == (option.minimum, option.request_maximum)
     (found,) = (each for each in client.get("/api/models").json()["sampling"] if each["name"] == option.name)
-    assert found == {
-        "name": option.name,
-        "label": option.label,
-        "help": option.help,
-        "default": option.default,
-        "minimum": option.minimum,
-        "maximum": MAX_NUMBER if option.request_maximum is None else option.request_maximum,
-        "step": option.step,
-    }
+    same = {name: getattr(option, name) for name in ("name", "label", "help", "default", "minimum", "step")}
+    maximum = sampling.MAX_NUMBER if option.request_maximum is None else option.request_maximum
+    assert found == {**same, "maximum": maximum}

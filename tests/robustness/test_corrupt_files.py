@@ -37,7 +37,6 @@ def outcome(path: Path) -> str:
 
 
 def read(path: Path) -> None:
-    """Read a file as the commands do, and use its content."""
     with np.errstate(all="ignore"):
         use_file(path)
     if path.name == CHECKPOINT:

@@ -99,7 +99,6 @@ def test_a_limit_of_file_sizes(text: Path, tmp_path: Path, share: float) -> None
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 512 KiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", folder], capture_output=True)
@@ -136,11 +135,8 @@ def test_a_disk_that_is_full_at_the_start_and_on_resume(text: Path, small_disk: 
     assert_goes_on(text, out, before)
 
 
-def test_a_disk_that_fills_at_any_moment(
-    corpus: Corpus, small_disk: Path, text: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_fills_at_any_moment(small_disk: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_after_every_update(monkeypatch)
-
     for update in range(1, 20, 3):
         out = small_disk / str(update)
         with pytest.raises(ElmanError, match="No space left on device"):

@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from elman.storage.tensors import read_tensors
 from elman.text import Corpus
 from elman.training import loop as training
 from support.cli import exit_code
+from support.kills import Killed, kill_at
 from support.state import ROOT, TEXT
 from support.training import EXACT, contents, train
 from support.training import Killed as KilledAt
@@ -130,30 +130,6 @@ def survive(folder: Path, name: str, kills: int, seed: int = 0) -> None:
 )
 def test_a_run_that_is_killed_ends_as_one_that_was_not(tmp_path: Path, name: str, kills: int, seed: int) -> None:
     survive(tmp_path, name, kills, seed)
-
-
-class Killed(BaseException):
-    """Ends a training run as a signal would, at a chosen point."""
-
-
-def kill_at(patch: pytest.MonkeyPatch, last: int, when: str, functions: Iterable[tuple[Any, str]]) -> None:
-    """Raise `Killed` before or after the call of this number, counted over some functions, and at every later one."""
-    calls = count(1)
-
-    def dying(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **keywords: Any) -> Any:
-            number = next(calls)
-            if number > last or (number == last and when == "before"):
-                raise Killed
-            result = function(*arguments, **keywords)
-            if number == last:
-                raise Killed
-            return result
-
-        return call
-
-    for owner, name in functions:
-        patch.setattr(owner, name, dying(getattr(owner, name)))
 
 
 SYNC = [(os, "fsync")]

@@ -92,7 +92,6 @@ def test_any_alphabet_comes_back(tmp_path: Path, characters: str, updates: int) 
 
 
 def error_message(path: Path) -> str:
-    """Return the one-line error with which a file is rejected."""
     with pytest.raises(ElmanError) as raised:
         load_checkpoint(path)
     message = str(raised.value)
@@ -103,7 +102,6 @@ def error_message(path: Path) -> str:
 
 @pytest.fixture
 def data(checkpoint: Checkpoint, tmp_path: Path) -> bytes:
-    """The bytes of a valid file."""
     save_checkpoint(tmp_path / "good", checkpoint)
     return (tmp_path / "good").read_bytes()
 

@@ -123,7 +123,6 @@ BUSY = "is locked, another process is writing to it"
 
 @pytest.fixture
 def run(corpus: Corpus, tmp_path: Path) -> Path:
-    """The directory of a run."""
     train(corpus, **EXACT, max_updates=9, out=tmp_path / "run")
     return tmp_path / "run"
 

@@ -135,12 +135,10 @@ BATCH = Config(seq_length=T, batch_size=10)
 
 
 def smooth_losses(losses: Iterable[float]) -> list[float]:
-    """Return the smooth loss at every update."""
     return [*accumulate(losses, lambda smooth, loss: 0.999 * smooth + 0.001 * loss)]
 
 
 def rows_of(losses: Sequence[float], every: int) -> list[Metrics]:
-    """Return the rows of a run with these losses."""
     smooth, updates = smooth_losses(losses), range(every, len(losses) + 1, every)
     return [Metrics(update, 0, smooth[update - 1], losses[update - 1], None, 1.0, 1.0) for update in updates]
 

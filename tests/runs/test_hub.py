@@ -24,12 +24,12 @@ pytest.importorskip("huggingface_hub")
 
 NAME = "hf://ada/stormy"
 LONG = "x" * 600
+NO_REPOSITORY = "there is no such repository, or it is private: for a private one, log in with hf auth login"
 OTHERS = {"config.json": b'{"model_type": "gpt2"}', "model.safetensors": b""}
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two runs on the same text."""
     folder = tmp_path_factory.mktemp("runs")
     for seed in (1, 2):
         train(Corpus.from_text(TEXT), hidden_size=4, seq_length=T, max_updates=2, seed=seed, out=folder / str(seed))
@@ -55,7 +55,6 @@ def hub(runs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def loads(name: str, run: Path) -> bool:
-    """Return whether a name is that of the model of a run."""
     return fingerprint(elman.load(name)) == fingerprint(elman.load(run))
 
 
@@ -86,10 +85,7 @@ def test_a_revision_is_a_branch_a_tag_or_a_commit(hub: Hub, runs: tuple[Path, Pa
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        (
-            "hf://ada/none",
-            "there is no such repository, or it is private: for a private one, log in with hf auth login",
-        ),
+        ("hf://ada/none", NO_REPOSITORY),
         (f"{NAME}@v2", "the repository has no revision 'v2'"),
         ("hf://ada/others", "its config.json was not written by Elman"),
         ("hf://ada/others@text", "its config.json was not written by Elman"),

@@ -52,7 +52,6 @@ def test_models_are_found_by_the_start_of_their_fingerprint() -> None:
 
 @pytest.fixture
 def scorer(corpus: Corpus, tmp_path: Path) -> elman.LineScorer:
-    """The scorer of a small model."""
     train(corpus, **EXACT, max_updates=5, out=tmp_path / "run")
     return elman.LineScorer(tmp_path / "run")
 

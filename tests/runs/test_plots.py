@@ -35,7 +35,6 @@ def curve(label: str) -> LossCurve:
 
 
 def legend(figure: Figure) -> list[str]:
-    """Return the names that a figure's legend shows."""
     (shown,) = [*figure.legends, *filter(None, (axes.get_legend() for axes in figure.axes))]
     return [text.get_text() for text in shown.get_texts()]
 

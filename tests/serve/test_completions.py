@@ -89,14 +89,6 @@ def test_several_sequences_per_prompt_of_several_prompts(client: httpx.Client) -
     assert first != second
 
 
-@pytest.mark.parametrize(
-    "arguments", [{}, {"temperature": 0.5}, {"temperature": 0}, {"top_p": 0.6}, {"top_k": 2, "min_p": 0.4}], ids=str
-)
-def test_the_text_is_that_of_the_python_api(client: httpx.Client, arguments: dict[str, Any]) -> None:
-    expected = tiny().samples(1, 60, prompt=PROMPT, seed=2, **arguments)
-    assert texts(client, PROMPT, max_tokens=60, seed=2, **arguments) == expected
-
-
 def test_prompts_and_seeds_of_all_kinds(client: httpx.Client) -> None:
     for prompt in ("", None):  # generation starts on a new line
         response = complete(client, prompt, seed=3, max_tokens=50, echo=True)
@@ -104,7 +96,8 @@ def test_prompts_and_seeds_of_all_kinds(client: httpx.Client) -> None:
         assert response["usage"]["prompt_tokens"] == 0
     for seed in (-1, -(2**63), 2**63 - 1):
         assert texts(client, seed=seed, max_tokens=50) == texts(client, seed=seed, max_tokens=50)
-    assert texts(client, top_p=0, max_tokens=50) == texts(client, temperature=0, max_tokens=50)
+    greedy = [tiny().sample(50, prompt="the ", temperature=0)]
+    assert texts(client, top_p=0, max_tokens=50) == texts(client, temperature=0, max_tokens=50) == greedy
     indices = tiny().alphabet.encode(PROMPT).tolist()
     options = {"seed": 4, "max_tokens": 30, "echo": True}
     assert texts(client, indices, **options) == texts(client, PROMPT, **options)

@@ -303,7 +303,7 @@ def test_the_server_waits_until_every_page_has_the_last_data(corpus: Corpus) -> 
     with serve_dashboard("novel", 0, []) as (live, address):
         with httpx.stream("GET", f"{address}/api/end") as response:
             next(response.iter_lines())  # a page that is closed does not count
-        subscribers = [Subscriber(address, seconds) for seconds in (0.0, 1.0)]
+        subscribers = [Subscriber(address, seconds) for seconds in (0.0, 0.4)]
         run = train(corpus, **OPTIONS, callback=live)
         live.finish(run)
     for subscriber in subscribers:
@@ -316,12 +316,12 @@ def test_the_server_does_not_wait_for_ever(corpus: Corpus, monkeypatch: pytest.M
     def interrupted(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dashboard, "CLOSE_TIMEOUT", 0.5)
+    monkeypatch.setattr(dashboard, "CLOSE_TIMEOUT", 0.2)
     with serve_dashboard("novel", 0, []) as (live, address), httpx.stream("GET", f"{address}/api/end") as response:
         lines = response.iter_lines()
         assert next(lines) == ":"
         live.finish(train(corpus, **OPTIONS, callback=live))
-        live.close(0.5)
+        live.close(0.2)
         assert [*lines] == ["", "data: over", ""]
     with serve_dashboard("novel", 0, []) as (live, _):
         monkeypatch.setattr(live, "close", interrupted)

@@ -292,7 +292,7 @@ def test_colouring_by_units_of_two_models(page: Page) -> None:
     expect(page.locator("#written > span")).to_have_count(0)
     expect(page.locator("#write")).to_be_visible()
     expect(page.locator("#undo")).to_be_disabled()
-    page.wait_for_timeout(500)  # in which more of the text would arrive
+    page.wait_for_timeout(300)  # in which more of the text would arrive
     assert page.inner_text("#write-status") == text(page, "#written") == ""
     page.select_option("#speed", "0")
     assert set(write(page, "ab")) <= set("ab\n")

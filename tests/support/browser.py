@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 TIMEOUT_SECONDS = 60
 """Timeout of everything on a page, for a busy machine."""
-FASTER = 8
+FASTER = 24
 """How many times as fast the clock of a page runs that polls a server, see `open_page`."""
 _FASTER_CLOCK = f"""
 const [now, timer] = [performance.now.bind(performance), setTimeout];

@@ -9,8 +9,6 @@ from elman.cli import main
 
 
 class Ended(NamedTuple):
-    """How a command ended."""
-
     code: int
     out: str
     err: str
@@ -20,7 +18,6 @@ Command = Callable[..., Ended]
 
 
 def exit_code(*arguments: object) -> int:
-    """Run a command; return the code that it exits with."""
     with pytest.raises(SystemExit) as raised:
         main([str(argument) for argument in arguments])
     assert isinstance(raised.value.code, int)

@@ -11,7 +11,6 @@ import numpy as np
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """Let the threads of this process use one core only."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
     try:

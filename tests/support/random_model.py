@@ -39,10 +39,8 @@ def random_prior_model(
     return Model(alphabet, parameters, state_of(parameters, recurrent), get_engine("numpy"))
 
 
-def normal_model(
-    characters: str, cell: str, layers: int, dtype: str = "float32", m: int = 4, std: float = 0.5
-) -> Model:
-    net, generator = Architecture(len(characters), m, cell, layers), np.random.default_rng(1)
+def normal_model(alphabet: str, cell: str, layers: int, dtype: str = "float32", m: int = 4, std: float = 0.5) -> Model:
+    net, generator = Architecture(len(alphabet), m, cell, layers), np.random.default_rng(1)
     arrays = {name: (generator.normal(size=shape) * std).astype(dtype) for name, shape in net.shapes().items()}
     parameters, recurrent = Parameters(net, arrays), (generator.normal(size=net.state_size) * std).astype(dtype)
-    return Model(Alphabet(characters), parameters, state_of(parameters, recurrent), get_engine("numpy"))
+    return Model(Alphabet(alphabet), parameters, state_of(parameters, recurrent), get_engine("numpy"))

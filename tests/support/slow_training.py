@@ -1,4 +1,7 @@
-"""The command `elman` with a pause after every few updates, which leaves the CPU to the pages that show the run."""
+"""The command `elman` with a pause after every few updates, which leaves the CPU to the pages that show the run.
+
+It draws no plot at the end, which would take a second.
+"""
 
 import sys
 import time
@@ -9,7 +12,7 @@ from elman.training import loop as training
 
 PAUSE_SECONDS = 0.1
 
-training.TICK_SECONDS = 0.005
+training.TICK_SECONDS, training.save_plot = 0.005, lambda *_: None
 _advance: Any = training.Trainer.advance
 
 

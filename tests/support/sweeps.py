@@ -16,15 +16,9 @@ from support.state import TEXT
 
 SPACE = {"learning_rate": {"low": 0.01, "high": 0.3, "log": True}, "hidden_size": [3, 4, 5]}
 OPTIONS: dict[str, Any] = {
-    "preset": "reference",
-    "engine": "numpy",
-    "seq_length": 5,
-    "max_updates": 60,
-    "epochs": 1000,
-    "sample_every": 0,
-    "validation": 0.1,
-    "validate_every": 20,
-}
+    "preset": "reference", "engine": "numpy", "seq_length": 5, "max_updates": 60, "epochs": 1000, "sample_every": 0,
+    "validation": 0.1, "validate_every": 20,
+}  # fmt: skip
 
 
 def write_text(folder: Path) -> Path:

@@ -16,14 +16,8 @@ from elman.training.callbacks import TrainingCallback
 from support.state import T, snapshot
 
 M = 4
-SMALL: dict[str, Any] = {
-    "preset": "reference",
-    "hidden_size": M,
-    "seq_length": T,
-    "sample_length": 20,
-    "metrics_every": 7,
-    "sample_every": 10,
-}
+SMALL: dict[str, Any] = {"preset": "reference", "hidden_size": M, "seq_length": T}
+SMALL |= {"sample_length": 20, "metrics_every": 7, "sample_every": 10}
 EXACT: dict[str, Any] = SMALL | {"engine": "numpy", "dtype": "float64"}
 
 

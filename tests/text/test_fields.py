@@ -110,19 +110,8 @@ def test_what_is_no_record_is_refused(name: str, data: bytes, expected: str) -> 
 
 def test_commands_read_the_field(command: Command) -> None:
     Path("x.jsonl").write_text(write_json_lines([line for line in PLAIN.split() for _ in range(9)]), encoding="utf-8")
-    options = [
-        "--preset",
-        "reference",
-        "--hidden-size",
-        "3",
-        "--engine",
-        "numpy",
-        "--seq-length",
-        "5",
-        "--schedule",
-        "cosine",
-    ]
-    trained = command("train", "x.jsonl", "--field", "text", "-o", "run", "--lines", *options, "--max-updates", 2)
+    options = "--preset reference --hidden-size 3 --engine numpy --seq-length 5 --schedule cosine --max-updates 2"
+    trained = command("train", "x.jsonl", "--field", "text", "-o", "run", "--lines", *options.split())
     assert "--like run --max-updates 4 --field text" in trained.out
     assert set(elman.load("run").alphabet.characters) == {*PLAIN}.difference(" ")
     resumed = command("train", "-o", "run", "--resume", "--max-updates", 3, "--json")

@@ -5,16 +5,7 @@ import pytest
 
 from elman.text import Corpus, read_corpus
 from elman.text import lines as module
-from elman.text.lines import (
-    Lines,
-    hash_texts,
-    hash_training_lines,
-    make_lines,
-    shuffle_corpus,
-    split_lines,
-    trim_chunks,
-    trim_lines,
-)
+from elman.text.lines import Lines, make_lines, shuffle_corpus, split_lines
 
 NAMES = [f"name {n}" for n in range(40)]
 
@@ -41,14 +32,14 @@ def test_lines_of_a_text(monkeypatch: pytest.MonkeyPatch, text: str, chunk: int)
     assert "\r" not in corpus.alphabet.characters
     lines = make_lines(corpus.indices, corpus.alphabet)
     assert as_list(lines, corpus) == ["ab", "c", "de"]
-    assert hash_training_lines(corpus, lines).tolist() == sorted(hash_texts(["ab", "c", "de"]).tolist())
+    assert module.hash_training_lines(corpus, lines).tolist() == sorted(module.hash_texts(["ab", "c", "de"]).tolist())
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 9])
 def test_carriage_returns_at_the_ends_of_chunks(size: int) -> None:
     text = "ab\r\nc\rd\r\r\n\r\ne\r"
     chunks = [text[start : start + size] for start in range(0, len(text), size)]
-    assert "".join(trim_chunks(chunks)) == trim_lines(text) == "ab\nc\rd\n\ne"
+    assert "".join(module.trim_chunks(chunks)) == module.trim_lines(text) == "ab\nc\rd\n\ne"
 
 
 def test_the_orders_follow_from_seed_and_epoch() -> None:

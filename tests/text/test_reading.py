@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import lzma
-import os
 import re
 import sys
 import tarfile
@@ -372,14 +371,3 @@ def test_open_files_are_read() -> None:
         assert refused(unreadable) == "cannot read 'new' (not readable)"
     with write("latin", b"caf\xe9").open(encoding="utf-8") as file:
         assert refused(file).startswith("cannot read 'latin' ('utf-8' codec can't decode byte 0xe9")
-
-
-def test_lines_of_a_pipe_are_given_as_they_arrive() -> None:
-    reader, writer = os.pipe()
-    with os.fdopen(reader, "rb") as pipe:
-        chunks = read_chunks(pipe)
-        for line in ("one\n", "two\n"):
-            os.write(writer, line.encode())
-            assert next(chunks) == line
-        os.close(writer)
-        assert "".join(chunks) == ""

@@ -21,29 +21,12 @@ from elman.training.train import train
 from elman.tuning import controller, worker
 from elman.tuning.space import SweepPlan
 from elman.tuning.study import open_study
+from support.kills import Killed, kill_at
 from support.state import ROOT
 from support.sweeps import OPTIONS, assert_as_never_killed, small_sweep, write_text
 
 WORKERS = min(2, thread_count())
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the workers in /proc")
-
-
-class Killed(BaseException):
-    """Ends a sweep as a signal would, at a chosen point."""
-
-
-def kill_at(patch: pytest.MonkeyPatch, owner: Any, name: str, call: int = 1) -> None:
-    """Kill the sweep at a call of a function, before it is done."""
-    original, calls = getattr(owner, name), 0
-
-    def kill(*arguments: Any, **options: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            raise Killed
-        return original(*arguments, **options)
-
-    patch.setattr(owner, name, kill)
 
 
 @pytest.mark.usefixtures("local_workers")
@@ -62,7 +45,7 @@ def kill_at(patch: pytest.MonkeyPatch, owner: Any, name: str, call: int = 1) -> 
 )
 def test_a_sweep_is_continued_from_any_point(tmp_path: Path, owner: Any, name: str, call: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        kill_at(patch, owner, name, call)
+        kill_at(patch, call, "before", [(owner, name)])
         with pytest.raises(Killed):
             small_sweep(tmp_path, 2)
     assert_as_never_killed(tmp_path, small_sweep(tmp_path, 2), 2)

@@ -255,7 +255,6 @@ POSTGRES = "postgresql+psycopg://u:{}@127.0.0.1:1/d"
         ("--trials 1 --storage mysql://u:secret@h/d", "the driver of mysql://u:***@h/d is not installed (No mo"),
         ("--trials 1 --storage sqlite:////no/dir/s.db", "cannot use the database sqlite:////no/dir/s.db ("),
         (f"--trials 1 --storage {POSTGRES.format('secret')}", f"cannot use the database {POSTGRES.format('***')} ("),
-        ("--trials 1 --lr 1", "unknown option --lr; did you mean --learning-rate?"),
         ("- --trials 1", "a sweep reads the text in every worker: pass a file instead of standard input"),
         ("--trials 1 --max-updates 0", "--max-updates must be at least 1 (got 0)"),
     ],
