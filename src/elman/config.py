@@ -21,7 +21,7 @@ from elman.network.cells import cell_help, cell_names
 from elman.network.optimizers import optimizer_names
 from elman.options import suggest_option
 from elman.presets import PRESETS, choose_text_limits, name_preset
-from elman.storage.paths import make_absolute
+from elman.storage import make_absolute
 
 if TYPE_CHECKING:
     from elman.network.parameters import Architecture

@@ -157,3 +157,10 @@ def check_range(name: str, value: Any, minimum: int, maximum: int | None = None)
 def join_alternatives(names: Sequence[str]) -> str:
     """Return a list as in a sentence: a, b or c."""
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def format_value(value: object) -> str:
+    """Return a value as text: a number with separators of thousands."""
+    if isinstance(value, float):
+        return f"{value:,.4f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

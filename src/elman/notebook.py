@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from html import escape
 
+from elman.errors import format_value
+
 MAX_CHARS = 1000
 """Characters of a text that are shown."""
 FULL_BITS = 8
@@ -56,10 +58,3 @@ def _color(character: str, bits: float) -> str:
         return shown
     opacity = min(bits, FULL_BITS) / FULL_BITS
     return f'<span title="{bits:.2f} bits" style="background: rgba(230, 110, 40, {opacity:.2f})">{shown}</span>'
-
-
-def format_value(value: object) -> str:
-    """Return a value as text: a number with separators of thousands."""
-    if isinstance(value, float):
-        return f"{value:,.4f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)

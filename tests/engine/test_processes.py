@@ -7,7 +7,7 @@ import pytest
 from elman.cli.display import TrainingDisplay
 from elman.config import Config, resume_config
 from elman.engine import require_engine
-from elman.engine.torch.processes import Process, connect_processes, current_process, run_on_first_process
+from elman.engine.processes import Process, connect_processes, current_process, run_on_first_process
 from elman.errors import ElmanError
 
 

@@ -31,8 +31,8 @@ COMES_WITH_NOTEBOOKS = {"ipython"}
 """Imported only in a notebook, which it runs."""
 PACKAGES = {"markdown-it-py": "markdown_it", "scikit-learn": "sklearn"}
 """Packages by project, where their names differ."""
-LATER = {"compression"}
-"""In the standard library of later versions of Python; imported there only."""
+ELSEWHERE = {"compression", "_typeshed"}
+"""In the standard library of later versions of Python, imported there only, and in type checkers."""
 SUFFIXES = {".py", ".typed", ".html", ".md", ".css", ".js", ".svg", ".txt", ".xz"}
 """Of what the wheel holds of the package: code, the mark of types, the templates of the report, the pages, and the
 built-in model with its licences."""
@@ -62,7 +62,7 @@ def imported(source: Path) -> set[str]:
 
 def test_every_import_is_declared_and_every_dependency_imported() -> None:
     found = set[str]().union(*(imported(source) for source in (ROOT / "src").rglob("*.py")))
-    found = {name.lower() for name in found - sys.stdlib_module_names - LATER - {"elman"}}
+    found = {name.lower() for name in found - sys.stdlib_module_names - ELSEWHERE - {"elman"}}
     declared, optional = ({package_of(requirement) for requirement in some} for some in (DEPENDENCIES, EXTRAS))
     assert found - optional - COMES_WITH_NOTEBOOKS == declared
 

@@ -9,7 +9,7 @@ import pytest
 import elman
 from elman import presets
 from elman.config import Config, make_config
-from elman.engine.torch.processes import Process
+from elman.engine.processes import Process
 from elman.errors import ElmanError
 from elman.presets import EPOCHS, SHORT_BUDGET, SHORT_TEXT, choose_recipe
 from elman.text import Corpus
@@ -25,7 +25,8 @@ def test_a_preset_is_scaled_to_a_short_text(tmp_path: Path) -> None:
     run = elman.train(text, **small, preset="minute", out=tmp_path, callback=listens, max_updates=3)
     assert (run.config.batch_size, run.config.seq_length) == (2, 19)
     assert listens.notices[1].startswith("for 180 characters of training text: optimizer adam instead of muon, ")
-    assert listens.notices[1].endswith(", batch size 2 instead of 64, sequence length 19 instead of 64")
+    end = ", batch size 2 instead of 64, sequence length 19 instead of 64, start of the n-gram prior 1.0 instead of 0.8"
+    assert listens.notices[1].endswith(end)
     assert elman.train(text, out=tmp_path, resume=True, max_updates=6).config.seq_length == 19
     run = elman.train(text, **small, preset="reference", batch_size=1, epochs=1)
     assert (run.config.seq_length, run.notices) == (25, run.notices[:1])

@@ -23,9 +23,8 @@ from rich.text import Text
 
 from elman.config import TEXT_SETTINGS, Config
 from elman.engine import COMPILING, watch_compilation
-from elman.engine.torch.processes import current_process
-from elman.errors import flag
-from elman.notebook import format_value
+from elman.engine.processes import current_process
+from elman.errors import flag, format_value
 from elman.runs.history import SMOOTH_UPDATES
 from elman.text.alphabet import visible as visible
 from elman.training.callbacks import CallbackList

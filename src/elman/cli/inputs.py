@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from elman.errors import ElmanError, quote
-from elman.storage.paths import exists, is_file
+from elman.storage import exists, is_file
 
 if TYPE_CHECKING:
     from elman.inference import Model

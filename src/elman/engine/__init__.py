@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from elman.config import Config
+from elman.engine.processes import current_process
 from elman.engine.protocol import CALLBACK_INTERVAL as CALLBACK_INTERVAL
 from elman.engine.protocol import Engine as Engine
 from elman.engine.protocol import InferenceSession as InferenceSession
 from elman.engine.protocol import TrainState as TrainState
-from elman.engine.torch.processes import current_process
 from elman.engine_registry import ENGINES, NUMBA_INSTALLED
 from elman.errors import ElmanError, option, quote, require_extra
 from elman.network import SamplingParams

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from elman.engine import InferenceSession
 from elman.errors import ElmanError, check_range, option, quote, shorten
-from elman.inference.adaptation import check_adapt
 from elman.inference.score import check_finite
 from elman.network import Architecture, Parameters, SamplingParams
 from elman.network.output import log_softmax
@@ -98,6 +97,8 @@ def adapt_state(parameters: Parameters, state: State, adapt: str | None) -> Stat
         raise ElmanError(f"{option.adapt} must be counts to generate text (got {shorten(adapt)})")
     if adapt is None:
         return state
+    from elman.inference.adaptation import check_adapt  # of use only here
+
     check_adapt(parameters, adapt)
     return state.count(parameters.ngrams)
 

@@ -16,7 +16,6 @@ from elman.engine import Engine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, check_range, option
 from elman.inference import generate
-from elman.inference.adaptation import CODE_LENGTH, Adapt, score_adapting
 from elman.inference.score import Score, check_finite, score, score_windows
 from elman.inference.snapshot import SUFFIX, LineData, Snapshot, infer_config, save_imported
 from elman.network import Parameters
@@ -28,6 +27,7 @@ from elman.text import Alphabet, with_unknown
 from elman.text.lines import LineHashes, are_training_lines, make_lines, trim_lines
 
 if TYPE_CHECKING:
+    from elman.inference.adaptation import Adapt
     from elman.text.masks import Masker
 
 
@@ -341,7 +341,9 @@ class Model:
             reason = "every window starts from the same model"
             raise ElmanError(f"cannot combine {option.window} with {option.adapt}: {reason}")
         network = self.engine, self.parameters, self.state
-        if adapt == CODE_LENGTH:
+        if adapt is not None:
+            from elman.inference.adaptation import CODE_LENGTH, score_adapting
+        if adapt is not None and adapt == CODE_LENGTH:
             from elman.inference.code_length import score_code_length  # compiles, which other scores do not need
 
             return score_code_length(self.alphabet, self.parameters, text, adapt, lambda fraction: None)

@@ -21,8 +21,8 @@ from elman.runs.directory import FILES, RunDirectory
 from elman.runs.loading import create_model, hub_name, load, name_model, read_model, save_model
 from elman.runs.loggers import MANIFEST
 from elman.runs.manifest import TextRecord
+from elman.storage import is_directory
 from elman.storage.atomic import replace_files, suggest_write_remedy, write_output
-from elman.storage.paths import is_directory
 from elman.storage.untrusted import require_regular_file, safe_message
 from elman.text import Alphabet
 

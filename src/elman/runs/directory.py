@@ -16,8 +16,8 @@ from elman.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, 
 from elman.runs.history import Metrics, Sample, parse_metrics, parse_samples
 from elman.runs.loggers import LOGGERS, MANIFEST, open_loggers, optional_loggers
 from elman.runs.manifest import RunManifest
+from elman.storage import exists, is_directory
 from elman.storage.atomic import PARTIAL_SUFFIX, replace_file, replace_files, suggest_write_remedy, sync_directory
-from elman.storage.paths import exists, is_directory
 from elman.storage.tensors import read_description
 from elman.storage.untrusted import parse_strict_json, require_int, require_regular_file, safe_message
 

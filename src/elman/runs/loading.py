@@ -26,8 +26,8 @@ from elman.inference.snapshot import Snapshot
 from elman.network.bptt import begin_text
 from elman.runs.checkpoint import load_checkpoint, load_network
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
+from elman.storage import exists, is_directory, make_absolute
 from elman.storage.builtin import MODELS, BuiltinModel, unpack_builtin
-from elman.storage.paths import exists, is_directory, make_absolute
 from elman.storage.tensors import is_named_or_begins_like_tensors
 from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
 

@@ -18,7 +18,7 @@ from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.history import Metrics, Records, Sample, TrainLossEstimator, finite_or_none, summarize
 from elman.runs.loading import load
-from elman.storage.paths import exists, is_directory
+from elman.storage import exists, is_directory
 from elman.text.sources import locate_source
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from elman.errors import option, quote, report_system_errors
-from elman.storage.paths import make_absolute
+from elman.storage import make_absolute
 
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 """Errors of a disk, a file or a quota that is full; Windows has no quotas."""

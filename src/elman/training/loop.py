@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from elman.config import Config
 from elman.engine import CALLBACK_INTERVAL, COMPILING, TrainState, compile_kernels, get_engine, watch_compilation
+from elman.engine.processes import run_on_first_process
 from elman.engine.protocol import Indices
-from elman.engine.torch.processes import run_on_first_process
 from elman.inference.score import score
 from elman.inference.snapshot import Snapshot
 from elman.network.bptt import begin_text

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from elman.config import Config, make_config
 from elman.engine import TrainState, get_engine, require_engine, watch_compilation
-from elman.engine.torch.processes import current_process
+from elman.engine.processes import current_process
 from elman.engine_registry import ENGINES
 from elman.errors import ElmanError, option
 from elman.machine import available_memory

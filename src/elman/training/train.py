@@ -14,7 +14,7 @@ import numpy as np
 
 from elman.config import Config, check_names, choices_of, make_config, replace_settings
 from elman.engine import COMPILING
-from elman.engine.torch.processes import current_process, run_on_first_process
+from elman.engine.processes import current_process, run_on_first_process
 from elman.errors import ElmanError, NonFiniteLossError, option, quote
 from elman.options import Option, document_options
 from elman.presets import DEFAULT_PRESET, name_preset
@@ -22,7 +22,7 @@ from elman.runs.data import Text
 from elman.runs.directory import RunDirectory
 from elman.runs.loggers import logger_help
 from elman.runs.run import Run
-from elman.storage.paths import is_directory
+from elman.storage import is_directory
 from elman.training.callbacks import DeferredErrors, InterruptCallback, TrainingCallback, list_callbacks
 from elman.training.limits import STOPWATCH, Stopwatch
 from elman.training.loop import Trainer, save_plot

@@ -25,7 +25,7 @@ from elman.cli.parameters import (
 )
 from elman.compression.modes import DEFAULT_MODE, ModeName, mode_help
 from elman.errors import ElmanError, quote, report_system_errors
-from elman.storage.paths import exists, is_file
+from elman.storage import exists, is_file
 
 if TYPE_CHECKING:
     from elman.storage.builtin import BuiltinModel

@@ -76,7 +76,7 @@ def train(
     live_with
         Another run to show on the dashboard. Repeatable.
     """
-    from elman.engine.torch.processes import current_process
+    from elman.engine.processes import current_process
 
     if current_process().rank > 0:
         from elman.training.train import follow

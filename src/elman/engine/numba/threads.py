@@ -45,8 +45,7 @@ It may have been measured while the machine was busy, and the first runs are of 
 """
 _BUSY, _BUSY_PAUSE = 0.5, 10
 """Fraction of a run's time in which its first thread ran, below which the machine is busy, and for how many such times
-no plan with a barrier per step is tried: its threads, which wait until the system runs the others, may be a hundred times
-as slow.
+no plan with a barrier per step is tried: its threads wait until the system runs the others, a hundred times as long.
 """
 
 Emitter = tuple[Any, Callable[..., Any]]

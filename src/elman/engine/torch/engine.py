@@ -23,6 +23,7 @@ from torch import Tensor
 
 from elman.engine.numba.batched.inference import NumbaSession
 from elman.engine.numba.engine import NumbaEngine
+from elman.engine.processes import connect_processes, current_process
 from elman.engine.protocol import Callback, Indices, TrainState, run_in_chunks, training_folds
 from elman.engine.torch.functional import (
     Tensors,
@@ -37,7 +38,6 @@ from elman.engine.torch.functional import (
     to_tensors,
     update,
 )
-from elman.engine.torch.processes import connect_processes, current_process
 from elman.errors import ElmanError, option
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import LossAndGradients, Parameters
