@@ -37,7 +37,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results" / "busy.json"
 CASES = (
-    "idle", "busy-2", "busy-4", "busy-8", "pause-10", "pause-50", "pause-75", "pause-95", "fsync", "one", "blas", 
+    "idle", "busy-2", "busy-4", "busy-8", "pause-10", "pause-50", "pause-75", "pause-95", "fsync", "one", "blas",
     "cold", "long-0", "long-8",
 )  # fmt: skip
 SECONDS = {"quick": 6.0, "minute": 60.0}

@@ -32,7 +32,8 @@ def test_a_preset_is_scaled_to_a_short_text(tmp_path: Path) -> None:
     assert (run.config.seq_length, run.notices) == (25, run.notices[:1])
     run = elman.train(text, **small, preset="quick", seq_length=20, callback=StopsAt(1))
     assert (run.config.batch_size, run.config.epochs) == (2, EPOCHS)
-    assert run.notices[1].endswith(f"batch size 2 instead of 16, at most {EPOCHS} epochs")
+    start = "start of the n-gram prior 1.0 instead of 0.5"
+    assert run.notices[1].endswith(f"batch size 2 instead of 16, {start}, at most {EPOCHS} epochs")
 
 
 def test_the_recipe_depends_on_the_text() -> None:
