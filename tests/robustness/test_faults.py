@@ -242,6 +242,6 @@ def test_checkpoints_take_a_hundredth_of_the_time_at_most(
     trainer: Any = training.Trainer(train(corpus, **EXACT, max_updates=1), TrainingCallback(), Stopwatch())
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    trainer.saved_at, trainer.save_seconds = now - since, took
+    trainer.saved_at, trainer.save_seconds = now - since, [took]
     trainer.saved_update = trainer.state.update - updates
     assert trainer.checkpoint_is_due() == due
