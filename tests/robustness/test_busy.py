@@ -1,4 +1,4 @@
-"""The smallest case of ``benchmarks/busy.py``: updates and the prior of a training beside busy processes, not its time."""
+"""The smallest case of ``benchmarks/busy.py``: updates and the prior of a training beside busy processes."""
 
 import json
 import subprocess

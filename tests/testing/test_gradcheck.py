@@ -10,9 +10,9 @@ import elman
 from elman.engine.numpy_engine import NumpyEngine
 from elman.engine.protocol import Indices
 from elman.network import LossAndGradients, Parameters
-from elman.network.parameters import Architecture
+from elman.network.parameters import Architecture, Arrays
 from elman.network.state import State
-from elman.testing.gradcheck import REPORTED, GradientCheck
+from elman.testing.gradcheck import REPORTED, GradientCheck, central_differences
 from elman.text import Corpus
 from support.cells import COMPILED_CELLS
 
@@ -38,9 +38,28 @@ def test_every_array_has_to_pass(error: float, passed: bool) -> None:
 
 @pytest.mark.slow
 def test_the_experiments_of_the_reference_pass() -> None:
-    checks = elman.gradcheck(engine="numpy")
+    checks = elman.gradcheck(engine="numpy", full=True)
     assert [(check.points, check.hidden_size, check.seq_length) for check in checks] == [each[:3] for each in REPORTED]
     assert all(check.passed for check in checks)
+
+
+def test_some_components_of_each_array_are_checked_unless_all_are_asked_for(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = list[list[int]]()
+
+    def count(*arguments: Any) -> Arrays:
+        *_, chosen = arguments
+        counts.append([len(set(indices.tolist())) for indices in chosen.values()])
+        return central_differences(*arguments)
+
+    monkeypatch.setattr("elman.testing.gradcheck.central_differences", count)
+    monkeypatch.setattr("elman.testing.gradcheck.SAMPLED", 7)
+    for full in (False, True):
+        (check,) = elman.gradcheck(corpus, hidden_size=4, seq_length=5, full=full)
+        assert check.passed
+    K = len(corpus.alphabet)
+    assert counts == [[7, 7, 7, 4, 7, 4], [4 * K, 16, 4 * K, 4, K, 4]]
 
 
 def test_one_number_asks_for_one_experiment(corpus: Corpus) -> None:

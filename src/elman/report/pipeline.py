@@ -169,7 +169,13 @@ class _ReportBuilder:
             self.callback.on_gradient_check(points, m, T)
             started = time.perf_counter()
             (check,) = gradcheck(
-                self.corpus, points=points, hidden_size=m, seq_length=T, engine=config.engine, seed=config.seed
+                self.corpus,
+                points=points,
+                hidden_size=m,
+                seq_length=T,
+                full=True,
+                engine=config.engine,
+                seed=config.seed,
             )
             errors = {name: finite_or_none(error) for name, error in check.relative_error.items()}
             result["experiments"].append(check.as_dict() | {"relative_error": errors})

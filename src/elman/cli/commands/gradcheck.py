@@ -22,6 +22,7 @@ def gradcheck(
     layers: Integer = 1,
     ngram_order: Integer = 0,
     lines: Flag = False,
+    full: Flag = False,
     engine: Annotated[
         Name, Parameter(help=f"Engine whose gradients are checked: {join_alternatives([*ENGINES])}.")
     ] = DEFAULT_ENGINE,
@@ -48,6 +49,8 @@ def gradcheck(
         Order of the n-gram prior; 0 checks a network without one.
     lines
         Reset the state at every line feed, as train --lines does.
+    full
+        Check every weight, which takes a minute, not 256 random ones of each array.
     seed
         Random seed of weights and hidden state.
     """
@@ -64,6 +67,7 @@ def gradcheck(
             layers=layers,
             ngram_order=ngram_order,
             lines=lines,
+            full=full,
             engine=engine,
             seed=seed,
             encoding=encoding,
