@@ -3,9 +3,11 @@
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import elman
 from elman.jit.compiler import _open_cache
 from support.cli import Command
 
@@ -37,6 +39,21 @@ def test_the_cache_is_shown_and_cleared(command: Command, tmp_path: Path, monkey
     assert (tmp_path / "outside" / "kernel.nbi").exists()
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kernels"))  # a folder of kernels of its own
     assert command("cache").out == f"kernels: 0.0 MB in {tmp_path / 'kernels'}\ntexts: 0.0 MB in {folder}\n"
+
+
+def test_kernels_are_compiled_ahead(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, compressed = list[str](), list[bytes]()
+
+    def train(corpus: elman.Corpus, preset: str, **options: Any) -> Any:
+        trained.append(preset)
+        return elman_train(corpus, preset="reference", max_updates=options["max_updates"], progress=False)
+
+    elman_train = elman.train
+    monkeypatch.setattr("elman.train", train)
+    monkeypatch.setattr("elman.inference.codec.compress", lambda data, model: compressed.append(data))
+    assert command("cache", "--warm").out.startswith("kernels: ")
+    assert (trained, len(compressed)) == (["reference", "quick", "minute"], 1)
+    assert "cannot combine --warm with --clear" in command("cache", "--warm", "--clear").err
 
 
 @pytest.mark.parametrize("variable", ["ELMAN_CACHE", "NUMBA_CACHE_DIR"])

@@ -10,9 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from numba.core.errors import NumbaError
+from numba.core.registry import cpu_target
 
-from elman.jit import allocating_kernel, compiled, compiler, kernel
-from elman.jit.compiler import call_pointer, digest_sources, kernel_pointer, kernel_sources
+from elman.jit import allocating_kernel, called_kernel, compiled, compiler, kernel
+from elman.jit.compiler import (
+    call_kernel,
+    call_pointer,
+    digest_sources,
+    kernel_pointer,
+    kernel_sources,
+    record_kernels,
+)
 
 NOT_IN_KERNELS = {"elman.engine_registry"}
 """Modules whose constants no kernel contains: whether Numba is installed, without which nothing is compiled."""
@@ -186,3 +194,48 @@ def test_amx_needs_the_processor_and_the_permission_of_linux(
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Library())
     assert compiler._may_use_amx() is expected
+
+
+@called_kernel
+def double(numbers: Any) -> None:
+    for i in range(len(numbers)):
+        numbers[i] *= 2
+
+
+@kernel
+def double_twice(numbers: Any) -> None:
+    double(numbers)
+    double(numbers)
+
+
+def test_a_kernel_without_an_interface_to_python_can_only_be_called_by_kernels() -> None:
+    numbers = np.arange(3.0)
+    for _ in range(2):  # before it is compiled, and after
+        with pytest.raises(TypeError, match="double can only be called by a kernel"):
+            double(numbers)
+        double_twice(numbers)
+    assert numbers.tolist() == [0.0, 16.0, 32.0]
+
+
+def test_recorded_kernels_are_not_called() -> None:
+    numbers = np.arange(3.0)
+    with record_kernels() as kernels:
+        pointer = kernel_pointer(double, numbers)
+        call_kernel(double_twice, numbers)
+    assert [each.py_func.__name__ for each, _ in kernels] == ["double", "double_twice"]
+    assert (pointer.address, numbers.tolist()) == (0, [0.0, 1.0, 2.0])
+    call_kernel(double_twice, numbers)
+    assert numbers.tolist() == [0.0, 4.0, 8.0]
+
+
+def test_each_signature_is_stored_by_itself() -> None:
+    kinds = [(compiler._typeof(np.zeros(1, dtype)),) for dtype in (np.float32, np.float64)]
+    caches = [compiled()(double_twice.py_func)._cache for _ in kinds]  # as in two processes
+    for cache, signature in zip(caches, kinds, strict=True):
+        double_twice.compile(signature)
+        assert cache.contains(signature)
+        path = cache._cache_file.path(cache._index_key(signature, cpu_target.target_context.codegen()))
+        path.write_bytes(path.read_bytes()[:100])
+        assert cache.load_overload(signature, cpu_target.target_context) is None
+        path.unlink()
+        assert not cache.contains(signature)

@@ -21,7 +21,7 @@ from elman.engine.protocol import CALLBACK_INTERVAL as CALLBACK_INTERVAL
 from elman.engine.protocol import Engine as Engine
 from elman.engine.protocol import InferenceSession as InferenceSession
 from elman.engine.protocol import TrainState as TrainState
-from elman.engine_registry import ENGINES, NUMBA_INSTALLED
+from elman.engine_registry import ENGINES, NUMBA_INSTALLED, inference_engine
 from elman.errors import ElmanError, option, quote, require_extra
 from elman.network import SamplingParams
 from elman.network.cells import CELLS
@@ -109,16 +109,29 @@ def compile_seconds() -> float:
     return 0.0 if compiler is None else float(compiler.COMPILE_TIMER.seconds)
 
 
+def start_compiling(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool) -> None:
+    """Begin to compile what `compile_kernels` will, in other processes, where nothing is in the cache yet.
+
+    `state` has arrays of the same shapes and types as the later one; it is changed.
+    """
+    start = getattr(engine, "start_compiling", None)  # the compiled engine has it
+    if start is not None:
+        start(state, windows, optimizer, samples)
+
+
 def compile_kernels(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool) -> None:
     """Compile every kernel that a training calls, by calling it on a copy.
 
     `samples` is whether the training prints samples.
     """
+    parallel = sys.modules.get("elman.jit.parallel")
+    if parallel is not None:
+        parallel.finish_compiling()
     trial = copy.deepcopy(state)
     engine.advance(trial, windows, 1, optimizer)
     if trial.parameters.prior.is_off:
         trial.parameters["alpha"][...] = 1  # as it will be later
         engine.advance(trial, windows, 1, optimizer)
     if samples:
-        session = engine.session(trial.eval_parameters)
+        session = get_engine(inference_engine(engine.name)).session(trial.eval_parameters)
         session.generate(trial.final_hidden.reshape(1), np.zeros(1, np.intp), np.zeros((1, 1)), [SamplingParams()])

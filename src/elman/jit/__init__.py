@@ -34,6 +34,9 @@ def compiled(*, allocates: bool = False, **options: Any) -> Callable[[Callable[.
 
 kernel = compiled(fastmath=FASTMATH)
 
+called_kernel = compiled(fastmath=FASTMATH, no_cpython_wrapper=True)
+"""For a kernel that only kernels call. It has no interface to Python, which takes up to half of the time to compile."""
+
 allocating_kernel = compiled(fastmath=FASTMATH, allocates=True)
 """For a kernel that creates arrays, which takes longer to call and to compile."""
 

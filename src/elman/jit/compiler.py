@@ -9,22 +9,28 @@ import ctypes
 import hashlib
 import json
 import os
+import pickle
 import platform
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import llvmlite
 import numba
+import numpy as np
 from llvmlite import binding, ir
 from numba import njit as numba_njit
 from numba.core import caching, cgutils, config, event, types
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic as numba_intrinsic
 
 from elman.errors import ElmanError, quote
+from elman.jit.lowering import KernelCompiler
 from elman.storage import kernel_dir
 from elman.storage.atomic import replace_file
 
@@ -167,9 +173,15 @@ def _open_cache() -> dict[str, str] | None:
     return digests
 
 
+_VERSIONS = [platform.python_version(), numba.__version__, llvmlite.__version__, np.__version__]
+
+
 def _kernel_folder(digest: str) -> Path:
-    """The folder for what depends on the sources with a digest; the package's own may be read-only."""
-    return kernel_dir() / f"kernels-{digest[:16]}"
+    """The folder for what depends on the sources with a digest; the package's own may be read-only.
+
+    Environments with the same versions share it, and those with others have their own.
+    """
+    return kernel_dir() / f"kernels-{hashlib.sha256(repr([digest, *_VERSIONS]).encode()).hexdigest()[:16]}"
 
 
 _CACHE = _open_cache()
@@ -202,8 +214,43 @@ class _CacheEntry(_caching.CompileResultCacheImpl):  # type: ignore[misc]
     _locator_classes = (_Locator,)
 
 
+class _CacheFiles(_caching.IndexDataCacheFile):  # type: ignore[misc]
+    """A file for each signature and processor: no index, which processes that compile at once would overwrite."""
+
+    def path(self, key: tuple[Any, ...]) -> Path:
+        """Where the code is stored."""
+        return Path(self._data_path(self._data_name(_digest(key))))
+
+    def flush(self) -> None:
+        """Remove the code for all signatures."""
+        for path in Path(self._cache_path).glob(f"{Path(self._index_name).stem}.*.nbc"):
+            path.unlink(missing_ok=True)
+
+    def save(self, key: tuple[Any, ...], data: Any) -> None:
+        """Store code."""
+        self._save_data(self.path(key).name, (key, data))
+
+    def load(self, key: tuple[Any, ...]) -> Any:
+        """Return code, or None if it is not there."""
+        try:
+            stored_key, data = self._load_data(self.path(key).name)
+        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+            return None
+        return data if stored_key == key else None
+
+
 class _KernelCache(_caching.FunctionCache):  # type: ignore[misc]
     _impl_class = _CacheEntry
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file = _CacheFiles(
+            self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp()
+        )
+
+    def contains(self, kinds: tuple[Any, ...]) -> bool:
+        """Whether the code for these types of arguments is stored."""
+        return bool(self._cache_file.path(self._index_key(kinds, cpu_target.target_context.codegen())).exists())
 
 
 def compile_function(function: Callable[..., Any], options: dict[str, Any], *, allocates: bool = False) -> Any:
@@ -214,12 +261,21 @@ def compile_function(function: Callable[..., Any], options: dict[str, Any], *, a
     arrays of its own needs references; Numba refuses to compile anything else that does.
     """
     # Python's check for a zero divisor at every division stops vectorization; IEEE division does not need it.
-    dispatcher = njit(error_model="numpy", nogil=True, _nrt=allocates, **options)(function)
+    options |= {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True, "_nrt": allocates}
+    dispatcher = njit(pipeline_class=KernelCompiler, **options)(function)
     if _config.DISABLE_JIT:
         return dispatcher
+    if options.get("no_cpython_wrapper"):
+        dispatcher._insert = lambda *overload: None  # it is not what Python could call
+        dispatcher._compile_for_args = partial(_refuse_call, function.__name__)
     if _CACHE is not None:
         dispatcher._cache = _KernelCache(function)
     return _check_calls(dispatcher, allocates)
+
+
+def _refuse_call(name: str, *arguments: object) -> None:
+    """Instead of a kernel that only kernels may call."""
+    raise TypeError(f"{name} can only be called by a kernel")
 
 
 def _check_calls(dispatcher: Any, allocates: bool) -> Any:
@@ -262,6 +318,45 @@ def _holds_array(kind: Any) -> bool:
     return isinstance(kind, types.Array) or any(map(_holds_array, parts))
 
 
+Signature = tuple[Any, tuple[Any, ...]]
+"""A kernel and the types of its arguments."""
+_recorded: list[Signature] | None = None
+
+
+@contextmanager
+def record_kernels() -> Iterator[list[Signature]]:
+    """Yield a list to which kernels are added in the block, by `kernel_pointer` and `call_kernel`, and not compiled.
+
+    Pointers that are made in the block are not valid.
+    """
+    global _recorded
+    recorded: list[Signature] = []
+    _recorded = recorded
+    try:
+        yield recorded
+    finally:
+        _recorded = None
+
+
+def is_recording() -> bool:
+    """Whether `record_kernels` is in use."""
+    return _recorded is not None
+
+
+def call_kernel(kernel: Any, *arguments: object) -> None:
+    """Call a kernel that returns nothing, unless kernels are recorded."""
+    if _recorded is None:
+        kernel(*arguments)
+    else:
+        _recorded.append((kernel, tuple(_typeof(argument) for argument in arguments)))
+
+
+def has_stored(kernel: Any) -> bool:
+    """Whether anything of the module of a kernel is stored, or nothing can be."""
+    cache = getattr(kernel, "_cache", None)
+    return not isinstance(cache, _KernelCache) or Path(cache.cache_path).is_dir()
+
+
 class KernelPointer(NamedTuple):
     """The address of a kernel that is compiled for certain types of arguments."""
 
@@ -270,7 +365,7 @@ class KernelPointer(NamedTuple):
 
 
 def _digest(kinds: Sequence[Any]) -> int:
-    """Return a number that depends on types, and is the same in every process."""
+    """Return a number that depends on types, or a key of the cache, and is the same in every process."""
     names = ", ".join(str(kind) for kind in kinds)
     return int.from_bytes(hashlib.sha256(names.encode()).digest()[:7], "little")
 
@@ -278,6 +373,9 @@ def _digest(kinds: Sequence[Any]) -> int:
 def kernel_pointer(kernel: Any, *arguments: object) -> KernelPointer:
     """Return a pointer to a kernel, compiled for the types of these arguments if it is not yet."""
     kinds = tuple(_typeof(argument) for argument in arguments)
+    if _recorded is not None:
+        _recorded.append((kernel, kinds))
+        return KernelPointer(0, _digest(kinds))
     kernel.compile(kinds)
     result = kernel.overloads[kinds]
     return KernelPointer(result.library.get_pointer_to_function(result.fndesc.llvm_func_name), _digest(kinds))

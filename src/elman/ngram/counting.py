@@ -121,8 +121,7 @@ def _count(
             fits = np.flatnonzero(kept[settings.min_count :] <= 0.95 * max_nodes * fraction)
             return settings.min_count + (int(fits[0]) + 1 if len(fits) else UNITS)
     closed = _make_closed(settings, 2 * levels, histogram, units)
-    close_strings(opened, closed, 0, settings)
-    close_string(opened, closed, 0, settings)
+    read_sorted(opened, closed, keys[:0], record_units[:0], settings)
     collect(closed)
 
     def join(n: int, levels: slice = slice(None), out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -212,11 +211,16 @@ def encode(number):
 
 @exact
 def read_sorted(opened, closed, keys, units, settings):
-    """Read the sorted records of a piece but for the last; the strings that are open at its end stay open."""
+    """Read the sorted records of a piece but for the last; the strings that are open at its end stay open.
+
+    A piece without records closes all strings, the root too: a kernel that does only this would take long to compile.
+    """
     n = settings.order
-    for r in range(len(keys) - 1):
-        L = min(opened.depth[0], opened.depth[1])
+    for r in range(len(keys) - 1 if len(keys) > 0 else 1):
+        L = min(opened.depth[0], opened.depth[1]) if len(keys) > 0 else -1
         close_strings(opened, closed, L, settings)
+        if L < 0:
+            break
         common, length = 0, n + 1
         while common <= n and digit_of(keys, r, common, settings) == digit_of(keys, r + 1, common, settings):
             common += 1
@@ -309,7 +313,8 @@ def close_string(opened, closed, L, settings):
         closed.symbols[L, node] = opened.digits[L] - 1 if L > 0 else 0
         closed.weights[L, node], closed.rests[L, node] = code, rest
         closed.children[L, node] = opened.children[L]
-        closed.fold_weights[:, L, node], closed.fold_rests[:, L, node] = code, rest
+        for f in range(len(closed.fold_weights)):
+            closed.fold_weights[f, L, node], closed.fold_rests[f, L, node] = code, rest
         closed.sizes[L] = node + 1
         if L > 0:
             closed.units[min(units, UNITS - 1)] += 1

@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from elman.config import Config, make_config
-from elman.engine import TrainState, get_engine, require_engine, watch_compilation
+from elman.engine import TrainState, get_engine, require_engine, start_compiling, watch_compilation
 from elman.engine.processes import current_process
 from elman.engine_registry import ENGINES
 from elman.errors import ElmanError, option
@@ -22,7 +22,7 @@ from elman.machine import available_memory
 from elman.network.dropout import Dropout, WeightDropout
 from elman.network.optimizer import Optimizer
 from elman.network.optimizers import OPTIMIZERS
-from elman.network.parameters import INITIAL_ALPHA, Architecture, initial_parameters
+from elman.network.parameters import INITIAL_ALPHA, Architecture, Arrays, Parameters, initial_parameters
 from elman.ngram.model import NgramModel
 from elman.presets import DEFAULT_PRESET, MIN_CHARS, PRESETS, SHORT_BUDGET, choose_recipe, choose_text_limits
 from elman.runs.data import Text, TrainingData, read_text, read_validation_text, suggest_field, training_length
@@ -90,6 +90,7 @@ def start_run(
     optimizer = create_optimizer(config)
     require_memory(data)
     spec = config.architecture(corpus.alphabet).ngram_spec
+    compile_ahead(data, optimizer)
     ngrams = None if pretrained is None else pretrained.translate_ngrams(corpus.alphabet, spec)
     state = initial_state(data, optimizer, ngrams)
     if pretrained is not None:
@@ -122,6 +123,18 @@ def initial_state(data: TrainingData, optimizer: Optimizer, pretrained: NgramMod
             alpha=0.0 if config.ngram_start else INITIAL_ALPHA,
         )
     return TrainState.initial(parameters, config.seed, config.batch_size, optimizer)
+
+
+def compile_ahead(data: TrainingData, optimizer: Optimizer) -> None:
+    """Begin to compile the kernels of a training while its text is counted."""
+    config = data.config
+    net, engine = (
+        config.architecture(data.corpus.alphabet),
+        get_engine(config.engine, config.device, config.mixed_precision),
+    )
+    zeros = Parameters(net, Arrays({name: np.zeros(shape, config.dtype) for name, shape in net.shapes().items()}))
+    state = TrainState.initial(zeros, config.seed, config.batch_size, optimizer)
+    start_compiling(engine, state, data.windows, optimizer, config.sample_every > 0)
 
 
 def require_memory(data: TrainingData) -> None:

@@ -28,6 +28,16 @@ PANEL_WIDTH = 32
 SINGLE, PAIRS = np.dtype(np.float32), np.dtype(np.uint32)
 
 
+def from_python(called_kernel: Any) -> Any:
+    """Return a kernel that Python can call, and that calls one which Python cannot."""
+
+    @njit  # not cached
+    def call(*arguments: Any) -> None:
+        called_kernel(*arguments)
+
+    return call
+
+
 def random(rows: int, columns: int) -> Array:
     values = np.random.default_rng(rows + columns).normal(size=(rows, columns)).astype(np.float32)
     values.flat[:4] = 0, -0.0, 1 + 2**-8, 1 + 3 * 2**-8  # a tie is rounded to the even one
@@ -46,9 +56,11 @@ def count_terms(depth: int) -> int:
 def pack(B: Array, transposed: bool = False) -> NDArray[np.uint32]:
     packed = aligned_zeros(count_terms(len(B)) * B.shape[1], PAIRS)
     if transposed:
-        panels.pack_panels_transposed(packed, 0, np.ascontiguousarray(B.T).ravel(), 0, len(B), *B.shape, PANEL_WIDTH)
+        from_python(panels.pack_panels_transposed)(
+            packed, 0, np.ascontiguousarray(B.T).ravel(), 0, len(B), *B.shape, PANEL_WIDTH
+        )
     else:
-        panels.pack_panels(packed, 0, B.ravel(), 0, B.shape[1], *B.shape, PANEL_WIDTH)
+        from_python(panels.pack_panels)(packed, 0, B.ravel(), 0, B.shape[1], *B.shape, PANEL_WIDTH)
     return packed
 
 
@@ -59,7 +71,7 @@ def test_a_product_is_that_of_rounded_factors(rows: int, depth: int, columns: in
     C, scratch = np.zeros((rows, columns), np.float32), aligned_zeros(panels.scratch_size(max(depth, columns)), PAIRS)
     half = panels.Ranges(0, columns // 16 * 8, 1, 0)
     for ranges in (half, panels.Ranges(half.size, columns - half.size, 1, 0)):
-        panels.multiply_panels(
+        from_python(panels.multiply_panels)(
             C.ravel(), 0, columns, D.ravel(), 0, 0, A.ravel(), 0, depth, pack(B, transposed), 0, PANEL_WIDTH,
             rows, depth, columns, ranges, scratch, 0,
         )  # fmt: skip
@@ -74,7 +86,7 @@ def test_a_sum_of_outer_products_is_that_of_rounded_factors(depth: int, rows: in
     scratch = aligned_zeros(panels.scratch_size(max(rows, columns)), PAIRS)
     packed = aligned_zeros(panels.TERMS * columns, PAIRS)
     for first in (0, 8):
-        panels.sum_outer_products(
+        from_python(panels.sum_outer_products)(
             C.ravel(), 0, columns, A.ravel(), 0, rows, B.ravel(), 0, columns, packed, 0, zeros, depth, columns,
             panels.Ranges(first, 8, rows // 16, 16), scratch, 0,
         )  # fmt: skip

@@ -104,7 +104,7 @@ def test_the_work_is_divided() -> None:
 
 @pytest.mark.parametrize("in_main_thread", [True, False])
 def test_an_exception_in_one_thread_ends_the_others(in_main_thread: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = training._run_updates
+    run = training.run_updates
 
     def interrupt(*arguments: Any) -> None:
         if (threading.current_thread() is threading.main_thread()) == in_main_thread:
@@ -113,7 +113,7 @@ def test_an_exception_in_one_thread_ends_the_others(in_main_thread: bool, monkey
 
     expected = train(monkeypatch, Plan.UNITS)
     with monkeypatch.context() as context:
-        context.setattr(training, "_run_updates", interrupt)
+        context.setattr(training, "run_updates", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(context, Plan.UNITS)
     assert train(monkeypatch, Plan.UNITS) == expected

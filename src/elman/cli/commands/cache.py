@@ -8,18 +8,28 @@ from pathlib import Path
 
 from elman.cli.parameters import Flag, Json
 
+WARM_PRESETS = ("reference", "quick", "minute")
+"""The presets whose kernels are compiled ahead; those of the others are among them."""
 
-def cache(*, clear: Flag = False, as_json: Json = False) -> int:
-    """Show the cache of compiled kernels and downloaded texts: its folder and its size, or clear it.
+
+def cache(*, warm: Flag = False, clear: Flag = False, as_json: Json = False) -> int:
+    """Show the cache of compiled kernels and downloaded texts: its folder and its size; fill it or clear it.
 
     Parameters
     ----------
+    warm
+        Compile the kernels of presets, samples and compression ahead of their first use.
     clear
         Remove the kernels and the texts.
     """
+    from elman.errors import ElmanError
     from elman.storage import cache_dir, kernel_dir
     from elman.text.sources import SHAKESPEARE_FILE
 
+    if warm and clear:
+        raise ElmanError("cannot combine --warm with --clear: run elman cache twice")
+    if warm:
+        _compile_kernels()
     folder, kernels_folder = cache_dir(), kernel_dir()
     kernels = [*kernels_folder.glob(f"kernels-{'[0-9a-f]' * 16}")]
     texts = [path for path in [folder / SHAKESPEARE_FILE] if path.is_file()]
@@ -39,6 +49,21 @@ def cache(*, clear: Flag = False, as_json: Json = False) -> int:
     if clear:
         print(f"removed {(kernels_bytes + texts_bytes) / 1e6:.1f} MB")
     return 0
+
+
+def _compile_kernels() -> None:
+    """Compile kernels by using them on a text of random words, for a moment."""
+    import numpy as np
+
+    import elman
+    from elman.inference.codec import compress
+    from elman.runs.loading import load_builtin
+
+    words = np.random.default_rng(0).integers(10**6, size=20_000)
+    text = " ".join(map(str, words))
+    for preset in WARM_PRESETS:
+        elman.train(elman.Corpus.from_text(text), preset=preset, max_updates=1, progress=False).model.sample(1)
+    compress(text[:1000], load_builtin())
 
 
 def _size(path: Path) -> int:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from elman.engine.protocol import Callback, Indices, TrainState
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Architecture, LossAndGradients, Parameters
+from elman.network.sampling import SamplingParams
 from elman.network.state import State
 from elman.text import Windows
 
@@ -63,6 +64,22 @@ class NumbaEngine:
             self._training = None  # its memory is free for the next
             self._training = Training(state, windows, optimizer, mixed)
         return self._training.advance(windows, updates, optimizer, callback)
+
+    def start_compiling(self, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool) -> None:
+        """Let other processes compile the kernels of a training, and of its samples, if none are in the cache."""
+        from elman.engine.numba.batched.inference import NumbaSession
+        from elman.engine.numba.batched.training import Training, run_updates
+        from elman.jit.compiler import has_stored, record_kernels
+        from elman.jit.parallel import start_compiling
+
+        if is_online_rnn(state.parameters, windows.batch_size, optimizer) or has_stored(run_updates):
+            return
+        with record_kernels() as kernels:
+            Training(state, windows, optimizer, self._is_mixed(state.parameters)).advance(windows, 1, optimizer, None)
+            if samples:
+                start = state.final_hidden.reshape(1), np.zeros(1, np.intp)
+                NumbaSession(state.parameters).generate(*start, np.zeros((1, 1)), [SamplingParams()])
+        start_compiling(kernels)
 
     def loss_and_gradients(self, parameters: Parameters, state: State, x: Indices, y: Indices) -> LossAndGradients:
         """See `elman.engine.Engine.loss_and_gradients`."""

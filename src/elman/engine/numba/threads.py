@@ -28,7 +28,7 @@ from numba.core import types
 from numpy.typing import NDArray
 
 from elman.engine.numba.linalg.tile import element_pointer
-from elman.jit import inlined, kernel
+from elman.jit import called_kernel, inlined
 from elman.jit.compiler import intrinsic
 from elman.machine import thread_count
 
@@ -94,7 +94,7 @@ def _add_release(typingctx: Any, array: Any, i: Any, value: Any) -> Emitter:
 _yield_core = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
 
 
-@kernel
+@called_kernel
 def barrier(thread):
     """Wait until all threads of the team are here; what they wrote before is visible afterwards."""
     if thread.size > 1:

@@ -22,7 +22,7 @@ from elman.engine.numba.linalg.panels import TERMS, Ranges, entire
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
 from elman.engine.numba.threads import barrier, partition
-from elman.jit import inlined, kernel
+from elman.jit import called_kernel, inlined
 from elman.jit.compiler import KernelPointer, call_pointer
 
 Array = NDArray[np.floating]
@@ -300,7 +300,7 @@ def _locate_outputs(T, R, sizes, dropout_mask):
     return (T if dropout_mask.is_on else T + 1) * R * sizes.m_row, 0 if dropout_mask.is_on else R * sizes.m_row
 
 
-@kernel
+@called_kernel
 def forward(net, workspace, prior, indices, T, R, dropout_mask, thread):
     """Compute the states of every layer, and the logits of the thread's rows of a window of R batch rows."""
     sizes, y = net.sizes, workspace.y if dropout_mask.is_on else workspace.h
@@ -331,7 +331,7 @@ def forward(net, workspace, prior, indices, T, R, dropout_mask, thread):
         add_prior(net.theta, sizes, workspace.g, prior, first, last, R)
 
 
-@kernel
+@called_kernel
 def backward(net, workspace, prior, indices, T, R, dropout_mask, thread):
     """Compute the gradients of a window, for which `Workspace.g` holds p - y."""
     sizes, y = net.sizes, workspace.y if dropout_mask.is_on else workspace.h

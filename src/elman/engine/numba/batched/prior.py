@@ -38,11 +38,11 @@ class PriorValues(NamedTuple):
 class PriorWorkspace(NamedTuple):
     """The n-gram model that one group of batch rows reads; of all groups, with an axis for them, in the workspaces.
 
-    A network without a prior has no table: kernels are compiled without what is None.
+    Without a model the table is empty, and not None, for which all kernels would have to be compiled again.
     """
 
-    table: Table | None
-    added: Added | None
+    table: Table
+    added: Added
     grows: bool
     history: NDArray[np.int32]  # (R, n): the last characters read, changed by every window
     bases: NDArray[np.int64]  # (R, n + 1): nodes of the contexts that end the histories, see `read_rows`
@@ -57,9 +57,8 @@ def make_priors(sizes: Sizes, is_on: bool, groups: int, T: int, R: int, dtype: n
     steps, n = T * R if sizes.order else 0, sizes.order
     bases, extras = make_nodes(R, n, groups)
     return PriorWorkspace(
-        # A prior that is off has an empty table, not none, so that the kernels need not be compiled again for it.
-        table=empty_table() if n else None,
-        added=empty_added() if n else None,
+        table=empty_table(),
+        added=empty_added(),
         grows=False,
         history=np.zeros((groups, R, n), np.int32),
         bases=bases,

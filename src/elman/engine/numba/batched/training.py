@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched.dropout import make_masks, mask_recurrent, pack_recurrent, select_mask
-from elman.engine.numba.batched.kernels import run_window, select_workspace, set_state
+from elman.engine.numba.batched.kernels import UNUSED, run_window, select_workspace, set_state
 from elman.engine.numba.batched.layout import W, pack_part, unflatten
 from elman.engine.numba.batched.muon import update_hidden
 from elman.engine.numba.batched.optimizer import RATE, SHRINK, FlatOptimizer, clip_scale, reduce_gradients, update_range
 from elman.engine.numba.batched.prior import read_prior, select_prior
 from elman.engine.numba.batched.workspace import BatchedNetwork, Batches
 from elman.engine.numba.linalg.simd import aligned_zeros
-from elman.engine.numba.threads import barrier, work_alone
+from elman.engine.numba.threads import barrier, make_team, work_alone
 from elman.engine.protocol import Callback, Indices, TrainState, run_in_chunks, training_folds
 from elman.jit import inlined, kernel
-from elman.jit.compiler import call_pointer, kernel_pointer
+from elman.jit.compiler import KernelPointer, call_pointer, kernel_pointer
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import LossAndGradients, Parameters
 from elman.network.state import State
@@ -29,6 +30,16 @@ _MAX_UPDATES, _SECONDS = 16, 0.01
 """Updates of one call at most, and how long they should take: much longer than to wake a thread, but short, as each
 plan is tried in several calls.
 """
+
+
+class Steps(NamedTuple):
+    """Pointers to the kernels that an update calls; the others are those of the window."""
+
+    pack: KernelPointer
+    mask: KernelPointer  # of recurrent matrices, as are their packing
+    pack_masked: KernelPointer
+    reduce: KernelPointer
+    update: KernelPointer
 
 
 class Training:
@@ -46,10 +57,20 @@ class Training:
         self.optimizer = flat = FlatOptimizer(network, optimizer)
         self.squares = np.empty(len(flat.ranges))
         theta, gradients, s = network.net.theta, network.workspaces.gradient, network.sizes
-        size = s.recurrent_blocks * s.m_row**2 if optimizer.weight_dropout is not None else 0
+        masks, pack_masked, size = UNUSED, UNUSED, 0
+        if optimizer.weight_dropout is not None:
+            size = s.recurrent_blocks * s.m_row**2
+            off, thread = make_masks(None, range(1), s.layers), make_team(1)[0]
+            masks = kernel_pointer(mask_recurrent, theta, 0, theta, 0, s, off, 0, 0, thread)
+            pack_masked = kernel_pointer(pack_recurrent, network.net, 0, theta)
         self.dropped = aligned_zeros(s.layers * size, network.dtype).reshape(s.layers, size)
-        self.reduce = kernel_pointer(reduce_gradients, gradients, 0, 0, 1.0, self.squares, 0)
-        self.update = kernel_pointer(update_range, flat.rule, np.zeros(5), 1.0, theta, flat.moments, gradients[0], 0, 0)
+        self.steps = Steps(
+            kernel_pointer(pack_part, network.net, True, 0, 1),
+            masks,
+            pack_masked,
+            kernel_pointer(reduce_gradients, gradients, 0, 0, 1.0, self.squares, 0),
+            kernel_pointer(update_range, flat.rule, np.zeros(5), 1.0, theta, flat.moments, gradients[0], 0, 0),
+        )
 
     def is_for(self, state: TrainState, windows: Windows, optimizer: Optimizer, mixed_precision: bool) -> bool:
         """Return whether it can continue from this state, whose numbers may have been changed."""
@@ -101,8 +122,8 @@ class Training:
         )
         network.reserve_counts(len(rates) * network.T * network.B)
         network.run(
-            _run_updates, batches, network.T, network.B, masks, weight_masks, self.dropped, self.reduce, self.update,
-            flat.rule, flat.steps(numbers, rates), flat.moments, flat.ranges, flat.hidden, self.squares,
+            run_updates, batches, network.T, network.B, masks, weight_masks, self.dropped, self.steps, flat.rule,
+             flat.steps(numbers, rates), flat.moments, flat.ranges, flat.hidden, self.squares,
             steps=len(rates),
         )  # fmt: skip
         for n, window in enumerate(batches.losses):
@@ -150,31 +171,34 @@ def evaluate_window(network: BatchedNetwork, x: NDArray[np.integer], y: NDArray[
     network.split_rows(y, batches.targets[0])
     network.reserve_counts(x.size)
     steps = 0 if network.backward else x.size  # those of training have timings of their own
-    network.run(_run_batch, batches, network.T, network.B, off, off, network.backward, steps=steps)
+    network.run(_run_batch, batches, network.T, network.B, off, off, UNUSED, network.backward, steps=steps)
     losses: NDArray[np.float64] = network.join_rows(batches.losses[0])[:, :, 0]
     return losses
 
 
 @kernel
-def _run_updates(
-    thread, net, workspaces, priors, batches, T, B, masks, weight_masks, dropped, reduce, update, rule, steps,
-    moments, ranges, hidden, squares,
+def run_updates(
+    thread, net, workspaces, priors, batches, T, B, masks, weight_masks, dropped, pointers, rule, steps, moments,
+    ranges, hidden, squares,
 ):  # fmt: skip
     """Perform an update for every row of `steps`; all threads call this kernel."""
     theta, sizes, gradients = net.theta, net.sizes, workspaces.gradient
     for n in range(len(steps)):
-        pack_part(net, True, thread.rank, thread.size)
+        call_pointer(pointers.pack, (net, True, thread.rank, thread.size))
         if weight_masks.is_on:
             for layer in range(sizes.layers):
-                mask_recurrent(dropped[layer], 0, theta, net.offsets[layer, W], sizes, weight_masks, n, layer, thread)
+                call_pointer(
+                    pointers.mask,
+                    (dropped[layer], 0, theta, net.offsets[layer, W], sizes, weight_masks, n, layer, thread),
+                )
             barrier(thread)
             for layer in range(thread.rank, sizes.layers, thread.size):
-                pack_recurrent(net, layer, dropped[layer])
+                call_pointer(pointers.pack_masked, (net, layer, dropped[layer]))
         barrier(thread)
-        _run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight_masks, True)
+        _run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight_masks, pointers.mask, True)
         barrier(thread)
         for k in range(thread.rank, len(ranges), thread.size):
-            call_pointer(reduce, (gradients, ranges[k, 0], ranges[k, 1], 1 / B, squares, k))
+            call_pointer(pointers.reduce, (gradients, ranges[k, 0], ranges[k, 1], 1 / B, squares, k))
         barrier(thread)
         scale = clip_scale(squares, rule.max_norm)
         if hidden is not None:
@@ -184,20 +208,22 @@ def _run_updates(
             barrier(thread)
         for k in range(thread.rank, len(ranges), thread.size):
             call_pointer(
-                update, (rule, steps[n], scale, theta, moments, gradients[0], ranges[k, 0], ranges[k, 1])
+                pointers.update, (rule, steps[n], scale, theta, moments, gradients[0], ranges[k, 0], ranges[k, 1])
             )  # fmt: skip
         barrier(thread)
 
 
 @kernel
-def _run_batch(thread, net, workspaces, priors, batches, T, B, masks, weight_masks, is_training):
+def _run_batch(thread, net, workspaces, priors, batches, T, B, masks, weight_masks, mask, is_training):
     """Run the only window of `batches`: the losses and, if `is_training`, the gradients."""
-    _run_groups(thread, net, workspaces, priors, batches, 0, T, B, masks, weight_masks, is_training)
+    _run_groups(thread, net, workspaces, priors, batches, 0, T, B, masks, weight_masks, mask, is_training)
 
 
 @inlined
-def _run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight_masks, is_training):
+def _run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight_masks, mask, is_training):
     """Run the n-th window: the losses and, if `is_training`, the gradients of each group.
+
+    `mask` points to `mask_recurrent`.
 
     The threads compute every group together if they share units; otherwise each of them computes some groups by itself.
     """
@@ -222,9 +248,12 @@ def _run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight
             if is_training and weight_masks.is_on:
                 barrier(worker)
                 for layer in range(sizes.layers):
-                    mask_recurrent(
-                        workspace.gradient, net.offsets[layer, W], workspace.gradient, net.offsets[layer, W], sizes,
-                        weight_masks, n, layer, worker,
+                    call_pointer(
+                        mask,
+                        (
+                            workspace.gradient, net.offsets[layer, W], workspace.gradient, net.offsets[layer, W], sizes,
+                            weight_masks, n, layer, worker,
+                        ),
                     )  # fmt: skip
             for row in range(T * R if worker.rank == 0 else 0):
                 batches.losses[n, g, row] = workspace.losses[row]

@@ -17,7 +17,7 @@ from elman.engine.numba.batched.prior import PriorValues, make_priors, prior_poi
 from elman.engine.numba.linalg.panels import TERMS, Ranges, multiply_panels, scratch_size, sum_outer_products
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.threads import Team, make_team
-from elman.jit.compiler import kernel_pointer
+from elman.jit.compiler import call_kernel, is_recording, kernel_pointer
 from elman.network.parameters import Array, Parameters
 from elman.network.state import State
 from elman.ngram.compiled_table import NONE
@@ -91,7 +91,7 @@ class BatchedNetwork:
             self.net = Network(theta, packed, added, self.layout.offsets, s)
             self.set_parameters(parameters)
             if not backward:  # training packs the weights before every update
-                pack_part(self.net, False, 0, 1)
+                call_kernel(pack_part, self.net, False, 0, 1)
         kind = self.architecture, T, B, backward, self.dtype, self.packed_dtype
         sharers = max(1, s.m_row // MIN_UNITS) if backward else 1
         self.team = Team(kind, len(self.rows), sharers, (s.m_row, row_multiple(self.dtype)))
@@ -148,14 +148,18 @@ class BatchedNetwork:
     def run(self, kernel: Callable[..., None], *arguments: object, steps: int = 0) -> None:
         """Call a kernel with what every kernel of the network gets, and these arguments; see `Team.run`."""
         network = self.net, self.workspaces, self.priors
-        self.team.run(lambda thread: kernel(thread, *network, *arguments), steps)
+        if is_recording():
+            call_kernel(kernel, make_team(1)[0], *network, *arguments)
+        else:
+            self.team.run(lambda thread: kernel(thread, *network, *arguments), steps)
 
     def _find_pointers(self) -> kernels.Pointers:
         """Return pointers to the kernels for this kind of network."""
         kind = CELLS[self.architecture.cell], self.dtype, self.packed_dtype, self.backward
-        if kind not in _POINTERS:
-            _POINTERS[kind] = self._compile()
-        return _POINTERS[kind]._replace(read_window=prior_pointer(self.priors)) if self.sizes.order else _POINTERS[kind]
+        pointers = _POINTERS.get(kind) or self._compile()
+        if not is_recording():
+            _POINTERS[kind] = pointers
+        return pointers._replace(read_window=prior_pointer(self.priors)) if self.sizes.order else pointers
 
     def _compile(self) -> kernels.Pointers:
         """Return pointers to the kernels but that of the prior, compiled if they are not yet."""
@@ -189,8 +193,7 @@ class BatchedNetwork:
         """Return an empty batch for each of some windows of T characters."""
         groups, size = len(self.rows), self.T * max(self.rows)
         indices, targets, folds = np.zeros((3, windows, groups, size), np.intp)
-        if self.priors.table is not None:
-            folds[...] = self.priors.table.folds
+        folds[...] = self.priors.table.folds
         first_rows = np.array([group.start for group in self.groups])
         losses = np.empty(indices.shape)
         return Batches(first_rows, np.array(self.rows), indices, targets, folds, losses, np.zeros(windows, np.bool_))

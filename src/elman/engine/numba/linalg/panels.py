@@ -27,7 +27,7 @@ from elman.engine.numba.linalg.tile import (
     tile,
 )
 from elman.engine.numba.linalg.vector import copy, transpose, transpose_column_pairs, transpose_row_pairs
-from elman.jit import inlined, kernel
+from elman.jit import called_kernel, inlined
 
 TERMS = 128
 """Terms of a block of the summed dimension, chosen so that the operands of a block stay in the first-level cache."""
@@ -66,7 +66,7 @@ def _clear_terms(target, target_start, target_row, terms, columns):
             target[target_start + k * target_row + j] = 0
 
 
-@kernel
+@called_kernel
 def _copy_rows(target, target_start, target_row, matrix, start, row, rows, columns):
     for r in range(rows):
         out, source = target[target_start + r * target_row :], matrix[start + r * row :]
@@ -74,13 +74,13 @@ def _copy_rows(target, target_start, target_row, matrix, start, row, rows, colum
             out[j] = source[j]
 
 
-@kernel
+@called_kernel
 def _copy_columns(target, target_start, target_row, matrix, start, row, rows, columns):
     for r in range(rows):
         copy(target, target_start + r * target_row, matrix, start + r * row, columns * target.itemsize // BYTES)
 
 
-@kernel
+@called_kernel
 def _copy_transposed(target, target_start, matrix, start, row, depth, columns):
     lanes = BYTES // target.itemsize
     full = depth // lanes * lanes
@@ -93,7 +93,7 @@ def _copy_transposed(target, target_start, matrix, start, row, depth, columns):
                 target[begin + k * columns + lane] = matrix[source + lane * row + k]
 
 
-@kernel
+@called_kernel
 def _round_rows(target, target_start, target_row, matrix, start, row, rows, columns):
     terms = (columns + 1) // 2
     for r in range(rows):
@@ -105,7 +105,7 @@ def _round_rows(target, target_start, target_row, matrix, start, row, rows, colu
         _clear_terms(target, target_start + r * target_row, 1, terms, 1)
 
 
-@kernel
+@called_kernel
 def _round_columns(target, target_start, target_row, matrix, start, row, rows, columns):
     for k in range((rows + 1) // 2):
         out, low = target[target_start + k * target_row :], matrix[start + 2 * k * row :].view(np.uint32)
@@ -119,7 +119,7 @@ def _round_columns(target, target_start, target_row, matrix, start, row, rows, c
     _clear_terms(target, target_start, target_row, (rows + 1) // 2, columns)
 
 
-@kernel
+@called_kernel
 def _round_transposed(target, target_start, matrix, start, row, depth, columns):
     lanes = BYTES // target.itemsize
     full = depth // (2 * lanes) * lanes
@@ -135,7 +135,7 @@ def _round_transposed(target, target_start, matrix, start, row, depth, columns):
     _clear_terms(target, target_start, columns, (depth + 1) // 2, columns)
 
 
-@kernel
+@called_kernel
 def _pack_column_pairs(target, target_start, target_row, matrix, start, row, rows, columns):
     """Pack `columns` columns as rows of pairs; `columns` is a multiple of a vector."""
     lanes = BYTES // target.itemsize
@@ -166,22 +166,22 @@ def _by_type(of_numbers, of_pairs):
     return select
 
 
-@kernel
+@called_kernel
 def _count_numbers(packed, depth):
     return depth
 
 
-@kernel
+@called_kernel
 def _count_pairs(packed, depth):
     return even_terms((depth + 1) // 2)
 
 
-@kernel
+@called_kernel
 def _number_tile(packed):
     return MAX_ROWS, ACCUMULATORS // MAX_ROWS
 
 
-@kernel
+@called_kernel
 def _pair_tile(packed):
     return PAIR_ROWS, PAIR_VECTORS
 
@@ -198,7 +198,7 @@ pack_transposed = _by_type(_copy_transposed, _round_transposed)
 """Pack the columns B[k, j] = matrix[j, k] of one panel."""
 
 
-@kernel
+@called_kernel
 def pack_panels(target, target_start, matrix, start, row, depth, columns, panel_width):
     """B[k, j] = matrix[k, j], `depth` rows and `columns` columns, in panels of `panel_width` columns.
 
@@ -210,7 +210,7 @@ def pack_panels(target, target_start, matrix, start, row, depth, columns, panel_
         pack_columns(target, begin, panel_columns, matrix, start + s, row, depth, panel_columns)
 
 
-@kernel
+@called_kernel
 def pack_panels_transposed(target, target_start, matrix, start, row, depth, columns, panel_width):
     """B[k, j] = matrix[j, k]; `columns` and `panel_width` are multiples of a vector."""
     for s in range(0, columns, panel_width):
@@ -237,7 +237,17 @@ def entire(n):
     return Ranges(0, n, 1, n)
 
 
-@kernel
+def _left_factor(scratch, a):
+    """The array of the left factor of a product: packed pairs, or A itself if `scratch` is None."""
+    raise NotImplementedError
+
+
+@overload(_left_factor, inline="always")  # a test of a value would compile the products of both
+def _select_left_factor(scratch, a):
+    return (lambda scratch, a: a) if isinstance(scratch, types.NoneType) else (lambda scratch, a: scratch)
+
+
+@called_kernel
 def multiply_panels(
     c, c_start, c_row, d, d_start, d_row, a, a_start, a_row, b, b_start, panel_width, rows, depth, columns, ranges,
     scratch, scratch_start,
@@ -266,21 +276,18 @@ def multiply_panels(
                 b_first, r = b_start + s * terms + column - s, 0
                 while r < n:
                     c_at, d_at = c_first + r * c_row + column, d_first + r * d_row + column
-                    if scratch is None:
-                        tile(
-                            c, c_at, c_row, d, d_at, d_row, a, a_start + r * a_row, a_row, 1,
-                            b, b_first, panel_columns, terms, min(tile_rows, n - r), vectors,
-                        )  # fmt: skip
-                    else:
-                        tile(
-                            c, c_at, c_row, d, d_at, d_row, scratch, scratch_start + r * terms, terms, 1,
-                            b, b_first, panel_columns, terms, min(tile_rows, n - r), vectors,
-                        )  # fmt: skip
+                    a_at, a_next = (
+                        (a_start + r * a_row, a_row) if scratch is None else (scratch_start + r * terms, terms)
+                    )
+                    tile(
+                        c, c_at, c_row, d, d_at, d_row, _left_factor(scratch, a), a_at, a_next, 1,
+                        b, b_first, panel_columns, terms, min(tile_rows, n - r), vectors,
+                    )  # fmt: skip
                     r += tile_rows
                 column += vectors * lanes
 
 
-@kernel
+@called_kernel
 def sum_outer_products(
     c, c_start, c_row, a, a_start, a_row, b, b_start, b_row, panels, p_start, zeros, depth, columns, ranges,
     scratch, scratch_start,
@@ -310,16 +317,13 @@ def sum_outer_products(
                     panel_columns, corner, p_first = min(panel_width, columns - s), c_start + r * c_row + s, s * terms
                     vectors = panel_columns // lanes
                     d, d_first, d_row = (zeros, 0, 0) if k == 0 else (c, corner, c_row)
-                    if scratch is None:
-                        tile(
-                            c, corner, c_row, d, d_first, d_row, a, a_first + r, 1, a_row,
-                            panels, p_start + p_first, panel_columns, terms, tile_height, vectors,
-                        )  # fmt: skip
-                    else:
-                        tile(
-                            c, corner, c_row, d, d_first, d_row, scratch, scratch_start + r * terms, terms, 1,
-                            panels, p_start + p_first, panel_columns, terms, tile_height, vectors,
-                        )  # fmt: skip
+                    a_at, a_next, a_step = (a_first + r, 1, a_row)
+                    if scratch is not None:
+                        a_at, a_next, a_step = (scratch_start + r * terms, terms, 1)
+                    tile(
+                        c, corner, c_row, d, d_first, d_row, _left_factor(scratch, a), a_at, a_next, a_step,
+                        panels, p_start + p_first, panel_columns, terms, tile_height, vectors,
+                    )  # fmt: skip
                     s += panel_width
                 r += tile_rows
         k += at_once

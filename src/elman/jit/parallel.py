@@ -1,0 +1,97 @@
+"""Compilation in several processes: Numba compiles one kernel at a time in each.
+
+Every process stores what it compiles in the cache, from which the others load it. If one ends early, or none can be
+started, the main process compiles what is left.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from threading import Thread
+from typing import Any
+
+from numba.core import event
+
+from elman.jit.compiler import Signature
+from elman.machine import thread_count
+
+MAX_WORKERS = 3
+"""Processes besides the main one: each of them imports Numba first, which takes about a second."""
+MIN_KERNELS = 4
+"""Kernels that are worth a process."""
+_PATIENCE = 60.0
+"""Seconds that the main process waits for a kernel that another one compiles."""
+
+_tasks: deque[Signature] = deque()
+"""Kernels that no process compiles yet."""
+_workers: list[Thread] = []
+
+
+def start_compiling(kernels: Sequence[Signature]) -> None:
+    """Start processes that compile kernels which are not in the cache, from the last one on."""
+    _tasks.extend(each for each in dict.fromkeys(kernels) if _is_missing(each))
+    count = min(MAX_WORKERS, thread_count() - 1, len(_tasks) // MIN_KERNELS)
+    for _ in range(count if sys.executable else 0):
+        worker = Thread(target=_run_worker, daemon=True)
+        worker.start()
+        _workers.append(worker)
+
+
+def finish_compiling() -> None:
+    """Compile kernels from the first one on, until this process and the others have compiled all."""
+    while _tasks or _workers:
+        with suppress(IndexError):  # a worker may take the last one
+            while True:
+                kernel, kinds = _tasks.popleft()
+                kernel.compile(kinds)
+        if _workers:
+            with event.trigger_event("numba:compile"):  # it takes time as if this process compiled
+                _workers.pop().join(_PATIENCE)
+
+
+def _is_missing(signature: Signature) -> bool:
+    """Whether a kernel can be stored, and is not."""
+    kernel, kinds = signature
+    cache: Any = getattr(kernel, "_cache", None)
+    return hasattr(cache, "contains") and not cache.contains(kinds)
+
+
+def _run_worker() -> None:
+    """Let a process compile kernels until there are none left."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    code = "from elman.jit.parallel import serve; serve()"
+    with suppress(IndexError, OSError, pickle.PickleError), subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        while True:
+            kernel, kinds = task = _tasks.pop()
+            done = b""
+            try:
+                pickle.dump((kernel.py_func.__module__, kernel.py_func.__name__, kinds), process.stdin)
+                process.stdin.flush()
+                done = process.stdout.read(1)
+            finally:
+                if not done:  # the process has ended
+                    _tasks.append(task)
+            if not done:
+                return
+
+
+def serve() -> None:
+    """Compile the kernels that the main process names, in a process of its own."""
+    with suppress(EOFError, KeyboardInterrupt):
+        while True:
+            module, name, kinds = pickle.load(sys.stdin.buffer)
+            getattr(import_module(module), name).compile(kinds)
+            sys.stdout.buffer.write(b".")
+            sys.stdout.buffer.flush()

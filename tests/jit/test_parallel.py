@@ -1,0 +1,82 @@
+"""Compilation in several processes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elman.engine.numba.linalg.tile import multiply
+from elman.engine.numba.threads import barrier, make_team
+from elman.jit import compiler
+from elman.jit.compiler import Signature
+from elman.ngram.compiled_table import unpack
+from elman.ngram.kernels import set_logs
+from support.processes import run_in_a_process
+
+
+def small_kernels() -> list[Signature]:
+    """Some kernels of the package that take little time to compile."""
+    words, numbers = np.zeros(1, np.uint64), np.zeros(1, np.uint32)
+    q, bits = np.ones(1), np.zeros(1, np.int64)
+    thread = make_team(1)[0]
+    arguments: list[tuple[Any, tuple[object, ...]]] = [
+        (unpack, (1, 1, words, words, numbers, numbers)),
+        (set_logs, (q, bits, q, q, 0)),
+        (barrier, (thread,)),
+        (multiply, (q, 0, 0, q, 0, 0, q, 0, 0, 0, q, 0, 0, 0, 1, 1, 1)),
+    ]
+    return [(kernel, tuple(compiler._typeof(each) for each in values)) for kernel, values in arguments]
+
+
+PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from unittest import mock
+import test_parallel
+from elman.jit import parallel
+kernels = test_parallel.small_kernels()
+if sys.argv[2] == "dies":
+    parallel.sys = mock.Mock(executable=sys.executable, path=[])  # it finds no package
+parallel.thread_count = lambda: int(sys.argv[3])
+parallel.start_compiling(kernels)
+workers = len(parallel._workers)
+if sys.argv[2] == "waits":
+    for worker in parallel._workers:
+        worker.join()
+left = len(parallel._tasks)
+parallel.finish_compiling()
+print(workers, left, all(kinds in kernel.overloads or kernel._cache.contains(kinds) for kernel, kinds in kernels))
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "threads", "expected"), [("waits", 2, "1 0 True"), ("waits", 1, "0 4 True"), ("dies", 2, "1 4 True")]
+)
+def test_all_kernels_are_compiled(tmp_path: Path, mode: str, threads: int, expected: str) -> None:
+    folder = str(Path(__file__).parent)
+    printed = run_in_a_process(PROGRAM, tmp_path, folder, mode, str(threads))
+    assert printed.split()[::2] == expected.split()[::2]
+    if mode == "waits":
+        assert printed == f"{expected}\n"
+    assert run_in_a_process(PROGRAM, tmp_path, folder, "waits", "2") == "0 0 True\n"  # all are in the cache
+
+
+TRAIN = """
+import elman
+from elman.jit import parallel
+started = []
+parallel.start_compiling = started.extend
+text = elman.Corpus.from_text("the cat sat on the mat. " * 400)
+options = dict(preset="reference", cell="gru", batch_size=4, optimizer="adam", ngram_order=2, max_updates=1)
+run = elman.train(text, **options, progress=False)
+stored = [kernel._cache.contains(kinds) for kernel, kinds in started]
+print(len(started) > 10, all(stored), end=" ")
+started.clear()
+elman.train(text, **options, progress=False)
+print(len(started))
+"""
+
+
+def test_a_training_starts_to_compile_exactly_what_it_uses(tmp_path: Path) -> None:
+    assert run_in_a_process(TRAIN, tmp_path) == "True True 0\n"  # nothing is left the second time
