@@ -63,7 +63,7 @@ def expect_of_run(run: elman.Run) -> dict[str, Any]:
 
 def write(folder: Path) -> None:
     seconds = count(step=0.001)
-    clock = SimpleNamespace(perf_counter=lambda: next(seconds), monotonic=lambda: 0.0)
+    clock = SimpleNamespace(perf_counter=lambda: next(seconds), monotonic=lambda: 0.0, thread_time=lambda: 0.0)
     machine = {"system": "Linux", "architecture": "x86_64", "processor": "", "cores": 2}
     expected: dict[str, Any] = {"resumed": {}}
     with (

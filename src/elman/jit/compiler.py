@@ -9,7 +9,6 @@ import ctypes
 import hashlib
 import json
 import os
-import pickle
 import platform
 import sys
 import time
@@ -234,7 +233,7 @@ class _CacheFiles(_caching.IndexDataCacheFile):  # type: ignore[misc]
         """Return code, or None if it is not there."""
         try:
             stored_key, data = self._load_data(self.path(key).name)
-        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+        except Exception:  # of a file that is missing or damaged, whatever it raises
             return None
         return data if stored_key == key else None
 

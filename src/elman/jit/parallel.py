@@ -6,8 +6,8 @@ started, the main process compiles what is left.
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import subprocess
 import sys
 from collections import deque
@@ -17,7 +17,7 @@ from importlib import import_module
 from threading import Thread
 from typing import Any
 
-from numba.core import event
+from numba.core import event, types
 
 from elman.jit.compiler import Signature
 from elman.machine import thread_count
@@ -28,6 +28,8 @@ MIN_KERNELS = 4
 """Kernels that are worth a process."""
 _PATIENCE = 60.0
 """Seconds that the main process waits for a kernel that another one compiles."""
+
+_types: Any = types  # these have no annotations
 
 _tasks: deque[Signature] = deque()
 """Kernels that no process compiles yet."""
@@ -67,7 +69,7 @@ def _run_worker() -> None:
     """Let a process compile kernels until there are none left."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     code = "from elman.jit.parallel import serve; serve()"
-    with suppress(IndexError, OSError, pickle.PickleError), subprocess.Popen(
+    with suppress(IndexError, OSError), subprocess.Popen(
         [sys.executable, "-c", code],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
     ) as process:  # fmt: skip
@@ -77,7 +79,8 @@ def _run_worker() -> None:
             kernel, kinds = task = _tasks.pop()
             done = b""
             try:
-                pickle.dump((kernel.py_func.__module__, kernel.py_func.__name__, kinds), process.stdin)
+                name = f"{kernel.py_func.__module__}:{kernel.py_func.__name__}"
+                process.stdin.write(f"{json.dumps([name, *map(_describe_type, kinds)])}\n".encode())
                 process.stdin.flush()
                 done = process.stdout.read(1)
             finally:
@@ -89,9 +92,35 @@ def _run_worker() -> None:
 
 def serve() -> None:
     """Compile the kernels that the main process names, in a process of its own."""
-    with suppress(EOFError, KeyboardInterrupt):
-        while True:
-            module, name, kinds = pickle.load(sys.stdin.buffer)
-            getattr(import_module(module), name).compile(kinds)
+    with suppress(KeyboardInterrupt):
+        for line in sys.stdin.buffer:
+            name, *kinds = json.loads(line)
+            _find(name).compile(tuple(map(_read_type, kinds)))
             sys.stdout.buffer.write(b".")
             sys.stdout.buffer.flush()
+
+
+def _describe_type(kind: Any) -> Any:
+    """Return one of Numba's types as JSON: a name, an array as its properties, a tuple as the types of its fields."""
+    if isinstance(kind, _types.Array):
+        return {"dtype": str(kind.dtype), "ndim": kind.ndim, "layout": kind.layout, "readonly": not kind.mutable}
+    if isinstance(kind, _types.BaseTuple):
+        named = kind.instance_class if isinstance(kind, _types.BaseNamedTuple) else None
+        return [named and f"{named.__module__}:{named.__qualname__}", *map(_describe_type, kind.types)]
+    return str(kind)
+
+
+def _read_type(described: Any) -> Any:
+    """Return the type that `_describe_type` described."""
+    if isinstance(described, dict):
+        return _types.Array(**described | {"dtype": _read_type(described["dtype"])})
+    if isinstance(described, list):
+        name, *fields = described
+        return _types.BaseTuple.from_types(tuple(map(_read_type, fields)), name and _find(name))
+    return getattr(_types, "boolean" if described == "bool" else described)
+
+
+def _find(name: str) -> Any:
+    """Return what a module defines, by the names of both."""
+    module, _, member = name.partition(":")
+    return getattr(import_module(module), member)

@@ -70,10 +70,11 @@ class NumbaEngine:
         from elman.engine.numba.batched.inference import NumbaSession
         from elman.engine.numba.batched.training import Training, run_updates
         from elman.jit.compiler import has_stored, record_kernels
-        from elman.jit.parallel import start_compiling
 
         if is_online_rnn(state.parameters, windows.batch_size, optimizer) or has_stored(run_updates):
             return
+        from elman.jit.parallel import start_compiling
+
         with record_kernels() as kernels:
             Training(state, windows, optimizer, self._is_mixed(state.parameters)).advance(windows, 1, optimizer, None)
             if samples:
