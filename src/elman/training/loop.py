@@ -8,7 +8,7 @@ import time
 from collections import deque
 from dataclasses import replace
 from importlib.util import find_spec
-from statistics import median_low
+from statistics import fmean, median_low
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,10 +48,8 @@ CHECKPOINT_UPDATES = 100_000
 CHECKPOINT_SHARE = 0.01
 """Largest fraction of the time spent writing checkpoints: one that took s seconds is followed by a pause of 100 s."""
 
-LATE_ALPHA = 0.45
-"""Weight of an n-gram prior that is switched on in a trained network, near the values it is trained to."""
-LOGIT_SCALE = 0.4
-"""The network's own logits are multiplied by this at the same time: both describe much of the same."""
+LATE_ALPHA = 0.4
+"""Weight of an n-gram prior that is switched on in a network which predicts as well as the counts alone."""
 
 
 class Trainer:
@@ -137,9 +135,10 @@ class Trainer:
     def call_engine(self, last_update: int) -> NDArray[np.float64]:
         """Advance to the next stop, measure the time, and return the losses."""
         self.optimizer = replace(self.optimizer, last_update=last_update)
-        if self.state.update >= prior_start(self.config, last_update) and switch_on_prior(self.state):
+        if self.state.update >= prior_start(self.config, last_update) and switch_on_prior(
+            self.state, self.gap_to_counts()
+        ):
             self.state.prior_since = self.state.update
-            self.measure_validation()
         if self.config.lines and self.windows_epoch != self.state.epoch:
             self.windows_epoch = self.state.epoch
             self.windows = self.run.data.windows_of(self.windows_epoch)
@@ -159,6 +158,12 @@ class Trainer:
         self.budget.reserve, self.budget.per_update = run_on_first_process(self.estimate_rest)
         self.tick = max(1, min(round(len(losses) * TICK_SECONDS / seconds), 4 * self.tick))
         return losses
+
+    def gap_to_counts(self) -> float:
+        """Return by how much the network alone is worse than the counts alone, in nats per character; 0 if unknown."""
+        if self.run.counts_loss is None or not self.recent_losses:
+            return 0.0
+        return fmean(self.recent_losses) / self.config.seq_length - self.run.counts_loss
 
     def estimate_rest(self) -> tuple[float, float]:
         """Return the expected seconds from the last update to the exit, and those of validations before, per update."""
@@ -394,12 +399,17 @@ def prior_start(config: Config, last_update: int) -> int:
     return math.ceil(config.ngram_start * last_update)
 
 
-def switch_on_prior(state: TrainState) -> bool:
-    """Let the prior take part from the next update on; return False if it does already, or if there is none."""
+def switch_on_prior(state: TrainState, gap: float = 0.0) -> bool:
+    """Let the prior take part from the next update on; return False if it does already, or if there is none.
+
+    The network's own logits are reduced: both describe much of the same. The larger the gap between the network and
+    the counts, the more weight these have.
+    """
     if not state.parameters.prior.is_off:
         return False
+    alpha = min(max(0.3, LATE_ALPHA + 0.5 * gap), 0.9)
     for arrays in filter(None, (state.parameters.arrays, state.average)):
-        for name, array in state.parameters.with_arrays(arrays).switch_on_prior(LATE_ALPHA, LOGIT_SCALE).items():
+        for name, array in state.parameters.with_arrays(arrays).switch_on_prior(alpha, 0.7 * (1 - alpha)).items():
             arrays[name][...] = array
     return True
 
