@@ -330,6 +330,18 @@ class Trainer:
         parameters = self.state.parameters.switch_on_prior(1.0, 0.0).map(np.copy)
         run.best = run.selected = replace(counts, parameters=parameters)
 
+    def mix_with_counts(self) -> None:
+        """Where the counts alone are the best model, try the geometric mean of them and the network."""
+        run, counts = self.run, self.run.selected
+        if counts is None or counts.validation_loss is None or counts.update:
+            return
+        network = run.snapshot()
+        mean = {name: (network.parameters[name] + counts.parameters[name]) / 2 for name in ("alpha", "V", "c")}
+        mixed = network.parameters.with_arrays({**network.parameters, **mean}).map(np.copy)
+        loss = self.score(replace(network, parameters=mixed), run.data.validation_sample)
+        if loss < counts.validation_loss:
+            run.best = run.selected = replace(network, parameters=mixed, validation_loss=loss)
+
     def validate_interrupted(self) -> None:
         """Validate the network of a run that was interrupted while the counts alone were the best."""
         run, sample = self.run, self.run.data.validation_sample
@@ -343,6 +355,7 @@ class Trainer:
         """
         run, data = self.run, self.run.data
         sample = data.validation_sample
+        self.mix_with_counts()
         if run.selected is not None and reads_whole_set(data, self.config, self.state.update):
             loss = self.score(run.selected, data.validation_set)
             if math.isfinite(loss):
