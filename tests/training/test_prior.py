@@ -65,11 +65,11 @@ def test_a_network_that_learns_nothing_leaves_the_counts(tmp_path: Path, monkeyp
 
 
 def test_a_weak_network_is_mixed_with_the_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    losses = iter([9.0, 0.5])  # of the network, and of the mixture
+    losses = iter([9.0, 0.01])  # of the network, and of the mixture
     monkeypatch.setattr(training.Trainer, "score", lambda *_: next(losses))
     run = train(LONG, **OPTIONS | {"validate_every": 0}, max_updates=1, out=tmp_path)
     network, model = run.snapshot().parameters, elman.load(tmp_path).snapshot()
-    assert (run.validation_loss, run.results()["kept_update"]) == (0.5, 1)
+    assert (run.validation_loss, run.results()["kept_update"]) == (0.01, 1)
     assert model.parameters["alpha"] == pytest.approx((network["alpha"] + 1) / 2)
     assert model.parameters["V"] == pytest.approx(network["V"] / 2)
 
