@@ -75,11 +75,12 @@ def test_a_weak_network_is_mixed_with_the_counts(tmp_path: Path, monkeypatch: py
 
 
 def test_an_interrupted_run_resumes_as_if_it_had_not_been(tmp_path: Path) -> None:
-    options = OPTIONS | {"max_updates": 60, "validate_every": 50}
+    options = OPTIONS | {"max_updates": 60, "validate_every": 50, "ngram_start": 0.5, "metrics_every": 5}
     train(LONG, **options, callback=StopsAt(20), out=tmp_path)
     resumed = train(LONG, out=tmp_path, resume=True)
     whole = train(LONG, **options)
     assert_same(resumed, whole)
+    assert whole.state.prior_since == 30
     assert resumed.counts_loss == whole.counts_loss
 
 

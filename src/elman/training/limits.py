@@ -34,6 +34,8 @@ MIN_UPDATES = 300
 """Updates that a run with a time budget makes, at least, …"""
 MAX_BUDGETS = 2.0
 """… unless they take longer than so many times the budget."""
+TOLERANCE = 1.1
+"""A command that takes so many times its budget says why."""
 PAUSE_SECONDS, PAUSE_FACTOR = 2.0, 4.0
 """Work was interrupted, as by Ctrl-Z or a suspended machine, if it takes so many seconds and times longer than
 expected."""
@@ -206,7 +208,7 @@ def describe_extension(run: Run, saved: Config) -> str:
 def describe_overrun(run: Run, elapsed: float) -> str:
     """Return why a command took longer than its time budget; empty if it did not, or has none."""
     limit = run.config.max_seconds
-    if limit is None or elapsed <= limit + run.file_seconds:
+    if limit is None or elapsed <= TOLERANCE * limit + run.file_seconds:
         return ""
     before = f"{run.preparation_seconds:,.1f} s of them before the first update"
     return (

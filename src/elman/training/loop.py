@@ -8,7 +8,7 @@ import time
 from collections import deque
 from dataclasses import replace
 from importlib.util import find_spec
-from statistics import fmean, median_low
+from statistics import median_low
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,9 +135,8 @@ class Trainer:
     def call_engine(self, last_update: int) -> NDArray[np.float64]:
         """Advance to the next stop, measure the time, and return the losses."""
         self.optimizer = replace(self.optimizer, last_update=last_update)
-        if self.state.update >= prior_start(self.config, last_update) and switch_on_prior(
-            self.state, self.gap_to_counts()
-        ):
+        is_due = self.state.update >= prior_start(self.config, last_update)
+        if is_due and switch_on_prior(self.state, self.gap_to_counts()):
             self.state.prior_since = self.state.update
         if self.config.lines and self.windows_epoch != self.state.epoch:
             self.windows_epoch = self.state.epoch
@@ -161,9 +160,8 @@ class Trainer:
 
     def gap_to_counts(self) -> float:
         """Return by how much the network alone is worse than the counts alone, in nats per character; 0 if unknown."""
-        if self.run.counts_loss is None or not self.recent_losses:
-            return 0.0
-        return fmean(self.recent_losses) / self.config.seq_length - self.run.counts_loss
+        network, counts = self.run.train_loss, self.run.counts_loss
+        return 0.0 if network is None or counts is None else network - counts
 
     def estimate_rest(self) -> tuple[float, float]:
         """Return the expected seconds from the last update to the exit, and those of validations before, per update."""
