@@ -22,7 +22,7 @@ from elman.engine.numba.linalg.panels import TERMS, Ranges, entire
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
 from elman.engine.numba.threads import barrier, partition
-from elman.jit import called_kernel, inlined
+from elman.jit import called_kernel, compiled, inlined
 from elman.jit.compiler import KernelPointer, call_pointer
 
 Array = NDArray[np.floating]
@@ -159,6 +159,12 @@ def _multiply_inputs(net, layer, T, R, y, y_start, workspace, thread):
     )  # fmt: skip
 
 
+@compiled(no_cpython_wrapper=True)  # as written: LLVM would choose the order of a sum of three by the processor
+def _loss(total, largest, logit):
+    """-log p of a character, from the exponentials of the logits less the largest."""
+    return np.log(total) + (largest - logit)
+
+
 @inlined
 def _compute_losses(workspace, targets, first, last, K_row, backward):
     """Store the loss of every row of logits from `first` to `last`; if `backward`, turn the logits into p - y."""
@@ -172,7 +178,7 @@ def _compute_losses(workspace, targets, first, last, K_row, backward):
         if backward:
             scale(g, start, vectors, one / total)
             g[target] -= one
-        workspace.losses[row] = np.log(np.float64(total)) + (np.float64(largest) - np.float64(logit))
+        workspace.losses[row] = _loss(np.float64(total), np.float64(largest), np.float64(logit))
 
 
 @inlined
