@@ -140,10 +140,11 @@ def result_rows(run: Run) -> dict[str, Any]:
         omitted.add("kept_update")
     if run.validation_chars is None:
         omitted.add("validation_chars")
+    omitted |= {name for name in ("counts_loss", "measured_speed") if getattr(run, name) is None}
     rows = {name: value for name, value in run.results().items() if name not in omitted}
     rows["epochs"] = f"{run.epochs:,.2f}".removesuffix(".00")
     rows["text"] = "standard input" if rows["text"] == "-" else visible(rows["text"])
-    for name in ("smooth_loss", "minimum_smooth_loss", "train_loss", "validation_loss"):
+    for name in ("smooth_loss", "minimum_smooth_loss", "train_loss", "validation_loss", "counts_loss"):
         if rows.get(name) is not None:
             chars = run.config.seq_length if "smooth" in name else 1
             rows[name] = f"{format_value(rows[name] / chars)} nats/char"
