@@ -81,5 +81,6 @@ print(len(started))
 """
 
 
+@pytest.mark.slow  # compiles all kernels of a training
 def test_a_training_starts_to_compile_exactly_what_it_uses(tmp_path: Path) -> None:
     assert run_in_a_process(TRAIN, tmp_path) == "True True True 0\n"  # nothing is left the second time
