@@ -343,11 +343,11 @@ class Model:
         network = self.engine, self.parameters, self.state
         if adapt is not None:
             from elman.inference.adaptation import CODE_LENGTH, score_adapting
-        if adapt is not None and adapt == CODE_LENGTH:
-            from elman.inference.code_length import score_code_length  # compiles, which other scores do not need
 
-            return score_code_length(self.alphabet, self.parameters, text, adapt, lambda fraction: None)
-        if adapt is not None:
+            if adapt == CODE_LENGTH:
+                from elman.inference.code_length import score_code_length  # compiles, which other scores do not need
+
+                return score_code_length(self.alphabet, self.parameters, text, adapt, lambda fraction: None)
             result = score_adapting(*network, self.encode(text), adapt)
         elif window is not None:
             result = score_windows(self.engine, self.parameters, self.encode(text), window)

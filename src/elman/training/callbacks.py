@@ -47,7 +47,7 @@ class TrainingCallback:
         """A sample was generated."""
 
     def on_warning(self, warning: str) -> None:
-        """The network is not healthy; the warning names the problem and how to correct it."""
+        """Something is wrong: the network is not healthy, or the time budget was not enough; it says what to change."""
 
     def should_stop(self) -> bool:
         """Return whether to save and stop; asked after every `on_progress`."""
