@@ -28,7 +28,7 @@ class Preset:
 
 TYPICAL_CHARS = 1_000_000
 """Characters of the training text for which the settings of a preset are listed."""
-SHORT_BUDGET = 20.0
+SHORT_BUDGET = 10.0
 """Seconds below which one layer learns more than two."""
 DEEP_BUDGET = 120.0
 """Seconds from which on four layers learn more than two with as many weights, or earlier if the text is read often."""
@@ -165,8 +165,8 @@ def _learning_rate(recipe: Mapping[str, Any]) -> float:
     """Return the learning rate of an optimizer for a network; the recipe has that of Adam."""
     if recipe["optimizer"] != "muon":
         return float(find_optimizer(recipe["optimizer"]).default_rate or recipe["learning_rate"])
-    rate = 0.016 * _units_factor(recipe["layers"]) * min(1, (256 / recipe["hidden_size"]) ** 1.7)
-    return float(f"{rate * (recipe['batch_size'] / 64) ** 0.5:.2g}")
+    rate = 0.03 * _units_factor(recipe["layers"]) * min(1, (256 / recipe["hidden_size"]) ** 1.7)
+    return float(f"{rate * (recipe['batch_size'] / 64) ** 0.25:.2g}")
 
 
 def _units_factor(layers: int) -> float:

@@ -50,7 +50,7 @@ def test_the_recipe_depends_on_the_text() -> None:
 
 
 def test_the_recipe_depends_on_the_time_budget() -> None:
-    recipes = [choose_recipe(5_000_000, seconds) for seconds in (1, 19, 20, 60, 240, 600, 3600, 10**6)]
+    recipes = [choose_recipe(5_000_000, seconds) for seconds in (1, 9, 10, 60, 240, 600, 3600, 10**6)]
     assert [recipe["layers"] for recipe in recipes] == [1, 1, 2, 2, 4, 4, 4, 4]
     units, rates = ([recipe[name] for recipe in recipes[2:]] for name in ("hidden_size", "learning_rate"))
     assert units == sorted(units)
@@ -85,7 +85,7 @@ def test_settings_that_depend_on_others_follow_those_that_are_passed() -> None:
         return recipe[name]
 
     assert choose("learning_rate", seconds=60, hidden_size=384) == choose("learning_rate", seconds=240, layers=2)
-    assert choose("learning_rate", batch_size=32) == choose("learning_rate") / 2
+    assert choose("learning_rate", batch_size=32) == pytest.approx(choose("learning_rate") / 2**0.5, rel=0.02)
     assert choose("learning_rate", hidden_size=448, layers=4) == choose("learning_rate")
     assert choose("hidden_size", layers=2) > choose("hidden_size") == choose("hidden_size", layers=4)
     assert choose("dropout", max_updates=1000) == choose("dropout", epochs=3) == 0 < choose("dropout")
@@ -95,7 +95,7 @@ def test_settings_that_depend_on_others_follow_those_that_are_passed() -> None:
     assert choose("learning_rate", optimizer="sgd") == make_config().learning_rate
     assert choose("layers", seconds=60, hidden_size=64) == 2
     assert choose("hidden_size", seconds=60, layers=1000) == 32
-    assert choose("learning_rate", n=100_000, seconds=60, hidden_size=4500, layers=2) == pytest.approx(4.3e-5)
+    assert choose("learning_rate", n=100_000, seconds=60, hidden_size=4500, layers=2) == pytest.approx(1.4e-4)
 
 
 def test_the_first_of_several_limits_counts_and_the_rate_of_a_short_budget_follows_the_optimizer() -> None:
@@ -107,7 +107,7 @@ def test_the_first_of_several_limits_counts_and_the_rate_of_a_short_budget_follo
     assert [choose_recipe(10**7, 60, passed)["dropout"] for passed in limits] == [0, 0, 0]
     assert choose_recipe(10**7, 60, {"max_updates": 10**6})["dropout"] > 0
     rates = [choose_recipe(10**6, 6, {"optimizer": name})["learning_rate"] for name in ("adam", "sgd", "muon")]
-    assert rates == [0.007, make_config().learning_rate, 0.008]
+    assert rates == [0.007, make_config().learning_rate, 0.021]
 
 
 def follow_recipe(config: Config, *passed: str, speed: float) -> tuple[int, int]:
