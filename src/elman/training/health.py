@@ -138,6 +138,9 @@ WIDE = 0.2
 """The gap from which on the network overfits. The end of a text is often harder than the rest by half as much, without
 any overfitting."""
 
+CLOSE = 0.05
+"""The gap up to which validation loss is close to train loss."""
+
 VALIDATIONS = 2
 """Validation losses needed to see a trend."""
 
@@ -214,7 +217,7 @@ def advise(outcome: Outcome) -> str:
 def _advise_from_validation(outcome: Outcome) -> str:
     last, lowest = outcome.validation[-1][1], min(loss for _, loss in outcome.validation)
     gap = last / outcome.train_loss - 1 if outcome.train_loss else 0.0
-    overfits = gap >= WIDE
+    overfits, is_close = gap >= WIDE, gap <= CLOSE
     above = f" ({100 * gap:.0f} % above train loss)" if gap < 1 else f" ({gap + 1:,.1f} times train loss)"
     remedy = "add text" if outcome.dropout >= 0.5 else f"add text or increase {option.dropout}"
     if last > lowest * (1 + WORSE):
@@ -236,10 +239,15 @@ def _advise_from_validation(outcome: Outcome) -> str:
             f"Stop: validation loss has plateaued{above}: the model is overfitting. A larger network would only "
             f"overfit more; to improve, {remedy}."
         )
-    return (
-        "Use a larger network: train and validation loss have both plateaued, close to each other. Increase"
-        f" {option.hidden_size} or {option.layers}."
-    )
+    if not is_close and fall(outcome.smooth) >= FALLING:
+        return (
+            f"Stop: validation loss has plateaued{above}, while train loss was still falling: the model is beginning to"
+            f" overfit. To improve, {remedy}."
+        )
+    plateau = "validation loss has plateaued, close to train loss"
+    if not is_close:
+        plateau = f"train and validation loss have both plateaued{above}"
+    return f"Use a larger network: {plateau}. Increase {option.hidden_size} or {option.layers}."
 
 
 def fall(curve: Curve) -> float:
