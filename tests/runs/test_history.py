@@ -4,7 +4,7 @@ import csv
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from elman.config import Config, make_config
 from elman.runs import history
 from elman.runs.directory import RunDirectory
-from elman.runs.history import COLUMNS, MIN_CHARS, SMOOTH_UPDATES, Metrics, Records, Sample, TrainLossEstimator
+from elman.runs.history import COLUMNS, MIN_CHARS, Metrics, Records, Sample, TrainLossEstimator
 from elman.text import Corpus
 from elman.training import loop
 from support.state import TEXT
@@ -166,10 +166,12 @@ def test_the_train_loss_is_a_recent_mean(config: Config, losses: list[float], ev
     assert estimate(config, rows_of(losses, every)) == pytest.approx(expected / config.seq_length, rel=0.01)
 
 
-def test_it_is_the_smooth_loss_of_few_characters_and_of_a_long_run() -> None:
-    for config, updates in ((Config(seq_length=T), 5), (Config(seq_length=T, batch_size=1000), SMOOTH_UPDATES)):
-        rows = rows_of([float(update) for update in range(updates)], 5)
-        assert estimate(config, rows) == rows[-1].smooth_loss / T
+def test_it_is_the_smooth_loss_of_few_characters_and_never_jumps() -> None:
+    rows = rows_of([float(update) for update in range(5)], 5)
+    assert estimate(Config(seq_length=T), rows) == rows[-1].smooth_loss / T
+    estimator = TrainLossEstimator(Config(seq_length=T, batch_size=100))
+    curve = [estimator.append(row) for row in rows_of([100.0 - update / 1000 for update in range(20_000)], 100)]
+    assert all(after < before for before, after in pairwise(curve))
 
 
 def test_between_two_rows_of_a_preset_it_does_not_fall_back_to_the_smooth_loss() -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -13,14 +14,15 @@ from typing import Any
 import httpx
 import pytest
 
+from elman.config import Config
 from elman.errors import ElmanError
 from elman.runs.directory import METRICS, SAMPLES, RunDirectory
-from elman.runs.history import TrainLossEstimator
+from elman.runs.history import Metrics, TrainLossEstimator
 from elman.runs.run import Run
 from elman.serve import dashboard, dashboard_runs
 from elman.serve.dashboard import create_dashboard, open_browser, serve_dashboard
 from elman.serve.dashboard_runs import DashboardRun, LiveRun, RunSource
-from elman.serve.history import MAX_SAMPLES
+from elman.serve.history import MAX_SAMPLES, RunHistory
 from elman.text import Corpus
 from elman.training.callbacks import CallbackList, TrainingCallback
 from support.server import error_of, listening
@@ -103,6 +105,19 @@ def test_curves_status_and_samples_are_those_of_the_run(corpus: Corpus) -> None:
     live, run = trained(corpus, metrics_every=1000, validation=0, validate_every=0, sample_every=5)
     assert len(run.metrics) == 1
     assert set(range(5, run.state.update + 1, 5)) <= curve(live).keys()  # there are points between two rows
+
+
+def test_the_train_loss_does_not_jump_at_the_first_row() -> None:
+    history, smooth = RunHistory(Config(seq_length=1, batch_size=250)), 5.0
+    for update in range(1, 101):
+        loss = 2 + 3 * 0.95**update
+        smooth = 0.999 * smooth + 0.001 * loss
+        if update % 50 == 0:
+            history.extend([Metrics(update, 0.0, smooth, loss, None, 1.0, 1.0)])
+        else:
+            history.add_point(update, 1.0, smooth)
+    values = history.as_dict()["train_loss"]["value"]
+    assert max(before - after for before, after in pairwise(values)) < 0.2
 
 
 def test_before_the_first_update(corpus: Corpus) -> None:

@@ -314,6 +314,18 @@ def test_an_unusual_run(browser: "Browser", tmp_path: Path) -> None:
         assert page.get_by_text(f"{run.epochs:.2f} epochs", exact=True).count() == 1
         titles = page.locator("figcaption").all_text_contents()
         assert {"V hidden to output", "U2 input to hidden, layer 2", "alpha weights of the n-gram prior"} <= {*titles}
+        same_line = """(symbol) => {
+            const words = new Range();
+            words.selectNode(symbol.nextSibling);
+            return words.getClientRects()[0].top === symbol.getClientRects()[0].top;
+        }"""
+        assert page.locator("figcaption b", has_text="alpha").evaluate(same_line)
+        outlines = page.locator("#histograms svg").evaluate_all(
+            "(all) => all.map((svg) => svg.getBoundingClientRect().top)"
+        )
+        assert len({*outlines}) == len(
+            {*page.locator("#histograms figure").evaluate_all("(all) => all.map((each) => each.offsetTop)")}
+        )
         assert page.locator("h1").inner_text() == "<b>run<"
         assert "<i>name</i>" in page.locator("#about").inner_text()
         until(page, "document.querySelectorAll('#samples li').length > 0")

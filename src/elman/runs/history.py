@@ -136,14 +136,14 @@ class Records(Sequence[T]):
 class TrainLossEstimator:
     """Computes the train loss, in nats per character, comparable with the validation loss.
 
-    It is the mean loss of the last tenth of the updates, or of the last 20, since the row before these. Two values of
-    the smooth loss contain the mean of all losses between them:
+    It is the mean loss of the last tenth of the updates, or of the last 20, since the row before these, in which a loss
+    counts `DECAY` times as much as the one after it. Two values of the smooth loss contain this mean of the losses
+    between them:
 
         S_b = decay^(b - a) S_a + (1 - decay^(b - a)) mean
 
     Before there is such a row, it is the mean loss of the rows or, where these are on too few characters, the smooth
-    loss; from update `SMOOTH_UPDATES` on, it is the smooth loss. It only depends on the rows, and so is the same for a
-    resumed run and for one that is read from its files.
+    loss. It only depends on the rows, and so is the same for a resumed run and for one that is read from its files.
     """
 
     def __init__(self, config: Config, rows: Iterable[Metrics] = ()) -> None:
@@ -163,18 +163,22 @@ class TrainLossEstimator:
     def at(self, update: int, smooth_loss: float) -> float:
         """Return the train loss at an update from the last row on; `smooth_loss`, that there, is in nats per window."""
         loss, first = smooth_loss, self._first_recent(update)
-        if update < SMOOTH_UPDATES:
-            start = next((row for row in reversed(self._rows) if row.update <= first), None)
-            if start is not None:
-                weight = DECAY ** (update - start.update)
-                loss = (smooth_loss - weight * start.smooth_loss) / (1 - weight)
-            elif len(self._rows) * self._config.chars_per_update >= MIN_CHARS:
-                loss = fmean(row.loss for row in self._rows)
+        start = next((row for row in reversed(self._rows) if row.update <= first), None)
+        if start is not None:
+            loss = mean_since(start, update, smooth_loss)
+        elif len(self._rows) * self._config.chars_per_update >= MIN_CHARS:
+            loss = fmean(row.loss for row in self._rows)
         return loss / self._config.seq_length
 
     def _first_recent(self, update: int) -> int:
         """Return the last update before the recent ones, of which there is at least one."""
         return update - max(self._min_recent, int(RECENT_FRACTION * update))
+
+
+def mean_since(start: Metrics, update: int, smooth_loss: float) -> float:
+    """Return the mean loss of the updates since a row, see `TrainLossEstimator`, in nats per window."""
+    weight = DECAY ** (update - start.update)
+    return (smooth_loss - weight * start.smooth_loss) / (1 - weight)
 
 
 def parse_metrics(rows: Iterable[dict[str, str]]) -> list[Metrics]:

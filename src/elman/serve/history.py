@@ -11,7 +11,7 @@ import numpy as np
 
 from elman.config import Config
 from elman.network.parameters import Array, Parameters, suffix
-from elman.runs.history import Metrics, Sample, TrainLossEstimator, finite_or_none
+from elman.runs.history import Metrics, Sample, TrainLossEstimator, finite_or_none, mean_since
 
 MAX_BUCKETS = 1000
 """Maximum number of buckets of a curve; each contributes at most two points."""
@@ -65,6 +65,9 @@ class RunHistory:
         self.train_loss, self.validation_loss = MetricCurve(), MetricCurve()
         self.last_train_loss: float | None = None
         self._estimator, self._id = TrainLossEstimator(config), secrets.token_hex(8)
+        # Until there is a row, points take the place of rows: the smooth loss may be far above the loss of the first.
+        self._points, self._has_rows = TrainLossEstimator(config), False
+        self._point: Metrics | None = None
 
     @property
     def version(self) -> str:
@@ -74,13 +77,20 @@ class RunHistory:
     def extend(self, metrics: Iterable[Metrics]) -> None:
         """Append rows of metrics."""
         for row in metrics:
+            self._has_rows = True
             self._add(row.update, row.seconds, self._estimator.append(row))
             if row.validation_loss is not None:
                 self.validation_loss.append(row.update, row.seconds, row.validation_loss)
 
     def add_point(self, update: int, seconds: float, smooth_loss: float) -> None:
         """Append a point of the train loss between two rows; `smooth_loss`, that there, is in nats per window."""
-        self._add(update, seconds, self._estimator.at(update, smooth_loss))
+        if self._has_rows:
+            self._add(update, seconds, self._estimator.at(update, smooth_loss))
+            return
+        before = self._point
+        loss = smooth_loss if before is None else mean_since(before, update, smooth_loss)
+        self._point = Metrics(update, 0.0, smooth_loss, loss, None, seconds, 0.0)
+        self._add(update, seconds, self._points.append(self._point))
 
     def _add(self, update: int, seconds: float, train_loss: float) -> None:
         self.train_loss.append(update, seconds, train_loss)
