@@ -9,6 +9,7 @@ import pytest
 import elman
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
+from elman.text.masks import MASKS
 from support.cli import Command, assert_refused
 from support.state import TEXT
 from support.training import EXACT, contents, train
@@ -69,6 +70,20 @@ def test_runs_of_different_texts_are_not_ranked(two_texts: Path, command: Comman
     ]  # fmt: skip
     lines = command("runs", "runs").out.splitlines()
     assert [line.split()[:1] for line in lines[1:]] == [["runs/names"], [], ["runs/long"], ["runs/short"]]
+
+
+def test_runs_that_read_a_text_in_different_ways_are_not_ranked(two_texts: Path, command: Command) -> None:
+    elman.train("names.txt", **EXACT, validation=0.2, lines=True, mask="all", max_updates=9, out="runs/lines")
+    rows = [row for row in json.loads(command("runs", "runs", "--json").out)["runs"] if row["text"] == "names.txt"]
+    expected = ("runs/names", "", True), ("runs/lines", f"lines, mask {','.join(MASKS)}", True)
+    assert [(row["run"], row["reading"], row["best"]) for row in rows] == [*expected]
+    lines = command("runs", "runs").out.splitlines()[1:4]
+    assert [line.split()[:3] for line in lines] == [
+        ["runs/names", "names.txt", "rnn"], [], ["runs/lines", "names.txt", "(lines,"],
+    ]  # fmt: skip
+    words = "the losses of the runs on 'names.txt' cannot be compared, as they read it in different ways (as it is; lin"
+    assert_refused(command("runs", "runs", "--best", "names.txt"), words)
+    assert command("runs", "runs/lines", "--best", "names.txt").out == "runs/lines\n"
 
 
 def test_the_best_run_on_a_text(two_texts: Path, command: Command) -> None:

@@ -185,18 +185,19 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
 
 
 def show_runs(rows: Sequence[dict[str, Any]]) -> None:
-    """Print a table of the rows of `elman.list_runs`, with a line between texts, and which of them are damaged."""
+    """Print a table of the rows of `elman.list_runs`, with a line between those that cannot be compared, and damage."""
     lines: list[Sequence[str]] = []
     for n, row in enumerate(rows):
-        if n and row["text_sha256"] != rows[n - 1]["text_sha256"]:
+        if n and any(row[name] != rows[n - 1][name] for name in ("text_sha256", "reading")):
             lines.append(())
+        text = f"{row['text'] or ''} ({row['reading']})".removesuffix(" ()")
         size = "" if row["hidden_size"] is None else str(row["hidden_size"])
         size = f"{row['layers']} × {size}" if row["layers"] and row["layers"] > 1 else size
         losses = ("" if row[name] is None else f"{row[name]:.3f}" for name in ("train_loss", "validation_loss"))
         status = row["stopped"] if row["status"] == "ended" else row["status"]
         status += f", {row['unsaved_updates']:,} updates not saved" if row["unsaved_updates"] else ""
         counts = f"{row['updates']:,}", f"{row['seconds']:,.1f}"
-        lines.append((row["run"], row["text"] or "", row["cell"] or "", size, *counts, *losses, status))
+        lines.append((row["run"], text, row["cell"] or "", size, *counts, *losses, status))
     numbers = ("size", "updates", "seconds", "train loss", "validation loss")
     _print_table(("run", "text", "cell", *numbers, "stopped"), lines, numbers)
     for row in rows:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+READING = ("field", "lines", "mask", "mask_regex", "min_count")
+"""Settings of how a text is read: losses of runs that differ in one cannot be compared."""
+
 
 def open_run(path: str | os.PathLike[str]) -> SavedRun:
     """Return the run in a directory that ``elman train`` or `elman.train` wrote; it may be in training still.
@@ -109,7 +112,7 @@ class SavedRun:
 
 
 def list_runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
-    """Return a row for every run in directories, text by text: of each, the lowest validation loss first.
+    """Return a row for every run in directories, by text and how it is read: the lowest validation loss of each first.
 
     Parameters
     ----------
@@ -122,7 +125,9 @@ def list_runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[
         The rows of ``elman runs --json``; None is a value that is not known.
 
         - ``run``, ``text``, ``text_sha256``: the path of the directory, and name and hash of the text.
-        - ``best``: whether it is the best of the runs on the text.
+        - ``reading``: how the text is read, such as ``lines, mask all``; empty if as it is. Losses of texts that are
+          read in different ways cannot be compared.
+        - ``best``: whether it is the best of the runs on the text that read it in this way.
         - ``cell``, ``layers``, ``hidden_size``.
         - ``updates``, ``seconds``: updates done, and seconds spent in them, as the checkpoint has them.
         - ``unsaved_updates``: further updates that ``metrics.csv`` has, after a full disk; a resumed run repeats them.
@@ -148,10 +153,11 @@ def list_runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[
     """
     paths = chain.from_iterable([each] if isinstance(each, str | os.PathLike) else each for each in directories)
     found = dict.fromkeys(run for path in paths for run in find_runs(Path(path)))
-    rows, texts = sorted(map(summarize_run, found), key=_rank), set[str | None]()
+    rows, texts = sorted(map(summarize_run, found), key=_rank), set[tuple[str | None, ...]]()
     for row in rows:
-        row["best"] = not row["error"] and row["text_sha256"] not in texts
-        texts.add(row["text_sha256"])
+        text = row["text_sha256"], row["reading"]
+        row["best"] = not row["error"] and text not in texts
+        texts.add(text)
     return rows
 
 
@@ -161,8 +167,14 @@ def select_best(rows: Sequence[dict[str, Any]], text: str) -> dict[str, Any]:
     if not found:
         names = sorted({quote(row["text"]) for row in rows if row["text"]})
         raise ElmanError(f"there is no run on {quote(text)}; the runs are on {', '.join(names) or 'no text'}")
-    if len(found) > 1:
+    if len({row["text_sha256"] for row in found}) > 1:
         raise ElmanError(f"{len(found)} texts are named {quote(text)}: pass the file of one of them")
+    if len(found) > 1:
+        readings = "; ".join(row["reading"] or "as it is" for row in found)
+        raise ElmanError(
+            f"the losses of the runs on {quote(text)} cannot be compared, as they read it in different ways"
+            f" ({readings}): pass the directories of those that read it in one way"
+        )
     return found[0]
 
 
@@ -189,10 +201,12 @@ def summarize_run(path: Path) -> dict[str, Any]:
     saved = [row for row in metrics if row.update <= update]
     loss = TrainLossEstimator(config, saved).at(update, last.smooth_loss) if config and last else nan
     has_ended = checkpoint is not None and manifest is not None and manifest.stopped
+    settings = {} if config is None else {name: getattr(config, name) for name in READING}
     return {
         "run": str(path),
         "text": manifest.corpus.name if manifest else None,
         "text_sha256": manifest.corpus.sha256 if manifest else checkpoint.corpus_sha256 if checkpoint else None,
+        "reading": ", ".join(f"{name} {value}".removesuffix(" True") for name, value in settings.items() if value),
         **{name: getattr(config, name, None) for name in ("cell", "layers", "hidden_size")},
         "updates": update,
         "unsaved_updates": metrics[-1].update - update if len(saved) < len(metrics) else 0,
@@ -234,9 +248,10 @@ def _attempt(read: Callable[[], _T], errors: list[str]) -> _T | None:
 
 
 def _rank(row: dict[str, Any]) -> tuple[Any, ...]:
-    """Return the key that sorts rows by text and within one by loss; what cannot be read is last."""
+    """Return the key that sorts rows by text, how it is read, and then by loss; what cannot be read is last."""
     losses = (inf if row[name] is None else row[name] for name in ("validation_loss", "train_loss"))
-    return row["text"] is None, row["text"] or "", row["text_sha256"] or "", bool(row["error"]), *losses, row["run"]
+    text = row["text"] is None, row["text"] or "", row["text_sha256"] or "", row["reading"]
+    return *text, bool(row["error"]), *losses, row["run"]
 
 
 def _is_on(row: dict[str, Any], text: str) -> bool:

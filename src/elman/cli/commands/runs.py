@@ -13,8 +13,8 @@ from elman.cli.parameters import Flag, Json
 from elman.errors import ElmanError, quote
 
 HELP = (
-    "List runs, grouped by text: cell, size, updates, seconds, losses, why each stopped; the lowest validation loss of"
-    " each text first."
+    "List runs, grouped by text and how it is read (lines, masks): cell, size, updates, seconds, losses, why each"
+    " stopped; the lowest validation loss of each group first."
 )
 app = App(help=HELP)
 
