@@ -19,7 +19,7 @@ from elman.errors import ElmanError, LockedError
 from elman.machine import thread_count
 from elman.training.train import train
 from elman.tuning import controller, worker
-from elman.tuning.space import SweepPlan
+from elman.tuning.space import SweepPlan, SweepSettings
 from elman.tuning.study import open_study
 from support.kills import Killed, kill_at
 from support.state import ROOT
@@ -85,6 +85,17 @@ def test_workers_end_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prog
     assert (tmp_path / "sweep" / "workers.log").read_text("utf-8") == log
 
 
+def test_a_worker_that_hangs_ends_with_its_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hang = "import time, elman.tuning.worker as w; w.GRACE_SECONDS = 0.1; w.work = lambda *_: time.sleep(999); w.main()"
+    monkeypatch.setattr(controller, "COMMAND", ("-c", hang))
+    process = controller.Worker(
+        SweepPlan(SweepSettings("text", "quick", {}, {}, "random", "none", 0), tmp_path, 1, 1), 0
+    )
+    process.stop()
+    assert process.wait(timeout=60) != 0
+    process.close()
+
+
 def full_disk() -> ElmanError:
     error = ElmanError("cannot write")
     error.__cause__ = OSError(28, "No space left on device")
@@ -148,22 +159,27 @@ def sweep_command(folder: Path, trials: int, **options: Any) -> list[str]:
 
 
 def kill_randomly(command: list[str], kills: int, seed: int) -> None:
-    """Run a sweep; kill it or one of its workers so often at random moments, and start it again where it was killed."""
-    moments, killed = random.Random(seed), 0
+    """Run a sweep; kill it or one of its workers so often at random moments, and start it again where it was killed.
+
+    No worker outlives its sweep by long.
+    """
+    moments, killed, workers = random.Random(seed), 0, set[int]()
     process = subprocess.Popen(command)
     while killed < kills and process.poll() is None:
         time.sleep(moments.uniform(0.5, 2.5))
-        victim = moments.choice([process.pid, *children(process.pid)])
+        workers |= {*children(process.pid)}
+        victim = moments.choice([process.pid, process.pid, *children(process.pid)])
         killed += 1
         os.kill(victim, signal.SIGKILL)
         if victim == process.pid:
             process.wait()
             process = subprocess.Popen(command)
     assert process.wait() == 0
+    wait_until(lambda: not any(map(is_alive, workers)))
 
 
 @needs_proc
-@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(40, marks=pytest.mark.slow)])
 def test_processes_are_killed(tmp_path: Path, kills: int) -> None:
     trials = 3 if kills == 3 else 12
     slow = OPTIONS | {"max_updates": 60 * kills, "validate_every": 10 * kills}

@@ -1,7 +1,8 @@
 """A worker of a sweep: a process that takes trial after trial from the study and trains it.
 
 Its standard input has its number and the plan of the sweep, and is then closed to stop the worker, which saves the run
-in training: the system closes it if the sweep is killed. An error that ends the sweep is written to standard output.
+in training and ends within a minute: the system closes it if the sweep is killed. An error that ends the sweep is
+written to standard output.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 import os
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,8 @@ PRUNING_CHARS = 8192
 """Characters of the validation set, at most, that an intermediate validation reads."""
 PROGRESS_STEP = 0.05
 """The fraction of its budget after which the progress of a trial is recorded again."""
+GRACE_SECONDS = 60
+"""After which a worker that is to stop ends, whatever it does."""
 RETRY_SECONDS = 0.5
 """Between two looks at a trial that is not free, and at those of other workers."""
 
@@ -68,6 +72,8 @@ def _wait_for_end(stopped: threading.Event) -> None:
     while os.read(0, 1024):  # and not by `sys.stdin`, whose lock a thread may not hold at the end of the process
         pass
     stopped.set()
+    time.sleep(GRACE_SECONDS)  # a trial that takes longer to stop continues from its last checkpoint
+    os._exit(FAILED)
 
 
 def work(plan: SweepPlan, number: int, stopped: threading.Event) -> None:
