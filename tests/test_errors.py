@@ -1,5 +1,8 @@
 """What messages show of a value that was given."""
 
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,12 +11,22 @@ import httpx
 import pytest
 
 import elman
+from elman.cli.commands.sweep import summarize
 from elman.errors import MAX_PATH_SHOWN, MAX_SHOWN, ElmanError, quote, shorten
+from elman.runs.data import describe_text
+from elman.runs.run import Run
+from elman.text import Corpus
+from elman.text.corpus import SampledText
+from elman.training.health import Outcome, advise
+from elman.training.limits import describe_load
+from elman.tuning.results import SweepResult
+from elman.tuning.space import SweepSettings
 from support.cli import Command
 from support.server import serving
 from support.state import TEXT, T
 from support.training import train
 
+SETTINGS = SweepSettings("text", "quick", {}, {}, "random", "none", 0)
 LONG = "abcdefghij" * 20_000
 LINES = "one line\nand another\n" * 10_000
 
@@ -23,6 +36,27 @@ def test_a_long_value_loses_its_middle() -> None:
     assert shorten("a" * 99 + "bc") == "a" * 50 + "…" + "a" * 47 + "bc"
     assert (quote("it's"), quote(Path("a/b")), quote(b"a"), quote(None)) == ('"it\'s"', "'a/b'", "b'a'", "None")
     assert len(quote("\0" * 1000)) == MAX_SHOWN
+
+
+@pytest.mark.parametrize(
+    ("describe", "words"),
+    [
+        (
+            lambda run: describe_text(replace(run.corpus, sampled=SampledText(9, 1), skipped=1)),
+            "in 1 piece, spread eve",
+        ),
+        (lambda run: repr(run), "<Run on 'text': 1 update, "),
+        (lambda run: repr(run.samples), "<1 record, "),
+        (lambda run: describe_load(replace(run, stopped="max_seconds"), 0.1), "made 1 update, where an idle machine"),
+        (lambda run: advise(Outcome([(1, 9.0)], [(1, 1.0)], 1.0, read_enough=True)), "Stop: 1 epoch is enough; more"),
+        (lambda run: summarize(SweepResult(Path(), SETTINGS, 1, ()), None), "0/1 trial"),
+        (lambda run: repr(elman.explain("ab", run.model)), ": 1 character predicted, "),
+    ],
+)
+def test_one_is_singular(describe: Callable[[Run], str], words: str) -> None:
+    found = describe(train(Corpus.from_text(TEXT), hidden_size=3, seq_length=T, engine="numpy", max_updates=1))
+    assert words in found
+    assert not re.search(r"\b1 (?!is\b|has\b)\w+s\b", found)
 
 
 @pytest.fixture(scope="module")

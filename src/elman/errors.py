@@ -159,6 +159,11 @@ def join_alternatives(names: Sequence[str]) -> str:
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
+def format_count(count: int, noun: str) -> str:
+    """Return ``1 update`` or ``1,000 updates``."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def format_value(value: object) -> str:
     """Return a value as text: a number with separators of thousands."""
     if isinstance(value, float):

@@ -98,8 +98,9 @@ def test_a_resumed_run_that_is_finished_says_so(run: Path, command: Command) -> 
 
 
 def test_train_ends_with_figures_and_advice(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, out, err = command("train", "novel.txt", "--out", "my run", *SMALL, "--max-updates", 20)
-    assert (code, err) == (0, "")
+    shown = [word for word in SMALL if word != "--quiet"]
+    code, out, err = command("train", "novel.txt", "--out", "my run", *shown, "--max-updates", 20)
+    assert (code, err.splitlines()[0][:11]) == (0, "training on")
     loss = elman.list_runs("my run")[0]["train_loss"]
     assert re.search(rf"^train loss +{loss:.4f} nats/char *$", out, re.MULTILINE)
     assert re.search(r"^epochs +1\.33 *$", out, re.MULTILINE)
@@ -116,7 +117,7 @@ def test_train_ends_with_figures_and_advice(folder: Path, command: Command, monk
     monkeypatch.setattr("elman.cli.display.SMOOTH_UPDATES", 40)  # from which on the smooth loss is shown, too
     code, out, err = command(*shlex.split(longer.partition(": elman ")[2]), "-q")
     state = RunDirectory(Path("my run")).load().state
-    assert (code, state.update) == (0, 40)
+    assert (code, state.update, "sample at" in out) == (0, 40, False)
     for name, loss in (("smooth loss", state.smooth_loss), ("minimum smooth loss", state.minimum_smooth_loss)):
         assert re.search(rf"^{name} +{loss / T:.4f} nats/char *$", out, re.MULTILINE)
     assert re.search(rf"^minimum at +{state.minimum_at} *$", out, re.MULTILINE)

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from playwright.sync_api import Browser, Page
 from elman.engine import get_engine
 from elman.inference import Model
 from elman.interpret import Unit, dequantize, explain_page
-from elman.interpret.explain_page import ExplainPage, describe_network, format_unit, render_page
+from elman.interpret.explain_page import ExplainPage, describe_network, explain, format_unit, render_page
 from elman.network.parameters import Architecture
 from elman.text import Alphabet, Corpus
 from elman.text.alphabet import visible
+from elman.text.masks import MASKS, Masker
 from elman.text.unknown import unknown_nats
 from support.browser import fits, open_page
 from support.html_page import Page as Html
@@ -286,6 +288,28 @@ def test_an_unknown_character_is_distinguished_from_an_unlikely_one(opened: Open
     assert page.locator("#announcement").inner_text().startswith(f"grinning face, U+1F600. {label} Also: ")
     most = page.evaluate("getComputedStyle(document.querySelector('#scale i:last-child')).backgroundColor")
     assert page.evaluate("getComputedStyle(document.querySelector('#character output')).backgroundColor") == most
+
+
+def test_the_symbols_of_masks_show_what_they_replace(opened: Opener) -> None:
+    model = replace(random_model("ⓃⓇ abc:\n"), masker=Masker("numbers", "user [a-z]+"))
+    text = "a 1234: user anna\nb 7 c 89 a\n"
+    content = ExplainPage.from_corpus(model, encode_corpus(Alphabet.from_text(text), text))
+    assert content.alphabet.decode(content.explanation.indices) == "a Ⓝ: Ⓡ\nb Ⓝ c Ⓝ a\n"
+    assert explain("a 12", model).replaced == {2: "12"}
+    page = opened(content)
+    assert page.locator("#rows > div").first.inner_text().strip() == "a N: R↵"
+    assert page.locator("#legend dd").all_inner_texts() == ["matches of user [a-z]+", f"numbers: {MASKS['numbers'][2]}"]
+    page.focus("#text")
+    found = {}
+    for _ in range(18):
+        page.keyboard.press("ArrowRight")
+        glyph, at = (page.locator(f"#character {name}").inner_text() for name in ("bdi", "small"))
+        if "replaces" in at:
+            found[at] = glyph
+    assert found == {
+        "character 3, replaces 1234": "N", "character 6, replaces user anna": "R", "character 10, replaces 7": "N",
+        "character 14, replaces 89": "N",
+    }  # fmt: skip
 
 
 def test_moving_along_the_text_by_mouse_and_keys(opened: Opener, plain: ExplainPage) -> None:

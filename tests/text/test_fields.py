@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import elman
-from elman.text import read_chunks, read_corpus
+from elman.text import Corpus, read_chunks, read_corpus
 from elman.text.fields import extract_field
 from elman.text.formats import find_record_format
 from support.cli import Command, assert_refused
 from support.texts import PLAIN, refused, write
+from support.training import train
 
 VALUES = ["It was\na dark night;", 'the "rain", fell\r\nin\ttorrents.', "", "\U0001f602 \\u00e5", '5" disk']
 
@@ -130,3 +131,15 @@ def test_a_file_that_is_read_with_all_its_fields_is_reported() -> None:
     hint = "x.jsonl is JSON Lines, and every character of it is learned: field=NAME trains on one field only"
     assert hint in elman.train("x.jsonl", **options).notices  # type: ignore[arg-type]
     assert len(elman.train("x.jsonl", **options, field="text").notices) == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("use", ["eval", "score", "explain"])
+def test_what_a_model_reads_but_was_not_trained_on_is_reported(command: Command, use: str) -> None:
+    train(Corpus.from_text(PLAIN), hidden_size=3, engine="numpy", seq_length=5, max_updates=1, out=Path("run"))
+    Path("x.jsonl").write_bytes(write_json_lines(PLAIN.split()).replace("\n", "\r\n").encode())
+    more = ["-o", "page.html"] if use == "explain" else []
+    hint = "warning: x.jsonl is JSON Lines, and every character of it is read: --field NAME reads one field only\n"
+    unknown = "the text has carriage returns, which the model does not know, at a cost of 36 bits each"
+    returns = f"warning: {unknown}: remove them with tr -d '\\r'\n"
+    assert command(use, "run", "x.jsonl", *more).err == hint + returns
+    assert command(use, "run", "x.jsonl", *more, "--field", "text").err == ""

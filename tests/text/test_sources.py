@@ -92,7 +92,7 @@ def test_where_there_is_nothing_to_read() -> None:
     Path("empty").mkdir()
     assert refused("empty") == f"there is no file in 'empty'{SKIPPED}"
     write("noise/1", NOISE)
-    assert refused("noise") == "there is no text file in 'noise': all 1 files are binary"
+    assert refused("noise") == "there is no text file in 'noise': the only file is binary"
     write("a")
     assert refused(["a", "b"]).startswith("there is no file 'b'")
 

@@ -24,7 +24,7 @@ from rich.text import Text
 from elman.config import TEXT_SETTINGS, Config
 from elman.engine import COMPILING, watch_compilation
 from elman.engine.processes import current_process
-from elman.errors import flag, format_value
+from elman.errors import flag, format_count, format_value
 from elman.runs.history import SMOOTH_UPDATES
 from elman.text.alphabet import visible as visible
 from elman.training.callbacks import CallbackList
@@ -111,7 +111,7 @@ class TrainingDisplay(StopSignals, CallbackList):
 
     def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
         """Show which gradient check is running."""
-        sizes = f"{points} characters, hidden size {hidden_size}, sequence length {seq_length}"
+        sizes = f"{format_count(points, 'character')}, hidden size {hidden_size}, sequence length {seq_length}"
         self.progress.on_notice(f"checking gradients: {sizes} …")
 
     def on_warning(self, warning: str) -> None:
@@ -151,14 +151,17 @@ def result_rows(run: Run) -> dict[str, Any]:
     return rows
 
 
-def show_results(run: Run, out: Path, texts: Sequence[str | Path]) -> None:
-    """Print the results of a training, two samples, and the next step; `texts` are those of the command line."""
+def show_results(run: Run, out: Path, texts: Sequence[str | Path], *, quiet: bool) -> None:
+    """Print the results of a training, two samples unless `quiet`, and the next step.
+
+    `texts` are those of the command line.
+    """
     show_metrics(result_rows(run))
     if run.interrupted:
         again = "pipe the text again to" if run.corpus.name == "-" else "resume with"
         _OUT.print(f"\nstopped and saved; {again}: {_resume_command(out)}")
         return
-    for temperature in TEMPERATURES:
+    for temperature in () if quiet else TEMPERATURES:
         print(f"\nsample at temperature {temperature}:\n\n{visible(run.final_sample(temperature))}")
     _OUT.print(f"\n{run.advice}")
     if run.advice.startswith(LONGER):
@@ -195,7 +198,7 @@ def show_runs(rows: Sequence[dict[str, Any]]) -> None:
         size = f"{row['layers']} × {size}" if row["layers"] and row["layers"] > 1 else size
         losses = ("" if row[name] is None else f"{row[name]:.3f}" for name in ("train_loss", "validation_loss"))
         status = row["stopped"] if row["status"] == "ended" else row["status"]
-        status += f", {row['unsaved_updates']:,} updates not saved" if row["unsaved_updates"] else ""
+        status += f", {format_count(row['unsaved_updates'], 'update')} not saved" if row["unsaved_updates"] else ""
         counts = f"{row['updates']:,}", f"{row['seconds']:,.1f}"
         lines.append((row["run"], text, row["cell"] or "", size, *counts, *losses, status))
     numbers = ("size", "updates", "seconds", "train loss", "validation loss")
@@ -238,10 +241,12 @@ def show_gradient_checks(checks: list[GradientCheck]) -> None:
 def show_report(results: dict[str, Any], out: Path) -> None:
     """Print the main results of a report, and where it is."""
     short, last = results["short"], results["long"] or results["short"]
-    before, after = (f"{each['minimum_smooth_loss']:.2f} after {each['epochs']}" for each in (short, last))
+    before, after = (
+        f"{each['minimum_smooth_loss']:.2f} after {format_count(each['epochs'], 'epoch')}" for each in (short, last)
+    )
     unit = f"nats, summed over sequences of {results['config']['seq_length']} characters"
     agree = "agree" if results["gradient_check"]["passed"] else "DO NOT agree"
-    _OUT.print(f"minimum smooth loss {before} epochs, {after} ({unit}); gradients {agree} with central differences")
+    _OUT.print(f"minimum smooth loss {before}, {after} ({unit}); gradients {agree} with central differences")
     _OUT.print(f"report: {out / 'report.html'} (also report.md, the plots, results.json and run/)")
 
 

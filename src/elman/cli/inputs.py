@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -65,6 +65,29 @@ def load_model(run: Path | None, *, quiet: bool) -> Model:
     if not quiet:
         print("using the built-in model, as no run is given", file=sys.stderr)
     return load_builtin()
+
+
+def warn_of_records(texts: Sequence[str | Path], field: str) -> None:
+    """Warn of files of records that are read as they are, as `elman train` does."""
+    from elman.runs.data import suggest_field
+    from elman.text.sources import list_inputs
+
+    if hint := suggest_field([each.path for each in list_inputs(texts)[1]], field):
+        print(f"warning: {hint}", file=sys.stderr)
+
+
+def warn_of_carriage_returns(model: Model, chunks: Iterable[str]) -> Iterator[str]:
+    """Yield a text, and warn once if it has carriage returns, and the model does not know them.
+
+    A model of independent lines reads none at the ends of lines.
+    """
+    is_known = model.is_of_lines or model.alphabet.has_unknown or "\r" in model.alphabet.characters
+    for chunk in chunks:
+        if not is_known and "\r" in chunk:
+            is_known = True
+            unknown = "the text has carriage returns, which the model does not know, at a cost of 36 bits each"
+            print(f"warning: {unknown}: remove them with tr -d '\\r'", file=sys.stderr)
+        yield chunk
 
 
 def read_runs(paths: Sequence[Path], read: Callable[[Path, str], T]) -> list[T]:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, option, quote, shorten
+from elman.errors import ElmanError, format_count, option, quote, shorten
 from elman.inference.fingerprint import check_is_model
 from elman.inference.model import Model
 from elman.network.bptt import begin_text
@@ -173,7 +173,9 @@ def _check_weights(weights: Sequence[float], n: int) -> list[float]:
     except (TypeError, ValueError):
         raise ElmanError(f"the weights of an ensemble must be numbers (got {shorten(weights)})") from None
     if len(shares) != n:
-        raise ElmanError(f"an ensemble needs a weight for each model (got {len(shares)} weights, {n} models)")
+        raise ElmanError(
+            f"an ensemble needs a weight for each model (got {format_count(len(shares), 'weight')}, {n} models)"
+        )
     for share in shares:
         if not 0 <= share < math.inf:
             raise ElmanError(f"a weight of an ensemble must be finite and at least 0 (got {share})")

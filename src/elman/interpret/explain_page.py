@@ -10,8 +10,8 @@ import hashlib
 import math
 import os
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from elman.errors import check_range
+from elman.errors import check_range, format_count, quote
 from elman.inference import Model
 from elman.inference.fingerprint import check_is_model
 from elman.interpret import Explanation, PriorExplanation, Unit, dequantize, explain_indices
@@ -79,7 +79,7 @@ def explain(
     (23,)
     """
     check_is_model(model)
-    text = model.normalize(text)
+    text = replace(model, masker=None).normalize(text)
     if units is not None:
         check_range("units", units, 1)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -100,19 +100,32 @@ class ExplainPage:
     """The model's, followed by the unknown characters of the text."""
     explanation: Explanation
     probes: list[FeatureProbe]
+    legend: dict[str, str] = field(default_factory=dict)
+    """What the symbols of the model's masks stand for."""
+    replaced: dict[int, str] = field(default_factory=dict)
+    """What each of them replaces, by its position."""
 
     @classmethod
     def from_corpus(cls, model: Model, corpus: Corpus) -> ExplainPage:
-        """Read a text, encoded in the model's alphabet or in an extension of it, and probe the units for features."""
+        """Read a text, encoded in the model's alphabet or in an extension of it, and probe the units for features.
+
+        It is not masked yet.
+        """
+        legend, replaced = dict[str, str](), dict[int, str]()
+        if model.masker is not None:
+            legend, replaced = model.masker.legend(), model.masker.find_replaced(corpus.text)
+            masked = model.masker.mask_text(corpus.text)
+            alphabet, indices = encode_chunks([masked], quote(corpus.name), model.alphabet, extend=True)
+            corpus = replace(corpus, alphabet=alphabet, indices=indices)
         explanation = explain_indices(model.engine, model.parameters, model.state, corpus.indices)
         probes = probe_units(explanation.quantized, corpus.text)
-        return cls(corpus.name, model.parameters.architecture, corpus.alphabet, explanation, probes)
+        return cls(corpus.name, model.parameters.architecture, corpus.alphabet, explanation, probes, legend, replaced)
 
     def __repr__(self) -> str:
         """Summarize the page in one line."""
         found = self.explanation
-        mean = f"{found.chars:,} characters predicted, {found.bits_per_char:.3f} bits per character"
-        return f"<ExplainPage of {self.name!r}: {mean}, {len(found.units):,} units>"
+        mean = f"{format_count(found.chars, 'character')} predicted, {found.bits_per_char:.3f} bits per character"
+        return f"<ExplainPage of {self.name!r}: {mean}, {format_count(len(found.units), 'unit')}>"
 
     def _repr_html_(self) -> str:
         explanation = self.explanation
@@ -170,7 +183,8 @@ def render_page(page: ExplainPage, units: int | None = None) -> str:
         page=page,
         shares=None if prior is None else summarize_prior(prior, page.network.K),
         unknown_bits=unknown_nats(page.network.K) / math.log(2),
-        lines=render_lines(page.alphabet.decode(page.explanation.indices)),
+        lines=render_lines(page.alphabet.decode(page.explanation.indices), page.legend),
+        legend={letter_of(symbol): text for symbol, text in page.legend.items()},
         min_onsets=MIN_ONSETS,
         units_in_page=len(columns),
         data=Markup(dump_json(page_data(page, columns))),
@@ -187,15 +201,23 @@ def summarize_prior(prior: PriorExplanation, K: int) -> dict[str, float]:
     return means | {"order": prior.order, "uniform": math.log2(K), "matched": prior.mean_matched_order}
 
 
-def render_lines(text: str) -> Markup:
+def render_lines(text: str, symbols: Iterable[str] = ()) -> Markup:
     """Return the lines of a text as HTML; a line feed is shown as a sign, and is followed by the line feed itself.
 
     The sign is visible, the line feed is what is copied. Every other character is represented by exactly one, so that
-    the page's script can count.
+    the page's script can count. The symbols of masks are letters in frames, as few fonts have circled letters.
     """
-    lines = visible(text).split("\n")
-    last = [Markup("<div>{}</div>").format(lines[-1])] if lines[-1] else []
-    return Markup("\n").join([*(Markup(f"<div>{escape(line)}<b>↵</b>\n</div>") for line in lines[:-1]), *last])
+    html = str(escape(visible(text)))
+    for symbol in symbols:
+        html = html.replace(symbol, f'<i class="mask">{letter_of(symbol)}</i>')
+    lines = html.split("\n")
+    last = [f"<div>{lines[-1]}</div>"] if lines[-1] else []
+    return Markup("\n".join([*(f"<div>{line}<b>↵</b>\n</div>" for line in lines[:-1]), *last]))
+
+
+def letter_of(symbol: str) -> str:
+    """Return the letter in the circle."""
+    return unicodedata.normalize("NFKC", symbol)
 
 
 def describe_network(network: Architecture) -> str:
@@ -222,6 +244,8 @@ def page_data(page: ExplainPage, columns: Sequence[int]) -> dict[str, Any]:
         "indexBytes": explanation.indices.dtype.itemsize,
         "knownChars": page.network.K,
         "order": 0 if explanation.prior is None else explanation.prior.order,
+        "symbols": {symbol: (letter_of(symbol), text) for symbol, text in page.legend.items()},
+        "replaced": {position: visible(text) for position, text in page.replaced.items()},
         "alphabet": [(character, unicodedata.name(character, "").lower()) for character in page.alphabet.characters],
         "units": [
             {"name": names[column], "range": round(largest, 4)} for column, largest in zip(columns, ranges, strict=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from elman.config import Config
-from elman.errors import ElmanError, option, quote, shorten
+from elman.errors import ElmanError, format_count, option, quote, shorten
 from elman.runs.manifest import RunManifest
 from elman.storage.untrusted import require_regular_file
 from elman.text import Alphabet, Corpus, Source, Windows, has_piped_text, read_corpus
@@ -113,22 +113,23 @@ def describe_text(corpus: Corpus) -> str:
     """Return which text a run is trained on, and how long it is."""
     name = "standard input" if corpus.name == "-" else shorten(corpus.name)
     files = [f"{len(corpus.files):,} files"] if len(corpus.files) > 1 else []
-    files += [f"{corpus.skipped:,} binary file{'s' if corpus.skipped > 1 else ''} skipped"] if corpus.skipped else []
+    files += [f"{format_count(corpus.skipped, 'binary file')} skipped"] if corpus.skipped else []
     about = f" ({'; '.join(files)})" if files else ""
     sample = ""
     if corpus.sampled is not None:
         chars, pieces = corpus.sampled
-        sample = f"; sampled from {chars:,} characters in {pieces:,} pieces, spread evenly ({option.max_chars})"
+        where = f"in {format_count(pieces, 'piece')}, spread evenly ({option.max_chars})"
+        sample = f"; sampled from {chars:,} characters {where}"
     K = len(corpus.alphabet)
     return f"training on {name}{about}: {len(corpus.indices):,} characters, {K:,} distinct{sample}"
 
 
-def suggest_field(corpus: Corpus, config: Config) -> str:
+def suggest_field(paths: Iterable[str], field: str, *, trains: bool = False) -> str:
     """Return a hint if files of records are read as they are; otherwise an empty string."""
-    for path in () if config.field else (file.path for file in corpus.files):
+    for path in () if field else paths:
         if kind := find_record_format(path):
-            learned = f"{Path(path).name} is {kind}, and every character of it is learned"
-            return f"{learned}: {option.field:NAME} trains on one field only"
+            read = f"{Path(path).name} is {kind}, and every character of it is {'learned' if trains else 'read'}"
+            return f"{read}: {option.field:NAME} {'trains on' if trains else 'reads'} one field only"
     return ""
 
 
@@ -166,10 +167,11 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
         remedy = f"restore that text, or name its path with {option.validation}"
         raise ElmanError(f"{name} is not the validation text of the run {digests}: {remedy}")
     if unknown := text.alphabet.characters[len(corpus.alphabet) :]:
+        more = f" and {format_count(len(unknown) - 1, 'other character')}" if len(unknown) > 1 else ""
         raise ElmanError(
             f"the validation text {quote(text.name)} contains {unknown[0]!r} (U+{ord(unknown[0]):04X})"
-            f"{f' and {len(unknown) - 1:,} other characters' if len(unknown) > 1 else ''}, which the training text does"
-            f" not contain: pass {option.min_count:1} to replace unknown characters by one symbol"
+            f"{more}, which the training text does not contain: pass {option.min_count:1} to replace unknown characters"
+            " by one symbol"
         )
     if len(text.indices) < 2:
         raise ElmanError(f"the validation text {quote(text.name)} has a single character: use a longer one")

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any, TypeVar, overload
 
 from elman.config import Config
-from elman.errors import require_extra
+from elman.errors import format_count, require_extra
 from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
 
 NEWEST = 1000
@@ -76,7 +76,7 @@ class Sample:
     def _repr_html_(self) -> str:
         from elman.notebook import render_text
 
-        return render_text(f"sample after {self.update:,} updates", self.text)
+        return render_text(f"sample after {format_count(self.update, 'update')}", self.text)
 
 
 class Records(Sequence[T]):
@@ -103,7 +103,7 @@ class Records(Sequence[T]):
         return DataFrame([asdict(record) for record in self])  # type: ignore[call-overload]
 
     def __repr__(self) -> str:
-        return f"<{len(self):,} records{f', the last {self[-1]!r}' if len(self) else ''}>"
+        return f"<{format_count(len(self), 'record')}{f', the last {self[-1]!r}' if len(self) else ''}>"
 
     def __len__(self) -> int:
         older, newest = self._split

@@ -11,6 +11,7 @@ import numpy as np
 from elman.config import Config
 from elman.engine import TrainState, get_engine
 from elman.engine_registry import inference_engine
+from elman.errors import format_count
 from elman.inference import Model
 from elman.inference.generate import sample_chunks
 from elman.inference.snapshot import LineData, Snapshot
@@ -117,7 +118,7 @@ class Run:
 
     def __repr__(self) -> str:
         loss = "" if self.validation_loss is None else f", validation loss {self.validation_loss:.3f}"
-        return f"<Run on {self.corpus.name!r}: {self.state.update:,} updates{loss}, {self.model!r}>"
+        return f"<Run on {self.corpus.name!r}: {format_count(self.state.update, 'update')}{loss}, {self.model!r}>"
 
     def _repr_html_(self) -> str:
         from elman.notebook import render_table

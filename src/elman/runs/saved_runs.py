@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from elman.config import Config
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, format_count, quote
 from elman.inference import Model
 from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import CHECKPOINT, RunDirectory
@@ -103,7 +103,8 @@ class SavedRun:
     def __repr__(self) -> str:
         updates, loss = self._row["updates"], self._row["validation_loss"]
         shown = "" if loss is None else f", validation loss {loss:.3f}"
-        return f"<SavedRun {str(self.path)!r} on {self.manifest['corpus']['name']!r}: {updates:,} updates{shown}>"
+        done = f"{format_count(updates, 'update')}{shown}"
+        return f"<SavedRun {str(self.path)!r} on {self.manifest['corpus']['name']!r}: {done}>"
 
     def _repr_html_(self) -> str:
         from elman.notebook import render_table

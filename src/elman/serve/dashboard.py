@@ -18,7 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, format_count
 from elman.serve.dashboard_runs import DashboardRun, LiveRun, RunSource
 from elman.serve.middleware import AccessMiddleware
 from elman.serve.requests import read_json
@@ -102,7 +102,9 @@ class RunEndpoints:
     def _find_run(self, request: Request) -> RunSource:
         number: int = request.path_params["number"]
         if number >= len(self.runs):
-            raise APIError(404, f"run {number} not found ({len(self.runs)} runs, counted from 0)", "no_such_run")
+            raise APIError(
+                404, f"run {number} not found ({format_count(len(self.runs), 'run')}, counted from 0)", "no_such_run"
+            )
         return self.runs[number]
 
 

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, quote, shorten
+from elman.errors import ElmanError, format_count, quote, shorten
 from elman.inference import Model
 from elman.runs.loading import BUILTIN, load, load_builtin, name_model
 from elman.serve.batcher import ContinuousBatcher
@@ -88,7 +88,7 @@ class ServedModel:
         """Count a request as in flight for the duration of the block; an `APIError`, 429, if the queue is full."""
         limit = self.settings.max_batch_size + self.settings.max_queued_requests
         if self.in_flight >= limit:
-            message = f"the queue is full ({limit} requests running or waiting); retry later"
+            message = f"the queue is full ({format_count(limit, 'request')} running or waiting); retry later"
             raise APIError(429, message, "queue_full", headers={"retry-after": "1"})
         self.in_flight += 1
         try:

@@ -117,6 +117,23 @@ class Masker:
         """Return a text with its lines masked."""
         return "\n".join(self.mask(line).text for line in text.split("\n"))
 
+    def find_replaced(self, text: str) -> dict[int, str]:
+        """Return what the symbols replace when a text is masked, by their positions in the result."""
+        replaced, offset = dict[int, str](), 0
+        for line in text.split("\n"):
+            masked = self.mask(line)
+            for start, end in masked.matches:
+                replaced[offset + start] = line[start:end]
+                offset -= end - start - 1
+            offset += len(line) + 1
+        return replaced
+
+    def legend(self) -> dict[str, str]:
+        """Return what each symbol stands for."""
+        own = {REGEX_SYMBOL: f"matches of {self.regex}"} if self.regex else {}
+        masks = {name: MASKS[name] for name in self.names.split(",") if name}
+        return own | {mask.symbol: f"{name}: {mask.description}" for name, mask in masks.items()}
+
 
 class MaskedLine(NamedTuple):
     """A line after its matches, from a start to an end each, were replaced by one symbol each."""

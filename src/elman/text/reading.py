@@ -203,7 +203,8 @@ class JoinedText:
                 else:
                     yield from self._read(each, content)
         if self.skipped == len(self.inputs):
-            raise ElmanError(f"there is no text file in {quote(self.name)}: all {self.skipped} files are binary")
+            found = "the only file is" if self.skipped == 1 else f"all {self.skipped:,} files are"
+            raise ElmanError(f"there is no text file in {quote(self.name)}: {found} binary")
 
     def _read(self, source: TextInput, content: ByteStream) -> Iterator[str]:
         """Yield the text of one file, after a line feed where the one before does not end with a line end."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, check_range, option
+from elman.errors import ElmanError, check_range, format_count, option
 from elman.text.lines import LineMoves
 
 
@@ -42,7 +42,7 @@ class Windows:
                 needs = f"a batch size of {B:,} and a sequence length of {T:,} need"
                 remedy = f"lower {option.batch_size} or {option.seq_length},"
             remedy = f"{remedy} or use a longer text"
-            raise ElmanError(f"the text has {N:,} characters, but {needs} at least {minimum:,}: {remedy}")
+            raise ElmanError(f"the text has {format_count(N, 'character')}, but {needs} at least {minimum:,}: {remedy}")
 
     @property
     def row_length(self) -> int:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from elman.config import Config
 from elman.engine import TrainState
-from elman.errors import NonFiniteLossError, option
+from elman.errors import NonFiniteLossError, format_count, option
 from elman.network.parameters import Architecture, Array
 from elman.presets import PRESETS, limit_epochs
 from elman.runs.run import Run
@@ -229,7 +229,9 @@ def _advise_from_validation(outcome: Outcome) -> str:
             )
         return f"{risen}{above}: the model is overfitting. The best model is kept; to improve, {remedy}."
     if outcome.read_enough:
-        return f"Stop: {outcome.epochs:.0f} epochs are enough; more would overfit. To improve, add text."
+        epochs = round(outcome.epochs)
+        enough = f"{format_count(epochs, 'epoch')} {'is' if epochs == 1 else 'are'} enough"
+        return f"Stop: {enough}; more would overfit. To improve, add text."
     if len(outcome.validation) < VALIDATIONS and not overfits:
         return f"{LONGER}: there are too few validation losses to see a trend."
     if fall(outcome.validation) >= FALLING:

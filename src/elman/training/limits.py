@@ -10,7 +10,7 @@ from dataclasses import replace
 from elman.config import Config
 from elman.engine import TrainState, compile_seconds
 from elman.engine_registry import ENGINES
-from elman.errors import option
+from elman.errors import format_count, option
 from elman.runs.data import TrainingData
 from elman.runs.run import Run
 from elman.text import Windows
@@ -227,7 +227,7 @@ def describe_load(run: Run, share: float) -> str:
         return ""
     update = run.state.update
     return (
-        f"other programs kept the processor busy: training ran {100 * share:.0f} % of its time and made {update:,}"
-        f" updates, where an idle machine makes about {round(update / share):,}; for a better model raise"
-        f" {option.max_seconds}"
+        f"other programs kept the processor busy: training ran {100 * share:.0f} % of its time and made"
+        f" {format_count(update, 'update')}, where an idle machine makes about {round(update / share):,}; for a better"
+        f" model raise {option.max_seconds}"
     )

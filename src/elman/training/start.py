@@ -17,7 +17,7 @@ from elman.config import Config, make_config
 from elman.engine import TrainState, get_engine, require_engine, start_compiling, watch_compilation
 from elman.engine.processes import current_process
 from elman.engine_registry import ENGINES
-from elman.errors import ElmanError, option
+from elman.errors import ElmanError, format_count, option
 from elman.machine import available_memory
 from elman.network.dropout import Dropout, WeightDropout
 from elman.network.optimizer import Optimizer
@@ -83,7 +83,9 @@ def start_run(
     check_alphabet_size(corpus, preset_config.hidden_size)
     validation = read_validation_text(preset_config, corpus)
     if len(corpus.indices) < MIN_CHARS and not {"seq_length", "batch_size"} & set(options):
-        raise ElmanError(f"the text has {len(corpus.indices)} characters, but training needs at least {MIN_CHARS}")
+        raise ElmanError(
+            f"the text has {format_count(len(corpus.indices), 'character')}, but training needs at least {MIN_CHARS}"
+        )
     speed = measure_speed(preset_config, on_compile) if speed_decides(preset_config, recorded, options) else None
     config = fit_to_text(preset_config, recorded, corpus, options, speed)
     data = TrainingData(config, corpus, validation)  # rejects a text that is too short before anything is written
@@ -99,7 +101,8 @@ def start_run(
     run.init_from = None if pretrained is None else pretrained.origin
     changed = describe_changed(config, preset_config, len(data.windows.indices), speed)
     raised = describe_raised(config, state.parameters.ngrams)
-    run.notices = tuple(filter(None, [data.describe(), suggest_field(corpus, config), changed, raised]))
+    of_records = suggest_field([file.path for file in corpus.files], config.field, trains=True)
+    run.notices = tuple(filter(None, [data.describe(), of_records, changed, raised]))
     if directory is not None:
         started = time.monotonic()
         directory.create(run.manifest, run.checkpoint)
@@ -329,7 +332,7 @@ def describe_changed(config: Config, preset: Config, n: int, speed: float | None
     if not changed:
         return ""
     if config.epochs < preset.epochs:
-        changed.append(f"at most {config.epochs:,} epochs")
+        changed.append(f"at most {format_count(config.epochs, 'epoch')}")
     budget = "" if config.max_seconds is None else f" and {config.max_seconds:g} s"
     machine = "" if speed is None else f", on a machine {speed:.2f} times as fast as that of the presets"
     return f"for {n:,} characters of training text{budget}{machine}: {', '.join(changed)}"

@@ -54,7 +54,7 @@ def evaluate(
         carried through the text.
     """
     from elman.cli.display import show_metrics, show_progress
-    from elman.cli.inputs import load_model, split_run
+    from elman.cli.inputs import load_model, split_run, warn_of_carriage_returns, warn_of_records
     from elman.inference.adaptation import CODE_LENGTH, check_adapt, score_adapting
     from elman.inference.score import check_finite, score, score_windows
     from elman.runs.history import finite_or_none
@@ -67,15 +67,16 @@ def evaluate(
     model = load_model(path, quiet=as_json)
     if adapt is not None:
         check_adapt(model.parameters, adapt)
-    alphabet, text = with_unknown(model.alphabet), ""
+    warn_of_records(sources, field)
+    reading: dict[str, Any] = {"encoding": encoding, "field": field, "lines": model.is_of_lines}
     if adapt != CODE_LENGTH:
-        read = read_corpus(
-            sources, encoding=encoding, field=field, alphabet=alphabet, lines=model.is_of_lines, masker=model.masker
-        )
-        indices = model.arrange(read.indices)
+        read = read_corpus(sources, alphabet=model.alphabet, extend=True, masker=model.masker, **reading)
+        indices, text = model.arrange(read.indices), read.alphabet.characters
     else:
-        text = "".join(read_chunks(sources, encoding=encoding, field=field, lines=model.is_of_lines))
-        indices = alphabet.encode(text)
+        text = "".join(read_chunks(sources, **reading))
+        indices = with_unknown(model.alphabet).encode(text)
+    for _ in warn_of_carriage_returns(model, [text]):
+        pass
     engine, parameters, state = network = (model.engine, model.parameters, model.state)
     windows = None if window is None else score_windows(engine, parameters, indices, window)
     static = result = windows or score(engine, parameters, state, indices)

@@ -42,6 +42,7 @@ def explain(
         Number of hidden units in the page; by default as many as fit in eight million activations.
     """
     from elman.cli.display import show_metrics
+    from elman.cli.inputs import warn_of_carriage_returns, warn_of_records
     from elman.interpret.explain_page import ExplainPage, format_unit, render_page
     from elman.runs.loading import load
     from elman.storage.atomic import write_output
@@ -51,8 +52,11 @@ def explain(
         check_range("units", units, 1)
     check_not_input(out, run)
     model = load(run)
-    reading: dict[str, Any] = {"alphabet": model.alphabet, "lines": model.is_of_lines, "masker": model.masker}
-    text = read_corpus(require_corpus(corpus), encoding=encoding, field=field, extend=True, **reading)
+    reading: dict[str, Any] = {"alphabet": model.alphabet, "lines": model.is_of_lines, "extend": True}
+    warn_of_records(require_corpus(corpus), field)
+    text = read_corpus(corpus, encoding=encoding, field=field, **reading)
+    for _ in warn_of_carriage_returns(model, [text.alphabet.characters]):
+        pass
     check_not_input(out, *(Path(file.path) for file in text.files))
     page = ExplainPage.from_corpus(model, text)
     html = render_page(page, units).encode()
@@ -60,10 +64,12 @@ def explain(
     metrics = page.as_dict() | {"units_in_page": len(page.select_columns(units)), "bytes": len(html)}
 
     def show(metrics: dict[str, Any]) -> None:
-        show_metrics({name: value for name, value in metrics.items() if name not in ("ngram", "features")})
+        read = {"characters read": len(page.explanation.indices), "characters predicted": metrics["chars"]}
+        omitted = ("chars", "ngram", "features")
+        show_metrics(read | {name: value for name, value in metrics.items() if name not in omitted})
         if page.explanation.prior is not None:
-            print("\nn-gram prior, counting alone and contributions:")
-            show_metrics(metrics["ngram"])
+            print("\nn-gram prior:")
+            show_metrics(describe_prior(metrics["ngram"]))
         print()
         best = {}
         for name, score in ((probe.feature.name, probe.best[0]) for probe in page.probes if probe.best):
@@ -74,3 +80,14 @@ def explain(
 
     print_results(metrics, as_json, show)
     return 0
+
+
+def describe_prior(means: dict[str, Any]) -> dict[str, Any]:
+    """Return the means of an n-gram prior for a table, each with its unit."""
+    return {
+        "order": means["order"],
+        "mean matched order": f"{means['mean_matched_order']:.2f} characters",
+        "counting alone": f"{means['nats_per_char']:.4f} nats/char",
+        "gain of counting over a uniform guess": f"{means['counting_nats_per_char']:.4f} nats/char",
+        "gain of the network over a uniform guess": f"{means['network_nats_per_char']:.4f} nats/char",
+    }

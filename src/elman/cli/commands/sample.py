@@ -28,7 +28,7 @@ from elman.cli.parameters import (
     keep_spaces,
     passed_options,
 )
-from elman.errors import ElmanError, flag, quote
+from elman.errors import ElmanError, flag, format_count, quote
 
 if TYPE_CHECKING:
     from elman.inference import Model
@@ -321,5 +321,5 @@ def _describe_copying(copying: Copying) -> str:
 
     run = copying.longest_run
     shown = f": {quote(run)}" if run else ""
-    longest = f"the longest run has {len(run):,} character{'' if len(run) == 1 else 's'}{shown}"
+    longest = f"the longest run has {format_count(len(run), 'character')}{shown}"
     return f"copied: {copying.copied_share:.1%} of the runs of {RUN} characters; {longest}"

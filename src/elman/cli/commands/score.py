@@ -81,7 +81,7 @@ def score(
         Print one JSON object per line of text.
     """
     from elman.cli.display import visible
-    from elman.cli.inputs import load_model, split_run
+    from elman.cli.inputs import load_model, split_run, warn_of_carriage_returns, warn_of_records
     from elman.inference.score_lines import AGGREGATIONS, find_threshold, score_lines
     from elman.text import read_chunks
 
@@ -94,7 +94,8 @@ def score(
     if threshold is not None:
         is_share, number = threshold.endswith("%"), float(threshold.removesuffix("%"))
         limit = find_threshold(model, by, number / 100) if is_share else number
-    chunks = read_chunks(texts or "-", encoding=encoding, field=field, lines=True)
+    warn_of_records(texts, field)
+    chunks = warn_of_carriage_returns(model, read_chunks(texts or "-", encoding=encoding, field=field, lines=True))
     blocks = warn_of_training_lines(model, score_lines(model, chunks, carry_state=carry_state))
     if top is not None:
         scored = (line for block in blocks for line in block if line.chars)
@@ -123,8 +124,10 @@ def warn_of_training_lines(model: Model, blocks: Iterable[list[Line]]) -> Iterat
             known += int(are_training_lines(model.line_hashes, [line.text for line in block]).sum())
         if not has_warned and (block is None or total >= CHECKED_LINES) and known > MOSTLY * total:
             has_warned = True
-            found = f"{known:,} of {total:,} lines are in the training text"
-            print(f"warning: {found}, so their scores are too low: score other lines", file=sys.stderr)
+            found = f"{known:,} of {total:,} lines are in the training text, so their scores are too low"
+            if total == 1:
+                found = "the line is in the training text, so its score is too low"
+            print(f"warning: {found}: score other lines", file=sys.stderr)
         if block is not None:
             yield block
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.parameters import Integer, Port
-from elman.errors import ElmanError, require_extra, shorten
+from elman.errors import ElmanError, format_count, require_extra, shorten
 
 
 def serve(
@@ -72,5 +72,5 @@ def serve(
 
 def _announce_shutdown(in_flight: int) -> None:
     if in_flight:
-        requests = "1 request" if in_flight == 1 else f"{in_flight} requests"
+        requests = format_count(in_flight, "request")
         print(f"shutting down; waiting for {requests} (press Ctrl-C again to stop at once)", flush=True)

@@ -27,7 +27,7 @@ from elman.cli.parameters import (
     join_descriptions,
     passed_options,
 )
-from elman.errors import shorten
+from elman.errors import format_count, shorten
 from elman.presets import DEFAULT_PRESET
 from elman.tuning.space import Pruner, Sampler
 
@@ -153,7 +153,7 @@ def format_values(values: dict[str, Any]) -> str:
 
 def summarize(result: SweepResult, seconds_left: float | None) -> str:
     """Return how far the sweep is, the best trial, and the time left."""
-    parts = [f"{result.finished}/{result.total} trials"]
+    parts = [f"{result.finished}/{format_count(result.total, 'trial')}"]
     if (best := result.best) is not None:
         parts.append(f"best: {best.validation_loss:.4f} nats/char (trial {best.number})")
     if seconds_left:
@@ -167,7 +167,7 @@ def show_sweep(result: SweepResult) -> None:
 
     counts = {state: len(result.select(state)) for state in ("complete", "pruned", "failed", "running")}
     shown = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    print(f"{len(result.trials)} of {result.total} trials: {shown or 'none'}")
+    print(f"{len(result.trials)} of {format_count(result.total, 'trial')}: {shown or 'none'}")
     if result.interrupted:
         print("stopped and saved; the same command continues the sweep")
     if (best := result.best) is None:

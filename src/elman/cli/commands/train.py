@@ -21,7 +21,6 @@ from elman.cli.parameters import (
     Options,
     Out,
     Port,
-    Quiet,
     join_descriptions,
     parse_name,
     passed_options,
@@ -44,7 +43,7 @@ def train(
     init_from: Path | None = None,
     resume: Flag = False,
     overwrite: Flag = False,
-    quiet: Quiet = False,
+    quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"])] = False,
     log: Annotated[Names, Parameter(help=logger_help())] = None,
     live: Annotated[Flag, Parameter(group=DASHBOARD)] = False,
     live_port: Annotated[Port, Parameter(group=DASHBOARD)] = 0,
@@ -62,6 +61,8 @@ def train(
         Directory for the run: checkpoint, metrics, samples.
     like
         Start from the settings of this run instead of a preset. Options override them.
+    quiet
+        Show no progress, and no samples at the end.
     init_from
         Fine-tune the model in this run directory or checkpoint file; cell, hidden size and layers are the model's.
     resume
@@ -124,7 +125,7 @@ def train(
     if as_json:
         print(json.dumps(run.results()))
     elif not run.was_finished:
-        show_results(run, out, [source] if isinstance(source, str) else source or [])
+        show_results(run, out, [source] if isinstance(source, str) else source or [], quiet=quiet)
     elif quiet:  # otherwise the display has said so
         print(run.advice, file=sys.stderr)
     return INTERRUPTED if run.interrupted else 0

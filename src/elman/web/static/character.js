@@ -35,9 +35,15 @@ export function createCharacter(character, marks) {
   return create("span", {}, isMark(character) && marks >= MAX_MARKS ? `◌${character}` : character);
 }
 
+/** Symbols of masks, as far as a page knows them: the letter and the words that each is shown by. */
+export const maskSymbols = new Map();
+
+/** The class of an element with the glyph of a character. */
+export const classOf = (character) => (maskSymbols.has(character) ? "mask" : isReplaced(character) ? "replacement" : "");
+
 /** Return what displays a character outside of a text. */
 export function glyphOf(character) {
-  return GLYPHS[character] ?? replacement(character) ?? (isMark(character) ? `◌${character}` : character);
+  return maskSymbols.get(character)?.[0] ?? GLYPHS[character] ?? replacement(character) ?? (isMark(character) ? `◌${character}` : character);
 }
 
 /** Names of characters in Unicode, as far as a page knows them. */
@@ -45,6 +51,7 @@ export const unicodeNames = new Map();
 
 /** Return the name of a character. */
 export function nameOf(character) {
+  if (maskSymbols.has(character)) return maskSymbols.get(character)[1];
   if (character in NAMES) return NAMES[character];
   if (unicodeNames.get(character)) return `${unicodeNames.get(character)}, U+${hex(character)}`;
   if (replacement(character) !== null) return `U+${hex(character)}`;

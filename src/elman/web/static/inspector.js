@@ -4,7 +4,7 @@
  * sampled, `sampling` is the sampling probability; `probability` is null if nothing precedes the character.
  */
 
-import { glyphOf, isReplaced, nameOf } from "./character.js";
+import { classOf, glyphOf, nameOf } from "./character.js";
 import { byId, create } from "./dom.js";
 import { formatPercent } from "./format.js";
 
@@ -19,7 +19,7 @@ export function alternativesOf(entry) {
 export function showEntry(entry, detail, onChoose = null) {
   const [glyph, title, small] = byId("character").querySelectorAll("bdi, b, small");
   glyph.textContent = glyphOf(entry.character);
-  glyph.classList.toggle("replacement", isReplaced(entry.character));
+  glyph.className = classOf(entry.character);
   title.textContent = nameOf(entry.character);
   small.textContent = detail;
   byId("probability").textContent = describeProbability(entry);
@@ -60,7 +60,7 @@ function createItem({ character, probability, sampling }, n, { entry, hasMarks, 
     onChoose ? "button" : "div",
     { className: `alternative ${isActual ? "actual" : ""} ${isExcluded ? "excluded" : ""}`, ariaLabel: label, title: label },
     create("kbd", { hidden: !onChoose }, n + 1),
-    create("bdi", { className: isReplaced(character) ? "replacement" : "" }, glyphOf(character)),
+    create("bdi", { className: classOf(character) }, glyphOf(character)),
     bar,
     create("data", {}, formatPercent(probability)),
   );

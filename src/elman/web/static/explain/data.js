@@ -4,7 +4,7 @@
  */
 
 import { decodeBytes, dequantize } from "../bytes.js";
-import { unicodeNames } from "../character.js";
+import { maskSymbols, unicodeNames } from "../character.js";
 import { byId } from "../dom.js";
 import { formatSigned } from "../format.js";
 
@@ -27,6 +27,7 @@ export async function loadArrays() {
   const prior = { "prior-surprisal": Uint16Array, "prior-matched": Uint8Array, "prior-counting": Int16Array, "prior-network": Int16Array };
   const entries = Object.entries(data.order ? { ...types, ...prior } : types);
   await Promise.all(entries.map(async ([id, Type]) => { arrays[id] = await decodeArray(id, Type); }));
+  for (const [symbol, shown] of Object.entries(data.symbols)) maskSymbols.set(symbol, shown);
   for (const [character, name] of data.alphabet) unicodeNames.set(character, name);
   const first = arrays.surprisal.indexOf(NO_SURPRISAL);
   arrays.firstKnown = first < 0 ? data.chars : first; // the position of the first known character, if there is one

@@ -1,6 +1,6 @@
 /*
- * Where the characters of the text are. A chunk is a text node; the sign at the end of a line is a chunk of one
- * character. Chunks are short, so that only those in view have to be measured. Characters are code points, and those
+ * Where the characters of the text are. A chunk is a text node; the sign at the end of a line, and the symbol of a mask,
+ * is a chunk of one character. Chunks are short, so that only those in view have to be measured. Characters are code points, and those
  * beyond U+FFFF are two code units of a node.
  */
 
@@ -15,7 +15,11 @@ export class Layout {
     this.rows = rows;
     for (const row of rows.children) {
       for (let node = row.firstChild; node; node = node.nextSibling) {
-        if (node.nodeType !== Node.TEXT_NODE) { this.add(node.firstChild); break; } // the line feed itself follows
+        if (node.nodeType !== Node.TEXT_NODE) {
+          this.add(node.firstChild);
+          if (node.localName === "b") break; // the line feed itself follows
+          continue;
+        }
         if (node.length > MAX_NODE) node.splitText(WIDE.test(node.data[MAX_NODE - 1]) ? MAX_NODE + 1 : MAX_NODE);
         this.add(node);
       }

@@ -103,7 +103,8 @@ function showPosition(n) {
   position = n;
   byId("hint").hidden = true;
   byId("selected").hidden = false;
-  showEntry(entryAt(n), `character ${formatCount(n + 1)}`);
+  const original = data.replaced[n];
+  showEntry(entryAt(n), `character ${formatCount(n + 1)}${original === undefined ? "" : `, replaces ${original}`}`);
   const output = byId("character").querySelector("output");
   output.hidden = view.unit === null;
   output.textContent = view.unit === null ? "" : formatSigned(dequantize(view.codes[n]));
