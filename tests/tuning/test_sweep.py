@@ -348,6 +348,14 @@ def test_a_damaged_journal_is_reported_in_one_line(tmp_path: Path, one_trial: Pa
         small_sweep(tmp_path, 2, max_updates=20)
 
 
+@pytest.mark.usefixtures("local_workers")
+def test_a_damaged_intermediate_value_is_reported_before_a_trial_is_compared_with_it(tmp_path: Path) -> None:
+    journal = small_sweep(tmp_path, 3, pruner="halving").directory / "journal.log"
+    journal.write_text(journal.read_text("utf-8").replace('"intermediate_value":', '"intermediate_value":{},"x":', 1))
+    with pytest.raises(ElmanError, match=r"is not a journal of Optuna \(.*\): restore it or choose another out$"):
+        small_sweep(tmp_path, 4, pruner="halving")
+
+
 @pytest.mark.parametrize("partial", [b"{", b'{"op_code":4', b"\xff"])
 def test_a_partial_line_at_the_end_of_a_journal_is_dropped(tmp_path: Path, one_trial: Path, partial: bytes) -> None:
     with (one_trial / "journal.log").open("ab") as file:

@@ -65,13 +65,14 @@ class TrialResult:
     def of(cls, trial: FrozenTrial) -> TrialResult:
         """Return a trial of Optuna."""
         attributes = trial.user_attrs
-        values = trial.intermediate_values
+        # Of a damaged study, a value may be anything; pruners compare them all.
+        values = {step: float(value) for step, value in trial.intermediate_values.items()}
         loss = trial.value if trial.value is not None else values[max(values)] if values else None
         seconds, updates, fraction = (attributes.get(name) for name in ("seconds", "updates", "fraction"))
         return cls(
             trial.number,
             _STATES.get(trial.state.name, "running"),
-            None if loss is None else float(loss),  # of a damaged study it may be anything
+            None if loss is None else float(loss),
             None if seconds is None else float(seconds),
             None if updates is None else int(updates),
             str(attributes.get("host", "")),
