@@ -333,6 +333,7 @@ def one_trial(tmp_path: Path, small_directory: Path, local_workers: None) -> Pat
         *(('"directions":[1]', f'"directions":{after}') for after in ("true", "[2]")),
         *(('"study_name":"sweep"', after) for after in ('"study_name":{}', '"study_nam":"sweep"')),
         ('"datetime_start":"', '"datetime_start":"x'),
+        ('"worker":0', '"worker":{}'),
         ('"param_name":"hidden_size"', '"param_name":7'),
         ('"study_id":0', '"study_id":"0"'),
         *(("\n", after) for after in ("\nnull\n", "\n\n", "\n\xff")),
@@ -354,6 +355,13 @@ def test_a_damaged_intermediate_value_is_reported_before_a_trial_is_compared_wit
     journal.write_text(journal.read_text("utf-8").replace('"intermediate_value":', '"intermediate_value":{},"x":', 1))
     with pytest.raises(ElmanError, match=r"is not a journal of Optuna \(.*\): restore it or choose another out$"):
         small_sweep(tmp_path, 4, pruner="halving")
+
+
+def test_a_name_of_a_machine_that_cannot_be_encoded(tmp_path: Path, one_trial: Path) -> None:
+    journal = one_trial / "journal.log"
+    journal.write_text(journal.read_text("utf-8").replace('"host":"', '"host":"\\ud800', 1))
+    small_sweep(tmp_path, 1, max_updates=20)
+    assert "\\ud800" in (one_trial / "trials.csv").read_text("utf-8")
 
 
 @pytest.mark.parametrize("partial", [b"{", b'{"op_code":4', b"\xff"])

@@ -16,6 +16,7 @@ from elman.errors import ElmanError, flag, option, quote
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.plots import LossCurve
 from elman.storage.atomic import replace_file
+from elman.storage.untrusted import require_int
 from elman.tuning.space import SweepPlan, SweepSettings
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class TrialResult:
     def of(cls, trial: FrozenTrial) -> TrialResult:
         """Return a trial of Optuna."""
         attributes = trial.user_attrs
-        # Of a damaged study, a value may be anything; pruners compare them all.
+        # Of a damaged study, a value may be anything; pruners compare them all, and workers find theirs by number.
+        require_int(attributes.get("worker", 0), "worker")
         values = {step: float(value) for step, value in trial.intermediate_values.items()}
         loss = trial.value if trial.value is not None else values[max(values)] if values else None
         seconds, updates, fraction = (attributes.get(name) for name in ("seconds", "updates", "fraction"))
@@ -76,7 +78,7 @@ class TrialResult:
             None if seconds is None else float(seconds),
             None if updates is None else int(updates),
             str(attributes.get("host", "")),
-            attributes.get("error", "its machine was lost" if trial.state.name == "FAIL" else ""),
+            str(attributes.get("error", "its machine was lost" if trial.state.name == "FAIL" else "")),
             trial.params,
             None if trial.state.is_finished() or fraction is None else float(fraction),
         )
@@ -160,7 +162,7 @@ def write_trials(result: SweepResult) -> None:
     for trial in result.trials:
         figures = (trial.validation_loss, trial.seconds, trial.updates, trial.host, trial.error)
         writer.writerow([trial.number, trial.state, *figures, *map(trial.values.get, names)])
-    replace_file(result.directory / TRIALS, text.getvalue().encode())
+    replace_file(result.directory / TRIALS, text.getvalue().encode("utf-8", "backslashreplace"))
 
 
 def copy_best(result: SweepResult) -> None:
