@@ -137,8 +137,9 @@ def score_by_template(training: Lines, testing: Lines, seed: int) -> Scores:
 
 
 METHODS: dict[str, Method] = {
-    "Elman, no mask": score_by_elman("", "worst5"),
-    "Elman, --mask all": score_by_elman("all", "worst5"),
+    "Elman, no mask": score_by_elman("", "worst5+mean"),
+    "Elman, --mask all": score_by_elman("all", "worst5+mean"),
+    "Elman, --mask all, --by worst5": score_by_elman("all", "worst5"),
     "Elman, --mask all, --by mean": score_by_elman("all", "mean"),
     "Elman, --mask all, --by max": score_by_elman("all", "max"),
     "Elman, --mask all, --by sum": score_by_elman("all", "sum"),

@@ -5,8 +5,8 @@
 The log of five services is generated from a seed. A model of preset `quick` and a character n-gram are trained on the
 first part, which is clean. In the second part one line in a hundred is anomalous: damaged, or a line that no service
 writes. Every line is scored by itself, and the highest-scoring lines are flagged, as many as there are anomalies. The
-score of a line is the mean or the sum of the losses of its characters, the largest of them, or the sum of the five
-largest.
+score of a line is the mean or the sum of the losses of its characters, the largest of them, the sum of the five
+largest, or their mean plus that of all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 import elman
-from elman.inference.score_lines import score_lines
+from elman.inference.score_lines import AGGREGATIONS, score_lines
 from elman.text import Corpus
 from ngram import NGram
 
@@ -223,6 +223,7 @@ def score_all(training: list[str], testing: list[str]) -> dict[str, list[float]]
         "elman, sum": [line.nats for line in lines],
         "elman, maximum": [line.worst_nats for line in lines],
         "elman, five highest": [line.worst5_nats for line in lines],
+        "elman, five highest and mean": [AGGREGATIONS["worst5+mean"](line) for line in lines],
         f"{ORDER}-gram, mean": [sum(loss) / len(loss) for loss in losses],
         f"{ORDER}-gram, sum": [sum(loss) for loss in losses],
         f"{ORDER}-gram, maximum": [max(loss) for loss in losses],

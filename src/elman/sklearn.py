@@ -42,8 +42,9 @@ class LineOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         Names of the masks that replace volatile parts of lines, separated by commas; ``all`` or empty.
     mask_regex : str
         A regular expression whose matches are replaced as well.
-    by : {"worst5", "mean", "max", "sum"}
-        What the score of a line is: the sum of its five highest losses, or the mean, the highest or the sum of all.
+    by : {"worst5+mean", "worst5", "mean", "max", "sum"}
+        What the score of a line is: the mean of its five highest losses plus the mean of all, the sum of the five, or
+        the mean, the highest or the sum of all.
     contamination : float
         Fraction of lines like those of the training set that are to be outliers, from 0 to 0.5.
     random_state : int, RandomState or None

@@ -221,11 +221,12 @@ def test_lines_are_printed_as_a_table_or_as_json(run: Path, command: Command) ->
     rows = [row.split("\t") for row in out.splitlines()]
     assert rows[0] == ["line", "score", "chars", "nats_per_char", "worst_column", "worst_char", "worst_nats", "text"]
     assert len(rows) == 13
-    score, mean = f"{line.worst5_nats:.4f}", f"{line.nats_per_char:.4f}"
+    default = scoring.AGGREGATIONS[scoring.DEFAULT_AGGREGATION](line)
+    score, mean = f"{default:.4f}", f"{line.nats_per_char:.4f}"
     assert rows[2] == ["2", score, "12", mean, "9", "\\t", f"{line.worst_nats:.4f}", "all is w\\tll"]
     assert rows[3][7] == "\\\\all"
     out = command("score", run, run.parent / "log", "--json").out
-    values = [2, line.worst5_nats, 12, line.nats_per_char, 9, "\t", line.worst_nats, "all is w\tll"]
+    values = [2, default, 12, line.nats_per_char, 9, "\t", line.worst_nats, "all is w\tll"]
     assert json.loads(out.splitlines()[1]) == dict(zip(rows[0], values, strict=True))
 
 
@@ -344,6 +345,12 @@ def test_a_threshold_in_percent_is_a_quantile_of_the_scores_of_held_out_lines(lo
         scores = [aggregate(line) for line in lines]
         for fraction in (0, 0.5, 0.999, 1):
             assert scoring.find_threshold(model, by, fraction) == pytest.approx(np.quantile(scores, fraction), rel=1e-5)
+
+
+def test_a_short_line_scores_above_a_long_one_that_is_less_unusual() -> None:
+    score = scoring.AGGREGATIONS[scoring.DEFAULT_AGGREGATION]
+    short, long = Line(1, "x", 2, 16.0, 16.0, 1, 11.0), Line(2, "a" * 80, 81, 40.0, 30.0, 3, 9.0)
+    assert (score(short), score(long)) == (16 / 2 + 16 / 2, 30 / 5 + 40 / 81)
 
 
 def test_the_exit_code_and_a_column_say_whether_a_line_is_above_the_threshold(log_run: Path, command: Command) -> None:

@@ -79,13 +79,15 @@ class Line(NamedTuple):
 
 
 AGGREGATIONS: dict[str, Callable[[Line], float]] = {
+    "worst5+mean": lambda line: line.worst5_nats / max(1, min(line.chars, WORST)) + line.nats / max(1, line.chars),
     "worst5": lambda line: line.worst5_nats,
     "mean": lambda line: line.nats_per_char,
     "max": lambda line: line.worst_nats,
     "sum": lambda line: line.nats,
 }
-"""What the score of a line may be, by name: the losses of its five most surprising characters summed up, the mean loss,
-the highest one, or the sum of all. The first is the default, as it finds most anomalies."""
+"""What the score of a line may be, by name: the mean of its five highest losses plus the mean of all, the sum of the
+five, the mean, the highest one, or the sum of all. The first is the default: it finds most anomalies in logs, and
+unlike a sum, short lines as well."""
 
 DEFAULT_AGGREGATION = next(iter(AGGREGATIONS))
 
@@ -215,7 +217,7 @@ def find_threshold(model: Model, by: str, fraction: float) -> float:
         raise ElmanError(
             "a threshold in percent requires the scores of held-out lines, which a finished run with"
             f" {option.lines:True} and"
-            f" {option.validation:0.1} stores: train one, or pass a number such as {option.threshold:25}"
+            f" {option.validation:0.1} stores: train one, or pass a number such as {option.threshold:8}"
         )
     return float(np.interp(fraction, LEVELS, model.score_quantiles[[*AGGREGATIONS].index(by)]))
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 LINE_HASHES, LINE_SCORES = "line_hashes", "line_scores"
 SUFFIX = ".safetensors"
-LINE_SCORES_SHAPE = 4, 1001
+LINE_SCORES_SHAPE = 5, 1001
 """The aggregations of `elman.inference.score_lines`, and quantiles from 0 to 1 in steps of a thousandth."""
 
 

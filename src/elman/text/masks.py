@@ -132,7 +132,7 @@ class Masker:
         """Return what each symbol stands for."""
         own = {REGEX_SYMBOL: f"matches of {self.regex}"} if self.regex else {}
         masks = {name: MASKS[name] for name in self.names.split(",") if name}
-        return own | {mask.symbol: f"{name}: {mask.description}" for name, mask in masks.items()}
+        return own | {mask.symbol: f"{name}: {mask.description}".replace("`", "") for name, mask in masks.items()}
 
 
 class MaskedLine(NamedTuple):

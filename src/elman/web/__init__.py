@@ -10,8 +10,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elman.errors import format_count
-
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
@@ -79,7 +77,7 @@ def dump_json(value: Any) -> str:
 
 def pluralize(count: int, noun: str) -> str:
     """Return ``1 update`` or ``1,000 updates``; a no-break space keeps the number and its unit on one line."""
-    return format_count(count, noun).replace(" ", "\u00a0", 1)
+    return f"{count:,}\u00a0{noun}" + ("" if count == 1 else "s")
 
 
 def inline_modules(entry: Path) -> str:

@@ -45,7 +45,7 @@ def parse_threshold(hint: Any, tokens: Sequence[Token]) -> str:
     except ValueError:
         number = -1
     if not (0 <= number <= 100 if text.endswith("%") else 0 <= number < float("inf")):
-        raise ValueError("must be a score, such as 25, or a percentage of held-out lines, such as 99%")
+        raise ValueError("must be a score, such as 8, or a percentage of held-out lines, such as 99%")
     return text
 
 
@@ -54,7 +54,7 @@ def score(
     run: OptionalRun = None,
     /,
     *corpus: Corpora,
-    by: Annotated[Literal["worst5", "mean", "max", "sum"], ANY_CASE] = "worst5",
+    by: Annotated[Literal["worst5+mean", "worst5", "mean", "max", "sum"], ANY_CASE] = "worst5+mean",
     threshold: Annotated[str | None, Parameter(converter=parse_threshold)] = None,
     top: OptionalInteger = None,
     carry_state: Flag = False,
@@ -69,7 +69,8 @@ def score(
     Parameters
     ----------
     by
-        Score of a line: the sum of its five highest losses, or the mean, maximum or sum of all.
+        Score of a line: the mean of its five highest losses plus the mean of all, which suits short and long lines; the
+        sum of the five; or the mean, maximum or sum of all.
     threshold
         Report whether each line scores above this number or, if a percentage, above that share of the held-out lines of
         the training. The exit code is 1 if a line does, else 0.
