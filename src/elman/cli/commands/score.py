@@ -95,8 +95,9 @@ def score(
     if threshold is not None:
         is_share, number = threshold.endswith("%"), float(threshold.removesuffix("%"))
         limit = find_threshold(model, by, number / 100) if is_share else number
+    texts = texts or ["-"]
     warn_of_records(texts, field)
-    chunks = warn_of_carriage_returns(model, read_chunks(texts or "-", encoding=encoding, field=field, lines=True))
+    chunks = warn_of_carriage_returns(model, read_chunks(texts, encoding=encoding, field=field, lines=True))
     blocks = warn_of_training_lines(model, score_lines(model, chunks, carry_state=carry_state))
     if top is not None:
         scored = (line for block in blocks for line in block if line.chars)
