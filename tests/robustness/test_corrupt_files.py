@@ -187,6 +187,16 @@ def test_the_largest_weights_generate_text(
             model.score(TEXT)
 
 
+@pytest.mark.parametrize("name", [CHECKPOINT, "best.safetensors"])
+@pytest.mark.parametrize("array", ["strings", "children", "ones"])
+def test_counts_that_are_no_trie(good: list[tuple[Path, bytes]], tmp_path: Path, array: str, name: str) -> None:
+    path = tmp_path / name
+    text, tensors = read_tensors(good[0][0].parents[1] / "2" / name)
+    tensors[PREFIX + array] = ~tensors[PREFIX + array]
+    save_tensors(path, json.loads(text), tensors)
+    assert "its n-gram counts are not a trie" in outcome(path)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_pipe_and_a_device_are_not_waited_for(run: Path, name: str) -> None:
     (run / name).unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -177,8 +178,11 @@ class TrainLossEstimator:
         return update - max(self._min_recent, int(RECENT_FRACTION * update))
 
 
-def parse_metrics(rows: Iterable[dict[str, str]]) -> list[Metrics]:
-    """Parse rows of ``metrics.csv``, as text by column; raise ValueError, KeyError or TypeError if one is wrong."""
+def parse_metrics(lines: Iterable[str]) -> list[Metrics]:
+    """Parse the lines of ``metrics.csv``; raise ValueError, TypeError or csv.Error if one is wrong."""
+    rows = csv.DictReader(lines)
+    if rows.fieldnames not in (None, [*COLUMNS]):
+        raise ValueError("its header is not that of a run")
     return [_parse_row(row) for row in rows]
 
 
