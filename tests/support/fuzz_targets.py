@@ -1,5 +1,6 @@
 """Fuzz targets: every loader of untrusted files, with its seeds and its mutations."""
 
+import asyncio
 import codecs
 import json
 import math
@@ -14,6 +15,7 @@ import numpy as np
 
 from elman import compress, decompress
 from elman.compression.modes import MODES
+from elman.errors import ElmanError
 from elman.interop import export, import_
 from elman.ngram.file import PREFIX
 from elman.storage.tensors import read_tensors, serialize_with_digest
@@ -140,6 +142,46 @@ def _use_space(path: Path) -> object:
     return parse_space(read_toml(path), "quick", {})
 
 
+def _use_request(path: Path) -> None:
+    """Read a request body as each endpoint does; raise the error of the first if all refuse it."""
+    from starlette.requests import Request
+
+    from elman.serve.requests import create_request_types, read_json, validate
+    from elman.serve.responses import APIError
+    from elman.serve.settings import Settings
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": path.read_bytes()}
+
+    types = create_request_types({"a": make_codec_model(order=2)}, Settings())
+    errors = []
+    for kind in types.values():
+        try:
+            request = Request({"type": "http", "headers": [(b"content-type", b"application/json")]}, receive)
+            validate(asyncio.run(read_json(request, Settings())), kind)
+        except APIError as error:
+            errors.append(error)
+    assert all((error.status, error.message.isprintable()) == (400, True) for error in errors)
+    if len(errors) == len(types):
+        raise ElmanError(errors[0].message)
+
+
+def _requests(folder: Path) -> Iterable[bytes]:
+    completion: dict[str, Any] = {
+        "prompt": ["a", [1, 2]], "max_tokens": 3, "n": 2, "stream": True, "stream_options": {"include_usage": True},
+        "echo": True, "logprobs": 2, "stop": ["a"], "user": "x", "best_of": 1, "logit_bias": {}, "suffix": "",
+        "temperature": 0.5, "top_k": 3, "seed": 3, "adapt": "counts",
+    }  # fmt: skip
+    bodies = (
+        completion,
+        {"text": "a", "units": [0]},
+        {"tokens": [1]},
+        {"\ud800": 1},
+        {"suffix": "\ud800", "max_tokens": 1},
+    )
+    return (json.dumps(body).encode() for body in bodies)
+
+
 def _spaces(folder: Path) -> Iterable[bytes]:
     yield b'cell = ["gru", "lstm"]\nlearning_rate = {low = 1e-3, high = 1, log = true}'
     yield b"layers = {low = 1, high = 3}\ndropout = {low = 0, high = 0.5, step = 0.1}"
@@ -194,6 +236,7 @@ TARGETS = {
     "metrics": Target("metrics.csv", use_file, _valid_files("metrics.csv")),
     "samples": Target("samples.jsonl", use_file, _valid_files("samples.jsonl"), mutate=corrupt_line),
     "space": Target("space.toml", _use_space, _spaces),
+    "request": Target("request.json", _use_request, _requests, mutate=corrupt_line),
     "text": Target("text", _use_text, _texts),
     "npz": Target("network.npz", _import, _exported(".npz")),
     "torch": Target("network.safetensors", _import, _exported(".safetensors")),
