@@ -6,6 +6,7 @@ import json
 import math
 import random
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -28,7 +29,7 @@ from elman.text.unknown import replace_rare
 from elman.tuning.space import parse_space
 from support.codec_models import TEXT as CODEC_TEXT
 from support.codec_models import make_model as make_codec_model
-from support.corrupt_files import corrupt_value, error_message, good_files, use_file
+from support.corrupt_files import corrupt_bytes, corrupt_value, error_message, good_files, use_file
 from support.random_model import normal_model
 
 MAX_SIZE = 4096
@@ -50,6 +51,14 @@ class Target:
     seeds: Callable[[Path], Iterable[bytes]]
     build: Callable[[bytes], bytes] = bytes
     mutate: Callable[[bytes, random.Random], bytes] | None = None
+
+
+def mutate(target: Target, data: bytes, rng: random.Random) -> bytes:
+    """Return an input that is changed in its bytes or in its meaning."""
+    if target.mutate is not None and rng.random() < 0.5:
+        with suppress(ValueError):
+            return target.mutate(data, rng)
+    return corrupt_bytes(data, rng)
 
 
 def feed(target: Target, data: bytes, folder: Path) -> str:
