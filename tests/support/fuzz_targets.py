@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -151,18 +152,26 @@ def _use_space(path: Path) -> object:
     return parse_space(read_toml(path), "quick", {})
 
 
+@cache
+def _request_types() -> Any:
+    from elman.serve.requests import create_request_types
+    from elman.serve.settings import Settings
+
+    return create_request_types({"a": make_codec_model(order=2)}, Settings())
+
+
 def _use_request(path: Path) -> None:
     """Read a request body as each endpoint does; raise the error of the first if all refuse it."""
     from starlette.requests import Request
 
-    from elman.serve.requests import create_request_types, read_json, validate
+    from elman.serve.requests import read_json, validate
     from elman.serve.responses import APIError
     from elman.serve.settings import Settings
 
     async def receive() -> dict[str, object]:
         return {"type": "http.request", "body": path.read_bytes()}
 
-    types = create_request_types({"a": make_codec_model(order=2)}, Settings())
+    types = _request_types()
     errors = []
     for kind in types.values():
         try:
