@@ -1,6 +1,7 @@
 """Options from a file and from environment variables, those of another run, and choices in any case."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,26 @@ def test_the_command_line_comes_first(command: Command, monkeypatch: pytest.Monk
     row = json.loads(command("sample", f"--config={config}").out)
     assert (row["model"], row["seed"], " " in row["text"]) == ("run", 2, False)
     assert json.loads(command("sample", "--config", config, "--seed", 4).out)["seed"] == 4
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--config F cache", "sweep novel.txt -o s --trials 1 --space F", "import x.npz -o y --alphabet F"]
+)
+@pytest.mark.parametrize(
+    ("kind", "words"), [("device", "Not a regular"), ("pipe", "Not a regular"), ("huge", "larger than")]
+)
+def test_a_small_file_is_small_and_regular(
+    command: Command, tmp_path: Path, arguments: str, kind: str, words: str
+) -> None:
+    path = tmp_path / "file"
+    if kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.touch()
+        os.truncate(path, 1 << 40)
+    assert_refused(command(*arguments.replace("F", str(path)).split()), "cannot read ", words)
 
 
 def test_a_preset_gives_way_to_all_of_them(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,15 +3,17 @@
 import random
 import time
 import tracemalloc
+from io import BytesIO
 
 import pytest
 
 from elman import compress, decompress
 from elman.compression import tokens
-from elman.compression.container import read_header
+from elman.compression.container import read_header, split_members
 from elman.compression.modes import MODES, ModeName
 from elman.errors import ElmanError
 from elman.inference import Model
+from elman.inference.codec import decompress_members
 from support.codec_models import INPUTS, MODE_NAMES, make_model
 from support.corrupt_files import corrupt_bytes
 
@@ -52,6 +54,18 @@ def test_noise_is_refused(model: Model, files: Files) -> None:
         header = file[: read_header(file)[1]]
         with pytest.raises(ElmanError):
             decompress(header + rng.randbytes(rng.randrange(60)), model)
+
+
+@pytest.mark.parametrize("first", [b"\0", b"\xaf"])
+def test_no_more_is_read_than_a_member_can_have(model: Model, first: bytes) -> None:
+    class Endless(BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert size is not None
+            assert size >= 0
+            return first * size
+
+    with pytest.raises(ElmanError, match=r"its first byte does not match|is longer than any"):
+        list(decompress_members(split_members(Endless()), model))
 
 
 @pytest.mark.parametrize("digits", [b"\xff\xff\xff\xff", b"\xff\xff\xff\x07", b"\x80\x80\x40"])

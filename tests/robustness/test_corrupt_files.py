@@ -3,7 +3,9 @@
 import json
 import os
 import random
+import resource
 import shutil
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+import elman
 from elman.errors import ElmanError
+from elman.interpret import describe_for_playground
 from elman.ngram.file import PREFIX
-from elman.runs.directory import CHECKPOINT
+from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.loading import load
+from elman.runs.plots import LossCurve
+from elman.serve.dashboard_runs import DashboardRun
+from elman.serve.models import load_models
+from elman.serve.requests import create_request_types
+from elman.serve.responses import dump_json
+from elman.serve.settings import Settings
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Corpus
 from fuzz import CORPUS
 from support.corrupt_files import FILES, RECIPES, corrupt_file, error_message, good_files, peak, use_file
-from support.fuzz_targets import TARGETS, feed
+from support.fuzz_targets import TARGETS, feed, mutate
 from support.state import TEXT
 from support.training import train
 
@@ -41,6 +51,17 @@ def read(path: Path) -> None:
         use_file(path)
     if path.name == CHECKPOINT:
         train(Corpus.from_text(TEXT), out=path.parent, resume=True)
+
+
+def show(folder: Path) -> None:
+    """Read a run as `elman runs`, `elman plot`, `elman serve` and `elman view` do."""
+    elman.list_runs(folder)
+    error_message(lambda: LossCurve.of_directory(RunDirectory(folder)).train_losses())
+    for model in [] if error_message(partial(load_models, [folder])) else load_models([folder]).values():
+        create_request_types({"model": model}, Settings())
+        dump_json(describe_for_playground("model", model))
+    run = DashboardRun(folder)
+    dump_json([run.about(), run.history.as_dict(), run.status(), run.histograms()])
 
 
 def place_beside_run(path: Path, folder: Path) -> Path:
@@ -65,6 +86,7 @@ def test_corrupt_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], 
             corrupt_file(path, data, rng, corrupt)
         try:
             message = outcome(corrupt)
+            error_message(partial(show, tmp_path))
             assert message or not truncate or path.suffix in (".csv", ".jsonl")  # complete lines are a complete file
         except BaseException as error:
             error.add_note(f"seed {seed}, {path}")
@@ -187,6 +209,16 @@ def test_the_largest_weights_generate_text(
             model.score(TEXT)
 
 
+@pytest.mark.parametrize("name", [CHECKPOINT, "best.safetensors"])
+@pytest.mark.parametrize("array", ["strings", "children", "ones"])
+def test_counts_that_are_no_trie(good: list[tuple[Path, bytes]], tmp_path: Path, array: str, name: str) -> None:
+    path = tmp_path / name
+    text, tensors = read_tensors(good[0][0].parents[1] / "2" / name)
+    tensors[PREFIX + array] = ~tensors[PREFIX + array]
+    save_tensors(path, json.loads(text), tensors)
+    assert "its n-gram counts are not a trie" in outcome(path)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_pipe_and_a_device_are_not_waited_for(run: Path, name: str) -> None:
     (run / name).unlink()
@@ -232,10 +264,29 @@ def test_what_a_checkpoint_claims_is_not_allocated(run: Path, setting: str) -> N
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_inputs_of_the_fuzzer_are_read_or_rejected(name: str, tmp_path: Path) -> None:
-    if name == "onnx":
-        pytest.importorskip("onnx")
+    if name in ("onnx", "request"):
+        pytest.importorskip({"request": "pydantic"}.get(name, name))
     refused = [bool(feed(TARGETS[name], path.read_bytes(), tmp_path)) for path in sorted((CORPUS / name).iterdir())]
     assert 0 < sum(refused) < len(refused)
+
+
+@pytest.mark.parametrize("number", [30, pytest.param(1_500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", TARGETS)
+def test_mutated_inputs_are_read_or_rejected(name: str, number: int, tmp_path: Path) -> None:
+    if name in ("onnx", "request"):
+        pytest.importorskip({"request": "pydantic"}.get(name, name))
+    target = TARGETS[name]
+    inputs = [*target.seeds(tmp_path), *(path.read_bytes() for path in sorted((CORPUS / name).iterdir()))]
+    for seed in range(number):
+        rng, began = random.Random(seed), time.process_time()
+        data = mutate(target, rng.choice(inputs), rng)
+        try:
+            feed(target, data, tmp_path)
+            assert time.process_time() - began < 20
+        except BaseException as error:
+            error.add_note(f"seed {seed}, {data[:500]!r}")
+            raise
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1_000_000
 
 
 def test_the_corpus_is_small() -> None:

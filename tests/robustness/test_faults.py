@@ -5,14 +5,18 @@ mounted.
 """
 
 import ctypes
+import errno
 import math
+import os
 import resource
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +40,8 @@ Prepare = Callable[[], None]
 
 def elman(*arguments: object, before: Prepare | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "elman", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, preexec_fn=before, check=False)
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}  # Python keeps a file that a limit has cut off
+    return subprocess.run(command, capture_output=True, text=True, preexec_fn=before, check=False, env=environment)
 
 
 def refused(ended: subprocess.CompletedProcess[str]) -> str:
@@ -145,6 +150,39 @@ def test_a_disk_that_fills_at_any_moment(small_disk: Path, text: Path, monkeypat
         (small_disk / "filler").unlink()
         assert_goes_on(text, out)
         shutil.rmtree(out)
+
+
+def fail_at(patch: pytest.MonkeyPatch, call: str, last: int) -> Iterator[int]:
+    """Let the call of this number fail; return an iterator whose next number is that of the next call."""
+    calls, function = count(1), getattr(os, call)
+
+    def fail(*arguments: Any, **keywords: Any) -> Any:
+        if next(calls) == last:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(arguments[0]))
+        return function(*arguments, **keywords)
+
+    patch.setattr(os, call, fail)
+    return calls
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "unlink", "mkdir"])
+def test_any_call_of_the_system_may_fail(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """A single failure ends the run in one line, and leaves one that goes on or none."""
+    save_after_every_update(monkeypatch)
+    for last in count(1):
+        out = tmp_path / call / str(last)
+        with monkeypatch.context() as patch, suppress(ElmanError):
+            calls = fail_at(patch, call, last)
+            train(text, **OPTIONS, max_updates=6, out=out)
+        if next(calls) <= last:
+            break
+        if (out / CHECKPOINT).exists():
+            assert_goes_on(text, out)
+        else:
+            train(text, **OPTIONS, max_updates=6, out=out)
+    assert last > 1
 
 
 def without_privilege() -> None:

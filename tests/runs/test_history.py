@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.config import Config, make_config
+from elman.errors import ElmanError
 from elman.runs import history
 from elman.runs.directory import RunDirectory
 from elman.runs.history import COLUMNS, MIN_CHARS, Metrics, Records, Sample, TrainLossEstimator
@@ -78,6 +80,27 @@ def test_a_partial_line_at_the_end_is_no_record(corpus: Corpus, tmp_path: Path, 
     run = train(corpus, resume=True, max_updates=30, out=tmp_path)
     assert run.metrics == directory.metrics()
     assert run.samples == directory.samples()
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "words"),
+    [
+        ("metrics.csv", [HEADER.decode()], "lacks the record of update 7, which"),
+        ("metrics.csv", ["victimdata\n"], "cannot be read as metrics.csv (its header is not that of a run)"),
+        ("metrics.csv", slice(0, -2), "lacks the record of update 21, which"),
+        ("samples.jsonl", slice(1, None), "lacks the record of update 0, which"),
+    ],
+)
+def test_a_file_without_records_of_the_checkpoint_is_left_alone(
+    corpus: Corpus, tmp_path: Path, name: str, lines: list[str] | slice, words: str
+) -> None:
+    train(corpus, **EXACT, max_updates=25, out=tmp_path)
+    path = tmp_path / name
+    path.write_text("".join(path.read_text().splitlines(True)[lines] if isinstance(lines, slice) else lines))
+    before = path.read_bytes()
+    with pytest.raises(ElmanError, match=re.escape(words)):
+        train(corpus, resume=True, max_updates=30, out=tmp_path)
+    assert path.read_bytes() == before
 
 
 @pytest.fixture

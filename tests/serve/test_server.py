@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -160,6 +161,14 @@ def test_a_client_that_stops_reading_counts_as_disconnected(path: str, body: dic
         received = slow.read()
         assert b"[DONE]" not in received
         assert b'"end"' not in received
+
+
+def test_a_malformed_body_is_refused_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    with serving() as client, socket.create_connection(("127.0.0.1", client.base_url.port)) as connection:
+        connection.sendall(b"HEAD / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
+        assert client.get("/health").status_code == 200
+    assert [record.exc_info for record in caplog.records if record.exc_info] == []
 
 
 def test_a_body_that_does_not_arrive(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,11 +1,14 @@
 """Fuzz targets: every loader of untrusted files, with its seeds and its mutations."""
 
+import asyncio
 import codecs
 import json
 import math
 import random
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import numpy as np
 
 from elman import compress, decompress
 from elman.compression.modes import MODES
+from elman.errors import ElmanError
 from elman.interop import export, import_
 from elman.ngram.file import PREFIX
 from elman.storage.tensors import read_tensors, serialize_with_digest
@@ -26,7 +30,7 @@ from elman.text.unknown import replace_rare
 from elman.tuning.space import parse_space
 from support.codec_models import TEXT as CODEC_TEXT
 from support.codec_models import make_model as make_codec_model
-from support.corrupt_files import corrupt_value, error_message, good_files, use_file
+from support.corrupt_files import corrupt_bytes, corrupt_value, error_message, good_files, use_file
 from support.random_model import normal_model
 
 MAX_SIZE = 4096
@@ -48,6 +52,14 @@ class Target:
     seeds: Callable[[Path], Iterable[bytes]]
     build: Callable[[bytes], bytes] = bytes
     mutate: Callable[[bytes, random.Random], bytes] | None = None
+
+
+def mutate(target: Target, data: bytes, rng: random.Random) -> bytes:
+    """Return an input that is changed in its bytes or in its meaning."""
+    if target.mutate is not None and rng.random() < 0.5:
+        with suppress(ValueError):
+            return target.mutate(data, rng)
+    return corrupt_bytes(data, rng)
 
 
 def feed(target: Target, data: bytes, folder: Path) -> str:
@@ -140,6 +152,54 @@ def _use_space(path: Path) -> object:
     return parse_space(read_toml(path), "quick", {})
 
 
+@cache
+def _request_types() -> Any:
+    from elman.serve.requests import create_request_types
+    from elman.serve.settings import Settings
+
+    return create_request_types({"a": make_codec_model(order=2)}, Settings())
+
+
+def _use_request(path: Path) -> None:
+    """Read a request body as each endpoint does; raise the error of the first if all refuse it."""
+    from starlette.requests import Request
+
+    from elman.serve.requests import read_json, validate
+    from elman.serve.responses import APIError
+    from elman.serve.settings import Settings
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": path.read_bytes()}
+
+    types = _request_types()
+    errors = []
+    for kind in types.values():
+        try:
+            request = Request({"type": "http", "headers": [(b"content-type", b"application/json")]}, receive)
+            validate(asyncio.run(read_json(request, Settings())), kind)
+        except APIError as error:
+            errors.append(error)
+    assert all((error.status, error.message.isprintable()) == (400, True) for error in errors)
+    if len(errors) == len(types):
+        raise ElmanError(errors[0].message)
+
+
+def _requests(folder: Path) -> Iterable[bytes]:
+    completion: dict[str, Any] = {
+        "prompt": ["a", [1, 2]], "max_tokens": 3, "n": 2, "stream": True, "stream_options": {"include_usage": True},
+        "echo": True, "logprobs": 2, "stop": ["a"], "user": "x", "best_of": 1, "logit_bias": {}, "suffix": "",
+        "temperature": 0.5, "top_k": 3, "seed": 3, "adapt": "counts",
+    }  # fmt: skip
+    bodies = (
+        completion,
+        {"text": "a", "units": [0]},
+        {"tokens": [1]},
+        {"\ud800": 1},
+        {"suffix": "\ud800", "max_tokens": 1},
+    )
+    return (json.dumps(body).encode() for body in bodies)
+
+
 def _spaces(folder: Path) -> Iterable[bytes]:
     yield b'cell = ["gru", "lstm"]\nlearning_rate = {low = 1e-3, high = 1, log = true}'
     yield b"layers = {low = 1, high = 3}\ndropout = {low = 0, high = 0.5, step = 0.1}"
@@ -194,6 +254,7 @@ TARGETS = {
     "metrics": Target("metrics.csv", use_file, _valid_files("metrics.csv")),
     "samples": Target("samples.jsonl", use_file, _valid_files("samples.jsonl"), mutate=corrupt_line),
     "space": Target("space.toml", _use_space, _spaces),
+    "request": Target("request.json", _use_request, _requests, mutate=corrupt_line),
     "text": Target("text", _use_text, _texts),
     "npz": Target("network.npz", _import, _exported(".npz")),
     "torch": Target("network.safetensors", _import, _exported(".safetensors")),

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -76,6 +77,15 @@ def test_the_format_is_that_of_the_last_suffix() -> None:
 def test_numbers_are_text_and_half_a_surrogate_pair_is_replaced() -> None:
     write("x.jsonl", b'{"a": 1.5}\n\n{"a": true}\n{"a": null}\n{"b": 1}\n{"a": "\\ud83d!"}\n{"a": "\\ud83d\\ude02"}')
     assert read_corpus("x.jsonl", field="a").text == "1.5\ntrue\n\ufffd!\n\U0001f602\n"
+
+
+@pytest.mark.parametrize("write_records", [write_json_lines, write_table])
+def test_a_long_record_takes_linear_time(write_records: Callable[[list[str]], str]) -> None:
+    text = write_records(["a" * 10_000_000])
+    began = process_time()
+    chunks = (text[n : n + 500] for n in range(0, len(text), 500))
+    assert len("".join(extract_field(chunks, "text", "", ""))) == 10_000_001
+    assert process_time() - began < 5
 
 
 @pytest.mark.parametrize("write_records", [write_json_lines, write_table])

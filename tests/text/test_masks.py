@@ -1,16 +1,19 @@
 """Masks: what the named patterns match, regular expressions of one's own, and positions."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import elman
 from elman.cli.commands.sample import Sample
 from elman.errors import ElmanError
-from elman.text import read_corpus
+from elman.inference.score_lines import score_lines
+from elman.text import masks, read_corpus
 from elman.text.lines import hash_texts
 from elman.text.masks import MASKS, Masker
 
@@ -67,14 +70,37 @@ def test_an_expression_of_ones_own_comes_first_and_has_its_own_groups() -> None:
     assert Masker("hex", "(?i)(?x) user .  # a comment").mask("USER1 0XAB 0xAB").text == "Ⓡ 0XAB Ⓗ"
 
 
-@given(st.text(st.sampled_from("a1:./-x0 fé7["), max_size=40), st.sampled_from(["", "a+.", "x*", "é|1"]))
-def test_a_column_is_found_in_the_original(line: str, regex: str) -> None:
-    masker = Masker("all", regex)
-    masked, symbols = masker.mask(line), {mask.symbol for mask in MASKS.values()} | {"Ⓡ"}
-    columns = [masked.find_original(column) for column in range(len(masked.text) + 1)]
-    assert columns == sorted(set(columns))
-    assert columns[-1] == len(line)
-    assert all(c in symbols or line[column] == c for c, column in zip(masked.text, columns[:-1], strict=True))
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.text(st.sampled_from("a1:./-x0 fé7["), max_size=40)), st.sampled_from(["", "a+.", "x*", "é|1"]))
+def test_a_column_is_found_in_the_original(lines: list[str], regex: str) -> None:
+    symbols = {mask.symbol for mask in MASKS.values()} | {"Ⓡ"}
+    for line, masked in zip(lines, Masker("all", regex).mask_lines(lines), strict=True):
+        columns = [masked.find_original(column) for column in range(len(masked.text) + 1)]
+        assert columns == sorted(set(columns))
+        assert columns[-1] == len(line)
+        assert all(c in symbols or line[column] == c for c, column in zip(masked.text, columns[:-1], strict=True))
+
+
+def test_lines_are_masked_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masks, "_CHARS", 5)
+    lines = ["ab", "", "abc", "aaaaaaa", "\ud800a", ""]
+    assert [line.text for line in Masker(regex="a").mask_lines(lines)] == [line.replace("a", "Ⓡ") for line in lines]
+
+
+def test_an_expression_of_a_model_from_elsewhere_does_not_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {"preset": "reference", "engine": "numpy", "seq_length": 5, "max_updates": 1}
+    text, line = elman.Corpus.from_lines(["ab", "ba"] * 9), "a" * 34 + "b\n"
+    elman.train(text, lines=True, mask_regex="(a+)+$", out=tmp_path / "run", **options)
+    model = elman.load(tmp_path / "run")
+    (tmp_path / "log").write_text(line)
+    monkeypatch.setattr(masks, "_SECONDS", 0.5)
+    uses: list[Callable[[], object]] = [
+        lambda: model.score(line), lambda: list(score_lines(model, [line])), lambda: elman.explain(line, model),
+        lambda: read_corpus(tmp_path / "log", lines=True, masker=model.masker),
+    ]  # fmt: skip
+    for use in uses:
+        with pytest.raises(ElmanError, match=r"mask_regex takes more than 0.5 seconds .* \(got '\(a\+\)\+\$'\)"):
+            use()
 
 
 def test_names_are_stored_in_full_and_in_one_order() -> None:

@@ -45,6 +45,7 @@ _LENGTH = 4
 _OVERHEAD = 64
 """Maximum bytes by which a member is larger than its original, which is then stored."""
 _ENDS_EARLY = "it ends too early"
+_TOO_LONG = "a member is longer than any that Elman writes"
 
 
 class Header(NamedTuple):
@@ -126,7 +127,9 @@ def split_members(file: SupportsRead[bytes]) -> Iterator[bytes]:
     """Yield the members of a file, at least one. Those yielded before an error may be correct."""
     first = file.read(1)
     if first != _first_byte(MEMBERS):
-        yield first + file.read()
+        yield first + file.read(MEMBER_SIZE + _OVERHEAD)
+        if file.read(1):
+            raise corrupt_file_error(_TOO_LONG)
         return
     length = _read_length(file)
     if not length:
@@ -156,7 +159,7 @@ def _read_length(file: SupportsRead[bytes]) -> int:
     """Return the length of the next member, 0 at the end."""
     length = int.from_bytes(_read_exactly(file, _LENGTH), "little")
     if length > MEMBER_SIZE + _OVERHEAD:
-        raise corrupt_file_error("a member is longer than any that Elman writes")
+        raise corrupt_file_error(_TOO_LONG)
     return length
 
 

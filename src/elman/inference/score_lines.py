@@ -125,7 +125,7 @@ class BlockScorer:
     def score(self, block: str, number: int) -> list[Line]:
         """Return the lines of a text that ends in a line feed; `number` is that of the first."""
         originals = (trim_lines(block) if self.is_of_lines else block)[:-1].split("\n")
-        masked = None if self.masker is None else [*map(self.masker.mask, originals)]
+        masked = None if self.masker is None else self.masker.mask_lines(originals)
         texts = originals if masked is None else [line.text for line in masked]
         lines = []
         for n, score in enumerate(self._score_texts(texts) if self.carry_state else self._look_up(texts)):

@@ -21,7 +21,7 @@ from elman.report.lexicon import Lexicon, count_words, find_names
 from elman.runs.history import Sample
 from elman.runs.run import Run
 from elman.storage.atomic import replace_file
-from elman.storage.untrusted import parse_strict_json, require_regular_file
+from elman.storage.untrusted import parse_strict_json, read_regular_file
 from elman.testing.gradcheck import MAX_RELATIVE_ERROR, REPORTED
 from elman.training.start import initial_state
 
@@ -64,7 +64,7 @@ def load_progress(out: Path) -> dict[str, Any]:
     """Load the progress of a report, whether it is finished or not."""
     path, progress = out / RESULTS, start_progress()
     try:
-        saved = parse_strict_json(require_regular_file(path).read_text(encoding="utf-8"))
+        saved = parse_strict_json(read_regular_file(path).decode("utf-8"))
         check, short = saved["gradient_check"], saved["short"]
         experiments = [{key: each[key] for key in _CHECK} for each in check["experiments"]]
         progress["gradient_check"] |= {"experiments": experiments, "passed": bool(check["passed"])}

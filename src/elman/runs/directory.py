@@ -14,12 +14,12 @@ from elman.errors import ElmanError, LockedError, option, quote
 from elman.inference.snapshot import Snapshot, save_imported
 from elman.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, serialize_checkpoint
 from elman.runs.history import Metrics, Sample, parse_metrics, parse_samples
-from elman.runs.loggers import LOGGERS, MANIFEST, open_loggers, optional_loggers
+from elman.runs.loggers import LOGGERS, MANIFEST, MAX_RECORDS, open_loggers, optional_loggers
 from elman.runs.manifest import RunManifest
 from elman.storage import exists, is_directory
 from elman.storage.atomic import PARTIAL_SUFFIX, replace_file, replace_files, suggest_write_remedy, sync_directory
 from elman.storage.tensors import read_description
-from elman.storage.untrusted import parse_strict_json, require_int, require_regular_file, safe_message
+from elman.storage.untrusted import MAX_FILE, parse_strict_json, read_regular_file, require_int, safe_message
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -168,7 +168,7 @@ class RunDirectory:
 
     def written_metrics(self) -> list[Metrics]:
         """Read all rows of ``metrics.csv``."""
-        return self._read(METRICS, lambda data: parse_metrics(csv.DictReader(_complete_lines(data))))
+        return self._read(METRICS, lambda data: parse_metrics(_complete_lines(data)))
 
     def samples(self) -> list[Sample]:
         """Read the lines of ``samples.jsonl`` that the checkpoint covers."""
@@ -304,7 +304,7 @@ class RunDirectory:
     def _read(self, name: str, parse: Callable[[bytes], _T]) -> _T:
         path = self.path / name
         try:
-            return parse(require_regular_file(path).read_bytes())
+            return parse(read_regular_file(path, MAX_FILE if name == MANIFEST else MAX_RECORDS))
         except FileNotFoundError:
             if self.holds_run():
                 raise ElmanError(f"the run in {quote(self.path)} has no {name}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -181,8 +182,11 @@ def mean_since(start: Metrics, update: int, smooth_loss: float) -> float:
     return (smooth_loss - weight * start.smooth_loss) / (1 - weight)
 
 
-def parse_metrics(rows: Iterable[dict[str, str]]) -> list[Metrics]:
-    """Parse rows of ``metrics.csv``, as text by column; raise ValueError, KeyError or TypeError if one is wrong."""
+def parse_metrics(lines: Iterable[str]) -> list[Metrics]:
+    """Parse the lines of ``metrics.csv``; raise ValueError, TypeError or csv.Error if one is wrong."""
+    rows = csv.DictReader(lines)
+    if rows.fieldnames not in (None, [*COLUMNS]):
+        raise ValueError("its header is not that of a run")
     return [_parse_row(row) for row in rows]
 
 

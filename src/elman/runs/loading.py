@@ -29,7 +29,7 @@ from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
 from elman.storage import exists, is_directory, make_absolute
 from elman.storage.builtin import MODELS, BuiltinModel, unpack_builtin
 from elman.storage.tensors import is_named_or_begins_like_tensors
-from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
+from elman.storage.untrusted import parse_strict_json, read_regular_file, safe_message
 
 BUILTIN = "builtin"
 """What stands for the newest built-in model where a run is expected."""
@@ -198,7 +198,7 @@ def _download(name: str) -> Path:
 
 def _is_ours(settings: Path) -> bool:
     try:
-        contents = parse_strict_json(require_regular_file(settings).read_text("utf-8"))
+        contents = parse_strict_json(read_regular_file(settings).decode("utf-8"))
     except ValueError:
         return False
     return isinstance(contents, dict) and contents.get("model_type") == MODEL_TYPE

@@ -121,6 +121,8 @@ def validate(body: dict[str, Any], schema: type[Body]) -> Body:
         raise APIError(400, message, "unknown_parameter", shorten(param))
     if first["type"] == "missing":
         raise APIError(400, f"missing required argument {param}", "invalid_value", param)
+    if schema.model_fields[param].description == UNSUPPORTED:
+        raise APIError(400, f"{param} is not supported (got {quote(body[param])})", "invalid_value", param)
     alternatives = dict.fromkeys(_rephrase(each["msg"], each["input"]) for each in errors if each["loc"][0] == param)
     message = f"{param} must {' or '.join(alternatives)} (got {quote(body[param])})"
     raise APIError(400, message, "invalid_value", param)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
+from h11 import LocalProtocolError
 from starlette.types import ASGIApp
 
 from elman.errors import ElmanError, option, quote
@@ -110,8 +111,8 @@ class _Server(uvicorn.Server):
 
 
 def _create_config(app: ASGIApp, shutdown_timeout: float) -> uvicorn.Config:
-    # A request that is cancelled at the timeout is no error, whose traceback would be logged.
-    logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
+    for name in ("uvicorn.error", "asyncio"):
+        logging.getLogger(name).addFilter(_is_error)
     return uvicorn.Config(
         app,
         interface="asgi3",
@@ -127,5 +128,7 @@ def _create_config(app: ASGIApp, shutdown_timeout: float) -> uvicorn.Config:
     )
 
 
-def _is_no_cancellation(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+def _is_error(record: logging.LogRecord) -> bool:
+    """Whether the traceback of a record is of an error: not of a request that is cancelled at the timeout or, after its
+    response has begun, turns out to be malformed."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError | LocalProtocolError))

@@ -11,6 +11,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+MAX_FILE = 1 << 24
+"""Bytes of a file of settings: one with an alphabet of all characters is smaller."""
 MAX_INT = 2**53
 """Maximum of every integer in a file: up to it, every integer can be represented as a float64, and as an int64."""
 
@@ -99,3 +101,10 @@ def require_regular_file(path: Path) -> Path:
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "Not a regular file")
     return path
+
+
+def read_regular_file(path: Path, max_bytes: int = MAX_FILE) -> bytes:
+    """Return the contents of a regular file that is not larger, or raise `OSError`."""
+    if require_regular_file(path).stat().st_size > max_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {max_bytes:,} bytes")
+    return path.read_bytes()

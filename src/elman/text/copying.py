@@ -15,6 +15,7 @@ common run is found by bisection: where no run of n characters occurs in the tex
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +25,6 @@ from elman.text.alphabet import as_text, code_points
 
 RUN = 20
 """Length of the runs whose share is reported: longer than common phrases, shorter than a line."""
-CHUNK = 1 << 20
-"""Positions of the source that are compared at a time."""
 
 _FILTER_BITS = 20
 """Leading bits by which nearly all hashes that do not occur are excluded first."""
@@ -46,19 +45,20 @@ class Copying:
     """Share of the runs of `RUN` characters that occur in the other text, from 0 to 1; 0 where the text is shorter."""
 
 
-def measure_copying(text: str, source: str) -> Copying:
-    """Return how much of a text occurs in another, its source.
+def measure_copying(text: str, source: Iterable[str]) -> Copying:
+    """Return how much of a text occurs in another, its source, which is given in chunks.
 
     Examples
     --------
-    >>> measure_copying("the rain in Spain", "in the rain, in the end").longest_run
+    >>> measure_copying("the rain in Spain", ["in the rain", ", in the end"]).longest_run
     'the rain'
     """
-    hashes, points = _RunHashes(code_points(text)), code_points(source)
+    hashes, chunk = _RunHashes(code_points(text)), code_points("")
     runs, numbers = np.unique(hashes.hash_runs(RUN), return_inverse=True)
     occurs, longest = np.zeros(len(runs), np.bool_), code_points("")
-    for start in range(0, len(points), CHUNK):
-        chunk = points[start : start + CHUNK + len(text)]  # every run that may be common is in one of the chunks
+    for piece in source:
+        # With the end of the one before, so that every run that may be common is in one of the chunks.
+        chunk = np.concatenate([chunk[max(0, len(chunk) - len(text)) :], code_points(piece)])
         in_chunk = _RunHashes(chunk)
         occurs[_find(in_chunk.hash_runs(RUN), runs)[1]] = True
         n, first = _find_longer_run(hashes, in_chunk, len(longest))

@@ -94,6 +94,10 @@ class Corpus:
         """The text, decoded on every access."""
         return self.alphabet.decode(self.indices)
 
+    def chunks(self) -> Iterator[str]:
+        """Yield the text in chunks."""
+        return map(self.alphabet.decode, iterate_chunks(self.indices))
+
     def release(self) -> None:
         """Release the memory of a long text that has been read; it is read from its file again when needed."""
         drop_pages(self.indices)

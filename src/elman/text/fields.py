@@ -17,6 +17,7 @@ from typing import Any
 
 from elman.errors import ElmanError, quote, shorten
 from elman.text.formats import find_record_format
+from elman.text.lines import complete_lines
 
 _LINE_ENDS = re.compile(r"[\r\n]+")
 _LONGEST_VALUE = 1 << 30
@@ -85,14 +86,10 @@ def extract_field(chunks: Iterable[str], field: str, path: str, label: str, *, l
 
 def _split_lines(chunks: Iterator[str], pending: deque[str]) -> Iterator[str]:
     """Yield the lines of a text, with their ends; `pending` holds those that have arrived and are not yielded yet."""
-    held = ""
-    for chunk in chunks:
-        *complete, held = (held + chunk).split("\n")
-        pending.extend(line + "\n" for line in complete)
+    for block in complete_lines(chunks):
+        pending.extend(line + "\n" for line in block[:-1].split("\n"))
         while pending:
             yield pending.popleft()
-    if held:
-        yield held
 
 
 def _format_value(value: Any, field: str, label: str, lines: bool) -> str:

@@ -1,11 +1,19 @@
-"""Masks: volatile parts of lines, such as numbers, become one circled letter each, which logs do not contain."""
+"""Masks: volatile parts of lines, such as numbers, become one circled letter each, which logs do not contain.
+
+The patterns of `MASKS` take a time that is linear in the length of a line. A regular expression of one's own, which a
+model contains, too, may take a time that is exponential. It is matched in another process, which is killed after a time
+limit: languages without backtracking, such as that of RE2, lack lookarounds, and their ``\\w`` is another.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Iterator
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import NamedTuple
 
 from elman.errors import ElmanError, option, quote
@@ -62,6 +70,23 @@ _INLINE_FLAGS = re.compile(r"\A(?:\(\?[aimsux]+\))+")
 
 _SYMBOLS: dict[str | None, str] = {name: mask.symbol for name, mask in MASKS.items()}
 
+_SECONDS = 15.0
+"""Time limit for `_CHARS` characters, for which a usual expression takes milliseconds."""
+_CHARS = 1 << 18
+_PROGRAM = """
+import json, re, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal, for the process that waits
+regex, pattern, lines = json.load(sys.stdin)
+try:
+    re.compile(regex)
+    find = re.compile(pattern).finditer
+    json.dump([[(*match.span(), match.lastgroup) for match in find(line)] for line in lines], sys.stdout)
+except (re.error, RecursionError, OverflowError) as error:
+    json.dump(str(error), sys.stdout)
+"""
+_Found = list[tuple[int, int, str | None]]
+"""The start, the end and the name of every match in a line."""
+
 
 @dataclass(frozen=True)
 class Masker:
@@ -84,38 +109,73 @@ class Masker:
         if unknown := sorted(given - {*MASKS, "all"}):
             raise ElmanError(f"unknown mask {quote(unknown[0])}; choose from {', '.join(MASKS)}, all")
         object.__setattr__(self, "names", ",".join(name for name in MASKS if {name, "all"} & given))
-        _ = self._pattern
+        if self.regex:
+            _check(self.regex, self._pattern)
 
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
+    @property
+    def _pattern(self) -> str:
         # The user's expression comes first and in no group, so that its numbered references stay valid.
         regex, rest = self.regex, _INLINE_FLAGS.sub("", self.regex)
         flags = "".join(sorted(set(regex.removesuffix(rest)) - set("(?)")))
         end = "\n" if "x" in flags else ""  # of a comment
         own = [f"(?{flags}:{rest}{end})"] if regex else []
-        try:
-            re.compile(regex)
-            named = [f"(?P<{name}>{MASKS[name].pattern})" for name in self.names.split(",") if name]
-            return re.compile("|".join(own + named))
-        except (re.error, RecursionError, OverflowError) as error:
-            raise ElmanError(f"{option.mask_regex} is not a regular expression ({error}; got {quote(regex)})") from None
+        named = [f"(?P<{name}>{MASKS[name].pattern})" for name in self.names.split(",") if name]
+        return "|".join(own + named)
+
+    def mask_lines(self, lines: Sequence[str]) -> list[MaskedLine]:
+        """Return lines with every match replaced by a symbol."""
+        if not self.regex:
+            find = re.compile(self._pattern).finditer
+            return [_replace(line, [(*match.span(), match.lastgroup) for match in find(line)]) for line in lines]
+        masked, first, chars = list[MaskedLine](), 0, 0
+        for last, line in enumerate(lines, 1):
+            chars += len(line)
+            if chars >= _CHARS or last == len(lines):
+                part = lines[first:last]
+                masked += map(_replace, part, _find(self.regex, self._pattern, part))
+                first, chars = last, 0
+        return masked
 
     def mask(self, line: str) -> MaskedLine:
         """Return a line with every match replaced by a symbol."""
-        matches: list[tuple[int, int]] = []
-
-        def replace(match: re.Match[str]) -> str:
-            start, end = match.span()
-            if start == end:
-                return ""
-            matches.append((start, end))
-            return _SYMBOLS.get(match.lastgroup, REGEX_SYMBOL)
-
-        return MaskedLine(self._pattern.sub(replace, line), matches)
+        return self.mask_lines([line])[0]
 
     def mask_text(self, text: str) -> str:
         """Return a text with its lines masked."""
-        return "\n".join(self.mask(line).text for line in text.split("\n"))
+        return "\n".join(line.text for line in self.mask_lines(text.split("\n")))
+
+
+def _find(regex: str, pattern: str, lines: Sequence[str]) -> list[_Found]:
+    """Return the matches of a pattern, of which a user's expression is a part, in another process."""
+    command, sent = [sys.executable, "-I", "-S", "-c", _PROGRAM], json.dumps([regex, pattern, lines]).encode()
+    try:
+        done = subprocess.run(command, input=sent, capture_output=True, timeout=_SECONDS, check=False)
+        found: str | list[_Found] = json.loads(done.stdout or f'"its process ended with {done.returncode}"')
+    except subprocess.TimeoutExpired:
+        raise ElmanError(
+            f"{option.mask_regex} takes more than {_SECONDS:g} seconds for a few lines (got {quote(regex)}): nested"
+            " repetitions, as in (a+)+, take exponential time"
+        ) from None
+    if isinstance(found, str):
+        raise ElmanError(f"{option.mask_regex} is not a regular expression ({found}; got {quote(regex)})")
+    return found
+
+
+@cache
+def _check(regex: str, pattern: str) -> None:
+    """Check that an expression is valid."""
+    _find(regex, pattern, [])
+
+
+def _replace(line: str, found: _Found) -> MaskedLine:
+    """Return a line with its matches, except for empty ones, replaced by symbols."""
+    parts, matches, last = list[str](), list[tuple[int, int]](), 0
+    for start, end, name in found:
+        if start < end:
+            parts += line[last:start], _SYMBOLS.get(name, REGEX_SYMBOL)
+            matches.append((start, end))
+            last = end
+    return MaskedLine("".join([*parts, line[last:]]), matches)
 
     def find_replaced(self, text: str) -> dict[int, str]:
         """Return what the symbols replace when a text is masked, by their positions in the result."""

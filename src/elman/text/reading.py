@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from elman.errors import ElmanError, option, quote
 from elman.text.alphabet import Alphabet
-from elman.text.corpus import Corpus, SampledText, Spool, TextFile, drop_pages, encode_chunks, iterate_chunks
+from elman.text.corpus import Corpus, SampledText, Spool, TextFile, drop_pages, encode_chunks
 from elman.text.formats import CHUNK_SIZE, ByteStream, decompress, describe_binary
 from elman.text.lines import LineHashes, trim_chunks
 from elman.text.sources import Source, TextInput, list_inputs
@@ -72,7 +72,7 @@ def read_corpus(
         changes = is_long or (lines and is_raw and (masker is not None or "\r" in source.alphabet.characters))
         if alphabet is None and not changes:
             return replace_rare(source, min_count)
-        label, chunks = quote(source.name), map(source.alphabet.decode, iterate_chunks(source.indices))
+        label, chunks = quote(source.name), source.chunks()
         if source.alphabet.has_unknown:  # it has replaced rare characters already
             used_alphabet = alphabet or source.alphabet
     else:

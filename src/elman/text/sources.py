@@ -160,15 +160,23 @@ def _list_open_file(source: Any) -> tuple[str, list[TextInput]]:
         is_text = isinstance(source.read(0), str)
     except (OSError, ValueError) as error:  # closed, or open for writing
         raise ElmanError(f"cannot read {quote(name)} ({error})") from None
-    open_file = (lambda: _encode(source, name)) if is_text else (lambda: nullcontext(source))
+    open_file = lambda: nullcontext(_Encoded(source, name) if is_text else source)  # noqa: E731
     return name, [TextInput(quote(name), "", open_file, "utf-8" if is_text else "")]
 
 
-def _encode(file: IO[str], name: str) -> IO[bytes]:
-    try:
-        return BytesIO(file.read().encode("utf-8", "surrogatepass"))
-    except UnicodeDecodeError as error:
-        raise ElmanError(f"cannot read {quote(name)} ({error})") from None
+@dataclass
+class _Encoded:
+    """The text of an open file as bytes."""
+
+    file: IO[str]
+    name: str
+
+    def read(self, chars: int) -> bytes:
+        """Return the next characters, at most."""
+        try:
+            return self.file.read(chars).encode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as error:
+            raise ElmanError(f"cannot read {quote(self.name)} ({error})") from None
 
 
 def _list_files(paths: Iterable[Path], none: str) -> list[TextInput]:

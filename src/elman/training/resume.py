@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from elman.ngram.file import ngram_tensors
 from elman.ngram.model import NgramModel
 from elman.runs.checkpoint import Checkpoint
 from elman.runs.data import Text, TrainingData, find_text, read_text, read_validation_text, require_unchanged
-from elman.runs.directory import RunDirectory
+from elman.runs.directory import METRICS, SAMPLES, RunDirectory
 from elman.runs.history import Metrics, Sample
 from elman.runs.manifest import RunManifest
 from elman.runs.run import Run
@@ -54,6 +54,8 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     metrics, samples = list[Metrics](), list[Sample]()
     if saved.state.update:  # a run that was killed right at its start has no files of records yet
         metrics, samples = directory.metrics(), directory.samples()
+        _require_records(directory.path / METRICS, metrics, saved, saved.config.metrics_every)
+        _require_records(directory.path / SAMPLES, samples, saved, saved.config.sample_every)
     run.restore_history(_drop_end(metrics, run, saved.config), samples)
     if limit := was_ended_by(run, config):
         run.restore_history(metrics, samples)
@@ -117,6 +119,17 @@ def _check_position(saved: Checkpoint, data: TrainingData) -> None:
         raise ElmanError(
             f"after {state.update} updates a run is at character {position} of epoch {epoch}, but the checkpoint is at "
             f"{state.position} of epoch {state.epoch}; restore a copy or train again"
+        )
+
+
+def _require_records(path: Path, records: Sequence[Metrics | Sample], saved: Checkpoint, every: int) -> None:
+    """Reject a file without a record that was written before the checkpoint; samples begin at update 0."""
+    found = {record.update for record in records}
+    due = range(every if path.name == METRICS else 0, saved.state.update + 1, every) if every else ()
+    if (missing := next((update for update in due if update not in found), None)) is not None:
+        raise ElmanError(
+            f"{quote(path)} lacks the record of update {missing:,}, which the checkpoint covers: restore a copy, or"
+            f" start a new run with {option.init_from} (its weights)"
         )
 
 

@@ -75,10 +75,10 @@ def _format_parameter() -> Parameter:
 
 def _read_characters(alphabet: Path) -> str:
     """Return the characters of a file, with its line feeds and carriage returns as they are."""
-    from elman.storage.untrusted import require_regular_file
+    from elman.storage.untrusted import read_regular_file
 
     try:
         with report_system_errors(f"read the alphabet {quote(alphabet)}"):
-            return require_regular_file(alphabet).read_bytes().decode("utf-8")
+            return read_regular_file(alphabet).decode("utf-8")
     except UnicodeDecodeError:
         raise ElmanError(f"the alphabet {quote(alphabet)} is not UTF-8") from None

@@ -99,7 +99,7 @@ def sample(
         Print one JSON object per sample.
     """
     from elman.runs.loading import BUILTIN, hub_name
-    from elman.text import read_chunks
+    from elman.text import read_chunks, read_corpus
     from elman.text.copying import measure_copying
 
     sampling = passed_options(options)
@@ -111,13 +111,13 @@ def sample(
     models = {run: load_model(run, quiet=quiet or as_json) for run in names or (None,)}
     named = [(names[run], models[run]) for run in runs] or [(BUILTIN, models[None])]
     generation = Generation(named, length, count, beam, new_only, stop or [], {"adapt": adapt} | sampling)
-    source = None if copied_from is None else "".join(read_chunks(copied_from))
+    source = None if copied_from is None else read_corpus(copied_from)
 
     def show(sample: Sample) -> None:
         text = print_json(sample, length) if as_json else print_text(sample, echo=not no_echo)
         if source is not None:
             sys.stdout.flush()
-            print(_describe_copying(measure_copying(text, source)), file=sys.stderr)
+            print(_describe_copying(measure_copying(text, source.chunks())), file=sys.stderr)
 
     drawn = seed is None and beam is None
     if drawn:

@@ -21,10 +21,12 @@ from typing import Any
 from elman.errors import ElmanError, join_alternatives, option, quote
 from elman.runs.history import COLUMNS, Metrics, Sample
 from elman.storage.atomic import replace_file
-from elman.storage.untrusted import parse_strict_json, require_finite, require_regular_file
+from elman.storage.untrusted import parse_strict_json, read_regular_file, require_finite
 
 MANIFEST = "run.json"
 """The manifest of a run, which is written before the loggers of the run are started."""
+MAX_RECORDS = 1 << 30
+"""Bytes of a file of records."""
 PER_WINDOW = ("smooth_loss", "loss")
 SCALARS = (*PER_WINDOW, "validation_loss", "chars_per_second", "learning_rate")
 """The metrics that other tools show."""
@@ -127,12 +129,12 @@ def make_directory(path: Path) -> None:
 
 def read_if_exists(path: Path) -> bytes:
     """Return the contents of a file; nothing if it does not exist."""
-    return require_regular_file(path).read_bytes() if path.exists() else b""
+    return read_regular_file(path, MAX_RECORDS) if path.exists() else b""
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
     """Return the manifest of the run: its config, alphabet, corpus, versions and machine."""
-    return dict(parse_strict_json(require_regular_file(directory / MANIFEST).read_text("utf-8")))
+    return dict(parse_strict_json(read_regular_file(directory / MANIFEST).decode("utf-8")))
 
 
 def list_values(row: Metrics, seq_length: int) -> dict[str, float]:
