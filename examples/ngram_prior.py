@@ -1,9 +1,8 @@
 """The n-gram prior of an exported model in plain NumPy: log q after every character.
 
-`onnx_with_prior.py` and `torch_with_prior.py` use it. It computes what `elman.ngram.model` defines: modified
-Kneser-Ney smoothing. Of a context of o characters, let w(k) be the weights of
-the characters k that are kept after it, R that of all others together, W = sum_k w(k) + R, and D the discount of a
-weight after contexts of this length. Then
+It computes what `elman.ngram.model` defines: modified Kneser-Ney smoothing. Of a context of o characters, let w(k) be
+the weights of the characters k that are kept after it, R that of all others together, W = sum_k w(k) + R, and D the
+discount of a weight after contexts of this length. Then
 
     q_o(k) = max(w(k) - D, 0) / W + r q_{o-1}(k),    q_{-1}(k) = 1 / K
 
@@ -31,8 +30,8 @@ Fields are packed without gaps into little-endian words of 64 bits, the lowest b
 ⌊k / 64⌋ + 2 words. All are int64 but `ones`, which is int32. Codes 0 to 15 are the number itself. Code 16 + i is
 read as 24 · 2^i and stands for the weights from 16 · 2^i to 32 · 2^i - 1, code 31 also for all above.
 
-In ONNX the arrays are metadata entries `ngrams.strings` and so on, base64 of little-endian numbers; in a state dict
-buffers `ngram.table_strings`; in npz `ngrams.strings`.
+In a state dict they are the buffers `ngram.table_strings` and so on, in npz `ngrams.strings`. An ONNX file has
+operators that compute log q instead.
 """
 
 from __future__ import annotations

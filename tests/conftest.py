@@ -1,6 +1,7 @@
 """Fixtures that tests of several packages use."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -14,6 +15,7 @@ from elman.storage.atomic import replace_file
 from elman.text import Corpus
 from support.cli import Command, Ended, exit_code
 from support.compile_lock import lock_compilation
+from support.processes import children
 from support.state import ROOT, TEXT
 
 # A busy machine may take any time for an example, also where the environment variable CI selects another profile.
@@ -28,11 +30,26 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Share the compilation of kernels with the other workers, and bytecode among all processes."""
+    """Share the compilation of kernels with the other workers, and bytecode among all processes.
+
+    Signals have their default handlers, here and in the processes that tests start: a shell lets a process in the
+    background ignore an interrupt, and nohup a hangup.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # Hundreds of processes are started, and each would compile the package and the tests anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if hasattr(config, "workerinput"):
         lock_compilation()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_orphans() -> Iterator[None]:
+    """End the processes that tests have started and, being interrupted, could not end."""
+    yield
+    for pid in children(os.getpid()):
+        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture

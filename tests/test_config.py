@@ -100,7 +100,7 @@ def test_the_limits_and_what_may_change_on_resume() -> None:
         ("learning_rate grad_clip init_std max_seconds validation weight_decay", float("nan"), "a finite number"),
         ("learning_rate grad_clip init_std max_seconds validation weight_decay", float("inf"), "a finite number"),
         ("cell", "transformer", f"one of {CELL_NAMES}"),
-        ("optimizer", "lion", f"one of {', '.join(OPTIMIZERS)}"),
+        ("optimizer", "newton", f"one of {', '.join(OPTIMIZERS)}"),
         ("grad_clip_mode", "hand", "one of value, norm"),
         ("schedule", "linear", "one of constant, cosine, step"),
         ("dropout_kind", "zoneout", "one of variational, plain"),

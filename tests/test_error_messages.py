@@ -19,12 +19,22 @@ import pytest
 import elman
 import elman.testing
 from elman.cli import main
+from elman.interop import FORMATS
+from elman.network.cells import CELLS
 from elman.storage.builtin import MODELS
 from elman.text import Corpus
+from support.cells import IMPORTED_FORMATS
 from support.state import TEXT, T
 from support.training import train
 
 GOLDEN = Path(__file__).parent / "golden" / "errors.txt"
+REGISTRIES = {
+    "CELLS": [*CELLS],
+    "FORMATS": [*FORMATS],
+    "SUFFIXES": [each.SUFFIX for each in FORMATS.values() if each.SUFFIX],
+    "IMPORTED_SUFFIXES": [FORMATS[name].SUFFIX for name in IMPORTED_FORMATS],
+}
+"""What messages list, and the names that the golden file has in its place."""
 MODEL = MODELS[-1].file.rpartition("/")[2]
 FILES = {
     "novel.txt": TEXT.encode(), "other.txt": TEXT[::-1].encode(), "short.txt": b"abcde", "latin.txt": b"caf\xe9 " * 20,
@@ -57,6 +67,8 @@ def find_message(call: str) -> str:
     kind, _, rest = call.partition(" ")
     message = run_command(rest) if kind == "$" else evaluate(rest)
     assert {path: path.stat().st_mtime_ns for path in Path().rglob("*")} == before, call
+    for name, entries in REGISTRIES.items():
+        message = message.replace(", ".join(entries), name)
     return message
 
 

@@ -140,7 +140,6 @@ def test_the_prompt_loop_in_a_terminal() -> None:
     pid, terminal = pty.fork()
     if not pid:
         os.environ["TERM"] = "dumb"
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a process that runs in the background may ignore it
         os.execl(sys.executable, sys.executable, "-m", "elman", "sample", "run", "-i", "--length", "10000000", "-q")
     read = _Terminal(terminal)
     read.until("> ")

@@ -25,7 +25,6 @@ from elman.engine import TrainState, get_engine
 from elman.engine.numba.batched.inference import _MAX_STEPS
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer, SamplingParams, WeightDropout
-from elman.network.optimizers import optimizer_names
 from elman.network.parameters import NAMES, Array
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
@@ -35,7 +34,7 @@ from elman.testing import EngineComparison, check_engine, compare_gradients
 from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
-from support.cells import COMPILED_CELLS
+from support.cells import COMPILED_CELLS, COMPILED_OPTIMIZERS
 from support.networks import make_state, numbers, sum_losses
 from support.processes import run_in_a_process
 from support.state import generate, snapshot
@@ -177,7 +176,7 @@ def test_an_engine_is_the_reference(characters: int, m: int, length: int) -> Non
 
 # The rates are low enough that ten updates of float32 still agree.
 OPTIMIZERS = {
-    name: Optimizer(0.003, 1.0, name, "norm", 0.8, 0.99, 0.1, "cosine", 3, 12, 0.9) for name in optimizer_names()
+    name: Optimizer(0.003, 1.0, name, "norm", 0.8, 0.99, 0.1, "cosine", 3, 12, 0.9) for name in COMPILED_OPTIMIZERS
 } | {
     "adagrad": Optimizer(0.03, 1.0),
     "rmsprop": Optimizer(0.01, 1.0, "rmsprop", beta2=0.99, weight_decay=0.1, schedule="step", last_update=8),

@@ -12,8 +12,7 @@ import pytest
 
 from elman.inference import Model
 from elman.interop import FORMATS, export, import_
-from elman.network.cells import CELLS
-from support.cells import IMPORTED_FORMATS
+from support.cells import EXPORTED_CELLS, IMPORTED_FORMATS
 from support.corrupt_files import VALUES, corrupt_bytes, corrupt_value, error_message, peak
 from support.random_model import normal_model, random_prior_model
 
@@ -158,7 +157,7 @@ def test_values_in_the_place_of_the_alphabet_and_the_state(tmp_path: Path) -> No
 
 
 def test_the_largest_weights_are_imported(tmp_path: Path) -> None:
-    for cell in CELLS:
+    for cell in EXPORTED_CELLS:
         model = make_model(cell, 2)
         for array in model.parameters.values():
             array[...] = np.where(array > 0, 3e38, -3e38)

@@ -1,10 +1,10 @@
 """Export and import: what other programs compute with exported models, and the round trip."""
 
-import base64
 import json
 import re
 import sys
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from elman.engine import get_engine
 from elman.errors import ElmanError, quote
 from elman.inference import Model
 from elman.interop import FORMATS, export, format_help, import_, npz, torch
 from elman.network.bptt import logits
-from elman.network.parameters import Array
+from elman.network.parameters import Architecture, Array, Parameters
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.file import describe_ngrams, ngram_tensors
 from elman.ngram.model import read
 from elman.ngram.table import NgramSpec
+from elman.presets import DEFAULT_PRESET
 from elman.runs.loading import load
 from elman.text import Alphabet, Corpus
 from support import tolerances as tolerances
@@ -60,11 +62,11 @@ def windows() -> list[Any]:
     return [*np.random.default_rng(2).integers(0, K, (WINDOWS, T, B))]
 
 
-def expected_logits(model: Model) -> tuple[list[Array], State]:
+def expected_logits(model: Model, windows: list[Any]) -> tuple[list[Array], State]:
     """Return Elman's logits of every window, with the state carried through, and the final state."""
-    state, result = model.state.tile(B), []
-    for x in windows():
-        o, state = logits(model.parameters, state, x.astype(np.uint8))
+    state, result = model.state.tile(windows[0].shape[1]), []
+    for x in windows:
+        o, state = logits(model.parameters, state, x.astype(model.alphabet.dtype))
         result.append(o)
     return result, state
 
@@ -77,7 +79,7 @@ def assert_near(actual: list[Array], expected: list[Array], tolerance: float) ->
 
 def flat(state: list[Array]) -> Array:
     """Return the recurrent part of a state, (B, S), from its vectors (layers, B, m)."""
-    return np.stack(state, axis=1).transpose(2, 0, 1, 3).reshape(B, -1)
+    return np.stack(state, axis=1).transpose(2, 0, 1, 3).reshape(state[0].shape[1], -1)
 
 
 def assert_same_model(actual: Model, expected: Model) -> None:
@@ -121,10 +123,28 @@ def rejection(path: Path, **options: Any) -> str:
 @pytest.mark.parametrize("order", [0, 3])
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("cell", EXPORTED_CELLS)
-def test_onnxruntime_computes_the_same(tmp_path: Path, ngram_prior: Any, cell: str, layers: int, order: int) -> None:
-    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+def test_onnxruntime_computes_the_same(tmp_path: Path, cell: str, layers: int, order: int) -> None:
     model = random_prior_model(PRIOR_TEXT, cell, layers, order) if order else make_model(cell, layers)
-    path = export_as("onnx", model, tmp_path)
+    assert_same_in_onnxruntime(model, windows(), tmp_path)
+
+
+@pytest.mark.parametrize("of_lines", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 7, 300])
+def test_onnxruntime_reads_the_counts_of_every_alphabet(tmp_path: Path, size: int, of_lines: bool) -> None:
+    text = skewed_text(size)
+    spec = NgramSpec(size, 4, reset_at=0 if of_lines else None)
+    net = Architecture(size, M, "rnn", 1, *spec[1:])
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in net.shapes().items()}
+    arrays |= {"alpha": np.linspace(0.3, 0.9, 5, dtype=np.float32), "b": np.ones(M, np.float32)}
+    parameters = Parameters(net, arrays, count_ngrams(text, spec))
+    alphabet = Alphabet("\n" + "".join(map(chr, range(0x4E00, 0x4E00 + size - 1))))
+    model = Model(alphabet, parameters, net.zero_state(np.float32), get_engine("numpy"))
+    assert_same_in_onnxruntime(model, [text[:40].reshape(-1, 1), text[40:100].reshape(-1, 1)], tmp_path)
+
+
+def assert_same_in_onnxruntime(model: Model, windows: list[Any], folder: Path) -> None:
+    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    B, path = windows[0].shape[1], export_as("onnx", model, folder)
     proto = onnx.load(path)
     onnx.checker.check_model(proto, full_check=True)
     assert (proto.ir_version, [(opset.domain, opset.version) for opset in proto.opset_import]) == (6, [("", 11)])
@@ -133,31 +153,29 @@ def test_onnxruntime_computes_the_same(tmp_path: Path, ngram_prior: Any, cell: s
     entries = session.get_modelmeta().custom_metadata_map
     metadata = json.loads(entries["elman"])
     assert metadata["alphabet"] == model.alphabet.characters
-    prior = None
-    if order:
-        arrays = {
-            name: np.frombuffer(base64.b64decode(entries[f"ngrams.{name}"]), "<i8")
-            for name in ("strings", "rests", "children", "histogram")
-        }
-        prior = ngram_prior.NgramPrior(arrays, len(model.alphabet), **metadata["ngram"])
     state = {name: np.tile(np.array(rows, np.float32)[:, None], (1, B, 1)) for name, rows in metadata["state"].items()}
+    if "ngram" in metadata:
+        state["history0"] = np.zeros((metadata["ngram"]["order"], B), np.int64)
     found: list[Array] = []
-    for x in windows():
-        inputs = {} if prior is None else dict(zip(("log_q", "matched"), prior.read(x), strict=True))
-        o, *after = session.run(None, {"x": x, **state, **inputs})
+    for x in windows:
+        o, *after = session.run(None, {"x": x.astype(np.int64), **state})
         found.append(o)
         state = dict(zip(state, after, strict=True))
-    expected, final = expected_logits(model)
+    expected, final = expected_logits(model, windows)
+    if "ngram" in metadata:
+        np.testing.assert_array_equal(state.pop("history0").T, final.history)
     assert_near([*found, flat([*state.values()])], [*expected, final.recurrent], tolerances.ONNX)
-    if prior is not None:
-        np.testing.assert_array_equal(prior.history, final.history)
+
+
+def skewed_text(size: int) -> Any:
+    generator = np.random.default_rng(5)
+    return (generator.integers(0, size, 4_000) * generator.random(4_000)).astype(np.uint16)
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 300])
 @pytest.mark.parametrize("of_lines", [False, True])
 def test_the_example_reads_the_table_like_the_reference(ngram_prior: Any, size: int, of_lines: bool) -> None:
-    generator = np.random.default_rng(5)
-    text = (generator.integers(0, size, 4_000) * generator.random(4_000)).astype(np.uint16)
+    text = skewed_text(size)
     spec = NgramSpec(size, 4, reset_at=0 if of_lines else None)
     ngrams = count_ngrams(text, spec)
     assert ngrams is not None
@@ -489,39 +507,59 @@ def test_entries_that_share_their_bytes(tmp_path: Path) -> None:
     assert rejection(path) == "its arrays are declared larger than the file"
 
 
-# --- The examples in docs/how_to/export_and_import.md, and those of models with a prior ---
+# --- The programs of docs/how_to/export_and_import.md ---
 
 
-def block(name: str, order: int) -> str:
-    """Return a worked example of docs/how_to/export_and_import.md, or the program for models with a prior."""
-    if order:
-        return (ROOT / "examples" / f"{name}_with_prior.py").read_text(encoding="utf-8")
-    page = (ROOT / "docs/how_to/export_and_import.md").read_text(encoding="utf-8")
-    match = re.search(rf"<!-- run: {name} -->\n```python\n(.*?)```", page, re.DOTALL)
+PAGE = (ROOT / "docs/how_to/export_and_import.md").read_text("utf-8")
+
+
+def program(name: str) -> str:
+    match = re.search(rf"<!-- run: {name} -->\n```python\n(.*?)```", PAGE, re.DOTALL)
     assert match
     return match[1]
 
 
-@pytest.mark.parametrize("order", [0, 4])
-@pytest.mark.parametrize("cell", EXPORTED_CELLS)
+@pytest.fixture
+def export_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Model]:
+    """Train a network, with the settings of a preset but its size, and export it by the commands of the page."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(text: str, name: str, preset: str, **options: Any) -> Model:
+        small: dict[str, Any] = {"hidden_size": 8, "layers": 2, "seq_length": T, "batch_size": 1, "sample_every": 0}
+        run = train(Corpus.from_text(text), preset=preset, **small | options, engine="numpy", out="runs/novel")
+        (commands,) = re.findall(r"```sh\n(.*?)```", PAGE.split("\n## ")[0], re.DOTALL)
+        for line in (line.partition("  #")[0].split() for line in commands.splitlines()):
+            if line[0] == "elman" and (name != "torch" or "network.onnx" not in line):
+                assert exit_code(*line[1:]) == 0
+        return run.model
+
+    return run
+
+
 @pytest.mark.parametrize(("name", "library"), [("onnx", "onnxruntime"), ("torch", "torch")])
-@pytest.mark.usefixtures("ngram_prior")
-def test_the_examples_read_an_exported_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    name: str, library: str, cell: str, order: int,
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        *((TEXT, {"preset": "reference", "cell": cell, "max_updates": 60}) for cell in EXPORTED_CELLS),
+        *((TEXT * 9, {"preset": preset, "max_updates": 60}) for preset in ("quick", DEFAULT_PRESET)),
+        (TEXT.replace("\n", " ") * 9 + "ÄÖ", {"preset": DEFAULT_PRESET, "max_updates": 60, "min_count": 2}),
+    ],
+)  # fmt: skip
+def test_the_programs_of_the_page_run(
+    export_example: Callable[..., Model], capsys: pytest.CaptureFixture[str],
+    name: str, library: str, text: str, options: dict[str, Any],
 ) -> None:  # fmt: skip
     """With onnxruntime, what `elman sample` writes is written; with torch, a text is scored, and a model comes back."""
     pytest.importorskip(library)
-    monkeypatch.chdir(tmp_path)
-    options: dict[str, Any] = {"cell": cell, "layers": 2, "hidden_size": 8, "seq_length": T, "ngram_order": order}
-    model = train(Corpus.from_text(TEXT), **options, engine="numpy", max_updates=60).model
-    export_as(name, model, Path())
-    exec(block(name, order), {})
+    model = export_example(text, name, **options)
+    capsys.readouterr()
+    exec(program(name), {})
     printed = capsys.readouterr().out
     if name == "onnx":
         assert printed == model.sample(200, seed=1)
     else:
-        expected = model.score("It was a dark and stormy night").nats_per_char
+        known = [character for character in "It was a dark and stormy night" if character in model.alphabet.characters]
+        expected = model.score("".join(known)).nats_per_char
         assert float(printed.split()[0]) == pytest.approx(expected, rel=tolerances.TORCH_FLOAT32)
         assert_same_model(import_("mine.safetensors", engine="numpy"), replace(model, state=model.state.reset()))
 
@@ -541,7 +579,7 @@ def test_a_format_is_added_by_its_module_and_its_entry(
     assert capsys.readouterr().out == "run.toy\nagain\n"
     assert_same_model(load("again", engine="numpy"), load("run", engine="numpy"))
     assert exit_code("export", "run", "run.zip", "--format", "zip") == 2
-    assert capsys.readouterr().err == "error: --format must be one of onnx, torch, npz, page, hub, toy (got 'zip')\n"
+    assert capsys.readouterr().err == f"error: --format must be one of {', '.join(FORMATS)} (got 'zip')\n"
     assert " or toy (NumPy arrays again)." in format_help()
 
 

@@ -35,8 +35,8 @@ EACH_CELL = pytest.mark.parametrize("cell", SPECS)
 OPTIONS: dict[str, Any] = {
     "preset": "reference", "layers": 2, "hidden_size": 5, "seq_length": T, "engine": "numpy",
 }  # fmt: skip
-NO_ENGINE = "cell '{}' is not supported by the {} engine{}; use engine='numpy'"
-NO_MATRIX = ", as it has no recurrent matrix"
+NO_ENGINE = "cell '{}' is not supported by the {} engine, as it has no {}; use engine='numpy'"
+LACKS = {"leaky": "compiled kernels", "mingru": "recurrent matrix"}
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +134,7 @@ def test_it_is_explained(model: elman.Model, cell: str) -> None:
 def test_the_other_engines_refuse_it(model: elman.Model, cell: str, name: str, tmp_path: Path) -> None:
     if name == "torch":
         pytest.importorskip("torch")
-    expected = NO_ENGINE.format(cell, name, "" if SPECS[cell].has_W else NO_MATRIX)
+    expected = NO_ENGINE.format(cell, name, LACKS[cell])
     with pytest.raises(ElmanError, match=expected):
         elman.train(Corpus.from_text(TEXT), **OPTIONS | {"engine": name}, cell=cell, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -151,8 +151,10 @@ def test_the_other_engines_refuse_it(model: elman.Model, cell: str, name: str, t
 def test_a_cell_without_a_recurrent_matrix_cannot_be_compiled() -> None:
     spec = replace(SPECS["mingru"], compiled=True, torch="GRU")
     for name in ("numba", "torch"):
-        with pytest.raises(ElmanError, match=NO_ENGINE.format("mingru", name, NO_MATRIX)):
+        with pytest.raises(ElmanError, match=NO_ENGINE.format("mingru", name, LACKS["mingru"])):
             spec.require_engine(name)
+    with pytest.raises(ElmanError, match=NO_ENGINE.format("leaky", "torch", "module of PyTorch")):
+        replace(SPECS["leaky"], compiled=True).require_engine("torch")
 
 
 def test_a_cell_without_a_recurrent_matrix_has_no_weights_to_drop() -> None:
@@ -191,7 +193,7 @@ def test_a_program_that_registers_it_knows_it_as_an_option(tmp_path: Path) -> No
     options: dict[str, Any] = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
     assert "leaky" in subprocess.run([*program, "train", "--help"], **options, check=True).stdout
     ended = subprocess.run([*program, *map(str, TRAIN), "--out", "other"], **options, check=False)
-    refusal = NO_ENGINE.format("leaky", "numba", "").replace("engine='numpy'", "--engine numpy")
+    refusal = NO_ENGINE.format("leaky", "numba", LACKS["leaky"]).replace("engine='numpy'", "--engine numpy")
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"error: {refusal}\n")
     assert not (tmp_path / "other" / "run.json").exists()
     more = ("--out", "run", "--engine", "numpy", "--max-updates", "1")

@@ -1,7 +1,8 @@
-"""The names of the cells and formats that have what a test is about; tests of every cell use the registry itself."""
+"""The names of the cells, formats and optimizers that have what a test is about; others use the registry itself."""
 
 from elman.interop import FORMATS
 from elman.network.cells import CELLS
+from elman.network.optimizers import OPTIMIZERS
 
 CELL_NAMES = ", ".join(CELLS)
 """The names of all cells, as errors list them."""
@@ -9,4 +10,5 @@ COMPILED_CELLS = [name for name, spec in CELLS.items() if spec.compiled]
 EXACT_CELLS = [name for name, spec in CELLS.items() if spec.exact]
 IMPORTED_FORMATS = [name for name, each in FORMATS.items() if each.read]
 EXPORTED_CELLS = [name for name, spec in CELLS.items() if spec.torch and spec.onnx]
+COMPILED_OPTIMIZERS = [name for name, spec in OPTIMIZERS.items() if "numba" in spec.engines]
 GATED_CELLS = [name for name in COMPILED_CELLS if CELLS[name].is_gated]

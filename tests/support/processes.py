@@ -19,3 +19,19 @@ def run_in_a_process(code: str, cache: Path, *arguments: str) -> str:
     environment.pop("NUMBA_CACHE_DIR", None)
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started; none where there is no /proc."""
+    try:
+        return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split())]
+    except OSError:  # it has ended
+        return []
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs; one that has ended may still wait for its parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

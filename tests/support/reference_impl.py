@@ -87,22 +87,33 @@ def window(parameters: Mapping[str, Array], h0: Array, x: Indices, y: Indices) -
     return Window(loss(parameters, h0, x, y), d, W.T @ da_next, h[-1])
 
 
-def step(cell: str, parameters: Mapping[str, Array], state: list[Array], u: Array) -> list[Array]:
-    """Return the state after the input u, [h] or for lstm [h, s], of one layer."""
-    U, W, b = (parameters[name] for name in "UWb")
-    h, m = state[0], W.shape[1]
-    U_of, W_of, b_of = ([array[n : n + m] for n in range(0, len(W), m)] for array in (U, W, b))
-    if cell == "rnn":
-        return [np.tanh(U @ u + W @ h + b)]
-    if cell == "gru":
-        r = sigmoid(U_of[0] @ u + W_of[0] @ h + b_of[0])
-        z = sigmoid(U_of[1] @ u + W_of[1] @ h + b_of[1])
-        n = np.tanh(U_of[2] @ u + b_of[2] + r * (W_of[2] @ h + parameters["d"]))
-        return [(1 - z) * n + z * h]
-    a = [U_of[k] @ u + W_of[k] @ h + b_of[k] for k in range(4)]
-    i, f, g, o = sigmoid(a[0]), sigmoid(a[1]), np.tanh(a[2]), sigmoid(a[3])
-    s = f * state[1] + i * g
-    return [o * np.tanh(s), s]
+def products(parameters: Mapping[str, Array], h: Array, u: Array) -> Iterator[tuple[Array, Array]]:
+    """Yield W h and U u + b of each gate of a layer."""
+    W_h, U_u = parameters["W"] @ h, parameters["U"] @ u + parameters["b"]
+    yield from zip(W_h.reshape(-1, len(h)), U_u.reshape(-1, len(h)), strict=True)
+
+
+def rnn(parameters: Mapping[str, Array], state: list[Array], u: Array) -> list[Array]:
+    ((k, i),) = products(parameters, state[0], u)
+    return [np.tanh(i + k)]
+
+
+def gru(parameters: Mapping[str, Array], state: list[Array], u: Array) -> list[Array]:
+    (k_r, i_r), (k_z, i_z), (k_n, i_n) = products(parameters, state[0], u)
+    r, z = sigmoid(i_r + k_r), sigmoid(i_z + k_z)
+    return [(1 - z) * np.tanh(i_n + r * (k_n + parameters["d"])) + z * state[0]]
+
+
+def lstm(parameters: Mapping[str, Array], state: list[Array], u: Array) -> list[Array]:
+    i, f, g, o = (k + i for k, i in products(parameters, state[0], u))
+    s = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
+    return [sigmoid(o) * np.tanh(s), s]
+
+
+CELLS: dict[str, Callable[[Mapping[str, Array], list[Array], Array], list[Array]]] = {
+    "rnn": rnn, "gru": gru, "lstm": lstm,
+}  # fmt: skip
+"""The state of a layer, [h] or for lstm [h, s], after the input u, by the name of the cell."""
 
 
 def sigmoid(a: Array) -> Array:
@@ -123,7 +134,7 @@ def deep_loss(
         for n in range(layers):
             suffix = str(n + 1) if n else ""
             layer = {name: parameters[name + suffix] for name in "UWbd" if name + suffix in parameters}
-            states[n] = step(cell, layer, states[n], u)
+            states[n] = CELLS[cell](layer, states[n], u)
             u = states[n][0] if masks is None else states[n][0] * masks[n][t]
         o = parameters["V"] @ u + parameters["c"]
         total += math.log(np.exp(o - o.max()).sum()) + o.max() - o[y[t]]
@@ -172,28 +183,46 @@ def descend(
     algorithm: str, theta: float, gradients: list[float], rates: list[float], limit: float, beta1: float, beta2: float,
     decay: float,
 ) -> float:  # fmt: skip
-    """Return one weight after one update per gradient and learning rate, with gradients clipped to `limit`."""
+    """Return one weight after one update per gradient and learning rate, with gradients clipped to `limit`.
+
+    `algorithm` is one of `RULES`.
+    """
     M = N = 0.0
     for n, (raw, eta) in enumerate(zip(gradients, rates, strict=True), 1):
         g = min(max(raw, -limit), limit)
-        if algorithm == "adamw":
+        if algorithm in DECOUPLED:
             theta = theta - eta * decay * theta
         else:
             g, raw = g + decay * theta, raw + decay * theta
-        if algorithm == "adagrad":
-            M = M + raw**2
-            theta = theta - eta * g / math.sqrt(M + 1e-8)
-        elif algorithm == "rmsprop":
-            M = beta2 * M + (1 - beta2) * g**2
-            theta = theta - eta * g / (math.sqrt(M) + 1e-8)
-        elif algorithm == "sgd":
-            N = beta1 * N + g
-            theta = theta - eta * N
-        else:
-            N = beta1 * N + (1 - beta1) * g
-            M = beta2 * M + (1 - beta2) * g**2
-            theta = theta - eta * (N / (1 - beta1**n)) / (math.sqrt(M / (1 - beta2**n)) + 1e-8)
+        M, N, change = RULES[algorithm](M, N, g, raw, n, beta1, beta2)
+        theta = theta - eta * change
     return theta
+
+
+def adagrad(M: float, N: float, g: float, raw: float, n: int, beta1: float, beta2: float) -> tuple[float, ...]:
+    M = M + raw**2
+    return M, N, g / math.sqrt(M + 1e-8)
+
+
+def rmsprop(M: float, N: float, g: float, raw: float, n: int, beta1: float, beta2: float) -> tuple[float, ...]:
+    M = beta2 * M + (1 - beta2) * g**2
+    return M, N, g / (math.sqrt(M) + 1e-8)
+
+
+def adam(M: float, N: float, g: float, raw: float, n: int, beta1: float, beta2: float) -> tuple[float, ...]:
+    M, N = beta2 * M + (1 - beta2) * g**2, beta1 * N + (1 - beta1) * g
+    return M, N, N / (1 - beta1**n) / (math.sqrt(M / (1 - beta2**n)) + 1e-8)
+
+
+def sgd(M: float, N: float, g: float, raw: float, n: int, beta1: float, beta2: float) -> tuple[float, ...]:
+    N = beta1 * N + g
+    return M, N, N
+
+
+RULES = {"adagrad": adagrad, "rmsprop": rmsprop, "adam": adam, "adamw": adam, "sgd": sgd, "muon": adam}
+"""M, N and the change per learning rate after one update, by the name of the optimizer; see also `muon`."""
+DECOUPLED = ("adamw", "muon")
+"""Optimizers whose weight decay is decoupled."""
 
 
 def muon(theta: Array, gradients: list[Array], rates: list[float], limit: float, decay: float) -> Array:

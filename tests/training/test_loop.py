@@ -19,6 +19,8 @@ from elman.engine import TrainState, get_engine
 from elman.engine.numpy_engine import NumpyEngine
 from elman.errors import ElmanError, NonFiniteLossError
 from elman.network import Optimizer
+from elman.network.cells import CELLS
+from elman.network.optimizers import OPTIMIZERS
 from elman.network.parameters import Array
 from elman.runs.directory import RunDirectory
 from elman.runs.loading import load
@@ -27,7 +29,6 @@ from elman.text import Alphabet, Corpus, Windows
 from elman.training import loop as training
 from support import reference_impl
 from support import tolerances as tolerances
-from support.cells import COMPILED_CELLS
 from support.networks import make_state
 from support.state import PER_EPOCH, TEXT, T, snapshot
 from support.tolerances import largest_relative_error
@@ -160,10 +161,10 @@ def cut_runs(draw: st.DrawFn) -> tuple[int, int, int, dict[str, Any]]:
         "sample_every": [0, 1, 3, 10],
         "validation": [0.0, 0.25],
         "dtype": ["float32", "float64"],
-        "cell": [*COMPILED_CELLS],
+        "cell": [*CELLS],
         "layers": [1, 2],
         "batch_size": [1, 3],
-        "optimizer": ["adagrad", "rmsprop", "adam", "adamw", "sgd", "muon"],
+        "optimizer": [*OPTIMIZERS],
         "grad_clip_mode": ["value", "norm"],
         "weight_decay": [0.0, 0.01],
         "warmup": [0, 10],

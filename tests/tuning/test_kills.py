@@ -22,6 +22,7 @@ from elman.tuning import controller, worker
 from elman.tuning.space import SweepPlan, SweepSettings
 from elman.tuning.study import open_study
 from support.kills import Killed, kill_at
+from support.processes import children, is_alive
 from support.state import ROOT
 from support.sweeps import OPTIONS, assert_as_never_killed, small_sweep, write_text
 
@@ -124,21 +125,6 @@ def test_what_ends_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rais
             small_sweep(tmp_path, 1)
     if not error.startswith("^every"):
         assert_as_never_killed(tmp_path, small_sweep(tmp_path, 1), 1)
-
-
-def children(pid: int) -> list[int]:
-    try:
-        return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split())]
-    except OSError:  # it has ended
-        return []
-
-
-def is_alive(pid: int) -> bool:
-    """Return whether a process runs; one that has ended may still wait for its parent."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def wait_until(condition: Any) -> None:

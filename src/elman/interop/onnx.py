@@ -5,9 +5,9 @@ T  sequence length     B  batch size     K  alphabet size     L  layers     m  h
 Inputs are ``x`` (T, B), character indices, int64; ``h0`` and, for lstm, ``s0``, both (L, B, m). Outputs are ``logits``
 (T, B, K) and the state after the last character, ``h`` and ``s``.
 
-The counts of an n-gram prior are no part of the graph, which has two more inputs instead: ``log_q`` (T, B, K), log q
-after each character, and ``matched`` (T, B), the matched orders, int64. The arrays of the table are among the metadata,
-under ``ngrams.strings`` …, see `elman.ngram.file`: base64 of the numbers, little-endian.
+An n-gram prior is part of the graph, see `elman.interop.onnx_prior`: its state, the last characters read, is the input
+``history0`` and the output ``history``. The histogram, from which its discounts follow, is an entry of the metadata as
+well: base64 of the numbers, little-endian.
 """
 
 from __future__ import annotations
@@ -36,9 +36,11 @@ from elman.interop.contents import (
     recurrent_bias,
     restore_snapshot,
 )
+from elman.interop.onnx_prior import HISTORY, TABLE, PriorOperators, pack_table, unpack_table
 from elman.network.cells import OnnxOperator
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, layer, suffix
 from elman.ngram.file import PREFIX, ngram_tensors
+from elman.ngram.model import NgramModel
 from elman.text import Alphabet
 
 if TYPE_CHECKING:
@@ -51,31 +53,31 @@ OPTIONS: tuple[str, ...] = ()
 OPSET, IR_VERSION = 11, 6
 """Those of ONNX 1.6 (2019): new runtimes read old versions, but old runtimes do not read new ones."""
 
-ONES, HISTOGRAM = f"{PREFIX}ones", f"{PREFIX}histogram"
-"""The array of the n-gram prior that has another type, and the one with two axes."""
+HISTOGRAM = f"{PREFIX}histogram"
 
 MAX_WEIGHT_BYTES = 2**31 - 2**24
-"""Maximum bytes of weights: a protobuf message is limited to 2**31, and needs some for everything else."""
+"""Maximum bytes of weights and counts: a protobuf message is limited to 2**31, and needs some for everything else."""
 
 _DOC_STRING = """A character-level language model exported by Elman. x (T, B) contains character indices, h0 and s0
 (L, B, m) the state before them, h and s the state after them, and logits (T, B, K) the scores of the next character at
 every step. The metadata entry "elman" is JSON: the alphabet, and the state at the end of training."""
-_PRIOR_DOC_STRING = """log_q (T, B, K) contains the log-probabilities that the n-gram model of the metadata entries
-"ngrams.strings", ... gives to the next character at every step, and matched (T, B) the lengths of the longest contexts
-known."""
+_PRIOR_DOC_STRING = """history0 and history contain the last characters read, (n, B), each as its index + 1, the latest
+last, 0 where there is none; n is "order" in the metadata."""
 
 
 def write(model: Model, _: ModelInfo) -> bytes:
     """Return the bytes of a file."""
     model.parameters.architecture.spec.require_export("onnx")
+    ngrams, helper = model.parameters.ngrams, _library().helper
+    table = {} if ngrams is None else unpack_table(ngrams.table)
     size = np.dtype(np.float32).itemsize * sum(array.size for array in model.parameters.values())
+    size += sum(array.nbytes for array in table.values())
     if size > MAX_WEIGHT_BYTES:
         raise ElmanError(f"its weights ({size:,} bytes) exceed the limit of an ONNX file: export to torch or npz")
-    helper, tables = _library().helper, ngram_tensors(model.parameters.ngrams)
-    props = {name: base64.b64encode(array.tobytes()).decode() for name, array in tables.items()}
-    description = f"{_DOC_STRING} {_PRIOR_DOC_STRING}" if tables else _DOC_STRING
+    props = {} if ngrams is None else {HISTOGRAM: base64.b64encode(ngrams.histogram.tobytes()).decode()}
+    description = f"{_DOC_STRING} {_PRIOR_DOC_STRING}" if ngrams else _DOC_STRING
     proto: ModelProto = helper.make_model(
-        _build_graph(model.parameters.architecture, model.parameters.arrays),
+        _build_graph(model.parameters.architecture, model.parameters.arrays, ngrams),
         ir_version=IR_VERSION,
         opset_imports=[helper.make_opsetid("", OPSET)],
         producer_name="elman",
@@ -91,22 +93,24 @@ def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
     """Return the network in an untrusted file; its graph must be the one that `write` makes for its weights."""
     proto = _parse(path.read_bytes())
     entries = {entry.key: entry.value for entry in proto.metadata_props}
-    metadata, arrays = parse_metadata(entries.get(METADATA_KEY, "")), _read_initializers(proto.graph)
+    metadata, initializers = parse_metadata(entries.get(METADATA_KEY, "")), _read_initializers(proto.graph)
+    table = {name: initializers.pop(name) for name in TABLE if name in initializers}
+    arrays = {name: array for name, array in initializers.items() if array.dtype == np.float32 and name != "off_on"}
     net = read_architecture(metadata, arrays, axis=-1)
     check_arrays(arrays, _expected_shapes(net))
-    ngrams = {name: _decode(name, entry) for name, entry in entries.items() if name.startswith(PREFIX) and net.order}
-    parameters = _parameters(arrays, net)
+    ngrams = _read_tensors(net, table, entries) if net.order else {}
+    snapshot = restore_snapshot(metadata, net, _parameters(arrays, net), ngrams, alphabet)
+    graph = _build_graph(net, snapshot.parameters.arrays, snapshot.parameters.ngrams)
     opset_imports = [(opset.domain, opset.version) for opset in proto.opset_import]
-    is_same = proto.graph == _build_graph(net, parameters) and opset_imports == [("", OPSET)] and not proto.functions
-    if not is_same:
+    if proto.graph != graph or opset_imports != [("", OPSET)] or proto.functions:
         raise ElmanError("its graph differs from the one that Elman writes for these weights")
-    return restore_snapshot(metadata, net, parameters, ngrams, alphabet)
+    return snapshot
 
 
-def _decode(name: str, entry: str) -> NDArray[Any]:
-    """Return an array of the n-gram prior."""
-    array: NDArray[Any] = np.frombuffer(base64.b64decode(entry, validate=True), "<i4" if name == ONES else "<i8")
-    return array.reshape(-1, 4) if name == HISTOGRAM else array
+def _read_tensors(net: Architecture, table: dict[str, Array], entries: dict[str, str]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an n-gram prior, which `restore_snapshot` validates."""
+    histogram = np.frombuffer(base64.b64decode(entries[HISTOGRAM], validate=True), "<i8").reshape(-1, 4)
+    return ngram_tensors(NgramModel(pack_table(table, net.ngram_spec), histogram))
 
 
 def _operator(net: Architecture) -> OnnxOperator:
@@ -129,7 +133,7 @@ def _parse(data: bytes) -> ModelProto:
         raise ElmanError("it is not a complete ONNX file") from None
 
 
-def _build_graph(net: Architecture, parameters: Arrays) -> GraphProto:
+def _build_graph(net: Architecture, parameters: Arrays, ngrams: NgramModel | None) -> GraphProto:
     onnx = _library()
     number, index, shape = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64, [net.layers, "B", net.m]
 
@@ -137,12 +141,14 @@ def _build_graph(net: Architecture, parameters: Arrays) -> GraphProto:
         return onnx.helper.make_tensor_value_info(name, kind, of_shape)
 
     inputs = [value("x", index, ["T", "B"]), *(value(name, number, shape) for name in initial_state_names(net))]
-    if net.order:
-        inputs += [value("log_q", number, ["T", "B", net.K]), value("matched", index, ["T", "B"])]
     after = [value(vector.symbol, number, shape) for vector in net.spec.state]
     arrays = _make_initializers(net, parameters) | {"K": np.array([net.K]), "off_on": np.array([0, 1], np.float32)}
+    if ngrams is not None:
+        inputs.append(value(f"{HISTORY}0", index, [net.order, "B"]))
+        after.append(value(HISTORY, index, [net.order, "B"]))
+        arrays |= unpack_table(ngrams.table)
     return onnx.helper.make_graph(  # type: ignore[no-any-return]
-        _build_nodes(net),
+        _build_nodes(net, ngrams),
         "elman",
         inputs,
         [value("logits", number, ["T", "B", net.K]), *after],
@@ -150,7 +156,7 @@ def _build_graph(net: Architecture, parameters: Arrays) -> GraphProto:
     )
 
 
-def _build_nodes(net: Architecture) -> list[NodeProto]:
+def _build_nodes(net: Architecture, ngrams: NgramModel | None) -> list[NodeProto]:
     """Return the operators: one-hot encoding, recurrent layers, output layer, prior, and the concatenated states."""
     make, operator = _library().helper.make_node, _operator(net)
     state, after = initial_state_names(net), [vector.symbol for vector in net.spec.state]
@@ -163,11 +169,13 @@ def _build_nodes(net: Architecture) -> list[NodeProto]:
         nodes.append(make(operator.name, inputs, [f"Y{n}", *(f"{name}_{n}" for name in after)], **options))
         nodes.append(make("Squeeze", [f"Y{n}"], [f"x{n + 1}"], axes=[1]))  # the axis of directions has size 1
     nodes.append(make("MatMul", [f"x{net.layers + 1}", "V"], ["Vh"]))
-    nodes.append(make("Add", ["Vh", "c"], ["o" if net.order else "logits"]))
-    if net.order:
-        nodes.append(make("Gather", ["alpha", "matched"], ["alpha_j"]))
+    nodes.append(make("Add", ["Vh", "c"], ["o" if ngrams else "logits"]))
+    if ngrams is not None:
+        prior = PriorOperators(_library(), ngrams)
+        nodes += prior.nodes
+        nodes.append(make("Gather", ["alpha", prior.matched], ["alpha_j"]))
         nodes.append(make("Unsqueeze", ["alpha_j"], ["alpha_j_1"], axes=[2]))
-        nodes.append(make("Mul", ["alpha_j_1", "log_q"], ["alpha_log_q"]))
+        nodes.append(make("Mul", ["alpha_j_1", prior.log_q], ["alpha_log_q"]))
         nodes.append(make("Add", ["o", "alpha_log_q"], ["logits"]))
     return nodes + [make("Concat", [f"{name}_{n}" for n in numbers], [name], axis=0) for name in after]
 
@@ -212,12 +220,15 @@ def _parameters(arrays: dict[str, Array], net: Architecture) -> Arrays:
 
 
 def _read_initializers(graph: GraphProto) -> dict[str, Array]:
-    """Return the weights in a graph. A reference to external data in another file is not followed."""
-    float32 = _library().TensorProto.FLOAT
+    """Return the arrays in a graph. A reference to external data in another file is not followed."""
+    kinds = _library().TensorProto
+    dtypes = {kinds.FLOAT: "<f4", kinds.INT32: "<i4", kinds.UINT8: "u1", kinds.UINT16: "<u2", kinds.UINT32: "<u4"}
     return {
-        tensor.name: np.frombuffer(tensor.raw_data, "<f4").reshape(tensor.dims).astype(np.float32)
+        tensor.name: np.frombuffer(tensor.raw_data, dtype)
+        .reshape(tensor.dims)
+        .astype(np.dtype(dtype).newbyteorder("="))
         for tensor in graph.initializer
-        if tensor.data_type == float32 and tensor.name != "off_on"
+        if (dtype := dtypes.get(tensor.data_type))
     }
 
 

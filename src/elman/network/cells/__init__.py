@@ -54,6 +54,10 @@ class OnnxOperator(NamedTuple):
     attributes: tuple[tuple[str, int], ...] = ()
 
 
+_LACKS = {"compiled": "compiled kernels", "torch": "module of PyTorch"}
+"""What a cell lacks for an engine, by the field that is not set."""
+
+
 @dataclass(frozen=True)
 class CellSpec:
     """A recurrent cell."""
@@ -85,9 +89,11 @@ class CellSpec:
     def require_engine(self, engine: str) -> None:
         """Check that an engine has this cell; raise an `ElmanError` if it does not."""
         needed = ENGINES[engine].cells
-        reason = "" if self.has_W or "compiled" not in needed else ", as it has no recurrent matrix"
-        if reason or not all(getattr(self, field) for field in needed):
-            unsupported = f"cell {self.name!r} is not supported by the {engine} engine{reason}"
+        missing = [lack for field, lack in _LACKS.items() if field in needed and not getattr(self, field)]
+        if "compiled" in needed and not self.has_W:
+            missing = ["recurrent matrix"]
+        if missing:
+            unsupported = f"cell {self.name!r} is not supported by the {engine} engine, as it has no {missing[0]}"
             raise ElmanError(f"{unsupported}; use {option.engine:numpy}")
 
     def require_codec(self) -> None:
