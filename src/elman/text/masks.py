@@ -144,6 +144,23 @@ class Masker:
         """Return a text with its lines masked."""
         return "\n".join(line.text for line in self.mask_lines(text.split("\n")))
 
+    def find_replaced(self, text: str) -> dict[int, str]:
+        """Return what the symbols replace when a text is masked, by their positions in the result."""
+        replaced, offset = dict[int, str](), 0
+        lines = text.split("\n")
+        for line, masked in zip(lines, self.mask_lines(lines), strict=True):
+            for start, end in masked.matches:
+                replaced[offset + start] = line[start:end]
+                offset -= end - start - 1
+            offset += len(line) + 1
+        return replaced
+
+    def legend(self) -> dict[str, str]:
+        """Return what each symbol stands for."""
+        own = {REGEX_SYMBOL: f"matches of {self.regex}"} if self.regex else {}
+        masks = {name: MASKS[name] for name in self.names.split(",") if name}
+        return own | {mask.symbol: f"{name}: {mask.description}".replace("`", "") for name, mask in masks.items()}
+
 
 def _find(regex: str, pattern: str, lines: Sequence[str]) -> list[_Found]:
     """Return the matches of a pattern, of which a user's expression is a part, in another process."""
@@ -176,23 +193,6 @@ def _replace(line: str, found: _Found) -> MaskedLine:
             matches.append((start, end))
             last = end
     return MaskedLine("".join([*parts, line[last:]]), matches)
-
-    def find_replaced(self, text: str) -> dict[int, str]:
-        """Return what the symbols replace when a text is masked, by their positions in the result."""
-        replaced, offset = dict[int, str](), 0
-        for line in text.split("\n"):
-            masked = self.mask(line)
-            for start, end in masked.matches:
-                replaced[offset + start] = line[start:end]
-                offset -= end - start - 1
-            offset += len(line) + 1
-        return replaced
-
-    def legend(self) -> dict[str, str]:
-        """Return what each symbol stands for."""
-        own = {REGEX_SYMBOL: f"matches of {self.regex}"} if self.regex else {}
-        masks = {name: MASKS[name] for name in self.names.split(",") if name}
-        return own | {mask.symbol: f"{name}: {mask.description}".replace("`", "") for name, mask in masks.items()}
 
 
 class MaskedLine(NamedTuple):
