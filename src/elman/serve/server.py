@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
-from h11 import LocalProtocolError
 from starlette.types import ASGIApp
 
 from elman.errors import ElmanError, option, quote
@@ -129,6 +128,6 @@ def _create_config(app: ASGIApp, shutdown_timeout: float) -> uvicorn.Config:
 
 
 def _is_error(record: logging.LogRecord) -> bool:
-    """Whether the traceback of a record is of an error: not of a request that is cancelled at the timeout or, after its
-    response has begun, turns out to be malformed."""
-    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError | LocalProtocolError))
+    """Whether a record has no traceback, or not that of a request that is cancelled at the timeout or malformed."""
+    kind = type(record.exc_info[1]).__name__ if record.exc_info else ""
+    return kind not in ("CancelledError", "LocalProtocolError")  # the latter is of h11, which Uvicorn brings
