@@ -214,7 +214,7 @@ def test_the_largest_weights_generate_text(
 def test_counts_that_are_no_trie(good: list[tuple[Path, bytes]], tmp_path: Path, array: str, name: str) -> None:
     path = tmp_path / name
     text, tensors = read_tensors(good[0][0].parents[1] / "2" / name)
-    tensors[PREFIX + array] = ~tensors[PREFIX + array]
+    tensors[PREFIX + array] = -1 - tensors[PREFIX + array]
     save_tensors(path, json.loads(text), tensors)
     assert "its n-gram counts are not a trie" in outcome(path)
 
