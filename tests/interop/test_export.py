@@ -136,6 +136,7 @@ def test_onnxruntime_reads_the_counts_of_every_alphabet(tmp_path: Path, size: in
     net = Architecture(size, M, "rnn", 1, *spec[1:])
     arrays = {name: np.zeros(shape, np.float32) for name, shape in net.shapes().items()}
     arrays |= {"alpha": np.linspace(0.3, 0.9, 5, dtype=np.float32), "b": np.ones(M, np.float32)}
+    arrays["c"] = np.ones(size, np.float32)  # no logit is 0
     parameters = Parameters(net, arrays, count_ngrams(text, spec))
     alphabet = Alphabet("\n" + "".join(map(chr, range(0x4E00, 0x4E00 + size - 1))))
     model = Model(alphabet, parameters, net.zero_state(np.float32), get_engine("numpy"))
@@ -163,7 +164,10 @@ def assert_same_in_onnxruntime(model: Model, windows: list[Any], folder: Path) -
         state = dict(zip(state, after, strict=True))
     expected, final = expected_logits(model, windows)
     if "ngram" in metadata:
-        np.testing.assert_array_equal(state.pop("history0").T, final.history)
+        history = state.pop("history0").T
+        # Counts of lines have no string that crosses a line feed, so the graph need not forget what is before it.
+        is_known = final.history > 0 if model.is_of_lines else np.ones_like(history, bool)
+        np.testing.assert_array_equal(history[is_known], final.history[is_known])
     assert_near([*found, flat([*state.values()])], [*expected, final.recurrent], tolerances.ONNX)
 
 

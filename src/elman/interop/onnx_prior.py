@@ -130,7 +130,7 @@ class PriorOperators:
         """
         K, numbers = self.ngrams.K, self._constant(CODES.astype(np.float32))
         discounts = self.ngrams.discounts[o][np.clip(CODES, 1, 3) - 1]
-        discounted = self._constant(np.maximum(CODES - discounts, 0).astype(np.float32))
+        discounted = np.maximum(CODES - discounts, 0)
         context, first, end = self._children(context)
         places = self._add("Add", self._add("Unsqueeze", first, axes=[2]), self._constant(np.arange(K)))
         inside = self._add("Less", places, self._add("Unsqueeze", end, axes=[2]))
@@ -140,7 +140,12 @@ class PriorOperators:
         rest = self._add("Gather", numbers, self._gather(RESTS, context))
         total = self._add("Add", kept, self._add("Unsqueeze", rest, axes=[2]))  # (3)
         one = self._constant(np.float32(1))
-        terms = self._add("Div", self._add("Gather", discounted, weights), self._add("Max", total, one))
-        r = self._add("Sub", one, self._add("ReduceSum", terms, axes=[2]))  # (6)
+        divisor = self._add("Max", total, one)
+        terms = self._add("Gather", self._constant(discounted.astype(np.float32)), weights)
+        terms = self._add("Div", terms, divisor)
+        # 1 - the sum of the terms would lose digits where the sum is near 1.
+        removed = self._add("Gather", self._constant((CODES - discounted).astype(np.float32)), weights)
+        removed = self._add("Add", self._add("ReduceSum", removed, axes=[2]), self._add("Unsqueeze", rest, axes=[2]))
+        r = self._add("Where", self._add("Less", total, one), one, self._add("Div", removed, divisor))  # (6)
         kept = self._add("ScatterElements", self._zeros, self._gather(SYMBOLS, places), terms, axis=2)
         return self._add("Add", kept, self._add("Mul", r, q)), self._add("Less", first, end)  # (5)
