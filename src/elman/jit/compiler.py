@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import CodeType
@@ -306,13 +306,14 @@ def compile_function(
         return dispatcher
     if options.get("no_cpython_wrapper"):
         dispatcher._insert = lambda *overload: None  # it is not what Python could call
-        dispatcher._compile_for_args = partial(_make_interface, dispatcher)
+        dispatcher._compile_for_args = lambda *arguments: _make_interface(dispatcher)
     if _CACHE is not None:
         dispatcher._cache = _KernelCache(function)
     return _check_calls(dispatcher, allocates, linked)
 
 
-def _make_interface(dispatcher: Any, *arguments: object) -> Any:
+@cache
+def _make_interface(dispatcher: Any) -> Any:
     """Return what calls a kernel without an interface to Python, as a test does; it is not stored."""
     return njit(lambda *arguments: dispatcher(*arguments))
 
