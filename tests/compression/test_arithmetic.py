@@ -47,7 +47,8 @@ def test_a_product_adds_in_the_order_of_the_rows(R: int, k: int, n: int) -> None
 def freqs_of(logits: list[float], escape: int = 1 << 10, has_unknown: bool = False) -> Floats:
     o = np.array([logits], np.float32)
     freqs = np.empty(len(logits) + 1, np.float32)
-    arithmetic.set_freqs(o, np.array([[escape, 0]], np.int64), np.zeros(1, np.int64), has_unknown, freqs[None])
+    was_byte, counts = np.zeros(1, np.int64), np.empty(len(logits), np.int64)
+    arithmetic.set_freqs(o, np.array([[escape, 0]], np.int64), was_byte, has_unknown, counts, freqs[None])
     return freqs
 
 

@@ -63,7 +63,7 @@ def test_the_mixture_and_what_it_learns_are_those_of_the_reference() -> None:
         matches.predicted[:] = rng.integers(NONE, K, (R, MODELS))
         matches.ranges[:] = rng.integers(0, LENGTHS, (R, MODELS))
         mixing.mix_rows(mixture, (a, log_q, matched), matches, mixed)
-        set_freqs(mixed, np.zeros((R, 2), np.int64), np.zeros(R, np.int64), False, freqs)
+        set_freqs(mixed, np.zeros((R, 2), np.int64), np.zeros(R, np.int64), False, np.empty(K, np.int64), freqs)
         p = softmax(mixed.astype(np.float64))
         mixing.learn_rows(mixture, (a, log_q, matched), matches, freqs, x, coded)
         for r in range(R):

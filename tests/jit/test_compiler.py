@@ -3,6 +3,7 @@
 import ast
 import ctypes
 import platform
+import re
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from elman.jit.compiler import (
     kernel_sources,
     record_kernels,
 )
+from support.processes import run_in_a_process
 
 NOT_IN_KERNELS = {"elman.engine_registry"}
 """Modules whose constants no kernel contains: whether Numba is installed, without which nothing is compiled."""
@@ -208,13 +210,42 @@ def double_twice(numbers: Any) -> None:
     double(numbers)
 
 
-def test_a_kernel_without_an_interface_to_python_can_only_be_called_by_kernels() -> None:
+def test_a_kernel_without_an_interface_to_python_gets_one_where_python_calls_it() -> None:
     numbers = np.arange(3.0)
-    for _ in range(2):  # before it is compiled, and after
-        with pytest.raises(TypeError, match="double can only be called by a kernel"):
-            double(numbers)
-        double_twice(numbers)
-    assert numbers.tolist() == [0.0, 16.0, 32.0]
+    double_twice(numbers)
+    double(numbers)
+    assert numbers.tolist() == [0.0, 8.0, 16.0]
+
+
+def test_a_kernel_has_no_copy_of_those_it_calls() -> None:
+    """Their code would be optimized again in each of their callers."""
+    double_twice(np.arange(3.0))
+    double_twice.recompile()
+    (code,) = double_twice.inspect_llvm().values()
+    assert re.search(r"declare .*test_compiler.*double", code)
+    assert not re.search(r"define .*test_compiler6double", code)
+
+
+DOUBLE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from test_compiler import double_twice
+numbers = np.arange(3.0)
+double_twice(numbers)
+print(numbers.tolist(), double_twice.stats.cache_hits.total())
+"""
+
+
+def test_a_stored_kernel_is_loaded_with_those_it_calls(tmp_path: Path) -> None:
+    folder = str(Path(__file__).parent)
+    hits = []
+    for _ in range(3):
+        printed = run_in_a_process(DOUBLE, tmp_path, folder)
+        hits.append(printed.removeprefix("[0.0, 4.0, 8.0] "))
+        if len(hits) == 2:  # the third process compiles it again
+            next(tmp_path.rglob("*.double-*.nbc")).unlink()
+    assert hits == ["0\n", "1\n", "1\n"]
 
 
 def test_recorded_kernels_are_not_called() -> None:

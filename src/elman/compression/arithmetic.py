@@ -42,13 +42,13 @@ _C2, _C3, _C4, _C5, _C6 = (np.float32(1 / n) for n in (2, 6, 24, 120, 720))
 
 exact = compiled()
 """IEEE arithmetic as written, without fastmath."""
-allocating = compiled(allocates=True)
-"""The same for a kernel that creates arrays."""
+exact_called = compiled(no_cpython_wrapper=True)
+"""The same for a kernel that only kernels call."""
 exact_inline = compiled(inline="always")
-"""The same for a kernel that one other calls: it is not compiled twice."""
+"""The same for a step of a kernel."""
 
 
-@exact
+@exact_inline
 def exp(x):
     """Return e^x for x clipped to [-22, 22]: (e^(x/64))^64 with a Taylor polynomial inside, relative error 1.5e-5.
 
@@ -66,48 +66,48 @@ def exp(x):
     return p * p
 
 
-@exact
+@exact_inline
 def sigmoid(x):
     """Return 1 / (1 + e^-x)."""
     return _ONE / (_ONE + exp(_ZERO - x))
 
 
-@exact
+@exact_inline
 def tanh(x):
     """Return (e^2x - 1) / (e^2x + 1)."""
     e = exp(_TWO * x)
     return (e - _ONE) / (e + _ONE)
 
 
-@exact
+@exact_called
 def sigmoids(a):
     """Replace a vector by its sigmoid."""
     for i in range(len(a)):
         a[i] = sigmoid(a[i])
 
 
-@exact
+@exact_called
 def tanhs(a):
     """Replace a vector by its tanh."""
     for i in range(len(a)):
         a[i] = tanh(a[i])
 
 
-@exact
+@exact_called
 def copy(a, y):
     """Set y = a, vectors."""
     for i in range(len(y)):
         y[i] = a[i]
 
 
-@exact
+@exact_called
 def axpy(y, a, b):
     """Add a multiple of a vector to y: y += a b."""
     for i in range(len(y)):
         y[i] = y[i] + a * b[i]
 
 
-@exact
+@exact_called
 def add_matmul(y, a, B):
     """Add a B to y, shapes (R, k), (k, n) and (R, n); each output adds its k products in order.
 
@@ -143,7 +143,7 @@ def extend_hash(h, x):
     return (h * HASH_MULTIPLIER + x + 1) % HASH_MODULUS
 
 
-@exact
+@exact_called
 def apportion(counts, total, freqs):
     """Divide an integer `total` among n symbols in proportion to counts (n,); the largest gets the remainder.
 
@@ -164,8 +164,8 @@ def apportion(counts, total, freqs):
     freqs[largest] = np.float32(np.int64(freqs[largest]) + remainder)
 
 
-@allocating
-def set_freqs(o, escape_probs, was_byte, has_unknown, freqs):
+@exact_called
+def set_freqs(o, escape_probs, was_byte, has_unknown, counts, freqs):
     """Set freqs (R, K + 1), integers in float32, from logits o (R, K) and the probabilities of an escape.
 
     A symbol's frequency is one more than its entry, and the frequencies of a row sum to 2^24. If the last character is
@@ -173,18 +173,17 @@ def set_freqs(o, escape_probs, was_byte, has_unknown, freqs):
 
     escape_probs : int64 (R, 2), in units of 2^-20, after a character and after a byte
     was_byte : int64 (R,), which of the two applies
+    counts : int64 (K,), workspace
     """
     R, K = o.shape
-    e = np.empty(K, np.float32)
-    counts = np.empty(K, np.int64)
     for r in range(R):
         largest = o[r, 0]
         for i in range(1, K):
             largest = o[r, i] if o[r, i] > largest else largest
         for i in range(K):
-            e[i] = exp(o[r, i] - largest) * _FREQ_TOTAL
+            freqs[r, i] = exp(o[r, i] - largest) * _FREQ_TOTAL
         for i in range(K):
-            counts[i] = np.int64(e[i]) + 1  # so that their sum is not 0, whatever the logits are
+            counts[i] = np.int64(freqs[r, i]) + 1  # so that their sum is not 0, whatever the logits are
         free = np.int64((1 << FREQ_BITS) - K - 1)
         escape = (free * escape_probs[r, was_byte[r]]) >> ESCAPE_PROB_BITS
         apportion(counts, free - escape, freqs[r])

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from elman.compression.arithmetic import (
     Floats,
     add_matmul,
-    allocating,
     axpy,
     copy,
     exact,
+    exact_called,
     exact_inline,
     sigmoids,
     tanhs,
@@ -29,7 +29,7 @@ from elman.compression.arithmetic import (
 from elman.errors import ElmanError, option
 from elman.network.parameters import Architecture, Parameters, layer_names, suffix
 
-_ONE = np.float32(1)
+_ZERO, _ONE = np.float32(0), np.float32(1)
 
 RNN, GRU, LSTM = range(3)
 CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
@@ -61,19 +61,19 @@ class Network(NamedTuple):
     logits: Floats  # (R, K): of the next character
     next_state: Floats  # (P, R, m): workspace
     next_logits: Floats  # (R, K): workspace
+    gates: Floats  # (2, R, G m): workspace
 
 
-@allocating
+@exact
 def read_characters(network, x, reads):
     """Read characters x (R,) in the rows where `reads` (R,) is true: set their state and logits."""
     theta, cell, state, after = network.theta, network.cell, network.state, network.next_state
     L, R, m, K, o = network.L, len(x), state.shape[2], network.logits.shape[1], network.next_logits
-    p, at, width = np.int64(0), np.int64(0), network.G * m
+    p, at, width, a, k = np.int64(0), np.int64(0), network.G * m, network.gates[0], network.gates[1]
     for n in range(L):
         U, at = matrix(theta, at, K if n == 0 else m, width)
         W, at = matrix(theta, at, m, width)
         h_before, h = state[p], after[p]
-        a = np.empty((R, width), np.float32)
         for r in range(R):
             copy(theta[at : at + width], a[r])
         at += width
@@ -83,8 +83,9 @@ def read_characters(network, x, reads):
         else:
             add_matmul(a, after[p - len(state) // L], U)
         if cell == GRU:
-            k = np.zeros((R, width), np.float32)
             for r in range(R):
+                for i in range(2 * m):
+                    k[r, i] = _ZERO
                 copy(theta[at : at + m], k[r, 2 * m :])
             at += m
             add_matmul(k, h_before, W)
@@ -115,7 +116,7 @@ def matrix(theta, at, k, n):
     return theta[at : at + k * n].reshape(k, n), at + k * n
 
 
-@exact
+@exact_called
 def gru_step(a, k, before, h):
     """Set h (R, m) from U x + b in a and W h + (0, 0, d) in k, both (R, 3 m), and the h `before`.
 
@@ -128,7 +129,7 @@ def gru_step(a, k, before, h):
         set_gru_output(a[r, :m], a[r, m : 2 * m], a[r, 2 * m :], k[r, 2 * m :], before[r], h[r])
 
 
-@exact
+@exact_called
 def set_gru_output(r, z, a, q, before, h):
     """Set h from the gates r and z, a = U_n x + b_n and q = W_n h + d, all vectors (m,); a becomes n."""
     for i in range(len(h)):
@@ -138,7 +139,7 @@ def set_gru_output(r, z, a, q, before, h):
         h[i] = (_ONE - z[i]) * a[i] + z[i] * before[i]
 
 
-@exact
+@exact_called
 def lstm_step(a, before, s, h):
     """Set s and h (R, m) from W h + U x + b in a (R, 4 m), which is overwritten, and the s `before`.
 
@@ -152,7 +153,7 @@ def lstm_step(a, before, s, h):
         set_lstm_output(a[r, :m], a[r, m : 2 * m], a[r, 2 * m : 3 * m], a[r, 3 * m :], before[r], s[r], h[r])
 
 
-@exact
+@exact_called
 def set_lstm_output(i, f, g, o, before, s, h):
     """Set s and h from the gates, all vectors (m,)."""
     for n in range(len(s)):
@@ -189,6 +190,6 @@ def make_network(weights: Weights, R: int) -> Network:
     would cost small files bytes.
     """
     net = weights.net
-    shapes = 2 * [(net.layers * net.state_vectors, R, net.m), (R, net.K)]
+    shapes = [*2 * [(net.layers * net.state_vectors, R, net.m), (R, net.K)], (2, R, net.gates * net.m)]
     arrays = (np.zeros(shape, np.float32) for shape in shapes)
     return Network(weights.theta, CELLS[net.cell], net.gates, net.layers, *arrays)

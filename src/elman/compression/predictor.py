@@ -26,6 +26,7 @@ from elman.compression.arithmetic import (
     axpy,
     copy,
     exact,
+    exact_called,
     exact_inline,
     set_freqs,
 )
@@ -67,6 +68,7 @@ class Workspace(NamedTuple):
 
     mixed: Floats  # (R, K): the logits of the next characters
     freqs: Floats  # (R, K + 1): the frequencies of the next symbols minus one
+    counts: Ints  # (K,): see `arithmetic.set_freqs`
     byte_freqs: Floats  # (1, 256)
     byte: Ints  # (1,)
     symbols: Ints  # (R,)
@@ -110,7 +112,7 @@ def code_steps(coder, model, mixture, matches, table, n):
     return len(table)
 
 
-@exact
+@exact_inline
 def set_symbol_freqs(model, mixture, matches):
     """Set the frequencies of the next symbols."""
     escapes, prior, work, logits = model.escapes, model.prior, model.work, model.network.logits
@@ -121,7 +123,7 @@ def set_symbol_freqs(model, mixture, matches):
                 axpy(work.mixed[r], model.alpha[prior.matched[r]], prior.log_q[r])
     else:
         mixing.mix_rows(mixture, (logits, prior.log_q, prior.matched), matches, work.mixed)
-    set_freqs(work.mixed, escapes.probs, escapes.was_byte, escapes.has_unknown, work.freqs)
+    set_freqs(work.mixed, escapes.probs, escapes.was_byte, escapes.has_unknown, work.counts, work.freqs)
 
 
 @exact_inline
@@ -142,7 +144,7 @@ def code_bytes(coder, escapes, work, tokens):
     return True
 
 
-@exact
+@exact_called
 def count_byte(counts, byte):
     """Count a byte, in counts (256,)."""
     counts[byte] += COUNT_STEP
@@ -154,7 +156,7 @@ def count_byte(counts, byte):
             counts[i] -= counts[i] >> 1
 
 
-@exact
+@exact_inline
 def end_step(model, mixture, matches, tokens):
     """Learn from the tokens of a step (R,), of which those >= K were escaped, and read its characters."""
     escapes, prior, logits, freqs = model.escapes, model.prior, model.network.logits, model.work.freqs
@@ -202,6 +204,7 @@ class Predictor:
             work=Workspace(
                 mixed=np.empty((R, K), np.float32),
                 freqs=np.empty((R, K + 1), np.float32),
+                counts=np.empty(K, np.int64),
                 byte_freqs=np.empty((1, BYTES), np.float32),
                 byte=np.zeros(1, np.int64),
                 symbols=np.zeros(R, np.int64),

@@ -17,10 +17,11 @@ notice both.
 """
 
 
-def compiled(*, allocates: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+def compiled(*, allocates: bool = False, linked: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return the decorator that compiles a function with `options` and the options that all kernels share.
 
-    A kernel that creates arrays `allocates`, see `elman.jit.compiler.compile_function`.
+    A kernel that creates arrays `allocates`, one whose code becomes a part of its callers is `linked`, see
+    `elman.jit.compiler.compile_function`.
 
     Without the option fastmath, Numba would compile a function that is called by a kernel with the fastmath of that
     kernel, if it is compiled there first, so it is always set.
@@ -29,7 +30,9 @@ def compiled(*, allocates: bool = False, **options: Any) -> Callable[[Callable[.
         return lambda function: function
     from elman.jit.compiler import compile_function
 
-    return lambda function: compile_function(function, {"fastmath": False} | options, allocates=allocates)
+    return lambda function: compile_function(
+        function, {"fastmath": False} | options, allocates=allocates, linked=linked
+    )
 
 
 kernel = compiled(fastmath=FASTMATH)
@@ -37,14 +40,13 @@ kernel = compiled(fastmath=FASTMATH)
 called_kernel = compiled(fastmath=FASTMATH, no_cpython_wrapper=True)
 """For a kernel that only kernels call. It has no interface to Python, which takes up to half of the time to compile."""
 
+linked_kernel = compiled(fastmath=FASTMATH, no_cpython_wrapper=True, linked=True)
+"""For a short function that LLVM shall inline. It rounds nothing: the last bits could differ between the copies."""
+
 allocating_kernel = compiled(fastmath=FASTMATH, allocates=True)
 """For a kernel that creates arrays, which takes longer to call and to compile."""
 
 inlined = compiled(fastmath=FASTMATH, inline="always")
-"""For the steps of a kernel. A call would copy every field of every array it passes, and a function with arithmetic of
-its own would be compiled again within each of its callers; which of the copies runs could then differ between a process
-that compiles and one that loads the result: only in the last bits, but then no run could be repeated bit for bit.
-
-A matrix product is a `kernel`: it is long enough for a call, its arithmetic is in `elman.engine.numba.linalg.tile`, and
-Numba would take longer to compile a copy of it at every call than for all the rest.
+"""For the steps of a kernel, as a call copies every field of every array it passes. A step that is long, such as a
+matrix product, is a `called_kernel`: it is compiled once for all its callers.
 """

@@ -1,11 +1,7 @@
-"""Numba: how it compiles a function, where it caches compiled kernels, and how a kernel calls another by its address.
+"""Numba: how it compiles a function, where it stores kernels, and how a kernel calls another one by its address."""
 
-Numba compiles a kernel that another one calls once more, as a part of the caller. That takes seconds for a long one, so
-such a kernel is compiled by itself and called by address.
-"""
-
-import ast
 import ctypes
+import gc
 import hashlib
 import json
 import os
@@ -15,8 +11,10 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache
+from importlib import import_module
 from pathlib import Path
+from types import CodeType
 from typing import Any, NamedTuple
 
 import llvmlite
@@ -71,22 +69,28 @@ HAS_AMX = _may_use_amx()
 
 
 class CompileTimer(event.Listener):
-    """Measures how long Numba compiles; of a function that is compiled within another, nothing is added."""
+    """Measures how long Numba compiles; of a function that is compiled within another, nothing is added.
+
+    Meanwhile, Python does not look for cycles among all the objects that Numba makes, which takes a tenth of the time.
+    """
 
     def __init__(self) -> None:
-        self.seconds, self._started, self._depth = 0.0, 0.0, 0
+        self.seconds, self._started, self._depth, self._collects = 0.0, 0.0, 0, True
 
     def on_start(self, event: Any) -> None:
         """Start the clock."""
         self._depth += 1
         if self._depth == 1:
-            self._started = time.monotonic()
+            self._started, self._collects = time.monotonic(), gc.isenabled()
+            gc.disable()
 
     def on_end(self, event: Any) -> None:
         """Stop the clock."""
         self._depth -= 1
         if self._depth == 0:
             self.seconds += time.monotonic() - self._started
+            if self._collects:
+                gc.enable()
 
 
 COMPILE_TIMER = CompileTimer()
@@ -108,44 +112,61 @@ def digest_sources(sources: Mapping[str, bytes]) -> dict[str, str]:
     That is its code and the code of those of the modules that it imports, directly or not: without comments and
     docstrings, wherever it is in its file. It includes whether the system allows AMX.
     """
-    trees = {module: ast.parse(source) for module, source in sources.items()}
-    imports = {module: sources.keys() & _imported_modules(tree) for module, tree in trees.items()}
-    codes = {module: ast.dump(_remove_docstrings(tree)).encode() for module, tree in trees.items()}
+    codes = {
+        module: list(_walk(compile(source, module, "exec", dont_inherit=True, optimize=2)))
+        for module, source in sources.items()
+    }
+    imports = {module: sources.keys() & _imported_modules(code) for module, code in codes.items()}
+    described = {module: repr([_describe(each) for each in code]).encode() for module, code in codes.items()}
     digests = {}
     for module in sources:
         found, added = {module}, {module}
         while added:
             added = {name for each in added for name in imports[each]} - found
             found |= added
-        code = b"".join(codes[name] for name in sorted(found))
+        code = b"".join(described[name] for name in sorted(found))
         digests[module] = hashlib.sha256(code + bytes([HAS_AMX])).hexdigest()
     return digests
 
 
-def _imported_modules(tree: ast.Module) -> Iterator[str]:
-    """Yield the names of the modules that a module imports, and of what may be one."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+def _walk(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code of a module, and of the functions and classes in it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _walk(constant)
 
 
-def _remove_docstrings(tree: ast.Module) -> ast.Module:
-    """Remove the constants that are statements."""
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            body[:] = (
-                each for each in body if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
-            )
-    return tree
+def _describe(code: CodeType) -> tuple[Any, ...]:
+    """Return what code does, without where it is."""
+    constants = [
+        sorted(map(repr, each)) if isinstance(each, frozenset) else each  # whose order differs between processes
+        for each in code.co_consts
+        if not isinstance(each, CodeType)
+    ]
+    names = code.co_name, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
+    return (
+        code.co_code,
+        code.co_exceptiontable,
+        constants,
+        names,
+        code.co_argcount,
+        code.co_kwonlyargcount,
+        code.co_flags,
+    )
+
+
+def _imported_modules(codes: Sequence[CodeType]) -> Iterator[str]:
+    """Yield the names of what a module may import: each, and each in each."""
+    names = {name for code in codes for name in code.co_names}
+    packages = {name for name in names if name.startswith("elman.")}
+    yield from (*names, *(f"{package}.{name}" for package in packages for name in names))
 
 
 def _open_cache() -> dict[str, str] | None:
     """Return the digests of `digest_sources`, or None, after a warning, if kernels cannot be stored.
 
-    They are stored for these very sources, as parsing all of them takes a second.
+    They are stored for these very sources, as compiling all of them takes a while.
     """
     sources = {module: path.read_bytes() for module, path in kernel_sources().items()}
     digest = hashlib.sha256(bytes([HAS_AMX]))
@@ -210,7 +231,21 @@ class _Locator(_caching._CacheLocator):  # type: ignore[misc]
 
 
 class _CacheEntry(_caching.CompileResultCacheImpl):  # type: ignore[misc]
+    """What is stored of a kernel: its code, and which others it calls."""
+
     _locator_classes = (_Locator,)
+
+    def reduce(self, result: Any) -> Any:
+        """Return what can be pickled."""
+        called = [(member_name(kernel), kinds) for kernel, kinds in result.library.called]
+        return called, super().reduce(result)
+
+    def rebuild(self, target_context: Any, stored: Any) -> Any:
+        """Return the code, after that of the kernels it calls."""
+        called, result = stored
+        for name, kinds in called:
+            find_member(name).compile(kinds)
+        return super().rebuild(target_context, result)
 
 
 class _CacheFiles(_caching.IndexDataCacheFile):  # type: ignore[misc]
@@ -252,12 +287,17 @@ class _KernelCache(_caching.FunctionCache):  # type: ignore[misc]
         return bool(self._cache_file.path(self._index_key(kinds, cpu_target.target_context.codegen())).exists())
 
 
-def compile_function(function: Callable[..., Any], options: dict[str, Any], *, allocates: bool = False) -> Any:
+def compile_function(
+    function: Callable[..., Any], options: dict[str, Any], *, allocates: bool = False, linked: bool = False
+) -> Any:
     """Return a function as compiled by Numba on its first call, with `options` and those that all kernels share.
 
     Numba counts references to arrays by atomic operations, at each slice and each access to a field of a tuple: almost
     half of the time of a small network's update. The caller of a kernel holds its arrays, so only what `allocates`
     arrays of its own needs references; Numba refuses to compile anything else that does.
+
+    The code of a kernel is compiled once. Numba would compile it again as a part of each of its callers, which takes
+    seconds for a long one; only a kernel that is `linked`, or not defined by a module, is.
     """
     # Python's check for a zero divisor at every division stops vectorization; IEEE division does not need it.
     options |= {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True, "_nrt": allocates}
@@ -266,28 +306,33 @@ def compile_function(function: Callable[..., Any], options: dict[str, Any], *, a
         return dispatcher
     if options.get("no_cpython_wrapper"):
         dispatcher._insert = lambda *overload: None  # it is not what Python could call
-        dispatcher._compile_for_args = partial(_refuse_call, function.__name__)
+        dispatcher._compile_for_args = lambda *arguments: _make_interface(dispatcher)
     if _CACHE is not None:
         dispatcher._cache = _KernelCache(function)
-    return _check_calls(dispatcher, allocates)
+    return _check_calls(dispatcher, allocates, linked)
 
 
-def _refuse_call(name: str, *arguments: object) -> None:
-    """Instead of a kernel that only kernels may call."""
-    raise TypeError(f"{name} can only be called by a kernel")
+@cache
+def _make_interface(dispatcher: Any) -> Any:
+    """Return what calls a kernel without an interface to Python, as a test does; it is not stored."""
+    return njit(lambda *arguments: dispatcher(*arguments))
 
 
-def _check_calls(dispatcher: Any, allocates: bool) -> Any:
+def _check_calls(dispatcher: Any, allocates: bool, linked: bool) -> Any:
     """Let a call with a constant use the same machine code as one with a variable, and refuse one that is unsafe.
 
     Numba would compile a function once more for every constant that another kernel passes to it. A kernel must not
     return an array to another one, as not both of them may count references; what is inlined may. To Python, only
     one that counts them may.
     """
+    function = dispatcher.py_func
     get_call_template, compile_signature = dispatcher.get_call_template, dispatcher.compile
 
     def compile_checked(signature: Any) -> Any:
         entry_point = compile_signature(signature)
+        if not linked and getattr(sys.modules.get(function.__module__), function.__name__, None) is dispatcher:
+            kinds = tuple(signature)
+            dispatcher.overloads[kinds].library.kernel = dispatcher, kinds
         if not allocates and _returns_array(dispatcher):
             raise TypeError(
                 f"{dispatcher.py_func.__name__} returns an array, but counts no references: it must be inlined"
@@ -304,6 +349,17 @@ def _check_calls(dispatcher: Any, allocates: bool) -> Any:
 
     dispatcher.get_call_template, dispatcher.compile = get_general_template, compile_checked
     return dispatcher
+
+
+def member_name(kernel: Any) -> str:
+    """Return the names of the module that defines a kernel and of the kernel."""
+    return f"{kernel.py_func.__module__}:{kernel.py_func.__name__}"
+
+
+def find_member(name: str) -> Any:
+    """Return what a module defines, by the names of both."""
+    module, _, member = name.partition(":")
+    return getattr(import_module(module), member)
 
 
 def _returns_array(dispatcher: Any) -> bool:

@@ -7,17 +7,24 @@ kernel that counts no references needs none of it.
 
 from __future__ import annotations
 
+import copy
+import hashlib
 from typing import Any, ClassVar
 
-from numba.core import cgutils, lowering, types
+from numba.core import cgutils, ir, lowering, types
+from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
+from numba.core.funcdesc import default_mangler
 from numba.core.inline_closurecall import InlineWorker
 from numba.core.typed_passes import NativeLowering
 from numba.core.untyped_passes import InlineInlinables
 
 _Lower: Any = lowering.Lower  # these have no annotations
 _Worker: Any = InlineWorker
+_Block: Any = ir.Block
+_default_mangler: Any = default_mangler
+_Library: Any = JITCodeLibrary
 _PassBuilder: Any = DefaultPassBuilder
 _register_pass: Any = register_pass
 _cgutils: Any = cgutils
@@ -54,13 +61,55 @@ class _KernelLower(_Lower):  # type: ignore[misc]
         return super().lower_expr(resty, expr)
 
 
+def _mangle(name: str, kinds: Any, **numba_only: Any) -> str:
+    """Return the name of a kernel for the linker, the same in every process; Numba's contains a set in any order."""
+    digest = hashlib.sha256(", ".join(map(str, kinds)).encode()).hexdigest()[:16]
+    return str(_default_mangler(f"{name}.{digest}", ()))
+
+
+class _KernelLibrary(_Library):  # type: ignore[misc]
+    """The code of a kernel without that of the kernels it calls, which the linker finds by their names."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.enable_object_caching()
+        self.called: list[Any] = []
+        """The kernels and the types of their arguments."""
+
+    def _optimize_functions(self, module: Any) -> None:
+        """Optimize nothing yet: the passes over the whole module do all of it."""
+        module.data_layout = self._codegen._data_layout
+
+    def add_linking_library(self, library: Any) -> None:
+        """Let the kernel call what a library defines."""
+        kernel = getattr(library, "kernel", None)
+        if kernel is None:
+            super().add_linking_library(library)
+        called = getattr(library, "called", []) if kernel is None else [kernel]
+        self.called += [each for each in called if each not in self.called]
+
+
 @_register_pass(mutates_CFG=True, analysis_only=False)
 class _KernelLowering(NativeLowering):
     _name = "kernel_lowering"
 
+    def run_pass(self, state: Any) -> bool:
+        """Translate the function to machine code."""
+        if "<locals>" not in state.func_id.func_qualname:
+            state.targetctx.mangler = _mangle
+        state.library = _KernelLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        return super().run_pass(state)
+
     @property
     def lowering_class(self) -> Any:
         return _KernelLower
+
+
+class _Copy(_Block):  # type: ignore[misc]
+    """A block that is a copy already: Numba would copy it twice, each time with all variables of its function."""
+
+    def __deepcopy__(self, memo: Any) -> _Copy:
+        return self
 
 
 class _InlineWorker(_Worker):  # type: ignore[misc]
@@ -69,11 +118,22 @@ class _InlineWorker(_Worker):  # type: ignore[misc]
     analysed: ClassVar[dict[Any, Any]] = {}
 
     def run_untyped_passes(self, func: Any, enable_ssa: bool = False) -> Any:
-        """Return the function before its types are known; the caller copies it."""
+        """Return a copy of the function before its types are known."""
         self._compiler_pipeline = lambda state: _replace(_PassBuilder.define_untyped_pipeline(state))
         if func not in self.analysed:
             self.analysed[func] = super().run_untyped_passes(func, enable_ssa)
-        return self.analysed[func]
+        function = self.analysed[func].copy()
+        function.blocks = copy.deepcopy(function.blocks)
+        for block in function.blocks.values():
+            block.__class__ = _Copy
+        return function
+
+    def inline_ir(self, *arguments: Any, **options: Any) -> Any:
+        """Inline the copy."""
+        inlined = super().inline_ir(*arguments, **options)
+        for _, block in inlined[-1]:
+            block.__class__ = _Block
+        return inlined
 
 
 @_register_pass(mutates_CFG=True, analysis_only=False)

@@ -13,13 +13,12 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib import import_module
 from threading import Thread
 from typing import Any
 
 from numba.core import event, types
 
-from elman.jit.compiler import Signature
+from elman.jit.compiler import Signature, find_member, member_name
 from elman.machine import thread_count
 
 MAX_WORKERS = 3
@@ -79,8 +78,8 @@ def _run_worker() -> None:
             kernel, kinds = task = _tasks.pop()
             done = b""
             try:
-                name = f"{kernel.py_func.__module__}:{kernel.py_func.__name__}"
-                process.stdin.write(f"{json.dumps([name, *map(_describe_type, kinds)])}\n".encode())
+                described = json.dumps([member_name(kernel), *map(_describe_type, kinds)])
+                process.stdin.write(f"{described}\n".encode())
                 process.stdin.flush()
                 done = process.stdout.read(1)
             finally:
@@ -95,7 +94,7 @@ def serve() -> None:
     with suppress(KeyboardInterrupt):
         for line in sys.stdin.buffer:
             name, *kinds = json.loads(line)
-            _find(name).compile(tuple(map(_read_type, kinds)))
+            find_member(name).compile(tuple(map(_read_type, kinds)))
             sys.stdout.buffer.write(b".")
             sys.stdout.buffer.flush()
 
@@ -116,11 +115,5 @@ def _read_type(described: Any) -> Any:
         return _types.Array(**described | {"dtype": _read_type(described["dtype"])})
     if isinstance(described, list):
         name, *fields = described
-        return _types.BaseTuple.from_types(tuple(map(_read_type, fields)), name and _find(name))
+        return _types.BaseTuple.from_types(tuple(map(_read_type, fields)), name and find_member(name))
     return getattr(_types, "boolean" if described == "bool" else described)
-
-
-def _find(name: str) -> Any:
-    """Return what a module defines, by the names of both."""
-    module, _, member = name.partition(":")
-    return getattr(import_module(module), member)

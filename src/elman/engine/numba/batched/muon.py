@@ -22,7 +22,7 @@ from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
 from elman.engine.numba.linalg.tile import even_split, tile
 from elman.engine.numba.linalg.vector import transpose
 from elman.engine.numba.threads import barrier
-from elman.jit import called_kernel, inlined, kernel
+from elman.jit import called_kernel, inlined
 from elman.jit.compiler import KernelPointer, call_pointer, kernel_pointer
 from elman.network.muon import MOMENTUM, NEWTON_SCHULZ_COEFFICIENTS, NEWTON_SCHULZ_STEPS, NORM_EPSILON, STEP_SCALE
 from elman.network.parameters import Array
@@ -88,7 +88,7 @@ def _mirror(c, s, columns, size):
             transpose(c, q * size + r, size, c, r * size + q, size)
 
 
-@kernel
+@called_kernel
 def run_phases(workspace, size, first, last, part, parts):
     """Compute every `parts`-th panel, from panel `part` on, in phases `first` to `last` - 1 of all steps.
 

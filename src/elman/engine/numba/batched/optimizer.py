@@ -120,7 +120,7 @@ def reduce_gradients(gradients, first, last, factor, squares, k):
     squares[k] = total
 
 
-@compiled()  # without fastmath: the squares are added in their order
+@compiled(no_cpython_wrapper=True)  # without fastmath: the squares are added in their order
 def clip_scale(squares, max_norm):
     """The factor of clipping by norm, for a gradient of which `squares` are partial sums of squares."""
     total = 0.0

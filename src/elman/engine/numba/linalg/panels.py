@@ -27,7 +27,8 @@ from elman.engine.numba.linalg.tile import (
     tile,
 )
 from elman.engine.numba.linalg.vector import copy, transpose, transpose_column_pairs, transpose_row_pairs
-from elman.jit import called_kernel, inlined
+from elman.jit import called_kernel, inlined, linked_kernel
+from elman.jit.lowering import KernelCompiler
 
 TERMS = 128
 """Terms of a block of the summed dimension, chosen so that the operands of a block stay in the first-level cache."""
@@ -158,7 +159,7 @@ def _by_type(of_numbers, of_pairs):
     def select(packed, *arguments):
         raise NotImplementedError
 
-    @overload(select)
+    @overload(select, jit_options={"pipeline_class": KernelCompiler})
     def implement(packed, *arguments):
         selected = of_pairs if isinstance(packed.dtype, types.Integer) else of_numbers
         return lambda packed, *arguments: selected(packed, *arguments)
@@ -166,22 +167,22 @@ def _by_type(of_numbers, of_pairs):
     return select
 
 
-@called_kernel
+@linked_kernel
 def _count_numbers(packed, depth):
     return depth
 
 
-@called_kernel
+@linked_kernel
 def _count_pairs(packed, depth):
     return even_terms((depth + 1) // 2)
 
 
-@called_kernel
+@linked_kernel
 def _number_tile(packed):
     return MAX_ROWS, ACCUMULATORS // MAX_ROWS
 
 
-@called_kernel
+@linked_kernel
 def _pair_tile(packed):
     return PAIR_ROWS, PAIR_VECTORS
 

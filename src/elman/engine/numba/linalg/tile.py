@@ -29,7 +29,7 @@ from elman.engine.numba.linalg.simd import (
     call_function,
     emit_prefetch,
 )
-from elman.jit import inlined, kernel
+from elman.jit import called_kernel, inlined
 from elman.jit.compiler import HAS_AMX, intrinsic
 
 AT_ONCE = REGISTER_BYTES // BYTES
@@ -355,7 +355,7 @@ def strip_width(vectors):
     return even_split(vectors, MAX_VECTORS)
 
 
-@kernel
+@called_kernel
 def multiply(
     c, c_start, c_row, d, d_start, d_row, a, a_start, a_row, a_step, b, b_start, b_step, b_strip,
     rows, depth, vectors,
