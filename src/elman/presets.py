@@ -225,8 +225,8 @@ PRESETS = {
     ),
     "quick": _budget(
         6.0,
-        "GRU, 192 units, with an n-gram prior, about 6 s: validation loss 1.46 to 1.49 nats/char on tiny Shakespeare (with"
-        " --validation 0.1)",
+        "GRU, 192 units, with an n-gram prior, about 6 s: validation loss 1.46 to 1.49 nats/char on tiny Shakespeare"
+        " (with --validation 0.1)",
         validation=0.0,
     ),
     "minute": _budget(
@@ -236,7 +236,8 @@ PRESETS = {
     ),
     "strong": _budget(
         240.0,
-        "4-layer GRU, 224 or 256 units, with an n-gram prior, 4 min: validation loss 1.34 nats/char on tiny Shakespeare",
+        "4-layer GRU, 224 or 256 units, with an n-gram prior, 4 min: validation loss 1.34 nats/char on tiny"
+        " Shakespeare",
     ),
     "hour": _budget(3600.0, "4-layer GRU, 256 units (448 for 5 MB), with an n-gram prior, 1 h, for long texts"),
 }

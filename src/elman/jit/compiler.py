@@ -325,12 +325,13 @@ def _check_calls(dispatcher: Any, allocates: bool, linked: bool) -> Any:
     return an array to another one, as not both of them may count references; what is inlined may. To Python, only
     one that counts them may.
     """
-    function = dispatcher.py_func
+    function: Any = dispatcher.py_func
     get_call_template, compile_signature = dispatcher.get_call_template, dispatcher.compile
 
     def compile_checked(signature: Any) -> Any:
         entry_point = compile_signature(signature)
-        if not linked and getattr(sys.modules.get(function.__module__), function.__name__, None) is dispatcher:
+        member: Any = getattr(sys.modules.get(function.__module__), function.__name__, None)
+        if not linked and member is dispatcher:
             kinds = tuple(signature)
             dispatcher.overloads[kinds].library.kernel = dispatcher, kinds
         if not allocates and _returns_array(dispatcher):

@@ -95,10 +95,15 @@ class _KernelLowering(NativeLowering):
 
     def run_pass(self, state: Any) -> bool:
         """Translate the function to machine code."""
+        context = state.targetctx
+        state.library = _KernelLibrary(context.codegen(), state.func_id.func_qualname)
+        numba_mangle = context.mangler
         if "<locals>" not in state.func_id.func_qualname:
-            state.targetctx.mangler = _mangle
-        state.library = _KernelLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
-        return super().run_pass(state)
+            context.mangler = _mangle
+        try:
+            return bool(super().run_pass(state))
+        finally:
+            context.mangler = numba_mangle  # the context is that of functions outside Elman, too
 
     @property
     def lowering_class(self) -> Any:

@@ -159,7 +159,7 @@ def _by_type(of_numbers, of_pairs):
     def select(packed, *arguments):
         raise NotImplementedError
 
-    @overload(select, jit_options={"pipeline_class": KernelCompiler})
+    @overload(select, jit_options={"pipeline_class": KernelCompiler})  # type: ignore[typeddict-unknown-key]
     def implement(packed, *arguments):
         selected = of_pairs if isinstance(packed.dtype, types.Integer) else of_numbers
         return lambda packed, *arguments: selected(packed, *arguments)
