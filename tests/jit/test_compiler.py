@@ -12,6 +12,7 @@ import numba
 import numpy as np
 import pytest
 from numba import njit
+from numba.core.caching import NullCache
 from numba.core.errors import NumbaError
 from numba.core.registry import cpu_target
 
@@ -275,7 +276,7 @@ def test_each_signature_is_stored_by_itself() -> None:
         assert not cache.contains(signature)
 
 
-def test_functions_outside_elman_are_compiled_as_numba_does() -> None:
+def test_functions_outside_elman_are_compiled_as_numba_does(monkeypatch: pytest.MonkeyPatch) -> None:
     def make(number: int) -> Any:
         @njit
         def add(x: int) -> int:
@@ -287,6 +288,7 @@ def test_functions_outside_elman_are_compiled_as_numba_does() -> None:
     mangler = context.mangler
     one_more = kernel(lambda x: x + 1)
     assert [one_more(1), make(2)(1), make(3)(1)] == [2, 3, 4]
+    monkeypatch.setattr(product, "_cache", NullCache())
     product.compile((numba.int64, numba.int64))
     assert context.mangler == mangler
 

@@ -169,7 +169,7 @@ def test_a_validation_file_is_evaluated(folder: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("text", "validation", "message"),
     [
-        ("It was Éê", "other.txt", r"'other.txt' contains 'É' \(U\+00C9\) and 1 other characters, "),
+        ("It was Éê", "other.txt", r"'other.txt' contains 'É' \(U\+00C9\) and 1 other character, "),
         ("It was É", Path("other.txt"), r"contains 'É' \(U\+00C9\), .*: pass min_count=1 to "),
         ("I", "other.txt", r"'other.txt' has a single character"),
     ],
