@@ -8,11 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import pytest
-from numba import njit
-from numba.core.caching import NullCache
 from numba.core.errors import NumbaError
 from numba.core.registry import cpu_target
 
@@ -232,7 +229,6 @@ def test_a_kernel_has_no_copy_of_those_it_calls() -> None:
 DOUBLE = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import numba
 import numpy as np
 from test_compiler import double_twice
 numbers = np.arange(3.0)
@@ -274,25 +270,3 @@ def test_each_signature_is_stored_by_itself() -> None:
         assert cache.load_overload(signature, cpu_target.target_context) is None
         path.unlink()
         assert not cache.contains(signature)
-
-
-def test_functions_outside_elman_are_compiled_as_numba_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    def make(number: int) -> Any:
-        @njit
-        def add(x: int) -> int:
-            return x + number
-
-        return add
-
-    context = cpu_target.target_context
-    mangler = context.mangler
-    one_more = kernel(lambda x: x + 1)
-    assert [one_more(1), make(2)(1), make(3)(1)] == [2, 3, 4]
-    monkeypatch.setattr(product, "_cache", NullCache())
-    product.compile((numba.int64, numba.int64))
-    assert context.mangler == mangler
-
-
-@kernel
-def product(x: int, y: int) -> int:
-    return x * y

@@ -95,15 +95,10 @@ class _KernelLowering(NativeLowering):
 
     def run_pass(self, state: Any) -> bool:
         """Translate the function to machine code."""
-        context = state.targetctx
-        state.library = _KernelLibrary(context.codegen(), state.func_id.func_qualname)
-        numba_mangle = context.mangler
         if "<locals>" not in state.func_id.func_qualname:
-            context.mangler = _mangle
-        try:
-            return bool(super().run_pass(state))
-        finally:
-            context.mangler = numba_mangle  # the context is that of functions outside Elman, too
+            state.targetctx.mangler = _mangle  # the context is of this function alone
+        state.library = _KernelLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        return bool(super().run_pass(state))
 
     @property
     def lowering_class(self) -> Any:
