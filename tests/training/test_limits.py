@@ -148,7 +148,7 @@ def test_the_budget_begins_with_the_command(monkeypatch: pytest.MonkeyPatch) -> 
     now[0] = 12.0
     assert (late.elapsed(), at_once.elapsed()) == pytest.approx((2.4, 2.0))
     # A start of 0.4 s, of 0 s and of 9 s.
-    assert [watch.estimate_exit(20.0) for watch in (late, at_once, much_later)] == pytest.approx([1.2, 0.5, 2.5])
+    assert [watch.estimate_exit(20.0) for watch in (late, at_once, much_later)] == pytest.approx([0.8, 0.5, 2.5])
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ PAUSE_SECONDS, PAUSE_FACTOR = 2.0, 4.0
 expected."""
 BUSY = 0.7
 """A machine is busy if a thread that never waits runs for a smaller fraction of the time."""
-END_PER_START = 3.0
+END_PER_START = 2.0
 """The plot, the samples and the exit of a command take so many times as long as its start, which is measured."""
 MAX_END = 0.1
 """The same, at most, as a fraction of the time budget: a start that waits for the disk says nothing about the end."""
