@@ -82,10 +82,10 @@ class ElmanError(Exception):
     --------
     >>> import elman
     >>> try:
-    ...     elman.Config(hidden_size=0)
+    ...     elman.Config(layers=0)
     ... except elman.ElmanError as error:
     ...     print(error)
-    hidden_size must be at least 1 (got 0)
+    layers must be at least 1 (got 0)
     """
 
 

@@ -223,6 +223,11 @@ PRESETS = {
             "init_std": 0.3,
         },
     ),
+    "counts": Preset(
+        "the n-gram counts alone, without a network, about 1 s per million characters: validation loss CCC nats/char on"
+        " tiny Shakespeare",
+        {"hidden_size": 0, "ngram_order": 11, "ngram_folds": 0, "validation": 0.1},
+    ),
     "quick": _budget(
         6.0,
         "GRU, 192 units, with an n-gram prior, about 6 s: validation loss 1.46 to 1.49 nats/char on tiny Shakespeare"

@@ -124,6 +124,7 @@ MODELS: dict[str, Callable[[], Model]] = {
     "wide alphabet": lambda: random_prior_model(WIDE + TEXT, "gru"),
     "ensemble": ensemble,
     "independent lines": of_lines,
+    "counts": lambda: random_prior_model(TEXT, m=0),
     "unknown characters": lambda: replace(
         normal_model("the rain.", "lstm", 1), alphabet=Alphabet("the rain.", has_unknown=True)
     ),

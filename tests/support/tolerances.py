@@ -163,3 +163,9 @@ FLOAT32_ROUNDING = 1.2e-7
 GOLDEN = 1e-4
 """Relative error of numbers in float32 that another machine computed: its BLAS rounds otherwise, and training for
 twenty updates enlarges the difference."""
+
+# --- The counts alone ---
+
+COUNTS_SESSION = 1e-6
+"""Relative error of losses and logits of a session of counts, float32, against the engine ``numpy``, whose logarithms
+are of float64: 1e-7 as measured."""

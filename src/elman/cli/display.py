@@ -136,13 +136,16 @@ def result_rows(run: Run) -> dict[str, Any]:
     omitted = {"advice"}
     if run.state.update < SMOOTH_UPDATES:
         omitted |= {"smooth_loss", "minimum_smooth_loss", "minimum_at"}
+    if run.config.is_counts_only:
+        omitted |= {"updates", "epochs", "seconds", "chars_per_second", "train_loss", "validation_loss"}
     if run.selected is None or run.selected.update == run.state.update:
         omitted.add("kept_update")
     if run.validation_chars is None:
         omitted.add("validation_chars")
     omitted |= {name for name in ("counts_loss", "measured_speed") if getattr(run, name) is None}
     rows = {name: value for name, value in run.results().items() if name not in omitted}
-    rows["epochs"] = f"{run.epochs:,.2f}".removesuffix(".00")
+    if "epochs" in rows:
+        rows["epochs"] = f"{run.epochs:,.2f}".removesuffix(".00")
     rows["text"] = "standard input" if rows["text"] == "-" else visible(rows["text"])
     for name in ("smooth_loss", "minimum_smooth_loss", "train_loss", "validation_loss", "counts_loss"):
         if rows.get(name) is not None:

@@ -127,6 +127,8 @@ def compile_kernels(engine: Engine, state: TrainState, windows: Windows, optimiz
     parallel = sys.modules.get("elman.jit.parallel")
     if parallel is not None:
         parallel.finish_compiling()
+    if not state.parameters.architecture.m:
+        return
     trial = copy.deepcopy(state)
     engine.advance(trial, windows, 1, optimizer)
     if trial.parameters.prior.is_off:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,13 +122,24 @@ class NumpySession:
         self, state: State, x: NDArray[np.integer], uniforms: NDArray[np.float64], sampling: Sequence[SamplingParams]
     ) -> tuple[NDArray[np.intp], State]:
         """See `elman.engine.InferenceSession.generate`."""
-        characters = np.empty(uniforms.shape, np.intp)
-        weights = np.array([params.ngram_weight for params in sampling])
-        for n, row in enumerate(uniforms):
-            o, state = bptt.logits(self.parameters, state, x[None].astype(np.uint32), weights)
-            characters[n] = [params.sample(*pair) for params, *pair in zip(sampling, o[0], row, strict=True)]
-            x = characters[n]
-        return characters, state
+        return sample_characters(partial(bptt.logits, self.parameters), state, x, uniforms, sampling)
+
+
+def sample_characters(
+    step: Callable[..., tuple[Array, State]],
+    state: State,
+    x: NDArray[np.integer],
+    uniforms: NDArray[np.float64],
+    sampling: Sequence[SamplingParams],
+) -> tuple[NDArray[np.intp], State]:
+    """Generate as a session does; `step` feeds characters (1, B) with weights (B,) of the prior: logits, final state."""
+    characters = np.empty(uniforms.shape, np.intp)
+    weights = np.array([params.ngram_weight for params in sampling])
+    for n, row in enumerate(uniforms):
+        o, state = step(state, x[None].astype(np.uint32), weights)
+        characters[n] = [params.sample(*pair) for params, *pair in zip(sampling, o[0], row, strict=True)]
+        x = characters[n]
+    return characters, state
 
 
 def _masks(optimizer: Optimizer, state: TrainState, x: Indices) -> list[Array] | None:

@@ -71,6 +71,8 @@ def check_adapt(parameters: Parameters, adapt: str) -> None:
         raise ElmanError(f"{option.adapt} must be one of {', '.join(ADAPTATIONS)} (got {shorten(adapt)})")
     if parameters.architecture.is_of_lines and adapt == CODE_LENGTH:
         raise ElmanError(f"{option.adapt:{adapt}} does not work with a model of independent lines")
+    if adapt in ("weights", "both") and not parameters.architecture.m:
+        raise ElmanError(f"{option.adapt:{adapt}} requires a network, and this model is its counts: use {option.adapt:counts}")
     if parameters.ngrams is None and adapt in ("counts", "both"):
         raise ElmanError(
             f"{option.adapt:{adapt}} requires a model with an n-gram prior: train with {option.ngram_order:7}"

@@ -129,13 +129,15 @@ def _check_models(models: Iterable[Model]) -> list[Model]:
         check_is_model(model)
     if len(models) < 2:
         raise ElmanError(f"an ensemble needs at least two models (got {len(models)})")
-    first, *others = map(_describe, models)
-    for number, other in enumerate(others, 2):
-        for name, value in other.items():
-            if value != first[name]:
-                difference = f"of models 1 and {number}, 1 has {first[name]}, {number} has {value}"
+    descriptions = [*map(_describe, models)]
+    for name in dict.fromkeys(name for description in descriptions for name in description):
+        (first, value), *others = [(n, each[name]) for n, each in enumerate(descriptions, 1) if name in each]
+        for number, other in others:
+            if other != value:
+                difference = f"of models {first} and {number}, {first} has {value}, {number} has {other}"
                 raise ElmanError(f"the models of an ensemble must have the same {name}: {difference}")
-        _check_alphabets(models[0].alphabet.characters, models[number - 1].alphabet.characters, number)
+    for number, model in enumerate(models[1:], 2):
+        _check_alphabets(models[0].alphabet.characters, model.alphabet.characters, number)
     for prior, next_prior in pairwise(model.parameters.ngrams for model in models if model.parameters.ngrams):
         tensors, next_tensors = ngram_tensors(prior), ngram_tensors(next_prior)
         is_same = all(np.array_equal(next_tensors[name], array) for name, array in tensors.items())
@@ -152,10 +154,9 @@ def _describe(model: Model) -> dict[str, object]:
     """Return what the models of an ensemble have in common, besides the alphabet and the prior."""
     network = model.parameters.architecture
     text = "independent lines" if model.is_of_lines else "continuous"
-    return {
-        "cell": network.cell, "number of layers": network.layers, "precision": model.parameters["V"].dtype,
-        "kind of text": text, "masks": model.masker or "none",
-    }  # fmt: skip
+    of_units = {"cell": network.cell, "number of layers": network.layers} if network.m else {}
+    common = {"precision": model.parameters["V"].dtype, "kind of text": text, "masks": model.masker or "none"}
+    return {**of_units, **common}
 
 
 def _check_alphabets(first: Sequence[str], other: Sequence[str], number: int) -> None:

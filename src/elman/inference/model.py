@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from elman.engine import Engine
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, check_range, option
+from elman.errors import ElmanError, check_range, option, shorten
 from elman.inference import generate
 from elman.inference.score import Score, check_finite, score, score_windows
 from elman.inference.snapshot import SUFFIX, LineData, Snapshot, infer_config, save_imported
@@ -28,6 +29,7 @@ from elman.text.lines import LineHashes, are_training_lines, make_lines, trim_li
 
 if TYPE_CHECKING:
     from elman.inference.adaptation import Adapt
+    from elman.inference.score_lines import BlockScorer
     from elman.text.masks import Masker
 
 
@@ -257,7 +259,7 @@ class Model:
         return generate.StepSession(self.engine.session(self.parameters), self.alphabet, self.parameters, self.state)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {each.name: getattr(self, each.name) for each in fields(self)}  # without `_steps`: it has a lock
+        return {each.name: getattr(self, each.name) for each in fields(self)}  # without the sessions, which have locks
 
     def start(self, n: int = 1) -> State:
         """Return the state of n sequences before their first characters, for `step`.
@@ -355,6 +357,52 @@ class Model:
             result = score(*network, self.encode(text))
         check_finite(result.nats)
         return result
+
+    def score_lines(self, lines: Iterable[str], *, by: str = "worst5+mean") -> Array:
+        """Return the scores of lines, such as names or log messages; the higher, the less they resemble the training text.
+
+        Every line starts from the same state, and its end is scored, as by ``elman score``. Scores of lines of different
+        lengths can be compared, except where `by` is a sum.
+
+        Parameters
+        ----------
+        lines : iterable of str
+            Without line feeds, except for one at the end of a line.
+        by : str
+            ``worst5+mean``, the mean of the five highest losses plus the mean of all; ``worst5``, the sum of the five;
+            ``mean``, ``max`` or ``sum`` of all. In nats.
+
+        Returns
+        -------
+        ndarray of float64, shape (lines,)
+            NaN where there is nothing to predict.
+
+        Raises
+        ------
+        ElmanError
+            If `by` is another name, a line contains a line feed, or the network's output is not finite.
+
+        Examples
+        --------
+        >>> import elman
+        >>> names = elman.Corpus.from_lines(["anna", "hannah", "ann", "hanna"] * 40)
+        >>> model = elman.train(names, preset="counts", lines=True, validation=0.0).model
+        >>> known, random = model.score_lines(["hanna", "xqzvk"], by="mean")
+        >>> bool(known < random)
+        True
+        """
+        from elman.inference.score_lines import AGGREGATIONS
+
+        if by not in AGGREGATIONS:
+            raise ElmanError(f"{option.by} must be one of {', '.join(AGGREGATIONS)} (got {shorten(by)})")
+        scored = self._line_scorer.score_batch(lines)
+        return np.array([AGGREGATIONS[by](line) if line.chars else math.nan for line in scored])
+
+    @cached_property
+    def _line_scorer(self) -> BlockScorer:
+        from elman.inference.score_lines import BlockScorer
+
+        return BlockScorer(self, carry_state=False)
 
     def next_char(self, prefix: str = "") -> dict[str, float]:
         """Return the probability of every character after a prefix, the most likely first.

@@ -19,6 +19,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -121,6 +122,7 @@ class BlockScorer:
             state = _mean_line_end_state(self.session, state, self.start)
         self.state = state.forget_history()
         self.cache: dict[str, LineScore] = {}
+        self.lock = Lock()
 
     def score(self, block: str, number: int) -> list[Line]:
         """Return the lines of a text that ends in a line feed; `number` is that of the first."""
@@ -136,13 +138,14 @@ class BlockScorer:
         return lines
 
     def score_batch(self, lines: Iterable[str]) -> list[Line]:
-        """Return lines in memory, each with or without its line feed."""
+        """Return lines in memory, each with or without its line feed; threads take turns."""
         texts = [line.removesuffix("\n") for line in lines]
         for n, text in enumerate(texts, 1):
             if "\n" in text:
                 raise ElmanError(f"line {n} of the batch contains a line feed: split it")
         blocks = ("\n".join([*texts[n : n + BLOCK_LINES], ""]) for n in range(0, len(texts), BLOCK_LINES))
-        return [line for block in blocks for line in self.score(block, 1)]
+        with self.lock:
+            return [line for block in blocks for line in self.score(block, 1)]
 
     def _look_up(self, texts: list[str]) -> list[LineScore]:
         """Return the scores of lines; one that has been read before is not read again."""

@@ -177,7 +177,7 @@ def read_architecture(metadata: Mapping[str, Any], arrays: Arrays, axis: int = 0
     if cell not in CELLS:
         raise ElmanError(f"its cell {cell!r} is unknown")
     layers = require_int(metadata["layers"], "layers", minimum=1, maximum=len(arrays))
-    m = require_int(metadata["hidden_size"], "hidden_size", minimum=1)
+    m = require_int(metadata["hidden_size"], "hidden_size", minimum=0)
     return Architecture(arrays["V"].shape[axis], m, cell, layers, read_order(metadata))
 
 

@@ -49,7 +49,10 @@ _LINEAR_NAME = re.compile(r"(.*\.|)(?:weight|bias)")
 
 def write(model: Model, _: ModelInfo) -> bytes:
     """Return the bytes of a file."""
-    model.parameters.architecture.spec.require_export("torch")
+    net = model.parameters.architecture
+    net.spec.require_export("torch")
+    if not net.m:
+        raise ElmanError("a model of counts alone has no PyTorch module: export to npz")
     from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array) for name, array in state_dict(model.parameters).items()}

@@ -222,6 +222,8 @@ def letter_of(symbol: str) -> str:
 
 def describe_network(network: Architecture) -> str:
     """Return cell, layers and hidden size in words."""
+    if not network.m:
+        return "n-gram counts alone"
     layers = "" if network.layers == 1 else f"{network.layers} layers of "
     return f"{network.spec.title} with {layers}{pluralize(network.m, 'unit')}"
 

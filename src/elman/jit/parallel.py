@@ -23,7 +23,7 @@ from elman.machine import thread_count
 
 MAX_WORKERS = 3
 """Processes besides the main one: each of them imports Numba first, which takes about a second."""
-MIN_KERNELS = 4
+MIN_KERNELS = 3
 """Kernels that are worth a process."""
 _PATIENCE = 60.0
 """Seconds that the main process waits for a kernel that another one compiles."""

@@ -24,11 +24,12 @@ from elman.network.state import State
 
 def join_parameters(members: Sequence[Parameters], weights: Sequence[float]) -> Parameters:
     """Return the network of (2), of members that differ in size, parameters and whether they have the prior only."""
-    net, arrays = members[0].architecture, Arrays()
+    with_units = [member for member in members if member.architecture.m] or members[:1]
+    net, arrays = with_units[0].architecture, Arrays()
     for number in range(1, net.layers + 1):
         for name in layer_names(net.cell):
             reads_states = name == "W" or (name == "U" and number > 1)
-            arrays[name + suffix(number)] = _join_blocks(members, name + suffix(number), reads_states)
+            arrays[name + suffix(number)] = _join_blocks(with_units, name + suffix(number), reads_states)
     # In float64, so that the sums are rounded once, and a weight that is too large shows at the end only.
     pairs = [*zip(weights, members, strict=True)]
     arrays["V"] = np.concatenate([np.float64(weight) * member["V"] for weight, member in pairs], axis=1)
@@ -51,13 +52,14 @@ def join_states(states: Sequence[State], net: Architecture) -> Array:
 
 def _join_blocks(members: Sequence[Parameters], name: str, reads_states: bool) -> Array:
     """Return an array of a layer: of every gate the rows of all members, in columns of their own if it reads states."""
-    blocks = [member[name].reshape(-1, member.architecture.m, *member[name].shape[1:]) for member in members]
+    gates = 1 if name[0] in members[0].architecture.spec.extra_biases else members[0].architecture.gates
+    blocks = [member[name].reshape(gates, member.architecture.m, *member[name].shape[1:]) for member in members]
     if reads_states:
         ends = np.cumsum([block.shape[1] for block in blocks])
         columns = [(end - block.shape[1], ends[-1] - end) for block, end in zip(blocks, ends, strict=True)]
         blocks = [np.pad(block, ((0, 0), (0, 0), zeros)) for block, zeros in zip(blocks, columns, strict=True)]
     joined = np.concatenate(blocks, axis=1)
-    return joined.reshape(-1, *joined.shape[2:])
+    return joined.reshape(gates * joined.shape[1], *joined.shape[2:])
 
 
 def _weighted_sum(pairs: Sequence[tuple[float, Parameters]], name: str) -> Array:

@@ -233,7 +233,7 @@ def initial_parameters(
             parameters[name] = np.full(shape, alpha)
         elif name[0] not in "UWV":
             parameters[name] = np.zeros(shape)
-        elif not orthogonal or name == "U":
+        elif not orthogonal or name == "U" or not m:
             parameters[name] = generator.randn(*shape) * std
         else:
             normal = generator.randn(*shape)

@@ -10,8 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.ngram.kernels import make_nodes, make_workspace, read_window, reader
+from elman.jit.compiler import Signature, call_kernel, record_kernels
+from elman.ngram.compiled_table import empty_added, empty_table, unpack
+from elman.ngram.kernels import fill_cache, make_nodes, make_workspace, read_window, reader
 from elman.ngram.model import Indices, Ints, NgramModel, check_indices
+
+MAX_LOG_Q = 1 << 22
+"""log q that are in memory at once, 32 MB."""
 
 
 def read_compiled(
@@ -31,6 +36,18 @@ def read_compiled(
     return log_q.reshape(T, B, model.K), matched.reshape(T, B), model.histories(history, x)[-1].copy()
 
 
+def reading_kernels() -> list[Signature]:
+    """Return the kernels, with the types of their arguments, that read a model in float32."""
+    table, added, nodes, workspace = empty_table(), empty_added(), make_nodes(1, 1), make_workspace(1, 1)
+    x, history, reads = np.zeros(1, np.intp), np.zeros((1, 1), np.int32), np.ones(1, np.bool_)
+    q, matched, log_q = np.empty((1, 1, 1)), np.empty((1, 1), np.int8), np.empty(1, np.float32)
+    with record_kernels() as kernels:
+        call_kernel(fill_cache, table, added, history, *nodes, q, matched, workspace)
+        call_kernel(unpack, 2, 1, table.rests, table.rests, table.strings, table.firsts)
+        call_kernel(read_window, table, added, False, history, *nodes, reads, x, x, 1, 1, 1, log_q, x, workspace)
+    return kernels
+
+
 def compute_losses(model: NgramModel, x: Indices) -> NDArray[np.float64]:
     """Return -log q of every character of a text (T,) but its first, (T - 1,), in nats.
 
@@ -45,8 +62,11 @@ def compute_losses(model: NgramModel, x: Indices) -> NDArray[np.float64]:
     True
     """
     check_indices(x, model.K)
-    log_q, _, _ = read_compiled(model, np.zeros((1, model.order), np.int32), x[:-1, None])
-    losses: NDArray[np.float64] = -log_q[np.arange(len(x) - 1), 0, x[1:]]
+    history, losses, steps = np.zeros((1, model.order), np.int32), np.empty(len(x) - 1), max(1, MAX_LOG_Q // model.K)
+    for first in range(0, len(losses), steps):
+        y = x[first + 1 : first + 1 + steps]
+        log_q, _, history = read_compiled(model, history, x[first : first + len(y), None], dtype=np.float32)
+        losses[first : first + len(y)] = -log_q[np.arange(len(y)), 0, y]
     return losses
 
 

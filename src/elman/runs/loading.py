@@ -11,7 +11,6 @@ import shlex
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -254,14 +253,12 @@ class LineScorer:
         ElmanError
             If the model cannot be loaded, or a line contains a line feed.
         """
-        scorer, lock = _open(self.path, self.engine)
-        with lock:
-            scored = scorer.score_batch(lines)
+        scored = _open_scorer(self.path, self.engine).score_batch(lines)
         names = {"chars": "i8", "nats_per_char": "f8", "worst5_nats": "f8", "worst_column": "i8", "worst_nats": "f8"}
         return {name: np.array([getattr(line, name) for line in scored], dtype) for name, dtype in names.items()}
 
 
 @cache
-def _open(path: str, engine: str | None) -> tuple[BlockScorer, Lock]:
-    """Return the scorer of a model, which the process keeps, and the lock that a thread holds while it scores."""
-    return BlockScorer(load(path, engine=engine), carry_state=False), Lock()
+def _open_scorer(path: str, engine: str | None) -> BlockScorer:
+    """Return the scorer of a model, which the process keeps."""
+    return BlockScorer(load(path, engine=engine), carry_state=False)

@@ -68,7 +68,8 @@ class Run:
     notices: tuple[str, ...] = ()
     """What to know about its start, a sentence each: its text, settings lowered for it, an extended schedule."""
     stopped: str = ""
-    """Why training ended: ``epochs``, ``max_updates``, ``max_seconds``, ``patience`` or ``interrupted``; else empty."""
+    """Why training ended: ``epochs``, ``max_updates``, ``max_seconds``, ``patience``, ``counts`` or
+    ``interrupted``; else empty."""
     advice: str = ""
     """What to do next, in words; empty before the end."""
     was_finished: bool = False

@@ -15,7 +15,7 @@ from elman.config import Config
 from elman.engine import Engine, get_engine
 from elman.engine.protocol import Indices
 from elman.engine_registry import DEFAULT_ENGINE
-from elman.errors import ElmanError, option, quote, shorten
+from elman.errors import ElmanError, check_range, option, quote, shorten
 from elman.machine import thread_count
 from elman.network import Parameters, initial_parameters
 from elman.network.parameters import Arrays
@@ -134,6 +134,7 @@ def gradcheck(
     experiments = [(p, m, T) for p, m, T, _ in REPORTED]
     if not (hidden_size is None and seq_length is None and points is None):
         m, T = 100 if hidden_size is None else hidden_size, 25 if seq_length is None else seq_length
+        check_range("hidden_size", m, 1)
         experiments = [(T if points is None else points, m, T)]
     configs = [replace(config, hidden_size=m, seq_length=T) for _, m, T in experiments]
     for p, _, T in experiments:

@@ -168,6 +168,7 @@ class Outcome:
     reference: bool = False
     """Whether it is the reference experiment's network and optimizer, without a validation set."""
     interrupted: bool = False
+    counts_only: bool = False
 
 
 def outcome_of(run: Run) -> Outcome:
@@ -185,6 +186,7 @@ def outcome_of(run: Run) -> Outcome:
         read_enough=run.stopped == "epochs" and has_recipe and config.epochs == recipe_epochs,
         reference=(config.cell, config.optimizer) == ("rnn", "adagrad"),
         interrupted=run.interrupted,
+        counts_only=config.is_counts_only,
     )
 
 
@@ -192,6 +194,8 @@ def advise(outcome: Outcome) -> str:
     """Return what to do next in one or two sentences: train longer, use a larger network, or stop."""
     if outcome.interrupted:
         return f"The run was interrupted: continue it with {option.resume:True}."
+    if outcome.counts_only:
+        return "The counts are complete. A network that is trained beside them predicts better: pass another preset."
     if outcome.epochs < 1:
         return f"{LONGER}: not even one epoch is complete."
     if outcome.validation:

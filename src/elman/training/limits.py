@@ -163,6 +163,8 @@ def find_reached_limit(run: Run, config: Config, last_update: int) -> str:
 
     The limits are those of `config`, of which the time budget ends the run at `last_update`.
     """
+    if config.is_counts_only:
+        return "counts"
     update, total = run.state.update, find_last_update(config, run.data.windows)
     if update >= total:
         return "max_updates" if config.max_updates == total else "epochs"
@@ -180,6 +182,8 @@ def was_ended_by(run: Run, config: Config) -> str:
 
 def describe_reached(run: Run, limit: str) -> str:
     """Return why a resumed run has nothing to do, and which limit to raise."""
+    if limit == "counts":
+        return "the counts are complete; to add those of another text, start a new run with " + f"{option.init_from}"
     state, value = run.state, getattr(run.config, limit)
     done = {
         "max_updates": f"already at update {state.update:,}",

@@ -86,6 +86,9 @@ class Trainer:
             self.add_sample()
         self.measure_validation()
         self.evaluate_counts()
+        if self.config.is_counts_only:
+            self.run.stopped = self.reached_limit()
+            self.finish_validation()
         while not self.run.stopped:
             limit = self.advance()
             asked = run_on_first_process(self.callback.should_stop)

@@ -123,7 +123,7 @@ def initial_state(data: TrainingData, optimizer: Optimizer, pretrained: NgramMod
             config.dtype,
             orthogonal=config.init == "orthogonal",
             ngrams=ngrams,
-            alpha=0.0 if config.ngram_start else INITIAL_ALPHA,
+            alpha=1.0 if config.is_counts_only else 0.0 if config.ngram_start else INITIAL_ALPHA,
         )
     return TrainState.initial(parameters, config.seed, config.batch_size, optimizer)
 
@@ -244,7 +244,7 @@ def fit_to_text(
     if not n:
         total = len(corpus.indices)
         raise ElmanError(f"{option.validation:{config.validation:g}} leaves no characters of {total} to train on")
-    if preset and PRESETS[preset].has_recipe:
+    if preset and PRESETS[preset].has_recipe and not config.is_counts_only:
         seconds = config.max_seconds or PRESETS[preset].settings["max_seconds"]
         config = follow_recipe(config, n, seconds if speed is None else seconds * round_speed(speed), passed)
     held_out = len(corpus.indices) - n if config.validation_fraction else None

@@ -9,7 +9,7 @@ import numba  # noqa: F401 (`elman.engine.watch_compilation` looks for it)
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.protocol import Callback, Indices, TrainState
+from elman.engine.protocol import Callback, Indices, InferenceSession, TrainState
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Architecture, LossAndGradients, Parameters
 from elman.network.sampling import SamplingParams
@@ -17,7 +17,6 @@ from elman.network.state import State
 from elman.text import Windows
 
 if TYPE_CHECKING:
-    from elman.engine.numba.batched.inference import NumbaSession
     from elman.engine.numba.batched.training import Training
 
 
@@ -67,6 +66,11 @@ class NumbaEngine:
 
     def start_compiling(self, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool) -> None:
         """Let other processes compile the kernels of a training, and of its samples, if none are in the cache."""
+        if not state.parameters.architecture.m:
+            from elman.jit.parallel import start_compiling
+            from elman.ngram.language_model import reading_kernels
+
+            return start_compiling(reading_kernels())
         from elman.engine.numba.batched.inference import NumbaSession
         from elman.engine.numba.batched.training import Training, run_updates
         from elman.jit.compiler import has_stored, record_kernels
@@ -88,8 +92,12 @@ class NumbaEngine:
 
         return training.loss_and_gradients(parameters, state, x, y)
 
-    def session(self, parameters: Parameters) -> NumbaSession:
+    def session(self, parameters: Parameters) -> InferenceSession:
         """See `elman.engine.Engine.session`."""
+        if not parameters.architecture.m:
+            from elman.engine.numba.counts import CountsSession
+
+            return CountsSession(parameters)
         from elman.engine.numba.batched.inference import NumbaSession
 
         return NumbaSession(parameters, mixed_precision=self._is_mixed(parameters))

@@ -59,7 +59,11 @@ export function prepareProducts(matrices) {
   const { run } = new WebAssembly.Instance(new WebAssembly.Module(assemble()), { page: { memory } }).exports;
   let end = 0;
   const reserve = (length) => new Float32Array(memory.buffer, end, (end += 4 * length) && length);
-  return matrices.map(({ values }, n) => {
+  return matrices.map(({ values, shape }, n) => {
+    if (!values.length) {
+      const zeros = new Float32Array(shape[0]);
+      return () => zeros;
+    }
     const { rows, columns } = sizes[n], weights = reserve(rows * columns), vector = reserve(columns), product = reserve(rows);
     values.forEach((value, i) => {
       const row = Math.floor(i / columns), lane = row % BLOCK;

@@ -249,7 +249,8 @@ function setModel(id) {
   model = models.get(id);
   undoStack.length = 0;
   const { cell_title, layers, hidden_size, characters } = model, layersOf = layers === 1 ? "" : `${layers} layers of `;
-  byId("about").textContent = `${capitalize(cell_title)} with ${layersOf}${hidden_size} hidden units; alphabet of ${formatCharacters(characters.length)}.`;
+  const network = hidden_size ? `${capitalize(cell_title)} with ${layersOf}${hidden_size} hidden units` : "N-gram counts alone";
+  byId("about").textContent = `${network}; alphabet of ${formatCharacters(characters.length)}.`;
   document.title = `${id}: playground`;
   for (const [where, text] of Object.entries(texts)) {
     text.reset([], 0);

@@ -15,7 +15,7 @@ function groupUnits({ units, layers }, maxUnits) {
   return units.flatMap(({ layer, part, name, count }) => {
     const first = number;
     number += count;
-    return Array.from({ length: Math.ceil(count / maxUnits) }, (_, k) => {
+    return Array.from({ length: Math.max(1, Math.ceil(count / maxUnits)) }, (_, k) => {
       const from = k * maxUnits, size = Math.min(maxUnits, count - from);
       const range = count > maxUnits ? ` ${from + 1}–${from + size}` : "";
       return { label: `${layers > 1 ? `Layer ${layer}, ` : ""}${name}${range}`, unitName: part === "hidden" ? "Unit" : capitalize(name), from, size, first: first + from };
@@ -37,6 +37,7 @@ export class Units {
     this.groups = groupUnits(model, maxUnits);
     byId("block").replaceChildren(...this.groups.map(({ label }, i) => new Option(label, i)));
     byId("block").hidden = this.groups.length < 2;
+    byId("units").hidden = document.querySelector("[name=colour][value=unit]").disabled = !model.hidden_size;
     this.setGroup(0);
   }
 

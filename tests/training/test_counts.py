@@ -1,0 +1,134 @@
+"""The preset ``counts``: a run and a model of n-gram counts alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import elman
+from elman.engine import get_engine
+from elman.network import SamplingParams
+from elman.ngram.language_model import compute_losses
+from elman.ngram.model import read
+from support.tolerances import COUNTS_SESSION, largest_relative_error
+
+TEXT = "the cat sat on the mat, and the dog sat on the log. " * 60
+LINES = ["anna", "hannah", "ann", "hanna", "joanna"] * 40
+
+
+@pytest.fixture(scope="module")
+def run() -> elman.Run:
+    return elman.train(elman.Corpus.from_text(TEXT), preset="counts", sample_every=0)
+
+
+@pytest.fixture(scope="module")
+def of_lines() -> elman.Model:
+    return elman.train(elman.Corpus.from_lines(LINES), preset="counts", lines=True).model
+
+
+def test_its_distributions_are_those_of_the_counts(run: elman.Run) -> None:
+    model = run.model
+    ngrams, x = model.parameters.ngrams, model.encode(TEXT[:50])
+    assert ngrams is not None
+    log_q, _, _ = read(ngrams, np.zeros((1, ngrams.order), np.int32), x[:, None])
+    state, log_p = model.start(), np.empty(0)
+    for n in range(len(x)):
+        state, log_p = model.step(state, x[n : n + 1])
+        np.testing.assert_allclose(log_p[0], log_q[n, 0], atol=1e-5)
+    assert (run.state.update, run.stopped, len(run.metrics)) == (0, "counts", 0)
+    assert run.validation_loss == run.counts_loss == pytest.approx(
+        compute_losses(ngrams, run.data.validation_sample).mean()  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("kind", ["text", "lines", "growing"])
+def test_the_compiled_session_agrees_with_the_reference(run: elman.Run, of_lines: elman.Model, kind: str) -> None:
+    model = of_lines if kind == "lines" else run.model
+    reference, compiled = (get_engine(name).session(model.parameters) for name in ("numpy", "numba"))
+    x = model.encode("anna\nhan\njoxnna" if kind == "lines" else TEXT[:40])
+    x = x[x < len(model.alphabet)]
+    start = model.state.count(model.parameters.ngrams) if kind == "growing" else model.state
+    pairs = x[:-1, None].repeat(2, 1), x[1:, None].repeat(2, 1)
+    results = []
+    for session in (reference, compiled):
+        losses, state = session.losses(start.tile(2), *pairs)
+        o, states = session.logits(state, x[:5, None].repeat(2, 1))
+        starts, lengths = np.array([0, 3, 1, 7]), np.array([4, 2, 4, 0])
+        segments = session.segment_losses(model.state, x, starts, lengths)
+        characters, end = session.generate(
+            states.select(-1), x[:2].astype(np.intp), np.random.default_rng(1).random((20, 2)), [SamplingParams()] * 2
+        )
+        results.append((losses, state.history, o, states.history, *segments, characters, end.history))
+    for expected, found in zip(*results, strict=True):
+        assert not expected.any() or largest_relative_error(found, expected) < COUNTS_SESSION
+
+
+def test_a_run_is_used_like_any_other(run: elman.Run, tmp_path: Path) -> None:
+    run = elman.train(elman.Corpus.from_text(TEXT), preset="counts", out=tmp_path / "run")
+    model = elman.load(tmp_path / "run")
+    assert model.sample(30, seed=1) == run.model.sample(30, seed=1)
+    assert model.score(TEXT).nats_per_char < 0.2
+    assert elman.explain(TEXT[:100], model).results["units"] == 0
+    packed = elman.compress(TEXT, model, mode="static")
+    assert elman.decompress(packed, model) == TEXT.encode()
+    for name in ("m.npz", "m.html"):
+        elman.export(model, tmp_path / name)
+    assert elman.import_(tmp_path / "m.npz").score(TEXT) == model.score(TEXT)
+    assert elman.train(out=tmp_path / "run", resume=True).was_finished
+
+
+def test_counts_and_network_are_an_ensemble(run: elman.Run) -> None:
+    options = {"preset": "quick", "max_updates": 5, "validation": 0.1, "hidden_size": 8}
+    network = elman.train(elman.Corpus.from_text(TEXT), ngram_order=11, **options)  # type: ignore[arg-type]
+    counts = run.model
+    both = elman.ensemble([counts, network.model], weights=[0.7, 0.3])
+    assert both.parameters.architecture.m == 8
+    logits = [model.engine.session(model.parameters).logits(model.start(), counts.encode(TEXT[:9])[:, None])[0]
+              for model in (counts, network.model, both)]  # fmt: skip
+    np.testing.assert_allclose(logits[2], 0.7 * logits[0] + 0.3 * logits[1], atol=1e-4)
+    twice = elman.ensemble([counts, counts])
+    assert twice.score(TEXT).nats == pytest.approx(counts.score(TEXT).nats)
+
+
+def test_the_counts_of_another_text_are_added(run: elman.Run) -> None:
+    other = elman.Corpus.from_text("the sun is on the sea. " * 60)
+    alone = elman.train(other, preset="counts").model
+    added = elman.train(other, preset="counts", init_from=run.model).model
+    assert added.score("the cat sat on the mat").nats < alone.score("the cat sat on the mat").nats
+
+
+def test_scores_of_lines(of_lines: elman.Model) -> None:
+    scores = of_lines.score_lines(["hanna", "xqzvk", "hanna"])
+    assert scores[0] == scores[2] < scores[1]
+    total, mean = (of_lines.score_lines(["hanna"], by=by)[0] for by in ("sum", "mean"))
+    assert total == pytest.approx(6 * mean) == pytest.approx(of_lines.score("hanna").nats)
+    with pytest.raises(elman.ElmanError, match=re.escape("by must be one of worst5+mean, worst5, mean, max, sum (got x)")):
+        of_lines.score_lines(["a"], by="x")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hidden_size": 0, "ngram_order": 0}, "hidden_size=0 requires ngram_order, such as 10"),
+        ({"hidden_size": -1}, "hidden_size must be at least 0 (got -1)"),
+    ],
+)
+def test_invalid_settings(options: dict[str, int], message: str) -> None:
+    with pytest.raises(elman.ElmanError, match=re.escape(message)):
+        elman.Config(**options)  # type: ignore[arg-type]
+
+
+def test_what_counts_cannot_do(run: elman.Run, tmp_path: Path) -> None:
+    for adapt in ("weights", "both"):
+        with pytest.raises(elman.ElmanError, match="requires a network, and this model is its counts"):
+            run.model.score(TEXT, adapt=adapt)  # type: ignore[call-overload]
+    with pytest.raises(elman.ElmanError, match="has no PyTorch module: export to npz"):
+        elman.export(run.model, tmp_path / "m.safetensors")
+
+
+def test_a_preset_with_a_recipe_and_no_hidden_units_counts() -> None:
+    run = elman.train(elman.Corpus.from_text(TEXT), hidden_size=0, max_seconds=5)
+    assert (run.stopped, run.state.update) == ("counts", 0)
