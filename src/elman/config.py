@@ -55,7 +55,9 @@ class Config:
     """
 
     cell: str = _option("rnn", cell_help(), choices=cell_names)
-    hidden_size: int = _option(100, "Hidden units per layer; 0 for the n-gram counts alone, without a network.", minimum=0)
+    hidden_size: int = _option(
+        100, "Hidden units per layer; 0 for the n-gram counts alone, without a network.", minimum=0
+    )
     layers: int = _option(1, "Number of stacked recurrent layers.", minimum=1)
     seq_length: int = _option(
         25, "Characters in one training sequence (truncated backpropagation through time).", minimum=1
@@ -212,7 +214,9 @@ class Config:
                     f"{option[name]} requires a validation set: add {option.validation:0.1} or remove {option[name]}"
                 )
         if self.is_counts_only and not self.ngram_order:
-            raise ElmanError(f"{option.hidden_size:0} requires {option.ngram_order}, such as 10: the counts alone predict")
+            raise ElmanError(
+                f"{option.hidden_size:0} requires {option.ngram_order}, such as 10: the counts alone predict"
+            )
         if self.device != "auto" and not ENGINES[self.engine].has_devices:
             raise ElmanError(
                 f"{option.device:{self.device}} requires {option.engine:torch} (got {option.engine:{self.engine}})"

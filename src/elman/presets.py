@@ -224,8 +224,8 @@ PRESETS = {
         },
     ),
     "counts": Preset(
-        "the n-gram counts alone, without a network, about 1 s per million characters: validation loss CCC nats/char on"
-        " tiny Shakespeare",
+        "the n-gram counts alone, without a network, about 1 s per million characters: validation loss 1.51 nats/char"
+        " on tiny Shakespeare",
         {"hidden_size": 0, "ngram_order": 11, "ngram_folds": 0, "validation": 0.1},
     ),
     "quick": _budget(

@@ -132,7 +132,7 @@ def sample_characters(
     uniforms: NDArray[np.float64],
     sampling: Sequence[SamplingParams],
 ) -> tuple[NDArray[np.intp], State]:
-    """Generate as a session does; `step` feeds characters (1, B) with weights (B,) of the prior: logits, final state."""
+    """Generate as a session does; `step` feeds characters (1, B) with the prior's weights (B,)."""
     characters = np.empty(uniforms.shape, np.intp)
     weights = np.array([params.ngram_weight for params in sampling])
     for n, row in enumerate(uniforms):

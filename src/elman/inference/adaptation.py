@@ -72,7 +72,9 @@ def check_adapt(parameters: Parameters, adapt: str) -> None:
     if parameters.architecture.is_of_lines and adapt == CODE_LENGTH:
         raise ElmanError(f"{option.adapt:{adapt}} does not work with a model of independent lines")
     if adapt in ("weights", "both") and not parameters.architecture.m:
-        raise ElmanError(f"{option.adapt:{adapt}} requires a network, and this model is its counts: use {option.adapt:counts}")
+        raise ElmanError(
+            f"{option.adapt:{adapt}} requires a network, and this model is its counts: use {option.adapt:counts}"
+        )
     if parameters.ngrams is None and adapt in ("counts", "both"):
         raise ElmanError(
             f"{option.adapt:{adapt}} requires a model with an n-gram prior: train with {option.ngram_order:7}"

@@ -359,10 +359,10 @@ class Model:
         return result
 
     def score_lines(self, lines: Iterable[str], *, by: str = "worst5+mean") -> Array:
-        """Return the scores of lines, such as names or log messages; the higher, the less they resemble the training text.
+        """Return the scores of lines, such as names or log messages; the higher, the less likely.
 
-        Every line starts from the same state, and its end is scored, as by ``elman score``. Scores of lines of different
-        lengths can be compared, except where `by` is a sum.
+        Every line starts from the same state, and its end is scored, as by ``elman score``. Lines of different lengths
+        can be compared, except where `by` is a sum.
 
         Parameters
         ----------

@@ -102,7 +102,9 @@ def _list_facts(info: ModelInfo, ngrams: NgramModel | None, weights: str) -> lis
 
 def _round_int8(array: Array) -> tuple[Array, NDArray[np.int8]]:
     """Return a factor for each row of a matrix, and the integers that they multiply."""
-    factors = np.maximum(np.abs(array).max(axis=1, keepdims=True, initial=0) / 127, np.finfo(np.float32).tiny).astype(np.float32)
+    factors = np.maximum(np.abs(array).max(axis=1, keepdims=True, initial=0) / 127, np.finfo(np.float32).tiny).astype(
+        np.float32
+    )
     return factors, np.rint(array / factors).astype(np.int8)
 
 

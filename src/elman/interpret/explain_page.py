@@ -118,7 +118,7 @@ class ExplainPage:
             alphabet, indices = encode_chunks([masked], quote(corpus.name), model.alphabet, extend=True)
             corpus = replace(corpus, alphabet=alphabet, indices=indices)
         explanation = explain_indices(model.engine, model.parameters, model.state, corpus.indices)
-        probes = probe_units(explanation.quantized, corpus.text)
+        probes = probe_units(explanation.quantized, corpus.text) if len(explanation.units) else []
         return cls(corpus.name, model.parameters.architecture, corpus.alphabet, explanation, probes, legend, replaced)
 
     def __repr__(self) -> str:

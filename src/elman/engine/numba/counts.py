@@ -40,7 +40,9 @@ class CountsSession:
     def logits(self, state: State, x: Indices, ngram_weight: float | Array = 1.0) -> tuple[Array, State]:
         """See `elman.engine.InferenceSession.logits`."""
         T, B = x.shape
-        o = output.logits(self.parameters, np.zeros((T, B, 0), state.recurrent.dtype), self.prior(state, x), ngram_weight)
+        o = output.logits(
+            self.parameters, np.zeros((T, B, 0), state.recurrent.dtype), self.prior(state, x), ngram_weight
+        )
         histories = self.parameters.prior.histories(state.history, x)[1:]
         return o, State(np.zeros((T, B, 0), state.recurrent.dtype), histories, state.counts)
 

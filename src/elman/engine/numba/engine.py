@@ -70,7 +70,8 @@ class NumbaEngine:
             from elman.jit.parallel import start_compiling
             from elman.ngram.language_model import reading_kernels
 
-            return start_compiling(reading_kernels())
+            start_compiling(reading_kernels())
+            return
         from elman.engine.numba.batched.inference import NumbaSession
         from elman.engine.numba.batched.training import Training, run_updates
         from elman.jit.compiler import has_stored, record_kernels

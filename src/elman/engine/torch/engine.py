@@ -24,7 +24,7 @@ from torch import Tensor
 from elman.engine.numba.batched.inference import NumbaSession
 from elman.engine.numba.engine import NumbaEngine
 from elman.engine.processes import connect_processes, current_process
-from elman.engine.protocol import Callback, Indices, TrainState, run_in_chunks, training_folds
+from elman.engine.protocol import Callback, Indices, InferenceSession, TrainState, run_in_chunks, training_folds
 from elman.engine.torch.functional import (
     Tensors,
     TrainTensors,
@@ -93,9 +93,10 @@ class TorchEngine:
             State(last.detach().cpu().numpy(), history).reshape(*batch),
         )
 
-    def session(self, parameters: Parameters) -> NumbaSession:
+    def session(self, parameters: Parameters) -> InferenceSession:
         """See `elman.engine.Engine.session`."""
-        if self.device.type == "cpu" or parameters.architecture.is_of_lines:
+        net = parameters.architecture
+        if self.device.type == "cpu" or net.is_of_lines or not net.m:
             return self.inference.session(parameters)
         return DeviceSession(parameters, self.device)
 
