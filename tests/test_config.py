@@ -30,7 +30,7 @@ def test_the_defaults_are_the_reference_experiment() -> None:
 
 
 def test_the_presets() -> None:
-    assert list(PRESETS) == ["reference", "steady", "quick", "minute", "strong", "hour"]
+    assert list(PRESETS) == ["reference", "steady", "counts", "quick", "minute", "strong", "hour"]
     assert PRESETS["reference"].settings == {}
     assert (DEFAULT_PRESET, PRESETS[DEFAULT_PRESET].settings["validation"]) == ("minute", 0.1)
     for name, preset in PRESETS.items():
@@ -86,7 +86,7 @@ def test_the_limits_and_what_may_change_on_resume() -> None:
 @pytest.mark.parametrize(
     ("names", "value", "needed"),
     [
-        ("hidden_size seq_length epochs max_updates sample_length metrics_every layers batch_size", 0, "at least 1"),
+        ("seq_length epochs max_updates sample_length metrics_every layers batch_size", 0, "at least 1"),
         ("learning_rate grad_clip max_seconds", 0.0, "greater than 0"),
         ("init_std validation beta1 beta2 weight_decay ema_decay dropout", -0.1, "at least 0"),
         ("seed sample_every warmup patience validate_every", -1, "at least 0"),

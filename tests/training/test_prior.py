@@ -24,7 +24,7 @@ def loss_of_counts(run: Run) -> float:
     ngrams, held_out = run.state.parameters.ngrams, run.data.validation_sample
     assert ngrams is not None
     assert held_out is not None
-    return float(compute_losses(ngrams, held_out).mean())
+    return float(compute_losses(ngrams, held_out, run.config.dtype).mean())
 
 
 def loss_of_model(run: Run, path: Path) -> float:

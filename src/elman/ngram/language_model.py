@@ -48,8 +48,8 @@ def reading_kernels() -> list[Signature]:
     return kernels
 
 
-def compute_losses(model: NgramModel, x: Indices) -> NDArray[np.float64]:
-    """Return -log q of every character of a text (T,) but its first, (T - 1,), in nats.
+def compute_losses(model: NgramModel, x: Indices, dtype: Any = np.float64) -> NDArray[np.float64]:
+    """Return -log q, rounded to `dtype`, of every character of a text (T,) but its first, (T - 1,), in nats.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def compute_losses(model: NgramModel, x: Indices) -> NDArray[np.float64]:
     history, losses, steps = np.zeros((1, model.order), np.int32), np.empty(len(x) - 1), max(1, MAX_LOG_Q // model.K)
     for first in range(0, len(losses), steps):
         y = x[first + 1 : first + 1 + steps]
-        log_q, _, history = read_compiled(model, history, x[first : first + len(y), None], dtype=np.float32)
+        log_q, _, history = read_compiled(model, history, x[first : first + len(y), None], dtype=dtype)
         losses[first : first + len(y)] = -log_q[np.arange(len(y)), 0, y]
     return losses
 

@@ -324,12 +324,16 @@ class Trainer:
     def evaluate_counts(self) -> None:
         """Let the counts alone, without the network, be the best model so far: none that is worse is kept."""
         run, sample, ngrams = self.run, self.run.data.validation_sample, self.state.parameters.ngrams
-        if self.state.update or sample is None or ngrams is None:
+        if sample is None or ngrams is None or (self.state.update and not self.best_is_mixed()):
             return
-        run.counts_loss = run_on_first_process(lambda: compute_counts_loss(ngrams, sample))
-        counts = run.snapshot(run.counts_loss)
-        parameters = self.state.parameters.switch_on_prior(1.0, 0.0).map(np.copy)
-        run.best = run.selected = replace(counts, parameters=parameters)
+        run.counts_loss = run_on_first_process(lambda: compute_counts_loss(ngrams, sample, self.config.dtype))
+        parameters = self.state.parameters.map(np.zeros_like).switch_on_prior(1.0, 0.0)
+        run.best = run.selected = replace(run.snapshot(run.counts_loss), parameters=parameters, update=0)
+
+    def best_is_mixed(self) -> bool:
+        """Return whether the best model is that of `mix_with_counts`, at the end of the run that is extended."""
+        best, V = self.run.best, self.state.eval_parameters["V"]
+        return best is not None and best.update == self.state.update and not np.array_equal(best.parameters["V"], V)
 
     def mix_with_counts(self) -> None:
         """Where the counts alone are the best model, try the geometric mean of them and the network."""
@@ -394,11 +398,11 @@ def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:
     state.smooth_loss, state.minimum_smooth_loss, state.minimum_at = S, minimum, at
 
 
-def compute_counts_loss(ngrams: NgramModel, text: Indices) -> float:
+def compute_counts_loss(ngrams: NgramModel, text: Indices, dtype: str) -> float:
     """Return the loss of counts alone, in nats per character."""
     from elman.ngram.language_model import compute_losses
 
-    return float(compute_losses(ngrams, text).mean())
+    return float(compute_losses(ngrams, text, dtype).mean())
 
 
 # --- When the n-gram prior takes part ---
