@@ -5,6 +5,7 @@ import gc
 import os
 import sys
 import time
+from contextlib import suppress
 
 TYPE_CHECKING = False  # as in `typing`, which takes a while to import
 if TYPE_CHECKING:
@@ -14,12 +15,16 @@ if TYPE_CHECKING:
 GC_THRESHOLD = 10_000
 """Containers allocated, less those freed, before Python looks for cycles. Imports allocate many, which stay in use."""
 
+STOPPED = (129, 130, 143)
+"""Exit codes of a command that a signal has stopped."""
+
 
 def main() -> None:
     """Run the command line; Ctrl-C ends it without a traceback, even while modules are still being imported."""
     started = time.monotonic() - time.process_time()  # the interpreter has waited for nothing so far
     gc.set_threshold(GC_THRESHOLD)
-    atexit.register(gc.freeze)  # Python would look for cycles several times while it ends
+    stopped = list[int]()
+    atexit.register(_end, stopped)  # the first to be registered is the last to be called
     try:
         import signal
 
@@ -28,17 +33,39 @@ def main() -> None:
         from elman.cli.app import main
     except KeyboardInterrupt:
         sys.exit(130)
-    main(started=started)
+    try:
+        main(started=started)
+    except SystemExit as exit:
+        if exit.code in STOPPED:
+            stopped.append(int(exit.code))
+        raise
+
+
+def _end(stopped: "list[int]") -> None:
+    """End the process.
+
+    Of one that a signal has stopped, a thread may still compile a kernel: LLVM would crash when Python clears up.
+    """
+    gc.freeze()  # Python would look for cycles several times while it ends
+    for code in stopped:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(AttributeError, OSError, ValueError):  # it is closed
+                stream.flush()
+        os._exit(code)
 
 
 def _interrupt(number: int, frame: "FrameType | None") -> None:
     """Handle SIGINT as Python does, but exit at once while a module is loaded: an exception there may be lost."""
-    while frame is not None:
-        code = frame.f_code
+    caller = frame
+    while caller is not None:
+        code = caller.f_code
         if (code.co_filename, code.co_name) == ("<frozen importlib._bootstrap>", "_find_and_load"):
             os._exit(130)
-        frame = frame.f_back
-    raise KeyboardInterrupt
+        caller = caller.f_back
+    from elman.machine import postpone_signal
+
+    if not postpone_signal(number, frame):
+        raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

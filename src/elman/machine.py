@@ -1,11 +1,29 @@
-"""How many threads and bytes this process may use."""
+"""How many threads and bytes this process may use, and its signals."""
 
 from __future__ import annotations
 
 import math
 import os
+import signal
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from threading import Timer
+from types import FrameType
+
+HANGUP = getattr(signal, "SIGHUP", None)
+"""The signal of a closed terminal or a lost SSH session; Windows has none."""
+
+
+def postpone_signal(number: int, frame: FrameType | None) -> bool:
+    """Whether an exception would be lost now, in a function that LLVM calls: the signal is then sent again shortly."""
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("llvmlite.binding"):
+            send = partial(os.kill, os.getpid()) if os.name == "posix" else signal.raise_signal
+            Timer(0.01, send, (number,)).start()
+            return True
+        frame = frame.f_back
+    return False
 
 
 def thread_count() -> int:

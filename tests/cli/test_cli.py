@@ -24,6 +24,7 @@ from elman.cli.app import COMMANDS
 from elman.cli.display import TrainingDisplay
 from elman.config import Config, make_config
 from elman.errors import FLAGS, flag
+from elman.machine import HANGUP
 from elman.presets import DEFAULT_PRESET
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
@@ -189,6 +190,38 @@ def test_an_interrupted_training_is_saved(folder: Path, command: Command) -> Non
     assert command("train", "novel.txt", "--out", "out", "--resume", "--max-updates", end).code == 0
 
 
+@pytest.mark.parametrize("number", [*filter(None, [signal.SIGINT, signal.SIGTERM, HANGUP])])
+def test_a_signal_before_the_first_update_need_not_wait(
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """It interrupts the compilation of kernels, when there is a run, and the counting, when there is none.
+
+    In a function that LLVM calls, which would lose the exception, the signal is postponed.
+    """
+    names = {"__name__": "llvmlite.binding.ffi", "raise_signal": signal.raise_signal}
+    exec("def call_back(number): raise_signal(number)", names)
+
+    def stop(*_: object) -> None:
+        names["call_back"](number)  # type: ignore[operator]
+        time.sleep(60)
+        raise AssertionError("it went on")
+
+    arguments = ("train", "novel.txt", *SMALL, "--max-updates", 20, "--out")
+    with monkeypatch.context() as patch:
+        patch.setattr("elman.training.loop.compile_kernels", stop)
+        ended = command(*arguments, "out")
+        assert (ended.code, ended.err) == (130, "stopping: saving the run (press Ctrl-C again to stop at once)\n")
+        assert ended.out.endswith("stopped and saved; resume with: elman train --out out --resume\n")
+        assert elman.list_runs("out")[0]["stopped"] == "interrupted"
+        patch.setattr("elman.training.start.initial_state", stop)
+        assert command(*arguments, "none") == (130, "", "")
+    assert not Path("none").exists()
+    assert command("train", "--out", "out", "--resume", "--quiet").code == command(*arguments, "whole").code == 0
+    assert Path("out/samples.jsonl").read_bytes() == Path("whole/samples.jsonl").read_bytes()
+    states = [RunDirectory(Path(out)).load().state for out in ("out", "whole")]
+    assert states[0].smooth_loss == states[1].smooth_loss
+
+
 def test_a_lost_terminal_saves_the_run(folder: Path) -> None:
     """The kernel sends SIGHUP to the process, as when an SSH session is lost; a shell sends it once more."""
     fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))
@@ -338,6 +371,28 @@ def test_text_is_utf8_whatever_the_terminal_says(folder: Path) -> None:
     assert set(out.decode("utf-8")) == set("åäö漢字🐈\n")
 
 
+STOPPED = """
+import os, signal, sys
+from elman.__main__ import main
+from elman.cli.app import main as _
+
+class Late:  # as LLVM, where a thread still compiles a kernel
+    def __del__(self, end=os._exit):
+        end(99)
+
+late = Late()
+sys.modules["elman.cli.app"]._call = lambda *_: signal.raise_signal(int(sys.argv[1]))
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGHUP")
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_what_a_signal_stops_does_not_clear_up_its_threads(name: str, code: int) -> None:
+    command = [sys.executable, "-c", STOPPED, str(int(getattr(signal, name))), "eval"]
+    assert subprocess.run(command, check=False).returncode == code
+
+
 # --- Odd input ---
 
 
@@ -401,12 +456,15 @@ def test_a_library_is_missing(folder: Path, command: Command, monkeypatch: pytes
     assert not Path("out").exists()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), *([(HANGUP, 0)] if HANGUP else [])]
+)
 def test_view_shows_runs_until_a_signal(folder: Path, number: signal.Signals, code: int) -> None:
     out = folder / "novel"
     train(Corpus.from_text(TEXT), **EXACT, epochs=2, out=out)
     command = [sys.executable, "-m", "elman", "view", str(out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+    streams = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, **streams, text=True, encoding="utf-8") as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         found = re.search(ADDRESS, line)
@@ -415,4 +473,6 @@ def test_view_shows_runs_until_a_signal(folder: Path, number: signal.Signals, co
         process.send_signal(number)
         assert process.wait(timeout=30) == code
         assert process.stdout.read() == ""
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
     assert (out / "checkpoint.safetensors").exists()

@@ -10,6 +10,7 @@ import pytest
 
 from elman.errors import quote
 from elman.inference import codec
+from elman.machine import HANGUP
 from support.cli import Command, assert_refused, exit_code
 from support.state import TEXT
 
@@ -76,7 +77,9 @@ def test_an_empty_file(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert empty.read_bytes() == b""
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), *([(HANGUP, 129)] if HANGUP else []), (signal.SIGINT, 130)]
+)
 @pytest.mark.parametrize("command", ["compress", "decompress"])
 def test_a_signal_leaves_no_temporary_file(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, number: signal.Signals, code: int
@@ -88,11 +91,12 @@ def test_a_signal_leaves_no_temporary_file(
 
     (tmp_path / "text").write_bytes(DATA)
     monkeypatch.setattr(codec, {"compress": "compress_pieces", "decompress": "decompress_members"}[command], begin)
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    handlers = {each: signal.signal(each, signal.SIG_DFL) for each in filter(None, (signal.SIGTERM, HANGUP))}
     try:
         assert exit_code(command, tmp_path / "text", "-m", run, "--out", tmp_path / "out", "-q") == code
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
     assert {path.name for path in tmp_path.iterdir()} == {"text", "novel.txt", "run"}
 
 

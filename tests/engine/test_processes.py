@@ -38,6 +38,7 @@ def test_a_process_that_has_ended_is_one_error(monkeypatch: pytest.MonkeyPatch) 
 
 def test_torchrun_may_repeat_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     display = TrainingDisplay(quiet=True)
+    display.is_asked = True
     display.receive(2, None)
     with pytest.raises(KeyboardInterrupt):
         display.receive(2, None)

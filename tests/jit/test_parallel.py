@@ -1,5 +1,6 @@
 """Compilation in several processes."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from elman.jit import compiler
 from elman.jit.compiler import Signature
 from elman.ngram.compiled_table import unpack
 from elman.ngram.kernels import set_logs
-from support.processes import run_in_a_process
+from support.processes import is_alive, run_in_a_process
 
 
 def small_kernels() -> list[Signature]:
@@ -60,6 +61,28 @@ def test_all_kernels_are_compiled(tmp_path: Path, mode: str, threads: int, expec
     if mode == "waits":
         assert printed == f"{expected}\n"
     assert run_in_a_process(PROGRAM, tmp_path, folder, "waits", "2") == "0 0 True\n"  # all are in the cache
+
+
+STOPPED = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+import test_parallel
+from elman.jit import parallel
+from support.processes import children
+parallel.thread_count = lambda: 2
+parallel.start_compiling(test_parallel.small_kernels())
+while not (workers := children(parallel.os.getpid())):
+    time.sleep(0.001)
+print(*workers)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the processes in /proc")
+def test_no_process_compiles_longer_than_the_program(tmp_path: Path) -> None:
+    (worker,) = run_in_a_process(STOPPED, tmp_path, str(Path(__file__).parent)).split()
+    ends = time.monotonic() + 0.5  # in which it could not even import what it compiles
+    while is_alive(int(worker)):
+        assert time.monotonic() < ends
 
 
 TRAIN = """

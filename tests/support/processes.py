@@ -22,11 +22,12 @@ def run_in_a_process(code: str, cache: Path, *arguments: str) -> str:
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that a process has started; none where there is no /proc."""
+    """Return the processes that a process has started, in any of its threads; none where there is no /proc."""
     try:
-        return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split())]
+        texts = [path.read_text("utf-8") for path in Path(f"/proc/{pid}/task").glob("*/children")]
     except OSError:  # it has ended
         return []
+    return [*map(int, " ".join(texts).split())]
 
 
 def is_alive(pid: int) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter, Token
 from cyclopts.config import Dict, Env
@@ -24,6 +24,7 @@ from elman._version import __version__
 from elman.cli.commands import BAD_INPUT, INTERRUPTED, STARTED
 from elman.cli.parameters import join_descriptions, parse_nonempty_path
 from elman.errors import ElmanError, command_line, quote, shorten
+from elman.machine import HANGUP, postpone_signal
 from elman.options import suggest_option
 
 COMMANDS = {
@@ -156,7 +157,7 @@ app = _create_app()
 
 
 def main(arguments: list[str] | None = None, started: float | None = None) -> None:
-    """Run the command line and exit: 0, 1 (a check found something), 2 (bad input), 130 (interrupt), 143 (SIGTERM).
+    """Run the command line and exit: 0, 1 (a check found something), 2 (bad input), 130 (interrupt), 128 + a signal.
 
     `started` is the time of `time.monotonic` at which the process started, now by default.
     """
@@ -167,17 +168,19 @@ def main(arguments: list[str] | None = None, started: float | None = None) -> No
         # A text may contain what the terminal's encoding does not; a lone surrogate is no reason to stop.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    is_default = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if is_default and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _exit)  # so that temporary files are removed; some commands replace the handler
+    for number in {signal.SIGTERM, HANGUP or signal.SIGTERM}:
+        is_default = signal.getsignal(number) is signal.SIG_DFL
+        if is_default and threading.current_thread() is threading.main_thread():
+            signal.signal(number, _exit)  # so that temporary files are removed; some commands replace the handler
     with command_line(), warnings.catch_warnings():
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         code = _run(sys.argv[1:] if arguments is None else arguments)
     sys.exit(code)
 
 
-def _exit(number: int, frame: FrameType | None) -> NoReturn:
-    sys.exit(128 + number)
+def _exit(number: int, frame: FrameType | None) -> None:
+    if not postpone_signal(number, frame):
+        sys.exit(128 + number)
 
 
 def _run(arguments: list[str]) -> int:

@@ -25,9 +25,12 @@ from elman.config import TEXT_SETTINGS, Config
 from elman.engine import COMPILING, watch_compilation
 from elman.engine.processes import current_process
 from elman.errors import flag, format_count, format_value
+from elman.machine import HANGUP, postpone_signal
+from elman.runs.directory import CHECKPOINT
 from elman.runs.history import SMOOTH_UPDATES
+from elman.storage import exists
 from elman.text.alphabet import visible as visible
-from elman.training.callbacks import CallbackList
+from elman.training.callbacks import CallbackList, StoppedEarly
 from elman.training.health import LONGER
 from elman.training.progress import INTERVAL, StderrConsole, create_display
 
@@ -52,10 +55,6 @@ _OUT = Terminal(soft_wrap=True, highlight=False, markup=False)
 
 _WIDE_OUT = Terminal(width=10_000)
 """Standard output for tables that are not cut to the width of the terminal, which a program has none of."""
-
-
-HANGUP = getattr(signal, "SIGHUP", None)
-"""The signal of a closed terminal or a lost SSH session; Windows has none."""
 
 
 def _discard_terminal() -> None:
@@ -87,30 +86,69 @@ class StopSignals:
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
+        if postpone_signal(number, frame):
+            return
         is_first, self.received = not self.received, True
-        if is_first:
+        if is_first and self.has_run():
             with suppress(OSError):  # the terminal may be closed
                 self.console.print(f"stopping: saving {self.what} (press Ctrl-C again to stop at once)")
-        if number == HANGUP:  # a shell may send another one
+        if number == HANGUP:
             _discard_terminal()
-        elif not is_first and current_process().size == 1:  # torchrun passes on what Ctrl-C sends to every process
+        if current_process().size > 1:  # torchrun passes on what Ctrl-C sends to every process
+            return
+        if is_first and not self.must_wait():
+            raise StoppedEarly
+        if not is_first and number != HANGUP:  # of which a shell may send another one
             raise KeyboardInterrupt
+
+    def has_run(self) -> bool:
+        """Return whether there is something to save."""
+        return True
+
+    def must_wait(self) -> bool:
+        """Return whether the first signal has to wait until `received` is asked for."""
+        return True
 
 
 class TrainingDisplay(StopSignals, CallbackList):
-    """The progress of a training on standard error: a bar on a terminal, plain lines elsewhere, warnings if quiet."""
+    """The progress of a training on standard error: a bar on a terminal, plain lines elsewhere, warnings if quiet.
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    `out` is the directory of the run, for signals: they interrupt the counting of n-grams, when there is no run yet,
+    and the compilation of kernels, when it has no updates.
+    """
+
+    def __init__(self, out: Path | None = None, *, quiet: bool = False) -> None:
         StopSignals.__init__(self, StderrConsole(), "the run")
         self.progress = create_display(not quiet, self.console)
         CallbackList.__init__(self, self.progress)
+        self.out, self.compiles, self.is_asked = out, False, False
 
     def __exit__(self, *_: object) -> None:
         self.progress.close()
         super().__exit__()
 
+    def has_run(self) -> bool:
+        """Return whether there is a run to save, or something else."""
+        return self.is_asked or (self.out is not None and exists(self.out / CHECKPOINT))
+
+    def must_wait(self) -> bool:
+        """Return whether a signal has to wait, so that the run can be saved."""
+        return self.is_asked or (not self.compiles and self.has_run())
+
+    def on_compile(self) -> None:
+        """Let a signal interrupt the compilation, also one that has had to wait until then."""
+        self.compiles = True
+        if self.received and not self.is_asked:
+            raise StoppedEarly
+
+    def on_progress(self, run: Run, updates: int) -> None:
+        """Show the progress; from now on a signal lets the run be saved."""
+        self.is_asked = True
+        self.progress.on_progress(run, updates)
+
     def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
         """Show which gradient check is running."""
+        self.is_asked = True
         sizes = f"{format_count(points, 'character')}, hidden size {hidden_size}, sequence length {seq_length}"
         self.progress.on_notice(f"checking gradients: {sizes} …")
 

@@ -6,6 +6,7 @@ started, the main process compiles what is left.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import subprocess
@@ -74,6 +75,7 @@ def _run_worker() -> None:
     ) as process:  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None
+        atexit.register(process.kill)  # of a command that is stopped; it would compile its kernel to the end
         while True:
             kernel, kinds = task = _tasks.pop()
             done = b""

@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from elman.errors import ElmanError, option, quote
+from elman.machine import HANGUP
 from elman.serve.settings import as_address
 
 BACKLOG = 2048
@@ -64,13 +65,16 @@ def address_of(listening: socket.socket) -> str:
 
 
 def run(app: ASGIApp, listening: socket.socket, shutdown_timeout: float, on_shutdown: Callable[[int], None]) -> None:
-    """Serve an application until SIGTERM, or until SIGINT, which raises `KeyboardInterrupt` afterwards.
+    """Serve an application until SIGTERM or SIGHUP, or until SIGINT, which raises `KeyboardInterrupt` afterwards.
 
     `on_shutdown` is called with the number of requests in flight when the signal arrives; they get `shutdown_timeout`
     seconds to finish. A second SIGINT ends them at once.
     """
     signal.signal(signal.SIGTERM, lambda *_: None)  # Uvicorn raises the signal again once it has shut down
-    _Server(_create_config(app, shutdown_timeout), on_shutdown).run([listening])
+    server = _Server(_create_config(app, shutdown_timeout), on_shutdown)
+    if HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN:  # as nohup does
+        signal.signal(HANGUP, server.handle_exit)
+    server.run([listening])
 
 
 @contextmanager
@@ -100,7 +104,8 @@ class _Server(uvicorn.Server):
                 connection.transport.abort()
         else:
             super().handle_exit(sig, frame)
-            self.on_shutdown(len(self.server_state.tasks))
+            if sig != HANGUP:  # which leaves nobody to tell
+                self.on_shutdown(len(self.server_state.tasks))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Shut down; requests that are cancelled at the timeout still send their error."""

@@ -96,6 +96,10 @@ class DeferredErrors(CallbackList):
         return super().should_stop() or self.error is not None
 
 
+class StoppedEarly(KeyboardInterrupt):
+    """A signal that need not wait until `TrainingCallback.should_stop` is asked: there were no updates yet."""
+
+
 class InterruptCallback(TrainingCallback):
     """Asks to stop once SIGINT has arrived, as Ctrl-C and the stop button of a notebook send it; a second one raises.
 

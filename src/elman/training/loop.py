@@ -24,7 +24,7 @@ from elman.network.parameters import Array
 from elman.ngram.model import NgramModel
 from elman.runs.history import Metrics, Sample, finite_or_none
 from elman.runs.run import Run
-from elman.training.callbacks import TrainingCallback
+from elman.training.callbacks import StoppedEarly, TrainingCallback
 from elman.training.health import LOSSES, HealthMonitor, advise, outcome_of, require_finite_losses, require_finite_state
 from elman.training.limits import (
     MEASURED_CHARS,
@@ -79,13 +79,12 @@ class Trainer:
 
     def train(self) -> None:
         """Advance to the end or to a limit, then save everything."""
-        self.callback.on_compile()
-        with watch_compilation(lambda: self.callback.on_notice(COMPILING)):
-            compile_kernels(self.engine, self.state, self.windows, self.optimizer, self.config.sample_every > 0)
-        if self.state.update == 0 and self.config.sample_every:
-            self.add_sample()
-        self.measure_validation()
-        self.evaluate_counts()
+        try:
+            self.prepare()
+        except StoppedEarly:  # the directory has what a resumed run starts from
+            self.run.stopped = "interrupted"
+            self.write_reason()
+            return
         if self.config.is_counts_only:
             self.run.stopped = self.reached_limit()
             self.finish_validation()
@@ -94,6 +93,16 @@ class Trainer:
             asked = run_on_first_process(self.callback.should_stop)
             self.run.stopped = limit or ("interrupted" if asked else "")
         self.finish()
+
+    def prepare(self) -> None:
+        """Do what takes a while, and what a run has before its first update."""
+        self.callback.on_compile()
+        with watch_compilation(lambda: self.callback.on_notice(COMPILING)):
+            compile_kernels(self.engine, self.state, self.windows, self.optimizer, self.config.sample_every > 0)
+        if self.state.update == 0 and self.config.sample_every:
+            self.add_sample()
+        self.measure_validation()
+        self.evaluate_counts()
 
     def finish(self) -> None:
         """End the run: the last row, the checkpoint, the advice and the plot."""
@@ -109,9 +118,13 @@ class Trainer:
         share = self.core_seconds / self.engine_seconds if self.engine_seconds else 1.0
         for warning in filter(None, (describe_overrun(run, self.stopwatch.elapsed()), describe_load(run, share))):
             self.callback.on_warning(warning)
-        if run.directory is not None:
-            run.directory.write_manifest(run.manifest)  # again, with the reason why the run ended
+        self.write_reason()
         save_plot(run, self.callback)
+
+    def write_reason(self) -> None:
+        """Write ``run.json`` again, with the reason why the run ended."""
+        if self.run.directory is not None:
+            self.run.directory.write_manifest(self.run.manifest)
 
     def reached_limit(self) -> str:
         """Return the name of the limit that is reached; empty while none is."""

@@ -16,6 +16,7 @@ from elman.config import Config, check_names, choices_of, make_config, replace_s
 from elman.engine import COMPILING
 from elman.engine.processes import current_process, run_on_first_process
 from elman.errors import ElmanError, NonFiniteLossError, option, quote
+from elman.machine import HANGUP
 from elman.options import Option, document_options
 from elman.presets import DEFAULT_PRESET, name_preset
 from elman.runs.data import Text
@@ -232,7 +233,7 @@ def follow() -> int:
     stop of process 0, which alone reads the text, shows progress, and writes.
     """
     run = run_on_first_process(_receive_only)
-    for number in {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+    for number in {signal.SIGINT, signal.SIGTERM, HANGUP or signal.SIGTERM}:
         signal.signal(number, signal.SIG_IGN)  # process 0 decides
     if not run.was_finished:
         with suppress(NonFiniteLossError):  # process 0 reports it

@@ -45,7 +45,7 @@ def report(
     from elman.report import report
     from elman.runs.data import DEFAULT_TEXT
 
-    with TrainingDisplay(quiet=quiet) as display:
+    with TrainingDisplay(out / "run", quiet=quiet) as display:
         texts = [str(each) for each in corpus] or [choose_corpus() or DEFAULT_TEXT]
         options: dict[str, Any] = {"out": out, "epochs": epochs, "long_epochs": long_epochs, "encoding": encoding}
         if min_count is not None:

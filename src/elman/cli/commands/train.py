@@ -94,7 +94,7 @@ def train(
     arguments = {"preset": preset, **passed_options(options)}
     if like is not None:
         arguments = _start_like(like, passed_options(options), preset, resume)
-    display = TrainingDisplay(quiet=quiet)
+    display = TrainingDisplay(out, quiet=quiet)
     source: Any = list(corpus) or None
     if source is None and not resume:
         from elman.cli.inputs import choose_corpus
