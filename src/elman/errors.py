@@ -146,7 +146,7 @@ def flag(name: str) -> str:
 
 def check_range(name: str, value: Any, minimum: int, maximum: int | None = None) -> None:
     """Reject an option that is no integer or out of its range."""
-    is_integer = isinstance(value, Integral)
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool)
     if not is_integer:
         raise ElmanError(f"{option[name]} must be an integer (got {quote(value)})")
     if value < minimum or (maximum is not None and value > maximum):

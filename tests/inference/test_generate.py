@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.engine import get_engine
+from elman.errors import ElmanError
 from elman.inference import Model, generate
 from elman.inference.generate import cut_at_stop
 from elman.text import Corpus
@@ -140,3 +141,23 @@ def test_a_beam_that_holds_everything_finds_the_most_likely_text(model: Model) -
     texts = ["".join(text) for text in product(characters, repeat=2)]
     most_likely = max(texts, key=lambda text: log_probability(model, text))
     assert "".join(model.beam(len(texts), 2, prompt="t")) == most_likely
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda model: model.sample(4, stop=5), r"stop must be a string or a sequence of strings \(got 5\)"),
+        (lambda model: model.samples(2, 4, stop=["a", 5]), "stop must be a string or a sequence"),
+        (lambda model: model.beam(2, 4, stop=None), "stop must be a string or a sequence"),
+        (lambda model: model.stream(4, stop=b"a"), "stop must be a string or a sequence"),
+        (lambda model: model.samples(True, 4), r"count must be an integer \(got True\)"),
+    ],
+)
+def test_odd_options_are_one_line(model: Model, call: Any, message: str) -> None:
+    with pytest.raises(ElmanError, match=f"^{message}"):
+        list(call(model))
+
+
+def test_a_beam_wider_than_all_texts(model: Model) -> None:
+    assert "".join(model.beam(1000, 1)) == model.sample(1, temperature=0)
+    assert "".join(model.beam(1000, 0)) == ""

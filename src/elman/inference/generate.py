@@ -215,7 +215,10 @@ class StopSequenceFilter:
 
 def list_stop_sequences(stop: str | Sequence[str], alphabet: Alphabet, is_of_lines: bool) -> tuple[str, ...]:
     """Return where a text ends: at none, one or several sequences, and at the end of an independent line."""
-    stops, characters = tuple(filter(None, (stop,) if isinstance(stop, str) else stop)), alphabet.characters
+    stops, characters = (stop,) if isinstance(stop, str) else stop, alphabet.characters
+    if not (isinstance(stops, Sequence) and all(isinstance(each, str) for each in stops)):
+        raise ElmanError(f"{option.stop} must be a string or a sequence of strings (got {quote(stop)})")
+    stops = tuple(filter(None, stops))
     for each in stops:
         if unknown := [character for character in each if character not in characters]:
             reason = f"{format_character(unknown[0])} is not among the model's {len(characters)} characters"
