@@ -165,7 +165,7 @@ def test_the_models_are_described() -> None:
     names = {"hidden": "hidden state", "memory": "cell state"}
     units = [{"layer": n, "part": part, "name": name, "count": 4} for n in (1, 2) for part, name in names.items()]
     model = {"id": NAME, "cell": "lstm", "cell_title": "LSTM", "layers": 2, "hidden_size": 4}
-    alphabet = {"characters": ["a", "b", "\n"], "has_unknown": False, "first": "\n"}
+    alphabet = {"characters": ["a", "b", "\n"], "has_unknown": False, "symbols": {}, "first": "\n"}
     assert [option["name"] for option in response.pop("sampling")] == [each.name for each in fields(SamplingParams)]
     assert response == {
         "models": [model | alphabet | {"units": units}],

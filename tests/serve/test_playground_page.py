@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from elman.serve.app import create_app
 from elman.serve.settings import Settings
+from elman.text.masks import Masker
 from support.browser import fits, open_page
 from support.random_model import random_model
 from support.server import NAME, listening, serving, tiny
@@ -362,6 +364,21 @@ def test_any_character_is_shown_as_text(browser: Browser, address: str) -> None:
             assert fits(page)
         page.set_viewport_size({"width": 420, "height": 800})
         assert fits(page)
+
+
+def test_the_symbols_of_masks_are_letters_with_a_legend(browser: Browser) -> None:
+    model = replace(random_model("ⓃⓇ abc:\n"), masker=Masker("numbers", "user [a-z]+"))
+    with (
+        listening(create_app({"masked": model}, Settings())) as client,
+        open_page(browser, str(client.base_url)) as page,
+    ):
+        assert page.locator("#legend dt").all_inner_texts() == ["R", "N"]
+        assert page.locator("#legend dd").all_inner_texts()[0] == "matches of user [a-z]+"
+        read(page, "a Ⓝ: Ⓡ")
+        assert page.locator("#readout > .mask").all_inner_texts() == ["N", "R"]
+        inspect(page, 2, "#readout", click=True)
+        assert page.locator("#character bdi").inner_text() == "N"
+        assert page.locator("#character b").inner_text().startswith("numbers: ")
 
 
 def test_mistakes_in_the_form_are_explained(browser: Browser) -> None:

@@ -47,6 +47,7 @@ from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.network.state import State
 from elman.text.corpus import Spool
+from elman.text.masks import describe_symbols
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 
 CANDIDATES = 5
@@ -262,6 +263,7 @@ def describe_for_playground(name: str, model: Model) -> dict[str, Any]:
         "id": name,
         "cell": network.cell,
         "cell_title": network.spec.title,
+        "symbols": {} if model.masker is None else describe_symbols(model.masker.legend()),
         "layers": network.layers,
         "hidden_size": network.m,
         "characters": list(model.alphabet.characters),

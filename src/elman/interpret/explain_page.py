@@ -10,7 +10,7 @@ import hashlib
 import math
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from elman.storage.atomic import write_output
 from elman.text import Alphabet, Corpus
 from elman.text.alphabet import visible
 from elman.text.corpus import encode_chunks
+from elman.text.masks import describe_symbols
 from elman.text.unknown import unknown_nats
 from elman.web import STATIC_FILES, dump_json, encode_bytes, pluralize, render_file
 
@@ -183,8 +184,8 @@ def render_page(page: ExplainPage, units: int | None = None) -> str:
         page=page,
         shares=None if prior is None else summarize_prior(prior, page.network.K),
         unknown_bits=unknown_nats(page.network.K) / math.log(2),
-        lines=render_lines(page.alphabet.decode(page.explanation.indices), page.legend),
-        legend={letter_of(symbol): text for symbol, text in page.legend.items()},
+        lines=render_lines(page.alphabet.decode(page.explanation.indices), describe_symbols(page.legend)),
+        legend=dict(describe_symbols(page.legend).values()),
         min_onsets=MIN_ONSETS,
         units_in_page=len(columns),
         data=Markup(dump_json(page_data(page, columns))),
@@ -201,23 +202,18 @@ def summarize_prior(prior: PriorExplanation, K: int) -> dict[str, float]:
     return means | {"order": prior.order, "uniform": math.log2(K), "matched": prior.mean_matched_order}
 
 
-def render_lines(text: str, symbols: Iterable[str] = ()) -> Markup:
+def render_lines(text: str, symbols: Mapping[str, tuple[str, str]]) -> Markup:
     """Return the lines of a text as HTML; a line feed is shown as a sign, and is followed by the line feed itself.
 
     The sign is visible, the line feed is what is copied. Every other character is represented by exactly one, so that
     the page's script can count. The symbols of masks are letters in frames, as few fonts have circled letters.
     """
     html = str(escape(visible(text)))
-    for symbol in symbols:
-        html = html.replace(symbol, f'<i class="mask">{letter_of(symbol)}</i>')
+    for symbol, (letter, _) in symbols.items():
+        html = html.replace(symbol, f'<i class="mask">{letter}</i>')
     lines = html.split("\n")
     last = [f"<div>{lines[-1]}</div>"] if lines[-1] else []
     return Markup("\n".join([*(f"<div>{line}<b>↵</b>\n</div>" for line in lines[:-1]), *last]))
-
-
-def letter_of(symbol: str) -> str:
-    """Return the letter in the circle."""
-    return unicodedata.normalize("NFKC", symbol)
 
 
 def describe_network(network: Architecture) -> str:
@@ -246,7 +242,7 @@ def page_data(page: ExplainPage, columns: Sequence[int]) -> dict[str, Any]:
         "indexBytes": explanation.indices.dtype.itemsize,
         "knownChars": page.network.K,
         "order": 0 if explanation.prior is None else explanation.prior.order,
-        "symbols": {symbol: (letter_of(symbol), text) for symbol, text in page.legend.items()},
+        "symbols": describe_symbols(page.legend),
         "replaced": {position: visible(text) for position, text in page.replaced.items()},
         "alphabet": [(character, unicodedata.name(character, "").lower()) for character in page.alphabet.characters],
         "units": [

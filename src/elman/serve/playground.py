@@ -62,6 +62,8 @@ class PlayModel(TypedDict):
     """Whether unknown characters are read as the last character."""
     first: str
     """The character that is read in place of an empty prompt."""
+    symbols: dict[str, tuple[str, str]]
+    """The symbols of masks: a letter and words for each."""
     units: list[UnitGroup]
 
 

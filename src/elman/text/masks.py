@@ -11,6 +11,7 @@ import json
 import re
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -160,6 +161,11 @@ class Masker:
         own = {REGEX_SYMBOL: f"matches of {self.regex}"} if self.regex else {}
         masks = {name: MASKS[name] for name in self.names.split(",") if name}
         return own | {mask.symbol: f"{name}: {mask.description}".replace("`", "") for name, mask in masks.items()}
+
+
+def describe_symbols(legend: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """Return how pages show the symbols of a legend, as few fonts have circled letters: each one's letter and words."""
+    return {symbol: (unicodedata.normalize("NFKC", symbol), text) for symbol, text in legend.items()}
 
 
 def _find(regex: str, pattern: str, lines: Sequence[str]) -> list[_Found]:

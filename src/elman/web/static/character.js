@@ -29,6 +29,7 @@ export const isReplaced = (character) => !(character in GLYPHS) && replacement(c
 
 /** Create the element of a character in a text, after so many combining marks. */
 export function createCharacter(character, marks) {
+  if (maskSymbols.has(character)) return create("span", { className: "mask", title: maskSymbols.get(character)[1] }, maskSymbols.get(character)[0]);
   if (character === "\n") return create("span", { className: "line-feed" }, character);
   if (character === "\t") return create("span", { className: "tab" }, character);
   if (isReplaced(character)) return create("span", { className: "replacement" }, replacement(character));

@@ -1,6 +1,6 @@
 /* The playground: what the user does, and what then happens. */
 
-import { glyphOf } from "../character.js";
+import { glyphOf, maskSymbols } from "../character.js";
 import { byId, create } from "../dom.js";
 import { capitalize, formatCharacters, formatCount } from "../format.js";
 import { alternativesOf, describeEntry, showEntry } from "../inspector.js";
@@ -252,6 +252,9 @@ function setModel(id) {
   const network = hidden_size ? `${capitalize(cell_title)} with ${layersOf}${hidden_size} hidden units` : "N-gram counts alone";
   byId("about").textContent = `${network}; alphabet of ${formatCharacters(characters.length)}.`;
   document.title = `${id}: playground`;
+  const symbols = Object.values(model.symbols);
+  byId("legend").hidden = !symbols.length;
+  byId("legend").replaceChildren(...symbols.flatMap(([letter, words]) => [create("dt", {}, create("i", { className: "mask" }, letter)), create("dd", {}, words)]));
   for (const [where, text] of Object.entries(texts)) {
     text.reset([], 0);
     setStatus(where, "");
@@ -307,6 +310,7 @@ export async function start(usedBackend) {
     const response = await backend.fetchModels();
     limits = response.limits;
     initSettings(response);
+    for (const [symbol, shown] of response.models.flatMap(({ symbols }) => Object.entries(symbols))) maskSymbols.set(symbol, shown);
     for (const each of response.models) models.set(each.id, { ...each, alphabet: new Set(each.characters) });
     byId("model").replaceChildren(...[...models.keys()].map((id) => new Option(id, id)));
     byId("models").hidden = models.size < 2;
