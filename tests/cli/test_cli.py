@@ -463,8 +463,9 @@ def test_view_shows_runs_until_a_signal(folder: Path, number: signal.Signals, co
     out = folder / "novel"
     train(Corpus.from_text(TEXT), **EXACT, epochs=2, out=out)
     command = [sys.executable, "-m", "elman", "view", str(out)]
-    streams = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
-    with subprocess.Popen(command, **streams, text=True, encoding="utf-8") as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         found = re.search(ADDRESS, line)

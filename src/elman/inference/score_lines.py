@@ -17,26 +17,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.protocol import WORST, Indices, InferenceSession, SegmentLosses
+from elman.engine.protocol import WORST, Engine, Indices, InferenceSession, SegmentLosses
 from elman.errors import ElmanError, option
 from elman.inference.score import check_finite, read_slices
 from elman.inference.snapshot import LINE_SCORES_SHAPE
 from elman.network import SamplingParams
+from elman.network.parameters import Array, Parameters
 from elman.network.state import State
-from elman.text import with_unknown
+from elman.text import Alphabet, with_unknown
 from elman.text.lines import complete_lines, trim_lines
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 
 if TYPE_CHECKING:
-    from elman.inference.model import Model
+    from elman.text.masks import Masker
 
 SAMPLE_SHAPE = (160, 32)
 """Length and number of the texts that are sampled to find the initial state of a line."""
@@ -49,6 +49,29 @@ CACHED_LINES = 20_000
 Ints = NDArray[np.intp]
 LineScore = tuple[int, float, float, int, float]
 """The last five fields of `Line`."""
+
+
+# ruff: disable[D102]
+class Model(Protocol):
+    """What is used of an `elman.Model`, which imports this module."""
+
+    @property
+    def alphabet(self) -> Alphabet: ...
+    @property
+    def parameters(self) -> Parameters: ...
+    @property
+    def state(self) -> State: ...
+    @property
+    def engine(self) -> Engine: ...
+    @property
+    def score_quantiles(self) -> Array | None: ...
+    @property
+    def masker(self) -> Masker | None: ...
+    @property
+    def is_of_lines(self) -> bool: ...
+
+
+# ruff: enable[D102]
 
 
 class Line(NamedTuple):
@@ -209,7 +232,9 @@ def compute_score_quantiles(model: Model, indices: Indices) -> NDArray[np.float6
     feeds = np.flatnonzero(indices == indices[0])
     chosen = range(0, len(feeds) - 1, math.ceil(len(feeds) / CALIBRATION_LINES))
     texts = [model.alphabet.decode(indices[feeds[n] + 1 : feeds[n + 1]]) for n in chosen]
-    lines = BlockScorer(replace(model, masker=None), carry_state=False).score_batch(texts)
+    scorer = BlockScorer(model, carry_state=False)
+    scorer.masker = None
+    lines = scorer.score_batch(texts)
     scores = [[aggregate(line) for line in lines] for aggregate in AGGREGATIONS.values()]
     return np.quantile(scores, LEVELS, axis=1).T
 
