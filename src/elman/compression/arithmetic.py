@@ -42,7 +42,7 @@ _C2, _C3, _C4, _C5, _C6 = (np.float32(1 / n) for n in (2, 6, 24, 120, 720))
 
 exact = compiled()
 """IEEE arithmetic as written, without fastmath."""
-exact_called = compiled(no_cpython_wrapper=True)
+exact_called = compiled()
 """The same for a kernel that only kernels call."""
 exact_inline = compiled(inline="always")
 """The same for a step of a kernel."""
@@ -109,7 +109,7 @@ def axpy(y, a, b):
 
 @exact_called
 def add_matmul(y, a, B):
-    """Add a B to y, shapes (R, k), (k, n) and (R, n); each output adds its k products in order.
+    """Add a B to y, shapes (R, k), (k n,) and (R, n); each output adds its k products in order. The rows of B are joined.
 
     Two rows by four products at a time, so that what is loaded is used twice, and stored once. The innermost loops
     index the matrices: passing their rows to a function would take longer than a row of some hundred outputs.
@@ -119,22 +119,23 @@ def add_matmul(y, a, B):
     for top in range(0, R, _ROWS):
         bottom = min(top + _ROWS, R)
         for j in range(0, unrolled, 4):
+            j0, j1, j2, j3 = j * n, (j + 1) * n, (j + 2) * n, (j + 3) * n
             for r in range(top, bottom - 1, 2):
                 a0, a1, a2, a3 = a[r, j], a[r, j + 1], a[r, j + 2], a[r, j + 3]
                 c0, c1, c2, c3 = a[r + 1, j], a[r + 1, j + 1], a[r + 1, j + 2], a[r + 1, j + 3]
                 for i in range(n):
-                    p0, p1, p2, p3 = B[j, i], B[j + 1, i], B[j + 2, i], B[j + 3, i]
+                    p0, p1, p2, p3 = B[j0 + i], B[j1 + i], B[j2 + i], B[j3 + i]
                     y[r, i] = (((y[r, i] + a0 * p0) + a1 * p1) + a2 * p2) + a3 * p3
                     y[r + 1, i] = (((y[r + 1, i] + c0 * p0) + c1 * p1) + c2 * p2) + c3 * p3
             for r in range(bottom - (bottom - top) % 2, bottom):
                 a0, a1, a2, a3 = a[r, j], a[r, j + 1], a[r, j + 2], a[r, j + 3]
                 for i in range(n):
-                    y[r, i] = (((y[r, i] + a0 * B[j, i]) + a1 * B[j + 1, i]) + a2 * B[j + 2, i]) + a3 * B[j + 3, i]
+                    y[r, i] = (((y[r, i] + a0 * B[j0 + i]) + a1 * B[j1 + i]) + a2 * B[j2 + i]) + a3 * B[j3 + i]
         for j in range(unrolled, k):
             for r in range(top, bottom):
                 a0 = a[r, j]
                 for i in range(n):
-                    y[r, i] = y[r, i] + a0 * B[j, i]
+                    y[r, i] = y[r, i] + a0 * B[j * n + i]
 
 
 @exact_inline

@@ -71,15 +71,15 @@ def read_characters(network, x, reads):
     L, R, m, K, o = network.L, len(x), state.shape[2], network.logits.shape[1], network.next_logits
     p, at, width, a, k = np.int64(0), np.int64(0), network.G * m, network.gates[0], network.gates[1]
     for n in range(L):
-        U, at = matrix(theta, at, K if n == 0 else m, width)
-        W, at = matrix(theta, at, m, width)
+        U, at = cut(theta, at, (K if n == 0 else m) * width)
+        W, at = cut(theta, at, m * width)
         h_before, h = state[p], after[p]
         for r in range(R):
             copy(theta[at : at + width], a[r])
         at += width
         if n == 0:
             for r in range(R):
-                axpy(a[r], _ONE, U[x[r]])
+                axpy(a[r], _ONE, U[x[r] * width : (x[r] + 1) * width])
         else:
             add_matmul(a, after[p - len(state) // L], U)
         if cell == GRU:
@@ -99,7 +99,7 @@ def read_characters(network, x, reads):
                     tanhs(a[r])
                     copy(a[r], h[r])
         p += len(state) // L
-    V, at = matrix(theta, at, m, K)
+    V, at = cut(theta, at, m * K)
     for r in range(R):
         copy(theta[at : at + K], o[r])
     add_matmul(o, after[p - len(state) // L], V)
@@ -111,9 +111,9 @@ def read_characters(network, x, reads):
 
 
 @exact_inline
-def matrix(theta, at, k, n):
-    """Return the (k, n) numbers at offset `at`, and the offset behind them."""
-    return theta[at : at + k * n].reshape(k, n), at + k * n
+def cut(theta, at, size):
+    """Return so many numbers at offset `at`, and the offset behind them."""
+    return theta[at : at + size], at + size
 
 
 @exact_called

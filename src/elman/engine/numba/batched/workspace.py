@@ -17,7 +17,7 @@ from elman.engine.numba.batched.prior import PriorValues, make_priors, prior_poi
 from elman.engine.numba.linalg.panels import TERMS, Ranges, multiply_panels, scratch_size, sum_outer_products
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.threads import Team, make_team
-from elman.jit.compiler import call_kernel, is_recording, kernel_pointer
+from elman.jit.runtime import call_kernel, is_recording, kernel_pointer, pack
 from elman.network.parameters import Array, Parameters
 from elman.network.state import State
 from elman.ngram.compiled_table import NONE
@@ -101,6 +101,7 @@ class BatchedNetwork:
         self.counts: NgramModel | None = None
         self.workspaces = self._make_workspaces()
         self.workspaces = self.workspaces._replace(pointers=self._find_pointers())
+        self._packed = pack(self.net, self.workspaces, self.priors)
 
     def _make_workspaces(self) -> kernels.Workspace:
         """Return arrays with one row for each group, as long as the largest group needs."""
@@ -151,7 +152,10 @@ class BatchedNetwork:
         if is_recording():
             call_kernel(kernel, make_team(1)[0], *network, *arguments)
         else:
-            self.team.run(lambda thread: kernel(thread, *network, *arguments), steps)
+            if any(now is not before for now, before in zip(network, self._packed.held, strict=True)):
+                self._packed = pack(*network)
+            packed = pack(self._packed, *arguments)
+            self.team.run(lambda thread: kernel(thread, packed), steps)
 
     def _find_pointers(self) -> kernels.Pointers:
         """Return pointers to the kernels for this kind of network."""
