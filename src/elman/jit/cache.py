@@ -156,9 +156,16 @@ class StoredKernel(NamedTuple):
     numba: bytes  # what Numba knows about it besides
 
 
-_NUMBA_OPTIONS = sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_") and item[0] != "NUMBA_CACHE_DIR")
+_NUMBA_OPTIONS = sorted(
+    item for item in os.environ.items() if item[0].startswith("NUMBA_") and item[0] != "NUMBA_CACHE_DIR"
+)
 PROCESSOR = repr(
-    [binding.get_process_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(), _NUMBA_OPTIONS]
+    [
+        binding.get_process_triple(),
+        binding.get_host_cpu_name(),
+        binding.get_host_cpu_features().flatten(),
+        _NUMBA_OPTIONS,
+    ]
 )
 """What the code of all kernels depends on besides their sources."""
 

@@ -194,7 +194,9 @@ def _describe_result(kernel: Kernel, kinds: tuple[str, ...], result: Any) -> Sto
     """Return what is stored of a kernel, without its code."""
     module, called = result.library._final_module, result.library.called
     declared = [each.name for each in (*module.functions, *module.global_variables) if each.is_declaration]
-    symbols = {find_member(name).dispatcher.overloads[read_types(kinds)].fndesc.llvm_func_name for name, kinds in called}
+    symbols = {
+        find_member(name).dispatcher.overloads[read_types(kinds)].fndesc.llvm_func_name for name, kinds in called
+    }
     external = [each for each in declared if each not in symbols and not each.startswith("llvm.")]
     symbol, returned = result.fndesc.llvm_func_name, describe_type(result.signature.return_type)
     return StoredKernel(kernel.name, kinds, PROCESSOR, called, external, symbol, entry_name(symbol), returned, b"", b"")

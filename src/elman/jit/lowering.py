@@ -85,9 +85,7 @@ def entry_name(symbol: str) -> str:
 def _add_entry(context: Any, library: Any, fndesc: Any) -> None:
     """Add to the code of a kernel what Python calls."""
     module, call_conv = library.create_ir_module("entry"), context.call_conv
-    kernel = llvm.Function(
-        module, call_conv.get_function_type(fndesc.restype, fndesc.argtypes), fndesc.llvm_func_name
-    )
+    kernel = llvm.Function(module, call_conv.get_function_type(fndesc.restype, fndesc.argtypes), fndesc.llvm_func_name)
     result_kind, exception_kind, *kinds = (argument.type for argument in kernel.args)
     entry = llvm.Function(module, llvm.FunctionType(_INT32, [_WORD.as_pointer()] * 2), entry_name(kernel.name))
     builder, numbers, given = llvm.IRBuilder(entry.append_basic_block()), count(), fndesc.argtypes

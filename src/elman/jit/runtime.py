@@ -28,6 +28,9 @@ from elman.jit.cache import kernel_path, load_kernel
 _LOCK = RLock()
 """Held while a kernel is loaded or compiled."""
 _ENTRY: Any = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p, ctypes.c_void_p)
+_read_address, _HEADER = ctypes.c_ssize_t.from_address, object.__basicsize__
+"""The address of an array's numbers is at the begin of NumPy's structure of it, behind the header of any object. Its
+attributes `ctypes` and `__array_interface__` would take most of the time of a call."""
 _pack_integer, _pack_unsigned, _pack_float = (struct.Struct(code).pack for code in "qQd")
 
 
@@ -59,34 +62,34 @@ def pack(*arguments: object) -> Packed:
 
 def _pack(value: Any, data: list[bytes]) -> str:
     """Append a value to the data; return its type."""
+    if type(value) is int:
+        data.append(_pack_integer(value))
+        return "'int64'"
     if isinstance(value, np.ndarray):
-        flags = value.flags
-        shape, layout = value.shape, "C" if flags.c_contiguous else "F" if flags.f_contiguous else "A"
-        data.append(_pack_array(len(shape), value.size, value.ctypes.data, *shape, *value.strides))
+        flags, shape = value.flags, value.shape
+        layout = "C" if flags.c_contiguous else "F" if flags.f_contiguous else "A"
+        address = _read_address(id(value) + _HEADER).value
+        data.append(_array_packer(len(shape))(value.size, address, *shape, *value.strides))
         return _array_kind(value.dtype, len(shape), layout, flags.writeable)
     if isinstance(value, tuple):
         kind = type(value)
         name = None if kind is tuple else f"{kind.__module__}:{kind.__qualname__}"
-        return f"({', '.join([repr(name), *(_pack(each, data) for each in value)])})"
+        return f"({', '.join([repr(name), *[_pack(each, data) for each in value]])})"
     if value is None:
         return "'none'"
     name = "bool" if isinstance(value, (bool, np.bool_)) else value.dtype.name if isinstance(value, np.generic) else ""
     if name.startswith("float") or isinstance(value, float):
         data.append(_pack_float(value))
         return repr(name or "float64")
-    if not (name or isinstance(value, int)):
+    if not name:
         raise TypeError(f"cannot pass a {type(value).__name__} to a kernel")
     data.append((_pack_unsigned if name == "uint64" else _pack_integer)(int(value)))
-    return repr(name or "int64")
-
-
-def _pack_array(ndim: int, *numbers: int) -> bytes:
-    return _array_struct(ndim).pack(*numbers)
+    return repr(name)
 
 
 @cache
-def _array_struct(ndim: int) -> struct.Struct:
-    return struct.Struct(f"{2 + 2 * ndim}q")
+def _array_packer(ndim: int) -> Callable[..., bytes]:
+    return struct.Struct(f"{2 + 2 * ndim}q").pack
 
 
 @cache

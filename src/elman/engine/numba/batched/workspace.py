@@ -101,7 +101,7 @@ class BatchedNetwork:
         self.counts: NgramModel | None = None
         self.workspaces = self._make_workspaces()
         self.workspaces = self.workspaces._replace(pointers=self._find_pointers())
-        self._packed = pack(self.net, self.workspaces, self.priors)
+        self._packed = [pack(each) for each in (self.net, self.workspaces, self.priors)]
 
     def _make_workspaces(self) -> kernels.Workspace:
         """Return arrays with one row for each group, as long as the largest group needs."""
@@ -136,9 +136,11 @@ class BatchedNetwork:
 
     def _read_with(self, ngrams: NgramModel | None, grows: bool) -> None:
         """Read the next windows with an n-gram model."""
-        self.ngrams = None if ngrams is None else reader(ngrams)
+        self.ngrams, before = None if ngrams is None else reader(ngrams), self.priors
         if self.ngrams is not None:
-            self.priors = self.priors._replace(table=self.ngrams.table, added=self.ngrams.added, grows=grows)
+            table, added = self.ngrams.table, self.ngrams.added
+            if not (before.table is table and before.added is added and before.grows == grows):
+                self.priors = before._replace(table=table, added=added, grows=grows)
 
     def reserve_counts(self, characters: int) -> None:
         """Make room in the counts of a model that grows."""
@@ -152,9 +154,10 @@ class BatchedNetwork:
         if is_recording():
             call_kernel(kernel, make_team(1)[0], *network, *arguments)
         else:
-            if any(now is not before for now, before in zip(network, self._packed.held, strict=True)):
-                self._packed = pack(*network)
-            packed = pack(self._packed, *arguments)
+            for n, each in enumerate(network):
+                if self._packed[n].held[0] is not each:
+                    self._packed[n] = pack(each)
+            packed = pack(*self._packed, *arguments)
             self.team.run(lambda thread: kernel(thread, packed), steps)
 
     def _find_pointers(self) -> kernels.Pointers:
