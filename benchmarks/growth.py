@@ -25,7 +25,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-
 HERE = Path(__file__).parent
 RESULTS, FIGURE = HERE / "results" / "growth.json", HERE.parent / "docs" / "images" / "growth.png"
 ORDER, RUN = 6, 4

@@ -42,8 +42,6 @@ _C2, _C3, _C4, _C5, _C6 = (np.float32(1 / n) for n in (2, 6, 24, 120, 720))
 
 exact = compiled()
 """IEEE arithmetic as written, without fastmath."""
-exact_called = compiled()
-"""The same for a kernel that only kernels call."""
 exact_inline = compiled(inline="always")
 """The same for a step of a kernel."""
 
@@ -79,40 +77,41 @@ def tanh(x):
     return (e - _ONE) / (e + _ONE)
 
 
-@exact_called
+@exact
 def sigmoids(a):
     """Replace a vector by its sigmoid."""
     for i in range(len(a)):
         a[i] = sigmoid(a[i])
 
 
-@exact_called
+@exact
 def tanhs(a):
     """Replace a vector by its tanh."""
     for i in range(len(a)):
         a[i] = tanh(a[i])
 
 
-@exact_called
+@exact
 def copy(a, y):
     """Set y = a, vectors."""
     for i in range(len(y)):
         y[i] = a[i]
 
 
-@exact_called
+@exact
 def axpy(y, a, b):
     """Add a multiple of a vector to y: y += a b."""
     for i in range(len(y)):
         y[i] = y[i] + a * b[i]
 
 
-@exact_called
+@exact
 def add_matmul(y, a, B):
-    """Add a B to y, shapes (R, k), (k n,) and (R, n); each output adds its k products in order. The rows of B are joined.
+    """Add a B to y, shapes (R, k), (k n,) and (R, n); each output adds its k products in order.
 
-    Two rows by four products at a time, so that what is loaded is used twice, and stored once. The innermost loops
-    index the matrices: passing their rows to a function would take longer than a row of some hundred outputs.
+    The rows of B follow one another. Two rows by four products are computed at a time, so that what is loaded is
+    used twice, and stored once. The innermost loops index the matrices: passing their rows to a function would take
+    longer than a row of some hundred outputs.
     """
     R, k = a.shape
     n, unrolled = y.shape[1], k - k % 4
@@ -144,7 +143,7 @@ def extend_hash(h, x):
     return (h * HASH_MULTIPLIER + x + 1) % HASH_MODULUS
 
 
-@exact_called
+@exact
 def apportion(counts, total, freqs):
     """Divide an integer `total` among n symbols in proportion to counts (n,); the largest gets the remainder.
 
@@ -165,7 +164,7 @@ def apportion(counts, total, freqs):
     freqs[largest] = np.float32(np.int64(freqs[largest]) + remainder)
 
 
-@exact_called
+@exact
 def set_freqs(o, escape_probs, was_byte, has_unknown, counts, freqs):
     """Set freqs (R, K + 1), integers in float32, from logits o (R, K) and the probabilities of an escape.
 

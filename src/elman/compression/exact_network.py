@@ -21,7 +21,6 @@ from elman.compression.arithmetic import (
     axpy,
     copy,
     exact,
-    exact_called,
     exact_inline,
     sigmoids,
     tanhs,
@@ -116,7 +115,7 @@ def cut(theta, at, size):
     return theta[at : at + size], at + size
 
 
-@exact_called
+@exact
 def gru_step(a, k, before, h):
     """Set h (R, m) from U x + b in a and W h + (0, 0, d) in k, both (R, 3 m), and the h `before`.
 
@@ -129,7 +128,7 @@ def gru_step(a, k, before, h):
         set_gru_output(a[r, :m], a[r, m : 2 * m], a[r, 2 * m :], k[r, 2 * m :], before[r], h[r])
 
 
-@exact_called
+@exact
 def set_gru_output(r, z, a, q, before, h):
     """Set h from the gates r and z, a = U_n x + b_n and q = W_n h + d, all vectors (m,); a becomes n."""
     for i in range(len(h)):
@@ -139,7 +138,7 @@ def set_gru_output(r, z, a, q, before, h):
         h[i] = (_ONE - z[i]) * a[i] + z[i] * before[i]
 
 
-@exact_called
+@exact
 def lstm_step(a, before, s, h):
     """Set s and h (R, m) from W h + U x + b in a (R, 4 m), which is overwritten, and the s `before`.
 
@@ -153,7 +152,7 @@ def lstm_step(a, before, s, h):
         set_lstm_output(a[r, :m], a[r, m : 2 * m], a[r, 2 * m : 3 * m], a[r, 3 * m :], before[r], s[r], h[r])
 
 
-@exact_called
+@exact
 def set_lstm_output(i, f, g, o, before, s, h):
     """Set s and h from the gates, all vectors (m,)."""
     for n in range(len(s)):

@@ -15,8 +15,8 @@ from numba.extending import intrinsic, overload
 
 from elman.jit import COMPILATION, OVERLOADS
 from elman.jit.cache import PROCESSOR, StoredKernel, load_kernel, store_kernel
-from elman.jit.runtime import Kernel, find_member
 from elman.jit.lowering import KernelCompiler, entry_name
+from elman.jit.runtime import Kernel, find_member
 
 njit: Any = numba_njit
 """Compiles functions; `_nrt`, whether they count references, is not among the options that it declares."""

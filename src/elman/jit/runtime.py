@@ -249,7 +249,7 @@ def is_recording() -> bool:
     return _recorded is not None
 
 
-def call_kernel(kernel: Kernel, *arguments: object) -> None:
+def call_kernel(kernel: Any, *arguments: object) -> None:
     """Call a kernel that returns nothing, unless kernels are recorded."""
     if _recorded is None:
         kernel(*arguments)

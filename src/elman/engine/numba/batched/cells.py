@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from elman.engine.numba.linalg.simd import Simd
 from elman.engine.numba.linalg.vector import VectorView, elementwise_kernel
-from elman.jit import kernel, inlined
+from elman.jit import inlined, kernel
 
 
 class Step(NamedTuple):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from elman.engine.numba.batched.layout import W_BACKWARD, W_FORWARD
 from elman.engine.numba.linalg.panels import pack_panels, pack_panels_transposed
 from elman.engine.numba.threads import partition
-from elman.jit import kernel, inlined
+from elman.jit import inlined, kernel
 from elman.network.dropout import Dropout, WeightDropout, key
 
 

@@ -22,7 +22,7 @@ from elman.engine.numba.linalg.panels import TERMS, Ranges, entire
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
 from elman.engine.numba.threads import barrier, partition
-from elman.jit import kernel, compiled, inlined
+from elman.jit import compiled, inlined, kernel
 from elman.jit.runtime import KernelPointer, call_pointer
 
 Array = NDArray[np.floating]
