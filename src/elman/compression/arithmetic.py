@@ -118,23 +118,30 @@ def add_matmul(y, a, B):
     for top in range(0, R, _ROWS):
         bottom = min(top + _ROWS, R)
         for j in range(0, unrolled, 4):
-            j0, j1, j2, j3 = j * n, (j + 1) * n, (j + 2) * n, (j + 3) * n
+            b0, b1, b2, b3 = row_of(B, j, n), row_of(B, j + 1, n), row_of(B, j + 2, n), row_of(B, j + 3, n)
             for r in range(top, bottom - 1, 2):
                 a0, a1, a2, a3 = a[r, j], a[r, j + 1], a[r, j + 2], a[r, j + 3]
                 c0, c1, c2, c3 = a[r + 1, j], a[r + 1, j + 1], a[r + 1, j + 2], a[r + 1, j + 3]
                 for i in range(n):
-                    p0, p1, p2, p3 = B[j0 + i], B[j1 + i], B[j2 + i], B[j3 + i]
+                    p0, p1, p2, p3 = b0[i], b1[i], b2[i], b3[i]
                     y[r, i] = (((y[r, i] + a0 * p0) + a1 * p1) + a2 * p2) + a3 * p3
                     y[r + 1, i] = (((y[r + 1, i] + c0 * p0) + c1 * p1) + c2 * p2) + c3 * p3
             for r in range(bottom - (bottom - top) % 2, bottom):
                 a0, a1, a2, a3 = a[r, j], a[r, j + 1], a[r, j + 2], a[r, j + 3]
                 for i in range(n):
-                    y[r, i] = (((y[r, i] + a0 * B[j0 + i]) + a1 * B[j1 + i]) + a2 * B[j2 + i]) + a3 * B[j3 + i]
+                    y[r, i] = (((y[r, i] + a0 * b0[i]) + a1 * b1[i]) + a2 * b2[i]) + a3 * b3[i]
         for j in range(unrolled, k):
+            b0 = row_of(B, j, n)
             for r in range(top, bottom):
                 a0 = a[r, j]
                 for i in range(n):
-                    y[r, i] = y[r, i] + a0 * B[j * n + i]
+                    y[r, i] = y[r, i] + a0 * b0[i]
+
+
+@exact_inline
+def row_of(B, j, n):
+    """Return row j of a matrix whose rows of n numbers follow one another."""
+    return B[j * n : (j + 1) * n]
 
 
 @exact_inline

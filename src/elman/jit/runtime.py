@@ -25,6 +25,8 @@ from llvmlite import binding
 from elman.jit import cgutils, intrinsic, types
 from elman.jit.cache import kernel_path, load_kernel
 
+_COMPILER = "elman.jit.compiler"
+"""The module that imports Numba."""
 _LOCK = RLock()
 """Held while a kernel is loaded or compiled."""
 _ENTRY: Any = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p, ctypes.c_void_p)
@@ -159,9 +161,7 @@ class Kernel:
     @cached_property
     def dispatcher(self) -> Any:
         """Numba's object, by which it compiles the function."""
-        from elman.jit.compiler import make_dispatcher
-
-        return make_dispatcher(self)
+        return find_member(f"{_COMPILER}:make_dispatcher")(self)
 
     @property
     def is_member(self) -> bool:
@@ -200,9 +200,7 @@ class Kernel:
         return Entry(entry, address, stored.result)
 
     def _compile(self, kinds: tuple[str, ...]) -> Entry:
-        from elman.jit.compiler import compile_kernel
-
-        symbol, address, entry, result = compile_kernel(self, kinds)
+        symbol, address, entry, result = find_member(f"{_COMPILER}:compile_kernel")(self, kinds)
         binding.add_symbol(symbol, address)
         return Entry(entry, address, result)
 
@@ -290,9 +288,7 @@ def kernel_pointer(kernel: Kernel, *arguments: object) -> KernelPointer:
 @intrinsic
 def call_pointer(typingctx: Any, pointer: Any, arguments: Any) -> tuple[Any, Callable[..., Any]]:
     """Call a kernel that returns nothing with a tuple of arguments, which must have the types of its pointer."""
-    from elman.jit.compiler import describe_type
-
-    kinds = tuple(arguments)
+    kinds, describe_type = tuple(arguments), find_member(f"{_COMPILER}:describe_type")
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         address, digest = cgutils.unpack_tuple(builder, values[0])
