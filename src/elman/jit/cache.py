@@ -156,9 +156,7 @@ class StoredKernel(NamedTuple):
     numba: bytes  # what Numba knows about it besides
 
 
-_NUMBA_OPTIONS = sorted(
-    item for item in os.environ.items() if item[0].startswith("NUMBA_") and item[0] != "NUMBA_CACHE_DIR"
-)
+_NUMBA_OPTIONS = [os.environ.get(f"NUMBA_{name}") for name in ("CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "OPT")]
 PROCESSOR = repr(
     [
         binding.get_process_triple(),

@@ -17,7 +17,7 @@ from elman.engine.numba.batched.prior import PriorValues, make_priors, prior_poi
 from elman.engine.numba.linalg.panels import TERMS, Ranges, multiply_panels, scratch_size, sum_outer_products
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.threads import Team, make_team
-from elman.jit.runtime import call_kernel, is_recording, kernel_pointer, pack
+from elman.jit.runtime import Packed, call_kernel, is_recording, kernel_pointer, pack
 from elman.network.parameters import Array, Parameters
 from elman.network.state import State
 from elman.ngram.compiled_table import NONE
@@ -101,7 +101,7 @@ class BatchedNetwork:
         self.counts: NgramModel | None = None
         self.workspaces = self._make_workspaces()
         self.workspaces = self.workspaces._replace(pointers=self._find_pointers())
-        self._packed = [pack(each) for each in (self.net, self.workspaces, self.priors)]
+        self._packed: dict[int, Packed] = {}  # the arguments of the last run, most of which are those of the next
 
     def _make_workspaces(self) -> kernels.Workspace:
         """Return arrays with one row for each group, as long as the largest group needs."""
@@ -154,10 +154,9 @@ class BatchedNetwork:
         if is_recording():
             call_kernel(kernel, make_team(1)[0], *network, *arguments)
         else:
-            for n, each in enumerate(network):
-                if self._packed[n].held[0] is not each:
-                    self._packed[n] = pack(each)
-            packed = pack(*self._packed, *arguments)
+            parts = [self._packed.get(id(each)) or pack(each) for each in (*network, *arguments)]
+            self._packed = {id(part.held[0]): part for part in parts}
+            packed = pack(*parts)
             self.team.run(lambda thread: kernel(thread, packed), steps)
 
     def _find_pointers(self) -> kernels.Pointers:
