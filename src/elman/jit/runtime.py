@@ -31,8 +31,8 @@ _LOCK = RLock()
 """Held while a kernel is loaded or compiled."""
 _ENTRY: Any = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p, ctypes.c_void_p)
 _read_address, _HEADER = ctypes.c_ssize_t.from_address, object.__basicsize__
-"""The address of an array's numbers is at the begin of NumPy's structure of it, behind the header of any object. Its
-attributes `ctypes` and `__array_interface__` would take most of the time of a call."""
+"""The address of an array's numbers is at the beginning of NumPy's structure of it, behind the header of any object.
+Its attributes `ctypes` and `__array_interface__` would take most of the time of a call."""
 _pack_integer, _pack_unsigned, _pack_float = (struct.Struct(code).pack for code in "qQd")
 
 
@@ -96,7 +96,8 @@ def _array_packer(ndim: int) -> Callable[..., bytes]:
 
 @cache
 def _array_kind(dtype: np.dtype[Any], ndim: int, layout: str, writeable: bool) -> str:
-    return repr(f"{dtype.name} {ndim}{layout}{'' if writeable else 'r'}")
+    name = dtype.name if dtype.isnative else dtype.str  # which Numba refuses
+    return repr(f"{name} {ndim}{layout}{'' if writeable else 'r'}")
 
 
 def _unpack(kind: Any, numbers: Iterator[int]) -> Any:
