@@ -52,6 +52,7 @@ def main() -> None:
         for run in ("first", "second"):
             measure(f"{run} sample", folder / "sample", "sample", model)
             measure(f"{run} compress, 20 kB", folder / "compress", "compress", part, "--out", folder / run)
+            measure(f"{run} gradcheck", folder / "gradcheck", "gradcheck", options.text)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
-
-from elman.jit.compiler import njit
 
 HERE = Path(__file__).parent
 RESULTS, FIGURE = HERE / "results" / "growth.json", HERE.parent / "docs" / "images" / "growth.png"

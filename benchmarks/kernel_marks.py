@@ -16,7 +16,8 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
-from elman.jit import compiler, kernel
+from elman.jit import cache, intrinsic, kernel, runtime
+from elman.jit.compiler import read_types
 
 PARTS = (
     "forward: products", "backward: products", "activations of gates", "weight gradients",
@@ -54,7 +55,7 @@ _StarArgTuple: Any = types.StarArgTuple  # it has no annotations
 Emitter = tuple[Any, Callable[..., Any]]
 
 
-@compiler.intrinsic
+@intrinsic
 def _read_cycles(typingctx: Any) -> Emitter:
     """Return the processor's cycle counter."""
 
@@ -70,7 +71,7 @@ def _emit_address(builder: Any, index: Any) -> Any:
     return builder.gep(base, [index])
 
 
-@compiler.intrinsic
+@intrinsic
 def _count(typingctx: Any, part: Any, cycles: Any) -> Emitter:
     """Add cycles to a counter, from any thread."""
 
@@ -81,7 +82,7 @@ def _count(typingctx: Any, part: Any, cycles: Any) -> Emitter:
     return types.void(types.intp, types.int64), emit
 
 
-@compiler.intrinsic
+@intrinsic
 def _load(typingctx: Any, index: Any) -> Emitter:
     """Return a counter."""
 
@@ -129,30 +130,30 @@ def timed_product(function: Any) -> Any:
     return run
 
 
-def _timed_pointer(function: Any, *arguments: object) -> compiler.KernelPointer:
+def _timed_pointer(function: Any, *arguments: object) -> runtime.KernelPointer:
     """Return a pointer like `kernel_pointer`, to a kernel with a timer if the function is among those."""
     name = function.py_func.__name__
-    kinds = tuple(compiler._typeof(argument) for argument in arguments)
+    kinds = runtime.pack(*arguments).kinds
     if (name, kinds) not in _pointers:
         if "multiply" in name or "outer" in name:
             run = timed_product(function)
         elif name in BY_ADDRESS:
             run = timed(function, BY_ADDRESS[name])
         else:
-            return compiler.kernel_pointer(function, *arguments)
-        run.compile((_StarArgTuple(kinds),))
-        result = next(iter(run.overloads.values()))
+            return runtime.kernel_pointer(function, *arguments)
+        run.dispatcher.compile((_StarArgTuple(read_types(kinds)),))
+        result = next(iter(run.dispatcher.overloads.values()))
         address = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
-        _pointers[name, kinds] = compiler.KernelPointer(address, compiler._digest(kinds)), run
+        _pointers[name, kinds] = runtime.KernelPointer(address, runtime._digest(kinds)), run
     return _pointers[name, kinds][0]
 
 
-_pointers: dict[Any, tuple[compiler.KernelPointer, Any]] = {}
+_pointers: dict[Any, tuple[runtime.KernelPointer, Any]] = {}
 
 
 def install() -> None:
     """Put the timers into the modules of the compiled engine, of which no kernel may be compiled yet or in a cache."""
-    assert compiler._CACHE is None
+    assert cache._DIGESTS is None
     for name, parts in CALLED.items():
         module = importlib.import_module(f"elman.engine.numba.{name}")
         for function, part in parts.items():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import elman
-from elman.jit.compiler import _open_cache
+from elman.jit.cache import _open_cache
 from support.cli import Command
 
 

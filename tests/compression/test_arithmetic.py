@@ -40,7 +40,7 @@ def test_a_product_adds_in_the_order_of_the_rows(R: int, k: int, n: int) -> None
     expected = y.copy()
     for j in range(k):
         expected += a[:, j : j + 1] * B[j]
-    arithmetic.add_matmul(y, a, B)
+    arithmetic.add_matmul(y, a, B.ravel())
     np.testing.assert_array_equal(y, expected)
 
 

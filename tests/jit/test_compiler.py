@@ -10,22 +10,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from numba import typeof
 from numba.core.errors import NumbaError
-from numba.core.registry import cpu_target
 
-from elman.jit import allocating_kernel, called_kernel, compiled, compiler, kernel
-from elman.jit.compiler import (
-    call_kernel,
-    call_pointer,
-    digest_sources,
-    kernel_pointer,
-    kernel_sources,
-    record_kernels,
-)
+from elman.jit import allocating_kernel, compiled, kernel, processor
+from elman.jit.cache import digest_sources, kernel_path, kernel_sources, load_kernel
+from elman.jit.compiler import describe_type, read_types
+from elman.jit.runtime import call_kernel, call_pointer, kernel_pointer, pack, record_kernels
+from elman.ngram.kernels import set_logs
 from support.processes import run_in_a_process
 
-NOT_IN_KERNELS = {"elman.engine_registry"}
-"""Modules whose constants no kernel contains: whether Numba is installed, without which nothing is compiled."""
+NOT_IN_KERNELS = {"elman.engine_registry", "elman.engine.protocol"}
+"""Modules whose constants no kernel contains: whether Numba is installed, and the sizes of results."""
 
 
 def test_every_constant_in_a_kernel_is_part_of_the_digest() -> None:
@@ -95,12 +91,11 @@ def not_counting(pair: Any, starts: Any) -> None:
 
 
 def listing(function: Any, *, allocates: bool) -> str:
-    """Return the LLVM of a function as a kernel, which Numba stores by its name, whatever the options."""
+    """Return the LLVM of a function as a kernel."""
     dispatcher = compiled(allocates=allocates)(function)
     pair = Pair(np.arange(3.0), np.ones(3))
     dispatcher(pair, np.array([1, 2]))
     assert pair.numbers.tolist() == [0.0, 2.0, 3.0]
-    dispatcher.recompile()  # code from the cache has no listing
     return "".join(dispatcher.inspect_llvm().values())
 
 
@@ -191,14 +186,14 @@ def test_amx_needs_the_processor_and_the_permission_of_linux(
             assert arguments == (158, 0x1023, 18)
             return status
 
-    monkeypatch.setattr(compiler, "has_feature", lambda name: has_feature and name == "amx-bf16")
+    monkeypatch.setattr(processor, "has_feature", lambda name: has_feature and name == "amx-bf16")
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Library())
-    assert compiler._may_use_amx() is expected
+    assert processor._may_use_amx() is expected
 
 
-@called_kernel
+@kernel
 def double(numbers: Any) -> None:
     for i in range(len(numbers)):
         numbers[i] *= 2
@@ -210,42 +205,56 @@ def double_twice(numbers: Any) -> None:
     double(numbers)
 
 
-def test_a_kernel_without_an_interface_to_python_gets_one_where_python_calls_it() -> None:
-    numbers = np.arange(3.0)
-    double_twice(numbers)
-    double(numbers)
-    assert numbers.tolist() == [0.0, 8.0, 16.0]
+@kernel
+def pass_on(numbers: Any, whole: Any, unsigned: Any, single: Any, is_set: Any, nothing: Any) -> Any:
+    return (len(numbers), whole), numbers[0], whole < 0, unsigned, single, is_set, nothing
+
+
+def test_arguments_and_results_are_those_of_python() -> None:
+    numbers = np.array([0.5, 2.0])[::-1]
+    numbers.flags.writeable = False
+    given = -7, np.uint64(2**64 - 1), np.float32(0.1), np.bool_(True), None
+    whole, unsigned, single, is_set, nothing = given
+    result = pass_on(numbers, *given)
+    assert result == ((2, whole), 2.0, True, unsigned, single, is_set, nothing)
+    assert [type(each) for each in result] == [tuple, float, bool, int, float, bool, type(None)]
+
+
+def test_a_type_is_described_as_its_values_are() -> None:
+    matrix = np.zeros((2, 3), np.float32)
+    arrays = matrix, matrix.T, matrix[:, 1:], np.zeros(2, np.bool_), np.zeros((1, 1, 1), np.uint16)
+    values = *arrays, Pair(matrix, (1, None)), (1, 2), (1, 2.0), True, np.int32(1), Pair(1, 2)
+    kinds = pack(*values).kinds
+    types = tuple(map(typeof, values))
+    assert (tuple(map(describe_type, types)), read_types(kinds)) == (kinds, types)
 
 
 def test_a_kernel_has_no_copy_of_those_it_calls() -> None:
     """Their code would be optimized again in each of their callers."""
     double_twice(np.arange(3.0))
-    double_twice.recompile()
     (code,) = double_twice.inspect_llvm().values()
     assert re.search(r"declare .*test_compiler.*double", code)
     assert not re.search(r"define .*test_compiler6double", code)
 
 
-DOUBLE = """
+LOAD = """
 import sys
-sys.path.insert(0, sys.argv[1])
 import numpy as np
-from test_compiler import double_twice
-numbers = np.arange(3.0)
-double_twice(numbers)
-print(numbers.tolist(), double_twice.stats.cache_hits.total())
+from elman.compression.exact_network import gru_step
+a, h = np.ones((2, 6), np.float32), np.zeros((2, 2), np.float32)
+gru_step(a, a.copy(), h.copy(), h)
+print(h[0, 0], "numba" in sys.modules)
 """
 
 
-def test_a_stored_kernel_is_loaded_with_those_it_calls(tmp_path: Path) -> None:
-    folder = str(Path(__file__).parent)
-    hits = []
-    for _ in range(3):
-        printed = run_in_a_process(DOUBLE, tmp_path, folder)
-        hits.append(printed.removeprefix("[0.0, 4.0, 8.0] "))
-        if len(hits) == 2:  # the third process compiles it again
-            next(tmp_path.rglob("*.double-*.nbc")).unlink()
-    assert hits == ["0\n", "1\n", "1\n"]
+def test_a_stored_kernel_is_loaded_with_those_it_calls_and_without_numba(tmp_path: Path) -> None:
+    printed = []
+    for _ in range(4):
+        printed.append(run_in_a_process(LOAD, tmp_path))
+        if len(printed) == 2:  # the third process compiles it again, for what the first has stored
+            next(tmp_path.rglob("*.sigmoids-*.kernel")).unlink()
+    value, _ = printed[0].split()
+    assert [each.split() for each in printed] == [[value, str(compiles)] for compiles in (True, False, True, False)]
 
 
 def test_recorded_kernels_are_not_called() -> None:
@@ -260,13 +269,16 @@ def test_recorded_kernels_are_not_called() -> None:
 
 
 def test_each_signature_is_stored_by_itself() -> None:
-    kinds = [(compiler._typeof(np.zeros(1, dtype)),) for dtype in (np.float32, np.float64)]
-    caches = [compiled()(double_twice.py_func)._cache for _ in kinds]  # as in two processes
-    for cache, signature in zip(caches, kinds, strict=True):
-        double_twice.compile(signature)
-        assert cache.contains(signature)
-        path = cache._cache_file.path(cache._index_key(signature, cpu_target.target_context.codegen()))
-        path.write_bytes(path.read_bytes()[:100])
-        assert cache.load_overload(signature, cpu_target.target_context) is None
-        path.unlink()
-        assert not cache.contains(signature)
+    paths = []
+    for dtype in (np.float32, np.float64):
+        kinds = pack(np.zeros(1), np.zeros(1, np.int64), *[np.zeros(1, dtype)] * 2, 0).kinds
+        set_logs.dispatcher.compile(read_types(kinds))
+        path = kernel_path(set_logs.name, kinds)
+        assert path is not None
+        paths.append(path)
+        assert (load_kernel(set_logs.name, kinds) is None, set_logs.is_missing(kinds)) == (False, False)
+        stored = path.read_bytes()
+        path.write_bytes(stored[:100])
+        assert load_kernel(set_logs.name, kinds) is None
+        path.write_bytes(stored)
+    assert paths[0] != paths[1]

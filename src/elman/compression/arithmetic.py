@@ -42,8 +42,6 @@ _C2, _C3, _C4, _C5, _C6 = (np.float32(1 / n) for n in (2, 6, 24, 120, 720))
 
 exact = compiled()
 """IEEE arithmetic as written, without fastmath."""
-exact_called = compiled(no_cpython_wrapper=True)
-"""The same for a kernel that only kernels call."""
 exact_inline = compiled(inline="always")
 """The same for a step of a kernel."""
 
@@ -79,62 +77,71 @@ def tanh(x):
     return (e - _ONE) / (e + _ONE)
 
 
-@exact_called
+@exact
 def sigmoids(a):
     """Replace a vector by its sigmoid."""
     for i in range(len(a)):
         a[i] = sigmoid(a[i])
 
 
-@exact_called
+@exact
 def tanhs(a):
     """Replace a vector by its tanh."""
     for i in range(len(a)):
         a[i] = tanh(a[i])
 
 
-@exact_called
+@exact
 def copy(a, y):
     """Set y = a, vectors."""
     for i in range(len(y)):
         y[i] = a[i]
 
 
-@exact_called
+@exact
 def axpy(y, a, b):
     """Add a multiple of a vector to y: y += a b."""
     for i in range(len(y)):
         y[i] = y[i] + a * b[i]
 
 
-@exact_called
+@exact
 def add_matmul(y, a, B):
-    """Add a B to y, shapes (R, k), (k, n) and (R, n); each output adds its k products in order.
+    """Add a B to y, shapes (R, k), (k n,) and (R, n); each output adds its k products in order.
 
-    Two rows by four products at a time, so that what is loaded is used twice, and stored once. The innermost loops
-    index the matrices: passing their rows to a function would take longer than a row of some hundred outputs.
+    The rows of B follow one another. Two rows by four products are computed at a time, so that what is loaded is
+    used twice, and stored once. The innermost loops index the matrices: passing their rows to a function would take
+    longer than a row of some hundred outputs.
     """
     R, k = a.shape
     n, unrolled = y.shape[1], k - k % 4
     for top in range(0, R, _ROWS):
         bottom = min(top + _ROWS, R)
         for j in range(0, unrolled, 4):
+            b0, b1, b2, b3 = row_of(B, j, n), row_of(B, j + 1, n), row_of(B, j + 2, n), row_of(B, j + 3, n)
             for r in range(top, bottom - 1, 2):
                 a0, a1, a2, a3 = a[r, j], a[r, j + 1], a[r, j + 2], a[r, j + 3]
                 c0, c1, c2, c3 = a[r + 1, j], a[r + 1, j + 1], a[r + 1, j + 2], a[r + 1, j + 3]
                 for i in range(n):
-                    p0, p1, p2, p3 = B[j, i], B[j + 1, i], B[j + 2, i], B[j + 3, i]
+                    p0, p1, p2, p3 = b0[i], b1[i], b2[i], b3[i]
                     y[r, i] = (((y[r, i] + a0 * p0) + a1 * p1) + a2 * p2) + a3 * p3
                     y[r + 1, i] = (((y[r + 1, i] + c0 * p0) + c1 * p1) + c2 * p2) + c3 * p3
             for r in range(bottom - (bottom - top) % 2, bottom):
                 a0, a1, a2, a3 = a[r, j], a[r, j + 1], a[r, j + 2], a[r, j + 3]
                 for i in range(n):
-                    y[r, i] = (((y[r, i] + a0 * B[j, i]) + a1 * B[j + 1, i]) + a2 * B[j + 2, i]) + a3 * B[j + 3, i]
+                    y[r, i] = (((y[r, i] + a0 * b0[i]) + a1 * b1[i]) + a2 * b2[i]) + a3 * b3[i]
         for j in range(unrolled, k):
+            b0 = row_of(B, j, n)
             for r in range(top, bottom):
                 a0 = a[r, j]
                 for i in range(n):
-                    y[r, i] = y[r, i] + a0 * B[j, i]
+                    y[r, i] = y[r, i] + a0 * b0[i]
+
+
+@exact_inline
+def row_of(B, j, n):
+    """Return row j of a matrix whose rows of n numbers follow one another."""
+    return B[j * n : (j + 1) * n]
 
 
 @exact_inline
@@ -143,7 +150,7 @@ def extend_hash(h, x):
     return (h * HASH_MULTIPLIER + x + 1) % HASH_MODULUS
 
 
-@exact_called
+@exact
 def apportion(counts, total, freqs):
     """Divide an integer `total` among n symbols in proportion to counts (n,); the largest gets the remainder.
 
@@ -164,7 +171,7 @@ def apportion(counts, total, freqs):
     freqs[largest] = np.float32(np.int64(freqs[largest]) + remainder)
 
 
-@exact_called
+@exact
 def set_freqs(o, escape_probs, was_byte, has_unknown, counts, freqs):
     """Set freqs (R, K + 1), integers in float32, from logits o (R, K) and the probabilities of an escape.
 

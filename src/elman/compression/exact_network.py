@@ -21,7 +21,6 @@ from elman.compression.arithmetic import (
     axpy,
     copy,
     exact,
-    exact_called,
     exact_inline,
     sigmoids,
     tanhs,
@@ -71,15 +70,15 @@ def read_characters(network, x, reads):
     L, R, m, K, o = network.L, len(x), state.shape[2], network.logits.shape[1], network.next_logits
     p, at, width, a, k = np.int64(0), np.int64(0), network.G * m, network.gates[0], network.gates[1]
     for n in range(L):
-        U, at = matrix(theta, at, K if n == 0 else m, width)
-        W, at = matrix(theta, at, m, width)
+        U, at = cut(theta, at, (K if n == 0 else m) * width)
+        W, at = cut(theta, at, m * width)
         h_before, h = state[p], after[p]
         for r in range(R):
             copy(theta[at : at + width], a[r])
         at += width
         if n == 0:
             for r in range(R):
-                axpy(a[r], _ONE, U[x[r]])
+                axpy(a[r], _ONE, U[x[r] * width : (x[r] + 1) * width])
         else:
             add_matmul(a, after[p - len(state) // L], U)
         if cell == GRU:
@@ -99,7 +98,7 @@ def read_characters(network, x, reads):
                     tanhs(a[r])
                     copy(a[r], h[r])
         p += len(state) // L
-    V, at = matrix(theta, at, m, K)
+    V, at = cut(theta, at, m * K)
     for r in range(R):
         copy(theta[at : at + K], o[r])
     add_matmul(o, after[p - len(state) // L], V)
@@ -111,12 +110,12 @@ def read_characters(network, x, reads):
 
 
 @exact_inline
-def matrix(theta, at, k, n):
-    """Return the (k, n) numbers at offset `at`, and the offset behind them."""
-    return theta[at : at + k * n].reshape(k, n), at + k * n
+def cut(theta, at, size):
+    """Return so many numbers at offset `at`, and the offset behind them."""
+    return theta[at : at + size], at + size
 
 
-@exact_called
+@exact
 def gru_step(a, k, before, h):
     """Set h (R, m) from U x + b in a and W h + (0, 0, d) in k, both (R, 3 m), and the h `before`.
 
@@ -129,7 +128,7 @@ def gru_step(a, k, before, h):
         set_gru_output(a[r, :m], a[r, m : 2 * m], a[r, 2 * m :], k[r, 2 * m :], before[r], h[r])
 
 
-@exact_called
+@exact
 def set_gru_output(r, z, a, q, before, h):
     """Set h from the gates r and z, a = U_n x + b_n and q = W_n h + d, all vectors (m,); a becomes n."""
     for i in range(len(h)):
@@ -139,7 +138,7 @@ def set_gru_output(r, z, a, q, before, h):
         h[i] = (_ONE - z[i]) * a[i] + z[i] * before[i]
 
 
-@exact_called
+@exact
 def lstm_step(a, before, s, h):
     """Set s and h (R, m) from W h + U x + b in a (R, 4 m), which is overwritten, and the s `before`.
 
@@ -153,7 +152,7 @@ def lstm_step(a, before, s, h):
         set_lstm_output(a[r, :m], a[r, m : 2 * m], a[r, 2 * m : 3 * m], a[r, 3 * m :], before[r], s[r], h[r])
 
 
-@exact_called
+@exact
 def set_lstm_output(i, f, g, o, before, s, h):
     """Set s and h from the gates, all vectors (m,)."""
     for n in range(len(s)):

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elman.compression.arithmetic import Ints, Ints32, exact_called, exact_inline, extend_hash
+from elman.compression.arithmetic import Ints, Ints32, exact, exact_inline, extend_hash
 
 MIN_LENGTHS = (32, 20, 12, 6)
 MODELS = len(MIN_LENGTHS)
@@ -57,7 +57,7 @@ class Matches(NamedTuple):
     candidates: Ints  # (R, MODELS)
 
 
-@exact_called
+@exact
 def read_symbols(matches, x, reads):
     """Read symbols x (R,) in the rows where `reads` (R,) is true, and find what follows."""
     history, tables, hashes, candidates = matches.history, matches.tables, matches.hashes, matches.candidates
@@ -121,7 +121,7 @@ def find_match(matches, z, r, i, candidate):
             pointers[z], lengths[z], matches.misses[r, z] = candidate, length, 0
 
 
-@exact_called
+@exact
 def common_length(history, stride, i, candidate):
     """Return how many characters up to position i equal those before `candidate`, at most `MAX_LENGTH`."""
     length, before = np.int64(0), candidate - stride

@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elman.compression.arithmetic import FREQ_BITS, Floats, Ints, exact_called, exact_inline
+from elman.compression.arithmetic import FREQ_BITS, Floats, Ints, exact, exact_inline
 from elman.compression.matches import LENGTHS, MODELS
 
 MAX_BIASES = 1 << 20
@@ -62,7 +62,7 @@ def second_row(second, K, before, last):
     return (before * K + last) % len(second)
 
 
-@exact_called
+@exact
 def mix_rows(mixture, inputs, matches, mixed):
     """Set `mixed` (R, K) to the logits o of (1), given a and log q (R, K) and the matched orders (R,)."""
     a, log_q, matched = inputs
@@ -79,14 +79,14 @@ def mix_rows(mixture, inputs, matches, mixed):
                 mixed[r, k] = mixed[r, k] + mixture.match[z, ranges[r, z]]
 
 
-@exact_called
+@exact
 def add_predictors(w, a, v, log_q, F, S, o):
     """Set o to the first terms of (1), vectors (K,)."""
     for k in range(len(o)):
         o[k] = ((w * a[k] + v * log_q[k]) + F[k]) + S[k]
 
 
-@exact_called
+@exact
 def learn_rows(mixture, inputs, matches, freqs, x, coded):
     """Take the steps (3) and (4) in the rows where `coded` (R,) is true, with the inputs of `mix_rows`.
 
@@ -116,7 +116,7 @@ def learn_rows(mixture, inputs, matches, freqs, x, coded):
                 mixture.match[z, ranges[r, z]] = mixture.match[z, ranges[r, z]] - MATCH_RATE * g[k]
 
 
-@exact_called
+@exact
 def learn_biases(g, F, S):
     """Take the steps (4), vectors (K,)."""
     for k in range(len(g)):
@@ -124,7 +124,7 @@ def learn_biases(g, F, S):
         S[k] = S[k] - SECOND_RATE * g[k]
 
 
-@exact_called
+@exact
 def shift_context(mixture, x, reads):
     """Let characters x (R,) be the last ones in the rows where `reads` (R,) is true."""
     before, last = mixture.before, mixture.last

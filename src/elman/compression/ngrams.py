@@ -40,6 +40,7 @@ class NgramArrays(NamedTuple):
     extras: Ints  # (R, n + 1)
     folds: Ints  # (R,)
     log_q: Floats  # (R, K)
+    flat: Floats  # (R K,): the same numbers
     matched: Ints  # (R,): matched orders
     workspace: Workspace
 
@@ -52,7 +53,7 @@ def read_ngrams(ngrams, x, reads):
         ngrams.room[0] -= len(x)
     read_rows(
         table, added, ngrams.grows, histories, bases, extras, x, ngrams.folds, reads, table.K,
-        ngrams.log_q.reshape(-1), ngrams.matched, ngrams.workspace,
+        ngrams.flat, ngrams.matched, ngrams.workspace,
     )  # fmt: skip
 
 
@@ -91,14 +92,15 @@ def without_ngrams(K: int, R: int, log_q: float) -> NgramArrays:
 
 
 def _make_arrays(table: Table, added: Added, R: int, K: int) -> NgramArrays:
-    bases, extras = make_nodes(R, table.order)
+    (bases, extras), log_q = make_nodes(R, table.order), np.zeros((R, K), np.float32)
     arrays = NgramArrays(
         table, added, False, np.zeros(1, np.int64),
         histories=np.zeros((R, table.order), np.int32),
         bases=bases,
         extras=extras,
         folds=np.full(R, table.folds, np.int64),
-        log_q=np.zeros((R, K), np.float32),
+        log_q=log_q,
+        flat=log_q.reshape(-1),
         matched=np.zeros(R, np.int64),
         workspace=make_workspace(K, table.order),
     )  # fmt: skip

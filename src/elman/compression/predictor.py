@@ -26,7 +26,6 @@ from elman.compression.arithmetic import (
     axpy,
     copy,
     exact,
-    exact_called,
     exact_inline,
     set_freqs,
 )
@@ -144,7 +143,7 @@ def code_bytes(coder, escapes, work, tokens):
     return True
 
 
-@exact_called
+@exact
 def count_byte(counts, byte):
     """Count a byte, in counts (256,)."""
     counts[byte] += COUNT_STEP

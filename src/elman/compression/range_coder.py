@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.compression.arithmetic import FREQ_BITS, Ints, exact_called
+from elman.compression.arithmetic import FREQ_BITS, Ints, exact
 from elman.compression.container import corrupt_file_error
 from elman.errors import ElmanError
 
@@ -53,7 +53,7 @@ COUNT, POSITION, MAX_COUNT = range(3)
 """Finished words; words read, -1 for an encoder; finished words at most, of what an encoder wrote."""
 
 
-@exact_called
+@exact
 def code(coder, freqs, symbols):
     """Encode symbols (n,) with the `freqs` (n, S), or decode them; return whether an encoder can have written them."""
     counters = coder.counters
@@ -65,7 +65,7 @@ def code(coder, freqs, symbols):
     return counters[COUNT] <= counters[MAX_COUNT]
 
 
-@exact_called
+@exact
 def encode(freqs, symbols, state, words, count):
     """Encode symbols (n,) with the `freqs` (n, S); return the number of finished words, `count` before.
 
@@ -98,7 +98,7 @@ def encode(freqs, symbols, state, words, count):
     return count
 
 
-@exact_called
+@exact
 def decode(freqs, symbols, state, words, position):
     """Decode symbols (n,) with the `freqs` (n, S); return the number of words read, `position` before, or `END`.
 

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from elman.engine.protocol import InferenceSession as InferenceSession
 from elman.engine.protocol import TrainState as TrainState
 from elman.engine_registry import ENGINES, NUMBA_INSTALLED, inference_engine
 from elman.errors import ElmanError, option, quote, require_extra
+from elman.jit import COMPILATION
 from elman.network import SamplingParams
 from elman.network.cells import CELLS
 from elman.network.optimizer import Optimizer
@@ -83,30 +83,24 @@ def require_engine(config: Config) -> None:
 @contextmanager
 def watch_compilation(on_start: Callable[[], None]) -> Iterator[None]:
     """Call a function once, before Numba compiles the first kernel in the block; never if it compiles none."""
-    if sys.modules.get("numba") is None:  # engines that need it have imported it
+    announced = False
+
+    def announce() -> None:
+        nonlocal announced
+        if not announced:
+            announced = True
+            on_start()
+
+    COMPILATION.watchers.append(announce)
+    try:
         yield
-        return
-    from numba.core import event
-
-    class FirstCompilation(event.Listener):
-        announced = False
-
-        def on_start(self, event: Any) -> None:
-            if not self.announced:
-                self.announced = True
-                on_start()
-
-        def on_end(self, event: Any) -> None:
-            pass
-
-    with event.install_listener("numba:compile", FirstCompilation()):
-        yield
+    finally:
+        COMPILATION.watchers.remove(announce)
 
 
 def compile_seconds() -> float:
     """Return the seconds that this process has spent on the compilation of kernels."""
-    compiler = sys.modules.get("elman.jit.compiler")
-    return 0.0 if compiler is None else float(compiler.COMPILE_TIMER.seconds)
+    return COMPILATION.seconds
 
 
 def start_compiling(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool) -> None:

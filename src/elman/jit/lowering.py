@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Iterator
+from itertools import count
 from typing import Any, ClassVar
 
+import numpy as np
+from llvmlite import ir as llvm
 from numba.core import cgutils, ir, lowering, types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
@@ -20,6 +24,7 @@ from numba.core.inline_closurecall import InlineWorker
 from numba.core.typed_passes import NativeLowering
 from numba.core.untyped_passes import InlineInlinables
 
+_types: Any = types
 _Lower: Any = lowering.Lower  # these have no annotations
 _Worker: Any = InlineWorker
 _Block: Any = ir.Block
@@ -29,10 +34,17 @@ _PassBuilder: Any = DefaultPassBuilder
 _register_pass: Any = register_pass
 _cgutils: Any = cgutils
 _NamedTuple: Any = types.BaseNamedTuple
+_INT32, _WORD = llvm.IntType(32), llvm.IntType(64)
 
 
 class _KernelLower(_Lower):  # type: ignore[misc]
     """Translates a function; see the methods of `numba.core.lowering.Lower`."""
+
+    def lower(self) -> None:
+        """Translate it, and what Python calls."""
+        super().lower()
+        if not self.context.enable_nrt and _is_result(self.fndesc.restype):
+            _add_entry(self.context, self.library, self.fndesc)
 
     def alloca(self, name: str, type: Any) -> Any:
         """Allocate a variable; Numba would determine its size for a debugger, by a call of LLVM."""
@@ -59,6 +71,82 @@ class _KernelLower(_Lower):  # type: ignore[misc]
                 pointer = _cgutils.gep_inbounds(self.builder, self.getvar(expr.value.name), 0, index)
                 return self.context.cast(self.builder, self.builder.load(pointer), kind.types[index], resty)
         return super().lower_expr(resty, expr)
+
+
+def entry_name(symbol: str) -> str:
+    """Return the symbol of what Python calls, by that of a kernel.
+
+    It gets the addresses of the arguments, see `elman.jit.runtime.pack`, and of room for the result, or for the address
+    of an exception if it does not return 0. Numba's interface to Python takes up to half of the time to compile.
+    """
+    return f"entry.{symbol}"
+
+
+def _add_entry(context: Any, library: Any, fndesc: Any) -> None:
+    """Add to the code of a kernel what Python calls."""
+    module, call_conv = library.create_ir_module("entry"), context.call_conv
+    kernel = llvm.Function(module, call_conv.get_function_type(fndesc.restype, fndesc.argtypes), fndesc.llvm_func_name)
+    result_kind, exception_kind, *kinds = (argument.type for argument in kernel.args)
+    entry = llvm.Function(module, llvm.FunctionType(_INT32, [_WORD.as_pointer()] * 2), entry_name(kernel.name))
+    builder, numbers, given = llvm.IRBuilder(entry.append_basic_block()), count(), fndesc.argtypes
+    words = [each for kind in given for each in _load_words(builder, entry.args[0], kind, numbers)]
+    arguments = [_from_word(builder, *pair) for pair in zip(words, kinds, strict=True)]
+    result, exception = (_cgutils.alloca_once(builder, each.pointee) for each in (result_kind, exception_kind))
+    status = builder.call(kernel, [result, exception, *arguments], attrs=("noinline",))
+    with builder.if_else(builder.icmp_signed("==", status, _INT32(0))) as (returned, raised):
+        with returned:
+            value = context.get_returned_value(builder, fndesc.restype, builder.load(result))
+            for n, word in enumerate(_to_words(builder, fndesc.restype, value)):
+                builder.store(word, builder.gep(entry.args[1], [_WORD(n)]))
+        with raised:
+            builder.store(builder.ptrtoint(builder.load(exception), _WORD), entry.args[1])
+    builder.ret(status)
+    library.add_ir_module(module)
+
+
+def _is_result(kind: Any) -> bool:
+    """Whether Python can get a result of one of Numba's types from its parts."""
+    if isinstance(kind, _types.BaseTuple):
+        return all(map(_is_result, kind.types))
+    return isinstance(kind, _types.NoneType | _types.Number | _types.Boolean)
+
+
+def _load_words(builder: Any, start: Any, kind: Any, numbers: Iterator[int]) -> list[Any]:
+    """Load an argument: the parts of one of Numba's types, each as an integer."""
+    if isinstance(kind, _types.BaseTuple):
+        return [each for part in kind.types for each in _load_words(builder, start, part, numbers)]
+    if isinstance(kind, _types.NoneType):
+        return [_WORD(0)]
+    is_array = isinstance(kind, _types.Array)
+    size, *rest = (
+        builder.load(builder.gep(start, [_WORD(next(numbers))])) for _ in range(2 + 2 * kind.ndim if is_array else 1)
+    )
+    # An array's owner and its parent, of which references are counted, are not there.
+    return [_WORD(0), _WORD(0), size, _WORD(np.dtype(str(kind.dtype)).itemsize), *rest] if is_array else [size]
+
+
+def _from_word(builder: Any, word: Any, kind: Any) -> Any:
+    """Return an integer as a value of one of LLVM's types."""
+    if isinstance(kind, llvm.PointerType):
+        return builder.inttoptr(word, kind)
+    if isinstance(kind, llvm.IntType):
+        return builder.trunc(word, kind) if kind.width < _WORD.width else word
+    number = builder.bitcast(word, llvm.DoubleType())
+    return builder.fptrunc(number, kind) if isinstance(kind, llvm.FloatType) else number
+
+
+def _to_words(builder: Any, kind: Any, value: Any) -> list[Any]:
+    """Return a result of one of Numba's types as integers."""
+    if isinstance(kind, _types.BaseTuple):
+        pairs = zip(kind.types, _cgutils.unpack_tuple(builder, value), strict=True)
+        return [each for pair in pairs for each in _to_words(builder, *pair)]
+    if isinstance(kind, _types.Float):
+        number = builder.fpext(value, llvm.DoubleType()) if kind.bitwidth == 32 else value
+        return [builder.bitcast(number, _WORD)]
+    if isinstance(kind, _types.NoneType):
+        return []
+    signed = isinstance(kind, _types.Integer) and kind.signed
+    return [value if value.type == _WORD else (builder.sext if signed else builder.zext)(value, _WORD)]
 
 
 def _mangle(name: str, kinds: Any, **numba_only: Any) -> str:

@@ -15,11 +15,9 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from threading import Thread
-from typing import Any
 
-from numba.core import event, types
-
-from elman.jit.compiler import Signature, find_member, member_name
+from elman.jit import COMPILATION
+from elman.jit.runtime import Signature, find_member
 from elman.machine import thread_count
 
 MAX_WORKERS = 3
@@ -29,8 +27,6 @@ MIN_KERNELS = 3
 _PATIENCE = 60.0
 """Seconds that the main process waits for a kernel that another one compiles."""
 
-_types: Any = types  # these have no annotations
-
 _tasks: deque[Signature] = deque()
 """Kernels that no process compiles yet."""
 _workers: list[Thread] = []
@@ -38,7 +34,7 @@ _workers: list[Thread] = []
 
 def start_compiling(kernels: Sequence[Signature]) -> None:
     """Start processes that compile kernels which are not in the cache, from the last one on."""
-    _tasks.extend(each for each in dict.fromkeys(kernels) if _is_missing(each))
+    _tasks.extend(each for each in dict.fromkeys(kernels) if each[0].is_missing(each[1]))
     count = min(MAX_WORKERS, thread_count() - 1, len(_tasks) // MIN_KERNELS)
     for _ in range(count if sys.executable else 0):
         worker = Thread(target=_run_worker, daemon=True)
@@ -52,17 +48,10 @@ def finish_compiling() -> None:
         with suppress(IndexError):  # a worker may take the last one
             while True:
                 kernel, kinds = _tasks.popleft()
-                kernel.compile(kinds)
+                kernel.find(kinds)
         if _workers:
-            with event.trigger_event("numba:compile"):  # it takes time as if this process compiled
+            with COMPILATION.measure():  # it takes time as if this process compiled
                 _workers.pop().join(_PATIENCE)
-
-
-def _is_missing(signature: Signature) -> bool:
-    """Whether a kernel can be stored, and is not."""
-    kernel, kinds = signature
-    cache: Any = getattr(kernel, "_cache", None)
-    return hasattr(cache, "contains") and not cache.contains(kinds)
 
 
 def _run_worker() -> None:
@@ -80,7 +69,7 @@ def _run_worker() -> None:
             kernel, kinds = task = _tasks.pop()
             done = b""
             try:
-                described = json.dumps([member_name(kernel), *map(_describe_type, kinds)])
+                described = json.dumps([kernel.name, *kinds])
                 process.stdin.write(f"{described}\n".encode())
                 process.stdin.flush()
                 done = process.stdout.read(1)
@@ -96,26 +85,6 @@ def serve() -> None:
     with suppress(KeyboardInterrupt):
         for line in sys.stdin.buffer:
             name, *kinds = json.loads(line)
-            find_member(name).compile(tuple(map(_read_type, kinds)))
+            find_member(name).find(tuple(kinds))
             sys.stdout.buffer.write(b".")
             sys.stdout.buffer.flush()
-
-
-def _describe_type(kind: Any) -> Any:
-    """Return one of Numba's types as JSON: a name, an array as its properties, a tuple as the types of its fields."""
-    if isinstance(kind, _types.Array):
-        return {"dtype": str(kind.dtype), "ndim": kind.ndim, "layout": kind.layout, "readonly": not kind.mutable}
-    if isinstance(kind, _types.BaseTuple):
-        named = kind.instance_class if isinstance(kind, _types.BaseNamedTuple) else None
-        return [named and f"{named.__module__}:{named.__qualname__}", *map(_describe_type, kind.types)]
-    return str(kind)
-
-
-def _read_type(described: Any) -> Any:
-    """Return the type that `_describe_type` described."""
-    if isinstance(described, dict):
-        return _types.Array(**described | {"dtype": _read_type(described["dtype"])})
-    if isinstance(described, list):
-        name, *fields = described
-        return _types.BaseTuple.from_types(tuple(map(_read_type, fields)), name and find_member(name))
-    return getattr(_types, "boolean" if described == "bool" else described)

@@ -30,7 +30,7 @@ def logits(
     For `ngram_weight`, a number or one for each batch row, see `elman.network.output.logits`.
     """
     prior, history = parameters.prior.read(state, x)
-    _, states, h = _forward(parameters, state.recurrent, x)
+    _, states, h = forward(parameters, state.recurrent, x)
     return output.logits(parameters, h, prior, ngram_weight), _final_state(states, history, state)
 
 
@@ -71,7 +71,7 @@ def loss_and_gradients(
     """
     net = parameters.architecture
     prior, history = parameters.prior.read(state, x, folds)
-    inputs, states, h = _forward(parameters, state.recurrent, x, masks)
+    inputs, states, h = forward(parameters, state.recurrent, x, masks)
     o = output.logits(parameters, h, prior)
     gradients, dh_out = output.backward(parameters, h, o, y, prior)
     dh0 = list[Array]()
@@ -95,14 +95,17 @@ def begin_text(parameters: Parameters, h: Array) -> State:
     """Return the state in which a text begins: h (S,), and an empty history; independent lines follow a line feed."""
     net = parameters.architecture
     state = net.zero_state(h.dtype).with_recurrent(h)
-    _, states, _ = _forward(parameters, h, net.text_prefix)
+    _, states, _ = forward(parameters, h, net.text_prefix)
     return _final_state(states, parameters.prior.histories(state.history, net.text_prefix)[-1], state)
 
 
-def _forward(
+def forward(
     parameters: Parameters, recurrent: Array, x: Input, masks: list[Array] | None = None
 ) -> tuple[list[Input], list[Array], Array]:
-    """Return the input and the states (T + 1, …) of each layer, and the output layer's input, (T, m) or (T, B, m)."""
+    """Return the input and the states (T + 1, …) of each layer, and the output layer's input, (T, m) or (T, B, m).
+
+    A batch (B, S) of initial states may read the same characters x (T,).
+    """
     net = parameters.architecture
     resets_before, inputs, states = net.resets(x), list[Input](), list[Array]()
     for n, state0 in enumerate(np.split(recurrent, net.layers, axis=-1)):

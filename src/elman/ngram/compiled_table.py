@@ -20,8 +20,6 @@ from elman.ngram.table import CODE_BITS, CODES
 
 exact = compiled()
 """IEEE arithmetic as written, without fastmath."""
-exact_called = compiled(no_cpython_wrapper=True)
-"""The same for a kernel that only kernels call."""
 exact_step = compiled(inline="always")
 """The same for the steps of a kernel."""
 

@@ -26,7 +26,6 @@ from elman.ngram.compiled_table import (
     empty_added,
     empty_table,
     exact,
-    exact_called,
     exact_step,
     find_child,
     find_children,
@@ -171,7 +170,7 @@ def list_weights(table, added, base, extra, o, fold, workspace, used):
     return end, total, sum_kept
 
 
-@exact_called
+@exact
 def add_weights(table, added, extra, o, workspace, used, end):
     """Add the counts of what was read after a context to the items from `used` on.
 
@@ -229,7 +228,7 @@ def distribution(table, added, bases, extras, r, fold, workspace):
     return matched
 
 
-@exact_called
+@exact
 def set_logs(q, bits, powers, out, start):
     """Set out[start : start + K] to log max(q, `MIN_PROB`), of q (K,); `bits` and `powers` (K,) are workspace.
 
@@ -252,7 +251,7 @@ def set_logs(q, bits, powers, out, start):
         out[start + k] = log + powers[k] * _LN2
 
 
-@exact_called
+@exact
 def read_rows(table, added, grows, histories, bases, extras, x, folds, reads, stride, log_q, matched, workspace):
     """Read one character in each row where `reads` (R,) is true: it is counted, if the model grows, and appended.
 
@@ -279,7 +278,7 @@ def read_window(table, added, grows, histories, bases, extras, reads, x, folds, 
         )  # fmt: skip
 
 
-@exact_called
+@exact
 def append_window(histories, x, reset_at, T, R):
     """Append the characters x (T R,) to the histories (R, n), in place."""
     for row in range(T * R):

@@ -5,15 +5,17 @@ K  size of the alphabet    T  characters    B  batch size    n  order
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.jit.compiler import Signature, call_kernel, record_kernels
 from elman.ngram.compiled_table import empty_added, empty_table, unpack
 from elman.ngram.kernels import fill_cache, make_nodes, make_workspace, read_window, reader
 from elman.ngram.model import Indices, Ints, NgramModel, check_indices
+
+if TYPE_CHECKING:
+    from elman.jit.runtime import Signature
 
 MAX_LOG_Q = 1 << 22
 """log q that are in memory at once, 32 MB."""
@@ -38,6 +40,8 @@ def read_compiled(
 
 def reading_kernels() -> list[Signature]:
     """Return the kernels, with the types of their arguments, that read a model in float32."""
+    from elman.jit.runtime import call_kernel, record_kernels  # without Numba there are none
+
     table, added, nodes, workspace = empty_table(), empty_added(), make_nodes(1, 1), make_workspace(1, 1)
     x, history, reads = np.zeros(1, np.intp), np.zeros((1, 1), np.int32), np.ones(1, np.bool_)
     q, matched, log_q = np.empty((1, 1, 1)), np.empty((1, 1), np.int8), np.empty(1, np.float32)

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.jit import compiled
 from elman.ngram.compiled_table import exact, exact_step
 
 BATCH = 1 << 25
@@ -95,7 +94,7 @@ def _sort_pieces(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
         keys, units = np.empty((2, len(positions), words), np.uint64), np.empty((2, len(positions)), np.uint32)
         read_records(text, settings, positions, keys[0])
         units[0] = lines if len(lines) else positions
-        buffer = sort_records(keys, units, settings)
+        buffer = sort_records(keys, units, settings, np.empty(1 << _RADIX_BITS, np.int64))
         yield np.concatenate([last[0], keys[buffer]]), np.concatenate([last[1], units[buffer]])
         last = keys[buffer, -1:].copy(), units[buffer, -1:].copy()
     yield np.concatenate([last[0], np.zeros((1, words), np.uint64)]), np.append(last[1], np.uint32(0))
@@ -110,7 +109,8 @@ def _divide(text: NDArray[Any], settings: Settings, depth: int, source: Position
         for first in range(0, len(source[0]), PIECE):
             yield source[0][first : first + PIECE], source[1][first : first + PIECE]
         return
-    sizes = count_prefixes(text, settings, depth, source[0])
+    sizes = np.zeros((settings.K + 1) ** settings.prefix, np.int64)
+    count_prefixes(text, settings, depth, source[0], sizes)
     for low, high in _group(sizes, 0, len(sizes), BATCH):
         ends = np.cumsum(sizes[low:high])
         positions = np.empty(ends[-1], np.uint32)
@@ -156,14 +156,12 @@ def prefix_at(text, i, depth, settings):
     return prefix
 
 
-@compiled(allocates=True)
-def count_prefixes(text, settings, depth, source):
-    """The number of records with each prefix, of the positions `source`, or of all where it is empty."""
-    sizes = np.zeros((settings.K + 1) ** settings.prefix, np.int64)
+@exact
+def count_prefixes(text, settings, depth, source, sizes):
+    """Add up the records with each prefix, of the positions `source`, or of all where it is empty."""
     for n in range(len(source) if len(source) > 0 else len(text)):
         i = np.int64(source[n]) if len(source) > 0 else n
         sizes[prefix_at(text, i, depth, settings)] += 1
-    return sizes
 
 
 @exact
@@ -207,15 +205,14 @@ def read_records(text, settings, positions, keys):
                 word, digit, at = np.uint64(0), 0, at + 1
 
 
-@compiled(allocates=True)
-def sort_records(keys, units, settings):
+@exact
+def sort_records(keys, units, settings, starts):
     """Sort the records in buffer 0 of keys (2, records, words) and units (2, records); return the buffer they are in.
 
     Radix sort, from the last digits to the first; bits in which all records agree are skipped, and so is the digit of
-    the character before.
+    the character before. `starts` (values of `_RADIX_BITS`,) is workspace.
     """
-    size, words, buffer = units.shape[1], keys.shape[2], 0
-    starts, mask = np.empty(1 << _RADIX_BITS, np.int64), np.uint64((1 << _RADIX_BITS) - 1)
+    size, words, buffer, mask = units.shape[1], keys.shape[2], 0, np.uint64((1 << _RADIX_BITS) - 1)
     for w in range(words - 1, -1, -1):
         used = settings.bits * (settings.per_word if w < words - 1 else settings.order + 2 - w * settings.per_word)
         for s in range(settings.bits if w == words - 1 else 0, used, _RADIX_BITS):

@@ -1,24 +1,25 @@
-"""The gradient check of the reference experiment: central differences, two forward passes for every weight checked."""
+"""The gradient check of the reference experiment: central differences, two forward passes for every weight checked.
+
+The passes are those of `elman.network`, of networks that differ in one weight and are computed as the rows of a batch.
+"""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.config import Config
-from elman.engine import Engine, get_engine
+from elman.engine import get_engine
 from elman.engine.protocol import Indices
 from elman.engine_registry import DEFAULT_ENGINE
 from elman.errors import ElmanError, check_range, option, quote, shorten
-from elman.machine import thread_count
-from elman.network import Parameters, initial_parameters
-from elman.network.parameters import Arrays
+from elman.network import Parameters, bptt, initial_parameters, output
+from elman.network.parameters import Array, Arrays
+from elman.network.prior import PriorValues
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.testing import relative_error
@@ -33,7 +34,10 @@ SAMPLED = 256
 """Components of each array that are checked: a wrong term changes nearly all. The reference checked all."""
 
 OnProgress = Callable[[float], None]
-"""Called with the fraction that is done, often, and from another thread."""
+"""Called with the fraction that is done, often."""
+
+_COMPONENTS = 128
+"""Components whose differences are computed at once."""
 
 _ORDER = ("V", "U", "W", "b", "c", "alpha", "h0")
 """The order of the vanilla network's errors in the reference's report, with that of a prior."""
@@ -109,7 +113,7 @@ def gradcheck(
     seed : int
         Seed of the weights, of the initial state and of the choice of components.
     on_progress : callable, optional
-        Called with the fraction that is done, often, and from another thread.
+        Called with the fraction that is done, often.
 
     Returns
     -------
@@ -169,7 +173,7 @@ def _check(corpus: Corpus, points: int, config: Config, sampled: int | None, on_
         name: np.arange(size) if sampled is None or size <= sampled else generator.choice(size, sampled, replace=False)
         for name, size in ((name, array.size) for name, array in analytic.items())
     }
-    numeric = central_differences(engine, parameters, state, windows, on_progress, chosen)
+    numeric = central_differences(parameters, state, windows, on_progress, chosen)
     names = sorted(numeric, key=_ORDER.index) if set(numeric) <= set(_ORDER) else list(numeric)
     errors = {
         name: relative_error(analytic[name].flat[chosen[name]], numeric[name].flat[chosen[name]]) for name in names
@@ -189,8 +193,46 @@ def _windows(windows: Windows) -> list[tuple[Indices, Indices]]:
     return [windows.at(n * windows.seq_length) for n in range(windows.per_epoch)]
 
 
+class _Rows:
+    """An array of which each batch row has one of its own, that differs in one component: what a forward pass uses."""
+
+    __array_ufunc__ = None  # so that NumPy leaves x @ A and x + A to this class
+
+    def __init__(self, array: Array, at: NDArray[np.intp], steps: Array) -> None:
+        self.array, self.at, self.rows, self.steps = array, np.unravel_index(at, array.shape), np.arange(len(at)), steps
+
+    @property
+    def T(self) -> _Rows:
+        """The transpose, by which rows are multiplied."""
+        return self
+
+    def __getitem__(self, x: NDArray[np.integer]) -> Array:
+        """Return a component of a vector for every x, or a column of a matrix for every x (T,)."""
+        if self.array.ndim == 1:
+            return np.asarray(self.array[x] + self.steps * (x == self.at[0]))
+        i, j = self.at
+        columns = np.repeat(self.array.T[x][:, None], len(i), axis=1)
+        columns[:, self.rows, i] += self.steps * (x[:, None] == j)
+        return columns
+
+    def __rmatmul__(self, x: Array) -> Array:
+        i, j = self.at
+        product = self._repeat(x @ self.array.T)
+        product[..., self.rows, i] += self.steps * self._repeat(x)[..., self.rows, j]
+        return product
+
+    def __radd__(self, x: Array) -> Array:
+        (i,) = self.at
+        total = self._repeat(np.atleast_2d(x) + self.array)
+        total[..., self.rows, i] += self.steps
+        return total
+
+    def _repeat(self, x: Array) -> Array:
+        """Return what is the same in all rows (…, 1, n), or differs (…, B, n), for every row."""
+        return np.repeat(x, len(self.rows) // x.shape[-2], axis=-2)
+
+
 def central_differences(
-    engine: Engine,
     parameters: Parameters,
     state: State,
     windows: Windows,
@@ -205,35 +247,31 @@ def central_differences(
     arrays = {**parameters, "h0": state.recurrent}
     numeric = {name: np.full_like(array, np.nan) for name, array in arrays.items()}
     of_array = chosen or {name: np.arange(array.size) for name, array in arrays.items()}
-    components = [(name, index) for name, indices in of_array.items() for index in indices]
-    workers = thread_count()
-    stopped = threading.Event()
-
-    def differences(worker: int) -> None:
-        copies = {name: array.copy() for name, array in arrays.items()}  # each thread moves its own weights
-        moved = parameters.with_arrays({name: copies[name] for name in parameters})
-
-        def loss() -> float:
-            session, initial = engine.session(moved), state.with_recurrent(copies["h0"]).reshape(1)
-            losses = (session.losses(initial, x[:, None], y[:, None])[0] for x, y in _windows(windows))
-            return float(sum(of_window.sum() for of_window in losses))
-
-        share = components[worker::workers]
-        for done, (name, index) in enumerate(share, 1):
-            if stopped.is_set():
-                return
-            flat, value = copies[name].reshape(-1), arrays[name].flat[index]
-            flat[index] = value + STEP
-            above = loss()
-            flat[index] = value - STEP
-            numeric[name].flat[index] = (above - loss()) / (2 * STEP)
-            flat[index] = value
-            if worker == 0:  # the others have done as much
-                on_progress(done / len(share))
-
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            list(pool.map(differences, range(workers)))
-        finally:
-            stopped.set()  # so that an interrupt does not wait for the threads to finish
+    parts = [
+        (name, indices[first : first + _COMPONENTS])
+        for name, indices in of_array.items()
+        for first in range(0, len(indices), _COMPONENTS)
+    ]
+    read = [(x, y, parameters.prior.read(state, x)[0]) for x, y in _windows(windows)]
+    for done, (name, indices) in enumerate(parts, 1):
+        at, steps = np.tile(indices, 2), np.repeat([STEP, -STEP], len(indices))
+        moved, rows = parameters, _Rows(arrays[name], at, steps)
+        in_output = name in ("V", "c")  # the states are the same in all rows
+        recurrent = np.tile(state.recurrent, (1 if in_output else len(at), 1))
+        if name == "h0":
+            recurrent = np.zeros_like(recurrent) + cast("Any", rows)
+        else:
+            moved = parameters.with_arrays({**parameters, name: cast("Any", rows)})
+        above, below = sum(_losses(moved, recurrent, *window) for window in read).reshape(2, -1)
+        numeric[name].flat[indices] = (above - below) / (2 * STEP)
+        on_progress(done / len(parts))
     return numeric
+
+
+def _losses(parameters: Parameters, recurrent: Array, x: Indices, y: Indices, prior: PriorValues | None) -> Any:
+    """Return the loss of a window for each of the initial states (B, S)."""
+    if prior is not None:
+        prior = PriorValues(prior.log_q[:, None], prior.matched[:, None])
+    _, _, h = bptt.forward(parameters, recurrent, x)
+    o = output.logits(parameters, h, prior)
+    return output.loss(o, np.repeat(y[:, None], o.shape[1], axis=1))

@@ -28,12 +28,12 @@ PANEL_WIDTH = 32
 SINGLE, PAIRS = np.dtype(np.float32), np.dtype(np.uint32)
 
 
-def from_python(called_kernel: Any) -> Any:
+def from_python(kernel: Any) -> Any:
     """Return a kernel that Python can call, and that calls one which Python cannot."""
 
     @njit  # not cached
     def call(*arguments: Any) -> None:
-        called_kernel(*arguments)
+        kernel(*arguments)
 
     return call
 

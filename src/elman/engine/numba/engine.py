@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numba  # noqa: F401 (`elman.engine.watch_compilation` looks for it)
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,7 +73,7 @@ class NumbaEngine:
             return
         from elman.engine.numba.batched.inference import NumbaSession
         from elman.engine.numba.batched.training import Training, run_updates
-        from elman.jit.compiler import has_stored, record_kernels
+        from elman.jit.runtime import has_stored, record_kernels
 
         if is_online_rnn(state.parameters, windows.batch_size, optimizer) or has_stored(run_updates):
             return

@@ -32,7 +32,7 @@ from elman.engine.numba.linalg.vector import (
     scale,
 )
 from elman.engine.numba.threads import barrier
-from elman.jit import called_kernel, compiled, inlined, kernel
+from elman.jit import compiled, inlined, kernel
 
 Array = NDArray[np.floating]
 
@@ -169,7 +169,7 @@ def compute_softmax(scratch, first, rows, K_row):
         scratch.totals[t] = total
 
 
-@compiled(no_cpython_wrapper=True)  # without fastmath: the losses are added in the order of the steps
+@compiled()  # without fastmath: the losses are added in the order of the steps
 def sum_losses(differences, totals, T):
     """The loss L = -sum_t log p_t[y_t] of a window.
 
@@ -208,7 +208,7 @@ def recur_backward(weights, scratch, T, m):
         times_tanh_derivative(da, row, h, row, 0, m_row * da.itemsize // BYTES)
 
 
-@called_kernel
+@kernel
 def update_matrix(
     theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, panels, panel, zeros, scalars,
     rows, T, m_row,

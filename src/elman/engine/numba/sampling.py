@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from elman.errors import ElmanError, option
 from elman.jit import allocating_kernel, inlined
-from elman.jit.compiler import KernelPointer, kernel_pointer
+from elman.jit.runtime import KernelPointer, kernel_pointer
 from elman.network.sampling import SamplingParams, list_sampling_options
 
 _FILTERS = ("top_k", "top_p", "min_p", "typical_p")

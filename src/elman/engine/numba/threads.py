@@ -24,12 +24,11 @@ from threading import Thread as PythonThread
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.core import types
+from llvmlite import ir
 from numpy.typing import NDArray
 
 from elman.engine.numba.linalg.tile import element_pointer
-from elman.jit import called_kernel, inlined
-from elman.jit.compiler import intrinsic
+from elman.jit import cgutils, inlined, intrinsic, kernel, types
 from elman.machine import thread_count
 
 LINE = 16
@@ -91,10 +90,20 @@ def _add_release(typingctx: Any, array: Any, i: Any, value: Any) -> Emitter:
     return types.void(array, types.intp, types.int64), emit
 
 
-_yield_core = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
+@intrinsic
+def _yield_core(typingctx: Any) -> Emitter:
+    """Let other programs have this core."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+        kind = ir.FunctionType(ir.IntType(32), [])
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])
+        return context.get_dummy_value()
+
+    return types.void(), emit
 
 
-@called_kernel
+@kernel
 def barrier(thread):
     """Wait until all threads of the team are here; what they wrote before is visible afterwards."""
     if thread.size > 1:

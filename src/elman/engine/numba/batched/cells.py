@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from elman.engine.numba.linalg.simd import Simd
 from elman.engine.numba.linalg.vector import VectorView, elementwise_kernel
-from elman.jit import called_kernel, inlined
+from elman.jit import inlined, kernel
 
 
 class Step(NamedTuple):
@@ -153,32 +153,32 @@ def _backward(compute, gates, s, tanh_s, h, dy, ds, indices, step):
         )  # fmt: skip
 
 
-@called_kernel
+@kernel
 def forward_rnn_rows(gates, inputs, theta, s, tanh_s, h, indices, step):
     _forward(forward_rnn, gates, inputs, theta, s, tanh_s, h, indices, step)
 
 
-@called_kernel
+@kernel
 def backward_rnn_rows(gates, s, tanh_s, h, dy, ds, indices, step):
     _backward(backward_rnn, gates, s, tanh_s, h, dy, ds, indices, step)
 
 
-@called_kernel
+@kernel
 def forward_gru_rows(gates, inputs, theta, s, tanh_s, h, indices, step):
     _forward(forward_gru, gates, inputs, theta, s, tanh_s, h, indices, step)
 
 
-@called_kernel
+@kernel
 def backward_gru_rows(gates, s, tanh_s, h, dy, ds, indices, step):
     _backward(backward_gru, gates, s, tanh_s, h, dy, ds, indices, step)
 
 
-@called_kernel
+@kernel
 def forward_lstm_rows(gates, inputs, theta, s, tanh_s, h, indices, step):
     _forward(forward_lstm, gates, inputs, theta, s, tanh_s, h, indices, step)
 
 
-@called_kernel
+@kernel
 def backward_lstm_rows(gates, s, tanh_s, h, dy, ds, indices, step):
     _backward(backward_lstm, gates, s, tanh_s, h, dy, ds, indices, step)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from elman.engine.numba.batched.layout import W_BACKWARD, W_FORWARD
 from elman.engine.numba.linalg.panels import pack_panels, pack_panels_transposed
 from elman.engine.numba.threads import partition
-from elman.jit import called_kernel, inlined
+from elman.jit import inlined, kernel
 from elman.network.dropout import Dropout, WeightDropout, key
 
 
@@ -89,7 +89,7 @@ def apply_dropout(target, target_start, source, source_start, dropout_mask, laye
                 target[target_start + row + j] = source[source_start + row + j] * keep
 
 
-@called_kernel
+@kernel
 def mask_recurrent(target, target_start, source, source_start, sizes, masks, n, layer, thread):
     """Multiply the thread's rows of a recurrent matrix, or of its gradient, by its mask in the n-th update.
 
@@ -105,7 +105,7 @@ def mask_recurrent(target, target_start, source, source_start, sizes, masks, n, 
             target[target_start + row + j] = source[source_start + row + j] * keep
 
 
-@called_kernel
+@kernel
 def pack_recurrent(net, layer, dropped):
     """Pack a recurrent matrix that is in `dropped` instead of theta."""
     sizes, offset = net.sizes, net.offsets[layer]

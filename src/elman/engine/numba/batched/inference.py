@@ -32,7 +32,7 @@ from elman.engine.numba.sampling import (
 from elman.engine.numba.threads import work_alone
 from elman.engine.protocol import Indices, SegmentLosses
 from elman.jit import compiled, kernel
-from elman.jit.compiler import call_pointer
+from elman.jit.runtime import call_pointer
 from elman.network.parameters import Array, Parameters
 from elman.network.prior import PriorValues
 from elman.network.sampling import SamplingParams

@@ -22,8 +22,8 @@ from elman.engine.numba.linalg.panels import TERMS, Ranges, entire
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
 from elman.engine.numba.threads import barrier, partition
-from elman.jit import called_kernel, compiled, inlined
-from elman.jit.compiler import KernelPointer, call_pointer
+from elman.jit import compiled, inlined, kernel
+from elman.jit.runtime import KernelPointer, call_pointer
 
 Array = NDArray[np.floating]
 
@@ -159,7 +159,7 @@ def _multiply_inputs(net, layer, T, R, y, y_start, workspace, thread):
     )  # fmt: skip
 
 
-@compiled(no_cpython_wrapper=True)  # as written: LLVM would choose the order of a sum of three by the processor
+@compiled()  # as written: LLVM would choose the order of a sum of three by the processor
 def _loss(total, largest, logit):
     """-log p of a character, from the exponentials of the logits less the largest."""
     return np.log(total) + (largest - logit)
@@ -306,7 +306,7 @@ def _locate_outputs(T, R, sizes, dropout_mask):
     return (T if dropout_mask.is_on else T + 1) * R * sizes.m_row, 0 if dropout_mask.is_on else R * sizes.m_row
 
 
-@called_kernel
+@kernel
 def forward(net, workspace, prior, indices, T, R, dropout_mask, thread):
     """Compute the states of every layer, and the logits of the thread's rows of a window of R batch rows."""
     sizes, y = net.sizes, workspace.y if dropout_mask.is_on else workspace.h
@@ -337,7 +337,7 @@ def forward(net, workspace, prior, indices, T, R, dropout_mask, thread):
         add_prior(net.theta, sizes, workspace.g, prior, first, last, R)
 
 
-@called_kernel
+@kernel
 def backward(net, workspace, prior, indices, T, R, dropout_mask, thread):
     """Compute the gradients of a window, for which `Workspace.g` holds p - y."""
     sizes, y = net.sizes, workspace.y if dropout_mask.is_on else workspace.h

@@ -22,8 +22,8 @@ from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
 from elman.engine.numba.linalg.tile import even_split, tile
 from elman.engine.numba.linalg.vector import transpose
 from elman.engine.numba.threads import barrier
-from elman.jit import called_kernel, inlined
-from elman.jit.compiler import KernelPointer, call_pointer, kernel_pointer
+from elman.jit import inlined, kernel
+from elman.jit.runtime import KernelPointer, call_pointer, kernel_pointer
 from elman.network.muon import MOMENTUM, NEWTON_SCHULZ_COEFFICIENTS, NEWTON_SCHULZ_STEPS, NORM_EPSILON, STEP_SCALE
 from elman.network.parameters import Array
 
@@ -88,7 +88,7 @@ def _mirror(c, s, columns, size):
             transpose(c, q * size + r, size, c, r * size + q, size)
 
 
-@called_kernel
+@kernel
 def run_phases(workspace, size, first, last, part, parts):
     """Compute every `parts`-th panel, from panel `part` on, in phases `first` to `last` - 1 of all steps.
 
@@ -180,7 +180,7 @@ def update_hidden(thread, hidden, rate, shrink, scale, grad_clip, theta, N, grad
             call_pointer(hidden.step, (theta[start:end], workspace.X, rate, shrink))
 
 
-@called_kernel
+@kernel
 def update_momentum(N, g, X, scale, grad_clip):
     """Update the momentum of one block; X becomes what is orthogonalized, with norm 1."""
     scalar = X.dtype.type
@@ -196,7 +196,7 @@ def update_momentum(N, g, X, scale, grad_clip):
         X[i] *= factor
 
 
-@called_kernel
+@kernel
 def make_step(theta, X, rate, shrink):
     """theta <- shrink theta - rate X."""
     rate, shrink = theta.dtype.type(rate), theta.dtype.type(shrink)

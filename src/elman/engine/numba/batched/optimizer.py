@@ -13,7 +13,7 @@ from elman.engine.numba.batched.muon import HiddenMatrices, make_hidden_matrices
 from elman.engine.numba.batched.workspace import BatchedNetwork
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.protocol import TrainState
-from elman.jit import called_kernel, compiled, inlined, kernel
+from elman.jit import compiled, inlined, kernel
 from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Array
 
@@ -120,7 +120,7 @@ def reduce_gradients(gradients, first, last, factor, squares, k):
     squares[k] = total
 
 
-@compiled(no_cpython_wrapper=True)  # without fastmath: the squares are added in their order
+@compiled()  # without fastmath: the squares are added in their order
 def clip_scale(squares, max_norm):
     """The factor of clipping by norm, for a gradient of which `squares` are partial sums of squares."""
     total = 0.0
@@ -130,7 +130,7 @@ def clip_scale(squares, max_norm):
     return scale if scale < 1.0 else 1.0
 
 
-@called_kernel
+@kernel
 def update_range(rule, step, scale, theta, moments, g, first, last):
     """Update a range of theta and of its average, from a gradient that is multiplied by `scale`."""
     M, N = moments.M, moments.N

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from elman.engine.numba.batched.layout import Sizes
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.jit import inlined
-from elman.jit.compiler import KernelPointer, call_pointer, kernel_pointer
+from elman.jit.runtime import KernelPointer, call_pointer, kernel_pointer
 from elman.ngram.compiled_table import NONE, Added, Table, empty_added, empty_table
 from elman.ngram.kernels import (
     Workspace,

@@ -19,7 +19,7 @@ from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.threads import barrier, make_team, work_alone
 from elman.engine.protocol import Callback, Indices, TrainState, run_in_chunks, training_folds
 from elman.jit import inlined, kernel
-from elman.jit.compiler import KernelPointer, call_pointer, kernel_pointer
+from elman.jit.runtime import KernelPointer, call_pointer, kernel_pointer
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import LossAndGradients, Parameters
 from elman.network.state import State

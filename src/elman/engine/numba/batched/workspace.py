@@ -17,7 +17,7 @@ from elman.engine.numba.batched.prior import PriorValues, make_priors, prior_poi
 from elman.engine.numba.linalg.panels import TERMS, Ranges, multiply_panels, scratch_size, sum_outer_products
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.threads import Team, make_team
-from elman.jit.compiler import call_kernel, is_recording, kernel_pointer
+from elman.jit.runtime import Packed, call_kernel, is_recording, kernel_pointer, pack
 from elman.network.parameters import Array, Parameters
 from elman.network.state import State
 from elman.ngram.compiled_table import NONE
@@ -101,6 +101,7 @@ class BatchedNetwork:
         self.counts: NgramModel | None = None
         self.workspaces = self._make_workspaces()
         self.workspaces = self.workspaces._replace(pointers=self._find_pointers())
+        self._packed: dict[int, Packed] = {}  # the arguments of the last run, most of which are those of the next
 
     def _make_workspaces(self) -> kernels.Workspace:
         """Return arrays with one row for each group, as long as the largest group needs."""
@@ -135,9 +136,11 @@ class BatchedNetwork:
 
     def _read_with(self, ngrams: NgramModel | None, grows: bool) -> None:
         """Read the next windows with an n-gram model."""
-        self.ngrams = None if ngrams is None else reader(ngrams)
+        self.ngrams, before = None if ngrams is None else reader(ngrams), self.priors
         if self.ngrams is not None:
-            self.priors = self.priors._replace(table=self.ngrams.table, added=self.ngrams.added, grows=grows)
+            table, added = self.ngrams.table, self.ngrams.added
+            if not (before.table is table and before.added is added and before.grows == grows):
+                self.priors = before._replace(table=table, added=added, grows=grows)
 
     def reserve_counts(self, characters: int) -> None:
         """Make room in the counts of a model that grows."""
@@ -151,7 +154,10 @@ class BatchedNetwork:
         if is_recording():
             call_kernel(kernel, make_team(1)[0], *network, *arguments)
         else:
-            self.team.run(lambda thread: kernel(thread, *network, *arguments), steps)
+            parts = [self._packed.get(id(each)) or pack(each) for each in (*network, *arguments)]
+            self._packed = {id(part.held[0]): part for part in parts}
+            packed = pack(*parts)
+            self.team.run(lambda thread: kernel(thread, packed), steps)
 
     def _find_pointers(self) -> kernels.Pointers:
         """Return pointers to the kernels for this kind of network."""

@@ -13,8 +13,6 @@ matrix begins at offset s * terms, whatever the number of its columns.
 from typing import NamedTuple
 
 import numpy as np
-from numba.core import types
-from numba.extending import overload
 
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import (
@@ -27,8 +25,7 @@ from elman.engine.numba.linalg.tile import (
     tile,
 )
 from elman.engine.numba.linalg.vector import copy, transpose, transpose_column_pairs, transpose_row_pairs
-from elman.jit import called_kernel, inlined, linked_kernel
-from elman.jit.lowering import KernelCompiler
+from elman.jit import inlined, kernel, linked_kernel, overload, types
 
 TERMS = 128
 """Terms of a block of the summed dimension, chosen so that the operands of a block stay in the first-level cache."""
@@ -67,7 +64,7 @@ def _clear_terms(target, target_start, target_row, terms, columns):
             target[target_start + k * target_row + j] = 0
 
 
-@called_kernel
+@kernel
 def _copy_rows(target, target_start, target_row, matrix, start, row, rows, columns):
     for r in range(rows):
         out, source = target[target_start + r * target_row :], matrix[start + r * row :]
@@ -75,13 +72,13 @@ def _copy_rows(target, target_start, target_row, matrix, start, row, rows, colum
             out[j] = source[j]
 
 
-@called_kernel
+@kernel
 def _copy_columns(target, target_start, target_row, matrix, start, row, rows, columns):
     for r in range(rows):
         copy(target, target_start + r * target_row, matrix, start + r * row, columns * target.itemsize // BYTES)
 
 
-@called_kernel
+@kernel
 def _copy_transposed(target, target_start, matrix, start, row, depth, columns):
     lanes = BYTES // target.itemsize
     full = depth // lanes * lanes
@@ -94,7 +91,7 @@ def _copy_transposed(target, target_start, matrix, start, row, depth, columns):
                 target[begin + k * columns + lane] = matrix[source + lane * row + k]
 
 
-@called_kernel
+@kernel
 def _round_rows(target, target_start, target_row, matrix, start, row, rows, columns):
     terms = (columns + 1) // 2
     for r in range(rows):
@@ -106,7 +103,7 @@ def _round_rows(target, target_start, target_row, matrix, start, row, rows, colu
         _clear_terms(target, target_start + r * target_row, 1, terms, 1)
 
 
-@called_kernel
+@kernel
 def _round_columns(target, target_start, target_row, matrix, start, row, rows, columns):
     for k in range((rows + 1) // 2):
         out, low = target[target_start + k * target_row :], matrix[start + 2 * k * row :].view(np.uint32)
@@ -120,7 +117,7 @@ def _round_columns(target, target_start, target_row, matrix, start, row, rows, c
     _clear_terms(target, target_start, target_row, (rows + 1) // 2, columns)
 
 
-@called_kernel
+@kernel
 def _round_transposed(target, target_start, matrix, start, row, depth, columns):
     lanes = BYTES // target.itemsize
     full = depth // (2 * lanes) * lanes
@@ -136,7 +133,7 @@ def _round_transposed(target, target_start, matrix, start, row, depth, columns):
     _clear_terms(target, target_start, columns, (depth + 1) // 2, columns)
 
 
-@called_kernel
+@kernel
 def _pack_column_pairs(target, target_start, target_row, matrix, start, row, rows, columns):
     """Pack `columns` columns as rows of pairs; `columns` is a multiple of a vector."""
     lanes = BYTES // target.itemsize
@@ -159,7 +156,7 @@ def _by_type(of_numbers, of_pairs):
     def select(packed, *arguments):
         raise NotImplementedError
 
-    @overload(select, jit_options={"pipeline_class": KernelCompiler})  # type: ignore[typeddict-unknown-key]
+    @overload(select)
     def implement(packed, *arguments):
         selected = of_pairs if isinstance(packed.dtype, types.Integer) else of_numbers
         return lambda packed, *arguments: selected(packed, *arguments)
@@ -199,7 +196,7 @@ pack_transposed = _by_type(_copy_transposed, _round_transposed)
 """Pack the columns B[k, j] = matrix[j, k] of one panel."""
 
 
-@called_kernel
+@kernel
 def pack_panels(target, target_start, matrix, start, row, depth, columns, panel_width):
     """B[k, j] = matrix[k, j], `depth` rows and `columns` columns, in panels of `panel_width` columns.
 
@@ -211,7 +208,7 @@ def pack_panels(target, target_start, matrix, start, row, depth, columns, panel_
         pack_columns(target, begin, panel_columns, matrix, start + s, row, depth, panel_columns)
 
 
-@called_kernel
+@kernel
 def pack_panels_transposed(target, target_start, matrix, start, row, depth, columns, panel_width):
     """B[k, j] = matrix[j, k]; `columns` and `panel_width` are multiples of a vector."""
     for s in range(0, columns, panel_width):
@@ -248,7 +245,7 @@ def _select_left_factor(scratch, a):
     return (lambda scratch, a: a) if isinstance(scratch, types.NoneType) else (lambda scratch, a: scratch)
 
 
-@called_kernel
+@kernel
 def multiply_panels(
     c, c_start, c_row, d, d_start, d_row, a, a_start, a_row, b, b_start, panel_width, rows, depth, columns, ranges,
     scratch, scratch_start,
@@ -288,7 +285,7 @@ def multiply_panels(
                 column += vectors * lanes
 
 
-@called_kernel
+@kernel
 def sum_outer_products(
     c, c_start, c_row, a, a_start, a_row, b, b_start, b_row, panels, p_start, zeros, depth, columns, ranges,
     scratch, scratch_start,

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir
-from numba.core import cgutils
 from numpy.typing import NDArray
 
-from elman.jit.compiler import has_feature
+from elman.jit import cgutils
+from elman.jit.processor import has_feature
 
 BYTES = 32
 """Bytes of a vector: 8 float32 or 4 float64. Padded rows are a multiple of it."""

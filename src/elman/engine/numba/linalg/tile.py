@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import binding, ir
-from numba.core import cgutils, types
 
 from elman.engine.numba.linalg.simd import (
     BYTES,
@@ -29,8 +28,8 @@ from elman.engine.numba.linalg.simd import (
     call_function,
     emit_prefetch,
 )
-from elman.jit import called_kernel, inlined
-from elman.jit.compiler import HAS_AMX, intrinsic
+from elman.jit import cgutils, inlined, intrinsic, kernel, types
+from elman.jit.processor import HAS_AMX
 
 AT_ONCE = REGISTER_BYTES // BYTES
 """Vectors per register."""
@@ -355,7 +354,7 @@ def strip_width(vectors):
     return even_split(vectors, MAX_VECTORS)
 
 
-@called_kernel
+@kernel
 def multiply(
     c, c_start, c_row, d, d_start, d_row, a, a_start, a_row, a_step, b, b_start, b_step, b_strip,
     rows, depth, vectors,

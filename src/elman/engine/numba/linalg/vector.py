@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
 
 from elman.engine.numba.linalg.simd import (
     BYTES,
@@ -19,7 +18,7 @@ from elman.engine.numba.linalg.simd import (
     row_loops,
 )
 from elman.engine.numba.linalg.tile import element_pointer, row_kernel
-from elman.jit.compiler import intrinsic
+from elman.jit import cgutils, intrinsic, types
 
 Emitter = tuple[Any, Callable[..., Any]]
 

@@ -1,0 +1,34 @@
+"""What the processor has that kernels are compiled for."""
+
+import ctypes
+import os
+import platform
+import sys
+
+from llvmlite import binding
+
+
+def has_feature(name: str) -> bool:
+    """Return whether the processor that Numba compiles for has a feature, by its name in LLVM."""
+    generic = os.environ.get("NUMBA_CPU_NAME", "").lower() == "generic"
+    features = os.environ.get("NUMBA_CPU_FEATURES", "" if generic else None)
+    if features is None:
+        return bool(binding.get_host_cpu_features().get(name, False))
+    return f"+{name}" in features.split(",")
+
+
+def _may_use_amx() -> bool:
+    """Whether the processor has AMX for bfloat16 and Linux, which must be asked, lets this process use it."""
+    if (
+        not has_feature("amx-bf16")
+        or binding.llvm_version_info < (20,)
+        or sys.platform != "linux"
+        or platform.machine() != "x86_64"
+    ):
+        return False
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    return bool(ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data) == 0)
+
+
+HAS_AMX = _may_use_amx()
+"""Whether kernels may use Advanced Matrix Extensions, see `elman.engine.numba.linalg.tile`."""
