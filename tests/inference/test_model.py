@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from elman.engine import get_engine
+from elman.engine.numba.batched.kernels import Workspace
 from elman.engine.numba.batched.workspace import BatchedNetwork
 from elman.inference import Model
 from elman.inference.fingerprint import fingerprint
@@ -66,7 +68,12 @@ def test_a_row_does_not_depend_on_the_others(model: Model) -> None:
 
 def test_few_networks_read_batches_of_many_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     made, make_workspaces = [], BatchedNetwork._make_workspaces
-    monkeypatch.setattr(BatchedNetwork, "_make_workspaces", lambda self: made.append(self.B) or make_workspaces(self))
+
+    def make(self: BatchedNetwork) -> Workspace:
+        made.append(self.B)
+        return make_workspaces(self)
+
+    monkeypatch.setattr(BatchedNetwork, "_make_workspaces", make)
     model = replace(random_prior_model(TEXT, "gru"), engine=get_engine("numba"))
     x = np.random.default_rng(1).integers(len(model.alphabet), size=(2, 119))
     one = [read_indices(model, x[:, n : n + 1]) for n in range(119)]
@@ -75,7 +82,7 @@ def test_few_networks_read_batches_of_many_sizes(monkeypatch: pytest.MonkeyPatch
     assert len(made) == 6, "for 1, 2, 3, 4 to 7, 8 to 63, and more rows"
 
 
-def read_indices(model: Model, x: Array) -> Array:
+def read_indices(model: Model, x: NDArray[np.integer]) -> Array:
     state, _ = model.step(model.start(x.shape[1]), x[0])
     return model.step(state, x[1])[1]
 

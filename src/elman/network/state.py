@@ -54,6 +54,11 @@ class State:
         """Return the states of some rows, a slice or a list that may repeat one; of an index, a single sequence's."""
         return replace(self, recurrent=self.recurrent[rows], history=self.history[rows])
 
+    def append(self, other: State) -> State:
+        """Return these states followed by others; the counts are these."""
+        recurrent = np.concatenate([self.recurrent, other.recurrent])
+        return State(recurrent, np.concatenate([self.history, other.history]), self.counts)
+
     def tile(self, B: int) -> State:
         """Return B copies of the state of a single sequence."""
         return self.reshape(1).select(np.zeros(B, np.intp))
