@@ -38,7 +38,7 @@ LENGTHS = range(15, 46)
 SAMPLES = 10_000
 START, STEPS = (0.5, 2.5), (((0.15, 0.0), (0.0, 0.75)), ((0.05, 0.0), (0.0, 0.25)))
 """Of the search for alpha and beta."""
-FIRST_PASS = {"alpha": 0.5, "beta": 2.5}
+FIRST_PASS: dict[str, Any] = {"alpha": 0.5, "beta": 2.5}
 NATS_PER_LOG10 = math.log(10)
 
 Item = tuple[str, np.ndarray]
@@ -167,7 +167,7 @@ def make_decoder(system: str, symbols: str, width: int) -> Decode:
     if kind == "flashlight":
         return flashlight_decoder(argument, symbols, width)
     path, _, ranked_by = argument.partition(",")
-    lm = None if kind == "none" else KenlmModel(path, symbols) if kind == "kenlm" else elman.load(path)
+    lm: Any = None if kind == "none" else KenlmModel(path, symbols) if kind == "kenlm" else elman.load(path)
     names = [*symbols, ""]
     if kind == "rescore":
         first: Any = KenlmModel(ranked_by, symbols)
@@ -182,7 +182,7 @@ def make_decoder(system: str, symbols: str, width: int) -> Decode:
 
 def edit_distance(a: str, b: str) -> int:
     """Return the number of characters inserted, deleted and replaced."""
-    row = [*range(len(b) + 1)]
+    row: list[int] = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
         before, row[0] = row[0], i
         for j, y in enumerate(b, 1):
@@ -258,7 +258,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=50)
     parser.add_argument("--weights", type=float, nargs=2, metavar=("ALPHA", "BETA"), help="instead of choosing them")
     parser.add_argument("--baseline")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     symbols, items = read_items(arguments.lines, arguments.dev + arguments.test)
     dev, test = items[: arguments.dev], items[arguments.dev :]
     results = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"systems": {}}
