@@ -87,6 +87,7 @@ def test_scores_are_sums_over_all_paths(lm: Model | None) -> None:
     if lm is not None:
         again = elman.rescore([(each.text, each.acoustic) for each in reversed(found)], lm, **WEIGHTS)
         np.testing.assert_allclose([each[1:] for each in again], [each[1:] for each in found], rtol=1e-9)
+        assert elman.rescore([], lm) == []
 
 
 def search_plainly(

@@ -165,10 +165,11 @@ def rescore(
     'tick tock'
     """
     _check_weights(alpha, beta)
-    texts, scores = zip(*((text, float(score)) for text, score, *_ in nbest), strict=True)
+    pairs = [(text, float(score)) for text, score, *_ in nbest]
+    log_p_lm = _read_texts(lm, [text for text, _ in pairs])
     found = [
         Hypothesis(text, score + alpha * log_p + beta * len(text), score, log_p)
-        for text, score, log_p in zip(texts, scores, _read_texts(lm, texts), strict=True)
+        for (text, score), log_p in zip(pairs, log_p_lm, strict=True)
     ]
     return sorted(found, key=lambda hypothesis: -hypothesis.score)
 
@@ -192,6 +193,8 @@ class _Beam(NamedTuple):
 
 
 class _Search:
+    """The search: `advance` reads a frame, and `finish` returns what was found."""
+
     def __init__(self, reader: _Reader, alpha: float, beta: float, width: int, threshold: float) -> None:
         self.reader, self.alpha, self.beta, self.width, self.threshold = reader, alpha, beta, width, threshold
         self.nodes: dict[tuple[int, int], int] = {}
@@ -311,7 +314,7 @@ def _read_texts(model: Model, texts: Sequence[str]) -> list[float]:
     index_of = {character: k for k, character in enumerate(characters)}
     reader, total, rows = _Reader(model, characters), np.zeros(len(texts)), np.arange(len(texts))
     reader.select(np.zeros_like(rows), rows[:0])
-    for t in range(1 + max(map(len, texts))):
+    for t in range(1 + max(map(len, texts), default=-1)):
         symbols = np.array([index_of[texts[n][t]] if t < len(texts[n]) else reader.K for n in rows.tolist()])
         total[rows] += reader.predict()[np.arange(len(rows)), symbols]
         unfinished = np.flatnonzero(symbols < reader.K)
