@@ -80,8 +80,9 @@ class KenlmStates(list[Any]):
     def select(self, rows: Sequence[int]) -> KenlmStates:
         return KenlmStates(self[row] for row in rows)
 
-    def append(self, other: KenlmStates) -> KenlmStates:  # type: ignore[override]
-        return KenlmStates([*self, *other])
+    def replace_rows(self, rows: Sequence[int], other: KenlmStates) -> KenlmStates:
+        replaced = dict(zip(rows, other, strict=True))
+        return KenlmStates(replaced.get(row, state) for row, state in enumerate(self))
 
 
 class KenlmModel:

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -70,8 +71,8 @@ def decode_ctc(
     nbest: int = 1,
     blank: str = "",
     space: str = "|",
-    symbol_threshold: float = 6.0,
-    beam_threshold: float = 15.0,
+    symbol_threshold: float = 5.0,
+    beam_threshold: float = 10.0,
 ) -> list[Hypothesis]:
     """Return the texts that a prefix beam search finds in the output of a CTC model, the best first.
 
@@ -135,7 +136,7 @@ def decode_ctc(
     search = _Search(_Reader(lm, texts), alpha, beta, width, beam_threshold)
     for frame in _check_frames(log_probs, len(texts)):
         search.advance(frame, texts.index(""), np.flatnonzero(frame > frame.max() - symbol_threshold))
-    return [*search.finish(texts)][:nbest]
+    return [*islice(search.finish(texts), nbest)]
 
 
 def rescore(
@@ -244,7 +245,7 @@ class _Search:
         node = np.array([self.nodes.setdefault(key, len(self.nodes) + 1) for key in keys], np.intp)
         b, s = np.full(len(row), -np.inf), added[row, column]
         new = _Beam(node, parent, last, beam.length[row] + 1, b, s, beam.lm[row] + lm[row, column])
-        self.beam = _Beam(*(np.append(array[old], more) for array, more in zip(beam, new, strict=True)))
+        self.beam = _Beam(*(np.concatenate([kept[old], more]) for kept, more in zip(beam, new, strict=True)))
         self.reader.select(np.append(old, row), last)
 
     def finish(self, texts: Sequence[str]) -> Iterator[Hypothesis]:
@@ -301,9 +302,7 @@ class _Reader:
         rows = np.flatnonzero((self.unread >= 0) & is_needed)
         if self.model is not None and len(rows):
             state, log_p = self.model.step(self.state.select(rows), self.unread[rows])
-            source = np.arange(len(self.unread))
-            source[rows] = len(source) + np.arange(len(rows))
-            self.state = self.state.append(state).select(source)
+            self.state = self.state.replace_rows(rows, state)
             self.log_p[rows], self.unread[rows] = self._arrange(log_p), FREE
         return self.log_p
 
