@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from elman.inference import Score as Score
     from elman.inference.codec import compress as compress
     from elman.inference.codec import decompress as decompress
+    from elman.inference.decode import decode_ctc as decode_ctc
+    from elman.inference.decode import rescore as rescore
     from elman.inference.ensemble import ensemble as ensemble
     from elman.interop import export as export
     from elman.interop import import_ as import_
@@ -42,6 +44,7 @@ _NAMES = {
     "errors": ["ElmanError"],
     "inference": ["Model", "Score"],
     "inference.codec": ["compress", "decompress"],
+    "inference.decode": ["decode_ctc", "rescore"],
     "inference.ensemble": ["ensemble"],
     "interop": ["export", "import_"],
     "interpret.explain_page": ["explain"],

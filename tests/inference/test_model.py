@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from elman.engine import get_engine
+from elman.engine.numba.batched.kernels import Workspace
+from elman.engine.numba.batched.workspace import BatchedNetwork
 from elman.inference import Model
 from elman.inference.fingerprint import fingerprint
 from elman.network.parameters import Array
@@ -61,6 +64,27 @@ def test_a_row_does_not_depend_on_the_others(model: Model) -> None:
         np.testing.assert_allclose(log_p[700], alone[0], rtol=COMPILED)
         np.testing.assert_array_equal(many.history[700], one.history[0])
         states = many, one
+
+
+def test_few_networks_read_batches_of_many_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, make_workspaces = [], BatchedNetwork._make_workspaces
+
+    def make(self: BatchedNetwork) -> Workspace:
+        made.append(self.B)
+        return make_workspaces(self)
+
+    monkeypatch.setattr(BatchedNetwork, "_make_workspaces", make)
+    model = replace(random_prior_model(TEXT, "gru"), engine=get_engine("numba"))
+    x = np.random.default_rng(1).integers(len(model.alphabet), size=(2, 119))
+    one = [read_indices(model, x[:, n : n + 1]) for n in range(119)]
+    for B in [*range(119, 1, -5), *range(1, 10)]:
+        np.testing.assert_array_equal(read_indices(model, x[:, :B]), np.concatenate(one[:B]))
+    assert len(made) == 6, "for 1, 2, 3, 4 to 7, 8 to 63, and more rows"
+
+
+def read_indices(model: Model, x: NDArray[np.integer]) -> Array:
+    state, _ = model.step(model.start(x.shape[1]), x[0])
+    return model.step(state, x[1])[1]
 
 
 def test_a_state_is_continued_in_several_ways(model: Model) -> None:

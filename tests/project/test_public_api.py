@@ -34,8 +34,8 @@ def test_the_public_names() -> None:
         "TrainingCallback",
     ]  # fmt: skip
     functions = [
-        "compress", "decompress", "ensemble", "explain", "export", "gradcheck", "import_", "list_runs", "load",
-        "open_run", "sweep", "train",
+        "compress", "decode_ctc", "decompress", "ensemble", "explain", "export", "gradcheck", "import_", "list_runs",
+        "load", "open_run", "rescore", "sweep", "train",
     ]  # fmt: skip
     assert elman.__all__ == classes + functions
     page = (ROOT / "docs" / "reference" / "python_api.md").read_text("utf-8")

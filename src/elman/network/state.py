@@ -54,6 +54,12 @@ class State:
         """Return the states of some rows, a slice or a list that may repeat one; of an index, a single sequence's."""
         return replace(self, recurrent=self.recurrent[rows], history=self.history[rows])
 
+    def replace_rows(self, rows: Any, other: State) -> State:
+        """Return the states with those of some rows replaced by others; the counts are these."""
+        recurrent, history = self.recurrent.copy(), self.history.copy()
+        recurrent[rows], history[rows] = other.recurrent, other.history
+        return replace(self, recurrent=recurrent, history=history)
+
     def tile(self, B: int) -> State:
         """Return B copies of the state of a single sequence."""
         return self.reshape(1).select(np.zeros(B, np.intp))

@@ -16,7 +16,7 @@ from elman.engine.numba.batched.dropout import NO_DROPOUT
 from elman.engine.numba.batched.kernels import UNUSED, carry_state, run_window, select_workspace, set_state
 from elman.engine.numba.batched.prior import read_prior, restart_history, select_prior
 from elman.engine.numba.batched.training import evaluate_window
-from elman.engine.numba.batched.workspace import BatchedNetwork, IndexArray
+from elman.engine.numba.batched.workspace import BatchedNetwork, IndexArray, max_batch_size
 from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
 from elman.engine.numba.linalg.vector import exponentials
 from elman.engine.numba.sampling import (
@@ -45,8 +45,8 @@ _SEGMENT_BATCH_SIZES = (1, 8, 64, 192)
 """Segments read in one batch: the smallest of these that holds all of them, or the largest."""
 _SEGMENTS_PER_CALL = 2048
 """Segments between two measurements of the threads, at which the user can also interrupt."""
-_MAX_NETWORKS = 4
-"""Networks that are cached, each for another batch size."""
+_MAX_NETWORKS = 6
+"""Networks that are cached, each for other batch sizes."""
 
 
 class NumbaSession:
@@ -147,16 +147,19 @@ class NumbaSession:
 
     def _network(self, T: int, B: int, grows: bool = False) -> BatchedNetwork:
         """The network for windows of up to T steps of B batch rows, from the cache if it is there."""
-        key = T, B, grows
+        key = T, max_batch_size(B) if T == 1 and not grows else B, grows
         if key not in self._networks:
-            like = next(reversed(self._networks.values()), None)
             self._networks[key] = BatchedNetwork(
-                self.parameters, T, B, backward=False, mixed_precision=self.mixed_precision, like=like, grows=grows
-            )
+                self.parameters, *key[:2], backward=False, mixed_precision=self.mixed_precision,
+                like=self._networks.values(), grows=grows,
+            )  # fmt: skip
             if len(self._networks) > _MAX_NETWORKS:
                 self._networks.popitem(last=False)
         self._networks.move_to_end(key)
-        return self._networks[key]
+        network = self._networks[key]
+        if network.B != B:
+            network.set_batch_size(B)
+        return network
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -43,6 +43,11 @@ def split_batch(B: int, backward: bool) -> list[slice]:
     return [slice(first, last) for first, last in pairwise(B * n // count for n in range(count + 1))]
 
 
+def max_batch_size(B: int) -> int:
+    """Return the size of the largest batch without gradients that has as many groups, and the same layout, as B."""
+    return B if B < 4 else 7 if B < 8 else 63 if B < 64 else (max(4, B // INFERENCE_GROUP) + 1) * INFERENCE_GROUP - 1
+
+
 class Batches(NamedTuple):
     """Consecutive windows, split into the groups of batch rows."""
 
@@ -58,9 +63,9 @@ class Batches(NamedTuple):
 class BatchedNetwork:
     """A network in the layout of the kernels, and their workspaces for windows (T, B); with `backward`, for gradients.
 
-    The attribute `T` may be set to fewer characters, after which the state must be set again. Of another network `like`
-    this, the parameters, which are the same, are not copied if the layouts agree. States that are set have counts that
-    grow if it `grows`: their rows are read together, step by step.
+    The attribute `T` may be set to fewer characters, and `set_batch_size` to fewer rows, after which the state must be
+    set again. The parameters are not copied if one of the networks `like` this, with the same ones, has the same
+    layout. States that are set have counts that grow if it `grows`: their rows are read together, step by step.
     """
 
     def __init__(
@@ -71,7 +76,7 @@ class BatchedNetwork:
         *,
         backward: bool,
         mixed_precision: bool = False,
-        like: BatchedNetwork | None = None,
+        like: Iterable[BatchedNetwork] = (),
         grows: bool = False,
     ) -> None:
         self.architecture, self.prior = parameters.architecture, parameters.prior
@@ -82,8 +87,8 @@ class BatchedNetwork:
         self.rows = [group.stop - group.start for group in self.groups]
         self.layout: Layout = make_layout(self.architecture, self.dtype, min(self.rows), mixed_precision)
         self.sizes = s = self.layout.sizes
-        if like is not None and like.sizes == s:
-            self.net: Network = like.net
+        if shared := [network.net for network in like if network.sizes == s]:
+            self.net: Network = shared[0]
         else:
             theta = aligned_zeros(self.layout.theta_size, self.dtype)
             packed = aligned_zeros(self.layout.packed_size, self.packed_dtype)
@@ -133,6 +138,11 @@ class BatchedNetwork:
             scratch_size=scratch,
             pointers=kernels.Pointers(),
         )
+
+    def set_batch_size(self, B: int) -> None:
+        """Read only B batch rows: as many as are split into the same number of groups, and no more than before."""
+        self.B, self.groups = B, split_batch(B, self.backward)
+        self.rows = [group.stop - group.start for group in self.groups]
 
     def _read_with(self, ngrams: NgramModel | None, grows: bool) -> None:
         """Read the next windows with an n-gram model."""

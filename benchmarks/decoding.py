@@ -1,0 +1,282 @@
+"""Character error rates of CTC decoding with KenLM and with a network, on lines whose CTC output is synthetic.
+
+python benchmarks/decoding.py LINES SYSTEM… [--out decoding.json] [--dev 200] [--test 1500] [--width 50]
+python benchmarks/decoding.py LINES --out decoding.json --baseline kenlm=FILE   # the table
+
+LINES is a file of lines that no language model has seen; those of 15 to 45 characters are used, each once. A SYSTEM is
+
+    none              no language model
+    elman=RUN         a model of independent lines in the beam of `elman.decode_ctc`
+    kenlm=FILE        KenLM in the same beam
+    flashlight=FILE   KenLM in flashlight-text, lexicon-free, with a bonus for every frame that is not a blank
+    rescore=RUN,FILE  `elman.rescore` of what kenlm=FILE finds, the best 50
+
+Every character of a line is one frame and the gap after it another. 25 % of the characters have a confusable one as the
+most likely symbol, 4 % are lost, and 4 % of the gaps have a spurious one. alpha and beta are chosen for each system on
+the development lines, by coordinate search. Intervals are of 10,000 bootstrap samples of the test lines, paired.
+Milliseconds are of the processor. KenLM is compiled for order 12 with its Python module, and counts characters:
+
+    sed 's/ /|/g; s/./& /g' TRAIN | lmplz -o 12 --prune 0 1 --discount_fallback > FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+import elman
+
+LENGTHS = range(15, 46)
+SAMPLES = 10_000
+START, STEPS = (0.5, 2.5), (((0.15, 0.0), (0.0, 0.75)), ((0.05, 0.0), (0.0, 0.25)))
+"""Of the search for alpha and beta."""
+FIRST_PASS: dict[str, Any] = {"alpha": 0.5, "beta": 2.5}
+NATS_PER_LOG10 = math.log(10)
+
+Item = tuple[str, np.ndarray]
+"""A line, and its log-probabilities."""
+Decode = Callable[[np.ndarray, float, float], str]
+
+
+def make_frames(line: str, symbols: str, rng: np.random.Generator) -> np.ndarray:
+    """Return synthetic log-probabilities (T, K + 1) of a line; the last symbol is the blank."""
+    blank, frames = len(symbols), []
+    confusable = np.random.default_rng(7).permuted(np.tile(np.arange(blank), (blank, 1)), axis=1)[:, :5]
+
+    def add(rest: float, *peaks: tuple[int, float]) -> None:
+        p = rng.dirichlet(np.full(blank + 1, 0.3)) * rest
+        for k, share in peaks:
+            p[k] += share * (1 - rest)
+        frames.append(p / p.sum())
+
+    for character in line:
+        k = symbols.index(character)
+        wrong, other = rng.choice(confusable[k], 2)
+        kind = rng.random()
+        if kind < 0.25:
+            add(0.25, (wrong, 0.55), (other, 0.25), (k, 0.12), (blank, 0.08))
+        elif kind < 0.29:
+            add(0.25, (blank, 0.7), (wrong, 0.2), (k, 0.1))
+        else:
+            add(0.25, (k, 0.5), (wrong, 0.3), (other, 0.12), (blank, 0.08))
+        if rng.random() < 0.04:
+            add(0.15, (blank, 0.4), (int(rng.integers(blank)), 0.6))
+        else:
+            add(0.05, (blank, 1.0))
+    return np.log(np.array(frames) + 1e-12)
+
+
+class KenlmStates(list[Any]):
+    """KenLM's states after several prefixes, as `elman.network.state.State` is used."""
+
+    def select(self, rows: Sequence[int]) -> KenlmStates:
+        return KenlmStates(self[row] for row in rows)
+
+    def replace_rows(self, rows: Sequence[int], other: KenlmStates) -> KenlmStates:
+        replaced = dict(zip(rows, other, strict=True))
+        return KenlmStates(replaced.get(row, state) for row, state in enumerate(self))
+
+
+class KenlmModel:
+    """What `elman.decode_ctc` needs of a model of independent lines."""
+
+    is_of_lines = True
+
+    def __init__(self, path: str, symbols: str) -> None:
+        import kenlm
+
+        self.module, self.model = kenlm, kenlm.Model(path)
+        self.names = [*kenlm_names(symbols), "</s>"]
+        self.alphabet = SimpleNamespace(characters=symbols + "\n", has_unknown=False, start_char="\n")
+
+    def start(self) -> KenlmStates:
+        return KenlmStates([None])
+
+    def step(self, states: KenlmStates, x: Any) -> tuple[KenlmStates, np.ndarray]:
+        """See `elman.inference.Model.step`."""
+        after, unused = KenlmStates(self.module.State() for _ in states), self.module.State()
+        for before, k, state in zip(states, x, after, strict=True):
+            if before is None:
+                self.model.BeginSentenceWrite(state)
+            else:
+                self.model.BaseScore(before, self.names[k], state)
+        log10_p = [[self.model.BaseScore(state, name, unused) for name in self.names] for state in after]
+        return after, np.array(log10_p) * NATS_PER_LOG10
+
+
+def kenlm_names(symbols: str) -> list[str]:
+    return ["|" if each == " " else each for each in symbols]
+
+
+def flashlight_decoder(path: str, symbols: str, width: int) -> Decode:
+    """Return a function that decodes with flashlight-text's own KenLM, which has order 6, or with Python's."""
+    from flashlight.lib.text import decoder as flashlight
+    from flashlight.lib.text.decoder.kenlm import KenLM
+    from flashlight.lib.text.dictionary import Dictionary
+
+    names = kenlm_names(symbols)
+    blank, model = len(names), KenlmModel(path, symbols)
+
+    class LM(flashlight.LM):  # type: ignore[misc]
+        """KenLM of any order; flashlight-text keeps no reference to what is made in Python."""
+
+        def __init__(self) -> None:
+            flashlight.LM.__init__(self)
+            self.states: dict[Any, Any] = {}
+
+        def start(self, start_with_nothing: bool) -> Any:
+            state = flashlight.LMState()
+            self.states = {state: (model.step(model.start(), "\n")[0][0], 0.0)}
+            return state
+
+        def score(self, state: Any, token: int) -> tuple[Any, float]:
+            child = state.child(token)
+            if child not in self.states:
+                after = model.module.State()
+                self.states[child] = after, model.model.BaseScore(self.states[state][0], model.names[token], after)
+            return child, self.states[child][1]
+
+        def finish(self, state: Any) -> tuple[Any, float]:
+            return self.score(state, len(model.names) - 1)
+
+    lm = KenLM(path, Dictionary([*names, "<blank>"])) if model.model.order <= 6 else LM()
+
+    def decode(frames: np.ndarray, alpha: float, beta: float) -> str:
+        options = flashlight.LexiconFreeDecoderOptions(
+            beam_size=width, beam_size_token=15, beam_threshold=25, lm_weight=alpha * NATS_PER_LOG10, sil_score=0.0,
+            log_add=True, criterion_type=flashlight.CriterionType.CTC,
+        )  # fmt: skip
+        search = flashlight.LexiconFreeDecoder(options, lm, names.index("|"), blank, [])
+        emissions = np.ascontiguousarray(frames + beta * (np.arange(blank + 1) != blank), np.float32)
+        tokens = search.decode(emissions.ctypes.data, *emissions.shape)[0].tokens[1:-1]
+        return "".join(symbols[k] for k, before in zip(tokens, [-1, *tokens], strict=False) if k not in (before, blank))
+
+    return decode
+
+
+def make_decoder(system: str, symbols: str, width: int) -> Decode:
+    """Return a function of the log-probabilities of a line, alpha and beta."""
+    kind, _, argument = system.partition("=")
+    if kind == "flashlight":
+        return flashlight_decoder(argument, symbols, width)
+    path, _, ranked_by = argument.partition(",")
+    lm: Any = None if kind == "none" else KenlmModel(path, symbols) if kind == "kenlm" else elman.load(path)
+    names = [*symbols, ""]
+    if kind == "rescore":
+        first: Any = KenlmModel(ranked_by, symbols)
+
+        def rescore(frames: np.ndarray, alpha: float, beta: float) -> str:
+            nbest = elman.decode_ctc(frames, names, first, width=width, nbest=width, **FIRST_PASS)
+            return elman.rescore([(each.text, each.acoustic) for each in nbest], lm, alpha=alpha, beta=beta)[0].text
+
+        return rescore
+    return lambda frames, alpha, beta: elman.decode_ctc(frames, names, lm, alpha=alpha, beta=beta, width=width)[0].text
+
+
+def edit_distance(a: str, b: str) -> int:
+    """Return the number of characters inserted, deleted and replaced."""
+    row: list[int] = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+    return row[-1]
+
+
+def count_errors(decode: Decode, items: Sequence[Item], alpha: float, beta: float) -> list[int]:
+    return [edit_distance(line, decode(frames, alpha, beta)) for line, frames in items]
+
+
+def choose_weights(decode: Decode, items: Sequence[Item]) -> tuple[float, float]:
+    """Return the alpha and beta with the fewest errors: each is changed while that helps."""
+    known: dict[tuple[float, float], int] = {}
+
+    def errors(weights: tuple[float, float]) -> int:
+        if weights not in known:
+            known[weights] = sum(count_errors(decode, items, *weights))
+            print(f"  alpha {weights[0]:.2f}, beta {weights[1]:.2f}: {known[weights]} errors", flush=True)
+        return known[weights]
+
+    best = START
+    for steps in STEPS:
+        for da, db in steps:
+            for sign in (1, -1):
+                while errors(new := (round(best[0] + sign * da, 2), round(best[1] + sign * db, 2))) < errors(best):
+                    best = new
+    return best
+
+
+def read_items(path: str, count: int) -> tuple[str, list[Item]]:
+    """Return the symbols, and lines in random order with their frames."""
+    lines = Path(path).read_text("utf-8").split("\n")
+    symbols = "".join(sorted({*"".join(lines)}))
+    lines = [line for line in dict.fromkeys(lines) if len(line) in LENGTHS]
+    order = np.random.default_rng(1).permutation(len(lines))[:count]
+    rng = np.random.default_rng(2)
+    return symbols, [(lines[n], make_frames(lines[n], symbols, rng)) for n in order]
+
+
+def print_table(results: dict[str, Any], baseline: str) -> None:
+    """Print the errors of every system, and how many fewer they are than those of the baseline."""
+    chars = np.array(results["chars"])
+    samples = np.random.default_rng(0).integers(len(chars), size=(SAMPLES, len(chars)))
+    totals = {name: np.array(each["errors"])[samples].sum(axis=1) for name, each in results["systems"].items()}
+    print(f"| system | alpha | beta | CER | 95 % | fewer errors than {baseline} | 95 % | ms per line |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
+    for name, each in results["systems"].items():
+        rates, fewer = totals[name] / chars[samples].sum(axis=1), 1 - totals[name] / totals[baseline]
+        rate, change = (
+            sum(each["errors"]) / chars.sum(),
+            1 - sum(each["errors"]) / sum(results["systems"][baseline]["errors"]),
+        )
+        print(
+            f"| {name} | {each['alpha']:.2f} | {each['beta']:.2f} | {rate:.2%} | {interval(rates)} | {change:.1%}"
+            f" | {interval(fewer)} | {each['milliseconds']:.1f} |"
+        )
+
+
+def interval(values: np.ndarray) -> str:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return f"{low:.2%} to {high:.2%}"
+
+
+def main() -> None:
+    """Decode with each system, add what it found to the results, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lines")
+    parser.add_argument("systems", nargs="*")
+    parser.add_argument("--out", type=Path, default=Path("decoding.json"))
+    parser.add_argument("--dev", type=int, default=200)
+    parser.add_argument("--test", type=int, default=1500)
+    parser.add_argument("--width", type=int, default=50)
+    parser.add_argument("--weights", type=float, nargs=2, metavar=("ALPHA", "BETA"), help="instead of choosing them")
+    parser.add_argument("--baseline")
+    arguments = parser.parse_intermixed_args()
+    symbols, items = read_items(arguments.lines, arguments.dev + arguments.test)
+    dev, test = items[: arguments.dev], items[arguments.dev :]
+    results = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"systems": {}}
+    results["chars"] = [len(line) for line, _ in test]
+    for system in arguments.systems:
+        decode = make_decoder(system, symbols, arguments.width)
+        decode(dev[0][1], *START)  # compiles
+        print(system)
+        alpha, beta = arguments.weights or ((0, 0) if system == "none" else choose_weights(decode, dev))
+        start = time.process_time()
+        texts = [decode(frames, alpha, beta) for _, frames in test]
+        milliseconds = (time.process_time() - start) * 1000 / len(test)
+        errors = [edit_distance(line, text) for (line, _), text in zip(test, texts, strict=True)]
+        results["systems"][system] = {"alpha": alpha, "beta": beta, "milliseconds": milliseconds, "errors": errors}
+        arguments.out.write_text(json.dumps(results))
+    print_table(results, arguments.baseline or next(iter(results["systems"])))
+
+
+if __name__ == "__main__":
+    main()
