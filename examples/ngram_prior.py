@@ -19,16 +19,16 @@ The table is a trie of the strings that are kept, of 1 to n + 1 characters, wher
 
 Its arrays:
 
-strings     of each node but the root, a field of b + 5 bits: the index of its last character in the lower b bits, the
-            code of its weight in the upper 5; b is the number of bits of K - 1, at least 1
-rests       of each context, a field of 5 bits: the code of R
-children    of each context, a field of 1 bit, one, for each of its children, and then one that is zero
-ones        of every 32nd context, how many ones precede it in `children`; only an index, which is not needed here
+strings     of each node but the root, a field of b + 4 bits: the index of its last character in the lower b bits, the
+            code of its weight in the upper 4; b is the number of bits of K - 1, at least 1
+rests       of each context, a field of 4 bits: the code of R
+children    of each context, a field of 1 bit, zero, for each of its children, and then one that is one
+large       of each code from 15 on, whose field is 15, a field of 8 bits: first those of the weights, then those of R
 histogram   (n + 1, 4): for contexts of each length, how many strings have a weight of 1, 2, 3 and 4
 
 Fields are packed without gaps into little-endian words of 64 bits, the lowest bit first; an array of k bits has
-⌊k / 64⌋ + 2 words. All are int64 but `ones`, which is int32. Codes 0 to 15 are the number itself. Code 16 + i is
-read as 24 · 2^i and stands for the weights from 16 · 2^i to 32 · 2^i - 1, code 31 also for all above.
+⌊k / 64⌋ + 2 words. All are int64. Codes 0 to 7 are the number itself. Code 8 e + m, with m from 0 to 7, is read as
+(8 + m) · 2^(e - 1); numbers that have no code have that of the nearest.
 
 In a state dict they are the buffers `ngram.table_strings` and so on, in npz `ngrams.strings`. An ONNX file has
 operators that compute log q instead.
@@ -44,8 +44,8 @@ from numpy.typing import NDArray
 
 MIN_PROB = 1e-7
 """Probabilities below this enter the logarithm as this."""
-CODE_BITS = 5
-NUMBERS = np.array([*range(16), *(24 << i for i in range(16))])
+CODE_BITS, LARGE = 4, 15
+NUMBERS = np.array([*range(8), *(m << e for e in range(31) for m in range(8, 16))])
 """The number that each code stands for."""
 
 
@@ -75,7 +75,7 @@ class NgramPrior:
     Parameters
     ----------
     arrays : mapping
-        ``strings``, ``rests``, ``children`` and ``histogram``.
+        ``strings``, ``rests``, ``children``, ``large`` and ``histogram``.
     K : int
         Size of the alphabet.
     order : int
@@ -106,10 +106,11 @@ class NgramPrior:
         width = max(1, (K - 1).bit_length())
         strings = unpack(arrays["strings"], width + CODE_BITS, nodes - 1)
         self.symbols = np.append(0, strings & ((1 << width) - 1))  # of each node; the root is node 0 and has none
-        self.weights = np.append(0, NUMBERS[strings >> width])
-        self.rests = NUMBERS[unpack(arrays["rests"], CODE_BITS, contexts)]
-        zeros = np.flatnonzero(unpack(arrays["children"], 1, nodes - 1 + contexts) == 0)
-        self.first = np.append(1, 1 + zeros - np.arange(contexts))  # the first child of each node, and of the next
+        codes = np.concatenate([strings >> width, unpack(arrays["rests"], CODE_BITS, contexts)])
+        codes[codes == LARGE] = unpack(arrays["large"], 8, np.count_nonzero(codes == LARGE))
+        self.weights, self.rests = np.append(0, NUMBERS[codes[: nodes - 1]]), NUMBERS[codes[nodes - 1 :]]
+        ones = np.flatnonzero(unpack(arrays["children"], 1, nodes - 1 + contexts))
+        self.first = np.append(1, 1 + ones - np.arange(contexts))  # the first child of each node, and of the next
         self.discounts = discounts(arrays["histogram"].reshape(order + 1, 4))
 
     def children(self, node: int) -> slice:

@@ -99,7 +99,7 @@ class Config:
     )
     init_std: float = _option(0.1, "Standard deviation of the normal initialization.", minimum=0)
     ngram_order: int = _option(
-        0, "Order of the n-gram prior: its longest context, in characters; 0 turns it off.", minimum=0, maximum=15
+        0, "Order of the n-gram prior: its longest context, in characters; 0 turns it off.", minimum=0, maximum=20
     )
     ngram_min_count: int = _option(
         2,

@@ -16,6 +16,7 @@ from elman.ngram.kernels import reader
 from elman.ngram.language_model import read_compiled
 from elman.ngram.model import MIN_PROB, Indices, NgramModel, read
 from elman.ngram.table import MAX_ORDER, NgramSpec
+from elman.text import corpus as text_corpus
 from support import tolerances as tolerances
 from support.ngram_counting import count_text
 from support.processes import run_in_a_process
@@ -74,7 +75,8 @@ PIECES = (1, 1), (7, 30), (sorting.PIECE, sorting.BATCH)
 @pytest.mark.parametrize("K", [1, 2, 7, 255, 256, 257, 70_000])
 @pytest.mark.parametrize("order", [1, 2, 5, MAX_ORDER])
 def test_an_alphabet_of_any_size(K: int, order: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Records take one or several words of 64 bits."""
+    """Records take one or several words of 64 bits; counts are collected in files."""
+    monkeypatch.setattr(text_corpus, "LARGE", 1000)
     text = make_text(200, K)
     for min_count, folds, reset_at in ((1, 0, None), (2, 3, None), (3, 2, 0)):
         spec = NgramSpec(K, order, reset_at if K > 1 else None)

@@ -50,7 +50,7 @@ def test_any_table_gives_distributions(number: int) -> None:
 def test_more_children_than_characters() -> None:
     model = count_ngrams(TEXT, NgramSpec(K, ORDER), min_count=1)
     assert model is not None
-    children = np.zeros_like(model.table.children)
-    children[: model.table.nodes // 64] = np.iinfo(np.uint64).max  # of the root
+    children = np.full_like(model.table.children, np.iinfo(np.uint64).max)
+    children[: model.table.nodes // 64] = 0  # of the root
     q, _ = read(replace(model, table=replace(model.table, children=children), derived={}))
     np.testing.assert_allclose(q.sum(axis=1), 1, rtol=1e-5)

@@ -3,16 +3,18 @@
 import sys
 from pathlib import Path
 from subprocess import run
+from typing import Any
 
 import numpy as np
 import pytest
 
+import elman
 from elman.errors import ElmanError
 from elman.ngram import language_model
 from elman.ngram.counting import count_ngrams
 from elman.ngram.file import load_ngrams, ngram_tensors, save_ngrams
 from elman.ngram.model import Indices, NgramModel, read
-from elman.ngram.table import NgramSpec
+from elman.ngram.table import MAX_ORDER, NgramSpec
 from elman.text import Alphabet
 from support import tolerances as tolerances
 
@@ -45,6 +47,20 @@ def test_a_saved_model_scores_and_samples_as_the_counted_one(tmp_path: Path, res
     ]
     np.testing.assert_array_equal(texts[0], texts[1])
     assert language_model.compute_losses(ngrams, texts[0]).mean() < 1
+
+
+def test_every_command_has_the_highest_order(tmp_path: Path) -> None:
+    """KenLM's order of 20 is one of 19 here."""
+    assert MAX_ORDER >= 19
+    options: dict[str, Any] = {"preset": "reference", "hidden_size": 4, "seq_length": 8, "max_updates": 3}
+    trained = elman.train(elman.Corpus.from_text(TEXT), out=tmp_path / "run", ngram_order=MAX_ORDER, **options)
+    model = elman.load(tmp_path / "run")
+    assert model.score(TEXT).nats == trained.model.score(TEXT).nats
+    assert elman.decompress(elman.compress(TEXT, model, mode="mixture"), model) == TEXT.encode()
+    elman.export(model, tmp_path / "network.npz")
+    assert elman.import_(tmp_path / "network.npz").score(TEXT).nats == model.score(TEXT).nats
+    with pytest.raises(ElmanError, match=f"ngram_order .* {MAX_ORDER}"):
+        elman.train(elman.Corpus.from_text(TEXT), ngram_order=MAX_ORDER + 1, **options)
 
 
 def test_no_network_is_imported(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from elman.report.lexicon import build_lexicon, classify_words, count_words, find_names
 from elman.runs.history import Sample
+from elman.text.reading import cut_pieces
 
 PLAY = """ROMEO:
 The night is dark, and Mercutio is late.
@@ -23,8 +24,8 @@ NOVEL = (
 
 
 def test_speakers_are_names_and_words_that_only_begin_sentences_are_not() -> None:
-    assert build_lexicon(PLAY).names == {"romeo": ("ROMEO", 3), "mercutio": ("Mercutio", 3), "juliet": ("JULIET", 3)}
-    assert list(build_lexicon(NOVEL).names) == ["anna"]
+    assert build_lexicon([PLAY]).names == {"romeo": ("ROMEO", 3), "mercutio": ("Mercutio", 3), "juliet": ("JULIET", 3)}
+    assert list(build_lexicon([NOVEL]).names) == ["anna"]
 
 
 @pytest.mark.parametrize(
@@ -39,16 +40,21 @@ def test_speakers_are_names_and_words_that_only_begin_sentences_are_not() -> Non
     ],
 )
 def test_texts_without_names(text: str) -> None:
-    assert build_lexicon(text).names == {}
+    assert build_lexicon([text]).names == {}
 
 
 def test_the_words_of_a_text_are_those_of_any_case() -> None:
-    assert build_lexicon("Hej då, hej_DÅ 2nd").words == {"hej", "då", "nd"}
+    assert build_lexicon(["Hej då, hej_DÅ 2nd"]).words == {"hej", "då", "nd"}
+
+
+def test_a_text_in_pieces_has_the_same_lexicon() -> None:
+    text = PLAY + NOVEL.replace(". ", ".\n")
+    assert build_lexicon(cut_pieces([text[:77], text[77:]], 60)) == build_lexicon([text])
 
 
 def test_words_cut_by_the_ends_of_a_sample_are_not_counted() -> None:
     sample = Sample(7, None, "ght the DARK xyz, I x ni")
-    counted = count_words(sample, build_lexicon(PLAY).words)
+    counted = count_words(sample, build_lexicon([PLAY]).words)
     assert counted == {"update": 7, "written": 3, "known": 2, "share": 2 / 3}
     assert count_words(Sample(0, None, "!"), frozenset())["share"] == 0
 
@@ -59,7 +65,7 @@ def test_names_are_dated_by_the_first_sample_that_has_them_whole() -> None:
         Sample(10, None, "so, Romeo: you"),
         Sample(20, None, "so, ROMEO! and JULIET"),
     ]
-    romeo, mercutio, juliet = find_names(build_lexicon(PLAY).names, samples)
+    romeo, mercutio, juliet = find_names(build_lexicon([PLAY]).names, samples)
     assert romeo == {"name": "ROMEO", "count": 3, "first_update": 10, "context": "so, Romeo: you"}
     assert mercutio == {"name": "Mercutio", "count": 3, "first_update": None, "context": ""}
     assert juliet["first_update"] is None  # it touches the end, where it may be cut
@@ -67,7 +73,7 @@ def test_names_are_dated_by_the_first_sample_that_has_them_whole() -> None:
 
 def test_what_stands_around_a_name_is_one_line_of_whole_words() -> None:
     long = "aaaa " * 20 + "bb\nROMEO:\ncc " + "dddd " * 20
-    context = find_names(build_lexicon(PLAY).names, [Sample(1, None, long)])[0]["context"]
+    context = find_names(build_lexicon([PLAY]).names, [Sample(1, None, long)])[0]["context"]
     assert context.startswith("aaaa ")
     assert "bb ROMEO: cc dddd" in context
     assert context.endswith(" dddd")
@@ -75,7 +81,7 @@ def test_what_stands_around_a_name_is_one_line_of_whole_words() -> None:
 
 def test_a_marked_sample_is_the_sample() -> None:
     text = "\nROMEO:\nxx night, 12 night"
-    pieces = classify_words(text, build_lexicon(PLAY))
+    pieces = classify_words(text, build_lexicon([PLAY]))
     assert "".join(piece for _, piece in pieces) == text
     assert pieces[1:4] == [("name", "ROMEO"), ("between", ":\n"), ("invented", "xx")]
-    assert classify_words("", build_lexicon(PLAY)) == []
+    assert classify_words("", build_lexicon([PLAY])) == []

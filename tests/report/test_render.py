@@ -38,13 +38,13 @@ def results() -> dict[str, Any]:
     progress = start_progress() | {"short": describe_phase(run, 1)}
     experiment = {"points": 5, "hidden_size": 5, "seq_length": 5, "relative_error": ERRORS}
     progress["gradient_check"]["experiments"] = [experiment]
-    collected = collect_results(run, build_lexicon(TEXT), progress, None)
+    collected = collect_results(run, build_lexicon([TEXT]), progress, None)
     samples = [{"update": 0, "smooth_loss": None, "text": NASTY}]
     return collected | {"samples": samples, "final": collected["final"] | {"text": NASTY}}
 
 
 def test_a_sample_stays_in_its_place_in_the_page(results: dict[str, Any]) -> None:
-    html = render_html(render_markdown(results), build_lexicon(TEXT), ["<svg></svg>"])
+    html = render_html(render_markdown(results), build_lexicon([TEXT]), ["<svg></svg>"])
     page = Page(html)
     assert (page.open, "script" in page.tags, page.tags.count("svg")) == ([], False, 1)
     assert [text.removeprefix("\n") for text in page.pres] == [visible(NASTY)] * 2  # a browser drops the line feed

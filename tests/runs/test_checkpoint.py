@@ -176,7 +176,7 @@ def test_files_contain_the_table_and_no_text(corpus: Corpus, tmp_path: Path, val
     assert_same(found, expected)
     for path in (tmp_path / "c", tmp_path / "n"):
         names = [name for name in read_tensors(path)[1] if name.startswith("ngram")]
-        assert names == [f"ngrams.{name}" for name in ("children", "histogram", "ones", "rests", "strings")]
+        assert names == [f"ngrams.{name}" for name in ("children", "histogram", "large", "rests", "strings")]
         assert corpus.indices[:12].tobytes() not in path.read_bytes()
     assert expected.state.parameters.ngrams is not None
     for parameters in (found.state.parameters, found.selected.parameters, alone.parameters):

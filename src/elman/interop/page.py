@@ -37,8 +37,6 @@ MAX_INCREASE = 0.002
 """Nats per character by which rounded weights may predict a text worse."""
 _TEXTS, _LENGTH = 16, 250
 """The texts on which this is measured, which the model itself generates, and their length."""
-_TABLE = ("strings", "rests", "children")
-"""The arrays of a table that are in the page; the others follow from them."""
 _BODY = re.compile(r"<body>\n(.*)<dialog", re.DOTALL)
 _FILES = STATIC_FILES / "page"
 
@@ -153,6 +151,6 @@ def _pack_arrays(model: Model, ngrams: NgramModel | None, weights: str) -> tuple
     ]
     if ngrams is not None:
         tables = ngrams.table.arrays()
-        packed += [(name, "uint32", tables[name].shape, tables[name].astype("<u8").tobytes()) for name in _TABLE]
+        packed += [(name, "uint32", words.shape, words.astype("<u8").tobytes()) for name, words in tables.items()]
     arrays = [{"name": name, "type": kind, "shape": shape, "size": len(data)} for name, kind, shape, data in packed]
     return arrays, b"".join(data for *_, data in packed)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from elman.jit import compiled
 from elman.ngram.model import READ_COUNT
-from elman.ngram.table import CODE_BITS, CODES
+from elman.ngram.table import CODE_BITS, CODES, LARGE
 
 exact = compiled()
 """IEEE arithmetic as written, without fastmath."""
@@ -37,10 +37,10 @@ class Table(NamedTuple):
     reset_at: int  # or -1
     width: int  # bits of a symbol
     strings: NDArray[np.uint32]  # (nodes,): the symbol of each node and, above it, the code of its weight
+    rests: NDArray[np.uint8]  # (contexts,): the code of the weight of a context's characters that are not kept
     firsts: NDArray[
         np.uint32
     ]  # (contexts + 1,): the first child of each context; the last one's children end at the end
-    rests: Words
     discounts: NDArray[np.float64]  # (n + 1, 3)
     kept: NDArray[np.float64]  # (n + 1, codes): what the discounts leave of the weight of each code
     fold_weights: NDArray[np.uint8]  # (folds, nodes): see `elman.ngram.table.FoldCounts`
@@ -71,8 +71,8 @@ def empty_added() -> Added:
 def empty_table() -> Table:
     """Return the table of no text, which is passed to a kernel where there is no model."""
     strings, firsts, discounts = np.zeros(1, np.uint32), np.ones(2, np.uint32), np.zeros((1, 3))
-    folds = np.zeros((2, 0, 1), np.uint8)
-    return Table(2, 0, 0, NONE, 1, strings, firsts, np.zeros(2, np.uint64), discounts, keep_codes(discounts), *folds)
+    rests, folds = np.zeros(1, np.uint8), np.zeros((2, 0, 1), np.uint8)
+    return Table(2, 0, 0, NONE, 1, strings, rests, firsts, discounts, keep_codes(discounts), *folds)
 
 
 def keep_codes(discounts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -110,16 +110,22 @@ def field(words, width, i):
 
 
 @exact
-def unpack(K, width, words, children, strings, firsts):
-    """Set the strings (nodes,) and the first children (contexts + 1,) of a table from its packed arrays."""
+def unpack(K, width, packed, strings, rests, firsts):
+    """Set the strings (nodes,), the rests (contexts,) and the first children (contexts + 1,) from packed arrays."""
+    packed_strings, packed_rests, children, large = packed
+    read, child, at = 0, 1, 0
     for node in range(1, len(strings)):
-        string = field(words, width + CODE_BITS, node - 1)
-        symbol = string & ((1 << width) - 1)
-        strings[node] = string if symbol < K else string - symbol  # a file may contain any
-    child, at = 1, 0
-    for context in range(len(firsts) - 1):
+        string = field(packed_strings, width + CODE_BITS, node - 1)
+        symbol, code = string & ((1 << width) - 1), string >> width
+        if code == LARGE and read >> 3 < len(large) - 1:  # a file may contain any
+            code, read = field(large, 8, read), read + 1
+        strings[node] = (code << width) + (symbol if symbol < K else 0)
+    for context in range(len(rests)):
+        rests[context] = field(packed_rests, CODE_BITS, context)
+        if rests[context] == LARGE and read >> 3 < len(large) - 1:
+            rests[context], read = field(large, 8, read), read + 1
         firsts[context] = child
-        while child < len(strings) and field(children, 1, at) == 1:
+        while child < len(strings) and field(children, 1, at) == 0:
             child, at = child + 1, at + 1
         at += 1
     firsts[-1] = child
@@ -154,7 +160,7 @@ def find_child(table, node, symbol):
 @exact_step
 def rest_of(table, node, fold):
     """The weight of a context's characters that are not kept, without a fold."""
-    return CODES[np.int64(table.fold_rests[fold, node]) if fold < table.folds else field(table.rests, CODE_BITS, node)]
+    return CODES[table.fold_rests[fold, node] if fold < table.folds else table.rests[node]]
 
 
 # --- The counts of what is read ---

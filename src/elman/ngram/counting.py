@@ -11,17 +11,19 @@ counted.
 
 from __future__ import annotations
 
-import mmap
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import check_range
+from elman.ngram import sorting
 from elman.ngram.compiled_table import exact, exact_step
 from elman.ngram.model import NgramModel, check_indices, start_folds
 from elman.ngram.sorting import Settings, digit_of, sorted_records
-from elman.ngram.table import CODES, MAX_ORDER, FoldCounts, NgramSpec, NgramTable, Nodes, bytes_per_node
+from elman.ngram.table import CODES, LARGE, MAX_ORDER, FoldCounts, NgramSpec, NgramTable, Nodes, bytes_per_node
+from elman.text.corpus import Spool, drop_pages
 
 _SEVERAL = -2
 """In place of a fold: a character that precedes a string in several folds."""
@@ -86,8 +88,7 @@ def count_ngrams(
     starts, feed = fold_starts.astype(np.int64), -1 if reset_at is None else reset_at
     if reset_at is not None:  # the number of the line that begins there
         starts = np.array([np.count_nonzero(text[: start + 1] == reset_at) for start in starts], np.int64)
-    max_nodes = None if max_size is None else int(max_size / bytes_per_node(K))
-    while isinstance(counted := _count(text, Settings.of(K, order, min_count, starts, feed), max_nodes), int):
+    while isinstance(counted := _count(text, Settings.of(K, order, min_count, starts, feed), max_size), int):
         min_count = counted
     nodes, fold_counts, histogram = counted
     table = NgramTable.from_nodes(spec, nodes)
@@ -95,68 +96,70 @@ def count_ngrams(
 
 
 def _count(
-    text: NDArray[Any], settings: Settings, max_nodes: int | None
+    text: NDArray[Any], settings: Settings, max_size: float | None
 ) -> tuple[Nodes, FoldCounts, NDArray[np.int64]] | int:
-    """Return the counts and the histogram of a text or, if it has too many nodes, a minimum count for fewer."""
-    levels, records, nodes = settings.order + 2, 0, 0
+    """Return the counts and the histogram of a text or, if its table is too large, a higher minimum count."""
+    levels, node_size, size, records = settings.order + 2, bytes_per_node(settings.K), 0.0, 0
     opened, units = _open(settings), np.zeros(UNITS, np.int64)
-    histogram = np.zeros((levels, HISTOGRAM), np.int64)
-    arrays = _make_closed(settings, 0, histogram, units).arrays()
-    parts = [[_Blocks(array.dtype) for _ in range(levels)] for array in arrays]
-
-    def collect(closed: Closed) -> int:
-        """Keep copies of what has been closed; return how many nodes."""
-        for array, of_levels in zip(closed.arrays(), parts, strict=True):
-            for part, of_level, size in zip(of_levels, array, closed.sizes, strict=True):
-                part.append(of_level[:size])
-        return int(closed.sizes.sum())
-
-    for keys, record_units in sorted_records(text, settings):
-        closed = _make_closed(settings, len(keys), histogram, units)
-        read_sorted(opened, closed, keys, record_units, settings)
-        nodes, records = nodes + collect(closed), records + len(keys) - 1
-        fraction = records / len(text)
-        if max_nodes is not None and nodes > max_nodes * (fraction if fraction >= MIN_FRACTION else 1):
-            kept = nodes - np.cumsum(units)  # with a minimum count above each number of occurrences
-            fits = np.flatnonzero(kept[settings.min_count :] <= 0.95 * max_nodes * fraction)
-            return settings.min_count + (int(fits[0]) + 1 if len(fits) else UNITS)
-    closed = _make_closed(settings, 2 * levels, histogram, units)
-    read_sorted(opened, closed, keys[:0], record_units[:0], settings)
-    collect(closed)
-
-    def join(n: int, levels: slice = slice(None), out: NDArray[Any] | None = None) -> NDArray[Any]:
-        joined = np.concatenate([piece for part in parts[n][levels] for piece in part.pieces], out=out)
-        parts[n].clear()
-        return joined
-
-    above, below = slice(1, None), slice(None, -1)
-    table = Nodes(join(0, above), join(1, above), join(2, below), join(3, below))
-    folds = len(settings.folds)
-    counts = FoldCounts(*(np.empty((folds, size), np.uint8) for size in (len(table.symbols) + 1, len(table.rests))))
-    for fold in range(folds):
-        join(4 + fold, out=counts.weights[fold])
-        join(4 + folds + fold, below, out=counts.rests[fold])
-    return table, counts, histogram[1:, 1:]
+    histogram, parts = np.zeros((levels, HISTOGRAM), np.int64), _Parts(len(settings.folds))
+    closed = _make_closed(settings, min(sorting.PIECE, len(text)), histogram, units)
+    with parts.spool:
+        for keys, record_units in sorted_records(text, settings):
+            closed.sizes[:] = 0
+            read_sorted(opened, closed, keys, record_units, settings)
+            size += parts.append(closed) + closed.sizes.sum() * node_size
+            records += len(keys) - 1
+            fraction = records / len(text)
+            if max_size is not None and size > max_size * (fraction if fraction >= MIN_FRACTION else 1):
+                kept = size - np.cumsum(units) * node_size  # with a minimum count above each number of occurrences
+                fits = np.flatnonzero(kept[settings.min_count :] <= 0.95 * max_size * fraction)
+                return settings.min_count + (int(fits[0]) + 1 if len(fits) else UNITS)
+        closed.sizes[:] = 0
+        read_sorted(opened, closed, keys[:0], record_units[:0], settings)
+        parts.append(closed)
+        table, folds = parts.join(closed.symbols.dtype)
+    return table, folds, histogram[1:, 1:]
 
 
-class _Blocks:
-    """An array that grows, in blocks of memory that the system gets back, unlike what malloc has divided."""
+class _Parts:
+    """What has been closed, in pieces of the text, in a file where it is large."""
 
-    SIZE = 1 << 20
+    def __init__(self, folds: int) -> None:
+        self.spool, self.folds, self.sizes = Spool(np.dtype(np.uint8)), folds, list[NDArray[np.int64]]()  # by level
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.room = np.zeros(0, dtype)
-        self.pieces = [self.room]
+    def append(self, closed: Closed) -> int:
+        """Store what has been closed in a piece; return how many of its codes are large."""
+        for array in closed.arrays():
+            for values, count in zip(array, closed.sizes, strict=True):
+                self.spool.append(values[:count].view(np.uint8))
+        self.sizes.append(closed.sizes.copy())
+        codes = [
+            values[:n] for each in (closed.weights, closed.rests) for values, n in zip(each, closed.sizes, strict=True)
+        ]
+        return sum(int(np.count_nonzero(of_level >= LARGE)) for of_level in codes)
 
-    def append(self, values: NDArray[Any]) -> None:
-        """Append a copy of an array."""
-        while len(values):
-            if not len(self.room):
-                self.room = np.frombuffer(mmap.mmap(-1, self.SIZE), self.room.dtype)
-            count = min(len(values), len(self.room))
-            self.room[:count] = values[:count]
-            self.pieces.append(self.room[:count])
-            self.room, values = self.room[count:], values[count:]
+    def join(self, symbol: np.dtype[Any]) -> tuple[Nodes, FoldCounts]:
+        """Return the counts, joined by level."""
+        stored, folds, ends = self.spool.array(), self.folds, [0]
+        above, below = slice(1, None), slice(None, -1)  # the root has no character, the longest strings no children
+        kept = [above, above, below, below, *[slice(None)] * folds, *[below] * folds]
+        itemsizes = np.ones(len(kept), np.int64)
+        itemsizes[[0, 3]] = symbol.itemsize
+        lengths = np.array(self.sizes)[:, None] * itemsizes[:, None]  # (pieces, arrays, levels)
+        stops = np.cumsum(lengths).reshape(lengths.shape)
+        with Spool(np.dtype(np.uint8)) as spool:
+            for n, levels in enumerate(kept):
+                for stop, length in zip(stops[:, n, levels].T.flat, lengths[:, n, levels].T.flat, strict=True):
+                    spool.append(stored[stop - length : stop])
+                ends.append(ends[-1] + lengths[:, n, levels].sum())
+                drop_pages(stored)
+            joined = spool.array()
+        symbols, weights, rests, children = (joined[first:end] for first, end in pairwise(ends[:5]))
+        without = joined[ends[4] : ends[4 + folds]], joined[ends[4 + folds] :]
+        return (
+            Nodes(symbols.view(symbol), weights, rests, children.view(symbol)),
+            FoldCounts(without[0].reshape(folds, len(weights) + 1), without[1].reshape(folds, len(rests))),
+        )
 
 
 def _open(settings: Settings) -> Open:
@@ -181,7 +184,7 @@ def _open(settings: Settings) -> Open:
 def _make_closed(settings: Settings, records: int, histogram: NDArray[np.int64], units: NDArray[np.int64]) -> Closed:
     """Return room for what closes in a piece: each string that is kept has at least the minimum of records."""
     levels, nodes, folds = settings.order + 2, records // settings.min_count + 2, len(settings.folds)
-    symbol = np.uint16 if settings.K < 1 << 16 else np.uint32
+    symbol = np.min_scalar_type(settings.K)  # of the number of children, too
     return Closed(
         sizes=np.zeros(levels, np.int64),
         symbols=np.empty((levels, nodes), symbol),
@@ -200,13 +203,11 @@ def _make_closed(settings: Settings, records: int, histogram: NDArray[np.int64],
 
 @exact_step
 def encode(number):
-    """The code of a number, see `elman.ngram.table.CODES`."""
-    code = number if number < 16 else np.int64(16)
-    larger = number >> 5
-    while larger > 0 and code < len(CODES) - 1:
-        code += 1
-        larger >>= 1
-    return code
+    """The code of a number, see `elman.ngram.table.encode_counts`."""
+    shift = np.int64(0)
+    while number >> shift > 15:
+        shift += 1
+    return min(8 * shift + (number + (1 << shift >> 1) >> shift), len(CODES) - 1)
 
 
 @exact

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from elman.errors import ElmanError
 from elman.ngram.model import NgramModel
-from elman.ngram.table import ARRAYS, STRIDE, NgramSpec, NgramTable, check_table
+from elman.ngram.table import ARRAYS, NgramSpec, NgramTable, check_table
 from elman.storage.tensors import corrupt_checkpoint_error, read_tensors, save_tensors
 from elman.storage.untrusted import parse_strict_json, require_int, safe_message
 
@@ -34,7 +34,7 @@ def ngram_tensors(ngrams: NgramModel | None, prefix: str = PREFIX) -> dict[str, 
     """Return the arrays of an n-gram model, if there is one."""
     if ngrams is None:
         return {}
-    signed = {name: array.view(array.dtype.str.replace("u", "i")) for name, array in ngrams.table.arrays().items()}
+    signed = {name: array.view(np.int64) for name, array in ngrams.table.arrays().items()}
     return {prefix + name: array for name, array in (signed | {"histogram": ngrams.histogram}).items()}
 
 
@@ -49,14 +49,12 @@ def restore_ngrams(
     """Return the n-gram model in a file; raise ElmanError, ValueError, LookupError or TypeError if it is invalid."""
     nodes, contexts, min_count = (require_int(description[name], name, minimum=1) for name in DESCRIBED)
     arrays = {name.removeprefix(prefix): array for name, array in tensors.items()}
-    kinds = {name: np.int32 if name == "ones" else np.int64 for name in (*ARRAYS, "histogram")}
-    if {name: array.dtype for name, array in arrays.items()} != kinds:
+    if {name: array.dtype for name, array in arrays.items()} != dict.fromkeys((*ARRAYS, "histogram"), np.int64):
         raise ValueError("the arrays of its n-gram counts are invalid")
     histogram = arrays["histogram"]
     if histogram.shape != (spec.order + 1, 4) or histogram.min() < 0:
         raise ValueError("the histogram of its n-gram counts is invalid")
-    unsigned = {name: arrays[name].view(f"u{kinds[name]().itemsize}") for name in ARRAYS}
-    table = NgramTable(spec, nodes, contexts, **unsigned)
+    table = NgramTable(spec, nodes, contexts, **{name: arrays[name].view(np.uint64) for name in ARRAYS})
     check_table(table)
     _check_trie(table)
     return NgramModel(table, histogram, min_count)
@@ -68,12 +66,10 @@ def _check_trie(table: NgramTable) -> None:
     if len(nodes.children) != table.contexts or nodes.children.sum() != table.nodes - 1:
         raise ElmanError("its n-gram counts are not a trie")
     siblings = np.repeat(np.arange(table.contexts), nodes.children) * table.spec.K + nodes.symbols
-    ones = np.append(0, np.cumsum(nodes.children)[:-1])[::STRIDE]
     if (
         nodes.level_starts(table.spec.order + 2)[-2:] != [table.contexts, table.nodes]
         or (nodes.symbols >= table.spec.K).any()
         or (np.diff(siblings) <= 0).any()
-        or not np.array_equal(ones, table.ones)
     ):
         raise ElmanError("its n-gram counts are not a trie")
 

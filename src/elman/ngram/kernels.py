@@ -316,12 +316,13 @@ def reader(model: NgramModel) -> NgramReader:
 def make_table(model: NgramModel) -> Table:
     """Return a model as the kernels read it."""
     table, width, folds = model.table, symbol_bits(model.K), model.fold_counts or empty_table()[-6:-4]
-    strings, firsts = np.zeros(table.nodes, np.uint32), np.empty(table.contexts + 1, np.uint32)
-    unpack(model.K, width, table.strings, table.children, strings, firsts)
+    strings, rests = np.zeros(table.nodes, np.uint32), np.empty(table.contexts, np.uint8)
+    firsts = np.empty(table.contexts + 1, np.uint32)
+    unpack(model.K, width, tuple(table.arrays().values()), strings, rests, firsts)
     return _with_cache(
         Table(
             model.K, model.order, model.folds, NONE if model.reset_at is None else model.reset_at, width, strings,
-            firsts, table.rests, model.discounts, keep_codes(model.discounts), *folds,
+            rests, firsts, model.discounts, keep_codes(model.discounts), *folds,
         )
     )  # fmt: skip
 

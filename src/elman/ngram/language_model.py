@@ -47,7 +47,7 @@ def reading_kernels() -> list[Signature]:
     q, matched, log_q = np.empty((1, 1, 1)), np.empty((1, 1), np.int8), np.empty(1, np.float32)
     with record_kernels() as kernels:
         call_kernel(fill_cache, table, added, history, *nodes, q, matched, workspace)
-        call_kernel(unpack, 2, 1, table.rests, table.rests, table.strings, table.firsts)
+        call_kernel(unpack, 2, 1, (np.zeros(2, np.uint64),) * 4, table.strings, table.rests, table.firsts)
         call_kernel(read_window, table, added, False, history, *nodes, reads, x, x, 1, 1, 1, log_q, x, workspace)
     return kernels
 

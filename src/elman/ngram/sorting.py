@@ -10,6 +10,7 @@ by piece, so that a text of any length is read in little memory.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from concurrent.futures import Future
 from threading import Thread
@@ -20,11 +21,11 @@ from numpy.typing import NDArray
 
 from elman.ngram.compiled_table import exact, exact_step
 
-BATCH = 1 << 25
+BATCH = 1 << 24
 """Positions that are distributed among pieces at a time, in one pass over the text."""
-PIECE = 1 << 19
+PIECE = 1 << 18
 """Records that are sorted at a time."""
-MAX_PAIRED = 1 << 11
+MAX_PAIRED = 1 << 9
 """Size of the alphabet up to which records are distributed by two digits, not one."""
 _RADIX_BITS = 11
 """Bits by which records are sorted at a time."""
@@ -67,9 +68,12 @@ def sorted_records(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
     """
     pieces = _sort_pieces(text, settings)
     following = _sort_next(pieces)
-    while (records := following.result()) is not None:
-        following = _sort_next(pieces)
-        yield records
+    try:
+        while (records := following.result()) is not None:
+            following = _sort_next(pieces)
+            yield records
+    finally:
+        following.exception()  # waits until its memory is free, where the rest is not read
 
 
 def _sort_next(pieces: Iterator[Records]) -> Future[Records | None]:
@@ -87,42 +91,62 @@ def _sort_next(pieces: Iterator[Records]) -> Future[Records | None]:
 
 
 def _sort_pieces(text: NDArray[Any], settings: Settings) -> Iterator[Records]:
-    words = -(-(settings.order + 2) // settings.per_word)
-    none = np.zeros(0, np.uint32)
-    last = np.zeros((0, words), np.uint64), none
-    for positions, lines in _divide(text, settings, 0, (none, none)):
-        keys, units = np.empty((2, len(positions), words), np.uint64), np.empty((2, len(positions)), np.uint32)
-        read_records(text, settings, positions, keys[0])
-        units[0] = lines if len(lines) else positions
-        buffer = sort_records(keys, units, settings, np.empty(1 << _RADIX_BITS, np.int64))
-        yield np.concatenate([last[0], keys[buffer]]), np.concatenate([last[1], units[buffer]])
-        last = keys[buffer, -1:].copy(), units[buffer, -1:].copy()
-    yield np.concatenate([last[0], np.zeros((1, words), np.uint64)]), np.append(last[1], np.uint32(0))
+    words, room = -(-(settings.order + 2) // settings.per_word), min(PIECE, len(text)) + 1
+    none, last, first = np.zeros(0, np.uint32), (np.zeros(words, np.uint64), np.uint32(0)), 1
+    # One piece is read while the next one is sorted. Memory that is not freed does not become fragmented.
+    rooms = [(np.empty((2, room, words), np.uint64), np.empty((2, room), np.uint32)) for _ in range(2)]
+    for positions, lines in _divide(text, settings, 0, (none, none), np.zeros(0, np.int64)):
+        (keys, units), size = rooms[0], len(positions)
+        read_records(text, settings, positions, keys[0, 1 : size + 1])
+        units[0, 1 : size + 1] = lines if len(lines) else positions
+        del positions, lines  # of a large array, which would be there beside the next one
+        buffer = sort_records(keys, units, size, settings, np.empty(1 << _RADIX_BITS, np.int64))
+        keys[buffer, 0], units[buffer, 0] = last
+        yield keys[buffer, first : size + 1], units[buffer, first : size + 1]
+        last, first = (keys[buffer, size], units[buffer, size]), 0
+        rooms.reverse()
+    yield np.array([last[0], np.zeros(words, np.uint64)]), np.array([last[1], 0], np.uint32)
 
 
-def _divide(text: NDArray[Any], settings: Settings, depth: int, source: Positions) -> Iterator[Positions]:
-    """Yield the positions of `source`, or all where it is empty, and their lines if there are any, in pieces.
+def _divide(
+    text: NDArray[Any], settings: Settings, depth: int, source: Positions, digits: NDArray[np.int64]
+) -> Iterator[Positions]:
+    """Yield the positions of `source` or, where it is empty, of records that begin with `digits`, in pieces.
 
-    The records of `source` begin with the same `depth` digits.
+    With the positions are their lines, if there are any. The records begin with the same `depth` digits. The order of
+    `source` changes.
     """
     if depth > settings.order:  # they are equal
         for first in range(0, len(source[0]), PIECE):
             yield source[0][first : first + PIECE], source[1][first : first + PIECE]
         return
     sizes = np.zeros((settings.K + 1) ** settings.prefix, np.int64)
-    count_prefixes(text, settings, depth, source[0], sizes)
-    for low, high in _group(sizes, 0, len(sizes), BATCH):
+    count_prefixes(text, settings, depth, source[0], digits, sizes)
+    for low, high in _group(sizes, 0, len(sizes), max(BATCH, len(source[0]))):
+        if sizes[low:high].sum() > BATCH and depth + settings.prefix <= settings.order and not len(source[0]):
+            of_prefix = divmod(high - 1, settings.K + 1) if settings.prefix > 1 else [high - 1]  # those below are empty
+            yield from _divide(text, settings, depth + settings.prefix, source, np.append(digits, of_prefix))
+            continue
         ends = np.cumsum(sizes[low:high])
-        positions = np.empty(ends[-1], np.uint32)
-        lines = np.empty(ends[-1] if settings.reset_at >= 0 else 0, np.uint32)
-        find_positions(text, settings, depth, *source, low, high, ends - sizes[low:high], positions, lines)
+        positions, lines = (_allocate(int(n)) for n in (ends[-1], ends[-1] if settings.reset_at >= 0 else 0))
+        find_positions(text, settings, depth, *source, digits, low, high, ends - sizes[low:high], positions, lines)
+        if len(source[0]):  # in a text of long repetitions, the positions of every depth would be nearly as many
+            source[0][:], source[1][:] = positions, lines
+            positions, lines = source
         for first, last in _group(sizes, low, high, PIECE):
             piece = slice(ends[first - low] - sizes[first], ends[last - 1 - low])
             found = positions[piece], lines[piece]
             if len(found[0]) > PIECE:
-                yield from _divide(text, settings, depth + settings.prefix, found)
+                yield from _divide(text, settings, depth + settings.prefix, found, digits)
             else:
                 yield found
+            del found
+        del positions, lines
+
+
+def _allocate(count: int) -> NDArray[np.uint32]:
+    """Return room for numbers, in memory that the system gets back, unlike what malloc has divided."""
+    return np.frombuffer(mmap.mmap(-1, 4 * count + 1), np.uint32, count)
 
 
 def _group(sizes: NDArray[np.int64], first: int, last: int, most: int) -> Iterator[tuple[int, int]]:
@@ -156,26 +180,38 @@ def prefix_at(text, i, depth, settings):
     return prefix
 
 
+@exact_step
+def begins_with(text, i, digits, settings):
+    """Whether the record of position i begins with digits."""
+    begins = True
+    for j in range(len(digits)):
+        begins = begins and digit_at(text, i, j, settings) == digits[j]
+    return begins
+
+
 @exact
-def count_prefixes(text, settings, depth, source, sizes):
-    """Add up the records with each prefix, of the positions `source`, or of all where it is empty."""
+def count_prefixes(text, settings, depth, source, digits, sizes):
+    """Add up the records with each prefix: of `source` or, where it is empty, of those that begin with `digits`."""
     for n in range(len(source) if len(source) > 0 else len(text)):
         i = np.int64(source[n]) if len(source) > 0 else n
-        sizes[prefix_at(text, i, depth, settings)] += 1
+        if len(source) > 0 or begins_with(text, i, digits, settings):
+            sizes[prefix_at(text, i, depth, settings)] += 1
 
 
 @exact
-def find_positions(text, settings, depth, source, source_lines, low, high, starts, positions, lines):
+def find_positions(text, settings, depth, source, source_lines, digits, low, high, starts, positions, lines):
     """Write the positions of the records whose prefix is from `low` to `high` - 1, by prefix, and their lines.
 
-    `starts` (high - low,) is where those of each prefix begin, and changed. For `source` see `count_prefixes`.
+    `starts` (high - low,) is where those of each prefix begin, and changed. For the others see `count_prefixes`.
     """
     line = np.int64(0)
     for n in range(len(source) if len(source) > 0 else len(text)):
         i = np.int64(source[n]) if len(source) > 0 else n
         if len(source) == 0:
             line += text[i] == settings.reset_at
-        prefix = prefix_at(text, i, depth, settings)
+        prefix = (
+            prefix_at(text, i, depth, settings) if len(source) > 0 or begins_with(text, i, digits, settings) else -1
+        )
         if low <= prefix < high:
             place = starts[prefix - low]
             starts[prefix - low] = place + 1
@@ -206,27 +242,27 @@ def read_records(text, settings, positions, keys):
 
 
 @exact
-def sort_records(keys, units, settings, starts):
-    """Sort the records in buffer 0 of keys (2, records, words) and units (2, records); return the buffer they are in.
+def sort_records(keys, units, size, settings, starts):
+    """Sort the records 1 to `size` of buffer 0 of keys (2, room, words) and units (2, room); return their buffer.
 
     Radix sort, from the last digits to the first; bits in which all records agree are skipped, and so is the digit of
     the character before. `starts` (values of `_RADIX_BITS`,) is workspace.
     """
-    size, words, buffer, mask = units.shape[1], keys.shape[2], 0, np.uint64((1 << _RADIX_BITS) - 1)
+    words, buffer, mask = keys.shape[2], 0, np.uint64((1 << _RADIX_BITS) - 1)
     for w in range(words - 1, -1, -1):
         used = settings.bits * (settings.per_word if w < words - 1 else settings.order + 2 - w * settings.per_word)
         for s in range(settings.bits if w == words - 1 else 0, used, _RADIX_BITS):
             shift = np.uint64(s)
             starts[:] = 0
-            for r in range(size):
+            for r in range(1, size + 1):
                 starts[(keys[buffer, r, w] >> shift) & mask] += 1
-            if size == 0 or starts[(keys[buffer, 0, w] >> shift) & mask] == size:
+            if size == 0 or starts[(keys[buffer, 1, w] >> shift) & mask] == size:
                 continue
-            total = np.int64(0)
+            total = np.int64(1)
             for d in range(len(starts)):
                 total, starts[d] = total + starts[d], total
             following = 1 - buffer
-            for r in range(size):
+            for r in range(1, size + 1):
                 d = (keys[buffer, r, w] >> shift) & mask
                 place = starts[d]
                 starts[d] += 1

@@ -8,19 +8,22 @@ string. So the children of a context are the characters that follow it. Nodes ar
 the order of its strings, so that the children of a node are consecutive. The table stores
 
 strings   of each node but the root: its last character, and above it
-          its weight, as a code                                                 bits(K) + 5 per node
+          its weight, as a code                                                 bits(K) + 4 per node
 rests     of each node that may have children: the weight of the children
-          that are not kept, as a code                                          5 bits per node
-children  of each such node: a one for each child, then a zero                  1 or 2 bits per node
+          that are not kept, as a code                                          4 bits per node
+children  of each such node: a zero for each child, then a one                  1 or 2 bits per node
+large     the codes from 15 on, first of the weights and then of the rests,
+          in whose place is 15                                                  8 bits each
 
 The trie is that of Fredkin (1960), the encoding of its structure that of Jacobson (1989): the first child of node i is
-1 + the number of ones before the zero of node i - 1. Codes below 16 are exact, and every further one is twice the one
-before. The arrays are little-endian words of 64 bits; `ones`, of 32 bits, holds the number of ones before every 32nd
-node, from which the children of a node are found in a few steps.
+1 + the number of zeros before the one of node i - 1. A code is a floating-point number of five bits for the exponent
+and three for the fraction: numbers up to 16 are exact, larger ones are rounded to four binary digits. The arrays are
+little-endian words of 64 bits.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -33,25 +36,24 @@ from elman.storage.untrusted import require_int
 Ints = NDArray[np.intp]
 Words = NDArray[np.uint64]
 
-MAX_ORDER = 15
+MAX_ORDER = 20
 
-CODE_BITS = 5
-EXACT_CODES = 16
-CODES = np.array([*range(EXACT_CODES), *(3 << k for k in range(3, 3 + 2**CODE_BITS - EXACT_CODES))], np.int64)
-"""The number that each code stands for: 0 … 15, 24, 48, …. One code and the next differ by a factor of two, so numbers
-from 16 on are off by at most a third.
-"""
-_BOUNDS = np.array([*range(1, EXACT_CODES), *(1 << k for k in range(4, 4 + 2**CODE_BITS - EXACT_CODES))], np.int64)
-"""The smallest number of each code from 1 on."""
+CODES = np.array([*range(8), *(m << k for k in range(31) for m in range(8, 16))], np.int64)
+"""The number that each code stands for: 0 … 16, 18, 20, …, 32, 36, …. Others are off by at most 1/17."""
+CODE_BITS = 4
+LARGE = (1 << CODE_BITS) - 1
+"""The field of a code that is in `large`: this one or a higher one."""
 _CHUNK = 1 << 16
-"""Numbers that are packed at a time, as each takes many bytes meanwhile; a multiple of `STRIDE` and 64."""
-STRIDE = 32
-"""Nodes from one entry of `ones` to the next."""
+"""Numbers that are packed at a time, as each takes many bytes meanwhile; a multiple of 64."""
 
 
 def encode_counts(counts: ArrayLike) -> NDArray[np.uint8]:
-    """Return the code of each number; those above the largest code's get that."""
-    return np.searchsorted(_BOUNDS, counts, side="right").astype(np.uint8)
+    """Return the code of the nearest number; of those above the largest code's, that."""
+    numbers = np.asarray(counts, np.int64)
+    shifts = np.maximum(np.frexp(numbers)[1] - 4, 0)
+    codes = 8 * shifts + (numbers + (1 << shifts >> 1) >> shifts)
+    nearest: NDArray[np.uint8] = np.minimum(codes, len(CODES) - 1).astype(np.uint8)
+    return nearest
 
 
 def symbol_bits(K: int) -> int:
@@ -59,15 +61,15 @@ def symbol_bits(K: int) -> int:
     return max(1, (K - 1).bit_length())
 
 
-def pack(values: NDArray[Any], width: int) -> Words:
+def pack(read: Callable[[slice], NDArray[Any]], count: int, width: int) -> Words:
     """Return numbers as consecutive fields of `width` bits, the first in the lowest bits, and one word more.
 
-    The word more lets a field be read from two words without a test.
+    `read` returns some of the `count` numbers. The word more lets a field be read from two words without a test.
     """
-    words = np.zeros(len(values) * width // 64 + 2, np.uint64)
-    for first in range(0, len(values), _CHUNK):
-        numbers = np.zeros(_CHUNK, np.uint64)
-        numbers[: len(values) - first] = values[first : first + _CHUNK]
+    words = np.zeros(count * width // 64 + 2, np.uint64)
+    for chunk in _chunks(count):
+        first, numbers = chunk.start, np.zeros(_CHUNK, np.uint64)
+        numbers[: chunk.stop - first] = read(chunk)
         packed = np.zeros((width, _CHUNK // 64), np.uint64)  # 64 numbers take `width` words
         for i, of_groups in enumerate(np.ascontiguousarray(numbers.reshape(-1, 64).T)):
             word, shift = divmod(i * width, 64)
@@ -79,6 +81,11 @@ def pack(values: NDArray[Any], width: int) -> Words:
     return words
 
 
+def _chunks(count: int) -> Iterator[slice]:
+    for first in range(0, count, _CHUNK):
+        yield slice(first, min(first + _CHUNK, count))
+
+
 def unpack(words: Words, width: int, count: int) -> Ints:
     """Return the first `count` numbers of what `pack` returned."""
     at = np.arange(count, dtype=np.uint64) * np.uint64(width)
@@ -88,8 +95,8 @@ def unpack(words: Words, width: int, count: int) -> Ints:
 
 
 def bytes_per_node(K: int) -> float:
-    """Return the size of a node in a table at most, in bytes."""
-    return (symbol_bits(K) + 2 * CODE_BITS + 2 + 32 / STRIDE) / 8
+    """Return the size of a node in a table at most, in bytes, without what `large` has of it."""
+    return (symbol_bits(K) + 2 * CODE_BITS + 2) / 8
 
 
 class Nodes(NamedTuple):
@@ -151,39 +158,42 @@ class NgramTable:
     strings: Words
     rests: Words
     children: Words
-    ones: NDArray[np.uint32]
+    large: Words
 
     @classmethod
     def from_nodes(cls, spec: NgramSpec, nodes: Nodes) -> NgramTable:
         """Return the table of the nodes of a trie."""
-        bits, ones, before = np.ones(len(nodes.symbols) + len(nodes.children), np.uint8), list[NDArray[np.int64]](), 0
-        for first in range(0, len(nodes.children), _CHUNK):
-            ends = before + np.cumsum(nodes.children[first : first + _CHUNK], dtype=np.int64)
-            bits[ends + np.arange(first, first + len(ends))] = 0
-            ones.append(np.append(before, ends[:-1])[::STRIDE])
-            before = ends[-1]
-        width = symbol_bits(spec.K)
-        kind = np.min_scalar_type((1 << width + CODE_BITS) - 1)
-        strings = nodes.weights.astype(kind) << width
-        strings |= nodes.symbols.astype(kind)
+        strings, contexts, width, end = len(nodes.symbols), len(nodes.children), symbol_bits(spec.K), -1
+        children = np.zeros((strings + contexts) // 64 + 2, np.uint64)
+        for chunk in _chunks(contexts):
+            ends = end + np.cumsum(1 + nodes.children[chunk].astype(np.int64))
+            np.add.at(children, ends >> 6, np.uint64(1) << (ends & 63).astype(np.uint64))
+            end = ends[-1]
+        codes = [array[chunk] for array in (nodes.weights, nodes.rests) for chunk in _chunks(len(array))]
+        large = np.concatenate([chunk[chunk >= LARGE] for chunk in codes])
+
+        def read_string(chunk: slice) -> NDArray[np.uint64]:
+            code = np.minimum(nodes.weights[chunk], LARGE).astype(np.uint64)
+            return nodes.symbols[chunk].astype(np.uint64) | code << np.uint64(width)
+
         return cls(
-            spec, len(nodes.symbols) + 1, len(nodes.children),
-            pack(strings, width + CODE_BITS), pack(nodes.rests, CODE_BITS), pack(bits, 1),
-            np.concatenate(ones).astype(np.uint32),
+            spec, strings + 1, contexts, pack(read_string, strings, width + CODE_BITS),
+            pack(lambda chunk: np.minimum(nodes.rests[chunk], LARGE), contexts, CODE_BITS), children,
+            pack(large.__getitem__, len(large), 8),
         )  # fmt: skip
 
     def unpack(self) -> Nodes:
         """Return the nodes."""
-        bits, width = unpack(self.children, 1, self.nodes - 1 + self.contexts), symbol_bits(self.spec.K)
-        ends = np.flatnonzero(bits == 0)
-        ends -= np.arange(len(ends))
-        strings = unpack(self.strings, width + CODE_BITS, self.nodes - 1)
-        return Nodes(
-            strings & ((1 << width) - 1),
-            (strings >> width).astype(np.uint8),
-            unpack(self.rests, CODE_BITS, self.contexts).astype(np.uint8),
-            np.diff(ends, prepend=0),
-        )
+        width, number = symbol_bits(self.spec.K), self.nodes - 1
+        ends = np.flatnonzero(unpack(self.children, 1, number + self.contexts))
+        strings = unpack(self.strings, width + CODE_BITS, number)
+        codes = np.concatenate([strings >> width, unpack(self.rests, CODE_BITS, self.contexts)]).astype(np.uint8)
+        (places,) = np.nonzero(codes == LARGE)
+        if self.large.shape != (len(places) // 8 + 2,):
+            raise ElmanError(_DO_NOT_FIT)
+        codes[places] = unpack(self.large, 8, len(places))
+        children = np.diff(ends, prepend=-1) - 1
+        return Nodes(strings & ((1 << width) - 1), codes[:number], codes[number:], children)
 
     @property
     def nbytes(self) -> int:
@@ -195,14 +205,15 @@ class NgramTable:
         return {name: getattr(self, name) for name in ARRAYS}
 
 
-ARRAYS = ("strings", "rests", "children", "ones")
+ARRAYS = ("strings", "rests", "children", "large")
 """The arrays of a table, by the names of its attributes."""
+_DO_NOT_FIT = "the arrays of its n-gram counts do not fit one another"
 
 
 def check_table(table: NgramTable) -> None:
-    """Check the sizes of a table's arrays; kernels stay within them, whatever they contain."""
+    """Check the sizes of a table's arrays but `large`; kernels stay within all, whatever they contain."""
     nodes, contexts = table.nodes, table.contexts
     bits = (nodes - 1) * (symbol_bits(table.spec.K) + CODE_BITS), contexts * CODE_BITS, nodes - 1 + contexts
-    lengths = *(number // 64 + 2 for number in bits), -(-contexts // STRIDE)
-    if any(array.shape != (length,) for array, length in zip(table.arrays().values(), lengths, strict=True)):
-        raise ElmanError("the arrays of its n-gram counts do not fit one another")
+    arrays = table.strings, table.rests, table.children
+    if any(array.shape != (number // 64 + 2,) for array, number in zip(arrays, bits, strict=True)):
+        raise ElmanError(_DO_NOT_FIT)

@@ -41,10 +41,12 @@ class Lexicon:
     """The names, most frequent first: case-folded name to its most common spelling and count."""
 
 
-def build_lexicon(text: str) -> Lexicon:
-    """Return the words and the names of a text."""
-    spellings = Counter(match[0] for match in _WORD.finditer(text))
-    openings = Counter(match[1] for match in _OPENING.finditer(text))
+def build_lexicon(pieces: Iterable[str]) -> Lexicon:
+    """Return the words and the names of a text, given in pieces that end with a line feed where there is one."""
+    spellings, openings = Counter[str](), Counter[str]()
+    for piece in pieces:
+        spellings.update(match[0] for match in _WORD.finditer(piece))
+        openings.update(match[1] for match in _OPENING.finditer(piece))
     return Lexicon(frozenset(word.casefold() for word in spellings), _names(spellings, openings))
 
 

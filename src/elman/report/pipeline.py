@@ -22,6 +22,8 @@ from elman.runs.run import Run
 from elman.storage.atomic import replace_file
 from elman.testing.gradcheck import REPORTED, gradcheck
 from elman.text import Corpus, read_corpus
+from elman.text.corpus import CHUNK_SIZE
+from elman.text.reading import cut_pieces
 from elman.text.unknown import check_alphabet_size
 from elman.training.callbacks import CallbackList, TrainingCallback
 from elman.training.train import train
@@ -196,7 +198,8 @@ class _ReportBuilder:
 
     def write(self, run: Run) -> dict[str, Any]:
         """Write the report of a finished run and return its results."""
-        lexicon, is_long = build_lexicon(self.corpus.text), run.state.update > self.progress["short"]["updates"]
+        lexicon = build_lexicon(cut_pieces(self.corpus.chunks(), CHUNK_SIZE))
+        is_long = run.state.update > self.progress["short"]["updates"]
         long = describe_phase(run, self.long_epochs) if is_long else None
         results = collect_results(run, lexicon, self.progress, long)
         figures = draw_losses(results)

@@ -30,7 +30,7 @@ from elman.network.state import State
 from elman.ngram.file import PREFIX, describe_ngrams, ngram_tensors, pop_ngram_tensors, restore_ngrams
 from elman.ngram.model import NgramModel
 from elman.storage.atomic import replace_file
-from elman.storage.tensors import corrupt_checkpoint_error, read_tensors, serialize_with_digest
+from elman.storage.tensors import corrupt_checkpoint_error, read_tensors, serialize_pieces
 from elman.storage.untrusted import (
     parse_strict_json,
     require_bounded_ints,
@@ -99,8 +99,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     replace_file(path, serialize_checkpoint(checkpoint))
 
 
-def serialize_checkpoint(checkpoint: Checkpoint) -> bytes:
-    """Return the bytes of a checkpoint's file."""
+def serialize_checkpoint(checkpoint: Checkpoint) -> list[bytes | memoryview]:
+    """Return the pieces of a checkpoint's file."""
     state, best = checkpoint.state, checkpoint.best
     groups: dict[str, Arrays] = {
         "": {**state.parameters, "h": state.hidden.recurrent},
@@ -127,7 +127,7 @@ def serialize_checkpoint(checkpoint: Checkpoint) -> bytes:
         if ngrams.pretrained is not None:
             description["pretrained"] = describe_ngrams(ngrams.pretrained)
             tensors |= ngram_tensors(ngrams.pretrained, _PRETRAINED)
-    return serialize_with_digest(json.dumps(description), tensors | checkpoint.lines.tensors())
+    return serialize_pieces(json.dumps(description), tensors | checkpoint.lines.tensors())
 
 
 # --- Loading ---

@@ -212,9 +212,11 @@ class RunDirectory:
                 f"add {option.resume:True} to continue it, {option.overwrite:True} to replace it, or choose another"
                 f" {option.out}"
             )
-        contents = {MANIFEST: self._serialize_manifest(manifest), CHECKPOINT: serialize_checkpoint(checkpoint)}
         replace_files(
-            {self.path / name: data for name, data in contents.items()},
+            {
+                self.path / MANIFEST: self._serialize_manifest(manifest),
+                self.path / CHECKPOINT: serialize_checkpoint(checkpoint),
+            },
             remove=[self.path / name for name in (PLOT, BEST, CHECKPOINT)] if replaces else [],
         )
         if replaces:

@@ -19,7 +19,7 @@ PARTIAL_SUFFIX = ".part"
 """Suffix of temporary files that are still being written."""
 
 
-Data = bytes | Iterable[bytes]
+Data = bytes | Iterable[bytes | memoryview]
 """The contents of a file; pieces may be computed while they are written."""
 
 
@@ -70,7 +70,7 @@ def replace_files(contents: Mapping[Path, Data], *, remove: Sequence[Path] = ())
                 partial.unlink()
 
 
-def _pieces(data: Data) -> Iterable[bytes]:
+def _pieces(data: Data) -> Iterable[bytes | memoryview]:
     return (data,) if isinstance(data, bytes) else data
 
 

@@ -21,30 +21,40 @@ Array = NDArray[np.floating[Any]]
 SUFFIX = ".safetensors"
 _MAX_HEADER = 100_000_000
 """Bytes of the header of a safetensors file at most, by its specification."""
+_TYPES = ("U64", "I64", "F64", "F32", "U32", "I32", "F16", "U16", "I16", "I8", "U8")
+"""Types of arrays, as safetensors calls them, in the order of the arrays in a file."""
 _MAPPED = {"I64": "<i8", "I32": "<i4"}
 """Types of arrays that are mapped, as safetensors and NumPy call them."""
 
 
 def save_tensors(path: Path, description: dict[str, Any], tensors: dict[str, Array]) -> None:
     """Write a description and arrays as safetensors."""
-    replace_file(path, serialize_with_digest(json.dumps(description), tensors))
+    replace_file(path, serialize_pieces(json.dumps(description), tensors))
 
 
 def serialize_with_digest(description: str, tensors: dict[str, Array]) -> bytes:
-    """Return a description and arrays as the bytes of a safetensors file, with the digest of both.
+    """Return the bytes of `serialize_pieces`."""
+    return b"".join(serialize_pieces(description, tensors))
+
+
+def serialize_pieces(description: str, tensors: dict[str, Array]) -> list[bytes | memoryview]:
+    """Return a description and arrays, which may be large, as the pieces of a safetensors file, with a digest of both.
 
     The metadata has the description, which is JSON (``elman``), and the digest of that text and of all arrays
-    (``sha256``), so that a corrupted file is detected. The same content gives the same bytes: safetensors writes the
-    metadata in random order, so the header is written again in alphabetical order.
+    (``sha256``), so that a corrupted file is detected. The same content gives the same bytes.
     """
-    from safetensors.numpy import save
-
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    file = save(tensors, {"elman": description, "sha256": _digest(description, tensors)})
-    start = 8 + int.from_bytes(file[:8], "little")  # of the arrays, behind the size of the header and the header
-    header = json.dumps(json.loads(file[8:start]), sort_keys=True, separators=(",", ":")).encode()
-    header = header.ljust(-(-len(header) // 8) * 8)  # the arrays are aligned to 8 bytes
-    return len(header).to_bytes(8, "little") + header + file[start:]
+    types = {name: f"{array.dtype.kind.upper()}{8 * array.itemsize}" for name, array in tensors.items()}
+    header: dict[str, Any] = {"__metadata__": {"elman": description, "sha256": _digest(description, tensors)}}
+    pieces, end = list[bytes | memoryview](), 0
+    for name in sorted(tensors, key=lambda name: (_TYPES.index(types[name]), name)):
+        array = tensors[name]
+        offsets = [end, end := end + array.nbytes]
+        header[name] = {"dtype": types[name], "shape": array.shape, "data_offsets": offsets}
+        pieces.append(array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).data)
+    encoded = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    encoded = encoded.ljust(-(-len(encoded) // 8) * 8)  # the arrays are aligned to 8 bytes
+    return [len(encoded).to_bytes(8, "little"), encoded, *pieces]
 
 
 def read_tensors(path: Path, mapped: str = "") -> tuple[str, dict[str, Array]]:

@@ -131,7 +131,7 @@ def sample_chunks(chunks: Iterable[str], max_chars: int | None) -> tuple[Iterabl
     chars = total = end = 0
     lowest_dropped = 1 << 32
     with Spool(np.dtype(np.uint8)) as spool:
-        for number, piece in enumerate(_cut_pieces(chunks, size)):
+        for number, piece in enumerate(cut_pieces(chunks, size)):
             chars += len(piece)
             rank = int(f"{number:032b}"[::-1], 2)
             if rank < lowest_dropped:
@@ -153,7 +153,7 @@ def _decode_pieces(stored: NDArray[np.unsignedinteger], places: Iterable[slice])
         drop_pages(stored)
 
 
-def _cut_pieces(chunks: Iterable[str], size: int) -> Iterator[str]:
+def cut_pieces(chunks: Iterable[str], size: int) -> Iterator[str]:
     """Yield a text in pieces of at most `size` characters, which end with a line feed where there is one."""
     held = ""
     for chunk in chunks:

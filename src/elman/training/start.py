@@ -49,8 +49,8 @@ CHANGED = (
 """Settings that a notice reports where the text changes them; the last only where there is a prior."""
 WINDOWS = 4
 """Windows per epoch of a short text, if it has enough characters."""
-COUNTING = 3
-"""Bytes per character, at least, in which the n-grams of a long text are counted."""
+COUNTING, READING = 3, 4
+"""Bytes in which the n-grams of a long text are counted and read, per character, and per byte of the largest table."""
 UNLIMITED = 1_000_000
 """Epochs of a run that is limited by updates."""
 
@@ -161,6 +161,7 @@ def _estimate_memory(config: Config, K: int, N: int) -> dict[tuple[str, str], in
     copies = (3 if config.engine == "numba" else 2) * (1 + moments + (config.ema_decay > 0)) + 1
     per_step = net.layers * net.m * (net.state_vectors + net.gates) + K
     size = np.dtype(config.dtype).itemsize
+    counts = min(COUNTING * N, round(READING * config.ngram_max_size * 1e6))
     return {
         ("weights and the optimizer",
          f"lower {option.hidden_size} (now {net.m:,}) or {option.layers} (now {net.layers:,})"):
@@ -168,7 +169,7 @@ def _estimate_memory(config: Config, K: int, N: int) -> dict[tuple[str, str], in
         ("activations",
          f"lower {option.batch_size} (now {config.batch_size:,}) or {option.seq_length} (now {config.seq_length:,})"):
             size * config.batch_size * config.seq_length * per_step,
-        ("n-gram counts", f"pass {option.ngram_order:0}"): COUNTING * N if config.ngram_order else 0,
+        ("n-gram counts", f"pass {option.ngram_order:0}"): counts if config.ngram_order else 0,
     }  # fmt: skip
 
 

@@ -28,8 +28,8 @@ class BuiltinModel(NamedTuple):
 MODELS = (
     BuiltinModel(
         "builtin-1.safetensors.xz",
-        sha256="ab9c69c59967b77e5e0332bf755c3deffa16872e316218a4868d7e2f3fbf9e1f",
-        fingerprint="d154964687aefe66aafbe3ab3eb029eeedee51baa77a8e54265c322b45807cc6",
+        sha256="2eb5d2c1ea0a1eb11f27f256c2f2c1e4989642d99d09173e7d7877e394979030",
+        fingerprint="28d879c2f629663ba9687213b9e9136f56ad032e6b251dfee6126f66a2de726e",
     ),
 )
 """Every built-in model, the newest last; none is ever removed, as files compressed with it must stay readable."""

@@ -3,8 +3,8 @@
  * `elman.ngram.table` the packed table that it is read from.
  */
 
-const CODE_BITS = 5, EXACT_CODES = 16, NONE = -1;
-const COUNTS = Array.from({ length: 1 << CODE_BITS }, (_, code) => (code < EXACT_CODES ? code : 3 * 2 ** (code - 13)));
+const CODE_BITS = 4, LARGE = 15, NONE = -1;
+const COUNTS = Array.from({ length: 256 }, (_, code) => (code < 8 ? code : (8 + (code & 7)) * 2 ** ((code >> 3) - 1)));
 const MIN_PROBABILITY = 1e-7;
 
 /** Return the first numbers of packed fields, which are read from words of 32 bits. */
@@ -19,23 +19,27 @@ function unpack(words, width, length) {
   return numbers;
 }
 
-/** Return the first child of each context, and the number of nodes, from a one for each child and a zero at the end. */
+/** Return the first child of each context, and the number of nodes, from a zero for each child and a one at the end. */
 function findFirstChildren(words, contexts) {
   const firsts = new Uint32Array(contexts + 1);
   firsts[0] = 1;
   for (let context = 0, bit = 0; context < contexts; bit++) {
-    if (!((words[bit >>> 5] >>> (bit & 31)) & 1)) firsts[++context] = bit - context + 2;
+    if ((words[bit >>> 5] >>> (bit & 31)) & 1) firsts[++context] = bit - context + 2;
   }
   return firsts;
 }
 
 export class NgramPrior {
   /** `discounts` has a row of three per length of context; the arrays of the table are words of 32 bits. */
-  constructor({ order, nodes, contexts, discounts, resetAt, K }, { strings, rests, children }) {
+  constructor({ order, nodes, contexts, discounts, resetAt, K }, { strings, rests, children, large }) {
     this.symbolBits = Math.max(1, 32 - Math.clz32(K - 1));
     Object.assign(this, { K, order, contexts, resetAt, logQ: new Float32Array(K), q: new Float64Array(K) });
-    this.strings = unpack(strings.values, this.symbolBits + CODE_BITS, nodes - 1); // of node n at n - 1
-    this.rests = unpack(rests.values, CODE_BITS, contexts);
+    const mask = 2 ** this.symbolBits - 1, codes = unpack(large.values, 8, large.values.length * 4 - 8);
+    let read = 0;
+    const decode = (code) => (code === LARGE ? codes[read++] : code);
+    this.strings = Uint32Array.from(unpack(strings.values, this.symbolBits + CODE_BITS, nodes - 1), // of node n at n - 1
+      (string) => (decode(string >>> this.symbolBits) << this.symbolBits) | (string & mask));
+    this.rests = unpack(rests.values, CODE_BITS, contexts).map(decode);
     this.firsts = findFirstChildren(children.values, contexts);
     /** What the discounts leave of the weight of each code, by length of context. */
     this.kept = discounts.map((row) => COUNTS.map((count) => Math.max(count - (count && row[Math.min(count, 3) - 1]), 0)));
