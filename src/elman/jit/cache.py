@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import pickle
 import platform
 import secrets
 import warnings
@@ -153,7 +152,7 @@ class StoredKernel(NamedTuple):
     entry: str  # the symbol of what Python calls
     result: str  # the type of the result
     code: bytes
-    numba: bytes  # what Numba knows about it besides
+    numba: bytes  # what Numba knows about it besides, as Numba serializes it
 
 
 _NUMBA_OPTIONS = [os.environ.get(f"NUMBA_{name}") for name in ("CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "OPT")]
@@ -183,9 +182,14 @@ def load_kernel(name: str, kinds: tuple[str, ...]) -> StoredKernel | None:
     if path is None:
         return None
     try:
-        stored = StoredKernel(*pickle.loads(path.read_bytes()))
-    except Exception:  # of a file that is missing or damaged, whatever it raises
+        description, _, parts = path.read_bytes().partition(b"\n")
+        fields = json.loads(description)
+        size = fields.pop("size")
+        called = [(each, tuple(of_call)) for each, of_call in fields.pop("called")]
+        stored = StoredKernel(**fields, called=called, code=parts[:size], numba=parts[size:])
+    except (OSError, ValueError, LookupError, TypeError):  # the file is missing or damaged
         return None
+    stored = stored._replace(kinds=tuple(stored.kinds))
     return stored if stored[:3] == (name, kinds, PROCESSOR) else None
 
 
@@ -196,5 +200,8 @@ def store_kernel(stored: StoredKernel) -> None:
         partial = path.with_suffix(f".{secrets.token_hex(4)}")
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(pickle.dumps(tuple(stored)))
+            fields = stored._asdict()
+            parts = fields.pop("code"), fields.pop("numba")
+            description = json.dumps(fields | {"size": len(parts[0])}).encode()
+            partial.write_bytes(b"".join([description, b"\n", *parts]))
             partial.replace(path)

@@ -1,7 +1,6 @@
 """Numba: how it compiles a kernel, what is stored of it, and how Python's arguments become those of its code."""
 
 import gc
-import pickle
 import re
 from ast import literal_eval
 from collections.abc import Callable, Iterator
@@ -103,7 +102,7 @@ class _Stored:
         for name, kinds in stored.called:
             find_member(name).dispatcher.compile(read_types(kinds))
         context.refresh()
-        name, bitcode, *rest = pickle.loads(stored.numba)
+        name, bitcode, *rest = _serialize.cloudpickle.loads(stored.numba)
         return _Result._rebuild(context, (name, "object", (stored.code, bitcode)), *rest)
 
     def save_overload(self, signature: Any, result: Any) -> None:
@@ -188,6 +187,13 @@ def compile_kernel(kernel: Kernel, kinds: tuple[str, ...]) -> tuple[str, int, in
         symbol = result.fndesc.llvm_func_name
         address, entry = (result.library.get_pointer_to_function(name) for name in (symbol, entry_name(symbol)))
     return symbol, address, entry, describe_type(result.signature.return_type)
+
+
+def read_exception(data: bytes) -> BaseException:
+    """Return the exception of a kernel, which Numba has put into its code."""
+    exception, arguments, _ = _serialize.cloudpickle.loads(data)
+    raised: BaseException = exception(*arguments)
+    return raised
 
 
 def _describe_result(kernel: Kernel, kinds: tuple[str, ...], result: Any) -> StoredKernel:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import pickle
 import struct
 import sys
 from ast import literal_eval
@@ -128,8 +127,7 @@ class Entry:
         out = (ctypes.c_int64 * self.size)()
         if self.function(data, out):
             text, size = struct.unpack("Pi", ctypes.string_at(out[0], struct.calcsize("Pi")))
-            exception, arguments, _ = pickle.loads(ctypes.string_at(text, size))
-            raise exception(*arguments)
+            raise find_member(f"{_COMPILER}:read_exception")(ctypes.string_at(text, size))
         return None if self.result == "none" else _unpack(self.result, iter(out))
 
 

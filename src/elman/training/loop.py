@@ -351,7 +351,7 @@ class Trainer:
     def mix_with_counts(self) -> None:
         """Where the counts alone are the best model, try the geometric mean of them and the network."""
         run, counts = self.run, self.run.selected
-        if counts is None or counts.validation_loss is None or counts.update:
+        if self.config.is_counts_only or counts is None or counts.validation_loss is None or counts.update:
             return
         network = run.snapshot()
         mean = {name: (network.parameters[name] + counts.parameters[name]) / 2 for name in ("alpha", "V", "c")}
