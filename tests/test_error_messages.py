@@ -23,7 +23,6 @@ from elman.interop import FORMATS
 from elman.network.cells import CELLS
 from elman.storage.builtin import MODELS
 from elman.text import Corpus
-from support.cells import IMPORTED_FORMATS
 from support.state import TEXT, T
 from support.training import train
 
@@ -32,7 +31,7 @@ REGISTRIES = {
     "CELLS": [*CELLS],
     "FORMATS": [*FORMATS],
     "SUFFIXES": [each.SUFFIX for each in FORMATS.values() if each.SUFFIX],
-    "IMPORTED_SUFFIXES": [FORMATS[name].SUFFIX for name in IMPORTED_FORMATS],
+    "IMPORTED_SUFFIXES": [each.SUFFIX for each in FORMATS.values() if each.read],
 }
 """What messages list, and the names that the golden file has in its place."""
 MODEL = MODELS[-1].file.rpartition("/")[2]
@@ -41,6 +40,7 @@ FILES = {
     "a.txt": b"a", "han.txt": "漢".encode(), "empty.txt": b"", "texts/a.txt": TEXT.encode(), "novel.txt.elm": b"mine",
     "damaged": (40).to_bytes(8, "little") + b'{"elman": "', MODEL: b"", "empty/file": b"",
     "short.npz": b"PK", "bytes": b"\xff",
+    "words.arpa": b"\\data\\\nngram 1=1\nngram 2=1\n\\1-grams:\n-1\tthe\n\\2-grams:\n-1\tthe the\n\\end\\\n",
     **{f"runs/{name}/checkpoint.safetensors": b"" for name in "abcd"},
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from safetensors import SafetensorError
 
@@ -15,14 +15,14 @@ from elman.errors import ElmanError, join_alternatives, option, quote, report_sy
 from elman.inference.fingerprint import check_is_model
 from elman.inference.model import Model
 from elman.inference.snapshot import Snapshot, check_holds_no_run
-from elman.interop import hub, npz, onnx, page, torch
+from elman.interop import arpa, hub, npz, onnx, page, torch
 from elman.interop.contents import ModelInfo
 from elman.runs.directory import FILES, RunDirectory
 from elman.runs.loading import create_model, hub_name, load, name_model, read_model, save_model
 from elman.runs.loggers import MANIFEST
 from elman.runs.manifest import TextRecord
 from elman.storage import is_directory
-from elman.storage.atomic import replace_files, suggest_write_remedy, write_output
+from elman.storage.atomic import Data, replace_files, suggest_write_remedy, write_output
 from elman.storage.untrusted import require_regular_file, safe_message
 from elman.text import Alphabet
 
@@ -37,8 +37,8 @@ class Format(Protocol):
     OPTIONS: tuple[str, ...]
     """The options of `export` that have an effect."""
 
-    def write(self, model: Model, info: ModelInfo, /) -> bytes | dict[str, bytes]:
-        """Return a model as the bytes of a file, or of the files of a folder, by name.
+    def write(self, model: Model, info: ModelInfo, /) -> Data | dict[str, bytes]:
+        """Return a model as the bytes of a file, or their pieces, or as those of the files of a folder, by name.
 
         Raise ElmanError if the format cannot represent the model.
         """
@@ -55,7 +55,7 @@ class Format(Protocol):
         ...
 
 
-FORMATS: dict[str, Format] = {"onnx": onnx, "torch": torch, "npz": npz, "page": page, "hub": hub}
+FORMATS: dict[str, Format] = {"onnx": onnx, "torch": torch, "npz": npz, "arpa": arpa, "page": page, "hub": hub}
 """Formats by name."""
 
 _READ_ERRORS = (ElmanError, SafetensorError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -71,6 +71,8 @@ def export(
     language: str = "",
     weights: str = "",
     include_text: bool = False,
+    order: int | None = None,
+    space: str = "",
 ) -> None:
     """Write a model in another format.
 
@@ -81,9 +83,9 @@ def export(
     path : str or path
         The file, or the folder.
     format : str, optional
-        One of ``FORMATS``: ``onnx``, ``torch`` (a PyTorch state dict), ``npz``, ``page`` (a web page), or ``hub``, a
-        folder for the Hugging Face Hub. By default the format whose suffix the file has: ``.onnx``, ``.safetensors``,
-        ``.npz`` or ``.html``.
+        One of ``FORMATS``: ``onnx``, ``torch`` (a PyTorch state dict), ``npz``, ``arpa`` (the n-gram counts for KenLM
+        and decoders, without the network), ``page`` (a web page), or ``hub``, a folder for the Hugging Face Hub. By
+        default the format whose suffix the file has: ``.onnx``, ``.safetensors``, ``.npz``, ``.arpa`` or ``.html``.
     license, language : str, optional
         Identifiers in the model card, such as ``mit`` and ``en``. A page has the licence only.
     weights : str, optional
@@ -92,6 +94,10 @@ def export(
     include_text : bool
         Whether a page or a folder may contain an n-gram table that is not pruned, from which the training text can be
         read.
+    order : int, optional
+        Length of the longest strings in an ARPA file, from 2; by default that of the model, ``ngram_order`` + 1.
+    space : str, optional
+        Word for the space in an ARPA file; by default ``<sp>``.
 
     Raises
     ------
@@ -110,7 +116,8 @@ def export(
     """
     path = Path(path)
     chosen = _find_format(path, format)
-    options = {"license": license, "language": language, "weights": weights, "include_text": include_text}
+    options: dict[str, Any] = {"license": license, "language": language, "weights": weights}
+    options |= {"include_text": include_text, "order": order, "space": space}
     for name in options:
         if options[name] and name not in chosen.OPTIONS:
             raise ElmanError(f"{option[name]} has no effect on {quote(path.name)}: remove it")
@@ -123,12 +130,12 @@ def export(
         snapshot = model.snapshot()
     if not chosen.SUFFIX:
         name = path.resolve().name
-    contents = chosen.write(model, ModelInfo(name, snapshot, text, day, license, language, weights, include_text))
-    if isinstance(contents, bytes):
+    contents = chosen.write(model, ModelInfo(name, snapshot, text, day, **options))
+    if isinstance(contents, dict):
+        _write_folder(path, contents)
+    else:
         check_holds_no_run(path)
         write_output(path, contents)
-    else:
-        _write_folder(path, contents)
 
 
 def import_(
@@ -138,7 +145,7 @@ def import_(
     alphabet: str | None = None,
     engine: str = DEFAULT_ENGINE,
 ) -> Model:
-    """Return the model in a file or folder written by `export`, or in a PyTorch state dict.
+    """Return the model in a file or folder written by `export`, in a PyTorch state dict, or in an ARPA file.
 
     ``docs/how_to/export_and_import.md`` describes the files.
 

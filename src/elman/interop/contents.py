@@ -58,6 +58,10 @@ class ModelInfo:
     """The type of the weights in a page; if it is empty, the smallest with which the model predicts as well."""
     include_text: bool = False
     """Whether a page or a folder may contain a table from which the training text can be read."""
+    order: int | None = None
+    """The length of the longest strings in an ARPA file, if it is not that of the model."""
+    space: str = ""
+    """The word for the space in an ARPA file; empty for the default."""
 
 
 def require_pruned(ngrams: NgramModel | None, info: ModelInfo) -> None:

@@ -54,6 +54,7 @@ class PriorOperators:
     """
 
     def __init__(self, onnx: Any, ngrams: NgramModel) -> None:
+        ngrams.require_counts()
         self.onnx, self.ngrams, self.nodes = onnx, ngrams, list[Any]()
         self._constants: dict[Any, str] = {}
         n, K = ngrams.order, ngrams.K

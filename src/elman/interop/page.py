@@ -46,6 +46,8 @@ def write(model: Model, info: ModelInfo) -> bytes:
     network, ngrams = model.parameters.architecture, model.parameters.prior.model
     network.spec.require_export("page")
     require_pruned(ngrams, info)
+    if ngrams is not None:
+        ngrams.require_counts()
     weights = info.weights or choose_weights(model)
     if weights not in WEIGHTS:
         raise ElmanError(f"{option.weights} must be one of {', '.join(WEIGHTS)} (got {quote(weights)})")

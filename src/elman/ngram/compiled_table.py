@@ -49,6 +49,7 @@ class Table(NamedTuple):
     cached_first: int = 0  # … the first node of that length …
     cached_q: NDArray[np.float64] = np.zeros((1, 1, 1))  # (folds + 1, contexts, K)
     cached_matched: NDArray[np.int8] = np.zeros((1, 1), np.int8)  # (folds + 1, contexts)
+    terms: NDArray[np.float64] = np.zeros((0, 2))  # (nodes, 2): see `NgramModel.terms`; none where there are counts
 
 
 class Added(NamedTuple):

@@ -1,7 +1,7 @@
 """An n-gram model in a file: the arrays of its table, and a description that is stored as JSON.
 
 ``ngrams.strings`` … are the arrays of the table, see `elman.ngram.table`, as signed integers, which every format has;
-``ngrams.histogram`` is that of the model.
+``ngrams.histogram`` is that of the model, and ``ngrams.terms``, float64, its terms, if it has any.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ def ngram_tensors(ngrams: NgramModel | None, prefix: str = PREFIX) -> dict[str, 
     """Return the arrays of an n-gram model, if there is one."""
     if ngrams is None:
         return {}
+    terms = {} if ngrams.terms is None else {"terms": ngrams.terms}
     signed = {name: array.view(np.int64) for name, array in ngrams.table.arrays().items()}
-    return {prefix + name: array for name, array in (signed | {"histogram": ngrams.histogram}).items()}
+    return {prefix + name: array for name, array in (signed | terms | {"histogram": ngrams.histogram}).items()}
 
 
 def pop_ngram_tensors(tensors: dict[str, Any], prefix: str = PREFIX) -> dict[str, NDArray[Any]]:
@@ -49,6 +50,9 @@ def restore_ngrams(
     """Return the n-gram model in a file; raise ElmanError, ValueError, LookupError or TypeError if it is invalid."""
     nodes, contexts, min_count = (require_int(description[name], name, minimum=1) for name in DESCRIBED)
     arrays = {name.removeprefix(prefix): array for name, array in tensors.items()}
+    terms = arrays.pop("terms", None)
+    if terms is not None and (terms.dtype != np.float64 or terms.shape != (nodes, 2) or not np.isfinite(terms).all()):
+        raise ValueError("the terms of its n-gram model are invalid")
     if {name: array.dtype for name, array in arrays.items()} != dict.fromkeys((*ARRAYS, "histogram"), np.int64):
         raise ValueError("the arrays of its n-gram counts are invalid")
     histogram = arrays["histogram"]
@@ -57,7 +61,7 @@ def restore_ngrams(
     table = NgramTable(spec, nodes, contexts, **{name: arrays[name].view(np.uint64) for name in ARRAYS})
     check_table(table)
     _check_trie(table)
-    return NgramModel(table, histogram, min_count)
+    return NgramModel(table, histogram, min_count, terms=terms)
 
 
 def _check_trie(table: NgramTable) -> None:

@@ -161,7 +161,11 @@ def list_weights(table, added, base, extra, o, fold, workspace, used):
         items[end, 0], items[end, 1], items[end, 2], kept[end] = string & mask, CODES[code], o, table.kept[o, code]
         total += CODES[code]
         sum_kept += table.kept[o, code]
+        if len(table.terms) > 0:
+            kept[end] = table.terms[node, 0]
         end += 1
+    if len(table.terms) > 0 and end > used:
+        return end, np.int64(1), 1.0 - table.terms[base, 1]
     if extra >= 0:
         total += added.nodes[extra, TOTAL]
         end, sum_kept = add_weights(table, added, extra, o, workspace, used, end)
@@ -315,16 +319,17 @@ def reader(model: NgramModel) -> NgramReader:
 
 def make_table(model: NgramModel) -> Table:
     """Return a model as the kernels read it."""
-    table, width, folds = model.table, symbol_bits(model.K), model.fold_counts or empty_table()[-6:-4]
+    table, width, folds = model.table, symbol_bits(model.K), model.fold_counts or empty_table()[-7:-5]
     strings, rests = np.zeros(table.nodes, np.uint32), np.empty(table.contexts, np.uint8)
     firsts = np.empty(table.contexts + 1, np.uint32)
     unpack(model.K, width, tuple(table.arrays().values()), strings, rests, firsts)
-    return _with_cache(
-        Table(
-            model.K, model.order, model.folds, NONE if model.reset_at is None else model.reset_at, width, strings,
-            rests, firsts, model.discounts, keep_codes(model.discounts), *folds,
-        )
+    compiled = Table(
+        model.K, model.order, model.folds, NONE if model.reset_at is None else model.reset_at, width, strings, rests,
+        firsts, model.discounts, keep_codes(model.discounts), *folds,
     )  # fmt: skip
+    if model.terms is not None:
+        compiled = compiled._replace(terms=np.require(model.terms, requirements=["C", "W"]))
+    return _with_cache(compiled)
 
 
 def _with_cache(table: Table) -> Table:

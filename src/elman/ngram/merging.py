@@ -49,6 +49,8 @@ def merge(model: NgramModel, other: NgramModel, index: Ints | None = None) -> Ng
     Several characters may become one. Strings with a character that has none are dropped: their weight becomes that of
     characters that are not kept.
     """
+    for each in (model, other):
+        each.require_counts()
     K, levels = other.K, other.order + 2
     to_other = np.arange(K) if index is None else index
     tries = _read_levels(model.table, levels), _read_levels(other.table, levels)

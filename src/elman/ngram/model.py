@@ -34,6 +34,9 @@ In a text of independent lines no context extends beyond the line feed before it
 is reset, see `elman.network.resets`.
 
 A model may count what it reads: each character then adds to w and W of every context that it follows.
+
+A model that was read from an ARPA file, `elman.ngram.arpa`, has the first term of (5) and r of each string in place of
+counts, and neither grows nor is merged.
 """
 
 from __future__ import annotations
@@ -81,6 +84,8 @@ class NgramModel:
     """The model whose counts this one continues, see `continued`."""
     grows: bool = False
     """Whether every character that is read is counted."""
+    terms: NDArray[np.float64] | None = None
+    """Of a model without counts, the first term of (5) and r of each node of the table, (nodes, 2)."""
     derived: dict[str, Any] = field(default_factory=dict, repr=False)
     """What each engine derived from the table, by the engine's name; filled on first use."""
 
@@ -146,7 +151,13 @@ class NgramModel:
 
         The rows of a batch count in the same model, step by step and within a step in their order.
         """
+        self.require_counts()
         return replace(self, base=self, grows=True, derived={})
+
+    def require_counts(self) -> None:
+        """Check that the model has counts."""
+        if self.terms is not None:
+            raise ElmanError("this n-gram model was imported from an ARPA file: it has probabilities and no counts")
 
     def frozen(self) -> NgramModel:
         """Return a model with the counts of a continued one that counts nothing more."""
@@ -210,10 +221,14 @@ class NgramCounts:
             weights, rest = self.lookup(context, fold)
             if not weights:
                 break
-            total = sum(weights.values()) + rest  # (3)
-            D = self.model.discounts[o]
-            kept = {k: max(w - D[min(w, 3) - 1], 0.0) / total for k, w in weights.items()}
-            q *= 1.0 - sum(kept.values())  # (5), (6)
+            if self.model.terms is None:
+                total = sum(weights.values()) + rest  # (3)
+                D = self.model.discounts[o]
+                kept = {k: max(w - D[min(w, 3) - 1], 0.0) / total for k, w in weights.items()}
+                q *= 1.0 - sum(kept.values())  # (5), (6)
+            else:
+                kept = {k: float(self.model.terms[self.nodes[*context, k], 0]) for k in weights}
+                q *= self.model.terms[self.nodes[context], 1]
             for k, share in kept.items():
                 q[k] += share
             matched = o  # (7)

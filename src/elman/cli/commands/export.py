@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,8 +23,10 @@ def export(
     language: Annotated[str, Parameter(show_default=False)] = "",
     weights: Annotated[Name, Parameter(show_default=False)] = "",
     include_text: Flag = False,
+    order: int | None = None,
+    space: Annotated[str, Parameter(show_default=False)] = "",
 ) -> int:
-    """Export a model to another format, such as ONNX, to a web page, or to a folder for the Hugging Face Hub.
+    """Export a model to another format, such as ONNX or ARPA, to a web page, or to a folder for the Hugging Face Hub.
 
     Parameters
     ----------
@@ -38,17 +41,27 @@ def export(
         nats per character.
     include_text
         Write a page or a folder from which the training text can be read, as its n-gram table is not pruned.
+    order
+        Length of the longest strings in an ARPA file, from 2, such as 6 for a KenLM compiled for no longer ones. By
+        default that of the model, --ngram-order plus 1.
+    space
+        Word for the space in an ARPA file, such as | for many CTC vocabularies; by default that of BciPy.
     """
-    from elman.interop import export
+    from elman.interop import arpa, export
 
     check_not_input(out, run)
-    export(run, out, format=format, include_text=include_text, license=license, language=language, weights=weights)
+    export(
+        run, out, format=format, license=license, language=language, weights=weights, include_text=include_text,
+        order=order, space=space,
+    )  # fmt: skip
     print(out)
+    if out.suffix == arpa.SUFFIX:
+        print(arpa.NOTE, file=sys.stderr)
     return 0
 
 
 def import_(file: Path, /, out: Out, *, alphabet: Path | None = None) -> int:
-    """Import a model from a file or folder that elman export wrote, or from a PyTorch state dict.
+    """Import a model from a file or folder written by elman export, a PyTorch state dict or an ARPA file of characters.
 
     Parameters
     ----------

@@ -1,0 +1,260 @@
+"""N-gram models in the ARPA format of KenLM, SRILM and decoders: the distributions that counts give.
+
+K  size of the alphabet    n  order; that of the file is n + 1, the length of its longest strings    L  length, a level
+
+For a string, the file has log10 of the probability q of its last character, (5) of `elman.ngram.model`, and log10 of
+the factor r, (6), with which a character that is not kept after the string is predicted from the string without its
+first character. A string is kept only if those without its first and without its last character are, so that the file
+gives q exactly, but for `MIN_PROB`.
+
+Of independent lines, the line feed is ``<s>`` in a context and ``</s>`` after one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, islice, pairwise, repeat, takewhile
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.errors import ElmanError, check_range
+from elman.ngram.model import MIN_PROB, Ints, NgramModel
+from elman.ngram.table import CODES, MAX_ORDER, NgramSpec, NgramTable, Nodes
+
+BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
+NEVER = -99
+"""The format's log10 of a probability of 0."""
+UNKNOWN_LOG = float(np.log10(MIN_PROB))
+"""log10 of the probability of ``<unk>`` where the alphabet has no unknown symbol."""
+_SMALLEST = 1e-10
+"""Numbers below this enter the logarithm as this; no product with one is above `MIN_PROB`."""
+_MAX_BACK_OFF = 10
+"""Above this, a back-off is taken for damage; SRILM writes some that are above 0."""
+_CHUNK = 1 << 14
+"""Strings that are written or read at a time."""
+Floats = NDArray[np.float64]
+
+
+Strings = tuple[Ints, Floats]
+"""The strings of a length in a file, as places in the list of its words, (strings, length), and log10 of their
+probabilities and back-offs, (strings, 2)."""
+
+
+class _Level(NamedTuple):
+    """The kept strings of a length, and the contexts that they have, the strings of the level above."""
+
+    symbols: Ints
+    parents: Ints  # the string without its last character, in the level above
+    suffixes: Ints  # without its first
+    weights: NDArray[np.int64]
+    rests: NDArray[np.int64]  # of the contexts
+    begins_line: NDArray[np.bool_]
+    terms: tuple[Floats, Floats] | None  # of a model without counts: the first term of (5), and r of the contexts
+
+
+def write_arpa(model: NgramModel, words: Sequence[str], order: int | None = None) -> Iterator[bytes]:
+    """Return the file of an n-gram model, without counts that grew, in pieces.
+
+    Parameters
+    ----------
+    model : NgramModel
+    words : sequence of str, length K
+        The word for each character; ``<unk>`` for the unknown symbol. That of `model.reset_at` is not used.
+    order : int, optional
+        The length of the longest strings, from 2 to n + 1, the default. A shorter one gives the model that is counted
+        with that length, exactly where the minimum count is 1, or 2 in a text that is not one of independent lines,
+        and the counts are not rounded; else nearly. Of a model without counts, the longer strings are left out.
+    """
+    length = model.order + 1 if order is None else order
+    check_range("order", length, 2, model.order + 1)
+    levels, discounts = _truncate(model, length)
+    return (piece.encode() for piece in _write(levels, discounts, words, model.reset_at))
+
+
+def _read_levels(model: NgramModel) -> list[_Level]:
+    """Return the strings of each length up to n + 1."""
+    nodes, K, levels = model.table.unpack(), model.K, list[_Level]()
+    starts, above = nodes.level_starts(model.order + 2), slice(0, 1)
+    for L, end in enumerate(starts[2:], 1):
+        here, children = slice(starts[L], end), nodes.children[above]
+        symbols, parents = nodes.symbols[starts[L] - 1 : end - 1], np.repeat(np.arange(len(children)), children)
+        suffixes, begins_line = np.zeros(len(symbols), np.intp), symbols == model.reset_at
+        if L > 1:
+            last, keys = levels[-1], levels[-1].parents * K + levels[-1].symbols
+            suffix_keys, begins_line = last.suffixes[parents] * K + symbols, last.begins_line[parents]
+            suffixes = np.searchsorted(keys, suffix_keys)
+            if not np.array_equal(keys[np.minimum(suffixes, len(keys) - 1)], suffix_keys):
+                raise ElmanError("the n-gram counts of this model lack a string without its first character")
+        weights, rests = CODES[nodes.weights[starts[L] - 1 : end - 1]], CODES[nodes.rests[above]]
+        terms = None if model.terms is None else (model.terms[here, 0], model.terms[above, 1])
+        levels.append(_Level(symbols, parents, suffixes, weights, rests, begins_line, terms))
+        above = here
+    return levels
+
+
+def _truncate(model: NgramModel, length: int) -> tuple[list[_Level], Floats]:
+    """Return the strings of up to `length` characters, the longest with their occurrences, and the discounts.
+
+    A string occurs as often as the longer ones that end with it. Of those that are not kept, each is taken to occur
+    once, and their number follows from its weight, which is how many different characters precede it.
+    """
+    levels, histogram = _read_levels(model), model.histogram.copy()
+    occurrences, longest = levels[-1].weights, levels[length - 1]
+    for level, above in pairwise(levels[: length - 2 : -1]):
+        kept, of_kept = (np.bincount(level.suffixes, each, len(above.weights)) for each in (None, occurrences))
+        counted = of_kept.astype(np.int64) + np.maximum(above.weights - kept, 0)
+        occurrences = np.where(above.begins_line, above.weights, counted)
+    for sign, weights in ((1, occurrences), (-1, longest.weights)):
+        histogram[length - 1] += sign * np.bincount(np.minimum(weights, 5), minlength=6)[1:5]
+    levels = [*levels[: length - 1], longest._replace(weights=occurrences)]
+    return levels, replace(model, histogram=np.maximum(histogram, 0)).discounts[:length]
+
+
+def _interpolate(levels: list[_Level], discounts: Floats, K: int) -> Iterator[tuple[Floats, Floats]]:
+    """Yield log10 of q of the strings of each level, and of r of their contexts."""
+    q = np.full(1, 1 / K)
+    for level, D in zip(levels, discounts, strict=True):
+        if level.terms is None:
+            totals = np.bincount(level.parents, level.weights, len(level.rests)) + level.rests
+            shares = np.maximum(level.weights - np.append(0, D)[np.minimum(level.weights, 3)], 0)
+            shares /= np.maximum(totals, 1)[level.parents]
+            r = np.ones(len(totals)) - np.bincount(level.parents, shares, len(totals))
+        else:
+            shares, r = level.terms
+        q = shares + r[level.parents] * q[level.suffixes]
+        yield np.log10(np.maximum(q, _SMALLEST)), np.log10(np.maximum(r, _SMALLEST))
+
+
+def _write(levels: list[_Level], discounts: Floats, words: Sequence[str], feed: int | None) -> Iterator[str]:
+    """Yield the file in pieces."""
+    sizes = [len(level.symbols) for level in levels]
+    sizes[0] = len(words) + 1 + (feed is None) + (UNKNOWN not in words)
+    yield "\\data\\\n" + "".join(f"ngram {L}={size}\n" for L, size in enumerate(sizes, 1) if size)
+    first, last = ([word if k == feed else name for k, name in enumerate(words)] for word in (BEGIN, END))
+    logs = chain(_interpolate(levels, discounts, len(words)), [(np.zeros(0), np.zeros(0))])
+    strings = ["\n".join(first[k] for k in levels[0].symbols.tolist())]
+    for L, (level, ((log_q, log_r_above), (_, log_r))) in enumerate(zip(levels, pairwise(logs), strict=True), 1):
+        yield f"\n\\{L}-grams:\n" if sizes[L - 1] else ""
+        if L == 1:
+            yield from _write_characters(level.symbols, log_q, log_r, log_r_above[0], last, feed)
+            continue
+        children = np.bincount(level.parents, minlength=len(level.rests)).tolist()
+        contexts = chain.from_iterable(map(repeat, chain.from_iterable(map(str.splitlines, strings)), children))
+        strings, line = [], "%.7g\t%s\t%.7g\n" if len(log_r) else "%.7g\t%s\n"
+        for start in range(0, len(log_q), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            symbols = level.symbols[chunk].tolist()  # the first of the two, which ends, so that no context is lost
+            of_chunk = [f"{context} {last[k]}" for k, context in zip(symbols, contexts, strict=False)]
+            strings += ["\n".join(of_chunk)] * bool(len(log_r))
+            columns = log_q[chunk].tolist(), of_chunk, log_r[chunk].tolist()
+            yield "".join(map(line.__mod__, zip(*columns[: line.count("%")], strict=True)))
+    yield "\n\\end\\\n"
+
+
+def _write_characters(
+    symbols: Ints, log_q: Floats, log_r: Floats, log_r_root: float, words: Sequence[str], feed: int | None
+) -> Iterator[str]:
+    """Yield the lines of the characters, also of those that are not kept, and of the words that are none."""
+    p, back_off = np.full(len(words), log_r_root - np.log10(len(words))), np.zeros(len(words))
+    p[symbols], back_off[symbols] = log_q, log_r
+    rows = [*zip(p.tolist(), words, back_off.tolist(), strict=True), (NEVER, BEGIN, 0)]
+    if feed is None:
+        rows.append((NEVER, END, 0))
+    else:
+        rows[feed], rows[-1] = (p[feed], END, 0), (NEVER, BEGIN, back_off[feed])
+    if UNKNOWN not in words:
+        rows.append((UNKNOWN_LOG, UNKNOWN, 0))
+    return map("%.7g\t%s\t%.7g\n".__mod__, rows)
+
+
+# --- Reading ---
+
+
+def parse_arpa(lines: Iterable[bytes]) -> tuple[list[str], list[Strings]]:
+    """Return the words of an untrusted file, and its strings by length."""
+    rows = chain(filter(None, map(bytes.split, lines)), [[]])  # an empty row is invalid: the file lacks its end
+    index, levels = dict[bytes, int](), list[Strings]()
+    header = takewhile([b"\\1-grams:"].__ne__, rows)
+    sizes = [int(fields[-1].rpartition(b"=")[2]) for fields in header if fields[:1] == [b"ngram"]]
+    if not 2 <= len(sizes) <= MAX_ORDER + 1:
+        raise ElmanError(f"it is not an ARPA file of strings of up to 2 to {MAX_ORDER + 1} words")
+    for L, size in enumerate(sizes, 1):
+        heading = b"\\end\\" if len(sizes) == L else b"\\%d-grams:" % (L + 1)
+        levels.append(_parse_strings(takewhile([heading].__ne__, rows), L, index))
+        if len(levels[-1][0]) != size or (L == 1 and len(index) != size):
+            raise ElmanError(f"it has another number of {L}-grams than {size}")
+    return [word.decode() for word in index], levels
+
+
+def _parse_strings(rows: Iterator[list[bytes]], L: int, index: dict[bytes, int]) -> Strings:
+    """Return the strings of a length; the words of those of length 1 are added to `index`."""
+    places, logs = [np.zeros((0, L), np.int32)], [np.zeros((0, 2))]
+    while chunk := [*islice(rows, _CHUNK)]:
+        if any(not 1 <= len(fields) - L <= 2 for fields in chunk):
+            raise ElmanError(f"one of its {L}-grams has more or fewer words")
+        if L == 1:
+            index |= {fields[1]: place for place, fields in enumerate(chunk, len(index))}
+        words = chain.from_iterable(fields[1 : L + 1] for fields in chunk)
+        numbers = chain.from_iterable((fields[0], fields[L + 1] if len(fields) > L + 1 else b"0") for fields in chunk)
+        places.append(np.fromiter(map(index.get, words, repeat(-1)), np.int32).reshape(-1, L))
+        logs.append(np.fromiter(map(float, numbers), np.float64).reshape(-1, 2))
+        if places[-1].min() < 0 or not np.isfinite(logs[-1]).all() or (logs[-1] > (0, _MAX_BACK_OFF)).any():
+            raise ElmanError(f"one of its {L}-grams has a word that is not a 1-gram, or a number that is no logarithm")
+    return np.concatenate(places), np.concatenate(logs)
+
+
+def make_model(words: Sequence[str], levels: Sequence[Strings], symbols: Ints) -> NgramModel:
+    """Return the model of what `parse_arpa` returned; `symbols` has the character of each word, or -1.
+
+    Strings with such a word are left out. If ``</s>`` has a character, ``<s>`` has the same, and lines are independent.
+    """
+    K, rows, numbers = int(symbols.max()) + 1, list[NDArray[Any]](), list[Floats]()
+    feed = int(symbols[words.index(END)]) if END in words else -1
+    spec = NgramSpec(K, len(levels) - 1, None if feed < 0 else feed)
+    suffixes = np.zeros((0, len(levels)), ">u2" if K <= 1 << 16 else ">u4")
+    for places, logs in reversed(levels):
+        is_kept = symbols[places].min(axis=1) >= 0
+        if places.shape[1] == 1 and {BEGIN, END} <= {*words}:  # the probability of one, the back-off of the other
+            begin, end = map(words.index, (BEGIN, END))
+            logs[end, 1], is_kept[begin] = logs[begin, 1], False
+        # A string that is not listed, but with a character before it, is added.
+        both, listed = np.concatenate([symbols[places[is_kept]].astype(suffixes.dtype), suffixes]), is_kept.sum()
+        first = np.unique(_join(both), return_index=True)[1]
+        if np.count_nonzero(first < listed) < listed:
+            raise ElmanError(f"it has one of its {places.shape[1]}-grams twice")
+        rows.insert(0, both[first])
+        numbers.insert(0, np.pad(10 ** logs[is_kept], ((0, len(suffixes)), (0, 0)), constant_values=np.nan)[first])
+        suffixes = rows[0][:, 1:]
+    children = [np.full(1, len(rows[0]))]
+    for above, level in pairwise(rows):
+        prefixes, contexts = _join(level[:, :-1]), _join(above)
+        children.append(np.searchsorted(prefixes, contexts, "right") - np.searchsorted(prefixes, contexts))
+        if children[-1].sum() != len(level):
+            raise ElmanError(f"one of its {level.shape[1]}-grams continues none of its {above.shape[1]}-grams")
+    last = np.concatenate([level[:, -1] for level in rows]).astype(np.intp)
+    ones, zeros = np.ones(len(last), np.uint8), np.zeros(1 + len(last) - len(rows[-1]), np.uint8)
+    table = NgramTable.from_nodes(spec, Nodes(last, ones, zeros, np.concatenate(children)))
+    model = NgramModel(table, np.zeros((spec.order + 1, 4), np.int64), min_count=1)
+    return replace(model, terms=_find_terms(_read_levels(model), numbers))
+
+
+def _join(rows: NDArray[Any]) -> NDArray[np.bytes_]:
+    """Return each row, of big-endian numbers, as one value; they are ordered like the strings of a trie."""
+    return np.ascontiguousarray(rows).view(f"S{rows.dtype.itemsize * rows.shape[1]}").ravel()
+
+
+def _find_terms(levels: list[_Level], numbers: list[Floats]) -> Floats:
+    """Return the first term of (5) of each node and its r, of probabilities and back-offs, NaN of strings not listed.
+
+    Such a string has the probability that follows from the string without its first character.
+    """
+    terms, q, r = [np.zeros((1, 2))], np.zeros(1), np.zeros(1)
+    for level, of_level in zip(levels, numbers, strict=True):
+        backed_off = r[level.parents] * q[level.suffixes]
+        q = np.where(np.isnan(of_level[:, 0]), backed_off, of_level[:, 0])
+        r = np.nan_to_num(of_level[:, 1], nan=1.0)
+        terms.append(np.stack([q - backed_off, r], axis=1))
+    return np.concatenate(terms)
