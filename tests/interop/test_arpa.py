@@ -83,9 +83,9 @@ def test_the_words_of_characters(runs: Path, tmp_path: Path) -> None:
     assert "\ty _\n" in (tmp_path / "lm.arpa").read_text()
 
 
-# --- The programs of docs/how_to/decode_arpa_part.md ---
+# --- The programs of docs/how_to/decode.md ---
 
-PAGE = (ROOT / "docs/how_to/decode_arpa_part.md").read_text("utf-8")
+PAGE = (ROOT / "docs/how_to/decode.md").read_text("utf-8").partition("## The network in the beam")[0]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ def small_kernels() -> list[Signature]:
     q, bits = np.ones(1), np.zeros(1, np.int64)
     thread = make_team(1)[0]
     arguments: list[tuple[Any, tuple[object, ...]]] = [
-        (unpack, (1, 1, words, words, numbers, numbers)),
+        (unpack, (1, 1, (words,) * 4, numbers, numbers, numbers)),
         (set_logs, (q, bits, q, q, 0)),
         (barrier, (thread,)),
         (multiply, (q, 0, 0, q, 0, 0, q, 0, 0, 0, q, 0, 0, 0, 1, 1, 1)),

@@ -35,7 +35,7 @@ def ngram_tensors(ngrams: NgramModel | None, prefix: str = PREFIX) -> dict[str, 
     if ngrams is None:
         return {}
     terms = {} if ngrams.terms is None else {"terms": ngrams.terms}
-    signed = {name: array.view(np.int64) for name, array in ngrams.table.arrays().items()}
+    signed = {name: array.view(array.dtype.str.replace("u", "i")) for name, array in ngrams.table.arrays().items()}
     return {prefix + name: array for name, array in (signed | terms | {"histogram": ngrams.histogram}).items()}
 
 
