@@ -42,7 +42,7 @@ def export(
     include_text
         Write a page or a folder from which the training text can be read, as its n-gram table is not pruned.
     order
-        Length of the longest strings in an ARPA file, from 2, such as 6 for a KenLM compiled for no longer ones. By
+        Length of the longest strings in an ARPA file, from 2, such as 6 for a KenLM compiled with that maximum. By
         default that of the model, --ngram-order plus 1.
     space
         Word for the space in an ARPA file, such as | for many CTC vocabularies; by default that of BciPy.
