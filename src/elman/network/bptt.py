@@ -104,7 +104,7 @@ def forward(
 ) -> tuple[list[Input], list[Array], Array]:
     """Return the input and the states (T + 1, …) of each layer, and the output layer's input, (T, m) or (T, B, m).
 
-    A batch (B, S) of initial states may read the same characters x (T,).
+    A batch (B, S) of initial states may read the same characters, x (T, 1).
     """
     net = parameters.architecture
     resets_before, inputs, states = net.resets(x), list[Input](), list[Array]()

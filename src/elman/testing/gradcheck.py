@@ -207,12 +207,12 @@ class _Rows:
         return self
 
     def __getitem__(self, x: NDArray[np.integer]) -> Array:
-        """Return a component of a vector for every x, or a column of a matrix for every x (T,)."""
+        """Return a component of a vector, or a column of a matrix, for every x (T, 1)."""
         if self.array.ndim == 1:
             return np.asarray(self.array[x] + self.steps * (x == self.at[0]))
         i, j = self.at
-        columns = np.repeat(self.array.T[x][:, None], len(i), axis=1)
-        columns[:, self.rows, i] += self.steps * (x[:, None] == j)
+        columns = np.repeat(self.array.T[x], len(i), axis=1)
+        columns[:, self.rows, i] += self.steps * (x == j)
         return columns
 
     def __rmatmul__(self, x: Array) -> Array:
@@ -272,6 +272,6 @@ def _losses(parameters: Parameters, recurrent: Array, x: Indices, y: Indices, pr
     """Return the loss of a window for each of the initial states (B, S)."""
     if prior is not None:
         prior = PriorValues(prior.log_q[:, None], prior.matched[:, None])
-    _, _, h = bptt.forward(parameters, recurrent, x)
+    _, _, h = bptt.forward(parameters, recurrent, x[:, None])
     o = output.logits(parameters, h, prior)
     return output.loss(o, np.repeat(y[:, None], o.shape[1], axis=1))
