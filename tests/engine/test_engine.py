@@ -485,7 +485,7 @@ def test_loaded_kernels_give_the_bits_of_compiled_ones(tmp_path: Path) -> None:
     outputs, kernels = [], []
     for _ in range(2):
         outputs.append(run_in_a_process(IN_A_PROCESS, tmp_path))
-        kernels.append({file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.nbc")})
+        kernels.append({file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.kernel")})
     assert kernels[0]
     assert kernels[0] == kernels[1]
     assert outputs[0] == outputs[1]
