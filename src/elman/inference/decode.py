@@ -33,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from elman.errors import ElmanError, check_range, option, quote, shorten
+from elman.errors import ElmanError, check_range, quote, shorten
 from elman.inference.model import Model
 from elman.network.parameters import Array
 from elman.network.state import State
@@ -324,16 +324,16 @@ def _read_texts(model: Model, texts: Sequence[str]) -> list[float]:
 
 def _check_weights(alpha: float, beta: float) -> None:
     if not 0 <= alpha < math.inf:
-        raise ElmanError(f"{option.alpha} must be finite and at least 0 (got {shorten(alpha)})")
+        raise ElmanError(f"alpha must be finite and at least 0 (got {shorten(alpha)})")
     if not math.isfinite(beta):
-        raise ElmanError(f"{option.beta} must be finite (got {shorten(beta)})")
+        raise ElmanError(f"beta must be finite (got {shorten(beta)})")
 
 
 def _list_texts(symbols: Sequence[str], blank: str, space: str) -> list[str]:
     """Return the text that each symbol stands for: "" for the blank only."""
     names = [*symbols]
     if blank not in names:
-        raise ElmanError(f"the {len(names)} symbols do not contain the blank {quote(blank)}: pass {option.blank}")
+        raise ElmanError(f"the {len(names)} symbols do not contain the blank {quote(blank)}: pass blank")
     texts = [" " if name == space and " " not in names else name for name in names]
     texts[names.index(blank)] = ""
     if repeated := {text for text in texts if texts.count(text) > 1}:
