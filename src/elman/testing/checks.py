@@ -104,7 +104,7 @@ def _check(
     measure: Callable[[Function], Arrays],
     layout: str = "rows",
     cell: str = "rnn",
-    locate: Callable[[str, Array, Array, Function], str] = lambda *_: "wrong",
+    locate: Callable[[str, Array, Array, Function], str] = lambda *_: "not what the reference computes",
     **options: Any,
 ) -> CheckResult:
     """Compare what `measure` observes of a function with what it observes of the solution, right and with mistakes."""
@@ -382,7 +382,7 @@ def _locate_gradient(
                 return message
         except CallError:
             break
-    return "wrong"
+    return "not what the reference computes"
 
 
 def check_gradients(forward: Function, backward: Function, **options: Any) -> CheckResult:
@@ -616,6 +616,6 @@ def check_sampling(
         return arrays
 
     def locate(name: str, array: Array, expected: Array, function: Function) -> str:
-        return "wrong" if array.size else "generator.choice(K, p=p) does not draw the characters"
+        return "not what the reference computes" if array.size else "generator.choice(K, p=p) does not draw the characters"
 
     return _check("synthesize", synthesize, measure, layout, locate=locate)

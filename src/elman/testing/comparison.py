@@ -128,7 +128,7 @@ def compare(
     first_only: bool = True,
     optional: Collection[str] = (),
     given: Mapping[str, Fault] | None = None,
-    locate: Callable[[str, Array, Array], str] = lambda name, array, expected: "wrong",
+    locate: Callable[[str, Array, Array], str] = lambda name, array, expected: "differs",
 ) -> CheckResult:
     """Compare what was observed with the solution, and name the mistakes.
 
@@ -186,12 +186,11 @@ def compare(
                 is_usable = observed[name].shape == expected.shape and np.isfinite(observed[name]).all()
                 named += (given[name],) if given and name in given and is_usable else ()
     for fault in sorted((fault for fault in named if fault in faults and not fault.is_variant), key=faults.index):
-        without, full = cached(tuple(other for other in named if other != fault)), cached(named)
+        without, full = (cached(some) or {} for some in (tuple(other for other in named if other != fault), named))
         changed = [
             name
-            for name, expected in reference.items()
-            if name in observed and not measure_error(observed[name], expected) <= tolerance
-            if without and full and not measure_error(without[name], full[name]) <= tolerance
+            for name in reference
+            if measure_error(observed.get(name), full[name]) <= tolerance < measure_error(without[name], full[name])
         ]
         findings.append(point(changed[:1] if first_only else changed, fault.finding))
     findings += [point(names, mistake) for mistake, names in others.items()]
@@ -207,13 +206,15 @@ def _explain(
 
     Without any, return what is wrong with the array as a whole, if that can be said.
     """
-    array, current = observed[name], (run(named) or {})[name]
+    array, before = observed[name], run(named) or {}
+    right = [other for other in before if measure_error(observed.get(other), before[other]) <= limit]
 
     def find(candidates: Iterable[tuple[Fault, ...]]) -> tuple[Fault, ...]:
         scores = {
             more: sum(measure_error(observed.get(other), each) <= limit for other, each in arrays.items())
             for more in candidates
             if (arrays := run(named + more)) and measure_error(array, arrays[name]) <= limit
+            if all(measure_error(observed.get(other), arrays[other]) <= limit for other in right)
         }
         is_ambiguous = len(scores) > 1 and not np.isfinite(array).all()
         return () if is_ambiguous or not scores else max(scores, key=lambda more: scores[more])
@@ -222,13 +223,13 @@ def _explain(
         (fault,)
         for fault in faults
         if fault not in named and (arrays := run((*named, fault)))
-        if not measure_error(arrays[name], current) <= limit
+        if not measure_error(arrays[name], before[name]) <= limit
     ]
     if found := find(changing):
         return found, ""
-    if mistake := _find_change(array, current):
+    if mistake := _find_change(array, before[name]):
         return (), mistake
-    return find(first + second for first, second in combinations(changing, 2)), _describe(array, current)
+    return find(first + second for first, second in combinations(changing, 2)), _describe(array, before[name])
 
 
 def _find_change(array: Array, expected: Array) -> str:
