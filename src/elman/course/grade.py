@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import sys
+from pathlib import Path
 
 from elman.testing import grade
 
@@ -22,6 +23,7 @@ POINTS = {
     "train": 15,
     "synthesize": 10,
 }
+SECOND_POINTS = {"forward": 40, "backward": 60}
 
 
 def main():
@@ -29,6 +31,7 @@ def main():
     parser = argparse.ArgumentParser(description="Grade a submission.")
     parser.add_argument("submission", help="a Python file or a notebook")
     parser.add_argument("--layout", choices=["rows", "columns"], default="rows", help="steps are rows, or columns")
+    parser.add_argument("--cell", choices=["rnn", "gru", "lstm"], default="rnn", help="gru and lstm: the second assignment")
     parser.add_argument("--json", action="store_true", help="print the grade as JSON")
     parser.add_argument("--gradescope", metavar="PATH", help="write Gradescope's results.json, too")
     options = parser.parse_args()
@@ -36,10 +39,10 @@ def main():
         print("warning: GRADE_SECRET is not set, so that the seeds are known", file=sys.stderr)
     digest = hashlib.sha256(os.environ.get("GRADE_SECRET", "").encode()).digest()
     seeds = [int.from_bytes(digest[start : start + 4], "big") for start in (0, 4, 8)]
-    result = grade(options.submission, POINTS, seeds, layout=options.layout)
+    points = POINTS if options.cell == "rnn" else SECOND_POINTS
+    result = grade(options.submission, points, seeds, layout=options.layout, cell=options.cell)
     if options.gradescope:
-        with open(options.gradescope, "w", encoding="utf-8") as file:
-            json.dump(result.as_gradescope(), file)
+        Path(options.gradescope).write_text(json.dumps(result.as_gradescope()), "utf-8")
     if options.json:
         print(json.dumps(result.as_dict()))
         return

@@ -79,6 +79,7 @@ def grade(
     seeds: Sequence[int] = (5,),
     *,
     layout: str = "rows",
+    cell: str = "rnn",
     seconds: float = 30.0,
 ) -> Grade:
     """Grade a submission: the points of each task whose function agrees with the reference for all seeds.
@@ -96,8 +97,8 @@ def grade(
         Task -> points: initialize, make_windows, forward, backward, gradient_error, adagrad, train, synthesize.
     seeds : sequence of int
         Seeds of the checks.
-    layout : str
-        As of `check_forward`.
+    layout, cell : str
+        As of `check_forward`; a GRU and an LSTM have the tasks forward and backward.
     seconds : float
         Time limit of each task.
 
@@ -118,7 +119,8 @@ def grade(
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADE")}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), environment.get("PYTHONPATH")]))
     while left := [task for task in points if task not in findings]:
-        order = json.dumps({"source": source, "tasks": left, "seeds": [*seeds], "layout": layout, "seconds": seconds})
+        options = {"seeds": [*seeds], "layout": layout, "cell": cell}
+        order = json.dumps({"source": source, "tasks": left, "seconds": seconds, "options": options})
         code = "from elman.testing.grading import _check_tasks; _check_tasks()"
         process = subprocess.run(
             [sys.executable, "-c", code], input=order, capture_output=True, encoding="utf-8", cwd=path.parent,
@@ -161,7 +163,7 @@ def load_submission(source: str) -> dict[str, Any]:
     return names
 
 
-def check_task(source: str, task: str, seeds: Sequence[int], layout: str) -> list[str]:
+def check_task(source: str, task: str, seeds: Sequence[int], layout: str, cell: str) -> list[str]:
     """Return what is wrong with a task of a submission, or nothing."""
     found = list[str]()
     for isolated in (True, False):
@@ -172,10 +174,11 @@ def check_task(source: str, task: str, seeds: Sequence[int], layout: str) -> lis
         if not callable(function := names.get(task)):
             return [f"{task}: there is no function of this name", *names.get("__errors__", [])]
         if isolated:
-            form, solution = LAYOUTS[layout][0], load_solution(task) or {}
+            form, solution = LAYOUTS[layout][0], load_solution(task, cell=cell) or {}
             others = {name for functions in FUNCTIONS.values() for name in functions} - {*FUNCTIONS[task]}
             names.update({name: form.adapt(name, solution[name], reverse=True) for name in others & solution.keys()})
         options = {} if task in ("make_windows", "adagrad") else {"layout": layout}
+        options |= {"cell": cell} if task in ("forward", "backward") else {}
         for seed in seeds:
             if findings := CHECKS[task](function, seed=seed, **options).findings:
                 found = found or [str(finding) for finding in findings]
@@ -199,6 +202,6 @@ def _check_tasks() -> None:
         watch.daemon = True
         watch.start()
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            findings = check_task(order["source"], task, order["seeds"], order["layout"])
+            findings = check_task(order["source"], task, **order["options"])
         watch.cancel()
         print(json.dumps({task: findings}), file=stdout, flush=True)
