@@ -39,11 +39,18 @@ class Fault(NamedTuple):
 
 
 @cache
+def read_faults() -> dict[str, tuple[Fault, ...]]:
+    """Return the known mistakes of every task, in the order in which a student should correct them."""
+    tables = tomllib.loads((COURSE / "faults.toml").read_text("utf-8"))
+    return {
+        task: tuple(Fault(**row | {"changes": tuple(map(tuple, row["changes"]))}) for row in rows)
+        for task, rows in tables.items()
+    }
+
+
 def list_faults(task: str) -> tuple[Fault, ...]:
-    """Return the known mistakes of a task, in the order in which to mend them; training may have those of AdaGrad."""
-    table = tomllib.loads((COURSE / "faults.toml").read_text("utf-8"))
-    rows = table[task] + (table["adagrad"] if task == "train" else [])
-    return tuple(Fault(**row | {"changes": tuple(map(tuple, row["changes"]))}) for row in rows)
+    """Return the mistakes that the check of a task looks for; training may have those of AdaGrad."""
+    return read_faults()[task] + (read_faults()["adagrad"] if task == "train" else ())
 
 
 @cache
