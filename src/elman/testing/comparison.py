@@ -195,7 +195,8 @@ def compare(
         changed = [
             name
             for name in reference
-            if measure_error(observed.get(name), full[name]) <= tolerance < measure_error(without[name], full[name])
+            if measure_error(observed.get(name), full[name]) <= tolerance
+            and not measure_error(without[name], full[name]) <= tolerance
         ]
         findings.append(point(changed[:1] if first_only else changed, fault.finding))
     findings += [point(names, mistake) for mistake, names in others.items()]
