@@ -16,7 +16,7 @@ from elman.testing import grade
 MUTANTS = [
     # task, what is replaced, by what, and what a finding says
     ("initialize", "0.1 * generator.randn(m, m)", "np.eye(m)", "identity"),
-    ("initialize", "0.1 * generator.randn(K, m)", "generator.randn(K, m)", "the standard deviation is 1"),
+    ("initialize", "0.1 * generator.randn(K, m)", "generator.randn(K, m)", "10 times the right values"),
     ("initialize", "RandomState(seed)", "RandomState()", "U, W, V: not what"),
     ("make_windows", "range(0, len(indices) - T, T)", "range(0, len(indices) - 1, T)", "fewer than T"),
     ("make_windows", "start + 1 : start + T + 1", "start + T : start + 2 * T", "y: has shape"),
