@@ -282,7 +282,9 @@ def lab_solutions() -> str:
     for (title, source), task in zip(zip(sections[::2], sections[1::2], strict=True), FUNCTIONS, strict=True):
         rows = ([fault.finding, " and ".join(map(_change, fault.changes))] for fault in read_faults()[task])
         solution = source.partition("\n\ndef main")[0].strip()
-        parts.append(f"## {title}\n\n```python\n{solution}\n```\n\n{table(['finding', 'change of the solution'], rows)}")
+        parts.append(
+            f"## {title}\n\n```python\n{solution}\n```\n\n{table(['finding', 'change of the solution'], rows)}"
+        )
     return "\n\n".join(parts)
 
 

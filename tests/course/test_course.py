@@ -19,6 +19,7 @@ from support.state import ROOT
 nbformat = pytest.importorskip("nbformat")
 SOLUTION = (COURSE / "solution.py").read_text("utf-8")
 COLUMNS = (ROOT / "tests" / "support" / "own_columns.py").read_text("utf-8")
+BEGIN = "    windows = []\n"
 STUDENT = ["assignment.ipynb", "assignment.py", "handout.md"]
 
 
@@ -42,7 +43,9 @@ def submit(folder: Path, source: str) -> dict[str, list[str]]:
     """Return the findings of the tasks of a submission that have any."""
     path = folder / "submission.py"
     path.write_text(source, "utf-8")
-    return {task.name: task.findings for task in grade(path, dict.fromkeys(CHECKS, 1), seconds=5).tasks if task.findings}
+    return {
+        task.name: task.findings for task in grade(path, dict.fromkeys(CHECKS, 1), seconds=5).tasks if task.findings
+    }
 
 
 def test_students_get_no_solutions(tmp_path: Path, command: Command) -> None:
@@ -72,7 +75,9 @@ def test_students_get_no_solutions(tmp_path: Path, command: Command) -> None:
         ("assignment_lstm.py", ["--cell", "lstm"], 0),
     ],
 )
-def test_a_solution_has_all_points_and_a_blank_none(kit: Path, submission: str, options: list[str], points: int) -> None:
+def test_a_solution_has_all_points_and_a_blank_none(
+    kit: Path, submission: str, options: list[str], points: int
+) -> None:
     result = run_grader(kit, submission, *options)
     assert (result["points"], result["of"]) == (points, 100)
     assert {*result["tasks"][0]} == {"name", "points", "of", "findings"}
@@ -89,7 +94,6 @@ def test_columns_and_gradescope(kit: Path) -> None:
     (kit / "columns.py").write_text(wrong, "utf-8")
     result = run_grader(kit, "columns.py", *options)
     assert [task["name"] for task in result["tasks"] if not task["points"]] == ["backward"]
-
 
 
 def read_mutants() -> list[Any]:
@@ -113,11 +117,11 @@ def test_a_planted_mistake_is_named_and_costs_its_own_task(task: str, old: str, 
 @pytest.mark.parametrize(
     ("old", "new", "task", "finding"),
     [
-        ("    windows = []\n", "    while True: pass\n", "make_windows", "takes more than 5 seconds, or ends the process"),
-        ("    windows = []\n", "    import os; os._exit(0)\n", "make_windows", "takes more than 5 seconds, or ends the process"),
-        ("    windows = []\n", "    raise SystemExit\n", "make_windows", "raises SystemExit"),
-        ("    windows = []\n", "    print('{}'); import sys; sys.stdout.close(); 1 / 0\n", "make_windows", "ZeroDivisionError"),
-        ("    windows = []\n", "    import os; assert 'GRADE_SECRET' in os.environ\n", "make_windows", "AssertionError"),
+        (BEGIN, "    while True: pass\n", "make_windows", "takes more than 5 seconds, or ends the process"),
+        (BEGIN, "    import os; os._exit(0)\n", "make_windows", "takes more than 5 seconds, or ends the process"),
+        (BEGIN, "    raise SystemExit\n", "make_windows", "raises SystemExit"),
+        (BEGIN, "    print('{}'); import sys; sys.stdout.close(); 1 / 0\n", "make_windows", "ZeroDivisionError"),
+        (BEGIN, "    import os; assert 'GRADE_SECRET' in os.environ\n", "make_windows", "AssertionError"),
         ("def make_windows(", "def windows(", "make_windows", "there is no function of this name"),
         ("def encode(", "1 / 0\nx = 1 / 0\n\ndef encode(", "", ""),
         ("def adagrad(", "initialize(10**5, 10**5, 1)\nadagrad_calls = []\ndef adagrad(", "", ""),
@@ -143,7 +147,9 @@ def test_a_submission_that_is_no_python(tmp_path: Path) -> None:
     findings = submit(tmp_path, SOLUTION + "\nreturn return\n")
     assert [*findings] == [*CHECKS]
     assert "no Python: invalid syntax in line" in str(findings)
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in ("%pip\n  ! x", "?", SOLUTION)])
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(each) for each in ("%pip\n  ! x", "?", SOLUTION)]
+    )
     (tmp_path / "own.ipynb").write_text(nbformat.writes(notebook), "utf-8")
     assert grade(tmp_path / "own.ipynb", {"forward": 1, "train": 2}).as_dict()["points"] == 3
     with pytest.raises(ElmanError, match="unknown task 'dance'; tasks are initialize"):

@@ -112,7 +112,7 @@ def agree(printed: str, expected: str, varies: bool = False) -> bool:
 def test_the_code_prints_what_the_page_says(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     cells = PRINTS.findall((DOCS / "tutorials" / f"{name}.md").read_text("utf-8"))
-    names: dict[str, Any] = {"__name__": name, **(load_solution("train") or {} if name == "lab" else {})}
+    names: dict[str, Any] = {"__name__": name, **(load_solution("train") if name == "lab" else {})}
     assert sum(bool(expected) for *_, expected in cells) > 5
     for source, varies, expected in cells:
         printed = io.StringIO()

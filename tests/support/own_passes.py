@@ -43,7 +43,7 @@ def backward(parameters, x, y, h, p):
 
 
 def load_passes(*changes: tuple[str, str], **names: Any) -> tuple[Any, Any]:
-    """Return `forward` and `backward` after replacing parts of their source, each of which must occur; `names` are global."""
+    """Return `forward` and `backward` after replacing parts of their source, with further global names."""
     source = RIGHT
     for old, new in changes:
         assert old in source, old

@@ -25,7 +25,7 @@ def gates(parameters, h, x):
 
 def step(parameters, h, x):
     """Return the state (m,) after reading the character x, an index, in the state h (m,), and p (K,)."""
-    r, z, n, q = gates(parameters, h, x)
+    _, z, n, _ = gates(parameters, h, x)
     new = (1 - z) * n + z * h
     o = parameters["V"] @ new + parameters["c"]
     e = np.exp(o - o.max())

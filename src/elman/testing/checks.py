@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from elman.errors import ElmanError, quote, shorten
 from elman.network.ops import Array, Arrays
 from elman.network.parameters import Architecture
-from elman.testing.comparison import TOLERANCE, CallError, CheckResult, Finding, as_array, compare, measure_error
+from elman.testing.comparison import TOLERANCE, CallError, CheckResult, as_array, compare, measure_error
 from elman.testing.faults import CELLS, Fault, list_faults, load_solution
 from elman.testing.layout import LAYOUTS
 
@@ -44,7 +44,8 @@ class Window(NamedTuple):
 
     def copy(self) -> Window:
         """Return a copy that a function may change."""
-        return Window({name: array.copy() for name, array in self.parameters.items()}, *(a.copy() for a in self[1:]))
+        parameters = {name: array.copy() for name, array in self.parameters.items()}
+        return Window(parameters, self.h0.copy(), self.x.copy(), self.y.copy())
 
 
 def make_window(K: int, m: int, T: int, seed: int, cell: str = "rnn", *, is_loud: bool = False) -> Window:
@@ -59,7 +60,7 @@ def make_window(K: int, m: int, T: int, seed: int, cell: str = "rnn", *, is_loud
             raise ElmanError(f"{name} must be at least {least} (got {shorten(value)})")
     generator = np.random.RandomState(seed)
     shapes = Architecture(K, m, cell).shapes()
-    parameters = {name: 0.5 * generator.randn(*shape) for name, shape in shapes.items()}
+    parameters: Arrays = {name: 0.5 * generator.randn(*shape) for name, shape in shapes.items()}
     text = np.where(generator.rand(T + 1) < 0.6, K - 1, generator.randint(0, K - 1, T + 1))
     text[-1] = (text[0] + 1) % K
     if is_loud:
@@ -105,23 +106,23 @@ def _check(
     measure: Callable[[Function], Arrays],
     layout: str = "rows",
     cell: str = "rnn",
-    locate: Callable[[str, Array, Array, Function], str] = lambda *_: "not what the reference computes",
+    locate: Callable[[Function, str, Array, Array], str] = lambda *_: "not what the reference computes",
     **options: Any,
 ) -> CheckResult:
     """Compare what `measure` observes of a function with what it observes of the solution, right and with mistakes."""
     if layout not in LAYOUTS:
         raise ElmanError(f"layout must be {' or '.join(LAYOUTS)} (got {quote(layout)})")
 
-    def run(faults: tuple[Fault, ...], observed: Arrays | None = None) -> Arrays | None:
-        given = {name: iter(array[-len(observed["p"]) :]) for name, array in (observed or {}).items() if name in GIVEN}
-        functions = load_solution(task, faults, cell, given=given)
+    observed, errors = Arrays(), list[CallError]()
+
+    def run(faults: tuple[Fault, ...]) -> Arrays:
+        given = {name: iter(observed[name][-len(observed["p"]) :]) for name in GIVEN if name in observed}
         try:
             with np.errstate(all="ignore"):
-                return None if functions is None else measure(functions[task])
+                return measure(load_solution(task, faults, cell, given=given)[task])
         except Exception:  # two mistakes together may do anything
-            return None
+            return {}
 
-    errors = list[CallError]()
     for form in LAYOUTS[layout] + (LAYOUTS["columns"] if layout == "rows" else ()):
         call = _guard(task, form.adapt(task, function))
         try:
@@ -135,10 +136,8 @@ def _check(
         if form not in LAYOUTS[layout]:
             errors.insert(0, CallError(task, "steps are columns: check it with layout='columns'"))
             break
-        return compare(
-            observed, partial(run, observed=observed), list_faults(task), locate=lambda *a: locate(*a, call), **options
-        )
-    return CheckResult(dict.fromkeys(run(()) or {}, np.nan), (errors[0].finding,))
+        return compare(observed, run, list_faults(task), locate=partial(locate, call), **options)
+    return CheckResult(dict.fromkeys(run(()), np.nan), (errors[0].finding,))
 
 
 def _read_arrays(task: str, result: object, names: Mapping[str, int]) -> Arrays:
@@ -155,9 +154,7 @@ def _describe_result(result: object) -> str:
 DIMENSIONS = {"U": 2, "W": 2, "V": 2, "b": 1, "c": 1}
 
 
-def check_initial(
-    initialize: Function, *, K: int = 7, m: int = 4, seed: int = 5, layout: str = "rows"
-) -> CheckResult:
+def check_initial(initialize: Function, *, K: int = 7, m: int = 4, seed: int = 5, layout: str = "rows") -> CheckResult:
     """Compare initial parameters with those of the reference experiment.
 
     Parameters
@@ -184,7 +181,7 @@ def check_initial(
     def measure(initialize: Function) -> Arrays:
         return _read_arrays("initialize", initialize(K, m, seed), DIMENSIONS)
 
-    return _check("initialize", initialize, measure, layout)
+    return _check("initialize", initialize, measure, layout, staged=False)
 
 
 def check_windows(make_windows: Function, *, T: int = 4, seed: int = 5) -> CheckResult:
@@ -201,22 +198,23 @@ def check_windows(make_windows: Function, *, T: int = 4, seed: int = 5) -> Check
     --------
     >>> from elman.testing import check_windows
     >>> print(check_windows(lambda indices, T: [(indices[n:n+T], indices[n:n+T]) for n in range(0, len(indices)-T, T)]))
+    windows  0.0e+00
     lengths  0.0e+00
     x        0.0e+00
-    y        4.1e-01  wrong
+    y        4.4e-01  wrong
     y: y is x: the target of a character is the next one (expected y[0] = 6, found 3)
     """
 
     def measure(make_windows: Function) -> Arrays:
-        pairs, generator = list[tuple[Array, Array]](), np.random.RandomState(seed)
+        pairs, counts, generator = list[tuple[Array, Array]](), list[float](), np.random.RandomState(seed)
         for N in (4 * T + 1, 4 * T, 3 * T + T // 2 + 1):
             result = list(make_windows(generator.randint(0, 7, N), T))
             if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in result):
                 raise CallError("make_windows", "must return a list of the pairs (x, y) of all windows")
             pairs += [(as_array(x, 1, "x"), as_array(y, 1, "y")) for x, y in result]
-            pairs.append((np.array([-N]), np.array([-N])))  # the end of a text
-        x, y = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
-        return {"lengths": np.array([len(x) for x, _ in pairs], float), "x": x, "y": y}
+            counts.append(len(result))
+        x, y = (np.concatenate([np.zeros(0), *(pair[n] for pair in pairs)]) for n in (0, 1))
+        return {"windows": np.array(counts), "lengths": np.array([len(x) for x, _ in pairs], float), "x": x, "y": y}
 
     return _check("make_windows", make_windows, measure)
 
@@ -280,7 +278,9 @@ def check_forward(
     'the mean over the window instead of the sum'
     """
     window = make_window(K, m, T, seed, cell)
-    large = Window({name: LARGE * array for name, array in window.parameters.items()}, window.h0, window.x[:1], window.y[:1])
+    large = Window(
+        {name: LARGE * array for name, array in window.parameters.items()}, window.h0, window.x[:1], window.y[:1]
+    )
 
     def measure(forward: Function) -> Arrays:
         parameters, h0, x, y = window.copy()
@@ -295,11 +295,14 @@ def check_forward(
         large_p = np.array(float(is_finite or not np.isfinite(p).all()))
         return {"h": h, "p": p, "loss": loss.reshape(()), "p of large logits": large_p}
 
-    def locate(name: str, array: Array, expected: Array, forward: Function) -> str:
+    def locate(function: Function, name: str, array: Array, expected: Array) -> str:
         if name == "h":
             wrong = [not measure_error(*rows) <= TOLERANCE for rows in zip(array, expected, strict=True)]
             return f"h[{int(np.argmax(wrong))}] is the first wrong state"
-        return {"p": "not softmax(V h_t + c) of the states h", "loss": "not -sum_t log p_t[y_t] of the probabilities p"}.get(name, "not finite")
+        return {
+            "p": "not softmax(V h_t + c) of the states h",
+            "loss": "not -sum_t log p_t[y_t] of the probabilities p",
+        }.get(name, "not finite")
 
     return _check("forward", forward, measure, layout, cell, locate, given=GIVEN)
 
@@ -348,14 +351,14 @@ def check_backward(
         window = make_window(K, m, max(T, 25) if is_loud else T, seed, cell, is_loud=is_loud)
         locate = partial(_locate_gradient, window, cell)
         measure = _measure_gradients(window, cell)
-        result = _check("backward", backward, measure, layout, cell, locate, prefix="d", first_only=False, optional=["h0"])
+        result = _check("backward", backward, measure, layout, cell, locate, prefix="d", staged=False, optional=["h0"])
         if not result.passed:
             break
     return result
 
 
 def _measure_gradients(window: Window, cell: str) -> Callable[[Function], Arrays]:
-    _, h, p = (load_solution("forward", cell=cell) or {})["forward"](*window.copy())
+    _, h, p = load_solution("forward", cell=cell)["forward"](*window.copy())
     names = {"c": 1, "V": 2, "b": 1, "d": 1, "W": 2, "U": 2, "h0": 1}  # in the order of the backward pass
 
     def measure(backward: Function) -> Arrays:
@@ -366,11 +369,9 @@ def _measure_gradients(window: Window, cell: str) -> Callable[[Function], Arrays
     return measure
 
 
-def _locate_gradient(
-    window: Window, cell: str, name: str, array: Array, expected: Array, backward: Function
-) -> str:
+def _locate_gradient(window: Window, cell: str, backward: Function, name: str, array: Array, expected: Array) -> str:
     """Return in which windows a gradient is wrong: those of one step from zeros, from another state, or of more."""
-    right = (load_solution("backward", cell=cell) or {})["backward"]
+    right = load_solution("backward", cell=cell)["backward"]
     for steps, h0, message in (
         (1, 0 * window.h0, "wrong for a single step from h_0 = 0: compare the step itself with the equations"),
         (1, window.h0, "wrong for a single step from another h_0 than 0: h_0 counts like every h_{t-1}"),
@@ -418,16 +419,14 @@ SMALL, LEAST = 1e-5, 1e-3
 """The error of right gradients is at most the first, that of wrong ones at least the second."""
 
 
-def check_gradient_checker(
-    gradient_error: Function, *, seed: int = 5, layout: str = "rows"
-) -> CheckResult:
+def check_gradient_checker(gradient_error: Function, *, seed: int = 5, layout: str = "rows") -> CheckResult:
     """Check a gradient check: whether right gradients pass it, from h_0 = 0 too, and whether wrong ones do not.
 
     Parameters
     ----------
     gradient_error : callable
-        ``gradient_error(parameters, h0, x, y, gradients)`` returns a dict with the relative error, sum |a - n| / sum
-        (|a| + |n|), of every array of gradients, those of the parameters and ``h0``. It calls a forward pass of its own.
+        ``gradient_error(parameters, h0, x, y, gradients)`` returns a dict with the relative error, sum |a - n| /
+        sum (|a| + |n|), of every array of gradients, ``h0`` included. It calls a forward pass of its own.
     seed : int
         Seed of the weights and the window.
     layout : str
@@ -437,14 +436,14 @@ def check_gradient_checker(
     --------
     >>> from elman.testing import check_gradient_checker
     >>> print(*check_gradient_checker(lambda *arguments: dict.fromkeys(["U", "W", "V", "b", "c", "h0"], 0)).findings)
-    wrong gradients: the error is 0 whatever the gradients are (expected wrong gradients[2] = 1, found 0)
+    wrong gradients: the error is 0 whatever the gradients are (expected wrong gradients[1] = 1, found 0)
     """
-    functions = load_solution("backward") or {}
+    functions = load_solution("backward")
     window = make_window(4, 3, 3, seed)
     start = Window(window.parameters, 0 * window.h0, window.x[:1], window.y[:1])
     right, of_start = (_measure_gradients(each, "rnn")(functions["backward"]) for each in (window, start))
     without_h0 = next(fault for fault in list_faults("backward") if fault.name == "dW_without_h0")
-    faulty = _measure_gradients(window, "rnn")((load_solution("backward", [without_h0]) or {})["backward"])
+    faulty = _measure_gradients(window, "rnn")(load_solution("backward", [without_h0])["backward"])
     wrong = {
         "V": -right["V"], "b": 1.05 * right["b"], "c": 0 * right["c"], "W": faulty["W"],
         "U": right["U"] + np.outer([0.1, -0.1, 0], np.ones(4)), "h0": right["h0"][::-1],
@@ -459,7 +458,10 @@ def check_gradient_checker(
         result = gradient_error(*window.copy(), {name: gradient.copy() for name, gradient in gradients.items()})
         found = _read_arrays("gradient_error", result, dict.fromkeys(gradients, 0))
         if missing := gradients.keys() - found.keys():
-            raise CallError("gradient_error", f"must return the errors of {', '.join(gradients)} ({', '.join(sorted(missing))} missing)")
+            raise CallError(
+                "gradient_error",
+                f"must return the errors of {', '.join(gradients)} ({', '.join(sorted(missing))} missing)",
+            )
         error = np.array([float(found[name].sum()) for name in gradients])
         return np.where(error <= SMALL, 0, error)
 
@@ -472,14 +474,16 @@ def check_gradient_checker(
 
     def accept(observed: Arrays, reference: Arrays) -> bool:
         pairs = [(observed[name], array) for name, array in reference.items()]
-        return all(((found >= LEAST) == (array > 0)).all() and (found[array == 0] <= SMALL).all() for found, array in pairs)
+        return all(
+            ((found >= LEAST) == (array > 0)).all() and (found[array == 0] <= SMALL).all() for found, array in pairs
+        )
 
     return _check(
         "gradient_error", gradient_error, measure, layout, locate=_locate_checker, tolerance=1e-2, accept=accept
     )
 
 
-def _locate_checker(name: str, array: Array, expected: Array, gradient_error: Function) -> str:
+def _locate_checker(gradient_error: Function, name: str, array: Array, expected: Array) -> str:
     if name == "wrong gradients":
         return "not every wrong gradient has an error of its own, and only that one"
     return "right gradients have an error above 1e-5: compare the difference quotient, its step (1e-4) and the error"
@@ -491,9 +495,9 @@ def check_optimizer(adagrad: Function, *, seed: int = 5) -> CheckResult:
     Parameters
     ----------
     adagrad : callable
-        ``adagrad(parameters, gradients, M, eta)`` changes `parameters` and M, dicts of arrays, in place; `gradients` has
-        an ``h0``, which is not a parameter. The gradient may be clipped to [-5, 5] before or after its square is added to
-        M, and epsilon, 1e-8, be inside or outside the root.
+        ``adagrad(parameters, gradients, M, eta)`` changes `parameters` and M, dicts of arrays, in place; `gradients`
+        has an ``h0``, which is not a parameter. The gradient may be clipped to [-5, 5] before or after its square is
+        added to M, and epsilon, 1e-8, be inside or outside the root.
     seed : int
         Seed of the parameters and gradients.
 
@@ -525,9 +529,7 @@ def check_optimizer(adagrad: Function, *, seed: int = 5) -> CheckResult:
     return _check("adagrad", adagrad, measure)
 
 
-def check_training(
-    train: Function, *, seed: int = 5, layout: str = "rows"
-) -> CheckResult:
+def check_training(train: Function, *, seed: int = 5, layout: str = "rows") -> CheckResult:
     """Compare the losses of training, over the ends of two epochs, and the parameters after it with the reference.
 
     Parameters
@@ -557,7 +559,7 @@ def check_training(
             raise CallError("losses", f"must be one number per update (got an array of shape {losses.shape})")
         return {"losses": losses, "parameters": np.concatenate([array.ravel() for array in parameters.values()])}
 
-    def locate(name: str, array: Array, expected: Array, function: Function) -> str:
+    def locate(function: Function, name: str, array: Array, expected: Array) -> str:
         if name == "parameters":
             return "not those after the last update: the dict that is given is to be changed"
         first = int(np.argmax([not measure_error(*pair) <= 1e-5 for pair in zip(array, expected, strict=True)]))
@@ -584,9 +586,7 @@ class _Recorder:
         return getattr(self.generator, name)
 
 
-def check_sampling(
-    synthesize: Function, *, seed: int = 5, layout: str = "rows"
-) -> CheckResult:
+def check_sampling(synthesize: Function, *, seed: int = 5, layout: str = "rows") -> CheckResult:
     """Compare the text that a network writes, and the probabilities it is drawn from, with the reference.
 
     Parameters
@@ -618,7 +618,9 @@ def check_sampling(
             arrays |= {f"p{name}": np.array(recorder.probabilities), f"text{name}": text}
         return arrays
 
-    def locate(name: str, array: Array, expected: Array, function: Function) -> str:
-        return "not what the reference computes" if array.size else "generator.choice(K, p=p) does not draw the characters"
+    def locate(function: Function, name: str, array: Array, expected: Array) -> str:
+        return (
+            "not what the reference computes" if array.size else "generator.choice(K, p=p) does not draw the characters"
+        )
 
     return _check("synthesize", synthesize, measure, layout, locate=locate)

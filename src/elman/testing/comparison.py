@@ -1,4 +1,4 @@
-"""What a check returns, and how the mistakes are found with which the solution returns the same as a student's function.
+"""What a check returns, and how the mistakes are found that make the solution return what a student's function does.
 
 The arrays that a function returns are looked at one after the other, in the order in which a student should mend them.
 Where one is wrong, the fewest mistakes are searched for that explain it in addition to those that are already named.
@@ -114,8 +114,8 @@ def measure_error(array: Array | None, expected: Array) -> float:
     return relative_error(np.where(same, 0, array), np.where(same, 0, expected))
 
 
-Run = Callable[[tuple[Fault, ...]], Arrays | None]
-"""Returns what the solution returns with some mistakes; None if it cannot be run with them."""
+Run = Callable[[tuple[Fault, ...]], Arrays]
+"""Returns what the solution returns with some mistakes; nothing if it cannot be run with them."""
 
 
 def compare(
@@ -125,7 +125,7 @@ def compare(
     *,
     tolerance: float = TOLERANCE,
     prefix: str = "",
-    first_only: bool = True,
+    staged: bool = True,
     optional: Collection[str] = (),
     accept: Callable[[Mapping[str, Array], Arrays], bool] = lambda observed, reference: False,
     given: Mapping[str, Fault] | None = None,
@@ -142,8 +142,9 @@ def compare(
     tolerance : float
     prefix : str
         Before the names of arrays in findings.
-    first_only : bool
-        Whether a mistake is shown at the first array that it changes, or at all of them.
+    staged : bool
+        Whether an array is computed from those before it, so that a mistake is shown at the first that it changes, and
+        what follows one that is not explained says nothing.
     optional : collection of str
         Arrays that may be missing.
     accept : callable
@@ -153,9 +154,9 @@ def compare(
     locate : callable
         Says more on an array that no mistake explains.
     """
-    runs = dict[tuple[Fault, ...], Arrays | None]()
+    runs = dict[tuple[Fault, ...], Arrays]()
 
-    def cached(named: tuple[Fault, ...]) -> Arrays | None:
+    def cached(named: tuple[Fault, ...]) -> Arrays:
         if named not in runs:
             runs[named] = run(named)
         return runs[named]
@@ -172,13 +173,13 @@ def compare(
         return Finding(where, mistake, f"{prefix}{names[0]}{at} = {expected[first]:.4g}", f"{array[first]:.4g}")
 
     reference, findings = cached(()), list[Finding]()
-    if reference is None:
+    if not reference:
         raise ElmanError("the solution cannot be run")
     if accept(observed, reference):
         return CheckResult(dict.fromkeys(reference, 0.0))
     named, others = tuple[Fault, ...](), dict[str, list[str]]()
     for name, expected in reference.items():
-        current = (cached(named) or reference)[name]
+        current = cached(named)[name]
         if name not in observed:
             if name not in optional:
                 others.setdefault("missing in the result", []).append(name)
@@ -189,16 +190,19 @@ def compare(
                 mistake = mistake or locate(name, observed[name], current)
                 others.setdefault(mistake, []).append(name)
                 is_usable = observed[name].shape == expected.shape and np.isfinite(observed[name]).all()
-                named += (given[name],) if given and name in given and is_usable else ()
+                if given and name in given and is_usable:
+                    named += (given[name],)
+                elif staged:
+                    break
     for fault in sorted((fault for fault in named if fault in faults and not fault.is_variant), key=faults.index):
-        without, full = (cached(some) or {} for some in (tuple(other for other in named if other != fault), named))
+        without, full = (cached(some) for some in (tuple(other for other in named if other != fault), named))
         changed = [
             name
             for name in reference
             if measure_error(observed.get(name), full[name]) <= tolerance
             and not measure_error(without[name], full[name]) <= tolerance
         ]
-        findings.append(point(changed[:1] if first_only else changed, fault.finding))
+        findings.append(point(changed[:1] if staged else changed, fault.finding))
     findings += [point(names, mistake) for mistake, names in others.items()]
     errors = {name: measure_error(observed.get(name), expected) for name, expected in reference.items()}
     errors = {name: error for name, error in errors.items() if name in observed or name not in optional}
@@ -206,13 +210,18 @@ def compare(
 
 
 def _explain(
-    name: str, observed: Mapping[str, Array], run: Run, named: tuple[Fault, ...], faults: tuple[Fault, ...], limit: float
+    name: str,
+    observed: Mapping[str, Array],
+    run: Run,
+    named: tuple[Fault, ...],
+    faults: tuple[Fault, ...],
+    limit: float,
 ) -> tuple[tuple[Fault, ...], str]:
     """Return the fewest mistakes that explain an array, one or two; of several, those that explain most arrays.
 
     Without any, return what is wrong with the array as a whole, if that can be said.
     """
-    array, before = observed[name], run(named) or {}
+    array, before = observed[name], run(named)
     right = [other for other in before if measure_error(observed.get(other), before[other]) <= limit]
 
     def find(candidates: Iterable[tuple[Fault, ...]]) -> tuple[Fault, ...]:

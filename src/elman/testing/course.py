@@ -49,7 +49,7 @@ def make_notebook(handout: str, assignment: str) -> str:
     cells = list[dict[str, Any]]()
 
     def add(kind: str, source: str) -> None:
-        outputs = {"outputs": [], "execution_count": None} if kind == "code" else {}
+        outputs: dict[str, Any] = {"outputs": [], "execution_count": None} if kind == "code" else {}
         cell = {"cell_type": kind, "id": f"cell-{len(cells)}", "metadata": {}, "source": source.strip()}
         cells.append(cell | outputs)
 
@@ -60,6 +60,9 @@ def make_notebook(handout: str, assignment: str) -> str:
             if n == 1 and title:
                 add("code", chunks[title[1]])
             if part.strip():
-                add("code" if n % 2 else "markdown", re.sub(r"print\((check_\w+\(\w+\))(\.passed)?\)", r"\1", part) if n % 2 else part)
+                add(
+                    "code" if n % 2 else "markdown",
+                    re.sub(r"print\((check_\w+\(\w+\))(\.passed)?\)", r"\1", part) if n % 2 else part,
+                )
     metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}, indent=1) + "\n"

@@ -69,14 +69,20 @@ def _compile(source: str) -> CodeType:
     return compile(source, "<solution>", "exec")
 
 
-def load_solution(task: str, faults: Iterable[Fault] = (), cell: str = "rnn", **names: Any) -> dict[str, Any] | None:
-    """Return the functions of the solution after the changes of mistakes; None if those of two contradict each other."""
+def load_solution(task: str, faults: Iterable[Fault] = (), cell: str = "rnn", **names: Any) -> dict[str, Any]:
+    """Return the functions of the solution with mistakes.
+
+    Raises
+    ------
+    LookupError
+        If a change has nothing to replace, because another one has.
+    """
     sources = read_solution(cell)
     changed = (*FUNCTIONS[task], "adagrad") if task == "train" else FUNCTIONS[task]
     own = {name: sources[name] for name in changed if name in sources}
     for old, new in (change for fault in faults for change in fault.changes):
         if not any(old in source for source in own.values()):
-            return None
+            raise LookupError(old)
         own = {name: source.replace(old, new) for name, source in own.items()}
     functions: dict[str, Any] = {"np": np, **names}
     for source in (sources | own).values():

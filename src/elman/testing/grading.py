@@ -1,4 +1,4 @@
-"""Grades of a submission: every task is checked in another process, with the solution's functions for the other tasks."""
+"""Grades of a submission, whose tasks are checked in another process, each with the solution's other functions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,14 @@ CHECKS: dict[str, Callable[..., CheckResult]] = {
 
 @dataclass(frozen=True)
 class TaskGrade:
-    """The points of one task, and what was found."""
+    """The points of one task, and what was found.
+
+    Examples
+    --------
+    >>> from elman.testing import TaskGrade
+    >>> TaskGrade("forward", 0, 15, ["forward: not written yet"]).findings
+    ['forward: not written yet']
+    """
 
     name: str
     points: float
@@ -84,10 +91,10 @@ def grade(
 ) -> Grade:
     """Grade a submission: the points of each task whose function agrees with the reference for all seeds.
 
-    A task is checked with the solution's functions in place of those of other tasks, so that a mistake costs its own task
-    only, and if that fails with the submission's. The submission runs in another process, in its folder, without the
-    environment variables of this one that begin with GRADE. Only its imports, definitions and assignments are carried
-    out; what fails of these is left out. This is no protection from a submission that means harm.
+    A task is checked with the solution's functions in place of those of other tasks, so that a mistake costs its own
+    task only, and if that fails with the submission's. The submission runs in another process, in its folder, without
+    the environment variables that begin with GRADE. Only its imports, definitions and assignments are carried out;
+    what fails of these is left out. This is no protection from a submission that means harm.
 
     Parameters
     ----------
@@ -110,14 +117,16 @@ def grade(
     ...     submission = pathlib.Path(folder, "mine.py")
     ...     _ = submission.write_text("def make_windows(indices, T):\\n    return []\\n")
     ...     print(grade(submission, {"make_windows": 10}).tasks[0].findings)
-    ['lengths: has shape (3,), expected (14,)']
+    ['windows: all zeros (expected windows[0] = 4, found 0)']
     """
     if unknown := points.keys() - CHECKS.keys():
         raise ElmanError(f"unknown task {quote(min(unknown))}; tasks are {join_alternatives([*CHECKS])}")
     path, findings = Path(submission).resolve(), dict[str, list[str]]()
     source = read_submission(path)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADE")}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), environment.get("PYTHONPATH")]))
+    environment["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(Path(__file__).parents[2]), environment.get("PYTHONPATH")])
+    )
     while left := [task for task in points if task not in findings]:
         options = {"seeds": [*seeds], "layout": layout, "cell": cell}
         order = json.dumps({"source": source, "tasks": left, "seconds": seconds, "options": options})
@@ -139,7 +148,9 @@ def read_submission(path: Path) -> str:
     if path.suffix != ".ipynb":
         return text
     cells = ("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code")
-    return "\n\n".join(cell for cell in (re.sub(r"^\s*[%!].*", "", cell, flags=re.M) for cell in cells) if _is_python(cell))
+    return "\n\n".join(
+        cell for cell in (re.sub(r"^\s*[%!].*", "", cell, flags=re.M) for cell in cells) if _is_python(cell)
+    )
 
 
 def _is_python(source: str) -> bool:
@@ -174,7 +185,7 @@ def check_task(source: str, task: str, seeds: Sequence[int], layout: str, cell: 
         if not callable(function := names.get(task)):
             return [f"{task}: there is no function of this name", *names.get("__errors__", [])]
         if isolated:
-            form, solution = LAYOUTS[layout][0], load_solution(task, cell=cell) or {}
+            form, solution = LAYOUTS[layout][0], load_solution(task, cell=cell)
             others = {name for functions in FUNCTIONS.values() for name in functions} - {*FUNCTIONS[task]}
             names.update({name: form.adapt(name, solution[name], reverse=True) for name in others & solution.keys()})
         options = {} if task in ("make_windows", "adagrad") else {"layout": layout}
