@@ -33,9 +33,9 @@ PACKAGES = {"markdown-it-py": "markdown_it", "scikit-learn": "sklearn"}
 """Packages by project, where their names differ."""
 ELSEWHERE = {"compression", "_typeshed"}
 """In the standard library of later versions of Python, imported there only, and in type checkers."""
-SUFFIXES = {".py", ".typed", ".html", ".md", ".css", ".js", ".svg", ".txt", ".xz"}
-"""Of what the wheel holds of the package: code, the mark of types, the templates of the report, the pages, and the
-built-in model with its licences."""
+SUFFIXES = {".py", ".toml", ".ipynb", ".typed", ".html", ".md", ".css", ".js", ".svg", ".txt", ".xz"}
+"""Of what the wheel holds of the package: code, the mark of types, the templates of the report, the pages, the course
+kit, and the built-in model with its licences."""
 
 
 def package_of(requirement: str) -> str:

@@ -1,0 +1,163 @@
+"""Experiments for lectures: each is a function that trains for less than a minute of CPU time and draws into `axes`.
+
+    python examples/experiments.py FOLDER [NAME] [SEED]
+
+draws all of them, or one, as PNG. It needs `elman[plot]`.
+"""
+
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import elman
+from elman.interpret import dequantize
+from elman.text import read_corpus
+
+BASE = {
+    "preset": "reference", "optimizer": "adam", "learning_rate": 0.002, "grad_clip": 1.0, "grad_clip_mode": "norm",
+    "batch_size": 20, "epochs": 1000, "sample_every": 0, "metrics_every": 10**9, "progress": False,
+}  # fmt: skip
+
+
+def train(text="python-docs", updates=2000, rows=20, **options):
+    """Return a run with `rows` validations on the last tenth of the text."""
+    settings = BASE | {"max_updates": updates, "validation": 0.1, "validate_every": updates // rows} | options
+    return elman.train(text, **settings)
+
+
+def curve(run):
+    """Return the updates and the validation losses of a run, in nats per character."""
+    rows = [row for row in run.metrics if row.validation_loss is not None]
+    return np.array([row.update for row in rows]), np.array([row.validation_loss for row in rows])
+
+
+# %% Truncation: the same two million characters, the gradient cut after T steps
+def truncation(axes, seed=400):
+    losses = {}
+    for T in (1, 5, 25, 100):
+        updates, loss = curve(train(updates=100_000 // T, seq_length=T, seed=seed))
+        losses[T] = loss[-1]
+        axes.plot(updates * T * 20 / 1e6, loss, label=f"T = {T}")
+    axes.set(xlabel="million characters", ylabel="validation loss (nats per character)", ylim=(1.5, 2.4))
+    return losses
+
+
+# %% Vanishing and exploding gradients: the norm of dL/dh_t, k steps before the loss
+def gradient_flow(axes, seed=400, m=100, steps=60):
+    generator, norms = np.random.default_rng(seed), {}
+    for radius in (0.5, 1.0, 1.5, 3.0):
+        W, h, slopes = generator.normal(0, radius / np.sqrt(m), (m, m)), 0.1 * generator.normal(size=m), []
+        for _ in range(steps):
+            h = np.tanh(W @ h)
+            slopes.append(1 - h**2)
+        d = [generator.normal(size=m)]
+        for slope in slopes[::-1]:
+            d.append(W.T @ (slope * d[-1]))
+        norms[radius] = np.linalg.norm(d, axis=1) / np.linalg.norm(d[0])
+        axes.semilogy(norms[radius], label=f"spectral radius of W {radius:g}")
+    axes.set(xlabel="steps back", ylabel="norm of the gradient")
+    return {radius: norm[-1] for radius, norm in norms.items()}
+
+
+# %% Clipping: the same network and learning rate, with and without it
+def clipping(axes, seed=400):
+    worst = {}
+    for limit, label in ((1.0, "norm at most 1"), (1e9, "not clipped")):
+        run = train(updates=300, optimizer="sgd", learning_rate=0.1, grad_clip=limit, metrics_every=1, seed=seed)
+        losses = np.array([row.loss for row in run.metrics]) / 25
+        worst[label] = losses[100:].mean()
+        axes.plot(losses, label=label)
+    axes.set(xlabel="update", ylabel="training loss (nats per character)")
+    return worst
+
+
+# %% Optimizers
+def optimizers(axes, seed=400):
+    losses = {}
+    for name, rate in (("sgd", 0.5), ("adagrad", 0.05), ("rmsprop", 0.002), ("adam", 0.002)):
+        updates, loss = curve(train(updates=4000, optimizer=name, learning_rate=rate, seed=seed))
+        losses[name] = loss[-1]
+        axes.plot(updates, loss, label=f"{name}, {rate}")
+    axes.set(xlabel="update", ylabel="validation loss (nats per character)", ylim=(1.5, 3))
+    return losses
+
+
+# %% Temperature: how much of what is written are words of the text, and how varied it is
+def temperature(axes, seed=400):
+    model, temperatures = elman.load("builtin"), np.linspace(0.4, 2, 9)
+    known, shares, varied = set(read_corpus("python-docs").text.lower().split()), [], []
+    for value in temperatures:
+        words = model.sample(3000, prompt="The ", temperature=float(value), seed=seed).lower().split()
+        shares.append(np.mean([word in known for word in words]))
+        varied.append(len(set(words)) / len(words))
+    axes.plot(temperatures, shares, label="words that the documentation of Python has")
+    axes.plot(temperatures, varied, label="different words, of all words written")
+    axes.set(xlabel="temperature", ylabel="fraction of the words", ylim=(0, 1))
+    return {"shares": shares, "varied": varied}
+
+
+# %% Overfitting: a text of 20,000 characters
+def overfitting(axes, seed=400):
+    text = elman.Corpus.from_text(read_corpus("python-docs").text[:20_000])
+    run = train(text, 2500, 50, cell="gru", hidden_size=200, metrics_every=20, seed=seed)
+    updates, loss = curve(run)
+    axes.plot(updates, loss, label="validation, last tenth of the text")
+    axes.plot([row.update for row in run.metrics], [row.loss / 25 for row in run.metrics], label="training")
+    axes.axvline(updates[loss.argmin()], color="0.7", linestyle=":")
+    axes.set(xlabel="update", ylabel="loss (nats per character)", ylim=(0, 4))
+    return {"best": loss.min(), "last": loss[-1], "training": run.metrics[-1].loss / 25}
+
+
+# %% What a hidden unit tracks: the unit of an LSTM that follows the position in the line best
+def unit(axes, seed=400, name="position in the line"):
+    text = read_corpus("python-docs").text
+    model = train(elman.Corpus.from_text(text[:-20_000]), 2000, cell="lstm", hidden_size=96, seed=seed).model
+    page = elman.explain(text[-20_000:], model)
+    best = next(probe for probe in page.probes if probe.feature.name == name).best[0]
+    axes.plot(dequantize(page.explanation.quantized[:400, best.unit]), linewidth=1)
+    for place in np.flatnonzero([character == "\n" for character in text[-20_000:-19_600]]):
+        axes.axvline(place, color="0.8", linewidth=0.8)
+    axes.set(xlabel="character (grey: ends of lines)", ylabel=f"activation of unit {best.unit}")
+    return {"score": best.score, "baseline": best.baseline}
+
+
+# %% Exposure bias: reading the text, or what the network itself has written
+def exposure(axes, seed=400, rows=100, period=300):
+    letters, right = np.random.default_rng(seed).choice(list("abcdefghij"), period), {}
+    model = train(elman.Corpus.from_text("".join(letters) * 100), 350, hidden_size=64, seed=seed).model
+    texts = np.array([np.roll(letters, -3 * n) for n in range(rows)]).T  # a row per step
+    for label in ("reads the text", "reads what it has written"):
+        (state, _), right[label] = model.step(model.start(rows), "".join(texts[0])), []
+        for t in range(1, 2 * period):
+            state, log_p = model.step(
+                state, "".join(texts[t % period] if t < period or label == "reads the text" else guess)
+            )
+            guess = np.array(list(model.alphabet.characters))[log_p.argmax(axis=1)]
+            right[label].append((guess == texts[(t + 1) % period]).mean())
+        axes.plot(right[label][period:], label=label)
+    axes.set(xlabel="characters since the text ended", ylabel="fraction of right characters", ylim=(0, 1))
+    return {label: np.mean(fractions[-100:]) for label, fractions in right.items()}
+
+
+EXPERIMENTS = (
+    truncation, gradient_flow, clipping, optimizers, temperature, overfitting, unit, exposure,
+)  # fmt: skip
+
+
+def main():
+    """Draw the experiments."""
+    folder, names, seed = Path(sys.argv[1]), sys.argv[2:3], int(sys.argv[3]) if len(sys.argv) > 3 else 400
+    for experiment in EXPERIMENTS:
+        if not names or experiment.__name__ in names:
+            figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+            print(experiment.__name__, experiment(axes, seed=seed), flush=True)
+            axes.spines[["top", "right"]].set_visible(False)
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend(frameon=False)
+            figure.savefig(folder / f"{experiment.__name__}.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()
