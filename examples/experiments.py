@@ -129,11 +129,10 @@ def exposure(axes, seed=400, rows=100, period=300):
     model = train(elman.Corpus.from_text("".join(letters) * 100), 350, hidden_size=64, seed=seed).model
     texts = np.array([np.roll(letters, -3 * n) for n in range(rows)]).T  # a row per step
     for label in ("reads the text", "reads what it has written"):
-        (state, _), right[label] = model.step(model.start(rows), "".join(texts[0])), []
-        for t in range(1, 2 * period):
-            state, log_p = model.step(
-                state, "".join(texts[t % period] if t < period or label == "reads the text" else guess)
-            )
+        (state, guess), right[label] = (model.start(rows), texts[0]), []
+        for t in range(2 * period):
+            reads_text = t < period or label == "reads the text"
+            state, log_p = model.step(state, "".join(texts[t % period] if reads_text else guess))
             guess = np.array(list(model.alphabet.characters))[log_p.argmax(axis=1)]
             right[label].append((guess == texts[(t + 1) % period]).mean())
         axes.plot(right[label][period:], label=label)

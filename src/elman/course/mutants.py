@@ -9,9 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from grade import POINTS
-
-from elman.testing import grade
+from elman.testing.grading import CHECKS, grade
 
 MUTANTS = [
     # task, what is replaced, by what, and what a finding says
@@ -59,7 +57,7 @@ def main():
             assert old in source, old
             submission = Path(folder, "submission.py")
             submission.write_text(source.replace(old, new), "utf-8")
-            tasks = grade(submission, POINTS).tasks
+            tasks = grade(submission, dict.fromkeys(CHECKS, 1)).tasks
             wrong = {each.name: each.findings for each in tasks if each.findings}
             is_named, is_isolated = any(expected in finding for finding in wrong.get(task, [])), [*wrong] == [task]
             good += is_named and is_isolated
