@@ -69,14 +69,14 @@ def clipping(axes, seed=400):
         losses = np.array([row.loss for row in run.metrics]) / 25
         worst[label] = losses[100:].mean()
         axes.plot(losses, label=label)
-    axes.set(xlabel="update", ylabel="training loss (nats per character)")
+    axes.set(xlabel="update", ylabel="training loss (nats per character)", yscale="log")
     return worst
 
 
 # %% Optimizers
 def optimizers(axes, seed=400):
     losses = {}
-    for name, rate in (("sgd", 0.5), ("adagrad", 0.05), ("rmsprop", 0.002), ("adam", 0.002)):
+    for name, rate in (("sgd", 0.1), ("adagrad", 0.05), ("rmsprop", 0.002), ("adam", 0.002)):
         updates, loss = curve(train(updates=4000, optimizer=name, learning_rate=rate, seed=seed))
         losses[name] = loss[-1]
         axes.plot(updates, loss, label=f"{name}, {rate}")
@@ -110,17 +110,19 @@ def overfitting(axes, seed=400):
     return {"best": loss.min(), "last": loss[-1], "training": run.metrics[-1].loss / 25}
 
 
-# %% What a hidden unit tracks: the unit of an LSTM that follows the position in the line best
-def unit(axes, seed=400, name="position in the line"):
+# %% What a hidden unit tracks: of all units of an LSTM and all features, the pair that agrees best
+def unit(axes, seed=400, shown=150):
     text = read_corpus("python-docs").text
-    model = train(elman.Corpus.from_text(text[:-20_000]), 2000, cell="lstm", hidden_size=96, seed=seed).model
+    model = train(elman.Corpus.from_text(text[:-20_000]), 1500, cell="lstm", hidden_size=96, seed=seed).model
     page = elman.explain(text[-20_000:], model)
-    best = next(probe for probe in page.probes if probe.feature.name == name).best[0]
-    axes.plot(dequantize(page.explanation.quantized[:400, best.unit]), linewidth=1)
-    for place in np.flatnonzero([character == "\n" for character in text[-20_000:-19_600]]):
-        axes.axvline(place, color="0.8", linewidth=0.8)
-    axes.set(xlabel="character (grey: ends of lines)", ylabel=f"activation of unit {best.unit}")
-    return {"score": best.score, "baseline": best.baseline}
+    probes = [probe for probe in page.probes if probe.best and not probe.best[0].score < 0.5]
+    probe = max(probes, key=lambda probe: probe.best[0].score - probe.best[0].baseline)
+    best, values = probe.best[0], np.asarray(probe.values, float)
+    start = int(np.convolve(np.abs(np.diff(values)) > 0, np.ones(shown), "valid").argmax())  # where the feature changes
+    axes.fill_between(range(shown), values[start : start + shown] / values[start : start + shown].max(), color="0.88")
+    axes.plot(dequantize(page.explanation.quantized[start : start + shown, best.unit]), linewidth=1)
+    axes.set(xlabel="character", ylabel="activation", title=f"unit {best.unit}; grey: {probe.feature.name}")
+    return {"feature": probe.feature.name, "score": best.score, "baseline": best.baseline}
 
 
 # %% Exposure bias: reading the text, or what the network itself has written

@@ -36,6 +36,7 @@ from elman.serve import metrics as prometheus
 from elman.serve.app import ERRORS, describe_app
 from elman.serve.requests import SEED, UNSUPPORTED
 from elman.serve.settings import Settings
+from elman.testing.course import write_notebook
 from elman.testing.faults import FUNCTIONS, read_faults
 from elman.text import Alphabet
 
@@ -298,6 +299,21 @@ def teacher() -> str:
     return (COURSE / "teacher.md").read_text("utf-8").partition("\n\n")[2]
 
 
+def experiments() -> str:
+    """Return the notebook of the experiments for lectures: a cell per experiment, and one that draws it."""
+    source = (DOCS.parent / "examples" / "experiments.py").read_text("utf-8")
+    first, *parts = re.split(r"^# %% (.*)\n", source.partition("\n\nEXPERIMENTS = ")[0], flags=re.MULTILINE)
+    cells = [
+        ("markdown", "# Experiments for lectures\n\nEach takes less than a minute of CPU time. It needs `elman[plot]`.")
+    ]
+    cells.append(("code", first.partition('"""\n\n')[2].replace("import sys\nfrom pathlib import Path\n\n", "")))
+    for title, function in zip(parts[::2], parts[1::2], strict=True):
+        name = function.partition("(")[0].removeprefix("def ")
+        draw = f"figure, axes = plt.subplots(figsize=(7, 4))\nprint({name}(axes))\naxes.legend()"
+        cells += [("markdown", f"## {title}"), ("code", f"{function.strip()}\n\n\n{draw}")]
+    return write_notebook(cells)
+
+
 GENERATORS: tuple[Callable[[], str], ...] = (
     commands,
     completion_arguments,
@@ -332,5 +348,10 @@ if __name__ == "__main__":
             outdated.append(path.name)
             if "--check" not in sys.argv:
                 path.write_text(page, encoding="utf-8")
+    notebook = COURSE / "experiments.ipynb"
+    if not notebook.exists() or notebook.read_text("utf-8") != experiments():
+        outdated.append(notebook.name)
+        if "--check" not in sys.argv:
+            notebook.write_text(experiments(), "utf-8")
     if outdated and "--check" in sys.argv:
         sys.exit(f"docs: {', '.join(outdated)} out of date: run python scripts/generate_reference.py")

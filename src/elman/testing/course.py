@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,23 +47,25 @@ def make_notebook(handout: str, assignment: str) -> str:
     code, _, _ = assignment.partition("\n\ndef main(")
     given, *tasks = re.split(r"^# (Task \d+): .*\n", code, flags=re.M)
     chunks = {"Start": given.partition('"""\n\n')[2]} | dict(zip(tasks[::2], tasks[1::2], strict=True))
-    cells = list[dict[str, Any]]()
-
-    def add(kind: str, source: str) -> None:
-        outputs: dict[str, Any] = {"outputs": [], "execution_count": None} if kind == "code" else {}
-        cell = {"cell_type": kind, "id": f"cell-{len(cells)}", "metadata": {}, "source": source.strip()}
-        cells.append(cell | outputs)
-
+    cells = list[tuple[str, str]]()
     for section in re.split(r"^(?=## )", handout, flags=re.M):
         title = re.match(r"## (Task \d+|Start)", section)
         parts = re.split(r"^```python\n(.*?)^```\n(?:\n```text\n.*?^```\n)?", section, flags=re.M | re.S)
         for n, part in enumerate(parts):
             if n == 1 and title:
-                add("code", chunks[title[1]])
-            if part.strip():
-                add(
-                    "code" if n % 2 else "markdown",
-                    re.sub(r"print\((check_\w+\(\w+\))(\.passed)?\)", r"\1", part) if n % 2 else part,
-                )
+                cells.append(("code", chunks[title[1]]))
+            if n % 2:  # a notebook shows the result of a check
+                cells.append(("code", re.sub(r"print\((check_\w+\(\w+\))(\.passed)?\)", r"\1", part)))
+            elif part.strip():
+                cells.append(("markdown", part))
+    return write_notebook(cells)
+
+
+def write_notebook(cells: Iterable[tuple[str, str]]) -> str:
+    """Return a notebook of cells, each the kind and the source."""
+    written = list[dict[str, Any]]()
+    for n, (kind, source) in enumerate(cells):
+        outputs: dict[str, Any] = {"outputs": [], "execution_count": None} if kind == "code" else {}
+        written.append({"cell_type": kind, "id": f"cell-{n}", "metadata": {}, "source": source.strip()} | outputs)
     metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
-    return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}, indent=1) + "\n"
+    return json.dumps({"cells": written, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}, indent=1) + "\n"

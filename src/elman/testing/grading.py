@@ -120,7 +120,7 @@ def grade(
     ['windows: all zeros (expected windows[0] = 4, found 0)']
     """
     if unknown := points.keys() - CHECKS.keys():
-        raise ElmanError(f"unknown task {quote(min(unknown))}; tasks are {", ".join(CHECKS)}")
+        raise ElmanError(f"unknown task {quote(min(unknown))}; tasks are {', '.join(CHECKS)}")
     path, findings = Path(submission).resolve(), dict[str, list[str]]()
     source = read_submission(path)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADE")}
