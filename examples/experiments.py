@@ -6,6 +6,7 @@ draws all of them, or one, as PNG. It needs `elman[plot]`.
 """
 
 import sys
+from itertools import accumulate
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -48,13 +49,9 @@ def truncation(axes, seed=400):
 def gradient_flow(axes, seed=400, m=100, steps=60):
     generator, norms = np.random.default_rng(seed), {}
     for radius in (0.5, 1.0, 1.5, 3.0):
-        W, h, slopes = generator.normal(0, radius / np.sqrt(m), (m, m)), 0.1 * generator.normal(size=m), []
-        for _ in range(steps):
-            h = np.tanh(W @ h)
-            slopes.append(1 - h**2)
-        d = [generator.normal(size=m)]
-        for slope in slopes[::-1]:
-            d.append(W.T @ (slope * d[-1]))
+        W, h, d = generator.normal(0, radius / np.sqrt(m), (m, m)), *generator.normal(size=(2, m))
+        h = list(accumulate(range(steps), lambda h, _: np.tanh(W @ h), initial=h))  # noqa: B023
+        d = list(accumulate(h[:0:-1], lambda d, h: W.T @ ((1 - h**2) * d), initial=d))  # noqa: B023
         norms[radius] = np.linalg.norm(d, axis=1) / np.linalg.norm(d[0])
         axes.semilogy(norms[radius], label=f"spectral radius of W {radius:g}")
     axes.set(xlabel="steps back", ylabel="norm of the gradient")
@@ -111,35 +108,39 @@ def overfitting(axes, seed=400):
 
 
 # %% What a hidden unit tracks: of all units of an LSTM and all features, the pair that agrees best
-def unit(axes, seed=400, shown=150):
+def unit(axes, seed=400, start=4000, end=4150):
     text = read_corpus("python-docs").text
     model = train(elman.Corpus.from_text(text[:-20_000]), 1500, cell="lstm", hidden_size=96, seed=seed).model
     page = elman.explain(text[-20_000:], model)
-    probes = [probe for probe in page.probes if probe.best and not probe.best[0].score < 0.5]
-    probe = max(probes, key=lambda probe: probe.best[0].score - probe.best[0].baseline)
-    best, values = probe.best[0], np.asarray(probe.values, float)
-    start = int(np.convolve(np.abs(np.diff(values)) > 0, np.ones(shown), "valid").argmax())  # where the feature changes
-    axes.fill_between(range(shown), values[start : start + shown] / values[start : start + shown].max(), color="0.88")
-    axes.plot(dequantize(page.explanation.quantized[start : start + shown, best.unit]), linewidth=1)
+    probe = max(page.probes, key=lambda probe: max([best.score - best.baseline for best in probe.best], default=0))
+    best, values = probe.best[0], np.asarray(probe.values[start:end], float)
+    axes.fill_between(range(end - start), values / max(1, values.max()), color="0.88")
+    axes.plot(dequantize(page.explanation.quantized[start:end, best.unit]), linewidth=1)
     axes.set(xlabel="character", ylabel="activation", title=f"unit {best.unit}; grey: {probe.feature.name}")
     return {"feature": probe.feature.name, "score": best.score, "baseline": best.baseline}
 
 
-# %% Exposure bias: reading the text, or what the network itself has written
-def exposure(axes, seed=400, rows=100, period=300):
-    letters, right = np.random.default_rng(seed).choice(list("abcdefghij"), period), {}
+# %% Exposure bias: after the 300 characters of a repeated text, the network reads it again, or what it writes itself
+def predict(model, texts, steps, reads_text):
+    """Return the fraction of right predictions after each step; `texts` has a row per step, and repeats."""
+    state, guess, right = model.start(texts.shape[1]), None, []
+    for t in range(steps):
+        read = texts[t % len(texts)] if t < len(texts) or reads_text else guess
+        state, log_p = model.step(state, "".join(read))
+        guess = np.array(list(model.alphabet.characters))[log_p.argmax(axis=1)]
+        right.append((guess == texts[(t + 1) % len(texts)]).mean())
+    return np.array(right[len(texts) :])
+
+
+def exposure(axes, seed=400, period=300):
+    letters, fractions = np.random.default_rng(seed).choice(list("abcdefghij"), period), {}
     model = train(elman.Corpus.from_text("".join(letters) * 100), 350, hidden_size=64, seed=seed).model
-    texts = np.array([np.roll(letters, -3 * n) for n in range(rows)]).T  # a row per step
+    texts = np.array([np.roll(letters, -3 * n) for n in range(100)]).T
     for label in ("reads the text", "reads what it has written"):
-        (state, guess), right[label] = (model.start(rows), texts[0]), []
-        for t in range(2 * period):
-            reads_text = t < period or label == "reads the text"
-            state, log_p = model.step(state, "".join(texts[t % period] if reads_text else guess))
-            guess = np.array(list(model.alphabet.characters))[log_p.argmax(axis=1)]
-            right[label].append((guess == texts[(t + 1) % period]).mean())
-        axes.plot(right[label][period:], label=label)
+        fractions[label] = predict(model, texts, 2 * period, label == "reads the text")
+        axes.plot(fractions[label], label=label)
     axes.set(xlabel="characters since the text ended", ylabel="fraction of right characters", ylim=(0, 1))
-    return {label: np.mean(fractions[-100:]) for label, fractions in right.items()}
+    return {label: fraction[-100:].mean() for label, fraction in fractions.items()}
 
 
 EXPERIMENTS = (

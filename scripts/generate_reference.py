@@ -306,9 +306,11 @@ def experiments() -> str:
     cells = [
         ("markdown", "# Experiments for lectures\n\nEach takes less than a minute of CPU time. It needs `elman[plot]`.")
     ]
-    cells.append(("code", first.partition('"""\n\n')[2].replace("import sys\nfrom pathlib import Path\n\n", "")))
+    cells.append(
+        ("code", first.partition('"""\n\n')[2].replace("import sys\n", "").replace("from pathlib import Path\n", ""))
+    )
     for title, function in zip(parts[::2], parts[1::2], strict=True):
-        name = function.partition("(")[0].removeprefix("def ")
+        name = re.findall(r"^def (\w+)\(axes", function, re.MULTILINE)[0]
         draw = f"figure, axes = plt.subplots(figsize=(7, 4))\nprint({name}(axes))\naxes.legend()"
         cells += [("markdown", f"## {title}"), ("code", f"{function.strip()}\n\n\n{draw}")]
     return write_notebook(cells)

@@ -132,7 +132,7 @@ def grade(
         order = json.dumps({"source": source, "tasks": left, "seconds": seconds, "options": options})
         code = "from elman.testing.grading import _check_tasks; _check_tasks()"
         process = subprocess.run(
-            [sys.executable, "-c", code], input=order, capture_output=True, encoding="utf-8", cwd=path.parent,
+            [sys.executable, "-P", "-c", code], input=order, capture_output=True, encoding="utf-8", cwd=path.parent,
             env=environment, check=False,
         )  # fmt: skip
         for line in process.stdout.splitlines():
@@ -206,7 +206,7 @@ def _check_tasks() -> None:
     """
     order, stdout = json.load(sys.stdin), os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.path.insert(0, str(Path.cwd()))
+    sys.path.append(str(Path.cwd()))
     warnings.simplefilter("ignore")
     for task in order["tasks"]:
         watch = threading.Timer(order["seconds"], os._exit, [1])
