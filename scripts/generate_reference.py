@@ -37,11 +37,10 @@ from elman.serve.app import ERRORS, describe_app
 from elman.serve.requests import SEED, UNSUPPORTED
 from elman.serve.settings import Settings
 from elman.testing.course import write_notebook
-from elman.testing.faults import FUNCTIONS, read_faults
+from elman.testing.faults import COURSE, FUNCTIONS, read_faults
 from elman.text import Alphabet
 
 DOCS = Path(__file__).parents[1] / "docs"
-COURSE = Path(__file__).parents[1] / "src" / "elman" / "course"
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 
 

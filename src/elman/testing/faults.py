@@ -1,4 +1,4 @@
-"""Common mistakes in the functions of the assignment, as changes of its solution: ``elman/course/faults.toml``."""
+"""Common mistakes in the functions of the assignment, as changes of its solution: ``course/faults.toml``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import ast
 import tomllib
 from collections.abc import Iterable
 from functools import cache, lru_cache
-from importlib.resources import files
+from pathlib import Path
 from types import CodeType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-COURSE = files("elman") / "course"
+_INSTALLED = Path(__file__).parents[1] / "course"
+COURSE = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[3] / "course"
+"""The folder of the course kit, in an installed package or in a clone."""
 CELLS = ("rnn", "gru", "lstm")
 
 FUNCTIONS = {
