@@ -100,9 +100,12 @@ class CheckResult:
 def as_array(array: ArrayLike, ndim: int, name: str) -> Array:
     """Return an array in float64; the last of `ndim` + 1 axes, if of length 1 as in a column, is dropped."""
     try:
-        array = np.asarray(array, np.float64)
+        numbers = np.asarray(array)
+        if numbers.dtype.kind not in "biuf":
+            raise TypeError
     except (TypeError, ValueError):
         raise CallError(name, f"not an array of numbers (got {type(array).__name__})") from None
+    array = numbers.astype(np.float64)
     return array[..., 0] if array.ndim == ndim + 1 and array.shape[-1] == 1 else array
 
 
@@ -126,6 +129,7 @@ def compare(
     tolerance: float = TOLERANCE,
     prefix: str = "",
     staged: bool = True,
+    shape: str = "",
     optional: Collection[str] = (),
     accept: Callable[[Mapping[str, Array], Arrays], bool] = lambda observed, reference: False,
     given: Mapping[str, Fault] | None = None,
@@ -145,6 +149,8 @@ def compare(
     staged : bool
         Whether an array is computed from those before it, so that a mistake is shown at the first that it changes, and
         what follows one that is not explained says nothing.
+    shape : str
+        What is wrong with an array of another shape, where the shapes say nothing.
     optional : collection of str
         Arrays that may be missing.
     accept : callable
@@ -187,6 +193,8 @@ def compare(
             found, mistake = _explain(name, observed, cached, named, faults, tolerance)
             named += found
             if not found:
+                if shape and observed[name].shape != expected.shape:
+                    mistake = shape
                 mistake = mistake or locate(name, observed[name], current)
                 others.setdefault(mistake, []).append(name)
                 is_usable = observed[name].shape == expected.shape and np.isfinite(observed[name]).all()
@@ -223,6 +231,7 @@ def _explain(
     """
     array, before = observed[name], run(named)
     right = [other for other in before if measure_error(observed.get(other), before[other]) <= limit]
+    earlier = [*before][: [*before].index(name)]
 
     def find(candidates: Iterable[tuple[Fault, ...]]) -> tuple[Fault, ...]:
         scores = {
@@ -230,6 +239,11 @@ def _explain(
             for more in candidates
             if (arrays := run(named + more)) and measure_error(array, arrays[name]) <= limit
             if all(measure_error(observed.get(other), arrays[other]) <= limit for other in right)
+            if all(
+                measure_error(observed.get(other), arrays[other]) <= limit
+                or measure_error(before[other], arrays[other]) <= limit
+                for other in earlier
+            )
         }
         is_ambiguous = len(scores) > 1 and not np.isfinite(array).all()
         return () if is_ambiguous or not scores else max(scores, key=lambda more: scores[more])

@@ -117,7 +117,7 @@ def grade(
     ...     submission = pathlib.Path(folder, "mine.py")
     ...     _ = submission.write_text("def make_windows(indices, T):\\n    return []\\n")
     ...     print(grade(submission, {"make_windows": 10}).tasks[0].findings)
-    ['windows: all zeros (expected windows[0] = 4, found 0)']
+    ['x: the number or the length of the windows is wrong: floor((N - 1) / T) windows of T characters']
     """
     if unknown := points.keys() - CHECKS.keys():
         raise ElmanError(f"unknown task {quote(min(unknown))}; tasks are {', '.join(CHECKS)}")
