@@ -1,4 +1,4 @@
-"""Write the generated parts of docs/reference/ from the code. With --check, only verify that they are up to date.
+"""Write the generated parts of the pages in docs/ from the code. With --check, only verify that they are up to date.
 
 A part is what a page has between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
 """
@@ -36,9 +36,11 @@ from elman.serve import metrics as prometheus
 from elman.serve.app import ERRORS, describe_app
 from elman.serve.requests import SEED, UNSUPPORTED
 from elman.serve.settings import Settings
+from elman.testing.course import write_notebook
+from elman.testing.faults import COURSE, FUNCTIONS, read_faults
 from elman.text import Alphabet
 
-PAGES = Path(__file__).parents[1] / "docs" / "reference"
+DOCS = Path(__file__).parents[1] / "docs"
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
 
 
@@ -268,11 +270,58 @@ def _document() -> dict[str, Any]:
     return describe_app({"novel": model}, Settings())
 
 
+def lab() -> str:
+    """Return the handout of the assignment."""
+    return (COURSE / "handout.md").read_text("utf-8")
+
+
+def lab_solutions() -> str:
+    """Return the solution of every task, and the mistakes that its check names."""
+    sections = re.split(r"^# (Task .*)\n", (COURSE / "solution.py").read_text("utf-8"), flags=re.MULTILINE)[1:]
+    parts = []
+    for (title, source), task in zip(zip(sections[::2], sections[1::2], strict=True), FUNCTIONS, strict=True):
+        rows = ([fault.finding, " and ".join(map(_change, fault.changes))] for fault in read_faults()[task])
+        solution = source.partition("\n\ndef main")[0].strip()
+        parts.append(
+            f"## {title}\n\n```python\n{solution}\n```\n\n{table(['finding', 'change of the solution'], rows)}"
+        )
+    return "\n\n".join(parts)
+
+
+def _change(change: tuple[str, str]) -> str:
+    old, new = (code(" ".join(text.split())) if text.strip() else "nothing" for text in change)
+    return f"{old} → {new}"
+
+
+def teacher() -> str:
+    """Return the teacher's page of the course kit."""
+    return (COURSE / "teacher.md").read_text("utf-8").partition("\n\n")[2]
+
+
+def experiments() -> str:
+    """Return the notebook of the experiments for lectures: a cell per experiment, and one that draws it."""
+    source = (DOCS.parent / "examples" / "experiments.py").read_text("utf-8")
+    first, *parts = re.split(r"^# %% (.*)\n", source.partition("\n\nEXPERIMENTS = ")[0], flags=re.MULTILINE)
+    cells = [
+        ("markdown", "# Experiments for lectures\n\nEach takes less than a minute of CPU time. It needs `elman[plot]`.")
+    ]
+    cells.append(
+        ("code", first.partition('"""\n\n')[2].replace("import sys\n", "").replace("from pathlib import Path\n", ""))
+    )
+    for title, function in zip(parts[::2], parts[1::2], strict=True):
+        name = re.findall(r"^def (\w+)\(axes", function, re.MULTILINE)[0]
+        draw = f"figure, axes = plt.subplots(figsize=(7, 4))\nprint({name}(axes))\naxes.legend()"
+        cells += [("markdown", f"## {title}"), ("code", f"{function.strip()}\n\n\n{draw}")]
+    return write_notebook(cells)
+
+
 GENERATORS: tuple[Callable[[], str], ...] = (
     commands,
     completion_arguments,
     endpoints,
     error_statuses,
+    lab,
+    lab_solutions,
     loggers,
     metrics_columns,
     other_names,
@@ -282,6 +331,7 @@ GENERATORS: tuple[Callable[[], str], ...] = (
     sampling_options,
     server_limits,
     settings,
+    teacher,
 )
 PARTS = {generator.__name__: generator for generator in GENERATORS}
 
@@ -293,11 +343,16 @@ def regenerate(page: str) -> str:
 
 if __name__ == "__main__":
     outdated = []
-    for path in sorted(PAGES.glob("*.md")):
+    for path in sorted(DOCS.glob("*/*.md")):
         text = path.read_text(encoding="utf-8")
         if (page := regenerate(text)) != text:
             outdated.append(path.name)
             if "--check" not in sys.argv:
                 path.write_text(page, encoding="utf-8")
+    notebook = COURSE / "experiments.ipynb"
+    if not notebook.exists() or notebook.read_text("utf-8") != experiments():
+        outdated.append(notebook.name)
+        if "--check" not in sys.argv:
+            notebook.write_text(experiments(), "utf-8")
     if outdated and "--check" in sys.argv:
-        sys.exit(f"docs/reference: {', '.join(outdated)} out of date: run python scripts/generate_reference.py")
+        sys.exit(f"docs: {', '.join(outdated)} out of date: run python scripts/generate_reference.py")

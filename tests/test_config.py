@@ -95,7 +95,6 @@ def test_the_limits_and_what_may_change_on_resume() -> None:
         ("weight_dropout", 1.0, "less than 1, such as 0.3"),
         ("ema_decay", 1.0, "less than 1, such as 0.999"),
         ("beta1", 1.0, "less than 1, such as 0.9"),
-        ("metrics_every", 1001, "at most 1000"),
         ("seed", 2**32, "at most 4294967295"),
         ("learning_rate grad_clip init_std max_seconds validation weight_decay", float("nan"), "a finite number"),
         ("learning_rate grad_clip init_std max_seconds validation weight_decay", float("inf"), "a finite number"),
@@ -117,7 +116,7 @@ def test_a_value_out_of_range(names: str, value: Any, needed: str) -> None:
 
 def test_the_ends_of_the_ranges_are_in_them() -> None:
     low: dict[str, Any] = {"hidden_size": 1, "learning_rate": 1e-300, "init_std": 0.0, "seed": 0, "sample_every": 0}
-    high: dict[str, Any] = {"validation": 0.999, "seed": 2**32 - 1, "metrics_every": 1000}
+    high: dict[str, Any] = {"validation": 0.999, "seed": 2**32 - 1, "metrics_every": 10**9}
     for ends in (low, high):
         assert asdict(make_config(options=ends)).items() >= ends.items()
 

@@ -165,7 +165,7 @@ class Config:
     )
     sample_every: int = _option(10_000, "Updates between samples; 0 generates none.", minimum=0)
     sample_length: int = _option(200, "Characters in a sample during training.", minimum=1)
-    metrics_every: int = _option(1_000, "Updates between rows of metrics.csv.", minimum=1, maximum=1000)
+    metrics_every: int = _option(1_000, "Updates between rows of metrics.csv.", minimum=1)
     lines: bool = _option(
         False,
         "The text is a set of independent lines, such as names or log lines: each starts from the same learned"

@@ -232,6 +232,13 @@ def test_every_optimizer_with_the_other_clipping(dtype: Dtype, batch_size: int, 
     )
 
 
+@pytest.mark.parametrize("cell", COMPILED_CELLS)
+def test_one_character_per_update(monkeypatch: pytest.MonkeyPatch, cell: str) -> None:
+    """A network large enough for two threads, one of which has no row of the output layer."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert_conforms(check_engine(get_engine("numba"), K=103, m=100, T=1, cell=cell, optimizer=OPTIMIZERS["adam"]))
+
+
 @pytest.mark.parametrize(
     ("dtype", "batch_size", "size", "cell"), one_in(3, (np.float32, np.float64), (1, 5), SIZES, COMPILED_CELLS)
 )

@@ -1,6 +1,7 @@
 """The examples that score lines: n-grams, metrics, generated logs."""
 
 import gzip
+import inspect
 import math
 import sys
 import zipfile
@@ -19,7 +20,7 @@ from support.state import ROOT
 def examples(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     yield import_module
-    for name in ("ngram", "odd_lines", "languages"):
+    for name in ("ngram", "odd_lines", "languages", "experiments"):
         sys.modules.pop(name, None)
 
 
@@ -64,6 +65,15 @@ def test_languages_in_small(examples: Any, monkeypatch: pytest.MonkeyPatch, caps
     assert (elman.split()[0], ngram.split()[0]) == ("elman", "3-gram")
     assert float(elman.split()[1]) > 0.4  # 0.25 is guessing
     assert float(ngram.split()[1]) > 0.4
+
+
+def test_an_experiment_has_at_most_ten_lines(examples: Any) -> None:
+    experiments = examples("experiments")
+    for experiment in experiments.EXPERIMENTS:
+        assert len(inspect.getsource(experiment).rstrip().splitlines()) <= 11, experiment.__name__
+    _, axes = experiments.plt.subplots()
+    norms = experiments.gradient_flow(axes)
+    assert norms[0.5] < 1e-9 < 1e3 < norms[3.0]
 
 
 PLAY = "# Hamlet\n\n## ACT I\n\n_Enter FRANCISCO_\n\n**FRANCISCO**  \nWho's there?\\-- Stand.  \n"

@@ -23,6 +23,7 @@ COMMANDS = {
     "score": ("run", "text.txt"),
     "compress": ("text.txt", "-m", "run", "-o", "text.elm"),
     "cache": (),
+    "course": ("kit",),
     "explain": ("run", "text.txt", "-o", "page.html"),
 }
 

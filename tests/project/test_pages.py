@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import elman
+from elman.testing.faults import load_solution
 from elman.text import sources
 from support.cli import Command
 from support.state import ROOT, TEXT
@@ -111,7 +112,7 @@ def agree(printed: str, expected: str, varies: bool = False) -> bool:
 def test_the_code_prints_what_the_page_says(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     cells = PRINTS.findall((DOCS / "tutorials" / f"{name}.md").read_text("utf-8"))
-    names = {"__name__": name}
+    names: dict[str, Any] = {"__name__": name, **(load_solution("train") if name == "lab" else {})}
     assert sum(bool(expected) for *_, expected in cells) > 5
     for source, varies, expected in cells:
         printed = io.StringIO()

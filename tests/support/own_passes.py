@@ -42,12 +42,12 @@ def backward(parameters, x, y, h, p):
 """
 
 
-def load_passes(*changes: tuple[str, str]) -> tuple[Any, Any]:
-    """Return `forward` and `backward` after replacing parts of their source, each of which must occur."""
+def load_passes(*changes: tuple[str, str], **names: Any) -> tuple[Any, Any]:
+    """Return `forward` and `backward` after replacing parts of their source, with further global names."""
     source = RIGHT
     for old, new in changes:
         assert old in source, old
         source = source.replace(old, new)
-    names: dict[str, Any] = {"np": np}
+    names |= {"np": np}
     exec(source, names)
     return names["forward"], names["backward"]

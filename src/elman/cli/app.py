@@ -31,7 +31,7 @@ COMMANDS = {
     "Train": ["train", "sweep", "view", "plot", "runs"],
     "Use": ["sample", "eval", "score", "explain", "serve", "compress", "decompress"],
     "Exchange": ["export", "import", "ensemble"],
-    "Study": ["gradcheck", "report"],
+    "Study": ["gradcheck", "report", "course"],
     "Other": ["cache"],
 }
 """Group -> commands, in the order of ``--help``: most used first."""

@@ -255,7 +255,7 @@ def multiply_panels(
     Of the `columns`, those of `ranges` are computed, which begin and end at a multiple of a vector. `scratch` is None,
     or from `scratch_start` on workspace for `ROWS` rows of A in pairs.
     """
-    lanes, terms, at_once = BYTES // c.itemsize, count_terms(b, depth), rows if scratch is None else ROWS
+    lanes, terms, at_once = BYTES // c.itemsize, count_terms(b, depth), max(1, rows) if scratch is None else ROWS
     shape = tile_shape(b)
     for first in range(0, rows, at_once):
         n, c_first, d_first = min(at_once, rows - first), c_start + first * c_row, d_start + first * d_row

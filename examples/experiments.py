@@ -1,0 +1,165 @@
+"""Experiments for lectures: each is a function that trains for less than a minute of CPU time and draws into `axes`.
+
+    python examples/experiments.py FOLDER [NAME] [SEED]
+
+draws all of them, or one, as PNG. It needs `elman[plot]`.
+"""
+
+import sys
+from itertools import accumulate
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import elman
+from elman.interpret import dequantize
+from elman.text import read_corpus
+
+BASE = {
+    "preset": "reference", "optimizer": "adam", "learning_rate": 0.002, "grad_clip": 1.0, "grad_clip_mode": "norm",
+    "batch_size": 20, "epochs": 1000, "sample_every": 0, "metrics_every": 10**9, "progress": False,
+}  # fmt: skip
+
+
+def train(text="python-docs", updates=2000, rows=20, **options):
+    """Return a run with `rows` validations on the last tenth of the text."""
+    settings = BASE | {"max_updates": updates, "validation": 0.1, "validate_every": updates // rows} | options
+    return elman.train(text, **settings)
+
+
+def curve(run):
+    """Return the updates and the validation losses of a run, in nats per character."""
+    rows = [row for row in run.metrics if row.validation_loss is not None]
+    return np.array([row.update for row in rows]), np.array([row.validation_loss for row in rows])
+
+
+# %% Truncation: the same two million characters, the gradient cut after T steps
+def truncation(axes, seed=400):
+    losses = {}
+    for T in (1, 5, 25, 100):
+        updates, loss = curve(train(updates=100_000 // T, seq_length=T, seed=seed))
+        losses[T] = loss[-1]
+        axes.plot(updates * T * 20 / 1e6, loss, label=f"T = {T}")
+    axes.set(xlabel="million characters", ylabel="validation loss (nats per character)", ylim=(1.5, 2.4))
+    return losses
+
+
+# %% Vanishing and exploding gradients: the norm of dL/dh_t, k steps before the loss
+def gradient_flow(axes, seed=400, m=100, steps=60):
+    generator, norms = np.random.default_rng(seed), {}
+    for radius in (0.5, 1.0, 1.5, 3.0):
+        W, h, d = generator.normal(0, radius / np.sqrt(m), (m, m)), *generator.normal(size=(2, m))
+        h = list(accumulate(range(steps), lambda h, _: np.tanh(W @ h), initial=h))  # noqa: B023
+        d = list(accumulate(h[:0:-1], lambda d, h: W.T @ ((1 - h**2) * d), initial=d))  # noqa: B023
+        norms[radius] = np.linalg.norm(d, axis=1) / np.linalg.norm(d[0])
+        axes.semilogy(norms[radius], label=f"spectral radius of W {radius:g}")
+    axes.set(xlabel="steps back", ylabel="norm of the gradient")
+    return {radius: norm[-1] for radius, norm in norms.items()}
+
+
+# %% Clipping: the same network and learning rate, with and without it
+def clipping(axes, seed=400):
+    worst = {}
+    for limit, label in ((1.0, "norm at most 1"), (1e9, "not clipped")):
+        run = train(updates=300, optimizer="sgd", learning_rate=0.1, grad_clip=limit, metrics_every=1, seed=seed)
+        losses = np.array([row.loss for row in run.metrics]) / 25
+        worst[label] = losses[100:].mean()
+        axes.plot(losses, label=label)
+    axes.set(xlabel="update", ylabel="training loss (nats per character)", yscale="log")
+    return worst
+
+
+# %% Optimizers
+def optimizers(axes, seed=400):
+    losses = {}
+    for name, rate in (("sgd", 0.1), ("adagrad", 0.05), ("rmsprop", 0.002), ("adam", 0.002)):
+        updates, loss = curve(train(updates=4000, optimizer=name, learning_rate=rate, seed=seed))
+        losses[name] = loss[-1]
+        axes.plot(updates, loss, label=f"{name}, {rate}")
+    axes.set(xlabel="update", ylabel="validation loss (nats per character)", ylim=(1.5, 3))
+    return losses
+
+
+# %% Temperature: how much of what is written are words of the text, and how varied it is
+def temperature(axes, seed=400):
+    model, temperatures = elman.load("builtin"), np.linspace(0.4, 2, 9)
+    known, shares, varied = set(read_corpus("python-docs").text.lower().split()), [], []
+    for value in temperatures:
+        words = model.sample(3000, prompt="The ", temperature=float(value), seed=seed).lower().split()
+        shares.append(np.mean([word in known for word in words]))
+        varied.append(len(set(words)) / len(words))
+    axes.plot(temperatures, shares, label="words that the documentation of Python has")
+    axes.plot(temperatures, varied, label="different words, of all words written")
+    axes.set(xlabel="temperature", ylabel="fraction of the words", ylim=(0, 1))
+    return {"shares": shares, "varied": varied}
+
+
+# %% Overfitting: a text of 20,000 characters
+def overfitting(axes, seed=400):
+    text = elman.Corpus.from_text(read_corpus("python-docs").text[:20_000])
+    run = train(text, 2500, 50, cell="gru", hidden_size=200, metrics_every=20, seed=seed)
+    updates, loss = curve(run)
+    axes.plot(updates, loss, label="validation, last tenth of the text")
+    axes.plot([row.update for row in run.metrics], [row.loss / 25 for row in run.metrics], label="training")
+    axes.axvline(updates[loss.argmin()], color="0.7", linestyle=":")
+    axes.set(xlabel="update", ylabel="loss (nats per character)", ylim=(0, 4))
+    return {"best": loss.min(), "last": loss[-1], "training": run.metrics[-1].loss / 25}
+
+
+# %% What a hidden unit tracks: of all units of an LSTM and all features, the pair that agrees best
+def unit(axes, seed=400, start=4000, end=4150):
+    text = read_corpus("python-docs").text
+    model = train(elman.Corpus.from_text(text[:-20_000]), 1500, cell="lstm", hidden_size=96, seed=seed).model
+    page = elman.explain(text[-20_000:], model)
+    probe = max(page.probes, key=lambda probe: max([best.score - best.baseline for best in probe.best], default=0))
+    best, values = probe.best[0], np.asarray(probe.values[start:end], float)
+    axes.fill_between(range(end - start), values / max(1, values.max()), color="0.88")
+    axes.plot(dequantize(page.explanation.quantized[start:end, best.unit]), linewidth=1)
+    axes.set(xlabel="character", ylabel="activation", title=f"unit {best.unit}; grey: {probe.feature.name}")
+    return {"feature": probe.feature.name, "score": best.score, "baseline": best.baseline}
+
+
+# %% Exposure bias: after the 300 characters of a repeated text, the network reads it again, or what it writes itself
+def predict(model, texts, steps, reads_text):
+    """Return the fraction of right predictions after each step; `texts` has a row per step, and repeats."""
+    state, guess, right = model.start(texts.shape[1]), None, []
+    for t in range(steps):
+        read = texts[t % len(texts)] if t < len(texts) or reads_text else guess
+        state, log_p = model.step(state, "".join(read))
+        guess = np.array(list(model.alphabet.characters))[log_p.argmax(axis=1)]
+        right.append((guess == texts[(t + 1) % len(texts)]).mean())
+    return np.array(right[len(texts) :])
+
+
+def exposure(axes, seed=400, period=300):
+    letters, fractions = np.random.default_rng(seed).choice(list("abcdefghij"), period), {}
+    model = train(elman.Corpus.from_text("".join(letters) * 100), 350, hidden_size=64, seed=seed).model
+    texts = np.array([np.roll(letters, -3 * n) for n in range(100)]).T
+    for label in ("reads the text", "reads what it has written"):
+        fractions[label] = predict(model, texts, 2 * period, label == "reads the text")
+        axes.plot(fractions[label], label=label)
+    axes.set(xlabel="characters since the text ended", ylabel="fraction of right characters", ylim=(0, 1))
+    return {label: fraction[-100:].mean() for label, fraction in fractions.items()}
+
+
+EXPERIMENTS = (
+    truncation, gradient_flow, clipping, optimizers, temperature, overfitting, unit, exposure,
+)  # fmt: skip
+
+
+def main():
+    """Draw the experiments."""
+    folder, names, seed = Path(sys.argv[1]), sys.argv[2:3], int(sys.argv[3]) if len(sys.argv) > 3 else 400
+    for experiment in EXPERIMENTS:
+        if not names or experiment.__name__ in names:
+            figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+            print(experiment.__name__, experiment(axes, seed=seed), flush=True)
+            axes.spines[["top", "right"]].set_visible(False)
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend(frameon=False)
+            figure.savefig(folder / f"{experiment.__name__}.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()

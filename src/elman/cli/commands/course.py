@@ -1,0 +1,30 @@
+"""``elman course``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from elman.cli.commands import print_results
+from elman.cli.parameters import Flag, Json, parse_nonempty_path
+
+
+def course(
+    folder: Annotated[Path, Parameter(converter=parse_nonempty_path)], *, student: Flag = False, as_json: Json = False
+) -> int:
+    """Write an assignment on recurrent networks into a folder: the handout, the solution, and what grades it.
+
+    Parameters
+    ----------
+    folder
+        Where the files are written; those of the same names are replaced.
+    student
+        Write only what students get: the handout, and the assignment as a file and as a notebook.
+    """
+    from elman.testing.course import write_course
+
+    paths = write_course(folder, student=student)
+    print_results({"files": [str(path) for path in paths]}, as_json, lambda results: print(*results["files"], sep="\n"))
+    return 0

@@ -1,0 +1,218 @@
+"""Grades of a submission, whose tasks are checked in another process, each with the solution's other functions."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from elman.errors import ElmanError, quote
+from elman.testing import checks
+from elman.testing.comparison import CheckResult
+from elman.testing.faults import FUNCTIONS, load_solution
+from elman.testing.layout import LAYOUTS
+
+CHECKS: dict[str, Callable[..., CheckResult]] = {
+    "initialize": checks.check_initial,
+    "make_windows": checks.check_windows,
+    "forward": checks.check_forward,
+    "backward": checks.check_backward,
+    "gradient_error": checks.check_gradient_checker,
+    "adagrad": checks.check_optimizer,
+    "train": checks.check_training,
+    "synthesize": checks.check_sampling,
+}
+"""Task -> its check."""
+
+
+@dataclass(frozen=True)
+class TaskGrade:
+    """The points of one task, and what was found.
+
+    Examples
+    --------
+    >>> from elman.testing import TaskGrade
+    >>> TaskGrade("forward", 0, 15, ["forward: not written yet"]).findings
+    ['forward: not written yet']
+    """
+
+    name: str
+    points: float
+    of: float
+    findings: list[str]
+
+
+@dataclass(frozen=True)
+class Grade:
+    """The points of a submission.
+
+    Examples
+    --------
+    >>> from elman.testing import Grade
+    >>> Grade([]).as_dict()
+    {'points': 0, 'of': 0, 'tasks': []}
+    """
+
+    tasks: list[TaskGrade]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the points, those of every task, and the findings."""
+        points, of = sum(task.points for task in self.tasks), sum(task.of for task in self.tasks)
+        return {"points": points, "of": of, "tasks": [asdict(task) for task in self.tasks]}
+
+    def as_gradescope(self) -> dict[str, Any]:
+        """Return the content of Gradescope's ``results.json``."""
+        tests = [
+            {"name": task.name, "score": task.points, "max_score": task.of, "output": "\n".join(task.findings)}
+            for task in self.tasks
+        ]
+        return {"score": sum(task.points for task in self.tasks), "tests": tests}
+
+
+def grade(
+    submission: str | Path,
+    points: Mapping[str, float],
+    seeds: Sequence[int] = (5,),
+    *,
+    layout: str = "rows",
+    cell: str = "rnn",
+    seconds: float = 30.0,
+) -> Grade:
+    """Grade a submission: the points of each task whose function agrees with the reference for all seeds.
+
+    A task is checked with the solution's functions in place of those of other tasks, so that a mistake costs its own
+    task only, and if that fails with the submission's. The submission runs in another process, in its folder, without
+    the environment variables that begin with GRADE. Only its imports, definitions and assignments are carried out;
+    what fails of these is left out. This is no protection from a submission that means harm.
+
+    Parameters
+    ----------
+    submission : path
+        A Python file or a notebook.
+    points : mapping
+        Task -> points: initialize, make_windows, forward, backward, gradient_error, adagrad, train, synthesize.
+    seeds : sequence of int
+        Seeds of the checks.
+    layout, cell : str
+        As of `check_forward`; a GRU and an LSTM have the tasks forward and backward.
+    seconds : float
+        Time limit of each task.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from elman.testing import grade
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     submission = pathlib.Path(folder, "mine.py")
+    ...     _ = submission.write_text("def make_windows(indices, T):\\n    return []\\n")
+    ...     print(grade(submission, {"make_windows": 10}).tasks[0].findings)
+    ['x: the number or the length of the windows is wrong: floor((N - 1) / T) windows of T characters']
+    """
+    if unknown := points.keys() - CHECKS.keys():
+        raise ElmanError(f"unknown task {quote(min(unknown))}; tasks are {', '.join(CHECKS)}")
+    path, findings = Path(submission).resolve(), dict[str, list[str]]()
+    source = read_submission(path)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADE")}
+    environment["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(Path(__file__).parents[2]), environment.get("PYTHONPATH")])
+    )
+    while left := [task for task in points if task not in findings]:
+        options = {"seeds": [*seeds], "layout": layout, "cell": cell}
+        order = json.dumps({"source": source, "tasks": left, "seconds": seconds, "options": options})
+        code = "from elman.testing.grading import _check_tasks; _check_tasks()"
+        process = subprocess.run(
+            [sys.executable, "-P", "-c", code], input=order, capture_output=True, encoding="utf-8", cwd=path.parent,
+            env=environment, check=False,
+        )  # fmt: skip
+        for line in process.stdout.splitlines():
+            findings |= json.loads(line)
+        if left[0] not in findings:
+            findings[left[0]] = [f"{left[0]}: takes more than {seconds:g} seconds, or ends the process"]
+    return Grade([TaskGrade(task, 0 if findings[task] else of, of, findings[task]) for task, of in points.items()])
+
+
+def read_submission(path: Path) -> str:
+    """Return the source of a Python file, or of the cells of a notebook that are Python."""
+    text = path.read_text("utf-8", errors="replace")
+    if path.suffix != ".ipynb":
+        return text
+    cells = ("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code")
+    return "\n\n".join(
+        cell for cell in (re.sub(r"^\s*[%!].*", "", cell, flags=re.M) for cell in cells) if _is_python(cell)
+    )
+
+
+def _is_python(source: str) -> bool:
+    try:
+        ast.parse(source)
+    except SyntaxError:
+        return False
+    return True
+
+
+def load_submission(source: str) -> dict[str, Any]:
+    """Return what a submission imports, defines and assigns; what else it does, such as to train, is left out."""
+    names: dict[str, Any] = {"__name__": "submission", "__file__": "submission.py"}
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.Try)
+    for node in ast.parse(source).body:
+        if isinstance(node, kinds):
+            try:
+                exec(compile(ast.Module([node], []), "submission.py", "exec"), names)
+            except (Exception, SystemExit) as error:
+                names.setdefault("__errors__", []).append(f"line {node.lineno} of the submission fails: {error}")
+    return names
+
+
+def check_task(source: str, task: str, seeds: Sequence[int], layout: str, cell: str) -> list[str]:
+    """Return what is wrong with a task of a submission, or nothing."""
+    found = list[str]()
+    for isolated in (True, False):
+        try:
+            names = load_submission(source)
+        except SyntaxError as error:
+            return [f"{task}: the submission is no Python: {error.msg} in line {error.lineno}"]
+        if not callable(function := names.get(task)):
+            return [f"{task}: there is no function of this name", *names.get("__errors__", [])]
+        if isolated:
+            form, solution = LAYOUTS[layout][0], load_solution(task, cell=cell)
+            others = {name for functions in FUNCTIONS.values() for name in functions} - {*FUNCTIONS[task]}
+            names.update({name: form.adapt(name, solution[name], reverse=True) for name in others & solution.keys()})
+        options = {} if task in ("make_windows", "adagrad") else {"layout": layout}
+        options |= {"cell": cell} if task in ("forward", "backward") else {}
+        for seed in seeds:
+            if findings := CHECKS[task](function, seed=seed, **options).findings:
+                found = found or [str(finding) for finding in findings]
+                break
+        else:
+            return []
+    return found
+
+
+def _check_tasks() -> None:
+    """Check the tasks that standard input asks for, and write what is found, one line per task, as soon as it is known.
+
+    The process ends when a task takes too long.
+    """
+    order, stdout = json.load(sys.stdin), os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.path.append(str(Path.cwd()))
+    warnings.simplefilter("ignore")
+    for task in order["tasks"]:
+        watch = threading.Timer(order["seconds"], os._exit, [1])
+        watch.daemon = True
+        watch.start()
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            findings = check_task(order["source"], task, **order["options"])
+        watch.cancel()
+        print(json.dumps({task: findings}), file=stdout, flush=True)
