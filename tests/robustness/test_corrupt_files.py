@@ -211,7 +211,7 @@ def test_the_largest_weights_generate_text(
 
 
 @pytest.mark.parametrize("name", [CHECKPOINT, "best.safetensors"])
-@pytest.mark.parametrize("array", ["strings", "children", "ones"])
+@pytest.mark.parametrize("array", ["strings", "children"])
 def test_counts_that_are_no_trie(good: list[tuple[Path, bytes]], tmp_path: Path, array: str, name: str) -> None:
     path = tmp_path / name
     text, tensors = read_tensors(good[0][0].parents[1] / "2" / name)
