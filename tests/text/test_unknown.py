@@ -43,6 +43,8 @@ def test_the_largest_alphabet_that_needs_no_confirmation() -> None:
     assert elman.train(Corpus.from_text(text), **FEW).state.update == 3
     with pytest.raises(ElmanError, match=r"has 5,001 distinct .*; use min_count=1 .* equally frequent"):
         elman.train(Corpus.from_text(MANY[: MAX_UNCONFIRMED_SIZE + 1]), **FEW)
+    with pytest.raises(ElmanError, match=r"\(limit without min_count: 5,000\); use min_count=1 "):
+        elman.train(Corpus.from_text(MANY[: MAX_UNCONFIRMED_SIZE + 1]), preset="counts")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.protocol import WORST, Engine, Indices, InferenceSession, SegmentLosses
-from elman.errors import ElmanError, option
+from elman.errors import ElmanError, option, quote
 from elman.inference.score import check_finite, read_slices
 from elman.inference.snapshot import LINE_SCORES_SHAPE
 from elman.network import SamplingParams
@@ -162,9 +162,14 @@ class BlockScorer:
 
     def score_batch(self, lines: Iterable[str]) -> list[Line]:
         """Return lines in memory, each with or without its line feed; threads take turns."""
-        texts = [line.removesuffix("\n") for line in lines]
-        for n, text in enumerate(texts, 1):
-            if "\n" in text:
+        if isinstance(lines, str) or not isinstance(lines, Iterable):
+            raise ElmanError(f"lines must be a list, an array or a column of strings (got {quote(lines)})")
+        texts = []
+        for n, line in enumerate(lines, 1):
+            if not isinstance(line, str):
+                raise ElmanError(f"line {n} of the batch must be a string (got {quote(line)})")
+            texts.append(line.removesuffix("\n"))
+            if "\n" in texts[-1]:
                 raise ElmanError(f"line {n} of the batch contains a line feed: split it")
         blocks = ("\n".join([*texts[n : n + BLOCK_LINES], ""]) for n in range(0, len(texts), BLOCK_LINES))
         with self.lock:
