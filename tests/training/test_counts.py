@@ -164,6 +164,9 @@ def test_what_counts_cannot_do(run: elman.Run, tmp_path: Path) -> None:
             run.model.score(TEXT, adapt=adapt)
     with pytest.raises(elman.ElmanError, match="has no PyTorch module: export to npz"):
         elman.export(run.model, tmp_path / "m.safetensors")
+    pytest.importorskip("matplotlib")
+    with pytest.raises(elman.ElmanError, match="no losses to plot: a run of counts alone has none"):
+        run.plot()
 
 
 def test_a_preset_with_a_recipe_and_no_hidden_units_counts() -> None:
