@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -93,7 +94,7 @@ def test_a_run_that_is_killed_before_its_validation_is_completed(
     corpus, options = elman.Corpus.from_lines(LINES), {"preset": "counts", "lines": True}
     expected = elman.train(corpus, **options)  # type: ignore[arg-type]
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "finish_validation", lambda self: {}["killed"])
+        patch.setattr(Trainer, "finish_validation", Mock(side_effect=KeyError))
         with pytest.raises(KeyError):
             elman.train(corpus, out=tmp_path, **options)  # type: ignore[arg-type]
     run = elman.train(corpus, out=tmp_path, resume=True)
