@@ -2,6 +2,7 @@
 
 import json
 import re
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,16 @@ def test_sixty_thousand_characters_train_where_it_is_asked_for() -> None:
 
 
 def test_the_largest_alphabet_that_needs_no_confirmation() -> None:
-    text = MANY[:MAX_UNCONFIRMED_SIZE]
-    assert elman.train(Corpus.from_text(text), **FEW).state.update == 3
+    run = elman.train(Corpus.from_text("\n" + MANY[: MAX_UNCONFIRMED_SIZE - 1]), **FEW)
+    assert run.state.update == 3
+    tracemalloc.start()
+    run.model.score_lines([MANY[0]])
+    assert tracemalloc.get_traced_memory()[1] < 150e6  # the logits of all sampled texts take 205 MB
+    tracemalloc.stop()
     with pytest.raises(ElmanError, match=r"has 5,001 distinct .*; use min_count=1 .* equally frequent"):
         elman.train(Corpus.from_text(MANY[: MAX_UNCONFIRMED_SIZE + 1]), **FEW)
+    with pytest.raises(ElmanError, match=r"\(limit without min_count: 5,000\); use min_count=1 "):
+        elman.train(Corpus.from_text(MANY[: MAX_UNCONFIRMED_SIZE + 1]), preset="counts")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from elman.engine import get_engine
 from elman.network import SamplingParams
 from elman.ngram.language_model import compute_losses
 from elman.ngram.model import read
+from elman.training.loop import Trainer
 from support.tolerances import COUNTS_SESSION, largest_relative_error
+from support.training import Listens
 
 TEXT = "the cat sat on the mat, and the dog sat on the log. " * 60
 LINES = ["anna", "hannah", "ann", "hanna", "joanna"] * 40
@@ -84,6 +88,20 @@ def test_a_run_is_used_like_any_other(run: elman.Run, tmp_path: Path) -> None:
     assert elman.train(run.corpus, out=tmp_path / "run", resume=True).was_finished
 
 
+def test_a_run_that_is_killed_before_its_validation_is_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, options = elman.Corpus.from_lines(LINES), {"preset": "counts", "lines": True}
+    expected = elman.train(corpus, **options)  # type: ignore[arg-type]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "finish_validation", Mock(side_effect=KeyError))
+        with pytest.raises(KeyError):
+            elman.train(corpus, out=tmp_path, **options)  # type: ignore[arg-type]
+    run = elman.train(corpus, out=tmp_path, resume=True)
+    assert (run.was_finished, run.stopped, run.validation_loss) == (False, "counts", expected.validation_loss)
+    np.testing.assert_array_equal(elman.load(tmp_path).score_quantiles, expected.score_quantiles)
+
+
 def test_counts_and_network_are_an_ensemble(run: elman.Run) -> None:
     options = {"preset": "quick", "max_updates": 5, "validation": 0.1, "hidden_size": 8}
     network = elman.train(elman.Corpus.from_text(TEXT), ngram_order=11, **options)  # type: ignore[arg-type]
@@ -109,10 +127,24 @@ def test_scores_of_lines(of_lines: elman.Model) -> None:
     assert scores[0] == scores[2] < scores[1]
     total, mean = (of_lines.score_lines(["hanna"], by=by)[0] for by in ("sum", "mean"))
     assert total == pytest.approx(6 * mean) == pytest.approx(of_lines.score("hanna").nats)
-    with pytest.raises(
-        elman.ElmanError, match=re.escape("by must be one of worst5+mean, worst5, mean, max, sum (got x)")
-    ):
-        of_lines.score_lines(["a"], by="x")
+
+
+@pytest.mark.parametrize(
+    ("lines", "by", "message"),
+    [
+        (["a"], "x", "by must be one of worst5+mean, worst5, mean, max, sum (got x)"),
+        (["a"], ["mean"], "by must be one of worst5+mean, worst5, mean, max, sum (got ['mean'])"),
+        ("anna", "mean", "lines must be a list, an array or a column of strings (got 'anna')"),
+        (None, "mean", "lines must be a list, an array or a column of strings (got None)"),
+        (["a", None], "mean", "line 2 of the batch must be a string (got None)"),
+        ([b"a"], "mean", "line 1 of the batch must be a string (got b'a')"),
+        (["a\n", "b\n\n"], "mean", "line 2 of the batch contains a line feed: split it"),
+    ],
+    ids=str,
+)
+def test_lines_that_cannot_be_scored(of_lines: elman.Model, lines: Any, by: Any, message: str) -> None:
+    with pytest.raises(elman.ElmanError, match=f"^{re.escape(message)}$"):
+        of_lines.score_lines(lines, by=by)
 
 
 @pytest.mark.parametrize(
@@ -133,8 +165,13 @@ def test_what_counts_cannot_do(run: elman.Run, tmp_path: Path) -> None:
             run.model.score(TEXT, adapt=adapt)
     with pytest.raises(elman.ElmanError, match="has no PyTorch module: export to npz"):
         elman.export(run.model, tmp_path / "m.safetensors")
+    pytest.importorskip("matplotlib")
+    with pytest.raises(elman.ElmanError, match="no losses to plot: a run of counts alone has none"):
+        run.plot()
 
 
 def test_a_preset_with_a_recipe_and_no_hidden_units_counts() -> None:
-    run = elman.train(elman.Corpus.from_text(TEXT), hidden_size=0, max_seconds=5)
+    listens = Listens()
+    run = elman.train(elman.Corpus.from_text(TEXT), hidden_size=0, max_seconds=1e-4, callback=listens)
     assert (run.stopped, run.state.update) == ("counts", 0)
+    assert re.fullmatch(r"the command took .* s instead of 0\.0001 s \(max_seconds\)", "".join(listens.warnings))

@@ -380,7 +380,8 @@ class Model:
         Raises
         ------
         ElmanError
-            If `by` is another name, a line contains a line feed, or the network's output is not finite.
+            If `by` is another name, a line is not a string or contains a line feed, or the network's output is not
+            finite.
 
         Examples
         --------
@@ -393,7 +394,7 @@ class Model:
         """
         from elman.inference.score_lines import AGGREGATIONS
 
-        if by not in AGGREGATIONS:
+        if by not in [*AGGREGATIONS]:
             raise ElmanError(f"{option.by} must be one of {', '.join(AGGREGATIONS)} (got {shorten(by)})")
         scored = self._line_scorer.score_batch(lines)
         return np.array([AGGREGATIONS[by](line) if line.chars else math.nan for line in scored])

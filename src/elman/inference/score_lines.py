@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.protocol import WORST, Engine, Indices, InferenceSession, SegmentLosses
-from elman.errors import ElmanError, option
+from elman.errors import ElmanError, option, quote
 from elman.inference.score import check_finite, read_slices
 from elman.inference.snapshot import LINE_SCORES_SHAPE
 from elman.network import SamplingParams
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 SAMPLE_SHAPE = (160, 32)
 """Length and number of the texts that are sampled to find the initial state of a line."""
+MAX_LOGITS = 1 << 22
+"""Logits of those texts that are in memory at once, about."""
 
 BLOCK_LINES = 4096
 """Lines of a batch that are read at a time, at most: they bound the memory."""
@@ -141,8 +143,8 @@ class BlockScorer:
         self.table.add("\n", self.start)
         self.is_of_lines, self.masker = model.is_of_lines, model.masker
         state = model.state  # a model of independent lines is reset at every line feed, whatever the state
-        if self.scores_line_feed and not self.is_of_lines:
-            state = _mean_line_end_state(self.session, state, self.start)
+        if self.scores_line_feed and not self.is_of_lines and state.recurrent.size:
+            state = _mean_line_end_state(self.session, state, self.start, self.K)
         self.state = state.forget_history()
         self.cache: dict[str, LineScore] = {}
         self.lock = Lock()
@@ -162,9 +164,14 @@ class BlockScorer:
 
     def score_batch(self, lines: Iterable[str]) -> list[Line]:
         """Return lines in memory, each with or without its line feed; threads take turns."""
-        texts = [line.removesuffix("\n") for line in lines]
-        for n, text in enumerate(texts, 1):
-            if "\n" in text:
+        if isinstance(lines, str) or not isinstance(lines, Iterable):
+            raise ElmanError(f"lines must be a list, an array or a column of strings (got {quote(lines)})")
+        texts = []
+        for n, line in enumerate(lines, 1):
+            if not isinstance(line, str):
+                raise ElmanError(f"line {n} of the batch must be a string (got {quote(line)})")
+            texts.append(line.removesuffix("\n"))
+            if "\n" in texts[-1]:
                 raise ElmanError(f"line {n} of the batch contains a line feed: split it")
         blocks = ("\n".join([*texts[n : n + BLOCK_LINES], ""]) for n in range(0, len(texts), BLOCK_LINES))
         with self.lock:
@@ -250,7 +257,7 @@ def find_threshold(model: Model, by: str, fraction: float) -> float:
     return float(np.interp(fraction, LEVELS, model.score_quantiles[[*AGGREGATIONS].index(by)]))
 
 
-def _mean_line_end_state(session: InferenceSession, state: State, feed: int) -> State:
+def _mean_line_end_state(session: InferenceSession, state: State, feed: int, K: int) -> State:
     """Return the mean of the states before the line feeds in sampled text; the same state if there are none.
 
     Sampling starts in a state, after a line feed, and is deterministic.
@@ -259,8 +266,12 @@ def _mean_line_end_state(session: InferenceSession, state: State, feed: int) -> 
     first, states = np.full(count, feed), state.tile(count)
     uniforms = np.random.default_rng(0).random(SAMPLE_SHAPE)
     text, _ = session.generate(states, first, uniforms, [SamplingParams()] * count)
-    _, states = session.logits(states, np.concatenate([first[None], text[:-1]]).astype(np.uint32))
-    ends = states.recurrent[text == feed]
+    x, found, n = np.concatenate([first[None], text[:-1]]).astype(np.uint32), [], max(1, MAX_LOGITS // (count * K))
+    for part in (slice(t, t + n) for t in range(0, len(x), n)):
+        _, states_after = session.logits(states, x[part])
+        found.append(states_after.recurrent[text[part] == feed])
+        states = states_after.select(-1)
+    ends = np.concatenate(found)
     return state.with_recurrent(ends.mean(axis=0, dtype=np.float64).astype(ends.dtype)) if len(ends) else state
 
 

@@ -251,7 +251,7 @@ class LineScorer:
         Raises
         ------
         ElmanError
-            If the model cannot be loaded, or a line contains a line feed.
+            If the model cannot be loaded, or a line is not a string or contains a line feed.
         """
         scored = _open_scorer(self.path, self.engine).score_batch(lines)
         names = {"chars": "i8", "nats_per_char": "f8", "worst5_nats": "f8", "worst_column": "i8", "worst_nats": "f8"}

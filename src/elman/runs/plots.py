@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman.config import Config
-from elman.errors import require_extra
+from elman.errors import ElmanError, require_extra
 from elman.runs.directory import RunDirectory
 from elman.runs.history import Metrics, TrainLossEstimator
 from elman.storage.atomic import replace_file
@@ -63,6 +63,10 @@ def plot_losses(curves: Sequence[LossCurve]) -> Figure:
 
     A single run has both in one plot. Several runs have a plot for each, and a colour and a line style each.
     """
+    if not any(curve.metrics for curve in curves):
+        raise ElmanError(
+            "there are no losses to plot: a run of counts alone has none, another has none before its first row"
+        )
     return _plot_run(*curves) if len(curves) == 1 else _plot_runs(curves)
 
 

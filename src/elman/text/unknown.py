@@ -110,11 +110,13 @@ def check_alphabet_size(corpus: Corpus, m: int) -> None:
     K = len(corpus.alphabet)
     if K <= MAX_UNCONFIRMED_SIZE or corpus.alphabet.has_unknown:
         return
+    costs = (
+        f"with a hidden size of {m}, the input and output layers would have {2 * K * m:,} weights and need about"
+        f" {6 * K * m:,} operations per character, {K // 100:,} times as many as with 100 characters"
+    )
     raise ElmanError(
         f"{quote(corpus.name)} has {K:,} distinct characters (limit without {option.min_count}:"
-        f" {MAX_UNCONFIRMED_SIZE:,}); with a hidden size of {m}, the input and output layers would have {2 * K * m:,}"
-        f" weights and need about {6 * K * m:,} operations per character, {K // 100:,} times as many as with 100"
-        f" characters; {_suggest_min_count(corpus)}"
+        f" {MAX_UNCONFIRMED_SIZE:,}); {costs + '; ' if m else ''}{_suggest_min_count(corpus)}"
     )
 
 

@@ -175,6 +175,8 @@ def find_reached_limit(run: Run, config: Config, last_update: int) -> str:
 
 def was_ended_by(run: Run, config: Config) -> str:
     """Return the limit that a run, as its checkpoint left it, had reached; empty if it was interrupted."""
+    if config.is_counts_only and run.best is None and run.data.validation_sample is not None:
+        return ""  # before its only validation
     is_spent = config.max_seconds is not None and run.state.spent >= config.max_seconds
     last_update = run.state.update if is_spent else find_last_update(config, run.data.windows)
     return find_reached_limit(run, config, last_update)
@@ -214,11 +216,12 @@ def describe_overrun(run: Run, elapsed: float) -> str:
     limit = run.config.max_seconds
     if limit is None or elapsed <= TOLERANCE * limit + run.file_seconds:
         return ""
-    before = f"{run.preparation_seconds:,.1f} s of them before the first update"
+    overrun = f"the command took {elapsed:,.1f} s instead of {limit:g} s ({option.max_seconds})"
+    if run.config.is_counts_only:
+        return overrun
     return (
-        f"the command took {elapsed:,.1f} s instead of {limit:g} s ({option.max_seconds}),"
-        f" {before}: half of the time is for training, which makes at least {MIN_UPDATES}"
-        f" updates unless they take {MAX_BUDGETS:g} times the budget"
+        f"{overrun}, {run.preparation_seconds:,.1f} s of them before the first update: half of the time is for"
+        f" training, which makes at least {MIN_UPDATES} updates unless they take {MAX_BUDGETS:g} times the budget"
     )
 
 

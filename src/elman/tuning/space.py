@@ -125,7 +125,7 @@ def create_settings(
 
 
 def default_space(preset: str, options: Mapping[str, Any]) -> Space:
-    """Return the space around a preset: learning rate, sizes and dropout.
+    """Return the space around a preset: learning rate, sizes and dropout; of counts alone, what they count.
 
     Settings among `options` are fixed, and not in the space.
     """
@@ -141,6 +141,8 @@ def default_space(preset: str, options: Mapping[str, Any]) -> Space:
         "seq_length": multiples(config.seq_length, 0.5, 1, 2),
         "dropout": {"low": 0.0, "high": 0.5},
     }
+    if config.is_counts_only:  # a count of 1 would store the text
+        space = {"ngram_order": {"low": 2, "high": 15}, "ngram_min_count": {"low": 2, "high": 5}}
     return {name: values for name, values in space.items() if name not in options}
 
 
