@@ -60,7 +60,7 @@ def test_help_groups_the_commands_most_used_first(folder: Path, command: Command
     names = [words[0] for words in lines if words[0] in known]
     assert " ".join(names[1:]) == (  # the first begins the description
         "Train train sweep view plot runs Use sample eval score explain serve compress decompress"
-        " Exchange export import ensemble Study gradcheck report Other cache"
+        " Exchange export import ensemble Study gradcheck report course Other cache"
     )
 
 
