@@ -252,10 +252,7 @@ def test_an_invalid_prior(corpus: Corpus, tmp_path: Path, change: Callable[[Any,
 
 def test_the_package_neither_pickles_nor_evaluates() -> None:
     forbidden = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve", "eval", "exec", "allow_pickle"}
-    graded = {
-        "faults.py",
-        "grading.py",
-    }  # the code of the course's solution, and of a submission: running it is the job
+    graded = {"faults.py", "grading.py"}  # whose job is to run the code of the solution and of a submission
     package = Path(elman.__file__).parent
     for source in package.rglob("*.py"):
         allowed = {"exec"} if source.parent == package / "testing" and source.name in graded else set()
