@@ -103,14 +103,17 @@ def compile_seconds() -> float:
     return COMPILATION.seconds
 
 
-def start_compiling(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool) -> None:
-    """Begin to compile what `compile_kernels` will, in other processes, where nothing is in the cache yet.
+def start_compiling(
+    engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool, validates: bool
+) -> None:
+    """Begin to compile what a training calls, in other processes, where nothing is in the cache yet.
 
-    `state` has arrays of the same shapes and types as the later one; it is changed.
+    `state` has arrays of the same shapes and types as the later one; it is changed. `samples` is whether the training
+    prints samples, `validates` whether it has a validation set.
     """
     start = getattr(engine, "start_compiling", None)  # the compiled engine has it
     if start is not None:
-        start(state, windows, optimizer, samples)
+        start(state, windows, optimizer, samples, validates)
 
 
 def compile_kernels(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool) -> None:

@@ -322,7 +322,9 @@ def make_table(model: NgramModel) -> Table:
     table, width, folds = model.table, symbol_bits(model.K), model.fold_counts or empty_table()[-7:-5]
     strings, rests = np.zeros(table.nodes, np.uint32), np.empty(table.contexts, np.uint8)
     firsts = np.empty(table.contexts + 1, np.uint32)
-    unpack(model.K, width, tuple(table.arrays().values()), strings, rests, firsts)
+    # Those of a file cannot be written, and a kernel would be compiled for either kind.
+    arrays = tuple(np.asarray(memoryview(array).toreadonly()) for array in table.arrays().values())
+    unpack(model.K, width, arrays, strings, rests, firsts)
     compiled = Table(
         model.K, model.order, model.folds, NONE if model.reset_at is None else model.reset_at, width, strings, rests,
         firsts, model.discounts, keep_codes(model.discounts), *folds,

@@ -38,16 +38,16 @@ def read_compiled(
     return log_q.reshape(T, B, model.K), matched.reshape(T, B), model.histories(history, x)[-1].copy()
 
 
-def reading_kernels() -> list[Signature]:
-    """Return the kernels, with the types of their arguments, that read a model in float32."""
+def reading_kernels(dtype: Any = np.float32) -> list[Signature]:
+    """Return the kernels, with the types of their arguments, that read a model in a dtype."""
     from elman.jit.runtime import call_kernel, record_kernels  # without Numba there are none
 
     table, added, nodes, workspace = empty_table(), empty_added(), make_nodes(1, 1), make_workspace(1, 1)
     x, history, reads = np.zeros(1, np.intp), np.zeros((1, 1), np.int32), np.ones(1, np.bool_)
-    q, matched, log_q = np.empty((1, 1, 1)), np.empty((1, 1), np.int8), np.empty(1, np.float32)
+    q, matched, log_q = np.empty((1, 1, 1)), np.empty((1, 1), np.int8), np.empty(1, dtype)
     with record_kernels() as kernels:
         call_kernel(fill_cache, table, added, history, *nodes, q, matched, workspace)
-        call_kernel(unpack, 2, 1, (np.zeros(2, np.uint64),) * 4, table.strings, table.rests, table.firsts)
+        call_kernel(unpack, 2, 1, (np.frombuffer(bytes(16), np.uint64),) * 4, table.strings, table.rests, table.firsts)
         call_kernel(read_window, table, added, False, history, *nodes, reads, x, x, 1, 1, 1, log_q, x, workspace)
     return kernels
 

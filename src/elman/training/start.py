@@ -137,7 +137,7 @@ def compile_ahead(data: TrainingData, optimizer: Optimizer) -> None:
     )
     zeros = Parameters(net, Arrays({name: np.zeros(shape, config.dtype) for name, shape in net.shapes().items()}))
     state = TrainState.initial(zeros, config.seed, config.batch_size, optimizer)
-    start_compiling(engine, state, data.windows, optimizer, config.sample_every > 0)
+    start_compiling(engine, state, data.windows, optimizer, config.sample_every > 0, data.validation_set is not None)
 
 
 def require_memory(data: TrainingData) -> None:

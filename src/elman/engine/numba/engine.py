@@ -63,12 +63,18 @@ class NumbaEngine:
             self._training = Training(state, windows, optimizer, mixed)
         return self._training.advance(windows, updates, optimizer, callback)
 
-    def start_compiling(self, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool) -> None:
-        """Let other processes compile the kernels of a training, and of its samples, if none are in the cache."""
-        if not state.parameters.architecture.m:
-            from elman.jit.parallel import start_compiling
-            from elman.ngram.language_model import reading_kernels
+    def start_compiling(
+        self, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool, validates: bool
+    ) -> None:
+        """Let other processes compile the kernels of a training, if none are in the cache.
 
+        They include those of its samples and of its validation.
+        """
+        from elman.jit.parallel import start_compiling
+        from elman.ngram.language_model import reading_kernels
+
+        net = state.parameters.architecture
+        if not net.m:
             start_compiling(reading_kernels())
             return
         from elman.engine.numba.batched.inference import NumbaSession
@@ -77,13 +83,16 @@ class NumbaEngine:
 
         if is_online_rnn(state.parameters, windows.batch_size, optimizer) or has_stored(run_updates):
             return
-        from elman.jit.parallel import start_compiling
-
         with record_kernels() as kernels:
             Training(state, windows, optimizer, self._is_mixed(state.parameters)).advance(windows, 1, optimizer, None)
             if samples:
                 start = state.final_hidden.reshape(1), np.zeros(1, np.intp)
                 NumbaSession(state.parameters).generate(*start, np.zeros((1, 1)), [SamplingParams()])
+            if validates:
+                x = np.zeros((1, 1), np.intp)
+                self.session(state.parameters).losses(state.final_hidden.reshape(1), x, x)
+        if net.order:
+            kernels += reading_kernels(state.parameters["V"].dtype)
         start_compiling(kernels)
 
     def loss_and_gradients(self, parameters: Parameters, state: State, x: Indices, y: Indices) -> LossAndGradients:

@@ -171,7 +171,7 @@ def evaluate_window(network: BatchedNetwork, x: NDArray[np.integer], y: NDArray[
     network.split_rows(y, batches.targets[0])
     network.reserve_counts(x.size)
     steps = 0 if network.backward else x.size  # those of training have timings of their own
-    network.run(_run_batch, batches, network.T, network.B, off, off, UNUSED, network.backward, steps=steps)
+    network.run(run_groups, batches, 0, network.T, network.B, off, off, UNUSED, network.backward, steps=steps)
     losses: NDArray[np.float64] = network.join_rows(batches.losses[0])[:, :, 0]
     return losses
 
@@ -195,7 +195,7 @@ def run_updates(
             for layer in range(thread.rank, sizes.layers, thread.size):
                 call_pointer(pointers.pack_masked, (net, layer, dropped[layer]))
         barrier(thread)
-        _run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight_masks, pointers.mask, True)
+        run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight_masks, pointers.mask, True)
         barrier(thread)
         for k in range(thread.rank, len(ranges), thread.size):
             call_pointer(pointers.reduce, (gradients, ranges[k, 0], ranges[k, 1], 1 / B, squares, k))
@@ -214,13 +214,7 @@ def run_updates(
 
 
 @kernel
-def _run_batch(thread, net, workspaces, priors, batches, T, B, masks, weight_masks, mask, is_training):
-    """Run the only window of `batches`: the losses and, if `is_training`, the gradients."""
-    _run_groups(thread, net, workspaces, priors, batches, 0, T, B, masks, weight_masks, mask, is_training)
-
-
-@inlined
-def _run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight_masks, mask, is_training):
+def run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight_masks, mask, is_training):
     """Run the n-th window: the losses and, if `is_training`, the gradients of each group.
 
     `mask` points to `mask_recurrent`.
