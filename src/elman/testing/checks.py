@@ -428,7 +428,8 @@ def check_gradient_checker(gradient_error: Function, *, seed: int = 5, layout: s
     ----------
     gradient_error : callable
         ``gradient_error(parameters, h0, x, y, gradients)`` returns a dict with the relative error,
-        ``sum |a - n| / sum (|a| + |n|)``, of every array of gradients, ``h0`` included. It calls a forward pass of its own.
+        ``sum |a - n| / sum (|a| + |n|)``, of every array of gradients, ``h0`` included. It calls a forward pass of its
+        own.
     seed : int
         Seed of the weights and the window.
     layout : str

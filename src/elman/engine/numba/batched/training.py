@@ -18,7 +18,7 @@ from elman.engine.numba.batched.workspace import BatchedNetwork, Batches
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.threads import barrier, make_team, work_alone
 from elman.engine.protocol import Callback, Indices, TrainState, run_in_chunks, training_folds
-from elman.jit import inlined, kernel
+from elman.jit import kernel
 from elman.jit.runtime import KernelPointer, call_pointer, kernel_pointer
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import LossAndGradients, Parameters
