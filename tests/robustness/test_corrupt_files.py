@@ -144,7 +144,7 @@ def refusal_with(path: Path, *changes: tuple[str, Any]) -> str:
         ("corpus_sha256", 1, "the SHA-256 of the text must be a string"),
         ("corpus_sha256", "\x1b[2J", "the SHA-256 of the text must have 64"),
         ("config.cell", "\x1b[2J", r"\x1b[2J"),
-        ("format", 2, "format 2, but this version reads 1"),
+        ("format", 2, "is not damaged, but not in the format that this version of Elman reads (format 2, but"),
         ("sample_generator.bit_generator", "MT19937", "state must be for a PCG64"),
         ("sample_generator.uinteger", 2**32, "too large to convert"),
         ("state.position", 10**9, "a run is at character 55 of epoch 0, but the checkpoint is at 1000000000"),

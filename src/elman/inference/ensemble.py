@@ -142,9 +142,11 @@ def _check_models(models: Iterable[Model]) -> list[Model]:
         tensors, next_tensors = ngram_tensors(prior), ngram_tensors(next_prior)
         is_same = all(np.array_equal(next_tensors[name], array) for name, array in tensors.items())
         if prior.order != next_prior.order or not is_same:
+            has_networks = all(model.parameters.architecture.m for model in models)
+            without = f", or with {option.ngram_order:0}" if has_networks else ""
             raise ElmanError(
                 "the models of an ensemble must have the same n-gram prior: train them on the same text with the same"
-                f" {option.ngram_order} and {option.ngram_min_count}, or with {option.ngram_order:0}; of independent"
+                f" {option.ngram_order} and {option.ngram_min_count}{without}; of independent"
                 f" lines, {option.seed} decides which ones {option.validation} holds out, unless that is a file"
             )
     return models
@@ -155,7 +157,7 @@ def _describe(model: Model) -> dict[str, object]:
     network = model.parameters.architecture
     text = "independent lines" if model.is_of_lines else "continuous"
     of_units = {"cell": network.cell, "number of layers": network.layers} if network.m else {}
-    common = {"precision": model.parameters["V"].dtype, "kind of text": text, "masks": model.masker or "none"}
+    common = {"precision": model.parameters["V"].dtype, "kind of text": text, "masks": str(model.masker or "none")}
     return {**of_units, **common}
 
 
