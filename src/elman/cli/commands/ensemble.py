@@ -48,8 +48,8 @@ def ensemble(
     models = [load(run) for run in runs]
     if fit_on is not None:
         has_lines = any(model.is_of_lines for model in models)
-        text = "".join(read_chunks([fit_on], encoding=encoding, field=field, lines=has_lines))
-        shares = fit_ensemble_weights(models, text)
+        chunks = read_chunks([fit_on], encoding=encoding, field=field, lines=has_lines)
+        shares = fit_ensemble_weights(models, chunks)
         print("weights", ", ".join(f"{share:.4f}" for share in shares), file=sys.stderr)
     save_model(ensemble(models, weights=shares), out)
     print(out)
