@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 import elman
-from elman.cli.commands.sample import interpret_escapes
+from elman.cli.commands.sample import MAX_PROMPT, interpret_escapes
 from elman.inference import Model
 from elman.text import Alphabet, with_unknown
-from support.cli import Command
+from support.cli import Command, assert_refused
 
 Stdin = Callable[[bytes], None]
 
@@ -49,6 +49,9 @@ def test_sources_of_a_prompt(command: Command, stdin: Stdin, model: Model, tmp_p
         stdin(b"the\n")
         assert command(*options, source, "-") == expected
     assert command(*options, "--prompt", "the\n", "--no-echo") == (0, expected[1].removeprefix("the\n"), "")
+    (tmp_path / "prompt.txt").write_bytes(b"a" * (MAX_PROMPT + 1))
+    refused = command(*options, "--prompt-file", tmp_path / "prompt.txt")
+    assert_refused(refused, "a prompt may have at most 10,000,000 characters: pass the end of '")
 
 
 def test_escapes_are_interpreted_where_a_backslash_cannot_be_meant() -> None:

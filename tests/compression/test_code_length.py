@@ -1,18 +1,23 @@
 """The cross-entropy of a text under the mode of the codec that adapts."""
 
+import json
 import math
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 import elman
 from elman.compression.container import read_header
 from elman.compression.modes import ModeName
-from elman.inference import Model, Score
+from elman.inference import Model, Score, code_length
 from elman.inference.code_length import score_code_length
 from elman.inference.fingerprint import fingerprint
-from elman.text import Alphabet
+from elman.text import Alphabet, Corpus
+from support.cli import Command
 from support.codec_models import ALPHABET, MODE_NAMES, TEXT, make_model
 from support.small_blocks import small_blocks
+from support.training import train
 
 LONG = TEXT * 5
 
@@ -25,7 +30,7 @@ def score(model: Model, text: str) -> Score:
 def test_it_is_the_length_of_the_payload_and_the_model_does_not_change(mode: ModeName) -> None:
     model, fractions = make_model(order=3), list[float]()
     before = fingerprint(model)
-    result = score_code_length(model.alphabet, model.parameters, LONG, mode, fractions.append)
+    result = score_code_length(model.alphabet, model.parameters, lambda: [TEXT] * 5, mode, fractions.append)
     assert fingerprint(model) == before
     file = elman.compress(LONG, model, mode=mode)
     assert result.chars == len(LONG)
@@ -50,3 +55,24 @@ def test_characters_outside_the_alphabet_are_counted() -> None:
     ):
         result = score(make_model(alphabet=alphabet), text)
         assert (result.chars, result.unknown) == (len(text), unknown)
+
+
+@pytest.mark.parametrize("min_count", [0, 2])
+def test_the_command_reads_the_text_in_chunks(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, min_count: int
+) -> None:
+    run = train(Corpus.from_text(TEXT + "z"), preset="counts", min_count=min_count, out=tmp_path / "run")
+    (tmp_path / "text").write_text(text := "a cab, 漢字z�\n" + TEXT[:500], "utf-8")
+    expected, read, to_tokens = score(run.model, text), list[int](), code_length.to_tokens
+
+    def count_bytes(data: bytes, alphabet: Alphabet) -> Any:
+        read.append(len(data))
+        return to_tokens(data, alphabet)
+
+    monkeypatch.setattr(code_length, "to_tokens", count_bytes)
+    monkeypatch.setattr(elman.text.corpus, "CHUNK_SIZE", 64)
+    code, out, _ = command("eval", tmp_path / "run", tmp_path / "text", "--adapt", "mixture", "--json")
+    printed = json.loads(out)
+    assert (code, printed["nats_per_char"], printed["chars"]) == (0, expected.nats_per_char, len(text))
+    assert printed["nats_per_char_without_adapt"] == pytest.approx(run.model.score(text).nats_per_char)
+    assert max(read) < 100

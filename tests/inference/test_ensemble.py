@@ -1,6 +1,7 @@
 """Ensembles of models: their score, which models cannot be joined, and weights that are fitted to a text."""
 
 import re
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,14 @@ def test_no_other_weights_are_better(models: list[Model]) -> None:
 def evaluate(models: list[Model], weights: Any) -> tuple[float, Any, Any]:
     x = models[0].alphabet.encode(HELD_OUT)
     return fitting._evaluate(fitting._collect_logits(models, x), x[1:].astype(np.intp), np.array(weights))
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_of_a_text_in_chunks_only_the_beginning_is_read(lines: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "MAX_CHARACTERS", 300)
+    models = [train_words(seed=seed, lines=lines) for seed in (1, 2)]
+    expected = fit_ensemble_weights(models, HELD_OUT * 9)
+    assert fit_ensemble_weights(models, cycle([HELD_OUT[:70], HELD_OUT[70:]])) == expected
 
 
 def test_slices_do_not_matter(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -326,9 +326,11 @@ def test_lines_that_repeat_are_read_once(log_run: Path, monkeypatch: pytest.Monk
     first = scorer.score(block, 1)
     assert [line[2:] for line in scorer.score(block, 1)] == [line[2:] for line in first]
     assert len({line.nats for line in first}) == read[0] == 2
-    monkeypatch.setattr(scoring, "CACHED_LINES", 1)
+    monkeypatch.setattr(scoring, "CACHED_CHARS", 500)  # a long line takes the place of several
     assert scorer.score(block, 1) == first
-    assert read == [2, 2]
+    assert scorer.score("T" * 300 + "\n", 1)[0].chars == 301
+    assert scorer.score(block, 1) == first
+    assert read == [2, 1, 2]
 
 
 def test_a_line_of_which_all_is_masked(log_run: Path) -> None:

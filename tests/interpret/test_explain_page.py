@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
+from elman import interpret
 from elman.engine import get_engine
+from elman.errors import ElmanError
 from elman.inference import Model
 from elman.interpret import Unit, dequantize, explain_page
 from elman.interpret.explain_page import ExplainPage, describe_network, explain, format_unit, render_page
@@ -291,6 +293,14 @@ def test_an_unknown_character_is_distinguished_from_an_unlikely_one(opened: Open
     assert page.locator("#announcement").inner_text().startswith(f"grinning face, U+1F600. {label} Also: ")
     most = page.evaluate("getComputedStyle(document.querySelector('#scale i:last-child')).backgroundColor")
     assert page.evaluate("getComputedStyle(document.querySelector('#character output')).backgroundColor") == most
+
+
+def test_a_long_log_is_refused_before_it_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpret, "MAX_CHARS", 20)
+    model = replace(random_model("Ⓝ abc:\n"), masker=Masker("numbers"))
+    assert explain("abc 123456789\n", model).explanation.chars == len("bc Ⓝ\n")
+    with pytest.raises(ElmanError, match=r"at most 20 characters to be explained \(got 24\)"):
+        explain("abc 1234567890123456789\n", model)
 
 
 def test_the_symbols_of_masks_show_what_they_replace(opened: Opener) -> None:

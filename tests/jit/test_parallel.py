@@ -1,6 +1,10 @@
 """Compilation in several processes."""
 
+import os
+import signal
+import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +86,51 @@ def test_no_process_compiles_longer_than_the_program(tmp_path: Path) -> None:
     ends = time.monotonic() + 0.5  # in which it could not even import what it compiles
     while is_alive(int(worker)):
         assert time.monotonic() < ends
+
+
+class Endless:
+    """A kernel whose compilation does not end."""
+
+    name = "test_parallel:ENDLESS"
+
+    def is_missing(self, kinds: tuple[str, ...]) -> bool:
+        return True
+
+    def find(self, kinds: tuple[str, ...]) -> None:
+        Path(kinds[0]).touch()
+        while True:
+            pass
+
+
+ENDLESS = Endless()
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_parallel
+from elman.jit import parallel
+from support.processes import children
+parallel.thread_count = lambda: 2
+parallel.start_compiling([(test_parallel.ENDLESS, (sys.argv[2], str(n))) for n in range(parallel.MIN_KERNELS)])
+while not Path(sys.argv[2]).exists():
+    time.sleep(0.01)
+print(*children(os.getpid()), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the processes in /proc")
+def test_no_process_compiles_after_the_program_was_killed(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as killed:
+        run_in_a_process(KILLED, tmp_path, str(Path(__file__).parent), str(tmp_path / "begun"))
+    worker, ends = int(killed.value.stdout), time.monotonic() + 5
+    try:
+        while is_alive(worker):
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
 
 
 TRAIN = """

@@ -144,7 +144,9 @@ def test_it_works_in_an_empty_environment(
     assert run(sys.executable, *smoke_test, where=ROOT) == f"works with extra {extra}\n"
 
 
-ALLOWED = re.compile(r"MIT|BSD|Apache|PSF|Python Software Foundation|ISC|MPL-2\.0|Mozilla Public License 2\.0")
+ALLOWED = re.compile(
+    r"MIT|BSD|Apache|PSF|Python Software Foundation|ISC|Unlicense|MPL-2\.0|Mozilla Public License 2\.0"
+)
 REFUSED = re.compile(r"GPL|GNU|[Pp]roprietary|[Cc]ommercial")
 
 

@@ -6,6 +6,8 @@ import random
 import resource
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,13 +66,18 @@ def show(folder: Path) -> None:
     dump_json([run.about(), run.history.as_dict(), run.status(), run.histograms()])
 
 
-def place_beside_run(path: Path, folder: Path) -> Path:
-    """Return where to put a corrupt file: next to fresh copies of the valid files of its run."""
-    folder.mkdir(exist_ok=True)
-    for other in FILES:
-        if (path.parent / other).exists():
-            (folder / other).write_bytes((path.parent / other).read_bytes())
-    return folder / path.name
+@contextmanager
+def copied_run(path: Path, folder: Path) -> Iterator[Path]:
+    """Yield where to put a corrupt file: in a copy of its run, which is restored afterwards."""
+    copy = folder / path.parent.name
+    if not copy.exists():
+        shutil.copytree(path.parent, copy)
+    yield copy / path.name
+    changed = FILES if path.name == CHECKPOINT else [path.name]  # a valid checkpoint is trained further
+    for name in changed:
+        (copy / name).unlink(missing_ok=True)
+        if (path.parent / name).exists():
+            shutil.copyfile(path.parent / name, copy / name)
 
 
 @pytest.mark.parametrize("number", [1_000, pytest.param(20_000, marks=pytest.mark.slow)])
@@ -79,19 +86,21 @@ def test_corrupt_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], 
     for seed in range(number):
         rng = random.Random(seed)
         path, data = rng.choice(good)
-        corrupt, truncate = place_beside_run(path, tmp_path), rng.random() < 0.1
-        if truncate:  # by at least two bytes, since the last one may be an optional line feed
-            corrupt.write_bytes(data[: rng.randrange(len(data) - 1)])
-        else:
-            corrupt_file(path, data, rng, corrupt)
-        try:
-            message = outcome(corrupt)
-            if number > 1_000 or seed % 4 == 0:  # as slow as four loaders
-                error_message(partial(show, tmp_path))
-            assert message or not truncate or path.suffix in (".csv", ".jsonl")  # complete lines are a complete file
-        except BaseException as error:
-            error.add_note(f"seed {seed}, {path}")
-            raise
+        truncate = rng.random() < 0.1
+        with copied_run(path, tmp_path) as corrupt:
+            if truncate:  # by at least two bytes, since the last one may be an optional line feed
+                corrupt.write_bytes(data[: rng.randrange(len(data) - 1)])
+            else:
+                corrupt_file(path, data, rng, corrupt)
+            try:
+                message = outcome(corrupt)
+                if number > 1_000 or seed % 4 == 0:  # as slow as four loaders
+                    error_message(partial(show, corrupt.parent))
+                # Complete lines are a complete file.
+                assert message or not truncate or path.suffix in (".csv", ".jsonl")
+            except BaseException as error:
+                error.add_note(f"seed {seed}, {path}")
+                raise
         refused += bool(message)
     assert refused > number / 2
 
@@ -144,7 +153,7 @@ def refusal_with(path: Path, *changes: tuple[str, Any]) -> str:
         ("corpus_sha256", 1, "the SHA-256 of the text must be a string"),
         ("corpus_sha256", "\x1b[2J", "the SHA-256 of the text must have 64"),
         ("config.cell", "\x1b[2J", r"\x1b[2J"),
-        ("format", 2, "format 2, but this version reads 1"),
+        ("format", 2, "is not damaged, but not in the format that this version of Elman reads (format 2, but"),
         ("sample_generator.bit_generator", "MT19937", "state must be for a PCG64"),
         ("sample_generator.uinteger", 2**32, "too large to convert"),
         ("state.position", 10**9, "a run is at character 55 of epoch 0, but the checkpoint is at 1000000000"),

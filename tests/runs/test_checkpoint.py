@@ -238,7 +238,7 @@ NODES = "nodes must be an integer from 1"
     ("change", "reason"),
     [
         (lambda _, tensors: tensors.pop("ngrams.rests"), "the arrays of its n-gram counts are invalid"),
-        (lambda description, _: description.pop("ngrams"), "its description is invalid"),
+        (lambda description, _: description.pop("ngrams"), "reads ('ngrams')"),
         (lambda description, _: description["config"].update(ngram_order=0), SHAPES),
         *((change_number("nodes", value), NODES) for value in (0, 1.5, "1", None, 2**70)),
         *((change_number(name, 3), "n-gram counts do not fit one another") for name in ("nodes", "contexts")),

@@ -175,3 +175,18 @@ def test_a_preset_with_a_recipe_and_no_hidden_units_counts() -> None:
     run = elman.train(elman.Corpus.from_text(TEXT), hidden_size=0, max_seconds=1e-4, callback=listens)
     assert (run.stopped, run.state.update) == ("counts", 0)
     assert re.fullmatch(r"the command took .* s instead of 0\.0001 s \(max_seconds\)", "".join(listens.warnings))
+
+
+@pytest.mark.parametrize("options", [{"seq_length": 64}, {"batch_size": 50}])
+def test_a_short_text_is_counted_whatever_its_windows(options: dict[str, Any]) -> None:
+    text = elman.Corpus.from_text(TEXT[:300])
+    counted = [elman.train(text, preset="counts", **each).model.parameters.ngrams for each in ({}, options)]
+    assert counted[0] is not None
+    assert counted[1] is not None
+    assert counted[0].table.nodes == counted[1].table.nodes
+
+
+def test_counts_of_different_orders_are_not_joined(run: elman.Run) -> None:
+    other = elman.train(elman.Corpus.from_text(TEXT), preset="counts", ngram_order=4).model
+    with pytest.raises(elman.ElmanError, match=r"the same ngram_order and ngram_min_count; of independent"):
+        elman.ensemble([run.model, other])

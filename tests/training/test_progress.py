@@ -137,8 +137,8 @@ def test_a_notebook_gets_one_output_that_is_updated(corpus: Corpus, monkeypatch:
 def test_a_warning_and_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = use_terminal(monkeypatch)
     for display in (ProgressLines(StderrConsole()), ProgressBar(StderrConsole())):
-        display.on_warning("[it] is not well " * 20)
+        display.on_warning("[it] is not well" * 20)
         display.on_sample(Sample(1, None, "\x1b[31m"))
         display.close()
-    assert terminal.getvalue() == 2 * f"warning: {'[it] is not well ' * 20}\n"
+    assert terminal.getvalue() == 2 * f"warning: {'[it] is not well' * 20}\n"
     assert visible("a\x1b[31mb\tc\nd\x7f\x9b") == "a␛[31mb\tc\nd␡�"

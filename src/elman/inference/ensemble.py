@@ -30,7 +30,8 @@ from elman.network.bptt import begin_text
 from elman.network.ensemble import join_parameters, join_states
 from elman.network.output import log_softmax
 from elman.ngram.file import ngram_tensors
-from elman.text.unknown import drop_unknown
+from elman.text.lines import complete_lines
+from elman.text.unknown import drop_unknown, with_unknown
 
 Floats = NDArray[np.float64]
 Logits = NDArray[np.float32]
@@ -103,16 +104,17 @@ def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None,
     return Model(first.alphabet, parameters, state, first.engine, all_hashes, masker=first.masker)
 
 
-def fit_ensemble_weights(models: Iterable[Model], text: str) -> list[float]:
+def fit_ensemble_weights(models: Iterable[Model], text: str | Iterable[str]) -> list[float]:
     """Return the weights with which the ensemble of several models predicts a text best: those that minimize (1).
 
     Unknown characters are left out. Of a long text the first `MAX_CHARACTERS` are used, fewer where the alphabet is
-    large.
+    large; of one that arrives in chunks, no more are read.
     """
     models = _check_models(models)
     K = len(models[0].alphabet)
     used = min(MAX_CHARACTERS, max(MIN_CHARACTERS, MAX_LOGITS // (len(models) * K)))
-    x = drop_unknown(models[0].encode(text), K)[: used + 1]
+    start = text if isinstance(text, str) else _read_start(models[0], text, used + 1)
+    x = drop_unknown(models[0].encode(start), K)[: used + 1]
     if len(x) < MIN_CHARACTERS:
         raise ElmanError(f"fitting weights needs a text of at least {MIN_CHARACTERS} known characters (got {len(x)})")
     weights = _minimize(_collect_logits(models, x), x[1:].astype(np.intp))
@@ -120,6 +122,17 @@ def fit_ensemble_weights(models: Iterable[Model], text: str) -> list[float]:
         remedy = "fit on text like the training set"
         raise ElmanError(f"no model predicts the text better than a uniform distribution: {remedy}")
     return [float(weight) for weight in weights]
+
+
+def _read_start(model: Model, chunks: Iterable[str], count: int) -> str:
+    """Return the beginning of a text, with so many characters that the model knows, or all of it."""
+    parts, known = list[str](), 0
+    for part in complete_lines(chunks) if model.is_of_lines else chunks:
+        parts.append(part)
+        known += len(drop_unknown(with_unknown(model.alphabet).encode(model.normalize(part)), len(model.alphabet)))
+        if known >= count:
+            break
+    return "".join(parts)
 
 
 def _check_models(models: Iterable[Model]) -> list[Model]:
@@ -142,9 +155,11 @@ def _check_models(models: Iterable[Model]) -> list[Model]:
         tensors, next_tensors = ngram_tensors(prior), ngram_tensors(next_prior)
         is_same = all(np.array_equal(next_tensors[name], array) for name, array in tensors.items())
         if prior.order != next_prior.order or not is_same:
+            has_networks = all(model.parameters.architecture.m for model in models)
+            without = f", or with {option.ngram_order:0}" if has_networks else ""
             raise ElmanError(
                 "the models of an ensemble must have the same n-gram prior: train them on the same text with the same"
-                f" {option.ngram_order} and {option.ngram_min_count}, or with {option.ngram_order:0}; of independent"
+                f" {option.ngram_order} and {option.ngram_min_count}{without}; of independent"
                 f" lines, {option.seed} decides which ones {option.validation} holds out, unless that is a file"
             )
     return models
@@ -155,7 +170,7 @@ def _describe(model: Model) -> dict[str, object]:
     network = model.parameters.architecture
     text = "independent lines" if model.is_of_lines else "continuous"
     of_units = {"cell": network.cell, "number of layers": network.layers} if network.m else {}
-    common = {"precision": model.parameters["V"].dtype, "kind of text": text, "masks": model.masker or "none"}
+    common = {"precision": model.parameters["V"].dtype, "kind of text": text, "masks": str(model.masker or "none")}
     return {**of_units, **common}
 
 

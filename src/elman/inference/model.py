@@ -349,7 +349,7 @@ class Model:
             if adapt == CODE_LENGTH:
                 from elman.inference.code_length import score_code_length  # compiles, which other scores do not need
 
-                return score_code_length(self.alphabet, self.parameters, text, adapt, lambda fraction: None)
+                return score_code_length(self.alphabet, self.parameters, lambda: [text], adapt, lambda fraction: None)
             result = score_adapting(*network, self.encode(text), adapt)
         elif window is not None:
             result = score_windows(self.engine, self.parameters, self.encode(text), window)

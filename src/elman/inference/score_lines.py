@@ -45,8 +45,10 @@ MAX_LOGITS = 1 << 22
 
 BLOCK_LINES = 4096
 """Lines of a batch that are read at a time, at most: they bound the memory."""
-CACHED_LINES = 20_000
-"""Distinct lines whose scores are remembered: masked lines of a log repeat."""
+CACHED_CHARS = 8_000_000
+"""Characters of the lines whose scores are remembered, about: masked lines of a log repeat."""
+LINE_CHARS = 200
+"""Characters of a line that take as much memory as its score."""
 
 Ints = NDArray[np.intp]
 LineScore = tuple[int, float, float, int, float]
@@ -147,6 +149,7 @@ class BlockScorer:
             state = _mean_line_end_state(self.session, state, self.start, self.K)
         self.state = state.forget_history()
         self.cache: dict[str, LineScore] = {}
+        self.cached_chars = 0
         self.lock = Lock()
 
     def score(self, block: str, number: int) -> list[Line]:
@@ -179,10 +182,12 @@ class BlockScorer:
 
     def _look_up(self, texts: list[str]) -> list[LineScore]:
         """Return the scores of lines; one that has been read before is not read again."""
-        if len(self.cache) > CACHED_LINES:
+        if self.cached_chars > CACHED_CHARS:
             self.cache.clear()
+            self.cached_chars = 0
         if new := [text for text in dict.fromkeys(texts) if text not in self.cache]:
             self.cache.update(zip(new, self._score_texts(new), strict=True))
+            self.cached_chars += sum(map(len, new)) + LINE_CHARS * len(new)
         return [self.cache[text] for text in texts]
 
     def _score_texts(self, texts: list[str]) -> list[LineScore]:

@@ -138,12 +138,8 @@ def explain_indices(engine: Engine, parameters: Parameters, state: State, indice
 
     An index of K or more is an unknown character, see `elman.text.with_unknown`.
     """
-    N, network = len(indices), parameters.architecture
-    if N < 2:
-        raise ElmanError(f"a text needs at least 2 characters to be explained (got {N})")
-    if N > MAX_CHARS:
-        remedy = "pass a part of it"
-        raise ElmanError(f"a text may have at most {MAX_CHARS:,} characters to be explained (got {N:,}); {remedy}")
+    check_length(len(indices))
+    network = parameters.architecture
     K, is_known, ngrams = network.K, indices < network.K, parameters.prior.model
     penalty = 0.0 if is_known.all() else KNOWN_PENALTY_NATS
     session = engine.session(parameters)
@@ -151,6 +147,15 @@ def explain_indices(engine: Engine, parameters: Parameters, state: State, indice
     bits = (np.where(is_known, nats[:2] + penalty, unknown_nats(K)) / math.log(2)).astype(np.float32)
     prior = None if ngrams is None else PriorExplanation(ngrams.order, bits[1], *_contributions(nats, K), matched)
     return Explanation(indices, bits[0], candidates, probabilities, quantized, list_units(network), prior)
+
+
+def check_length(N: int) -> None:
+    """Check that a text of N characters can be explained."""
+    if N < 2:
+        raise ElmanError(f"a text needs at least 2 characters to be explained (got {N})")
+    if N > MAX_CHARS:
+        remedy = "pass a part of it"
+        raise ElmanError(f"a text may have at most {MAX_CHARS:,} characters to be explained (got {N:,}); {remedy}")
 
 
 def _record(

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from elman.errors import check_range, format_count, quote
 from elman.inference import Model
 from elman.inference.fingerprint import check_is_model
-from elman.interpret import Explanation, PriorExplanation, Unit, dequantize, explain_indices
+from elman.interpret import Explanation, PriorExplanation, Unit, check_length, dequantize, explain_indices
 from elman.interpret.probing import MIN_ONSETS, FeatureProbe, UnitScore, probe_units, select_units
 from elman.network import Architecture
 from elman.notebook import render_surprisal, render_table
@@ -112,6 +112,7 @@ class ExplainPage:
 
         It is not masked yet.
         """
+        check_length(len(corpus.indices))
         legend, replaced = dict[str, str](), dict[int, str]()
         if model.masker is not None:
             legend, replaced = model.masker.legend(), model.masker.find_replaced(corpus.text)

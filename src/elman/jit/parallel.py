@@ -14,6 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from queue import SimpleQueue
 from threading import Thread
 
 from elman.jit import COMPILATION
@@ -81,10 +82,19 @@ def _run_worker() -> None:
 
 
 def serve() -> None:
-    """Compile the kernels that the main process names, in a process of its own."""
-    with suppress(KeyboardInterrupt):
-        for line in sys.stdin.buffer:
-            name, *kinds = json.loads(line)
+    """Compile the kernels that the main process names, in a process of its own, which ends with that process."""
+    named = SimpleQueue[bytes]()
+    Thread(target=_receive, args=(named,), daemon=True).start()
+    try:
+        while True:
+            name, *kinds = json.loads(named.get())
             find_member(name).find(tuple(kinds))
-            sys.stdout.buffer.write(b".")
-            sys.stdout.buffer.flush()
+            os.write(1, b".")
+    finally:
+        os._exit(1)  # the thread holds the lock of standard input
+
+
+def _receive(named: SimpleQueue[bytes]) -> None:
+    for line in sys.stdin.buffer:
+        named.put(line)
+    os._exit(0)  # the main process has closed it, or was killed

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from elman.errors import ElmanError
 from elman.ngram.model import NgramModel
 from elman.ngram.table import ARRAYS, NgramSpec, NgramTable, check_table
-from elman.storage.tensors import corrupt_checkpoint_error, read_tensors, save_tensors
-from elman.storage.untrusted import parse_strict_json, require_int, safe_message
+from elman.storage.tensors import foreign_checkpoint_error, read_tensors, save_tensors
+from elman.storage.untrusted import parse_strict_json, require_int
 
 PREFIX = "ngrams."
 """Of the names of the arrays."""
@@ -93,4 +93,4 @@ def load_ngrams(path: Path) -> NgramModel:
         description = parse_strict_json(json_text)["ngrams"]
         return restore_ngrams(description, tensors, NgramSpec.parse(description))
     except (ElmanError, LookupError, TypeError, ValueError) as error:
-        raise corrupt_checkpoint_error(path, f"its description is invalid ({safe_message(error)})") from error
+        raise foreign_checkpoint_error(path, error) from error

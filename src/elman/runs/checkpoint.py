@@ -30,7 +30,7 @@ from elman.network.state import State
 from elman.ngram.file import PREFIX, describe_ngrams, ngram_tensors, pop_ngram_tensors, restore_ngrams
 from elman.ngram.model import NgramModel
 from elman.storage.atomic import replace_file
-from elman.storage.tensors import corrupt_checkpoint_error, read_tensors, serialize_pieces
+from elman.storage.tensors import foreign_checkpoint_error, read_tensors, serialize_pieces
 from elman.storage.untrusted import (
     parse_strict_json,
     require_bounded_ints,
@@ -38,7 +38,6 @@ from elman.storage.untrusted import (
     require_int,
     require_sha256,
     require_str,
-    safe_message,
 )
 from elman.text import Alphabet
 
@@ -155,7 +154,7 @@ def _load(path: Path) -> Checkpoint | Snapshot:
     try:
         return _restore(parse_strict_json(json_text), tensors)
     except (ElmanError, LookupError, TypeError, ValueError, ArithmeticError) as error:
-        raise corrupt_checkpoint_error(path, f"its description is invalid ({safe_message(error)})") from error
+        raise foreign_checkpoint_error(path, error) from error
 
 
 def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoint | Snapshot:

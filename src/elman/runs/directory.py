@@ -208,10 +208,8 @@ class RunDirectory:
             self.lock.acquire()
             self._require_own_checkpoint()
         else:
-            self._acquire_unused(
-                f"add {option.resume:True} to continue it, {option.overwrite:True} to replace it, or choose another"
-                f" {option.out}"
-            )
+            self.lock.acquire()
+            self.require_unused(f"add {option.resume:True} to continue it, {option.overwrite:True} to replace it, or ")
         replace_files(
             {
                 self.path / MANIFEST: self._serialize_manifest(manifest),
@@ -258,7 +256,8 @@ class RunDirectory:
 
     def save_imported(self, imported: Snapshot) -> None:
         """Save a network where there is neither a run nor a network, as the best network of a run."""
-        self._acquire_unused(f"choose another {option.out}")
+        self.lock.acquire()
+        self.require_unused()
         save_imported(self.path / BEST, imported)
 
     def write_manifest(self, manifest: RunManifest) -> None:
@@ -296,10 +295,10 @@ class RunDirectory:
         """Return the contents of ``run.json``, with the loggers of the run."""
         return (json.dumps(replace(manifest, log=self.log).as_dict(), indent=2) + "\n").encode()
 
-    def _acquire_unused(self, remedy: str) -> None:
-        self.lock.acquire()
+    def require_unused(self, remedy: str = "") -> None:
+        """Raise ElmanError if there is a run or a model."""
         if self.holds_run():
-            raise ElmanError(f"{quote(self.path)} already contains a run; {remedy}")
+            raise ElmanError(f"{quote(self.path)} already contains a run; {remedy}choose another {option.out}")
         if (self.path / BEST).exists():
             raise ElmanError(f"{quote(self.path)} already contains a model; choose another {option.out}")
 

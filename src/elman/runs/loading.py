@@ -158,8 +158,10 @@ def read_model(path: str | os.PathLike[str]) -> Snapshot:
 # --- The Hugging Face Hub ---
 
 
-def hub_name(path: str | os.PathLike[str]) -> str:
+def hub_name(path: object) -> str:
     """Return the name, ``hf://OWNER/NAME@REVISION``, of a model on the Hugging Face Hub; empty for any other path."""
+    if not isinstance(path, str | os.PathLike):
+        raise ElmanError(f"a model is loaded from a path, such as 'runs/novel' (got {quote(path)})")
     name = Path(path).as_posix()  # which has one slash in the place of two
     return f"hf://{name.removeprefix('hf:/')}" if name.startswith("hf:/") else ""
 

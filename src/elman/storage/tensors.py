@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from elman.errors import ElmanError, quote
 from elman.storage.atomic import replace_file
-from elman.storage.untrusted import parse_strict_json, require_regular_file
+from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
 
 Array = NDArray[np.floating[Any]]
 
@@ -143,8 +143,16 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 def corrupt_checkpoint_error(path: Path, reason: str) -> ElmanError:
-    """Return the error for a checkpoint that cannot be used."""
+    """Return the error for a checkpoint that is damaged."""
     return ElmanError(f"checkpoint {quote(path)} cannot be used: {reason}; restore a backup or train again")
+
+
+def foreign_checkpoint_error(path: Path, error: Exception) -> ElmanError:
+    """Return the error for a checkpoint whose SHA-256 matches, and which is not what this version writes."""
+    return ElmanError(
+        f"checkpoint {quote(path)} is not damaged, but not in the format that this version of Elman reads"
+        f" ({safe_message(error)}); use the version that wrote it, or train again"
+    )
 
 
 def _digest(description: str, tensors: dict[str, Array]) -> str:

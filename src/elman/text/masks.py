@@ -113,6 +113,10 @@ class Masker:
         if self.regex:
             _check(self.regex, self._pattern)
 
+    def __str__(self) -> str:
+        given = {"mask": self.names, "mask_regex": self.regex and quote(self.regex)}
+        return " ".join(f"{option[name]:{value}}" for name, value in given.items() if value)
+
     @property
     def _pattern(self) -> str:
         # The user's expression comes first and in no group, so that its numbered references stay valid.

@@ -82,6 +82,8 @@ def start_run(
     corpus = read_text(source, preset_config)
     check_alphabet_size(corpus, preset_config.hidden_size)
     validation = read_validation_text(preset_config, corpus)
+    if preset_config.is_counts_only:  # nothing is read in windows
+        options = {name: value for name, value in options.items() if name not in ("seq_length", "batch_size")}
     if len(corpus.indices) < MIN_CHARS and not {"seq_length", "batch_size"} & set(options):
         raise ElmanError(
             f"the text has {format_count(len(corpus.indices), 'character')}, but training needs at least {MIN_CHARS}"

@@ -34,6 +34,7 @@ def ensemble(
         Held-out text to fit the weights on: neither the training set nor the test set.
     """
     from elman.inference.ensemble import ensemble, fit_ensemble_weights
+    from elman.runs.directory import RunDirectory
     from elman.runs.loading import load, save_model
     from elman.text import read_chunks
 
@@ -43,11 +44,12 @@ def ensemble(
         shares = None if weights is None else [float(weight) for weight in weights.split(",")]
     except ValueError:
         raise ElmanError(f"--weights must be numbers separated by commas, such as 0.6,0.4 (got {weights!r})") from None
+    RunDirectory(out).require_unused()  # before the weights are fitted
     models = [load(run) for run in runs]
     if fit_on is not None:
         has_lines = any(model.is_of_lines for model in models)
-        text = "".join(read_chunks([fit_on], encoding=encoding, field=field, lines=has_lines))
-        shares = fit_ensemble_weights(models, text)
+        chunks = read_chunks([fit_on], encoding=encoding, field=field, lines=has_lines)
+        shares = fit_ensemble_weights(models, chunks)
         print("weights", ", ".join(f"{share:.4f}" for share in shares), file=sys.stderr)
     save_model(ensemble(models, weights=shares), out)
     print(out)

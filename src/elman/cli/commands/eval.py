@@ -53,12 +53,14 @@ def evaluate(
         Read windows of this many characters, each from a zero state, like nanoGPT's block size; by default the state is
         carried through the text.
     """
+    import numpy as np
+
     from elman.cli.display import show_metrics, show_progress
     from elman.cli.inputs import load_model, split_run, warn_of_carriage_returns, warn_of_records
     from elman.inference.adaptation import CODE_LENGTH, check_adapt, score_adapting
     from elman.inference.score import check_finite, score, score_windows
     from elman.runs.history import finite_or_none
-    from elman.text import read_chunks, read_corpus, with_unknown
+    from elman.text import Alphabet, read_corpus
 
     if adapt is not None and window is not None:
         raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
@@ -69,13 +71,12 @@ def evaluate(
         check_adapt(model.parameters, adapt)
     warn_of_records(sources, field)
     reading: dict[str, Any] = {"encoding": encoding, "field": field, "lines": model.is_of_lines}
-    if adapt != CODE_LENGTH:
-        read = read_corpus(sources, alphabet=model.alphabet, extend=True, masker=model.masker, **reading)
-        indices, text = model.arrange(read.indices), read.alphabet.characters
-    else:
-        text = "".join(read_chunks(sources, **reading))
-        indices = with_unknown(model.alphabet).encode(text)
-    for _ in warn_of_carriage_returns(model, [text]):
+    # A code length depends on which characters are unknown, so that none is replaced by the unknown symbol.
+    keeps_unknown = adapt == CODE_LENGTH and model.alphabet.has_unknown
+    alphabet = Alphabet(model.alphabet.characters) if keeps_unknown else model.alphabet
+    text = read_corpus(sources, alphabet=alphabet, extend=True, masker=model.masker, **reading)
+    indices = np.minimum(text.indices, len(alphabet) - 1) if keeps_unknown else model.arrange(text.indices)
+    for _ in warn_of_carriage_returns(model, [text.alphabet.characters]):
         pass
     engine, parameters, state = network = (model.engine, model.parameters, model.state)
     windows = None if window is None else score_windows(engine, parameters, indices, window)
@@ -85,7 +86,7 @@ def evaluate(
             if adapt == CODE_LENGTH:
                 from elman.inference.code_length import score_code_length
 
-                result = score_code_length(model.alphabet, model.parameters, text, adapt, show)
+                result = score_code_length(model.alphabet, model.parameters, text.chunks, adapt, show)
             else:
                 result = score_adapting(*network, indices, adapt, show)
     check_finite([static.nats, result.nats])

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 100
 """Samples drawn per new line that is to be printed, at most."""
+MAX_PROMPT = 10_000_000
+"""Characters of a prompt in a file."""
 _ESCAPES = {r"\n": "\n", r"\r": "\r", r"\t": "\t"}
 
 
@@ -99,7 +101,7 @@ def sample(
         Print one JSON object per sample.
     """
     from elman.runs.loading import BUILTIN, hub_name
-    from elman.text import read_chunks, read_corpus
+    from elman.text import read_corpus
     from elman.text.copying import measure_copying
 
     sampling = passed_options(options)
@@ -123,7 +125,7 @@ def sample(
     if drawn:
         seed = secrets.randbelow(2**31)
     if (file := "-" if prompt == "-" else prompt_file) is not None:
-        prompt = "".join(read_chunks(file))
+        prompt = _read_prompt(file)
     begun = [] if interactive else generation.begin(prompt or "", seed)
     if drawn and sampling.get("temperature") != 0 and not (quiet or as_json):
         print(f"seed: {seed} (repeat with --seed {seed})", file=sys.stderr)
@@ -144,6 +146,18 @@ def _check_sources(
         raise ElmanError(f"cannot combine {' with '.join(sources)}: pass one of them")
     if copied_from == "-" and "-" in options.values():
         raise ElmanError(f"{sources[0]} and --copied-from cannot both read standard input")
+
+
+def _read_prompt(file: str | Path) -> str:
+    from elman.text import read_chunks
+
+    chunks, length = list[str](), 0
+    for chunk in read_chunks(file):
+        chunks.append(chunk)
+        length += len(chunk)
+        if length > MAX_PROMPT:
+            raise ElmanError(f"a prompt may have at most {MAX_PROMPT:,} characters: pass the end of {quote(file)}")
+    return "".join(chunks)
 
 
 @dataclass(frozen=True)
