@@ -12,7 +12,7 @@ import pytest
 from elman.errors import ElmanError
 from elman.testing import grade
 from elman.testing.faults import COURSE, FUNCTIONS
-from elman.testing.grading import CHECKS, check_task
+from elman.testing.grading import CHECKS, check_task, run_tasks
 from support.cli import Command
 from support.state import ROOT
 
@@ -133,6 +133,23 @@ def test_a_failure_costs_its_own_task(
     findings = submit(tmp_path, SOLUTION.replace(old, new))
     assert [*findings] == ([task] if task else [])
     assert finding in str(findings)
+
+
+@pytest.mark.parametrize(
+    ("task", "old", "new", "finding"),
+    [
+        ("backward", "    W, V = ", "    raise NotImplementedError\n    W, V = ", "backward: not written yet"),
+        ("backward", "def forward(", "def forwards(", "backward: 'forward' is missing"),
+        ("train", "    return losses", "    return [np.nan]", "losses: the first is missing or not finite"),
+        ("train", "    return losses", "    while True: pass", "train: takes more than 5 seconds, or ends the process"),
+    ],
+)
+def test_a_submission_that_cannot_be_measured_says_why(
+    tmp_path: Path, task: str, old: str, new: str, finding: str
+) -> None:
+    (tmp_path / "own.py").write_text(SOLUTION.replace(old, new), "utf-8")
+    sizes = {"text": "the cat sat on the mat. " * 9, "m": 4, "T": 5, "eta": 0.1, "seed": 1, "updates": 9}
+    assert run_tasks(tmp_path / "own.py", "measure", [task], 5, **sizes) == {task: finding}
 
 
 def test_helpers_of_a_submission_may_be_different(tmp_path: Path) -> None:

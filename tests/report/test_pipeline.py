@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from elman.errors import ElmanError
@@ -12,6 +13,7 @@ from elman.report import pipeline, report
 from elman.report.results import measure_curve
 from elman.runs.loading import load
 from elman.runs.run import Run
+from elman.testing.faults import COURSE
 from elman.testing.gradcheck import REPORTED
 from elman.text import Corpus
 from elman.training.callbacks import TrainingCallback
@@ -22,6 +24,7 @@ TEXT = "Anna saw the night, and the night saw Anna; so Anna slept, for the rain 
 SMALL: dict[str, Any] = {"hidden_size": 8, "seq_length": 10, "sample_every": 20, "metrics_every": 10}
 SMALL |= {"sample_length": 60}
 PER_EPOCH = (len(TEXT) - 1) // 10
+SOLUTION = (COURSE / "solution.py").read_text("utf-8")
 FILES = [".lock", "report.html", "report.md", "results.json", "run", "smooth_loss.png", "smooth_loss.svg"]
 
 
@@ -85,7 +88,6 @@ def test_the_results_are_those_of_the_runs(whole: tuple[dict[str, Any], Path], c
         expected = run.results() | {"requested_epochs": epochs}
         compared = {name for name in results[part] if "second" not in name}
         assert {name: results[part][name] for name in compared} == {name: expected[name] for name in compared}
-    assert results["final"]["text"] == run.final_sample()
     assert [sample["text"] for sample in results["samples"]] == [sample.text for sample in run.samples[:11]]
     assert results["statistics"]["start"] == pytest.approx(train(corpus, max_updates=1, **SMALL).state.smooth_loss)
     assert results["curve"]["update"] == [1, *range(10, 4 * PER_EPOCH, 10), 4 * PER_EPOCH]
@@ -173,6 +175,39 @@ def test_a_report_replaces_rare_characters_and_does_so_on_resume(tmp_path: Path)
     assert longer["long"]["epochs"] == 2
     with pytest.raises(ElmanError, match=r"cannot change min_count on resume \(run: 2, given: 3\)"):
         report(corpus, out=tmp_path, epochs=1, long_epochs=3, resume=True, min_count=3, **SMALL)
+
+
+@pytest.mark.usefixtures("_one_experiment")
+def test_the_text_is_that_of_the_network_with_the_lowest_smooth_loss(corpus: Corpus, tmp_path: Path) -> None:
+    options = SMALL | {"learning_rate": 1.0}
+    results = report(corpus, out=tmp_path, epochs=2, long_epochs=2, **options)
+    rows = train(corpus, epochs=2, **options).metrics
+    update = min(rows, key=lambda row: row.smooth_loss).update
+    assert 0 < update < rows[-1].update
+    best = train(corpus, epochs=2, max_updates=update, **options)
+    expected = {"update": update, "smooth_loss": best.state.smooth_loss}
+    assert results is not None
+    assert results["best"] == expected | {"text": best.generate(1000, np.random.default_rng([400, update]))}
+
+
+@pytest.mark.usefixtures("_one_experiment")
+def test_a_submission_is_shown_beside_a_dense_curve(corpus: Corpus, tmp_path: Path) -> None:
+    (tmp_path / "my_rnn.py").write_text(SOLUTION.replace("dW += np.outer(da, h[t])", "dW += np.outer(da, h[t + 1])"))
+    options = {name: value for name, value in SMALL.items() if name != "metrics_every"} | {"comparison": False}
+    results = report(
+        corpus, out=tmp_path / "report", epochs=2, long_epochs=2, submission=tmp_path / "my_rnn.py", **options
+    )
+    assert results is not None
+    assert results["curve"]["update"] == [*range(1, 2 * PER_EPOCH + 1)]
+    submission = results["submission"]
+    errors = [{name for name, error in each.items() if error > 1e-7} for each in submission["gradient_check"]]
+    assert (submission["findings"], errors) == ([], [{"W"}] * 3)
+    assert submission["training"]["updates"] == 2 * PER_EPOCH
+    assert submission["training"]["curve"]["smooth_loss"][0] == pytest.approx(results["curve"]["smooth_loss"][0], 1e-5)
+    html, markdown = ((tmp_path / "report" / f"report.{suffix}").read_text("utf-8") for suffix in ("html", "md"))
+    assert ("course report" in markdown, "38.87" in markdown) == (False, False)
+    assert "\n| `my_rnn.py` | 2.0 |" in markdown
+    assert html.count(">my_rnn.py<") == 4  # two tables, the introduction, and the legend
 
 
 @pytest.mark.usefixtures("_one_experiment")

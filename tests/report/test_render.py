@@ -38,9 +38,11 @@ def results() -> dict[str, Any]:
     progress = start_progress() | {"short": describe_phase(run, 1)}
     experiment = {"points": 5, "hidden_size": 5, "seq_length": 5, "relative_error": ERRORS}
     progress["gradient_check"]["experiments"] = [experiment]
-    collected = collect_results(run, build_lexicon([TEXT]), progress, None)
+    progress["best"] = {"update": 30, "smooth_loss": 9.0, "text": "the night"}
+    submission = {"name": "my_rnn.py", "backward": "forward: not written yet", "train": [9.0, 8.0]}
+    collected = collect_results(run, build_lexicon([TEXT]), progress, None, submission)
     samples = [{"update": 0, "smooth_loss": None, "text": NASTY}]
-    return collected | {"samples": samples, "final": collected["final"] | {"text": NASTY}}
+    return collected | {"samples": samples, "best": collected["best"] | {"text": NASTY}}
 
 
 def test_a_sample_stays_in_its_place_in_the_page(results: dict[str, Any]) -> None:
@@ -62,7 +64,7 @@ def test_a_sample_stays_in_its_place_in_the_markdown(results: dict[str, Any]) ->
     assert outside.startswith("# Character-level RNN trained on ``a|`<b>``\n")
     text.encode()
     tables = re.findall(r"(?:^\|.*\n)+", outside, re.M)
-    assert len(tables) == 6
+    assert len(tables) == 7  # without names
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1
 
@@ -83,22 +85,26 @@ def test_the_results_are_stated(results: dict[str, Any]) -> None:
     assert "All relative errors are at most 10⁻⁷" in text
     assert "| 5 characters, m = 5, T = 5 | 1.00×10⁻⁹ |" in text
     assert "| this run | 10 | 300 | 40.00 |" in text
-    assert "| course report | 10 | | 38.87 | | | 1.555 |\n| course report | 100 | | | | 35.90 | |" in text
+    assert "| `my_rnn.py` | 0.07 | 2 | 9.00 | 2 | 9.00 | 1.800 |" in text
+    assert "\n- `my_rnn.py`: `forward: not written yet`\n" in text
+    assert "after 30 updates: its smooth loss, 9.00, is the lowest" in text
+    assert "| this run, minimum | 10 | 40.00 |\n| course report, minimum | 10 | 38.87 |" in text
+    assert text.index("## 6 Comparison") < text.index("course report")
     assert "falls from 104.50 to 41.00 in 300 updates, and 93 % of this decrease is reached after a tenth" in text
     assert "at 30 of 40 points it is lower than one epoch earlier" in text
-    assert "0 of the 1 most frequent names of the text occur in the 2 samples" in text
-    assert "first seen at update 931,000; this run has 300 updates." in text
+    assert "### Names" not in text
     assert "A limit ended" not in text
     assert "Training on to" not in text
 
 
 def test_results_that_differ_from_the_course_report(results: dict[str, Any]) -> None:
+    name = {"name": "Anna", "count": 9, "first_update": 0, "context": "so Anna slept"}
     long = results["short"] | {"epochs": 100, "updates": 12_345, "minimum_smooth_loss": 3.0}
     parts: list[tuple[dict[str, Any], str]] = [
         ({"gradient_check": {"passed": False}}, "**The check has failed**: a relative error is above 10⁻⁷"),
-        ({"statistics": {"start": 104.5, "end": 110.0}}, "Here the smooth loss does not fall."),
+        ({"statistics": {"start": 104.5, "end": 110.0}}, "The smooth loss does not fall."),
         ({"short": {"updates": 7, "requested_epochs": 9}}, "A limit ended the run at update 7 of 270."),
-        ({"names": []}, "No names were found in the text"),
+        ({"names": [name, name | {"first_update": None}]}, "1 of the 2 most frequent names of the text occur in the 2"),
         ({"long": long}, "| this run, continued | 100 | 12,345 | 3.00 |"),
         ({"long": long, "short": {"minimum_smooth_loss": 4.0}}, "Training on to update 12,345 changes its minimum"),
     ]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from elman.config import Config, make_config
+from elman.engine import TrainState
 from elman.errors import ElmanError, check_range, option, quote, require_extra
 from elman.report.lexicon import build_lexicon
 from elman.report.plots import draw_losses, inline_svg
@@ -16,11 +21,12 @@ from elman.report.render import render_html, render_markdown
 from elman.report.results import collect_results, describe_phase, load_progress, save_results, start_progress
 from elman.runs.data import DEFAULT_TEXT, Text, TrainingData, describe_text
 from elman.runs.directory import DirectoryLock, RunDirectory, reject_links
-from elman.runs.history import finite_or_none
+from elman.runs.history import Sample, finite_or_none
 from elman.runs.plots import save_figure
-from elman.runs.run import Run
+from elman.runs.run import FINAL_LENGTH, Run
 from elman.storage.atomic import replace_file
 from elman.testing.gradcheck import REPORTED, gradcheck
+from elman.testing.grading import read_submission, run_tasks
 from elman.text import Corpus, read_corpus
 from elman.text.corpus import CHUNK_SIZE
 from elman.text.reading import cut_pieces
@@ -29,11 +35,24 @@ from elman.training.callbacks import CallbackList, TrainingCallback
 from elman.training.train import train
 
 
-class _WithoutNotices(CallbackList):
-    """A callback that is not notified of how each of the runs of a report starts."""
+class _BestNetwork(CallbackList):
+    """Keeps the network with the lowest smooth loss of all rows of metrics; how each run starts is not notified."""
+
+    def __init__(self, callback: TrainingCallback, best: dict[str, Any] | None) -> None:
+        super().__init__(callback)
+        self.lowest: float = best["smooth_loss"] if best else math.inf
+        self.state: TrainState | None = None
 
     def on_notice(self, notice: str) -> None:
         """Do nothing."""
+
+    def on_progress(self, run: Run, updates: int) -> None:
+        """Keep the state where there is a row."""
+        state, counts = run.state, run.state.parameters.ngrams
+        has_row = state.update % run.config.metrics_every == 0 or state.update == updates
+        if has_row and state.smooth_loss < self.lowest:
+            self.lowest, self.state = state.smooth_loss, copy.deepcopy(state, {id(counts): counts})
+        super().on_progress(run, updates)
 
 
 def report(
@@ -43,6 +62,8 @@ def report(
     epochs: int = 10,
     long_epochs: int = 100,
     resume: bool = False,
+    comparison: bool = True,
+    submission: str | os.PathLike[str] | None = None,
     callback: TrainingCallback | None = None,
     **options: Any,
 ) -> dict[str, Any] | None:
@@ -50,7 +71,9 @@ def report(
 
     `out` then contains ``report.html`` (one file), ``report.md``, ``smooth_loss.png``, ``smooth_loss.svg``,
     ``results.json`` and the run directory ``run/``. The second phase of the training continues the same run to
-    `long_epochs` in total; it is skipped if these are not above `epochs`.
+    `long_epochs` in total; it is skipped if these are not above `epochs`. Without `comparison`, the report has no
+    results of the course report. Of `submission`, a file or notebook with a student's solution of the assignment
+    (``elman course``), it has the errors of the gradients, and the smooth loss of as many updates as take a minute.
 
     Returns
     -------
@@ -68,12 +91,14 @@ def report(
           distribution), ``start`` and ``end`` (smooth loss of the first and the last update), ``first_tenth`` (fraction
           of the decrease after a tenth of the updates), ``lower`` of ``compared`` (points below the curve one epoch
           earlier, at the same position in the text).
-        - ``samples``, ``final``: ``update``, ``smooth_loss``, ``text``.
+        - ``samples``, ``best``: ``update``, ``smooth_loss``, ``text``; ``best`` of the point where the curve is lowest.
         - ``names``: ``name``, ``count`` in the text, ``first_update`` of a sample that has it (or null), ``context``.
-        - ``words``: ``update``, ``written``, ``known``, ``share`` of each of the samples, the final one last.
+        - ``words``: ``update``, ``written``, ``known``, ``share`` of each of the samples, that of ``best`` last.
         - ``searched_samples``: the number of samples that were searched for names.
         - ``times``: ``gradient_check_seconds``, ``training_seconds``, ``whole_seconds``, ``microseconds_per_update``.
         - ``reference``: the results of the course report.
+        - ``submission``: null without one; ``name``, ``findings`` (why results are missing), ``gradient_check`` (the
+          relative errors of each experiment), ``training`` (as ``short``, with a ``curve``; or null).
     """
     with require_extra("plot"):
         import matplotlib as matplotlib  # before the hours that a report may take
@@ -82,7 +107,8 @@ def report(
         options["min_count"] = directory.load().config.min_count if resume and directory.holds_run() else 0
     corpus = read_corpus(corpus, encoding=options.get("encoding", "utf-8"), min_count=options["min_count"])
     callback = callback or TrainingCallback()
-    return _ReportBuilder(corpus, Path(out), epochs, long_epochs, callback, options).make(resume)
+    builder = _ReportBuilder(corpus, Path(out), epochs, long_epochs, comparison, submission, callback, options)
+    return builder.make(resume)
 
 
 @dataclass
@@ -93,6 +119,8 @@ class _ReportBuilder:
     out: Path
     epochs: int
     long_epochs: int
+    comparison: bool
+    submission: str | os.PathLike[str] | None
     callback: TrainingCallback
     options: dict[str, Any]
 
@@ -126,6 +154,8 @@ class _ReportBuilder:
             raise ElmanError(f"{quote(self.out)} already contains a report: {remedy}")
         config = self.settings()
         check_range("long_epochs", self.long_epochs, 1)
+        if self.submission is not None:
+            read_submission(Path(self.submission))  # raises if it cannot
         if not config.sample_every:
             raise ElmanError(f"a report shows samples from training: {option.sample_every} must be at least 1 (got 0)")
         longest = max(points for points, *_ in REPORTED)
@@ -142,7 +172,9 @@ class _ReportBuilder:
             options: dict[str, Any] = {"epochs": self.epochs} | self.options
             config = make_config(options.pop("preset"), options)
             check_alphabet_size(self.corpus, config.hidden_size)
-            TrainingData(config, self.corpus)  # raises if the text is too short
+            windows = TrainingData(config, self.corpus).windows  # raises if the text is too short
+            every = self.epochs * windows.per_epoch // 500  # a dense curve
+            self.options.setdefault("metrics_every", max(1, min(every, config.metrics_every)))
             return config
         saved, short = self.directory.load(), self.progress["short"]
         beyond = saved.state.update > self.last_short(saved.config)
@@ -190,22 +222,37 @@ class _ReportBuilder:
 
     def train(self, epochs: int) -> Run | None:
         """Train up to a number of epochs, resuming the run; return None if stopped."""
-        out, resume, callback = self.directory.path, self.directory.holds_run(), _WithoutNotices(self.callback)
-        run = train(
-            self.corpus, out=out, resume=resume, progress=False, callback=callback, epochs=epochs, **self.options
-        )
+        out, resume = self.directory.path, self.directory.holds_run()
+        best = _BestNetwork(self.callback, self.progress["best"])
+        run = train(self.corpus, out=out, resume=resume, progress=False, callback=best, epochs=epochs, **self.options)
+        if best.state is not None:
+            (kept := copy.copy(run)).state, update = best.state, best.state.update
+            text = kept.generate(FINAL_LENGTH, np.random.default_rng([run.config.seed, update]))
+            self.progress["best"] = asdict(Sample(update, best.lowest, text))
         return None if run.interrupted else run
+
+    def measure_submission(self, run: Run) -> dict[str, Any]:
+        """Return the name of the submission and what is measured of it, or why there is nothing; empty without one."""
+        if self.submission is None:
+            return {}
+        path, config, corpus = Path(self.submission), run.config, run.corpus
+        self.callback.on_notice(f"measuring {path.name} …")
+        text = corpus.alphabet.decode(corpus.indices[:5_000_000])  # more than it reads in a minute
+        return {"name": path.name} | run_tasks(
+            path, "measure", ["backward", "train"], 300, text=text, m=config.hidden_size, T=config.seq_length,
+            eta=config.learning_rate, seed=config.seed, updates=self.progress["short"]["updates"],
+        )  # fmt: skip
 
     def write(self, run: Run) -> dict[str, Any]:
         """Write the report of a finished run and return its results."""
         lexicon = build_lexicon(cut_pieces(self.corpus.chunks(), CHUNK_SIZE))
         is_long = run.state.update > self.progress["short"]["updates"]
         long = describe_phase(run, self.long_epochs) if is_long else None
-        results = collect_results(run, lexicon, self.progress, long)
+        results = collect_results(run, lexicon, self.progress, long, self.measure_submission(run))
         figures = draw_losses(results)
         for suffix in ("png", "svg"):
             save_figure(figures[0], self.out / f"smooth_loss.{suffix}")
-        markdown = render_markdown(results)
+        markdown = render_markdown(results, comparison=self.comparison)
         images = [inline_svg(figure, f"figure{n}") for n, figure in enumerate(figures)]
         replace_file(self.out / "report.md", markdown.encode())
         replace_file(self.out / "report.html", render_html(markdown, lexicon, images).encode())

@@ -13,9 +13,6 @@ from elman.runs.plots import COLOURS, create_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Points = dict[int, float]
-"""Smooth losses by update."""
-
 # External references, and a style rule for strokes that would apply to the complete page.
 _OUTSIDE = re.compile(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL)
 _ROOT = re.compile(r"<svg[^>]*?(viewBox=\"[^\"]*\")[^>]*>")
@@ -27,25 +24,33 @@ _FONT = re.compile(r"font(?:-size|-family)?: [^;\"]*; ?")
 def draw_losses(results: Mapping[str, Any]) -> list[Figure]:
     """Return the plot of the first phase and, if there was a second one, that of the complete run.
 
-    The latter begins with the second epoch, since the decrease in the first would hide all later ones; the curve is in
-    a light color, and over it is the mean of each epoch, as a hundred oscillations would overlap.
+    The former has the curve of a submission, too. The latter is in a light color, and over it is the mean of each epoch
+    after the first, as a hundred oscillations would overlap.
     """
     short, long, per_epoch = results["short"], results["long"], results["statistics"]["per_epoch"]
-    points: Points = dict(zip(results["curve"]["update"], results["curve"]["smooth_loss"], strict=True))
+    submission = results["submission"]
+    points: dict[int, float] = dict(zip(results["curve"]["update"], results["curve"]["smooth_loss"], strict=True))
     figures = [_plot({update: S for update, S in points.items() if update <= short["updates"]}, short)]
+    if submission is not None and submission["training"]:
+        axes = figures[0].axes[0]
+        (line,) = axes.plot(*submission["training"]["curve"].values(), color=COLOURS[1], linewidth=1.3)
+        legend = axes.legend([axes.lines[0], line], ["this run", submission["name"]], frameon=False)
+        legend.get_texts()[1].set_parse_math(False)
     if long is not None:
-        figures.append(_plot({update: S for update, S in points.items() if update > per_epoch}, long))
+        figures.append(_plot(points, long))
         axes = figures[1].axes[0]
         axes.lines[0].set(alpha=0.4, linewidth=0.7)
-        means = epoch_means(points, per_epoch)
-        axes.plot([(n + 0.5) * per_epoch for n in means], list(means.values()), color=axes.lines[0].get_color())
+        epochs: dict[float, list[float]] = {}
+        for update, S in points.items():
+            epochs.setdefault(((update - 1) // per_epoch + 0.5) * per_epoch, []).append(S)
+        axes.plot([*epochs][1:], [*map(fmean, epochs.values())][1:], color=axes.lines[0].get_color())
     return figures
 
 
-def _plot(points: Points, phase: Mapping[str, Any]) -> Figure:
+def _plot(points: Mapping[int, float], phase: Mapping[str, Any]) -> Figure:
     """Plot a curve, with a dot at the minimum of its phase, which is between two points and lower than both."""
     update, minimum = phase["minimum_at"], phase["minimum_smooth_loss"]
-    curve = sorted((points | {update: minimum}).items())
+    curve = sorted({**points, update: minimum}.items())
     figure, (axes,) = create_figure("smooth loss, nats per window")
     axes.plot(*zip(*curve, strict=True), color=COLOURS[0], linewidth=1.3)
     axes.plot([update], [minimum], "o", color=COLOURS[0], markersize=4.5, clip_on=False)
@@ -56,17 +61,10 @@ def _plot(points: Points, phase: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def epoch_means(points: Points, per_epoch: int) -> dict[int, float]:
-    """Return the mean smooth loss of every epoch after the first, by the number of epochs before it."""
-    epochs: dict[int, list[float]] = {}
-    for update, S in points.items():
-        epochs.setdefault((update - 1) // per_epoch, []).append(S)
-    return {n: fmean(losses) for n, losses in epochs.items() if n > 0}
-
-
 def inline_svg(figure: Figure, name: str) -> str:
-    """Return a figure as an ``<svg>`` element for an HTML page; it is resized, so that its text is legible on a phone.
+    """Return a figure as an ``<svg>`` element in the colors of the page, without external references.
 
+    It is resized, so that its text is legible on a phone. Curves have ``--accent`` of the page, black the text color.
     `name` is the salt of its element IDs, which must differ from those of other figures on the page.
     """
     import matplotlib
@@ -75,14 +73,7 @@ def inline_svg(figure: Figure, name: str) -> str:
     image = BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(image, format="svg", transparent=True)
-    return apply_theme(image.getvalue().decode())
-
-
-def apply_theme(svg: str) -> str:
-    """Return an SVG file of Matplotlib as an element without external references, in the colors of the page.
-
-    The color of the curves becomes ``--accent`` of the page, and black the text color.
-    """
+    svg = image.getvalue().decode()
     element = _UNUSED_IDS.sub("", _OUTSIDE.sub("", svg[svg.index("<svg") :]))
     element = _ROOT.sub(r'<svg role="img" aria-label="Smooth loss against the update" \1>', element, count=1)
     element = element.replace("#000000", "currentColor").replace(COLOURS[0], "var(--accent)")

@@ -27,13 +27,13 @@ SUPERSCRIPTS = "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
 _RAISED, _LOWERED = str.maketrans("-0123456789", SUPERSCRIPTS), str.maketrans(SUPERSCRIPTS, "−0123456789")
 
 
-def render_markdown(results: Mapping[str, Any]) -> str:
+def render_markdown(results: Mapping[str, Any], *, comparison: bool = True) -> str:
     """Return the report as Markdown, which refers to ``smooth_loss.png``, from the content of ``results.json``."""
     config = results["config"]
     settings = [
         (each.name, _format(config[each.name]), each.metadata["help"].format_map(FLAGS)) for each in fields(Config)
     ]
-    return _environment().get_template("report.md").render(**results, settings=settings)
+    return _environment().get_template("report.md").render(**results, settings=settings, comparison=comparison)
 
 
 def _format(value: Any) -> str:

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 from elman.engine import get_engine
 from elman.errors import ElmanError, option, quote
 from elman.report.lexicon import Lexicon, count_words, find_names
-from elman.runs.history import Sample
+from elman.runs.history import DECAY, Sample, finite_or_none
 from elman.runs.run import Run
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import parse_strict_json, read_regular_file
@@ -56,6 +56,7 @@ def start_progress() -> dict[str, Any]:
         "finished": False,
         "gradient_check": {"experiments": [], "passed": True, "limit": MAX_RELATIVE_ERROR},
         "short": None,  # of the first phase, whose exact minimum the run directory does not contain
+        "best": None,  # the text of the network with the lowest smooth loss, which no file contains
         "times": {"gradient_check_seconds": 0.0, "whole_seconds": 0.0},  # of all calls so far
     }
 
@@ -65,10 +66,11 @@ def load_progress(out: Path) -> dict[str, Any]:
     path, progress = out / RESULTS, start_progress()
     try:
         saved = parse_strict_json(read_regular_file(path).decode("utf-8"))
-        check, short = saved["gradient_check"], saved["short"]
+        check, short, best = saved["gradient_check"], saved["short"], saved["best"]
         experiments = [{key: each[key] for key in _CHECK} for each in check["experiments"]]
         progress["gradient_check"] |= {"experiments": experiments, "passed": bool(check["passed"])}
         progress["short"] = short and {key: short[key] for key in ("requested_epochs", *_PHASE)}
+        progress["best"] = best and {key: best[key] for key in ("update", "smooth_loss", "text")}
         progress["times"] = {name: float(saved["times"][name]) for name in progress["times"]}
     except FileNotFoundError:
         raise ElmanError(f"no report in {quote(out)} to resume: remove {option.resume:True}") from None
@@ -90,17 +92,18 @@ def describe_phase(run: Run, requested_epochs: int) -> dict[str, Any]:
 
 
 def collect_results(
-    run: Run, lexicon: Lexicon, progress: Mapping[str, Any], long: dict[str, Any] | None
+    run: Run, lexicon: Lexicon, progress: Mapping[str, Any], long: dict[str, Any] | None, submission: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the content of ``results.json`` of a finished run; `elman.report.report` lists the keys.
 
-    `progress` has the gradient check, the first phase and times, `long` the results of the second phase, if any.
+    `progress` has the gradient check, the first phase, the best text and times, `long` the results of the second phase,
+    `submission` what was measured of one, if any.
     """
     short, seconds = progress["short"], run.state.seconds
     curve = _collect_curve(run, [short, *([long] if long else [])])
     uniform = run.config.seq_length * math.log(len(run.corpus.alphabet))
-    final = Sample(run.state.update, run.state.smooth_loss, run.final_sample())
-    shown, searched = [*run.samples[:SAMPLES], final], [*run.samples, final]
+    best = Sample(**progress["best"])
+    shown, searched = [*run.samples[:SAMPLES], best], [*run.samples, best]
     times = {"training_seconds": seconds, "microseconds_per_update": 1e6 * seconds / run.state.update}
     return {
         **progress,
@@ -110,13 +113,31 @@ def collect_results(
         "curve": curve,
         "statistics": {"uniform": uniform} | measure_curve(curve, short["updates"], run.data.windows.per_epoch),
         "samples": [asdict(sample) for sample in shown[:-1]],
-        "final": asdict(final),
         "names": find_names(dict(islice(lexicon.names.items(), NAMES)), searched),
         "words": [count_words(sample, lexicon.words) for sample in shown],
         "searched_samples": len(searched),
         "times": progress["times"] | times,
         "reference": PUBLISHED,
+        "submission": _describe_submission(submission, run.data.windows.per_epoch) if submission else None,
     }
+
+
+def _describe_submission(measured: dict[str, Any], per_epoch: int) -> dict[str, Any]:
+    """Return the results of a submission from what was measured of it, of which a text says why there is nothing."""
+    errors, losses = measured["backward"], measured["train"]
+    findings, training = [each for each in (errors, losses) if isinstance(each, str)], None
+    if losses not in findings:
+        S = [*accumulate(losses, lambda S, L: DECAY * S + (1 - DECAY) * L)]
+        every = max(1, len(S) // 500)
+        training = {
+            "updates": len(S), "epochs": round(len(S) / per_epoch, 2), "smooth_loss": S[-1],
+            "minimum_smooth_loss": min(S), "minimum_at": S.index(min(S)) + 1,
+            "curve": {"update": [*range(1, len(S) + 1, every)], "smooth_loss": S[::every]},
+        }  # fmt: skip
+    checks = [
+        {name: finite_or_none(error) for name, error in each.items()} for each in errors if errors not in findings
+    ]
+    return {"name": measured["name"], "findings": findings, "gradient_check": checks, "training": training}
 
 
 def _collect_curve(run: Run, phases: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

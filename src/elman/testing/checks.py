@@ -70,7 +70,7 @@ def make_window(K: int, m: int, T: int, seed: int, cell: str = "rnn", *, is_loud
     return Window(parameters, np.tanh(generator.randn(size)), text[:-1], text[1:])
 
 
-def _guard(name: str, function: Function) -> Function:
+def guard(name: str, function: Function) -> Function:
     """Return a function whose exceptions are findings."""
 
     def call(*arguments: Any, **named: Any) -> Any:
@@ -124,7 +124,7 @@ def _check(
             return {}
 
     for form in LAYOUTS[layout] + (LAYOUTS["columns"] if layout == "rows" else ()):
-        call = _guard(task, form.adapt(task, function))
+        call = guard(task, form.adapt(task, function))
         try:
             observed = measure(call)
         except CallError as error:

@@ -18,11 +18,11 @@ from elman.engine.protocol import Indices
 from elman.engine_registry import DEFAULT_ENGINE
 from elman.errors import ElmanError, check_range, option, quote, shorten
 from elman.network import Parameters, bptt, initial_parameters, output
-from elman.network.parameters import Array, Arrays
+from elman.network.parameters import Array, Arrays, LossAndGradients
 from elman.network.prior import PriorValues
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
-from elman.testing import relative_error
+from elman.testing.conformance import relative_error
 from elman.text import Corpus, Source, Windows, read_corpus
 
 STEP = 1e-4
@@ -88,6 +88,7 @@ def gradcheck(
     seed: int = 400,
     encoding: str = "utf-8",
     on_progress: Callable[[float], None] | None = None,
+    loss_and_gradients: Callable[..., LossAndGradients] | None = None,
 ) -> list[GradientCheck]:
     """Check the gradients of an engine against central differences, in float64.
 
@@ -114,6 +115,8 @@ def gradcheck(
         Seed of the weights, of the initial state and of the choice of components.
     on_progress : callable, optional
         Called with the fraction that is done, often.
+    loss_and_gradients : callable, optional
+        What computes the gradients in place of the engine, as `Engine.loss_and_gradients`.
 
     Returns
     -------
@@ -156,16 +159,20 @@ def gradcheck(
             if on_progress is not None:
                 on_progress((done + fraction * cost) / sum(costs))
 
-        checks.append(_check(corpus, p, config, None if full else SAMPLED, report))
+        compute = loss_and_gradients or get_engine(config.engine).loss_and_gradients
+        checks.append(_check(corpus, p, config, None if full else SAMPLED, report, compute))
         done += cost
     return checks
 
 
-def _check(corpus: Corpus, points: int, config: Config, sampled: int | None, on_progress: OnProgress) -> GradientCheck:
+def _check(
+    corpus: Corpus, points: int, config: Config, sampled: int | None, on_progress: OnProgress,
+    loss_and_gradients: Callable[..., LossAndGradients],
+) -> GradientCheck:  # fmt: skip
     T = config.seq_length
-    windows, engine = Windows(corpus.indices[: points // T * T + 1], T), get_engine(config.engine)
+    windows = Windows(corpus.indices[: points // T * T + 1], T)
     parameters, state = _start(corpus, config)
-    results = [engine.loss_and_gradients(parameters, state, x, y) for x, y in _windows(windows)]
+    results = [loss_and_gradients(parameters, state, x, y) for x, y in _windows(windows)]
     analytic = {name: np.sum([r.gradients[name] for r in results], axis=0) for name in parameters}
     analytic["h0"] = np.sum([r.dh0 for r in results], axis=0)
     generator = np.random.default_rng(config.seed)

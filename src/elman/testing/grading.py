@@ -1,28 +1,40 @@
-"""Grades of a submission, whose tasks are checked in another process, each with the solution's other functions."""
+"""Grades and measurements of a submission, whose functions run in another process."""
 
 from __future__ import annotations
 
 import ast
 import io
 import json
+import math
 import os
 import re
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
 
-from elman.errors import ElmanError, quote
-from elman.testing import checks
-from elman.testing.comparison import CheckResult
-from elman.testing.faults import FUNCTIONS, load_solution
-from elman.testing.layout import LAYOUTS
+import numpy as np
 
+from elman.engine.protocol import Indices
+from elman.errors import ElmanError, quote
+from elman.network.parameters import LossAndGradients, Parameters
+from elman.network.state import State
+from elman.testing import checks
+from elman.testing.comparison import CallError, CheckResult
+from elman.testing.faults import FUNCTIONS, load_solution
+from elman.testing.gradcheck import gradcheck
+from elman.testing.layout import LAYOUTS
+from elman.text import Corpus
+
+Function = Callable[..., Any]
 CHECKS: dict[str, Callable[..., CheckResult]] = {
     "initialize": checks.check_initial,
     "make_windows": checks.check_windows,
@@ -34,6 +46,8 @@ CHECKS: dict[str, Callable[..., CheckResult]] = {
     "synthesize": checks.check_sampling,
 }
 """Task -> its check."""
+BUDGET = 60.0
+"""Seconds in which a submission trains for a report."""
 
 
 @dataclass(frozen=True)
@@ -121,25 +135,32 @@ def grade(
     """
     if unknown := points.keys() - CHECKS.keys():
         raise ElmanError(f"unknown task {quote(min(unknown))}; tasks are {', '.join(CHECKS)}")
-    path, findings = Path(submission).resolve(), dict[str, list[str]]()
+    options = {"seeds": [*seeds], "layout": layout, "cell": cell}
+    results = run_tasks(Path(submission), "check", [*points], seconds, **options)
+    findings = {task: [found] if isinstance(found, str) else found for task, found in results.items()}
+    return Grade([TaskGrade(task, 0 if findings[task] else of, of, findings[task]) for task, of in points.items()])
+
+
+def run_tasks(submission: Path, function: str, tasks: Sequence[str], seconds: float, **options: Any) -> dict[str, Any]:
+    """Return what `check_task` or `measure_task` returns for each task of a submission, or why there is nothing."""
+    path, results = submission.resolve(), dict[str, Any]()
     source = read_submission(path)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADE")}
     environment["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(Path(__file__).parents[2]), environment.get("PYTHONPATH")])
     )
-    while left := [task for task in points if task not in findings]:
-        options = {"seeds": [*seeds], "layout": layout, "cell": cell}
-        order = json.dumps({"source": source, "tasks": left, "seconds": seconds, "options": options})
-        code = "from elman.testing.grading import _check_tasks; _check_tasks()"
+    while left := [task for task in tasks if task not in results]:
+        order = json.dumps([function, source, left, seconds, options])
+        code = "from elman.testing.grading import _run_tasks; _run_tasks()"
         process = subprocess.run(
             [sys.executable, "-P", "-c", code], input=order, capture_output=True, encoding="utf-8", cwd=path.parent,
             env=environment, check=False,
         )  # fmt: skip
         for line in process.stdout.splitlines():
-            findings |= json.loads(line)
-        if left[0] not in findings:
-            findings[left[0]] = [f"{left[0]}: takes more than {seconds:g} seconds, or ends the process"]
-    return Grade([TaskGrade(task, 0 if findings[task] else of, of, findings[task]) for task, of in points.items()])
+            results |= json.loads(line)
+        if left[0] not in results:
+            results[left[0]] = f"{left[0]}: takes more than {seconds:g} seconds, or ends the process"
+    return results
 
 
 def read_submission(path: Path) -> str:
@@ -147,7 +168,10 @@ def read_submission(path: Path) -> str:
     text = path.read_text("utf-8", errors="replace")
     if path.suffix != ".ipynb":
         return text
-    cells = ("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code")
+    try:
+        cells = ["".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    except (LookupError, TypeError, ValueError) as error:
+        raise ElmanError(f"{quote(path)} cannot be read as a notebook ({error})") from error
     return "\n\n".join(
         cell for cell in (re.sub(r"^\s*[%!].*", "", cell, flags=re.M) for cell in cells) if _is_python(cell)
     )
@@ -199,20 +223,63 @@ def check_task(source: str, task: str, seeds: Sequence[int], layout: str, cell: 
     return found
 
 
-def _check_tasks() -> None:
-    """Check the tasks that standard input asks for, and write what is found, one line per task, as soon as it is known.
+def measure_task(
+    source: str, task: str, text: str, m: int, T: int, eta: float, seed: int, updates: int
+) -> list[dict[str, float]] | list[float] | str:
+    """Return the relative errors of gradients in three experiments, for ``backward``, or the losses of training.
+
+    These are of as many updates as take a minute. A text is why there is no result.
+    """
+    names, corpus, failure = load_submission(source), Corpus.from_text(text), ""
+    for form in chain(*LAYOUTS.values()):
+        own = {name: checks.guard(name, form.adapt(name, each)) for name, each in names.items() if callable(each)}
+        try:
+            if task == "backward":
+                return _measure_gradients(own["forward"], own["backward"], corpus, seed)
+            start = partial(own["initialize"], len(corpus.alphabet), m, seed)
+            return _measure_losses(own["train"], start, (corpus.indices.astype(int), T), updates, eta)
+        except Exception as error:
+            what = f"{error} is missing" if isinstance(error, KeyError) else f"cannot be measured: {error}"
+            failure = failure or str(getattr(error, "finding", f"{task}: {what}"))
+    return failure
+
+
+def _measure_gradients(forward: Function, backward: Function, corpus: Corpus, seed: int) -> list[dict[str, float]]:
+    def compute(parameters: Parameters, state: State, x: Indices, y: Indices) -> LossAndGradients:
+        arrays, window = dict(parameters), (x.astype(int), y.astype(int))
+        _, h, p = forward(arrays, state.recurrent, *window)
+        gradients = backward(arrays, *window, h, p)
+        return LossAndGradients(0.0, gradients, gradients.get("h0", np.nan * state.recurrent), state)
+
+    errors = [check.relative_error for check in gradcheck(corpus, seed=seed, loss_and_gradients=compute)]
+    return [{name: error for name, error in each.items() if name != "h0" or math.isfinite(error)} for each in errors]
+
+
+def _measure_losses(train: Function, start: Function, text: tuple[Any, int], updates: int, eta: float) -> list[float]:
+    few, started = min(updates, 200), time.perf_counter()
+    train(start(), *text, few, eta)
+    updates = max(few, min(updates, int(few * BUDGET / (time.perf_counter() - started))))
+    losses = [*takewhile(math.isfinite, map(float, train(start(), *text, updates, eta)))]
+    if not losses:
+        raise CallError("losses", "the first is missing or not finite")
+    return losses
+
+
+def _run_tasks() -> None:
+    """Carry out what standard input asks for, and write a line per task, as soon as its result is known.
 
     The process ends when a task takes too long.
     """
-    order, stdout = json.load(sys.stdin), os.fdopen(os.dup(1), "w", encoding="utf-8")
+    (name, source, tasks, seconds, options), stdout = json.load(sys.stdin), os.fdopen(os.dup(1), "w", encoding="utf-8")
+    function: Callable[..., Any] = {"check": check_task, "measure": measure_task}[name]
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.path.append(str(Path.cwd()))
     warnings.simplefilter("ignore")
-    for task in order["tasks"]:
-        watch = threading.Timer(order["seconds"], os._exit, [1])
+    for task in tasks:
+        watch = threading.Timer(seconds, os._exit, [1])
         watch.daemon = True
         watch.start()
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            findings = check_task(order["source"], task, **order["options"])
+            result = function(source, task, **options)
         watch.cancel()
-        print(json.dumps({task: findings}), file=stdout, flush=True)
+        print(json.dumps({task: result}), file=stdout, flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 from elman.cli.commands import INTERRUPTED, print_results
@@ -17,6 +18,8 @@ def report(
     epochs: Integer = 10,
     long_epochs: Integer = 100,
     resume: Flag = False,
+    no_comparison: Flag = False,
+    submission: Path | None = None,
     encoding: Encoding = "utf-8",
     min_count: OptionalInteger = None,
     quiet: Quiet = False,
@@ -37,6 +40,10 @@ def report(
         Total epochs of the long run, which continues the first.
     resume
         Resume the report in --out.
+    no_comparison
+        Leave out the results of the course report, as for a handout.
+    submission
+        A student's file or notebook (elman course) whose gradients and smooth loss the report shows beside Elman's.
     min_count
         Replace characters that occur fewer times by one unknown symbol.
     """
@@ -50,9 +57,11 @@ def report(
         options: dict[str, Any] = {"out": out, "epochs": epochs, "long_epochs": long_epochs, "encoding": encoding}
         if min_count is not None:
             options["min_count"] = min_count
-        results = report(texts if corpus else texts[0], resume=resume, callback=display, **options)
+        shown = {"comparison": not no_comparison, "submission": submission}
+        results = report(texts if corpus else texts[0], resume=resume, callback=display, **shown, **options)
     if results is None:
         words = [str(word) for name, value in options.items() for word in (flag(name), value)]
+        words += ["--no-comparison"] * no_comparison + (["--submission", str(submission)] if submission else [])
         again = "pipe the text again to" if "-" in texts else "resume with"
         command = shlex.join(["elman", "report", *texts, *words, "--resume"])
         print(f"stopped and saved; {again}: {command}", file=sys.stderr)
