@@ -92,7 +92,7 @@ def show_explanation(page: Page, folder: Path) -> None:
     """Colour held-out verse by the unit that tracks the position in the line best."""
     explain(page, folder, "lstm")
     page.get_by_text("position in the line", exact=True).click()
-    page.locator("#rows").click(position={"x": 180, "y": 100})
+    page.locator("#rows").click(position={"x": 180, "y": 235})
     take(page, "explain")
 
 
@@ -100,7 +100,7 @@ def show_counting(page: Page, folder: Path) -> None:
     """Colour held-out documentation by what counting and the network contribute."""
     explain(page, folder, "docs")
     page.get_by_role("radio", name="Counting or network").check()
-    page.locator("#rows").click(position={"x": 180, "y": 100})
+    page.locator("#rows").click(position={"x": 223, "y": 190})
     take(page, "counting")
 
 
