@@ -81,11 +81,11 @@ def show_playground(page: Page, folder: Path) -> None:
 
 
 def show_page(page: Page, folder: Path) -> None:
-    """Open an exported page."""
+    """Open an exported page on a telephone, with dark colours."""
     file = folder / "page.html"
     elman.export(find_run(folder, "bard"), file)
     write_text(page, file.as_uri(), 60, temperature="0.7", seed="4", length="300")
-    take(page, "page_phone" if page.viewport_size == PHONE["viewport"] else "page")
+    take(page, "page_phone")
 
 
 def show_explanation(page: Page, folder: Path) -> None:
@@ -133,7 +133,6 @@ def take(page: Page, name: str) -> None:
 
 PICTURES: dict[str, tuple[Callable[[Page, Path], None], dict[str, Any]]] = {
     "play": (show_playground, DESKTOP),
-    "page": (show_page, DESKTOP),
     "page_phone": (show_page, PHONE),
     "explain": (show_explanation, DESKTOP),
     "counting": (show_counting, DESKTOP),
