@@ -5,7 +5,7 @@
 The texts are generated, and the same on every machine: those of different sizes from a text, by jumps
 between places with the same six characters before; those of different alphabets from a random source, ten million
 characters each. The command runs in a process of its own, after its kernels are compiled. Needs 3 GB of disk for a text
-of 1 GB. Writes ``benchmarks/results/growth.json`` and ``docs/images/growth.png``.
+of 1 GB. Writes ``benchmarks/results/growth.json``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 HERE = Path(__file__).parent
-RESULTS, FIGURE = HERE / "results" / "growth.json", HERE.parent / "docs" / "images" / "growth.png"
+RESULTS = HERE / "results" / "growth.json"
 ORDER, RUN = 6, 4
 """Characters that are the same before a jump and before its target, and characters from one jump to the next."""
 CHUNK = 8_000_000
@@ -154,28 +154,8 @@ def measure(name: str, chunks: Iterator[str], folder: Path, seconds: float) -> R
     return result
 
 
-def draw(result: Result) -> None:
-    """Draw every measurement over the size of the text, and over that of the alphabet."""
-    from matplotlib.figure import Figure
-
-    shown = {
-        "first_update_seconds": "seconds to the first update", "peak_megabytes": "peak memory, MB",
-        "chars_per_second": "characters per second", "validation_loss": "validation loss, nats/char",
-    }  # fmt: skip
-    figure = Figure(figsize=(11, 5), layout="constrained", dpi=150)
-    rows = {"sizes": ("characters", "characters of the text"), "alphabets": ("alphabet", "characters of the alphabet")}
-    for row, (kind, (at, label)) in zip(figure.subplots(2, len(shown)), rows.items(), strict=True):
-        for axes, (key, name) in zip(row, shown.items(), strict=True):
-            points = [(one[at], one[key]) for one in result[kind] if one[key] is not None]
-            axes.plot(*zip(*points, strict=True), "o-")
-            axes.set(xscale="log", xlabel=label, title=name, ylim=(0, 1.08 * max(value for _, value in points)))
-            axes.title.set_fontsize(10)
-            axes.grid(alpha=0.25)
-    figure.savefig(FIGURE)
-
-
 def main() -> None:
-    """Measure, print, write, draw."""
+    """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("text", type=Path)
     parser.add_argument("--seconds", type=float, default=60.0)
@@ -197,7 +177,6 @@ def main() -> None:
         ]
     result = {"machine": machine(), "seconds": options.seconds} | result
     RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    draw(result)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python benchmarks/memory.py [--minutes 30] [--characters 1000000] [TEXT]
 
 Training and sampling are processes of their own, whose resident sets are read from /proc, so it runs on Linux only.
-Writes ``benchmarks/results/memory.json`` and ``docs/images/memory.png``.
+Prints the growth of each.
 """
 
 from __future__ import annotations
@@ -86,29 +86,8 @@ def summarize(points: Points, unit: str, per: float, slope: str, end: float = 0.
     }
 
 
-def plot(trainings: dict[str, dict[str, Any]], sampling: dict[str, Any]) -> None:
-    """Write ``docs/images/memory.png``."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    for name, result in trainings.items():
-        label = f"{name} ({result['mb_per_hour']:+.1f} MB per hour)"
-        left.plot(result["minutes"], result["mb"], label=label, linewidth=1.2)
-    left.set(xlabel="minutes of training", ylabel="resident memory, MB", ylim=(0, None))
-    left.legend(loc="lower right", fontsize=8)
-    right.plot(np.array(sampling["characters"]) / 1e3, sampling["mb"], linewidth=1.2, color="tab:green")
-    right.set(xlabel="thousand characters generated")
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-    figure.savefig(HERE.parent / "docs" / "images" / "memory.png", dpi=150)
-
-
 def main() -> None:
-    """Measure, print, plot and write."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--characters", type=int, default=1_000_000)
@@ -122,11 +101,6 @@ def main() -> None:
         sampling = measure_sampling(outs[0], options.characters)
     for name, result in (*trainings.items(), ("sampling", sampling)):
         print(name, {key: value for key, value in result.items() if not isinstance(value, list)})
-    plot(trainings, sampling)
-    from speed import machine
-
-    text = json.dumps({"machine": machine(), "training": trainings, "writing": sampling})
-    (HERE / "results" / "memory.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ def checks() -> Rows:
         for who, check in zip(("published", "Elman"), pair, strict=True):
             name = f"m = {check['hidden_size']}, T = {check['seq_length']}, {who}"
             errors = check["relative_error"]
-            rows.append([name, *(f"{errors[array]:.2e}" if array in errors else "" for array in arrays)])
+            shown = (f"{errors[array]:.2e}" if array in errors else "" for array in arrays)
+            rows.append([name, *(error.replace("-", "−") for error in shown)])  # no line ends after a minus sign
     return ["relative error", *arrays], rows
 
 

@@ -3,7 +3,7 @@
     python benchmarks/steady.py TEXT…
 
 Prints the minimum smooth loss of each, in nats per window, and writes ``benchmarks/results/steady.json`` and
-``docs/images/steady.png``, the curves of the first text and the first seed in nats per character. With
+``docs/images/steady.png``, the curves of the first text and the first seed. With
 ``--figure-only`` it trains the two runs of the figure, and writes nothing else.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import elman
+from recurrence import COLORS
 
 HERE = Path(__file__).parent
 SEEDS = (400, 1, 2, 3, 4)
@@ -25,7 +26,7 @@ Curve = list[tuple[int, float]]
 
 
 def train(text: str, preset: str, seed: int) -> tuple[dict[str, Any], Curve]:
-    """Return the results of one run, and its smooth loss in nats per character."""
+    """Return the results of one run, and its smooth loss in nats per window."""
     run = elman.train(text, preset=preset, seed=seed, sample_every=0)
     result = {
         "text": Path(text).name,
@@ -34,7 +35,7 @@ def train(text: str, preset: str, seed: int) -> tuple[dict[str, Any], Curve]:
         "minimum_smooth_loss": round(run.state.minimum_smooth_loss, 3),
         "seconds": round(run.state.seconds, 1),
     }
-    return result, [(row.update, row.smooth_loss / run.config.seq_length) for row in run.metrics]
+    return result, [(row.update, row.smooth_loss) for row in run.metrics]
 
 
 def plot(curves: dict[str, Curve], title: str) -> None:
@@ -47,8 +48,8 @@ def plot(curves: dict[str, Curve], title: str) -> None:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for name, curve in curves.items():
-        axes.plot(*zip(*curve, strict=True), label=name, linewidth=1.2)
-    axes.set(xlabel="update", ylabel="smooth loss, nats per character", title=title)
+        axes.plot(*zip(*curve, strict=True), label=name, color=COLORS[f"rnn, preset {name}"], linewidth=1.2)
+    axes.set(xlabel="update", ylabel="smooth loss, nats per window of 25 characters", title=title)
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(HERE.parent / "docs" / "images" / "steady.png", dpi=150)

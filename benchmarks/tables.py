@@ -136,10 +136,9 @@ def growth() -> str:
     result, rows = load("growth"), []
     for one in (*result["sizes"], *result["alphabets"]):
         counts = (one[key] for key in ("characters", "read", "alphabet", "peak_megabytes", "chars_per_second"))
-        seconds = (one[key] for key in ("first_update_seconds", "whole_seconds"))
-        loss = "" if one["validation_loss"] is None else f"{one['validation_loss']:.3f}"
-        rows.append([one["text"], *(f"{n:,}" for n in counts), *(f"{n:.1f}" for n in seconds), loss])
-    columns = "text|characters|read|alphabet|peak MB|characters/s|s to first update|s in all|validation loss"
+        seconds, loss = f"{one['first_update_seconds']:.1f} s", one["validation_loss"]
+        rows.append([*(f"{n:,}" for n in counts), seconds, "" if loss is None else f"{loss:.3f}"])
+    columns = "characters|read|alphabet|peak memory, MB|characters per second|first update after|validation loss"
     measured = f"Measured on {machine(result)}, `--max-seconds {result['seconds']:g}`."
     return f"{table(columns.split('|'), rows)}\n\n{measured}"
 

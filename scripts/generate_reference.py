@@ -22,7 +22,7 @@ from elman.cli import app
 from elman.cli.commands.serve import serve
 from elman.config import Config, choices_of
 from elman.engine import get_engine
-from elman.errors import FLAGS, flag
+from elman.errors import flag
 from elman.inference import Model
 from elman.network import Architecture, initial_parameters
 from elman.network.sampling import list_sampling_options
@@ -69,15 +69,18 @@ def commands() -> str:
     docs = re.sub(r"^(\* \[`[\w-]+`\]\([^)]+\)): .*$", r"\1", docs, flags=re.MULTILINE)  # each section says it
     docs = re.sub(r"(?<=\))\n\* (?=\[`)", ", ", docs)  # the commands of a group in one line
     docs = re.sub(r"^(\*\*\w+\*\*:)\n\n\* (?=\[`)", r"\1 ", docs, flags=re.MULTILINE)
-    docs = re.sub(r"\*\*Training\*\*:\n\n.*?\n\n(?=## )", SETTINGS, docs, flags=re.DOTALL)
+    train, sweep, rest = re.split(r"(?=## elman sweep)|(?=## elman view)", docs)
+    docs = train + re.sub(r"\*\*Training\*\*:\n\n.*", SETTINGS, sweep, flags=re.DOTALL) + rest
     docs = re.sub(r"(?<= )(?:\n+ +\* [^\n]*)+", "", re.sub(r"(`--(?:preset|log) [^\n]*)\n\n(?= +\* )", r"\1 \n", docs))
     docs = re.sub(r"^\*\*(?:Arguments|Parameters)\*\*:\n\n", "", docs, flags=re.MULTILINE)
     for option in list_sampling_options():
         docs = re.sub(rf"^\* `{flag(option.name)} .*\n", "", docs, flags=re.MULTILINE)
     docs = docs.replace("* `--stop", "* The [sampling options](settings.md#sampling-options).\n* `--stop")
     docs = docs.replace("Hyperparameter preset.", "Hyperparameter [preset](presets.md), by default minute.")
+    docs = docs.replace("preset minute.\n", "[preset](presets.md#settings-of-the-presets) minute.\n")
+    docs = re.sub(r"(?<=`--by CHOICE`: ).*?\. (?=\*\[)", f"[Score of a line]({SCORES}). ", docs)
     docs = docs.replace("metrics for other tools", "metrics by other [loggers](metrics.md#loggers)")
-    docs = docs.replace(" *[default: False]*", "").replace(' *[default: ""]*', "")
+    docs = docs.replace(" *[default: False]*", "").replace(' *[default: ""]*', "").replace(" *[default: ]*", "")
     return re.sub(r"\n{3,}", "\n\n", re.sub(r" +$", "", _share_options(docs), flags=re.MULTILINE)).strip()
 
 
@@ -100,11 +103,9 @@ def _share_options(docs: str) -> str:
     return "".join(sections) + "\n\n## Common options\n\n" + "\n".join(shared)
 
 
-SETTINGS = """**Training**: an option for every [setting](settings.md). The defaults are those of preset `minute`
-([Presets](presets.md#settings-of-the-presets)).
-
-"""
-"""In place of the settings in the sections of ``train`` and ``sweep``."""
+SETTINGS = "**Training**: the options of this group of [`elman train`](#elman-train).\n\n"
+"""In place of the settings in the section of ``sweep``."""
+SCORES = "../how_to/evaluate_and_score.md#score-lines"
 
 
 def presets() -> str:
@@ -125,13 +126,13 @@ def _setting(setting: Any, settings: dict[str, Any]) -> str:
 
 
 def settings() -> str:
-    """Return the table of the fields of `Config`."""
-    return table(["setting", "default", "values", "meaning"], map(_field, fields(Config)))
+    """Return the table of the fields of `Config`; the options of ``elman train`` say what they mean."""
+    return table(["setting", "default", "values"], map(_field, fields(Config)))
 
 
 def _field(setting: Any) -> list[str]:
     default = "" if setting.default is MISSING or setting.default is None else code(setting.default)
-    return [code(setting.name), default, _values(setting), setting.metadata["help"].format_map(FLAGS)]
+    return [code(setting.name), default, _values(setting)]
 
 
 def _values(setting: Any) -> str:

@@ -29,7 +29,6 @@ PYPROJECT = """
 version = "0.2.0"
 requires-python = ">=3.12,<3.14"
 classifiers = ["Programming Language :: Python :: 3.12", "Programming Language :: Python :: 3.13"]
-readme = "README.md"
 license-files = ["LICENSE"]
 """
 CITATION = """
