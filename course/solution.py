@@ -158,7 +158,9 @@ def main():
     }
     for function, check in checks.items():
         result = check(function)
-        print(f"{function.__name__}: {'passed' if result.passed else 'not yet'}", *result.findings, sep="\n    ")
+        print(f"{function.__name__}: {'passed' if result.passed else 'not yet'}")
+        for line in (*result.findings, *result.variants):
+            print(f"    {line}")
         if not result.passed:
             return
 

@@ -159,6 +159,16 @@ def test_helpers_of_a_submission_may_be_different(tmp_path: Path) -> None:
     assert submit(tmp_path, source) == {}
 
 
+def test_a_step_that_the_forward_pass_does_not_call_is_checked(tmp_path: Path) -> None:
+    source = SOLUTION.replace("def step(", "def own_step(").replace(
+        "step(parameters, h[t]", "own_step(parameters, h[t]"
+    )
+    source += "\n\ndef step(parameters, h, x):\n    return own_step({}, h, x)\n"
+    assert submit(tmp_path, source.replace("own_step({}", "own_step(parameters")) == {}
+    without_b = source.replace("own_step({}", 'own_step(parameters | {"b": 0 * h}')
+    assert "step: h: b is missing" in submit(tmp_path, without_b)["forward"][0]
+
+
 def test_a_submission_that_is_no_python(tmp_path: Path) -> None:
     findings = submit(tmp_path, SOLUTION + "\nreturn return\n")
     assert [*findings] == [*CHECKS]

@@ -323,7 +323,9 @@ def make_table(model: NgramModel) -> Table:
     strings, rests = np.zeros(table.nodes, np.uint32), np.empty(table.contexts, np.uint8)
     firsts = np.empty(table.contexts + 1, np.uint32)
     # Those of a file cannot be written, and a kernel would be compiled for either kind.
-    arrays = tuple(np.asarray(memoryview(array).toreadonly()) for array in table.arrays().values())
+    arrays = tuple(array.view() for array in table.arrays().values())
+    for array in arrays:
+        array.flags.writeable = False
     unpack(model.K, width, arrays, strings, rests, firsts)
     compiled = Table(
         model.K, model.order, model.folds, NONE if model.reset_at is None else model.reset_at, width, strings, rests,

@@ -7,10 +7,11 @@ noticed. A function cannot change what it is compared with: it is given copies.
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import traceback
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,6 +74,7 @@ def make_window(K: int, m: int, T: int, seed: int, cell: str = "rnn", *, is_loud
 def guard(name: str, function: Function) -> Function:
     """Return a function whose exceptions are findings."""
 
+    @wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
         try:
             with np.errstate(all="ignore"):
@@ -179,12 +181,16 @@ def check_initial(initialize: Function, *, K: int = 7, m: int = 4, seed: int = 5
     """
 
     def measure(initialize: Function) -> Arrays:
-        return _read_arrays("initialize", initialize(K, m, seed), DIMENSIONS)
+        result = initialize(K, m, seed)
+        arrays = _read_arrays("initialize", result, DIMENSIONS)
+        if columns := [name for name, array in arrays.items() if array.ndim < np.ndim(result[name])]:
+            raise CallError(columns[0], f"has shape {np.shape(result[columns[0]])}: vectors have one axis")
+        return arrays
 
     return _check("initialize", initialize, measure, layout, staged=False)
 
 
-def check_windows(make_windows: Function, *, T: int = 4, seed: int = 5) -> CheckResult:
+def check_windows(make_windows: Function, *, T: int = 4, seed: int = 5, layout: str = "rows") -> CheckResult:
     """Compare the windows of three texts with those of the reference.
 
     Parameters
@@ -193,6 +199,8 @@ def check_windows(make_windows: Function, *, T: int = 4, seed: int = 5) -> Check
         ``make_windows(indices, T)`` returns a list of pairs (x, y), each (T,).
     T, seed : int
         The length of a window, at least 2, and the seed of the texts.
+    layout : str
+        As of `check_forward`; windows are the same in every layout.
 
     Examples
     --------
@@ -218,7 +226,10 @@ def check_windows(make_windows: Function, *, T: int = 4, seed: int = 5) -> Check
         return {name: np.concatenate(parts) for name, parts in arrays.items()}
 
     shape = "the number or the length of the windows is wrong: floor((N - 1) / T) windows of T characters"
-    return _check("make_windows", make_windows, measure, shape=shape)
+    return _check("make_windows", make_windows, measure, layout, shape=shape)
+
+
+OF_SMALL_P = "loss of a small p"
 
 
 def check_forward(
@@ -280,9 +291,9 @@ def check_forward(
     'the mean over the window instead of the sum'
     """
     window = make_window(K, m, T, seed, cell)
-    large = Window(
-        {name: LARGE * array for name, array in window.parameters.items()}, window.h0, window.x[:1], window.y[:1]
-    )
+    _, h0, x, y = window
+    large = Window({name: LARGE * array for name, array in window.parameters.items()}, h0, x[:1], y[:1])
+    small = Window(window.parameters | {"c": window.parameters["c"] - 40 * (np.arange(K) == y[0])}, h0, x[:1], y[:1])
 
     def measure(forward: Function) -> Arrays:
         parameters, h0, x, y = window.copy()
@@ -295,15 +306,21 @@ def check_forward(
         is_finite = np.isfinite(as_array(forward(*large.copy())[2], 2, "p")).all()
         h, p = as_array(result[1], 2, "h"), as_array(result[2], 2, "p")
         large_p = np.array(float(is_finite or not np.isfinite(p).all()))
-        return {"h": h, "p": p, "loss": loss.reshape(()), "p of large logits": large_p}
+        small_loss, _, small_p = forward(*small.copy())
+        with np.errstate(all="ignore"):
+            ratio = -as_array(small_loss, 0, "loss").ravel()[:1] / np.log(as_array(small_p, 2, "p")[:1, y[0]])
+        return {"h": h, "p": p, "loss": loss.reshape(()), "p of large logits": large_p, OF_SMALL_P: ratio}
 
     def locate(function: Function, name: str, array: Array, expected: Array) -> str:
         if name == "h":
+            if measure_error(array[:-1], expected[1:]) <= TOLERANCE:
+                return "row t holds the state after step t + 1: a step must not change the state that it is given"
             wrong = [not measure_error(*rows) <= TOLERANCE for rows in zip(array, expected, strict=True)]
             return f"h[{int(np.argmax(wrong))}] is the first wrong state"
         return {
             "p": "not softmax(V h_t + c) of the states h",
             "loss": "not -sum_t log p_t[y_t] of the probabilities p",
+            OF_SMALL_P: "not -log p_t[y_t] where p_t[y_t] is about 1e-18: nothing is added to it, nothing limits it",
         }.get(name, "not finite")
 
     return _check("forward", forward, measure, layout, cell, locate, given=GIVEN)
@@ -488,11 +505,11 @@ def check_gradient_checker(gradient_error: Function, *, seed: int = 5, layout: s
 
 def _locate_checker(gradient_error: Function, name: str, array: Array, expected: Array) -> str:
     if name == "wrong gradients":
-        return "not every wrong gradient has an error of its own, and only that one"
+        return "the error of each array is sum |a - n| / sum (|a| + |n|), over the components of that array"
     return "right gradients have an error above 1e-5: compare the difference quotient, its step (1e-4) and the error"
 
 
-def check_optimizer(adagrad: Function, *, seed: int = 5) -> CheckResult:
+def check_optimizer(adagrad: Function, *, seed: int = 5, layout: str = "rows") -> CheckResult:
     """Compare three updates of AdaGrad with the reference; `CheckResult.variants` says in which usual way it differs.
 
     Parameters
@@ -503,6 +520,8 @@ def check_optimizer(adagrad: Function, *, seed: int = 5) -> CheckResult:
         added to M, and epsilon, 1e-8, be inside or outside the root.
     seed : int
         Seed of the parameters and gradients.
+    layout : str
+        As of `check_forward`; an update is the same in every layout.
 
     Examples
     --------
@@ -529,7 +548,7 @@ def check_optimizer(adagrad: Function, *, seed: int = 5) -> CheckResult:
             states.append(tuple(np.concatenate([d[n].ravel() for n in DIMENSIONS]) for d in (M, parameters)))  # type: ignore[arg-type]
         return {"M": np.concatenate([M for M, _ in states]), "parameters": np.concatenate([p for _, p in states])}
 
-    return _check("adagrad", adagrad, measure)
+    return _check("adagrad", adagrad, measure, layout)
 
 
 def check_training(train: Function, *, seed: int = 5, layout: str = "rows") -> CheckResult:
@@ -539,7 +558,8 @@ def check_training(train: Function, *, seed: int = 5, layout: str = "rows") -> C
     ----------
     train : callable
         ``train(parameters, indices, T, updates, eta)`` changes `parameters` in place, and returns a list of the losses
-        before each update. It calls a forward pass, a backward pass and an update of its own.
+        before each update. It calls a forward pass, a backward pass and an update of its own. If it has a parameter
+        ``on_window``, this is called before each update: ``on_window(n, h0, x[0])``.
     seed : int
         Seed of the parameters and the text.
     layout : str
@@ -557,12 +577,21 @@ def check_training(train: Function, *, seed: int = 5, layout: str = "rows") -> C
         window = make_window(5, 3, per_epoch * T + 3, seed)
         parameters, indices = window.parameters, window.x.copy()
         parameters["c"][4] -= 5  # the most frequent character is not expected, so that gradients are clipped
-        losses = as_array(train(parameters, indices, T, updates, 0.05), 1, "losses")
+        calls, empty = list[list[float]](), np.full((updates, 2 + len(window.h0)), np.nan)
+        has_hook = "on_window" in inspect.signature(train).parameters
+        hook = {"on_window": lambda n, h0, x: calls.append([n, x, *np.ravel(h0)])} if has_hook else {}
+        losses = as_array(train(parameters, indices, T, updates, 0.05, **hook), 1, "losses")
         if losses.ndim != 1 or not losses.size:
             raise CallError("losses", f"must be one number per update (got an array of shape {losses.shape})")
-        return {"losses": losses, "parameters": np.concatenate([array.ravel() for array in parameters.values()])}
+        after = np.concatenate([array.ravel() for array in parameters.values()])
+        arrays = {"losses": losses, "parameters": after}
+        return arrays | ({"on_window": np.array([*calls, *empty][:updates])} if has_hook else {})
 
     def locate(function: Function, name: str, array: Array, expected: Array) -> str:
+        if name == "on_window":
+            return (
+                "to be called before every update, with its number, h_0 of the window and the window's first character"
+            )
         if name == "parameters":
             return "not those after the last update: the dict that is given is to be changed"
         first = int(np.argmax([not measure_error(*pair) <= 1e-5 for pair in zip(array, expected, strict=True)]))
@@ -571,7 +600,7 @@ def check_training(train: Function, *, seed: int = 5, layout: str = "rows") -> C
         part = "the update, or the state that is carried" if first < per_epoch else "the start of the second epoch"
         return f"right up to that of update {first - 1}, wrong from update {first} on: {part}"
 
-    return _check("train", train, measure, layout, locate=locate, tolerance=1e-5)
+    return _check("train", train, measure, layout, locate=locate, tolerance=1e-5, optional=["on_window"])
 
 
 class _Recorder:
@@ -619,7 +648,7 @@ def check_sampling(synthesize: Function, *, seed: int = 5, layout: str = "rows")
             options = {"temperature": temperature} if name else {}
             text = as_array(synthesize(parameters, h, int(x[0]), 12, recorder, **options), 1, "text")
             if not recorder.probabilities:
-                raise CallError("synthesize", "generator.choice(K, p=p) does not draw the characters")
+                raise CallError("synthesize", "the characters are not drawn by generator.choice(K, p=p)")
             arrays |= {f"p{name}": np.array(recorder.probabilities), f"text{name}": text}
         return arrays
 

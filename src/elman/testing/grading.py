@@ -212,15 +212,37 @@ def check_task(source: str, task: str, seeds: Sequence[int], layout: str, cell: 
             form, solution = LAYOUTS[layout][0], load_solution(task, cell=cell)
             others = {name for functions in FUNCTIONS.values() for name in functions} - {*FUNCTIONS[task]}
             names.update({name: form.adapt(name, solution[name], reverse=True) for name in others & solution.keys()})
-        options = {} if task in ("make_windows", "adagrad") else {"layout": layout}
-        options |= {"cell": cell} if task in ("forward", "backward") else {}
+        options = {"layout": layout} | ({"cell": cell} if task in ("forward", "backward") else {})
         for seed in seeds:
-            if findings := CHECKS[task](function, seed=seed, **options).findings:
-                found = found or [str(finding) for finding in findings]
+            findings = [str(finding) for finding in CHECKS[task](function, seed=seed, **options).findings]
+            if not findings and task == "forward" and callable(step := names.get("step")):
+                findings = _check_step(step, seed, layout, cell)
+            if findings:
+                found = found or findings
                 break
         else:
             return []
     return found
+
+
+def _check_step(step: Function, seed: int, layout: str, cell: str) -> list[str]:
+    """Return what is wrong with the step of a submission, of which its forward pass may make no use."""
+    forms = (form.adapt("step", step) for form in LAYOUTS[layout])
+    results = [checks.check_forward(partial(_run_steps, form), seed=seed, cell=cell) for form in forms]
+    called = [result for result in results if not all(map(math.isnan, result.errors.values()))]  # arguments may differ
+    if not called or any(result.passed for result in called):
+        return []
+    return [f"step: {finding}" for finding in called[0].findings]
+
+
+def _run_steps(step: Function, parameters: Any, h0: Any, x: Any, y: Any) -> tuple[float, Any, Any]:
+    """Return the loss, the states and the probabilities of a forward pass, step by step."""
+    h, p = [h0], []
+    for index in x:
+        new, of_step = step(parameters, h[-1], index)
+        h.append(new)
+        p.append(of_step)
+    return -sum(np.log(row[index]) for row, index in zip(p, y, strict=True)), np.array(h), np.array(p)
 
 
 def measure_task(

@@ -89,7 +89,7 @@ class NumbaEngine:
                 start = state.final_hidden.reshape(1), np.zeros(1, np.intp)
                 NumbaSession(state.parameters).generate(*start, np.zeros((1, 1)), [SamplingParams()])
             if validates:
-                x = np.zeros((1, 1), np.intp)
+                x = np.zeros((1, 1), np.uint8)
                 self.session(state.parameters).losses(state.final_hidden.reshape(1), x, x)
         if net.order:
             kernels += reading_kernels(state.parameters["V"].dtype)
