@@ -140,7 +140,7 @@ def test_a_failure_costs_its_own_task(
     [
         ("backward", "    W, V = ", "    raise NotImplementedError\n    W, V = ", "backward: not written yet"),
         ("backward", "def forward(", "def forwards(", "backward: 'forward' is missing"),
-        ("train", "    return losses", "    return [np.nan]", "losses: the first is missing or not finite"),
+        ("train", "    return losses", "    return [np.nan]", "train: the first loss is missing or not finite"),
         ("train", "    return losses", "    while True: pass", "train: takes more than 5 seconds, or ends the process"),
     ],
 )
