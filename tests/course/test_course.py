@@ -20,7 +20,7 @@ nbformat = pytest.importorskip("nbformat")
 SOLUTION = (COURSE / "solution.py").read_text("utf-8")
 COLUMNS = (ROOT / "tests" / "support" / "own_columns.py").read_text("utf-8")
 BEGIN = "    windows = []\n"
-STUDENT = ["assignment.ipynb", "assignment.py", "handout.md"]
+STUDENT = ["assignment.ipynb", "assignment.py", "handout.md", "unrolled.svg"]
 
 
 @pytest.fixture
