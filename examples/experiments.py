@@ -95,6 +95,32 @@ def temperature(axes, seed=400):
     return {"shares": shares, "varied": varied}
 
 
+# %% A gap that the RNN does not bridge: a key, 1 to 40 random letters, a question mark, and the key again
+def recall(model, keys, longest):
+    """Return the fraction of keys that a model predicts after a question mark, for gaps of 1 to `longest` letters."""
+    letters, right = np.random.default_rng(0).choice(list("abcd"), (longest, len(keys))), []
+    state, _ = model.step(model.start(len(keys)), "\n" * len(keys))  # a key follows the end of a line
+    state, _ = model.step(state, "".join(keys))
+    for row in letters:
+        state, _ = model.step(state, "".join(row))
+        log_p = model.step(state, "?" * len(keys))[1]
+        right.append(np.mean(np.array(list(model.alphabet.characters))[log_p.argmax(axis=1)] == keys))
+    return np.array(right)
+
+
+def gap(axes, seed=400, longest=40):
+    generator, fractions = np.random.default_rng(seed), {}
+    keys = generator.choice(list("ABCDEFGH"), 20_000)
+    gaps = ("".join(generator.choice(list("abcd"), generator.integers(1, longest + 1))) for _ in keys)
+    text = elman.Corpus.from_text("".join(f"{key}{letters}?{key}\n" for key, letters in zip(keys, gaps, strict=True)))
+    for cell in ("rnn", "gru", "lstm"):
+        run = train(text, 4000, cell=cell, seq_length=64, hidden_size=64, learning_rate=0.005, seed=seed)
+        fractions[cell] = recall(run.model, keys[:500], longest)
+        axes.plot(range(1, longest + 1), fractions[cell], label=cell)
+    axes.set(xlabel="letters between the key and the question mark", ylabel="fraction of right keys", ylim=(0, 1.05))
+    return {cell: (fraction[0], fraction[-10:].mean()) for cell, fraction in fractions.items()}
+
+
 # %% Overfitting: a text of 20,000 characters
 def overfitting(axes, seed=400):
     text = elman.Corpus.from_text(read_corpus("python-docs").text[:20_000])
@@ -144,7 +170,7 @@ def exposure(axes, seed=400, period=300):
 
 
 EXPERIMENTS = (
-    truncation, gradient_flow, clipping, optimizers, temperature, overfitting, unit, exposure,
+    truncation, gradient_flow, clipping, optimizers, temperature, gap, overfitting, unit, exposure,
 )  # fmt: skip
 
 

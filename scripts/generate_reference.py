@@ -273,7 +273,7 @@ def _document() -> dict[str, Any]:
 
 def lab() -> str:
     """Return the handout of the assignment."""
-    return (COURSE / "handout.md").read_text("utf-8")
+    return (COURSE / "handout.md").read_text("utf-8").replace("](unrolled.svg)", "](../images/unrolled.svg)")
 
 
 def lab_solutions() -> str:
@@ -281,11 +281,11 @@ def lab_solutions() -> str:
     sections = re.split(r"^# (Task .*)\n", (COURSE / "solution.py").read_text("utf-8"), flags=re.MULTILINE)[1:]
     parts = []
     for (title, source), task in zip(zip(sections[::2], sections[1::2], strict=True), FUNCTIONS, strict=True):
-        rows = ([fault.finding, " and ".join(map(_change, fault.changes))] for fault in read_faults()[task])
+        changes = ((fault.finding, " and ".join(map(_change, fault.changes))) for fault in read_faults()[task])
+        # A long change is that of an order, which the finding has.
+        mistakes = (f"- {finding}" + (f" ({change})" if len(change) < 160 else "") for finding, change in changes)
         solution = source.partition("\n\ndef main")[0].strip()
-        parts.append(
-            f"## {title}\n\n```python\n{solution}\n```\n\n{table(['finding', 'change of the solution'], rows)}"
-        )
+        parts.append(f"## {title}\n\n```python\n{solution}\n```\n\n" + "\n".join(mistakes))
     return "\n\n".join(parts)
 
 

@@ -20,7 +20,7 @@ nbformat = pytest.importorskip("nbformat")
 SOLUTION = (COURSE / "solution.py").read_text("utf-8")
 COLUMNS = (ROOT / "tests" / "support" / "own_columns.py").read_text("utf-8")
 BEGIN = "    windows = []\n"
-STUDENT = ["assignment.ipynb", "assignment.py", "handout.md"]
+STUDENT = ["assignment.ipynb", "assignment.py", "handout.md", "unrolled.svg"]
 
 
 @pytest.fixture
@@ -84,6 +84,14 @@ def test_a_solution_has_all_points_and_a_blank_none(
     assert len((kit / "grade.py").read_text("utf-8").splitlines()) <= 60
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, 100, 10))
+def test_the_grade_does_not_depend_on_the_secret(kit: Path, first: int) -> None:
+    for n in range(first, first + 10):
+        points = [run_grader(kit, f"{name}.py", secret=f"secret {n}")["points"] for name in ("solution", "assignment")]
+        assert points == [100, 0], n
+
+
 def test_columns_and_gradescope(kit: Path) -> None:
     (kit / "columns.py").write_text(COLUMNS, "utf-8")
     options = "--layout", "columns", "--gradescope", "results.json"
@@ -140,7 +148,7 @@ def test_a_failure_costs_its_own_task(
     [
         ("backward", "    W, V = ", "    raise NotImplementedError\n    W, V = ", "backward: not written yet"),
         ("backward", "def forward(", "def forwards(", "backward: 'forward' is missing"),
-        ("train", "    return losses", "    return [np.nan]", "losses: the first is missing or not finite"),
+        ("train", "    return losses", "    return [np.nan]", "train: the first loss is missing or not finite"),
         ("train", "    return losses", "    while True: pass", "train: takes more than 5 seconds, or ends the process"),
     ],
 )

@@ -73,7 +73,7 @@ def report(
     ``results.json`` and the run directory ``run/``. The second phase of the training continues the same run to
     `long_epochs` in total; it is skipped if these are not above `epochs`. Without `comparison`, the report has no
     results of the course report. Of `submission`, a file or notebook with a student's solution of the assignment
-    (``elman course``), it has the errors of the gradients, and the smooth loss of as many updates as take a minute.
+    (``elman course``), it has the errors of the gradients, and the smooth loss of the first 20,000 updates.
 
     Returns
     -------
@@ -97,8 +97,7 @@ def report(
         - ``searched_samples``: the number of samples that were searched for names.
         - ``times``: ``gradient_check_seconds``, ``training_seconds``, ``whole_seconds``, ``microseconds_per_update``.
         - ``reference``: the results of the course report.
-        - ``submission``: null without one; ``name``, ``findings`` (why results are missing), ``gradient_check`` (the
-          relative errors of each experiment), ``training`` (as ``short``, with a ``curve``; or null).
+        - ``submission``: null, or its ``name``, ``findings``, ``gradient_check`` and ``training``, as of the run.
     """
     with require_extra("plot"):
         import matplotlib as matplotlib  # before the hours that a report may take
@@ -237,10 +236,11 @@ class _ReportBuilder:
             return {}
         path, config, corpus = Path(self.submission), run.config, run.corpus
         self.callback.on_notice(f"measuring {path.name} …")
-        text = corpus.alphabet.decode(corpus.indices[:5_000_000])  # more than it reads in a minute
+        updates = min(20_000, self.progress["short"]["updates"])  # at about a thousand per second
+        text = corpus.alphabet.decode(corpus.indices[: updates * config.seq_length + 1000])
         return {"name": path.name} | run_tasks(
             path, "measure", ["backward", "train"], 300, text=text, m=config.hidden_size, T=config.seq_length,
-            eta=config.learning_rate, seed=config.seed, updates=self.progress["short"]["updates"],
+            eta=config.learning_rate, seed=config.seed, updates=updates,
         )  # fmt: skip
 
     def write(self, run: Run) -> dict[str, Any]:

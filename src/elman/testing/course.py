@@ -12,7 +12,7 @@ from typing import Any
 from elman.testing.faults import CELLS, COURSE, FUNCTIONS, read_solution
 
 BLANK = "    raise NotImplementedError\n"
-STUDENT = ("handout.md", "assignment.py", "assignment.ipynb")
+STUDENT = ("handout.md", "unrolled.svg", "assignment.py", "assignment.ipynb")
 """The files that students get."""
 
 

@@ -116,7 +116,7 @@ def gradcheck(
     on_progress : callable, optional
         Called with the fraction that is done, often.
     loss_and_gradients : callable, optional
-        What computes the gradients in place of the engine, as `Engine.loss_and_gradients`.
+        What computes the gradients in place of the engine, as ``Engine.loss_and_gradients``.
 
     Returns
     -------

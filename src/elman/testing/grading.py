@@ -11,12 +11,10 @@ import re
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
@@ -28,13 +26,12 @@ from elman.errors import ElmanError, quote
 from elman.network.parameters import LossAndGradients, Parameters
 from elman.network.state import State
 from elman.testing import checks
-from elman.testing.comparison import CallError, CheckResult
+from elman.testing.comparison import CheckResult
 from elman.testing.faults import FUNCTIONS, load_solution
 from elman.testing.gradcheck import gradcheck
 from elman.testing.layout import LAYOUTS
 from elman.text import Corpus
 
-Function = Callable[..., Any]
 CHECKS: dict[str, Callable[..., CheckResult]] = {
     "initialize": checks.check_initial,
     "make_windows": checks.check_windows,
@@ -46,8 +43,6 @@ CHECKS: dict[str, Callable[..., CheckResult]] = {
     "synthesize": checks.check_sampling,
 }
 """Task -> its check."""
-BUDGET = 60.0
-"""Seconds in which a submission trains for a report."""
 
 
 @dataclass(frozen=True)
@@ -245,28 +240,24 @@ def _run_steps(step: Function, parameters: Any, h0: Any, x: Any, y: Any) -> tupl
     return -sum(np.log(row[index]) for row, index in zip(p, y, strict=True)), np.array(h), np.array(p)
 
 
-def measure_task(
-    source: str, task: str, text: str, m: int, T: int, eta: float, seed: int, updates: int
-) -> list[dict[str, float]] | list[float] | str:
-    """Return the relative errors of gradients in three experiments, for ``backward``, or the losses of training.
-
-    These are of as many updates as take a minute. A text is why there is no result.
-    """
+def measure_task(source: str, task: str, text: str, m: int, T: int, eta: float, seed: int, updates: int) -> Any:
+    """Return the relative errors of three gradient checks (``backward``) or the losses (``train``); or why not."""
     names, corpus, failure = load_submission(source), Corpus.from_text(text), ""
     for form in chain(*LAYOUTS.values()):
         own = {name: checks.guard(name, form.adapt(name, each)) for name, each in names.items() if callable(each)}
         try:
             if task == "backward":
                 return _measure_gradients(own["forward"], own["backward"], corpus, seed)
-            start = partial(own["initialize"], len(corpus.alphabet), m, seed)
-            return _measure_losses(own["train"], start, (corpus.indices.astype(int), T), updates, eta)
+            parameters = own["initialize"](len(corpus.alphabet), m, seed)
+            losses = own["train"](parameters, corpus.indices.astype(int), T, updates, eta)
+            return [*takewhile(math.isfinite, map(float, losses))] or "train: the first loss is missing or not finite"
         except Exception as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else f"cannot be measured: {error}"
             failure = failure or str(getattr(error, "finding", f"{task}: {what}"))
     return failure
 
 
-def _measure_gradients(forward: Function, backward: Function, corpus: Corpus, seed: int) -> list[dict[str, float]]:
+def _measure_gradients(forward: checks.Function, backward: checks.Function, corpus: Corpus, seed: int) -> Any:
     def compute(parameters: Parameters, state: State, x: Indices, y: Indices) -> LossAndGradients:
         arrays, window = dict(parameters), (x.astype(int), y.astype(int))
         _, h, p = forward(arrays, state.recurrent, *window)
@@ -277,23 +268,13 @@ def _measure_gradients(forward: Function, backward: Function, corpus: Corpus, se
     return [{name: error for name, error in each.items() if name != "h0" or math.isfinite(error)} for each in errors]
 
 
-def _measure_losses(train: Function, start: Function, text: tuple[Any, int], updates: int, eta: float) -> list[float]:
-    few, started = min(updates, 200), time.perf_counter()
-    train(start(), *text, few, eta)
-    updates = max(few, min(updates, int(few * BUDGET / (time.perf_counter() - started))))
-    losses = [*takewhile(math.isfinite, map(float, train(start(), *text, updates, eta)))]
-    if not losses:
-        raise CallError("losses", "the first is missing or not finite")
-    return losses
-
-
 def _run_tasks() -> None:
     """Carry out what standard input asks for, and write a line per task, as soon as its result is known.
 
     The process ends when a task takes too long.
     """
     (name, source, tasks, seconds, options), stdout = json.load(sys.stdin), os.fdopen(os.dup(1), "w", encoding="utf-8")
-    function: Callable[..., Any] = {"check": check_task, "measure": measure_task}[name]
+    functions: dict[str, Callable[..., Any]] = {"check": check_task, "measure": measure_task}
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.path.append(str(Path.cwd()))
     warnings.simplefilter("ignore")
@@ -302,6 +283,6 @@ def _run_tasks() -> None:
         watch.daemon = True
         watch.start()
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            result = function(source, task, **options)
+            result = functions[name](source, task, **options)
         watch.cancel()
         print(json.dumps({task: result}), file=stdout, flush=True)

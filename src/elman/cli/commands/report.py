@@ -57,7 +57,7 @@ def report(
         options: dict[str, Any] = {"out": out, "epochs": epochs, "long_epochs": long_epochs, "encoding": encoding}
         if min_count is not None:
             options["min_count"] = min_count
-        shown = {"comparison": not no_comparison, "submission": submission}
+        shown: dict[str, Any] = {"comparison": not no_comparison, "submission": submission}
         results = report(texts if corpus else texts[0], resume=resume, callback=display, **shown, **options)
     if results is None:
         words = [str(word) for name, value in options.items() for word in (flag(name), value)]
