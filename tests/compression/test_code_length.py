@@ -10,6 +10,7 @@ import pytest
 import elman
 from elman.compression.container import read_header
 from elman.compression.modes import ModeName
+from elman.compression.tokens import to_tokens
 from elman.inference import Model, Score, code_length
 from elman.inference.code_length import score_code_length
 from elman.inference.fingerprint import fingerprint
@@ -63,7 +64,7 @@ def test_the_command_reads_the_text_in_chunks(
 ) -> None:
     run = train(Corpus.from_text(TEXT + "z"), preset="counts", min_count=min_count, out=tmp_path / "run")
     (tmp_path / "text").write_text(text := "a cab, 漢字z�\n" + TEXT[:500], "utf-8")
-    expected, read, to_tokens = score(run.model, text), list[int](), code_length.to_tokens
+    expected, read = score(run.model, text), list[int]()
 
     def count_bytes(data: bytes, alphabet: Alphabet) -> Any:
         read.append(len(data))

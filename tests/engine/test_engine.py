@@ -201,6 +201,13 @@ def one_in(n: int, *choices: Iterable[object]) -> list[Any]:
     ]
 
 
+@pytest.fixture
+def without_sampling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out sampling, which takes most of the time and which no optimizer changes: other tests compare it."""
+    monkeypatch.setattr("elman.testing.conformance._generates_the_same", lambda *_: True)
+
+
+@pytest.mark.usefixtures("without_sampling")
 @pytest.mark.parametrize(
     ("dtype", "cell", "layers", "batch_size", "algorithm", "dropout"),
     one_in(6, (np.float32, np.float64), COMPILED_CELLS, (1, 2), (1, 3, 8, 9), OPTIMIZERS, DROPOUTS),
@@ -215,6 +222,7 @@ def test_every_network_with_every_optimizer(
     )
 
 
+@pytest.mark.usefixtures("without_sampling")
 @pytest.mark.parametrize(
     ("dtype", "batch_size", "algorithm", "cell"),
     one_in(3, (np.float32, np.float64), (1, 3), OPTIMIZERS, COMPILED_CELLS),

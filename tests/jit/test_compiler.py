@@ -187,7 +187,7 @@ def test_amx_needs_the_processor_and_the_permission_of_linux(
             return status
 
     monkeypatch.setattr(processor, "has_feature", lambda name: has_feature and name == "amx-bf16")
-    monkeypatch.setattr(processor.binding, "llvm_version_info", (20, 1, 8))
+    monkeypatch.setattr("elman.jit.processor.binding.llvm_version_info", (20, 1, 8))
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Library())

@@ -47,8 +47,6 @@ BLOCK_LINES = 4096
 """Lines of a batch that are read at a time, at most: they bound the memory."""
 CACHED_CHARS = 8_000_000
 """Characters of the lines whose scores are remembered, about: masked lines of a log repeat."""
-LINE_CHARS = 200
-"""Characters of a line that take as much memory as its score."""
 
 Ints = NDArray[np.intp]
 LineScore = tuple[int, float, float, int, float]
@@ -187,7 +185,7 @@ class BlockScorer:
             self.cached_chars = 0
         if new := [text for text in dict.fromkeys(texts) if text not in self.cache]:
             self.cache.update(zip(new, self._score_texts(new), strict=True))
-            self.cached_chars += sum(map(len, new)) + LINE_CHARS * len(new)
+            self.cached_chars += sum(len(text) + 200 for text in new)  # what takes as much memory as a score
         return [self.cache[text] for text in texts]
 
     def _score_texts(self, texts: list[str]) -> list[LineScore]:

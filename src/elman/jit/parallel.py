@@ -65,7 +65,7 @@ def _run_worker() -> None:
     ) as process:  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None
-        atexit.register(process.kill)  # of a command that is stopped; it would compile its kernel to the end
+        atexit.register(process.kill)  # of a command that is stopped: at once, also while it starts
         while True:
             kernel, kinds = task = _tasks.pop()
             done = b""

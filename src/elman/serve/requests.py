@@ -277,12 +277,8 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
         TokenizeRequest: {},
         DetokenizeRequest: {"tokens": _field(_list_of(index), ..., "Indices of characters.")},
     }
-    # What is inherited has its descriptions already; to look for others in the source takes a third of a second.
-    undocumented = {"use_attribute_docstrings": False}
-    return {
-        base: create_model(base.__name__, __base__=base, __cls_kwargs__=undocumented, model=model, **own)
-        for base, own in arguments.items()
-    }
+    options: dict[str, Any] = {"__cls_kwargs__": {"use_attribute_docstrings": False}, "model": model}  # has its own
+    return {base: create_model(base.__name__, __base__=base, **options, **own) for base, own in arguments.items()}
 
 
 def _field(kind: Any, default: Any, description: str) -> Any:

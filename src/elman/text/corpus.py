@@ -200,13 +200,16 @@ class Spool:
         return np.frombuffer(mmap.mmap(self.file.fileno(), 0), self.dtype)
 
     def _write(self, data: Any, last: bool = False) -> None:
-        remedy = ": free disk space there, or set ELMAN_CACHE to another directory"
-        with report_system_errors(f"store a text of this size in {str(cache_dir())!r}", remedy):
+        try:
             if isinstance(self.file, BytesIO) and self.file.tell() + memoryview(data).nbytes > LARGE:
                 self._move_to_file()
             self.file.write(data)
             if last:
                 self.file.flush()
+        except OSError:  # not before: to find the cache takes longer than to write a few indices
+            remedy = ": free disk space there, or set ELMAN_CACHE to another directory"
+            with report_system_errors(f"store a text of this size in {str(cache_dir())!r}", remedy):
+                raise
 
     def _move_to_file(self) -> None:
         cache_dir().mkdir(parents=True, exist_ok=True)

@@ -82,14 +82,13 @@ def start_run(
     corpus = read_text(source, preset_config)
     check_alphabet_size(corpus, preset_config.hidden_size)
     validation = read_validation_text(preset_config, corpus)
-    if preset_config.is_counts_only:  # nothing is read in windows
-        options = {name: value for name, value in options.items() if name not in ("seq_length", "batch_size")}
-    if len(corpus.indices) < MIN_CHARS and not {"seq_length", "batch_size"} & set(options):
+    passed = {} if preset_config.is_counts_only else options  # nothing is read in windows then
+    if len(corpus.indices) < MIN_CHARS and not {"seq_length", "batch_size"} & set(passed):
         raise ElmanError(
             f"the text has {format_count(len(corpus.indices), 'character')}, but training needs at least {MIN_CHARS}"
         )
     speed = measure_speed(preset_config, on_compile) if speed_decides(preset_config, recorded, options) else None
-    config = fit_to_text(preset_config, recorded, corpus, options, speed)
+    config = fit_to_text(preset_config, recorded, corpus, passed, speed)
     data = TrainingData(config, corpus, validation)  # rejects a text that is too short before anything is written
     optimizer = create_optimizer(config)
     require_memory(data)

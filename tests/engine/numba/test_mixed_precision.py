@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ PANEL_WIDTH = 32
 SINGLE, PAIRS = np.dtype(np.float32), np.dtype(np.uint32)
 
 
+@cache
 def from_python(kernel: Any) -> Any:
     """Return a kernel that Python can call, and that calls one which Python cannot."""
 

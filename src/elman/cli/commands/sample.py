@@ -151,11 +151,10 @@ def _check_sources(
 def _read_prompt(file: str | Path) -> str:
     from elman.text import read_chunks
 
-    chunks, length = list[str](), 0
+    chunks = list[str]()
     for chunk in read_chunks(file):
         chunks.append(chunk)
-        length += len(chunk)
-        if length > MAX_PROMPT:
+        if sum(map(len, chunks)) > MAX_PROMPT:
             raise ElmanError(f"a prompt may have at most {MAX_PROMPT:,} characters: pass the end of {quote(file)}")
     return "".join(chunks)
 
