@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
@@ -220,7 +221,7 @@ def check_task(source: str, task: str, seeds: Sequence[int], layout: str, cell: 
     return found
 
 
-def _check_step(step: Function, seed: int, layout: str, cell: str) -> list[str]:
+def _check_step(step: Callable[..., Any], seed: int, layout: str, cell: str) -> list[str]:
     """Return what is wrong with the step of a submission, of which its forward pass may make no use."""
     forms = (form.adapt("step", step) for form in LAYOUTS[layout])
     results = [checks.check_forward(partial(_run_steps, form), seed=seed, cell=cell) for form in forms]
@@ -230,7 +231,7 @@ def _check_step(step: Function, seed: int, layout: str, cell: str) -> list[str]:
     return [f"step: {finding}" for finding in called[0].findings]
 
 
-def _run_steps(step: Function, parameters: Any, h0: Any, x: Any, y: Any) -> tuple[float, Any, Any]:
+def _run_steps(step: Callable[..., Any], parameters: Any, h0: Any, x: Any, y: Any) -> tuple[float, Any, Any]:
     """Return the loss, the states and the probabilities of a forward pass, step by step."""
     h, p = [h0], []
     for index in x:
