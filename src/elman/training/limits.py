@@ -232,9 +232,8 @@ def describe_load(run: Run, share: float) -> str:
     """
     if run.stopped != "max_seconds" or share >= BUSY or ENGINES[run.config.engine].has_devices:
         return ""
-    update = run.state.update
     return (
         f"other programs kept the processor busy: training ran {100 * share:.0f} % of its time and made"
-        f" {format_count(update, 'update')}, where an idle machine makes about {round(update / share):,}; for a better"
-        f" model raise {option.max_seconds}"
+        f" {format_count(run.state.update, 'update')}, each {1 / share:.1f} times as long as on an idle machine; for a"
+        f" better model raise {option.max_seconds}"
     )
