@@ -208,8 +208,8 @@ def test_a_busy_machine_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(warnings.seen) == count
     run_on(Machine(lambda n: 0.01), monkeypatch, share=0.25, max_seconds=5.0, callback=warnings)
     assert warnings.seen == [
-        "other programs kept the processor busy: training ran 25 % of its time and made 500 updates, where an idle"
-        " machine makes about 2,000; for a better model raise max_seconds"
+        "other programs kept the processor busy: training ran 25 % of its time and made 500 updates, each 4.0 times as"
+        " long as on an idle machine; for a better model raise max_seconds"
     ]
 
 
