@@ -1,4 +1,4 @@
-"""An n-gram model as a language model of its own: the loss of a text, and samples, without any network.
+"""What an n-gram model predicts, by the kernels: of a batch, and as the loss of a text, without any network.
 
 K  size of the alphabet    T  characters    B  batch size    n  order
 """
@@ -72,16 +72,3 @@ def compute_losses(model: NgramModel, x: Indices, dtype: Any = np.float64) -> ND
         log_q, _, history = read_compiled(model, history, x[first : first + len(y), None], dtype=dtype)
         losses[first : first + len(y)] = -log_q[np.arange(len(y)), 0, y]
     return losses
-
-
-def sample_text(model: NgramModel, prompt: Indices, length: int, generator: np.random.Generator) -> Indices:
-    """Return `length` characters sampled from q, each after the prompt, of one character at least, and those before."""
-    check_indices(prompt, model.K)
-    history, x = np.zeros((1, model.order), np.int32), prompt[:, None]
-    characters = np.empty(length, prompt.dtype)
-    for n in range(length):
-        log_q, _, history = read_compiled(model, history, x)
-        q = np.exp(log_q[-1, 0])
-        characters[n] = min(np.searchsorted(np.cumsum(q), generator.random() * q.sum(), side="right"), model.K - 1)
-        x = characters[n : n + 1, None]
-    return characters
