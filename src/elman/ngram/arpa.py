@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ElmanError, check_range
-from elman.ngram.model import MIN_PROB, Ints, NgramModel
+from elman.ngram.model import MIN_PROB, Ints, NgramModel, find_shares
 from elman.ngram.table import MAX_ORDER, NgramSpec, NgramTable, Nodes
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
@@ -115,13 +115,7 @@ def _interpolate(levels: list[_Level], discounts: Floats, K: int) -> Iterator[tu
     """Yield log10 of q of the strings of each level, and of r of their contexts."""
     q = np.full(1, 1 / K)
     for level, D in zip(levels, discounts, strict=True):
-        if level.terms is None:
-            totals = np.bincount(level.parents, level.weights, len(level.rests)) + level.rests
-            shares = np.maximum(level.weights - np.append(0, D)[np.minimum(level.weights, 3)], 0)
-            shares /= np.maximum(totals, 1)[level.parents]
-            r = np.ones(len(totals)) - np.bincount(level.parents, shares, len(totals))
-        else:
-            shares, r = level.terms
+        shares, r = level.terms or find_shares(level.weights, level.rests, level.parents, D)
         q = shares + r[level.parents] * q[level.suffixes]
         yield np.log10(np.maximum(q, _SMALLEST)), np.log10(np.maximum(r, _SMALLEST))
 
