@@ -343,7 +343,7 @@ def _with_cache(table: Table) -> Table:
         starts.append(int(table.firsts[min(starts[-1], len(table.firsts) - 1)]))
     for o in range(min(MAX_CACHED_ORDER, table.order), -1, -1):
         shape = table.folds + 1, starts[o + 1] - starts[o], table.K
-        are_contexts = 0 < shape[1] and starts[o + 1] < len(table.firsts)  # a file may contain any
+        are_contexts = shape[1] > 0 and starts[o + 1] < len(table.firsts)  # a file may contain any
         if are_contexts and 8 * int(np.prod(shape, dtype=np.int64)) <= MAX_CACHE_BYTES:
             q, matched = np.empty(shape), np.empty(shape[:2], np.int8)
             for fold in range(len(q)):

@@ -113,7 +113,9 @@ class Trainer:
         if run.interrupted:
             self.validate_interrupted()
         self.save()
-        run.advice = self.advice()
+        problem = self.health.problem
+        is_healthy = run.interrupted or not problem
+        run.advice = advise(outcome_of(run)) if is_healthy else f"{problem[0].upper()}{problem[1:]}."
         share = self.core_seconds / self.engine_seconds if self.engine_seconds else 1.0
         for warning in filter(None, (describe_overrun(run, self.stopwatch.elapsed()), describe_load(run, share))):
             self.callback.on_warning(warning)
@@ -393,13 +395,6 @@ class Trainer:
             return best
         current = self.run.snapshot(validation_loss)
         return replace(current, parameters=current.parameters.map(np.copy), h=current.h.copy())
-
-    def advice(self) -> str:
-        """Return the advice or, for a network that is not healthy, its problem."""
-        problem = self.health.problem
-        if problem and not self.run.interrupted:
-            return f"{problem[0].upper()}{problem[1:]}."
-        return advise(outcome_of(self.run))
 
 
 def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:
