@@ -362,15 +362,15 @@ def _find_distributions(table: Table, levels: list[slice], fold: int) -> tuple[N
     for o, level in enumerate(levels):
         firsts = table.firsts[level.start : level.stop + 1].astype(np.intp)
         children, parents = slice(firsts[0], firsts[-1]), np.repeat(np.arange(len(firsts) - 1), np.diff(firsts))
-        strings, rests = table.strings[children], table.rests[level]
-        symbols, codes = (strings & ((1 << table.width) - 1)).astype(np.intp), strings >> table.width
+        strings = table.strings[children].astype(np.intp)
+        symbols, weights, rests = strings & ((1 << table.width) - 1), CODES[strings >> table.width], table.rests[level]
         if fold < table.folds:
-            codes, rests = table.fold_weights[fold, children], table.fold_rests[fold, level]
-        is_found = np.bincount(parents, CODES[codes], len(rests)) > 0
+            weights, rests = CODES[table.fold_weights[fold, children]], table.fold_rests[fold, level]
+        is_found = np.bincount(parents, weights, len(rests)) > 0
         if len(table.terms) > 0:
             shares, r = table.terms[children, 0], np.where(is_found, table.terms[level, 1], 1.0)
         else:
-            shares, r = find_shares(CODES[codes], CODES[rests], parents, table.discounts[o])
+            shares, r = find_shares(weights, CODES[rests], parents, table.discounts[o])
         q, matched = r[:, None] * q[suffixes], np.where(is_found, o, matched[suffixes])  # (5), (7)
         np.add.at(q, (parents, symbols), shares)  # a file may contain a character twice
         places = np.searchsorted(keys, suffixes[parents] * table.K + symbols) if o > 0 else np.zeros_like(parents)

@@ -189,7 +189,7 @@ def find_shares(
     totals = np.bincount(parents, weights, len(rests)) + rests  # (3)
     shares = np.maximum(weights - np.append(0, discounts)[np.minimum(weights, 3)], 0)
     shares /= np.maximum(totals, 1)[parents]
-    return shares, 1 - np.bincount(parents, shares, len(rests))  # (6)
+    return shares, np.ones(len(rests)) - np.bincount(parents, shares, len(rests))  # (6)
 
 
 # --- Reading, in dictionaries ---
