@@ -23,7 +23,7 @@ import pyppmd
 import zstandard
 
 from elman import compress, decompress
-from elman.compression.modes import DEFAULT_MODE
+from elman.compression.container import DEFAULT_MODE
 from elman.inference import Model
 from elman.runs.loading import load_builtin
 from elman.storage.builtin import MODELS

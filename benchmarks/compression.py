@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from elman import compress, decompress
-from elman.compression.modes import MODES, ModeName
+from elman.compression.container import MODES, ModeName
 from elman.inference import Model
 from elman.runs.loading import load
 from speed import machine

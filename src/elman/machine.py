@@ -47,10 +47,7 @@ def _cpu_limit() -> float:
     return math.inf
 
 
-_CPU_QUOTAS = (
-    ("/sys/fs/cgroup", "cpu.max"),
-    ("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", "cpu.cfs_period_us"),
-)
+_CPU_QUOTAS = (("/sys/fs/cgroup", "cpu.max"), ("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", "cpu.cfs_period_us"))
 """Of version 2 and version 1: the folder, and the files with the quota and the period of a container."""
 _CGROUPS = (
     ("/sys/fs/cgroup", "memory.max", "memory.current"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from elman.cli.display import show_progress
-from elman.compression.modes import MODES
+from elman.compression.container import MODES
 from elman.engine import COMPILING
 from elman.jit import COMPILATION
 from support.cli import exit_code

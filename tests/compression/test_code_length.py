@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 import elman
-from elman.compression.container import read_header
-from elman.compression.modes import ModeName
+from elman.compression.container import ModeName, read_header
 from elman.compression.tokens import to_tokens
 from elman.inference import Model, Score, code_length
 from elman.inference.code_length import score_code_length

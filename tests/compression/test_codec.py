@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from elman import compress, decompress
 from elman.compression import container
-from elman.compression.container import split_members
-from elman.compression.modes import ModeName
+from elman.compression.container import ModeName, split_members
 from elman.compression.tokens import from_tokens, to_tokens
 from elman.errors import ElmanError
 from elman.inference import Model, codec

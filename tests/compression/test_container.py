@@ -6,8 +6,7 @@ from typing import get_args
 import pytest
 
 from elman.compression import container
-from elman.compression.container import join_members, make_header, read_header, split_members
-from elman.compression.modes import MODES, ModeName
+from elman.compression.container import MODES, ModeName, join_members, make_header, read_header, split_members
 from elman.errors import ElmanError
 
 FIRST_BYTES = {"static": 0xA9, "mixture": 0xAA, None: 0xA8}

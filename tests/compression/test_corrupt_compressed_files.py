@@ -9,8 +9,7 @@ import pytest
 
 from elman import compress, decompress
 from elman.compression import tokens
-from elman.compression.container import read_header, split_members
-from elman.compression.modes import MODES, ModeName
+from elman.compression.container import MODES, ModeName, read_header, split_members
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.codec import decompress_members

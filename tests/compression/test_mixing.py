@@ -7,10 +7,10 @@ import pytest
 
 from elman.compression import mixing
 from elman.compression.arithmetic import FREQ_BITS, set_freqs
+from elman.compression.container import find_mode
 from elman.compression.exact_network import round_weights
 from elman.compression.matches import LENGTHS, MODELS, NONE, make_matches
 from elman.compression.mixing import Mixture, make_mixture
-from elman.compression.modes import find_mode
 from elman.compression.predictor import Predictor
 from elman.compression.range_coder import Coder
 from elman.compression.tokens import to_tokens

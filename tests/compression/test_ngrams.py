@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from elman.compression import ngrams as module
-from elman.compression.ngrams import NgramRows, read_ngrams
+from elman.compression import predictor as module
+from elman.compression.predictor import NgramRows, read_ngrams
 from elman.ngram.compiled_table import TOTAL
 from elman.ngram.model import MIN_PROB, READ_COUNT, NgramCounts, NgramModel
 from support.codec_models import make_model

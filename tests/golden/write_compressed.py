@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import elman
-from elman.compression.modes import MODES
+from elman.compression.container import MODES
 from elman.engine import get_engine
 from elman.inference import Model
 from elman.network import Parameters

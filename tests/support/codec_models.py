@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from elman.compression.modes import MODES, ModeName
+from elman.compression.container import MODES, ModeName
 from elman.engine import get_engine
 from elman.inference import Model
 from elman.ngram.counting import count_ngrams

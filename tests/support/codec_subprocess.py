@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from elman import compress, decompress, load
-from elman.compression import arithmetic, exact_network, matches, mixing, ngrams, predictor, range_coder
-from elman.compression.modes import ModeName
+from elman.compression import arithmetic, exact_network, matches, mixing, predictor, range_coder
+from elman.compression.container import ModeName
 from elman.inference import Model
 from elman.ngram import compiled_table, kernels
 from elman.text import Alphabet
@@ -20,7 +20,7 @@ from support.cells import EXACT_CELLS
 from support.codec_models import ALPHABET, MODE_NAMES, TEXT, make_model
 from support.small_blocks import small_blocks
 
-MODULES = (arithmetic, exact_network, matches, mixing, ngrams, predictor, range_coder, kernels, compiled_table)
+MODULES = (arithmetic, exact_network, matches, mixing, predictor, range_coder, kernels, compiled_table)
 """Those whose kernels must not fuse a product with a sum."""
 FUSED = r"\b(v?fn?m(add|sub)\w*|fml[as]\w*|fn?m(add|sub)\w*)\b"
 

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from elman import compress, decompress
-from elman.compression.modes import MODES
+from elman.compression.container import MODES
 from elman.errors import ElmanError
 from elman.interop import export, import_
 from elman.ngram.file import PREFIX
 from elman.storage.tensors import read_tensors, serialize_with_digest
-from elman.storage.toml import read_toml
+from elman.storage.untrusted import read_toml
 from elman.text import Corpus
 from elman.text.corpus import encode_chunks
 from elman.text.formats import ByteStream

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import elman
 from elman.engine import get_engine
 from elman.inference.score import score
+from elman.ngram import language_model
 from elman.ngram.language_model import compute_losses
 from elman.runs.run import Run
 from elman.text import Corpus
@@ -86,7 +88,7 @@ def test_an_interrupted_run_resumes_as_if_it_had_not_been(tmp_path: Path) -> Non
 
 def test_patience_counts_validations_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([9.0, 8.0, 7.0, 7.5, 7.5, 7.5])
-    monkeypatch.setattr(training, "compute_counts_loss", lambda *_: 1.0)
+    monkeypatch.setattr(language_model, "compute_losses", lambda *_: np.ones(1))
     monkeypatch.setattr(training.Trainer, "score", lambda *_: next(losses))
     options = OPTIONS | {"validate_every": 5, "patience": 2, "max_updates": 60}
     run = train(LONG, **options)

@@ -13,7 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from elman.config import make_config
 from elman.errors import ElmanError
 from elman.presets import PRESETS
-from elman.storage.toml import read_toml
+from elman.storage.untrusted import read_toml
 from elman.tuning.space import create_distribution, create_grid, create_settings, default_space, parse_space
 
 FILE = """

@@ -35,7 +35,10 @@ COMMANDS = {
     "Other": ["cache"],
 }
 """Group -> commands, in the order of ``--help``: most used first."""
-PATHS = {"runs": "runs:app", "eval": "eval:evaluate", "decompress": "compress:decompress", "import": "export:import_"}
+PATHS = {
+    "runs": "runs:app", "plot": "runs:plot", "view": "serve:view", "eval": "eval:evaluate",
+    "decompress": "compress:decompress", "import": "export:import_",
+}  # fmt: skip
 """Command -> module and function, where they do not have its name."""
 
 OTHER = Group("Other", sort_key=len(COMMANDS))
@@ -101,7 +104,7 @@ def _call(tokens: Sequence[str], app: App) -> int:
 def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
     """Return the options in a TOML file, which has a table for each of some commands."""
     from elman.cli.usage_errors import suggest
-    from elman.storage.toml import read_toml
+    from elman.storage.untrusted import read_toml
 
     names, tables = [name for commands in COMMANDS.values() for name in commands], read_toml(path)
     for name, table in tables.items():

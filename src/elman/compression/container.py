@@ -22,13 +22,47 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from elman.compression.modes import MODES, CodecMode
-from elman.errors import ElmanError
+from elman.errors import ElmanError, option, shorten
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRead
+
+ModeName = Literal["static", "mixture"]
+
+DEFAULT_MODE: ModeName = "mixture"
+
+
+class CodecMode(NamedTuple):
+    """What predicts the symbols of a file: an entry of `MODES`, and what `elman.compression.predictor` builds for it.
+
+    `mixes` is whether a mixture of predictors learns from what is coded, see `elman.compression.mixing`. The blocks of
+    a file are then coded in sequence, and otherwise independently on all cores.
+    """
+
+    code: int  # in the header of a member
+    help: str  # what it does, as in the middle of a sentence
+    mixes: bool
+
+
+MODES: dict[ModeName, CodecMode] = {
+    "static": CodecMode(1, "uses the model as it is, the fastest", mixes=False),
+    "mixture": CodecMode(2, "also learns counts, repeats and weights as it codes, the smallest", mixes=True),
+}
+
+
+def find_mode(name: ModeName) -> CodecMode:
+    """Return the mode of a name, or raise an `ElmanError`."""
+    if name not in MODES:
+        raise ElmanError(f"{option.mode} must be one of {', '.join(MODES)} (got {shorten(name)})")
+    return MODES[name]
+
+
+def mode_help() -> str:
+    """Return the help of ``--mode``."""
+    return f"{'; '.join(f'{name} {mode.help}' for name, mode in MODES.items())}. By default {DEFAULT_MODE}."
+
 
 VERSION = 1
 STORED, MEMBERS = 0, 7

@@ -15,16 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.compression.arithmetic import (
-    Floats,
-    add_matmul,
-    axpy,
-    copy,
-    exact,
-    exact_inline,
-    sigmoids,
-    tanhs,
-)
+from elman.compression.arithmetic import Floats, add_matmul, axpy, copy, exact, exact_inline, sigmoids, tanhs
 from elman.errors import ElmanError, option
 from elman.network.parameters import Architecture, Parameters, layer_names, suffix
 

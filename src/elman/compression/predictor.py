@@ -1,6 +1,6 @@
 """What predicts the symbols of a text that is coded, and the steps of coding, which an encoder and a decoder share.
 
-R  rows: substreams coded in lockstep      K  alphabet size; symbol K is the escape
+R  rows: substreams coded in lockstep      K  alphabet size; symbol K is the escape      n  order of the n-gram prior
 
 At each step the next symbol of every row is predicted and coded; then the model learns from the characters and reads
 them. An escape, as in PPM, announces a byte that is not part of a character of the alphabet. Its probability is
@@ -22,6 +22,7 @@ from elman.compression.arithmetic import (
     ESCAPE_PROB_BITS,
     Floats,
     Ints,
+    Ints32,
     apportion,
     axpy,
     copy,
@@ -29,12 +30,13 @@ from elman.compression.arithmetic import (
     exact_inline,
     set_freqs,
 )
+from elman.compression.container import CodecMode
 from elman.compression.exact_network import Network, Weights, make_network
 from elman.compression.matches import Matches, make_matches, read_symbols, reserve_steps
 from elman.compression.mixing import Mixture, make_mixture
-from elman.compression.modes import CodecMode
-from elman.compression.ngrams import NgramArrays, NgramRows, read_ngrams, without_ngrams
 from elman.compression.range_coder import Coder, bad_end_error, code
+from elman.ngram.compiled_table import NONE, Added, Table, empty_added, empty_table
+from elman.ngram.kernels import NgramReader, Workspace, find_row_nodes, make_nodes, make_workspace, read_rows, reader
 from elman.ngram.model import NgramModel
 from elman.text import Alphabet
 
@@ -51,6 +53,100 @@ _ESCAPE_AFTER_BYTE = 1 << (ESCAPE_PROB_BITS - 1)
 _INITIAL_BYTE_COUNT = 1 << 10
 _LOG_Q = -4.0
 """log q of every character in a mixture without an n-gram prior."""
+MAX_ADDED_CONTEXTS = 1 << 23
+"""Contexts of the text coded above which all its counts are dropped, which bounds the memory as the restart of PPMd
+does."""
+ROOM = 1 << 9
+"""Characters for which room is made at a time, and after which contexts are compared with their maximum."""
+
+
+# --- The n-gram prior, whose log q are rounded to float32 ---
+#
+# A model may count while coding. All substreams then share its counts, which grow in a fixed order: at each step, row
+# by row, the character that a substream reads is counted after its contexts, and then its distribution is computed.
+
+
+class NgramArrays(NamedTuple):
+    """An n-gram model and R histories; everything but `table` and `grows` is changed in place."""
+
+    table: Table
+    added: Added
+    grows: bool  # whether characters are counted
+    room: Ints  # (1,): characters that can be counted before `NgramRows.reserve` is called again
+    histories: Ints32  # (R, n)
+    bases: Ints  # (R, n + 1): see `elman.ngram.kernels.read_rows`
+    extras: Ints  # (R, n + 1)
+    folds: Ints  # (R,)
+    log_q: Floats  # (R, K)
+    flat: Floats  # (R K,): the same numbers
+    matched: Ints  # (R,): matched orders
+    workspace: Workspace
+
+
+@exact
+def read_ngrams(ngrams, x, reads):
+    """Read characters x (R,) in the rows where `reads` (R,) is true, and set their distributions."""
+    table, added, histories, bases, extras = ngrams.table, ngrams.added, ngrams.histories, ngrams.bases, ngrams.extras
+    if ngrams.grows:
+        ngrams.room[0] -= len(x)
+    read_rows(
+        table, added, ngrams.grows, histories, bases, extras, x, ngrams.folds, reads, table.K,
+        ngrams.flat, ngrams.matched, ngrams.workspace,
+    )  # fmt: skip
+
+
+class NgramRows:
+    """An n-gram model that reads R substreams which start alike."""
+
+    def __init__(self, ngrams: NgramModel, start: int, R: int, *, grows: bool) -> None:
+        self.ngrams, trained = ngrams, reader(ngrams)
+        self.arrays = _make_arrays(trained.table, trained.added, R, ngrams.K)
+        read_ngrams(self.arrays, np.full(R, start, np.int64), np.ones(R, np.bool_))
+        if grows:
+            self.arrays = self.arrays._replace(grows=True)
+            self._restart()
+
+    def reserve(self) -> None:
+        """Make room for counting, if there is not enough for one step."""
+        if self.arrays.grows and self.arrays.room[0] < len(self.arrays.histories):
+            if self.arrays.added.sizes[0] > MAX_ADDED_CONTEXTS:
+                self._restart()
+            self.reader.reserve(ROOM)
+            self.arrays = self.arrays._replace(added=self.reader.added)
+            self.arrays.room[0] = ROOM
+
+    def _restart(self) -> None:
+        self.reader = NgramReader(self.ngrams.continued())
+        self.arrays = self.arrays._replace(added=self.reader.added)
+        self.arrays.bases[:, 0] = NONE
+        find_row_nodes(*self.arrays[:2], self.arrays.histories, self.arrays.bases, self.arrays.extras)
+
+
+def without_ngrams(K: int, R: int, log_q: float) -> NgramArrays:
+    """Return what is passed to a kernel without an n-gram model; `log_q` is that of every character."""
+    arrays = _make_arrays(empty_table(), empty_added(), R, K)
+    arrays.log_q[:] = log_q
+    return arrays
+
+
+def _make_arrays(table: Table, added: Added, R: int, K: int) -> NgramArrays:
+    (bases, extras), log_q = make_nodes(R, table.order), np.zeros((R, K), np.float32)
+    arrays = NgramArrays(
+        table, added, False, np.zeros(1, np.int64),
+        histories=np.zeros((R, table.order), np.int32),
+        bases=bases,
+        extras=extras,
+        folds=np.full(R, table.folds, np.int64),
+        log_q=log_q,
+        flat=log_q.reshape(-1),
+        matched=np.zeros(R, np.int64),
+        workspace=make_workspace(K, table.order),
+    )  # fmt: skip
+    find_row_nodes(table, added, arrays.histories, bases, extras)
+    return arrays
+
+
+# --- Coding ---
 
 
 class Escapes(NamedTuple):
@@ -62,7 +158,7 @@ class Escapes(NamedTuple):
     byte_counts: Ints  # (R, 256)
 
 
-class Workspace(NamedTuple):
+class Results(NamedTuple):
     """Results of a step; changed in place."""
 
     mixed: Floats  # (R, K): the logits of the next characters
@@ -84,7 +180,7 @@ class ModelArrays(NamedTuple):
     has_prior: bool
     prior: NgramArrays
     escapes: Escapes
-    work: Workspace
+    work: Results
 
 
 @exact
@@ -200,7 +296,7 @@ class Predictor:
                 was_byte=np.zeros(R, np.int64),
                 byte_counts=np.full((R, BYTES), _INITIAL_BYTE_COUNT, np.int64),
             ),
-            work=Workspace(
+            work=Results(
                 mixed=np.empty((R, K), np.float32),
                 freqs=np.empty((R, K + 1), np.float32),
                 counts=np.empty(K, np.int64),

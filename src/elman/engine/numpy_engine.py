@@ -9,15 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.protocol import (
-    WORST,
-    Callback,
-    Indices,
-    SegmentLosses,
-    TrainState,
-    run_in_chunks,
-    training_folds,
-)
+from elman.engine.protocol import WORST, Callback, Indices, SegmentLosses, TrainState, run_in_chunks, training_folds
 from elman.network import bptt, output
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Arrays, LossAndGradients, Parameters

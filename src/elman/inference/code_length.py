@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from elman.compression.container import ModeName, find_mode
 from elman.compression.exact_network import OVERFLOWS, round_weights
-from elman.compression.modes import ModeName, find_mode
 from elman.compression.predictor import Predictor
 from elman.compression.range_coder import Coder
 from elman.compression.tokens import Tokens, interleave, to_tokens

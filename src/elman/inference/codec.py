@@ -13,9 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from elman.compression import container
-from elman.compression.container import join_members, split_members
+from elman.compression.container import DEFAULT_MODE, CodecMode, ModeName, find_mode, join_members, split_members
 from elman.compression.exact_network import OVERFLOWS, round_weights
-from elman.compression.modes import DEFAULT_MODE, CodecMode, ModeName, find_mode
 from elman.compression.predictor import Predictor
 from elman.compression.range_coder import Coder
 from elman.compression.tokens import (

@@ -118,13 +118,7 @@ class Optimizer:
         )
 
     def update(
-        self,
-        n: int,
-        parameters: Mapping[str, Array],
-        M: Arrays,
-        N: Arrays,
-        average: Arrays,
-        gradients: Arrays,
+        self, n: int, parameters: Mapping[str, Array], M: Arrays, N: Arrays, average: Arrays, gradients: Arrays
     ) -> None:
         """Make update n: change `parameters`, `M`, `N` and `average` in place."""
         eta, spec = float(self.learning_rates(n - 1, 1)[0]), self.spec

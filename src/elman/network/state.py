@@ -23,15 +23,6 @@ class State:
 
     An engine returns a new state for what it reads. The exception is counts that grow: all states that
     follow from the same start have the same counts, so such a state can be read from once.
-
-    Parameters
-    ----------
-    recurrent : ndarray, shape (S,), (B, S) or (T, B, S)
-        For every layer, from the first to the last, h (m) and, for lstm, then the cell state s (m).
-    history : ndarray of int32, shape (n,), (B, n) or (T, B, n)
-        The last n characters read, each as its index + 1, the latest last; 0 where there is none.
-    counts : NgramModel, optional
-        The n-gram model that counts what is read, in place of the network's.
     """
 
     recurrent: Array

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ElmanError, check_range
-from elman.ngram.model import MIN_PROB, Ints, NgramModel
-from elman.ngram.table import CODES, MAX_ORDER, NgramSpec, NgramTable, Nodes
+from elman.ngram.model import MIN_PROB, Ints, NgramModel, find_shares
+from elman.ngram.table import MAX_ORDER, NgramSpec, NgramTable, Nodes
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 NEVER = -99
@@ -76,22 +76,20 @@ def write_arpa(model: NgramModel, words: Sequence[str], order: int | None = None
 
 def _read_levels(model: NgramModel) -> list[_Level]:
     """Return the strings of each length up to n + 1."""
-    nodes, K, levels = model.table.unpack(), model.K, list[_Level]()
-    starts, above = nodes.level_starts(model.order + 2), slice(0, 1)
-    for L, end in enumerate(starts[2:], 1):
-        here, children = slice(starts[L], end), nodes.children[above]
-        symbols, parents = nodes.symbols[starts[L] - 1 : end - 1], np.repeat(np.arange(len(children)), children)
+    K, levels, first = model.K, list[_Level](), 1
+    for above, (symbols, weights, _, _) in pairwise(model.table.levels(model.order + 2)):
+        end, parents = first + len(symbols), np.repeat(np.arange(len(above.children)), above.children)
         suffixes, begins_line = np.zeros(len(symbols), np.intp), symbols == model.reset_at
-        if L > 1:
+        if levels:
             last, keys = levels[-1], levels[-1].parents * K + levels[-1].symbols
             suffix_keys, begins_line = last.suffixes[parents] * K + symbols, last.begins_line[parents]
             suffixes = np.searchsorted(keys, suffix_keys)
             if not np.array_equal(keys[np.minimum(suffixes, len(keys) - 1)], suffix_keys):
                 raise ElmanError("the n-gram counts of this model lack a string without its first character")
-        weights, rests = CODES[nodes.weights[starts[L] - 1 : end - 1]], CODES[nodes.rests[above]]
-        terms = None if model.terms is None else (model.terms[here, 0], model.terms[above, 1])
-        levels.append(_Level(symbols, parents, suffixes, weights, rests, begins_line, terms))
-        above = here
+        terms, contexts = model.terms, slice(first - len(above.symbols), first)
+        pair = None if terms is None else (terms[first:end, 0], terms[contexts, 1])
+        levels.append(_Level(symbols, parents, suffixes, weights, above.rests, begins_line, pair))
+        first = end
     return levels
 
 
@@ -117,13 +115,7 @@ def _interpolate(levels: list[_Level], discounts: Floats, K: int) -> Iterator[tu
     """Yield log10 of q of the strings of each level, and of r of their contexts."""
     q = np.full(1, 1 / K)
     for level, D in zip(levels, discounts, strict=True):
-        if level.terms is None:
-            totals = np.bincount(level.parents, level.weights, len(level.rests)) + level.rests
-            shares = np.maximum(level.weights - np.append(0, D)[np.minimum(level.weights, 3)], 0)
-            shares /= np.maximum(totals, 1)[level.parents]
-            r = np.ones(len(totals)) - np.bincount(level.parents, shares, len(totals))
-        else:
-            shares, r = level.terms
+        shares, r = level.terms or find_shares(level.weights, level.rests, level.parents, D)
         q = shares + r[level.parents] * q[level.suffixes]
         yield np.log10(np.maximum(q, _SMALLEST)), np.log10(np.maximum(r, _SMALLEST))
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,7 @@ from numpy.typing import NDArray
 from elman.errors import ElmanError
 from elman.ngram.model import NgramModel
 from elman.ngram.table import ARRAYS, NgramSpec, NgramTable, check_table
-from elman.storage.tensors import foreign_checkpoint_error, read_tensors, save_tensors
-from elman.storage.untrusted import parse_strict_json, require_int
+from elman.storage.untrusted import require_int
 
 PREFIX = "ngrams."
 """Of the names of the arrays."""
@@ -76,21 +74,3 @@ def _check_trie(table: NgramTable) -> None:
         or (np.diff(siblings) <= 0).any()
     ):
         raise ElmanError("its n-gram counts are not a trie")
-
-
-# --- A file of counts alone ---
-
-
-def save_ngrams(path: Path, ngrams: NgramModel) -> None:
-    """Write an n-gram model, without counts that grew, to a file of its own, atomically."""
-    save_tensors(path, {"ngrams": describe_ngrams(ngrams) | ngrams.table.spec._asdict()}, ngram_tensors(ngrams))
-
-
-def load_ngrams(path: Path) -> NgramModel:
-    """Return the n-gram model of a file written by `save_ngrams`."""
-    json_text, tensors = read_tensors(path, PREFIX)
-    try:
-        description = parse_strict_json(json_text)["ngrams"]
-        return restore_ngrams(description, tensors, NgramSpec.parse(description))
-    except (ElmanError, LookupError, TypeError, ValueError) as error:
-        raise foreign_checkpoint_error(path, error) from error

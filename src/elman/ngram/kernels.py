@@ -35,7 +35,7 @@ from elman.ngram.compiled_table import (
     rest_of,
     unpack,
 )
-from elman.ngram.model import MIN_PROB, NgramModel
+from elman.ngram.model import MIN_PROB, Ints, NgramModel, find_shares
 from elman.ngram.table import CODES, symbol_bits
 
 MAX_CACHE_BYTES = 1 << 26
@@ -338,30 +338,41 @@ def make_table(model: NgramModel) -> Table:
 
 def _with_cache(table: Table) -> Table:
     """Return the table with the distributions after contexts of one length, the longest for which they fit."""
-    levels = [0, 1]  # where they begin
-    longest = min(MAX_CACHED_ORDER, table.order)
-    for _ in range(longest):
-        levels.append(int(table.firsts[min(levels[-1], len(table.firsts) - 1)]))
-    for o in range(longest, -1, -1):
-        shape = table.folds + 1, levels[o + 1] - levels[o], table.K
-        if shape[1] > 0 and 8 * int(np.prod(shape, dtype=np.int64)) <= MAX_CACHE_BYTES:
+    starts = [0, 1]  # of the levels
+    for _ in range(min(MAX_CACHED_ORDER, table.order)):
+        starts.append(int(table.firsts[min(starts[-1], len(table.firsts) - 1)]))
+    for o in range(min(MAX_CACHED_ORDER, table.order), -1, -1):
+        shape = table.folds + 1, starts[o + 1] - starts[o], table.K
+        are_contexts = shape[1] > 0 and starts[o + 1] < len(table.firsts)  # a file may contain any
+        if are_contexts and 8 * int(np.prod(shape, dtype=np.int64)) <= MAX_CACHE_BYTES:
             q, matched = np.empty(shape), np.empty(shape[:2], np.int8)
-            histories, nodes = np.zeros((shape[1], table.order), np.int32), np.arange(levels[o], levels[o + 1])
-            for length in range(1, o + 1):
-                histories[:, -length] = (table.strings[nodes] & ((1 << table.width) - 1)) + 1
-                nodes = np.searchsorted(table.firsts, nodes, side="right") - 1  # their parents
-            bases, extras = make_nodes(shape[1], table.order)
-            fill_cache(table, empty_added(), histories, bases, extras, q, matched, make_workspace(table.K, table.order))
-            return table._replace(cached_order=o, cached_first=levels[o], cached_q=q, cached_matched=matched)
+            for fold in range(len(q)):
+                q[fold], matched[fold] = _find_distributions(table, [*map(slice, starts, starts[1 : o + 2])], fold)
+            return table._replace(cached_order=o, cached_first=starts[o], cached_q=q, cached_matched=matched)
     return table
 
 
-@exact
-def fill_cache(table, added, histories, bases, extras, q, matched, workspace):
-    """Set q (folds + 1, contexts, K) and the matched orders after histories (contexts, n) that are contexts."""
-    find_row_nodes(table, added, histories, bases, extras)
-    for context in range(q.shape[1]):
-        for fold in range(len(q)):
-            matched[fold, context] = distribution(table, added, bases, extras, context, fold, workspace)
-            for k in range(table.K):
-                q[fold, context, k] = workspace.q[k]
+def _find_distributions(table: Table, levels: list[slice], fold: int) -> tuple[NDArray[np.float64], Ints]:
+    """Return q (contexts, K), (5), and the matched orders after the contexts of the last of the first levels.
+
+    A kernel that did this once per model would take a second to compile.
+    """
+    q, matched = np.full((1, table.K), 1 / table.K), np.zeros(1, np.intp)  # (4)
+    suffixes = keys = np.zeros(1, np.intp)  # of the contexts: that without the first character, in the level above
+    for o, level in enumerate(levels):
+        firsts = table.firsts[level.start : level.stop + 1].astype(np.intp)
+        children, parents = slice(firsts[0], firsts[-1]), np.repeat(np.arange(len(firsts) - 1), np.diff(firsts))
+        strings = table.strings[children].astype(np.intp)
+        symbols, weights, rests = strings & ((1 << table.width) - 1), CODES[strings >> table.width], table.rests[level]
+        if fold < table.folds:
+            weights, rests = CODES[table.fold_weights[fold, children]], table.fold_rests[fold, level]
+        is_found = np.bincount(parents, weights, len(rests)) > 0
+        if len(table.terms) > 0:
+            shares, r = table.terms[children, 0], np.where(is_found, table.terms[level, 1], 1.0)
+        else:
+            shares, r = find_shares(weights, CODES[rests], parents, table.discounts[o])
+        q, matched = r[:, None] * q[suffixes], np.where(is_found, o, matched[suffixes])  # (5), (7)
+        np.add.at(q, (parents, symbols), shares)  # a file may contain a character twice
+        places = np.searchsorted(keys, suffixes[parents] * table.K + symbols) if o > 0 else np.zeros_like(parents)
+        suffixes, keys = np.minimum(places, len(keys) - 1), parents * table.K + symbols
+    return q, matched

@@ -1,4 +1,4 @@
-"""An n-gram model as a language model of its own: the loss of a text, and samples, without any network.
+"""What an n-gram model predicts, by the kernels: of a batch, and as the loss of a text, without any network.
 
 K  size of the alphabet    T  characters    B  batch size    n  order
 """
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.ngram.compiled_table import empty_added, empty_table, unpack
-from elman.ngram.kernels import fill_cache, make_nodes, make_workspace, read_window, reader
+from elman.ngram.kernels import find_row_nodes, make_nodes, make_workspace, read_window, reader
 from elman.ngram.model import Indices, Ints, NgramModel, check_indices
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ def reading_kernels(dtype: Any = np.float32) -> list[Signature]:
 
     table, added, nodes, workspace = empty_table(), empty_added(), make_nodes(1, 1), make_workspace(1, 1)
     x, history, reads = np.zeros(1, np.intp), np.zeros((1, 1), np.int32), np.ones(1, np.bool_)
-    q, matched, log_q = np.empty((1, 1, 1)), np.empty((1, 1), np.int8), np.empty(1, dtype)
+    log_q = np.empty(1, dtype)
     with record_kernels() as kernels:
-        call_kernel(fill_cache, table, added, history, *nodes, q, matched, workspace)
         call_kernel(unpack, 2, 1, (np.frombuffer(bytes(16), np.uint64),) * 4, table.strings, table.rests, table.firsts)
+        call_kernel(find_row_nodes, table, added, history, *nodes)
         call_kernel(read_window, table, added, False, history, *nodes, reads, x, x, 1, 1, 1, log_q, x, workspace)
     return kernels
 
@@ -72,16 +72,3 @@ def compute_losses(model: NgramModel, x: Indices, dtype: Any = np.float64) -> ND
         log_q, _, history = read_compiled(model, history, x[first : first + len(y), None], dtype=dtype)
         losses[first : first + len(y)] = -log_q[np.arange(len(y)), 0, y]
     return losses
-
-
-def sample_text(model: NgramModel, prompt: Indices, length: int, generator: np.random.Generator) -> Indices:
-    """Return `length` characters sampled from q, each after the prompt, of one character at least, and those before."""
-    check_indices(prompt, model.K)
-    history, x = np.zeros((1, model.order), np.int32), prompt[:, None]
-    characters = np.empty(length, prompt.dtype)
-    for n in range(length):
-        log_q, _, history = read_compiled(model, history, x)
-        q = np.exp(log_q[-1, 0])
-        characters[n] = min(np.searchsorted(np.cumsum(q), generator.random() * q.sum(), side="right"), model.K - 1)
-        x = characters[n : n + 1, None]
-    return characters

@@ -1,45 +1,22 @@
 """The sum of the counts of two texts, of which one is known by its table only.
 
 A string is kept that one of the two keeps, and its weights are added, although the two texts may have it after the same
-characters. A level is the strings of one length.
+characters.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.ngram.model import Ints, NgramModel
-from elman.ngram.table import CODES, FoldCounts, NgramSpec, NgramTable, Nodes, encode_counts
+from elman.ngram.table import CODES, FoldCounts, Level, NgramSpec, NgramTable, Nodes, encode_counts
 
 OVERLAP = 0.95
 """Fraction of the longest strings of one table that the other contains, from which one text is taken for a part of the
 other."""
-
-
-class _Level(NamedTuple):
-    """The nodes of a level: what they are, and what they have."""
-
-    symbols: Ints
-    weights: NDArray[np.int64]
-    rests: NDArray[np.int64]
-    children: Ints
-
-
-def _read_levels(table: NgramTable, levels: int) -> list[_Level]:
-    """Return the first levels of a table; those that it lacks are empty, as is what its last one lacks."""
-    nodes = table.unpack()
-    starts = nodes.level_starts(levels)
-    symbols, weights = np.append(0, nodes.symbols), np.append(0, CODES[nodes.weights])
-    rests = np.zeros(table.nodes, np.int64)
-    rests[: table.contexts] = CODES[nodes.rests]
-    children = np.zeros(table.nodes, np.intp)
-    children[: table.contexts] = nodes.children
-    arrays = symbols, weights, rests, children
-    return [_Level(*(array[starts[L] : starts[L + 1]] for array in arrays)) for L in range(levels)]
 
 
 def merge(model: NgramModel, other: NgramModel, index: Ints | None = None) -> NgramModel:
@@ -53,11 +30,11 @@ def merge(model: NgramModel, other: NgramModel, index: Ints | None = None) -> Ng
         each.require_counts()
     K, levels = other.K, other.order + 2
     to_other = np.arange(K) if index is None else index
-    tries = _read_levels(model.table, levels), _read_levels(other.table, levels)
+    tries = model.table.levels(levels), other.table.levels(levels)
     places = [np.zeros(1, np.intp), np.zeros(1, np.intp)]  # of the nodes of a level in the sum; -1 for a dropped one
     zero = np.zeros(1, np.int64)
-    of_level = _Level(zero, zero, zero, zero)
-    merged, places_of_other = list[_Level](), list[Ints]()
+    of_level = Level(zero, zero, zero, zero)
+    merged, places_of_other = list[Level](), list[Ints]()
     for L in range(levels):
         rests, keys = np.zeros(len(of_level.symbols), np.int64), list[Ints]()
         for trie, place, mapped in zip(tries, places, (to_other, np.arange(K)), strict=True):
@@ -74,7 +51,7 @@ def merge(model: NgramModel, other: NgramModel, index: Ints | None = None) -> Ng
         places = [np.where(key >= 0, np.searchsorted(union, key), -1) for key in keys]
         for trie, place in zip(tries, places, strict=False):
             np.add.at(weights, place[place >= 0], trie[L + 1].weights[place >= 0])
-        of_level = _Level(union % K, weights, np.zeros(0, np.int64), np.zeros(0, np.intp))
+        of_level = Level(union % K, weights, np.zeros(0, np.int64), np.zeros(0, np.intp))
     contexts = sum(len(level.rests) for level in merged[:-1])
     symbols, weights, rests, children = (np.concatenate(arrays) for arrays in zip(*merged, strict=True))
     nodes = Nodes(symbols[1:], encode_counts(weights[1:]), encode_counts(rests[:contexts]), children[:contexts])
@@ -130,6 +107,6 @@ def overlap(model: NgramModel, other: NgramModel) -> bool:
     The texts then have a part in common, whose counts must not be added.
     """
     both = merge(model, other).table
-    longest = [len(_read_levels(each.table, each.order + 2)[-1].symbols) for each in (model, other)]
-    of_both = len(_read_levels(both, other.order + 2)[-1].symbols)
+    longest = [len(each.table.levels(each.order + 2)[-1].symbols) for each in (model, other)]
+    of_both = len(both.levels(other.order + 2)[-1].symbols)
     return model.order == other.order and min(longest) > 0 and sum(longest) - of_both >= OVERLAP * min(longest)

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,6 +120,15 @@ class Nodes(NamedTuple):
         return starts
 
 
+class Level(NamedTuple):
+    """The strings of one length, with numbers in place of codes; what the longest ones lack is 0."""
+
+    symbols: Ints
+    weights: NDArray[np.int64]
+    rests: NDArray[np.int64]
+    children: Ints
+
+
 class FoldCounts(NamedTuple):
     """The counts of a trie's nodes without each fold of a text, as codes."""
 
@@ -194,6 +204,13 @@ class NgramTable:
         codes[places] = unpack(self.large, 8, len(places))
         children = np.diff(ends, prepend=-1) - 1
         return Nodes(strings & ((1 << width) - 1), codes[:number], codes[number:], children)
+
+    def levels(self, count: int) -> list[Level]:
+        """Return the first levels, from the root on; those that it lacks are empty."""
+        nodes, missing = self.unpack(), (0, self.nodes - self.contexts)
+        of_all = np.append(0, nodes.symbols), np.append(0, CODES[nodes.weights])
+        arrays = *of_all, np.pad(CODES[nodes.rests], missing), np.pad(nodes.children, missing)
+        return [Level(*(array[a:b] for array in arrays)) for a, b in pairwise(nodes.level_starts(count))]
 
     @property
     def nbytes(self) -> int:

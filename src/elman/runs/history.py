@@ -200,12 +200,11 @@ def _parse_row(row: dict[str, str]) -> Metrics:
 
 def parse_samples(lines: Iterable[str]) -> list[Sample]:
     """Parse lines of ``samples.jsonl``; raise ValueError, KeyError or TypeError if one is wrong."""
-    return [_parse_sample(parse_strict_json(line)) for line in lines]
-
-
-def _parse_sample(line: Any) -> Sample:
-    loss = None if line["smooth_loss"] is None else require_finite(line["smooth_loss"], "smooth_loss")
-    return Sample(require_int(line["update"], "update"), loss, require_str(line["text"], "text"))
+    samples = []
+    for line in map(parse_strict_json, lines):
+        loss = None if line["smooth_loss"] is None else require_finite(line["smooth_loss"], "smooth_loss")
+        samples.append(Sample(require_int(line["update"], "update"), loss, require_str(line["text"], "text")))
+    return samples
 
 
 def finite_or_none(value: float) -> float | None:

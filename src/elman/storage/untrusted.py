@@ -11,8 +11,12 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from elman.errors import ElmanError, quote, report_system_errors
+
 MAX_FILE = 1 << 24
 """Bytes of a file of settings: one with an alphabet of all characters is smaller."""
+MAX_OPTIONS = 1 << 20
+"""Bytes of a file of options."""
 MAX_INT = 2**53
 """Maximum of every integer in a file: up to it, every integer can be represented as a float64, and as an int64."""
 
@@ -108,3 +112,16 @@ def read_regular_file(path: Path, max_bytes: int = MAX_FILE) -> bytes:
     if require_regular_file(path).stat().st_size > max_bytes:
         raise OSError(errno.EFBIG, f"it is larger than {max_bytes:,} bytes")
     return path.read_bytes()
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the contents of a TOML file of options, or raise an `ElmanError`."""
+    from tomllib import loads  # a training reads none
+
+    try:
+        with report_system_errors(f"read {quote(path)}"):
+            return loads(read_regular_file(path, MAX_OPTIONS).decode("utf-8-sig"))
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise ElmanError(f"{quote(path)} is not a TOML file ({error})") from None
+    except RecursionError:
+        raise ElmanError(f"{quote(path)} is not a TOML file of options (it is nested too deeply)") from None

@@ -233,14 +233,7 @@ OF_SMALL_P = "loss of a small p"
 
 
 def check_forward(
-    forward: Function,
-    *,
-    cell: str = "rnn",
-    K: int = 7,
-    m: int = 4,
-    T: int = 25,
-    seed: int = 5,
-    layout: str = "rows",
+    forward: Function, *, cell: str = "rnn", K: int = 7, m: int = 4, T: int = 25, seed: int = 5, layout: str = "rows"
 ) -> CheckResult:
     """Compare a forward pass with the reference.
 
@@ -327,14 +320,7 @@ def check_forward(
 
 
 def check_backward(
-    backward: Function,
-    *,
-    cell: str = "rnn",
-    K: int = 7,
-    m: int = 4,
-    T: int = 25,
-    seed: int = 5,
-    layout: str = "rows",
+    backward: Function, *, cell: str = "rnn", K: int = 7, m: int = 4, T: int = 25, seed: int = 5, layout: str = "rows"
 ) -> CheckResult:
     """Compare a backward pass with the reference, and say which term is wrong.
 

@@ -21,7 +21,6 @@ from elman.inference.score import score
 from elman.inference.snapshot import Snapshot
 from elman.network.bptt import begin_text
 from elman.network.parameters import Array
-from elman.ngram.model import NgramModel
 from elman.runs.history import Metrics, Sample, finite_or_none
 from elman.runs.run import Run
 from elman.training.callbacks import StoppedEarly, TrainingCallback
@@ -114,7 +113,9 @@ class Trainer:
         if run.interrupted:
             self.validate_interrupted()
         self.save()
-        run.advice = self.advice()
+        problem = self.health.problem
+        is_healthy = run.interrupted or not problem
+        run.advice = advise(outcome_of(run)) if is_healthy else f"{problem[0].upper()}{problem[1:]}."
         share = self.core_seconds / self.engine_seconds if self.engine_seconds else 1.0
         for warning in filter(None, (describe_overrun(run, self.stopwatch.elapsed()), describe_load(run, share))):
             self.callback.on_warning(warning)
@@ -339,7 +340,9 @@ class Trainer:
         run, sample, ngrams = self.run, self.run.data.validation_sample, self.state.parameters.ngrams
         if sample is None or ngrams is None or (self.state.update and not self.best_is_mixed()):
             return
-        run.counts_loss = run_on_first_process(lambda: compute_counts_loss(ngrams, sample, self.config.dtype))
+        from elman.ngram.language_model import compute_losses
+
+        run.counts_loss = run_on_first_process(lambda: float(compute_losses(ngrams, sample, self.config.dtype).mean()))
         parameters = self.state.parameters.map(np.zeros_like).switch_on_prior(1.0, 0.0)
         run.best = run.selected = replace(run.snapshot(run.counts_loss), parameters=parameters, update=0)
 
@@ -393,13 +396,6 @@ class Trainer:
         current = self.run.snapshot(validation_loss)
         return replace(current, parameters=current.parameters.map(np.copy), h=current.h.copy())
 
-    def advice(self) -> str:
-        """Return the advice or, for a network that is not healthy, its problem."""
-        problem = self.health.problem
-        if problem and not self.run.interrupted:
-            return f"{problem[0].upper()}{problem[1:]}."
-        return advise(outcome_of(self.run))
-
 
 def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:
     """Apply S <- 0.999 S + 0.001 L to the losses of the last updates; S starts as the first loss of the run."""
@@ -409,13 +405,6 @@ def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:
         if math.isnan(minimum) or minimum > S:
             minimum, at = S, update
     state.smooth_loss, state.minimum_smooth_loss, state.minimum_at = S, minimum, at
-
-
-def compute_counts_loss(ngrams: NgramModel, text: Indices, dtype: str) -> float:
-    """Return the loss of counts alone, in nats per character."""
-    from elman.ngram.language_model import compute_losses
-
-    return float(compute_losses(ngrams, text, dtype).mean())
 
 
 # --- When the n-gram prior takes part ---

@@ -22,8 +22,7 @@ from elman._version import __version__
 from elman.config import Config, check_names, make_config
 from elman.errors import ElmanError, option, quote, shorten
 from elman.presets import PRESETS, name_preset
-from elman.storage.toml import read_toml
-from elman.storage.untrusted import MAX_INT, safe_message
+from elman.storage.untrusted import MAX_INT, read_toml, safe_message
 
 if TYPE_CHECKING:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution

@@ -23,7 +23,7 @@ from elman.cli.parameters import (
     join_descriptions,
     parse_not_empty,
 )
-from elman.compression.modes import DEFAULT_MODE, ModeName, mode_help
+from elman.compression.container import DEFAULT_MODE, ModeName, mode_help
 from elman.errors import ElmanError, quote, report_system_errors
 from elman.storage import exists, is_file
 

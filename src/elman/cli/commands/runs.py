@@ -1,4 +1,4 @@
-"""``elman runs``, and its commands that remove runs and compare their settings."""
+"""``elman runs``, its commands that remove runs and compare their settings, and ``elman plot``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from elman.cli.commands import print_results
-from elman.cli.parameters import Flag, Json
+from elman.cli.parameters import Flag, Json, Out
 from elman.errors import ElmanError, quote
 
 HELP = (
@@ -91,4 +91,26 @@ def diff(first: Path, second: Path, /, *, as_json: Json = False) -> int:
 
     settings = compare_settings(first, second)
     print_results({"settings": settings}, as_json, lambda _: show_difference(settings, first, second))
+    return 0
+
+
+def plot(*runs: Path, out: Out = Path("smooth_loss.png")) -> int:
+    """Plot the train and validation losses of one or several runs.
+
+    Parameters
+    ----------
+    runs
+        Run directories, or directories that contain some.
+    out
+        Image file to write, .png or .svg.
+    """
+    from elman.cli.inputs import read_runs
+    from elman.runs.directory import RunDirectory
+    from elman.runs.plots import LossCurve, plot_losses, save_figure
+
+    if out.suffix not in (".png", ".svg"):
+        raise ElmanError(f"--out must end in .png or .svg (got {quote(out.name)})")
+    curves = read_runs(runs, lambda path, name: LossCurve.of_directory(RunDirectory(path), name))
+    save_figure(plot_losses(curves), out)
+    print(out)
     return 0

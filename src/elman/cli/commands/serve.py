@@ -1,15 +1,25 @@
-"""``elman serve``."""
+"""``elman serve``, ``elman view``, and the live dashboard of ``elman train``."""
 
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from elman.cli.parameters import Integer, Port
 from elman.errors import ElmanError, format_count, require_extra, shorten
+
+if TYPE_CHECKING:
+    from elman.serve.dashboard_runs import LiveRun
+    from elman.training.callbacks import TrainingCallback
+
+SHUTDOWN_TIMEOUT = 1
+"""Seconds that requests of an open page get to finish."""
 
 
 def serve(
@@ -74,3 +84,45 @@ def _announce_shutdown(in_flight: int) -> None:
     if in_flight:
         requests = format_count(in_flight, "request")
         print(f"shutting down; waiting for {requests} (press Ctrl-C again to stop at once)", flush=True)
+
+
+def view(*runs: Path, port: Port = 0) -> int:
+    """Compare runs on a dashboard in the browser: loss curves, samples, weights.
+
+    Parameters
+    ----------
+    runs
+        Run directories, finished or in training, or directories that contain some.
+    port
+        Port of the dashboard; 0 picks a free one.
+    """
+    with require_extra("serve"):
+        from elman.serve.dashboard import HOST, create_dashboard, open_browser
+        from elman.serve.dashboard_runs import DashboardRun
+        from elman.serve.server import address_of, listen, run
+    from elman.cli.inputs import read_runs
+
+    application = create_dashboard(read_runs(runs, DashboardRun))
+    listening = listen(HOST, port)
+    address = address_of(listening)
+    print(f"dashboard of {', '.join(map(str, runs))} at {address} (press Ctrl-C to stop)", flush=True)
+    open_browser(address)
+    run(application, listening, SHUTDOWN_TIMEOUT, lambda _: None)
+    return 0
+
+
+@contextmanager
+def open_dashboard(name: str, port: int, others: Sequence[Path]) -> Iterator[tuple[LiveRun, list[TrainingCallback]]]:
+    """Serve the dashboard of a training; yield the run on it, and the callbacks that it requires."""
+    with require_extra("serve"):
+        from elman.serve.dashboard import open_browser, serve_dashboard
+    from elman.training.callbacks import TrainingCallback
+
+    class OpenBrowser(TrainingCallback):
+        def on_compile(self) -> None:
+            """Open the dashboard: the options and the text are valid, and training starts."""
+            print(f"dashboard: {address}", file=sys.stderr, flush=True)
+            open_browser(address)
+
+    with serve_dashboard(name, port, others) as (live, address):
+        yield live, [OpenBrowser(), live]

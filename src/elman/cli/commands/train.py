@@ -104,7 +104,7 @@ def train(
     with ExitStack() as stack:
         stack.callback(STOPWATCH.reset, STOPWATCH.set(stopwatch))
         if live:
-            from elman.cli.commands.view import open_dashboard
+            from elman.cli.commands.serve import open_dashboard
 
             live_run, more = stack.enter_context(open_dashboard(out.resolve().name, live_port, live_with or []))
             callbacks += more
