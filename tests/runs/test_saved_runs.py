@@ -113,6 +113,7 @@ def test_every_place_shows_the_same_numbers(tmp_path: Path, options: dict[str, A
     results, row, page = run.results(), summarize_run(tmp_path), DashboardRun(tmp_path)
     curve, status = LossCurve.of_directory(RunDirectory(tmp_path)), page.status()
     assert summarize(run.config, results) == summarize(run.config, row)
+    assert summarize(run.config, row | {"seconds": 0.0496}) == summarize(run.config, row | {"seconds": 0.05})
     assert results["train_loss"] == row["train_loss"] == status["train_loss"] == curve.train_losses()[1][-1]
     updates, losses = curve.validation_losses()
     best = updates[losses.index(min(losses))], min(losses)

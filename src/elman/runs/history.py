@@ -218,7 +218,7 @@ def summarize(config: Config, results: Mapping[str, Any]) -> dict[str, object]:
         "text": results["text"],
         "network": f"{config.layers} x {config.cell} {config.hidden_size}",
         "updates": results["updates"],
-        "seconds": round(results["seconds"], 1),
+        "seconds": round(round(results["seconds"], 3), 1),  # those of a run in memory are rounded already
         "train loss": results["train_loss"],
         "validation loss": results["validation_loss"],
     }
