@@ -85,7 +85,7 @@ def test_the_words_of_characters(runs: Path, tmp_path: Path) -> None:
 
 # --- The programs of docs/how_to/decode.md ---
 
-PAGE = (ROOT / "docs/how_to/decode.md").read_text("utf-8").partition("## The network in the beam")[0]
+PAGE = (ROOT / "docs/how_to/decode.md").read_text("utf-8").partition("## Beam search with the network")[0]
 
 
 @pytest.fixture(scope="module")
