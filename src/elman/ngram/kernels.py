@@ -35,7 +35,7 @@ from elman.ngram.compiled_table import (
     rest_of,
     unpack,
 )
-from elman.ngram.model import MIN_PROB, Ints, NgramModel, find_shares
+from elman.ngram.model import MIN_PROB, Ints, NgramModel
 from elman.ngram.table import CODES, symbol_bits
 
 MAX_CACHE_BYTES = 1 << 26
@@ -352,27 +352,55 @@ def _with_cache(table: Table) -> Table:
     return table
 
 
+class _Level(NamedTuple):
+    """The contexts of one length, N of them, as `distribution` uses them."""
+
+    kept: NDArray[np.float64]  # (N, K): what the discounts leave of the characters' weights
+    shares: NDArray[np.float64]  # (N,): 1 / W_o, or 0 where no character is kept
+    rests: NDArray[np.float64]  # (N,): r_o, or 1 there
+    suffixes: Ints  # (N,): the context without its first character, among those of the level above
+
+
 def _find_distributions(table: Table, levels: list[slice], fold: int) -> tuple[NDArray[np.float64], Ints]:
     """Return q (contexts, K), (5), and the matched orders after the contexts of the last of the first levels.
 
-    A kernel that did this once per model would take a second to compile.
+    The operations are those of `distribution`, in its order, so that both return the same bits. A kernel that did this
+    once per model would take a second to compile.
     """
-    q, matched = np.full((1, table.K), 1 / table.K), np.zeros(1, np.intp)  # (4)
-    suffixes = keys = np.zeros(1, np.intp)  # of the contexts: that without the first character, in the level above
+    read, has_fold = list[_Level](), fold < table.folds
+    suffixes = keys = matched = np.zeros(1, np.intp)
+    is_found = np.ones(1, np.bool_)
     for o, level in enumerate(levels):
-        firsts = table.firsts[level.start : level.stop + 1].astype(np.intp)
-        children, parents = slice(firsts[0], firsts[-1]), np.repeat(np.arange(len(firsts) - 1), np.diff(firsts))
+        firsts, N = table.firsts[level.start : level.stop + 1].astype(np.intp), level.stop - level.start
+        children, parents = slice(firsts[0], firsts[-1]), np.repeat(np.arange(N), np.diff(firsts))
         strings = table.strings[children].astype(np.intp)
-        symbols, weights, rests = strings & ((1 << table.width) - 1), CODES[strings >> table.width], table.rests[level]
-        if fold < table.folds:
-            weights, rests = CODES[table.fold_weights[fold, children]], table.fold_rests[fold, level]
-        is_found = np.bincount(parents, weights, len(rests)) > 0
+        symbols, codes = strings & ((1 << table.width) - 1), strings >> table.width
+        rests = table.fold_rests[fold, level] if has_fold else table.rests[level]
+        codes = table.fold_weights[fold, children] if has_fold else codes
+        values, totals = table.kept[o, codes], np.bincount(parents, CODES[codes], N)
+        is_found = is_found[suffixes] & (totals > 0)
+        totals, sums = totals + CODES[rests], np.bincount(parents, values, N)
         if len(table.terms) > 0:
-            shares, r = table.terms[children, 0], np.where(is_found, table.terms[level, 1], 1.0)
-        else:
-            shares, r = find_shares(weights, CODES[rests], parents, table.discounts[o])
-        q, matched = r[:, None] * q[suffixes], np.where(is_found, o, matched[suffixes])  # (5), (7)
-        np.add.at(q, (parents, symbols), shares)  # a file may contain a character twice
+            values, totals, sums = table.terms[children, 0], np.ones(N), 1.0 - table.terms[level, 1]
+        kept, shares = np.zeros((N, table.K)), np.where(is_found, 1.0 / np.maximum(totals, 1), 0.0)
+        np.add.at(kept, (parents, symbols), values)  # a file may contain a character twice
+        read.append(_Level(kept, shares, np.where(is_found, 1.0 - sums * shares, 1.0), suffixes))  # (6)
+        matched = np.where(is_found, o, matched[suffixes])  # (7)
         places = np.searchsorted(keys, suffixes[parents] * table.K + symbols) if o > 0 else np.zeros_like(parents)
         suffixes, keys = np.minimum(places, len(keys) - 1), parents * table.K + symbols
-    return q, matched
+    return _interpolate(read, table.K), matched
+
+
+def _interpolate(levels: list[_Level], K: int) -> NDArray[np.float64]:
+    """Return q (contexts, K) after the contexts of the last level."""
+    ends = [np.arange(len(levels[-1].shares))]  # of each context, the context of every level that ends it
+    for level in levels[:0:-1]:
+        ends.insert(0, level.suffixes[ends[0]])
+    factor = np.ones(len(ends[0]))
+    for level, contexts in zip(levels, ends, strict=True):
+        factor *= level.rests[contexts]
+    q, factor = np.repeat((1.0 / K * factor)[:, None], K, axis=1), np.ones_like(factor)  # (4)
+    for level, contexts in zip(levels[::-1], ends[::-1], strict=True):
+        q += level.kept[contexts] * (level.shares[contexts] * factor)[:, None]  # (5)
+        factor *= level.rests[contexts]
+    return q
