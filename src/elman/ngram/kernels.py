@@ -374,14 +374,13 @@ def _find_distributions(table: Table, levels: list[slice], fold: int) -> tuple[N
         firsts, N = table.firsts[level.start : level.stop + 1].astype(np.intp), level.stop - level.start
         children, parents = slice(firsts[0], firsts[-1]), np.repeat(np.arange(N), np.diff(firsts))
         strings = table.strings[children].astype(np.intp)
-        symbols, codes = strings & ((1 << table.width) - 1), strings >> table.width
-        rests = table.fold_rests[fold, level] if has_fold else table.rests[level]
-        codes = table.fold_weights[fold, children] if has_fold else codes
-        values, totals = table.kept[o, codes], np.bincount(parents, CODES[codes], N)
-        is_found = is_found[suffixes] & (totals > 0)
-        totals, sums = totals + CODES[rests], np.bincount(parents, values, N)
+        symbols, rests = strings & ((1 << table.width) - 1), table.fold_rests[fold] if has_fold else table.rests
+        codes = table.fold_weights[fold, children].astype(np.intp) if has_fold else strings >> table.width
+        values, kept_weight = table.kept[o, codes], np.bincount(parents, CODES[codes], N)
+        is_found = is_found[suffixes] & (kept_weight > 0)
+        totals, sums = kept_weight + CODES[rests[level]], np.bincount(parents, values, N)
         if len(table.terms) > 0:
-            values, totals, sums = table.terms[children, 0], np.ones(N), 1.0 - table.terms[level, 1]
+            values, totals, sums = table.terms[children, 0], np.ones(N, np.intp), 1.0 - table.terms[level, 1]
         kept, shares = np.zeros((N, table.K)), np.where(is_found, 1.0 / np.maximum(totals, 1), 0.0)
         np.add.at(kept, (parents, symbols), values)  # a file may contain a character twice
         read.append(_Level(kept, shares, np.where(is_found, 1.0 - sums * shares, 1.0), suffixes))  # (6)
