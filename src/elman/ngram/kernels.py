@@ -376,12 +376,13 @@ def _find_distributions(table: Table, levels: list[slice], fold: int) -> tuple[N
         strings = table.strings[children].astype(np.intp)
         symbols, rests = strings & ((1 << table.width) - 1), table.fold_rests[fold] if has_fold else table.rests
         codes = table.fold_weights[fold, children].astype(np.intp) if has_fold else strings >> table.width
-        values, kept_weight = table.kept[o, codes], np.bincount(parents, CODES[codes], N)
-        is_found = is_found[suffixes] & (kept_weight > 0)
-        totals, sums = kept_weight + CODES[rests[level]], np.bincount(parents, values, N)
+        values, weights = table.kept[o, codes], np.bincount(parents, CODES[codes], N)
+        is_found, kept = is_found[suffixes] & (weights > 0), np.zeros((N, table.K))
         if len(table.terms) > 0:
-            values, totals, sums = table.terms[children, 0], np.ones(N, np.intp), 1.0 - table.terms[level, 1]
-        kept, shares = np.zeros((N, table.K)), np.where(is_found, 1.0 / np.maximum(totals, 1), 0.0)
+            values, shares, sums = table.terms[children, 0], is_found / 1.0, 1.0 - table.terms[level, 1]
+        else:
+            shares = is_found / np.maximum(weights + CODES[rests[level]], 1)
+            sums = np.bincount(parents, values, N) / 1.0
         np.add.at(kept, (parents, symbols), values)  # a file may contain a character twice
         read.append(_Level(kept, shares, np.where(is_found, 1.0 - sums * shares, 1.0), suffixes))  # (6)
         matched = np.where(is_found, o, matched[suffixes])  # (7)
