@@ -11,6 +11,7 @@ import os
 import sys
 from pathlib import Path
 
+from elman.errors import ElmanError
 from elman.testing import grade
 
 POINTS = {
@@ -31,9 +32,8 @@ def main():
     parser = argparse.ArgumentParser(description="Grade a submission.")
     parser.add_argument("submission", help="a Python file or a notebook")
     parser.add_argument("--layout", choices=["rows", "columns"], default="rows", help="steps are rows, or columns")
-    parser.add_argument(
-        "--cell", choices=["rnn", "gru", "lstm"], default="rnn", help="gru and lstm: the second assignment"
-    )
+    cells = ["rnn", "gru", "lstm"]
+    parser.add_argument("--cell", choices=cells, default="rnn", help="gru and lstm: the second assignment")
     parser.add_argument("--json", action="store_true", help="print the grade as JSON")
     parser.add_argument("--gradescope", metavar="PATH", help="write Gradescope's results.json, too")
     options = parser.parse_args()
@@ -54,4 +54,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (ElmanError, OSError) as error:
+        sys.exit(f"error: {error}")

@@ -68,6 +68,14 @@ def test_an_unwritable_cache_is_reported(tmp_path: Path, monkeypatch: pytest.Mon
         assert _open_cache() is None
 
 
+def test_a_cache_that_others_have_filled_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("ELMAN_CACHE", str(tmp_path))
+    digests = _open_cache()
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert _open_cache() == digests
+
+
 def test_a_warning_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def warn(*_: object) -> None:
         warnings.warn("cannot store\nkernels", RuntimeWarning, stacklevel=1)

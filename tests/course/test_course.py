@@ -1,5 +1,6 @@
 """The course kit: its files, the grades of right, blank and wrong submissions, and what one mistake costs."""
 
+import errno
 import json
 import os
 import subprocess
@@ -188,3 +189,22 @@ def test_a_submission_that_is_no_python(tmp_path: Path) -> None:
     assert grade(tmp_path / "own.ipynb", {"forward": 1, "train": 2}).as_dict()["points"] == 3
     with pytest.raises(ElmanError, match="unknown task 'dance'; tasks are initialize"):
         grade(tmp_path / "own.ipynb", {"dance": 1})
+
+
+@pytest.mark.parametrize("submission", ["missing.py", "list.ipynb"])
+def test_a_submission_that_cannot_be_read_is_an_error_of_one_line(kit: Path, submission: str) -> None:
+    (kit / "list.ipynb").write_text("[]")
+    ended = subprocess.run([sys.executable, "grade.py", submission], cwd=kit, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    _, error = ended.stderr.splitlines()
+    assert error.startswith("error: ")
+
+
+def test_a_full_disk_is_an_error_of_the_folder(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_text(path: Path, *_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", path)
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    assert f"cannot write '{tmp_path}'" in command("course", tmp_path).err

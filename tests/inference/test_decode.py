@@ -88,6 +88,8 @@ def test_scores_are_sums_over_all_paths(lm: Model | None) -> None:
         again = elman.rescore([(each.text, each.acoustic) for each in reversed(found)], lm, **WEIGHTS)
         np.testing.assert_allclose([each[1:] for each in again], [each[1:] for each in found], rtol=1e-9)
         assert elman.rescore([], lm) == []
+        with pytest.raises(ElmanError, match="NaN"):
+            elman.rescore([("a", math.nan)], lm)
 
 
 def search_plainly(
@@ -158,6 +160,8 @@ def test_a_prefix_that_cannot_be_extended_is_not_read(monkeypatch: pytest.Monkey
         ({"alpha": -1.0}, "at least 0"),
         ({"beta": math.inf}, "finite"),
         ({"width": 0}, "at least 1"),
+        ({"symbol_threshold": math.nan}, "greater than 0"),
+        ({"beam_threshold": -1.0}, "greater than 0"),
     ],
 )
 def test_what_cannot_be_decoded(options: dict[str, Any], words: str) -> None:

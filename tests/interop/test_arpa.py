@@ -61,6 +61,7 @@ def test_what_needs_counts_is_refused_for_a_model_without(runs: Path, tmp_path: 
     model = elman.import_(tmp_path / "lm.arpa", out=tmp_path / "imported")
     calls: list[Callable[[], object]] = [
         lambda: model.score(TEXT, adapt="counts"),
+        lambda: elman.export(model, tmp_path / "page.html"),
         lambda: elman.export(model, tmp_path / "page.html", include_text=True),
         lambda: train(Corpus.from_text(TEXT), preset="counts", init_from=tmp_path / "imported"),
     ]

@@ -279,7 +279,8 @@ def test_each_signature_is_stored_by_itself() -> None:
         paths.append(path)
         assert (load_kernel(set_logs.name, kinds) is None, set_logs.is_missing(kinds)) == (False, False)
         stored = path.read_bytes()
-        path.write_bytes(stored[:100])
-        assert load_kernel(set_logs.name, kinds) is None
+        for damaged in (stored[:100], stored[:-1], stored[:-9] + bytes(9)):
+            path.write_bytes(damaged)
+            assert load_kernel(set_logs.name, kinds) is None
         path.write_bytes(stored)
     assert paths[0] != paths[1]

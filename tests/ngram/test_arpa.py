@@ -27,11 +27,12 @@ from support.state import ROOT
 TOLERANCE = 1e-5
 """In log10 p."""
 ODD = "\t\v\f\r\0\x85\xa0\u2028\ufeff\ud800\\#<é漢"
+HAN = "".join(map(chr, range(0x4E00, 0x4F00)))  # more characters than a byte has values
 python_docs = read_corpus("python-docs")
 TEXTS = {
     "docs": python_docs.alphabet.decode(python_docs.indices[:30_000]),
     "page": (ROOT / "docs/how_to/independent_lines.md").read_text("utf-8"),
-    "odd": "".join(np.random.default_rng(1).choice(list("ab \n" * 9 + ODD), 5000)),
+    "odd": "".join(np.random.default_rng(1).choice(list("ab \n" * 50 + ODD + HAN), 5000)),
 }
 Logs = dict[tuple[str, ...], tuple[float, float]]
 

@@ -132,6 +132,9 @@ def decode_ctc(
     _check_weights(alpha, beta)
     check_range("width", width, 1)
     check_range("nbest", nbest, 1)
+    if not (symbol_threshold > 0 and beam_threshold > 0):
+        given = f"got {shorten(symbol_threshold)} and {shorten(beam_threshold)}"
+        raise ElmanError(f"symbol_threshold and beam_threshold must be greater than 0 ({given})")
     texts = _list_texts(symbols, blank, space)
     search = _Search(_Reader(lm, texts), alpha, beta, width, beam_threshold)
     for frame in _check_frames(log_probs, len(texts)):
@@ -167,6 +170,8 @@ def rescore(
     """
     _check_weights(alpha, beta)
     pairs = [(text, float(score)) for text, score, *_ in nbest]
+    if any(math.isnan(score) for _, score in pairs):
+        raise ElmanError("a score of the hypotheses is NaN")
     log_p_lm = _read_texts(lm, [text for text, _ in pairs])
     found = [
         Hypothesis(text, score + alpha * log_p + beta * len(text), score, log_p)

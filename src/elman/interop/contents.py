@@ -67,6 +67,7 @@ class ModelInfo:
 def require_pruned(ngrams: NgramModel | None, info: ModelInfo) -> None:
     """Check that the training text cannot be read from an n-gram table, unless it is meant to be included."""
     if ngrams is not None and ngrams.min_count < 2 and not info.include_text:
+        ngrams.require_counts()
         raise ElmanError(
             "the n-gram table of this model is not pruned, so that its training text can be read from it"
             f" ({option.ngram_min_count:{ngrams.min_count}}): pass {option.include_text:True}, or train with"

@@ -98,6 +98,9 @@ def _open_cache() -> dict[str, str] | None:
     for module, source in sources.items():
         digest.update(module.encode() + source)
     path = _kernel_folder(digest.hexdigest()) / "digests.json"
+    with suppress(OSError, ValueError):
+        digests: dict[str, str] = json.loads(path.read_bytes())
+        return digests
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
     if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
@@ -109,9 +112,6 @@ def _open_cache() -> dict[str, str] | None:
             stacklevel=2,
         )
         return None
-    with suppress(OSError, ValueError):
-        digests: dict[str, str] = json.loads(path.read_bytes())
-        return digests
     digests = digest_sources(sources)
     with suppress(ElmanError):
         replace_file(path, json.dumps(digests).encode())
@@ -184,13 +184,14 @@ def load_kernel(name: str, kinds: tuple[str, ...]) -> StoredKernel | None:
     try:
         description, _, parts = path.read_bytes().partition(b"\n")
         fields = json.loads(description)
-        size = fields.pop("size")
+        size, digest = fields.pop("size"), fields.pop("digest")
         called = [(each, tuple(of_call)) for each, of_call in fields.pop("called")]
         stored = StoredKernel(**fields, called=called, code=parts[:size], numba=parts[size:])
     except (OSError, ValueError, LookupError, TypeError):  # the file is missing or damaged
         return None
     stored = stored._replace(kinds=tuple(stored.kinds))
-    return stored if stored[:3] == (name, kinds, PROCESSOR) else None
+    is_intact = hashlib.sha256(parts).hexdigest() == digest  # LLVM ends the process that loads other code
+    return stored if is_intact and stored[:3] == (name, kinds, PROCESSOR) else None
 
 
 def store_kernel(stored: StoredKernel) -> None:
@@ -201,7 +202,7 @@ def store_kernel(stored: StoredKernel) -> None:
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             fields = stored._asdict()
-            parts = fields.pop("code"), fields.pop("numba")
-            description = json.dumps(fields | {"size": len(parts[0])}).encode()
-            partial.write_bytes(b"".join([description, b"\n", *parts]))
+            size, parts = len(stored.code), fields.pop("code") + fields.pop("numba")
+            description = json.dumps(fields | {"size": size, "digest": hashlib.sha256(parts).hexdigest()}).encode()
+            partial.write_bytes(description + b"\n" + parts)
             partial.replace(path)

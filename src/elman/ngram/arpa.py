@@ -213,7 +213,8 @@ def make_model(words: Sequence[str], levels: Sequence[Strings], symbols: Ints) -
             begin, end = map(words.index, (BEGIN, END))
             logs[end, 1], is_kept[begin] = logs[begin, 1], False
         # A string that is not listed, but with a character before it, is added.
-        both, listed = np.concatenate([symbols[places[is_kept]].astype(suffixes.dtype), suffixes]), is_kept.sum()
+        both = np.concatenate([symbols[places[is_kept]], suffixes], dtype=suffixes.dtype, casting="unsafe")
+        listed = is_kept.sum()
         first = np.unique(_join(both), return_index=True)[1]
         if np.count_nonzero(first < listed) < listed:
             raise ElmanError(f"it has one of its {places.shape[1]}-grams twice")

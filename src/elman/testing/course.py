@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from elman.errors import quote, report_system_errors
 from elman.testing.faults import CELLS, COURSE, FUNCTIONS, read_solution
 
 BLANK = "    raise NotImplementedError\n"
@@ -25,10 +26,11 @@ def write_course(folder: Path, *, student: bool = False) -> list[Path]:
         given = "".join(f"\n\n{read_solution()[name]}\n" for name in ("forward", "gradient_error"))
         texts[f"solution_{cell}.py"] += given
         texts[f"assignment_{cell}.py"] = make_assignment(texts[f"solution_{cell}.py"].removesuffix(given)) + given
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / name for name in sorted(texts) if not student or name in STUDENT]
-    for path in paths:
-        path.write_text(texts[path.name], "utf-8")
+    with report_system_errors(f"write {quote(folder)}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            path.write_text(texts[path.name], "utf-8")
     return paths
 
 
