@@ -3,12 +3,14 @@
 import itertools
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
+import elman
 from elman.serve import models
 from elman.serve.app import create_app
 from elman.serve.settings import Settings
@@ -213,7 +215,7 @@ WRONG_PROMPTS: tuple[Any, ...] = (1, [], [[]], {}, [True], [-1], [1.5], ["a", 1]
         ({"temprature": 1}, "unknown argument 'temprature'"),
         ({"stream_options": {"usage": True}}, "unknown argument 'usage'"),
         ({"adapt": "weights"}, "adapt must be 'counts' (got 'weights')"),
-        ({"adapt": "counts"}, "adapt requires a model with an n-gram prior, which stormy does not have"),
+        ({"adapt": "counts"}, "adapt requires a model with n-gram counts, which stormy does not have"),
     ],
     ids=str,
 )
@@ -328,6 +330,13 @@ def test_the_tokenizer(client: httpx.Client) -> None:
     error_of(client.post("/tokenize", json={}), 400, "invalid_value")
     error_of(client.post("/tokenize", json={"prompt": "Q"}), 400, "unknown_character")
     error_of(client.post("/detokenize", json={"tokens": [99]}), 400, "invalid_value")
+
+
+def test_an_imported_arpa_file_has_no_counts_to_adapt(tmp_path: Path) -> None:
+    elman.export(train(Corpus.from_text("abc\n" * 20), preset="counts").model, tmp_path / "lm.arpa")
+    with listening(create_app({NAME: elman.import_(tmp_path / "lm.arpa")}, Settings())) as client:
+        error = error_of(post(client, prompt="b", adapt="counts"), 400, "invalid_value")
+        assert error["message"] == f"adapt requires a model with n-gram counts, which {NAME} does not have"
 
 
 def test_of_several_models_a_request_names_one() -> None:

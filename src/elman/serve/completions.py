@@ -97,8 +97,9 @@ async def complete(request: Request) -> ASGIApp:
             f" generated (limit: {limit}, --max-characters)"
         )
         raise APIError(400, message, "request_too_large", "max_tokens")
-    if body.adapt and served.model.parameters.ngrams is None:
-        message = f"adapt requires a model with an n-gram prior, which {served.name} does not have"
+    ngrams = served.model.parameters.ngrams
+    if body.adapt and (ngrams is None or ngrams.terms is not None):
+        message = f"adapt requires a model with n-gram counts, which {served.name} does not have"
         raise APIError(400, message, "invalid_value", "adapt")
     prompts = [served.encode(prompt) for prompt in body.prompts]
     job = create_job(served, body, prompts)
