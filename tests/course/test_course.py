@@ -208,3 +208,15 @@ def test_a_full_disk_is_an_error_of_the_folder(
 
     monkeypatch.setattr(Path, "write_text", write_text)
     assert f"cannot write '{tmp_path}'" in command("course", tmp_path).err
+
+
+def test_the_work_of_a_student_is_not_replaced(tmp_path: Path, command: Command) -> None:
+    for _ in range(2):  # what is there already is no error
+        assert command("course", tmp_path, "--student").code == 0
+    own = tmp_path / "assignment.py"
+    own.write_text("mine = 1\n", "utf-8")
+    (tmp_path / "handout.md").unlink()
+    result = command("course", tmp_path, "--student")
+    assert (result.code, result.err) == (2, f"error: '{own}' already exists: move it, or write into another folder\n")
+    assert own.read_text("utf-8") == "mine = 1\n"
+    assert not (tmp_path / "handout.md").exists()

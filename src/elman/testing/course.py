@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from elman.errors import quote, report_system_errors
+from elman.errors import ElmanError, quote, report_system_errors
 from elman.testing.faults import CELLS, COURSE, FUNCTIONS, read_solution
 
 BLANK = "    raise NotImplementedError\n"
@@ -18,7 +18,10 @@ STUDENT = ("handout.md", "unrolled.svg", "assignment.py", "assignment.ipynb")
 
 
 def write_course(folder: Path, *, student: bool = False) -> list[Path]:
-    """Write the files of the kit, or those for students, into a folder; return their paths."""
+    """Write the files of the kit, or those for students, into a folder; return their paths.
+
+    A file of the same name that contains something else, such as a solution of one's own, is an `ElmanError`.
+    """
     assignment = make_assignment((COURSE / "solution.py").read_text("utf-8"))
     texts = {path.name: path.read_text("utf-8") for path in COURSE.iterdir() if path.is_file()}
     texts |= {"assignment.py": assignment, "assignment.ipynb": make_notebook(texts["handout.md"], assignment)}
@@ -29,6 +32,9 @@ def write_course(folder: Path, *, student: bool = False) -> list[Path]:
     paths = [folder / name for name in sorted(texts) if not student or name in STUDENT]
     with report_system_errors(f"write {quote(folder)}"):
         folder.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            if path.is_symlink() or (path.exists() and path.read_text("utf-8", "replace") != texts[path.name]):
+                raise ElmanError(f"{quote(path)} already exists: move it, or write into another folder")
         for path in paths:
             path.write_text(texts[path.name], "utf-8")
     return paths
