@@ -120,6 +120,11 @@ def test_the_counts_of_another_text_are_added(run: elman.Run) -> None:
     alone = elman.train(other, preset="counts").model
     added = elman.train(other, preset="counts", init_from=run.model).model
     assert added.score("the cat sat on the mat").nats < alone.score("the cat sat on the mat").nats
+    with pytest.raises(elman.ElmanError, match=r"^init_from is a model of counts: add preset='counts'$"):
+        elman.train(other, init_from=run.model, max_updates=1)
+    network = elman.train(other, preset="reference", hidden_size=3, ngram_order=1, max_updates=1).model
+    with pytest.raises(elman.ElmanError, match=r"^init_from is a model with a network, which preset='counts' does not"):
+        elman.train(other, preset="counts", init_from=network)
 
 
 def test_scores_of_lines(of_lines: elman.Model) -> None:

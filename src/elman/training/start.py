@@ -74,7 +74,8 @@ def start_run(
         from elman.training.fine_tuning import PretrainedModel
 
         pretrained = PretrainedModel.open(init_from)
-        options = pretrained.adopt_shape(options)
+        given, options = options, pretrained.adopt_shape(options)
+        check_kinds(make_config(recorded or DEFAULT_PRESET, given), make_config(recorded or DEFAULT_PRESET, options))
     preset_config = limit_texts(make_config(recorded or DEFAULT_PRESET, options), options)
     require_engine(preset_config)
     if source is None:
@@ -109,6 +110,14 @@ def start_run(
         directory.create(run.manifest, run.checkpoint)
         run.file_seconds = time.monotonic() - started
     return run
+
+
+def check_kinds(of_preset: Config, of_model: Config) -> None:
+    """Check that counts are continued as counts, and a network as a network."""
+    if of_model.is_counts_only and not of_preset.is_counts_only:
+        raise ElmanError(f"{option.init_from} is a model of counts: add {option.preset:counts}")
+    if of_preset.is_counts_only and not of_model.is_counts_only:
+        raise ElmanError(f"{option.init_from} is a model with a network, which {option.preset:counts} does not train")
 
 
 def initial_state(data: TrainingData, optimizer: Optimizer, pretrained: NgramModel | None = None) -> TrainState:
