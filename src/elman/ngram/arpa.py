@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ElmanError, check_range
-from elman.ngram.model import MIN_PROB, Ints, NgramModel, find_shares
+from elman.ngram.model import MIN_PROB, Ints, NgramModel
 from elman.ngram.table import MAX_ORDER, NgramSpec, NgramTable, Nodes
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
@@ -111,11 +111,19 @@ def _truncate(model: NgramModel, length: int) -> tuple[list[_Level], Floats]:
     return levels, replace(model, histogram=np.maximum(histogram, 0)).discounts[:length]
 
 
+def _find_shares(weights: Ints, rests: Ints, parents: Ints, discounts: Floats) -> tuple[Floats, Floats]:
+    """Return the first term of (5) for strings whose contexts, `parents`, have one length, and r of the contexts."""
+    totals = np.bincount(parents, weights, len(rests)) + rests  # (3)
+    shares = np.maximum(weights - np.append(0, discounts)[np.minimum(weights, 3)], 0)
+    shares /= np.maximum(totals, 1)[parents]
+    return shares, np.ones(len(rests)) - np.bincount(parents, shares, len(rests))  # (6)
+
+
 def _interpolate(levels: list[_Level], discounts: Floats, K: int) -> Iterator[tuple[Floats, Floats]]:
     """Yield log10 of q of the strings of each level, and of r of their contexts."""
     q = np.full(1, 1 / K)
     for level, D in zip(levels, discounts, strict=True):
-        shares, r = level.terms or find_shares(level.weights, level.rests, level.parents, D)
+        shares, r = level.terms or _find_shares(level.weights, level.rests, level.parents, D)
         q = shares + r[level.parents] * q[level.suffixes]
         yield np.log10(np.maximum(q, _SMALLEST)), np.log10(np.maximum(r, _SMALLEST))
 

@@ -182,16 +182,6 @@ def start_folds(text: Indices, folds: int, spec: NgramSpec) -> Ints:
     return starts if len(starts) > 1 else np.zeros(0, np.intp)
 
 
-def find_shares(
-    weights: NDArray[np.int64], rests: NDArray[np.int64], parents: Ints, discounts: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the first term of (5) for strings whose contexts, `parents`, have one length, and r of the contexts."""
-    totals = np.bincount(parents, weights, len(rests)) + rests  # (3)
-    shares = np.maximum(weights - np.append(0, discounts)[np.minimum(weights, 3)], 0)
-    shares /= np.maximum(totals, 1)[parents]
-    return shares, np.ones(len(rests)) - np.bincount(parents, shares, len(rests))  # (6)
-
-
 # --- Reading, in dictionaries ---
 
 
