@@ -27,12 +27,13 @@ from elman.serve.models import load_models
 from elman.serve.requests import create_request_types
 from elman.serve.responses import dump_json
 from elman.serve.settings import Settings
-from elman.storage.tensors import read_tensors, save_tensors
+from elman.storage.tensors import read_tensors
 from elman.text import Corpus
 from fuzz import CORPUS
 from support.corrupt_files import FILES, RECIPES, corrupt_file, error_message, good_files, peak, use_file
 from support.fuzz_targets import TARGETS, feed, mutate
 from support.state import TEXT
+from support.tensors import save_tensors
 from support.training import train
 
 MULTIPLE, CONSTANT = 40, 2_000_000

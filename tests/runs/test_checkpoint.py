@@ -17,10 +17,11 @@ from elman.errors import ElmanError
 from elman.ngram.file import ngram_tensors
 from elman.ngram.model import NgramModel
 from elman.runs.checkpoint import Checkpoint, load_checkpoint, load_network, save_checkpoint
-from elman.storage.tensors import read_tensors, save_tensors
+from elman.storage.tensors import read_tensors
 from elman.text import Corpus
 from support.networks import make_state
 from support.state import T, snapshot
+from support.tensors import save_tensors
 from support.training import network, train
 
 

@@ -15,7 +15,8 @@ import pytest
 from elman.errors import ElmanError, quote
 from elman.storage import builtin, tensors
 from elman.storage.atomic import replace_file, replace_files, write_output
-from elman.storage.tensors import read_tensors, save_tensors, serialize_with_digest
+from elman.storage.tensors import read_tensors, serialize_with_digest
+from support.tensors import save_tensors
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from elman.errors import ElmanError
 from elman.runs.checkpoint import load_checkpoint, load_network
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.loading import load
-from elman.storage.tensors import read_tensors, save_tensors
+from elman.storage.tensors import read_tensors
 from elman.text import Corpus
 from support.state import TEXT, T
+from support.tensors import save_tensors
 from support.training import train
 
 RECIPES: tuple[dict[str, Any], ...] = (

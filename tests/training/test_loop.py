@@ -24,13 +24,14 @@ from elman.network.optimizers import OPTIMIZERS
 from elman.network.parameters import Array
 from elman.runs.directory import RunDirectory
 from elman.runs.loading import load
-from elman.storage.tensors import read_tensors, save_tensors
+from elman.storage.tensors import read_tensors
 from elman.text import Alphabet, Corpus, Windows
 from elman.training import loop as training
 from support import reference_impl
 from support import tolerances as tolerances
 from support.networks import make_state
 from support.state import PER_EPOCH, TEXT, T, snapshot
+from support.tensors import save_tensors
 from support.tolerances import largest_relative_error
 from support.training import EXACT, SMALL, M, StopsAt, assert_same, assert_saved, contents, train
 

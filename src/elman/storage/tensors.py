@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ElmanError, quote
-from elman.storage.atomic import replace_file
 from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
 
 Array = NDArray[np.floating[Any]]
@@ -25,11 +24,6 @@ _TYPES = ("U64", "I64", "F64", "F32", "U32", "I32", "F16", "U16", "I16", "I8", "
 """Types of arrays, as safetensors calls them, in the order of the arrays in a file."""
 _MAPPED = {"I64": "<i8", "I32": "<i4"}
 """Types of arrays that are mapped, as safetensors and NumPy call them."""
-
-
-def save_tensors(path: Path, description: dict[str, Any], tensors: dict[str, Array]) -> None:
-    """Write a description and arrays as safetensors."""
-    replace_file(path, serialize_pieces(json.dumps(description), tensors))
 
 
 def serialize_with_digest(description: str, tensors: dict[str, Array]) -> bytes:
@@ -58,7 +52,7 @@ def serialize_pieces(description: str, tensors: dict[str, Array]) -> list[bytes 
 
 
 def read_tensors(path: Path, mapped: str = "") -> tuple[str, dict[str, Array]]:
-    """Return the description, as JSON, and the arrays of a file written by `save_tensors`.
+    """Return the description, as JSON, and the arrays of a file of `serialize_pieces`.
 
     Those whose names begin with `mapped`, if it is not empty, are read-only, and shared by the processes that read it.
     """
@@ -132,7 +126,7 @@ def is_named_or_begins_like_tensors(path: Path) -> bool:
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Return the description of a file without reading its arrays; empty if it is no file of `save_tensors`."""
+    """Return the description of a file without reading its arrays; empty if it is no file of `serialize_pieces`."""
     from safetensors import SafetensorError, safe_open
 
     try:
