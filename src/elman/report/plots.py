@@ -24,8 +24,8 @@ _FONT = re.compile(r"font(?:-size|-family)?: [^;\"]*; ?")
 def draw_losses(results: Mapping[str, Any]) -> list[Figure]:
     """Return the plot of the first phase and, if there was a second one, that of the complete run.
 
-    The plot of the first phase has the curve of a submission, too. That of the complete run is drawn in a light color, and
-    the mean of each epoch after the first over it, as a hundred oscillations would overlap.
+    The plot of the first phase has the curve of a submission, too. That of the complete run is drawn in a light color,
+    and the mean of each epoch after the first over it, as a hundred oscillations would overlap.
     """
     short, long, per_epoch = results["short"], results["long"], results["statistics"]["per_epoch"]
     submission = results["submission"]
