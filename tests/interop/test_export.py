@@ -609,7 +609,7 @@ def with_metadata(change: Any) -> Any:
         (lambda a: a.pop("ngrams.histogram"), "the arrays of its n-gram counts are invalid"),
         (lambda a: a["ngrams.histogram"].__imul__(-1), "the histogram of its n-gram counts is invalid"),
         (lambda a: a.update({"ngrams.rests": a["ngrams.rests"][1:]}), "the arrays of its n-gram counts do not fit"),
-        (lambda a: a["ngrams.strings"].__ior__(-1), "the arrays of its n-gram counts do not fit"),
+        (lambda a: a["ngrams.strings"].__ior__(-1), "its n-gram counts are not a trie"),
         (lambda a: a["ngrams.strings"].__imul__(0), "its n-gram counts are not a trie"),
         (lambda a: a.update({"ngrams.large": a["ngrams.large"][:-1]}), "the arrays of its n-gram counts do not fit"),
         (lambda a: a["ngrams.children"].__iand__(-3), ""),

@@ -1,10 +1,13 @@
 """Numbers in packed arrays, and their codes."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from elman.ngram import table as ngram_table
-from elman.ngram.table import CODES, encode_counts, pack, unpack
+from elman.ngram.table import CODES, NgramSpec, NgramTable, Nodes, check_table, encode_counts, pack, unpack
+from elman.text import corpus as text_corpus
 
 
 @pytest.mark.parametrize("width", [1, 5, 12, 29])
@@ -18,6 +21,23 @@ def test_numbers_are_packed_one_after_the_other(width: int, count: int, monkeypa
     assert len(words) == count * width // 64 + 2
     assert not words.view(np.uint8)[len(expected) :].any()
     np.testing.assert_array_equal(unpack(words, width, count), values)
+
+
+def test_a_large_table_is_mapped_and_checked_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    K = 100
+    strings, contexts = K + K**2 + K**3, 1 + K + K**2
+    nodes = Nodes(
+        np.tile(np.arange(K, dtype=np.uint8), strings // K), np.full(strings, 20, np.uint8),
+        np.ones(contexts, np.uint8), np.full(contexts, K, np.uint8),
+    )  # fmt: skip
+    monkeypatch.setattr(text_corpus, "LARGE", 1 << 16)
+    tracemalloc.start()
+    table = NgramTable.from_nodes(NgramSpec(K, 2), nodes)
+    assert tracemalloc.get_traced_memory()[0] < 0.5 * table.nbytes
+    tracemalloc.reset_peak()
+    check_table(table)
+    assert tracemalloc.get_traced_memory()[1] < 8 * strings
+    tracemalloc.stop()
 
 
 def test_a_number_has_the_nearest_code() -> None:

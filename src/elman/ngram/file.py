@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError
 from elman.ngram.model import NgramModel
 from elman.ngram.table import ARRAYS, NgramSpec, NgramTable, check_table
 from elman.storage.untrusted import require_int
@@ -58,19 +57,4 @@ def restore_ngrams(
         raise ValueError("the histogram of its n-gram counts is invalid")
     table = NgramTable(spec, nodes, contexts, **{name: arrays[name].view(np.uint64) for name in ARRAYS})
     check_table(table)
-    _check_trie(table)
     return NgramModel(table, histogram, min_count, terms=terms)
-
-
-def _check_trie(table: NgramTable) -> None:
-    """Check that the nodes of a table are a trie, whose levels have the lengths of strings up to n + 1."""
-    nodes = table.unpack()
-    if len(nodes.children) != table.contexts or nodes.children.sum() != table.nodes - 1:
-        raise ElmanError("its n-gram counts are not a trie")
-    siblings = np.repeat(np.arange(table.contexts), nodes.children) * table.spec.K + nodes.symbols
-    if (
-        nodes.level_starts(table.spec.order + 2)[-2:] != [table.contexts, table.nodes]
-        or (nodes.symbols >= table.spec.K).any()
-        or (np.diff(siblings) <= 0).any()
-    ):
-        raise ElmanError("its n-gram counts are not a trie")

@@ -33,6 +33,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from elman.errors import ElmanError
 from elman.storage.untrusted import require_int
+from elman.text.corpus import Spool
 
 Ints = NDArray[np.intp]
 Words = NDArray[np.uint64]
@@ -65,21 +66,25 @@ def symbol_bits(K: int) -> int:
 def pack(read: Callable[[slice], NDArray[Any]], count: int, width: int) -> Words:
     """Return numbers as consecutive fields of `width` bits, the first in the lowest bits, and one word more.
 
-    `read` returns some of the `count` numbers. The word more lets a field be read from two words without a test.
+    `read` returns some of the `count` numbers. The word more lets a field be read from two words without a test. Large
+    arrays are memory-mapped.
     """
-    words = np.zeros(count * width // 64 + 2, np.uint64)
-    for chunk in _chunks(count):
-        first, numbers = chunk.start, np.zeros(_CHUNK, np.uint64)
-        numbers[: chunk.stop - first] = read(chunk)
-        packed = np.zeros((width, _CHUNK // 64), np.uint64)  # 64 numbers take `width` words
-        for i, of_groups in enumerate(np.ascontiguousarray(numbers.reshape(-1, 64).T)):
-            word, shift = divmod(i * width, 64)
-            packed[word] |= of_groups << np.uint64(shift)
-            if shift + width > 64:
-                packed[word + 1] |= of_groups >> np.uint64(64 - shift)
-        into = words[first * width // 64 :][: packed.size]
-        into[:] = packed.T.ravel()[: len(into)]
-    return words
+    left = count * width // 64 + 2
+    with Spool(np.dtype(np.uint64)) as spool:
+        for chunk in _chunks(count):
+            numbers = np.zeros(_CHUNK, np.uint64)
+            numbers[: chunk.stop - chunk.start] = read(chunk)
+            packed = np.zeros((width, _CHUNK // 64), np.uint64)  # 64 numbers take `width` words
+            for i, of_groups in enumerate(np.ascontiguousarray(numbers.reshape(-1, 64).T)):
+                word, shift = divmod(i * width, 64)
+                packed[word] |= of_groups << np.uint64(shift)
+                if shift + width > 64:
+                    packed[word + 1] |= of_groups >> np.uint64(64 - shift)
+            words = packed.T.ravel()[:left]
+            spool.append(words)
+            left -= len(words)
+        spool.append(np.zeros(left, np.uint64))
+        return spool.array()
 
 
 def _chunks(count: int) -> Iterator[slice]:
@@ -87,9 +92,9 @@ def _chunks(count: int) -> Iterator[slice]:
         yield slice(first, min(first + _CHUNK, count))
 
 
-def unpack(words: Words, width: int, count: int) -> Ints:
-    """Return the first `count` numbers of what `pack` returned."""
-    at = np.arange(count, dtype=np.uint64) * np.uint64(width)
+def unpack(words: Words, width: int, count: int, first: int = 0) -> Ints:
+    """Return `count` numbers of what `pack` returned, from one on."""
+    at = np.arange(first, first + count, dtype=np.uint64) * np.uint64(width)
     word, shift = (at >> np.uint64(6)).astype(np.intp), at & np.uint64(63)
     high = np.where(shift > 0, words[word + 1] << ((np.uint64(64) - shift) & np.uint64(63)), np.uint64(0))
     return ((words[word] >> shift | high) & np.uint64((1 << width) - 1)).astype(np.intp)
@@ -199,8 +204,6 @@ class NgramTable:
         strings = unpack(self.strings, width + CODE_BITS, number)
         codes = np.concatenate([strings >> width, unpack(self.rests, CODE_BITS, self.contexts)]).astype(np.uint8)
         (places,) = np.nonzero(codes == LARGE)
-        if self.large.shape != (len(places) // 8 + 2,):
-            raise ElmanError(_DO_NOT_FIT)
         codes[places] = unpack(self.large, 8, len(places))
         children = np.diff(ends, prepend=-1) - 1
         return Nodes(strings & ((1 << width) - 1), codes[:number], codes[number:], children)
@@ -225,12 +228,38 @@ class NgramTable:
 ARRAYS = ("strings", "rests", "children", "large")
 """The arrays of a table, by the names of its attributes."""
 _DO_NOT_FIT = "the arrays of its n-gram counts do not fit one another"
+_NO_TRIE = "its n-gram counts are not a trie"
 
 
 def check_table(table: NgramTable) -> None:
-    """Check the sizes of a table's arrays but `large`; kernels stay within all, whatever they contain."""
-    nodes, contexts = table.nodes, table.contexts
-    bits = (nodes - 1) * (symbol_bits(table.spec.K) + CODE_BITS), contexts * CODE_BITS, nodes - 1 + contexts
+    """Check that the arrays of a table fit one another, and are a trie of strings of up to n + 1 characters.
+
+    It is read in chunks: a table may be larger than the memory.
+    """
+    K, strings, contexts, width = table.spec.K, table.nodes - 1, table.contexts, symbol_bits(table.spec.K)
+    bits = strings * (width + CODE_BITS), contexts * CODE_BITS, strings + contexts
     arrays = table.strings, table.rests, table.children
     if any(array.shape != (number // 64 + 2,) for array, number in zip(arrays, bits, strict=True)):
+        raise ElmanError(_DO_NOT_FIT)
+    starts, string, parent, sibling, large, is_end = [0, 1], 0, 0, -1, 0, np.zeros(1, bool)
+    for chunk in _chunks(strings + contexts):
+        is_end = unpack(table.children, 1, chunk.stop - chunk.start, chunk.start) > 0
+        ends = chunk.start + np.flatnonzero(is_end)
+        while len(starts) < table.spec.order + 3 and starts[-1] <= parent + len(ends):
+            starts.append(int(ends[starts[-1] - 1 - parent]) + 2 - starts[-1])
+        parents = parent + np.cumsum(is_end)[~is_end]
+        if string + len(parents) > strings:
+            raise ElmanError(_NO_TRIE)
+        found = unpack(table.strings, width + CODE_BITS, len(parents), string)
+        symbols = found & ((1 << width) - 1)
+        siblings = np.append(sibling, parents * K + symbols)
+        if (symbols >= K).any() or (np.diff(siblings) <= 0).any():
+            raise ElmanError(_NO_TRIE)
+        large += np.count_nonzero(found >> width == LARGE)
+        string, parent, sibling = string + len(parents), parent + len(ends), int(siblings[-1])
+    if not is_end[-1] or starts[-2:] != [contexts, table.nodes]:
+        raise ElmanError(_NO_TRIE)
+    for chunk in _chunks(contexts):
+        large += np.count_nonzero(unpack(table.rests, CODE_BITS, chunk.stop - chunk.start, chunk.start) == LARGE)
+    if table.large.shape != (large // 8 + 2,):
         raise ElmanError(_DO_NOT_FIT)
