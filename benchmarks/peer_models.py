@@ -2,7 +2,8 @@
 
 Each is one `Recipe`: a model, its batches, its optimizer. A recurrent network carries its state from window to window,
 in training and in validation. The GPT is trained on random blocks, and validated on blocks of which only the second
-half counts, so that every character has at least half a block of context.
+half counts, so that every character has at least half a block of context. Windows are nanoGPT's measure: all
+characters of windows that are read from a zero state; of 256 characters, and the GPT's of its block of 64.
 
 Dimensions: K alphabet, B batch size, T characters in a window, C channels of the GPT.
 """
@@ -171,6 +172,17 @@ def validate_gpt(model: nn.Module, text: Tensor, length: int) -> float:
     return float(torch.cat(losses).mean())
 
 
+def validate_windows(model: nn.Module, text: Tensor, length: int, gpt: bool) -> float:
+    """Return the mean loss in nats per character of windows (W, T), each read from a zero state."""
+    windows = len(text[:-1]) // length
+    x, y = (part[: windows * length].view(windows, length) for part in (text[:-1], text[1:]))
+    total = 0.0
+    for x_few, y_few in zip(x.split(64), y.split(64), strict=True):
+        logits = model(x_few) if gpt else model(x_few.T)[0].transpose(0, 1)
+        total += F.cross_entropy(logits.flatten(0, 1), y_few.flatten(), reduction="sum").item()
+    return float(total / (windows * length))
+
+
 def split(text: str) -> tuple[int, Tensor, Tensor]:
     """Return the size of the alphabet, and the indices of the first nine tenths and of the last tenth of a file."""
     characters = Path(text).read_text(encoding="utf-8")
@@ -217,8 +229,10 @@ def train(text: str, recipe: Recipe, seconds: float) -> dict[str, Any]:
     model.eval()
     with torch.no_grad():
         loss = validate_gpt(model, validation, recipe.length) if gpt else validate_recurrent(model, validation)
+        windows = validate_windows(model, validation, recipe.length if gpt else 256, gpt)
     return {
         "loss": round(loss, 4),
+        "window_loss": round(windows, 4),
         "seconds": round(seconds, 1),
         "updates": updates,
         "parameters": sum(weights.numel() for weights in model.parameters()),

@@ -21,14 +21,19 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results" / "presets.json"
 
 
-def train(text: str, out: str, *options: str) -> tuple[dict[str, Any], float]:
-    """Run the command; return its results and the seconds it took."""
-    command = [str(Path(sys.executable).with_name("elman")), "train", text, "--out", out, "--json", *options]
-    started = time.perf_counter()
+def elman(*arguments: str) -> dict[str, Any]:
+    """Run a command; return its results."""
+    command = [str(Path(sys.executable).with_name("elman")), *arguments, "--json"]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    seconds = time.perf_counter() - started
     results: dict[str, Any] = json.loads(output)
-    return results, seconds
+    return results
+
+
+def train(text: str, out: str, *options: str) -> tuple[dict[str, Any], float]:
+    """Run ``elman train``; return its results and the seconds it took."""
+    started = time.perf_counter()
+    results = elman("train", text, "--out", out, *options)
+    return results, time.perf_counter() - started
 
 
 def measure(text: str, preset: str, *options: str) -> dict[str, Any]:

@@ -244,8 +244,9 @@ def losses() -> Rows:
         title = titles[one["data"]] + (f", {one['names']}" if "names" in one else "")
         unit = f"{one['nats']:.3f} nats" if "nats" in one else f"{one['static']:.3f} bits"
         adaptive = f"{one['mixture']:.3f} bits" if "mixture" in one else ""
-        rows.append([title, _budget(one), f"{one['parameters']:,}", f"{one['epochs']:.1f}", unit, adaptive])
-    return ["test set", "`--max-seconds`", "weights", "epochs", "static", "adaptive"], rows
+        chip = "Xeon" if "Xeon" in one["processor"] else one["processor"]
+        rows.append([title, _budget(one), f"{one['parameters']:,}", f"{one['epochs']:.1f}", unit, adaptive, chip])
+    return ["test set", "`--max-seconds`", "weights", "epochs", "static", "adaptive", "processor"], rows
 
 
 def molecules() -> Rows:

@@ -97,7 +97,8 @@ def machine() -> dict[str, Any]:
 
 
 def add_result(path: Path, result: Mapping[str, Any], same: Sequence[str]) -> None:
-    """Add a result to a file, in place of one that has the same values under some keys."""
+    """Add a result and the processor it was measured on, in place of one that has the same values under some keys."""
+    result = {**result, "processor": machine()["processor"]}
     results = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else []
     results = [old for old in results if any(old.get(key) != result.get(key) for key in same)] + [result]
     path.write_text(json.dumps({"machine": machine(), "results": results}, indent=1) + "\n", encoding="utf-8")

@@ -7,7 +7,6 @@ import re
 import statistics
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,19 +163,17 @@ def presets() -> str:
     return table(["preset", "text", "validation loss", "whole command"], rows)
 
 
-def peers(text: str) -> str:
-    """The validation loss of the presets and of peers on a text, by seconds of training."""
+def peers() -> str:
+    """The validation loss of the presets and of peers, by seconds of training."""
     result = load("peers")
     cells: dict[str, dict[int, str]] = {}
     for point in result["results"]:
-        if point["text"] != text:
-            continue
         took = f" ({point['seconds']:.0f} s)" if point["seconds"] > 1.05 * point["budget"] else ""
-        cells.setdefault(point["name"], {})[point["budget"]] = f"{point['loss']:.3f}{took}"
+        cells.setdefault(point["name"], {})[point["budget"]] = f"{point['loss']:.3f}, {point['window_loss']:.3f}{took}"
     budgets = sorted({budget for found in cells.values() for budget in found})
     rows = [[name, *(found.get(budget, "") for budget in budgets)] for name, found in cells.items()]
     versions = {point["versions"]["torch"] for point in result["results"] if "versions" in point}
-    header = [f"validation loss on {text}, nats per character", *(f"{budget} s" for budget in budgets)]
+    header = ["validation loss, nats per character: state carried, windows", *(f"{budget} s" for budget in budgets)]
     return f"{table(header, rows)}\n\nMeasured on {machine(result)}; torch {', '.join(sorted(versions))}."
 
 
@@ -360,9 +357,7 @@ def page() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
-    "peers": partial(peers, "shakespeare.txt"),
-    "peers_python_docs": partial(peers, "python-docs.txt"),
-    "peers_kjv": partial(peers, "kjv.txt"),
+    "peers": peers,
     "reference_checks": lambda: table(*reference_experiment.checks()),
     "reference_losses": lambda: table(*reference_experiment.losses()),
     "reference_samples": lambda: table(*reference_experiment.samples()),
@@ -375,7 +370,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "presets_profile": presets_profile,
     "presets_compared": presets_compared,
     "growth": growth,
-    "published": lambda: f"{table(*published.losses())}\n\nPer character. Measured on {machine(load('published'))}.",
+    "published": lambda: f"{table(*published.losses())}\n\nPer character, on two cores.",
     "published_molecules": lambda: table(*published.molecules()),
     "published_logs": lambda: table(*published.logs()),
     "sampling": sampling,

@@ -255,11 +255,12 @@ def check_table(table: NgramTable) -> None:
         siblings = np.append(sibling, parents * K + symbols)
         if (symbols >= K).any() or (np.diff(siblings) <= 0).any():
             raise ElmanError(_NO_TRIE)
-        large += np.count_nonzero(found >> width == LARGE)
+        large += int(np.count_nonzero(found >> width == LARGE))
         string, parent, sibling = string + len(parents), parent + len(ends), int(siblings[-1])
     if not is_end[-1] or starts[-2:] != [contexts, table.nodes]:
         raise ElmanError(_NO_TRIE)
     for chunk in _chunks(contexts):
-        large += np.count_nonzero(unpack(table.rests, CODE_BITS, chunk.stop - chunk.start, chunk.start) == LARGE)
+        codes = unpack(table.rests, CODE_BITS, chunk.stop - chunk.start, chunk.start)
+        large += int(np.count_nonzero(codes == LARGE))
     if table.large.shape != (large // 8 + 2,):
         raise ElmanError(_DO_NOT_FIT)
