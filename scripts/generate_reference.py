@@ -62,7 +62,7 @@ def mark_options(text: str) -> str:
 
 def commands() -> str:
     """Return the sections of the commands, without what other pages or the common options say."""
-    docs = app.generate_docs().rstrip() + "\n\n"
+    docs = app.generate_docs().partition("## elman --install-completion")[0].rstrip() + "\n\n"
     docs = re.sub(r"^# elman\n|## Table of Contents\n\n( *- [^\n]*\n)+\n", "", docs, flags=re.MULTILINE)
     docs = re.sub(r"```console\n[^`]*```\n\n", "", docs)  # the lists say which arguments and options are required
     docs = re.sub(r"\*\*Other\*\*:\n\n\* `--config PATH`: [^\n]*\n\n(?!\* )", "", docs)
