@@ -10,16 +10,14 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
-from inspect import getsource, signature
+from inspect import getsource
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpydoc.docscrape import ClassDoc
 
 from elman.cli import app
-from elman.cli.commands.serve import serve
 from elman.config import Config
 from elman.engine import get_engine
 from elman.errors import flag
@@ -239,17 +237,6 @@ def error_statuses() -> str:
     return table(["status", "meaning"], ([str(status), text] for status, text in ERRORS.items()))
 
 
-def server_limits() -> str:
-    """Return the limits that no option of ``elman serve`` sets, from the docstring of the settings."""
-    rows = []
-    for parameter in ClassDoc(Settings)["Parameters"]:
-        default = getattr(Settings(), parameter.name)
-        is_limit = isinstance(default, (int, float)) and not isinstance(default, bool)
-        if is_limit and parameter.name not in signature(serve).parameters:
-            rows.append([code(parameter.name), f"{default:,}".removesuffix(".0"), " ".join(parameter.desc)])
-    return table(["limit", "value", "meaning"], rows)
-
-
 def _document() -> dict[str, Any]:
     """Return the OpenAPI document of a server of a small model."""
     ngrams = count_ngrams(np.array([0, 1], np.uint8), NgramSpec(2, 1))
@@ -306,7 +293,6 @@ GENERATORS: tuple[Callable[[], str], ...] = (
     presets,
     prometheus_metrics,
     sampling_options,
-    server_limits,
     settings,
     teacher,
 )
