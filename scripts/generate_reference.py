@@ -9,18 +9,16 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import MISSING, fields
-from inspect import getsource, signature
+from dataclasses import fields
+from inspect import getsource
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpydoc.docscrape import ClassDoc
 
 from elman.cli import app
-from elman.cli.commands.serve import serve
-from elman.config import Config, choices_of
+from elman.config import Config
 from elman.engine import get_engine
 from elman.errors import flag
 from elman.inference import Model
@@ -28,7 +26,6 @@ from elman.network import Architecture, initial_parameters
 from elman.network.sampling import list_sampling_options
 from elman.ngram.counting import count_ngrams
 from elman.ngram.table import NgramSpec
-from elman.options import SYNONYMS
 from elman.presets import PRESETS
 from elman.runs.history import COLUMNS, Metrics
 from elman.runs.loggers import optional_loggers
@@ -37,7 +34,7 @@ from elman.serve.app import ERRORS, describe_app
 from elman.serve.requests import SEED, UNSUPPORTED
 from elman.serve.settings import Settings
 from elman.testing.course import write_notebook
-from elman.testing.faults import COURSE, FUNCTIONS, read_faults
+from elman.testing.faults import COURSE
 from elman.text import Alphabet
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -63,25 +60,35 @@ def mark_options(text: str) -> str:
 
 def commands() -> str:
     """Return the sections of the commands, without what other pages or the common options say."""
-    docs = app.generate_docs().rstrip() + "\n\n"
+    docs = app.generate_docs().partition("## elman --install-completion")[0].rstrip() + "\n\n"
     docs = re.sub(r"^# elman\n|## Table of Contents\n\n( *- [^\n]*\n)+\n", "", docs, flags=re.MULTILINE)
+    docs = re.sub(r"```console\n[^`]*```\n\n", "", docs)  # the lists say which arguments and options are required
     docs = re.sub(r"\*\*Other\*\*:\n\n\* `--config PATH`: [^\n]*\n\n(?!\* )", "", docs)
     docs = re.sub(r"^(\* \[`[\w-]+`\]\([^)]+\)): .*$", r"\1", docs, flags=re.MULTILINE)  # each section says it
     docs = re.sub(r"(?<=\))\n\* (?=\[`)", ", ", docs)  # the commands of a group in one line
     docs = re.sub(r"^(\*\*\w+\*\*:)\n\n\* (?=\[`)", r"\1 ", docs, flags=re.MULTILINE)
     train, sweep, rest = re.split(r"(?=## elman sweep)|(?=## elman view)", docs)
-    docs = train + re.sub(r"\*\*Training\*\*:\n\n.*", SETTINGS, sweep, flags=re.DOTALL) + rest
+    options, training = train.split("**Training**:\n")
+    training = re.sub(r" \*\[default: [^]]*\]\*", "", training)  # the table of presets has them
+    sweep = re.sub(r"\*\*Training\*\*:\n\n.*", SETTINGS, sweep, flags=re.DOTALL)
+    docs = f"{options}**Training**:\n{training}{sweep}{rest}"
     docs = re.sub(r"(?<= )(?:\n+ +\* [^\n]*)+", "", re.sub(r"(`--(?:preset|log) [^\n]*)\n\n(?= +\* )", r"\1 \n", docs))
     docs = re.sub(r"^\*\*(?:Arguments|Parameters)\*\*:\n\n", "", docs, flags=re.MULTILINE)
     for option in list_sampling_options():
         docs = re.sub(rf"^\* `{flag(option.name)} .*\n", "", docs, flags=re.MULTILINE)
     docs = docs.replace("* `--stop", "* The [sampling options](settings.md#sampling-options).\n* `--stop")
-    docs = docs.replace("Hyperparameter preset.", "Hyperparameter [preset](presets.md), by default minute.")
-    docs = docs.replace("preset minute.\n", "[preset](presets.md#settings-of-the-presets) minute.\n")
+    docs = docs.replace("Hyperparameter preset.", "Hyperparameter [preset](settings.md#presets), by default minute.")
+    docs = docs.replace("preset minute.\n", "[preset](settings.md#presets) minute.\n")
     docs = re.sub(r"(?<=`--by CHOICE`: ).*?\. (?=\*\[)", f"[Score of a line]({SCORES}). ", docs)
     docs = docs.replace("metrics for other tools", "metrics by other [loggers](metrics.md#loggers)")
+    docs = re.sub(r"^(.*?) \*\[choices: ([^]]*)\]\*", _omit_choices, docs, flags=re.MULTILINE)
     docs = docs.replace(" *[default: False]*", "").replace(' *[default: ""]*', "").replace(" *[default: ]*", "")
     return re.sub(r"\n{3,}", "\n\n", re.sub(r" +$", "", _share_options(docs), flags=re.MULTILINE)).strip()
+
+
+def _omit_choices(line: re.Match[str]) -> str:
+    """Return the description of an option without its choices if it names them all."""
+    return line[1] if all(choice in line[1] for choice in line[2].split(", ")) else line[0]
 
 
 def _share_options(docs: str) -> str:
@@ -114,43 +121,22 @@ def presets() -> str:
     return table(["preset", "network, time on two CPU cores, loss"], rows)
 
 
-def preset_settings() -> str:
-    """Return the settings of every preset that differ from the defaults, next to one another."""
-    rows = ([code(each.name), *(_setting(each, p.settings) for p in PRESETS.values())] for each in fields(Config))
-    return table(["setting", *map(code, PRESETS)], (row for row in rows if any(row[1:])))
-
-
-def _setting(setting: Any, settings: dict[str, Any]) -> str:
-    value = settings.get(setting.name, setting.default)
-    return "" if value == setting.default else f"{value:,}" if type(value) is int else str(value)
-
-
 def settings() -> str:
-    """Return the table of the fields of `Config`; the options of ``elman train`` say what they mean."""
-    return table(["setting", "default", "values"], map(_field, fields(Config)))
+    """Return the settings in which presets differ, those of the first being the defaults, and the other settings."""
+    _, *others = PRESETS.values()
+    rows, same = [], []
+    for each in fields(Config):
+        values = (preset.settings.get(each.name, each.default) for preset in others)
+        different = ["" if value == each.default else _show(value) for value in values]
+        if any(different):
+            rows.append([code(each.name), _show(each.default), *different])
+        else:
+            same.append(f"{code(each.name)} {_show(each.default) or 'none'}")
+    return f"{table(['setting', *map(code, PRESETS)], rows)}\n\nThe same in all presets: {', '.join(same)}."
 
 
-def _field(setting: Any) -> list[str]:
-    default = "" if setting.default is MISSING or setting.default is None else code(setting.default)
-    return [code(setting.name), default, _values(setting)]
-
-
-def _values(setting: Any) -> str:
-    limits, choices = setting.metadata["limits"], choices_of(setting.name)
-    if choices:
-        return ", ".join(map(code, choices))
-    minimum, above, maximum, below = (limits.get(name) for name in ("minimum", "above", "maximum", "below"))
-    kind = str(setting.type).removesuffix(" | None").replace(" | str", " or a file")
-    parts = [f"≥ {minimum}" if minimum is not None else "", f"> {above}" if above is not None else ""]
-    parts += [f"≤ {maximum:,}" if maximum is not None else "", f"< {below}" if below is not None else ""]
-    return ", ".join([kind, *filter(None, parts)])
-
-
-def other_names() -> str:
-    """Return the options and their names in other libraries."""
-    options = sorted(set(SYNONYMS.values()))
-    names = {o: " ".join(code(name) for name, option in SYNONYMS.items() if option == o) for o in options}
-    return "\n".join(f"- {code(flag(option))}: {others}" for option, others in names.items())
+def _show(value: object) -> str:
+    return "" if value is None else f"{value:,}" if type(value) is int else str(value)
 
 
 def metrics_columns() -> str:
@@ -251,17 +237,6 @@ def error_statuses() -> str:
     return table(["status", "meaning"], ([str(status), text] for status, text in ERRORS.items()))
 
 
-def server_limits() -> str:
-    """Return the limits that no option of ``elman serve`` sets, from the docstring of the settings."""
-    rows = []
-    for parameter in ClassDoc(Settings)["Parameters"]:
-        default = getattr(Settings(), parameter.name)
-        is_limit = isinstance(default, (int, float)) and not isinstance(default, bool)
-        if is_limit and parameter.name not in signature(serve).parameters:
-            rows.append([code(parameter.name), f"{default:,}".removesuffix(".0"), " ".join(parameter.desc)])
-    return table(["limit", "value", "meaning"], rows)
-
-
 def _document() -> dict[str, Any]:
     """Return the OpenAPI document of a server of a small model."""
     ngrams = count_ngrams(np.array([0, 1], np.uint8), NgramSpec(2, 1))
@@ -273,25 +248,15 @@ def _document() -> dict[str, Any]:
 
 def lab() -> str:
     """Return the handout of the assignment."""
-    return (COURSE / "handout.md").read_text("utf-8").replace("](unrolled.svg)", "](../images/unrolled.svg)")
+    return (COURSE / "handout.md").read_text("utf-8").strip().replace("](unrolled.svg)", "](../images/unrolled.svg)")
 
 
 def lab_solutions() -> str:
-    """Return the solution of every task, and the mistakes that its check names."""
+    """Return the solution of every task."""
     sections = re.split(r"^# (Task .*)\n", (COURSE / "solution.py").read_text("utf-8"), flags=re.MULTILINE)[1:]
-    parts = []
-    for (title, source), task in zip(zip(sections[::2], sections[1::2], strict=True), FUNCTIONS, strict=True):
-        changes = ((fault.finding, " and ".join(map(_change, fault.changes))) for fault in read_faults()[task])
-        # A long change is that of an order, which the finding has.
-        mistakes = (f"- {finding}" + (f" ({change})" if len(change) < 160 else "") for finding, change in changes)
-        solution = source.partition("\n\ndef main")[0].strip()
-        parts.append(f"## {title}\n\n```python\n{solution}\n```\n\n" + "\n".join(mistakes))
-    return "\n\n".join(parts)
-
-
-def _change(change: tuple[str, str]) -> str:
-    old, new = (code(" ".join(text.split())) if text.strip() else "nothing" for text in change)
-    return f"{old} → {new}"
+    solutions = (source.partition("\n\ndef main")[0].strip() for source in sections[1::2])
+    parts = zip(sections[::2], solutions, strict=True)
+    return "\n\n".join(f"## {title}\n\n```python\n{solution}\n```" for title, solution in parts)
 
 
 def teacher() -> str:
@@ -325,12 +290,9 @@ GENERATORS: tuple[Callable[[], str], ...] = (
     lab_solutions,
     loggers,
     metrics_columns,
-    other_names,
-    preset_settings,
     presets,
     prometheus_metrics,
     sampling_options,
-    server_limits,
     settings,
     teacher,
 )

@@ -2,7 +2,7 @@
 
 A file is a member, or several, so that data of any length needs a bounded amount of memory::
 
-    1        1010 0111: magic bits, format version 1, code 7
+    1        1010 1111: magic bits, format version 1, code 7
     for each member
     4        its length in bytes, not 0, least significant first
     …        the member
