@@ -76,6 +76,18 @@ def test_a_cache_that_others_have_filled_is_read(tmp_path: Path, monkeypatch: py
     assert _open_cache() == digests
 
 
+@pytest.mark.parametrize("content", ["[]", "3", '{"a": 1}', "[" * 99_999])
+def test_digests_that_cannot_be_used_are_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("ELMAN_CACHE", str(tmp_path))
+    digests = _open_cache()
+    (path,) = tmp_path.rglob("digests.json")
+    path.write_text(content)
+    assert _open_cache() == digests == json.loads(path.read_text())
+
+
 def test_a_warning_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def warn(*_: object) -> None:
         warnings.warn("cannot store\nkernels", RuntimeWarning, stacklevel=1)

@@ -130,6 +130,8 @@ def test_a_planted_mistake_is_named_and_costs_its_own_task(task: str, old: str, 
         (BEGIN, "    raise SystemExit\n", "make_windows", "raises SystemExit"),
         (BEGIN, "    print('{}'); import sys; sys.stdout.close(); 1 / 0\n", "make_windows", "ZeroDivisionError"),
         (BEGIN, "    import os; assert 'GRADE_SECRET' in os.environ\n", "make_windows", "AssertionError"),
+        (BEGIN, "    import threading as t; t.Thread(target=t.Event().wait).start()\n" + BEGIN, "", ""),
+        (BEGIN, "    import subprocess; subprocess.Popen(['sleep', '9'], close_fds=False)\n" + BEGIN, "", ""),
         ("def make_windows(", "def windows(", "make_windows", "there is no function of this name"),
         ("def encode(", "1 / 0\nx = 1 / 0\n\ndef encode(", "", ""),
         ("def adagrad(", "initialize(10**5, 10**5, 1)\nadagrad_calls = []\ndef adagrad(", "", ""),
@@ -150,11 +152,18 @@ def test_a_failure_costs_its_own_task(
         ("backward", "    W, V = ", "    raise NotImplementedError\n    W, V = ", "backward: not written yet"),
         ("backward", "def forward(", "def forwards(", "backward: 'forward' is missing"),
         ("train", "    return losses", "    return [np.nan]", "train: the first loss is missing or not finite"),
+        ("train", "    return losses", "    import itertools; return itertools.repeat(1.0)", [1.0] * 9),
+        (
+            "train",
+            "import numpy as np",
+            "import numpy as",
+            "train: the submission is no Python: invalid syntax in line 3",
+        ),
         ("train", "    return losses", "    while True: pass", "train: takes more than 5 seconds, or ends the process"),
     ],
 )
 def test_a_submission_that_cannot_be_measured_says_why(
-    tmp_path: Path, task: str, old: str, new: str, finding: str
+    tmp_path: Path, task: str, old: str, new: str, finding: str | list[float]
 ) -> None:
     (tmp_path / "own.py").write_text(SOLUTION.replace(old, new), "utf-8")
     sizes = {"text": "the cat sat on the mat. " * 9, "m": 4, "T": 5, "eta": 0.1, "seed": 1, "updates": 9}
@@ -191,9 +200,10 @@ def test_a_submission_that_is_no_python(tmp_path: Path) -> None:
         grade(tmp_path / "own.ipynb", {"dance": 1})
 
 
-@pytest.mark.parametrize("submission", ["missing.py", "list.ipynb"])
+@pytest.mark.parametrize("submission", ["missing.py", "list.ipynb", "utf16.py"])
 def test_a_submission_that_cannot_be_read_is_an_error_of_one_line(kit: Path, submission: str) -> None:
     (kit / "list.ipynb").write_text("[]")
+    (kit / "utf16.py").write_text(SOLUTION, "utf-16")
     ended = subprocess.run([sys.executable, "grade.py", submission], cwd=kit, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (1, "")
     _, error = ended.stderr.splitlines()

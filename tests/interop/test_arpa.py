@@ -72,13 +72,21 @@ def test_what_needs_counts_is_refused_for_a_model_without(runs: Path, tmp_path: 
             call()
 
 
+def test_a_table_of_single_characters_is_not_exported(tmp_path: Path) -> None:
+    model = train(Corpus.from_text(TEXT), preset="counts", validation=0, ngram_min_count=9999).model
+    with pytest.raises(elman.ElmanError, match="this model has no string of two characters: train with a lower "):
+        elman.export(model, tmp_path / "lm.arpa")
+
+
 def test_the_words_of_characters(runs: Path, tmp_path: Path) -> None:
     alphabet = Alphabet(" a|\t\n\0\x85\ud800\u2028\xa0<\N{REPLACEMENT CHARACTER}", has_unknown=True)
     words = ["<sp>", "a", "|", "<tab>", "<nl>", "<U+0000>", "<U+0085>", "<U+D800>", "<U+2028>", "\xa0", "<", "<unk>"]
     assert name_characters(alphabet) == words
     assert name_characters(alphabet, "_")[0] == "_"
-    for space in ("|", "<s>", "<unk>", "<nl>", " ", "", "a b"):
-        with pytest.raises(elman.ElmanError, match="space must be a word that no other character has"):
+    for space in ("|", "<s>", "<unk>", "<nl>", " ", "", "a b", "XY"):
+        with pytest.raises(
+            elman.ElmanError, match=r"^space must be (a word that no other character has|one character)"
+        ):
             name_characters(alphabet, space)
     elman.export(runs / "lines", tmp_path / "lm.arpa", space="_", order=2)
     assert "\ty _\n" in (tmp_path / "lm.arpa").read_text()

@@ -7,6 +7,7 @@ other has no recurrent matrix.
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from elman.interpret.explain_page import ExplainPage, describe_network, render_p
 from elman.network import Architecture
 from elman.network import bptt as network
 from elman.network.cells import CELLS, cell_help
+from elman.network.ops import Array, Arrays
 from elman.network.parameters import NAMES
 from elman.text import Corpus
 from elman.training.health import HealthMonitor
@@ -75,6 +77,46 @@ def test_its_gradients(cell: str, layers: int) -> None:
         Corpus.from_text(TEXT), hidden_size=4, seq_length=5, points=10, cell=cell, layers=layers, engine="numpy"
     )
     assert check.relative_error.keys() == {*Architecture(2, 4, cell, layers).shapes(), "h0"}
+    assert check.passed
+
+
+@pytest.mark.parametrize(
+    "multiply",
+    [
+        lambda h, W: np.concatenate([h @ W[:1].T, h @ W[1:].T], axis=-1),
+        lambda h, W: np.concatenate([h @ W.T[:, :1], h @ W.T[:, 1:]], axis=-1),
+        lambda h, W: np.stack([h @ row for row in W], axis=-1),
+        lambda h, W: np.einsum("...j,ij->...i", h, W),
+        lambda h, W: h @ W.T.T.T,
+        lambda h, W: h @ W.T + h @ W - h @ np.asarray(W, np.float64),
+    ],
+)
+def test_a_cell_may_use_an_array_in_any_way(
+    monkeypatch: pytest.MonkeyPatch, multiply: Callable[[Any, Any], Any]
+) -> None:
+    def candidates(parameters: Arrays, h: Array, Ux: Array) -> Array:
+        return np.asarray(np.tanh(multiply(h, parameters["W"]) + Ux + parameters["b"]))
+
+    monkeypatch.setattr(leaky_cell, "candidates", candidates)
+    (check,) = elman.gradcheck(Corpus.from_text(TEXT), hidden_size=4, seq_length=5, cell="leaky", engine="numpy")
+    assert check.passed
+
+
+def test_a_matrix_that_is_not_transposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def transpose(arrays: Arrays) -> Arrays:
+        return arrays | {"W": arrays["W"].T}
+
+    def forward(parameters: Arrays, *arguments: Any) -> Array:
+        return leaky_forward(transpose(parameters), *arguments)
+
+    def backward(parameters: Arrays, *arguments: Any) -> tuple[Arrays, Array, Array]:
+        gradients, *others = leaky_backward(transpose(parameters), *arguments)
+        return transpose(gradients), *others
+
+    leaky_forward, leaky_backward = leaky_cell.forward, leaky_cell.backward
+    monkeypatch.setattr(leaky_cell, "forward", forward)
+    monkeypatch.setattr(leaky_cell, "backward", backward)
+    (check,) = elman.gradcheck(Corpus.from_text(TEXT), hidden_size=4, seq_length=5, cell="leaky", engine="numpy")
     assert check.passed
 
 

@@ -204,6 +204,7 @@ def test_a_pruned_file_is_read(tmp_path: Path) -> None:
     [
         ("ngram 3=3\n", "", "one of its 2-grams has more or fewer words"),
         ("\\data\\\nngram 1=6\nngram 2=4\nngram 3=3\n", "", "it is not an ARPA file of strings of up to 2 to "),
+        ("ngram 2=4\nngram 3=3", "ngram 2=4\nngram 4=3", "it is not an ARPA file of strings of up to 2 to "),
         ("-0.7\ta b\t-0.4\n", "", "it has another number of 2-grams than 4"),
         ("b </s>", "b c", "one of its 2-grams has a word that is not a 1-gram, or a number that is no logarithm"),
         ("-0.7", "0.7", "one of its 2-grams has a word that is not a 1-gram, or a number that is no logarithm"),

@@ -229,10 +229,11 @@ def test_a_report_of_the_reference_engine_that_a_limit_ends(corpus: Corpus, tmp_
         (TEXT, {"seq_length": 10_000}, "but a sequence length of 10,000 needs"),
         (TEXT, {"resume": True}, "no report in"),
         (TEXT, {"sample_every": 0}, r"^a report shows samples .*: sample_every must be at least 1 \(got 0\)$"),
+        ("ab" * 9, {}, r"needs more than 100 characters \(got 18 in 'text'\)"),
         ("ab" * 50, {}, r"needs more than 100 characters \(got 100 in 'text'\)"),
         ("".join(map(chr, range(0x4E00, 0x4E00 + 6000))), {}, "min_count"),
     ],
-    ids=["seq_length", "short", "resume", "samples", "gradient check", "alphabet"],
+    ids=["seq_length", "long", "resume", "samples", "short", "gradient check", "alphabet"],
 )
 def test_unusable_arguments_are_rejected(tmp_path: Path, text: str, options: dict[str, Any], message: str) -> None:
     callback = Stopper()

@@ -13,11 +13,15 @@ import pytest
 from elman.interpret import dequantize
 from elman.network import SamplingParams
 from elman.network.bptt import loss
+from elman.serve.app import create_app
+from elman.serve.settings import Settings
+from elman.text import Corpus
 from support import reference_impl
 from support.cells import COMPILED_CELLS
 from support.random_model import random_model, random_prior_model
-from support.server import NAME, error_of, serving, tiny
+from support.server import NAME, error_of, listening, serving, tiny
 from support.state import TEXT, generate
+from support.training import train
 
 PROMPT = "the rain"
 M = 6
@@ -188,6 +192,14 @@ def test_the_characters_in_the_state_of_a_prior_are_no_units(cell: str) -> None:
         assert np.abs(np.array(units)).max() <= 1
         assert end["bits_per_char"] == pytest.approx(model.score(PROMPT).bits_per_char, rel=1e-5)
         assert text(play(client, units=[S - 1])[0]).startswith(PROMPT)
+
+
+def test_counts_have_no_units() -> None:
+    model = train(Corpus.from_text(TEXT), preset="counts", validation=0).model
+    for models in ({NAME: model}, {NAME: model, "network": tiny()}):
+        with listening(create_app(models, Settings())) as client:
+            response = client.post("/api/read", json={"model": NAME, "text": PROMPT, "units": [0]})
+        assert error_of(response, 400, "invalid_value")["message"].startswith("units must have at most 0 items ")
 
 
 def test_any_character_can_be_sent_and_received() -> None:

@@ -17,7 +17,7 @@ from elman.ngram.language_model import compute_losses
 from elman.ngram.model import read
 from elman.training.loop import Trainer
 from support.tolerances import COUNTS_SESSION, largest_relative_error
-from support.training import Listens
+from support.training import Listens, contents
 
 TEXT = "the cat sat on the mat, and the dog sat on the log. " * 60
 LINES = ["anna", "hannah", "ann", "hanna", "joanna"] * 40
@@ -72,6 +72,15 @@ def test_the_compiled_session_agrees_with_the_reference(run: elman.Run, of_lines
         results.append((losses, state.history, o, states.history, *segments, characters, end.history))
     for expected, found in zip(*results, strict=True):
         assert not expected.any() or largest_relative_error(found, expected) < COUNTS_SESSION
+
+
+@pytest.mark.parametrize("validation", [0.0, 0.1])
+def test_a_finished_run_that_is_resumed_keeps_its_records(tmp_path: Path, validation: float) -> None:
+    text = elman.Corpus.from_text(TEXT)
+    elman.train(text, preset="counts", validation=validation, out=tmp_path)
+    before = contents(tmp_path)
+    assert elman.train(text, out=tmp_path, resume=True).was_finished
+    assert contents(tmp_path) == before
 
 
 def test_a_run_is_used_like_any_other(run: elman.Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,21 @@ def test_a_text_that_is_gone_or_changed_is_named(folder: Path) -> None:
     second.rmdir()
     second.write_text(SECOND, encoding="utf-8")
     assert resume(30).state.update == 30
+
+
+@pytest.mark.parametrize(
+    ("corpus", "words"),
+    [(None, "standard input has changed since"), ("-", "another text (SHA-256 .*, but standard input")],
+)
+def test_another_text_in_a_pipe_is_named(corpus: str | None, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pipe(text: str) -> None:
+        monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(text.encode())))
+
+    monkeypatch.setattr(data, "has_piped_text", lambda: True)
+    pipe(FIRST)
+    elman.train("-", **OPTIONS, out="run", max_updates=10)
+    pipe(SECOND)
+    assert re.search(words, refused(corpus=corpus))
 
 
 @pytest.mark.parametrize(

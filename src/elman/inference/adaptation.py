@@ -67,7 +67,7 @@ ADAPTATIONS = {
 
 def check_adapt(parameters: Parameters, adapt: str) -> None:
     """Check that there is such an adaptation, and that a model has what is to adapt."""
-    if adapt not in ADAPTATIONS:
+    if adapt not in [*ADAPTATIONS]:  # it may be a list
         raise ElmanError(f"{option.adapt} must be one of {', '.join(ADAPTATIONS)} (got {shorten(adapt)})")
     if parameters.architecture.is_of_lines and adapt == CODE_LENGTH:
         raise ElmanError(f"{option.adapt:{adapt}} does not work with a model of independent lines")

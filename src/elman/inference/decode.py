@@ -27,13 +27,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import NamedTuple
+from numbers import Real
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elman.errors import ElmanError, check_range, quote, shorten
+from elman.inference.fingerprint import check_is_model
 from elman.inference.model import Model
 from elman.network.parameters import Array
 from elman.network.state import State
@@ -132,14 +133,16 @@ def decode_ctc(
     _check_weights(alpha, beta)
     check_range("width", width, 1)
     check_range("nbest", nbest, 1)
-    if not (symbol_threshold > 0 and beam_threshold > 0):
+    if not all(isinstance(each, Real) and each > 0 for each in (symbol_threshold, beam_threshold)):
         given = f"got {shorten(symbol_threshold)} and {shorten(beam_threshold)}"
         raise ElmanError(f"symbol_threshold and beam_threshold must be greater than 0 ({given})")
+    if lm is not None:
+        check_is_model(lm)
     texts = _list_texts(symbols, blank, space)
-    search = _Search(_Reader(lm, texts), alpha, beta, width, beam_threshold)
+    search = _Search(_Reader(lm, texts), alpha, float(beta), width, beam_threshold)
     for frame in _check_frames(log_probs, len(texts)):
         search.advance(frame, texts.index(""), np.flatnonzero(frame > frame.max() - symbol_threshold))
-    return [*islice(search.finish(texts), nbest)]
+    return [*search.finish(texts)][:nbest]
 
 
 def rescore(
@@ -169,9 +172,14 @@ def rescore(
     'tick tock'
     """
     _check_weights(alpha, beta)
-    pairs = [(text, float(score)) for text, score, *_ in nbest]
+    check_is_model(lm)
+    try:
+        pairs = [(text, float(score)) for text, score, *_ in nbest]
+    except (TypeError, ValueError) as error:
+        raise ElmanError(f"nbest must contain a text and a score of each hypothesis ({error})") from None
     if any(math.isnan(score) for _, score in pairs):
         raise ElmanError("a score of the hypotheses is NaN")
+    _check_strings("the texts of the hypotheses", [text for text, _ in pairs])
     log_p_lm = _read_texts(lm, [text for text, _ in pairs])
     found = [
         Hypothesis(text, score + alpha * log_p + beta * len(text), score, log_p)
@@ -328,14 +336,20 @@ def _read_texts(model: Model, texts: Sequence[str]) -> list[float]:
 
 
 def _check_weights(alpha: float, beta: float) -> None:
-    if not 0 <= alpha < math.inf:
+    if not (isinstance(alpha, Real) and 0 <= alpha < math.inf):
         raise ElmanError(f"alpha must be finite and at least 0 (got {shorten(alpha)})")
-    if not math.isfinite(beta):
+    if not (isinstance(beta, Real) and math.isfinite(beta)):
         raise ElmanError(f"beta must be finite (got {shorten(beta)})")
+
+
+def _check_strings(name: str, values: Any) -> None:
+    if not (isinstance(values, Iterable) and all(isinstance(each, str) for each in values)):
+        raise ElmanError(f"{name} must be strings (got {quote(values)})")
 
 
 def _list_texts(symbols: Sequence[str], blank: str, space: str) -> list[str]:
     """Return the text that each symbol stands for: "" for the blank only."""
+    _check_strings("the symbols", symbols)
     names = [*symbols]
     if blank not in names:
         raise ElmanError(f"the {len(names)} symbols do not contain the blank {quote(blank)}: pass blank")
@@ -348,7 +362,10 @@ def _list_texts(symbols: Sequence[str], blank: str, space: str) -> list[str]:
 
 def _check_frames(log_probs: ArrayLike, K: int) -> Floats:
     """Return the log-probabilities, with a column of -infinity: the symbol that the empty prefix ends in."""
-    frames = np.asarray(log_probs, np.float64)
+    try:
+        frames = np.asarray(log_probs, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ElmanError(f"log_probs must be an array of numbers ({error})") from None
     if frames.ndim != 2 or frames.shape[1] != K:
         raise ElmanError(f"log_probs must have a row per frame and {K} columns (got the shape {frames.shape})")
     if len(frames) and not (frames.max() <= ROUNDING and frames.max(axis=1).min() > -np.inf):

@@ -216,6 +216,8 @@ class Model:
             prompts, count = count, len(count)
         generate.check_batch(count, length)
         prompts = prompts or [prompt] * count
+        if wrong := [each for each in prompts if not isinstance(each, str)]:
+            raise ElmanError(f"a text must be a string (got {type(wrong[0]).__name__})")
         sampling, stops = generate.check_options(length, seed, options), self._stop_sequences(stop)
         seeds = [None if seed is None else seed + n for n in range(count)]
         if adapt and len(set(prompts)) > 1:  # the prior counts each prompt for its own text

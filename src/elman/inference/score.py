@@ -136,6 +136,7 @@ def score(engine: Engine, parameters: Parameters, state: State, indices: Indices
 def score_windows(engine: Engine, parameters: Parameters, indices: Indices, window: int) -> Score:
     """Score a text as `score` does, but in windows, each read from a state of zeros."""
     check_range("window", window, 1)
+    window = min(window, len(indices) + 1)
     network, session = parameters.architecture, engine.session(parameters)
     state, step = network.zero_state(parameters["c"].dtype), max(1, WINDOW_CHARS // window) * window
 

@@ -44,6 +44,10 @@ def name_characters(alphabet: Alphabet, space: str = SPACES[0]) -> list[str]:
         words[-1] = UNKNOWN
     if space.split() != [space] or space in {*words, BEGIN, END, UNKNOWN}:
         raise ElmanError(f"{option.space} must be a word that no other character has (got {quote(space)})")
+    if space not in SPACES and (len(space) > 1 or _name(space) != space):
+        raise ElmanError(
+            f"{option.space} must be one character, or one of {', '.join(SPACES[:2])} (got {quote(space)})"
+        )
     return [space if word == " " else word for word in words]
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from elman.errors import check_range, format_count, quote
+from elman.errors import check_range, format_count
 from elman.inference import Model
 from elman.inference.fingerprint import check_is_model
 from elman.interpret import Explanation, PriorExplanation, Unit, check_length, dequantize, explain_indices
@@ -117,7 +117,7 @@ class ExplainPage:
         if model.masker is not None:
             legend, replaced = model.masker.legend(), model.masker.find_replaced(corpus.text)
             masked = model.masker.mask_text(corpus.text)
-            alphabet, indices = encode_chunks([masked], quote(corpus.name), model.alphabet, extend=True)
+            alphabet, indices = encode_chunks([masked], corpus.label, model.alphabet, extend=True)
             corpus = replace(corpus, alphabet=alphabet, indices=indices)
         explanation = explain_indices(model.engine, model.parameters, model.state, corpus.indices)
         probes = probe_units(explanation.quantized, corpus.text) if len(explanation.units) else []

@@ -98,9 +98,10 @@ def _open_cache() -> dict[str, str] | None:
     for module, source in sources.items():
         digest.update(module.encode() + source)
     path = _kernel_folder(digest.hexdigest()) / "digests.json"
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError, AttributeError):  # it has no keys
         digests: dict[str, str] = json.loads(path.read_bytes())
-        return digests
+        if digests.keys() == sources.keys() and all(isinstance(each, str) for each in digests.values()):
+            return digests
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
     if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, check_range
+from elman.errors import ElmanError, check_range, option
 from elman.ngram.model import MIN_PROB, Ints, NgramModel
 from elman.ngram.table import MAX_ORDER, NgramSpec, NgramTable, Nodes
 
@@ -71,6 +71,8 @@ def write_arpa(model: NgramModel, words: Sequence[str], order: int | None = None
     length = model.order + 1 if order is None else order
     check_range("order", length, 2, model.order + 1)
     levels, discounts = _truncate(model, length)
+    if not len(levels[1].symbols):
+        raise ElmanError(f"this model has no string of two characters: train with a lower {option.ngram_min_count}")
     return (piece.encode() for piece in _write(levels, discounts, words, model.reset_at))
 
 
@@ -178,11 +180,12 @@ def parse_arpa(lines: Iterable[bytes]) -> tuple[list[str], list[Strings]]:
     rows = chain(filter(None, map(bytes.split, lines)), [[]])  # an empty row is invalid: the file lacks its end
     index, levels = dict[bytes, int](), list[Strings]()
     header = takewhile([b"\\1-grams:"].__ne__, rows)
-    sizes = [int(fields[-1].rpartition(b"=")[2]) for fields in header if fields[:1] == [b"ngram"]]
-    if not 2 <= len(sizes) <= MAX_ORDER + 1:
+    counts = [[*map(int, b"".join(fields[1:]).split(b"="))] for fields in header if fields[:1] == [b"ngram"]]
+    is_in_order = [each[:-1] for each in counts] == [[L] for L in range(1, len(counts) + 1)]
+    if not (is_in_order and 2 <= len(counts) <= MAX_ORDER + 1):
         raise ElmanError(f"it is not an ARPA file of strings of up to 2 to {MAX_ORDER + 1} words")
-    for L, size in enumerate(sizes, 1):
-        heading = b"\\end\\" if len(sizes) == L else b"\\%d-grams:" % (L + 1)
+    for L, size in counts:
+        heading = b"\\end\\" if len(counts) == L else b"\\%d-grams:" % (L + 1)
         levels.append(_parse_strings(takewhile([heading].__ne__, rows), L, index))
         if len(levels[-1][0]) != size or (L == 1 and len(index) != size):
             raise ElmanError(f"it has another number of {L}-grams than {size}")

@@ -151,18 +151,18 @@ class _ReportBuilder:
         elif self.directory.holds_run():
             remedy = f"use {option.resume:True}, or choose another {option.out}"
             raise ElmanError(f"{quote(self.out)} already contains a report: {remedy}")
+        longest = max(points for points, *_ in REPORTED)
+        if len(self.corpus.indices) <= longest:
+            raise ElmanError(
+                f"the gradient check of a report needs more than {longest} characters (got "
+                f"{len(self.corpus.indices)} in {self.corpus.label}): use a longer text"
+            )
         config = self.settings()
         check_range("long_epochs", self.long_epochs, 1)
         if self.submission is not None:
             read_submission(Path(self.submission))  # raises if it cannot
         if not config.sample_every:
             raise ElmanError(f"a report shows samples from training: {option.sample_every} must be at least 1 (got 0)")
-        longest = max(points for points, *_ in REPORTED)
-        if len(self.corpus.indices) <= longest:
-            raise ElmanError(
-                f"the gradient check of a report needs more than {longest} characters (got "
-                f"{len(self.corpus.indices)} in {quote(self.corpus.name)}): use a longer text"
-            )
         return config
 
     def settings(self) -> Config:

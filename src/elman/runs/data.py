@@ -207,7 +207,8 @@ def require_unchanged(manifest: RunManifest, corpus: Corpus, run: str) -> None:
     """Check that the files that were found again have the contents that are recorded."""
     for before, now in zip(manifest.corpus.files, corpus.files, strict=False):
         if before.sha256 != now.sha256:
+            text = "standard input" if now.path == STANDARD_INPUT else quote(now.path)
             raise ElmanError(
-                f"{quote(now.path)} has changed since {run} was started (SHA-256 {now.sha256[:12]}…, then"
+                f"{text} has changed since {run} was started (SHA-256 {now.sha256[:12]}…, then"
                 f" {before.sha256[:12]}…): restore it, or choose another {option.out}"
             )

@@ -215,7 +215,8 @@ class TextInspector:
     def __init__(self, served: ServedModel, units: list[int], text: Indices, unreported: int = 0) -> None:
         network = served.model.parameters.architecture
         if invalid := [unit for unit in units if unit >= network.state_size]:
-            message = f"units must be less than {network.state_size} for {served.name} (got {shorten(invalid[0])})"
+            valid = f"be less than {network.state_size}" if network.state_size else "have at most 0 items"
+            message = f"units must {valid} for {served.name} (got {shorten(invalid[0])})"
             raise APIError(400, message, "invalid_value", "units")
         self.served, self.text, self.units = served, text, np.array(units, np.intp)
         self.nats = 0.0  # surprisal of the text

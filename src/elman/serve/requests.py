@@ -252,7 +252,7 @@ RequestTypes = dict[type[RequestBody], type[Any]]
 def create_request_types(models: dict[str, Model], settings: Settings) -> RequestTypes:
     """Return the types of the request bodies of a server of these models."""
     networks = [model.parameters.architecture for model in models.values()]
-    index, unit = _index(max(network.K for network in networks)), _index(max(n.state_size for n in networks))
+    index, S = _index(max(network.K for network in networks)), max(network.state_size for network in networks)
     prompt: Any = str | _list_of(index, 1)
     together = f"at most {settings.max_characters} characters together with everything to be generated"
     several = f"Text, a list of character indices, or a list of several of either; {together}; with echo n times."
@@ -264,7 +264,9 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
     generation = {option.name: _sampling_field(option) for option in list_sampling_options()}
     generation["max_tokens"] = _field(length, default, "Maximum number of characters to generate.")
     units = _field(
-        _list_of(unit, 0, MAX_UNITS), [], "Indices into the model's state: units to report at every character."
+        _list_of(_index(S), 0, MAX_UNITS if S else 0),
+        [],
+        "Indices into the model's state: units to report at every character.",
     )
     text = _field(Annotated[Text, Field(min_length=1, max_length=settings.max_tokens)], ..., "The text to read.")
     counted = Counted if is_counted else Annotated[Counted, WithJsonSchema({"type": "null"})]

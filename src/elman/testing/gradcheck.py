@@ -6,6 +6,7 @@ The passes are those of `elman.network`, of networks that differ in one weight a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from elman.config import Config
 from elman.engine import get_engine
 from elman.engine.protocol import Indices
 from elman.engine_registry import DEFAULT_ENGINE
-from elman.errors import ElmanError, check_range, option, quote, shorten
+from elman.errors import ElmanError, check_range, option, shorten
 from elman.network import Parameters, bptt, initial_parameters, output
 from elman.network.parameters import Array, Arrays, LossAndGradients
 from elman.network.prior import PriorValues
@@ -149,7 +150,7 @@ def gradcheck(
             raise ElmanError(f"{option.points} must be at least {option.seq_length} (got {shorten(p)} and {T})")
         if len(corpus.indices) <= p:
             raise ElmanError(
-                f"{option.points:{p}} needs a text of at least {p + 1} characters ({quote(corpus.name)} has "
+                f"{option.points:{p}} needs a text of at least {p + 1} characters ({corpus.label} has "
                 f"{len(corpus.indices)}); lower {option.points} and {option.seq_length}, or use a longer text"
             )
     costs, done, checks = [p * m * (m + 2 * len(corpus.alphabet)) for p, m, _ in experiments], 0, []
@@ -200,21 +201,32 @@ def _windows(windows: Windows) -> list[tuple[Indices, Indices]]:
     return [windows.at(n * windows.seq_length) for n in range(windows.per_epoch)]
 
 
+_ERRORS = (AttributeError, IndexError, TypeError, ValueError)
+
+
 class _Rows:
-    """An array of which each batch row has one of its own, that differs in one component: what a forward pass uses."""
+    """An array of which each batch row has one of its own, that differs in one component.
+
+    It has what the forward passes of this package use: x @ A.T, A.T[x], x + b and b[x]; all else is one of `_ERRORS`.
+    """
 
     __array_ufunc__ = None  # so that NumPy leaves x @ A and x + A to this class
 
     def __init__(self, array: Array, at: NDArray[np.intp], steps: Array) -> None:
         self.array, self.at, self.rows, self.steps = array, np.unravel_index(at, array.shape), np.arange(len(at)), steps
+        self.is_transposed = array.ndim == 1
 
     @property
     def T(self) -> _Rows:
         """The transpose, by which rows are multiplied."""
-        return self
+        transposed = copy(self)
+        transposed.is_transposed = not self.is_transposed
+        return transposed
 
-    def __getitem__(self, x: NDArray[np.integer]) -> Array:
+    def __getitem__(self, x: Any) -> Array:
         """Return a component of a vector, or a column of a matrix, for every x (T, 1)."""
+        if not (self.is_transposed and isinstance(x, np.ndarray) and x.shape[1:] == (1,)):
+            raise TypeError
         if self.array.ndim == 1:
             return np.asarray(self.array[x] + self.steps * (x == self.at[0]))
         i, j = self.at
@@ -223,6 +235,8 @@ class _Rows:
         return columns
 
     def __rmatmul__(self, x: Array) -> Array:
+        if not self.is_transposed:
+            return NotImplemented
         i, j = self.at
         product = self._repeat(x @ self.array.T)
         product[..., self.rows, i] += self.steps * self._repeat(x)[..., self.rows, j]
@@ -260,19 +274,33 @@ def central_differences(
         for first in range(0, len(indices), _COMPONENTS)
     ]
     read = [(x, y, parameters.prior.read(state, x)[0]) for x, y in _windows(windows)]
+
+    def evaluate(name: str, array: Array, rows: int) -> Any:
+        recurrent, moved = np.tile(state.recurrent, (rows, 1)), parameters
+        if name == "h0":
+            recurrent = np.zeros_like(recurrent) + array
+        else:
+            moved = parameters.with_arrays({**parameters, name: array})
+        return sum(_losses(moved, recurrent, *window) for window in read)
+
     for done, (name, indices) in enumerate(parts, 1):
         at, steps = np.tile(indices, 2), np.repeat([STEP, -STEP], len(indices))
-        moved, rows = parameters, _Rows(arrays[name], at, steps)
-        in_output = name in ("V", "c")  # the states are the same in all rows
-        recurrent = np.tile(state.recurrent, (1 if in_output else len(at), 1))
-        if name == "h0":
-            recurrent = np.zeros_like(recurrent) + cast("Any", rows)
-        else:
-            moved = parameters.with_arrays({**parameters, name: cast("Any", rows)})
-        above, below = sum(_losses(moved, recurrent, *window) for window in read).reshape(2, -1)
+        try:
+            in_output = name in ("V", "c")  # the states are the same in all rows
+            losses = evaluate(name, cast("Any", _Rows(arrays[name], at, steps)), 1 if in_output else len(at))
+        except _ERRORS:  # a cell of one's own uses an array in another way
+            moved = (_move(arrays[name], *each) for each in zip(at, steps, strict=True))
+            losses = np.concatenate([evaluate(name, each, 1) for each in moved])
+        above, below = losses.reshape(2, -1)
         numeric[name].flat[indices] = (above - below) / (2 * STEP)
         on_progress(done / len(parts))
     return numeric
+
+
+def _move(array: Array, index: int, step: float) -> Array:
+    moved = array.copy()
+    moved.flat[index] += step
+    return moved
 
 
 def _losses(parameters: Parameters, recurrent: Array, x: Indices, y: Indices, prior: PriorValues | None) -> Any:

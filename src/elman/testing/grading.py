@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import io
 import json
 import math
 import os
@@ -16,16 +15,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import chain, takewhile
+from itertools import chain, islice, takewhile
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, quote, report_system_errors
 from elman.network.parameters import LossAndGradients, Parameters
 from elman.network.state import State
+from elman.storage.untrusted import require_regular_file
 from elman.testing import checks
 from elman.testing.comparison import CheckResult
 from elman.testing.faults import FUNCTIONS, load_solution
@@ -139,8 +140,7 @@ def grade(
 
 def run_tasks(submission: Path, function: str, tasks: Sequence[str], seconds: float, **options: Any) -> dict[str, Any]:
     """Return what `check_task` or `measure_task` returns for each task of a submission, or why there is nothing."""
-    path, results = submission.resolve(), dict[str, Any]()
-    source = read_submission(path)
+    source, path, results = read_submission(submission), submission.resolve(), dict[str, Any]()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADE")}
     environment["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(Path(__file__).parents[2]), environment.get("PYTHONPATH")])
@@ -148,12 +148,16 @@ def run_tasks(submission: Path, function: str, tasks: Sequence[str], seconds: fl
     while left := [task for task in tasks if task not in results]:
         order = json.dumps([function, source, left, seconds, options])
         code = "from elman.testing.grading import _run_tasks; _run_tasks()"
-        process = subprocess.run(
-            [sys.executable, "-P", "-c", code], input=order, capture_output=True, encoding="utf-8", cwd=path.parent,
-            env=environment, check=False,
-        )  # fmt: skip
-        for line in process.stdout.splitlines():
-            results |= json.loads(line)
+        with TemporaryFile(
+            "w+", encoding="utf-8"
+        ) as found:  # a process that the submission starts would keep a pipe open
+            subprocess.run(
+                [sys.executable, "-P", "-c", code], input=order, stdout=found, stderr=subprocess.DEVNULL,
+                encoding="utf-8", cwd=path.parent, env=environment, check=False,
+            )  # fmt: skip
+            found.seek(0)
+            for line in found:
+                results |= json.loads(line)
         if left[0] not in results:
             results[left[0]] = f"{left[0]}: takes more than {seconds:g} seconds, or ends the process"
     return results
@@ -161,12 +165,15 @@ def run_tasks(submission: Path, function: str, tasks: Sequence[str], seconds: fl
 
 def read_submission(path: Path) -> str:
     """Return the source of a Python file, or of the cells of a notebook that are Python."""
-    text = path.read_text("utf-8", errors="replace")
-    if path.suffix != ".ipynb":
+    with report_system_errors(f"read {quote(path)}", errors=(OSError, ValueError)):  # a zero byte in the name
+        text = require_regular_file(path).read_bytes().decode("utf-8-sig", "replace")
+    if "\0" in text:
+        raise ElmanError(f"{quote(path)} is not UTF-8: save it in this encoding")
+    if path.suffix.lower() != ".ipynb":
         return text
     try:
         cells = ["".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, RecursionError, TypeError, ValueError) as error:
         raise ElmanError(f"{quote(path)} cannot be read as a notebook ({error})") from error
     return "\n\n".join(
         cell for cell in (re.sub(r"^\s*[%!].*", "", cell, flags=re.M) for cell in cells) if _is_python(cell)
@@ -176,7 +183,7 @@ def read_submission(path: Path) -> str:
 def _is_python(source: str) -> bool:
     try:
         ast.parse(source)
-    except SyntaxError:
+    except (MemoryError, RecursionError, SyntaxError):
         return False
     return True
 
@@ -198,10 +205,7 @@ def check_task(source: str, task: str, seeds: Sequence[int], layout: str, cell: 
     """Return what is wrong with a task of a submission, or nothing."""
     found = list[str]()
     for isolated in (True, False):
-        try:
-            names = load_submission(source)
-        except SyntaxError as error:
-            return [f"{task}: the submission is no Python: {error.msg} in line {error.lineno}"]
+        names = load_submission(source)
         if not callable(function := names.get(task)):
             return [f"{task}: there is no function of this name", *names.get("__errors__", [])]
         if isolated:
@@ -250,7 +254,7 @@ def measure_task(source: str, task: str, text: str, m: int, T: int, eta: float, 
             if task == "backward":
                 return _measure_gradients(own["forward"], own["backward"], corpus, seed)
             parameters = own["initialize"](len(corpus.alphabet), m, seed)
-            losses = own["train"](parameters, corpus.indices.astype(int), T, updates, eta)
+            losses = islice(own["train"](parameters, corpus.indices.astype(int), T, updates, eta), updates)
             return [*takewhile(math.isfinite, map(float, losses))] or "train: the first loss is missing or not finite"
         except Exception as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else f"cannot be measured: {error}"
@@ -283,7 +287,11 @@ def _run_tasks() -> None:
         watch = threading.Timer(seconds, os._exit, [1])
         watch.daemon = True
         watch.start()
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            result = functions[name](source, task, **options)
+        with Path(os.devnull).open("w") as sink, redirect_stdout(sink), redirect_stderr(sink):  # which a task may close
+            try:
+                result = functions[name](source, task, **options)
+            except SyntaxError as error:
+                result = f"{task}: the submission is no Python: {error.msg} in line {error.lineno}"
         watch.cancel()
         print(json.dumps({task: result}), file=stdout, flush=True)
+    os._exit(0)  # its threads may not end

@@ -90,6 +90,11 @@ class Corpus:
             )
 
     @property
+    def label(self) -> str:
+        """The text as messages name it."""
+        return "standard input" if self.name == "-" else quote(self.name)
+
+    @property
     def text(self) -> str:
         """The text, decoded on every access."""
         return self.alphabet.decode(self.indices)

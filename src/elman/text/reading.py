@@ -72,7 +72,7 @@ def read_corpus(
         changes = is_long or (lines and is_raw and (masker is not None or "\r" in source.alphabet.characters))
         if alphabet is None and not changes:
             return replace_rare(source, min_count)
-        label, chunks = quote(source.name), source.chunks()
+        label, chunks = source.label, source.chunks()
         if source.alphabet.has_unknown:  # it has replaced rare characters already
             used_alphabet = alphabet or source.alphabet
     else:

@@ -26,7 +26,7 @@ from itertools import compress, count
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, check_range, option, quote
+from elman.errors import ElmanError, check_range, option
 from elman.text.alphabet import Alphabet
 from elman.text.corpus import Corpus, Spool, iterate_chunks
 
@@ -85,14 +85,14 @@ def replace_rare(corpus: Corpus, min_count: int) -> Corpus:
     """
     check_range("min_count", min_count, 0)
     if corpus.alphabet.has_unknown and not min_count:
-        known = f"the alphabet of {quote(corpus.name)} has an unknown symbol already"
+        known = f"the alphabet of {corpus.label} has an unknown symbol already"
         raise ElmanError(f"{known} (got min_count = 0): pass its min_count")
     if corpus.alphabet.has_unknown or not min_count:
         return corpus
     frequent = count_characters(corpus) >= min_count
     if frequent.sum() + (not frequent.all()) < 2:
         raise ElmanError(
-            f"{option.min_count:{min_count}} leaves a single character of {quote(corpus.name)}, so there is nothing to"
+            f"{option.min_count:{min_count}} leaves a single character of {corpus.label}, so there is nothing to"
             f" learn: lower {option.min_count}"
         )
     characters = "".join(compress(corpus.alphabet.characters, frequent.tolist()))
@@ -115,7 +115,7 @@ def check_alphabet_size(corpus: Corpus, m: int) -> None:
         f" {6 * K * m:,} operations per character, {K // 100:,} times as many as with 100 characters"
     )
     raise ElmanError(
-        f"{quote(corpus.name)} has {K:,} distinct characters (limit without {option.min_count}:"
+        f"{corpus.label} has {K:,} distinct characters (limit without {option.min_count}:"
         f" {MAX_UNCONFIRMED_SIZE:,}); {costs + '; ' if m else ''}{_suggest_min_count(corpus)}"
     )
 

@@ -52,7 +52,8 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     run.init_from, run.notices = manifest.init_from if manifest else None, (data.describe(),)
     run.counts_loss = saved.counts_loss
     metrics, samples = list[Metrics](), list[Sample]()
-    if saved.state.update:  # a run that was killed right at its start has no files of records yet
+    is_evaluated = saved.best is not None or (manifest is not None and manifest.stopped == "counts")
+    if saved.state.update or is_evaluated:  # a run that was killed right at its start has no files of records yet
         metrics, samples = directory.metrics(), directory.samples()
         _require_records(directory.path / METRICS, metrics, saved, saved.config.metrics_every)
         _require_records(directory.path / SAMPLES, samples, saved, saved.config.sample_every)
@@ -96,7 +97,7 @@ def _read_data(
         corpus = read_text(source, config)
     if corpus.sha256 != saved.corpus_sha256:
         raise ElmanError(
-            f"{name} was trained on another text (SHA-256 {saved.corpus_sha256[:12]}…, but {quote(corpus.name)} has"
+            f"{name} was trained on another text (SHA-256 {saved.corpus_sha256[:12]}…, but {corpus.label} has"
             f" {corpus.sha256[:12]}…); pass that text or choose another {option.out}"
         )
     if corpus.alphabet != saved.alphabet:

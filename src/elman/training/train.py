@@ -282,6 +282,8 @@ def check_arguments(
         raise ElmanError(
             f"{option.overwrite:True} replaces the run that {option.resume:True} continues: pass only one of them"
         )
+    if out is not None and not isinstance(out, str | os.PathLike):
+        raise ElmanError(f"{option.out} must be a path (got {quote(out)})")
     if out is not None and not os.fspath(out).strip():
         raise ElmanError(f"{option.out} must not be empty (got {os.fspath(out)!r})")
     if out is not None and not resume:

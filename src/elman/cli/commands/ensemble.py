@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Encoding, Field, Out
+from elman.cli.parameters import Encoding, Field, Out, TextFile
 from elman.errors import ElmanError
 
 
@@ -16,7 +16,7 @@ def ensemble(
     *runs: Path,
     out: Out,
     weights: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
-    fit_on: str | None = None,
+    fit_on: TextFile | None = None,
     encoding: Encoding = "utf-8",
     field: Field = "",
 ) -> int:

@@ -19,6 +19,7 @@ from elman.cli import parameters
 from elman.cli.inputs import load_model
 from elman.cli.parameters import (
     ANY_CASE,
+    Encoding,
     Flag,
     Integer,
     OptionalInteger,
@@ -60,6 +61,7 @@ def sample(
     beam: OptionalInteger = None,
     adapt: Annotated[Literal["counts"] | None, ANY_CASE] = None,
     copied_from: TextFile | None = None,
+    encoding: Encoding = "utf-8",
     quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"])] = False,
     as_json: Annotated[Flag, Parameter("--json")] = False,
 ) -> int:
@@ -113,7 +115,7 @@ def sample(
     models = {run: load_model(run, quiet=quiet or as_json) for run in names or (None,)}
     named = [(names[run], models[run]) for run in runs] or [(BUILTIN, models[None])]
     generation = Generation(named, length, count, beam, new_only, stop or [], {"adapt": adapt} | sampling)
-    source = None if copied_from is None else read_corpus(copied_from)
+    source = None if copied_from is None else read_corpus(copied_from, encoding=encoding)
 
     def show(sample: Sample) -> None:
         text = print_json(sample, length) if as_json else print_text(sample, echo=not no_echo)
@@ -125,7 +127,7 @@ def sample(
     if drawn:
         seed = secrets.randbelow(2**31)
     if (file := "-" if prompt == "-" else prompt_file) is not None:
-        prompt = _read_prompt(file)
+        prompt = _read_prompt(file, encoding)
     begun = [] if interactive else generation.begin(prompt or "", seed)
     if drawn and sampling.get("temperature") != 0 and not (quiet or as_json):
         print(f"seed: {seed} (repeat with --seed {seed})", file=sys.stderr)
@@ -148,11 +150,11 @@ def _check_sources(
         raise ElmanError(f"{sources[0]} and --copied-from cannot both read standard input")
 
 
-def _read_prompt(file: str | Path) -> str:
+def _read_prompt(file: str | Path, encoding: str) -> str:
     from elman.text import read_chunks
 
     chunks = list[str]()
-    for chunk in read_chunks(file):
+    for chunk in read_chunks(file, encoding=encoding):
         chunks.append(chunk)
         if sum(map(len, chunks)) > MAX_PROMPT:
             raise ElmanError(f"a prompt may have at most {MAX_PROMPT:,} characters: pass the end of {quote(file)}")
