@@ -79,7 +79,7 @@ def test_a_text_that_is_gone_or_changed_is_named(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("corpus", "words"),
-    [(None, "standard input has changed since"), ("-", "another text (SHA-256 .*, but standard input")],
+    [(None, "standard input has changed since"), ("-", "…, but standard input has ")],
 )
 def test_another_text_in_a_pipe_is_named(corpus: str | None, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def pipe(text: str) -> None:
@@ -89,7 +89,7 @@ def test_another_text_in_a_pipe_is_named(corpus: str | None, words: str, monkeyp
     pipe(FIRST)
     elman.train("-", **OPTIONS, out="run", max_updates=10)
     pipe(SECOND)
-    assert re.search(words, refused(corpus=corpus))
+    assert words in refused(corpus=corpus)
 
 
 @pytest.mark.parametrize(
