@@ -110,8 +110,8 @@ def test_a_matrix_that_is_not_transposed(monkeypatch: pytest.MonkeyPatch) -> Non
         return leaky_forward(transpose(parameters), *arguments)
 
     def backward(parameters: Arrays, *arguments: Any) -> tuple[Arrays, Array, Array]:
-        gradients, *others = leaky_backward(transpose(parameters), *arguments)
-        return transpose(gradients), *others
+        gradients, dh_0, dx = leaky_backward(transpose(parameters), *arguments)
+        return transpose(gradients), dh_0, dx
 
     leaky_forward, leaky_backward = leaky_cell.forward, leaky_cell.backward
     monkeypatch.setattr(leaky_cell, "forward", forward)

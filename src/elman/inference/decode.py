@@ -133,7 +133,7 @@ def decode_ctc(
     _check_weights(alpha, beta)
     check_range("width", width, 1)
     check_range("nbest", nbest, 1)
-    if not all(isinstance(each, Real) and each > 0 for each in (symbol_threshold, beam_threshold)):
+    if not all(_is_number(each) and each > 0 for each in (symbol_threshold, beam_threshold)):
         given = f"got {shorten(symbol_threshold)} and {shorten(beam_threshold)}"
         raise ElmanError(f"symbol_threshold and beam_threshold must be greater than 0 ({given})")
     if lm is not None:
@@ -336,10 +336,14 @@ def _read_texts(model: Model, texts: Sequence[str]) -> list[float]:
 
 
 def _check_weights(alpha: float, beta: float) -> None:
-    if not (isinstance(alpha, Real) and 0 <= alpha < math.inf):
+    if not (_is_number(alpha) and 0 <= alpha < math.inf):
         raise ElmanError(f"alpha must be finite and at least 0 (got {shorten(alpha)})")
-    if not (isinstance(beta, Real) and math.isfinite(beta)):
+    if not (_is_number(beta) and math.isfinite(beta)):
         raise ElmanError(f"beta must be finite (got {shorten(beta)})")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real)
 
 
 def _check_strings(name: str, values: Any) -> None:
