@@ -18,7 +18,9 @@ from elman.text import Corpus
 from support.cells import COMPILED_CELLS
 
 
-@pytest.mark.parametrize("options", [{}, {"layers": 2}, {"ngram_order": 2}, {"layers": 2, "ngram_order": 2}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"layers": 2}, {"ngram_order": 2}, {"layers": 2, "ngram_order": 2}, {"lines": True}], ids=str
+)
 @pytest.mark.parametrize(
     ("engine", "cell"), [*(("numba", cell) for cell in COMPILED_CELLS), *(("numpy", cell) for cell in CELLS)]
 )

@@ -6,6 +6,7 @@ The passes are those of `elman.network`, of networks that differ in one weight a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
@@ -283,15 +284,17 @@ def central_differences(
             moved = parameters.with_arrays({**parameters, name: array})
         return sum(_losses(moved, recurrent, *window) for window in read)
 
+    def evaluate_moved(name: str, at: NDArray[np.intp], steps: Array) -> Any:
+        if not parameters.architecture.is_of_lines:  # each row would need the line feeds that reset its state
+            with suppress(*_ERRORS):  # a cell of one's own may use an array in another way
+                in_output = name in ("V", "c")  # the states are the same in all rows
+                return evaluate(name, cast("Any", _Rows(arrays[name], at, steps)), 1 if in_output else len(at))
+        moved = (_move(arrays[name], *each) for each in zip(at, steps, strict=True))
+        return np.concatenate([evaluate(name, each, 1) for each in moved])
+
     for done, (name, indices) in enumerate(parts, 1):
-        at, steps = np.tile(indices, 2), np.repeat([STEP, -STEP], len(indices))
-        try:
-            in_output = name in ("V", "c")  # the states are the same in all rows
-            losses = evaluate(name, cast("Any", _Rows(arrays[name], at, steps)), 1 if in_output else len(at))
-        except _ERRORS:  # a cell of one's own uses an array in another way
-            moved = (_move(arrays[name], *each) for each in zip(at, steps, strict=True))
-            losses = np.concatenate([evaluate(name, each, 1) for each in moved])
-        above, below = losses.reshape(2, -1)
+        steps = np.repeat([STEP, -STEP], len(indices))
+        above, below = evaluate_moved(name, np.tile(indices, 2), steps).reshape(2, -1)
         numeric[name].flat[indices] = (above - below) / (2 * STEP)
         on_progress(done / len(parts))
     return numeric
