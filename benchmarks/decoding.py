@@ -35,7 +35,7 @@ import numpy as np
 import elman
 
 LENGTHS = range(15, 46)
-SAMPLES = 10_000
+SAMPLES, QUANTILES = 10_000, (0.025, 0.975)
 START, STEPS = (0.5, 2.5), ((0.2, 1.0), (0.1, 0.5))
 """Of the search for alpha and beta."""
 DIRECTIONS = ((1, 1), (0, 1), (1, 0), (-1, 0), (0, -1), (-1, -1), (1, -1), (-1, 1))
@@ -236,9 +236,9 @@ def summarize(results: dict[str, Any], baseline: str) -> dict[str, dict[str, Any
         name: {
             **{key: each[key] for key in ("alpha", "beta", "milliseconds")},
             "rate": errors[name].sum() / chars.sum(),
-            "rate_interval": [*np.quantile(totals[name] / chars[samples].sum(axis=1), [0.025, 0.975])],
+            "rate_interval": [*np.quantile(totals[name] / chars[samples].sum(axis=1), QUANTILES)],
             "fewer": 1 - errors[name].sum() / errors[baseline].sum(),
-            "fewer_interval": [*np.quantile(1 - totals[name] / totals[baseline], [0.025, 0.975])],
+            "fewer_interval": [*np.quantile(1 - totals[name] / totals[baseline], QUANTILES)],
         }
         for name, each in results["systems"].items()
     }

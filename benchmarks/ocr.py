@@ -41,7 +41,7 @@ def draw(line: str, rng: np.random.Generator) -> np.ndarray:
     image = Image.new("L", (int(font.getlength(line)) + 48, 56), 255)
     ImageDraw.Draw(image).text((24, 28), line, 0, font, anchor="lm")
     image = image.rotate(rng.uniform(-0.7, 0.7), Image.Resampling.BICUBIC, fillcolor=255)
-    rows = rng.integers(24, 31)
+    rows = int(rng.integers(24, 31))
     image = image.resize((image.width * rows // image.height, rows), Image.Resampling.BOX)
     image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.6, 1.1)))
     grey = 0.5 + rng.uniform(0.5, 0.9) * (np.asarray(image) / 255 - 0.5)
@@ -102,12 +102,13 @@ def main() -> None:
         frames = np.split(arrays["frames"], np.cumsum(arrays["lengths"])[:-1])
     found = decoding.compare(arguments, symbols, list(zip(lines, frames, strict=True)))
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    systems = decoding.summarize(found, arguments.baseline or "greedy")
+    baseline = arguments.baseline or "greedy"
     results["machine"], results["onnxruntime"] = machine(), version("onnxruntime")
     results[f"{Path(arguments.lines).stem}, {Path(arguments.recognizer).stem}"] = {
         "lines": len(found["chars"]),
         "chars": sum(found["chars"]),
-        "systems": systems,
+        "baseline": baseline,
+        "systems": decoding.summarize(found, baseline),
     }
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
