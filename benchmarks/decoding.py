@@ -13,7 +13,7 @@ LINES is a file of lines that no language model has seen; those of 15 to 45 char
 
 Every character of a line is one frame and the gap after it another. 25 % of the characters have a confusable one as the
 most likely symbol, 4 % are lost, and 4 % of the gaps have a spurious one. alpha and beta are chosen for each system on
-the development lines, by coordinate search. Intervals are of 10,000 bootstrap samples of the test lines, paired.
+the development lines, by a local search. Intervals are of 10,000 bootstrap samples of the test lines, paired.
 Milliseconds are of the processor. KenLM is compiled for order 12 with its Python module, and counts characters:
 
     sed 's/ /|/g; s/./& /g' TRAIN | lmplz -o 12 --prune 0 1 --discount_fallback > FILE
@@ -35,9 +35,11 @@ import numpy as np
 import elman
 
 LENGTHS = range(15, 46)
-SAMPLES = 10_000
-START, STEPS = (0.5, 2.5), (((0.15, 0.0), (0.0, 0.75)), ((0.05, 0.0), (0.0, 0.25)))
+SAMPLES, QUANTILES = 10_000, (0.025, 0.975)
+START, STEPS = (0.5, 2.5), ((0.2, 1.0), (0.1, 0.5))
 """Of the search for alpha and beta."""
+DIRECTIONS = ((1, 1), (0, 1), (1, 0), (-1, 0), (0, -1), (-1, -1), (1, -1), (-1, 1))
+"""In which they are changed; a larger alpha usually needs a larger beta."""
 FIRST_PASS: dict[str, Any] = {"alpha": 0.5, "beta": 2.5}
 NATS_PER_LOG10 = math.log(10)
 
@@ -205,52 +207,57 @@ def choose_weights(decode: Decode, items: Sequence[Item]) -> tuple[float, float]
             print(f"  alpha {weights[0]:.2f}, beta {weights[1]:.2f}: {known[weights]} errors", flush=True)
         return known[weights]
 
+    def improve(weights: tuple[float, float], da: float, db: float) -> tuple[float, float]:
+        near = ((round(weights[0] + a * da, 2), round(weights[1] + b * db, 2)) for a, b in DIRECTIONS)
+        return next((new for new in near if new[0] > 0 and errors(new) < errors(weights)), weights)
+
     best = START
-    for steps in STEPS:
-        for da, db in steps:
-            for sign in (1, -1):
-                while errors(new := (round(best[0] + sign * da, 2), round(best[1] + sign * db, 2))) < errors(best):
-                    best = new
+    for step in STEPS:
+        while (new := improve(best, *step)) != best:
+            best = new
     return best
 
 
-def read_items(path: str, count: int) -> tuple[str, list[Item]]:
-    """Return the symbols, and lines in random order with their frames."""
+def read_lines(path: str, count: int) -> tuple[str, list[str]]:
+    """Return the symbols, and lines in random order."""
     lines = Path(path).read_text("utf-8").split("\n")
     symbols = "".join(sorted({*"".join(lines)}))
     lines = [line for line in dict.fromkeys(lines) if len(line) in LENGTHS]
-    order = np.random.default_rng(1).permutation(len(lines))[:count]
-    rng = np.random.default_rng(2)
-    return symbols, [(lines[n], make_frames(lines[n], symbols, rng)) for n in order]
+    return symbols, [lines[n] for n in np.random.default_rng(1).permutation(len(lines))[:count]]
+
+
+def summarize(results: dict[str, Any], baseline: str) -> dict[str, dict[str, Any]]:
+    """Return the errors of every system, and how many fewer they are than those of the baseline, with intervals."""
+    chars = np.array(results["chars"])
+    samples = np.random.default_rng(0).integers(len(chars), size=(SAMPLES, len(chars)))
+    errors = {name: np.array(each["errors"]) for name, each in results["systems"].items()}
+    totals = {name: each[samples].sum(axis=1) for name, each in errors.items()}
+    return {
+        name: {
+            **{key: each[key] for key in ("alpha", "beta", "milliseconds")},
+            "rate": errors[name].sum() / chars.sum(),
+            "rate_interval": [*np.quantile(totals[name] / chars[samples].sum(axis=1), QUANTILES)],
+            "fewer": 1 - errors[name].sum() / errors[baseline].sum(),
+            "fewer_interval": [*np.quantile(1 - totals[name] / totals[baseline], QUANTILES)],
+        }
+        for name, each in results["systems"].items()
+    }
 
 
 def print_table(results: dict[str, Any], baseline: str) -> None:
-    """Print the errors of every system, and how many fewer they are than those of the baseline."""
-    chars = np.array(results["chars"])
-    samples = np.random.default_rng(0).integers(len(chars), size=(SAMPLES, len(chars)))
-    totals = {name: np.array(each["errors"])[samples].sum(axis=1) for name, each in results["systems"].items()}
+    """Print what `summarize` returns."""
     print(f"| system | alpha | beta | CER | 95 % | fewer errors than {baseline} | 95 % | ms per line |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
-    for name, each in results["systems"].items():
-        rates, fewer = totals[name] / chars[samples].sum(axis=1), 1 - totals[name] / totals[baseline]
-        rate, change = (
-            sum(each["errors"]) / chars.sum(),
-            1 - sum(each["errors"]) / sum(results["systems"][baseline]["errors"]),
-        )
+    for name, each in summarize(results, baseline).items():
+        rates, fewer = ("{:.2%} to {:.2%}".format(*each[key]) for key in ("rate_interval", "fewer_interval"))
         print(
-            f"| {name} | {each['alpha']:.2f} | {each['beta']:.2f} | {rate:.2%} | {interval(rates)} | {change:.1%}"
-            f" | {interval(fewer)} | {each['milliseconds']:.1f} |"
+            f"| {name} | {each['alpha']:.2f} | {each['beta']:.2f} | {each['rate']:.2%} | {rates} | {each['fewer']:.1%}"
+            f" | {fewer} | {each['milliseconds']:.1f} |"
         )
 
 
-def interval(values: np.ndarray) -> str:
-    low, high = np.quantile(values, [0.025, 0.975])
-    return f"{low:.2%} to {high:.2%}"
-
-
-def main() -> None:
-    """Decode with each system, add what it found to the results, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lines")
     parser.add_argument("systems", nargs="*")
     parser.add_argument("--out", type=Path, default=Path("decoding.json"))
@@ -259,8 +266,11 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=50)
     parser.add_argument("--weights", type=float, nargs=2, metavar=("ALPHA", "BETA"), help="instead of choosing them")
     parser.add_argument("--baseline")
-    arguments = parser.parse_intermixed_args()
-    symbols, items = read_items(arguments.lines, arguments.dev + arguments.test)
+    return parser
+
+
+def compare(arguments: argparse.Namespace, symbols: str, items: Sequence[Item]) -> dict[str, Any]:
+    """Decode with each system, add what it found to the results, print the table and return the results."""
     dev, test = items[: arguments.dev], items[arguments.dev :]
     results = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"systems": {}}
     results["chars"] = [len(line) for line, _ in test]
@@ -276,6 +286,15 @@ def main() -> None:
         results["systems"][system] = {"alpha": alpha, "beta": beta, "milliseconds": milliseconds, "errors": errors}
         arguments.out.write_text(json.dumps(results))
     print_table(results, arguments.baseline or next(iter(results["systems"])))
+    return results
+
+
+def main() -> None:
+    """Compare the systems on synthetic frames."""
+    arguments = make_parser(__doc__).parse_intermixed_args()
+    symbols, lines = read_lines(arguments.lines, arguments.dev + arguments.test)
+    rng = np.random.default_rng(2)
+    compare(arguments, symbols, [(line, make_frames(line, symbols, rng)) for line in lines])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """CTC decoding: its scores against sums over all paths, its beam against a plain one, and what it refuses."""
 
 import math
+import time
 from collections import defaultdict
 from functools import cache
 from itertools import groupby, product
@@ -146,6 +147,16 @@ def test_a_prefix_that_cannot_be_extended_is_not_read(monkeypatch: pytest.Monkey
     frames[[10, 30]] = np.log([0.5, 0.2, 0.3, 1e-3, 1e-6])
     assert elman.decode_ctc(frames, SYMBOLS, model, nbest=9)
     assert len(calls) == 3, "at the start, at the second symbol, and at the end of the line"
+
+
+def test_thousands_of_unlikely_symbols_cost_little_time(lm: Model | None) -> None:
+    frames, unlikely = draw_frames(12, 1, 2.0), 20_000
+    expected = elman.decode_ctc(frames, SYMBOLS, lm, **WEIGHTS)
+    wide = np.pad(frames, ((0, 0), (unlikely, 0)), constant_values=-30)
+    start = time.process_time()
+    found = elman.decode_ctc(wide, [*map(chr, range(0x4E00, 0x4E00 + unlikely)), *SYMBOLS], lm, **WEIGHTS)
+    assert time.process_time() - start < 1
+    assert found == expected
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ A. Hannun et al., "First-pass large vocabulary continuous speech recognition usi
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
@@ -139,9 +140,15 @@ def decode_ctc(
     if lm is not None:
         check_is_model(lm)
     texts = _list_texts(symbols, blank, space)
+    frames, blank_index = _check_frames(log_probs, len(texts)), texts.index("")
+    tried = frames > frames.max(axis=1, keepdims=True) - symbol_threshold
+    tried[:, blank_index] = False
+    used = np.flatnonzero(tried.any(axis=0))  # a few of the thousands of symbols of a recognizer of Chinese
+    texts = [texts[k] for k in used.tolist()]
     search = _Search(_Reader(lm, texts), alpha, float(beta), width, beam_threshold)
-    for frame in _check_frames(log_probs, len(texts)):
-        search.advance(frame, texts.index(""), np.flatnonzero(frame > frame.max() - symbol_threshold))
+    f = np.pad(frames[:, used], ((0, 0), (0, 1)), constant_values=-np.inf)
+    for frame, of_blank, is_tried in zip(f, frames[:, blank_index], tried[:, used], strict=True):
+        search.advance(frame, of_blank, np.flatnonzero(is_tried))
     return [*search.finish(texts)][:nbest]
 
 
@@ -216,13 +223,13 @@ class _Search:
         none, certain = np.zeros(1, np.intp), np.zeros(1)
         self.beam = _Beam(none, none - 1, none + reader.K, none, certain, certain - np.inf, certain)
 
-    def advance(self, frame: Floats, blank: int, tried: Ints) -> None:
-        """Read the log f of a frame, (K + 1,) with -inf at the end, in which the symbols of `tried` may be added."""
-        beam, tried = self.beam, tried[tried != blank]
+    def advance(self, frame: Floats, blank: float, tried: Ints) -> None:
+        """Read log f of the symbols of the reader, followed by -inf, and of the blank; those in `tried` are tried."""
+        beam = self.beam
         total = np.logaddexp(beam.b, beam.s)
         base = np.where(beam.last[:, None] == tried, beam.b[:, None], total[:, None])
         added = base + frame[tried]  # (3) and (4), (n, len(tried))
-        self.beam = beam = beam._replace(b=total + frame[blank], s=beam.s + frame[beam.last])  # (2)
+        self.beam = beam = beam._replace(b=total + blank, s=beam.s + frame[beam.last])  # (2)
         if len(tried):
             self._merge(tried, added)
             scores = self._score(np.logaddexp(beam.b, beam.s), beam.lm, beam.length)
@@ -359,13 +366,13 @@ def _list_texts(symbols: Sequence[str], blank: str, space: str) -> list[str]:
         raise ElmanError(f"the {len(names)} symbols do not contain the blank {quote(blank)}: pass blank")
     texts = [" " if name == space and " " not in names else name for name in names]
     texts[names.index(blank)] = ""
-    if repeated := {text for text in texts if texts.count(text) > 1}:
+    if repeated := Counter(texts) - Counter({*texts}):
         raise ElmanError(f"the symbols must be distinct (got {quote(min(repeated))} several times)")
     return texts
 
 
 def _check_frames(log_probs: ArrayLike, K: int) -> Floats:
-    """Return the log-probabilities, with a column of -infinity: the symbol that the empty prefix ends in."""
+    """Return the log-probabilities (T, K)."""
     try:
         frames = np.asarray(log_probs, np.float64)
     except (TypeError, ValueError) as error:
@@ -375,4 +382,4 @@ def _check_frames(log_probs: ArrayLike, K: int) -> Floats:
     if len(frames) and not (frames.max() <= ROUNDING and frames.max(axis=1).min() > -np.inf):
         given = f"got {frames.min():.4g} to {frames.max():.4g}"
         raise ElmanError(f"log_probs must be log-probabilities, at most 0 and finite in every frame ({given})")
-    return np.pad(frames, ((0, 0), (0, 1)), constant_values=-np.inf)
+    return frames
