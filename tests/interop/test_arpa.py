@@ -6,9 +6,11 @@ from collections.abc import Callable
 from contextlib import chdir
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import elman
 from elman.interop.arpa import NOTE, name_characters
@@ -119,6 +121,20 @@ def test_the_programs_of_the_page_run(
     monkeypatch.chdir(page_folder)
     program = re.search(rf"<!-- run: {name} -->\n```python\n(.*?)```", PAGE, re.DOTALL)
     assert program
-    exec(program[1], {})
+    names = dict[str, Any]()
+    exec(program[1], names)
+    if name == "flashlight":
+        print(names["decode"](make_frames("rain on the wall", names["symbols"])))
     printed = capsys.readouterr().out
     assert printed.startswith({"flashlight": "rain on the wall\n", "bcipy": "[('M', "}[name])
+
+
+def make_frames(line: str, symbols: list[str]) -> NDArray[np.float64]:
+    """Return log-probabilities: the right symbol has 0.4, and in every fourth character a wrong one has 0.5."""
+    log_p, rng = np.full((2 * len(line), len(symbols)), np.log(0.002)), np.random.default_rng(1)
+    log_p[1::2, 0] = 0.0
+    for t, character in enumerate(line):
+        log_p[2 * t, symbols.index("<sp>" if character == " " else character)] = np.log(0.4)
+        if t % 4 == 2:
+            log_p[2 * t, rng.integers(1, len(symbols))] = np.log(0.5)
+    return log_p
