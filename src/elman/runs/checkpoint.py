@@ -232,7 +232,8 @@ def _restore_history(net: Architecture, batch: tuple[int, ...], tensors: dict[st
     codes: NDArray[Any] = tensors.pop("history") if net.order else np.zeros(shape, np.int32)
     is_read = (codes > 0).astype(np.int8)  # from some position on
     if (
-        (codes.dtype, codes.shape) != (np.int32, shape)
+        codes.dtype != np.int32
+        or codes.shape != shape
         or codes.min(initial=0) < 0
         or codes.max(initial=0) > net.K
         or (np.diff(is_read) < 0).any()
