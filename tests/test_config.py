@@ -96,6 +96,8 @@ def test_the_limits_and_what_may_change_on_resume() -> None:
         ("ema_decay", 1.0, "less than 1, such as 0.999"),
         ("beta1", 1.0, "less than 1, such as 0.9"),
         ("seed", 2**32, "at most 4294967295"),
+        # What a file of a run may contain.
+        ("max_updates epochs sample_every ngram_min_count learning_rate", 2**53 + 1, "at most 9007199254740992"),
         ("learning_rate grad_clip init_std max_seconds validation weight_decay", float("nan"), "a finite number"),
         ("learning_rate grad_clip init_std max_seconds validation weight_decay", float("inf"), "a finite number"),
         ("cell", "transformer", f"one of {CELL_NAMES}"),

@@ -22,6 +22,7 @@ from elman.network.optimizers import optimizer_names
 from elman.options import suggest_option
 from elman.presets import PRESETS, choose_text_limits, name_preset
 from elman.storage import make_absolute
+from elman.storage.untrusted import MAX_INT
 
 if TYPE_CHECKING:
     from elman.network.parameters import Architecture
@@ -292,6 +293,8 @@ _LIMITS: dict[str, tuple[Callable[[float, float], bool], str]] = {
 
 def _check(name: str, value: Any) -> None:
     hint, limits, choices = _hints()[name], Config.__dataclass_fields__[name].metadata["limits"], choices_of(name)
+    if type(value) is int:
+        limits = {"maximum": MAX_INT} | limits
     allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     if get_origin(hint) is not Literal and not (float in allowed and type(value) is int) and type(value) not in allowed:
         raise ElmanError(

@@ -182,6 +182,12 @@ def test_the_minimum_count_is_raised_until_the_table_is_small_enough() -> None:
     assert ngrams.describe().endswith(f"strings (those that occur at least {ngrams.min_count} times)")
 
 
+def test_a_minimum_count_above_the_length_of_the_text() -> None:
+    ngrams = count_ngrams(encode("abab"), NgramSpec(K, 2), min_count=2**53)
+    assert ngrams is not None
+    assert (ngrams.table.nodes, ngrams.min_count) == (1, 2**53)
+
+
 # --- What is read ---
 
 

@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from elman.errors import ElmanError
 from elman.ngram import table as ngram_table
 from elman.ngram.table import CODES, NgramSpec, NgramTable, Nodes, check_table, encode_counts, pack, unpack
 from elman.text import corpus as text_corpus
@@ -38,6 +39,13 @@ def test_a_large_table_is_mapped_and_checked_in_little_memory(monkeypatch: pytes
     check_table(table)
     assert tracemalloc.get_traced_memory()[1] < 8 * strings
     tracemalloc.stop()
+
+
+def test_a_table_has_all_contexts() -> None:
+    one = np.ones(1, np.uint8)
+    check_table(NgramTable.from_nodes(NgramSpec(3, 1), Nodes(one, one, np.zeros(2, np.uint8), np.array([1, 0]))))
+    with pytest.raises(ElmanError, match="not a trie"):
+        check_table(NgramTable.from_nodes(NgramSpec(3, 1), Nodes(one, one, one, one)))
 
 
 def test_a_number_has_the_nearest_code() -> None:

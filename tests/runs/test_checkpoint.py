@@ -245,6 +245,7 @@ NODES = "nodes must be an integer from 1"
         *((change_number(name, 3), "n-gram counts do not fit one another") for name in ("nodes", "contexts")),
         *((change_alpha(*shape), SHAPES) for shape in ((), (ORDER,), (ORDER + 2,), (ORDER + 1, 1))),
         *((change_history(code), "(the history is not one of characters)") for code in (0, -1, 200)),
+        (lambda description, _: description["config"].update(batch_size=2**53), "the history is not one"),
     ],
 )
 def test_an_invalid_prior(corpus: Corpus, tmp_path: Path, change: Callable[[Any, Any], object], reason: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -50,6 +51,16 @@ def test_its_distributions_are_those_of_the_counts(run: elman.Run) -> None:
             compute_losses(ngrams, run.data.validation_sample).mean()  # type: ignore[arg-type]
         )
     )
+
+
+def test_a_file_in_which_the_counts_are_off(run: elman.Run, tmp_path: Path) -> None:
+    snapshot = run.model.snapshot()
+    arrays = {name: np.zeros_like(array) for name, array in snapshot.parameters.items()}
+    off = replace(snapshot, parameters=snapshot.parameters.with_arrays(arrays))
+    (tmp_path / "off.safetensors").write_bytes(off.serialize())
+    model = elman.load(tmp_path / "off.safetensors")
+    assert model.score("the cat").nats_per_char == pytest.approx(np.log(len(model.alphabet)))
+    assert len(model.sample(5, seed=1)) == 5
 
 
 @pytest.mark.parametrize("kind", ["text", "lines", "growing"])

@@ -113,6 +113,13 @@ def test_what_run_json_does_not_say(corpus: Any, words: str, monkeypatch: pytest
     assert resume(corpus="corpus/1.txt").state.update == 20
 
 
+def test_a_preset_that_is_not_known() -> None:
+    elman.train("corpus/1.txt", **OPTIONS, out="run", max_updates=10)
+    path = Path("run/run.json")
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"preset": "newer"}), encoding="utf-8")
+    assert resume().preset == "newer"
+
+
 @pytest.mark.parametrize(
     ("options", "limits", "stopped", "words"),
     [

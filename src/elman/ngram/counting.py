@@ -88,7 +88,10 @@ def count_ngrams(
     starts, feed = fold_starts.astype(np.int64), -1 if reset_at is None else reset_at
     if reset_at is not None:  # the number of the line that begins there
         starts = np.array([np.count_nonzero(text[: start + 1] == reset_at) for start in starts], np.int64)
-    while isinstance(counted := _count(text, Settings.of(K, order, min_count, starts, feed), max_size), int):
+    enough = len(text) + 1  # no string occurs as often, and there is room for as many lines
+    while isinstance(
+        counted := _count(text, Settings.of(K, order, min(min_count, enough), starts, feed), max_size), int
+    ):
         min_count = counted
     nodes, fold_counts, histogram = counted
     table = NgramTable.from_nodes(spec, nodes)

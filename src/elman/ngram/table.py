@@ -257,7 +257,7 @@ def check_table(table: NgramTable) -> None:
             raise ElmanError(_NO_TRIE)
         large += int(np.count_nonzero(found >> width == LARGE))
         string, parent, sibling = string + len(parents), parent + len(ends), int(siblings[-1])
-    if not is_end[-1] or starts[-2:] != [contexts, table.nodes]:
+    if not is_end[-1] or starts[table.spec.order + 1 :] != [contexts, table.nodes]:
         raise ElmanError(_NO_TRIE)
     for chunk in _chunks(contexts):
         codes = unpack(table.rests, CODE_BITS, chunk.stop - chunk.start, chunk.start)

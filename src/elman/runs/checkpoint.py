@@ -33,7 +33,6 @@ from elman.storage.atomic import replace_file
 from elman.storage.tensors import foreign_checkpoint_error, read_tensors, serialize_pieces
 from elman.storage.untrusted import (
     parse_strict_json,
-    require_bounded_ints,
     require_finite,
     require_int,
     require_sha256,
@@ -160,7 +159,7 @@ def _load(path: Path) -> Checkpoint | Snapshot:
 def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoint | Snapshot:
     if description["format"] != FORMAT:
         raise ElmanError(f"format {description['format']}, but this version reads {FORMAT}")
-    config = Config(**require_bounded_ints(description["config"]))
+    config = Config(**description["config"])
     if config.layers > len(tensors):  # before the shapes of so many layers are listed
         raise ElmanError(f"too few arrays for {config.layers} layers")
     alphabet = Alphabet(require_str(description["alphabet"], "alphabet"), has_unknown=config.min_count > 0)
@@ -229,11 +228,12 @@ def _restore_run(description: dict[str, Any], tensors: dict[str, Array], empty: 
 
 def _restore_history(net: Architecture, batch: tuple[int, ...], tensors: dict[str, Array]) -> NDArray[np.int32]:
     """Return the last characters read, see `State`; they are removed from the other tensors."""
-    nothing = np.zeros((*batch, net.order), np.int32)
-    codes: NDArray[Any] = tensors.pop("history") if net.order else nothing
+    shape = (*batch, net.order)
+    codes: NDArray[Any] = tensors.pop("history") if net.order else np.zeros(shape, np.int32)
     is_read = (codes > 0).astype(np.int8)  # from some position on
     if (
-        (codes.dtype, codes.shape) != (nothing.dtype, nothing.shape)
+        codes.dtype != np.int32
+        or codes.shape != shape
         or codes.min(initial=0) < 0
         or codes.max(initial=0) > net.K
         or (np.diff(is_read) < 0).any()

@@ -12,7 +12,7 @@ from elman.config import Config
 from elman.engine_registry import ENGINES, NUMBA_INSTALLED
 from elman.machine import thread_count
 from elman.runs.loggers import optional_loggers
-from elman.storage.untrusted import require_bounded_ints, require_int, require_sha256, require_str
+from elman.storage.untrusted import require_int, require_sha256, require_str
 from elman.text import Alphabet, Corpus, TextFile
 
 
@@ -97,7 +97,7 @@ class RunManifest:
     @classmethod
     def parse(cls, value: Any) -> RunManifest:
         """Parse the contents of ``run.json``; ElmanError, ValueError, KeyError or TypeError if they are invalid."""
-        config = Config(**require_bounded_ints(value["config"]))
+        config = Config(**value["config"])
         validation, init_from = value.get("validation"), value.get("init_from")
         return cls(
             config,

@@ -75,14 +75,6 @@ def require_str(value: Any, name: str) -> str:
     return value
 
 
-def require_bounded_ints(settings: Any) -> dict[str, Any]:
-    """Return a dictionary, none of whose integers exceeds `MAX_INT`."""
-    for name, value in dict(settings).items():
-        if type(value) is int:
-            require_int(value, name)
-    return dict(settings)
-
-
 def require_sha256(value: Any) -> str:
     """Return the SHA-256 of a text in hexadecimal."""
     if not re.fullmatch("[0-9a-f]{64}", require_str(value, "the SHA-256 of the text")):

@@ -40,10 +40,10 @@ class CountsSession:
     def logits(self, state: State, x: Indices, ngram_weight: float | Array = 1.0) -> tuple[Array, State]:
         """See `elman.engine.InferenceSession.logits`."""
         T, B = x.shape
-        o = output.logits(
-            self.parameters, np.zeros((T, B, 0), state.recurrent.dtype), self.prior(state, x), ngram_weight
-        )
-        histories = self.parameters.prior.histories(state.history, x)[1:]
+        prior = self.parameters.prior
+        values = self.prior(state, x) if prior.is_on else None
+        o = output.logits(self.parameters, np.zeros((T, B, 0), state.recurrent.dtype), values, ngram_weight)
+        histories = prior.histories(state.history, x)[1:]
         return o, State(np.zeros((T, B, 0), state.recurrent.dtype), histories, state.counts)
 
     def losses(self, state: State, x: Indices, y: Indices) -> tuple[NDArray[np.float64], State]:
