@@ -35,7 +35,7 @@ CALLED = {
     },
     "batched.training": {
         "pack_part": PACKING, "pack_recurrent": DROPOUT, "mask_recurrent": DROPOUT, "read_prior": PRIOR,
-        "barrier": WAITING, "_run_updates": KERNEL,
+        "barrier": WAITING, "run_updates": KERNEL,
     },
     "batched.muon": {"barrier": WAITING},
     "batched.optimizer": {"_update_average": AVERAGE},
