@@ -48,7 +48,10 @@ EPOCHS = 9
 PARTIAL_UNITS = 0.75
 """Factor on the units for a text that is not read once, for which two layers learn more than four."""
 EARLY_PASSES = 1.5
-"""Passes below which the prior, which has counted the whole text, starts earlier."""
+"""Passes below which the prior, which has counted the whole text, starts earlier; and passes of two layers below which
+one layer learns more in less than `DEEP_BUDGET`."""
+ONE_LAYER_UNITS, ONE_LAYER_SPEED = 256, 2.3
+"""The fewest units of that layer, and its characters per second, relative to two layers of as many units."""
 MIN_CHARS = 20
 """Characters of the shortest text that is trained on."""
 MAX_CHARS_PER_SECOND = 750_000
@@ -126,7 +129,7 @@ def _choose_layers(n: int, seconds: float, passed: Mapping[str, Any]) -> dict[st
     # rows have to share each read of them.
     batch_size = 2 ** round(min(max(3, math.log2(n / 15_000)), 6 if units < 480 else 7))
     batch_size = passed.get("batch_size", 32 if n < VERY_SHORT_TEXT else batch_size)
-    passes = _estimate_passes(n, seconds, units, batch_size, passed)
+    passes = _estimate_passes(n, seconds * (ONE_LAYER_SPEED if layers == 1 else 1), units, batch_size, passed)
     is_long = n > LONG_TEXT and passes > LONG_PASSES
     optimizer = passed.get("optimizer", "adam" if n < VERY_SHORT_TEXT else "muon")
     if optimizer == "muon":
@@ -150,12 +153,18 @@ def _choose_layers(n: int, seconds: float, passed: Mapping[str, Any]) -> dict[st
 
 
 def _choose_size(n: int, seconds: float, passed: Mapping[str, Any]) -> tuple[int, int, bool]:
-    """Return the layers, the hidden units, and whether the budget is too short to read the text once."""
+    """Return the layers, the hidden units, and whether several layers are too slow to read the text once."""
     units = passed.get("hidden_size", _units_of_two_layers(n, seconds))
-    is_partial = _is_timed(passed) and _passes_in(seconds, n, units) < 1
+    passes = _passes_in(seconds, n, units) if _is_timed(passed) else math.inf
     has_time = seconds >= DEEP_BUDGET or seconds * CHARS_PER_SECOND >= 1.5 * EPOCHS * n
-    layers = passed.get("layers", 4 if has_time and n >= DEEP_TEXT and not is_partial else 2)
-    if is_partial:
+    if passes < EARLY_PASSES and seconds < DEEP_BUDGET:
+        layers = passed.get("layers", 1)
+    else:
+        layers = passed.get("layers", 4 if has_time and n >= DEEP_TEXT and passes >= 1 else 2)
+    is_partial = layers > 1 and passes < 1
+    if layers == 1:
+        units = max(units, ONE_LAYER_UNITS)
+    elif is_partial:
         units = max(PARTIAL_UNITS * units, SLOWEST_UNITS)
     m = max(1, round(units * _units_factor(layers) / 32)) * 32
     return layers, passed.get("hidden_size", m), is_partial

@@ -51,8 +51,9 @@ def test_the_recipe_depends_on_the_text() -> None:
 
 def test_the_recipe_depends_on_the_time_budget() -> None:
     recipes = [choose_recipe(5_000_000, seconds) for seconds in (1, 9, 10, 60, 240, 600, 3600, 10**6)]
-    assert [recipe["layers"] for recipe in recipes] == [1, 1, 2, 2, 4, 4, 4, 4]
-    units, rates = ([recipe[name] for recipe in recipes[2:]] for name in ("hidden_size", "learning_rate"))
+    assert [recipe["layers"] for recipe in recipes] == [1, 1, 1, 2, 4, 4, 4, 4]
+    assert [choose_recipe(2_000_000, seconds)["layers"] for seconds in (9, 10, 60, 240)] == [1, 1, 2, 4]
+    units, rates = ([recipe[name] for recipe in recipes[3:]] for name in ("hidden_size", "learning_rate"))
     assert units == sorted(units)
     assert [choose_recipe(n, 60)["layers"] for n in (150_000, 400_000, 10**6)] == [2, 4, 2]
     assert rates == sorted(rates, reverse=True)
