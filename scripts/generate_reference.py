@@ -26,7 +26,7 @@ from elman.network import Architecture, initial_parameters
 from elman.network.sampling import list_sampling_options
 from elman.ngram.counting import count_ngrams
 from elman.ngram.table import NgramSpec
-from elman.presets import PRESETS
+from elman.presets import PRESETS, choose_text_limits
 from elman.runs.history import COLUMNS, Metrics
 from elman.runs.loggers import optional_loggers
 from elman.serve import metrics as prometheus
@@ -130,7 +130,7 @@ def settings() -> str:
         different = ["" if value == each.default else _show(value) for value in values]
         if any(different):
             rows.append([code(each.name), _show(each.default), *different])
-        else:
+        elif each.name not in choose_text_limits(1):
             same.append(f"{code(each.name)} {_show(each.default) or 'none'}")
     return f"{table(['setting', *map(code, PRESETS)], rows)}\n\nThe same in all presets: {', '.join(same)}."
 

@@ -26,7 +26,7 @@ Backward, from the last t to the first; a_r, a_z and a_n are the arguments of si
     (13)  dh_0 = dL/dh_0|next
 
 Only the states are stored for the backward pass, which recomputes the gates: once all states are known, (1) to (4) of
-the whole window take one product. Rows and batches are as in `rnn.py`. `docs/explanation/cells.md` derives each line.
+the whole window take one product. Rows and batches are as in `rnn.py`. `docs/explanation/cells.md` explains them.
 """
 
 from __future__ import annotations
