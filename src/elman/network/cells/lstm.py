@@ -21,9 +21,9 @@ Backward, from the last t to the first; symbols without an index are those of st
     (9)   dh_0 = W' da_1                   ds_0 = f_1 * ds_1
 
 Here g is the candidate and o a gate, not the output layer's gradient and logits. Only the states are stored for the
-backward pass, which recomputes the gates: once all states are known, (1) and (2) of the whole window take one product. Rows
-and batches are as in `rnn.py`; a row of the states holds h and then s, 2 m numbers. `docs/explanation/cells.md` explains
-the equations.
+backward pass, which recomputes the gates: once all states are known, (1) and (2) of the whole window take one product.
+Rows and batches are as in `rnn.py`; a row of the states holds h and then s, 2 m numbers. `docs/explanation/cells.md`
+explains the equations.
 """
 
 from __future__ import annotations
