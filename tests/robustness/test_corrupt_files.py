@@ -131,7 +131,7 @@ def refusal_with(path: Path, *changes: tuple[str, Any]) -> str:
         ("config.hidden_size", 10**9, "array shapes do not match the configuration"),
         ("config.layers", 10**9, "too few arrays for 1000000000 layers"),
         ("config.batch_size", 10**9, "array shapes do not match the configuration"),
-        ("config.hidden_size", 10**30, "hidden_size must be an integer from 0 to"),
+        ("config.hidden_size", 10**30, "hidden_size must be at most 9007199254740992"),
         ("config.hidden_size", "2", "hidden_size must be an integer"),
         ("config.cell", "lstm", "array shapes do not match the configuration"),
         ("config.optimizer", "adam", "array shapes do not match the configuration"),
