@@ -88,6 +88,7 @@ def run_in_thread(app: ASGIApp, listening: socket.socket) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+        listening.close()  # some versions of Uvicorn leave it open if they end before they have started
 
 
 class _Server(uvicorn.Server):
