@@ -98,6 +98,9 @@ def test_the_words_of_characters(runs: Path, tmp_path: Path) -> None:
 
 PAGE = (ROOT / "docs/how_to/decode.md").read_text("utf-8").partition("## Beam search with the network")[0]
 
+(FLASHLIGHT,) = re.findall(r"<!-- run: flashlight -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+PROGRAMS = {"flashlight": FLASHLIGHT, "bcipy": (ROOT / "examples/bcipy_model.py").read_text("utf-8")}
+
 
 @pytest.fixture(scope="module")
 def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -119,10 +122,8 @@ def test_the_programs_of_the_page_run(
 ) -> None:
     pytest.importorskip(package)
     monkeypatch.chdir(page_folder)
-    program = re.search(rf"<!-- run: {name} -->\n```python\n(.*?)```", PAGE, re.DOTALL)
-    assert program
-    names = dict[str, Any]()
-    exec(program[1], names)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    exec(PROGRAMS[name], names)
     if name == "flashlight":
         print(names["decode"](make_frames("rain on the wall", names["symbols"])))
     printed = capsys.readouterr().out

@@ -517,10 +517,8 @@ def test_entries_that_share_their_bytes(tmp_path: Path) -> None:
 PAGE = (ROOT / "docs/how_to/export_and_import.md").read_text("utf-8")
 
 
-def program(name: str) -> str:
-    match = re.search(rf"<!-- run: {name} -->\n```python\n(.*?)```", PAGE, re.DOTALL)
-    assert match
-    return match[1]
+(ONNX_PROGRAM,) = re.findall(r"<!-- run: onnx -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+PROGRAMS = {"onnx": ONNX_PROGRAM, "torch": (ROOT / "examples/torch_module.py").read_text("utf-8")}
 
 
 @pytest.fixture
@@ -557,7 +555,7 @@ def test_the_programs_of_the_page_run(
     pytest.importorskip(library)
     model = export_example(text, name, **options)
     capsys.readouterr()
-    exec(program(name), {})
+    exec(PROGRAMS[name], {})
     printed = capsys.readouterr().out
     if name == "onnx":
         assert printed == model.sample(200, seed=1)
