@@ -120,14 +120,6 @@ def test_the_examples_in_docstrings(module: str) -> None:
 
 
 PAGES = "".join((ROOT / f"docs/explanation/{name}.md").read_text("utf-8") for name in ("bptt", "cells", "ngram_prior"))
-QUOTED = re.findall(r"^```python\n(.*?)^```", PAGES, re.M | re.S)
-
-
-@pytest.mark.parametrize("block", QUOTED)
-def test_the_documents_quote_the_source(block: str) -> None:
-    """The lines of a block follow one another in one file, however they are indented and wrapped there."""
-    sources = (path.read_text("utf-8") for path in (ROOT / "src/elman").rglob("*.py"))
-    assert any("".join(block.split()) in "".join(source.split()) for source in sources)
 
 
 @pytest.mark.parametrize(
