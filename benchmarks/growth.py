@@ -119,22 +119,18 @@ def train(path: Path, out: Path, *options: str) -> Result:
     """Run the command; return what it took, and what it reached."""
     elman = str(Path(sys.executable).with_name("elman"))
     command = [elman, "train", str(path), "--preset", "minute", "--out", str(out), "--json", *options]
-    began, first_update, messages = time.perf_counter(), None, []
+    began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
     assert process.stdout is not None
     assert process.stderr is not None
-    for line in process.stderr:
-        messages.append(line)
-        if first_update is None and ", update " in line:
-            first_update = time.perf_counter() - began
-    printed = process.stdout.read()
+    messages, printed = process.stderr.read(), process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
     if status:
-        sys.exit("".join(messages))
+        sys.exit(messages)
     results, megabyte = json.loads(printed), 1024 if sys.platform == "linux" else 1024**2
     return {
-        "first_update_seconds": round(first_update or seconds, 2),
+        "first_update_seconds": round(results["preparation_seconds"], 2),
         "whole_seconds": round(seconds, 1),
         "peak_megabytes": round(usage.ru_maxrss / megabyte),
         "chars_per_second": results["chars_per_second"],

@@ -17,7 +17,6 @@ from llvmlite import ir
 from numba.core import types
 
 from elman.jit import cache, intrinsic, kernel, runtime
-from elman.jit.compiler import read_types
 
 PARTS = (
     "forward: products", "backward: products", "activations of gates", "weight gradients",
@@ -49,8 +48,6 @@ BY_ADDRESS = {
 
 COUNTERS = np.zeros(M_ROW + 1, np.int64)
 _ADDRESS = COUNTERS.ctypes.data
-
-_StarArgTuple: Any = types.StarArgTuple  # it has no annotations
 
 Emitter = tuple[Any, Callable[..., Any]]
 
@@ -98,11 +95,23 @@ def count_cycles():  # type: ignore[no-untyped-def]
     return _read_cycles()
 
 
+class _Timed(runtime.Kernel):
+    """A kernel whose one parameter is a tuple of all arguments, which are passed in the same registers."""
+
+    def find(self, kinds: tuple[str, ...]) -> runtime.Entry:
+        """See `Kernel.find`."""
+        return super().find((f"({', '.join(['None', *kinds])})",))
+
+
+def _make_timed(function: Callable[..., Any]) -> _Timed:
+    return _Timed(function, {}, allocates=False, linked=False)
+
+
 def timed(function: Any, part: int) -> Any:
     """Return a kernel that counts the cycles of another one."""
     function = kernel(function.py_func)  # what is inlined cannot be called with a tuple of arguments
 
-    @kernel
+    @_make_timed
     def run(*arguments):  # type: ignore[no-untyped-def]
         began = _read_cycles()
         function(*arguments)
@@ -117,7 +126,7 @@ def timed_product(function: Any) -> Any:
     of_sum = "panel_width" not in names  # a sum of outer products is a gradient, that of a layer counted as a whole
     c_row, a_row = names.index("c_row"), names.index("a_row")
 
-    @kernel
+    @_make_timed
     def run(*arguments):  # type: ignore[no-untyped-def]
         began = _read_cycles()
         function(*arguments)
@@ -133,22 +142,14 @@ def timed_product(function: Any) -> Any:
 def _timed_pointer(function: Any, *arguments: object) -> runtime.KernelPointer:
     """Return a pointer like `kernel_pointer`, to a kernel with a timer if the function is among those."""
     name = function.py_func.__name__
-    kinds = runtime.pack(*arguments).kinds
-    if (name, kinds) not in _pointers:
-        if "multiply" in name or "outer" in name:
-            run = timed_product(function)
-        elif name in BY_ADDRESS:
-            run = timed(function, BY_ADDRESS[name])
-        else:
-            return runtime.kernel_pointer(function, *arguments)
-        run.dispatcher.compile((_StarArgTuple(read_types(kinds)),))
-        result = next(iter(run.dispatcher.overloads.values()))
-        address = result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
-        _pointers[name, kinds] = runtime.KernelPointer(address, runtime._digest(kinds)), run
-    return _pointers[name, kinds][0]
+    if name not in _timed_kernels and ("multiply" in name or "outer" in name):
+        _timed_kernels[name] = timed_product(function)
+    elif name not in _timed_kernels:
+        _timed_kernels[name] = timed(function, BY_ADDRESS[name]) if name in BY_ADDRESS else function
+    return runtime.kernel_pointer(_timed_kernels[name], *arguments)
 
 
-_pointers: dict[Any, tuple[runtime.KernelPointer, Any]] = {}
+_timed_kernels: dict[str, Any] = {}
 
 
 def install() -> None:

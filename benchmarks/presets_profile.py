@@ -28,11 +28,13 @@ import numpy as np
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "presets_profile.json"
-PRESETS = ("quick", "minute", "strong")
+NAMES = ("quick", "minute", "strong")
 LARGE_ALPHABET, LARGE_CHARACTERS = 5000, 1_000_000
 """Of the random text that `minute` is trained on, too."""
 WARMUP_SECONDS = 0.5
 """In which the engine tries its plans."""
+TRIALS = 150
+"""Of the product whose rate is that of the tile; together about three seconds, as the speed of a machine varies."""
 NETWORK = {"m": "hidden_size", "layers": "layers", "B": "batch_size", "T": "seq_length", "optimizer": "optimizer"}
 """The options of peers, and the settings that they are."""
 
@@ -48,6 +50,7 @@ def train(text: str, preset: str, threads: int, seconds: float, **options: Any) 
     from elman.engine.numba import threads as teams
     from elman.engine.numba.batched import training
     from elman.engine.numba.batched.workspace import BatchedNetwork
+    from elman.presets import PRESETS
     from kernel_marks import COUNTERS, K_ROW, KERNEL, M_ROW, count_cycles, shares
 
     class Clock(elman.TrainingCallback):
@@ -82,7 +85,8 @@ def train(text: str, preset: str, threads: int, seconds: float, **options: Any) 
     setattr(training, "BatchedNetwork", Recorded)  # noqa: B010 (a type checker would not have it)
     setattr(teams, "thread_count", lambda: threads)  # noqa: B010
     teams._timings.clear()
-    settings = {"preset": preset, "sample_every": 0, "validation": 0.0, **options}
+    # All settings are passed, so that the recipe does not fit the network to the number of threads.
+    settings = {**PRESETS[preset].settings, "preset": preset, "sample_every": 0, "validation": 0.0, **options}
     run, clock = elman.train(text, max_updates=2, **settings), Clock()  # compiles
     config, K, network = run.config, len(run.corpus.alphabet), latest[0]
     COUNTERS[M_ROW], COUNTERS[K_ROW] = network.sizes.m_row, network.sizes.K_row
@@ -139,7 +143,7 @@ def peak(precision: str, threads: int) -> float:
 
     arrays = [operands() for _ in range(threads)]
     with ThreadPoolExecutor(threads) as pool:
-        for _ in range(20):
+        for _ in range(TRIALS):
             began = time.perf_counter()
             list(pool.map(lambda each: repeat(*each), arrays))
             seconds.append(time.perf_counter() - began)
@@ -247,7 +251,7 @@ def main() -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
         file.writelines(random_text(LARGE_ALPHABET, LARGE_CHARACTERS))
         file.flush()
-        presets = [(options.text, preset) for preset in PRESETS]
+        presets = [(options.text, preset) for preset in NAMES]
         points = [(*one, n) for one in presets for n in threads] + [(file.name, "minute", cores)]
         trainings = [
             {"text": text, "preset": preset, "threads": n, "seconds": options.seconds} for text, preset, n in points

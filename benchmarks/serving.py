@@ -159,7 +159,7 @@ def server() -> Iterator[tuple[int, str, int]]:
     with tempfile.TemporaryDirectory() as folder:
         elman = [sys.executable, "-m", "elman"]
         options = ["--preset", "reference", "--max-updates", "20000", "--json"]
-        subprocess.run([*elman, "train", "--out", "m100", *options], cwd=folder, check=True)
+        subprocess.run([*elman, "train", "python-docs", "--out", "m100", *options], cwd=folder, check=True)
         command = [*elman, "serve", "m100", "--port", "0"]
         with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
