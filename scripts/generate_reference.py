@@ -63,7 +63,9 @@ def commands() -> str:
     docs = app.generate_docs().partition("## elman --install-completion")[0].rstrip() + "\n\n"
     docs = re.sub(r"^# elman\n|## Table of Contents\n\n( *- [^\n]*\n)+\n", "", docs, flags=re.MULTILINE)
     docs = re.sub(r"```console\n[^`]*```\n\n", "", docs)  # the lists say which arguments and options are required
-    docs = re.sub(r"\*\*Other\*\*:\n\n\* `--config PATH`: [^\n]*\n\n(?!\* )", "", docs)
+    others = r"\*\*Other\*\*:\n\n(\* `[^\n]*\n)+\n"
+    docs = re.sub(others, "**Other**: [`cache`](#elman-cache)\n\n", docs, count=1)
+    docs = re.sub(others, "", docs)  # the page describes the options of all commands
     docs = re.sub(r"^(\* \[`[\w-]+`\]\([^)]+\)): .*$", r"\1", docs, flags=re.MULTILINE)  # each section says it
     docs = re.sub(r"(?<=\))\n\* (?=\[`)", ", ", docs)  # the commands of a group in one line
     docs = re.sub(r"^(\*\*\w+\*\*:)\n\n\* (?=\[`)", r"\1 ", docs, flags=re.MULTILINE)
@@ -73,6 +75,7 @@ def commands() -> str:
     sweep = re.sub(r"\*\*Training\*\*:\n\n.*", SETTINGS, sweep, flags=re.DOTALL)
     docs = f"{options}**Training**:\n{training}{sweep}{rest}"
     docs = re.sub(r"(?<= )(?:\n+ +\* [^\n]*)+", "", re.sub(r"(`--(?:preset|log) [^\n]*)\n\n(?= +\* )", r"\1 \n", docs))
+    docs = re.sub(r"(?<=`CORPUS`: )Text file.*(?= \*\[default)", "One [text](#common-options).", docs)
     docs = re.sub(r"^\*\*(?:Arguments|Parameters)\*\*:\n\n", "", docs, flags=re.MULTILINE)
     for option in list_sampling_options():
         docs = re.sub(rf"^\* `{flag(option.name)} .*\n", "", docs, flags=re.MULTILINE)
@@ -81,6 +84,7 @@ def commands() -> str:
     docs = docs.replace("preset minute.\n", "[preset](settings.md#presets) minute.\n")
     docs = re.sub(r"(?<=`--by CHOICE`: ).*?\. (?=\*\[)", f"[Score of a line]({SCORES}). ", docs)
     docs = docs.replace("metrics for other tools", "metrics by other [loggers](metrics.md#loggers)")
+    docs = docs.replace("<sp>", "`<sp>`")
     docs = re.sub(r"^(.*?) \*\[choices: ([^]]*)\]\*", _omit_choices, docs, flags=re.MULTILINE)
     docs = docs.replace(" *[default: False]*", "").replace(' *[default: ""]*', "").replace(" *[default: ]*", "")
     return re.sub(r"\n{3,}", "\n\n", re.sub(r" +$", "", _share_options(docs), flags=re.MULTILINE)).strip()

@@ -46,7 +46,7 @@ def serve(
     port
         Port to bind to; 0 picks a free one.
     api_key
-        API key that clients must send. Prefer the environment variable: other users can see command lines.
+        API key that clients must send. Prefer the variable: other users can see command lines.
     allow_host
         Additional Host header to accept, such as that of a reverse proxy. Repeatable.
     allow_origin
@@ -92,7 +92,7 @@ def view(*runs: Path, port: Port = 0) -> int:
     Parameters
     ----------
     runs
-        Run directories, finished or in training, or directories that contain some.
+        Run directories, or directories that contain some.
     port
         Port of the dashboard; 0 picks a free one.
     """
