@@ -182,11 +182,8 @@ def prometheus_metrics() -> str:
 
 def endpoints() -> str:
     """Return the paths of the server."""
-    rows = [
-        [code(f"{method.upper()} {path}"), operation.get("summary", "")]
-        for path, operations in _document()["paths"].items()
-        for method, operation in operations.items()
-    ]
+    paths = _document()["paths"].items()
+    rows = ([code(f"{', '.join(each).upper()} {path}"), next(iter(each.values()))["summary"]] for path, each in paths)
     return table(["request", "what it does"], rows)
 
 
