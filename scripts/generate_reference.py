@@ -126,17 +126,34 @@ def presets() -> str:
 
 
 def settings() -> str:
-    """Return the settings in which presets differ, those of the first being the defaults, and the other settings."""
-    _, *others = PRESETS.values()
+    """Return the settings in which presets differ, those of the first being the defaults, and the other settings.
+
+    A preset that differs from an earlier one in a few settings only is described by these.
+    """
+    values = {name: vars(Config()) | preset.settings for name, preset in PRESETS.items()}
+    columns, described, names = list[str](), list[str](), [each.name for each in fields(Config)]
+    for name, own in values.items():
+        changes = {other: [each for each in names if values[other][each] != own[each]] for other in columns}
+        nearest = min(changes, key=lambda other: len(changes[other]), default=name)
+        if columns and len(changes[nearest]) <= MAX_CHANGES:
+            changed = ", ".join(f"{code(each)} {_show(own[each])}" for each in changes[nearest])
+            described.append(f"- {code(name)}: as {code(nearest)}, but {changed}")
+        else:
+            columns.append(name)
     rows, same = [], []
-    for each in fields(Config):
-        values = (preset.settings.get(each.name, each.default) for preset in others)
-        different = ["" if value == each.default else _show(value) for value in values]
-        if any(different):
-            rows.append([code(each.name), _show(each.default), *different])
-        elif each.name not in choose_text_limits(1):
-            same.append(f"{code(each.name)} {_show(each.default) or 'none'}")
-    return f"{table(['setting', *map(code, PRESETS)], rows)}\n\nThe same in all presets: {', '.join(same)}."
+    for each in names:
+        default, *others = (values[name][each] for name in columns)
+        if any(value != default for value in others):
+            shown = ("" if value == default else _show(value) for value in others)
+            rows.append([code(each), _show(default), *shown])
+        elif each not in choose_text_limits(1):
+            same.append(f"{code(each)} {_show(default) or 'none'}")
+    header = ["setting", *map(code, columns)]
+    return "\n\n".join([table(header, rows), f"The same in these presets: {', '.join(same)}.", "\n".join(described)])
+
+
+MAX_CHANGES = 10
+"""Settings in which a preset differs that is described by them."""
 
 
 def _show(value: object) -> str:

@@ -87,9 +87,7 @@ class Config:
         "Decay of the exponential moving average (EMA) of the weights used in evaluation and sampling; 0 turns it off.",
         0.999,
     )
-    dropout: float = _fraction(
-        0.0, "Dropout probability of the output of every layer, not of recurrent connections.", 0.4
-    )
+    dropout: float = _fraction(0.0, "Dropout probability of the output of every layer.", 0.4)
     dropout_kind: Literal["variational", "plain"] = _option(
         "variational", "Dropout mask: one per sequence (variational) or per character (plain)."
     )
@@ -112,8 +110,7 @@ class Config:
     )
     ngram_folds: int = _option(
         10,
-        "Folds for cross-fitting the n-gram prior: in training, each position excludes the counts of its own fold; 0"
-        " turns it off.",
+        "Folds for cross-fitting the n-gram prior; 0 turns it off.",
         minimum=0,
         maximum=16,
     )
@@ -128,8 +125,7 @@ class Config:
     max_updates: int | None = _option(None, "Maximum number of updates (optimizer steps).", minimum=1)
     max_seconds: float | None = _option(
         None,
-        "Time budget of the whole command in seconds, excluding the compilation of kernels. At least half of it is"
-        " spent on updates; at least 300 are made, unless they take more than twice the budget.",
+        "Time budget of the whole command in seconds, excluding the compilation of kernels.",
         above=0,
     )
     validation: float | str = _fraction(
@@ -146,9 +142,8 @@ class Config:
     )
     validation_chars: int = _option(
         500_000,
-        "Characters that a validation reads, in pieces spread evenly. By default 500,000, or 4,000 per second of"
-        " {max_seconds} if that is less, but at least 100,000. The last validation reads the whole set if that takes"
-        " at most about 5 % of the time.",
+        "Characters that a validation reads, in pieces spread evenly. With {max_seconds} by default at most 4,000"
+        " per second, but at least 100,000. The last validation reads the whole set if there is time.",
         minimum=2,
     )
     patience: int = _option(0, "Early stopping: number of validations without improvement; 0 turns it off.", minimum=0)
@@ -160,8 +155,7 @@ class Config:
     dtype: Literal["float32", "float64"] = _option("float32", "Floating-point precision.")
     mixed_precision: bool = _option(
         False,
-        "Mixed precision in training (bfloat16 products, float32 sums), where it is faster: AMD AVX512-BF16, Intel"
-        " AMX, CUDA.",
+        "Mixed precision (bfloat16) in training, where it is faster: AMD AVX512-BF16, Intel AMX, CUDA.",
     )
     sample_every: int = _option(10_000, "Updates between samples; 0 generates none.", minimum=0)
     sample_length: int = _option(200, "Characters in a sample during training.", minimum=1)
@@ -182,8 +176,7 @@ class Config:
     encoding: str = _option("utf-8", "Encoding of the text.")
     field: str = _option(
         "",
-        "Field to read: a key of JSON Lines (.jsonl, .ndjson) or a column of CSV or TSV. Each record is a line"
-        " with {lines:True}, otherwise it ends with a line feed.",
+        "Field to read: a key of JSON Lines (.jsonl, .ndjson) or a column of CSV or TSV.",
     )
     min_count: int = _option(
         0,

@@ -45,8 +45,6 @@ def evaluate(
 ) -> int:
     """Evaluate a model on a text: cross-entropy in nats and bits per character, and perplexity.
 
-    An unknown character costs about 36 bits; with mixture, its code length.
-
     Parameters
     ----------
     window

@@ -95,7 +95,7 @@ def sample(
     adapt
         counts: the n-gram prior also counts the prompt.
     copied_from
-        Report on standard error how much of each sample occurs in this text: a file, - or a built-in text.
+        Report how much of each sample occurs in this text (a file, - or a built-in text).
     quiet
         Report neither the drawn seed nor the use of the built-in model.
     as_json
