@@ -142,7 +142,7 @@ class Config:
     )
     validation_chars: int = _option(
         500_000,
-        "Characters that a validation reads, in pieces spread evenly. With {max_seconds} by default at most 4,000"
+        "Characters that a validation reads, in pieces spread evenly. With {max_seconds}, by default at most 4,000"
         " per second, but at least 100,000. The last validation reads the whole set if there is time.",
         minimum=2,
     )

@@ -66,7 +66,7 @@ def import_(file: Path, /, out: Out, *, alphabet: Path | None = None) -> int:
     Parameters
     ----------
     file
-        File whose suffix is that of a format of elman export, or a folder or hf://OWNER/NAME.
+        File (.onnx, .safetensors, .npz or .arpa), folder, or hf://OWNER/NAME.
     out
         Directory for the model.
     alphabet

@@ -58,8 +58,8 @@ def sweep(
 ) -> int:
     """Search for the settings with the lowest validation loss in many trainings.
 
-    Each trial is a run in OUT/trials, and --max-seconds or --max-updates its budget. The same command resumes an
-    interrupted sweep.
+    Each trial is a run in OUT/trials, with the budget of --max-seconds, --max-updates or --epochs. The same command
+    resumes an interrupted sweep.
 
     Parameters
     ----------
