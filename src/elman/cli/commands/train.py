@@ -64,7 +64,8 @@ def train(
     quiet
         Show no progress, and no samples at the end.
     init_from
-        Fine-tune the model of this run directory or checkpoint file; it determines cell, hidden size and layers.
+        Fine-tune this model: a run directory, a checkpoint file, hf://OWNER/NAME or builtin. It determines cell,
+        hidden size and layers.
     resume
         Resume the run in --out from its checkpoint. Only limits, --patience, --engine, --device and
         --mixed-precision may change.
