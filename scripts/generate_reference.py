@@ -63,7 +63,9 @@ def commands() -> str:
     docs = app.generate_docs().partition("## elman --install-completion")[0].rstrip() + "\n\n"
     docs = re.sub(r"^# elman\n|## Table of Contents\n\n( *- [^\n]*\n)+\n", "", docs, flags=re.MULTILINE)
     docs = re.sub(r"```console\n[^`]*```\n\n", "", docs)  # the lists say which arguments and options are required
-    docs = re.sub(r"\*\*Other\*\*:\n\n\* `--config PATH`: [^\n]*\n\n(?!\* )", "", docs)
+    others = r"\*\*Other\*\*:\n\n(\* `[^\n]*\n)+\n"
+    docs = re.sub(others, "**Other**: [`cache`](#elman-cache)\n\n", docs, count=1)
+    docs = re.sub(others, "", docs)  # the page describes the options of all commands
     docs = re.sub(r"^(\* \[`[\w-]+`\]\([^)]+\)): .*$", r"\1", docs, flags=re.MULTILINE)  # each section says it
     docs = re.sub(r"(?<=\))\n\* (?=\[`)", ", ", docs)  # the commands of a group in one line
     docs = re.sub(r"^(\*\*\w+\*\*:)\n\n\* (?=\[`)", r"\1 ", docs, flags=re.MULTILINE)
@@ -73,6 +75,7 @@ def commands() -> str:
     sweep = re.sub(r"\*\*Training\*\*:\n\n.*", SETTINGS, sweep, flags=re.DOTALL)
     docs = f"{options}**Training**:\n{training}{sweep}{rest}"
     docs = re.sub(r"(?<= )(?:\n+ +\* [^\n]*)+", "", re.sub(r"(`--(?:preset|log) [^\n]*)\n\n(?= +\* )", r"\1 \n", docs))
+    docs = re.sub(r"(?<=`CORPUS`: )Text file.*(?= \*\[default)", "One [text](#common-options).", docs)
     docs = re.sub(r"^\*\*(?:Arguments|Parameters)\*\*:\n\n", "", docs, flags=re.MULTILINE)
     for option in list_sampling_options():
         docs = re.sub(rf"^\* `{flag(option.name)} .*\n", "", docs, flags=re.MULTILINE)
@@ -81,6 +84,7 @@ def commands() -> str:
     docs = docs.replace("preset minute.\n", "[preset](settings.md#presets) minute.\n")
     docs = re.sub(r"(?<=`--by CHOICE`: ).*?\. (?=\*\[)", f"[Score of a line]({SCORES}). ", docs)
     docs = docs.replace("metrics for other tools", "metrics by other [loggers](metrics.md#loggers)")
+    docs = docs.replace("<sp>", "`<sp>`")
     docs = re.sub(r"^(.*?) \*\[choices: ([^]]*)\]\*", _omit_choices, docs, flags=re.MULTILINE)
     docs = docs.replace(" *[default: False]*", "").replace(' *[default: ""]*', "").replace(" *[default: ]*", "")
     return re.sub(r"\n{3,}", "\n\n", re.sub(r" +$", "", _share_options(docs), flags=re.MULTILINE)).strip()
@@ -122,17 +126,34 @@ def presets() -> str:
 
 
 def settings() -> str:
-    """Return the settings in which presets differ, those of the first being the defaults, and the other settings."""
-    _, *others = PRESETS.values()
+    """Return the settings in which presets differ, those of the first being the defaults, and the other settings.
+
+    A preset that differs from an earlier one in a few settings only is described by these.
+    """
+    values = {name: vars(Config()) | preset.settings for name, preset in PRESETS.items()}
+    columns, described, names = list[str](), list[str](), [each.name for each in fields(Config)]
+    for name, own in values.items():
+        changes = {other: [each for each in names if values[other][each] != own[each]] for other in columns}
+        nearest = min(changes, key=lambda other: len(changes[other]), default=name)
+        if columns and len(changes[nearest]) <= MAX_CHANGES:
+            changed = ", ".join(f"{code(each)} {_show(own[each])}" for each in changes[nearest])
+            described.append(f"- {code(name)}: as {code(nearest)}, but {changed}")
+        else:
+            columns.append(name)
     rows, same = [], []
-    for each in fields(Config):
-        values = (preset.settings.get(each.name, each.default) for preset in others)
-        different = ["" if value == each.default else _show(value) for value in values]
-        if any(different):
-            rows.append([code(each.name), _show(each.default), *different])
-        elif each.name not in choose_text_limits(1):
-            same.append(f"{code(each.name)} {_show(each.default) or 'none'}")
-    return f"{table(['setting', *map(code, PRESETS)], rows)}\n\nThe same in all presets: {', '.join(same)}."
+    for each in names:
+        default, *others = (values[name][each] for name in columns)
+        if any(value != default for value in others):
+            shown = ("" if value == default else _show(value) for value in others)
+            rows.append([code(each), _show(default), *shown])
+        elif each not in choose_text_limits(1):
+            same.append(f"{code(each)} {_show(default) or 'none'}")
+    header = ["setting", *map(code, columns)]
+    return "\n\n".join([table(header, rows), f"The same in these presets: {', '.join(same)}.", "\n".join(described)])
+
+
+MAX_CHANGES = 10
+"""Settings in which a preset differs that is described by them."""
 
 
 def _show(value: object) -> str:
@@ -178,11 +199,8 @@ def prometheus_metrics() -> str:
 
 def endpoints() -> str:
     """Return the paths of the server."""
-    rows = [
-        [code(f"{method.upper()} {path}"), operation.get("summary", "")]
-        for path, operations in _document()["paths"].items()
-        for method, operation in operations.items()
-    ]
+    paths = _document()["paths"].items()
+    rows = ([code(f"{', '.join(each).upper()} {path}"), next(iter(each.values()))["summary"]] for path, each in paths)
     return table(["request", "what it does"], rows)
 
 

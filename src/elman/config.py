@@ -84,13 +84,10 @@ class Config:
     )
     ema_decay: float = _fraction(
         0.0,
-        "Decay of the exponential moving average (EMA) of the weights that evaluation and sampling use; 0 turns"
-        " it off.",
+        "Decay of the exponential moving average (EMA) of the weights used in evaluation and sampling; 0 turns it off.",
         0.999,
     )
-    dropout: float = _fraction(
-        0.0, "Dropout probability of the output of every layer; recurrent connections have none.", 0.4
-    )
+    dropout: float = _fraction(0.0, "Dropout probability of the output of every layer.", 0.4)
     dropout_kind: Literal["variational", "plain"] = _option(
         "variational", "Dropout mask: one per sequence (variational) or per character (plain)."
     )
@@ -104,8 +101,8 @@ class Config:
     )
     ngram_min_count: int = _option(
         2,
-        "Minimum count of a string in the n-gram prior; with {lines:True}, of lines that contain it. 1 stores every"
-        " string of the text.",
+        "Minimum count of an n-gram in the n-gram prior; with {lines:True}, the number of lines that contain it. 1"
+        " stores every n-gram of the text.",
         minimum=1,
     )
     ngram_max_size: float = _option(
@@ -113,8 +110,7 @@ class Config:
     )
     ngram_folds: int = _option(
         10,
-        "Folds for cross-fitting the n-gram prior: in training, each position excludes the counts of its own"
-        " fold; 0 turns it off.",
+        "Folds for cross-fitting the n-gram prior; 0 turns it off.",
         minimum=0,
         maximum=16,
     )
@@ -129,8 +125,7 @@ class Config:
     max_updates: int | None = _option(None, "Maximum number of updates (optimizer steps).", minimum=1)
     max_seconds: float | None = _option(
         None,
-        "Time budget of the whole command in seconds, excluding the compilation of kernels. Schedules are fitted"
-        " to it. At least half of it is spent on updates, of which there are at least 300 within twice the budget.",
+        "Time budget of the whole command in seconds, excluding the compilation of kernels.",
         above=0,
     )
     validation: float | str = _fraction(
@@ -147,13 +142,12 @@ class Config:
     )
     validation_chars: int = _option(
         500_000,
-        "Characters that a validation reads, in pieces spread evenly. By default at most 4,000 per second of"
-        " {max_seconds}, but at least 100,000. The last validation reads the whole set if that takes at most"
-        " about 5 % of the time.",
+        "Characters that a validation reads, in pieces spread evenly. With {max_seconds}, by default at most 4,000"
+        " per second, but at least 100,000. The last validation reads the whole set if there is time.",
         minimum=2,
     )
     patience: int = _option(0, "Early stopping: number of validations without improvement; 0 turns it off.", minimum=0)
-    seed: int = _option(400, "Random seed of initial weights, dropout and samples.", minimum=0, maximum=2**32 - 1)
+    seed: int = _option(400, "Random seed.", minimum=0, maximum=2**32 - 1)
     engine: str = _option(DEFAULT_ENGINE, engine_help(), choices=lambda: tuple(ENGINES))
     device: str = _option(
         "auto", "Device of {engine:torch}; auto is cuda if available, else cpu.", choices=lambda: DEVICES
@@ -161,16 +155,15 @@ class Config:
     dtype: Literal["float32", "float64"] = _option("float32", "Floating-point precision.")
     mixed_precision: bool = _option(
         False,
-        "Mixed precision in training: products of bfloat16, summed in float32. Used where it is faster: AMD"
-        " AVX512-BF16, Intel AMX, CUDA.",
+        "Mixed precision (bfloat16) in training, where it is faster: AMD AVX512-BF16, Intel AMX, CUDA.",
     )
     sample_every: int = _option(10_000, "Updates between samples; 0 generates none.", minimum=0)
     sample_length: int = _option(200, "Characters in a sample during training.", minimum=1)
     metrics_every: int = _option(1_000, "Updates between rows of metrics.csv.", minimum=1)
     lines: bool = _option(
         False,
-        "The text is a set of independent lines, such as names or log lines: each starts from the same learned"
-        " state. They are shuffled for every epoch and held out at random.",
+        "Independent lines, such as names or log lines: each starts from the same learned state. Lines are shuffled"
+        " every epoch and held out at random.",
     )
     mask: str = _option(
         "",
@@ -183,8 +176,7 @@ class Config:
     encoding: str = _option("utf-8", "Encoding of the text.")
     field: str = _option(
         "",
-        "Field to read: a key of JSON Lines (.jsonl, .ndjson) or a column of CSV or TSV. Each record is a line"
-        " with {lines:True}, otherwise it ends with a line feed.",
+        "Field to read: a key of JSON Lines (.jsonl, .ndjson) or a column of CSV or TSV.",
     )
     min_count: int = _option(
         0,
@@ -194,8 +186,8 @@ class Config:
     )
     max_chars: int | None = _option(
         None,
-        "Maximum number of characters to use of the text; a longer text is sampled in pieces spread evenly. By"
-        " default 750,000 per second of {max_seconds}, otherwise no limit.",
+        "Maximum number of characters of the text; a longer text is sampled in pieces spread evenly. By default"
+        " 750,000 per second of {max_seconds}.",
         minimum=1,
     )
 

@@ -44,7 +44,7 @@ ENGINES: dict[str, EngineSpec] = {
             requires_numba=True,
             options=("mixed_precision",),
         ),
-        EngineSpec("numpy", "the readable reference implementation", "elman.engine.numpy_engine:NumpyEngine"),
+        EngineSpec("numpy", "the readable reference", "elman.engine.numpy_engine:NumpyEngine"),
         EngineSpec(
             "torch",
             "PyTorch, for large networks and GPUs",

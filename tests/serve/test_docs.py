@@ -19,7 +19,7 @@ from support.state import ROOT
 PAGE = (ROOT / "docs" / "how_to" / "serve.md").read_text("utf-8")
 HTTP_API, METRICS = ((ROOT / f"docs/reference/{name}.md").read_text("utf-8") for name in ("http_api", "metrics"))
 EXAMPLES: list[tuple[str, str]] = re.findall(r"<!-- run -->\n```(\w+)\n(.*?)```", PAGE, re.DOTALL)
-assert [language for language, _ in EXAMPLES] == ["sh", "sh", "python", "python", "javascript"]
+assert [language for language, _ in EXAMPLES] == ["sh", "python", "javascript"]
 
 COMMANDS = {
     "sh": ("curl", "sh", "-ec"),

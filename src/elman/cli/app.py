@@ -85,7 +85,7 @@ def _launch(
     ----------
     config
         TOML file with options, such as "[train] hidden_size = 128". Environment variables, such as
-        ELMAN_TRAIN_HIDDEN_SIZE, override it, and the command line overrides both.
+        ELMAN_TRAIN_HIDDEN_SIZE, override it; the command line overrides both.
     """
     tables = {} if config is None else _read_tables(config)
 

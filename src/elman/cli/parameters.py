@@ -123,9 +123,9 @@ TextFile = Annotated[
 Corpus = Annotated[TextFile, Parameter(help=CORPUS_HELP)]
 Corpora = Annotated[Corpus, Parameter(help=f"{CORPUS_HELP} Several are joined.")]
 """The type of each of several texts, ``*corpus: Corpora``."""
-RUN_HELP = "Run directory written by elman train, a checkpoint file, or hf://OWNER/NAME on the Hugging Face Hub."
+RUN_HELP = "Run directory, checkpoint file, or hf://OWNER/NAME on the Hugging Face Hub."
 Run = Annotated[Path, Parameter(help=RUN_HELP)]
-BY_DEFAULT_BUILTIN = "By default the built-in model (builtin)."
+BY_DEFAULT_BUILTIN = "By default builtin, the built-in model."
 OptionalRun = Annotated[
     str | Path | None,  # a string, as a Corpus is: a Path would turn ./shakespeare into the name of a built-in text
     Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}", converter=parse_corpus),
@@ -136,7 +136,7 @@ OptionalRuns = Annotated[Path, Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}"
 Quiet = Annotated[Flag, Parameter(name=["--quiet", "-q"], help="Show no progress.")]
 Json = Annotated[Flag, Parameter("--json", help="Print the results as JSON.")]
 Encoding = Annotated[str, Parameter(help="Encoding of the text.")]
-Field = Annotated[str, Parameter(help="Field of JSON Lines, CSV or TSV to read, as for training.")]
+Field = Annotated[str, Parameter(help="Field of JSON Lines, CSV or TSV to read.")]
 
 
 def check_not_input(out: Path, *inputs: Path) -> None:

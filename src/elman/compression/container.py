@@ -61,7 +61,7 @@ def find_mode(name: ModeName) -> CodecMode:
 
 def mode_help() -> str:
     """Return the help of ``--mode``."""
-    return f"{'; '.join(f'{name} {mode.help}' for name, mode in MODES.items())}. By default {DEFAULT_MODE}."
+    return f"{'; '.join(f'{name} {mode.help}' for name, mode in MODES.items())}."
 
 
 VERSION = 1

@@ -21,7 +21,7 @@ from elman.ngram.arpa import BEGIN, END, NEVER, UNKNOWN, UNKNOWN_LOG, make_model
 from elman.text import Alphabet, with_unknown
 
 SUFFIX = ".arpa"
-HELP = "the n-gram counts for KenLM and decoders"
+HELP = "n-gram counts, for KenLM and decoders"
 OPTIONS: tuple[str, ...] = ("order", "space")
 NOTE = "the file has the n-gram counts of the model, and no network"
 SPACES = ("<sp>", "<space>", "\u2581", "|")

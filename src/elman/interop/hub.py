@@ -20,7 +20,7 @@ from elman.network.parameters import summarize
 from elman.runs.loading import HUB_SETTINGS, HUB_WEIGHTS, MODEL_TYPE
 
 SUFFIX = ""
-HELP = "a folder for the Hugging Face Hub"
+HELP = "folder for the Hugging Face Hub"
 OPTIONS: tuple[str, ...] = ("license", "language", "weights", "include_text")
 read = None
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
 SUFFIX = ".onnx"
-HELP = "with its recurrent operators"
+HELP = "recurrent operators"
 OPTIONS: tuple[str, ...] = ()
 
 OPSET, IR_VERSION = 11, 6

@@ -27,7 +27,7 @@ from elman.ngram.model import NgramModel
 from elman.web import STATIC_FILES, dump_json, encode_bytes, inline_modules, render_file
 
 SUFFIX = ".html"
-HELP = "a web page"
+HELP = "web page"
 OPTIONS: tuple[str, ...] = ("license", "weights", "include_text")
 read = None
 

@@ -35,7 +35,7 @@ from elman.ngram.file import PREFIX, ngram_tensors, pop_ngram_tensors
 from elman.text import Alphabet
 
 SUFFIX = ".safetensors"
-HELP = "a PyTorch state dict in safetensors"
+HELP = "PyTorch state dict in safetensors"
 OPTIONS: tuple[str, ...] = ()
 
 RECURRENT, LINEAR = "rnn.", "linear."

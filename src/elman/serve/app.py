@@ -33,7 +33,7 @@ ERRORS = {
     400: "An argument is unknown, missing or invalid, or a character is not in the model's alphabet.",
     401: "The API key is missing or invalid.",
     403: "The Host header is not allowed, or the request comes from a page of another site.",
-    404: "There is no such model.",
+    404: "There is no such model or endpoint.",
     408: "The request body was not received in time.",
     413: "The request body is too large.",
     415: "The Content-Type of the request body is not JSON.",
@@ -130,7 +130,7 @@ async def get_metrics(request: Request) -> Response:
 
 
 async def get_document(request: Request) -> Response:
-    """Return this document."""
+    """Return the OpenAPI document."""
     return json_response(get_server(request).document)
 
 

@@ -120,7 +120,8 @@ class InspectedText(TypedDict):
 
     characters: list[Character]
     units: str
-    """One byte per character and unit, in base64: a byte c is the activation d·|d| with d = (c − 127)/127."""
+    """One byte per character and unit, in base64: a byte c is the activation d·|d| with d = (c − 127)/127; of a cell
+    state, its tanh."""
 
 
 class End(TypedDict):

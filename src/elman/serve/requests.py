@@ -255,7 +255,7 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
     index, S = _index(max(network.K for network in networks)), max(network.state_size for network in networks)
     prompt: Any = str | _list_of(index, 1)
     together = f"at most {settings.max_characters} characters together with everything to be generated"
-    several = f"Text, a list of character indices, or a list of several of either; {together}; with echo n times."
+    several = f"Text, a list of character indices, or a list of these; {together}, prompts n times with echo."
     is_counted = any(model.parameters.ngrams for model in models.values())
     name = Annotated[str, Field(json_schema_extra={"enum": [*models]})]
     model = _field(name, ... if len(models) > 1 else None, "May be left out where there is one model.")

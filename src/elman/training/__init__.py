@@ -1,1 +1,1 @@
-"""Training: the loop, callbacks, records, health checks, advice, plots, and the gradient check."""
+"""Training: starting and resuming a run, the loop, limits, callbacks, health checks and advice."""

@@ -13,12 +13,12 @@ WARM_PRESETS = ("reference", "quick", "minute")
 
 
 def cache(*, warm: Flag = False, clear: Flag = False, as_json: Json = False) -> int:
-    """Show the cache of compiled kernels and downloaded texts: its folder and its size; fill it or clear it.
+    """Show, fill or clear the cache of compiled kernels and downloaded texts.
 
     Parameters
     ----------
     warm
-        Compile the kernels of presets, samples and compression ahead of their first use.
+        Compile the kernels of presets, samples and compression.
     clear
         Remove the kernels and the texts.
     """

@@ -61,8 +61,7 @@ def compress(
         Run directory or checkpoint file of the model, the same for compress and decompress. By default the built-in
         model.
     out
-        File to write or replace, - for standard output. By default FILE.elm, which must not exist, or standard output
-        for standard input.
+        File to write or replace, or - for standard output. By default FILE.elm, which must not exist.
     """
     from elman.cli.display import show_metrics, show_progress
     from elman.compression.container import MEMBER_SIZE
@@ -103,10 +102,9 @@ def decompress(
         Run directory or checkpoint file of the model, the same for compress and decompress. By default the built-in
         model.
     out
-        File to write or replace, - for standard output. By default FILE without .elm, which must not exist, or standard
-        output for standard input.
+        File to write or replace, or - for standard output. By default FILE without .elm, which must not exist.
     max_output
-        Maximum size of the original in bytes, for untrusted files. By default no limit.
+        Maximum size of the original in bytes, for untrusted files.
     """
     from elman.cli.display import show_progress
     from elman.compression.container import split_members

@@ -27,7 +27,7 @@ def _adapt_parameter() -> Parameter:
 
     kinds = "; ".join(f"{name} {description}" for name, description in ADAPTATIONS.items())
     return Parameter(
-        help=f"Adapt to the text just scored (the saved model does not change): {kinds}.",
+        help=f"Adapt to the text just scored: {kinds}.",
         converter=lambda _, tokens: parse_choice(Adapt, tokens),
     )
 
@@ -45,13 +45,11 @@ def evaluate(
 ) -> int:
     """Evaluate a model on a text: cross-entropy in nats and bits per character, and perplexity.
 
-    An unknown character costs about 36 bits; with mixture, its code length.
-
     Parameters
     ----------
     window
-        Read windows of this many characters, each from a zero state, like nanoGPT's block size; by default the state is
-        carried through the text.
+        Evaluate windows of this many characters, each from a zero state; by default the state is carried through the
+        text.
     """
     import numpy as np
 

@@ -32,12 +32,10 @@ def explain(
 ) -> int:
     """Write an HTML page that colours a text by surprisal or by the activation of a hidden unit.
 
-    An unknown character costs about 36 bits.
-
     Parameters
     ----------
     out
-        HTML file to write; it is self-contained.
+        HTML file to write.
     units
         Number of hidden units in the page; by default as many as fit in eight million activations.
     """

@@ -40,12 +40,12 @@ def export(
         Weights in a page: int8, float16 or float32. By default the smallest that increase the loss by at most 0.002
         nats per character.
     include_text
-        Write a page or a folder from which the training text can be read, as its n-gram table is not pruned.
+        Write a page or a folder even if the training text can be read from its n-gram table, which is not pruned.
     order
-        Length of the longest strings in an ARPA file, from 2, such as 6 for a KenLM compiled with that maximum. By
-        default that of the model, --ngram-order plus 1.
+        Maximum length of the n-grams in an ARPA file, at least 2; by default --ngram-order plus 1. KenLM's own default
+        maximum is 6.
     space
-        Word for the space in an ARPA file, such as | for many CTC vocabularies; by default that of BciPy.
+        Word for the space in an ARPA file, such as | for many CTC vocabularies; by default <sp>.
     """
     from elman.interop import arpa, export
 
@@ -66,7 +66,7 @@ def import_(file: Path, /, out: Out, *, alphabet: Path | None = None) -> int:
     Parameters
     ----------
     file
-        File whose suffix is that of a format of elman export, or a folder or hf://OWNER/NAME.
+        File (.onnx, .safetensors, .npz or .arpa), folder, or hf://OWNER/NAME.
     out
         Directory for the model.
     alphabet

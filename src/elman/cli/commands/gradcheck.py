@@ -33,7 +33,7 @@ def gradcheck(
 ) -> int:
     """Check every gradient against central differences.
 
-    Without sizes, it runs the three checks of the reference experiment.
+    Without sizes, it runs the three checks of the reference experiment; without CORPUS, on python-docs.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def gradcheck(
     lines
         Reset the state at every line feed, as train --lines does.
     full
-        Check every weight, which takes a minute, not 256 random ones of each array.
+        Check every weight, not 256 random ones of each array.
     seed
         Random seed of weights and hidden state.
     """

@@ -12,10 +12,7 @@ from elman.cli.commands import print_results
 from elman.cli.parameters import Flag, Json, Out
 from elman.errors import ElmanError, quote
 
-HELP = (
-    "List runs, grouped by text and how it is read (lines, masks): cell, size, updates, seconds, losses, why each"
-    " stopped; the lowest validation loss of each group first."
-)
+HELP = "List runs by text and how it is read (lines, masks), the lowest validation loss first."
 app = App(help=HELP)
 
 
@@ -26,7 +23,7 @@ def runs(*directories: Path, best: str | None = None, as_json: Json = False) -> 
     Parameters
     ----------
     directories
-        Run directories, or directories that contain some at any depth.
+        Run directories, or directories that contain some.
     best
         Print only the path of the best run on this text (a file or a name).
     """

@@ -67,8 +67,7 @@ def sample(
 ) -> int:
     r"""Generate text from models, printed as it is sampled.
 
-    With --count or several runs, each sample has a header, "--- n of N ---". A model of independent lines (--lines)
-    prints one line per sample; a tab and "in training text" mark a line of the training text.
+    A model of independent lines (--lines) prints one line per sample, and marks those that are in the training text.
 
     Parameters
     ----------
@@ -78,7 +77,7 @@ def sample(
     prompt_file
         File with the prompt, including its last line feed; - for standard input.
     interactive
-        Read prompts from the terminal, or one from each line of standard input.
+        Read prompts from the terminal or standard input, one per line.
     no_echo
         Do not print the prompt.
     length
@@ -96,9 +95,9 @@ def sample(
     adapt
         counts: the n-gram prior also counts the prompt.
     copied_from
-        Report on standard error how much of each sample occurs in this text: a file, - or a built-in text.
+        Report how much of each sample occurs in this text (a file, - or a built-in text).
     quiet
-        Do not report the seed that was drawn.
+        Report neither the drawn seed nor the use of the built-in model.
     as_json
         Print one JSON object per sample.
     """

@@ -72,10 +72,10 @@ def score(
         Score of a line: the mean of its five highest losses plus the mean of all, which suits short and long lines; the
         sum of the five; or the mean, maximum or sum of all.
     threshold
-        Report whether each line scores above this number or, if a percentage, above that share of the held-out lines of
-        the training. The exit code is 1 if a line does, else 0.
+        Report whether each line scores above this number, or above this percentage of the lines held out in training,
+        such as 99%. If one does, the exit code is 1.
     top
-        Print only this many lines, those with the highest scores, at the end of the text.
+        Print only this many lines, those with the highest scores, at the end.
     carry_state
         Carry the hidden state from line to line (slower).
     as_json

@@ -40,13 +40,13 @@ def serve(
     Parameters
     ----------
     runs
-        Run directories; each directory's name becomes the model's name. By default the built-in model (builtin).
+        Run directories; each model has the name of its directory. By default builtin, the built-in model.
     host
         Address to bind to; one that other machines can reach requires --api-key.
     port
         Port to bind to; 0 picks a free one.
     api_key
-        API key that clients must send. Prefer the environment variable: other users can see command lines.
+        API key that clients must send. Prefer the variable: other users can see command lines.
     allow_host
         Additional Host header to accept, such as that of a reverse proxy. Repeatable.
     allow_origin
@@ -92,7 +92,7 @@ def view(*runs: Path, port: Port = 0) -> int:
     Parameters
     ----------
     runs
-        Run directories, finished or in training, or directories that contain some.
+        Run directories, or directories that contain some.
     port
         Port of the dashboard; 0 picks a free one.
     """

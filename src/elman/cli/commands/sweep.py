@@ -58,29 +58,27 @@ def sweep(
 ) -> int:
     """Search for the settings with the lowest validation loss in many trainings.
 
-    Each trial is a run in OUT/trials, and --max-seconds or --max-updates its budget. The same command resumes an
-    interrupted sweep.
+    Each trial is a run in OUT/trials, with the budget of --max-seconds, --max-updates or --epochs. The same command
+    resumes an interrupted sweep.
 
     Parameters
     ----------
     out
-        Directory for the sweep: trials, best, trials.csv, report.html.
+        Directory for the sweep.
     trials
         Number of trials; a larger number extends a finished sweep.
     space
-        TOML file of the search space, such as 'hidden_size = [128, 256]' or 'learning_rate = {low = 0.001, high = 0.03,
-        log = true}'; by default a space around the preset.
+        TOML file of the search space, such as 'hidden_size = [128, 256]'; by default a space around the preset.
     workers
-        Worker processes on this machine, which share its cores equally.
+        Worker processes on this machine.
     storage
-        Database for workers on several machines, such as postgresql+psycopg://user@host/database; by default a journal
-        in --out.
+        Database for workers on several machines, such as postgresql+psycopg://user@host/database.
     study
         Name of the study in the database; by default the name of --out.
     sampler
         Sampler: tpe (Bayesian), random, or grid (choices and steps only).
     pruner
-        Pruner: halving stops the worse half of the trials after a quarter of the budget and again after half of it.
+        Pruner: halving stops the worse half of the trials at a quarter of the budget and at half of it.
     sampler_seed
         Random seed of the sampler.
     """

@@ -58,15 +58,16 @@ def train(
     Parameters
     ----------
     out
-        Directory for the run: checkpoint, metrics, samples.
+        Directory for the run.
     like
-        Start from the settings of this run instead of a preset. Options override them.
+        Start from the settings of this run instead of a preset.
     quiet
         Show no progress, and no samples at the end.
     init_from
-        Fine-tune the model in this run directory or checkpoint file; cell, hidden size and layers are the model's.
+        Fine-tune this model: a run directory, a checkpoint file, hf://OWNER/NAME or builtin. It determines cell,
+        hidden size and layers.
     resume
-        Resume the run in --out from its last checkpoint. Only limits, --patience, --engine, --device and
+        Resume the run in --out from its checkpoint. Only limits, --patience, --engine, --device and
         --mixed-precision may change.
     overwrite
         Replace an existing run in --out.
