@@ -62,7 +62,8 @@ def test_an_unwritable_cache_is_reported(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv(variable, str(tmp_path / "file" / "cache"))
     expected = (
-        rf"^cannot store compiled kernels in '.*cache', so every .*: set {variable} to a folder that can be written$"
+        rf"^cannot store compiled kernels in '.*cache', which has none of these versions of Elman, Python, NumPy"
+        rf" and Numba, so every .*: set {variable} to a folder that can be written$"
     )
     with pytest.warns(RuntimeWarning, match=expected):
         assert _open_cache() is None

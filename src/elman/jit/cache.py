@@ -107,8 +107,9 @@ def _open_cache() -> dict[str, str] | None:
     if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
         variable = "NUMBA_CACHE_DIR" if os.environ.get("NUMBA_CACHE_DIR") else "ELMAN_CACHE"
         warnings.warn(
-            f"cannot store compiled kernels in {quote(kernel_dir())}, so every command compiles them again: set"
-            f" {variable} to a folder that can be written",
+            f"cannot store compiled kernels in {quote(kernel_dir())}, which has none of these versions of Elman,"
+            " Python, NumPy and Numba, so every command compiles them again:"
+            f" set {variable} to a folder that can be written",
             RuntimeWarning,
             stacklevel=2,
         )

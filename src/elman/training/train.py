@@ -137,7 +137,8 @@ def train(
         Fine-tune: start with the weights of this model, which may be a run directory, a file of weights, a run, or a
         model such as `elman.import_` returns. Cell, hidden size and layers are the model's.
     resume : bool
-        Resume the run in `out`. Its settings are taken from there; only the limits may be changed.
+        Resume the run in `out` with its settings. Only limits, `patience`, `engine`, `device` and `mixed_precision` may
+        change.
     overwrite : bool
         Replace the run in `out`, if there is one, instead of refusing. It is replaced once the settings and the text
         are found to be valid, and other files in `out` are left alone.

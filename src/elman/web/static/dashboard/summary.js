@@ -55,7 +55,7 @@ const describeEpochs = ({ status: { epoch } }) => `${formatCount(epoch, 2)} ${ep
 
 function describeStage({ status: { stage, ending } }) {
   return {
-    preparing: "Compiling kernels, which takes some seconds in the first run and is cached afterwards.",
+    preparing: "Compiling kernels, once for this kind of network; it may take half a minute.",
     stopping: "Stopping: saving the run.",
     stopped: "Stopped and saved. Continue with elman train … --resume.",
     done: `Training is complete. ${ending}`,
