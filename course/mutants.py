@@ -2,7 +2,7 @@
 
     python mutants.py [SOLUTION.py]
 
-Run it after changing the assignment, the points or the checks.
+Run it after a change of the solution or of the checks.
 """
 
 import sys

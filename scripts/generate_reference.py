@@ -269,14 +269,6 @@ def lab() -> str:
     return (COURSE / "handout.md").read_text("utf-8").strip().replace("](unrolled.svg)", "](../images/unrolled.svg)")
 
 
-def lab_solutions() -> str:
-    """Return the solution of every task."""
-    sections = re.split(r"^# (Task .*)\n", (COURSE / "solution.py").read_text("utf-8"), flags=re.MULTILINE)[1:]
-    solutions = (source.partition("\n\ndef main")[0].strip() for source in sections[1::2])
-    parts = zip(sections[::2], solutions, strict=True)
-    return "\n\n".join(f"## {title}\n\n```python\n{solution}\n```" for title, solution in parts)
-
-
 def teacher() -> str:
     """Return the teacher's page of the course kit."""
     return (COURSE / "teacher.md").read_text("utf-8").partition("\n\n")[2]
@@ -305,7 +297,6 @@ GENERATORS: tuple[Callable[[], str], ...] = (
     endpoints,
     error_statuses,
     lab,
-    lab_solutions,
     loggers,
     metrics_columns,
     presets,

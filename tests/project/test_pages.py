@@ -83,13 +83,12 @@ def test_the_guide_finds_the_anomaly(command: Command, monkeypatch: pytest.Monke
     assert names["detector"].predict(names["new"]).tolist() == [1, -1]
 
 
-@pytest.mark.parametrize(("page", "language"), [("README.md", "python"), ("docs/tutorials/first_model.md", "py")])
-def test_the_python_runs(page: str, language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sources.BUILTIN_CORPORA, "shakespeare", PLAY.encode)
     monkeypatch.setattr(elman, "train", functools.partial(elman.train, **SMALL, max_updates=3))
-    (code,) = blocks(ROOT / page, language)
-    exec(code.replace("max_updates=1000", "max_updates=3"), {})
+    (code,) = blocks(ROOT / "README.md", "python")
+    exec(code, {})
 
 
 PRINTS = re.compile(r"^```python\n(.*?)^```\n(?:\n(<!-- varies -->\n)?^```text\n(.*?)^```\n)?", re.M | re.S)
