@@ -25,10 +25,9 @@ PAGES = (
 Result = dict[str, Any]
 
 
-def load(name: str) -> Result:
+def load(name: str) -> Any:
     """Return one file of results."""
-    result: Result = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
-    return result
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -83,6 +82,34 @@ def startup() -> str:
         ["gradient check on 100 characters, m = T = 100, start-up included", f"{figures['gradcheck_third']:.1f} s"],
     ]
     return table(["", ""], rows)
+
+
+BUSY = {
+    "idle": "idle",
+    "busy-4": "beside 4 busy processes",
+    "pause-50": "a pause of 10 s at half of the time",
+    "one": "one thread",
+}
+"""The cases of `busy.py` that the page shows."""
+
+
+def busy() -> str:
+    """Trainings on a busy machine: the range of the runs of each case, and the median time of the whole command."""
+    rows, cells = load("busy"), []
+    for case, name in BUSY.items():
+        for preset in ("quick", "minute"):
+            found = [row for row in rows if (row["case"], row["preset"]) == (case, preset)]
+            networks = " or ".join(sorted({row["network"].replace("x", "×") for row in found}))
+            updates = _in_range("{:,}", [row["updates"] for row in found])
+            losses = _in_range("{:.3f}", [row["validation_loss"] for row in found])
+            seconds = statistics.median(row["whole_seconds"] for row in found)
+            cells.append([name, f"`{preset}`", networks, updates, losses, f"{seconds:.0f} s"])
+    return table(["case", "preset", "network", "updates", "validation loss", "whole command"], cells)
+
+
+def _in_range(form: str, values: list[float]) -> str:
+    """The smallest and the largest of some values, or the only one."""
+    return " to ".join(dict.fromkeys(form.format(value) for value in (min(values), max(values))))
 
 
 def _network(one: Result) -> str:
@@ -369,6 +396,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "vanishing": vanishing,
     "presets_profile": presets_profile,
     "presets_compared": presets_compared,
+    "busy": busy,
     "growth": growth,
     "published": lambda: f"{table(*published.losses())}\n\nPer character, on two cores.",
     "published_molecules": lambda: table(*published.molecules()),

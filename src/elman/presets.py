@@ -213,8 +213,8 @@ def _budget(seconds: float, summary: str, validation: float = 0.1) -> Preset:
 
 PRESETS = {
     "reference": Preset(
-        "vanilla RNN of the reference experiment (the min-char-rnn recipe: AdaGrad, batch size 1), 10 epochs; about"
-        " 6 s per million characters"
+        "vanilla RNN of the reference experiment (the min-char-rnn recipe: AdaGrad, batch size 1), 10 epochs; 6 to"
+        " 19 s per million characters"
     ),
     "steady": Preset(
         "same network and number of updates as reference, with Muon, warm-up and cosine decay: minimum smooth loss"
