@@ -83,7 +83,7 @@ def commands() -> str:
     docs = docs.replace("Hyperparameter preset.", "Hyperparameter [preset](settings.md#presets), by default minute.")
     docs = docs.replace("preset minute.\n", "[preset](settings.md#presets) minute.\n")
     docs = re.sub(r"(?<=`--by CHOICE`: ).*?\. (?=\*\[)", f"[Score of a line]({SCORES}). ", docs)
-    docs = docs.replace("metrics for other tools", "metrics by other [loggers](metrics.md#loggers)")
+    docs = docs.replace("metrics for other tools", "metrics with other [loggers](metrics.md#loggers)")
     docs = docs.replace("<sp>", "`<sp>`")
     docs = re.sub(r"^(.*?) \*\[choices: ([^]]*)\]\*", _omit_choices, docs, flags=re.MULTILINE)
     docs = docs.replace(" *[default: False]*", "").replace(' *[default: ""]*', "").replace(" *[default: ]*", "")

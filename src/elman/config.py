@@ -93,7 +93,7 @@ class Config:
     )
     weight_dropout: float = _fraction(0.0, "Dropout probability of recurrent weights (DropConnect).", 0.3)
     init: Literal["normal", "orthogonal"] = _option(
-        "normal", "Weight initialization: normal, or orthogonal recurrent matrices and normal others."
+        "normal", "Weight initialization: normal, or orthogonal for recurrent matrices and normal for the others."
     )
     init_std: float = _option(0.1, "Standard deviation of the normal initialization.", minimum=0)
     ngram_order: int = _option(
@@ -180,8 +180,8 @@ class Config:
     )
     min_count: int = _option(
         0,
-        "Replace characters that occur fewer times, and unknown characters of later texts, by one unknown symbol;"
-        " 0 turns it off.",
+        "Replace characters that occur less often than this, and unknown characters of later texts, by one unknown"
+        " symbol; 0 turns it off.",
         minimum=0,
     )
     max_chars: int | None = _option(

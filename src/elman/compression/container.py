@@ -47,8 +47,8 @@ class CodecMode(NamedTuple):
 
 
 MODES: dict[ModeName, CodecMode] = {
-    "static": CodecMode(1, "uses the model as it is, the fastest", mixes=False),
-    "mixture": CodecMode(2, "also learns counts, repeats and weights as it codes, the smallest", mixes=True),
+    "static": CodecMode(1, "uses the model as it is (fastest)", mixes=False),
+    "mixture": CodecMode(2, "also learns counts, repeats and weights as it codes (smallest)", mixes=True),
 }
 
 

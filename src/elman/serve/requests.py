@@ -254,7 +254,7 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
     networks = [model.parameters.architecture for model in models.values()]
     index, S = _index(max(network.K for network in networks)), max(network.state_size for network in networks)
     prompt: Any = str | _list_of(index, 1)
-    together = f"at most {settings.max_characters} characters together with everything to be generated"
+    together = f"at most {settings.max_characters:,} characters together with everything to be generated"
     several = f"Text, a list of character indices, or a list of these; {together}, prompts n times with echo."
     is_counted = any(model.parameters.ngrams for model in models.values())
     name = Annotated[str, Field(json_schema_extra={"enum": [*models]})]

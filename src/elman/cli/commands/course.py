@@ -19,7 +19,7 @@ def course(
     Parameters
     ----------
     folder
-        Folder to write to; a file of the same name with other content is an error.
+        Folder to write to; an existing file with other content is an error.
     student
         Write only what students get: the handout, and the assignment as a file and as a notebook.
     """

@@ -33,7 +33,7 @@ def gradcheck(
 ) -> int:
     """Check every gradient against central differences.
 
-    Without sizes, it runs the three checks of the reference experiment; without CORPUS, on python-docs.
+    Without sizes, it runs the three checks of the reference experiment. Without CORPUS, it uses python-docs.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ def report(
     submission
         A student's file or notebook (elman course) whose gradients and smooth loss the report shows beside Elman's.
     min_count
-        Replace characters that occur fewer times by one unknown symbol.
+        Replace characters that occur less often than this by one unknown symbol.
     """
     from elman.cli.display import TrainingDisplay, show_report
     from elman.cli.inputs import choose_corpus
