@@ -222,7 +222,7 @@ def test_the_registry() -> None:
     assert len({logger.target for logger in LOGGERS.values()}) == len(LOGGERS)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     assert all(not logger.extra or logger.extra in extras for logger in LOGGERS.values())
-    docs = (ROOT / "docs" / "how_to" / "monitor_training.md").read_text("utf-8")
+    docs = (ROOT / "docs" / "reference" / "metrics.md").read_text("utf-8")
     for name, logger in optional_loggers().items():
         assert f"* {name}: {logger.help}" in (elman.train.__doc__ or "")
         assert f"--log {name}" in docs, name
