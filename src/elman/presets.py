@@ -218,7 +218,7 @@ PRESETS = {
     ),
     "steady": Preset(
         "same network and number of updates as reference, with Muon, warm-up and cosine decay: minimum smooth loss"
-        " 0.25 nats/char lower; about 80 s per million characters",
+        " 0.25 nats/char lower; about 2 min per million characters",
         {
             "optimizer": "muon",
             "learning_rate": 0.003,
