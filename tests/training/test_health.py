@@ -132,6 +132,7 @@ def test_an_ordinary_run_is_not_warned_of(options: dict[str, Any]) -> None:
 FALLING = [(100, 2.5), (200, 2.2), (300, 2.0), (400, 1.9)]
 FLAT = [(100, 2.5), (200, 2.0), (300, 1.905), (400, 1.9)]
 RISING = [(100, 2.5), (200, 1.8), (300, 1.85), (400, 1.9)]
+SHORT = [(54, 1.611), (60, 1.604)]
 SMOOTH = [(100, 50.0), (200, 45.0), (300, 42.0), (400, 40.0)]
 
 
@@ -147,6 +148,10 @@ SMOOTH = [(100, 50.0), (200, 45.0), (300, 42.0), (400, 40.0)]
         (Outcome(SMOOTH, FLAT, 1.85), "Use a larger network: validation loss has plateaued, close to train loss. Incr"),
         (Outcome(SMOOTH, FLAT, 1.67), "Stop: validation loss has plateaued (14 % above train loss), while train loss "),
         (Outcome(FLAT, FLAT, 1.67), "Use a larger network: train and validation loss have both plateaued (14 % above "),
+        (Outcome(SMOOTH, SHORT, 2.0), "Train longer: before 2 epochs and 300 updates, a plateau says little."),
+        (Outcome(SMOOTH, FLAT, 1.85, epochs=1.9), "Train longer: before 2 epochs and 300 updates, a plateau"),
+        (Outcome(SMOOTH, FLAT, 1.67, epochs=1.9), "Train longer: before 2 epochs and 300 updates, a plateau"),
+        (Outcome(SMOOTH, SHORT, 1.3), "Stop: validation loss has plateaued (23 % above train loss): the model is over"),
         (Outcome(SMOOTH, FLAT[-1:], 1.85), "Train longer: there are too few validation losses"),
         (Outcome(SMOOTH, FLAT, 1.3, epochs=0), "Train longer: not even one epoch is complete."),
         (Outcome(SMOOTH, FLAT, None), "Use a larger network"),

@@ -17,6 +17,7 @@ from elman.config import Config
 from elman.engine import TrainState
 from elman.errors import NonFiniteLossError, format_count, option
 from elman.network.parameters import Architecture, Array
+from elman.network.prior import TRAINED_UPDATES
 from elman.presets import PRESETS, limit_epochs
 from elman.runs.run import Run
 
@@ -141,8 +142,8 @@ any overfitting."""
 CLOSE = 0.05
 """The gap up to which validation loss is close to train loss."""
 
-VALIDATIONS = 2
-"""Validation losses needed to see a trend."""
+VALIDATIONS, EPOCHS = 2, 2
+"""Validation losses needed to see a trend, and epochs needed for a plateau to be the limit of a network."""
 
 MEMORIZED = 0.05
 """The train loss, in nats per character, below which a network has memorized its text."""
@@ -161,7 +162,7 @@ class Outcome:
     """The validation loss, in nats per character; empty if nothing was held out."""
     train_loss: float | None = None
     dropout: float = 0.0
-    epochs: float = 1
+    epochs: float = EPOCHS
     """Epochs done."""
     read_enough: bool = False
     """Whether the run ended after the epochs of a recipe, beyond which it would overfit."""
@@ -246,6 +247,9 @@ def _advise_from_validation(outcome: Outcome) -> str:
             f"Stop: validation loss has plateaued{above}: the model is overfitting. A larger network would only "
             f"overfit more; to improve, {remedy}."
         )
+    # Before, the loss is mainly that of the counts; and the learning rate has decayed in a short run, too.
+    if outcome.epochs < EPOCHS or outcome.validation[-1][0] < TRAINED_UPDATES:
+        return f"{LONGER}: before {EPOCHS} epochs and {TRAINED_UPDATES} updates, a plateau says little."
     if not is_close and fall(outcome.smooth) >= FALLING:
         return (
             f"Stop: validation loss has plateaued{above}, while train loss was still falling: the model is beginning to"
