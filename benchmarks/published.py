@@ -263,7 +263,7 @@ def molecules() -> Rows:
 def logs() -> Rows:
     """Return how well alerts are found in a log."""
     found = sorted(_stored("bgl"), key=lambda one: -one["average_precision"])
-    rows = [[one["method"], f"{one['average_precision']:.3f}", f"{one['precision']:.0%}"] for one in found]
+    rows = [[one["method"], f"{one['average_precision']:.3f}", f"{100 * one['precision']:.0f} %"] for one in found]
     return ["method", "average precision", "precision"], rows
 
 
