@@ -57,10 +57,10 @@ Adapt = Literal["weights", "counts", "both", "mixture"]
 CODE_LENGTH: Literal["mixture"] = "mixture"
 """The kind whose score is that of `elman.inference.code_length`; the others are those of `score_adapting`."""
 ADAPTATIONS = {
-    "weights": "keeps training (dynamic evaluation)",
-    "counts": "updates the counts of the n-gram prior",
-    "both": "combines them",
-    CODE_LENGTH: "is the code length of elman compress --mode mixture",
+    "weights": "train the network further (dynamic evaluation)",
+    "counts": "update the counts of the n-gram prior",
+    "both": "do both",
+    CODE_LENGTH: "the code length of elman compress --mode mixture",
 }
 """Kinds of adaptation, the values of ``--adapt``, with their help."""
 

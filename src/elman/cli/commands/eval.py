@@ -25,9 +25,9 @@ def _adapt_parameter() -> Parameter:
     # Derived from the registry when this command is parsed: the registry requires NumPy.
     from elman.inference.adaptation import ADAPTATIONS, Adapt
 
-    kinds = "; ".join(f"{name} {description}" for name, description in ADAPTATIONS.items())
+    kinds = "; ".join(f"{name}: {description}" for name, description in ADAPTATIONS.items())
     return Parameter(
-        help=f"Adapt to the text just scored: {kinds}.",
+        help=f"Adapt to the text just scored. {kinds}.",
         converter=lambda _, tokens: parse_choice(Adapt, tokens),
     )
 
