@@ -58,10 +58,11 @@ def compress(
     file
         File, or - for standard input.
     model
-        Run directory or checkpoint file of the model, the same for compress and decompress. By default the built-in
-        model.
+        Run directory, checkpoint file or hf://OWNER/NAME of the model, the same for compress and decompress. By default
+        the built-in model.
     out
-        File to write or replace, or - for standard output. By default FILE.elm, which must not exist.
+        File to write or replace, or - for standard output. By default FILE.elm, which must not exist,
+        or - if FILE is -.
     """
     from elman.cli.display import show_metrics, show_progress
     from elman.compression.container import MEMBER_SIZE
@@ -99,10 +100,11 @@ def decompress(
     file
         File, or - for standard input.
     model
-        Run directory or checkpoint file of the model, the same for compress and decompress. By default the built-in
-        model.
+        Run directory, checkpoint file or hf://OWNER/NAME of the model, the same for compress and decompress. By default
+        the built-in model.
     out
-        File to write or replace, or - for standard output. By default FILE without .elm, which must not exist.
+        File to write or replace, or - for standard output. By default FILE without .elm, which must not
+        exist, or - if FILE is -.
     max_output
         Maximum size of the original in bytes, for untrusted files.
     """

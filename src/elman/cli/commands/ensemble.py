@@ -25,7 +25,7 @@ def ensemble(
     Parameters
     ----------
     runs
-        Run directories, or checkpoint files: at least two.
+        Run directories, checkpoint files or hf://OWNER/NAME: at least two.
     out
         Directory for the model.
     weights

@@ -41,7 +41,7 @@ def runs(*directories: Path, best: str | None = None, as_json: Json = False) -> 
 
 @app.command(name="rm")
 def remove(*runs: Path, yes: Annotated[Flag, Parameter(name=["--yes", "-y"])] = False) -> int:
-    """Remove runs: their files, and directories that contain no others.
+    """Remove runs: their files, and their directories if these contain no other files.
 
     Parameters
     ----------

@@ -64,7 +64,7 @@ def score(
 ) -> int:
     """Score a text line by line, and show where each line is most surprising.
 
-    A line of a pipe is scored as soon as it arrives.
+    Without CORPUS, the text is standard input. A line of a pipe is scored as soon as it arrives.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ def serve(
     Parameters
     ----------
     runs
-        Run directories; each model has the name of its directory. By default builtin, the built-in model.
+        Run directories, model files or hf://OWNER/NAME, which name the models. By default builtin, the built-in model.
     host
         Address to bind to; one that other machines can reach requires --api-key.
     port
