@@ -256,7 +256,7 @@ def check_forward(
     seed : int
         Seed of the weights and the window.
     layout : {"rows", "columns"}
-        Whether steps are rows or, as in the original assignment, columns: h (m, T + 1), p (K, T), b and h0 (m, 1),
+        Whether steps are rows or, as in KTH's course DD2424, columns: h (m, T + 1), p (K, T), b and h0 (m, 1),
         c (K, 1).
         A function that takes one-hot vectors for x and y, (T, K) or (K, T), is given these.
 
