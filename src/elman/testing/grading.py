@@ -104,8 +104,8 @@ def grade(
 
     A task is checked with the solution's functions in place of those of other tasks, so that a mistake costs its own
     task only, and if that fails with the submission's. The submission runs in another process, in its folder, without
-    the environment variables that begin with GRADE. Only its imports, definitions and assignments are carried out;
-    what fails of these is left out. This is no protection from a submission that means harm.
+    the environment variables that begin with GRADE. Only its imports, definitions, assignments and ``try`` statements
+    are executed; those that fail are left out. This is no protection from a malicious submission.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def _is_python(source: str) -> bool:
 
 
 def load_submission(source: str) -> dict[str, Any]:
-    """Return what a submission imports, defines and assigns; what else it does, such as to train, is left out."""
+    """Return what a submission imports, defines and assigns; its other statements are left out."""
     names: dict[str, Any] = {"__name__": "submission", "__file__": "submission.py"}
     kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.Try)
     for node in ast.parse(source).body:
