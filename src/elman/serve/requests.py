@@ -254,11 +254,11 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
     networks = [model.parameters.architecture for model in models.values()]
     index, S = _index(max(network.K for network in networks)), max(network.state_size for network in networks)
     prompt: Any = str | _list_of(index, 1)
-    together = f"at most {settings.max_characters:,} characters together with everything to be generated"
-    several = f"Text, a list of character indices, or a list of these; {together}, prompts n times with echo."
+    together = f"at most {settings.max_characters:,} characters, including those to be generated"
+    several = f"Text, a list of character indices, or a list of these; {together}. With echo, a prompt counts n times."
     is_counted = any(model.parameters.ngrams for model in models.values())
     name = Annotated[str, Field(json_schema_extra={"enum": [*models]})]
-    model = _field(name, ... if len(models) > 1 else None, "May be left out where there is one model.")
+    model = _field(name, ... if len(models) > 1 else None, "Optional if the server has one model.")
     length = Annotated[int, Field(ge=0, le=settings.max_tokens), Integral]
     default = min(DEFAULT_MAX_TOKENS, settings.max_tokens)
     generation = {option.name: _sampling_field(option) for option in list_sampling_options()}
@@ -270,7 +270,7 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
     )
     text = _field(Annotated[Text, Field(min_length=1, max_length=settings.max_tokens)], ..., "The text to read.")
     counted = Counted if is_counted else Annotated[Counted, WithJsonSchema({"type": "null"})]
-    about = f"The model's n-gram prior, which it must have, counts the prompt too. {NOT_OPENAI}"
+    about = f"The n-gram prior, which the model must have, also counts the prompt. {NOT_OPENAI}"
     prompts = _field(prompt | _list_of(prompt, 1, MAX_PROMPTS), "", several)
     arguments: dict[type[RequestBody], dict[str, Any]] = {
         CompletionRequest: {"prompt": prompts, "adapt": _field(counted, None, about)} | generation,
