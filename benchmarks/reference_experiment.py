@@ -65,10 +65,10 @@ def losses() -> Rows:
         ],
         ["minimum smooth loss, 10 epochs", str(published["short"]["minimum_smooth_loss"]), minima[0], short],
         ["minimum smooth loss, 100 epochs", f"{published['long']['smooth_loss']}, at the end", minima[1], long],
-        ["time of 10 epochs", f"{minutes:.0f} min, its NumPy program", "", f"{ten['seconds']:.1f} s"],
+        ["time of 10 epochs", f"{minutes:.0f} min (its NumPy program)", "", f"{ten['seconds']:.1f} s"],
         ["names in samples", "5", "", f"{found} of the {len(results['names'])} most frequent"],
     ]
-    return ["", "published, a novel", "Elman, a novel, two seeds", "Elman, tiny Shakespeare"], rows
+    return ["", "published, a novel", "Elman, another novel, two seeds", "Elman, tiny Shakespeare"], rows
 
 
 def samples() -> Rows:
