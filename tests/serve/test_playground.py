@@ -107,6 +107,12 @@ def test_sampling_probabilities_are_0_for_what_the_options_exclude(client: httpx
     assert {entry["sampling_probability"] for entry in entries[: len(PROMPT)]} == {None}
 
 
+def test_sampling_probabilities_are_unknown_with_another_weight_of_the_prior(client: httpx.Client) -> None:
+    entries, _ = play(client, ngram_weight=0.5)
+    assert {entry["sampling_probability"] for entry in entries} == {None}
+    assert {p_sampled for entry in entries for _, _, p_sampled in entry["alternatives"]} == {None}
+
+
 def test_activations_are_those_after_the_character(client: httpx.Client) -> None:
     entries, units = play(client, units=[4, 0])
     h = np.array(forward(text(entries))[0])[1:]

@@ -43,8 +43,8 @@ class SequenceDelta:
     activations: Array | None = None
     """Those of the units to report, (n, u), after each character that the step read: one character behind the text."""
     sampling_probs: NDArray[np.float64] | None = None
-    """Where units are reported: the probabilities with which the characters and the k most likely ones were sampled,
-    (n, 1 + k)."""
+    """Where units are reported and `ngram_weight` is 1: the probabilities with which the characters and the k most
+    likely ones were sampled, (n, 1 + k)."""
 
 
 @dataclass(eq=False)
@@ -169,8 +169,10 @@ class Sequence:
             self._held_logprobs = [held.slice(len(text), len(held.logprobs))]
             delta = replace(delta, logprobs=held.slice(0, len(text)))
             if self.units is not None:
-                sampled = _sampling_probabilities(self.sampling, o, characters, found)
-                delta = replace(delta, activations=self.select_units(states), sampling_probs=sampled)
+                delta = replace(delta, activations=self.select_units(states))
+                if self.sampling.ngram_weight == 1:  # the weight of the prior in o
+                    sampled = _sampling_probabilities(self.sampling, o, characters, found)
+                    delta = replace(delta, sampling_probs=sampled)
         return self._emit(delta, is_stopped=is_stopped)
 
     def select_units(self, states: State) -> Array | None:
