@@ -30,6 +30,7 @@ from elman.engine import TrainState, get_engine
 from elman.network import Architecture, initial_parameters, output
 from elman.network.ops import Array
 from elman.network.parameters import Parameters, layer
+from elman.runs.plots import COLOURS, UPDATES, create_figure, save_figure
 from elman.text import Windows, read_corpus
 from elman.training.start import create_optimizer
 
@@ -44,7 +45,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
 """The last two have the optimizer and the initialization of preset steady."""
 STEPS, POSITIONS = 100, 100
 EDGE = 0.95
-COLORS = {"rnn, preset reference": "#c0392b", "rnn, preset steady": "#e08e0b", "gru": "#2471a3", "lstm": "#1e8449"}
+COLORS = {"rnn, preset reference": COLOURS[0], "rnn, preset steady": "#58a9e8", "gru": COLOURS[2], "lstm": COLOURS[1]}
+"""A vanilla network is blue, that of `reference` as in `elman report`; ``examples/experiments.py`` has the same."""
 
 
 def train(
@@ -158,21 +160,17 @@ def plot_gradients(networks: dict[str, Any]) -> None:
 
 def plot_saturation(networks: dict[str, Any]) -> None:
     """Draw the fraction of saturated units of the two vanilla networks over the updates."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 3.4), layout="constrained")
-    axes = figure.subplots()
+    figure, (axes,) = create_figure(f"fraction of |h| > {EDGE}")
     for name in list(networks)[:2]:
         rows = networks[name]["saturation"]
         axes.plot(
             [row["update"] for row in rows], [row["fraction"] for row in rows], "o-", label=name, color=COLORS[name]
         )
     axes.set_xscale("symlog", linthresh=1)
-    axes.set(xlabel="update", ylabel=f"fraction of |h| > {EDGE}", ylim=(0, 1), xlim=(0, None))
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_formatter(UPDATES)
+    axes.set(ylim=(0, 1), xlim=(0, None))
     axes.legend(frameon=False)
-    figure.savefig(IMAGES / "saturation.png", dpi=110)
+    save_figure(figure, IMAGES / "saturation.png")
 
 
 def main() -> None:

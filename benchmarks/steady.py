@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import elman
+from elman.runs.plots import create_figure, save_figure
 from recurrence import COLORS
 
 HERE = Path(__file__).parent
@@ -40,19 +41,12 @@ def train(text: str, preset: str, seed: int) -> tuple[dict[str, Any], Curve]:
 
 def plot(curves: dict[str, Curve], title: str) -> None:
     """Write ``docs/images/steady.png``."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
+    figure, (axes,) = create_figure("smooth loss, nats per window")
     for name, curve in curves.items():
         axes.plot(*zip(*curve, strict=True), label=name, color=COLORS[f"rnn, preset {name}"], linewidth=1.2)
-    axes.set(xlabel="update", ylabel="smooth loss, nats per window of 25 characters", title=title)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(HERE.parent / "docs" / "images" / "steady.png", dpi=150)
+    axes.set_title(title)
+    axes.legend(frameon=False)
+    save_figure(figure, HERE.parent / "docs" / "images" / "steady.png")
 
 
 def main() -> None:
