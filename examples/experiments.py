@@ -20,6 +20,7 @@ BASE = {
     "preset": "reference", "optimizer": "adam", "learning_rate": 0.002, "grad_clip": 1.0, "grad_clip_mode": "norm",
     "batch_size": 20, "epochs": 1000, "sample_every": 0, "metrics_every": 10**9, "progress": False,
 }  # fmt: skip
+COLORS = {"rnn": "#1f5fa8", "gru": "#2f8f5b", "lstm": "#c8501e"}  # as in benchmarks/recurrence.py
 
 
 def train(text="python-docs", updates=2000, rows=20, **options):
@@ -41,7 +42,7 @@ def truncation(axes, seed=400):
         updates, loss = curve(train(updates=100_000 // T, seq_length=T, seed=seed))
         losses[T] = loss[-1]
         axes.plot(updates * T * 20 / 1e6, loss, label=f"T = {T}")
-    axes.set(xlabel="million characters", ylabel="validation loss (nats per character)", ylim=(1.5, 2.4))
+    axes.set(xlabel="million characters", ylabel="validation loss, nats per character", ylim=(1.5, 2.4))
     return losses
 
 
@@ -54,7 +55,7 @@ def gradient_flow(axes, seed=400, m=100, steps=60):
         d = list(accumulate(h[:0:-1], lambda d, h: W.T @ ((1 - h**2) * d), initial=d))  # noqa: B023
         norms[radius] = np.linalg.norm(d, axis=1) / np.linalg.norm(d[0])
         axes.semilogy(norms[radius], label=f"spectral radius of W {radius:g}")
-    axes.set(xlabel="steps back", ylabel="norm of the gradient")
+    axes.set(xlabel="k, steps back", ylabel="norm of dL/dh$_{t-k}$, relative to k = 0")
     return {radius: norm[-1] for radius, norm in norms.items()}
 
 
@@ -66,7 +67,7 @@ def clipping(axes, seed=400):
         losses = np.array([row.loss for row in run.metrics]) / 25
         worst[label] = losses[100:].mean()
         axes.plot(losses, label=label)
-    axes.set(xlabel="update", ylabel="training loss (nats per character)", yscale="log")
+    axes.set(xlabel="update", ylabel="training loss, nats per character", yscale="log")
     return worst
 
 
@@ -77,7 +78,8 @@ def optimizers(axes, seed=400):
         updates, loss = curve(train(updates=4000, optimizer=name, learning_rate=rate, seed=seed))
         losses[name] = loss[-1]
         axes.plot(updates, loss, label=f"{name}, {rate}")
-    axes.set(xlabel="update", ylabel="validation loss (nats per character)", ylim=(1.5, 3))
+    axes.set(xlabel="update", ylabel="validation loss, nats per character", ylim=(1.5, 3))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     return losses
 
 
@@ -89,8 +91,8 @@ def temperature(axes, seed=400):
         words = model.sample(3000, prompt="The ", temperature=float(value), seed=seed).lower().split()
         shares.append(np.mean([word in known for word in words]))
         varied.append(len(set(words)) / len(words))
-    axes.plot(temperatures, shares, label="words that the documentation of Python has")
-    axes.plot(temperatures, varied, label="different words, of all words written")
+    axes.plot(temperatures, shares, label="words that occur in the documentation of Python")
+    axes.plot(temperatures, varied, label="distinct words")
     axes.set(xlabel="temperature", ylabel="fraction of the words", ylim=(0, 1))
     return {"shares": shares, "varied": varied}
 
@@ -113,10 +115,10 @@ def gap(axes, seed=400, longest=40):
     keys = generator.choice(list("ABCDEFGH"), 20_000)
     gaps = ("".join(generator.choice(list("abcd"), generator.integers(1, longest + 1))) for _ in keys)
     text = elman.Corpus.from_text("".join(f"{key}{letters}?{key}\n" for key, letters in zip(keys, gaps, strict=True)))
-    for cell in ("rnn", "gru", "lstm"):
+    for cell, color in COLORS.items():
         run = train(text, 4000, cell=cell, seq_length=64, hidden_size=64, learning_rate=0.005, seed=seed)
         fractions[cell] = recall(run.model, keys[:500], longest)
-        axes.plot(range(1, longest + 1), fractions[cell], label=cell)
+        axes.plot(range(1, longest + 1), fractions[cell], label=cell, color=color)
     axes.set(xlabel="letters between the key and the question mark", ylabel="fraction of right keys", ylim=(0, 1.05))
     return {cell: (fraction[0], fraction[-10:].mean()) for cell, fraction in fractions.items()}
 
@@ -126,10 +128,11 @@ def overfitting(axes, seed=400):
     text = elman.Corpus.from_text(read_corpus("python-docs").text[:20_000])
     run = train(text, 2500, 50, cell="gru", hidden_size=200, metrics_every=20, seed=seed)
     updates, loss = curve(run)
-    axes.plot(updates, loss, label="validation, last tenth of the text")
     axes.plot([row.update for row in run.metrics], [row.loss / 25 for row in run.metrics], label="training")
-    axes.axvline(updates[loss.argmin()], color="0.7", linestyle=":")
-    axes.set(xlabel="update", ylabel="loss (nats per character)", ylim=(0, 4))
+    axes.plot(updates, loss, label="validation, last tenth of the text")
+    axes.axvline(updates[loss.argmin()], color="0.7", linestyle=":", label="lowest validation loss")
+    axes.set(xlabel="update", ylabel="loss, nats per character", ylim=(0, 4))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     return {"best": loss.min(), "last": loss[-1], "training": run.metrics[-1].loss / 25}
 
 
