@@ -40,7 +40,7 @@ def export(
         Weights in a page: int8, float16 or float32. By default the smallest that increase the loss by at most 0.002
         nats per character.
     include_text
-        Write a page or a folder even if the training text can be read from its n-gram table, which is not pruned.
+        Write a page or a folder even if the training text can be read from the model's unpruned n-gram table.
     order
         Maximum length of the n-grams in an ARPA file, at least 2; by default --ngram-order plus 1. KenLM's own default
         maximum is 6.
