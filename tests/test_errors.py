@@ -51,7 +51,10 @@ def test_a_long_value_loses_its_middle() -> None:
             lambda run: describe_load(replace(run, stopped="max_seconds"), 0.1),
             "made 1 update, each 10.0 times as long as on an idle",
         ),
-        (lambda run: advise(Outcome([(1, 9.0)], [(1, 1.0)], 1.0, read_enough=True)), "Stop: 1 epoch is enough; more"),
+        (
+            lambda run: advise(Outcome([(1, 9.0)], [(1, 1.0)], 1.0, epochs=1.0, read_enough=True)),
+            "Stop: 1 epoch is enough; more",
+        ),
         (lambda run: summarize(SweepResult(Path(), SETTINGS, 1, ()), None), "0/1 trial"),
         (lambda run: repr(elman.explain("ab", run.model)), ": 1 character predicted, "),
     ],
