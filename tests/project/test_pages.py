@@ -7,6 +7,7 @@ import math
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +115,14 @@ def test_the_code_prints_what_the_page_says(name: str, tmp_path: Path, monkeypat
     cells = PRINTS.findall((DOCS / "tutorials" / f"{name}.md").read_text("utf-8"))
     names: dict[str, Any] = {"__name__": name, **(load_solution("train") if name == "lab" else {})}
     assert sum(bool(expected) for *_, expected in cells) > 5
+    is_other_text = name == "lab" and sys.version_info[:2] != (3, 11)  # that of Python's help topics
     for source, varies, expected in cells:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             exec(compile(source, name, "exec"), names)
-        assert not expected or agree(printed.getvalue(), expected, bool(varies)), f"{source}\n{printed.getvalue()}"
+        assert not expected or agree(printed.getvalue(), expected, bool(varies) or is_other_text), (
+            f"{source}\n{printed.getvalue()}"
+        )
     assert list(tmp_path.iterdir()) == []
 
 

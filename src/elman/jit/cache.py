@@ -1,5 +1,6 @@
 """The compiled kernels that are stored, each in a file for its types of arguments and the processor."""
 
+import ast
 import hashlib
 import json
 import os
@@ -38,7 +39,7 @@ def digest_sources(sources: Mapping[str, bytes]) -> dict[str, str]:
     docstrings, wherever it is in its file. It includes whether the system allows AMX.
     """
     codes = {
-        module: list(_walk(compile(source, module, "exec", dont_inherit=True, optimize=2)))
+        module: list(_walk(compile(_on_one_line(source), module, "exec", dont_inherit=True, optimize=2)))
         for module, source in sources.items()
     }
     imports = {module: sources.keys() & _imported_modules(code) for module, code in codes.items()}
@@ -52,6 +53,15 @@ def digest_sources(sources: Mapping[str, bytes]) -> dict[str, str]:
         code = b"".join(described[name] for name in sorted(found))
         digests[module] = hashlib.sha256(code + bytes([HAS_AMX])).hexdigest()
     return digests
+
+
+def _on_one_line(source: bytes) -> ast.Module:
+    """Parse a module and forget its lines, which are a part of the code of a class from Python 3.13 on."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        for name in node._attributes:  # the line and the column of its start and its end
+            setattr(node, name, 1)
+    return tree
 
 
 def _walk(code: CodeType) -> Iterator[CodeType]:
