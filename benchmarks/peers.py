@@ -79,7 +79,8 @@ def draw(results: list[dict[str, Any]]) -> None:
     plot("Elman", "Elman, windows of 256", "o:", "window_loss", lw=1.8, color="C0", zorder=3)
     plot("Elman without the n-gram prior", "Elman without\nthe n-gram prior", "o--", lw=1.8, color="C0", zorder=3)
     for i, name in enumerate(dict.fromkeys(result["name"] for result in results if result["name"] not in ELMAN)):
-        plot(name, name, lw=1.4, color=f"C{i + 1}")
+        color, line = "C1" if "LSTM" in name else f"C{i + 1}", "o--" if "512" in name else "o-"
+        plot(name, name, line, lw=1.4, color=color)
     axes.axhline(GPU_LOSS, color="0.45", ls=":", lw=1.4, label="nanoGPT on an A100,\n180 s, windows of 256")
     axes.set(xscale="log", xlabel="seconds", ylabel="validation loss, nats per character", ylim=(1.3, 2.6))
     axes.set_title("Tiny Shakespeare, two CPU cores")
