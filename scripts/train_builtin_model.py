@@ -68,7 +68,7 @@ _WEIGHTS, _TABLE = _LZMA2 | {"lc": 2, "lp": 2, "pb": 2}, _LZMA2 | {"lc": 4, "lp"
 
 def train(texts: Path, run: Path, max_updates: int) -> Model:
     """Return the trained model; its n-gram prior counts only the end of the text, which the file has to contain."""
-    options: dict[str, Any] = {"out": run, "progress": True, "max_updates": max_updates}
+    options: dict[str, Any] = {"out": run, "progress": True, "max_updates": max_updates, "keep_crlf": True}
     options |= {"resume": True} if (run / "run.json").exists() else {"preset": "quick"} | SETTINGS
     with mock.patch("elman.ngram.counting.count_ngrams", count_end):  # no setting, as other models have room for more
         return elman.train(texts / "train.txt", **options).model

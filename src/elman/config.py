@@ -174,6 +174,7 @@ class Config:
         "", r"Regular expression whose matches are replaced as those of {mask}, such as 'job-\d+'."
     )
     encoding: str = _option("utf-8", "Encoding of the text.")
+    keep_crlf: bool = _option(False, r"Keep carriage returns; by default, \r\n and \r are read as \n.")
     field: str = _option(
         "",
         "Field to read: a key of JSON Lines (.jsonl, .ndjson) or a column of CSV or TSV.",
@@ -328,7 +329,7 @@ def normalize(name: str, value: Any) -> Any:
 LIMITS = frozenset({"epochs", "max_updates", "max_seconds"})
 """Settings that say how long to train."""
 
-TEXT_SETTINGS = frozenset({"encoding", "field"})
+TEXT_SETTINGS = frozenset({"encoding", "keep_crlf", "field"})
 """Settings that belong to the files of one text, and not to a network that is trained on another."""
 
 ADJUSTABLE = LIMITS | {"patience", "engine", "device", "mixed_precision"}

@@ -49,7 +49,10 @@ def test_the_text_is_the_values_of_the_field(name: str) -> None:
     write(name, data)
     write(f"{name}.gz", gzip.compress(data))
     expected = "".join(f"{value}\n" for value in VALUES if value)
-    assert read_corpus(name, field="text").text == read_corpus(f"{name}.gz", field="text").text == expected
+    assert read_corpus(name, field="text", keep_crlf=True).text == expected
+    assert read_corpus(name, field="text").text == expected.replace("\r\n", "\n")
+    assert read_corpus(f"{name}.gz", field="text").newlines_translated == ("\r\n",)
+    assert read_corpus(f"{name}.gz", field="text").text == expected.replace("\r\n", "\n")
     corpus = read_corpus([name, name], field="text", lines=True)
     lines = 'It was a dark night;\nthe "rain", fell in\ttorrents.\n\U0001f602 \\u00e5\n5" disk\n'
     assert corpus.text == lines * 2
@@ -149,7 +152,6 @@ def test_what_a_model_reads_but_was_not_trained_on_is_reported(command: Command,
     Path("x.jsonl").write_bytes(write_json_lines(PLAIN.split()).replace("\n", "\r\n").encode())
     more = ["-o", "page.html"] if use == "explain" else []
     hint = "warning: x.jsonl is JSON Lines, and every character of it is read: --field NAME reads one field only\n"
-    unknown = "the text has carriage returns, which the model does not know, at a cost of 36 bits each"
-    returns = f"warning: {unknown}: remove them with tr -d '\\r'\n"
+    returns = "line ends \\r\\n read as \\n: the model does not know \\r\n"
     assert command(use, "run", "x.jsonl", *more).err == hint + returns
-    assert command(use, "run", "x.jsonl", *more, "--field", "text").err == ""
+    assert command(use, "run", "x.jsonl", *more, "--field", "text").err == ""  # the line ends are not in the text

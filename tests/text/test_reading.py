@@ -1,4 +1,4 @@
-"""Reading: a text is exactly what its bytes encode, however the bytes arrive, and everything else is one line."""
+"""Reading: a text is what its bytes encode, however the bytes arrive, and everything else is one line."""
 
 import bz2
 import encodings.aliases
@@ -164,7 +164,7 @@ AWKWARD = {
 @pytest.mark.parametrize(("text", "encoding"), AWKWARD.values(), ids=AWKWARD)
 def test_an_unusual_text_is_trained_on_and_preserved_exactly(command: Command, text: str, encoding: str) -> None:
     write("text", text.encode(encoding))
-    run = elman.train("text", out="run", encoding=encoding, **EXACT | {"max_updates": 15})
+    run = elman.train("text", out="run", encoding=encoding, keep_crlf=True, **EXACT | {"max_updates": 15})
     assert run.corpus.text == text
     assert json.loads(Path("run/run.json").read_text())["alphabet"] == Alphabet.from_text(text).characters
     model = elman.load("run")
@@ -213,7 +213,7 @@ def test_a_sample_has_the_hash_of_the_complete_text(lines: bool, masker: Masker 
     data = "".join(f"node {n} is up\r\n" for n in range(300)).encode()
     write("plain.txt", data)
     write("compressed.txt.gz", gzip.compress(data))
-    options: dict[str, Any] = {"lines": lines, "masker": masker, "max_chars": 2100}
+    options: dict[str, Any] = {"lines": lines, "masker": masker, "max_chars": 2100, "keep_crlf": True}
     plain, compressed, opened = (
         read_corpus(source, **options) for source in ("plain.txt", "compressed.txt.gz", io.BytesIO(data))
     )
@@ -346,10 +346,10 @@ def test_texts_with_control_characters_are_read(text: str, encoding: str) -> Non
 def test_files_are_joined_at_line_ends(folder: Path) -> None:
     parts = [b"one", b"", b"two\n", b"three\r", b"four"]
     paths = [write(f"{n}.txt", data) for n, data in enumerate(parts)]
-    corpus = read_corpus(paths)
-    assert corpus.text == "one\ntwo\nthree\rfour"
+    corpus, kept = read_corpus(paths), read_corpus(paths, keep_crlf=True)
+    assert (corpus.text, kept.text) == ("one\ntwo\nthree\nfour", "one\ntwo\nthree\rfour")
     assert (corpus.name, corpus.skipped) == ("0.txt and 4 more", 0)
-    assert corpus.sha256 == sha256(corpus.text.encode())
+    assert corpus.sha256 == kept.sha256 == sha256(kept.text.encode())
     assert corpus.files == tuple(TextFile(str(folder / path), sha256(path.read_bytes())) for path in paths)
     assert "".join(read_chunks(paths)) == corpus.text
     single = read_corpus(["0.txt"])

@@ -110,7 +110,7 @@ def test_a_broken_link_and_a_file_that_may_not_be_read_are_named(monkeypatch: py
 def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"a\r\nb\xff")))
     corpus = read_corpus("-", encoding="latin-1")
-    assert (corpus.name, corpus.text) == ("-", "a\r\nbÿ")
+    assert (corpus.name, corpus.text, corpus.newlines_translated) == ("-", "a\nbÿ", ("\r\n",))
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"a\xff")))
     assert refused("-").startswith("byte 0xff at offset 1 of standard input is not valid utf-8")
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO()))

@@ -62,6 +62,23 @@ def test_a_run_finds_its_files(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert after["corpus"] == manifest["corpus"]
 
 
+@pytest.mark.parametrize("keep_crlf", [False, True])
+def test_line_ends_are_read_as_before(keep_crlf: bool) -> None:
+    Path("crlf").write_bytes(f"{FIRST}\r\n{SECOND}".encode())
+    elman.train("crlf", **OPTIONS, out="run", max_updates=10, keep_crlf=keep_crlf)
+    changed = f"run: {keep_crlf}, given: {not keep_crlf}"
+    assert f"cannot change keep_crlf on resume ({changed}); remove it" in refused(keep_crlf=not keep_crlf)
+    assert_same(resume(), elman.train("crlf", **OPTIONS, max_updates=20, keep_crlf=keep_crlf))
+
+
+def test_a_text_in_memory_is_found_in_its_file_with_its_carriage_returns() -> None:
+    """Likewise the text of a run of version 0.3.0, which kept them without a setting."""
+    text = f"{FIRST}\r\n{SECOND}"
+    Path("crlf").write_bytes(text.encode())
+    elman.train(Corpus.from_text(text), **OPTIONS, out="run", max_updates=10)
+    assert resume(corpus="crlf").corpus.text == text
+
+
 def test_a_text_that_is_gone_or_changed_is_named(folder: Path) -> None:
     elman.train("corpus", **OPTIONS, out="run", max_updates=10)
     second = Path("corpus/2.txt")

@@ -223,7 +223,7 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
         return _resume_command(out, *limit)
     passed = {each: getattr(run.config, each) for each in sorted(TEXT_SETTINGS)}
     pairs = [(flag(each), setting) for each, setting in passed.items() if setting != getattr(Config, each)]
-    settings = [word for pair in pairs for word in pair]
+    settings = [word for name, setting in pairs for word in ([name] if setting is True else [name, setting])]
     like = ["--out", f"{out}-longer", "--like", str(out)]
     return shlex.join(["elman", "train", *map(str, texts), *like, *limit, *settings])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,6 +12,8 @@ from elman.storage import exists, is_file
 
 if TYPE_CHECKING:
     from elman.inference import Model
+    from elman.text import Corpus
+    from elman.text.reading import JoinedText
 
 T = TypeVar("T")
 
@@ -76,17 +78,20 @@ def warn_of_records(texts: Sequence[str | Path], field: str) -> None:
         print(f"warning: {hint}", file=sys.stderr)
 
 
-def warn_of_carriage_returns(model: Model, chunks: Iterable[str]) -> Iterator[str]:
-    """Yield a text, and warn once if it has carriage returns, and the model does not know them.
+def report_newlines(text: Corpus | JoinedText) -> bool:
+    """Report on standard error if a text that a model reads had line ends that it does not know; return whether."""
+    from elman.text.newlines import describe_newlines
 
-    A model of independent lines reads none at the ends of lines.
-    """
-    is_known = model.is_of_lines or model.alphabet.has_unknown or "\r" in model.alphabet.characters
-    for chunk in chunks:
-        if not is_known and "\r" in chunk:
-            is_known = True
-            unknown = "the text has carriage returns, which the model does not know, at a cost of 36 bits each"
-            print(f"warning: {unknown}: remove them with tr -d '\\r'", file=sys.stderr)
+    if text.newlines_translated:
+        print(f"{describe_newlines(text.newlines_translated)}: the model does not know \\r", file=sys.stderr)
+    return bool(text.newlines_translated)
+
+
+def reporting_newlines(text: JoinedText) -> Iterator[str]:
+    """Yield a text, and report its line ends as soon as there are some that the model does not know."""
+    is_reported = False
+    for chunk in text:
+        is_reported = is_reported or report_newlines(text)
         yield chunk
 
 

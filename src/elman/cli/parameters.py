@@ -136,6 +136,7 @@ OptionalRuns = Annotated[Path, Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}"
 Quiet = Annotated[Flag, Parameter(name=["--quiet", "-q"], help="Show no progress.")]
 Json = Annotated[Flag, Parameter("--json", help="Print the results as JSON.")]
 Encoding = Annotated[str, Parameter(help="Encoding of the text.")]
+KeepCrlf = Annotated[Flag, Parameter(help=Config.__dataclass_fields__["keep_crlf"].metadata["help"])]
 Field = Annotated[str, Parameter(help="Field of JSON Lines, CSV or TSV to read.")]
 
 

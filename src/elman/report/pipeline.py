@@ -104,7 +104,8 @@ def report(
     if options.get("min_count") is None:
         directory = RunDirectory(Path(out) / "run")
         options["min_count"] = directory.load().config.min_count if resume and directory.holds_run() else 0
-    corpus = read_corpus(corpus, encoding=options.get("encoding", "utf-8"), min_count=options["min_count"])
+    reading = {"encoding": options.get("encoding", "utf-8"), "keep_crlf": options.get("keep_crlf", False)}
+    corpus = read_corpus(corpus, min_count=options["min_count"], **reading)
     callback = callback or TrainingCallback()
     builder = _ReportBuilder(corpus, Path(out), epochs, long_epochs, comparison, submission, callback, options)
     return builder.make(resume)

@@ -16,6 +16,7 @@ from elman.storage.untrusted import require_regular_file
 from elman.text import Alphabet, Corpus, Source, Windows, has_piped_text, read_corpus
 from elman.text.formats import find_record_format
 from elman.text.lines import Indices, count_training_lines, hash_training_lines, make_lines, shuffle_corpus, split_lines
+from elman.text.newlines import describe_newlines
 from elman.text.sources import STANDARD_INPUT, is_builtin
 
 Text = Source | Sequence[Source] | Corpus
@@ -120,8 +121,10 @@ def describe_text(corpus: Corpus) -> str:
         chars, pieces = corpus.sampled
         where = f"in {format_count(pieces, 'piece')}, spread evenly ({option.max_chars})"
         sample = f"; sampled from {chars:,} characters {where}"
-    K = len(corpus.alphabet)
-    return f"training on {name}{about}: {len(corpus.indices):,} characters, {K:,} distinct{sample}"
+    K, newlines = len(corpus.alphabet), ""
+    if corpus.newlines_translated:
+        newlines = f"; {describe_newlines(corpus.newlines_translated)} ({option.keep_crlf:True} keeps them)"
+    return f"training on {name}{about}: {len(corpus.indices):,} characters, {K:,} distinct{newlines}{sample}"
 
 
 def suggest_field(paths: Iterable[str], field: str, *, trains: bool = False) -> str:
@@ -134,7 +137,7 @@ def suggest_field(paths: Iterable[str], field: str, *, trains: bool = False) -> 
 
 
 def _reading_options(config: Config) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in ("encoding", "field", "lines", "masker", "max_chars")}
+    return {name: getattr(config, name) for name in ("encoding", "keep_crlf", "field", "lines", "masker", "max_chars")}
 
 
 def read_text(source: Text, config: Config) -> Corpus:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-READING = ("field", "lines", "mask", "mask_regex", "min_count")
+READING = ("keep_crlf", "field", "lines", "mask", "mask_regex", "min_count")
 """Settings of how a text is read: losses of runs that differ in one cannot be compared."""
 
 

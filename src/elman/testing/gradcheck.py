@@ -89,6 +89,7 @@ def gradcheck(
     engine: str = DEFAULT_ENGINE,
     seed: int = 400,
     encoding: str = "utf-8",
+    keep_crlf: bool = False,
     on_progress: Callable[[float], None] | None = None,
     loss_and_gradients: Callable[..., LossAndGradients] | None = None,
 ) -> list[GradientCheck]:
@@ -115,6 +116,8 @@ def gradcheck(
         The engine whose gradients are checked.
     seed : int
         Seed of the weights, of the initial state and of the choice of components.
+    encoding, keep_crlf
+        How the text is read, as in `elman.Config`.
     on_progress : callable, optional
         Called with the fraction that is done, often.
     loss_and_gradients : callable, optional
@@ -139,7 +142,7 @@ def gradcheck(
     """
     config = Config(cell=cell, layers=layers, ngram_order=ngram_order, lines=lines, engine=engine, seed=seed)
     if not isinstance(corpus, Corpus):
-        corpus = read_corpus(corpus, encoding=encoding)
+        corpus = read_corpus(corpus, encoding=encoding, keep_crlf=keep_crlf)
     experiments = [(p, m, T) for p, m, T, _ in REPORTED]
     if not (hidden_size is None and seq_length is None and points is None):
         m, T = 100 if hidden_size is None else hidden_size, 25 if seq_length is None else seq_length

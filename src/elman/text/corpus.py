@@ -1,10 +1,13 @@
-"""A text ready for training, and its provenance.
+r"""A text ready for training, and its provenance.
 
-The text is exactly what its bytes encode: CRLF stays two characters, decoding is strict, and only a leading byte order
-mark is dropped. It is never held in memory as a string: only its indices are kept, if they are many in a memory-mapped
-temporary file. That is unlinked, so it cannot outlive the process, and in the cache directory, since the system's
-directory for temporary files is often in memory itself. It is mapped only when complete: mapped pages that are touched
-count as the process's memory, written ones do not.
+The text is what its bytes encode: decoding is strict, and a leading byte order mark is dropped. The line ends ``\r\n``
+and ``\r`` of a file are read as ``\n``, as Python's `open` reads them, unless they are to be kept. A text in memory
+stays as it is.
+
+The text is never held in memory as a string: only its indices are kept, if they are many in a memory-mapped temporary
+file. That is unlinked, so it cannot outlive the process, and in the cache directory, since the system's directory for
+temporary files is often in memory itself. It is mapped only when complete: mapped pages that are touched count as the
+process's memory, written ones do not.
 """
 
 from __future__ import annotations
@@ -79,6 +82,8 @@ class Corpus:
     """Of a text that was masked: the hashes of its lines before, without the empty ones."""
     sampled: SampledText | None = None
     """The complete text, if this is a sample of it, see ``max_chars`` of `elman.text.read_corpus`."""
+    newlines_translated: tuple[str, ...] = ()
+    r"""The line ends of its files, of ``\r\n`` and ``\r``, that were read as ``\n``."""
 
     def __post_init__(self) -> None:
         K = len(self.alphabet)

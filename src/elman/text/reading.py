@@ -19,6 +19,7 @@ from elman.text.alphabet import Alphabet
 from elman.text.corpus import Corpus, SampledText, Spool, TextFile, drop_pages, encode_chunks
 from elman.text.formats import CHUNK_SIZE, ByteStream, decompress, describe_binary
 from elman.text.lines import LineHashes, trim_chunks
+from elman.text.newlines import translate_newlines
 from elman.text.sources import Source, TextInput, list_inputs
 from elman.text.unknown import replace_rare
 
@@ -40,6 +41,7 @@ def read_corpus(
     source: Source | Sequence[Source] | Corpus,
     *,
     encoding: str = "utf-8",
+    keep_crlf: bool = False,
     field: str = "",
     alphabet: Alphabet | None = None,
     extend: bool = False,
@@ -48,7 +50,7 @@ def read_corpus(
     masker: Masker | None = None,
     max_chars: int | None = None,
 ) -> Corpus:
-    """Read a text from one or several files: paths, open files, a list of these, or a corpus.
+    r"""Read a text from one or several files: paths, open files, a list of these, or a corpus.
 
     The string ``-`` is standard input, and the name of a built-in text is that text, even if the current directory
     contains a file of that name: write ``./shakespeare`` for the file. Every other string and every path object is a
@@ -57,11 +59,15 @@ def read_corpus(
     counted, and hidden files and run directories are skipped. A file may be compressed with gzip, bzip2, xz or
     Zstandard. Texts are joined, with a line feed after each one that does not end with a line end.
 
+    As by Python's `open`, the line ends ``\r\n`` and ``\r`` are read as ``\n``, unless `keep_crlf`, or the alphabet has
+    a carriage return. A corpus, and what an open text file returns, stay as they are.
+
     The encoding is that of the files; built-in texts are always UTF-8, and so is an open text file. Of JSON Lines, CSV
     or TSV, only `field` is read, if it is not empty. With an alphabet, such as that of a trained model, characters that
     it lacks are errors or, if `extend`, appended to it; without, `min_count` is that of `replace_rare`. For a model of
-    independent lines, `lines` drops the carriage returns at their ends, and `masker` replaces what masks match. Of more
-    than `max_chars` characters, pieces that are spread evenly are kept, unless lines were shuffled or masked.
+    independent lines, `lines` drops carriage returns at their ends that are left, and `masker` replaces what masks
+    match. Of more than `max_chars` characters, pieces that are spread evenly are kept, unless lines were shuffled or
+    masked.
     """
     chunks: Iterable[str]
     used_alphabet, hashes = alphabet, list[LineHashes]()
@@ -77,7 +83,7 @@ def read_corpus(
             used_alphabet = alphabet or source.alphabet
     else:
         name, inputs = list_inputs(source)
-        chunks = text = JoinedText(name, inputs, encoding, field, lines=lines)
+        chunks = text = JoinedText(name, inputs, encoding, field, lines=lines, keep_crlf=keep_crlf, alphabet=alphabet)
         label = text.label
     chunks, sampled = sample_chunks(chunks, max_chars)
     chunks = trim_chunks(chunks) if lines else chunks
@@ -98,15 +104,28 @@ def read_corpus(
         )
     else:
         origin = (text.sha256, text.encoding, text.files, text.skipped)
-        corpus = Corpus(name, used_alphabet, indices, *origin, line_hashes=line_hashes, sampled=sampled)
+        corpus = Corpus(
+            name,
+            used_alphabet,
+            indices,
+            *origin,
+            line_hashes=line_hashes,
+            sampled=sampled,
+            newlines_translated=text.newlines_translated,
+        )
     return corpus if alphabet is not None else replace_rare(corpus, min_count)
 
 
 def read_chunks(
-    source: Source | Sequence[Source], *, encoding: str = "utf-8", field: str = "", lines: bool = False
-) -> Iterator[str]:
-    """Yield a text in chunks; of a pipe, whatever has arrived, without waiting for more. See `read_corpus`."""
-    yield from JoinedText(*list_inputs(source), encoding, field, lines=lines)
+    source: Source | Sequence[Source],
+    *,
+    encoding: str = "utf-8",
+    field: str = "",
+    lines: bool = False,
+    alphabet: Alphabet | None = None,
+) -> JoinedText:
+    """Return a text in chunks; of a pipe, whatever has arrived, without waiting for more. See `read_corpus`."""
+    return JoinedText(*list_inputs(source), encoding, field, lines=lines, alphabet=alphabet)
 
 
 def hash_text(source: Source | Sequence[Source], *, encoding: str = "utf-8") -> str:
@@ -167,19 +186,30 @@ def cut_pieces(chunks: Iterable[str], size: int) -> Iterator[str]:
         yield held
 
 
-class JoinedText:
-    """The text of several files, as an iterable of chunks that can be consumed once."""
+class JoinedText(Iterator[str]):
+    """The text of several files, as an iterator of chunks; `alphabet` is that of the model that reads it."""
 
     def __init__(
-        self, name: str, inputs: Sequence[TextInput], encoding: str, field: str = "", *, lines: bool = False
+        self,
+        name: str,
+        inputs: Sequence[TextInput],
+        encoding: str,
+        field: str = "",
+        *,
+        lines: bool = False,
+        keep_crlf: bool = False,
+        alphabet: Alphabet | None = None,
     ) -> None:
         self.name, self.inputs, self.field, self.lines = name, inputs, field, lines
+        self.keep_crlf = keep_crlf or (alphabet is not None and "\r" in alphabet.characters)
         self.label = inputs[0].label if len(inputs) == 1 else quote(name)
         self.encoding = inputs[0].encoding or encoding if len(inputs) == 1 else encoding
         self.skipped = 0
         self._files: list[TextFile] = []
         self._hash = hashlib.sha256()
         self._last = ""
+        self._newlines = set[str]()
+        self._chunks = self._read_files()
 
     @property
     def files(self) -> tuple[TextFile, ...]:
@@ -191,7 +221,15 @@ class JoinedText:
         """SHA-256, in hexadecimal, of the bytes of the files read so far, with the line feeds between them."""
         return self._files[0].sha256 if len(self.inputs) == 1 else self._hash.hexdigest()
 
-    def __iter__(self) -> Iterator[str]:
+    @property
+    def newlines_translated(self) -> tuple[str, ...]:
+        """As in `elman.text.Corpus`, of what was read so far."""
+        return tuple(sorted(self._newlines))
+
+    def __next__(self) -> str:
+        return next(self._chunks)
+
+    def _read_files(self) -> Iterator[str]:
         for each in self.inputs:
             with each.open() as file:
                 content = decompress(ByteStream(file, each.label))
@@ -218,6 +256,8 @@ class JoinedText:
             from elman.text.fields import extract_field
 
             chunks = extract_field(chunks, self.field, source.path, source.label, lines=self.lines)
+        if not (self.keep_crlf or source.keeps_newlines):
+            chunks = translate_newlines(chunks, self._newlines)
         for chunk in chunks:
             self._last = chunk[-1:] or self._last
             yield chunk

@@ -59,6 +59,8 @@ class TextInput:
     """``utf-8`` where that is known; otherwise empty."""
     found: bool = False
     """Whether it was found in a directory or by a pattern, where binary files are skipped."""
+    keeps_newlines: bool = False
+    """Whether it is an open text file: its own argument ``newline`` decides how its line ends are read."""
 
 
 def list_inputs(source: Source | Sequence[Source]) -> tuple[str, list[TextInput]]:
@@ -161,7 +163,7 @@ def _list_open_file(source: Any) -> tuple[str, list[TextInput]]:
     except (OSError, ValueError) as error:  # closed, or open for writing
         raise ElmanError(f"cannot read {quote(name)} ({error})") from None
     open_file = lambda: nullcontext(_Encoded(source, name) if is_text else source)  # noqa: E731
-    return name, [TextInput(quote(name), "", open_file, "utf-8" if is_text else "")]
+    return name, [TextInput(quote(name), "", open_file, "utf-8" if is_text else "", keeps_newlines=is_text)]
 
 
 @dataclass

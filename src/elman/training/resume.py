@@ -88,13 +88,15 @@ def _read_data(
     directory: RunDirectory, config: Config, source: Text | None, saved: Checkpoint, manifest: RunManifest | None
 ) -> TrainingData:
     name = f"the run in {quote(directory.path)}"
+    # One whose text was in memory, or was read before there was the setting, has carriage returns without it.
+    reading = replace(config, keep_crlf=config.keep_crlf or "\r" in saved.alphabet.characters)
     if source is None:
         files = find_text(manifest, name)
         assert manifest is not None
-        corpus = replace(read_text(files, config), name=manifest.corpus.name)
+        corpus = replace(read_text(files, reading), name=manifest.corpus.name)
         require_unchanged(manifest, corpus, name)
     else:
-        corpus = read_text(source, config)
+        corpus = read_text(source, reading)
     if corpus.sha256 != saved.corpus_sha256:
         raise ElmanError(
             f"{name} was trained on another text (SHA-256 {saved.corpus_sha256[:12]}…, but {corpus.label} has"

@@ -83,6 +83,7 @@ class TrainingOptions(TypedDict, total=False):
     sample_length: int
     metrics_every: int
     encoding: str
+    keep_crlf: bool
     field: str
     min_count: int
     max_chars: int | None

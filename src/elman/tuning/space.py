@@ -38,7 +38,10 @@ VALIDATION = 0.1
 
 NOT_VARIED = {
     **dict.fromkeys(
-        ("validation", "encoding", "field", "mask", "mask_regex", "lines", "max_chars", "validation_chars"),
+        (
+            *("validation", "validation_chars", "encoding", "keep_crlf", "field"),
+            *("lines", "mask", "mask_regex", "max_chars"),
+        ),
         "trials would be compared on different texts",
     ),
     "min_count": "losses with different alphabets cannot be compared",

@@ -33,6 +33,7 @@ def ensemble(
     fit_on
         Held-out text to fit the weights on: neither the training set nor the test set.
     """
+    from elman.cli.inputs import reporting_newlines
     from elman.inference.ensemble import ensemble, fit_ensemble_weights
     from elman.runs.directory import RunDirectory
     from elman.runs.loading import load, save_model
@@ -48,8 +49,9 @@ def ensemble(
     models = [load(run) for run in runs]
     if fit_on is not None:
         has_lines = any(model.is_of_lines for model in models)
-        chunks = read_chunks([fit_on], encoding=encoding, field=field, lines=has_lines)
-        shares = fit_ensemble_weights(models, chunks)
+        alphabet = models[0].alphabet if models else None  # that of all
+        text = read_chunks([fit_on], encoding=encoding, field=field, lines=has_lines, alphabet=alphabet)
+        shares = fit_ensemble_weights(models, reporting_newlines(text))
         print("weights", ", ".join(f"{share:.4f}" for share in shares), file=sys.stderr)
     save_model(ensemble(models, weights=shares), out)
     print(out)

@@ -54,7 +54,7 @@ def evaluate(
     import numpy as np
 
     from elman.cli.display import show_metrics, show_progress
-    from elman.cli.inputs import load_model, split_run, warn_of_carriage_returns, warn_of_records
+    from elman.cli.inputs import load_model, report_newlines, split_run, warn_of_records
     from elman.inference.adaptation import CODE_LENGTH, check_adapt, score_adapting
     from elman.inference.score import check_finite, score, score_windows
     from elman.runs.history import finite_or_none
@@ -74,8 +74,7 @@ def evaluate(
     alphabet = Alphabet(model.alphabet.characters) if keeps_unknown else model.alphabet
     text = read_corpus(sources, alphabet=alphabet, extend=True, masker=model.masker, **reading)
     indices = np.minimum(text.indices, len(alphabet) - 1) if keeps_unknown else model.arrange(text.indices)
-    for _ in warn_of_carriage_returns(model, [text.alphabet.characters]):
-        pass
+    report_newlines(text)
     engine, parameters, state = network = (model.engine, model.parameters, model.state)
     windows = None if window is None else score_windows(engine, parameters, indices, window)
     static = result = windows or score(engine, parameters, state, indices)

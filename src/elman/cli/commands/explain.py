@@ -40,7 +40,7 @@ def explain(
         Number of hidden units in the page; by default as many as fit in eight million activations.
     """
     from elman.cli.display import show_metrics
-    from elman.cli.inputs import warn_of_carriage_returns, warn_of_records
+    from elman.cli.inputs import report_newlines, warn_of_records
     from elman.interpret.explain_page import ExplainPage, format_unit, render_page
     from elman.runs.loading import load
     from elman.storage.atomic import write_output
@@ -53,8 +53,7 @@ def explain(
     reading: dict[str, Any] = {"alphabet": model.alphabet, "lines": model.is_of_lines, "extend": True}
     warn_of_records(require_corpus(corpus), field)
     text = read_corpus(corpus, encoding=encoding, field=field, **reading)
-    for _ in warn_of_carriage_returns(model, [text.alphabet.characters]):
-        pass
+    report_newlines(text)
     check_not_input(out, *(Path(file.path) for file in text.files))
     page = ExplainPage.from_corpus(model, text)
     html = render_page(page, units).encode()

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.commands import CHECK_FAILED, print_results
-from elman.cli.parameters import Corpora, Encoding, Flag, Integer, Json, Name, OptionalInteger, Quiet
+from elman.cli.parameters import Corpora, Encoding, Flag, Integer, Json, KeepCrlf, Name, OptionalInteger, Quiet
 from elman.engine_registry import DEFAULT_ENGINE, ENGINES
 from elman.errors import join_alternatives
 from elman.network.cells import cell_help
@@ -28,6 +28,7 @@ def gradcheck(
     ] = DEFAULT_ENGINE,
     seed: Integer = 400,
     encoding: Encoding = "utf-8",
+    keep_crlf: KeepCrlf = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
@@ -71,6 +72,7 @@ def gradcheck(
             engine=engine,
             seed=seed,
             encoding=encoding,
+            keep_crlf=keep_crlf,
             on_progress=show,
         )
     passed = all(check.passed for check in checks)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from elman.cli import parameters
-from elman.cli.inputs import load_model
+from elman.cli.inputs import load_model, report_newlines, reporting_newlines
 from elman.cli.parameters import (
     ANY_CASE,
     Encoding,
@@ -114,7 +114,12 @@ def sample(
     models = {run: load_model(run, quiet=quiet or as_json) for run in names or (None,)}
     named = [(names[run], models[run]) for run in runs] or [(BUILTIN, models[None])]
     generation = Generation(named, length, count, beam, new_only, stop or [], {"adapt": adapt} | sampling)
-    source = None if copied_from is None else read_corpus(copied_from, encoding=encoding)
+    # Carriage returns are read as they are if every model knows them.
+    alphabet = min((model.alphabet for _, model in named), key=lambda each: "\r" in each.characters)
+    source = None
+    if copied_from is not None:
+        source = read_corpus(copied_from, encoding=encoding, alphabet=alphabet, extend=True)
+        report_newlines(source)
 
     def show(sample: Sample) -> None:
         text = print_json(sample, length) if as_json else print_text(sample, echo=not no_echo)
@@ -126,7 +131,7 @@ def sample(
     if drawn:
         seed = secrets.randbelow(2**31)
     if (file := "-" if prompt == "-" else prompt_file) is not None:
-        prompt = _read_prompt(file, encoding)
+        prompt = _read_prompt(file, encoding, alphabet)
     begun = [] if interactive else generation.begin(prompt or "", seed)
     if drawn and sampling.get("temperature") != 0 and not (quiet or as_json):
         print(f"seed: {seed} (repeat with --seed {seed})", file=sys.stderr)
@@ -149,11 +154,11 @@ def _check_sources(
         raise ElmanError(f"{sources[0]} and --copied-from cannot both read standard input")
 
 
-def _read_prompt(file: str | Path, encoding: str) -> str:
+def _read_prompt(file: str | Path, encoding: str, alphabet: Alphabet) -> str:
     from elman.text import read_chunks
 
     chunks = list[str]()
-    for chunk in read_chunks(file, encoding=encoding):
+    for chunk in reporting_newlines(read_chunks(file, encoding=encoding, alphabet=alphabet)):
         chunks.append(chunk)
         if sum(map(len, chunks)) > MAX_PROMPT:
             raise ElmanError(f"a prompt may have at most {MAX_PROMPT:,} characters: pass the end of {quote(file)}")

@@ -82,7 +82,7 @@ def score(
         Print one JSON object per line of text.
     """
     from elman.cli.display import visible
-    from elman.cli.inputs import load_model, split_run, warn_of_carriage_returns, warn_of_records
+    from elman.cli.inputs import load_model, reporting_newlines, split_run, warn_of_records
     from elman.inference.score_lines import AGGREGATIONS, find_threshold, score_lines
     from elman.text import read_chunks
 
@@ -97,8 +97,9 @@ def score(
         limit = find_threshold(model, by, number / 100) if is_share else number
     texts = texts or ["-"]
     warn_of_records(texts, field)
-    chunks = warn_of_carriage_returns(model, read_chunks(texts, encoding=encoding, field=field, lines=True))
-    blocks = warn_of_training_lines(model, score_lines(model, chunks, carry_state=carry_state))
+    text = read_chunks(texts, encoding=encoding, field=field, lines=True, alphabet=model.alphabet)
+    blocks = score_lines(model, reporting_newlines(text), carry_state=carry_state)
+    blocks = warn_of_training_lines(model, blocks)
     if top is not None:
         scored = (line for block in blocks for line in block if line.chars)
         blocks = iter([heapq.nsmallest(top, scored, key=lambda line: (-aggregate(line), line.number))])
