@@ -23,6 +23,8 @@ MUTANTS = [
     ("forward", "h[0] = h0", "h[0] = np.zeros_like(h0)", "h_0 is ignored"),
     ("forward", 'parameters["W"] @ h', 'h @ parameters["W"]', "W' instead of W"),
     ("forward", "np.tanh(a)", "2 / (1 + np.exp(-a)) - 1", "h[1] is the first wrong state"),
+    ("forward", "np.tanh(a)", "np.sinh(a) / np.cosh(a)", "h of large a: overflows"),
+    ("forward", "np.tanh(a)", "(np.exp(2 * a) - 1) / (np.exp(2 * a) + 1)", "h of large a: overflows"),
     ("forward", "e / e.sum()", "np.exp(o) / np.exp(o).sum()", "overflows"),
     ("forward", "loss -= np.log(p[t, y[t]])", "loss -= np.log(p[t, y[t]]) / T", "the mean over the window"),
     ("forward", "np.log(p[t, y[t]])", "np.log(p[t, y[t]] + 0.01)", "loss: not -sum_t log p_t[y_t]"),

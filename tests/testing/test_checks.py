@@ -41,6 +41,7 @@ def test_right_passes_agree() -> None:
         "h",
         "p",
         "loss",
+        "h of large a",
         "p of large logits",
         "loss of a small p",
         "c",
@@ -312,6 +313,54 @@ def test_a_mistake_in_the_softmax_is_named(softmax: str, expected: str) -> None:
     after = f"o = h[1:] @ V.T + c; p = {softmax}; loss = -np.log(np.abs(p[np.arange(T), y])).sum(); return loss, h, p"
     findings = find(("return loss, h, p", after))
     assert findings[0].startswith(expected), findings
+
+
+TANH = [
+    "np.sinh(a) / np.cosh(a)",
+    "(np.exp(a) - np.exp(-a)) / (np.exp(a) + np.exp(-a))",
+    "(np.exp(2 * a) - 1) / (np.exp(2 * a) + 1)",
+    "(1 - np.exp(-2 * a)) / (1 + np.exp(-2 * a))",
+]
+"""Each is tanh of small numbers, and inf / inf of large ones: the last two of one sign."""
+
+
+@pytest.mark.parametrize("tanh", TANH)
+@pytest.mark.parametrize("columns", [False, True])
+@pytest.mark.parametrize("seed", [5, 6, 7])
+def test_a_tanh_that_overflows_is_told_from_a_softmax(tanh: str, columns: bool, seed: int) -> None:
+    layout = Layout(columns=columns, one_hot=columns)
+    options: dict[str, Any] = {"layout": "columns" if columns else "rows", "seed": seed, "m": 2}
+    softmax = ("np.exp(o - o.max())", "np.exp(o)")
+
+    def find(*changes: tuple[str, str]) -> list[str]:
+        own = layout.adapt("forward", load_passes(*changes)[0], reverse=True)
+        return [f"{finding.where}: {finding.mistake}" for finding in check_forward(own, **options).findings]
+
+    of_tanh = "h of large a: overflows if a_t is large: use np.tanh"
+    of_softmax = "p of large logits: overflows if logits are large: subtract the largest logit first"
+    (finding,) = find(("np.tanh(a)", tanh))
+    assert finding.startswith(of_tanh)
+    (finding,) = find(softmax)
+    assert finding.startswith(of_softmax)
+    both = find(("np.tanh(a)", tanh), softmax)
+    assert [finding.startswith(start) for finding, start in zip(both, (of_tanh, of_softmax), strict=True)] == [True] * 2
+
+
+@pytest.mark.parametrize(
+    "tanh", ["1 - 2 / (np.exp(2 * a) + 1)", "np.sign(a) * -np.expm1(-2 * abs(a)) / (1 + np.exp(-2 * abs(a)))"]
+)
+def test_a_tanh_of_exponentials_that_does_not_overflow_is_right(tanh: str) -> None:
+    assert check_forward(load_passes(("np.tanh(a)", tanh))[0]).passed
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_a_gate_that_overflows_is_named(cell: str) -> None:
+    functions = load_solution("forward", cell=cell)
+    functions["forward"].__globals__["sigmoid"] = lambda a: np.exp(a) / (1 + np.exp(a))
+    (finding,) = check_forward(functions["forward"], cell=cell).findings
+    assert str(finding).startswith(
+        "h of large a: overflows if a_t is large: use np.tanh, and for a gate 1 / (1 + np.exp(-a))"
+    )
 
 
 @pytest.mark.parametrize(

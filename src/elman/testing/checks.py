@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import linecache
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from functools import partial, wraps
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from elman.testing.layout import LAYOUTS
 
 Function = Callable[..., Any]
 LARGE = 1e4
-"""Logits of this size overflow in e^o, unless the largest is subtracted first."""
+"""Pre-activations and logits of this size overflow in e^a and e^o."""
 GIVEN = {
     "h": Fault("", "", (('parameters["V"] @ new', 'parameters["V"] @ (new := next(given["h"], new))'),)),
     "p": Fault("", "", (("e / e.sum()", 'next(given["p"], e / e.sum())'),)),
@@ -229,7 +229,9 @@ def check_windows(make_windows: Function, *, T: int = 4, seed: int = 5, layout: 
     return _check("make_windows", make_windows, measure, layout, shape=shape)
 
 
-OF_SMALL_P = "loss of a small p"
+OF_LARGE_A, OF_SMALL_P = "h of large a", "loss of a small p"
+OUTPUT = {"V", "c"}
+"""The parameters of the logits; all others are of the pre-activations."""
 
 
 def check_forward(
@@ -285,8 +287,16 @@ def check_forward(
     """
     window = make_window(K, m, T, seed, cell)
     _, h0, x, y = window
-    large = Window({name: LARGE * array for name, array in window.parameters.items()}, h0, x[:1], y[:1])
     small = Window(window.parameters | {"c": window.parameters["c"] - 40 * (np.arange(K) == y[0])}, h0, x[:1], y[:1])
+
+    def is_finite_if_large(forward: Function, result: int, name: str, names: Set[str]) -> bool:
+        """Return whether h or p of one step is finite if the parameters `names` are large, of either sign."""
+        for factor in (LARGE, -LARGE):
+            arrays = {each: factor * window.parameters[each] for each in names}
+            large = Window(window.parameters | arrays, h0, x[:1], y[:1])
+            if not np.isfinite(as_array(forward(*large.copy())[result], 2, name)).all():
+                return False
+        return True
 
     def measure(forward: Function) -> Arrays:
         parameters, h0, x, y = window.copy()
@@ -296,13 +306,16 @@ def check_forward(
         loss = as_array(result[0], 0, "loss")
         if loss.size != 1:
             raise CallError("loss", f"must be a number (got an array of shape {loss.shape})")
-        is_finite = np.isfinite(as_array(forward(*large.copy())[2], 2, "p")).all()
         h, p = as_array(result[1], 2, "h"), as_array(result[2], 2, "p")
-        large_p = np.array(float(is_finite or not np.isfinite(p).all()))
+        large_h = is_finite_if_large(forward, 1, "h", parameters.keys() - OUTPUT) or not np.isfinite(h).all()
+        large_p = is_finite_if_large(forward, 2, "p", OUTPUT) or not np.isfinite(p).all()
         small_loss, _, small_p = forward(*small.copy())
         with np.errstate(all="ignore"):
             ratio = -as_array(small_loss, 0, "loss").ravel()[:1] / np.log(as_array(small_p, 2, "p")[:1, y[0]])
-        return {"h": h, "p": p, "loss": loss.reshape(()), "p of large logits": large_p, OF_SMALL_P: ratio}
+        return {
+            "h": h, "p": p, "loss": loss.reshape(()), OF_LARGE_A: np.array(float(large_h)),
+            "p of large logits": np.array(float(large_p)), OF_SMALL_P: ratio,
+        }  # fmt: skip
 
     def locate(function: Function, name: str, array: Array, expected: Array) -> str:
         if name == "h":
@@ -313,6 +326,7 @@ def check_forward(
         return {
             "p": "not softmax(V h_t + c) of the states h",
             "loss": "not -sum_t log p_t[y_t] of the probabilities p",
+            OF_LARGE_A: "overflows if a_t is large: use np.tanh, and for a gate 1 / (1 + np.exp(-a))",
             OF_SMALL_P: "not -log p_t[y_t] where p_t[y_t] is about 1e-18: nothing is added to it, nothing limits it",
         }.get(name, "not finite")
 
