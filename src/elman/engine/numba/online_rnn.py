@@ -31,7 +31,7 @@ from elman.engine.numba.linalg.vector import (
     prefetch_row,
     scale,
 )
-from elman.engine.numba.threads import barrier
+from elman.engine.numba.threads import arrive, barrier
 from elman.jit import compiled, inlined, kernel
 
 Array = NDArray[np.floating]
@@ -267,18 +267,20 @@ def update_output(weights, squared_grads, scratch, scalars, T, K):
 
 @inlined
 def update_recurrence(weights, squared_grads, scratch, scalars, T, m):
-    """Update W and b."""
+    """Update W."""
     m_row = len(weights.b)
     update_matrix(
         weights.W, scratch.W_columns, squared_grads.W, scratch.da, m_row, m_row, scratch.h, 0,
         scratch.panels, 0, scratch.zeros, scalars, m, T, m_row,
     )  # fmt: skip
-    update_bias(weights.b, squared_grads.b, scratch.db, scratch.da, m_row, T, scratch.zeros, scalars)
 
 
 @inlined
 def update_inputs(weights, squared_grads, scratch, scalars, T):
-    """Update U. A row whose character is not in the window has gradient zero, which changes nothing in AdaGrad."""
+    """Update U and b.
+
+    A row of U whose character is not in the window has gradient zero, which changes nothing in AdaGrad.
+    """
     m_row, x = len(weights.b), scratch.indices
     vectors = m_row * scratch.h.itemsize // BYTES
     for t in range(T):
@@ -295,13 +297,15 @@ def update_inputs(weights, squared_grads, scratch, scalars, T):
                 weights.U, row, squared_grads.U, row, scratch.dU, row, vectors,
                 scalars.rate, scalars.clip, scalars.epsilon,
             )  # fmt: skip
+    update_bias(weights.b, squared_grads.b, scratch.db, scratch.da, m_row, T, scratch.zeros, scalars)
 
 
 @kernel
 def advance(thread, weights, squared_grads, scratch, scalars, text, index_bytes, position, T, m, K, losses):
     """Perform `len(losses)` updates; return the position of the next window. For `text` see `read_indices`.
 
-    Two threads call this kernel, or one. The last of them computes the output layer.
+    Two threads call this kernel, or one. The last of them computes the output layer. The first one waits for it only
+    where it needs V' g_t of all steps, and at the end.
     """
     m_row = len(weights.b)
     vectors, output, chunk = m_row * scratch.h.itemsize // BYTES, thread.size - 1, T if thread.size == 1 else CHUNK
@@ -322,18 +326,23 @@ def advance(thread, weights, squared_grads, scratch, scalars, text, index_bytes,
                 compute_logits(weights, scratch, first, rows, m)
                 compute_softmax(scratch, first, rows, len(weights.c))
                 compute_output_backward(weights, scratch, first, rows, K)
-            barrier(thread)
+            if thread.rank == output or following >= T:
+                barrier(thread)
+            else:
+                arrive(thread)
         if thread.rank == 0:
             recur_backward(weights, scratch, T, m)
         if thread.rank == output:
             update_output(weights, squared_grads, scratch, scalars, T, K)
-        barrier(thread)
+            barrier(thread)
+        else:
+            arrive(thread)
         if thread.rank == 0:
             update_recurrence(weights, squared_grads, scratch, scalars, T, m)
-            losses[n] = sum_losses(scratch.differences, scratch.totals, T)
             copy(scratch.h, 0, scratch.h, T * m_row, vectors)
         if thread.rank == output:
             update_inputs(weights, squared_grads, scratch, scalars, T)
+            losses[n] = sum_losses(scratch.differences, scratch.totals, T)
         barrier(thread)
         position += T
     return position

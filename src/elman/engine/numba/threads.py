@@ -104,10 +104,17 @@ def _yield_core(typingctx: Any) -> Emitter:
 
 
 @kernel
-def barrier(thread):
-    """Wait until all threads of the team are here; what they wrote before is visible afterwards."""
+def arrive(thread):
+    """Reach a barrier without waiting there: for a thread that reads nothing that the others wrote before it."""
     if thread.size > 1:
         _add_release(thread.arrivals, thread.rank * LINE, 1)
+
+
+@kernel
+def barrier(thread):
+    """Wait until all threads of the team are here; what they wrote before is visible afterwards."""
+    arrive(thread)
+    if thread.size > 1:
         reached = _load_acquire(thread.arrivals, thread.rank * LINE)
         for other in range(thread.size):
             looks = 0
