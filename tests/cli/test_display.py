@@ -39,12 +39,17 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 @pytest.mark.parametrize(
     ("total", "steps", "shown"),
     [
-        (100, [(2 * n, 10 * n) for n in range(10)], ["30 %", "60 %, 0:00:08 left", "90 %, 0:00:02 left"]),
+        (100, [(n / 2, 10 * n) for n in range(5)], ["20 %", "40 %, 0:00:03 left"]),
+        (
+            100,
+            [(n, n) for n in range(15, 31)],
+            ["15 %", "18 %, 0:01:22 left", "22 %, 0:01:18 left", "27 %, 0:01:13 left"],
+        ),
         (100, [(1000, 1), (1005, 2), (1010, 51)], ["1 %", "2 %, 0:08:10 left", "51 %, 0:00:10 left"]),
         (None, [(10, 0), (20, 1_234_567)], ["0 kB", "1,235 kB"]),  # of a pipe
     ],
 )
-def test_a_log_gets_a_line_every_few_seconds(
+def test_a_log_gets_a_line_every_second_at_first_and_less_often_later(
     capsys: pytest.CaptureFixture[str], total: int | None, steps: list[tuple[float, float]], shown: list[str]
 ) -> None:
     progress("compressing", total, steps)
@@ -78,7 +83,7 @@ def test_a_compilation_is_announced(capsys: pytest.CaptureFixture[str], quiet: b
 
 @pytest.fixture
 def slow(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elman.cli.display.INTERVAL", 0.0)
+    monkeypatch.setattr("elman.cli.display.line_interval", lambda elapsed: 0.0)
     monkeypatch.setattr("elman.compression.predictor.MAX_TOKENS", 1)
 
 

@@ -46,9 +46,10 @@ class Stopper(TrainingCallback):
         self.updates, self.checks = updates, checks
         self.seen: list[str] = []
 
-    def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
-        self.checks -= 1
-        self.seen.append(f"{points} {hidden_size} {seq_length}")
+    def on_gradient_check(self, points: int, hidden_size: int, seq_length: int, done: float) -> None:
+        if done == 0:
+            self.checks -= 1
+            self.seen.append(f"{points} {hidden_size} {seq_length}")
 
     def on_compile(self) -> None:
         self.seen.append("preparing")
@@ -140,7 +141,7 @@ def test_a_stopped_report_resumes_to_the_same_results(
 def test_a_report_stopped_in_gradcheck_resumes(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "REPORTED", [(5, 5, 5, {}), (6, 4, 3, {}), (7, 3, 2, {})])
     options = SMALL | {"out": tmp_path, "epochs": 1, "long_epochs": 1}
-    assert report(corpus, callback=Stopper(checks=1), **options) is None
+    assert report(corpus, callback=Stopper(checks=2), **options) is None
     assert not (tmp_path / "run").exists()
     callback = Stopper()
     results = report(corpus, resume=True, callback=callback, **options)

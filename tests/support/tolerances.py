@@ -26,6 +26,10 @@ CENTRAL = 1e-6
 CENTRAL_ABSOLUTE = 1e-9
 """Absolute error that is allowed in addition, where a component of a deep network is small: 1e-16 L/s is 1e-10."""
 
+DIFFERENCE = 1e-9
+"""Absolute difference of the central differences of two programs with step 1e-4, of losses up to 30: each loss has a
+rounding error of up to 1e-14, and the sum of two such errors is divided by 2e-4."""
+
 # --- The reference in NumPy against the naive code, float64 ---
 
 NAIVE = 1e-12

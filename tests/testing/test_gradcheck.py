@@ -1,6 +1,8 @@
 """The gradient check: every engine and network passes, a wrong gradient does not, and what cannot be checked."""
 
 import math
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,15 @@ import elman
 from elman.engine.numpy_engine import NumpyEngine
 from elman.engine.protocol import Indices
 from elman.network import LossAndGradients, Parameters
+from elman.network.bptt import logits, loss
 from elman.network.cells import CELLS
-from elman.network.parameters import Architecture, Arrays
+from elman.network.parameters import Architecture, Array, Arrays, initial_parameters
 from elman.network.state import State
-from elman.testing.gradcheck import REPORTED, GradientCheck, central_differences
-from elman.text import Corpus
+from elman.testing.conformance import relative_error
+from elman.testing.differences import STEP, central_differences
+from elman.testing.gradcheck import REPORTED, GradientCheck
+from elman.text import Corpus, Windows
+from support import reference_impl, tolerances
 from support.cells import COMPILED_CELLS
 
 
@@ -95,3 +101,74 @@ def test_wrong_gradients_fail(corpus: Corpus, monkeypatch: pytest.MonkeyPatch, n
     (check,) = elman.gradcheck(corpus, hidden_size=3, seq_length=4, points=4)
     assert not check.passed
     assert [n for n, error in check.relative_error.items() if error > 1e-7] == ["W" if factor is None else name]
+
+
+def test_the_state_is_zero_if_asked_for(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = list[Array]()
+
+    class Recorder(NumpyEngine):
+        def loss_and_gradients(self, parameters: Parameters, state: State, x: Indices, y: Indices) -> LossAndGradients:
+            states.append(state.recurrent)
+            return super().loss_and_gradients(parameters, state, x, y)
+
+    monkeypatch.setattr("elman.testing.gradcheck.get_engine", lambda name: Recorder())
+    for zero_state in (False, True):
+        (check,) = elman.gradcheck(corpus, hidden_size=4, seq_length=5, zero_state=zero_state)
+        assert check.passed
+        assert 0 < check.relative_error["h0"] < 1e-8
+    random, zero = states
+    assert random.all()
+    assert not zero.any()
+
+
+def start(m: int, T: int, windows: int) -> tuple[Parameters, State, Windows]:
+    x = np.random.default_rng(3).integers(0, 7, windows * T + 1, np.uint8)  # of 9 characters, so two are not read
+    parameters = initial_parameters(Architecture(9, m), 0.1, np.random.RandomState(1), np.float64)
+    state = parameters.architecture.zero_state(np.float64)
+    return parameters, state.with_recurrent(np.full(m, 0.5)), Windows(x, T)
+
+
+def test_the_differences_are_those_of_a_plain_program() -> None:
+    parameters, state, windows = start(3, 6, 2)
+    pairs = [windows.at(0), windows.at(6)]
+    found = central_differences(parameters, state, windows)
+    for name, array in {**parameters, "h0": state.recurrent}.items():
+        expected = reference_impl.central_differences(
+            lambda: sum(loss(parameters, state, x, y)[0] for x, y in pairs), array, STEP
+        )
+        assert found[name] == pytest.approx(expected, rel=0, abs=tolerances.DIFFERENCE)
+    assert not found["U"][:, 7:].any()
+
+
+def test_rounding_errors_are_those_of_a_plain_program() -> None:
+    """The error of V, of which most is rounding, at a length at which the order of summation matters."""
+    parameters, state, windows = start(6, 100, 1)
+    x, y = windows.at(0)
+    analytic = NumpyEngine().loss_and_gradients(parameters, state, x, y).gradients["V"]
+
+    def plain() -> float:
+        o, _ = logits(parameters, state, x)
+        p = np.exp(o) / np.exp(o).sum(axis=1, keepdims=True)
+        return float(-np.log(p[np.arange(len(y)), y]).sum())
+
+    expected = relative_error(analytic, reference_impl.central_differences(plain, parameters["V"], STEP))
+    found = relative_error(analytic, central_differences(parameters, state, windows)["V"])
+    assert found < 1.3 * expected
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_progress_is_reported_often_and_an_exception_ends_the_check(corpus: Corpus, lines: bool) -> None:
+    done = list[float]()
+    options: dict[str, Any] = {"seq_length": 20, "full": True, "engine": "numpy", "lines": lines}
+    elman.gradcheck(corpus, hidden_size=10, **options, on_progress=done.append)
+    assert done == sorted(done)
+    assert (len(done) > 10, done[-1]) == (True, 1.0)
+
+    def stop(fraction: float) -> None:
+        raise RuntimeError
+
+    started, threads = time.perf_counter(), threading.active_count()
+    with pytest.raises(RuntimeError):
+        elman.gradcheck(corpus, hidden_size=300, **options, on_progress=stop)
+    assert time.perf_counter() - started < 10  # all of it would take minutes
+    assert threading.active_count() == threads

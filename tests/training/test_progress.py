@@ -12,14 +12,15 @@ from elman.runs.history import Sample
 from elman.text import Corpus
 from elman.text.alphabet import visible
 from elman.training.progress import (
-    INTERVAL,
-    VALIDATION_INTERVAL,
+    LONGEST_INTERVAL,
+    SHORTEST_INTERVAL,
     ProgressBar,
     ProgressDisplay,
     ProgressLines,
     StderrConsole,
     create_display,
     describe_progress,
+    line_interval,
 )
 from support.state import TEXT, T
 from support.terminal import use_terminal
@@ -35,7 +36,7 @@ def lines(corpus: Corpus, capsys: pytest.CaptureFixture[str], clock: Callable[[]
 
 
 def test_a_line_is_printed_at_each_validation_and_the_end(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
-    seconds = count(step=VALIDATION_INTERVAL / 8)  # from validation to validation
+    seconds = count(step=SHORTEST_INTERVAL / 8)  # from validation to validation
     notice, *others = lines(corpus, capsys, lambda: next(seconds))
     assert notice == "training on text: 77 characters, 26 distinct"
     assert [line.split(", ")[1] for line in others] == ["update 8/20", "update 16/20", "update 20/20"]
@@ -46,7 +47,7 @@ def test_a_line_is_printed_at_each_validation_and_the_end(corpus: Corpus, capsys
 
 
 def test_frequent_validations_have_a_line_per_second(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
-    seconds = count(step=VALIDATION_INTERVAL / 4)
+    seconds = count(step=SHORTEST_INTERVAL / 4)
     train(corpus, **OPTIONS | {"validate_every": 1}, callback=ProgressLines(StderrConsole(), lambda: next(seconds)))
     shown = re.findall(r"update (\d+)/20", capsys.readouterr().err)
     assert shown == ["1", "5", "9", "13", "17", "20"]
@@ -58,14 +59,47 @@ def test_the_last_line_has_the_train_loss_of_the_results(capsys: pytest.CaptureF
     assert f"train loss {run.train_loss:.3f} nats/char" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_a_line_is_printed_every_few_seconds(
+def test_lines_are_printed_less_and_less_often(
     corpus: Corpus, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("elman.training.loop.TICK_SECONDS", 0.0)  # every update is shown
-    seconds = count(step=INTERVAL / 3)
-    _, *others = lines(corpus, capsys, lambda: next(seconds))
-    shown = [int(line.split("update ")[1].split("/")[0]) for line in others]
-    assert shown == [3, 6, 8, 11, 14, 16, 19, 20]
+    for step, expected in (
+        (0.5, [2, 4, 6, 8, 10, 12, 15, 18, 20]),  # a line per second at first
+        (2, [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 20]),
+        (10 * LONGEST_INTERVAL, [*range(1, 21)]),
+    ):
+        seconds = count(step=step)
+        train(corpus, **EXACT, max_updates=20, callback=ProgressLines(StderrConsole(), lambda: next(seconds)))  # noqa: B023
+        assert [int(each) for each in re.findall(r"update (\d+)/20", capsys.readouterr().err)] == expected, step
+    intervals = [line_interval(elapsed) for elapsed in (0, 1, 5, 10, 25, 1000)]
+    assert intervals == [SHORTEST_INTERVAL, SHORTEST_INTERVAL, 1, 2, LONGEST_INTERVAL, LONGEST_INTERVAL]
+
+
+CHECK = ("10 characters, hidden size 5, sequence length 5", (10, 5, 5))
+
+
+def test_a_gradient_check_has_a_line_per_second(capsys: pytest.CaptureFixture[str]) -> None:
+    now, (described, sizes) = 0.0, CHECK
+    display = ProgressLines(StderrConsole(), lambda: now)
+    for tenth in range(21):
+        now = tenth / 10
+        display.on_gradient_check(*sizes, tenth / 20)
+    shown = capsys.readouterr().err.splitlines()
+    assert shown == [f"checking gradients: {described}: {percent} %" for percent in (0, 40, 80)]
+
+
+def test_a_gradient_check_moves_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal, now, (described, sizes) = use_terminal(monkeypatch), 0.0, CHECK
+    bar = ProgressBar(StderrConsole(), lambda: now)
+    for hundredth in range(101):
+        now = hundredth / 100
+        bar.on_gradient_check(*sizes, hundredth / 100)
+    bar.close()
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
+    assert described in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    percentages = list(dict.fromkeys(re.findall(r"(\d+) %", shown)))
+    assert (percentages[0], 9 <= len(percentages) <= 11) == ("0", True)
 
 
 def test_how_progress_is_described(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ from elman.storage import exists
 from elman.text.alphabet import visible as visible
 from elman.training.callbacks import CallbackList, StoppedEarly
 from elman.training.health import LONGER
-from elman.training.progress import INTERVAL, StderrConsole, create_display
+from elman.training.progress import REFRESH, StderrConsole, create_display, line_interval
 
 if TYPE_CHECKING:
     from elman.runs.run import Run
@@ -146,11 +146,10 @@ class TrainingDisplay(StopSignals, CallbackList):
         self.is_asked = True
         self.progress.on_progress(run, updates)
 
-    def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
-        """Show which gradient check is running."""
+    def on_gradient_check(self, points: int, hidden_size: int, seq_length: int, done: float) -> None:
+        """Show how much of a gradient check is done."""
         self.is_asked = True
-        sizes = f"{format_count(points, 'character')}, hidden size {hidden_size}, sequence length {seq_length}"
-        self.progress.on_notice(f"checking gradients: {sizes} …")
+        self.progress.on_gradient_check(points, hidden_size, seq_length, done)
 
     def on_warning(self, warning: str) -> None:
         """Print a warning in one line, also if `quiet`."""
@@ -293,9 +292,6 @@ def show_report(results: dict[str, Any], out: Path) -> None:
 
 DELAY = 0.5
 """Seconds after which a bar appears."""
-REFRESH = 0.1
-"""Seconds between two updates of it."""
-
 ShowDone = Callable[[float], None]
 """Is called, often, with how much is done."""
 
@@ -317,13 +313,14 @@ def show_progress(
     bar = Progress(*columns, console=console, auto_refresh=False, transient=True, get_time=clock)
     bar.add_task(visible(title), total=total, state="")
     (task,) = bar.tasks
-    due = clock() + (DELAY if console.is_watched else INTERVAL)
+    started = clock()
+    due = started + (DELAY if console.is_watched else line_interval(0))
 
     def show(done: float) -> None:
         nonlocal due
         if (now := clock()) < due:
             return
-        due = now + (REFRESH if console.is_watched else INTERVAL)
+        due = now + (REFRESH if console.is_watched else line_interval(now - started))
         bar.update(task.id, completed=done)
         if console.is_watched:
             bar.start()

@@ -35,6 +35,10 @@ from elman.training.callbacks import CallbackList, TrainingCallback
 from elman.training.train import train
 
 
+class _StoppedError(Exception):
+    """The callback asks to stop during the gradient check."""
+
+
 class _BestNetwork(CallbackList):
     """Keeps the network with the lowest smooth loss of all rows of metrics; how each run starts is not notified."""
 
@@ -200,24 +204,32 @@ class _ReportBuilder:
         """Carry out the remaining experiments; return False if stopped."""
         result = self.progress["gradient_check"]
         for points, m, T, _ in REPORTED[len(result["experiments"]) :]:
-            self.callback.on_gradient_check(points, m, T)
+
+            def show(done: float, points: int = points, m: int = m, T: int = T) -> None:
+                self.callback.on_gradient_check(points, m, T, done)
+                if self.callback.should_stop():
+                    raise _StoppedError
+
             started = time.perf_counter()
-            (check,) = gradcheck(
-                self.corpus,
-                points=points,
-                hidden_size=m,
-                seq_length=T,
-                full=True,
-                engine=config.engine,
-                seed=config.seed,
-            )
+            try:
+                show(0.0)
+                (check,) = gradcheck(
+                    self.corpus,
+                    points=points,
+                    hidden_size=m,
+                    seq_length=T,
+                    full=True,
+                    engine=config.engine,
+                    seed=config.seed,
+                    on_progress=show,
+                )
+            except _StoppedError:
+                return False
             errors = {name: finite_or_none(error) for name, error in check.relative_error.items()}
             result["experiments"].append(check.as_dict() | {"relative_error": errors})
             result["passed"] &= check.passed
             self.progress["times"]["gradient_check_seconds"] += time.perf_counter() - started
             self.save_progress()
-            if self.callback.should_stop():
-                return False
         return True
 
     def train(self, epochs: int) -> Run | None:

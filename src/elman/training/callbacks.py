@@ -34,8 +34,8 @@ class TrainingCallback:
     def on_compile(self) -> None:
         """Kernels are about to be compiled, or loaded from the cache; `on_notice` is called where they are compiled."""
 
-    def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
-        """``elman report`` is about to run an experiment of its gradient check."""
+    def on_gradient_check(self, points: int, hidden_size: int, seq_length: int, done: float) -> None:
+        """``elman report`` has done a fraction of an experiment of its gradient check, at first 0; called often."""
 
     def on_progress(self, run: Run, updates: int) -> None:
         """Updates were done, about twice per second; `updates` is the expected total."""

@@ -12,15 +12,29 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from elman.errors import format_count
 from elman.runs.history import Sample
 from elman.runs.run import Run
 from elman.text.alphabet import visible
 from elman.training.callbacks import TrainingCallback
 
-INTERVAL = 5.0
-"""Seconds between two lines, unless there is a validation before."""
-VALIDATION_INTERVAL = 1.0
-"""Seconds between two lines, at least: the epochs of a short text, and so its validations, may take milliseconds."""
+SHORTEST_INTERVAL = 0.75
+"""Seconds between two lines at first, and later at least, where there are validations: with `on_progress` twice per
+second, there is a line per second."""
+LONGEST_INTERVAL = 5.0
+"""Seconds between two lines later, unless there is a validation before."""
+REFRESH = 0.1
+"""Seconds between two updates of a bar."""
+
+
+def line_interval(elapsed: float) -> float:
+    """Return the seconds until the next line, the longer the more time has elapsed."""
+    return max(SHORTEST_INTERVAL, min(LONGEST_INTERVAL, elapsed / 5))
+
+
+def describe_check(points: int, hidden_size: int, seq_length: int) -> str:
+    """Return the sizes of a gradient check."""
+    return f"{format_count(points, 'character')}, hidden size {hidden_size}, sequence length {seq_length}"
 
 
 class StderrConsole(Console):
@@ -65,13 +79,19 @@ class ProgressLines(ProgressDisplay):
     """Prints a line every few seconds, at validations and at the end."""
 
     def __init__(self, console: StderrConsole, clock: Callable[[], float] = time.monotonic) -> None:
-        self.console, self.clock = console, clock
-        self.due = clock() + INTERVAL
-        self.validation_due = self.due - INTERVAL
+        self.console, self.clock, self.started = console, clock, clock()
+        self.due, self.validation_due, self.check_due = self.started + line_interval(0), self.started, self.started
 
     def on_notice(self, notice: str) -> None:
         """Print the notice."""
         self.console.print_line(notice)
+
+    def on_gradient_check(self, points: int, hidden_size: int, seq_length: int, done: float) -> None:
+        """Print a line if one is due."""
+        if (now := self.clock()) >= self.check_due:
+            self.check_due = self.due = now + SHORTEST_INTERVAL
+            sizes = describe_check(points, hidden_size, seq_length)
+            self.console.print_line(f"checking gradients: {sizes}: {int(100 * done)} %")
 
     def on_progress(self, run: Run, updates: int) -> None:
         """Print a line if one is due."""
@@ -79,7 +99,7 @@ class ProgressLines(ProgressDisplay):
         validated_at = max((row.update for row in run.metrics[-1:] if row.validation_loss is not None), default=0)
         is_due = now >= self.due or (now >= self.validation_due and validated_at == run.state.update)
         if is_due or run.state.update >= updates:
-            self.due, self.validation_due = now + INTERVAL, now + VALIDATION_INTERVAL
+            self.due, self.validation_due = now + line_interval(now - self.started), now + SHORTEST_INTERVAL
             self.console.print_line(", ".join(filter(None, describe_progress(run, updates).values())))
 
     def on_warning(self, warning: str) -> None:
@@ -90,11 +110,11 @@ class ProgressLines(ProgressDisplay):
 class ProgressBar(ProgressLines):
     """A bar, and the latest sample below it."""
 
-    def __init__(self, console: StderrConsole) -> None:
+    def __init__(self, console: StderrConsole, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(console, clock)
         from rich.live import Live  # these take a while to import
         from rich.progress import BarColumn, Progress, TextColumn
 
-        self.console = console
         self.output: Any = None  # of a notebook's cell
         self.live = Live(console=console, auto_refresh=False)
         epoch, updates, left = (TextColumn(f"{{task.fields[{name}]}}") for name in ("epoch", "updates", "left"))
@@ -110,14 +130,25 @@ class ProgressBar(ProgressLines):
         else:
             self.console.print(text)
 
+    def on_gradient_check(self, points: int, hidden_size: int, seq_length: int, done: float) -> None:
+        """Update the bar, a few times per second."""
+        if (now := self.clock()) >= self.check_due:
+            self.check_due = now + REFRESH
+            fields = {"epoch": "checking gradients", "updates": f"{int(100 * done)} %", "left": ""}
+            self.progress.update(self.task, completed=done, **fields)  # type: ignore[arg-type]
+            self._show(Text(describe_check(points, hidden_size, seq_length)))
+
     def on_progress(self, run: Run, updates: int) -> None:
         """Update the bar."""
         fields = describe_progress(run, updates)
         self.progress.update(self.task, completed=min(1.0, run.state.update / updates), **fields)  # type: ignore[arg-type]
+        self._show(Text(", ".join(filter(None, (fields["losses"], fields["speed"])))), Padding(self.text, (1, 2)))
+
+    def _show(self, *lines: Text | Padding) -> None:
+        """Show the bar, and lines below it."""
         content = Table.grid()
-        content.add_row(self.progress)
-        content.add_row(Text(", ".join(filter(None, (fields["losses"], fields["speed"])))))
-        content.add_row(Padding(self.text, (1, 2)))
+        for line in (self.progress, *lines):
+            content.add_row(line)
         if self.console.is_jupyter:
             self._update_output(content)
         else:

@@ -23,6 +23,7 @@ def gradcheck(
     ngram_order: Integer = 0,
     lines: Flag = False,
     full: Flag = False,
+    zero_state: Flag = False,
     engine: Annotated[
         Name, Parameter(help=f"Engine whose gradients are checked: {join_alternatives([*ENGINES])}.")
     ] = DEFAULT_ENGINE,
@@ -52,6 +53,8 @@ def gradcheck(
         Reset the state at every line feed, as train --lines does.
     full
         Check every weight, not 256 random ones of each array.
+    zero_state
+        Start from a hidden state of zeros, as the course report did.
     seed
         Random seed of weights and hidden state.
     """
@@ -69,6 +72,7 @@ def gradcheck(
             ngram_order=ngram_order,
             lines=lines,
             full=full,
+            zero_state=zero_state,
             engine=engine,
             seed=seed,
             encoding=encoding,
