@@ -29,7 +29,7 @@ REFRESH = 0.1
 
 def line_interval(elapsed: float) -> float:
     """Return the seconds until the next line, the longer the more time has elapsed."""
-    return max(SHORTEST_INTERVAL, min(LONGEST_INTERVAL, elapsed / 5))
+    return max(SHORTEST_INTERVAL, min(LONGEST_INTERVAL, elapsed / 10))
 
 
 def describe_check(points: int, hidden_size: int, seq_length: int) -> str:
@@ -89,7 +89,7 @@ class ProgressLines(ProgressDisplay):
     def on_gradient_check(self, points: int, hidden_size: int, seq_length: int, done: float) -> None:
         """Print a line if one is due."""
         if (now := self.clock()) >= self.check_due:
-            self.check_due = self.due = now + SHORTEST_INTERVAL
+            self.started, self.check_due, self.due = now, now + SHORTEST_INTERVAL, now + SHORTEST_INTERVAL
             sizes = describe_check(points, hidden_size, seq_length)
             self.console.print_line(f"checking gradients: {sizes}: {int(100 * done)} %")
 
