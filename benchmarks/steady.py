@@ -36,7 +36,7 @@ def train(text: str, preset: str, seed: int) -> tuple[dict[str, Any], Curve]:
         "minimum_smooth_loss": round(run.state.minimum_smooth_loss, 3),
         "seconds": round(run.state.seconds, 1),
     }
-    return result, [(row.update, row.smooth_loss) for row in run.metrics]
+    return result, [(row.update, run.config.seq_length * row.smooth_loss) for row in run.metrics]
 
 
 def plot(curves: dict[str, Curve], title: str) -> None:

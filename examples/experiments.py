@@ -64,7 +64,7 @@ def clipping(axes, seed=400):
     worst = {}
     for limit, label in ((1.0, "norm at most 1"), (1e9, "not clipped")):
         run = train(updates=300, optimizer="sgd", learning_rate=0.1, grad_clip=limit, metrics_every=1, seed=seed)
-        losses = np.array([row.loss for row in run.metrics]) / 25
+        losses = np.array([row.loss for row in run.metrics])
         worst[label] = losses[100:].mean()
         axes.plot(losses, label=label)
     axes.set(xlabel="update", ylabel="training loss, nats per character", yscale="log")
@@ -128,12 +128,12 @@ def overfitting(axes, seed=400):
     text = elman.Corpus.from_text(read_corpus("python-docs").text[:20_000])
     run = train(text, 2500, 50, cell="gru", hidden_size=200, metrics_every=20, seed=seed)
     updates, loss = curve(run)
-    axes.plot([row.update for row in run.metrics], [row.loss / 25 for row in run.metrics], label="training")
+    axes.plot([row.update for row in run.metrics], [row.loss for row in run.metrics], label="training")
     axes.plot(updates, loss, label="validation, last tenth of the text")
     axes.axvline(updates[loss.argmin()], color="0.7", linestyle=":", label="lowest validation loss")
     axes.set(xlabel="update", ylabel="loss, nats per character", ylim=(0, 4))
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    return {"best": loss.min(), "last": loss[-1], "training": run.metrics[-1].loss / 25}
+    return {"best": loss.min(), "last": loss[-1], "training": run.metrics[-1].loss}
 
 
 # %% What a hidden unit tracks: of all units of an LSTM and all features, the pair that agrees best

@@ -81,7 +81,8 @@ def test_train_prints_one_line_of_json(folder: Path, command: Command) -> None:
     assert "longer" in results["advice"]
     assert (results["updates"], results["epochs"], results["validation_loss"]) == (20, 1.3333, None)
     state = RunDirectory(Path("out")).load().state
-    assert (results["smooth_loss"], results["minimum_at"]) == (state.smooth_loss, state.minimum_at)
+    assert (results["smooth_loss"], results["minimum_at"]) == (state.smooth_loss / T, state.minimum_at)
+    assert results["minimum_smooth_loss"] == state.minimum_smooth_loss / T
 
 
 def test_two_hyphens_end_the_options(folder: Path, command: Command) -> None:

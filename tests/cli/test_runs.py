@@ -151,7 +151,7 @@ def test_no_runs_are_an_empty_table(tmp_path: Path, command: Command) -> None:
 
 def test_plot_takes_directories_of_runs(three: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     curves: list[str] = []
-    monkeypatch.setattr("elman.runs.plots.plot_losses", lambda found: curves.extend(each.label for each in found))
+    monkeypatch.setattr("elman.runs.plots.plot_losses", lambda found, **_: curves.extend(each.name for each in found))
     monkeypatch.setattr("elman.runs.plots.save_figure", lambda figure, path: None)
     code, out, err = command("plot", "runs", "-o", "all.png")
     assert (code, out) == (0, "all.png\n")
@@ -160,6 +160,7 @@ def test_plot_takes_directories_of_runs(three: Path, command: Command, monkeypat
     assert command("plot", "runs/a", "-o", "one.png").code == 0
     assert curves[2:] == ["a"]
     assert_refused(command("plot", "runs/b"), "'runs/b/metrics.csv' cannot be read")
+    assert_refused(command("plot", "runs/a", "--by", "lines"), "--by must be one of updates, characters (got 'lines')")
 
 
 def test_a_run_without_rows_is_skipped_with_a_warning(three: Path, command: Command, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def expect_of_run(run: elman.Run) -> dict[str, Any]:
     return {
         "updates": run.state.update,
         "smooth_loss": run.state.smooth_loss,
-        "losses": [row.loss for row in run.metrics],
+        "losses": [run.config.seq_length * row.loss for row in run.metrics],  # nats per window, as in 0.3.0
         "samples": [sample.text for sample in run.samples],
     }
 

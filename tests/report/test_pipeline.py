@@ -86,10 +86,16 @@ def test_the_results_are_those_of_the_runs(whole: tuple[dict[str, Any], Path], c
     results, _ = whole
     for part, epochs in (("short", 2), ("long", 4)):
         run = train(corpus, epochs=epochs, **SMALL)
-        expected = run.results() | {"requested_epochs": epochs}
+        per_window = {name: getattr(run.state, name) for name in ("smooth_loss", "minimum_smooth_loss")}
+        expected = run.results() | per_window | {"requested_epochs": epochs}
         compared = {name for name in results[part] if "second" not in name}
         assert {name: results[part][name] for name in compared} == {name: expected[name] for name in compared}
     assert [sample["text"] for sample in results["samples"]] == [sample.text for sample in run.samples[:11]]
+    T, points = run.config.seq_length, dict(zip(*results["curve"].values(), strict=True))
+    assert [sample["smooth_loss"] for sample in results["samples"][1:]] == pytest.approx(
+        [T * sample.smooth_loss for sample in run.samples[1:11] if sample.smooth_loss is not None]
+    )
+    assert [points[row.update] for row in run.metrics] == pytest.approx([T * row.smooth_loss for row in run.metrics])
     assert results["statistics"]["start"] == pytest.approx(train(corpus, max_updates=1, **SMALL).state.smooth_loss)
     assert results["curve"]["update"] == [1, *range(10, 4 * PER_EPOCH, 10), 4 * PER_EPOCH]
     assert [name["name"] for name in results["names"]] == ["Anna"]

@@ -59,7 +59,7 @@ def read(path: Path) -> None:
 def show(folder: Path) -> None:
     """Read a run as `elman runs`, `elman plot`, `elman serve` and `elman view` do."""
     elman.list_runs(folder)
-    error_message(lambda: LossCurve.of_directory(RunDirectory(folder)).train_losses())
+    error_message(lambda: LossCurve.of_directory(RunDirectory(folder)).points("train_loss"))
     for model in [] if error_message(partial(load_models, [folder])) else load_models([folder]).values():
         create_request_types({"model": model}, Settings())
         dump_json(describe_for_playground("model", model))
@@ -183,14 +183,15 @@ def test_a_duplicate_key(run: Path) -> None:
         ("samples.jsonl", "[1]\n", "cannot be read as samples.jsonl ("),
         ("samples.jsonl", '{"update": 1}\n', "cannot be read as samples.jsonl ("),
         ("metrics.csv", "1" * 200_000 + "\n", "cannot be read as metrics.csv ("),
-        ("metrics.csv", "-1,0,1,1,,1,1\n", "update must be an integer"),
-        ("metrics.csv", f"{10**30},0,1,1,,1,1\n", "update must be an integer"),
-        ("metrics.csv", "1,0,nan,1,,1,1\n", "smooth_loss must be a finite number"),
-        ("metrics.csv", "1,0,1,inf,,1,1\n", "loss must be a finite number"),
-        ("metrics.csv", "1,0,1,1,,1\n", "a row does not have as many fields as the header"),
-        ("metrics.csv", "1,0,1,1,,1,1,1\n", "a row does not have as many fields as the header"),
+        ("metrics.csv", "-1,0,1,1,1,,1,1\n", "update must be an integer"),
+        ("metrics.csv", f"{10**30},0,1,1,1,,1,1\n", "update must be an integer"),
+        ("metrics.csv", "1,0,nan,1,1,,1,1\n", "smooth_loss must be a finite number"),
+        ("metrics.csv", "1,0,1,inf,1,,1,1\n", "loss must be a finite number"),
+        ("metrics.csv", "1,0,1,1,1,,1\n", "a row does not have as many fields as the header"),
+        ("metrics.csv", "1,0,1,1,1,,1,1,1\n", "a row does not have as many fields as the header"),
+        ("metrics.csv", "1,0,1,1,,,1,1\n", "missing 1 required positional argument: 'train_loss'"),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_a_record_that_is_none(run: Path, name: str, line: str, reason: str) -> None:
     with (run / name).open("a", encoding="utf-8") as file:
@@ -245,7 +246,8 @@ BOMBS: dict[str, tuple[str, bytes]] = {
     "small values": ("run.json", b"[" + b"[],{}," * 60_000 + b"0]"),
     "rows": (
         "metrics.csv",
-        b"update,epoch,smooth_loss,loss,validation_loss,seconds,chars_per_second\n" + b"1,1,1,1,,1,1\n" * 30_000,
+        b"update,epoch,smooth_loss,loss,train_loss,validation_loss,seconds,chars_per_second\n"
+        + b"1,1,1,1,1,,1,1\n" * 30_000,
     ),
     "columns": ("metrics.csv", b"a," * 500_000 + b"\n" + b"1," * 500_000 + b"\n"),
     "lines": ("samples.jsonl", b'{"update":0,"smooth_loss":1,"text":""}\n' * 30_000),

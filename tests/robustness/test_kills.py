@@ -85,7 +85,7 @@ def number(path: Path) -> int:
 def left(out: Path) -> dict[str, Any]:
     """Return all files of a run, without what the clock writes."""
     with (out / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row[:5] for row in csv.reader(file)]
+        rows = [row[:6] for row in csv.reader(file)]
     files: dict[str, Any] = {}
     for path in out.glob("*.safetensors"):
         text, tensors = read_tensors(path)

@@ -5,7 +5,7 @@ import json
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, starmap
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -18,17 +18,17 @@ from elman.config import Config, make_config
 from elman.errors import ElmanError
 from elman.runs import history
 from elman.runs.directory import RunDirectory
-from elman.runs.history import COLUMNS, MIN_CHARS, Metrics, Records, Sample, TrainLossEstimator
+from elman.runs.history import COLUMNS, MIN_CHARS, Losses, Metrics, Records, Sample, TrainLossEstimator
 from elman.text import Corpus
 from elman.training import loop
 from support.state import TEXT
 from support.training import EXACT, SMALL, StopsAt, rows, train
 
-HEADER = b"update,epoch,smooth_loss,loss,validation_loss,seconds,chars_per_second\n"
+HEADER = b"update,epoch,smooth_loss,loss,train_loss,validation_loss,seconds,chars_per_second\n"
 
 number = st.floats(-1e300, 1e300)
 count = st.integers(0, 2**53)
-row = st.builds(Metrics, count, count, number, number, st.none() | number, number, number)
+row = st.builds(Metrics, count, count, number, number, number, st.none() | number, number, number)
 sample = st.builds(Sample, count, st.none() | number, st.text(st.characters()))
 
 
@@ -53,7 +53,7 @@ def test_the_columns_of_the_metrics_and_the_keys_of_the_samples(corpus: Corpus, 
         header, *rows = csv.reader(file)
     assert (",".join(header) + "\n").encode() == HEADER == (",".join(COLUMNS) + "\n").encode()
     assert [row[0] for row in rows] == ["7", "14", "21", "25"]
-    assert {row[4] for row in rows} == {""}
+    assert {row[5] for row in rows} == {""}
     samples = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text("utf-8").splitlines()]
     assert [list(sample) for sample in samples] == [["update", "smooth_loss", "text"]] * 3
     assert [(sample["update"], sample["smooth_loss"] is None) for sample in samples] == [
@@ -65,7 +65,7 @@ def test_the_columns_of_the_metrics_and_the_keys_of_the_samples(corpus: Corpus, 
     ("name", "torn"),
     [
         ("metrics.csv", b"2"),
-        ("metrics.csv", b"28,1,1.5,2.5,,0.1,3"),
+        ("metrics.csv", b"28,1,1.5,2.5,1.5,,0.1,3"),
         ("samples.jsonl", b"{"),
         ("samples.jsonl", b'{"update": 30, "text": "\xe2\x82'),
     ],
@@ -161,13 +161,13 @@ def smooth_losses(losses: Iterable[float]) -> list[float]:
     return [*accumulate(losses, lambda smooth, loss: 0.999 * smooth + 0.001 * loss)]
 
 
-def rows_of(losses: Sequence[float], every: int) -> list[Metrics]:
+def rows_of(losses: Sequence[float], every: int) -> list[Losses]:
     smooth, updates = smooth_losses(losses), range(every, len(losses) + 1, every)
-    return [Metrics(update, 0, smooth[update - 1], losses[update - 1], None, 1.0, 1.0) for update in updates]
+    return [Losses(update, smooth[update - 1], losses[update - 1]) for update in updates]
 
 
-def estimate(config: Config, rows: Iterable[Metrics]) -> float:
-    return [*map(TrainLossEstimator(config).append, rows)][-1]
+def estimate(config: Config, rows: Iterable[Losses]) -> float:
+    return [*starmap(TrainLossEstimator(config).append, rows)][-1]
 
 
 COUNTING = [float(update) for update in range(500)]
@@ -186,23 +186,23 @@ COUNTING = [float(update) for update in range(500)]
     ],
 )
 def test_the_train_loss_is_a_recent_mean(config: Config, losses: list[float], every: int, expected: float) -> None:
-    assert estimate(config, rows_of(losses, every)) == pytest.approx(expected / config.seq_length, rel=0.01)
+    assert estimate(config, rows_of(losses, every)) == pytest.approx(expected, rel=0.01)
 
 
 def test_it_is_the_smooth_loss_of_few_characters_and_never_jumps() -> None:
     rows = rows_of([float(update) for update in range(5)], 5)
-    assert estimate(Config(seq_length=T), rows) == rows[-1].smooth_loss / T
+    assert estimate(Config(seq_length=T), rows) == rows[-1].smooth_loss
     estimator = TrainLossEstimator(Config(seq_length=T, batch_size=100))
-    curve = [estimator.append(row) for row in rows_of([100.0 - update / 1000 for update in range(20_000)], 100)]
+    curve = [estimator.append(*row) for row in rows_of([100.0 - update / 1000 for update in range(20_000)], 100)]
     assert all(after < before for before, after in pairwise(curve))
 
 
 def test_between_two_rows_of_a_preset_it_does_not_fall_back_to_the_smooth_loss() -> None:
     config = make_config("minute")
-    losses = [100.0 * config.seq_length] + [2.0 * config.seq_length] * 499
+    losses = [100.0] + [2.0] * 499
     smooth, estimator = smooth_losses(losses), TrainLossEstimator(config)
     for row in rows_of(losses, config.metrics_every)[:-1]:
-        estimator.append(row)
+        estimator.append(*row)
         for update in range(row.update, row.update + config.metrics_every):
             assert estimator.at(update, smooth[update - 1]) == pytest.approx(2.0)
 
@@ -210,6 +210,9 @@ def test_between_two_rows_of_a_preset_it_does_not_fall_back_to_the_smooth_loss()
 def test_a_run_has_it_whether_it_was_resumed_or_not(corpus: Corpus, tmp_path: Path) -> None:
     options: dict[str, Any] = EXACT | {"max_updates": 40, "batch_size": 5, "seq_length": 10}
     expected = train(corpus, **options)
-    assert expected.train_loss == expected.results()["train_loss"] == estimate(expected.config, expected.metrics)
+    assert expected.train_loss == expected.results()["train_loss"] == expected.metrics[-1].train_loss
+    rows = [Losses(row.update, row.smooth_loss, row.loss) for row in expected.metrics]
+    assert [row.train_loss for row in expected.metrics] == [*starmap(TrainLossEstimator(expected.config).append, rows)]
     train(corpus, **options, out=tmp_path, callback=StopsAt(20))
     assert train(corpus, out=tmp_path, resume=True).train_loss == expected.train_loss
+    assert RunDirectory(tmp_path).metrics()[-1].train_loss == expected.train_loss

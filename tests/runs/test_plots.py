@@ -11,27 +11,39 @@ import numpy as np
 import pytest
 
 import elman
-from elman.config import Config
+from elman.config import Config, make_config
 from elman.errors import ElmanError
+from elman.network.optimizers import OPTIMIZER_TITLES, OPTIMIZERS
 from elman.runs.directory import RunDirectory
 from elman.runs.history import Metrics
-from elman.runs.plots import LossCurve, plot_losses, save_figure
+from elman.runs.plots import LABEL_WIDTH, LossCurve, describe_setting, plot_losses, save_figure
 from elman.text import Corpus
 from support.cli import Command, assert_refused
 from support.state import TEXT, T
 from support.training import Listens, train
 
 if TYPE_CHECKING:
+    from matplotlib.axes._secondary_axes import SecondaryAxis
     from matplotlib.figure import Figure  # half a second, in every process that collects the tests
 
-ROWS = [Metrics(7, 0, 1 / 3, 2e-17, None, 0.1, 12.5), Metrics(14, 1, 0.1, 3.0, 2.75, 1e300, 0.0)]
+ROWS = [Metrics(7, 0, 1 / 3, 2e-17, 0.5, None, 0.1, 12.5), Metrics(14, 1, 0.1, 3.0, 0.25, 2.75, 1e300, 0.0)]
 SHORT: dict[str, Any] = {"hidden_size": 3, "seq_length": 5, "engine": "numpy", "max_updates": 4}
 PLOT = "smooth_loss.png"
-CONFIG = Config(seq_length=T)  # whose rows are on so few characters that the train loss is the smooth loss
+CONFIG = Config(seq_length=T, batch_size=2)
 
 
-def curve(label: str) -> LossCurve:
-    return LossCurve(label, ROWS, CONFIG)
+def curve(name: str, **settings: Any) -> LossCurve:
+    return LossCurve(name, ROWS, replace(CONFIG, **settings))
+
+
+def drawn(figure: Figure) -> dict[str, list[list[float]]]:
+    """Return the points of every line of a single run, by its label."""
+    (axes,) = figure.axes
+    return {str(line.get_label()): np.asarray(line.get_xydata()).tolist() for line in axes.lines}
+
+
+def window_axis(figure: Figure) -> SecondaryAxis | None:
+    return next((each for axes in figure.axes for each in axes.child_axes), None)  # type: ignore[return-value]
 
 
 def legend(figure: Figure) -> list[str]:
@@ -39,17 +51,90 @@ def legend(figure: Figure) -> list[str]:
     return [text.get_text() for text in shown.get_texts()]
 
 
-def test_a_run_has_both_losses_in_one_plot() -> None:
+def test_a_run_has_all_losses_in_one_plot() -> None:
     figure = plot_losses([curve("one")])
     (axes,) = figure.axes
-    trained, validated = axes.lines
-    assert np.asarray(trained.get_xdata()).tolist() == [row.update for row in ROWS]
-    assert np.asarray(trained.get_ydata()).tolist() == [row.smooth_loss / T for row in ROWS]
-    assert np.asarray(validated.get_xydata()).tolist() == [[14, 2.75]]
+    expected = {
+        "smooth loss": [[7, 1 / 3], [14, 0.1]], "train loss": [[7, 0.5], [14, 0.25]], "validation loss": [[14, 2.75]],
+    }  # fmt: skip
+    assert drawn(figure) == expected
+    assert legend(figure) == list(expected)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("update", "loss, nats per character")
-    assert legend(figure) == ["train", "validation"]
-    (axes,) = plot_losses([LossCurve("one", ROWS[:1], CONFIG)]).axes  # without validation
-    assert (len(axes.lines), axes.get_legend()) == (1, None)
+    assert axes.get_title("left").replace("\n", " ") == describe_setting(CONFIG)
+    assert window_axis(figure) is None
+    figure = plot_losses([LossCurve("one", ROWS[:1], CONFIG)])  # without validation
+    assert legend(figure) == ["smooth loss", "train loss"]
+
+
+def test_the_smooth_loss_in_place_of_the_train_loss() -> None:
+    figure = plot_losses([curve("one")], smooth=True)
+    assert legend(figure) == [*drawn(figure)] == ["smooth loss", "validation loss"]
+    figures = [figure, *(plot_losses([curve("one"), curve("two", seq_length=n)], smooth=True) for n in (T, T + 1))]
+    assert [axes.get_ylabel() for axes in figures[1].axes] == [
+        "smooth loss, nats per character", "validation loss, nats per character",
+    ]  # fmt: skip
+    per_window = [window_axis(each) for each in figures]
+    assert [axis and axis.get_ylabel() for axis in per_window] == [*[f"nats per window of {T} characters"] * 2, None]
+    figure.draw_without_rendering()
+    assert per_window[0] is not None
+    assert per_window[0].get_ylim() == pytest.approx([T * loss for loss in figure.axes[0].get_ylim()])
+
+
+def test_the_characters_that_were_read_are_those_of_every_window_and_row() -> None:
+    figure = plot_losses([curve("one")], by="characters")
+    assert drawn(figure)["smooth loss"] == [[7 * T * 2, 1 / 3], [14 * T * 2, 0.1]]
+    assert figure.axes[0].get_xlabel() == "characters read"
+    figure = plot_losses([curve("one"), curve("two", seq_length=100)], by="characters")
+    assert np.asarray(figure.axes[0].lines[1].get_xdata()).tolist() == [7 * 200, 14 * 200]
+    with pytest.raises(ElmanError, match=r"^by must be updates or characters \(got 'letters'\)$"):
+        plot_losses([curve("one")], by="letters")
+
+
+DEFAULTS = make_config("reference")
+LABELS: dict[str, tuple[list[LossCurve], list[str]]] = {
+    "names, where no setting differs": ([curve("a"), curve("b", metrics_every=3, sample_every=0)], ["a", "b"]),
+    "settings": ([curve("a", seq_length=100), curve("b")], ["seq_length 100", f"seq_length {T}"]),
+    "several": (
+        [curve("a", optimizer="adam", learning_rate=0.002), curve("b", lines=True)],
+        ["optimizer adam, learning_rate 0.002, lines no", "optimizer adagrad, learning_rate 0.1, lines yes"],
+    ),
+    "both": ([curve("a", seed=1), curve("b"), curve("c")], ["seed 1", "seed 400, b", "seed 400, c"]),
+    "a file without its folder": (
+        [curve("a", validation="/folder/held out"), curve("b", max_updates=5)],
+        ["max_updates none, validation held out", "max_updates 5, validation 0"],
+    ),
+    "texts and weights": (
+        [curve("a")._replace(text="one"), curve("b")._replace(text="two", init_from="base")],
+        ["text one, init_from none", "text two, init_from base"],
+    ),
+    "a preset and what does not follow from it": (
+        [
+            LossCurve("a", ROWS, replace(DEFAULTS, seed=1), preset="reference"),
+            LossCurve("b", ROWS, make_config("steady"), preset="steady"),
+            LossCurve("c", ROWS, replace(make_config("minute"), max_chars=9, batch_size=7), preset="minute"),
+        ],
+        ["preset reference, seed 1", "preset steady, seed 400", "preset minute, seed 400"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("curves", "labels"), LABELS.values(), ids=LABELS)
+def test_runs_are_labelled_by_the_settings_in_which_they_differ(curves: list[LossCurve], labels: list[str]) -> None:
+    found = legend(plot_losses(curves))
+    assert [" ".join(label.split()) for label in found] == labels
+    assert max(map(len, "\n".join(found).split("\n"))) <= LABEL_WIDTH
+
+
+def test_a_setting_is_described_in_one_line() -> None:
+    assert describe_setting(Config(dtype="float64", engine="numba", epochs=1, init_std=0.05)) == (
+        "rnn, m = 100, T = 25, η = 0.1, standard deviation 0.05, 1 epoch, AdaGrad, clipped to ±5 by value, float64,"
+        " engine numba"
+    )
+    assert describe_setting(replace(make_config("minute"), max_updates=2000, dtype="float32", engine="numpy")) == (
+        "gru, 2 layers, m = 256, T = 64, B = 64, η = 0.03, cosine schedule, standard deviation 1, at most 18 epochs,"
+        " 2,000 updates or 60 s, Muon, clipped to a norm of 16, float32, mixed precision, engine numpy"
+    )
+    assert OPTIMIZER_TITLES.keys() == OPTIMIZERS.keys()
 
 
 def test_twenty_runs_are_told_apart() -> None:
@@ -67,7 +152,7 @@ def test_twenty_runs_are_told_apart() -> None:
 
 def test_single_points_have_markers() -> None:
     (axes,) = plot_losses([curve("one")]).axes
-    assert [line.get_marker() for line in axes.lines] == ["", "o"]  # two rows, of which one has a validation
+    assert [line.get_marker() for line in axes.lines] == ["", "", "o"]  # two rows, of which one has a validation
     first = LossCurve("first", ROWS[:1], CONFIG)
     for figure in (plot_losses([first]), plot_losses([first, first])):
         assert {line.get_marker() for axes in figure.axes for line in axes.lines} == {"o"}
@@ -108,7 +193,7 @@ def test_a_plot_is_written_and_names_runs_as_they_are_called(tmp_path: Path, lab
 
 @pytest.mark.usefixtures("drawn_plots")
 def test_runs_with_other_sequence_lengths_are_comparable(corpus: Corpus, tmp_path: Path) -> None:
-    """The smooth losses, sums over a sequence, differ by its length; the curves do not."""
+    """The losses of training are not sums over a sequence, which would differ by its length."""
     for length in (5, 15):
         out, listens = tmp_path / str(length), Listens()
         options: dict[str, Any] = {"seq_length": length, "metrics_every": 7, "max_updates": 20}
@@ -116,9 +201,10 @@ def test_runs_with_other_sequence_lengths_are_comparable(corpus: Corpus, tmp_pat
         assert (out / PLOT).read_bytes().startswith(b"\x89PNG\r\n")
         assert not any("curve" in notice for notice in listens.notices)
     curves = [LossCurve.of_directory(RunDirectory(tmp_path / name)) for name in ("5", "15")]
-    assert [each.label for each in curves] == ["5", "15"]
-    first, second = (each.train_losses()[1][-1] for each in curves)
-    assert first == pytest.approx(second, rel=0.1)
+    assert [each.name for each in curves] == ["5", "15"]
+    for loss in ("train_loss", "smooth_loss"):
+        first, second = (each.points(loss)[1][-1] for each in curves)
+        assert first == pytest.approx(second, rel=0.1)
 
 
 MISSING = "this requires matplotlib, which is not installed: pip install 'elman[plot]'"

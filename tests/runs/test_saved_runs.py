@@ -56,7 +56,7 @@ def test_a_row_has_what_the_run_has(finished: Path) -> None:
         "text": "novel.txt", "cell": "gru", "layers": 2, "hidden_size": EXACT["hidden_size"], "updates": 30,
         "seconds": last.seconds, "validation_loss": checkpoint.selected.validation_loss,
     }.items()  # fmt: skip
-    assert rows[0]["train_loss"] == pytest.approx(last.smooth_loss / EXACT["seq_length"])
+    assert rows[0]["train_loss"] == last.train_loss
     assert rows[1]["validation_loss"] is None  # the lowest validation loss is first
     assert elman.list_runs(finished / "more", finished, finished) == rows  # a run is listed once
 
@@ -114,8 +114,8 @@ def test_every_place_shows_the_same_numbers(tmp_path: Path, options: dict[str, A
     curve, status = LossCurve.of_directory(RunDirectory(tmp_path)), page.status()
     assert summarize(run.config, results) == summarize(run.config, row)
     assert summarize(run.config, row | {"seconds": 0.0496}) == summarize(run.config, row | {"seconds": 0.05})
-    assert results["train_loss"] == row["train_loss"] == status["train_loss"] == curve.train_losses()[1][-1]
-    updates, losses = curve.validation_losses()
+    assert results["train_loss"] == row["train_loss"] == status["train_loss"] == curve.points("train_loss")[1][-1]
+    updates, losses = curve.points("validation_loss")
     best = updates[losses.index(min(losses))], min(losses)
     assert (results["kept_update"], results["validation_loss"]) == (row["kept_update"], row["validation_loss"]) == best
     assert status["best"] == best

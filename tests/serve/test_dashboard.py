@@ -74,8 +74,7 @@ def curve(source: RunSource, name: str = "train_loss") -> dict[int, float]:
 
 
 def train_losses(run: Run) -> dict[int, float]:
-    estimator = TrainLossEstimator(run.config)
-    return {row.update: estimator.append(row) for row in run.metrics}
+    return {row.update: row.train_loss for row in run.metrics}
 
 
 def samples(source: RunSource) -> list[tuple[int, str, bool]]:
@@ -108,14 +107,15 @@ def test_curves_status_and_samples_are_those_of_the_run(corpus: Corpus) -> None:
 
 
 def test_the_train_loss_does_not_jump_at_the_first_row() -> None:
-    history, smooth = RunHistory(Config(seq_length=1, batch_size=250)), 5.0
+    config, smooth = Config(seq_length=1, batch_size=250), 5.0
+    history, estimator = RunHistory(config), TrainLossEstimator(config)
     for update in range(1, 101):
         loss = 2 + 3 * 0.95**update
         smooth = 0.999 * smooth + 0.001 * loss
         if update % 50 == 0:
-            history.extend([Metrics(update, 0.0, smooth, loss, None, 1.0, 1.0)])
+            history.extend([Metrics(update, 0.0, smooth, loss, estimator.append(update, smooth, loss), None, 1.0, 1.0)])
         else:
-            history.add_point(update, 1.0, smooth)
+            history.add_point(update, 1.0, smooth, estimator.at(update, smooth))
     values = history.as_dict()["train_loss"]["value"]
     assert max(before - after for before, after in pairwise(values)) < 0.2
 
@@ -136,7 +136,7 @@ def test_a_stopped_run_is_saved_as_an_interrupted_one(corpus: Corpus, tmp_path: 
     assert live.status()["stage"] == "stopped"
     for file in (METRICS, SAMPLES):
         rows = [(tmp_path / out / file).read_text("utf-8").splitlines() for out in ("stopped", "interrupted")]
-        assert [row.split(",")[:4] for row in rows[0]] == [row.split(",")[:4] for row in rows[1]]
+        assert [row.split(",")[:6] for row in rows[0]] == [row.split(",")[:6] for row in rows[1]]
     resumed = train(corpus, **OPTIONS, out=tmp_path / "stopped", resume=True)
     assert interrupted.interrupted
     assert_same(resumed, train(corpus, **OPTIONS))
@@ -204,7 +204,7 @@ def test_what_is_added_is_read(corpus: Corpus, directory: Path) -> None:
     before, version = curve(saved), saved.history.version
     assert saved.history.version == version
     with path.open("a", encoding="utf-8") as file:
-        file.write("1000,9,12.5,13.5,,7.0,20")
+        file.write("1000,9,12.5,13.5,12.5,,7.0,20")
     assert curve(saved) == before  # the line is incomplete
     with path.open("a", encoding="utf-8") as file:
         file.write("0.5\n")

@@ -49,7 +49,7 @@ class LocalWorker:
 
 def weights(run: Path) -> tuple[str, dict[str, bytes]]:
     """Return all tensors of a checkpoint, bit for bit, and a hash of its metrics without those of the clock."""
-    rows = [line.split(",")[:5] for line in (run / "metrics.csv").read_text("utf-8").splitlines()]
+    rows = [line.split(",")[:6] for line in (run / "metrics.csv").read_text("utf-8").splitlines()]
     _, tensors = read_tensors(run / CHECKPOINT)
     return hashlib.sha256(repr(rows).encode()).hexdigest(), {name: a.tobytes() for name, a in tensors.items()}
 

@@ -63,7 +63,7 @@ def test_the_trajectory_is_that_of_the_naive_code(corpus: Corpus, epochs: int, e
     expected = reference_impl.trajectory(corpus.indices, len(corpus.alphabet), M, T, 0.1, 5.0, 0.1, 400, updates)
     run = train(corpus, **EXACT | {"engine": engine, "epochs": epochs, "metrics_every": 1})
     assert (run.state.update, run.state.epoch) == (updates, epochs)
-    assert [row.loss for row in run.metrics] == pytest.approx(expected.losses, rel=tolerance)
+    assert [T * row.loss for row in run.metrics] == pytest.approx(expected.losses, rel=tolerance)
     assert largest_relative_error(run.state.hidden.recurrent, expected.h) <= tolerance
     for name in expected.parameters:
         assert largest_relative_error(run.state.parameters[name], expected.parameters[name]) <= tolerance, name
@@ -74,7 +74,7 @@ def test_the_settings_reach_the_update(corpus: Corpus) -> None:
     expected = reference_impl.trajectory(corpus.indices, len(corpus.alphabet), 3, 7, 0.05, 0.2, 0.3, 9, 10)
     options = {"hidden_size": 3, "seq_length": 7, "learning_rate": 0.05, "grad_clip": 0.2, "init_std": 0.3}
     run = train(corpus, **EXACT | options | {"seed": 9, "max_updates": 10, "metrics_every": 1})
-    assert [row.loss for row in run.metrics] == pytest.approx(expected.losses, rel=tolerances.NAIVE)
+    assert [7 * row.loss for row in run.metrics] == pytest.approx(expected.losses, rel=tolerances.NAIVE)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_the_rows_and_the_results_are_those_of_the_state(corpus: Corpus) -> None
     run = train(corpus, **EXACT | {"metrics_every": 1, "learning_rate": 2.0}, epochs=2)
     assert [row.epoch for row in run.metrics] == [round(n / PER_EPOCH, 4) for n in range(1, 2 * PER_EPOCH + 1)]
     curve = [row.smooth_loss for row in run.metrics]
-    assert run.state.minimum_smooth_loss == min(curve) < curve[-1] == run.state.smooth_loss
+    assert run.state.minimum_smooth_loss / T == min(curve) < curve[-1] == run.state.smooth_loss / T
     assert run.results().items() >= {
         "updates": 2 * PER_EPOCH, "epochs": 2, "smooth_loss": curve[-1], "validation_loss": None,
         "minimum_smooth_loss": min(curve), "minimum_at": 1 + curve.index(min(curve)),
@@ -121,7 +121,7 @@ def test_the_rows_and_the_results_are_those_of_the_state(corpus: Corpus) -> None
 
 def test_a_row_at_every_so_many_updates_and_once_at_the_last(corpus: Corpus) -> None:
     run, losses = train(corpus, **EXACT, max_updates=25), losses_of(corpus, 25)
-    expected = [(n, losses[n - 1], smoothed(losses)[n - 1]) for n in (7, 14, 21, 25)]
+    expected = [(n, losses[n - 1] / T, smoothed(losses)[n - 1] / T) for n in (7, 14, 21, 25)]
     assert [(row.update, row.loss, row.smooth_loss) for row in run.metrics] == expected
     assert [row.update for row in train(corpus, **EXACT, max_updates=14).metrics] == [7, 14]
 

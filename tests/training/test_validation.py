@@ -150,7 +150,9 @@ def test_the_final_validation_is_in_the_last_row(corpus: Corpus, tmp_path: Path,
     for rows in (scored(run), scored(saved), {row["update"]: row["validation_loss"] for row in map(json.loads, lines)}):
         assert {update: loss for update, loss in rows.items() if loss is not None} == expected
     assert saved.validation_loss == 1.5
-    assert LossCurve.of_directory(RunDirectory(tmp_path)).validation_losses() == (list(expected), [*expected.values()])
+    assert LossCurve.of_directory(RunDirectory(tmp_path)).points("validation_loss") == (
+        list(expected), [*expected.values()]
+    )  # fmt: skip
 
 
 def test_a_run_shorter_than_its_first_validation_has_one(corpus: Corpus) -> None:

@@ -186,8 +186,7 @@ def result_rows(run: Run) -> dict[str, Any]:
     rows["text"] = "standard input" if rows["text"] == "-" else visible(rows["text"])
     for name in ("smooth_loss", "minimum_smooth_loss", "train_loss", "validation_loss", "counts_loss"):
         if rows.get(name) is not None:
-            chars = run.config.seq_length if "smooth" in name else 1
-            rows[name] = f"{format_value(rows[name] / chars)} nats/char"
+            rows[name] = f"{format_value(rows[name])} nats/char"
     return rows
 
 

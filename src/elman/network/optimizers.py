@@ -46,6 +46,11 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
 }
 """Optimizers by name."""
 
+OPTIMIZER_TITLES = {
+    "adagrad": "AdaGrad", "rmsprop": "RMSProp", "adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "muon": "Muon",
+}  # fmt: skip
+"""How texts for people call them."""
+
 
 def optimizer_names() -> tuple[str, ...]:
     """Return the names of all optimizers."""

@@ -88,7 +88,8 @@ def save_results(out: Path, results: Mapping[str, Any]) -> None:
 def describe_phase(run: Run, requested_epochs: int) -> dict[str, Any]:
     """Return the results of a run so far, as a phase of the report."""
     results = run.results()
-    return {"requested_epochs": requested_epochs} | {key: results[key] for key in _PHASE}
+    per_window = {key: getattr(run.state, key) for key in ("smooth_loss", "minimum_smooth_loss")}
+    return {"requested_epochs": requested_epochs} | {key: results[key] for key in _PHASE} | per_window
 
 
 def collect_results(
@@ -112,7 +113,7 @@ def collect_results(
         "long": long,
         "curve": curve,
         "statistics": {"uniform": uniform} | measure_curve(curve, short["updates"], run.data.windows.per_epoch),
-        "samples": [asdict(sample) for sample in shown[:-1]],
+        "samples": [asdict(sample) | {"smooth_loss": _per_window(sample.smooth_loss, run)} for sample in shown[:-1]],
         "names": find_names(dict(islice(lexicon.names.items(), NAMES)), searched),
         "words": [count_words(sample, lexicon.words) for sample in shown],
         "searched_samples": len(searched),
@@ -120,6 +121,11 @@ def collect_results(
         "reference": PUBLISHED,
         "submission": _describe_submission(submission, run.data.windows.per_epoch) if submission else None,
     }
+
+
+def _per_window(loss: float | None, run: Run) -> float | None:
+    """Return a loss in nats per window from one in nats per character."""
+    return None if loss is None else run.config.seq_length * loss
 
 
 def _describe_submission(measured: dict[str, Any], per_epoch: int) -> dict[str, Any]:
@@ -149,7 +155,7 @@ def _collect_curve(run: Run, phases: Sequence[Mapping[str, Any]]) -> dict[str, l
     state, (x, y) = initial_state(run.data, run.optimizer), run.data.windows.at(0)
     engine = get_engine(run.config.engine, run.config.device)
     points = {1: engine.loss_and_gradients(state.parameters, state.hidden, x, y).loss}
-    points |= {row.update: row.smooth_loss for row in run.metrics if row.update > 1}
+    points |= {row.update: run.config.seq_length * row.smooth_loss for row in run.metrics if row.update > 1}
     points |= {phase["updates"]: phase["smooth_loss"] for phase in phases if phase["updates"] > 1}
     updates = sorted(points)
     return {"update": updates, "smooth_loss": [points[update] for update in updates]}

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from statistics import fmean
-from typing import Any, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 from elman.config import Config
 from elman.errors import format_count, require_extra
@@ -40,9 +40,11 @@ class Metrics:
     epoch: float
     """Epochs done, such as 0.26."""
     smooth_loss: float
-    """The smooth loss, an exponential moving average of `loss`, in nats per window."""
+    """The smooth loss, an exponential moving average of `loss` with decay 0.999, in nats per character."""
     loss: float
-    """The loss of this update in nats per window: summed over its characters, averaged over the rows of the batch."""
+    """The loss of this update, the mean over all characters of its batch, in nats per character."""
+    train_loss: float
+    """The recent train loss, comparable with `validation_loss`, in nats per character."""
     validation_loss: float | None
     """Loss of the held-out text in nats per character, where it was evaluated."""
     seconds: float
@@ -55,6 +57,8 @@ class Metrics:
 
 COLUMNS = tuple(column.name for column in fields(Metrics) if column.name != "learning_rate")
 """The header of ``metrics.csv``."""
+OLD_COLUMNS = tuple(name for name in COLUMNS if name != "train_loss")
+"""That of version 0.3.0, in whose files `smooth_loss` and `loss` are in nats per window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class Sample:
 
     update: int
     smooth_loss: float | None
+    """In nats per character; None before the first update."""
     text: str
 
     def _repr_html_(self) -> str:
@@ -134,8 +139,16 @@ class Records(Sequence[T]):
         return newest[indices - older] if isinstance(indices, int) else [newest[index - older] for index in indices]
 
 
+class Losses(NamedTuple):
+    """The losses at an update, in nats per character, from which later train losses are computed."""
+
+    update: int
+    smooth_loss: float
+    loss: float
+
+
 class TrainLossEstimator:
-    """Computes the train loss, in nats per character, comparable with the validation loss.
+    """Computes the train loss, comparable with the validation loss; all losses are in nats per character.
 
     It is the mean loss of the last tenth of the updates, or of the last 20, since the row before these, in which a loss
     counts `DECAY` times as much as the one after it. Two values of the smooth loss contain this mean of the losses
@@ -148,61 +161,79 @@ class TrainLossEstimator:
     """
 
     def __init__(self, config: Config, rows: Iterable[Metrics] = ()) -> None:
-        self._config = config
+        self._chars_per_update = config.chars_per_update
         self._min_recent = max(MIN_RECENT_UPDATES, -(-MIN_CHARS // config.chars_per_update))
-        self._rows = deque[Metrics]()  # from the last one that precedes the recent updates
+        self._rows = deque[Losses]()  # from the last one that precedes the recent updates
         for row in rows:
-            self.append(row)
+            self.append(row.update, row.smooth_loss, row.loss)
 
-    def append(self, row: Metrics) -> float:
+    def append(self, update: int, smooth_loss: float, loss: float) -> float:
         """Add the next row, and return the train loss there."""
-        self._rows.append(row)
-        while len(self._rows) > 1 and self._rows[1].update <= self._first_recent(row.update):
+        self._rows.append(Losses(update, smooth_loss, loss))
+        while len(self._rows) > 1 and self._rows[1].update <= self._first_recent(update):
             self._rows.popleft()
-        return self.at(row.update, row.smooth_loss)
+        return self.at(update, smooth_loss)
 
     def at(self, update: int, smooth_loss: float) -> float:
-        """Return the train loss at an update from the last row on; `smooth_loss`, that there, is in nats per window."""
-        loss, first = smooth_loss, self._first_recent(update)
+        """Return the train loss at an update from the last row on, where the smooth loss is `smooth_loss`."""
+        first = self._first_recent(update)
         start = next((row for row in reversed(self._rows) if row.update <= first), None)
         if start is not None:
-            loss = mean_since(start, update, smooth_loss)
-        elif len(self._rows) * self._config.chars_per_update >= MIN_CHARS:
-            loss = fmean(row.loss for row in self._rows)
-        return loss / self._config.seq_length
+            return mean_since(start, update, smooth_loss)
+        if len(self._rows) * self._chars_per_update >= MIN_CHARS:
+            return fmean(row.loss for row in self._rows)
+        return smooth_loss
 
     def _first_recent(self, update: int) -> int:
         """Return the last update before the recent ones, of which there is at least one."""
         return update - max(self._min_recent, int(RECENT_FRACTION * update))
 
 
-def mean_since(start: Metrics, update: int, smooth_loss: float) -> float:
-    """Return the mean loss of the updates since a row, see `TrainLossEstimator`, in nats per window."""
+def mean_since(start: Losses, update: int, smooth_loss: float) -> float:
+    """Return the mean loss of the updates since a row, see `TrainLossEstimator`."""
     weight = DECAY ** (update - start.update)
     return (smooth_loss - weight * start.smooth_loss) / (1 - weight)
 
 
-def parse_metrics(lines: Iterable[str]) -> list[Metrics]:
-    """Parse the lines of ``metrics.csv``; raise ValueError, TypeError or csv.Error if one is wrong."""
+def parse_metrics(lines: Iterable[str], read_config: Callable[[], Config]) -> list[Metrics]:
+    """Parse the lines of ``metrics.csv``; raise ValueError, KeyError, TypeError or csv.Error if one is wrong.
+
+    `read_config` returns the settings of the run, which rows of version 0.3.0 need.
+    """
     rows = csv.DictReader(lines)
+    if rows.fieldnames == [*OLD_COLUMNS]:
+        return _convert_old(map(_parse_row, rows), read_config())
     if rows.fieldnames not in (None, [*COLUMNS]):
         raise ValueError("its header is not that of a run")
-    return [_parse_row(row) for row in rows]
+    return [Metrics(**_parse_row(row)) for row in rows]
 
 
-def _parse_row(row: dict[str, str]) -> Metrics:
+def _parse_row(row: dict[str, str]) -> dict[str, Any]:
     if None in row or None in row.values():
         raise ValueError("a row does not have as many fields as the header")
-    update, *others = COLUMNS
-    numbers: dict[str, Any] = {name: require_finite(float(row[name]), name) for name in others if row[name]}
-    return Metrics(require_int(int(row[update]), update), **{"validation_loss": None, **numbers})
+    update, *others = row
+    numbers = {name: require_finite(float(row[name]), name) for name in others if row[name]}
+    return {update: require_int(int(row[update]), update), "validation_loss": None, **numbers}
 
 
-def parse_samples(lines: Iterable[str]) -> list[Sample]:
-    """Parse lines of ``samples.jsonl``; raise ValueError, KeyError or TypeError if one is wrong."""
+def _convert_old(rows: Iterable[dict[str, Any]], config: Config) -> list[Metrics]:
+    """Return rows of version 0.3.0 in nats per character, with the train loss."""
+    estimator, metrics = TrainLossEstimator(config), []
+    for row in rows:
+        losses = {name: row[name] / config.seq_length for name in ("smooth_loss", "loss")}
+        metrics.append(Metrics(**row | losses, train_loss=estimator.append(row["update"], **losses)))
+    return metrics
+
+
+def parse_samples(lines: Iterable[str], seq_length: int = 1) -> list[Sample]:
+    """Parse lines of ``samples.jsonl``; raise ValueError, KeyError or TypeError if one is wrong.
+
+    `seq_length` is that of a run of version 0.3.0, where the smooth loss is in nats per window.
+    """
     samples = []
     for line in map(parse_strict_json, lines):
-        loss = None if line["smooth_loss"] is None else require_finite(line["smooth_loss"], "smooth_loss")
+        loss = line["smooth_loss"]
+        loss = None if loss is None else require_finite(loss, "smooth_loss") / seq_length
         samples.append(Sample(require_int(line["update"], "update"), loss, require_str(line["text"], "text")))
     return samples
 

@@ -1,19 +1,25 @@
-"""The plot of the train and the validation loss."""
+"""The plot of the losses of runs, and the names of runs by their settings."""
 
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from io import BytesIO
 from itertools import product
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elman.config import Config
-from elman.errors import ElmanError, require_extra
+import numpy as np
+
+from elman.config import Config, make_config
+from elman.errors import ElmanError, format_count, join_alternatives, option, quote, require_extra
+from elman.network.optimizers import OPTIMIZER_TITLES
+from elman.presets import PRESETS
 from elman.runs.directory import RunDirectory
-from elman.runs.history import Metrics, TrainLossEstimator
+from elman.runs.history import Metrics
 from elman.storage.atomic import replace_file
 
 if TYPE_CHECKING:
@@ -27,6 +33,10 @@ COLOURS = (
 )  # fmt: skip
 STYLES = [(colour, line) for line, colour in product(("-", "--", ":", "-."), COLOURS)]
 """The colour and the line style of each run; they repeat after 40 runs."""
+LOSS_COLOURS = {"smooth_loss": COLOURS[0], "train_loss": COLOURS[2], "validation_loss": COLOURS[1]}
+"""The losses of a single run, in the order of its legend."""
+UNITS = {"updates": "update", "characters": "characters read"}
+"""The units of the horizontal axis, with its label."""
 UPDATES = "{x:,.0f}"
 """The format of the labels of the horizontal axis."""
 MARKERS = 60
@@ -35,72 +45,201 @@ LOGARITHMIC = 10
 """How many times as long as the shortest run the longest is from which on the horizontal axis is logarithmic."""
 
 
-class LossCurve(NamedTuple):
-    """The losses of a run, under the label that its legend shows."""
+MINOR_SETTINGS = ("metrics_every", "sample_every", "sample_length", "validate_every", "validation_chars")
+"""Settings that do not change the network."""
+LABEL_WIDTH, SETTING_WIDTH = 60, 120
+"""Characters of a line of the legend, and of the line that describes a single run."""
 
-    label: str
+
+class LossCurve(NamedTuple):
+    """The losses of a run, its name, and what tells it from other runs."""
+
+    name: str
     metrics: Sequence[Metrics]
     config: Config
+    text: str = ""
+    preset: str = ""
+    init_from: str = ""
 
     @classmethod
-    def of_directory(cls, directory: RunDirectory, label: str = "") -> LossCurve:
-        """Read the curve of a run directory, labelled by its name unless there is another label."""
-        return cls(label or directory.path.name, directory.metrics(), directory.manifest().config)
+    def of_directory(cls, directory: RunDirectory, name: str = "") -> LossCurve:
+        """Read the curve of a run directory, named as the directory is unless there is another name."""
+        metrics, manifest = directory.metrics(), directory.manifest()
+        init_from = "" if manifest.init_from is None else Path(manifest.init_from.path or "in memory").name
+        origin = manifest.corpus.name, manifest.preset, init_from
+        return cls(name or directory.path.name, metrics, manifest.config, *origin)
 
-    def train_losses(self) -> tuple[list[int], list[float]]:
-        """Return the updates and the train losses there, in nats per character."""
-        estimator = TrainLossEstimator(self.config)
-        return [row.update for row in self.metrics], [estimator.append(row) for row in self.metrics]
+    def points(self, loss: str, by: str = "updates") -> tuple[list[int], list[float]]:
+        """Return where a loss, a column of ``metrics.csv``, is known, and the loss there, in nats per character.
 
-    def validation_losses(self) -> tuple[list[int], list[float]]:
-        """Return the updates and the validation losses there, in nats per character."""
-        losses = {row.update: row.validation_loss for row in self.metrics if row.validation_loss is not None}
-        return list(losses), list(losses.values())
+        `by` is the unit of the former: ``updates``, or the ``characters`` that they have read.
+        """
+        chars = self.config.chars_per_update if by == "characters" else 1
+        points = {chars * row.update: getattr(row, loss) for row in self.metrics if getattr(row, loss) is not None}
+        return list(points), list(points.values())
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the losses of the run depend on."""
+        settings = {
+            "text": self.text,
+            "preset": self.preset,
+            "init_from": self.init_from,
+            **self.config.without_paths(),
+        }
+        return {name: value for name, value in settings.items() if name not in MINOR_SETTINGS}
 
 
-def plot_losses(curves: Sequence[LossCurve]) -> Figure:
-    """Plot the train and the validation losses of runs over the updates, in nats per character.
+def describe_setting(config: Config) -> str:
+    """Return the main settings of a run in one line.
 
-    A single run has both in one plot. Several runs have a plot for each, and a colour and a line style each.
+    T is the sequence length, B the batch size, η the learning rate; the standard deviation is that of initial weights.
+
+    Examples
+    --------
+    >>> import elman
+    >>> setting = describe_setting(elman.Config(dtype="float64", engine="numpy"))
+    >>> setting.startswith("rnn, m = 100, T = 25, η = 0.1, standard deviation 0.1, 10 epochs, AdaGrad, clipped to ±5")
+    True
     """
+    limit = f"{config.grad_clip:.15g}"
+    clipped = f"clipped to ±{limit} by value" if config.grad_clip_mode == "value" else f"clipped to a norm of {limit}"
+    parts = (
+        config.cell,
+        f"{config.layers} layers" if config.layers > 1 else "",
+        f"m = {config.hidden_size}",
+        f"T = {config.seq_length}",
+        f"B = {config.batch_size}" if config.batch_size > 1 else "",
+        f"η = {config.learning_rate:.15g}",
+        f"{config.schedule} schedule" if config.schedule != "constant" else "",
+        f"standard deviation {config.init_std:.15g}",
+        _describe_limits(config),
+        OPTIMIZER_TITLES[config.optimizer],
+        clipped if config.grad_clip else "not clipped",
+        config.dtype,
+        "mixed precision" if config.mixed_precision else "",
+        f"engine {config.engine}",
+    )
+    return ", ".join(filter(None, parts))
+
+
+def _describe_limits(config: Config) -> str:
+    limits = [format_count(config.epochs, "epoch")]
+    if config.max_updates:
+        limits.append(format_count(config.max_updates, "update"))
+    if config.max_seconds:
+        limits.append(f"{config.max_seconds:.15g} s")
+    return f"{'at most ' if len(limits) > 1 else ''}{join_alternatives(limits)}"
+
+
+def label_runs(curves: Sequence[LossCurve]) -> list[str]:
+    """Return a unique label for each run: the settings in which they differ and, where these are the same, its name."""
+    runs = [curve.settings() for curve in curves]
+    differing = [name for name in runs[0] if any(run[name] != runs[0][name] for run in runs)]
+    if "max_seconds" in differing:  # from which it may follow
+        differing = [name for name in differing if name != "max_chars"]
+    if "preset" in differing:
+        differing = [name for name in differing if not all(_follows_preset(curve, name) for curve in curves)]
+    labels = [
+        fill(", ".join(f"{name}\N{NO-BREAK SPACE}{_show(run[name])}" for name in differing), LABEL_WIDTH)
+        for run in runs
+    ]
+    counts = Counter(labels)
+    return [
+        label if counts[label] == 1 else ", ".join(filter(None, (label, curve.name)))
+        for label, curve in zip(labels, curves, strict=True)
+    ]
+
+
+def _follows_preset(curve: LossCurve, name: str) -> bool:
+    """Return whether a setting of a run is that of its preset or, of one with a recipe, may follow from it."""
+    preset, value = PRESETS.get(curve.preset), getattr(curve.config, name, None)
+    if preset is None or name not in Config.__dataclass_fields__:
+        return False
+    return value == getattr(make_config(curve.preset), name) or (preset.has_recipe and name in preset.settings)
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    return "none" if value in (None, "") else str(value)
+
+
+def plot_losses(curves: Sequence[LossCurve], *, smooth: bool = False, by: str = "updates") -> Figure:
+    """Plot the losses of runs in nats per character.
+
+    Parameters
+    ----------
+    curves : sequence of LossCurve
+        A single run has its smooth, train and validation loss in one plot, under its setting. Several runs have a plot
+        of the train losses and one of the validation losses, and a colour and a line style each.
+    smooth : bool
+        Plot the smooth loss in place of the train loss, with a second axis in nats per window if all runs have the same
+        sequence length.
+    by : str
+        The unit of the horizontal axis: ``updates``, or the ``characters`` that they have read.
+
+    Raises
+    ------
+    ElmanError
+        If there are no losses, or no such unit.
+    """
+    if by not in UNITS:
+        raise ElmanError(f"{option.by} must be {join_alternatives([*UNITS])} (got {quote(by)})")
     if not any(curve.metrics for curve in curves):
         raise ElmanError(
             "there are no losses to plot: a run of counts alone has none, another has none before its first row"
         )
-    return _plot_run(*curves) if len(curves) == 1 else _plot_runs(curves)
-
-
-def _plot_run(curve: LossCurve) -> Figure:
-    figure, (axes,) = create_figure("loss, nats per character")
-    _draw(axes, curve.train_losses(), 1, color=COLOURS[0], label="train")
-    losses = curve.validation_losses()
-    if losses[0]:
-        _draw(axes, losses, MARKERS, color=COLOURS[1], label="validation")
-        axes.legend(frameon=False)
+    figure = _plot_run(curves[0], smooth, by) if len(curves) == 1 else _plot_runs(curves, smooth, by)
+    lengths = {curve.config.seq_length for curve in curves}
+    if smooth and len(lengths) == 1:
+        _add_window_axis(figure.axes[0], *lengths)
     return figure
 
 
-def _plot_runs(curves: Sequence[LossCurve]) -> Figure:
-    validated = any(curve.validation_losses()[1] for curve in curves)
-    labels = [f"{name} loss, nats per character" for name in (["train", "validation"] if validated else ["train"])]
-    figure, plots = create_figure(*labels)
+def _plot_run(curve: LossCurve, smooth: bool, by: str) -> Figure:
+    figure, (axes,) = create_figure("loss, nats per character", x=UNITS[by])
+    for loss, colour in LOSS_COLOURS.items():
+        points = curve.points(loss, by)
+        if points[0] and not (smooth and loss == "train_loss"):
+            markers = MARKERS if loss == "validation_loss" else 1
+            _draw(axes, points, markers, color=colour, label=loss.replace("_", " "))
+    axes.legend(frameon=False)
+    axes.set_title(fill(describe_setting(curve.config), SETTING_WIDTH), fontsize=7, color="#555555", loc="left")
+    return figure
+
+
+def _plot_runs(curves: Sequence[LossCurve], smooth: bool, by: str) -> Figure:
+    losses = ["smooth_loss" if smooth else "train_loss"]
+    if any(curve.points("validation_loss")[0] for curve in curves):
+        losses.append("validation_loss")
+    labels = [f"{loss.replace('_', ' ')}, nats per character" for loss in losses]
+    figure, plots = create_figure(*labels, x=UNITS[by])
     lines = []
     for n, curve in enumerate(curves):
         colour, line = STYLES[n % len(STYLES)]
-        lines += _draw(plots[0], curve.train_losses(), 1, color=colour, linestyle=line)
-        if validated:
-            _draw(plots[1], curve.validation_losses(), MARKERS, color=colour, linestyle=line)
-    lengths = [curve.metrics[-1].update for curve in curves if curve.metrics]
+        for loss, axes in zip(losses, plots, strict=True):
+            markers = MARKERS if loss == "validation_loss" else 1
+            drawn = _draw(axes, curve.points(loss, by), markers, color=colour, linestyle=line)
+            lines += drawn if axes is plots[0] else []
+    lengths = [max(curve.points(losses[0], by)[0]) for curve in curves if curve.metrics]
     if lengths and max(lengths) >= LOGARITHMIC * min(lengths):
         for axes in plots:
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(UPDATES)
     # Labelled here and not at the lines, where matplotlib would leave out labels that begin with _.
-    legend = figure.legend(lines, [curve.label for curve in curves], frameon=False, loc="outside right upper")
+    legend = figure.legend(lines, label_runs(curves), frameon=False, loc="outside right upper")
     for label in legend.get_texts():
         label.set_parse_math(False)
     _make_room(figure, legend)
     return figure
+
+
+def _add_window_axis(axes: Axes, T: int) -> None:
+    """Show the sums over windows of T characters at the right of a plot."""
+    axis = axes.secondary_yaxis("right", functions=(partial(np.multiply, T), partial(np.multiply, 1 / T)))
+    axis.set_ylabel(f"nats per window of {format_count(T, 'character')}")
 
 
 def _draw(axes: Axes, points: tuple[list[int], list[float]], markers: int, **style: Any) -> list[Line2D]:
@@ -119,8 +258,8 @@ def _make_room(figure: Figure, legend: Legend) -> None:
     figure.set_size_inches(width + needed.width / figure.dpi, max(height, needed.height / figure.dpi + 0.2))
 
 
-def create_figure(*labels: str) -> tuple[Figure, list[Axes]]:
-    """Return a figure with plots next to each other, over the updates, whose vertical axes have these labels."""
+def create_figure(*labels: str, x: str = UNITS["updates"]) -> tuple[Figure, list[Axes]]:
+    """Return a figure with plots next to each other, whose vertical axes have these labels, over `x`."""
     with require_extra("plot"):
         from matplotlib.figure import Figure
     figure = Figure(figsize=(8 if len(labels) == 1 else 13, 4.5), layout="constrained")
@@ -128,7 +267,7 @@ def create_figure(*labels: str) -> tuple[Figure, list[Axes]]:
     figure._repr_png_ = partial(render_figure, figure)  # type: ignore[attr-defined]
     plots = list(figure.subplots(1, len(labels), sharex=True, sharey=True, squeeze=False)[0])
     for axes, label in zip(plots, labels, strict=True):
-        axes.set_xlabel("update")
+        axes.set_xlabel(x)
         axes.set_ylabel(label)
         axes.xaxis.set_major_formatter(UPDATES)
         axes.grid(alpha=0.25)

@@ -98,6 +98,8 @@ class Run:
     """The lowest validation loss of the network with which patience compares, not of the counts alone."""
     metrics: Records[Metrics] = field(init=False)
     samples: Records[Sample] = field(init=False)
+    estimator: TrainLossEstimator = field(init=False)
+    """Of the train loss, which has the rows of `metrics`."""
 
     def __post_init__(self) -> None:
         self._set_records([], [])
@@ -128,11 +130,11 @@ class Run:
         rows |= {name: getattr(self, name) or None for name in ("stopped", "advice")}
         return render_table("Run" if self.directory is None else f"Run {self.directory.path}", rows)
 
-    def plot(self) -> Figure:
-        """Return a figure of the losses over the updates, in nats per character; requires the extra ``plot``."""
+    def plot(self, *, smooth: bool = False, by: str = "updates") -> Figure:
+        """Return a figure of the losses, see `elman.runs.plots.plot_losses`; requires the extra ``plot``."""
         from elman.runs.plots import LossCurve, plot_losses
 
-        return plot_losses([LossCurve(self.corpus.name, self.metrics, self.config)])
+        return plot_losses([LossCurve(self.corpus.name, self.metrics, self.config)], smooth=smooth, by=by)
 
     def restore_history(self, metrics: list[Metrics], samples: list[Sample]) -> None:
         """Start from these records."""
@@ -147,12 +149,11 @@ class Run:
         directory = self.directory
         self.metrics = Records(metrics, None if directory is None else directory.metrics)
         self.samples = Records(samples, None if directory is None else directory.samples)
-        self._train_loss = TrainLossEstimator(self.config, metrics)
+        self.estimator = TrainLossEstimator(self.config, metrics)
 
     def add_row(self, row: Metrics) -> None:
         """Add a row of metrics."""
         self.metrics.append(row)
-        self._train_loss.append(row)
         self._count_validation(row)
 
     def _count_validation(self, row: Metrics) -> None:
@@ -172,7 +173,12 @@ class Run:
     @property
     def train_loss(self) -> float | None:
         """The recent train loss, in nats per character, see ``TrainLossEstimator``; None before the first update."""
-        return finite_or_none(self._train_loss.at(self.state.update, self.state.smooth_loss))
+        return finite_or_none(self.estimator.at(self.state.update, self.smooth_loss))
+
+    @property
+    def smooth_loss(self) -> float:
+        """The smooth loss, in nats per character; nan before the first update."""
+        return self.state.smooth_loss / self.config.seq_length
 
     @property
     def interrupted(self) -> bool:
@@ -242,8 +248,8 @@ class Run:
             "epochs": self.epochs,
             "seconds": round(state.seconds, 3),
             "chars_per_second": round(chars / state.seconds) if state.seconds else None,
-            "smooth_loss": finite_or_none(state.smooth_loss),
-            "minimum_smooth_loss": finite_or_none(state.minimum_smooth_loss),
+            "smooth_loss": finite_or_none(self.smooth_loss),
+            "minimum_smooth_loss": finite_or_none(state.minimum_smooth_loss / self.config.seq_length),
             "minimum_at": state.minimum_at,
             "train_loss": self.train_loss,
             "validation_loss": self.validation_loss,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import chain
-from math import inf, nan
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +16,7 @@ from elman.errors import ElmanError, format_count, quote
 from elman.inference import Model
 from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import CHECKPOINT, RunDirectory
-from elman.runs.history import Metrics, Records, Sample, TrainLossEstimator, finite_or_none, summarize
+from elman.runs.history import Metrics, Records, Sample, summarize
 from elman.runs.loading import load
 from elman.storage import exists, is_directory
 from elman.text.sources import locate_source
@@ -90,11 +90,11 @@ class SavedRun:
         directory = RunDirectory(self.path)
         return load_checkpoint(self.path / CHECKPOINT).selected.validation_loss if directory.holds_run() else None
 
-    def plot(self) -> Figure:
-        """Return a figure of the losses over the updates, in nats per character; requires the extra ``plot``."""
+    def plot(self, *, smooth: bool = False, by: str = "updates") -> Figure:
+        """Return a figure of the losses, see `elman.runs.plots.plot_losses`; requires the extra ``plot``."""
         from elman.runs.plots import LossCurve, plot_losses
 
-        return plot_losses([LossCurve(self.path.name, self.metrics, self.config)])
+        return plot_losses([LossCurve(self.path.name, self.metrics, self.config)], smooth=smooth, by=by)
 
     @cached_property
     def _row(self) -> dict[str, Any]:
@@ -132,8 +132,8 @@ def list_runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[
         - ``cell``, ``layers``, ``hidden_size``.
         - ``updates``, ``seconds``: updates done, and seconds spent in them, as the checkpoint has them.
         - ``unsaved_updates``: further updates that ``metrics.csv`` has, after a full disk; a resumed run repeats them.
-        - ``train_loss``, ``validation_loss``: the recent train loss, and the validation loss of the model that is used,
-          the lowest; in nats per character.
+        - ``train_loss``, ``validation_loss``: the train loss of the last row of ``metrics.csv``, and the validation
+          loss of the model that is used, the lowest; in nats per character.
         - ``kept_update``: the update of that model.
         - ``stopped``: why it ended; empty if it has not.
         - ``status``: ``ended``; ``running``; ``incomplete``, which is a run that was killed; ``damaged``.
@@ -200,7 +200,6 @@ def summarize_run(path: Path) -> dict[str, Any]:
     last = checkpoint.state if checkpoint else metrics[-1] if metrics else None
     update = last.update if last else 0
     saved = [row for row in metrics if row.update <= update]
-    loss = TrainLossEstimator(config, saved).at(update, last.smooth_loss) if config and last else nan
     has_ended = checkpoint is not None and manifest is not None and manifest.stopped
     settings = {} if config is None else {name: getattr(config, name) for name in READING}
     return {
@@ -212,7 +211,7 @@ def summarize_run(path: Path) -> dict[str, Any]:
         "updates": update,
         "unsaved_updates": metrics[-1].update - update if len(saved) < len(metrics) else 0,
         "seconds": last.seconds if last else 0.0,
-        "train_loss": finite_or_none(loss),
+        "train_loss": saved[-1].train_loss if saved else None,
         "validation_loss": checkpoint.selected.validation_loss if checkpoint else None,
         "kept_update": checkpoint.selected.update if checkpoint else None,
         "stopped": manifest.stopped if manifest else "",

@@ -109,7 +109,8 @@ class LiveRun(TrainingCallback):
     def _add_point(self, run: Run, now: float) -> None:
         """Record a point between two rows of metrics, and the speed."""
         state, self._point_at = run.state, now
-        self.history.add_point(state.update, state.seconds, state.smooth_loss)
+        train_loss = run.estimator.at(state.update, run.smooth_loss)
+        self.history.add_point(state.update, state.seconds, run.smooth_loss, train_loss)
         self._recent.append((now, state.update))
         while now - self._recent[0][0] > SPEED_SECONDS:
             self._recent.popleft()

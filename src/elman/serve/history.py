@@ -11,7 +11,7 @@ import numpy as np
 
 from elman.config import Config
 from elman.network.parameters import Array, Parameters, suffix
-from elman.runs.history import Metrics, Sample, TrainLossEstimator, finite_or_none, mean_since
+from elman.runs.history import Losses, Metrics, Sample, TrainLossEstimator, finite_or_none, mean_since
 
 MAX_BUCKETS = 1000
 """Maximum number of buckets of a curve; each contributes at most two points."""
@@ -64,10 +64,10 @@ class RunHistory:
         self.config, self.samples = config, list[dict[str, Any]]()
         self.train_loss, self.validation_loss = MetricCurve(), MetricCurve()
         self.last_train_loss: float | None = None
-        self._estimator, self._id = TrainLossEstimator(config), secrets.token_hex(8)
+        self._id = secrets.token_hex(8)
         # Until there is a row, points take the place of rows: the smooth loss may be far above the loss of the first.
         self._points, self._has_rows = TrainLossEstimator(config), False
-        self._point: Metrics | None = None
+        self._point: Losses | None = None
 
     @property
     def version(self) -> str:
@@ -78,19 +78,18 @@ class RunHistory:
         """Append rows of metrics."""
         for row in metrics:
             self._has_rows = True
-            self._add(row.update, row.seconds, self._estimator.append(row))
+            self._add(row.update, row.seconds, row.train_loss)
             if row.validation_loss is not None:
                 self.validation_loss.append(row.update, row.seconds, row.validation_loss)
 
-    def add_point(self, update: int, seconds: float, smooth_loss: float) -> None:
-        """Append a point of the train loss between two rows; `smooth_loss`, that there, is in nats per window."""
-        if self._has_rows:
-            self._add(update, seconds, self._estimator.at(update, smooth_loss))
-            return
-        before = self._point
-        loss = smooth_loss if before is None else mean_since(before, update, smooth_loss)
-        self._point = Metrics(update, 0.0, smooth_loss, loss, None, seconds, 0.0)
-        self._add(update, seconds, self._points.append(self._point))
+    def add_point(self, update: int, seconds: float, smooth_loss: float, train_loss: float) -> None:
+        """Append a point of the train loss between two rows, from the losses of the run there."""
+        if not self._has_rows:
+            before = self._point
+            loss = smooth_loss if before is None else mean_since(before, update, smooth_loss)
+            self._point = Losses(update, smooth_loss, loss)
+            train_loss = self._points.append(*self._point)
+        self._add(update, seconds, train_loss)
 
     def _add(self, update: int, seconds: float, train_loss: float) -> None:
         self.train_loss.append(update, seconds, train_loss)

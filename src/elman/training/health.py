@@ -157,7 +157,7 @@ class Outcome:
     """The measurements that the advice is based on."""
 
     smooth: Curve
-    """The smooth loss, in nats per window."""
+    """The smooth loss, in nats per character."""
     validation: Curve = ()
     """The validation loss, in nats per character; empty if nothing was held out."""
     train_loss: float | None = None

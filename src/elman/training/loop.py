@@ -253,11 +253,13 @@ class Trainer:
         state, rows = self.state, self.run.metrics
         since_update, since_seconds = (rows[-1].update, rows[-1].seconds) if rows else (0, 0.0)
         chars, seconds = (state.update - since_update) * self.config.chars_per_update, state.seconds - since_seconds
+        smooth_loss, loss = self.run.smooth_loss, self.recent_losses[-1] / self.config.seq_length
         row = Metrics(
             state.update,
             float(self.run.epochs),
-            state.smooth_loss,
-            self.recent_losses[-1],
+            smooth_loss,
+            loss,
+            self.run.estimator.append(state.update, smooth_loss, loss),
             validation_loss,
             state.seconds,
             chars / seconds if seconds > 0 else 0.0,
@@ -269,7 +271,7 @@ class Trainer:
     def add_sample(self) -> None:
         """Generate a sample from the current state and the next character of the text."""
         generated = self.run.generate(self.config.sample_length, self.state.sample_generator)
-        sample = Sample(self.state.update, finite_or_none(self.state.smooth_loss), generated)
+        sample = Sample(self.state.update, finite_or_none(self.run.smooth_loss), generated)
         self.run.samples.append(sample)
         self.unsaved_samples.append(sample)
         self.callback.on_sample(sample)

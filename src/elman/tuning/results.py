@@ -231,8 +231,8 @@ def _draw_curves(result: SweepResult) -> Figure:
             curve = LossCurve.of_directory(RunDirectory(trial_directory(result.directory, trial.number)))
         except ElmanError:  # on another machine, or killed before it wrote anything
             continue
-        shown = slice(None, None, max(1, len(curve.metrics) // MAX_POINTS))
-        seconds, losses = [row.seconds for row in curve.metrics][shown], curve.train_losses()[1][shown]
+        shown = curve.metrics[:: max(1, len(curve.metrics) // MAX_POINTS)]
+        seconds, losses = [row.seconds for row in shown], [row.train_loss for row in shown]
         figure.add_scatter(x=seconds, y=losses, mode="lines", name=f"trial {trial.number} ({trial.state})")
     figure.update_layout(xaxis_title="seconds of training", yaxis_title="train loss (nats/char)")
     return figure

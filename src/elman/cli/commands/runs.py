@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from elman.cli.commands import print_results
-from elman.cli.parameters import Flag, Json, Out
+from elman.cli.parameters import ANY_CASE, Flag, Json, Out
 from elman.errors import ElmanError, quote
 
 HELP = "List runs by text and how it is read (lines, masks), the lowest validation loss first."
@@ -91,13 +91,22 @@ def diff(first: Path, second: Path, /, *, as_json: Json = False) -> int:
     return 0
 
 
-def plot(*runs: Path, out: Out = Path("smooth_loss.png")) -> int:
-    """Plot the train and validation losses of one or several runs.
+def plot(
+    *runs: Path,
+    smooth: Flag = False,
+    by: Annotated[Literal["updates", "characters"], ANY_CASE] = "updates",
+    out: Out = Path("smooth_loss.png"),
+) -> int:
+    """Plot the losses of one or several runs.
 
     Parameters
     ----------
     runs
         Run directories, or directories that contain some.
+    smooth
+        Plot the smooth loss, also in nats per window, in place of the train loss.
+    by
+        Unit of the horizontal axis: updates, or the characters that they have read.
     out
         Image file to write, .png or .svg.
     """
@@ -108,6 +117,6 @@ def plot(*runs: Path, out: Out = Path("smooth_loss.png")) -> int:
     if out.suffix not in (".png", ".svg"):
         raise ElmanError(f"--out must end in .png or .svg (got {quote(out.name)})")
     curves = read_runs(runs, lambda path, name: LossCurve.of_directory(RunDirectory(path), name))
-    save_figure(plot_losses(curves), out)
+    save_figure(plot_losses(curves, smooth=smooth, by=by), out)
     print(out)
     return 0

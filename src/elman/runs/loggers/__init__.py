@@ -27,8 +27,7 @@ MANIFEST = "run.json"
 """The manifest of a run, which is written before the loggers of the run are started."""
 MAX_RECORDS = 1 << 30
 """Bytes of a file of records."""
-PER_WINDOW = ("smooth_loss", "loss")
-SCALARS = (*PER_WINDOW, "validation_loss", "chars_per_second", "learning_rate")
+SCALARS = ("smooth_loss", "loss", "train_loss", "validation_loss", "chars_per_second", "learning_rate")
 """The metrics that other tools show."""
 
 
@@ -137,11 +136,9 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     return dict(parse_strict_json(read_regular_file(directory / MANIFEST).decode("utf-8")))
 
 
-def list_values(row: Metrics, seq_length: int) -> dict[str, float]:
-    """Return the known values of a row by name, the losses in nats per character."""
-    values = {name: getattr(row, name) for name in SCALARS}
-    values |= {name: values[name] / seq_length for name in PER_WINDOW}
-    return {name: value for name, value in values.items() if value is not None}
+def list_values(row: Metrics) -> dict[str, float]:
+    """Return the known values of a row by name."""
+    return {name: value for name in SCALARS if (value := getattr(row, name)) is not None}
 
 
 def without_surrogates(text: str) -> str:
@@ -180,13 +177,13 @@ LOGGERS = {
     "tensorboard": LoggerSpec(
         f"{__name__}.tensorboard:TensorBoardLogger",
         "tensorboard",
-        "the metrics and samples for TensorBoard, losses in nats per character",
+        "the metrics and samples for TensorBoard",
         extra="tensorboard",
     ),
     "wandb": LoggerSpec(
         f"{__name__}.wandb:WandbLogger",
         "wandb",
-        "the metrics, samples and settings for Weights & Biases, losses in nats per character",
+        "the metrics, samples and settings for Weights & Biases",
         extra="wandb",
     ),
 }

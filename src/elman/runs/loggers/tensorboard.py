@@ -1,4 +1,4 @@
-"""``tensorboard/``: event files that TensorBoard shows, with losses in nats per character."""
+"""``tensorboard/``: event files that TensorBoard shows."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from elman.config import Config
 from elman.errors import require_extra
-from elman.runs.history import Metrics, Sample, TrainLossEstimator
-from elman.runs.loggers import MetricsLogger, list_values, make_directory, read_manifest, without_surrogates
+from elman.runs.history import Metrics, Sample
+from elman.runs.loggers import MetricsLogger, list_values, make_directory, without_surrogates
 
 EVENTS = "events.out.tfevents.*"
 """The event files, one for each start of the run; TensorBoard reads them in the order of their names."""
@@ -34,7 +33,6 @@ class TensorBoardLogger(MetricsLogger):
             from tensorboardX.proto.event_pb2 import Event, SessionLog
         self._summary, self._open, self._event, self._session_log = summary, EventsWriter, Event, SessionLog
         self._writer: Any = None
-        self._seq_length, self._train_loss = 1, TrainLossEstimator(Config())
 
     @classmethod
     def remove(cls, path: Path) -> None:
@@ -48,8 +46,6 @@ class TensorBoardLogger(MetricsLogger):
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Begin an event file that replaces everything after the last of these rows, and add what is missing."""
-        config = Config(**read_manifest(self.path.parent)["config"])
-        self._seq_length, self._train_loss = config.seq_length, TrainLossEstimator(config)
         if not metrics:
             self.remove(self.path)
         make_directory(self.path)
@@ -58,16 +54,13 @@ class TensorBoardLogger(MetricsLogger):
         # The name contains the second and the host: the number tells apart files of the same second.
         self._writer = self._open(str(self.path / "events"), f".{files:06}")
         self._write(time.time(), first, session_log=self._session_log(status=self._session_log.START))
-        for row in metrics:
-            if row.update < first:
-                self._train_loss.append(row)
         self.append([row for row in metrics if row.update >= first], [each for each in samples if each.update >= first])
 
     def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Add events."""
         now = time.time()
         for row in metrics:
-            values = list_values(row, self._seq_length) | {TRAIN: self._train_loss.append(row)}
+            values = list_values(row) | {TRAIN: row.train_loss}
             if row.validation_loss is not None:
                 values[VALIDATION] = row.validation_loss
             scalars = [self._summary.scalar(name, value) for name, value in values.items()]

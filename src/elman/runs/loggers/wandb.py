@@ -1,4 +1,4 @@
-"""``wandb/``: a run of Weights & Biases, on its server or offline, with losses in nats per character."""
+"""``wandb/``: a run of Weights & Biases, on its server or offline."""
 
 from __future__ import annotations
 
@@ -47,7 +47,6 @@ class WandbLogger(MetricsLogger):
         self._wandb: Any = wandb
         self._run: Any = None
         self._id, self._last_row, self._last_sample = "", 0, -1
-        self._seq_length = 1
 
     @classmethod
     def remove(cls, path: Path) -> None:
@@ -61,7 +60,6 @@ class WandbLogger(MetricsLogger):
         """Start a W&B run or continue that of this run, and send what it does not have yet."""
         directory = self.path.parent
         manifest = read_manifest(directory)
-        self._seq_length = manifest["config"]["seq_length"]
         make_directory(self.path)
         progress = self._read_progress() if metrics or samples else None
         self._id, self._last_row, self._last_sample = progress or (os.urandom(4).hex(), 0, -1)
@@ -83,7 +81,7 @@ class WandbLogger(MetricsLogger):
     def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Send the records that are newer than those sent before."""
         entries: list[dict[str, Any]] = [
-            {"update": row.update, "epoch": row.epoch, **list_values(row, self._seq_length)}
+            {"update": row.update, "epoch": row.epoch, **list_values(row)}
             for row in metrics
             if row.update > self._last_row
         ]
