@@ -21,12 +21,23 @@ def test_the_defaults_are_the_reference_experiment() -> None:
         "cell": "rnn", "hidden_size": 100, "layers": 1, "seq_length": 25, "batch_size": 1, "optimizer": "adagrad",
         "learning_rate": 0.1, "schedule": "constant", "warmup": 0, "grad_clip": 5.0, "grad_clip_mode": "value",
         "weight_decay": 0.0, "ema_decay": 0.0, "dropout": 0.0, "weight_dropout": 0.0, "init": "normal",
-        "init_std": 0.1, "ngram_order": 0, "epochs": 10, "max_updates": None, "max_seconds": None, "validation": 0.0,
+        "init_std": 0.1, "dtype": "float64", "epochs": 10, "ngram_order": 0,
+        "max_updates": None, "max_seconds": None, "validation": 0.0,
         "validate_every": 0, "patience": 0, "seed": 400, "sample_every": 10_000, "sample_length": 200,
     }  # fmt: skip
     assert asdict(Config()).items() >= expected.items()
     assert make_config() == make_config("reference") == Config()
     assert make_config("reference", {"hidden_size": 7}) == Config(hidden_size=7)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_another_optimizer_has_its_own_rate_and_betas(preset: str, optimizer: str) -> None:
+    before, config = make_config(preset), make_config(preset, {"optimizer": optimizer.upper()})
+    own = OPTIMIZERS[optimizer].defaults()
+    expected = asdict(before) if optimizer == before.optimizer else own
+    assert {name: getattr(config, name) for name in own} == {name: expected[name] for name in own}
+    assert make_config(preset, {"optimizer": optimizer, "beta2": 0.5, "learning_rate": 7.0}).learning_rate == 7.0
 
 
 def test_the_presets() -> None:
@@ -87,8 +98,8 @@ def test_the_limits_and_what_may_change_on_resume() -> None:
     ("names", "value", "needed"),
     [
         ("seq_length epochs max_updates sample_length metrics_every layers batch_size", 0, "at least 1"),
-        ("learning_rate grad_clip max_seconds", 0.0, "greater than 0"),
-        ("init_std validation beta1 beta2 weight_decay ema_decay dropout", -0.1, "at least 0"),
+        ("learning_rate max_seconds", 0.0, "greater than 0"),
+        ("grad_clip init_std validation beta1 beta2 weight_decay ema_decay dropout", -0.1, "at least 0"),
         ("seed sample_every warmup patience validate_every", -1, "at least 0"),
         ("validation", 1.0, "less than 1, such as 0.1"),
         ("dropout", 1.0, "less than 1, such as 0.4"),

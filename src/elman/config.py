@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 from elman.engine_registry import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help
 from elman.errors import ElmanError, option, quote, shorten
 from elman.network.cells import cell_help, cell_names
-from elman.network.optimizers import optimizer_names
+from elman.network.optimizers import OPTIMIZERS, optimizer_names
 from elman.options import suggest_option
 from elman.presets import PRESETS, choose_text_limits, name_preset
 from elman.storage import make_absolute
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 def _option(default: Any, help: str, choices: Callable[[], tuple[str, ...]] | None = None, **limits: float) -> Any:
     """Return a field with its help, its range and, from a registry, its choices; `below` and `above` are exclusive."""
     return field(default=default, metadata={"help": help, "choices": choices, "limits": limits})
+
+
+def _learning_rate_help() -> str:
+    rates = ", ".join(f"{name} {spec.default_rate:g}" for name, spec in OPTIMIZERS.items())
+    return f"Learning rate; with warm-up or a schedule, its peak. By default that of the optimizer ({rates})."
 
 
 def _fraction(default: float, help: str, example: float) -> Any:
@@ -65,7 +70,7 @@ class Config:
     )
     batch_size: int = _option(1, "Sequences per update: the text is split into this many contiguous parts.", minimum=1)
     optimizer: str = _option("adagrad", "Optimizer.", choices=optimizer_names)
-    learning_rate: float = _option(0.1, "Learning rate; with warm-up or a schedule, its peak.", above=0)
+    learning_rate: float = _option(0.1, _learning_rate_help(), above=0)
     schedule: Literal["constant", "cosine", "step"] = _option(
         "constant",
         "Learning-rate schedule: constant, cosine (to {final_lr_fraction}) or step (×0.1 at half of the run,"
@@ -73,7 +78,7 @@ class Config:
     )
     final_lr_fraction: float = _fraction(0.0, "Final learning rate of cosine decay, as a fraction of the peak.", 0.1)
     warmup: int = _option(0, "Updates of linear learning-rate warm-up.", minimum=0)
-    grad_clip: float = _option(5.0, "Gradient clipping threshold.", above=0)
+    grad_clip: float = _option(5.0, "Gradient clipping threshold; 0 turns it off.", minimum=0)
     grad_clip_mode: Literal["value", "norm"] = _option(
         "value", "Clip each gradient component (value) or the global norm (norm)."
     )
@@ -152,7 +157,7 @@ class Config:
     device: str = _option(
         "auto", "Device of {engine:torch}; auto is cuda if available, else cpu.", choices=lambda: DEVICES
     )
-    dtype: Literal["float32", "float64"] = _option("float32", "Floating-point precision.")
+    dtype: Literal["float32", "float64"] = _option("float64", "Floating-point precision.")
     mixed_precision: bool = _option(
         False,
         "Mixed precision (bfloat16) in training, where it is faster: AMD AVX512-BF16, Intel AMX, CUDA.",
@@ -353,10 +358,17 @@ def make_config(preset: str = "reference", options: Mapping[str, Any] | None = N
 def replace_settings(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with the options in their place.
 
-    A limit among the options also replaces the time and update limits, and what follows from the time limit. Settings
-    that need a validation set or lines are left out without them.
+    A limit among the options also replaces the time and update limits, and what follows from the time limit. Another
+    optimizer has its own learning rate and betas. Settings that need a validation set or lines are left out without
+    them.
     """
-    result = dict(settings)
+    result, optimizer = dict(settings), normalize("optimizer", options.get("optimizer"))
+    if (
+        isinstance(optimizer, str)
+        and optimizer in OPTIMIZERS
+        and optimizer != settings.get("optimizer", Config.optimizer)
+    ):
+        result |= OPTIMIZERS[optimizer].defaults()
     if any(options.get(name) is not None for name in LIMITS):
         derived = choose_text_limits(result["max_seconds"]) if result.get("max_seconds") else {}
         result = {name: value for name, value in result.items() if derived.get(name) != value} | _NO_LIMITS

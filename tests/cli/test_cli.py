@@ -259,7 +259,7 @@ def test_a_hangup_that_is_ignored_stays_ignored() -> None:
 def test_a_stopped_report_says_how_to_resume(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[dict[str, Any]] = []
     monkeypatch.setattr("elman.report.report", lambda corpus, **options: calls.append({"corpus": corpus} | options))
-    options = "--epochs 1 --long-epochs 2 --encoding utf-8 --min-count 5"
+    options = "--epochs 1 --long-epochs 2 --seeds 2 --mixed-precision --encoding latin-1 --min-count 5"
     stopped = command("report", "novel.txt", "-o", "my report", *options.split(), "-q")
     again = f"elman report novel.txt --out 'my report' {options} --resume"
     assert stopped == (130, "", f"stopped and saved; resume with: {again}\n")

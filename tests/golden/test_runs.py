@@ -1,6 +1,5 @@
 """The golden files of runs and models, which `write_runs.py` made, are read, used and resumed as expected."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
@@ -35,29 +34,6 @@ def test_a_model_computes_what_is_expected(name: str) -> None:
     assert_agrees(expect_of_model(MODELS[name]), EXPECTED["models"][name])
     compiled = elman.load(DATA / name, engine="numba")
     assert compiled.score("the rain fell\n").nats == pytest.approx(EXPECTED["models"][name]["nats"], rel=GOLDEN)
-
-
-@pytest.mark.parametrize("name", RUNS)
-def test_the_losses_of_a_run_of_0_3_0_are_in_nats_per_character(name: str, tmp_path: Path) -> None:
-    out, T = Path(shutil.copytree(DATA / name, tmp_path / name)), SMALL["seq_length"]
-    written = [*csv.DictReader((out / "metrics.csv").read_text("utf-8").splitlines())]
-    samples = [json.loads(line)["smooth_loss"] for line in (out / "samples.jsonl").read_text("utf-8").splitlines()]
-    saved, options = elman.open_run(out), {"preset": "reference", **SMALL, **RUNS[name]}
-    trained = elman.train(read_corpus(name), **options | {"max_updates": saved.metrics[-1].update})
-    for column in ("smooth_loss", "loss"):
-        assert [getattr(row, column) for row in saved.metrics] == [float(row[column]) / T for row in written]
-    assert [row.train_loss for row in saved.metrics] == pytest.approx(
-        [row.train_loss for row in trained.metrics], GOLDEN
-    )
-    assert [each.smooth_loss for each in saved.samples] == [loss and loss / T for loss in samples]
-    (out / "run.json").rename(tmp_path / "run.json")  # the checkpoint has its settings, too
-    directory = RunDirectory(out)
-    assert (directory.metrics(), directory.samples()) == (saved.metrics[:], saved.samples[:])
-    (tmp_path / "run.json").rename(out / "run.json")
-    resumed = elman.train(read_corpus(name), out=out, resume=True)
-    assert directory.metrics() == resumed.metrics
-    assert directory.samples() == resumed.samples
-    assert resumed.samples[: len(samples)] == saved.samples[:]
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -74,7 +74,7 @@ def test_the_training_lines_are_those_of_all_models() -> None:
     [
         ({"cell": "gru"}, "must have the same cell: of models 1 and 2, 1 has rnn, 2 has gru"),
         ({"layers": 2}, "must have the same number of layers: of models 1 and 2, 1 has 1, 2 has 2"),
-        ({"dtype": "float64"}, "must have the same precision: of models 1 and 2, 1 has float32, 2 has float64"),
+        ({"dtype": "float32"}, "must have the same precision: of models 1 and 2, 1 has float64, 2 has float32"),
         (
             {"lines": True},
             "must have the same kind of text: of models 1 and 2, 1 has continuous, 2 has independent lines",

@@ -542,7 +542,11 @@ def export_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[
 @pytest.mark.parametrize(
     ("text", "options"),
     [
-        *((TEXT, {"preset": "reference", "cell": cell, "max_updates": 60}) for cell in EXPORTED_CELLS),
+        # PyTorch's modules are in float32.
+        *(
+            (TEXT, {"preset": "reference", "cell": cell, "max_updates": 60, "dtype": "float32"})
+            for cell in EXPORTED_CELLS
+        ),
         *((TEXT * 9, {"preset": preset, "max_updates": 60}) for preset in ("quick", DEFAULT_PRESET)),
         (TEXT.replace("\n", " ") * 9 + "ÄÖ", {"preset": DEFAULT_PRESET, "max_updates": 60, "min_count": 2}),
     ],

@@ -32,7 +32,7 @@ from support.tolerances import largest_relative_error
 
 UPDATES = 50
 SHAPES = {"U": (3, 4), "W": (6, 2), "b": (3,), "d2": (2,)}
-RATES = {name: spec.default_rate or 0.01 for name, spec in OPTIMIZERS.items()}
+RATES = {name: spec.recipe_rate or 0.01 for name, spec in OPTIMIZERS.items()}
 TORCH: dict[str, tuple[str, dict[str, Any]]] = {
     # With a sum that starts at 1e-8 PyTorch's sqrt(M) + 0 is the sqrt(M + 1e-8) of the reference experiment.
     "adagrad": ("Adagrad", {"initial_accumulator_value": EPSILON, "eps": 0}),
@@ -86,13 +86,14 @@ def test_an_optimizer_is_one_entry_and_its_step(monkeypatch: pytest.MonkeyPatch)
     def sign_step(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> tuple[Array, float]:
         return np.sign(g_n), 1.0
 
-    spec = OptimizerSpec("sign", step="sign", moments="", default_rate=0.003, engines=("numpy",))
+    spec = OptimizerSpec("sign", step="sign", moments="", default_rate=0.002, recipe_rate=0.003, engines=("numpy",))
     monkeypatch.setitem(OPTIMIZERS, "sign", spec)
     monkeypatch.setitem(STEPS, "sign", sign_step)
     corpus = Corpus.from_text(TEXT)
     options: dict[str, Any] = {"preset": "reference", "hidden_size": 5, "optimizer": "Sign", "max_updates": 5}
     run = elman.train(corpus, **options, engine="numpy")
     assert (run.config.optimizer, run.state.M, run.state.N) == ("sign", {}, {})
+    assert run.config.learning_rate == 0.002
     assert choose_recipe(10**6, 6, {"optimizer": "sign"})["learning_rate"] == 0.003
     for refused in (
         lambda: elman.train(corpus, **options, engine="numba"),

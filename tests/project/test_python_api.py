@@ -208,7 +208,7 @@ def test_the_script_of_a_user_runs(tmp_path: Path) -> None:
 def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
     for example in EXAMPLES:
         exec(example, names)
     assert (tmp_path / "loss.png").stat().st_size > 1000

@@ -20,7 +20,7 @@ class Stops(elman.TrainingCallback):
     def on_validation(self, run: elman.Run, validation_loss: float) -> None:
         print(run.state.update, validation_loss)
 
-    def on_sample(self, sample: elman.Sample) -> None:
+    def on_sample(self, run: elman.Run, sample: elman.Sample) -> None:
         print(sample.update, sample.text)
 
     def should_stop(self) -> bool:

@@ -86,7 +86,7 @@ def test_any_alphabet_comes_back(tmp_path: Path, characters: str, updates: int) 
     corpus = Corpus.from_text(characters * 8)
     expected = trained(corpus)
     if not updates:  # a state before the first update
-        state = make_state(len(corpus.alphabet), 3, 0.1, 1, np.float32)
+        state = make_state(len(corpus.alphabet), 3, 0.1, 1, np.float64)
         expected = Checkpoint(Config(hidden_size=3), corpus.alphabet, corpus.sha256, state)
     save_checkpoint(tmp_path / "c", expected)
     assert_same(load_checkpoint(tmp_path / "c"), expected)
@@ -157,7 +157,7 @@ def test_a_file_of_another_kind(tmp_path: Path, content: bytes, reason: str) -> 
 def test_weights_that_are_not_finite(checkpoint: Checkpoint, tmp_path: Path, value: float) -> None:
     checkpoint.state.parameters["W"][1, 2] = value
     save_checkpoint(tmp_path / "c", checkpoint)
-    assert "(W is not an array of finite float32 values)" in error_message(tmp_path / "c")
+    assert "(W is not an array of finite float64 values)" in error_message(tmp_path / "c")
 
 
 ORDER = 3

@@ -54,16 +54,20 @@ def legend(figure: Figure) -> list[str]:
 def test_a_run_has_all_losses_in_one_plot() -> None:
     figure = plot_losses([curve("one")])
     (axes,) = figure.axes
-    expected = {
-        "smooth loss": [[7, 1 / 3], [14, 0.1]], "train loss": [[7, 0.5], [14, 0.25]], "validation loss": [[14, 2.75]],
-    }  # fmt: skip
+    expected = {"train loss": [[7, 0.5], [14, 0.25]], "validation loss": [[14, 2.75]]}
     assert drawn(figure) == expected
     assert legend(figure) == list(expected)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("update", "loss, nats per character")
     assert axes.get_title("left").replace("\n", " ") == describe_setting(CONFIG)
     assert window_axis(figure) is None
     figure = plot_losses([LossCurve("one", ROWS[:1], CONFIG)])  # without validation
-    assert legend(figure) == ["smooth loss", "train loss"]
+    assert legend(figure) == ["train loss"]
+
+
+@pytest.mark.parametrize(("updates", "shown"), [(9_999, ["train loss"]), (10_000, ["smooth loss", "train loss"])])
+def test_the_smooth_loss_of_a_short_run_lags_and_is_not_shown(updates: int, shown: list[str]) -> None:
+    rows = [ROWS[0], replace(ROWS[1], update=updates, validation_loss=None)]
+    assert legend(plot_losses([LossCurve("one", rows, CONFIG)])) == shown
 
 
 def test_the_smooth_loss_in_place_of_the_train_loss() -> None:
@@ -82,7 +86,7 @@ def test_the_smooth_loss_in_place_of_the_train_loss() -> None:
 
 def test_the_characters_that_were_read_are_those_of_every_window_and_row() -> None:
     figure = plot_losses([curve("one")], by="characters")
-    assert drawn(figure)["smooth loss"] == [[7 * T * 2, 1 / 3], [14 * T * 2, 0.1]]
+    assert drawn(figure)["train loss"] == [[7 * T * 2, 0.5], [14 * T * 2, 0.25]]
     assert figure.axes[0].get_xlabel() == "characters read"
     figure = plot_losses([curve("one"), curve("two", seq_length=100)], by="characters")
     assert np.asarray(figure.axes[0].lines[1].get_xdata()).tolist() == [7 * 200, 14 * 200]
@@ -127,12 +131,13 @@ def test_runs_are_labelled_by_the_settings_in_which_they_differ(curves: list[Los
 
 def test_a_setting_is_described_in_one_line() -> None:
     assert describe_setting(Config(dtype="float64", engine="numba", epochs=1, init_std=0.05)) == (
-        "rnn, m = 100, T = 25, η = 0.1, standard deviation 0.05, 1 epoch, AdaGrad, clipped to ±5 by value, float64,"
-        " engine numba"
+        "rnn, m = 100, T = 25, η = 0.1, initial weights of standard deviation 0.05, 1 epoch, AdaGrad, clipped to ±5"
+        " by value, float64, engine numba"
     )
     assert describe_setting(replace(make_config("minute"), max_updates=2000, dtype="float32", engine="numpy")) == (
-        "gru, 2 layers, m = 256, T = 64, B = 64, η = 0.03, cosine schedule, standard deviation 1, at most 18 epochs,"
-        " 2,000 updates or 60 s, Muon, clipped to a norm of 16, float32, mixed precision, engine numpy"
+        "gru, 2 layers, m = 256, T = 64, B = 64, η = 0.03, cosine schedule, orthogonal initial weights of standard"
+        " deviation 1, at most 18 epochs, 2,000 updates or 60 s, Muon, clipped to a norm of 16, float32, mixed"
+        " precision, engine numpy"
     )
     assert OPTIMIZER_TITLES.keys() == OPTIMIZERS.keys()
 
@@ -152,7 +157,7 @@ def test_twenty_runs_are_told_apart() -> None:
 
 def test_single_points_have_markers() -> None:
     (axes,) = plot_losses([curve("one")]).axes
-    assert [line.get_marker() for line in axes.lines] == ["", "", "o"]  # two rows, of which one has a validation
+    assert [line.get_marker() for line in axes.lines] == ["", "o"]  # two rows, of which one has a validation
     first = LossCurve("first", ROWS[:1], CONFIG)
     for figure in (plot_losses([first]), plot_losses([first, first])):
         assert {line.get_marker() for axes in figure.axes for line in axes.lines} == {"o"}

@@ -321,12 +321,13 @@ def test_an_unusual_run(browser: "Browser", tmp_path: Path) -> None:
                 words.getClientRects()[0]?.top === symbol.getClientRects()[0]?.top && symbol.getClientRects().length;
         })"""
         until(page, same_line)  # the captions are drawn again while the run is read
-        outlines = page.locator("#histograms svg").evaluate_all(
-            "(all) => all.map((svg) => svg.getBoundingClientRect().top)"
-        )
-        assert len({*outlines}) == len(
-            {*page.locator("#histograms figure").evaluate_all("(all) => all.map((each) => each.offsetTop)")}
-        )
+        # In one call, as they too are drawn again.
+        aligned = """(() => {
+            const tops = (selector, top) => new Set([...document.querySelectorAll(selector)].map(top)).size;
+            const rows = tops("#histograms figure", (each) => each.offsetTop);
+            return rows > 1 && tops("#histograms svg", (svg) => svg.getBoundingClientRect().top) === rows;
+        })()"""
+        until(page, aligned)
         assert page.locator("h1").inner_text() == "<b>run<"
         assert "<i>name</i>" in page.locator("#about").inner_text()
         until(page, "document.querySelectorAll('#samples li').length > 0")

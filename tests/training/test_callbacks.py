@@ -33,7 +33,7 @@ class Raises(TrainingCallback):
     def on_progress(self, run: Run, updates: int) -> None:
         self._raise("on_progress", run.state.update)
 
-    def on_sample(self, sample: Sample) -> None:
+    def on_sample(self, run: Run, sample: Sample) -> None:
         self._raise("on_sample", sample.update)
 
     def on_warning(self, warning: str) -> None:

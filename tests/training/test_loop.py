@@ -288,12 +288,12 @@ def test_a_run_without_metrics_is_not_resumed(corpus: Corpus, tmp_path: Path) ->
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 def test_a_loss_that_is_not_finite_stops_the_run(corpus: Corpus, engine: str) -> None:
     with pytest.raises(NonFiniteLossError):  # weights that are not finite write no text
-        train(corpus, **SMALL | {"engine": engine, "sample_every": 1}, learning_rate=1e38)
+        train(corpus, **SMALL | {"engine": engine, "sample_every": 1}, learning_rate=1e308)
     with pytest.raises(NonFiniteLossError) as raised:
-        train(corpus, **SMALL | {"engine": engine}, learning_rate=1e38)
+        train(corpus, **SMALL | {"engine": engine}, learning_rate=1e308)
     expected = (
         r"the loss of update \d+ is not finite: "
-        r"lower learning_rate \(now 1e\+38\), grad_clip \(now 5\.0\) or init_std \(now 0\.1\)"
+        r"lower learning_rate \(now 1e\+308\), grad_clip \(now 5\.0\) or init_std \(now 0\.1\)"
     )
     assert re.fullmatch(expected, str(raised.value))
 

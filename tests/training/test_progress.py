@@ -4,11 +4,13 @@ import io
 import re
 from collections.abc import Callable
 from itertools import count
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from elman.runs.history import Sample
+from elman.runs.run import Run
 from elman.text import Corpus
 from elman.text.alphabet import visible
 from elman.training.progress import (
@@ -24,9 +26,16 @@ from elman.training.progress import (
 )
 from support.state import TEXT, T
 from support.terminal import use_terminal
-from support.training import EXACT, assert_same, train
+from support.training import EXACT, SMALL, assert_same, train
 
-OPTIONS: dict[str, Any] = EXACT | {"validation": 0.25, "validate_every": 8, "max_updates": 20, "metrics_every": 1}
+# Not of the preset reference, whose samples are printed.
+OPTIONS: dict[str, Any] = EXACT | {
+    "preset": "steady",
+    "validation": 0.25,
+    "validate_every": 8,
+    "max_updates": 20,
+    "metrics_every": 1,
+}
 
 
 def lines(corpus: Corpus, capsys: pytest.CaptureFixture[str], clock: Callable[[], float]) -> list[str]:
@@ -64,14 +73,14 @@ def test_lines_are_printed_less_and_less_often(
 ) -> None:
     monkeypatch.setattr("elman.training.loop.TICK_SECONDS", 0.0)  # every update is shown
     for step, expected in (
-        (0.5, [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]),  # a line per second at first
-        (2, [*range(1, 12), 13, 15, 17, 19, 20]),
-        (10 * LONGEST_INTERVAL, [*range(1, 21)]),
+        (0.5, [*range(2, 43, 2), *range(45, 61, 3)]),  # a line per second at first
+        (1.0, [*range(1, 22), *range(23, 42, 2), *range(44, 60, 3), 60]),
+        (10 * LONGEST_INTERVAL, [*range(1, 61)]),
     ):
         seconds = count(step=step)
-        train(corpus, **EXACT, max_updates=20, callback=ProgressLines(StderrConsole(), lambda: next(seconds)))  # noqa: B023
-        assert [int(each) for each in re.findall(r"update (\d+)/20", capsys.readouterr().err)] == expected, step
-    intervals = [line_interval(elapsed) for elapsed in (0, 1, 10, 20, 50, 1000)]
+        train(corpus, **EXACT, max_updates=60, callback=ProgressLines(StderrConsole(), lambda: next(seconds)))  # noqa: B023
+        assert [int(each) for each in re.findall(r"update (\d+)/60", capsys.readouterr().err)] == expected, step
+    intervals = [line_interval(elapsed) for elapsed in (0, 1, 20, 40, 100, 1000)]
     assert intervals == [SHORTEST_INTERVAL, SHORTEST_INTERVAL, 1, 2, LONGEST_INTERVAL, LONGEST_INTERVAL]
 
 
@@ -169,10 +178,32 @@ def test_a_notebook_gets_one_output_that_is_updated(corpus: Corpus, monkeypatch:
 
 
 def test_a_warning_and_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = use_terminal(monkeypatch)
+    terminal, minute = use_terminal(monkeypatch), cast(Run, SimpleNamespace(preset="minute"))
     for display in (ProgressLines(StderrConsole()), ProgressBar(StderrConsole())):
         display.on_warning("[it] is not well" * 20)
-        display.on_sample(Sample(1, None, "\x1b[31m"))
+        display.on_sample(minute, Sample(1, None, "\x1b[31m"))
         display.close()
     assert terminal.getvalue() == 2 * f"warning: {'[it] is not well' * 20}\n"
     assert visible("a\x1b[31mb\tc\nd\x7f\x9b") == "a␛[31mb\tc\nd␡�"
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_the_reference_experiment_prints_its_samples(
+    is_terminal: bool, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = use_terminal(monkeypatch) if is_terminal else None
+    shown, samples = list[str](), list[Sample]()
+    for preset, prints_samples in (("reference", True), ("reference", False), ("steady", True)):
+        display = (ProgressBar if is_terminal else ProgressLines)(StderrConsole())
+        display.prints_samples = prints_samples
+        options = SMALL | {"preset": preset, "engine": "numpy", "max_updates": 20, "progress": False}
+        run = train(corpus, **options, callback=display)
+        display.close()
+        shown.append(terminal.getvalue() if terminal else capsys.readouterr().err)
+        samples = samples or run.samples[:]
+    loss = samples[1].smooth_loss
+    assert loss is not None
+    line = f"update 10, smooth loss {T * loss:.2f} nats per {T} characters ({loss:.3f} nats/char):"
+    assert [text.count(line) for text in shown] == ([1, 1, 1] if is_terminal else [1, 0, 0])
+    assert len(samples) == 3
+    assert all(visible(sample.text) in shown[0] for sample in samples)

@@ -114,12 +114,13 @@ class TrainingDisplay(StopSignals, CallbackList):
     """The progress of a training on standard error: a bar on a terminal, plain lines elsewhere, warnings if quiet.
 
     `out` is the directory of the run, for signals: they interrupt the counting of n-grams, when there is no run yet,
-    and the compilation of kernels, when it has no updates.
+    and the compilation of kernels, when it has no updates. `prints_samples` is that of `ProgressLines`.
     """
 
-    def __init__(self, out: Path | None = None, *, quiet: bool = False) -> None:
+    def __init__(self, out: Path | None = None, *, quiet: bool = False, prints_samples: bool = True) -> None:
         StopSignals.__init__(self, StderrConsole(), "the run")
         self.progress = create_display(not quiet, self.console)
+        self.progress.prints_samples = prints_samples
         CallbackList.__init__(self, self.progress)
         self.out, self.compiles, self.is_asked = out, False, False
 
@@ -279,13 +280,11 @@ def show_gradient_checks(checks: list[GradientCheck]) -> None:
 
 def show_report(results: dict[str, Any], out: Path) -> None:
     """Print the main results of a report, and where it is."""
-    short, last = results["short"], results["long"] or results["short"]
-    before, after = (
-        f"{each['minimum_smooth_loss']:.2f} after {format_count(each['epochs'], 'epoch')}" for each in (short, last)
-    )
+    phases = [results["short"], *([results["long"]] if results["long"] else [])]
+    minima = ", ".join(f"{each['minimum_smooth_loss']:.2f} after {each['epochs']:g} epochs" for each in phases)
     unit = f"nats, summed over sequences of {results['config']['seq_length']} characters"
     agree = "agree" if results["gradient_check"]["passed"] else "DO NOT agree"
-    _OUT.print(f"minimum smooth loss {before}, {after} ({unit}); gradients {agree} with central differences")
+    _OUT.print(f"minimum smooth loss {minima} ({unit}); gradients {agree} with central differences")
     _OUT.print(f"report: {out / 'report.html'} (also report.md, the plots, results.json and run/)")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import fields, make_dataclass
 from functools import cache
@@ -154,10 +154,8 @@ def check_not_input(out: Path, *inputs: Path) -> None:
 
 PRESET_HELP = f"Hyperparameter preset. Options you pass override it.\n\n{list_presets()}"
 
-_GROUP = Group("Training", help=f"The defaults are those of the preset {DEFAULT_PRESET}.", sort_key=5)
 
-
-def _optional(name: str, hint: Any, default: Any, help: str, group: Group | str = _GROUP) -> tuple[str, Any, Any]:
+def _optional(name: str, hint: Any, default: Any, help: str, group: Group | str) -> tuple[str, Any, Any]:
     """Return a field that is None unless the option is passed: a preset or a resumed run may have another default."""
     shown = "none" if default is None else str(default)
     converter = parse_integer if hint in (int, int | None) else parse_choice if get_origin(hint) is Literal else None
@@ -166,13 +164,16 @@ def _optional(name: str, hint: Any, default: Any, help: str, group: Group | str 
     return (name, Annotated[hint | None, parameter], None)
 
 
-def _create_options() -> Any:
-    defaults, hints = make_config(DEFAULT_PRESET), get_type_hints(Config)
+def create_options(preset: str, without: Collection[str] = ()) -> Any:
+    """Return a class with an optional attribute for every setting but some; its help has the defaults of a preset."""
+    group = Group("Training", help=f"The defaults are those of the preset {preset}.", sort_key=5)
+    defaults, hints = make_config(preset), get_type_hints(Config)
     options = []
     for setting in fields(Config):
         name, choices = setting.name, choices_of(setting.name)
-        hint = Literal[choices] if choices else hints[name]
-        options.append(_optional(name, hint, getattr(defaults, name), setting.metadata["help"].format_map(FLAGS)))
+        if name not in without:
+            hint, help = Literal[choices] if choices else hints[name], setting.metadata["help"].format_map(FLAGS)
+            options.append(_optional(name, hint, getattr(defaults, name), help, group))
     return _make_dataclass("Options", options)
 
 
@@ -190,7 +191,7 @@ if TYPE_CHECKING:
         """One optional attribute for every field of `elman.network.SamplingParams`."""
 
 else:
-    Options = _create_options()
+    Options = create_options(DEFAULT_PRESET)
 
 
 @cache

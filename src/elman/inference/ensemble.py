@@ -85,7 +85,7 @@ def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None,
     >>> options = {"preset": "reference", "hidden_size": 16, "max_updates": 100, "engine": "numpy"}
     >>> models = [elman.train(text, seed=seed, **options).model for seed in (1, 2)]
     >>> elman.ensemble(models)
-    <Model: 1 x rnn 32, 11 characters, float32, numpy>
+    <Model: 1 x rnn 32, 11 characters, float64, numpy>
     """
     models = _check_models(models)
     if weights is None:

@@ -10,7 +10,7 @@ and, under ``ngrams``, the size of the table and the minimum count.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +87,10 @@ class Snapshot:
     def describe(self) -> dict[str, Any]:
         """Return what a checkpoint's description says of it."""
         return {"update": self.update, "validation_loss": self.validation_loss}
+
+    def copy(self) -> Snapshot:
+        """Return the same network with arrays of its own: those of a run change when training continues."""
+        return replace(self, parameters=self.parameters.map(np.copy), h=self.h.copy())
 
     def serialize(self) -> bytes:
         """Return the bytes of its file."""

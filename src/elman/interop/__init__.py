@@ -112,7 +112,7 @@ def export(
     >>> model = elman.train(text, preset="reference", hidden_size=16, max_updates=100, engine="numpy").model
     >>> elman.export(model, "cats.npz")
     >>> elman.import_("cats.npz", engine="numpy")
-    <Model: 1 x rnn 16, 11 characters, float32, numpy>
+    <Model: 1 x rnn 16, 11 characters, float64, numpy>
     """
     path = Path(path)
     chosen = _find_format(path, format)

@@ -55,7 +55,7 @@ def write(model: Model, _: ModelInfo) -> bytes:
 
 def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
     """Return the network in an untrusted file."""
-    arrays = _read_arrays(path)
+    arrays = read_arrays(path)
     metadata = parse_metadata(bytes(arrays.pop(METADATA_KEY, np.empty(0, np.uint8))).decode())
     net = read_architecture(metadata, arrays)
     ngrams = pop_ngram_tensors(arrays) if net.order else {}
@@ -63,8 +63,8 @@ def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
     return restore_snapshot(metadata, net, arrays, ngrams, alphabet)
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays in a file. Unlike `numpy.load`, this allocates nothing based on a header alone."""
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays in an untrusted file. Unlike `numpy.load`, this allocates nothing based on a header alone."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()

@@ -22,6 +22,7 @@ from elman.network.parameters import Architecture, Array, Arrays, Parameters, la
 from elman.network.state import State
 
 
+@np.errstate(over="ignore", invalid="ignore")  # weights may be too large
 def join_parameters(members: Sequence[Parameters], weights: Sequence[float]) -> Parameters:
     """Return the network of (2), of members that differ in size, parameters and whether they have the prior only."""
     with_units = [member for member in members if member.architecture.m] or members[:1]
@@ -39,8 +40,7 @@ def join_parameters(members: Sequence[Parameters], weights: Sequence[float]) -> 
     if with_prior:
         arrays["alpha"] = _weighted_sum(with_prior, "alpha")
     net = net._replace(m=sum(member.architecture.m for member in members), order=ngrams.order if ngrams else 0)
-    with np.errstate(over="ignore"):  # weights may be too large
-        arrays = {name: array.astype(members[0]["V"].dtype) for name, array in arrays.items()}
+    arrays = {name: array.astype(members[0]["V"].dtype) for name, array in arrays.items()}
     return Parameters(net, arrays, ngrams)
 
 

@@ -10,14 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from elman.config import Config
 from elman.errors import ElmanError, LockedError, option, quote
 from elman.inference.snapshot import Snapshot, save_imported
 from elman.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, serialize_checkpoint
-from elman.runs.history import OLD_COLUMNS, Metrics, Sample, parse_metrics, parse_samples
+from elman.runs.history import Metrics, Sample, parse_metrics, parse_samples
 from elman.runs.loggers import LOGGERS, MANIFEST, MAX_RECORDS, open_loggers, optional_loggers
 from elman.runs.manifest import RunManifest
-from elman.storage import exists, is_directory, is_file
+from elman.storage import exists, is_directory
 from elman.storage.atomic import PARTIAL_SUFFIX, replace_file, replace_files, suggest_write_remedy, sync_directory
 from elman.storage.tensors import read_description
 from elman.storage.untrusted import MAX_FILE, parse_strict_json, read_regular_file, require_int, safe_message
@@ -169,28 +168,11 @@ class RunDirectory:
 
     def written_metrics(self) -> list[Metrics]:
         """Read all rows of ``metrics.csv``."""
-        return self._read(METRICS, lambda data: parse_metrics(_complete_lines(data), self._config))
+        return self._read(METRICS, lambda data: parse_metrics(_complete_lines(data)))
 
     def samples(self) -> list[Sample]:
         """Read the lines of ``samples.jsonl`` that the checkpoint covers."""
-
-        def parse(data: bytes) -> list[Sample]:
-            return parse_samples(_complete_lines(data), self._chars_per_loss())
-
-        return self._select_covered(self._read(SAMPLES, parse))
-
-    def _chars_per_loss(self) -> int:
-        """Return by what the smooth losses of samples are to be divided: 1, unless version 0.3.0 wrote them."""
-        path, header = self.path / METRICS, f"{','.join(OLD_COLUMNS)}\n".encode()
-        if not is_file(path):
-            return 1
-        with path.open("rb") as file:
-            return self._config().seq_length if file.readline(len(header)) == header else 1
-
-    def _config(self) -> Config:
-        """Return the settings of the run."""
-        manifest = self.manifest_if_valid()
-        return manifest.config if manifest else self.load().config
+        return self._select_covered(self._read(SAMPLES, lambda data: parse_samples(_complete_lines(data))))
 
     def _select_covered(self, records: list[_Record]) -> list[_Record]:
         """Return the records that the checkpoint covers; all, if it cannot be read."""

@@ -57,8 +57,6 @@ class Metrics:
 
 COLUMNS = tuple(column.name for column in fields(Metrics) if column.name != "learning_rate")
 """The header of ``metrics.csv``."""
-OLD_COLUMNS = tuple(name for name in COLUMNS if name != "train_loss")
-"""That of version 0.3.0, in whose files `smooth_loss` and `loss` are in nats per window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,14 +193,9 @@ def mean_since(start: Losses, update: int, smooth_loss: float) -> float:
     return (smooth_loss - weight * start.smooth_loss) / (1 - weight)
 
 
-def parse_metrics(lines: Iterable[str], read_config: Callable[[], Config]) -> list[Metrics]:
-    """Parse the lines of ``metrics.csv``; raise ValueError, KeyError, TypeError or csv.Error if one is wrong.
-
-    `read_config` returns the settings of the run, which rows of version 0.3.0 need.
-    """
+def parse_metrics(lines: Iterable[str]) -> list[Metrics]:
+    """Parse the lines of ``metrics.csv``; raise ValueError, KeyError, TypeError or csv.Error if one is wrong."""
     rows = csv.DictReader(lines)
-    if rows.fieldnames == [*OLD_COLUMNS]:
-        return _convert_old(map(_parse_row, rows), read_config())
     if rows.fieldnames not in (None, [*COLUMNS]):
         raise ValueError("its header is not that of a run")
     return [Metrics(**_parse_row(row)) for row in rows]
@@ -216,24 +209,11 @@ def _parse_row(row: dict[str, str]) -> dict[str, Any]:
     return {update: require_int(int(row[update]), update), "validation_loss": None, **numbers}
 
 
-def _convert_old(rows: Iterable[dict[str, Any]], config: Config) -> list[Metrics]:
-    """Return rows of version 0.3.0 in nats per character, with the train loss."""
-    estimator, metrics = TrainLossEstimator(config), []
-    for row in rows:
-        losses = {name: row[name] / config.seq_length for name in ("smooth_loss", "loss")}
-        metrics.append(Metrics(**row | losses, train_loss=estimator.append(row["update"], **losses)))
-    return metrics
-
-
-def parse_samples(lines: Iterable[str], seq_length: int = 1) -> list[Sample]:
-    """Parse lines of ``samples.jsonl``; raise ValueError, KeyError or TypeError if one is wrong.
-
-    `seq_length` is that of a run of version 0.3.0, where the smooth loss is in nats per window.
-    """
+def parse_samples(lines: Iterable[str]) -> list[Sample]:
+    """Parse lines of ``samples.jsonl``; raise ValueError, KeyError or TypeError if one is wrong."""
     samples = []
     for line in map(parse_strict_json, lines):
-        loss = line["smooth_loss"]
-        loss = None if loss is None else require_finite(loss, "smooth_loss") / seq_length
+        loss = None if line["smooth_loss"] is None else require_finite(line["smooth_loss"], "smooth_loss")
         samples.append(Sample(require_int(line["update"], "update"), loss, require_str(line["text"], "text")))
     return samples
 

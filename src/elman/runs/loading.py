@@ -69,7 +69,7 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
     >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
     >>> run = elman.train(text, out="runs/cats", preset="reference", hidden_size=16, max_updates=100, engine="numpy")
     >>> elman.load("runs/cats")
-    <Model: 1 x rnn 16, 11 characters, float32, numpy>
+    <Model: 1 x rnn 16, 11 characters, float64, numpy>
     """
     return create_model(read_model(path), engine)
 

@@ -19,7 +19,7 @@ from elman.errors import ElmanError, format_count, join_alternatives, option, qu
 from elman.network.optimizers import OPTIMIZER_TITLES
 from elman.presets import PRESETS
 from elman.runs.directory import RunDirectory
-from elman.runs.history import Metrics
+from elman.runs.history import SMOOTH_UPDATES, Metrics
 from elman.storage.atomic import replace_file
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def describe_setting(config: Config) -> str:
     --------
     >>> import elman
     >>> setting = describe_setting(elman.Config(dtype="float64", engine="numpy"))
-    >>> setting.startswith("rnn, m = 100, T = 25, η = 0.1, standard deviation 0.1, 10 epochs, AdaGrad, clipped to ±5")
+    >>> setting.startswith("rnn, m = 100, T = 25, η = 0.1, initial weights of standard deviation 0.1, 10 epochs")
     True
     """
     limit = f"{config.grad_clip:.15g}"
@@ -111,7 +111,8 @@ def describe_setting(config: Config) -> str:
         f"B = {config.batch_size}" if config.batch_size > 1 else "",
         f"η = {config.learning_rate:.15g}",
         f"{config.schedule} schedule" if config.schedule != "constant" else "",
-        f"standard deviation {config.init_std:.15g}",
+        f"{'orthogonal' if config.init == 'orthogonal' else ''} initial weights of standard deviation".strip()
+        + f" {config.init_std:.15g}",
         _describe_limits(config),
         OPTIMIZER_TITLES[config.optimizer],
         clipped if config.grad_clip else "not clipped",
@@ -140,7 +141,7 @@ def label_runs(curves: Sequence[LossCurve]) -> list[str]:
     if "preset" in differing:
         differing = [name for name in differing if not all(_follows_preset(curve, name) for curve in curves)]
     labels = [
-        fill(", ".join(f"{name}\N{NO-BREAK SPACE}{_show(run[name])}" for name in differing), LABEL_WIDTH)
+        fill(", ".join(f"{name}\N{NO-BREAK SPACE}{format_setting(run[name])}" for name in differing), LABEL_WIDTH)
         for run in runs
     ]
     counts = Counter(labels)
@@ -158,12 +159,13 @@ def _follows_preset(curve: LossCurve, name: str) -> bool:
     return value == getattr(make_config(curve.preset), name) or (preset.has_recipe and name in preset.settings)
 
 
-def _show(value: Any) -> str:
+def format_setting(value: Any) -> str:
+    """Return the value of a setting in words."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.15g}"
-    return "none" if value in (None, "") else str(value)
+    return "none" if value in (None, "") else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def plot_losses(curves: Sequence[LossCurve], *, smooth: bool = False, by: str = "updates") -> Figure:
@@ -172,8 +174,9 @@ def plot_losses(curves: Sequence[LossCurve], *, smooth: bool = False, by: str = 
     Parameters
     ----------
     curves : sequence of LossCurve
-        A single run has its smooth, train and validation loss in one plot, under its setting. Several runs have a plot
-        of the train losses and one of the validation losses, and a colour and a line style each.
+        A single run has its smooth loss (from 10,000 updates on), its train and its validation loss in one plot, under
+        its setting. Several runs have a plot of the train losses and one of the validation losses, and a colour and a
+        line style each.
     smooth : bool
         Plot the smooth loss in place of the train loss, with a second axis in nats per window if all runs have the same
         sequence length.
@@ -200,9 +203,12 @@ def plot_losses(curves: Sequence[LossCurve], *, smooth: bool = False, by: str = 
 
 def _plot_run(curve: LossCurve, smooth: bool, by: str) -> Figure:
     figure, (axes,) = create_figure("loss, nats per character", x=UNITS[by])
+    # Until it has averaged many updates, the smooth loss lags far behind.
+    is_short = not smooth and curve.metrics[-1].update < SMOOTH_UPDATES
+    omitted = "train_loss" if smooth else "smooth_loss" if is_short else ""
     for loss, colour in LOSS_COLOURS.items():
         points = curve.points(loss, by)
-        if points[0] and not (smooth and loss == "train_loss"):
+        if points[0] and loss != omitted:
             markers = MARKERS if loss == "validation_loss" else 1
             _draw(axes, points, markers, color=colour, label=loss.replace("_", " "))
     axes.legend(frameon=False)

@@ -131,7 +131,7 @@ class Run:
         return render_table("Run" if self.directory is None else f"Run {self.directory.path}", rows)
 
     def plot(self, *, smooth: bool = False, by: str = "updates") -> Figure:
-        """Return a figure of the losses, see `elman.runs.plots.plot_losses`; requires the extra ``plot``."""
+        """Return a figure of the losses, see ``elman.runs.plots.plot_losses``; requires the extra ``plot``."""
         from elman.runs.plots import LossCurve, plot_losses
 
         return plot_losses([LossCurve(self.corpus.name, self.metrics, self.config)], smooth=smooth, by=by)

@@ -91,7 +91,7 @@ class SavedRun:
         return load_checkpoint(self.path / CHECKPOINT).selected.validation_loss if directory.holds_run() else None
 
     def plot(self, *, smooth: bool = False, by: str = "updates") -> Figure:
-        """Return a figure of the losses, see `elman.runs.plots.plot_losses`; requires the extra ``plot``."""
+        """Return a figure of the losses, see ``elman.runs.plots.plot_losses``; requires the extra ``plot``."""
         from elman.runs.plots import LossCurve, plot_losses
 
         return plot_losses([LossCurve(self.path.name, self.metrics, self.config)], smooth=smooth, by=by)

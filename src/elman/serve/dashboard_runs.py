@@ -83,7 +83,7 @@ class LiveRun(TrainingCallback):
         if self.sample_requested.is_set():
             self._generate_sample(run)
 
-    def on_sample(self, sample: Sample) -> None:
+    def on_sample(self, run: Run, sample: Sample) -> None:
         """Record a sample."""
         self.history.add_samples([sample])
 

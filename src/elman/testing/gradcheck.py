@@ -76,6 +76,7 @@ def gradcheck(
     engine: str = DEFAULT_ENGINE,
     seed: int = 400,
     encoding: str = "utf-8",
+    keep_crlf: bool = False,
     on_progress: OnProgress | None = None,
     loss_and_gradients: Callable[..., LossAndGradients] | None = None,
 ) -> list[GradientCheck]:

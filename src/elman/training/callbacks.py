@@ -43,7 +43,7 @@ class TrainingCallback:
     def on_validation(self, run: Run, validation_loss: float) -> None:
         """The network was validated; the loss is in nats per character. `run` does not have it yet."""
 
-    def on_sample(self, sample: Sample) -> None:
+    def on_sample(self, run: Run, sample: Sample) -> None:
         """A sample was generated."""
 
     def on_warning(self, warning: str) -> None:

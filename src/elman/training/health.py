@@ -104,6 +104,8 @@ def _now(config: Config, name: str) -> str:
 
 def _suggest_lowering(config: Config) -> str:
     learning_rate, grad_clip, init_std = (_now(config, name) for name in ("learning_rate", "grad_clip", "init_std"))
+    if not config.grad_clip:
+        return f"lower {learning_rate} or {init_std}, or clip gradients ({option.grad_clip:5})"
     return f"lower {learning_rate}, {grad_clip} or {init_std}"
 
 

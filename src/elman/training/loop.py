@@ -38,7 +38,7 @@ from elman.training.limits import (
     validation_interval,
 )
 
-TICK_SECONDS = 0.5
+TICK_SECONDS = 0.4
 """Between two refreshes of the progress display."""
 CHECKPOINT_SECONDS = 30.0
 """Between two checkpoints, at most, unless writing them takes too much of the time."""
@@ -274,7 +274,7 @@ class Trainer:
         sample = Sample(self.state.update, finite_or_none(self.run.smooth_loss), generated)
         self.run.samples.append(sample)
         self.unsaved_samples.append(sample)
-        self.callback.on_sample(sample)
+        self.callback.on_sample(self.run, sample)
 
     def checkpoint_is_due(self) -> bool:
         """Return whether enough time or updates have passed, and enough time given the cost of the last checkpoint."""
@@ -395,8 +395,7 @@ class Trainer:
             lowest = best.validation_loss
         if validation_loss is None or not validation_loss < lowest:  # nan is not
             return best
-        current = self.run.snapshot(validation_loss)
-        return replace(current, parameters=current.parameters.map(np.copy), h=current.h.copy())
+        return self.run.snapshot(validation_loss).copy()
 
 
 def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:

@@ -29,7 +29,7 @@ REFRESH = 0.1
 
 def line_interval(elapsed: float) -> float:
     """Return the seconds until the next line, the longer the more time has elapsed."""
-    return max(SHORTEST_INTERVAL, min(LONGEST_INTERVAL, elapsed / 10))
+    return max(SHORTEST_INTERVAL, min(LONGEST_INTERVAL, elapsed / 20))
 
 
 def describe_check(points: int, hidden_size: int, seq_length: int) -> str:
@@ -61,6 +61,9 @@ class StderrConsole(Console):
 
 class ProgressDisplay(TrainingCallback):
     """A training callback that shows the progress of one training after another; this one shows nothing."""
+
+    prints_samples = True
+    """Whether every sample of the preset ``reference`` is printed, as the program of its report does."""
 
     def close(self) -> None:
         """End the display."""
@@ -101,6 +104,12 @@ class ProgressLines(ProgressDisplay):
         if is_due or run.state.update >= updates:
             self.due, self.validation_due = now + line_interval(now - self.started), now + SHORTEST_INTERVAL
             self.console.print_line(", ".join(filter(None, describe_progress(run, updates).values())))
+
+    def on_sample(self, run: Run, sample: Sample) -> None:
+        """Print a sample of the preset ``reference`` with the smooth loss."""
+        if self.prints_samples and run.preset == "reference":
+            loss = "" if sample.smooth_loss is None else f", {_describe_smooth_loss(run, sample.smooth_loss)}"
+            self.console.print_line(f"update {sample.update:,}{loss}:\n{visible(sample.text)}\n")
 
     def on_warning(self, warning: str) -> None:
         """Print the warning."""
@@ -155,8 +164,9 @@ class ProgressBar(ProgressLines):
             self.live.start()
             self.live.update(content, refresh=True)
 
-    def on_sample(self, sample: Sample) -> None:
+    def on_sample(self, run: Run, sample: Sample) -> None:
         """Show the sample from the next update of the bar on."""
+        super().on_sample(run, sample)
         self.text = Text(visible(sample.text), style="dim")
 
     def close(self) -> None:
@@ -176,6 +186,11 @@ class ProgressBar(ProgressLines):
             self.output = create(content, display_id=True)
         else:
             self.output.update(content)
+
+
+def _describe_smooth_loss(run: Run, smooth_loss: float) -> str:
+    T = run.config.seq_length
+    return f"smooth loss {T * smooth_loss:.2f} nats per {T} characters ({smooth_loss:.3f} nats/char)"
 
 
 def describe_progress(run: Run, updates: int) -> dict[str, str]:

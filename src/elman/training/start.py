@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import string
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -18,6 +19,7 @@ from elman.engine import TrainState, get_engine, require_engine, start_compiling
 from elman.engine.processes import current_process
 from elman.engine_registry import ENGINES
 from elman.errors import ElmanError, format_count, option
+from elman.inference.fingerprint import fingerprint
 from elman.machine import available_memory
 from elman.network.dropout import Dropout, WeightDropout
 from elman.network.optimizer import Optimizer
@@ -27,12 +29,15 @@ from elman.ngram.model import NgramModel
 from elman.presets import DEFAULT_PRESET, MIN_CHARS, PRESETS, SHORT_BUDGET, choose_recipe, choose_text_limits
 from elman.runs.data import Text, TrainingData, read_text, read_validation_text, suggest_field, training_length
 from elman.runs.directory import RunDirectory
+from elman.runs.manifest import ModelOrigin
 from elman.runs.run import Run
+from elman.storage import make_absolute
 from elman.text import Corpus, check_alphabet_size
 from elman.text.sources import BUILTIN_CORPORA
 
 if TYPE_CHECKING:
     from elman.training.fine_tuning import ModelSource
+    from elman.training.initial_weights import InitialWeights
 
 REFERENCE_SPEED = 160_000
 """Characters per second in training, with the network of preset `minute`, of the machine on which the recipes were
@@ -61,6 +66,7 @@ def start_run(
     preset: str | None,
     options: Mapping[str, Any],
     init_from: ModelSource | None = None,
+    initial: InitialWeights | None = None,
     on_compile: Callable[[], None] = lambda: None,
 ) -> Run:
     """Return a run before its first update, saved to its directory.
@@ -69,7 +75,12 @@ def start_run(
     as they are. `on_compile` is called if kernels have to be compiled to measure the speed of the machine.
     """
     recorded = DEFAULT_PRESET if preset is None else preset
-    pretrained = None
+    pretrained, weights = None, None
+    if initial is not None:
+        from elman.training.initial_weights import adopt_size, read_initial_weights, set_initial_weights
+
+        weights = read_initial_weights(initial)
+        options = adopt_size(weights, options)
     if init_from is not None:
         from elman.training.fine_tuning import PretrainedModel
 
@@ -99,8 +110,14 @@ def start_run(
     state = initial_state(data, optimizer, ngrams)
     if pretrained is not None:
         pretrained.initialize(state, corpus.alphabet, optimizer)
+    if weights is not None:
+        set_initial_weights(state, weights, optimizer)
     run = Run(data, state, optimizer, directory, preset=recorded, measured_speed=speed)
-    run.init_from = None if pretrained is None else pretrained.origin
+    if pretrained is not None:
+        run.init_from = pretrained.origin
+    elif weights is not None:
+        path = make_absolute(initial) if isinstance(initial, str | os.PathLike) else None
+        run.init_from = ModelOrigin(path, fingerprint(run.model).hex())
     changed = describe_changed(config, preset_config, len(data.windows.indices), speed)
     raised = describe_raised(config, state.parameters.ngrams)
     of_records = suggest_field([file.path for file in corpus.files], config.field, trains=True)
@@ -222,6 +239,7 @@ def create_optimizer(config: Config) -> Optimizer:
     dropout = Dropout(config.dropout, config.dropout_kind == "variational", config.seed)
     settings = vars(config) | {
         "name": config.optimizer,
+        "grad_clip": config.grad_clip or math.inf,
         "dropout": dropout if config.dropout else None,
         "weight_dropout": WeightDropout(config.weight_dropout, config.seed) if config.weight_dropout else None,
     }

@@ -31,9 +31,11 @@ from elman.training.start import start_run
 
 if TYPE_CHECKING:
     from elman.training.fine_tuning import ModelSource
+    from elman.training.initial_weights import InitialWeights
 
 OTHER_ARGUMENTS = (
-    "out", "preset", "config", "init_from", "resume", "overwrite", "progress", "log", "callback", "on_update",
+    "out", "preset", "config", "init_from", "initial", "resume", "overwrite", "progress", "log", "callback",
+    "on_update",
 )  # fmt: skip
 """Arguments of `elman.train` that an error may suggest, beside the settings."""
 
@@ -109,6 +111,7 @@ def train(
     preset: str | None = None,
     config: Config | None = None,
     init_from: ModelSource | None = None,
+    initial: InitialWeights | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: bool | None = None,
@@ -137,6 +140,11 @@ def train(
     init_from : path, Run or Model, optional
         Fine-tune: start with the weights of this model, which may be a run directory, a file of weights, a run, or a
         model such as `elman.import_` returns. Cell, hidden size and layers are the model's.
+    initial : dict of arrays, path or Parameters, optional
+        Initial weights in place of random ones, to compare the losses with another program's: an .npz file that
+        ``numpy.savez`` wrote, or arrays by name. Those of the vanilla network are ``U`` (m, K), ``W`` (m, m), ``V``
+        (K, m), ``b`` (m,) or (m, 1), and ``c`` (K,) or (K, 1), with the K characters in the order of their first
+        occurrence in the text. The hidden size is that of the arrays.
     resume : bool
         Resume the run in `out` with its settings. Only limits, `patience`, `engine`, `device` and `mixed_precision` may
         change.
@@ -184,7 +192,7 @@ def train(
         preset = name_preset(preset)
     elif config is not None:
         preset = ""
-    check_arguments(corpus, out, log, resume=resume, overwrite=overwrite, init_from=init_from)
+    check_arguments(corpus, out, log, resume=resume, overwrite=overwrite, init_from=init_from, initial=initial)
     callbacks, directory = list_callbacks(callback, on_update), None
     if out is not None:
         directory = RunDirectory(Path(out), log, resume=resume, overwrite=overwrite)
@@ -194,7 +202,9 @@ def train(
 
             run = resume_run(directory, corpus, preset, settings)
         else:
-            run = start_run(directory, corpus, preset, settings, init_from, lambda: display.on_notice(COMPILING))
+            run = start_run(
+                directory, corpus, preset, settings, init_from, initial, lambda: display.on_notice(COMPILING)
+            )
         if current_process().size > 1:
             run_on_first_process(lambda: replace(run, directory=None))  # what the other processes train
         interrupt = InterruptCallback()
@@ -270,12 +280,16 @@ def check_arguments(
     resume: bool,
     overwrite: bool,
     init_from: object,
+    initial: object,
 ) -> None:
     """Check that the arguments of `elman.train` other than the settings agree."""
-    if resume and init_from is not None:
-        raise ElmanError(
-            f"cannot combine {option.init_from} with {option.resume:True}: a resumed run continues with its own weights"
-        )
+    for name, value in ((option.init_from, init_from), ("initial", initial)):
+        if resume and value is not None:
+            raise ElmanError(
+                f"cannot combine {name} with {option.resume:True}: a resumed run continues with its own weights"
+            )
+    if init_from is not None and initial is not None:
+        raise ElmanError(f"cannot combine initial with {option.init_from}: each sets the initial weights")
     requests = ((f"{option.resume:True}", resume), (option.log, bool(log)), (f"{option.overwrite:True}", overwrite))
     for name, is_passed in requests:
         if out is None and is_passed:
