@@ -2,7 +2,7 @@
 
 import pytest
 
-from elman.report.lexicon import build_lexicon, classify_words, count_words, find_names
+from elman.report.lexicon import build_lexicon, classify_words, count_words, find_names, measure_form
 from elman.runs.history import Sample
 from elman.text.reading import cut_pieces
 
@@ -26,6 +26,17 @@ NOVEL = (
 def test_speakers_are_names_and_words_that_only_begin_sentences_are_not() -> None:
     assert build_lexicon([PLAY]).names == {"romeo": ("ROMEO", 3), "mercutio": ("Mercutio", 3), "juliet": ("JULIET", 3)}
     assert list(build_lexicon([NOVEL]).names) == ["anna"]
+
+
+def test_a_short_name_is_one_and_a_title_is_none() -> None:
+    text = 'he saw Ron with Professor Snape, and "Ron" saw Professor Moody; then he and Ron met Mrs Weasley there. '
+    assert [*build_lexicon([text * 3]).names] == ["ron", "snape", "moody", "weasley"]
+
+
+def test_the_form_of_a_text_is_counted() -> None:
+    text = 'He came. "Who?" she said. it rained.\nThen “no”, and “yes. "Well\nso. '
+    assert measure_form(text) == {"sentences": 4, "capitalized": 2, "quotations": 4, "closed": 2}
+    assert measure_form("") == {"sentences": 0, "capitalized": 0, "quotations": 0, "closed": 0}
 
 
 @pytest.mark.parametrize(

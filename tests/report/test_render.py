@@ -37,19 +37,24 @@ def results() -> dict[str, Any]:
     run = train(Corpus.from_text(TEXT, "a|`<b>\n"), epochs=1, hidden_size=4, seq_length=5, metrics_every=5)
     progress = start_progress() | {"short": describe_phase(run, 1)}
     experiment = {"points": 5, "hidden_size": 5, "seq_length": 5, "relative_error": ERRORS}
-    progress["gradient_check"]["experiments"] = [experiment]
+    progress["gradient_check"] |= {"experiments": [experiment], "zero_state": [experiment]}
     progress["best"] = {"update": 30, "smooth_loss": 9.0, "text": "the night"}
     submission = {"name": "my_rnn.py", "backward": "forward: not written yet", "train": [9.0, 8.0]}
-    collected = collect_results(run, build_lexicon([TEXT]), progress, None, submission)
+    collected = collect_results(
+        run, [], build_lexicon([TEXT]), progress, long=None, final="so Anna", first_character="`", submission=submission
+    )
     samples = [{"update": 0, "smooth_loss": None, "text": NASTY}]
-    return collected | {"samples": samples, "best": collected["best"] | {"text": NASTY}}
+    nasty = {name: collected[name] | {"text": NASTY} for name in ("final", "best")}
+    return collected | {"samples": samples, **nasty}
 
 
 def test_a_sample_stays_in_its_place_in_the_page(results: dict[str, Any]) -> None:
     html = render_html(render_markdown(results), build_lexicon([TEXT]), ["<svg></svg>"])
     page = Page(html)
     assert (page.open, "script" in page.tags, page.tags.count("svg")) == ([], False, 1)
-    assert [text.removeprefix("\n") for text in page.pres] == [visible(NASTY)] * 2  # a browser drops the line feed
+    samples = [text.removeprefix("\n") for text in page.pres if "Anna" in text]  # a browser drops the line feed
+    assert samples == [visible(NASTY)] * 3
+    assert page.tags.count("details") == 1
     assert '<span class="name">Anna</span>' in html
     assert "{{ 7 * 7 }}" in html
     html.encode()
@@ -57,14 +62,14 @@ def test_a_sample_stays_in_its_place_in_the_page(results: dict[str, Any]) -> Non
 
 def test_a_sample_stays_in_its_place_in_the_markdown(results: dict[str, Any]) -> None:
     text = render_markdown(results)
-    assert text.count(f"\n`````text\n{visible(NASTY)}\n`````\n") == 2
+    assert text.count(f"\n`````text\n{visible(NASTY)}\n`````\n") == 3
     outside = re.sub(r"`````text\n.*?\n`````\n", "sample\n", text, flags=re.DOTALL)
     assert "script" not in outside
     assert "\n\n\n" not in outside
     assert outside.startswith("# Character-level RNN trained on ``a|`<b>``\n")
     text.encode()
     tables = re.findall(r"(?:^\|.*\n)+", outside, re.M)
-    assert len(tables) == 7  # without names
+    assert len(tables) == 10  # without names
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1
 
@@ -80,17 +85,31 @@ def test_the_results_are_stated(results: dict[str, Any]) -> None:
     text = changed(
         results,
         short={"epochs": 10, "updates": 300, "requested_epochs": 10, "minimum_smooth_loss": 40.0},
-        statistics={"start": 104.5, "end": 41.0, "first_tenth": 0.93, "lower": 30, "compared": 40},
+        statistics={
+            "start": 104.5,
+            "end": 41.0,
+            "first_tenth": 0.93,
+            "lower": 30,
+            "compared": 40,
+            "half_at": 7,
+            "soon": 103.0,
+        },
     )
     assert "All relative errors are at most 10⁻⁷" in text
     assert "| 5 characters, m = 5, T = 5 | 1.00×10⁻⁹ |" in text
     assert "| this run | 10 | 300 | 40.00 |" in text
-    assert "| `my_rnn.py` | 0.07 | 2 | 9.00 | 2 | 9.00 | 1.800 |" in text
+    assert "| `my_rnn.py` | 0.07 | 2 | 9.00 | 2 | – | 9.00 | 1.800 |" in text
     assert "\n- `my_rnn.py`: `forward: not written yet`\n" in text
-    assert "after 30 updates: its smooth loss, 9.00, is the lowest" in text
-    assert "| this run, minimum | 10 | 40.00 |\n| course report, minimum | 10 | 38.87 |" in text
-    assert text.index("## 6 Comparison") < text.index("course report")
-    assert "falls from 104.50 to 41.00 in 300 updates, and 93 % of this decrease is reached after a tenth" in text
+    assert "whose smooth loss is the lowest of every 5th update, after 30 updates" in text
+    assert "from h₀ = 0 and the character `` ` ``." in text
+    assert "| this run, minimum over all updates | 10 | 40.00 |" in text
+    assert "| course report, minimum of every 10,000th update | 10 | 38.87 |" in text
+    assert "course report" not in text[: text.index("## 2 Gradient check")]
+    assert (
+        "falls from 104.50 to 41.00 in 300 updates. Half of this decrease is reached after 7 updates. 93 % of" in text
+    )
+    assert "S is 103.00 after 20 updates, 104.50 at first: half of the decrease takes 7 updates, not 20" in text
+    assert "Jumps" not in text
     assert "at 30 of 40 points it is lower than one epoch earlier" in text
     assert "### Names" not in text
     assert "A limit ended" not in text
@@ -104,12 +123,33 @@ def test_results_that_differ_from_the_course_report(results: dict[str, Any]) -> 
         ({"gradient_check": {"passed": False}}, "**The check has failed**: a relative error is above 10⁻⁷"),
         ({"statistics": {"start": 104.5, "end": 110.0}}, "The smooth loss does not fall."),
         ({"short": {"updates": 7, "requested_epochs": 9}}, "A limit ended the run at update 7 of 270."),
-        ({"names": [name, name | {"first_update": None}]}, "1 of the 2 most frequent names of the text occur in the 2"),
+        (
+            {"names": [name, name | {"first_update": None}]},
+            "Of the most frequent names of the text, 1 of 2 occur in the 3 samples",
+        ),
         ({"long": long}, "| this run, continued | 100 | 12,345 | 3.00 |"),
         ({"long": long, "short": {"minimum_smooth_loss": 4.0}}, "Training on to update 12,345 changes its minimum"),
     ]
+    jump = {"epoch": 5, "from": 40.0, "to": 52.0, "at": 178_086, "rise": 12.0}
+    jumps, novel = {"jumps": [jump, jump], "typical": 1.0}, {"chars": 1_107_542, "alphabet_size": 80}
+    changes = {"long": long, "statistics": jumps}
+    parts += [
+        (changes, "At the start of epoch 5, S rises from 40.00 to 52.00 (update 178,086), by 12.00."),
+        (changes, "2 of 99 epochs begin with a rise that is more than 2 nats above this median."),
+        ({"config": {"optimizer": "adam", "mixed_precision": True}}, "differs from it in `hidden_size` (4, there 100)"),
+        ({"config": {"mixed_precision": True}}, "`mixed_precision` (yes, there no)"),
+        ({"corpus": novel}, "so the difference is due to the experiment, the seed and rounding."),
+        ({"corpus": novel, "config": asdict(Config()), "short": {"epochs": 10}}, "so the figures can be compared."),
+        ({"seeds": [results["seeds"][0], results["seeds"][0] | {"minimum_smooth_loss": 1.0}]}, "is from 1.00 to "),
+    ]
     for changes, expected in parts:
         assert expected in changed(results, **changes)
+
+
+def test_the_code_of_the_assignment_is_not_in_a_handout(results: dict[str, Any]) -> None:
+    for comparison in (True, False):
+        text = render_markdown(results, comparison=comparison)
+        assert ("def backward(" in text, "course report" in text) == (comparison, comparison)
 
 
 def test_every_setting_is_listed(results: dict[str, Any]) -> None:

@@ -7,8 +7,9 @@ A name is, by this heuristic, a word
 
 - of at least `MIN_NAME_LENGTH` letters that occurs at least `MIN_NAME_COUNT` times,
 - without a capital in at most one of twenty occurrences,
-- and in at least half of them capitalized where no sentence and no line begins, or entirely in capitals, as plays write
-  their speakers.
+- in at least half of them capitalized where no sentence and no line begins, or entirely in capitals, as plays write
+  their speakers,
+- and in fewer than half of them directly before another capitalized word: so are titles, such as Professor.
 
 This finds the speakers of a play and the people and places of a novel; in documentation it finds identifiers, and in
 German, which gives every noun a capital, common nouns as well. A text mostly without lower case has none.
@@ -24,10 +25,13 @@ from typing import Any
 
 from elman.runs.history import Sample
 
-MIN_NAME_LENGTH, MIN_NAME_COUNT = 4, 3
+MIN_NAME_LENGTH, MIN_NAME_COUNT = 3, 3
 _WORD = re.compile(r"[^\W\d_]+")
 # A word that begins a line or follows the end of a sentence: its capital does not count.
 _OPENING = re.compile(r"(?:^|[.!?…:;][\"”’')\]]*\s)[^\w\n]*([^\W\d_]+)", re.MULTILINE)
+# A word directly before another word, of which the first letter is the second group.
+_BEFORE_WORD = re.compile(r"([^\W\d_]+)\.? (?=([^\W\d_]))")
+_SENTENCE = re.compile(r"[.!?…][\"”’')\]]*[^\S\n]+[\"“‘'(\[]*([^\W\d_])")
 _BEFORE, _AFTER = 24, 32  # characters shown around a name
 
 
@@ -39,18 +43,39 @@ class Lexicon:
     """Every word, case folded."""
     names: dict[str, tuple[str, int]]
     """The names, most frequent first: case-folded name to its most common spelling and count."""
+    form: dict[str, int]
+    """See `measure_form`."""
 
 
 def build_lexicon(pieces: Iterable[str]) -> Lexicon:
     """Return the words and the names of a text, given in pieces that end with a line feed where there is one."""
-    spellings, openings = Counter[str](), Counter[str]()
+    spellings, openings, titles, form = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for piece in pieces:
         spellings.update(match[0] for match in _WORD.finditer(piece))
         openings.update(match[1] for match in _OPENING.finditer(piece))
-    return Lexicon(frozenset(word.casefold() for word in spellings), _names(spellings, openings))
+        titles.update(match[1].casefold() for match in _BEFORE_WORD.finditer(piece) if match[2].isupper())
+        form.update(measure_form(piece))
+    words = frozenset(word.casefold() for word in spellings)
+    return Lexicon(words, _names(spellings, openings, titles), dict(form))
 
 
-def _names(spellings: Counter[str], openings: Counter[str]) -> dict[str, tuple[str, int]]:
+def measure_form(text: str) -> dict[str, int]:
+    """Count sentences that follow another in a line, those that begin with a capital, quotations, and closed ones.
+
+    A quotation is closed if its second quotation mark is in the same line.
+    """
+    openings = [match[1].isupper() for match in _SENTENCE.finditer(text)]
+    straight = [line.count('"') for line in text.splitlines()]
+    curly = [(line.count("“"), line.count("”")) for line in text.splitlines()]
+    return {
+        "sentences": len(openings),
+        "capitalized": sum(openings),
+        "quotations": sum((count + 1) // 2 for count in straight) + sum(map(max, curly)),
+        "closed": sum(count // 2 for count in straight) + sum(map(min, curly)),
+    }
+
+
+def _names(spellings: Counter[str], openings: Counter[str], titles: Counter[str]) -> dict[str, tuple[str, int]]:
     total, capital, capital_within = Counter[str](), Counter[str](), Counter[str]()
     for word, count in spellings.items():
         total[word.casefold()] += count
@@ -64,7 +89,8 @@ def _names(spellings: Counter[str], openings: Counter[str]) -> dict[str, tuple[s
         count = total[word]
         mostly_capital = 20 * capital[word] >= 19 * count
         is_frequent = len(word) >= MIN_NAME_LENGTH and count >= MIN_NAME_COUNT
-        return is_frequent and mostly_capital and 2 * capital_within[word] >= count
+        is_title = 2 * titles[word] >= count
+        return is_frequent and mostly_capital and 2 * capital_within[word] >= count and not is_title
 
     most_common: dict[str, str] = {}
     for spelling, _ in spellings.most_common():

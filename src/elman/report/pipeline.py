@@ -1,61 +1,64 @@
-"""The complete reference experiment on one text: gradient check, training, longer training, report."""
+"""The complete reference experiment on one text: gradient check, training, longer training, other seeds, report."""
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from elman.config import Config, make_config
-from elman.engine import TrainState
+from elman.config import ADJUSTABLE, LIMITS, make_config
 from elman.errors import ElmanError, check_range, option, quote, require_extra
+from elman.inference.snapshot import Snapshot
 from elman.report.lexicon import build_lexicon
 from elman.report.plots import draw_losses, inline_svg
 from elman.report.render import render_html, render_markdown
 from elman.report.results import collect_results, describe_phase, load_progress, save_results, start_progress
-from elman.runs.data import DEFAULT_TEXT, Text, TrainingData, describe_text
+from elman.runs.checkpoint import Checkpoint
+from elman.runs.data import DEFAULT_TEXT, Text, TrainingData, describe_text, read_text
 from elman.runs.directory import DirectoryLock, RunDirectory, reject_links
 from elman.runs.history import Sample, finite_or_none
+from elman.runs.loading import create_model
 from elman.runs.plots import save_figure
 from elman.runs.run import FINAL_LENGTH, Run
 from elman.storage.atomic import replace_file
 from elman.testing.gradcheck import REPORTED, gradcheck
 from elman.testing.grading import read_submission, run_tasks
-from elman.text import Corpus, read_corpus
 from elman.text.corpus import CHUNK_SIZE
 from elman.text.reading import cut_pieces
 from elman.text.unknown import check_alphabet_size
 from elman.training.callbacks import CallbackList, TrainingCallback
 from elman.training.train import train
 
+MAX_SEEDS = 100
+FIRST_AT = 1200
+"""The position of the character that the final text begins with, as in the program of the course report."""
+
 
 class _StoppedError(Exception):
-    """The callback asks to stop during the gradient check."""
+    """The callback asks to stop during a gradient check."""
 
 
 class _BestNetwork(CallbackList):
     """Keeps the network with the lowest smooth loss of all rows of metrics; how each run starts is not notified."""
 
-    def __init__(self, callback: TrainingCallback, best: dict[str, Any] | None) -> None:
+    def __init__(self, callback: TrainingCallback, lowest: float = math.inf) -> None:
         super().__init__(callback)
-        self.lowest: float = best["smooth_loss"] if best else math.inf
-        self.state: TrainState | None = None
+        self.lowest = lowest
+        self.network: Snapshot | None = None
 
     def on_notice(self, notice: str) -> None:
         """Do nothing."""
 
     def on_progress(self, run: Run, updates: int) -> None:
-        """Keep the state where there is a row."""
-        state, counts = run.state, run.state.parameters.ngrams
+        """Keep the network where there is a row."""
+        state = run.state
         has_row = state.update % run.config.metrics_every == 0 or state.update == updates
         if has_row and state.smooth_loss < self.lowest:
-            self.lowest, self.state = state.smooth_loss, copy.deepcopy(state, {id(counts): counts})
+            self.lowest, self.network = state.smooth_loss, run.snapshot().copy()
         super().on_progress(run, updates)
 
 
@@ -65,6 +68,7 @@ def report(
     out: str | os.PathLike[str],
     epochs: int = 10,
     long_epochs: int = 100,
+    seeds: int = 1,
     resume: bool = False,
     comparison: bool = True,
     submission: str | os.PathLike[str] | None = None,
@@ -73,31 +77,36 @@ def report(
 ) -> dict[str, Any] | None:
     """Carry out the reference experiment on a text and write a report.
 
-    `out` then contains ``report.html`` (one file), ``report.md``, ``smooth_loss.png``, ``smooth_loss.svg``,
-    ``results.json`` and the run directory ``run/``. The second phase of the training continues the same run to
-    `long_epochs` in total; it is skipped if these are not above `epochs`. Without `comparison`, the report has no
-    results of the course report. Of `submission`, a file or notebook with a student's solution of the assignment
-    (``elman course``), it has the errors of the gradients, and the smooth loss of the first 20,000 updates.
+    `out` then contains ``report.html`` (one file), ``report.md``, ``smooth_loss.png`` and ``complete_run.png``, both
+    also as ``.svg``, ``results.json`` and the run directory ``run/``. The second phase of the training continues the
+    same run to `long_epochs` in total; it is skipped if these are not above `epochs`. With `seeds` above 1, the first
+    phase is repeated with the seeds that follow, in ``seeds/``. Without `comparison`, the report has no results of the
+    course report. Of `submission`, a file or notebook with a student's solution of the assignment (``elman course``),
+    it has the errors of the gradients, and the smooth loss of the first 20,000 updates. `options` are settings of the
+    preset ``reference``.
 
     Returns
     -------
     dict or None
-        None if stopped by the callback; otherwise the content of ``results.json``, every number finite or null:
+        None if stopped by the callback; otherwise the content of ``results.json``, every number finite or null. Smooth
+        losses are in nats per window, as in the course report.
 
         - ``finished``: True. A stopped report has False, and otherwise only ``gradient_check``, ``short``, ``times``.
         - ``config``, ``alphabet``, ``corpus``, ``versions``, ``machine``: as in ``run.json``.
-        - ``gradient_check``: ``experiments`` and ``passed`` as of ``elman gradcheck --json``; ``limit``, the maximum
-          error that passes.
+        - ``gradient_check``: ``experiments`` from a random initial state and ``zero_state`` from zeros, both as of
+          ``elman gradcheck --json``; ``passed``; ``limit``, the maximum error that passes.
         - ``short``, ``long``: as ``elman train --json`` after the first phase and after the second (or null), with
-          ``requested_epochs``.
+          ``requested_epochs``, and with ``plotted_minimum`` and ``plotted_minimum_at`` over every 10,000th update (or
+          ``sample_every``-th), as the course report plots them.
+        - ``seeds``: of each seed, ``seed``, ``curve`` and the first phase as in ``short``.
         - ``curve``: ``update`` and ``smooth_loss`` of the complete run.
-        - ``statistics``: of the first phase: ``per_epoch`` (updates), ``uniform`` (T ln K, the loss of the uniform
-          distribution), ``start`` and ``end`` (smooth loss of the first and the last update), ``first_tenth`` (fraction
-          of the decrease after a tenth of the updates), ``lower`` of ``compared`` (points below the curve one epoch
-          earlier, at the same position in the text).
-        - ``samples``, ``best``: ``update``, ``smooth_loss``, ``text``; ``best`` of the point where the curve is lowest.
+        - ``statistics``: see `elman.report.curve`.
+        - ``samples``, ``final``, ``best``: ``update``, ``smooth_loss``, ``text``; ``final`` of the last network,
+          ``best`` of the point where the curve is lowest, both from a zero state and ``first_character``.
         - ``names``: ``name``, ``count`` in the text, ``first_update`` of a sample that has it (or null), ``context``.
-        - ``words``: ``update``, ``written``, ``known``, ``share`` of each of the samples, that of ``best`` last.
+        - ``words``: ``update``, ``written``, ``known``, ``share`` of each of the samples, ``final`` and ``best``.
+        - ``form``: of the text and of ``final``, ``sentences`` and how many are ``capitalized``, ``quotations`` and how
+          many are ``closed``.
         - ``searched_samples``: the number of samples that were searched for names.
         - ``times``: ``gradient_check_seconds``, ``training_seconds``, ``whole_seconds``, ``microseconds_per_update``.
         - ``reference``: the results of the course report.
@@ -105,94 +114,101 @@ def report(
     """
     with require_extra("plot"):
         import matplotlib as matplotlib  # before the hours that a report may take
-    if options.get("min_count") is None:
-        directory = RunDirectory(Path(out) / "run")
-        options["min_count"] = directory.load().config.min_count if resume and directory.holds_run() else 0
-    reading = {"encoding": options.get("encoding", "utf-8"), "keep_crlf": options.get("keep_crlf", False)}
-    corpus = read_corpus(corpus, min_count=options["min_count"], **reading)
-    callback = callback or TrainingCallback()
-    builder = _ReportBuilder(corpus, Path(out), epochs, long_epochs, comparison, submission, callback, options)
-    return builder.make(resume)
+    check_range("long_epochs", long_epochs, 1)
+    check_range("seeds", seeds, 1, MAX_SEEDS)
+    builder = _ReportBuilder(
+        Path(out), epochs, long_epochs, seeds, comparison, submission, callback or TrainingCallback(), options
+    )
+    return builder.make(corpus, resume)
 
 
 @dataclass
 class _ReportBuilder:
     """State of one call of `report`."""
 
-    corpus: Corpus
     out: Path
     epochs: int
     long_epochs: int
+    seeds: int
     comparison: bool
     submission: str | os.PathLike[str] | None
     callback: TrainingCallback
     options: dict[str, Any]
 
     def __post_init__(self) -> None:
-        self.options = {"preset": "reference"} | self.options | {"encoding": self.corpus.encoding}
         self.lock, self.directory = DirectoryLock(self.out), RunDirectory(self.out / "run")
         self.progress, self.started_at = start_progress(), time.perf_counter()
 
-    def make(self, resume: bool) -> dict[str, Any] | None:
+    def make(self, source: Text, resume: bool) -> dict[str, Any] | None:
         """Carry out the remaining steps; return the results, or None if stopped."""
         reject_links(self.directory.path)
         with self.lock:
-            config = self.open(resume)
+            self.open(source, resume)
             self.callback.on_notice(describe_text(self.corpus))
             self.lock.acquire()
-            run = self.train(self.epochs) if self.check_gradients(config) else None
-            if run is not None and run.state.update <= self.last_short(run.config):
-                self.progress["short"] = describe_phase(run, self.epochs)
-                self.save_progress()
-            if run is not None and self.long_epochs > self.epochs:
-                run = self.train(self.long_epochs)
+            steps = (self.check_gradients, self.train_short, self.train_other_seeds, self.train_long)
+            finished = all(step() for step in steps)
             self.save_progress()
-            return None if run is None else self.write(run)
+            return self.write() if finished else None
 
-    def open(self, resume: bool) -> Config:
-        """Load the progress, reject unusable arguments early, and return the settings."""
+    def open(self, source: Text, resume: bool) -> None:
+        """Load the progress, read the text, and reject unusable arguments early."""
         if resume:
             self.progress = load_progress(self.out)
         elif self.directory.holds_run():
             remedy = f"use {option.resume:True}, or choose another {option.out}"
             raise ElmanError(f"{quote(self.out)} already contains a report: {remedy}")
+        saved = self.directory.load() if self.directory.holds_run() else None
+        self.config = (
+            make_config("reference", {"epochs": self.epochs} | self.options) if saved is None else saved.config
+        )
+        if self.config.is_counts_only or self.config.lines:
+            unusable = option.lines if self.config.lines else f"{option.hidden_size:0}"
+            raise ElmanError(f"a report needs a network that reads running text: remove {unusable}")
+        if not self.config.sample_every:
+            raise ElmanError(f"a report shows samples from training: {option.sample_every} must be at least 1 (got 0)")
+        if self.submission is not None:
+            read_submission(Path(self.submission))  # raises if it cannot
+        self.corpus = read_text(source, self.config)
         longest = max(points for points, *_ in REPORTED)
         if len(self.corpus.indices) <= longest:
             raise ElmanError(
                 f"the gradient check of a report needs more than {longest} characters (got "
                 f"{len(self.corpus.indices)} in {self.corpus.label}): use a longer text"
             )
-        config = self.settings()
-        check_range("long_epochs", self.long_epochs, 1)
-        if self.submission is not None:
-            read_submission(Path(self.submission))  # raises if it cannot
-        if not config.sample_every:
-            raise ElmanError(f"a report shows samples from training: {option.sample_every} must be at least 1 (got 0)")
-        return config
+        check_alphabet_size(self.corpus, self.config.hidden_size)
+        windows = TrainingData(self.config, self.corpus).windows  # raises if the text is too short
+        self.last_short = self.epochs * windows.per_epoch
+        if saved is None:
+            # At least a few hundred points, even of a short run.
+            self.options.setdefault("metrics_every", max(1, min(self.last_short // 300, self.config.metrics_every)))
+            self.require_same_check()
+        else:
+            self.require_same_experiment(saved, windows.per_epoch)
 
-    def settings(self) -> Config:
-        """Return the settings of the existing run, or of a new one."""
-        if not self.directory.holds_run():
-            options: dict[str, Any] = {"epochs": self.epochs} | self.options
-            config = make_config(options.pop("preset"), options)
-            check_alphabet_size(self.corpus, config.hidden_size)
-            windows = TrainingData(config, self.corpus).windows  # raises if the text is too short
-            every = self.epochs * windows.per_epoch // 500  # a dense curve
-            self.options.setdefault("metrics_every", max(1, min(every, config.metrics_every)))
-            return config
-        saved, short = self.directory.load(), self.progress["short"]
-        beyond = saved.state.update > self.last_short(saved.config)
-        if beyond and (short is None or short["requested_epochs"] != self.epochs):
-            raise ElmanError(
-                f"cannot report {self.epochs} epochs: the run in {quote(self.out)} is already at epoch "
-                f"{saved.state.epoch}; use"
-                f" {option.epochs:{short['requested_epochs'] if short else saved.state.epoch + 1}}"
-            )
-        return saved.config
+    def require_same_experiment(self, saved: Checkpoint, per_epoch: int) -> None:
+        """Check that the run, as far as it is done, is the one that is asked for."""
+        for name in sorted(ADJUSTABLE - LIMITS & self.options.keys()):
+            if self.options[name] != (value := getattr(saved.config, name)):
+                values = f"run: {value}, given: {self.options[name]}"
+                raise ElmanError(f"cannot change {option[name]} of a report ({values}): choose another {option.out}")
+        short, update = self.progress["short"], saved.state.update
+        reached = f"the run in {quote(self.out)} is already at epoch {saved.state.epoch}"
+        if (update > self.last_short or short) and (short is None or short["requested_epochs"] != self.epochs):
+            done = short["requested_epochs"] if short else saved.state.epoch + 1
+            raise ElmanError(f"cannot report {self.epochs} epochs: {reached}; use {option.epochs:{done}}")
+        if update > max(self.epochs, self.long_epochs) * per_epoch:
+            remedy = f"use {option.long_epochs:{-(-update // per_epoch)}}"
+            raise ElmanError(f"cannot report {self.long_epochs} epochs in total: {reached}; {remedy}")
 
-    def last_short(self, config: Config) -> int:
-        """Return the last update of the first phase, if no limit ends it earlier."""
-        return self.epochs * TrainingData(config, self.corpus).windows.per_epoch
+    def require_same_check(self) -> None:
+        """Check that the experiments of the gradient check that are done were of this text and network."""
+        check, config = self.progress["gradient_check"], self.config
+        setting = [self.corpus.sha256, config.cell, config.layers, config.seed]
+        if check["setting"] not in (None, setting):
+            remedy = f"choose another {option.out}, or remove {option.resume:True} and the files in it"
+            raise ElmanError(f"the gradient check in {quote(self.out)} is of another text, network or seed: {remedy}")
+        check["setting"] = setting
 
     def save_progress(self) -> None:
         now = time.perf_counter()
@@ -200,54 +216,102 @@ class _ReportBuilder:
         self.started_at = now
         save_results(self.out, self.progress)
 
-    def check_gradients(self, config: Config) -> bool:
-        """Carry out the remaining experiments; return False if stopped."""
+    def check_gradients(self) -> bool:
+        """Carry out the remaining experiments, from a random initial state and from zeros; return False if stopped."""
         result = self.progress["gradient_check"]
-        for points, m, T, _ in REPORTED[len(result["experiments"]) :]:
-
-            def show(done: float, points: int = points, m: int = m, T: int = T) -> None:
-                self.callback.on_gradient_check(points, m, T, done)
+        for key, zero_state in (("experiments", False), ("zero_state", True)):
+            for points, m, T, _ in REPORTED[len(result[key]) :]:
+                started = time.perf_counter()
+                try:
+                    (check,) = gradcheck(
+                        self.corpus,
+                        points=points,
+                        hidden_size=m,
+                        seq_length=T,
+                        cell=self.config.cell,
+                        layers=self.config.layers,
+                        full=True,
+                        zero_state=zero_state,
+                        engine=self.config.engine,
+                        seed=self.config.seed,
+                        on_progress=partial(self.show_check, points, m, T),
+                    )
+                except _StoppedError:
+                    return False
+                errors = {name: finite_or_none(error) for name, error in check.relative_error.items()}
+                result[key].append(check.as_dict() | {"relative_error": errors})
+                result["passed"] &= check.passed
+                self.progress["times"]["gradient_check_seconds"] += time.perf_counter() - started
+                self.save_progress()
                 if self.callback.should_stop():
-                    raise _StoppedError
-
-            started = time.perf_counter()
-            try:
-                show(0.0)
-                (check,) = gradcheck(
-                    self.corpus,
-                    points=points,
-                    hidden_size=m,
-                    seq_length=T,
-                    full=True,
-                    engine=config.engine,
-                    seed=config.seed,
-                    on_progress=show,
-                )
-            except _StoppedError:
-                return False
-            errors = {name: finite_or_none(error) for name, error in check.relative_error.items()}
-            result["experiments"].append(check.as_dict() | {"relative_error": errors})
-            result["passed"] &= check.passed
-            self.progress["times"]["gradient_check_seconds"] += time.perf_counter() - started
-            self.save_progress()
+                    return False
         return True
 
-    def train(self, epochs: int) -> Run | None:
-        """Train up to a number of epochs, resuming the run; return None if stopped."""
-        out, resume = self.directory.path, self.directory.holds_run()
-        best = _BestNetwork(self.callback, self.progress["best"])
-        run = train(self.corpus, out=out, resume=resume, progress=False, callback=best, epochs=epochs, **self.options)
-        if best.state is not None:
-            (kept := copy.copy(run)).state, update = best.state, best.state.update
-            text = kept.generate(FINAL_LENGTH, np.random.default_rng([run.config.seed, update]))
-            self.progress["best"] = asdict(Sample(update, best.lowest, text))
-        return None if run.interrupted else run
+    def show_check(self, points: int, m: int, T: int, done: float) -> None:
+        """Show the progress of an experiment, and end it if the callback asks to stop."""
+        self.callback.on_gradient_check(points, m, T, done)
+        if done < 1 and self.callback.should_stop():
+            raise _StoppedError
 
-    def measure_submission(self, run: Run) -> dict[str, Any]:
+    def train_short(self) -> bool:
+        """Train the first phase; return False if stopped."""
+        self.run, finished = self.train(self.epochs)
+        if finished and self.run.state.update <= self.last_short:
+            self.progress["short"] = describe_phase(self.run, self.epochs)
+            self.save_progress()
+        return finished
+
+    def train_long(self) -> bool:
+        """Continue to the end of the second phase, if there is one; return False if stopped."""
+        if self.long_epochs <= self.epochs:
+            return True
+        self.run, finished = self.train(self.long_epochs)
+        return finished
+
+    def train(self, epochs: int) -> tuple[Run, bool]:
+        """Train up to a number of epochs, resuming the run; return it, and whether it was not stopped."""
+        best = self.progress["best"]
+        callback = _BestNetwork(self.callback, best["smooth_loss"] if best else math.inf)
+        run = self.call_train(self.directory.path, epochs, callback, self.options)
+        if callback.network is not None:
+            text = self.write_text(callback.network)
+            self.progress["best"] = asdict(Sample(callback.network.update, callback.lowest, text))
+        return run, not run.interrupted
+
+    def train_other_seeds(self) -> bool:
+        """Repeat the first phase with the seeds that follow; return False if stopped."""
+        self.others = []
+        for seed in range(self.config.seed + 1, self.config.seed + self.seeds):
+            self.callback.on_notice(f"seed {seed} …")
+            path, callback = self.out / "seeds" / str(seed), _BestNetwork(self.callback, -math.inf)
+            run = self.call_train(path, self.epochs, callback, self.options | {"seed": seed})
+            if run.interrupted:
+                return False
+            self.others.append(run)
+        return True
+
+    def call_train(self, path: Path, epochs: int, callback: TrainingCallback, options: dict[str, Any]) -> Run:
+        resume = RunDirectory(path).holds_run()
+        settings: dict[str, Any] = {"preset": "reference", "epochs": epochs} | options
+        run = train(self.corpus, out=path, resume=resume, progress=False, callback=callback, **settings)
+        if not math.isfinite(run.state.smooth_loss):
+            raise ElmanError(f"the smooth loss of the run in {quote(path)} is not finite: lower {option.learning_rate}")
+        return run
+
+    def first_character(self) -> str:
+        """Return the character that the final text begins with."""
+        return self.corpus.alphabet.decode(self.corpus.indices[min(FIRST_AT, len(self.corpus.indices) - 1) :][:1])
+
+    def write_text(self, network: Snapshot) -> str:
+        """Return a text as ``elman sample RUN --prompt X`` generates it, from a state of zeros."""
+        first = self.first_character()
+        return first + create_model(network).sample(FINAL_LENGTH - 1, prompt=first, seed=self.config.seed)
+
+    def measure_submission(self) -> dict[str, Any]:
         """Return the name of the submission and what is measured of it, or why there is nothing; empty without one."""
         if self.submission is None:
             return {}
-        path, config, corpus = Path(self.submission), run.config, run.corpus
+        path, config, corpus = Path(self.submission), self.config, self.corpus
         self.callback.on_notice(f"measuring {path.name} …")
         updates = min(20_000, self.progress["short"]["updates"])  # at about a thousand per second
         text = corpus.alphabet.decode(corpus.indices[: updates * config.seq_length + 1000])
@@ -256,17 +320,28 @@ class _ReportBuilder:
             eta=config.learning_rate, seed=config.seed, updates=updates,
         )  # fmt: skip
 
-    def write(self, run: Run) -> dict[str, Any]:
+    def write(self) -> dict[str, Any]:
         """Write the report of a finished run and return its results."""
+        self.callback.on_notice("writing the report …")
+        run = self.run
         lexicon = build_lexicon(cut_pieces(self.corpus.chunks(), CHUNK_SIZE))
         is_long = run.state.update > self.progress["short"]["updates"]
-        long = describe_phase(run, self.long_epochs) if is_long else None
-        results = collect_results(run, lexicon, self.progress, long, self.measure_submission(run))
+        results = collect_results(
+            run,
+            self.others,
+            lexicon,
+            self.progress,
+            long=describe_phase(run, self.long_epochs) if is_long else None,
+            final=self.write_text(run.snapshot()),
+            first_character=self.first_character(),
+            submission=self.measure_submission(),
+        )
         figures = draw_losses(results)
-        for suffix in ("png", "svg"):
-            save_figure(figures[0], self.out / f"smooth_loss.{suffix}")
+        for name, figure in figures.items():
+            for suffix in ("png", "svg"):
+                save_figure(figure, self.out / f"{name}.{suffix}")
         markdown = render_markdown(results, comparison=self.comparison)
-        images = [inline_svg(figure, f"figure{n}") for n, figure in enumerate(figures)]
+        images = [inline_svg(figure, name) for name, figure in figures.items()]
         replace_file(self.out / "report.md", markdown.encode())
         replace_file(self.out / "report.html", render_html(markdown, lexicon, images).encode())
         save_results(self.out, results)

@@ -8,6 +8,7 @@ from io import BytesIO
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from elman.errors import format_count
 from elman.runs.plots import COLOURS, create_figure
 
 if TYPE_CHECKING:
@@ -21,38 +22,51 @@ _UNUSED_IDS = re.compile(r'\sid="[a-z]+[\w.]*_\d+"')
 _FONT = re.compile(r"font(?:-size|-family)?: [^;\"]*; ?")
 
 
-def draw_losses(results: Mapping[str, Any]) -> list[Figure]:
-    """Return the plot of the first phase and, if there was a second one, that of the complete run.
+def draw_losses(results: Mapping[str, Any]) -> dict[str, Figure]:
+    """Return the plot of the first phase and, if there was a second one, that of the complete run, by name.
 
-    The plot of the first phase has the curve of a submission, too. That of the complete run is drawn in a light color,
-    and the mean of each epoch after the first over it, as a hundred oscillations would overlap.
+    The plot of the first phase has the curves of other seeds and of a submission, too. That of the complete run is
+    drawn in a light color, and the mean of each epoch after the first over it, as a hundred oscillations would overlap.
     """
-    short, long, per_epoch = results["short"], results["long"], results["statistics"]["per_epoch"]
-    submission = results["submission"]
-    points: dict[int, float] = dict(zip(results["curve"]["update"], results["curve"]["smooth_loss"], strict=True))
-    figures = [_plot({update: S for update, S in points.items() if update <= short["updates"]}, short)]
+    short, long, curve = results["short"], results["long"], results["curve"]
+    others, submission = results["seeds"][1:], results["submission"]
+    figures = {"smooth_loss": _plot(results["seeds"][0]["curve"], short, results["config"])}
+    axes = figures["smooth_loss"].axes[0]
+    labels = {axes.lines[0]: f"seed {results['config']['seed']}"}
+    for n, other in enumerate(others, 2):
+        (line,) = axes.plot(*other["curve"].values(), color=COLOURS[n % len(COLOURS)], linewidth=0.9, zorder=1)
+        labels[line] = f"seed {other['seed']}"
     if submission is not None and submission["training"]:
-        axes = figures[0].axes[0]
         (line,) = axes.plot(*submission["training"]["curve"].values(), color=COLOURS[1], linewidth=1.3)
-        legend = axes.legend([axes.lines[0], line], ["this run", submission["name"]], frameon=False)
-        legend.get_texts()[1].set_parse_math(False)
+        labels |= {axes.lines[0]: "this run", line: submission["name"]}
+    legend = axes.legend([*labels], [*labels.values()], frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     if long is not None:
-        figures.append(_plot(points, long))
-        axes = figures[1].axes[0]
-        axes.lines[0].set(alpha=0.4, linewidth=0.7)
-        epochs: dict[float, list[float]] = {}
-        for update, S in points.items():
-            epochs.setdefault(((update - 1) // per_epoch + 0.5) * per_epoch, []).append(S)
-        axes.plot([*epochs][1:], [*map(fmean, epochs.values())][1:], color=axes.lines[0].get_color())
+        figures["complete_run"] = _plot(curve, long, results["config"])
+        _draw_epochs(figures["complete_run"], curve, results["statistics"]["per_epoch"])
     return figures
 
 
-def _plot(points: Mapping[int, float], phase: Mapping[str, Any]) -> Figure:
+def _draw_epochs(figure: Figure, curve: Mapping[str, Any], per_epoch: int) -> None:
+    """Draw the mean of each epoch after the first over a curve, which becomes light."""
+    axes = figure.axes[0]
+    epochs: dict[float, list[float]] = {}
+    for update, S in zip(*curve.values(), strict=True):
+        epochs.setdefault(((update - 1) // per_epoch + 0.5) * per_epoch, []).append(S)
+    if len(epochs) > 2:
+        axes.lines[0].set(alpha=0.4, linewidth=0.7)
+        (line,) = axes.plot([*epochs][1:], [*map(fmean, epochs.values())][1:], color=axes.lines[0].get_color())
+        axes.legend([axes.lines[0], line], ["smooth loss", "its mean over an epoch"], frameon=False)
+
+
+def _plot(curve: Mapping[str, Any], phase: Mapping[str, Any], config: Mapping[str, Any]) -> Figure:
     """Plot a curve, with a dot at the minimum of its phase, which is between two points and lower than both."""
     update, minimum = phase["minimum_at"], phase["minimum_smooth_loss"]
-    curve = sorted({**points, update: minimum}.items())
-    figure, (axes,) = create_figure("smooth loss, nats per window")
-    axes.plot(*zip(*curve, strict=True), color=COLOURS[0], linewidth=1.3)
+    points = sorted({**dict(zip(*curve.values(), strict=True)), update: minimum}.items())
+    figure, (axes,) = create_figure(f"smooth loss, nats per {config['seq_length']} characters")
+    axes.set_title(f"Smooth loss, {format_count(phase['requested_epochs'], 'epoch')}")
+    axes.plot(*zip(*points, strict=True), color=COLOURS[0], linewidth=1.3)
     axes.plot([update], [minimum], "o", color=COLOURS[0], markersize=4.5, clip_on=False)
     below: dict[str, Any] = {"xytext": (0, -5), "textcoords": "offset points", "ha": "center", "va": "top"}
     axes.annotate(f"{minimum:.2f}", (update, minimum), annotation_clip=False, **below)

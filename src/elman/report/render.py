@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,9 @@ from markupsafe import escape
 from elman.config import Config
 from elman.errors import FLAGS
 from elman.report.lexicon import Lexicon, classify_words
+from elman.report.method import read_method
+from elman.report.results import NOVEL
+from elman.runs.plots import format_setting
 from elman.text.alphabet import visible
 from elman.web import pluralize
 
@@ -27,23 +30,82 @@ SUPERSCRIPTS = "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
 _RAISED, _LOWERED = str.maketrans("-0123456789", SUPERSCRIPTS), str.maketrans(SUPERSCRIPTS, "−0123456789")
 
 
+NOT_OF_THE_EXPERIMENT = frozenset(
+    {"epochs", "seed", "engine", "device", "metrics_every", "encoding", "field", "keep_crlf", "min_count"}
+)
+"""Settings that may differ from those of the course report without changing the experiment, its text apart."""
+
+
 def render_markdown(results: Mapping[str, Any], *, comparison: bool = True) -> str:
     """Return the report as Markdown, which refers to ``smooth_loss.png``, from the content of ``results.json``."""
-    config = results["config"]
+    config, corpus = results["config"], results["corpus"]
     settings = [
-        (each.name, _format(config[each.name]), each.metadata["help"].format_map(FLAGS)) for each in fields(Config)
+        (each.name, format_setting(config[each.name]), each.metadata["help"].format_map(FLAGS))
+        for each in fields(Config)
     ]
-    return _environment().get_template("report.md").render(**results, settings=settings, comparison=comparison)
+    return (
+        _environment()
+        .get_template("report.md")
+        .render(
+            **results,
+            settings=settings,
+            experiment_rows=list_main_settings(results),
+            comparison=comparison,
+            method=read_method(),
+            changed=describe_changed(config),
+            is_its_text=(corpus["chars"], corpus["alphabet_size"]) == NOVEL,
+            windows_of_report=count_windows_of_report(results),
+        )
+    )
 
 
-def _format(value: Any) -> str:
-    return "none" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+def render_comparison(
+    reports: Sequence[Mapping[str, Any]], names: Sequence[str], differences: Sequence[tuple[str, Sequence[str]]]
+) -> str:
+    """Return the comparison of two reports as Markdown, which refers to ``comparison.png``."""
+    template = _environment().get_template("comparison.md")
+    return template.render(reports=[*zip(names, reports, strict=True)], names=names, differences=differences)
 
 
-def render_html(markdown: str, lexicon: Lexicon, figures: Sequence[str]) -> str:
+def count_windows_of_report(results: Mapping[str, Any]) -> int:
+    """Return the windows per epoch of the course report's program; 0 if they are the same, or cannot be compared."""
+    config, T = results["config"], results["config"]["seq_length"]
+    count = round((results["corpus"]["chars"] - T) / T)
+    is_comparable = config["batch_size"] == 1 and not config["validation"]
+    return count if is_comparable and count != results["statistics"]["per_epoch"] else 0
+
+
+def list_main_settings(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the settings that define the experiment, for the table at the head of the page."""
+    config, epochs = results["config"], results["short"]["requested_epochs"]
+    long = results["long"]
+    by = {"value": "every component to ±{:g}", "norm": "the norm of all to {:g}"}[config["grad_clip_mode"]]
+    return [
+        ("cell, layers, hidden units m", f"{config['cell']}, {config['layers']}, {config['hidden_size']}"),
+        ("window T, batch size", f"{config['seq_length']}, {config['batch_size']}"),
+        ("optimizer, learning rate η", f"{config['optimizer']}, {config['learning_rate']:g}"),
+        ("gradient clipping", by.format(config["grad_clip"]) if config["grad_clip"] else "none"),
+        ("initial weights", f"{config['init']}, standard deviation {config['init_std']:g}"),
+        ("epochs", f"{epochs}" + (f", then {long['requested_epochs']} in total" if long else "")),
+        ("precision, engine", f"{config['dtype']}, {config['engine']}"),
+        ("seed", ", ".join(str(each["seed"]) for each in results["seeds"])),
+    ]
+
+
+def describe_changed(config: Mapping[str, Any]) -> str:
+    """Return which settings of the experiment differ from the course report's; empty if none does."""
+    defaults = asdict(Config())
+    names = [name for name in defaults if name not in NOT_OF_THE_EXPERIMENT and config[name] != defaults[name]]
+    return ", ".join(
+        f"`{name}` ({format_setting(config[name])}, there {format_setting(defaults[name])})" for name in names
+    )
+
+
+def render_html(markdown: str, lexicon: Lexicon | None, figures: Sequence[str]) -> str:
     """Return the report as one HTML page.
 
-    Words and names of the text are highlighted in the samples; `figures` are ``<svg>`` elements in place of the images.
+    Words and names of the text are highlighted in the samples, if there is a lexicon; `figures` are ``<svg>`` elements
+    in place of the images.
     """
     from markdown_it import MarkdownIt
 
@@ -51,9 +113,12 @@ def render_html(markdown: str, lexicon: Lexicon, figures: Sequence[str]) -> str:
 
     def render_sample(self: object, tokens: Sequence[Token], index: int, *_: object) -> str:
         """Return a sample as an element in which names, and words that are not in the text, are marked."""
+        if tokens[index].info != "text":
+            return f'<pre class="code" translate="no" tabindex="0">{escape(tokens[index].content)}</pre>\n'
+        text = tokens[index].content.removesuffix("\n")
         pieces = [
             str(escape(chunk)) if kind in ("between", "word") else f'<span class="{kind}">{escape(chunk)}</span>'
-            for kind, chunk in classify_words(tokens[index].content.removesuffix("\n"), lexicon)
+            for kind, chunk in (classify_words(text, lexicon) if lexicon else [("between", text)])
         ]
         return f'<pre lang="" dir="auto" translate="no" tabindex="0">\n{"".join(pieces)}</pre>\n'
 
@@ -62,8 +127,16 @@ def render_html(markdown: str, lexicon: Lexicon, figures: Sequence[str]) -> str:
     parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
     parser.add_render_rule("text", lambda self, tokens, index, *_: raise_exponents(tokens[index].content))
     parser.add_render_rule("fence", render_sample)
+    parser.add_render_rule("code_block", render_sample)
     parser.add_render_rule("image", lambda *_: next(remaining))
-    return _environment().get_template("page.html").render(body=parser.render(markdown))
+    return _environment().get_template("page.html").render(body=_fold(parser.render(markdown)))
+
+
+def _fold(html: str) -> str:
+    """Fold what follows a heading of level 4, up to the end of the page."""
+    shown, heading, folded = html.partition("<h4>")
+    title, _, rest = folded.partition("</h4>")
+    return f"{shown}<details><summary>{title}</summary>{rest}</details>\n" if heading else html
 
 
 def raise_exponents(text: str) -> str:
@@ -87,12 +160,22 @@ def code(text: str) -> str:
     return f"{ticks}{pad}{text}{pad}{ticks}" if text else ""
 
 
+def character(text: str) -> str:
+    """Return a character as a Markdown code span, or the name of one that is not visible."""
+    return {"\n": "line feed", " ": "space", "\t": "tab", "\r": "carriage return"}.get(text) or code(text)
+
+
 def cell(text: str) -> str:
     """Escape Markdown for a table cell."""
     return text.replace("|", "\\|")
 
 
 # --- Numbers as text; a no-break space keeps a number and its unit on one line ---
+
+
+def nats(value: float | None) -> str:
+    """Return a loss with two digits; a dash where there is none."""
+    return "–" if value is None else f"{value:.2f}"
 
 
 def percent(fraction: float) -> str:
@@ -135,7 +218,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = (cell, code, duration, fenced, percent, pluralize, scientific)
+    filters = (cell, character, code, duration, fenced, percent, pluralize, scientific)
     environment.filters |= {each.__name__: each for each in filters}
-    environment.filters |= {"nats": "{:.2f}".format, "thousands": "{:,}".format}
+    environment.filters |= {"nats": nats, "thousands": "{:,}".format}
     return environment
