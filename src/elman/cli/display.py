@@ -281,7 +281,9 @@ def show_gradient_checks(checks: list[GradientCheck]) -> None:
 def show_report(results: dict[str, Any], out: Path) -> None:
     """Print the main results of a report, and where it is."""
     phases = [results["short"], *([results["long"]] if results["long"] else [])]
-    minima = ", ".join(f"{each['minimum_smooth_loss']:.2f} after {each['epochs']:g} epochs" for each in phases)
+    minima = ", ".join(
+        f"{each['minimum_smooth_loss']:.2f} after {format_count(each['epochs'], 'epoch')}" for each in phases
+    )
     unit = f"nats, summed over sequences of {results['config']['seq_length']} characters"
     agree = "agree" if results["gradient_check"]["passed"] else "DO NOT agree"
     _OUT.print(f"minimum smooth loss {minima} ({unit}); gradients {agree} with central differences")
