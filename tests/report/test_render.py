@@ -100,7 +100,7 @@ def test_the_results_are_stated(results: dict[str, Any]) -> None:
     assert "| this run | 10 | 300 | 40.00 |" in text
     assert "| `my_rnn.py` | 0.07 | 2 | 9.00 | 2 | – | 9.00 | 1.800 |" in text
     assert "\n- `my_rnn.py`: `forward: not written yet`\n" in text
-    assert "whose smooth loss is the lowest of every 5th update, after 30 updates" in text
+    assert "after 30 updates, whose smooth loss is the lowest of those recorded every 5 updates" in text
     assert "from h₀ = 0 and the character `` ` ``." in text
     assert "| this run, minimum over all updates | 10 | 40.00 |" in text
     assert "| course report, minimum of every 10,000th update | 10 | 38.87 |" in text

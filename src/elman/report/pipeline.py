@@ -188,7 +188,7 @@ class _ReportBuilder:
 
     def require_same_experiment(self, saved: Checkpoint, per_epoch: int) -> None:
         """Check that the run, as far as it is done, is the one that is asked for."""
-        for name in sorted(ADJUSTABLE - LIMITS & self.options.keys()):
+        for name in sorted((ADJUSTABLE - LIMITS) & self.options.keys()):
             if self.options[name] != (value := getattr(saved.config, name)):
                 values = f"run: {value}, given: {self.options[name]}"
                 raise ElmanError(f"cannot change {option[name]} of a report ({values}): choose another {option.out}")
@@ -204,7 +204,7 @@ class _ReportBuilder:
     def require_same_check(self) -> None:
         """Check that the experiments of the gradient check that are done were of this text and network."""
         check, config = self.progress["gradient_check"], self.config
-        setting = [self.corpus.sha256, config.cell, config.layers, config.seed]
+        setting = [self.corpus.sha256, config.cell, config.layers, config.ngram_order, config.seed]
         if check["setting"] not in (None, setting):
             remedy = f"choose another {option.out}, or remove {option.resume:True} and the files in it"
             raise ElmanError(f"the gradient check in {quote(self.out)} is of another text, network or seed: {remedy}")
@@ -230,6 +230,7 @@ class _ReportBuilder:
                         seq_length=T,
                         cell=self.config.cell,
                         layers=self.config.layers,
+                        ngram_order=self.config.ngram_order,
                         full=True,
                         zero_state=zero_state,
                         engine=self.config.engine,
