@@ -103,6 +103,17 @@ def until_drawn(page: "Page") -> None:
     until(page, "traces[0]?.x.length > 2")
 
 
+def select(page: "Page", run: str) -> None:
+    """Show the details of a run; a click is lost if the row is drawn again during it."""
+    radio = page.get_by_role("radio", name=f"Show details of {run}")
+    for _ in range(TIMEOUT_SECONDS):
+        if radio.is_checked():
+            return
+        radio.click()
+        page.wait_for_timeout(100)
+    pytest.fail(f"{run} is not selected")
+
+
 def stop(page: "Page") -> None:
     page.get_by_role("button", name="Stop and save").click()
     page.get_by_text("Stopped and saved.").wait_for()
@@ -124,14 +135,14 @@ def test_a_training_is_monitored_and_resumed(browser: "Browser", runs: list[Path
         until(page, "!sample.disabled")
         until(page, "histograms.children.length === 6")
 
-        page.get_by_role("radio", name="Show details of short").check()
+        select(page, "short")
         page.get_by_role("heading", name="short", exact=True).wait_for()
         assert page.get_by_role("button", name="Stop and save").is_hidden()
-        page.get_by_role("radio", name="Show details of run").check()
+        select(page, "run")
         page.get_by_role("button", name="Stop and save").click()
-        page.get_by_role("radio", name="Show details of short").check()
+        select(page, "short")
         page.get_by_role("status").filter(has_text="run: Stopped and saved.").wait_for()
-        page.get_by_role("radio", name="Show details of run").check()
+        select(page, "run")
         page.get_by_text("Stopped and saved.").wait_for()
         assert page.get_by_role("button", name="Generate a sample").is_disabled()
         assert training.ended() == 130
@@ -276,7 +287,7 @@ def test_runs_are_compared_by_mouse_and_keyboard(browser: "Browser", runs: list[
 
         page.get_by_role("checkbox", name="short").uncheck()
         until(page, "traces.length === 2")
-        page.get_by_role("radio", name="Show details of long").check()
+        select(page, "long")
         page.get_by_role("heading", name="long", exact=True).wait_for()
         until(page, "document.querySelectorAll('#samples li').length > 0")
         until(page, "histograms.children.length === 7")
