@@ -241,6 +241,15 @@ def colour(page: Page, x: float, y: float) -> Any:
     return page.evaluate(COLOUR, [x, y])
 
 
+def until_underlined(page: Page, x: float, y: float, expected: bool) -> None:
+    """Wait until the frame is drawn in which a character is underlined, or is not."""
+    for _ in range(250):
+        if ([28, 27, 25, 255] in [colour(page, x, y + dy) for dy in range(5, 13)]) == expected:
+            return
+        page.wait_for_timeout(20)
+    pytest.fail(f"the character is {'not ' if expected else ''}underlined")
+
+
 @pytest.fixture
 def opened(browser: Browser, tmp_path: Path) -> Iterator[Opener]:
     with ExitStack() as stack:
@@ -379,19 +388,18 @@ def test_units_and_features_colour_the_text(opened: Opener, plain: ExplainPage) 
     details = page.locator(f"#details-{n}")
     assert f"AUC {best[0].score:.2f}" in details.inner_text()
     x, y = middle(page, 0, 18)  # within (four
-    ink = [28, 27, 25, 255]
-    assert ink in [colour(page, x, y + dy) for dy in range(5, 13)]
+    until_underlined(page, x, y, True)
     page.locator(f"#details-{n} input").uncheck()
-    assert ink not in [colour(page, x, y + dy) for dy in range(5, 13)]
+    until_underlined(page, x, y, False)
     details.locator("button").nth(1).click()
     until(page, f"document.getElementById('unit').value === '{best[1].unit}'")
     page.locator(f"#details-{n} input").check()
-    assert ink in [colour(page, x, y + dy) for dy in range(5, 13)]
+    until_underlined(page, x, y, True)
     other = next(i for i, probe in enumerate(plain.probes) if i != n and probe.best and not probe.feature.is_binary)
     page.click(f"#choose-{other} summary")
     until(page, f"!document.getElementById('choose-{n}').open")
     until(page, f"document.getElementById('details-{other}').children.length")
-    assert ink not in [colour(page, x, y + dy) for dy in range(5, 13)]
+    until_underlined(page, x, y, False)
 
 
 def test_the_text_can_be_selected_found_and_counted(opened: Opener, nasty: ExplainPage) -> None:
