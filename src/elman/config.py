@@ -37,7 +37,7 @@ def _option(default: Any, help: str, choices: Callable[[], tuple[str, ...]] | No
 
 def _learning_rate_help() -> str:
     rates = ", ".join(f"{name} {spec.default_rate:g}" for name, spec in OPTIMIZERS.items())
-    return f"Learning rate; with warm-up or a schedule, its peak. By default that of the optimizer ({rates})."
+    return f"Learning rate; with warm-up or a schedule, its peak. Each optimizer has its own default ({rates})."
 
 
 def _fraction(default: float, help: str, example: float) -> Any:

@@ -72,7 +72,7 @@ class LossCurve(NamedTuple):
     def points(self, loss: str, by: str = "updates") -> tuple[list[int], list[float]]:
         """Return where a loss, a column of ``metrics.csv``, is known, and the loss there, in nats per character.
 
-        `by` is the unit of the former: ``updates``, or the ``characters`` that they have read.
+        `by` is the unit of the positions: ``updates``, or the ``characters`` that they have read.
         """
         chars = self.config.chars_per_update if by == "characters" else 1
         points = {chars * row.update: getattr(row, loss) for row in self.metrics if getattr(row, loss) is not None}
