@@ -23,9 +23,9 @@ import pyppmd
 import zstandard
 
 from elman import compress, decompress
-from elman.compression.container import DEFAULT_MODE
-from elman.inference import Model
-from elman.runs.loading import load_builtin
+from elman.apps.compress.container import DEFAULT_MODE
+from elman.model import Model
+from elman.model.loading import load_builtin
 from elman.storage.builtin import MODELS
 from speed import machine
 

@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from elman import compress, decompress
-from elman.compression.container import MODES, ModeName
-from elman.inference import Model
-from elman.runs.loading import load
+from elman.apps.compress.container import MODES, ModeName
+from elman.model import Model
+from elman.model.loading import load
 from speed import machine
 
 RESULTS = Path(__file__).parent / "results" / "compression.json"

@@ -103,7 +103,7 @@ class KenlmModel:
         return KenlmStates([None])
 
     def step(self, states: KenlmStates, x: Any) -> tuple[KenlmStates, np.ndarray]:
-        """See `elman.inference.Model.step`."""
+        """See `elman.model.Model.step`."""
         after, unused = KenlmStates(self.module.State() for _ in states), self.module.State()
         for before, k, state in zip(states, x, after, strict=True):
             if before is None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import elman
-from elman.interpret.explain_page import ExplainPage, render_page
+from elman.apps.explain.page import ExplainPage, render_page
 from elman.text import Corpus, read_corpus
 from speed import machine
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import elman
-from elman.inference.score_lines import AGGREGATIONS, BlockScorer, find_threshold
+from elman.model.score_lines import AGGREGATIONS, BlockScorer, find_threshold
 from elman.text import Corpus
 
 UPDATES, TESTED = 600, 500

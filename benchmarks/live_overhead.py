@@ -26,10 +26,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from elman.runs.run import Run
-from elman.serve.dashboard import serve_dashboard
+from elman.apps.dashboard.server import serve_dashboard
 from elman.text import Corpus, read_corpus
 from elman.training.callbacks import TrainingCallback
+from elman.training.run import Run
 from elman.training.train import train
 
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from odd_lines import average_precision
 
 import elman
-from elman.inference.score_lines import AGGREGATIONS, score_lines
+from elman.model.score_lines import AGGREGATIONS, score_lines
 from elman.text import Corpus
 from elman.text.masks import Masker
 from ngram import NGram

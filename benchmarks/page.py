@@ -23,8 +23,8 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 import elman
-from elman.inference import Model
-from elman.interop.page import WEIGHTS, choose_weights, measure_increase, round_weights
+from elman.formats.page import WEIGHTS, choose_weights, measure_increase, round_weights
+from elman.model import Model
 from elman.network.output import softmax
 from elman.network.sampling import list_sampling_options
 from elman.text import read_corpus

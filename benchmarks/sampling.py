@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from elman.engine import get_engine
-from elman.inference import Model
+from elman.model import Model
 from elman.network import Architecture, SamplingParams, initial_parameters
 from elman.text import Alphabet
 

@@ -26,9 +26,8 @@ import numpy as np
 import elman
 from elman.cli.commands.score import describe_line, format_tsv
 from elman.engine import get_engine
-from elman.inference import Model
-from elman.inference.adaptation import Adapt
-from elman.inference.score_lines import AGGREGATIONS, DEFAULT_AGGREGATION, score_lines
+from elman.model import Model
+from elman.model.score_lines import AGGREGATIONS, DEFAULT_AGGREGATION, score_lines
 from elman.network import Architecture, initial_parameters
 from elman.text import Alphabet, read_corpus
 from speed import machine
@@ -90,7 +89,7 @@ def measure_adapt(run: str, path: str) -> dict[str, Any]:
     text, model = Path(path).read_text(encoding="utf-8"), elman.load(run)
     last = text[len(text) - round(len(text) * 0.1) :]
     result: dict[str, Any] = {"run": Path(run).name, "text": Path(path).name, "chars": len(last) - 1}
-    kinds: dict[str, Adapt | None] = {"static": None, "adapt": "weights"}
+    kinds: dict[str, str | None] = {"static": None, "adapt": "weights"}
     for name, adapt in kinds.items():
         model.score(last[:5_000], adapt=adapt)
         began = time.perf_counter()

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from elman.errors import ElmanError
-from elman.testing import grade
+from elman.apps.course import grade
 
 POINTS = {
     "initialize": 5,

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from elman.testing.grading import CHECKS, grade
+from elman.apps.course.grading import CHECKS, grade
 
 MUTANTS = [
     # task, what is replaced, by what, and what a finding says

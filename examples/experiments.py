@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import elman
-from elman.interpret import dequantize
+from elman.apps.explain.explanation import dequantize
 from elman.text import read_corpus
 
 BASE = {

@@ -21,7 +21,7 @@ from pathlib import Path
 from pydoc_data.topics import topics
 
 import elman
-from elman.inference.score_lines import score_lines
+from elman.model.score_lines import score_lines
 from elman.text import Corpus
 from ngram import NGram
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 import elman
-from elman.inference.score_lines import AGGREGATIONS, score_lines
+from elman.model.score_lines import AGGREGATIONS, score_lines
 from elman.text import Corpus
 from ngram import NGram
 

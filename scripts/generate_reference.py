@@ -17,11 +17,17 @@ from typing import Any
 
 import numpy as np
 
+from elman.apps.course.course import write_notebook
+from elman.apps.course.faults import COURSE
+from elman.apps.serve import metrics as prometheus
+from elman.apps.serve.app import ERRORS, describe_app
+from elman.apps.serve.requests import SEED, UNSUPPORTED
+from elman.apps.serve.settings import Settings
 from elman.cli import app
 from elman.config import Config
 from elman.engine import get_engine
 from elman.errors import flag
-from elman.inference import Model
+from elman.model import Model
 from elman.network import Architecture, initial_parameters
 from elman.network.sampling import list_sampling_options
 from elman.ngram.counting import count_ngrams
@@ -29,12 +35,6 @@ from elman.ngram.table import NgramSpec
 from elman.presets import PRESETS, choose_text_limits
 from elman.runs.history import COLUMNS, Metrics
 from elman.runs.loggers import optional_loggers
-from elman.serve import metrics as prometheus
-from elman.serve.app import ERRORS, describe_app
-from elman.serve.requests import SEED, UNSUPPORTED
-from elman.serve.settings import Settings
-from elman.testing.course import write_notebook
-from elman.testing.faults import COURSE
 from elman.text import Alphabet
 
 DOCS = Path(__file__).parents[1] / "docs"

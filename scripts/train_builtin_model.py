@@ -27,15 +27,15 @@ import numpy as np
 
 import elman
 from builtin_texts import COUNTED
-from elman.inference import Model
-from elman.inference.fingerprint import fingerprint
+from elman.model import Model
+from elman.model.fingerprint import fingerprint
+from elman.model.loading import load_builtin
 from elman.network.parameters import Array, Parameters
 from elman.ngram.counting import count_ngrams
 from elman.ngram.file import PREFIX
 from elman.ngram.merging import translate
 from elman.ngram.model import Indices, NgramModel
 from elman.ngram.table import NgramSpec
-from elman.runs.loading import load_builtin
 from elman.storage import builtin
 from elman.text import Alphabet
 

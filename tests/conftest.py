@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from elman.runs.run import Run
 from elman.storage.atomic import replace_file
 from elman.text import Corpus
+from elman.training.run import Run
 from support.cli import Command, Ended, exit_code
 from support.compile_lock import lock_compilation
 from support.processes import children

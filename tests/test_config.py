@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elman.config import ADJUSTABLE, LIMITS, Config, make_config, replace_settings, resume_config
+from elman.config import ADJUSTABLE, LIMITS, Config, help_of, make_config, replace_settings, resume_config
 from elman.errors import ElmanError
 from elman.network.optimizers import OPTIMIZERS
 from elman.presets import DEFAULT_PRESET, PRESETS
@@ -84,7 +84,7 @@ def test_a_configuration_is_a_constant_value_and_every_setting_has_help() -> Non
     assert Config(**json.loads(json.dumps(asdict(config)))) == config
     with pytest.raises(FrozenInstanceError):
         config.hidden_size = 5  # type: ignore[misc]
-    assert all(re.fullmatch(r"[A-Z].*\.", field.metadata["help"]) for field in fields(Config))
+    assert all(re.fullmatch(r"[A-Z].*\.", help_of(field.name)) for field in fields(Config))
 
 
 def test_the_limits_and_what_may_change_on_resume() -> None:

@@ -19,7 +19,7 @@ import pytest
 import elman
 import elman.testing
 from elman.cli import main
-from elman.interop import FORMATS
+from elman.formats import FORMATS
 from elman.network.cells import CELLS
 from elman.runs.directory import LOCK
 from elman.storage.builtin import MODELS
@@ -90,7 +90,7 @@ def run_command(line: str) -> str:
 def evaluate(expression: str) -> str:
     names: dict[str, Any] = {"elman": elman, "np": np, "corpus": Corpus.from_text(TEXT), "model": elman.load("run")}
     if "LineOutlierDetector" in expression:
-        names |= vars(pytest.importorskip("elman.sklearn"))
+        names |= vars(pytest.importorskip("elman.apps.sklearn"))
     with pytest.raises((elman.ElmanError, AttributeError)) as raised:
         eval(expression, names)
     return f"{type(raised.value).__name__}: {raised.value}"

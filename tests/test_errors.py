@@ -11,16 +11,16 @@ import httpx
 import pytest
 
 import elman
-from elman.cli.commands.sweep import summarize
+from elman.apps.sweep.commands import summarize
+from elman.apps.sweep.results import SweepResult
+from elman.apps.sweep.space import SweepSettings
 from elman.errors import MAX_PATH_SHOWN, MAX_SHOWN, ElmanError, quote, shorten
 from elman.runs.data import describe_text
-from elman.runs.run import Run
 from elman.text import Corpus
 from elman.text.corpus import SampledText
 from elman.training.health import Outcome, advise
 from elman.training.limits import describe_load
-from elman.tuning.results import SweepResult
-from elman.tuning.space import SweepSettings
+from elman.training.run import Run
 from support.cli import Command
 from support.server import serving
 from support.state import TEXT, T

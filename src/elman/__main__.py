@@ -30,7 +30,7 @@ def main() -> None:
 
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, _interrupt)
-        from elman.cli.app import main
+        from elman.cli.frame import main
     except KeyboardInterrupt:
         sys.exit(130)
     try:

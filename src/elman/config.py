@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from elman.text.masks import Masker
 
 
-def _option(default: Any, help: str, choices: Callable[[], tuple[str, ...]] | None = None, **limits: float) -> Any:
+def _option(
+    default: Any, help: str | Callable[[], str], choices: Callable[[], tuple[str, ...]] | None = None, **limits: float
+) -> Any:
     """Return a field with its help, its range and, from a registry, its choices; `below` and `above` are exclusive."""
     return field(default=default, metadata={"help": help, "choices": choices, "limits": limits})
 
@@ -153,7 +155,7 @@ class Config:
     )
     patience: int = _option(0, "Early stopping: number of validations without improvement; 0 turns it off.", minimum=0)
     seed: int = _option(400, "Random seed.", minimum=0, maximum=2**32 - 1)
-    engine: str = _option(DEFAULT_ENGINE, engine_help(), choices=lambda: tuple(ENGINES))
+    engine: str = _option(DEFAULT_ENGINE, engine_help, choices=lambda: tuple(ENGINES))
     device: str = _option(
         "auto", "Device of {engine:torch}; auto is cuda if available, else cpu.", choices=lambda: DEVICES
     )
@@ -271,6 +273,12 @@ class Config:
 @cache
 def _hints() -> dict[str, Any]:
     return get_type_hints(Config)
+
+
+def help_of(name: str) -> str:
+    """Return the help of a setting, in which the names of other settings are in braces."""
+    help = Config.__dataclass_fields__[name].metadata["help"]
+    return str(help() if callable(help) else help)
 
 
 def choices_of(name: str) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from elman.plugins import Registry
+
 NUMBA_INSTALLED = find_spec("numba") is not None
 """Numba has no packages for some processors; the package is used without it there."""
 
@@ -33,30 +35,18 @@ class EngineSpec:
         return "device" in self.options
 
 
-ENGINES: dict[str, EngineSpec] = {
-    spec.name: spec
-    for spec in (
-        EngineSpec(
-            "numba",
-            "compiled, fast",
-            "elman.engine.numba.engine:NumbaEngine",
-            cells=("compiled",),
-            requires_numba=True,
-            options=("mixed_precision",),
-        ),
-        EngineSpec("numpy", "the readable reference", "elman.engine.numpy_engine:NumpyEngine"),
-        EngineSpec(
-            "torch",
-            "PyTorch, for large networks and GPUs",
-            "elman.engine.torch.engine:TorchEngine",
-            cells=("compiled", "torch"),
-            extra="torch",
-            requires_numba=True,
-            options=("device", "mixed_precision"),
-            has_lines=False,
-        ),
-    )
-}
+_CORE = (
+    EngineSpec(
+        "numba",
+        "compiled, fast",
+        "elman.engine.numba.engine:NumbaEngine",
+        cells=("compiled",),
+        requires_numba=True,
+        options=("mixed_precision",),
+    ),
+    EngineSpec("numpy", "the readable reference", "elman.engine.numpy_engine:NumpyEngine"),
+)
+ENGINES = Registry[EngineSpec]("elman.engines", {spec.name: spec for spec in _CORE})
 """Engines by name."""
 
 

@@ -50,7 +50,7 @@ def test_kernels_are_compiled_ahead(command: Command, monkeypatch: pytest.Monkey
 
     elman_train = elman.train
     monkeypatch.setattr("elman.train", train)
-    monkeypatch.setattr("elman.inference.codec.compress", lambda data, model: compressed.append(data))
+    monkeypatch.setattr("elman.apps.compress.codec.compress", lambda data, model: compressed.append(data))
     assert command("cache", "--warm").out.startswith("kernels: ")
     assert (trained, len(compressed)) == (["reference", "quick", "minute"], 1)
     assert "cannot combine --warm with --clear" in command("cache", "--warm", "--clear").err
@@ -94,6 +94,6 @@ def test_a_warning_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch
         warnings.warn("cannot store\nkernels", RuntimeWarning, stacklevel=1)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("elman.runs.loading.load_builtin", warn)
+    monkeypatch.setattr("elman.model.loading.load_builtin", warn)
     warnings.simplefilter("default")
     assert command("sample", "-q").err == "warning: cannot store kernels\n"

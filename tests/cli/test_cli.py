@@ -20,9 +20,9 @@ import pytest
 
 import elman
 from elman import __main__ as entry_point
-from elman.cli.app import COMMANDS
 from elman.cli.display import TrainingDisplay
-from elman.config import Config, make_config
+from elman.cli.frame import COMMANDS
+from elman.config import Config, help_of, make_config
 from elman.errors import FLAGS, flag
 from elman.machine import HANGUP
 from elman.presets import DEFAULT_PRESET
@@ -48,7 +48,7 @@ def test_help_shows_every_setting_with_its_help_and_its_default(folder: Path, co
         default = getattr(make_config(DEFAULT_PRESET), field.name)
         default = "none" if default is None else default
         assert f" {flag(field.name)} " in words
-        assert f"{field.metadata['help'].format_map(FLAGS)} ".replace("- ", "-") in words
+        assert f"{help_of(field.name).format_map(FLAGS)} ".replace("- ", "-") in words
         assert f"[default: {default}]" in words
 
 
@@ -258,7 +258,9 @@ def test_a_hangup_that_is_ignored_stays_ignored() -> None:
 
 def test_a_stopped_report_says_how_to_resume(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[dict[str, Any]] = []
-    monkeypatch.setattr("elman.report.report", lambda corpus, **options: calls.append({"corpus": corpus} | options))
+    monkeypatch.setattr(
+        "elman.apps.report.report", lambda corpus, **options: calls.append({"corpus": corpus} | options)
+    )
     options = "--epochs 1 --long-epochs 2 --seeds 2 --mixed-precision --encoding latin-1 --min-count 5"
     stopped = command("report", "novel.txt", "-o", "my report", *options.split(), "-q")
     again = f"elman report novel.txt --out 'my report' {options} --resume"
@@ -284,7 +286,7 @@ def test_what_ends_a_command_is_at_most_one_line(
     def load(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("elman.runs.loading.load", load)
+    monkeypatch.setattr("elman.model.loading.load", load)
     ended = command("sample", run)
     assert (ended.code, ended.out, ended.err.count("\n")) == (code, "", 1 if line else 0)
     assert ended.err.startswith(f"error: {line}" if line else "")
@@ -375,14 +377,14 @@ def test_text_is_utf8_whatever_the_terminal_says(folder: Path) -> None:
 STOPPED = """
 import os, signal, sys
 from elman.__main__ import main
-from elman.cli.app import main as _
+from elman.cli.frame import main as _
 
 class Late:  # as LLVM, where a thread still compiles a kernel
     def __del__(self, end=os._exit):
         end(99)
 
 late = Late()
-sys.modules["elman.cli.app"]._call = lambda *_: signal.raise_signal(int(sys.argv[1]))
+sys.modules["elman.cli.frame"]._call = lambda *_: signal.raise_signal(int(sys.argv[1]))
 main()
 """
 
@@ -448,7 +450,7 @@ def test_train_with_the_dashboard_prints_its_address_and_the_same_results(folder
 
 
 def test_a_library_is_missing(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("elman.serve.")]:
+    for name in [name for name in sys.modules if name.startswith("elman.apps.serve.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     words = ("requires uvicorn", "pip install 'elman[serve]'")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from elman.apps.compress.container import MODES
 from elman.cli.display import show_progress
-from elman.compression.container import MODES
 from elman.engine import COMPILING
 from elman.jit import COMPILATION
 from support.cli import exit_code
@@ -84,7 +84,7 @@ def test_a_compilation_is_announced(capsys: pytest.CaptureFixture[str], quiet: b
 @pytest.fixture
 def slow(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elman.cli.display.line_interval", lambda elapsed: 0.0)
-    monkeypatch.setattr("elman.compression.predictor.MAX_TOKENS", 1)
+    monkeypatch.setattr("elman.apps.compress.predictor.MAX_TOKENS", 1)
 
 
 CHECK = ("gradcheck", "novel.txt", "--hidden-size", 3, "--seq-length", 4, "--engine", "numpy")

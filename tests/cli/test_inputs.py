@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import elman
+from elman.apps.serve.models import load_models
 from elman.cli.inputs import choose_corpus
 from elman.errors import ElmanError
-from elman.runs.loading import BUILTIN, load_builtin
-from elman.serve.models import load_models
+from elman.model.loading import BUILTIN, load_builtin
 from support.cli import Command, assert_refused
 from support.codec_models import make_model
 

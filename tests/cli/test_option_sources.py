@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from elman.cli.app import COMMANDS
+from elman.cli.frame import COMMANDS
 from elman.config import config_like, make_config, replace_settings
 from elman.runs.directory import RunDirectory
 from support.cli import Command, assert_refused

@@ -15,7 +15,7 @@ import pytest
 
 import elman
 from elman.cli.commands.sample import MAX_PROMPT, interpret_escapes
-from elman.inference import Model
+from elman.model import Model
 from elman.text import Alphabet, with_unknown
 from support.cli import Command, assert_refused
 

@@ -1,7 +1,7 @@
 """The golden compressed files, which `write_compressed.py` made, are read, and written again with the same bytes."""
 
 from elman import compress, decompress
-from elman.compression.container import MODES
+from elman.apps.compress.container import MODES
 from golden.write_compressed import DATA, TEXT, golden_model
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 import elman
-from elman.compression.container import MODES
+from elman.apps.compress.container import MODES
 from elman.engine import get_engine
-from elman.inference import Model
+from elman.model import Model
 from elman.network import Parameters
 from elman.network.parameters import Architecture
 from elman.ngram.counting import count_ngrams

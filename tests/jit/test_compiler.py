@@ -31,7 +31,7 @@ def test_every_constant_in_a_kernel_is_part_of_the_digest() -> None:
     assert imported - NOT_IN_KERNELS <= sources.keys()
 
 
-TRAINING, CODEC = "elman.engine.numba.batched.training", "elman.compression.arithmetic"
+TRAINING, CODEC = "elman.engine.numba.batched.training", "elman.apps.compress.arithmetic"
 
 
 def digests(*changes: tuple[str, str, str]) -> tuple[str, ...]:
@@ -241,7 +241,7 @@ def test_a_kernel_has_no_copy_of_those_it_calls() -> None:
 LOAD = """
 import sys
 import numpy as np
-from elman.compression.exact_network import gru_step
+from elman.apps.compress.exact_network import gru_step
 a, h = np.ones((2, 6), np.float32), np.zeros((2, 2), np.float32)
 gru_step(a, a.copy(), h.copy(), h)
 print(h[0, 0], "numba" in sys.modules)

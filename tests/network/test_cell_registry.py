@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 import elman
-from elman.compression import exact_network
+from elman.apps.compress import exact_network
+from elman.apps.explain.page import ExplainPage, describe_network, render_page
 from elman.engine import get_engine
 from elman.engine.numba.batched import cells as compiled_cells
 from elman.errors import ElmanError
-from elman.interpret.explain_page import ExplainPage, describe_network, render_page
 from elman.network import Architecture
 from elman.network import bptt as network
 from elman.network.cells import CELLS, cell_help

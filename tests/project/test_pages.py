@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import elman
-from elman.testing.faults import load_solution
+from elman.apps.course.faults import load_solution
 from elman.text import sources
 from support.cli import Command
 from support.state import ROOT, TEXT

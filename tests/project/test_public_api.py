@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import elman
+import elman.apps.course
 import elman.testing
 from elman.text import Corpus
 from support.state import ROOT, T
@@ -19,13 +20,14 @@ from support.state import ROOT, T
 SMALL: dict[str, Any] = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "max_updates": 10}
 
 
-PUBLIC: dict[str, Any] = {f"elman.{name}": getattr(elman, name) for name in elman.__all__}
+PUBLIC: dict[str, Any] = {f"elman.{name}": getattr(elman, name) for name in dir(elman)}
 PUBLIC |= {
-    f"elman.testing.{name}": value
-    for name, value in vars(elman.testing).items()
-    if not name.startswith("_") and callable(value)
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in (elman.testing, elman.apps.course)
+    for name in dir(module)
+    if callable(getattr(module, name))
 }
-NAMES = [*PUBLIC, "elman.sklearn.LineOutlierDetector"]  # scikit-learn takes each worker a second to import
+NAMES = [*PUBLIC, "elman.apps.sklearn.LineOutlierDetector"]  # scikit-learn takes each worker a second to import
 
 
 def test_the_public_names() -> None:
@@ -37,7 +39,7 @@ def test_the_public_names() -> None:
         "compress", "decode_ctc", "decompress", "ensemble", "explain", "export", "gradcheck", "import_", "list_runs",
         "load", "open_run", "rescore", "sweep", "train",
     ]  # fmt: skip
-    assert elman.__all__ == classes + functions
+    assert dir(elman) == classes + functions
     page = (ROOT / "docs" / "reference" / "python_api.md").read_text("utf-8")
     documented = [
         f"{module}.{name}"
@@ -52,7 +54,7 @@ def test_the_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Those of the name and, of a class, of its methods; none is skipped."""
     if name == "elman.sweep":
         pytest.importorskip("optuna")
-    value = PUBLIC[name] if name in PUBLIC else import_module("elman.sklearn").LineOutlierDetector
+    value = PUBLIC[name] if name in PUBLIC else import_module("elman.apps.sklearn").LineOutlierDetector
     assert "Examples\n--------\n" in (inspect.getdoc(value) or "")
     monkeypatch.chdir(tmp_path)
     cases = doctest.DocTestFinder().find(value, name, module=False, globs={})

@@ -13,12 +13,12 @@ import httpx
 import numpy as np
 import pytest
 
+from elman.apps.serve.app import describe_app
+from elman.apps.serve.settings import Settings
 from elman.cli import app
 from elman.errors import ElmanError, flag
 from elman.network import SamplingParams, sampling
 from elman.network.sampling import SamplingOption, SamplingOptions, create_sampling_params, list_sampling_options
-from elman.serve.app import describe_app
-from elman.serve.settings import Settings
 from support.cli import Command, assert_refused
 from support.random_model import random_prior_model
 from support.server import NAME, error_of, serving, tiny

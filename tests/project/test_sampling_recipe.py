@@ -50,8 +50,8 @@ import numpy as np
 from elman.cli import app
 from elman.engine import get_engine
 from elman.network import SamplingParams
-from elman.serve.app import describe_app
-from elman.serve.settings import Settings
+from elman.apps.serve.app import describe_app
+from elman.apps.serve.settings import Settings
 from support.random_model import random_model
 from support.state import generate
 

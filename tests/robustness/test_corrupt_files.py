@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 
 import elman
+from elman.apps.dashboard.runs import DashboardRun
+from elman.apps.serve.models import load_models
+from elman.apps.serve.requests import create_request_types
+from elman.apps.serve.responses import dump_json
+from elman.apps.serve.settings import Settings
 from elman.errors import ElmanError
-from elman.interpret import describe_for_playground
+from elman.formats.page import describe_for_playground
+from elman.model.loading import load
 from elman.ngram.file import PREFIX
 from elman.runs.directory import CHECKPOINT, RunDirectory
-from elman.runs.loading import load
 from elman.runs.plots import LossCurve
-from elman.serve.dashboard_runs import DashboardRun
-from elman.serve.models import load_models
-from elman.serve.requests import create_request_types
-from elman.serve.responses import dump_json
-from elman.serve.settings import Settings
 from elman.storage.tensors import read_tensors
 from elman.text import Corpus
 from fuzz import CORPUS

@@ -23,13 +23,13 @@ from typing import Any
 import pytest
 
 from elman.errors import ElmanError
+from elman.model.loading import load
 from elman.runs.directory import CHECKPOINT, RunDirectory
-from elman.runs.loading import load
-from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training import loop as training
 from elman.training.callbacks import TrainingCallback
 from elman.training.limits import Stopwatch
+from elman.training.run import Run
 from support.state import TEXT, snapshot
 from support.training import EXACT, assert_same, train
 

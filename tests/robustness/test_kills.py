@@ -22,9 +22,9 @@ import pytest
 
 import elman
 from elman.errors import ElmanError
+from elman.model.loading import load
 from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import CHECKPOINT, LOCK, PLOT, RunDirectory
-from elman.runs.loading import load
 from elman.storage.tensors import read_tensors
 from elman.text import Corpus
 from elman.training import loop as training

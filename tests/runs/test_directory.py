@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 
 import elman
+from elman.apps.report import report
 from elman.config import Config
 from elman.errors import ElmanError, quote
-from elman.report import report
+from elman.model.loading import load
 from elman.runs.directory import RunDirectory
-from elman.runs.loading import load
-from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training.callbacks import TrainingCallback
+from elman.training.run import Run
 from support.state import TEXT, T
 from support.training import EXACT, assert_same, assert_saved, contents, train
 

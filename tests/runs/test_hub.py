@@ -11,9 +11,9 @@ import pytest
 
 import elman
 from elman.errors import ElmanError, quote
-from elman.inference.fingerprint import fingerprint
+from elman.model.fingerprint import fingerprint
+from elman.model.loading import hub_name
 from elman.runs.directory import RunDirectory
-from elman.runs.loading import hub_name
 from elman.text import Corpus
 from support.cli import Command, assert_refused
 from support.hub import Hub, commit_of, running_hub
@@ -133,7 +133,7 @@ def test_a_run_that_started_from_it_has_its_name(hub: Hub) -> None:
 
 
 def test_served_models_and_scorers_have_its_name(hub: Hub) -> None:
-    models = pytest.importorskip("elman.serve.models")
+    models = pytest.importorskip("elman.apps.serve.models")
     assert list(models.load_models([Path(f"{NAME}@v1"), Path(NAME)])) == ["stormy", "stormy-2"]
     assert pickle.loads(pickle.dumps(elman.LineScorer(NAME)))(["It was"])["chars"].tolist() == [7]
 

@@ -19,8 +19,8 @@ from elman.runs.directory import RunDirectory
 from elman.runs.history import Metrics, Sample
 from elman.runs.loggers import LOGGERS, LoggerSpec, MetricsLogger, logger_help, open_loggers, optional_loggers
 from elman.runs.loggers.tensorboard import EVENTS
-from elman.runs.run import Run
 from elman.text import Corpus
+from elman.training.run import Run
 from support.state import ROOT
 from support.training import EXACT, Killed, StopsAt, assert_same, assert_saved, train
 

@@ -1,6 +1,6 @@
 """The names of the cells, formats and optimizers that have what a test is about; others use the registry itself."""
 
-from elman.interop import FORMATS, arpa
+from elman.formats import FORMATS, arpa
 from elman.network.cells import CELLS
 from elman.network.optimizers import OPTIMIZERS
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from elman.compression.container import MODES, ModeName
+from elman.apps.compress.container import MODES, ModeName
 from elman.engine import get_engine
-from elman.inference import Model
+from elman.model import Model
 from elman.ngram.counting import count_ngrams
 from elman.ngram.table import NgramSpec
 from elman.text import Alphabet

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from elman import compress, decompress, load
-from elman.compression import arithmetic, exact_network, matches, mixing, predictor, range_coder
-from elman.compression.container import ModeName
-from elman.inference import Model
+from elman.apps.compress import arithmetic, exact_network, matches, mixing, predictor, range_coder
+from elman.apps.compress.container import ModeName
+from elman.model import Model
 from elman.ngram import compiled_table, kernels
 from elman.text import Alphabet
 from support.cells import EXACT_CELLS

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from elman.errors import ElmanError
+from elman.model.loading import load
 from elman.runs.checkpoint import load_checkpoint, load_network
 from elman.runs.directory import CHECKPOINT, RunDirectory
-from elman.runs.loading import load
 from elman.storage.tensors import read_tensors
 from elman.text import Corpus
 from support.state import TEXT, T

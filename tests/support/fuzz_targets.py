@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from elman import compress, decompress
-from elman.compression.container import MODES
+from elman.apps.compress.container import MODES
+from elman.apps.sweep.space import parse_space
 from elman.errors import ElmanError
-from elman.interop import export, import_
+from elman.formats import export, import_
 from elman.ngram.file import PREFIX
 from elman.storage.tensors import read_tensors, serialize_with_digest
 from elman.storage.untrusted import read_toml
@@ -27,7 +28,6 @@ from elman.text.corpus import encode_chunks
 from elman.text.formats import ByteStream
 from elman.text.reading import decode
 from elman.text.unknown import replace_rare
-from elman.tuning.space import parse_space
 from support.codec_models import TEXT as CODEC_TEXT
 from support.codec_models import make_model as make_codec_model
 from support.corrupt_files import corrupt_bytes, corrupt_value, error_message, good_files, use_file
@@ -154,8 +154,8 @@ def _use_space(path: Path) -> object:
 
 @cache
 def _request_types() -> Any:
-    from elman.serve.requests import create_request_types
-    from elman.serve.settings import Settings
+    from elman.apps.serve.requests import create_request_types
+    from elman.apps.serve.settings import Settings
 
     return create_request_types({"a": make_codec_model(order=2)}, Settings())
 
@@ -164,9 +164,9 @@ def _use_request(path: Path) -> None:
     """Read a request body as each endpoint does; raise the error of the first if all refuse it."""
     from starlette.requests import Request
 
-    from elman.serve.requests import read_json, validate
-    from elman.serve.responses import APIError
-    from elman.serve.settings import Settings
+    from elman.apps.serve.requests import read_json, validate
+    from elman.apps.serve.responses import APIError
+    from elman.apps.serve.settings import Settings
 
     async def receive() -> dict[str, object]:
         return {"type": "http.request", "body": path.read_bytes()}

@@ -3,7 +3,7 @@
 import numpy as np
 
 from elman.engine import get_engine
-from elman.inference import Model
+from elman.model import Model
 from elman.network.parameters import Architecture, Parameters
 from elman.ngram.counting import count_ngrams
 from elman.ngram.table import NgramSpec

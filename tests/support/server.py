@@ -13,10 +13,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import ASGIApp
 
-from elman.inference import Model
-from elman.serve.app import create_app
-from elman.serve.server import listen, run_in_thread
-from elman.serve.settings import Settings
+from elman.apps.serve.app import create_app
+from elman.apps.serve.server import listen, run_in_thread
+from elman.apps.serve.settings import Settings
+from elman.model import Model
 from elman.text import Corpus
 from support.state import TEXT, T
 from support.training import train

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
-from elman.compression import tokens
+from elman.apps.compress import tokens
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
+from elman.apps.sweep import controller
 from elman.cli import main
-from elman.tuning import controller
 
 controller.COMMAND = (str(Path(__file__).with_name("sweep_worker.py")),)
 

@@ -3,8 +3,8 @@
 import time
 from typing import Any
 
+from elman.apps.sweep.worker import main
 from elman.training import loop as training
-from elman.tuning.worker import main
 
 training.TICK_SECONDS, training.CHECKPOINT_SECONDS, training.CHECKPOINT_SHARE = 0.004, 0.0, 1e9
 training.save_plot = lambda *_: None  # which would take a second

@@ -5,13 +5,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from elman.apps.sweep.results import SweepResult, trial_directory
+from elman.apps.sweep.space import SweepPlan
+from elman.apps.sweep.sweep import sweep
+from elman.apps.sweep.worker import work
 from elman.runs.directory import CHECKPOINT
 from elman.storage.tensors import read_tensors
 from elman.training.train import train
-from elman.tuning.results import SweepResult, trial_directory
-from elman.tuning.space import SweepPlan
-from elman.tuning.sweep import sweep
-from elman.tuning.worker import work
 from support.state import TEXT
 
 SPACE = {"learning_rate": {"low": 0.01, "high": 0.3, "log": True}, "hidden_size": [3, 4, 5]}

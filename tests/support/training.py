@@ -5,14 +5,14 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from elman.inference.snapshot import Snapshot
 from elman.runs.checkpoint import load_network
 from elman.runs.directory import RunDirectory
 from elman.runs.history import Metrics
-from elman.runs.run import Run
+from elman.runs.snapshot import Snapshot
 from elman.text import Corpus
 from elman.training import train as training
 from elman.training.callbacks import TrainingCallback
+from elman.training.run import Run
 from support.state import T, snapshot
 
 M = 4

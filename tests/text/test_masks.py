@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import elman
 from elman.cli.commands.sample import Sample
 from elman.errors import ElmanError
-from elman.inference.score_lines import score_lines
+from elman.model.score_lines import score_lines
 from elman.text import masks, read_corpus
 from elman.text.lines import hash_texts
 from elman.text.masks import MASKS, Masker

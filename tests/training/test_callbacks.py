@@ -12,9 +12,9 @@ import pytest
 import elman
 from elman.runs.directory import RunDirectory
 from elman.runs.history import Sample
-from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training.callbacks import TrainingCallback
+from elman.training.run import Run
 from support.training import EXACT, assert_same, assert_saved, train
 
 

@@ -11,16 +11,16 @@ import pytest
 import elman
 from elman.engine import TrainState
 from elman.errors import ElmanError
-from elman.inference import Model
-from elman.inference.fingerprint import fingerprint
+from elman.model import Model
+from elman.model.fingerprint import fingerprint
+from elman.model.loading import load
 from elman.ngram.counting import count_ngrams
 from elman.ngram.model import ngram_counts
 from elman.runs.directory import RunDirectory
-from elman.runs.loading import load
 from elman.runs.manifest import ModelOrigin
-from elman.runs.run import Run
 from elman.text import Alphabet, Corpus
 from elman.training.fine_tuning import PretrainedModel, match_characters
+from elman.training.run import Run
 from elman.training.start import initial_state, start_run
 from support.cli import Command
 from support.state import T

@@ -9,10 +9,10 @@ import pytest
 import elman
 from elman.errors import NonFiniteLossError
 from elman.network.cells import CELLS
-from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training import loop as training
 from elman.training.health import Outcome, advise, outcome_of
+from elman.training.run import Run
 from support.state import TEXT
 from support.training import EXACT, Listens, train
 

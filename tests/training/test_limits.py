@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from elman.engine import TrainState
 from elman.engine.numpy_engine import NumpyEngine
-from elman.inference.score import score
+from elman.model.score import score
 from elman.network.optimizer import Optimizer
 from elman.runs.directory import RunDirectory
-from elman.runs.run import Run
 from elman.text import Corpus, Windows
 from elman.training import limits
 from elman.training import loop as training
 from elman.training.callbacks import TrainingCallback
 from elman.training.limits import Stopwatch, reads_whole_set
+from elman.training.run import Run
 from support.training import EXACT, StopsAt, train
 
 

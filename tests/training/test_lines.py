@@ -12,14 +12,14 @@ from elman.config import make_config
 from elman.engine import get_engine
 from elman.engine.protocol import training_folds
 from elman.errors import ElmanError
-from elman.inference.score import score
-from elman.inference.score_lines import compute_score_quantiles
-from elman.inference.snapshot import LINE_SCORES_SHAPE
+from elman.model.loading import load
+from elman.model.score import score
+from elman.model.score_lines import compute_score_quantiles
 from elman.runs.data import TrainingData
-from elman.runs.loading import load
-from elman.runs.run import Run
+from elman.runs.snapshot import LINE_SCORES_SHAPE
 from elman.text import Corpus
 from elman.text.lines import shuffle_corpus
+from elman.training.run import Run
 from elman.training.start import create_optimizer, initial_state
 from support.cli import Command, assert_refused
 from support.training import EXACT, StopsAt, assert_same, assert_saved, train

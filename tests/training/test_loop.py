@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from elman.engine import TrainState, get_engine
 from elman.engine.numpy_engine import NumpyEngine
 from elman.errors import ElmanError, NonFiniteLossError
+from elman.model.loading import load
 from elman.network import Optimizer
 from elman.network.cells import CELLS
 from elman.network.optimizers import OPTIMIZERS
 from elman.network.parameters import Array
 from elman.runs.directory import RunDirectory
-from elman.runs.loading import load
 from elman.storage.tensors import read_tensors
 from elman.text import Alphabet, Corpus, Windows
 from elman.training import loop as training

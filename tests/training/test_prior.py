@@ -8,12 +8,12 @@ import pytest
 
 import elman
 from elman.engine import get_engine
-from elman.inference.score import score
+from elman.model.score import score
 from elman.ngram import language_model
 from elman.ngram.language_model import compute_losses
-from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training import loop as training
+from elman.training.run import Run
 from support import tolerances
 from support.state import TEXT
 from support.training import EXACT, StopsAt, assert_same, train

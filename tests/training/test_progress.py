@@ -10,7 +10,6 @@ from typing import Any, cast
 import pytest
 
 from elman.runs.history import Sample
-from elman.runs.run import Run
 from elman.text import Corpus
 from elman.text.alphabet import visible
 from elman.training.progress import (
@@ -24,6 +23,7 @@ from elman.training.progress import (
     describe_progress,
     line_interval,
 )
+from elman.training.run import Run
 from support.state import TEXT, T
 from support.terminal import use_terminal
 from support.training import EXACT, SMALL, assert_same, train

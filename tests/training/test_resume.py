@@ -11,8 +11,8 @@ import pytest
 import elman
 from elman.errors import ElmanError
 from elman.runs import data
-from elman.runs.run import Run
 from elman.text import Corpus
+from elman.training.run import Run
 from support.state import TEXT
 from support.training import EXACT, Listens, assert_same, assert_saved, contents, results_of
 

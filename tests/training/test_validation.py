@@ -14,20 +14,20 @@ from elman.config import make_config
 from elman.engine import get_engine
 from elman.engine.protocol import Engine, Indices
 from elman.errors import ElmanError
-from elman.inference.score import Score, score
+from elman.model.loading import load
+from elman.model.score import Score, score
 from elman.network import Parameters
 from elman.network.parameters import Array
 from elman.runs.checkpoint import load_checkpoint, load_network
 from elman.runs.data import PIECES, TrainingData
 from elman.runs.directory import RunDirectory
-from elman.runs.loading import load
 from elman.runs.plots import LossCurve
-from elman.runs.run import Run
-from elman.runs.saved_runs import SavedRun
 from elman.text import Corpus
 from elman.text.lines import shuffle_corpus
 from elman.training import limits
 from elman.training import loop as training
+from elman.training.run import Run
+from elman.training.saved_runs import SavedRun
 from support import reference_impl
 from support import tolerances as tolerances
 from support.state import TEXT, T, snapshot

@@ -1,4 +1,5 @@
 """The command line: the only package that prints, prompts or exits."""
 
-from elman.cli.app import app as app
-from elman.cli.app import main as main
+from elman.fronts import lazy_front
+
+__getattr__, __dir__ = lazy_front(__name__)

@@ -35,8 +35,8 @@ from elman.training.health import LONGER
 from elman.training.progress import REFRESH, StderrConsole, create_display, line_interval
 
 if TYPE_CHECKING:
-    from elman.runs.run import Run
     from elman.testing.gradcheck import GradientCheck
+    from elman.training.run import Run
 
 
 TEMPERATURES = (1.0, 0.7)
@@ -47,7 +47,7 @@ class Terminal(Console):
     """Standard output."""
 
     def on_broken_pipe(self) -> None:
-        """Leave a closed pipe to `elman.cli.app.main`; Rich itself would exit with the code of a failed check."""
+        """Leave a closed pipe to `elman.cli.frame.main`; Rich itself would exit with the code of a failed check."""
         raise BrokenPipeError
 
 
@@ -276,18 +276,6 @@ def show_gradient_checks(checks: list[GradientCheck]) -> None:
         table.add_row(name, *(f"{check.relative_error[name]:.2e}" for check in checks))
     table.add_row("passed", *("yes" if check.passed else "NO" for check in checks))
     _OUT.print(table)
-
-
-def show_report(results: dict[str, Any], out: Path) -> None:
-    """Print the main results of a report, and where it is."""
-    phases = [results["short"], *([results["long"]] if results["long"] else [])]
-    minima = ", ".join(
-        f"{each['minimum_smooth_loss']:.2f} after {format_count(each['epochs'], 'epoch')}" for each in phases
-    )
-    unit = f"nats, summed over sequences of {results['config']['seq_length']} characters"
-    agree = "agree" if results["gradient_check"]["passed"] else "DO NOT agree"
-    _OUT.print(f"minimum smooth loss {minima} ({unit}); gradients {agree} with central differences")
-    _OUT.print(f"report: {out / 'report.html'} (also report.md, the plots, results.json and run/)")
 
 
 DELAY = 0.5

@@ -11,7 +11,7 @@ from elman.errors import ElmanError, quote
 from elman.storage import exists, is_file
 
 if TYPE_CHECKING:
-    from elman.inference import Model
+    from elman.model import Model
     from elman.text import Corpus
     from elman.text.reading import JoinedText
 
@@ -36,7 +36,7 @@ def split_run(run: str | Path | None, corpus: Sequence[str | Path]) -> tuple[Pat
 
     It is left out if the first argument is a file of text, ``-`` or a built-in text; else it must exist.
     """
-    from elman.runs.loading import hub_name, is_builtin
+    from elman.model.loading import hub_name, is_builtin
 
     if run is None:
         return None, list(corpus)
@@ -60,7 +60,7 @@ def _is_text(name: str) -> bool:
 
 def load_model(run: Path | None, *, quiet: bool) -> Model:
     """Load the model of a run, or else the built-in model, which is reported on standard error unless `quiet`."""
-    from elman.runs.loading import load, load_builtin
+    from elman.model.loading import load, load_builtin
 
     if run is not None:
         return load(run)
@@ -97,7 +97,7 @@ def reporting_newlines(text: JoinedText) -> Iterator[str]:
 
 def read_runs(paths: Sequence[Path], read: Callable[[Path, str], T]) -> list[T]:
     """Read the runs in directories by `read`, which is passed their unique names; warn of those that cannot be read."""
-    from elman.runs.saved_runs import find_runs
+    from elman.training.saved_runs import find_runs
 
     if not paths:
         raise ElmanError("missing required argument RUNS (run directories, or directories that contain some)")

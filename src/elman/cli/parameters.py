@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, ge
 
 from cyclopts import ArgumentCollection, CoercionError, Group, Parameter, Token, UnknownOptionError
 
-from elman.config import Config, choices_of, make_config
+from elman.config import Config, choices_of, help_of, make_config
 from elman.errors import FLAGS, ElmanError, quote
 from elman.presets import DEFAULT_PRESET, list_presets
 
@@ -136,7 +136,7 @@ OptionalRuns = Annotated[Path, Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}"
 Quiet = Annotated[Flag, Parameter(name=["--quiet", "-q"], help="Show no progress.")]
 Json = Annotated[Flag, Parameter("--json", help="Print the results as JSON.")]
 Encoding = Annotated[str, Parameter(help="Encoding of the text.")]
-KeepCrlf = Annotated[Flag, Parameter(help=Config.__dataclass_fields__["keep_crlf"].metadata["help"])]
+KeepCrlf = Annotated[Flag, Parameter(help=help_of("keep_crlf"))]
 Field = Annotated[str, Parameter(help="Field of JSON Lines, CSV or TSV to read.")]
 
 
@@ -172,7 +172,7 @@ def create_options(preset: str, without: Collection[str] = ()) -> Any:
     for setting in fields(Config):
         name, choices = setting.name, choices_of(setting.name)
         if name not in without:
-            hint, help = Literal[choices] if choices else hints[name], setting.metadata["help"].format_map(FLAGS)
+            hint, help = Literal[choices] if choices else hints[name], help_of(name).format_map(FLAGS)
             options.append(_optional(name, hint, getattr(defaults, name), help, group))
     return _make_dataclass("Options", options)
 
@@ -190,24 +190,20 @@ if TYPE_CHECKING:
     class SamplingOptions:
         """One optional attribute for every field of `elman.network.SamplingParams`."""
 
-else:
-    Options = create_options(DEFAULT_PRESET)
-
 
 @cache
 def __getattr__(name: str) -> Any:
-    """Return `SamplingOptions` when ``elman sample`` is parsed: it requires NumPy, which ``--help`` does not import."""
-    if name != "SamplingOptions":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from elman.network.sampling import list_sampling_options
+    """Return the class `Options` or `SamplingOptions` for a command that has them."""
+    if name == "Options":  # looks for the engines of installed packages
+        return create_options(DEFAULT_PRESET)
+    if name == "SamplingOptions":  # needs NumPy
+        from elman.network.sampling import list_sampling_options
 
-    return _make_dataclass(
-        "SamplingOptions",
-        [_optional(each.name, each.type, each.default, each.help, "Parameters") for each in list_sampling_options()],
-    )
-
-
-NO_OPTIONS = Options()
+        options = [
+            _optional(each.name, each.type, each.default, each.help, "Parameters") for each in list_sampling_options()
+        ]
+        return _make_dataclass("SamplingOptions", options)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def passed_options(options: Options | SamplingOptions | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from elman.config import Config
 from elman.engine.processes import current_process
 from elman.engine.protocol import CALLBACK_INTERVAL as CALLBACK_INTERVAL
 from elman.engine.protocol import Engine as Engine
+from elman.engine.protocol import Indices as Indices
 from elman.engine.protocol import InferenceSession as InferenceSession
 from elman.engine.protocol import TrainState as TrainState
 from elman.engine_registry import ENGINES, NUMBA_INSTALLED, inference_engine

@@ -1,7 +1,7 @@
 """The decorators of every kernel: Numba compiles it or, where Numba is not installed, the interpreter runs it.
 
 Kernels of which the interpreter computes the same numbers are those without intrinsics and threads: the n-gram model
-and everything in `elman.compression`. The compiled engine requires Numba.
+and everything in `elman.apps.compress`. The compiled engine requires Numba.
 """
 
 from __future__ import annotations

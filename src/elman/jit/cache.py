@@ -27,7 +27,7 @@ from elman.storage.atomic import replace_file
 def kernel_sources() -> dict[str, Path]:
     """Return, by module, the files that kernels are compiled from: their own, and those that define their constants."""
     root = Path(__file__).parents[2]
-    folders = (root / "elman" / folder for folder in ("jit", "engine/numba", "compression", "network", "ngram"))
+    folders = (root / "elman" / folder for folder in ("jit", "engine/numba", "apps/compress", "network", "ngram"))
     paths = (path for folder in folders for path in sorted(folder.rglob("*.py")))
     return {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
 

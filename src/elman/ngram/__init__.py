@@ -3,3 +3,7 @@
 `model` has the definition in NumPy, `table` the packed counts, `counting` counts a text, `merging` adds the counts of
 two texts, `kernels` read characters, and `file` saves a model.
 """
+
+from elman.fronts import lazy_front
+
+__getattr__, __dir__ = lazy_front(__name__)

@@ -3,7 +3,7 @@
 K  size of the alphabet     n  order     node  of the table, see `elman.ngram.table`
 extra  a node of the counts of what is read, `Added`: a trie of the same form
 
-The codec computes with these kernels too, so they obey the rules of `elman.compression.arithmetic`: no fastmath, one
+The codec computes with these kernels too, so they obey the rules of `elman.apps.compress.arithmetic`: no fastmath, one
 type for each array, integers and IEEE float64 in the order written.
 """
 

@@ -5,7 +5,7 @@ parameters by name; ``M.U`` …, ``N.U`` … and ``average.U`` … where the opt
 and, with an n-gram prior, ``history``, the last characters read; and, where there is a best network, ``best.U`` … and
 ``best.h``. ``ngrams.strings`` … are the arrays of the prior and, of a fine-tuned run, ``pretrained.ngrams.strings`` …
 those of the model it started from, both as in `elman.ngram.file`; the arrays of independent lines are those of
-`elman.inference.snapshot`. The description contains the configuration, the alphabet, the numbers of the state and
+`elman.runs.snapshot`. The description contains the configuration, the alphabet, the numbers of the state and
 NumPy's state of the generator of samples.
 """
 
@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from elman.config import Config
 from elman.engine import TrainState
 from elman.errors import ElmanError, quote
-from elman.inference.snapshot import FORMAT, NO_LINE_DATA, LineData, Snapshot, describe_model
 from elman.network.optimizers import OPTIMIZERS
 from elman.network.parameters import Architecture, Array, Arrays, Parameters
 from elman.network.state import State
 from elman.ngram.file import PREFIX, describe_ngrams, ngram_tensors, pop_ngram_tensors, restore_ngrams
 from elman.ngram.model import NgramModel
+from elman.runs.snapshot import FORMAT, NO_LINE_DATA, LineData, Snapshot, describe_model
 from elman.storage.atomic import replace_file
 from elman.storage.tensors import foreign_checkpoint_error, read_tensors, serialize_pieces
 from elman.storage.untrusted import (

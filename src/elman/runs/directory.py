@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from elman.errors import ElmanError, LockedError, option, quote
-from elman.inference.snapshot import Snapshot, save_imported
 from elman.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, serialize_checkpoint
 from elman.runs.history import Metrics, Sample, parse_metrics, parse_samples
 from elman.runs.loggers import LOGGERS, MANIFEST, MAX_RECORDS, open_loggers, optional_loggers
 from elman.runs.manifest import RunManifest
+from elman.runs.snapshot import Snapshot, save_imported
 from elman.storage import exists, is_directory
 from elman.storage.atomic import PARTIAL_SUFFIX, replace_file, replace_files, suggest_write_remedy, sync_directory
 from elman.storage.tensors import read_description

@@ -10,7 +10,7 @@ from typing import Any
 
 from elman.errors import ElmanError
 from elman.runs.history import Sample
-from elman.runs.run import Run
+from elman.training.run import Run
 
 
 class TrainingCallback:

@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from elman.config import normalize
 from elman.engine import TrainState
 from elman.errors import ElmanError, option
-from elman.inference import Model
-from elman.inference.fingerprint import fingerprint
+from elman.model import Model
+from elman.model.fingerprint import fingerprint
+from elman.model.loading import load, locate_model
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Parameters
 from elman.ngram.model import NgramModel
 from elman.ngram.table import NgramSpec
-from elman.runs.loading import load, locate_model
 from elman.runs.manifest import ModelOrigin
-from elman.runs.run import Run
 from elman.text import Alphabet
+from elman.training.run import Run
 
 ModelSource = str | os.PathLike[str] | Run | Model
 """A run directory, a file of weights or a name on the Hugging Face Hub, see `elman.load`; a run, or a model."""

@@ -19,7 +19,7 @@ from elman.errors import NonFiniteLossError, format_count, option
 from elman.network.parameters import Architecture, Array
 from elman.network.prior import TRAINED_UPDATES
 from elman.presets import PRESETS, limit_epochs
-from elman.runs.run import Run
+from elman.training.run import Run
 
 EDGE = 1e-6
 """A unit is saturated within this distance of -1 or 1, where the slope of tanh is 2e-6, and dead within it of 0."""

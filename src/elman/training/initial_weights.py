@@ -16,11 +16,11 @@ from numpy.typing import ArrayLike
 
 from elman.engine import TrainState
 from elman.errors import ElmanError, quote
-from elman.interop.contents import METADATA_KEY
-from elman.interop.npz import read_arrays
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Arrays, Parameters
+from elman.runs.snapshot import METADATA_KEY
 from elman.storage import exists
+from elman.storage.arrays import read_arrays
 
 InitialWeights = str | os.PathLike[str] | Mapping[str, ArrayLike] | Parameters
 """An .npz file, or arrays by the names in `elman.network.parameters`."""

@@ -12,8 +12,8 @@ from elman.engine import TrainState, compile_seconds
 from elman.engine_registry import ENGINES
 from elman.errors import format_count, option
 from elman.runs.data import TrainingData
-from elman.runs.run import Run
 from elman.text import Windows
+from elman.training.run import Run
 
 MEMORY_SECONDS = 2.0
 """Time constant with which measurements are forgotten: the load from other programs varies."""

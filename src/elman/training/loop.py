@@ -17,12 +17,11 @@ from elman.config import Config
 from elman.engine import CALLBACK_INTERVAL, COMPILING, TrainState, compile_kernels, get_engine, watch_compilation
 from elman.engine.processes import run_on_first_process
 from elman.engine.protocol import Indices
-from elman.inference.score import score
-from elman.inference.snapshot import Snapshot
+from elman.model.score import score
 from elman.network.bptt import begin_text
 from elman.network.parameters import Array
 from elman.runs.history import Metrics, Sample, finite_or_none
-from elman.runs.run import Run
+from elman.runs.snapshot import Snapshot
 from elman.training.callbacks import StoppedEarly, TrainingCallback
 from elman.training.health import LOSSES, HealthMonitor, advise, outcome_of, require_finite_losses, require_finite_state
 from elman.training.limits import (
@@ -37,6 +36,7 @@ from elman.training.limits import (
     reads_whole_set,
     validation_interval,
 )
+from elman.training.run import Run
 
 TICK_SECONDS = 0.4
 """Between two refreshes of the progress display."""
@@ -384,7 +384,7 @@ class Trainer:
             if math.isfinite(loss):
                 run.whole_loss, run.selected = loss, replace(run.selected, validation_loss=loss)
         if self.config.lines and sample is not None:
-            from elman.inference.score_lines import compute_score_quantiles
+            from elman.model.score_lines import compute_score_quantiles
 
             run.score_quantiles = run_on_first_process(lambda: compute_score_quantiles(run.model, sample))
 

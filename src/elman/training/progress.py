@@ -14,9 +14,9 @@ from rich.text import Text
 
 from elman.errors import format_count
 from elman.runs.history import Sample
-from elman.runs.run import Run
 from elman.text.alphabet import visible
 from elman.training.callbacks import TrainingCallback
+from elman.training.run import Run
 
 SHORTEST_INTERVAL = 0.75
 """Seconds between two lines at first, and later at least, where there are validations: with `on_progress` twice per

@@ -19,8 +19,8 @@ from elman.runs.data import Text, TrainingData, find_text, read_text, read_valid
 from elman.runs.directory import METRICS, SAMPLES, RunDirectory
 from elman.runs.history import Metrics, Sample
 from elman.runs.manifest import RunManifest
-from elman.runs.run import Run
 from elman.training.limits import describe_extension, describe_reached, was_ended_by
+from elman.training.run import Run
 from elman.training.start import count_training_text, create_optimizer, require_memory, start_run
 
 

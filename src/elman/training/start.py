@@ -19,8 +19,8 @@ from elman.engine import TrainState, get_engine, require_engine, start_compiling
 from elman.engine.processes import current_process
 from elman.engine_registry import ENGINES
 from elman.errors import ElmanError, format_count, option
-from elman.inference.fingerprint import fingerprint
 from elman.machine import available_memory
+from elman.model.fingerprint import fingerprint
 from elman.network.dropout import Dropout, WeightDropout
 from elman.network.optimizer import Optimizer
 from elman.network.optimizers import OPTIMIZERS
@@ -30,10 +30,10 @@ from elman.presets import DEFAULT_PRESET, MIN_CHARS, PRESETS, SHORT_BUDGET, choo
 from elman.runs.data import Text, TrainingData, read_text, read_validation_text, suggest_field, training_length
 from elman.runs.directory import RunDirectory
 from elman.runs.manifest import ModelOrigin
-from elman.runs.run import Run
 from elman.storage import make_absolute
 from elman.text import Corpus, check_alphabet_size
 from elman.text.sources import BUILTIN_CORPORA
+from elman.training.run import Run
 
 if TYPE_CHECKING:
     from elman.training.fine_tuning import ModelSource

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_type_hint
 
 import numpy as np
 
-from elman.config import Config, check_names, choices_of, make_config, replace_settings
+from elman.config import Config, check_names, choices_of, help_of, make_config, replace_settings
 from elman.engine import COMPILING
 from elman.engine.processes import current_process, run_on_first_process
 from elman.errors import ElmanError, NonFiniteLossError, option, quote
@@ -22,11 +22,11 @@ from elman.presets import DEFAULT_PRESET, name_preset
 from elman.runs.data import Text
 from elman.runs.directory import RunDirectory
 from elman.runs.loggers import logger_help
-from elman.runs.run import Run
 from elman.storage import is_directory
 from elman.training.callbacks import DeferredErrors, InterruptCallback, TrainingCallback, list_callbacks
 from elman.training.limits import STOPWATCH, Stopwatch
 from elman.training.loop import Trainer, save_plot
+from elman.training.run import Run
 from elman.training.start import start_run
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def list_training_options() -> tuple[Option, ...]:
     """Return the settings with their help, and their defaults in the preset that `elman.train` starts from."""
     defaults, hints = make_config(DEFAULT_PRESET), get_type_hints(Config)
     return tuple(
-        Option(each.name, hints[each.name], getattr(defaults, each.name), each.metadata["help"], choices_of(each.name))
+        Option(each.name, hints[each.name], getattr(defaults, each.name), help_of(each.name), choices_of(each.name))
         for each in fields(Config)
     )
 

@@ -22,16 +22,20 @@ _IMPORT = re.compile(r'^import \{([^}]+)\} from "([^"]+)";$', re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?(?:function\*?|const|class) (\w+))", re.MULTILINE)
 
 
-def page_routes(page: str) -> list[Route | Mount]:
-    """Return the routes of a page: its ``index.html`` at ``/``, and the static files, which all pages share."""
+def page_routes(name: str, folder: Path) -> list[Route | Mount]:
+    """Return the routes of a page: its ``index.html`` at ``/``, its files, and the files that all pages share."""
     from starlette.responses import FileResponse
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 
     async def index(_: Request) -> Response:
-        return FileResponse(STATIC_FILES / page / "index.html")
+        return FileResponse(folder / "index.html")
 
-    return [Route("/", index), Mount(STATIC, StaticFiles(directory=STATIC_FILES))]
+    return [
+        Route("/", index),
+        Mount(f"{STATIC}/{name}", StaticFiles(directory=folder)),
+        Mount(STATIC, StaticFiles(directory=STATIC_FILES)),
+    ]
 
 
 def render_file(template: Path, styles: list[Path], script: Path, *, has_worker: bool = False, **values: Any) -> str:
@@ -84,14 +88,17 @@ def inline_modules(entry: Path) -> str:
     """Return an ES module and all that it imports as one script without imports, for a page that is one file.
 
     Every module becomes a function that returns its exports. Modules may only use named imports and exported
-    declarations, and files of the same name are not supported.
+    declarations, and files of the same name are not supported. ``../dom.js`` is a file that all pages share.
     """
     scripts: dict[str, str] = {}
 
     def inline(module: Path) -> None:
         source, name = module.read_text("utf-8"), _variable(module)
         for _, imported in _IMPORT.findall(source):
-            if _variable(path := (module.parent / imported).resolve()) not in scripts:
+            path = module.parent / imported
+            if not path.exists():
+                path = STATIC_FILES / path.name
+            if _variable(path) not in scripts:
                 inline(path)
         body = _IMPORT.sub(lambda match: f"const {{{match[1]}}} = {_variable(Path(match[2]))};", source)
         body = _EXPORT.sub(lambda match: match[1], body)

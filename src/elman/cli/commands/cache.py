@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from elman.cli.parameters import Flag, Json
+from elman.plugins import Registry
 
 WARM_PRESETS = ("reference", "quick", "minute")
 """The presets whose kernels are compiled ahead; those of the others are among them."""
+KERNELS = Registry[Any]("elman.kernels")
+"""Functions of a model and a text that compile the kernels of applications."""
 
 
 def cache(*, warm: Flag = False, clear: Flag = False, as_json: Json = False) -> int:
@@ -18,7 +22,7 @@ def cache(*, warm: Flag = False, clear: Flag = False, as_json: Json = False) -> 
     Parameters
     ----------
     warm
-        Compile the kernels of presets, samples and compression.
+        Compile the kernels of presets, samples and applications.
     clear
         Remove the kernels and the texts.
     """
@@ -56,14 +60,14 @@ def _compile_kernels() -> None:
     import numpy as np
 
     import elman
-    from elman.inference.codec import compress
-    from elman.runs.loading import load_builtin
+    from elman.model.loading import load_builtin
 
     words = np.random.default_rng(0).integers(10**6, size=20_000)
     text = " ".join(map(str, words))
     for preset in WARM_PRESETS:
         elman.train(elman.Corpus.from_text(text), preset=preset, max_updates=1, progress=False).model.sample(1)
-    compress(text[:1000], load_builtin())
+    for compile_kernels in KERNELS.values():
+        compile_kernels(load_builtin(), text[:1000])
 
 
 def _size(path: Path) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -23,12 +23,12 @@ from elman.errors import ElmanError
 
 def _adapt_parameter() -> Parameter:
     # Derived from the registry when this command is parsed: the registry requires NumPy.
-    from elman.inference.adaptation import ADAPTATIONS, Adapt
+    from elman.model.adaptation import ADAPTATIONS
 
-    kinds = "; ".join(f"{name}: {description}" for name, description in ADAPTATIONS.items())
+    kinds = "; ".join(f"{name}: {adaptation.help}" for name, adaptation in ADAPTATIONS.items())
     return Parameter(
         help=f"Adapt to the text just scored. {kinds}.",
-        converter=lambda _, tokens: parse_choice(Adapt, tokens),
+        converter=lambda _, tokens: parse_choice(Literal[tuple(ADAPTATIONS)], tokens),
     )
 
 
@@ -55,8 +55,8 @@ def evaluate(
 
     from elman.cli.display import show_metrics, show_progress
     from elman.cli.inputs import load_model, report_newlines, split_run, warn_of_records
-    from elman.inference.adaptation import CODE_LENGTH, check_adapt, score_adapting
-    from elman.inference.score import check_finite, score, score_windows
+    from elman.model.adaptation import ADAPTATIONS, check_adapt, score_adapting
+    from elman.model.score import check_finite, score, score_windows
     from elman.runs.history import finite_or_none
     from elman.text import Alphabet, read_corpus
 
@@ -67,10 +67,11 @@ def evaluate(
     model = load_model(path, quiet=as_json)
     if adapt is not None:
         check_adapt(model.parameters, adapt)
+    score_chunks = ADAPTATIONS[adapt].score_chunks if adapt else None
     warn_of_records(sources, field)
     reading: dict[str, Any] = {"encoding": encoding, "field": field, "lines": model.is_of_lines}
     # A code length depends on which characters are unknown, so that none is replaced by the unknown symbol.
-    keeps_unknown = adapt == CODE_LENGTH and model.alphabet.has_unknown
+    keeps_unknown = score_chunks is not None and model.alphabet.has_unknown
     alphabet = Alphabet(model.alphabet.characters) if keeps_unknown else model.alphabet
     text = read_corpus(sources, alphabet=alphabet, extend=True, masker=model.masker, **reading)
     indices = np.minimum(text.indices, len(alphabet) - 1) if keeps_unknown else model.arrange(text.indices)
@@ -80,10 +81,8 @@ def evaluate(
     static = result = windows or score(engine, parameters, state, indices)
     if adapt is not None:
         with show_progress("scoring", 1.0, quiet=as_json) as show:
-            if adapt == CODE_LENGTH:
-                from elman.inference.code_length import score_code_length
-
-                result = score_code_length(model.alphabet, model.parameters, text.chunks, adapt, show)
+            if score_chunks:
+                result = score_chunks(model.alphabet, model.parameters, text.chunks, show)
             else:
                 result = score_adapting(*network, indices, adapt, show)
     check_finite([static.nats, result.nats])

@@ -47,7 +47,7 @@ def export(
     space
         Word for the space in an ARPA file, such as | for many CTC vocabularies; by default <sp>.
     """
-    from elman.interop import arpa, export
+    from elman.formats import export, find_format
 
     check_not_input(out, run)
     export(
@@ -55,8 +55,8 @@ def export(
         order=order, space=space,
     )  # fmt: skip
     print(out)
-    if out.suffix == arpa.SUFFIX:
-        print(arpa.NOTE, file=sys.stderr)
+    if note := find_format(out, format).NOTE:
+        print(note, file=sys.stderr)
     return 0
 
 
@@ -72,7 +72,7 @@ def import_(file: Path, /, out: Out, *, alphabet: Path | None = None) -> int:
     alphabet
         UTF-8 file of the characters in index order, for a FILE without them.
     """
-    from elman.interop import import_
+    from elman.formats import import_
 
     import_(file, out=out, alphabet=None if alphabet is None else _read_characters(alphabet))
     print(out)
@@ -81,7 +81,7 @@ def import_(file: Path, /, out: Out, *, alphabet: Path | None = None) -> int:
 
 def _format_parameter() -> Parameter:
     # Derived from the registry of formats when the command is parsed: the registry requires NumPy.
-    from elman.interop import format_help
+    from elman.formats import format_help
 
     return Parameter(help=f"{format_help()} By default that of the suffix of OUT.")
 

@@ -28,7 +28,7 @@ def runs(*directories: Path, best: str | None = None, as_json: Json = False) -> 
         Print only the path of the best run on this text (a file or a name).
     """
     from elman.cli.display import show_runs
-    from elman.runs.saved_runs import list_runs, select_best
+    from elman.training.saved_runs import list_runs, select_best
 
     if not directories:
         raise ElmanError("elman runs requires at least one directory")
@@ -84,7 +84,7 @@ def diff(first: Path, second: Path, /, *, as_json: Json = False) -> int:
         Run directory.
     """
     from elman.cli.display import show_difference
-    from elman.runs.saved_runs import compare_settings
+    from elman.training.saved_runs import compare_settings
 
     settings = compare_settings(first, second)
     print_results({"settings": settings}, as_json, lambda _: show_difference(settings, first, second))

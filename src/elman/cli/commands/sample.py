@@ -32,7 +32,7 @@ from elman.cli.parameters import (
 from elman.errors import ElmanError, flag, format_count, quote
 
 if TYPE_CHECKING:
-    from elman.inference import Model
+    from elman.model import Model
     from elman.text import Alphabet
     from elman.text.copying import Copying
 
@@ -101,7 +101,7 @@ def sample(
     as_json
         Print one JSON object per sample.
     """
-    from elman.runs.loading import BUILTIN, hub_name
+    from elman.model.loading import BUILTIN, hub_name
     from elman.text import read_corpus
     from elman.text.copying import measure_copying
 

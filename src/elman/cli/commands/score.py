@@ -24,8 +24,8 @@ from elman.cli.parameters import (
 from elman.errors import check_range
 
 if TYPE_CHECKING:
-    from elman.inference import Model
-    from elman.inference.score_lines import Line
+    from elman.model import Model
+    from elman.model.score_lines import Line
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -83,7 +83,7 @@ def score(
     """
     from elman.cli.display import visible
     from elman.cli.inputs import load_model, reporting_newlines, split_run, warn_of_records
-    from elman.inference.score_lines import AGGREGATIONS, find_threshold, score_lines
+    from elman.model.score_lines import AGGREGATIONS, find_threshold, score_lines
     from elman.text import read_chunks
 
     if top is not None:

@@ -12,7 +12,6 @@ from cyclopts import Group, Parameter
 
 from elman.cli.commands import INTERRUPTED, STARTED
 from elman.cli.parameters import (
-    NO_OPTIONS,
     PRESET_HELP,
     Corpora,
     Flag,
@@ -26,10 +25,13 @@ from elman.cli.parameters import (
     passed_options,
 )
 from elman.errors import ElmanError
+from elman.plugins import Registry
 from elman.presets import DEFAULT_PRESET, PRESETS
 from elman.runs.loggers import logger_help
 
 DASHBOARD = Group("Dashboard", sort_key=4)
+DASHBOARDS = Registry[Any]("elman.dashboards")
+"""What ``--live`` opens."""
 
 
 @join_descriptions
@@ -48,7 +50,7 @@ def train(
     live: Annotated[Flag, Parameter(group=DASHBOARD)] = False,
     live_port: Annotated[Port, Parameter(group=DASHBOARD)] = 0,
     live_with: Annotated[list[Path] | None, Parameter(negative="", group=DASHBOARD)] = None,
-    options: Annotated[Options, Parameter(name="*")] = NO_OPTIONS,
+    options: Annotated[Options | None, Parameter(name="*")] = None,
     as_json: Json = False,
 ) -> int:
     """Train a character-level RNN on a text and save it to a run directory.
@@ -105,8 +107,9 @@ def train(
     with ExitStack() as stack:
         stack.callback(STOPWATCH.reset, STOPWATCH.set(stopwatch))
         if live:
-            from elman.cli.commands.serve import open_dashboard
-
+            if "live" not in DASHBOARDS:
+                raise ElmanError("--live requires the dashboard, which is not installed (elman.apps.dashboard)")
+            open_dashboard = DASHBOARDS["live"]
             live_run, more = stack.enter_context(open_dashboard(out.resolve().name, live_port, live_with or []))
             callbacks += more
         with display:  # it ends before the browsers fetch the last data, when there is nothing left to stop and save

@@ -71,7 +71,7 @@ class CellSpec:
     has_W: bool = True  # whether its gates read the previous state by a recurrent matrix W
     forget_gate: int | None = None  # has an initial bias of 1
     compiled: bool = False  # whether `elman.engine.numba.batched.cells` has it, for which it must have W
-    exact: bool = False  # whether the codec has it, see `elman.compression.exact_network`
+    exact: bool = False  # whether the codec has it, see `elman.apps.compress.exact_network`
     torch: str | None = None  # PyTorch's module with the same equations and order of gates; d is in its recurrent bias
     onnx: OnnxOperator | None = None  # with the same equations
     page: bool = False  # whether the network of a page has it, see ``page/network.js`` in `elman.web`

@@ -19,6 +19,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from elman.errors import ElmanError, join_alternatives, option, quote
+from elman.plugins import Registry
 from elman.runs.history import COLUMNS, Metrics, Sample
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import parse_strict_json, read_regular_file, require_finite
@@ -166,27 +167,18 @@ class LoggerSpec:
         return resolve_name(self.factory)  # type: ignore[no-any-return]
 
 
-LOGGERS = {
-    "csv": LoggerSpec(f"{__name__}:CsvLogger", "metrics.csv", "the metrics, one row each", always_on=True),
-    "samples": LoggerSpec(
-        f"{__name__}:SamplesLogger", "samples.jsonl", "the generated samples, one JSON object each", always_on=True
-    ),
-    "jsonl": LoggerSpec(
-        f"{__name__}:JsonlLogger", "metrics.jsonl", "the metrics as one JSON object per row, with the learning rate"
-    ),
-    "tensorboard": LoggerSpec(
-        f"{__name__}.tensorboard:TensorBoardLogger",
-        "tensorboard",
-        "the metrics and samples for TensorBoard",
-        extra="tensorboard",
-    ),
-    "wandb": LoggerSpec(
-        f"{__name__}.wandb:WandbLogger",
-        "wandb",
-        "the metrics, samples and settings for Weights & Biases",
-        extra="wandb",
-    ),
-}
+LOGGERS = Registry[LoggerSpec](
+    "elman.loggers",
+    {
+        "csv": LoggerSpec(f"{__name__}:CsvLogger", "metrics.csv", "the metrics, one row each", always_on=True),
+        "samples": LoggerSpec(
+            f"{__name__}:SamplesLogger", "samples.jsonl", "the generated samples, one JSON object each", always_on=True
+        ),
+        "jsonl": LoggerSpec(
+            f"{__name__}:JsonlLogger", "metrics.jsonl", "the metrics as one JSON object per row, with the learning rate"
+        ),
+    },
+)
 """The loggers by name; those that are always on come first, and are written first."""
 
 

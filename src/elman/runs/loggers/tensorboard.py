@@ -10,7 +10,7 @@ from typing import Any
 
 from elman.errors import require_extra
 from elman.runs.history import Metrics, Sample
-from elman.runs.loggers import MetricsLogger, list_values, make_directory, without_surrogates
+from elman.runs.loggers import LoggerSpec, MetricsLogger, list_values, make_directory, without_surrogates
 
 EVENTS = "events.out.tfevents.*"
 """The event files, one for each start of the run; TensorBoard reads them in the order of their names."""
@@ -83,3 +83,8 @@ class TensorBoardLogger(MetricsLogger):
 
     def _write(self, moment: float, update: int, **contents: Any) -> None:
         self._writer.write_event(self._event(wall_time=moment, step=update, **contents))
+
+
+SPEC = LoggerSpec(
+    f"{__name__}:TensorBoardLogger", "tensorboard", "the metrics and samples for TensorBoard", extra="tensorboard"
+)

@@ -18,6 +18,7 @@ from elman.config import Config
 from elman.errors import ElmanError, option, require_extra
 from elman.runs.history import Metrics, Sample
 from elman.runs.loggers import (
+    LoggerSpec,
     MetricsLogger,
     list_values,
     make_directory,
@@ -129,3 +130,8 @@ def _without_paths(manifest: dict[str, Any]) -> dict[str, Any]:
     config, corpus = Config(**manifest["config"]).without_paths(), dict(manifest["corpus"])
     corpus["files"] = [file | {"path": Path(file["path"]).name} for file in corpus["files"]]
     return {"config": config, "corpus": corpus} | {name: manifest[name] for name in ("versions", "machine")}
+
+
+SPEC = LoggerSpec(
+    f"{__name__}:WandbLogger", "wandb", "the metrics, samples and settings for Weights & Biases", extra="wandb"
+)

@@ -22,7 +22,7 @@ class BuiltinModel(NamedTuple):
     sha256: str
     """That of the file, in hexadecimal."""
     fingerprint: str
-    """`elman.inference.fingerprint` of the model, in hexadecimal, which identifies it in compressed files."""
+    """`elman.model.fingerprint` of the model, in hexadecimal, which identifies it in compressed files."""
 
 
 MODELS = (

@@ -1,0 +1,248 @@
+"""Compression and decompression: one sequence of steps, run by an encoder or by a decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from io import BytesIO
+from itertools import chain
+from threading import Lock
+from typing import Any, TypeVar
+
+import numpy as np
+
+from elman.apps.compress import container
+from elman.apps.compress.container import DEFAULT_MODE, CodecMode, ModeName, find_mode, join_members, split_members
+from elman.apps.compress.exact_network import OVERFLOWS, round_weights
+from elman.apps.compress.predictor import Predictor
+from elman.apps.compress.range_coder import Coder
+from elman.apps.compress.tokens import (
+    Tokens,
+    block_sizes,
+    count_blocks,
+    count_substreams,
+    deinterleave,
+    from_tokens,
+    interleave,
+    split_evenly,
+    to_tokens,
+)
+from elman.errors import ElmanError, check_range, option
+from elman.machine import thread_count
+from elman.model import Model, OnProgress, check_is_model, fingerprint
+
+_A = TypeVar("_A")
+OnBytes = Callable[[float], None]
+"""Is called, often, with how many bytes are done."""
+
+
+def compress(data: bytes | str, model: Model, *, mode: ModeName = DEFAULT_MODE) -> bytes:
+    """Compress data losslessly with a model; the more a text resembles the model's, the smaller the result.
+
+    Parameters
+    ----------
+    data : bytes or str
+        Any bytes; of a string, its UTF-8 bytes are compressed.
+    model : Model
+        It does not change.
+    mode : str
+        ``static``, the fastest; or ``mixture``, the smallest, which also learns from what it has coded.
+
+    Returns
+    -------
+    bytes
+        The contents of a file that ``elman decompress`` reads, too.
+
+    Raises
+    ------
+    ElmanError
+        If `data` is neither bytes nor a string, `model` is no model or one of independent lines, there is no such
+        mode, or the codec does not have the model's cell.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> model = elman.train(text, preset="reference", hidden_size=16, max_updates=100, engine="numpy").model
+    >>> file = elman.compress("the mat sat on the cat. " * 10, model)
+    >>> len(file) < 120
+    True
+    """
+    check_is_model(model)
+    data = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else _as_bytes(data)
+    pieces = (data[start : start + container.MEMBER_SIZE] for start in range(0, len(data), container.MEMBER_SIZE))
+    return b"".join(compress_pieces(pieces, model, mode))
+
+
+def decompress(data: bytes, model: Model, *, max_output: int | None = None) -> bytes:
+    """Restore the bytes that `compress` or ``elman compress`` compressed with the same model.
+
+    Parameters
+    ----------
+    data : bytes
+    model : Model
+    max_output : int, optional
+        Maximum number of bytes to restore, for data from elsewhere: a small file may restore a huge one. Without it,
+        there is no limit.
+
+    Raises
+    ------
+    ElmanError
+        If `data` is not a compressed file, has a newer format, was compressed by another model, or is truncated or
+        corrupted; if the original is longer than `max_output`; if `data` is not bytes, or `model` is no model.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> model = elman.train(text, preset="reference", hidden_size=16, max_updates=100, engine="numpy").model
+    >>> elman.decompress(elman.compress("a cat", model), model)
+    b'a cat'
+    """
+    check_is_model(model)
+    return b"".join(decompress_members(split_members(BytesIO(_as_bytes(data))), model, max_output=max_output))
+
+
+def _as_bytes(data: object) -> bytes:
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise ElmanError(f"data must be bytes (got {type(data).__name__}); of a file, pass path.read_bytes()")
+    return bytes(data)
+
+
+def compile_kernels(model: Model, text: str) -> None:
+    """Compile the kernels by compressing a text."""
+    compress(text, model)
+
+
+def compress_pieces(
+    pieces: Iterable[bytes], model: Model, mode: ModeName, on_bytes: OnBytes = lambda count: None
+) -> Iterator[bytes]:
+    """Yield the bytes of a file, given the original in pieces of at most `container.MEMBER_SIZE` bytes."""
+    compress_piece, pieces = partial(compress_member, model=model, mode=find_mode(mode)), iter(pieces)
+    return join_members(_count_bytes(compress_piece, chain([next(pieces, b"")], pieces), on_bytes))
+
+
+def decompress_members(
+    members: Iterable[bytes], model: Model, on_bytes: OnBytes = lambda count: None, max_output: int | None = None
+) -> Iterator[bytes]:
+    """Yield the original of each member of a file; its declared length is checked before it is decompressed."""
+    if max_output is not None:
+        check_range("max_output", max_output, 0)
+    restored = 0
+
+    def check_size(size: int) -> None:
+        if max_output is not None and size > max_output:
+            raise ElmanError(
+                f"the original has at least {size:,} bytes, more than {option.max_output:{max_output:,}}: pass a larger"
+                f" {option.max_output} if you trust the file"
+            )
+
+    def restore(member: bytes, on_progress: OnProgress) -> bytes:
+        nonlocal restored
+        check_size(restored + container.read_header(member)[0].N)  # a token is at least one byte
+        data = decompress_member(member, model, on_progress)
+        restored += len(data)
+        check_size(restored)
+        return data
+
+    return _count_bytes(restore, members, on_bytes)
+
+
+def _count_bytes(function: Callable[..., bytes], items: Iterable[bytes], on_bytes: OnBytes) -> Iterator[bytes]:
+    """Yield the result of `function` for each item, and report its progress in bytes of all items."""
+    before = 0
+    for item in items:
+        size = len(item)
+        yield function(item, on_progress=lambda fraction, at=before, size=size: on_bytes(at + fraction * size))
+        before += size
+
+
+def compress_member(data: bytes, model: Model, mode: CodecMode, on_progress: OnProgress) -> bytes:
+    """Return `data` as a member, coded in a mode, or stored."""
+    digest, tokens = fingerprint(model), to_tokens(data, model.alphabet)
+    codec = _TokenCodec(model, mode, len(tokens), on_progress)
+    member = container.serialize(container.make_header(mode, len(tokens), digest, data), codec.encode(tokens))
+    stored = container.serialize(container.make_header(None, len(data), digest, data), [data])
+    return min(member, stored, key=len)
+
+
+def decompress_member(member: bytes, model: Model, on_progress: OnProgress) -> bytes:
+    """Return the original of a member."""
+    header, offset = container.read_header(member)
+    expected = fingerprint(model)[: len(header.fingerprint)]
+    if header.fingerprint != expected:
+        raise ElmanError(
+            f"the file was compressed by another model (fingerprint {header.fingerprint.hex()}, this model has"
+            f" {expected.hex()}): use the run that compressed it"
+        )
+    if header.mode is None:
+        data = member[offset:]
+        if len(data) != header.N:
+            raise container.corrupt_file_error("its length differs from the one in its header")
+    else:
+        payloads = container.read_payloads(member, offset, count_blocks(header.N))
+        data = from_tokens(_TokenCodec(model, header.mode, header.N, on_progress).decode(payloads), model.alphabet)
+    if container.checksum(header.N, data) != header.checksum:
+        raise container.corrupt_file_error("the checksum of the decompressed data does not match")
+    return data
+
+
+class _TokenCodec:
+    """Codes N tokens: one text or, where nothing is learned, every block as a text of its own, on all cores."""
+
+    def __init__(self, model: Model, mode: CodecMode, N: int, on_progress: OnProgress) -> None:
+        self.model, self.mode, self.N, self.on_progress = model, mode, N, on_progress
+        self.weights = round_weights(model.parameters)
+        self.lock, self.coded = Lock(), 0
+
+    def encode(self, tokens: Tokens) -> list[bytes]:
+        """Return the payloads."""
+        ends = np.cumsum(self._sizes())[:-1]
+        return [payload for payloads in self._map(self._encode_text, np.split(tokens, ends)) for payload in payloads]
+
+    def decode(self, payloads: list[bytes]) -> Tokens:
+        """Return the tokens of the payloads."""
+        texts = [payloads] if self.mode.mixes else [[payload] for payload in payloads]
+        return np.concatenate([*self._map(self._decode_text, texts, self._sizes())])
+
+    def _sizes(self) -> list[int]:
+        """Return the number of tokens of each text."""
+        return [self.N] if self.mode.mixes else [*split_evenly(self.N, count_blocks(self.N))]
+
+    def _map(self, function: Callable[..., _A], *items: Sequence[Any]) -> Iterator[_A]:
+        if len(items[0]) == 1:
+            yield from map(function, *items)
+            return
+        with ThreadPoolExecutor(thread_count()) as pool:
+            yield from pool.map(function, *items)
+
+    @OVERFLOWS
+    def _encode_text(self, tokens: Tokens) -> list[bytes]:
+        predictor, payloads, first = self._predictor(len(tokens)), [], 0
+        table = interleave(tokens, predictor.R)
+        for n in block_sizes(len(tokens), predictor.R):
+            coder, last = Coder(), first + -(-n // predictor.R)
+            predictor.code(coder, table[first:last], n, self._count)
+            payloads.append(coder.finish())
+            first = last
+        return payloads
+
+    @OVERFLOWS
+    def _decode_text(self, payloads: list[bytes], N: int) -> Tokens:
+        predictor, tables = self._predictor(N), []
+        for payload, n in zip(payloads, block_sizes(N, predictor.R), strict=True):
+            coder = Coder(payload)
+            tables.append(np.zeros((-(-n // predictor.R), predictor.R), np.int64))
+            predictor.code(coder, tables[-1], n, self._count)
+            coder.finish()
+        return deinterleave(np.concatenate(tables), N)
+
+    def _predictor(self, N: int) -> Predictor:
+        ngrams, R = self.model.parameters.ngrams, count_substreams(N)
+        return Predictor(self.weights, self.model.alphabet, ngrams, self.mode, R, N)
+
+    def _count(self, tokens: int) -> None:
+        with self.lock:
+            self.coded += tokens
+            self.on_progress(self.coded / self.N)

@@ -1,0 +1,185 @@
+"""The network in bit-exact arithmetic, see `elman.apps.compress.arithmetic`.
+
+R  rows: substreams coded in lockstep   m  hidden units per layer
+K  alphabet size                        G  gate blocks of m rows: 1 for rnn, 3 for gru, 4 for lstm
+L  layers                               P  state vectors (m,): h of every layer, for lstm each followed by its s
+
+The equations are those of `elman.network`. Matrices are stored transposed, (inputs, outputs), so that the sums of all
+outputs can be vectorized, and parameters trained in float64 are rounded to float32.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.apps.compress.arithmetic import Floats, add_matmul, axpy, copy, exact, exact_inline, sigmoids, tanhs
+from elman.errors import ElmanError, option
+from elman.network import Architecture, Parameters, layer_names, suffix
+
+_ZERO, _ONE = np.float32(0), np.float32(1)
+
+RNN, GRU, LSTM = range(3)
+CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+"""The cells that `forward` distinguishes; every other cell is refused."""
+OVERFLOWS = np.errstate(over="ignore", invalid="ignore")
+"""Weights may have any size, and overflow has a defined result."""
+
+
+class Weights(NamedTuple):
+    """The parameters of a network in float32.
+
+    `theta` has one after the other: U, W, b and, for gru, d of every layer, then V and c. U (K, G m), above the first
+    layer (m, G m); W (m, G m), b (G m,), d (m,), V (m, K), c (K,).
+    """
+
+    theta: Floats
+    alpha: Floats  # (n + 1,): of the n-gram prior of order n; a single zero without one
+    net: Architecture
+
+
+class Network(NamedTuple):
+    """A network and what it has read in R rows; all but `theta` is changed in place."""
+
+    theta: Floats
+    cell: int
+    G: int
+    L: int
+    state: Floats  # (P, R, m)
+    logits: Floats  # (R, K): of the next character
+    next_state: Floats  # (P, R, m): workspace
+    next_logits: Floats  # (R, K): workspace
+    gates: Floats  # (2, R, G m): workspace
+
+
+@exact
+def read_characters(network, x, reads):
+    """Read characters x (R,) in the rows where `reads` (R,) is true: set their state and logits."""
+    theta, cell, state, after = network.theta, network.cell, network.state, network.next_state
+    L, R, m, K, o = network.L, len(x), state.shape[2], network.logits.shape[1], network.next_logits
+    p, at, width, a, k = np.int64(0), np.int64(0), network.G * m, network.gates[0], network.gates[1]
+    for n in range(L):
+        U, at = cut(theta, at, (K if n == 0 else m) * width)
+        W, at = cut(theta, at, m * width)
+        h_before, h = state[p], after[p]
+        for r in range(R):
+            copy(theta[at : at + width], a[r])
+        at += width
+        if n == 0:
+            for r in range(R):
+                axpy(a[r], _ONE, U[x[r] * width : (x[r] + 1) * width])
+        else:
+            add_matmul(a, after[p - len(state) // L], U)
+        if cell == GRU:
+            for r in range(R):
+                for i in range(2 * m):
+                    k[r, i] = _ZERO
+                copy(theta[at : at + m], k[r, 2 * m :])
+            at += m
+            add_matmul(k, h_before, W)
+            gru_step(a, k, h_before, h)
+        else:
+            add_matmul(a, h_before, W)
+            if cell == LSTM:
+                lstm_step(a, state[p + 1], after[p + 1], h)
+            else:
+                for r in range(R):
+                    tanhs(a[r])
+                    copy(a[r], h[r])
+        p += len(state) // L
+    V, at = cut(theta, at, m * K)
+    for r in range(R):
+        copy(theta[at : at + K], o[r])
+    add_matmul(o, after[p - len(state) // L], V)
+    for r in range(R):
+        if reads[r]:
+            copy(o[r], network.logits[r])
+            for n in range(len(state)):
+                copy(after[n, r], state[n, r])
+
+
+@exact_inline
+def cut(theta, at, size):
+    """Return so many numbers at offset `at`, and the offset behind them."""
+    return theta[at : at + size], at + size
+
+
+@exact
+def gru_step(a, k, before, h):
+    """Set h (R, m) from U x + b in a and W h + (0, 0, d) in k, both (R, 3 m), and the h `before`.
+
+    The equations are (1) to (5) of `elman.network.cells.gru`; a and k are overwritten.
+    """
+    R, m = h.shape
+    for r in range(R):
+        axpy(a[r, : 2 * m], _ONE, k[r, : 2 * m])
+        sigmoids(a[r, : 2 * m])
+        set_gru_output(a[r, :m], a[r, m : 2 * m], a[r, 2 * m :], k[r, 2 * m :], before[r], h[r])
+
+
+@exact
+def set_gru_output(r, z, a, q, before, h):
+    """Set h from the gates r and z, a = U_n x + b_n and q = W_n h + d, all vectors (m,); a becomes n."""
+    for i in range(len(h)):
+        a[i] = a[i] + r[i] * q[i]
+    tanhs(a)
+    for i in range(len(h)):
+        h[i] = (_ONE - z[i]) * a[i] + z[i] * before[i]
+
+
+@exact
+def lstm_step(a, before, s, h):
+    """Set s and h (R, m) from W h + U x + b in a (R, 4 m), which is overwritten, and the s `before`.
+
+    The equations are (1) to (4) of `elman.network.cells.lstm`.
+    """
+    R, m = h.shape
+    for r in range(R):
+        sigmoids(a[r, : 2 * m])
+        tanhs(a[r, 2 * m : 3 * m])
+        sigmoids(a[r, 3 * m :])
+        set_lstm_output(a[r, :m], a[r, m : 2 * m], a[r, 2 * m : 3 * m], a[r, 3 * m :], before[r], s[r], h[r])
+
+
+@exact
+def set_lstm_output(i, f, g, o, before, s, h):
+    """Set s and h from the gates, all vectors (m,)."""
+    for n in range(len(s)):
+        s[n] = f[n] * before[n] + i[n] * g[n]
+    copy(s, h)
+    tanhs(h)
+    for n in range(len(s)):
+        h[n] = o[n] * h[n]
+
+
+def round_weights(parameters: Parameters) -> Weights:
+    """Return parameters in float32."""
+    net = parameters.architecture
+    net.spec.require_codec()
+    if net.is_of_lines:
+        remedy = f"train without {option.lines:True}"
+        raise ElmanError(f"files cannot be compressed with a model of independent lines: {remedy}")
+    names = [name + suffix(n) for n in range(1, net.layers + 1) for name in layer_names(net.cell)]
+    theta = [round_to_float32(parameters[name].T).reshape(-1) for name in [*names, "V", "c"]]
+    alpha = round_to_float32(parameters["alpha"]) if net.order else np.zeros(1, np.float32)
+    return Weights(np.concatenate(theta), alpha, net)
+
+
+def round_to_float32(array: NDArray[np.floating]) -> Floats:
+    """Return a copy in float32; values beyond its range become infinite."""
+    with np.errstate(over="ignore"):
+        return np.array(array, np.float32, order="C")
+
+
+def make_network(weights: Weights, R: int) -> Network:
+    """Return the network of R rows in a state of zeros.
+
+    The state at the end of training is not used: it still encodes where that was, mostly in the middle of a line, which
+    would cost small files bytes.
+    """
+    net = weights.net
+    shapes = [*2 * [(net.layers * net.state_vectors, R, net.m), (R, net.K)], (2, R, net.gates * net.m)]
+    arrays = (np.zeros(shape, np.float32) for shape in shapes)
+    return Network(weights.theta, CELLS[net.cell], net.gates, net.layers, *arrays)

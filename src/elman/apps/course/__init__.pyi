@@ -1,0 +1,14 @@
+from elman.apps.course.checks import check_backward as check_backward
+from elman.apps.course.checks import check_forward as check_forward
+from elman.apps.course.checks import check_gradient_checker as check_gradient_checker
+from elman.apps.course.checks import check_gradients as check_gradients
+from elman.apps.course.checks import check_initial as check_initial
+from elman.apps.course.checks import check_optimizer as check_optimizer
+from elman.apps.course.checks import check_sampling as check_sampling
+from elman.apps.course.checks import check_training as check_training
+from elman.apps.course.checks import check_windows as check_windows
+from elman.apps.course.comparison import CheckResult as CheckResult
+from elman.apps.course.comparison import Finding as Finding
+from elman.apps.course.grading import Grade as Grade
+from elman.apps.course.grading import TaskGrade as TaskGrade
+from elman.apps.course.grading import grade as grade

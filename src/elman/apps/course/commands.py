@@ -1,0 +1,31 @@
+"""``elman course``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from elman.cli import Flag, Json, parse_nonempty_path, print_results
+
+GROUP = "Study"
+
+
+def course(
+    folder: Annotated[Path, Parameter(converter=parse_nonempty_path)], *, student: Flag = False, as_json: Json = False
+) -> int:
+    """Write an assignment on recurrent networks into a folder: the handout, the solution, and what grades it.
+
+    Parameters
+    ----------
+    folder
+        Folder to write to; an existing file with other content is an error.
+    student
+        Write only what students get: the handout, and the assignment as a file and as a notebook.
+    """
+    from elman.apps.course.course import write_course
+
+    paths = write_course(folder, student=student)
+    print_results({"files": [str(path) for path in paths]}, as_json, lambda results: print(*results["files"], sep="\n"))
+    return 0

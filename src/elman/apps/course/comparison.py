@@ -1,0 +1,290 @@
+"""What a check returns, and how the mistakes are found that make the solution return what a student's function does.
+
+The arrays that a function returns are looked at one after the other, in the order in which a student should mend them.
+Where one is wrong, the fewest mistakes are searched for that explain it in addition to those that are already named.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from html import escape
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from elman.apps.course.faults import Fault
+from elman.errors import ElmanError
+from elman.network import Array, Arrays
+from elman.testing import relative_error
+
+TOLERANCE = 1e-6
+"""Relative error up to which two arrays are the same: right code in float64 differs by 1e-15, wrong code by 1e-3."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One mistake: where it shows, what it is most likely, and what was expected and found at one place.
+
+    Examples
+    --------
+    >>> from elman.testing import Finding
+    >>> print(Finding("db", "not summed over the steps", "db[0] = 0.25", "0.125"))
+    db: not summed over the steps (expected db[0] = 0.25, found 0.125)
+    """
+
+    where: str
+    mistake: str
+    expected: str = ""
+    found: str = ""
+
+    def __str__(self) -> str:
+        """Return the finding in one line."""
+        numbers = f" (expected {self.expected}, found {self.found})" if self.expected else ""
+        return f"{self.where}: {self.mistake}{numbers}"
+
+
+class CallError(Exception):
+    """A function under test cannot be called, or returns what cannot be compared."""
+
+    def __init__(self, where: str, mistake: str) -> None:
+        super().__init__(mistake)
+        self.finding = Finding(where, mistake)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """How far a function is from the reference, and why. ``print`` shows it as a table, and so does a notebook.
+
+    Examples
+    --------
+    >>> from elman.testing import CheckResult, Finding
+    >>> print(CheckResult({"h": 1e-15, "loss": 0.2}, (Finding("loss", "the mean over the window"),)))
+    h     1.0e-15
+    loss  2.0e-01  wrong
+    loss: the mean over the window
+    """
+
+    errors: dict[str, float]
+    """`relative_error` of every array; nan where one is missing or has another shape."""
+    findings: tuple[Finding, ...] = ()
+    """What is wrong, most likely, in the order in which to mend it; empty if everything agrees."""
+    variants: tuple[str, ...] = field(default=(), kw_only=True)
+    """Which of the usual variants of an algorithm it is, where it is not the reference's."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything agrees with the reference."""
+        return not self.findings
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        return [(n, f"{error:.1e}", "" if error <= TOLERANCE else "wrong") for n, error in self.errors.items()]
+
+    def _lines(self) -> list[str]:
+        return [*map(str, self.findings or ["everything agrees with the reference"]), *self.variants]
+
+    def __str__(self) -> str:
+        """Return the errors, one per line, and the findings."""
+        width = max([4, *map(len, self.errors)])
+        rows = [f"{name:<{width}}  {error:>7}  {wrong}".rstrip() for name, error, wrong in self._rows()]
+        return "\n".join([*rows, *self._lines()])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self._rows())
+        lines = "".join(f"<li>{escape(line)}</li>" for line in self._lines())
+        return f"<table><tr><th>array</th><th>relative error</th><th></th></tr>{rows}</table><ul>{lines}</ul>"
+
+
+def as_array(array: ArrayLike, ndim: int, name: str) -> Array:
+    """Return an array in float64; the last of `ndim` + 1 axes, if of length 1 as in a column, is dropped."""
+    try:
+        numbers = np.asarray(array)
+        if numbers.dtype.kind not in "biuf":
+            raise TypeError
+    except (TypeError, ValueError):
+        raise CallError(name, f"not an array of numbers (got {type(array).__name__})") from None
+    if numbers.dtype.kind == "f" and numbers.dtype.itemsize < 8:
+        raise CallError(name, f"{numbers.dtype}, whose rounding looks like a mistake in the gradients: use float64")
+    array = numbers.astype(np.float64)
+    return array[..., 0] if array.ndim == ndim + 1 and array.shape[-1] == 1 else array
+
+
+def measure_error(array: Array | None, expected: Array) -> float:
+    """Return the relative error, where both are nan or infinite 0; nan where one is missing or has another shape."""
+    if array is None or array.shape != expected.shape:
+        return math.nan
+    same = (array == expected) | (np.isnan(array) & np.isnan(expected))
+    return relative_error(np.where(same, 0, array), np.where(same, 0, expected))
+
+
+Run = Callable[[tuple[Fault, ...]], Arrays]
+"""Returns what the solution returns with some mistakes; nothing if it cannot be run with them."""
+
+
+def compare(
+    observed: Mapping[str, Array],
+    run: Run,
+    faults: tuple[Fault, ...],
+    *,
+    tolerance: float = TOLERANCE,
+    prefix: str = "",
+    staged: bool = True,
+    shape: str = "",
+    optional: Collection[str] = (),
+    accept: Callable[[Mapping[str, Array], Arrays], bool] = lambda observed, reference: False,
+    given: Mapping[str, Fault] | None = None,
+    locate: Callable[[str, Array, Array], str] = lambda name, array, expected: "differs",
+) -> CheckResult:
+    """Compare what was observed with the solution, and name the mistakes.
+
+    Parameters
+    ----------
+    observed : mapping of arrays
+    run : callable
+    faults : tuple of Fault
+        In the order in which a student should mend them.
+    tolerance : float
+    prefix : str
+        Before the names of arrays in findings.
+    staged : bool
+        Whether an array is computed from those before it, so that a mistake is shown at the first that it changes, and
+        what follows one that is not explained says nothing.
+    shape : str
+        What is wrong with an array of another shape, where the shapes say nothing.
+    optional : collection of str
+        Arrays that may be missing.
+    accept : callable
+        Whether the observed arrays are right although they differ from the solution's.
+    given : mapping, optional
+        The change of the solution that makes it take an array as observed, used where that one is not explained.
+    locate : callable
+        Says more on an array that no mistake explains.
+    """
+    runs = dict[tuple[Fault, ...], Arrays]()
+
+    def cached(named: tuple[Fault, ...]) -> Arrays:
+        if named not in runs:
+            runs[named] = run(named)
+        return runs[named]
+
+    def point(names: list[str], mistake: str) -> Finding:
+        """Return a finding with the first numbers that differ."""
+        where, array = ", ".join(prefix + name for name in names), observed.get(names[0]) if names else None
+        if array is None or not array.size or array.shape != reference[names[0]].shape:
+            return Finding(where, mistake)
+        expected = reference[names[0]]
+        difference = np.nan_to_num(np.abs(array - expected), nan=np.inf)
+        is_large = difference > 1e-3 * np.abs(expected).max()
+        first = np.unravel_index(int(np.argmax(is_large if is_large.any() else difference)), array.shape)
+        at = f"[{', '.join(map(str, first))}]" if first else ""
+        digits = next((d for d in (4, 8) if f"{expected[first]:.{d}g}" != f"{array[first]:.{d}g}"), 16)
+        right, wrong = f"{expected[first]:.{digits}g}", f"{array[first]:.{digits}g}"
+        return Finding(where, mistake, f"{prefix}{names[0]}{at} = {right}", wrong)
+
+    reference, findings = cached(()), list[Finding]()
+    if not reference:
+        raise ElmanError("the solution cannot be run")
+    if accept(observed, reference):
+        return CheckResult(dict.fromkeys(reference, 0.0))
+    named, others = tuple[Fault, ...](), dict[str, list[str]]()
+    for name, expected in reference.items():
+        current = cached(named)[name]
+        if name not in observed:
+            if name not in optional:
+                others.setdefault("missing in the result", []).append(name)
+        elif not any(measure_error(observed[name], right) <= tolerance for right in (current, expected)):
+            found, mistake = _explain(name, observed, cached, named, faults, tolerance)
+            named += found
+            if not found:
+                if shape and observed[name].shape != expected.shape:
+                    mistake = shape
+                mistake = mistake or locate(name, observed[name], current)
+                others.setdefault(mistake, []).append(name)
+                is_usable = observed[name].shape == expected.shape and np.isfinite(observed[name]).all()
+                if given and name in given and is_usable:
+                    named += (given[name],)
+                elif staged:
+                    break
+    for fault in sorted((fault for fault in named if fault in faults and not fault.is_variant), key=faults.index):
+        without, full = (cached(some) for some in (tuple(other for other in named if other != fault), named))
+        changed = [
+            name
+            for name in reference
+            if measure_error(observed.get(name), full[name]) <= tolerance
+            and not measure_error(without[name], full[name]) <= tolerance
+        ]
+        findings.append(point(changed[:1] if staged else changed, fault.finding))
+    findings += [point(names, mistake) for mistake, names in others.items()]
+    accepted = cached(tuple(fault for fault in named if fault.is_variant))
+    errors = {name: measure_error(observed.get(name), expected) for name, expected in accepted.items()}
+    errors = {name: error for name, error in errors.items() if name in observed or name not in optional}
+    return CheckResult(errors, tuple(findings), variants=tuple(fault.finding for fault in named if fault.is_variant))
+
+
+def _explain(
+    name: str,
+    observed: Mapping[str, Array],
+    run: Run,
+    named: tuple[Fault, ...],
+    faults: tuple[Fault, ...],
+    limit: float,
+) -> tuple[tuple[Fault, ...], str]:
+    """Return the fewest mistakes that explain an array, one or two; of several, those that explain most arrays.
+
+    Without any, return what is wrong with the array as a whole, if that can be said.
+    """
+    array, before = observed[name], run(named)
+    right = [other for other in before if measure_error(observed.get(other), before[other]) <= limit]
+    earlier = [*before][: [*before].index(name)]
+
+    def find(candidates: Iterable[tuple[Fault, ...]]) -> tuple[Fault, ...]:
+        scores = {
+            more: sum(measure_error(observed.get(other), each) <= limit for other, each in arrays.items())
+            for more in candidates
+            if (arrays := run(named + more)) and measure_error(array, arrays[name]) <= limit
+            if all(measure_error(observed.get(other), arrays[other]) <= limit for other in right)
+            if all(
+                measure_error(observed.get(other), arrays[other]) <= limit
+                or measure_error(before[other], arrays[other]) <= limit
+                for other in earlier
+            )
+        }
+        is_ambiguous = len(scores) > 1 and not np.isfinite(array).all()
+        return () if is_ambiguous or not scores else max(scores, key=lambda more: scores[more])
+
+    changing = [
+        (fault,)
+        for fault in faults
+        if fault not in named and (arrays := run((*named, fault)))
+        if not measure_error(arrays[name], before[name]) <= limit
+    ]
+    if found := find(changing):
+        return found, ""
+    if mistake := _find_change(array, before[name]):
+        return (), mistake
+    return find(first + second for first, second in combinations(changing, 2)), _describe(array, before[name])
+
+
+def _find_change(array: Array, expected: Array) -> str:
+    """Return what was done at the end to an array that was right: transposed, clipped or multiplied; or nothing."""
+    if array.shape != expected.shape or array.size < 2 or not np.isfinite(array).all():
+        return ""
+    if not array.any():
+        return "all zeros"
+    limit = float(np.abs(array).max())
+    if measure_error(array, np.clip(expected, -limit, limit)) <= TOLERANCE:
+        return f"clipped at {limit:g}: clipping is a part of the update"
+    factor = float(np.vdot(array, expected) / np.vdot(expected, expected)) if expected.any() else 1.0
+    if measure_error(array, factor * expected) <= TOLERANCE:
+        return f"{factor:.3g} times the right values"
+    return "transposed" if array.ndim == 2 and measure_error(array.T, expected) <= TOLERANCE else ""
+
+
+def _describe(array: Array, expected: Array) -> str:
+    """Return what is wrong with an array before its numbers are compared; or nothing."""
+    if array.size and array.shape != expected.shape:
+        transposed = ": it is transposed" if array.shape == expected.shape[::-1] else ""
+        return f"has shape {array.shape}, expected {expected.shape}{transposed}"
+    return "" if np.isfinite(array).all() else "not finite"

@@ -1,0 +1,1 @@
+"""The dashboard of runs: loss curves, samples and weights in a browser."""

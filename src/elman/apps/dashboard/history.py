@@ -1,0 +1,129 @@
+"""What the dashboard shows of a run: downsampled curves, samples and histograms."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from elman.config import Config
+from elman.network import Array, Parameters, suffix
+from elman.runs import Losses, Metrics, Sample, TrainLossEstimator, finite_or_none, mean_since
+
+MAX_BUCKETS = 1000
+"""Maximum number of buckets of a curve; each contributes at most two points."""
+MAX_SAMPLES = 200
+"""Maximum number of samples sent; of more, the latest."""
+BINS = 40
+"""Bins of a histogram."""
+
+
+class MetricCurve:
+    """Values of a metric over a run, ordered by update. One thread may append while others read."""
+
+    def __init__(self) -> None:
+        self._points = list[tuple[int, float, float]]()
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def append(self, update: int, seconds: float, value: float) -> None:
+        """Append a point, unless its value is not finite or its update is not after the last."""
+        if math.isfinite(value) and (not self._points or update > self._points[-1][0]):
+            self._points.append((update, seconds, value))
+
+    def minimum(self) -> tuple[int, float] | None:
+        """Return the update with the lowest value, and that value; None if there are no points."""
+        lowest = min(self._points, key=lambda point: point[2], default=None)
+        return lowest and (lowest[0], lowest[2])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the points as JSON: of every bucket those with the lowest and the highest value, and the last one."""
+        points = self._points[:]
+        width = -(-len(points) // MAX_BUCKETS)
+        if width > 1:
+            values = np.array([value for *_, value in points])
+            buckets = np.pad(values, (0, -len(values) % width), "edge").reshape(-1, width)
+            starts = np.arange(len(buckets)) * width
+            extremes = np.concatenate([starts + buckets.argmin(axis=1), starts + buckets.argmax(axis=1), [len(values)]])
+            points = [points[n] for n in np.unique(np.minimum(extremes, len(values) - 1))]
+        return {
+            "update": [update for update, _, _ in points],
+            "seconds": [round(seconds, 6) for _, seconds, _ in points],
+            "value": [float(f"{value:.6g}") for _, _, value in points],
+        }
+
+
+class RunHistory:
+    """Curves, in nats per character, and samples of a run. One thread may append while others read."""
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.samples = config, list[dict[str, Any]]()
+        self.train_loss, self.validation_loss = MetricCurve(), MetricCurve()
+        self.last_train_loss: float | None = None
+        self._id = secrets.token_hex(8)
+        # Until there is a row, points take the place of rows: the smooth loss may be far above the loss of the first.
+        self._points, self._has_rows = TrainLossEstimator(config), False
+        self._point: Losses | None = None
+
+    @property
+    def version(self) -> str:
+        """Changes with the contents of `as_dict`."""
+        return f"{self._id}-{len(self.train_loss)}-{len(self.validation_loss)}-{len(self.samples)}"
+
+    def extend(self, metrics: Iterable[Metrics]) -> None:
+        """Append rows of metrics."""
+        for row in metrics:
+            self._has_rows = True
+            self._add(row.update, row.seconds, row.train_loss)
+            if row.validation_loss is not None:
+                self.validation_loss.append(row.update, row.seconds, row.validation_loss)
+
+    def add_point(self, update: int, seconds: float, smooth_loss: float, train_loss: float) -> None:
+        """Append a point of the train loss between two rows, from the losses of the run there."""
+        if not self._has_rows:
+            before = self._point
+            loss = smooth_loss if before is None else mean_since(before, update, smooth_loss)
+            self._point = Losses(update, smooth_loss, loss)
+            train_loss = self._points.append(*self._point)
+        self._add(update, seconds, train_loss)
+
+    def _add(self, update: int, seconds: float, train_loss: float) -> None:
+        self.train_loss.append(update, seconds, train_loss)
+        self.last_train_loss = finite_or_none(train_loss)
+
+    def add_samples(self, samples: Iterable[Sample], *, requested: bool = False) -> None:
+        """Append samples, as JSON; `requested` are those that were requested from the dashboard."""
+        self.samples.extend({"update": each.update, "text": each.text, "requested": requested} for each in samples)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return curves and samples as JSON."""
+        samples = self.samples[:]
+        return {
+            "train_loss": self.train_loss.as_dict(),
+            "validation_loss": self.validation_loss.as_dict(),
+            "samples": {"count": len(samples), "latest": samples[-MAX_SAMPLES:]},
+        }
+
+
+def compute_histograms(parameters: Parameters, states: Array) -> list[dict[str, Any]]:
+    """Return a histogram of every parameter array and of every state vector, in `states` (…, S), of every layer.
+
+    `low` and `high` are the outer edges of the bins.
+    """
+    network = parameters.architecture
+    names = [vector.symbol + suffix(n) for n in range(1, network.layers + 1) for vector in network.spec.state]
+    vectors = [(name, states[..., i * network.m : (i + 1) * network.m]) for i, name in enumerate(names)]
+    return [_histogram(name, array) for name, array in (*parameters.items(), *vectors)]
+
+
+def _histogram(name: str, array: Array) -> dict[str, Any]:
+    finite = array[np.isfinite(array)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if low == high:  # such as biases that are still 0
+        low, high = low - 0.5, high + 0.5
+    counts, _ = np.histogram(finite, BINS, (low, high))
+    return {"name": name, "low": low, "high": high, "counts": counts.tolist()}

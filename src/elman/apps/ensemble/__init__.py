@@ -1,0 +1,1 @@
+"""Ensembles: one model that averages the predictions of several."""

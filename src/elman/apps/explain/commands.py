@@ -1,0 +1,91 @@
+"""``elman explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from elman.cli import (
+    Corpora,
+    Encoding,
+    Field,
+    Json,
+    OptionalInteger,
+    Out,
+    Run,
+    check_not_input,
+    print_results,
+    require_corpus,
+)
+from elman.errors import check_range
+
+GROUP = "Use"
+
+
+def explain(
+    run: Run,
+    /,
+    *corpus: Corpora,
+    out: Out,
+    units: OptionalInteger = None,
+    encoding: Encoding = "utf-8",
+    field: Field = "",
+    as_json: Json = False,
+) -> int:
+    """Write an HTML page that colours a text by surprisal or by the activation of a hidden unit.
+
+    Parameters
+    ----------
+    out
+        HTML file to write.
+    units
+        Number of hidden units in the page; by default as many as fit in eight million activations.
+    """
+    from elman.apps.explain.page import ExplainPage, format_unit, render_page
+    from elman.cli import report_newlines, show_metrics, warn_of_records
+    from elman.model import load
+    from elman.storage import write_output
+    from elman.text import read_corpus
+
+    if units is not None:
+        check_range("units", units, 1)
+    check_not_input(out, run)
+    model = load(run)
+    reading: dict[str, Any] = {"alphabet": model.alphabet, "lines": model.is_of_lines, "extend": True}
+    warn_of_records(require_corpus(corpus), field)
+    text = read_corpus(corpus, encoding=encoding, field=field, **reading)
+    report_newlines(text)
+    check_not_input(out, *(Path(file.path) for file in text.files))
+    page = ExplainPage.from_corpus(model, text)
+    html = render_page(page, units).encode()
+    write_output(out, html)
+    metrics = page.as_dict() | {"units_in_page": len(page.select_columns(units)), "bytes": len(html)}
+
+    def show(metrics: dict[str, Any]) -> None:
+        read = {"characters read": len(page.explanation.indices), "characters predicted": metrics["chars"]}
+        omitted = ("chars", "ngram", "features")
+        show_metrics(read | {name: value for name, value in metrics.items() if name not in omitted})
+        if page.explanation.prior is not None:
+            print("\nn-gram prior:")
+            show_metrics(describe_prior(metrics["ngram"]))
+        print()
+        best = {}
+        for name, score in ((probe.feature.name, probe.best[0]) for probe in page.probes if probe.best):
+            unit = format_unit(page.explanation.units[score.unit], page.network)
+            best[name] = f"{score.score:.2f} by {unit} (baseline {score.baseline:.2f})"
+        show_metrics(best)
+        print(f"\npage: {out}")
+
+    print_results(metrics, as_json, show)
+    return 0
+
+
+def describe_prior(means: dict[str, Any]) -> dict[str, Any]:
+    """Return the means of an n-gram prior for a table, each with its unit."""
+    return {
+        "order": means["order"],
+        "mean matched order": f"{means['mean_matched_order']:.2f} characters",
+        "counting alone": f"{means['nats_per_char']:.4f} nats/char",
+        "gain of counting over a uniform guess": f"{means['counting_nats_per_char']:.4f} nats/char",
+        "gain of the network over a uniform guess": f"{means['network_nats_per_char']:.4f} nats/char",
+    }

@@ -1,0 +1,4 @@
+"""The report of the reference experiment, carried out on any text."""
+
+from elman.apps.report.compare import compare_reports as compare_reports
+from elman.apps.report.pipeline import report as report

@@ -1,0 +1,120 @@
+"""``elman report``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from elman.cli import (
+    INTERRUPTED,
+    Corpora,
+    Flag,
+    Integer,
+    Json,
+    Out,
+    Quiet,
+    create_options,
+    passed_options,
+    print_results,
+)
+from elman.errors import ElmanError, flag, format_count
+
+if TYPE_CHECKING:
+    from elman.cli import Options as ReportOptions
+else:
+    # `epochs` is an option of its own, and the experiment is on running text.
+    ReportOptions = create_options("reference", without=("epochs", "lines", "mask", "mask_regex"))
+
+GROUP = "Study"
+
+
+def report(
+    *corpus: Corpora,
+    out: Out,
+    epochs: Integer = 10,
+    long_epochs: Integer = 100,
+    seeds: Integer = 1,
+    resume: Flag = False,
+    compare: tuple[Path, Path] | None = None,
+    no_comparison: Flag = False,
+    submission: Path | None = None,
+    options: Annotated[ReportOptions, Parameter(name="*")] = ReportOptions(),  # noqa: B008 (immutable)
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Reproduce the reference experiment and write an HTML report.
+
+    Its losses are sums over a window of 25 characters, as in the course report that it repeats. Without CORPUS, the
+    text is piped standard input or else python-docs.
+
+    Parameters
+    ----------
+    out
+        Directory for the report.
+    epochs
+        Epochs of the first run.
+    long_epochs
+        Total epochs of the long run, which continues the first.
+    seeds
+        Number of seeds with which the first run is repeated, --seed and those that follow it.
+    resume
+        Resume the report in --out.
+    compare
+        Write a page that compares two finished reports instead.
+    no_comparison
+        Leave out the results of the course report, as for a handout.
+    submission
+        A student's file or notebook (elman course) whose gradients and smooth loss the report shows beside Elman's.
+    """
+    from elman.apps.report import compare_reports, report
+    from elman.cli import TrainingDisplay, choose_corpus
+    from elman.runs import DEFAULT_TEXT
+
+    settings = passed_options(options)
+    if compare is not None:
+        if corpus or settings or resume or submission is not None:
+            raise ElmanError("--compare takes two finished reports, and no text or setting")
+        page = {"page": str(compare_reports(*compare, out=out))}
+        print_results(page, as_json, lambda results: print(results["page"]))
+        return 0
+    texts = [str(each) for each in corpus] or [choose_corpus() or DEFAULT_TEXT]
+    phases: dict[str, Any] = {"out": out, "epochs": epochs, "long_epochs": long_epochs, "seeds": seeds}
+    shown: dict[str, Any] = {"comparison": not no_comparison, "submission": submission}
+    with TrainingDisplay(out / "run", quiet=quiet, prints_samples=False) as display:
+        results = report(texts if corpus else texts[0], resume=resume, callback=display, **shown, **phases, **settings)
+    if results is None:
+        words = _list_words({**phases, **settings, "no_comparison": no_comparison, "submission": submission})
+        again = "pipe the text again to" if "-" in texts else "resume with"
+        command = shlex.join(["elman", "report", *texts, *words, "--resume"])
+        print(f"stopped and saved; {again}: {command}", file=sys.stderr)
+        return INTERRUPTED
+    print_results(results, as_json, lambda results: _show_report(results, out))
+    return 0
+
+
+def _list_words(options: Mapping[str, Any]) -> list[str]:
+    """Return options as the words of a command line, without those that are off by default."""
+    words = []
+    for name, value in options.items():
+        if value is True:
+            words.append(flag(name))
+        elif value is not None and value is not False:
+            words += [flag(name), str(value)]
+    return words
+
+
+def _show_report(results: dict[str, Any], out: Path) -> None:
+    """Print the main results of a report, and where it is."""
+    phases = [results["short"], *([results["long"]] if results["long"] else [])]
+    minima = ", ".join(
+        f"{each['minimum_smooth_loss']:.2f} after {format_count(each['epochs'], 'epoch')}" for each in phases
+    )
+    unit = f"nats, summed over sequences of {results['config']['seq_length']} characters"
+    agree = "agree" if results["gradient_check"]["passed"] else "DO NOT agree"
+    print(f"minimum smooth loss {minima} ({unit}); gradients {agree} with central differences")
+    print(f"report: {out / 'report.html'} (also report.md, the plots, results.json and run/)")

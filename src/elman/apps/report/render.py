@@ -1,0 +1,223 @@
+"""The report as Markdown, from a template and the results; and as an HTML page, from that Markdown."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import escape
+
+from elman.apps.report.lexicon import Lexicon, classify_words
+from elman.apps.report.method import read_method
+from elman.apps.report.results import NOVEL
+from elman.config import Config, help_of
+from elman.errors import FLAGS
+from elman.runs import format_setting
+from elman.text import visible
+from elman.web import pluralize
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
+SUPERSCRIPTS = "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
+"""Of -0123456789."""
+
+_RAISED, _LOWERED = str.maketrans("-0123456789", SUPERSCRIPTS), str.maketrans(SUPERSCRIPTS, "−0123456789")
+
+
+NOT_OF_THE_EXPERIMENT = frozenset(
+    {"epochs", "seed", "engine", "device", "metrics_every", "encoding", "field", "keep_crlf", "min_count"}
+)
+"""Settings that may differ from those of the course report without changing the experiment, its text apart."""
+
+
+def render_markdown(results: Mapping[str, Any], *, comparison: bool = True) -> str:
+    """Return the report as Markdown, which refers to ``smooth_loss.png``, from the content of ``results.json``."""
+    config, corpus = results["config"], results["corpus"]
+    settings = [
+        (each.name, format_setting(config[each.name]), help_of(each.name).format_map(FLAGS)) for each in fields(Config)
+    ]
+    return (
+        _environment()
+        .get_template("report.md")
+        .render(
+            **results,
+            settings=settings,
+            experiment_rows=list_main_settings(results),
+            comparison=comparison,
+            method=read_method(),
+            changed=describe_changed(config),
+            is_its_text=(corpus["chars"], corpus["alphabet_size"]) == NOVEL,
+            windows_of_report=count_windows_of_report(results),
+        )
+    )
+
+
+def render_comparison(
+    reports: Sequence[Mapping[str, Any]], names: Sequence[str], differences: Sequence[tuple[str, Sequence[str]]]
+) -> str:
+    """Return the comparison of two reports as Markdown, which refers to ``comparison.png``."""
+    template = _environment().get_template("comparison.md")
+    return template.render(reports=[*zip(names, reports, strict=True)], names=names, differences=differences)
+
+
+def count_windows_of_report(results: Mapping[str, Any]) -> int:
+    """Return the windows per epoch of the course report's program; 0 if they are the same, or cannot be compared."""
+    config, T = results["config"], results["config"]["seq_length"]
+    count = round((results["corpus"]["chars"] - T) / T)
+    is_comparable = config["batch_size"] == 1 and not config["validation"]
+    return count if is_comparable and count != results["statistics"]["per_epoch"] else 0
+
+
+def list_main_settings(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the settings that define the experiment, for the table at the head of the page."""
+    config, epochs = results["config"], results["short"]["requested_epochs"]
+    long = results["long"]
+    by = {"value": "every component to ±{:g}", "norm": "the norm of all to {:g}"}[config["grad_clip_mode"]]
+    return [
+        ("cell, layers, hidden units m", f"{config['cell']}, {config['layers']}, {config['hidden_size']}"),
+        ("window T, batch size", f"{config['seq_length']}, {config['batch_size']}"),
+        ("optimizer, learning rate η", f"{config['optimizer']}, {config['learning_rate']:g}"),
+        ("gradient clipping", by.format(config["grad_clip"]) if config["grad_clip"] else "none"),
+        ("initial weights", f"{config['init']}, standard deviation {config['init_std']:g}"),
+        ("epochs", f"{epochs}" + (f", then {long['requested_epochs']} in total" if long else "")),
+        ("precision, engine", f"{config['dtype']}, {config['engine']}"),
+        ("seed", ", ".join(str(each["seed"]) for each in results["seeds"])),
+    ]
+
+
+def describe_changed(config: Mapping[str, Any]) -> str:
+    """Return which settings of the experiment differ from the course report's; empty if none does."""
+    defaults = asdict(Config())
+    names = [name for name in defaults if name not in NOT_OF_THE_EXPERIMENT and config[name] != defaults[name]]
+    return ", ".join(
+        f"`{name}` ({format_setting(config[name])}, there {format_setting(defaults[name])})" for name in names
+    )
+
+
+def render_html(markdown: str, lexicon: Lexicon | None, figures: Sequence[str]) -> str:
+    """Return the report as one HTML page.
+
+    Words and names of the text are highlighted in the samples, if there is a lexicon; `figures` are ``<svg>`` elements
+    in place of the images.
+    """
+    from markdown_it import MarkdownIt
+
+    remaining = iter(figures)
+
+    def render_sample(self: object, tokens: Sequence[Token], index: int, *_: object) -> str:
+        """Return a sample as an element in which names, and words that are not in the text, are marked."""
+        if tokens[index].info != "text":
+            return f'<pre class="code" translate="no" tabindex="0">{escape(tokens[index].content)}</pre>\n'
+        text = tokens[index].content.removesuffix("\n")
+        pieces = [
+            str(escape(chunk)) if kind in ("between", "word") else f'<span class="{kind}">{escape(chunk)}</span>'
+            for kind, chunk in (classify_words(text, lexicon) if lexicon else [("between", text)])
+        ]
+        return f'<pre lang="" dir="auto" translate="no" tabindex="0">\n{"".join(pieces)}</pre>\n'
+
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.add_render_rule("table_open", lambda *_: '<div class="wide"><table>\n')  # which scrolls
+    parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
+    parser.add_render_rule("text", lambda self, tokens, index, *_: raise_exponents(tokens[index].content))
+    parser.add_render_rule("fence", render_sample)
+    parser.add_render_rule("code_block", render_sample)
+    parser.add_render_rule("image", lambda *_: next(remaining))
+    return _environment().get_template("page.html").render(body=_fold(parser.render(markdown)))
+
+
+def _fold(html: str) -> str:
+    """Fold what follows a heading of level 4, up to the end of the page."""
+    shown, heading, folded = html.partition("<h4>")
+    title, _, rest = folded.partition("</h4>")
+    return f"{shown}<details><summary>{title}</summary>{rest}</details>\n" if heading else html
+
+
+def raise_exponents(text: str) -> str:
+    """Return a text as HTML, its exponents as ``<sup>``: few fonts draw all Unicode's superscripts alike."""
+    html = str(escape(text))
+    return re.sub(f"[{SUPERSCRIPTS}]+", lambda match: f"<sup>{match[0].translate(_LOWERED)}</sup>", html)
+
+
+def fenced(text: str) -> str:
+    """Return a text as a fenced Markdown block whose fence is longer than any run of backticks in it."""
+    text = visible(text.replace("\r\n", "\n"))
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def code(text: str) -> str:
+    """Return a text as a Markdown code span in one line."""
+    text = " ".join(visible(text).split())
+    ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{ticks}{pad}{text}{pad}{ticks}" if text else ""
+
+
+def character(text: str) -> str:
+    """Return a character as a Markdown code span, or the name of one that is not visible."""
+    return {"\n": "line feed", " ": "space", "\t": "tab", "\r": "carriage return"}.get(text) or code(text)
+
+
+def cell(text: str) -> str:
+    """Escape Markdown for a table cell."""
+    return text.replace("|", "\\|")
+
+
+# --- Numbers as text; a no-break space keeps a number and its unit on one line ---
+
+
+def nats(value: float | None) -> str:
+    """Return a loss with two digits; a dash where there is none."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction as an integer percentage; values between 0 and 1 are not rounded to 0 % or 100 %."""
+    if 0 < fraction < 0.01:
+        return "less than 1\u00a0%"
+    if 0.99 < fraction < 1:
+        return "more than 99\u00a0%"
+    return f"{100 * fraction:.0f}\u00a0%"
+
+
+def scientific(value: float | None) -> str:
+    """Return ``1.69×10⁻⁹``; a number that JSON cannot represent is None."""
+    if value is None or not math.isfinite(value):
+        return "not a number"
+    if value == 0:
+        return "0"
+    digits, _, exponent = f"{value:.2e}".partition("e")
+    return f"{digits}×10{str(int(exponent)).translate(_RAISED)}"
+
+
+def duration(seconds: float) -> str:
+    """Return ``3.2 s``, ``4 min 10 s`` or ``1 h 12 min``."""
+    if seconds < 59.5:
+        return f"{seconds:.0f}\u00a0s" if seconds >= 9.95 else f"{seconds:.1f}\u00a0s"
+    if seconds < 3599.5:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes}\u00a0min" + (f" {rest}\u00a0s" if rest else "")
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours}\u00a0h" + (f" {minutes}\u00a0min" if minutes else "")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("elman.apps.report"),
+        autoescape=False,  # the template is Markdown, whose filters quote every text
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    filters = (cell, character, code, duration, fenced, percent, pluralize, scientific)
+    environment.filters |= {each.__name__: each for each in filters}
+    environment.filters |= {"nats": nats, "thousands": "{:,}".format}
+    return environment

@@ -1,0 +1,188 @@
+"""The results of a report, the content of ``results.json``, and the progress of one that is not finished.
+
+S  smooth loss, nats per window    T  characters in one window    K  size of the alphabet
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from elman.apps.report.curve import collect_curve, find_jumps, measure_curve, plotted_minimum, repeat_start, smooth
+from elman.apps.report.lexicon import Lexicon, count_words, find_names, measure_form
+from elman.errors import ElmanError, option, quote
+from elman.runs import Sample, describe_setting, finite_or_none
+from elman.storage import parse_strict_json, read_regular_file, replace_file
+from elman.testing import MAX_RELATIVE_ERROR, REPORTED
+from elman.training import Run
+
+RESULTS = "results.json"
+NAMES = 12
+"""Number of most frequent names that the samples are searched for."""
+SAMPLES = 11
+"""Number of samples that are shown, as in the course report: one before the first update, and ten more."""
+
+_CHECK = ("points", "hidden_size", "seq_length", "relative_error")
+_PHASE = (
+    "updates", "epochs", "seconds", "chars_per_second", "smooth_loss", "minimum_smooth_loss", "minimum_at",
+    "validation_loss",
+)  # fmt: skip
+
+_PLOTTED = ("plotted_minimum", "plotted_minimum_at")
+
+PUBLISHED: dict[str, Any] = {
+    "seq_length": 25,
+    "gradient_check": [dict(zip(_CHECK, experiment, strict=True)) for experiment in REPORTED],
+    "short": {"epochs": 10, "minimum_smooth_loss": 38.87},
+    "long": {"epochs": 100, "smooth_loss": 35.9},
+    "villain_at": 931_000,
+}
+"""The results of the course report (KTH DD2424, 2021): its gradient check, its two runs, and the update of its example
+of a text with the name of the novel's villain."""
+NOVEL = (1_107_542, 80)
+"""Length and alphabet size of the course report's text, which it does not state: those of the file that it reads,
+``goblet_book.txt`` (Harry Potter and the Goblet of Fire, J. K. Rowling)."""
+
+
+def start_progress() -> dict[str, Any]:
+    """Return the content of ``results.json`` before anything is done; an unfinished report is resumed from it."""
+    return {
+        "finished": False,
+        "gradient_check": {
+            "experiments": [],
+            "zero_state": [],
+            "passed": True,
+            "limit": MAX_RELATIVE_ERROR,
+            "setting": None,
+        },
+        "short": None,  # of the first phase, whose exact minimum the run directory does not contain
+        "best": None,  # the text of the network with the lowest smooth loss, which no file contains
+        "times": {"gradient_check_seconds": 0.0, "whole_seconds": 0.0},  # of all calls so far
+    }
+
+
+def load_progress(out: Path) -> dict[str, Any]:
+    """Load the progress of a report, whether it is finished or not."""
+    path, progress = out / RESULTS, start_progress()
+    try:
+        saved = parse_strict_json(read_regular_file(path).decode("utf-8"))
+        check, short, best = saved["gradient_check"], saved["short"], saved["best"]
+        for kind in ("experiments", "zero_state"):
+            progress["gradient_check"][kind] = [_parse_check(each) for each in check[kind]]
+        progress["gradient_check"] |= {"passed": bool(check["passed"]), "setting": check["setting"]}
+        progress["short"] = short and {key: short[key] for key in ("requested_epochs", *_PHASE, *_PLOTTED)}
+        progress["best"] = best and {key: best[key] for key in ("update", "smooth_loss", "text")}
+        progress["times"] = {name: float(saved["times"][name]) for name in progress["times"]}
+    except FileNotFoundError:
+        raise ElmanError(f"no report in {quote(out)} to resume: remove {option.resume:True}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        remedy = f"restore it or choose another {option.out}"
+        raise ElmanError(f"{quote(path)} cannot be read as the results of a report ({error}): {remedy}") from error
+    return progress
+
+
+def _parse_check(check: Mapping[str, Any]) -> dict[str, Any]:
+    errors = {str(name): error if error is None else float(error) for name, error in check["relative_error"].items()}
+    return {key: check[key] for key in _CHECK} | {"relative_error": errors}
+
+
+def save_results(out: Path, results: Mapping[str, Any]) -> None:
+    """Write ``results.json``."""
+    replace_file(out / RESULTS, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
+
+
+def describe_phase(run: Run, requested_epochs: int) -> dict[str, Any]:
+    """Return the results of a run so far, as a phase of the report, with smooth losses in nats per window."""
+    results, state = run.results(), run.state
+    results |= {name: finite_or_none(getattr(state, name)) for name in ("smooth_loss", "minimum_smooth_loss")}
+    phase = {"requested_epochs": requested_epochs} | {key: results[key] for key in _PHASE}
+    return phase | plotted_minimum(run.samples, state.update, run.config.seq_length)
+
+
+def collect_results(
+    run: Run,
+    others: Sequence[Run],
+    lexicon: Lexicon,
+    progress: Mapping[str, Any],
+    *,
+    long: dict[str, Any] | None,
+    final: str,
+    first_character: str,
+    submission: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the content of ``results.json`` of a finished run; `elman.apps.report.report` lists the keys.
+
+    `others` are the runs with other seeds. `progress` has the gradient check, the first phase, the best text and times,
+    `long` the results of the second phase, `submission` what was measured of one, if any.
+    """
+    short, seconds, per_epoch = progress["short"], run.state.seconds, run.data.windows.per_epoch
+    early = repeat_start(run)
+    curve = collect_curve(run, early[0], [short, *([long] if long else [])])
+    uniform = run.config.seq_length * math.log(len(run.corpus.alphabet))
+    last = Sample(run.state.update, finite_or_none(run.state.smooth_loss), final)
+    best = Sample(**progress["best"])
+    shown, searched = [*run.samples[:SAMPLES], last, best], [*run.samples, last, best]
+    times = {"training_seconds": seconds, "microseconds_per_update": 1e6 * seconds / run.state.update}
+    return {
+        **progress,
+        "finished": True,
+        **run.manifest.as_dict(),
+        "long": long,
+        "curve": curve,
+        "seeds": [_describe_seed(run.config.seed, short, curve), *map(_describe_other, others)],
+        "statistics": {"uniform": uniform, **measure_curve(curve, early, short["updates"], per_epoch)}
+        | find_jumps(curve, per_epoch),
+        "samples": [_describe_sample(each, run.config.seq_length) for each in run.samples[:SAMPLES]],
+        "experiments": [
+            describe_setting(replace(run.config, epochs=phase["requested_epochs"])) for phase in (short, long) if phase
+        ],
+        "final": asdict(last),
+        "first_character": first_character,
+        "names": find_names(dict(islice(lexicon.names.items(), NAMES)), searched),
+        "words": [count_words(sample, lexicon.words) for sample in shown],
+        "form": {"text": lexicon.form, "final": measure_form(final)},
+        "searched_samples": len(searched),
+        "times": progress["times"] | times,
+        "reference": PUBLISHED,
+        "submission": _describe_submission(submission, per_epoch) if submission else None,
+    }
+
+
+def _describe_sample(sample: Sample, T: int) -> dict[str, Any]:
+    """Return a sample with its smooth loss in nats per window."""
+    return asdict(sample) | {"smooth_loss": None if sample.smooth_loss is None else T * sample.smooth_loss}
+
+
+def _describe_seed(seed: int, short: Mapping[str, Any], curve: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Return the first phase of one seed, with its curve."""
+    end = bisect_right(curve["update"], short["updates"])
+    return {"seed": seed, **short, "curve": {name: values[:end] for name, values in curve.items()}}
+
+
+def _describe_other(run: Run) -> dict[str, Any]:
+    phase = describe_phase(run, run.config.epochs)
+    return _describe_seed(run.config.seed, phase, collect_curve(run, repeat_start(run)[0], [phase]))
+
+
+def _describe_submission(measured: dict[str, Any], per_epoch: int) -> dict[str, Any]:
+    """Return the results of a submission from what was measured of it, of which a text says why there is nothing."""
+    errors, losses = measured["backward"], measured["train"]
+    findings, training = [each for each in (errors, losses) if isinstance(each, str)], None
+    if losses not in findings:
+        S = smooth(losses)
+        every = max(1, len(S) // 500)
+        training = {
+            "updates": len(S), "epochs": round(len(S) / per_epoch, 2), "smooth_loss": S[-1],
+            "minimum_smooth_loss": min(S), "minimum_at": S.index(min(S)) + 1, "plotted_minimum": None,
+            "curve": {"update": [*range(1, len(S) + 1, every)], "smooth_loss": S[::every]},
+        }  # fmt: skip
+    checks = [
+        {name: finite_or_none(error) for name, error in each.items()} for each in errors if errors not in findings
+    ]
+    return {"name": measured["name"], "findings": findings, "gradient_check": checks, "training": training}

@@ -1,0 +1,277 @@
+"""Continuous batching: one thread per model reads prompts and generates characters for all sequences together.
+
+Every sequence has a state and a random generator of its own, so its text does not depend on the others in the batch.
+Sequences join and leave between two steps: none waits for the end of another while the batch has a free slot. The first
+sequence of a prompt reads it; the others join afterwards. A sequence whose client does not read leaves its slot.
+
+B  sequences of a batch    T  characters read, n  characters generated in one step
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.apps.serve.responses import APIError, shutdown_error
+from elman.apps.serve.sequence import GenerationJob, Prompt, ReadAgain, Sequence, SequenceDelta
+from elman.model import Model
+from elman.network import SamplingParams, State, stack_states
+from elman.ngram import NgramModel
+
+BATCH_SIZES = (1, 4, 16)
+"""Batches are padded to one of these sizes, as a session prepares the network anew for every other size."""
+FIRST_STEP = 8
+"""Characters of the first step of a sequence, so that its text begins to arrive soon."""
+MAX_STEP = 256
+"""Maximum number of characters of a later step. More per step save calls into the event loop and events on the wire."""
+STEP_SECONDS = 0.02
+"""Time budget for one step of all batches, after which new sequences may join."""
+MAX_UNSENT = 1024
+"""Characters that a client may leave unread before its sequence pauses. One whose prompt is counted is generated to its
+end, as its counts would have to be kept meanwhile."""
+MAX_COUNTED_PROMPTS = 4
+"""Prompts with counts of their own at a time. The counts of 100,000 characters of English take 14 MB; those of random
+text take several times as much."""
+MAX_LOGITS = 1 << 21
+"""Maximum number of logits in memory at a time."""
+
+log = logging.getLogger(__name__)
+
+
+def dispatch(deltas: Iterable[tuple[GenerationJob, list[SequenceDelta]]]) -> None:
+    """Deliver deltas to their jobs from another thread, with one call into each event loop."""
+    by_loop = defaultdict[asyncio.AbstractEventLoop, list[tuple[GenerationJob, list[SequenceDelta]]]](list)
+    for job, group in deltas:
+        if group:
+            by_loop[job.loop].append((job, group))
+    for loop, groups in by_loop.items():
+        call_in_loop(loop, partial(_deliver_all, groups))
+
+
+def _deliver_all(deltas: list[tuple[GenerationJob, list[SequenceDelta]]]) -> None:
+    for job, group in deltas:
+        job.deliver(group)
+
+
+def call_in_loop(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    """Schedule a call in an event loop; do nothing if the loop is closed, as nobody can be waiting then."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(callback)
+
+
+class ContinuousBatcher:
+    """Generates the sequences of one model in a thread of its own. The kernels release the interpreter's lock.
+
+    At most `max_batch_size` sequences are generated concurrently; others wait in order of arrival.
+    """
+
+    def __init__(self, model: Model, max_batch_size: int) -> None:
+        self.model, self.max_batch_size = model, max_batch_size
+        # One session for each kind of step, as a session caches few layouts.
+        self._prompt_session, self._session = (model.engine.session(model.parameters) for _ in range(2))
+        self._waiting = deque[Sequence]()  # of a prompt that nobody has read, the first one alone
+        self._running, self._paused = list[Sequence](), list[Sequence]()
+        self._counted = list[Prompt]()
+        self._inbox: SimpleQueue[GenerationJob | None] = SimpleQueue()  # None wakes the thread
+        self._is_closed = False
+        self._seconds_per_char = 1e-5
+        self._warm_up()
+        self._thread = threading.Thread(target=self._run, name="elman-batcher", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: GenerationJob) -> None:
+        """Queue the sequences of a job."""
+        self._inbox.put(job)
+
+    def wake(self) -> None:
+        """Check again whether there is work."""
+        self._inbox.put(None)
+
+    def close(self) -> None:
+        """Stop the thread; unfinished jobs fail."""
+        self._is_closed = True
+        self.wake()
+        self._thread.join()
+
+    def running_count(self) -> int:
+        """Return the number of sequences being generated."""
+        return len(self._running)
+
+    def waiting_count(self) -> int:
+        """Return the number of sequences that wait for a slot."""
+        waiting = tuple(self._waiting)
+        return sum(len(each.prompt.sequences) if each.prompt.unread else 1 for each in waiting)
+
+    def _warm_up(self) -> None:
+        """Compile every kernel and prepare every layout before the first request."""
+        for size in BATCH_SIZES:
+            states, x = self.model.start(size), np.zeros((1, size), np.intp)
+            self._prompt_session.logits(states, x.astype(self.model.alphabet.dtype))
+            self._session.generate(states, x[0], np.zeros((1, size)), [SamplingParams()] * size)
+
+    def _run(self) -> None:
+        while not self._is_closed:
+            self._receive(wait=not self._has_work())
+            try:
+                with np.errstate(all="ignore"):  # whether numbers are finite is for the request to check
+                    self._step()
+            except Exception:
+                log.exception("generation failed")
+                self._fail_all(APIError(500, "generation failed; see the server's log", "internal_error"))
+        self._receive(wait=False)
+        self._fail_all(shutdown_error())
+
+    def _receive(self, wait: bool) -> None:
+        """Process the inbox, waiting for the first message if there is no work."""
+        with suppress(Empty):
+            while True:
+                job = self._inbox.get(wait)
+                wait = False
+                for prompt in job.prompts if job else ():
+                    self._waiting.extend(prompt.sequences[:1] if prompt.unread else prompt.sequences)
+
+    def _has_work(self) -> bool:
+        is_due = any(sequence.is_cancelled or not _is_paused(sequence) for sequence in self._paused)
+        return bool(is_due or self._running or self._next_waiting())
+
+    def _next_waiting(self) -> Sequence | None:
+        """Return the first sequence that waits and may join."""
+        may_count = len(self._counted) < MAX_COUNTED_PROMPTS
+        candidates = (
+            each for each in self._waiting if may_count or each.prompt in self._counted or not each.prompt.is_counted
+        )
+        return next(candidates, None)
+
+    def _step(self) -> None:
+        """Let sequences leave and join, read a chunk of every prompt, and generate characters for every sequence."""
+        self._free_slots()
+        self._fill_slots()
+        reading = [sequence for sequence in self._running if sequence.prompt.unread]
+        reading.sort(key=lambda sequence: -sequence.prompt.unread)
+        for batch in _split_batches(reading):
+            self._read(batch, self._step_length(len(reading)))
+        writing = [sequence for sequence in self._running if not (sequence.is_finished or sequence.prompt.unread)]
+        writing.sort(key=lambda sequence: sequence.is_started)  # new sequences share a batch with short steps
+        for batch in _split_batches(writing):
+            self._generate(batch, self._step_length(len(writing)))
+        self._free_slots()
+
+    def _free_slots(self) -> None:
+        """Remove what has ended, its counts too, and the sequences whose client does not read."""
+        slow, resumed = _split_paused(self._paused)
+        stalled, self._running = _split_paused(self._running)
+        unread, waiting = _split_paused(self._waiting)
+        self._paused, self._waiting = [*slow, *stalled, *unread], deque([*waiting, *resumed])
+        for prompt in [each for each in self._counted if each.has_ended]:
+            prompt.release_counts()
+            self._counted.remove(prompt)
+
+    def _fill_slots(self) -> None:
+        """Let sequences join in the order in which they began to wait."""
+        while len(self._running) < self.max_batch_size and (sequence := self._next_waiting()):
+            self._waiting.remove(sequence)
+            self._running.append(sequence)
+            prompt = sequence.prompt
+            if prompt.is_counted and prompt not in self._counted:
+                sequence.state = sequence.state.count(self.model.parameters.ngrams)
+                self._counted.append(prompt)
+
+    def _step_length(self, count: int) -> int:
+        """Return the number of characters by which `count` sequences advance within the time budget of a step."""
+        return max(1, min(MAX_STEP, int(STEP_SECONDS / (self._seconds_per_char * count))))
+
+    def _read(self, sequences: list[Sequence], T: int) -> None:
+        size = _padded_size(len(sequences))
+        T = min(T, sequences[0].prompt.unread, self._max_length(size))
+        x = np.zeros((T, size), self.model.alphabet.dtype)
+        chunks = [sequence.prompt.next_chunk(T) for sequence in sequences]
+        for b, chunk in enumerate(chunks):
+            x[: len(chunk), b] = chunk
+        o, states = self._prompt_session.logits(_stack_states(sequences, size), x)
+        ends = [(each, np.s_[: len(chunk), b]) for b, (each, chunk) in enumerate(zip(sequences, chunks, strict=True))]
+        dispatch((each.job, each.prompt.advance(o[end], states.select(end))) for each, end in ends)
+        for sequence in sequences:
+            if not sequence.prompt.unread:
+                self._waiting.extendleft(reversed(sequence.prompt.sequences[1:]))
+
+    def _generate(self, sequences: list[Sequence], n: int) -> None:
+        size = _padded_size(len(sequences))
+        n = n if sequences[0].is_started else min(n, FIRST_STEP)
+        n = min(n, max(sequence.remaining for sequence in sequences), self._max_length(size))
+        uniforms, x, states = np.zeros((n, size)), np.zeros(size, np.intp), _stack_states(sequences, size)
+        for b, sequence in enumerate(sequences):
+            uniforms[:, b], x[b] = sequence.generator.random(n), sequence.x
+        sampling = [sequence.sampling for sequence in sequences] + [SamplingParams()] * (size - len(sequences))
+        started = time.perf_counter()
+        characters, after = self._session.generate(states, x, uniforms, sampling)
+        self._seconds_per_char += ((time.perf_counter() - started) / (n * size) - self._seconds_per_char) / 8
+        read = self._read_again(sequences, states, np.concatenate([x[None], characters[:-1]]))
+        dispatch(
+            (each.job, each.append(characters[:, b], after.select(b), read.get(b))) for b, each in enumerate(sequences)
+        )
+
+    def _read_again(self, sequences: list[Sequence], states: State, x: NDArray[np.intp]) -> dict[int, ReadAgain]:
+        """Return the logits and states after each of x (n, B), by column, where log-probabilities are requested."""
+        selected = [b for b, sequence in enumerate(sequences) if sequence.num_logprobs is not None]
+        if not selected:
+            return {}
+        padded = selected + selected[:1] * (_padded_size(len(selected)) - len(selected))
+        indices = x[:, padded].astype(self.model.alphabet.dtype)
+        o, after = self._prompt_session.logits(states.select(padded), indices)
+        return {b: (o[:, column], after.select(np.s_[:, column])) for column, b in enumerate(selected)}
+
+    def _max_length(self, size: int) -> int:
+        """Return the number of characters whose logits fit into memory for a batch of this size."""
+        return max(1, MAX_LOGITS // (size * len(self.model.alphabet)))
+
+    def _fail_all(self, error: APIError) -> None:
+        """Fail all running and waiting jobs."""
+        jobs = {sequence.job for sequence in (*self._running, *self._paused, *self._waiting)}
+        for group in (self._waiting, self._running, self._paused, self._counted):
+            group.clear()
+        for job in jobs:
+            call_in_loop(job.loop, partial(job.fail, error))
+
+
+def _is_paused(sequence: Sequence) -> bool:
+    """Return whether a sequence waits for its client."""
+    return sequence.unsent >= MAX_UNSENT and not sequence.prompt.is_counted
+
+
+def _split_paused(sequences: Iterable[Sequence]) -> tuple[list[Sequence], list[Sequence]]:
+    """Return the sequences that are paused, and those that are not, without those that have ended."""
+    paused, others = list[Sequence](), list[Sequence]()
+    for sequence in sequences:
+        if not (sequence.is_finished or sequence.is_cancelled):
+            (paused if _is_paused(sequence) else others).append(sequence)
+    return paused, others
+
+
+def _split_batches(sequences: list[Sequence]) -> Iterator[list[Sequence]]:
+    """Yield the batches: of sequences whose prompts have no counts of their own, or of one prompt."""
+    groups = defaultdict[NgramModel | None, list[Sequence]](list)
+    for sequence in sequences:
+        groups[sequence.state.counts].append(sequence)
+    for group in groups.values():
+        yield from (group[first : first + BATCH_SIZES[-1]] for first in range(0, len(group), BATCH_SIZES[-1]))
+
+
+def _stack_states(sequences: list[Sequence], size: int) -> State:
+    """Return the states of sequences, padded with that of the first."""
+    padding = [sequences[0]] * (size - len(sequences))
+    return stack_states([sequence.state for sequence in sequences + padding])
+
+
+def _padded_size(count: int) -> int:
+    """Return the smallest batch size that holds `count` sequences."""
+    return next(size for size in BATCH_SIZES if size >= count)

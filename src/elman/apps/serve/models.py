@@ -1,0 +1,204 @@
+"""Served models, and the endpoints of models and their tokenizers.
+
+``/tokenizer_info``, ``/tokenize`` and ``/detokenize`` are those of vLLM, which lm-eval requests. A token is a
+character, its number the index of the character. Where several models are served, the request names one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import Response
+from typing_extensions import TypedDict
+
+from elman.apps.serve.batcher import ContinuousBatcher
+from elman.apps.serve.metrics import Metrics
+from elman.apps.serve.requests import DetokenizeRequest, Prompt, RequestTypes, TokenizeRequest, read_body
+from elman.apps.serve.responses import APIError, json_response
+from elman.apps.serve.settings import Settings
+from elman.engine import Indices
+from elman.errors import ElmanError, format_count, quote, shorten
+from elman.model import BUILTIN, Model, load, load_builtin, name_model
+
+
+class ModelCard(TypedDict):
+    """The response of ``GET /v1/models/{name}``."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class ModelList(TypedDict):
+    """The response of ``GET /v1/models``."""
+
+    object: Literal["list"]
+    data: list[ModelCard]
+
+
+class TokenizerInfo(TypedDict):
+    """The response of ``GET /tokenizer_info``."""
+
+    tokenizer_class: str
+    vocab_size: int
+    bos_token: str
+    eos_token: None
+    pad_token: None
+
+
+class TokenizeResponse(TypedDict):
+    """The response of ``POST /tokenize``."""
+
+    tokens: list[int]
+    count: int
+    max_model_len: int
+
+
+class DetokenizeResponse(TypedDict):
+    """The response of ``POST /detokenize``."""
+
+    prompt: str
+
+
+@dataclass(eq=False)
+class ServedModel:
+    """A model under its name in requests, with its batcher and its admission limit."""
+
+    name: str
+    model: Model
+    settings: Settings
+    batcher: ContinuousBatcher = field(init=False)
+    in_flight: int = 0
+    """Requests that are being processed or wait."""
+
+    def __post_init__(self) -> None:
+        self.batcher = ContinuousBatcher(self.model, self.settings.max_batch_size)
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Count a request as in flight for the duration of the block; an `APIError`, 429, if the queue is full."""
+        limit = self.settings.max_batch_size + self.settings.max_queued_requests
+        if self.in_flight >= limit:
+            message = f"the queue is full ({format_count(limit, 'request')} running or waiting); retry later"
+            raise APIError(429, message, "queue_full", headers={"retry-after": "1"})
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    def start_indices(self) -> Indices:
+        """Return the indices that are read in place of an empty prompt, shape (1,)."""
+        return self.model.alphabet.encode(self.model.alphabet.start_char)
+
+    def encode(self, prompt: Prompt, param: str = "prompt") -> Indices:
+        """Return a text, or a list of indices, as an array of indices.
+
+        An unknown character, or an index out of range, is an `APIError`, 400, that names the argument `param`.
+        """
+        alphabet = self.model.alphabet
+        if isinstance(prompt, str):
+            try:
+                return alphabet.encode(prompt)
+            except ElmanError as error:
+                raise APIError(400, str(error), "unknown_character", param) from None
+        if invalid := [index for index in prompt if index >= len(alphabet)]:
+            message = f"{shorten(invalid[0])} is not the index of a character; the model has {len(alphabet)}"
+            raise APIError(400, message, "unknown_character", param)
+        return np.array(prompt, alphabet.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Server:
+    """What the endpoints share, as ``app.state.server``."""
+
+    models: dict[str, ServedModel]
+    types: RequestTypes
+    settings: Settings
+    metrics: Metrics
+    document: dict[str, Any]
+    """The OpenAPI document."""
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def get_model(self, name: str | None) -> ServedModel:
+        """Return the model of a name, or the only one if there is no name; otherwise an `APIError`, 404 or 400."""
+        available = f"(available: {', '.join(self.models)})"
+        if name is None and len(self.models) == 1:
+            return next(iter(self.models.values()))
+        if name is None:
+            raise APIError(400, f"missing required argument model {available}", "invalid_value", "model")
+        if name not in self.models:
+            raise APIError(404, f"model {quote(name)} not found {available}", "model_not_found", "model")
+        return self.models[name]
+
+
+def get_server(request: Request) -> Server:
+    """Return what the endpoints share."""
+    server: Server = request.app.state.server
+    return server
+
+
+async def list_models(request: Request) -> Response:
+    """List the models."""
+    server = get_server(request)
+    return json_response(ModelList(object="list", data=[_describe(name, server) for name in server.models]))
+
+
+async def get_model_card(request: Request) -> Response:
+    """Describe a model."""
+    server = get_server(request)
+    return json_response(_describe(server.get_model(request.path_params["name"]).name, server))
+
+
+def _describe(name: str, server: Server) -> ModelCard:
+    return {"id": name, "object": "model", "created": server.created, "owned_by": "elman"}
+
+
+async def describe_tokenizer(request: Request) -> Response:
+    """Describe the tokenizer of a model."""
+    alphabet = get_server(request).get_model(request.query_params.get("model")).model.alphabet
+    bos, size = alphabet.start_char, len(alphabet)
+    return json_response(
+        TokenizerInfo(tokenizer_class="characters", vocab_size=size, bos_token=bos, eos_token=None, pad_token=None)
+    )
+
+
+async def tokenize(request: Request) -> Response:
+    """Convert text to character indices."""
+    server = get_server(request)
+    body = await read_body(request, TokenizeRequest)
+    tokens = server.get_model(body.model).encode(body.prompt).tolist()
+    limit = server.settings.max_characters
+    return json_response(TokenizeResponse(tokens=tokens, count=len(tokens), max_model_len=limit))
+
+
+async def detokenize(request: Request) -> Response:
+    """Convert character indices to text."""
+    body = await read_body(request, DetokenizeRequest)
+    served = get_server(request).get_model(body.model)
+    text = served.model.alphabet.decode(served.encode(body.tokens, "tokens"))
+    return json_response(DetokenizeResponse(prompt=text))
+
+
+def load_models(runs: Sequence[Path]) -> dict[str, Model]:
+    """Load the models of run directories under their names, made unique; without a run, the built-in model."""
+    if not runs:
+        return {BUILTIN: load_builtin()}
+    return dict(zip(make_unique(map(name_model, runs)), map(load, runs), strict=True))
+
+
+def make_unique(names: Iterable[str]) -> list[str]:
+    """Number repeated names: the second ``novel`` becomes ``novel-2``."""
+    unique: list[str] = []
+    for name in names:
+        candidates = (name if n == 1 else f"{name}-{n}" for n in range(1, len(unique) + 2))
+        unique.append(next(candidate for candidate in candidates if candidate not in unique))
+    return unique

@@ -1,0 +1,250 @@
+"""The prompts of a request, and the sequences that continue each of them.
+
+K  size of the alphabet    n  characters of a step
+k  most likely characters to report at every position    u  units to report
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine import Indices
+from elman.model import CharLogprobs, StopSequenceFilter, compute_logprobs, concatenate_logprobs, missing_logprobs
+from elman.network import Array, SamplingParams, State
+from elman.text import Alphabet
+
+Finish = Literal["stop", "length"]
+ReadAgain = tuple[Array, State]
+"""The logits and the states after each character, where log-probabilities are requested."""
+
+
+@dataclass(frozen=True)
+class SequenceDelta:
+    """The text added to a sequence in one step."""
+
+    index: int
+    """Position of the sequence within its request."""
+    text: str
+    logprobs: CharLogprobs | None = None
+    """Log-probabilities of the characters, if requested."""
+    finish: Finish | None = None
+    """Why the sequence ends here."""
+    is_prompt: bool = False
+    """Whether the text is part of the prompt, which is echoed."""
+    activations: Array | None = None
+    """Those of the units to report, (n, u), after each character that the step read: one character behind the text."""
+    sampling_probs: NDArray[np.float64] | None = None
+    """Where units are reported and `ngram_weight` is 1: the probabilities with which the characters and the k most
+    likely ones were sampled, (n, 1 + k)."""
+
+
+@dataclass(eq=False)
+class Prompt:
+    """A prompt, which is read once for all sequences that continue it."""
+
+    indices: Indices
+    """(P,): P >= 1 characters to read."""
+    echo: str
+    """The prompt to return, P characters, or empty."""
+    is_counted: bool = False
+    """Whether the n-gram prior counts the prompt."""
+    sequences: list[Sequence] = field(default_factory=list)
+    """Those that continue it. The first one reads it."""
+    unread: int = field(init=False)
+    """Characters still to be read, not counting the last, which the first generating step reads."""
+
+    def __post_init__(self) -> None:
+        self.unread = len(self.indices) - 1
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all of its sequences have."""
+        return all(sequence.is_finished or sequence.is_cancelled for sequence in self.sequences)
+
+    def release_counts(self) -> None:
+        """Remove the counts from the states of its sequences, which have ended but exist as long as their request."""
+        for sequence in self.sequences:
+            sequence.state = sequence.state.forget_history()
+
+    def next_chunk(self, n: int) -> Indices:
+        """Return up to n characters to read next."""
+        return self.indices[-1 - self.unread : -1][:n]
+
+    def advance(self, o: Array, states: State) -> list[SequenceDelta]:
+        """Move past n characters, given the logits (n, K) and the states after each; return the deltas."""
+        n, start = len(o), len(self.indices) - self.unread
+        first, logprobs = self.sequences[0], None
+        if self.echo and first.num_logprobs is not None:
+            logprobs = compute_logprobs(o, self.indices[start : start + n], first.num_logprobs)
+        self.unread -= n
+        text, activations = self.echo[start : start + n], first.select_units(states)
+        delta = SequenceDelta(0, text, logprobs, is_prompt=True, activations=activations)
+        state = states.select([-1]).reshape()  # a copy, so that the others are freed
+        if not self.unread:  # what follows is not counted
+            state = state.freeze()
+        return [each for sequence in self.sequences for each in sequence.advance_prompt(delta, state)]
+
+
+@dataclass(eq=False)
+class Sequence:
+    """The characters that are generated after a prompt, to whose sequences this one is added."""
+
+    index: int
+    """Position of the sequence within its request."""
+    prompt: Prompt
+    alphabet: Alphabet
+    state: State
+    """The initial state; later the current one."""
+    remaining: int
+    """Maximum number of characters still to be generated."""
+    sampling: SamplingParams
+    generator: np.random.Generator
+    """Of this sequence alone."""
+    stops: StopSequenceFilter
+    num_logprobs: int | None
+    """k; None if no log-probabilities are requested."""
+    units: NDArray[np.intp] | None = None
+    """(u,): Indices into the state of the units to report."""
+    job: GenerationJob = field(init=False)
+    x: int = field(init=False)
+    """The character that the next generating step reads."""
+    is_started: bool = False
+    """Whether a character has been generated."""
+    is_finished: bool = False
+    is_cancelled: bool = False
+    """Set by the request when the result is no longer needed."""
+    emitted: int = 0
+    """Characters delivered to the request."""
+    sent: int = 0
+    """Characters sent to the client, counted by the request."""
+    _held_logprobs: list[CharLogprobs] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.prompt.sequences.append(self)
+        self.x = int(self.prompt.indices[-1])
+
+    @property
+    def unsent(self) -> int:
+        """Characters emitted but not yet sent to the client."""
+        return self.emitted - self.sent
+
+    def start(self) -> list[SequenceDelta]:
+        """Return the first character of an echoed prompt, which nothing precedes and so has no probability."""
+        first = self.prompt.echo[:1]
+        logprobs = None
+        if self.num_logprobs is not None:
+            logprobs = missing_logprobs(len(first), min(self.num_logprobs, len(self.alphabet)))
+        return self._emit(SequenceDelta(self.index, first, logprobs, is_prompt=True))
+
+    def advance_prompt(self, delta: SequenceDelta, state: State) -> list[SequenceDelta]:
+        """Set the state after the characters of the prompt in `delta`."""
+        self.state = state
+        return self._emit(replace(delta, index=self.index))
+
+    def append(self, characters: NDArray[np.intp], state: State, read: ReadAgain | None) -> list[SequenceDelta]:
+        """Append generated characters (n,); `state` is the one before the last of them is read.
+
+        Where log-probabilities are requested, `read` has the logits (n, K) that each was sampled from, and the states
+        after the character before each.
+        """
+        characters = characters[: self.remaining]
+        n = len(characters)
+        self.is_started, self.x, self.state, self.remaining = True, int(characters[-1]), state, self.remaining - n
+        text, is_stopped = self.stops.feed(self.alphabet.decode(characters), self.remaining == 0)
+        delta = SequenceDelta(self.index, text)
+        if read is not None:
+            o, states = read[0][:n], read[1].select(np.s_[:n])
+            found = compute_logprobs(o, characters, self.num_logprobs or 0)
+            # Characters that may begin a stop sequence are held back, and so are their log-probabilities.
+            held = concatenate_logprobs([*self._held_logprobs, found])
+            self._held_logprobs = [held.slice(len(text), len(held.logprobs))]
+            delta = replace(delta, logprobs=held.slice(0, len(text)))
+            if self.units is not None:
+                delta = replace(delta, activations=self.select_units(states))
+                if self.sampling.ngram_weight == 1:  # the weight of the prior in o
+                    sampled = _sampling_probabilities(self.sampling, o, characters, found)
+                    delta = replace(delta, sampling_probs=sampled)
+        return self._emit(delta, is_stopped=is_stopped)
+
+    def select_units(self, states: State) -> Array | None:
+        """Return the activations of the units to report, if any."""
+        return None if self.units is None else states.recurrent[:, self.units]
+
+    def _emit(self, delta: SequenceDelta, *, is_stopped: bool = False) -> list[SequenceDelta]:
+        """Return the delta to deliver to the request, if there is any."""
+        finish: Finish | None = "stop" if is_stopped else None if self.prompt.unread or self.remaining else "length"
+        self.is_finished = finish is not None
+        self.emitted += len(delta.text)
+        return [replace(delta, finish=finish)] if delta.text or finish else []
+
+
+def _sampling_probabilities(
+    sampling: SamplingParams, o: Array, characters: NDArray[np.intp], found: CharLogprobs
+) -> NDArray[np.float64]:
+    """Return the probabilities with which `characters` (n,) and the k most likely ones were sampled from logits o."""
+    if sampling == SamplingParams():
+        return np.asarray(np.exp(np.concatenate([found.logprobs[:, None], found.top_logprobs], axis=1)))
+    reported = np.concatenate([characters[:, None], found.top], axis=1)
+    return np.array([sampling.probabilities(row)[indices] for row, indices in zip(o, reported, strict=True)])
+
+
+class GenerationJob:
+    """The sequences of one request. All but `sequences` and `loop` belongs to the event loop that created the job.
+
+    `wake` tells the batcher that there may be work: text was sent, or the client has disconnected. `read` characters of
+    prompts are counted in the metrics, and the `generated` ones, which the response counts.
+    """
+
+    def __init__(self, sequences: list[Sequence], wake: Callable[[], None], read: int) -> None:
+        self.sequences, self._wake, self.read, self.generated = sequences, wake, read, 0
+        for sequence in sequences:
+            sequence.job = self
+        self.loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._arrived = [delta for sequence in sequences for delta in sequence.start()]
+        if self._arrived:
+            self._changed.set()
+        self._error: Exception | None = None
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """The prompts of the sequences, in their order."""
+        return [*dict.fromkeys(sequence.prompt for sequence in self.sequences)]
+
+    def deliver(self, deltas: list[SequenceDelta]) -> None:
+        """Accept deltas from the batcher."""
+        self._arrived += deltas
+        self._changed.set()
+
+    def fail(self, error: Exception) -> None:
+        """Cancel all sequences; `deltas` raises the error instead of yielding more."""
+        self._error = self._error or error
+        for sequence in self.sequences:
+            sequence.is_cancelled = True
+        self._wake()
+        self._changed.set()
+
+    async def deltas(self) -> AsyncGenerator[list[SequenceDelta]]:
+        """Yield what has arrived since the last time, until every sequence has finished.
+
+        Deltas count as sent when the next ones are requested. A client that stops reading thus pauses its own sequences
+        and no others.
+        """
+        unfinished = len(self.sequences)
+        while unfinished:
+            await self._changed.wait()
+            self._changed.clear()
+            if self._error:
+                raise self._error
+            deltas, self._arrived = self._arrived, []
+            unfinished -= sum(delta.finish is not None for delta in deltas)
+            yield deltas
+            for delta in deltas:
+                self.sequences[delta.index].sent += len(delta.text)
+            self._wake()

@@ -1,0 +1,153 @@
+"""An outlier detector for lines of text with the interface of scikit-learn; requires the extra ``sklearn``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman import train
+from elman.errors import ElmanError, require_extra, shorten
+from elman.model import AGGREGATIONS, DEFAULT_AGGREGATION, BlockScorer, find_threshold
+from elman.text import Corpus
+
+with require_extra("sklearn"):
+    from sklearn.base import BaseEstimator, OutlierMixin
+    from sklearn.utils import check_random_state
+    from sklearn.utils.validation import check_is_fitted
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+HELD_OUT = 0.1
+"""Fraction of the lines that the offset is computed from."""
+MIN_HELD_OUT = 10
+"""Lines below which nothing is held out, and the offset is computed from the lines that were trained on."""
+
+
+class LineOutlierDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
+    """Outlier detection in lines of text, by the surprisal of a recurrent network with an n-gram prior.
+
+    Parameters
+    ----------
+    preset : str
+        Hyperparameters of the training, see `elman.train`.
+    max_seconds : float, optional
+        Time budget of the training; by default that of the preset.
+    max_updates : int, optional
+        Number of updates, which is reproducible, as a budget instead.
+    mask : str
+        Names of the masks that replace volatile parts of lines, separated by commas; ``all`` or empty.
+    mask_regex : str
+        A regular expression whose matches are replaced as well.
+    by : {"worst5+mean", "worst5", "mean", "max", "sum"}
+        What the score of a line is: the mean of its five highest losses plus the mean of all, the sum of the five, or
+        the mean, the highest or the sum of all.
+    contamination : float
+        Fraction of lines like those of the training set that are to be outliers, from 0 to 0.5.
+    random_state : int, RandomState or None
+        Determines the initial weights, and which lines are held out.
+
+    Attributes
+    ----------
+    model_ : elman.Model
+    offset_ : float
+        The score below which a line is an outlier, from lines that were held out of the training: a network knows those
+        that it was trained on too well.
+
+    Examples
+    --------
+    >>> from elman.apps.sklearn import LineOutlierDetector
+    >>> lines = [f"12:00:{n:02} job {n} is done" for n in range(60)] * 5
+    >>> detector = LineOutlierDetector(max_updates=60, random_state=0).fit(lines)
+    >>> detector.predict(["12:01:00 job 60 is done", "12:01:00 panic: no room"]).tolist()
+    [1, -1]
+    """
+
+    def __init__(
+        self,
+        preset: str = "quick",
+        *,
+        max_seconds: float | None = None,
+        max_updates: int | None = None,
+        mask: str = "all",
+        mask_regex: str = "",
+        by: str = DEFAULT_AGGREGATION,
+        contamination: float = 0.01,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.preset, self.max_seconds, self.max_updates = preset, max_seconds, max_updates
+        self.mask, self.mask_regex, self.by = mask, mask_regex, by
+        self.contamination, self.random_state = contamination, random_state
+
+    def fit(self, X: Iterable[str], y: Any = None) -> LineOutlierDetector:
+        """Train on lines.
+
+        Parameters
+        ----------
+        X : iterable of str, shape (n_samples,)
+            Lines without line feeds, as a list, an array or a column.
+        y : ignored
+
+        Raises
+        ------
+        ElmanError
+            If a parameter is invalid, or there is too little text.
+        """
+        lines = _list_lines(X)
+        if self.by not in AGGREGATIONS:
+            raise ElmanError(f"by must be one of {', '.join(AGGREGATIONS)} (got {shorten(self.by)})")
+        if not 0 <= self.contamination <= 0.5:
+            raise ElmanError(f"contamination must be from 0 to 0.5 (got {shorten(self.contamination)})")
+        limits = {"max_seconds": self.max_seconds, "max_updates": self.max_updates}
+        self.model_ = train(
+            Corpus.from_lines(lines),
+            preset=self.preset,
+            lines=True,
+            mask=self.mask,
+            mask_regex=self.mask_regex,
+            validation=HELD_OUT if len(lines) * HELD_OUT >= MIN_HELD_OUT else 0.0,
+            validate_every=0,
+            sample_every=0,
+            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
+            progress=False,
+            **{name: value for name, value in limits.items() if value is not None},  # type: ignore[arg-type]
+        ).model
+        if self.model_.score_quantiles is None:
+            self.offset_ = float(np.quantile(self.score_samples(lines), self.contamination))
+        else:
+            self.offset_ = -find_threshold(self.model_, self.by, 1 - self.contamination)
+        return self
+
+    def score_samples(self, X: Iterable[str]) -> NDArray[np.float64]:
+        """Return the negative score of every line, float64 of shape (n_samples,): the lower, the more unusual."""
+        check_is_fitted(self)
+        scorer, aggregate = BlockScorer(self.model_, carry_state=False), AGGREGATIONS[self.by]
+        return np.array([-aggregate(line) for line in scorer.score_batch(_list_lines(X))], np.float64)
+
+    def decision_function(self, X: Iterable[str]) -> NDArray[np.float64]:
+        """Return `score_samples` minus ``offset_``: negative for outliers, of shape (n_samples,)."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Iterable[str]) -> NDArray[np.intp]:
+        """Return -1 for every outlier, and 1 for every other line, of shape (n_samples,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = tags.input_tags.one_d_array = tags.no_validation = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+
+def _list_lines(X: Iterable[str]) -> list[str]:
+    """Return the lines of an array or a column, which may have a second axis of length 1."""
+    shape: tuple[int, ...] = getattr(X, "shape", ())
+    if len(shape) == 2 and shape[1] == 1:
+        X = np.asarray(X)[:, 0]
+    lines = [] if isinstance(X, str) else list(X)
+    if not lines or not all(isinstance(line, str) for line in lines):
+        raise ElmanError("X must be lines: a list, a one-dimensional array or a column of strings, which is not empty")
+    return lines

@@ -1,0 +1,105 @@
+"""`elman.sweep`: search for better settings, with several workers and across interruptions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Unpack
+
+from elman.apps.sweep.results import SweepResult
+from elman.apps.sweep.space import Pruner, Sampler, SweepPlan, create_settings
+from elman.config import normalize
+from elman.errors import ElmanError, check_range, option, require_extra
+from elman.machine import thread_count
+from elman.options import document_options
+from elman.presets import DEFAULT_PRESET
+from elman.training import TrainingOptions, collect_settings, list_training_options
+
+
+@document_options(list_training_options())
+def sweep(
+    corpus: str | os.PathLike[str] = "python-docs",
+    *,
+    out: str | os.PathLike[str],
+    trials: int,
+    space: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    preset: str = DEFAULT_PRESET,
+    workers: int = 1,
+    storage: str | None = None,
+    study: str | None = None,
+    sampler: Sampler = "tpe",
+    pruner: Pruner = "halving",
+    sampler_seed: int = 0,
+    callback: Callable[[SweepResult], object] | None = None,
+    **options: Unpack[TrainingOptions],
+) -> SweepResult:
+    """Search for the settings with the lowest validation loss.
+
+    A trial is a training run in ``OUT/trials``. A sweep that was interrupted or killed continues if it is called again
+    with the same arguments; with more trials, it is extended. See ``docs/how_to/sweep.md``.
+
+    Parameters
+    ----------
+    corpus : str or path
+        A file or a built-in name (``python-docs``, ``shakespeare``).
+    out : path
+        The directory of the sweep.
+    trials : int
+        The number of trials.
+    space : path or dict, optional
+        The search space: a TOML file, or the same as a dictionary: setting -> list of choices, or dictionary with
+        ``low``, ``high`` and perhaps ``log`` or ``step``. By default a space around the preset.
+    preset : str
+        Settings to start from.
+    workers : int
+        Processes on this machine; each has an equal part of the cores.
+    storage : str, optional
+        The URL of a database, such as ``postgresql+psycopg://…``, for workers on several machines; by default a journal
+        in the directory, for those of one.
+    study : str, optional
+        The name of the study in the database; by default that of the directory.
+    sampler : str
+        ``tpe``, ``random`` or ``grid``.
+    pruner : str
+        ``halving`` stops the worse half of the trials after a quarter of the budget, and again after half of it;
+        ``none`` stops none.
+    sampler_seed : int
+        Random seed of the sampler.
+    callback : callable, optional
+        Called with the results so far, about twice per second; a true value saves all trials in training and stops.
+    OPTIONS
+
+    Returns
+    -------
+    SweepResult
+
+    Raises
+    ------
+    ElmanError
+        If an argument is invalid, the sweep in the directory has other settings, the database cannot be used, or no
+        trial could be trained.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import elman
+    >>> _ = Path("cats.txt").write_text("the cat sat on the mat. " * 40)
+    >>> space = {"learning_rate": {"low": 0.01, "high": 0.3, "log": True}}
+    >>> options = {"preset": "reference", "hidden_size": 8, "max_updates": 50, "engine": "numpy"}
+    >>> result = elman.sweep("cats.txt", out="sweeps/cats", trials=2, space=space, **options)
+    >>> len(result.trials), sorted(result.best.values)
+    (2, ['learning_rate'])
+    """
+    check_range("trials", trials, 1)
+    check_range("workers", workers, 1)
+    if workers > thread_count():
+        raise ElmanError(f"{option.workers} must be at most the number of cores, {thread_count()} (got {workers})")
+    with require_extra("sweep"):
+        from elman.apps.sweep.controller import run_sweep
+    if not isinstance(corpus, str | os.PathLike):
+        raise ElmanError(f"a sweep reads a file or a built-in text (got {type(corpus).__name__})")
+    fixed = {name: normalize(name, value) for name, value in collect_settings(None, None, options).items()}
+    settings = create_settings(os.fspath(corpus), preset, fixed, space, sampler, pruner, sampler_seed)
+    plan = SweepPlan(settings, Path(out), settings.limit_trials(trials), workers, storage, study)
+    return run_sweep(plan, callback or (lambda result: False))

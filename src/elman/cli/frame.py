@@ -1,0 +1,263 @@
+"""The application: its commands, where their options come from, and how each of them ends.
+
+Options are taken from the command line, then from ``ELMAN_<COMMAND>_<OPTION>``, then from the file of ``--config``. A
+command imports what it calls, so that ``elman --help`` needs neither NumPy nor Numba.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from pkgutil import resolve_name
+from types import FrameType
+from typing import Annotated, Any
+
+from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter, Token
+from cyclopts.config import Dict, Env
+
+from elman._version import __version__
+from elman.cli.commands import BAD_INPUT, INTERRUPTED, STARTED
+from elman.cli.parameters import join_descriptions, parse_nonempty_path
+from elman.errors import ElmanError, command_line, quote, shorten
+from elman.machine import HANGUP, postpone_signal
+from elman.options import suggest_option
+from elman.plugins import Registry
+
+COMMANDS = {
+    "Train": ["train", "plot", "runs"],
+    "Use": ["sample", "eval", "score"],
+    "Exchange": ["export", "import"],
+    "Study": ["gradcheck"],
+    "Other": ["cache"],
+}
+"""Group -> commands of the core, in the order of ``--help``: most used first."""
+PATHS = {"runs": "runs:app", "plot": "runs:plot", "eval": "eval:evaluate", "import": "export:import_"}
+"""Command -> module and function, where they do not have its name."""
+CORE = {
+    name: f"elman.cli.commands.{PATHS.get(name, f'{name}:{name}')}" for names in COMMANDS.values() for name in names
+}
+"""Command of the core -> module and function."""
+INSTALLED = Registry[Any]("elman.commands")
+"""Commands of applications. `GROUP` of its module is the group of a command in ``--help``."""
+
+OTHER = Group("Other", sort_key=len(COMMANDS))
+
+
+ENVIRONMENT = "ELMAN_"
+"""What the names of environment variables begin with."""
+
+
+def _create_app() -> App:
+    """Return the application with the commands of the core."""
+    app = App(
+        name="elman",
+        version=__version__,
+        version_flags=["--version", "-V"],
+        help="Train character-level language models (RNN, GRU, LSTM) on your own text, on a CPU, and use them.",
+        help_format="plaintext",
+    )
+    for name, path in CORE.items():
+        app.command(path, name=name)
+    app["--help"].group = app["--version"].group = OTHER
+    app.command(_show_help, name="help", show=False)
+    app.register_install_completion_command(
+        group=OTHER,
+        help="Install shell completion of commands and options, and load it in the startup file of the shell.",
+    )
+    app.meta.default(_launch)
+    return app
+
+
+def _add_installed(app: App) -> None:
+    """Add the commands of applications."""
+    for name, entry_point in INSTALLED.entry_points.items():
+        if name not in app:
+            app.command(entry_point.value, name=name)
+
+
+def _print_overview() -> None:
+    """Print all commands in their groups; to describe them, they are imported."""
+    overview = App(name=app.name, help=app.help, help_format=app.help_format, version_flags=["--version", "-V"])
+    groups = {title: OTHER if title == OTHER.name else Group(title, sort_key=n) for n, title in enumerate(COMMANDS, 1)}
+    titles = {name: title for title, names in COMMANDS.items() for name in names}
+    for place, name in enumerate([*CORE, *INSTALLED]):
+        try:
+            target = resolve_name(CORE[name]) if name in CORE else INSTALLED[name]
+        except ElmanError as error:
+            _show_warning(str(error))
+            continue
+        title = str(titles.get(name) or getattr(sys.modules[target.__module__], "GROUP", ""))
+        help = target.help if isinstance(target, App) else target.__doc__
+        overview.command(_show_help, name=name, group=groups.get(title, OTHER), sort_key=place, help=help)
+    overview["--help"].group = overview["--version"].group = OTHER
+    overview.register_install_completion_command(group=OTHER, help=app["--install-completion"].help)
+    overview.help_print([])
+
+
+@join_descriptions
+def _launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    config: Annotated[Path | None, Parameter(group=OTHER, converter=parse_nonempty_path)] = None,
+) -> int:
+    """Run a command, with the options that a file and the environment set.
+
+    Parameters
+    ----------
+    config
+        TOML file with options, such as "[train] hidden_size = 128". Environment variables, such as
+        ELMAN_TRAIN_HIDDEN_SIZE, override it; the command line overrides both.
+    """
+    tables = {} if config is None else _read_tables(config)
+
+    def add_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        options = _add_positional_arguments(tables.get(" ".join(commands), {}), str(config), arguments)
+        Dict(dict.fromkeys(commands, options), source=str(config))(app, commands, arguments)
+
+    app.config = [_warn_of_unknown_variables, Env(ENVIRONMENT, show=False), add_from_file]
+    return _call(tokens, app)
+
+
+def _call(tokens: Sequence[str], app: App) -> int:
+    return int(app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0)
+
+
+def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the options in a TOML file, which has a table for each of some commands."""
+    from elman.cli.usage_errors import suggest
+    from elman.storage.untrusted import read_toml
+
+    names, tables = [*CORE, *INSTALLED], read_toml(path)
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise ElmanError(f"{quote(name)} in {quote(path)} must be in the table of a command, such as [train]")
+        if name not in names:
+            raise ElmanError(f"unknown command {quote(name)} in {quote(path)}; {suggest(name, names)}")
+    return tables
+
+
+def _add_positional_arguments(table: dict[str, Any], source: str, arguments: ArgumentCollection) -> dict[str, Any]:
+    """Add texts and runs, which Cyclopts does not find by name, to the arguments; return the other options."""
+    options = dict(table)
+    for argument in arguments:
+        value = None if argument.index is None else options.pop(argument.name.lower(), None)
+        if value is not None and not argument.tokens:
+            _, takes_several = argument.token_count()
+            for n, each in enumerate(value if takes_several and isinstance(value, list) else [value]):
+                argument.append(Token(keyword=argument.name.lower(), value=str(each), source=source, index=n))
+    return options
+
+
+def _warn_of_unknown_variables(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Warn of variables that name no option of the command; they may be another program's."""
+    prefix = f"{ENVIRONMENT}{'_'.join(commands).upper()}_"
+    names = {name.lstrip("-").replace("-", "_").lower() for argument in arguments for name in argument.names}
+    for variable in sorted(os.environ) if commands else ():
+        name = variable.removeprefix(prefix).lower()
+        if variable.startswith(prefix) and name not in names:
+            near = suggest_option(name, names)
+            hint = f"did you mean {prefix}{near.upper()}?" if near else "see --help"
+            print(f"warning: {shorten(variable)} is ignored: {commands[0]} has no such option; {hint}", file=sys.stderr)
+
+
+def _show_help(*command: str) -> int:
+    _add_installed(app)
+    return _call([*command, "--help"], app)
+
+
+def _split_config(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Return ``--config`` with its value, and the rest, which it may stand after: several texts would include it."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    for n, argument in enumerate(arguments[:end]):
+        name, has_value, _ = argument.partition("=")
+        if name == "--config":
+            width = 1 if has_value else 2
+            if n + width > end:
+                raise ElmanError("--config requires a value")
+            return arguments[n : n + width], arguments[:n] + arguments[n + width :]
+    return [], arguments
+
+
+app = _create_app()
+
+
+def main(arguments: list[str] | None = None, started: float | None = None) -> None:
+    """Run the command line and exit: 0, 1 (a check found something), 2 (bad input), 130 (interrupt), 128 + a signal.
+
+    `started` is the time of `time.monotonic` at which the process started, now by default.
+    """
+    STARTED.set(started)
+    if sys.stdout is None:  # closed by the process that started this one
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (it stays open)
+    for stream in (sys.stdout, sys.stderr):
+        # A text may contain what the terminal's encoding does not; a lone surrogate is no reason to stop.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    for number in {signal.SIGTERM, HANGUP or signal.SIGTERM}:
+        is_default = signal.getsignal(number) is signal.SIG_DFL
+        if is_default and threading.current_thread() is threading.main_thread():
+            signal.signal(number, _exit)  # so that temporary files are removed; some commands replace the handler
+    with command_line(), warnings.catch_warnings():
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(code)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    if not postpone_signal(number, frame):
+        sys.exit(128 + number)
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        if arguments in ([], ["help"], ["--help"], ["-h"]):
+            _print_overview()
+            code = 0
+        else:
+            config, rest = _split_config(arguments)
+            if not rest or rest[0] not in CORE:
+                _add_installed(app)
+            code = _call([*config, *rest], app.meta)
+        sys.stdout.flush()
+        return code
+    except ElmanError as error:
+        return _report_error(str(error))
+    except CycloptsError as error:
+        from elman.cli.usage_errors import describe_usage_error
+
+        return _report_error(describe_usage_error(error, app))
+    except MemoryError as error:  # NumPy's names the size of an array
+        reason = str(error) or "Python cannot allocate more"
+        return _report_error(f"not enough memory ({reason}): use a smaller model, or for training smaller settings")
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # as in `elman sample RUN | head`
+        _discard_stdout()
+        return 0
+    except SystemExit as exit:  # raised by Rich, which prints the help
+        if isinstance(exit.__context__, BrokenPipeError):
+            return 0
+        raise
+    except OSError as error:
+        if error.filename is not None:
+            return _report_error(f"cannot use {quote(error.filename)} ({error.strerror})")
+        _discard_stdout()  # every file has a name; what remains is standard output
+        return _report_error(f"cannot write to standard output ({error.strerror})")
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def _discard_stdout() -> None:
+    """Discard what is still buffered, or Python complains when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _report_error(message: str) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return BAD_INPUT

@@ -1,0 +1,94 @@
+"""ARPA, the text format of KenLM, SRILM and decoders: the distributions of the n-gram counts, without the network.
+
+A word is a character. Those that would end a word or a line, or are half of a pair, have names.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from elman.errors import ElmanError, option, quote
+from elman.formats.arpa_text import BEGIN, END, NEVER, UNKNOWN, UNKNOWN_LOG, make_model, parse_arpa, write_arpa
+from elman.formats.contents import ModelInfo
+from elman.model import Model
+from elman.network.parameters import Architecture, Parameters
+from elman.runs.snapshot import Snapshot, infer_config
+from elman.text import Alphabet, with_unknown
+
+SUFFIX = ".arpa"
+HELP = "n-gram counts, for KenLM and decoders"
+OPTIONS: tuple[str, ...] = ("order", "space")
+NOTE = "the file has the n-gram counts of the model, and no network"
+SPACES = ("<sp>", "<space>", "\u2581", "|")
+"""Words for the space: that of `write`, and those that `read` also takes for it, if there is none before."""
+_NAMES = {"\n": "<nl>", "\t": "<tab>"}
+_NAMED_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
+
+
+def write(model: Model, info: ModelInfo) -> Iterator[bytes]:
+    """Return the pieces of a file."""
+    if model.parameters.ngrams is None:
+        raise ElmanError(f"this model has no n-gram counts to export: train with {option.ngram_order:7}")
+    return write_arpa(model.parameters.ngrams, name_characters(model.alphabet, info.space or SPACES[0]), info.order)
+
+
+def name_characters(alphabet: Alphabet, space: str = SPACES[0]) -> list[str]:
+    """Return the word of each character; `space` is that of the space."""
+    words = [_name(character) for character in alphabet.characters]
+    if alphabet.has_unknown:
+        words[-1] = UNKNOWN
+    if space.split() != [space] or space in {*words, BEGIN, END, UNKNOWN}:
+        raise ElmanError(f"{option.space} must be a word that no other character has (got {quote(space)})")
+    if space not in SPACES and (len(space) > 1 or _name(space) != space):
+        raise ElmanError(
+            f"{option.space} must be one character, or one of {', '.join(SPACES[:2])} (got {quote(space)})"
+        )
+    return [space if word == " " else word for word in words]
+
+
+def _name(character: str) -> str:
+    is_named = unicodedata.category(character) in _NAMED_CATEGORIES
+    return _NAMES.get(character, f"<U+{ord(character):04X}>" if is_named else character)
+
+
+def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
+    """Return the model in an untrusted file, whose words must be characters, without a network.
+
+    Lines are independent if ``</s>`` has a probability. ``<unk>`` is an unknown symbol if it has more than `write`
+    gives it.
+    """
+    if alphabet is not None:
+        raise ElmanError(f"it contains its characters: remove {option.alphabet}")
+    with path.open("rb") as file:
+        words, levels = parse_arpa(file)
+    log_p = dict(zip(words, levels[0][1][:, 0].tolist(), strict=True))
+    space = next((word for word in SPACES if word in log_p), "")
+    line_ends = (BEGIN, END) if log_p.get(END, NEVER) > NEVER else ()
+    others = {BEGIN, END, UNKNOWN}.difference(line_ends[1:])
+    characters = {word: "\n" if word == END else _parse_word(word, space) for word in words if word not in others}
+    alphabet = Alphabet("".join(characters.values()))
+    if log_p.get(UNKNOWN, NEVER) > UNKNOWN_LOG + 1e-6:
+        alphabet = with_unknown(alphabet)
+        characters[UNKNOWN] = alphabet.characters[-1]
+    characters |= dict.fromkeys(line_ends, "\n")
+    index = {character: k for k, character in enumerate(alphabet.characters)} | {"": -1}
+    ngrams = make_model(words, levels, np.array([index[characters.get(word, "")] for word in words]))
+    net = Architecture(len(alphabet), 0, order=ngrams.order, reset_at=ngrams.reset_at)
+    arrays = {name: np.full(shape, float(name == "alpha"), np.float32) for name, shape in net.shapes().items()}
+    parameters = Parameters(net, arrays, ngrams)
+    return Snapshot(infer_config(alphabet, parameters, None), alphabet, parameters, np.zeros(0, np.float32))
+
+
+def _parse_word(word: str, space: str) -> str:
+    """Return the character of a word."""
+    names = {name: character for character, name in _NAMES.items()} | {space: " "}
+    code = re.fullmatch(r"<U\+([0-9A-F]{4,6})>", word)
+    character = chr(int(code[1], 16)) if code else names.get(word, word)
+    if len(character) != 1:
+        raise ElmanError(f"its word {quote(word)} is not a character")
+    return character

@@ -1,0 +1,217 @@
+"""What every exported file contains, and its validation: arrays, JSON metadata, and the table of an n-gram prior.
+
+K  alphabet size                L  layers
+m  hidden units per layer       S  size of the recurrent state, see `elman.network.state`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.errors import ElmanError, option
+from elman.model import Model
+from elman.network.cells import CELLS
+from elman.network.parameters import Architecture, Array, Arrays, Parameters
+from elman.ngram.file import describe_ngrams, restore_ngrams
+from elman.ngram.model import NgramModel
+from elman.ngram.table import MAX_ORDER
+from elman.runs.manifest import TextRecord
+from elman.runs.snapshot import METADATA_KEY as METADATA_KEY
+from elman.runs.snapshot import Snapshot, infer_config
+from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
+from elman.text import Alphabet
+from elman.text.masks import Masker
+
+FORMAT = 1
+
+NGRAM_KEY = "ngram"
+"""The key of the description of the n-gram prior in the metadata."""
+_LINES_KEY = "lines"
+"""The key in the metadata of a model of independent lines, whose state is set to zeros before every line feed."""
+_MASK_KEYS = ("mask", "mask_regex")
+"""The keys of its masks, see `elman.text.masks`."""
+_DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInfo:
+    """What a format that describes a model says of it."""
+
+    name: str
+    """That of the folder, or for a file that of the run."""
+    snapshot: Snapshot
+    """Its settings and its validation loss."""
+    text: TextRecord | None = None
+    """The training text, where the model is that of a run."""
+    date: date | None = None
+    """Likewise, when training ended."""
+    license: str = ""
+    language: str = ""
+    weights: str = ""
+    """The type of the weights in a page; if it is empty, the smallest with which the model predicts as well."""
+    include_text: bool = False
+    """Whether a page or a folder may contain a table from which the training text can be read."""
+    order: int | None = None
+    """The length of the longest strings in an ARPA file, if it is not that of the model."""
+    space: str = ""
+    """The word for the space in an ARPA file; empty for the default."""
+
+
+def require_pruned(ngrams: NgramModel | None, info: ModelInfo) -> None:
+    """Check that the training text cannot be read from an n-gram table, unless it is meant to be included."""
+    if ngrams is not None and ngrams.min_count < 2 and not info.include_text:
+        ngrams.require_counts()
+        raise ElmanError(
+            "the n-gram table of this model is not pruned, so that its training text can be read from it"
+            f" ({option.ngram_min_count:{ngrams.min_count}}): pass {option.include_text:True}, or train with"
+            f" {option.ngram_min_count:2}"
+        )
+
+
+def restore_snapshot(
+    metadata: Mapping[str, Any],
+    net: Architecture,
+    arrays: Mapping[str, Array],
+    ngrams: Mapping[str, NDArray[Any]],
+    given_alphabet: Alphabet | None,
+) -> Snapshot:
+    """Return the network in a file, whose `metadata` and `ngrams` were not validated.
+
+    The initial state is the array ``h`` or among the metadata. A given alphabet overrides that of the metadata.
+    """
+    # Copies: the arrays read may have another memory order, or be read-only.
+    copies = {name: np.array(arrays[name], order="C") for name in net.shapes()}
+    if given_alphabet is None and "alphabet" not in metadata:
+        raise ElmanError(f"it does not contain its {net.K} characters: pass them with {option.alphabet}")
+    alphabet = given_alphabet or Alphabet(
+        require_str(metadata["alphabet"], "alphabet"), has_unknown=_require_bool(metadata, "folds")
+    )
+    if len(alphabet) != net.K:
+        raise ElmanError(f"the alphabet has {len(alphabet)} characters, but the network has {net.K}")
+    if _require_bool(metadata, _LINES_KEY):
+        net = net.for_lines(alphabet)
+    model = restore_ngrams(metadata[NGRAM_KEY], ngrams, net.ngram_spec) if net.order else None
+    h = arrays["h"].copy() if "h" in arrays else _read_state(metadata, net, copies["V"].dtype)
+    masks = [require_str(metadata.get(key, ""), key) for key in _MASK_KEYS]
+    parameters, masker = Parameters(net, copies, model), Masker(*masks) if any(masks) else None
+    return Snapshot(infer_config(alphabet, parameters, masker), alphabet, parameters, h)
+
+
+def _read_state(metadata: Mapping[str, Any], net: Architecture, dtype: np.dtype[Any]) -> Array:
+    """Return the initial state (S,) of the metadata: zeros where the file contains none."""
+    if "state" not in metadata:
+        return np.zeros(net.state_size, dtype)
+    names = initial_state_names(net)
+    state = {
+        name: np.array([[require_finite(x, name) for x in row] for row in rows])
+        for name, rows in metadata["state"].items()
+    }
+    if {name: array.shape for name, array in state.items()} != dict.fromkeys(names, (net.layers, net.m)):
+        raise ElmanError(f"its state must have {' and '.join(names)}, each with {net.layers} rows of {net.m} numbers")
+    with np.errstate(over="ignore"):
+        h = np.stack([state[name] for name in names], axis=1).reshape(-1).astype(dtype)
+    if not np.isfinite(h).all():
+        raise ElmanError(f"its state exceeds the range of {dtype}")
+    return h
+
+
+def _require_bool(metadata: Mapping[str, Any], name: str) -> bool:
+    value = metadata.get(name, False)
+    if type(value) is not bool:
+        raise ElmanError(f"{name} must be true or false")
+    return value
+
+
+def initial_state_names(net: Architecture) -> tuple[str, ...]:
+    """Return the names of the state vectors among the ONNX inputs and in the metadata: h0 and, for lstm, s0."""
+    return tuple(f"{vector.symbol}0" for vector in net.spec.state)
+
+
+def export_metadata(model: Model) -> dict[str, Any]:
+    """Return the metadata of a model: its architecture, its characters, its initial state, and its n-gram prior."""
+    net, ngrams, masker = model.parameters.architecture, model.parameters.ngrams, model.masker
+    vectors = model.state.recurrent.reshape(net.layers, net.state_vectors, net.m)
+    return {
+        "format": FORMAT,
+        "cell": net.cell,
+        "layers": net.layers,
+        "hidden_size": net.m,
+        "alphabet": model.alphabet.characters,
+        "folds": model.alphabet.has_unknown,
+        **({_LINES_KEY: True} if model.is_of_lines else {}),
+        **(dict(zip(_MASK_KEYS, (masker.names, masker.regex), strict=True)) if masker else {}),
+        "state": {name: vectors[:, n].tolist() for n, name in enumerate(initial_state_names(net))},
+        **({NGRAM_KEY: describe_prior(ngrams)} if ngrams else {}),
+    }
+
+
+def describe_prior(ngrams: NgramModel) -> dict[str, Any]:
+    """Return the description of an n-gram prior."""
+    return {"order": ngrams.order, **describe_ngrams(ngrams)}
+
+
+# --- Reading; the functions raise ElmanError, ValueError, LookupError or TypeError if a file is invalid ---
+
+
+def parse_metadata(json_text: str) -> dict[str, Any]:
+    """Parse the metadata of a file, a JSON object; an empty text gives an empty dictionary."""
+    metadata = parse_strict_json(json_text) if json_text else {}
+    if type(metadata) is not dict:
+        raise ElmanError("its metadata is not a JSON object")
+    if "config" in metadata:
+        raise ElmanError("it is a checkpoint written by elman train, which every command reads without import")
+    if require_int(metadata.get("format", FORMAT), "format") != FORMAT:
+        raise ElmanError(f"it has format {metadata['format']}; this version of Elman reads {FORMAT}")
+    return metadata
+
+
+def read_architecture(metadata: Mapping[str, Any], arrays: Arrays, axis: int = 0) -> Architecture:
+    """Return the architecture in the metadata of a file that Elman wrote, whose array V has K along an axis."""
+    if "V" not in arrays:
+        raise ElmanError("the array V is missing")
+    if "cell" not in metadata:
+        raise ElmanError("it has no metadata: only files written by elman export, and PyTorch state dicts, are read")
+    cell = require_str(metadata["cell"], "cell")
+    if cell not in CELLS:
+        raise ElmanError(f"its cell {cell!r} is unknown")
+    layers = require_int(metadata["layers"], "layers", minimum=1, maximum=len(arrays))
+    m = require_int(metadata["hidden_size"], "hidden_size", minimum=0)
+    return Architecture(arrays["V"].shape[axis], m, cell, layers, read_order(metadata))
+
+
+def read_order(metadata: Mapping[str, Any]) -> int:
+    """Return the order of the n-gram prior in the metadata; 0 if there is none."""
+    if NGRAM_KEY not in metadata:
+        return 0
+    return require_int(metadata[NGRAM_KEY]["order"], "the order", minimum=1, maximum=MAX_ORDER)
+
+
+def check_arrays(arrays: Mapping[str, Array], expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Check that arrays have the expected names and shapes, one common dtype, and finite values."""
+    for name, shape in expected.items():
+        if name not in arrays:
+            raise ElmanError(f"the array {name} is missing")
+        if arrays[name].shape != shape:
+            raise ElmanError(f"{name} has shape {arrays[name].shape}, but {shape} is needed to match the other arrays")
+    if arrays.keys() != expected.keys():
+        raise ElmanError(f"unexpected array {min(arrays.keys() - expected.keys())}")
+    dtypes = {str(array.dtype) for array in arrays.values()}
+    if len(dtypes) > 1 or dtypes.isdisjoint(_DTYPES):
+        raise ElmanError(f"its arrays must be all {' or all '.join(_DTYPES)} (got {' and '.join(sorted(dtypes))})")
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ElmanError(f"{name} contains NaN or infinity")
+
+
+def recurrent_bias(net: Architecture, layer: Arrays) -> Array:
+    """Return the bias that other frameworks add to W h: zeros, but d in the last block of gru."""
+    bias = np.zeros_like(layer["b"])
+    if "d" in layer:
+        bias[-net.m :] = layer["d"]
+    return bias

@@ -1,0 +1,178 @@
+"""A playground as one web page, which computes with the network in JavaScript and needs no server.
+
+The page has the front end of ``elman serve``. Its arrays follow one another, gzipped and in base64: the parameters, the
+initial state, and the table of the n-gram prior as it is in the model file. Matrices have the smallest type with which
+the model predicts texts that it generates nearly as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from elman._version import __version__
+from elman.errors import ElmanError, option, quote
+from elman.formats.contents import ModelInfo, describe_prior, require_pruned
+from elman.model import Model
+from elman.network import SamplingParams
+from elman.network.parameters import Array, Parameters
+from elman.network.sampling import list_sampling_fields
+from elman.ngram.model import NgramModel
+from elman.text.masks import describe_symbols
+from elman.web import STATIC_FILES, dump_json, encode_bytes, inline_modules, render_file
+
+SUFFIX = ".html"
+HELP = "web page"
+OPTIONS: tuple[str, ...] = ("license", "weights", "include_text")
+NOTE = ""
+read = None
+
+LIMITS = {"length": 10_000, "read": 10_000, "units": 256}
+"""Characters that are generated and read at once, and units that are reported together, at most."""
+MAX_INCREASE = 0.002
+"""Nats per character by which rounded weights may predict a text worse."""
+_TEXTS, _LENGTH = 16, 250
+"""The texts on which this is measured, which the model itself generates, and their length."""
+_BODY = re.compile(r"<body>\n(.*)<dialog", re.DOTALL)
+_FILES = Path(__file__).parent / "page"
+
+
+def write(model: Model, info: ModelInfo) -> bytes:
+    """Return the page."""
+    network, ngrams = model.parameters.architecture, model.parameters.prior.model
+    network.spec.require_export("page")
+    require_pruned(ngrams, info)
+    if ngrams is not None:
+        ngrams.require_counts()
+    weights = info.weights or choose_weights(model)
+    if weights not in WEIGHTS:
+        raise ElmanError(f"{option.weights} must be one of {', '.join(WEIGHTS)} (got {quote(weights)})")
+    arrays, data = _pack_arrays(model, ngrams, weights)
+    described = describe_for_playground(info.name, model) | {
+        "lines": model.is_of_lines,
+        "ngrams": None if ngrams is None else describe_prior(ngrams) | {"discounts": ngrams.discounts.tolist()},
+        "arrays": arrays,
+    }
+    playground = Path(__file__).parent / "playground"
+    body = _BODY.search((playground / "index.html").read_text("utf-8"))
+    assert body is not None
+    page = render_file(
+        _FILES / "page.html",
+        [STATIC_FILES / "base.css", playground / "playground.css", _FILES / "page.css"],
+        _FILES / "page.js",
+        has_worker=True,
+        version=__version__,
+        name=info.name,
+        body=Markup(body[1]),
+        facts=_list_facts(info, ngrams, weights),
+        worker=Markup(inline_modules(_FILES / "worker.js")),
+        data=Markup(dump_json({"model": described, "limits": LIMITS, "sampling": list_sampling_fields()})),
+        arrays=encode_bytes(data),
+    )
+    return page.encode("utf-8", "surrogatepass")
+
+
+def _list_facts(info: ModelInfo, ngrams: NgramModel | None, weights: str) -> list[tuple[str, str]]:
+    """Return what the page says of the model: titles and values."""
+    text, loss = info.text, info.snapshot.validation_loss
+    contents = f"The weights in {weights}. The text is not in the page."
+    if ngrams is not None:
+        which = f"those that occur at least {ngrams.min_count} times. The text is not in the page."
+        contents = (
+            f"The weights in {weights}, and how often strings of up to {ngrams.order + 1} characters occur in the text:"
+            f" {which if ngrams.min_count > 1 else 'all of them, from which the text can be read.'}"
+        )
+    facts = {
+        "Trained on": text and f"{text.name}, {text.chars:,} characters",
+        "Validation loss": loss and f"{loss:.3f} nats per character",
+        "Date": info.date and f"{info.date:%d %B %Y}".lstrip("0"),
+        "Licence": info.license,
+        "Contents": contents,
+        "Made with": f"Elman {__version__}",
+    }
+    return [(title, value) for title, value in facts.items() if value]
+
+
+# --- Arrays ---
+
+
+def _round_int8(array: Array) -> tuple[Array, NDArray[np.int8]]:
+    """Return a factor for each row of a matrix, and the integers that they multiply."""
+    factors = np.maximum(np.abs(array).max(axis=1, keepdims=True, initial=0) / 127, np.finfo(np.float32).tiny).astype(
+        np.float32
+    )
+    return factors, np.rint(array / factors).astype(np.int8)
+
+
+def _pack_int8(array: Array) -> bytes:
+    factors, integers = _round_int8(array)
+    return factors.astype("<f4").tobytes() + integers.tobytes()
+
+
+WEIGHTS: dict[str, tuple[Callable[[Array], bytes], Callable[[Array], Array]]] = {
+    "int8": (_pack_int8, lambda array: np.multiply(*_round_int8(array))),
+    "float16": (lambda array: array.astype("<f2").tobytes(), lambda array: array.astype(np.float16)),
+    "float32": (lambda array: array.astype("<f4").tobytes(), lambda array: array),
+}
+"""By type, the bytes of a matrix, and the matrix that they represent; the smallest first."""
+
+
+def choose_weights(model: Model) -> str:
+    """Return the smallest type that increases the loss by at most `MAX_INCREASE`; float32 in any case."""
+    return next(kind for kind in WEIGHTS if kind == "float32" or measure_increase(model, kind) <= MAX_INCREASE)
+
+
+def round_weights(parameters: Parameters, kind: str) -> Parameters:
+    """Return the parameters that a page with this type of weights has."""
+    return parameters.map(lambda array: WEIGHTS[kind][1](array).astype(array.dtype) if array.ndim == 2 else array)
+
+
+@np.errstate(over="ignore", invalid="ignore")  # a weight may be too large for float16
+def measure_increase(model: Model, kind: str) -> float:
+    """Return by how many nats per character rounded weights predict texts worse that the model generates."""
+    start = np.repeat(model.alphabet.encode(model.alphabet.start_char), _TEXTS)
+    state, uniforms = model.start(_TEXTS), np.random.default_rng(1).random((_LENGTH, _TEXTS))
+    generated, _ = model.engine.session(model.parameters).generate(state, start, uniforms, [SamplingParams()] * _TEXTS)
+    text = np.concatenate([start[None], generated]).astype(model.alphabet.dtype)
+    before, after = (
+        model.engine.session(parameters).losses(state, text[:-1], text[1:])[0].mean()
+        for parameters in (model.parameters, round_weights(model.parameters, kind))
+    )
+    return float(after - before) if np.isfinite(after) else np.inf
+
+
+def _pack_arrays(model: Model, ngrams: NgramModel | None, weights: str) -> tuple[list[dict[str, Any]], bytes]:
+    """Return name, type, shape and size of each array, and the bytes of all of them."""
+    packed = [
+        (name, kind := weights if array.ndim == 2 else "float32", array.shape, WEIGHTS[kind][0](array))
+        for name, array in {**model.parameters, "h": model.state.recurrent}.items()
+    ]
+    if ngrams is not None:
+        tables = ngrams.table.arrays()
+        packed += [(name, "uint32", words.shape, words.astype("<u8").tobytes()) for name, words in tables.items()]
+    arrays = [{"name": name, "type": kind, "shape": shape, "size": len(data)} for name, kind, shape, data in packed]
+    return arrays, b"".join(data for *_, data in packed)
+
+
+def describe_for_playground(name: str, model: Model) -> dict[str, Any]:
+    """Return what the playground has to know of a model, with its units in groups, the vectors of the state."""
+    network = model.parameters.architecture
+    groups = [(layer, vector) for layer in range(1, network.layers + 1) for vector in network.spec.state]
+    return {
+        "id": name,
+        "cell": network.cell,
+        "cell_title": network.spec.title,
+        "symbols": {} if model.masker is None else describe_symbols(model.masker.legend()),
+        "layers": network.layers,
+        "hidden_size": network.m,
+        "characters": list(model.alphabet.characters),
+        "has_unknown": model.alphabet.has_unknown,
+        "first": model.alphabet.start_char,
+        "units": [{"layer": layer, "part": v.part, "name": v.name, "count": network.m} for layer, v in groups],
+    }

@@ -1,0 +1,238 @@
+"""Text generation: sampling of one text or a batch, beam search, and stop sequences.
+
+Beam search keeps only the `width` most likely prefixes, each with its log-probability, the sum over its characters. At
+each step every prefix is extended by every character, and the `width` most likely results are kept. A width of 1 is
+greedy decoding. Characters on which all kept prefixes agree are final and are yielded at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from threading import Lock
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine import InferenceSession
+from elman.errors import ElmanError, check_range, option, quote, shorten
+from elman.model.score import check_finite
+from elman.network import Architecture, Parameters, SamplingParams
+from elman.network.output import log_softmax
+from elman.network.parameters import Array
+from elman.network.sampling import SamplingOptions, create_sampling_params, list_sampling_options
+from elman.network.state import State, stack_states
+from elman.options import Option
+from elman.text import Alphabet
+from elman.text.alphabet import format_character
+
+MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
+"""Samples in one batch, and their characters in total: all are held in memory until the last is complete."""
+MAX_BEAM_WIDTH = 1_000
+"""With a large alphabet, the scores of all extensions of this many prefixes take a gigabyte."""
+FIRST_CHUNK, MAX_CHUNK = 64, 1024
+"""Characters per call of the engine: few at first, so that output begins at once, then more, to amortize the call."""
+
+
+class GenerationOptions(SamplingOptions, total=False):
+    """The keyword arguments of `Model.sample`."""
+
+    prompt: str
+    stop: str | Sequence[str]
+    seed: int | None
+    adapt: Literal["counts"] | None
+
+
+SAMPLING_OPTIONS = tuple(Option(each.name, each.type, each.default, each.help) for each in list_sampling_options())
+GENERATION_OPTIONS = (
+    Option("prompt", str, "", "Text to continue; it is not part of the output."),
+    Option("stop", str, "", "End before this string would be generated."),
+    Option("seed", int | None, None, "The same seed gives the same text. Without one every call differs."),
+    Option("adapt", str | None, None, 'With "counts" the n-gram prior counts the prompt as well.'),
+    *SAMPLING_OPTIONS,
+)
+
+
+def check_options(length: int, seed: int | None, options: Mapping[str, Any]) -> SamplingParams:
+    """Return the sampling parameters, after checking the range of every option."""
+    check_range("length", length, 0)
+    sampling = create_sampling_params(options)
+    if seed is not None:
+        check_range("seed", seed, 0)
+    return sampling
+
+
+def check_batch(count: int, length: int) -> None:
+    """Check the number of samples in a batch and their maximum length."""
+    check_range("count", count, 1, MAX_SAMPLES)
+    check_range("length", length, 0)
+    if count * length > MAX_TOTAL_CHARS:
+        given = f"(got {count * length:,}); a single sample may have any length"
+        raise ElmanError(f"{option.count} times {option.length} must be at most {MAX_TOTAL_CHARS:,} characters {given}")
+
+
+def sample_chunks(
+    session: InferenceSession,
+    state: State,
+    x: NDArray[np.integer],
+    length: int,
+    sampling: SamplingParams,
+    generators: Sequence[np.random.Generator],
+) -> Iterator[NDArray[np.intp]]:
+    """Yield chunks of sampled characters (n, B), `length` in total; they follow x (B,), which is read in a state.
+
+    A text takes one number from its generator for each character, so it does not depend on the size of the chunks.
+    """
+    n = FIRST_CHUNK
+    while length > 0:
+        uniforms = np.stack([generator.random(min(n, length)) for generator in generators], axis=1)
+        characters, state = session.generate(state, x, uniforms, [sampling] * len(x))
+        yield characters
+        x, length, n = characters[-1], length - n, min(2 * n, MAX_CHUNK)
+
+
+def adapt_state(parameters: Parameters, state: State, adapt: str | None) -> State:
+    """Return the state in which a prompt is read: with counts of its own where the prior adapts to it."""
+    if adapt not in (None, "counts"):
+        raise ElmanError(f"{option.adapt} must be counts to generate text (got {shorten(adapt)})")
+    if adapt is None:
+        return state
+    from elman.model.adaptation import check_adapt  # of use only here
+
+    check_adapt(parameters, adapt)
+    return state.count(parameters.ngrams)
+
+
+def prefill(
+    session: InferenceSession, alphabet: Alphabet, prompt: str, parameters: Parameters, state: State, adapt: str | None
+) -> tuple[State, int]:
+    """Read the prompt but its last character; return the state of a single sequence, and that character."""
+    state, indices = adapt_state(parameters, state, adapt), alphabet.encode(prompt or alphabet.start_char)
+    if len(indices) > 1:
+        _, states = session.losses(state.reshape(1), indices[:-1, None], indices[1:, None])
+        state = states.select(0)
+    return state.freeze(), int(indices[-1])
+
+
+def prefill_batch(
+    session: InferenceSession, alphabet: Alphabet, prompts: Sequence[str], *start: Any
+) -> tuple[State, NDArray[np.intp]]:
+    """Read prompts as `prefill` does, each distinct one once."""
+    prefilled = {each: prefill(session, alphabet, each, *start) for each in dict.fromkeys(prompts)}
+    states, x = zip(*(prefilled[each] for each in prompts), strict=True)
+    return stack_states(states), np.array(x)
+
+
+def join_chunks(chunks: Iterable[NDArray[np.intp]], B: int, net: Architecture, alphabet: Alphabet) -> Iterator[str]:
+    """Yield the texts of a batch of B that is sampled in chunks, until every independent line has ended."""
+    sampled, ended = [np.empty((0, B), alphabet.dtype)], np.zeros(B, np.bool_)
+    for characters in chunks:
+        sampled.append(characters.astype(alphabet.dtype))
+        if (resets := net.resets(characters)) is not None:
+            ended |= resets.any(axis=0)
+        if ended.all():
+            break
+    yield from map(alphabet.decode, np.concatenate(sampled).T)
+
+
+class StepSession:
+    """A session that reads one character at a time for the threads that share a model, one thread after the other."""
+
+    def __init__(self, session: InferenceSession, alphabet: Alphabet, parameters: Parameters, start: State) -> None:
+        self.session, self.alphabet, self.lock = session, alphabet, Lock()
+        self.parameters, self.start = parameters, start
+
+    def prefill(self, prompt: str, adapt: str | None = None) -> tuple[State, int]:
+        """Read the prompt, see `prefill`."""
+        with self.lock:
+            return prefill(self.session, self.alphabet, prompt, self.parameters, self.start, adapt)
+
+    def step(self, state: State, characters: str | NDArray[np.integer]) -> tuple[State, Array]:
+        """See `Model.step`."""
+        alphabet, one, K = self.alphabet, self.start, len(self.alphabet)
+        sizes = (len(state), *one.recurrent.shape), (len(state), *one.history.shape)
+        if len(state) < 1 or (state.recurrent.shape, state.history.shape) != sizes:
+            raise ElmanError("a step needs a state of one or more sequences of this model; see start")
+        x = alphabet.encode(characters) if isinstance(characters, str) else np.asarray(characters)
+        if x.shape != (len(state),) or x.dtype.kind not in "iu":
+            raise ElmanError(f"a step needs one character for each of {len(state)} states (got {quote(characters)})")
+        if x.size and not 0 <= x.min() <= x.max() < K:
+            raise ElmanError(f"the index of a character must be from 0 to {K - 1} (got {quote(characters)})")
+        with self.lock:
+            o, states = self.session.logits(state, x[None])
+        check_finite(o)
+        return states.select(0), log_softmax(o[0])
+
+
+def beam_search(
+    step: Callable[..., tuple[State, Array]], alphabet: Alphabet, state: State, x: int, length: int, width: int
+) -> Iterator[str]:
+    """Yield the most likely text of `length` characters that the search finds, in chunks as soon as they are final.
+
+    It follows x, which is read in a state by `step`, that of `Model`.
+    """
+    states, last = state.reshape(1), np.array([x])
+    prefixes: NDArray[np.intp] = np.empty((1, 0), np.intp)  # without their final part, which was yielded
+    total = np.zeros(1)
+    for _ in range(length):
+        after, log_p = step(states, last)
+        scores = total[:, None] + log_p
+        best = np.argsort(-scores, axis=None, kind="stable")[:width]
+        parent, last = np.divmod(best, len(alphabet))
+        states, total = after.select(parent), scores.ravel()[best]
+        prefixes = np.column_stack([prefixes[parent], last])
+        num_final = np.logical_and.accumulate((prefixes == prefixes[0]).all(axis=0)).sum()
+        if num_final:
+            yield alphabet.decode(prefixes[0, :num_final])
+            prefixes = prefixes[:, num_final:]
+    yield alphabet.decode(prefixes[0])
+
+
+class StopSequenceFilter:
+    """Pass text through until a stop sequence is complete, holding back what may be the beginning of one.
+
+    The output does not depend on how the text is divided into chunks.
+    """
+
+    def __init__(self, stop: tuple[str, ...]) -> None:
+        self.stop = stop
+        self.pending = ""
+
+    def feed(self, text: str, last: bool) -> tuple[str, bool]:
+        """Add a chunk of text; return the text that is released, and whether a stop sequence ended it.
+
+        With `last`, nothing is held back.
+        """
+        self.pending += text
+        matches = [(start + len(stop), start) for stop in self.stop if (start := self.pending.find(stop)) >= 0]
+        if matches:
+            return self.pending[: min(matches)[1]], True
+        beginnings = () if last else (stop[:n] for stop in self.stop for n in range(1, len(stop)))
+        end = len(self.pending) - max((len(each) for each in beginnings if self.pending.endswith(each)), default=0)
+        released, self.pending = self.pending[:end], self.pending[end:]
+        return released, False
+
+
+def list_stop_sequences(stop: str | Sequence[str], alphabet: Alphabet, is_of_lines: bool) -> tuple[str, ...]:
+    """Return where a text ends: at none, one or several sequences, and at the end of an independent line."""
+    stops, characters = (stop,) if isinstance(stop, str) else stop, alphabet.characters
+    if not (isinstance(stops, Sequence) and all(isinstance(each, str) for each in stops)):
+        raise ElmanError(f"{option.stop} must be a string or a sequence of strings (got {quote(stop)})")
+    stops = tuple(filter(None, stops))
+    for each in stops:
+        if unknown := [character for character in each if character not in characters]:
+            reason = f"{format_character(unknown[0])} is not among the model's {len(characters)} characters"
+            raise ElmanError(f"{option.stop:{quote(each)}} cannot occur: {reason}")
+    return (*stops, "\n") if is_of_lines else stops
+
+
+def cut_at_stop(stops: tuple[str, ...], chunks: Iterator[str]) -> Iterator[str]:
+    """Yield text until one of `stops` begins; the stop sequence itself is left out."""
+    stop_filter = StopSequenceFilter(stops)
+    for chunk in chunks:
+        released, stopped = stop_filter.feed(chunk, last=False)
+        yield released
+        if stopped:
+            return
+    if stop_filter.pending:
+        yield stop_filter.pending

@@ -1,0 +1,266 @@
+"""Trained models: read from a directory, a file of weights, this package or the Hugging Face Hub, and written.
+
+Compressed files contain a model's fingerprint, by which the built-in model that compressed them is found.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine import get_engine
+from elman.engine_registry import inference_engine
+from elman.errors import ElmanError, quote, require_extra
+from elman.model import Model
+from elman.model.score_lines import BlockScorer
+from elman.network.bptt import begin_text
+from elman.runs.checkpoint import load_checkpoint, load_network
+from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
+from elman.runs.snapshot import Snapshot
+from elman.storage import exists, is_directory, make_absolute
+from elman.storage.builtin import MODELS, BuiltinModel, unpack_builtin
+from elman.storage.tensors import is_named_or_begins_like_tensors
+from elman.storage.untrusted import parse_strict_json, read_regular_file, safe_message
+
+BUILTIN = "builtin"
+"""What stands for the newest built-in model where a run is expected."""
+
+HUB_WEIGHTS, HUB_SETTINGS = "model.safetensors", "config.json"
+"""The files of a model in a repository of the Hugging Face Hub, or in the folder that is uploaded to one."""
+MODEL_TYPE = "elman"
+"""``model_type`` in ``config.json``."""
+_HUB_NAME = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@(.+))?")
+
+MAX_SHOWN = 3
+"""Runs that an error names."""
+
+
+def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
+    """Load a trained model from a directory, a file of weights or the Hugging Face Hub, or the built-in model.
+
+    From a run directory, it is the best network where a validation set was held out, and otherwise the last.
+
+    Parameters
+    ----------
+    path : str or path
+        A run directory, one of its two files of weights, or a folder written by ``elman export --format hub``.
+        ``hf://OWNER/NAME`` is a repository of the Hugging Face Hub, ``hf://OWNER/NAME@REVISION`` a branch, a tag or a
+        commit of it, downloaded once to the cache of huggingface_hub; requires the extra ``hub``. ``builtin``, unless
+        there is a file or directory of this name, is the model that Elman contains.
+    engine : str, optional
+        One of `elman.engine_registry.ENGINES`; by default the engine it was trained with, or ``numba`` for ``torch``.
+
+    Raises
+    ------
+    ElmanError
+        If there is no model, or it is truncated or altered, or cannot be downloaded.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> run = elman.train(text, out="runs/cats", preset="reference", hidden_size=16, max_updates=100, engine="numpy")
+    >>> elman.load("runs/cats")
+    <Model: 1 x rnn 16, 11 characters, float64, numpy>
+    """
+    return create_model(read_model(path), engine)
+
+
+def load_builtin(model: BuiltinModel = MODELS[-1]) -> Model:
+    """Load a built-in model, by default the newest."""
+    with unpack_builtin(model) as path:
+        return create_model(load_network(path))
+
+
+def is_builtin(path: Path) -> bool:
+    """Return whether a path is the name of the built-in model: a file or directory of this name takes precedence."""
+    return path == Path(BUILTIN) and not exists(path)
+
+
+def locate_model(path: str | os.PathLike[str]) -> str:
+    """Return a path as it is in any directory: absolute, or the name of a model on the Hub or of the built-in one."""
+    return hub_name(path) or (BUILTIN if is_builtin(Path(path)) else make_absolute(path))
+
+
+def name_model(run: Path) -> str:
+    """Return the name of a model: that of a run, of another file without suffix, of a repository, or ``builtin``."""
+    if is_builtin(run):
+        return BUILTIN
+    if on_hub := hub_name(run):
+        return on_hub.partition("@")[0].rpartition("/")[2]
+    path = run.resolve()
+    is_of_directory = path.name in (CHECKPOINT, BEST, HUB_WEIGHTS)
+    name = path.name if path.is_dir() else path.parent.name if is_of_directory else path.stem
+    # Bytes of a file name that are not UTF-8 become lone surrogates, which no client can send.
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def find_builtin(fingerprint: bytes) -> BuiltinModel | None:
+    """Return the built-in model whose fingerprint begins with these bytes, if there is one."""
+    return next((model for model in MODELS if bytes.fromhex(model.fingerprint).startswith(fingerprint)), None)
+
+
+def create_model(snapshot: Snapshot, engine: str | None = None) -> Model:
+    """Return the model of a network."""
+    state, lines = begin_text(snapshot.parameters, snapshot.h), snapshot.lines
+    used = get_engine(engine or inference_engine(snapshot.config.engine))
+    return Model(
+        snapshot.alphabet, snapshot.parameters, state, used, lines.hashes, lines.score_quantiles, snapshot.config.masker
+    )
+
+
+def save_model(model: Model, out: Path) -> None:
+    """Write a model without a run into a directory without a run or a model, from which `load` reads it."""
+    directory = RunDirectory(out)
+    with directory.lock:
+        directory.save_imported(model.snapshot())
+
+
+def read_model(path: str | os.PathLike[str]) -> Snapshot:
+    """Return the network that `load` loads.
+
+    A directory's is read from ``checkpoint.safetensors``, which contains the best and the last network; without it,
+    from ``best.safetensors``, which contains the best, or ``model.safetensors``.
+    """
+    if name := hub_name(path):
+        return load_network(_download(name))
+    path = Path(path)
+    if is_builtin(path):
+        with unpack_builtin(MODELS[-1]) as unpacked:
+            return load_network(unpacked)
+    if path.name in {model.file for model in MODELS}:
+        raise ElmanError(f"{quote(path)} is the compressed file of the built-in model: pass {BUILTIN} instead")
+    if not is_directory(path):
+        if not is_named_or_begins_like_tensors(path):
+            command = shlex.join(["elman", "train", str(path), "-o", f"runs/{path.stem}"])
+            raise ElmanError(f"{quote(path)} is not a model: pass a run directory; for a text, {command} writes one")
+        return load_network(path)
+    checkpoint = path / CHECKPOINT
+    if not exists(checkpoint):
+        for name in (BEST, HUB_WEIGHTS):
+            if exists(path / name):
+                return load_network(path / name)
+        if runs := sorted(path.glob(f"*/{CHECKPOINT}")):
+            shown = ", ".join(quote(run.parent) for run in runs[:MAX_SHOWN])
+            more = f" and {len(runs) - MAX_SHOWN} more" if len(runs) > MAX_SHOWN else ""
+            raise ElmanError(f"there is no checkpoint {quote(checkpoint)}: pass a run in it, {shown}{more}")
+    return load_checkpoint(checkpoint).selected
+
+
+# --- The Hugging Face Hub ---
+
+
+def hub_name(path: object) -> str:
+    """Return the name, ``hf://OWNER/NAME@REVISION``, of a model on the Hugging Face Hub; empty for any other path."""
+    if not isinstance(path, str | os.PathLike):
+        raise ElmanError(f"a model is loaded from a path, such as 'runs/novel' (got {quote(path)})")
+    name = Path(path).as_posix()  # which has one slash in the place of two
+    return f"hf://{name.removeprefix('hf:/')}" if name.startswith("hf:/") else ""
+
+
+def _download(name: str) -> Path:
+    """Return the file of weights of a model on the Hugging Face Hub, in the cache of huggingface_hub.
+
+    Of a repository of another library, only ``config.json`` is downloaded.
+    """
+    if (match := _HUB_NAME.fullmatch(name)) is None:
+        raise ElmanError(
+            f"a model on the Hugging Face Hub is hf://OWNER/NAME or hf://OWNER/NAME@REVISION (got {quote(name)})"
+        )
+    repository, revision = match.groups()
+    with require_extra("hub"):
+        from huggingface_hub import errors, hf_hub_download
+    try:
+        settings = Path(hf_hub_download(repository, HUB_SETTINGS, revision=revision))
+        if _is_ours(settings):
+            # The folder of the file is named after its commit; the branch may have another one by now.
+            return Path(hf_hub_download(repository, HUB_WEIGHTS, revision=settings.parent.name))
+        reason = f"its {HUB_SETTINGS} was not written by Elman"
+    except errors.RepositoryNotFoundError:
+        reason = "there is no such repository, or it is private: for a private one, log in with hf auth login"
+    except errors.RevisionNotFoundError:
+        reason = f"the repository has no revision {quote(revision or 'main')}"
+    except errors.LocalEntryNotFoundError:  # of the cache, where the network was of no use
+        reason = "the Hugging Face Hub cannot be reached, and the model is not in the cache"
+    except errors.EntryNotFoundError:
+        reason = f"the repository does not have both {HUB_SETTINGS} and {HUB_WEIGHTS}, as written by elman export"
+    except Exception as error:  # of whichever HTTP client that version of huggingface_hub has
+        reason = f"{type(error).__name__}: {safe_message(error)}"
+    raise ElmanError(f"cannot load {quote(name)}: {reason}")
+
+
+def _is_ours(settings: Path) -> bool:
+    try:
+        contents = parse_strict_json(read_regular_file(settings).decode("utf-8"))
+    except ValueError:
+        return False
+    return isinstance(contents, dict) and contents.get("model_type") == MODEL_TYPE
+
+
+# --- Scores of many lines, in other processes ---
+
+
+class LineScorer:
+    """Scores independent lines; for the batches of Ray, Dask, Spark or ``multiprocessing``.
+
+    It is pickled as a path. A process loads the model when it first scores lines, and once, however many copies it
+    receives; threads of a process take turns.
+
+    Parameters
+    ----------
+    path : str or path
+        As in `elman.load`; every process must be able to read it.
+    engine : str, optional
+        As in `elman.load`.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_lines(["accepted", "accepted", "rejected"] * 40)
+    >>> run = elman.train(text, out="runs/log", preset="reference", hidden_size=16, max_updates=100, engine="numpy")
+    >>> scorer = elman.LineScorer("runs/log")
+    >>> scores = scorer(["accepted", "!?"])
+    >>> bool(scores["nats_per_char"][0] < scores["nats_per_char"][1]), scores["chars"]
+    (True, array([9, 3]))
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, engine: str | None = None) -> None:
+        self.engine = engine
+        self.path = locate_model(path)  # a process may run in another directory
+
+    def __call__(self, lines: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Score lines as ``elman score`` does: every line starts from the same state, and its end is scored.
+
+        Parameters
+        ----------
+        lines : sequence of str
+            Without line feeds, except for one at the end of a line.
+
+        Returns
+        -------
+        dict of ndarray, shape (len(lines),)
+            ``chars``, ``nats_per_char``, ``worst5_nats``, ``worst_column`` and ``worst_nats``, see
+            `elman.model.score_lines.Line`.
+
+        Raises
+        ------
+        ElmanError
+            If the model cannot be loaded, or a line is not a string or contains a line feed.
+        """
+        scored = _open_scorer(self.path, self.engine).score_batch(lines)
+        names = {"chars": "i8", "nats_per_char": "f8", "worst5_nats": "f8", "worst_column": "i8", "worst_nats": "f8"}
+        return {name: np.array([getattr(line, name) for line in scored], dtype) for name, dtype in names.items()}
+
+
+@cache
+def _open_scorer(path: str, engine: str | None) -> BlockScorer:
+    """Return the scorer of a model, which the process keeps."""
+    return BlockScorer(load(path, engine=engine), carry_state=False)

@@ -1,0 +1,450 @@
+"""A trained model: a network with its alphabet."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine import Engine
+from elman.engine.protocol import Indices
+from elman.errors import ElmanError, check_range, option, shorten
+from elman.model import generate
+from elman.model.score import Score, check_finite, score, score_windows
+from elman.network import Parameters
+from elman.network.parameters import Array, summarize
+from elman.network.sampling import SamplingOptions
+from elman.network.state import State
+from elman.options import document_options
+from elman.runs.snapshot import SUFFIX, LineData, Snapshot, infer_config, save_imported
+from elman.text import Alphabet, with_unknown
+from elman.text.lines import LineHashes, are_training_lines, make_lines, trim_lines
+
+if TYPE_CHECKING:
+    from elman.model.score_lines import BlockScorer
+    from elman.text.masks import Masker
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Model:
+    """A trained model, as read from a checkpoint.
+
+    Its `state` is zero for a trained model; the one in which training ended would tell the last characters read.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> model = elman.train(text, preset="reference", hidden_size=16, max_updates=100, engine="numpy").model
+    >>> len(model.sample(20, prompt="the ", seed=1)), len(model.samples(3, 20, seed=1))
+    (20, 3)
+    >>> model.score("the mat").chars
+    6
+    """
+
+    alphabet: Alphabet
+    parameters: Parameters
+    state: State
+    engine: Engine
+    line_hashes: LineHashes | None = None
+    """Of a model of independent lines: the hashes of the lines it was trained on, see `in_training_text`."""
+    score_quantiles: Array | None = None
+    """Likewise: quantiles of the scores of held-out lines, see `elman.model.score_lines`."""
+    masker: Masker | None = None
+    """Likewise: what it replaces in a line before it reads it."""
+
+    def __repr__(self) -> str:
+        """Return a one-line summary without the weights."""
+        network, ngrams = self.parameters.architecture, self.parameters.ngrams
+        lines = ", independent lines" if self.is_of_lines else ""
+        prior = "" if ngrams is None else f", n-gram prior of order {ngrams.order}: {ngrams.describe()}"
+        size = f"{network.layers} x {network.cell} {network.m}, {len(self.alphabet)} characters"
+        return f"<Model: {size}, {self.parameters['V'].dtype}, {self.engine.name}{lines}{prior}>"
+
+    def _repr_html_(self) -> str:
+        from elman.notebook import render_table
+
+        text = "independent lines" if self.is_of_lines else "continuous"
+        return render_table("Model", summarize(self.parameters) | {"text": text, "engine": self.engine.name})
+
+    @property
+    def is_of_lines(self) -> bool:
+        """Whether it models independent lines (``--lines``): it is reset at every line feed."""
+        return self.parameters.architecture.is_of_lines
+
+    def in_training_text(self, line: str) -> bool:
+        """Return whether a model of independent lines was trained on a line; validation lines do not count.
+
+        Raises
+        ------
+        ElmanError
+            If it is no such model, or was imported.
+
+        Examples
+        --------
+        >>> import elman
+        >>> options = {"preset": "reference", "engine": "numpy", "seq_length": 5, "max_updates": 1}
+        >>> model = elman.train(elman.Corpus.from_text("Ada\\nGrace\\nAlan\\n"), lines=True, **options).model
+        >>> model.in_training_text("Grace"), model.in_training_text("Gra")
+        (True, False)
+        """
+        if self.line_hashes is None:
+            reason = "it was imported" if self.is_of_lines else f"train with {option.lines:True}"
+            raise ElmanError(f"this model does not know the lines of its training text: {reason}")
+        return bool(are_training_lines(self.line_hashes, [line])[0])
+
+    def arrange(self, indices: Indices) -> Indices:
+        """Return a text as this model is evaluated on it: unchanged, or as independent lines."""
+        return make_lines(indices, self.alphabet).indices if self.is_of_lines else indices
+
+    def encode(self, text: str) -> Indices:
+        """Return the indices of a text as this model is evaluated on it; K is that of an unknown character."""
+        return self.arrange(with_unknown(self.alphabet).encode(self.normalize(text)))
+
+    def normalize(self, text: str) -> str:
+        """Return a text as this model reads it: of lines, without the carriage returns at their ends; and masked."""
+        if not isinstance(text, str):
+            raise ElmanError(f"a text must be a string (got {type(text).__name__})")
+        if self.is_of_lines:
+            text = trim_lines(text)
+        return text if self.masker is None else self.masker.mask_text(text)
+
+    @document_options(generate.SAMPLING_OPTIONS)
+    def stream(
+        self,
+        length: int = 1000,
+        *,
+        prompt: str = "",
+        stop: str | Sequence[str] = "",
+        seed: int | None = None,
+        adapt: Literal["counts"] | None = None,
+        **options: Unpack[SamplingOptions],
+    ) -> Iterator[str]:
+        """Generate text, and yield it in chunks as it is sampled.
+
+        Parameters
+        ----------
+        length : int
+            Maximum number of characters to generate.
+        prompt : str
+            Text to continue; it is not part of the output. Without a prompt the network reads a line feed, if its
+            alphabet has one, so that the output begins a line. A model of independent lines always begins a line, and
+            the prompt is its beginning.
+        stop : str or sequence of str
+            End before this string, or the first of these, would be generated. A model of independent lines also ends at
+            the end of the line.
+        seed : int, optional
+            The same seed gives the same text. Without one every call differs.
+        adapt : "counts", optional
+            The n-gram prior counts the prompt as well, for this call only: the text then follows the prompt more
+            closely. What is generated is not counted.
+        OPTIONS
+
+        Raises
+        ------
+        ElmanError
+            If an option is out of its range, `prompt` or `stop` contains a character that the model does not know, or
+            there is no n-gram prior to `adapt`.
+        """
+        sampling, stops = generate.check_options(length, seed, options), self._stop_sequences(stop)
+        session, generators = self.engine.session(self.parameters), [np.random.default_rng(seed)]
+        state, x = generate.prefill(session, self.alphabet, prompt, self.parameters, self.state, adapt)
+        chunks = generate.sample_chunks(session, state.reshape(1), np.array([x]), length, sampling, generators)
+        return generate.cut_at_stop(stops, (self.alphabet.decode(characters[:, 0]) for characters in chunks))
+
+    @document_options(generate.GENERATION_OPTIONS)
+    def sample(self, length: int = 1000, **options: Unpack[generate.GenerationOptions]) -> str:
+        """Generate text and return it complete.
+
+        Parameters
+        ----------
+        length : int
+            Maximum number of characters to generate.
+        OPTIONS
+
+        Raises
+        ------
+        ElmanError
+            As `stream`.
+        """
+        return "".join(self.stream(length, **options))
+
+    @document_options(generate.GENERATION_OPTIONS)
+    def samples(
+        self,
+        count: int | Sequence[str],
+        length: int = 1000,
+        *,
+        prompt: str = "",
+        stop: str | Sequence[str] = "",
+        seed: int | None = None,
+        adapt: Literal["counts"] | None = None,
+        **options: Unpack[SamplingOptions],
+    ) -> list[str]:
+        """Generate several texts as one batch, which takes little longer than one.
+
+        The first text is sampled with `seed`, the next with `seed` + 1, and so on, so that no text depends on how many
+        there are.
+
+        Parameters
+        ----------
+        count : int or sequence of str
+            Number of texts, or a prompt for each.
+        length : int
+            Maximum number of characters of each.
+        OPTIONS
+
+        Raises
+        ------
+        ElmanError
+            As `stream`, or if `count` is less than 1, or so large that the texts might not fit in memory; if prompts
+            are passed in both ways.
+        """
+        prompts: Sequence[str] = ()
+        if isinstance(count, Sequence):
+            if isinstance(count, str) or prompt:
+                kinds = f"an integer or a list of prompts, which excludes {option.prompt}"
+                raise ElmanError(f"{option.count} must be {kinds}")
+            prompts, count = count, len(count)
+        generate.check_batch(count, length)
+        prompts = prompts or [prompt] * count
+        if wrong := [each for each in prompts if not isinstance(each, str)]:
+            raise ElmanError(f"a text must be a string (got {type(wrong[0]).__name__})")
+        sampling, stops = generate.check_options(length, seed, options), self._stop_sequences(stop)
+        seeds = [None if seed is None else seed + n for n in range(count)]
+        if adapt and len(set(prompts)) > 1:  # the prior counts each prompt for its own text
+            pairs = zip(prompts, seeds, strict=True)
+            return [self.sample(length, prompt=each, stop=stop, seed=n, adapt=adapt, **options) for each, n in pairs]
+        session, generators = self.engine.session(self.parameters), [np.random.default_rng(each) for each in seeds]
+        start = generate.prefill_batch(session, self.alphabet, prompts, self.parameters, self.state, adapt)
+        chunks = generate.sample_chunks(session, *start, length, sampling, generators)
+        texts = generate.join_chunks(chunks, count, self.parameters.architecture, self.alphabet)
+        return [generate.StopSequenceFilter(stops).feed(text, last=True)[0] for text in texts]
+
+    def beam(
+        self,
+        width: int,
+        length: int = 1000,
+        *,
+        prompt: str = "",
+        stop: str | Sequence[str] = "",
+        adapt: Literal["counts"] | None = None,
+    ) -> Iterator[str]:
+        """Yield the most likely text that a beam search of this width finds, in chunks as soon as they are final.
+
+        The most likely texts of small models repeat themselves; for prose use `stream`.
+
+        Raises
+        ------
+        ElmanError
+            As `stream`.
+        """
+        check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
+        check_range("length", length, 0)
+        stops, (state, x) = self._stop_sequences(stop), self._steps.prefill(prompt, adapt)
+        chunks = generate.beam_search(self.step, self.alphabet, state, x, length, width)
+        return generate.cut_at_stop(stops, chunks)
+
+    def _stop_sequences(self, stop: str | Sequence[str]) -> tuple[str, ...]:
+        return generate.list_stop_sequences(stop, self.alphabet, self.is_of_lines)
+
+    @cached_property
+    def _steps(self) -> generate.StepSession:
+        return generate.StepSession(self.engine.session(self.parameters), self.alphabet, self.parameters, self.state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}  # without the sessions, which have locks
+
+    def start(self, n: int = 1) -> State:
+        """Return the state of n sequences before their first characters, for `step`.
+
+        It is a zero state. To begin a line, read a line feed first.
+        """
+        check_range("n", n, 1)
+        return self.state.tile(n)
+
+    def step(self, state: State, characters: str | NDArray[np.integer]) -> tuple[State, Array]:
+        """Read one character in each of n sequences; return their new states and what they predict.
+
+        A state does not change, so that it can be continued in several ways; ``state.select(rows)``, where `rows` is a
+        list, picks and repeats rows. A call for a hundred sequences takes only a few times as long as a call for one.
+
+        Parameters
+        ----------
+        state : State
+            Of n sequences, see `start`.
+        characters : str of length n, or ndarray of int, shape (n,)
+            The characters, or their indices in ``alphabet.characters``.
+
+        Returns
+        -------
+        state : State
+        log_p : ndarray, shape (n, K)
+            The log-probability of every next character of ``alphabet.characters``, in nats; float32, or float64 for a
+            model in float64.
+
+        Raises
+        ------
+        ElmanError
+            If the state is not one of n sequences of this model, the characters are not n characters of the alphabet,
+            or the network's output is not finite.
+
+        Examples
+        --------
+        >>> import elman
+        >>> text = elman.Corpus.from_text("tick tock " * 20)
+        >>> model = elman.train(text, preset="reference", max_updates=300, engine="numpy", hidden_size=8).model
+        >>> state, log_p = model.step(model.start(2), "tt")
+        >>> state, log_p = model.step(state.select([0, 1, 1]), "oic")
+        >>> log_p.shape
+        (3, 6)
+        """
+        return self._steps.step(state, characters)
+
+    @overload
+    def score(self, text: str, *, adapt: str | None = None, window: int | None = None) -> Score: ...
+    @overload
+    def score(
+        self, text: list[str] | tuple[str, ...], *, adapt: str | None = None, window: int | None = None
+    ) -> list[Score]: ...
+    def score(
+        self, text: str | list[str] | tuple[str, ...], *, adapt: str | None = None, window: int | None = None
+    ) -> Score | list[Score]:
+        """Return the cross-entropy of a text, read from a zero state.
+
+        Parameters
+        ----------
+        text : str, or list of str
+            Unknown characters cost what `elman.text.unknown` says. Of a list, each text is scored on its own. A model
+            of independent lines reads it as such, and predicts every line from its first character to its end.
+        adapt : str, optional
+            What adapts to the text just scored: ``weights``, which is dynamic evaluation, ``counts``, those of the
+            n-gram prior, or ``both``; or ``mixture``, the mode of `elman.compress`, whose score is the length of the
+            code. The model itself does not change. See `elman.model.adaptation`.
+        window : int, optional
+            Read windows of this many characters, each from a state of zeros, instead of the complete text. See
+            `elman.model.score.score_windows`.
+
+        Raises
+        ------
+        ElmanError
+            If the text has fewer than two characters, an option is out of its range, there is no n-gram prior to
+            adapt, or the network's output is not finite.
+        """
+        if isinstance(text, Iterable) and not isinstance(text, str | bytes):
+            return [self.score(each, adapt=adapt, window=window) for each in text]
+        if adapt is not None and window is not None:
+            reason = "every window starts from the same model"
+            raise ElmanError(f"cannot combine {option.window} with {option.adapt}: {reason}")
+        network = self.engine, self.parameters, self.state
+        if adapt is not None:
+            from elman.model.adaptation import ADAPTATIONS, check_adapt, score_adapting
+
+            check_adapt(self.parameters, adapt)
+            if score_chunks := ADAPTATIONS[adapt].score_chunks:
+                return score_chunks(self.alphabet, self.parameters, lambda: [text], lambda fraction: None)
+            result = score_adapting(*network, self.encode(text), adapt)
+        elif window is not None:
+            result = score_windows(self.engine, self.parameters, self.encode(text), window)
+        else:
+            result = score(*network, self.encode(text))
+        check_finite(result.nats)
+        return result
+
+    def score_lines(self, lines: Iterable[str], *, by: str = "worst5+mean") -> Array:
+        """Return the scores of lines, such as names or log messages; the higher, the less likely.
+
+        Every line starts from the same state, and its end is scored, as by ``elman score``. Lines of different lengths
+        can be compared, except where `by` is a sum.
+
+        Parameters
+        ----------
+        lines : iterable of str
+            Without line feeds, except for one at the end of a line.
+        by : str
+            ``worst5+mean``, the mean of the five highest losses plus the mean of all; ``worst5``, the sum of the five;
+            ``mean``, ``max`` or ``sum`` of all. In nats.
+
+        Returns
+        -------
+        ndarray of float64, shape (lines,)
+            NaN where there is nothing to predict.
+
+        Raises
+        ------
+        ElmanError
+            If `by` is another name, a line is not a string or contains a line feed, or the network's output is not
+            finite.
+
+        Examples
+        --------
+        >>> import elman
+        >>> names = elman.Corpus.from_lines(["anna", "hannah", "ann", "hanna"] * 40)
+        >>> model = elman.train(names, preset="counts", lines=True, validation=0.0).model
+        >>> known, random = model.score_lines(["hanna", "xqzvk"], by="mean")
+        >>> bool(known < random)
+        True
+        """
+        from elman.model.score_lines import AGGREGATIONS
+
+        if by not in [*AGGREGATIONS]:
+            raise ElmanError(f"{option.by} must be one of {', '.join(AGGREGATIONS)} (got {shorten(by)})")
+        scored = self._line_scorer.score_batch(lines)
+        return np.array([AGGREGATIONS[by](line) if line.chars else math.nan for line in scored])
+
+    @cached_property
+    def _line_scorer(self) -> BlockScorer:
+        from elman.model.score_lines import BlockScorer
+
+        return BlockScorer(self, carry_state=False)
+
+    def next_char(self, prefix: str = "") -> dict[str, float]:
+        """Return the probability of every character after a prefix, the most likely first.
+
+        Raises
+        ------
+        ElmanError
+            If the prefix contains a character that the model does not know, or the network's output is not finite.
+
+        Examples
+        --------
+        >>> import elman
+        >>> text = elman.Corpus.from_text("tick tock " * 20)
+        >>> model = elman.train(text, preset="reference", max_updates=300, engine="numpy", hidden_size=8).model
+        >>> next(iter(model.next_char("tick toc")))
+        'k'
+        """
+        state, x = self._steps.prefill(prefix)
+        p = np.exp(self.step(state.reshape(1), np.array([x]))[1][0].astype(np.float64))
+        return {self.alphabet.characters[k]: float(p[k]) for k in np.argsort(-p, kind="stable")}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a file, which `elman.load` and every command read like a run; an existing one is replaced.
+
+        Parameters
+        ----------
+        path : str or path
+            Its suffix is ``.safetensors``; `elman.export` writes the formats of other libraries.
+
+        Raises
+        ------
+        ElmanError
+            If the suffix is another, or the file is the checkpoint of a run or cannot be written.
+        """
+        path = Path(path)
+        if path.suffix != SUFFIX:
+            raise ElmanError(f"the file name of a model must end in {SUFFIX} (got {path.name!r})")
+        save_imported(path, self.snapshot())
+
+    def snapshot(self) -> Snapshot:
+        """Return the contents of its file, with the settings that follow from it."""
+        config = infer_config(self.alphabet, self.parameters, self.masker)
+        lines = LineData(self.line_hashes, self.score_quantiles)
+        return Snapshot(config, self.alphabet, self.parameters, self.state.recurrent, lines=lines)

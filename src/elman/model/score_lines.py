@@ -1,0 +1,283 @@
+"""Scores of a text, line by line.
+
+The line feed that ends a line is scored too, since a line that breaks off is as anomalous as one that runs on. Every
+line starts from the same state, so that its score does not depend on other lines, and an engine may read many in one
+batch.
+That state is the mean of the states at line ends in a fixed sample of the model's own text. The final state of training
+would be one of them at best, with what preceded it still in it, or be the state in the middle of a line. An n-gram
+prior has read nothing there: the line feed is the first character that a line's contexts contain.
+
+A model with masks reads what they leave of a line; the columns are those of the original line.
+
+The cost of unknown characters is defined in `elman.text.unknown`, and is applied line by line. If the alphabet has no
+line feed, a line is read after the alphabet's first character, and its end is not scored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine.protocol import WORST, Engine, Indices, InferenceSession, SegmentLosses
+from elman.errors import ElmanError, option, quote
+from elman.model.score import check_finite, read_slices
+from elman.network import SamplingParams
+from elman.network.parameters import Array, Parameters
+from elman.network.state import State
+from elman.runs.snapshot import LINE_SCORES_SHAPE
+from elman.text import Alphabet, with_unknown
+from elman.text.lines import complete_lines, trim_lines
+from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
+
+if TYPE_CHECKING:
+    from elman.text.masks import Masker
+
+SAMPLE_SHAPE = (160, 32)
+"""Length and number of the texts that are sampled to find the initial state of a line."""
+MAX_LOGITS = 1 << 22
+"""Logits of those texts that are in memory at once, about."""
+
+BLOCK_LINES = 4096
+"""Lines of a batch that are read at a time, at most: they bound the memory."""
+CACHED_CHARS = 8_000_000
+"""Characters of the lines whose scores are remembered, about: masked lines of a log repeat."""
+
+Ints = NDArray[np.intp]
+LineScore = tuple[int, float, float, int, float]
+"""The last five fields of `Line`."""
+
+
+# ruff: disable[D102]
+class Model(Protocol):
+    """What is used of an `elman.Model`, which imports this module."""
+
+    @property
+    def alphabet(self) -> Alphabet: ...
+    @property
+    def parameters(self) -> Parameters: ...
+    @property
+    def state(self) -> State: ...
+    @property
+    def engine(self) -> Engine: ...
+    @property
+    def score_quantiles(self) -> Array | None: ...
+    @property
+    def masker(self) -> Masker | None: ...
+    @property
+    def is_of_lines(self) -> bool: ...
+
+
+# ruff: enable[D102]
+
+
+class Line(NamedTuple):
+    """The score of a line, whose `text` is without its line feed."""
+
+    number: int
+    """From 1."""
+    text: str
+    chars: int
+    """Characters predicted, including the line feed; 0 if there was nothing to predict."""
+    nats: float
+    """-sum log p over those characters."""
+    worst5_nats: float
+    """The same over the five most surprising ones."""
+    worst_column: int
+    """Column of the most surprising character, from 1; the first of several. The line feed follows the text."""
+    worst_nats: float
+    """Surprisal of that character in nats."""
+
+    @property
+    def nats_per_char(self) -> float:
+        """Mean cross-entropy in nats; NaN if nothing was predicted."""
+        return self.nats / self.chars if self.chars else math.nan
+
+    @property
+    def worst_char(self) -> str:
+        """The most surprising character."""
+        return (self.text + "\n")[self.worst_column - 1] if self.chars else ""
+
+
+AGGREGATIONS: dict[str, Callable[[Line], float]] = {
+    "worst5+mean": lambda line: line.worst5_nats / max(1, min(line.chars, WORST)) + line.nats / max(1, line.chars),
+    "worst5": lambda line: line.worst5_nats,
+    "mean": lambda line: line.nats_per_char,
+    "max": lambda line: line.worst_nats,
+    "sum": lambda line: line.nats,
+}
+"""What the score of a line may be, by name: the mean of its five highest losses plus the mean of all, the sum of the
+five, the mean, the highest one, or the sum of all. The first is the default: it finds most anomalies in logs, and
+unlike a sum, short lines as well."""
+
+DEFAULT_AGGREGATION = next(iter(AGGREGATIONS))
+
+
+def score_lines(model: Model, chunks: Iterable[str], *, carry_state: bool = False) -> Iterator[list[Line]]:
+    """Score a text that arrives in chunks; yield the lines that each chunk completes as soon as it arrives.
+
+    A model of independent lines scores lines as it is trained on them: empty ones are left out, and so is a carriage
+    return at the end of a line. With `carry_state`, the state is carried from line to line.
+    """
+    scorer, number = BlockScorer(model, carry_state), 1
+    for block in complete_lines(chunks):
+        lines = scorer.score(block, number)
+        number += len(lines)
+        yield [line for line in lines if line.text] if model.is_of_lines else lines
+
+
+class BlockScorer:
+    """Scores blocks of lines with one network."""
+
+    def __init__(self, model: Model, carry_state: bool) -> None:
+        self.session, self.carry_state = model.engine.session(model.parameters), carry_state
+        alphabet = with_unknown(model.alphabet)
+        self.K, self.table, self.dtype = len(model.alphabet), alphabet.index(), alphabet.dtype
+        self.scores_line_feed = model.alphabet.start_char == "\n"
+        self.start = model.alphabet.characters.index(model.alphabet.start_char)
+        self.table.add("\n", self.start)
+        self.is_of_lines, self.masker = model.is_of_lines, model.masker
+        state = model.state  # a model of independent lines is reset at every line feed, whatever the state
+        if self.scores_line_feed and not self.is_of_lines and state.recurrent.size:
+            state = _mean_line_end_state(self.session, state, self.start, self.K)
+        self.state = state.forget_history()
+        self.cache: dict[str, LineScore] = {}
+        self.cached_chars = 0
+        self.lock = Lock()
+
+    def score(self, block: str, number: int) -> list[Line]:
+        """Return the lines of a text that ends in a line feed; `number` is that of the first."""
+        originals = (trim_lines(block) if self.is_of_lines else block)[:-1].split("\n")
+        masked = None if self.masker is None else self.masker.mask_lines(originals)
+        texts = originals if masked is None else [line.text for line in masked]
+        lines = []
+        for n, score in enumerate(self._score_texts(texts) if self.carry_state else self._look_up(texts)):
+            chars, nats, worst5_nats, column, worst_nats = score
+            if masked is not None and column:
+                column = masked[n].find_original(column - 1) + 1
+            lines.append(Line(number + n, originals[n], chars, nats, worst5_nats, column, worst_nats))
+        return lines
+
+    def score_batch(self, lines: Iterable[str]) -> list[Line]:
+        """Return lines in memory, each with or without its line feed; threads take turns."""
+        if isinstance(lines, str) or not isinstance(lines, Iterable):
+            raise ElmanError(f"lines must be a list, an array or a column of strings (got {quote(lines)})")
+        texts = []
+        for n, line in enumerate(lines, 1):
+            if not isinstance(line, str):
+                raise ElmanError(f"line {n} of the batch must be a string (got {quote(line)})")
+            texts.append(line.removesuffix("\n"))
+            if "\n" in texts[-1]:
+                raise ElmanError(f"line {n} of the batch contains a line feed: split it")
+        blocks = ("\n".join([*texts[n : n + BLOCK_LINES], ""]) for n in range(0, len(texts), BLOCK_LINES))
+        with self.lock:
+            return [line for block in blocks for line in self.score(block, 1)]
+
+    def _look_up(self, texts: list[str]) -> list[LineScore]:
+        """Return the scores of lines; one that has been read before is not read again."""
+        if self.cached_chars > CACHED_CHARS:
+            self.cache.clear()
+            self.cached_chars = 0
+        if new := [text for text in dict.fromkeys(texts) if text not in self.cache]:
+            self.cache.update(zip(new, self._score_texts(new), strict=True))
+            self.cached_chars += sum(len(text) + 200 for text in new)  # what takes as much memory as a score
+        return [self.cache[text] for text in texts]
+
+    def _score_texts(self, texts: list[str]) -> list[LineScore]:
+        """Read lines, and return their scores; the columns are those of what is read."""
+        block = "\n".join([*texts, ""])
+        indices = np.concatenate([[self.start], *self.table.encode(block)], dtype=self.dtype, casting="unsafe")
+        lengths, is_known = np.fromiter(map(len, texts), np.intp, len(texts)), indices < self.K
+        starts = _line_starts(lengths)
+        unknown = np.add.reduceat(~is_known[1:], starts, dtype=np.intp)
+        chars = lengths - unknown + self.scores_line_feed
+        read = self._read_in_order if self.carry_state else partial(self.session.segment_losses, self.state)
+        nats, worst, worst_nats = read(indices[is_known], _line_starts(lengths - unknown), chars)
+        check_finite(nats)
+        columns, cost = worst + (chars > 0), unknown_nats(self.K)
+        count = np.minimum(chars, WORST)  # of the losses in each row of worst_nats
+        for n in np.flatnonzero(unknown):
+            known_here = is_known[1:][starts[n] : starts[n] + lengths[n] + 1]
+            nats[n] += unknown[n] * cost + chars[n] * KNOWN_PENALTY_NATS
+            worst_nats[n, : count[n]] += KNOWN_PENALTY_NATS
+            is_worst = cost > worst_nats[n, 0]
+            columns[n] = np.argmin(known_here) + 1 if is_worst else np.flatnonzero(known_here)[columns[n] - 1] + 1
+            worst_nats[n] = np.sort(np.append(worst_nats[n], np.full(min(unknown[n], WORST), cost)))[::-1][:WORST]
+        fields = (chars + unknown, nats, worst_nats.sum(axis=1), columns, worst_nats[:, 0])
+        return [*zip(*(array.tolist() for array in fields), strict=True)]
+
+    def _read_in_order(self, indices: Indices, starts: Ints, chars: Ints) -> SegmentLosses:
+        """Read every line from the final state of the line before."""
+        slices = list(read_slices(self.session, self.state.reshape(1), indices[:-1, None], indices[1:, None]))
+        losses, self.state = np.concatenate([nats[:, 0] for nats, _ in slices]), slices[-1][1].select(0)
+        check_finite(losses)
+        if not self.scores_line_feed:
+            losses[starts + chars] = 0
+        line = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(losses)))
+        order = np.lexsort((-losses, line))  # by line; in each, by descending loss
+        rank = np.arange(len(losses)) - starts[line]
+        highest, worst_nats = rank < WORST, np.zeros((len(starts), WORST))
+        worst_nats[line[highest], rank[highest]] = losses[order[highest]]
+        worst = order[starts] - starts
+        # Summed in the order in which they are read, as the losses of a line that is read alone.
+        return SegmentLosses(np.bincount(line, losses).astype(np.float64), worst, worst_nats)
+
+
+CALIBRATION_LINES = 4096
+"""Held-out lines whose scores a model stores the quantiles of, at most."""
+LEVELS = np.linspace(0, 1, LINE_SCORES_SHAPE[1])
+"""Of the quantiles."""
+
+
+def compute_score_quantiles(model: Model, indices: Indices) -> NDArray[np.float64]:
+    """Return the quantiles of the scores of held-out lines, float64 of shape (aggregations, `LEVELS`).
+
+    `indices` are the lines in the form of `elman.text.lines`, masked already.
+    """
+    feeds = np.flatnonzero(indices == indices[0])
+    chosen = range(0, len(feeds) - 1, math.ceil(len(feeds) / CALIBRATION_LINES))
+    texts = [model.alphabet.decode(indices[feeds[n] + 1 : feeds[n + 1]]) for n in chosen]
+    scorer = BlockScorer(model, carry_state=False)
+    scorer.masker = None
+    lines = scorer.score_batch(texts)
+    scores = [[aggregate(line) for line in lines] for aggregate in AGGREGATIONS.values()]
+    return np.quantile(scores, LEVELS, axis=1).T
+
+
+def find_threshold(model: Model, by: str, fraction: float) -> float:
+    """Return the score that a fraction of the held-out lines do not exceed."""
+    if model.score_quantiles is None:
+        raise ElmanError(
+            "a threshold in percent requires the scores of held-out lines, which a finished run with"
+            f" {option.lines:True} and"
+            f" {option.validation:0.1} stores: train one, or pass a number such as {option.threshold:8}"
+        )
+    return float(np.interp(fraction, LEVELS, model.score_quantiles[[*AGGREGATIONS].index(by)]))
+
+
+def _mean_line_end_state(session: InferenceSession, state: State, feed: int, K: int) -> State:
+    """Return the mean of the states before the line feeds in sampled text; the same state if there are none.
+
+    Sampling starts in a state, after a line feed, and is deterministic.
+    """
+    count = SAMPLE_SHAPE[1]
+    first, states = np.full(count, feed), state.tile(count)
+    uniforms = np.random.default_rng(0).random(SAMPLE_SHAPE)
+    text, _ = session.generate(states, first, uniforms, [SamplingParams()] * count)
+    x, found, n = np.concatenate([first[None], text[:-1]]).astype(np.uint32), [], max(1, MAX_LOGITS // (count * K))
+    for part in (slice(t, t + n) for t in range(0, len(x), n)):
+        _, states_after = session.logits(states, x[part])
+        found.append(states_after.recurrent[text[part] == feed])
+        states = states_after.select(-1)
+    ends = np.concatenate(found)
+    return state.with_recurrent(ends.mean(axis=0, dtype=np.float64).astype(ends.dtype)) if len(ends) else state
+
+
+def _line_starts(lengths: Ints) -> Ints:
+    """Return the offset of each line, given that each is followed by a line feed."""
+    return np.concatenate([[0], np.cumsum(lengths + 1)[:-1]])

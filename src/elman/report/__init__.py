@@ -1,4 +1,0 @@
-"""The report of the reference experiment, carried out on any text."""
-
-from elman.report.compare import compare_reports as compare_reports
-from elman.report.pipeline import report as report

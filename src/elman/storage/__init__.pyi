@@ -1,0 +1,15 @@
+from elman.storage.atomic import replace_file as replace_file
+from elman.storage.atomic import write_output as write_output
+from elman.storage.paths import cache_dir as cache_dir
+from elman.storage.paths import exists as exists
+from elman.storage.paths import is_directory as is_directory
+from elman.storage.paths import is_file as is_file
+from elman.storage.paths import kernel_dir as kernel_dir
+from elman.storage.paths import make_absolute as make_absolute
+from elman.storage.untrusted import MAX_INT as MAX_INT
+from elman.storage.untrusted import parse_strict_json as parse_strict_json
+from elman.storage.untrusted import read_regular_file as read_regular_file
+from elman.storage.untrusted import read_toml as read_toml
+from elman.storage.untrusted import require_int as require_int
+from elman.storage.untrusted import require_regular_file as require_regular_file
+from elman.storage.untrusted import safe_message as safe_message

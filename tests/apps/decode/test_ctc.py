@@ -1,0 +1,189 @@
+"""CTC decoding: its scores against sums over all paths, its beam against a plain one, and what it refuses."""
+
+import math
+import time
+from collections import defaultdict
+from functools import cache
+from itertools import groupby, product
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import elman
+from elman.apps.decode.ctc import Hypothesis
+from elman.errors import ElmanError
+from elman.model import Model
+from elman.network.output import log_softmax
+from elman.network.parameters import Array
+from elman.network.state import State
+from elman.text.unknown import unknown_nats
+from support.training import SMALL, train
+
+SYMBOLS = ["a", "", "b", "|", "?"]
+TEXTS = ["a", "", "b", " ", "?"]
+"""What the symbols stand for; the language model does not know the last one."""
+LINES = "ab a\nba\nb ab\naab b\nabba\nbb a\n"
+EXACT: dict[str, Any] = {"symbol_threshold": math.inf, "beam_threshold": math.inf}
+ALPHA, BETA = 0.6, 0.8
+WEIGHTS: dict[str, Any] = {"alpha": ALPHA, "beta": BETA}
+
+
+def train_model(seed: int = 1, **options: Any) -> Model:
+    options = {"max_updates": 20, "sample_every": 0, "ngram_order": 2, "dtype": "float64", "seed": seed} | options
+    return train(elman.Corpus.from_text(LINES), **SMALL | options).model
+
+
+@pytest.fixture(scope="module", params=["none", "text", "lines", "unknown symbol", "ensemble"])
+def lm(request: pytest.FixtureRequest) -> Model | None:
+    match request.param:
+        case "none":
+            return None
+        case "text":
+            return train_model(engine="numba")
+        case "lines":
+            return train_model(lines=True, engine="numba")
+        case "unknown symbol":
+            return train_model(lines=True, min_count=1)
+    return elman.ensemble([train_model(seed, lines=True, validation=0) for seed in (1, 2)])
+
+
+def draw_frames(T: int, seed: int, sharpness: float = 1.0) -> Array:
+    logits = sharpness * np.random.default_rng(seed).normal(size=(T, len(SYMBOLS)))
+    return log_softmax(logits)
+
+
+@cache
+def read(lm: Model, text: str) -> tuple[State, Array, float]:
+    """Return the state after a text, log p of what follows, and log p of the text without its end."""
+    if not text:
+        return *lm.step(lm.start(), "\n"), 0.0
+    (state, log_p, total), characters = read(lm, text[:-1]), lm.alphabet.characters
+    if text[-1] not in characters and not lm.alphabet.has_unknown:
+        return state, log_p, total - unknown_nats(len(characters))
+    k = characters.index(text[-1]) if text[-1] in characters else len(characters) - 1
+    return *lm.step(state, np.array([k])), total + float(log_p[0, k])
+
+
+def log_p_lm(lm: Model | None, text: str, ended: bool) -> float:
+    if lm is None:
+        return 0.0
+    _, log_p, total = read(lm, text)
+    return total + float(log_p[0, lm.alphabet.characters.index("\n")]) * (ended and lm.is_of_lines)
+
+
+def test_scores_are_sums_over_all_paths(lm: Model | None) -> None:
+    frames, acoustic = draw_frames(5, 0), defaultdict[str, float](float)
+    for path in product(range(len(SYMBOLS)), repeat=len(frames)):
+        text = "".join(TEXTS[k] for k, _ in groupby(path))
+        acoustic[text] += math.exp(sum(frame[k] for frame, k in zip(frames, path, strict=True)))
+    found = elman.decode_ctc(frames, SYMBOLS, lm, **WEIGHTS, **EXACT, width=10_000, nbest=10_000)
+    assert {each.text for each in found} == {*acoustic}
+    assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
+    for each in found:
+        expected = math.log(acoustic[each.text]), log_p_lm(lm, each.text, ended=True)
+        assert (each.acoustic, each.lm) == pytest.approx(expected, rel=1e-9)
+        assert each.score == pytest.approx(each.acoustic + ALPHA * each.lm + BETA * len(each.text), rel=1e-9)
+    if lm is not None:
+        again = elman.rescore([(each.text, each.acoustic) for each in reversed(found)], lm, **WEIGHTS)
+        np.testing.assert_allclose([each[1:] for each in again], [each[1:] for each in found], rtol=1e-9)
+        assert elman.rescore([], lm) == []
+        with pytest.raises(ElmanError, match="NaN"):
+            elman.rescore([("a", math.nan)], lm)
+
+
+def search_plainly(
+    frames: Array, lm: Model | None, width: int, symbol_threshold: float, beam_threshold: float
+) -> list[tuple[str, float]]:
+    """Return the texts and scores that a beam finds which computes everything, and adds to dictionaries."""
+
+    def score(item: tuple[str, list[float]], ended: bool = False) -> float:
+        text, logs = item
+        acoustic = float(np.logaddexp(logs[0], logs[1]))
+        return acoustic + ALPHA * log_p_lm(lm, text, ended) + BETA * len(text)
+
+    beam = {"": [0.0, -math.inf]}
+    for frame in frames:
+        new = defaultdict[str, list[float]](lambda: [-math.inf, -math.inf])
+        for text, (blank, symbol) in beam.items():
+            total = float(np.logaddexp(blank, symbol))
+            new[text][0] = np.logaddexp(new[text][0], total + frame[1])
+            if text:
+                new[text][1] = np.logaddexp(new[text][1], symbol + frame[TEXTS.index(text[-1])])
+            for k in np.flatnonzero(frame > frame.max() - symbol_threshold):
+                if TEXTS[k]:
+                    base = blank if text.endswith(TEXTS[k]) else total
+                    longer = new[text + TEXTS[k]]
+                    longer[1] = np.logaddexp(longer[1], base + frame[k])
+        best = sorted(new.items(), key=score, reverse=True)[:width]
+        beam = {item[0]: item[1] for item in best if score(item) >= score(best[0]) - beam_threshold}
+    return sorted(((item[0], score(item, ended=True)) for item in beam.items()), key=lambda item: -item[1])
+
+
+@pytest.mark.parametrize(("width", "symbol_threshold", "beam_threshold"), [(6, 2.0, 3.0), (12, math.inf, math.inf)])
+def test_the_beam_is_that_of_a_plain_search(
+    lm: Model | None, width: int, symbol_threshold: float, beam_threshold: float
+) -> None:
+    options: dict[str, Any] = {"symbol_threshold": symbol_threshold, "beam_threshold": beam_threshold}
+    for seed in range(4):
+        frames = draw_frames(12, seed, 2.0)
+        expected = search_plainly(frames, lm, width, **options)
+        found = elman.decode_ctc(frames, SYMBOLS, lm, width=width, nbest=width, **options, **WEIGHTS)
+        assert [each.text for each in found] == [text for text, _ in expected]
+        np.testing.assert_allclose([each.score for each in found], [score for _, score in expected], rtol=1e-9)
+
+
+def test_a_prefix_that_cannot_be_extended_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, calls, step = train_model(lines=True), [], Model.step
+
+    def count(self: Model, state: State, x: str | NDArray[np.integer]) -> tuple[State, Array]:
+        calls.append(len(x))
+        return step(self, state, x)
+
+    monkeypatch.setattr(Model, "step", count)
+    frames = np.log(np.full((40, len(SYMBOLS)), 1e-6))
+    frames[:, 1] = 0
+    frames[[10, 30]] = np.log([0.5, 0.2, 0.3, 1e-3, 1e-6])
+    assert elman.decode_ctc(frames, SYMBOLS, model, nbest=9)
+    assert len(calls) == 3, "at the start, at the second symbol, and at the end of the line"
+
+
+def test_thousands_of_unlikely_symbols_cost_little_time(lm: Model | None) -> None:
+    frames, unlikely = draw_frames(12, 1, 2.0), 20_000
+    expected = elman.decode_ctc(frames, SYMBOLS, lm, **WEIGHTS)
+    wide = np.pad(frames, ((0, 0), (unlikely, 0)), constant_values=-30)
+    start = time.process_time()
+    found = elman.decode_ctc(wide, [*map(chr, range(0x4E00, 0x4E00 + unlikely)), *SYMBOLS], lm, **WEIGHTS)
+    assert time.process_time() - start < 1
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"symbols": ["a", "b", "c", "|", "?"]}, "do not contain the blank"),
+        ({"symbols": ["a", "", "a", "|", "?"]}, "must be distinct"),
+        ({"log_probs": np.zeros((3, 4))}, "5 columns"),
+        ({"log_probs": np.ones((3, 5))}, "at most 0"),
+        ({"log_probs": np.full((3, 5), np.nan)}, "at most 0"),
+        ({"log_probs": np.full((3, 5), -np.inf)}, "finite in every frame"),
+        ({"alpha": -1.0}, "at least 0"),
+        ({"beta": math.inf}, "finite"),
+        ({"width": 0}, "at least 1"),
+        ({"symbol_threshold": math.nan}, "greater than 0"),
+        ({"beam_threshold": -1.0}, "greater than 0"),
+    ],
+)
+def test_what_cannot_be_decoded(options: dict[str, Any], words: str) -> None:
+    arguments: dict[str, Any] = {"log_probs": draw_frames(3, 0), "symbols": SYMBOLS} | options
+    with pytest.raises(ElmanError, match=words):
+        elman.decode_ctc(**arguments)
+
+
+def test_names_of_the_blank_and_the_space() -> None:
+    frames = draw_frames(6, 1)
+    expected = elman.decode_ctc(frames, SYMBOLS)
+    assert elman.decode_ctc(frames, ["a", "<pad>", "b", "_", "?"], blank="<pad>", space="_") == expected
+    assert elman.decode_ctc(frames, ["a", "", "b", "|", " "])[0].text.count("|") == expected[0].text.count(" ")
+    assert elman.decode_ctc(frames[:0], SYMBOLS) == [Hypothesis("", 0.0, 0.0, 0.0)]

@@ -1,0 +1,162 @@
+"""A model of independent lines in use: samples, scores, evaluation, exports, and what is refused.
+
+Its loss on a text is the sum over its lines, each read from the same state, by any engine and command.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import elman
+from elman.apps.explain.explanation import explain_indices
+from elman.errors import ElmanError
+from elman.model import Model
+from elman.model.score_lines import score_lines
+from elman.network.bptt import begin_text
+from elman.text import Corpus
+from support.cli import Command, assert_refused
+from support.training import EXACT, train
+
+NAMES = ["anna", "bell", "carl", "dora", "emma", "adam", "bert"]
+OPTIONS: dict[str, Any] = EXACT | {
+    "lines": True, "cell": "lstm", "ngram_order": 3, "ngram_folds": 0, "ngram_min_count": 1, "optimizer": "adam",
+    "learning_rate": 0.03, "max_updates": 150, "sample_every": 0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lines")
+    train(Corpus.from_text("\n".join(NAMES)), **OPTIONS, out=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Model:
+    return elman.load(folder)
+
+
+def test_a_sample_is_a_line(model: Model) -> None:
+    lines = model.samples(20, 30, seed=5)
+    assert all("\n" not in line and len(line) <= 30 for line in lines)
+    assert [model.sample(30, seed=5 + n) for n in range(20)] == lines
+    assert "".join(model.beam(3, 30)) in NAMES
+    assert any(line in NAMES for line in lines)
+
+
+def test_a_prompt_is_the_beginning_of_a_line(model: Model) -> None:
+    """It is read after a line feed, whether it says so or not, whatever line precedes it."""
+    assert model.samples(5, prompt="do", seed=1) == model.samples(5, prompt="\ndo", seed=1)
+    assert model.samples(5, prompt="do", seed=1) == model.samples(5, prompt="emma\ndo", seed=1)
+    assert model.samples(5, seed=1) == model.samples(5, prompt="emma\n", seed=1)
+    np.testing.assert_array_equal(begin_text(model.parameters, model.state.recurrent).recurrent, model.state.recurrent)
+
+
+def test_the_command_prints_lines_and_marks_those_trained_on(command: Command, folder: Path, model: Model) -> None:
+    ended = command("sample", folder, "--count", "20", "--seed", "5")
+    assert ended.code == 0
+    lines = model.samples(20, seed=5)
+    assert ended.out == "".join(f"{line}\tin training text\n" if line in NAMES else f"{line}\n" for line in lines)
+    assert "in training text" in ended.out
+    ended = command("sample", folder, "--prompt", "dor", "--seed", "1", "--temperature", "0")
+    assert ended.out == "dora\tin training text\n"
+
+
+def test_the_command_prints_only_new_lines(command: Command, folder: Path, model: Model) -> None:
+    rows = [
+        json.loads(row)
+        for row in command("sample", folder, "-n", 9, "--new-only", "--seed", 5, "--json").out.splitlines()
+    ]
+    new = [(seed, line) for seed in range(5, 50) if (line := model.sample(seed=seed)) not in NAMES]
+    assert [(row["seed"], row["text"]) for row in rows] == new[:9]
+    assert new[8][0] > 5 + 8
+    assert command("sample", folder, "--new-only", "--seed", 5).out == f"{new[0][1]}\n"
+    for options, words in (
+        (["--temperature", 0], "only 0 of 100 samples are new lines: raise --temperature"),
+        (["--beam", 2], "cannot combine --beam with --new-only: beam search does not sample"),
+    ):
+        assert_refused(command("sample", folder, "--new-only", *options), words)
+    assert_refused(
+        command("sample", "--new-only", "-q"), "does not know the lines of its training text: train with --lines"
+    )
+
+
+def test_a_text_is_scored_line_by_line(command: Command, folder: Path, model: Model, tmp_path: Path) -> None:
+    text = "anna\n\nzed\ncarl"
+    scores = [model.score(line) for line in ("anna", "zed", "carl")]
+    expected = sum(score.nats for score in scores)
+    assert model.score("anna\ncarl").nats == pytest.approx(scores[0].nats + scores[2].nats)
+    assert model.score("anna").chars == 5
+    lines = [line for block in score_lines(model, ["anna\ncarl\nanna\n"]) for line in block]
+    assert [line.nats for line in lines] == [pytest.approx(scores[n].nats) for n in (0, 2, 0)]
+    carried = [line.nats for block in score_lines(model, ["anna\ncarl\n"], carry_state=True) for line in block]
+    assert carried == [pytest.approx(line.nats) for line in lines[:2]]
+    file = tmp_path / "more"
+    file.write_text(text, encoding="utf-8")
+    ended = command("eval", folder, file, "--json")
+    result = json.loads(ended.out)
+    assert (result["chars"], result["unknown_chars"]) == (14, 1)
+    assert result["nats_per_char"] * 14 == pytest.approx(expected, rel=1e-3)  # the unknown character costs the others
+
+
+def test_crlf_and_empty_lines_are_dropped(command: Command, folder: Path, model: Model, tmp_path: Path) -> None:
+    """By every command alike, though the alphabet has no carriage return; line numbers remain those of the text."""
+    texts = {"lf": "anna\ncarl\n", "crlf": "anna\r\n\r\n\ncarl\r"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    for options in ([], ["--adapt", "counts"]):
+        assert len({command("eval", folder, tmp_path / name, *options, "--json").out for name in texts}) == 1
+    assert model.score(texts["crlf"]).nats == model.score(texts["lf"]).nats
+    rows = [json.loads(line) for line in command("score", folder, tmp_path / "crlf", "--json").out.splitlines()]
+    assert [(row["line"], row["text"], row["chars"]) for row in rows] == [(1, "anna", 5), (4, "carl", 5)]
+    expected = command("score", folder, tmp_path / "lf", "--json").out.replace('"line": 2', '"line": 4')
+    assert [json.loads(line) for line in expected.splitlines()] == rows
+    assert all(model.in_training_text(line) for line in ("anna", "anna\r", "anna\n", "anna\r\n"))
+    once = OPTIONS | {"max_updates": 1}
+    for corpus in (tmp_path / "crlf", Corpus.from_text(texts["crlf"])):
+        assert elman.train(corpus, **once).model.alphabet.characters == "an\ncrl"
+    validated = elman.train(tmp_path / "lf", **once, validation=tmp_path / "crlf")
+    assert validated.validation is not None
+    assert validated.validation.alphabet.characters == "an\ncrl"
+
+
+def test_adaptation_and_explanations_read_lines(model: Model) -> None:
+    text = "dara\ndoe\n" * 10
+    counted = model.score(text, adapt="counts")
+    assert counted.chars == 90
+    assert counted.nats < model.score(text).nats
+    assert model.score("anna", adapt="weights").nats == pytest.approx(model.score("anna").nats)  # no complete window
+    indices = model.alphabet.encode("\nanna\nbell\n")
+    explanation = explain_indices(model.engine, model.parameters, model.state, indices)
+    assert explanation.nats_per_char * 10 == pytest.approx(model.score("anna\nbell").nats, rel=1e-5)
+    page = elman.explain("anna\r\nbell\r\n", model)
+    assert page.alphabet.decode(page.explanation.indices) == "anna\nbell\n"
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_an_export_says_that_it_is_of_lines(model: Model, tmp_path: Path, suffix: str) -> None:
+    elman.export(model, tmp_path / f"model{suffix}")
+    elman.import_(tmp_path / f"model{suffix}", out=tmp_path / "run", engine="numpy")
+    imported = elman.load(tmp_path / "run", engine="numpy")
+    assert imported.is_of_lines
+    assert imported.samples(5, seed=1) == model.samples(5, seed=1)
+    assert imported.score("anna\nbell").nats == pytest.approx(model.score("anna\nbell").nats)
+    with pytest.raises(ElmanError, match=r"does not know the lines of its training text: it was imported$"):
+        imported.in_training_text("anna")
+
+
+def test_unsupported_uses_are_rejected(model: Model, command: Command, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("anna\nbell\n", "utf-8")
+    ended = command("eval", folder, tmp_path / "text.txt", "--adapt", "mixture")
+    assert_refused(ended, "--adapt mixture does not work with a model of independent lines")
+    with pytest.raises(ElmanError, match=r"^the text has no line that is not empty$"):
+        model.score("\n\n")
+    with pytest.raises(ElmanError, match=r"^files cannot be compressed with a model of independent lines"):
+        elman.compress(b"anna\nbell\n", model)
+    other = train(Corpus.from_text("\n".join(NAMES)), **EXACT, max_updates=1).model
+    assert not other.is_of_lines
+    with pytest.raises(ElmanError, match=r"does not know the lines of its training text: train with lines=True$"):
+        other.in_training_text("anna")
