@@ -169,7 +169,7 @@ def test_a_text_is_that_of_python_with_every_sampling_option(window: Page, model
 
 
 def test_an_option_whose_filter_pages_do_not_have_is_an_error(browser: Browser) -> None:
-    source = (ROOT / "src/elman/web/static/page/sampling.js").read_text("utf-8")
+    source = (ROOT / "src/elman/formats/page/page/sampling.js").read_text("utf-8")
     code = "async (url) => (await import(url)).createSampling([{name: 'toy', default: 0}], {toy: 0})"
     with pytest.raises(PlaywrightError, match="no filter for the option toy"):
         browser.new_page().evaluate(code, f"data:text/javascript,{quote(source)}")

@@ -42,7 +42,7 @@ EDITS = {
         ("    remaining[b] = 0.0\n", CALL),
         ("\n@inlined\ndef softmax_scale(", FILTER),
     ],
-    "web/static/page/sampling.js": [("const FILTERS = {\n", "const FILTERS = {\n  toy: (p, least) => {},\n")],
+    "formats/page/page/sampling.js": [("const FILTERS = {\n", "const FILTERS = {\n  toy: (p, least) => {},\n")],
 }
 CHECK = """
 import numpy as np

@@ -73,11 +73,13 @@ def _create_app() -> App:
     return app
 
 
-def _add_installed(app: App) -> None:
-    """Add the commands of applications."""
+def _add_installed(tokens: Sequence[str]) -> None:
+    """Add the commands of applications; import the one that is called, or whose help is."""
     for name, entry_point in INSTALLED.entry_points.items():
         if name not in app:
             app.command(entry_point.value, name=name)
+        if name in tokens[:2]:
+            INSTALLED[name]  # Cyclopts would end with a traceback if it cannot be imported
 
 
 def _print_overview() -> None:
@@ -165,7 +167,7 @@ def _warn_of_unknown_variables(app: App, commands: tuple[str, ...], arguments: A
 
 
 def _show_help(*command: str) -> int:
-    _add_installed(app)
+    _add_installed(command)
     return _call([*command, "--help"], app)
 
 
@@ -220,7 +222,7 @@ def _run(arguments: list[str]) -> int:
         else:
             config, rest = _split_config(arguments)
             if not rest or rest[0] not in CORE:
-                _add_installed(app)
+                _add_installed(rest)
             code = _call([*config, *rest], app.meta)
         sys.stdout.flush()
         return code

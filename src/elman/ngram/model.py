@@ -35,7 +35,8 @@ is reset, see `elman.network.resets`.
 
 A model may count what it reads: each character then adds to w and W of every context that it follows.
 
-A model that was read from an ARPA file has the first term of (5) and r of each string in place of counts, and neither grows nor is merged.
+A model that was read from an ARPA file has the first term of (5) and r of each string in place of counts, and neither
+grows nor is merged.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ DEFAULT_MODE: ModeName = "mixture"
 class CodecMode(NamedTuple):
     """What predicts the symbols of a file: an entry of `MODES`, and what `.predictor` builds for it.
 
-    `mixes` is whether a mixture of predictors learns from what is coded, see `.mixing`. The blocks of a file are then coded
-    in sequence, and otherwise independently on all cores.
+    `mixes` is whether a mixture of predictors learns from what is coded, see `.mixing`. The blocks of a file are then
+    coded in sequence, and otherwise independently on all cores.
     """
 
     code: int  # in the header of a member
