@@ -2,7 +2,7 @@
 
     python scripts/draw_networks.py
 
-The first belongs to the handout, and is written to course/, too. It needs `elman[plot]`.
+The first belongs to the handout, and is written to the course kit, too. It needs `elman[plot]`.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from elman.apps.course.faults import KIT
 from elman.runs.plots import COLOURS
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -134,7 +135,7 @@ def main() -> None:
     mpl.rcParams["svg.hashsalt"] = "elman"
     figure = Figure(figsize=(8.4, 3.6), layout="constrained")
     draw_unrolled(figure.subplots())
-    save(figure, IMAGES / "unrolled.svg", IMAGES.parents[1] / "course" / "unrolled.svg")
+    save(figure, IMAGES / "unrolled.svg", KIT / "unrolled.svg")
     figure = Figure(figsize=(8, 6.6), layout="constrained")
     grid = figure.add_gridspec(2, 12)
     for name, place in (("RNN", grid[0, :4]), ("GRU", grid[0, 4:]), ("LSTM", grid[1, 2:11])):

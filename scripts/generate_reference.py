@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from elman.apps.course.course import write_notebook
-from elman.apps.course.faults import COURSE
+from elman.apps.course.faults import KIT
 from elman.apps.serve import metrics as prometheus
 from elman.apps.serve.app import ERRORS, describe_app
 from elman.apps.serve.requests import SEED, UNSUPPORTED
@@ -266,12 +266,12 @@ def _document() -> dict[str, Any]:
 
 def lab() -> str:
     """Return the handout of the assignment."""
-    return (COURSE / "handout.md").read_text("utf-8").strip().replace("](unrolled.svg)", "](../images/unrolled.svg)")
+    return (KIT / "handout.md").read_text("utf-8").strip().replace("](unrolled.svg)", "](../images/unrolled.svg)")
 
 
 def teacher() -> str:
     """Return the teacher's page of the course kit."""
-    return (COURSE / "teacher.md").read_text("utf-8").partition("\n\n")[2]
+    return (KIT / "teacher.md").read_text("utf-8").partition("\n\n")[2]
 
 
 def experiments() -> str:
@@ -321,7 +321,7 @@ if __name__ == "__main__":
             outdated.append(path.name)
             if "--check" not in sys.argv:
                 path.write_text(page, encoding="utf-8")
-    notebook = COURSE / "experiments.ipynb"
+    notebook = KIT / "experiments.ipynb"
     if not notebook.exists() or notebook.read_text("utf-8") != experiments():
         outdated.append(notebook.name)
         if "--check" not in sys.argv:

@@ -303,7 +303,7 @@ def check_docker(root: Path) -> Iterator[str]:
     """Docker reads what the build of the package needs, and nothing else."""
     project = read_project(root)
     first, *lines = (root / ".dockerignore").read_text("utf-8").split()
-    expected = {"README.md", *project["license-files"], "pyproject.toml", "course", "src"}
+    expected = {"README.md", *project["license-files"], "pyproject.toml", "src"}
     if first != "*" or {line[1:] for line in lines if line.startswith("!")} != expected:
         yield f".dockerignore: must exclude * but {sorted(expected)}"
 

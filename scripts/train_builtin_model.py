@@ -28,7 +28,7 @@ import numpy as np
 import elman
 from builtin_texts import COUNTED
 from elman.model import Model
-from elman.model.fingerprint import fingerprint
+from elman.model.identity import fingerprint
 from elman.model.loading import load_builtin
 from elman.network.parameters import Array, Parameters
 from elman.ngram.counting import count_ngrams

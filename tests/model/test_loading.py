@@ -12,7 +12,7 @@ import pytest
 import elman
 from elman.errors import ElmanError
 from elman.model import loading
-from elman.model.fingerprint import fingerprint
+from elman.model.identity import fingerprint
 from elman.model.loading import find_builtin, load_builtin
 from elman.model.score_lines import score_lines
 from elman.storage.builtin import MODELS, BuiltinModel

@@ -40,7 +40,7 @@ FILES = {
     "a.png": "",
     "CHANGELOG.md": CHANGELOG,
     "CITATION.cff": CITATION,
-    ".dockerignore": "*\n!src\n!course\n!pyproject.toml\n!README.md\n!LICENSE\n**/cache\n",
+    ".dockerignore": "*\n!src\n!pyproject.toml\n!README.md\n!LICENSE\n**/cache\n",
     ".github/workflows/ci.yml": 'jobs: {test: {strategy: {matrix: {python: ["3.12", "3.13"]}}}}\n',
     ".github/ISSUE_TEMPLATE/bug.yml": FORM,
     "docs/page.md": "It is\n\n```text\nnow and\n\n[no link](none)\n```\n\nfast.\n",

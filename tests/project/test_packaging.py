@@ -87,7 +87,6 @@ def test_the_wheel_holds_only_the_package(built: dict[str, Path]) -> None:
     names = {Path(name) for name in zipfile.ZipFile(built["wheel"]).namelist()}
     package = {path for path in names if path.parts[0] == "elman"}
     source = {path.relative_to(ROOT / "src") for path in (ROOT / "src" / "elman").rglob("*") if path.is_file()}
-    source |= {"elman" / path.relative_to(ROOT) for path in (ROOT / "course").iterdir() if path.is_file()}
     assert package == {path for path in source if "__pycache__" not in path.parts}
     # By name too: a stray file in the source would be in both.
     assert {path.suffix for path in package} <= SUFFIXES
@@ -100,17 +99,7 @@ def test_the_sdist_holds_only_the_project(built: dict[str, Path]) -> None:
     with tarfile.open(built["sdist"]) as archive:
         top = {Path(member.name).parts[1] for member in archive.getmembers()}
     files = {"README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "SECURITY.md", "pyproject.toml"}
-    assert top == files | {
-        "PKG-INFO",
-        ".gitignore",
-        "src",
-        "tests",
-        "benchmarks",
-        "course",
-        "docs",
-        "examples",
-        "scripts",
-    }
+    assert top == files | {"PKG-INFO", ".gitignore", "src", "tests", "benchmarks", "docs", "examples", "scripts"}
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from elman.engine_registry import DEFAULT_ENGINE
 from elman.errors import ElmanError, join_alternatives, option, quote, report_system_errors
 from elman.formats.contents import ModelInfo
-from elman.model.fingerprint import check_is_model
+from elman.model.identity import check_is_model
 from elman.model.loading import create_model, hub_name, load, name_model, read_model, save_model
 from elman.model.model import Model
 from elman.plugins import Registry

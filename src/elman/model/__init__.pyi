@@ -1,7 +1,7 @@
 from elman.model.adaptation import Adaptation as Adaptation
 from elman.model.adaptation import OnProgress as OnProgress
-from elman.model.fingerprint import check_is_model as check_is_model
-from elman.model.fingerprint import fingerprint as fingerprint
+from elman.model.identity import check_is_model as check_is_model
+from elman.model.identity import fingerprint as fingerprint
 from elman.model.generate import StopSequenceFilter as StopSequenceFilter
 from elman.model.loading import BUILTIN as BUILTIN
 from elman.model.loading import create_model as create_model

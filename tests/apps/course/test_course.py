@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from elman.apps.course import grade
-from elman.apps.course.faults import COURSE, FUNCTIONS
+from elman.apps.course.faults import FUNCTIONS, KIT
 from elman.apps.course.grading import CHECKS, check_task, run_tasks
 from elman.errors import ElmanError
 from support.cli import Command
 from support.state import ROOT
 
 nbformat = pytest.importorskip("nbformat")
-SOLUTION = (COURSE / "solution.py").read_text("utf-8")
+SOLUTION = (KIT / "solution.py").read_text("utf-8")
 COLUMNS = (ROOT / "tests" / "support" / "own_columns.py").read_text("utf-8")
 BEGIN = "    windows = []\n"
 STUDENT = ["assignment.ipynb", "assignment.py", "handout.md", "unrolled.svg"]
@@ -56,6 +56,8 @@ def test_students_get_no_solutions(tmp_path: Path, command: Command) -> None:
         text = path.read_text("utf-8")
         assert not any(line in text for line in ("W.T @", "np.tanh(a)", "gradient**2", "1e-4, {}", "states[T]"))
     assert (tmp_path / "assignment.py").read_text("utf-8").count("raise NotImplementedError") == 9
+    checked = subprocess.run([sys.executable, "assignment.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert checked.stdout == "initialize: not yet\n    initialize: not written yet\n"
     notebook = nbformat.read(tmp_path / "assignment.ipynb", as_version=4)
     nbformat.validate(notebook)
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
@@ -107,7 +109,7 @@ def test_columns_and_gradescope(kit: Path) -> None:
 
 def read_mutants() -> list[Any]:
     names: dict[str, Any] = {"__name__": "mutants"}
-    exec((COURSE / "mutants.py").read_text("utf-8"), names)
+    exec((KIT / "mutants.py").read_text("utf-8"), names)
     mutants: list[Any] = names["MUTANTS"]
     return mutants
 

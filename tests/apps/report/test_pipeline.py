@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from elman.apps.course.faults import COURSE
+from elman.apps.course.faults import KIT
 from elman.apps.report import compare_reports, pipeline, report
 from elman.apps.report.curve import SOON, find_jumps, measure_curve
 from elman.errors import ElmanError
@@ -23,7 +23,7 @@ TEXT = "Anna saw the night, and the night saw Anna; so Anna slept, for the rain 
 SMALL: dict[str, Any] = {"hidden_size": 8, "seq_length": 10, "sample_every": 20, "metrics_every": 10}
 SMALL |= {"sample_length": 60}
 PER_EPOCH = (len(TEXT) - 1) // 10
-SOLUTION = (COURSE / "solution.py").read_text("utf-8")
+SOLUTION = (KIT / "solution.py").read_text("utf-8")
 FILES = [".lock", "complete_run.png", "complete_run.svg", "report.html", "report.md", "results.json", "run", "seeds"]
 FILES += ["smooth_loss.png", "smooth_loss.svg"]
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.apps.course.comparison import TOLERANCE, CallError, CheckResult, as_array, compare, measure_error
-from elman.apps.course.faults import CELLS, Fault, list_faults, load_solution
+from elman.apps.course.faults import SECOND, Fault, list_faults, load_solution
 from elman.apps.course.layout import LAYOUTS
 from elman.errors import ElmanError, quote, shorten
 from elman.network import Architecture, Array, Arrays
@@ -53,8 +53,8 @@ def make_window(K: int, m: int, T: int, seed: int, cell: str = "rnn", *, is_loud
 
     In a loud one, the gradients of all arrays exceed 5, a usual clipping threshold, at one step and in sum.
     """
-    if cell not in CELLS:
-        raise ElmanError(f"cell must be one of {', '.join(CELLS)} (got {quote(cell)})")
+    if cell not in (cells := ["rnn", *SECOND]):
+        raise ElmanError(f"cell must be one of {', '.join(cells)} (got {quote(cell)})")
     for name, value, least in (("K", K, 2), ("m", m, 1), ("T", T, 1)):
         if value < least:
             raise ElmanError(f"{name} must be at least {least} (got {shorten(value)})")
@@ -170,7 +170,7 @@ def check_initial(initialize: Function, *, K: int = 7, m: int = 4, seed: int = 5
     Examples
     --------
     >>> import numpy as np
-    >>> from elman.testing import check_initial
+    >>> from elman.apps.course import check_initial
     >>> def initialize(K, m, seed):
     ...     draw = np.random.RandomState(seed).randn
     ...     U, W, V = draw(m, K), draw(m, m), draw(K, m)
@@ -203,7 +203,7 @@ def check_windows(make_windows: Function, *, T: int = 4, seed: int = 5, layout: 
 
     Examples
     --------
-    >>> from elman.testing import check_windows
+    >>> from elman.apps.course import check_windows
     >>> print(check_windows(lambda indices, T: [(indices[n:n+T], indices[n:n+T]) for n in range(0, len(indices)-T, T)]))
     x     0.0e+00
     y     4.4e-01  wrong
@@ -271,7 +271,7 @@ def check_forward(
     The forward pass below returns the mean of the losses instead of their sum:
 
     >>> import numpy as np
-    >>> from elman.testing import check_forward
+    >>> from elman.apps.course import check_forward
     >>> def forward(parameters, h0, x, y):
     ...     h, p, loss = [h0], [], 0.0
     ...     for t in range(len(x)):
@@ -353,7 +353,7 @@ def check_backward(
     The backward pass below forgets the gradient through h_{t-1}:
 
     >>> import numpy as np
-    >>> from elman.testing import check_backward
+    >>> from elman.apps.course import check_backward
     >>> def backward(parameters, x, y, h, p):
     ...     g = p.copy()
     ...     g[np.arange(len(y)), y] -= 1
@@ -419,7 +419,7 @@ def check_gradients(forward: Function, backward: Function, **options: Any) -> Ch
 
     Examples
     --------
-    >>> from elman.testing import check_gradients
+    >>> from elman.apps.course import check_gradients
     >>> def forward(parameters, h0, x, y):
     ...     return 0.0
     >>> def backward(parameters, x, y, h, p):
@@ -453,7 +453,7 @@ def check_gradient_checker(gradient_error: Function, *, seed: int = 5, layout: s
 
     Examples
     --------
-    >>> from elman.testing import check_gradient_checker
+    >>> from elman.apps.course import check_gradient_checker
     >>> print(*check_gradient_checker(lambda *arguments: dict.fromkeys(["U", "W", "V", "b", "c", "h0"], 0)).findings)
     wrong gradients: the error is 0 whatever the gradients are (expected wrong gradients[1] = 1, found 0)
     """
@@ -525,7 +525,7 @@ def check_optimizer(adagrad: Function, *, seed: int = 5, layout: str = "rows") -
     Examples
     --------
     >>> import numpy as np
-    >>> from elman.testing import check_optimizer
+    >>> from elman.apps.course import check_optimizer
     >>> def adagrad(parameters, gradients, M, eta):
     ...     for name in parameters:
     ...         gradient = np.clip(gradients[name], -5, 5)
@@ -566,7 +566,7 @@ def check_training(train: Function, *, seed: int = 5, layout: str = "rows") -> C
 
     Examples
     --------
-    >>> from elman.testing import check_training
+    >>> from elman.apps.course import check_training
     >>> print(*check_training(lambda parameters, indices, T, updates, eta: []).findings, sep="\\n")
     losses: must be one number per update (got an array of shape (0,))
     """
@@ -632,7 +632,7 @@ def check_sampling(synthesize: Function, *, seed: int = 5, layout: str = "rows")
 
     Examples
     --------
-    >>> from elman.testing import check_sampling
+    >>> from elman.apps.course import check_sampling
     >>> def synthesize(parameters, h, x, length, generator, temperature=1.0):
     ...     return [generator.choice(len(parameters["c"])) for _ in range(length)]
     >>> check_sampling(synthesize).findings[0].mistake

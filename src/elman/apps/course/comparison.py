@@ -30,7 +30,7 @@ class Finding:
 
     Examples
     --------
-    >>> from elman.testing import Finding
+    >>> from elman.apps.course import Finding
     >>> print(Finding("db", "not summed over the steps", "db[0] = 0.25", "0.125"))
     db: not summed over the steps (expected db[0] = 0.25, found 0.125)
     """
@@ -60,7 +60,7 @@ class CheckResult:
 
     Examples
     --------
-    >>> from elman.testing import CheckResult, Finding
+    >>> from elman.apps.course import CheckResult, Finding
     >>> print(CheckResult({"h": 1e-15, "loss": 0.2}, (Finding("loss", "the mean over the window"),)))
     h     1.0e-15
     loss  2.0e-01  wrong

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from elman.apps.course.faults import CELLS, COURSE, FUNCTIONS, read_solution
+from elman.apps.course.faults import FUNCTIONS, KIT, SECOND, read_solution
 from elman.errors import ElmanError, quote, report_system_errors
 
 BLANK = "    raise NotImplementedError\n"
@@ -22,10 +22,10 @@ def write_course(folder: Path, *, student: bool = False) -> list[Path]:
 
     A file of the same name that contains something else, such as a solution of one's own, is an `ElmanError`.
     """
-    assignment = make_assignment((COURSE / "solution.py").read_text("utf-8"))
-    texts = {path.name: path.read_text("utf-8") for path in COURSE.iterdir() if path.is_file()}
+    assignment = make_assignment((KIT / "solution.py").read_text("utf-8"))
+    texts = {path.name: path.read_text("utf-8") for path in KIT.iterdir() if path.is_file()}
     texts |= {"assignment.py": assignment, "assignment.ipynb": make_notebook(texts["handout.md"], assignment)}
-    for cell in CELLS[1:]:  # the second assignment, in which the loops over the steps are given
+    for cell in SECOND:  # the second assignment, in which the loops over the steps are given
         given = "".join(f"\n\n{read_solution()[name]}\n" for name in ("forward", "gradient_error"))
         texts[f"solution_{cell}.py"] += given
         texts[f"assignment_{cell}.py"] = make_assignment(texts[f"solution_{cell}.py"].removesuffix(given)) + given

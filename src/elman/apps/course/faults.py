@@ -1,4 +1,4 @@
-"""Common mistakes in the functions of the assignment, as changes of its solution: ``course/faults.toml``."""
+"""Common mistakes in the functions of the assignment, as changes of its solution: ``kit/faults.toml``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-_INSTALLED = Path(__file__).parents[1] / "course"
-COURSE = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[3] / "course"
-"""The folder of the course kit, in an installed package or in a clone."""
-CELLS = ("rnn", "gru", "lstm")
+KIT = Path(__file__).parent / "kit"
+"""The files of the course, also those that `elman course` copies."""
+SECOND = sorted(path.stem.removeprefix("solution_") for path in KIT.glob("solution_*.py"))
+"""The cells of the second assignment; that of the first is rnn."""
 
 FUNCTIONS = {
     "initialize": ("initialize",),
@@ -43,7 +43,7 @@ class Fault(NamedTuple):
 @cache
 def read_faults() -> dict[str, tuple[Fault, ...]]:
     """Return the known mistakes of every task, in the order in which a student should correct them."""
-    tables = tomllib.loads((COURSE / "faults.toml").read_text("utf-8"))
+    tables = tomllib.loads((KIT / "faults.toml").read_text("utf-8"))
     return {
         task: tuple(Fault(**row | {"changes": tuple(map(tuple, row["changes"]))}) for row in rows)
         for task, rows in tables.items()
@@ -60,7 +60,7 @@ def read_solution(cell: str = "rnn") -> dict[str, str]:
     """Return the source of every function of the solution, by name."""
     files = ["solution.py", *([f"solution_{cell}.py"] if cell != "rnn" else [])]
     functions = dict[str, str]()
-    for source in ((COURSE / name).read_text("utf-8") for name in files):
+    for source in ((KIT / name).read_text("utf-8") for name in files):
         nodes = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
         functions |= {node.name: ast.get_source_segment(source, node) or "" for node in nodes}
     return functions

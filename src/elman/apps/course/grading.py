@@ -52,7 +52,7 @@ class TaskGrade:
 
     Examples
     --------
-    >>> from elman.testing import TaskGrade
+    >>> from elman.apps.course import TaskGrade
     >>> TaskGrade("forward", 0, 15, ["forward: not written yet"]).findings
     ['forward: not written yet']
     """
@@ -69,7 +69,7 @@ class Grade:
 
     Examples
     --------
-    >>> from elman.testing import Grade
+    >>> from elman.apps.course import Grade
     >>> Grade([]).as_dict()
     {'points': 0, 'of': 0, 'tasks': []}
     """
@@ -122,7 +122,7 @@ def grade(
     Examples
     --------
     >>> import pathlib, tempfile
-    >>> from elman.testing import grade
+    >>> from elman.apps.course import grade
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     submission = pathlib.Path(folder, "mine.py")
     ...     _ = submission.write_text("def make_windows(indices, T):\\n    return []\\n")

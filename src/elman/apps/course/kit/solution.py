@@ -143,18 +143,18 @@ def synthesize(parameters, h, x, length, generator, temperature=1.0):
 
 def main():
     """Check the tasks up to the first that is not right; if all are, train, and print text on the way."""
-    from elman import testing
+    import elman.apps.course as course
     from elman.text import read_corpus
 
     checks = {
-        initialize: testing.check_initial,
-        make_windows: testing.check_windows,
-        forward: testing.check_forward,
-        backward: testing.check_backward,
-        gradient_error: testing.check_gradient_checker,
-        adagrad: testing.check_optimizer,
-        train: testing.check_training,
-        synthesize: testing.check_sampling,
+        initialize: course.check_initial,
+        make_windows: course.check_windows,
+        forward: course.check_forward,
+        backward: course.check_backward,
+        gradient_error: course.check_gradient_checker,
+        adagrad: course.check_optimizer,
+        train: course.check_training,
+        synthesize: course.check_sampling,
     }
     for function, check in checks.items():
         result = check(function)

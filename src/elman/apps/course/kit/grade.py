@@ -11,8 +11,8 @@ import os
 import sys
 from pathlib import Path
 
-from elman.errors import ElmanError
 from elman.apps.course import grade
+from elman.errors import ElmanError
 
 POINTS = {
     "initialize": 5,
