@@ -1,7 +1,8 @@
-"""Every error message, word for word: `golden/errors.txt` has calls, each with its message on the next line.
+"""The messages of each kind of error, word for word: `errors.txt` has calls, each with its message on the next line.
 
-``python tests/test_error_messages.py --write`` carries out the calls and writes their messages, to be reviewed in the
-diff; so does a new message begin: with its call alone.
+The file in `golden` is that of the core, those in `apps` are those of the applications. A new call has an empty line in
+the place of its message: ``python tests/test_error_messages.py --write`` carries out the calls and writes the messages,
+to be reviewed in the diff.
 """
 
 import contextlib
@@ -13,50 +14,47 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import elman
-import elman.testing
 from elman.cli import main
+from elman.cli.frame import CORE, INSTALLED
 from elman.formats import FORMATS
+from elman.model.adaptation import ADAPTATIONS
 from elman.network.cells import CELLS
 from elman.runs.directory import LOCK
-from elman.storage.builtin import MODELS
 from elman.text import Corpus
 from support.state import TEXT, T
 from support.training import train
 
-GOLDEN = Path(__file__).parent / "golden" / "errors.txt"
+HERE = Path(__file__).parent
+GOLDEN = [HERE / "golden" / "errors.txt", *sorted(HERE.glob("apps/*/errors.txt"))]
 REGISTRIES = {
+    "ADAPTATIONS": [*ADAPTATIONS],
     "CELLS": [*CELLS],
+    "COMMANDS": [*CORE, "help", *INSTALLED],
     "FORMATS": [*FORMATS],
     "SUFFIXES": [each.SUFFIX for each in FORMATS.values() if each.SUFFIX],
     "IMPORTED_SUFFIXES": [each.SUFFIX for each in FORMATS.values() if each.read],
 }
 """What messages list, and the names that the golden file has in its place."""
-MODEL = MODELS[-1].file.rpartition("/")[2]
 FILES = {
-    "novel.txt": TEXT.encode(), "other.txt": TEXT[::-1].encode(), "short.txt": b"abcde", "latin.txt": b"caf\xe9 " * 20,
-    "a.txt": b"a", "han.txt": "漢".encode(), "empty.txt": b"", "texts/a.txt": TEXT.encode(), "novel.txt.elm": b"mine",
-    "damaged": (40).to_bytes(8, "little") + b'{"elman": "', MODEL: b"", "empty/file": b"",
-    "short.npz": b"PK", "bytes": b"\xff",
-    "words.arpa": b"\\data\\\nngram 1=1\nngram 2=1\n\\1-grams:\n-1\tthe\n\\2-grams:\n-1\tthe the\n\\end\\\n",
-    **{f"runs/{name}/checkpoint.safetensors": b"" for name in "abcd"},
+    "novel.txt": TEXT.encode(), "other.txt": TEXT[::-1].encode(), "latin.txt": b"caf\xe9 " * 20,
+    "han.txt": "漢".encode(), "damaged": (40).to_bytes(8, "little") + b'{"elman": "', "novel.txt.elm": b"mine",
+    "runs/a/checkpoint.safetensors": b"",
 }  # fmt: skip
 
 
 @contextlib.contextmanager
 def make_folder() -> Iterator[None]:
-    """Change to a folder with texts, two runs, of which only `code` knows a backslash, and an imported model."""
+    """Change to a folder with texts, a run and an imported model."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         patch.delenv("ELMAN_API_KEY", raising=False)
         for name, data in FILES.items():
             Path(name).parent.mkdir(parents=True, exist_ok=True)
             Path(name).write_bytes(data)
-        for name, text in (("run", TEXT), ("code", TEXT + "\\")):
-            corpus = Corpus.from_text(text, "novel.txt")
-            train(corpus, hidden_size=3, seq_length=T, engine="numpy", epochs=2, out=name)
+        corpus = Corpus.from_text(TEXT, "novel.txt")
+        train(corpus, hidden_size=3, seq_length=T, engine="numpy", epochs=2, out="run")
         elman.export("run", "network.npz")
         elman.import_("network.npz", out="kept")
         yield
@@ -80,25 +78,27 @@ def find_times() -> dict[Path, int]:
 
 def run_command(line: str) -> str:
     out, err = io.StringIO(), io.StringIO()
-    _, *words = (word.replace(r"\n", "\n").replace(r"\0", "\0").replace("MODEL", MODEL) for word in shlex.split(line))
+    _, *words = (word.replace(r"\n", "\n") for word in shlex.split(line))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
         main(words)
     assert (ended.value.code, out.getvalue(), err.getvalue().count("\n")) == (2, "", 1), err.getvalue()
-    return err.getvalue().removesuffix("\n").replace(MODEL, "MODEL")
+    return err.getvalue().removesuffix("\n")
 
 
 def evaluate(expression: str) -> str:
-    names: dict[str, Any] = {"elman": elman, "np": np, "corpus": Corpus.from_text(TEXT), "model": elman.load("run")}
-    if "LineOutlierDetector" in expression:
-        names |= vars(pytest.importorskip("elman.apps.sklearn"))
+    names: dict[str, Any] = {"elman": elman, "corpus": Corpus.from_text(TEXT), "model": elman.load("run")}
     with pytest.raises((elman.ElmanError, AttributeError)) as raised:
         eval(expression, names)
     return f"{type(raised.value).__name__}: {raised.value}"
 
 
-BLOCKS = (block.partition("\n") for block in GOLDEN.read_text("utf-8").strip().split("\n\n"))
-CALLS = {call: message for call, _, message in BLOCKS}
-"""Messages by calls; a line that begins with # is a heading."""
+def read_golden(path: Path) -> dict[str, str]:
+    """Return messages by calls."""
+    lines = path.read_text("utf-8").splitlines()
+    return dict(zip(lines[::2], lines[1::2], strict=True))
+
+
+CALLS = {call: message for path in GOLDEN for call, message in read_golden(path).items()}
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +108,12 @@ def folder() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("call", [call for call in CALLS if not call.startswith("#")])
+@pytest.mark.parametrize("call", CALLS)
 def test_the_message_is_that_of_the_golden_file(call: str) -> None:
     assert find_message(call) == CALLS[call]
 
 
 if __name__ == "__main__" and "--write" in sys.argv:
     with make_folder():
-        blocks = [call if call.startswith("#") else f"{call}\n{find_message(call)}" for call in CALLS]
-    GOLDEN.write_text("\n\n".join(blocks) + "\n", "utf-8")
+        for path in GOLDEN:
+            path.write_text("".join(f"{call}\n{find_message(call)}\n" for call in read_golden(path)), "utf-8")

@@ -214,7 +214,7 @@ def test_right_variants_are_accepted() -> None:
 
 def test_a_setting_out_of_range_is_an_error() -> None:
     forward, _ = load_passes()
-    for options in ({"layout": "diagonal"}, {"cell": "cnn"}, {"m": 0}):
+    for options in ({"layout": "diagonal"}, {"cell": "cnn"}, {"K": 1}, {"m": 0}, {"T": 0}):
         with pytest.raises(ElmanError, match=next(iter(options))):
             check_forward(forward, **options)
 

@@ -117,6 +117,12 @@ def test_what_is_no_list_of_lines(detector: LineOutlierDetector, X: Any) -> None
         make_detector().predict(ODD)
 
 
+@pytest.mark.parametrize("option", [{"by": "median"}, {"contamination": 0.6}, {"mask": "colours"}, {"preset": "slow"}])
+def test_an_option_out_of_range(option: dict[str, Any]) -> None:
+    with pytest.raises(ElmanError, match=next(iter(option))):
+        make_detector(**option).fit(LINES)
+
+
 def test_scikit_learn_is_imported_by_this_module_only(monkeypatch: pytest.MonkeyPatch) -> None:
     import_module("elman.apps.sklearn")
     monkeypatch.setitem(sys.modules, "sklearn", None)
