@@ -34,8 +34,8 @@ REGISTRIES = {
     "CELLS": [*CELLS],
     "COMMANDS": [*CORE, "help", *INSTALLED],
     "FORMATS": [*FORMATS],
-    "SUFFIXES": [each.SUFFIX for each in FORMATS.values() if each.SUFFIX],
-    "IMPORTED_SUFFIXES": [each.SUFFIX for each in FORMATS.values() if each.read],
+    "SUFFIXES": [each.suffix for each in FORMATS.values() if each.suffix],
+    "IMPORTED_SUFFIXES": [each.suffix for each in FORMATS.values() if each.read],
 }
 """What messages list, and the names that the golden file has in its place."""
 FILES = {

@@ -15,10 +15,10 @@ from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-from elman.engine_registry import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help
+from elman.engine_registry import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help, require_feature
 from elman.errors import ElmanError, option, quote, shorten
 from elman.network.cells import cell_help, cell_names
-from elman.network.optimizers import OPTIMIZERS, optimizer_names
+from elman.network.optimizers import OPTIMIZERS, beta_help, learning_rate_help, optimizer_names, weight_decay_help
 from elman.options import suggest_option
 from elman.presets import PRESETS, choose_text_limits, name_preset
 from elman.storage import make_absolute
@@ -37,12 +37,7 @@ def _option(
     return field(default=default, metadata={"help": help, "choices": choices, "limits": limits})
 
 
-def _learning_rate_help() -> str:
-    rates = ", ".join(f"{name} {spec.default_rate:g}" for name, spec in OPTIMIZERS.items())
-    return f"Learning rate; with warm-up or a schedule, its peak. Each optimizer has its own default ({rates})."
-
-
-def _fraction(default: float, help: str, example: float) -> Any:
+def _fraction(default: float, help: str | Callable[[], str], example: float) -> Any:
     return _option(default, help, minimum=0, below=1, example=example)
 
 
@@ -62,7 +57,7 @@ class Config:
     0.1
     """
 
-    cell: str = _option("rnn", cell_help(), choices=cell_names)
+    cell: str = _option("rnn", cell_help, choices=cell_names)
     hidden_size: int = _option(
         100, "Hidden units per layer; 0 for the n-gram counts alone, without a network.", minimum=0
     )
@@ -72,7 +67,7 @@ class Config:
     )
     batch_size: int = _option(1, "Sequences per update: the text is split into this many contiguous parts.", minimum=1)
     optimizer: str = _option("adagrad", "Optimizer.", choices=optimizer_names)
-    learning_rate: float = _option(0.1, _learning_rate_help(), above=0)
+    learning_rate: float = _option(0.1, learning_rate_help, above=0)
     schedule: Literal["constant", "cosine", "step"] = _option(
         "constant",
         "Learning-rate schedule: constant, cosine (to {final_lr_fraction}) or step (×0.1 at half of the run,"
@@ -84,11 +79,9 @@ class Config:
     grad_clip_mode: Literal["value", "norm"] = _option(
         "value", "Clip each gradient component (value) or the global norm (norm)."
     )
-    beta1: float = _fraction(0.9, "Momentum of sgd and of the Adam updates of adam, adamw and muon.", 0.9)
-    beta2: float = _fraction(0.999, "Decay of the average of squared gradients: adam, adamw, muon, rmsprop.", 0.999)
-    weight_decay: float = _option(
-        0.0, "Weight decay of the weight matrices: decoupled in adamw and muon, otherwise an L2 penalty.", minimum=0
-    )
+    beta1: float = _fraction(0.9, lambda: beta_help("beta1"), 0.9)
+    beta2: float = _fraction(0.999, lambda: beta_help("beta2"), 0.999)
+    weight_decay: float = _option(0.0, weight_decay_help, minimum=0)
     ema_decay: float = _fraction(
         0.0,
         "Decay of the exponential moving average (EMA) of the weights used in evaluation and sampling; 0 turns it off.",
@@ -222,10 +215,13 @@ class Config:
             raise ElmanError(
                 f"{option.device:{self.device}} requires {option.engine:torch} (got {option.engine:{self.engine}})"
             )
-        if self.lines and not ENGINES[self.engine].has_lines:
-            raise ElmanError(
-                f"{option.lines:True} is not supported by the {self.engine} engine; use {option.engine:numba}"
-            )
+        for feature, shown, is_used in (
+            ("layers", f"{option.layers:{self.layers}}", self.layers > 1),
+            ("prior", f"{option.ngram_order:{self.ngram_order}}", self.ngram_order > 0),
+            ("lines", f"{option.lines:True}", self.lines),
+        ):
+            if is_used:
+                require_feature(self.engine, feature, shown)
         if self.device == "mps" and self.dtype == "float64":
             raise ElmanError(f"{option.device:mps} has no float64: use {option.dtype:float32} or {option.device:cpu}")
 

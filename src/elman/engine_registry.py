@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pkgutil import resolve_name
 
+from elman.errors import ElmanError, option
 from elman.plugins import Registry
 
 NUMBA_INSTALLED = find_spec("numba") is not None
@@ -23,16 +26,30 @@ class EngineSpec:
     name: str  # the value of ``--engine``, stored in every run
     help: str  # what it is, for the help of ``--engine``
     factory: str  # the module and, after a colon, the class, imported on first use
-    cells: tuple[str, ...] = ()  # fields of `elman.network.cells.CellSpec` that a cell must have set
+    cells: str = ""  # likewise, a table whose keys are the cells that it has; empty if it has all
+    steps: str = ""  # likewise, the names of the steps of optimizers
+    lacks: tuple[str, ...] = ()  # of "layers", "prior" and "lines"
     extra: str = ""  # of the package, which it requires; empty if it is always installed
     requires_numba: bool = False
     options: tuple[str, ...] = ()  # the settings that the class is constructed with
-    has_lines: bool = True  # whether it can train on independent lines, before each of which the state is reset
 
     @property
     def has_devices(self) -> bool:
         """Whether it can be told the device to compute on."""
         return "device" in self.options
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether this installation certainly has it."""
+        return not self.extra and (NUMBA_INSTALLED or not self.requires_numba)
+
+    def has_cell(self, cell: str) -> bool:
+        """Return whether it has a cell; imports its table."""
+        return not self.cells or cell in resolve_name(self.cells)
+
+    def has_steps(self, steps: Iterable[str]) -> bool:
+        """Return whether it has all these steps of optimizers; imports its table."""
+        return not self.steps or resolve_name(self.steps).keys() >= {*steps}
 
 
 _CORE = (
@@ -40,7 +57,8 @@ _CORE = (
         "numba",
         "compiled, fast",
         "elman.engine.numba.engine:NumbaEngine",
-        cells=("compiled",),
+        cells="elman.engine.numba.batched.cells:CELLS",
+        steps="elman.engine.numba.batched.optimizer:STEPS",
         requires_numba=True,
         options=("mixed_precision",),
     ),
@@ -56,7 +74,29 @@ def engine_help() -> str:
     return f"Engine: {', '.join(parts[:-1])} or {parts[-1]}."
 
 
-def inference_engine(name: str) -> str:
+def inference_engine(name: str, cell: str) -> str:
     """Return the engine for using a model that the engine `name` trained: one that this installation has."""
-    spec = ENGINES[name]
-    return DEFAULT_ENGINE if spec.extra or spec.requires_numba else name
+    if ENGINES[name].is_installed and not ENGINES[name].requires_numba:
+        return name
+    return DEFAULT_ENGINE if ENGINES[DEFAULT_ENGINE].has_cell(cell) else "numpy"
+
+
+def require_cell(engine: str, cell: str) -> None:
+    """Check that an engine has a cell; raise an `ElmanError` if it does not."""
+    _require(engine, f"cell {cell!r}", lambda spec: spec.has_cell(cell))
+
+
+def require_steps(engine: str, optimizer: str, steps: Iterable[str]) -> None:
+    """Check that an engine has the steps of an optimizer; raise an `ElmanError` if it does not."""
+    _require(engine, f"optimizer {optimizer!r}", lambda spec: spec.has_steps(steps))
+
+
+def require_feature(engine: str, feature: str, setting: str) -> None:
+    """Check that an engine does not lack a feature, which a setting needs; raise an `ElmanError` if it does."""
+    _require(engine, setting, lambda spec: feature not in spec.lacks)
+
+
+def _require(engine: str, name: str, has: Callable[[EngineSpec], bool]) -> None:
+    if not has(ENGINES[engine]):
+        other = next(spec.name for spec in ENGINES.values() if spec.is_installed and has(spec))
+        raise ElmanError(f"{name} is not supported by the {engine} engine; use {option.engine:{other}}")

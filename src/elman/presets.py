@@ -118,8 +118,8 @@ def choose_recipe(n: int, seconds: float, passed: Mapping[str, Any] | None = Non
     recipe |= (_ONE_LAYER if seconds < SHORT_BUDGET else _choose_layers(n, seconds, passed)) | passed
     if n < COUNTED_TEXT and "ngram_start" not in passed:
         recipe["ngram_start"] = 1.0
-    if "learning_rate" not in passed:
-        recipe["learning_rate"] = _learning_rate(recipe)
+    optimizer = find_optimizer(recipe["optimizer"])
+    recipe |= optimizer.defaults() | {"learning_rate": optimizer.recipe_rate(recipe)} | passed
     return {name: value for name, value in recipe.items() if name not in passed}
 
 
@@ -133,7 +133,7 @@ def _choose_layers(n: int, seconds: float, passed: Mapping[str, Any]) -> dict[st
     passes = _estimate_passes(n, seconds * (ONE_LAYER_SPEED if layers == 1 else 1), units, batch_size, passed)
     is_long = n > LONG_TEXT and passes > LONG_PASSES
     optimizer = passed.get("optimizer", "adam" if n < VERY_SHORT_TEXT else "muon")
-    if optimizer == "muon":
+    if find_optimizer(optimizer).decays_weights:
         dropout = 0.15 if is_long else 0.0
         weight_decay = 0.1 if is_long else round(min(max(0.1, passes / 45), 0.3), 2)
     else:
@@ -169,14 +169,6 @@ def _choose_size(n: int, seconds: float, passed: Mapping[str, Any]) -> tuple[int
         units = max(PARTIAL_UNITS * units, SLOWEST_UNITS)
     m = max(1, round(units * _units_factor(layers) / 32)) * 32
     return layers, passed.get("hidden_size", m), is_partial
-
-
-def _learning_rate(recipe: Mapping[str, Any]) -> float:
-    """Return the learning rate of an optimizer for a network; the recipe has that of Adam."""
-    if recipe["optimizer"] != "muon":
-        return float(find_optimizer(recipe["optimizer"]).recipe_rate or recipe["learning_rate"])
-    rate = 0.03 * _units_factor(recipe["layers"]) * min(1, (256 / recipe["hidden_size"]) ** 1.7)
-    return float(f"{rate * (recipe['batch_size'] / 64) ** 0.25:.2g}")
 
 
 def _units_factor(layers: int) -> float:

@@ -62,18 +62,14 @@ WINDOWS = Windows(text(5 * T + 4), T)
 
 Network = dict[str, Any]
 NETWORKS: list[Network] = [
-    {},
-    {"cell": "rnn", "layers": 2, "batch_size": 3},
-    {"cell": "gru"},
-    {"cell": "gru", "layers": 2, "batch_size": 9},
-    {"cell": "lstm"},
-    {"cell": "lstm", "layers": 2, "batch_size": 3},
+    {"cell": cell, **sizes}
+    for n, cell in enumerate(COMPILED_CELLS)
+    for sizes in ({}, {"layers": 2, "batch_size": (9, 3)[n % 2]})
+] + [
     {"cell": "rnn", "batch_size": 1, "ngram_order": 2},
     {"cell": "lstm", "layers": 2, "batch_size": 9, "ngram_order": 3},
 ]
-networks = pytest.mark.parametrize(
-    "network", NETWORKS, ids=lambda network: "-".join(map(str, network.values())) or "vanilla"
-)
+networks = pytest.mark.parametrize("network", NETWORKS, ids=lambda network: "-".join(map(str, network.values())))
 
 ADAM = Optimizer(0.01, 1.0, "adam", "norm", 0.9, 0.99, 0.1, "cosine", 3, 60, 0.9, Dropout(0.2, False, 1))
 """An optimizer in which everything depends on the number of the update, with M, N and an average."""

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import elman
-from elman.formats.arpa import NOTE, name_characters
+from elman.formats.arpa import FORMAT, name_characters
 from elman.text import Alphabet, Corpus
 from support.cli import exit_code
 from support.state import ROOT
@@ -37,7 +37,7 @@ def test_an_exported_model_is_imported(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert exit_code("export", runs / name, "lm.arpa") == 0
-    assert capsys.readouterr() == ("lm.arpa\n", f"{NOTE}\n")
+    assert capsys.readouterr() == ("lm.arpa\n", f"{FORMAT.note}\n")
     assert exit_code("import", "lm.arpa", "imported") == 0
     model, imported = elman.load(runs / name), elman.load("imported")
     elman.export("imported", "again.npz")

@@ -30,8 +30,8 @@ def good(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         pytest.importorskip("onnx")
     folder = tmp_path_factory.mktemp("good")
     for cell, layers in (("rnn", 1), ("gru", 2), ("lstm", 2)) if request.param in IMPORTED_FORMATS else ():
-        export(make_model(cell, layers), folder / f"{cell}{FORMATS[request.param].SUFFIX}")
-    export(random_prior_model("ab \né" * 9, "gru"), folder / f"prior{FORMATS[request.param].SUFFIX}")
+        export(make_model(cell, layers), folder / f"{cell}{FORMATS[request.param].suffix}")
+    export(random_prior_model("ab \né" * 9, "gru"), folder / f"prior{FORMATS[request.param].suffix}")
     return [(path, path.read_bytes()) for path in sorted(folder.iterdir())]
 
 
@@ -186,6 +186,6 @@ def test_names_without_arrays_take_no_memory(tmp_path: Path) -> None:
 
 
 def test_a_pipe_and_a_device_are_not_waited_for(tmp_path: Path) -> None:
-    for suffix in (FORMATS[name].SUFFIX for name in IMPORTED_FORMATS):
+    for suffix in (FORMATS[name].suffix for name in IMPORTED_FORMATS):
         (tmp_path / f"a{suffix}").symlink_to("/dev/zero")
         assert "Not a regular file" in outcome(tmp_path / f"a{suffix}")

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -53,7 +52,7 @@ def make_model(cell: str, layers: int, dtype: str = "float32") -> Model:
 def export_as(to: str, model: Model, folder: Path) -> Path:
     if to == "onnx":
         pytest.importorskip("onnx")
-    path = folder / f"network{FORMATS[to].SUFFIX}"
+    path = folder / f"network{FORMATS[to].suffix}"
     export(model, path)
     return path
 
@@ -570,15 +569,12 @@ def test_the_programs_of_the_page_run(
         assert_same_model(import_("mine.safetensors", engine="numpy"), replace(model, state=model.state.reset()))
 
 
-# --- The recipe "Add an export format" of CONTRIBUTING ---
-
-
-def test_a_format_is_added_by_its_module_and_its_entry(
+def test_a_format_is_its_entry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    toy = SimpleNamespace(SUFFIX=".toy", HELP="NumPy arrays again", OPTIONS=(), write=npz.write, read=npz.read)
-    monkeypatch.setitem(FORMATS, "toy", toy)
+    toy = replace(npz.FORMAT, suffix=".toy", help="NumPy arrays again", cells=("rnn",), lacks=("layers", "prior"))
+    monkeypatch.setitem(FORMATS.core, "toy", toy)
     train(Corpus.from_text(TEXT), hidden_size=M, seq_length=T, engine="numpy", max_updates=1, out="run")
     assert exit_code("export", "run", "run.toy") == 0
     assert exit_code("import", "run.toy", "again") == 0
@@ -586,7 +582,15 @@ def test_a_format_is_added_by_its_module_and_its_entry(
     assert_same_model(load("again", engine="numpy"), load("run", engine="numpy"))
     assert exit_code("export", "run", "run.zip", "--format", "zip") == 2
     assert capsys.readouterr().err == f"error: --format must be one of {', '.join(FORMATS)} (got 'zip')\n"
-    assert " or toy (NumPy arrays again)." in format_help()
+    assert "Format: toy (NumPy arrays again), " in format_help()
+    for refused, reason in (
+        (make_model("gru", 1), "with cell 'gru'"),
+        (make_model("rnn", 2), "with several layers"),
+        (random_prior_model(TEXT), "with an n-gram prior"),
+    ):
+        with pytest.raises(ElmanError, match=f"^a model {reason} cannot be exported to toy; export to npz$"):
+            export(refused, "model.toy")
+    assert not Path("model.toy").exists()
 
 
 def with_metadata(change: Any) -> Any:

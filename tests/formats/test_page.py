@@ -18,10 +18,9 @@ import elman
 from elman.apps.explain import explanation as interpret
 from elman.errors import ElmanError
 from elman.formats import page
-from elman.formats.contents import ModelInfo
+from elman.formats.format import ModelInfo
 from elman.model import Model
 from elman.network.bptt import begin_text
-from elman.network.cells import CELLS
 from elman.network.parameters import Parameters
 from elman.network.sampling import list_sampling_options
 from elman.ngram.counting import count_ngrams
@@ -55,7 +54,7 @@ ASK = """async ([name, body]) => {
 
 def write_page(folder: Path, model: Model, weights: str = "float32", **about: Any) -> Path:
     file = folder / "page.html"
-    file.write_bytes(page.write(model, ModelInfo("stormy", model.snapshot(), weights=weights, **about)))
+    file.write_bytes(page.write(model, ModelInfo("stormy", model.snapshot(), **about), weights=weights))
     return file
 
 
@@ -213,7 +212,7 @@ def test_a_weight_beyond_float16_counts_as_an_infinite_loss(model: Model, monkey
 
 def test_the_cells_of_the_registry_are_those_of_the_page() -> None:
     source = (STATIC_FILES / "page" / "network.js").read_text("utf-8")
-    assert {*re.findall(r"^  (\w+): \(m, ", source, re.MULTILINE)} == {name for name in CELLS if CELLS[name].page}
+    assert {*re.findall(r"^  (\w+): \(m, ", source, re.MULTILINE)} == {*(page.FORMAT.cells or ())}
 
 
 # --- The playground ---
@@ -288,12 +287,10 @@ def test_the_page_says_what_the_model_is(browser: Browser, tmp_path: Path, model
         "</title><b>",
         replace(model.snapshot(), validation_loss=1.4567),
         TextRecord("<i>plays", 12_345, 26, "0" * 64, []),
-        license="CC-BY-4.0",
         date=date(2026, 11, 8),
-        weights="float16",
     )
     file = tmp_path / "page.html"
-    file.write_bytes(page.write(model, info))
+    file.write_bytes(page.write(model, info, license="CC-BY-4.0", weights="float16"))
     with opened(browser, file) as opened_page:
         expect(opened_page).to_have_title("</title><b>: playground")
         assert opened_page.locator("footer dt, footer dd").all_text_contents() == [
@@ -312,11 +309,14 @@ def test_a_table_that_is_not_pruned_is_refused_unless_the_text_may_be_in_the_pag
     ngrams = model.parameters.ngrams
     assert ngrams is not None
     unpruned = replace(model, parameters=replace(model.parameters, ngrams=replace(ngrams, min_count=1)))
-    info = ModelInfo("stormy", model.snapshot(), weights="float32")
+    info = ModelInfo("stormy", model.snapshot())
     with pytest.raises(ElmanError, match=r"ngram_min_count=1\): pass include_text"):
         page.write(unpruned, info)
-    html = page.write(unpruned, replace(info, include_text=True)).decode()
+    html = page.write(unpruned, info, weights="float32", include_text=True).decode()
     assert "all of them, from which the text can be read" in html
     off = {**model.parameters, "alpha": np.zeros(4, np.float32)}
     without_prior = replace(unpruned, parameters=unpruned.parameters.with_arrays(off))
-    assert "The weights in float32. The text is not in the page." in page.write(without_prior, info).decode()
+    assert (
+        "The weights in float32. The text is not in the page."
+        in page.write(without_prior, info, weights="float32").decode()
+    )

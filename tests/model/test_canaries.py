@@ -152,8 +152,8 @@ def test_only_the_checkpoint_contains_what_was_read_last(tmp_path: Path, batch_s
     ).model  # fmt: skip
     model.save(tmp_path / "saved.safetensors")
     for name, form in FORMATS.items():
-        if name != "onnx" or find_spec("onnx"):
-            export(run, tmp_path / f"{name}{form.SUFFIX}", format=name, weights="float32" if name == "page" else "")
+        if not form.missing(model.parameters.architecture) and (name != "onnx" or find_spec("onnx")):
+            export(run, tmp_path / f"{name}{form.suffix}", format=name, weights="float32" if name == "page" else "")
     files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert {"run/best.safetensors", "saved.safetensors", "npz.npz", "page.html", "hub/page.html"} <= files.keys()
     leaking = [name for name, data in files.items() if contains_part(data, model.alphabet)]

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,9 @@ import numpy as np
 import pytest
 
 import elman
-from elman.apps.compress import exact_network
-from elman.apps.explain.page import ExplainPage, describe_network, render_page
 from elman.engine import get_engine
 from elman.engine.numba.batched import cells as compiled_cells
+from elman.engine_registry import ENGINES, EngineSpec, require_cell
 from elman.errors import ElmanError
 from elman.network import Architecture
 from elman.network import bptt as network
@@ -37,14 +35,13 @@ EACH_CELL = pytest.mark.parametrize("cell", SPECS)
 OPTIONS: dict[str, Any] = {
     "preset": "reference", "layers": 2, "hidden_size": 5, "seq_length": T, "engine": "numpy",
 }  # fmt: skip
-NO_ENGINE = "cell '{}' is not supported by the {} engine, as it has no {}; use engine='numpy'"
-LACKS = {"leaky": "compiled kernels", "mingru": "recurrent matrix"}
+NO_ENGINE = "cell '{}' is not supported by the {} engine; use engine='numpy'"
 
 
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, spec in SPECS.items():
-        monkeypatch.setitem(CELLS, name, spec)
+        monkeypatch.setitem(CELLS.core, name, spec)
 
 
 @pytest.fixture
@@ -53,9 +50,8 @@ def model(cell: str) -> elman.Model:
 
 
 def test_the_entries_agree_with_the_kernels() -> None:
-    assert {name for name, spec in CELLS.items() if spec.compiled} == compiled_cells.CELLS.keys()
-    assert {name for name, spec in CELLS.items() if spec.exact} == exact_network.CELLS.keys()
     for name, blocks in compiled_cells.CELLS.items():
+        assert CELLS[name].has_W
         assert sorted(blocks.input_gates) == list(range(len(CELLS[name].gates)))
         assert blocks.state_vectors == len(CELLS[name].state)
         assert blocks.has_recurrent_bias == ("d" in CELLS[name].extra_biases)
@@ -65,9 +61,7 @@ def test_every_entry_is_consistent() -> None:
     for name, spec in CELLS.items():
         assert spec.name == name
         assert all(len(bias) == 1 and bias not in NAMES for bias in spec.extra_biases)
-        assert spec.onnx is None or sorted(spec.onnx.gates) == sorted(spec.gates)
-    assert cell_help().startswith("Recurrent cell: rnn (vanilla RNN), gru, lstm, ")
-    assert cell_help().endswith(", leaky (leaky RNN) or mingru.")
+    assert cell_help() == "Recurrent cell: gru, lstm, rnn, leaky or mingru."
 
 
 @EACH_CELL
@@ -165,18 +159,11 @@ def test_npz_keeps_the_cell(model: elman.Model, cell: str, tmp_path: Path) -> No
 
 
 @EACH_CELL
-def test_it_is_explained(model: elman.Model, cell: str) -> None:
-    page, title = ExplainPage.from_corpus(model, Corpus.from_text(TEXT)), SPECS[cell].title
-    assert describe_network(page.network) == f"{title} with 2 layers of 5\u00a0units"
-    assert f"The {title} with" in render_page(page)
-
-
-@EACH_CELL
 @pytest.mark.parametrize("name", ["numba", "torch"])
 def test_the_other_engines_refuse_it(model: elman.Model, cell: str, name: str, tmp_path: Path) -> None:
     if name == "torch":
         pytest.importorskip("torch")
-    expected = NO_ENGINE.format(cell, name, LACKS[cell])
+    expected = NO_ENGINE.format(cell, name)
     with pytest.raises(ElmanError, match=expected):
         elman.train(Corpus.from_text(TEXT), **OPTIONS | {"engine": name}, cell=cell, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -190,13 +177,10 @@ def test_the_other_engines_refuse_it(model: elman.Model, cell: str, name: str, t
             call()
 
 
-def test_a_cell_without_a_recurrent_matrix_cannot_be_compiled() -> None:
-    spec = replace(SPECS["mingru"], compiled=True, torch="GRU")
-    for name in ("numba", "torch"):
-        with pytest.raises(ElmanError, match=NO_ENGINE.format("mingru", name, LACKS["mingru"])):
-            spec.require_engine(name)
-    with pytest.raises(ElmanError, match=NO_ENGINE.format("leaky", "torch", "module of PyTorch")):
-        replace(SPECS["leaky"], compiled=True).require_engine("torch")
+def test_the_remedy_is_an_engine_that_has_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENGINES.core, "other", EngineSpec("other", "", "", cells="support.leaky_cell:TABLE"))
+    with pytest.raises(ElmanError, match=r"^cell 'gru' is not supported by the other engine; use engine=.numba.$"):
+        require_cell("other", "gru")
 
 
 def test_a_cell_without_a_recurrent_matrix_has_no_weights_to_drop() -> None:
@@ -217,12 +201,6 @@ def test_it_is_not_exported(model: elman.Model, cell: str, tmp_path: Path, targe
     assert not list(tmp_path.iterdir())
 
 
-@EACH_CELL
-def test_it_does_not_compress(model: elman.Model, cell: str) -> None:
-    with pytest.raises(ElmanError, match=f"^files cannot be compressed with cell '{cell}'$"):
-        elman.compress(TEXT, model)
-
-
 TRAIN = (
     "train", "text", "--preset", "reference", "--cell", "leaky", "--hidden-size", 5, "--seq-length", T, "--json", "-q",
 )  # fmt: skip
@@ -235,7 +213,7 @@ def test_a_program_that_registers_it_knows_it_as_an_option(tmp_path: Path) -> No
     options: dict[str, Any] = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
     assert "leaky" in subprocess.run([*program, "train", "--help"], **options, check=True).stdout
     ended = subprocess.run([*program, *map(str, TRAIN), "--out", "other"], **options, check=False)
-    refusal = NO_ENGINE.format("leaky", "numba", LACKS["leaky"]).replace("engine='numpy'", "--engine numpy")
+    refusal = NO_ENGINE.format("leaky", "numba").replace("engine='numpy'", "--engine numpy")
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"error: {refusal}\n")
     assert not (tmp_path / "other" / "run.json").exists()
     more = ("--out", "run", "--engine", "numpy", "--max-updates", "1")

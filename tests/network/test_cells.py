@@ -30,7 +30,6 @@ DROPOUTS = {"all units": None, "dropout": Dropout(0.4, False, 1), "variational":
 
 every_network = pytest.mark.parametrize("layers", [1, 2, 3])
 every_cell = pytest.mark.parametrize("cell", CELLS)
-every_formula = pytest.mark.parametrize("cell", reference_impl.CELLS)
 every_batch_size = pytest.mark.parametrize("batch_size", [None, B])
 
 
@@ -90,7 +89,7 @@ IN_EVERY_RUN += [(2, B, "dropout"), (3, B, "variational")]
         for case in product((1, 2, 3), (B, None), DROPOUTS)
     ],
 )
-@every_formula
+@every_cell
 def test_gradients_are_central_differences(cell: str, layers: int, batch_size: int | None, dropout: str) -> None:
     given = example(cell, layers, batch_size, DROPOUTS[dropout])
     result = loss_and_gradients(given.parameters, given.state, given.x, given.y, given.masks)
@@ -107,7 +106,7 @@ def test_gradients_are_central_differences(cell: str, layers: int, batch_size: i
 
 @every_batch_size
 @every_network
-@every_formula
+@every_cell
 def test_losses_and_final_states_are_those_of_the_naive_code(cell: str, layers: int, batch_size: int | None) -> None:
     given = example(cell, layers, batch_size)
     losses, final = bptt.loss(given.parameters, given.state, given.x, given.y)

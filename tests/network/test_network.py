@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.network import SamplingParams, bptt, output
+from elman.network.cells import CELLS
 from elman.network.parameters import Array
 from support import tolerances as tolerances
 from support.networks import make_parameters, state_of
@@ -125,10 +126,8 @@ PAGES = "".join((ROOT / f"docs/explanation/{name}.md").read_text("utf-8") for na
 @pytest.mark.parametrize(
     ("module", "label"),
     [
-        ("network/cells/rnn", "Cell"),
+        *((f"network/cells/{name}", spec.label) for name, spec in CELLS.items()),
         ("network/output", "Output"),
-        ("network/cells/gru", "GRU"),
-        ("network/cells/lstm", "LSTM"),
         ("network/dropout", "Dropout"),
         ("ngram/model", "Counts"),
     ],

@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 
 import elman
 from elman.engine import TrainState
-from elman.engine.numba.batched import optimizer as compiled
 from elman.engine.numba.engine import NumbaEngine
 from elman.engine.numpy_engine import NumpyEngine
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer
-from elman.network.optimizer import EPSILON, STEPS
-from elman.network.optimizers import OPTIMIZERS, OptimizerSpec
+from elman.network.muon import is_hidden_matrix
+from elman.network.optimizers import EPSILON, OPTIMIZERS, OptimizerSpec, beta_help
 from elman.network.parameters import Array, Arrays
 from elman.presets import choose_recipe
 from elman.text import Corpus, Windows
@@ -32,7 +31,7 @@ from support.tolerances import largest_relative_error
 
 UPDATES = 50
 SHAPES = {"U": (3, 4), "W": (6, 2), "b": (3,), "d2": (2,)}
-RATES = {name: spec.recipe_rate or 0.01 for name, spec in OPTIMIZERS.items()}
+RATE = 0.01
 TORCH: dict[str, tuple[str, dict[str, Any]]] = {
     # With a sum that starts at 1e-8 PyTorch's sqrt(M) + 0 is the sqrt(M + 1e-8) of the reference experiment.
     "adagrad": ("Adagrad", {"initial_accumulator_value": EPSILON, "eps": 0}),
@@ -45,7 +44,6 @@ TORCH: dict[str, tuple[str, dict[str, Any]]] = {
 """The classes of `torch.optim`, and their arguments."""
 
 algorithms = pytest.mark.parametrize("algorithm", OPTIMIZERS)
-every_formula = pytest.mark.parametrize("algorithm", reference_impl.RULES)
 both_ways = pytest.mark.parametrize("grad_clip_mode", ["value", "norm"])
 
 
@@ -74,32 +72,36 @@ def updated(optimizer: Optimizer, parameters: Arrays, gradients: list[Arrays]) -
 # --- The registry ---
 
 
-def test_every_engine_has_the_steps_of_its_optimizers() -> None:
-    assert STEPS.keys() == {step for spec in OPTIMIZERS.values() for step in (spec.step, spec.hidden_step) if step}
-    assert compiled.STEPS.keys() == {spec.step for spec in OPTIMIZERS.values() if "numba" in spec.engines}
+def test_every_entry_is_consistent() -> None:
     for name, spec in OPTIMIZERS.items():
-        assert (spec.name, spec.engines[0]) == (name, "numpy")
+        assert spec.name == name
         assert set(spec.moments) <= {"M", "N"}
+        assert spec.defaults()["learning_rate"] > 0
 
 
 def test_an_optimizer_is_one_entry_and_its_step(monkeypatch: pytest.MonkeyPatch) -> None:
     def sign_step(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> tuple[Array, float]:
         return np.sign(g_n), 1.0
 
-    spec = OptimizerSpec("sign", step="sign", moments="", default_rate=0.002, recipe_rate=0.003, engines=("numpy",))
+    spec = OptimizerSpec(
+        "sign", "Sign", sign_step, "", default_rate=0.002, recipe_rate=lambda _: 0.003, beta2=0.99, beta2_help="nothing"
+    )
     monkeypatch.setitem(OPTIMIZERS, "sign", spec)
-    monkeypatch.setitem(STEPS, "sign", sign_step)
     corpus = Corpus.from_text(TEXT)
     options: dict[str, Any] = {"preset": "reference", "hidden_size": 5, "optimizer": "Sign", "max_updates": 5}
     run = elman.train(corpus, **options, engine="numpy")
     assert (run.config.optimizer, run.state.M, run.state.N) == ("sign", {}, {})
-    assert run.config.learning_rate == 0.002
-    assert choose_recipe(10**6, 6, {"optimizer": "sign"})["learning_rate"] == 0.003
+    assert (run.config.learning_rate, run.config.beta2) == (0.002, 0.99)
+    recipe = choose_recipe(10**6, 6, {"optimizer": "sign"})
+    assert (recipe["learning_rate"], recipe["beta2"]) == (0.003, 0.99)
+    assert beta_help("beta2").endswith(" muon); nothing (sign). By default 0.99 in sign.")
     for refused in (
         lambda: elman.train(corpus, **options, engine="numba"),
         lambda: NumbaEngine().advance(run.state, run.data.windows, 1, run.optimizer),
     ):
-        with pytest.raises(ElmanError, match="optimizer 'sign' is not supported by the numba engine; use "):
+        with pytest.raises(
+            ElmanError, match="optimizer 'sign' is not supported by the numba engine; use engine='numpy'"
+        ):
             refused()
 
 
@@ -130,14 +132,14 @@ def test_optimizers_are_those_of_torch(algorithm: str, grad_clip_mode: str, limi
         {"params": [theta for theta in weights.values() if theta.ndim == 1], "weight_decay": 0.0},
     ]
     name, options = TORCH[algorithm]
-    theirs = getattr(torch.optim, name)(groups, RATES[algorithm], **options)
+    theirs = getattr(torch.optim, name)(groups, RATE, **options)
     clip = getattr(torch.nn.utils, f"clip_grad_{grad_clip_mode}_")
     for g in gradients:
         for name, theta in weights.items():
             theta.grad = torch.tensor(g[name])
         clip(list(weights.values()), limit)
         theirs.step()
-    optimizer = Optimizer(RATES[algorithm], limit, algorithm, grad_clip_mode, 0.8, 0.98, weight_decay)
+    optimizer = Optimizer(RATE, limit, algorithm, grad_clip_mode, 0.8, 0.98, weight_decay)
     ours, _ = updated(optimizer, start, gradients)
     if algorithm == "muon":
         del weights["W"]  # PyTorch's Muon orthogonalizes in bfloat16
@@ -145,22 +147,23 @@ def test_optimizers_are_those_of_torch(algorithm: str, grad_clip_mode: str, limi
         assert largest_relative_error(ours[name], theta.detach().numpy()) <= tolerances.OPTIMIZER, name
 
 
-@every_formula
+@algorithms
 @both_ways
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_an_optimizer_is_its_formula(algorithm: str, grad_clip_mode: str, weight_decay: float, schedule: str) -> None:
     start, gradients = arrays(np.random.default_rng(1)), gradients_of_every_size()
     optimizer = Optimizer(
-        RATES[algorithm], 1.0, algorithm, grad_clip_mode, 0.8, 0.98, weight_decay, schedule, warmup=5, last_update=60
+        RATE, 1.0, algorithm, grad_clip_mode, 0.8, 0.98, weight_decay, schedule, warmup=5, last_update=60
     )
     ours, _ = updated(optimizer, start, gradients)
     rates, limit = list(optimizer.learning_rates(0, UPDATES)), optimizer.grad_clip
     if grad_clip_mode == "norm":
         gradients, limit = [reference_impl.clipped_by_norm(g, optimizer.grad_clip) for g in gradients], math.inf
     for name, theta in start.items():
-        if algorithm == "muon" and name == "W":
-            expected_matrix = reference_impl.muon(theta, [g[name] for g in gradients], rates, limit, weight_decay)
+        if OPTIMIZERS[algorithm].step_of(is_hidden_matrix(name)) is not OPTIMIZERS[algorithm].step:
+            rule = reference_impl.MATRIX_RULES[algorithm]
+            expected_matrix = rule(theta, [g[name] for g in gradients], rates, limit, weight_decay)
             assert largest_relative_error(ours[name], expected_matrix) <= tolerances.OPTIMIZER
             continue
         decay = weight_decay if theta.ndim == 2 else 0.0

@@ -13,7 +13,6 @@ import pytest
 import elman
 from elman.config import Config, make_config
 from elman.errors import ElmanError
-from elman.network.optimizers import OPTIMIZER_TITLES, OPTIMIZERS
 from elman.runs.directory import RunDirectory
 from elman.runs.history import Metrics
 from elman.runs.plots import LABEL_WIDTH, LossCurve, describe_setting, plot_losses, save_figure
@@ -139,7 +138,6 @@ def test_a_setting_is_described_in_one_line() -> None:
         " deviation 1, at most 18 epochs, 2,000 updates or 60 s, Muon, clipped to a norm of 16, float32, mixed"
         " precision, engine numpy"
     )
-    assert OPTIMIZER_TITLES.keys() == OPTIMIZERS.keys()
 
 
 def test_twenty_runs_are_told_apart() -> None:

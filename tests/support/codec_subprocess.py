@@ -16,7 +16,6 @@ from elman.apps.compress.container import ModeName
 from elman.model import Model
 from elman.ngram import compiled_table, kernels
 from elman.text import Alphabet
-from support.cells import EXACT_CELLS
 from support.codec_models import ALPHABET, MODE_NAMES, TEXT, make_model
 from support.small_blocks import small_blocks
 
@@ -29,7 +28,7 @@ def models() -> Iterator[tuple[str, Model, bytes, ModeName]]:
     """Yield a name, a model, a text and a mode."""
     data = TEXT.encode()
     with_symbol = Alphabet(ALPHABET.characters + "\ufffd", has_unknown=True)
-    for cell in EXACT_CELLS:
+    for cell in exact_network.CELLS:
         for layers in (1, 2):
             yield f"{cell}{layers}", make_model(cell, layers), data, "static"
     for mode in MODE_NAMES:

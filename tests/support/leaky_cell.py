@@ -11,7 +11,10 @@ import numpy as np
 from elman.network.cells import CELLS, CellSpec
 from elman.network.ops import Array, Arrays, Input, add_outer, outer, product, total
 
-SPEC = CellSpec(name="leaky", title="leaky RNN", gates=("n",), module="support.leaky_cell")
+SPEC = CellSpec(name="leaky", title="leaky RNN", label="Leaky", gates=("n",), module="support.leaky_cell")
+
+TABLE = {SPEC.name: SPEC}
+"""Of an engine that has this cell only."""
 
 
 def candidates(parameters: Arrays, h: Array, Ux: Array) -> Array:
@@ -40,7 +43,7 @@ def backward(parameters: Arrays, x: Input, h: Array, dh_out: Array) -> tuple[Arr
 
 
 if __name__ == "__main__":
-    CELLS[SPEC.name] = SPEC
+    CELLS.core[SPEC.name] = SPEC
     from elman.cli import main
 
     main()

@@ -12,7 +12,9 @@ import numpy as np
 from elman.network.cells import CellSpec
 from elman.network.ops import Array, Arrays, Input, add_outer, product, sigmoid, total
 
-SPEC = CellSpec(name="mingru", title="minGRU", gates=("z", "n"), module="support.mingru_cell", has_W=False)
+SPEC = CellSpec(
+    name="mingru", title="minGRU", label="MinGRU", gates=("z", "n"), module="support.mingru_cell", has_W=False
+)
 
 
 def gates(parameters: Arrays, x: Input) -> tuple[Array, Array]:

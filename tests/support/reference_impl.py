@@ -125,15 +125,15 @@ def deep_loss(
     masks: list[Array] | None = None,
 ) -> tuple[float, Array]:  # fmt: skip
     """Return L and the final state (D,) of one sequence: x, y (T,), h0 (D,), masks (T, m) of each layer."""
-    per_layer = 2 if cell == "lstm" else 1
-    vectors = np.split(h0, layers * per_layer)
+    vectors = np.split(h0, len(h0) // parameters["V"].shape[1])
+    per_layer = len(vectors) // layers
     states = [vectors[n : n + per_layer] for n in range(0, len(vectors), per_layer)]
     total = 0.0
     for t in range(len(x)):
         u = one_hot(x[t], len(parameters["c"]))
         for n in range(layers):
             suffix = str(n + 1) if n else ""
-            layer = {name: parameters[name + suffix] for name in "UWbd" if name + suffix in parameters}
+            layer = {name[0]: array for name, array in parameters.items() if name[1:] == suffix and name[0] not in "Vc"}
             states[n] = CELLS[cell](layer, states[n], u)
             u = states[n][0] if masks is None else states[n][0] * masks[n][t]
         o = parameters["V"] @ u + parameters["c"]
@@ -220,7 +220,7 @@ def sgd(M: float, N: float, g: float, raw: float, n: int, beta1: float, beta2: f
 
 
 RULES = {"adagrad": adagrad, "rmsprop": rmsprop, "adam": adam, "adamw": adam, "sgd": sgd, "muon": adam}
-"""M, N and the change per learning rate after one update, by the name of the optimizer; see also `muon`."""
+"""M, N and the change per learning rate after one update, by the name of the optimizer; see also `MATRIX_RULES`."""
 DECOUPLED = ("adamw", "muon")
 """Optimizers whose weight decay is decoupled."""
 
@@ -244,6 +244,10 @@ def muon(theta: Array, gradients: list[Array], rates: list[float], limit: float,
             block = block - eta * decay * block - eta * 0.1 * math.sqrt(m) * (left * s @ right)
         blocks.append(block)
     return np.concatenate(blocks)
+
+
+MATRIX_RULES = {"muon": muon}
+"""A hidden matrix after all updates, of the optimizers that have another step for it."""
 
 
 def clipped_by_norm(gradients: dict[str, Array], limit: float) -> dict[str, Array]:

@@ -160,7 +160,8 @@ def _optional(name: str, hint: Any, default: Any, help: str, group: Group | str)
     shown = "none" if default is None else str(default)
     converter = parse_integer if hint in (int, int | None) else parse_choice if get_origin(hint) is Literal else None
     negative = None if hint is bool else ""  # --no-lines, but no --empty-log
-    parameter = Parameter(help=help, group=group, show_default=lambda _: shown, negative=negative, converter=converter)
+    shows = (lambda _: shown) if shown else False
+    parameter = Parameter(help=help, group=group, show_default=shows, negative=negative, converter=converter)
     return (name, Annotated[hint | None, parameter], None)
 
 
@@ -190,10 +191,13 @@ if TYPE_CHECKING:
     class SamplingOptions:
         """One optional attribute for every field of `elman.network.SamplingParams`."""
 
+    class ExportOptions:
+        """One optional attribute for every option of `elman.export`."""
+
 
 @cache
 def __getattr__(name: str) -> Any:
-    """Return the class `Options` or `SamplingOptions` for a command that has them."""
+    """Return the class `Options`, `SamplingOptions` or `ExportOptions` for a command that has them."""
     if name == "Options":  # looks for the engines of installed packages
         return create_options(DEFAULT_PRESET)
     if name == "SamplingOptions":  # needs NumPy
@@ -203,9 +207,19 @@ def __getattr__(name: str) -> Any:
             _optional(each.name, each.type, each.default, each.help, "Parameters") for each in list_sampling_options()
         ]
         return _make_dataclass("SamplingOptions", options)
+    if name == "ExportOptions":  # needs NumPy, and looks for the formats of installed packages
+        from elman.formats import list_export_options
+
+        options = [
+            _optional(
+                each.name, Flag if each.hint is bool else each.hint, "", each.help.format_map(FLAGS), "Parameters"
+            )
+            for each in list_export_options()
+        ]
+        return _make_dataclass("ExportOptions", options)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def passed_options(options: Options | SamplingOptions | None) -> dict[str, Any]:
+def passed_options(options: Options | SamplingOptions | ExportOptions | None) -> dict[str, Any]:
     """Return the options that were passed."""
     return {name: value for name, value in vars(options).items() if value is not None} if options else {}

@@ -21,11 +21,10 @@ from elman.engine.protocol import Engine as Engine
 from elman.engine.protocol import Indices as Indices
 from elman.engine.protocol import InferenceSession as InferenceSession
 from elman.engine.protocol import TrainState as TrainState
-from elman.engine_registry import ENGINES, NUMBA_INSTALLED, inference_engine
+from elman.engine_registry import ENGINES, NUMBA_INSTALLED, inference_engine, require_cell, require_steps
 from elman.errors import ElmanError, option, quote, require_extra
 from elman.jit import COMPILATION
 from elman.network import SamplingParams
-from elman.network.cells import CELLS
 from elman.network.optimizer import Optimizer
 from elman.network.optimizers import OPTIMIZERS
 from elman.text import Windows
@@ -57,9 +56,10 @@ def require_numba(name: str) -> None:
 
 def require_engine(config: Config) -> None:
     """Check that the engine of a run is installed, has the cell and the device, and can use all processes."""
-    CELLS[config.cell].require_engine(config.engine)
-    OPTIMIZERS[config.optimizer].require_engine(config.engine)
     require_numba(config.engine)
+    with require_extra(ENGINES[config.engine].extra):
+        require_cell(config.engine, config.cell)
+        require_steps(config.engine, config.optimizer, OPTIMIZERS[config.optimizer].step_names)
     process = current_process()
     if process.rank > 0:
         raise ElmanError(
@@ -133,5 +133,7 @@ def compile_kernels(engine: Engine, state: TrainState, windows: Windows, optimiz
         trial.parameters["alpha"][...] = 1  # as it will be later
         engine.advance(trial, windows, 1, optimizer)
     if samples:
-        session = get_engine(inference_engine(engine.name)).session(trial.eval_parameters)
+        session = get_engine(inference_engine(engine.name, state.parameters.architecture.cell)).session(
+            trial.eval_parameters
+        )
         session.generate(trial.final_hidden.reshape(1), np.zeros(1, np.intp), np.zeros((1, 1)), [SamplingParams()])

@@ -3,59 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from safetensors import SafetensorError
 
 from elman.engine_registry import DEFAULT_ENGINE
 from elman.errors import ElmanError, join_alternatives, option, quote, report_system_errors
-from elman.formats.contents import ModelInfo
+from elman.formats.format import Format, ModelInfo
 from elman.model.identity import check_is_model
 from elman.model.loading import create_model, hub_name, load, name_model, read_model, save_model
 from elman.model.model import Model
+from elman.options import Option, document_options, suggest_option
 from elman.plugins import Registry
 from elman.runs.directory import FILES, RunDirectory
 from elman.runs.loggers import MANIFEST
 from elman.runs.manifest import TextRecord
-from elman.runs.snapshot import Snapshot, check_holds_no_run
+from elman.runs.snapshot import check_holds_no_run
 from elman.storage import is_directory
-from elman.storage.atomic import Data, replace_files, suggest_write_remedy, write_output
+from elman.storage.atomic import replace_files, suggest_write_remedy, write_output
 from elman.storage.untrusted import require_regular_file, safe_message
 from elman.text import Alphabet
-
-
-class Format(Protocol):
-    """The interface of the modules of the formats."""
-
-    SUFFIX: str
-    """The suffix of its files, which no two formats share; empty for a folder."""
-    HELP: str
-    """What it contains, for ``--help``: a phrase without a full stop."""
-    OPTIONS: tuple[str, ...]
-    """The options of `export` that have an effect."""
-    NOTE: str
-    """What to know about the file, for a person who has just written one; empty for most formats."""
-
-    def write(self, model: Model, info: ModelInfo, /) -> Data | dict[str, bytes]:
-        """Return a model as the bytes of a file, or their pieces, or as those of the files of a folder, by name.
-
-        Raise ElmanError if the format cannot represent the model.
-        """
-        ...
-
-    @property
-    def read(self) -> Callable[[Path, Alphabet | None], Snapshot] | None:
-        """Return the network in an untrusted file, with a given alphabet or its own.
-
-        Raise one of `_READ_ERRORS` if the file is invalid.
-
-        None for a format that is not imported, or whose folder `elman.load` reads.
-        """
-        ...
-
 
 FORMATS = Registry[Format]("elman.formats")
 """Formats by name."""
@@ -64,17 +34,24 @@ _READ_ERRORS = (ElmanError, SafetensorError, ArithmeticError, AttributeError, Lo
 """What readers raise for an invalid file."""
 
 
+def format_help() -> str:
+    """Return the help of ``--format``: every format, with its content."""
+    return f"Format: {join_alternatives([f'{name} ({format.help})' for name, format in FORMATS.items()])}."
+
+
+def list_export_options() -> tuple[Option, ...]:
+    """Return the options of all formats; several formats may have the same one."""
+    return tuple({each.name: each for format in FORMATS.values() for each in format.options}.values())
+
+
+@document_options(
+    (
+        Option("format", str | None, None, f"{format_help()} By default that of the suffix of the path."),
+        *list_export_options(),
+    )
+)
 def export(
-    model: Model | str | os.PathLike[str],
-    path: str | os.PathLike[str],
-    *,
-    format: str | None = None,
-    license: str = "",
-    language: str = "",
-    weights: str = "",
-    include_text: bool = False,
-    order: int | None = None,
-    space: str = "",
+    model: Model | str | os.PathLike[str], path: str | os.PathLike[str], *, format: str | None = None, **options: Any
 ) -> None:
     """Write a model in another format.
 
@@ -84,22 +61,7 @@ def export(
         A path is one that `elman.load` reads. With that of a run, a model card names the text.
     path : str or path
         The file, or the folder.
-    format : str, optional
-        One of ``FORMATS``: ``onnx``, ``torch`` (a PyTorch state dict), ``npz``, ``arpa`` (the n-gram counts for KenLM
-        and decoders, without the network), ``page`` (a web page), or ``hub``, a folder for the Hugging Face Hub. By
-        default the format whose suffix the file has: ``.onnx``, ``.safetensors``, ``.npz``, ``.arpa`` or ``.html``.
-    license, language : str, optional
-        Identifiers in the model card, such as ``mit`` and ``en``. A page has the licence only.
-    weights : str, optional
-        The type of the weights in a page: ``int8``, ``float16`` or ``float32``. By default the smallest that increases
-        the loss by at most 0.002 nats per character.
-    include_text : bool
-        Whether a page or a folder may contain an n-gram table that is not pruned, from which the training text can be
-        read.
-    order : int, optional
-        Length of the longest strings in an ARPA file, from 2; by default that of the model, ``ngram_order`` + 1.
-    space : str, optional
-        Word for the space in an ARPA file; by default ``<sp>``.
+    OPTIONS
 
     Raises
     ------
@@ -117,12 +79,9 @@ def export(
     <Model: 1 x rnn 16, 11 characters, float64, numpy>
     """
     path = Path(path)
-    chosen = find_format(path, format)
-    options: dict[str, Any] = {"license": license, "language": language, "weights": weights}
-    options |= {"include_text": include_text, "order": order, "space": space}
-    for name in options:
-        if options[name] and name not in chosen.OPTIONS:
-            raise ElmanError(f"{option[name]} has no effect on {quote(path.name)}: remove it")
+    target = find_format(path, format)
+    chosen = FORMATS[target]
+    _check_options(options, chosen, path)
     name, text, day = path.stem, None, None
     if isinstance(model, str | os.PathLike):
         name, snapshot, (text, day) = name_model(Path(model)), read_model(model), _find_record(Path(model))
@@ -130,9 +89,11 @@ def export(
     else:
         check_is_model(model)
         snapshot = model.snapshot()
-    if not chosen.SUFFIX:
+    chosen.require(target, model.parameters.architecture)
+    if not chosen.suffix:
         name = path.resolve().name
-    contents = chosen.write(model, ModelInfo(name, snapshot, text, day, **options))
+    used = {each.name: options[each.name] for each in chosen.options if each.name in options}
+    contents = chosen.write(model, ModelInfo(name, snapshot, text, day), **used)
     if isinstance(contents, dict):
         _write_folder(path, contents)
     else:
@@ -191,7 +152,7 @@ def import_(
 
 def _import_file(path: Path, alphabet: Alphabet | None, engine: str) -> Model:
     """Return the model in a file; a given alphabet overrides that of the file."""
-    readers = {format.SUFFIX: format.read for format in FORMATS.values()}
+    readers = {format.suffix: format.read for format in FORMATS.values()}
     read = readers.get(path.suffix)
     if read is None:
         suffixes = ", ".join(suffix for suffix, read in readers.items() if read)
@@ -205,28 +166,33 @@ def _import_file(path: Path, alphabet: Alphabet | None, engine: str) -> Model:
     return create_model(snapshot, engine)
 
 
-def format_help() -> str:
-    """Return the help of ``--format``: every format, with its content."""
-    return f"Format: {join_alternatives([f'{name} ({format.HELP})' for name, format in FORMATS.items()])}."
-
-
-def find_format(path: Path, name: str | None = None) -> Format:
-    """Return the format of a name, whose suffix the path must have; without a name, that of the suffix."""
+def find_format(path: Path, name: str | None = None) -> str:
+    """Return the name of a format, whose suffix the path must have; by default that of the format of the suffix."""
     if name is None:
-        for format in FORMATS.values():
-            if path.suffix == format.SUFFIX != "":
-                return format
-        suffixes = ", ".join(format.SUFFIX for format in FORMATS.values() if format.SUFFIX)
-        folders = ", ".join(name for name, format in FORMATS.items() if not format.SUFFIX)
+        for known, format in FORMATS.items():
+            if path.suffix == format.suffix != "":
+                return known
+        suffixes = ", ".join(format.suffix for format in FORMATS.values() if format.suffix)
+        folders = ", ".join(name for name, format in FORMATS.items() if not format.suffix)
         raise ElmanError(
             f"the file name must end in one of {suffixes}, which sets its format (got {quote(path.name)}); a folder"
             f" requires {option.format:{folders}}"
         )
     if name not in FORMATS:
         raise ElmanError(f"{option.format} must be one of {', '.join(FORMATS)} (got {quote(name)})")
-    if not path.name.endswith(suffix := FORMATS[name].SUFFIX):
+    if not path.name.endswith(suffix := FORMATS[name].suffix):
         raise ElmanError(f"the name of a file in the format {name} must end in {suffix} (got {quote(path.name)})")
-    return FORMATS[name]
+    return name
+
+
+def _check_options(options: Mapping[str, Any], chosen: Format, path: Path) -> None:
+    known, own = ({each.name for each in options} for options in (list_export_options(), chosen.options))
+    for name, value in options.items():
+        if name not in known:
+            near = suggest_option(name, [*known, "format"])
+            raise TypeError(f"unknown option {name!r}; {f'did you mean {near}?' if near else 'see help(elman.export)'}")
+        if value and name not in own:
+            raise ElmanError(f"{option[name]} has no effect on {quote(path.name)}: remove it")
 
 
 def _find_record(path: Path) -> tuple[TextRecord | None, date | None]:

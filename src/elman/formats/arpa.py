@@ -9,32 +9,41 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from elman.errors import ElmanError, option, quote
 from elman.formats.arpa_text import BEGIN, END, NEVER, UNKNOWN, UNKNOWN_LOG, make_model, parse_arpa, write_arpa
-from elman.formats.contents import ModelInfo
+from elman.formats.format import Format, ModelInfo
 from elman.model import Model
 from elman.network.parameters import Architecture, Parameters
 from elman.runs.snapshot import Snapshot, infer_config
 from elman.text import Alphabet, with_unknown
 
-SUFFIX = ".arpa"
-HELP = "n-gram counts, for KenLM and decoders"
-OPTIONS: tuple[str, ...] = ("order", "space")
-NOTE = "the file has the n-gram counts of the model, and no network"
 SPACES = ("<sp>", "<space>", "\u2581", "|")
 """Words for the space: that of `write`, and those that `read` also takes for it, if there is none before."""
 _NAMES = {"\n": "<nl>", "\t": "<tab>"}
 _NAMED_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
 
 
-def write(model: Model, info: ModelInfo) -> Iterator[bytes]:
+def write(
+    model: Model,
+    _: ModelInfo,
+    *,
+    order: Annotated[
+        int | None,
+        "Maximum length of the n-grams in an ARPA file, at least 2; by default {ngram_order} plus 1. KenLM's own"
+        " default maximum is 6.",
+    ] = None,
+    space: Annotated[
+        str, "Word for the space in an ARPA file, such as | for many CTC vocabularies; by default <sp>."
+    ] = "",
+) -> Iterator[bytes]:
     """Return the pieces of a file."""
     if model.parameters.ngrams is None:
         raise ElmanError(f"this model has no n-gram counts to export: train with {option.ngram_order:7}")
-    return write_arpa(model.parameters.ngrams, name_characters(model.alphabet, info.space or SPACES[0]), info.order)
+    return write_arpa(model.parameters.ngrams, name_characters(model.alphabet, space or SPACES[0]), order)
 
 
 def name_characters(alphabet: Alphabet, space: str = SPACES[0]) -> list[str]:
@@ -92,3 +101,12 @@ def _parse_word(word: str, space: str) -> str:
     if len(character) != 1:
         raise ElmanError(f"its word {quote(word)} is not a character")
     return character
+
+
+FORMAT = Format(
+    ".arpa",
+    "n-gram counts, for KenLM and decoders",
+    write,
+    read,
+    note="the file has the n-gram counts of the model, and no network",
+)

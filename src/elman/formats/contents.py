@@ -7,8 +7,6 @@ m  hidden units per layer       S  size of the recurrent state, see `elman.netwo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,6 @@ from elman.network.parameters import Architecture, Array, Arrays, Parameters
 from elman.ngram.file import describe_ngrams, restore_ngrams
 from elman.ngram.model import NgramModel
 from elman.ngram.table import MAX_ORDER
-from elman.runs.manifest import TextRecord
 from elman.runs.snapshot import METADATA_KEY as METADATA_KEY
 from elman.runs.snapshot import Snapshot, infer_config
 from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
@@ -39,33 +36,9 @@ _MASK_KEYS = ("mask", "mask_regex")
 _DTYPES = ("float32", "float64")
 
 
-@dataclass(frozen=True, eq=False)
-class ModelInfo:
-    """What a format that describes a model says of it."""
-
-    name: str
-    """That of the folder, or for a file that of the run."""
-    snapshot: Snapshot
-    """Its settings and its validation loss."""
-    text: TextRecord | None = None
-    """The training text, where the model is that of a run."""
-    date: date | None = None
-    """Likewise, when training ended."""
-    license: str = ""
-    language: str = ""
-    weights: str = ""
-    """The type of the weights in a page; if it is empty, the smallest with which the model predicts as well."""
-    include_text: bool = False
-    """Whether a page or a folder may contain a table from which the training text can be read."""
-    order: int | None = None
-    """The length of the longest strings in an ARPA file, if it is not that of the model."""
-    space: str = ""
-    """The word for the space in an ARPA file; empty for the default."""
-
-
-def require_pruned(ngrams: NgramModel | None, info: ModelInfo) -> None:
+def require_pruned(ngrams: NgramModel | None, include_text: bool) -> None:
     """Check that the training text cannot be read from an n-gram table, unless it is meant to be included."""
-    if ngrams is not None and ngrams.min_count < 2 and not info.include_text:
+    if ngrams is not None and ngrams.min_count < 2 and not include_text:
         ngrams.require_counts()
         raise ElmanError(
             "the n-gram table of this model is not pruned, so that its training text can be read from it"

@@ -13,39 +13,44 @@ from dataclasses import replace
 
 from elman._version import __version__
 from elman.formats import page
-from elman.formats.contents import ModelInfo, require_pruned
+from elman.formats.contents import require_pruned
+from elman.formats.format import Format, IncludeText, Language, License, ModelInfo, Weights
 from elman.model import Model
 from elman.model.loading import HUB_SETTINGS, HUB_WEIGHTS, MODEL_TYPE
 from elman.network.parameters import summarize
 from elman.runs.snapshot import LineData
 
-SUFFIX = ""
-HELP = "folder for the Hugging Face Hub"
-OPTIONS: tuple[str, ...] = ("license", "language", "weights", "include_text")
-NOTE = ""
-read = None
-
 CARD, PAGE = "README.md", "page.html"
 
 
-def write(model: Model, info: ModelInfo) -> dict[str, bytes]:
+def write(
+    model: Model,
+    info: ModelInfo,
+    *,
+    license: License = "",
+    language: Language = "",
+    weights: Weights = "",
+    include_text: IncludeText = False,
+) -> dict[str, bytes]:
     """Return the files of the folder.
 
     The hashes of training lines are left out: whoever guesses a line could check that the text contains it.
     """
-    require_pruned(model.parameters.ngrams, info)
+    require_pruned(model.parameters.ngrams, include_text)
     snapshot = replace(info.snapshot, lines=LineData(score_quantiles=info.snapshot.lines.score_quantiles))
     settings = snapshot.config.without_paths()
     header = {"model_type": MODEL_TYPE, "elman_version": __version__, "vocab_size": len(snapshot.alphabet)}
-    return {
+    files = {
         HUB_WEIGHTS: snapshot.serialize(),
         HUB_SETTINGS: (json.dumps(header | settings, indent=2) + "\n").encode(),
-        CARD: _write_card(model, info).encode(),
-        **({PAGE: page.write(model, info)} if model.parameters.architecture.spec.page else {}),
     }
+    if not page.FORMAT.missing(model.parameters.architecture):
+        files[PAGE] = page.write(model, info, license=license, weights=weights, include_text=include_text)
+    card = _render_card(model, info, license=license, language=language, has_page=PAGE in files)
+    return files | {CARD: card.encode()}
 
 
-def _write_card(model: Model, info: ModelInfo) -> str:
+def _render_card(model: Model, info: ModelInfo, **options: str | bool) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # which the other formats do not need
 
     environment = Environment(loader=PackageLoader("elman.formats", "."), undefined=StrictUndefined, trim_blocks=True)
@@ -53,6 +58,7 @@ def _write_card(model: Model, info: ModelInfo) -> str:
     loss = info.snapshot.validation_loss
     return environment.get_template("card.md").render(
         info=info,
+        **options,
         config=info.snapshot.config,
         network=model.parameters.architecture,
         weights=summarize(model.parameters)["weights"],
@@ -81,3 +87,6 @@ def _keep_plain(text: str) -> str:
 def _quote_yaml(text: str) -> str:
     """Return a string of YAML, which contains those of JSON."""
     return json.dumps(_keep_plain(text), ensure_ascii=False)
+
+
+FORMAT = Format("", "folder for the Hugging Face Hub", write)

@@ -14,23 +14,18 @@ import numpy as np
 
 from elman.formats.contents import (
     METADATA_KEY,
-    ModelInfo,
     check_arrays,
     export_metadata,
     parse_metadata,
     read_architecture,
     restore_snapshot,
 )
+from elman.formats.format import Format, ModelInfo
 from elman.model import Model
 from elman.ngram.file import ngram_tensors, pop_ngram_tensors
 from elman.runs.snapshot import Snapshot
 from elman.storage.arrays import read_arrays
 from elman.text import Alphabet
-
-SUFFIX = ".npz"
-HELP = "NumPy arrays"
-OPTIONS: tuple[str, ...] = ()
-NOTE = ""
 
 
 def write(model: Model, _: ModelInfo) -> bytes:
@@ -51,3 +46,6 @@ def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
     ngrams = pop_ngram_tensors(arrays) if net.order else {}
     check_arrays(arrays, net.shapes() | {"h": (net.state_size,)})
     return restore_snapshot(metadata, net, arrays, ngrams, alphabet)
+
+
+FORMAT = Format(".npz", "NumPy arrays", write, read)

@@ -16,7 +16,7 @@ import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ from elman._version import __version__
 from elman.errors import ElmanError, require_extra
 from elman.formats.contents import (
     METADATA_KEY,
-    ModelInfo,
     check_arrays,
     export_metadata,
     initial_state_names,
@@ -34,9 +33,9 @@ from elman.formats.contents import (
     recurrent_bias,
     restore_snapshot,
 )
+from elman.formats.format import Format, ModelInfo
 from elman.formats.onnx_prior import HISTORY, TABLE, PriorOperators, pack_table, unpack_table
 from elman.model import Model
-from elman.network.cells import OnnxOperator
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, layer, suffix
 from elman.ngram.file import PREFIX, ngram_tensors
 from elman.ngram.model import NgramModel
@@ -46,10 +45,21 @@ from elman.text import Alphabet
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
-SUFFIX = ".onnx"
-HELP = "recurrent operators"
-OPTIONS: tuple[str, ...] = ()
-NOTE = ""
+
+class _Operator(NamedTuple):
+    """The ONNX operator that computes a cell."""
+
+    name: str
+    gates: tuple[str, ...]
+    """The cell's gates in the order of the operator, which calls n of a GRU h, and g of an LSTM c."""
+    attributes: tuple[tuple[str, int], ...] = ()
+
+
+_OPERATORS = {
+    "rnn": _Operator("RNN", ("n",)),
+    "gru": _Operator("GRU", ("z", "r", "n"), (("linear_before_reset", 1),)),
+    "lstm": _Operator("LSTM", ("i", "o", "f", "g")),
+}
 
 OPSET, IR_VERSION = 11, 6
 """Those of ONNX 1.6 (2019): new runtimes read old versions, but old runtimes do not read new ones."""
@@ -68,7 +78,6 @@ last, 0 where there is none; n is "order" in the metadata."""
 
 def write(model: Model, _: ModelInfo) -> bytes:
     """Return the bytes of a file."""
-    model.parameters.architecture.spec.require_export("onnx")
     ngrams, helper = model.parameters.ngrams, _library().helper
     table = {} if ngrams is None else unpack_table(ngrams.table)
     size = np.dtype(np.float32).itemsize * sum(array.size for array in model.parameters.values())
@@ -98,6 +107,8 @@ def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
     table = {name: initializers.pop(name) for name in TABLE if name in initializers}
     arrays = {name: array for name, array in initializers.items() if array.dtype == np.float32 and name != "off_on"}
     net = read_architecture(metadata, arrays, axis=-1)
+    if net.cell not in _OPERATORS:
+        raise ElmanError(f"ONNX has no operator of its cell {net.cell!r}")
     check_arrays(arrays, _expected_shapes(net))
     ngrams = _read_tensors(net, table, entries) if net.order else {}
     snapshot = restore_snapshot(metadata, net, _parameters(arrays, net), ngrams, alphabet)
@@ -112,12 +123,6 @@ def _read_tensors(net: Architecture, table: dict[str, Array], entries: dict[str,
     """Return the arrays of an n-gram prior, which `restore_snapshot` validates."""
     histogram = np.frombuffer(base64.b64decode(entries[HISTOGRAM], validate=True), "<i8").reshape(-1, 4)
     return ngram_tensors(NgramModel(pack_table(table, net.ngram_spec), histogram))
-
-
-def _operator(net: Architecture) -> OnnxOperator:
-    net.spec.require_export("onnx")
-    assert net.spec.onnx is not None
-    return net.spec.onnx
 
 
 def _library() -> Any:
@@ -159,7 +164,7 @@ def _build_graph(net: Architecture, parameters: Arrays, ngrams: NgramModel | Non
 
 def _build_nodes(net: Architecture, ngrams: NgramModel | None) -> list[NodeProto]:
     """Return the operators: one-hot encoding, recurrent layers, output layer, prior, and the concatenated states."""
-    make, operator = _library().helper.make_node, _operator(net)
+    make, operator = _library().helper.make_node, _OPERATORS[net.cell]
     state, after = initial_state_names(net), [vector.symbol for vector in net.spec.state]
     options: dict[str, Any] = {"hidden_size": net.m, **dict(operator.attributes)}
     numbers = range(1, net.layers + 1)
@@ -183,7 +188,7 @@ def _build_nodes(net: Architecture, ngrams: NgramModel | None) -> list[NodeProto
 
 def _make_initializers(net: Architecture, parameters: Arrays) -> dict[str, Array]:
     """Return the weights in ONNX's names and shapes, in float32: W is Elman's U, R its W, B all biases."""
-    gates, onnx_gates = net.spec.gates, _operator(net).gates
+    gates, onnx_gates = net.spec.gates, _OPERATORS[net.cell].gates
     arrays: dict[str, Array] = {}
     for n in range(1, net.layers + 1):
         of_layer = layer(Parameters(net, parameters), n)
@@ -211,7 +216,7 @@ def _expected_shapes(net: Architecture) -> dict[str, tuple[int, ...]]:
 def _parameters(arrays: dict[str, Array], net: Architecture) -> Arrays:
     """Return Elman's parameters, with a d for every layer, which only gru uses."""
     parameters = {"V": arrays["V"].T} | {name: arrays[name] for name in ("c", "alpha") if name in arrays}
-    gates, onnx_gates = net.spec.gates, _operator(net).gates
+    gates, onnx_gates = net.spec.gates, _OPERATORS[net.cell].gates
     for n in range(1, net.layers + 1):
         first, second = np.split(arrays[f"B{n}"][0], 2)
         of_layer = {"U": arrays[f"W{n}"][0], "W": arrays[f"R{n}"][0], "b": first, "d": second}
@@ -237,3 +242,6 @@ def _reorder_gates(array: Array, order: Sequence[str], new_order: Sequence[str])
     """Return rows with their blocks of gates in another order."""
     blocks = dict(zip(order, np.split(array, len(order)), strict=True))
     return np.concatenate([blocks[gate] for gate in new_order])
+
+
+FORMAT = Format(".onnx", "recurrent operators", write, read, cells=_OPERATORS)

@@ -19,7 +19,6 @@ import numpy as np
 from elman.errors import ElmanError
 from elman.formats.contents import (
     METADATA_KEY,
-    ModelInfo,
     check_arrays,
     export_metadata,
     parse_metadata,
@@ -27,6 +26,7 @@ from elman.formats.contents import (
     recurrent_bias,
     restore_snapshot,
 )
+from elman.formats.format import Format, ModelInfo
 from elman.model import Model
 from elman.network.cells import CELLS
 from elman.network.parameters import Architecture, Array, Parameters, layer, suffix
@@ -34,11 +34,8 @@ from elman.ngram.file import PREFIX, ngram_tensors, pop_ngram_tensors
 from elman.runs.snapshot import Snapshot
 from elman.text import Alphabet
 
-SUFFIX = ".safetensors"
-HELP = "PyTorch state dict in safetensors"
-OPTIONS: tuple[str, ...] = ()
-NOTE = ""
-
+_CELLS = ("rnn", "gru", "lstm")
+"""Those of which PyTorch has a module with the same equations and order of gates; d is in its recurrent bias."""
 RECURRENT, LINEAR = "rnn.", "linear."
 """Prefixes of the two submodules in exported files; files of other programs may have others."""
 ALPHA, TABLE = "ngram.alpha", "ngram.table_"
@@ -50,10 +47,6 @@ _LINEAR_NAME = re.compile(r"(.*\.|)(?:weight|bias)")
 
 def write(model: Model, _: ModelInfo) -> bytes:
     """Return the bytes of a file."""
-    net = model.parameters.architecture
-    net.spec.require_export("torch")
-    if not net.m:
-        raise ElmanError("a model of counts alone has no PyTorch module: export to npz")
     from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array) for name, array in state_dict(model.parameters).items()}
@@ -119,7 +112,7 @@ def _infer_architecture(
     A file of another program has no metadata: its cell is the one whose number of gates fits.
     """
     match = len(W) == len(V) == 2 and W[1] == V[1] > 0
-    cells = [spec.name for spec in CELLS.values() if match and spec.torch and W[0] == len(spec.gates) * W[1]]
+    cells = [cell for cell in _CELLS if match and W[0] == len(CELLS[cell].gates) * W[1]]
     if not cells:
         raise ElmanError(
             f"no network has hidden-to-hidden weights of shape {W} and hidden-to-output weights of shape {V}"
@@ -151,3 +144,6 @@ def _find_prefixes(names: Collection[str]) -> tuple[str, str]:
         if name not in names:
             raise ElmanError(f"the array {name} is missing")
     return recurrent_prefix, linear_prefix
+
+
+FORMAT = Format(".safetensors", "PyTorch state dict in safetensors", write, read, cells=_CELLS, lacks=("counts",))

@@ -111,7 +111,7 @@ def find_builtin(fingerprint: bytes) -> BuiltinModel | None:
 def create_model(snapshot: Snapshot, engine: str | None = None) -> Model:
     """Return the model of a network."""
     state, lines = begin_text(snapshot.parameters, snapshot.h), snapshot.lines
-    used = get_engine(engine or inference_engine(snapshot.config.engine))
+    used = get_engine(engine or inference_engine(snapshot.config.engine, snapshot.config.cell))
     return Model(
         snapshot.alphabet, snapshot.parameters, state, used, lines.hashes, lines.score_quantiles, snapshot.config.masker
     )

@@ -1,9 +1,21 @@
-"""The step of the optimizer Muon: momentum, orthogonalized by a Newton-Schulz iteration; see `elman.network.optimizer`.
+"""The step of the optimizer Muon: momentum, orthogonalized by a Newton-Schulz iteration (Jordan and others, 2024).
 
-A step of the iteration, X <- a X + b (X X') X + c (X X')^2 X, consists of products of matrices only. It maps every
-singular value s of X to a s + b s^3 + c s^5 and leaves the singular vectors as they are. With these coefficients,
-singular values from 0.02 to 1 are between 0.68 and 1.21 after three steps: they do not converge to 1, but small ones
-grow fast.
+It is that of hidden matrices, W and, after the first layer, U; all other parameters have the step of Adam. Each m x m
+block, that of one gate, by itself::
+
+    N <- mu N + (1 - mu) g_n                      X <- mu N + (1 - mu) g_n
+    X <- X / (||X|| + 1e-7)                       the Frobenius norm; then three times
+    X <- a X + (b A + c A A) X                    with A = X X'
+    theta <- theta - eta 0.1 sqrt(m) X            M stays zero
+
+A step changes the output of a matrix by the same amount in every direction, also in those that few gradients have. Its
+size does not depend on that of the gradients; clipping only changes the weight of a gradient in the momentum. The
+factor 0.1 sqrt(m) makes the root mean square of a step's components about 0.1 eta, as small as a typical step of Adam,
+so that both kinds of parameters share a learning rate (Liu and others, 2025, with 0.2).
+
+The iteration maps every singular value s of X to a s + b s^3 + c s^5 and leaves the singular vectors as they are. With
+these coefficients, singular values from 0.02 to 1 are between 0.68 and 1.21 after three steps: they do not converge to
+1, but small ones grow fast.
 """
 
 from __future__ import annotations

@@ -10,49 +10,28 @@ N          first moment: momentum, or running average of gradients
 
     (1)  g <- g min(1, limit / (norm of all g + 1e-6))      by norm
     (2)  g_n <- min(max(g, -limit), limit)                  by value
-    (3)  g <- g + lambda theta    g_n <- g_n + lambda theta             all but adamw, muon: L2 penalty
-    (4)  theta <- theta - eta lambda theta                              adamw, muon: decoupled
+    (3)  g <- g + lambda theta    g_n <- g_n + lambda theta             L2 penalty
+    (4)  theta <- theta - eta lambda theta                              decoupled, where the optimizer's entry says so
 
-    adagrad   M <- M + g^2                                  theta <- theta - eta g_n / sqrt(M + 1e-8)
-    rmsprop   M <- beta_2 M + (1 - beta_2) g_n^2            theta <- theta - eta g_n / (sqrt(M) + 1e-8)
-    adam(w)   N <- beta_1 N + (1 - beta_1) g_n
-              M <- beta_2 M + (1 - beta_2) g_n^2
-              theta <- theta - eta N / (1 - beta_1^n) / (sqrt(M / (1 - beta_2^n)) + 1e-8)
-    sgd       N <- beta_1 N + g_n                           theta <- theta - eta N
-    muon      hidden matrices W and, after the first layer, U; each m x m block, that of one gate, by itself:
-              N <- mu N + (1 - mu) g_n                      X <- mu N + (1 - mu) g_n
-              X <- X / (||X|| + 1e-7)                       the Frobenius norm; then three times
-              X <- a X + (b A + c A A) X                    with A = X X'
-              theta <- theta - eta 0.1 sqrt(m) X            M stays zero
-              all other parameters: as adam(w)
-
-AdaGrad (Duchi, Hazan and Singer, 2011) is that of the reference experiment: its sum takes the gradient before clipping
-by value, and epsilon is inside the square root. Adam: Kingma and Ba (2015); AdamW: Loshchilov and Hutter (2019);
-RMSProp: Hinton's lecture 6e (2012). Apart from AdaGrad's two differences, these are as in PyTorch.
-
-Muon (Jordan and others, 2024) orthogonalizes the momentum (`elman.network.muon`): a step changes the output of a matrix
-by the same amount in every direction, also in those that few gradients have. Its size does not depend on that of the
-gradients; clipping only changes the weight of a gradient in the momentum. The factor 0.1 sqrt(m) makes the root mean
-square of a step's components about 0.1 eta, as small as a typical step of Adam, so that both kinds of parameters share
-a learning rate (Liu and others, 2025, with 0.2). mu is 0.95, and a, b, c are 3.4445, -4.7750, 2.0315.
+Then the step of the optimizer follows, see `elman.network.optimizers`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.network.dropout import Dropout, WeightDropout
-from elman.network.muon import is_hidden_matrix, muon_step
+from elman.network.muon import is_hidden_matrix
 from elman.network.ops import Array, Arrays
+from elman.network.optimizers import EPSILON as EPSILON
 from elman.network.optimizers import OptimizerSpec, find_optimizer
 from elman.network.parameters import zeros_like
 
-EPSILON = 1e-8
 _NO_MOMENT = np.zeros(0)
 
 
@@ -133,7 +112,7 @@ class Optimizer:
                 theta *= 1 - eta * decay  # (4)
             elif decay:
                 g, g_n = g + decay * theta, g_n + decay * theta  # (3)
-            step = STEPS[spec.step_of(is_hidden_matrix(name))]
+            step = spec.step_of(is_hidden_matrix(name))
             numerator, denominator = step(self, n, g, g_n, M.get(name, _NO_MOMENT), N.get(name, _NO_MOMENT))
             theta -= eta * numerator / denominator
             if self.ema_decay:
@@ -143,45 +122,3 @@ class Optimizer:
         """Return the factor that reduces the norm of all gradients to the threshold."""
         norm = math.sqrt(sum(float(np.sum(np.square(g, dtype=np.float64))) for g in gradients.values()))
         return min(1.0, self.grad_clip / (norm + 1e-6))
-
-
-Quotient = tuple[Array, Array | float]
-"""What eta multiplies, as two numbers."""
-
-
-def adagrad(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
-    """AdaGrad (Duchi et al., 2011)."""
-    M += g**2
-    return g_n, np.sqrt(M + EPSILON)
-
-
-def rmsprop(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
-    """RMSprop (Tieleman and Hinton, 2012)."""
-    M += (1 - optimizer.beta2) * (g_n**2 - M)
-    return g_n, np.sqrt(M) + EPSILON
-
-
-def adam(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
-    """Adam (Kingma and Ba, 2015), also the step of AdamW."""
-    beta1, beta2 = optimizer.beta1, optimizer.beta2
-    M += (1 - beta2) * (g_n**2 - M)
-    N += (1 - beta1) * (g_n - N)
-    return N / (1 - beta1**n), np.sqrt(M / (1 - beta2**n)) + EPSILON
-
-
-def sgd(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
-    """SGD with momentum."""
-    N *= optimizer.beta1
-    N += g_n
-    return N, 1.0
-
-
-def muon(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
-    """Muon (Jordan et al., 2024): the momentum, made orthogonal."""
-    return muon_step(N, g_n), 1.0
-
-
-STEPS: dict[str, Callable[[Optimizer, int, Array, Array, Array, Array], Quotient]] = {
-    step.__name__: step for step in (adagrad, rmsprop, adam, sgd, muon)
-}
-"""The steps by name. They update M and N of one array in place; a moment that the optimizer does not have is empty."""

@@ -1,13 +1,91 @@
-"""The registry of the optimizers. Imports no NumPy, so that the command line can list them at once.
+"""The optimizers: the step of each, and the registry. Imports no NumPy: the command line lists them at once.
 
-Their equations are in `elman.network.optimizer`.
+theta      one parameter array                 n          number of the update, from 1
+g          its gradient, clipped by norm       g_n        g, clipped by value in that mode
+M, N       second and first moment             eta        learning rate of this update
+
+A step changes M and N of one array in place, which are empty where the optimizer has none, and returns what eta
+multiplies, as numerator and denominator: theta <- theta - eta numerator / denominator. Apart from AdaGrad's two
+differences, the steps are as in PyTorch. `elman.network.optimizer` has what they share, (1) to (4).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from elman.errors import ElmanError, option, quote
+from elman.errors import ElmanError, quote
+
+if TYPE_CHECKING:
+    from elman.network.ops import Array
+    from elman.network.optimizer import Optimizer
+
+    Quotient = tuple[Array, Array | float]
+    Step = Callable[[Optimizer, int, Array, Array, Array, Array], Quotient]
+
+EPSILON = 1e-8
+
+
+def adagrad(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+    """AdaGrad (Duchi, Hazan and Singer, 2011), as in the reference experiment.
+
+    The sum takes the gradient before clipping by value, and epsilon is inside the square root::
+
+        M <- M + g^2          theta <- theta - eta g_n / sqrt(M + 1e-8)
+    """
+    M += g**2
+    return g_n, (M + EPSILON) ** 0.5
+
+
+def rmsprop(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+    """RMSprop (Hinton, lecture 6e, 2012)::
+
+    M <- beta_2 M + (1 - beta_2) g_n^2          theta <- theta - eta g_n / (sqrt(M) + 1e-8)
+    """
+    M += (1 - optimizer.beta2) * (g_n**2 - M)
+    return g_n, M**0.5 + EPSILON
+
+
+def adam(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+    """Adam (Kingma and Ba, 2015), and AdamW (Loshchilov and Hutter, 2019) with decoupled weight decay::
+
+    N <- beta_1 N + (1 - beta_1) g_n
+    M <- beta_2 M + (1 - beta_2) g_n^2
+    theta <- theta - eta N / (1 - beta_1^n) / (sqrt(M / (1 - beta_2^n)) + 1e-8)
+    """
+    beta1, beta2 = optimizer.beta1, optimizer.beta2
+    M += (1 - beta2) * (g_n**2 - M)
+    N += (1 - beta1) * (g_n - N)
+    return N / (1 - beta1**n), (M / (1 - beta2**n)) ** 0.5 + EPSILON
+
+
+def sgd(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+    """SGD with momentum::
+
+    N <- beta_1 N + g_n          theta <- theta - eta N
+    """
+    N *= optimizer.beta1
+    N += g_n
+    return N, 1.0
+
+
+def muon(optimizer: Optimizer, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
+    """Muon (Jordan and others, 2024): the momentum of a hidden matrix, made orthogonal, see `elman.network.muon`."""
+    from elman.network.muon import muon_step  # imports NumPy
+
+    return muon_step(N, g_n), 1.0
+
+
+Recipe = Mapping[str, Any]
+"""The settings of a preset for a text; its learning rate is that of Adam."""
+
+
+def _rate_of_muon(recipe: Recipe) -> float:
+    """Fitted to sweeps over layers, hidden units and batch size: ``benchmarks/NOTES.md``."""
+    rate = 0.03 * math.sqrt(2 / max(recipe["layers"], 2)) * min(1, (256 / recipe["hidden_size"]) ** 1.7)
+    return float(f"{rate * (recipe['batch_size'] / 64) ** 0.25:.2g}")
 
 
 @dataclass(frozen=True)
@@ -15,17 +93,25 @@ class OptimizerSpec:
     """An optimizer."""
 
     name: str  # the value of ``--optimizer``, stored in every run
-    step: str  # the name of its step, by which each engine has a function or a kernel
+    title: str  # how texts for people call it
+    step: Step  # its name is that of the step in the table of each engine, see `elman.engine_registry`
     moments: str  # M, N or both
     default_rate: float  # learning rate for one sequence per update, as in the preset reference
-    recipe_rate: float | None = None  # in the recipes of the presets; None if it is Adam's, which depends on the budget
+    recipe_rate: Callable[[Recipe], float] = lambda recipe: float(recipe["learning_rate"])  # in the budget presets
     beta1: float = 0.9
     beta2: float = 0.999
-    hidden_step: str = ""  # the step of hidden matrices, if it is another
+    beta1_help: str = ""  # what it is, for ``--help``; empty if the optimizer does not use it
+    beta2_help: str = ""
+    hidden_step: Step | None = None  # the step of hidden matrices, if it is another
     decoupled: bool = False  # whether its weight decay is (4) in `elman.network.optimizer`
-    engines: tuple[str, ...] = ("numpy", "numba", "torch")
+    decays_weights: bool = False  # whether the budget presets regularize by weight decay instead of dropout
 
-    def step_of(self, is_hidden: bool) -> str:
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """The names of its steps, which an engine must have."""
+        return tuple(step.__name__ for step in (self.step, self.hidden_step) if step)
+
+    def step_of(self, is_hidden: bool) -> Step:
         """Return the step of a parameter, which may be a hidden matrix."""
         return self.hidden_step if is_hidden and self.hidden_step else self.step
 
@@ -33,30 +119,28 @@ class OptimizerSpec:
         """Return the settings that belong to this optimizer: another one's are not taken over."""
         return {"learning_rate": self.default_rate, "beta1": self.beta1, "beta2": self.beta2}
 
-    def require_engine(self, engine: str) -> None:
-        """Check that an engine has this optimizer; raise an `ElmanError` if it does not."""
-        if engine not in self.engines:
-            unsupported = f"optimizer {self.name!r} is not supported by the {engine} engine"
-            raise ElmanError(f"{unsupported}; use {option.engine:{self.engines[0]}}")
 
+_AVERAGE, _SQUARES = "decay of the average of gradients", "decay of the average of squared gradients"
 
 OPTIMIZERS: dict[str, OptimizerSpec] = {
     spec.name: spec
     for spec in (
-        OptimizerSpec("adagrad", step="adagrad", moments="M", default_rate=0.1, recipe_rate=0.1),
-        OptimizerSpec("rmsprop", step="rmsprop", moments="M", default_rate=0.001),
-        OptimizerSpec("adam", step="adam", moments="MN", default_rate=0.002),
-        OptimizerSpec("adamw", step="adam", moments="MN", default_rate=0.002, decoupled=True),
-        OptimizerSpec("sgd", step="sgd", moments="N", default_rate=0.0003, recipe_rate=0.1),
-        OptimizerSpec("muon", step="adam", moments="MN", default_rate=0.003, hidden_step="muon", decoupled=True),
+        OptimizerSpec("adagrad", "AdaGrad", adagrad, "M", default_rate=0.1, recipe_rate=lambda _: 0.1),
+        OptimizerSpec("rmsprop", "RMSProp", rmsprop, "M", default_rate=0.001, beta2_help=_SQUARES),
+        OptimizerSpec("adam", "Adam", adam, "MN", default_rate=0.002, beta1_help=_AVERAGE, beta2_help=_SQUARES),
+        OptimizerSpec(
+            "adamw", "AdamW", adam, "MN", default_rate=0.002, beta1_help=_AVERAGE, beta2_help=_SQUARES, decoupled=True
+        ),
+        OptimizerSpec(
+            "sgd", "SGD", sgd, "N", default_rate=0.0003, recipe_rate=lambda _: 0.1, beta1_help="momentum"
+        ),
+        OptimizerSpec(
+            "muon", "Muon", adam, "MN", default_rate=0.003, recipe_rate=_rate_of_muon, beta1_help=_AVERAGE,
+            beta2_help=_SQUARES, hidden_step=muon, decoupled=True, decays_weights=True,
+        ),
     )
-}
-"""Optimizers by name."""
-
-OPTIMIZER_TITLES = {
-    "adagrad": "AdaGrad", "rmsprop": "RMSProp", "adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "muon": "Muon",
 }  # fmt: skip
-"""How texts for people call them."""
+"""Optimizers by name."""
 
 
 def optimizer_names() -> tuple[str, ...]:
@@ -69,3 +153,30 @@ def find_optimizer(name: str) -> OptimizerSpec:
     if name not in OPTIMIZERS:
         raise ElmanError(f"unknown optimizer {quote(name)}; choose from {', '.join(OPTIMIZERS)}")
     return OPTIMIZERS[name]
+
+
+# --- The help of the settings that depend on the optimizer ---
+
+
+def learning_rate_help() -> str:
+    """Return the help of ``--learning-rate``: what it is, and the default of each optimizer."""
+    rates = ", ".join(f"{name} {spec.default_rate:g}" for name, spec in OPTIMIZERS.items())
+    return f"Learning rate; with warm-up or a schedule, its peak. Each optimizer has its own default ({rates})."
+
+
+def beta_help(field: str) -> str:
+    """Return the help of ``--beta1`` or ``--beta2``: what it is in each optimizer, and defaults that differ."""
+    phrases, defaults = dict[str, list[str]](), list[str]()
+    for name, spec in OPTIMIZERS.items():
+        if phrase := getattr(spec, f"{field}_help"):
+            phrases.setdefault(phrase, []).append(name)
+            if (default := getattr(spec, field)) != getattr(OptimizerSpec, field):
+                defaults.append(f" By default {default:g} in {name}.")
+    text = "; ".join(f"{phrase} ({', '.join(names)})" for phrase, names in phrases.items())
+    return f"{text[:1].upper()}{text[1:]}.{''.join(defaults)}"
+
+
+def weight_decay_help() -> str:
+    """Return the help of ``--weight-decay``: in which optimizers it is decoupled."""
+    decoupled = " and ".join(name for name, spec in OPTIMIZERS.items() if spec.decoupled)
+    return f"Weight decay of the weight matrices: decoupled in {decoupled}, otherwise an L2 penalty."

@@ -227,7 +227,7 @@ def initial_parameters(
         Its initial weight at every matched order; 0 for a prior that is off at first.
     """
     net = net._replace(order=0 if ngrams is None else ngrams.order)
-    m, forget_gate, parameters = net.m, net.spec.forget_gate, Arrays()
+    m, keep_gate, parameters = net.m, net.spec.keep_gate, Arrays()
     for name, shape in net.shapes().items():
         if name == "alpha":
             parameters[name] = np.full(shape, alpha)
@@ -238,8 +238,8 @@ def initial_parameters(
         else:
             normal = generator.randn(*shape)
             parameters[name] = _orthogonal(normal) if name[0] == "W" else normal / np.sqrt(m)
-        if forget_gate is not None and name[0] == "b":
-            parameters[name][forget_gate * m : (forget_gate + 1) * m] = 1
+        if keep_gate is not None and name[0] == "b":
+            parameters[name][keep_gate * m : (keep_gate + 1) * m] = 1
     with np.errstate(over="ignore"):  # a weight too large for float32 becomes infinite, which training detects
         return Parameters(net, parameters, ngrams).map(lambda array: array.astype(dtype))
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from elman.config import Config, make_config
 from elman.errors import ElmanError, format_count, join_alternatives, option, quote, require_extra
-from elman.network.optimizers import OPTIMIZER_TITLES
+from elman.network.optimizers import OPTIMIZERS
 from elman.presets import PRESETS
 from elman.runs.directory import RunDirectory
 from elman.runs.history import SMOOTH_UPDATES, Metrics
@@ -114,7 +114,7 @@ def describe_setting(config: Config) -> str:
         f"{'orthogonal' if config.init == 'orthogonal' else ''} initial weights of standard deviation".strip()
         + f" {config.init_std:.15g}",
         _describe_limits(config),
-        OPTIMIZER_TITLES[config.optimizer],
+        OPTIMIZERS[config.optimizer].title,
         clipped if config.grad_clip else "not clipped",
         config.dtype,
         "mixed precision" if config.mixed_precision else "",

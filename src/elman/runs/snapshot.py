@@ -110,7 +110,6 @@ def infer_config(alphabet: Alphabet, parameters: Parameters, masker: Masker | No
         hidden_size=net.m,
         layers=net.layers,
         dtype=str(parameters["V"].dtype),  # type: ignore[arg-type]
-        engine="numba" if net.spec.compiled else "numpy",
         min_count=int(alphabet.has_unknown),
         lines=net.is_of_lines,
         mask=masker.names if masker else "",

@@ -267,7 +267,7 @@ class Run:
     def generate(self, length: int, generator: np.random.Generator, temperature: float = 1.0) -> str:
         """Generate `length` characters from the current state, from the next one of the last batch row or of a line."""
         state, alphabet, windows = self.state, self.corpus.alphabet, self.data.windows
-        session = get_engine(inference_engine(self.config.engine)).session(state.eval_parameters)
+        session = get_engine(inference_engine(self.config.engine, self.config.cell)).session(state.eval_parameters)
         position = (windows.batch_size - 1) * windows.row_length + state.position
         first = int(self.corpus.indices[0 if self.config.lines else position])
         shown = "" if self.config.lines else alphabet.decode([first])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman import compress, decompress
-from elman.apps.compress import codec, container
+from elman.apps.compress import codec, container, exact_network
 from elman.apps.compress.codec import compress_pieces, decompress_members
 from elman.apps.compress.container import ModeName, split_members
 from elman.apps.compress.tokens import from_tokens, to_tokens
@@ -19,9 +19,11 @@ from elman.errors import ElmanError
 from elman.model import Model
 from elman.model.identity import fingerprint
 from elman.model.score import score
+from elman.network.cells import CELLS as NETWORK_CELLS
 from elman.text import Alphabet
-from support.cells import EXACT_CELLS
+from support import leaky_cell
 from support.codec_models import ALPHABET, INPUTS, MODE_NAMES, TEXT, K, make_model
+from support.random_model import random_model
 from support.small_blocks import small_blocks
 from support.tolerances import CODED_BITS, CODED_FRACTION
 
@@ -104,7 +106,13 @@ def test_neither_random_bytes_nor_a_small_file_become_much_longer(mode: ModeName
 
 
 @EVERY_MODE
-@pytest.mark.parametrize("cell", EXACT_CELLS)
+def test_a_cell_that_is_not_exact_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NETWORK_CELLS.core, "leaky", leaky_cell.SPEC)
+    with pytest.raises(ElmanError, match=r"^files cannot be compressed with cell 'leaky'$"):
+        compress("abc", random_model("abc", "leaky"))
+
+
+@pytest.mark.parametrize("cell", exact_network.CELLS)
 @small_blocks()
 def test_files_are_the_same_on_any_number_of_cores(mode: ModeName, cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = make_model(cell, order=2), INPUTS["long"]

@@ -23,11 +23,13 @@ from elman.apps.explain.page import ExplainPage, describe_network, explain, form
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.model import Model
+from elman.network.cells import CELLS
 from elman.network.parameters import Architecture
 from elman.text import Alphabet, Corpus
 from elman.text.alphabet import visible
 from elman.text.masks import MASKS, Masker
 from elman.text.unknown import unknown_nats
+from support import mingru_cell
 from support.browser import fits, open_page
 from support.html_page import Page as Html
 from support.networks import make_parameters
@@ -175,6 +177,13 @@ def test_unknown_characters_are_in_the_page_by_their_names(unknown_page: Explain
     says = "3 of the characters are unknown to the model and were not fed to it; an unknown character counts 36.09 bits"
     assert says in " ".join(page.split())
     assert "unknown to the model" not in render_page(explain_text("abab"))[: page.index("<aside>")]
+
+
+def test_a_cell_of_ones_own_is_named_by_its_title(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CELLS.core, "mingru", mingru_cell.SPEC)
+    page = explain_text("ab" * 30, "mingru")
+    assert describe_network(page.network) == "minGRU with 2 layers of 5\u00a0units"
+    assert "The minGRU with" in render_page(page)
 
 
 def test_the_network_and_its_units_in_words() -> None:

@@ -9,9 +9,9 @@ import pytest
 import elman
 from elman.engine import TrainState, get_engine
 from elman.engine.numba.engine import NumbaEngine
+from elman.engine_registry import ENGINES
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer
-from elman.network.cells import CELLS
 from elman.network.dropout import WeightDropout
 from elman.network.optimizers import OPTIMIZERS
 from elman.ngram.counting import count_ngrams
@@ -25,7 +25,7 @@ from support.training import EXACT, assert_same, train
 torch = pytest.importorskip("torch")
 
 from elman.engine.torch import engine as torch_engine  # noqa: E402
-from elman.engine.torch.functional import dropout_masks  # noqa: E402
+from elman.engine.torch.functional import LAYERS, dropout_masks  # noqa: E402
 from support.networks import make_state, numbers  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -61,7 +61,9 @@ def test_it_conforms_to_the_reference(network: dict[str, Any], device: str) -> N
     assert_conforms(check_engine(get_engine("torch", device), **network))
 
 
-@pytest.mark.parametrize("name", [name for name, spec in OPTIMIZERS.items() if "torch" in spec.engines])
+@pytest.mark.parametrize(
+    "name", [name for name, spec in OPTIMIZERS.items() if ENGINES["torch"].has_steps(spec.step_names)]
+)
 @pytest.mark.parametrize("mode", ["value", "norm"])
 def test_every_optimizer_conforms(name: str, mode: str) -> None:
     optimizer = Optimizer(0.01, 0.1, name, mode, weight_decay=0.1, ema_decay=0.9)
@@ -98,7 +100,7 @@ def test_mixed_precision_is_for_cuda() -> None:
 
 
 @on_a_gpu
-@pytest.mark.parametrize("cell", [name for name, spec in CELLS.items() if spec.torch])
+@pytest.mark.parametrize("cell", LAYERS)
 def test_mixed_precision_trains_on_a_gpu(cell: str) -> None:
     options = MIXED | {"cell": cell, "device": "cuda", "max_updates": 40}
     losses = [train(CORPUS, **options | {"mixed_precision": mixed}).state.smooth_loss for mixed in (False, True)]

@@ -157,7 +157,8 @@ def set_lstm_output(i, f, g, o, before, s, h):
 def round_weights(parameters: Parameters) -> Weights:
     """Return parameters in float32."""
     net = parameters.architecture
-    net.spec.require_codec()
+    if net.cell not in CELLS:
+        raise ElmanError(f"files cannot be compressed with cell {net.cell!r}")
     if net.is_of_lines:
         remedy = f"train without {option.lines:True}"
         raise ElmanError(f"files cannot be compressed with a model of independent lines: {remedy}")

@@ -8,8 +8,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Flag, Name, Out, Run, check_not_input, join_descriptions
-from elman.errors import ElmanError, quote, report_system_errors
+from elman.cli import parameters
+from elman.cli.parameters import Name, Out, Run, check_not_input, join_descriptions, passed_options
+from elman.errors import ElmanError, join_alternatives, quote, report_system_errors
 
 
 @join_descriptions
@@ -19,12 +20,7 @@ def export(
     out: Out,
     *,
     format: Annotated[Name | None, _format_parameter()] = None,
-    license: Annotated[str, Parameter(show_default=False)] = "",
-    language: Annotated[str, Parameter(show_default=False)] = "",
-    weights: Annotated[Name, Parameter(show_default=False)] = "",
-    include_text: Flag = False,
-    order: int | None = None,
-    space: Annotated[str, Parameter(show_default=False)] = "",
+    options: Annotated[parameters.ExportOptions | None, Parameter(name="*")] = None,
 ) -> int:
     """Export a model to another format, such as ONNX or ARPA, to a web page, or to a folder for the Hugging Face Hub.
 
@@ -32,41 +28,22 @@ def export(
     ----------
     out
         File or folder to write; existing files are replaced.
-    license
-        Licence in a model card or page, such as mit or cc-by-4.0.
-    language
-        Language in a model card, such as en.
-    weights
-        Weights in a page: int8, float16 or float32. By default the smallest that increase the loss by at most 0.002
-        nats per character.
-    include_text
-        Write a page or a folder even if the training text can be read from the model's unpruned n-gram table.
-    order
-        Maximum length of the n-grams in an ARPA file, at least 2; by default --ngram-order plus 1. KenLM's own default
-        maximum is 6.
-    space
-        Word for the space in an ARPA file, such as | for many CTC vocabularies; by default <sp>.
     """
-    from elman.formats import export, find_format
+    from elman.formats import FORMATS, export, find_format
 
     check_not_input(out, run)
-    export(
-        run, out, format=format, license=license, language=language, weights=weights, include_text=include_text,
-        order=order, space=space,
-    )  # fmt: skip
+    export(run, out, format=format, **passed_options(options))
     print(out)
-    if note := find_format(out, format).NOTE:
+    if note := FORMATS[find_format(out, format)].note:
         print(note, file=sys.stderr)
     return 0
 
 
-def import_(file: Path, /, out: Out, *, alphabet: Path | None = None) -> int:
+def import_(file: Annotated[Path, _file_parameter()], /, out: Out, *, alphabet: Path | None = None) -> int:
     """Import a model from a file or folder written by elman export, a PyTorch state dict or an ARPA file of characters.
 
     Parameters
     ----------
-    file
-        File (.onnx, .safetensors, .npz or .arpa), folder, or hf://OWNER/NAME.
     out
         Directory for the model.
     alphabet
@@ -84,6 +61,13 @@ def _format_parameter() -> Parameter:
     from elman.formats import format_help
 
     return Parameter(help=f"{format_help()} By default that of the suffix of OUT.")
+
+
+def _file_parameter() -> Parameter:
+    from elman.formats import FORMATS
+
+    suffixes = join_alternatives([format.suffix for format in FORMATS.values() if format.read])
+    return Parameter(help=f"File ({suffixes}), folder, or hf://OWNER/NAME.")
 
 
 def _read_characters(alphabet: Path) -> str:

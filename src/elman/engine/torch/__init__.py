@@ -6,9 +6,10 @@ SPEC = EngineSpec(
     "torch",
     "PyTorch, for large networks and GPUs",
     "elman.engine.torch.engine:TorchEngine",
-    cells=("compiled", "torch"),
+    cells="elman.engine.torch.functional:LAYERS",
+    steps="elman.engine.torch.functional:STEPS",
+    lacks=("lines",),
     extra="torch",
     requires_numba=True,
     options=("device", "mixed_precision"),
-    has_lines=False,
 )

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elman.engine.protocol import Indices
+from elman.engine_registry import require_cell
 from elman.network.dropout import GOLDEN, Dropout, WeightDropout, key
 from elman.network.muon import (
     MOMENTUM,
@@ -39,8 +40,8 @@ from elman.ngram.model import Ints
 
 Tensors = dict[str, Tensor]
 
-_LAYERS = {"RNN": torch.rnn_tanh, "GRU": torch.gru, "LSTM": torch.lstm}
-"""PyTorch's recurrent layers by the `torch` of a `CellSpec`."""
+LAYERS = {"rnn": torch.rnn_tanh, "gru": torch.gru, "lstm": torch.lstm}
+"""PyTorch's recurrent layers by the cell."""
 _UINT32 = 2**32 - 1
 
 
@@ -108,7 +109,7 @@ def _recurrent_layers(
     net: Architecture, theta: Tensors, state: Tensor, x: Tensor, masks: list[Tensor] | None
 ) -> tuple[Tensor, Tensor]:
     """Return the output (T, B, m) of the last layer and the final state. Without masks, all layers are one call."""
-    net.spec.require_engine("torch")
+    require_cell("torch", net.cell)
     vectors = len(net.spec.state)
     states = state.reshape(-1, net.layers, vectors, net.m).permute(2, 1, 0, 3).contiguous()  # (vectors, layers, B, m)
     groups = [range(net.layers)] if masks is None else [range(n, n + 1) for n in range(net.layers)]
@@ -116,7 +117,7 @@ def _recurrent_layers(
     for group in groups:
         initial = [vector[group.start : group.stop] for vector in states]
         weights = [weight for n in group for weight in _layer_weights(net, theta, n + 1)]
-        x, *final = _LAYERS[net.spec.torch or ""](
+        x, *final = LAYERS[net.cell](
             x, initial if vectors > 1 else initial[0], weights, True, len(group), 0.0, torch.is_grad_enabled(),
             False, False,
         )  # fmt: skip
@@ -216,7 +217,7 @@ def update(optimizer: Optimizer, n: int, eta: float, tensors: TrainTensors, g: T
             parameter.mul_(1 - eta * decay)  # (4)
         elif decay:
             gradient, clipped = gradient + decay * parameter, clipped + decay * parameter  # (3)
-        step = STEPS[spec.step_of(is_hidden_matrix(name))]
+        step = STEPS[spec.step_of(is_hidden_matrix(name)).__name__]
         numerator, denominator = step(optimizer, n, gradient, clipped, M.get(name, none), N.get(name, none))
         parameter.addcdiv_(numerator, denominator, value=-eta)
         if optimizer.ema_decay:
@@ -262,7 +263,7 @@ def muon(optimizer: Optimizer, n: int, g: Tensor, g_n: Tensor, M: Tensor, N: Ten
 STEPS: dict[str, Callable[[Optimizer, int, Tensor, Tensor, Tensor, Tensor], Quotient]] = {
     step.__name__: step for step in (adagrad, rmsprop, adam, sgd, muon)
 }
-"""The steps of `elman.network.optimizer.STEPS`."""
+"""The steps of `elman.network.optimizers`, by name."""
 
 
 def orthogonalize(d: Tensor) -> Tensor:

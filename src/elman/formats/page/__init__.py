@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from elman._version import __version__
 from elman.errors import ElmanError, option, quote
-from elman.formats.contents import ModelInfo, describe_prior, require_pruned
+from elman.formats.contents import describe_prior, require_pruned
+from elman.formats.format import Format, IncludeText, License, ModelInfo, Weights
 from elman.model import Model
 from elman.network import SamplingParams
 from elman.network.parameters import Array, Parameters
@@ -26,12 +27,6 @@ from elman.network.sampling import list_sampling_fields
 from elman.ngram.model import NgramModel
 from elman.text.masks import describe_symbols
 from elman.web import STATIC_FILES, dump_json, encode_bytes, inline_modules, render_file
-
-SUFFIX = ".html"
-HELP = "web page"
-OPTIONS: tuple[str, ...] = ("license", "weights", "include_text")
-NOTE = ""
-read = None
 
 LIMITS = {"length": 10_000, "read": 10_000, "units": 256}
 """Characters that are generated and read at once, and units that are reported together, at most."""
@@ -43,14 +38,15 @@ _BODY = re.compile(r"<body>\n(.*)<dialog", re.DOTALL)
 _FILES = Path(__file__).parent / "page"
 
 
-def write(model: Model, info: ModelInfo) -> bytes:
+def write(
+    model: Model, info: ModelInfo, *, license: License = "", weights: Weights = "", include_text: IncludeText = False
+) -> bytes:
     """Return the page."""
-    network, ngrams = model.parameters.architecture, model.parameters.prior.model
-    network.spec.require_export("page")
-    require_pruned(ngrams, info)
+    ngrams = model.parameters.prior.model
+    require_pruned(ngrams, include_text)
     if ngrams is not None:
         ngrams.require_counts()
-    weights = info.weights or choose_weights(model)
+    weights = weights or choose_weights(model)
     if weights not in WEIGHTS:
         raise ElmanError(f"{option.weights} must be one of {', '.join(WEIGHTS)} (got {quote(weights)})")
     arrays, data = _pack_arrays(model, ngrams, weights)
@@ -70,7 +66,7 @@ def write(model: Model, info: ModelInfo) -> bytes:
         version=__version__,
         name=info.name,
         body=Markup(body[1]),
-        facts=_list_facts(info, ngrams, weights),
+        facts=_list_facts(info, license, ngrams, weights),
         worker=Markup(inline_modules(_FILES / "worker.js")),
         data=Markup(dump_json({"model": described, "limits": LIMITS, "sampling": list_sampling_fields()})),
         arrays=encode_bytes(data),
@@ -78,7 +74,7 @@ def write(model: Model, info: ModelInfo) -> bytes:
     return page.encode("utf-8", "surrogatepass")
 
 
-def _list_facts(info: ModelInfo, ngrams: NgramModel | None, weights: str) -> list[tuple[str, str]]:
+def _list_facts(info: ModelInfo, license: str, ngrams: NgramModel | None, weights: str) -> list[tuple[str, str]]:
     """Return what the page says of the model: titles and values."""
     text, loss = info.text, info.snapshot.validation_loss
     contents = f"The weights in {weights}. The text is not in the page."
@@ -92,7 +88,7 @@ def _list_facts(info: ModelInfo, ngrams: NgramModel | None, weights: str) -> lis
         "Trained on": text and f"{text.name}, {text.chars:,} characters",
         "Validation loss": loss and f"{loss:.3f} nats per character",
         "Date": info.date and f"{info.date:%d %B %Y}".lstrip("0"),
-        "Licence": info.license,
+        "Licence": license,
         "Contents": contents,
         "Made with": f"Elman {__version__}",
     }
@@ -176,3 +172,6 @@ def describe_for_playground(name: str, model: Model) -> dict[str, Any]:
         "first": model.alphabet.start_char,
         "units": [{"layer": layer, "part": v.part, "name": v.name, "count": network.m} for layer, v in groups],
     }
+
+
+FORMAT = Format(".html", "web page", write, cells=("rnn", "gru", "lstm"))

@@ -33,7 +33,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from elman.network.cells import CellSpec
 from elman.network.ops import Array, Arrays, Input, add_outer, outer, product, sigmoid, total
+
+SPEC = CellSpec(name="gru", title="GRU", label="GRU", gates=("r", "z", "n"), module=__name__, extra_biases=("d",))
 
 
 def gates(parameters: Arrays, h: Array, Ux: Array) -> tuple[Array, Array, Array, Array]:

@@ -30,7 +30,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from elman.network.cells import CELL_STATE, HIDDEN_STATE, CellSpec
 from elman.network.ops import Array, Arrays, Input, add_outer, outer, product, sigmoid, total
+
+SPEC = CellSpec(
+    name="lstm",
+    title="LSTM",
+    label="LSTM",
+    gates=("i", "f", "g", "o"),
+    module=__name__,
+    state=(HIDDEN_STATE, CELL_STATE),
+    keep_gate=1,
+)
 
 
 def gates(parameters: Arrays, h: Array, Ux: Array) -> tuple[Array, Array, Array, Array]:

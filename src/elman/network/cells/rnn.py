@@ -27,7 +27,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from elman.network.cells import CellSpec
 from elman.network.ops import Array, Arrays, Input, add_outer, outer, product, total
+
+SPEC = CellSpec(name="rnn", title="vanilla RNN", label="Cell", gates=("n",), module=__name__)
 
 
 def forward(parameters: Arrays, h0: Array, x: Input) -> Array:

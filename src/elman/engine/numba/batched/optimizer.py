@@ -13,6 +13,7 @@ from elman.engine.numba.batched.muon import HiddenMatrices, make_hidden_matrices
 from elman.engine.numba.batched.workspace import BatchedNetwork
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.protocol import TrainState
+from elman.engine_registry import require_steps
 from elman.jit import compiled, inlined, kernel
 from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Array
@@ -22,9 +23,9 @@ RANGES = 4
 which the squares of the gradient are added does not either.
 """
 
-_ADAGRAD, _RMSPROP, _ADAM, _SGD = range(4)
-STEPS = {"adagrad": _ADAGRAD, "rmsprop": _RMSPROP, "adam": _ADAM, "sgd": _SGD}
-"""The steps of `elman.network.optimizer` but that of hidden matrices, see `elman.engine.numba.batched.muon`."""
+_ADAGRAD, _RMSPROP, _ADAM, _SGD, _MUON = range(5)
+STEPS = {"adagrad": _ADAGRAD, "rmsprop": _RMSPROP, "adam": _ADAM, "sgd": _SGD, "muon": _MUON}
+"""The steps of `elman.network.optimizers`; that of hidden matrices is in `elman.engine.numba.batched.muon`."""
 
 
 class Rule(NamedTuple):
@@ -63,22 +64,20 @@ class FlatOptimizer:
 
     def __init__(self, network: BatchedNetwork, optimizer: Optimizer) -> None:
         layout, spec = network.layout, optimizer.spec
-        spec.require_engine("numba")
+        require_steps("numba", spec.name, spec.step_names)
         self.layout = layout
         used = "M" in spec.moments, "N" in spec.moments, bool(optimizer.ema_decay)
         self.optimizer = optimizer
         self.moments = Moments(*(aligned_zeros(layout.theta_size * is_used, network.dtype) for is_used in used))
         self.ranges = np.array([*pairwise(layout.theta_size * n // RANGES for n in range(RANGES + 1))])
         hidden = int(layout.offsets[0, W]), layout.sizes.V
-        self.hidden: HiddenMatrices | None = (
-            make_hidden_matrices(*hidden, network) if spec.hidden_step == "muon" else None
-        )
+        self.hidden: HiddenMatrices | None = make_hidden_matrices(*hidden, network) if spec.hidden_step else None
         ends = [0, layout.matrix_size] if self.hidden is None else [0, *hidden, layout.matrix_size]
         limit = float(optimizer.grad_clip)
         limits = (limit, np.inf) if optimizer.grad_clip_mode == "value" else (np.inf, limit)
         decays = [optimizer.weight_decay] * (len(ends) // 2) + [0.0]
         self.rule = Rule(
-            STEPS[spec.step], spec.decoupled, bool(optimizer.ema_decay), *limits,
+            STEPS[spec.step.__name__], spec.decoupled, bool(optimizer.ema_decay), *limits,
             optimizer.beta1, optimizer.beta2, np.array([*ends[::2], layout.matrix_size]),
             np.array([*ends[1::2], layout.theta_size]), np.array(decays),
         )  # fmt: skip

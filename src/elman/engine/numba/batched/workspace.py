@@ -17,6 +17,7 @@ from elman.engine.numba.batched.prior import PriorValues, make_priors, prior_poi
 from elman.engine.numba.linalg.panels import TERMS, Ranges, multiply_panels, scratch_size, sum_outer_products
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.threads import Team, make_team
+from elman.engine_registry import require_cell
 from elman.jit.runtime import Packed, call_kernel, is_recording, kernel_pointer, pack
 from elman.network.parameters import Array, Parameters
 from elman.network.state import State
@@ -80,7 +81,7 @@ class BatchedNetwork:
         grows: bool = False,
     ) -> None:
         self.architecture, self.prior = parameters.architecture, parameters.prior
-        self.architecture.spec.require_engine("numba")
+        require_cell("numba", self.architecture.cell)
         self.dtype, self.T, self.B, self.backward = parameters["V"].dtype, T, B, backward
         self.packed_dtype = np.dtype(np.uint32) if mixed_precision else self.dtype
         self.groups = [slice(0, B)] if grows else split_batch(B, backward)
