@@ -25,8 +25,7 @@ import zstandard
 from elman import compress, decompress
 from elman.apps.compress.container import DEFAULT_MODE
 from elman.model import Model
-from elman.model.loading import load_builtin
-from elman.storage.builtin import MODELS
+from elman.model.loading import MODELS, load_builtin
 from speed import machine
 
 RESULTS = Path(__file__).parent / "results" / "builtin_model.json"

@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from elman.ngram.counting import count_ngrams
-from elman.ngram.file import ngram_tensors
 from elman.ngram.language_model import compute_losses
+from elman.ngram.model import ngram_tensors
 from elman.ngram.table import NgramSpec
-from elman.storage.tensors import serialize_with_digest
+from elman.storage.tensors import serialize_tensors
 from elman.text import Alphabet
 
 
@@ -49,7 +49,7 @@ def measure(train: Path, test: Path, order: int, min_count: int) -> dict[str, An
     assert model
     cpu, peak = time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     with tempfile.TemporaryDirectory() as folder:
-        (path := Path(folder) / "counts").write_bytes(serialize_with_digest("{}", ngram_tensors(model)))
+        (path := Path(folder) / "counts").write_bytes(b"".join(serialize_tensors("{}", ngram_tensors(model))))
         size = path.stat().st_size / 1e6
     bits = float(compute_losses(model, held_out).mean() / math.log(2))
     return {"program": "elman", "cpu": cpu, "peak": peak, "size": size, "bits": bits}

@@ -11,8 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from elman.ngram.file import restore_ngrams
-from elman.ngram.model import read
+from elman.ngram.model import read, restore_ngrams
 from elman.ngram.table import NgramSpec
 
 

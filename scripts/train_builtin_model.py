@@ -4,7 +4,7 @@
     NUMBA_NUM_THREADS=1 python scripts/train_builtin_model.py TEXTS RUN
 
 RUN is the run directory; a run that was interrupted is resumed. The file is written into the package, and the row of
-`elman.storage.builtin.MODELS` that describes it is printed. No bit of the result depends on the number of threads. It
+`elman.model.loading.MODELS` that describes it is printed. No bit of the result depends on the number of threads. It
 takes about half an hour on one core. The file in the package has the weights of a run of 9,000 updates whose prior
 contained every string of the counted text; its alpha were fitted to the table afterwards, on the same text, without the
 counts of each fold.
@@ -28,15 +28,12 @@ import numpy as np
 import elman
 from builtin_texts import COUNTED
 from elman.model import Model
-from elman.model.identity import fingerprint
-from elman.model.loading import load_builtin
+from elman.model.loading import BUILTIN_FILES, MODELS, fingerprint, load_builtin
 from elman.network.parameters import Array, Parameters
 from elman.ngram.counting import count_ngrams
-from elman.ngram.file import PREFIX
 from elman.ngram.merging import translate
-from elman.ngram.model import Indices, NgramModel
+from elman.ngram.model import PREFIX, Indices, NgramModel
 from elman.ngram.table import NgramSpec
-from elman.storage import builtin
 from elman.text import Alphabet
 
 MAX_UPDATES = 9000
@@ -127,9 +124,9 @@ def main() -> None:
     parser.add_argument("--max-updates", type=int, default=MAX_UPDATES)
     options = parser.parse_args()
     file = serialize(add_tab(train(options.texts, options.run, options.max_updates)))
-    path = Path(builtin.__file__).parent / builtin.MODELS[-1].file
+    path = Path(str(BUILTIN_FILES)) / MODELS[-1].file
     path.write_bytes(file)
-    row = builtin.MODELS[-1]._replace(sha256=hashlib.sha256(file).hexdigest())
+    row = MODELS[-1]._replace(sha256=hashlib.sha256(file).hexdigest())
     print(f"{len(file):,} bytes: {row._replace(fingerprint=fingerprint(load_builtin(row)).hex())}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from elman.storage.atomic import replace_file
+from elman.storage.files import replace_file
 from elman.text import Corpus
 from elman.training.run import Run
 from support.cli import Command, Ended, exit_code

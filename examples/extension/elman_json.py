@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from elman.cli import Json, Run, print_results
+from elman.formats import Format, ModelInfo
 from elman.model import Model, load
 
 GROUP = "Study"
 """Where ``elman --help`` lists the command."""
 
-SUFFIX, HELP, NOTE = ".json", "JSON", ""
-OPTIONS: tuple[str, ...] = ()
-read = None  # this format is not imported
 
-
-def write(model: Model, info: Any) -> bytes:
+def write(model: Model, info: ModelInfo) -> bytes:
     """Return the parameters of a model as nested lists."""
     arrays = {name: array.tolist() for name, array in model.parameters.items()}
     return json.dumps({"alphabet": model.alphabet.characters, "parameters": arrays}).encode()
+
+
+FORMAT = Format(".json", "JSON", write)
 
 
 def parameters(run: Run, /, *, as_json: Json = False) -> int:

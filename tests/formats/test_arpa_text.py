@@ -15,9 +15,8 @@ from elman.formats.arpa import name_characters
 from elman.formats.arpa import read as read_file
 from elman.formats.arpa_text import write_arpa
 from elman.ngram.counting import count_ngrams
-from elman.ngram.file import describe_ngrams, ngram_tensors, restore_ngrams
 from elman.ngram.language_model import compute_losses, read_compiled
-from elman.ngram.model import MIN_PROB, Indices, NgramModel, read
+from elman.ngram.model import MIN_PROB, Indices, NgramModel, describe_ngrams, ngram_tensors, read, restore_ngrams
 from elman.ngram.table import NgramSpec
 from elman.text import Alphabet, read_corpus
 from support import tolerances as tolerances

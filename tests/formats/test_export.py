@@ -22,8 +22,7 @@ from elman.network.bptt import logits
 from elman.network.parameters import Architecture, Array, Parameters
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
-from elman.ngram.file import describe_ngrams, ngram_tensors
-from elman.ngram.model import read
+from elman.ngram.model import describe_ngrams, ngram_tensors, read
 from elman.ngram.table import NgramSpec
 from elman.presets import DEFAULT_PRESET
 from elman.text import Alphabet, Corpus

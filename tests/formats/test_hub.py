@@ -12,7 +12,7 @@ import pytest
 import elman
 from elman.apps.ensemble.ensemble import ensemble
 from elman.errors import ElmanError
-from elman.model.identity import fingerprint
+from elman.model.loading import fingerprint
 from elman.storage.tensors import read_description
 from elman.text import Corpus
 from support.random_model import random_prior_model

@@ -23,7 +23,7 @@ import pytest
 
 from elman.formats import FORMATS, export
 from elman.ngram.counting import count_ngrams
-from elman.ngram.file import describe_ngrams, ngram_tensors
+from elman.ngram.model import describe_ngrams, ngram_tensors
 from elman.ngram.table import NgramSpec
 from elman.storage.tensors import read_tensors
 from elman.text import Alphabet, Corpus

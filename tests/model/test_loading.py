@@ -12,10 +12,8 @@ import pytest
 import elman
 from elman.errors import ElmanError
 from elman.model import loading
-from elman.model.identity import fingerprint
-from elman.model.loading import find_builtin, load_builtin
+from elman.model.loading import MODELS, BuiltinModel, find_builtin, fingerprint, load_builtin
 from elman.model.score_lines import score_lines
-from elman.storage.builtin import MODELS, BuiltinModel
 from elman.text import Corpus
 from support.state import TEXT
 from support.training import EXACT, train

@@ -17,7 +17,7 @@ from elman.engine import get_engine
 from elman.engine.numba.batched.kernels import Workspace
 from elman.engine.numba.batched.workspace import BatchedNetwork
 from elman.model import Model
-from elman.model.identity import fingerprint
+from elman.model.loading import fingerprint
 from elman.network.parameters import Array
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams

@@ -12,8 +12,7 @@ import elman
 from elman.errors import ElmanError
 from elman.ngram import language_model
 from elman.ngram.counting import count_ngrams
-from elman.ngram.file import describe_ngrams, ngram_tensors, restore_ngrams
-from elman.ngram.model import Indices, NgramModel, read
+from elman.ngram.model import Indices, NgramModel, describe_ngrams, ngram_tensors, read, restore_ngrams
 from elman.ngram.table import MAX_ORDER, NgramSpec
 from elman.text import Alphabet
 from support import tolerances as tolerances
@@ -57,9 +56,9 @@ def test_every_command_has_the_highest_order(tmp_path: Path) -> None:
 
 def test_no_network_is_imported() -> None:
     code = (
-        "import sys, numpy as np; from elman.ngram import counting, file, language_model, table;"
+        "import sys, numpy as np; from elman.ngram import counting, model as ngram_model, language_model, table;"
         "x = np.zeros(9, np.uint8); model = counting.count_ngrams(x, table.NgramSpec(1, 2));"
-        "language_model.compute_losses(model, x); file.ngram_tensors(model);"
+        "language_model.compute_losses(model, x); ngram_model.ngram_tensors(model);"
         "print([name for name in sys.modules if name.startswith(('elman.network', 'elman.engine.'))])"
     )
     assert run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

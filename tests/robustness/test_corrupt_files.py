@@ -24,7 +24,7 @@ from elman.apps.serve.settings import Settings
 from elman.errors import ElmanError
 from elman.formats.page import describe_for_playground
 from elman.model.loading import load
-from elman.ngram.file import PREFIX
+from elman.ngram.model import PREFIX
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.plots import LossCurve
 from elman.storage.tensors import read_tensors

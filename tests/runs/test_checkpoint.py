@@ -14,8 +14,7 @@ from safetensors.numpy import save
 import elman
 from elman.config import Config
 from elman.errors import ElmanError
-from elman.ngram.file import ngram_tensors
-from elman.ngram.model import NgramModel
+from elman.ngram.model import NgramModel, ngram_tensors
 from elman.runs.checkpoint import Checkpoint, load_checkpoint, load_network, save_checkpoint
 from elman.storage.tensors import read_tensors
 from elman.text import Corpus

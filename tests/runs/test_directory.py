@@ -86,7 +86,7 @@ def test_a_start_that_fails_leaves_the_old_run(corpus: Corpus, tmp_path: Path, m
             train(corpus, **OPTIONS | wrong, out=tmp_path, overwrite=True)
     with RunDirectory(tmp_path).writing(), pytest.raises(ElmanError, match="is locked"):
         train(corpus, **OPTIONS, out=tmp_path, overwrite=True)
-    monkeypatch.setattr("elman.storage.atomic.os.fsync", full)
+    monkeypatch.setattr("elman.storage.files.os.fsync", full)
     with pytest.raises(ElmanError, match="No space left on device"):
         train(corpus, **OPTIONS, out=tmp_path, overwrite=True)
     assert contents(tmp_path) == before

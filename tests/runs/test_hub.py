@@ -11,8 +11,7 @@ import pytest
 
 import elman
 from elman.errors import ElmanError, quote
-from elman.model.identity import fingerprint
-from elman.model.loading import hub_name
+from elman.model.loading import fingerprint, hub_name
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
 from support.cli import Command, assert_refused

@@ -20,8 +20,8 @@ from elman.apps.compress.container import MODES
 from elman.apps.sweep.space import parse_space
 from elman.errors import ElmanError
 from elman.formats import export, import_
-from elman.ngram.file import PREFIX
-from elman.storage.tensors import read_tensors, serialize_with_digest
+from elman.ngram.model import PREFIX
+from elman.storage.tensors import read_tensors, serialize_tensors
 from elman.storage.untrusted import read_toml
 from elman.text import Corpus
 from elman.text.corpus import encode_chunks
@@ -97,9 +97,8 @@ def _from_sections(data: bytes) -> bytes:
     description, _, rest = data.partition(b"\n")
     arrays, _, raw = rest.partition(b"\n")
     try:
-        return serialize_with_digest(
-            description.decode(), {name: _fill(raw, *kind) for name, kind in json.loads(arrays).items()}
-        )
+        tensors = {name: _fill(raw, *kind) for name, kind in json.loads(arrays).items()}
+        return b"".join(serialize_tensors(description.decode(), tensors))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return data  # cannot be represented in a file
 

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from elman.storage.atomic import replace_file
-from elman.storage.tensors import Array, serialize_pieces
+from elman.storage.files import replace_file
+from elman.storage.tensors import Array, serialize_tensors
 
 
 def save_tensors(path: Path, description: dict[str, Any], tensors: dict[str, Array]) -> None:
-    replace_file(path, serialize_pieces(json.dumps(description), tensors))
+    replace_file(path, serialize_tensors(json.dumps(description), tensors))

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 import elman
 from elman.text import Corpus, read_chunks, read_corpus
-from elman.text.fields import extract_field
-from elman.text.formats import find_record_format
+from elman.text.formats import extract_field, find_record_format
 from support.cli import Command, assert_refused
 from support.texts import PLAIN, refused, write
 from support.training import train
@@ -108,8 +107,8 @@ def test_records_of_a_pipe_are_given_as_they_arrive(write_records: Callable[[lis
         ("x.jsonl", b'{"a": 1, "b": 2}', "no record of 'x.jsonl' has the field 'text': its fields are a, b"),
         ("x.csv", b"a,b\n1,2\n", "no record of 'x.csv' has the field 'text': its fields are a, b"),
         ("x.csv", b"", "no record of 'x.csv' has the field 'text': it has no record"),
-        ("x.jsonl", b'{"text": "a"}\n{"text"', """line 2 of 'x.jsonl' is not JSON (got {"text")"""),
-        ("x.jsonl", b"[" * 100_000, f"line 1 of 'x.jsonl' is not JSON (got {'[' * 50}…{'[' * 49})"),
+        ("x.jsonl", b'{"text": "a"}\n{"text"', """line 2 of 'x.jsonl' is not a JSON object (got {"text")"""),
+        ("x.jsonl", b"[" * 100_000, f"line 1 of 'x.jsonl' is not a JSON object (got {'[' * 50}…{'[' * 49})"),
         ("x.jsonl", b"[1]", "line 1 of 'x.jsonl' is not a JSON object (got [1])"),
         ("x.jsonl", b'{"text": [1]}', "the field 'text' of 'x.jsonl' must be text (got a list: [1])"),
         ("x.tsv", b'text\n"a\tb\nc\n', "line 3 of 'x.tsv' is not CSV (unexpected end of data)"),

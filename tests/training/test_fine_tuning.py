@@ -12,8 +12,7 @@ import elman
 from elman.engine import TrainState
 from elman.errors import ElmanError
 from elman.model import Model
-from elman.model.identity import fingerprint
-from elman.model.loading import load
+from elman.model.loading import fingerprint, load
 from elman.ngram.counting import count_ngrams
 from elman.ngram.model import ngram_counts
 from elman.runs.directory import RunDirectory

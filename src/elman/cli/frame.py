@@ -7,23 +7,37 @@ command imports what it calls, so that ``elman --help`` needs neither NumPy nor 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
-from types import FrameType
-from typing import Annotated, Any
+from types import FrameType, NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter, Token
+from cyclopts import (
+    App,
+    ArgumentCollection,
+    CoercionError,
+    CycloptsError,
+    Group,
+    MissingArgumentError,
+    Parameter,
+    RepeatArgumentError,
+    Token,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
 from cyclopts.config import Dict, Env
 
 from elman._version import __version__
 from elman.cli.commands import BAD_INPUT, INTERRUPTED, STARTED
 from elman.cli.parameters import join_descriptions, parse_nonempty_path
-from elman.errors import ElmanError, command_line, quote, shorten
+from elman.errors import ElmanError, command_line, join_alternatives, quote, shorten
 from elman.machine import HANGUP, postpone_signal
 from elman.options import suggest_option
 from elman.plugins import Registry
@@ -130,7 +144,6 @@ def _call(tokens: Sequence[str], app: App) -> int:
 
 def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
     """Return the options in a TOML file, which has a table for each of some commands."""
-    from elman.cli.usage_errors import suggest
     from elman.storage.untrusted import read_toml
 
     names, tables = [*CORE, *INSTALLED], read_toml(path)
@@ -229,8 +242,6 @@ def _run(arguments: list[str]) -> int:
     except ElmanError as error:
         return _report_error(str(error))
     except CycloptsError as error:
-        from elman.cli.usage_errors import describe_usage_error
-
         return _report_error(describe_usage_error(error, app))
     except MemoryError as error:  # NumPy's names the size of an array
         reason = str(error) or "Python cannot allocate more"
@@ -263,3 +274,77 @@ def _discard_stdout() -> None:
 def _report_error(message: str) -> int:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return BAD_INPUT
+
+
+# --- Command lines that Cyclopts rejects, in one wording whatever its version ---
+
+_KINDS = {bool: "true or false", float: "a number", int: "an integer"}
+
+
+def describe_usage_error(error: CycloptsError, app: App) -> str:
+    """Return what is wrong with a command line, a file of options or an environment variable."""
+    tokens = error.unused_tokens or []
+    match error:
+        case UnknownCommandError() if tokens[0].startswith("-"):
+            return f"unknown option {shorten(tokens[0])}; {suggest(tokens[0], app)}"
+        case UnknownCommandError():
+            commands = [each for each in app if not each.startswith("-")]
+            hint = suggest(tokens[0], commands, f"the commands are {', '.join(commands)}")
+            return f"unknown command {quote(tokens[0])}; {hint}"
+        case UnknownOptionError(token=token):
+            arguments = (error.app or app).assemble_argument_collection()
+            names = [name for argument in arguments for name in argument.names]
+            if _is_from_file(token):  # where options have no hyphens
+                names = [name.lstrip("-") for name in names]
+            return f"unknown option {_name_option(token)}; {suggest(_name_keyword(token), names)}"
+        case UnusedCliTokensError():
+            return f"unexpected argument{'s' if len(tokens) > 1 else ''} {quote(' '.join(tokens))}; see --help"
+        case RepeatArgumentError(token=token):
+            return f"{token.keyword} is passed more than once"
+        case MissingArgumentError(argument=argument) if argument is not None:
+            if passed := [token for token in tokens if token.startswith("-") and token in argument.names]:
+                return f"{passed[-1]} requires a value"
+            kind = "option" if argument.name.startswith("-") else "argument"
+            described = (error.app or app).assemble_argument_collection(parse_docstring=True)[argument.name]
+            return f"missing required {kind} {argument.name} ({_summarize(described.parameter.help or '')})"
+        case CoercionError(token=token, target_type=hint) if token is not None and hint is not None:
+            problem, remedy = error.msg or f"must be {_describe_type(hint)}", ""
+            if get_origin(hint) is Literal:
+                choices = get_args(hint)
+                problem, remedy = f"must be one of {', '.join(choices)}", suggest(token.value, choices, "")
+            return f"{_name_option(token)} {problem} (got {quote(token.value)}){remedy and '; ' + remedy}"
+    return shorten(error)
+
+
+def _describe_type(hint: Any) -> str:
+    if arguments := [each for each in get_args(hint) if each is not NoneType]:
+        return join_alternatives(list(dict.fromkeys(map(_describe_type, arguments))))
+    return _KINDS.get(hint, "a string")
+
+
+def suggest(name: str, names: Iterable[str], otherwise: str = "see --help") -> str:
+    """Return a hint for an unknown name: the nearest of those that exist, or otherwise another hint."""
+    by_word = {each.lstrip("-").replace("-", "_").lower(): each for each in names}
+    near = suggest_option(name.lstrip("-"), by_word)  # hyphens would make every two options similar
+    return f"did you mean {by_word[near]}?" if near else otherwise
+
+
+def _name_option(token: Token) -> str:
+    """Return the name of the option that a token is a value of, and the file it is from, if from one."""
+    return shorten(_name_keyword(token)) + (f" in {quote(token.source)}" if _is_from_file(token) else "")
+
+
+def _is_from_file(token: Token) -> bool:
+    return token.source not in ("", "cli", "env")
+
+
+def _name_keyword(token: Token) -> str:
+    """Return an option as it was passed: of ``--seed=1`` the name, of the keys ``[eval][window]`` of a file a path."""
+    keyword = (token.keyword or token.value).partition("=")[0]
+    return keyword[1:-1].replace("][", ".") if keyword.startswith("[") else keyword
+
+
+def _summarize(help: str) -> str:
+    """Return the first phrase of a help text, to be continued in a sentence."""
+    phrase = re.split(r"[.:;](?:\s|$)", help)[0]
+    return phrase if phrase[1:2].isupper() else phrase[:1].lower() + phrase[1:]

@@ -80,7 +80,7 @@ def warn_of_records(texts: Sequence[str | Path], field: str) -> None:
 
 def report_newlines(text: Corpus | JoinedText) -> bool:
     """Report on standard error if a text that a model reads had line ends that it does not know; return whether."""
-    from elman.text.newlines import describe_newlines
+    from elman.text.formats import describe_newlines
 
     if text.newlines_translated:
         print(f"{describe_newlines(text.newlines_translated)}: the model does not know \\r", file=sys.stderr)

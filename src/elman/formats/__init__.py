@@ -13,8 +13,7 @@ from safetensors import SafetensorError
 from elman.engine_registry import DEFAULT_ENGINE
 from elman.errors import ElmanError, join_alternatives, option, quote, report_system_errors
 from elman.formats.format import Format, ModelInfo
-from elman.model.identity import check_is_model
-from elman.model.loading import create_model, hub_name, load, name_model, read_model, save_model
+from elman.model.loading import check_is_model, create_model, hub_name, load, name_model, read_model, save_model
 from elman.model.model import Model
 from elman.options import Option, document_options, suggest_option
 from elman.plugins import Registry
@@ -23,7 +22,7 @@ from elman.runs.loggers import MANIFEST
 from elman.runs.manifest import TextRecord
 from elman.runs.snapshot import check_holds_no_run
 from elman.storage import is_directory
-from elman.storage.atomic import replace_files, suggest_write_remedy, write_output
+from elman.storage.files import replace_files, suggest_write_remedy, write_output
 from elman.storage.untrusted import require_regular_file, safe_message
 from elman.text import Alphabet
 

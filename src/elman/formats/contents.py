@@ -16,8 +16,7 @@ from elman.errors import ElmanError, option
 from elman.model import Model
 from elman.network.cells import CELLS
 from elman.network.parameters import Architecture, Array, Arrays, Parameters
-from elman.ngram.file import describe_ngrams, restore_ngrams
-from elman.ngram.model import NgramModel
+from elman.ngram.model import NgramModel, describe_ngrams, restore_ngrams
 from elman.ngram.table import MAX_ORDER
 from elman.runs.snapshot import METADATA_KEY as METADATA_KEY
 from elman.runs.snapshot import Snapshot, infer_config

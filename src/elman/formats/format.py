@@ -15,7 +15,7 @@ from elman.network.parameters import Architecture
 from elman.options import Option
 from elman.runs.manifest import TextRecord
 from elman.runs.snapshot import Snapshot
-from elman.storage.atomic import Data
+from elman.storage.files import Data
 from elman.text import Alphabet
 
 

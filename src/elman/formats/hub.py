@@ -1,4 +1,6 @@
-"""A folder for the Hugging Face Hub: the weights, the settings, and a model card with metadata.
+"""The Hugging Face Hub: a folder for it, and the download of a model.
+
+A folder has the weights, the settings, and a model card with metadata.
 
 The weights are those of a network's file, see `elman.runs.snapshot`, so `elman.load` reads the folder itself.
 The metadata is that of https://huggingface.co/docs/hub/model-cards.
@@ -10,15 +12,24 @@ import json
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 from elman._version import __version__
+from elman.errors import ElmanError, quote, require_extra
 from elman.formats import page
 from elman.formats.contents import require_pruned
 from elman.formats.format import Format, IncludeText, Language, License, ModelInfo, Weights
 from elman.model import Model
-from elman.model.loading import HUB_SETTINGS, HUB_WEIGHTS, MODEL_TYPE
+from elman.model.loading import HUB_WEIGHTS
 from elman.network.parameters import summarize
 from elman.runs.snapshot import LineData
+from elman.storage.untrusted import parse_strict_json, read_regular_file, safe_message
+
+SETTINGS = "config.json"
+"""The file that a repository or folder has beside its weights."""
+MODEL_TYPE = "elman"
+"""``model_type`` in ``config.json``."""
+_NAME = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@(.+))?")
 
 CARD, PAGE = "README.md", "page.html"
 
@@ -42,7 +53,7 @@ def write(
     header = {"model_type": MODEL_TYPE, "elman_version": __version__, "vocab_size": len(snapshot.alphabet)}
     files = {
         HUB_WEIGHTS: snapshot.serialize(),
-        HUB_SETTINGS: (json.dumps(header | settings, indent=2) + "\n").encode(),
+        SETTINGS: (json.dumps(header | settings, indent=2) + "\n").encode(),
     }
     if not page.FORMAT.missing(model.parameters.architecture):
         files[PAGE] = page.write(model, info, license=license, weights=weights, include_text=include_text)
@@ -87,6 +98,45 @@ def _keep_plain(text: str) -> str:
 def _quote_yaml(text: str) -> str:
     """Return a string of YAML, which contains those of JSON."""
     return json.dumps(_keep_plain(text), ensure_ascii=False)
+
+
+def download(name: str) -> Path:
+    """Return the file of weights of a model on the Hugging Face Hub, in the cache of huggingface_hub.
+
+    Of a repository of another library, only ``config.json`` is downloaded.
+    """
+    if (match := _NAME.fullmatch(name)) is None:
+        raise ElmanError(
+            f"a model on the Hugging Face Hub is hf://OWNER/NAME or hf://OWNER/NAME@REVISION (got {quote(name)})"
+        )
+    repository, revision = match.groups()
+    with require_extra("hub"):
+        from huggingface_hub import errors, hf_hub_download
+    try:
+        settings = Path(hf_hub_download(repository, SETTINGS, revision=revision))
+        if _is_ours(settings):
+            # The folder of the file is named after its commit; the branch may have another one by now.
+            return Path(hf_hub_download(repository, HUB_WEIGHTS, revision=settings.parent.name))
+        reason = f"its {SETTINGS} was not written by Elman"
+    except errors.RepositoryNotFoundError:
+        reason = "there is no such repository, or it is private: for a private one, log in with hf auth login"
+    except errors.RevisionNotFoundError:
+        reason = f"the repository has no revision {quote(revision or 'main')}"
+    except errors.LocalEntryNotFoundError:  # of the cache, where the network was of no use
+        reason = "the Hugging Face Hub cannot be reached, and the model is not in the cache"
+    except errors.EntryNotFoundError:
+        reason = f"the repository does not have both {SETTINGS} and {HUB_WEIGHTS}, as written by elman export"
+    except Exception as error:  # of whichever HTTP client that version of huggingface_hub has
+        reason = f"{type(error).__name__}: {safe_message(error)}"
+    raise ElmanError(f"cannot load {quote(name)}: {reason}")
+
+
+def _is_ours(settings: Path) -> bool:
+    try:
+        contents = parse_strict_json(read_regular_file(settings).decode("utf-8"))
+    except ValueError:
+        return False
+    return isinstance(contents, dict) and contents.get("model_type") == MODEL_TYPE
 
 
 FORMAT = Format("", "folder for the Hugging Face Hub", write)

@@ -1,6 +1,6 @@
 """NumPy npz: the parameters under their own names, the state ``h``, and the metadata as UTF-8 bytes ``elman``.
 
-With an n-gram prior, ``ngrams.strings`` … are its table, see `elman.ngram.file`.
+With an n-gram prior, ``ngrams.strings`` … are its table, see `elman.ngram.model`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from elman.formats.contents import (
 )
 from elman.formats.format import Format, ModelInfo
 from elman.model import Model
-from elman.ngram.file import ngram_tensors, pop_ngram_tensors
+from elman.ngram.model import ngram_tensors, pop_ngram_tensors
 from elman.runs.snapshot import Snapshot
-from elman.storage.arrays import read_arrays
+from elman.storage.tensors import read_arrays
 from elman.text import Alphabet
 
 

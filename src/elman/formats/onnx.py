@@ -37,8 +37,7 @@ from elman.formats.format import Format, ModelInfo
 from elman.formats.onnx_prior import HISTORY, TABLE, PriorOperators, pack_table, unpack_table
 from elman.model import Model
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, layer, suffix
-from elman.ngram.file import PREFIX, ngram_tensors
-from elman.ngram.model import NgramModel
+from elman.ngram.model import PREFIX, NgramModel, ngram_tensors
 from elman.runs.snapshot import Snapshot
 from elman.text import Alphabet
 

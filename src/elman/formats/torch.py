@@ -3,7 +3,7 @@
 The recurrent submodule is ``torch.nn.RNN``, ``GRU`` or ``LSTM``, whose gates have the same order as Elman's. It has two
 biases where Elman has one, so the recurrent bias is zero except for the third block of a GRU, which is d. An n-gram
 prior is a third submodule, ``ngram``, with the parameter ``alpha`` and the arrays of its table as the buffers
-``table_strings``, …, see `elman.ngram.file`; a module cannot have a buffer ``children``.
+``table_strings``, …, see `elman.ngram.model`; a module cannot have a buffer ``children``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from elman.formats.format import Format, ModelInfo
 from elman.model import Model
 from elman.network.cells import CELLS
 from elman.network.parameters import Architecture, Array, Parameters, layer, suffix
-from elman.ngram.file import PREFIX, ngram_tensors, pop_ngram_tensors
+from elman.ngram.model import PREFIX, ngram_tensors, pop_ngram_tensors
 from elman.runs.snapshot import Snapshot
 from elman.text import Alphabet
 

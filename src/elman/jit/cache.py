@@ -21,7 +21,7 @@ from llvmlite import binding
 from elman.errors import ElmanError, quote
 from elman.jit.processor import HAS_AMX
 from elman.storage import kernel_dir
-from elman.storage.atomic import replace_file
+from elman.storage.files import replace_file
 
 
 def kernel_sources() -> dict[str, Path]:

@@ -1,11 +1,12 @@
 from elman.model.adaptation import Adaptation as Adaptation
 from elman.model.adaptation import OnProgress as OnProgress
-from elman.model.identity import check_is_model as check_is_model
-from elman.model.identity import fingerprint as fingerprint
 from elman.model.generate import StopSequenceFilter as StopSequenceFilter
 from elman.model.loading import BUILTIN as BUILTIN
+from elman.model.loading import BuiltinModel as BuiltinModel
+from elman.model.loading import check_is_model as check_is_model
 from elman.model.loading import create_model as create_model
 from elman.model.loading import find_builtin as find_builtin
+from elman.model.loading import fingerprint as fingerprint
 from elman.model.loading import load as load
 from elman.model.loading import load_builtin as load_builtin
 from elman.model.loading import name_model as name_model

@@ -1,44 +1,43 @@
-"""Trained models: read from a directory, a file of weights, this package or the Hugging Face Hub, and written.
-
-Compressed files contain a model's fingerprint, by which the built-in model that compressed them is found.
-"""
+"""Trained models: read from a directory, a file of weights, this package or the Hugging Face Hub, and written."""
 
 from __future__ import annotations
 
+import hashlib
+import lzma
 import os
-import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine import get_engine
 from elman.engine_registry import inference_engine
-from elman.errors import ElmanError, quote, require_extra
-from elman.model import Model
+from elman.errors import ElmanError, quote
+from elman.model.model import Model
 from elman.model.score_lines import BlockScorer
 from elman.network.bptt import begin_text
+from elman.ngram.model import ngram_tensors
+from elman.plugins import Registry
 from elman.runs.checkpoint import load_checkpoint, load_network
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
 from elman.runs.snapshot import Snapshot
 from elman.storage import exists, is_directory, make_absolute
-from elman.storage.builtin import MODELS, BuiltinModel, unpack_builtin
 from elman.storage.tensors import is_named_or_begins_like_tensors
-from elman.storage.untrusted import parse_strict_json, read_regular_file, safe_message
 
+DOWNLOADS = Registry[Callable[[str], Path]]("elman.downloads")
+"""What downloads a model, by the scheme of its URL."""
 BUILTIN = "builtin"
 """What stands for the newest built-in model where a run is expected."""
 
-HUB_WEIGHTS, HUB_SETTINGS = "model.safetensors", "config.json"
-"""The files of a model in a repository of the Hugging Face Hub, or in the folder that is uploaded to one."""
-MODEL_TYPE = "elman"
-"""``model_type`` in ``config.json``."""
-_HUB_NAME = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@(.+))?")
-
+HUB_WEIGHTS = "model.safetensors"
+"""The file of weights in a repository of the Hugging Face Hub, or in the folder that is uploaded to one."""
 MAX_SHOWN = 3
 """Runs that an error names."""
 
@@ -74,10 +73,12 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
     return create_model(read_model(path), engine)
 
 
-def load_builtin(model: BuiltinModel = MODELS[-1]) -> Model:
-    """Load a built-in model, by default the newest."""
-    with unpack_builtin(model) as path:
-        return create_model(load_network(path))
+def hub_name(path: object) -> str:
+    """Return the name, ``hf://OWNER/NAME@REVISION``, of a model on the Hugging Face Hub; empty for any other path."""
+    if not isinstance(path, str | os.PathLike):
+        raise ElmanError(f"a model is loaded from a path, such as 'runs/novel' (got {quote(path)})")
+    name = Path(path).as_posix()  # which has one slash in the place of two
+    return f"hf://{name.removeprefix('hf:/')}" if name.startswith("hf:/") else ""
 
 
 def is_builtin(path: Path) -> bool:
@@ -103,11 +104,6 @@ def name_model(run: Path) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def find_builtin(fingerprint: bytes) -> BuiltinModel | None:
-    """Return the built-in model whose fingerprint begins with these bytes, if there is one."""
-    return next((model for model in MODELS if bytes.fromhex(model.fingerprint).startswith(fingerprint)), None)
-
-
 def create_model(snapshot: Snapshot, engine: str | None = None) -> Model:
     """Return the model of a network."""
     state, lines = begin_text(snapshot.parameters, snapshot.h), snapshot.lines
@@ -117,11 +113,18 @@ def create_model(snapshot: Snapshot, engine: str | None = None) -> Model:
     )
 
 
+def check_is_model(value: object) -> None:
+    """Check an argument that must be a model, in functions that users also call with a run or a path."""
+    if not isinstance(value, Model):
+        remedy = "pass elman.load(path) or the model of a run"
+        raise ElmanError(f"model must be an elman.Model (got {type(value).__name__}): {remedy}")
+
+
 def save_model(model: Model, out: Path) -> None:
     """Write a model without a run into a directory without a run or a model, from which `load` reads it."""
     directory = RunDirectory(out)
     with directory.lock:
-        directory.save_imported(model.snapshot())
+        directory.save_network(model.snapshot())
 
 
 def read_model(path: str | os.PathLike[str]) -> Snapshot:
@@ -131,7 +134,9 @@ def read_model(path: str | os.PathLike[str]) -> Snapshot:
     from ``best.safetensors``, which contains the best, or ``model.safetensors``.
     """
     if name := hub_name(path):
-        return load_network(_download(name))
+        if "hf" not in DOWNLOADS:
+            raise ElmanError(f"cannot load {quote(name)}: elman.formats.hub is not installed")
+        return load_network(DOWNLOADS["hf"](name))
     path = Path(path)
     if is_builtin(path):
         with unpack_builtin(MODELS[-1]) as unpacked:
@@ -155,54 +160,76 @@ def read_model(path: str | os.PathLike[str]) -> Snapshot:
     return load_checkpoint(checkpoint).selected
 
 
-# --- The Hugging Face Hub ---
+# --- The models in this package; ``storage/builtin/NOTICE.md`` describes their texts and the licences ---
 
 
-def hub_name(path: object) -> str:
-    """Return the name, ``hf://OWNER/NAME@REVISION``, of a model on the Hugging Face Hub; empty for any other path."""
-    if not isinstance(path, str | os.PathLike):
-        raise ElmanError(f"a model is loaded from a path, such as 'runs/novel' (got {quote(path)})")
-    name = Path(path).as_posix()  # which has one slash in the place of two
-    return f"hf://{name.removeprefix('hf:/')}" if name.startswith("hf:/") else ""
+class BuiltinModel(NamedTuple):
+    """A model in this package."""
+
+    file: str
+    """A snapshot compressed with xz. Its number is increased by every new model."""
+    sha256: str
+    """That of the file, in hexadecimal."""
+    fingerprint: str
+    """`fingerprint` of the model, in hexadecimal, which identifies it in compressed files."""
 
 
-def _download(name: str) -> Path:
-    """Return the file of weights of a model on the Hugging Face Hub, in the cache of huggingface_hub.
+BUILTIN_FILES = files("elman.storage") / "builtin"
+MODELS = (
+    BuiltinModel(
+        "builtin-1.safetensors.xz",
+        sha256="2eb5d2c1ea0a1eb11f27f256c2f2c1e4989642d99d09173e7d7877e394979030",
+        fingerprint="28d879c2f629663ba9687213b9e9136f56ad032e6b251dfee6126f66a2de726e",
+    ),
+)
+"""Every built-in model, the newest last; none is ever removed, as files compressed with it must stay readable."""
 
-    Of a repository of another library, only ``config.json`` is downloaded.
+
+def load_builtin(model: BuiltinModel = MODELS[-1]) -> Model:
+    """Load a built-in model, by default the newest."""
+    with unpack_builtin(model) as path:
+        return create_model(load_network(path))
+
+
+def find_builtin(fingerprint: bytes) -> BuiltinModel | None:
+    """Return the built-in model whose fingerprint begins with these bytes, if there is one."""
+    return next((model for model in MODELS if bytes.fromhex(model.fingerprint).startswith(fingerprint)), None)
+
+
+@contextmanager
+def unpack_builtin(model: BuiltinModel) -> Iterator[Path]:
+    """Make a built-in model available as a safetensors file, which is removed afterwards."""
+    try:
+        compressed = (BUILTIN_FILES / model.file).read_bytes()
+        is_intact = hashlib.sha256(compressed).hexdigest() == model.sha256
+        reason = "" if is_intact else f"the contents of {model.file} do not match its SHA-256"
+    except OSError as error:
+        reason = f"cannot read {model.file}: {error.strerror}"
+    if reason:
+        raise ElmanError(f"the built-in model cannot be used ({reason}): reinstall elman, or pass a run")
+    try:
+        folder = TemporaryDirectory()  # safetensors reads files only
+        path = Path(folder.name) / "builtin"
+        path.write_bytes(lzma.decompress(compressed))
+    except OSError as error:
+        raise ElmanError(f"the built-in model cannot be unpacked: {error.strerror}") from error
+    with folder:
+        yield path
+
+
+def fingerprint(model: Model) -> bytes:
+    """Return the SHA-256 of everything that predictions depend on.
+
+    That is the alphabet, the weights as float32 and the table of the n-gram prior.
     """
-    if (match := _HUB_NAME.fullmatch(name)) is None:
-        raise ElmanError(
-            f"a model on the Hugging Face Hub is hf://OWNER/NAME or hf://OWNER/NAME@REVISION (got {quote(name)})"
-        )
-    repository, revision = match.groups()
-    with require_extra("hub"):
-        from huggingface_hub import errors, hf_hub_download
-    try:
-        settings = Path(hf_hub_download(repository, HUB_SETTINGS, revision=revision))
-        if _is_ours(settings):
-            # The folder of the file is named after its commit; the branch may have another one by now.
-            return Path(hf_hub_download(repository, HUB_WEIGHTS, revision=settings.parent.name))
-        reason = f"its {HUB_SETTINGS} was not written by Elman"
-    except errors.RepositoryNotFoundError:
-        reason = "there is no such repository, or it is private: for a private one, log in with hf auth login"
-    except errors.RevisionNotFoundError:
-        reason = f"the repository has no revision {quote(revision or 'main')}"
-    except errors.LocalEntryNotFoundError:  # of the cache, where the network was of no use
-        reason = "the Hugging Face Hub cannot be reached, and the model is not in the cache"
-    except errors.EntryNotFoundError:
-        reason = f"the repository does not have both {HUB_SETTINGS} and {HUB_WEIGHTS}, as written by elman export"
-    except Exception as error:  # of whichever HTTP client that version of huggingface_hub has
-        reason = f"{type(error).__name__}: {safe_message(error)}"
-    raise ElmanError(f"cannot load {quote(name)}: {reason}")
-
-
-def _is_ours(settings: Path) -> bool:
-    try:
-        contents = parse_strict_json(read_regular_file(settings).decode("utf-8"))
-    except ValueError:
-        return False
-    return isinstance(contents, dict) and contents.get("model_type") == MODEL_TYPE
+    alphabet = model.alphabet
+    digest = hashlib.sha256(f"{alphabet.has_unknown}\0{alphabet.characters}\0".encode("utf-8", "surrogatepass"))
+    with np.errstate(over="ignore"):
+        weights = {name: array.astype("<f4", copy=False) for name, array in sorted(model.parameters.items())}
+    for name, array in (weights | ngram_tensors(model.parameters.ngrams)).items():
+        digest.update(f"{name} {array.shape}\0".encode())
+        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+    return digest.digest()
 
 
 # --- Scores of many lines, in other processes ---

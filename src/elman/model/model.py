@@ -23,7 +23,7 @@ from elman.network.parameters import Array, summarize
 from elman.network.sampling import SamplingOptions
 from elman.network.state import State
 from elman.options import document_options
-from elman.runs.snapshot import SUFFIX, LineData, Snapshot, infer_config, save_imported
+from elman.runs.snapshot import SUFFIX, LineData, Snapshot, infer_config, save_network
 from elman.text import Alphabet, with_unknown
 from elman.text.lines import LineHashes, are_training_lines, make_lines, trim_lines
 
@@ -441,7 +441,7 @@ class Model:
         path = Path(path)
         if path.suffix != SUFFIX:
             raise ElmanError(f"the file name of a model must end in {SUFFIX} (got {path.name!r})")
-        save_imported(path, self.snapshot())
+        save_network(path, self.snapshot())
 
     def snapshot(self) -> Snapshot:
         """Return the contents of its file, with the settings that follow from it."""

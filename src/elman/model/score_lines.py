@@ -19,24 +19,23 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.protocol import WORST, Engine, Indices, InferenceSession, SegmentLosses
+from elman.engine.protocol import WORST, Indices, InferenceSession, SegmentLosses
 from elman.errors import ElmanError, option, quote
 from elman.model.score import check_finite, read_slices
 from elman.network import SamplingParams
-from elman.network.parameters import Array, Parameters
 from elman.network.state import State
 from elman.runs.snapshot import LINE_SCORES_SHAPE
-from elman.text import Alphabet, with_unknown
+from elman.text import with_unknown
 from elman.text.lines import complete_lines, trim_lines
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 
 if TYPE_CHECKING:
-    from elman.text.masks import Masker
+    from elman.model.model import Model
 
 SAMPLE_SHAPE = (160, 32)
 """Length and number of the texts that are sampled to find the initial state of a line."""
@@ -51,29 +50,6 @@ CACHED_CHARS = 8_000_000
 Ints = NDArray[np.intp]
 LineScore = tuple[int, float, float, int, float]
 """The last five fields of `Line`."""
-
-
-# ruff: disable[D102]
-class Model(Protocol):
-    """What is used of an `elman.Model`, which imports this module."""
-
-    @property
-    def alphabet(self) -> Alphabet: ...
-    @property
-    def parameters(self) -> Parameters: ...
-    @property
-    def state(self) -> State: ...
-    @property
-    def engine(self) -> Engine: ...
-    @property
-    def score_quantiles(self) -> Array | None: ...
-    @property
-    def masker(self) -> Masker | None: ...
-    @property
-    def is_of_lines(self) -> bool: ...
-
-
-# ruff: enable[D102]
 
 
 class Line(NamedTuple):

@@ -3,7 +3,6 @@ from elman.ngram.compiled_table import Added as Added
 from elman.ngram.compiled_table import Table as Table
 from elman.ngram.compiled_table import empty_added as empty_added
 from elman.ngram.compiled_table import empty_table as empty_table
-from elman.ngram.file import ngram_tensors as ngram_tensors
 from elman.ngram.kernels import NgramReader as NgramReader
 from elman.ngram.kernels import Workspace as Workspace
 from elman.ngram.kernels import find_row_nodes as find_row_nodes
@@ -12,3 +11,4 @@ from elman.ngram.kernels import make_workspace as make_workspace
 from elman.ngram.kernels import read_rows as read_rows
 from elman.ngram.kernels import reader as reader
 from elman.ngram.model import NgramModel as NgramModel
+from elman.ngram.model import ngram_tensors as ngram_tensors

@@ -4,7 +4,7 @@ A file has tensors and a JSON description in safetensors, no code. A run's tenso
 parameters by name; ``M.U`` …, ``N.U`` … and ``average.U`` … where the optimizer has these moments and average; ``h``
 and, with an n-gram prior, ``history``, the last characters read; and, where there is a best network, ``best.U`` … and
 ``best.h``. ``ngrams.strings`` … are the arrays of the prior and, of a fine-tuned run, ``pretrained.ngrams.strings`` …
-those of the model it started from, both as in `elman.ngram.file`; the arrays of independent lines are those of
+those of the model it started from, both as in `elman.ngram.model`; the arrays of independent lines are those of
 `elman.runs.snapshot`. The description contains the configuration, the alphabet, the numbers of the state and
 NumPy's state of the generator of samples.
 """
@@ -26,11 +26,10 @@ from elman.errors import ElmanError, quote
 from elman.network.optimizers import OPTIMIZERS
 from elman.network.parameters import Architecture, Array, Arrays, Parameters
 from elman.network.state import State
-from elman.ngram.file import PREFIX, describe_ngrams, ngram_tensors, pop_ngram_tensors, restore_ngrams
-from elman.ngram.model import NgramModel
+from elman.ngram.model import PREFIX, NgramModel, describe_ngrams, ngram_tensors, pop_ngram_tensors, restore_ngrams
 from elman.runs.snapshot import FORMAT, NO_LINE_DATA, LineData, Snapshot, describe_model
-from elman.storage.atomic import replace_file
-from elman.storage.tensors import foreign_checkpoint_error, read_tensors, serialize_pieces
+from elman.storage.files import replace_file
+from elman.storage.tensors import foreign_checkpoint_error, read_tensors, serialize_tensors
 from elman.storage.untrusted import (
     parse_strict_json,
     require_finite,
@@ -125,7 +124,7 @@ def serialize_checkpoint(checkpoint: Checkpoint) -> list[bytes | memoryview]:
         if ngrams.pretrained is not None:
             description["pretrained"] = describe_ngrams(ngrams.pretrained)
             tensors |= ngram_tensors(ngrams.pretrained, _PRETRAINED)
-    return serialize_pieces(json.dumps(description), tensors | checkpoint.lines.tensors())
+    return serialize_tensors(json.dumps(description), tensors | checkpoint.lines.tensors())
 
 
 # --- Loading ---

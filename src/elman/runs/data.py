@@ -14,9 +14,8 @@ from elman.errors import ElmanError, format_count, option, quote, shorten
 from elman.runs.manifest import RunManifest
 from elman.storage.untrusted import require_regular_file
 from elman.text import Alphabet, Corpus, Source, Windows, has_piped_text, read_corpus
-from elman.text.formats import find_record_format
+from elman.text.formats import describe_newlines, find_record_format
 from elman.text.lines import Indices, count_training_lines, hash_training_lines, make_lines, shuffle_corpus, split_lines
-from elman.text.newlines import describe_newlines
 from elman.text.sources import STANDARD_INPUT, is_builtin
 
 Text = Source | Sequence[Source] | Corpus

@@ -15,9 +15,9 @@ from elman.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, 
 from elman.runs.history import Metrics, Sample, parse_metrics, parse_samples
 from elman.runs.loggers import LOGGERS, MANIFEST, MAX_RECORDS, open_loggers, optional_loggers
 from elman.runs.manifest import RunManifest
-from elman.runs.snapshot import Snapshot, save_imported
+from elman.runs.snapshot import Snapshot, save_network
 from elman.storage import exists, is_directory
-from elman.storage.atomic import PARTIAL_SUFFIX, replace_file, replace_files, suggest_write_remedy, sync_directory
+from elman.storage.files import PARTIAL_SUFFIX, replace_file, replace_files, suggest_write_remedy, sync_directory
 from elman.storage.tensors import read_description
 from elman.storage.untrusted import MAX_FILE, parse_strict_json, read_regular_file, require_int, safe_message
 
@@ -254,11 +254,11 @@ class RunDirectory:
             for logger in optional_loggers().values():
                 logger.load().remove(self.path / logger.target)
 
-    def save_imported(self, imported: Snapshot) -> None:
+    def save_network(self, imported: Snapshot) -> None:
         """Save a network where there is neither a run nor a network, as the best network of a run."""
         self.lock.acquire()
         self.require_unused()
-        save_imported(self.path / BEST, imported)
+        save_network(self.path / BEST, imported)
 
     def write_manifest(self, manifest: RunManifest) -> None:
         """Write ``run.json``."""

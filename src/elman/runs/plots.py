@@ -20,7 +20,7 @@ from elman.network.optimizers import OPTIMIZERS
 from elman.presets import PRESETS
 from elman.runs.directory import RunDirectory
 from elman.runs.history import SMOOTH_UPDATES, Metrics
-from elman.storage.atomic import replace_file
+from elman.storage.files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,7 +1,7 @@
 """A network as it is used, and its file: what lies between a file or a training and a `Model`.
 
 The file has tensors and a JSON description in safetensors, no code. The tensors are the parameters by name and ``h``,
-the recurrent state from which it reads, zero if it was trained here; with an n-gram prior those of `elman.ngram.file`.
+the recurrent state from which it reads, zero if it was trained here; with an n-gram prior those of `elman.ngram.model`.
 Of a model of independent lines, ``line_hashes`` are the hashes of the training lines, see `elman.text.lines`, and
 ``line_scores`` the quantiles of the scores of held-out lines. The description contains the configuration, the alphabet
 and, under ``ngrams``, the size of the table and the minimum count.
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from elman.config import Config
 from elman.errors import ElmanError, quote
 from elman.network.parameters import Array, Parameters
-from elman.ngram.file import describe_ngrams, ngram_tensors
-from elman.storage.atomic import replace_file
-from elman.storage.tensors import read_description, serialize_with_digest
+from elman.ngram.model import describe_ngrams, ngram_tensors
+from elman.storage.files import replace_file
+from elman.storage.tensors import read_description, serialize_tensors
 from elman.text import Alphabet
 from elman.text.lines import LineHashes
 
@@ -98,7 +98,7 @@ class Snapshot:
         """Return the bytes of its file."""
         description = describe_model(self.config, self.alphabet, self.parameters) | {"network": self.describe()}
         tensors = {**self.parameters, "h": self.h, **ngram_tensors(self.parameters.ngrams), **self.lines.tensors()}
-        return serialize_with_digest(json.dumps(description), tensors)
+        return b"".join(serialize_tensors(json.dumps(description), tensors))
 
 
 def infer_config(alphabet: Alphabet, parameters: Parameters, masker: Masker | None) -> Config:
@@ -118,7 +118,7 @@ def infer_config(alphabet: Alphabet, parameters: Parameters, masker: Masker | No
     )
 
 
-def save_imported(path: Path, snapshot: Snapshot) -> None:
+def save_network(path: Path, snapshot: Snapshot) -> None:
     """Write a network that was not trained by a run, atomically."""
     check_holds_no_run(path)
     replace_file(path, snapshot.serialize())

@@ -1,12 +1,14 @@
-"""Tensors and a description in a safetensors file, with a digest of both."""
+"""Arrays in files that may be untrusted: safetensors with a description and a digest of both, and NumPy's npz."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import re
+import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,6 @@ from elman.errors import ElmanError, quote
 from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
 
 Array = NDArray[np.floating[Any]]
-
 
 SUFFIX = ".safetensors"
 _MAX_HEADER = 100_000_000
@@ -26,12 +27,7 @@ _MAPPED = {"I64": "<i8", "I32": "<i4"}
 """Types of arrays that are mapped, as safetensors and NumPy call them."""
 
 
-def serialize_with_digest(description: str, tensors: dict[str, Array]) -> bytes:
-    """Return the bytes of `serialize_pieces`."""
-    return b"".join(serialize_pieces(description, tensors))
-
-
-def serialize_pieces(description: str, tensors: dict[str, Array]) -> list[bytes | memoryview]:
+def serialize_tensors(description: str, tensors: dict[str, Array]) -> list[bytes | memoryview]:
     """Return a description and arrays, which may be large, as the pieces of a safetensors file, with a digest of both.
 
     The metadata has the description, which is JSON (``elman``), and the digest of that text and of all arrays
@@ -52,7 +48,7 @@ def serialize_pieces(description: str, tensors: dict[str, Array]) -> list[bytes 
 
 
 def read_tensors(path: Path, mapped: str = "") -> tuple[str, dict[str, Array]]:
-    """Return the description, as JSON, and the arrays of a file of `serialize_pieces`.
+    """Return the description, as JSON, and the arrays of a file of `serialize_tensors`.
 
     Those whose names begin with `mapped`, if it is not empty, are read-only, and shared by the processes that read it.
     """
@@ -93,13 +89,15 @@ def _read_tensors(path: Path, mapped: str) -> tuple[str, dict[str, Array]]:
         remedy = "pass a run directory written by elman train"
         raise ElmanError(f"cannot read {quote(path)} ({error.strerror}): {remedy}") from error
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
-        raise corrupt_checkpoint_error(path, "it is not a complete safetensors file") from error
+        raise _corrupt(path, "it is not a complete safetensors file") from error
     text = metadata.get("elman", "")
-    if not text:
-        raise corrupt_checkpoint_error(path, "it was not written by Elman")
-    if metadata.get("sha256") != _digest(text, tensors):
-        raise corrupt_checkpoint_error(path, "its contents do not match its SHA-256")
+    if not text or metadata.get("sha256") != _digest(text, tensors):
+        raise _corrupt(path, "its contents do not match its SHA-256" if text else "it was not written by Elman")
     return text, tensors
+
+
+def _corrupt(path: Path, reason: str) -> ElmanError:
+    return ElmanError(f"checkpoint {quote(path)} cannot be used: {reason}; restore a backup or train again")
 
 
 def _map_tensor(path: Path, name: str) -> NDArray[Any]:
@@ -126,7 +124,7 @@ def is_named_or_begins_like_tensors(path: Path) -> bool:
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Return the description of a file without reading its arrays; empty if it is no file of `serialize_pieces`."""
+    """Return the description of a file without reading its arrays; empty if it is no file of `serialize_tensors`."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -134,11 +132,6 @@ def read_description(path: Path) -> dict[str, Any]:
             return dict(parse_strict_json((file.metadata() or {}).get("elman", "{}")))
     except (OSError, ValueError, TypeError, SafetensorError):
         return {}
-
-
-def corrupt_checkpoint_error(path: Path, reason: str) -> ElmanError:
-    """Return the error for a checkpoint that is damaged."""
-    return ElmanError(f"checkpoint {quote(path)} cannot be used: {reason}; restore a backup or train again")
 
 
 def foreign_checkpoint_error(path: Path, error: Exception) -> ElmanError:
@@ -155,3 +148,43 @@ def _digest(description: str, tensors: dict[str, Array]) -> str:
         digest.update(f"{name} {array.dtype.name} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)  # as in the file
     return digest.hexdigest()
+
+
+# --- Files of `numpy.savez` ---
+
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype><f4|<f8|<i4|<i8|\|u1)', 'fortran_order': (?P<fortran>False|True), "
+    rb"'shape': \((?P<shape>(?:\d{1,18}(?:, \d{1,18})*,?)?)\), \} *\n",
+    re.DOTALL,
+)
+"""Magic string, version, length, and the dtype, order and shape as text."""
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays in an untrusted file. Unlike `numpy.load`, this allocates nothing based on a header alone."""
+    import zipfile  # of use only here
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
+                raise ElmanError("its arrays are compressed or encrypted: write it with numpy.savez")
+            if len({entry.filename for entry in entries}) < len(entries):
+                raise ElmanError("it contains a duplicate array")
+            if sum(entry.file_size for entry in entries) > path.stat().st_size:
+                raise ElmanError("its arrays are declared larger than the file")
+            contents = {entry.filename: archive.read(entry) for entry in entries}
+    except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, struct.error) as error:
+        raise ElmanError("it is not a complete file written by numpy.savez") from error
+    return {name.removesuffix(".npy"): _parse_array(data) for name, data in contents.items()}
+
+
+def _parse_array(data: bytes) -> NDArray[Any]:
+    """Return the array in an entry of NumPy format 1.0; its header is matched, where NumPy would evaluate it."""
+    start = 10 + int.from_bytes(data[8:10], "little")
+    header = _HEADER.fullmatch(data[:start])
+    if header is None:
+        raise ElmanError("an entry is not a float32 or float64 array as written by numpy.savez")
+    shape = tuple(int(n) for n in header["shape"].split(b",") if n.strip())
+    order: Literal["F", "C"] = "F" if header["fortran"] == b"True" else "C"
+    return np.frombuffer(data[start:], header["dtype"].decode()).reshape(shape, order=order)

@@ -1,4 +1,4 @@
-"""The bytes of a file: compressed files are decompressed, and binary files are recognized.
+"""The formats of files: compressed ones, binary ones, the line ends of text, and records of which one field is read.
 
 Before Python 3.14, Zstandard is read with ``backports.zstd``, the same module for older versions (extra ``zstd``).
 
@@ -10,15 +10,23 @@ from __future__ import annotations
 
 import bz2
 import codecs
+import csv
 import gzip
+import json
 import lzma
+import re
 import sys
 import zlib
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from io import IncrementalNewlineDecoder
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from elman.errors import ElmanError, option
+from elman.errors import ElmanError, option, quote, shorten
+from elman.text.lines import complete_lines
 
 CHUNK_SIZE = 1 << 20
 """Bytes read and decoded at a time."""
@@ -92,18 +100,6 @@ def decompress(stream: ByteStream) -> ByteStream:
     return stream
 
 
-RECORD_FORMATS = {".jsonl": "JSON Lines", ".ndjson": "JSON Lines", ".csv": "CSV", ".tsv": "TSV"}
-"""Suffix of a file of records -> its format, see `elman.text.fields`."""
-
-
-def find_record_format(path: str) -> str:
-    """Return the format of a file of records, which may be compressed, by its suffix; empty if it has none."""
-    name = Path(path.lower()).name
-    for suffix in (".gz", ".bz2", ".xz", ".zst"):
-        name = name.removesuffix(suffix)
-    return RECORD_FORMATS.get(Path(name).suffix, "")
-
-
 _EXTRACT = "extract the text first"
 _DECOMPRESS = "decompress it first"
 _BINARY = {
@@ -175,3 +171,123 @@ def _is_binary(head: bytes, codec: str) -> bool:
     except UnicodeDecodeError:
         return nul + control > _FEW * len(head)
     return False
+
+
+# --- Line ends: those of Windows and of old Macintoshes are read as line feeds, as Python's `open` reads them ---
+
+
+def translate_newlines(chunks: Iterable[str], found: set[str]) -> Iterator[str]:
+    r"""Yield a text in chunks with line feeds as its line ends; those that it has of ``\r`` and ``\r\n`` are `found`.
+
+    A carriage return at the end of a chunk is held back until it is known whether a line feed follows.
+    """
+    decoder = IncrementalNewlineDecoder(None, translate=True)
+    for chunk in chain(chunks, [None]):
+        text, seen = decoder.decode(chunk or "", final=chunk is None), decoder.newlines or ()
+        found.update({"\r", "\r\n"}.intersection([seen] if isinstance(seen, str) else seen))
+        yield text
+
+
+def describe_newlines(translated: Iterable[str]) -> str:
+    r"""Return which line ends were read as line feeds: ``line ends \r\n read as \n``."""
+    return f"line ends {' and '.join(repr(kind)[1:-1] for kind in translated)} read as \\n"
+
+
+# --- Records: each becomes its field's value and a line feed; those without the field are skipped ---
+
+RECORD_FORMATS = {".jsonl": "JSON Lines", ".ndjson": "JSON Lines", ".csv": "CSV", ".tsv": "TSV"}
+"""Suffix of a file of records -> its format, see `elman.text.formats`."""
+
+
+def find_record_format(path: str) -> str:
+    """Return the format of a file of records, which may be compressed, by its suffix; empty if it has none."""
+    name = Path(path.lower()).name
+    for suffix in (".gz", ".bz2", ".xz", ".zst"):
+        name = name.removesuffix(suffix)
+    return RECORD_FORMATS.get(Path(name).suffix, "")
+
+
+_LINE_ENDS = re.compile(r"[\r\n]+")
+_LONGEST_VALUE = 1 << 30
+"""Characters of a value of CSV; the default of the standard library, 128 KiB, is less than an article may have."""
+
+Rows = Iterator[dict[str, Any]]
+
+
+def _read_json_lines(lines: Iterator[str], label: str) -> Rows:
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                record = None
+            if not isinstance(record, dict):
+                raise ElmanError(f"line {number:,} of {label} is not a JSON object (got {shorten(line.strip())})")
+            yield record
+
+
+def _read_csv(lines: Iterator[str], label: str, delimiter: str = ",") -> Rows:
+    csv.field_size_limit(_LONGEST_VALUE)
+    rows = csv.DictReader(lines, delimiter=delimiter, strict=True)  # a quote that is not closed is an error
+    try:
+        yield from rows
+    except csv.Error as error:
+        raise ElmanError(f"line {rows.reader.line_num:,} of {label} is not CSV ({error})") from None
+
+
+READERS: dict[str, Callable[[Iterator[str], str], Rows]] = {
+    "JSON Lines": _read_json_lines,
+    "CSV": _read_csv,
+    "TSV": partial(_read_csv, delimiter="\t"),
+}
+"""Format -> a function that yields the records; it is passed the lines, and the file in error messages."""
+
+
+def extract_field(chunks: Iterable[str], field: str, path: str, label: str, *, lines: bool = False) -> Iterator[str]:
+    """Yield the values of a field in chunks: of a pipe, whatever has arrived.
+
+    The suffix of `path` says which format the file has. Text without one, as of a pipe, is JSON Lines if it begins with
+    a brace, otherwise CSV. `label` names the file in errors. With `lines`, every record becomes one line.
+    """
+    pending: deque[str] = deque()
+    waiting = _split_lines(iter(chunks), pending)
+    first = next(filter(str.strip, waiting), "")
+    kind = find_record_format(path) or ("JSON Lines" if first.lstrip().startswith("{") else "CSV")
+    names: dict[str, None] = {}
+    values: list[str] = []
+    is_found = False
+    for record in READERS[kind](chain([first], waiting), label):
+        if field in record:
+            is_found = True
+            values.append(_format_value(record[field], field, label, lines))
+        elif not is_found:
+            names |= dict.fromkeys(map(str, record))
+        if not pending:
+            yield "".join(values)
+            values.clear()
+    yield "".join(values)
+    if not is_found:
+        known = f"its fields are {shorten(', '.join(names))}" if names else "it has no record"
+        raise ElmanError(f"no record of {label} has the field {quote(field)}: {known}")
+
+
+def _split_lines(chunks: Iterator[str], pending: deque[str]) -> Iterator[str]:
+    """Yield the lines of a text, with their ends; `pending` holds those that have arrived and are not yielded yet."""
+    for block in complete_lines(chunks):
+        pending.extend(line + "\n" for line in block[:-1].split("\n"))
+        while pending:
+            yield pending.popleft()
+
+
+def _format_value(value: Any, field: str, label: str, lines: bool) -> str:
+    """Return a value as text, with a line feed; empty if there is none."""
+    if isinstance(value, list | dict):
+        kind = "a list" if isinstance(value, list) else "an object"
+        raise ElmanError(f"the field {quote(field)} of {label} must be text (got {kind}: {shorten(json.dumps(value))})")
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
+    text = " ".join(filter(None, map(str.strip, _LINE_ENDS.split(text)))) if lines else text
+    if not text:
+        return ""
+    # JSON may escape half of a surrogate pair, which no encoding of text can represent.
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if text.endswith("\n") else f"{text}\n"

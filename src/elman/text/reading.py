@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from elman.errors import ElmanError, option, quote
 from elman.text.alphabet import Alphabet
 from elman.text.corpus import Corpus, SampledText, Spool, TextFile, drop_pages, encode_chunks
-from elman.text.formats import CHUNK_SIZE, ByteStream, decompress, describe_binary
+from elman.text.formats import CHUNK_SIZE, ByteStream, decompress, describe_binary, translate_newlines
 from elman.text.lines import LineHashes, trim_chunks
-from elman.text.newlines import translate_newlines
 from elman.text.sources import Source, TextInput, list_inputs
 from elman.text.unknown import replace_rare
 
@@ -253,7 +252,7 @@ class JoinedText(Iterator[str]):
         hashes = [own, self._hash] if len(self.inputs) > 1 else [own]
         chunks = decode(content, source.encoding or self.encoding, hashes)
         if self.field:
-            from elman.text.fields import extract_field
+            from elman.text.formats import extract_field
 
             chunks = extract_field(chunks, self.field, source.path, source.label, lines=self.lines)
         if not (self.keep_crlf or source.keeps_newlines):

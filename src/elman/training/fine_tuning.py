@@ -20,8 +20,7 @@ from elman.config import normalize
 from elman.engine import TrainState
 from elman.errors import ElmanError, option
 from elman.model import Model
-from elman.model.identity import fingerprint
-from elman.model.loading import load, locate_model
+from elman.model.loading import fingerprint, load, locate_model
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Parameters
 from elman.ngram.model import NgramModel

@@ -20,7 +20,7 @@ from elman.network.optimizer import Optimizer
 from elman.network.parameters import Arrays, Parameters
 from elman.runs.snapshot import METADATA_KEY
 from elman.storage import exists
-from elman.storage.arrays import read_arrays
+from elman.storage.tensors import read_arrays
 
 InitialWeights = str | os.PathLike[str] | Mapping[str, ArrayLike] | Parameters
 """An .npz file, or arrays by the names in `elman.network.parameters`."""

@@ -12,8 +12,7 @@ import numpy as np
 from elman.config import Config, resume_config
 from elman.engine import require_engine
 from elman.errors import ElmanError, option, quote
-from elman.ngram.file import ngram_tensors
-from elman.ngram.model import NgramModel
+from elman.ngram.model import NgramModel, ngram_tensors
 from elman.runs.checkpoint import Checkpoint
 from elman.runs.data import Text, TrainingData, find_text, read_text, read_validation_text, require_unchanged
 from elman.runs.directory import METRICS, SAMPLES, RunDirectory

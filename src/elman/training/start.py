@@ -20,7 +20,7 @@ from elman.engine.processes import current_process
 from elman.engine_registry import ENGINES
 from elman.errors import ElmanError, format_count, option
 from elman.machine import available_memory
-from elman.model.identity import fingerprint
+from elman.model.loading import fingerprint
 from elman.network.dropout import Dropout, WeightDropout
 from elman.network.optimizer import Optimizer
 from elman.network.optimizers import OPTIMIZERS

@@ -13,7 +13,7 @@ from elman.apps.compress.code_length import score_code_length
 from elman.apps.compress.container import ModeName, read_header
 from elman.apps.compress.tokens import to_tokens
 from elman.model import Model, Score
-from elman.model.identity import fingerprint
+from elman.model.loading import fingerprint
 from elman.text import Alphabet, Corpus
 from support.cli import Command
 from support.codec_models import ALPHABET, MODE_NAMES, TEXT, make_model

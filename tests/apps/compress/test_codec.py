@@ -17,7 +17,7 @@ from elman.apps.compress.container import ModeName, split_members
 from elman.apps.compress.tokens import from_tokens, to_tokens
 from elman.errors import ElmanError
 from elman.model import Model
-from elman.model.identity import fingerprint
+from elman.model.loading import fingerprint
 from elman.model.score import score
 from elman.network.cells import CELLS as NETWORK_CELLS
 from elman.text import Alphabet

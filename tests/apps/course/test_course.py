@@ -56,7 +56,9 @@ def test_students_get_no_solutions(tmp_path: Path, command: Command) -> None:
         text = path.read_text("utf-8")
         assert not any(line in text for line in ("W.T @", "np.tanh(a)", "gradient**2", "1e-4, {}", "states[T]"))
     assert (tmp_path / "assignment.py").read_text("utf-8").count("raise NotImplementedError") == 9
-    checked = subprocess.run([sys.executable, "assignment.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    checked = subprocess.run(
+        [sys.executable, "assignment.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert checked.stdout == "initialize: not yet\n    initialize: not written yet\n"
     notebook = nbformat.read(tmp_path / "assignment.ipynb", as_version=4)
     nbformat.validate(notebook)

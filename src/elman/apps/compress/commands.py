@@ -28,7 +28,7 @@ from elman.errors import ElmanError, quote, report_system_errors
 from elman.storage import exists, is_file
 
 if TYPE_CHECKING:
-    from elman.storage.builtin import BuiltinModel
+    from elman.model import BuiltinModel
 
 SUFFIX = ".elm"
 

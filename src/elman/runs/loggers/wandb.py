@@ -26,7 +26,7 @@ from elman.runs.loggers import (
     read_manifest,
     without_surrogates,
 )
-from elman.storage.atomic import replace_file
+from elman.storage.files import replace_file
 from elman.storage.untrusted import parse_strict_json, require_int, require_str
 
 PROGRESS = "elman.json"

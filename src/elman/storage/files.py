@@ -1,4 +1,4 @@
-"""Atomic replacement of files."""
+"""What a path leads to, where the cache is, and the atomic replacement of files."""
 
 from __future__ import annotations
 
@@ -10,14 +10,30 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from elman.errors import option, quote, report_system_errors
-from elman.storage import make_absolute
+
+# Unlike for `Path`, a path that is too long, has a zero byte or may not be read leads to nothing.
+exists, is_directory, is_file = os.path.exists, os.path.isdir, os.path.isfile
+# Unlike by `Path.resolve`, links stay as they are, and a pattern stays one.
+make_absolute = os.path.abspath
+
+
+def cache_dir() -> Path:
+    """Return the directory of downloads and compiled kernels: `ELMAN_CACHE`, or the user's cache directory."""
+    from platformdirs import user_cache_dir
+
+    return Path(os.environ.get("ELMAN_CACHE") or user_cache_dir("elman"))
+
+
+def kernel_dir() -> Path:
+    """Return the directory that has a directory of compiled kernels for each version of their source."""
+    return Path(os.environ.get("NUMBA_CACHE_DIR") or cache_dir())
+
 
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 """Errors of a disk, a file or a quota that is full; Windows has no quotas."""
 
 PARTIAL_SUFFIX = ".part"
 """Suffix of temporary files that are still being written."""
-
 
 Data = bytes | Iterable[bytes | memoryview]
 """The contents of a file; pieces may be computed while they are written."""
