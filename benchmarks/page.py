@@ -44,7 +44,7 @@ LOAD = """async () => {
     worker.onmessage = ({ data }) => { if (!data.progress) resolve(data); };
     worker.postMessage(message);
   });
-  await ask({ data: JSON.parse(element("data")), text: element("arrays") });
+  await ask({ sampling: JSON.parse(element("sampling")), text: element("packed") });
 }"""
 """Loads the network into a worker of its own."""
 ASK = """async ([name, body]) => {

@@ -1,4 +1,4 @@
-"""A model as one web page: its network computes what Python does, and its playground works from a file."""
+"""A model as one web page: its network computes what Python does, and the page says what it contains."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -26,11 +26,11 @@ from elman.network.sampling import list_sampling_options
 from elman.ngram.counting import count_ngrams
 from elman.runs.manifest import TextRecord
 from elman.text import Alphabet
-from elman.web import STATIC_FILES
-from support.browser import fits, open_page
-from support.random_model import normal_model, overflowing_model, random_model, random_prior_model
-from support.state import ROOT, TEXT
+from support.browser import open_page
+from support.random_model import normal_model, random_model, random_prior_model
+from support.state import TEXT
 
+FILES = Path(page.__file__).parent / "static"
 PROMPT = "the rain"
 WIDE = "".join(map(chr, range(0x4E00, 0x4E00 + 300))) * 2
 ASK = """async ([name, body]) => {
@@ -41,7 +41,7 @@ ASK = """async ([name, body]) => {
     worker.onerror = reject;
     worker.postMessage(message);
   });
-  await ask({ data: JSON.parse(element("data")), text: element("arrays") });
+  await ask({ sampling: JSON.parse(element("sampling")), text: element("packed") });
   const read = [];
   for (let message = { name, body }; ; message = {}) {
     const { entries, end } = await ask(message);
@@ -85,21 +85,6 @@ def generate(page: Page, count: int, seed: int, **options: Any) -> str:
     settings = {option.name: option.default for option in list_sampling_options()} | options
     body = {"prompt": PROMPT, "generated": "", "max_tokens": count, "seed": seed, "units": []} | settings
     return "".join(entry["character"] for entry in ask(page, "generate", **body)["entries"])
-
-
-def write(page: Page, **fields: str) -> str:
-    for name, value in ({"prompt": PROMPT, "length": "60"} | fields).items():
-        page.fill(f"#{name.replace('_', '-')}", value)
-    page.click("#write")
-    expect(page.locator("#write-status")).to_contain_text("Seed")
-    return text(page, "#written")
-
-
-def text(page: Page, box: str) -> str:
-    return "".join(page.locator(f"{box} > span").all_text_contents())
-
-
-# --- The network ---
 
 
 def ensemble() -> Model:
@@ -168,7 +153,7 @@ def test_a_text_is_that_of_python_with_every_sampling_option(window: Page, model
 
 
 def test_an_option_whose_filter_pages_do_not_have_is_an_error(browser: Browser) -> None:
-    source = (ROOT / "src/elman/formats/page/page/sampling.js").read_text("utf-8")
+    source = (FILES / "sampling.js").read_text("utf-8")
     code = "async (url) => (await import(url)).createSampling([{name: 'toy', default: 0}], {toy: 0})"
     with pytest.raises(PlaywrightError, match="no filter for the option toy"):
         browser.new_page().evaluate(code, f"data:text/javascript,{quote(source)}")
@@ -211,75 +196,8 @@ def test_a_weight_beyond_float16_counts_as_an_infinite_loss(model: Model, monkey
 
 
 def test_the_cells_of_the_registry_are_those_of_the_page() -> None:
-    source = (STATIC_FILES / "page" / "network.js").read_text("utf-8")
+    source = (FILES / "network.js").read_text("utf-8")
     assert {*re.findall(r"^  (\w+): \(m, ", source, re.MULTILINE)} == {*(page.FORMAT.cells or ())}
-
-
-# --- The playground ---
-
-
-def test_a_text_is_written_and_continued_from_an_alternative(window: Page, model: Model) -> None:
-    window.fill("#seed", "7")
-    first = write(window)
-    assert first == PROMPT + model.sample(60, prompt=PROMPT, seed=7)
-    window.click("#continue")
-    expect(window.locator("#written > span")).to_have_count(len(PROMPT) + 120)
-    expect(window.locator("#write-status")).to_contain_text("Seed 7")
-    assert text(window, "#written") == PROMPT + model.sample(120, prompt=PROMPT, seed=7)
-    window.locator("#written > span").nth(20).click()
-    window.locator("#alternatives button:not(.actual)").first.click()
-    expect(window.locator("#written > span")).to_have_count(81)
-    expect(window.locator("#written > .chosen")).to_have_count(1)
-    assert text(window, "#written")[:20] == first[:20]
-    assert write(window, prompt="") == model.sample(60, seed=7)
-
-
-def test_a_text_is_read_and_coloured_by_a_unit(window: Page, model: Model) -> None:
-    window.click("#tab-read")
-    window.fill("#paste", TEXT)
-    window.click("#read")
-    bits = model.score(TEXT).bits_per_char
-    expect(window.locator("#read-status")).to_contain_text(f"{len(TEXT)} characters, {bits:.2f} bits per character")
-    window.locator("#cells button").nth(2).click()
-    expect(window.locator("#readout")).to_have_attribute("data-colour", "unit")
-    one_per_character = re.compile(rf"^\S+( \S+){{{len(TEXT) - 1}}}$")
-    expect(window.locator("#trace polyline")).to_have_attribute("points", one_per_character)
-    window.fill("#paste", "a" * 10_001)
-    window.click("#read")
-    expect(window.locator("#read-status")).to_have_text(
-        "The text has 10,001 characters; at most 10,000 characters can be read."
-    )
-    window.click("#tab-write")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone(browser: Browser, tmp_path: Path, model: Model, scheme: Any) -> None:
-    phone: dict[str, Any] = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobile": True}
-    with opened(browser, write_page(tmp_path, model, license="MIT"), color_scheme=scheme, **phone) as page:
-        write(page)
-        assert fits(page)
-        colours = page.evaluate(
-            "['body', 'footer dd'].map((each) => getComputedStyle(document.querySelector(each)))"
-            ".map(({ backgroundColor, color }) => [backgroundColor, color])"
-        )
-        paper, ink = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (colours[0][0], colours[1][1]))
-        assert paper > 700 > 150 > ink if scheme == "light" else paper < 150 < 600 < ink
-
-
-def test_a_bar_is_shown_while_the_network_is_loaded(browser: Browser, tmp_path: Path, model: Model) -> None:
-    with browser.new_context() as context, context.new_page() as page:
-        page.add_init_script("window.Worker = class extends EventTarget { postMessage() {} }")
-        page.goto(write_page(tmp_path, model).as_uri())
-        expect(page.locator("#loading")).to_be_visible()
-        expect(page.locator("#write-status")).to_have_text("Loading the network…")
-        expect(page.locator("#write")).to_be_disabled()
-
-
-def test_an_output_that_is_not_finite_is_an_error(browser: Browser, tmp_path: Path) -> None:
-    with opened(browser, write_page(tmp_path, overflowing_model())) as page:
-        page.click("#write")
-        message = "The network cannot be used (the output of the network is not finite)."
-        expect(page.locator("#write-status")).to_have_text(message)
 
 
 def test_the_page_says_what_the_model_is(browser: Browser, tmp_path: Path, model: Model) -> None:
@@ -312,11 +230,15 @@ def test_a_table_that_is_not_pruned_is_refused_unless_the_text_may_be_in_the_pag
     info = ModelInfo("stormy", model.snapshot())
     with pytest.raises(ElmanError, match=r"ngram_min_count=1\): pass include_text"):
         page.write(unpruned, info)
-    html = page.write(unpruned, info, weights="float32", include_text=True).decode()
-    assert "all of them, from which the text can be read" in html
+    packed = page.pack_model(unpruned, info, include_text=True)
+    assert b"all of them, from which the text can be read" in packed
     off = {**model.parameters, "alpha": np.zeros(4, np.float32)}
     without_prior = replace(unpruned, parameters=unpruned.parameters.with_arrays(off))
-    assert (
-        "The weights in float32. The text is not in the page."
-        in page.write(without_prior, info, weights="float32").decode()
-    )
+    packed = page.pack_model(without_prior, info, weights="float32")
+    assert b"The weights in float32. The text is not in the page." in packed
+
+
+def test_a_model_with_very_many_weights_is_refused(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "MAX_WEIGHTS", 1000)
+    with pytest.raises(ElmanError, match=r"^a page can have 1,000 weights \(this model has 1,\d\d\d\); export to npz$"):
+        page.write(model, ModelInfo("stormy", model.snapshot()))

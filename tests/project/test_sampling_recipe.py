@@ -42,7 +42,7 @@ EDITS = {
         ("    remaining[b] = 0.0\n", CALL),
         ("\n@inlined\ndef softmax_scale(", FILTER),
     ],
-    "formats/page/page/sampling.js": [("const FILTERS = {\n", "const FILTERS = {\n  toy: (p, least) => {},\n")],
+    "formats/page/static/sampling.js": [("const FILTERS = {\n", "const FILTERS = {\n  toy: (p, least) => {},\n")],
 }
 CHECK = """
 import numpy as np
@@ -59,9 +59,8 @@ model = random_model("abcdefg")
 assert "* `--toy FLOAT`: Exclude characters as likely as this or less; 0 turns it off." in app.generate_docs()
 assert model.sample(50, seed=1, toy=0.1) != model.sample(50, seed=1)
 schemas = describe_app({"a": model}, Settings())["components"]["schemas"]
-for request in ("CompletionRequest", "PlayRequest"):
-    toy = schemas[request]["properties"]["toy"]["anyOf"][0]
-    assert toy == {"type": "number", "minimum": 0, "maximum": 1}
+toy = schemas["CompletionRequest"]["properties"]["toy"]["anyOf"][0]
+assert toy == {"type": "number", "minimum": 0, "maximum": 1}
 uniforms, sampling = np.random.default_rng(1).random(50), SamplingParams(toy=0.1)
 texts = [
     generate(get_engine(name), model.parameters, model.state, 0, uniforms, sampling)

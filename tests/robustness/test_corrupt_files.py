@@ -22,7 +22,8 @@ from elman.apps.serve.requests import create_request_types
 from elman.apps.serve.responses import dump_json
 from elman.apps.serve.settings import Settings
 from elman.errors import ElmanError
-from elman.formats.page import describe_for_playground
+from elman.formats import ModelInfo
+from elman.formats.page import pack_model
 from elman.model.loading import load
 from elman.ngram.model import PREFIX
 from elman.runs.directory import CHECKPOINT, RunDirectory
@@ -62,7 +63,7 @@ def show(folder: Path) -> None:
     error_message(lambda: LossCurve.of_directory(RunDirectory(folder)).points("train_loss"))
     for model in [] if error_message(partial(load_models, [folder])) else load_models([folder]).values():
         create_request_types({"model": model}, Settings())
-        dump_json(describe_for_playground("model", model))
+        error_message(partial(pack_model, model, ModelInfo("model", model.snapshot()), weights="float32"))
     run = DashboardRun(folder)
     dump_json([run.about(), run.history.as_dict(), run.status(), run.histograms()])
 

@@ -12,7 +12,8 @@ from safetensors import SafetensorError
 
 from elman.engine_registry import DEFAULT_ENGINE
 from elman.errors import ElmanError, join_alternatives, option, quote, report_system_errors
-from elman.formats.format import Format, ModelInfo
+from elman.formats.format import Format as Format
+from elman.formats.format import ModelInfo as ModelInfo
 from elman.model.loading import check_is_model, create_model, hub_name, load, name_model, read_model, save_model
 from elman.model.model import Model
 from elman.options import Option, document_options, suggest_option

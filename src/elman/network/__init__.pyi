@@ -14,7 +14,6 @@ from elman.network.parameters import layer_names as layer_names
 from elman.network.parameters import suffix as suffix
 from elman.network.sampling import SamplingOption as SamplingOption
 from elman.network.sampling import SamplingParams as SamplingParams
-from elman.network.sampling import list_sampling_fields as list_sampling_fields
 from elman.network.sampling import list_sampling_options as list_sampling_options
 from elman.network.state import State as State
 from elman.network.state import stack_states as stack_states

@@ -1,4 +1,4 @@
-"""Front ends: the files of the playground, the dashboard and the pages that are one file, which share ES modules."""
+"""Front ends: the files of the dashboard and the pages that are one file, which share ES modules."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def page_routes(name: str, folder: Path) -> list[Route | Mount]:
     ]
 
 
-def render_file(template: Path, styles: list[Path], script: Path, *, has_worker: bool = False, **values: Any) -> str:
+def render_file(template: Path, styles: list[Path], script: Path, sources: str = "", **values: Any) -> str:
     """Render a page that is one file, whose content security policy allows its own style and script only.
 
     The template of Jinja has the variables ``policy``, ``style``, ``script`` and `values`. The page starts with the
-    module `script`; one that `has_worker` starts a worker, which may use WebAssembly, from a part of itself.
+    module `script`. `sources` are further sources that the policy allows: those of scripts, and other directives.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -55,9 +55,8 @@ def render_file(template: Path, styles: list[Path], script: Path, *, has_worker:
         lstrip_blocks=True,
     )
     style, code = "".join(path.read_text("utf-8") for path in styles), inline_modules(script)
-    of_worker = " 'wasm-unsafe-eval'; worker-src blob:" if has_worker else ""
     return environment.get_template(template.name).render(
-        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(code)}'{of_worker};"
+        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(code)}'{sources};"
         " base-uri 'none'; form-action 'none'",
         style=Markup(style),
         script=Markup(code),

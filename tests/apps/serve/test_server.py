@@ -148,19 +148,13 @@ def test_a_client_that_disconnects_frees_its_slot(stream: bool) -> None:
         assert complete(client)
 
 
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [("/v1/completions", LONG), ("/api/play", {"max_tokens": 30_000}), ("/api/read", {"text": TEXT * 400})],
-)
-def test_a_client_that_stops_reading_counts_as_disconnected(path: str, body: dict[str, Any]) -> None:
+def test_a_client_that_stops_reading_counts_as_disconnected() -> None:
     limits: dict[str, Any] = {"max_batch_size": 1, "max_queued_requests": 0, "send_timeout": 0.2}
     with serving(**limits, max_tokens=31_000) as client:
-        slow = SlowClient(client, path, **body)
+        slow = SlowClient(client, **LONG)
         wait_for_metric(client, "elman_client_disconnects_total", 1)
         assert complete(client)
-        received = slow.read()
-        assert b"[DONE]" not in received
-        assert b'"end"' not in received
+        assert b"[DONE]" not in slow.read()
 
 
 def test_a_malformed_body_is_refused_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:

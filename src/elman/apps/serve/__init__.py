@@ -1,1 +1,1 @@
-"""Web applications: the OpenAI-compatible server with its playground, and the dashboard of training runs."""
+"""The OpenAI-compatible server, and the playground."""

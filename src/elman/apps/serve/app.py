@@ -1,35 +1,33 @@
-"""The server's application: the OpenAI-compatible completions API and the playground, and their OpenAPI document."""
+"""The server's application: the OpenAI-compatible completions API, the page, and their OpenAPI document."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from inspect import cleandoc
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, TypeAdapter
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 from typing_extensions import TypedDict  # Pydantic does not accept that of the standard library before Python 3.12
 
 from elman._version import __version__
-from elman.apps.serve import completions, models, playground, requests
+from elman.apps.serve import completions, models, requests
 from elman.apps.serve.metrics import Metrics, MetricsMiddleware
 from elman.apps.serve.middleware import restrict_access
 from elman.apps.serve.models import ServedModel, Server, get_server
 from elman.apps.serve.requests import RequestTypes, create_request_types
 from elman.apps.serve.responses import EXCEPTION_HANDLERS, JSON, APIError, ErrorResponse, json_response
 from elman.apps.serve.settings import Settings
-from elman.formats import page
+from elman.formats.page import render_page
 from elman.model import Model
-from elman.web import page_routes
 
 ERRORS = {
     400: "An argument is unknown, missing or invalid, or a character is not in the model's alphabet.",
@@ -89,13 +87,23 @@ def create_app(by_name: dict[str, Model], settings: Settings) -> ASGIApp:
         for each in served.values():
             await run_in_threadpool(each.batcher.close)
 
-    endpoints = (Route(each.path, each.endpoint, methods=each.methods) for each in list_operations(types))
-    routes = [*endpoints, *page_routes("playground", Path(page.__file__).parent / "playground")]
+    operations = list_operations(types)
+    routes = [Route("/", send_page), *(Route(each.path, each.endpoint, methods=each.methods) for each in operations)]
     app = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS, lifespan=lifespan)
     app.router.redirect_slashes = False
     app.state.server = Server(served, types, settings, metrics, describe_app(by_name, settings))
-    paths = {getattr(route, "endpoint", route.app): route.path for route in routes}
+    paths: dict[object, str] = {route.endpoint: route.path for route in routes}
     return MetricsMiddleware(restrict_access(app, settings), metrics, paths)
+
+
+async def send_page(_: Request) -> Response:
+    """Return the page, whose content security policy is in it, except for what only a header can say."""
+    return HTMLResponse(await run_in_threadpool(_page), headers={"content-security-policy": "frame-ancestors 'none'"})
+
+
+@cache
+def _page() -> str:
+    return render_page("Playground")
 
 
 def list_operations(types: RequestTypes) -> list[Operation]:
@@ -103,7 +111,6 @@ def list_operations(types: RequestTypes) -> list[Operation]:
     no_model, get, post = (404, *ANY_ERRORS), partial(Operation, ("GET",)), partial(Operation, ("POST",))
     completion = {JSON: completions.Completion, completions.EVENTS: completions.CompletionEvent}
     tokenizer, tokens, text = models.TokenizerInfo, models.TokenizeResponse, models.DetokenizeResponse
-    lines = {playground.LINES: playground.Line}
     return [
         Operation(("GET", "POST"), "/v1/chat/completions", reject_chat, {}, no_model),
         post("/v1/completions", completions.complete, completion, QUEUE_ERRORS, types[requests.CompletionRequest]),
@@ -115,9 +122,7 @@ def list_operations(types: RequestTypes) -> list[Operation]:
         get("/health", check_health, {JSON: Health}, PUBLIC_ERRORS),
         get("/metrics", get_metrics, {"text/plain": str}),
         get("/openapi.json", get_document, {JSON: dict[str, Any]}),
-        get("/api/models", playground.describe_playground, {JSON: playground.PlayModels}),
-        post("/api/play", playground.play, lines, QUEUE_ERRORS, types[requests.PlayRequest]),
-        post("/api/read", playground.read, lines, QUEUE_ERRORS, types[requests.ReadRequest]),
+        get("/models/{name}", models.send_packed_model, {models.BINARY: bytes}, no_model, model_in="path"),
     ]
 
 

@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.apps.serve.responses import APIError, shutdown_error
-from elman.apps.serve.sequence import GenerationJob, Prompt, ReadAgain, Sequence, SequenceDelta
+from elman.apps.serve.sequence import GenerationJob, Prompt, Sequence, SequenceDelta
 from elman.model import Model
-from elman.network import SamplingParams, State, stack_states
+from elman.network import Array, SamplingParams, State, stack_states
 from elman.ngram import NgramModel
 
 BATCH_SIZES = (1, 4, 16)
@@ -215,20 +215,21 @@ class ContinuousBatcher:
         started = time.perf_counter()
         characters, after = self._session.generate(states, x, uniforms, sampling)
         self._seconds_per_char += ((time.perf_counter() - started) / (n * size) - self._seconds_per_char) / 8
-        read = self._read_again(sequences, states, np.concatenate([x[None], characters[:-1]]))
+        logits = self._read_again(sequences, states, np.concatenate([x[None], characters[:-1]]))
         dispatch(
-            (each.job, each.append(characters[:, b], after.select(b), read.get(b))) for b, each in enumerate(sequences)
+            (each.job, each.append(characters[:, b], after.select(b), logits.get(b)))
+            for b, each in enumerate(sequences)
         )
 
-    def _read_again(self, sequences: list[Sequence], states: State, x: NDArray[np.intp]) -> dict[int, ReadAgain]:
-        """Return the logits and states after each of x (n, B), by column, where log-probabilities are requested."""
+    def _read_again(self, sequences: list[Sequence], states: State, x: NDArray[np.intp]) -> dict[int, Array]:
+        """Return the logits after each of x (n, B), by column, where log-probabilities are requested."""
         selected = [b for b, sequence in enumerate(sequences) if sequence.num_logprobs is not None]
         if not selected:
             return {}
         padded = selected + selected[:1] * (_padded_size(len(selected)) - len(selected))
         indices = x[:, padded].astype(self.model.alphabet.dtype)
-        o, after = self._prompt_session.logits(states.select(padded), indices)
-        return {b: (o[:, column], after.select(np.s_[:, column])) for column, b in enumerate(selected)}
+        o, _ = self._prompt_session.logits(states.select(padded), indices)
+        return {b: o[:, column] for column, b in enumerate(selected)}
 
     def _max_length(self, size: int) -> int:
         """Return the number of characters whose logits fit into memory for a batch of this size."""

@@ -130,7 +130,7 @@ def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indic
                 state=model.state,
                 remaining=body.max_tokens,
                 sampling=body.sampling,
-                generator=create_generator(body.seed, index),
+                generator=_create_generator(body.seed, index),
                 stops=StopSequenceFilter((*body.stops, "\n") if model.is_of_lines else body.stops),
                 num_logprobs=body.logprobs,
             )
@@ -139,13 +139,13 @@ def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indic
     return GenerationJob(sequences, served.batcher.wake, sum(map(len, prompts)))  # a prompt counts once
 
 
-def create_generator(seed: int | None, index: int = 0) -> np.random.Generator:
+def _create_generator(seed: int | None, index: int) -> np.random.Generator:
     """Return the random generator of the sequence at a position within its request."""
     # A negative seed is mapped to a positive one, which NumPy requires.
     return np.random.default_rng(None if seed is None else seed % (2 * SEED) + index)
 
 
-def check_logprobs(logprobs: CharLogprobs) -> None:
+def _check_logprobs(logprobs: CharLogprobs) -> None:
     """Raise an `APIError`, 500, if the network computes numbers that are not finite."""
     try:
         check_finite(logprobs.top_logprobs)
@@ -191,7 +191,7 @@ class CompletionBuilder:
         for delta in deltas:
             self.job.generated += 0 if delta.is_prompt else len(delta.text)
             if delta.logprobs is not None:
-                check_logprobs(delta.logprobs)
+                _check_logprobs(delta.logprobs)
         return deltas
 
     def _completion(self, choices: list[Choice], usage: bool | None) -> Completion:

@@ -23,7 +23,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from elman.apps.serve.responses import APIError
 from elman.apps.serve.settings import Settings, as_address, parse_host
 from elman.errors import quote
-from elman.web import STATIC
 
 DEFAULT_HEADERS = {
     "cache-control": "no-cache",
@@ -39,7 +38,7 @@ DEFAULT_HEADERS = {
 }
 """Added to every response that does not set them itself."""
 PUBLIC_PATHS = frozenset({"/", "/health"})
-"""Paths served without an API key, like the static files: the playground's page asks for the key."""
+"""Paths served without an API key. The page has no model, and asks for the key."""
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +102,7 @@ class KeyMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward a request with the key or to a public path, and the lifespan."""
-        is_public = scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or scope["path"].startswith(f"{STATIC}/")
+        is_public = scope["type"] != "http" or scope["path"] in PUBLIC_PATHS
         if is_public or self.key is None or _has_key(self.key, scope):
             await self.app(scope, receive, send)
             return

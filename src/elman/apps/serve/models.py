@@ -1,4 +1,4 @@
-"""Served models, and the endpoints of models and their tokenizers.
+"""Served models, and the endpoints of models and their tokenizers, and of what the page has of a model.
 
 ``/tokenizer_info``, ``/tokenize`` and ``/detokenize`` are those of vLLM, which lm-eval requests. A token is a
 character, its number the index of the character. Where several models are served, the request names one.
@@ -7,25 +7,31 @@ character, its number the index of the character. Where several models are serve
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from typing_extensions import TypedDict
 
 from elman.apps.serve.batcher import ContinuousBatcher
 from elman.apps.serve.metrics import Metrics
 from elman.apps.serve.requests import DetokenizeRequest, Prompt, RequestTypes, TokenizeRequest, read_body
-from elman.apps.serve.responses import APIError, json_response
+from elman.apps.serve.responses import CHUNK_BYTES, APIError, json_response
 from elman.apps.serve.settings import Settings
 from elman.engine import Indices
 from elman.errors import ElmanError, format_count, quote, shorten
+from elman.formats import ModelInfo
+from elman.formats.page import pack_model
 from elman.model import BUILTIN, Model, load, load_builtin, name_model
+
+BINARY = "application/octet-stream"
 
 
 class ModelCard(TypedDict):
@@ -95,6 +101,12 @@ class ServedModel:
         finally:
             self.in_flight -= 1
 
+    @cached_property
+    def packed(self) -> bytes:
+        """What the page has of the model; an `ElmanError` if a page cannot have it."""
+        # In float32, so that the page generates the texts of the API.
+        return pack_model(self.model, ModelInfo(self.name, self.model.snapshot()), weights="float32")
+
     def start_indices(self) -> Indices:
         """Return the indices that are read in place of an empty prompt, shape (1,)."""
         return self.model.alphabet.encode(self.model.alphabet.start_char)
@@ -160,6 +172,26 @@ async def get_model_card(request: Request) -> Response:
 
 def _describe(name: str, server: Server) -> ModelCard:
     return {"id": name, "object": "model", "created": server.created, "owned_by": "elman"}
+
+
+async def send_packed_model(request: Request) -> Response:
+    """Return what the page has of a model: a line of JSON that describes it, and its arrays."""
+    server = get_server(request)
+    served = server.get_model(request.path_params["name"])
+    headers = {"etag": f'"{server.created}"'}  # models do not change while the server runs
+    if request.headers.get("if-none-match") == headers["etag"]:
+        return Response(status_code=304, headers=headers)
+    try:
+        data = await run_in_threadpool(lambda: served.packed)
+    except ElmanError as error:
+        message = f"only the API has {served.name}, as elman export cannot write its page: {error}"
+        raise APIError(404, message, "not_on_page") from None
+
+    async def chunks() -> AsyncIterator[bytes]:  # of a client that reads slowly, the system holds one of them
+        for start in range(0, len(data), CHUNK_BYTES):
+            yield data[start : start + CHUNK_BYTES]
+
+    return StreamingResponse(chunks(), headers=headers, media_type=BINARY)
 
 
 async def describe_tokenizer(request: Request) -> Response:

@@ -36,7 +36,7 @@ closed while it is still sending does not see the error."""
 Body = TypeVar("Body", bound=BaseModel)
 DEFAULT_MAX_TOKENS = 16
 SEED = 2**63
-MAX_PROMPTS, MAX_N, MAX_LOGPROBS, MAX_STOPS, MAX_STOP, MAX_UNITS = 128, 16, 5, 16, 200, 256
+MAX_PROMPTS, MAX_N, MAX_LOGPROBS, MAX_STOPS, MAX_STOP = 128, 16, 5, 16, 200
 OPENAI_OPTIONS = ("temperature", "top_p")
 """The sampling options that OpenAI's API has."""
 NOT_OPENAI = "Not in the OpenAI API."
@@ -157,19 +157,6 @@ class RequestBody(BaseModel):
         return {name: value for name, value in body.items() if value is not None}
 
 
-class GenerationRequest(RequestBody):
-    """What requests to generate text have in common; those of a server have the sampling options, too."""
-
-    max_tokens: int
-    seed: Annotated[int, Field(ge=-SEED, le=SEED - 1), Integral] | None = None
-    """Random seed, for reproducible output."""
-
-    @property
-    def sampling(self) -> SamplingParams:
-        """The sampling parameters."""
-        return SamplingParams(**{option.name: getattr(self, option.name) for option in list_sampling_options()})
-
-
 class StreamOptions(BaseModel):
     """Options of a stream."""
 
@@ -177,9 +164,12 @@ class StreamOptions(BaseModel):
     include_usage: bool | None = None
 
 
-class CompletionRequest(GenerationRequest):
-    """The body of ``POST /v1/completions``."""
+class CompletionRequest(RequestBody):
+    """The body of ``POST /v1/completions``; that of a server has the sampling options, too."""
 
+    max_tokens: int
+    seed: Annotated[int, Field(ge=-SEED, le=SEED - 1), Integral] | None = None
+    """Random seed, for reproducible output."""
     prompt: Prompt | list[Prompt]
     adapt: Counted | None
     n: Annotated[int, Field(ge=1, le=MAX_N), Integral] = 1
@@ -203,6 +193,11 @@ class CompletionRequest(GenerationRequest):
     suffix: Annotated[str, Field(max_length=0)] = Field("", description=UNSUPPORTED)
 
     @property
+    def sampling(self) -> SamplingParams:
+        """The sampling parameters."""
+        return SamplingParams(**{option.name: getattr(self, option.name) for option in list_sampling_options()})
+
+    @property
     def prompts(self) -> list[Prompt]:
         """The prompts."""
         is_one = isinstance(self.prompt, str) or isinstance(self.prompt[0], int)
@@ -212,22 +207,6 @@ class CompletionRequest(GenerationRequest):
     def stops(self) -> tuple[str, ...]:
         """The stop sequences."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
-
-
-class PlayRequest(GenerationRequest):
-    """The body of ``POST /api/play``."""
-
-    prompt: str
-    units: list[int]
-    generated: str = ""
-    """Text generated after the prompt before; the random numbers of its characters are skipped."""
-
-
-class ReadRequest(RequestBody):
-    """The body of ``POST /api/read``."""
-
-    text: str
-    units: list[int]
 
 
 class TokenizeRequest(RequestBody):
@@ -250,8 +229,8 @@ RequestTypes = dict[type[RequestBody], type[Any]]
 
 def create_request_types(models: dict[str, Model], settings: Settings) -> RequestTypes:
     """Return the types of the request bodies of a server of these models."""
-    networks = [model.parameters.architecture for model in models.values()]
-    index, S = _index(max(network.K for network in networks)), max(network.state_size for network in networks)
+    K = max(model.parameters.architecture.K for model in models.values())
+    index = Annotated[int, Field(ge=0, lt=K), Integral]
     prompt: Any = str | _list_of(index, 1)
     together = f"at most {settings.max_characters:,} characters, including those to be generated"
     several = f"Text, a list of character indices, or a list of these; {together}. With echo, a prompt counts n times."
@@ -262,19 +241,11 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
     default = min(DEFAULT_MAX_TOKENS, settings.max_tokens)
     generation = {option.name: _sampling_field(option) for option in list_sampling_options()}
     generation["max_tokens"] = _field(length, default, "Maximum number of characters to generate.")
-    units = _field(
-        _list_of(_index(S), 0, MAX_UNITS if S else 0),
-        [],
-        "Indices into the model's state: units to report at every character.",
-    )
-    text = _field(Annotated[Text, Field(min_length=1, max_length=settings.max_tokens)], ..., "The text to read.")
     counted = Counted if is_counted else Annotated[Counted, WithJsonSchema({"type": "null"})]
     about = f"The n-gram prior, which the model must have, also counts the prompt. {NOT_OPENAI}"
     prompts = _field(prompt | _list_of(prompt, 1, MAX_PROMPTS), "", several)
     arguments: dict[type[RequestBody], dict[str, Any]] = {
         CompletionRequest: {"prompt": prompts, "adapt": _field(counted, None, about)} | generation,
-        PlayRequest: {"prompt": _field(str, "", f"Text; {together}."), "units": units} | generation,
-        ReadRequest: {"text": text, "units": units},
         TokenizeRequest: {},
         DetokenizeRequest: {"tokens": _field(_list_of(index), ..., "Indices of characters.")},
     }
@@ -285,10 +256,6 @@ def create_request_types(models: dict[str, Model], settings: Settings) -> Reques
 def _field(kind: Any, default: Any, description: str) -> Any:
     """Return the type and the default of an argument, for `create_model`."""
     return kind, Field(default, description=description)
-
-
-def _index(count: int) -> Any:
-    return Annotated[int, Field(ge=0, lt=count), Integral]
 
 
 def _list_of(item: Any, minimum: int = 0, maximum: int | None = None) -> Any:

@@ -1,7 +1,7 @@
 """The prompts of a request, and the sequences that continue each of them.
 
 K  size of the alphabet    n  characters of a step
-k  most likely characters to report at every position    u  units to report
+k  most likely characters to report at every position
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from elman.network import Array, SamplingParams, State
 from elman.text import Alphabet
 
 Finish = Literal["stop", "length"]
-ReadAgain = tuple[Array, State]
-"""The logits and the states after each character, where log-probabilities are requested."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +35,6 @@ class SequenceDelta:
     """Why the sequence ends here."""
     is_prompt: bool = False
     """Whether the text is part of the prompt, which is echoed."""
-    activations: Array | None = None
-    """Those of the units to report, (n, u), after each character that the step read: one character behind the text."""
-    sampling_probs: NDArray[np.float64] | None = None
-    """Where units are reported and `ngram_weight` is 1: the probabilities with which the characters and the k most
-    likely ones were sampled, (n, 1 + k)."""
 
 
 @dataclass(eq=False)
@@ -83,8 +76,7 @@ class Prompt:
         if self.echo and first.num_logprobs is not None:
             logprobs = compute_logprobs(o, self.indices[start : start + n], first.num_logprobs)
         self.unread -= n
-        text, activations = self.echo[start : start + n], first.select_units(states)
-        delta = SequenceDelta(0, text, logprobs, is_prompt=True, activations=activations)
+        delta = SequenceDelta(0, self.echo[start : start + n], logprobs, is_prompt=True)
         state = states.select([-1]).reshape()  # a copy, so that the others are freed
         if not self.unread:  # what follows is not counted
             state = state.freeze()
@@ -109,8 +101,6 @@ class Sequence:
     stops: StopSequenceFilter
     num_logprobs: int | None
     """k; None if no log-probabilities are requested."""
-    units: NDArray[np.intp] | None = None
-    """(u,): Indices into the state of the units to report."""
     job: GenerationJob = field(init=False)
     x: int = field(init=False)
     """The character that the next generating step reads."""
@@ -147,34 +137,23 @@ class Sequence:
         self.state = state
         return self._emit(replace(delta, index=self.index))
 
-    def append(self, characters: NDArray[np.intp], state: State, read: ReadAgain | None) -> list[SequenceDelta]:
+    def append(self, characters: NDArray[np.intp], state: State, o: Array | None) -> list[SequenceDelta]:
         """Append generated characters (n,); `state` is the one before the last of them is read.
 
-        Where log-probabilities are requested, `read` has the logits (n, K) that each was sampled from, and the states
-        after the character before each.
+        Where log-probabilities are requested, `o` (n, K) has the logits that each was sampled from.
         """
         characters = characters[: self.remaining]
         n = len(characters)
         self.is_started, self.x, self.state, self.remaining = True, int(characters[-1]), state, self.remaining - n
         text, is_stopped = self.stops.feed(self.alphabet.decode(characters), self.remaining == 0)
         delta = SequenceDelta(self.index, text)
-        if read is not None:
-            o, states = read[0][:n], read[1].select(np.s_[:n])
-            found = compute_logprobs(o, characters, self.num_logprobs or 0)
+        if o is not None:
+            found = compute_logprobs(o[:n], characters, self.num_logprobs or 0)
             # Characters that may begin a stop sequence are held back, and so are their log-probabilities.
             held = concatenate_logprobs([*self._held_logprobs, found])
             self._held_logprobs = [held.slice(len(text), len(held.logprobs))]
             delta = replace(delta, logprobs=held.slice(0, len(text)))
-            if self.units is not None:
-                delta = replace(delta, activations=self.select_units(states))
-                if self.sampling.ngram_weight == 1:  # the weight of the prior in o
-                    sampled = _sampling_probabilities(self.sampling, o, characters, found)
-                    delta = replace(delta, sampling_probs=sampled)
         return self._emit(delta, is_stopped=is_stopped)
-
-    def select_units(self, states: State) -> Array | None:
-        """Return the activations of the units to report, if any."""
-        return None if self.units is None else states.recurrent[:, self.units]
 
     def _emit(self, delta: SequenceDelta, *, is_stopped: bool = False) -> list[SequenceDelta]:
         """Return the delta to deliver to the request, if there is any."""
@@ -182,16 +161,6 @@ class Sequence:
         self.is_finished = finish is not None
         self.emitted += len(delta.text)
         return [replace(delta, finish=finish)] if delta.text or finish else []
-
-
-def _sampling_probabilities(
-    sampling: SamplingParams, o: Array, characters: NDArray[np.intp], found: CharLogprobs
-) -> NDArray[np.float64]:
-    """Return the probabilities with which `characters` (n,) and the k most likely ones were sampled from logits o."""
-    if sampling == SamplingParams():
-        return np.asarray(np.exp(np.concatenate([found.logprobs[:, None], found.top_logprobs], axis=1)))
-    reported = np.concatenate([characters[:, None], found.top], axis=1)
-    return np.array([sampling.probabilities(row)[indices] for row, indices in zip(o, reported, strict=True)])
 
 
 class GenerationJob:

@@ -1,13 +1,13 @@
-"""A playground as one web page, which computes with the network in JavaScript and needs no server.
+"""The playground, a web page that computes with the network in JavaScript.
 
-The page has the front end of ``elman serve``. Its arrays follow one another, gzipped and in base64: the parameters, the
-initial state, and the table of the n-gram prior as it is in the model file. Matrices have the smallest type with which
-the model predicts texts that it generates nearly as well.
+The page that `write` returns contains the model and needs no server. That of ``elman serve`` is the same, but requests
+the model from the server. A model is a line of JSON, which describes it, and its arrays one after the other: the
+parameters, the initial state, and the table of the n-gram prior as it is in the model file. Matrices in a page have the
+smallest type with which the model predicts texts that it generates nearly as well.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,50 +28,74 @@ from elman.ngram.model import NgramModel
 from elman.text.masks import describe_symbols
 from elman.web import STATIC_FILES, dump_json, encode_bytes, inline_modules, render_file
 
-LIMITS = {"length": 10_000, "read": 10_000, "units": 256}
-"""Characters that are generated and read at once, and units that are reported together, at most."""
+MAX_WEIGHTS = 50_000_000
+"""A browser has the weights twice, in float32: 400 MB."""
 MAX_INCREASE = 0.002
 """Nats per character by which rounded weights may predict a text worse."""
 _TEXTS, _LENGTH = 16, 250
 """The texts on which this is measured, which the model itself generates, and their length."""
-_BODY = re.compile(r"<body>\n(.*)<dialog", re.DOTALL)
-_FILES = Path(__file__).parent / "page"
+_SOURCES = " 'wasm-unsafe-eval'; worker-src blob:; img-src data:"
+"""The products of matrices, which are assembled; the worker, which is a part of the page; and the icon."""
+_FILES = Path(__file__).parent / "static"
 
 
 def write(
     model: Model, info: ModelInfo, *, license: License = "", weights: Weights = "", include_text: IncludeText = False
 ) -> bytes:
-    """Return the page."""
-    ngrams = model.parameters.prior.model
+    """Return the page with a model in it."""
+    packed = pack_model(model, info, license=license, weights=weights, include_text=include_text)
+    return render_page(f"{info.name}: playground", packed).encode("utf-8", "surrogatepass")
+
+
+def render_page(title: str, packed: bytes | None = None) -> str:
+    """Return the page with a model that `pack_model` returned, or one that requests its models from its server."""
+    return render_file(
+        _FILES / "page.html",
+        [STATIC_FILES / "base.css", _FILES / "page.css"],
+        _FILES / "page.js",
+        _SOURCES if packed else f"{_SOURCES}; connect-src 'self'",
+        version=__version__,
+        title=title,
+        icon=(_FILES / "icon.svg").read_text("utf-8"),
+        worker=Markup(inline_modules(_FILES / "worker.js")),
+        sampling=Markup(dump_json(list_sampling_fields())),
+        packed=packed and encode_bytes(packed),
+    )
+
+
+def pack_model(
+    model: Model, info: ModelInfo, *, license: str = "", weights: str = "", include_text: bool = False
+) -> bytes:
+    """Return what a page has of a model; raise an ElmanError if a page cannot have it."""
+    network, ngrams = model.parameters.architecture, model.parameters.prior.model
+    FORMAT.require("page", network)
     require_pruned(ngrams, include_text)
     if ngrams is not None:
         ngrams.require_counts()
+    if (size := sum(array.size for array in model.parameters.values())) > MAX_WEIGHTS:
+        raise ElmanError(f"a page can have {MAX_WEIGHTS:,} weights (this model has {size:,}); export to npz")
     weights = weights or choose_weights(model)
     if weights not in WEIGHTS:
         raise ElmanError(f"{option.weights} must be one of {', '.join(WEIGHTS)} (got {quote(weights)})")
     arrays, data = _pack_arrays(model, ngrams, weights)
-    described = describe_for_playground(info.name, model) | {
+    groups = [(layer, vector) for layer in range(1, network.layers + 1) for vector in network.spec.state]
+    described = {
+        "id": info.name,
+        "facts": _list_facts(info, license, ngrams, weights),
+        "cell": network.cell,
+        "cell_title": network.spec.title,
+        "symbols": {} if model.masker is None else describe_symbols(model.masker.legend()),
+        "layers": network.layers,
+        "hidden_size": network.m,
+        "characters": list(model.alphabet.characters),
+        "has_unknown": model.alphabet.has_unknown,
+        "first": model.alphabet.start_char,  # which is read in place of an empty prompt
         "lines": model.is_of_lines,
+        "units": [{"layer": layer, "part": v.part, "name": v.name, "count": network.m} for layer, v in groups],
         "ngrams": None if ngrams is None else describe_prior(ngrams) | {"discounts": ngrams.discounts.tolist()},
         "arrays": arrays,
     }
-    playground = Path(__file__).parent / "playground"
-    body = _BODY.search((playground / "index.html").read_text("utf-8"))
-    assert body is not None
-    page = render_file(
-        _FILES / "page.html",
-        [STATIC_FILES / "base.css", playground / "playground.css", _FILES / "page.css"],
-        _FILES / "page.js",
-        has_worker=True,
-        version=__version__,
-        name=info.name,
-        body=Markup(body[1]),
-        facts=_list_facts(info, license, ngrams, weights),
-        worker=Markup(inline_modules(_FILES / "worker.js")),
-        data=Markup(dump_json({"model": described, "limits": LIMITS, "sampling": list_sampling_fields()})),
-        arrays=encode_bytes(data),
-    )
-    return page.encode("utf-8", "surrogatepass")
+    return dump_json(described).encode("ascii") + b"\n" + data
 
 
 def _list_facts(info: ModelInfo, license: str, ngrams: NgramModel | None, weights: str) -> list[tuple[str, str]]:
@@ -154,24 +178,6 @@ def _pack_arrays(model: Model, ngrams: NgramModel | None, weights: str) -> tuple
         packed += [(name, "uint32", words.shape, words.astype("<u8").tobytes()) for name, words in tables.items()]
     arrays = [{"name": name, "type": kind, "shape": shape, "size": len(data)} for name, kind, shape, data in packed]
     return arrays, b"".join(data for *_, data in packed)
-
-
-def describe_for_playground(name: str, model: Model) -> dict[str, Any]:
-    """Return what the playground has to know of a model, with its units in groups, the vectors of the state."""
-    network = model.parameters.architecture
-    groups = [(layer, vector) for layer in range(1, network.layers + 1) for vector in network.spec.state]
-    return {
-        "id": name,
-        "cell": network.cell,
-        "cell_title": network.spec.title,
-        "symbols": {} if model.masker is None else describe_symbols(model.masker.legend()),
-        "layers": network.layers,
-        "hidden_size": network.m,
-        "characters": list(model.alphabet.characters),
-        "has_unknown": model.alphabet.has_unknown,
-        "first": model.alphabet.start_char,
-        "units": [{"layer": layer, "part": v.part, "name": v.name, "count": network.m} for layer, v in groups],
-    }
 
 
 FORMAT = Format(".html", "web page", write, cells=("rnn", "gru", "lstm"))

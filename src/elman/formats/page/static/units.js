@@ -6,18 +6,18 @@ import { decodeActivation } from "./text.js";
 
 /** Characters that the trace of a unit shows, and the height of its drawing. */
 const TRACE_LENGTH = 240, TRACE_HEIGHT = 48;
-/** Number of units above which the cells are small. */
-const MANY = 128;
+/** Number of units above which the cells are small, and the most that are reported together. */
+const MANY = 128, MAX_UNITS = 256;
 
-/** Return groups of units that are reported together, with at most `maxUnits` in each. */
-function groupUnits({ units, layers }, maxUnits) {
+/** Return groups of units that are reported together. */
+function groupUnits({ units, layers }) {
   let number = 0;
   return units.flatMap(({ layer, part, name, count }) => {
     const first = number;
     number += count;
-    return Array.from({ length: Math.max(1, Math.ceil(count / maxUnits)) }, (_, k) => {
-      const from = k * maxUnits, size = Math.min(maxUnits, count - from);
-      const range = count > maxUnits ? ` ${from + 1}–${from + size}` : "";
+    return Array.from({ length: Math.max(1, Math.ceil(count / MAX_UNITS)) }, (_, k) => {
+      const from = k * MAX_UNITS, size = Math.min(MAX_UNITS, count - from);
+      const range = count > MAX_UNITS ? ` ${from + 1}–${from + size}` : "";
       return { label: `${layers > 1 ? `Layer ${layer}, ` : ""}${name}${range}`, unitName: part === "hidden" ? "Unit" : capitalize(name), from, size, first: first + from };
     });
   });
@@ -33,8 +33,8 @@ export class Units {
   }
 
   /** Show the units of a model. */
-  setModel(model, maxUnits) {
-    this.groups = groupUnits(model, maxUnits);
+  setModel(model) {
+    this.groups = groupUnits(model);
     byId("block").replaceChildren(...this.groups.map(({ label }, i) => new Option(label, i)));
     byId("block").hidden = this.groups.length < 2;
     byId("units").hidden = document.querySelector("[name=colour][value=unit]").disabled = !model.hidden_size;

@@ -5,15 +5,15 @@ import { byId, create } from "../dom.js";
 import { capitalize, formatCharacters, formatCount } from "../format.js";
 import { alternativesOf, describeEntry, showEntry } from "../inspector.js";
 import { showLegend } from "../legend.js";
+import { generate, listModels, loadModel, MAX_READ, read, sampling } from "./models.js";
 import { initSettings, readSettings } from "./settings.js";
 import { setStatus, showError, TaskRunner, UserError } from "./task.js";
-import { InspectableText } from "./text.js";
-import { startTypewriter } from "./typewriter.js";
+import { InspectableText, startTypewriter } from "./text.js";
 import { Units } from "./units.js";
 
-const MAX_NAMED = 6, LEGEND_STEPS = 24;
-const models = new Map(), undoStack = []; // models by name; previous texts
-let backend = null, model = null, limits = null, tab = "write";
+const MAX_NAMED = 6, LEGEND_STEPS = 24, LATE_MS = 500;
+const undoStack = []; // previous texts
+let model = null, loading = new AbortController(), tab = "write";
 
 const createText = (id) => new InspectableText(byId(id), onInspect, onDigit);
 const texts = { write: createText("written"), read: createText("readout") };
@@ -102,9 +102,8 @@ function reread() {
   const skipped = text === texts.write && text.given === 0 ? 1 : 0; // what is read in place of an empty prompt
   tasks.run(tab, "Reading again for these units…", async (signal) => {
     let i = -skipped;
-    const start = skipped ? model.first : "", shown = text.string(0, limits.read - skipped);
-    const body = { model: model.id, text: start + shown, units: units.indices };
-    await backend.read(body, signal, (entries) => {
+    const start = skipped ? model.first : "", shown = text.string(0, MAX_READ - skipped);
+    await read({ text: start + shown, units: units.indices }, signal, (entries) => {
       for (const { activations } of entries) if (i++ >= 0) text.entries[i - 1].activations = activations;
     });
     text.repaint();
@@ -127,10 +126,10 @@ function write(settings, prompt, start = []) {
   text.reset(start, given);
   const generated = text.string(given);
   return tasks.run("write", "Writing…", async (signal) => {
-    const body = { ...settings, model: model.id, prompt, generated, units: units.indices };
+    const body = { ...settings, prompt, generated, units: units.indices };
     const typewriter = startTypewriter(signal, (entries) => show(text, entries));
     let isFirstKnown = start.length > 0; // the first entry of the response is then the last of the existing ones
-    await backend.generate(body, signal, (entries) => {
+    await generate(body, signal, (entries) => {
       if (isFirstKnown) text.complete(entries.shift());
       isFirstKnown = false;
       typewriter.add(entries);
@@ -206,8 +205,8 @@ const onRead = starting("read", () => {
   checkCharacters(field);
   text.reset([], length);
   tasks.run("read", "Reading…", async (signal) => {
-    const body = { model: model.id, text: field.value, units: units.indices };
-    const { bits_per_char: bits } = await backend.read(body, signal, (entries) => show(text, entries));
+    const body = { text: field.value, units: units.indices };
+    const { bits_per_char: bits } = await read(body, signal, (entries) => show(text, entries));
     if (bits === null) return `${formatCharacters(length)}: too few to measure the surprisal.`;
     return `${formatCharacters(length)}, ${bits.toFixed(2)} bits per character (perplexity ${(2 ** bits).toFixed(1)} per character).`;
   });
@@ -229,7 +228,7 @@ function checkCharacters(field) {
   throw error;
 }
 
-// ---- Tabs, models, keys ----
+// ---- Tabs, models, keyboard ----
 
 function openTab(name) {
   if (tasks.isRunning) tasks.stop();
@@ -244,23 +243,56 @@ function openTab(name) {
   reread();
 }
 
-function setModel(id) {
+/** Load the selected model; nothing can be done until then. */
+async function openModel() {
+  loading.abort();
+  loading = new AbortController();
+  const { signal } = loading, bar = byId("loading");
+  closeModel();
+  const timer = setTimeout(() => {
+    bar.hidden = false;
+    for (const each in texts) setStatus(each, "Loading the network…");
+  }, LATE_MS);
+  try {
+    const loaded = await loadModel(byId("model").value, signal);
+    if (!signal.aborted) setModel(loaded);
+  } catch (error) {
+    if (!signal.aborted) for (const each in texts) showError(each, error);
+  }
+  clearTimeout(timer);
+  if (!signal.aborted) bar.hidden = true;
+}
+
+function closeModel() {
   tasks.discard();
-  model = models.get(id);
   undoStack.length = 0;
-  const { cell_title, layers, hidden_size, characters } = model, layersOf = layers === 1 ? "" : `${layers} layers of `;
-  const network = hidden_size ? `${capitalize(cell_title)} with ${layersOf}${hidden_size} hidden units` : "N-gram counts alone";
-  byId("about").textContent = `${network}; alphabet of ${formatCharacters(characters.length)}.`;
-  document.title = `${id}: playground`;
-  const symbols = Object.values(model.symbols);
-  byId("legend").hidden = !symbols.length;
-  byId("legend").replaceChildren(...symbols.flatMap(([letter, words]) => [create("dt", {}, create("i", { className: "mask" }, letter)), create("dd", {}, words)]));
   for (const [where, text] of Object.entries(texts)) {
     text.reset([], 0);
     setStatus(where, "");
   }
-  units.setModel(model, limits.units);
+  for (const id of ["units", "legend", "card"]) byId(id).hidden = true;
+  for (const id of ["write", "read", "colour"]) byId(id).disabled = true;
+  byId("about").textContent = "";
+  onTaskChange();
+}
+
+function setModel(loaded) {
+  model = { ...loaded, alphabet: new Set(loaded.characters) };
+  const { id, cell_title, layers, hidden_size, characters, facts } = model, layersOf = layers === 1 ? "" : `${layers} layers of `;
+  const network = hidden_size ? `${capitalize(cell_title)} with ${layersOf}${hidden_size} hidden units` : "N-gram counts alone";
+  byId("about").textContent = `${network}; alphabet of ${formatCharacters(characters.length)}.`;
+  document.title = `${id}: playground`;
+  const describe = (list, pairs) => list.replaceChildren(...pairs.flatMap(([term, meaning]) => [create("dt", {}, term), create("dd", {}, meaning)]));
+  describe(byId("facts"), facts);
+  byId("card").hidden = false;
+  maskSymbols.clear();
+  for (const [symbol, shown] of Object.entries(model.symbols)) maskSymbols.set(symbol, shown);
+  byId("legend").hidden = !maskSymbols.size;
+  describe(byId("legend"), [...maskSymbols.values()].map(([letter, words]) => [create("i", { className: "mask" }, letter), words]));
+  for (const each in texts) setStatus(each, "");
+  units.setModel(model);
   onUnitSelect();
+  for (const id of ["write", "read", "colour"]) byId(id).disabled = false;
   onTaskChange();
 }
 
@@ -290,7 +322,7 @@ function addListeners() {
   on("continue", "click", onContinue);
   on("undo", "click", onUndo);
   on("deselect", "click", () => texts[tab].select(null));
-  on("model", "change", () => setModel(byId("model").value));
+  on("model", "change", openModel);
   on("colours", "change", updateColours);
   for (const button of document.querySelectorAll(".copy")) button.addEventListener("click", onCopy);
   for (const name of ["write", "read"]) on(`tab-${name}`, "click", () => { if (name !== tab) openTab(name); });
@@ -302,21 +334,17 @@ function addListeners() {
   document.addEventListener("keydown", onKeyDown);
 }
 
-/** Start the page with a back end as in server.js; what requires a model is disabled until it has described its models. */
-export async function start(usedBackend) {
-  backend = usedBackend;
+async function start() {
   addListeners();
+  initSettings(sampling);
   try {
-    const response = await backend.fetchModels();
-    limits = response.limits;
-    initSettings(response);
-    for (const [symbol, shown] of response.models.flatMap(({ symbols }) => Object.entries(symbols))) maskSymbols.set(symbol, shown);
-    for (const each of response.models) models.set(each.id, { ...each, alphabet: new Set(each.characters) });
-    byId("model").replaceChildren(...[...models.keys()].map((id) => new Option(id, id)));
-    byId("models").hidden = models.size < 2;
-    setModel(byId("model").value);
-    for (const id of ["write", "read", "colour"]) byId(id).disabled = false;
+    const names = await listModels();
+    byId("model").replaceChildren(...names.map((name) => new Option(name, name)));
+    byId("models").hidden = names.length < 2;
+    await openModel();
   } catch (error) {
     showError("write", error);
   }
 }
+
+start();

@@ -1,12 +1,11 @@
 /*
  * The worker of the page: it restores the network, and writes or reads a text in pieces that take a few milliseconds. A
- * message asks for the next piece; one that names a task starts that.
+ * message asks for the next piece; one that names a task starts that, and one with a model loads it.
  */
 
 import { decodeBytes, quantize } from "../bytes.js";
 import { Network } from "./network.js";
-import { Generator } from "./random.js";
-import { createSampling, sampleIndex, softmax } from "./sampling.js";
+import { createSampling, Generator, sampleIndex, softmax } from "./sampling.js";
 
 const PIECE_MS = 20, ALTERNATIVES = 5;
 
@@ -32,10 +31,9 @@ const DECODERS = {
   },
 };
 
-/** Return arrays by name, which are one after the other in a text; `onProgress` gets the fraction that is done. */
-async function restoreArrays(arrays, text, onProgress) {
-  const bytes = await decodeBytes(text), restored = {};
-  let start = 0;
+/** Return arrays by name from bytes in which they begin at `start`; `onProgress` gets the fraction that is done. */
+function restoreArrays(arrays, bytes, start, onProgress) {
+  const restored = {};
   for (const { name, type, shape, size } of arrays) {
     onProgress(0.5 + (0.5 * start) / bytes.byteLength);
     restored[name] = { shape, values: DECODERS[type](bytes.slice(start, start + size), shape) };
@@ -47,7 +45,7 @@ async function restoreArrays(arrays, text, onProgress) {
 // ---- Tasks ----
 
 class Inspector {
-  constructor({ model, sampling }, arrays) {
+  constructor(model, sampling, arrays) {
     Object.assign(this, { model, sampling, network: new Network(model, arrays), p: new Float64Array(model.characters.length) });
     this.indices = new Map(model.characters.map((character, index) => [character, index]));
     this.isCellState = model.units.flatMap(({ part, count }) => Array(count).fill(part === "memory"));
@@ -142,9 +140,13 @@ class Inspector {
 
 let inspector = null, task = null;
 
-async function load(data, text) {
-  inspector = new Inspector(data, await restoreArrays(data.model.arrays, text, (progress) => postMessage({ progress })));
-  postMessage({ isLoaded: true });
+/** Load the model in `bytes` or packed in `text`: a line of JSON that describes it, and its arrays. */
+async function load({ bytes, text, sampling }) {
+  const packed = bytes ?? await decodeBytes(text), end = new Uint8Array(packed).indexOf("\n".charCodeAt(0));
+  const { arrays, ...model } = JSON.parse(new TextDecoder().decode(packed.slice(0, end)));
+  const restored = restoreArrays(arrays, packed, end + 1, (progress) => postMessage({ progress }));
+  inspector = new Inspector(model, sampling, restored);
+  postMessage({ model });
 }
 
 function advance(name, body) {
@@ -153,7 +155,7 @@ function advance(name, body) {
   postMessage(done ? { entries: [], end: value } : { entries: value });
 }
 
-addEventListener("message", ({ data: { data, text, name, body } }) => {
-  if (data) load(data, text).catch(reportError);
-  else advance(name, body);
+addEventListener("message", ({ data: message }) => {
+  if (message.sampling) load(message).catch(reportError);
+  else advance(message.name, message.body);
 });

@@ -1,48 +1,55 @@
-"""The playground in Chromium: with mouse, keyboard only, on a phone, light and dark."""
+"""The playground in Chromium, as one file: with mouse, keyboard only, on a phone, light and dark."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 
-from elman.apps.serve.app import create_app
-from elman.apps.serve.settings import Settings
+from elman.formats import ModelInfo
+from elman.formats.page import write as write_page
+from elman.model import Model
 from elman.text.masks import Masker
 from support.browser import fits, open_page
-from support.random_model import random_model
-from support.server import NAME, listening, serving, tiny
+from support.random_model import overflowing_model, random_model, random_prior_model
 from support.state import TEXT
 
+NAME = "stormy"
 PROMPT = "the rain"
 HOSTILE = "</script><img src=x onerror=alert(1)>\0\x1b\u202e\u2028\ud800\u0301\u0308\u20dd\t\n😀سلש"
 OTHER = "#alternatives button:not(.actual)"
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """The address of a server with a small model, one with several layers, and one with a hostile alphabet."""
-    models = {
-        NAME: tiny(),
-        "<b>deep": random_model("ab\n", "lstm", 2),
-        "hostile": random_model("".join(dict.fromkeys(HOSTILE))),
-    }
-    with listening(create_app(models, Settings(max_tokens=2000))) as client:
-        yield str(client.base_url)
+def model() -> Model:
+    return random_prior_model(TEXT, "gru", m=8)
+
+
+@contextmanager
+def opened(browser: Browser, folder: Path, model: Model, name: str = NAME, **options: Any) -> Iterator[Page]:
+    """Open the page of a model from its file, with the checks of `open_page`: it may send no request."""
+    file = folder / "page.html"
+    snapshot = replace(model, masker=None).snapshot()  # a network of this kind has no masks in training
+    file.write_bytes(write_page(model, ModelInfo(name, snapshot), weights="float32", license="MIT"))
+    with open_page(browser, file.as_uri(), "", **options) as window:
+        expect(window.locator("#write")).to_be_enabled()
+        yield window
 
 
 @pytest.fixture(scope="module")
-def window(browser: Browser, address: str) -> Iterator[Page]:
-    with open_page(browser, address) as page:
-        yield page
+def window(browser: Browser, tmp_path_factory: pytest.TempPathFactory, model: Model) -> Iterator[Page]:
+    with opened(browser, tmp_path_factory.mktemp("page"), model) as window:
+        yield window
 
 
 @pytest.fixture
-def page(window: Page, address: str) -> Page:
-    """A freshly loaded page that knows its models: Ctrl+Enter does nothing before that."""
-    window.goto(address)
+def page(window: Page) -> Page:
+    """A freshly loaded page that knows its model: Ctrl+Enter does nothing before that."""
+    window.reload()
     expect(window.locator("#write")).to_be_enabled()
     return window
 
@@ -99,8 +106,8 @@ def fix_seed(page: Page, seed: int = 7) -> None:
     page.fill("#seed", str(seed))
 
 
-def test_writing_continuing_and_undoing(browser: Browser, address: str) -> None:
-    with open_page(browser, address, permissions=["clipboard-read", "clipboard-write"]) as page:
+def test_writing_continuing_and_undoing(browser: Browser, tmp_path: Path, model: Model) -> None:
+    with opened(browser, tmp_path, model, permissions=["clipboard-read", "clipboard-write"]) as page:
         first, seed = write(page), page.input_value("#seed")
         assert write(page) != first  # every text has a new seed, unless one is entered
         assert write(page, seed=seed) == first
@@ -108,12 +115,12 @@ def test_writing_continuing_and_undoing(browser: Browser, address: str) -> None:
 
         fix_seed(page)
         first = write(page)
-        assert first == PROMPT + tiny().sample(60, prompt=PROMPT, seed=7)
+        assert first == PROMPT + model.sample(60, prompt=PROMPT, seed=7)
         status = re.compile(r"^60 characters, \d\.\d\d bits per character\. Seed 7\.$")
         expect(page.locator("#write-status")).to_have_text(status)
         page.click("#continue")
         expect(page.locator("#written > span")).to_have_count(len(PROMPT) + 120)
-        assert written(page) == PROMPT + tiny().sample(120, prompt=PROMPT, seed=7)
+        assert written(page) == PROMPT + model.sample(120, prompt=PROMPT, seed=7)
         page.click("#undo")
         expect(page.locator("#written > span")).to_have_count(len(PROMPT) + 60)
         assert text(page, "#written") == first
@@ -121,7 +128,7 @@ def test_writing_continuing_and_undoing(browser: Browser, address: str) -> None:
         expect(page.locator("#write-status")).to_have_text("Copied.")
         assert page.evaluate("navigator.clipboard.readText()") == first
 
-        expected = tiny().sample(60, seed=7, temperature=0.5, top_k=5, top_p=0.9, min_p=0.1)
+        expected = model.sample(60, seed=7, temperature=0.5, top_k=5, top_p=0.9, min_p=0.1)
         assert write(page, "", temperature="0.5", top_k="5", top_p="0.9", min_p="0.1") == expected
 
 
@@ -143,7 +150,7 @@ def test_a_slow_text_is_watched_and_stopped(page: Page) -> None:
     expect(page.locator("#continue")).to_be_enabled()
 
 
-def test_inspecting_characters_and_choosing_alternatives(page: Page) -> None:
+def test_inspecting_characters_and_choosing_alternatives(page: Page, model: Model) -> None:
     fix_seed(page)
     whole, i = write(page), len(PROMPT) + 20
     inspect(page, 2)
@@ -182,7 +189,7 @@ def test_inspecting_characters_and_choosing_alternatives(page: Page) -> None:
     prompt = page.input_value("#prompt")
     assert (prompt[:4], len(prompt)) == (PROMPT[:4], 5)
     expect(page.locator("#written > span")).to_have_count(65)
-    assert written(page) == prompt + tiny().sample(60, prompt=prompt, seed=7)
+    assert written(page) == prompt + model.sample(60, prompt=prompt, seed=7)
 
     write(page, top_k="2")
     excluded = page.locator("#alternatives .excluded")
@@ -243,9 +250,9 @@ def test_writing_and_reading_with_the_keyboard_only(page: Page) -> None:
     expect(page.locator("#character small")).to_have_text("character 7, given")
 
 
-def test_reading_a_text_and_continuing_it(page: Page) -> None:
+def test_reading_a_text_and_continuing_it(page: Page, model: Model) -> None:
     read(page, TEXT)
-    bits = tiny().score(TEXT).bits_per_char
+    bits = model.score(TEXT).bits_per_char
     expect(page.locator("#read-status")).to_have_text(
         f"{len(TEXT)} characters, {bits:.2f} bits per character (perplexity {2**bits:.1f} per character)."
     )
@@ -265,7 +272,7 @@ def test_reading_a_text_and_continuing_it(page: Page) -> None:
     assert page.input_value("#prompt") == whole[:31]
 
 
-def test_colouring_by_units_of_two_models(page: Page) -> None:
+def test_colouring_by_units(page: Page) -> None:
     expect(page).to_have_title(f"{NAME}: playground")
     write(page)
     cells = page.locator("#cells button")
@@ -287,39 +294,33 @@ def test_colouring_by_units_of_two_models(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#written")).to_have_attribute("data-colour", "surprisal")
 
-    start_writing(page)
-    page.select_option("#model", "<b>deep")
-    about = "LSTM with 2 layers of 4 hidden units; alphabet of 3 characters."
-    expect(page.locator("#about")).to_have_text(about)
-    expect(page.locator("#written > span")).to_have_count(0)
-    expect(page.locator("#write")).to_be_visible()
-    expect(page.locator("#undo")).to_be_disabled()
-    page.wait_for_timeout(300)  # in which more of the text would arrive
-    assert page.inner_text("#write-status") == text(page, "#written") == ""
-    page.select_option("#speed", "0")
-    assert set(write(page, "ab")) <= set("ab\n")
 
-    write(page, "")
-    before = cells.first.get_attribute("title")
-    page.select_option("#block", label="Layer 2, cell state")  # for which the text is read again
-    expect(page.locator("#write-status")).to_have_text("")
-    expect(cells.first).to_have_attribute("title", re.compile(r"^Cell state 1: [+−]?\d\.\d\d$"))
-    assert cells.first.get_attribute("title") != before
-    page.click("#continue")  # the new text has the same units
-    written(page)
-    inspect(page, 119)
-    title = cells.first.get_attribute("title") or ""
-    page.select_option("#block", label="Layer 1, hidden state")
-    page.select_option("#block", label="Layer 2, cell state")
-    expect(page.locator("#block")).to_be_enabled()
-    page.locator("#written > span").nth(119).hover()
-    expect(cells.first).to_have_attribute("title", title)
+def test_another_group_of_units(browser: Browser, tmp_path: Path) -> None:
+    with opened(browser, tmp_path, random_model("ab\n", "lstm", 2), "<b>deep") as page:
+        expect(page).to_have_title("<b>deep: playground")
+        expect(page.locator("#about")).to_have_text("LSTM with 2 layers of 4 hidden units; alphabet of 3 characters.")
+        cells = page.locator("#cells button")
+        write(page, "")
+        before = cells.first.get_attribute("title")
+        page.select_option("#block", label="Layer 2, cell state")  # for which the text is read again
+        expect(page.locator("#write-status")).to_have_text("")
+        expect(cells.first).to_have_attribute("title", re.compile(r"^Cell state 1: [+−]?\d\.\d\d$"))
+        assert cells.first.get_attribute("title") != before
+        page.click("#continue")  # the new text has the same units
+        written(page)
+        inspect(page, 119)
+        title = cells.first.get_attribute("title") or ""
+        page.select_option("#block", label="Layer 1, hidden state")
+        page.select_option("#block", label="Layer 2, cell state")
+        expect(page.locator("#block")).to_be_enabled()
+        page.locator("#written > span").nth(119).hover()
+        expect(cells.first).to_have_attribute("title", title)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone(browser: Browser, address: str, scheme: str) -> None:
-    phone: dict[str, Any] = {"viewport": {"width": 420, "height": 800}, "has_touch": True, "is_mobile": True}
-    with open_page(browser, address, color_scheme=scheme, **phone) as page:
+def test_it_fits_a_phone(browser: Browser, tmp_path: Path, model: Model, scheme: str) -> None:
+    phone: dict[str, Any] = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobile": True}
+    with opened(browser, tmp_path, model, color_scheme=scheme, **phone) as page:
         assert fits(page)
         write(page)
         assert fits(page)
@@ -347,9 +348,9 @@ def test_it_fits_a_phone(browser: Browser, address: str, scheme: str) -> None:
         assert fits(page)
 
 
-def test_any_character_is_shown_as_text(browser: Browser, address: str) -> None:
-    with open_page(browser, address) as page:
-        page.select_option("#model", "hostile")
+def test_any_character_is_shown_as_text(browser: Browser, tmp_path: Path) -> None:
+    hostile = random_model("".join(dict.fromkeys(HOSTILE)))
+    with opened(browser, tmp_path, hostile, HOSTILE) as page:
         page.on("dialog", lambda dialog: pytest.fail(dialog.message))
         write(page, "", length="900")
         assert fits(page)
@@ -366,12 +367,9 @@ def test_any_character_is_shown_as_text(browser: Browser, address: str) -> None:
         assert fits(page)
 
 
-def test_the_symbols_of_masks_are_letters_with_a_legend(browser: Browser) -> None:
+def test_the_symbols_of_masks_are_letters_with_a_legend(browser: Browser, tmp_path: Path) -> None:
     model = replace(random_model("ⓃⓇ abc:\n"), masker=Masker("numbers", "user [a-z]+"))
-    with (
-        listening(create_app({"masked": model}, Settings())) as client,
-        open_page(browser, str(client.base_url)) as page,
-    ):
+    with opened(browser, tmp_path, model) as page:
         expect(page.locator("#legend dt")).to_have_text(["R", "N"])
         expect(page.locator("#legend dd").first).to_have_text("matches of user [a-z]+")
         read(page, "a Ⓝ: Ⓡ")
@@ -381,72 +379,42 @@ def test_the_symbols_of_masks_are_letters_with_a_legend(browser: Browser) -> Non
         expect(page.locator("#character b")).to_have_text(re.compile("^numbers: "))
 
 
-def test_mistakes_in_the_form_are_explained(browser: Browser) -> None:
-    settings = Settings(max_tokens=50, max_characters=120)
-    with (
-        listening(create_app({NAME: tiny()}, settings)) as client,
-        open_page(browser, str(client.base_url), expected=("status of 400",)) as page,
-    ):
-        page.fill("#length", "50")
-        page.fill("#prompt", "the é ra中in")
+def test_mistakes_are_explained(page: Page) -> None:
+    page.fill("#length", "50")
+    page.fill("#prompt", "the é ra中in")
+    page.click("#write")
+    message = f"Not in the alphabet of {NAME}: \u2068é\u2069 \u2068中\u2069."
+    expect(page.locator("#write-status")).to_contain_text(message)
+    page.click("#write-status button")  # removes them
+    assert written(page).startswith("the  rain")
+    for field, value in (("top-p", "2"), ("length", "0"), ("length", ""), ("length", "10001"), ("top-k", "1.5")):
+        before = page.input_value(f"#{field}")
+        page.fill(f"#{field}", value)
         page.click("#write")
-        message = f"Not in the alphabet of {NAME}: \u2068é\u2069 \u2068中\u2069."
-        expect(page.locator("#write-status")).to_contain_text(message)
-        page.click("#write-status button")  # removes them
-        assert written(page).startswith("the  rain")
-        for field, value in (("top-p", "2"), ("length", "0"), ("length", ""), ("top-k", "1.5")):
-            before = page.input_value(f"#{field}")
-            page.fill(f"#{field}", value)
-            page.click("#write")
-            range_named = re.compile(r" must be (an integer|a number) from [01] to ")
-            expect(page.locator("#write-status")).to_contain_text(range_named)
-            expect(page.locator(f"#{field}")).to_be_focused()
-            page.fill(f"#{field}", before)
+        range_named = re.compile(r" must be (an integer|a number) from [01] to ")
+        expect(page.locator("#write-status")).to_contain_text(range_named)
+        expect(page.locator(f"#{field}")).to_be_focused()
+        page.fill(f"#{field}", before)
+    read(page, "")
+    expect(page.locator("#paste:invalid")).to_be_focused()
+    read(page, "a" * 10_001)
+    message = "The text has 10,001 characters; at most 10,000 characters can be read."
+    expect(page.locator("#read-status")).to_have_text(message)
 
-        write(page, length="50")
-        page.click("#continue")
-        expect(page.locator("#written > span")).to_have_count(len(PROMPT) + 100)
-        whole = written(page)
-        page.click("#continue")
-        message = "The text would have 158 characters (limit: 120)."
+
+def test_a_bar_is_shown_while_the_network_is_loaded(browser: Browser, tmp_path: Path, model: Model) -> None:
+    file = tmp_path / "page.html"
+    file.write_bytes(write_page(model, ModelInfo(NAME, model.snapshot()), weights="float32"))
+    with browser.new_context() as context, context.new_page() as page:
+        page.add_init_script("window.Worker = class extends EventTarget { postMessage() {} }")
+        page.goto(file.as_uri())
+        expect(page.locator("#loading")).to_be_visible()
+        expect(page.locator("#write-status")).to_have_text("Loading the network…")
+        expect(page.locator("#write")).to_be_disabled()
+
+
+def test_an_output_that_is_not_finite_is_an_error(browser: Browser, tmp_path: Path) -> None:
+    with opened(browser, tmp_path, overflowing_model()) as page:
+        page.click("#write")
+        message = "The network cannot be used (the output of the network is not finite)."
         expect(page.locator("#write-status")).to_have_text(message)
-        assert text(page, "#written") == whole
-        page.fill("#length", "12")
-        page.click("#continue")
-        expect(page.locator("#written > span")).to_have_count(120)
-        read(page, "")
-        expect(page.locator("#paste:invalid")).to_be_focused()
-        read(page, "a" * 51)
-        expect(page.locator("#read-status")).to_contain_text("Text must have at most 50 characters (got ")
-
-
-def test_the_key_is_requested_and_errors_of_the_server_are_shown(browser: Browser) -> None:
-    full = '{"error": {"message": "the queue is full; retry later"}}'
-    interrupted = "The connection was interrupted. Is the server still running?"
-    responses: list[tuple[Callable[[Route], None], str]] = [
-        (lambda route: route.fulfill(status=429, body=full), "The queue is full; retry later."),
-        (lambda route: route.fulfill(body='{"characters": [], "units": ""}\n'), interrupted),
-        (lambda route: route.abort(), interrupted),
-    ]
-    with (
-        serving(api_key="secret") as client,
-        open_page(browser, str(client.base_url), expected=("Failed to load resource",)) as page,
-    ):
-        expect(page.locator("#key-dialog")).to_be_visible()
-        page.keyboard.press("Escape")
-        expect(page.locator("#write-status")).to_contain_text("The server requires its API key.")
-        page.reload()
-        page.fill("#key", "wrong")
-        page.keyboard.press("Enter")
-        expect(page.locator("#key-note")).to_have_text("Invalid API key. Try again.")
-        page.fill("#key", "secret")
-        page.keyboard.press("Enter")
-        write(page)
-        page.reload()
-        write(page)
-        for respond, message in responses:
-            page.route("**/api/play", respond)
-            page.click("#write")
-            expect(page.locator("#write-status")).to_have_text(message)
-            page.unroute("**/api/play")
-            write(page)

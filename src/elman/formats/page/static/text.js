@@ -1,10 +1,11 @@
 /*
- * A text whose characters can be inspected one by one. An entry is what the server reports about a character:
+ * A text whose characters can be inspected one by one. An entry is what the worker reports about a character:
  * `character`, `probability`, `bits`, `sampling`, `alternatives` and `activations`; and whether the user has `chosen` it.
  */
 
 import { dequantize } from "../bytes.js";
 import { createCharacter, isMark } from "../character.js";
+import { byId } from "../dom.js";
 
 /** Return the activation of a unit from its byte, or 0 if there is none. */
 export function decodeActivation(activations, unit) {
@@ -54,7 +55,7 @@ export class InspectableText {
     this.box.append(added);
   }
 
-  /** Complete the last entry with its activations, which are known once the server has read it. */
+  /** Complete the last entry with its activations, which are known once it has been read. */
   complete({ activations }) {
     const last = this.entries.at(-1);
     last.activations = activations;
@@ -152,4 +153,24 @@ export class InspectableText {
     }
     return best;
   }
+}
+
+/**
+ * Show generated text at a readable speed: pass entries on to `append` at the selected speed. `add` queues entries and `end` is called after the last; `done`
+ * resolves when all are shown, or when the signal aborts.
+ */
+export function startTypewriter(signal, append) {
+  const queue = [];
+  let isEnded = false;
+  const run = async () => {
+    for (let due = 0, before = null; !signal.aborted && (!isEnded || queue.length);) {
+      const now = await new Promise(requestAnimationFrame), speed = Number(byId("speed").value);
+      due = speed ? Math.min(due, 1) + speed * (now - (before ?? now)) / 1000 : Infinity; // a speed of 0 shows them as they arrive
+      before = now;
+      const entries = signal.aborted ? [] : queue.splice(0, Math.floor(Math.min(due, queue.length)));
+      due -= entries.length;
+      if (entries.length) append(entries);
+    }
+  };
+  return { add: (entries) => queue.push(...entries), end: () => { isEnded = true; }, done: run() };
 }

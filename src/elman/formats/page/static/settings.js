@@ -3,15 +3,13 @@
 import { byId, create } from "../dom.js";
 import { UserError } from "./task.js";
 
-/** Arguments of a request, and the fields that they are entered in; those of the sampling options are added. */
+/** Settings by name, and the fields that they are entered in; those of the sampling options are added. */
 const FIELDS = { max_tokens: "length", seed: "seed" };
 
-/** Set up the form, with the limits and the sampling options that the server has sent. */
-export function initSettings({ limits, sampling }) {
+/** Set up the form, with a field for each sampling option. */
+export function initSettings(sampling) {
   byId("seed").addEventListener("input", () => { byId("new-seed").checked = false; });
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) byId("speed").value = "0";
-  byId("length").max = limits.length;
-  byId("length").value = Math.min(byId("length").value, limits.length);
   byId("settings").prepend(...sampling.map(createField));
   byId("settings-help").prepend(...sampling.flatMap(({ label, help }) =>
     [create("dt", { textContent: label }), create("dd", { textContent: help })]));
@@ -25,7 +23,7 @@ function createField({ name, label, minimum: min, maximum: max, step, default: v
   return create("div", {}, create("label", { htmlFor: field.id, textContent: label }), field);
 }
 
-/** Return the settings by the names of the request's arguments; for a new text with a new seed, if that is selected. */
+/** Return the settings by name; for a new text with a new seed, if that is selected. */
 export function readSettings(isNewText) {
   if (isNewText && byId("new-seed").checked) byId("seed").value = Math.floor(Math.random() * 1_000_000);
   return Object.fromEntries(Object.entries(FIELDS).map(([name, id]) => [name, readNumber(byId(id))]));
