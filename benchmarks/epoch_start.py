@@ -23,7 +23,7 @@ import elman
 from elman.engine import get_engine
 from elman.runs.history import DECAY
 from elman.text import Windows
-from elman.training.start import create_optimizer
+from elman.training.initialization import create_optimizer
 from speed import add_result
 
 RESULTS = Path(__file__).parent / "results" / "epoch_start.json"

@@ -28,9 +28,9 @@ from typing import Any
 
 from elman.apps.dashboard.server import serve_dashboard
 from elman.text import Corpus, read_corpus
+from elman.training.api import train
 from elman.training.callbacks import TrainingCallback
 from elman.training.run import Run
-from elman.training.train import train
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "reference": {"preset": "reference", "max_updates": 240_000, "epochs": 1000},

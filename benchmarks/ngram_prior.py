@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import elman
 from elman.config import Config
 from elman.ngram.language_model import compute_losses
-from elman.runs.data import TrainingData
+from elman.runs.texts import TrainingData
 from elman.text import Corpus, read_corpus
-from elman.training.start import create_optimizer, initial_state
+from elman.training.initialization import create_optimizer, initial_state
 
 PRESET = "quick"
 BASE: dict[str, Any] = {

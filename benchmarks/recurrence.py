@@ -32,7 +32,7 @@ from elman.network.ops import Array
 from elman.network.parameters import Parameters, layer
 from elman.runs.plots import COLOURS, UPDATES, create_figure, save_figure
 from elman.text import Windows, read_corpus
-from elman.training.start import create_optimizer
+from elman.training.initialization import create_optimizer
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parent / "docs" / "images"

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from elman.runs.directory import PLOT
 from elman.storage.files import replace_file
 from elman.text import Corpus
+from elman.training import plot
 from elman.training.run import Run
 from support.cli import Command, Ended, exit_code
 from support.compile_lock import lock_compilation
@@ -55,7 +57,7 @@ def _no_orphans() -> Iterator[None]:
 @pytest.fixture
 def drawn_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let runs draw the plot of their losses, which takes longer than a training of this size."""
-    monkeypatch.setattr(Run, "save_plot", save_plot)
+    monkeypatch.setattr(plot, "write_plot", write_plot)
 
 
 @pytest.fixture(autouse=True)
@@ -64,20 +66,20 @@ def _no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
-save_plot = Run.save_plot
+write_plot = plot.write_plot
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _empty_plots() -> Iterator[None]:
     """Let runs, also those of fixtures, write an empty file in place of the plot; see `drawn_plots`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "save_plot", save_empty_plot)
+        patch.setattr(plot, "write_plot", write_empty_plot)
         yield
 
 
-def save_empty_plot(run: Run) -> None:
+def write_empty_plot(run: Run) -> None:
     assert run.directory is not None
-    replace_file(run.directory.plot_path, b"")
+    replace_file(run.directory.path / PLOT, b"")
 
 
 @pytest.fixture(scope="module")

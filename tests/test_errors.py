@@ -15,10 +15,10 @@ from elman.apps.sweep.commands import summarize
 from elman.apps.sweep.results import SweepResult
 from elman.apps.sweep.space import SweepSettings
 from elman.errors import MAX_PATH_SHOWN, MAX_SHOWN, ElmanError, quote, shorten
-from elman.runs.data import describe_text
+from elman.runs.texts import describe_text
 from elman.text import Corpus
 from elman.text.corpus import SampledText
-from elman.training.health import Outcome, advise
+from elman.training.advice import Outcome, advise
 from elman.training.limits import describe_load
 from elman.training.run import Run
 from support.cli import Command

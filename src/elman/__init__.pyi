@@ -18,9 +18,9 @@ from elman.model.score import Score as Score
 from elman.runs.history import Sample as Sample
 from elman.testing.gradcheck import gradcheck as gradcheck
 from elman.text.corpus import Corpus as Corpus
+from elman.training.api import train as train
 from elman.training.callbacks import TrainingCallback as TrainingCallback
 from elman.training.run import Run as Run
 from elman.training.saved_runs import SavedRun as SavedRun
 from elman.training.saved_runs import list_runs as list_runs
 from elman.training.saved_runs import open_run as open_run
-from elman.training.train import train as train

@@ -214,7 +214,7 @@ def test_a_signal_before_the_first_update_need_not_wait(
         assert (ended.code, ended.err) == (130, "stopping: saving the run (press Ctrl-C again to stop at once)\n")
         assert ended.out.endswith("stopped and saved; resume with: elman train --out out --resume\n")
         assert elman.list_runs("out")[0]["stopped"] == "interrupted"
-        patch.setattr("elman.training.start.initial_state", stop)
+        patch.setattr("elman.training.loop.initial_state", stop)
         assert command(*arguments, "none") == (130, "", "")
     assert not Path("none").exists()
     assert command("train", "--out", "out", "--resume", "--quiet").code == command(*arguments, "whole").code == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import elman
-from elman.runs.directory import RunDirectory
+from elman.runs.writer import RunWriter
 from elman.text import Corpus
 from elman.text.masks import MASKS
 from support.cli import Command, assert_refused
@@ -125,7 +125,7 @@ def test_runs_are_removed(two_texts: Path, command: Command, monkeypatch: pytest
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     assert_refused(command("runs", "rm", "runs/short"), "cannot ask, as standard input is not a terminal: pass --yes")
     assert_refused(command("runs", "rm", "runs/short", "runs", "--yes"), "'runs' contains no run")
-    with RunDirectory(Path("runs/long")).writing():
+    with RunWriter(Path("runs/long")):
         words = "the run in 'runs/long' is being trained: stop it first"
         assert_refused(command("runs", "rm", "runs/short", "runs/long", "--yes"), words)
     with monkeypatch.context() as closed:

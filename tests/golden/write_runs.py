@@ -70,8 +70,9 @@ def write(folder: Path) -> None:
     machine = {"system": "Linux", "architecture": "x86_64", "processor": "", "cores": 2}
     expected: dict[str, Any] = {"resumed": {}}
     with (
+        mock.patch("elman.training.budget.time", clock),
+        mock.patch("elman.training.checkpoints.time", clock),
         mock.patch("elman.training.loop.time", clock),
-        mock.patch("elman.training.limits.time", clock),
         mock.patch("elman.training.loop.save_plot"),
         mock.patch("elman.runs.manifest.describe_machine", return_value=machine),
         mock.patch("elman.runs.manifest.list_versions", return_value={"elman": "0.3.0"}),

@@ -21,7 +21,7 @@ from elman.network import Dropout, Optimizer
 from elman.network.muon import is_hidden_matrix
 from elman.network.optimizers import EPSILON, OPTIMIZERS, OptimizerSpec, beta_help
 from elman.network.parameters import Array, Arrays
-from elman.presets import choose_recipe
+from elman.recipe import choose_recipe
 from elman.text import Corpus, Windows
 from support import reference_impl
 from support import tolerances as tolerances

@@ -2,14 +2,13 @@
 
 import ast
 import inspect
-import os
 import pickle
 import re
 import sys
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from elman.errors import ElmanError, command_line, option
 from elman.network.sampling import list_sampling_options
 from elman.options import SYNONYMS, suggest_option
 from elman.text import Corpus
-from elman.training.train import OTHER_ARGUMENTS, TrainingOptions
+from elman.training.api import OTHER_ARGUMENTS
 from project.typed_user_script import use_everything
 from support.state import ROOT, TEXT
 from support.training import EXACT, StopsAt, contents, train
@@ -34,11 +33,6 @@ SAMPLING = [option.name for option in list_sampling_options()]
 @pytest.fixture(scope="module")
 def model() -> elman.Model:
     return train(Corpus.from_text(TEXT), **EXACT, max_updates=10, ngram_order=2).model
-
-
-def test_the_typed_options_are_the_settings() -> None:
-    hints = get_type_hints(elman.Config) | {"validation": float | str | os.PathLike[str]}
-    assert get_type_hints(TrainingOptions) == hints
 
 
 def test_help_describes_every_setting_by_its_python_name() -> None:

@@ -26,9 +26,10 @@ from elman.errors import ElmanError
 from elman.model.loading import load
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.text import Corpus
-from elman.training import loop as training
+from elman.training import budget, checkpoints
 from elman.training.callbacks import TrainingCallback
-from elman.training.limits import Stopwatch
+from elman.training.checkpoints import Checkpoints
+from elman.training.health import HealthCheck
 from elman.training.run import Run
 from support.state import TEXT, snapshot
 from support.training import EXACT, assert_same, train
@@ -74,9 +75,9 @@ def assert_goes_on(text: Path, out: Path, checkpoint: bytes | None = None) -> No
 
 
 def save_after_every_update(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "TICK_SECONDS", 1e-9)
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
-    monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)
+    monkeypatch.setattr(budget, "TICK_SECONDS", 1e-9)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SHARE", math.inf)
 
 
 class Does(TrainingCallback):
@@ -277,9 +278,10 @@ def test_checkpoints_take_a_hundredth_of_the_time_at_most(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch, since: float, updates: int, took: float, due: bool
 ) -> None:
     """At least every 30 s or 100,000 updates, but for s seconds of writing at least 100 s go by before the next."""
-    trainer: Any = training.Trainer(train(corpus, **EXACT, max_updates=1), TrainingCallback(), Stopwatch())
+    run = train(corpus, **EXACT, max_updates=1)
+    saving = Checkpoints(run, HealthCheck(run, TrainingCallback()))
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    trainer.saved_at, trainer.save_seconds = now - since, [took]
-    trainer.saved_update = trainer.state.update - updates
-    assert trainer.checkpoint_is_due() == due
+    saving.saved_at, saving.save_seconds = now - since, [took]
+    saving.saved_update = run.state.update - updates
+    assert (saving.next_update(0) <= run.state.update) == due

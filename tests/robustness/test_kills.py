@@ -24,10 +24,11 @@ import elman
 from elman.errors import ElmanError
 from elman.model.loading import load
 from elman.runs.checkpoint import load_checkpoint
-from elman.runs.directory import CHECKPOINT, LOCK, PLOT, RunDirectory
+from elman.runs.directory import CHECKPOINT, PLOT, RunDirectory
+from elman.runs.lock import LOCK
 from elman.storage.tensors import read_tensors
 from elman.text import Corpus
-from elman.training import loop as training
+from elman.training import budget, checkpoints, loop
 from support.cli import exit_code
 from support.kills import Killed, kill_at
 from support.state import ROOT, TEXT
@@ -149,9 +150,9 @@ def test_a_run_that_is_killed_at_any_sync_ends_as_one_that_was_not(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: dict[str, Any], when: str
 ) -> None:
     """Whatever reaches the disk does so by a sync: here a run is killed before and after every single one."""
-    monkeypatch.setattr(training, "TICK_SECONDS", 100.0)
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
-    monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)
+    monkeypatch.setattr(budget, "TICK_SECONDS", 100.0)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SHARE", math.inf)
     options = EXACT | recipe
     train(corpus, **options, max_updates=12, out=tmp_path / "whole")
     whole = left(tmp_path / "whole")
@@ -174,7 +175,7 @@ def test_a_run_that_is_killed_at_any_sync_ends_as_one_that_was_not(
 def test_a_longer_run_that_is_killed_at_its_start_has_no_final_validation_of_the_shorter(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int, metrics_every: int
 ) -> None:
-    monkeypatch.setattr(training, "TICK_SECONDS", 100.0)
+    monkeypatch.setattr(budget, "TICK_SECONDS", 100.0)
     options = EXACT | {"validation": 0.2, "validate_every": every, "metrics_every": metrics_every, "sample_every": 0}
     train(corpus, **options, max_updates=9, out=tmp_path / "short")
     shutil.copytree(tmp_path / "short", tmp_path / "whole")
@@ -193,7 +194,7 @@ def test_a_longer_run_that_is_killed_at_its_start_has_no_final_validation_of_the
 def test_other_limits_hold_though_it_is_killed(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(corpus, **EXACT, max_updates=9, out=tmp_path / "run")
     with monkeypatch.context() as patch:
-        kill_at(patch, 1, "before", [(training, "compile_kernels")])
+        kill_at(patch, 1, "before", [(loop, "compile_kernels")])
         with pytest.raises(Killed):
             train(corpus, resume=True, max_updates=20, out=tmp_path / "run")
     train(corpus, resume=True, out=tmp_path / "run")
@@ -211,7 +212,7 @@ def test_a_killed_replacement_is_one_of_both_runs(tmp_path: Path, monkeypatch: p
     options: dict[str, Any] = settings | {"max_updates": 4, "validation": 0.2, "validate_every": 2}
     elman.train(old, **options, preset="reference", out=tmp_path / "run")
     before, outcomes = contents(tmp_path / "run"), []
-    monkeypatch.setattr(training, "save_plot", lambda *_: None)  # which takes most of the time
+    monkeypatch.setattr(loop, "save_plot", lambda *_: None)  # which takes most of the time
     for last in count(1):
         out = Path(shutil.copytree(tmp_path / "run", tmp_path / f"run{last}"))
         try:

@@ -18,10 +18,11 @@ import gc, json, sys, tracemalloc
 from pathlib import Path
 import elman
 from elman.runs import history
-from elman.training import loop
+from elman.training import budget, checkpoints
 from elman.training.callbacks import TrainingCallback
 
-history.NEWEST, loop.CHECKPOINT_SECONDS, loop.CHECKPOINT_SHARE, loop.TICK_SECONDS = 50, 0.2, 1e9, 0.01
+history.NEWEST, budget.TICK_SECONDS = 50, 0.01
+checkpoints.CHECKPOINT_SECONDS, checkpoints.CHECKPOINT_SHARE = 0.2, 1e9
 
 def held():
     gc.collect()

@@ -15,9 +15,11 @@ import elman
 from elman.config import Config
 from elman.errors import ElmanError
 from elman.ngram.model import NgramModel, ngram_tensors
-from elman.runs.checkpoint import Checkpoint, load_checkpoint, load_network, save_checkpoint
+from elman.runs.checkpoint import Checkpoint, load_checkpoint, load_network, serialize_checkpoint
+from elman.storage.files import replace_file
 from elman.storage.tensors import read_tensors
 from elman.text import Corpus
+from elman.training.run import make_checkpoint
 from support.networks import make_state
 from support.state import T, snapshot
 from support.tensors import save_tensors
@@ -27,7 +29,7 @@ from support.training import network, train
 def trained(corpus: Corpus, **options: Any) -> Checkpoint:
     """Return the checkpoint of a network in the middle of an epoch, with moments and a state that are not zero."""
     settings: dict[str, Any] = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "learning_rate": 0.01} | options
-    return train(corpus, **settings, max_updates=20).checkpoint
+    return make_checkpoint(train(corpus, **settings, max_updates=20))
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def assert_same(found: Checkpoint, expected: Checkpoint) -> None:
 def test_a_checkpoint_is_restored_bit_for_bit(corpus: Corpus, tmp_path: Path, recipe: dict[str, Any]) -> None:
     expected = trained(corpus, **recipe)
     assert (expected.best is None) == ("validation" not in recipe)
-    save_checkpoint(tmp_path / "c", expected)
+    replace_file(tmp_path / "c", serialize_checkpoint(expected))
     found, last = load_checkpoint(tmp_path / "c"), load_network(tmp_path / "c")
     assert_same(found, expected)
     assert network(found.best) == network(expected.best)
@@ -72,7 +74,7 @@ def test_a_checkpoint_is_restored_bit_for_bit(corpus: Corpus, tmp_path: Path, re
 def test_the_generator_comes_back_with_the_half_that_it_holds(checkpoint: Checkpoint, tmp_path: Path) -> None:
     generator = checkpoint.state.sample_generator
     generator.integers(5, dtype=np.uint32)  # the second half of a 64-bit number is stored for the next call
-    save_checkpoint(tmp_path / "c", checkpoint)
+    replace_file(tmp_path / "c", serialize_checkpoint(checkpoint))
     found = load_checkpoint(tmp_path / "c").state.sample_generator
     for dtype in (np.uint32, np.uint64):
         expected = generator.integers(2**31, size=3, dtype=dtype)
@@ -87,7 +89,7 @@ def test_any_alphabet_comes_back(tmp_path: Path, characters: str, updates: int) 
     if not updates:  # a state before the first update
         state = make_state(len(corpus.alphabet), 3, 0.1, 1, np.float64)
         expected = Checkpoint(Config(hidden_size=3), corpus.alphabet, corpus.sha256, state)
-    save_checkpoint(tmp_path / "c", expected)
+    replace_file(tmp_path / "c", serialize_checkpoint(expected))
     assert_same(load_checkpoint(tmp_path / "c"), expected)
 
 
@@ -102,7 +104,7 @@ def error_message(path: Path) -> str:
 
 @pytest.fixture
 def data(checkpoint: Checkpoint, tmp_path: Path) -> bytes:
-    save_checkpoint(tmp_path / "good", checkpoint)
+    replace_file(tmp_path / "good", serialize_checkpoint(checkpoint))
     return (tmp_path / "good").read_bytes()
 
 
@@ -155,7 +157,7 @@ def test_a_file_of_another_kind(tmp_path: Path, content: bytes, reason: str) -> 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_not_finite(checkpoint: Checkpoint, tmp_path: Path, value: float) -> None:
     checkpoint.state.parameters["W"][1, 2] = value
-    save_checkpoint(tmp_path / "c", checkpoint)
+    replace_file(tmp_path / "c", serialize_checkpoint(checkpoint))
     assert "(W is not an array of finite float64 values)" in error_message(tmp_path / "c")
 
 
@@ -170,7 +172,7 @@ def trained_with_prior(corpus: Corpus, **options: Any) -> Checkpoint:
 @pytest.mark.parametrize("validation", [0.0, 0.25])
 def test_files_contain_the_table_and_no_text(corpus: Corpus, tmp_path: Path, validation: float) -> None:
     expected = trained_with_prior(corpus, validation=validation)
-    save_checkpoint(tmp_path / "c", expected)
+    replace_file(tmp_path / "c", serialize_checkpoint(expected))
     (tmp_path / "n").write_bytes(expected.selected.serialize())
     found, alone = load_checkpoint(tmp_path / "c"), load_network(tmp_path / "n")
     assert_same(found, expected)
@@ -210,7 +212,7 @@ def test_a_table_is_mapped_into_memory(corpus: Corpus, tmp_path: Path) -> None:
 
 def altered(corpus: Corpus, tmp_path: Path, change: Callable[[dict[str, Any], dict[str, Any]], object]) -> Path:
     """Return a checkpoint with a prior whose description or tensors were changed, with a matching digest."""
-    save_checkpoint(tmp_path / "good", trained_with_prior(corpus))
+    replace_file(tmp_path / "good", serialize_checkpoint(trained_with_prior(corpus)))
     text, tensors = read_tensors(tmp_path / "good")
     description: dict[str, Any] = json.loads(text)
     change(description, tensors)

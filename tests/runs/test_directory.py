@@ -20,7 +20,7 @@ from elman.apps.report import report
 from elman.config import Config
 from elman.errors import ElmanError, quote
 from elman.model.loading import load
-from elman.runs.directory import RunDirectory
+from elman.runs.writer import RunWriter
 from elman.text import Corpus
 from elman.training.callbacks import TrainingCallback
 from elman.training.run import Run
@@ -84,7 +84,7 @@ def test_a_start_that_fails_leaves_the_old_run(corpus: Corpus, tmp_path: Path, m
     for wrong in ({"dropout": 2.0}, {"seq_length": 1000}, {"hidden_size": 10**9}):
         with pytest.raises(ElmanError):
             train(corpus, **OPTIONS | wrong, out=tmp_path, overwrite=True)
-    with RunDirectory(tmp_path).writing(), pytest.raises(ElmanError, match="is locked"):
+    with RunWriter(tmp_path), pytest.raises(ElmanError, match="is locked"):
         train(corpus, **OPTIONS, out=tmp_path, overwrite=True)
     monkeypatch.setattr("elman.storage.files.os.fsync", full)
     with pytest.raises(ElmanError, match="No space left on device"):
@@ -107,7 +107,7 @@ def test_a_damaged_run_is_replaced_but_no_other_file(corpus: Corpus, tmp_path: P
 @contextmanager
 def writer_elsewhere(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that writes to a directory, until it is killed."""
-    code = "import pathlib, sys, elman.runs.directory as d; lock = d.DirectoryLock(pathlib.Path(sys.argv[1]))"
+    code = "import pathlib, sys, elman.runs.lock as d; lock = d.DirectoryLock(pathlib.Path(sys.argv[1]))"
     command = [sys.executable, "-c", f"{code}; lock.acquire(); print(flush=True); input()", str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -19,8 +19,9 @@ from elman.errors import ElmanError
 from elman.runs import history
 from elman.runs.directory import RunDirectory
 from elman.runs.history import COLUMNS, MIN_CHARS, Losses, Metrics, Records, Sample, TrainLossEstimator
+from elman.runs.writer import RunWriter
 from elman.text import Corpus
-from elman.training import loop
+from elman.training import checkpoints
 from support.state import TEXT
 from support.training import EXACT, SMALL, StopsAt, rows, train
 
@@ -38,9 +39,9 @@ def test_rows_and_samples_are_restored_bit_for_bit(rows: list[Metrics], samples:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         (path / "metrics.csv").write_bytes(HEADER)
-        directory = RunDirectory(path)
-        directory.append(rows, [])
-        directory.append([], samples)
+        directory, writer = RunDirectory(path), RunWriter(path)
+        writer.append(rows, [])
+        writer.append([], samples)
         assert directory.metrics() == rows
         assert directory.samples() == samples
         data = (path / "samples.jsonl").read_bytes()  # a sample is one line, whatever it contains
@@ -140,8 +141,8 @@ def test_older_records_are_read_where_they_were_written() -> None:
 
 @pytest.mark.usefixtures("few")
 def test_a_saved_run_has_the_same_history(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SHARE", 1e9)
     options = SMALL | {"metrics_every": 1, "sample_every": 1, "validation": 0.2, "validate_every": 4}
     expected = train(Corpus.from_text(TEXT), **options, max_updates=30)
     for updates, resume in ((17, False), (30, True)):
@@ -149,7 +150,7 @@ def test_a_saved_run_has_the_same_history(corpus: Corpus, tmp_path: Path, monkey
         assert len(run.metrics._split[1]) < 10  # what is in memory
     assert rows(run.metrics) == rows(expected.metrics)
     assert run.samples == expected.samples
-    assert run.latest_validation_loss == expected.latest_validation_loss is not None
+    assert run.history.latest_validation_loss == expected.history.latest_validation_loss is not None
     assert run.advice == expected.advice
 
 

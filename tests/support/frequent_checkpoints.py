@@ -3,9 +3,9 @@
 import sys
 
 from elman.cli import main
-from elman.training import loop as training
+from elman.training import budget, checkpoints
 
-training.TICK_SECONDS, training.CHECKPOINT_SECONDS, training.CHECKPOINT_SHARE = 0.004, 0.0, 1e9
+budget.TICK_SECONDS, checkpoints.CHECKPOINT_SECONDS, checkpoints.CHECKPOINT_SHARE = 0.004, 0.0, 1e9
 
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -97,8 +97,11 @@ def _from_sections(data: bytes) -> bytes:
     description, _, rest = data.partition(b"\n")
     arrays, _, raw = rest.partition(b"\n")
     try:
-        tensors = {name: _fill(raw, *kind) for name, kind in json.loads(arrays).items()}
-        return b"".join(serialize_tensors(description.decode(), tensors))
+        return b"".join(
+            serialize_tensors(
+                description.decode(), {name: _fill(raw, *kind) for name, kind in json.loads(arrays).items()}
+            )
+        )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return data  # cannot be represented in a file
 

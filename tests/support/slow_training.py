@@ -8,21 +8,20 @@ import time
 from typing import Any
 
 from elman.cli import main
-from elman.training import loop as training
+from elman.training import budget, loop
 
 PAUSE_SECONDS = 0.1
 
-training.TICK_SECONDS, training.save_plot = 0.005, lambda *_: None
-_advance: Any = training.Trainer.advance
+budget.TICK_SECONDS, loop.save_plot = 0.005, lambda *_: None
+_advance = loop.advance
 
 
-def advance_and_pause(self: training.Trainer) -> str:
-    limit: str = _advance(self)
+def advance_and_pause(*arguments: Any) -> None:
+    _advance(*arguments)
     time.sleep(PAUSE_SECONDS)
-    return limit
 
 
-training.Trainer.advance = advance_and_pause  # type: ignore[method-assign]
+loop.advance = advance_and_pause
 
 if __name__ == "__main__":
     main(sys.argv[1:])

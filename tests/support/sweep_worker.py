@@ -4,20 +4,19 @@ import time
 from typing import Any
 
 from elman.apps.sweep.worker import main
-from elman.training import loop as training
+from elman.training import budget, checkpoints, loop
 
-training.TICK_SECONDS, training.CHECKPOINT_SECONDS, training.CHECKPOINT_SHARE = 0.004, 0.0, 1e9
-training.save_plot = lambda *_: None  # which would take a second
-_advance: Any = training.Trainer.advance
+budget.TICK_SECONDS, checkpoints.CHECKPOINT_SECONDS, checkpoints.CHECKPOINT_SHARE = 0.004, 0.0, 1e9
+loop.save_plot = lambda *_: None  # which would take a second
+_advance = loop.advance
 
 
-def advance_slowly(self: training.Trainer) -> str:
-    limit: str = _advance(self)
+def advance_slowly(*arguments: Any) -> None:
+    _advance(*arguments)
     time.sleep(0.01)
-    return limit
 
 
-training.Trainer.advance = advance_slowly  # type: ignore[method-assign]
+loop.advance = advance_slowly
 
 if __name__ == "__main__":
     main()

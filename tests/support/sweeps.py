@@ -11,7 +11,7 @@ from elman.apps.sweep.sweep import sweep
 from elman.apps.sweep.worker import work
 from elman.runs.directory import CHECKPOINT
 from elman.storage.tensors import read_tensors
-from elman.training.train import train
+from elman.training.api import train
 from support.state import TEXT
 
 SPACE = {"learning_rate": {"low": 0.01, "high": 0.3, "log": True}, "hidden_size": [3, 4, 5]}

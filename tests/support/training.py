@@ -10,7 +10,7 @@ from elman.runs.directory import RunDirectory
 from elman.runs.history import Metrics
 from elman.runs.snapshot import Snapshot
 from elman.text import Corpus
-from elman.training import train as training
+from elman.training import api
 from elman.training.callbacks import TrainingCallback
 from elman.training.run import Run
 from support.state import T, snapshot
@@ -25,7 +25,7 @@ def train(corpus: str | Path | Corpus = "python-docs", *, preset: str | None = N
     """Train from the settings of the reference experiment, whose numbers the tests know; a resumed run has its own."""
     if preset is None and not options.get("resume"):
         preset = "reference"
-    return training.train(corpus, preset=preset, **options)
+    return api.train(corpus, preset=preset, **options)
 
 
 class StopsAt(TrainingCallback):

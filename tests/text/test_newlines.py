@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import elman
-from elman.runs.data import describe_text
+from elman.runs.texts import describe_text
 from elman.text import Alphabet, Corpus, read_chunks, read_corpus
 from elman.text.masks import Masker
 from support.cli import Command

@@ -16,7 +16,7 @@ from elman.engine import get_engine
 from elman.network import SamplingParams
 from elman.ngram.language_model import compute_losses
 from elman.ngram.model import read
-from elman.training.loop import Trainer
+from elman.training.validation import Validation
 from support.tolerances import COUNTS_SESSION, largest_relative_error
 from support.training import Listens, contents
 
@@ -114,7 +114,7 @@ def test_a_run_that_is_killed_before_its_validation_is_completed(
     corpus, options = elman.Corpus.from_lines(LINES), {"preset": "counts", "lines": True}
     expected = elman.train(corpus, **options)  # type: ignore[arg-type]
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "finish_validation", Mock(side_effect=KeyError))
+        patch.setattr(Validation, "finish", Mock(side_effect=KeyError))
         with pytest.raises(KeyError):
             elman.train(corpus, out=tmp_path, **options)  # type: ignore[arg-type]
     run = elman.train(corpus, out=tmp_path, resume=True)

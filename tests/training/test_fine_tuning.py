@@ -19,8 +19,9 @@ from elman.runs.directory import RunDirectory
 from elman.runs.manifest import ModelOrigin
 from elman.text import Alphabet, Corpus
 from elman.training.fine_tuning import PretrainedModel, match_characters
+from elman.training.initialization import initial_state
+from elman.training.loop import start_run
 from elman.training.run import Run
-from elman.training.start import initial_state, start_run
 from support.cli import Command
 from support.state import T
 from support.training import EXACT, StopsAt, assert_same, train

@@ -14,12 +14,11 @@ from elman.engine import TrainState
 from elman.engine.numpy_engine import NumpyEngine
 from elman.model.score import score
 from elman.network.optimizer import Optimizer
-from elman.runs.directory import RunDirectory
+from elman.runs.writer import RunWriter
 from elman.text import Corpus, Windows
-from elman.training import limits
-from elman.training import loop as training
+from elman.training import budget, checkpoints, loop, validation
+from elman.training.budget import Stopwatch
 from elman.training.callbacks import TrainingCallback
-from elman.training.limits import Stopwatch, reads_whole_set
 from elman.training.run import Run
 from support.training import EXACT, StopsAt, train
 
@@ -54,12 +53,12 @@ def run_on(
     """Train with `least` updates at least, by an engine that has a `share` of the processor."""
     now = {"perf_counter": lambda: machine.now, "monotonic": lambda: machine.now}
     clock = SimpleNamespace(**now, thread_time=lambda: share * machine.now)
-    monkeypatch.setattr(limits, "MIN_UPDATES", least)
-    monkeypatch.setattr(training, "time", clock)
-    monkeypatch.setattr(limits, "time", clock)
-    monkeypatch.setattr(limits, "compile_seconds", lambda: machine.compile_seconds)
-    monkeypatch.setattr(limits, "PLOT_SECONDS", 0.0)
-    monkeypatch.setattr(training, "get_engine", lambda *_: machine)
+    monkeypatch.setattr(budget, "MIN_UPDATES", least)
+    for module in (budget, checkpoints, loop):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(budget, "compile_seconds", lambda: machine.compile_seconds)
+    monkeypatch.setattr(budget, "PLOT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "get_engine", lambda *_: machine)
     settings = EXACT | {"optimizer": "adam", "learning_rate": 0.01, "schedule": "cosine", "epochs": 1000}
     settings = {} if options.get("resume") else settings
     return train(Corpus.from_text("It was a dark and stormy night. " * 9), **settings | options)
@@ -119,7 +118,7 @@ def validations_of(
         machine.now += seconds + 30.0 * (len(times) == pause_at)
         return score(engine, parameters, h, indices)
 
-    monkeypatch.setattr(training, "score", slow)
+    monkeypatch.setattr(validation, "score", slow)
     return times
 
 
@@ -142,7 +141,7 @@ def test_the_compilation_of_kernels_does_not_count(monkeypatch: pytest.MonkeyPat
 
 def test_the_budget_begins_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [10.0]
-    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: now[0]))
     late, at_once = Stopwatch(9.6), Stopwatch()
     much_later = Stopwatch(1.0)
     now[0] = 12.0
@@ -214,15 +213,15 @@ def test_a_busy_machine_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_slow_write_costs_its_own_time_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    machine, saved, append = Machine(lambda n: 0.01), list[float](), RunDirectory.append
+    machine, saved, append = Machine(lambda n: 0.01), list[float](), RunWriter.append
 
-    def stall(directory: RunDirectory, *records: Any) -> None:
+    def stall(directory: RunWriter, *records: Any) -> None:
         machine.now += 14.0 if len(saved) == 1 else 0.1
         saved.append(machine.now)
         append(directory, *records)
 
-    monkeypatch.setattr(RunDirectory, "append", stall)
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 15.0)
+    monkeypatch.setattr(RunWriter, "append", stall)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 15.0)
     run = run_on(machine, monkeypatch, max_seconds=100.0, out=tmp_path)
     assert len(saved) >= 3
     assert run.state.seconds == pytest.approx(100 - 14.0 - 0.1 * (len(saved) - 1), abs=0.5)
@@ -247,11 +246,11 @@ def test_a_resumed_run_has_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch
 
 
 def test_validations_take_a_small_share_of_the_characters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "FREE_CHARS", 0)
+    monkeypatch.setattr(validation, "FREE_CHARS", 0)
     run = run_on(Machine(lambda n: 0.01), monkeypatch, max_updates=400, validation=0.2, validation_chars=20)
     rows = [row.update for row in run.metrics if row.validation_loss is not None]
-    assert 20 * len(rows) <= 400 * run.config.chars_per_update / limits.CHARS_PER_VALIDATED + 20
+    assert 20 * len(rows) <= 400 * run.config.chars_per_update / validation.CHARS_PER_VALIDATED + 20
     assert run.data.validation_set is not None
-    least = limits.CHARS_PER_VALIDATED * len(run.data.validation_set) / run.config.chars_per_update
-    assert not reads_whole_set(run.data, run.config, int(least) - 1)
-    assert reads_whole_set(run.data, run.config, int(least) + 1)
+    least = validation.CHARS_PER_VALIDATED * len(run.data.validation_set) / run.config.chars_per_update
+    assert not validation.reads_whole_set(run, int(least) - 1)
+    assert validation.reads_whole_set(run, int(least) + 1)

@@ -15,12 +15,12 @@ from elman.errors import ElmanError
 from elman.model.loading import load
 from elman.model.score import score
 from elman.model.score_lines import compute_score_quantiles
-from elman.runs.data import TrainingData
 from elman.runs.snapshot import LINE_SCORES_SHAPE
+from elman.runs.texts import TrainingData
 from elman.text import Corpus
 from elman.text.lines import shuffle_corpus
+from elman.training.initialization import create_optimizer, initial_state
 from elman.training.run import Run
-from elman.training.start import create_optimizer, initial_state
 from support.cli import Command, assert_refused
 from support.training import EXACT, StopsAt, assert_same, assert_saved, train
 

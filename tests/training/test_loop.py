@@ -26,7 +26,7 @@ from elman.network.parameters import Array
 from elman.runs.directory import RunDirectory
 from elman.storage.tensors import read_tensors
 from elman.text import Alphabet, Corpus, Windows
-from elman.training import loop as training
+from elman.training import checkpoints
 from support import reference_impl
 from support import tolerances as tolerances
 from support.networks import make_state
@@ -89,13 +89,14 @@ def test_what_is_written_on_the_way_does_not_change_the_network(corpus: Corpus, 
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("TICK_SECONDS", 1e-12), ("TICK_SECONDS", 1e12), ("CHECKPOINT_SECONDS", -1)]
+    ("name", "value"),
+    [("budget.TICK_SECONDS", 1e-12), ("budget.TICK_SECONDS", 1e12), ("checkpoints.CHECKPOINT_SECONDS", -1)],
 )
 def test_neither_the_calls_of_the_engine_nor_checkpoints_change_the_run(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: float
 ) -> None:
     expected = train(corpus, **SMALL, max_updates=50)
-    monkeypatch.setattr(training, name, value)
+    monkeypatch.setattr(f"elman.training.{name}", value)
     assert_same(train(corpus, **SMALL, max_updates=50, out=tmp_path), expected)
     assert_saved(tmp_path, expected)
 
@@ -304,8 +305,8 @@ def test_the_last_good_checkpoint_is_kept(
 ) -> None:
     expected = train(corpus, **EXACT, max_updates=30)
     spoil_losses(monkeypatch, first_bad=26)
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0 if saved_before else math.inf)
-    monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", -1.0 if saved_before else math.inf)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SHARE", math.inf)
     with pytest.raises(NonFiniteLossError, match=r"^the loss of update 26 .*; the last good checkpoint is kept: low"):
         train(corpus, **EXACT, max_updates=30, out=tmp_path)
     directory = RunDirectory(tmp_path)
@@ -334,7 +335,7 @@ def test_what_is_kept_can_be_loaded_though_the_weights_overflowed(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_updates: int
 ) -> None:
     # The first update's loss is finite; what it leaves of U is not.
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", -1.0)
     options = SMALL | {"learning_rate": 1e38, "init_std": 1.0, "metrics_every": 1}
     with suppress(NonFiniteLossError):
         train(corpus, **options, max_updates=max_updates, out=tmp_path)

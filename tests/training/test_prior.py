@@ -12,8 +12,8 @@ from elman.model.score import score
 from elman.ngram import language_model
 from elman.ngram.language_model import compute_losses
 from elman.text import Corpus
-from elman.training import loop as training
 from elman.training.run import Run
+from elman.training.validation import Validation
 from support import tolerances
 from support.state import TEXT
 from support.training import EXACT, StopsAt, assert_same, train
@@ -59,7 +59,7 @@ def test_no_model_is_worse_than_the_counts(tmp_path: Path, limits: dict[str, Any
 
 
 def test_a_network_that_learns_nothing_leaves_the_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training.Trainer, "score", lambda *_: 9.0)
+    monkeypatch.setattr(Validation, "score", lambda *_: 9.0)
     run = train(LONG, **OPTIONS, max_updates=40, out=tmp_path)
     assert run.results()["kept_update"] == 0
     assert run.validation_loss == run.counts_loss
@@ -68,7 +68,7 @@ def test_a_network_that_learns_nothing_leaves_the_counts(tmp_path: Path, monkeyp
 
 def test_a_weak_network_is_mixed_with_the_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([9.0, 0.01])  # of the network, and of the mixture
-    monkeypatch.setattr(training.Trainer, "score", lambda *_: next(losses))
+    monkeypatch.setattr(Validation, "score", lambda *_: next(losses))
     run = train(LONG, **OPTIONS | {"validate_every": 0}, max_updates=1, out=tmp_path)
     network, model = run.snapshot().parameters, elman.load(tmp_path).snapshot()
     assert (run.validation_loss, run.results()["kept_update"]) == (0.01, 1)
@@ -89,7 +89,7 @@ def test_an_interrupted_run_resumes_as_if_it_had_not_been(tmp_path: Path) -> Non
 def test_patience_counts_validations_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([9.0, 8.0, 7.0, 7.5, 7.5, 7.5])
     monkeypatch.setattr(language_model, "compute_losses", lambda *_: np.ones(1))
-    monkeypatch.setattr(training.Trainer, "score", lambda *_: next(losses))
+    monkeypatch.setattr(Validation, "score", lambda *_: next(losses))
     options = OPTIONS | {"validate_every": 5, "patience": 2, "max_updates": 60}
     run = train(LONG, **options)
     assert (run.stopped, run.state.update, run.validation_loss) == ("patience", 25, 1.0)

@@ -10,7 +10,7 @@ import pytest
 
 import elman
 from elman.errors import ElmanError
-from elman.runs import data
+from elman.runs import texts
 from elman.text import Corpus
 from elman.training.run import Run
 from support.state import TEXT
@@ -102,7 +102,7 @@ def test_another_text_in_a_pipe_is_named(corpus: str | None, words: str, monkeyp
     def pipe(text: str) -> None:
         monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(text.encode())))
 
-    monkeypatch.setattr(data, "has_piped_text", lambda: True)
+    monkeypatch.setattr(texts, "has_piped_text", lambda: True)
     pipe(FIRST)
     elman.train("-", **OPTIONS, out="run", max_updates=10)
     pipe(SECOND)
@@ -120,7 +120,7 @@ def test_another_text_in_a_pipe_is_named(corpus: str | None, words: str, monkeyp
     ],
 )
 def test_what_run_json_does_not_say(corpus: Any, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "has_piped_text", lambda: False)
+    monkeypatch.setattr(texts, "has_piped_text", lambda: False)
     elman.train("corpus/1.txt", **OPTIONS, out="run", max_updates=10)
     path = Path("run/run.json")
     manifest = json.loads(path.read_text(encoding="utf-8"))

@@ -14,6 +14,7 @@ from elman.model.loading import save_model
 from elman.runs.directory import RunDirectory
 from elman.runs.history import summarize
 from elman.runs.plots import LossCurve
+from elman.runs.writer import RunWriter
 from elman.text import Corpus
 from elman.training.saved_runs import find_runs, summarize_run
 from support.cli import Command
@@ -63,8 +64,7 @@ def test_a_row_has_what_the_run_has(finished: Path) -> None:
 
 def test_a_run_in_training_and_one_that_was_killed(folder: Path) -> None:
     rewrite(folder / "long" / "run.json", stopped="")
-    directory = RunDirectory(folder / "long")
-    with directory.writing():
+    with RunWriter(folder / "long"):
         assert summarize_run(folder / "long")["status"] == "running"
     row = summarize_run(folder / "long")
     assert (row["status"], row["stopped"], row["updates"]) == ("incomplete", "", 30)

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 import elman
-from elman import presets
+from elman import recipe
 from elman.config import Config, make_config
 from elman.engine.processes import Process
 from elman.errors import ElmanError
-from elman.presets import EPOCHS, SHORT_BUDGET, SHORT_TEXT, choose_recipe
+from elman.recipe import EPOCHS, SHORT_BUDGET, SHORT_TEXT, UNLIMITED, choose_recipe, round_speed
 from elman.text import Corpus
-from elman.training import start
+from elman.training import fitting, initialization
 from elman.training.callbacks import CallbackList
+from elman.training.loop import start_run
 from support.state import TEXT
 from support.training import Listens, StopsAt, contents
 
@@ -43,7 +44,7 @@ def test_the_recipe_depends_on_the_text() -> None:
     assert (run.config.optimizer, run.config.dropout, run.config.weight_decay) == ("adam", 0.15, 0.0)
     assert elman.train(text, **options, max_seconds=30.0).config.epochs == EPOCHS
     assert elman.train(text, **options, max_seconds=30.0, epochs=3).config.epochs == 3
-    assert run.config.epochs == start.UNLIMITED
+    assert run.config.epochs == UNLIMITED
     run = elman.train(text, **options, optimizer="muon", dropout=0.3)
     assert (run.config.optimizer, run.config.dropout) == ("muon", 0.3)
     assert choose_recipe(SHORT_TEXT, 240)["optimizer"] == "muon"
@@ -113,8 +114,8 @@ def test_the_first_of_several_limits_counts_and_the_rate_of_a_short_budget_follo
 
 def follow_recipe(config: Config, *passed: str, speed: float) -> tuple[int, int]:
     """Return the layers and the hidden units that the recipe of `strong` chooses."""
-    chosen = start.follow_recipe(config, 10**6, 240 * speed, passed)
-    return chosen.layers, chosen.hidden_size
+    chosen = vars(config) | recipe.follow_recipe(vars(config), 10**6, 240 * speed, passed)
+    return chosen["layers"], chosen["hidden_size"]
 
 
 def test_the_recipe_depends_on_the_speed_of_the_machine() -> None:
@@ -131,32 +132,30 @@ def test_the_recipe_depends_on_the_speed_of_the_machine() -> None:
 
 def test_without_a_limit_a_text_is_read_as_often_as_the_recipe_says() -> None:
     config = make_config("minute", {"max_seconds": None})
-    assert start.follow_recipe(config, 1000, 60.0, {"max_seconds"}).epochs == EPOCHS
+    assert recipe.follow_recipe(vars(config), 1000, 60.0, {"max_seconds"})["epochs"] == EPOCHS
     config = make_config("minute", {"max_updates": 5})
-    assert start.follow_recipe(config, 1000, 60.0, {"max_updates"}).epochs > EPOCHS
+    assert recipe.follow_recipe(vars(config), 1000, 60.0, {"max_updates"})["epochs"] > EPOCHS
 
 
 def test_the_speed_is_measured_where_it_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    def decides(*passed: str, preset: str = "minute", **settings: Any) -> bool:
-        return start.speed_decides(make_config("minute", settings), preset, passed)
+    def decides(*passed: str, **settings: Any) -> bool:
+        return fitting.speed_decides(make_config("minute", settings), passed)
 
     assert decides()
     assert decides(max_seconds=SHORT_BUDGET)
     assert not decides(max_seconds=SHORT_BUDGET - 1)
     assert not decides("max_updates", max_updates=10)
     assert not decides("hidden_size")
-    assert not decides(preset="")
-    assert not decides(preset="reference")
-    monkeypatch.setattr(start, "current_process", lambda: Process(size=2))
+    monkeypatch.setattr(fitting, "current_process", lambda: Process(size=2))
     assert not decides()  # an update of one process alone would wait for the gradients of the others
 
 
 def test_the_measured_speed_is_in_the_results_and_the_notice(monkeypatch: pytest.MonkeyPatch, corpus: Corpus) -> None:
-    monkeypatch.setattr(start, "measure_speed", lambda *_: 0.46)
-    run = start.start_run(None, corpus, "minute", {"engine": "numpy"})
+    monkeypatch.setattr(fitting, "measure_speed", lambda *_: 0.46)
+    run = start_run(None, corpus, "minute", {"engine": "numpy"})
     assert run.results()["measured_speed"] == 0.46
     assert any("on a machine 0.46 times as fast as that of the presets: " in notice for notice in run.notices)
-    assert start.round_speed(0.46) == 0.5
+    assert round_speed(0.46) == 0.5
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 32}, {"seq_length": 64, "batch_size": 32}, {"seq_length": 300}])
@@ -183,7 +182,7 @@ def test_a_training_that_needs_too_much_memory_is_refused_before_it_is_allocated
 ) -> None:
     text = Corpus.from_text(TEXT * 20)
     available = 8e9 if options.keys() & {"layers"} or options.get("hidden_size", 0) > 10**4 else 1e3
-    monkeypatch.setattr(start, "available_memory", lambda: available)
+    monkeypatch.setattr(initialization, "available_memory", lambda: available)
     settings: dict[str, Any] = {"hidden_size": 1, "seq_length": 2, "max_updates": 2, "sample_every": 0} | options
     with pytest.raises(ElmanError, match=expected):
         elman.train(text, preset="reference", **settings, out=tmp_path / "run")
@@ -196,7 +195,7 @@ def test_a_run_that_needs_too_much_memory_is_not_lost(tmp_path: Path, monkeypatc
     elman.train(text, **options, max_updates=2, out=tmp_path)
     before = contents(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(start, "available_memory", lambda: 100)
+        patch.setattr(initialization, "available_memory", lambda: 100)
         with pytest.raises(ElmanError, match=r"^not enough memory: .* lower hidden_size \(now 3\)"):
             elman.train(text, out=tmp_path, resume=True, max_updates=4)
         with pytest.raises(ElmanError, match=r"^not enough memory: "):
@@ -207,7 +206,7 @@ def test_a_run_that_needs_too_much_memory_is_not_lost(tmp_path: Path, monkeypatc
 
 def test_the_time_budget_limits_the_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A resumed run reads the same sample, also with another budget; without a budget there is no limit."""
-    monkeypatch.setattr(presets, "MAX_CHARS_PER_SECOND", 500)
+    monkeypatch.setattr(recipe, "MAX_CHARS_PER_SECOND", 500)
     text, listens = tmp_path / "text.txt", Listens()
     text.write_text("".join(f"line {n}\n" for n in range(1000)), encoding="utf-8")
     options: dict[str, Any] = {"preset": "quick", "hidden_size": 3, "engine": "numpy", "out": tmp_path / "run"}

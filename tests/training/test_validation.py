@@ -19,13 +19,12 @@ from elman.model.score import Score, score
 from elman.network import Parameters
 from elman.network.parameters import Array
 from elman.runs.checkpoint import load_checkpoint, load_network
-from elman.runs.data import PIECES, TrainingData
 from elman.runs.directory import RunDirectory
 from elman.runs.plots import LossCurve
+from elman.runs.texts import PIECES, TrainingData
 from elman.text import Corpus
 from elman.text.lines import shuffle_corpus
-from elman.training import limits
-from elman.training import loop as training
+from elman.training import validation
 from elman.training.run import Run
 from elman.training.saved_runs import SavedRun
 from support import reference_impl
@@ -50,7 +49,7 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -> Score:
         return Score(1, left.pop(0) if len(left) > 1 else left[0])
 
-    monkeypatch.setattr(training, "score", score)
+    monkeypatch.setattr(validation, "score", score)
     return left
 
 
@@ -119,7 +118,7 @@ def test_validations_of_lines_read_lines_that_are_spread_evenly() -> None:
 def test_the_last_validation_reads_all_where_it_takes_little_time(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, is_whole: bool
 ) -> None:
-    monkeypatch.setattr(limits, "CHARS_PER_VALIDATED", 10**6 * limit)
+    monkeypatch.setattr(validation, "CHARS_PER_VALIDATED", 10**6 * limit)
     run = train(corpus, **OPTIONS | {"validation_chars": 8, "max_updates": 10}, out=tmp_path)
     assert run.data.validation_sample is not None
     kept = [row.validation_loss for row in run.metrics if run.selected and row.update == run.selected.update]
@@ -142,7 +141,7 @@ def test_the_final_validation_is_in_the_last_row(corpus: Corpus, tmp_path: Path,
     scores += [3.0, 2.0, 2.5, 1.5]
     seen = list[float | None]()
     options = OPTIONS | {"max_updates": 10, "log": ["jsonl"], "out": tmp_path, "progress": False}
-    run = train(corpus, **options, on_update=lambda run: seen.append(run.latest_validation_loss))
+    run = train(corpus, **options, on_update=lambda run: seen.append(run.history.latest_validation_loss))
     expected = {3: 3.0, 6: 2.0, 9: 2.5, 10: 1.5}
     assert (run.validation_loss, run.results()["kept_update"], seen[-1]) == (1.5, 10, 1.5)
     saved = elman.open_run(tmp_path)

@@ -30,8 +30,8 @@ from elman.runs.directory import CHECKPOINT
 from elman.runs.history import SMOOTH_UPDATES
 from elman.storage import exists
 from elman.text.alphabet import visible as visible
+from elman.training.advice import LONGER
 from elman.training.callbacks import CallbackList, StoppedEarly
-from elman.training.health import LONGER
 from elman.training.progress import REFRESH, StderrConsole, create_display, line_interval
 
 if TYPE_CHECKING:
@@ -178,10 +178,9 @@ def result_rows(run: Run) -> dict[str, Any]:
         omitted |= {"updates", "epochs", "seconds", "chars_per_second", "train_loss", "validation_loss"}
     if run.selected is None or run.selected.update == run.state.update:
         omitted.add("kept_update")
-    if run.validation_chars is None:
-        omitted.add("validation_chars")
-    omitted |= {name for name in ("counts_loss", "measured_speed") if getattr(run, name) is None}
-    rows = {name: value for name, value in run.results().items() if name not in omitted}
+    results, optional = run.results(), ("validation_chars", "counts_loss", "measured_speed")
+    omitted |= {name for name in optional if results[name] is None}
+    rows = {name: value for name, value in results.items() if name not in omitted}
     if "epochs" in rows:
         rows["epochs"] = f"{run.epochs:,.2f}".removesuffix(".00")
     rows["text"] = "standard input" if rows["text"] == "-" else visible(rows["text"])

@@ -71,7 +71,7 @@ def load_model(run: Path | None, *, quiet: bool) -> Model:
 
 def warn_of_records(texts: Sequence[str | Path], field: str) -> None:
     """Warn of files of records that are read as they are, as `elman train` does."""
-    from elman.runs.data import suggest_field
+    from elman.runs.texts import suggest_field
     from elman.text.sources import list_inputs
 
     if hint := suggest_field([each.path for each in list_inputs(texts)[1]], field):

@@ -27,7 +27,8 @@ from elman.ngram.model import ngram_tensors
 from elman.plugins import Registry
 from elman.runs.checkpoint import load_checkpoint, load_network
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
-from elman.runs.snapshot import Snapshot
+from elman.runs.lock import DirectoryLock
+from elman.runs.snapshot import Snapshot, save_network
 from elman.storage import exists, is_directory, make_absolute
 from elman.storage.tensors import is_named_or_begins_like_tensors
 
@@ -122,9 +123,10 @@ def check_is_model(value: object) -> None:
 
 def save_model(model: Model, out: Path) -> None:
     """Write a model without a run into a directory without a run or a model, from which `load` reads it."""
-    directory = RunDirectory(out)
-    with directory.lock:
-        directory.save_network(model.snapshot())
+    with DirectoryLock(out) as lock:
+        lock.acquire()
+        RunDirectory(out).require_unused()
+        save_network(out / BEST, model.snapshot())
 
 
 def read_model(path: str | os.PathLike[str]) -> Snapshot:

@@ -1,16 +1,8 @@
 from elman.runs.checkpoint import Checkpoint as Checkpoint
-from elman.runs.data import DEFAULT_TEXT as DEFAULT_TEXT
-from elman.runs.data import Text as Text
-from elman.runs.data import TrainingData as TrainingData
-from elman.runs.data import describe_text as describe_text
-from elman.runs.data import read_in_order as read_in_order
-from elman.runs.data import read_text as read_text
 from elman.runs.directory import CHECKPOINT as CHECKPOINT
 from elman.runs.directory import METRICS as METRICS
 from elman.runs.directory import SAMPLES as SAMPLES
-from elman.runs.directory import DirectoryLock as DirectoryLock
 from elman.runs.directory import RunDirectory as RunDirectory
-from elman.runs.directory import reject_links as reject_links
 from elman.runs.history import DECAY as DECAY
 from elman.runs.history import Losses as Losses
 from elman.runs.history import Metrics as Metrics
@@ -18,6 +10,8 @@ from elman.runs.history import Sample as Sample
 from elman.runs.history import TrainLossEstimator as TrainLossEstimator
 from elman.runs.history import finite_or_none as finite_or_none
 from elman.runs.history import mean_since as mean_since
+from elman.runs.lock import DirectoryLock as DirectoryLock
+from elman.runs.lock import reject_links as reject_links
 from elman.runs.manifest import RunManifest as RunManifest
 from elman.runs.plots import COLOURS as COLOURS
 from elman.runs.plots import LossCurve as LossCurve
@@ -26,3 +20,8 @@ from elman.runs.plots import describe_setting as describe_setting
 from elman.runs.plots import format_setting as format_setting
 from elman.runs.plots import save_figure as save_figure
 from elman.runs.snapshot import Snapshot as Snapshot
+from elman.runs.texts import DEFAULT_TEXT as DEFAULT_TEXT
+from elman.runs.texts import Text as Text
+from elman.runs.texts import TrainingData as TrainingData
+from elman.runs.texts import describe_text as describe_text
+from elman.runs.texts import read_text as read_text

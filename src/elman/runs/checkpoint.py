@@ -28,7 +28,6 @@ from elman.network.parameters import Architecture, Array, Arrays, Parameters
 from elman.network.state import State
 from elman.ngram.model import PREFIX, NgramModel, describe_ngrams, ngram_tensors, pop_ngram_tensors, restore_ngrams
 from elman.runs.snapshot import FORMAT, NO_LINE_DATA, LineData, Snapshot, describe_model
-from elman.storage.files import replace_file
 from elman.storage.tensors import foreign_checkpoint_error, read_tensors, serialize_tensors
 from elman.storage.untrusted import (
     parse_strict_json,
@@ -91,11 +90,6 @@ def take_snapshot(
 # --- Saving ---
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint atomically: at every instant one complete checkpoint exists."""
-    replace_file(path, serialize_checkpoint(checkpoint))
-
-
 def serialize_checkpoint(checkpoint: Checkpoint) -> list[bytes | memoryview]:
     """Return the pieces of a checkpoint's file."""
     state, best = checkpoint.state, checkpoint.best
@@ -131,7 +125,7 @@ def serialize_checkpoint(checkpoint: Checkpoint) -> list[bytes | memoryview]:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Load a checkpoint written by `save_checkpoint`."""
+    """Load the checkpoint of a run."""
     loaded = _load(path)
     if isinstance(loaded, Snapshot):
         raise ElmanError(

@@ -51,7 +51,7 @@ class ModelOrigin:
     path: str | None
     """The absolute path or the name on the Hugging Face Hub it was loaded from; None for a model in memory."""
     sha256: str
-    """Its `elman.model.loading`, in hexadecimal."""
+    """Its `elman.model.loading.fingerprint`, in hexadecimal."""
 
     @classmethod
     def parse(cls, value: Any) -> ModelOrigin:

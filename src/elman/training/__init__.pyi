@@ -1,11 +1,11 @@
+from elman.config import limit_texts as limit_texts
+from elman.training.api import collect_settings as collect_settings
+from elman.training.api import list_training_options as list_training_options
 from elman.training.callbacks import CallbackList as CallbackList
 from elman.training.callbacks import InterruptCallback as InterruptCallback
 from elman.training.callbacks import TrainingCallback as TrainingCallback
+from elman.training.initialization import initial_state as initial_state
 from elman.training.progress import StderrConsole as StderrConsole
-from elman.training.run import FINAL_LENGTH as FINAL_LENGTH
 from elman.training.run import Run as Run
-from elman.training.start import initial_state as initial_state
-from elman.training.start import limit_texts as limit_texts
-from elman.training.train import TrainingOptions as TrainingOptions
-from elman.training.train import collect_settings as collect_settings
-from elman.training.train import list_training_options as list_training_options
+from elman.training.samples import FINAL_LENGTH as FINAL_LENGTH
+from elman.training.samples import continue_text as continue_text

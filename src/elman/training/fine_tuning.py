@@ -16,16 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.config import normalize
-from elman.engine import TrainState
+from elman.config import Config, normalize
 from elman.errors import ElmanError, option
 from elman.model import Model
 from elman.model.loading import fingerprint, load, locate_model
-from elman.network.optimizer import Optimizer
 from elman.network.parameters import Parameters
 from elman.ngram.model import NgramModel
-from elman.ngram.table import NgramSpec
 from elman.runs.manifest import ModelOrigin
+from elman.runs.texts import TrainingData
 from elman.text import Alphabet
 from elman.training.run import Run
 
@@ -54,7 +52,7 @@ class PretrainedModel:
             raise ElmanError(f"{option.init_from} must be a path, a Run or a Model (got {type(source).__name__})")
         return cls(model, ModelOrigin(path, fingerprint(model).hex()))
 
-    def adopt_shape(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def adopt_settings(self, options: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings with the model's cell, hidden size and layers, and unless passed, its lines and masks."""
         network = self.model.parameters.architecture
         shape = {"cell": network.cell, "hidden_size": network.m, "layers": network.layers}
@@ -65,16 +63,24 @@ class PretrainedModel:
                 f"cannot change {' and '.join(option[name] for name in changed)} with {option.init_from} ({values});"
                 f" remove {'it' if len(changed) == 1 else 'them'}"
             )
+        asked = options.get("hidden_size", preset.get("hidden_size", Config.hidden_size))
+        if asked and not network.m:
+            raise ElmanError(f"{option.init_from} is a model of counts: add {option.preset:counts}")
+        if network.m and asked == 0:
+            raise ElmanError(
+                f"{option.init_from} is a model with a network, which {option.preset:counts} does not train"
+            )
         settings: dict[str, Any] = {"lines": self.model.is_of_lines}
         if (masker := self.model.masker) is not None and options.get("lines", True):
             settings |= {"mask": masker.names, "mask_regex": masker.regex}
         return {**settings, **options, **shape}
 
-    def translate_ngrams(self, alphabet: Alphabet, spec: NgramSpec) -> NgramModel | None:
+    def translate_ngrams(self, data: TrainingData) -> NgramModel | None:
         """Return the model's n-gram prior for a text with another alphabet; None without one, or for order 0."""
         from elman.ngram.merging import translate
 
-        ngrams = self.model.parameters.ngrams
+        ngrams, alphabet = self.model.parameters.ngrams, data.corpus.alphabet
+        spec = data.config.architecture(alphabet).ngram_spec
         if ngrams is None or spec.order == 0:
             return None
         before, after = match_characters(self.model.alphabet, alphabet)
@@ -82,15 +88,17 @@ class PretrainedModel:
         index[before] = after
         return translate(ngrams, index, spec)
 
-    def initialize(self, state: TrainState, alphabet: Alphabet, optimizer: Optimizer) -> None:
-        """Replace the parameters of a state before its first update, and what the optimizer derives from them."""
-        self._copy_weights(state.parameters, alphabet)
+    def initialize(self, run: Run) -> ModelOrigin:
+        """Replace the parameters of a run before its first update, and what the optimizer derives from them."""
+        state = run.state
+        self._copy_weights(state.parameters, run.corpus.alphabet)
         if not all(np.isfinite(array).all() for array in state.parameters.values()):
             dtype = state.parameters["V"].dtype
             raise ElmanError(
                 f"the weights of the model are not finite in {dtype}: pass another model or {option.dtype:float64}"
             )
-        state.M, state.N, state.average = optimizer.init(state.parameters)
+        state.M, state.N, state.average = run.optimizer.init(state.parameters)
+        return self.origin
 
     def _copy_weights(self, parameters: Parameters, alphabet: Alphabet) -> None:
         """Overwrite the arrays of new parameters with the weights of the model, character by character."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,15 @@ from numpy.typing import ArrayLike
 
 from elman.engine import TrainState
 from elman.errors import ElmanError, quote
+from elman.model.loading import fingerprint
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Arrays, Parameters
+from elman.runs.manifest import ModelOrigin
 from elman.runs.snapshot import METADATA_KEY
-from elman.storage import exists
+from elman.runs.texts import TrainingData
+from elman.storage import exists, make_absolute
 from elman.storage.tensors import read_arrays
+from elman.training.run import Run
 
 InitialWeights = str | os.PathLike[str] | Mapping[str, ArrayLike] | Parameters
 """An .npz file, or arrays by the names in `elman.network.parameters`."""
@@ -53,10 +58,31 @@ def _read_array(name: Any, value: ArrayLike) -> Any:
     return array
 
 
-def adopt_size(arrays: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings with the hidden size of the weights, unless it is passed."""
-    V = arrays.get("V")
-    return {"hidden_size": V.shape[1], **options} if V is not None and V.ndim == 2 else dict(options)
+@dataclass(frozen=True, eq=False)
+class GivenArrays:
+    """The arrays that a run starts from, and the file they are from."""
+
+    arrays: Arrays
+    path: str | None
+
+    @classmethod
+    def open(cls, source: InitialWeights) -> GivenArrays:
+        """Read the arrays."""
+        path = make_absolute(source) if isinstance(source, str | os.PathLike) else None
+        return cls(read_initial_weights(source), path)
+
+    def adopt_settings(self, options: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings with the hidden size of the weights, unless it is passed."""
+        V = self.arrays.get("V")
+        return {"hidden_size": V.shape[1], **options} if V is not None and V.ndim == 2 else dict(options)
+
+    def translate_ngrams(self, data: TrainingData) -> None:
+        """Return no counts: arrays have none."""
+
+    def initialize(self, run: Run) -> ModelOrigin:
+        """Overwrite the parameters of a run before its first update, and what the optimizer derives from them."""
+        set_initial_weights(run.state, self.arrays, run.optimizer)
+        return ModelOrigin(self.path, fingerprint(run.model).hex())
 
 
 def set_initial_weights(state: TrainState, arrays: Mapping[str, Any], optimizer: Optimizer) -> None:

@@ -1,154 +1,26 @@
-"""When a run ends: the last update, the time budget, patience; and what a run that has reached a limit is told."""
+"""Limits: which one has ended a run, and what a run that has reached one is told."""
 
 from __future__ import annotations
 
-import math
-import time
-from contextvars import ContextVar
 from dataclasses import replace
 
 from elman.config import Config
-from elman.engine import TrainState, compile_seconds
 from elman.engine_registry import ENGINES
 from elman.errors import format_count, option
-from elman.runs.data import TrainingData
 from elman.text import Windows
+from elman.training.budget import MAX_BUDGETS, MIN_UPDATES, TimeBudget
 from elman.training.run import Run
 
-MEMORY_SECONDS = 2.0
-"""Time constant with which measurements are forgotten: the load from other programs varies."""
-VALIDATIONS = 10
-"""Validations per run, at least, unless they would take too much of the time."""
-FREE_CHARS = 20_000
-"""Characters of a validation set that are read in no time worth counting."""
-CHARS_PER_VALIDATED = 10
-"""Characters trained on per further character of a validation, at least. A validation reads two characters or more in
-the time of one in training, so that it takes about 5 % of the time."""
-MEASURED_CHARS = 20_001
-"""Characters of a validation set that are read to measure how long validations will take."""
-PLOT_SECONDS = 0.5
-"""Time in which a plot is drawn, Matplotlib imported."""
-TRAINING_SHARE = 0.5
-"""Fraction of a time budget that is spent on updates, at least, whatever else takes long."""
-MIN_UPDATES = 300
-"""Updates that a run with a time budget makes, at least, …"""
-MAX_BUDGETS = 2.0
-"""… unless they take longer than so many times the budget."""
 TOLERANCE = 1.1
 """A command that takes so many times its budget says why."""
-PAUSE_SECONDS, PAUSE_FACTOR = 2.0, 4.0
-"""Work was interrupted, as by Ctrl-Z or a suspended machine, if it takes so many seconds and times longer than
-expected."""
 BUSY = 0.7
 """A machine is busy if a thread that never waits runs for a smaller fraction of the time."""
-END_PER_START = 2.0
-"""The plot, the samples and the exit of a command take so many times as long as its start, which is measured."""
-MAX_END = 0.1
-"""The same, at most, as a fraction of the time budget: a start that waits for the disk says nothing about the end."""
-
-
-class Stopwatch:
-    """The time since the start of a command, or of a call of `elman.train`, without the compilation of kernels."""
-
-    def __init__(self, started: float | None = None) -> None:
-        now = time.monotonic()
-        self._started, self._compiled = now if started is None else started, compile_seconds()
-        self._start_seconds = now - self._started
-
-    def elapsed(self) -> float:
-        """Return the time in seconds."""
-        return time.monotonic() - self._started - (compile_seconds() - self._compiled)
-
-    def leave_out_pause(self, seconds: float, expected: float) -> float:
-        """Return the seconds that work took, without a pause of the process, which is not part of the time.
-
-        It was expected to take `expected` seconds, 0 where that is not known.
-        """
-        if not expected or seconds <= PAUSE_SECONDS + PAUSE_FACTOR * expected:
-            return seconds
-        self._started += seconds - expected
-        return expected
-
-    def estimate_exit(self, limit: float) -> float:
-        """Return how long plot, samples and exit are expected to take, if the time budget is `limit` seconds."""
-        return max(PLOT_SECONDS, min(END_PER_START * self._start_seconds, PLOT_SECONDS + MAX_END * limit))
-
-
-STOPWATCH: ContextVar[Stopwatch | None] = ContextVar("STOPWATCH", default=None)
-"""That of a command whose time budget began before it calls `elman.train`."""
-
-
-class TimeBudget:
-    """Estimates, from the seconds spent and the current speed, which update will be the last.
-
-    `limit` is in seconds in total, None for no limit; `update` updates were done before, in `seconds`. What else has to
-    be done before the end takes `per_update` seconds for every update, and after the last one `reserve` seconds.
-    """
-
-    def __init__(self, limit: float | None, update: int = 0, seconds: float = 0.0) -> None:
-        self.limit, self.reserve, self.per_update = limit, 0.0, 0.0
-        self._updates, self._seconds = float(update), seconds
-
-    def observe(self, updates: int, seconds: float) -> None:
-        """Take into account how long so many updates took."""
-        decay = math.exp(-seconds / MEMORY_SECONDS)
-        self._updates = decay * self._updates + updates
-        self._seconds = decay * self._seconds + seconds
-
-    def estimate_seconds(self, updates: int) -> float:
-        """Return how long so many updates will take; 0 where that is not known."""
-        return updates * self._seconds / self._updates if self._updates else 0.0
-
-    def estimate_last_update(self, state: TrainState, last_update: int) -> int:
-        """Return the update at which the time is up, or `last_update`, whichever comes first.
-
-        Updates take `TRAINING_SHARE` of the time at least, and there are `MIN_UPDATES` of them unless they take longer
-        than `MAX_BUDGETS` budgets: a model that was hardly trained is of no use.
-        """
-        if self.limit is None or not self._seconds:
-            return last_update
-        in_engine = self.estimate_seconds(1)
-        per_update = in_engine + self.per_update
-        until_end = state.update + max(0.0, self.limit - self.reserve - state.spent) / per_update
-        of_share, of_longest = (
-            state.update + (share * self.limit - state.seconds) / in_engine for share in (TRAINING_SHARE, MAX_BUDGETS)
-        )
-        return round(min(last_update, max(until_end, of_share, min(MIN_UPDATES, of_longest))))
 
 
 def find_last_update(config: Config, windows: Windows) -> int:
     """Return the update that ends the run, unless time or patience ends it before."""
     total = config.epochs * windows.per_epoch
     return min(total, config.max_updates or total)
-
-
-def validation_interval(data: TrainingData, config: Config, last_update: int) -> int:
-    """Return the number of updates between validations of a run that is expected to end at `last_update`."""
-    assert data.validation_sample is not None
-    if config.validate_every:
-        return config.validate_every
-    costly = len(data.validation_sample) - FREE_CHARS
-    return max(
-        min(math.ceil(last_update / VALIDATIONS), data.windows.per_epoch),
-        math.ceil(CHARS_PER_VALIDATED * costly / config.chars_per_update),
-    )
-
-
-def reads_whole_set(data: TrainingData, config: Config, last_update: int) -> bool:
-    """Return whether the validation at the end of a run, after `last_update`, reads more than the others."""
-    if data.validation_set is None or data.validation_set is data.validation_sample:
-        return False
-    return CHARS_PER_VALIDATED * len(data.validation_set) <= last_update * config.chars_per_update
-
-
-def chars_validated(data: TrainingData, config: Config, last_update: int) -> tuple[int, float]:
-    """Return how many characters are validated at the end, after `last_update`, and how many per update before."""
-    if data.validation_sample is None or data.validation_set is None:
-        return 0, 0.0
-    chars = len(data.validation_sample)
-    whole = len(data.validation_set) if reads_whole_set(data, config, last_update) else 0
-    # The scores of lines take about as long again as a validation.
-    return chars * (1 + config.lines) + whole, chars / validation_interval(data, config, last_update)
 
 
 def estimate_last_update(run: Run, config: Config) -> int:
@@ -170,7 +42,7 @@ def find_reached_limit(run: Run, config: Config, last_update: int) -> str:
         return "max_updates" if config.max_updates == total else "epochs"
     if update >= last_update:
         return "max_seconds"
-    return "patience" if 0 < config.patience <= run.validations_since_best else ""
+    return "patience" if 0 < config.patience <= run.history.validations_since_best else ""
 
 
 def was_ended_by(run: Run, config: Config) -> str:

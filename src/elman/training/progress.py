@@ -204,7 +204,7 @@ def describe_progress(run: Run, updates: int) -> dict[str, str]:
     ends_by_epochs = config.max_seconds is None and config.max_updates is None
     seconds_per_update = state.seconds / state.update
     speed = config.chars_per_update / seconds_per_update if seconds_per_update else 0
-    losses = {"train": run.train_loss, "validation": run.latest_validation_loss}
+    losses = {"train": run.train_loss, "validation": run.history.latest_validation_loss}
     known = [f"{name} loss {loss:.3f}" for name, loss in losses.items() if loss is not None]
     left = timedelta(seconds=round(max(0, updates - state.update) * seconds_per_update))
     return {

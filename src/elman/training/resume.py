@@ -14,26 +14,29 @@ from elman.engine import require_engine
 from elman.errors import ElmanError, option, quote
 from elman.ngram.model import NgramModel, ngram_tensors
 from elman.runs.checkpoint import Checkpoint
-from elman.runs.data import Text, TrainingData, find_text, read_text, read_validation_text, require_unchanged
-from elman.runs.directory import METRICS, SAMPLES, RunDirectory
+from elman.runs.directory import METRICS, SAMPLES
 from elman.runs.history import Metrics, Sample
 from elman.runs.manifest import RunManifest
+from elman.runs.texts import Text, TrainingData, find_text, read_text, read_validation_text, require_unchanged
+from elman.runs.writer import RunWriter
+from elman.training.initialization import count_training_text, create_optimizer, require_memory
 from elman.training.limits import describe_extension, describe_reached, was_ended_by
-from elman.training.run import Run
-from elman.training.start import count_training_text, create_optimizer, require_memory, start_run
+from elman.training.loop import start_run
+from elman.training.run import History, Run, make_checkpoint
 
 
-def resume_run(directory: RunDirectory, source: Text | None, preset: str | None, options: Mapping[str, Any]) -> Run:
+def resume_run(directory: RunWriter, source: Text | None, preset: str | None, options: Mapping[str, Any]) -> Run:
     """Return the run of a directory as its checkpoint left it, or a new one if it was killed before the first.
 
     One that has reached a limit is left as it is. The arguments are those of `start_run`; by default, the text is read
     from the files that are recorded in ``run.json``. Options, preset and text must be the run's, but for its limits.
     """
-    if directory.is_empty():
+    files = directory.files
+    if files.is_empty():
         return start_run(directory, source, preset, options)
-    if directory.holds_run():
+    if files.holds_run():
         directory.lock.acquire()
-    saved, manifest = directory.load(), directory.manifest_if_valid()
+    saved, manifest = files.load(), files.manifest_if_valid()
     saved = replace(saved, config=_find_validation(saved.config, manifest, options))
     recorded = preset or "" if manifest is None else manifest.preset
     if preset and recorded and preset != recorded:
@@ -47,18 +50,28 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     _check_position(saved, data)
     require_memory(data)
     saved.state.parameters = replace(saved.state.parameters, ngrams=_count_again(saved, data))
-    run = Run(data, saved.state, create_optimizer(config), directory, saved.best, saved.best, recorded)
-    run.init_from, run.notices = manifest.init_from if manifest else None, (data.describe(),)
-    run.counts_loss = saved.counts_loss
-    metrics, samples = list[Metrics](), list[Sample]()
     is_evaluated = saved.best is not None or (manifest is not None and manifest.stopped == "counts")
+    metrics, samples = list[Metrics](), list[Sample]()
     if saved.state.update or is_evaluated:  # a run that was killed right at its start has no files of records yet
-        metrics, samples = directory.metrics(), directory.samples()
-        _require_records(directory.path / METRICS, metrics, saved, saved.config.metrics_every)
-        _require_records(directory.path / SAMPLES, samples, saved, saved.config.sample_every)
-    run.restore_history(_drop_end(metrics, run, saved.config), samples)
+        metrics, samples = files.metrics(), files.samples()
+        _require_records(files.path / METRICS, metrics, saved, saved.config.metrics_every)
+        _require_records(files.path / SAMPLES, samples, saved, saved.config.sample_every)
+    run = Run(
+        data,
+        saved.state,
+        create_optimizer(config),
+        directory,
+        best=saved.best,
+        selected=saved.best,
+        preset=recorded,
+        init_from=manifest.init_from if manifest else None,
+        notices=(data.describe(),),
+        counts_loss=saved.counts_loss,
+    )
+    all_records = History(config, metrics, samples, files)
+    run = replace(run, history=History(config, _drop_end(metrics, run, saved.config), samples, files))
     if limit := was_ended_by(run, config):
-        run.restore_history(metrics, samples)
+        run = replace(run, history=all_records)
         _leave_finished(run, saved, limit)
     elif extension := describe_extension(run, saved.config):
         run.notices += (extension,)
@@ -68,7 +81,8 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
         directory.write_manifest(manifest)
     directory.rewind(run.metrics, run.samples)
     if not limit and config != saved.config:  # new limits apply even if the run is killed before it saves once more
-        directory.save(run.checkpoint, run.selected)
+        directory.save(make_checkpoint(run))
+        directory.save_selected(run.selected)
     return run
 
 
@@ -84,7 +98,7 @@ def _find_validation(saved: Config, manifest: RunManifest | None, options: Mappi
 
 
 def _read_data(
-    directory: RunDirectory, config: Config, source: Text | None, saved: Checkpoint, manifest: RunManifest | None
+    directory: RunWriter, config: Config, source: Text | None, saved: Checkpoint, manifest: RunManifest | None
 ) -> TrainingData:
     name = f"the run in {quote(directory.path)}"
     # One whose text was in memory, or was read before there was the setting, has carriage returns without it.

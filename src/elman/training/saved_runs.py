@@ -18,6 +18,7 @@ from elman.model.loading import load
 from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.history import Metrics, Records, Sample, summarize
+from elman.runs.lock import DirectoryLock
 from elman.storage import exists, is_directory
 from elman.text.sources import locate_source
 
@@ -192,7 +193,7 @@ def find_runs(directory: Path) -> list[Path]:
 def summarize_run(path: Path) -> dict[str, Any]:
     """Return the row of a run from what can be read of it: as it is saved, where it has a checkpoint."""
     directory, errors = RunDirectory(path), list[str]()
-    is_running = directory.lock.is_held()
+    is_running = DirectoryLock(path).is_held()
     checkpoint = _attempt(directory.load, errors)
     manifest = _attempt(directory.manifest, errors)
     metrics = _attempt(directory.written_metrics, errors) or []

@@ -20,7 +20,7 @@ from elman.apps.sweep.space import SweepPlan, SweepSettings
 from elman.apps.sweep.study import open_study
 from elman.errors import ElmanError, LockedError
 from elman.machine import thread_count
-from elman.training.train import train
+from elman.training.api import train
 from support.kills import Killed, kill_at
 from support.processes import children, is_alive
 from support.state import ROOT

@@ -25,8 +25,8 @@ from elman.cli.inputs import read_runs
 from elman.config import Config
 from elman.errors import ElmanError, LockedError
 from elman.machine import thread_count
-from elman.runs.data import read_in_order
-from elman.runs.directory import DirectoryLock
+from elman.runs.lock import DirectoryLock
+from elman.runs.texts import read_text
 from elman.text import Corpus, read_corpus
 from elman.text.reading import hash_text
 from support.cli import Command
@@ -175,12 +175,12 @@ def test_a_text_that_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_workers_read_as_trainings_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
     sizes = list[int]()
 
-    def read(source: Any, config: Config) -> Corpus:
-        corpus = read_in_order(source, config)
+    def read(source: Any, config: Config, **options: bool) -> Corpus:
+        corpus = read_text(source, config, **options)
         sizes.append(len(corpus.indices))
         return corpus
 
-    monkeypatch.setattr(worker, "read_in_order", read)
+    monkeypatch.setattr(worker, "read_text", read)
     assert_as_never_killed(tmp_path, small_sweep(tmp_path, 2, **options), 2)
     assert len(sizes) == 1
     assert sizes[0] <= options.get("max_chars", 1000)

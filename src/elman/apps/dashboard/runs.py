@@ -20,7 +20,7 @@ from elman.errors import ElmanError
 from elman.network.cells import CELLS
 from elman.runs import CHECKPOINT, METRICS, SAMPLES, RunDirectory, RunManifest, Sample
 from elman.runs.loggers import MANIFEST
-from elman.training import Run, TrainingCallback
+from elman.training import Run, TrainingCallback, continue_text
 
 POINT_SECONDS = 0.25
 """Interval between two points of a curve where no row of metrics is due."""
@@ -106,7 +106,7 @@ class LiveRun(TrainingCallback):
     def _add_point(self, run: Run, now: float) -> None:
         """Record a point between two rows of metrics, and the speed."""
         state, self._point_at = run.state, now
-        train_loss = run.estimator.at(state.update, run.smooth_loss)
+        train_loss = run.history.estimator.at(state.update, run.smooth_loss)
         self.history.add_point(state.update, state.seconds, run.smooth_loss, train_loss)
         self._recent.append((now, state.update))
         while now - self._recent[0][0] > SPEED_SECONDS:
@@ -114,7 +114,8 @@ class LiveRun(TrainingCallback):
 
     def _generate_sample(self, run: Run) -> None:
         state, number = run.state, len(self.history.samples)
-        text = run.generate(run.config.sample_length, np.random.default_rng([run.config.seed, state.update, number]))
+        generator = np.random.default_rng([run.config.seed, state.update, number])
+        text = continue_text(run, run.config.sample_length, generator)
         self.history.add_samples([Sample(state.update, None, text)], requested=True)
         self.sample_requested.clear()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 from elman.apps.sweep.results import SweepResult
 from elman.apps.sweep.space import Pruner, Sampler, SweepPlan, create_settings
@@ -14,7 +14,7 @@ from elman.errors import ElmanError, check_range, option, require_extra
 from elman.machine import thread_count
 from elman.options import document_options
 from elman.presets import DEFAULT_PRESET
-from elman.training import TrainingOptions, collect_settings, list_training_options
+from elman.training import collect_settings, list_training_options
 
 
 @document_options(list_training_options())
@@ -32,7 +32,7 @@ def sweep(
     pruner: Pruner = "halving",
     sampler_seed: int = 0,
     callback: Callable[[SweepResult], object] | None = None,
-    **options: Unpack[TrainingOptions],
+    **options: Any,
 ) -> SweepResult:
     """Search for the settings with the lowest validation loss.
 

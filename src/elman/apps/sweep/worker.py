@@ -29,7 +29,7 @@ from elman.engine import get_engine
 from elman.errors import ElmanError, LockedError, command_line, option
 from elman.model.score import score
 from elman.network import begin_text
-from elman.runs import read_in_order
+from elman.runs import read_text
 from elman.text import Corpus
 from elman.training import Run, TrainingCallback, limit_texts
 
@@ -94,7 +94,7 @@ def work(plan: SweepPlan, number: int, stopped: threading.Event) -> None:
 
 def read_trial_text(plan: SweepPlan, config: Config) -> Corpus:
     """Return the text of trials, which must not have changed since the sweep began."""
-    corpus = read_in_order(plan.settings.corpus, config)
+    corpus = read_text(plan.settings.corpus, config, in_order=True)
     if corpus.sha256 != plan.corpus_sha256:
         raise ElmanError(f"the text has changed since the sweep began; restore it or choose another {option.out}")
     return corpus

@@ -50,16 +50,16 @@ def remove(*runs: Path, yes: Annotated[Flag, Parameter(name=["--yes", "-y"])] = 
     yes
         Do not ask.
     """
-    from elman.runs.directory import RunDirectory
+    from elman.runs.writer import remove_run, require_removable
 
     if not runs:
         raise ElmanError("elman runs rm requires at least one run directory")
-    directories = [RunDirectory(path) for path in dict.fromkeys(runs)]
-    for directory in directories:
-        directory.require_removable()
-    if yes or _confirm(f"remove {', '.join(quote(directory.path) for directory in directories)}?"):
-        for directory in directories:
-            directory.remove()
+    runs = [*dict.fromkeys(runs)]
+    for run in runs:
+        require_removable(run)
+    if yes or _confirm(f"remove {', '.join(map(quote, runs))}?"):
+        for run in runs:
+            remove_run(run)
     return 0
 
 

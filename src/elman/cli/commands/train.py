@@ -6,7 +6,7 @@ import json
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
@@ -28,6 +28,10 @@ from elman.errors import ElmanError
 from elman.plugins import Registry
 from elman.presets import DEFAULT_PRESET, PRESETS
 from elman.runs.loggers import logger_help
+
+if TYPE_CHECKING:
+    from elman.cli.display import TrainingDisplay
+    from elman.training.run import Run
 
 DASHBOARD = Group("Dashboard", sort_key=4)
 DASHBOARDS = Registry[Any]("elman.dashboards")
@@ -83,56 +87,60 @@ def train(
     from elman.engine.processes import current_process
 
     if current_process().rank > 0:
-        from elman.training.train import follow
+        from elman.training.follow import follow
 
         return follow()
-    from elman.cli.display import TrainingDisplay, show_results
-    from elman.training import train as training
-    from elman.training.callbacks import CallbackList, TrainingCallback
-    from elman.training.limits import STOPWATCH, Stopwatch
+    from elman.cli.display import TrainingDisplay
 
-    stopwatch = Stopwatch(STARTED.get())
     if not live and (live_port or live_with):
         raise ElmanError("--live-port and --live-with require --live")
-    arguments = {"preset": preset, **passed_options(options)}
-    if like is not None:
-        arguments = _start_like(like, passed_options(options), preset, resume)
+    settings = passed_options(options)
+    settings = {"preset": preset, **settings} if like is None else _start_like(like, settings, preset, resume)
     display = TrainingDisplay(out, quiet=quiet)
     source: Any = list(corpus) or None
     if source is None and not resume:
         from elman.cli.inputs import choose_corpus
 
         source = choose_corpus()
+    arguments = {"out": out, "init_from": init_from, "resume": resume, "overwrite": overwrite, "log": log or []}
+    run = _train(display, (live_port, live_with or []) if live else None, source, **arguments, **settings)
+    _show(run, out, source, as_json=as_json, quiet=quiet)
+    return INTERRUPTED if run.interrupted else 0
+
+
+def _train(
+    display: TrainingDisplay, live: tuple[int, list[Path]] | None, source: Any, *, out: Path, **arguments: Any
+) -> Run:
+    """Train with the display and, on a port and with other runs, the dashboard; the time budget is the command's."""
+    from elman import train
+    from elman.training.budget import STOPWATCH, Stopwatch
+    from elman.training.callbacks import CallbackList, TrainingCallback
+
     callbacks, live_run = list[TrainingCallback]([display]), None
     with ExitStack() as stack:
-        stack.callback(STOPWATCH.reset, STOPWATCH.set(stopwatch))
-        if live:
+        stack.callback(STOPWATCH.reset, STOPWATCH.set(Stopwatch(STARTED.get())))
+        if live is not None:
             if "live" not in DASHBOARDS:
                 raise ElmanError("--live requires the dashboard, which is not installed (elman.apps.dashboard)")
-            open_dashboard = DASHBOARDS["live"]
-            live_run, more = stack.enter_context(open_dashboard(out.resolve().name, live_port, live_with or []))
+            live_run, more = stack.enter_context(DASHBOARDS["live"](out.resolve().name, *live))
             callbacks += more
         with display:  # it ends before the browsers fetch the last data, when there is nothing left to stop and save
-            run = training.train(
-                source,
-                out=out,
-                init_from=init_from,
-                resume=resume,
-                overwrite=overwrite,
-                progress=False,
-                log=log or [],
-                callback=CallbackList(*callbacks),
-                **arguments,
-            )
+            run = train(source, out=out, progress=False, callback=CallbackList(*callbacks), **arguments)
         if live_run is not None:
             live_run.finish(run)
+    return run
+
+
+def _show(run: Run, out: Path, source: Any, *, as_json: bool, quiet: bool) -> None:
+    """Print the results, the last samples and the advice."""
+    from elman.cli.display import show_results
+
     if as_json:
         print(json.dumps(run.results()))
     elif not run.was_finished:
         show_results(run, out, [source] if isinstance(source, str) else source or [], quiet=quiet)
     elif quiet:  # otherwise the display has said so
         print(run.advice, file=sys.stderr)
-    return INTERRUPTED if run.interrupted else 0
 
 
 def _start_like(like: Path, settings: dict[str, Any], preset: str | None, resume: bool) -> dict[str, Any]:

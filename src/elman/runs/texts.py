@@ -13,16 +13,16 @@ from elman.config import Config
 from elman.errors import ElmanError, format_count, option, quote, shorten
 from elman.runs.manifest import RunManifest
 from elman.storage.untrusted import require_regular_file
-from elman.text import Alphabet, Corpus, Source, Windows, has_piped_text, read_corpus
+from elman.text import Alphabet, Corpus, Source, Windows, check_alphabet_size, has_piped_text, read_corpus
 from elman.text.formats import describe_newlines, find_record_format
 from elman.text.lines import Indices, count_training_lines, hash_training_lines, make_lines, shuffle_corpus, split_lines
-from elman.text.sources import STANDARD_INPUT, is_builtin
+from elman.text.sources import BUILTIN_CORPORA, STANDARD_INPUT, is_builtin
 
 Text = Source | Sequence[Source] | Corpus
 """What the text of a run is read from, see `elman.text.read_corpus`."""
 
 DEFAULT_TEXT = "python-docs"
-
+"""What is trained on where an example names no text."""
 
 PIECES = 48
 """Pieces of a validation set that validations read, at most."""
@@ -44,7 +44,8 @@ class TrainingData:
             self._lines, lines = split_lines(corpus, config.validation_fraction)
             lines = lines if validation is None else make_lines(validation.indices, corpus.alphabet)
         self.line_hashes = None if self._lines is None else hash_training_lines(corpus, self._lines)
-        self.windows = self.windows_of(0)
+        self.windows = self._split(0)
+        self._latest = 0, self.windows  # epoch and windows
         self.validation_set: Indices | None = None
         self.validation_sample: Indices | None = None
         """The part of it that validations read, or all of it, see `Config.validation_chars`."""
@@ -57,6 +58,13 @@ class TrainingData:
 
     def windows_of(self, epoch: int) -> Windows:
         """Return the training windows of an epoch: independent lines have an order for each, of as many windows."""
+        if self._lines is None:
+            return self.windows
+        if self._latest[0] != epoch:
+            self._latest = epoch, self._split(epoch)
+        return self._latest[1]
+
+    def _split(self, epoch: int) -> Windows:
         config, moves = self.config, None
         if self._lines is None:
             indices = self.corpus.indices[: training_length(self.corpus, config)]
@@ -139,15 +147,19 @@ def _reading_options(config: Config) -> dict[str, Any]:
     return {name: getattr(config, name) for name in ("encoding", "keep_crlf", "field", "lines", "masker", "max_chars")}
 
 
-def read_text(source: Text, config: Config) -> Corpus:
-    """Read the text of a run; independent lines are put into the order in which they are divided."""
-    corpus = read_in_order(source, config)
-    return shuffle_corpus(corpus, config.seed) if config.lines else corpus
+def read_text(source: Text, config: Config, *, in_order: bool = False) -> Corpus:
+    """Read the text of a run; unless `in_order`, independent lines are put into the order in which they are divided."""
+    corpus = read_corpus(source, min_count=config.min_count, **_reading_options(config))
+    return shuffle_corpus(corpus, config.seed) if config.lines and not in_order else corpus
 
 
-def read_in_order(source: Text, config: Config) -> Corpus:
-    """Read the text of a run; independent lines stay in the order of the text."""
-    return read_corpus(source, min_count=config.min_count, **_reading_options(config))
+def read_run_texts(source: Text | None, config: Config) -> tuple[Corpus, Corpus | None]:
+    """Read the text of a new run, and that of the validation set where it is a file."""
+    if source is None:
+        raise ElmanError(f"the text is missing: use a file or a built-in text ({', '.join(BUILTIN_CORPORA)})")
+    corpus = read_text(source, config)
+    check_alphabet_size(corpus, config.hidden_size)
+    return corpus, read_validation_text(config, corpus)
 
 
 def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Corpus | None:

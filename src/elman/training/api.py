@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 
 from elman.config import Config, check_names, choices_of, help_of, make_config, replace_settings
 from elman.engine import COMPILING
-from elman.engine.processes import current_process, run_on_first_process
-from elman.errors import ElmanError, NonFiniteLossError, option, quote
-from elman.machine import HANGUP
+from elman.errors import ElmanError, option, quote
 from elman.options import Option, document_options
 from elman.presets import DEFAULT_PRESET, name_preset
-from elman.runs.data import Text
-from elman.runs.directory import RunDirectory
+from elman.runs.directory import PLOT
 from elman.runs.loggers import logger_help
+from elman.runs.texts import Text
+from elman.runs.writer import RunWriter
 from elman.storage import is_directory
+from elman.training.budget import STOPWATCH, Stopwatch
 from elman.training.callbacks import DeferredErrors, InterruptCallback, TrainingCallback, list_callbacks
-from elman.training.limits import STOPWATCH, Stopwatch
-from elman.training.loop import Trainer, save_plot
+from elman.training.follow import share_run
+from elman.training.loop import start_run, train_run
+from elman.training.plot import save_plot
 from elman.training.run import Run
-from elman.training.start import start_run
 
 if TYPE_CHECKING:
     from elman.training.fine_tuning import ModelSource
@@ -38,60 +38,6 @@ OTHER_ARGUMENTS = (
     "on_update",
 )  # fmt: skip
 """Arguments of `elman.train` that an error may suggest, beside the settings."""
-
-
-class TrainingOptions(TypedDict, total=False):
-    """The fields of `elman.Config`, for type checkers."""
-
-    cell: str
-    hidden_size: int
-    layers: int
-    seq_length: int
-    batch_size: int
-    optimizer: str
-    learning_rate: float
-    schedule: Literal["constant", "cosine", "step"]
-    final_lr_fraction: float
-    warmup: int
-    grad_clip: float
-    grad_clip_mode: Literal["value", "norm"]
-    beta1: float
-    beta2: float
-    weight_decay: float
-    ema_decay: float
-    dropout: float
-    dropout_kind: Literal["variational", "plain"]
-    weight_dropout: float
-    init: Literal["normal", "orthogonal"]
-    init_std: float
-    ngram_order: int
-    ngram_min_count: int
-    ngram_max_size: float
-    ngram_folds: int
-    ngram_start: float
-    epochs: int
-    max_updates: int | None
-    max_seconds: float | None
-    validation: float | str | os.PathLike[str]
-    validate_every: int
-    validation_chars: int
-    patience: int
-    seed: int
-    engine: str
-    device: str
-    dtype: Literal["float32", "float64"]
-    mixed_precision: bool
-    sample_every: int
-    sample_length: int
-    metrics_every: int
-    encoding: str
-    keep_crlf: bool
-    field: str
-    min_count: int
-    max_chars: int | None
-    lines: bool
-    mask: str
-    mask_regex: str
 
 
 def list_training_options() -> tuple[Option, ...]:
@@ -118,7 +64,7 @@ def train(
     log: Sequence[str] = (),
     callback: TrainingCallback | None = None,
     on_update: Callable[[Run], object] | None = None,
-    **options: Unpack[TrainingOptions],
+    **options: Any,
 ) -> Run:
     """Train a character-level model on a text.
 
@@ -195,31 +141,35 @@ def train(
     check_arguments(corpus, out, log, resume=resume, overwrite=overwrite, init_from=init_from, initial=initial)
     callbacks, directory = list_callbacks(callback, on_update), None
     if out is not None:
-        directory = RunDirectory(Path(out), log, resume=resume, overwrite=overwrite)
-    with nullcontext() if directory is None else directory.writing(), _open_display(progress) as display:
+        directory = RunWriter(Path(out), log, resume=resume, overwrite=overwrite)
+    with directory or nullcontext(), _open_display(progress) as display:
         if resume and directory is not None:
             from elman.training.resume import resume_run
 
             run = resume_run(directory, corpus, preset, settings)
         else:
-            run = start_run(
-                directory, corpus, preset, settings, init_from, initial, lambda: display.on_notice(COMPILING)
-            )
-        if current_process().size > 1:
-            run_on_first_process(lambda: replace(run, directory=None))  # what the other processes train
-        interrupt = InterruptCallback()
-        deferring = DeferredErrors(*callbacks, display, interrupt)
-        for notice in run.notices:
-            deferring.on_notice(notice)
-        if not run.was_finished:
-            # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
-            with np.errstate(over="ignore", invalid="ignore"), interrupt:
-                Trainer(run, deferring, stopwatch).train()
-        elif directory is not None and not directory.plot_path.exists():  # it was killed before it plotted
-            save_plot(run, deferring)
-    if deferring.error is not None:
-        raise deferring.error
+            announce = partial(display.on_notice, COMPILING)
+            run = start_run(directory, corpus, preset, settings, init_from, initial, announce)
+        share_run(run)
+        error = _notify_and_train(run, [*callbacks, display], stopwatch)
+    if error is not None:
+        raise error
     return run
+
+
+def _notify_and_train(run: Run, callbacks: Sequence[TrainingCallback], stopwatch: Stopwatch) -> BaseException | None:
+    """Train a run unless it was finished; return what a callback raised."""
+    interrupt = InterruptCallback()
+    deferring = DeferredErrors(*callbacks, interrupt)
+    for notice in run.notices:
+        deferring.on_notice(notice)
+    if not run.was_finished:
+        # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
+        with np.errstate(over="ignore", invalid="ignore"), interrupt:
+            train_run(run, deferring, stopwatch)
+    elif run.directory is not None and not (run.directory.path / PLOT).exists():  # it was killed before it plotted
+        save_plot(run, deferring)
+    return deferring.error
 
 
 if train.__doc__:  # Python removes docstrings under -OO
@@ -236,25 +186,6 @@ def _open_display(progress: bool | None) -> Iterator[TrainingCallback]:
 
     with closing(create_display(progress, StderrConsole())) as display:
         yield display
-
-
-def follow() -> int:
-    """Train the run of process 0 as it does, without a directory; return the exit code.
-
-    Every process of ``torchrun … -m elman train`` runs the same loop, with the times, validation losses and decision to
-    stop of process 0, which alone reads the text, shows progress, and writes.
-    """
-    run = run_on_first_process(_receive_only)
-    for number in {signal.SIGINT, signal.SIGTERM, HANGUP or signal.SIGTERM}:
-        signal.signal(number, signal.SIG_IGN)  # process 0 decides
-    if not run.was_finished:
-        with suppress(NonFiniteLossError):  # process 0 reports it
-            Trainer(run, TrainingCallback(), Stopwatch()).train()
-    return 0
-
-
-def _receive_only() -> Run:
-    raise AssertionError("process 0 does not follow")
 
 
 def collect_settings(preset: str | None, config: Config | None, options: Mapping[str, Any]) -> dict[str, Any]:

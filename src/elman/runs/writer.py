@@ -1,0 +1,157 @@
+"""How a run is written: records first, then the checkpoint that covers them.
+
+Wherever a process is killed, the checkpoint is complete, and the records contain at least what it covers; `rewind`
+drops the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+from elman.errors import ElmanError, LockedError, option, quote
+from elman.runs.checkpoint import Checkpoint, serialize_checkpoint
+from elman.runs.directory import BEST, CHECKPOINT, FILES, PLOT, RunDirectory
+from elman.runs.history import Metrics, Sample
+from elman.runs.lock import LOCK, DirectoryLock, cannot_write
+from elman.runs.loggers import MANIFEST, open_loggers, optional_loggers
+from elman.runs.manifest import RunManifest
+from elman.runs.snapshot import Snapshot
+from elman.storage.files import replace_file, replace_files
+
+
+class RunWriter:
+    """Writes the files of one run, holding the lock of its directory from the first write to the end of the block.
+
+    `log` names loggers beside those that every run has, on `resume` also those of ``run.json``; `overwrite` is for
+    `create`.
+    """
+
+    def __init__(self, path: Path, log: Sequence[str] = (), *, resume: bool = False, overwrite: bool = False) -> None:
+        self.path, self.files, self.overwrite = path, RunDirectory(path), overwrite
+        manifest = self.files.manifest_if_valid() if resume else None
+        self.log = tuple(dict.fromkeys([*(manifest.log if manifest else ()), *log]))
+        self.loggers = open_loggers(path, self.log)
+        self.lock = DirectoryLock(path)
+
+    def __enter__(self) -> Self:
+        """Acquire the lock where its file exists."""
+        self.lock.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close the loggers, and release the lock."""
+        try:
+            with report_errors(self.path):
+                for logger in self.loggers:
+                    logger.close()
+        finally:
+            self.lock.__exit__(*exception)
+
+    def create(self, manifest: RunManifest, checkpoint: Checkpoint) -> None:
+        """Start a run in a directory that contains none, unless it may be replaced; all other files are left alone."""
+        self.lock.acquire()
+        replaces = self.overwrite and self.files.holds_run()
+        if replaces:
+            _require_own_checkpoint(self.files)
+        else:
+            self.files.require_unused(
+                f"add {option.resume:True} to continue it, {option.overwrite:True} to replace it, or "
+            )
+        # The checkpoint is renamed last, once both are written: until then there is no run, or the complete one that is
+        # replaced; from then on the new one can be resumed, which rewinds the records.
+        replace_files(
+            {
+                self.path / MANIFEST: self._serialize(manifest),
+                self.path / CHECKPOINT: serialize_checkpoint(checkpoint),
+            },
+            remove=[self.path / name for name in (PLOT, BEST, CHECKPOINT)] if replaces else [],
+        )
+        if replaces:
+            _remove_optional(self.path)  # which the new run may not have
+        self.rewind([], [])
+
+    def write_manifest(self, manifest: RunManifest) -> None:
+        """Write ``run.json``."""
+        replace_file(self.path / MANIFEST, self._serialize(manifest))
+
+    def _serialize(self, manifest: RunManifest) -> bytes:
+        """Return the contents of ``run.json``, with the loggers of the run."""
+        return (json.dumps(replace(manifest, log=self.log).as_dict(), indent=2) + "\n").encode()
+
+    def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Add records to all logs."""
+        self.lock.check()
+        with report_errors(self.path):
+            for logger in self.loggers:
+                logger.append(metrics, samples)
+
+    def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Let all logs contain exactly the records that the checkpoint covers."""
+        with report_errors(self.path):
+            for logger in self.loggers:
+                logger.rewind(metrics, samples)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Replace the checkpoint, which is complete."""
+        self.lock.check()
+        replace_file(self.path / CHECKPOINT, serialize_checkpoint(checkpoint))
+
+    def save_selected(self, selected: Snapshot | None) -> None:
+        """Replace the copy of the network that is used instead of the last one; None if there is none."""
+        if selected is not None:
+            replace_file(self.path / BEST, selected.serialize())
+            return
+        with report_errors(self.path):
+            (self.path / BEST).unlink(missing_ok=True)
+
+
+@contextmanager
+def report_errors(directory: Path) -> Iterator[None]:
+    """Report an error of the system in the block as one line."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(directory, error) from error
+
+
+def require_removable(path: Path) -> None:
+    """Raise ElmanError if there is no run, or if it is being trained."""
+    files = RunDirectory(path)
+    if not files.holds_run():
+        raise ElmanError(f"{quote(path)} contains no run")
+    if DirectoryLock(path).is_held():
+        raise LockedError(f"the run in {quote(path)} is being trained: stop it first")
+    _require_own_checkpoint(files)
+
+
+def remove_run(path: Path) -> None:
+    """Remove the files of a run, the checkpoint last, and the directory if it contains no others."""
+    require_removable(path)
+    with DirectoryLock(path) as lock:
+        lock.acquire()
+        _remove_optional(path)
+        with report_errors(path):
+            for name in reversed(FILES):
+                (path / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        (path / LOCK).unlink(missing_ok=True)
+        path.rmdir()
+
+
+def _require_own_checkpoint(files: RunDirectory) -> None:
+    """Raise ElmanError if the checkpoint may be a file of another program."""
+    if files.manifest_if_valid() is None:
+        files.load()
+
+
+def _remove_optional(path: Path) -> None:
+    """Remove the files of a run that not every run has."""
+    with report_errors(path):
+        (path / PLOT).unlink(missing_ok=True)
+        for logger in optional_loggers().values():
+            logger.load().remove(path / logger.target)

@@ -1,0 +1,184 @@
+"""Validation: when the network is validated, which network is the best, and what is validated at the end."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from elman.engine import Engine, Indices
+from elman.engine.processes import run_on_first_process
+from elman.model.score import score
+from elman.network.bptt import begin_text
+from elman.runs.snapshot import Snapshot
+from elman.training.budget import Stopwatch
+from elman.training.callbacks import TrainingCallback
+from elman.training.health import HealthCheck
+from elman.training.metrics import MetricsRows
+from elman.training.run import Run
+
+VALIDATIONS = 10
+"""Validations per run, at least, unless they would take too much of the time."""
+FREE_CHARS = 20_000
+"""Characters of a validation set that are read in no time worth counting."""
+CHARS_PER_VALIDATED = 10
+"""Characters trained on per further character of a validation, at least. A validation reads two characters or more in
+the time of one in training, so that it takes about 5 % of the time."""
+MEASURED_CHARS = 20_001
+"""Characters of a validation set that are read to measure how long validations will take."""
+
+
+class Validation:
+    """Validates the network, adds the loss to the metrics, and keeps the best network."""
+
+    def __init__(
+        self,
+        run: Run,
+        callback: TrainingCallback,
+        engine: Engine,
+        stopwatch: Stopwatch,
+        rows: MetricsRows,
+        health: HealthCheck,
+    ) -> None:
+        self.run, self.callback, self.engine, self.stopwatch = run, callback, engine, stopwatch
+        self.rows, self.health = rows, health
+        self.seconds_per_char = 0.0
+
+    def next_update(self, last_update: int) -> float:
+        """Return the update of the next validation, the end at the latest; none is due shortly before it."""
+        run = self.run
+        if run.data.validation_sample is None:
+            return math.inf
+        interval = validation_interval(run, last_update)
+        due = max(run.history.validated_at + interval, run.state.update)
+        return min(due, last_update) if run.config.validate_every or due + interval / 2 <= last_update else last_update
+
+    def perform(self, last_update: int) -> None:
+        """Validate the current network."""
+        run, update = self.run, self.run.state.update
+        # The final network is not `best` where it is validated only because the run ends: a longer run would not do so.
+        every, at = run.config.validate_every, run.history.validated_at
+        is_regular = update >= at + every if every else update < last_update
+        self.health.require_finite()
+        loss = self.score(run.snapshot(), run.data.validation_sample)
+        self.callback.on_validation(run, loss)
+        self.rows.add(loss)
+        run.selected = self.better_of_best_and_current(loss)
+        if is_regular:
+            run.best = run.selected
+
+    def better_of_best_and_current(self, validation_loss: float) -> Snapshot | None:
+        """Return the current network if its validation loss is below that of the best so far, else the latter."""
+        best = self.run.best
+        lowest = math.inf if best is None or best.validation_loss is None else best.validation_loss
+        # A loss that is nan is not lower.
+        return self.run.snapshot(validation_loss).copy() if validation_loss < lowest else best
+
+    def score(self, network: Snapshot, indices: Indices | None) -> float:
+        """Return the loss of a text in nats per character, and measure how long it takes."""
+        assert indices is not None
+        state = begin_text(network.parameters, network.h)
+
+        def measure() -> tuple[float, float]:
+            started = self.stopwatch.elapsed()
+            loss = score(self.engine, network.parameters, state, indices).nats_per_char
+            seconds = self.stopwatch.elapsed() - started
+            return loss, self.stopwatch.leave_out_pause(seconds, len(indices) * self.seconds_per_char)
+
+        loss, seconds = run_on_first_process(measure)
+        self.run.validation_seconds += seconds
+        self.seconds_per_char = seconds / len(indices)
+        return loss
+
+    # --- Before the first update ---
+
+    def prepare(self) -> None:
+        """Measure how long validations take, where a time budget has to allow for them, and evaluate the counts."""
+        sample = self.run.data.validation_sample
+        if sample is not None and self.run.config.max_seconds is not None:
+            self.score(self.run.snapshot(), sample[:MEASURED_CHARS])
+        self.evaluate_counts()
+
+    def estimate_seconds(self, last_update: int) -> tuple[float, float]:
+        """Return the expected seconds of validations after `last_update`, and before it per update."""
+        run, sample = self.run, self.run.data.validation_sample
+        if sample is None or run.data.validation_set is None:
+            return 0.0, 0.0
+        whole = len(run.data.validation_set) if reads_whole_set(run, last_update) else 0
+        # The scores of lines take about as long again as a validation.
+        at_end = len(sample) * (1 + run.config.lines) + whole
+        per_update = len(sample) / validation_interval(run, last_update)
+        return at_end * self.seconds_per_char, per_update * self.seconds_per_char
+
+    def evaluate_counts(self) -> None:
+        """Let the counts alone, without the network, be the best model so far: none that is worse is kept."""
+        run, sample, ngrams = self.run, self.run.data.validation_sample, self.run.state.parameters.ngrams
+        if sample is None or ngrams is None or (run.state.update and not self.best_is_mixed()):
+            return
+        from elman.ngram.language_model import compute_losses
+
+        run.counts_loss = run_on_first_process(lambda: float(compute_losses(ngrams, sample, run.config.dtype).mean()))
+        parameters = run.state.parameters.map(np.zeros_like).switch_on_prior(1.0, 0.0)
+        run.best = run.selected = replace(run.snapshot(run.counts_loss), parameters=parameters, update=0)
+
+    def best_is_mixed(self) -> bool:
+        """Return whether the best model is that of `mix_with_counts`, at the end of the run that is extended."""
+        best, V = self.run.best, self.run.state.eval_parameters["V"]
+        return best is not None and best.update == self.run.state.update and not np.array_equal(best.parameters["V"], V)
+
+    # --- At the end ---
+
+    def finish(self) -> None:
+        """Validate the selected network on the whole validation set, if that does not take long.
+
+        Of independent lines, compute the quantiles of scores from which `elman score` takes its thresholds. Of a run
+        that was interrupted while the counts alone were the best, validate the network.
+        """
+        run, sample = self.run, self.run.data.validation_sample
+        if run.interrupted:
+            if sample is not None and run.best is not None and run.best.update == 0 < run.state.update:
+                run.selected = self.better_of_best_and_current(self.score(run.snapshot(), sample))
+            return
+        self.mix_with_counts()
+        if run.selected is not None and reads_whole_set(run, run.state.update):
+            loss = self.score(run.selected, run.data.validation_set)
+            if math.isfinite(loss):
+                run.whole_loss, run.selected = loss, replace(run.selected, validation_loss=loss)
+        if run.config.lines and sample is not None:
+            from elman.model.score_lines import compute_score_quantiles
+
+            run.score_quantiles = run_on_first_process(lambda: compute_score_quantiles(run.model, sample))
+
+    def mix_with_counts(self) -> None:
+        """Where the counts alone are the best model, try the geometric mean of them and the network."""
+        run, counts = self.run, self.run.selected
+        if run.config.is_counts_only or counts is None or counts.validation_loss is None or counts.update:
+            return
+        network = run.snapshot()
+        mean = {name: (network.parameters[name] + counts.parameters[name]) / 2 for name in ("alpha", "V", "c")}
+        mixed = network.parameters.with_arrays({**network.parameters, **mean}).map(np.copy)
+        loss = self.score(replace(network, parameters=mixed), run.data.validation_sample)
+        if loss < counts.validation_loss:
+            run.best = run.selected = replace(network, parameters=mixed, validation_loss=loss)
+
+
+def validation_interval(run: Run, last_update: int) -> int:
+    """Return the number of updates between validations of a run that is expected to end at `last_update`."""
+    data, config = run.data, run.config
+    assert data.validation_sample is not None
+    if config.validate_every:
+        return config.validate_every
+    costly = len(data.validation_sample) - FREE_CHARS
+    return max(
+        min(math.ceil(last_update / VALIDATIONS), data.windows.per_epoch),
+        math.ceil(CHARS_PER_VALIDATED * costly / config.chars_per_update),
+    )
+
+
+def reads_whole_set(run: Run, last_update: int) -> bool:
+    """Return whether the validation at the end of a run, after `last_update`, reads more than the others."""
+    data = run.data
+    if data.validation_set is None or data.validation_set is data.validation_sample:
+        return False
+    return CHARS_PER_VALIDATED * len(data.validation_set) <= last_update * run.config.chars_per_update
