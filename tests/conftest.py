@@ -1,10 +1,12 @@
 """Fixtures that tests of several packages use."""
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +20,8 @@ from elman.training.run import Run
 from support.cli import Command, Ended, exit_code
 from support.compile_lock import lock_compilation
 from support.processes import children
-from support.state import ROOT, TEXT
+from support.state import ROOT, TEXT, T
+from support.training import train
 
 # A busy machine may take any time for an example, also where the environment variable CI selects another profile.
 settings.register_profile("elman", settings(), deadline=None)
@@ -110,3 +113,24 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
         return Ended(exit_code(*arguments), *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("ELMAN_NO_BROWSER", "1")
+    (tmp_path / "novel.txt").write_text(TEXT, "utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder: Path, trained: Path) -> Path:
+    return Path(shutil.copytree(trained, folder / "run"))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("trained")
+    train(Corpus.from_text(TEXT, "novel.txt"), hidden_size=3, seq_length=T, engine="numpy", epochs=2, out=out)
+    return out

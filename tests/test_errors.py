@@ -7,13 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 import elman
-from elman.apps.sweep.commands import summarize
-from elman.apps.sweep.results import SweepResult
-from elman.apps.sweep.space import SweepSettings
 from elman.errors import MAX_PATH_SHOWN, MAX_SHOWN, ElmanError, quote, shorten
 from elman.runs.texts import describe_text
 from elman.text import Corpus
@@ -22,11 +18,9 @@ from elman.training.advice import Outcome, advise
 from elman.training.limits import describe_load
 from elman.training.run import Run
 from support.cli import Command
-from support.server import serving
 from support.state import TEXT, T
 from support.training import train
 
-SETTINGS = SweepSettings("text", "quick", {}, {}, "random", "none", 0)
 LONG = "abcdefghij" * 20_000
 LINES = "one line\nand another\n" * 10_000
 
@@ -55,8 +49,6 @@ def test_a_long_value_loses_its_middle() -> None:
             lambda run: advise(Outcome([(1, 9.0)], [(1, 1.0)], 1.0, epochs=1.0, read_enough=True)),
             "Stop: 1 epoch is enough; more",
         ),
-        (lambda run: summarize(SweepResult(Path(), SETTINGS, 1, ()), None), "0/1 trial"),
-        (lambda run: repr(elman.explain("ab", run.model)), ": 1 character predicted, "),
     ],
 )
 def test_one_is_singular(describe: Callable[[Run], str], words: str) -> None:
@@ -86,7 +78,6 @@ COMMANDS = """
     train novel.txt --out x --hidden-size -DIGITS
     train novel.txt --out x --encoding LONG
     train novel.txt --out x --log LONG
-    train novel.txt --out x --live=LONG
     train novel.txt --out x --like LONG
     train novel.txt --out LONG --preset reference --max-updates 1
     train novel.txt --out run --resume --seed DIGITS
@@ -96,9 +87,6 @@ COMMANDS = """
     sample run --prompt-file LONG
     sample run --copied-from LONG
     eval run LONG
-    explain run novel.txt --out LONG
-    decompress LONG --model run
-    decompress novel.txt --model LONG
     export run LONG
     export run LONG --format npz
     export run LONG --format hub
@@ -107,11 +95,6 @@ COMMANDS = """
     plot LONG
     plot run --out LONG
     gradcheck LONG
-    report LONG --out x
-    serve run --host LONG
-    serve run --allow-host LONG/
-    serve run --allow-origin LONG
-    serve run --max-tokens -DIGITS
 """
 
 
@@ -146,20 +129,3 @@ def test_no_error_in_python_is_long(folder: Path, text: str) -> None:
         with pytest.raises(ElmanError) as raised:
             call()
         assert len(str(raised.value)) < 400
-
-
-def test_no_error_of_the_server_is_long() -> None:
-    with serving() as client:
-        answers: list[httpx.Response] = [
-            client.get(f"/{LONG[:9000]}"),
-            client.post("/v1/completions", json={LONG: 1}),
-            client.post("/v1/completions", content=b"{}", headers={"content-type": LONG[:9000]}),
-            client.get(f"/v1/models/{LONG[:9000]}"),
-        ]
-        for name in ("model", "prompt", "max_tokens", "temperature", "seed", "stop", "adapt", "stream_options"):
-            for value in (LONG, [LONG], -int("9" * 4000)):
-                answers.append(client.post("/v1/completions", json={name: value}))
-        answers.append(client.post("/v1/completions", json={"prompt": [int("9" * 4000)]}))
-        for answer in answers:
-            assert 400 <= answer.status_code < 500
-            assert len(answer.text) < 500

@@ -42,7 +42,7 @@ def test_the_cache_is_shown_and_cleared(command: Command, tmp_path: Path, monkey
 
 
 def test_kernels_are_compiled_ahead(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained, compressed = list[str](), list[bytes]()
+    trained, compressed = list[str](), list[str]()
 
     def train(corpus: elman.Corpus, preset: str, **options: Any) -> Any:
         trained.append(preset)
@@ -50,7 +50,8 @@ def test_kernels_are_compiled_ahead(command: Command, monkeypatch: pytest.Monkey
 
     elman_train = elman.train
     monkeypatch.setattr("elman.train", train)
-    monkeypatch.setattr("elman.apps.compress.codec.compress", lambda data, model: compressed.append(data))
+    kernels = {"codec": lambda model, text: compressed.append(text)}
+    monkeypatch.setattr("elman.cli.commands.cache.KERNELS", kernels)
     assert command("cache", "--warm").out.startswith("kernels: ")
     assert (trained, len(compressed)) == (["reference", "quick", "minute"], 1)
     assert "cannot combine --warm with --clear" in command("cache", "--warm", "--clear").err

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import pytest
 
 import elman
@@ -28,9 +27,9 @@ from elman.machine import HANGUP
 from elman.presets import DEFAULT_PRESET
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
-from support.cli import Command, assert_refused
+from support.cli import Command
 from support.state import TEXT, T
-from support.training import EXACT, contents, train
+from support.training import train
 
 REFERENCE = ["--preset", "reference"]
 SMALL = [*REFERENCE, "--hidden-size", "3", "--seq-length", str(T), "--engine", "numpy", "--quiet"]
@@ -56,12 +55,9 @@ def test_help_groups_the_commands_most_used_first(folder: Path, command: Command
     assert command() == command("--help") == command("-h") == command("help")
     assert command("help", "plot").out.split()[:9] == command("plot", "--help").out.split()[:9]
     lines = [line.strip("│╭╰─╮╯ ").split() or [""] for line in command("--help").out.splitlines()]
-    known = {"Other", *COMMANDS, *(name for group in COMMANDS.values() for name in group)}
-    names = [words[0] for words in lines if words[0] in known]
-    assert " ".join(names[1:]) == (  # the first begins the description
-        "Train train sweep view plot runs Use sample eval score explain serve compress decompress"
-        " Exchange export import ensemble Study gradcheck report course Other cache"
-    )
+    expected = [word for title, names in COMMANDS.items() for word in (title, *names)]
+    names = [words[0] for words in lines if words[0] in expected]
+    assert names[1:] == expected  # the first begins the description
 
 
 def test_the_version(command: Command) -> None:
@@ -256,20 +252,6 @@ def test_a_hangup_that_is_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_a_stopped_report_says_how_to_resume(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[dict[str, Any]] = []
-    monkeypatch.setattr(
-        "elman.apps.report.report", lambda corpus, **options: calls.append({"corpus": corpus} | options)
-    )
-    options = "--epochs 1 --long-epochs 2 --seeds 2 --mixed-precision --encoding latin-1 --min-count 5"
-    stopped = command("report", "novel.txt", "-o", "my report", *options.split(), "-q")
-    again = f"elman report novel.txt --out 'my report' {options} --resume"
-    assert stopped == (130, "", f"stopped and saved; resume with: {again}\n")
-    assert command(*shlex.split(again)[1:], "-q") == stopped
-    before, after = ({name: call[name] for name in call if name != "callback"} for call in calls)
-    assert after == before | {"resume": True}
-
-
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
@@ -431,52 +413,3 @@ def test_an_interrupt_at_an_import_of_a_loaded_module_is_an_exception(monkeypatc
     monkeypatch.setitem(sys.modules, package.__name__, package)
     with pytest.raises(KeyboardInterrupt):
         from package_of_this_test import anything  # type: ignore[import-not-found]  # noqa: F401
-
-
-ADDRESS = r"http://127\.0\.0\.1:\d+"
-
-
-def test_train_with_the_dashboard_prints_its_address_and_the_same_results(folder: Path, command: Command) -> None:
-    assert command("train", "novel.txt", "--out", "plain", *SMALL, "--max-updates", 20, "--json").err == ""
-    code, out, err = command(
-        "train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 20, "--live", "--live-with", "plain", "--json"
-    )
-    assert code == 0
-    assert re.fullmatch(f"dashboard: {ADDRESS}\n", err)
-    assert json.loads(out)["updates"] == 20
-    shown, plain = contents(Path("out")), contents(Path("plain"))
-    assert shown.keys() == plain.keys()
-    assert shown["samples.jsonl"] == plain["samples.jsonl"]
-
-
-def test_a_library_is_missing(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("elman.apps.serve.")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    words = ("requires uvicorn", "pip install 'elman[serve]'")
-    for arguments in (["serve"], ["view", "out"], ["train", "novel.txt", "--out", "out", "--live"]):
-        assert_refused(command(*arguments), *words)
-    assert not Path("out").exists()
-
-
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), *([(HANGUP, 0)] if HANGUP else [])]
-)
-def test_view_shows_runs_until_a_signal(folder: Path, number: signal.Signals, code: int) -> None:
-    out = folder / "novel"
-    train(Corpus.from_text(TEXT), **EXACT, epochs=2, out=out)
-    command = [sys.executable, "-m", "elman", "view", str(out)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
-    ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.search(ADDRESS, line)
-        assert found, line
-        assert httpx.get(f"{found[0]}/api/runs").json() == {"runs": [{"name": "novel", "live": False}]}
-        process.send_signal(number)
-        assert process.wait(timeout=30) == code
-        assert process.stdout.read() == ""
-        assert process.stderr is not None
-        assert process.stderr.read() == ""
-    assert (out / "checkpoint.safetensors").exists()

@@ -1,19 +1,14 @@
 """Commands that use the built-in model or text where none is given."""
 
 import json
-import lzma
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import elman
-from elman.apps.serve.models import load_models
 from elman.cli.inputs import choose_corpus
 from elman.errors import ElmanError
-from elman.model.loading import BUILTIN, load_builtin
 from support.cli import Command, assert_refused
-from support.codec_models import make_model
 
 ENGLISH = (
     "It was the end of the summer, and the garden was quiet. My father had gone to the town in the morning with the\n"
@@ -27,24 +22,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.txt").write_text(ENGLISH, "utf-8")
     return tmp_path
-
-
-def test_a_file_is_compressed_and_found_again(command: Command) -> None:
-    assert command("compress", "notes.txt").code == 0
-    assert command("compress", "notes.txt", "-m", "builtin", "-o", "b").code == 0
-    file = Path("notes.txt.elm").read_bytes()
-    assert file == Path("b").read_bytes()
-    assert len(file) < 0.5 * len(lzma.compress(ENGLISH.encode(), preset=9))
-    assert command("decompress", "notes.txt.elm", "-o", "back.txt").code == 0
-    assert elman.decompress(file, load_builtin()) == Path("back.txt").read_bytes() == ENGLISH.encode()
-
-
-def test_a_file_of_another_model_is_refused(command: Command) -> None:
-    file = elman.compress(ENGLISH, make_model())
-    Path("notes.txt.elm").write_bytes(file)
-    ended = command("decompress", "notes.txt.elm", "-o", "back.txt")
-    assert_refused(ended, "was not compressed by the built-in model of this version", "pass the run that compressed it")
-    assert not Path("back.txt").exists()
 
 
 def test_text_is_generated(command: Command) -> None:
@@ -73,10 +50,6 @@ def test_texts_are_evaluated(command: Command) -> None:
     assert figures["bits_per_char"] < 3
     Path("more.txt").write_text(ENGLISH, "utf-8")
     assert json.loads(command("eval", "notes.txt", "more.txt", "--json").out)["chars"] > figures["chars"]
-
-
-def test_it_is_served() -> None:
-    assert list(load_models([])) == list(load_models([Path(BUILTIN)])) == ["builtin"]
 
 
 def test_a_directory_of_its_name_is_a_run(command: Command) -> None:

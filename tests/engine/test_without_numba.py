@@ -59,9 +59,5 @@ def test_a_model_is_trained_and_used(tmp_path: Path) -> None:
     assert "numba" not in about["versions"]
     assert len(elman(tmp_path, "sample", "run", "--length", 20).stdout) == 21
     assert "nats_per_char" in elman(tmp_path, "eval", "run", "text.txt", "--json").stdout
-    for arguments in (("compress", "text.txt", "-o", "a.elm"), ("decompress", "a.elm", "-o", "again.txt")):
-        done = elman(tmp_path, *arguments, "-m", "run")
-        assert done.returncode == 0, done.stderr
-    assert (tmp_path / "again.txt").read_bytes() == (tmp_path / "text.txt").read_bytes()
     refused = elman(tmp_path, "train", "text.txt", "--out", "other", "--engine", "numba")
     assert (refused.returncode, refused.stderr) == (2, f"error: {REASON}\n")

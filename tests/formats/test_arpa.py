@@ -50,9 +50,6 @@ def test_an_exported_model_is_imported(
         expected = model.next_char("the m")
         assert each.next_char("the m") == {character: pytest.approx(p, rel=1e-4) for character, p in expected.items()}
     assert imported.sample(20, prompt="the", seed=1) == model.sample(20, prompt="the", seed=1)
-    frames = np.log(np.full((3, 4), 0.25))
-    decoded, expected_text = (elman.decode_ctc(frames, ["", *"the"], each)[0].text for each in (imported, model))
-    assert decoded == expected_text
     assert imported.parameters.ngrams is not None
     assert lower.parameters.ngrams is not None
     assert (imported.parameters.ngrams.order, lower.parameters.ngrams.order) == (6, 3)

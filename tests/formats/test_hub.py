@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import elman
-from elman.apps.ensemble.ensemble import ensemble
 from elman.errors import ElmanError
 from elman.model.loading import fingerprint
 from elman.storage.tensors import read_description
@@ -114,20 +113,17 @@ def test_an_unpruned_table_is_refused_even_if_the_prior_is_off(tmp_path: Path) -
         elman.export(replace(model, parameters=parameters), tmp_path / "folder", format="hub")
 
 
-@pytest.mark.parametrize("kind", ["ensemble", "lines"])
-def test_what_other_formats_do_not_have(tmp_path: Path, kind: str) -> None:
+def test_a_model_of_lines(tmp_path: Path) -> None:
     text = "Ada\nGrace\nAlan\nJean\nEdsger\n" * 3
     options: dict[str, Any] = {"hidden_size": 3, "seq_length": 4, "max_updates": 2, "engine": "numpy"}
-    models = [train(Corpus.from_text(text), **options, lines=kind == "lines", seed=seed).model for seed in (1, 2)]
-    model = ensemble(models) if kind == "ensemble" else models[0]
+    model = train(Corpus.from_text(text), **options, lines=True).model
     elman.export(model, tmp_path / "folder", format="hub", weights="float32")
     loaded = elman.load(tmp_path / "folder", engine="numpy")
     assert loaded.sample(20, seed=3) == model.sample(20, seed=3)
     np.testing.assert_array_equal(loaded.state.recurrent, model.state.recurrent)
-    if kind == "lines":
-        assert model.in_training_text("Ada")
-        with pytest.raises(ElmanError, match="does not know the lines"):  # who guesses one cannot look it up
-            loaded.in_training_text("Ada")
+    assert model.in_training_text("Ada")
+    with pytest.raises(ElmanError, match="does not know the lines"):  # who guesses one cannot look it up
+        loaded.in_training_text("Ada")
 
 
 def test_a_folder_is_replaced_file_by_file(run: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def read_corpus(name: str) -> elman.Corpus:
 
 def load_all(folder: Path) -> dict[str, elman.Model]:
     """Return every model in a folder of golden files, by its path."""
-    paths = [folder / name for name in (*RUNS, "gru/best.safetensors", "model.safetensors", "ensemble.safetensors")]
+    paths = [folder / name for name in (*RUNS, "gru/best.safetensors", "model.safetensors")]
     return {str(path.relative_to(folder)): elman.load(path, engine="numpy") for path in paths}
 
 
@@ -83,9 +83,7 @@ def write(folder: Path) -> None:
             elman.train(read_corpus(name), out=out, **options, on_update=lambda run: run.state.update >= STOPPED)
             (out / ".lock").unlink()
             expected["resumed"][name] = expect_of_run(elman.train(read_corpus(name), **options))
-    models = [elman.load(folder / name) for name in ("rnn", "gru")]
-    models[1].save(folder / "model.safetensors")
-    elman.ensemble([models[0], models[0]]).save(folder / "ensemble.safetensors")
+    elman.load(folder / "gru").save(folder / "model.safetensors")
     expected["models"] = {name: expect_of_model(model) for name, model in load_all(folder).items()}
     (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
 

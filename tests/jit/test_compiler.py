@@ -18,7 +18,6 @@ from elman.jit.cache import digest_sources, kernel_path, kernel_sources, load_ke
 from elman.jit.compiler import describe_type, read_types
 from elman.jit.runtime import call_kernel, call_pointer, kernel_pointer, pack, record_kernels
 from elman.ngram.kernels import set_logs
-from support.processes import run_in_a_process
 
 NOT_IN_KERNELS = {"elman.engine_registry", "elman.engine.protocol"}
 """Modules whose constants no kernel contains: whether Numba is installed, and the sizes of results."""
@@ -31,21 +30,21 @@ def test_every_constant_in_a_kernel_is_part_of_the_digest() -> None:
     assert imported - NOT_IN_KERNELS <= sources.keys()
 
 
-TRAINING, CODEC = "elman.engine.numba.batched.training", "elman.apps.compress.arithmetic"
+TRAINING, SORTING = "elman.engine.numba.batched.training", "elman.ngram.sorting"
 
 
 def digests(*changes: tuple[str, str, str]) -> tuple[str, ...]:
-    """Return the digests of training and codec after replacements of text in modules."""
+    """Return the digests of training and sorting after replacements of text in modules."""
     sources = {module: path.read_text("utf-8") for module, path in kernel_sources().items()}
     for module, old, new in changes:
         assert old in sources[module]
         sources[module] = sources[module].replace(old, new, 1)
     found = digest_sources({module: source.encode() for module, source in sources.items()})
-    return found[TRAINING], found[CODEC]
+    return found[TRAINING], found[SORTING]
 
 
 def test_a_kernel_is_compiled_again_if_code_that_it_imports_has_changed() -> None:
-    training, codec = digests()
+    training, sorting = digests()
     documented = (
         ("elman.network.muon", 'MOMENTUM = 0.95\n"""mu, ', 'MOMENTUM = 0.95\n"""The symbol mu, '),
         (
@@ -54,11 +53,11 @@ def test_a_kernel_is_compiled_again_if_code_that_it_imports_has_changed() -> Non
             '    # A reason.\n\n    """Change the blocks',
         ),
     )
-    assert digests(*documented) == (training, codec)
+    assert digests(*documented) == (training, sorting)
     other_constant = digests(("elman.network.muon", "MOMENTUM = 0.95", "MOMENTUM = 0.9"))
-    assert (other_constant[0] != training, other_constant[1]) == (True, codec)
-    other_codec = digests((CODEC, "FREQ_BITS = 24", "FREQ_BITS = 23"))
-    assert (other_codec[0], other_codec[1] != codec) == (training, True)
+    assert (other_constant[0] != training, other_constant[1]) == (True, sorting)
+    other = digests((SORTING, "PIECE = 1 << 18", "PIECE = 1 << 17"))
+    assert (other[0], other[1] != sorting) == (training, True)
 
 
 def _modules_of_constants(path: Path) -> set[str]:
@@ -236,26 +235,6 @@ def test_a_kernel_has_no_copy_of_those_it_calls() -> None:
     (code,) = double_twice.inspect_llvm().values()
     assert re.search(r"declare .*test_compiler.*double", code)
     assert not re.search(r"define .*test_compiler6double", code)
-
-
-LOAD = """
-import sys
-import numpy as np
-from elman.apps.compress.exact_network import gru_step
-a, h = np.ones((2, 6), np.float32), np.zeros((2, 2), np.float32)
-gru_step(a, a.copy(), h.copy(), h)
-print(h[0, 0], "numba" in sys.modules)
-"""
-
-
-def test_a_stored_kernel_is_loaded_with_those_it_calls_and_without_numba(tmp_path: Path) -> None:
-    printed = []
-    for _ in range(4):
-        printed.append(run_in_a_process(LOAD, tmp_path))
-        if len(printed) == 2:  # the third process compiles it again, for what the first has stored
-            next(tmp_path.rglob("*.sigmoids-*.kernel")).unlink()
-    value, _ = printed[0].split()
-    assert [each.split() for each in printed] == [[value, str(compiles)] for compiles in (True, False, True, False)]
 
 
 def test_recorded_kernels_are_not_called() -> None:

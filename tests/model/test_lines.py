@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import elman
-from elman.apps.explain.explanation import explain_indices
 from elman.errors import ElmanError
 from elman.model import Model
 from elman.model.score_lines import score_lines
@@ -123,17 +122,12 @@ def test_crlf_and_empty_lines_are_dropped(command: Command, folder: Path, model:
     assert validated.validation.alphabet.characters == "an\ncrl"
 
 
-def test_adaptation_and_explanations_read_lines(model: Model) -> None:
+def test_adaptation_reads_lines(model: Model) -> None:
     text = "dara\ndoe\n" * 10
     counted = model.score(text, adapt="counts")
     assert counted.chars == 90
     assert counted.nats < model.score(text).nats
     assert model.score("anna", adapt="weights").nats == pytest.approx(model.score("anna").nats)  # no complete window
-    indices = model.alphabet.encode("\nanna\nbell\n")
-    explanation = explain_indices(model.engine, model.parameters, model.state, indices)
-    assert explanation.nats_per_char * 10 == pytest.approx(model.score("anna\nbell").nats, rel=1e-5)
-    page = elman.explain("anna\r\nbell\r\n", model)
-    assert page.alphabet.decode(page.explanation.indices) == "anna\nbell\n"
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
@@ -148,14 +142,9 @@ def test_an_export_says_that_it_is_of_lines(model: Model, tmp_path: Path, suffix
         imported.in_training_text("anna")
 
 
-def test_unsupported_uses_are_rejected(model: Model, command: Command, folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "text.txt").write_text("anna\nbell\n", "utf-8")
-    ended = command("eval", folder, tmp_path / "text.txt", "--adapt", "mixture")
-    assert_refused(ended, "--adapt mixture does not work with a model of independent lines")
+def test_unsupported_uses_are_rejected(model: Model) -> None:
     with pytest.raises(ElmanError, match=r"^the text has no line that is not empty$"):
         model.score("\n\n")
-    with pytest.raises(ElmanError, match=r"^files cannot be compressed with a model of independent lines"):
-        elman.compress(b"anna\nbell\n", model)
     other = train(Corpus.from_text("\n".join(NAMES)), **EXACT, max_updates=1).model
     assert not other.is_of_lines
     with pytest.raises(ElmanError, match=r"does not know the lines of its training text: train with lines=True$"):

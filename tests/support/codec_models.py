@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from elman.apps.compress.container import MODES, ModeName
 from elman.engine import get_engine
 from elman.model import Model
 from elman.ngram.counting import count_ngrams
@@ -13,7 +12,6 @@ from support.networks import make_parameters, state_of
 ALPHABET = Alphabet("\nabcdefghij klmé")
 K, M = len(ALPHABET.characters), 5
 TEXT = "\nabe had a bad face, ok?\nhe filed a claim: kaﬀee é egg\r\n" * 3
-MODE_NAMES: tuple[ModeName, ...] = tuple(MODES)
 COUNTED = "\nabe had a cab, he filed a claim\na bad egg had a leg\n"
 """The text that the n-gram prior counts."""
 

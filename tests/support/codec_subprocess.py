@@ -12,11 +12,11 @@ from pathlib import Path
 
 from elman import compress, decompress, load
 from elman.apps.compress import arithmetic, exact_network, matches, mixing, predictor, range_coder
-from elman.apps.compress.container import ModeName
+from elman.apps.compress.container import MODES, ModeName
 from elman.model import Model
 from elman.ngram import compiled_table, kernels
 from elman.text import Alphabet
-from support.codec_models import ALPHABET, MODE_NAMES, TEXT, make_model
+from support.codec_models import ALPHABET, TEXT, make_model
 from support.small_blocks import small_blocks
 
 MODULES = (arithmetic, exact_network, matches, mixing, predictor, range_coder, kernels, compiled_table)
@@ -31,7 +31,7 @@ def models() -> Iterator[tuple[str, Model, bytes, ModeName]]:
     for cell in exact_network.CELLS:
         for layers in (1, 2):
             yield f"{cell}{layers}", make_model(cell, layers), data, "static"
-    for mode in MODE_NAMES:
+    for mode in MODES:
         yield f"prior-{mode}", make_model(order=4), data, mode
         yield f"unknown-symbol-{mode}", make_model("lstm", alphabet=with_symbol, order=2), data, mode
         yield f"bytes-{mode}", make_model(), bytes(range(256)), mode

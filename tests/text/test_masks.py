@@ -95,7 +95,7 @@ def test_an_expression_of_a_model_from_elsewhere_does_not_hang(tmp_path: Path, m
     (tmp_path / "log").write_text(line)
     monkeypatch.setattr(masks, "_SECONDS", 0.5)
     uses: list[Callable[[], object]] = [
-        lambda: model.score(line), lambda: list(score_lines(model, [line])), lambda: elman.explain(line, model),
+        lambda: model.score(line), lambda: list(score_lines(model, [line])),
         lambda: read_corpus(tmp_path / "log", lines=True, masker=model.masker),
     ]  # fmt: skip
     for use in uses:
@@ -140,8 +140,6 @@ def test_a_model_knows_the_original_lines_of_its_training_set() -> None:
     assert Sample("a", model, "", 1, "job ", iter(())).in_training_text("Ⓝ") is None
     with pytest.raises(ElmanError, match="a text must be a string"):
         model.normalize(None)  # type: ignore[arg-type]
-    page = elman.explain("job 41\njob 42\n", model)
-    assert page.alphabet.decode(page.explanation.indices) == "job Ⓝ\njob Ⓝ\n"
     plain = elman.train(elman.Corpus.from_lines(texts), lines=True, validation=0.25, **options).model
     assert known == [plain.in_training_text(text) for text in texts]  # the same lines are held out
     assert isinstance(model.line_hashes, np.ndarray)

@@ -10,13 +10,14 @@ import pytest
 import elman
 from elman.apps.compress import code_length
 from elman.apps.compress.code_length import score_code_length
-from elman.apps.compress.container import ModeName, read_header
+from elman.apps.compress.container import MODES, ModeName, read_header
 from elman.apps.compress.tokens import to_tokens
+from elman.errors import ElmanError
 from elman.model import Model, Score
 from elman.model.loading import fingerprint
 from elman.text import Alphabet, Corpus
 from support.cli import Command
-from support.codec_models import ALPHABET, MODE_NAMES, TEXT, make_model
+from support.codec_models import ALPHABET, TEXT, make_model
 from support.small_blocks import small_blocks
 from support.training import train
 
@@ -27,7 +28,7 @@ def score(model: Model, text: str) -> Score:
     return model.score(text, adapt="mixture")
 
 
-@pytest.mark.parametrize("mode", MODE_NAMES)
+@pytest.mark.parametrize("mode", MODES)
 def test_it_is_the_length_of_the_payload_and_the_model_does_not_change(mode: ModeName) -> None:
     model, fractions = make_model(order=3), list[float]()
     before = fingerprint(model)
@@ -77,3 +78,11 @@ def test_the_command_reads_the_text_in_chunks(
     assert (code, printed["nats_per_char"], printed["chars"]) == (0, expected.nats_per_char, len(text))
     assert printed["nats_per_char_without_adapt"] == pytest.approx(run.model.score(text).nats_per_char)
     assert max(read) < 100
+
+
+def test_a_model_of_lines_is_refused() -> None:
+    model = train(Corpus.from_text("anna\nbell\n" * 9), lines=True, hidden_size=3, engine="numpy", max_updates=1).model
+    with pytest.raises(ElmanError, match="adapt='mixture' does not work with a model of independent lines"):
+        score(model, "anna\nbell\n")
+    with pytest.raises(ElmanError, match=r"^files cannot be compressed with a model of independent lines"):
+        elman.compress(b"anna\nbell\n", model)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from elman import compress, decompress
 from elman.apps.compress import codec, container, exact_network
 from elman.apps.compress.codec import compress_pieces, decompress_members
-from elman.apps.compress.container import ModeName, split_members
+from elman.apps.compress.container import MODES, ModeName, split_members
 from elman.apps.compress.tokens import from_tokens, to_tokens
 from elman.errors import ElmanError
 from elman.model import Model
@@ -22,13 +22,13 @@ from elman.model.score import score
 from elman.network.cells import CELLS as NETWORK_CELLS
 from elman.text import Alphabet
 from support import leaky_cell
-from support.codec_models import ALPHABET, INPUTS, MODE_NAMES, TEXT, K, make_model
+from support.codec_models import ALPHABET, INPUTS, TEXT, K, make_model
 from support.random_model import random_model
 from support.small_blocks import small_blocks
 from support.tolerances import CODED_BITS, CODED_FRACTION
 
 CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("lstm", 1), ("lstm", 3)])
-EVERY_MODE = pytest.mark.parametrize("mode", MODE_NAMES)
+EVERY_MODE = pytest.mark.parametrize("mode", MODES)
 ORDERS = pytest.mark.parametrize("order", [0, 4])
 WITH_UNKNOWN = Alphabet(ALPHABET.characters + "\ufffd", has_unknown=True)
 
@@ -85,7 +85,7 @@ def test_a_static_file_has_the_size_of_the_cross_entropy(cell: str, layers: int,
 @ORDERS
 def test_mixture_is_smaller_than_static(order: int) -> None:
     model = make_model(order=order)
-    static, mixture = (len(compress(KNOWN, model, mode=mode)) for mode in MODE_NAMES)
+    static, mixture = (len(compress(KNOWN, model, mode=mode)) for mode in MODES)
     assert mixture < 0.8 * static
 
 

@@ -2,16 +2,23 @@
 
 import io
 import json
+import lzma
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import elman
 from elman.apps.compress import codec
+from elman.apps.compress.container import MODES
 from elman.errors import quote
 from elman.machine import HANGUP
+from elman.model.loading import load_builtin
 from support.cli import Command, assert_refused, exit_code
+from support.codec_models import make_model
+from support.small_blocks import small_blocks
 from support.state import TEXT
 
 DATA = (TEXT * 5).encode() + b"\xff\r\n"
@@ -123,3 +130,63 @@ def test_what_the_system_refuses(run: Path, tmp_path: Path, command: Command, mo
     monkeypatch.setattr("sys.stdout", Standard(terminal=True))
     ended = command("compress", long, "-m", run, "--out", "-")
     assert (ended.code, "cannot write binary data to a terminal" in ended.err) == (2, True)
+
+
+ENGLISH = (
+    "It was the end of the summer, and the garden was quiet. My father had gone to the town in the morning with the\n"
+    "old horse, and we did not think that he would be back before the evening.\n"
+)
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_built_in_model_is_the_default(command: Command) -> None:
+    Path("notes.txt").write_text(ENGLISH, "utf-8")
+    assert command("compress", "notes.txt").code == 0
+    assert command("compress", "notes.txt", "-m", "builtin", "-o", "b").code == 0
+    file = Path("notes.txt.elm").read_bytes()
+    assert file == Path("b").read_bytes()
+    assert len(file) < 0.5 * len(lzma.compress(ENGLISH.encode(), preset=9))
+    assert command("decompress", "notes.txt.elm", "-o", "back.txt").code == 0
+    assert elman.decompress(file, load_builtin()) == Path("back.txt").read_bytes() == ENGLISH.encode()
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_file_of_another_model_is_refused(command: Command) -> None:
+    file = elman.compress(ENGLISH, make_model())
+    Path("notes.txt.elm").write_bytes(file)
+    ended = command("decompress", "notes.txt.elm", "-o", "back.txt")
+    assert_refused(ended, "was not compressed by the built-in model of this version", "pass the run that compressed it")
+    assert not Path("back.txt").exists()
+
+
+@pytest.fixture
+def slow(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elman.cli.display.line_interval", lambda elapsed: 0.0)
+    monkeypatch.setattr("elman.apps.compress.predictor.MAX_TOKENS", 1)
+
+
+COMPRESS = ("compress", "novel.txt", "-m", "run", "-o", "novel.elm")
+DECOMPRESS = ("decompress", "novel.elm", "-m", "run", "-o", "back.txt")
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("mode", MODES)
+def test_commands_show_progress(capsys: pytest.CaptureFixture[str], mode: str) -> None:
+    capsys.readouterr()
+    with small_blocks():
+        for command in ((*COMPRESS, "--mode", mode), DECOMPRESS):
+            assert exit_code(*command) == 0
+            percentages = [
+                int(found) for found in re.findall(r"ing.*: (\d+) %(?:, 0:00:\d\d left)?\n", capsys.readouterr().err)
+            ]
+            assert len(percentages) >= 21
+            assert percentages == sorted(percentages)
+            assert percentages[-1] == 100
+
+
+@pytest.mark.usefixtures("slow")
+def test_no_progress_with_quiet_or_json(capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    for command in ((*COMPRESS, "-q"), (*DECOMPRESS, "-q"), (*COMPRESS, "--json")):
+        assert exit_code(*command) == 0
+    assert capsys.readouterr().err == ""

@@ -13,7 +13,7 @@ from elman.apps.compress.codec import decompress_members
 from elman.apps.compress.container import MODES, ModeName, read_header, split_members
 from elman.errors import ElmanError
 from elman.model import Model
-from support.codec_models import INPUTS, MODE_NAMES, make_model
+from support.codec_models import INPUTS, make_model
 from support.corrupt_files import corrupt_bytes
 
 Files = list[tuple[bytes, bytes]]
@@ -27,7 +27,7 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def files(model: Model) -> Files:
-    return [(compress(INPUTS[name], model, mode=mode), INPUTS[name]) for name in NAMES for mode in MODE_NAMES]
+    return [(compress(INPUTS[name], model, mode=mode), INPUTS[name]) for name in NAMES for mode in MODES]
 
 
 @pytest.mark.parametrize(

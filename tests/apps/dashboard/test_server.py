@@ -1,6 +1,7 @@
 """The dashboard without a browser: recording a training, reading a directory, responses, serving during training."""
 
 import math
+import random
 import shutil
 import threading
 import time
@@ -12,6 +13,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from elman.apps.dashboard import runs as dashboard_runs
@@ -19,6 +21,7 @@ from elman.apps.dashboard import server as dashboard
 from elman.apps.dashboard.history import MAX_SAMPLES, RunHistory
 from elman.apps.dashboard.runs import DashboardRun, LiveRun, RunSource
 from elman.apps.dashboard.server import create_dashboard, open_browser, serve_dashboard
+from elman.apps.serve.responses import dump_json
 from elman.config import Config
 from elman.errors import ElmanError
 from elman.runs.directory import METRICS, SAMPLES, RunDirectory
@@ -26,6 +29,7 @@ from elman.runs.history import Metrics, TrainLossEstimator
 from elman.text import Corpus
 from elman.training.callbacks import CallbackList, TrainingCallback
 from elman.training.run import Run
+from support.corrupt_files import corrupt_file, error_message, good_files
 from support.server import error_of, listening
 from support.state import TEXT
 from support.training import EXACT, StopsAt, assert_same, train
@@ -380,3 +384,19 @@ def test_a_browser_is_opened_if_there_is_a_display(monkeypatch: pytest.MonkeyPat
         open_browser(f"http://127.0.0.1:{n}")
     assert {opened.get(timeout=60) for _ in range(2)} == {"http://127.0.0.1:0", "http://127.0.0.1:1"}
     assert opened.empty()
+
+
+def test_a_corrupt_run_is_shown_or_rejected_in_one_line(tmp_path: Path) -> None:
+    good = [(path, path.read_bytes()) for path in good_files(tmp_path / "good")]
+    for seed in range(200):
+        rng = random.Random(seed)
+        path, data = rng.choice(good)
+        folder = Path(shutil.copytree(path.parent, tmp_path / str(seed)))
+        corrupt_file(path, data, rng, folder / path.name)
+
+        def show(folder: Path = folder) -> None:
+            run = DashboardRun(folder)
+            dump_json([run.about(), run.history.as_dict(), run.status(), run.histograms()])
+
+        with np.errstate(all="ignore"):
+            error_message(show)

@@ -214,3 +214,13 @@ def test_the_command(command: Command, tmp_path: Path, monkeypatch: pytest.Monke
     assert re.fullmatch(r"weights [0-9.]+, [0-9.]+\n", err)
     expected = ensemble([load(run) for run in runs], fit_on=HELD_OUT)
     assert load(Path("fitted")).score(TEXT) == expected.score(TEXT)
+
+
+def test_the_weights_are_fitted_on_the_text_as_the_models_read_it(command: Command, folder: Path) -> None:
+    Path("crlf.txt").write_text(TEXT.replace("\n", "\r\n"), "utf-8", newline="")
+    for seed in (1, 2):
+        train("novel.txt", seed=seed, out=f"run-{seed}", hidden_size=3, seq_length=5, engine="numpy", max_updates=50)
+    lf, crlf = (
+        command("ensemble", "run-1", "run-2", "--fit-on", f"{name}.txt", "-o", name).err for name in ("novel", "crlf")
+    )
+    assert crlf == "line ends \\r\\n read as \\n: the model does not know \\r\n" + lf

@@ -113,3 +113,21 @@ def test_metrics_are_those_of_score(
     assert json.loads(ended.out) == expected
     table = command(*arguments).out
     assert [line.split("  ")[0] for line in table.splitlines()] == [name.replace("_", " ") for name in expected]
+
+
+def test_a_text_is_read_as_by_the_other_commands(command: Command, tmp_path: Path) -> None:
+    """Line ends, records and masks."""
+    for name, text in (("lf", "anna 1\nbell 2\n" * 9), ("crlf", "anna 1\r\nbell 2\r\n" * 9)):
+        (tmp_path / name).write_text(text, "utf-8", newline="")
+    options: dict[str, Any] = {"lines": True, "mask": "numbers", "hidden_size": 3, "engine": "numpy", "max_updates": 1}
+    model = train(tmp_path / "lf", out=tmp_path / "run", **options).model
+    out = ("-o", tmp_path / "page.html", "--json")
+    lf, crlf = (command("explain", tmp_path / "run", tmp_path / name, *out) for name in ("lf", "crlf"))
+    results = [json.loads(each.out) | {"bytes": 0} for each in (lf, crlf)]  # the page contains the name
+    assert results[0] == results[1]
+    page = elman.explain("anna 41\r\nbell 42\r\n", model)
+    assert page.alphabet.decode(page.explanation.indices) == "anna Ⓝ\nbell Ⓝ\n"
+    assert page.explanation.nats_per_char * 14 == pytest.approx(model.score("anna 1\nbell 2").nats, rel=1e-5)
+    (tmp_path / "x.jsonl").write_text('{"text": "anna 1"}\n{"text": "bell 2"}\n', "utf-8")
+    ended = command("explain", tmp_path / "run", tmp_path / "x.jsonl", *out)
+    assert "warning: x.jsonl is JSON Lines" in ended.err

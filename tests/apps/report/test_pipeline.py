@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from elman.testing.gradcheck import REPORTED
 from elman.text import Corpus
 from elman.training.callbacks import TrainingCallback
 from elman.training.run import Run
+from support.cli import Command
 from support.html_page import Page
 from support.training import train
 
@@ -230,18 +232,6 @@ def test_a_submission_is_shown_beside_a_dense_curve(corpus: Corpus, tmp_path: Pa
     assert html.count(">my_rnn.py<") == 4  # two tables, the introduction, and the legend
 
 
-@pytest.mark.usefixtures("_one_experiment")
-def test_a_report_of_the_reference_engine_that_a_limit_ends(corpus: Corpus, tmp_path: Path) -> None:
-    options = SMALL | {"engine": "numpy", "dtype": "float64", "sample_every": 1000, "validation": 0.1}
-    last = round(0.9 * len(TEXT)) // 10 + 5
-    results = report(corpus, out=tmp_path, epochs=1, long_epochs=9, max_updates=last, **options)
-    assert results is not None
-    assert len(results["samples"]) == 1
-    assert results["long"]["validation_loss"] > 0
-    assert results["long"]["updates"] == last
-    assert f"A limit ended the run at update {last} of" in (tmp_path / "report.html").read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
@@ -436,3 +426,17 @@ def test_gradient_checks_of_two_experiments_are_not_mixed(
     with pytest.raises(ElmanError, match="is of another text, network or seed: choose another out"):
         report(other, resume=True, **phases | change)
     assert report(corpus, resume=True, **phases) is not None
+
+
+def test_a_stopped_report_says_how_to_resume(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "elman.apps.report.report", lambda corpus, **options: calls.append({"corpus": corpus} | options)
+    )
+    options = "--epochs 1 --long-epochs 2 --seeds 2 --mixed-precision --encoding latin-1 --min-count 5"
+    stopped = command("report", "novel.txt", "-o", "my report", *options.split(), "-q")
+    again = f"elman report novel.txt --out 'my report' {options} --resume"
+    assert stopped == (130, "", f"stopped and saved; resume with: {again}\n")
+    assert command(*shlex.split(again)[1:], "-q") == stopped
+    before, after = ({name: call[name] for name in call if name != "callback"} for call in calls)
+    assert after == before | {"resume": True}

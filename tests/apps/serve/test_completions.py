@@ -354,3 +354,23 @@ def test_of_several_models_a_request_names_one() -> None:
         assert "requires a model with" in error_of(post(client, adapt="counts"), 400, "invalid_value")["message"]
         expected = small.samples(1, 16, prompt="abc", seed=1, adapt="counts")
         assert texts(client, "abc", model="small", adapt="counts", seed=1) == expected
+
+
+LONG = "abcdefghij" * 20_000
+
+
+def test_no_error_of_the_server_is_long() -> None:
+    with serving() as client:
+        answers: list[httpx.Response] = [
+            client.get(f"/{LONG[:9000]}"),
+            client.post("/v1/completions", json={LONG: 1}),
+            client.post("/v1/completions", content=b"{}", headers={"content-type": LONG[:9000]}),
+            client.get(f"/v1/models/{LONG[:9000]}"),
+        ]
+        for name in ("model", "prompt", "max_tokens", "temperature", "seed", "stop", "adapt", "stream_options"):
+            for value in (LONG, [LONG], -int("9" * 4000)):
+                answers.append(client.post("/v1/completions", json={name: value}))
+        answers.append(client.post("/v1/completions", json={"prompt": [int("9" * 4000)]}))
+        for answer in answers:
+            assert 400 <= answer.status_code < 500
+            assert len(answer.text) < 500

@@ -20,6 +20,7 @@ from elman.apps.serve.models import load_models, make_unique
 from elman.apps.serve.server import address_of, listen
 from elman.apps.serve.settings import Settings
 from elman.errors import ElmanError
+from elman.model.loading import BUILTIN
 from elman.text import Corpus
 from support.cli import Command, assert_refused
 from support.server import (
@@ -234,3 +235,7 @@ def test_models_are_named_after_their_directories(run: Path, monkeypatch: pytest
     with listening(create_app({name: tiny()}, Settings())) as client:
         assert get_metric(client, "elman_sequences_running", model=name) == 0
         assert client.get(f"/v1/models/{name}").json()["id"] == name
+
+
+def test_the_built_in_model_is_served_where_none_is_named() -> None:
+    assert list(load_models([])) == list(load_models([Path(BUILTIN)])) == ["builtin"]

@@ -1,9 +1,11 @@
-"""Write the golden compressed files: ``python tests/golden/write_compressed.py``.
+"""The golden compressed files are read, and written again with the same bytes.
 
-The format of these files is promised to stay readable, and only a new format version may change their bytes. The model
-has no random weights: they are fractions of integers, exact in float32 on every machine.
+``python tests/apps/compress/test_golden.py --write`` writes them anew. The format is promised to stay readable: only
+a new format version may change the bytes. The model has no random weights: they are fractions of integers, exact in
+float32 on every machine.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from elman.network.parameters import Architecture
 from elman.ngram.counting import count_ngrams
 from elman.text import Alphabet
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "golden"
 ALPHABET = Alphabet("\n abcdefghijklmnopqrstuvwxyz,.")
 TRAINING_TEXT = "the cat sat on the mat, and the dog lay by the door.\nnobody saw the mouse behind the clock.\n" * 6
 TEXT = (
@@ -41,6 +43,13 @@ def _weights(shape: tuple[int, ...]) -> np.ndarray:
     return ((numbers - 504) / 512).astype(np.float32).reshape(shape)
 
 
-if __name__ == "__main__":
+def test_files_of_every_mode_keep_their_bytes() -> None:
+    for name in MODES:
+        file = (DATA / f"{name}.elm").read_bytes()
+        assert elman.compress(TEXT, golden_model(), mode=name) == file, name
+        assert elman.decompress(file, golden_model()) == TEXT.encode(), name
+
+
+if __name__ == "__main__" and "--write" in sys.argv:
     for name in MODES:
         (DATA / f"{name}.elm").write_bytes(elman.compress(TEXT, golden_model(), mode=name))
