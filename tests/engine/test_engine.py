@@ -126,11 +126,6 @@ def test_an_engine_whose_extra_is_not_installed_is_refused(monkeypatch: pytest.M
         get_engine("torch")
 
 
-@engines
-def test_an_engine_knows_its_name(name: str) -> None:
-    assert get_engine(name).name == name
-
-
 # --- The compiled engine against the reference ---
 
 
@@ -218,24 +213,6 @@ def test_every_network_with_every_optimizer(
     )
 
 
-@pytest.mark.usefixtures("without_sampling")
-@pytest.mark.parametrize(
-    ("dtype", "batch_size", "algorithm", "cell"),
-    one_in(3, (np.float32, np.float64), (1, 3), OPTIMIZERS, COMPILED_CELLS),
-)
-def test_every_optimizer_with_the_other_clipping(dtype: Dtype, batch_size: int, algorithm: str, cell: str) -> None:
-    optimizer = OPTIMIZERS[algorithm]
-    mode, limit = ("norm", 1.0) if optimizer.grad_clip_mode == "value" else ("value", 0.1)
-    changes: dict[str, Any] = {
-        "weight_decay": 0.1 - optimizer.weight_decay, "ema_decay": 0.9 - optimizer.ema_decay, "schedule": "cosine",
-        "warmup": 2, "last_update": 14,
-    }  # fmt: skip
-    optimizer = replace(optimizer, grad_clip_mode=mode, grad_clip=limit, **changes)
-    assert_conforms(
-        check_engine(get_engine("numba"), cell=cell, batch_size=batch_size, optimizer=optimizer, dtype=dtype), dtype
-    )
-
-
 @pytest.mark.parametrize("cell", COMPILED_CELLS)
 def test_one_character_per_update(monkeypatch: pytest.MonkeyPatch, cell: str) -> None:
     """A network large enough for two threads, one of which has no row of the output layer."""
@@ -270,10 +247,10 @@ def test_weight_dropout(dtype: Dtype, cell: str, layers: int, batch: tuple[int, 
 def test_a_network_that_fills_caches(dtype: Dtype, batch_size: int, cell: str) -> None:
     """Its products are large enough to be computed in other ways."""
     optimizer = replace(OPTIMIZERS["adam"], dropout=DROPOUTS["variational"], weight_dropout=WEIGHT_DROPOUT)
-    size: dict[str, Any] = {"K": 67, "m": 129, "T": 10}
+    size: dict[str, Any] = {"K": 67, "m": 129, "T": 6}
     network: Network = {"cell": cell, "layers": 2, "batch_size": batch_size}
     assert_conforms(
-        check_engine(get_engine("numba"), **network, optimizer=optimizer, updates=3, dtype=dtype, **size), dtype
+        check_engine(get_engine("numba"), **network, optimizer=optimizer, updates=2, dtype=dtype, **size), dtype
     )
 
 
@@ -459,7 +436,7 @@ def test_a_parameter_that_is_no_number_makes_the_loss_nan(name: str, dtype: Dtyp
 
 
 @both_dtypes
-@networks
+@pytest.mark.parametrize("network", [NETWORKS[0], NETWORKS[-1]], ids=["vanilla", "lstm"])
 def test_two_threads_compute_what_one_does(dtype: Dtype, network: Network) -> None:
     """Kernels release the GIL, so the two run in parallel."""
     B, updates = network.get("batch_size", 1), 500 if network else 1500
@@ -470,17 +447,6 @@ def test_two_threads_compute_what_one_does(dtype: Dtype, network: Network) -> No
     for (state, losses), (other, others) in zip(one_by_one, at_once, strict=True):
         np.testing.assert_array_equal(losses, others)
         assert snapshot(state) == snapshot(other)
-
-
-@both_dtypes
-def test_any_number_of_cores_computes_the_same_with_a_prior(monkeypatch: pytest.MonkeyPatch, dtype: Dtype) -> None:
-    network: Network = {"cell": "lstm", "layers": 2, "batch_size": 9, "ngram_order": 3}
-    results = []
-    for cores in (1, 2, 4):
-        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
-        state, losses = trained("numba", dtype, 30, windows_for(**network), ADAM, **network)
-        results.append((losses.tobytes(), snapshot(state)))
-    assert results[0] == results[1] == results[2]
 
 
 IN_A_PROCESS = """
@@ -502,44 +468,6 @@ def test_loaded_kernels_give_the_bits_of_compiled_ones(tmp_path: Path) -> None:
     assert outputs[0] == outputs[1]
     state, losses = trained("numba", np.float32, 300)
     assert outputs[0] == f"{losses.tobytes().hex()} {snapshot(state)}\n"
-
-
-USES = """
-import sys
-import numpy as np
-from elman.engine import get_engine
-from elman.network import SamplingParams
-from test_engine import ADAM, example_state, generate, snapshot, text, trained, windows_for
-network = {"cell": "gru", "layers": 2, "batch_size": 3, "ngram_order": 3}
-
-def train():
-    state, losses = trained("numba", np.float32, 20, windows_for(**network), ADAM, **network)
-    return losses.tobytes().hex() + str(snapshot(state))
-
-def read():
-    state = example_state(np.float32, **network)
-    session = get_engine("numba").session(state.parameters)
-    return session.logits(state.hidden, text(30).reshape(10, 3))[0].tobytes().hex()
-
-def sample():
-    state, sampling = example_state(np.float32, **network), SamplingParams(top_p=0.9)
-    uniforms = np.random.default_rng(1).random(50)
-    _, final = generate(get_engine("numba"), state.parameters, state.hidden.select(0), 1, uniforms, sampling)
-    return final.recurrent.tobytes().hex()
-
-uses = {"train": train, "read": read, "generate": sample}
-results = {name: uses[name]() for name in sys.argv[1:]}
-print(sorted(results.items()))
-"""
-
-
-@pytest.mark.slow
-def test_the_bits_do_not_depend_on_which_kernel_is_compiled_or_loaded_first(tmp_path: Path) -> None:
-    """Kernels share functions, of which each kernel's module has a copy."""
-    orders = [["train", "read", "generate"], ["generate", "read", "train"], ["read", "generate", "train"]]
-    outputs = {run_in_a_process(USES, tmp_path / order[0], *order) for order in orders[:2]}
-    outputs |= {run_in_a_process(USES, tmp_path / "train", *order) for order in orders}
-    assert len(outputs) == 1
 
 
 # --- Loss of a text ---

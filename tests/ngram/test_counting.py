@@ -1,6 +1,5 @@
 """The compiled n-gram model against the reference."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from elman.ngram.table import MAX_ORDER, NgramSpec
 from elman.text import corpus as text_corpus
 from support import tolerances as tolerances
 from support.ngram_counting import count_text
-from support.processes import run_in_a_process
 
 Read = tuple[NDArray[np.floating], NDArray[np.integer], NDArray[np.integer]]
 """log q (T, B, K), the matched orders (T, B), and the histories (B, n) at the end."""
@@ -72,12 +70,12 @@ PIECES = (1, 1), (7, 30), (sorting.PIECE, sorting.BATCH)
 """How many records are sorted and merged at a time: single ones, some, all."""
 
 
-@pytest.mark.parametrize("K", [1, 2, 7, 255, 256, 257, 70_000])
-@pytest.mark.parametrize("order", [1, 2, 5, MAX_ORDER])
+@pytest.mark.parametrize("K", [1, 7, 256, 257, 70_000])
+@pytest.mark.parametrize("order", [2, MAX_ORDER])
 def test_an_alphabet_of_any_size(K: int, order: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Records take one or several words of 64 bits; counts are collected in files."""
     monkeypatch.setattr(text_corpus, "LARGE", 1000)
-    text = make_text(200, K)
+    text = make_text(120, K)
     for min_count, folds, reset_at in ((1, 0, None), (2, 3, None), (3, 2, 0)):
         spec = NgramSpec(K, order, reset_at if K > 1 else None)
         expected = arrays_of(count_text(text, spec, folds, min_count))
@@ -145,8 +143,8 @@ def capacity(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("capacity")
-@pytest.mark.parametrize("K", [2, 11, 300, 200_000])
-@pytest.mark.parametrize("order", [1, 3, MAX_ORDER])
+@pytest.mark.parametrize("K", [2, 300, 200_000])
+@pytest.mark.parametrize("order", [1, MAX_ORDER])
 def test_counts_grow_beyond_their_first_capacity(K: int, order: int) -> None:
     text = make_text(60, K)
     base = counted(text, K, order)
@@ -192,27 +190,3 @@ def test_logarithms() -> None:
 @exact
 def _set_logs(q, bits, powers, out):  # type: ignore[no-untyped-def]
     kernels.set_logs(q, bits, powers, out, 1)
-
-
-IN_A_PROCESS = """
-import sys
-from numba import njit
-from elman.ngram import language_model
-from test_counting import counted, example_input, make_text
-exact = language_model.read_window
-@njit(fastmath=True)
-def fast(table, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched, workspace):
-    exact(table, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched, workspace)
-if sys.argv[1] == "through a caller":
-    language_model.read_window = fast
-text = make_text(300, 11)
-result = language_model.read_compiled(counted(text, 11, 3), *example_input(text, 11, 3, 3, T=30))
-print(*(array.tobytes().hex() for array in result))
-"""
-
-
-@pytest.mark.slow  # compiles everything twice; .ci/run has it
-def test_distributions_are_exact_even_if_a_kernel_with_fastmath_is_compiled_first(tmp_path: Path) -> None:
-    """Numba compiles a function with the fastmath of its caller unless it has its own."""
-    outputs = {run_in_a_process(IN_A_PROCESS, tmp_path / each, each) for each in ("directly", "through a caller")}
-    assert len(outputs) == 1

@@ -116,17 +116,6 @@ def test_a_small_text_by_hand() -> None:
     assert matched.tolist() == [1, 2]
 
 
-def test_what_occurs_once_is_not_kept_and_gives_its_weight_to_the_shorter_context() -> None:
-    """In aabac, a is followed by a, b and c once each: no character is kept after it."""
-    ngrams = counted("aabac", order=1, min_count=2)
-    assert ngrams.table.nodes == 2  # the root, and a
-    q, matched = distributions(ngrams, [], encode("ab").tolist())
-    assert matched.tolist() == [0, 0]
-    D3 = TYPICAL_DISCOUNTS[2]  # a begins the text, and follows a and b; b and c follow a
-    expected = np.array([3 - D3, 0, 0, 0]) / 5 + (1 - (3 - D3) / 5) / 4
-    np.testing.assert_allclose(q[0], expected, tolerances.NAIVE)
-
-
 def test_of_lines_the_lines_are_counted() -> None:
     """Within a line a string may occur often: the model keeps what two lines have."""
     ngrams = counted("abbbbacbbacba", order=2, min_count=2, reset_at=0)
@@ -366,14 +355,6 @@ def test_without_alpha_the_loss_is_that_of_the_network_alone() -> None:
     with_prior, also_final = bptt.loss(parameters, state, x, y)
     assert with_prior == loss
     np.testing.assert_array_equal(also_final.recurrent, final.recurrent)
-
-
-@settings(max_examples=20)
-@given(st.integers(1, 8))
-def test_the_state_ends_with_the_last_characters(length: int) -> None:
-    parameters, state = example("gru")
-    _, final = bptt.logits(parameters, state, TEXT[:length])
-    np.testing.assert_array_equal(final.history, [*state.history, *(TEXT[:length] + 1)][-ORDER:])
 
 
 def test_a_copy_of_a_state_has_the_same_counts() -> None:

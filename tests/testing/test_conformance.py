@@ -85,10 +85,9 @@ def test_a_faulty_gradient_is_caught(fault: Fault, affected: set[str]) -> None:
 @pytest.mark.parametrize(
     ("cell", "name"), [("gru", "d"), ("gru", "d2"), ("lstm", "U2"), ("rnn", "b2"), ("rnn", "alpha")]
 )
-@pytest.mark.parametrize("factor", [0, 1.001, math.nan])
-def test_a_faulty_gradient_of_every_network_is_caught(cell: str, name: str, factor: float) -> None:
+def test_a_faulty_gradient_of_every_network_is_caught(cell: str, name: str) -> None:
     setting: dict[str, Any] = {"cell": cell, "layers": 2, "ngram_order": 2, "updates": 3}
-    assert blamed_by_checker(FaultyGradients(scaled(name, factor)), **setting) == {name}
+    assert blamed_by_checker(FaultyGradients(scaled(name, 1.001)), **setting) == {name}
 
 
 class Call(NamedTuple):

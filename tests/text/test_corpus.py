@@ -87,7 +87,7 @@ def test_a_large_text_is_kept_in_a_file(text: str, cache: Path, monkeypatch: pyt
 @pytest.mark.usefixtures("small_is_large")
 def test_a_large_text_trains_as_a_small_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("text").write_text(PLAIN * 30)
-    large = elman.train("text", **EXACT | {"engine": "numba", "epochs": 1, "validation": 0.2, "batch_size": 2})
+    large = elman.train("text", **EXACT | {"epochs": 1, "validation": 0.2, "batch_size": 2})
     monkeypatch.setattr(module, "LARGE", 1 << 20)
     small = elman.train(Corpus.from_text(PLAIN * 30), **EXACT | asdict(large.config))
     assert is_mapped(large.corpus)

@@ -33,12 +33,6 @@ def test_sixty_thousand_characters_are_refused_with_what_they_cost() -> None:
     assert len(elman.train("text", min_count=2, **FEW).corpus.alphabet) == K - 56_000 + 1
 
 
-def test_sixty_thousand_characters_train_where_it_is_asked_for() -> None:
-    run = elman.train(Corpus.from_text(MANY * 2), min_count=1, **FEW | {"engine": "numba"})
-    assert len(run.corpus.alphabet) == 60_001
-    assert run.state.update == 3
-
-
 def test_the_largest_alphabet_that_needs_no_confirmation() -> None:
     run = elman.train(Corpus.from_text("\n" + MANY[: MAX_UNCONFIRMED_SIZE - 1]), **FEW)
     assert run.state.update == 3

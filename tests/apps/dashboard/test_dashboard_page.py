@@ -203,29 +203,6 @@ def test_every_page_learns_of_the_end_also_in_the_background(browser: "Browser",
             assert each.get_by_role("alert").inner_text() == ""
 
 
-def test_the_end_event_during_a_poll_is_not_missed(browser: "Browser", training: Training) -> None:
-    held: list[Any] = []
-    with (
-        open_page(browser, training.address, polls=True) as page,
-        open_page(browser, training.address, polls=True) as other,
-    ):
-        for each in (page, other):
-            until_drawn(each)
-        hide(other, True)
-        other.wait_for_timeout(200)
-        other.route("**/api/runs/0?*", lambda route: route.continue_() if held else held.append(route))
-        hide(other, False)
-        while not held:
-            other.wait_for_timeout(20)  # it polls
-        hide(other, True)
-        stop(page)
-        other.wait_for_timeout(400)  # in which it receives the event
-        held[0].continue_()
-        other.get_by_text("Stopped and saved.").wait_for()
-        assert training.ended() == 130
-        assert other.get_by_role("alert").inner_text() == ""
-
-
 def test_before_the_first_points_there_are_no_axes(browser: "Browser") -> None:
     live = LiveRun("novel")
     with (

@@ -412,20 +412,6 @@ def test_units_and_features_colour_the_text(opened: Opener, plain: ExplainPage) 
     until_underlined(page, x, y, False)
 
 
-def test_the_text_can_be_selected_found_and_counted(opened: Opener, nasty: ExplainPage) -> None:
-    page = opened(nasty)
-    text = visible(NASTY * 3)
-    page.evaluate("getSelection().selectAllChildren(document.getElementById('rows'))")
-    assert page.evaluate("getSelection().toString()").strip("\n") == text.strip("\n")
-    assert page.evaluate("find('</script>', false, false, true)")
-    page.focus("#text")
-    page.keyboard.press("ArrowDown")
-    for key in ("End", "ArrowRight", "ArrowRight", "End", "ArrowRight"):
-        page.keyboard.press(key)
-    position = int(page.locator("#character small").inner_text().rpartition(" ")[2])
-    assert position == NASTY.index("\u202e") + 1
-
-
 def test_it_fits_a_phone(opened: Opener, nasty: ExplainPage, prior_page: ExplainPage) -> None:
     page = opened(nasty, width=420)
     assert fits(page)

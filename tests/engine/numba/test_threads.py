@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -286,12 +285,3 @@ print(digest)
 def test_the_bits_are_those_of_kernels_that_another_process_or_training_has_compiled(name: str, tmp_path: Path) -> None:
     orders = ([name], [name], ["rmsprop", name], ["sgd", name])
     assert len({run_in_a_process(TRAIN, tmp_path, *names) for names in orders}) == 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("machine", [nullcontext, one_core, busy_cores])
-def test_hundreds_of_runs_on_a_busy_machine(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    options: dict[str, Any] = {"B": 8, "optimizer": MUON, "ngram_order": 2}
-    expected = train(monkeypatch, Plan.SERIAL, **options)
-    with machine():
-        assert all(train(monkeypatch, Plan.UNITS, **options) == expected for _ in range(200))
