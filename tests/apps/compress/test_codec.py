@@ -105,13 +105,13 @@ def test_neither_random_bytes_nor_a_small_file_become_much_longer(mode: ModeName
     assert len(compress(b"\n", make_model(), mode=mode)) <= 7
 
 
-@EVERY_MODE
 def test_a_cell_that_is_not_exact_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(NETWORK_CELLS.core, "leaky", leaky_cell.SPEC)
     with pytest.raises(ElmanError, match=r"^files cannot be compressed with cell 'leaky'$"):
         compress("abc", random_model("abc", "leaky"))
 
 
+@EVERY_MODE
 @pytest.mark.parametrize("cell", exact_network.CELLS)
 @small_blocks()
 def test_files_are_the_same_on_any_number_of_cores(mode: ModeName, cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
