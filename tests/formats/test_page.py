@@ -52,9 +52,9 @@ ASK = """async ([name, body]) => {
 """Asks a worker like that of the page for what it reports of every character of a text."""
 
 
-def write_page(folder: Path, model: Model, weights: str = "float32", **about: Any) -> Path:
+def write_page(folder: Path, model: Model, weights: str = "float32", license: str = "") -> Path:
     file = folder / "page.html"
-    file.write_bytes(page.write(model, ModelInfo("stormy", model.snapshot(), **about), weights=weights))
+    file.write_bytes(page.write(model, ModelInfo("stormy", model.snapshot()), license=license, weights=weights))
     return file
 
 

@@ -7,23 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elman.engine.numba import sampling
 from elman.engine.numba.sampling import pack_sampling_params, truncate
-from elman.errors import ElmanError
 from elman.network import SamplingParams
 from elman.network.output import softmax
 from elman.network.parameters import Array
+from elman.network.sampling import list_sampling_options
 
 # A grid, so that two logits are either equal or clearly apart.
 logits = st.lists(st.integers(-40, 40).map(lambda n: n / 4), min_size=1, max_size=9).map(np.array)
-params = st.builds(
-    SamplingParams,
-    temperature=st.sampled_from([0.1, 0.5, 1.0, 3.0]),
-    top_k=st.integers(0, 12),
-    top_p=st.floats(0, 1),
-    min_p=st.just(0.0) | st.floats(0, 1),
-    typical_p=st.floats(0, 1),
-)
+filters = {
+    each.name: st.just(each.default) | (st.integers(0, 12) if each.type is int else st.floats(0, 1))
+    for each in list_sampling_options()
+    if each.filter
+}
+params = st.builds(SamplingParams, temperature=st.sampled_from([0.1, 0.5, 1.0, 3.0]), **filters)
 
 
 def truncate_compiled(o: Array, sampling: SamplingParams) -> Array:
@@ -88,13 +85,6 @@ def test_typical_p_breaks_ties(p: list[float], typical_p: float, kept: list[int]
     sampling = SamplingParams(typical_p=typical_p)
     assert np.flatnonzero(sampling.probabilities(o)).tolist() == kept
     assert np.flatnonzero(truncate_compiled(o, sampling)).tolist() == kept
-
-
-def test_an_option_without_a_compiled_filter_is_refused_unless_it_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "_FILTERS", ("top_k",))
-    pack_sampling_params([SamplingParams(top_k=2)], 9)
-    with pytest.raises(ElmanError, match="top_p is not supported by the numba engine; use "):
-        pack_sampling_params([SamplingParams(), SamplingParams(top_p=0.5)], 9)
 
 
 @settings(max_examples=500)

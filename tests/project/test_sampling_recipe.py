@@ -1,6 +1,7 @@
-"""The recipe "Add a sampling option" of CONTRIBUTING: a toy option, added to the files that it names."""
+"""A sampling option is two changes, those that CONTRIBUTING names: here those of a toy option."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,37 +11,25 @@ import pytest
 
 from support.state import ROOT
 
+FILTER = """
+def filter_toy(p: Probabilities, toy: float) -> None:
+    p[p <= toy] = 0
+
+
+@dataclass(frozen=True)
+class SamplingOption:"""
 FIELD = """
     toy: float = _option(
         0.0, "Exclude characters as likely as this or less; 0 turns it off.", label="Toy", example=0.1,
-        filter=lambda p, toy: p * (p > toy), maximum=1, step=0.1,
+        filter=filter_toy, maximum=1, step=0.1,
     )
-"""
-FILTER = """
-@inlined
-def filter_toy(row, order, least):
-    count = 0
-    while count < len(order) and row[order[count]] > least:
-        count += 1
-    return keep_first(row, order, count)
 
-
-@inlined
-def softmax_scale("""
-CALL = """    if sampling_params[TOY, b] > 0:
-        order = filter_toy(row, order, sampling_params[TOY, b] * total)
-    remaining[b] = 0.0
-"""
+    def probabilities("""
 EDITS = {
     "network/sampling.py": [
-        ("\n    def probabilities(", f"{FIELD}\n    def probabilities("),
+        ("\n@dataclass(frozen=True)\nclass SamplingOption:", FILTER),
+        ("\n    def probabilities(", FIELD),
         ("    ngram_weight: float\n\n", "    ngram_weight: float\n    toy: float\n\n"),
-    ],
-    "engine/numba/sampling.py": [
-        (', "typical_p")', ', "typical_p", "toy")'),
-        ("TYPICAL_P, TRUNCATES", "TYPICAL_P, TOY, TRUNCATES"),
-        ("    remaining[b] = 0.0\n", CALL),
-        ("\n@inlined\ndef softmax_scale(", FILTER),
     ],
     "formats/page/static/sampling.js": [("const FILTERS = {\n", "const FILTERS = {\n  toy: (p, least) => {},\n")],
 }
@@ -72,12 +61,12 @@ print("checked")
 
 
 @pytest.mark.slow  # compiles all kernels; .ci/run has it
-def test_a_toy_option_needs_only_the_files_that_the_recipe_names(tmp_path: Path) -> None:
+def test_a_toy_option_needs_only_the_files_that_the_line_names(tmp_path: Path) -> None:
     package = tmp_path / "elman"
     shutil.copytree(ROOT / "src/elman", package, ignore=shutil.ignore_patterns("__pycache__"))
-    recipe = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("## Add a sampling option")[1].split("\n## ")[0]
+    (recipe,) = re.findall(r"^\| sampling option \|.*", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M)
     for name, edits in EDITS.items():
-        assert f"src/elman/{name}" in recipe
+        assert f"`{name}`" in recipe
         source = (package / name).read_text("utf-8")
         for old, new in edits:
             assert source.count(old) == 1

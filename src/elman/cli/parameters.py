@@ -160,8 +160,7 @@ def _optional(name: str, hint: Any, default: Any, help: str, group: Group | str)
     shown = "none" if default is None else str(default)
     converter = parse_integer if hint in (int, int | None) else parse_choice if get_origin(hint) is Literal else None
     negative = None if hint is bool else ""  # --no-lines, but no --empty-log
-    shows = (lambda _: shown) if shown else False
-    parameter = Parameter(help=help, group=group, show_default=shows, negative=negative, converter=converter)
+    parameter = Parameter(help=help, group=group, show_default=lambda _: shown, negative=negative, converter=converter)
     return (name, Annotated[hint | None, parameter], None)
 
 
@@ -210,12 +209,11 @@ def __getattr__(name: str) -> Any:
     if name == "ExportOptions":  # needs NumPy, and looks for the formats of installed packages
         from elman.formats import list_export_options
 
-        options = [
-            _optional(
-                each.name, Flag if each.hint is bool else each.hint, "", each.help.format_map(FLAGS), "Parameters"
-            )
-            for each in list_export_options()
-        ]
+        options = []
+        for each in list_export_options():
+            hint = Flag if each.hint is bool else Integer if int in get_args(each.hint) else each.hint
+            parameter = Parameter(help=each.help.format_map(FLAGS), show_default=False)
+            options.append((each.name, Annotated[hint | None, parameter], None))
         return _make_dataclass("ExportOptions", options)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

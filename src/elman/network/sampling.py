@@ -29,47 +29,43 @@ from elman.options import suggest_option
 
 Probabilities = NDArray[np.float64]
 
-Filter = Callable[[Probabilities, Any], Probabilities]
-"""Excludes characters.
+Filter = Callable[[Probabilities, Any], None]
+"""Excludes characters: sets their probabilities to 0.
 
-Its arguments are the probabilities (K,) in descending order, equal ones in the order of the alphabet, which it may
-overwrite, and the value of its option. It sets those of the characters that it excludes to 0, as filters before it did,
-and does not renormalize. `elman.engine.numba.sampling` has the same filters compiled.
+Its arguments are the probabilities (K,) in descending order, equal ones in the order of the alphabet, without those
+that filters before it exclude, which are 0, and the value of its option. It does not renormalize. The compiled engine
+compiles it: it calls what Numba has of NumPy.
 """
 
 
-def filter_top_k(p: Probabilities, top_k: int) -> Probabilities:
+def filter_top_k(p: Probabilities, top_k: int) -> None:
     """Keep the first `top_k`."""
     p[top_k:] = 0
-    return p
 
 
-def filter_top_p(p: Probabilities, top_p: float) -> Probabilities:
+def filter_top_p(p: Probabilities, top_p: float) -> None:
     """Keep the first until their sum reaches `top_p` (Holtzman et al., 2020)."""
     p[np.searchsorted(np.cumsum(p), top_p) + 1 :] = 0
-    return p
 
 
-def filter_min_p(p: Probabilities, min_p: float) -> Probabilities:
+def filter_min_p(p: Probabilities, min_p: float) -> None:
     """Exclude those below `min_p` times the largest (Nguyen et al., 2024)."""
     p[p < min_p * p.max()] = 0
-    return p
 
 
-def filter_typical_p(p: Probabilities, typical_p: float) -> Probabilities:
+def filter_typical_p(p: Probabilities, typical_p: float) -> None:
     """Keep those whose surprisal is nearest to the entropy until their sum reaches `typical_p` of the sum of all.
 
     Locally typical sampling (Meister et al., 2023). Distances are compared in units of 1e-6 nats, so that rounding does
     not decide; among equal ones the more probable character comes first.
     """
-    kept = p > 0
+    kept = np.flatnonzero(p)
     q = p[kept] / p.sum()
     surprisal = -np.log(q)
-    distances = np.rint(1e6 * np.abs(surprisal - q @ surprisal))
-    nearest = np.argsort(distances, kind="stable")
+    distances = np.rint(1e6 * np.abs(surprisal - np.sum(q * surprisal)))
+    nearest = np.argsort(distances, kind="mergesort")  # stable
     last = np.searchsorted(np.cumsum(q[nearest]), typical_p)
-    p[np.flatnonzero(kept)[nearest[last + 1 :]]] = 0
-    return p
+    p[kept[nearest[last + 1 :]]] = 0
 
 
 @dataclass(frozen=True)
@@ -194,10 +190,12 @@ class SamplingParams:
         with np.errstate(over="ignore"):  # a tiny temperature sends all but the largest to -infinity
             p = np.asarray(softmax((o - o.max()) / self.temperature), np.float64)
         descending = np.argsort(-o, kind="stable")
+        remaining = p[descending]
         for each in list_sampling_options():
             value = getattr(self, each.name)
             if each.filter and value != each.default:
-                p[descending] = each.filter(p[descending], value)
+                each.filter(remaining, value)
+        p[descending] = remaining
         return np.asarray(p / p.sum(), np.float64)
 
     def sample(self, o: Array, uniform: float) -> int:
