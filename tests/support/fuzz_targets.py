@@ -19,7 +19,7 @@ from elman import compress, decompress
 from elman.apps.compress.container import MODES
 from elman.apps.sweep.space import parse_space
 from elman.errors import ElmanError
-from elman.formats import export, import_
+from elman.formats import FORMATS, export, import_
 from elman.ngram.model import PREFIX
 from elman.storage.tensors import read_tensors, serialize_tensors
 from elman.storage.untrusted import read_toml
@@ -28,6 +28,7 @@ from elman.text.corpus import encode_chunks
 from elman.text.formats import ByteStream
 from elman.text.reading import decode
 from elman.text.unknown import replace_rare
+from support.cells import EXPORTED_CELLS, IMPORTED_FORMATS
 from support.codec_models import TEXT as CODEC_TEXT
 from support.codec_models import make_model as make_codec_model
 from support.corrupt_files import corrupt_bytes, corrupt_value, error_message, good_files, use_file
@@ -218,8 +219,8 @@ def _texts(folder: Path) -> list[bytes]:
 
 def _exported(suffix: str) -> Callable[[Path], list[bytes]]:
     def seeds(folder: Path) -> list[bytes]:
-        for cell, layers in (("rnn", 1), ("gru", 2), ("lstm", 1)):
-            export(normal_model("ab \né", cell, layers, m=2, std=1.0), folder / f"{cell}{suffix}")
+        for n, cell in enumerate(EXPORTED_CELLS):
+            export(normal_model("ab \né", cell, layers=1 + n % 2, m=2, std=1.0), folder / f"{cell}{suffix}")
         return [path.read_bytes() for path in sorted(folder.glob(f"*{suffix}"))]
 
     return seeds
@@ -258,7 +259,8 @@ TARGETS = {
     "space": Target("space.toml", _use_space, _spaces),
     "request": Target("request.json", _use_request, _requests, mutate=corrupt_line),
     "text": Target("text", _use_text, _texts),
-    "npz": Target("network.npz", _import, _exported(".npz")),
-    "torch": Target("network.safetensors", _import, _exported(".safetensors")),
-    "onnx": Target("network.onnx", _import, _exported(".onnx")),
+    **{
+        name: Target(f"network{FORMATS[name].suffix}", _import, _exported(FORMATS[name].suffix))
+        for name in IMPORTED_FORMATS
+    },
 }
