@@ -83,9 +83,7 @@ def test_the_words_of_characters(runs: Path, tmp_path: Path) -> None:
     assert name_characters(alphabet) == words
     assert name_characters(alphabet, "_")[0] == "_"
     for space in ("|", "<s>", "<unk>", "<nl>", " ", "", "a b", "XY"):
-        with pytest.raises(
-            elman.ElmanError, match=r"^space must be (a word that no other character has|one character)"
-        ):
+        with pytest.raises(elman.ElmanError, match=r"^space must be (a word that no other character|one character)"):
             name_characters(alphabet, space)
     elman.export(runs / "lines", tmp_path / "lm.arpa", space="_", order=2)
     assert "\ty _\n" in (tmp_path / "lm.arpa").read_text()
@@ -102,11 +100,8 @@ PROGRAMS = {"flashlight": FLASHLIGHT, "bcipy": (ROOT / "examples/bcipy_model.py"
 @pytest.fixture(scope="module")
 def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in which the commands of the page were carried out."""
-    folder, lines = (
-        tmp_path_factory.mktemp("page"),
-        "seven small owls sat\nin the rain on the wall\nand all of them sang\n",
-    )
-    (folder / "messages.txt").write_text(lines * 30)
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "messages.txt").write_text("seven small owls sat\nin the rain on the wall\nand all of them sang\n" * 30)
     with chdir(folder):
         for command in re.findall(r"^elman (.*)$", PAGE, re.MULTILINE):
             assert exit_code(*shlex.split(command.replace("new.txt", "messages.txt"), comments=True)) == 0

@@ -80,10 +80,8 @@ def _read_state(metadata: Mapping[str, Any], net: Architecture, dtype: np.dtype[
     if "state" not in metadata:
         return np.zeros(net.state_size, dtype)
     names = initial_state_names(net)
-    state = {
-        name: np.array([[require_finite(x, name) for x in row] for row in rows])
-        for name, rows in metadata["state"].items()
-    }
+    given = metadata["state"].items()
+    state = {name: np.array([[require_finite(x, name) for x in row] for row in rows]) for name, rows in given}
     if {name: array.shape for name, array in state.items()} != dict.fromkeys(names, (net.layers, net.m)):
         raise ElmanError(f"its state must have {' and '.join(names)}, each with {net.layers} rows of {net.m} numbers")
     with np.errstate(over="ignore"):

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elman._version import __version__
 from elman.errors import ElmanError, require_extra
@@ -109,19 +108,16 @@ def read(path: Path, alphabet: Alphabet | None) -> Snapshot:
     if net.cell not in _OPERATORS:
         raise ElmanError(f"ONNX has no operator of its cell {net.cell!r}")
     check_arrays(arrays, _expected_shapes(net))
-    ngrams = _read_tensors(net, table, entries) if net.order else {}
+    ngrams: Arrays = {}
+    if net.order:  # which `restore_snapshot` validates
+        histogram = np.frombuffer(base64.b64decode(entries[HISTOGRAM], validate=True), "<i8").reshape(-1, 4)
+        ngrams = ngram_tensors(NgramModel(pack_table(table, net.ngram_spec), histogram))
     snapshot = restore_snapshot(metadata, net, _parameters(arrays, net), ngrams, alphabet)
     graph = _build_graph(net, snapshot.parameters.arrays, snapshot.parameters.ngrams)
     opset_imports = [(opset.domain, opset.version) for opset in proto.opset_import]
     if proto.graph != graph or opset_imports != [("", OPSET)] or proto.functions:
         raise ElmanError("its graph differs from the one that Elman writes for these weights")
     return snapshot
-
-
-def _read_tensors(net: Architecture, table: dict[str, Array], entries: dict[str, str]) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an n-gram prior, which `restore_snapshot` validates."""
-    histogram = np.frombuffer(base64.b64decode(entries[HISTOGRAM], validate=True), "<i8").reshape(-1, 4)
-    return ngram_tensors(NgramModel(pack_table(table, net.ngram_spec), histogram))
 
 
 def _library() -> Any:
@@ -226,15 +222,9 @@ def _parameters(arrays: dict[str, Array], net: Architecture) -> Arrays:
 
 def _read_initializers(graph: GraphProto) -> dict[str, Array]:
     """Return the arrays in a graph. A reference to external data in another file is not followed."""
-    kinds = _library().TensorProto
-    dtypes = {kinds.FLOAT: "<f4", kinds.INT32: "<i4", kinds.UINT8: "u1", kinds.UINT16: "<u2", kinds.UINT32: "<u4"}
-    return {
-        tensor.name: np.frombuffer(tensor.raw_data, dtype)
-        .reshape(tensor.dims)
-        .astype(np.dtype(dtype).newbyteorder("="))
-        for tensor in graph.initializer
-        if (dtype := dtypes.get(tensor.data_type))
-    }
+    onnx = _library()
+    tensors = (tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.DEFAULT)
+    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in tensors}
 
 
 def _reorder_gates(array: Array, order: Sequence[str], new_order: Sequence[str]) -> Array:

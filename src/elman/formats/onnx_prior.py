@@ -68,9 +68,8 @@ class PriorOperators:
         for read in range(n):
             node = self._find_child(self._slice(node, 1, _END) if read else node, self._slice(before, 0, n - read))
             contexts.append(self._add("Gather", node, self._constant(0), axis=0))
-        self._zeros = self._add(
-            "ConstantOfShape", self._add("Concat", self._add("Shape", "x"), self._constant([K + 1]), axis=0)
-        )
+        shape = self._add("Concat", self._add("Shape", "x"), self._constant([K + 1]), axis=0)
+        self._zeros = self._add("ConstantOfShape", shape)
         q, self.matched, is_found = self._constant(np.full(K + 1, 1 / K, np.float32)), contexts[0], ""  # (4)
         for o, context in enumerate(contexts):
             if is_found:
@@ -107,11 +106,8 @@ class PriorOperators:
         """Return a node, or none if it has no children, its first child, and the one after its last."""
         none = self._none
         context = self._add("Where", self._add("Less", node, none), node, none)
-        return (
-            context,
-            self._gather(FIRSTS, context),
-            self._gather(FIRSTS, self._add("Add", context, self._constant(1))),
-        )
+        first = self._gather(FIRSTS, context)
+        return context, first, self._gather(FIRSTS, self._add("Add", context, self._constant(1)))
 
     def _find_child(self, node: str, code: str) -> str:
         """Return the child with a character, given as its index + 1, by binary search."""

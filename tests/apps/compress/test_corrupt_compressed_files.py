@@ -37,22 +37,14 @@ def test_a_corrupt_file_raises_a_one_line_error_or_gives_the_original(model: Mod
     for seed in seeds:
         rng = random.Random(seed)
         file, original = rng.choice(files)
-        corrupt = corrupt_bytes(file, rng) if rng.random() < 0.7 else file[: rng.randrange(len(file))]
+        noise = file[: read_header(file)[1]] + rng.randbytes(rng.randrange(60))
+        corrupt = rng.choice([corrupt_bytes(file, rng), file[: rng.randrange(len(file))], noise])
         try:
             result = decompress(corrupt, model)
         except ElmanError as error:
             assert "\n" not in str(error)  # noqa: PT017 (any of several)
         else:
             assert result == original
-
-
-def test_noise_is_refused(model: Model, files: Files) -> None:
-    for seed in range(200):
-        rng = random.Random(seed)
-        file, _ = files[seed % len(files)]
-        header = file[: read_header(file)[1]]
-        with pytest.raises(ElmanError):
-            decompress(header + rng.randbytes(rng.randrange(60)), model)
 
 
 @pytest.mark.parametrize("first", [b"\0", b"\xaf"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import elman.apps.course
-from elman.apps.course import CheckResult, check_backward, check_forward, check_gradients, faults
+from elman.apps.course import CheckResult, check_backward, check_forward, faults
 from elman.apps.course.checks import make_window
 from elman.apps.course.faults import list_faults, load_solution, read_faults
 from elman.apps.course.grading import CHECKS
@@ -18,6 +18,11 @@ from support.own_passes import load_passes
 
 RETURN = 'return {"U": dU, "W": dW, "V": dV, "b": db, "c": dc, "h0": dh_next}'
 RETURN_EACH = 'return {{n: {} for n, g in zip("UWVbc", (dU, dW, dV, db, dc))}}'
+
+
+def check_gradients(forward: Callable[..., Any], backward: Callable[..., Any], **options: Any) -> CheckResult:
+    results = check_forward(forward, **options), check_backward(backward, **options)
+    return CheckResult(results[0].errors | results[1].errors, results[0].findings + results[1].findings)
 
 
 def find(*changes: tuple[str, str]) -> list[str]:
@@ -35,20 +40,8 @@ def test_right_passes_agree() -> None:
     result = check_gradients(*load_passes())
     assert result.passed
     assert max(result.errors.values()) < 1e-14
-    assert [*result.errors] == [
-        "h",
-        "p",
-        "loss",
-        "h of large a",
-        "p of large logits",
-        "loss of a small p",
-        "c",
-        "V",
-        "b",
-        "W",
-        "U",
-        "h0",
-    ]
+    forward = ["h", "p", "loss", "h of large a", "p of large logits", "loss of a small p"]
+    assert [*result.errors] == [*forward, *"cVbWU", "h0"]
     assert str(result).endswith("everything agrees with the reference")
 
 
@@ -232,9 +225,7 @@ def test_a_gate_that_overflows_is_named(cell: str) -> None:
     functions = load_solution("forward", cell=cell)
     functions["forward"].__globals__["sigmoid"] = lambda a: np.exp(a) / (1 + np.exp(a))
     (finding,) = check_forward(functions["forward"], cell=cell).findings
-    assert str(finding).startswith(
-        "h of large a: overflows if a_t is large: use np.tanh, and for a gate 1 / (1 + np.exp(-a))"
-    )
+    assert str(finding).startswith("h of large a: overflows if a_t is large: use np.tanh, and for a gate 1 / (1 + np")
 
 
 @pytest.mark.parametrize(
@@ -262,11 +253,7 @@ def test_a_gradient_that_cannot_be_compared(change: str, expected: str) -> None:
         ("p[t] = e / e.sum()", "p[t] = (e / e.sum()) ** 2", "p: not softmax(V h_t + c) of the states h"),
         ("return loss, h, p", "return loss + 1, h, p", "loss: not -sum_t log p_t[y_t]"),
         ("db += da", "db += da + 1", "db: wrong for a single step from h_0 = 0"),
-        (
-            "np.outer(da, h[t])",
-            "np.outer(da, h[t] * (1 + (t == 0)))",
-            "dW: wrong for a single step from another h_0 than 0",
-        ),
+        ("np.outer(da, h[t])", "np.outer(da, h[t] * (1 + (t == 0)))", "dW: wrong for a single step from another h_0"),
         ("db += da", "db += da * (1 + t)", "db: wrong for several steps only"),
     ],
 )

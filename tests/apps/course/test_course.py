@@ -182,9 +182,8 @@ def test_helpers_of_a_submission_may_be_different(tmp_path: Path) -> None:
 
 
 def test_a_step_that_the_forward_pass_does_not_call_is_checked(tmp_path: Path) -> None:
-    source = SOLUTION.replace("def step(", "def own_step(").replace(
-        "step(parameters, h[t]", "own_step(parameters, h[t]"
-    )
+    source = SOLUTION.replace("def step(", "def own_step(")
+    source = source.replace("step(parameters, h[t]", "own_step(parameters, h[t]")
     source += "\n\ndef step(parameters, h, x):\n    return own_step({}, h, x)\n"
     assert submit(tmp_path, source.replace("own_step({}", "own_step(parameters")) == {}
     without_b = source.replace("own_step({}", 'own_step(parameters | {"b": 0 * h}')
@@ -195,9 +194,8 @@ def test_a_submission_that_is_no_python(tmp_path: Path) -> None:
     findings = submit(tmp_path, SOLUTION + "\nreturn return\n")
     assert [*findings] == [*CHECKS]
     assert "no Python: invalid syntax in line" in str(findings)
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(each) for each in ("%pip\n  ! x", "?", SOLUTION)]
-    )
+    cells = [nbformat.v4.new_code_cell(each) for each in ("%pip\n  ! x", "?", SOLUTION)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
     (tmp_path / "own.ipynb").write_text(nbformat.writes(notebook), "utf-8")
     assert grade(tmp_path / "own.ipynb", {"forward": 1, "train": 2}).as_dict()["points"] == 3
     with pytest.raises(ElmanError, match="unknown task 'dance'; tasks are initialize"):

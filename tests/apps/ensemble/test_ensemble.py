@@ -75,10 +75,7 @@ def test_the_training_lines_are_those_of_all_models() -> None:
         ({"cell": "gru"}, "must have the same cell: of models 1 and 2, 1 has rnn, 2 has gru"),
         ({"layers": 2}, "must have the same number of layers: of models 1 and 2, 1 has 1, 2 has 2"),
         ({"dtype": "float32"}, "must have the same precision: of models 1 and 2, 1 has float64, 2 has float32"),
-        (
-            {"lines": True},
-            "must have the same kind of text: of models 1 and 2, 1 has continuous, 2 has independent lines",
-        ),
+        ({"lines": True}, "must have the same kind of text: of models 1 and 2, 1 has continuous, 2 has independent"),
         ({"text": "abd"}, "must have the same alphabet: of models 1 and 2, 1 lacks 'd', 2 lacks 'c'"),
         ({"text": "acb"}, "must have the same alphabet: of models 1 and 2, they have the same characters in different"),
         ({"ngram_order": 2}, "must have the same n-gram prior: train them on the same text"),

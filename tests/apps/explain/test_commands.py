@@ -1,4 +1,4 @@
-"""`elman explain` and `elman eval`: what they print."""
+"""What `elman explain` prints."""
 
 import json
 import math
@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import elman
 from elman.text import Corpus
 from support.cli import Command
-from support.state import TEXT as NOVEL
 from support.tolerances import COMPILED, SINGLE
 from support.training import train
 

@@ -97,10 +97,8 @@ def test_a_text_cannot_leave_its_place_and_only_the_page_itself_runs(nasty: Expl
     assert found.tags.count("script") == 2 + len(blocks)  # only those that the page has itself
     assert json.loads(found.contents["#data"])["chars"] == len(text)
     page.encode()
-    assert not re.search(
-        r"https?:|//[a-z]|url\(|@import|\ssrc=|\shref=",
-        re.sub(r"[A-Za-z0-9+/=]{80,}|sha256-[A-Za-z0-9+/=]{44}", "", page),
-    )
+    without_data = re.sub(r"[A-Za-z0-9+/=]{80,}|sha256-[A-Za-z0-9+/=]{44}", "", page)
+    assert not re.search(r"https?:|//[a-z]|url\(|@import|\ssrc=|\shref=", without_data)
     digests = (hashlib.sha256(found.contents[name].encode()).digest() for name in ("style", "script"))
     style, script = (base64.b64encode(digest).decode() for digest in digests)
     (policy,) = re.findall(r'"Content-Security-Policy" content="([^"]+)"', page)

@@ -216,9 +216,8 @@ def test_the_text_is_that_of_the_network_with_the_lowest_smooth_loss(corpus: Cor
 def test_a_submission_is_shown_beside_a_dense_curve(corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "my_rnn.py").write_text(SOLUTION.replace("dW += np.outer(da, h[t])", "dW += np.outer(da, h[t + 1])"))
     options = {name: value for name, value in SMALL.items() if name != "metrics_every"} | {"comparison": False}
-    results = report(
-        corpus, out=tmp_path / "report", epochs=2, long_epochs=2, submission=tmp_path / "my_rnn.py", **options
-    )
+    options |= {"submission": tmp_path / "my_rnn.py"}
+    results = report(corpus, out=tmp_path / "report", epochs=2, long_epochs=2, **options)
     assert results is not None
     assert results["curve"]["update"] == [*range(1, 2 * PER_EPOCH + 1)]
     submission = results["submission"]
@@ -246,19 +245,6 @@ def test_a_submission_is_shown_beside_a_dense_curve(corpus: Corpus, tmp_path: Pa
         ("ab" * 9, {}, r"needs more than 100 characters \(got 18 in 'text'\)"),
         ("ab" * 50, {}, r"needs more than 100 characters \(got 100 in 'text'\)"),
         ("".join(map(chr, range(0x4E00, 0x4E00 + 6000))), {}, "min_count"),
-    ],
-    ids=[
-        "seq_length",
-        "long",
-        "resume",
-        "seeds",
-        "long epochs",
-        "lines",
-        "counts",
-        "samples",
-        "short",
-        "gradient check",
-        "alphabet",
     ],
 )
 def test_unusable_arguments_are_rejected(tmp_path: Path, text: str, options: dict[str, Any], message: str) -> None:
@@ -303,28 +289,27 @@ def curve(*points: tuple[int, float]) -> dict[str, list[float]]:
     return {"update": list(update), "smooth_loss": list(S)}
 
 
-def test_epochs_are_compared_at_equal_positions() -> None:
-    wave = [(n, 60 - n / 10 + n % 10) for n in range(2, 41)]  # rises within each epoch, falls from one to the next
-    statistics = measure_curve(curve((1, 100.0), *wave), [100.0], 30, 10)
-    expected = {"per_epoch": 10, "start": 100.0, "end": 57.0, "lower": 19, "compared": 19}
+WAVE = [(n, 60 - n / 10 + n % 10) for n in range(2, 41)]  # rises within each epoch, falls from one to the next
+EARLY = [100.0 - n for n in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("points", "early", "last", "per_epoch", "expected"),
+    [
+        (WAVE, [100.0], 30, 10, {"per_epoch": 10, "start": 100.0, "end": 57.0, "lower": 19, "compared": 19}),
+        ([(10, 60.0), (100, 50.0)], [], 100, 1000, {"first_tenth": pytest.approx(0.8)}),
+        ([(10, 60.0), (100, 110.0)], [], 100, 1000, {"first_tenth": 0.0}),
+        ([], [100.0], 1, 10, {"compared": 0, "first_tenth": 0, "end": 100}),
+        ([(1000, 40.0)], EARLY, 1000, 1000, {"soon": EARLY[SOON - 1], "half_at": 31}),
+        ([(1000, 40.0)], EARLY[:10], 1000, 1000, {"soon": None, "half_at": None}),
+        ([(1000, 140.0)], EARLY, 1000, 1000, {"half_at": None}),
+    ],
+)  # fmt: skip
+def test_the_statistics_of_a_curve(
+    points: list[tuple[int, float]], early: list[float], last: int, per_epoch: int, expected: dict[str, Any]
+) -> None:
+    statistics = measure_curve(curve((1, 100.0), *points), early, last, per_epoch)
     assert {name: statistics[name] for name in expected} == expected
-
-
-def test_the_first_tenth_is_a_share_of_the_decrease() -> None:
-    for end, first_tenth in ((50.0, 0.8), (110.0, 0.0)):
-        statistics = measure_curve(curve((1, 100.0), (10, 60.0), (100, end)), [], 100, 1000)
-        assert statistics["first_tenth"] == pytest.approx(first_tenth)
-    statistics = measure_curve(curve((1, 100.0)), [100.0], 1, 10)
-    assert (statistics["compared"], statistics["first_tenth"], statistics["end"]) == (0, 0, 100)
-
-
-def test_how_fast_the_curve_falls_at_first() -> None:
-    early = [100.0 - n for n in range(60)]
-    statistics = measure_curve(curve((1, 100.0), (1000, 40.0)), early, 1000, 1000)
-    assert (statistics["soon"], statistics["half_at"]) == (early[SOON - 1], 31)
-    statistics = measure_curve(curve((1, 100.0), (1000, 40.0)), early[:10], 1000, 1000)
-    assert (statistics["soon"], statistics["half_at"]) == (None, None)
-    assert measure_curve(curve((1, 100.0), (1000, 140.0)), early, 1000, 1000)["half_at"] is None
 
 
 def rising(rises: dict[int, float]) -> dict[str, list[float]]:

@@ -66,9 +66,8 @@ def test_scores_are_those_of_elman_score_and_the_offset_is_a_threshold() -> None
     detector = make_detector(by="max", contamination=0.2, **SMALL).fit(LINES)
     assert detector.offset_ == -find_threshold(detector.model_, "max", 0.8)
     lines = [line for block in score_lines(detector.model_, ["\n".join(ODD)]) for line in block]
-    assert detector.set_params(by=DEFAULT_AGGREGATION).score_samples(ODD)[0] == -AGGREGATIONS[DEFAULT_AGGREGATION](
-        lines[0]
-    )
+    by_default = AGGREGATIONS[DEFAULT_AGGREGATION]
+    assert detector.set_params(by=DEFAULT_AGGREGATION).score_samples(ODD)[0] == -by_default(lines[0])
     for by, name in {"worst5": "worst5_nats", "mean": "nats_per_char", "max": "worst_nats", "sum": "nats"}.items():
         scores = detector.set_params(by=by).score_samples(ODD)
         assert scores.tolist() == [-getattr(line, name) for line in lines]

@@ -133,10 +133,9 @@ def decompress_members(
 
     def check_size(size: int) -> None:
         if max_output is not None and size > max_output:
-            raise ElmanError(
-                f"the original has at least {size:,} bytes, more than {option.max_output:{max_output:,}}: pass a larger"
-                f" {option.max_output} if you trust the file"
-            )
+            larger = f"more than {option.max_output:{max_output:,}}"
+            remedy = f"pass a larger {option.max_output} if you trust the file"
+            raise ElmanError(f"the original has at least {size:,} bytes, {larger}: {remedy}")
 
     def restore(member: bytes, on_progress: OnProgress) -> bytes:
         nonlocal restored
@@ -162,9 +161,8 @@ def compress_member(data: bytes, model: Model, mode: CodecMode, on_progress: OnP
     """Return `data` as a member, coded in a mode, or stored."""
     digest, tokens = fingerprint(model), to_tokens(data, model.alphabet)
     codec = _TokenCodec(model, mode, len(tokens), on_progress)
-    member = container.serialize(container.make_header(mode, len(tokens), digest, data), codec.encode(tokens))
-    stored = container.serialize(container.make_header(None, len(data), digest, data), [data])
-    return min(member, stored, key=len)
+    member = container.serialize(mode, len(tokens), digest, data, codec.encode(tokens))
+    return min(member, container.serialize(None, len(data), digest, data, [data]), key=len)
 
 
 def decompress_member(member: bytes, model: Model, on_progress: OnProgress) -> bytes:
@@ -172,10 +170,8 @@ def decompress_member(member: bytes, model: Model, on_progress: OnProgress) -> b
     header, offset = container.read_header(member)
     expected = fingerprint(model)[: len(header.fingerprint)]
     if header.fingerprint != expected:
-        raise ElmanError(
-            f"the file was compressed by another model (fingerprint {header.fingerprint.hex()}, this model has"
-            f" {expected.hex()}): use the run that compressed it"
-        )
+        fingerprints = f"fingerprint {header.fingerprint.hex()}, this model has {expected.hex()}"
+        raise ElmanError(f"the file was compressed by another model ({fingerprints}): use the run that compressed it")
     if header.mode is None:
         data = member[offset:]
         if len(data) != header.N:
@@ -198,24 +194,23 @@ class _TokenCodec:
 
     def encode(self, tokens: Tokens) -> list[bytes]:
         """Return the payloads."""
-        ends = np.cumsum(self._sizes())[:-1]
-        return [payload for payloads in self._map(self._encode_text, np.split(tokens, ends)) for payload in payloads]
+        texts = np.split(tokens, np.cumsum(self._sizes())[:-1])
+        return [payload for payloads in self._map(self._encode_text, texts) for payload in payloads]
 
     def decode(self, payloads: list[bytes]) -> Tokens:
         """Return the tokens of the payloads."""
         texts = [payloads] if self.mode.mixes else [[payload] for payload in payloads]
-        return np.concatenate([*self._map(self._decode_text, texts, self._sizes())])
+        return np.concatenate(self._map(self._decode_text, texts, self._sizes()))
 
     def _sizes(self) -> list[int]:
         """Return the number of tokens of each text."""
         return [self.N] if self.mode.mixes else [*split_evenly(self.N, count_blocks(self.N))]
 
-    def _map(self, function: Callable[..., _A], *items: Sequence[Any]) -> Iterator[_A]:
+    def _map(self, function: Callable[..., _A], *items: Sequence[Any]) -> list[_A]:
         if len(items[0]) == 1:
-            yield from map(function, *items)
-            return
+            return [*map(function, *items)]
         with ThreadPoolExecutor(thread_count()) as pool:
-            yield from pool.map(function, *items)
+            return [*pool.map(function, *items)]
 
     @OVERFLOWS
     def _encode_text(self, tokens: Tokens) -> list[bytes]:

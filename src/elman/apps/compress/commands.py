@@ -140,10 +140,8 @@ def _find_builtin(member: bytes) -> BuiltinModel:
 
     fingerprint = read_header(member)[0].fingerprint
     if (found := find_builtin(fingerprint)) is None:
-        raise ElmanError(
-            f"the file was not compressed by the built-in model of this version (fingerprint {fingerprint.hex()}): pass"
-            " the run that compressed it with --model"
-        )
+        other = f"the file was not compressed by the built-in model of this version (fingerprint {fingerprint.hex()})"
+        raise ElmanError(f"{other}: pass the run that compressed it with --model")
     return found
 
 

@@ -35,15 +35,11 @@ DEFAULT_MODE: ModeName = "mixture"
 
 
 class CodecMode(NamedTuple):
-    """What predicts the symbols of a file: an entry of `MODES`, and what `.predictor` builds for it.
-
-    `mixes` is whether a mixture of predictors learns from what is coded, see `.mixing`. The blocks of a file are then
-    coded in sequence, and otherwise independently on all cores.
-    """
+    """What predicts the symbols of a file."""
 
     code: int  # in the header of a member
     help: str  # what it does, as in the middle of a sentence
-    mixes: bool
+    mixes: bool  # whether a mixture of predictors learns, see `.mixing`; the blocks are then coded in sequence
 
 
 MODES: dict[ModeName, CodecMode] = {
@@ -61,7 +57,7 @@ def find_mode(name: ModeName) -> CodecMode:
 
 def mode_help() -> str:
     """Return the help of ``--mode``."""
-    return f"{'; '.join(f'{name} {mode.help}' for name, mode in MODES.items())}."
+    return "; ".join(f"{name} {mode.help}" for name, mode in MODES.items()) + "."
 
 
 VERSION = 1
@@ -91,21 +87,17 @@ class Header(NamedTuple):
     checksum: bytes  # truncated CRC-32 of the original
 
 
-def make_header(mode: CodecMode | None, N: int, digest: bytes, data: bytes) -> Header:
-    """Return the header of `data`, coded as N tokens by the model with this digest."""
-    return Header(mode, N, digest[: _widths(N)[0]], checksum(N, data))
-
-
 def checksum(N: int, data: bytes) -> bytes:
     """Return the CRC-32 of the original as stored in a member of N tokens."""
     return zlib.crc32(data).to_bytes(4, "little")[: _widths(N)[1]]
 
 
-def serialize(header: Header, payloads: list[bytes]) -> bytes:
-    """Return the bytes of a member."""
-    first = _first_byte(STORED if header.mode is None else header.mode.code)
+def serialize(mode: CodecMode | None, N: int, digest: bytes, data: bytes, payloads: list[bytes]) -> bytes:
+    """Return the member of `data`, coded as N tokens by the model with this digest."""
+    first = _first_byte(STORED if mode is None else mode.code)
     sized = [_encode_varint(len(payload)) + payload for payload in payloads[:-1]]
-    return b"".join([first, _encode_varint(header.N), header.fingerprint, header.checksum, *sized, *payloads[-1:]])
+    header = [first, _encode_varint(N), digest[: _widths(N)[0]], checksum(N, data)]
+    return b"".join([*header, *sized, *payloads[-1:]])
 
 
 def read_header(member: bytes) -> tuple[Header, int]:
@@ -206,18 +198,17 @@ def _read_exactly(file: SupportsRead[bytes], size: int) -> bytes:
 
 def _encode_varint(n: int) -> bytes:
     """Return a non-negative integer as a varint (LEB128)."""
-    digits = [n >> shift & 0x7F for shift in range(0, max(n.bit_length(), 1), 7)]
-    return bytes([*(digit | 0x80 for digit in digits[:-1]), digits[-1]])
+    *digits, last = (n >> shift & 0x7F for shift in range(0, max(n.bit_length(), 1), 7))
+    return bytes([*(digit | 0x80 for digit in digits), last])
 
 
 def _read_varint(member: bytes, offset: int) -> tuple[int, int]:
     """Return the varint at `offset`, and the offset behind it."""
-    n = 0
-    for digit in range(_MAX_VARINT_BYTES):
-        if offset + digit >= len(member):
-            raise corrupt_file_error(_ENDS_EARLY)
-        byte = member[offset + digit]
-        n |= (byte & 0x7F) << 7 * digit
+    n, digits = 0, member[offset : offset + _MAX_VARINT_BYTES]
+    for count, byte in enumerate(digits, 1):
+        n |= (byte & 0x7F) << 7 * (count - 1)
         if byte < 0x80:
-            return n, offset + digit + 1
+            return n, offset + count
+    if len(digits) < _MAX_VARINT_BYTES:
+        raise corrupt_file_error(_ENDS_EARLY)
     raise corrupt_file_error(f"it contains an integer of more than {_MAX_VARINT_BYTES} bytes")

@@ -154,19 +154,13 @@ def length_range(length):
 def make_matches(R: int, steps: int) -> Matches:
     """Return match models of R rows that have read nothing, without room for any of the `steps` they read at most."""
     max_steps = min(max(steps, 1), max(MAX_CODED // R, 1))
+    entries = min(_MAX_ENTRIES, 1 << (2 * max_steps * R - 1).bit_length())
+    pointers, predicted = (np.full((R, MODELS), NONE, np.int64) for _ in range(2))
+    lengths, misses, ranges, hashes, candidates = (np.zeros((R, MODELS), np.int64) for _ in range(5))
     return Matches(
-        max_steps=max_steps,
-        history=np.empty(0, np.int32),
-        step=np.zeros(1, np.int64),
-        tables=np.full((MODELS, min(_MAX_ENTRIES, 1 << (2 * max_steps * R - 1).bit_length())), NONE, np.int32),
-        pointers=np.full((R, MODELS), NONE, np.int64),
-        lengths=np.zeros((R, MODELS), np.int64),
-        misses=np.zeros((R, MODELS), np.int64),
-        predicted=np.full((R, MODELS), NONE, np.int64),
-        ranges=np.zeros((R, MODELS), np.int64),
-        hashes=np.zeros((R, MODELS), np.int64),
-        candidates=np.zeros((R, MODELS), np.int64),
-    )
+        max_steps, np.empty(0, np.int32), np.zeros(1, np.int64), np.full((MODELS, entries), NONE, np.int32),
+        pointers, lengths, misses, predicted, ranges, hashes, candidates,
+    )  # fmt: skip
 
 
 def reserve_steps(matches: Matches, steps: int) -> Matches:

@@ -32,8 +32,8 @@ from elman.apps.compress.arithmetic import (
 )
 from elman.apps.compress.container import CodecMode
 from elman.apps.compress.exact_network import Network, Weights, make_network
-from elman.apps.compress.matches import Matches, make_matches, read_symbols, reserve_steps
-from elman.apps.compress.mixing import Mixture, make_mixture
+from elman.apps.compress.matches import make_matches, read_symbols, reserve_steps
+from elman.apps.compress.mixing import make_mixture
 from elman.apps.compress.range_coder import Coder, bad_end_error, code
 from elman.ngram import (
     NONE,
@@ -143,19 +143,12 @@ def without_ngrams(K: int, R: int, log_q: float) -> NgramArrays:
 
 def _make_arrays(table: Table, added: Added, R: int, K: int) -> NgramArrays:
     (bases, extras), log_q = make_nodes(R, table.order), np.zeros((R, K), np.float32)
-    arrays = NgramArrays(
-        table, added, False, np.zeros(1, np.int64),
-        histories=np.zeros((R, table.order), np.int32),
-        bases=bases,
-        extras=extras,
-        folds=np.full(R, table.folds, np.int64),
-        log_q=log_q,
-        flat=log_q.reshape(-1),
-        matched=np.zeros(R, np.int64),
-        workspace=make_workspace(K, table.order),
+    histories, room, matched = np.zeros((R, table.order), np.int32), np.zeros(1, np.int64), np.zeros(R, np.int64)
+    find_row_nodes(table, added, histories, bases, extras)
+    return NgramArrays(
+        table, added, False, room, histories, bases, extras, np.full(R, table.folds, np.int64), log_q,
+        log_q.reshape(-1), matched, make_workspace(K, table.order),
     )  # fmt: skip
-    find_row_nodes(table, added, arrays.histories, bases, extras)
-    return arrays
 
 
 # --- Coding ---
@@ -288,6 +281,12 @@ def end_step(model, mixture, matches, tokens):
             read_symbols(matches, x, reads)
 
 
+def _make_results(R: int, K: int) -> Results:
+    mixed, freqs, byte_freqs = (np.empty(shape, np.float32) for shape in ((R, K), (R, K + 1), (1, BYTES)))
+    counts, byte, symbols, x = (np.zeros(length, np.int64) for length in (K, 1, R, R))
+    return Results(mixed, freqs, counts, byte_freqs, byte, symbols, x, np.zeros(R, np.bool_), np.zeros(R, np.bool_))
+
+
 class Predictor:
     """Predicts R substreams of N tokens that start alike."""
 
@@ -297,35 +296,19 @@ class Predictor:
         K, start = weights.net.K, int(alphabet.encode(alphabet.start_char)[0])
         self.R = R
         self.prior = None if ngrams is None else NgramRows(ngrams, start, R, grows=mode.mixes)
-        self.model = ModelArrays(
-            network=make_network(weights, R),
-            alpha=weights.alpha,
-            has_prior=self.prior is not None,
-            prior=without_ngrams(K, R, _LOG_Q) if self.prior is None else self.prior.arrays,
-            escapes=Escapes(
-                has_unknown=alphabet.has_unknown,
-                probs=np.tile(np.array([_ESCAPE_AFTER_CHARACTER, _ESCAPE_AFTER_BYTE], np.int64), (R, 1)),
-                was_byte=np.zeros(R, np.int64),
-                byte_counts=np.full((R, BYTES), _INITIAL_BYTE_COUNT, np.int64),
-            ),
-            work=Results(
-                mixed=np.empty((R, K), np.float32),
-                freqs=np.empty((R, K + 1), np.float32),
-                counts=np.empty(K, np.int64),
-                byte_freqs=np.empty((1, BYTES), np.float32),
-                byte=np.zeros(1, np.int64),
-                symbols=np.zeros(R, np.int64),
-                x=np.zeros(R, np.int64),
-                coded=np.zeros(R, np.bool_),
-                reads=np.zeros(R, np.bool_),
-            ),
+        prior = without_ngrams(K, R, _LOG_Q) if self.prior is None else self.prior.arrays
+        escape_probs = np.array([_ESCAPE_AFTER_CHARACTER, _ESCAPE_AFTER_BYTE], np.int64)
+        escapes = Escapes(
+            alphabet.has_unknown,
+            probs=np.tile(escape_probs, (R, 1)),
+            was_byte=np.zeros(R, np.int64),
+            byte_counts=np.full((R, BYTES), _INITIAL_BYTE_COUNT, np.int64),
         )
+        has_prior, work = self.prior is not None, _make_results(R, K)
+        self.model = ModelArrays(make_network(weights, R), weights.alpha, has_prior, prior, escapes, work)
         exact_network.read_characters(self.model.network, np.full(R, start, np.int64), np.ones(R, np.bool_))
-        self.mixture: Mixture | None = None
-        self.matches: Matches | None = None
-        if mode.mixes:
-            self.mixture = make_mixture(K, weights.alpha, R, start)
-            self.matches = make_matches(R, -(-N // R))
+        self.mixture = make_mixture(K, weights.alpha, R, start) if mode.mixes else None
+        self.matches = make_matches(R, -(-N // R)) if mode.mixes else None
 
     def code(self, coder: Coder, table: Ints, n: int, count_coded: Callable[[int], None]) -> None:
         """Code n tokens, in `table` (steps, R) for an encoder; a decoder writes them there.

@@ -168,12 +168,8 @@ class Coder:
         count = int(self.arrays.counters[COUNT])
         low, size = map(int, self.arrays.state)
         lower = int.from_bytes(self.arrays.words[:count].astype(">u4").tobytes()) << _STATE_BITS | low
-        for kept in range(_STATE_BITS // 8 + 1):
-            unit = 1 << (_STATE_BITS - 8 * kept)
-            rounded = -(-lower // unit)
-            if rounded * unit < lower + size:
-                break
-        payload = rounded.to_bytes(count * _WORD_BYTES + kept)
+        kept = next(k for k in range(_STATE_BITS // 8 + 1) if -lower % (1 << (_STATE_BITS - 8 * k)) < size)
+        payload = (-(-lower >> (_STATE_BITS - 8 * kept))).to_bytes(count * _WORD_BYTES + kept)
         if self._payload is not None and payload != self._payload:
             raise bad_end_error()
         return payload

@@ -100,10 +100,9 @@ def interleave(tokens: Tokens, R: int) -> Ints:
 
     Where N is not divisible by R, the last row is used by the longer substreams only.
     """
-    table, start = np.zeros((-(-len(tokens) // R), R), np.int64), 0
-    for column, size in enumerate(split_evenly(len(tokens), R)):
-        table[:size, column] = tokens[start : start + size]
-        start += size
+    table, ends = np.zeros((-(-len(tokens) // R), R), np.int64), np.cumsum([*split_evenly(len(tokens), R)])
+    for column, part in enumerate(np.split(tokens, ends[:-1])):
+        table[: len(part), column] = part
     return table
 
 

@@ -1,7 +1,6 @@
 from elman.apps.course.checks import check_backward as check_backward
 from elman.apps.course.checks import check_forward as check_forward
 from elman.apps.course.checks import check_gradient_checker as check_gradient_checker
-from elman.apps.course.checks import check_gradients as check_gradients
 from elman.apps.course.checks import check_initial as check_initial
 from elman.apps.course.checks import check_optimizer as check_optimizer
 from elman.apps.course.checks import check_sampling as check_sampling

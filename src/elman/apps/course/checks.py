@@ -8,9 +8,9 @@ noticed. A function cannot change what it is compared with: it is given copies.
 from __future__ import annotations
 
 import inspect
-import linecache
 import traceback
 from collections.abc import Callable, Mapping, Set
+from copy import deepcopy
 from functools import partial, wraps
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from elman.apps.course.comparison import TOLERANCE, CallError, CheckResult, as_array, compare, measure_error
 from elman.apps.course.faults import SECOND, Fault, list_faults, load_solution
 from elman.apps.course.layout import LAYOUTS
-from elman.errors import ElmanError, quote, shorten
+from elman.errors import ElmanError, check_range, quote, shorten
 from elman.network import Architecture, Array, Arrays
 
 Function = Callable[..., Any]
@@ -44,8 +44,7 @@ class Window(NamedTuple):
 
     def copy(self) -> Window:
         """Return a copy that a function may change."""
-        parameters = {name: array.copy() for name, array in self.parameters.items()}
-        return Window(parameters, self.h0.copy(), self.x.copy(), self.y.copy())
+        return deepcopy(self)
 
 
 def make_window(K: int, m: int, T: int, seed: int, cell: str = "rnn", *, is_loud: bool = False) -> Window:
@@ -56,8 +55,7 @@ def make_window(K: int, m: int, T: int, seed: int, cell: str = "rnn", *, is_loud
     if cell not in (cells := ["rnn", *SECOND]):
         raise ElmanError(f"cell must be one of {', '.join(cells)} (got {quote(cell)})")
     for name, value, least in (("K", K, 2), ("m", m, 1), ("T", T, 1)):
-        if value < least:
-            raise ElmanError(f"{name} must be at least {least} (got {shorten(value)})")
+        check_range(name, value, least)
     generator = np.random.RandomState(seed)
     shapes = Architecture(K, m, cell).shapes()
     parameters: Arrays = {name: 0.5 * generator.randn(*shape) for name, shape in shapes.items()}
@@ -88,14 +86,12 @@ def guard(name: str, function: Function) -> Function:
 
 def _describe_error(function: Any, error: BaseException) -> str:
     """Return the error of a function under test, its line, and the sizes that it takes from global variables."""
-    function = getattr(function, "__wrapped__", function)
+    function = inspect.unwrap(function)
     code, names = getattr(function, "__code__", None), getattr(function, "__globals__", {})
     text = f"raises {type(error).__name__}: {shorten(' '.join(str(error).split()), 200)}"
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if code is not None and frame.filename == code.co_filename]
-    if own:
-        line = own[-1].line or linecache.getline(own[-1].filename, own[-1].lineno or 0)
-        text += f", in line {own[-1].lineno}" + (f": {line.strip()}" if line.strip() else "")
+    if own := [frame for frame in frames if code is not None and frame.filename == code.co_filename]:
+        text += f", in line {own[-1].lineno}" + (f": {own[-1].line}" if own[-1].line else "")
     sizes = [name for name in getattr(code, "co_names", ()) if type(names.get(name)) is int]
     hint = f"; {', '.join(sizes)} of the module may not fit: take sizes from the arguments" if sizes else ""
     return text + hint
@@ -162,10 +158,8 @@ def check_initial(initialize: Function, *, K: int = 7, m: int = 4, seed: int = 5
     ----------
     initialize : callable
         ``initialize(K, m, seed)`` returns a dict of U (m, K), W (m, m), V (K, m), b (m,), c (K,).
-    K, m, seed : int
-        What it is called with.
-    layout : str
-        As of `check_forward`.
+    K, m, seed, layout
+        What it is called with, as of `check_forward`.
 
     Examples
     --------
@@ -407,32 +401,6 @@ def _locate_gradient(window: Window, cell: str, backward: Function, name: str, a
     return "not what the reference computes"
 
 
-def check_gradients(forward: Function, backward: Function, **options: Any) -> CheckResult:
-    """Check a forward and a backward pass, each with the reference's results of the other.
-
-    Parameters
-    ----------
-    forward, backward : callable
-        As of `check_forward` and `check_backward`.
-    **options
-        As of `check_forward`.
-
-    Examples
-    --------
-    >>> from elman.apps.course import check_gradients
-    >>> def forward(parameters, h0, x, y):
-    ...     return 0.0
-    >>> def backward(parameters, x, y, h, p):
-    ...     raise NotImplementedError
-    >>> print("\\n".join(map(str, check_gradients(forward, backward).findings)))
-    forward: must return loss, h and p (got float)
-    backward: not written yet
-    """
-    results = check_forward(forward, **options), check_backward(backward, **options)
-    errors = results[0].errors | results[1].errors
-    return CheckResult(errors, results[0].findings + results[1].findings)
-
-
 SMALL, LEAST = 1e-5, 1e-3
 """The error of right gradients is at most the first, that of wrong ones at least the second."""
 
@@ -446,9 +414,7 @@ def check_gradient_checker(gradient_error: Function, *, seed: int = 5, layout: s
         ``gradient_error(parameters, h0, x, y, gradients)`` returns a dict with the relative error,
         ``sum |a - n| / sum (|a| + |n|)``, of every array of gradients, ``h0`` included. It calls a forward pass of its
         own.
-    seed : int
-        Seed of the weights and the window.
-    layout : str
+    seed, layout
         As of `check_forward`.
 
     Examples
@@ -474,13 +440,10 @@ def check_gradient_checker(gradient_error: Function, *, seed: int = 5, layout: s
     cases.append((certain, of_certain | {"U": -of_certain["U"]}))
 
     def errors(gradient_error: Function, window: Window, gradients: Arrays) -> Array:
-        result = gradient_error(*window.copy(), {name: gradient.copy() for name, gradient in gradients.items()})
+        result = gradient_error(*window.copy(), deepcopy(gradients))
         found = _read_arrays("gradient_error", result, dict.fromkeys(gradients, 0))
-        if missing := gradients.keys() - found.keys():
-            raise CallError(
-                "gradient_error",
-                f"must return the errors of {', '.join(gradients)} ({', '.join(sorted(missing))} missing)",
-            )
+        if missing := ", ".join(sorted(gradients.keys() - found.keys())):
+            raise CallError("gradient_error", f"must return the errors of {', '.join(gradients)} ({missing} missing)")
         error = np.array([float(found[name].sum()) for name in gradients])
         return np.where(error <= SMALL, 0, error)
 
@@ -492,20 +455,17 @@ def check_gradient_checker(gradient_error: Function, *, seed: int = 5, layout: s
         }
 
     def accept(observed: Arrays, reference: Arrays) -> bool:
-        pairs = [(observed[name], array) for name, array in reference.items()]
-        return all(
-            ((found >= LEAST) == (array > 0)).all() and (found[array == 0] <= SMALL).all() for found, array in pairs
+        found, expected = (np.concatenate([arrays[name] for name in reference]) for arrays in (observed, reference))
+        return bool(np.where(expected > 0, found >= LEAST, found <= SMALL).all())
+
+    def locate(function: Function, name: str, array: Array, expected: Array) -> str:
+        if name == "wrong gradients":
+            return "the error of each array is sum |a - n| / sum (|a| + |n|), over the components of that array"
+        return (
+            "right gradients have an error above 1e-5: compare the difference quotient, its step (1e-4) and the error"
         )
 
-    return _check(
-        "gradient_error", gradient_error, measure, layout, locate=_locate_checker, tolerance=1e-5, accept=accept
-    )
-
-
-def _locate_checker(gradient_error: Function, name: str, array: Array, expected: Array) -> str:
-    if name == "wrong gradients":
-        return "the error of each array is sum |a - n| / sum (|a| + |n|), over the components of that array"
-    return "right gradients have an error above 1e-5: compare the difference quotient, its step (1e-4) and the error"
+    return _check("gradient_error", gradient_error, measure, layout, locate=locate, tolerance=1e-5, accept=accept)
 
 
 def check_optimizer(adagrad: Function, *, seed: int = 5, layout: str = "rows") -> CheckResult:
@@ -517,9 +477,7 @@ def check_optimizer(adagrad: Function, *, seed: int = 5, layout: str = "rows") -
         ``adagrad(parameters, gradients, M, eta)`` changes `parameters` and M, dicts of arrays, in place; `gradients`
         has an ``h0``, which is not a parameter. The gradient may be clipped to [-5, 5] before or after its square is
         added to M, and epsilon, 1e-8, be inside or outside the root.
-    seed : int
-        Seed of the parameters and gradients.
-    layout : str
+    seed, layout
         As of `check_forward`; an update is the same in every layout.
 
     Examples
@@ -559,9 +517,7 @@ def check_training(train: Function, *, seed: int = 5, layout: str = "rows") -> C
         ``train(parameters, indices, T, updates, eta)`` changes `parameters` in place, and returns a list of the losses
         before each update. It calls a forward pass, a backward pass and an update of its own. If it has a parameter
         ``on_window``, this is called before each update: ``on_window(n, h0, x[0])``.
-    seed : int
-        Seed of the parameters and the text.
-    layout : str
+    seed, layout
         As of `check_forward`.
 
     Examples
@@ -588,9 +544,7 @@ def check_training(train: Function, *, seed: int = 5, layout: str = "rows") -> C
 
     def locate(function: Function, name: str, array: Array, expected: Array) -> str:
         if name == "on_window":
-            return (
-                "to be called before every update, with its number, h_0 of the window and the window's first character"
-            )
+            return "to be called before every update, with its number, h_0 of the window and its first character"
         if name == "parameters":
             return "not those after the last update: the dict that is given is to be changed"
         first = int(np.argmax([not measure_error(*pair) <= 1e-5 for pair in zip(array, expected, strict=True)]))
@@ -625,9 +579,7 @@ def check_sampling(synthesize: Function, *, seed: int = 5, layout: str = "rows")
     synthesize : callable
         ``synthesize(parameters, h, x, length, generator, temperature=1.0)`` returns a list of `length` indices that
         follow the character x, an index, in the state h, each drawn by ``generator.choice(K, p=p)``.
-    seed : int
-        Seed of the weights and of the generator.
-    layout : str
+    seed, layout
         As of `check_forward`; x is an index in every layout.
 
     Examples

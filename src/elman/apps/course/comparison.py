@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from html import escape
 from itertools import combinations
 
@@ -119,14 +120,15 @@ def measure_error(array: Array | None, expected: Array) -> float:
     return relative_error(np.where(same, 0, array), np.where(same, 0, expected))
 
 
-Run = Callable[[tuple[Fault, ...]], Arrays]
+Faults = tuple[Fault, ...]
+Run = Callable[[Faults], Arrays]
 """Returns what the solution returns with some mistakes; nothing if it cannot be run with them."""
 
 
 def compare(
     observed: Mapping[str, Array],
     run: Run,
-    faults: tuple[Fault, ...],
+    faults: Faults,
     *,
     tolerance: float = TOLERANCE,
     prefix: str = "",
@@ -139,35 +141,14 @@ def compare(
 ) -> CheckResult:
     """Compare what was observed with the solution, and name the mistakes.
 
-    Parameters
-    ----------
-    observed : mapping of arrays
-    run : callable
-    faults : tuple of Fault
-        In the order in which a student should mend them.
-    tolerance : float
-    prefix : str
-        Before the names of arrays in findings.
-    staged : bool
-        Whether an array is computed from those before it, so that a mistake is shown at the first that it changes, and
-        what follows one that is not explained says nothing.
-    shape : str
-        What is wrong with an array of another shape, where the shapes say nothing.
-    optional : collection of str
-        Arrays that may be missing.
-    accept : callable
-        Whether the observed arrays are right although they differ from the solution's.
-    given : mapping, optional
-        The change of the solution that makes it take an array as observed, used where that one is not explained.
-    locate : callable
-        Says more on an array that no mistake explains.
+    `faults` are in the order in which a student should mend them, and `prefix` is before the names of arrays in
+    findings. If `staged`, an array is computed from those before it: a mistake is shown at the first that it changes,
+    and what follows one that is not explained says nothing. `shape` says what is wrong with an array of another shape,
+    where the shapes say nothing; arrays in `optional` may be missing; `accept` returns whether the observed arrays are
+    right although they differ. `given` has the change of the solution that makes it take an array as observed, used
+    where that one is not explained; `locate` says more on an array that no mistake explains.
     """
-    runs = dict[tuple[Fault, ...], Arrays]()
-
-    def cached(named: tuple[Fault, ...]) -> Arrays:
-        if named not in runs:
-            runs[named] = run(named)
-        return runs[named]
+    cached = cache(run)
 
     def point(names: list[str], mistake: str) -> Finding:
         """Return a finding with the first numbers that differ."""
@@ -188,7 +169,7 @@ def compare(
         raise ElmanError("the solution cannot be run")
     if accept(observed, reference):
         return CheckResult(dict.fromkeys(reference, 0.0))
-    named, others = tuple[Fault, ...](), dict[str, list[str]]()
+    named, others = Faults(), dict[str, list[str]]()
     for name, expected in reference.items():
         current = cached(named)[name]
         if name not in observed:
@@ -209,12 +190,8 @@ def compare(
                     break
     for fault in sorted((fault for fault in named if fault in faults and not fault.is_variant), key=faults.index):
         without, full = (cached(some) for some in (tuple(other for other in named if other != fault), named))
-        changed = [
-            name
-            for name in reference
-            if measure_error(observed.get(name), full[name]) <= tolerance
-            and not measure_error(without[name], full[name]) <= tolerance
-        ]
+        equal = [name for name in reference if measure_error(observed.get(name), full[name]) <= tolerance]
+        changed = [name for name in equal if not measure_error(without[name], full[name]) <= tolerance]
         findings.append(point(changed[:1] if staged else changed, fault.finding))
     findings += [point(names, mistake) for mistake, names in others.items()]
     accepted = cached(tuple(fault for fault in named if fault.is_variant))
@@ -224,33 +201,24 @@ def compare(
 
 
 def _explain(
-    name: str,
-    observed: Mapping[str, Array],
-    run: Run,
-    named: tuple[Fault, ...],
-    faults: tuple[Fault, ...],
-    limit: float,
-) -> tuple[tuple[Fault, ...], str]:
+    name: str, observed: Mapping[str, Array], run: Run, named: Faults, faults: Faults, limit: float
+) -> tuple[Faults, str]:
     """Return the fewest mistakes that explain an array, one or two; of several, those that explain most arrays.
 
     Without any, return what is wrong with the array as a whole, if that can be said.
     """
     array, before = observed[name], run(named)
-    right = [other for other in before if measure_error(observed.get(other), before[other]) <= limit]
-    earlier = [*before][: [*before].index(name)]
+    right = {other for other in before if measure_error(observed.get(other), before[other]) <= limit}
+    earlier = {*[*before][: [*before].index(name)]}
 
-    def find(candidates: Iterable[tuple[Fault, ...]]) -> tuple[Fault, ...]:
-        scores = {
-            more: sum(measure_error(observed.get(other), each) <= limit for other, each in arrays.items())
-            for more in candidates
-            if (arrays := run(named + more)) and measure_error(array, arrays[name]) <= limit
-            if all(measure_error(observed.get(other), arrays[other]) <= limit for other in right)
-            if all(
-                measure_error(observed.get(other), arrays[other]) <= limit
-                or measure_error(before[other], arrays[other]) <= limit
-                for other in earlier
-            )
-        }
+    def find(candidates: Iterable[Faults]) -> Faults:
+        scores = dict[Faults, int]()
+        for more in candidates:
+            arrays = run(named + more)
+            equal = {other for other in arrays if measure_error(observed.get(other), arrays[other]) <= limit}
+            unchanged = {other for other in arrays if measure_error(before[other], arrays[other]) <= limit}
+            if name in equal and right <= equal and earlier <= equal | unchanged:
+                scores[more] = len(equal)
         is_ambiguous = len(scores) > 1 and not np.isfinite(array).all()
         return () if is_ambiguous or not scores else max(scores, key=lambda more: scores[more])
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+import elman
 from elman import gradcheck
 from elman.apps.course import checks
 from elman.apps.course.comparison import CheckResult
@@ -44,6 +45,7 @@ CHECKS: dict[str, Callable[..., CheckResult]] = {
     "synthesize": checks.check_sampling,
 }
 """Task -> its check."""
+SOURCE = str(Path(elman.__file__).parents[1])
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Grade:
             {"name": task.name, "score": task.points, "max_score": task.of, "output": "\n".join(task.findings)}
             for task in self.tasks
         ]
-        return {"score": sum(task.points for task in self.tasks), "tests": tests}
+        return {"score": self.as_dict()["points"], "tests": tests}
 
 
 def grade(
@@ -141,15 +143,12 @@ def run_tasks(submission: Path, function: str, tasks: Sequence[str], seconds: fl
     """Return what `check_task` or `measure_task` returns for each task of a submission, or why there is nothing."""
     source, path, results = read_submission(submission), submission.resolve(), dict[str, Any]()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADE")}
-    environment["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(Path(__file__).parents[2]), environment.get("PYTHONPATH")])
-    )
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, environment.get("PYTHONPATH")]))
     while left := [task for task in tasks if task not in results]:
         order = json.dumps([function, source, left, seconds, options])
         code = "from elman.apps.course.grading import _run_tasks; _run_tasks()"
-        with TemporaryFile(
-            "w+", encoding="utf-8"
-        ) as found:  # a process that the submission starts would keep a pipe open
+        # Not a pipe, which a process that the submission starts would keep open.
+        with TemporaryFile("w+", encoding="utf-8") as found:
             subprocess.run(
                 [sys.executable, "-P", "-c", code], input=order, stdout=found, stderr=subprocess.DEVNULL,
                 encoding="utf-8", cwd=path.parent, env=environment, check=False,
@@ -174,9 +173,8 @@ def read_submission(path: Path) -> str:
         cells = ["".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
     except (LookupError, RecursionError, TypeError, ValueError) as error:
         raise ElmanError(f"{quote(path)} cannot be read as a notebook ({error})") from error
-    return "\n\n".join(
-        cell for cell in (re.sub(r"^\s*[%!].*", "", cell, flags=re.M) for cell in cells) if _is_python(cell)
-    )
+    sources = (re.sub(r"^\s*[%!].*", "", cell, flags=re.M) for cell in cells)
+    return "\n\n".join(filter(_is_python, sources))
 
 
 def _is_python(source: str) -> bool:

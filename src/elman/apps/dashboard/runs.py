@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -113,10 +114,9 @@ class LiveRun(TrainingCallback):
             self._recent.popleft()
 
     def _generate_sample(self, run: Run) -> None:
-        state, number = run.state, len(self.history.samples)
-        generator = np.random.default_rng([run.config.seed, state.update, number])
-        text = continue_text(run, run.config.sample_length, generator)
-        self.history.add_samples([Sample(state.update, None, text)], requested=True)
+        update, number = run.state.update, len(self.history.samples)
+        text = continue_text(run, run.config.sample_length, np.random.default_rng([run.config.seed, update, number]))
+        self.history.add_samples([Sample(update, None, text)], requested=True)
         self.sample_requested.clear()
 
     # --- Called at the end of training ---
@@ -268,11 +268,10 @@ def _describe_progress(history: RunHistory, update: int, epoch: float, seconds: 
 
 def _version(path: Path) -> FileVersion | None:
     """Return the version of a file; None if there is none."""
-    try:
+    with suppress(OSError):
         status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
+        return status.st_ino, status.st_size, status.st_mtime_ns
+    return None
 
 
 RunSource = LiveRun | DashboardRun

@@ -102,9 +102,8 @@ class RunEndpoints:
     def _find_run(self, request: Request) -> RunSource:
         number: int = request.path_params["number"]
         if number >= len(self.runs):
-            raise APIError(
-                404, f"run {number} not found ({format_count(len(self.runs), 'run')}, counted from 0)", "no_such_run"
-            )
+            count = format_count(len(self.runs), "run")
+            raise APIError(404, f"run {number} not found ({count}, counted from 0)", "no_such_run")
         return self.runs[number]
 
 

@@ -186,10 +186,8 @@ def rescore(
         raise ElmanError("a score of the hypotheses is NaN")
     _check_strings("the texts of the hypotheses", [text for text, _ in pairs])
     log_p_lm = _read_texts(lm, [text for text, _ in pairs])
-    found = [
-        Hypothesis(text, score + alpha * log_p + beta * len(text), score, log_p)
-        for (text, score), log_p in zip(pairs, log_p_lm, strict=True)
-    ]
+    rows = ((*pair, log_p) for pair, log_p in zip(pairs, log_p_lm, strict=True))
+    found = [Hypothesis(text, s + alpha * log_p + beta * len(text), s, log_p) for text, s, log_p in rows]
     return sorted(found, key=lambda hypothesis: -hypothesis.score)
 
 

@@ -186,9 +186,8 @@ def _check_weights(weights: Sequence[float], n: int) -> list[float]:
     except (TypeError, ValueError):
         raise ElmanError(f"the weights of an ensemble must be numbers (got {shorten(weights)})") from None
     if len(shares) != n:
-        raise ElmanError(
-            f"an ensemble needs a weight for each model (got {format_count(len(shares), 'weight')}, {n} models)"
-        )
+        given = format_count(len(shares), "weight")
+        raise ElmanError(f"an ensemble needs a weight for each model (got {given}, {n} models)")
     for share in shares:
         if not 0 <= share < math.inf:
             raise ElmanError(f"a weight of an ensemble must be finite and at least 0 (got {share})")

@@ -66,26 +66,22 @@ def explain(
         omitted = ("chars", "ngram", "features")
         show_metrics(read | {name: value for name, value in metrics.items() if name not in omitted})
         if page.explanation.prior is not None:
+            means, unit = metrics["ngram"], "{:.4f} nats/char".format
             print("\nn-gram prior:")
-            show_metrics(describe_prior(metrics["ngram"]))
+            show_metrics(
+                {
+                    "order": means["order"],
+                    "mean matched order": f"{means['mean_matched_order']:.2f} characters",
+                    "counting alone": unit(means["nats_per_char"]),
+                    "gain of counting over a uniform guess": unit(means["counting_nats_per_char"]),
+                    "gain of the network over a uniform guess": unit(means["network_nats_per_char"]),
+                }
+            )
+        best = {probe.feature.name: probe.best[0] for probe in page.probes if probe.best}
+        names = [format_unit(unit, page.network) for unit in page.explanation.units]
         print()
-        best = {}
-        for name, score in ((probe.feature.name, probe.best[0]) for probe in page.probes if probe.best):
-            unit = format_unit(page.explanation.units[score.unit], page.network)
-            best[name] = f"{score.score:.2f} by {unit} (baseline {score.baseline:.2f})"
-        show_metrics(best)
+        show_metrics({n: f"{s.score:.2f} by {names[s.unit]} (baseline {s.baseline:.2f})" for n, s in best.items()})
         print(f"\npage: {out}")
 
     print_results(metrics, as_json, show)
     return 0
-
-
-def describe_prior(means: dict[str, Any]) -> dict[str, Any]:
-    """Return the means of an n-gram prior for a table, each with its unit."""
-    return {
-        "order": means["order"],
-        "mean matched order": f"{means['mean_matched_order']:.2f} characters",
-        "counting alone": f"{means['nats_per_char']:.4f} nats/char",
-        "gain of counting over a uniform guess": f"{means['counting_nats_per_char']:.4f} nats/char",
-        "gain of the network over a uniform guess": f"{means['network_nats_per_char']:.4f} nats/char",
-    }

@@ -146,8 +146,8 @@ def check_length(N: int) -> None:
     if N < 2:
         raise ElmanError(f"a text needs at least 2 characters to be explained (got {N})")
     if N > MAX_CHARS:
-        remedy = "pass a part of it"
-        raise ElmanError(f"a text may have at most {MAX_CHARS:,} characters to be explained (got {N:,}); {remedy}")
+        limit = f"a text may have at most {MAX_CHARS:,} characters to be explained"
+        raise ElmanError(f"{limit} (got {N:,}); pass a part of it")
 
 
 def _record(

@@ -199,9 +199,8 @@ def render_page(page: ExplainPage, units: int | None = None) -> str:
 def summarize_prior(prior: PriorExplanation, K: int) -> dict[str, float]:
     """Return the means of the page's summary in bits per character, and the percentage that counting contributes."""
     alone, counting, network = (nats / math.log(2) for nats in prior.means().values())
-    positive = max(0.0, counting), max(0.0, network)
-    percent = 100 * positive[0] / sum(positive) if sum(positive) else 50.0
-    means = {"alone": alone, "counting": counting, "network": network, "percent": percent}
+    gain, total = max(0.0, counting), max(0.0, counting) + max(0.0, network)
+    means = {"alone": alone, "counting": counting, "network": network, "percent": 100 * gain / total if total else 50.0}
     return means | {"order": prior.order, "uniform": math.log2(K), "matched": prior.mean_matched_order}
 
 
@@ -238,7 +237,7 @@ def page_data(page: ExplainPage, columns: Sequence[int]) -> dict[str, Any]:
     explanation = page.explanation
     names = [format_unit(unit, page.network) for unit in explanation.units]
     block_of = {column: n for n, column in enumerate(columns)}
-    ranges = [float(np.abs(dequantize(explanation.quantized[:, column])).max()) for column in columns]
+    ranges = np.abs(dequantize(explanation.quantized[:, columns])).max(axis=0).tolist()
     return {
         "chars": len(explanation.indices),
         "candidates": explanation.candidates.shape[1],
@@ -248,9 +247,7 @@ def page_data(page: ExplainPage, columns: Sequence[int]) -> dict[str, Any]:
         "symbols": describe_symbols(page.legend),
         "replaced": {position: visible(text) for position, text in page.replaced.items()},
         "alphabet": [(character, unicodedata.name(character, "").lower()) for character in page.alphabet.characters],
-        "units": [
-            {"name": names[column], "range": round(largest, 4)} for column, largest in zip(columns, ranges, strict=True)
-        ],
+        "units": [{"name": names[n], "range": round(largest, 4)} for n, largest in zip(columns, ranges, strict=True)],
         "features": [
             {
                 "name": probe.feature.name,

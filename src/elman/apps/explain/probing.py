@@ -21,6 +21,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,12 +117,9 @@ def select_units(probes: list[FeatureProbe], D: int, count: int) -> list[int]:
 
 
 def _score_units(
-    quantized: QuantizedActivations,
-    feature: Feature,
-    values: FeatureValues,
-    rises: NDArray[np.bool_],
+    quantized: QuantizedActivations, feature: Feature, values: FeatureValues, rises: NDArray[np.bool_],
     generator: np.random.Generator,
-) -> Iterator[tuple[bool, float, float]]:
+) -> Iterator[tuple[bool, float, float]]:  # fmt: skip
     """Return directions, scores and baselines of units on one half, given their directions on the other half."""
     n, ranks = len(quantized), _ranks(values)
     shifts = generator.integers(max(1, n // 20), n - n // 20, NUM_SHIFTS)
@@ -205,11 +203,8 @@ def _inside_brackets(text: str) -> FeatureValues:
 
 
 def _after_sentence(text: str) -> FeatureValues:
-    values, ended = np.empty(len(text), np.float32), False
-    for n, c in enumerate(text):
-        ended = c in _SENTENCE_ENDS or (ended and not c.isalnum())
-        values[n] = ended
-    return values
+    ended = accumulate(text, lambda ended, c: c in _SENTENCE_ENDS or (ended and not c.isalnum()), initial=False)
+    return np.fromiter(ended, np.float32)[1:]
 
 
 def _test_each(text: str, test: Callable[[str], bool]) -> NDArray[np.bool_]:
@@ -218,8 +213,11 @@ def _test_each(text: str, test: Callable[[str], bool]) -> NDArray[np.bool_]:
     return np.fromiter((c in passed for c in text), np.bool_, len(text))
 
 
-def _character_class(name: str, description: str, test: Callable[[str], bool]) -> Feature:
-    return Feature(name, description, lambda text: _test_each(text, test).astype(np.float32), needs_history=False)
+def _character_class(name: str, noun: str, test: Callable[[str], bool]) -> Feature:
+    def compute(text: str) -> FeatureValues:
+        return _test_each(text, test).astype(np.float32)
+
+    return Feature(name, f"The last character read is {noun}.", compute, needs_history=False)
 
 
 def _restarting_count(name: str, description: str, restarts: Callable[[str], bool]) -> Feature:
@@ -248,16 +246,14 @@ FEATURES = (
     ),
     Feature("inside brackets", "From ( [ or { to the closing one; a blank line ends it too.", _inside_brackets),
     Feature("after a sentence", "From . ! or ? to the character before the next letter or digit.", _after_sentence),
-    _character_class("line feed", "The last character read is a line feed: a line begins.", "\n".__eq__),
-    _character_class("space", "The last character read is a space.", " ".__eq__),
-    _character_class("upper case", "The last character read is an upper-case letter.", str.isupper),
-    _character_class("letter", "The last character read is a letter.", str.isalpha),
-    _character_class("vowel", "The last character read is a, e, i, o or u, in either case.", "aeiouAEIOU".__contains__),
-    _character_class("digit", "The last character read is a digit.", str.isdigit),
+    _character_class("line feed", "a line feed: a line begins", "\n".__eq__),
+    _character_class("space", "a space", " ".__eq__),
+    _character_class("upper case", "an upper-case letter", str.isupper),
+    _character_class("letter", "a letter", str.isalpha),
+    _character_class("vowel", "a, e, i, o or u, in either case", "aeiouAEIOU".__contains__),
+    _character_class("digit", "a digit", str.isdigit),
     _character_class(
-        "punctuation",
-        "The last character read is a punctuation mark (Unicode category P).",
-        lambda c: unicodedata.category(c).startswith("P"),
+        "punctuation", "a punctuation mark (Unicode category P)", lambda c: unicodedata.category(c)[0] == "P"
     ),
 )
 """All features: first those that need history, then those that the last character determines."""

@@ -99,21 +99,14 @@ def report(
 
 def _list_words(options: Mapping[str, Any]) -> list[str]:
     """Return options as the words of a command line, without those that are off by default."""
-    words = []
-    for name, value in options.items():
-        if value is True:
-            words.append(flag(name))
-        elif value is not None and value is not False:
-            words += [flag(name), str(value)]
-    return words
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    return [word for name, value in given.items() for word in (flag(name), *([] if value is True else [str(value)]))]
 
 
 def _show_report(results: dict[str, Any], out: Path) -> None:
     """Print the main results of a report, and where it is."""
-    phases = [results["short"], *([results["long"]] if results["long"] else [])]
-    minima = ", ".join(
-        f"{each['minimum_smooth_loss']:.2f} after {format_count(each['epochs'], 'epoch')}" for each in phases
-    )
+    phases = [each for each in (results["short"], results["long"]) if each]
+    minima = ", ".join(f"{p['minimum_smooth_loss']:.2f} after {format_count(p['epochs'], 'epoch')}" for p in phases)
     unit = f"nats, summed over sequences of {results['config']['seq_length']} characters"
     agree = "agree" if results["gradient_check"]["passed"] else "DO NOT agree"
     print(f"minimum smooth loss {minima} ({unit}); gradients {agree} with central differences")

@@ -73,21 +73,14 @@ def measure_curve(curve: Curve, early: Sequence[float], last: int, per_epoch: in
     update, S = (np.array(curve[name]) for name in ("update", "smooth_loss"))
     update, S = update[update <= last], S[update <= last]
     decrease = S[0] - S[-1]
-    tenth = (S[0] - np.interp(last / 10, update, S)) / decrease if decrease > 0 else 0.0
+    tenth = float((S[0] - np.interp(last / 10, update, S)) / decrease) if decrease > 0 else 0.0
     half_at = next((n for n, each in enumerate(early, 1) if decrease > 0 and each <= S[0] - decrease / 2), None)
     # The curve is steep before the first row: interpolation from update 1 would misrepresent it.
     later = update - per_epoch >= update[min(1, len(update) - 1)]
     earlier = np.interp(update[later] - per_epoch, update, S)
-    return {
-        "per_epoch": per_epoch,
-        "start": float(S[0]),
-        "end": float(S[-1]),
-        "soon": early[SOON - 1] if len(early) >= SOON else None,
-        "half_at": half_at,
-        "first_tenth": float(tenth),
-        "lower": int((S[later] < earlier).sum()),
-        "compared": int(later.sum()),
-    }
+    found: dict[str, Any] = {"per_epoch": per_epoch, "start": float(S[0]), "end": float(S[-1]), "first_tenth": tenth}
+    found |= {"half_at": half_at, "soon": early[SOON - 1] if len(early) >= SOON else None}
+    return found | {"lower": int((S[later] < earlier).sum()), "compared": int(later.sum())}
 
 
 def find_jumps(curve: Curve, per_epoch: int) -> dict[str, Any]:
@@ -108,11 +101,9 @@ def find_jumps(curve: Curve, per_epoch: int) -> dict[str, Any]:
         start = (epoch - 1) * per_epoch
         before, after = np.flatnonzero(update <= start), (update > start) & (update <= start + RISE * per_epoch)
         if len(before) and after.any():
-            top = np.flatnonzero(after)[S[after].argmax()]
-            low = S[before[-1]]
-            rises.append({"epoch": epoch, "from": float(low), "to": float(S[top]), "at": int(update[top])})
-    for each in rises:
-        each["rise"] = each["to"] - each["from"]
+            at = np.flatnonzero(after)[S[after].argmax()]
+            low, top = float(S[before[-1]]), float(S[at])
+            rises.append({"epoch": epoch, "from": low, "to": top, "at": int(update[at]), "rise": top - low})
     if len(rises) < 3:
         return {"typical": None, "jumps": []}
     typical = median(each["rise"] for each in rises)

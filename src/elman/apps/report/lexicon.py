@@ -85,17 +85,13 @@ def _names(spellings: Counter[str], openings: Counter[str], titles: Counter[str]
     if 2 * capital.total() > total.total():
         return {}  # capitals distinguish nothing here
 
-    def is_name(word: str) -> bool:
-        count = total[word]
-        mostly_capital = 20 * capital[word] >= 19 * count
+    def is_name(word: str, count: int) -> bool:
         is_frequent = len(word) >= MIN_NAME_LENGTH and count >= MIN_NAME_COUNT
-        is_title = 2 * titles[word] >= count
-        return is_frequent and mostly_capital and 2 * capital_within[word] >= count and not is_title
+        is_capital = 20 * capital[word] >= 19 * count and 2 * capital_within[word] >= count
+        return is_frequent and is_capital and 2 * titles[word] < count
 
-    most_common: dict[str, str] = {}
-    for spelling, _ in spellings.most_common():
-        most_common.setdefault(spelling.casefold(), spelling)
-    return {word: (most_common[word], count) for word, count in total.most_common() if is_name(word)}
+    most_common = {spelling.casefold(): spelling for spelling, _ in reversed(spellings.most_common())}
+    return {word: (most_common[word], count) for word, count in total.most_common() if is_name(word, count)}
 
 
 def complete_words(text: str) -> list[re.Match[str]]:
@@ -137,10 +133,8 @@ def classify_words(text: str, lexicon: Lexicon) -> Sequence[tuple[str, str]]:
     """Split a sample into chunks, each with its kind: ``name``, ``word`` (of the text), ``invented`` or ``between``."""
     chunks, end = [], 0
     for match in _WORD.finditer(text):
-        chunks.append(("between", text[end : match.start()]))
-        word = match[0].casefold()
-        kind = "word" if word in lexicon.words else "invented"
-        kind = "name" if match[0][0].isupper() and word in lexicon.names else kind
-        chunks.append((kind, match[0]))
+        word, is_capital = match[0].casefold(), match[0][0].isupper()
+        kind = "name" if is_capital and word in lexicon.names else "word" if word in lexicon.words else "invented"
+        chunks += [("between", text[end : match.start()]), (kind, match[0])]
         end = match.end()
     return [(kind, chunk) for kind, chunk in [*chunks, ("between", text[end:])] if chunk]

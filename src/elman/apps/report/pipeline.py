@@ -122,9 +122,8 @@ def report(
         import matplotlib as matplotlib  # before the hours that a report may take
     check_range("long_epochs", long_epochs, 1)
     check_range("seeds", seeds, 1, MAX_SEEDS)
-    builder = _ReportBuilder(
-        Path(out), epochs, long_epochs, seeds, comparison, submission, callback or TrainingCallback(), options
-    )
+    callback = callback or TrainingCallback()
+    builder = _ReportBuilder(Path(out), epochs, long_epochs, seeds, comparison, submission, callback, options)
     return builder.make(corpus, resume)
 
 
@@ -165,9 +164,7 @@ class _ReportBuilder:
             remedy = f"use {option.resume:True}, or choose another {option.out}"
             raise ElmanError(f"{quote(self.out)} already contains a report: {remedy}")
         saved = self.directory.load() if self.directory.holds_run() else None
-        self.config = (
-            make_config("reference", {"epochs": self.epochs} | self.options) if saved is None else saved.config
-        )
+        self.config = saved.config if saved else make_config("reference", {"epochs": self.epochs} | self.options)
         if self.config.is_counts_only or self.config.lines:
             unusable = option.lines if self.config.lines else f"{option.hidden_size:0}"
             raise ElmanError(f"a report needs a network that reads running text: remove {unusable}")
@@ -176,12 +173,10 @@ class _ReportBuilder:
         if self.submission is not None:
             read_submission(Path(self.submission))  # raises if it cannot
         self.corpus = read_text(source, self.config)
-        longest = max(points for points, *_ in REPORTED)
-        if len(self.corpus.indices) <= longest:
-            raise ElmanError(
-                f"the gradient check of a report needs more than {longest} characters (got "
-                f"{len(self.corpus.indices)} in {self.corpus.label}): use a longer text"
-            )
+        longest, given = max(points for points, *_ in REPORTED), len(self.corpus.indices)
+        if given <= longest:
+            needed = f"the gradient check of a report needs more than {longest} characters"
+            raise ElmanError(f"{needed} (got {given} in {self.corpus.label}): use a longer text")
         check_alphabet_size(self.corpus, self.config.hidden_size)
         windows = TrainingData(self.config, self.corpus).windows  # raises if the text is too short
         self.last_short = self.epochs * windows.per_epoch
@@ -225,23 +220,15 @@ class _ReportBuilder:
     def check_gradients(self) -> bool:
         """Carry out the remaining experiments, from a random initial state and from zeros; return False if stopped."""
         result = self.progress["gradient_check"]
+        settings = {name: getattr(self.config, name) for name in ("cell", "layers", "ngram_order", "engine", "seed")}
         for key, zero_state in (("experiments", False), ("zero_state", True)):
             for points, m, T, _ in REPORTED[len(result[key]) :]:
                 started = time.perf_counter()
+                sizes: dict[str, Any] = {"points": points, "hidden_size": m, "seq_length": T}
+                show = partial(self.show_check, points, m, T)
                 try:
                     (check,) = gradcheck(
-                        self.corpus,
-                        points=points,
-                        hidden_size=m,
-                        seq_length=T,
-                        cell=self.config.cell,
-                        layers=self.config.layers,
-                        ngram_order=self.config.ngram_order,
-                        full=True,
-                        zero_state=zero_state,
-                        engine=self.config.engine,
-                        seed=self.config.seed,
-                        on_progress=partial(self.show_check, points, m, T),
+                        self.corpus, **sizes, **settings, full=True, zero_state=zero_state, on_progress=show
                     )
                 except _StoppedError:
                     return False
@@ -333,16 +320,9 @@ class _ReportBuilder:
         run = self.run
         lexicon = build_lexicon(cut_pieces(self.corpus.chunks(), CHUNK_SIZE))
         is_long = run.state.update > self.progress["short"]["updates"]
-        results = collect_results(
-            run,
-            self.others,
-            lexicon,
-            self.progress,
-            long=describe_phase(run, self.long_epochs) if is_long else None,
-            final=self.write_text(run.snapshot()),
-            first_character=self.first_character(),
-            submission=self.measure_submission(),
-        )
+        long = describe_phase(run, self.long_epochs) if is_long else None
+        final, first, submission = self.write_text(run.snapshot()), self.first_character(), self.measure_submission()
+        results = collect_results(run, self.others, lexicon, self.progress, long, final, first, submission)
         figures = draw_losses(results)
         for name, figure in figures.items():
             for suffix in ("png", "svg"):

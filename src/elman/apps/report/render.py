@@ -6,14 +6,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import escape
 
+from elman.apps.course.faults import read_solution
 from elman.apps.report.lexicon import Lexicon, classify_words
-from elman.apps.report.method import read_method
 from elman.apps.report.results import NOVEL
 from elman.config import Config, help_of
 from elman.errors import FLAGS
@@ -29,7 +28,8 @@ SUPERSCRIPTS = "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 _RAISED, _LOWERED = str.maketrans("-0123456789", SUPERSCRIPTS), str.maketrans(SUPERSCRIPTS, "−0123456789")
 
-
+METHOD = ("step", "forward", "backward", "adagrad")
+"""The functions of the course's solution that the report prints: what an update of the vanilla RNN calls."""
 NOT_OF_THE_EXPERIMENT = frozenset(
     {"epochs", "seed", "engine", "device", "metrics_every", "encoding", "field", "keep_crlf", "min_count"}
 )
@@ -38,23 +38,17 @@ NOT_OF_THE_EXPERIMENT = frozenset(
 
 def render_markdown(results: Mapping[str, Any], *, comparison: bool = True) -> str:
     """Return the report as Markdown, which refers to ``smooth_loss.png``, from the content of ``results.json``."""
-    config, corpus = results["config"], results["corpus"]
-    settings = [
-        (each.name, format_setting(config[each.name]), help_of(each.name).format_map(FLAGS)) for each in fields(Config)
-    ]
-    return (
-        _environment()
-        .get_template("report.md")
-        .render(
-            **results,
-            settings=settings,
-            experiment_rows=list_main_settings(results),
-            comparison=comparison,
-            method=read_method(),
-            changed=describe_changed(config),
-            is_its_text=(corpus["chars"], corpus["alphabet_size"]) == NOVEL,
-            windows_of_report=count_windows_of_report(results),
-        )
+    config, corpus, names = results["config"], results["corpus"], [each.name for each in fields(Config)]
+    return _render(
+        "report.md",
+        **results,
+        settings=[(name, format_setting(config[name]), help_of(name).format_map(FLAGS)) for name in names],
+        experiment_rows=list_main_settings(results),
+        comparison=comparison,
+        method="\n\n".join(read_solution()[name] for name in METHOD),
+        changed=describe_changed(config),
+        is_its_text=(corpus["chars"], corpus["alphabet_size"]) == NOVEL,
+        windows_of_report=count_windows_of_report(results),
     )
 
 
@@ -62,8 +56,7 @@ def render_comparison(
     reports: Sequence[Mapping[str, Any]], names: Sequence[str], differences: Sequence[tuple[str, Sequence[str]]]
 ) -> str:
     """Return the comparison of two reports as Markdown, which refers to ``comparison.png``."""
-    template = _environment().get_template("comparison.md")
-    return template.render(reports=[*zip(names, reports, strict=True)], names=names, differences=differences)
+    return _render("comparison.md", reports=[*zip(names, reports, strict=True)], names=names, differences=differences)
 
 
 def count_windows_of_report(results: Mapping[str, Any]) -> int:
@@ -128,14 +121,12 @@ def render_html(markdown: str, lexicon: Lexicon | None, figures: Sequence[str]) 
     parser.add_render_rule("fence", render_sample)
     parser.add_render_rule("code_block", render_sample)
     parser.add_render_rule("image", lambda *_: next(remaining))
-    return _environment().get_template("page.html").render(body=_fold(parser.render(markdown)))
+    return _render("page.html", body=_fold(parser.render(markdown)))
 
 
 def _fold(html: str) -> str:
     """Fold what follows a heading of level 4, up to the end of the page."""
-    shown, heading, folded = html.partition("<h4>")
-    title, _, rest = folded.partition("</h4>")
-    return f"{shown}<details><summary>{title}</summary>{rest}</details>\n" if heading else html
+    return re.sub("<h4>(.*?)</h4>(.*)", r"<details><summary>\1</summary>\2</details>\n", html, flags=re.DOTALL)
 
 
 def raise_exponents(text: str) -> str:
@@ -207,17 +198,11 @@ def duration(seconds: float) -> str:
     return f"{hours}\u00a0h" + (f" {minutes}\u00a0min" if minutes else "")
 
 
-@cache
-def _environment() -> Environment:
+def _render(template: str, **names: Any) -> str:
     environment = Environment(
-        loader=PackageLoader("elman.apps.report"),
-        autoescape=False,  # the template is Markdown, whose filters quote every text
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    filters = (cell, character, code, duration, fenced, percent, pluralize, scientific)
-    environment.filters |= {each.__name__: each for each in filters}
-    environment.filters |= {"nats": nats, "thousands": "{:,}".format}
-    return environment
+        loader=PackageLoader("elman.apps.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, autoescape=False,  # the templates are Markdown, whose filters quote every text
+    )  # fmt: skip
+    filters = (cell, character, code, duration, fenced, nats, percent, pluralize, scientific)
+    environment.filters |= {each.__name__: each for each in filters} | {"thousands": "{:,}".format}
+    return environment.get_template(template).render(**names)

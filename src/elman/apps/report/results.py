@@ -19,7 +19,8 @@ from elman.apps.report.lexicon import Lexicon, count_words, find_names, measure_
 from elman.errors import ElmanError, option, quote
 from elman.runs import Sample, describe_setting, finite_or_none
 from elman.storage import parse_strict_json, read_regular_file, replace_file
-from elman.testing import MAX_RELATIVE_ERROR, REPORTED
+from elman.testing import MAX_RELATIVE_ERROR as LIMIT
+from elman.testing import REPORTED
 from elman.training import Run
 
 RESULTS = "results.json"
@@ -54,13 +55,7 @@ def start_progress() -> dict[str, Any]:
     """Return the content of ``results.json`` before anything is done; an unfinished report is resumed from it."""
     return {
         "finished": False,
-        "gradient_check": {
-            "experiments": [],
-            "zero_state": [],
-            "passed": True,
-            "limit": MAX_RELATIVE_ERROR,
-            "setting": None,
-        },
+        "gradient_check": {"experiments": [], "zero_state": [], "passed": True, "limit": LIMIT, "setting": None},
         "short": None,  # of the first phase, whose exact minimum the run directory does not contain
         "best": None,  # the text of the network with the lowest smooth loss, which no file contains
         "times": {"gradient_check_seconds": 0.0, "whole_seconds": 0.0},  # of all calls so far
@@ -106,24 +101,17 @@ def describe_phase(run: Run, requested_epochs: int) -> dict[str, Any]:
 
 
 def collect_results(
-    run: Run,
-    others: Sequence[Run],
-    lexicon: Lexicon,
-    progress: Mapping[str, Any],
-    *,
-    long: dict[str, Any] | None,
-    final: str,
-    first_character: str,
-    submission: dict[str, Any],
-) -> dict[str, Any]:
+    run: Run, others: Sequence[Run], lexicon: Lexicon, progress: Mapping[str, Any], long: dict[str, Any] | None,
+    final: str, first_character: str, submission: dict[str, Any],
+) -> dict[str, Any]:  # fmt: skip
     """Return the content of ``results.json`` of a finished run; `elman.apps.report.report` lists the keys.
 
     `others` are the runs with other seeds. `progress` has the gradient check, the first phase, the best text and times,
     `long` the results of the second phase, `submission` what was measured of one, if any.
     """
     short, seconds, per_epoch = progress["short"], run.state.seconds, run.data.windows.per_epoch
-    early = repeat_start(run)
-    curve = collect_curve(run, early[0], [short, *([long] if long else [])])
+    early, phases = repeat_start(run), [short, *([long] if long else [])]
+    curve = collect_curve(run, early[0], phases)
     uniform = run.config.seq_length * math.log(len(run.corpus.alphabet))
     last = Sample(run.state.update, finite_or_none(run.state.smooth_loss), final)
     best = Sample(**progress["best"])
@@ -139,9 +127,7 @@ def collect_results(
         "statistics": {"uniform": uniform, **measure_curve(curve, early, short["updates"], per_epoch)}
         | find_jumps(curve, per_epoch),
         "samples": [_describe_sample(each, run.config.seq_length) for each in run.samples[:SAMPLES]],
-        "experiments": [
-            describe_setting(replace(run.config, epochs=phase["requested_epochs"])) for phase in (short, long) if phase
-        ],
+        "experiments": [describe_setting(replace(run.config, epochs=phase["requested_epochs"])) for phase in phases],
         "final": asdict(last),
         "first_character": first_character,
         "names": find_names(dict(islice(lexicon.names.items(), NAMES)), searched),
@@ -182,7 +168,5 @@ def _describe_submission(measured: dict[str, Any], per_epoch: int) -> dict[str, 
             "minimum_smooth_loss": min(S), "minimum_at": S.index(min(S)) + 1, "plotted_minimum": None,
             "curve": {"update": [*range(1, len(S) + 1, every)], "smooth_loss": S[::every]},
         }  # fmt: skip
-    checks = [
-        {name: finite_or_none(error) for name, error in each.items()} for each in errors if errors not in findings
-    ]
+    checks = [] if errors in findings else [{name: finite_or_none(each[name]) for name in each} for each in errors]
     return {"name": measured["name"], "findings": findings, "gradient_check": checks, "training": training}
