@@ -24,10 +24,10 @@ def slowly(text: str, source: str) -> tuple[int, float]:
 @example("a" * 50, "a" * 23, 0, 3)
 def test_it_finds_what_a_search_finds(text: str, source: str, copied: int, chunk: int) -> None:
     source += text[:copied]
-    found = measure_copying(text, [source[n : n + chunk] for n in range(0, len(source), chunk)])
-    assert (len(found.longest_run), found.copied_share) == slowly(text, source)
-    assert found.longest_run in text
-    assert found.longest_run in source
+    longest, share = measure_copying(text, [source[n : n + chunk] for n in range(0, len(source), chunk)])
+    assert (len(longest), share) == slowly(text, source)
+    assert longest in text
+    assert longest in source
 
 
 def test_sample_reports_it(tmp_path: Any, command: Command) -> None:
@@ -35,12 +35,12 @@ def test_sample_reports_it(tmp_path: Any, command: Command) -> None:
     file.write_text(TEXT, encoding="utf-8")
     model = train(file, **SMALL, max_updates=3, engine="numpy", out=tmp_path / "run").model
     text = model.sample(90, seed=1)
-    found = measure_copying(text, [TEXT])
+    longest, share = measure_copying(text, [TEXT])
     options = ["--seed", 1, "--length", 90, "--copied-from", file]
     ended = command("sample", tmp_path / "run", *options)
     assert ended.out == text + "\n"
     assert ended.err == (
-        f"copied: {found.copied_share:.1%} of the runs of 20 characters; the longest run has"
-        f" {len(found.longest_run)} characters: {found.longest_run!r}\n"
+        f"copied: {share:.1%} of the runs of 20 characters; the longest run has"
+        f" {len(longest)} characters: {longest!r}\n"
     )
     assert command("sample", tmp_path / "run", *options, "--count", 2).err.count("copied: ") == 2

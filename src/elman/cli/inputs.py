@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,8 +12,9 @@ from elman.storage import exists, is_file
 
 if TYPE_CHECKING:
     from elman.model import Model
-    from elman.text import Corpus
+    from elman.text import Corpus, TextFile
     from elman.text.reading import JoinedText
+    from elman.text.sources import TextInput
 
 T = TypeVar("T")
 
@@ -22,13 +23,15 @@ def choose_corpus() -> str | None:
     """Return ``-`` if a text is piped to standard input, otherwise None; a pipe without data is an error."""
     from elman.text.sources import PIPE_SECONDS, inspect_standard_input
 
-    piped = inspect_standard_input()
-    if piped == "ended pipe":
-        raise ElmanError("standard input is a pipe without data: name a text, or redirect /dev/null")
-    if piped == "silent pipe":
-        remedy = "name a text, or pass - to wait for it"
-        raise ElmanError(f"standard input is a pipe that delivered nothing in {PIPE_SECONDS:.0f} s: {remedy}")
-    return "-" if piped == "text" else None
+    match inspect_standard_input():
+        case "text":
+            return "-"
+        case "ended pipe":
+            raise ElmanError("standard input is a pipe without data: name a text, or redirect /dev/null")
+        case "silent pipe":
+            remedy = "name a text, or pass - to wait for it"
+            raise ElmanError(f"standard input is a pipe that delivered nothing in {PIPE_SECONDS:.0f} s: {remedy}")
+    return None
 
 
 def split_run(run: str | Path | None, corpus: Sequence[str | Path]) -> tuple[Path | None, list[str | Path]]:
@@ -69,12 +72,11 @@ def load_model(run: Path | None, *, quiet: bool) -> Model:
     return load_builtin()
 
 
-def warn_of_records(texts: Sequence[str | Path], field: str) -> None:
+def warn_of_records(files: Iterable[TextFile | TextInput], field: str) -> None:
     """Warn of files of records that are read as they are, as `elman train` does."""
     from elman.runs.texts import suggest_field
-    from elman.text.sources import list_inputs
 
-    if hint := suggest_field([each.path for each in list_inputs(texts)[1]], field):
+    if hint := suggest_field([each.path for each in files], field):
         print(f"warning: {hint}", file=sys.stderr)
 
 

@@ -12,13 +12,9 @@ from elman.model.loading import load_builtin as load_builtin
 from elman.model.loading import name_model as name_model
 from elman.model.loading import save_model as save_model
 from elman.model.model import Model as Model
-from elman.model.score import CharLogprobs as CharLogprobs
 from elman.model.score import Score as Score
 from elman.model.score import check_finite as check_finite
 from elman.model.score import check_length as check_length
-from elman.model.score import compute_logprobs as compute_logprobs
-from elman.model.score import concatenate_logprobs as concatenate_logprobs
-from elman.model.score import missing_logprobs as missing_logprobs
 from elman.model.score import top_k as top_k
 from elman.model.score_lines import AGGREGATIONS as AGGREGATIONS
 from elman.model.score_lines import DEFAULT_AGGREGATION as DEFAULT_AGGREGATION

@@ -57,8 +57,7 @@ def check_options(length: int, seed: int | None, options: Mapping[str, Any]) -> 
     """Return the sampling parameters, after checking the range of every option."""
     check_range("length", length, 0)
     sampling = create_sampling_params(options)
-    if seed is not None:
-        check_range("seed", seed, 0)
+    check_range("seed", 0 if seed is None else seed, 0)
     return sampling
 
 
@@ -104,22 +103,19 @@ def adapt_state(parameters: Parameters, state: State, adapt: str | None) -> Stat
 
 
 def prefill(
-    session: InferenceSession, alphabet: Alphabet, prompt: str, parameters: Parameters, state: State, adapt: str | None
-) -> tuple[State, int]:
-    """Read the prompt but its last character; return the state of a single sequence, and that character."""
-    state, indices = adapt_state(parameters, state, adapt), alphabet.encode(prompt or alphabet.start_char)
-    if len(indices) > 1:
-        _, states = session.losses(state.reshape(1), indices[:-1, None], indices[1:, None])
-        state = states.select(0)
-    return state.freeze(), int(indices[-1])
-
-
-def prefill_batch(
-    session: InferenceSession, alphabet: Alphabet, prompts: Sequence[str], *start: Any
-) -> tuple[State, NDArray[np.intp]]:
-    """Read prompts as `prefill` does, each distinct one once."""
-    prefilled = {each: prefill(session, alphabet, each, *start) for each in dict.fromkeys(prompts)}
-    states, x = zip(*(prefilled[each] for each in prompts), strict=True)
+    session: InferenceSession, alphabet: Alphabet, prompts: Sequence[str], parameters: Parameters, start: State,
+    adapt: str | None = None,
+) -> tuple[State, NDArray[np.intp]]:  # fmt: skip
+    """Read prompts but their last characters, each distinct one once; return the states, and those characters (B,)."""
+    read = dict[str, tuple[State, int]]()
+    for prompt in dict.fromkeys(prompts):
+        state, indices = adapt_state(parameters, start, adapt), alphabet.encode(prompt or alphabet.start_char)
+        if len(indices) > 1:
+            # The losses are of no use; logits would take K times the memory.
+            _, after = session.losses(state.reshape(1), indices[:-1, None], indices[1:, None])
+            state = after.select(0)
+        read[prompt] = state.freeze(), int(indices[-1])
+    states, x = zip(*(read[prompt] for prompt in prompts), strict=True)
     return stack_states(states), np.array(x)
 
 
@@ -142,10 +138,10 @@ class StepSession:
         self.session, self.alphabet, self.lock = session, alphabet, Lock()
         self.parameters, self.start = parameters, start
 
-    def prefill(self, prompt: str, adapt: str | None = None) -> tuple[State, int]:
+    def prefill(self, prompt: str, adapt: str | None = None) -> tuple[State, NDArray[np.intp]]:
         """Read the prompt, see `prefill`."""
         with self.lock:
-            return prefill(self.session, self.alphabet, prompt, self.parameters, self.start, adapt)
+            return prefill(self.session, self.alphabet, [prompt], self.parameters, self.start, adapt)
 
     def step(self, state: State, characters: str | NDArray[np.integer]) -> tuple[State, Array]:
         """See `Model.step`."""
@@ -165,13 +161,13 @@ class StepSession:
 
 
 def beam_search(
-    step: Callable[..., tuple[State, Array]], alphabet: Alphabet, state: State, x: int, length: int, width: int
-) -> Iterator[str]:
+    step: Callable[..., tuple[State, Array]], alphabet: Alphabet, states: State, last: NDArray[np.intp], length: int,
+    width: int,
+) -> Iterator[str]:  # fmt: skip
     """Yield the most likely text of `length` characters that the search finds, in chunks as soon as they are final.
 
-    It follows x, which is read in a state by `step`, that of `Model`.
+    It follows `last` (1,), which is read in the state of one sequence by `step`, that of `Model`.
     """
-    states, last = state.reshape(1), np.array([x])
     prefixes: NDArray[np.intp] = np.empty((1, 0), np.intp)  # without their final part, which was yielded
     total = np.zeros(1)
     for _ in range(length):
@@ -220,7 +216,7 @@ def list_stop_sequences(stop: str | Sequence[str], alphabet: Alphabet, is_of_lin
         raise ElmanError(f"{option.stop} must be a string or a sequence of strings (got {quote(stop)})")
     stops = tuple(filter(None, stops))
     for each in stops:
-        if unknown := [character for character in each if character not in characters]:
+        if unknown := each.translate(dict.fromkeys(map(ord, characters))):
             reason = f"{format_character(unknown[0])} is not among the model's {len(characters)} characters"
             raise ElmanError(f"{option.stop:{quote(each)}} cannot occur: {reason}")
     return (*stops, "\n") if is_of_lines else stops

@@ -150,16 +150,14 @@ def read_model(path: str | os.PathLike[str]) -> Snapshot:
             command = shlex.join(["elman", "train", str(path), "-o", f"runs/{path.stem}"])
             raise ElmanError(f"{quote(path)} is not a model: pass a run directory; for a text, {command} writes one")
         return load_network(path)
-    checkpoint = path / CHECKPOINT
-    if not exists(checkpoint):
-        for name in (BEST, HUB_WEIGHTS):
-            if exists(path / name):
-                return load_network(path / name)
-        if runs := sorted(path.glob(f"*/{CHECKPOINT}")):
-            shown = ", ".join(quote(run.parent) for run in runs[:MAX_SHOWN])
-            more = f" and {len(runs) - MAX_SHOWN} more" if len(runs) > MAX_SHOWN else ""
-            raise ElmanError(f"there is no checkpoint {quote(checkpoint)}: pass a run in it, {shown}{more}")
-    return load_checkpoint(checkpoint).selected
+    found = [path / name for name in (CHECKPOINT, BEST, HUB_WEIGHTS) if exists(path / name)]
+    if found and found[0].name != CHECKPOINT:
+        return load_network(found[0])
+    if not found and (runs := sorted(path.glob(f"*/{CHECKPOINT}"))):
+        shown = ", ".join(quote(run.parent) for run in runs[:MAX_SHOWN])
+        more = f" and {len(runs) - MAX_SHOWN} more" if len(runs) > MAX_SHOWN else ""
+        raise ElmanError(f"there is no checkpoint {quote(path / CHECKPOINT)}: pass a run in it, {shown}{more}")
+    return load_checkpoint(path / CHECKPOINT).selected
 
 
 # --- The models in this package; ``storage/builtin/NOTICE.md`` describes their texts and the licences ---

@@ -155,8 +155,8 @@ class Model:
         """
         sampling, stops = generate.check_options(length, seed, options), self._stop_sequences(stop)
         session, generators = self.engine.session(self.parameters), [np.random.default_rng(seed)]
-        state, x = generate.prefill(session, self.alphabet, prompt, self.parameters, self.state, adapt)
-        chunks = generate.sample_chunks(session, state.reshape(1), np.array([x]), length, sampling, generators)
+        start = generate.prefill(session, self.alphabet, [prompt], self.parameters, self.state, adapt)
+        chunks = generate.sample_chunks(session, *start, length, sampling, generators)
         return generate.cut_at_stop(stops, (self.alphabet.decode(characters[:, 0]) for characters in chunks))
 
     @document_options(generate.GENERATION_OPTIONS)
@@ -169,10 +169,7 @@ class Model:
             Maximum number of characters to generate.
         OPTIONS
 
-        Raises
-        ------
-        ElmanError
-            As `stream`.
+        Raises as `stream`.
         """
         return "".join(self.stream(length, **options))
 
@@ -210,8 +207,9 @@ class Model:
         prompts: Sequence[str] = ()
         if isinstance(count, Sequence):
             if isinstance(count, str) or prompt:
-                kinds = f"an integer or a list of prompts, which excludes {option.prompt}"
-                raise ElmanError(f"{option.count} must be {kinds}")
+                raise ElmanError(
+                    f"{option.count} must be an integer or a list of prompts, which excludes {option.prompt}"
+                )
             prompts, count = count, len(count)
         generate.check_batch(count, length)
         prompts = prompts or [prompt] * count
@@ -223,7 +221,7 @@ class Model:
             pairs = zip(prompts, seeds, strict=True)
             return [self.sample(length, prompt=each, stop=stop, seed=n, adapt=adapt, **options) for each, n in pairs]
         session, generators = self.engine.session(self.parameters), [np.random.default_rng(each) for each in seeds]
-        start = generate.prefill_batch(session, self.alphabet, prompts, self.parameters, self.state, adapt)
+        start = generate.prefill(session, self.alphabet, prompts, self.parameters, self.state, adapt)
         chunks = generate.sample_chunks(session, *start, length, sampling, generators)
         texts = generate.join_chunks(chunks, count, self.parameters.architecture, self.alphabet)
         return [generate.StopSequenceFilter(stops).feed(text, last=True)[0] for text in texts]
@@ -241,16 +239,12 @@ class Model:
 
         The most likely texts of small models repeat themselves; for prose use `stream`.
 
-        Raises
-        ------
-        ElmanError
-            As `stream`.
+        Raises as `stream`.
         """
         check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
         check_range("length", length, 0)
-        stops, (state, x) = self._stop_sequences(stop), self._steps.prefill(prompt, adapt)
-        chunks = generate.beam_search(self.step, self.alphabet, state, x, length, width)
-        return generate.cut_at_stop(stops, chunks)
+        stops, start = self._stop_sequences(stop), self._steps.prefill(prompt, adapt)
+        return generate.cut_at_stop(stops, generate.beam_search(self.step, self.alphabet, *start, length, width))
 
     def _stop_sequences(self, stop: str | Sequence[str]) -> tuple[str, ...]:
         return generate.list_stop_sequences(stop, self.alphabet, self.is_of_lines)
@@ -263,10 +257,7 @@ class Model:
         return {each.name: getattr(self, each.name) for each in fields(self)}  # without the sessions, which have locks
 
     def start(self, n: int = 1) -> State:
-        """Return the state of n sequences before their first characters, for `step`.
-
-        It is a zero state. To begin a line, read a line feed first.
-        """
+        """Return the zero state of n sequences, for `step`. To begin a line, read a line feed first."""
         check_range("n", n, 1)
         return self.state.tile(n)
 
@@ -341,8 +332,9 @@ class Model:
         if isinstance(text, Iterable) and not isinstance(text, str | bytes):
             return [self.score(each, adapt=adapt, window=window) for each in text]
         if adapt is not None and window is not None:
-            reason = "every window starts from the same model"
-            raise ElmanError(f"cannot combine {option.window} with {option.adapt}: {reason}")
+            raise ElmanError(
+                f"cannot combine {option.window} with {option.adapt}: every window starts from the same model"
+            )
         network = self.engine, self.parameters, self.state
         if adapt is not None:
             from elman.model.adaptation import ADAPTATIONS, check_adapt, score_adapting
@@ -417,12 +409,10 @@ class Model:
         --------
         >>> import elman
         >>> text = elman.Corpus.from_text("tick tock " * 20)
-        >>> model = elman.train(text, preset="reference", max_updates=300, engine="numpy", hidden_size=8).model
-        >>> next(iter(model.next_char("tick toc")))
+        >>> next(iter(elman.train(text, preset="counts").model.next_char("tick toc")))
         'k'
         """
-        state, x = self._steps.prefill(prefix)
-        p = np.exp(self.step(state.reshape(1), np.array([x]))[1][0].astype(np.float64))
+        p = np.exp(self.step(*self._steps.prefill(prefix))[1][0].astype(np.float64))
         return {self.alphabet.characters[k]: float(p[k]) for k in np.argsort(-p, kind="stable")}
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -18,7 +18,6 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,7 +26,6 @@ from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, check_range, option
 from elman.network import Parameters
-from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.network.state import State, stack_states
 from elman.text.corpus import drop_pages
@@ -113,10 +111,8 @@ class Score:
     @property
     def perplexity(self) -> float:
         """Perplexity per character, the exponential of the cross-entropy."""
-        try:
-            return math.exp(self.nats_per_char)
-        except OverflowError:
-            return math.inf
+        with np.errstate(over="ignore"):
+            return float(np.exp(self.nats_per_char))
 
 
 def score(engine: Engine, parameters: Parameters, state: State, indices: Indices) -> Score:
@@ -220,42 +216,6 @@ def read_slices(
         losses, state = session.losses(state, x[first : first + n], y[first : first + n])
         drop_pages(x)
         yield losses, state
-
-
-# --- Log-probabilities, the model's own, whatever temperature and filters a text is sampled with ---
-#
-# n  characters    k  most likely characters listed at each position    K  size of the alphabet
-
-
-class CharLogprobs(NamedTuple):
-    """Log-probabilities at the positions of n characters."""
-
-    logprobs: Array
-    """log p of each character, shape (n,); NaN for a character that nothing precedes."""
-    top: NDArray[np.intp]
-    """The k most likely characters, shape (n, k), in descending order."""
-    top_logprobs: Array
-    """log p of those, shape (n, k)."""
-
-    def slice(self, start: int, stop: int) -> CharLogprobs:
-        """Return the log-probabilities of a range of the characters."""
-        return CharLogprobs(self.logprobs[start:stop], self.top[start:stop], self.top_logprobs[start:stop])
-
-
-def compute_logprobs(o: Array, characters: NDArray[np.integer], k: int) -> CharLogprobs:
-    """Return the log-probabilities of `characters` (n,) under the logits o (n, K) that predict them."""
-    log_p = log_softmax(o.astype(np.float64))
-    return CharLogprobs(log_p[np.arange(len(characters)), characters], *top_k(log_p, k))
-
-
-def missing_logprobs(n: int, k: int) -> CharLogprobs:
-    """Return placeholders for n characters that nothing precedes."""
-    return CharLogprobs(np.full(n, np.nan), np.zeros((n, k), np.intp), np.zeros((n, k)))
-
-
-def concatenate_logprobs(parts: list[CharLogprobs]) -> CharLogprobs:
-    """Concatenate the log-probabilities of consecutive chunks of a text."""
-    return CharLogprobs(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def top_k(log_p: Array, k: int) -> tuple[NDArray[np.intp], Array]:

@@ -16,7 +16,6 @@ common run is found by bisection: where no run of n characters occurs in the tex
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,23 +34,16 @@ Hashes = NDArray[np.uint64]
 Positions = NDArray[np.intp]
 
 
-@dataclass(frozen=True)
-class Copying:
-    """How much of a text occurs in another."""
-
-    longest_run: str
-    """The longest run of characters that both have; the first of several."""
-    copied_share: float
-    """Share of the runs of `RUN` characters that occur in the other text, from 0 to 1; 0 where the text is shorter."""
-
-
-def measure_copying(text: str, source: Iterable[str]) -> Copying:
+def measure_copying(text: str, source: Iterable[str]) -> tuple[str, float]:
     """Return how much of a text occurs in another, its source, which is given in chunks.
+
+    That is the longest run of characters that both have, the first of several; and the share of the runs of `RUN`
+    characters that occur in the source, from 0 to 1, 0 where the text is shorter.
 
     Examples
     --------
-    >>> measure_copying("the rain in Spain", ["in the rain", ", in the end"]).longest_run
-    'the rain'
+    >>> measure_copying("the rain in Spain", ["in the rain", ", in the end"])
+    ('the rain', 0.0)
     """
     hashes, chunk = _RunHashes(code_points(text)), code_points("")
     runs, numbers = np.unique(hashes.hash_runs(RUN), return_inverse=True)
@@ -63,7 +55,7 @@ def measure_copying(text: str, source: Iterable[str]) -> Copying:
         occurs[_find(in_chunk.hash_runs(RUN), runs)[1]] = True
         n, first = _find_longer_run(hashes, in_chunk, len(longest))
         longest = chunk[first : first + n] if n > len(longest) else longest
-    return Copying(as_text(longest), float(occurs[numbers].mean()) if len(numbers) else 0.0)
+    return as_text(longest), float(occurs[numbers].mean()) if len(numbers) else 0.0
 
 
 class _RunHashes:

@@ -135,12 +135,12 @@ class Corpus:
         ElmanError
             If `lines` is a string or does not consist of strings; otherwise as `from_text`.
         """
+        requires = "Corpus.from_lines requires a list of strings"
         if isinstance(lines, str) or not isinstance(lines, Iterable):
-            remedy = "for a text use Corpus.from_text or text.splitlines()"
-            raise ElmanError(f"Corpus.from_lines requires a list of strings (got {quote(lines)}): {remedy}")
+            raise ElmanError(f"{requires} (got {quote(lines)}): for a text use Corpus.from_text or text.splitlines()")
         lines = list(lines)
         if wrong := [line for line in lines if not isinstance(line, str)]:
-            raise ElmanError(f"Corpus.from_lines requires a list of strings (it contains {quote(wrong[0])})")
+            raise ElmanError(f"{requires} (it contains {quote(wrong[0])})")
         return cls.from_text("".join(line if line.endswith("\n") else f"{line}\n" for line in lines), name)
 
 

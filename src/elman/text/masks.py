@@ -149,6 +149,12 @@ class Masker:
         """Return a text with its lines masked."""
         return "\n".join(line.text for line in self.mask_lines(text.split("\n")))
 
+    def mask_chunks(self, chunks: Iterable[str], hashes: list[LineHashes]) -> Iterator[str]:
+        """Yield a text with its lines masked; append the hashes of its lines before, without empty ones, to a list."""
+        for block in complete_lines(chunks):
+            hashes.append(hash_texts(filter(None, block.split("\n"))))
+            yield self.mask_text(block)
+
     def find_replaced(self, text: str) -> dict[int, str]:
         """Return what the symbols replace when a text is masked, by their positions in the result."""
         replaced, offset = dict[int, str](), 0
@@ -218,10 +224,3 @@ class MaskedLine(NamedTuple):
                 break
             column += end - start - 1
         return column
-
-
-def mask_chunks(chunks: Iterable[str], masker: Masker, hashes: list[LineHashes]) -> Iterator[str]:
-    """Yield a text with its lines masked; append the hashes of its lines before, without the empty ones, to a list."""
-    for block in complete_lines(chunks):
-        hashes.append(hash_texts(filter(None, block.split("\n"))))
-        yield masker.mask_text(block)

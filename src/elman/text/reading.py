@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import heapq
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from elman.errors import ElmanError, option, quote
 from elman.text.alphabet import Alphabet
 from elman.text.corpus import Corpus, SampledText, Spool, TextFile, drop_pages, encode_chunks
-from elman.text.formats import CHUNK_SIZE, ByteStream, decompress, describe_binary, translate_newlines
+from elman.text.formats import CHUNK_SIZE, ByteStream, decompress, describe_binary, extract_field, translate_newlines
 from elman.text.lines import LineHashes, trim_chunks
 from elman.text.sources import Source, TextInput, list_inputs
 from elman.text.unknown import replace_rare
@@ -86,32 +87,16 @@ def read_corpus(
         label = text.label
     chunks, sampled = sample_chunks(chunks, max_chars)
     chunks = trim_chunks(chunks) if lines else chunks
-    if masker is not None:
-        from elman.text.masks import mask_chunks
-
-        chunks = mask_chunks(chunks, masker, hashes)
+    chunks = chunks if masker is None else masker.mask_chunks(chunks, hashes)
     used_alphabet, indices = encode_chunks(chunks, label, used_alphabet, extend)
-    line_hashes = np.concatenate(hashes) if hashes else None
     if isinstance(source, Corpus):
-        corpus = replace(
-            source,
-            alphabet=used_alphabet,
-            indices=indices,
-            line_starts=None,
-            line_hashes=source.line_hashes if line_hashes is None else line_hashes,
-            sampled=sampled or source.sampled,
-        )
+        corpus = replace(source, alphabet=used_alphabet, indices=indices, line_starts=None)
     else:
         origin = (text.sha256, text.encoding, text.files, text.skipped)
-        corpus = Corpus(
-            name,
-            used_alphabet,
-            indices,
-            *origin,
-            line_hashes=line_hashes,
-            sampled=sampled,
-            newlines_translated=text.newlines_translated,
-        )
+        corpus = Corpus(name, used_alphabet, indices, *origin, newlines_translated=text.newlines_translated)
+    corpus = replace(corpus, sampled=sampled or corpus.sampled)
+    if hashes:
+        corpus = replace(corpus, line_hashes=np.concatenate(hashes))
     return corpus if alphabet is not None else replace_rare(corpus, min_count)
 
 
@@ -130,8 +115,7 @@ def read_chunks(
 def hash_text(source: Source | Sequence[Source], *, encoding: str = "utf-8") -> str:
     """Return the SHA-256 of a text, see `JoinedText.sha256`, without holding it in memory."""
     text = JoinedText(*list_inputs(source), encoding)
-    for _ in text:
-        pass
+    deque(text, maxlen=0)
     return text.sha256
 
 
@@ -252,8 +236,6 @@ class JoinedText(Iterator[str]):
         hashes = [own, self._hash] if len(self.inputs) > 1 else [own]
         chunks = decode(content, source.encoding or self.encoding, hashes)
         if self.field:
-            from elman.text.formats import extract_field
-
             chunks = extract_field(chunks, self.field, source.path, source.label, lines=self.lines)
         if not (self.keep_crlf or source.keeps_newlines):
             chunks = translate_newlines(chunks, self._newlines)

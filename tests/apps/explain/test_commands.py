@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import elman
 from elman.text import Corpus
 from support.cli import Command
+from support.state import TEXT as NOVEL
 from support.tolerances import COMPILED, SINGLE
 from support.training import train
 

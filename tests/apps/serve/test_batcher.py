@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from elman.apps.serve import batcher
 from elman.apps.serve.batcher import MAX_UNSENT
 from elman.apps.serve.completions import create_job
+from elman.apps.serve.logprobs import compute_logprobs, concatenate_logprobs
 from elman.apps.serve.models import ServedModel
 from elman.apps.serve.requests import CompletionRequest, create_request_types, validate
 from elman.apps.serve.responses import APIError
@@ -24,7 +25,6 @@ from elman.apps.serve.settings import Settings
 from elman.engine.protocol import Indices
 from elman.model import Model
 from elman.model.generate import StopSequenceFilter
-from elman.model.score import compute_logprobs, concatenate_logprobs
 from elman.network.parameters import Array
 from elman.network.state import State
 from elman.ngram.kernels import NgramReader

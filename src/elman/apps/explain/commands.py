@@ -52,8 +52,8 @@ def explain(
     check_not_input(out, run)
     model = load(run)
     reading: dict[str, Any] = {"alphabet": model.alphabet, "lines": model.is_of_lines, "extend": True}
-    warn_of_records(require_corpus(corpus), field)
-    text = read_corpus(corpus, encoding=encoding, field=field, **reading)
+    text = read_corpus(require_corpus(corpus), encoding=encoding, field=field, **reading)
+    warn_of_records(text.files, field)
     report_newlines(text)
     check_not_input(out, *(Path(file.path) for file in text.files))
     page = ExplainPage.from_corpus(model, text)

@@ -10,7 +10,7 @@ import hashlib
 import math
 import os
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from elman.apps.explain.probing import MIN_ONSETS, FeatureProbe, UnitScore, prob
 from elman.errors import check_range, format_count
 from elman.model import Model, check_is_model
 from elman.network import Architecture
-from elman.notebook import render_surprisal, render_table
+from elman.notebook import MAX_CHARS, render_figure, render_table
 from elman.storage import write_output
 from elman.text import Alphabet, Corpus, describe_symbols, encode_chunks, unknown_nats, visible
 from elman.web import STATIC_FILES, dump_json, encode_bytes, pluralize, render_file
@@ -293,3 +293,27 @@ def prior_blocks(prior: PriorExplanation) -> dict[str, NDArray[Any]]:
     steps = np.rint(np.nan_to_num([prior.counting, prior.network]) * STEPS_PER_BIT).clip(-0x7FFF, 0x7FFF)
     contributions = dict(zip(("prior-counting", "prior-network"), steps.astype("<i2"), strict=True))
     return {"prior-surprisal": encode_surprisal(prior.surprisal), "prior-matched": prior.matched} | contributions
+
+
+FULL_BITS = 8
+"""Surprisal from which the colour of a character no longer changes."""
+
+
+def render_surprisal(title: str, text: str, bits: Iterable[float]) -> str:
+    """Return a text whose characters are coloured by their surprisal, unless that is NaN; of a long one, the beginning.
+
+    Examples
+    --------
+    >>> render_surprisal("bits", "a<", [float("nan"), 4])[:80]
+    '<figure><figcaption>bits</figcaption><pre style="white-space: pre-wrap">a<span t'
+    """
+    shown = "".join(_color(character, b) for character, b in zip(text[:MAX_CHARS], bits, strict=False))
+    return render_figure(title, shown, is_cut=len(text) > MAX_CHARS)
+
+
+def _color(character: str, bits: float) -> str:
+    shown = "↵\n" if character == "\n" else escape(character)
+    if math.isnan(bits):
+        return shown
+    opacity = min(bits, FULL_BITS) / FULL_BITS
+    return f'<span title="{bits:.2f} bits" style="background: rgba(230, 110, 40, {opacity:.2f})">{shown}</span>'

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 from typing_extensions import TypedDict
 
+from elman.apps.serve.logprobs import CharLogprobs, concatenate_logprobs
 from elman.apps.serve.models import ServedModel, get_server
 from elman.apps.serve.requests import SEED, CompletionRequest, read_body
 from elman.apps.serve.responses import JSON, APIError, ErrorResponse, dump_json, encode_json, join_pieces
@@ -27,7 +28,7 @@ from elman.apps.serve.sequence import GenerationJob, Prompt, Sequence, SequenceD
 from elman.apps.serve.streaming import StreamedResponse
 from elman.engine import Indices
 from elman.errors import ElmanError
-from elman.model import CharLogprobs, StopSequenceFilter, check_finite, concatenate_logprobs
+from elman.model import StopSequenceFilter, check_finite
 
 EVENTS = "text/event-stream"
 DONE = b"data: [DONE]\n\n"

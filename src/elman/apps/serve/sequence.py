@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.apps.serve.logprobs import CharLogprobs, compute_logprobs, concatenate_logprobs, missing_logprobs
 from elman.engine import Indices
-from elman.model import CharLogprobs, StopSequenceFilter, compute_logprobs, concatenate_logprobs, missing_logprobs
+from elman.model import StopSequenceFilter
 from elman.network import Array, SamplingParams, State
 from elman.text import Alphabet
 

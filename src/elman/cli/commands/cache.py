@@ -38,12 +38,8 @@ def cache(*, warm: Flag = False, clear: Flag = False, as_json: Json = False) -> 
     kernels = [*kernels_folder.glob(f"kernels-{'[0-9a-f]' * 16}")]
     texts = [path for path in [folder / SHAKESPEARE_FILE] if path.is_file()]
     kernels_bytes, texts_bytes = (sum(map(_size, paths)) for paths in (kernels, texts))
-    if clear:
-        for path in kernels + texts:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+    for path in kernels + texts if clear else []:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if as_json:
         folders = {"folder": str(folder), "kernels_folder": str(kernels_folder)}
         print(json.dumps(folders | {"kernels_bytes": kernels_bytes, "texts_bytes": texts_bytes, "cleared": clear}))

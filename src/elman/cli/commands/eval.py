@@ -68,17 +68,17 @@ def evaluate(
     if adapt is not None:
         check_adapt(model.parameters, adapt)
     score_chunks = ADAPTATIONS[adapt].score_chunks if adapt else None
-    warn_of_records(sources, field)
-    reading: dict[str, Any] = {"encoding": encoding, "field": field, "lines": model.is_of_lines}
     # A code length depends on which characters are unknown, so that none is replaced by the unknown symbol.
     keeps_unknown = score_chunks is not None and model.alphabet.has_unknown
     alphabet = Alphabet(model.alphabet.characters) if keeps_unknown else model.alphabet
+    reading: dict[str, Any] = {"encoding": encoding, "field": field, "lines": model.is_of_lines}
     text = read_corpus(sources, alphabet=alphabet, extend=True, masker=model.masker, **reading)
-    indices = np.minimum(text.indices, len(alphabet) - 1) if keeps_unknown else model.arrange(text.indices)
+    warn_of_records(text.files, field)
     report_newlines(text)
-    engine, parameters, state = network = (model.engine, model.parameters, model.state)
-    windows = None if window is None else score_windows(engine, parameters, indices, window)
-    static = result = windows or score(engine, parameters, state, indices)
+    indices = np.minimum(text.indices, len(alphabet) - 1) if keeps_unknown else model.arrange(text.indices)
+    network = model.engine, model.parameters, model.state
+    static = score(*network, indices) if window is None else score_windows(*network[:2], indices, window)
+    result = static
     if adapt is not None:
         with show_progress("scoring", 1.0, quiet=as_json) as show:
             if score_chunks:
@@ -88,11 +88,8 @@ def evaluate(
     check_finite([static.nats, result.nats])
     metrics: dict[str, Any] = {name: getattr(result, name) for name in ("chars", "nats_per_char", "bits_per_char")}
     metrics["perplexity"] = finite_or_none(result.perplexity)
-    if window is not None:
-        metrics["window"] = window
-    if adapt is not None:
-        metrics["nats_per_char_without_adapt"] = static.nats_per_char
-    if result.unknown:
-        metrics["unknown_chars"] = result.unknown
+    metrics |= {"window": window} if window is not None else {}
+    metrics |= {"nats_per_char_without_adapt": static.nats_per_char} if adapt is not None else {}
+    metrics |= {"unknown_chars": result.unknown} if result.unknown else {}
     print_results(metrics, as_json, show_metrics)
     return 0

@@ -71,11 +71,10 @@ def _file_parameter() -> Parameter:
 
 
 def _read_characters(alphabet: Path) -> str:
-    """Return the characters of a file, with its line feeds and carriage returns as they are."""
-    from elman.storage.untrusted import read_regular_file
+    from elman.storage import read_regular_file
 
     try:
         with report_system_errors(f"read the alphabet {quote(alphabet)}"):
-            return read_regular_file(alphabet).decode("utf-8")
+            return read_regular_file(alphabet).decode("utf-8")  # unlike `read_text`, keeps carriage returns
     except UnicodeDecodeError:
         raise ElmanError(f"the alphabet {quote(alphabet)} is not UTF-8") from None

@@ -58,27 +58,12 @@ def gradcheck(
     seed
         Random seed of weights and hidden state.
     """
+    passed_on = {name: value for name, value in locals().items() if name not in ("corpus", "quiet", "as_json")}
     from elman.cli.display import show_gradient_checks, show_progress
     from elman.testing.gradcheck import gradcheck
 
     with show_progress("checking gradients", 1, quiet=quiet or as_json) as show:
-        checks = gradcheck(
-            list(corpus) or "python-docs",
-            hidden_size=hidden_size,
-            seq_length=seq_length,
-            points=points,
-            cell=cell,
-            layers=layers,
-            ngram_order=ngram_order,
-            lines=lines,
-            full=full,
-            zero_state=zero_state,
-            engine=engine,
-            seed=seed,
-            encoding=encoding,
-            keep_crlf=keep_crlf,
-            on_progress=show,
-        )
+        checks = gradcheck(list(corpus) or "python-docs", on_progress=show, **passed_on)
     passed = all(check.passed for check in checks)
     results = {"experiments": [check.as_dict() for check in checks], "passed": passed}
     print_results(results, as_json, lambda _: show_gradient_checks(checks))

@@ -34,7 +34,6 @@ from elman.errors import ElmanError, flag, format_count, quote
 if TYPE_CHECKING:
     from elman.model import Model
     from elman.text import Alphabet
-    from elman.text.copying import Copying
 
 MAX_ATTEMPTS = 100
 """Samples drawn per new line that is to be printed, at most."""
@@ -102,8 +101,6 @@ def sample(
         Print one JSON object per sample.
     """
     from elman.model.loading import BUILTIN, hub_name
-    from elman.text import read_corpus
-    from elman.text.copying import measure_copying
 
     sampling = passed_options(options)
     given = [*sampling] + ["seed"] * (seed is not None) + ["count"] * (count != 1) + ["new_only"] * new_only
@@ -116,16 +113,12 @@ def sample(
     generation = Generation(named, length, count, beam, new_only, stop or [], {"adapt": adapt} | sampling)
     # Carriage returns are read as they are if every model knows them.
     alphabet = min((model.alphabet for _, model in named), key=lambda each: "\r" in each.characters)
-    source = None
-    if copied_from is not None:
-        source = read_corpus(copied_from, encoding=encoding, alphabet=alphabet, extend=True)
-        report_newlines(source)
+    report_copying = None if copied_from is None else _prepare_copying(copied_from, encoding, alphabet)
 
     def show(sample: Sample) -> None:
         text = print_json(sample, length) if as_json else print_text(sample, echo=not no_echo)
-        if source is not None:
-            sys.stdout.flush()
-            print(_describe_copying(measure_copying(text, source.chunks())), file=sys.stderr)
+        if report_copying is not None:
+            report_copying(text)
 
     drawn = seed is None and beam is None
     if drawn:
@@ -183,7 +176,11 @@ class Sample:
         """Return whether a model of independent lines was trained on the last line; None if that is not known."""
         if self.model.line_hashes is None or self.model.masker is not None:  # the hashes are of lines without masks
             return None
-        return self.model.in_training_text((self.prompt + text).rpartition("\n")[2])
+        return _is_known(self.model, self.prompt + text)
+
+
+def _is_known(model: Model, text: str) -> bool:
+    return model.in_training_text(text.rpartition("\n")[2])
 
 
 @dataclass(frozen=True)
@@ -237,7 +234,7 @@ class Generation:
             for first in range(seed, seed + attempts, self.count)
         )
         for own_seed, text in enumerate(chain.from_iterable(batches), seed):
-            if not model.in_training_text((options["prompt"] + text).rpartition("\n")[2]):
+            if not _is_known(model, options["prompt"] + text):
                 found += 1
                 yield own_seed, iter([text])
             if found == self.count:
@@ -261,12 +258,11 @@ def print_text(sample: Sample, echo: bool) -> str:
         sys.stdout.write(f"--- {show(sample.header)} ---\n")
     if echo:
         sys.stdout.write(show(sample.prompt))
-    chunks = []
+    text = ""
     for chunk in sample.chunks:
         sys.stdout.write(show(chunk))
         sys.stdout.flush()
-        chunks.append(chunk)
-    text = "".join(chunks)
+        text += chunk
     sys.stdout.write("\tin training text\n" if sample.in_training_text(text) else "\n")
     return text
 
@@ -274,16 +270,10 @@ def print_text(sample: Sample, echo: bool) -> str:
 def print_json(sample: Sample, length: int) -> str:
     """Print a complete sample as one line of JSON; return it."""
     text = "".join(sample.chunks)
-    row = {
-        "model": sample.name,
-        "seed": sample.seed,
-        "prompt": sample.prompt,
-        "text": text,
-        # Only a stop sequence, or the end of an independent line, makes a text shorter than its length.
-        "finish_reason": "stop" if len(text) < length else "length",
-    }
-    if (known := sample.in_training_text(text)) is not None:
-        row["in_training_text"] = known
+    # Only a stop sequence, or the end of an independent line, makes a text shorter than its length.
+    reason, known = "stop" if len(text) < length else "length", sample.in_training_text(text)
+    row = {"model": sample.name, "seed": sample.seed, "prompt": sample.prompt, "text": text, "finish_reason": reason}
+    row |= {} if known is None else {"in_training_text": known}
     sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
     sys.stdout.flush()
     return text
@@ -335,10 +325,18 @@ def read_lines() -> Iterator[str]:
             raise ElmanError(f"line {number} of standard input is not UTF-8") from None
 
 
-def _describe_copying(copying: Copying) -> str:
-    from elman.text.copying import RUN
+def _prepare_copying(copied_from: str | Path, encoding: str, alphabet: Alphabet) -> Callable[[str], None]:
+    """Return a function that reports how much of a sample occurs in a text, which is read now."""
+    from elman.text import read_corpus
+    from elman.text.copying import RUN, measure_copying
 
-    run = copying.longest_run
-    shown = f": {quote(run)}" if run else ""
-    longest = f"the longest run has {format_count(len(run), 'character')}{shown}"
-    return f"copied: {copying.copied_share:.1%} of the runs of {RUN} characters; {longest}"
+    source = read_corpus(copied_from, encoding=encoding, alphabet=alphabet, extend=True)
+    report_newlines(source)
+
+    def report(text: str) -> None:
+        sys.stdout.flush()
+        run, share = measure_copying(text, source.chunks())
+        longest = f"the longest run has {format_count(len(run), 'character')}{run and ': ' + quote(run)}"
+        print(f"copied: {share:.1%} of the runs of {RUN} characters; {longest}", file=sys.stderr)
+
+    return report

@@ -6,6 +6,7 @@ import heapq
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -40,10 +41,9 @@ CHECKED_LINES = 1000
 def parse_threshold(hint: Any, tokens: Sequence[Token]) -> str:
     """Parse a score, or a percentage of held-out lines."""
     text = tokens[0].value
-    try:
+    number = -1.0
+    with suppress(ValueError):
         number = float(text.removesuffix("%"))
-    except ValueError:
-        number = -1
     if not (0 <= number <= 100 if text.endswith("%") else 0 <= number < float("inf")):
         raise ValueError("must be a score, such as 8, or a percentage of held-out lines, such as 99%")
     return text
@@ -95,9 +95,8 @@ def score(
     if threshold is not None:
         is_share, number = threshold.endswith("%"), float(threshold.removesuffix("%"))
         limit = find_threshold(model, by, number / 100) if is_share else number
-    texts = texts or ["-"]
-    warn_of_records(texts, field)
-    text = read_chunks(texts, encoding=encoding, field=field, lines=True, alphabet=model.alphabet)
+    text = read_chunks(texts or ["-"], encoding=encoding, field=field, lines=True, alphabet=model.alphabet)
+    warn_of_records(text.inputs, field)
     blocks = score_lines(model, reporting_newlines(text), carry_state=carry_state)
     blocks = warn_of_training_lines(model, blocks)
     if top is not None:
@@ -110,8 +109,8 @@ def score(
         if n == 0 and not as_json:
             print("\t".join([*("line", "score"), *["above"] * (limit is not None), *COLUMNS]))
         for row in rows:
-            json_line = json.dumps(row, ensure_ascii=False) + "\n" if as_json else ""
-            sys.stdout.write(show(json_line) or format_tsv(row, show, mark=is_terminal))
+            as_tsv = "" if as_json else format_tsv(row, show, mark=is_terminal)
+            sys.stdout.write(as_tsv or show(json.dumps(row, ensure_ascii=False) + "\n"))
         sys.stdout.flush()
     return int(is_above)
 
@@ -128,8 +127,7 @@ def warn_of_training_lines(model: Model, blocks: Iterable[list[Line]]) -> Iterat
         if not has_warned and (block is None or total >= CHECKED_LINES) and known > MOSTLY * total:
             has_warned = True
             found = f"{known:,} of {total:,} lines are in the training text, so their scores are too low"
-            if total == 1:
-                found = "the line is in the training text, so its score is too low"
+            found = found if total > 1 else "the line is in the training text, so its score is too low"
             print(f"warning: {found}: score other lines", file=sys.stderr)
         if block is not None:
             yield block
