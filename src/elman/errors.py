@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
-_ARGUMENTS = {"beam": "width", "like": "config=elman.open_run(RUN).config"}
-"""Options that Python names otherwise."""
+_ARGUMENTS = {"beam": "width", "like": "config=elman.open_run(RUN).config"}  # options that Python names otherwise
 
 _is_command_line = False
 
@@ -119,10 +118,8 @@ def require_extra(extra: str) -> Iterator[None]:
         raise ElmanError(f"this requires {package}, which is not installed: pip install 'elman[{extra}]'") from None
 
 
-MAX_SHOWN = 100
-"""Characters of a value that a message shows at most."""
-MAX_PATH_SHOWN = 260
-"""The same of a path, which must stay recognizable."""
+MAX_SHOWN = 100  # characters of a value that a message shows at most
+MAX_PATH_SHOWN = 260  # the same of a path, which must stay recognizable
 
 
 def shorten(value: object, length: int = MAX_SHOWN) -> str:

@@ -11,8 +11,7 @@ from pathlib import Path
 from threading import Timer
 from types import FrameType
 
-HANGUP = getattr(signal, "SIGHUP", None)
-"""The signal of a closed terminal or a lost SSH session; Windows has none."""
+HANGUP = getattr(signal, "SIGHUP", None)  # the signal of a closed terminal or a lost SSH session; Windows has none
 
 
 def postpone_signal(number: int, frame: FrameType | None) -> bool:

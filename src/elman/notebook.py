@@ -7,8 +7,7 @@ from html import escape
 
 from elman.errors import format_value
 
-MAX_CHARS = 1000
-"""Characters of a text that are shown."""
+MAX_CHARS = 1000  # characters of a text that are shown
 
 
 def render_table(title: str, rows: Mapping[str, object]) -> str:

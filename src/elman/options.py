@@ -6,6 +6,8 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar, get_args
 
 from elman.errors import ARGUMENTS
@@ -13,8 +15,7 @@ from elman.errors import ARGUMENTS
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PLACEHOLDER = "OPTIONS"
-"""The line of a docstring that the descriptions replace."""
+PLACEHOLDER = "OPTIONS"  # the line of a docstring that the descriptions replace
 
 
 class Option(NamedTuple):
@@ -23,8 +24,7 @@ class Option(NamedTuple):
     name: str
     hint: Any
     default: Any
-    help: str
-    """A template, in which ``{lines:True}`` names an option; see `elman.errors`."""
+    help: str  # a template, in which ``{lines:True}`` names an option; see `elman.errors`
     choices: tuple[str, ...] = ()
 
     def describe(self, indent: str) -> str:
@@ -64,55 +64,16 @@ def _name_type(hint: Any) -> str:
     return " or ".join("None" if kind is type(None) else getattr(kind, "__name__", repr(kind)) for kind in kinds)
 
 
-_OTHER_NAMES = {
-    "batch_size": "batch bs minibatch_size n_batch",
-    "beta1": "momentum",
-    "cell": "cell_type model model_type network rnn rnn_type",
-    "count": "n num_return_sequences n_samples num_samples",
-    "dropout": "drop drop_prob dropout_prob",
-    "dtype": "precision",
-    "ema_decay": "ema ema_momentum",
-    "engine": "backend",
-    "epochs": "max_epochs n_epochs num_epochs num_train_epochs",
-    "grad_clip": "clip_grad clip_norm grad_norm_clip gradient_clip max_grad_norm",
-    "hidden_size": "hidden hidden_dim hidden_units n_embd n_hidden n_units num_hidden rnn_size units",
-    "init_from": "finetune finetune_from from_pretrained init_model pretrained warm_start",
-    "layers": "depth n_layer n_layers num_layers",
-    "learning_rate": "alpha eta lr step_size",
-    "length": "max_length max_new_tokens max_tokens n_chars",
-    "log": "logger loggers report_to",
-    "max_seconds": "max_time time time_budget time_limit timeout",
-    "max_updates": "iterations iters max_iterations max_iters max_steps n_steps num_steps steps updates",
-    "min_count": "min_df min_freq min_frequency",
-    "ngram_order": "ngram ngrams order",
-    "on_update": "on_step progress_callback",
-    "optimizer": "opt optim",
-    "out": "dir out_dir output output_dir path save_dir",
-    "patience": "early_stopping early_stopping_patience n_iter_no_change",
-    "preset": "recipe",
-    "prompt": "prefix primetext seed_text start start_string start_text",
-    "resume": "resume_from resume_from_checkpoint",
-    "sample_every": "sample_interval",
-    "schedule": "lr_schedule lr_scheduler lr_scheduler_type scheduler",
-    "seed": "random_seed rng_seed",
-    "seq_length": "block_size bptt context context_length seq seq_len sequence_length timesteps unroll window",
-    "stop": "eos stop_sequence stop_sequences stop_string",
-    "temperature": "temp",
-    "top_k": "k topk",
-    "top_p": "nucleus p topp",
-    "validate_every": "eval_every eval_interval eval_steps val_every val_interval",
-    "validation": "val val_frac val_fraction val_split valid validation_fraction validation_split",
-    "warmup": "warmup_iters warmup_steps warmup_updates",
-    "weight_decay": "l2 wd",
-    "weight_dropout": "dropconnect recurrent_dropout wdrop weight_drop",
-}
-"""Option -> its names in nanoGPT, char-rnn, PyTorch, Keras, scikit-learn, Transformers and in common use."""
+SIMILARITY = 0.75  # how alike two spellings must be for one to be suggested for the other
 
-SYNONYMS = {name: option for option, names in _OTHER_NAMES.items() for name in names.split()}
-"""Name -> option."""
 
-SIMILARITY = 0.75
-"""How alike two spellings must be for one to be suggested for the other."""
+@cache
+def read_synonyms() -> dict[str, str]:
+    """Return the option of each of the names in ``synonyms.toml``."""
+    import tomllib  # of use only for an unknown name
+
+    text = Path(__file__).with_name("synonyms.toml").read_text("utf-8")
+    return {name: option for option, names in tomllib.loads(text).items() for name in names.split()}
 
 
 def suggest_option(name: str, options: Iterable[str]) -> str | None:
@@ -126,7 +87,7 @@ def suggest_option(name: str, options: Iterable[str]) -> str | None:
     'hidden_size'
     """
     options, key = list(options), name.lower().replace("-", "_")
-    if SYNONYMS.get(key) in options:
-        return SYNONYMS[key]
+    if (meant := read_synonyms().get(key)) in options:
+        return meant
     near = get_close_matches(key, options, 1, SIMILARITY)
     return near[0] if near else None

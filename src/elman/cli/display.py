@@ -29,7 +29,7 @@ from elman.machine import HANGUP, postpone_signal
 from elman.runs.directory import CHECKPOINT
 from elman.runs.history import SMOOTH_UPDATES
 from elman.storage import exists
-from elman.text.alphabet import visible as visible
+from elman.text import visible as visible
 from elman.training.advice import LONGER
 from elman.training.callbacks import CallbackList, StoppedEarly
 from elman.training.progress import REFRESH, StderrConsole, create_display, line_interval
@@ -277,10 +277,8 @@ def show_gradient_checks(checks: list[GradientCheck]) -> None:
     _OUT.print(table)
 
 
-DELAY = 0.5
-"""Seconds after which a bar appears."""
-ShowDone = Callable[[float], None]
-"""Is called, often, with how much is done."""
+DELAY = 0.5  # seconds after which a bar appears
+ShowDone = Callable[[float], None]  # is called, often, with how much is done
 
 
 @contextmanager

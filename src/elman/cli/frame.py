@@ -62,8 +62,7 @@ INSTALLED = Registry[Any]("elman.commands")
 OTHER = Group("Other", sort_key=len(COMMANDS))
 
 
-ENVIRONMENT = "ELMAN_"
-"""What the names of environment variables begin with."""
+ENVIRONMENT = "ELMAN_"  # what the names of environment variables begin with
 
 
 def _create_app() -> App:

@@ -105,8 +105,7 @@ def parse_nonempty_path(hint: Any, tokens: Sequence[Token]) -> Path:
 Integer = Annotated[int, Parameter(converter=parse_integer)]
 OptionalInteger = Annotated[int | None, Parameter(converter=parse_integer)]
 Port = Annotated[int, Parameter(converter=parse_port)]
-ANY_CASE = Parameter(converter=parse_choice)
-"""Of a `Literal`."""
+ANY_CASE = Parameter(converter=parse_choice)  # of a `Literal`
 Name = Annotated[str, Parameter(converter=parse_name)]
 Names = Annotated[list[str] | None, Parameter(converter=parse_names, negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
@@ -152,9 +151,6 @@ def check_not_input(out: Path, *inputs: Path) -> None:
                     raise ElmanError(f"--out would replace an input file (got {quote(out)})")
 
 
-PRESET_HELP = f"Hyperparameter preset. Options you pass override it.\n\n{list_presets()}"
-
-
 def _optional(name: str, hint: Any, default: Any, help: str, group: Group | str) -> tuple[str, Any, Any]:
     """Return a field that is None unless the option is passed: a preset or a resumed run may have another default."""
     shown = "none" if default is None else str(default)
@@ -183,6 +179,7 @@ def _make_dataclass(name: str, options: list[tuple[str, Any, Any]]) -> Any:
 
 
 if TYPE_CHECKING:
+    PRESET_HELP: str
 
     class Options:
         """One optional attribute for every field of `Config`."""
@@ -196,7 +193,9 @@ if TYPE_CHECKING:
 
 @cache
 def __getattr__(name: str) -> Any:
-    """Return the class `Options`, `SamplingOptions` or `ExportOptions` for a command that has them."""
+    """Return what takes long to make, for a command that has it."""
+    if name == "PRESET_HELP":
+        return f"Hyperparameter preset. Options you pass override it.\n\n{list_presets()}"
     if name == "Options":  # looks for the engines of installed packages
         return create_options(DEFAULT_PRESET)
     if name == "SamplingOptions":  # needs NumPy

@@ -114,16 +114,11 @@ def score_adapting(
 
 # --- Dynamic evaluation; ``benchmarks/NOTES.md`` has the choice of the hyperparameters ---
 
-SEQ_LENGTH = 32
-"""Characters per window."""
-RELATIVE_RATE = 0.045
-"""Learning rate relative to the recurrent weights, c."""
-BETA = 0.999
-"""Decay of the running average of squared gradients."""
-TIME_CONSTANT = 32_000.0
-"""Characters over which a change of the parameters decays to 1/e."""
-DECAY_INTERVAL = 16
-"""Windows from one decay (4) to the next, so that it costs next to nothing."""
+SEQ_LENGTH = 32  # characters per window
+RELATIVE_RATE = 0.045  # learning rate relative to the recurrent weights, c
+BETA = 0.999  # decay of the running average of squared gradients
+TIME_CONSTANT = 32_000.0  # characters over which a change of the parameters decays to 1/e
+DECAY_INTERVAL = 16  # windows from one decay (4) to the next, so that it costs next to nothing
 
 
 def learning_rate(trained: Parameters) -> float:

@@ -28,8 +28,7 @@ from elman.text.alphabet import format_character
 
 MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
 """Samples in one batch, and their characters in total: all are held in memory until the last is complete."""
-MAX_BEAM_WIDTH = 1_000
-"""With a large alphabet, the scores of all extensions of this many prefixes take a gigabyte."""
+MAX_BEAM_WIDTH = 1_000  # with a large alphabet, the scores of all extensions of this many prefixes take a gigabyte
 FIRST_CHUNK, MAX_CHUNK = 64, 1024
 """Characters per call of the engine: few at first, so that output begins at once, then more, to amortize the call."""
 

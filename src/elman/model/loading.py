@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,26 +21,24 @@ from elman.engine import get_engine
 from elman.engine_registry import inference_engine
 from elman.errors import ElmanError, quote
 from elman.model.model import Model
-from elman.model.score_lines import BlockScorer
 from elman.network.bptt import begin_text
 from elman.ngram.model import ngram_tensors
 from elman.plugins import Registry
 from elman.runs.checkpoint import load_checkpoint, load_network
-from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
-from elman.runs.lock import DirectoryLock
-from elman.runs.snapshot import Snapshot, save_network
+from elman.runs.snapshot import BEST, CHECKPOINT, Snapshot, save_network
 from elman.storage import exists, is_directory, make_absolute
 from elman.storage.tensors import is_named_or_begins_like_tensors
 
+if TYPE_CHECKING:
+    from elman.model.score_lines import BlockScorer
+
 DOWNLOADS = Registry[Callable[[str], Path]]("elman.downloads")
 """What downloads a model, by the scheme of its URL."""
-BUILTIN = "builtin"
-"""What stands for the newest built-in model where a run is expected."""
+BUILTIN = "builtin"  # what stands for the newest built-in model where a run is expected
 
 HUB_WEIGHTS = "model.safetensors"
 """The file of weights in a repository of the Hugging Face Hub, or in the folder that is uploaded to one."""
-MAX_SHOWN = 3
-"""Runs that an error names."""
+MAX_SHOWN = 3  # runs that an error names
 
 
 def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
@@ -123,6 +121,9 @@ def check_is_model(value: object) -> None:
 
 def save_model(model: Model, out: Path) -> None:
     """Write a model without a run into a directory without a run or a model, from which `load` reads it."""
+    from elman.runs.directory import RunDirectory  # with logs and records, of which a model that is used has none
+    from elman.runs.lock import DirectoryLock
+
     with DirectoryLock(out) as lock:
         lock.acquire()
         RunDirectory(out).require_unused()
@@ -166,12 +167,9 @@ def read_model(path: str | os.PathLike[str]) -> Snapshot:
 class BuiltinModel(NamedTuple):
     """A model in this package."""
 
-    file: str
-    """A snapshot compressed with xz. Its number is increased by every new model."""
-    sha256: str
-    """That of the file, in hexadecimal."""
-    fingerprint: str
-    """`fingerprint` of the model, in hexadecimal, which identifies it in compressed files."""
+    file: str  # a snapshot compressed with xz. Its number is increased by every new model.
+    sha256: str  # that of the file, in hexadecimal
+    fingerprint: str  # `fingerprint` of the model, in hexadecimal, which identifies it in compressed files
 
 
 BUILTIN_FILES = files("elman.storage") / "builtin"
@@ -290,4 +288,6 @@ class LineScorer:
 @cache
 def _open_scorer(path: str, engine: str | None) -> BlockScorer:
     """Return the scorer of a model, which the process keeps."""
+    from elman.model.score_lines import BlockScorer
+
     return BlockScorer(load(path, engine=engine), carry_state=False)

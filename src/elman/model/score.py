@@ -31,22 +31,17 @@ from elman.network.state import State, stack_states
 from elman.text.corpus import drop_pages
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
 
-MIN_SEGMENTED_CHARS = 20_000
-"""Length from which a text is split into segments."""
+MIN_SEGMENTED_CHARS = 20_000  # length from which a text is split into segments
 MIN_SEGMENTED_WEIGHTS = 40_000
 """Recurrent weights per layer from which splitting pays: fewer stay in the fastest cache while one text is read."""
 SEGMENTS = 32
-WARM_UP = 512
-"""Characters before its segment from which the first initial state is computed."""
-MAX_ROUNDS = 3
-"""How often the segments are read before the text is read sequentially."""
+WARM_UP = 512  # characters before its segment from which the first initial state is computed
+MAX_ROUNDS = 3  # how often the segments are read before the text is read sequentially
 TOLERANCE = 0.02
 """Largest difference allowed between an initial state and the final state of the previous segment: more than mixed
 precision makes, which is up to 0.008 and changes the loss by 1e-6 nats per character."""
-SLICE_LOSSES = 8192
-"""Losses of characters in memory at a time."""
-WINDOW_CHARS = 1 << 20
-"""Characters per call of the engine in windows."""
+SLICE_LOSSES = 8192  # losses of characters in memory at a time
+WINDOW_CHARS = 1 << 20  # characters per call of the engine in windows
 
 
 @dataclass(frozen=True)

@@ -37,19 +37,14 @@ from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 if TYPE_CHECKING:
     from elman.model.model import Model
 
-SAMPLE_SHAPE = (160, 32)
-"""Length and number of the texts that are sampled to find the initial state of a line."""
-MAX_LOGITS = 1 << 22
-"""Logits of those texts that are in memory at once, about."""
+SAMPLE_SHAPE = (160, 32)  # length and number of the texts that are sampled to find the initial state of a line
+MAX_LOGITS = 1 << 22  # logits of those texts that are in memory at once, about
 
-BLOCK_LINES = 4096
-"""Lines of a batch that are read at a time, at most: they bound the memory."""
-CACHED_CHARS = 8_000_000
-"""Characters of the lines whose scores are remembered, about: masked lines of a log repeat."""
+BLOCK_LINES = 4096  # lines of a batch that are read at a time, at most: they bound the memory
+CACHED_CHARS = 8_000_000  # characters of the lines whose scores are remembered, about: masked lines of a log repeat
 
 Ints = NDArray[np.intp]
-LineScore = tuple[int, float, float, int, float]
-"""The last five fields of `Line`."""
+LineScore = tuple[int, float, float, int, float]  # the last five fields of `Line`
 
 
 class Line(NamedTuple):
@@ -204,10 +199,8 @@ class BlockScorer:
         return SegmentLosses(np.bincount(line, losses).astype(np.float64), worst, worst_nats)
 
 
-CALIBRATION_LINES = 4096
-"""Held-out lines whose scores a model stores the quantiles of, at most."""
-LEVELS = np.linspace(0, 1, LINE_SCORES_SHAPE[1])
-"""Of the quantiles."""
+CALIBRATION_LINES = 4096  # held-out lines whose scores a model stores the quantiles of, at most
+LEVELS = np.linspace(0, 1, LINE_SCORES_SHAPE[1])  # of the quantiles
 
 
 def compute_score_quantiles(model: Model, indices: Indices) -> NDArray[np.float64]:

@@ -18,10 +18,8 @@ from elman.jit import compiled
 from elman.ngram.model import READ_COUNT
 from elman.ngram.table import CODE_BITS, CODES, LARGE
 
-exact = compiled()
-"""IEEE arithmetic as written, without fastmath."""
-exact_step = compiled(inline="always")
-"""The same for the steps of a kernel."""
+exact = compiled()  # IEEE arithmetic as written, without fastmath
+exact_step = compiled(inline="always")  # the same for the steps of a kernel
 
 NONE = -1
 

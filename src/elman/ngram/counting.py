@@ -25,15 +25,11 @@ from elman.ngram.sorting import Settings, digit_of, sorted_records
 from elman.ngram.table import CODES, LARGE, MAX_ORDER, FoldCounts, NgramSpec, NgramTable, Nodes, bytes_per_node
 from elman.text.corpus import Spool, drop_pages
 
-_SEVERAL = -2
-"""In place of a fold: a character that precedes a string in several folds."""
+_SEVERAL = -2  # in place of a fold: a character that precedes a string in several folds
 _NONE = -1
-HISTOGRAM = 5
-"""Weights of which strings are counted, for the discounts: 1 to 4."""
-UNITS = 64
-"""Occurrences up to which it is counted how many nodes have how many."""
-MIN_FRACTION = 0.2
-"""Fraction of the records from which it is estimated how many nodes all have."""
+HISTOGRAM = 5  # weights of which strings are counted, for the discounts: 1 to 4
+UNITS = 64  # occurrences up to which it is counted how many nodes have how many
+MIN_FRACTION = 0.2  # fraction of the records from which it is estimated how many nodes all have
 
 
 class Open(NamedTuple):

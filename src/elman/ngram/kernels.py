@@ -38,14 +38,11 @@ from elman.ngram.compiled_table import (
 from elman.ngram.model import MIN_PROB, Ints, NgramModel
 from elman.ngram.table import CODES, symbol_bits
 
-MAX_CACHE_BYTES = 1 << 26
-"""Size of the distributions of short contexts that are stored."""
+MAX_CACHE_BYTES = 1 << 26  # size of the distributions of short contexts that are stored
 MAX_CACHED_ORDER = 2
-INITIAL_CAPACITY = 1 << 10
-"""Nodes for which a growing model has room at first."""
+INITIAL_CAPACITY = 1 << 10  # nodes for which a growing model has room at first
 
-_SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
-"""The bits of the float64 sqrt(1/2)."""
+_SQRT_HALF_BITS = 0x3FE6A09E667F3BCD  # the bits of the float64 sqrt(1/2)
 _LN2 = 0.6931471805599453
 _C1, _C3, _C5, _C7, _C9, _C11, _C13, _C15, _C17, _C19 = (2.0 / n for n in range(1, 20, 2))
 """log m = 2 (s + s^3 / 3 + s^5 / 5 + …), s = (m - 1) / (m + 1)."""

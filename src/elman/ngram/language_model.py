@@ -17,8 +17,7 @@ from elman.ngram.model import Indices, Ints, NgramModel, check_indices
 if TYPE_CHECKING:
     from elman.jit.runtime import Signature
 
-MAX_LOG_Q = 1 << 22
-"""log q that are in memory at once, 32 MB."""
+MAX_LOG_Q = 1 << 22  # log q that are in memory at once, 32 MB
 
 
 def read_compiled(

@@ -59,12 +59,10 @@ Ints = NDArray[np.intp]
 
 MIN_PROB = 1e-7
 """Probabilities below this enter the logarithm as this, so that no logit is dominated by a character never seen."""
-READ_COUNT = 1
-"""How often a character counts that a growing model reads."""
+READ_COUNT = 1  # how often a character counts that a growing model reads
 TYPICAL_DISCOUNTS = (0.6, 0.9, 1.2)
 """D(1), D(2) and D(3) of contexts of a length for which there are too few strings to estimate them."""
-MIN_STRINGS = 20
-"""Strings of each weight from which discounts are estimated, at least."""
+MIN_STRINGS = 20  # strings of each weight from which discounts are estimated, at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,18 +72,13 @@ class NgramModel:
     table: NgramTable
     histogram: NDArray[np.int64]
     """How many strings with a context of each length have a weight of 1, 2, 3 and 4, kept or not, (n + 1, 4)."""
-    min_count: int = 2
-    """The minimum count, which nothing depends on."""
+    min_count: int = 2  # the minimum count, which nothing depends on
     fold_starts: Ints = field(default_factory=lambda: np.zeros(0, np.intp))
     """Where the folds of the training text begin, (folds,); empty where nothing is left out."""
-    fold_counts: FoldCounts | None = None
-    """While training."""
-    pretrained: NgramModel | None = None
-    """The model whose counts were added, see `elman.ngram.merging`."""
-    base: NgramModel | None = None
-    """The model whose counts this one continues, see `continued`."""
-    grows: bool = False
-    """Whether every character that is read is counted."""
+    fold_counts: FoldCounts | None = None  # while training
+    pretrained: NgramModel | None = None  # the model whose counts were added, see `elman.ngram.merging`
+    base: NgramModel | None = None  # the model whose counts this one continues, see `continued`
+    grows: bool = False  # whether every character that is read is counted
     terms: NDArray[np.float64] | None = None
     """Of a model without counts, the first term of (5) and r of each node of the table, (nodes, 2)."""
     derived: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -298,10 +291,8 @@ def read(
 
 # --- A model in a file: arrays, those of the table as signed integers, which every format has, and a description ---
 
-PREFIX = "ngrams."
-"""Of the names of the arrays."""
-DESCRIBED = ("nodes", "contexts", "min_count")
-"""The numbers in the description."""
+PREFIX = "ngrams."  # of the names of the arrays
+DESCRIBED = ("nodes", "contexts", "min_count")  # the numbers in the description
 
 
 def describe_ngrams(ngrams: NgramModel) -> dict[str, int]:

@@ -21,14 +21,10 @@ from numpy.typing import NDArray
 
 from elman.ngram.compiled_table import exact, exact_step
 
-BATCH = 1 << 24
-"""Positions that are distributed among pieces at a time, in one pass over the text."""
-PIECE = 1 << 18
-"""Records that are sorted at a time."""
-MAX_PAIRED = 1 << 9
-"""Size of the alphabet up to which records are distributed by two digits, not one."""
-_RADIX_BITS = 11
-"""Bits by which records are sorted at a time."""
+BATCH = 1 << 24  # positions that are distributed among pieces at a time, in one pass over the text
+PIECE = 1 << 18  # records that are sorted at a time
+MAX_PAIRED = 1 << 9  # size of the alphabet up to which records are distributed by two digits, not one
+_RADIX_BITS = 11  # bits by which records are sorted at a time
 
 Records = tuple[NDArray[np.uint64], NDArray[np.uint32]]
 """Keys (records, words), and the position or, of independent lines, the line of each."""

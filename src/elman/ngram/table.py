@@ -43,10 +43,8 @@ MAX_ORDER = 20
 CODES = np.array([*range(8), *(m << k for k in range(31) for m in range(8, 16))], np.int64)
 """The number that each code stands for: 0 … 16, 18, 20, …, 32, 36, …. Others are off by at most 1/17."""
 CODE_BITS = 4
-LARGE = (1 << CODE_BITS) - 1
-"""The field of a code that is in `large`: this one or a higher one."""
-_CHUNK = 1 << 16
-"""Numbers that are packed at a time, as each takes many bytes meanwhile; a multiple of 64."""
+LARGE = (1 << CODE_BITS) - 1  # the field of a code that is in `large`: this one or a higher one
+_CHUNK = 1 << 16  # numbers that are packed at a time, as each takes many bytes meanwhile; a multiple of 64
 
 
 def encode_counts(counts: ArrayLike) -> NDArray[np.uint8]:
@@ -108,14 +106,11 @@ def bytes_per_node(K: int) -> float:
 class Nodes(NamedTuple):
     """The nodes of a trie, unpacked, in the order of their numbers."""
 
-    symbols: NDArray[Any]
-    """Of each node but the root, (nodes - 1,)."""
-    weights: NDArray[np.uint8]
-    """The same, as codes."""
+    symbols: NDArray[Any]  # of each node but the root, (nodes - 1,)
+    weights: NDArray[np.uint8]  # the same, as codes
     rests: NDArray[np.uint8]
     """Of each node that may have children, (contexts,), as codes: the root, then those of the first levels."""
-    children: NDArray[Any]
-    """The same; how many it has."""
+    children: NDArray[Any]  # the same; how many it has
 
     def level_starts(self, levels: int) -> list[int]:
         """Return the first node of each level, and of the one after them."""
@@ -139,16 +134,14 @@ class FoldCounts(NamedTuple):
 
     weights: NDArray[np.uint8]
     """Of every node, (folds, nodes); 0 of the root, and where the string is not kept without the fold."""
-    rests: NDArray[np.uint8]
-    """Of every context, (folds, contexts)."""
+    rests: NDArray[np.uint8]  # of every context, (folds, contexts)
 
 
 class NgramSpec(NamedTuple):
     """What is counted of a text."""
 
     K: int
-    order: int
-    """n; 0 where nothing is counted."""
+    order: int  # n; 0 where nothing is counted
     reset_at: int | None = None
     """The character that is the first of every context in which it occurs: the line feed of independent lines."""
 
@@ -166,10 +159,8 @@ class NgramTable:
     """The counts of a text; see the module."""
 
     spec: NgramSpec
-    nodes: int
-    """All nodes …"""
-    contexts: int
-    """… and those that may have children, the root included in both."""
+    nodes: int  # all nodes …
+    contexts: int  # … and those that may have children, the root included in both
     strings: Words
     rests: Words
     children: Words
@@ -225,8 +216,7 @@ class NgramTable:
         return {name: getattr(self, name) for name in ARRAYS}
 
 
-ARRAYS = ("strings", "rests", "children", "large")
-"""The arrays of a table, by the names of its attributes."""
+ARRAYS = ("strings", "rests", "children", "large")  # the arrays of a table, by the names of its attributes
 _DO_NOT_FIT = "the arrays of its n-gram counts do not fit one another"
 _NO_TRIE = "its n-gram counts are not a trie"
 

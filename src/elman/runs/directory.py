@@ -13,12 +13,13 @@ from elman.runs.history import Metrics, Sample, parse_metrics, parse_samples
 from elman.runs.lock import LOCK
 from elman.runs.loggers import LOGGERS, MANIFEST, MAX_RECORDS
 from elman.runs.manifest import RunManifest
+from elman.runs.snapshot import BEST as BEST
+from elman.runs.snapshot import CHECKPOINT as CHECKPOINT
 from elman.storage import exists
 from elman.storage.files import PARTIAL_SUFFIX
 from elman.storage.tensors import read_description
 from elman.storage.untrusted import MAX_FILE, parse_strict_json, read_regular_file, require_int, safe_message
 
-CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
 METRICS, SAMPLES = LOGGERS["csv"].target, LOGGERS["samples"].target
 PLOT = "smooth_loss.png"
 FILES = (CHECKPOINT, BEST, METRICS, SAMPLES, MANIFEST)

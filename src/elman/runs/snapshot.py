@@ -29,6 +29,8 @@ from elman.text.lines import LineHashes
 if TYPE_CHECKING:
     from elman.text.masks import Masker
 
+CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
+"""The files of weights in a run directory: those of the training, and of the network that is used."""
 METADATA_KEY = "elman"
 """The key of the metadata in an exported file."""
 FORMAT = 1

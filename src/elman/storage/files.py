@@ -32,11 +32,9 @@ def kernel_dir() -> Path:
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 """Errors of a disk, a file or a quota that is full; Windows has no quotas."""
 
-PARTIAL_SUFFIX = ".part"
-"""Suffix of temporary files that are still being written."""
+PARTIAL_SUFFIX = ".part"  # suffix of temporary files that are still being written
 
-Data = bytes | Iterable[bytes | memoryview]
-"""The contents of a file; pieces may be computed while they are written."""
+Data = bytes | Iterable[bytes | memoryview]  # the contents of a file; pieces may be computed while they are written
 
 
 def write_output(path: Path, data: Data) -> None:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import struct
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ElmanError, quote
-from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
+from elman.storage.untrusted import parse_strict_json, require_int, require_regular_file, safe_message
 
 Array = NDArray[np.floating[Any]]
 
 SUFFIX = ".safetensors"
-_MAX_HEADER = 100_000_000
-"""Bytes of the header of a safetensors file at most, by its specification."""
+_MAX_HEADER = 100_000_000  # bytes of the header of a safetensors file at most, by its specification
 _TYPES = ("U64", "I64", "F64", "F32", "U32", "I32", "F16", "U16", "I16", "I8", "U8")
 """Types of arrays, as safetensors calls them, in the order of the arrays in a file."""
-_MAPPED = {"I64": "<i8", "I32": "<i4"}
-"""Types of arrays that are mapped, as safetensors and NumPy call them."""
+_MAPPED = ("I64", "I32")  # those of arrays that are mapped
 
 
 def serialize_tensors(description: str, tensors: dict[str, Array]) -> list[bytes | memoryview]:
@@ -52,46 +51,27 @@ def read_tensors(path: Path, mapped: str = "") -> tuple[str, dict[str, Array]]:
 
     Those whose names begin with `mapped`, if it is not empty, are read-only, and shared by the processes that read it.
     """
-    version = _version(path)
+    remedy = "pass a run directory written by elman train"
     try:
-        return _read_tensors(path, mapped)
-    except ElmanError:
-        if _version(path) == version:
-            raise
-    return read_tensors(path, mapped)  # the file was replaced between two of the times that it was opened
-
-
-def _version(path: Path) -> tuple[int, ...] | None:
-    """Return what differs between a file and the one that replaces it; None where there is none."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _read_tensors(path: Path, mapped: str) -> tuple[str, dict[str, Array]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        require_regular_file(path).open("rb").close()  # gives a better reason than safetensors if it cannot be read
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {
-                name: _map_tensor(path, name)
-                if mapped and name.startswith(mapped) and file.get_slice(name).get_dtype() in _MAPPED
-                else file.get_tensor(name)
-                for name in file.keys()  # noqa: SIM118
-            }
+        with require_regular_file(path).open("rb") as file:  # once: another process may replace it meanwhile
+            header, end = _read_header(file)
+            metadata, tensors, start = header.pop("__metadata__", {}), dict[str, Array](), end
+            for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+                # Arrays follow each other, so that those of a small file cannot take more memory than it has bytes.
+                if start + entry["data_offsets"][0] != end:
+                    raise ValueError("an array does not begin where the one before ends")
+                tensors[name] = _read_tensor(file, end, entry, is_mapped=bool(mapped) and name.startswith(mapped))
+                end += tensors[name].nbytes
+            if end != os.fstat(file.fileno()).st_size:
+                raise ValueError("there is no array at its end")
+            text, digest = metadata.get("elman", ""), _digest(metadata.get("elman", ""), tensors)
     except FileNotFoundError:
-        raise ElmanError(f"there is no checkpoint {quote(path)}: pass a run directory written by elman train") from None
+        raise ElmanError(f"there is no checkpoint {quote(path)}: {remedy}") from None
     except OSError as error:
-        remedy = "pass a run directory written by elman train"
         raise ElmanError(f"cannot read {quote(path)} ({error.strerror}): {remedy}") from error
-    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         raise _corrupt(path, "it is not a complete safetensors file") from error
-    text = metadata.get("elman", "")
-    if not text or metadata.get("sha256") != _digest(text, tensors):
+    if not text or metadata.get("sha256") != digest:
         raise _corrupt(path, "its contents do not match its SHA-256" if text else "it was not written by Elman")
     return text, tensors
 
@@ -100,15 +80,28 @@ def _corrupt(path: Path, reason: str) -> ElmanError:
     return ElmanError(f"checkpoint {quote(path)} cannot be used: {reason}; restore a backup or train again")
 
 
-def _map_tensor(path: Path, name: str) -> NDArray[Any]:
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        tensor = json.loads(file.read(size))[name]
-    start, kind = 8 + size + tensor["data_offsets"][0], _MAPPED[tensor["dtype"]]
-    shape = tuple(tensor["shape"])
-    if os.name == "nt" or start % int(kind[-1]) or 0 in shape:  # Windows replaces no file that is mapped
-        return np.fromfile(path, kind, int(np.prod(shape)), offset=start).reshape(shape)
-    return np.asarray(np.memmap(path, kind, "r", start, shape))
+def _read_header(file: IO[bytes]) -> tuple[dict[str, Any], int]:
+    """Return the header of a file, and where its arrays begin."""
+    size = int.from_bytes(file.read(8), "little")
+    if size > _MAX_HEADER:
+        raise ValueError("its header is too large")
+    return parse_strict_json(file.read(size).decode()), 8 + size
+
+
+def _read_tensor(file: IO[bytes], start: int, entry: dict[str, Any], *, is_mapped: bool) -> NDArray[Any]:
+    """Return the array that begins at a position of a file, whose entry in the header need not be valid."""
+    kind, shape = entry["dtype"], tuple(require_int(n, "a length") for n in entry["shape"])
+    dtype, count = np.dtype(f"<{kind[0].lower()}{int(kind[1:]) // 8}"), math.prod(shape)
+    first, last = entry["data_offsets"]
+    size = count * dtype.itemsize
+    if kind not in _TYPES or last - first != size or start + size > os.fstat(file.fileno()).st_size:
+        raise ValueError("an array is not of its type or shape")
+    # Windows replaces no file that is mapped.
+    if is_mapped and count and kind in _MAPPED and start % dtype.itemsize == 0 and os.name != "nt":
+        return np.asarray(np.memmap(file, dtype, "r", start, shape))
+    file.seek(start)
+    array = np.fromfile(file, dtype, count).reshape(shape)
+    return array.astype(dtype.newbyteorder("="), copy=False)
 
 
 def is_named_or_begins_like_tensors(path: Path) -> bool:
@@ -125,12 +118,10 @@ def is_named_or_begins_like_tensors(path: Path) -> bool:
 
 def read_description(path: Path) -> dict[str, Any]:
     """Return the description of a file without reading its arrays; empty if it is no file of `serialize_tensors`."""
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(require_regular_file(path), framework="numpy") as file:
-            return dict(parse_strict_json((file.metadata() or {}).get("elman", "{}")))
-    except (OSError, ValueError, TypeError, SafetensorError):
+        with require_regular_file(path).open("rb") as file:
+            return dict(parse_strict_json(_read_header(file)[0]["__metadata__"]["elman"]))
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return {}
 
 

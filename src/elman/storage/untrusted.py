@@ -13,10 +13,8 @@ from typing import Any
 
 from elman.errors import ElmanError, quote, report_system_errors
 
-MAX_FILE = 1 << 24
-"""Bytes of a file of settings: one with an alphabet of all characters is smaller."""
-MAX_OPTIONS = 1 << 20
-"""Bytes of a file of options."""
+MAX_FILE = 1 << 24  # bytes of a file of settings: one with an alphabet of all characters is smaller
+MAX_OPTIONS = 1 << 20  # bytes of a file of options
 MAX_INT = 2**53
 """Maximum of every integer in a file: up to it, every integer can be represented as a float64, and as an int64."""
 

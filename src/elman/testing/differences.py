@@ -28,24 +28,18 @@ from elman.network.prior import PriorValues
 from elman.network.state import State
 from elman.text import Windows
 
-STEP = 1e-4
-"""Step of the central differences, up and down from each weight."""
+STEP = 1e-4  # step of the central differences, up and down from each weight
 
-OnProgress = Callable[[float], None]
-"""Called with the fraction that is done, often."""
+OnProgress = Callable[[float], None]  # called with the fraction that is done, often
 
 _COMPONENTS = 100
 """Components whose differences are computed at once; a tenth of it where networks cannot be the rows of a batch."""
-_WORK = 10**9
-"""Multiplications by a weight in such a batch, at most: a few hundredths of a second."""
-_LOGITS = 2**16
-"""Logits that are computed at once: they fit into a core's cache."""
-_THREADS = 4
-"""Threads, at most: more would wait for one another between the short operations of NumPy."""
+_WORK = 10**9  # multiplications by a weight in such a batch, at most: a few hundredths of a second
+_LOGITS = 2**16  # logits that are computed at once: they fit into a core's cache
+_THREADS = 4  # threads, at most: more would wait for one another between the short operations of NumPy
 _ERRORS = (AttributeError, IndexError, TypeError, ValueError)
 
-Components = NDArray[np.intp]
-"""Flat indices of components of an array."""
+Components = NDArray[np.intp]  # flat indices of components of an array
 
 
 class _Rows:
@@ -102,14 +96,10 @@ class _Window(NamedTuple):
 
     x: Indices
     y: Indices
-    prior: PriorValues | None
-    """With an axis for the rows: (T, 1, K) and (T, 1)."""
-    recurrent: Array
-    """The recurrent part of the state before every step and after the last, (T + 1, 1, S)."""
-    h: Array
-    """The input of the output layer, (T, 1, m)."""
-    losses: Array
-    """-log p of every y, (T, 1)."""
+    prior: PriorValues | None  # with an axis for the rows: (T, 1, K) and (T, 1)
+    recurrent: Array  # the recurrent part of the state before every step and after the last, (T + 1, 1, S)
+    h: Array  # the input of the output layer, (T, 1, m)
+    losses: Array  # -log p of every y, (T, 1)
 
 
 def central_differences(

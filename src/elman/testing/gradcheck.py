@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from elman.config import Config
 from elman.engine import get_engine
 from elman.engine_registry import DEFAULT_ENGINE
 from elman.errors import ElmanError, check_range, option, shorten
-from elman.network import Parameters, initial_parameters
+from elman.network import initial_parameters
 from elman.network.parameters import LossAndGradients
-from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.testing.conformance import relative_error
 from elman.testing.differences import OnProgress, central_differences
 from elman.text import Corpus, Source, Windows, read_corpus
 
-MAX_RELATIVE_ERROR = 1e-7
-"""The check passes if every array's relative error is at most this."""
+MAX_RELATIVE_ERROR = 1e-7  # the check passes if every array's relative error is at most this
 
-SAMPLED = 256
-"""Components of each array that are checked: a wrong term changes nearly all. The reference checked all."""
+SAMPLED = 256  # components of each array that are checked: a wrong term changes nearly all. The reference checked all.
 
 _ORDER = ("V", "U", "W", "b", "c", "alpha", "h0")
 """The order of the vanilla network's errors in the reference's report, with that of a prior."""
@@ -55,10 +52,6 @@ class GradientCheck:
     def passed(self) -> bool:
         """Whether every error is at most `MAX_RELATIVE_ERROR`; nan is not."""
         return all(error <= MAX_RELATIVE_ERROR for error in self.relative_error.values())
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the result as ``elman gradcheck --json`` prints it."""
-        return asdict(self)
 
 
 def gradcheck(
@@ -92,11 +85,9 @@ def gradcheck(
     hidden_size, seq_length, points : int, optional
         m (100), T (25) and the number of characters (T) of one experiment; by default, the reference's three. The
         characters are split into floor(points / T) windows, whose losses are summed.
-    cell, layers, ngram_order
-        The architecture of the network, as in `elman.Config`. An n-gram prior has the counts of the complete text,
-        which are constants; its weights alpha are checked like every parameter.
-    lines : bool
-        Whether the state is reset at every line feed, as in a text of independent lines.
+    cell, layers, ngram_order, lines, encoding, keep_crlf
+        As in `elman.Config`. An n-gram prior has the counts of the complete text, which are constants; its weights
+        alpha are checked like every parameter.
     full : bool
         Whether every component of every array is checked, as in the reference experiment; by default, 256 random ones
         of each.
@@ -106,8 +97,6 @@ def gradcheck(
         The engine whose gradients are checked.
     seed : int
         Seed of the weights, of the initial state and of the choice of components.
-    encoding, keep_crlf
-        How the text is read, as in `elman.Config`.
     on_progress : callable, optional
         Called with the fraction that is done, about every tenth of a second or more often. What it raises ends the
         check.
@@ -156,39 +145,33 @@ def gradcheck(
             if on_progress is not None:
                 on_progress((done + fraction * cost) / sum(costs))
 
-        start = _start(corpus, config, zero_state)
         with threadpool_limits(1, "blas"):  # the threads of BLAS would wait for one another on a busy machine
-            checks.append(_check(corpus, p, config, start, None if full else SAMPLED, report, compute))
+            checks.append(_check(corpus, p, config, zero_state, None if full else SAMPLED, report, compute))
         done += cost
     return checks
 
 
 def _check(
-    corpus: Corpus, points: int, config: Config, start: tuple[Parameters, State], sampled: int | None,
-    on_progress: OnProgress, loss_and_gradients: Callable[..., LossAndGradients],
+    corpus: Corpus, points: int, config: Config, zero_state: bool, sampled: int | None, on_progress: OnProgress,
+    loss_and_gradients: Callable[..., LossAndGradients],
 ) -> GradientCheck:  # fmt: skip
-    T, (parameters, state) = config.seq_length, start
+    T, generator, net = config.seq_length, np.random.RandomState(config.seed), config.architecture(corpus.alphabet)
+    ngrams = count_ngrams(corpus.indices, net.ngram_spec)
+    parameters = initial_parameters(net, 0.1, generator, np.float64, ngrams=ngrams)
+    state = net.zero_state(np.float64)  # a prior's has read no character yet
+    if not zero_state:
+        state = state.with_recurrent(np.tanh(generator.randn(net.state_size)))
     windows = Windows(corpus.indices[: points // T * T + 1], T)
     results = [loss_and_gradients(parameters, state, *windows.at(n * T)) for n in range(windows.per_epoch)]
     analytic = {name: np.sum([r.gradients[name] for r in results], axis=0) for name in parameters}
     analytic["h0"] = np.sum([r.dh0 for r in results], axis=0)
-    generator = np.random.default_rng(config.seed)
-    chosen = {
-        name: np.arange(size) if sampled is None or size <= sampled else generator.choice(size, sampled, replace=False)
-        for name, size in ((name, array.size) for name, array in analytic.items())
-    }
+    choice, chosen = np.random.default_rng(config.seed).choice, dict[str, NDArray[np.intp]]()
+    for name, array in analytic.items():
+        is_complete = sampled is None or array.size <= sampled
+        chosen[name] = np.arange(array.size) if is_complete else choice(array.size, sampled, replace=False)
     numeric = central_differences(parameters, state, windows, on_progress, chosen)
     names = sorted(numeric, key=_ORDER.index) if set(numeric) <= set(_ORDER) else list(numeric)
     errors = {
         name: relative_error(analytic[name].flat[chosen[name]], numeric[name].flat[chosen[name]]) for name in names
     }
     return GradientCheck(points, config.hidden_size, T, errors)
-
-
-def _start(corpus: Corpus, config: Config, zero_state: bool) -> tuple[Parameters, State]:
-    """Return initial parameters and a state; a prior's has read no character yet."""
-    generator, net = np.random.RandomState(config.seed), config.architecture(corpus.alphabet)
-    ngrams = count_ngrams(corpus.indices, net.ngram_spec)
-    parameters = initial_parameters(net, 0.1, generator, np.float64, ngrams=ngrams)
-    state = net.zero_state(np.float64)
-    return parameters, state if zero_state else state.with_recurrent(np.tanh(generator.randn(net.state_size)))

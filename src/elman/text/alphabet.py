@@ -18,8 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from elman.errors import ElmanError
 
-_KEPT = "\t\n\u200c\u200d"
-"""Tab, line feed and the joiners, without which some scripts and emoji have other shapes."""
+_KEPT = "\t\n\u200c\u200d"  # tab, line feed and the joiners, without which some scripts and emoji have other shapes
 
 
 @dataclass(frozen=True)

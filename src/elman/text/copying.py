@@ -22,11 +22,9 @@ from numpy.typing import NDArray
 
 from elman.text.alphabet import as_text, code_points
 
-RUN = 20
-"""Length of the runs whose share is reported: longer than common phrases, shorter than a line."""
+RUN = 20  # length of the runs whose share is reported: longer than common phrases, shorter than a line
 
-_FILTER_BITS = 20
-"""Leading bits by which nearly all hashes that do not occur are excluded first."""
+_FILTER_BITS = 20  # leading bits by which nearly all hashes that do not occur are excluded first
 _B = 0x9E3779B97F4A7C15
 _B_INVERSE = pow(_B, -1, 1 << 64)
 

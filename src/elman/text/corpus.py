@@ -28,10 +28,8 @@ from elman.errors import ElmanError, quote, report_system_errors
 from elman.storage import cache_dir
 from elman.text.alphabet import Alphabet, CodePointIndex, index_dtype
 
-CHUNK_SIZE = 1 << 20
-"""Characters of a text in memory, or indices, processed at a time."""
-LARGE = 64 << 20
-"""Maximum bytes of indices kept in memory."""
+CHUNK_SIZE = 1 << 20  # characters of a text in memory, or indices, processed at a time
+LARGE = 64 << 20  # maximum bytes of indices kept in memory
 
 
 @dataclass(frozen=True)

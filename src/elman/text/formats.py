@@ -28,8 +28,7 @@ from typing import Any
 from elman.errors import ElmanError, option, quote, shorten
 from elman.text.lines import complete_lines
 
-CHUNK_SIZE = 1 << 20
-"""Bytes read and decoded at a time."""
+CHUNK_SIZE = 1 << 20  # bytes read and decoded at a time
 
 
 def _open_zstd(stream: Any) -> Any:
@@ -122,12 +121,10 @@ _BINARY = {
 _TAR = b"ustar"
 _TAR_OFFSET = 257
 
-_CHECKED = 1 << 16
-"""Bytes that decide."""
+_CHECKED = 1 << 16  # bytes that decide
 _CONTROL = bytes(byte for byte in range(1, 0x20) if byte not in b"\b\t\n\v\f\r\x1b") + b"\x7f"
 """Control characters that are rare in text, without NUL."""
-_FEW = 0.02
-"""Fraction of control characters up to which bytes are taken for text."""
+_FEW = 0.02  # fraction of control characters up to which bytes are taken for text
 
 
 def describe_binary(head: bytes, codec: str) -> str:

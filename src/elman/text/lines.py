@@ -34,8 +34,7 @@ LineHashes = NDArray[np.uint64]
 
 _RETURNS = re.compile(r"(?<!\r)\r+(?=\n|\Z)")
 
-LINES = 1024
-"""Lines hashed, or joined, at a time."""
+LINES = 1024  # lines hashed, or joined, at a time
 
 
 def trim_lines(text: str) -> str:
@@ -69,8 +68,7 @@ class LineMoves(NamedTuple):
     """Where the lines of a shuffled text are, and where they were; by the line feed before each."""
 
     starts: Positions
-    original: Positions
-    """Shape (lines,)."""
+    original: Positions  # shape (lines,)
 
     def originals(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return where characters were; the line feed that ends a line belongs to it."""
@@ -82,10 +80,8 @@ class LineMoves(NamedTuple):
 class Lines:
     """Lines in the form above."""
 
-    indices: Indices
-    """Shape (N,)."""
-    starts: Positions
-    """Shape (lines + 1,). Where the line feeds are: that before each line, and the last one."""
+    indices: Indices  # shape (N,)
+    starts: Positions  # shape (lines + 1,). Where the line feeds are: that before each line, and the last one.
 
     def __len__(self) -> int:
         return len(self.starts) - 1

@@ -64,15 +64,13 @@ MASKS = {
 }
 """By name, in the order in which they are tried at each character; ``all`` stands for all of them."""
 
-REGEX_SYMBOL = "Ⓡ"
-"""What replaces the matches of `mask_regex`."""
+REGEX_SYMBOL = "Ⓡ"  # what replaces the matches of `mask_regex`
 _INLINE_FLAGS = re.compile(r"\A(?:\(\?[aimsux]+\))+")
 """The inline flags of a regular expression, which are allowed at its beginning only."""
 
 _SYMBOLS: dict[str | None, str] = {name: mask.symbol for name, mask in MASKS.items()}
 
-_SECONDS = 15.0
-"""Time limit for `_CHARS` characters, for which a usual expression takes milliseconds."""
+_SECONDS = 15.0  # time limit for `_CHARS` characters, for which a usual expression takes milliseconds
 _CHARS = 1 << 18
 _PROGRAM = """
 import json, re, signal, sys
@@ -85,8 +83,7 @@ try:
 except (re.error, RecursionError, OverflowError) as error:
     json.dump(str(error), sys.stdout)
 """
-_Found = list[tuple[int, int, str | None]]
-"""The start, the end and the name of every match in a line."""
+_Found = list[tuple[int, int, str | None]]  # the start, the end and the name of every match in a line
 
 
 @dataclass(frozen=True)
@@ -100,10 +97,8 @@ class Masker:
     'Ⓣ sshd[Ⓝ]: session of Ⓡ'
     """
 
-    names: str = ""
-    """Names of `MASKS`, separated by commas; ``all`` for all; or empty."""
-    regex: str = ""
-    """A regular expression that is tried before them; or empty."""
+    names: str = ""  # names of `MASKS`, separated by commas; ``all`` for all; or empty
+    regex: str = ""  # a regular expression that is tried before them; or empty
 
     def __post_init__(self) -> None:
         given = {name.strip().lower() for name in self.names.split(",") if name.strip()}

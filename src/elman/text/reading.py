@@ -28,12 +28,10 @@ if TYPE_CHECKING:
 
 PIECE, MIN_PIECE = 1 << 16, 1000
 """Characters of a piece of a sample, at most; those of a short sample are shorter, but not than this."""
-PIECES = 64
-"""Pieces of a sample that is not very short, at least."""
+PIECES = 64  # pieces of a sample that is not very short, at least
 
 _BYTE_ORDER_MARK = "\ufeff"
-_DOMAIN_NAMES = ("idna", "punycode")
-"""Codecs of the names of Internet domains, which cannot decode a text in pieces."""
+_DOMAIN_NAMES = ("idna", "punycode")  # codecs of the names of Internet domains, which cannot decode a text in pieces
 _MARKS = {"utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)}
 
 

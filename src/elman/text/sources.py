@@ -41,24 +41,18 @@ _LONGEST_NAME = 255
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _GLOB = re.compile(r"[*?[]")
 
-PIPE_SECONDS = 5.0
-"""How long a pipe on standard input may take to deliver its first bytes."""
+PIPE_SECONDS = 5.0  # how long a pipe on standard input may take to deliver its first bytes
 
 
 @dataclass(frozen=True)
 class TextInput:
     """One file of a corpus, before it is read."""
 
-    label: str
-    """The file in error messages."""
-    path: str
-    """As in `elman.text.corpus.TextFile`; empty for an open file."""
-    open: Callable[[], AbstractContextManager[Any]]
-    """Returns a context manager that yields a stream of bytes."""
-    encoding: str = ""
-    """``utf-8`` where that is known; otherwise empty."""
-    found: bool = False
-    """Whether it was found in a directory or by a pattern, where binary files are skipped."""
+    label: str  # the file in error messages
+    path: str  # as in `elman.text.corpus.TextFile`; empty for an open file
+    open: Callable[[], AbstractContextManager[Any]]  # returns a context manager that yields a stream of bytes
+    encoding: str = ""  # ``utf-8`` where that is known; otherwise empty
+    found: bool = False  # whether it was found in a directory or by a pattern, where binary files are skipped
     keeps_newlines: bool = False
     """Whether it is an open text file: its own argument ``newline`` decides how its line ends are read."""
 
@@ -239,8 +233,7 @@ def _suggest_source(path: Path) -> str:
 
 
 _SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
-SHAKESPEARE_FILE = "shakespeare.txt"
-"""Name of the downloaded text in the cache directory."""
+SHAKESPEARE_FILE = "shakespeare.txt"  # name of the downloaded text in the cache directory
 _SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 
 

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from starlette.routing import Mount, Route
 
 STATIC_FILES = Path(__file__).parent / "static"
-STATIC = "/static"
-"""URL path of the static files."""
+STATIC = "/static"  # URL path of the static files
 _IMPORT = re.compile(r'^import \{([^}]+)\} from "([^"]+)";$', re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?(?:function\*?|const|class) (\w+))", re.MULTILINE)
 

@@ -233,7 +233,7 @@ class _ReportBuilder:
                 except _StoppedError:
                     return False
                 errors = {name: finite_or_none(error) for name, error in check.relative_error.items()}
-                result[key].append(check.as_dict() | {"relative_error": errors})
+                result[key].append(asdict(check) | {"relative_error": errors})
                 result["passed"] &= check.passed
                 self.progress["times"]["gradient_check_seconds"] += time.perf_counter() - started
                 self.save_progress()

@@ -7,8 +7,7 @@ from typing import Any
 
 CHECK_FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
-STARTED: ContextVar[float | None] = ContextVar("STARTED", default=None)
-"""When the command started, by `time.monotonic`."""
+STARTED: ContextVar[float | None] = ContextVar("STARTED", default=None)  # when the command started, by `time.monotonic`
 
 
 def print_results(results: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:

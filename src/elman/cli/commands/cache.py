@@ -12,8 +12,7 @@ from elman.plugins import Registry
 
 WARM_PRESETS = ("reference", "quick", "minute")
 """The presets whose kernels are compiled ahead; those of the others are among them."""
-KERNELS = Registry[Any]("elman.kernels")
-"""Functions of a model and a text that compile the kernels of applications."""
+KERNELS = Registry[Any]("elman.kernels")  # functions of a model and a text that compile the kernels of applications
 
 
 def cache(*, warm: Flag = False, clear: Flag = False, as_json: Json = False) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -65,6 +66,6 @@ def gradcheck(
     with show_progress("checking gradients", 1, quiet=quiet or as_json) as show:
         checks = gradcheck(list(corpus) or "python-docs", on_progress=show, **passed_on)
     passed = all(check.passed for check in checks)
-    results = {"experiments": [check.as_dict() for check in checks], "passed": passed}
+    results = {"experiments": [asdict(check) for check in checks], "passed": passed}
     print_results(results, as_json, lambda _: show_gradient_checks(checks))
     return 0 if passed else CHECK_FAILED

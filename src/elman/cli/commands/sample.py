@@ -35,10 +35,8 @@ if TYPE_CHECKING:
     from elman.model import Model
     from elman.text import Alphabet
 
-MAX_ATTEMPTS = 100
-"""Samples drawn per new line that is to be printed, at most."""
-MAX_PROMPT = 10_000_000
-"""Characters of a prompt in a file."""
+MAX_ATTEMPTS = 100  # samples drawn per new line that is to be printed, at most
+MAX_PROMPT = 10_000_000  # characters of a prompt in a file
 _ESCAPES = {r"\n": "\n", r"\r": "\r", r"\t": "\t"}
 
 
@@ -162,15 +160,12 @@ def _read_prompt(file: str | Path, encoding: str, alphabet: Alphabet) -> str:
 class Sample:
     """A text that is being generated."""
 
-    name: str
-    """The run of the model, as the command line names it."""
+    name: str  # the run of the model, as the command line names it
     model: Model
-    header: str
-    """What distinguishes it from the other samples of the command; empty if there are none."""
+    header: str  # what distinguishes it from the other samples of the command; empty if there are none
     seed: int | None
     prompt: str
-    chunks: Iterator[str]
-    """The text, without the prompt."""
+    chunks: Iterator[str]  # the text, without the prompt
 
     def in_training_text(self, text: str) -> bool | None:
         """Return whether a model of independent lines was trained on the last line; None if that is not known."""
@@ -251,7 +246,7 @@ def interpret_escapes(text: str, alphabet: Alphabet) -> str:
 
 def print_text(sample: Sample, echo: bool) -> str:
     """Print a sample while it is generated, below its header and, if `echo`, after its prompt; return it."""
-    from elman.cli.display import visible
+    from elman.text import visible
 
     show = visible if sys.stdout.isatty() else str  # a terminal might interpret control characters
     if sample.header:

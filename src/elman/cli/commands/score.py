@@ -32,10 +32,8 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 COLUMNS = ("chars", "nats_per_char", "worst_column", "worst_char", "worst_nats", "text")
 """The columns, which are the keys of a JSON object, after the line, its score and whether it is above the limit."""
-MOSTLY = 0.5
-"""Fraction of the scored lines that are training lines above which a warning is printed."""
-CHECKED_LINES = 1000
-"""Lines of a pipe after which it is printed; of a shorter text, at its end."""
+MOSTLY = 0.5  # fraction of the scored lines that are training lines above which a warning is printed
+CHECKED_LINES = 1000  # lines of a pipe after which it is printed; of a shorter text, at its end
 
 
 def parse_threshold(hint: Any, tokens: Sequence[Token]) -> str:
@@ -81,10 +79,9 @@ def score(
     as_json
         Print one JSON object per line of text.
     """
-    from elman.cli.display import visible
     from elman.cli.inputs import load_model, reporting_newlines, split_run, warn_of_records
     from elman.model.score_lines import AGGREGATIONS, find_threshold, score_lines
-    from elman.text import read_chunks
+    from elman.text import read_chunks, visible
 
     if top is not None:
         check_range("top", top, 1)

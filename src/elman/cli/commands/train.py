@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from elman.training.run import Run
 
 DASHBOARD = Group("Dashboard", sort_key=4)
-DASHBOARDS = Registry[Any]("elman.dashboards")
-"""What ``--live`` opens."""
+DASHBOARDS = Registry[Any]("elman.dashboards")  # what ``--live`` opens
 
 
 @join_descriptions
