@@ -15,7 +15,7 @@ from hypothesis import settings
 from elman.runs.directory import PLOT
 from elman.storage.files import replace_file
 from elman.text import Corpus
-from elman.training import plot
+from elman.training import records
 from elman.training.run import Run
 from support.cli import Command, Ended, exit_code
 from support.compile_lock import lock_compilation
@@ -60,7 +60,7 @@ def _no_orphans() -> Iterator[None]:
 @pytest.fixture
 def drawn_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let runs draw the plot of their losses, which takes longer than a training of this size."""
-    monkeypatch.setattr(plot, "write_plot", write_plot)
+    monkeypatch.setattr(records, "write_plot", write_plot)
 
 
 @pytest.fixture(autouse=True)
@@ -69,14 +69,14 @@ def _no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
-write_plot = plot.write_plot
+write_plot = records.write_plot
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _empty_plots() -> Iterator[None]:
     """Let runs, also those of fixtures, write an empty file in place of the plot; see `drawn_plots`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plot, "write_plot", write_empty_plot)
+        patch.setattr(records, "write_plot", write_empty_plot)
         yield
 
 

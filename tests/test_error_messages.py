@@ -22,7 +22,7 @@ from elman.cli.frame import CORE, INSTALLED
 from elman.formats import FORMATS
 from elman.model.adaptation import ADAPTATIONS
 from elman.network.cells import CELLS
-from elman.runs.lock import LOCK
+from elman.runs.directory import LOCK
 from elman.text import Corpus
 from support.state import TEXT, T
 from support.training import train

@@ -362,7 +362,7 @@ def make_config(preset: str = "reference", options: Mapping[str, Any] | None = N
 
 def limit_texts(config: Config, passed: Collection[str]) -> Config:
     """Return the settings of a run with the characters of its texts that its time budget is enough for."""
-    limits = recipe.limit_texts(vars(config), passed)
+    limits: dict[str, Any] = {**recipe.limit_texts(vars(config), passed)}
     return replace(config, **limits) if limits else config
 
 

@@ -70,7 +70,7 @@ def write(folder: Path) -> None:
     machine = {"system": "Linux", "architecture": "x86_64", "processor": "", "cores": 2}
     expected: dict[str, Any] = {"resumed": {}}
     with (
-        mock.patch("elman.training.budget.time", clock),
+        mock.patch("elman.training.limits.time", clock),
         mock.patch("elman.training.checkpoints.time", clock),
         mock.patch("elman.training.loop.time", clock),
         mock.patch("elman.training.loop.save_plot"),

@@ -26,7 +26,7 @@ from elman.errors import ElmanError
 from elman.model.loading import load
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.text import Corpus
-from elman.training import budget, checkpoints
+from elman.training import checkpoints, limits
 from elman.training.callbacks import TrainingCallback
 from elman.training.checkpoints import Checkpoints
 from elman.training.health import HealthCheck
@@ -75,7 +75,7 @@ def assert_goes_on(text: Path, out: Path, checkpoint: bytes | None = None) -> No
 
 
 def save_after_every_update(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "TICK_SECONDS", 1e-9)
+    monkeypatch.setattr(limits, "TICK_SECONDS", 1e-9)
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", -1.0)
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SHARE", math.inf)
 

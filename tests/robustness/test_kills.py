@@ -24,11 +24,10 @@ import elman
 from elman.errors import ElmanError
 from elman.model.loading import load
 from elman.runs.checkpoint import load_checkpoint
-from elman.runs.directory import CHECKPOINT, PLOT, RunDirectory
-from elman.runs.lock import LOCK
+from elman.runs.directory import CHECKPOINT, LOCK, PLOT, RunDirectory
 from elman.storage.tensors import read_tensors
 from elman.text import Corpus
-from elman.training import budget, checkpoints, loop
+from elman.training import checkpoints, limits, loop
 from support.cli import exit_code
 from support.kills import Killed, kill_at
 from support.state import ROOT, TEXT
@@ -150,7 +149,7 @@ def test_a_run_that_is_killed_at_any_sync_ends_as_one_that_was_not(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: dict[str, Any], when: str
 ) -> None:
     """Whatever reaches the disk does so by a sync: here a run is killed before and after every single one."""
-    monkeypatch.setattr(budget, "TICK_SECONDS", 100.0)
+    monkeypatch.setattr(limits, "TICK_SECONDS", 100.0)
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", -1.0)
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SHARE", math.inf)
     options = EXACT | recipe
@@ -175,7 +174,7 @@ def test_a_run_that_is_killed_at_any_sync_ends_as_one_that_was_not(
 def test_a_longer_run_that_is_killed_at_its_start_has_no_final_validation_of_the_shorter(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int, metrics_every: int
 ) -> None:
-    monkeypatch.setattr(budget, "TICK_SECONDS", 100.0)
+    monkeypatch.setattr(limits, "TICK_SECONDS", 100.0)
     options = EXACT | {"validation": 0.2, "validate_every": every, "metrics_every": metrics_every, "sample_every": 0}
     train(corpus, **options, max_updates=9, out=tmp_path / "short")
     shutil.copytree(tmp_path / "short", tmp_path / "whole")

@@ -18,10 +18,10 @@ import gc, json, sys, tracemalloc
 from pathlib import Path
 import elman
 from elman.runs import history
-from elman.training import budget, checkpoints
+from elman.training import limits, checkpoints
 from elman.training.callbacks import TrainingCallback
 
-history.NEWEST, budget.TICK_SECONDS = 50, 0.01
+history.NEWEST, limits.TICK_SECONDS = 50, 0.01
 checkpoints.CHECKPOINT_SECONDS, checkpoints.CHECKPOINT_SHARE = 0.2, 1e9
 
 def held():

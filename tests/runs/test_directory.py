@@ -107,7 +107,7 @@ def test_a_damaged_run_is_replaced_but_no_other_file(corpus: Corpus, tmp_path: P
 @contextmanager
 def writer_elsewhere(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that writes to a directory, until it is killed."""
-    code = "import pathlib, sys, elman.runs.lock as d; lock = d.DirectoryLock(pathlib.Path(sys.argv[1]))"
+    code = "import pathlib, sys, elman.runs.writer as d; lock = d.DirectoryLock(pathlib.Path(sys.argv[1]))"
     command = [sys.executable, "-c", f"{code}; lock.acquire(); print(flush=True); input()", str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

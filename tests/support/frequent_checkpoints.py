@@ -3,9 +3,9 @@
 import sys
 
 from elman.cli import main
-from elman.training import budget, checkpoints
+from elman.training import checkpoints, limits
 
-budget.TICK_SECONDS, checkpoints.CHECKPOINT_SECONDS, checkpoints.CHECKPOINT_SHARE = 0.004, 0.0, 1e9
+limits.TICK_SECONDS, checkpoints.CHECKPOINT_SECONDS, checkpoints.CHECKPOINT_SHARE = 0.004, 0.0, 1e9
 
 if __name__ == "__main__":
     main(sys.argv[1:])

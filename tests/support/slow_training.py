@@ -8,11 +8,11 @@ import time
 from typing import Any
 
 from elman.cli import main
-from elman.training import budget, loop
+from elman.training import limits, loop
 
 PAUSE_SECONDS = 0.1
 
-budget.TICK_SECONDS, loop.save_plot = 0.005, lambda *_: None
+limits.TICK_SECONDS, loop.save_plot = 0.005, lambda *_: None
 _advance = loop.advance
 
 

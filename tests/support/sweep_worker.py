@@ -4,9 +4,9 @@ import time
 from typing import Any
 
 from elman.apps.sweep.worker import main
-from elman.training import budget, checkpoints, loop
+from elman.training import checkpoints, limits, loop
 
-budget.TICK_SECONDS, checkpoints.CHECKPOINT_SECONDS, checkpoints.CHECKPOINT_SHARE = 0.004, 0.0, 1e9
+limits.TICK_SECONDS, checkpoints.CHECKPOINT_SECONDS, checkpoints.CHECKPOINT_SHARE = 0.004, 0.0, 1e9
 loop.save_plot = lambda *_: None  # which would take a second
 _advance = loop.advance
 

@@ -18,9 +18,9 @@ from elman.ngram.model import ngram_counts
 from elman.runs.directory import RunDirectory
 from elman.runs.manifest import ModelOrigin
 from elman.text import Alphabet, Corpus
-from elman.training.fine_tuning import PretrainedModel, match_characters
 from elman.training.initialization import initial_state
 from elman.training.loop import start_run
+from elman.training.pretrained import PretrainedModel, match_characters
 from elman.training.run import Run
 from support.cli import Command
 from support.state import T

@@ -10,7 +10,7 @@ import elman
 from elman.errors import NonFiniteLossError
 from elman.network.cells import CELLS
 from elman.text import Corpus
-from elman.training import budget
+from elman.training import limits
 from elman.training.advice import Outcome, advise, outcome_of
 from elman.training.run import Run
 from support.state import TEXT
@@ -78,7 +78,7 @@ PATHS: tuple[dict[str, Any], ...] = (
 def test_what_happens_later_is_noticed_within_100_updates(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], factor: float, found: str
 ) -> None:
-    monkeypatch.setattr(budget, "TICK_SECONDS", 1e9)
+    monkeypatch.setattr(limits, "TICK_SECONDS", 1e9)
     callback = Spoils(factor)
     try:
         train(CORPUS, **LONG | options, callback=callback)
@@ -114,7 +114,7 @@ def test_a_run_that_diverges_is_noticed_within_100_updates(cell: str, options: d
 def test_the_update_of_a_warning_does_not_depend_on_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     said = []
     for seconds in (1e-9, 1e9):
-        monkeypatch.setattr(budget, "TICK_SECONDS", seconds)
+        monkeypatch.setattr(limits, "TICK_SECONDS", seconds)
         said.append(trained(init_std=100.0, max_updates=300)[1])
     assert said[0] == said[1] != []
 

@@ -16,9 +16,9 @@ from elman.model.score import score
 from elman.network.optimizer import Optimizer
 from elman.runs.writer import RunWriter
 from elman.text import Corpus, Windows
-from elman.training import budget, checkpoints, loop, validation
-from elman.training.budget import Stopwatch
+from elman.training import checkpoints, limits, loop, validation
 from elman.training.callbacks import TrainingCallback
+from elman.training.limits import Stopwatch
 from elman.training.run import Run
 from support.training import EXACT, StopsAt, train
 
@@ -53,11 +53,11 @@ def run_on(
     """Train with `least` updates at least, by an engine that has a `share` of the processor."""
     now = {"perf_counter": lambda: machine.now, "monotonic": lambda: machine.now}
     clock = SimpleNamespace(**now, thread_time=lambda: share * machine.now)
-    monkeypatch.setattr(budget, "MIN_UPDATES", least)
-    for module in (budget, checkpoints, loop):
+    monkeypatch.setattr(limits, "MIN_UPDATES", least)
+    for module in (limits, checkpoints, loop):
         monkeypatch.setattr(module, "time", clock)
-    monkeypatch.setattr(budget, "compile_seconds", lambda: machine.compile_seconds)
-    monkeypatch.setattr(budget, "PLOT_SECONDS", 0.0)
+    monkeypatch.setattr(limits, "compile_seconds", lambda: machine.compile_seconds)
+    monkeypatch.setattr(limits, "PLOT_SECONDS", 0.0)
     monkeypatch.setattr(loop, "get_engine", lambda *_: machine)
     settings = EXACT | {"optimizer": "adam", "learning_rate": 0.01, "schedule": "cosine", "epochs": 1000}
     settings = {} if options.get("resume") else settings
@@ -141,7 +141,7 @@ def test_the_compilation_of_kernels_does_not_count(monkeypatch: pytest.MonkeyPat
 
 def test_the_budget_begins_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [10.0]
-    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: now[0]))
     late, at_once = Stopwatch(9.6), Stopwatch()
     much_later = Stopwatch(1.0)
     now[0] = 12.0

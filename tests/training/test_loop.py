@@ -90,7 +90,7 @@ def test_what_is_written_on_the_way_does_not_change_the_network(corpus: Corpus, 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("budget.TICK_SECONDS", 1e-12), ("budget.TICK_SECONDS", 1e12), ("checkpoints.CHECKPOINT_SECONDS", -1)],
+    [("limits.TICK_SECONDS", 1e-12), ("limits.TICK_SECONDS", 1e12), ("checkpoints.CHECKPOINT_SECONDS", -1)],
 )
 def test_neither_the_calls_of_the_engine_nor_checkpoints_change_the_run(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: float

@@ -71,7 +71,7 @@ def test_the_last_line_has_the_train_loss_of_the_results(capsys: pytest.CaptureF
 def test_lines_are_printed_less_and_less_often(
     corpus: Corpus, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("elman.training.budget.TICK_SECONDS", 0.0)  # every update is shown
+    monkeypatch.setattr("elman.training.limits.TICK_SECONDS", 0.0)  # every update is shown
     for step, expected in (
         (0.5, [*range(2, 43, 2), *range(45, 61, 3)]),  # a line per second at first
         (1.0, [*range(1, 22), *range(23, 42, 2), *range(44, 60, 3), 60]),

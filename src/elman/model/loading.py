@@ -122,7 +122,7 @@ def check_is_model(value: object) -> None:
 def save_model(model: Model, out: Path) -> None:
     """Write a model without a run into a directory without a run or a model, from which `load` reads it."""
     from elman.runs.directory import RunDirectory  # with logs and records, of which a model that is used has none
-    from elman.runs.lock import DirectoryLock
+    from elman.runs.writer import DirectoryLock
 
     with DirectoryLock(out) as lock:
         lock.acquire()

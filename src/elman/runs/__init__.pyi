@@ -10,8 +10,6 @@ from elman.runs.history import Sample as Sample
 from elman.runs.history import TrainLossEstimator as TrainLossEstimator
 from elman.runs.history import finite_or_none as finite_or_none
 from elman.runs.history import mean_since as mean_since
-from elman.runs.lock import DirectoryLock as DirectoryLock
-from elman.runs.lock import reject_links as reject_links
 from elman.runs.manifest import RunManifest as RunManifest
 from elman.runs.plots import COLOURS as COLOURS
 from elman.runs.plots import LossCurve as LossCurve
@@ -25,3 +23,5 @@ from elman.runs.texts import Text as Text
 from elman.runs.texts import TrainingData as TrainingData
 from elman.runs.texts import describe_text as describe_text
 from elman.runs.texts import read_text as read_text
+from elman.runs.writer import DirectoryLock as DirectoryLock
+from elman.runs.writer import reject_links as reject_links

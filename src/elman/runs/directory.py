@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from elman.errors import ElmanError, option, quote
 from elman.runs.checkpoint import Checkpoint, load_checkpoint
 from elman.runs.history import Metrics, Sample, parse_metrics, parse_samples
-from elman.runs.lock import LOCK
 from elman.runs.loggers import LOGGERS, MANIFEST, MAX_RECORDS
 from elman.runs.manifest import RunManifest
 from elman.runs.snapshot import BEST as BEST
@@ -21,7 +20,7 @@ from elman.storage.tensors import read_description
 from elman.storage.untrusted import MAX_FILE, parse_strict_json, read_regular_file, require_int, safe_message
 
 METRICS, SAMPLES = LOGGERS["csv"].target, LOGGERS["samples"].target
-PLOT = "smooth_loss.png"
+PLOT, LOCK = "smooth_loss.png", ".lock"
 FILES = (CHECKPOINT, BEST, METRICS, SAMPLES, MANIFEST)
 """The files of a run directory that cannot be made again without training."""
 _T = TypeVar("_T")

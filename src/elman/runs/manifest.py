@@ -46,7 +46,7 @@ class TextRecord:
 
 @dataclass(frozen=True, slots=True)
 class ModelOrigin:
-    """The model that a run started from, see `elman.training.fine_tuning`."""
+    """The model that a run started from, see `elman.training.pretrained`."""
 
     path: str | None
     """The absolute path or the name on the Hugging Face Hub it was loaded from; None for a model in memory."""

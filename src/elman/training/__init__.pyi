@@ -6,6 +6,6 @@ from elman.training.callbacks import InterruptCallback as InterruptCallback
 from elman.training.callbacks import TrainingCallback as TrainingCallback
 from elman.training.initialization import initial_state as initial_state
 from elman.training.progress import StderrConsole as StderrConsole
+from elman.training.records import FINAL_LENGTH as FINAL_LENGTH
+from elman.training.records import continue_text as continue_text
 from elman.training.run import Run as Run
-from elman.training.samples import FINAL_LENGTH as FINAL_LENGTH
-from elman.training.samples import continue_text as continue_text

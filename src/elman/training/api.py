@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -14,7 +15,9 @@ import numpy as np
 
 from elman.config import Config, check_names, choices_of, help_of, make_config, replace_settings
 from elman.engine import COMPILING
-from elman.errors import ElmanError, option, quote
+from elman.engine.processes import current_process, run_on_first_process
+from elman.errors import ElmanError, NonFiniteLossError, option, quote
+from elman.machine import HANGUP
 from elman.options import Option, document_options
 from elman.presets import DEFAULT_PRESET, name_preset
 from elman.runs.directory import PLOT
@@ -22,16 +25,14 @@ from elman.runs.loggers import logger_help
 from elman.runs.texts import Text
 from elman.runs.writer import RunWriter
 from elman.storage import is_directory
-from elman.training.budget import STOPWATCH, Stopwatch
 from elman.training.callbacks import DeferredErrors, InterruptCallback, TrainingCallback, list_callbacks
-from elman.training.follow import share_run
+from elman.training.limits import STOPWATCH, Stopwatch
 from elman.training.loop import start_run, train_run
-from elman.training.plot import save_plot
-from elman.training.run import Run
+from elman.training.records import save_plot
+from elman.training.run import History, Run
 
 if TYPE_CHECKING:
-    from elman.training.fine_tuning import ModelSource
-    from elman.training.initial_weights import InitialWeights
+    from elman.training.pretrained import InitialWeights, ModelSource
 
 OTHER_ARGUMENTS = (
     "out", "preset", "config", "init_from", "initial", "resume", "overwrite", "progress", "log", "callback",
@@ -186,6 +187,34 @@ def _open_display(progress: bool | None) -> Iterator[TrainingCallback]:
 
     with closing(create_display(progress, StderrConsole())) as display:
         yield display
+
+
+# --- One training in the several processes of torchrun, which run the same loop on the run of process 0 ---
+
+
+def share_run(run: Run) -> None:
+    """Send a run to the other processes, without its directory: process 0 alone reads, shows progress and writes."""
+    if current_process().size > 1:
+        history = History(run.config, run.metrics[:], run.samples[:])
+        run_on_first_process(lambda: replace(run, directory=None, history=history))
+
+
+def follow() -> int:
+    """Train the run of process 0 with its times, validation losses and decision to stop; return the exit code."""
+    run = run_on_first_process(_receive_only)
+    for number in {signal.SIGINT, signal.SIGTERM, HANGUP or signal.SIGTERM}:
+        signal.signal(number, signal.SIG_IGN)  # process 0 decides
+    if not run.was_finished:
+        with suppress(NonFiniteLossError):  # process 0 reports it
+            train_run(run, TrainingCallback(), Stopwatch())
+    return 0
+
+
+def _receive_only() -> Run:
+    raise AssertionError("process 0 does not follow")
+
+
+# --- The arguments ---
 
 
 def collect_settings(preset: str | None, config: Config | None, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import fields
 from math import prod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -21,13 +20,11 @@ from elman.network.optimizers import OPTIMIZERS
 from elman.network.parameters import INITIAL_ALPHA, Architecture, Arrays, Parameters, initial_parameters
 from elman.ngram.model import NgramModel
 from elman.recipe import describe_changed
-from elman.runs.manifest import ModelOrigin
 from elman.runs.texts import TrainingData, suggest_field
 from elman.training.run import Run
 
 if TYPE_CHECKING:
-    from elman.training.fine_tuning import ModelSource
-    from elman.training.initial_weights import InitialWeights
+    pass
 
 COUNTING, READING = 3, 4
 """Bytes in which the n-grams of a long text are counted and read, per character, and per byte of the largest table."""
@@ -140,35 +137,6 @@ def create_optimizer(config: Config) -> Optimizer:
         "weight_dropout": WeightDropout(config.weight_dropout, config.seed) if config.weight_dropout else None,
     }
     return Optimizer(**{each.name: settings[each.name] for each in fields(Optimizer) if each.name in settings})
-
-
-def open_initial_weights(init_from: ModelSource | None, initial: InitialWeights | None) -> Weights | None:
-    """Return the weights that a run starts with; None if they are random."""
-    if init_from is not None:
-        from elman.training.fine_tuning import PretrainedModel
-
-        return PretrainedModel.open(init_from)
-    if initial is not None:
-        from elman.training.initial_weights import GivenArrays
-
-        return GivenArrays.open(initial)
-    return None
-
-
-class Weights(Protocol):
-    """Weights that a run starts with in place of random ones."""
-
-    def adopt_settings(self, options: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options of a run that starts from a preset with what follows from the weights."""
-        ...
-
-    def translate_ngrams(self, data: TrainingData) -> NgramModel | None:
-        """Return the n-gram counts that come with the weights, for the alphabet of the text; None if there are none."""
-        ...
-
-    def initialize(self, run: Run) -> ModelOrigin:
-        """Replace the parameters of a run before its first update; return where they are from."""
-        ...
 
 
 def describe_start(run: Run, asked: Config) -> tuple[str, ...]:

@@ -1,15 +1,161 @@
-"""Limits: which one has ended a run, and what a run that has reached one is told."""
+"""When a run ends: its limits, and the time budget, for which is measured how long everything takes."""
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from elman.config import Config
+from elman.engine import TrainState, compile_seconds
+from elman.engine.processes import run_on_first_process
 from elman.engine_registry import ENGINES
 from elman.errors import format_count, option
 from elman.text import Windows
-from elman.training.budget import MAX_BUDGETS, MIN_UPDATES, TimeBudget
 from elman.training.run import Run
+
+TICK_SECONDS = 0.4
+"""Between two refreshes of the progress display."""
+MEMORY_SECONDS = 2.0
+"""Time constant with which measurements are forgotten: the load from other programs varies."""
+PLOT_SECONDS = 0.5
+"""Time in which a plot is drawn, Matplotlib imported."""
+TRAINING_SHARE = 0.5
+"""Fraction of a time budget that is spent on updates, at least, whatever else takes long."""
+MIN_UPDATES = 300
+"""Updates that a run with a time budget makes, at least, …"""
+MAX_BUDGETS = 2.0
+"""… unless they take longer than so many times the budget."""
+PAUSE_SECONDS, PAUSE_FACTOR = 2.0, 4.0
+"""Work was interrupted, as by Ctrl-Z or a suspended machine, if it takes so many seconds and times longer than
+expected."""
+END_PER_START = 2.0
+"""The plot, the samples and the exit of a command take so many times as long as its start, which is measured."""
+MAX_END = 0.1
+"""The same, at most, as a fraction of the time budget: a start that waits for the disk says nothing about the end."""
+
+
+class Stopwatch:
+    """The time since the start of a command, or of a call of `elman.train`, without the compilation of kernels."""
+
+    def __init__(self, started: float | None = None) -> None:
+        now = time.monotonic()
+        self._started, self._compiled = now if started is None else started, compile_seconds()
+        self._start_seconds = now - self._started
+
+    def elapsed(self) -> float:
+        """Return the time in seconds."""
+        return time.monotonic() - self._started - (compile_seconds() - self._compiled)
+
+    def leave_out_pause(self, seconds: float, expected: float) -> float:
+        """Return the seconds that work took, without a pause of the process, which is not part of the time.
+
+        It was expected to take `expected` seconds, 0 where that is not known.
+        """
+        if not expected or seconds <= PAUSE_SECONDS + PAUSE_FACTOR * expected:
+            return seconds
+        self._started += seconds - expected
+        return expected
+
+    def estimate_exit(self, limit: float) -> float:
+        """Return how long plot, samples and exit are expected to take, if the time budget is `limit` seconds."""
+        return max(PLOT_SECONDS, min(END_PER_START * self._start_seconds, PLOT_SECONDS + MAX_END * limit))
+
+
+STOPWATCH: ContextVar[Stopwatch | None] = ContextVar("STOPWATCH", default=None)
+"""That of a command whose time budget began before it calls `elman.train`."""
+
+
+class TimeBudget:
+    """Estimates, from the seconds spent and the current speed, which update will be the last.
+
+    `limit` is in seconds in total, None for no limit; `update` updates were done before, in `seconds`. What else has to
+    be done before the end takes `per_update` seconds for every update, and after the last one `reserve` seconds.
+    """
+
+    def __init__(self, limit: float | None, update: int = 0, seconds: float = 0.0) -> None:
+        self.limit, self.reserve, self.per_update = limit, 0.0, 0.0
+        self._updates, self._seconds = float(update), seconds
+
+    def observe(self, updates: int, seconds: float) -> None:
+        """Take into account how long so many updates took."""
+        decay = math.exp(-seconds / MEMORY_SECONDS)
+        self._updates = decay * self._updates + updates
+        self._seconds = decay * self._seconds + seconds
+
+    def estimate_seconds(self, updates: int) -> float:
+        """Return how long so many updates will take; 0 where that is not known."""
+        return updates * self._seconds / self._updates if self._updates else 0.0
+
+    def estimate_last_update(self, state: TrainState, last_update: int) -> int:
+        """Return the update at which the time is up, or `last_update`, whichever comes first.
+
+        Updates take `TRAINING_SHARE` of the time at least, and there are `MIN_UPDATES` of them unless they take longer
+        than `MAX_BUDGETS` budgets: a model that was hardly trained is of no use.
+        """
+        if self.limit is None or not self._seconds:
+            return last_update
+        in_engine = self.estimate_seconds(1)
+        per_update = in_engine + self.per_update
+        until_end = state.update + max(0.0, self.limit - self.reserve - state.spent) / per_update
+        of_share, of_longest = (
+            state.update + (share * self.limit - state.seconds) / in_engine for share in (TRAINING_SHARE, MAX_BUDGETS)
+        )
+        return round(min(last_update, max(until_end, of_share, min(MIN_UPDATES, of_longest))))
+
+
+class Timer:
+    """Measures the calls of the engine: they are the seconds of the run, and decide how many updates are next."""
+
+    def __init__(self, state: TrainState, limit: float | None, total: int, stopwatch: Stopwatch) -> None:
+        self.state, self.total, self.stopwatch = state, total, stopwatch
+        self.budget = TimeBudget(limit, state.update, state.seconds)
+        self.tick = 1  # updates per call, until their speed is known
+        self.engine_seconds = self.core_seconds = 0.0  # in the engine: of time, and of a processor core
+        self._spent_before = state.spent
+
+    def last_update(self) -> int:
+        """Return the update that is expected to be the last."""
+        return self.budget.estimate_last_update(self.state, self.total)
+
+    def measure(self, advance: Callable[[], NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Call the engine, and return the losses of its updates."""
+        started, core_started = time.perf_counter(), time.thread_time()
+        losses = advance()
+
+        def measure() -> tuple[float, float]:
+            expected = self.budget.estimate_seconds(len(losses))
+            return self.stopwatch.leave_out_pause(time.perf_counter() - started, expected), self.stopwatch.elapsed()
+
+        seconds, elapsed = run_on_first_process(measure)
+        self.engine_seconds += seconds
+        self.core_seconds += time.thread_time() - core_started
+        self.state.seconds += seconds
+        self.state.spent = self._spent_before + elapsed
+        self.budget.observe(len(losses), seconds)
+        # The first updates are slow, and the speed of one call says little of the next.
+        self.tick = max(1, min(round(len(losses) * TICK_SECONDS / seconds), 4 * self.tick))
+        return losses
+
+    def reserve(self, estimate: Callable[[], tuple[float, float]]) -> None:
+        """Set aside the seconds that the rest will take, after the last update and, per update, before it."""
+        if self.budget.limit is not None:
+            self.budget.reserve, self.budget.per_update = run_on_first_process(estimate)
+
+    def finish(self, stopped: str) -> None:
+        """Let a run that its budget has ended have spent all of it, so that it is not resumed for its last seconds."""
+        if stopped == "max_seconds" and self.budget.limit is not None:
+            self.state.spent = max(self.state.spent, self.budget.limit)
+
+    def processor_share(self) -> float:
+        """Return the fraction of the time in the engine for which its first thread ran, and did not wait."""
+        return self.core_seconds / self.engine_seconds if self.engine_seconds else 1.0
+
 
 TOLERANCE = 1.1
 """A command that takes so many times its budget says why."""

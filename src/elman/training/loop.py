@@ -19,7 +19,6 @@ from elman.presets import DEFAULT_PRESET, PRESETS
 from elman.runs.texts import Text, TrainingData, read_run_texts
 from elman.runs.writer import RunWriter
 from elman.training.advice import advise, outcome_of
-from elman.training.budget import Stopwatch, Timer
 from elman.training.callbacks import StoppedEarly, TrainingCallback
 from elman.training.checkpoints import Checkpoints
 from elman.training.fitting import choose_settings
@@ -29,20 +28,23 @@ from elman.training.initialization import (
     create_optimizer,
     describe_start,
     initial_state,
-    open_initial_weights,
     require_memory,
 )
-from elman.training.limits import describe_load, describe_overrun, find_last_update, find_reached_limit
-from elman.training.metrics import MetricsRows, update_smooth_loss
-from elman.training.plot import save_plot
+from elman.training.limits import (
+    Stopwatch,
+    Timer,
+    describe_load,
+    describe_overrun,
+    find_last_update,
+    find_reached_limit,
+)
 from elman.training.prior import PriorSwitch
-from elman.training.run import Run, make_checkpoint
-from elman.training.samples import Samples
+from elman.training.records import MetricsRows, Samples, save_plot, update_smooth_loss
+from elman.training.run import History, Run, make_checkpoint
 from elman.training.validation import Validation
 
 if TYPE_CHECKING:
-    from elman.training.fine_tuning import ModelSource
-    from elman.training.initial_weights import InitialWeights
+    from elman.training.pretrained import InitialWeights, ModelSource
 
 
 class Task(Protocol):
@@ -76,7 +78,11 @@ def start_run(
     """
     recorded = DEFAULT_PRESET if preset is None else preset
     chosen = PRESETS[recorded or DEFAULT_PRESET]
-    weights = open_initial_weights(init_from, initial)  # None: they are random
+    weights = None  # random ones
+    if init_from is not None or initial is not None:
+        from elman.training.pretrained import open_weights
+
+        weights = open_weights(init_from, initial)
     options = options if weights is None else weights.adopt_settings(options, chosen.settings)
     asked = limit_texts(Config(**replace_settings(chosen.settings, options)), options)
     require_engine(asked)
@@ -89,7 +95,9 @@ def start_run(
     optimizer = create_optimizer(config)
     compile_ahead(data, optimizer)  # in other processes, while the n-grams of the text are counted
     ngrams = None if weights is None else weights.translate_ngrams(data)
-    run = Run(data, initial_state(data, optimizer, ngrams), optimizer, directory, preset=recorded, measured_speed=speed)
+    history = History(config, files=None if directory is None else directory.files)
+    state = initial_state(data, optimizer, ngrams)
+    run = Run(data, state, optimizer, history, directory, preset=recorded, measured_speed=speed)
     run.init_from = None if weights is None else weights.initialize(run)
     run.notices = describe_start(run, asked)
     if directory is not None:

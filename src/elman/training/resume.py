@@ -60,6 +60,7 @@ def resume_run(directory: RunWriter, source: Text | None, preset: str | None, op
         data,
         saved.state,
         create_optimizer(config),
+        History(config),
         directory,
         best=saved.best,
         selected=saved.best,

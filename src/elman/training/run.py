@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from elman.config import Config
@@ -82,10 +82,10 @@ class Run:
     """What the engine changes, from which training continues bit for bit."""
     optimizer: Optimizer
     """Its last update, which a schedule needs, is the one that is expected."""
+    history: History
+    """Its records."""
     directory: RunWriter | None = None
     """Where it is saved."""
-    history: History = field(default=None)  # type: ignore[assignment]
-    """Its records; by default none."""
     best: Snapshot | None = None
     """The network with the lowest validation loss so far, where a validation set is held out."""
     selected: Snapshot | None = None
@@ -121,8 +121,6 @@ class Run:
     def __post_init__(self) -> None:
         self.config: Config = self.data.config
         self.corpus: Corpus = self.data.corpus
-        if self.history is None:
-            self.history = History(self.config, files=None if self.directory is None else self.directory.files)
         self.metrics: Records[Metrics] = self.history.metrics
         self.samples: Records[Sample] = self.history.samples
 
@@ -182,7 +180,7 @@ class Run:
 
     def final_sample(self, temperature: float = 1.0) -> str:
         """Generate a sample of the selected network, with a generator of its own, so that the run does not change."""
-        from elman.training.samples import generate_final_sample
+        from elman.training.records import generate_final_sample
 
         return generate_final_sample(self, temperature)
 

@@ -18,7 +18,7 @@ from elman.model.loading import load
 from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.history import Metrics, Records, Sample, summarize
-from elman.runs.lock import DirectoryLock
+from elman.runs.writer import DirectoryLock
 from elman.storage import exists, is_directory
 from elman.text.sources import locate_source
 

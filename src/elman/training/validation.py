@@ -12,10 +12,10 @@ from elman.engine.processes import run_on_first_process
 from elman.model.score import score
 from elman.network.bptt import begin_text
 from elman.runs.snapshot import Snapshot
-from elman.training.budget import Stopwatch
 from elman.training.callbacks import TrainingCallback
 from elman.training.health import HealthCheck
-from elman.training.metrics import MetricsRows
+from elman.training.limits import Stopwatch
+from elman.training.records import MetricsRows
 from elman.training.run import Run
 
 VALIDATIONS = 10

@@ -25,8 +25,8 @@ from elman.cli.inputs import read_runs
 from elman.config import Config
 from elman.errors import ElmanError, LockedError
 from elman.machine import thread_count
-from elman.runs.lock import DirectoryLock
 from elman.runs.texts import read_text
+from elman.runs.writer import DirectoryLock
 from elman.text import Corpus, read_corpus
 from elman.text.reading import hash_text
 from support.cli import Command

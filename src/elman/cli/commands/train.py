@@ -86,7 +86,7 @@ def train(
     from elman.engine.processes import current_process
 
     if current_process().rank > 0:
-        from elman.training.follow import follow
+        from elman.training.api import follow
 
         return follow()
     from elman.cli.display import TrainingDisplay
@@ -101,7 +101,13 @@ def train(
         from elman.cli.inputs import choose_corpus
 
         source = choose_corpus()
-    arguments = {"out": out, "init_from": init_from, "resume": resume, "overwrite": overwrite, "log": log or []}
+    arguments: dict[str, Any] = {
+        "out": out,
+        "init_from": init_from,
+        "resume": resume,
+        "overwrite": overwrite,
+        "log": log or [],
+    }
     run = _train(display, (live_port, live_with or []) if live else None, source, **arguments, **settings)
     _show(run, out, source, as_json=as_json, quiet=quiet)
     return INTERRUPTED if run.interrupted else 0
@@ -112,8 +118,8 @@ def _train(
 ) -> Run:
     """Train with the display and, on a port and with other runs, the dashboard; the time budget is the command's."""
     from elman import train
-    from elman.training.budget import STOPWATCH, Stopwatch
     from elman.training.callbacks import CallbackList, TrainingCallback
+    from elman.training.limits import STOPWATCH, Stopwatch
 
     callbacks, live_run = list[TrainingCallback]([display]), None
     with ExitStack() as stack:

@@ -1,0 +1,139 @@
+"""What a run records: the rows of ``metrics.csv``, samples, and at the end a plot of the losses."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine import TrainState, get_engine
+from elman.engine_registry import inference_engine
+from elman.model.generate import sample_chunks
+from elman.network.sampling import SamplingParams
+from elman.runs.directory import PLOT
+from elman.runs.history import Metrics, Sample, finite_or_none
+from elman.training.callbacks import TrainingCallback
+from elman.training.health import HealthCheck
+from elman.training.run import Run
+
+
+class MetricsRows:
+    """Adds a row for the update just done; `losses` are the latest of the current call, in nats per window."""
+
+    def __init__(self, run: Run, losses: Sequence[float]) -> None:
+        self.run, self.losses = run, losses
+
+    def next_update(self, last_update: int) -> float:
+        """Return the next multiple of the interval, or the end."""
+        every, rows = self.run.config.metrics_every, self.run.metrics
+        return min(((rows[-1].update if len(rows) else 0) // every + 1) * every, last_update)
+
+    def perform(self, last_update: int) -> None:
+        """Add a row without a validation loss, unless there is one for this update, or no update was done."""
+        rows = self.run.metrics
+        if self.losses and (not len(rows) or rows[-1].update < self.run.state.update):
+            self.add(None)
+
+    def add(self, validation_loss: float | None) -> None:
+        """Add a row of metrics."""
+        run, state, rows = self.run, self.run.state, self.run.metrics
+        since_update, since_seconds = (rows[-1].update, rows[-1].seconds) if len(rows) else (0, 0.0)
+        chars, seconds = (state.update - since_update) * run.config.chars_per_update, state.seconds - since_seconds
+        smooth_loss, loss = run.smooth_loss, self.losses[-1] / run.config.seq_length
+        row = Metrics(
+            state.update,
+            float(run.epochs),
+            smooth_loss,
+            loss,
+            run.history.estimator.append(state.update, smooth_loss, loss),
+            validation_loss,
+            state.seconds,
+            chars / seconds if seconds > 0 else 0.0,
+            float(run.optimizer.learning_rates(state.update - 1, 1)[0]),
+        )
+        run.history.add(row)
+
+
+def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:
+    """Apply S <- 0.999 S + 0.001 L to the losses of the last updates; S starts as the first loss of the run."""
+    S, minimum, at = state.smooth_loss, state.minimum_smooth_loss, state.minimum_at
+    for update, L in enumerate(losses.tolist(), state.update - len(losses) + 1):
+        S = L if update == 1 else 0.999 * S + 0.001 * L
+        if math.isnan(minimum) or minimum > S:
+            minimum, at = S, update
+    state.smooth_loss, state.minimum_smooth_loss, state.minimum_at = S, minimum, at
+
+
+FINAL_LENGTH = 1000
+"""Length of the sample of the finished network, as in the reference experiment."""
+FINAL_LINES = 10
+"""Lines of that sample, where the text is one of independent lines."""
+
+
+class Samples:
+    """Generates a sample after every `Config.sample_every` updates."""
+
+    def __init__(self, run: Run, callback: TrainingCallback, health: HealthCheck) -> None:
+        self.run, self.callback, self.health = run, callback, health
+
+    def next_update(self, last_update: int) -> float:
+        """Return the next multiple of the interval; 0 before the first sample."""
+        every, samples = self.run.config.sample_every, self.run.samples
+        if not every:
+            return math.inf
+        return (samples[-1].update // every + 1) * every if len(samples) else 0
+
+    def perform(self, last_update: int) -> None:
+        """Generate a sample with the generator of the run, which is not that of anything else."""
+        run = self.run
+        self.health.require_finite()
+        generated = continue_text(run, run.config.sample_length, run.state.sample_generator)
+        sample = Sample(run.state.update, finite_or_none(run.smooth_loss), generated)
+        run.samples.append(sample)
+        self.callback.on_sample(run, sample)
+
+
+def continue_text(run: Run, length: int, generator: np.random.Generator, temperature: float = 1.0) -> str:
+    """Generate `length` characters from the current state, from the next one of the last batch row or of a line."""
+    state, alphabet, windows, lines = run.state, run.corpus.alphabet, run.data.windows, run.config.lines
+    session = get_engine(inference_engine(run.config.engine, run.config.cell)).session(state.eval_parameters)
+    position = (windows.batch_size - 1) * windows.row_length + state.position
+    first = int(run.corpus.indices[0 if lines else position])
+    shown = "" if lines else alphabet.decode([first])
+    start, sampling = (state.final_hidden.reshape(1), np.array([first])), SamplingParams(temperature)
+    chunks = sample_chunks(session, *start, length - len(shown), sampling, [generator])
+    return shown + "".join(alphabet.decode(characters[:, 0]) for characters in chunks)
+
+
+def generate_final_sample(run: Run, temperature: float) -> str:
+    """Generate a sample of the selected network, with a generator of its own, so that the run does not change."""
+    seed = [run.config.seed, run.state.update]
+    if run.config.lines:
+        length = FINAL_LENGTH // FINAL_LINES
+        return "\n".join(run.model.samples(FINAL_LINES, length, seed=sum(seed), temperature=temperature))
+    if run.selected is None or run.selected.update == run.state.update:
+        return continue_text(run, FINAL_LENGTH, np.random.default_rng(seed), temperature)
+    return run.model.sample(FINAL_LENGTH, seed=sum(seed), temperature=temperature)
+
+
+def save_plot(run: Run, callback: TrainingCallback) -> None:
+    """Write the plot of a run with a directory or, without Matplotlib, say how to get it."""
+    if run.directory is None or not len(run.metrics):
+        return
+    if find_spec("matplotlib"):
+        write_plot(run)
+    else:
+        plot = shlex.join(["elman", "plot", str(run.directory.path)])
+        callback.on_notice(f"no loss curve was drawn: pip install 'elman[plot]', then {plot}")
+
+
+def write_plot(run: Run) -> None:
+    """Write the plot to the directory."""
+    from elman.runs.plots import save_figure
+
+    assert run.directory is not None
+    save_figure(run.plot(), run.directory.path / PLOT)
