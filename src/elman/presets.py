@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from elman.errors import ElmanError, quote
@@ -15,21 +16,27 @@ class Preset:
 
     summary: str
     """What to expect, in one line: the validation loss in nats per character and the time on two CPU cores."""
-    settings: dict[str, Any] = field(default_factory=dict)
-    """The settings that differ from the defaults of `elman.Config`."""
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Settings that differ from the defaults of `elman.Config`."""
+    budget: float | None = None
+    """Time budget in seconds of a preset that follows the recipe, which depends on the training text and this budget.
+    """
 
     @property
     def has_recipe(self) -> bool:
-        """Whether `elman.recipe` adapts them to the training text and the time budget."""
-        return "max_seconds" in self.settings
+        """Whether `elman.recipe` chooses the other settings."""
+        return self.budget is not None
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """All settings that differ from the defaults of `elman.Config`, for a text of `TYPICAL_CHARS`."""
+        if self.budget is None:
+            return self.changes
+        return choose_recipe(TYPICAL_CHARS, self.budget) | self.changes | {"max_seconds": self.budget}
 
 
 TYPICAL_CHARS = 1_000_000
 """Characters of the training text for which the settings of a preset are listed."""
-
-
-def _budget(seconds: float, summary: str, validation: float = 0.1) -> Preset:
-    return Preset(summary, choose_recipe(TYPICAL_CHARS, seconds) | {"validation": validation, "max_seconds": seconds})
 
 
 PRESETS = {
@@ -59,23 +66,27 @@ PRESETS = {
         " on tiny Shakespeare",
         {"hidden_size": 0, "ngram_order": 11, "ngram_folds": 0, "validation": 0.1, "dtype": "float32"},
     ),
-    "quick": _budget(
-        6.0,
+    "quick": Preset(
         "GRU, 192 units, with an n-gram prior, about 6 s: validation loss 1.45 to 1.49 nats/char on tiny Shakespeare"
         " (with a tenth held out)",
-        validation=0.0,
+        {"validation": 0.0},
+        6.0,
     ),
-    "minute": _budget(
-        60.0,
+    "minute": Preset(
         "GRU of 2 layers (4 for about 300 kB, 1 for a long text), 192 to 256 units, with an n-gram prior, 1 min:"
         " validation loss 1.36 to 1.40 nats/char on tiny Shakespeare",
+        {"validation": 0.1},
+        60.0,
     ),
-    "strong": _budget(
-        240.0,
+    "strong": Preset(
         "4-layer GRU (2 layers below 200 kB), 192 to 256 units, with an n-gram prior, 4 min: validation loss 1.34"
         " nats/char on tiny Shakespeare",
+        {"validation": 0.1},
+        240.0,
     ),
-    "hour": _budget(3600.0, "4-layer GRU, 256 units (448 for 5 MB), with an n-gram prior, 1 h, for long texts"),
+    "hour": Preset(
+        "4-layer GRU, 256 units (448 for 5 MB), with an n-gram prior, 1 h, for long texts", {"validation": 0.1}, 3600.0
+    ),
 }
 
 DEFAULT_PRESET = "minute"

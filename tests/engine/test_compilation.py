@@ -11,7 +11,7 @@ from elman.engine.numpy_engine import NumpyEngine, NumpySession
 from elman.jit import COMPILATION
 from elman.network.state import State
 from elman.text import Corpus
-from elman.training.fitting import measure_speed
+from elman.training.initialization import measure_speed
 from support.training import EXACT
 
 

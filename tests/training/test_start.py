@@ -13,7 +13,7 @@ from elman.engine.processes import Process
 from elman.errors import ElmanError
 from elman.recipe import EPOCHS, SHORT_BUDGET, SHORT_TEXT, UNLIMITED, choose_recipe, round_speed
 from elman.text import Corpus
-from elman.training import fitting, initialization
+from elman.training import initialization
 from elman.training.callbacks import CallbackList
 from elman.training.loop import start_run
 from support.state import TEXT
@@ -139,19 +139,19 @@ def test_without_a_limit_a_text_is_read_as_often_as_the_recipe_says() -> None:
 
 def test_the_speed_is_measured_where_it_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     def decides(*passed: str, **settings: Any) -> bool:
-        return fitting.speed_decides(make_config("minute", settings), passed)
+        return initialization.speed_decides(make_config("minute", settings), passed)
 
     assert decides()
     assert decides(max_seconds=SHORT_BUDGET)
     assert not decides(max_seconds=SHORT_BUDGET - 1)
     assert not decides("max_updates", max_updates=10)
     assert not decides("hidden_size")
-    monkeypatch.setattr(fitting, "current_process", lambda: Process(size=2))
+    monkeypatch.setattr(initialization, "current_process", lambda: Process(size=2))
     assert not decides()  # an update of one process alone would wait for the gradients of the others
 
 
 def test_the_measured_speed_is_in_the_results_and_the_notice(monkeypatch: pytest.MonkeyPatch, corpus: Corpus) -> None:
-    monkeypatch.setattr(fitting, "measure_speed", lambda *_: 0.46)
+    monkeypatch.setattr(initialization, "measure_speed", lambda *_: 0.46)
     run = start_run(None, corpus, "minute", {"engine": "numpy"})
     assert run.results()["measured_speed"] == 0.46
     assert any("on a machine 0.46 times as fast as that of the presets: " in notice for notice in run.notices)

@@ -21,9 +21,9 @@ from elman.runs.writer import RunWriter
 from elman.training.advice import advise, outcome_of
 from elman.training.callbacks import StoppedEarly, TrainingCallback
 from elman.training.checkpoints import Checkpoints
-from elman.training.fitting import choose_settings
 from elman.training.health import HealthCheck
 from elman.training.initialization import (
+    choose_settings,
     compile_ahead,
     create_optimizer,
     describe_start,

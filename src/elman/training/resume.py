@@ -14,7 +14,7 @@ from elman.engine import require_engine
 from elman.errors import ElmanError, option, quote
 from elman.ngram.model import NgramModel, ngram_tensors
 from elman.runs.checkpoint import Checkpoint
-from elman.runs.directory import METRICS, SAMPLES
+from elman.runs.directory import METRICS, SAMPLES, RunDirectory
 from elman.runs.history import Metrics, Sample
 from elman.runs.manifest import RunManifest
 from elman.runs.texts import Text, TrainingData, find_text, read_text, read_validation_text, require_unchanged
@@ -50,12 +50,7 @@ def resume_run(directory: RunWriter, source: Text | None, preset: str | None, op
     _check_position(saved, data)
     require_memory(data)
     saved.state.parameters = replace(saved.state.parameters, ngrams=_count_again(saved, data))
-    is_evaluated = saved.best is not None or (manifest is not None and manifest.stopped == "counts")
-    metrics, samples = list[Metrics](), list[Sample]()
-    if saved.state.update or is_evaluated:  # a run that was killed right at its start has no files of records yet
-        metrics, samples = files.metrics(), files.samples()
-        _require_records(files.path / METRICS, metrics, saved, saved.config.metrics_every)
-        _require_records(files.path / SAMPLES, samples, saved, saved.config.sample_every)
+    metrics, samples = _read_records(files, saved, manifest)
     run = Run(
         data,
         saved.state,
@@ -69,10 +64,9 @@ def resume_run(directory: RunWriter, source: Text | None, preset: str | None, op
         notices=(data.describe(),),
         counts_loss=saved.counts_loss,
     )
-    all_records = History(config, metrics, samples, files)
     run = replace(run, history=History(config, _drop_end(metrics, run, saved.config), samples, files))
     if limit := was_ended_by(run, config):
-        run = replace(run, history=all_records)
+        run = replace(run, history=History(config, metrics, samples, files))
         _leave_finished(run, saved, limit)
     elif extension := describe_extension(run, saved.config):
         run.notices += (extension,)
@@ -137,6 +131,19 @@ def _check_position(saved: Checkpoint, data: TrainingData) -> None:
             f"after {state.update} updates a run is at character {position} of epoch {epoch}, but the checkpoint is at "
             f"{state.position} of epoch {state.epoch}; restore a copy or train again"
         )
+
+
+def _read_records(
+    files: RunDirectory, saved: Checkpoint, manifest: RunManifest | None
+) -> tuple[list[Metrics], list[Sample]]:
+    """Read the records of a run; one that was killed right at its start has no files of them yet."""
+    is_evaluated = saved.best is not None or (manifest is not None and manifest.stopped == "counts")
+    if not (saved.state.update or is_evaluated):
+        return [], []
+    metrics, samples = files.metrics(), files.samples()
+    _require_records(files.path / METRICS, metrics, saved, saved.config.metrics_every)
+    _require_records(files.path / SAMPLES, samples, saved, saved.config.sample_every)
+    return metrics, samples
 
 
 def _require_records(path: Path, records: Sequence[Metrics | Sample], saved: Checkpoint, every: int) -> None:
