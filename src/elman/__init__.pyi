@@ -6,12 +6,12 @@ from elman.apps.decode.ctc import decode_ctc as decode_ctc
 from elman.apps.decode.ctc import rescore as rescore
 from elman.apps.ensemble.ensemble import ensemble as ensemble
 from elman.apps.explain.page import explain as explain
+from elman.apps.parallel import LineScorer as LineScorer
 from elman.apps.sweep.sweep import sweep as sweep
 from elman.config import Config as Config
 from elman.errors import ElmanError as ElmanError
 from elman.formats import export as export
 from elman.formats import import_ as import_
-from elman.model.loading import LineScorer as LineScorer
 from elman.model.loading import load as load
 from elman.model.model import Model as Model
 from elman.model.score import Score as Score

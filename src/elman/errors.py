@@ -1,7 +1,4 @@
-"""Exceptions for errors that the caller can correct.
-
-Every message is one line that says what is wrong, what was given and, if that adds something, how to correct it. The
-command line prints it as ``error: …`` and exits with code 2; the library never exits.
+"""Errors that the caller can correct: what is wrong, what was given and how to correct it, in one line.
 
 Messages name an option by `option`, ``f"{option.learning_rate} must be …"``: a user of the command line reads
 ``--learning-rate``, one of Python ``learning_rate``. A help text is for both: a template, ``"… {learning_rate} …"``,
@@ -18,24 +15,6 @@ from typing import Any
 
 _ARGUMENTS = {"beam": "width", "like": "config=elman.open_run(RUN).config"}  # options that Python names otherwise
 
-_is_command_line = False
-
-
-def is_command_line() -> bool:
-    """Return whether options are named as on the command line."""
-    return _is_command_line
-
-
-@contextmanager
-def command_line(is_used: bool = True) -> Iterator[None]:
-    """Name options as the command line does while the block runs, or as Python if it is not used."""
-    global _is_command_line
-    before, _is_command_line = _is_command_line, is_used
-    try:
-        yield
-    finally:
-        _is_command_line = before
-
 
 class _Option(str):
     """The name of an option; a format specification is its value, ``True`` that of a flag."""
@@ -49,20 +28,19 @@ class _Option(str):
 
 
 class _Options:
-    """The options, by name as attributes or keys: as flags, as in Python or, with None, as the caller names them."""
+    """The options, by name as attributes or keys: as flags, or as in Python."""
 
-    def __init__(self, are_flags: bool | None = None) -> None:
+    def __init__(self, are_flags: bool) -> None:
         self._are_flags = are_flags
 
     def __getitem__(self, name: str) -> _Option:
-        are_flags = _is_command_line if self._are_flags is None else self._are_flags
-        return _Option(flag(name) if are_flags else _ARGUMENTS.get(name, name))
+        return _Option(flag(name) if self._are_flags else _ARGUMENTS.get(name, name))
 
     def __getattr__(self, name: str) -> _Option:
         return self[name]
 
 
-option, FLAGS, ARGUMENTS = _Options(), _Options(True), _Options(False)
+option, FLAGS, ARGUMENTS = _Options(False), _Options(True), _Options(False)
 """The options as the caller names them, as the command line does, and as Python does.
 
 Examples
@@ -74,17 +52,30 @@ Examples
 """
 
 
+def is_command_line() -> bool:
+    """Return whether `option` names options as the command line does."""
+    return option._are_flags
+
+
+@contextmanager
+def command_line(is_used: bool = True) -> Iterator[None]:
+    """Name options as the command line does while the block runs, or as Python if it is not used."""
+    before, option._are_flags = option._are_flags, is_used
+    try:
+        yield
+    finally:
+        option._are_flags = before
+
+
 class ElmanError(Exception):
     """An error that the caller can correct; ``str(error)`` is a one-line message.
 
     Examples
     --------
     >>> import elman
-    >>> try:
-    ...     elman.Config(layers=0)
-    ... except elman.ElmanError as error:
-    ...     print(error)
-    layers must be at least 1 (got 0)
+    >>> elman.Config(layers=0)
+    Traceback (most recent call last):
+    elman.errors.ElmanError: layers must be at least 1 (got 0)
     """
 
 

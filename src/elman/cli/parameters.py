@@ -60,21 +60,6 @@ def _flatten(hint: Any) -> list[Any]:
     return [hint] if not get_args(hint) else [each for argument in get_args(hint) for each in _flatten(argument)]
 
 
-def parse_name(hint: Any, tokens: Sequence[Token]) -> str:
-    """Parse the name of an entry of a registry, all of which are in lower case."""
-    return tokens[0].value.lower()
-
-
-def parse_names(hint: Any, tokens: Sequence[Token]) -> list[str]:
-    """Parse several such names."""
-    return [token.value.lower() for token in tokens]
-
-
-def keep_spaces(hint: Any, value: str, delimiter: str | None = None) -> list[str]:
-    """Return the value of an environment variable as a single one; Cyclopts would split it at spaces."""
-    return [value]
-
-
 def parse_corpus(hint: Any, tokens: Sequence[Token]) -> str:
     """Parse a corpus, which may be - for standard input; what else begins with a hyphen must be a file that exists."""
     text = tokens[0].value
@@ -106,8 +91,11 @@ Integer = Annotated[int, Parameter(converter=parse_integer)]
 OptionalInteger = Annotated[int | None, Parameter(converter=parse_integer)]
 Port = Annotated[int, Parameter(converter=parse_port)]
 ANY_CASE = Parameter(converter=parse_choice)  # of a `Literal`
-Name = Annotated[str, Parameter(converter=parse_name)]
-Names = Annotated[list[str] | None, Parameter(converter=parse_names, negative="")]
+# The names of the entries of a registry are in lower case.
+Name = Annotated[str, Parameter(converter=lambda _, tokens: tokens[0].value.lower())]
+Names = Annotated[
+    list[str] | None, Parameter(converter=lambda _, tokens: [token.value.lower() for token in tokens], negative="")
+]
 Flag = Annotated[bool, Parameter(negative="")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"], converter=parse_nonempty_path)]
 

@@ -9,6 +9,7 @@ from elman.model.loading import find_builtin as find_builtin
 from elman.model.loading import fingerprint as fingerprint
 from elman.model.loading import load as load
 from elman.model.loading import load_builtin as load_builtin
+from elman.model.loading import locate_model as locate_model
 from elman.model.loading import name_model as name_model
 from elman.model.loading import save_model as save_model
 from elman.model.model import Model as Model

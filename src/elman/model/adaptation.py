@@ -2,11 +2,8 @@
 
 No character is predicted by a model that has read it, and the model that is passed in does not change. The counts of an
 n-gram prior are adapted by counting every character once it has been read, see `elman.ngram.model`; the weights by
-dynamic evaluation: the network keeps training on the text while it is scored. The mode ``mixture`` of the codec adapts
-as well; the length of the code is then the score.
-
-The method is that of Krause, Kahembwe, Murray and Renals (2018). The text is read in windows. Each is scored first,
-with the current parameters, and then trained on.
+dynamic evaluation (Krause, Kahembwe, Murray and Renals, 2018): the text is read in windows, each of which is scored
+first, with the current parameters, and then trained on.
 
 n        windows trained on so far            g       gradient of window n, of the sum over its characters
 theta_0  parameters of the trained network    m       hidden units per layer
@@ -21,10 +18,9 @@ beta     `BETA`, a constant                   decay   what `TIME_CONSTANT` impli
     (4)  theta <- theta + decay (theta_0 - theta)                after every 16th window
 
 (2) and (3) are Adam without momentum, for every parameter. (4) decays the parameters towards the trained ones, so that
-old text is forgotten and no error persists. The root in (3) removes the scale of the gradients, so every weight changes
-by about eta. In a sum over the m inputs of a unit these changes add up to m eta at most, while the sum itself is of the
-order of sqrt(m) rms(W). So with (1) a step changes the recurrent sums by the same fraction, c, in every network. One
-whose recurrent weights are all zero does not adapt.
+old text is forgotten and no error persists. By (3) every weight changes by about eta. In a sum over the m inputs of a
+unit these changes add up to m eta at most, while the sum itself is of the order of sqrt(m) rms(W). So with (1) a step
+changes the recurrent sums by the same fraction, c, in every network.
 """
 
 from __future__ import annotations

@@ -6,16 +6,14 @@ import hashlib
 import lzma
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elman.engine import get_engine
 from elman.engine_registry import inference_engine
@@ -29,11 +27,7 @@ from elman.runs.snapshot import BEST, CHECKPOINT, Snapshot, save_network
 from elman.storage import exists, is_directory, make_absolute
 from elman.storage.tensors import is_named_or_begins_like_tensors
 
-if TYPE_CHECKING:
-    from elman.model.score_lines import BlockScorer
-
-DOWNLOADS = Registry[Callable[[str], Path]]("elman.downloads")
-"""What downloads a model, by the scheme of its URL."""
+DOWNLOADS = Registry[Callable[[str], Path]]("elman.downloads")  # what downloads a model, by the scheme of its URL
 BUILTIN = "builtin"  # what stands for the newest built-in model where a run is expected
 
 HUB_WEIGHTS = "model.safetensors"
@@ -51,8 +45,7 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
     path : str or path
         A run directory, one of its two files of weights, or a folder written by ``elman export --format hub``.
         ``hf://OWNER/NAME`` is a repository of the Hugging Face Hub, ``hf://OWNER/NAME@REVISION`` a branch, a tag or a
-        commit of it, downloaded once to the cache of huggingface_hub; requires the extra ``hub``. ``builtin``, unless
-        there is a file or directory of this name, is the model that Elman contains.
+        commit of it, which requires the extra ``hub``. ``builtin``, unless there is such a file, is that of Elman.
     engine : str, optional
         One of `elman.engine_registry.ENGINES`; by default the engine it was trained with, or ``numba`` for ``torch``.
 
@@ -228,66 +221,3 @@ def fingerprint(model: Model) -> bytes:
         digest.update(f"{name} {array.shape}\0".encode())
         digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
     return digest.digest()
-
-
-# --- Scores of many lines, in other processes ---
-
-
-class LineScorer:
-    """Scores independent lines; for the batches of Ray, Dask, Spark or ``multiprocessing``.
-
-    It is pickled as a path. A process loads the model when it first scores lines, and once, however many copies it
-    receives; threads of a process take turns.
-
-    Parameters
-    ----------
-    path : str or path
-        As in `elman.load`; every process must be able to read it.
-    engine : str, optional
-        As in `elman.load`.
-
-    Examples
-    --------
-    >>> import elman
-    >>> text = elman.Corpus.from_lines(["accepted", "accepted", "rejected"] * 40)
-    >>> run = elman.train(text, out="runs/log", preset="reference", hidden_size=16, max_updates=100, engine="numpy")
-    >>> scorer = elman.LineScorer("runs/log")
-    >>> scores = scorer(["accepted", "!?"])
-    >>> bool(scores["nats_per_char"][0] < scores["nats_per_char"][1]), scores["chars"]
-    (True, array([9, 3]))
-    """
-
-    def __init__(self, path: str | os.PathLike[str], *, engine: str | None = None) -> None:
-        self.engine = engine
-        self.path = locate_model(path)  # a process may run in another directory
-
-    def __call__(self, lines: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Score lines as ``elman score`` does: every line starts from the same state, and its end is scored.
-
-        Parameters
-        ----------
-        lines : sequence of str
-            Without line feeds, except for one at the end of a line.
-
-        Returns
-        -------
-        dict of ndarray, shape (len(lines),)
-            ``chars``, ``nats_per_char``, ``worst5_nats``, ``worst_column`` and ``worst_nats``, see
-            `elman.model.score_lines.Line`.
-
-        Raises
-        ------
-        ElmanError
-            If the model cannot be loaded, or a line is not a string or contains a line feed.
-        """
-        scored = _open_scorer(self.path, self.engine).score_batch(lines)
-        names = {"chars": "i8", "nats_per_char": "f8", "worst5_nats": "f8", "worst_column": "i8", "worst_nats": "f8"}
-        return {name: np.array([getattr(line, name) for line in scored], dtype) for name, dtype in names.items()}
-
-
-@cache
-def _open_scorer(path: str, engine: str | None) -> BlockScorer:
-    """Return the scorer of a model, which the process keeps."""
-    from elman.model.score_lines import BlockScorer
-
-    return BlockScorer(load(path, engine=engine), carry_state=False)

@@ -82,16 +82,13 @@ class Model:
     def in_training_text(self, line: str) -> bool:
         """Return whether a model of independent lines was trained on a line; validation lines do not count.
 
-        Raises
-        ------
-        ElmanError
-            If it is no such model, or was imported.
+        Of another model, or one that was imported, it is an `ElmanError`.
 
         Examples
         --------
         >>> import elman
-        >>> options = {"preset": "reference", "engine": "numpy", "seq_length": 5, "max_updates": 1}
-        >>> model = elman.train(elman.Corpus.from_text("Ada\\nGrace\\nAlan\\n"), lines=True, **options).model
+        >>> corpus = elman.Corpus.from_lines(["Ada", "Grace", "Alan"])
+        >>> model = elman.train(corpus, preset="counts", lines=True, validation=0.0).model
         >>> model.in_training_text("Grace"), model.in_training_text("Gra")
         (True, False)
         """
@@ -134,17 +131,14 @@ class Model:
         length : int
             Maximum number of characters to generate.
         prompt : str
-            Text to continue; it is not part of the output. Without a prompt the network reads a line feed, if its
-            alphabet has one, so that the output begins a line. A model of independent lines always begins a line, and
-            the prompt is its beginning.
+            Text to continue; it is not part of the output. Without one the output begins a line, if the alphabet has a
+            line feed. A model of independent lines always begins a line, and the prompt is its beginning.
         stop : str or sequence of str
-            End before this string, or the first of these, would be generated. A model of independent lines also ends at
-            the end of the line.
+            End before this string, or the first of these, would be generated; of independent lines also at their end.
         seed : int, optional
             The same seed gives the same text. Without one every call differs.
         adapt : "counts", optional
-            The n-gram prior counts the prompt as well, for this call only: the text then follows the prompt more
-            closely. What is generated is not counted.
+            The n-gram prior counts the prompt as well, for this call only, and not what is generated.
         OPTIONS
 
         Raises
@@ -161,15 +155,13 @@ class Model:
 
     @document_options(generate.GENERATION_OPTIONS)
     def sample(self, length: int = 1000, **options: Unpack[generate.GenerationOptions]) -> str:
-        """Generate text and return it complete.
+        """Generate text and return it complete, see `stream`.
 
         Parameters
         ----------
         length : int
             Maximum number of characters to generate.
         OPTIONS
-
-        Raises as `stream`.
         """
         return "".join(self.stream(length, **options))
 
@@ -185,10 +177,9 @@ class Model:
         adapt: Literal["counts"] | None = None,
         **options: Unpack[SamplingOptions],
     ) -> list[str]:
-        """Generate several texts as one batch, which takes little longer than one.
+        """Generate several texts as one batch, which takes little longer than one; see `stream`.
 
-        The first text is sampled with `seed`, the next with `seed` + 1, and so on, so that no text depends on how many
-        there are.
+        The first is sampled with `seed`, the next with `seed` + 1, and so on: none depends on how many there are.
 
         Parameters
         ----------
@@ -201,8 +192,7 @@ class Model:
         Raises
         ------
         ElmanError
-            As `stream`, or if `count` is less than 1, or so large that the texts might not fit in memory; if prompts
-            are passed in both ways.
+            Also if so many texts might not fit in memory, or prompts are passed in both ways.
         """
         prompts: Sequence[str] = ()
         if isinstance(count, Sequence):
@@ -237,9 +227,7 @@ class Model:
     ) -> Iterator[str]:
         """Yield the most likely text that a beam search of this width finds, in chunks as soon as they are final.
 
-        The most likely texts of small models repeat themselves; for prose use `stream`.
-
-        Raises as `stream`.
+        The most likely texts of small models repeat themselves; for prose, and for the arguments, see `stream`.
         """
         check_range("beam", width, 1, generate.MAX_BEAM_WIDTH)
         check_range("length", length, 0)
@@ -270,7 +258,7 @@ class Model:
         Parameters
         ----------
         state : State
-            Of n sequences, see `start`.
+            Of n sequences of this model, see `start`.
         characters : str of length n, or ndarray of int, shape (n,)
             The characters, or their indices in ``alphabet.characters``.
 
@@ -278,14 +266,7 @@ class Model:
         -------
         state : State
         log_p : ndarray, shape (n, K)
-            The log-probability of every next character of ``alphabet.characters``, in nats; float32, or float64 for a
-            model in float64.
-
-        Raises
-        ------
-        ElmanError
-            If the state is not one of n sequences of this model, the characters are not n characters of the alphabet,
-            or the network's output is not finite.
+            The log-probability of every next character of ``alphabet.characters``, in nats, of the model's dtype.
 
         Examples
         --------
@@ -314,14 +295,12 @@ class Model:
         ----------
         text : str, or list of str
             Unknown characters cost what `elman.text.unknown` says. Of a list, each text is scored on its own. A model
-            of independent lines reads it as such, and predicts every line from its first character to its end.
+            of independent lines predicts every line from its first character to its end.
         adapt : str, optional
-            What adapts to the text just scored: ``weights``, which is dynamic evaluation, ``counts``, those of the
-            n-gram prior, or ``both``; or ``mixture``, the mode of `elman.compress`, whose score is the length of the
-            code. The model itself does not change. See `elman.model.adaptation`.
+            What adapts to the text just scored, while the model does not change: ``weights`` (dynamic evaluation),
+            ``counts`` of the n-gram prior, or ``both``; or ``mixture``, the length of the code of `elman.compress`.
         window : int, optional
-            Read windows of this many characters, each from a state of zeros, instead of the complete text. See
-            `elman.model.score.score_windows`.
+            Read windows of this many characters, each from a state of zeros, instead of the complete text.
 
         Raises
         ------
@@ -369,12 +348,6 @@ class Model:
         ndarray of float64, shape (lines,)
             NaN where there is nothing to predict.
 
-        Raises
-        ------
-        ElmanError
-            If `by` is another name, a line is not a string or contains a line feed, or the network's output is not
-            finite.
-
         Examples
         --------
         >>> import elman
@@ -398,12 +371,7 @@ class Model:
         return BlockScorer(self, carry_state=False)
 
     def next_char(self, prefix: str = "") -> dict[str, float]:
-        """Return the probability of every character after a prefix, the most likely first.
-
-        Raises
-        ------
-        ElmanError
-            If the prefix contains a character that the model does not know, or the network's output is not finite.
+        """Return the probability of every character after a prefix of known ones, the most likely first.
 
         Examples
         --------
@@ -418,15 +386,8 @@ class Model:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file, which `elman.load` and every command read like a run; an existing one is replaced.
 
-        Parameters
-        ----------
-        path : str or path
-            Its suffix is ``.safetensors``; `elman.export` writes the formats of other libraries.
-
-        Raises
-        ------
-        ElmanError
-            If the suffix is another, or the file is the checkpoint of a run or cannot be written.
+        The suffix is ``.safetensors``; `elman.export` writes the formats of other libraries. The checkpoint of a run is
+        not replaced.
         """
         path = Path(path)
         if path.suffix != SUFFIX:

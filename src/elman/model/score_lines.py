@@ -189,14 +189,12 @@ class BlockScorer:
         check_finite(losses)
         if not self.scores_line_feed:
             losses[starts + chars] = 0
-        line = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(losses)))
-        order = np.lexsort((-losses, line))  # by line; in each, by descending loss
-        rank = np.arange(len(losses)) - starts[line]
-        highest, worst_nats = rank < WORST, np.zeros((len(starts), WORST))
-        worst_nats[line[highest], rank[highest]] = losses[order[highest]]
-        worst = order[starts] - starts
-        # Summed in the order in which they are read, as the losses of a line that is read alone.
-        return SegmentLosses(np.bincount(line, losses).astype(np.float64), worst, worst_nats)
+        nats, worst, worst_nats = np.zeros(len(starts)), np.zeros(len(starts), np.intp), np.zeros((len(starts), WORST))
+        for n, of_line in enumerate(np.split(losses, starts[1:])):
+            nats[n] = sum(of_line.tolist())  # in the order in which they are read, as those of a line that is alone
+            worst[n], highest = of_line.argmax(), np.sort(of_line)[::-1][:WORST]
+            worst_nats[n, : len(highest)] = highest
+        return SegmentLosses(nats, worst, worst_nats)
 
 
 CALIBRATION_LINES = 4096  # held-out lines whose scores a model stores the quantiles of, at most

@@ -162,39 +162,21 @@ class _Parts:
 
 
 def _open(settings: Settings) -> Open:
-    levels, folds = settings.order + 2, max(len(settings.folds), 1)
-    return Open(
-        depth=np.zeros(2, np.int64),
-        digits=np.zeros(levels, np.int64),
-        folds=np.zeros((levels, folds), np.int64),
-        fold_kinds=np.zeros(levels, np.int64),
-        occurrences=np.zeros((levels, folds), np.int64),
-        units=np.zeros((levels, folds), np.int64),
-        lines=np.zeros((levels, folds, settings.min_count), np.int64),
-        fold_of=np.full((levels, settings.K + 1), _NONE),
-        preceding=np.zeros((levels, settings.K + 1), np.int64),
-        kinds=np.zeros(levels, np.int64),
-        only=np.zeros(folds, np.int64),
-        rest=np.zeros((levels, folds + 1), np.int64),
-        children=np.zeros(levels, np.int64),
-    )
+    n, folds, K = settings.order + 2, max(len(settings.folds), 1), settings.K + 1
+    of_folds, of_characters = (n, folds), (n, K)
+    shapes = [2, n, of_folds, n, of_folds, of_folds, (n, folds, settings.min_count), of_characters, of_characters, n]
+    opened = Open(*(np.zeros(shape, np.int64) for shape in [*shapes, folds, (n, folds + 1), n]))
+    opened.fold_of[:] = _NONE
+    return opened
 
 
 def _make_closed(settings: Settings, records: int, histogram: NDArray[np.int64], units: NDArray[np.int64]) -> Closed:
     """Return room for what closes in a piece: each string that is kept has at least the minimum of records."""
-    levels, nodes, folds = settings.order + 2, records // settings.min_count + 2, len(settings.folds)
+    shape = settings.order + 2, records // settings.min_count + 2
     symbol = np.min_scalar_type(settings.K)  # of the number of children, too
-    return Closed(
-        sizes=np.zeros(levels, np.int64),
-        symbols=np.empty((levels, nodes), symbol),
-        weights=np.empty((levels, nodes), np.uint8),
-        rests=np.empty((levels, nodes), np.uint8),
-        children=np.empty((levels, nodes), symbol),
-        fold_weights=np.empty((folds, levels, nodes), np.uint8),
-        fold_rests=np.empty((folds, levels, nodes), np.uint8),
-        histogram=histogram,
-        units=units,
-    )
+    arrays = [np.empty(shape, dtype) for dtype in (symbol, np.uint8, np.uint8, symbol)]
+    of_folds = np.empty((2, len(settings.folds), *shape), np.uint8)
+    return Closed(*[np.zeros(shape[0], np.int64), *arrays, *of_folds, histogram, units])
 
 
 # --- Strings that open and close ---

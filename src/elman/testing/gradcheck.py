@@ -103,15 +103,6 @@ def gradcheck(
     loss_and_gradients : callable, optional
         What computes the gradients in place of the engine, as ``Engine.loss_and_gradients``.
 
-    Returns
-    -------
-    list of GradientCheck
-
-    Raises
-    ------
-    ElmanError
-        If a number is below 1, `points` is below T, or the text is too short.
-
     Examples
     --------
     >>> import elman

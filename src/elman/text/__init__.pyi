@@ -9,6 +9,7 @@ from elman.text.corpus import Spool as Spool
 from elman.text.corpus import TextFile as TextFile
 from elman.text.corpus import encode_chunks as encode_chunks
 from elman.text.lines import complete_lines as complete_lines
+from elman.text.masks import Masker as Masker
 from elman.text.masks import describe_symbols as describe_symbols
 from elman.text.reading import cut_pieces as cut_pieces
 from elman.text.reading import hash_text as hash_text

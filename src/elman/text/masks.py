@@ -150,17 +150,6 @@ class Masker:
             hashes.append(hash_texts(filter(None, block.split("\n"))))
             yield self.mask_text(block)
 
-    def find_replaced(self, text: str) -> dict[int, str]:
-        """Return what the symbols replace when a text is masked, by their positions in the result."""
-        replaced, offset = dict[int, str](), 0
-        lines = text.split("\n")
-        for line, masked in zip(lines, self.mask_lines(lines), strict=True):
-            for start, end in masked.matches:
-                replaced[offset + start] = line[start:end]
-                offset -= end - start - 1
-            offset += len(line) + 1
-        return replaced
-
     def legend(self) -> dict[str, str]:
         """Return what each symbol stands for."""
         own = {REGEX_SYMBOL: f"matches of {self.regex}"} if self.regex else {}

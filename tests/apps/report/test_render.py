@@ -20,9 +20,9 @@ from elman.apps.report.render import (
 )
 from elman.apps.report.results import collect_results, describe_phase, start_progress
 from elman.config import Config
+from elman.formats.web import pluralize
 from elman.text import Corpus
 from elman.text.alphabet import visible
-from elman.web import pluralize
 from support.html_page import Page
 from support.training import train
 

@@ -25,7 +25,7 @@ from elman.apps.serve.responses import EXCEPTION_HANDLERS, APIError, json_respon
 from elman.apps.serve.server import listen, run_in_thread
 from elman.apps.serve.settings import Settings
 from elman.errors import ElmanError, format_count
-from elman.web import STATIC, page_routes
+from elman.formats.web import STATIC, page_routes
 
 HOST = "127.0.0.1"
 CLOSE_TIMEOUT = 5.0

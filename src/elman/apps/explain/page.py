@@ -29,12 +29,12 @@ from elman.apps.explain.explanation import (
 )
 from elman.apps.explain.probing import MIN_ONSETS, FeatureProbe, UnitScore, probe_units, select_units
 from elman.errors import check_range, format_count
+from elman.formats.web import STATIC_FILES, dump_json, encode_bytes, pluralize, render_file
 from elman.model import Model, check_is_model
 from elman.network import Architecture
 from elman.notebook import MAX_CHARS, render_figure, render_table
 from elman.storage import write_output
-from elman.text import Alphabet, Corpus, describe_symbols, encode_chunks, unknown_nats, visible
-from elman.web import STATIC_FILES, dump_json, encode_bytes, pluralize, render_file
+from elman.text import Alphabet, Corpus, Masker, describe_symbols, encode_chunks, unknown_nats, visible
 
 MAX_DEFAULT_ACTIVATIONS = 8_000_000
 """Activations in a page, N times the units, unless the number of units is given."""
@@ -117,7 +117,7 @@ class ExplainPage:
         check_length(len(corpus.indices))
         legend, replaced = dict[str, str](), dict[int, str]()
         if model.masker is not None:
-            legend, replaced = model.masker.legend(), model.masker.find_replaced(corpus.text)
+            legend, replaced = model.masker.legend(), _find_replaced(model.masker, corpus.text)
             masked = model.masker.mask_text(corpus.text)
             alphabet, indices = encode_chunks([masked], corpus.label, model.alphabet, extend=True)
             corpus = replace(corpus, alphabet=alphabet, indices=indices)
@@ -317,3 +317,15 @@ def _color(character: str, bits: float) -> str:
         return shown
     opacity = min(bits, FULL_BITS) / FULL_BITS
     return f'<span title="{bits:.2f} bits" style="background: rgba(230, 110, 40, {opacity:.2f})">{shown}</span>'
+
+
+def _find_replaced(masker: Masker, text: str) -> dict[int, str]:
+    """Return what the symbols replace when a text is masked, by their positions in the result."""
+    replaced, offset = dict[int, str](), 0
+    lines = text.split("\n")
+    for line, masked in zip(lines, masker.mask_lines(lines), strict=True):
+        for start, end in masked.matches:
+            replaced[offset + start] = line[start:end]
+            offset -= end - start - 1
+        offset += len(line) + 1
+    return replaced

@@ -16,9 +16,9 @@ from elman.apps.report.lexicon import Lexicon, classify_words
 from elman.apps.report.results import NOVEL
 from elman.config import Config, help_of
 from elman.errors import FLAGS
+from elman.formats.web import pluralize
 from elman.runs import format_setting
 from elman.text import visible
-from elman.web import pluralize
 
 if TYPE_CHECKING:
     from markdown_it.token import Token

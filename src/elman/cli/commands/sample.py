@@ -26,7 +26,6 @@ from elman.cli.parameters import (
     OptionalRuns,
     TextFile,
     join_descriptions,
-    keep_spaces,
     passed_options,
 )
 from elman.errors import ElmanError, flag, format_count, quote
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     from elman.model import Model
     from elman.text import Alphabet
 
+# Cyclopts would split the value of an environment variable at spaces.
+STOP = Parameter(allow_leading_hyphen=True, negative="", env_var_split=lambda _, value, delimiter=None: [value])
 MAX_ATTEMPTS = 100  # samples drawn per new line that is to be printed, at most
 MAX_PROMPT = 10_000_000  # characters of a prompt in a file
 _ESCAPES = {r"\n": "\n", r"\r": "\r", r"\t": "\t"}
@@ -49,9 +50,7 @@ def sample(
     no_echo: Flag = False,
     length: Integer = 1000,
     options: Annotated[parameters.SamplingOptions | None, Parameter(name="*")] = None,
-    stop: Annotated[
-        list[str] | None, Parameter(allow_leading_hyphen=True, negative="", env_var_split=keep_spaces)
-    ] = None,
+    stop: Annotated[list[str] | None, STOP] = None,
     seed: OptionalInteger = None,
     count: Annotated[Integer, Parameter(name=["--count", "-n"])] = 1,
     new_only: Flag = False,

@@ -16,12 +16,12 @@ from elman.cli.parameters import (
     Corpora,
     Flag,
     Json,
+    Name,
     Names,
     Options,
     Out,
     Port,
     join_descriptions,
-    parse_name,
     passed_options,
 )
 from elman.errors import ElmanError
@@ -41,9 +41,7 @@ DASHBOARDS = Registry[Any]("elman.dashboards")  # what ``--live`` opens
 def train(
     *corpus: Corpora,
     out: Out,
-    preset: Annotated[
-        str | None, Parameter(help=PRESET_HELP, converter=parse_name, show_default=lambda _: DEFAULT_PRESET)
-    ] = None,
+    preset: Annotated[Name | None, Parameter(help=PRESET_HELP, show_default=lambda _: DEFAULT_PRESET)] = None,
     like: Path | None = None,
     init_from: Path | None = None,
     resume: Flag = False,

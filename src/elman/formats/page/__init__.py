@@ -20,13 +20,13 @@ from elman._version import __version__
 from elman.errors import ElmanError, option, quote
 from elman.formats.contents import describe_prior, require_pruned
 from elman.formats.format import Format, IncludeText, License, ModelInfo, Weights
+from elman.formats.web import STATIC_FILES, dump_json, encode_bytes, inline_modules, render_file
 from elman.model import Model
 from elman.network import SamplingParams
 from elman.network.parameters import Array, Parameters
 from elman.network.sampling import list_sampling_fields
 from elman.ngram.model import NgramModel
 from elman.text.masks import describe_symbols
-from elman.web import STATIC_FILES, dump_json, encode_bytes, inline_modules, render_file
 
 MAX_WEIGHTS = 50_000_000
 """A browser has the weights twice, in float32: 400 MB."""
