@@ -28,7 +28,7 @@ from elman.network import Dropout, Optimizer, SamplingParams, WeightDropout
 from elman.network.parameters import NAMES, Array
 from elman.network.state import State
 from elman.ngram.counting import count_ngrams
-from elman.ngram.kernels import INITIAL_CAPACITY, reader
+from elman.ngram.language_model import INITIAL_CAPACITY, reader
 from elman.ngram.table import NgramSpec
 from elman.testing import EngineComparison, check_engine, compare_gradients
 from elman.text import Windows

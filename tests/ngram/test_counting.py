@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from elman.ngram import kernels, sorting
+from elman.ngram import kernels, language_model, sorting
 from elman.ngram.compiled_table import exact
 from elman.ngram.counting import count_ngrams
-from elman.ngram.kernels import reader
-from elman.ngram.language_model import read_compiled
+from elman.ngram.language_model import read_compiled, reader
 from elman.ngram.model import MIN_PROB, Indices, NgramModel, read
 from elman.ngram.table import MAX_ORDER, NgramSpec
 from elman.text import corpus as text_corpus
@@ -113,7 +112,7 @@ def test_distributions_are_those_of_the_reference(K: int, order: int, folds: int
 
 @pytest.fixture(params=[-1, 0, 1, 2])
 def cached_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(kernels, "MAX_CACHED_ORDER", request.param)
+    monkeypatch.setattr(language_model, "MAX_CACHED_ORDER", request.param)
     return int(request.param)
 
 
@@ -125,20 +124,20 @@ def test_the_cache_only_rounds(cached_order: int, order: int, folds: int, monkey
     ngrams = counted(text, 11, order, folds=folds)
     result = read_compiled(ngrams, histories, x, left_out)
     assert reader(ngrams).table.cached_order == min(cached_order, order)
-    monkeypatch.setattr(kernels, "MAX_CACHED_ORDER", -1)
+    monkeypatch.setattr(language_model, "MAX_CACHED_ORDER", -1)
     assert_same(result, read_compiled(counted(text, 11, order, folds=folds), histories, x, left_out))
 
 
 @pytest.mark.parametrize(("distributions", "expected"), [(0, -1), (1, 0), (10, 0), (11, 1), (10_000, 2)])
 def test_the_cache_has_a_limit(distributions: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is one context of no characters, and 11 of one."""
-    monkeypatch.setattr(kernels, "MAX_CACHE_BYTES", distributions * 11 * 8)
+    monkeypatch.setattr(language_model, "MAX_CACHE_BYTES", distributions * 11 * 8)
     assert reader(counted(make_text(300, 11), 11, 3, folds=0)).table.cached_order == expected
 
 
 @pytest.fixture(params=[1, 7, 1 << 10])
 def capacity(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(kernels, "INITIAL_CAPACITY", request.param)
+    monkeypatch.setattr(language_model, "INITIAL_CAPACITY", request.param)
     return int(request.param)
 
 

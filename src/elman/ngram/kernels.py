@@ -1,4 +1,4 @@
-"""Kernels that read characters with an n-gram model, and what they read it from: a table with a cache, and counts.
+"""Kernels that read characters with an n-gram model.
 
 K  size of the alphabet     n  order     R  rows
 
@@ -21,26 +21,16 @@ from elman.ngram.compiled_table import (
     SIBLING,
     SYMBOL,
     TOTAL,
-    Table,
     add_extra,
-    empty_added,
-    empty_table,
     exact,
     exact_step,
     find_child,
     find_children,
     find_extra,
-    grow,
-    keep_codes,
     rest_of,
-    unpack,
 )
-from elman.ngram.model import MIN_PROB, Ints, NgramModel
-from elman.ngram.table import CODES, symbol_bits
-
-MAX_CACHE_BYTES = 1 << 26  # size of the distributions of short contexts that are stored
-MAX_CACHED_ORDER = 2
-INITIAL_CAPACITY = 1 << 10  # nodes for which a growing model has room at first
+from elman.ngram.model import MIN_PROB
+from elman.ngram.table import CODES
 
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD  # the bits of the float64 sqrt(1/2)
 _LN2 = 0.6931471805599453
@@ -284,120 +274,3 @@ def append_window(histories, x, reset_at, T, R):
     """Append the characters x (T R,) to the histories (R, n), in place."""
     for row in range(T * R):
         append(histories, row % R, x[row], reset_at)
-
-
-# --- Models, which are prepared on first use ---
-
-
-class NgramReader:
-    """An n-gram model for the kernels: its table, and the counts that are added if it continues another."""
-
-    def __init__(self, model: NgramModel) -> None:
-        if model.base is None:
-            self.table, self.added = make_table(model), empty_added()
-        else:
-            base = reader(model.base)
-            self.table, self.added = base.table, grow(base.added, INITIAL_CAPACITY)
-
-    def reserve(self, characters: int) -> None:
-        """Make room for counting so many characters."""
-        nodes = int(self.added.sizes[0]) + characters * (self.table.order + 1)
-        if nodes > len(self.added.nodes):
-            self.added = grow(self.added, 2 * nodes)
-
-
-def reader(model: NgramModel) -> NgramReader:
-    """Return the compiled form of a model, which is made on first use."""
-    if "numba" not in model.derived:
-        model.derived["numba"] = NgramReader(model)
-    of_model: NgramReader = model.derived["numba"]
-    return of_model
-
-
-def make_table(model: NgramModel) -> Table:
-    """Return a model as the kernels read it."""
-    table, width, folds = model.table, symbol_bits(model.K), model.fold_counts or empty_table()[-7:-5]
-    strings, rests = np.zeros(table.nodes, np.uint32), np.empty(table.contexts, np.uint8)
-    firsts = np.empty(table.contexts + 1, np.uint32)
-    # Those of a file cannot be written, and a kernel would be compiled for either kind.
-    arrays = tuple(array.view() for array in table.arrays().values())
-    for array in arrays:
-        array.flags.writeable = False
-    unpack(model.K, width, arrays, strings, rests, firsts)
-    compiled = Table(
-        model.K, model.order, model.folds, NONE if model.reset_at is None else model.reset_at, width, strings, rests,
-        firsts, model.discounts, keep_codes(model.discounts), *folds,
-    )  # fmt: skip
-    if model.terms is not None:
-        compiled = compiled._replace(terms=np.require(model.terms, requirements=["C", "W"]))
-    return _with_cache(compiled)
-
-
-def _with_cache(table: Table) -> Table:
-    """Return the table with the distributions after contexts of one length, the longest for which they fit."""
-    starts = [0, 1]  # of the levels
-    for _ in range(min(MAX_CACHED_ORDER, table.order)):
-        starts.append(int(table.firsts[min(starts[-1], len(table.firsts) - 1)]))
-    for o in range(min(MAX_CACHED_ORDER, table.order), -1, -1):
-        shape = table.folds + 1, starts[o + 1] - starts[o], table.K
-        are_contexts = shape[1] > 0 and starts[o + 1] < len(table.firsts)  # a file may contain any
-        if are_contexts and 8 * int(np.prod(shape, dtype=np.int64)) <= MAX_CACHE_BYTES:
-            q, matched = np.empty(shape), np.empty(shape[:2], np.int8)
-            for fold in range(len(q)):
-                q[fold], matched[fold] = _find_distributions(table, [*map(slice, starts, starts[1 : o + 2])], fold)
-            return table._replace(cached_order=o, cached_first=starts[o], cached_q=q, cached_matched=matched)
-    return table
-
-
-class _Level(NamedTuple):
-    """The contexts of one length, N of them, as `distribution` uses them."""
-
-    kept: NDArray[np.float64]  # (N, K): what the discounts leave of the characters' weights
-    shares: NDArray[np.float64]  # (N,): 1 / W_o, or 0 where no character is kept
-    rests: NDArray[np.float64]  # (N,): r_o, or 1 there
-    suffixes: Ints  # (N,): the context without its first character, among those of the level above
-
-
-def _find_distributions(table: Table, levels: list[slice], fold: int) -> tuple[NDArray[np.float64], Ints]:
-    """Return q (contexts, K), (5), and the matched orders after the contexts of the last of the first levels.
-
-    The operations are those of `distribution`, in its order, so that both return the same bits. A kernel that did this
-    once per model would take a second to compile.
-    """
-    read, has_fold = list[_Level](), fold < table.folds
-    suffixes = keys = matched = np.zeros(1, np.intp)
-    is_found = np.ones(1, np.bool_)
-    for o, level in enumerate(levels):
-        firsts, N = table.firsts[level.start : level.stop + 1].astype(np.intp), level.stop - level.start
-        children, parents = slice(firsts[0], firsts[-1]), np.repeat(np.arange(N), np.diff(firsts))
-        strings = table.strings[children].astype(np.intp)
-        symbols, rests = strings & ((1 << table.width) - 1), table.fold_rests[fold] if has_fold else table.rests
-        codes = table.fold_weights[fold, children].astype(np.intp) if has_fold else strings >> table.width
-        values, weights = table.kept[o, codes], np.bincount(parents, CODES[codes], N)
-        is_found, kept = is_found[suffixes] & (weights > 0), np.zeros((N, table.K))
-        if len(table.terms) > 0:
-            values, shares, sums = table.terms[children, 0], is_found / 1.0, 1.0 - table.terms[level, 1]
-        else:
-            shares = is_found / np.maximum(weights + CODES[rests[level]], 1)
-            sums = np.bincount(parents, values, N) / 1.0
-        np.add.at(kept, (parents, symbols), values)  # a file may contain a character twice
-        read.append(_Level(kept, shares, np.where(is_found, 1.0 - sums * shares, 1.0), suffixes))  # (6)
-        matched = np.where(is_found, o, matched[suffixes])  # (7)
-        places = np.searchsorted(keys, suffixes[parents] * table.K + symbols) if o > 0 else np.zeros_like(parents)
-        suffixes, keys = np.minimum(places, len(keys) - 1), parents * table.K + symbols
-    return _interpolate(read, table.K), matched
-
-
-def _interpolate(levels: list[_Level], K: int) -> NDArray[np.float64]:
-    """Return q (contexts, K) after the contexts of the last level."""
-    ends = [np.arange(len(levels[-1].shares))]  # of each context, the context of every level that ends it
-    for level in levels[:0:-1]:
-        ends.insert(0, level.suffixes[ends[0]])
-    factor = np.ones(len(ends[0]))
-    for level, contexts in zip(levels, ends, strict=True):
-        factor *= level.rests[contexts]
-    q, factor = np.repeat((1.0 / K * factor)[:, None], K, axis=1), np.ones_like(factor)  # (4)
-    for level, contexts in zip(levels[::-1], ends[::-1], strict=True):
-        q += level.kept[contexts] * (level.shares[contexts] * factor)[:, None]  # (5)
-        factor *= level.rests[contexts]
-    return q

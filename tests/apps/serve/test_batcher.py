@@ -27,7 +27,7 @@ from elman.model import Model
 from elman.model.generate import StopSequenceFilter
 from elman.network.parameters import Array
 from elman.network.state import State
-from elman.ngram.kernels import NgramReader
+from elman.ngram.language_model import NgramReader
 from elman.ngram.model import NgramModel
 from elman.text import Corpus
 from support import tolerances as tolerances

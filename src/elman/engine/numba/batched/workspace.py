@@ -22,7 +22,7 @@ from elman.jit.runtime import Packed, call_kernel, is_recording, kernel_pointer,
 from elman.network.parameters import Array, Parameters
 from elman.network.state import State
 from elman.ngram.compiled_table import NONE
-from elman.ngram.kernels import NgramReader, reader
+from elman.ngram.language_model import NgramReader, reader
 from elman.ngram.model import NgramModel
 
 IndexArray = NDArray[np.intp]
