@@ -81,10 +81,8 @@ def suggest_option(name: str, options: Iterable[str]) -> str | None:
 
     Examples
     --------
-    >>> suggest_option("lr", ["learning_rate", "layers"])
-    'learning_rate'
-    >>> suggest_option("Hiden-size", ["hidden_size", "seed"])
-    'hidden_size'
+    >>> suggest_option("lr", ["learning_rate", "layers"]), suggest_option("Hiden-size", ["hidden_size", "seed"])
+    ('learning_rate', 'hidden_size')
     """
     options, key = list(options), name.lower().replace("-", "_")
     if (meant := read_synonyms().get(key)) in options:

@@ -5,9 +5,8 @@ one batch, each from a state reached by a warm-up on the characters before the s
 compared with the state in which the previous segment ended; if they differ, the segments are read again from those
 states. A network that does not forget its initial state is evaluated sequentially instead.
 
-Other protocols evaluate every window from a state of zeros. `score_windows` does so: each window reads N characters and
-predicts the N after its first, so that every character of the text but its first is predicted once, from at most N
-before it. This is the loss that nanoGPT reports for a block size of N, there for random windows.
+`score_windows` evaluates every window from a state of zeros: each reads N characters and predicts the N after its
+first. This is the loss that nanoGPT reports for a block size of N, there for random windows.
 
 The cost of unknown characters is defined in `elman.text.unknown`.
 """
@@ -82,12 +81,8 @@ class Score:
     def per_char(self) -> NDArray[np.float64]:
         """The loss of every character in nats, float64 of shape (N,), computed on first use.
 
-        NaN for the first known character, which nothing precedes.
-
-        Raises
-        ------
-        ElmanError
-            If the text was scored in windows, or by weights that adapt, for which losses of characters are not kept.
+        NaN for the first known character, which nothing precedes. An `ElmanError` if the text was scored in windows, or
+        by weights that adapt, for which losses of characters are not kept.
         """
         if self.read_losses is None:
             raise ElmanError(f"per_char requires a score without {option.window} and without weights that adapt")

@@ -2,10 +2,8 @@
 
 The line feed that ends a line is scored too, since a line that breaks off is as anomalous as one that runs on. Every
 line starts from the same state, so that its score does not depend on other lines, and an engine may read many in one
-batch.
-That state is the mean of the states at line ends in a fixed sample of the model's own text. The final state of training
-would be one of them at best, with what preceded it still in it, or be the state in the middle of a line. An n-gram
-prior has read nothing there: the line feed is the first character that a line's contexts contain.
+batch: the mean of the states at line ends in a fixed sample of the model's own text. An n-gram prior has read nothing
+there: the line feed is the first character that a line's contexts contain.
 
 A model with masks reads what they leave of a line; the columns are those of the original line.
 
@@ -50,19 +48,14 @@ LineScore = tuple[int, float, float, int, float]  # the last five fields of `Lin
 class Line(NamedTuple):
     """The score of a line, whose `text` is without its line feed."""
 
-    number: int
-    """From 1."""
+    number: int  # from 1
     text: str
-    chars: int
-    """Characters predicted, including the line feed; 0 if there was nothing to predict."""
-    nats: float
-    """-sum log p over those characters."""
-    worst5_nats: float
-    """The same over the five most surprising ones."""
+    chars: int  # characters predicted, including the line feed; 0 if there was nothing to predict
+    nats: float  # -sum log p over those characters
+    worst5_nats: float  # the same over the five most surprising ones
     worst_column: int
     """Column of the most surprising character, from 1; the first of several. The line feed follows the text."""
-    worst_nats: float
-    """Surprisal of that character in nats."""
+    worst_nats: float  # surprisal of that character in nats
 
     @property
     def nats_per_char(self) -> float:

@@ -173,18 +173,7 @@ def reading_kernels(dtype: Any = np.float32) -> list[Signature]:
 
 
 def compute_losses(model: NgramModel, x: Indices, dtype: Any = np.float64) -> NDArray[np.float64]:
-    """Return -log q, rounded to `dtype`, of every character of a text (T,) but its first, (T - 1,), in nats.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from elman.ngram.counting import count_ngrams
-    >>> from elman.ngram.table import NgramSpec
-    >>> text = np.array([0, 1, 2] * 20, np.uint8)
-    >>> model = count_ngrams(text, NgramSpec(K=3, order=2))
-    >>> bool(compute_losses(model, text[:9]).mean() < 0.2)
-    True
-    """
+    """Return -log q, rounded to `dtype`, of every character of a text (T,) but its first, (T - 1,), in nats."""
     check_indices(x, model.K)
     history, losses, steps = np.zeros((1, model.order), np.int32), np.empty(len(x) - 1), max(1, MAX_LOG_Q // model.K)
     for first in range(0, len(losses), steps):

@@ -261,18 +261,10 @@ def ngram_counts(model: NgramModel) -> NgramCounts:
 def read(
     model: NgramModel, history: NDArray[np.int32], x: Indices, folds: Ints | None = None, dtype: Any = np.float64
 ) -> tuple[NDArray[np.floating], Ints, NDArray[np.int32]]:
-    """Read characters: return log q after each of them, the matched orders, and the history at the end.
+    """Read x (T,) or (T, B): return log q of a dtype after each character, the matched orders, and the last history.
 
-    Parameters
-    ----------
-    model : NgramModel
-    history : ndarray of int32, shape (n,) or (B, n)
-        The n characters before the first, the latest last, each as its index + 1; 0 where there is none.
-    x : ndarray of unsigned int, shape (T,) or (T, B)
-    folds : ndarray of int, shape (T,) or (T, B), optional
-        The fold that is left out of each distribution.
-    dtype : dtype
-        Of log q, whose shape is (T, K) or (T, B, K).
+    The history (n,) or (B, n) has the characters before the first, the latest last, each as its index + 1; 0 where
+    there is none. `folds`, of the shape of x, are the folds that are left out of the distributions.
     """
     counts = ngram_counts(model)
     rows = history.reshape(-1, model.order)

@@ -25,8 +25,7 @@ _KEPT = "\t\n\u200c\u200d"  # tab, line feed and the joiners, without which some
 class Alphabet:
     """K distinct characters; the index of a character is its position."""
 
-    characters: str
-    """Each character once, ordered by first appearance in the text it was made from."""
+    characters: str  # each character once, ordered by first appearance in the text it was made from
     has_unknown: bool = False
     """Whether the last character is the unknown symbol, which replaces every character outside the alphabet; see
     ``--min-count``. Without it, such a character is an error."""

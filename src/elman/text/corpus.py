@@ -1,10 +1,6 @@
-r"""A text ready for training, and its provenance.
+"""A text ready for training, and its provenance.
 
-The text is what its bytes encode: decoding is strict, and a leading byte order mark is dropped. The line ends ``\r\n``
-and ``\r`` of a file are read as ``\n``, as Python's `open` reads them, unless they are to be kept. A text in memory
-stays as it is.
-
-The text is never held in memory as a string: only its indices are kept, if they are many in a memory-mapped temporary
+A text is never held in memory as a string: only its indices are kept, if they are many in a memory-mapped temporary
 file. That is unlinked, so it cannot outlive the process, and in the cache directory, since the system's directory for
 temporary files is often in memory itself. It is mapped only when complete: mapped pages that are touched count as the
 process's memory, written ones do not.
@@ -36,8 +32,7 @@ LARGE = 64 << 20  # maximum bytes of indices kept in memory
 class TextFile:
     """A file that a corpus was read from."""
 
-    path: str
-    """Absolute path; ``-`` for standard input; or the name of a built-in text."""
+    path: str  # absolute path; ``-`` for standard input; or the name of a built-in text
     sha256: str
     """SHA-256, in hexadecimal, of the bytes its text was decoded from; of a compressed file, those it contains."""
 
@@ -112,12 +107,9 @@ class Corpus:
 
     @classmethod
     def from_text(cls, text: str, name: str = "text") -> Corpus:
-        """Return the corpus of a text in memory, to pass again on resume; its hash is that of its UTF-8 bytes.
+        """Return the corpus of a text in memory of at least two distinct characters, to pass again on resume.
 
-        Raises
-        ------
-        ElmanError
-            If `text` is not a string, or has fewer than two distinct characters.
+        Its hash is that of its UTF-8 bytes.
         """
         if not isinstance(text, str):
             raise ElmanError(f"Corpus.from_text requires a string (got {type(text).__name__})")
@@ -126,13 +118,7 @@ class Corpus:
 
     @classmethod
     def from_lines(cls, lines: Iterable[str], name: str = "lines") -> Corpus:
-        """Return the corpus of lines in memory, each ended by a line feed unless it ends with one.
-
-        Raises
-        ------
-        ElmanError
-            If `lines` is a string or does not consist of strings; otherwise as `from_text`.
-        """
+        """Return the corpus of lines in memory, each ended by a line feed unless it ends with one."""
         requires = "Corpus.from_lines requires a list of strings"
         if isinstance(lines, str) or not isinstance(lines, Iterable):
             raise ElmanError(f"{requires} (got {quote(lines)}): for a text use Corpus.from_text or text.splitlines()")

@@ -50,12 +50,12 @@ def read_corpus(
 ) -> Corpus:
     r"""Read a text from one or several files: paths, open files, a list of these, or a corpus.
 
-    The string ``-`` is standard input, and the name of a built-in text is that text, even if the current directory
-    contains a file of that name: write ``./shakespeare`` for the file. Every other string and every path object is a
-    file, which may be a pipe, or a directory; a string that is neither may be a glob pattern. Of a directory and of
-    what a pattern matches, all text files are read, in sorted order and recursively; binary files are skipped and
-    counted, and hidden files and run directories are skipped. A file may be compressed with gzip, bzip2, xz or
-    Zstandard. Texts are joined, with a line feed after each one that does not end with a line end.
+    The string ``-`` is standard input, and the name of a built-in text is that text, even if there is a file of that
+    name: write ``./shakespeare`` for the file. Every other string and every path object is a file, which may be a pipe,
+    or a directory; a string that is neither may be a glob pattern. Of a directory and of what a pattern matches, all
+    text files are read, in sorted order and recursively; binary files are skipped and counted, and hidden files and run
+    directories are skipped. A file may be compressed with gzip, bzip2, xz or Zstandard. Decoding is strict. Texts are
+    joined, with a line feed after each one that does not end with a line end.
 
     As by Python's `open`, the line ends ``\r\n`` and ``\r`` are read as ``\n``, unless `keep_crlf`, or the alphabet has
     a carriage return. A corpus, and what an open text file returns, stay as they are.

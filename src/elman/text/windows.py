@@ -20,16 +20,13 @@ from elman.text.lines import LineMoves
 class Windows:
     """The windows of one text."""
 
-    indices: NDArray[np.unsignedinteger]
-    """Shape (N,). The text; never copied."""
-    seq_length: int
-    """T, at least 1."""
+    indices: NDArray[np.unsignedinteger]  # shape (N,). The text; never copied.
+    seq_length: int  # T, at least 1
     batch_size: int = 1
     """B, at least 1. Row b starts at character ``b * row_length``; the remainder of the text is not used."""
     cross_fit: bool = False
     """Whether this is the training text, whose own counts an n-gram prior leaves out. See `elman.ngram.model`."""
-    moves: LineMoves | None = None
-    """Of shuffled lines: where they are in the text that the prior counts."""
+    moves: LineMoves | None = None  # of shuffled lines: where they are in the text that the prior counts
 
     def __post_init__(self) -> None:
         check_range("seq_length", self.seq_length, 1)
