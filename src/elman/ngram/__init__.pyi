@@ -3,12 +3,12 @@ from elman.ngram.compiled_table import Added as Added
 from elman.ngram.compiled_table import Table as Table
 from elman.ngram.compiled_table import empty_added as empty_added
 from elman.ngram.compiled_table import empty_table as empty_table
-from elman.ngram.language_model import NgramReader as NgramReader
 from elman.ngram.kernels import Workspace as Workspace
 from elman.ngram.kernels import find_row_nodes as find_row_nodes
 from elman.ngram.kernels import make_nodes as make_nodes
 from elman.ngram.kernels import make_workspace as make_workspace
 from elman.ngram.kernels import read_rows as read_rows
+from elman.ngram.language_model import NgramReader as NgramReader
 from elman.ngram.language_model import reader as reader
 from elman.ngram.model import NgramModel as NgramModel
 from elman.ngram.model import ngram_tensors as ngram_tensors

@@ -4,9 +4,12 @@ import pytest
 
 
 @pytest.fixture
-def local_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train trials in this process, and draw no plots, which would take a second each."""
     pytest.importorskip("optuna")
-    from elman.apps.sweep import controller
-    from support.sweeps import LocalWorker
+    from elman.apps.sweep.loop import Objective
+    from support.sweeps import train_here
 
-    monkeypatch.setattr(controller, "Worker", LocalWorker)
+    monkeypatch.setattr(Objective, "train_once", train_here)
+    monkeypatch.setattr("elman.training.loop.save_plot", lambda *_: None)
+    monkeypatch.setattr("elman.training.train.save_plot", lambda *_: None)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import shlex
 import shutil
@@ -16,174 +15,133 @@ import pytest
 pytest.importorskip("optuna")
 
 import elman
-from elman.apps.sweep import controller, worker
-from elman.apps.sweep.commands import SweepDisplay, create_table, summarize
-from elman.apps.sweep.controller import Worker
+from elman.apps.sweep import loop, worker
+from elman.apps.sweep.commands import SweepDisplay, create_table
+from elman.apps.sweep.loop import Objective
 from elman.apps.sweep.results import SweepResult
-from elman.apps.sweep.space import SweepPlan, SweepSettings
 from elman.cli.inputs import read_runs
-from elman.config import Config
 from elman.errors import ElmanError, LockedError
 from elman.machine import thread_count
-from elman.runs.texts import read_text
 from elman.runs.writer import DirectoryLock
-from elman.text import Corpus, read_corpus
+from elman.text import read_corpus
 from elman.text.reading import hash_text
+from elman.training.api import train
 from support.cli import Command
 from support.state import ROOT
-from support.sweeps import OPTIONS, LocalWorker, assert_as_never_killed, small_sweep, weights, write_text
-
-SETTINGS = SweepSettings("python-docs", "reference", {}, {}, "random", "none", 0)
-
-
-def interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+from support.sweeps import OPTIONS, assert_as_never_killed, small_sweep, train_here, weights, write_text
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> SweepResult:
-    """A sweep that was stopped in its first trial, and continued by two workers."""
-    folder = tmp_path_factory.mktemp("sweep")
-    slow: dict[str, Any] = {"max_updates": 4000, "validate_every": 2000, "mixed_precision": False, "max_seconds": None}
-    assert small_sweep(folder, 2, callback=lambda result: bool(result.trials), **slow).interrupted
-    result = small_sweep(folder, 2, workers=min(2, thread_count()), **slow)
-    assert (result.interrupted, len(result.trials)) == (False, 2)
-    return result
+    """A sweep of two workers, some of whose trials are pruned."""
+    workers = min(2, thread_count())
+    return small_sweep(tmp_path_factory.mktemp("sweep"), 5, pruner="halving", max_updates=300, workers=workers)
 
 
-def test_the_best_trial_is_an_ordinary_run(swept: SweepResult) -> None:
-    out = swept.directory
-    assert elman.load(out / "best").sample(20, seed=1)
-    rows = [*csv.DictReader((out / "trials.csv").read_text("utf-8").splitlines())]
+def test_the_best_trial_is_an_ordinary_run(swept: SweepResult, tmp_path: Path, command: Command) -> None:
+    """The command trains it again, bit for bit: it depends neither on workers nor on the pruner."""
+    rows = [*csv.DictReader((swept.directory / "trials.csv").read_text("utf-8").splitlines())]
+    assert [row["trial"] for row in rows] == ["0", "1", "2", "3", "4"]
     best = min((row for row in rows if row["state"] == "complete"), key=lambda row: float(row["validation_loss"]))
-    assert weights(out / "best") == weights(out / "trials" / f"{int(best['trial']):04d}")
-    assert elman.open_run(out / "best").validation_loss == float(best["validation_loss"])
-    assert [row["trial"] for row in rows] == ["0", "1"]
-    assert {row["error"] for row in rows} == {""}
-
-
-def test_the_command_trains_the_best_trial_again(swept: SweepResult, tmp_path: Path, command: Command) -> None:
+    assert weights(swept.directory / "best") == weights(swept.directory / "trials" / f"{int(best['trial']):04d}")
+    assert elman.open_run(swept.directory / "best").validation_loss == float(best["validation_loss"])
     arguments = shlex.split(swept.command)[1:]
     arguments[arguments.index("--out") + 1] = str(tmp_path / "again")
     assert command(*arguments).code == 0
     assert weights(tmp_path / "again") == weights(swept.directory / "best")
 
 
+def test_poor_trials_are_pruned_and_saved(swept: SweepResult) -> None:
+    pruned = swept.select("pruned")
+    assert 1 <= len(pruned) <= 4
+    for trial in pruned:
+        metrics = elman.open_run(swept.directory / "trials" / f"{trial.number:04d}").metrics
+        assert metrics[-1].update == trial.updates
+        assert trial.validation_loss in [row.validation_loss for row in metrics if 75 <= row.update < 300]
+
+
 def test_the_directory_of_a_sweep(swept: SweepResult) -> None:
-    """The report needs no network, the workers log nothing, and the dashboard compares the runs."""
+    """The report needs no network, the processes log nothing, and the dashboard compares the runs."""
     page = (swept.directory / "report.html").read_text("utf-8")
     assert all(text in page for text in ("<h2>Learning curves</h2>", "<h2>History</h2>", "<pre>elman train "))
     assert not re.search(r"<(script|link|img|iframe)[^>]* (src|href)=", page)
     assert (swept.directory / "workers.log").read_text("utf-8") == ""
-    assert read_runs([swept.directory], lambda path, name: name) == ["best", "0000", "0001"]
+    assert read_runs([swept.directory], lambda path, name: name) == ["best", *(f"{n:04d}" for n in range(5))]
 
 
-def test_poor_trials_are_pruned_and_saved(tmp_path: Path) -> None:
-    """Intermediate validations do not change the run of a trial that is not pruned."""
-    result = small_sweep(tmp_path, 8, pruner="halving", max_updates=600)
-    pruned = result.select("pruned")
-    assert 2 <= len(pruned) <= 7
-    for trial in pruned:
-        run = elman.open_run(result.directory / "trials" / f"{trial.number:04d}")
-        assert run.manifest["stopped"] == "pruned"
-        assert trial.updates == run.metrics[-1].update
-        assert 150 <= run.metrics[-1].update < 600
-        assert trial.validation_loss is not None
-    options: Any = result.options
-    elman.train(result.settings.corpus, out=tmp_path / "whole", preset="reference", progress=False, **options)
-    assert weights(tmp_path / "whole") == weights(result.directory / "best")
-
-
-def test_a_worker_has_its_part_of_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_has_its_part_of_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    monkeypatch.setattr(controller, "COMMAND", ("-c", f"import os; print(*map(os.environ.get, {names}))"))
+    program = f"import os, sys; print(*map(os.environ.get, {names}), file=sys.stderr)"
+    monkeypatch.setattr(loop, "COMMAND", ("-c", program))
     monkeypatch.setenv("NUMBA_NUM_THREADS", "8")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    assert Worker(SweepPlan(SETTINGS, tmp_path, 1, workers=4), 0).close() == "2 3 2"
+    with pytest.raises(ElmanError, match=r"^every trial failed"):
+        small_sweep(tmp_path, 1, workers=4)
+    assert (tmp_path / "sweep" / "workers.log").read_text("utf-8").splitlines()[0] == "2 3 2"
 
 
-# --- Workers in this process ---
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_seed_determines_the_trials(tmp_path: Path, sampler: str) -> None:
+    """Of an extended sweep as of one in a piece; those of `random` do not depend on the number of workers either."""
 
-
-@pytest.mark.usefixtures("local_workers")
-def test_trials_of_random_search_do_not_depend_on_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def search(name: str, *totals: int, seed: int = 7, workers: int = 1) -> list[Any]:
+    def search(name: str, *totals: int, **options: Any) -> list[Any]:
         for total in totals:
-            result = small_sweep(tmp_path, total, out=tmp_path / name, workers=workers, sampler_seed=seed)
+            result = small_sweep(tmp_path, total, out=tmp_path / name, sampler=sampler, max_updates=5, **options)
         return [(trial.values, trial.validation_loss) for trial in result.trials]
 
-    expected = search("whole", 4)
-    assert search("extended", 1, 4) == expected
-    assert not [trial for trial in search("other", 4, seed=8) if trial in expected]
-    monkeypatch.setattr(controller, "Worker", Worker)  # processes
-    assert search("parallel", 4, workers=min(2, thread_count())) == expected
+    expected = search("whole", 12)
+    assert search("extended", 5, 12) == expected
+    assert not [trial for trial in search("other", 3, sampler_seed=8) if trial in expected]
+    if sampler == "random":
+        assert search("parallel", 12, workers=min(2, thread_count())) == expected
 
 
-@pytest.mark.usefixtures("local_workers")
-@pytest.mark.parametrize(("sampler", "trials", "distinct"), [("tpe", 12, range(1, 5)), ("grid", 4, [4])])
-def test_other_samplers(tmp_path: Path, sampler: str, trials: int, distinct: Any) -> None:
-    space = {"hidden_size": [3, 4], "layers": {"low": 1, "high": 2}}
-    result = small_sweep(tmp_path, 12, sampler=sampler, space=space, max_updates=5)
-    assert [trial.state for trial in result.trials] == ["complete"] * trials
-    assert len({tuple(trial.values.items()) for trial in result.trials}) in distinct
+@pytest.mark.usefixtures("in_process")
+def test_a_grid_has_a_trial_per_point(tmp_path: Path) -> None:
+    """A trial that fails does not end the sweep."""
+    result = small_sweep(tmp_path, 12, sampler="grid", space={"batch_size": [1, 5000], "layers": {"low": 1, "high": 2}})
+    assert sorted(trial.state for trial in result.trials) == ["complete", "complete", "failed", "failed"]
+    assert len({tuple(trial.values.values()) for trial in result.trials}) == 4
+    for failed in result.select("failed"):
+        assert "is too short" in failed.error or "characters" in failed.error
 
 
-@pytest.mark.usefixtures("local_workers")
-def test_a_trial_that_fails_does_not_end_the_sweep(tmp_path: Path) -> None:
-    result = small_sweep(tmp_path, 2, sampler="grid", space={"batch_size": [1, 5000]})
-    assert sorted(trial.state for trial in result.trials) == ["complete", "failed"]
-    (failed,) = result.select("failed")
-    assert "is too short" in failed.error or "characters" in failed.error
-    assert shlex.split(result.command)[:3] == ["elman", "train", result.settings.corpus]
-
-
-@pytest.mark.usefixtures("local_workers")
+@pytest.mark.usefixtures("in_process")
 def test_what_identifies_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small_sweep(tmp_path, 1)
+    options: Any = {"seed": np.int64(4), "validation": write_text(tmp_path)}
+    small_sweep(tmp_path, 1, **options)
     for changes, message in (
-        ({"seed": 3}, r" differs in its options: seed \(sweep: none, given: 3\); pass the same or choose another out$"),
+        ({"seed": 3}, r" differs in its options: seed \(sweep: 4, given: 3\); pass the same or choose another out$"),
         ({"space": {"hidden_size": [3]}}, r" differs in its search space: learning_rate \(sweep: \{'low': 0.01"),
         ({"sampler_seed": 9}, r" differs in its sampler seed \(sweep: 0, given: 9\)"),
     ):
         with pytest.raises(ElmanError, match=message):
-            small_sweep(tmp_path, 1, **changes)
-    with monkeypatch.context() as patch:
-        patch.setattr("elman.apps.sweep.space.__version__", "99.0")
-        with pytest.raises(ElmanError, match=r" differs in its version of Elman \(sweep: .*, given: 99\.0\); "):
-            small_sweep(tmp_path, 1)
+            small_sweep(tmp_path, 1, **options | changes)
     with monkeypatch.context() as patch:
         patch.setattr("support.sweeps.TEXT", "another text")
         with pytest.raises(ElmanError, match=r" differs in its text \(sweep: [0-9a-f]{64}, given: [0-9a-f]{64}\); "):
-            small_sweep(tmp_path, 1)
+            small_sweep(tmp_path, 1, **options)
     (tmp_path / "sweep").rename(tmp_path / "moved")
-    assert len(small_sweep(tmp_path, 2, out=tmp_path / "moved").trials) == 2
+    assert len(small_sweep(tmp_path, 2, out=tmp_path / "moved", **options).trials) == 2
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_text_that_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def change_text(plan: SweepPlan, number: int) -> Worker:
-        Path(plan.settings.corpus).write_text("another text", encoding="utf-8")
-        return Worker(plan, number)
+    def change_text(objective: Objective, trial: Any) -> Any:
+        Path(objective.settings.corpus).write_text("another text that is long enough " * 9, encoding="utf-8")
+        return train_here(objective, trial)
 
-    monkeypatch.setattr(controller, "Worker", change_text)
-    with pytest.raises(ElmanError, match=r"^the text has changed since the sweep began; restore it or choose another "):
+    monkeypatch.setattr(Objective, "train_once", change_text)
+    with pytest.raises(ElmanError, match=r"^every trial failed; trial 0: the text has changed since the sweep began$"):
         small_sweep(tmp_path, 1)
 
 
-@pytest.mark.usefixtures("local_workers")
-@pytest.mark.parametrize("options", [{"max_chars": 400}, {"lines": True, "mask": "all", "min_count": 2}], ids=str)
-def test_workers_read_as_trainings_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
-    sizes = list[int]()
-
-    def read(source: Any, config: Config, **options: bool) -> Corpus:
-        corpus = read_text(source, config, **options)
-        sizes.append(len(corpus.indices))
-        return corpus
-
-    monkeypatch.setattr(worker, "read_text", read)
-    assert_as_never_killed(tmp_path, small_sweep(tmp_path, 2, **options), 2)
-    assert len(sizes) == 1
-    assert sizes[0] <= options.get("max_chars", 1000)
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("options", [{"max_chars": 400}, {"lines": True, "mask": "all"}], ids=str)
+def test_trials_read_as_trainings_do(tmp_path: Path, options: dict[str, Any]) -> None:
+    assert_as_never_killed(tmp_path, small_sweep(tmp_path, 1, **options), 1)
 
 
 def test_the_hash_of_a_text_does_not_encode_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,16 +152,39 @@ def test_the_hash_of_a_text_does_not_encode_it(tmp_path: Path, monkeypatch: pyte
     assert [hash_text(source) for source in (path, tmp_path)] == expected
 
 
-@pytest.mark.usefixtures("local_workers")
-def test_machines_join_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        (ElmanError("a mistake"), "^every trial failed; trial 0: a mistake$"),
+        (MemoryError(), "^every trial failed; trial 0: not enough memory$"),
+        (LockedError("another process is writing to it"), ""),  # of a killed sweep, which saves the run
+    ],
+    ids=str,
+)
+def test_what_ends_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, error: str) -> None:
+    def fail(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(worker, "train", train)
+        raise raised
+
+    monkeypatch.setattr(worker, "train", fail)
+    if error:
+        with pytest.raises(ElmanError, match=error):
+            small_sweep(tmp_path, 1)
+    else:
+        assert_as_never_killed(tmp_path, small_sweep(tmp_path, 1), 1)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_machines_join_a_study(tmp_path: Path) -> None:
     """A trial of a machine that is lost has failed, and another machine tries its values again."""
     shared: dict[str, Any] = {"storage": f"sqlite:///{tmp_path / 'study.db'}", "study": "joined"}
     small_sweep(tmp_path, 1, out=tmp_path / "a", **shared)
-    with monkeypatch.context() as patch:
-        patch.setattr(worker, "train_trial", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            small_sweep(tmp_path, 2, out=tmp_path / "a", **shared)
-    with sqlite3.connect(tmp_path / "study.db") as database:
+    stopped = small_sweep(tmp_path, 2, out=tmp_path / "a", **shared, callback=lambda result: True, max_updates=60)
+    assert stopped.interrupted
+    with sqlite3.connect(tmp_path / "study.db") as database:  # as if it was killed in another place, long ago
+        database.execute("UPDATE trials SET state = 'RUNNING' WHERE number = 1")
+        database.execute("UPDATE trial_user_attributes SET value_json = '\"there\"' WHERE trial_id = 2")
         database.execute("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'")
     database.close()
     result = small_sweep(tmp_path, 3, out=tmp_path / "b", **shared)
@@ -212,12 +193,12 @@ def test_machines_join_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert result.trials[2].values == result.trials[1].values
     assert [path.name for path in (tmp_path / "b" / "trials").iterdir()] == ["0002"]
     assert small_sweep(tmp_path, 3, out=tmp_path / "a", **shared).trials == result.trials
-    places = [(tmp_path / name / "best").exists() for name in ("a", "b")]
     assert result.best is not None
+    places = [(tmp_path / name / "best").exists() for name in ("a", "b")]
     assert places == [result.best.number == 0, result.best.number == 2]
 
 
-@pytest.mark.usefixtures("local_workers")
+@pytest.mark.usefixtures("in_process")
 def test_the_command(tmp_path: Path, command: Command) -> None:
     """Its JSON has the documented keys; and what the table on a terminal shows."""
     options = [part for name, value in OPTIONS.items() for part in (f"--{name.replace('_', '-')}", value)]
@@ -227,15 +208,13 @@ def test_the_command(tmp_path: Path, command: Command) -> None:
     table = (ROOT / "docs" / "reference" / "files.md").read_text("utf-8")
     assert f"| `sweep` | `{' '.join(results)}` |" in table
     assert (results["complete"], results["interrupted"]) == (2, False)
-    result = small_sweep(tmp_path, 2)
-    assert create_table(result).row_count == 2
-    assert re.match(r"2/2 trials, best: \d\.\d{4} nats/char \(trial \d\), 0:02:00 left", summarize(result, 120))
+    table_shown = create_table(small_sweep(tmp_path, 2))
+    assert table_shown.row_count == 2
+    assert re.match(r"2 of 2 trials: 2 complete; best: trial \d, validation loss \d", str(table_shown.caption))
     with SweepDisplay() as display:
-        assert not display(result)
-        display.signals.receive(2, None)
-        assert display(result)
+        display.receive(2, None)
         with pytest.raises(KeyboardInterrupt):
-            display.signals.receive(2, None)
+            display.receive(2, None)
 
 
 # --- Bad input ---
@@ -247,38 +226,25 @@ POSTGRES = "postgresql+psycopg://u:{}@127.0.0.1:1/d"
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--trials 0", "--trials must be at least 1 (got 0)"),
-        ("--trials 1 --workers 0", "--workers must be at least 1 (got 0)"),
-        ("--trials 1 --workers 9999", "--workers must be at most the number of cores, "),
-        ("--trials 1 --storage secret", "--storage must be a URL such as postgresql+psycopg://user@host/data"),
-        ("--trials 1 --storage mysql+x://u:secret@h/d", "cannot use the database mysql+x://u:***@h/d ("),
-        ("--trials 1 --storage mysql://u:secret@h/d", "the driver of mysql://u:***@h/d is not installed (No mo"),
-        ("--trials 1 --storage sqlite:////no/dir/s.db", "cannot use the database sqlite:////no/dir/s.db ("),
-        (f"--trials 1 --storage {POSTGRES.format('secret')}", f"cannot use the database {POSTGRES.format('***')} ("),
-        ("- --trials 1", "a sweep reads the text in every worker: pass a file instead of standard input"),
-        ("--trials 1 --max-updates 0", "--max-updates must be at least 1 (got 0)"),
+        ("--storage secret", "--storage must be a URL such as postgresql+psycopg://user@host/data"),
+        ("--storage mysql+x://u:secret@h/d", "cannot use the database mysql+x://u:***@h/d ("),
+        ("--storage mysql://u:secret@h/d", "cannot use the database mysql://u:***@h/d (No module"),
+        ("--storage sqlite:////no/dir/s.db", "cannot use the database sqlite:////no/dir/s.db ("),
+        (f"--storage {POSTGRES.format('secret')}", f"cannot use the database {POSTGRES.format('***')} ("),
+        ("-", "a sweep reads the text for every trial: pass a file instead of standard input"),
+        ("--max-updates 0", "--max-updates must be at least 1 (got 0)"),
     ],
 )
 def test_options_that_are_refused(command: Command, tmp_path: Path, options: str, message: str) -> None:
     pytest.importorskip("psycopg")
-    ended = command("sweep", "--out", tmp_path / "sweep", *options.split())
+    ended = command("sweep", "--out", tmp_path / "sweep", "--trials", "1", *options.split())
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert ended.err.startswith(f"error: {message}")
     assert "secret" not in ended.err
     assert not (tmp_path / "sweep").exists()
 
 
-@pytest.mark.usefixtures("local_workers")
-def test_arguments_of_python(tmp_path: Path) -> None:
-    """They are stored in the journal as JSON."""
-    options: Any = {"seed": np.int64(4), "validation": write_text(tmp_path)}
-    assert small_sweep(tmp_path, 1, **options).settings.options["seed"] == 4
-    text: Any = Corpus.from_text("a text")
-    with pytest.raises(ElmanError, match=r"^a sweep reads a file or a built-in text \(got Corpus\)$"):
-        elman.sweep(text, out=tmp_path / "other", trials=1)
-
-
-@pytest.mark.usefixtures("local_workers")
+@pytest.mark.usefixtures("in_process")
 def test_the_best_trial_that_was_trained_further_is_kept(tmp_path: Path) -> None:
     out = small_sweep(tmp_path, 1).directory
     small_sweep(tmp_path, 2)
@@ -289,12 +255,11 @@ def test_the_best_trial_that_was_trained_further_is_kept(tmp_path: Path) -> None
     assert elman.open_run(out / "best-1").metrics[-1].update == 80
     assert weights(out / "best") == weights(out / "trials" / f"{result.best.number:04d}")
     shutil.rmtree(out / "trials")
-    kept = small_sweep(tmp_path, 3)
-    assert kept.best == result.best
+    assert small_sweep(tmp_path, 3).best == result.best
     assert {path.name for path in out.glob("best*")} == {"best", "best-1"}
 
 
-@pytest.mark.usefixtures("local_workers")
+@pytest.mark.usefixtures("in_process")
 def test_a_best_trial_that_cannot_be_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def copy(*_: object, **__: object) -> None:
         raise shutil.Error([("a", "b", "[Errno 28] No space left on device")])
@@ -312,91 +277,18 @@ def test_directories_that_are_refused(tmp_path: Path) -> None:
         lock.acquire()
         with pytest.raises(LockedError, match=r"c' is locked, another process is writing to it; wait until that ends"):
             small_sweep(tmp_path, 1, out=tmp_path / "c")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "study.db").write_text("no database " * 99)
+    with pytest.raises(ElmanError, match=r"^cannot use the database '.*study\.db' \(file is not a database\)$"):
+        small_sweep(tmp_path, 1, out=tmp_path / "d")
 
 
-@pytest.fixture(scope="module")
-def small_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(controller, "Worker", LocalWorker)
-        return small_sweep(tmp_path_factory.mktemp("small"), 1, max_updates=20).directory
-
-
-@pytest.fixture
-def one_trial(tmp_path: Path, small_directory: Path, local_workers: None) -> Path:
-    return Path(shutil.copytree(small_directory, tmp_path / "sweep"))
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        *(('"op_code":4', f'"op_code":{after}') for after in ("99", "[]", "[" * 100_000)),
-        *(('"directions":[1]', f'"directions":{after}') for after in ("true", "[2]")),
-        *(('"study_name":"sweep"', after) for after in ('"study_name":{}', '"study_nam":"sweep"')),
-        ('"datetime_start":"', '"datetime_start":"x'),
-        ('"worker":0', '"worker":{}'),
-        ('"param_name":"hidden_size"', '"param_name":7'),
-        ('"study_id":0', '"study_id":"0"'),
-        *(("\n", after) for after in ("\nnull\n", "\n\n", "\n\xff")),
-        ("{", "hello\n{"),
-    ],
-)
-def test_a_damaged_journal_is_reported_in_one_line(tmp_path: Path, one_trial: Path, before: str, after: str) -> None:
-    journal = one_trial / "journal.log"
-    damaged = journal.read_bytes().replace(before.encode("latin-1"), after.encode("latin-1"), 1)
-    assert damaged != journal.read_bytes()
-    journal.write_bytes(damaged)
-    with pytest.raises(ElmanError, match=r"is not a journal of Optuna \(.*\): restore it|choose another (out|study)$"):
-        small_sweep(tmp_path, 2, max_updates=20)
-
-
-@pytest.mark.usefixtures("local_workers")
-def test_a_damaged_intermediate_value_is_reported_before_a_trial_is_compared_with_it(tmp_path: Path) -> None:
-    journal = small_sweep(tmp_path, 3, pruner="halving").directory / "journal.log"
-    journal.write_text(journal.read_text("utf-8").replace('"intermediate_value":', '"intermediate_value":{},"x":', 1))
-    with pytest.raises(ElmanError, match=r"is not a journal of Optuna \(.*\): restore it or choose another out$"):
-        small_sweep(tmp_path, 4, pruner="halving")
-
-
-def test_a_name_of_a_machine_that_cannot_be_encoded(tmp_path: Path, one_trial: Path) -> None:
-    journal = one_trial / "journal.log"
-    journal.write_text(journal.read_text("utf-8").replace('"host":"', '"host":"\\ud800', 1))
-    small_sweep(tmp_path, 1, max_updates=20)
-    assert "\\ud800" in (one_trial / "trials.csv").read_text("utf-8")
-
-
-@pytest.mark.parametrize("partial", [b"{", b'{"op_code":4', b"\xff"])
-def test_a_partial_line_at_the_end_of_a_journal_is_dropped(tmp_path: Path, one_trial: Path, partial: bytes) -> None:
-    with (one_trial / "journal.log").open("ab") as file:
-        file.write(partial)
-    assert small_sweep(tmp_path, 2, max_updates=20).finished == 2
-
-
-@pytest.mark.parametrize("name", ["trials", "trials/0001", "best"])
-def test_a_folder_of_a_sweep_that_is_a_link_is_not_followed(tmp_path: Path, one_trial: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["trials", "trials/0001", "best", "study.db", "workers.log"])
+def test_a_link_in_a_sweep_is_not_followed(tmp_path: Path, name: str) -> None:
+    (tmp_path / "sweep" / "trials").mkdir(parents=True)
     (tmp_path / "outside").mkdir()
-    shutil.rmtree(one_trial / name, ignore_errors=True)
-    (one_trial / name).symlink_to(tmp_path / "outside")
+    shutil.rmtree(tmp_path / "sweep" / name, ignore_errors=True)
+    (tmp_path / "sweep" / name).symlink_to(tmp_path / "outside")
     with pytest.raises(ElmanError, match=r"' is a link, which is not followed: remove it or choose another out$"):
-        small_sweep(tmp_path, 2, max_updates=20)
+        small_sweep(tmp_path, 2)
     assert not [*(tmp_path / "outside").iterdir()]
-
-
-@pytest.mark.parametrize("name", ["journal.log", "workers.log"])
-@pytest.mark.parametrize("kind", ["link", "pipe"])
-def test_a_log_that_is_no_file_is_not_written(tmp_path: Path, one_trial: Path, name: str, kind: str) -> None:
-    log, outside = one_trial / name, tmp_path / "outside"
-    outside.write_bytes(log.read_bytes() if log.exists() else b"")
-    before = outside.read_bytes()
-    log.unlink(missing_ok=True)
-    if kind == "link":
-        log.symlink_to(outside)
-    else:
-        os.mkfifo(log)
-    if name == "journal.log":
-        with pytest.raises(ElmanError, match=r"is not a journal of Optuna \((it is a link|.*egular file)"):
-            small_sweep(tmp_path, 2, max_updates=20)
-    else:
-        Worker(SweepPlan(SETTINGS, one_trial, 1, 1), 0).close()
-        assert log.is_file()
-        assert not log.is_symlink()
-    assert outside.read_bytes() == before

@@ -11,7 +11,6 @@ table with ``low`` and ``high``, which are included, and perhaps ``log`` or ``st
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from elman._version import __version__
 from elman.config import Config, check_names, make_config
 from elman.errors import ElmanError, option, quote, shorten
 from elman.presets import PRESETS, name_preset
-from elman.storage import MAX_INT, read_toml, safe_message
+from elman.storage import MAX_INT, safe_message
 
 if TYPE_CHECKING:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -35,26 +34,16 @@ Sampler = Literal["tpe", "random", "grid"]
 Pruner = Literal["halving", "none"]
 VALIDATION = 0.1
 """The fraction held out where neither the preset nor an option says so: a sweep compares validation losses."""
-
-NOT_VARIED = {
-    **dict.fromkeys(
-        (
-            *("validation", "validation_chars", "encoding", "keep_crlf", "field"),
-            *("lines", "mask", "mask_regex", "max_chars"),
-        ),
-        "trials would be compared on different texts",
-    ),
-    "min_count": "losses with different alphabets cannot be compared",
-}
-"""Settings that a space may not contain, and why."""
-
+NOT_VARIED = {"validation", "validation_chars", "encoding", "keep_crlf", "field", "lines", "mask", "mask_regex"}
+NOT_VARIED |= {"max_chars", "min_count"}
+"""Settings that choose the text or the alphabet: losses could not be compared."""
 MAX_GRID = 100_000
 """Points of a grid, at most."""
 
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """The settings of a sweep."""
+    """A sweep: what to search and how, and where."""
 
     corpus: str
     """A file or a built-in text."""
@@ -62,9 +51,17 @@ class SweepSettings:
     options: dict[str, Any]
     """The settings that all trials share."""
     space: Space
-    sampler: Sampler
-    pruner: Pruner
-    seed: int
+    directory: Path
+    trials: int
+    """Their number, on all machines."""
+    workers: int = 1
+    storage: str | None = None
+    """The URL of a database; None for a file in the directory."""
+    study: str | None = None
+    """The name of the study in the database; by default that of the directory."""
+    sampler: Sampler = "tpe"
+    pruner: Pruner = "halving"
+    seed: int = 0
     """Of the sampler."""
 
     def identity(self, corpus_sha256: str) -> dict[str, Any]:
@@ -74,56 +71,17 @@ class SweepSettings:
         spaces = {f"search space: {name}": values for name, values in self.space.items()}
         return made_with | search | self.options | spaces
 
-    def limit_trials(self, trials: int) -> int:
-        """Return the number of trials: of a grid, at most one per point."""
-        return min(trials, math.prod(map(len, create_grid(self.space).values()))) if self.sampler == "grid" else trials
 
-
-@dataclass(frozen=True)
-class SweepPlan:
-    """A sweep, as each of its processes knows it."""
-
-    settings: SweepSettings
-    directory: Path
-    trials: int
-    """Their number, on all machines."""
-    workers: int
-    storage: str | None = None
-    """The URL of a database; None for a journal in the directory."""
-    study: str | None = None
-    """The name of the study; by default that of the directory."""
-    corpus_sha256: str = ""
-    """That of the text when the sweep began."""
-
-
-def create_settings(
-    corpus: str,
-    preset: str,
-    options: Mapping[str, Any],
-    space: str | os.PathLike[str] | Mapping[str, Any] | None,
-    sampler: Sampler,
-    pruner: Pruner,
-    seed: int,
-) -> SweepSettings:
-    """Return valid settings: with a validation set, and with the default space where none is given."""
-    for name, value, choices in (("sampler", sampler, get_args(Sampler)), ("pruner", pruner, get_args(Pruner))):
-        if value not in choices:
-            raise ElmanError(f"{option[name]} must be one of {', '.join(choices)} (got {quote(value)})")
-    if not 0 <= seed < 2**32:
-        raise ElmanError(f"{option.sampler_seed} must be from 0 to {2**32 - 1} (got {shorten(seed)})")
+def fix_options(preset: str, options: Mapping[str, Any], space: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the settings that all trials share: those of the options, and what a comparison of trials needs."""
     fixed = dict(options) if make_config(preset).validation else {"validation": VALIDATION} | dict(options)
     if not make_config(preset, fixed).validation:
         raise ElmanError(f"a sweep compares validation losses: {option.validation} must be greater than 0 (got 0)")
-    if space is None:
-        table = default_space(preset, fixed)
-    else:
-        table = dict(space) if isinstance(space, Mapping) else read_toml(Path(space))
-    if "hidden_size" not in {*table, *fixed} and PRESETS[name_preset(preset)].has_recipe:
+    varies_size = space is None or "hidden_size" in space
+    if not varies_size and "hidden_size" not in fixed and PRESETS[name_preset(preset)].has_recipe:
         # A recipe would choose it by the speed that each trial measures beside the others.
         fixed["hidden_size"] = make_config(preset).hidden_size
-    settings = SweepSettings(corpus, preset, fixed, parse_space(table, preset, fixed), sampler, pruner, seed)
-    settings.limit_trials(1)  # rejects a space that has no grid
-    return settings
+    return fixed
 
 
 def default_space(preset: str, options: Mapping[str, Any]) -> Space:
@@ -148,21 +106,15 @@ def default_space(preset: str, options: Mapping[str, Any]) -> Space:
     return {name: values for name, values in space.items() if name not in options}
 
 
-def parse_space(table: Mapping[str, Any], preset: str, options: Mapping[str, Any]) -> Space:
-    """Return the space of a table, with the values as they are stored in a configuration.
-
-    Each value must be compatible with the preset and the options. An error has the mistakes of all settings.
-    """
-    space, mistakes = Space(), list[str]()
-    for name, values in table.items():
-        try:
-            space[name] = _parse_values(name, values, preset, options)
-        except ElmanError as error:
-            mistakes.append(f"space: {error}")
-    if mistakes or not space:
-        message = "; ".join(mistakes) or f"the search space is empty: pass {option.space} with at least one setting"
-        raise ElmanError(" ".join(message.split()))  # a value may contain a line feed
-    return space
+def parse_space(table: Mapping[str, Any] | None, preset: str, options: Mapping[str, Any]) -> Space:
+    """Return the space of a table, by default that around the preset, with values as a configuration has them."""
+    table = default_space(preset, options) if table is None else table
+    if not table:
+        raise ElmanError(f"the search space is empty: pass {option.space} with at least one setting")
+    try:
+        return {name: _parse_values(name, values, preset, options) for name, values in table.items()}
+    except ElmanError as error:
+        raise ElmanError(" ".join(f"space: {error}".split())) from None  # a value may contain a line feed
 
 
 def _parse_values(name: str, values: Any, preset: str, options: Mapping[str, Any]) -> Any:
@@ -170,7 +122,7 @@ def _parse_values(name: str, values: Any, preset: str, options: Mapping[str, Any
     check_names({name: values})
     fixed = make_config(preset, options)
     if name in NOT_VARIED:
-        raise ElmanError(f"{name} cannot be varied: {NOT_VARIED[name]}")
+        raise ElmanError(f"{name} cannot be varied: losses on different texts or alphabets cannot be compared")
     if name == "seed" and fixed.lines and not fixed.validation_file:
         remedy = f"pass {option.validation:FILE}"
         raise ElmanError(f"seed cannot be varied: it chooses the lines of the validation set; {remedy}")
@@ -185,11 +137,10 @@ def _parse_values(name: str, values: Any, preset: str, options: Mapping[str, Any
 
     if isinstance(values, list) and values:
         return [parse(value) for value in values]
-    if not (isinstance(values, dict) and {"low", "high"} <= values.keys() <= {"low", "high", "log", "step"}):
-        raise ElmanError(
-            f"{name} must be a list of choices, or a table with low and high and perhaps log or step (got"
-            f" {quote(values)})"
-        )
+    is_range = isinstance(values, dict) and {"low", "high"} <= values.keys() <= {"low", "high", "log", "step"}
+    if not is_range or type(values.get("log", False)) is not bool or type(values.get("step", 1)) not in (int, float):
+        expected = "a list of choices, or a table with low and high and perhaps log or step"
+        raise ElmanError(f"{name} must be {expected} (got {quote(values)})")
     parsed = values | {"low": parse(values["low"]), "high": parse(values["high"])}
     create_distribution(name, parsed)
     return parsed
@@ -204,15 +155,10 @@ def create_distribution(name: str, values: Any) -> Distribution:
     hint = get_type_hints(Config)[name]
     kind = FloatDistribution if float in (hint, *get_args(hint)) else IntDistribution
     try:
-        for key, value in values.items():
-            expected = bool if key == "log" else float if kind is FloatDistribution else int
-            if type(value) is not expected and (type(value), expected) != (int, float):
-                raise TypeError(f"{key} must be of type {expected.__name__}, but got {value!r}")
         with warnings.catch_warnings(action="ignore"):  # a range whose end is no step ends at the last step
             return kind(**values)
     except (ArithmeticError, TypeError, ValueError) as error:
-        problem = "step is out of range" if isinstance(error, ArithmeticError) else safe_message(error)
-        raise ElmanError(f"the range of {name} is not valid ({problem})") from None
+        raise ElmanError(f"the range of {name} is not valid ({safe_message(error)})") from None
 
 
 def create_grid(space: Space) -> dict[str, list[Any]]:

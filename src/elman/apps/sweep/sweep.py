@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from elman.apps.sweep.results import SweepResult
-from elman.apps.sweep.space import Pruner, Sampler, SweepPlan, create_settings
+from elman.apps.sweep.space import Pruner, Sampler, SweepSettings, create_grid, fix_options, parse_space
 from elman.config import normalize
-from elman.errors import ElmanError, check_range, option, require_extra
+from elman.errors import ElmanError, check_range, option, quote, require_extra
 from elman.machine import thread_count
 from elman.options import document_options
 from elman.presets import DEFAULT_PRESET
+from elman.storage import read_toml
 from elman.training import collect_settings, list_training_options
 
 
@@ -55,8 +57,8 @@ def sweep(
     workers : int
         Processes on this machine; each has an equal part of the cores.
     storage : str, optional
-        The URL of a database, such as ``postgresql+psycopg://…``, for workers on several machines; by default a journal
-        in the directory, for those of one.
+        The URL of a database, such as ``postgresql+psycopg://…``, for workers on several machines; by default a file in
+        the directory, for those of one.
     study : str, optional
         The name of the study in the database; by default that of the directory.
     sampler : str
@@ -91,15 +93,23 @@ def sweep(
     >>> len(result.trials), sorted(result.best.values)
     (2, ['learning_rate'])
     """
-    check_range("trials", trials, 1)
-    check_range("workers", workers, 1)
-    if workers > thread_count():
-        raise ElmanError(f"{option.workers} must be at most the number of cores, {thread_count()} (got {workers})")
-    with require_extra("sweep"):
-        from elman.apps.sweep.controller import run_sweep
+    for name, value, maximum in (("trials", trials, None), ("workers", workers, thread_count())):
+        check_range(name, value, 1, maximum)
+    check_range("sampler_seed", sampler_seed, 0, 2**32 - 1)
+    for name, choice, choices in (("sampler", sampler, get_args(Sampler)), ("pruner", pruner, get_args(Pruner))):
+        if choice not in choices:
+            raise ElmanError(f"{option[name]} must be one of {', '.join(choices)} (got {quote(choice)})")
     if not isinstance(corpus, str | os.PathLike):
         raise ElmanError(f"a sweep reads a file or a built-in text (got {type(corpus).__name__})")
-    fixed = {name: normalize(name, value) for name, value in collect_settings(None, None, options).items()}
-    settings = create_settings(os.fspath(corpus), preset, fixed, space, sampler, pruner, sampler_seed)
-    plan = SweepPlan(settings, Path(out), settings.limit_trials(trials), workers, storage, study)
-    return run_sweep(plan, callback or (lambda result: False))
+    with require_extra("sweep"):
+        from elman.apps.sweep.loop import run_sweep
+    given = {name: normalize(name, value) for name, value in collect_settings(None, None, options).items()}
+    table = read_toml(Path(space)) if isinstance(space, str | os.PathLike) else space
+    fixed = fix_options(preset, given, table)
+    searched = parse_space(table, preset, fixed)
+    if sampler == "grid":  # has a trial per point at most
+        trials = min(trials, math.prod(map(len, create_grid(searched).values())))
+    places: dict[str, Any] = {"directory": Path(out), "storage": storage, "study": study}
+    search: dict[str, Any] = {"trials": trials, "workers": workers, "sampler": sampler, "pruner": pruner}
+    settings = SweepSettings(os.fspath(corpus), preset, fixed, searched, **places, **search, seed=sampler_seed)
+    return run_sweep(settings, callback or (lambda result: False))

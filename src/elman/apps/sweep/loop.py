@@ -1,0 +1,194 @@
+"""The loop of a sweep: Optuna's own, whose objective trains each trial in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from typing import Any
+
+from optuna import TrialPruned
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import Trial
+
+from elman.apps.sweep.results import (
+    BEST,
+    TRIAL_RUNS,
+    SweepResult,
+    copy_best,
+    trial_directory,
+    write_report,
+    write_trials,
+)
+from elman.apps.sweep.space import SweepSettings
+from elman.apps.sweep.study import STUDY, SweepStudy, open_study
+from elman.config import make_config
+from elman.errors import ElmanError
+from elman.machine import thread_count
+from elman.runs import DirectoryLock, reject_links
+from elman.text import hash_text
+from elman.training import InterruptCallback
+
+COMMAND: Sequence[str] = ("-P", "-m", "elman.apps.sweep.worker")
+LOG = "workers.log"
+"""The file to which the standard error of the processes is appended."""
+MAX_ATTEMPTS = 3
+"""A trial whose process was killed so often has failed: it may be the reason, such as by its memory."""
+REFRESH_SECONDS = 0.5
+"""Between two looks at the study."""
+_BLAS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+Process = subprocess.Popen[str]
+Callback = Callable[[SweepResult], object]
+
+
+def run_sweep(settings: SweepSettings, callback: Callback) -> SweepResult:
+    """Work on a sweep until it has all its trials or is stopped, and write its results; see `elman.sweep`."""
+    if settings.corpus == "-":
+        raise ElmanError("a sweep reads the text for every trial: pass a file instead of standard input")
+    directory, encoding = settings.directory, make_config(settings.preset, settings.options).encoding
+    sha256 = hash_text(settings.corpus, encoding=encoding)
+    reject_links(*(directory / name for name in (STUDY, LOG, BEST, TRIAL_RUNS)), *directory.glob(f"{TRIAL_RUNS}/*"))
+    with open_study(settings) as study, DirectoryLock(directory) as lock:
+        lock.acquire()
+        study.check_identity(sha256)
+        study.release()
+        if study.remaining():
+            optimize(study, sha256, callback)
+        result = SweepResult.of(study.study, settings, interrupted=study.remaining() > 0)
+        write_trials(result)
+        copy_best(result)
+        write_report(result, study.study)
+    failed = result.select("failed")
+    if failed and len(failed) == len(result.trials):
+        raise ElmanError(f"every trial failed; trial {failed[0].number}: {failed[0].error}")
+    return result
+
+
+def optimize(study: SweepStudy, corpus_sha256: str, callback: Callback) -> None:
+    """Train the remaining trials, until `callback` or SIGINT stops the sweep."""
+    objective, trials = Objective(study, corpus_sha256), study.remaining()
+
+    def stop_if_enough(*_: object) -> None:
+        if not study.remaining():  # other machines train the last ones
+            study.study.stop()
+
+    def run() -> None:
+        study.study.optimize(objective, trials, None, study.settings.workers, (TrialFailed,), [stop_if_enough])
+
+    with InterruptCallback() as interrupt, ThreadPoolExecutor(1) as executor:
+        loop = executor.submit(run)
+        try:
+            while not loop.done():
+                wait([loop], REFRESH_SECONDS)
+                if callback(SweepResult.of(study.study, study.settings)) or interrupt.should_stop():
+                    objective.stop()
+        except BaseException:  # such as a second Ctrl-C, which does not wait
+            objective.stop(kill=True)
+            raise
+    study.release()
+    error = loop.exception()
+    if error is not None and not isinstance(error, SystemExit):
+        raise error
+
+
+class TrialFailed(Exception):
+    """A trial has failed, and the sweep continues with the next."""
+
+
+class Objective:
+    """Trains trials; `optuna.Study.optimize` calls it in as many threads as there are workers."""
+
+    def __init__(self, study: SweepStudy, corpus_sha256: str) -> None:
+        self.study, self.settings, self.corpus_sha256 = study, study.settings, corpus_sha256
+        self.processes, self.is_stopping = set[Process](), False
+
+    def __call__(self, trial: Trial) -> float:
+        """Return the validation loss of a trial; raise if it is pruned, has failed, or is stopped."""
+        try:
+            trial.set_user_attr("host", platform.node())
+            ended = self.train(self.study.suggest(trial))
+            for name in ended.keys() & {"seconds", "updates", "error"}:
+                trial.set_user_attr(name, ended[name])
+        except UpdateFinishedTrialError:  # another machine has taken this one for lost, and tries the trial again
+            raise SystemExit from None
+        if ended["state"] == "complete":
+            return float(ended["loss"])
+        # SystemExit ends `optimize`, and leaves the trial unfinished.
+        raise {"pruned": TrialPruned, "failed": TrialFailed, "stopped": SystemExit}[ended["state"]]
+
+    def train(self, trial: Trial) -> dict[str, Any]:
+        """Train a trial, and continue it where its process is killed; return how it ended."""
+        for _ in range(MAX_ATTEMPTS):
+            ended = self.train_once(trial)
+            if ended["state"] != "killed":
+                return ended
+            if self.is_stopping:
+                return {"state": "stopped"}
+        return {"state": "failed", "error": f"its process ended {MAX_ATTEMPTS} times before it; see {LOG}"}
+
+    def train_once(self, trial: Trial) -> dict[str, Any]:
+        """Train a trial in a process, and report its validations; return how it ended."""
+        ended, is_pruned = {"state": "killed"}, False
+        with self.start(self.arguments(trial)) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                message = json.loads(line) if line.endswith("\n") else {}
+                if "state" in message:
+                    ended = message
+                elif message and not is_pruned:
+                    trial.report(message["loss"], message["percent"])
+                    if is_pruned := trial.should_prune():
+                        close_input(process)
+        self.processes.discard(process)
+        return ended | {"state": "pruned"} if is_pruned and ended["state"] in ("stopped", "complete") else ended
+
+    def arguments(self, trial: Trial) -> list[Any]:
+        """Return what the process of a trial has to know."""
+        settings = self.settings
+        out = trial_directory(settings.directory.resolve(), trial.number)
+        out.mkdir(parents=True, exist_ok=True)  # an empty directory can be resumed
+        options = {"corpus": settings.corpus, "preset": settings.preset, "out": os.fspath(out)}
+        return [self.corpus_sha256, options | settings.options | trial.params]
+
+    def start(self, arguments: list[Any]) -> Process:
+        """Start a process for a trial; those of a sweep share the cores of the machine equally.
+
+        It is no fork, which threads of compiled kernels do not survive, and not of `multiprocessing`, which would
+        import the script that calls `elman.sweep`.
+        """
+        threads = str(max(1, thread_count() // self.settings.workers))
+        with (self.settings.directory / LOG).open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, *COMMAND],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=dict.fromkeys(_BLAS_VARIABLES, threads) | os.environ | {"NUMBA_NUM_THREADS": threads},
+                encoding="utf-8",
+                start_new_session=True,  # Ctrl-C in a terminal must not reach it: the sweep stops it
+            )
+        self.processes.add(process)
+        with suppress(OSError):  # it was killed
+            print(json.dumps(arguments), file=process.stdin, flush=True)
+        if self.is_stopping:
+            close_input(process)
+        return process
+
+    def stop(self, *, kill: bool = False) -> None:
+        """Let the trials in training be saved and end, or kill their processes."""
+        self.is_stopping = True
+        for process in [*self.processes]:
+            process.kill() if kill else close_input(process)
+
+
+def close_input(process: Process) -> None:
+    """Ask a process to save its run and end."""
+    assert process.stdin is not None
+    with suppress(OSError):  # what is buffered cannot be written after it was killed
+        process.stdin.close()
