@@ -1,4 +1,4 @@
-"""Points in the code at which a run or a sweep is killed."""
+"""Points in the code at which a run is killed."""
 
 from collections.abc import Callable, Iterable
 from itertools import count
@@ -8,7 +8,7 @@ import pytest
 
 
 class Killed(BaseException):
-    """Ends a run or a sweep as a signal would, at a chosen point."""
+    """Ends a run as a signal would, at a chosen point."""
 
 
 def kill_at(patch: pytest.MonkeyPatch, last: int, when: str, functions: Iterable[tuple[Any, str]]) -> None:

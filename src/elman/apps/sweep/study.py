@@ -22,7 +22,7 @@ from optuna.trial import Trial, TrialState
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from elman.apps.sweep.results import TRIAL_RUNS
+from elman.apps.sweep.results import TRIAL_RUNS, trial_directory
 from elman.apps.sweep.space import SweepSettings, create_distribution, create_grid
 from elman.config import Config
 from elman.errors import ElmanError, option, quote, shorten
@@ -79,7 +79,8 @@ class SweepStudy:
     def release(self) -> None:
         """Let trials in progress be tried again: those of this machine, which trains none, and of lost machines."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if self.settings.storage is None or trial.user_attrs.get("host") == platform.node():
+            is_here = trial_directory(self.settings.directory, trial.number).exists()
+            if self.settings.storage is None or (is_here and trial.user_attrs.get("host") == platform.node()):
                 self.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
         fail_stale_trials(self.study)
 
