@@ -61,18 +61,9 @@ def test_the_page_allows_only_its_own_parts_and_its_server(client: httpx.Client)
     assert response.headers["content-security-policy"] == "frame-ancestors 'none'"
     policy = re.search('<meta http-equiv="Content-Security-Policy" content="(.*)">', unescape(response.text))
     assert policy
-    sources = [directive.split() for directive in policy[1].split("; ")]
-    hashes = {words.pop(1)[:8] for words in sources if words[0] in ("style-src", "script-src")}
-    assert (hashes, {words[0]: words[1:] for words in sources}) == (
-        {"'sha256-"},
-        {
-            **{key: ["'none'"] for key in ("default-src", "base-uri", "form-action")},
-            "style-src": [],
-            "script-src": ["'wasm-unsafe-eval'"],
-            "worker-src": ["blob:"],
-            "img-src": ["data:"],
-            "connect-src": ["'self'"],
-        },
+    assert re.sub(r"'sha256-[^']+'", "HASH", policy[1]) == (
+        "default-src 'none'; style-src HASH; script-src HASH 'wasm-unsafe-eval'; worker-src blob:; img-src data:;"
+        " connect-src 'self'; base-uri 'none'; form-action 'none'"
     )
     assert NAME not in response.text  # it needs no key
 
