@@ -350,15 +350,6 @@ def test_successive_losses_are_those_of_the_naive_code(name: str, clip: float, s
             assert largest_relative_error(actual[array], right[array]) <= tolerances.COMPILED_TRAJECTORY, array
 
 
-@engines
-@networks
-@pytest.mark.parametrize(("updates", "epoch", "windows"), [(0, 0, 0), (4, 0, 4), (5, 1, 5), (6, 1, 1), (10, 2, 5)])
-def test_epochs_end_with_complete_windows(name: str, network: Network, updates: int, epoch: int, windows: int) -> None:
-    state, losses = trained(name, np.float64, updates, windows_for(**network), **network)
-    assert losses.shape == (updates,)
-    assert (state.update, state.epoch, state.position) == (updates, epoch, windows * T)
-
-
 ENGINE_DTYPES = [("numpy", np.float64), ("numba", np.float64), ("numba", np.float32)]
 
 

@@ -75,11 +75,19 @@ def test_filters_leave_the_most_likely_characters(model: Model) -> None:
     assert model.sample(50, top_k=10**30, seed=1) == model.sample(50, seed=1)
 
 
-@given(st.text("ab", max_size=30), st.text("ab", min_size=1, max_size=5), st.lists(st.integers(0, 30), max_size=6))
-def test_a_text_ends_before_the_stop_in_any_chunks(text: str, stop: str, cuts: list[int]) -> None:
+STOPS = st.lists(st.text("ab", min_size=1, max_size=4), max_size=3)
+
+
+@given(st.text("ab", max_size=40), STOPS, st.lists(st.integers(0, 40), max_size=6))
+def test_a_text_ends_before_the_first_stop_in_any_chunks(text: str, stops: list[str], cuts: list[int]) -> None:
+    """Before the first that is complete; of those that end together, before the longest."""
     ends = [0, *sorted(cuts), len(text)]
-    pieces = (text[begin:end] for begin, end in pairwise(ends))
-    assert "".join(cut_at_stop((stop,), pieces)) == text.partition(stop)[0]
+    found = "".join(cut_at_stop(tuple(stops), (text[begin:end] for begin, end in pairwise(ends))))
+    for end in range(1, len(text) + 1):
+        if complete := [stop for stop in stops if text[:end].endswith(stop)]:
+            assert found == text[: end - max(map(len, complete))]
+            return
+    assert found == text
 
 
 @given(st.text("ab", max_size=30), st.text("ab", min_size=1, max_size=5))

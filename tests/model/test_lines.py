@@ -130,18 +130,6 @@ def test_adaptation_reads_lines(model: Model) -> None:
     assert model.score("anna", adapt="weights").nats == pytest.approx(model.score("anna").nats)  # no complete window
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
-def test_an_export_says_that_it_is_of_lines(model: Model, tmp_path: Path, suffix: str) -> None:
-    elman.export(model, tmp_path / f"model{suffix}")
-    elman.import_(tmp_path / f"model{suffix}", out=tmp_path / "run", engine="numpy")
-    imported = elman.load(tmp_path / "run", engine="numpy")
-    assert imported.is_of_lines
-    assert imported.samples(5, seed=1) == model.samples(5, seed=1)
-    assert imported.score("anna\nbell").nats == pytest.approx(model.score("anna\nbell").nats)
-    with pytest.raises(ElmanError, match=r"does not know the lines of its training text: it was imported$"):
-        imported.in_training_text("anna")
-
-
 def test_unsupported_uses_are_rejected(model: Model) -> None:
     with pytest.raises(ElmanError, match=r"^the text has no line that is not empty$"):
         model.score("\n\n")

@@ -3,7 +3,6 @@
 import ast
 import contextlib
 import importlib.util
-import json
 import re
 import subprocess
 import sys
@@ -157,22 +156,3 @@ def licence(about: metadata.PackageMetadata) -> str:
     classifiers = [c for c in about.get_all("Classifier") or [] if c.startswith("License ::")]
     said = [*(about.get_all("License-Expression") or []), " ".join(classifiers), *(about.get_all("License") or [])]
     return next(filter(None, said), "")
-
-
-@pytest.mark.slow
-def test_no_dependency_has_a_known_vulnerability(tmp_path: Path) -> None:
-    pytest.importorskip("pip_audit")
-    (tmp_path / "wanted.txt").write_text("".join(f"{requirement}\n" for requirement in DEPENDENCIES + EXTRAS), "utf-8")
-    command = [sys.executable, "-m", "pip_audit", "--progress-spinner", "off", "--format", "json"]
-    reports: list[dict[str, Any]] = []
-    for service in ("pypi", "osv"):  # a service may know of none, or not be reached
-        audit = [*command, "--vulnerability-service", service, "--requirement", "wanted.txt"]
-        ended = subprocess.run(audit, cwd=tmp_path, capture_output=True, timeout=600)
-        with contextlib.suppress(ValueError):
-            reports = reports or json.loads(ended.stdout)["dependencies"]
-        if not any("vulns" in report for report in reports):
-            reports = []
-    if not reports:
-        pytest.skip("no vulnerability service can be reached from here: nothing was audited")
-    # A dependency of which a service says nothing at all was not audited.
-    assert [report for report in reports if report.get("vulns", True)] == []

@@ -22,7 +22,7 @@ from elman.text import Corpus
 from elman.training.api import OTHER_ARGUMENTS
 from project.typed_user_script import use_everything
 from support.state import ROOT, TEXT
-from support.training import EXACT, StopsAt, contents, train
+from support.training import EXACT, contents, train
 
 PAGE = (ROOT / "docs" / "how_to" / "python.md").read_text("utf-8")
 EXAMPLES = re.findall(r"<!-- run -->\n```python\n(.*?)```", PAGE, re.DOTALL)
@@ -89,16 +89,6 @@ def test_a_configuration_is_accepted(corpus: Corpus) -> None:
     assert run.preset == ""
 
 
-def test_a_limit_replaces_those_of_a_configuration(corpus: Corpus) -> None:
-    config = elman.Config(max_seconds=60.0, max_updates=7, seq_length=5, hidden_size=4, engine="numpy")
-    assert elman.train(corpus, config=config, max_updates=3).config.max_seconds is None
-
-
-def test_a_configuration_on_resume(corpus: Corpus, tmp_path: Path) -> None:
-    run = train(corpus, **EXACT, max_updates=20, out=tmp_path, callback=StopsAt(5))
-    assert elman.train(corpus, out=tmp_path, resume=True, config=run.config).state.update == 20
-
-
 @pytest.mark.parametrize("adapt", [None, "counts"])
 def test_losses_of_characters_sum_to_the_score(model: elman.Model, adapt: Any) -> None:
     for text in (TEXT, "the X and Y", "XY the", "XY"):
@@ -146,20 +136,6 @@ def test_a_model_does_not_replace_the_checkpoint_of_a_run(corpus: Corpus, tmp_pa
     for _ in range(2):  # a file with another content is replaced
         run.model.save(tmp_path / "model.safetensors")
         elman.export(run.model, tmp_path / "exported.safetensors")
-
-
-def test_a_run_on_disk(tmp_path: Path) -> None:
-    run = train(Corpus.from_text(TEXT * 3, "novel"), **EXACT, max_updates=30, validation=0.2, out=tmp_path)
-    saved = elman.open_run(tmp_path)
-    assert saved.config == run.config
-    assert saved.metrics == run.metrics
-    assert saved.samples == run.samples
-    assert saved.validation_loss == run.validation_loss
-    assert saved.model.sample(20, seed=1) == run.model.sample(20, seed=1)
-    shown = f"<SavedRun {str(tmp_path)!r} on 'novel': 30 updates, validation loss {run.validation_loss:.3f}>"
-    assert repr(saved) == shown
-    for figure in (saved.plot(), run.plot()):
-        assert len(np.asarray(figure.axes[0].lines[0].get_xydata())) == len(run.metrics)
 
 
 def test_metrics_for_pandas(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,9 @@
 """Corpora: a text in memory, and the indices of a large one in a memory-mapped file."""
 
 import hashlib
-import json
 import mmap
 import re
 import resource
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -109,28 +106,3 @@ def test_no_room_for_a_large_text(cache: Path) -> None:
     with pytest.raises(ElmanError, match=re.escape(f"in {str(cache)!r} (File too large): ") + ".* ELMAN_CACHE"):
         Corpus.from_text("ab" * 100_000)
     assert list(cache.iterdir()) == []
-
-
-MEASURE = """
-import json, resource, sys
-import elman
-run = elman.train(sys.argv[1], preset="reference", max_updates=2000, sample_every=0)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
-print(json.dumps([len(run.corpus.indices), peak]))
-"""
-
-
-def measure(size: int) -> tuple[int, float]:
-    """Train on a file of one line of so many bytes, in a process of its own; return its length, and the peak in MB."""
-    path = Path("text")
-    with path.open("wb") as file:  # in pieces, as the peak of a process begins with that of the one that starts it
-        file.writelines(b"no newline at all; " * 50_000 for _ in range(size // 950_000))
-    done = subprocess.run([sys.executable, "-c", MEASURE, path], capture_output=True, check=True)
-    length, peak = json.loads(done.stdout)
-    return length, peak
-
-
-def test_one_line_of_a_hundred_megabytes() -> None:
-    short, long = measure(1_000_000), measure(100_000_000)
-    assert long[0] > 99_000_000
-    assert long[1] < short[1] + 30

@@ -226,11 +226,12 @@ def test_a_sample_has_the_hash_of_the_complete_text(lines: bool, masker: Masker 
     assert read_corpus("plain.txt", **options | {"max_chars": len(data)}).sampled is None
 
 
+@pytest.mark.parametrize("line", [b"a line of a long text\n", b"no newline at all, not"], ids=["lines", "one line"])
 @pytest.mark.parametrize("is_open", [False, True], ids=["path", "text file"])
-def test_a_long_text_is_sampled_in_little_memory(monkeypatch: pytest.MonkeyPatch, is_open: bool) -> None:
+def test_a_long_text_is_sampled_in_little_memory(monkeypatch: pytest.MonkeyPatch, is_open: bool, line: bytes) -> None:
     """Neither the text, of which nearly all is kept, nor a copy of it is ever held as a string."""
     monkeypatch.setattr(corpora, "LARGE", 1 << 20)
-    write("long.txt", b"a line of a long text\n" * 1_000_000)
+    write("long.txt", line * 1_000_000)
     tracemalloc.start()
     with Path("long.txt").open() as file:
         corpus = read_corpus(file if is_open else "long.txt", max_chars=20_000_000)

@@ -54,10 +54,6 @@ def test_texts_without_names(text: str) -> None:
     assert build_lexicon([text]).names == {}
 
 
-def test_the_words_of_a_text_are_those_of_any_case() -> None:
-    assert build_lexicon(["Hej då, hej_DÅ 2nd"]).words == {"hej", "då", "nd"}
-
-
 def test_a_text_in_pieces_has_the_same_lexicon() -> None:
     text = PLAY + NOVEL.replace(". ", ".\n")
     assert build_lexicon(cut_pieces([text[:77], text[77:]], 60)) == build_lexicon([text])

@@ -61,9 +61,3 @@ def test_ten_updates_are_those_of_the_engine() -> None:
     for name, array in state.parameters.items():
         assert largest_relative_error(parameters[name], array) < NAIVE, name
         assert largest_relative_error(M[name], state.M[name]) < NAIVE, name
-
-
-def test_it_is_short() -> None:
-    lines = SOURCE.splitlines()
-    assert len(lines) < 50
-    assert max(map(len, lines)) < 110

@@ -24,7 +24,6 @@ from elman.apps.serve.sequence import GenerationJob
 from elman.apps.serve.settings import Settings
 from elman.engine.protocol import Indices
 from elman.model import Model
-from elman.model.generate import StopSequenceFilter
 from elman.network.parameters import Array
 from elman.network.state import State
 from elman.ngram.language_model import NgramReader
@@ -250,32 +249,6 @@ async def test_it_sleeps_without_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # --- Components ---
-
-
-@settings(deadline=None)
-@given(
-    text=st.text("ab", max_size=40),
-    stops=st.lists(st.text("ab", min_size=1, max_size=4), max_size=3),
-    cuts=st.lists(st.integers(0, 40), max_size=6),
-)
-def test_stop_sequences_do_not_depend_on_chunks(text: str, stops: list[str], cuts: list[int]) -> None:
-    expected, expected_stopped = whole(text, stops)
-    borders = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    taking, passed, stopped = StopSequenceFilter(tuple(stops)), "", False
-    for n in range(len(borders) - 1):
-        part, stopped = taking.feed(text[borders[n] : borders[n + 1]], last=n == len(borders) - 2)
-        passed += part
-        if stopped:
-            break
-    assert (passed, stopped) == (expected, expected_stopped)
-
-
-def whole(text: str, stops: list[str]) -> tuple[str, bool]:
-    """Return a text up to the first complete stop sequence; of those that end together, the longest."""
-    for end in range(1, len(text) + 1):
-        if complete := [stop for stop in stops if text[:end].endswith(stop)]:
-            return text[: end - max(map(len, complete))], True
-    return text, False
 
 
 @settings(deadline=None)
