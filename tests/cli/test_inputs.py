@@ -67,9 +67,3 @@ def test_the_text_of_a_command_that_names_none(monkeypatch: pytest.MonkeyPatch) 
     for piped, reason in (("ended pipe", "without data"), ("silent pipe", "delivered nothing in 5 s")):  # noqa: B007
         with pytest.raises(ElmanError, match=f"standard input is a pipe .*{reason}"):
             choose_corpus()
-
-
-def test_a_file_with_the_name_of_a_built_in_text(command: Command) -> None:
-    Path("python-docs").write_text(ENGLISH, "utf-8")
-    for name in ("eval", "score"):
-        assert command(name, "./python-docs", "--json").out == command(name, "notes.txt", "--json").out

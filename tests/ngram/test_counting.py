@@ -160,21 +160,6 @@ def test_counts_grow_beyond_their_first_capacity(K: int, order: int) -> None:
         assert_same(read_compiled(model, histories, x[:3]), read(model, histories, x[:3]))
 
 
-def test_a_grown_model_may_be_continued() -> None:
-    text = make_text(60, 7)
-    histories, x, _ = example_input(text, 7, 3, 0, T=20)
-    base = counted(text, 7, 3)
-    first = base.continued()
-    assert reader(first).table is reader(base).table
-    for each in (read_compiled, read):
-        each(first, histories, x)
-    first = first.frozen()
-    second = first.continued()
-    assert_same(read_compiled(second, histories, x), read(second, histories, x))
-    for model in (first, second.frozen()):
-        assert_same(read_compiled(model, histories, x), read(model, histories, x))
-
-
 def test_logarithms() -> None:
     """Of probabilities from below the smallest to 1, near powers of 2 and near 1."""
     powers = 2.0 ** np.arange(-30, 1)

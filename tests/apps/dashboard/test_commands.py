@@ -34,7 +34,7 @@ def test_train_with_the_dashboard_prints_its_address_and_the_same_results(folder
 
 
 def test_a_library_is_missing(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("elman.apps.serve.")]:
+    for name in [name for name in sys.modules if name.startswith(("elman.apps.serve.", "elman.apps.dashboard."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     words = ("requires uvicorn", "pip install 'elman[serve]'")

@@ -47,6 +47,7 @@ def test_histograms_of_every_array_and_state_vector() -> None:
     m, K = 3, 5
     parameters = make_parameters(K, m, 0.5, np.random.RandomState(0), np.float32, "lstm", 2)
     parameters["c"][:] = 0
+    parameters["b2"][:] = 3e38  # in whose neighbourhood numbers are far apart
     parameters["b"][0] = np.nan
     states = np.arange(2 * 7 * 4 * m, dtype=np.float32).reshape(2, 7, 4 * m)
     states[..., 0] = np.inf

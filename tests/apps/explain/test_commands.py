@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import elman
+from elman.apps.explain.explanation import explain_indices
 from elman.text import Corpus
 from support.cli import Command
 from support.state import TEXT as NOVEL
@@ -127,7 +128,9 @@ def test_a_text_is_read_as_by_the_other_commands(command: Command, tmp_path: Pat
     assert results[0] == results[1]
     page = elman.explain("anna 41\r\nbell 42\r\n", model)
     assert page.alphabet.decode(page.explanation.indices) == "anna Ⓝ\nbell Ⓝ\n"
-    assert page.explanation.nats_per_char * 14 == pytest.approx(model.score("anna 1\nbell 2").nats, rel=1e-5)
+    indices = model.alphabet.encode("\nanna Ⓝ\nbell Ⓝ\n")
+    explanation = explain_indices(model.engine, model.parameters, model.state, indices)
+    assert explanation.nats_per_char * 14 == pytest.approx(model.score("anna 1\nbell 2").nats, rel=1e-5)
     (tmp_path / "x.jsonl").write_text('{"text": "anna 1"}\n{"text": "bell 2"}\n', "utf-8")
     ended = command("explain", tmp_path / "run", tmp_path / "x.jsonl", *out)
     assert "warning: x.jsonl is JSON Lines" in ended.err

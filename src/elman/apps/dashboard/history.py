@@ -123,7 +123,8 @@ def compute_histograms(parameters: Parameters, states: Array) -> list[dict[str, 
 def _histogram(name: str, array: Array) -> dict[str, Any]:
     finite = array[np.isfinite(array)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    if low == high:  # such as biases that are still 0
-        low, high = low - 0.5, high + 0.5
+    if high - low <= 1e-9 * max(-low, high):  # such as biases that are still 0; bins need a width
+        margin = max(0.5, 1e-6 * abs(high))
+        low, high = low - margin, high + margin
     counts, _ = np.histogram(finite, BINS, (low, high))
     return {"name": name, "low": low, "high": high, "counts": counts.tolist()}
