@@ -205,7 +205,7 @@ def test_a_signal_before_the_first_update_need_not_wait(
 
     arguments = ("train", "novel.txt", *SMALL, "--max-updates", 20, "--out")
     with monkeypatch.context() as patch:
-        patch.setattr("elman.training.loop.compile_kernels", stop)
+        patch.setattr("elman.training.loop.finish_compiling", stop)
         ended = command(*arguments, "out")
         assert (ended.code, ended.err) == (130, "stopping: saving the run (press Ctrl-C again to stop at once)\n")
         assert ended.out.endswith("stopped and saved; resume with: elman train --out out --resume\n")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from elman.cli.display import show_progress
+from elman.compilation import COMPILATION
 from elman.engine import COMPILING
-from elman.jit import COMPILATION
 from support.cli import exit_code
 from support.state import TEXT
 from support.terminal import use_terminal

@@ -112,7 +112,7 @@ def test_a_variable_that_is_not_valid(command: Command, monkeypatch: pytest.Monk
 
 def test_no_option_has_the_name_of_another_variable() -> None:
     prefixes = tuple(f"ELMAN_{name.upper()}_" for commands in COMMANDS.values() for name in commands)
-    for other in ("ELMAN_CACHE", "ELMAN_API_KEY", "ELMAN_NO_BROWSER", "ELMAN_CHROMIUM"):
+    for other in ("ELMAN_CACHE", "ELMAN_API_KEY", "ELMAN_NO_BROWSER", "ELMAN_CHROMIUM", "ELMAN_PLAIN_JIT"):
         assert not other.startswith(prefixes)
 
 

@@ -19,7 +19,7 @@ from elman.jit.compiler import describe_type, read_types
 from elman.jit.runtime import call_kernel, call_pointer, kernel_pointer, pack, record_kernels
 from elman.ngram.kernels import set_logs
 
-NOT_IN_KERNELS = {"elman.engine_registry", "elman.engine.protocol"}
+NOT_IN_KERNELS = {"elman.compilation", "elman.engine_registry", "elman.engine.protocol"}
 """Modules whose constants no kernel contains: whether Numba is installed, and the sizes of results."""
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from elman.engine.numba.linalg.tile import multiply
 from elman.engine.numba.threads import barrier, make_team
-from elman.jit.runtime import Signature, pack
+from elman.jit import Signature, pack
 from elman.ngram.compiled_table import unpack
 from elman.ngram.kernels import set_logs
 from support.processes import is_alive, run_in_a_process
@@ -142,21 +142,22 @@ started, compiled, compile = [], [], Kernel._compile
 parallel.start_compiling = started.extend
 Kernel._compile = lambda kernel, kinds: (compiled.append((kernel, kinds)), compile(kernel, kinds))[1]
 text = elman.Corpus.from_text("the cat sat on the mat. " * 400)
-options = dict(preset="reference", cell="gru", batch_size=4, optimizer="adam", ngram_order=2, max_updates=1)
-options |= dict(validation=0.1, sample_every=1, progress=False)
+options = dict(preset="reference", max_updates=2, validation=0.1, sample_every=1, progress=False)
+if sys.argv[2] == "batched":
+    options |= dict(cell="gru", batch_size=4, optimizer="adam", ngram_order=2, ngram_start=0.5)
 elman.train(text, out=sys.argv[1], **options)
 counting = ("elman.ngram.counting", "elman.ngram.sorting")  # compiled at once, as the text is counted
 called = {(kernel, kinds) for kernel, kinds in compiled if not kernel.name.startswith(counting)}
 print(len(started) > 10, called - set(started), any(kernel.is_missing(kinds) for kernel, kinds in started), end=" ")
-started.clear()
 compiled.clear()
 elman.train(text, **options)
 elman.load(sys.argv[1]).sample(5, seed=1)
-print(started, compiled)
+print(compiled)
 """
 
 
 @pytest.mark.slow  # compiles all kernels of a training
-def test_a_training_starts_to_compile_exactly_what_it_uses(tmp_path: Path) -> None:
-    printed = run_in_a_process(TRAIN, tmp_path, str(tmp_path / "run"))
-    assert printed == "True set() False [] []\n"  # nothing is left the second time
+@pytest.mark.parametrize("kind", ["batched", "online"])
+def test_a_training_starts_to_compile_exactly_what_it_uses(tmp_path: Path, kind: str) -> None:
+    printed = run_in_a_process(TRAIN, tmp_path, str(tmp_path / "run"), kind)
+    assert printed == "True set() False []\n"  # nothing is left the second time

@@ -193,7 +193,7 @@ def test_a_longer_run_that_is_killed_at_its_start_has_no_final_validation_of_the
 def test_other_limits_hold_though_it_is_killed(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(corpus, **EXACT, max_updates=9, out=tmp_path / "run")
     with monkeypatch.context() as patch:
-        kill_at(patch, 1, "before", [(loop, "compile_kernels")])
+        kill_at(patch, 1, "before", [(loop, "finish_compiling")])
         with pytest.raises(Killed):
             train(corpus, resume=True, max_updates=20, out=tmp_path / "run")
     train(corpus, resume=True, out=tmp_path / "run")

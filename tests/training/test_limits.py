@@ -26,22 +26,29 @@ from support.training import EXACT, StopsAt, train
 class Machine(NumpyEngine):
     """A clock that moves only with updates, and an engine whose updates take the time that `pace` returns.
 
-    The trial before the first update takes `trial` seconds, `compiled` of them for the compilation of kernels.
+    `prepared` seconds pass before the first update, `compiled` of them for the compilation of kernels; `on_demand` more
+    are spent on those that are compiled in the first update.
     """
 
-    def __init__(self, pace: Callable[[int], float], trial: float = 0.0, compiled: float = 0.0) -> None:
-        self.pace, self.now, self.trial, self.compiled, self.compile_seconds = pace, 0.0, trial, compiled, 0.0
+    def __init__(
+        self, pace: Callable[[int], float], prepared: float = 0.0, compiled: float = 0.0, on_demand: float = 0.0
+    ) -> None:
+        self.pace, self.now, self.prepared, self.compiled = pace, 0.0, prepared, compiled
+        self.on_demand, self.compile_seconds = on_demand, 0.0
         self.ends: list[tuple[int, int]] = []
         self.calls: list[int] = []
+
+    def prepare(self) -> None:
+        self.now += self.prepared
+        self.compile_seconds += self.compiled
 
     def advance(
         self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, *arguments: Any
     ) -> NDArray[np.float64]:
-        if arguments:
-            self.now += sum(self.pace(state.update + n) for n in range(updates))
-        else:  # the trial before the first update
-            self.now += self.trial
-            self.compile_seconds += self.compiled
+        if not self.calls:
+            self.now += self.on_demand
+            self.compile_seconds += self.on_demand
+        self.now += sum(self.pace(state.update + n) for n in range(updates))
         self.ends.append((state.update, optimizer.last_update))
         self.calls.append(updates)
         return super().advance(state, windows, updates, optimizer, *arguments)
@@ -59,6 +66,7 @@ def run_on(
     monkeypatch.setattr(limits, "compile_seconds", lambda: machine.compile_seconds)
     monkeypatch.setattr(limits, "PLOT_SECONDS", 0.0)
     monkeypatch.setattr(loop, "get_engine", lambda *_: machine)
+    monkeypatch.setattr(loop, "finish_compiling", machine.prepare)
     settings = EXACT | {"optimizer": "adam", "learning_rate": 0.01, "schedule": "cosine", "epochs": 1000}
     settings = {} if options.get("resume") else settings
     return train(Corpus.from_text("It was a dark and stormy night. " * 9), **settings | options)
@@ -123,7 +131,7 @@ def validations_of(
 
 
 def test_the_budget_includes_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(lambda n: 0.01, trial=5.0)
+    machine = Machine(lambda n: 0.01, prepared=5.0)
     times = validations_of(machine, monkeypatch, 0.2)
     run = run_on(machine, monkeypatch, max_seconds=20.0, validation=0.2)
     assert machine.now == pytest.approx(20.0, abs=0.2)
@@ -135,8 +143,10 @@ def test_the_budget_includes_everything(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_compilation_of_kernels_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = run_on(Machine(lambda n: 0.01, trial=102.0, compiled=100.0), monkeypatch, max_seconds=5.0)
+    machine = Machine(lambda n: 0.01, prepared=102.0, compiled=100.0, on_demand=50.0)
+    run = run_on(machine, monkeypatch, max_seconds=5.0)
     assert run.state.seconds == pytest.approx(3.0, abs=0.1)
+    assert run.metrics[0].chars_per_second == pytest.approx(run.config.chars_per_update / 0.01)
 
 
 def test_the_budget_begins_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +161,7 @@ def test_the_budget_begins_with_the_command(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("pace", "trial", "seconds"),
+    ("pace", "prepared", "seconds"),
     [
         (0.01, 9.0, 3.0),  # half of the budget is not enough for 300 updates
         (0.001, 9.0, 2.5),  # it is enough
@@ -161,15 +171,15 @@ def test_the_budget_begins_with_the_command(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_every_run_has_half_of_its_budget_and_300_updates(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pace: float, trial: float, seconds: float
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pace: float, prepared: float, seconds: float
 ) -> None:
-    machine, warnings = Machine(lambda n: pace, trial=trial), Warnings()
+    machine, warnings = Machine(lambda n: pace, prepared=prepared), Warnings()
     options: dict[str, Any] = {"max_seconds": 5.0, "validation": 0.2, "out": tmp_path, "callback": warnings}
     run = run_on(machine, monkeypatch, least=300, **options)
     assert run.state.seconds == pytest.approx(seconds, abs=0.1)
     assert run.stopped == "max_seconds"
     assert run.metrics[-1].validation_loss == run.validation_loss
-    assert [text.startswith("the command took") for text in warnings.seen] == [True] * (trial + seconds > 5.05)
+    assert [text.startswith("the command took") for text in warnings.seen] == [True] * (prepared + seconds > 5.05)
     again = run_on(Machine(lambda n: 0.01), monkeypatch, least=300, out=tmp_path, resume=True)
     assert (again.was_finished, again.state.update) == (True, run.state.update)
 
@@ -229,9 +239,9 @@ def test_one_slow_write_costs_its_own_time_once(monkeypatch: pytest.MonkeyPatch,
 
 def test_a_resumed_run_has_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def resume(**options: Any) -> Run:
-        return run_on(Machine(lambda n: 0.01, trial=1.0), monkeypatch, out=tmp_path, resume=True, **options)
+        return run_on(Machine(lambda n: 0.01, prepared=1.0), monkeypatch, out=tmp_path, resume=True, **options)
 
-    machine = Machine(lambda n: 0.01, trial=1.0)
+    machine = Machine(lambda n: 0.01, prepared=1.0)
     stopped = run_on(machine, monkeypatch, max_seconds=10.0, out=tmp_path, callback=StopsAt(300))
     assert stopped.interrupted
     assert stopped.state.spent - stopped.state.seconds == pytest.approx(1.0)

@@ -6,30 +6,23 @@ conformance test in `elman.testing` compares any engine with the reference.
 
 from __future__ import annotations
 
-import copy
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib import import_module
 
-import numpy as np
-
+from elman.compilation import COMPILING as COMPILING
+from elman.compilation import compile_seconds as compile_seconds
+from elman.compilation import finish_compiling as finish_compiling
+from elman.compilation import watch_compilation as watch_compilation
 from elman.config import Config
 from elman.engine.processes import current_process
 from elman.engine.protocol import CALLBACK_INTERVAL as CALLBACK_INTERVAL
+from elman.engine.protocol import CompilingEngine as CompilingEngine
 from elman.engine.protocol import Engine as Engine
 from elman.engine.protocol import Indices as Indices
 from elman.engine.protocol import InferenceSession as InferenceSession
 from elman.engine.protocol import TrainState as TrainState
-from elman.engine_registry import ENGINES, NUMBA_INSTALLED, inference_engine, require_cell, require_steps
+from elman.engine_registry import ENGINES, NUMBA_INSTALLED, require_cell, require_steps
 from elman.errors import ElmanError, option, quote, require_extra
-from elman.jit import COMPILATION
-from elman.network import SamplingParams
-from elman.network.optimizer import Optimizer
 from elman.network.optimizers import OPTIMIZERS
-from elman.text import Windows
-
-COMPILING = "compiling kernels (once for this kind of network, may take half a minute) …"
 
 
 def get_engine(name: str, device: str = "auto", mixed_precision: bool = False) -> Engine:
@@ -76,64 +69,3 @@ def require_engine(config: Config) -> None:
         )
     if ENGINES[config.engine].extra:
         get_engine(config.engine, config.device, config.mixed_precision)
-
-
-# --- Compilation of kernels, which takes a while where they are not loaded from the cache ---
-
-
-@contextmanager
-def watch_compilation(on_start: Callable[[], None]) -> Iterator[None]:
-    """Call a function once, before Numba compiles the first kernel in the block; never if it compiles none."""
-    announced = False
-
-    def announce() -> None:
-        nonlocal announced
-        if not announced:
-            announced = True
-            on_start()
-
-    COMPILATION.watchers.append(announce)
-    try:
-        yield
-    finally:
-        COMPILATION.watchers.remove(announce)
-
-
-def compile_seconds() -> float:
-    """Return the seconds that this process has spent on the compilation of kernels."""
-    return COMPILATION.seconds
-
-
-def start_compiling(
-    engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool, validates: bool
-) -> None:
-    """Begin to compile what a training calls, in other processes, where nothing is in the cache yet.
-
-    `state` has arrays of the same shapes and types as the later one; it is changed. `samples` is whether the training
-    prints samples, `validates` whether it has a validation set.
-    """
-    start = getattr(engine, "start_compiling", None)  # the compiled engine has it
-    if start is not None:
-        start(state, windows, optimizer, samples, validates)
-
-
-def compile_kernels(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool) -> None:
-    """Compile every kernel that a training calls, by calling it on a copy.
-
-    `samples` is whether the training prints samples.
-    """
-    parallel = sys.modules.get("elman.jit.parallel")
-    if parallel is not None:
-        parallel.finish_compiling()
-    if not state.parameters.architecture.m:
-        return
-    trial = copy.deepcopy(state)
-    engine.advance(trial, windows, 1, optimizer)
-    if trial.parameters.prior.is_off:
-        trial.parameters["alpha"][...] = 1  # as it will be later
-        engine.advance(trial, windows, 1, optimizer)
-    if samples:
-        session = get_engine(inference_engine(engine.name, state.parameters.architecture.cell)).session(
-            trial.eval_parameters
-        )
-        session.generate(trial.final_hidden.reshape(1), np.zeros(1, np.intp), np.zeros((1, 1)), [SamplingParams()])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,6 +146,21 @@ class Engine(Protocol):
 
     def session(self, parameters: Parameters) -> InferenceSession:
         """Return a session for inference with `parameters`, which must not change while it is in use."""
+        ...
+
+
+@runtime_checkable
+class CompilingEngine(Engine, Protocol):
+    """An engine whose kernels other processes can compile before they are called."""
+
+    def start_compiling(
+        self, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool, validates: bool
+    ) -> None:
+        """Begin to compile what a training calls; `elman.compilation.finish_compiling` waits for the end.
+
+        `state` has arrays of the same shapes and types as that of the training; it is changed. `samples` is whether
+        the training prints samples, `validates` whether it has a validation set.
+        """
         ...
 
 

@@ -2,23 +2,39 @@
 
 Kernels of which the interpreter computes the same numbers are those without intrinsics and threads: the n-gram model
 and everything in `elman.apps.compress`. The compiled engine requires Numba.
+
+Where Numba is of a version whose private names are known, `elman.jit.runtime` stores and calls kernels; in plain mode,
+`elman.jit.plain` defines the same names by its public functions.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cached_property
-from importlib import import_module
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from elman.engine_registry import NUMBA_INSTALLED
+from elman.jit.mode import COMPILES, is_plain
 
-COMPILES = NUMBA_INSTALLED and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
-"""Whether kernels are compiled."""
+PLAIN = COMPILES and is_plain()
+"""Whether kernels are compiled in plain mode."""
+
+if TYPE_CHECKING or (COMPILES and not PLAIN):
+    from elman.jit.runtime import UNUSED as UNUSED
+    from elman.jit.runtime import KernelPointer as KernelPointer
+    from elman.jit.runtime import Packed as Packed
+    from elman.jit.runtime import Signature as Signature
+    from elman.jit.runtime import call_kernel as call_kernel
+    from elman.jit.runtime import call_pointer as call_pointer
+    from elman.jit.runtime import cgutils as cgutils
+    from elman.jit.runtime import intrinsic as intrinsic
+    from elman.jit.runtime import is_recording as is_recording
+    from elman.jit.runtime import kernel_pointer as kernel_pointer
+    from elman.jit.runtime import make_kernel as make_kernel
+    from elman.jit.runtime import overload as overload
+    from elman.jit.runtime import pack as pack
+    from elman.jit.runtime import record_kernels as record_kernels
+    from elman.jit.runtime import types as types
+elif PLAIN:
+    from elman.jit.plain import *  # noqa: F403  # the same names
 
 FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}
 """Rewrites LLVM may make: all that change only the last bits of a rounding.
@@ -39,11 +55,7 @@ def compiled(*, allocates: bool = False, linked: bool = False, **options: Any) -
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        if not COMPILES:
-            return function
-        from elman.jit.runtime import Kernel
-
-        return Kernel(function, {"fastmath": False} | options, allocates, linked)
+        return make_kernel(function, {"fastmath": False} | options, allocates, linked) if COMPILES else function
 
     return decorate
 
@@ -60,81 +72,3 @@ inlined = compiled(fastmath=FASTMATH, inline="always")
 """For the steps of a kernel, as a call copies every field of every array it passes. A step that is long, such as a
 matrix product, is a `kernel`: it is compiled once for all its callers.
 """
-
-
-# --- What of Numba is used when it compiles, and imported then: that takes a third of a second ---
-
-
-class _Module:
-    """A module that is imported on first use."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(import_module(self._name), name)
-
-
-types: Any = _Module("numba.core.types")
-cgutils: Any = _Module("numba.core.cgutils")
-
-
-class Intrinsic:
-    """A function that emits code where a kernel calls it, see `numba.extending.intrinsic`."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-
-    def __deepcopy__(self, memo: Any) -> Intrinsic:
-        return self
-
-    @cached_property
-    def _numba_type_(self) -> Any:
-        from elman.jit.compiler import make_intrinsic
-
-        return make_intrinsic(self.function)
-
-
-intrinsic: Any = Intrinsic
-"""Decorates functions that kernels call without the first parameter, which a type checker cannot know."""
-
-OVERLOADS: list[tuple[Any, dict[str, Any], Any]] = []
-"""Functions that kernels call, and what chooses the code of a call by the types of its arguments."""
-
-
-def overload(function: Callable[..., Any], **options: Any) -> Callable[[Any], Any]:
-    """Return the decorator of what chooses the code of a function, see `numba.extending.overload`."""
-
-    def add(choose: Any) -> Any:
-        OVERLOADS.append((function, options, choose))
-        if "elman.jit.compiler" in sys.modules:
-            sys.modules["elman.jit.compiler"].add_overloads()
-        return choose
-
-    return add
-
-
-# --- How long it takes ---
-
-
-class Compilation:
-    """The compilation of kernels in this process."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.watchers: list[Callable[[], object]] = []
-        """Called at the beginning of each."""
-
-    @contextmanager
-    def measure(self) -> Iterator[None]:
-        """Measure the time of the block, in which kernels are compiled; it is within no other such block."""
-        started = time.monotonic()
-        for watch in self.watchers:
-            watch()
-        try:
-            yield
-        finally:
-            self.seconds += time.monotonic() - started
-
-
-COMPILATION = Compilation()

@@ -9,7 +9,6 @@ import secrets
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ import numpy as np
 from llvmlite import binding
 
 from elman.errors import ElmanError, quote
+from elman.jit.mode import version_file
 from elman.jit.processor import HAS_AMX
 from elman.storage import kernel_dir
 from elman.storage.files import replace_file
@@ -130,15 +130,7 @@ def _open_cache() -> dict[str, str] | None:
     return digests
 
 
-def _read_numba_version() -> bytes:
-    """Return what tells versions of Numba apart, without importing it, which takes a third of a second."""
-    found = find_spec("numba")
-    assert found is not None
-    assert found.origin is not None
-    return Path(found.origin).with_name("_version.py").read_bytes()
-
-
-_VERSIONS = [platform.python_version(), _read_numba_version(), llvmlite.__version__, np.__version__]
+_VERSIONS = [platform.python_version(), version_file("numba"), llvmlite.__version__, np.__version__]
 
 
 def _kernel_folder(digest: str) -> Path:

@@ -12,10 +12,10 @@ from numba.core import compiler, serialize, types
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic, overload
 
-from elman.jit import COMPILATION, OVERLOADS
+from elman.compilation import COMPILATION
 from elman.jit.cache import PROCESSOR, StoredKernel, load_kernel, store_kernel
 from elman.jit.lowering import KernelCompiler, entry_name
-from elman.jit.runtime import Kernel, find_member
+from elman.jit.runtime import OVERLOADS, Kernel, find_member
 
 njit: Any = numba_njit
 """Compiles functions; `_nrt`, whether they count references, is not among the options that it declares."""
@@ -43,7 +43,7 @@ def describe_type(kind: Any) -> str:
 
 
 def _name(kind: Any) -> str:
-    return str(_types.unliteral(kind))
+    return "voidptr" if kind == _types.voidptr else str(_types.unliteral(kind))
 
 
 def read_type(described: Any) -> Any:

@@ -24,6 +24,8 @@ from numba.core.inline_closurecall import InlineWorker
 from numba.core.typed_passes import NativeLowering
 from numba.core.untyped_passes import InlineInlinables
 
+from elman.jit.processor import pointer_to
+
 _types: Any = types
 _Lower: Any = lowering.Lower  # these have no annotations
 _Worker: Any = InlineWorker
@@ -68,8 +70,11 @@ class _KernelLower(_Lower):  # type: ignore[misc]
             kind = self.typeof(expr.value.name)
             if isinstance(kind, _NamedTuple) and expr.attr in kind.fields:
                 index = kind.fields.index(expr.attr)
-                pointer = _cgutils.gep_inbounds(self.builder, self.getvar(expr.value.name), 0, index)
-                return self.context.cast(self.builder, self.builder.load(pointer), kind.types[index], resty)
+                variable = self.getvar(expr.value.name)
+                indices, whole = [_INT32(0), _INT32(index)], self.context.get_value_type(kind)
+                pointer = self.builder.gep(variable, indices, inbounds=True, source_etype=whole)
+                field = self.builder.load(pointer, typ=self.context.get_value_type(kind.types[index]))
+                return self.context.cast(self.builder, field, kind.types[index], resty)
         return super().lower_expr(resty, expr)
 
 
@@ -86,20 +91,22 @@ def _add_entry(context: Any, library: Any, fndesc: Any) -> None:
     """Add to the code of a kernel what Python calls."""
     module, call_conv = library.create_ir_module("entry"), context.call_conv
     kernel = llvm.Function(module, call_conv.get_function_type(fndesc.restype, fndesc.argtypes), fndesc.llvm_func_name)
-    result_kind, exception_kind, *kinds = (argument.type for argument in kernel.args)
-    entry = llvm.Function(module, llvm.FunctionType(_INT32, [_WORD.as_pointer()] * 2), entry_name(kernel.name))
-    builder, numbers, given = llvm.IRBuilder(entry.append_basic_block()), count(), fndesc.argtypes
-    words = [each for kind in given for each in _load_words(builder, entry.args[0], kind, numbers)]
-    arguments = [_from_word(builder, *pair) for pair in zip(words, kinds, strict=True)]
-    result, exception = (_cgutils.alloca_once(builder, each.pointee) for each in (result_kind, exception_kind))
-    status = builder.call(kernel, [result, exception, *arguments], attrs=("noinline",))
+    _, exception_kind, *kinds = (argument.type for argument in kernel.args)
+    result_kind = context.data_model_manager[fndesc.restype].get_return_type()
+    entry = llvm.Function(module, llvm.FunctionType(_INT32, [pointer_to(_WORD)] * 2), entry_name(kernel.name))
+    builder, numbers = llvm.IRBuilder(entry.append_basic_block()), count()
+    words = [each for kind in fndesc.argtypes for each in _list_words(kind, numbers)]
+    arguments = [_load_word(builder, entry.args[0], *pair) for pair in zip(words, kinds, strict=True)]
+    result, exception = (_cgutils.alloca_once(builder, each) for each in (result_kind, _WORD))
+    exception_pointer = builder.bitcast(exception, exception_kind)
+    status = builder.call(kernel, [result, exception_pointer, *arguments], attrs=("noinline",))
     with builder.if_else(builder.icmp_signed("==", status, _INT32(0))) as (returned, raised):
         with returned:
-            value = context.get_returned_value(builder, fndesc.restype, builder.load(result))
+            value = context.get_returned_value(builder, fndesc.restype, builder.load(result, typ=result_kind))
             for n, word in enumerate(_to_words(builder, fndesc.restype, value)):
-                builder.store(word, builder.gep(entry.args[1], [_WORD(n)]))
+                builder.store(word, builder.gep(entry.args[1], [_WORD(n)], source_etype=_WORD))
         with raised:
-            builder.store(builder.ptrtoint(builder.load(exception), _WORD), entry.args[1])
+            builder.store(builder.load(exception, typ=_WORD), entry.args[1])
     builder.ret(status)
     library.add_ir_module(module)
 
@@ -111,27 +118,30 @@ def _is_result(kind: Any) -> bool:
     return isinstance(kind, _types.NoneType | _types.Number | _types.Boolean)
 
 
-def _load_words(builder: Any, start: Any, kind: Any, numbers: Iterator[int]) -> list[Any]:
-    """Load an argument: the parts of one of Numba's types, each as an integer."""
+def _list_words(kind: Any, numbers: Iterator[int]) -> list[Any]:
+    """Return, for the parts of one of Numba's types, the numbers of their words, constants, or None for no pointer."""
     if isinstance(kind, _types.BaseTuple):
-        return [each for part in kind.types for each in _load_words(builder, start, part, numbers)]
+        return [each for part in kind.types for each in _list_words(part, numbers)]
     if isinstance(kind, _types.NoneType):
-        return [_WORD(0)]
-    is_array = isinstance(kind, _types.Array)
-    size, *rest = (
-        builder.load(builder.gep(start, [_WORD(next(numbers))])) for _ in range(2 + 2 * kind.ndim if is_array else 1)
-    )
+        return [None]
+    if not isinstance(kind, _types.Array):
+        return [next(numbers)]
+    size, *rest = (next(numbers) for _ in range(2 + 2 * kind.ndim))
     # An array's owner and its parent, of which references are counted, are not there.
-    return [_WORD(0), _WORD(0), size, _WORD(np.dtype(str(kind.dtype)).itemsize), *rest] if is_array else [size]
+    return [None, None, size, _WORD(np.dtype(str(kind.dtype)).itemsize), *rest]
 
 
-def _from_word(builder: Any, word: Any, kind: Any) -> Any:
-    """Return an integer as a value of one of LLVM's types."""
+def _load_word(builder: Any, start: Any, word: Any, kind: Any) -> Any:
+    """Return a part of an argument as a value of one of LLVM's types."""
+    if not isinstance(word, int):
+        return llvm.Constant(kind, None) if word is None else word
+    pointer = builder.gep(start, [_WORD(word)], source_etype=_WORD)
     if isinstance(kind, llvm.PointerType):
-        return builder.inttoptr(word, kind)
+        return builder.load(builder.bitcast(pointer, pointer_to(kind)), typ=kind)
+    number = builder.load(pointer, typ=_WORD)
     if isinstance(kind, llvm.IntType):
-        return builder.trunc(word, kind) if kind.width < _WORD.width else word
-    number = builder.bitcast(word, llvm.DoubleType())
+        return builder.trunc(number, kind) if kind.width < _WORD.width else number
+    number = builder.bitcast(number, llvm.DoubleType())
     return builder.fptrunc(number, kind) if isinstance(kind, llvm.FloatType) else number
 
 

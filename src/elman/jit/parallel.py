@@ -17,7 +17,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 
-from elman.jit import COMPILATION
+from elman.compilation import COMPILATION
 from elman.jit.runtime import Signature, find_member
 from elman.machine import thread_count
 
@@ -35,6 +35,7 @@ _workers: list[Thread] = []
 
 def start_compiling(kernels: Sequence[Signature]) -> None:
     """Start processes that compile kernels which are not in the cache, from the last one on."""
+    COMPILATION.finish = finish_compiling
     _tasks.extend(each for each in dict.fromkeys(kernels) if each[0].is_missing(each[1]))
     count = min(MAX_WORKERS, thread_count() - 1, len(_tasks) // MIN_KERNELS)
     for _ in range(count if sys.executable else 0):

@@ -1,11 +1,17 @@
-"""What the processor has that kernels are compiled for."""
+"""What the processor and LLVM have that kernels are compiled with."""
 
 import ctypes
 import os
 import platform
 import sys
+from typing import Any
 
-from llvmlite import binding
+from llvmlite import binding, ir
+
+
+def pointer_to(kind: Any) -> Any:
+    """Return LLVM's type of a pointer: where llvmlite still has one for each type of what is there, of that type."""
+    return getattr(kind, "as_pointer", ir.PointerType)()
 
 
 def has_feature(name: str) -> bool:

@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import binding
 
-from elman.jit import cgutils, intrinsic, types
 from elman.jit.cache import kernel_path, load_kernel
 
 _COMPILER = "elman.jit.compiler"
@@ -35,7 +34,63 @@ Its attributes `ctypes` and `__array_interface__` would take most of the time of
 _pack_integer, _pack_unsigned, _pack_float = (struct.Struct(code).pack for code in "qQd")
 
 
+# --- What of Numba is used when it compiles, and imported then: that takes a third of a second ---
+
+
+class _Module:
+    """A module that is imported on first use."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(self._name), name)
+
+
+types: Any = _Module("numba.core.types")
+cgutils: Any = _Module("numba.core.cgutils")
+
+
+class Intrinsic:
+    """A function that emits code where a kernel calls it, see `numba.extending.intrinsic`."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __deepcopy__(self, memo: Any) -> Intrinsic:
+        return self
+
+    @cached_property
+    def _numba_type_(self) -> Any:
+        from elman.jit.compiler import make_intrinsic
+
+        return make_intrinsic(self.function)
+
+
+intrinsic: Any = Intrinsic
+"""Decorates functions that kernels call without the first parameter, which a type checker cannot know."""
+
+OVERLOADS: list[tuple[Any, dict[str, Any], Any]] = []
+"""Functions that kernels call, and what chooses the code of a call by the types of its arguments."""
+
+
+def overload(function: Callable[..., Any], **options: Any) -> Callable[[Any], Any]:
+    """Return the decorator of what chooses the code of a function, see `numba.extending.overload`."""
+
+    def add(choose: Any) -> Any:
+        OVERLOADS.append((function, options, choose))
+        if "elman.jit.compiler" in sys.modules:
+            sys.modules["elman.jit.compiler"].add_overloads()
+        return choose
+
+    return add
+
+
 # --- Arguments ---
+
+
+class Address(int):
+    """The address of a kernel, which is a pointer to it in kernels."""
 
 
 class Packed(NamedTuple):
@@ -62,10 +117,16 @@ def pack(*arguments: object) -> Packed:
 
 
 def _pack(value: Any, data: list[bytes]) -> str:
-    """Append a value to the data; return its type."""
+    """Append a value to the data; return its type. What is packed already may be a field of a tuple."""
+    if type(value) is Packed:
+        data.append(value.data)
+        return value.kinds[0]
     if type(value) is int:
         data.append(_pack_integer(value))
         return "'int64'"
+    if type(value) is Address:
+        data.append(_pack_integer(value))
+        return "'voidptr'"
     if isinstance(value, np.ndarray):
         flags, shape = value.flags, value.shape
         layout = "C" if flags.c_contiguous else "F" if flags.f_contiguous else "A"
@@ -204,6 +265,9 @@ class Kernel:
         return Entry(entry, address, result)
 
 
+make_kernel = Kernel
+
+
 @cache
 def _engine() -> Any:
     """What loads machine code, with the options of Numba."""
@@ -254,20 +318,18 @@ def call_kernel(kernel: Any, *arguments: object) -> None:
         _recorded.append((kernel, pack(*arguments).kinds))
 
 
-def has_stored(kernel: Kernel) -> bool:
-    """Whether anything of the module of a kernel is stored, or nothing can be."""
-    path = kernel_path(kernel.name, ())
-    return path is None or path.parent.is_dir()
-
-
 # --- Calls by address ---
 
 
 class KernelPointer(NamedTuple):
     """The address of a kernel that is compiled for certain types of arguments."""
 
-    address: int
+    address: Address
     digest: int  # of these types
+
+
+UNUSED = KernelPointer(Address(0), 0)
+"""Instead of a pointer to a kernel that is not called, and so need not be compiled."""
 
 
 def _digest(kinds: Sequence[str]) -> int:
@@ -280,8 +342,8 @@ def kernel_pointer(kernel: Kernel, *arguments: object) -> KernelPointer:
     kinds = pack(*arguments).kinds
     if _recorded is not None:
         _recorded.append((kernel, kinds))
-        return KernelPointer(0, _digest(kinds))
-    return KernelPointer(kernel.find(kinds).pointer, _digest(kinds))
+        return KernelPointer(Address(0), _digest(kinds))
+    return KernelPointer(Address(kernel.find(kinds).pointer), _digest(kinds))
 
 
 @intrinsic
@@ -296,7 +358,8 @@ def call_pointer(typingctx: Any, pointer: Any, arguments: Any) -> tuple[Any, Cal
             message = "a kernel is called with arguments of other types than it is compiled for"
             context.call_conv.return_user_exc(builder, TypeError, (message,))
         kind = context.call_conv.get_function_type(types.none, kinds)
-        function = builder.inttoptr(address, kind.as_pointer())
+        # llvmlite has no other way than a typed pointer to tell the type of a function that is called by its address.
+        function = builder.bitcast(address, kind.as_pointer())
         status, _ = context.call_conv.call_function(
             builder, function, types.none, kinds, cgutils.unpack_tuple(builder, values[1])
         )

@@ -16,7 +16,7 @@ from elman.ngram.model import Indices, Ints, NgramModel, check_indices
 from elman.ngram.table import CODES, symbol_bits
 
 if TYPE_CHECKING:
-    from elman.jit.runtime import Signature
+    from elman.jit import Signature
 
 MAX_CACHE_BYTES = 1 << 26  # size of the distributions of short contexts that are stored
 MAX_CACHED_ORDER = 2
@@ -160,7 +160,7 @@ def read_compiled(
 
 def reading_kernels(dtype: Any = np.float32) -> list[Signature]:
     """Return the kernels, with the types of their arguments, that read a model in a dtype."""
-    from elman.jit.runtime import call_kernel, record_kernels  # without Numba there are none
+    from elman.jit import call_kernel, record_kernels  # without Numba there are none
 
     table, added, nodes, workspace = empty_table(), empty_added(), make_nodes(1, 1), make_workspace(1, 1)
     x, history, reads = np.zeros(1, np.intp), np.zeros((1, 1), np.int32), np.ones(1, np.bool_)

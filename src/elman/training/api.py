@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import numpy as np
 
 from elman.config import Config, check_names, choices_of, help_of, make_config, replace_settings
-from elman.engine import COMPILING
+from elman.engine import COMPILING, watch_compilation
 from elman.engine.processes import current_process, run_on_first_process
 from elman.errors import ElmanError, NonFiniteLossError, option, quote
 from elman.machine import HANGUP
@@ -166,7 +166,11 @@ def _notify_and_train(run: Run, callbacks: Sequence[TrainingCallback], stopwatch
         deferring.on_notice(notice)
     if not run.was_finished:
         # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
-        with np.errstate(over="ignore", invalid="ignore"), interrupt:
+        with (
+            np.errstate(over="ignore", invalid="ignore"),
+            watch_compilation(lambda: deferring.on_notice(COMPILING)),
+            interrupt,
+        ):
             train_run(run, deferring, stopwatch)
     elif run.directory is not None and not (run.directory.path / PLOT).exists():  # it was killed before it plotted
         save_plot(run, deferring)

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from elman import recipe
 from elman.config import Config, make_config
-from elman.engine import TrainState, get_engine, start_compiling, watch_compilation
+from elman.engine import CompilingEngine, TrainState, get_engine, watch_compilation
 from elman.engine.processes import current_process
 from elman.engine_registry import ENGINES
 from elman.errors import ElmanError, format_count, option
@@ -136,9 +136,11 @@ def compile_ahead(data: TrainingData, optimizer: Optimizer) -> None:
         config.architecture(data.corpus.alphabet),
         get_engine(config.engine, config.device, config.mixed_precision),
     )
+    if not isinstance(engine, CompilingEngine):
+        return
     zeros = Parameters(net, Arrays({name: np.zeros(shape, config.dtype) for name, shape in net.shapes().items()}))
     state = TrainState.initial(zeros, config.seed, config.batch_size, optimizer)
-    start_compiling(engine, state, data.windows, optimizer, config.sample_every > 0, data.validation_set is not None)
+    engine.start_compiling(state, data.windows, optimizer, config.sample_every > 0, data.validation_set is not None)
 
 
 def require_memory(data: TrainingData) -> None:
@@ -158,8 +160,8 @@ def _estimate_memory(config: Config, K: int, N: int) -> dict[tuple[str, str], in
     net = Architecture(K, config.hidden_size, config.cell, config.layers)
     one, two = (sum(map(prod, net._replace(layers=min(n, net.layers)).shapes().values())) for n in (1, 2))
     moments = len(OPTIMIZERS[config.optimizer].moments)
-    # The state, a copy for the compilation of the kernels, the copy of the compiled engine, and the gradients.
-    copies = (3 if config.engine == "numba" else 2) * (1 + moments + (config.ema_decay > 0)) + 1
+    # The state, the copy of the compiled engine, and the gradients.
+    copies = (2 if config.engine == "numba" else 1) * (1 + moments + (config.ema_decay > 0)) + 1
     per_step = net.layers * net.m * (net.state_vectors + net.gates) + K
     size = np.dtype(config.dtype).itemsize
     counts = min(COUNTING * N, round(READING * config.ngram_max_size * 1e6))

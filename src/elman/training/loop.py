@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from elman.config import Config, limit_texts, replace_settings
-from elman.engine import COMPILING, Engine, compile_kernels, get_engine, require_engine, watch_compilation
+from elman.engine import Engine, finish_compiling, get_engine, require_engine
 from elman.engine.processes import run_on_first_process
 from elman.presets import DEFAULT_PRESET, PRESETS
 from elman.runs.texts import Text, TrainingData, read_run_texts
@@ -122,7 +122,8 @@ def train_run(run: Run, callback: TrainingCallback, stopwatch: Stopwatch) -> Non
     tasks: list[Task] = [health, validation, rows, samples]
 
     try:
-        prepare(run, engine, callback)
+        callback.on_compile()
+        finish_compiling()
         perform_due([samples], run, total)
         validation.prepare()
     except StoppedEarly:  # the directory has what a resumed run starts from
@@ -155,13 +156,6 @@ def perform_due(tasks: Sequence[Task], run: Run, last_update: int) -> None:
     for task in tasks:
         if task.next_update(last_update) <= run.state.update:
             task.perform(last_update)
-
-
-def prepare(run: Run, engine: Engine, callback: TrainingCallback) -> None:
-    """Compile the kernels that are not in the cache."""
-    callback.on_compile()
-    with watch_compilation(lambda: callback.on_notice(COMPILING)):
-        compile_kernels(engine, run.state, run.data.windows, run.optimizer, run.config.sample_every > 0)
 
 
 def advance(run: Run, engine: Engine, timer: Timer, health: HealthCheck, tasks: Sequence[Task]) -> None:

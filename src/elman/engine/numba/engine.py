@@ -66,31 +66,23 @@ class NumbaEngine:
     def start_compiling(
         self, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool, validates: bool
     ) -> None:
-        """Let other processes compile the kernels of a training, if none are in the cache.
+        """See `elman.engine.protocol.CompilingEngine.start_compiling`."""
+        from elman.jit import PLAIN, record_kernels
 
-        They include those of its samples and of its validation.
-        """
+        if PLAIN:  # nothing is stored
+            return
         from elman.jit.parallel import start_compiling
         from elman.ngram.language_model import reading_kernels
 
         net = state.parameters.architecture
-        if not net.m:
-            start_compiling(reading_kernels())
-            return
-        from elman.engine.numba.batched.inference import NumbaSession
-        from elman.engine.numba.batched.training import Training, run_updates
-        from elman.jit.runtime import has_stored, record_kernels
-
-        if is_online_rnn(state.parameters, windows.batch_size, optimizer) or has_stored(run_updates):
-            return
         with record_kernels() as kernels:
-            Training(state, windows, optimizer, self._is_mixed(state.parameters)).advance(windows, 1, optimizer, None)
-            if samples:
-                start = state.final_hidden.reshape(1), np.zeros(1, np.intp)
-                NumbaSession(state.parameters).generate(*start, np.zeros((1, 1)), [SamplingParams()])
-            if validates:
-                x = np.zeros((1, 1), np.uint8)
-                self.session(state.parameters).losses(state.final_hidden.reshape(1), x, x)
+            if net.m:
+                NumbaEngine(self.mixed_precision).advance(state, windows, 1, optimizer)
+            start, x = state.final_hidden.reshape(1), np.zeros((1, 1), np.uint8)
+            if net.m and samples:
+                NumbaEngine().session(state.parameters).generate(start, x[0], np.zeros((1, 1)), [SamplingParams()])
+            if net.m and validates:
+                self.session(state.parameters).losses(start, x, x)
         if net.order:
             kernels += reading_kernels(state.parameters["V"].dtype)
         start_compiling(kernels)

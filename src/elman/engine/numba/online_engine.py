@@ -24,8 +24,9 @@ from elman.engine.numba import online_rnn
 from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
 from elman.engine.numba.linalg.tile import MAX_VECTORS
 from elman.engine.numba.online_rnn import PANEL_ROWS, AdagradScalars, PackedArrays, Scratch
-from elman.engine.numba.threads import Team, Thread
+from elman.engine.numba.threads import Team
 from elman.engine.protocol import Callback, TrainState, run_in_chunks
+from elman.jit import pack as pack_arguments
 from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Array, Parameters
 from elman.network.state import State
@@ -123,18 +124,14 @@ def advance(
         *(dtype.type(min(x, largest)) for x in (optimizer.learning_rate, optimizer.grad_clip, EPSILON))
     )
     text = windows.indices.astype(windows.indices.dtype.newbyteorder("<"), copy=False).view(np.uint8)
-    team = Team(("online", T, m, K, dtype), max_sharing=2)
+    position, size = np.array([state.position]), windows.indices.itemsize
+    training = online_rnn.Training(weights, squared_grads, scratch, scalars, m, K, T, text, size, position)
+    team, packed = Team(("online", T, m, K, dtype), max_sharing=2), pack_arguments(training)
 
     def advance_chunk(losses: NDArray[np.float64]) -> State:
         """Perform `len(losses)` updates; return the hidden state."""
-        sizes, position = (windows.indices.itemsize, state.position, T, m, K), state.position
-
-        def run_thread(thread: Thread) -> None:
-            nonlocal position
-            position = online_rnn.advance(thread, weights, squared_grads, scratch, scalars, text, *sizes, losses)
-
-        team.run(run_thread, len(losses))
-        state.position = int(position)
+        team.call(online_rnn.advance, packed, losses, steps=len(losses))
+        state.position = int(position[0])
         return state.hidden.with_recurrent(scratch.h[:m])
 
     losses = run_in_chunks(updates, state.update, advance_chunk, callback)

@@ -74,6 +74,21 @@ class AdagradScalars(NamedTuple):
     epsilon: np.floating
 
 
+class Training(NamedTuple):
+    """A network in training, and the text that it reads."""
+
+    weights: PackedArrays
+    squared_grads: PackedArrays
+    scratch: Scratch
+    scalars: AdagradScalars
+    m: int
+    K: int
+    T: int
+    text: NDArray[np.uint8]  # its indices as bytes, little-endian numbers of `index_bytes` each
+    index_bytes: int
+    position: NDArray[np.int64]  # (1,): where the next window begins
+
+
 CHUNK = 5
 """Steps whose logits are computed at a time: at most as many as a tile has rows."""
 
@@ -115,7 +130,7 @@ def matvec(c, c_start, d, d_start, a, a_start, b, row, depth, reverse):
 
 @inlined
 def read_indices(indices, text, index_bytes, position):
-    """Read `indices` from a text given as bytes, little-endian numbers of `index_bytes` each.
+    """Read `indices` from a text, see `Training.text`.
 
     So one kernel serves alphabets of any size: kernels for several types of index would be compiled separately.
     """
@@ -301,13 +316,14 @@ def update_inputs(weights, squared_grads, scratch, scalars, T):
 
 
 @kernel
-def advance(thread, weights, squared_grads, scratch, scalars, text, index_bytes, position, T, m, K, losses):
-    """Perform `len(losses)` updates; return the position of the next window. For `text` see `read_indices`.
+def advance(thread, training, losses):
+    """Perform `len(losses)` updates.
 
     Two threads call this kernel, or one. The last of them computes the output layer. The first one waits for it only
     where it needs V' g_t of all steps, and at the end.
     """
-    m_row = len(weights.b)
+    weights, squared_grads, scratch, scalars, m, K, T, text, index_bytes, next_position = training
+    m_row, position = len(weights.b), next_position[0]
     vectors, output, chunk = m_row * scratch.h.itemsize // BYTES, thread.size - 1, T if thread.size == 1 else CHUNK
     for n in range(len(losses)):
         if (position + T) * index_bytes >= len(text):
@@ -345,4 +361,5 @@ def advance(thread, weights, squared_grads, scratch, scalars, text, index_bytes,
             losses[n] = sum_losses(scratch.differences, scratch.totals, T)
         barrier(thread)
         position += T
-    return position
+    if thread.rank == 0:
+        next_position[0] = position

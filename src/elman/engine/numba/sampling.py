@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.jit import allocating_kernel, inlined
-from elman.jit.runtime import KernelPointer, kernel_pointer
+from elman.jit import KernelPointer, allocating_kernel, inlined, kernel_pointer
 from elman.network.sampling import SamplingOption, SamplingParams, list_sampling_options
 
 _OPTIONS = list_sampling_options()

@@ -27,8 +27,8 @@ import numpy as np
 from llvmlite import ir
 from numpy.typing import NDArray
 
-from elman.engine.numba.linalg.tile import element_pointer
-from elman.jit import cgutils, inlined, intrinsic, kernel, types
+from elman.engine.numba.linalg.tile import element_address
+from elman.jit import call_kernel, cgutils, inlined, intrinsic, is_recording, kernel, pack, types
 from elman.machine import thread_count
 
 LINE = 16
@@ -72,8 +72,8 @@ def _load_acquire(typingctx: Any, array: Any, i: Any) -> Emitter:
     """Return array[i]; what another thread wrote before its `_add_release` is visible afterwards."""
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = element_pointer(context, builder, signature.args[0], values[0], values[1])
-        return builder.load_atomic(pointer, "acquire", 8)
+        address = element_address(context, builder, signature.args[0], values[0], values[1])
+        return builder.load_atomic(address.pointer, "acquire", 8, typ=address.kind)
 
     return types.int64(array, types.intp), emit
 
@@ -83,8 +83,8 @@ def _add_release(typingctx: Any, array: Any, i: Any, value: Any) -> Emitter:
     """Add to array[i], after everything that this thread wrote before."""
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = element_pointer(context, builder, signature.args[0], values[0], values[1])
-        builder.atomic_rmw("add", pointer, values[2], "release")
+        address = element_address(context, builder, signature.args[0], values[0], values[1])
+        builder.atomic_rmw("add", address.pointer, values[2], "release")
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.int64), emit
@@ -258,6 +258,14 @@ class Team:
         self._run(plan, run_thread)
         if steps:
             self.timings.add(plan, steps, time.perf_counter() - started, time.thread_time() - core_started)
+
+    def call(self, kernel: Any, *arguments: object, steps: int = 0) -> None:
+        """Call a kernel, whose first parameter is the thread, likewise; see `elman.jit.runtime.record_kernels`."""
+        packed = pack(*arguments)
+        if is_recording():
+            call_kernel(kernel, self.teams[Plan.SERIAL][0], packed)
+        else:
+            self.run(lambda thread: call_kernel(kernel, thread, packed), steps)
 
     def _run(self, plan: Plan, run_thread: Callable[[Thread], Any]) -> None:
         first, *others = self.teams[plan]

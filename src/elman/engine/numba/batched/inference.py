@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched.dropout import NO_DROPOUT
-from elman.engine.numba.batched.kernels import UNUSED, carry_state, run_window, select_workspace, set_state
+from elman.engine.numba.batched.kernels import Window, carry_state, run_window, select_workspace, set_state
 from elman.engine.numba.batched.prior import read_prior, restart_history, select_prior
 from elman.engine.numba.batched.training import evaluate_window
 from elman.engine.numba.batched.workspace import BatchedNetwork, IndexArray, max_batch_size
@@ -31,8 +32,7 @@ from elman.engine.numba.sampling import (
 )
 from elman.engine.numba.threads import work_alone
 from elman.engine.protocol import Indices, SegmentLosses
-from elman.jit import compiled, kernel
-from elman.jit.runtime import call_pointer
+from elman.jit import UNUSED, KernelPointer, call_pointer, compiled, kernel
 from elman.network.parameters import Array, Parameters
 from elman.network.prior import PriorValues
 from elman.network.sampling import SamplingParams
@@ -47,6 +47,28 @@ _SEGMENTS_PER_CALL = 2048
 """Segments between two measurements of the threads, at which the user can also interrupt."""
 _MAX_NETWORKS = 6
 """Networks that are cached, each for other batch sizes."""
+
+
+class Segments(NamedTuple):
+    """Segments of a text, each of which is read from the same state."""
+
+    initial: Array  # (2, layers m_row): h and s of the state …
+    history: NDArray[np.int32]  # (n,): … and the last characters before it
+    text: IndexArray
+    order: IndexArray  # the segments that are read, the longest first
+    starts: IndexArray  # of all segments
+    lengths: IndexArray
+
+
+class Sampling(NamedTuple):
+    """How characters are sampled in B batch rows."""
+
+    indices: IndexArray  # (B,): the characters that are read next
+    uniforms: NDArray[np.float64]  # (n, B): one for each of the sampled characters
+    params: NDArray[np.float64]  # see `pack_sampling_params`
+    truncate: KernelPointer  # to the kernel of that name
+    remaining: NDArray[np.float64]  # (B,): workspace
+    characters: IndexArray  # (n, B): those that are sampled
 
 
 class NumbaSession:
@@ -77,7 +99,7 @@ class NumbaSession:
             network.reserve_counts(x[steps].size)
             batches = network.make_batches(1)
             network.split_rows(x[steps], batches.indices[0])
-            network.run(_compute_logits, batches, network.T, NO_DROPOUT, steps=x[steps].size)
+            network.run(_compute_logits, batches, NO_DROPOUT, steps=x[steps].size)
             o[steps] = network.join_rows(network.workspaces.g, network.sizes.K_row)[:, :, : net.K]
             states.recurrent[steps] = network.states()
             if network.T == 1:  # as in `Model.step`, where every microsecond counts
@@ -111,9 +133,8 @@ class NumbaSession:
         for first in range(0, n, _SEGMENTS_PER_CALL):
             segments = order[first : first + _SEGMENTS_PER_CALL]
             network.run(
-                _score_segments, initial, state.history, indices, segments,
-                starts, lengths, network.T, network.rows[0], batches.indices[0], batches.targets[0],
-                batches.folds[0, 0], NO_DROPOUT, *result, steps=int(lengths[segments].sum()),
+                _score_segments, batches, Segments(initial, state.history, indices, segments, starts, lengths),
+                NO_DROPOUT, result, steps=int(lengths[segments].sum()),
             )  # fmt: skip
         network.release_counts()
         return result
@@ -129,9 +150,12 @@ class NumbaSession:
         params = pack_sampling_params(sampling, network.sizes.K)
         truncate = truncate_pointer(network.dtype) if params[TRUNCATES].any() else UNUSED
         network.run(
-            _generate, batches.first_rows, batches.rows, batches.folds[0, 0], x.astype(np.intp),
-            uniforms, params, NO_DROPOUT, truncate, np.empty(len(state)), characters, steps=uniforms.size,
-        )  # fmt: skip
+            _generate,
+            batches,
+            Sampling(x.astype(np.intp), uniforms, params, truncate, np.empty(len(state)), characters),
+            NO_DROPOUT,
+            steps=uniforms.size,
+        )
         final = network.state()
         network.release_counts()
         return characters, final
@@ -163,31 +187,29 @@ class NumbaSession:
 
 
 @kernel
-def _compute_logits(thread, net, workspaces, priors, batches, T, no_dropout):
+def _compute_logits(thread, groups, batches, no_dropout):
     """Read the only window of `batches`: logits are left in `Workspace.g`, states in place."""
-    alone = work_alone(thread, net.sizes.m_row)
+    net, T, alone = groups.net, batches.T, work_alone(thread, groups.net.sizes.m_row)
     for g in range(thread.rank, len(batches.rows), thread.size):
-        workspace, prior = select_workspace(workspaces, g), select_prior(priors, g)
+        workspace, prior = select_workspace(groups.workspaces, g), select_prior(groups.priors, g)
         R, x = batches.rows[g], batches.indices[0, g]
         if net.sizes.order > 0:
-            read_prior(net.sizes, prior, x, batches.folds[0, g], T, R, workspace.pointers.read_window)
-        call_pointer(workspace.pointers.forward, (net, workspace, prior.values, x, T, R, no_dropout, alone))
+            read_prior(net.sizes, prior, x, batches.folds[0, g], T, R)
+        call_pointer(groups.forward, (net, workspace, prior.values, Window(x, T, R, no_dropout), alone))
 
 
 @compiled()  # without fastmath: the losses of a segment are added in reading order
-def _score_segments(
-    thread, net, workspaces, priors, initial, initial_history, text, order, starts, lengths, T, R, x, y, folds,
-    no_dropout, nats, worst, worst_nats,
-):  # fmt: skip
+def _score_segments(thread, groups, batches, segments, no_dropout, results):
     """Evaluate segments, see `elman.engine.protocol.SegmentLosses`; each thread reads groups of R of them.
 
-    `order` lists the segments, the longest first. For each workspace there is a row of x and y (…, T R), which is
-    itself workspace for one window.
+    The only window of `batches` is workspace for one window of each group.
     """
-    sizes, m_row, slots = net.sizes, net.sizes.m_row, len(x)
-    alone = work_alone(thread, m_row)
+    initial, initial_history, text, order, starts, lengths = segments
+    nats, worst, worst_nats = results
+    sizes, m_row, T, R, slots = groups.net.sizes, groups.net.sizes.m_row, batches.T, batches.rows[0], len(batches.rows)
+    x, y, folds, alone = batches.indices[0], batches.targets[0], batches.folds[0, 0], work_alone(thread, m_row)
     for slot in range(thread.rank, slots, thread.size):
-        workspace, prior = select_workspace(workspaces, slot), select_prior(priors, slot)
+        workspace, prior = select_workspace(groups.workspaces, slot), select_prior(groups.priors, slot)
         for first in range(slot * R, len(order), slots * R):
             rows, steps = min(R, len(order) - first), min(T, lengths[order[first]])
             set_state(steps, rows, sizes, workspace, alone, initial[0], initial[1], 0, m_row, 0)
@@ -209,8 +231,9 @@ def _score_segments(
                         x[slot, t * rows + r] = text[at + min(t, last)]
                         y[slot, t * rows + r] = text[at + min(t, last) + 1]
                 if sizes.order > 0:
-                    read_prior(sizes, prior, x[slot], folds, steps, rows, workspace.pointers.read_window)
-                run_window(net, workspace, prior.values, x[slot], y[slot], steps, rows, no_dropout, False, alone)
+                    read_prior(sizes, prior, x[slot], folds, steps, rows)
+                window = Window(x[slot], steps, rows, no_dropout)
+                run_window(groups, workspace, prior.values, window, y[slot], False, alone)
                 for r in range(rows):
                     segment = order[first + r]
                     for t in range(min(steps, lengths[segment] - done)):
@@ -230,27 +253,21 @@ def _score_segments(
 
 
 @kernel
-def _generate(
-    thread, net, workspaces, priors, first_rows, rows, folds, indices, uniforms, sampling_params, no_dropout,
-    truncate, remaining, characters,
-):  # fmt: skip
-    """Sample `characters` (n, B), one for each of `uniforms` (n, B), in batch rows that begin with `indices` (B,).
-
-    The layout is that of windows of one step; `sampling_params` (n, B) is that of `pack_sampling_params`. `truncate`
-    points to the kernel of that name, and `remaining` (B,) is workspace.
-    """
-    sizes, alone = net.sizes, work_alone(thread, net.sizes.m_row)
+def _generate(thread, groups, batches, sampling, no_dropout):
+    """Sample characters, in the layout of windows of one step."""
+    indices, uniforms, sampling_params, truncate, remaining, characters = sampling
+    net, sizes, alone = groups.net, groups.net.sizes, work_alone(thread, groups.net.sizes.m_row)
     K, K_row = sizes.K, sizes.K_row
-    for group in range(thread.rank, len(rows), thread.size):
-        first, R = first_rows[group], rows[group]
-        workspace, prior = select_workspace(workspaces, group), select_prior(priors, group)
+    for group in range(thread.rank, len(batches.rows), thread.size):
+        first, R, folds = batches.first_rows[group], batches.rows[group], batches.folds[0, group]
+        workspace, prior = select_workspace(groups.workspaces, group), select_prior(groups.priors, group)
         g, x, vectors = workspace.g, indices[first : first + R], K_row * workspace.g.itemsize // BYTES
         for r in range(R):
             prior.values.weights[r] = sampling_params[NGRAM_WEIGHT, first + r]
         for n in range(len(uniforms)):
             if sizes.order > 0:
-                read_prior(sizes, prior, x, folds, 1, R, workspace.pointers.read_window)
-            call_pointer(workspace.pointers.forward, (net, workspace, prior.values, x, 1, R, no_dropout, alone))
+                read_prior(sizes, prior, x, folds, 1, R)
+            call_pointer(groups.forward, (net, workspace, prior.values, Window(x, 1, R, no_dropout), alone))
             carry_state(1, R, sizes, workspace, alone)
             for r in range(R):
                 temperature = sampling_params[TEMPERATURE, first + r]

@@ -15,24 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched.cells import Step
-from elman.engine.numba.batched.dropout import apply_dropout
-from elman.engine.numba.batched.layout import U_BACKWARD, U_FORWARD, W_BACKWARD, W_FORWARD, B, D, U, W
-from elman.engine.numba.batched.prior import add_prior, compute_alpha_gradient
+from elman.engine.numba.batched.dropout import DropoutMask, apply_dropout
+from elman.engine.numba.batched.layout import U_BACKWARD, U_FORWARD, W_BACKWARD, W_FORWARD, B, D, Network, U, W
+from elman.engine.numba.batched.prior import PriorWorkspace, add_prior, compute_alpha_gradient
 from elman.engine.numba.linalg.panels import TERMS, Ranges, entire
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
 from elman.engine.numba.threads import barrier, partition
-from elman.jit import compiled, inlined, kernel
-from elman.jit.runtime import KernelPointer, call_pointer
+from elman.jit import UNUSED, KernelPointer, call_pointer, compiled, inlined, kernel
 
 Array = NDArray[np.floating]
 
-UNUSED = KernelPointer(0, 0)
-"""Instead of a pointer to a kernel that is not called, and so need not be compiled."""
-
 
 class Pointers(NamedTuple):
-    """Pointers to the kernels that the others call.
+    """Pointers to the kernels that those of a window call.
 
     A copy of such a kernel in the one that calls it might round otherwise, see `elman.jit.inlined`.
     """
@@ -41,9 +37,6 @@ class Pointers(NamedTuple):
     sum_outer: KernelPointer = UNUSED
     forward_cell: KernelPointer = UNUSED
     backward_cell: KernelPointer = UNUSED
-    read_window: KernelPointer = UNUSED
-    forward: KernelPointer = UNUSED
-    backward: KernelPointer = UNUSED
 
 
 class Workspace(NamedTuple):
@@ -68,6 +61,25 @@ class Workspace(NamedTuple):
     scratch_start: int
     scratch_size: int
     pointers: Pointers
+
+
+class Window(NamedTuple):
+    """What a group of batch rows reads at a time."""
+
+    indices: NDArray[np.intp]  # (T, R)
+    T: int
+    R: int
+    dropout_mask: DropoutMask
+
+
+class Groups(NamedTuple):
+    """A network, and what its kernels need for all groups of a batch."""
+
+    net: Network
+    workspaces: Workspace
+    priors: PriorWorkspace
+    forward: KernelPointer  # to the kernels of a window
+    backward: KernelPointer
 
 
 @inlined
@@ -307,8 +319,9 @@ def _locate_outputs(T, R, sizes, dropout_mask):
 
 
 @kernel
-def forward(net, workspace, prior, indices, T, R, dropout_mask, thread):
-    """Compute the states of every layer, and the logits of the thread's rows of a window of R batch rows."""
+def forward(net, workspace, prior, window, thread):
+    """Compute the states of every layer, and the logits of the thread's rows of a window."""
+    indices, T, R, dropout_mask = window
     sizes, y = net.sizes, workspace.y if dropout_mask.is_on else workspace.h
     m_row, K_row = sizes.m_row, sizes.K_row
     stride, start = _locate_outputs(T, R, sizes, dropout_mask)
@@ -338,8 +351,9 @@ def forward(net, workspace, prior, indices, T, R, dropout_mask, thread):
 
 
 @kernel
-def backward(net, workspace, prior, indices, T, R, dropout_mask, thread):
+def backward(net, workspace, prior, window, thread):
     """Compute the gradients of a window, for which `Workspace.g` holds p - y."""
+    indices, T, R, dropout_mask = window
     sizes, y = net.sizes, workspace.y if dropout_mask.is_on else workspace.h
     m_row, K_row, rows = sizes.m_row, sizes.K_row, T * R
     stride, start = _locate_outputs(T, R, sizes, dropout_mask)
@@ -386,13 +400,13 @@ def backward(net, workspace, prior, indices, T, R, dropout_mask, thread):
 
 
 @inlined
-def run_window(net, workspace, prior, indices, targets, T, R, dropout_mask, is_training, thread):
-    """Losses of a window of R batch rows and, if `is_training`, gradients; the final state becomes the initial one."""
-    arguments = (net, workspace, prior, indices, T, R, dropout_mask, thread)
-    call_pointer(workspace.pointers.forward, arguments)
+def run_window(groups, workspace, prior, window, targets, is_training, thread):
+    """Losses of a window and, if `is_training`, gradients; the final state becomes the initial one."""
+    net, T, R = groups.net, window.T, window.R
+    call_pointer(groups.forward, (net, workspace, prior, window, thread))
     first, last = partition(thread, T * R)
     _compute_losses(workspace, targets, first, last, net.sizes.K_row, is_training)
     barrier(thread)
     if is_training:
-        call_pointer(workspace.pointers.backward, arguments)
+        call_pointer(groups.backward, (net, workspace, prior, window, thread))
     carry_state(T, R, net.sizes, workspace, thread)

@@ -22,8 +22,7 @@ from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
 from elman.engine.numba.linalg.tile import even_split, tile
 from elman.engine.numba.linalg.vector import transpose
 from elman.engine.numba.threads import barrier
-from elman.jit import inlined, kernel
-from elman.jit.runtime import KernelPointer, call_pointer, kernel_pointer
+from elman.jit import KernelPointer, call_pointer, inlined, kernel, kernel_pointer
 from elman.network.muon import MOMENTUM, NEWTON_SCHULZ_COEFFICIENTS, NEWTON_SCHULZ_STEPS, NORM_EPSILON, STEP_SCALE
 from elman.network.parameters import Array
 

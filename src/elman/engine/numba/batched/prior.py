@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from elman.engine.numba.batched.layout import Sizes
 from elman.engine.numba.linalg.simd import aligned_zeros
-from elman.jit import inlined
-from elman.jit.runtime import KernelPointer, call_pointer, kernel_pointer
+from elman.jit import UNUSED, KernelPointer, call_pointer, inlined, kernel_pointer
 from elman.ngram.compiled_table import NONE, Added, Table, empty_added, empty_table
 from elman.ngram.kernels import (
     Workspace,
@@ -50,6 +49,7 @@ class PriorWorkspace(NamedTuple):
     reads: NDArray[np.bool_]  # (R,): true
     workspace: Workspace
     values: PriorValues
+    read: KernelPointer  # to `read_window`
 
 
 def make_priors(sizes: Sizes, is_on: bool, groups: int, T: int, R: int, dtype: np.dtype[np.floating]) -> PriorWorkspace:
@@ -71,6 +71,7 @@ def make_priors(sizes: Sizes, is_on: bool, groups: int, T: int, R: int, dtype: n
             log_q=aligned_zeros(groups * steps * sizes.K_row, dtype).reshape(groups, steps * sizes.K_row),
             weights=np.ones((groups, R), dtype),
         ),
+        read=UNUSED,
     )
 
 
@@ -81,7 +82,7 @@ def select_prior(priors, g):
     return PriorWorkspace(
         priors.table, priors.added, priors.grows, priors.history[g], priors.bases[g], priors.extras[g], priors.reads[g],
         select_workspace(priors.workspace, g),
-        PriorValues(values.is_on, values.matched[g], values.log_q[g], values.weights[g]),
+        PriorValues(values.is_on, values.matched[g], values.log_q[g], values.weights[g]), priors.read,
     )  # fmt: skip
 
 
@@ -94,15 +95,14 @@ def restart_history(prior, r, history):
 
 
 @inlined
-def read_prior(sizes, prior, indices, folds, T, R, pointer):
+def read_prior(sizes, prior, indices, folds, T, R):
     """Read the characters `indices` (T R,) of a window with the n-gram model: log q and matched orders are left there.
 
-    `folds` (T R,) are left out of the counts. A prior that is off only gets the history. `pointer` is that of
-    `read_window`.
+    `folds` (T R,) are left out of the counts. A prior that is off only gets the history.
     """
     if prior.values.is_on:
         call_pointer(
-            pointer,
+            prior.read,
             (
                 prior.table, prior.added, prior.grows, prior.history[:R], prior.bases[:R], prior.extras[:R],
                 prior.reads[:R], indices, folds, T, R, sizes.K_row, prior.values.log_q, prior.values.matched,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched.dropout import make_masks, mask_recurrent, pack_recurrent, select_mask
-from elman.engine.numba.batched.kernels import UNUSED, run_window, select_workspace, set_state
+from elman.engine.numba.batched.kernels import Window, run_window, select_workspace, set_state
 from elman.engine.numba.batched.layout import W, pack_part, unflatten
 from elman.engine.numba.batched.muon import update_hidden
 from elman.engine.numba.batched.optimizer import RATE, SHRINK, FlatOptimizer, clip_scale, reduce_gradients, update_range
@@ -18,8 +18,7 @@ from elman.engine.numba.batched.workspace import BatchedNetwork, Batches
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.threads import barrier, make_team, work_alone
 from elman.engine.protocol import Callback, Indices, TrainState, run_in_chunks, training_folds
-from elman.jit import kernel
-from elman.jit.runtime import KernelPointer, call_pointer, kernel_pointer
+from elman.jit import UNUSED, KernelPointer, call_pointer, kernel, kernel_pointer
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import LossAndGradients, Parameters
 from elman.network.state import State
@@ -122,7 +121,7 @@ class Training:
         )
         network.reserve_counts(len(rates) * network.T * network.B)
         network.run(
-            run_updates, batches, network.T, network.B, masks, weight_masks, self.dropped, self.steps, flat.rule,
+            run_updates, batches, masks, weight_masks, self.dropped, self.steps, flat.rule,
              flat.steps(numbers, rates), flat.moments, flat.ranges, flat.hidden, self.squares,
             steps=len(rates),
         )  # fmt: skip
@@ -171,18 +170,19 @@ def evaluate_window(network: BatchedNetwork, x: NDArray[np.integer], y: NDArray[
     network.split_rows(y, batches.targets[0])
     network.reserve_counts(x.size)
     steps = 0 if network.backward else x.size  # those of training have timings of their own
-    network.run(run_groups, batches, 0, network.T, network.B, off, off, UNUSED, network.backward, steps=steps)
+    network.run(run_groups, batches, 0, off, off, UNUSED, network.backward, steps=steps)
     losses: NDArray[np.float64] = network.join_rows(batches.losses[0])[:, :, 0]
     return losses
 
 
 @kernel
 def run_updates(
-    thread, net, workspaces, priors, batches, T, B, masks, weight_masks, dropped, pointers, rule, steps, moments,
+    thread, groups, batches, masks, weight_masks, dropped, pointers, rule, steps, moments,
     ranges, hidden, squares,
 ):  # fmt: skip
     """Perform an update for every row of `steps`; all threads call this kernel."""
-    theta, sizes, gradients = net.theta, net.sizes, workspaces.gradient
+    net, gradients, B = groups.net, groups.workspaces.gradient, batches.B
+    theta, sizes = net.theta, net.sizes
     for n in range(len(steps)):
         call_pointer(pointers.pack, (net, True, thread.rank, thread.size))
         if weight_masks.is_on:
@@ -195,7 +195,7 @@ def run_updates(
             for layer in range(thread.rank, sizes.layers, thread.size):
                 call_pointer(pointers.pack_masked, (net, layer, dropped[layer]))
         barrier(thread)
-        run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight_masks, pointers.mask, True)
+        run_groups(thread, groups, batches, n, masks, weight_masks, pointers.mask, True)
         barrier(thread)
         for k in range(thread.rank, len(ranges), thread.size):
             call_pointer(pointers.reduce, (gradients, ranges[k, 0], ranges[k, 1], 1 / B, squares, k))
@@ -214,31 +214,33 @@ def run_updates(
 
 
 @kernel
-def run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight_masks, mask, is_training):
+def run_groups(thread, groups, batches, n, masks, weight_masks, mask, is_training):
     """Run the n-th window: the losses and, if `is_training`, the gradients of each group.
 
     `mask` points to `mask_recurrent`.
 
     The threads compute every group together if they share units; otherwise each of them computes some groups by itself.
     """
-    sizes = net.sizes
+    net, sizes, T, B = groups.net, groups.net.sizes, batches.T, batches.B
     worker = thread if thread.last > thread.first else work_alone(thread, sizes.m_row)
     for g in range(len(batches.rows)):
         if worker.size > 1 or g % thread.size == thread.rank:
-            R, workspace, prior = batches.rows[g], select_workspace(workspaces, g), select_prior(priors, g)
+            R, workspace, prior = (
+                batches.rows[g],
+                select_workspace(groups.workspaces, g),
+                select_prior(groups.priors, g),
+            )
             if batches.begins_epoch[n]:
                 set_state(T, R, sizes, workspace, worker, workspace.zeros, workspace.zeros, 0, 0, 0)
                 if worker.rank == 0:
                     prior.history[:], prior.bases[:, 0] = 0, NONE
             if sizes.order > 0 and worker.rank == 0:
                 read_prior(
-                    sizes, prior, batches.indices[n, g], batches.folds[n, g], T, R, workspace.pointers.read_window
+                    sizes, prior, batches.indices[n, g], batches.folds[n, g], T, R
                 )  # fmt: skip
             barrier(worker)
-            run_window(
-                net, workspace, prior.values, batches.indices[n, g], batches.targets[n, g], T, R,
-                select_mask(masks, n, batches.first_rows[g], B), is_training, worker,
-            )  # fmt: skip
+            window = Window(batches.indices[n, g], T, R, select_mask(masks, n, batches.first_rows[g], B))
+            run_window(groups, workspace, prior.values, window, batches.targets[n, g], is_training, worker)
             if is_training and weight_masks.is_on:
                 barrier(worker)
                 for layer in range(sizes.layers):

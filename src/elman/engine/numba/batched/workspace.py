@@ -18,7 +18,7 @@ from elman.engine.numba.linalg.panels import TERMS, Ranges, multiply_panels, scr
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.threads import Team, make_team
 from elman.engine_registry import require_cell
-from elman.jit.runtime import Packed, call_kernel, is_recording, kernel_pointer, pack
+from elman.jit import UNUSED, KernelPointer, Packed, call_kernel, is_recording, kernel_pointer, pack
 from elman.network.parameters import Array, Parameters
 from elman.network.state import State
 from elman.ngram.compiled_table import NONE
@@ -34,7 +34,15 @@ MIN_UNITS = 32
 """Units of a layer that justify a thread."""
 
 
-_POINTERS: dict[tuple[Any, ...], kernels.Pointers] = {}
+class Passes(NamedTuple):
+    """The kernels of a window, and those that they call."""
+
+    pointers: kernels.Pointers
+    forward: KernelPointer
+    backward: KernelPointer
+
+
+_PASSES: dict[tuple[Any, ...], Passes] = {}
 """The kernels of each kind of network: to find out which they are takes longer than to run a small one."""
 
 
@@ -52,6 +60,8 @@ def max_batch_size(B: int) -> int:
 class Batches(NamedTuple):
     """Consecutive windows, split into the groups of batch rows."""
 
+    T: int
+    B: int
     first_rows: IndexArray  # of the groups, in the batch
     rows: IndexArray  # batch rows of each group
     indices: IndexArray  # (windows, groups, T R)
@@ -106,7 +116,10 @@ class BatchedNetwork:
         self._read_with(self.prior.model, grows=False)
         self.counts: NgramModel | None = None
         self.workspaces = self._make_workspaces()
-        self.workspaces = self.workspaces._replace(pointers=self._find_pointers())
+        self.passes = self._find_passes()
+        self.workspaces = self.workspaces._replace(pointers=self.passes.pointers)
+        if s.order:
+            self.priors = self.priors._replace(read=prior_pointer(self.priors))
         self._packed: dict[int, Packed] = {}  # the arguments of the last run, most of which are those of the next
 
     def _make_workspaces(self) -> kernels.Workspace:
@@ -160,49 +173,45 @@ class BatchedNetwork:
             self.priors = self.priors._replace(added=self.ngrams.added)
 
     def run(self, kernel: Callable[..., None], *arguments: object, steps: int = 0) -> None:
-        """Call a kernel with what every kernel of the network gets, and these arguments; see `Team.run`."""
-        network = self.net, self.workspaces, self.priors
-        if is_recording():
-            call_kernel(kernel, make_team(1)[0], *network, *arguments)
-        else:
-            parts = [self._packed.get(id(each)) or pack(each) for each in (*network, *arguments)]
-            self._packed = {id(part.held[0]): part for part in parts}
-            packed = pack(*parts)
-            self.team.run(lambda thread: kernel(thread, packed), steps)
+        """Call a kernel with the groups of the network and these arguments; see `Team.run`."""
+        used = (self.net, self.workspaces, self.priors, self.passes.forward, self.passes.backward, *arguments)
+        before = self._packed
+        self._packed = {id(each): before[id(each)] if id(each) in before else pack(each) for each in used}
+        parts: list[Any] = [self._packed[id(each)] for each in used]
+        self.team.call(kernel, kernels.Groups(*parts[:5]), *parts[5:], steps=steps)
 
-    def _find_pointers(self) -> kernels.Pointers:
-        """Return pointers to the kernels for this kind of network."""
+    def _find_passes(self) -> Passes:
+        """Return the kernels for this kind of network."""
         kind = CELLS[self.architecture.cell], self.dtype, self.packed_dtype, self.backward
-        pointers = _POINTERS.get(kind) or self._compile()
+        passes = _PASSES.get(kind) or self._compile()
         if not is_recording():
-            _POINTERS[kind] = pointers
-        return pointers._replace(read_window=prior_pointer(self.priors)) if self.sizes.order else pointers
+            _PASSES[kind] = passes
+        return passes
 
-    def _compile(self) -> kernels.Pointers:
-        """Return pointers to the kernels but that of the prior, compiled if they are not yet."""
-        *arrays, scratch, start, size, unused = self.workspaces
-        workspace = kernels.Workspace._make([*(array[0] for array in arrays), scratch, start, size, unused])
-        cell, values = CELLS[self.architecture.cell], self.priors.values
-        values = PriorValues(values.is_on, values.matched[0], values.log_q[0], values.weights[0])
+    def _compile(self) -> Passes:
+        """Return pointers to the kernels of a window, compiled if they are not yet."""
+        *arrays, scratch, start, size, _ = self.workspaces
+        x, panels, cell = self.workspaces.h[0], self.workspaces.panels[0], CELLS[self.architecture.cell]
         indices, step, ranges = np.zeros(0, np.intp), Step(0, 0, 0, 0, 0, 0, False, *[0] * 11), Ranges(0, 0, 0, 0)
-        x = workspace.h
-        window = self.net, workspace, values, indices, 1, 1, NO_DROPOUT, make_team(1)[0]
         pointers = kernels.Pointers(
             multiply=kernel_pointer(
                 multiply_panels, x, 0, 0, x, 0, 0, x, 0, 0, self.net.packed, 0, 0, 0, 0, 0, ranges, scratch, 0
             ),
             forward_cell=kernel_pointer(cell.forward, x, x, x, x, x, x, indices, step),
-            forward=kernel_pointer(kernels.forward, *window),
         )
-        if not self.backward:
-            return pointers
-        return pointers._replace(
-            sum_outer=kernel_pointer(
-                sum_outer_products, x, 0, 0, x, 0, 0, x, 0, 0, workspace.panels, 0, x, 0, 0, ranges, scratch, 0
-            ),
-            backward_cell=kernel_pointer(cell.backward, x, x, x, x, x, x, indices, step),
-            backward=kernel_pointer(kernels.backward, *window),
-        )
+        if self.backward:
+            pointers = pointers._replace(
+                sum_outer=kernel_pointer(
+                    sum_outer_products, x, 0, 0, x, 0, 0, x, 0, 0, panels, 0, x, 0, 0, ranges, scratch, 0
+                ),
+                backward_cell=kernel_pointer(cell.backward, x, x, x, x, x, x, indices, step),
+            )
+        workspace = kernels.Workspace._make([*(array[0] for array in arrays), scratch, start, size, pointers])
+        values = self.priors.values
+        values = PriorValues(values.is_on, values.matched[0], values.log_q[0], values.weights[0])
+        window = self.net, workspace, values, kernels.Window(indices, 1, 1, NO_DROPOUT), make_team(1)[0]
+        forward = kernel_pointer(kernels.forward, *window)
+        return Passes(pointers, forward, kernel_pointer(kernels.backward, *window) if self.backward else UNUSED)
 
     # --- Batches and states ---
 
@@ -213,7 +222,10 @@ class BatchedNetwork:
         folds[...] = self.priors.table.folds
         first_rows = np.array([group.start for group in self.groups])
         losses = np.empty(indices.shape)
-        return Batches(first_rows, np.array(self.rows), indices, targets, folds, losses, np.zeros(windows, np.bool_))
+        begins_epoch = np.zeros(windows, np.bool_)
+        return Batches(
+            self.T, self.B, first_rows, np.array(self.rows), indices, targets, folds, losses, begins_epoch
+        )  # fmt: skip
 
     def split_rows(self, array: NDArray[np.integer], into: IndexArray) -> None:
         """Write an array (T, B) into one of groups, (groups, T R)."""

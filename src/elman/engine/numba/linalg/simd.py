@@ -13,14 +13,14 @@ one over those of a vector of 32 bytes, whatever the registers are.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import binding, ir
 from numpy.typing import NDArray
 
 from elman.jit import cgutils
-from elman.jit.processor import has_feature
+from elman.jit.processor import has_feature, pointer_to
 
 BYTES = 32
 """Bytes of a vector: 8 float32 or 4 float64. Padded rows are a multiple of it."""
@@ -58,31 +58,53 @@ def aligned_zeros(n: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     return raw[start : start + n * dtype.itemsize].view(dtype)
 
 
+class Address(NamedTuple):
+    """A pointer, and the type of what is there, which LLVM's own pointers do not tell."""
+
+    pointer: Any
+    kind: Any
+
+    def add(self, builder: Any, n: Any) -> "Address":
+        """The address behind n elements."""
+        return Address(builder.gep(self.pointer, [n], source_etype=self.kind), self.kind)
+
+    def cast(self, builder: Any, kind: Any) -> "Address":
+        """The same address for another type."""
+        return Address(builder.bitcast(self.pointer, pointer_to(kind)), kind)
+
+    def load(self, builder: Any) -> Any:
+        """Load what is there."""
+        return builder.load(self.pointer, typ=self.kind)
+
+
 def call_function(builder: Any, name: str, arguments: Sequence[Any], emit: Callable[..., None]) -> None:
     """Call the LLVM function of this name; `emit(builder, *arguments)` appends its body where the module has none yet.
 
+    Arguments that are an `Address` are one in its body, too.
+
     It is never inlined: a copy of its loops at every call would multiply the compile time.
     """
-    module = builder.module
+    module, values = builder.module, [each.pointer if isinstance(each, Address) else each for each in arguments]
     if name not in module.globals:
-        kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
         function = ir.Function(module, kind, name)
         function.linkage = "linkonce_odr"
         function.attributes.add("noinline")
         body = ir.IRBuilder(function.append_basic_block("entry"))
-        emit(body, *function.args)
+        pairs = zip(arguments, function.args, strict=True)
+        emit(body, *(each._replace(pointer=value) if isinstance(each, Address) else value for each, value in pairs))
         body.ret_void()
-    builder.call(module.globals[name], arguments)
+    builder.call(module.globals[name], values)
 
 
-def emit_prefetch(builder: Any, pointer: Any) -> None:
+def emit_prefetch(builder: Any, address: Address) -> None:
     """Emit an instruction that brings the cache line at an address into the first-level cache, to be read."""
     for_reading, keep_in_all_caches, is_data = 0, 3, 1
-    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    byte, number = address.cast(builder, ir.IntType(8)).pointer, ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte.type, number, number, number])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
     arguments = [number(n) for n in (for_reading, keep_in_all_caches, is_data)]
-    builder.call(function, [builder.bitcast(pointer, byte), *arguments])
+    builder.call(function, [byte, *arguments])
 
 
 class Simd:
@@ -99,26 +121,26 @@ class Simd:
         """A vector with `value` in every lane."""
         return ir.Constant(self.type, [value] * self.lanes)
 
-    def address(self, start: Any, stride: Any, row: int, column: int = 0) -> Any:
+    def address(self, start: Address, stride: Any, row: int, column: int = 0) -> Address:
         """The address in row `row` behind `column` vectors of `BYTES`."""
         offset = self.builder.mul(stride, stride.type(row))
         offset = self.builder.add(offset, stride.type(column * (BYTES // self.bytes)))
-        return self.builder.bitcast(self.builder.gep(start, [offset]), self.type.as_pointer())
+        return start.add(self.builder, offset).cast(self.builder, self.type)
 
-    def vector(self, start: Any, index: Any) -> Any:
+    def vector(self, start: Address, index: Any) -> Address:
         """The address behind `index` vectors of `BYTES` in a row."""
         offset = self.builder.mul(index, index.type(BYTES // self.bytes))
-        return self.builder.bitcast(self.builder.gep(start, [offset]), self.type.as_pointer())
+        return start.add(self.builder, offset).cast(self.builder, self.type)
 
-    def load(self, address: Any) -> Any:
+    def load(self, address: Address) -> Any:
         """Load a vector from an unaligned address."""
-        value = self.builder.load(address)
+        value = address.load(self.builder)
         value.align = self.bytes
         return value
 
-    def store(self, value: Any, address: Any) -> None:
+    def store(self, value: Any, address: Address) -> None:
         """Store a vector to an unaligned address."""
-        self.builder.store(value, address).align = self.bytes
+        self.builder.store(value, address.pointer).align = self.bytes
 
     def shuffle(self, x: Any, y: Any, lanes: list[int]) -> Any:
         """Select lanes by index: those of x, and from `self.lanes` on those of y."""

@@ -24,6 +24,7 @@ from elman.engine.numba.linalg.simd import (
     BYTES,
     HAS_BFLOAT16,
     REGISTER_BYTES,
+    Address,
     Simd,
     call_function,
     emit_prefetch,
@@ -74,11 +75,11 @@ def _emit_tile(builder: Any, operands: tuple[Any, ...], rows: int, vectors: int,
     Of several chains, each sums every so many terms, and what is left over is added to the first one.
     """
     c, c_row, d, d_row, a, _, _, b, _, depth = operands
-    columns = _columns(builder, c.type.pointee, vectors)
+    columns = _columns(builder, c.kind, vectors)
     tile = [(r, q, simd) for r in range(rows) for q, simd in columns]
     zero = depth.type(0)
     sums = [simd.load(simd.address(d, d_row, r, q)) for r, q, simd in tile]
-    values = [a, b, zero, *sums]
+    values = [a.pointer, b.pointer, zero, *sums]
     if chains > 1:
         rest = [simd.constant(0.0) for _ in range(chains - 1) for _, _, simd in tile]
         values = _emit_terms(builder, operands, tile, columns, [*values, *rest], chains)
@@ -99,17 +100,17 @@ def _emit_terms(
 ) -> list[Any]:  # fmt: skip
     """Emit a loop that adds terms to the sums of all chains, as long as there is one for each.
 
-    `start` contains the addresses of A and B, the number of terms that were added, and the sums; so does the result.
+    `start` contains the pointers to A and B, the number of terms that were added, and the sums; so does the result.
     """
-    _, _, _, _, _, a_row, a_step, _, b_step, depth = operands
+    _, _, _, _, a, a_row, a_step, b, b_step, depth = operands
     before, loop, end = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("sums")
     following_terms = builder.add(start[2], depth.type(chains))
     builder.cbranch(builder.icmp_signed("<=", following_terms, depth), loop, end)
 
     builder.position_at_end(loop)
     values = [builder.phi(value.type) for value in start]
-    a_k, b_k, k, *sums = values
-    rows, totals, holds_pairs = 1 + max(r for r, _, _ in tile), [], isinstance(a_k.type.pointee, ir.IntType)
+    a_k, b_k, k, sums = a._replace(pointer=values[0]), b._replace(pointer=values[1]), values[2], values[3:]
+    rows, totals, holds_pairs = 1 + max(r for r, _, _ in tile), [], isinstance(a.kind, ir.IntType)
     for chain in range(chains):
         b_vectors = {q: simd.load(simd.address(b_k, b_step, chain, q)) for q, simd in columns}
         if prefetches:
@@ -118,7 +119,7 @@ def _emit_terms(
                 emit_prefetch(builder, simd.address(b_k, ahead, 1, q))
         step = builder.mul(a_step, a_step.type(chain))
         a_column = [
-            builder.load(builder.gep(a_k, [builder.add(builder.mul(a_row, a_row.type(r)), step)])) for r in range(rows)
+            a_k.add(builder, builder.add(builder.mul(a_row, a_row.type(r)), step)).load(builder) for r in range(rows)
         ]
         if holds_pairs:
             a_column = [builder.bitcast(pair, ir.FloatType()) for pair in a_column]
@@ -129,7 +130,8 @@ def _emit_terms(
             for n, (r, q, simd) in enumerate(tile)
         ]
     steps = [builder.mul(step, step.type(chains)) for step in (a_step, b_step)]
-    following = [builder.gep(a_k, steps[:1]), builder.gep(b_k, steps[1:]), builder.add(k, k.type(chains)), *totals]
+    following = [each.add(builder, step).pointer for each, step in zip((a_k, b_k), steps, strict=True)]
+    following += [builder.add(k, k.type(chains)), *totals]
     for value, first, following_value in zip(values, start, following, strict=True):
         value.add_incoming(first, before)
         value.add_incoming(following_value, loop)
@@ -156,7 +158,7 @@ def _call_row(builder: Any, arguments: Sequence[Any], *, chained: bool = False) 
 
     If it is `chained`, it sums short rows in several chains, and calls the other one for long rows.
     """
-    name = f"elman_{'chained_' if chained else ''}row_{arguments[0].type.pointee}_{arguments[2].type.pointee}"
+    name = f"elman_{'chained_' if chained else ''}row_{arguments[0].kind}_{arguments[2].kind}"
     call_function(builder, name, arguments, _emit_chained_row if chained else _emit_row)
 
 
@@ -217,7 +219,6 @@ _LAST, _A, _B, _LAST_B = 3, 4, (5, 7), 6
 """Registers: those of C before `_LAST` have full rows, as have `_A` and `_B`; `_LAST` and `_LAST_B` may have half."""
 
 _INT8, _INT64 = ir.IntType(8), ir.IntType(64)
-_ADDRESS = _INT8.as_pointer()
 
 
 def _amx_configuration(rows: int, last_bytes: int) -> list[int]:
@@ -247,8 +248,8 @@ def _emit_amx_tile(builder: Any, *operands: Any) -> None:
     table = cgutils.global_constant(builder, "elman_amx_shapes", ir.Constant(ir.ArrayType(_INT8, len(data)), data))
     half = builder.and_(vectors, vectors.type(1))
     number = builder.add(builder.mul(builder.sub(rows, rows.type(1)), rows.type(2)), half)
-    shape = builder.gep(builder.bitcast(table, _ADDRESS), [builder.mul(number, number.type(_AMX_ROW_BYTES))])
-    _call_amx(builder, "ldtilecfg", shape)
+    start = Address(table, table.value_type).cast(builder, _INT8)
+    _call_amx(builder, "ldtilecfg", start.add(builder, builder.mul(number, number.type(_AMX_ROW_BYTES))).pointer)
     end = builder.append_basic_block("end")
     registers = builder.udiv(builder.add(vectors, vectors.type(1)), vectors.type(2))
     switch = builder.switch(registers, end)
@@ -268,9 +269,8 @@ def _emit_amx_terms(builder: Any, matrices: Sequence[Any], registers: list[int])
     c_bytes, d_bytes, a_bytes, b_bytes = (builder.mul(row, row.type(4)) for row in (c_row, d_row, a_row, b_step))
 
     def address(start: Any, column: int = 0, offset: Any = None) -> Any:
-        pointer = builder.bitcast(start, _ADDRESS)
         at = _INT64(column * _AMX_ROW_BYTES)
-        return builder.gep(pointer, [at if offset is None else builder.add(offset, at)])
+        return start.cast(builder, _INT8).add(builder, at if offset is None else builder.add(offset, at)).pointer
 
     for column, register in enumerate(registers):
         _call_amx(builder, "tileloadd64", register, address(d, column), d_bytes)
@@ -289,9 +289,10 @@ def _emit_amx_terms(builder: Any, matrices: Sequence[Any], registers: list[int])
 # --- Calls ---
 
 
-def element_pointer(context: Any, builder: Any, array_type: Any, array: Any, start: Any) -> Any:
+def element_address(context: Any, builder: Any, array_type: Any, array: Any, start: Any) -> Address:
     """The address of an element of a flat array."""
-    return builder.gep(context.make_array(array_type)(context, builder, array).data, [start])
+    data = cgutils.create_struct_proxy(array_type)(context, builder, value=array).data
+    return Address(data, context.get_data_type(array_type.dtype)).add(builder, start)
 
 
 def row_kernel(emit: Callable[..., None]) -> Any:
@@ -313,7 +314,7 @@ def row_kernel(emit: Callable[..., None]) -> Any:
             operands, pairs = [], iter(zip(arguments, cgutils.unpack_tuple(builder, values[0]), strict=True))
             for kind, value in pairs:
                 is_row = isinstance(kind, types.Array)
-                operands.append(element_pointer(context, builder, kind, value, next(pairs)[1]) if is_row else value)
+                operands.append(element_address(context, builder, kind, value, next(pairs)[1]) if is_row else value)
             emit(builder, *operands)
             return context.get_dummy_value()
 
@@ -325,7 +326,7 @@ def row_kernel(emit: Callable[..., None]) -> Any:
 @row_kernel
 def tile(builder: Any, *operands: Any) -> None:
     """C = D + A B for a tile, see `multiply` for its arguments."""
-    c, a = operands[0].type.pointee, operands[4].type.pointee
+    c, a = operands[0].kind, operands[4].kind
     if HAS_AMX and isinstance(a, ir.IntType):
         without_step = [*operands[:6], *operands[7:]]  # the step of A is 1
         call_function(builder, "elman_amx_tile", without_step, _emit_amx_tile)

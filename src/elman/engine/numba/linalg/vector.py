@@ -12,12 +12,13 @@ from elman.engine.numba.linalg.simd import (
     BYTES,
     CACHE_LINE,
     REGISTER_BYTES,
+    Address,
     Simd,
     call_function,
     emit_prefetch,
     row_loops,
 )
-from elman.engine.numba.linalg.tile import element_pointer, row_kernel
+from elman.engine.numba.linalg.tile import element_address, row_kernel
 from elman.jit import cgutils, intrinsic, types
 
 Emitter = tuple[Any, Callable[..., Any]]
@@ -26,13 +27,13 @@ Emitter = tuple[Any, Callable[..., Any]]
 class VectorView:
     """One vector of each row that an elementwise kernel works on."""
 
-    def __init__(self, simd: Simd, rows: list[Any], offset: Any, block: Any) -> None:
+    def __init__(self, simd: Simd, rows: list[Address], offset: Any, block: Any) -> None:
         self.simd, self.rows, self.offset, self.block = simd, rows, offset, block
 
-    def _address(self, row: int, block: int) -> Any:
+    def _address(self, row: int, block: int) -> Address:
         builder = self.simd.builder
         offset = builder.add(self.offset, builder.mul(self.block, self.block.type(block)))
-        return builder.bitcast(builder.gep(self.rows[row], [offset]), self.simd.type.as_pointer())
+        return self.rows[row].add(builder, offset).cast(builder, self.simd.type)
 
     def load(self, row: int, block: int = 0) -> Any:
         """Load the vector of a row, or of one of its blocks, where the row has one for each gate."""
@@ -51,11 +52,11 @@ def elementwise_kernel(step: Callable[[Simd, VectorView], None]) -> Any:
 
     def emit_loops(builder: Any, *operands: Any) -> None:
         *rows, block, vectors = operands
-        for simd, index in row_loops(builder, rows[0].type.pointee, vectors):
+        for simd, index in row_loops(builder, rows[0].kind, vectors):
             step(simd, VectorView(simd, rows, builder.mul(index, index.type(BYTES // simd.bytes)), block))
 
     def emit(builder: Any, *operands: Any) -> None:
-        call_function(builder, f"elman_{step.__name__}_{operands[0].type.pointee}", operands, emit_loops)
+        call_function(builder, f"elman_{step.__name__}_{operands[0].kind}", operands, emit_loops)
 
     return row_kernel(emit)
 
@@ -63,7 +64,7 @@ def elementwise_kernel(step: Callable[[Simd, VectorView], None]) -> Any:
 @row_kernel
 def add_to(builder: Any, total: Any, row: Any, vectors: Any) -> None:
     """total <- total + row."""
-    simd = Simd(builder, total.type.pointee)
+    simd = Simd(builder, total.kind)
     with cgutils.for_range(builder, vectors) as loop:
         target = simd.vector(total, loop.index)
         simd.store(simd.add(simd.load(target), simd.load(simd.vector(row, loop.index))), target)
@@ -72,7 +73,7 @@ def add_to(builder: Any, total: Any, row: Any, vectors: Any) -> None:
 @row_kernel
 def prefetch_row(builder: Any, row: Any, vectors: Any) -> None:
     """Bring a row into the first-level cache, all of its lines at the same time."""
-    simd, per_line = Simd(builder, row.type.pointee), vectors.type(CACHE_LINE // BYTES)
+    simd, per_line = Simd(builder, row.kind), vectors.type(CACHE_LINE // BYTES)
     lines = builder.sdiv(builder.add(vectors, vectors.type(CACHE_LINE // BYTES - 1)), per_line)
     with cgutils.for_range(builder, lines) as loop:
         emit_prefetch(builder, simd.vector(row, builder.mul(loop.index, per_line)))
@@ -81,7 +82,7 @@ def prefetch_row(builder: Any, row: Any, vectors: Any) -> None:
 @row_kernel
 def copy(builder: Any, target: Any, source: Any, vectors: Any) -> None:
     """target <- source."""
-    simd = Simd(builder, target.type.pointee)
+    simd = Simd(builder, target.kind)
     with cgutils.for_range(builder, vectors) as loop:
         simd.store(simd.load(simd.vector(source, loop.index)), simd.vector(target, loop.index))
 
@@ -94,13 +95,13 @@ def _transpose_kernel(load: Callable[[Simd, Any, Any, int], Any], name: str) -> 
     """
 
     def emit_transpose(builder: Any, target: Any, target_row: Any, source: Any, source_row: Any) -> None:
-        simd = Simd(builder, source.type.pointee)
+        simd = Simd(builder, source.kind)
         rows = [load(simd, source, source_row, r) for r in range(simd.lanes)]
         for r, column in enumerate(simd.transpose(rows)):
             simd.store(column, simd.address(target, target_row, r))
 
     def emit(builder: Any, *operands: Any) -> None:
-        call_function(builder, f"elman_{name}_{operands[0].type.pointee}", operands, emit_transpose)
+        call_function(builder, f"elman_{name}_{operands[0].kind}", operands, emit_transpose)
 
     return row_kernel(emit)
 
@@ -126,7 +127,7 @@ transpose_column_pairs = _transpose_kernel(
 @row_kernel
 def scale(builder: Any, row: Any, vectors: Any, factor: Any) -> None:
     """row <- factor row."""
-    simd = Simd(builder, row.type.pointee)
+    simd = Simd(builder, row.kind)
     factor = simd.broadcast(factor)
     with cgutils.for_range(builder, vectors) as loop:
         address = simd.vector(row, loop.index)
@@ -142,8 +143,8 @@ def exponentials(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) ->
     i = types.intp
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        row, vectors = element_pointer(context, builder, signature.args[0], *values[:2]), values[2]
-        simd = Simd(builder, row.type.pointee)
+        row, vectors = element_address(context, builder, signature.args[0], *values[:2]), values[2]
+        simd = Simd(builder, row.kind)
         lane_maxima = cgutils.alloca_once_value(builder, simd.load(simd.vector(row, vectors.type(0))))
         with cgutils.for_range(builder, vectors) as loop:
             x = simd.load(simd.vector(row, loop.index))
@@ -169,11 +170,11 @@ def adagrad(builder: Any, *operands: Any) -> None:
 
     For rows of theta, M and g, their vectors, eta, the limit of clipping and epsilon.
     """
-    call_function(builder, f"elman_adagrad_{operands[0].type.pointee}", operands, _emit_adagrad)
+    call_function(builder, f"elman_adagrad_{operands[0].kind}", operands, _emit_adagrad)
 
 
 def _emit_adagrad(builder: Any, theta: Any, M: Any, gradient: Any, vectors: Any, *scalars: Any) -> None:
-    element = theta.type.pointee
+    element = theta.kind
     for simd, index in row_loops(builder, element, vectors, _adagrad_size(element)):
         addresses = [simd.vector(start, index) for start in (theta, M, gradient)]
         _emit_adagrad_step(simd, addresses, [simd.broadcast(value) for value in scalars])
@@ -186,24 +187,24 @@ def adagrad_rows(builder: Any, *operands: Any) -> None:
     The transpose is stored in rows that are `column_row` elements apart; the arguments have the first of them, and
     `column_row`, after the vectors. The processor overlaps its shuffles with the arithmetic.
     """
-    call_function(builder, f"elman_adagrad_rows_{operands[0].type.pointee}", operands, _emit_adagrad_rows)
+    call_function(builder, f"elman_adagrad_rows_{operands[0].kind}", operands, _emit_adagrad_rows)
 
 
 def _emit_adagrad_rows(
     builder: Any, theta: Any, M: Any, gradient: Any, vectors: Any, columns: Any, column_row: Any, *scalars: Any
 ) -> None:
-    element = theta.type.pointee
+    element = theta.kind
     block = Simd(builder, element)
     row = builder.mul(vectors, vectors.type(block.lanes))
     for simd, index in row_loops(builder, element, vectors, _adagrad_size(element)):
         hyperparameters = [simd.broadcast(value) for value in scalars]
         offset = builder.mul(index, index.type(block.lanes))
-        starts = [builder.gep(start, [offset]) for start in (theta, M, gradient)]
+        starts = [start.add(builder, offset) for start in (theta, M, gradient)]
         updated = [
             simd.split(_emit_adagrad_step(simd, [simd.address(start, row, r) for start in starts], hyperparameters))
             for r in range(block.lanes)
         ]
-        corner = builder.gep(columns, [builder.mul(offset, column_row)])
+        corner = columns.add(builder, builder.mul(offset, column_row))
         transposed = [column for rows in zip(*updated, strict=True) for column in block.transpose(list(rows))]
         for r, column in enumerate(transposed):
             block.store(column, block.address(corner, column_row, r))
