@@ -37,7 +37,7 @@ export class NgramPrior {
     const mask = 2 ** this.symbolBits - 1, codes = unpack(large.values, 8, large.values.length * 4 - 8);
     let read = 0;
     const decode = (code) => (code === LARGE ? codes[read++] : code);
-    this.strings = Uint32Array.from(unpack(strings.values, this.symbolBits + CODE_BITS, nodes - 1), // of node n at n - 1
+    this.strings = new Uint32Array(unpack(strings.values, this.symbolBits + CODE_BITS, nodes - 1)).map( // of node n at n - 1
       (string) => (decode(string >>> this.symbolBits) << this.symbolBits) | (string & mask));
     this.rests = unpack(rests.values, CODE_BITS, contexts).map(decode);
     this.firsts = findFirstChildren(children.values, contexts);

@@ -4,7 +4,8 @@ const ZERO = 127;
 
 /** Return the bytes of an array. */
 export async function decodeBytes(text) {
-  const packed = Uint8Array.from(atob(text), (byte) => byte.charCodeAt(0));
+  const characters = atob(text), packed = new Uint8Array(characters.length);
+  for (let i = 0; i < packed.length; i++) packed[i] = characters.charCodeAt(i); // faster than Uint8Array.from
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
 }
