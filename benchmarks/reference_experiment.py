@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def main() -> None:
         del its_text[key]
     # The first row of the course report's table fits ten hidden units, not the five that it names.
     (check,) = elman.gradcheck(arguments.its_text, hidden_size=10, seq_length=5, full=True, zero_state=True)
-    its_text["ten_units"] = check.as_dict()
+    its_text["ten_units"] = asdict(check)
     stored = {"machine": machine(), **results, "its_text": its_text}
     RESULTS.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -118,8 +118,8 @@ def test_crlf_and_empty_lines_are_dropped(command: Command, folder: Path, model:
     for corpus in (tmp_path / "crlf", Corpus.from_text(texts["crlf"])):
         assert elman.train(corpus, **once).model.alphabet.characters == "an\ncrl"
     validated = elman.train(tmp_path / "lf", **once, validation=tmp_path / "crlf")
-    assert validated.validation is not None
-    assert validated.validation.alphabet.characters == "an\ncrl"
+    assert validated.data.validation is not None
+    assert validated.data.validation.alphabet.characters == "an\ncrl"
 
 
 def test_adaptation_reads_lines(model: Model) -> None:

@@ -12,7 +12,8 @@ from elman.training import limits, loop
 
 PAUSE_SECONDS = 0.1
 
-limits.TICK_SECONDS, loop.save_plot = 0.005, lambda *_: None
+limits.TICK_SECONDS = 0.005
+vars(loop)["save_plot"] = lambda *_: None
 _advance = loop.advance
 
 
@@ -21,7 +22,7 @@ def advance_and_pause(*arguments: Any) -> None:
     time.sleep(PAUSE_SECONDS)
 
 
-loop.advance = advance_and_pause
+vars(loop)["advance"] = advance_and_pause
 
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -131,13 +131,13 @@ def test_a_training_says_which_line_ends_it_reads_as_line_feeds(command: Command
 @pytest.mark.parametrize("options", [{}, {"lines": True}, {"min_count": 2}], ids=str)
 def test_a_validation_text_is_read_as_the_training_text(options: dict[str, Any]) -> None:
     write_both()
-    validation = train("lf", validation="crlf", **TINY | options).validation
+    validation = train("lf", validation="crlf", **TINY | options).data.validation
     assert validation is not None
-    assert validation.text == train("lf", validation="lf", **TINY | options).validation.text  # type: ignore[union-attr]
-    kept = train("crlf", validation="crlf", keep_crlf=True, **TINY).validation
+    assert validation.text == train("lf", validation="lf", **TINY | options).data.validation.text  # type: ignore[union-attr]
+    kept = train("crlf", validation="crlf", keep_crlf=True, **TINY).data.validation
     assert kept is not None
     assert kept.text == CRLF
-    known = train(Corpus.from_text(CRLF), validation="crlf", **TINY).validation
+    known = train(Corpus.from_text(CRLF), validation="crlf", **TINY).data.validation
     assert known is not None
     assert known.text == CRLF
 

@@ -10,7 +10,7 @@ import pytest
 from elman import compress, decompress
 from elman.apps.compress import tokens
 from elman.apps.compress.codec import decompress_members
-from elman.apps.compress.container import MODES, ModeName, split_members
+from elman.apps.compress.container import MODES, ModeName, read_header, split_members
 from elman.errors import ElmanError
 from elman.model import Model
 from support.codec_models import INPUTS, make_model

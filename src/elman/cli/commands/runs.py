@@ -54,7 +54,7 @@ def remove(*runs: Path, yes: Annotated[Flag, Parameter(name=["--yes", "-y"])] = 
 
     if not runs:
         raise ElmanError("elman runs rm requires at least one run directory")
-    runs = [*dict.fromkeys(runs)]
+    runs = tuple(dict.fromkeys(runs))
     for run in runs:
         require_removable(run)
     if yes or _confirm(f"remove {', '.join(map(quote, runs))}?"):
