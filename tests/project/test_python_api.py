@@ -16,6 +16,7 @@ import pytest
 import elman
 from elman.config import make_config
 from elman.errors import ElmanError, command_line, option
+from elman.formats import list_export_options
 from elman.network.sampling import list_sampling_options
 from elman.options import read_synonyms, suggest_option
 from elman.text import Corpus
@@ -76,9 +77,9 @@ def test_messages_name_options_that_exist() -> None:
     sources = {path: path.read_text("utf-8") for path in Path(elman.__file__).parent.rglob("*.py")}
     users = [source for source in sources.values() if re.search(r"errors import .*\boption\b", source)]
     named = {name for source in users for name in re.findall(r"\{option\.([a-z_]+)[:}]", source)}
-    commands = [ast.parse(source) for path, source in sources.items() if path.parent.name == "commands"]
+    commands = [ast.parse(source) for path, source in sources.items() if "commands" in (path.parent.name, path.stem)]
     arguments = {each.arg for tree in commands for each in ast.walk(tree) if isinstance(each, ast.arg)}
-    assert named <= arguments | {*SETTINGS}
+    assert named <= arguments | {*SETTINGS} | {each.name for each in list_export_options()}
 
 
 def test_a_configuration_is_accepted(corpus: Corpus) -> None:

@@ -1,11 +1,14 @@
 """Long lines of prose are wrapped, and nothing else is."""
 
 import ast
+import runpy
 
 import pytest
 
-from wrap_lines import WIDTH, wrap_line
+from support.state import ROOT
 
+SCRIPT = runpy.run_path(str(ROOT / "scripts" / "wrap_lines.py"))
+WIDTH, wrap_line = SCRIPT["WIDTH"], SCRIPT["wrap_line"]
 LONG = " ".join(["words"] * 22)
 PROGRAM = f'''def f(help: str = "") -> str:
     """Do it.
