@@ -2,13 +2,14 @@
 
 import json
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import elman
-from elman.jit.cache import _open_cache
+from elman.jit.cache import _warn_of_cache, find_digest
 from support.cli import Command
 
 
@@ -57,6 +58,24 @@ def test_kernels_are_compiled_ahead(command: Command, monkeypatch: pytest.Monkey
     assert "cannot combine --warm with --clear" in command("cache", "--warm", "--clear").err
 
 
+MODULE = "elman.ngram.counting"
+
+
+def read_digest(module: str = MODULE) -> str | None:
+    """Return the digest of a module as another process would."""
+    find_digest.cache_clear()
+    return find_digest(module)
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    """Leave nothing for other tests that depends on the variables of these."""
+    _warn_of_cache.cache_clear()
+    yield
+    find_digest.cache_clear()
+    _warn_of_cache.cache_clear()
+
+
 @pytest.mark.parametrize("variable", ["ELMAN_CACHE", "NUMBA_CACHE_DIR"])
 def test_an_unwritable_cache_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     (tmp_path / "file").touch()
@@ -66,28 +85,29 @@ def test_an_unwritable_cache_is_reported(tmp_path: Path, monkeypatch: pytest.Mon
         rf"^cannot store compiled kernels in '.*cache', which has none of these versions of Elman, Python, NumPy"
         rf" and Numba, so every .*: set {variable} to a folder that can be written$"
     )
-    with pytest.warns(RuntimeWarning, match=expected):
-        assert _open_cache() is None
+    with pytest.warns(RuntimeWarning, match=expected) as seen:
+        assert [read_digest(module) for module in (MODULE, "elman.ngram.kernels")] == [None, None]
+    assert len(seen) == 1
 
 
 def test_a_cache_that_others_have_filled_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("ELMAN_CACHE", str(tmp_path))
-    digests = _open_cache()
+    digest = read_digest()
     monkeypatch.setattr("os.access", lambda *_: False)
-    assert _open_cache() == digests
+    assert read_digest() == digest
 
 
-@pytest.mark.parametrize("content", ["[]", "3", '{"a": 1}', "[" * 99_999])
-def test_digests_that_cannot_be_used_are_written_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+@pytest.mark.parametrize("content", [b"", b"3", b"\xff", 63 * b"a"])
+def test_a_digest_that_cannot_be_used_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("ELMAN_CACHE", str(tmp_path))
-    digests = _open_cache()
-    (path,) = tmp_path.rglob("digests.json")
-    path.write_text(content)
-    assert _open_cache() == digests == json.loads(path.read_text())
+    digest = read_digest()
+    (path,) = [each for each in tmp_path.rglob("*") if each.is_file()]
+    path.write_bytes(content)
+    assert read_digest() == digest == path.read_text()
 
 
 def test_a_warning_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def test_an_unknown_version_is_compiled_for_in_plain_mode(monkeypatch: pytest.Mo
     reason = reason_of_plain_mode()
     assert reason.startswith(f"{package} 0.")
     assert reason.endswith(f" is newer than 0.43, {REMEDY}")
-    monkeypatch.setattr(mode, "version_file", lambda package: b"version = none")
+    monkeypatch.setattr("elman.jit.processor.version_file", lambda package: b"version = none")
     assert reason_of_plain_mode().startswith("numba of an unknown version is newer than 0.")
 
 

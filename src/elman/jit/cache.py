@@ -5,10 +5,14 @@ import hashlib
 import json
 import os
 import platform
+import re
 import secrets
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import CodeType
 from typing import Any, NamedTuple
@@ -18,41 +22,54 @@ import numpy as np
 from llvmlite import binding
 
 from elman.errors import ElmanError, quote
-from elman.jit.mode import version_file
-from elman.jit.processor import HAS_AMX
+from elman.fronts import list_front
+from elman.jit.processor import HAS_AMX, version_file
 from elman.storage import kernel_dir
 from elman.storage.files import replace_file
 
-
-def kernel_sources() -> dict[str, Path]:
-    """Return, by module, the files that kernels are compiled from: their own, and those that define their constants."""
-    root = Path(__file__).parents[2]
-    folders = (root / "elman" / folder for folder in ("jit", "engine/numba", "apps/compress", "network", "ngram"))
-    paths = (path for folder in folders for path in sorted(folder.rglob("*.py")))
-    return {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+_IMPORT = re.compile(rb"^(?:from|import) ([\w.]+)(?: import (\([^)]*\)|[^\n#]*))?", re.MULTILINE)
 
 
-def digest_sources(sources: Mapping[str, bytes]) -> dict[str, str]:
-    """Return, by module, the digest of what its kernels are compiled from.
+@cache
+def _read_module(module: str) -> tuple[bytes, frozenset[str]]:
+    """Return the source of a module, and the names of the modules that it imports at the top."""
+    file = import_module(module).__file__
+    source, names = b"" if file is None else Path(file).read_bytes(), set[str]()
+    for package, members in _IMPORT.findall(source):
+        found, imported = package.decode(), re.findall(r"\w+", members.decode())
+        names |= {found, *(f"{found}.{member}" for member in imported)}
+        if found in sys.modules and found.startswith("elman"):  # by its front it may offer what others define
+            names |= {list_front(found).get(member, found) for member in imported}
+    return source, frozenset(names & sys.modules.keys())
 
-    That is its code and the code of those of the modules that it imports, directly or not: without comments and
-    docstrings, wherever it is in its file. It includes whether the system allows AMX.
+
+def read_sources(module: str) -> dict[str, bytes]:
+    """Return, by module, what the kernels of a module are compiled from: its source, and that of what it imports.
+
+    Of other packages than its own and Elman nothing is included.
     """
-    codes = {
-        module: list(_walk(compile(_on_one_line(source), module, "exec", dont_inherit=True, optimize=2)))
-        for module, source in sources.items()
-    }
-    imports = {module: sources.keys() & _imported_modules(code) for module, code in codes.items()}
-    described = {module: repr([_describe(each) for each in code]).encode() for module, code in codes.items()}
-    digests = {}
-    for module in sources:
-        found, added = {module}, {module}
-        while added:
-            added = {name for each in added for name in imports[each]} - found
-            found |= added
-        code = b"".join(described[name] for name in sorted(found))
-        digests[module] = hashlib.sha256(code + bytes([HAS_AMX])).hexdigest()
-    return digests
+    packages, sources, added = {"elman", module.partition(".")[0]}, dict[str, bytes](), {module}
+    while added:
+        read = {name: _read_module(name) for name in added}
+        sources |= {name: source for name, (source, _) in read.items()}
+        imported = {name for _, names in read.values() for name in names if name.partition(".")[0] in packages}
+        added = imported - sources.keys()
+    return dict(sorted(sources.items()))
+
+
+def digest_sources(sources: Mapping[str, bytes]) -> str:
+    """Return the digest of the code of modules: without comments and docstrings, wherever it is in its file.
+
+    It includes whether the system allows AMX.
+    """
+    described = b"".join(module.encode() + _describe_source(source) for module, source in sources.items())
+    return hashlib.sha256(described + bytes([HAS_AMX])).hexdigest()
+
+
+@cache
+def _describe_source(source: bytes) -> bytes:
+    code = compile(_on_one_line(source), "", "exec", dont_inherit=True, optimize=2)
+    return repr([_describe(each) for each in _walk(code)]).encode()
 
 
 def _on_one_line(source: bytes) -> ast.Module:
@@ -91,43 +108,42 @@ def _describe(code: CodeType) -> tuple[Any, ...]:
     )
 
 
-def _imported_modules(codes: Sequence[CodeType]) -> Iterator[str]:
-    """Yield the names of what a module may import: each, and each in each."""
-    names = {name for code in codes for name in code.co_names}
-    packages = {name for name in names if name.startswith("elman.")}
-    yield from (*names, *(f"{package}.{name}" for package in packages for name in names))
+@cache
+def find_digest(module: str) -> str | None:
+    """Return the digest of what the kernels of a module are compiled from; None if they cannot be stored.
 
-
-def _open_cache() -> dict[str, str] | None:
-    """Return the digests of `digest_sources`, or None, after a warning, if kernels cannot be stored.
-
-    They are stored for these very sources, as compiling all of them takes a while.
+    It is stored for these very sources, as compiling all of them takes a while.
     """
-    sources = {module: path.read_bytes() for module, path in kernel_sources().items()}
+    sources = read_sources(module)
     digest = hashlib.sha256(bytes([HAS_AMX]))
-    for module, source in sources.items():
-        digest.update(module.encode() + source)
-    path = _kernel_folder(digest.hexdigest()) / "digests.json"
-    with suppress(OSError, ValueError, RecursionError, AttributeError):  # it has no keys
-        digests: dict[str, str] = json.loads(path.read_bytes())
-        if digests.keys() == sources.keys() and all(isinstance(each, str) for each in digests.values()):
-            return digests
+    for name, source in sources.items():
+        digest.update(name.encode() + source)
+    path = _kernel_folder("digests") / digest.hexdigest()
+    with suppress(OSError, UnicodeDecodeError):
+        stored = path.read_text("ascii")
+        if re.fullmatch("[0-9a-f]{64}", stored):
+            return stored
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
     if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-        variable = "NUMBA_CACHE_DIR" if os.environ.get("NUMBA_CACHE_DIR") else "ELMAN_CACHE"
-        warnings.warn(
-            f"cannot store compiled kernels in {quote(kernel_dir())}, which has none of these versions of Elman,"
-            " Python, NumPy and Numba, so every command compiles them again:"
-            f" set {variable} to a folder that can be written",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        _warn_of_cache()
         return None
-    digests = digest_sources(sources)
+    found = digest_sources(sources)
     with suppress(ElmanError):
-        replace_file(path, json.dumps(digests).encode())
-    return digests
+        replace_file(path, found.encode())
+    return found
+
+
+@cache  # for the first module only
+def _warn_of_cache() -> None:
+    variable = "NUMBA_CACHE_DIR" if os.environ.get("NUMBA_CACHE_DIR") else "ELMAN_CACHE"
+    warnings.warn(
+        f"cannot store compiled kernels in {quote(kernel_dir())}, which has none of these versions of Elman,"
+        " Python, NumPy and Numba, so every command compiles them again:"
+        f" set {variable} to a folder that can be written",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 _VERSIONS = [platform.python_version(), version_file("numba"), llvmlite.__version__, np.__version__]
@@ -139,9 +155,6 @@ def _kernel_folder(digest: str) -> Path:
     Environments with the same versions share it, and those with others have their own.
     """
     return kernel_dir() / f"kernels-{hashlib.sha256(repr([digest, *_VERSIONS]).encode()).hexdigest()[:16]}"
-
-
-_DIGESTS = _open_cache()
 
 
 class StoredKernel(NamedTuple):
@@ -174,10 +187,11 @@ PROCESSOR = repr(
 def kernel_path(name: str, kinds: Sequence[str]) -> Path | None:
     """Return where a kernel, by the names of its module and itself, is stored, or None if it cannot be."""
     module, _, function = name.partition(":")
-    if _DIGESTS is None or module not in _DIGESTS:
+    digest = find_digest(module) if module != "__main__" else None  # another process could not import it
+    if digest is None:
         return None
     key = hashlib.sha256(repr((kinds, PROCESSOR)).encode()).hexdigest()[:16]
-    return _kernel_folder(_DIGESTS[module]) / f"{module.rpartition('.')[2]}.{function}-{key}.kernel"
+    return _kernel_folder(digest) / f"{module.rpartition('.')[2]}.{function}-{key}.kernel"
 
 
 def load_kernel(name: str, kinds: tuple[str, ...]) -> StoredKernel | None:

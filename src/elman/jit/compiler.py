@@ -1,31 +1,33 @@
 """Numba: how it compiles a kernel, what is stored of it, and how Python's arguments become those of its code."""
 
+from __future__ import annotations
+
 import gc
 import re
 from ast import literal_eval
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pkgutil import resolve_name
 from typing import Any
 
 from numba import njit as numba_njit
 from numba.core import compiler, serialize, types
-from numba.core.registry import cpu_target
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
 from elman.compilation import COMPILATION
 from elman.jit.cache import PROCESSOR, StoredKernel, load_kernel, store_kernel
 from elman.jit.lowering import KernelCompiler, entry_name
-from elman.jit.runtime import OVERLOADS, Kernel, find_member
+from elman.jit.names import OVERLOADS
+
+Kernel = Any  # that of `elman.jit.runtime`, which imports this module
 
 njit: Any = numba_njit
 """Compiles functions; `_nrt`, whether they count references, is not among the options that it declares."""
 
 _types: Any = types  # these have no annotations
-_intrinsic: Any = intrinsic
 _overload: Any = overload
 _Result: Any = compiler.CompileResult
 _serialize: Any = serialize
-_typing_context: Any = cpu_target.typing_context
 
 
 # --- Types ---
@@ -50,7 +52,7 @@ def read_type(described: Any) -> Any:
     """Return the type that `describe_type` described, as `ast.literal_eval` reads it."""
     if isinstance(described, tuple):
         name, *fields = described
-        return _types.BaseTuple.from_types(tuple(map(read_type, fields)), name and find_member(name))
+        return _types.BaseTuple.from_types(tuple(map(read_type, fields)), name and resolve_name(name))
     name, _, array = described.partition(" ")
     kind = getattr(_types, "boolean" if name == "bool" else name)
     if not array:
@@ -65,14 +67,7 @@ def read_types(kinds: tuple[str, ...]) -> tuple[Any, ...]:
     return tuple(read_type(literal_eval(kind)) for kind in kinds)
 
 
-# --- What kernels use of Numba ---
-
-
-def make_intrinsic(function: Callable[..., Any]) -> Any:
-    """Return the type of an intrinsic function, by which Numba finds it."""
-    made = _intrinsic(function)
-    _typing_context.refresh()
-    return _typing_context.resolve_value_type(made)
+# --- Kernels ---
 
 
 def add_overloads() -> None:
@@ -80,12 +75,6 @@ def add_overloads() -> None:
     while OVERLOADS:
         function, options, choose = OVERLOADS.pop()
         _overload(function, jit_options={"pipeline_class": KernelCompiler}, **options)(choose)
-
-
-add_overloads()
-
-
-# --- Kernels ---
 
 
 class _Stored:
@@ -100,7 +89,7 @@ class _Stored:
         if stored is None:
             return None
         for name, kinds in stored.called:
-            find_member(name).dispatcher.compile(read_types(kinds))
+            resolve_name(name).dispatcher.compile(read_types(kinds))
         context.refresh()
         name, bitcode, *rest = _serialize.cloudpickle.loads(stored.numba)
         return _Result._rebuild(context, (name, "object", (stored.code, bitcode)), *rest)
@@ -126,6 +115,7 @@ def make_dispatcher(kernel: Kernel) -> Any:
     # Python's check for a zero divisor at every division stops vectorization; IEEE division does not need it.
     options = kernel.options | {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
     options |= {"_nrt": kernel.allocates, "no_cpython_wrapper": not kernel.allocates}
+    add_overloads()
     dispatcher = njit(pipeline_class=KernelCompiler, **options)(kernel.py_func)
     if not kernel.allocates:
         dispatcher._insert = lambda *overload: None  # it is not what Python could call
@@ -201,7 +191,7 @@ def _describe_result(kernel: Kernel, kinds: tuple[str, ...], result: Any) -> Sto
     module, called = result.library._final_module, result.library.called
     declared = [each.name for each in (*module.functions, *module.global_variables) if each.is_declaration]
     symbols = {
-        find_member(name).dispatcher.overloads[read_types(kinds)].fndesc.llvm_func_name for name, kinds in called
+        resolve_name(name).dispatcher.overloads[read_types(kinds)].fndesc.llvm_func_name for name, kinds in called
     }
     external = [each for each in declared if each not in symbols and not each.startswith("llvm.")]
     symbol, returned = result.fndesc.llvm_func_name, describe_type(result.signature.return_type)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from importlib.util import find_spec
-from pathlib import Path
 
 from elman.engine_registry import NUMBA_INSTALLED
 
@@ -17,16 +15,10 @@ COMPILES = NUMBA_INSTALLED and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", 
 """Whether kernels are compiled."""
 
 
-def version_file(package: str) -> bytes:
-    """Return what tells versions of Numba apart, without importing it, which takes a third of a second."""
-    found = find_spec(package)
-    assert found is not None
-    assert found.origin is not None
-    return Path(found.origin).with_name("_version.py").read_bytes()
-
-
 def find_unknown_version() -> str:
     """Return which package is newer than `NEWEST`, or has a version that cannot be read; empty if none is."""
+    from elman.jit.processor import version_file  # which imports llvmlite
+
     for package, newest in NEWEST.items():
         version = re.search(rb"""version\w*"?(?: =|:) ["'](\d+)\.(\d+)""", version_file(package))
         if version is None or (int(version[1]), int(version[2])) > newest:

@@ -14,11 +14,12 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from pkgutil import resolve_name
 from queue import SimpleQueue
 from threading import Thread
 
 from elman.compilation import COMPILATION
-from elman.jit.runtime import Signature, find_member
+from elman.jit.runtime import Signature
 from elman.machine import thread_count
 
 MAX_WORKERS = 3
@@ -89,7 +90,7 @@ def serve() -> None:
     try:
         while True:
             name, *kinds = json.loads(named.get())
-            find_member(name).find(tuple(kinds))
+            resolve_name(name).find(tuple(kinds))
             os.write(1, b".")
     finally:
         os._exit(1)  # the thread holds the lock of standard input

@@ -14,7 +14,7 @@ from ast import literal_eval
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property
-from importlib import import_module
+from pkgutil import resolve_name
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -22,9 +22,11 @@ import numpy as np
 from llvmlite import binding
 
 from elman.jit.cache import kernel_path, load_kernel
+from elman.jit.names import cgutils as cgutils
+from elman.jit.names import intrinsic as intrinsic
+from elman.jit.names import overload as overload
+from elman.jit.names import types as types
 
-_COMPILER = "elman.jit.compiler"
-"""The module that imports Numba."""
 _LOCK = RLock()
 """Held while a kernel is loaded or compiled."""
 _ENTRY: Any = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_char_p, ctypes.c_void_p)
@@ -32,58 +34,6 @@ _read_address, _HEADER = ctypes.c_ssize_t.from_address, object.__basicsize__
 """The address of an array's numbers is at the beginning of NumPy's structure of it, behind the header of any object.
 Its attributes `ctypes` and `__array_interface__` would take most of the time of a call."""
 _pack_integer, _pack_unsigned, _pack_float = (struct.Struct(code).pack for code in "qQd")
-
-
-# --- What of Numba is used when it compiles, and imported then: that takes a third of a second ---
-
-
-class _Module:
-    """A module that is imported on first use."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(import_module(self._name), name)
-
-
-types: Any = _Module("numba.core.types")
-cgutils: Any = _Module("numba.core.cgutils")
-
-
-class Intrinsic:
-    """A function that emits code where a kernel calls it, see `numba.extending.intrinsic`."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-
-    def __deepcopy__(self, memo: Any) -> Intrinsic:
-        return self
-
-    @cached_property
-    def _numba_type_(self) -> Any:
-        from elman.jit.compiler import make_intrinsic
-
-        return make_intrinsic(self.function)
-
-
-intrinsic: Any = Intrinsic
-"""Decorates functions that kernels call without the first parameter, which a type checker cannot know."""
-
-OVERLOADS: list[tuple[Any, dict[str, Any], Any]] = []
-"""Functions that kernels call, and what chooses the code of a call by the types of its arguments."""
-
-
-def overload(function: Callable[..., Any], **options: Any) -> Callable[[Any], Any]:
-    """Return the decorator of what chooses the code of a function, see `numba.extending.overload`."""
-
-    def add(choose: Any) -> Any:
-        OVERLOADS.append((function, options, choose))
-        if "elman.jit.compiler" in sys.modules:
-            sys.modules["elman.jit.compiler"].add_overloads()
-        return choose
-
-    return add
 
 
 # --- Arguments ---
@@ -163,7 +113,8 @@ def _array_kind(dtype: np.dtype[Any], ndim: int, layout: str, writeable: bool) -
 def _unpack(kind: Any, numbers: Iterator[int]) -> Any:
     """Return a result of a type that `literal_eval` read."""
     if isinstance(kind, tuple):
-        return tuple(_unpack(each, numbers) for each in kind[1:])
+        fields = [_unpack(each, numbers) for each in kind[1:]]
+        return tuple(fields) if kind[0] is None else resolve_name(kind[0])(*fields)
     if kind == "none":
         return None
     number = next(numbers)
@@ -188,7 +139,9 @@ class Entry:
         out = (ctypes.c_int64 * self.size)()
         if self.function(data, out):
             text, size = struct.unpack("Pi", ctypes.string_at(out[0], struct.calcsize("Pi")))
-            raise find_member(f"{_COMPILER}:read_exception")(ctypes.string_at(text, size))
+            from elman.jit.compiler import read_exception
+
+            raise read_exception(ctypes.string_at(text, size))
         return None if self.result == "none" else _unpack(self.result, iter(out))
 
 
@@ -221,7 +174,9 @@ class Kernel:
     @cached_property
     def dispatcher(self) -> Any:
         """Numba's object, by which it compiles the function."""
-        return find_member(f"{_COMPILER}:make_dispatcher")(self)
+        from elman.jit.compiler import make_dispatcher
+
+        return make_dispatcher(self)
 
     @property
     def is_member(self) -> bool:
@@ -249,7 +204,7 @@ class Kernel:
         if stored is None:
             return None
         for name, called in stored.called:
-            find_member(name).find(called)
+            resolve_name(name).find(called)
         engine = _engine()
         if not all(binding.address_of_symbol(each) for each in stored.external):
             return None  # Numba defines what is missing
@@ -260,7 +215,9 @@ class Kernel:
         return Entry(entry, address, stored.result)
 
     def _compile(self, kinds: tuple[str, ...]) -> Entry:
-        symbol, address, entry, result = find_member(f"{_COMPILER}:compile_kernel")(self, kinds)
+        from elman.jit.compiler import compile_kernel
+
+        symbol, address, entry, result = compile_kernel(self, kinds)
         binding.add_symbol(symbol, address)
         return Entry(entry, address, result)
 
@@ -277,12 +234,6 @@ def _engine() -> Any:
     reloc = "static" if target.name.startswith("x86") else "default"
     machine = target.create_target_machine(reloc=reloc, codemodel="jitdefault", jit=True)
     return binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
-
-
-def find_member(name: str) -> Any:
-    """Return what a module defines, by the names of both."""
-    module, _, member = name.partition(":")
-    return getattr(import_module(module), member)
 
 
 Signature = tuple[Kernel, tuple[str, ...]]
@@ -349,7 +300,9 @@ def kernel_pointer(kernel: Kernel, *arguments: object) -> KernelPointer:
 @intrinsic
 def call_pointer(typingctx: Any, pointer: Any, arguments: Any) -> tuple[Any, Callable[..., Any]]:
     """Call a kernel that returns nothing with a tuple of arguments, which must have the types of its pointer."""
-    kinds, describe_type = tuple(arguments), find_member(f"{_COMPILER}:describe_type")
+    from elman.jit.compiler import describe_type
+
+    kinds = tuple(arguments)
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         address, digest = cgutils.unpack_tuple(builder, values[0])

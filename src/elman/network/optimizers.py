@@ -34,7 +34,6 @@ class Betas(Protocol):
     beta2: float
 
 
-
 def adagrad(optimizer: Betas, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
     """AdaGrad (Duchi, Hazan and Singer, 2011), as in the reference experiment.
 

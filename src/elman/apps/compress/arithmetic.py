@@ -75,14 +75,14 @@ def tanh(x):
 
 
 @exact
-def sigmoids(a):
+def apply_sigmoid(a):
     """Replace a vector by its sigmoid."""
     for i in range(len(a)):
         a[i] = sigmoid(a[i])
 
 
 @exact
-def tanhs(a):
+def apply_tanh(a):
     """Replace a vector by its tanh."""
     for i in range(len(a)):
         a[i] = tanh(a[i])

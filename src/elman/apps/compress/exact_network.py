@@ -15,7 +15,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.apps.compress.arithmetic import Floats, add_matmul, axpy, copy, exact, exact_inline, sigmoids, tanhs
+from elman.apps.compress.arithmetic import (
+    Floats,
+    add_matmul,
+    apply_sigmoid,
+    apply_tanh,
+    axpy,
+    copy,
+    exact,
+    exact_inline,
+)
 from elman.errors import ElmanError, option
 from elman.network import Architecture, Parameters, layer_names, suffix
 
@@ -86,7 +95,7 @@ def read_characters(network, x, reads):
                 lstm_step(a, state[p + 1], after[p + 1], h)
             else:
                 for r in range(R):
-                    tanhs(a[r])
+                    apply_tanh(a[r])
                     copy(a[r], h[r])
         p += len(state) // L
     V, at = cut(theta, at, m * K)
@@ -115,7 +124,7 @@ def gru_step(a, k, before, h):
     R, m = h.shape
     for r in range(R):
         axpy(a[r, : 2 * m], _ONE, k[r, : 2 * m])
-        sigmoids(a[r, : 2 * m])
+        apply_sigmoid(a[r, : 2 * m])
         set_gru_output(a[r, :m], a[r, m : 2 * m], a[r, 2 * m :], k[r, 2 * m :], before[r], h[r])
 
 
@@ -124,7 +133,7 @@ def set_gru_output(r, z, a, q, before, h):
     """Set h from the gates r and z, a = U_n x + b_n and q = W_n h + d, all vectors (m,); a becomes n."""
     for i in range(len(h)):
         a[i] = a[i] + r[i] * q[i]
-    tanhs(a)
+    apply_tanh(a)
     for i in range(len(h)):
         h[i] = (_ONE - z[i]) * a[i] + z[i] * before[i]
 
@@ -137,9 +146,9 @@ def lstm_step(a, before, s, h):
     """
     R, m = h.shape
     for r in range(R):
-        sigmoids(a[r, : 2 * m])
-        tanhs(a[r, 2 * m : 3 * m])
-        sigmoids(a[r, 3 * m :])
+        apply_sigmoid(a[r, : 2 * m])
+        apply_tanh(a[r, 2 * m : 3 * m])
+        apply_sigmoid(a[r, 3 * m :])
         set_lstm_output(a[r, :m], a[r, m : 2 * m], a[r, 2 * m : 3 * m], a[r, 3 * m :], before[r], s[r], h[r])
 
 
@@ -149,7 +158,7 @@ def set_lstm_output(i, f, g, o, before, s, h):
     for n in range(len(s)):
         s[n] = f[n] * before[n] + i[n] * g[n]
     copy(s, h)
-    tanhs(h)
+    apply_tanh(h)
     for n in range(len(s)):
         h[n] = o[n] * h[n]
 

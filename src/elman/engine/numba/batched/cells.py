@@ -130,9 +130,24 @@ def _locate_before(step, r, indices):
     return step.zeros if is_reset else step.before + r * step.m_row
 
 
+class Arrays(NamedTuple):
+    """What the kernels of a cell read and write; see `elman.engine.numba.batched.kernels.Workspace`."""
+
+    gates: Any
+    inputs: Any
+    theta: Any
+    s: Any
+    tanh_s: Any
+    h: Any
+    dy: Any
+    ds: Any
+    indices: Any
+
+
 @inlined
-def _forward(compute, gates, inputs, theta, s, tanh_s, h, indices, step):
+def _forward(compute, arrays, step):
     """Turn the products of a step, W h in the gates and U x + b in the inputs, into its states."""
+    gates, inputs, theta, s, tanh_s, h, _, _, indices = arrays
     for r in range(step.R):
         inputs_row = indices[step.first + r] if step.reads_characters else step.first + r
         before, after = _locate_before(step, r, indices), step.after + r * step.m_row
@@ -143,8 +158,9 @@ def _forward(compute, gates, inputs, theta, s, tanh_s, h, indices, step):
 
 
 @inlined
-def _backward(compute, gates, s, tanh_s, h, dy, ds, indices, step):
+def _backward(compute, arrays, step):
     """Turn dL/dh of a step into dL/da, which overwrites the gates."""
+    gates, _, _, s, tanh_s, h, dy, ds, indices = arrays
     for r in range(step.R):
         row, before = r * step.m_row, _locate_before(step, r, indices)
         compute(
@@ -153,34 +169,22 @@ def _backward(compute, gates, s, tanh_s, h, dy, ds, indices, step):
         )  # fmt: skip
 
 
-@kernel
-def forward_rnn_rows(gates, inputs, theta, s, tanh_s, h, indices, step):
-    _forward(forward_rnn, gates, inputs, theta, s, tanh_s, h, indices, step)
+def _rows_kernel(name: str, loop: Any, compute: Any) -> Any:
+    """Return the kernel, a member of this module by its name, that computes the rows of a step."""
+
+    def rows(arrays, step):
+        loop(compute, arrays, step)
+
+    rows.__name__ = rows.__qualname__ = name
+    return kernel(rows)
 
 
-@kernel
-def backward_rnn_rows(gates, s, tanh_s, h, dy, ds, indices, step):
-    _backward(backward_rnn, gates, s, tanh_s, h, dy, ds, indices, step)
-
-
-@kernel
-def forward_gru_rows(gates, inputs, theta, s, tanh_s, h, indices, step):
-    _forward(forward_gru, gates, inputs, theta, s, tanh_s, h, indices, step)
-
-
-@kernel
-def backward_gru_rows(gates, s, tanh_s, h, dy, ds, indices, step):
-    _backward(backward_gru, gates, s, tanh_s, h, dy, ds, indices, step)
-
-
-@kernel
-def forward_lstm_rows(gates, inputs, theta, s, tanh_s, h, indices, step):
-    _forward(forward_lstm, gates, inputs, theta, s, tanh_s, h, indices, step)
-
-
-@kernel
-def backward_lstm_rows(gates, s, tanh_s, h, dy, ds, indices, step):
-    _backward(backward_lstm, gates, s, tanh_s, h, dy, ds, indices, step)
+forward_rnn_rows = _rows_kernel("forward_rnn_rows", _forward, forward_rnn)
+backward_rnn_rows = _rows_kernel("backward_rnn_rows", _backward, backward_rnn)
+forward_gru_rows = _rows_kernel("forward_gru_rows", _forward, forward_gru)
+backward_gru_rows = _rows_kernel("backward_gru_rows", _backward, backward_gru)
+forward_lstm_rows = _rows_kernel("forward_lstm_rows", _forward, forward_lstm)
+backward_lstm_rows = _rows_kernel("backward_lstm_rows", _backward, backward_lstm)
 
 
 class CompiledCell(NamedTuple):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched.cells import Step
+from elman.engine.numba.batched.cells import Arrays, Step
 from elman.engine.numba.batched.dropout import DropoutMask, apply_dropout
 from elman.engine.numba.batched.layout import U_BACKWARD, U_FORWARD, W_BACKWARD, W_FORWARD, B, D, Network, U, W
 from elman.engine.numba.batched.prior import PriorWorkspace, add_prior, compute_alpha_gradient
@@ -128,6 +128,15 @@ def _make_step(net, layer, t, T, R, workspace, thread):
 
 
 @inlined
+def _cell_arrays(net, workspace, inputs, indices):
+    """What the kernels of the cell get."""
+    return Arrays(
+        workspace.gates, inputs, net.theta, workspace.s, workspace.tanh_s, workspace.h, workspace.dy, workspace.ds,
+        indices,
+    )  # fmt: skip
+
+
+@inlined
 def _forward_step(net, layer, t, T, R, workspace, indices, thread):
     """One time step of one layer for all rows; U x + b has been computed."""
     sizes, step = net.sizes, _make_step(net, layer, t, T, R, workspace, thread)
@@ -150,7 +159,7 @@ def _forward_step(net, layer, t, T, R, workspace, indices, thread):
     inputs = net.added if layer == 0 else workspace.inputs
     call_pointer(
         workspace.pointers.forward_cell,
-        (workspace.gates, inputs, net.theta, workspace.s, workspace.tanh_s, workspace.h, indices, step),
+        (_cell_arrays(net, workspace, inputs, indices), step),
     )
     barrier(thread)
 
@@ -210,7 +219,7 @@ def _backward_layer(net, layer, T, R, workspace, indices, thread):
                 copy(workspace.dy_before, r * m_row + unit, dy, into + r * m_row + unit, vectors)
         call_pointer(
             workspace.pointers.backward_cell,
-            (workspace.gates, workspace.s, workspace.tanh_s, workspace.h, dy, workspace.ds, indices, step),
+            (_cell_arrays(net, workspace, workspace.inputs, indices), step),
         )
         barrier(thread)
         call_pointer(

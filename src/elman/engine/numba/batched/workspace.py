@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched import kernels
-from elman.engine.numba.batched.cells import CELLS, Step
+from elman.engine.numba.batched.cells import CELLS, Arrays, Step
 from elman.engine.numba.batched.dropout import NO_DROPOUT
 from elman.engine.numba.batched.layout import Layout, Network, flatten, make_layout, pack_part, row_multiple
 from elman.engine.numba.batched.prior import PriorValues, make_priors, prior_pointer
@@ -193,18 +193,19 @@ class BatchedNetwork:
         *arrays, scratch, start, size, _ = self.workspaces
         x, panels, cell = self.workspaces.h[0], self.workspaces.panels[0], CELLS[self.architecture.cell]
         indices, step, ranges = np.zeros(0, np.intp), Step(0, 0, 0, 0, 0, 0, False, *[0] * 11), Ranges(0, 0, 0, 0)
+        of_cell = Arrays(x, x, x, x, x, x, x, x, indices)
         pointers = kernels.Pointers(
             multiply=kernel_pointer(
                 multiply_panels, x, 0, 0, x, 0, 0, x, 0, 0, self.net.packed, 0, 0, 0, 0, 0, ranges, scratch, 0
             ),
-            forward_cell=kernel_pointer(cell.forward, x, x, x, x, x, x, indices, step),
+            forward_cell=kernel_pointer(cell.forward, of_cell, step),
         )
         if self.backward:
             pointers = pointers._replace(
                 sum_outer=kernel_pointer(
                     sum_outer_products, x, 0, 0, x, 0, 0, x, 0, 0, panels, 0, x, 0, 0, ranges, scratch, 0
                 ),
-                backward_cell=kernel_pointer(cell.backward, x, x, x, x, x, x, indices, step),
+                backward_cell=kernel_pointer(cell.backward, of_cell, step),
             )
         workspace = kernels.Workspace._make([*(array[0] for array in arrays), scratch, start, size, pointers])
         values = self.priors.values
