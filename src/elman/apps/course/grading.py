@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-import elman
 from elman import gradcheck
 from elman.apps.course import checks
 from elman.apps.course.comparison import CheckResult
@@ -45,7 +44,7 @@ CHECKS: dict[str, Callable[..., CheckResult]] = {
     "synthesize": checks.check_sampling,
 }
 """Task -> its check."""
-SOURCE = str(Path(elman.__file__).parents[1])
+SOURCE = str(Path(__file__).parents[3])
 
 
 @dataclass(frozen=True)

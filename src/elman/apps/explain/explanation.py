@@ -160,13 +160,14 @@ def _record(
     """
     network, known, state = parameters.architecture, np.flatnonzero(indices < len(parameters["c"])), initial.reshape(1)
     N, n, K, D = len(indices), len(known), network.K, network.state_size
-    C, R, in_cell_state = min(CANDIDATES, K), 4 if parameters.prior.model else 1, _is_cell_state(network)
+    C, R = min(CANDIDATES, K), 4 if parameters.prior.model else 1
+    is_bounded = np.array([unit.vector.bounded for unit in list_units(network)], np.bool_)
     nats, matched = np.full((R, N), np.nan), np.zeros(N, np.uint8)
     candidates, probabilities = np.zeros((n + 1, C), indices.dtype), np.zeros((n + 1, C), np.float32)
     times = np.diff(known, prepend=0, append=N)  # at how many positions the state before each known character is held
     step = max(1, MAX_SLICE_VALUES // (R * K + D))
     with Spool(np.dtype(np.uint8)) as spool:
-        spool.append(np.repeat(_quantize_states(state.recurrent, in_cell_state), times[0], axis=0))
+        spool.append(np.repeat(quantize(state.recurrent, is_bounded), times[0], axis=0))
         for start in range(0, n, step):
             after = slice(start + 1, start + step + 1)
             log_p, orders, states = _predict(session, parameters, state, indices[known[start : start + step]])
@@ -175,7 +176,7 @@ def _record(
             following = known[after]
             nats[:, following] = -log_p[np.arange(len(following)), :, indices[following]].T
             matched[following] = orders[: len(following)]
-            spool.append(np.repeat(_quantize_states(states.recurrent, in_cell_state), times[after], axis=0))
+            spool.append(np.repeat(quantize(states.recurrent, is_bounded), times[after], axis=0))
             state = states.select(slice(-1, None))
         quantized = spool.array().reshape(N, D)
     num_read = np.searchsorted(known, np.arange(N))  # before each position
@@ -226,12 +227,13 @@ def list_units(network: Architecture) -> tuple[Unit, ...]:
     )
 
 
-def quantize(activations: Array) -> QuantizedActivations:
-    """Quantize activations in [-1, 1] to one byte.
+def quantize(activations: Array, is_bounded: NDArray[np.bool_] | bool = True) -> QuantizedActivations:
+    """Quantize activations in [-1, 1] to one byte; of a cell state, which is unbounded, its tanh, which h receives.
 
     The distance from the middle is proportional to the root of the activation, so that a unit of small range still
     gets many levels: the step is 0.0005 at an activation of 0.001, and 0.016 at 1.
     """
+    activations = np.where(is_bounded, activations, np.tanh(activations))
     roots = np.sqrt(np.abs(activations).clip(0, 1)) * np.sign(activations)
     return np.asarray(np.rint(ZERO_CODE * roots + ZERO_CODE), np.uint8)
 
@@ -240,13 +242,3 @@ def dequantize(quantized: QuantizedActivations | NDArray[np.integer]) -> Floats:
     """Return the activations that quantized values represent."""
     roots = (quantized.astype(np.float32) - ZERO_CODE) / ZERO_CODE
     return np.asarray(roots * np.abs(roots))
-
-
-def _quantize_states(states: Array, in_cell_state: NDArray[np.bool_]) -> QuantizedActivations:
-    """Quantize states (n, u). A cell state is unbounded; its tanh is quantized, which is what h receives of it."""
-    return quantize(np.where(in_cell_state, np.tanh(states), states))
-
-
-def _is_cell_state(network: Architecture) -> NDArray[np.bool_]:
-    """Return a mask (D,) of the numbers of the state that are unbounded: the cell state of an LSTM."""
-    return np.array([not unit.vector.bounded for unit in list_units(network)])
