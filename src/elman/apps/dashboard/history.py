@@ -45,11 +45,11 @@ class MetricCurve:
         points = self._points[:]
         width = -(-len(points) // MAX_BUCKETS)
         if width > 1:
-            kept = {len(points) - 1}
-            for start in range(0, len(points), width):
-                bucket = range(start, min(start + width, len(points)))
-                kept |= {min(bucket, key=lambda n: points[n][2]), max(bucket, key=lambda n: points[n][2])}
-            points = [points[n] for n in sorted(kept)]
+            values = np.array([value for *_, value in points])
+            buckets = np.pad(values, (0, -len(values) % width), "edge").reshape(-1, width)
+            starts = np.arange(len(buckets)) * width
+            extremes = np.concatenate([starts + buckets.argmin(axis=1), starts + buckets.argmax(axis=1), [len(values)]])
+            points = [points[n] for n in np.unique(np.minimum(extremes, len(values) - 1))]
         return {
             "update": [update for update, _, _ in points],
             "seconds": [round(seconds, 6) for _, seconds, _ in points],
