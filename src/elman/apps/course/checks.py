@@ -544,7 +544,7 @@ def check_training(train: Function, *, seed: int = 5, layout: str = "rows") -> C
 
     def locate(function: Function, name: str, array: Array, expected: Array) -> str:
         if name == "on_window":
-            return "to be called before every update, with its number, h_0 of the window and its first character"
+            return "to be called before every update, with its number, h_0 and the window's first character"
         if name == "parameters":
             return "not those after the last update: the dict that is given is to be changed"
         first = int(np.argmax([not measure_error(*pair) <= 1e-5 for pair in zip(array, expected, strict=True)]))
