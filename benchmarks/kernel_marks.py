@@ -154,7 +154,7 @@ _timed_kernels: dict[str, Any] = {}
 
 def install() -> None:
     """Put the timers into the modules of the compiled engine, of which no kernel may be compiled yet or in a cache."""
-    assert cache._DIGESTS is None
+    vars(cache)["find_digest"] = lambda module: None  # nothing is stored
     for name, parts in CALLED.items():
         module = importlib.import_module(f"elman.engine.numba.{name}")
         for function, part in parts.items():

@@ -155,7 +155,7 @@ def answer(request: Result) -> Any:
     from elman.jit import cache
 
     if request.get("uncached"):
-        cache._DIGESTS = None
+        vars(cache)["find_digest"] = lambda module: None
     if request.get("marked"):
         import kernel_marks
 

@@ -16,7 +16,8 @@ def list_front(package: str) -> dict[str, str]:
     """Return name -> module of what a package offers: the lines ``from MODULE import NAME as NAME`` of its stub."""
     source = import_module(package).__file__
     assert source is not None
-    lines = Path(source).with_suffix(".pyi").read_text("utf-8").splitlines()
+    stub = Path(source).with_suffix(".pyi")
+    lines = stub.read_text("utf-8").splitlines() if stub.exists() else []
     return {line.split()[3]: line.split()[1] for line in lines if line.startswith("from ")}
 
 

@@ -18,13 +18,8 @@ from elman.jit.cache import digest_sources, kernel_path, load_kernel, read_sourc
 from elman.jit.compiler import describe_type, read_types
 from elman.jit.runtime import call_kernel, call_pointer, kernel_pointer, pack, record_kernels
 from elman.ngram.kernels import set_logs
+from support.processes import run_in_a_process
 
-<<<<<<< HEAD
-NOT_IN_KERNELS = {"elman.compilation", "elman.engine_registry", "elman.engine.protocol", "elman.cli"}
-"""Modules whose constants no kernel contains: whether Numba is installed, the sizes of results, and exit codes."""
-
-=======
->>>>>>> fa09b44d (The cache of kernels finds its sources by import; one wrapper of the cells' kernels; named tuples are returned as such)
 
 def test_every_constant_in_a_kernel_is_part_of_the_digest() -> None:
     sources = read_sources(TRAINING)
@@ -36,18 +31,9 @@ TRAINING, SORTING = "elman.engine.numba.batched.training", "elman.ngram.sorting"
 
 
 def digests(*changes: tuple[str, str, str]) -> tuple[str, ...]:
-<<<<<<< HEAD
     """Return the digests of training and sorting after replacements of text in modules."""
-    sources = {module: path.read_text("utf-8") for module, path in kernel_sources().items()}
-    for module, old, new in changes:
-        assert old in sources[module]
-        sources[module] = sources[module].replace(old, new, 1)
-    found = digest_sources({module: source.encode() for module, source in sources.items()})
-    return found[TRAINING], found[SORTING]
-=======
-    """Return the digests of training and codec after replacements of text in modules."""
     found = []
-    for module in (TRAINING, CODEC):
+    for module in (TRAINING, SORTING):
         sources = {name: source.decode() for name, source in read_sources(module).items()}
         for name, old, new in changes:
             if name in sources:
@@ -55,7 +41,6 @@ def digests(*changes: tuple[str, str, str]) -> tuple[str, ...]:
                 sources[name] = sources[name].replace(old, new, 1)
         found.append(digest_sources({name: source.encode() for name, source in sources.items()}))
     return tuple(found)
->>>>>>> fa09b44d (The cache of kernels finds its sources by import; one wrapper of the cells' kernels; named tuples are returned as such)
 
 
 def test_a_kernel_is_compiled_again_if_code_that_it_imports_has_changed() -> None:
@@ -261,8 +246,6 @@ def test_a_kernel_has_no_copy_of_those_it_calls() -> None:
     assert not re.search(r"define .*test_compiler6double", code)
 
 
-<<<<<<< HEAD
-=======
 LOAD = """
 import sys
 import numpy as np
@@ -283,7 +266,6 @@ def test_a_stored_kernel_is_loaded_with_those_it_calls_and_without_numba(tmp_pat
     assert [each.split() for each in printed] == [[value, str(compiles)] for compiles in (True, False, True, False)]
 
 
->>>>>>> fa09b44d (The cache of kernels finds its sources by import; one wrapper of the cells' kernels; named tuples are returned as such)
 def test_recorded_kernels_are_not_called() -> None:
     numbers = np.arange(3.0)
     with record_kernels() as kernels:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from elman.network.ops import Array
 
     Quotient = tuple[Array, Array | float]
-    Step = Callable[[Betas, int, Array, Array, Array, Array], Quotient]
+    Step = Callable[..., Quotient]
 
 EPSILON = 1e-8
 
@@ -30,8 +30,10 @@ EPSILON = 1e-8
 class Betas(Protocol):
     """What the steps read of an `elman.network.optimizer.Optimizer`."""
 
-    beta1: float
-    beta2: float
+    @property
+    def beta1(self) -> float: ...  # noqa: D102
+    @property
+    def beta2(self) -> float: ...  # noqa: D102
 
 
 def adagrad(optimizer: Betas, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
