@@ -1,4 +1,4 @@
-"""Start-up and end-to-end times, and peak memory: help, compilation, a training, a sample, a gradient check.
+"""Start-up and end-to-end times, peak memory and code that runs: help, compilation, a training, a sample, a check.
 
     python benchmarks/startup.py shakespeare.txt
 
@@ -22,6 +22,38 @@ from speed import machine
 
 ELMAN = [sys.executable, "-m", "elman"]
 TRAIN = ["train", "--preset", "reference"]
+
+
+COUNT = """
+import os, sys
+import elman
+from elman.cli.frame import main
+called = set()
+folder = os.path.dirname(elman.__file__)
+def count(frame, event, argument):
+    code = frame.f_code
+    if event == "call" and code.co_flags & 1 and code.co_name[0] != "<" and code.co_filename.startswith(folder):
+        called.add((code.co_filename, code.co_qualname))
+sys.setprofile(count)
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    pass
+sys.setprofile(None)
+modules = sum(name.partition(".")[0] == "elman" for name in sys.modules)
+print(len(called), modules, file=sys.stderr)
+"""
+"""Runs a command, and prints the functions of Elman that it calls, imports included, and the modules that it imports.
+
+Comprehensions, lambdas, bodies of classes and of modules are no functions.
+"""
+
+
+def count_code(arguments: list[str]) -> dict[str, int]:
+    """Return how many functions and modules of Elman a command runs."""
+    process = subprocess.run([sys.executable, "-c", COUNT, *arguments], check=True, capture_output=True, text=True)
+    functions, modules = map(int, process.stderr.split()[-2:])
+    return {"functions": functions, "modules": modules}
 
 
 def seconds(arguments: list[str], environment: dict[str, str] | None = None) -> float:
@@ -71,6 +103,9 @@ def measure(text: str, folder: Path) -> dict[str, Any]:
     figures["gradcheck_third"] = seconds(
         ["gradcheck", text, "--points", "100", "--hidden-size", "100", "--seq-length", "100"]
     )
+    one = ["train", text, "--preset", "quick", "--max-updates", "1", "--out", str(folder / "quick")]
+    figures["code_of_train"] = count_code([*one, "--quiet"])
+    figures["code_of_sample"] = count_code(["sample", str(run), "--prompt", "The", "--length", "100"])
     losses = [figures["ten_epochs"]["minimum_smooth_loss"]]
     for seed in ("1", "2", "3", "4"):
         losses.append(train(text, folder / seed, "--seed", seed)["minimum_smooth_loss"])

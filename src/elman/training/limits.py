@@ -31,6 +31,10 @@ MIN_UPDATES = 300
 """Updates that a run with a time budget makes, at least, …"""
 MAX_BUDGETS = 2.0
 """… unless they take longer than so many times the budget."""
+TOLERANCE = 1.1
+"""A command that takes so many times its budget says why."""
+BUSY = 0.7
+"""A machine is busy if a thread that never waits runs for a smaller fraction of the time."""
 PAUSE_SECONDS, PAUSE_FACTOR = 2.0, 4.0
 """Work was interrupted, as by Ctrl-Z or a suspended machine, if it takes so many seconds and times longer than
 expected."""
@@ -71,57 +75,20 @@ STOPWATCH: ContextVar[Stopwatch | None] = ContextVar("STOPWATCH", default=None)
 """That of a command whose time budget began before it calls `elman.train`."""
 
 
-class TimeBudget:
-    """Estimates, from the seconds spent and the current speed, which update will be the last.
+class Timer:
+    """Measures the calls of the engine: they are the seconds of the run, and decide how many updates are next.
 
-    `limit` is in seconds in total, None for no limit; `update` updates were done before, in `seconds`. What else has to
-    be done before the end takes `per_update` seconds for every update, and after the last one `reserve` seconds.
+    `limit` is the time budget in seconds, None for none; `total` is the last update, whatever the time. What else has
+    to be done before the end takes `per_update` seconds for every update, and after the last one `at_end` seconds.
     """
 
-    def __init__(self, limit: float | None, update: int = 0, seconds: float = 0.0) -> None:
-        self.limit, self.reserve, self.per_update = limit, 0.0, 0.0
-        self._updates, self._seconds = float(update), seconds
-
-    def observe(self, updates: int, seconds: float) -> None:
-        """Take into account how long so many updates took."""
-        decay = math.exp(-seconds / MEMORY_SECONDS)
-        self._updates = decay * self._updates + updates
-        self._seconds = decay * self._seconds + seconds
-
-    def estimate_seconds(self, updates: int) -> float:
-        """Return how long so many updates will take; 0 where that is not known."""
-        return updates * self._seconds / self._updates if self._updates else 0.0
-
-    def estimate_last_update(self, state: TrainState, last_update: int) -> int:
-        """Return the update at which the time is up, or `last_update`, whichever comes first.
-
-        Updates take `TRAINING_SHARE` of the time at least, and there are `MIN_UPDATES` of them unless they take longer
-        than `MAX_BUDGETS` budgets: a model that was hardly trained is of no use.
-        """
-        if self.limit is None or not self._seconds:
-            return last_update
-        in_engine = self.estimate_seconds(1)
-        per_update = in_engine + self.per_update
-        until_end = state.update + max(0.0, self.limit - self.reserve - state.spent) / per_update
-        of_share, of_longest = (
-            state.update + (share * self.limit - state.seconds) / in_engine for share in (TRAINING_SHARE, MAX_BUDGETS)
-        )
-        return round(min(last_update, max(until_end, of_share, min(MIN_UPDATES, of_longest))))
-
-
-class Timer:
-    """Measures the calls of the engine: they are the seconds of the run, and decide how many updates are next."""
-
     def __init__(self, state: TrainState, limit: float | None, total: int, stopwatch: Stopwatch) -> None:
-        self.state, self.total, self.stopwatch = state, total, stopwatch
-        self.budget = TimeBudget(limit, state.update, state.seconds)
+        self.state, self.limit, self.total, self.stopwatch = state, limit, total, stopwatch
+        self.at_end = self.per_update = 0.0
         self.tick = 1  # updates per call, until their speed is known
         self.engine_seconds = self.core_seconds = 0.0  # in the engine: of time, and of a processor core
         self._spent_before = state.spent
-
-    def last_update(self) -> int:
-        """Return the update that is expected to be the last."""
-        return self.budget.estimate_last_update(self.state, self.total)
+        self._updates, self._seconds = float(state.update), state.seconds  # of late, see `MEMORY_SECONDS`
 
     def measure(self, advance: Callable[[], NDArray[np.float64]]) -> NDArray[np.float64]:
         """Call the engine, and return the losses of its updates."""
@@ -129,7 +96,7 @@ class Timer:
         losses = advance()
 
         def measure() -> tuple[float, float]:
-            expected = self.budget.estimate_seconds(len(losses))
+            expected = len(losses) * self._seconds / self._updates if self._updates else 0.0
             seconds = self.stopwatch.elapsed() - started
             return self.stopwatch.leave_out_pause(seconds, expected), self.stopwatch.elapsed()
 
@@ -138,43 +105,45 @@ class Timer:
         self.core_seconds += time.thread_time() - core_started
         self.state.seconds += seconds
         self.state.spent = self._spent_before + elapsed
-        self.budget.observe(len(losses), seconds)
+        decay = math.exp(-seconds / MEMORY_SECONDS)
+        self._updates, self._seconds = decay * self._updates + len(losses), decay * self._seconds + seconds
         # The first updates are slow, and the speed of one call says little of the next.
-        self.tick = max(1, min(round(len(losses) * TICK_SECONDS / seconds), 4 * self.tick))
+        # Some clocks tick coarsely.
+        self.tick = max(1, min(round(len(losses) * TICK_SECONDS / max(seconds, 1e-6)), 4 * self.tick))
         return losses
 
     def reserve(self, estimate: Callable[[], tuple[float, float]]) -> None:
-        """Set aside the seconds that the rest will take, after the last update and, per update, before it."""
-        if self.budget.limit is not None:
-            self.budget.reserve, self.budget.per_update = run_on_first_process(estimate)
+        """Set aside the seconds that the rest takes at the end and per update, which are estimated."""
+        if self.limit is not None:
+            self.at_end, self.per_update = run_on_first_process(estimate)
+
+    def last_update(self) -> int:
+        """Return the update that is expected to be the last: that at which the time is up, or the total."""
+        if self.limit is None or not self._seconds:
+            return self.total
+        update, in_engine = self.state.update, self._seconds / self._updates
+        left = max(0.0, self.limit - self.at_end - self.state.spent)
+        until_end = update + left / (in_engine + self.per_update)
+        # A model that was hardly trained is of no use, however long other things take: updates have a share of the
+        # time, and there are a few of them unless the machine is so slow that even these are too many.
+        of_share = update + (TRAINING_SHARE * self.limit - self.state.seconds) / in_engine
+        of_longest = update + (MAX_BUDGETS * self.limit - self.state.seconds) / in_engine
+        return round(min(self.total, max(until_end, of_share, min(MIN_UPDATES, of_longest))))
 
     def finish(self, stopped: str) -> None:
         """Let a run that its budget has ended have spent all of it, so that it is not resumed for its last seconds."""
-        if stopped == "max_seconds" and self.budget.limit is not None:
-            self.state.spent = max(self.state.spent, self.budget.limit)
+        if stopped == "max_seconds" and self.limit is not None:
+            self.state.spent = max(self.state.spent, self.limit)
 
     def processor_share(self) -> float:
         """Return the fraction of the time in the engine for which its first thread ran, and did not wait."""
         return self.core_seconds / self.engine_seconds if self.engine_seconds else 1.0
 
 
-TOLERANCE = 1.1
-"""A command that takes so many times its budget says why."""
-BUSY = 0.7
-"""A machine is busy if a thread that never waits runs for a smaller fraction of the time."""
-
-
 def find_last_update(config: Config, windows: Windows) -> int:
     """Return the update that ends the run, unless time or patience ends it before."""
     total = config.epochs * windows.per_epoch
     return min(total, config.max_updates or total)
-
-
-def estimate_last_update(run: Run, config: Config) -> int:
-    """Return the update at which a run with these limits is expected to end, from its mean speed so far."""
-    state, last_update = run.state, find_last_update(config, run.data.windows)
-    budget = TimeBudget(config.max_seconds, state.update, state.seconds)
-    return budget.estimate_last_update(state, last_update)
 
 
 def find_reached_limit(run: Run, config: Config, last_update: int) -> str:
@@ -217,9 +186,11 @@ def describe_reached(run: Run, limit: str) -> str:
 
 def describe_extension(run: Run, saved: Config) -> str:
     """Return what the learning rate does if a run had reached a limit of `saved` and is extended; empty if nothing."""
-    config, update, last_update = run.config, run.state.update, estimate_last_update(run, run.config)
+    config, update = run.config, run.state.update
     if config.schedule == "constant" or not was_ended_by(run, saved):
         return ""
+    total = find_last_update(config, run.data.windows)
+    last_update = Timer(run.state, config.max_seconds, total, Stopwatch()).last_update()
     before, after = (
         float(replace(run.optimizer, last_update=last).learning_rates(done, 1)[0])
         for last, done in ((update, update - 1), (last_update, update))

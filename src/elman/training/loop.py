@@ -175,9 +175,8 @@ def advance(run: Run, engine: Engine, timer: Timer, health: HealthCheck, tasks: 
 def estimate_rest(timer: Timer, validation: Validation, checkpoints: Checkpoints) -> tuple[float, float]:
     """Return the expected seconds from the last update to the exit, and those of validations before, per update."""
     at_end, per_update = validation.estimate_seconds(timer.last_update())
-    assert timer.budget.limit is not None
-    if checkpoints.run.directory is not None:
-        at_end += checkpoints.estimate_seconds() + timer.stopwatch.estimate_exit(timer.budget.limit)
+    if checkpoints.run.directory is not None and timer.limit is not None:
+        at_end += checkpoints.estimate_seconds() + timer.stopwatch.estimate_exit(timer.limit)
     return at_end, per_update
 
 
