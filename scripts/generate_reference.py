@@ -292,6 +292,22 @@ def experiments() -> str:
     return write_notebook(cells)
 
 
+def settings_stub() -> str:
+    """Return the stub that tells type checkers and editors the settings, which `elman.train` takes as options."""
+    lines = [f"    {each.name}: {each.type}" for each in fields(Config)]
+    return "\n".join(
+        [
+            "# Generated from elman.Config by scripts/generate_reference.py.",
+            "import os",
+            "from typing import Literal, TypedDict",
+            "",
+            "class Settings(TypedDict, total=False):",
+            *lines,
+            "",
+        ]
+    )
+
+
 GENERATORS: tuple[Callable[[], str], ...] = (
     commands,
     completion_arguments,
@@ -322,10 +338,12 @@ if __name__ == "__main__":
             outdated.append(path.name)
             if "--check" not in sys.argv:
                 path.write_text(page, encoding="utf-8")
-    notebook = KIT / "experiments.ipynb"
-    if not notebook.exists() or notebook.read_text("utf-8") != experiments():
-        outdated.append(notebook.name)
-        if "--check" not in sys.argv:
-            notebook.write_text(experiments(), "utf-8")
+    stub = DOCS.parent / "src" / "elman" / "settings.pyi"
+    for path, generate in ((KIT / "experiments.ipynb", experiments), (stub, settings_stub)):
+        content = generate()
+        if not path.exists() or path.read_text("utf-8") != content:
+            outdated.append(path.name)
+            if "--check" not in sys.argv:
+                path.write_text(content, "utf-8")
     if outdated and "--check" in sys.argv:
         sys.exit(f"docs: {', '.join(outdated)} out of date: run python scripts/generate_reference.py")

@@ -20,6 +20,7 @@ from elman.runs.texts import TrainingData
 from elman.text import Corpus
 from elman.text.lines import shuffle_corpus
 from elman.training.initialization import create_optimizer, initial_state
+from elman.training.records import generate_final_sample
 from elman.training.run import Run
 from support.cli import Command, assert_refused
 from support.training import EXACT, StopsAt, assert_same, assert_saved, train
@@ -107,7 +108,7 @@ def test_the_validation_loss_is_that_of_the_lines() -> None:
     assert model.score(reversed_lines).nats_per_char == pytest.approx(nats, rel=1e-12)
     assert score(model.engine, model.parameters, model.state, held_out).nats_per_char == pytest.approx(nats)
     assert len(run.samples[-1].text) == 20
-    assert run.final_sample().count("\n") == 9
+    assert generate_final_sample(run).count("\n") == 9
 
 
 def test_a_loaded_model_knows_its_lines(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from elman.text import visible as visible
 from elman.training.advice import LONGER
 from elman.training.callbacks import CallbackList, StoppedEarly
 from elman.training.progress import REFRESH, StderrConsole, create_display, line_interval
+from elman.training.records import generate_final_sample
 
 if TYPE_CHECKING:
     from elman.testing.gradcheck import GradientCheck
@@ -201,7 +202,7 @@ def show_results(run: Run, out: Path, texts: Sequence[str | Path], *, quiet: boo
         _OUT.print(f"\nstopped and saved; {again}: {_resume_command(out)}")
         return
     for temperature in () if quiet else TEMPERATURES:
-        print(f"\nsample at temperature {temperature}:\n\n{visible(run.final_sample(temperature))}")
+        print(f"\nsample at temperature {temperature}:\n\n{visible(generate_final_sample(run, temperature))}")
     _OUT.print(f"\n{run.advice}")
     if run.advice.startswith(LONGER):
         again = ", pipe the text again to" if run.corpus.name == "-" else ""

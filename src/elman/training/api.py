@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Unpack, get_type_hints
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from elman.training.records import save_plot
 from elman.training.run import History, Run
 
 if TYPE_CHECKING:
+    from elman.settings import Settings
     from elman.training.pretrained import InitialWeights, ModelSource
 
 OTHER_ARGUMENTS = (
@@ -65,7 +66,7 @@ def train(
     log: Sequence[str] = (),
     callback: TrainingCallback | None = None,
     on_update: Callable[[Run], object] | None = None,
-    **options: Any,
+    **options: Unpack[Settings],
 ) -> Run:
     """Train a character-level model on a text.
 

@@ -109,7 +109,7 @@ def continue_text(run: Run, length: int, generator: np.random.Generator, tempera
     return shown + "".join(alphabet.decode(characters[:, 0]) for characters in chunks)
 
 
-def generate_final_sample(run: Run, temperature: float) -> str:
+def generate_final_sample(run: Run, temperature: float = 1.0) -> str:
     """Generate a sample of the selected network, with a generator of its own, so that the run does not change."""
     seed = [run.config.seed, run.state.update]
     if run.config.lines:

@@ -178,12 +178,6 @@ class Run:
 
         return create_model(replace(self.selected or self.snapshot(), lines=describe_lines(self)))
 
-    def final_sample(self, temperature: float = 1.0) -> str:
-        """Generate a sample of the selected network, with a generator of its own, so that the run does not change."""
-        from elman.training.records import generate_final_sample
-
-        return generate_final_sample(self, temperature)
-
     @property
     def manifest(self) -> RunManifest:
         """The run as ``run.json`` describes it."""

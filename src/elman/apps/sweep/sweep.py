@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 from elman.apps.sweep.results import SweepResult
 from elman.apps.sweep.space import Pruner, Sampler, SweepSettings, create_grid, fix_options, parse_space
@@ -17,6 +17,9 @@ from elman.options import document_options
 from elman.presets import DEFAULT_PRESET
 from elman.storage import read_toml
 from elman.training import collect_settings, list_training_options
+
+if TYPE_CHECKING:
+    from elman.settings import Settings
 
 
 @document_options(list_training_options())
@@ -34,7 +37,7 @@ def sweep(
     pruner: Pruner = "halving",
     sampler_seed: int = 0,
     callback: Callable[[SweepResult], object] | None = None,
-    **options: Any,
+    **options: Unpack[Settings],
 ) -> SweepResult:
     """Search for the settings with the lowest validation loss.
 
