@@ -88,7 +88,8 @@ class Model:
         --------
         >>> import elman
         >>> corpus = elman.Corpus.from_lines(["Ada", "Grace", "Alan"])
-        >>> model = elman.train(corpus, preset="counts", lines=True, validation=0.0).model
+        >>> options = {"preset": "reference", "engine": "numpy", "seq_length": 5, "max_updates": 1}
+        >>> model = elman.train(corpus, lines=True, **options).model
         >>> model.in_training_text("Grace"), model.in_training_text("Gra")
         (True, False)
         """
