@@ -294,7 +294,9 @@ def experiments() -> str:
 
 def settings_stub() -> str:
     """Return the stub that tells type checkers and editors the settings, which `elman.train` takes as options."""
-    lines = [f"    {each.name}: {each.type}" for each in fields(Config)]
+    hints = {each.name: each.type for each in fields(Config)}
+    hints["validation"] = "float | str | os.PathLike[str]"  # which is made a string
+    lines = [f"    {name}: {hint}" for name, hint in hints.items()]
     return "\n".join(
         [
             "# Generated from elman.Config by scripts/generate_reference.py.",

@@ -1,4 +1,5 @@
 # Generated from elman.Config by scripts/generate_reference.py.
+import os
 from typing import Literal, TypedDict
 
 class Settings(TypedDict, total=False):
