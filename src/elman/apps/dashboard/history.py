@@ -123,8 +123,8 @@ def compute_histograms(parameters: Parameters, states: Array) -> list[dict[str, 
 def _histogram(name: str, array: Array) -> dict[str, Any]:
     finite = array[np.isfinite(array)].astype(np.float64)  # in which the edges are, too
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    if high - low <= 1e-9 * max(-low, high):  # such as biases that are still 0; bins need a width
-        margin = max(0.5, 1e-6 * abs(high))
+    if high - low <= 1e-5 * max(-low, high):  # such as biases that are still 0; float32 has 7 digits for 40 bins
+        margin = max(0.5, 1e-4 * abs(high))
         low, high = low - margin, high + margin
     counts, _ = np.histogram(finite, BINS, (low, high))
     return {"name": name, "low": low, "high": high, "counts": counts.tolist()}
