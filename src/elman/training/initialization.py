@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import fields, replace
 from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -29,9 +28,6 @@ from elman.presets import Preset
 from elman.runs.texts import TrainingData, suggest_field, training_length
 from elman.text import Corpus
 from elman.training.run import Run
-
-if TYPE_CHECKING:
-    pass
 
 REFERENCE_SPEED = 160_000
 """Characters per second in training, with the network of preset `minute`, of the machine on which the recipes were

@@ -76,9 +76,10 @@ def start_run(
     The arguments are those of `elman.train`; `options` are the settings that were passed, which an empty preset leaves
     as they are. `on_compile` is called if kernels have to be compiled to measure the speed of the machine.
     """
+    # What is asked for: a preset, and in its place what was passed, or what the weights imply.
     recorded = DEFAULT_PRESET if preset is None else preset
     chosen = PRESETS[recorded or DEFAULT_PRESET]
-    weights = None  # random ones
+    weights = None
     if init_from is not None or initial is not None:
         from elman.training.pretrained import open_weights
 
@@ -87,11 +88,13 @@ def start_run(
     asked = limit_texts(Config(**replace_settings(chosen.settings, options)), options)
     require_engine(asked)
 
+    # The text decides the rest: the recipe depends on its length, and on the speed of the machine.
     corpus, validation = read_run_texts(source, asked)
     config, speed = choose_settings(asked, corpus, chosen if recorded else None, options, on_compile)
     data = TrainingData(config, corpus, validation)  # rejects a text that is too short before anything is written
     require_memory(data)
 
+    # The network and its state; the directory is written last, once everything is known to be valid.
     optimizer = create_optimizer(config)
     compile_ahead(data, optimizer)  # in other processes, while the n-grams of the text are counted
     ngrams = None if weights is None else weights.translate_ngrams(data)
@@ -134,12 +137,15 @@ def train_run(run: Run, callback: TrainingCallback, stopwatch: Stopwatch) -> Non
 
     run.stopped = "counts" if config.is_counts_only else ""
     while not run.stopped:
+        # Before updates, not after: a run that is stopped here is used and saved without the prior.
         perform_due([prior], run, max(timer.last_update(), run.state.update + 1))
         advance(run, engine, timer, health, [prior, *tasks])
+        # Validating and saving take longer on a busy machine, so the end is planned anew after every call.
         timer.reserve(lambda: estimate_rest(timer, validation, checkpoints))
-        last_update = timer.last_update()
+        last_update = timer.last_update()  # of this stop, so that all tasks agree on whether it is the end
         perform_due(tasks, run, last_update)
         callback.on_progress(run, last_update)
+        # Under torchrun all processes must stop at the same update.
         asked = run_on_first_process(callback.should_stop)
         run.stopped = find_reached_limit(run, config, last_update) or ("interrupted" if asked else "")
         # At the end `finish` saves, with a last row that a run resumed from here would not have.
