@@ -21,11 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elman.config import Config, normalize
-from elman.engine import TrainState
 from elman.errors import ElmanError, option, quote
 from elman.model import Model
 from elman.model.loading import fingerprint, load, locate_model
-from elman.network.optimizer import Optimizer
 from elman.network.parameters import Arrays, Parameters
 from elman.ngram.model import NgramModel
 from elman.runs.manifest import ModelOrigin
@@ -192,29 +190,22 @@ class GivenArrays:
 
     def initialize(self, run: Run) -> ModelOrigin:
         """Overwrite the parameters of a run before its first update, and what the optimizer derives from them."""
-        set_initial_weights(run.state, self.arrays, run.optimizer)
+        state, arrays = run.state, self.arrays
+        parameters = state.parameters
+        names = [name for name in parameters if name != "alpha" or name in arrays]
+        if arrays.keys() != set(names):
+            raise ElmanError(f"initial must have the arrays {', '.join(names)} (got {', '.join(arrays) or 'none'})")
+        for name in names:
+            array, target = arrays[name], parameters[name]
+            if array.shape not in (target.shape, (*target.shape, 1)):  # a bias may be a column
+                needed = f"the network and the {parameters.architecture.K} characters of the text need {target.shape}"
+                raise ElmanError(f"initial[{name!r}] has shape {array.shape}, but {needed}")
+            with np.errstate(over="ignore"):  # float64 weights that are too large for float32
+                target[...] = array.reshape(target.shape)
+            if not np.isfinite(target).all():
+                raise ElmanError(f"initial[{name!r}] contains values that are not finite in {target.dtype}")
+        state.M, state.N, state.average = run.optimizer.init(parameters)
         return ModelOrigin(self.path, fingerprint(run.model).hex())
-
-
-def set_initial_weights(state: TrainState, arrays: Mapping[str, Any], optimizer: Optimizer) -> None:
-    """Overwrite the parameters of a state before its first update, and what the optimizer derives from them.
-
-    A bias may be a column, (m, 1), as the reference experiment has it. The weights of an n-gram prior may be left out.
-    """
-    parameters = state.parameters
-    names = [name for name in parameters if name != "alpha" or name in arrays]
-    if arrays.keys() != set(names):
-        raise ElmanError(f"initial must have the arrays {', '.join(names)} (got {', '.join(arrays) or 'none'})")
-    for name in names:
-        array, target = arrays[name], parameters[name]
-        if array.shape not in (target.shape, (*target.shape, 1)):
-            needed = f"the network and the {parameters.architecture.K} characters of the text need {target.shape}"
-            raise ElmanError(f"initial[{name!r}] has shape {array.shape}, but {needed}")
-        with np.errstate(over="ignore"):  # float64 weights that are too large for float32
-            target[...] = array.reshape(target.shape)
-        if not np.isfinite(target).all():
-            raise ElmanError(f"initial[{name!r}] contains values that are not finite in {target.dtype}")
-    state.M, state.N, state.average = optimizer.init(parameters)
 
 
 def open_weights(init_from: ModelSource | None, initial: InitialWeights | None) -> PretrainedModel | GivenArrays | None:
