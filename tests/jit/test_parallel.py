@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elman.engine.numba.linalg.tile import multiply
+from elman.engine.numba.linalg.tile import Matrix, Strips, multiply
 from elman.engine.numba.threads import barrier, make_team
 from elman.jit import Signature, pack
 from elman.ngram.compiled_table import unpack
@@ -28,7 +28,7 @@ def small_kernels() -> list[Signature]:
         (unpack, (1, 1, (words,) * 4, numbers, numbers, numbers)),
         (set_logs, (q, bits, q, q, 0)),
         (barrier, (thread,)),
-        (multiply, (q, 0, 0, q, 0, 0, q, 0, 0, 0, q, 0, 0, 0, 1, 1, 1)),
+        (multiply, (*[Matrix(q, 0, 0)] * 3, 0, Strips(q, 0, 0, 0), 1, 1, 1)),
     ]
     return [(kernel, pack(*values).kinds) for kernel, values in arguments]
 

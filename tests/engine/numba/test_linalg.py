@@ -40,7 +40,7 @@ def vector_function(name: str) -> Any:
 
     @tile.row_kernel
     def apply(builder: Any, target: Any, source: Any, vectors: Any) -> None:
-        view = simd.Simd(builder, target.type.pointee)
+        view = simd.Simd(builder, target.kind)
         with cgutils.for_range(builder, vectors) as loop:
             view.store(getattr(view, name)(view.load(view.vector(source, loop.index))), view.vector(target, loop.index))
 
@@ -209,8 +209,9 @@ def test_a_product_of_every_shape(dtype: Dtype, backwards: bool, added: str, str
         right = c_storage.copy()
         matrix(right, rows, columns, columns + 5)[:] = (D[:1] if added == "bias" else D) + A @ B
         strip = -(-vectors // -(-vectors // tile.MAX_VECTORS)) * lanes  # rows of B are contiguous here
-        c, d, b = storage_of(C)[:3], storage_of(D)[:2], storage_of(B)[:3]
-        tile.multiply(*c, *d, d_row, *storage_of(A), *b, strip, rows, depth, vectors)
+        added_to, (*a, a_step) = tile.Matrix(*storage_of(D)[:2], d_row), storage_of(A)
+        strips = tile.Strips(*storage_of(B)[:3], strip)
+        tile.multiply(tile.Matrix(*storage_of(C)[:3]), added_to, tile.Matrix(*a), a_step, strips, rows, depth, vectors)
         assert np.array_equal(c_storage, right), (rows, vectors, depth)
 
 

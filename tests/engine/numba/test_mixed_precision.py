@@ -15,6 +15,7 @@ from elman.engine import TrainState, get_engine
 from elman.engine.numba.batched.training import Training
 from elman.engine.numba.linalg import panels, simd, tile
 from elman.engine.numba.linalg.simd import aligned_zeros
+from elman.engine.numba.linalg.tile import Matrix
 from elman.network import Optimizer
 from elman.network.dropout import Dropout, WeightDropout
 from elman.ngram.counting import count_ngrams
@@ -74,8 +75,9 @@ def test_a_product_is_that_of_rounded_factors(rows: int, depth: int, columns: in
     half = panels.Ranges(0, columns // 16 * 8, 1, 0)
     for ranges in (half, panels.Ranges(half.size, columns - half.size, 1, 0)):
         from_python(panels.multiply_panels)(
-            C.ravel(), 0, columns, D.ravel(), 0, 0, A.ravel(), 0, depth, pack(B, transposed), 0, PANEL_WIDTH,
-            rows, depth, columns, ranges, scratch, 0,
+            Matrix(C.ravel(), 0, columns), Matrix(D.ravel(), 0, 0), Matrix(A.ravel(), 0, depth),
+            panels.Panels(pack(B, transposed), 0, PANEL_WIDTH), rows, depth, columns, ranges,
+            scratch, 0,
         )  # fmt: skip
     expected = D + round_to_bfloat16(A) @ round_to_bfloat16(B)
     assert largest_relative_error(C, expected) <= tolerances.PRODUCT_FLOAT32
@@ -89,8 +91,9 @@ def test_a_sum_of_outer_products_is_that_of_rounded_factors(depth: int, rows: in
     packed = aligned_zeros(panels.TERMS * columns, PAIRS)
     for first in (0, 8):
         from_python(panels.sum_outer_products)(
-            C.ravel(), 0, columns, A.ravel(), 0, rows, B.ravel(), 0, columns, packed, 0, zeros, depth, columns,
-            panels.Ranges(first, 8, rows // 16, 16), scratch, 0,
+            Matrix(C.ravel(), 0, columns), Matrix(A.ravel(), 0, rows), Matrix(B.ravel(), 0, columns),
+            panels.Scratch(packed, 0), zeros, depth, columns, panels.Ranges(first, 8, rows // 16, 16),
+            scratch, 0,
         )  # fmt: skip
     expected = round_to_bfloat16(A).T @ round_to_bfloat16(B)
     computed = rows // 16 * 16

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.linalg.simd import BYTES, Simd
-from elman.engine.numba.linalg.tile import multiply, row_tile, strip_width
+from elman.engine.numba.linalg.tile import Matrix, Strips, multiply, row_tile, strip_width
 from elman.engine.numba.linalg.vector import (
     VectorView,
     adagrad,
@@ -163,8 +163,8 @@ def compute_logits(weights, scratch, first, rows, m):
     vectors = K_row * h.itemsize // BYTES
     columns = strip_width(vectors) * BYTES // h.itemsize
     multiply(
-        scratch.g, first * K_row, K_row, weights.c, 0, 0, h, (first + 1) * m_row, m_row, 1,
-        scratch.V_columns, 0, columns, m_row * columns, rows, m, vectors,
+        Matrix(scratch.g, first * K_row, K_row), Matrix(weights.c, 0, 0), Matrix(h, (first + 1) * m_row, m_row), 1,
+        Strips(scratch.V_columns, 0, columns, m_row * columns), rows, m, vectors,
     )  # fmt: skip
 
 
@@ -208,8 +208,8 @@ def compute_output_backward(weights, scratch, first, rows, K):
     vectors = m_row * scratch.g.itemsize // BYTES
     columns = strip_width(vectors) * BYTES // scratch.g.itemsize
     multiply(
-        scratch.da, (first + 1) * m_row, m_row, scratch.zeros, 0, 0, scratch.g, first * K_row, K_row, 1,
-        weights.V, 0, columns, K_row * columns, rows, K, vectors,
+        Matrix(scratch.da, (first + 1) * m_row, m_row), Matrix(scratch.zeros, 0, 0),
+        Matrix(scratch.g, first * K_row, K_row), 1, Strips(weights.V, 0, columns, K_row * columns), rows, K, vectors,
     )  # fmt: skip
 
 
@@ -224,14 +224,14 @@ def recur_backward(weights, scratch, T, m):
 
 
 @kernel
-def update_matrix(
-    theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, panels, panel, zeros, scalars,
-    rows, T, m_row,
-):  # fmt: skip
-    """Update theta, `rows` x m, by AdaGrad with the gradient sum_t outer_t states_t'.
+def update_matrix(theta, theta_columns, M, outers, states, panel_of, zeros, scalars, rows, T):
+    """Update theta, `rows` x m, by AdaGrad with the gradient sum_t outer_t states_t', rows of two matrices.
 
-    From `panel` on, `panels` is workspace for a panel of the gradient.
+    `panel_of` is workspace for a panel of the gradient: an array and where the panel begins there.
     """
+    outer, outer_start, outer_row = outers
+    panels, panel = panel_of
+    m_row = states.row
     lanes = BYTES // panels.itemsize
     vectors = strip_width(m_row // lanes)
     columns = vectors * lanes
@@ -241,8 +241,8 @@ def update_matrix(
         for start in range(0, rows, PANEL_ROWS):
             height = min(PANEL_ROWS, rows - start)
             multiply(
-                panels, panel, columns, zeros, 0, 0, outer, outer_start + start, 1, outer_row,
-                states, states_start + strip * columns, m_row, 0, height, T, vectors,
+                Matrix(panels, panel, columns), Matrix(zeros, 0, 0), Matrix(outer, outer_start + start, 1), outer_row,
+                Strips(states.data, states.start + strip * columns, m_row, 0), height, T, vectors,
             )  # fmt: skip
             # AdaGrad processes groups of rows; those after the last one are padding, whose gradient is zero.
             copy(panels, panel + height * columns, zeros, 0, (-height % lanes) * vectors)
@@ -274,8 +274,8 @@ def update_output(weights, squared_grads, scratch, scalars, T, K):
     """Update V and c."""
     m_row, K_row = len(weights.b), len(weights.c)
     update_matrix(
-        weights.V, scratch.V_columns, squared_grads.V, scratch.g, 0, K_row, scratch.h, m_row,
-        scratch.panels, PANEL_ROWS * m_row, scratch.zeros, scalars, K, T, m_row,
+        weights.V, scratch.V_columns, squared_grads.V, Matrix(scratch.g, 0, K_row), Matrix(scratch.h, m_row, m_row),
+        (scratch.panels, PANEL_ROWS * m_row), scratch.zeros, scalars, K, T,
     )  # fmt: skip
     update_bias(weights.c, squared_grads.c, scratch.dc, scratch.g, 0, T, scratch.zeros, scalars)
 
@@ -285,8 +285,8 @@ def update_recurrence(weights, squared_grads, scratch, scalars, T, m):
     """Update W."""
     m_row = len(weights.b)
     update_matrix(
-        weights.W, scratch.W_columns, squared_grads.W, scratch.da, m_row, m_row, scratch.h, 0,
-        scratch.panels, 0, scratch.zeros, scalars, m, T, m_row,
+        weights.W, scratch.W_columns, squared_grads.W, Matrix(scratch.da, m_row, m_row), Matrix(scratch.h, 0, m_row),
+        (scratch.panels, 0), scratch.zeros, scalars, m, T,
     )  # fmt: skip
 
 

@@ -18,8 +18,9 @@ from elman.engine.numba.batched.cells import Arrays, Step
 from elman.engine.numba.batched.dropout import DropoutMask, apply_dropout
 from elman.engine.numba.batched.layout import U_BACKWARD, U_FORWARD, W_BACKWARD, W_FORWARD, B, D, Network, U, W
 from elman.engine.numba.batched.prior import PriorWorkspace, add_prior, compute_alpha_gradient
-from elman.engine.numba.linalg.panels import TERMS, Ranges, entire
+from elman.engine.numba.linalg.panels import TERMS, Panels, Ranges, Scratch, entire
 from elman.engine.numba.linalg.simd import BYTES
+from elman.engine.numba.linalg.tile import Matrix
 from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
 from elman.engine.numba.threads import barrier, partition
 from elman.jit import UNUSED, KernelPointer, call_pointer, compiled, inlined, kernel
@@ -144,10 +145,11 @@ def _forward_step(net, layer, t, T, R, workspace, indices, thread):
     call_pointer(
         workspace.pointers.multiply,
         (
-            workspace.gates, step.gates - thread.first + recurrent, sizes.gates_row, workspace.zeros, 0, 0,
-            workspace.h, step.before - thread.first, sizes.m_row,
-            net.packed, net.offsets[layer, W_FORWARD], sizes.panel_width, R, sizes.m,
-            sizes.recurrent_blocks * sizes.m_row, _own_ranges(sizes, sizes.recurrent_blocks, thread),
+            Matrix(workspace.gates, step.gates - thread.first + recurrent, sizes.gates_row),
+            Matrix(workspace.zeros, 0, 0),
+            Matrix(workspace.h, step.before - thread.first, sizes.m_row),
+            Panels(net.packed, net.offsets[layer, W_FORWARD], sizes.panel_width),
+            R, sizes.m, sizes.recurrent_blocks * sizes.m_row, _own_ranges(sizes, sizes.recurrent_blocks, thread),
             workspace.scratch, _locate_scratch(workspace, thread),
         ),
     )  # fmt: skip
@@ -172,9 +174,9 @@ def _multiply_inputs(net, layer, T, R, y, y_start, workspace, thread):
     call_pointer(
         workspace.pointers.multiply,
         (
-            workspace.inputs, 0, row, net.theta, net.offsets[layer, B], 0, y, y_start, sizes.m_row,
-            net.packed, net.offsets[layer, U_FORWARD], sizes.panel_width, T * R, sizes.m, row,
-            _own_ranges(sizes, sizes.input_blocks, thread),
+            Matrix(workspace.inputs, 0, row), Matrix(net.theta, net.offsets[layer, B], 0),
+            Matrix(y, y_start, sizes.m_row), Panels(net.packed, net.offsets[layer, U_FORWARD], sizes.panel_width),
+            T * R, sizes.m, row, _own_ranges(sizes, sizes.input_blocks, thread),
             workspace.scratch, _locate_scratch(workspace, thread),
         ),
     )  # fmt: skip
@@ -225,10 +227,11 @@ def _backward_layer(net, layer, T, R, workspace, indices, thread):
         call_pointer(
             workspace.pointers.multiply,
             (
-                dy, into, m_row, dy, into, m_row,
-                workspace.gates, step.gates - unit + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
-                net.packed, net.offsets[layer, W_BACKWARD], sizes.panel_width, R, sizes.recurrent_blocks * m_row, m_row,
-                _own_ranges(sizes, 1, thread), workspace.scratch, _locate_scratch(workspace, thread),
+                Matrix(dy, into, m_row), Matrix(dy, into, m_row),
+                Matrix(workspace.gates, step.gates - unit + (sizes.blocks - sizes.recurrent_blocks) * m_row, row),
+                Panels(net.packed, net.offsets[layer, W_BACKWARD], sizes.panel_width),
+                R, sizes.recurrent_blocks * m_row, m_row, _own_ranges(sizes, 1, thread),
+                workspace.scratch, _locate_scratch(workspace, thread),
             ),
         )  # fmt: skip
         for r in range(resets):
@@ -262,14 +265,14 @@ def _compute_layer_gradients(net, layer, T, R, y, y_start, workspace, indices, t
             copy(workspace.h, (layer * (T + 1) * R + k) * m_row + unit, workspace.zeros, 0, vectors)
     if sizes.reset_at >= 0:
         barrier(thread)
-    panels = thread.rank * TERMS * m_row
+    packed = Scratch(workspace.panels, thread.rank * TERMS * m_row)
     call_pointer(
         workspace.pointers.sum_outer,
         (
-            gradient, offsets[layer, W], m_row, gates, start + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
-            workspace.h, layer * (T + 1) * R * m_row, m_row, workspace.panels, panels, workspace.zeros, T * R, m_row,
-            _own_ranges(sizes, sizes.recurrent_blocks, thread),
-            workspace.scratch, _locate_scratch(workspace, thread),
+            Matrix(gradient, offsets[layer, W], m_row),
+            Matrix(gates, start + (sizes.blocks - sizes.recurrent_blocks) * m_row, row),
+            Matrix(workspace.h, layer * (T + 1) * R * m_row, m_row), packed, workspace.zeros, T * R, m_row,
+            _own_ranges(sizes, sizes.recurrent_blocks, thread), workspace.scratch, _locate_scratch(workspace, thread),
         ),
     )  # fmt: skip
     columns = sizes.input_blocks * m_row
@@ -277,8 +280,8 @@ def _compute_layer_gradients(net, layer, T, R, y, y_start, workspace, indices, t
         call_pointer(
             workspace.pointers.sum_outer,
             (
-                gradient, offsets[layer, U], m_row, gates, start, row, y, y_start, m_row, workspace.panels, panels,
-                workspace.zeros, T * R, m_row, _own_ranges(sizes, sizes.input_blocks, thread),
+                Matrix(gradient, offsets[layer, U], m_row), Matrix(gates, start, row), Matrix(y, y_start, m_row),
+                packed, workspace.zeros, T * R, m_row, _own_ranges(sizes, sizes.input_blocks, thread),
                 workspace.scratch, _locate_scratch(workspace, thread),
             ),
         )  # fmt: skip
@@ -350,9 +353,9 @@ def forward(net, workspace, prior, window, thread):
     call_pointer(
         workspace.pointers.multiply,
         (
-            workspace.g, first * K_row, K_row, net.added, sizes.c_padded, 0, y, top + first * m_row, m_row,
-            net.packed, sizes.V_forward, sizes.panel_width, last - first, sizes.m, K_row, entire(K_row),
-            workspace.scratch, _locate_scratch(workspace, thread),
+            Matrix(workspace.g, first * K_row, K_row), Matrix(net.added, sizes.c_padded, 0),
+            Matrix(y, top + first * m_row, m_row), Panels(net.packed, sizes.V_forward, sizes.panel_width),
+            last - first, sizes.m, K_row, entire(K_row), workspace.scratch, _locate_scratch(workspace, thread),
         ),
     )  # fmt: skip
     if sizes.order > 0:
@@ -372,8 +375,9 @@ def backward(net, workspace, prior, window, thread):
     call_pointer(
         workspace.pointers.sum_outer,
         (
-            workspace.gradient, sizes.V, m_row, workspace.g, 0, K_row, y, (sizes.layers - 1) * stride + start, m_row,
-            workspace.panels, thread.rank * TERMS * m_row, workspace.zeros, rows, m_row,
+            Matrix(workspace.gradient, sizes.V, m_row), Matrix(workspace.g, 0, K_row),
+            Matrix(y, (sizes.layers - 1) * stride + start, m_row),
+            Scratch(workspace.panels, thread.rank * TERMS * m_row), workspace.zeros, rows, m_row,
             Ranges(column, columns, 1, columns), workspace.scratch, _locate_scratch(workspace, thread),
         ),
     )  # fmt: skip
@@ -383,9 +387,9 @@ def backward(net, workspace, prior, window, thread):
     call_pointer(
         workspace.pointers.multiply,
         (
-            workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0, workspace.g, 0, K_row,
-            net.packed, sizes.V_backward, sizes.panel_width, rows, sizes.K, m_row, _own_ranges(sizes, 1, thread),
-            workspace.scratch, _locate_scratch(workspace, thread),
+            Matrix(workspace.dy, R * m_row, m_row), Matrix(workspace.zeros, 0, 0), Matrix(workspace.g, 0, K_row),
+            Panels(net.packed, sizes.V_backward, sizes.panel_width), rows, sizes.K, m_row,
+            _own_ranges(sizes, 1, thread), workspace.scratch, _locate_scratch(workspace, thread),
         ),
     )  # fmt: skip
     for layer in range(sizes.layers - 1, -1, -1):
@@ -399,10 +403,11 @@ def backward(net, workspace, prior, window, thread):
             call_pointer(
                 workspace.pointers.multiply,
                 (
-                    workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0,
-                    workspace.gates, layer * rows * sizes.gates_row, sizes.gates_row,
-                    net.packed, net.offsets[layer, U_BACKWARD], sizes.panel_width, rows, sizes.input_blocks * m_row,
-                    m_row, _own_ranges(sizes, 1, thread), workspace.scratch, _locate_scratch(workspace, thread),
+                    Matrix(workspace.dy, R * m_row, m_row), Matrix(workspace.zeros, 0, 0),
+                    Matrix(workspace.gates, layer * rows * sizes.gates_row, sizes.gates_row),
+                    Panels(net.packed, net.offsets[layer, U_BACKWARD], sizes.panel_width),
+                    rows, sizes.input_blocks * m_row, m_row, _own_ranges(sizes, 1, thread),
+                    workspace.scratch, _locate_scratch(workspace, thread),
                 ),
             )  # fmt: skip
     barrier(thread)  # the gradients of W have read all states

@@ -14,8 +14,17 @@ from elman.engine.numba.batched.cells import CELLS, Arrays, Step
 from elman.engine.numba.batched.dropout import NO_DROPOUT
 from elman.engine.numba.batched.layout import Layout, Network, flatten, make_layout, pack_part, row_multiple
 from elman.engine.numba.batched.prior import PriorValues, make_priors, prior_pointer
-from elman.engine.numba.linalg.panels import TERMS, Ranges, multiply_panels, scratch_size, sum_outer_products
+from elman.engine.numba.linalg.panels import (
+    TERMS,
+    Panels,
+    Ranges,
+    Scratch,
+    multiply_panels,
+    scratch_size,
+    sum_outer_products,
+)
 from elman.engine.numba.linalg.simd import aligned_zeros
+from elman.engine.numba.linalg.tile import Matrix
 from elman.engine.numba.threads import Team, make_team
 from elman.engine_registry import require_cell
 from elman.jit import UNUSED, KernelPointer, Packed, call_kernel, is_recording, kernel_pointer, pack
@@ -193,17 +202,18 @@ class BatchedNetwork:
         *arrays, scratch, start, size, _ = self.workspaces
         x, panels, cell = self.workspaces.h[0], self.workspaces.panels[0], CELLS[self.architecture.cell]
         indices, step, ranges = np.zeros(0, np.intp), Step(0, 0, 0, 0, 0, 0, False, *[0] * 11), Ranges(0, 0, 0, 0)
+        matrix = Matrix(x, 0, 0)
         of_cell = Arrays(x, x, x, x, x, x, x, x, indices)
         pointers = kernels.Pointers(
             multiply=kernel_pointer(
-                multiply_panels, x, 0, 0, x, 0, 0, x, 0, 0, self.net.packed, 0, 0, 0, 0, 0, ranges, scratch, 0
+                multiply_panels, matrix, matrix, matrix, Panels(self.net.packed, 0, 0), 0, 0, 0, ranges, scratch, 0
             ),
             forward_cell=kernel_pointer(cell.forward, of_cell, step),
         )
         if self.backward:
             pointers = pointers._replace(
                 sum_outer=kernel_pointer(
-                    sum_outer_products, x, 0, 0, x, 0, 0, x, 0, 0, panels, 0, x, 0, 0, ranges, scratch, 0
+                    sum_outer_products, matrix, matrix, matrix, Scratch(panels, 0), x, 0, 0, ranges, scratch, 0
                 ),
                 backward_cell=kernel_pointer(cell.backward, of_cell, step),
             )

@@ -10,7 +10,7 @@ time. A sum has one term for each packed number: `depth` terms, or half as many.
 matrix begins at offset s * terms, whatever the number of its columns.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -229,6 +229,21 @@ class Ranges(NamedTuple):
     stride: int  # from block to block
 
 
+class Panels(NamedTuple):
+    """A matrix in panels."""
+
+    data: Any
+    start: int
+    width: int  # columns of a panel
+
+
+class Scratch(NamedTuple):
+    """Workspace from an element of an array on."""
+
+    data: Any
+    start: int
+
+
 @inlined
 def entire(n):
     """A row or column of n elements."""
@@ -246,15 +261,16 @@ def _select_left_factor(scratch, a):
 
 
 @kernel
-def multiply_panels(
-    c, c_start, c_row, d, d_start, d_row, a, a_start, a_row, b, b_start, panel_width, rows, depth, columns, ranges,
-    scratch, scratch_start,
-):  # fmt: skip
-    """C = D + A B for B in panels; D may be C, and ``d_row = 0`` adds the same row to every row.
+def multiply_panels(C, D, A, B, rows, depth, columns, ranges, scratch, scratch_start):
+    """C = D + A B for B in `Panels`; D may be C.
 
     Of the `columns`, those of `ranges` are computed, which begin and end at a multiple of a vector. `scratch` is None,
     or from `scratch_start` on workspace for `ROWS` rows of A in pairs.
     """
+    c, c_start, c_row = C
+    d, d_start, d_row = D
+    a, a_start, a_row = A
+    b, b_start, panel_width = B
     lanes, terms, at_once = BYTES // c.itemsize, count_terms(b, depth), max(1, rows) if scratch is None else ROWS
     shape = tile_shape(b)
     for first in range(0, rows, at_once):
@@ -286,16 +302,17 @@ def multiply_panels(
 
 
 @kernel
-def sum_outer_products(
-    c, c_start, c_row, a, a_start, a_row, b, b_start, b_row, panels, p_start, zeros, depth, columns, ranges,
-    scratch, scratch_start,
-):  # fmt: skip
+def sum_outer_products(C, A, B, packed, zeros, depth, columns, ranges, scratch, scratch_start):
     """C = sum_k A[k, :]' B[k, :], a sum over `depth` rows of A and of B, which has so many columns.
 
-    The rows of C in `ranges` are computed. `zeros` is as long as a row of C; from `p_start` on, `panels` is workspace
-    for `TERMS` packed rows of B. `scratch` is None, or the same for rows of A. The columns of A that a tile needs stay
-    in the first-level cache while all panels are read.
+    The rows of C in `ranges` are computed. `zeros` is as long as a row of C; `packed` is workspace for `TERMS` packed
+    rows of B, `scratch` None or workspace for rows of A in pairs. The columns of A that a tile needs stay in the
+    first-level cache while all panels are read.
     """
+    c, c_start, c_row = C
+    a, a_start, a_row = A
+    b, b_start, b_row = B
+    panels, p_start = packed
     lanes = BYTES // c.itemsize
     shape = tile_shape(panels)
     panel_width, tile_rows = shape[1] * lanes, even_split(ranges.size, shape[0])

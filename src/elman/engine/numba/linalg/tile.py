@@ -16,7 +16,7 @@ by Intel's Advanced Matrix Extensions (AMX) where the processor has them.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import binding, ir
 
@@ -340,6 +340,23 @@ def row_tile(builder: Any, *operands: Any) -> None:
     _call_row(builder, operands, chained=True)
 
 
+class Matrix(NamedTuple):
+    """A matrix in a flat array."""
+
+    data: Any
+    start: int  # where it begins
+    row: int  # elements from one row to the next; 0 for the same row again and again, such as a bias
+
+
+class Strips(NamedTuple):
+    """A matrix that is cut into strips of columns, each as wide as a row of sums that fits the registers."""
+
+    data: Any
+    start: int
+    step: int  # elements from one row of a strip to the next …
+    strip: int  # … and from one strip to the next
+
+
 @inlined
 def even_split(n, maximum):
     """The size of the fewest equal parts of n no larger than `maximum`; the last part may be smaller."""
@@ -356,23 +373,23 @@ def strip_width(vectors):
 
 
 @kernel
-def multiply(
-    c, c_start, c_row, d, d_start, d_row, a, a_start, a_row, a_step, b, b_start, b_step, b_strip,
-    rows, depth, vectors,
-):  # fmt: skip
+def multiply(C, D, A, a_step, B, rows, depth, vectors):
     """C = D + A B, where D may be C.
 
     Parameters
     ----------
-    c, d, a, b : ndarray, shape (n,)
-        Flat storage. Row r of C begins at ``c_start + r * c_row``, and of D likewise: ``d_row = 0`` adds the same
-        row, a bias, to every row of the product. A[r, k] is at ``a_start + r * a_row + k * a_step``. Strip s of
-        row k of B is at ``b_start + s * b_strip + k * b_step``.
+    C, D, A : Matrix
+        Elements of a row of A are `a_step` apart.
+    B : Strips
     rows, depth : int
         Rows of A and C; number of terms of each sum.
     vectors : int
         Columns of B and C in vectors of `BYTES`: a multiple of the strip width, or less than one strip.
     """
+    c, c_start, c_row = C
+    d, d_start, d_row = D
+    a, a_start, a_row = A
+    b, b_start, b_step, b_strip = B
     lanes = BYTES // c.itemsize
     width = strip_width(vectors)
     tile_rows = even_split(rows, MAX_ROWS)
