@@ -209,9 +209,9 @@ def test_a_product_of_every_shape(dtype: Dtype, backwards: bool, added: str, str
         right = c_storage.copy()
         matrix(right, rows, columns, columns + 5)[:] = (D[:1] if added == "bias" else D) + A @ B
         strip = -(-vectors // -(-vectors // tile.MAX_VECTORS)) * lanes  # rows of B are contiguous here
-        added_to, (*a, a_step) = tile.Matrix(*storage_of(D)[:2], d_row), storage_of(A)
+        added_to, a = tile.Matrix(*storage_of(D)[:2], d_row), storage_of(A)
         strips = tile.Strips(*storage_of(B)[:3], strip)
-        tile.multiply(tile.Matrix(*storage_of(C)[:3]), added_to, tile.Matrix(*a), a_step, strips, rows, depth, vectors)
+        tile.multiply(tile.Matrix(*storage_of(C)[:3]), added_to, tile.Matrix(*a[:3]), a[3], strips, rows, depth, vectors)
         assert np.array_equal(c_storage, right), (rows, vectors, depth)
 
 
