@@ -191,7 +191,7 @@ class ToyLogger(MetricsLogger):
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a logger that is registered and nothing else."""
-    monkeypatch.setitem(LOGGERS, "toy", LoggerSpec(f"{__name__}:ToyLogger", "toy.txt", "a line per record"))
+    monkeypatch.setitem(LOGGERS.core, "toy", LoggerSpec(f"{__name__}:ToyLogger", "toy.txt", "a line per record"))
     return "toy"
 
 
@@ -206,7 +206,7 @@ def test_a_registered_logger_is_written_by_the_public_interface(corpus: Corpus, 
 
 def test_a_registered_logger_is_in_help_and_errors_and_is_closed(corpus: Corpus, tmp_path: Path, toy: str) -> None:
     assert "* toy: a line per record, in OUT/toy.txt." in logger_help()
-    with pytest.raises(ElmanError, match=r"log must be jsonl, tensorboard, wandb or toy \(got 'tou'\)"):
+    with pytest.raises(ElmanError, match=r"log must be jsonl, toy, tensorboard or wandb \(got 'tou'\)"):
         open_loggers(tmp_path, ["tou"])
     with pytest.raises(KeyboardInterrupt):
         train(corpus, **EXACT, out=tmp_path, log=[toy], callback=Killed(5))
