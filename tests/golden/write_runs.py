@@ -72,7 +72,6 @@ def write(folder: Path) -> None:
     with (
         mock.patch("elman.training.limits.time", clock),
         mock.patch("elman.training.checkpoints.time", clock),
-        mock.patch("elman.training.loop.time", clock),
         mock.patch("elman.training.loop.save_plot"),
         mock.patch("elman.runs.manifest.describe_machine", return_value=machine),
         mock.patch("elman.runs.manifest.list_versions", return_value={"elman": "0.3.0"}),

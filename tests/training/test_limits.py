@@ -61,7 +61,7 @@ def run_on(
     now = {"perf_counter": lambda: machine.now, "monotonic": lambda: machine.now}
     clock = SimpleNamespace(**now, thread_time=lambda: share * machine.now)
     monkeypatch.setattr(limits, "MIN_UPDATES", least)
-    for module in (limits, checkpoints, loop):
+    for module in (limits, checkpoints):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(limits, "compile_seconds", lambda: machine.compile_seconds)
     monkeypatch.setattr(limits, "PLOT_SECONDS", 0.0)

@@ -64,3 +64,11 @@ class Checkpoints:
     def estimate_seconds(self) -> float:
         """Return how long the last save is expected to take."""
         return 0.0 if self.run.directory is None else median_low(self.save_seconds)
+
+
+def create_directory(run: Run) -> None:
+    """Write the first checkpoint of a run, before its first update, to its directory."""
+    if run.directory is not None:
+        started = time.monotonic()
+        run.directory.create(run.manifest, make_checkpoint(run))
+        run.file_seconds = time.monotonic() - started

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import fields, replace
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -28,6 +29,9 @@ from elman.presets import Preset
 from elman.runs.texts import TrainingData, suggest_field, training_length
 from elman.text import Corpus
 from elman.training.run import Run
+
+if TYPE_CHECKING:
+    from elman.training.pretrained import GivenArrays, InitialWeights, ModelSource, PretrainedModel
 
 REFERENCE_SPEED = 160_000
 """Characters per second in training, with the network of preset `minute`, of the machine on which the recipes were
@@ -216,6 +220,19 @@ def create_optimizer(config: Config) -> Optimizer:
         "weight_dropout": WeightDropout(config.weight_dropout, config.seed) if config.weight_dropout else None,
     }
     return Optimizer(**{each.name: settings[each.name] for each in fields(Optimizer) if each.name in settings})
+
+
+def open_weights(init_from: ModelSource | None, initial: InitialWeights | None) -> PretrainedModel | GivenArrays | None:
+    """Return the weights that a run starts with; None if they are random."""
+    if init_from is not None:
+        from elman.training.pretrained import PretrainedModel  # which imports what loads a model
+
+        return PretrainedModel.open(init_from)
+    if initial is not None:
+        from elman.training.pretrained import GivenArrays
+
+        return GivenArrays.open(initial)
+    return None
 
 
 def describe_start(run: Run, asked: Config) -> tuple[str, ...]:

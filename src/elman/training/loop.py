@@ -7,7 +7,6 @@ after which update it is due next, and does it. A resumed run, `elman.training.r
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,7 +19,7 @@ from elman.runs.texts import Text, TrainingData, read_run_texts
 from elman.runs.writer import RunWriter
 from elman.training.advice import advise, outcome_of
 from elman.training.callbacks import StoppedEarly, TrainingCallback
-from elman.training.checkpoints import Checkpoints
+from elman.training.checkpoints import Checkpoints, create_directory
 from elman.training.health import HealthCheck
 from elman.training.initialization import (
     choose_settings,
@@ -28,6 +27,7 @@ from elman.training.initialization import (
     create_optimizer,
     describe_start,
     initial_state,
+    open_weights,
     require_memory,
 )
 from elman.training.limits import (
@@ -40,7 +40,7 @@ from elman.training.limits import (
 )
 from elman.training.prior import PriorSwitch
 from elman.training.records import MetricsRows, Samples, save_plot, update_smooth_loss
-from elman.training.run import History, Run, make_checkpoint
+from elman.training.run import History, Run
 from elman.training.validation import Validation
 
 if TYPE_CHECKING:
@@ -79,11 +79,7 @@ def start_run(
     # What is asked for: a preset, and in its place what was passed, or what the weights imply.
     recorded = DEFAULT_PRESET if preset is None else preset
     chosen = PRESETS[recorded or DEFAULT_PRESET]
-    weights = None
-    if init_from is not None or initial is not None:
-        from elman.training.pretrained import open_weights
-
-        weights = open_weights(init_from, initial)
+    weights = open_weights(init_from, initial)  # None: random ones
     options = options if weights is None else weights.adopt_settings(options, chosen.settings)
     asked = limit_texts(Config(**replace_settings(chosen.settings, options)), options)
     require_engine(asked)
@@ -103,10 +99,7 @@ def start_run(
     run = Run(data, state, optimizer, history, directory, preset=recorded, measured_speed=speed)
     run.init_from = None if weights is None else weights.initialize(run)
     run.notices = describe_start(run, asked)
-    if directory is not None:
-        started = time.monotonic()
-        directory.create(run.manifest, make_checkpoint(run))
-        run.file_seconds = time.monotonic() - started
+    create_directory(run)
     return run
 
 

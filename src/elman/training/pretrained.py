@@ -206,10 +206,3 @@ class GivenArrays:
                 raise ElmanError(f"initial[{name!r}] contains values that are not finite in {target.dtype}")
         state.M, state.N, state.average = run.optimizer.init(parameters)
         return ModelOrigin(self.path, fingerprint(run.model).hex())
-
-
-def open_weights(init_from: ModelSource | None, initial: InitialWeights | None) -> PretrainedModel | GivenArrays | None:
-    """Return the weights that a run starts with; None if they are random."""
-    if init_from is not None:
-        return PretrainedModel.open(init_from)
-    return None if initial is None else GivenArrays.open(initial)
