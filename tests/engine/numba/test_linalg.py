@@ -211,7 +211,8 @@ def test_a_product_of_every_shape(dtype: Dtype, backwards: bool, added: str, str
         strip = -(-vectors // -(-vectors // tile.MAX_VECTORS)) * lanes  # rows of B are contiguous here
         added_to, a = tile.Matrix(*storage_of(D)[:2], d_row), storage_of(A)
         strips = tile.Strips(*storage_of(B)[:3], strip)
-        tile.multiply(tile.Matrix(*storage_of(C)[:3]), added_to, tile.Matrix(*a[:3]), a[3], strips, rows, depth, vectors)
+        c = tile.Matrix(*storage_of(C)[:3])
+        tile.multiply(c, added_to, tile.Matrix(*a[:3]), a[3], strips, rows, depth, vectors)
         assert np.array_equal(c_storage, right), (rows, vectors, depth)
 
 

@@ -1,4 +1,5 @@
 """The report of the reference experiment, carried out on any text."""
 
-from elman.apps.report.compare import compare_reports as compare_reports
-from elman.apps.report.pipeline import report as report
+from elman.fronts import lazy_front
+
+__getattr__, __dir__ = lazy_front(__name__)
