@@ -16,7 +16,7 @@ pytest.importorskip("optuna")
 
 import elman
 from elman.apps.sweep import loop, worker
-from elman.apps.sweep.commands import SweepDisplay, create_table
+from elman.apps.sweep.display import SweepDisplay, create_table
 from elman.apps.sweep.loop import Objective
 from elman.apps.sweep.results import SweepResult
 from elman.cli.inputs import read_runs
