@@ -38,7 +38,7 @@ def is_offered(module: str, name: str) -> bool:
     """Return whether a module is at the top level, or the front of a package has the name."""
     path = SOURCE.joinpath(*module.split("."))
     if not path.is_dir():
-        return path.parent == SOURCE / "elman" and path.with_suffix(".py").is_file()
+        return path.parent == SOURCE / "elman" and any(path.with_suffix(each).is_file() for each in (".py", ".pyi"))
     package = import_module(module)
     return hasattr(package, name) and name not in {each.name for each in pkgutil.iter_modules(package.__path__)}
 
