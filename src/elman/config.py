@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from math import isfinite
@@ -15,13 +15,13 @@ from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-from elman import recipe
 from elman.engine_registry import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help, require_feature
 from elman.errors import ElmanError, option, quote, shorten
 from elman.network.cells import cell_help, cell_names
 from elman.network.optimizers import OPTIMIZERS, beta_help, learning_rate_help, optimizer_names, weight_decay_help
 from elman.options import suggest_option
 from elman.presets import PRESETS, name_preset
+from elman.recipe import choose_text_limits
 from elman.storage import make_absolute
 from elman.storage.untrusted import MAX_INT
 
@@ -360,12 +360,6 @@ def make_config(preset: str = "reference", options: Mapping[str, Any] | None = N
     return Config(**replace_settings(PRESETS[name_preset(preset)].settings, options or {}))
 
 
-def limit_texts(config: Config, passed: Collection[str]) -> Config:
-    """Return the settings of a run with the characters of its texts that its time budget is enough for."""
-    limits: dict[str, Any] = {**recipe.limit_texts(vars(config), passed)}
-    return replace(config, **limits) if limits else config
-
-
 def replace_settings(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with the options in their place.
 
@@ -381,7 +375,7 @@ def replace_settings(settings: Mapping[str, Any], options: Mapping[str, Any]) ->
     ):
         result |= OPTIMIZERS[optimizer].defaults()
     if any(options.get(name) is not None for name in LIMITS):
-        derived = recipe.choose_text_limits(result["max_seconds"]) if result.get("max_seconds") else {}
+        derived = choose_text_limits(result["max_seconds"]) if result.get("max_seconds") else {}
         result = {name: value for name, value in result.items() if derived.get(name) != value} | _NO_LIMITS
     result.update(options)
     if not result.get("validation"):

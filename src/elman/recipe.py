@@ -89,7 +89,7 @@ _ONE_LAYER: dict[str, Any] = {
 """The network and the training of a short budget."""
 
 
-def choose_text_limits(seconds: float) -> dict[str, int]:
+def choose_text_limits(seconds: float) -> dict[str, Any]:
     """Return how many characters of a text, and of the validation set, a time budget is enough for, by setting."""
     return {
         "max_chars": max(MIN_CHARS, round(MAX_CHARS_PER_SECOND * seconds)),
@@ -197,7 +197,7 @@ def _passes_in(seconds: float, n: int, units: float) -> float:
 # --- The settings of one run ---
 
 
-def limit_texts(settings: Mapping[str, Any], passed: Collection[str]) -> dict[str, int]:
+def limit_texts(settings: Mapping[str, Any], passed: Collection[str]) -> dict[str, Any]:
     """Return how many characters of its texts a run reads, by setting, where its time budget decides; but those passed.
 
     They do not depend on the speed of the machine, so that the run can be repeated.

@@ -147,10 +147,10 @@ def _reading_options(config: Config) -> dict[str, Any]:
     return {name: getattr(config, name) for name in ("encoding", "keep_crlf", "field", "lines", "masker", "max_chars")}
 
 
-def read_text(source: Text, config: Config, *, in_order: bool = False) -> Corpus:
-    """Read the text of a run; unless `in_order`, independent lines are put into the order in which they are divided."""
+def read_text(source: Text, config: Config) -> Corpus:
+    """Read the text of a run; independent lines are put into the order in which they are divided."""
     corpus = read_corpus(source, min_count=config.min_count, **_reading_options(config))
-    return shuffle_corpus(corpus, config.seed) if config.lines and not in_order else corpus
+    return shuffle_corpus(corpus, config.seed) if config.lines else corpus
 
 
 def read_run_texts(source: Text | None, config: Config) -> tuple[Corpus, Corpus | None]:

@@ -1,4 +1,3 @@
-from elman.config import limit_texts as limit_texts
 from elman.training.api import collect_settings as collect_settings
 from elman.training.api import list_training_options as list_training_options
 from elman.training.callbacks import CallbackList as CallbackList

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from elman.config import Config, limit_texts, replace_settings
+from elman import recipe
+from elman.config import Config, replace_settings
 from elman.engine import Engine, finish_compiling, get_engine, require_engine
 from elman.engine.processes import run_on_first_process
 from elman.presets import DEFAULT_PRESET, PRESETS
@@ -81,7 +82,9 @@ def start_run(
     chosen = PRESETS[recorded or DEFAULT_PRESET]
     weights = open_weights(init_from, initial)  # None: random ones
     options = options if weights is None else weights.adopt_settings(options, chosen.settings)
-    asked = limit_texts(Config(**replace_settings(chosen.settings, options)), options)
+    asked = Config(**replace_settings(chosen.settings, options))
+    if limits := recipe.limit_texts(vars(asked), options):
+        asked = replace(asked, **limits)
     require_engine(asked)
 
     # The text decides the rest: the recipe depends on its length, and on the speed of the machine.
