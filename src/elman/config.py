@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from math import isfinite
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 
 from elman.engine_registry import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help, require_feature
 from elman.errors import ElmanError, option, quote, shorten
-from elman.network.cells import cell_help, cell_names
-from elman.network.optimizers import OPTIMIZERS, beta_help, learning_rate_help, optimizer_names, weight_decay_help
+from elman.network.cells import CELLS, cell_help
+from elman.network.optimizers import OPTIMIZERS, beta_help, learning_rate_help, weight_decay_help
 from elman.options import suggest_option
 from elman.presets import PRESETS, name_preset
 from elman.recipe import choose_text_limits
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     from elman.text.masks import Masker
 
 
-def _option(
-    default: Any, help: str | Callable[[], str], choices: Callable[[], tuple[str, ...]] | None = None, **limits: float
-) -> Any:
+def _option(default: Any, help: str | Callable[[], str], choices: Collection[str] = (), **limits: float) -> Any:
     """Return a field with its help, its range and, from a registry, its choices; `below` and `above` are exclusive."""
     return field(default=default, metadata={"help": help, "choices": choices, "limits": limits})
 
@@ -58,7 +56,7 @@ class Config:
     0.1
     """
 
-    cell: str = _option("rnn", cell_help, choices=cell_names)
+    cell: str = _option("rnn", cell_help, choices=CELLS)
     hidden_size: int = _option(
         100, "Hidden units per layer; 0 for the n-gram counts alone, without a network.", minimum=0
     )
@@ -67,7 +65,7 @@ class Config:
         25, "Characters in one training sequence (truncated backpropagation through time).", minimum=1
     )
     batch_size: int = _option(1, "Sequences per update: the text is split into this many contiguous parts.", minimum=1)
-    optimizer: str = _option("adagrad", "Optimizer.", choices=optimizer_names)
+    optimizer: str = _option("adagrad", "Optimizer.", choices=OPTIMIZERS)
     learning_rate: float = _option(0.1, learning_rate_help, above=0)
     schedule: Literal["constant", "cosine", "step"] = _option(
         "constant",
@@ -149,10 +147,8 @@ class Config:
     )
     patience: int = _option(0, "Early stopping: number of validations without improvement; 0 turns it off.", minimum=0)
     seed: int = _option(400, "Random seed.", minimum=0, maximum=2**32 - 1)
-    engine: str = _option(DEFAULT_ENGINE, engine_help, choices=lambda: tuple(ENGINES))
-    device: str = _option(
-        "auto", "Device of {engine:torch}; auto is cuda if available, else cpu.", choices=lambda: DEVICES
-    )
+    engine: str = _option(DEFAULT_ENGINE, engine_help, choices=ENGINES)
+    device: str = _option("auto", "Device of {engine:torch}; auto is cuda if available, else cpu.", choices=DEVICES)
     dtype: Literal["float32", "float64"] = _option("float64", "Floating-point precision.")
     mixed_precision: bool = _option(
         False,
@@ -280,8 +276,13 @@ def help_of(name: str) -> str:
 
 def choices_of(name: str) -> tuple[str, ...]:
     """Return the choices of a setting; empty if it has none."""
-    hint, names = _hints()[name], Config.__dataclass_fields__[name].metadata["choices"]
-    return names() if names else get_args(hint) if get_origin(hint) is Literal else ()
+    return tuple(_find_choices(name))
+
+
+def _find_choices(name: str) -> Collection[str]:
+    """Return the choices, of which a registry finds a name of the core without a search for others."""
+    hint, choices = _hints()[name], Config.__dataclass_fields__[name].metadata["choices"]
+    return get_args(hint) if get_origin(hint) is Literal else choices
 
 
 _TYPE_NAMES = {int: "an integer", float: "a number", str: "a string", bool: "True or False", NoneType: "None"}
@@ -295,7 +296,7 @@ _LIMITS: dict[str, tuple[Callable[[float, float], bool], str]] = {
 
 
 def _check(name: str, value: Any) -> None:
-    hint, limits, choices = _hints()[name], Config.__dataclass_fields__[name].metadata["limits"], choices_of(name)
+    hint, limits, choices = _hints()[name], Config.__dataclass_fields__[name].metadata["limits"], _find_choices(name)
     if type(value) is int:
         limits = {"maximum": MAX_INT} | limits
     allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
@@ -304,7 +305,7 @@ def _check(name: str, value: Any) -> None:
             f"{option[name]} must be {' or '.join(map(_TYPE_NAMES.__getitem__, allowed))} (got {quote(value)})"
         )
     requirement = ""
-    if choices:
+    if choices != ():  # whether a registry is empty would take a search for the entries of other packages
         requirement = "" if value in choices else f"one of {', '.join(choices)}"
     elif value is None or isinstance(value, str):
         return
@@ -331,7 +332,7 @@ def normalize(name: str, value: Any) -> Any:
         from elman.text.masks import Masker  # imports NumPy, too
 
         return Masker(value).names if name == "mask" else Masker(regex=value).regex
-    if isinstance(value, str) and value.lower() in choices_of(name):
+    if isinstance(value, str) and value.lower() in _find_choices(name):
         return value.lower()
     return value
 

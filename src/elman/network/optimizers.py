@@ -151,11 +151,6 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
 """Optimizers by name."""
 
 
-def optimizer_names() -> tuple[str, ...]:
-    """Return the names of all optimizers."""
-    return tuple(OPTIMIZERS)
-
-
 def find_optimizer(name: str) -> OptimizerSpec:
     """Return an optimizer; raise an `ElmanError` if there is none of that name."""
     if name not in OPTIMIZERS:

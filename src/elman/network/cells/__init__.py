@@ -83,11 +83,6 @@ CELLS = Registry[CellSpec](
 """Cells by name: the module of that name in this package has the entry of each."""
 
 
-def cell_names() -> tuple[str, ...]:
-    """Return the names of all cells."""
-    return tuple(CELLS)
-
-
 def cell_help() -> str:
     """Return the help of ``--cell``."""
-    return f"Recurrent cell: {join_alternatives(cell_names())}."
+    return f"Recurrent cell: {join_alternatives([*CELLS])}."
