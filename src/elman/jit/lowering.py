@@ -72,7 +72,9 @@ class _KernelLower(_Lower):  # type: ignore[misc]
                 index = kind.fields.index(expr.attr)
                 variable = self.getvar(expr.value.name)
                 indices, whole = [_INT32(0), _INT32(index)], self.context.get_value_type(kind)
-                pointer = self.builder.gep(variable, indices, inbounds=True, source_etype=whole)
+                # LLVM 15, that of Numba 0.61, has typed pointers, of which a given type would be that of the result.
+                kind_of_whole = whole if variable.type.is_opaque else None
+                pointer = self.builder.gep(variable, indices, inbounds=True, source_etype=kind_of_whole)
                 field = self.builder.load(pointer, typ=self.context.get_value_type(kind.types[index]))
                 return self.context.cast(self.builder, field, kind.types[index], resty)
         return super().lower_expr(resty, expr)
