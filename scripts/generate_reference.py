@@ -23,7 +23,7 @@ from elman.apps.serve import metrics as prometheus
 from elman.apps.serve.app import ERRORS, describe_app
 from elman.apps.serve.requests import SEED, UNSUPPORTED
 from elman.apps.serve.settings import Settings
-from elman.cli import app
+from elman.cli.frame import create_app
 from elman.config import Config
 from elman.engine import get_engine
 from elman.errors import flag
@@ -61,7 +61,7 @@ def mark_options(text: str) -> str:
 
 def commands() -> str:
     """Return the sections of the commands, without what other pages or the common options say."""
-    docs = app.generate_docs().partition("## elman --install-completion")[0].rstrip() + "\n\n"
+    docs = create_app(describe=True).generate_docs().partition("## elman --install-completion")[0].rstrip() + "\n\n"
     docs = re.sub(r"^# elman\n|## Table of Contents\n\n( *- [^\n]*\n)+\n", "", docs, flags=re.MULTILINE)
     docs = re.sub(r"```console\n[^`]*```\n\n", "", docs)  # the lists say which arguments and options are required
     others = r"\*\*Other\*\*:\n\n(\* `[^\n]*\n)+\n"
@@ -70,11 +70,15 @@ def commands() -> str:
     docs = re.sub(r"^(\* \[`[\w-]+`\]\([^)]+\)): .*$", r"\1", docs, flags=re.MULTILINE)  # each section says it
     docs = re.sub(r"(?<=\))\n\* (?=\[`)", ", ", docs)  # the commands of a group in one line
     docs = re.sub(r"^(\*\*\w+\*\*:)\n\n\* (?=\[`)", r"\1 ", docs, flags=re.MULTILINE)
-    train, sweep, rest = re.split(r"(?=## elman sweep)|(?=## elman view)", docs)
-    options, training = train.split("**Training**:\n")
-    training = re.sub(r" \*\[default: [^]]*\]\*", "", training)  # the table of presets has them
-    sweep = re.sub(r"\*\*Training\*\*:\n\n.*", SETTINGS, sweep, flags=re.DOTALL)
-    docs = f"{options}**Training**:\n{training}{sweep}{rest}"
+    sections = re.split(r"^(?=## elman )", docs, flags=re.MULTILINE)
+    for n, section in enumerate(sections):
+        if section.startswith("## elman train\n"):
+            options, training = section.split("**Training**:\n")
+            training = re.sub(r" \*\[default: [^]]*\]\*", "", training)  # the table of presets has them
+            sections[n] = f"{options}**Training**:\n{training}"
+        elif section.startswith("## elman sweep\n"):
+            sections[n] = re.sub(r"\*\*Training\*\*:\n\n.*", SETTINGS, section, flags=re.DOTALL)
+    docs = "".join(sections)
     docs = re.sub(r"(?<= )(?:\n+ +\* [^\n]*)+", "", re.sub(r"(`--(?:preset|log) [^\n]*)\n\n(?= +\* )", r"\1 \n", docs))
     docs = re.sub(r"(?<=`CORPUS`: )Text file.*(?= \*\[default)", "One [text](#common-options).", docs)
     docs = re.sub(r"^\*\*(?:Arguments|Parameters)\*\*:\n\n", "", docs, flags=re.MULTILINE)
@@ -296,7 +300,7 @@ def settings_stub() -> str:
     """Return the stub that tells type checkers and editors the settings, which `elman.train` takes as options."""
     hints = {each.name: each.type for each in fields(Config)}
     hints["validation"] = "float | str | os.PathLike[str]"  # which is made a string
-    lines = [f"    {name}: {hint}" for name, hint in hints.items()]
+    lines = [f"    {name}: {hint}".replace("'", '"') for name, hint in hints.items()]
     return "\n".join(
         [
             "# Generated from elman.Config by scripts/generate_reference.py.",

@@ -59,14 +59,15 @@ CORE = {
 INSTALLED = Registry[Any]("elman.commands")
 """Commands of applications. `GROUP` of its module is the group of a command in ``--help``."""
 
-OTHER = Group("Other", sort_key=len(COMMANDS))
+GROUPS = {title: Group(title, sort_key=place) for place, title in enumerate(COMMANDS, 1)}
+OTHER = GROUPS["Other"]
 
 
 ENVIRONMENT = "ELMAN_"  # what the names of environment variables begin with
 
 
-def _create_app() -> App:
-    """Return the application with the commands of the core."""
+def create_app(describe: bool = False) -> App:
+    """Return the application with the commands of the core or, to `describe` them, all: those are imported."""
     app = App(
         name="elman",
         version=__version__,
@@ -74,8 +75,8 @@ def _create_app() -> App:
         help="Train character-level language models (RNN, GRU, LSTM) on your own text, on a CPU, and use them.",
         help_format="plaintext",
     )
-    for name, path in CORE.items():
-        app.command(path, name=name)
+    for place, (name, path) in enumerate((CORE | (_list_installed() if describe else {})).items()):
+        app.command(path, name=name, **(_describe(name, path) | {"sort_key": place} if describe else {}))
     app["--help"].group = app["--version"].group = OTHER
     app.command(_show_help, name="help", show=False)
     app.register_install_completion_command(
@@ -86,6 +87,26 @@ def _create_app() -> App:
     return app
 
 
+def _list_installed() -> dict[str, str]:
+    """Return the module and function of each command of an application; warn of one that cannot be imported."""
+    found = {}
+    for name, entry_point in INSTALLED.entry_points.items():
+        try:
+            INSTALLED[name]
+            found[name] = entry_point.value
+        except ElmanError as error:
+            _show_warning(str(error))
+    return found
+
+
+def _describe(name: str, path: str) -> dict[str, Any]:
+    """Return the group and the help of a command."""
+    target, module = resolve_name(path), sys.modules[path.partition(":")[0]]
+    titles = {name: title for title, names in COMMANDS.items() for name in names}
+    group = GROUPS.get(titles.get(name) or getattr(module, "GROUP", ""), OTHER)
+    return {"group": group, "help": target.help if isinstance(target, App) else target.__doc__}
+
+
 def _add_installed(tokens: Sequence[str]) -> None:
     """Add the commands of applications; import the one that is called, or whose help is."""
     for name, entry_point in INSTALLED.entry_points.items():
@@ -93,25 +114,6 @@ def _add_installed(tokens: Sequence[str]) -> None:
             app.command(entry_point.value, name=name)
         if name in tokens[:2]:
             INSTALLED[name]  # Cyclopts would end with a traceback if it cannot be imported
-
-
-def _print_overview() -> None:
-    """Print all commands in their groups; to describe them, they are imported."""
-    overview = App(name=app.name, help=app.help, help_format=app.help_format, version_flags=["--version", "-V"])
-    groups = {title: OTHER if title == OTHER.name else Group(title, sort_key=n) for n, title in enumerate(COMMANDS, 1)}
-    titles = {name: title for title, names in COMMANDS.items() for name in names}
-    for place, name in enumerate([*CORE, *INSTALLED]):
-        try:
-            target = resolve_name(CORE[name]) if name in CORE else INSTALLED[name]
-        except ElmanError as error:
-            _show_warning(str(error))
-            continue
-        title = str(titles.get(name) or getattr(sys.modules[target.__module__], "GROUP", ""))
-        help = target.help if isinstance(target, App) else target.__doc__
-        overview.command(_show_help, name=name, group=groups.get(title, OTHER), sort_key=place, help=help)
-    overview["--help"].group = overview["--version"].group = OTHER
-    overview.register_install_completion_command(group=OTHER, help=app["--install-completion"].help)
-    overview.help_print([])
 
 
 @join_descriptions
@@ -196,7 +198,7 @@ def _split_config(arguments: list[str]) -> tuple[list[str], list[str]]:
     return [], arguments
 
 
-app = _create_app()
+app = create_app()
 
 
 def main(arguments: list[str] | None = None, started: float | None = None) -> None:
@@ -229,7 +231,7 @@ def _exit(number: int, frame: FrameType | None) -> None:
 def _run(arguments: list[str]) -> int:
     try:
         if arguments in ([], ["help"], ["--help"], ["-h"]):
-            _print_overview()
+            create_app(describe=True).help_print([])
             code = 0
         else:
             config, rest = _split_config(arguments)
