@@ -50,7 +50,7 @@ def train(text: str, preset: str, threads: int, seconds: float, **options: Any) 
     from elman.engine.numba import threads as teams
     from elman.engine.numba.batched import training
     from elman.engine.numba.batched.workspace import BatchedNetwork
-    from elman.presets import PRESETS
+    from elman.recipe import PRESETS
     from kernel_marks import COUNTERS, K_ROW, KERNEL, M_ROW, count_cycles, shares
 
     class Clock(elman.TrainingCallback):

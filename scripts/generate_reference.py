@@ -32,8 +32,7 @@ from elman.network import Architecture, initial_parameters
 from elman.network.sampling import list_sampling_options
 from elman.ngram.counting import count_ngrams
 from elman.ngram.table import NgramSpec
-from elman.presets import PRESETS
-from elman.recipe import choose_text_limits
+from elman.recipe import PRESETS, choose_text_limits
 from elman.runs.history import COLUMNS, Metrics
 from elman.runs.loggers import optional_loggers
 from elman.text import Alphabet

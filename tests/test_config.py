@@ -12,7 +12,7 @@ import pytest
 from elman.config import ADJUSTABLE, LIMITS, Config, help_of, make_config, replace_settings, resume_config
 from elman.errors import ElmanError
 from elman.network.optimizers import OPTIMIZERS
-from elman.presets import DEFAULT_PRESET, PRESETS
+from elman.recipe import DEFAULT_PRESET, PRESETS
 from support.cells import CELL_NAMES
 
 

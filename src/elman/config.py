@@ -20,8 +20,7 @@ from elman.errors import ElmanError, option, quote, shorten
 from elman.network.cells import CELLS, cell_help
 from elman.network.optimizers import OPTIMIZERS, beta_help, learning_rate_help, weight_decay_help
 from elman.options import suggest_option
-from elman.presets import PRESETS, name_preset
-from elman.recipe import choose_text_limits
+from elman.recipe import PRESETS, choose_text_limits, name_preset
 from elman.storage import make_absolute
 from elman.storage.untrusted import MAX_INT
 

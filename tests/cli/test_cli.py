@@ -24,7 +24,7 @@ from elman.cli.frame import COMMANDS
 from elman.config import Config, help_of, make_config
 from elman.errors import FLAGS, flag
 from elman.machine import HANGUP
-from elman.presets import DEFAULT_PRESET
+from elman.recipe import DEFAULT_PRESET
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
 from support.cli import Command

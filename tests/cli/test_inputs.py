@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from elman.cli.inputs import choose_corpus
+from elman.cli.parameters import choose_corpus
 from elman.errors import ElmanError
 from support.cli import Command, assert_refused
 

@@ -24,7 +24,7 @@ from elman.network.state import State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.model import describe_ngrams, ngram_tensors, read
 from elman.ngram.table import NgramSpec
-from elman.presets import DEFAULT_PRESET
+from elman.recipe import DEFAULT_PRESET
 from elman.text import Alphabet, Corpus
 from support import tolerances as tolerances
 from support.cells import EXPORTED_CELLS, IMPORTED_FORMATS

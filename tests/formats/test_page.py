@@ -24,7 +24,7 @@ from elman.network.bptt import begin_text
 from elman.network.parameters import Parameters
 from elman.network.sampling import list_sampling_options
 from elman.ngram.counting import count_ngrams
-from elman.runs.manifest import TextRecord
+from elman.runs.directory import TextRecord
 from elman.text import Alphabet
 from support.browser import open_page
 from support.random_model import normal_model, random_model, random_prior_model

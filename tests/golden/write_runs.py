@@ -71,10 +71,11 @@ def write(folder: Path) -> None:
     expected: dict[str, Any] = {"resumed": {}}
     with (
         mock.patch("elman.training.limits.time", clock),
-        mock.patch("elman.training.checkpoints.time", clock),
+        mock.patch("elman.training.records.time", clock),
+        mock.patch("elman.training.loop.time", clock),
         mock.patch("elman.training.loop.save_plot"),
-        mock.patch("elman.runs.manifest.describe_machine", return_value=machine),
-        mock.patch("elman.runs.manifest.list_versions", return_value={"elman": "0.3.0"}),
+        mock.patch("elman.runs.directory.describe_machine", return_value=machine),
+        mock.patch("elman.runs.directory.list_versions", return_value={"elman": "0.3.0"}),
     ):
         for name, settings in RUNS.items():
             out = folder / name

@@ -15,8 +15,7 @@ from elman.model import Model
 from elman.model.loading import fingerprint, load
 from elman.ngram.counting import count_ngrams
 from elman.ngram.model import ngram_counts
-from elman.runs.directory import RunDirectory
-from elman.runs.manifest import ModelOrigin
+from elman.runs.directory import ModelOrigin, RunDirectory
 from elman.text import Alphabet, Corpus
 from elman.training.initialization import initial_state
 from elman.training.loop import start_run

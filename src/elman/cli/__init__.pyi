@@ -6,11 +6,6 @@ from elman.cli.display import show_metrics as show_metrics
 from elman.cli.display import show_progress as show_progress
 from elman.cli.frame import app as app
 from elman.cli.frame import main as main
-from elman.cli.inputs import choose_corpus as choose_corpus
-from elman.cli.inputs import read_runs as read_runs
-from elman.cli.inputs import report_newlines as report_newlines
-from elman.cli.inputs import reporting_newlines as reporting_newlines
-from elman.cli.inputs import warn_of_records as warn_of_records
 from elman.cli.parameters import ANY_CASE as ANY_CASE
 from elman.cli.parameters import PRESET_HELP as PRESET_HELP
 from elman.cli.parameters import Corpora as Corpora
@@ -29,9 +24,14 @@ from elman.cli.parameters import Quiet as Quiet
 from elman.cli.parameters import Run as Run
 from elman.cli.parameters import TextFile as TextFile
 from elman.cli.parameters import check_not_input as check_not_input
+from elman.cli.parameters import choose_corpus as choose_corpus
 from elman.cli.parameters import create_options as create_options
 from elman.cli.parameters import join_descriptions as join_descriptions
 from elman.cli.parameters import parse_nonempty_path as parse_nonempty_path
 from elman.cli.parameters import parse_not_empty as parse_not_empty
 from elman.cli.parameters import passed_options as passed_options
+from elman.cli.parameters import read_runs as read_runs
+from elman.cli.parameters import report_newlines as report_newlines
+from elman.cli.parameters import reporting_newlines as reporting_newlines
 from elman.cli.parameters import require_corpus as require_corpus
+from elman.cli.parameters import warn_of_records as warn_of_records

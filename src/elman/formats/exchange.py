@@ -17,9 +17,8 @@ from elman.model.loading import check_is_model, create_model, hub_name, load, na
 from elman.model.model import Model
 from elman.options import Option, document_options, suggest_option
 from elman.plugins import Registry
-from elman.runs.directory import FILES, RunDirectory
+from elman.runs.directory import FILES, RunDirectory, TextRecord
 from elman.runs.loggers import MANIFEST
-from elman.runs.manifest import TextRecord
 from elman.runs.snapshot import check_holds_no_run
 from elman.storage import is_directory
 from elman.storage.files import replace_files, suggest_write_remedy, write_output

@@ -13,7 +13,7 @@ from typing import Annotated, get_args, get_type_hints
 from elman.errors import ElmanError
 from elman.network.parameters import Architecture
 from elman.options import Option
-from elman.runs.manifest import TextRecord
+from elman.runs.directory import TextRecord
 from elman.runs.snapshot import Snapshot
 from elman.storage.files import Data
 from elman.text import Alphabet

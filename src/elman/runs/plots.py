@@ -17,7 +17,7 @@ import numpy as np
 from elman.config import Config, make_config
 from elman.errors import ElmanError, format_count, join_alternatives, option, quote, require_extra
 from elman.network.optimizers import OPTIMIZERS
-from elman.presets import PRESETS
+from elman.recipe import PRESETS
 from elman.runs.directory import RunDirectory
 from elman.runs.history import SMOOTH_UPDATES, Metrics
 from elman.storage.files import replace_file

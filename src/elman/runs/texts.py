@@ -11,7 +11,7 @@ import numpy as np
 
 from elman.config import Config
 from elman.errors import ElmanError, format_count, option, quote, shorten
-from elman.runs.manifest import RunManifest
+from elman.runs.directory import RunManifest
 from elman.storage.untrusted import require_regular_file
 from elman.text import Alphabet, Corpus, Source, Windows, check_alphabet_size, has_piped_text, read_corpus
 from elman.text.formats import describe_newlines, find_record_format

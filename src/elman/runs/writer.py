@@ -22,10 +22,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from elman.runs.checkpoint import Checkpoint, serialize_checkpoint
-from elman.runs.directory import BEST, CHECKPOINT, FILES, LOCK, PLOT, RunDirectory
+from elman.runs.directory import BEST, CHECKPOINT, FILES, LOCK, PLOT, RunDirectory, RunManifest
 from elman.runs.history import Metrics, Sample
 from elman.runs.loggers import MANIFEST, open_loggers, optional_loggers
-from elman.runs.manifest import RunManifest
 from elman.runs.snapshot import Snapshot
 from elman.storage.files import replace_file, replace_files
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from elman.errors import format_count, option
 from elman.network.prior import TRAINED_UPDATES
-from elman.presets import PRESETS
-from elman.recipe import limit_epochs
+from elman.recipe import PRESETS, limit_epochs
 from elman.training.run import Run
 
 LONGER = "Train longer"

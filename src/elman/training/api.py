@@ -19,7 +19,7 @@ from elman.engine.processes import current_process, run_on_first_process
 from elman.errors import ElmanError, NonFiniteLossError, option, quote
 from elman.machine import HANGUP
 from elman.options import Option, document_options
-from elman.presets import DEFAULT_PRESET, name_preset
+from elman.recipe import DEFAULT_PRESET, name_preset
 from elman.runs.directory import PLOT
 from elman.runs.loggers import logger_help
 from elman.runs.texts import Text

@@ -25,7 +25,7 @@ from elman.network.optimizer import Optimizer
 from elman.network.optimizers import OPTIMIZERS
 from elman.network.parameters import INITIAL_ALPHA, Architecture, Arrays, Parameters, initial_parameters
 from elman.ngram.model import NgramModel
-from elman.presets import Preset
+from elman.recipe import Preset
 from elman.runs.texts import TrainingData, suggest_field, training_length
 from elman.text import Corpus
 from elman.training.run import Run

@@ -15,12 +15,11 @@ from elman import recipe
 from elman.config import Config, replace_settings
 from elman.engine import Engine, finish_compiling, get_engine, require_engine
 from elman.engine.processes import run_on_first_process
-from elman.presets import DEFAULT_PRESET, PRESETS
+from elman.recipe import DEFAULT_PRESET, PRESETS
 from elman.runs.texts import Text, TrainingData, read_run_texts
 from elman.runs.writer import RunWriter
 from elman.training.advice import advise, outcome_of
 from elman.training.callbacks import StoppedEarly, TrainingCallback
-from elman.training.checkpoints import Checkpoints, create_directory
 from elman.training.health import HealthCheck
 from elman.training.initialization import (
     choose_settings,
@@ -39,10 +38,16 @@ from elman.training.limits import (
     find_last_update,
     find_reached_limit,
 )
-from elman.training.prior import PriorSwitch
-from elman.training.records import MetricsRows, Samples, save_plot, update_smooth_loss
+from elman.training.records import (
+    Checkpoints,
+    MetricsRows,
+    Samples,
+    create_directory,
+    save_plot,
+    update_smooth_loss,
+)
 from elman.training.run import History, Run
-from elman.training.validation import Validation
+from elman.training.validation import PriorSwitch, Validation
 
 if TYPE_CHECKING:
     from elman.training.pretrained import InitialWeights, ModelSource

@@ -26,7 +26,7 @@ from elman.model import Model
 from elman.model.loading import fingerprint, load, locate_model
 from elman.network.parameters import Arrays, Parameters
 from elman.ngram.model import NgramModel
-from elman.runs.manifest import ModelOrigin
+from elman.runs.directory import ModelOrigin
 from elman.runs.snapshot import METADATA_KEY
 from elman.runs.texts import TrainingData
 from elman.storage import exists, make_absolute

@@ -14,9 +14,8 @@ from elman.engine import require_engine
 from elman.errors import ElmanError, option, quote
 from elman.ngram.model import NgramModel, ngram_tensors
 from elman.runs.checkpoint import Checkpoint
-from elman.runs.directory import METRICS, SAMPLES, RunDirectory
+from elman.runs.directory import METRICS, SAMPLES, RunDirectory, RunManifest
 from elman.runs.history import Metrics, Sample
-from elman.runs.manifest import RunManifest
 from elman.runs.texts import Text, TrainingData, find_text, read_text, read_validation_text, require_unchanged
 from elman.runs.writer import RunWriter
 from elman.training.initialization import count_training_text, create_optimizer, require_memory

@@ -13,9 +13,8 @@ from elman.errors import format_count
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array
 from elman.runs.checkpoint import Checkpoint, take_snapshot
-from elman.runs.directory import RunDirectory
+from elman.runs.directory import ModelOrigin, RunDirectory, RunManifest, TextRecord
 from elman.runs.history import Metrics, Records, Sample, TrainLossEstimator, finite_or_none, summarize
-from elman.runs.manifest import ModelOrigin, RunManifest, TextRecord
 from elman.runs.snapshot import LineData, Snapshot
 from elman.runs.texts import TrainingData
 from elman.runs.writer import RunWriter

@@ -14,7 +14,7 @@ from elman.apps.sweep.space import create_distribution, create_grid, default_spa
 from elman.apps.sweep.sweep import sweep
 from elman.config import make_config
 from elman.errors import ElmanError
-from elman.presets import PRESETS
+from elman.recipe import PRESETS
 from elman.storage.untrusted import read_toml
 from elman.text import Corpus
 

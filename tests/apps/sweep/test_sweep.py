@@ -19,7 +19,7 @@ from elman.apps.sweep import loop, worker
 from elman.apps.sweep.display import SweepDisplay, create_table
 from elman.apps.sweep.loop import Objective
 from elman.apps.sweep.results import SweepResult
-from elman.cli.inputs import read_runs
+from elman.cli.parameters import read_runs
 from elman.errors import ElmanError, LockedError
 from elman.machine import thread_count
 from elman.runs.writer import DirectoryLock

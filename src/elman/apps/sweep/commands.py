@@ -22,7 +22,7 @@ from elman.cli import (
     passed_options,
     print_results,
 )
-from elman.presets import DEFAULT_PRESET
+from elman.recipe import DEFAULT_PRESET
 
 GROUP = "Train"
 

@@ -14,7 +14,7 @@ from elman.config import normalize
 from elman.errors import ElmanError, check_range, option, quote, require_extra
 from elman.machine import thread_count
 from elman.options import document_options
-from elman.presets import DEFAULT_PRESET
+from elman.recipe import DEFAULT_PRESET
 from elman.storage import read_toml
 from elman.training import collect_settings, list_training_options
 

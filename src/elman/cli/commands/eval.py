@@ -54,7 +54,7 @@ def evaluate(
     import numpy as np
 
     from elman.cli.display import show_metrics, show_progress
-    from elman.cli.inputs import load_model, report_newlines, split_run, warn_of_records
+    from elman.cli.parameters import load_model, report_newlines, split_run, warn_of_records
     from elman.model.adaptation import ADAPTATIONS, check_adapt, score_adapting
     from elman.model.score import check_finite, score, score_windows
     from elman.runs.history import finite_or_none

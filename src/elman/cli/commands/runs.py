@@ -110,7 +110,7 @@ def plot(
     out
         Image file to write, .png or .svg.
     """
-    from elman.cli.inputs import read_runs
+    from elman.cli.parameters import read_runs
     from elman.runs.directory import RunDirectory
     from elman.runs.plots import LossCurve, plot_losses, save_figure
 

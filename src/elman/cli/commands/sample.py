@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from elman.cli import parameters
-from elman.cli.inputs import load_model, report_newlines, reporting_newlines
 from elman.cli.parameters import (
     ANY_CASE,
     Encoding,
@@ -26,7 +25,10 @@ from elman.cli.parameters import (
     OptionalRuns,
     TextFile,
     join_descriptions,
+    load_model,
     passed_options,
+    report_newlines,
+    reporting_newlines,
 )
 from elman.errors import ElmanError, flag, format_count, quote
 

@@ -79,7 +79,7 @@ def score(
     as_json
         Print one JSON object per line of text.
     """
-    from elman.cli.inputs import load_model, reporting_newlines, split_run, warn_of_records
+    from elman.cli.parameters import load_model, reporting_newlines, split_run, warn_of_records
     from elman.model.score_lines import AGGREGATIONS, find_threshold, score_lines
     from elman.text import read_chunks, visible
 

@@ -26,7 +26,7 @@ from elman.cli.parameters import (
 )
 from elman.errors import ElmanError
 from elman.plugins import Registry
-from elman.presets import DEFAULT_PRESET, PRESETS
+from elman.recipe import DEFAULT_PRESET, PRESETS
 from elman.runs.loggers import logger_help
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def train(
     display = TrainingDisplay(out, quiet=quiet)
     source: Any = list(corpus) or None
     if source is None and not resume:
-        from elman.cli.inputs import choose_corpus
+        from elman.cli.parameters import choose_corpus
 
         source = choose_corpus()
     arguments: dict[str, Any] = {
