@@ -106,12 +106,7 @@ class Config:
     ngram_max_size: float = _option(
         256.0, "Maximum size of the table of the n-gram prior in MB; above it, {ngram_min_count} is raised.", above=0
     )
-    ngram_folds: int = _option(
-        10,
-        "Folds for cross-fitting the n-gram prior; 0 turns it off.",
-        minimum=0,
-        maximum=16,
-    )
+    ngram_folds: int = _option(10, "Folds for cross-fitting the n-gram prior; 0 turns it off.", minimum=0, maximum=16)
     ngram_start: float = _option(
         0.0,
         "Fraction of the run after which the n-gram prior starts. With 1 its weights are not trained.",
@@ -122,9 +117,7 @@ class Config:
     epochs: int = _option(10, "Maximum number of epochs (passes over the text).", minimum=1)
     max_updates: int | None = _option(None, "Maximum number of updates (optimizer steps).", minimum=1)
     max_seconds: float | None = _option(
-        None,
-        "Time budget of the whole command in seconds, excluding the compilation of kernels.",
-        above=0,
+        None, "Time budget of the whole command in seconds, excluding the compilation of kernels.", above=0
     )
     validation: float | str = _fraction(
         0.0,
@@ -150,8 +143,7 @@ class Config:
     device: str = _option("auto", "Device of {engine:torch}; auto is cuda if available, else cpu.", choices=DEVICES)
     dtype: Literal["float32", "float64"] = _option("float64", "Floating-point precision.")
     mixed_precision: bool = _option(
-        False,
-        "Mixed precision (bfloat16) in training, where it is faster: AMD AVX512-BF16, Intel AMX, CUDA.",
+        False, "Mixed precision (bfloat16) in training, where it is faster: AMD AVX512-BF16, Intel AMX, CUDA."
     )
     sample_every: int = _option(10_000, "Updates between samples; 0 generates none.", minimum=0)
     sample_length: int = _option(200, "Characters in a sample during training.", minimum=1)
@@ -171,10 +163,7 @@ class Config:
     )
     encoding: str = _option("utf-8", "Encoding of the text.")
     keep_crlf: bool = _option(False, r"Keep carriage returns; by default, \r\n and \r are read as \n.")
-    field: str = _option(
-        "",
-        "Field to read: a key of JSON Lines (.jsonl, .ndjson) or a column of CSV or TSV.",
-    )
+    field: str = _option("", "Field to read: a key of JSON Lines (.jsonl, .ndjson) or a column of CSV or TSV.")
     min_count: int = _option(
         0,
         "Replace characters that occur less often than this, and unknown characters of later texts, by one unknown"
@@ -196,28 +185,22 @@ class Config:
             raise ElmanError(
                 f"{option.validation} must be a fraction, such as 0.1, or a file (got {self.validation!r})"
             )
-        if (self.mask or self.mask_regex) and not self.lines:
-            raise ElmanError(f"{option['mask' if self.mask else 'mask_regex']} requires {option.lines:True}")
+        for name in NEED_LINES:
+            if getattr(self, name) and not self.lines:
+                raise ElmanError(f"{option[name]} requires {option.lines:True}")
         for name in NEED_VALIDATION:
             if getattr(self, name) and not self.validation:
-                raise ElmanError(
-                    f"{option[name]} requires a validation set: add {option.validation:0.1} or remove {option[name]}"
-                )
+                remedy = f"add {option.validation:0.1} or remove {option[name]}"
+                raise ElmanError(f"{option[name]} requires a validation set: {remedy}")
         if self.is_counts_only and not self.ngram_order:
-            raise ElmanError(
-                f"{option.hidden_size:0} requires {option.ngram_order}, such as 10: the counts alone predict"
-            )
+            needed = f"{option.hidden_size:0} requires {option.ngram_order}"
+            raise ElmanError(f"{needed}, such as 10: the counts alone predict")
         if self.device != "auto" and not ENGINES[self.engine].has_devices:
-            raise ElmanError(
-                f"{option.device:{self.device}} requires {option.engine:torch} (got {option.engine:{self.engine}})"
-            )
-        for feature, shown, is_used in (
-            ("layers", f"{option.layers:{self.layers}}", self.layers > 1),
-            ("prior", f"{option.ngram_order:{self.ngram_order}}", self.ngram_order > 0),
-            ("lines", f"{option.lines:True}", self.lines),
-        ):
-            if is_used:
-                require_feature(self.engine, feature, shown)
+            needed = f"{option.device:{self.device}} requires {option.engine:torch}"
+            raise ElmanError(f"{needed} (got {option.engine:{self.engine}})")
+        for feature, name, none in (("layers", "layers", 1), ("prior", "ngram_order", 0), ("lines", "lines", False)):
+            if getattr(self, name) != none:
+                require_feature(self.engine, feature, format(option[name], str(getattr(self, name))))
         if self.device == "mps" and self.dtype == "float64":
             raise ElmanError(f"{option.device:mps} has no float64: use {option.dtype:float32} or {option.device:cpu}")
 
@@ -300,17 +283,14 @@ def _check(name: str, value: Any) -> None:
         limits = {"maximum": MAX_INT} | limits
     allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     if get_origin(hint) is not Literal and not (float in allowed and type(value) is int) and type(value) not in allowed:
-        raise ElmanError(
-            f"{option[name]} must be {' or '.join(map(_TYPE_NAMES.__getitem__, allowed))} (got {quote(value)})"
-        )
+        types = " or ".join(map(_TYPE_NAMES.__getitem__, allowed))
+        raise ElmanError(f"{option[name]} must be {types} (got {quote(value)})")
     requirement = ""
     if choices != ():  # whether a registry is empty would take a search for the entries of other packages
         requirement = "" if value in choices else f"one of {', '.join(choices)}"
-    elif value is None or isinstance(value, str):
-        return
     elif isinstance(value, float) and not isfinite(value):
         requirement = "a finite number"
-    else:
+    elif isinstance(value, int | float):
         broken = (text for kind, (holds, text) in _LIMITS.items() if kind in limits and not holds(value, limits[kind]))
         requirement = next(broken, "").format_map(limits)
     if requirement:
@@ -323,17 +303,18 @@ def normalize(name: str, value: Any) -> Any:
         return int(value) if isinstance(value, Integral) else float(value)
     if name == "validation" and isinstance(value, os.PathLike):
         return make_absolute(value)
-    if name == "validation" and isinstance(value, str) and value:
-        from elman.text.sources import locate_source  # imports NumPy, which the help of a command does not need
+    if not isinstance(value, str) or not value:
+        return value
+    # The text package imports NumPy, which the help of a command does not need.
+    if name == "validation":
+        from elman.text.sources import locate_source
 
         return locate_source(value)
-    if name in ("mask", "mask_regex") and isinstance(value, str) and value:
-        from elman.text.masks import Masker  # imports NumPy, too
+    if name in NEED_LINES:
+        from elman.text.masks import Masker
 
         return Masker(value).names if name == "mask" else Masker(regex=value).regex
-    if isinstance(value, str) and value.lower() in _find_choices(name):
-        return value.lower()
-    return value
+    return value.lower() if value.lower() in _find_choices(name) else value
 
 
 LIMITS = frozenset({"epochs", "max_updates", "max_seconds"})
@@ -367,12 +348,8 @@ def replace_settings(settings: Mapping[str, Any], options: Mapping[str, Any]) ->
     optimizer has its own learning rate and betas. Settings that need a validation set or lines are left out without
     them.
     """
-    result, optimizer = dict(settings), normalize("optimizer", options.get("optimizer"))
-    if (
-        isinstance(optimizer, str)
-        and optimizer in OPTIMIZERS
-        and optimizer != settings.get("optimizer", Config.optimizer)
-    ):
+    result, optimizer = dict(settings), normalize("optimizer", options.get("optimizer", ""))
+    if optimizer in OPTIMIZERS and optimizer != settings.get("optimizer", Config.optimizer):
         result |= OPTIMIZERS[optimizer].defaults()
     if any(options.get(name) is not None for name in LIMITS):
         derived = choose_text_limits(result["max_seconds"]) if result.get("max_seconds") else {}
@@ -396,10 +373,10 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     if options.get("engine", saved.engine) != saved.engine:
         changes["device"] = "auto"  # that of the other engine does not apply
     config = replace(saved, **{**changes, **options})
-    changed = [name for name in options if name not in ADJUSTABLE and getattr(config, name) != getattr(saved, name)]
-    if changed:
+    kept = {name: getattr(saved, name) for name in options if name not in ADJUSTABLE}
+    if changed := {name: value for name, value in kept.items() if getattr(config, name) != value}:
         names = " and ".join(option[name] for name in changed)
-        values = "; ".join(f"run: {getattr(saved, name)}, given: {shorten(getattr(config, name))}" for name in changed)
+        values = "; ".join(f"run: {value}, given: {shorten(getattr(config, name))}" for name, value in changed.items())
         raise ElmanError(
             f"cannot change {names} on resume ({values}); remove {'it' if len(changed) == 1 else 'them'}, or start a"
             f" new run with {option.like} (its settings) or {option.init_from} (its weights)"

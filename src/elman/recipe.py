@@ -61,34 +61,18 @@ CHANGED = {
 """Settings that a notice reports where the text changes them."""
 
 _COMMON: dict[str, Any] = {
-    "cell": "gru",
-    "seq_length": 64,
-    "optimizer": "adam",
-    "schedule": "cosine",
-    "grad_clip": 16.0,
-    "grad_clip_mode": "norm",
-    "init": "orthogonal",
+    "cell": "gru", "seq_length": 64, "optimizer": "adam", "schedule": "cosine", "grad_clip": 16.0,
+    "grad_clip_mode": "norm", "weight_decay": 0.0, "dropout_kind": "plain", "init": "orthogonal",
     # A one-hot input selects a single row of U, which the recurrent product would drown if the row were small.
     "init_std": 1.0,
-    "weight_decay": 0.0,
-    "dropout_kind": "plain",
-    "sample_every": 500,
     # These runs make a few thousand updates in all, each of many characters.
-    "metrics_every": 50,
-    "dtype": "float32",
-    "mixed_precision": True,
-}
+    "sample_every": 500, "metrics_every": 50, "dtype": "float32", "mixed_precision": True,
+}  # fmt: skip
 
 _ONE_LAYER: dict[str, Any] = {
-    "layers": 1,
-    "hidden_size": 192,
-    "batch_size": 16,
-    "learning_rate": 0.007,
-    "warmup": 30,
-    "ema_decay": 0.98,
-    "ngram_order": 8,
-    "ngram_start": 0.5,
-}
+    "layers": 1, "hidden_size": 192, "batch_size": 16, "learning_rate": 0.007, "warmup": 30, "ema_decay": 0.98,
+    "ngram_order": 8, "ngram_start": 0.5,
+}  # fmt: skip
 """The network and the training of a short budget."""
 
 
@@ -136,18 +120,10 @@ def _choose_layers(n: int, seconds: float, passed: Mapping[str, Any]) -> dict[st
     else:
         dropout, weight_decay = 0.15 if n < SHORT_TEXT or is_long else 0.0, 0.0
     return {
-        "layers": layers,
-        "hidden_size": m,
-        "batch_size": batch_size,
-        "optimizer": optimizer,
-        "learning_rate": 0.006,
-        "dropout": dropout,
-        "weight_decay": weight_decay,
-        "warmup": 100,
-        "ema_decay": 0.99,
-        "ngram_order": 10,
-        "ngram_start": 0.5 if is_partial or passes < EARLY_PASSES else 0.8,
-    }
+        "layers": layers, "hidden_size": m, "batch_size": batch_size, "optimizer": optimizer, "learning_rate": 0.006,
+        "dropout": dropout, "weight_decay": weight_decay, "warmup": 100, "ema_decay": 0.99,
+        "ngram_order": 10, "ngram_start": 0.5 if is_partial or passes < EARLY_PASSES else 0.8,
+    }  # fmt: skip
 
 
 def _choose_size(n: int, seconds: float, passed: Mapping[str, Any]) -> tuple[int, int, bool]:
@@ -155,10 +131,8 @@ def _choose_size(n: int, seconds: float, passed: Mapping[str, Any]) -> tuple[int
     units = passed.get("hidden_size", _units_of_two_layers(n, seconds))
     passes = _passes_in(seconds, n, units) if _is_timed(passed) else math.inf
     has_time = seconds >= DEEP_BUDGET or seconds * CHARS_PER_SECOND >= 1.5 * EPOCHS * n
-    if passes < EARLY_PASSES and seconds < DEEP_BUDGET:
-        layers = passed.get("layers", 1)
-    else:
-        layers = passed.get("layers", 4 if has_time and n >= DEEP_TEXT and passes >= 1 else 2)
+    several = 4 if has_time and n >= DEEP_TEXT and passes >= 1 else 2
+    layers = passed.get("layers", 1 if passes < EARLY_PASSES and seconds < DEEP_BUDGET else several)
     is_partial = layers > 1 and passes < 1
     if layers == 1:
         units = max(units, ONE_LAYER_UNITS)
@@ -207,12 +181,11 @@ def limit_texts(settings: Mapping[str, Any], passed: Collection[str]) -> dict[st
     """
     if settings["max_seconds"] is None:
         return {}
-    limits = choose_text_limits(settings["max_seconds"])
-    if settings["max_chars"] is not None:
-        limits["max_chars"] = settings["max_chars"]
-    if "validation_chars" in passed or settings["validation_chars"] < limits["validation_chars"]:
-        limits["validation_chars"] = settings["validation_chars"]
-    return limits
+    limits, chars = choose_text_limits(settings["max_seconds"]), settings["validation_chars"]
+    return {
+        "max_chars": limits["max_chars"] if settings["max_chars"] is None else settings["max_chars"],
+        "validation_chars": chars if "validation_chars" in passed else min(chars, limits["validation_chars"]),
+    }
 
 
 def fit_to_text(
@@ -223,17 +196,11 @@ def fit_to_text(
     `seconds` is the time budget that the recipe is for, see `choose_recipe`; without one, only windows that are too
     large for the text are changed.
     """
-    changes = {} if seconds is None else follow_recipe(settings, n, seconds, passed)
+    changes = {} if seconds is None else choose_recipe(n, seconds, {name: settings[name] for name in passed})
+    if settings["max_updates"] is not None and settings["max_seconds"] is None and "epochs" in changes:
+        changes["epochs"] = UNLIMITED
     is_fraction = bool(settings["validation"]) and not isinstance(settings["validation"], str)
     return changes | _shorten_windows({**settings, **changes}, n, total - n if is_fraction else None, passed)
-
-
-def follow_recipe(settings: Mapping[str, Any], n: int, seconds: float, passed: Collection[str]) -> dict[str, Any]:
-    """Return the settings of the recipe for n characters and a time budget, but those passed."""
-    recipe = choose_recipe(n, seconds, {name: settings[name] for name in passed})
-    if settings["max_updates"] is not None and settings["max_seconds"] is None and "epochs" in recipe:
-        recipe["epochs"] = UNLIMITED
-    return recipe
 
 
 def _shorten_windows(
@@ -292,13 +259,7 @@ class Preset:
     changes: dict[str, Any] = field(default_factory=dict)
     """Settings that differ from the defaults of `elman.Config`."""
     budget: float | None = None
-    """Time budget in seconds of a preset that follows the recipe, which depends on the training text and this budget.
-    """
-
-    @property
-    def has_recipe(self) -> bool:
-        """Whether `elman.recipe` chooses the other settings."""
-        return self.budget is not None
+    """Time budget in seconds, where the other settings are those of the recipe for it and the training text."""
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -315,52 +276,31 @@ TYPICAL_CHARS = 1_000_000
 PRESETS = {
     "reference": Preset(
         "vanilla RNN of the reference experiment (AdaGrad, batch size 1, float64), 10 epochs; 13 to"
-        " 19 s per million characters"
-    ),
+        " 19 s per million characters"),
     "steady": Preset(
         "same network and number of updates as reference, with Muon, warm-up and cosine decay: minimum smooth loss"
         " 0.25 nats/char lower; about 2 min per million characters",
-        {
-            "optimizer": "muon",
-            "learning_rate": 0.003,
-            "beta1": 0.5,
-            "beta2": 0.9999,
-            "schedule": "cosine",
-            # A network that is still learning adapts to the current part of the text.
-            "final_lr_fraction": 0.2,
-            "warmup": 8000,
-            "init": "orthogonal",
-            "init_std": 0.3,
-            "dtype": "float32",
-        },
-    ),
+        {"optimizer": "muon", "learning_rate": 0.003, "beta1": 0.5, "beta2": 0.9999, "warmup": 8000,
+         # A network that is still learning adapts to the current part of the text.
+         "schedule": "cosine", "final_lr_fraction": 0.2,
+         "init": "orthogonal", "init_std": 0.3, "dtype": "float32"}),
     "counts": Preset(
         "the n-gram counts alone, without a network, about 1 s per million characters: validation loss 1.51 nats/char"
         " on tiny Shakespeare",
-        {"hidden_size": 0, "ngram_order": 11, "ngram_folds": 0, "validation": 0.1, "dtype": "float32"},
-    ),
+        {"hidden_size": 0, "ngram_order": 11, "ngram_folds": 0, "validation": 0.1, "dtype": "float32"}),
     "quick": Preset(
         "GRU, 192 units, with an n-gram prior, about 6 s: validation loss 1.45 to 1.49 nats/char on tiny Shakespeare"
-        " (with a tenth held out)",
-        {"validation": 0.0},
-        6.0,
-    ),
+        " (with a tenth held out)", {"validation": 0.0}, 6.0),
     "minute": Preset(
         "GRU of 2 layers (4 for about 300 kB, 1 for a long text), 192 to 256 units, with an n-gram prior, 1 min:"
-        " validation loss 1.36 to 1.40 nats/char on tiny Shakespeare",
-        {"validation": 0.1},
-        60.0,
-    ),
+        " validation loss 1.36 to 1.40 nats/char on tiny Shakespeare", {"validation": 0.1}, 60.0),
     "strong": Preset(
         "4-layer GRU (2 layers below 200 kB), 192 to 256 units, with an n-gram prior, 4 min: validation loss 1.34"
-        " nats/char on tiny Shakespeare",
-        {"validation": 0.1},
-        240.0,
-    ),
+        " nats/char on tiny Shakespeare", {"validation": 0.1}, 240.0),
     "hour": Preset(
-        "4-layer GRU, 256 units (448 for 5 MB), with an n-gram prior, 1 h, for long texts", {"validation": 0.1}, 3600.0
-    ),
-}
+        "4-layer GRU, 256 units (448 for 5 MB), with an n-gram prior, 1 h, for long texts",
+        {"validation": 0.1}, 3600.0),
+}  # fmt: skip
 
 DEFAULT_PRESET = "minute"
 """The preset of ``elman train`` and `elman.train`; the defaults of `elman.Config` are the preset ``reference``."""

@@ -114,7 +114,7 @@ def test_the_first_of_several_limits_counts_and_the_rate_of_a_short_budget_follo
 
 def follow_recipe(config: Config, *passed: str, speed: float) -> tuple[int, int]:
     """Return the layers and the hidden units that the recipe of `strong` chooses."""
-    chosen = vars(config) | recipe.follow_recipe(vars(config), 10**6, 240 * speed, passed)
+    chosen = vars(config) | recipe.fit_to_text(vars(config), 10**6, 10**6, 240 * speed, passed)
     return chosen["layers"], chosen["hidden_size"]
 
 
@@ -132,9 +132,9 @@ def test_the_recipe_depends_on_the_speed_of_the_machine() -> None:
 
 def test_without_a_limit_a_text_is_read_as_often_as_the_recipe_says() -> None:
     config = make_config("minute", {"max_seconds": None})
-    assert recipe.follow_recipe(vars(config), 1000, 60.0, {"max_seconds"})["epochs"] == EPOCHS
+    assert recipe.fit_to_text(vars(config), 1000, 1000, 60.0, {"max_seconds"})["epochs"] == EPOCHS
     config = make_config("minute", {"max_updates": 5})
-    assert recipe.follow_recipe(vars(config), 1000, 60.0, {"max_updates"})["epochs"] > EPOCHS
+    assert recipe.fit_to_text(vars(config), 1000, 1000, 60.0, {"max_updates"})["epochs"] > EPOCHS
 
 
 def test_the_speed_is_measured_where_it_decides(monkeypatch: pytest.MonkeyPatch) -> None:

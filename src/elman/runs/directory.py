@@ -1,4 +1,4 @@
-"""The run directory, as it is read, with ``run.json``: its files agree at every instant, `elman.runs.writer` has why."""
+"""The run directory as it is read, with ``run.json``; why its files agree at every instant is in `elman.runs.writer`."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def _follows_preset(curve: LossCurve, name: str) -> bool:
     preset, value = PRESETS.get(curve.preset), getattr(curve.config, name, None)
     if preset is None or name not in Config.__dataclass_fields__:
         return False
-    return value == getattr(make_config(curve.preset), name) or (preset.has_recipe and name in preset.settings)
+    return value == getattr(make_config(curve.preset), name) or (bool(preset.budget) and name in preset.settings)
 
 
 def format_setting(value: Any) -> str:

@@ -164,10 +164,7 @@ class RunWriter:
         # The checkpoint is renamed last, once both are written: until then there is no run, or the complete one that is
         # replaced; from then on the new one can be resumed, which rewinds the records.
         replace_files(
-            {
-                self.path / MANIFEST: self._serialize(manifest),
-                self.path / CHECKPOINT: serialize_checkpoint(checkpoint),
-            },
+            {self.path / MANIFEST: self._serialize(manifest), self.path / CHECKPOINT: serialize_checkpoint(checkpoint)},
             remove=[self.path / name for name in (PLOT, BEST, CHECKPOINT)] if replaces else [],
         )
         if replaces:

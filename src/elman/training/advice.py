@@ -62,7 +62,7 @@ def outcome_of(run: Run) -> Outcome:
     config, rows = run.config, [row for row in run.metrics if row.update > run.state.prior_since]
     validation = [(row.update, row.validation_loss) for row in rows]
     preset = PRESETS.get(run.preset)  # that in a file may be any
-    has_recipe = preset is not None and preset.has_recipe and config.max_seconds is not None
+    has_recipe = preset is not None and preset.budget is not None and config.max_seconds is not None
     recipe_epochs = limit_epochs(len(run.data.windows.indices))
     return Outcome(
         smooth=[(row.update, row.smooth_loss) for row in rows],

@@ -78,7 +78,7 @@ def fix_options(preset: str, options: Mapping[str, Any], space: Mapping[str, Any
     if not make_config(preset, fixed).validation:
         raise ElmanError(f"a sweep compares validation losses: {option.validation} must be greater than 0 (got 0)")
     varies_size = space is None or "hidden_size" in space
-    if not varies_size and "hidden_size" not in fixed and PRESETS[name_preset(preset)].has_recipe:
+    if not varies_size and "hidden_size" not in fixed and PRESETS[name_preset(preset)].budget:
         # A recipe would choose it by the speed that each trial measures beside the others.
         fixed["hidden_size"] = make_config(preset).hidden_size
     return fixed
