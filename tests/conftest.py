@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from elman.runs.directory import PLOT
 from elman.storage.files import replace_file
 from elman.text import Corpus
 from elman.training import records
@@ -80,9 +79,8 @@ def _empty_plots() -> Iterator[None]:
         yield
 
 
-def write_empty_plot(run: Run) -> None:
-    assert run.directory is not None
-    replace_file(run.directory.path / PLOT, b"")
+def write_empty_plot(run: Run, path: Path) -> None:
+    replace_file(path, b"")
 
 
 @pytest.fixture(scope="module")

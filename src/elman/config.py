@@ -246,7 +246,8 @@ class Config:
 
 
 @cache
-def _hints() -> dict[str, Any]:
+def list_types() -> dict[str, Any]:
+    """Return the type of every setting."""
     return get_type_hints(Config)
 
 
@@ -263,7 +264,7 @@ def choices_of(name: str) -> tuple[str, ...]:
 
 def _find_choices(name: str) -> Collection[str]:
     """Return the choices, of which a registry finds a name of the core without a search for others."""
-    hint, choices = _hints()[name], Config.__dataclass_fields__[name].metadata["choices"]
+    hint, choices = list_types()[name], Config.__dataclass_fields__[name].metadata["choices"]
     return get_args(hint) if get_origin(hint) is Literal else choices
 
 
@@ -278,7 +279,8 @@ _LIMITS: dict[str, tuple[Callable[[float, float], bool], str]] = {
 
 
 def _check(name: str, value: Any) -> None:
-    hint, limits, choices = _hints()[name], Config.__dataclass_fields__[name].metadata["limits"], _find_choices(name)
+    hint, choices = list_types()[name], _find_choices(name)
+    limits = Config.__dataclass_fields__[name].metadata["limits"]
     if type(value) is int:
         limits = {"maximum": MAX_INT} | limits
     allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)

@@ -148,10 +148,10 @@ class TrainingDisplay(StopSignals, CallbackList):
         self.is_asked = True
         self.progress.on_progress(run, updates)
 
-    def on_gradient_check(self, points: int, hidden_size: int, seq_length: int, done: float) -> None:
+    def on_gradient_check(self, *check: Any) -> None:
         """Show how much of a gradient check is done."""
         self.is_asked = True
-        self.progress.on_gradient_check(points, hidden_size, seq_length, done)
+        self.progress.on_gradient_check(*check)
 
     def on_warning(self, warning: str) -> None:
         """Print a warning in one line, also if `quiet`."""
@@ -172,23 +172,19 @@ def show_metrics(metrics: dict[str, Any]) -> None:
 
 def result_rows(run: Run) -> dict[str, Any]:
     """Return the results of a training for the table at its end, in nats per character, without what says little."""
-    omitted = {"advice"}
+    omitted, rows = {"advice"}, run.results()
     if run.state.update < SMOOTH_UPDATES:
         omitted |= {"smooth_loss", "minimum_smooth_loss", "minimum_at"}
     if run.config.is_counts_only:
         omitted |= {"updates", "epochs", "seconds", "chars_per_second", "train_loss", "validation_loss"}
-    if run.selected is None or run.selected.update == run.state.update:
+    if rows["kept_update"] == run.state.update:
         omitted.add("kept_update")
-    results, optional = run.results(), ("validation_chars", "counts_loss", "measured_speed")
-    omitted |= {name for name in optional if results[name] is None}
-    rows = {name: value for name, value in results.items() if name not in omitted}
-    if "epochs" in rows:
-        rows["epochs"] = f"{run.epochs:,.2f}".removesuffix(".00")
+    omitted |= {name for name in ("validation_chars", "counts_loss", "measured_speed") if rows[name] is None}
+    rows["epochs"] = f"{run.epochs:,.2f}".removesuffix(".00")
     rows["text"] = "standard input" if rows["text"] == "-" else visible(rows["text"])
     for name in ("smooth_loss", "minimum_smooth_loss", "train_loss", "validation_loss", "counts_loss"):
-        if rows.get(name) is not None:
-            rows[name] = f"{format_value(rows[name])} nats/char"
-    return rows
+        rows[name] = None if rows[name] is None else f"{format_value(rows[name])} nats/char"
+    return {name: value for name, value in rows.items() if name not in omitted}
 
 
 def show_results(run: Run, out: Path, texts: Sequence[str | Path], *, quiet: bool) -> None:
@@ -234,8 +230,7 @@ def show_runs(rows: Sequence[dict[str, Any]]) -> None:
         if n and any(row[name] != rows[n - 1][name] for name in ("text_sha256", "reading")):
             lines.append(())
         text = f"{row['text'] or ''} ({row['reading']})".removesuffix(" ()")
-        size = "" if row["hidden_size"] is None else str(row["hidden_size"])
-        size = f"{row['layers']} × {size}" if row["layers"] and row["layers"] > 1 else size
+        size = f"{row['layers']} × {row['hidden_size']}".removeprefix("1 × ").removeprefix("None × None")
         losses = ("" if row[name] is None else f"{row[name]:.3f}" for name in ("train_loss", "validation_loss"))
         status = row["stopped"] if row["status"] == "ended" else row["status"]
         status += f", {format_count(row['unsaved_updates'], 'update')} not saved" if row["unsaved_updates"] else ""
@@ -269,9 +264,8 @@ def _print_table(titles: Sequence[str], lines: Iterable[Sequence[str]], numbers:
 def show_gradient_checks(checks: list[GradientCheck]) -> None:
     """Print the relative errors: a column per experiment, a row per array."""
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    table.add_row("characters", *(str(check.points) for check in checks))
-    table.add_row("hidden size", *(str(check.hidden_size) for check in checks))
-    table.add_row("sequence length", *(str(check.seq_length) for check in checks))
+    for title, name in (("characters", "points"), ("hidden size", "hidden_size"), ("sequence length", "seq_length")):
+        table.add_row(title, *(str(getattr(check, name)) for check in checks))
     for name in checks[0].relative_error:
         table.add_row(name, *(f"{check.relative_error[name]:.2e}" for check in checks))
     table.add_row("passed", *("yes" if check.passed else "NO" for check in checks))

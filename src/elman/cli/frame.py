@@ -103,7 +103,7 @@ def _describe(name: str, path: str) -> dict[str, Any]:
     """Return the group and the help of a command."""
     target, module = resolve_name(path), sys.modules[path.partition(":")[0]]
     titles = {name: title for title, names in COMMANDS.items() for name in names}
-    group = GROUPS.get(titles.get(name) or getattr(module, "GROUP", ""), OTHER)
+    group = GROUPS.get(titles.get(name, getattr(module, "GROUP", "")), OTHER)
     return {"group": group, "help": target.help if isinstance(target, App) else target.__doc__}
 
 
@@ -213,10 +213,10 @@ def main(arguments: list[str] | None = None, started: float | None = None) -> No
         # A text may contain what the terminal's encoding does not; a lone surrogate is no reason to stop.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    for number in {signal.SIGTERM, HANGUP or signal.SIGTERM}:
-        is_default = signal.getsignal(number) is signal.SIG_DFL
-        if is_default and threading.current_thread() is threading.main_thread():
-            signal.signal(number, _exit)  # so that temporary files are removed; some commands replace the handler
+    if threading.current_thread() is threading.main_thread():
+        for number in {signal.SIGTERM, HANGUP or signal.SIGTERM}:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _exit)  # so that temporary files are removed; some commands replace the handler
     with command_line(), warnings.catch_warnings():
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         code = _run(sys.argv[1:] if arguments is None else arguments)
@@ -318,9 +318,8 @@ def describe_usage_error(error: CycloptsError, app: App) -> str:
 
 
 def _describe_type(hint: Any) -> str:
-    if arguments := [each for each in get_args(hint) if each is not NoneType]:
-        return join_alternatives(list(dict.fromkeys(map(_describe_type, arguments))))
-    return _KINDS.get(hint, "a string")
+    kinds = [_describe_type(each) for each in get_args(hint) if each is not NoneType]
+    return join_alternatives(list(dict.fromkeys(kinds))) if kinds else _KINDS.get(hint, "a string")
 
 
 def suggest(name: str, names: Iterable[str], otherwise: str = "see --help") -> str:

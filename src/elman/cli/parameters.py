@@ -8,17 +8,18 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import fields, make_dataclass
+from dataclasses import make_dataclass
 from functools import cache
 from inspect import cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from cyclopts import ArgumentCollection, CoercionError, Group, Parameter, Token, UnknownOptionError
 
-from elman.config import Config, choices_of, help_of, make_config
+from elman.config import choices_of, help_of, list_types, make_config
 from elman.errors import FLAGS, ElmanError, quote
 from elman.recipe import DEFAULT_PRESET, list_presets
 from elman.storage import exists, is_file
@@ -51,8 +52,7 @@ def parse_integer(hint: Any, tokens: Sequence[Token]) -> int:
 
 def parse_port(hint: Any, tokens: Sequence[Token]) -> int:
     """Parse the number of a port, or 0 for a free one."""
-    port = parse_integer(hint, tokens)
-    if not 0 <= port <= 65_535:
+    if not 0 <= (port := parse_integer(hint, tokens)) <= 65_535:
         raise ValueError("must be from 0 to 65535")
     return port
 
@@ -161,13 +161,11 @@ def _optional(name: str, hint: Any, default: Any, help: str, group: Group | str)
 def create_options(preset: str, without: Collection[str] = ()) -> Any:
     """Return a class with an optional attribute for every setting but some; its help has the defaults of a preset."""
     group = Group("Training", help=f"The defaults are those of the preset {preset}.", sort_key=5)
-    defaults, hints = make_config(preset), get_type_hints(Config)
     options = []
-    for setting in fields(Config):
-        name, choices = setting.name, choices_of(setting.name)
+    for name, default in vars(make_config(preset)).items():
         if name not in without:
-            hint, help = Literal[choices] if choices else hints[name], help_of(name).format_map(FLAGS)
-            options.append(_optional(name, hint, getattr(defaults, name), help, group))
+            hint = Literal[choices] if (choices := choices_of(name)) else list_types()[name]
+            options.append(_optional(name, hint, default, help_of(name).format_map(FLAGS), group))
     return _make_dataclass("Options", options)
 
 
@@ -227,15 +225,13 @@ def choose_corpus() -> str | None:
     """Return ``-`` if a text is piped to standard input, otherwise None; a pipe without data is an error."""
     from elman.text.sources import PIPE_SECONDS, inspect_standard_input
 
-    match inspect_standard_input():
-        case "text":
-            return "-"
-        case "ended pipe":
-            raise ElmanError("standard input is a pipe without data: name a text, or redirect /dev/null")
-        case "silent pipe":
-            remedy = "name a text, or pass - to wait for it"
-            raise ElmanError(f"standard input is a pipe that delivered nothing in {PIPE_SECONDS:.0f} s: {remedy}")
-    return None
+    kind = inspect_standard_input()
+    if kind == "ended pipe":
+        raise ElmanError("standard input is a pipe without data: name a text, or redirect /dev/null")
+    if kind == "silent pipe":
+        remedy = "name a text, or pass - to wait for it"
+        raise ElmanError(f"standard input is a pipe that delivered nothing in {PIPE_SECONDS:.0f} s: {remedy}")
+    return "-" if kind == "text" else None
 
 
 def split_run(run: str | Path | None, corpus: Sequence[str | Path]) -> tuple[Path | None, list[str | Path]]:
@@ -245,10 +241,8 @@ def split_run(run: str | Path | None, corpus: Sequence[str | Path]) -> tuple[Pat
     """
     from elman.model.loading import hub_name, is_builtin
 
-    if run is None:
-        return None, list(corpus)
-    if _is_text(str(run)):
-        return None, [run, *corpus]
+    if run is None or _is_text(str(run)):
+        return None, [*([] if run is None else [run]), *corpus]
     run = Path(run)
     if not (hub_name(run) or exists(run) or is_builtin(run)):
         remedy = "pass a run directory written by elman train, a text file, or both"
@@ -307,12 +301,11 @@ def read_runs(paths: Sequence[Path], read: Callable[[Path, str], T]) -> list[T]:
 
     if not paths:
         raise ElmanError("missing required argument RUNS (run directories, or directories that contain some)")
-    found = list(dict.fromkeys(run for path in paths for run in (find_runs(path) if path.is_dir() else []) or [path]))
-    names = [path.resolve().name for path in found]
-    results = []
-    for path, name in zip(found, names, strict=True):
+    found = dict.fromkeys(run for path in paths for run in (find_runs(path) if path.is_dir() else []) or [path])
+    counts, results = Counter(path.resolve().name for path in found), []
+    for path in found:
         try:
-            results.append(read(path, name if names.count(name) == 1 else str(path)))
+            results.append(read(path, path.resolve().name if counts[path.resolve().name] == 1 else str(path)))
         except ElmanError as error:
             if path in paths:
                 raise

@@ -35,6 +35,7 @@ from elman.text import Alphabet
 _INTEGERS = ("position", "update", "epoch", "minimum_at", "prior_since")
 _FLOATS = ("smooth_loss", "minimum_smooth_loss", "seconds", "spent")
 """Numbers of the state, which the description has under ``state``."""
+_LOSSES = ("last_loss", "whole_loss", "counts_loss")
 _PRETRAINED = "pretrained." + PREFIX
 
 
@@ -88,12 +89,9 @@ def serialize_checkpoint(checkpoint: Checkpoint) -> list[bytes | memoryview]:
     """Return the pieces of a checkpoint's file."""
     state, best = checkpoint.state, checkpoint.best
     groups: dict[str, Arrays] = {
-        "": {**state.parameters, "h": state.hidden.recurrent},
-        "M.": state.M,
-        "N.": state.N,
-        "average.": state.average,
+        "": {**state.parameters, "h": state.hidden.recurrent}, "M.": state.M, "N.": state.N, "average.": state.average,
         "best.": {} if best is None else {**best.parameters, "h": best.h},
-    }
+    }  # fmt: skip
     tensors: dict[str, NDArray[Any]] = {
         prefix + name: array for prefix, arrays in groups.items() for name, array in arrays.items()
     }
@@ -102,9 +100,7 @@ def serialize_checkpoint(checkpoint: Checkpoint) -> list[bytes | memoryview]:
         "corpus_sha256": checkpoint.corpus_sha256,
         "state": {name: None if math.isnan(value) else value for name, value in numbers.items()},
         "best": None if best is None else best.describe(),
-        "last_loss": checkpoint.last_loss,
-        "whole_loss": checkpoint.whole_loss,
-        "counts_loss": checkpoint.counts_loss,
+        **{name: getattr(checkpoint, name) for name in _LOSSES},
         "sample_generator": state.sample_generator.bit_generator.state,
     }
     if (ngrams := state.parameters.ngrams) is not None:
@@ -183,32 +179,24 @@ def _restore_run(description: dict[str, Any], tensors: dict[str, Array], empty: 
     config, net = empty.config, empty.parameters.architecture
     best, moments, shapes = description.get("best"), OPTIMIZERS[config.optimizer].moments, net.shapes()
     groups = {
-        "": shapes,
-        "M.": shapes if "M" in moments else {},
-        "N.": shapes if "N" in moments else {},
+        "": shapes, "M.": shapes if "M" in moments else {}, "N.": shapes if "N" in moments else {},
         "average.": shapes if config.ema_decay > 0 else {},
         "best.": {} if best is None else shapes | {"h": (net.state_size,)},
-    }
+    }  # fmt: skip
     batch = () if config.batch_size == 1 else (config.batch_size,)
     history = _restore_history(net, batch, tensors)
     expected = {prefix + name: shape for prefix, group in groups.items() for name, shape in group.items()}
     _check_tensors(tensors, expected | {"h": (*batch, net.state_size)}, config)
     arrays = {prefix: {name: tensors[prefix + name] for name in group} for prefix, group in groups.items()}
-    state = TrainState(
-        parameters=empty.parameters.with_arrays(arrays[""]),
-        M=arrays["M."],
-        hidden=State(tensors["h"], history),
-        N=arrays["N."],
-        average=arrays["average."],
-        sample_generator=_restore_generator(description["sample_generator"]),
-        **_restore_numbers(description["state"]),
-    )
+    parameters, hidden = empty.parameters.with_arrays(arrays[""]), State(tensors["h"], history)
+    generator, numbers = _restore_generator(description["sample_generator"]), _restore_numbers(description["state"])
+    state = TrainState(parameters, arrays["M."], hidden, generator, arrays["N."], arrays["average."], **numbers)
     snapshot = None if best is None else _restore_network(empty, arrays["best."], best)
     if snapshot is not None:
         require_finite(snapshot.validation_loss, "validation_loss")
         if snapshot.update > state.update:
             raise ValueError("the best network is from a later update than the state")
-    losses = {name: _restore_loss(description, name) for name in ("last_loss", "whole_loss", "counts_loss")}
+    losses = {name: _restore_loss(description, name) for name in _LOSSES}
     sha256 = require_sha256(description["corpus_sha256"])
     return Checkpoint(config, empty.alphabet, sha256, state, snapshot, lines=empty.lines, **losses)
 
@@ -218,13 +206,8 @@ def _restore_history(net: Architecture, batch: tuple[int, ...], tensors: dict[st
     shape = (*batch, net.order)
     codes: NDArray[Any] = tensors.pop("history") if net.order else np.zeros(shape, np.int32)
     is_read = (codes > 0).astype(np.int8)  # from some position on
-    if (
-        codes.dtype != np.int32
-        or codes.shape != shape
-        or codes.min(initial=0) < 0
-        or codes.max(initial=0) > net.K
-        or (np.diff(is_read) < 0).any()
-    ):
+    is_of_type = codes.dtype == np.int32 and codes.shape == shape
+    if not is_of_type or codes.min(initial=0) < 0 or codes.max(initial=0) > net.K or (np.diff(is_read) < 0).any():
         raise ElmanError("the history is not one of characters")
     return codes
 

@@ -1,4 +1,4 @@
-"""The run directory as it is read, with ``run.json``; why its files agree at every instant is in `elman.runs.writer`."""
+"""The run directory as it is read, with ``run.json``; `elman.runs.writer` has why its files agree at all times."""
 
 from __future__ import annotations
 
@@ -60,13 +60,8 @@ class TextRecord:
     def parse(cls, value: Any) -> TextRecord:
         """Parse the value in ``run.json``."""
         files = [TextFile(require_str(each["path"], "path"), require_sha256(each["sha256"])) for each in value["files"]]
-        return cls(
-            require_str(value["name"], "name"),
-            require_int(value["chars"], "chars"),
-            require_int(value["alphabet_size"], "alphabet_size"),
-            require_sha256(value["sha256"]),
-            files,
-        )
+        chars, size = (require_int(value[name], name) for name in ("chars", "alphabet_size"))
+        return cls(require_str(value["name"], "name"), chars, size, require_sha256(value["sha256"]), files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +117,7 @@ class RunManifest:
     @classmethod
     def parse(cls, value: Any) -> RunManifest:
         """Parse the contents of ``run.json``; ElmanError, ValueError, KeyError or TypeError if they are invalid."""
-        config = Config(**value["config"])
+        config, chars = Config(**value["config"]), value["validation_chars"]
         validation, init_from = value.get("validation"), value.get("init_from")
         return cls(
             config,
@@ -133,7 +128,7 @@ class RunManifest:
             None if validation is None else TextRecord.parse(validation),
             None if init_from is None else ModelOrigin.parse(init_from),
             tuple(name for name in value["log"] if name in optional_loggers()),
-            None if value["validation_chars"] is None else require_int(value["validation_chars"], "validation_chars"),
+            None if chars is None else require_int(chars, "validation_chars"),
         )
 
 
@@ -148,20 +143,13 @@ def list_versions(extra: str = "") -> dict[str, str]:
 
 def describe_machine() -> dict[str, Any]:
     """Return the system, architecture, processor and number of cores of this machine."""
-    return {
-        "system": platform.system(),
-        "architecture": platform.machine(),
-        "processor": _processor(),
-        "cores": thread_count(),
-    }
-
-
-def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
     except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+        processor = platform.processor()
+    system, architecture = platform.system(), platform.machine()
+    return {"system": system, "architecture": architecture, "processor": processor, "cores": thread_count()}
 
 
 class RunDirectory:
@@ -228,15 +216,14 @@ class RunDirectory:
             return None
 
     def _read(self, name: str, parse: Callable[[bytes], _T]) -> _T:
-        path = self.path / name
+        path, remedy = self.path / name, "pass a run directory written by elman train"
         try:
             return parse(read_regular_file(path, MAX_FILE if name == MANIFEST else MAX_RECORDS))
         except FileNotFoundError:
-            if self.holds_run():
-                raise ElmanError(f"the run in {quote(self.path)} has no {name}") from None
-            raise ElmanError(f"no {name} in {quote(self.path)}; pass a run directory written by elman train") from None
+            missing = f"no {name} in {quote(self.path)}; {remedy}"
+            raise ElmanError(f"the run in {quote(self.path)} has no {name}" if self.holds_run() else missing) from None
         except NotADirectoryError:
-            raise ElmanError(f"{quote(self.path)} is a file; pass a run directory written by elman train") from None
+            raise ElmanError(f"{quote(self.path)} is a file; {remedy}") from None
         except (OSError, ElmanError, ValueError, KeyError, TypeError, ArithmeticError, csv.Error) as error:
             remedy = "restore a copy or train again"
             raise ElmanError(f"{quote(path)} cannot be read as {name} ({safe_message(error)}); {remedy}") from error

@@ -71,9 +71,9 @@ class DirectoryLock:
             for partial in self.directory.glob(f".*{PARTIAL_SUFFIX}"):  # of a process that was killed while writing
                 partial.unlink(missing_ok=True)
         except Timeout:
+            remedy = f"wait until that ends or choose another {option.out}"
             raise LockedError(
-                f"{quote(self.directory)} is locked, another process is writing to it; wait until that ends or choose "
-                f"another {option.out}"
+                f"{quote(self.directory)} is locked, another process is writing to it; {remedy}"
             ) from None
         except OSError as error:
             lock.release()
@@ -158,9 +158,8 @@ class RunWriter:
         if replaces:
             _require_own_checkpoint(self.files)
         else:
-            self.files.require_unused(
-                f"add {option.resume:True} to continue it, {option.overwrite:True} to replace it, or "
-            )
+            others = f"add {option.resume:True} to continue it, {option.overwrite:True} to replace it, or "
+            self.files.require_unused(others)
         # The checkpoint is renamed last, once both are written: until then there is no run, or the complete one that is
         # replaced; from then on the new one can be resumed, which rewinds the records.
         replace_files(

@@ -6,14 +6,14 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, get_type_hints
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import numpy as np
 
-from elman.config import Config, check_names, choices_of, help_of, make_config, replace_settings
+from elman.config import Config, check_names, choices_of, help_of, list_types, make_config, replace_settings
 from elman.engine import COMPILING, watch_compilation
 from elman.engine.processes import current_process, run_on_first_process
 from elman.errors import ElmanError, NonFiniteLossError, option, quote
@@ -44,11 +44,8 @@ OTHER_ARGUMENTS = (
 
 def list_training_options() -> tuple[Option, ...]:
     """Return the settings with their help, and their defaults in the preset that `elman.train` starts from."""
-    defaults, hints = make_config(DEFAULT_PRESET), get_type_hints(Config)
-    return tuple(
-        Option(each.name, hints[each.name], getattr(defaults, each.name), help_of(each.name), choices_of(each.name))
-        for each in fields(Config)
-    )
+    defaults = vars(make_config(DEFAULT_PRESET)).items()
+    return tuple(Option(name, list_types()[name], value, help_of(name), choices_of(name)) for name, value in defaults)
 
 
 @document_options(list_training_options())
@@ -136,10 +133,8 @@ def train(
     """
     stopwatch = STOPWATCH.get() or Stopwatch()
     settings = collect_settings(preset, config, options)
-    if preset is not None:
-        preset = name_preset(preset)
-    elif config is not None:
-        preset = ""
+    if preset is not None or config is not None:
+        preset = "" if preset is None else name_preset(preset)
     check_arguments(corpus, out, log, resume=resume, overwrite=overwrite, init_from=init_from, initial=initial)
     callbacks, directory = list_callbacks(callback, on_update), None
     if out is not None:
@@ -166,12 +161,9 @@ def _notify_and_train(run: Run, callbacks: Sequence[TrainingCallback], stopwatch
     for notice in run.notices:
         deferring.on_notice(notice)
     if not run.was_finished:
+        announcing = watch_compilation(lambda: deferring.on_notice(COMPILING))
         # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
-        with (
-            np.errstate(over="ignore", invalid="ignore"),
-            watch_compilation(lambda: deferring.on_notice(COMPILING)),
-            interrupt,
-        ):
+        with np.errstate(over="ignore", invalid="ignore"), announcing, interrupt:
             train_run(run, deferring, stopwatch)
     elif run.directory is not None and not (run.directory.path / PLOT).exists():  # it was killed before it plotted
         save_plot(run, deferring)
@@ -206,17 +198,13 @@ def share_run(run: Run) -> None:
 
 def follow() -> int:
     """Train the run of process 0 with its times, validation losses and decision to stop; return the exit code."""
-    run = run_on_first_process(_receive_only)
+    run = run_on_first_process(lambda: cast(Run, None))  # which this process is not
     for number in {signal.SIGINT, signal.SIGTERM, HANGUP or signal.SIGTERM}:
         signal.signal(number, signal.SIG_IGN)  # process 0 decides
     if not run.was_finished:
         with suppress(NonFiniteLossError):  # process 0 reports it
             train_run(run, TrainingCallback(), Stopwatch())
     return 0
-
-
-def _receive_only() -> Run:
-    raise AssertionError("process 0 does not follow")
 
 
 # --- The arguments ---
@@ -248,30 +236,25 @@ def check_arguments(
     initial: object,
 ) -> None:
     """Check that the arguments of `elman.train` other than the settings agree."""
+    resumes, overwrites = f"{option.resume:True}", f"{option.overwrite:True}"
     for name, value in ((option.init_from, init_from), ("initial", initial)):
         if resume and value is not None:
-            raise ElmanError(
-                f"cannot combine {name} with {option.resume:True}: a resumed run continues with its own weights"
-            )
+            raise ElmanError(f"cannot combine {name} with {resumes}: a resumed run continues with its own weights")
     if init_from is not None and initial is not None:
         raise ElmanError(f"cannot combine initial with {option.init_from}: each sets the initial weights")
-    requests = ((f"{option.resume:True}", resume), (option.log, bool(log)), (f"{option.overwrite:True}", overwrite))
-    for name, is_passed in requests:
+    for name, is_passed in ((resumes, resume), (option.log, bool(log)), (overwrites, overwrite)):
         if out is None and is_passed:
             raise ElmanError(f"{name} requires {option.out}, the directory of the run")
     if overwrite and resume:
-        raise ElmanError(
-            f"{option.overwrite:True} replaces the run that {option.resume:True} continues: pass only one of them"
-        )
-    if out is not None and not isinstance(out, str | os.PathLike):
+        raise ElmanError(f"{overwrites} replaces the run that {resumes} continues: pass only one of them")
+    if out is None:
+        return
+    if not isinstance(out, str | os.PathLike):
         raise ElmanError(f"{option.out} must be a path (got {quote(out)})")
-    if out is not None and not os.fspath(out).strip():
+    if not os.fspath(out).strip():
         raise ElmanError(f"{option.out} must not be empty (got {os.fspath(out)!r})")
-    if out is not None and not resume:
-        for source in corpus if isinstance(corpus, list | tuple) else [corpus]:
-            with suppress(OSError, ValueError, TypeError):  # one of them does not exist, or is no path
-                if is_directory(out) and Path(source).samefile(out):
-                    raise ElmanError(
-                        f"{option.out} must not be the directory of the text (got {quote(out)}): choose"
-                        f" {quote(Path(out) / 'run')}"
-                    )
+    for source in [] if resume else corpus if isinstance(corpus, list | tuple) else [corpus]:
+        with suppress(OSError, ValueError, TypeError):  # one of them does not exist, or is no path
+            if is_directory(out) and Path(source).samefile(out):
+                remedy = f"choose {quote(Path(out) / 'run')}"
+                raise ElmanError(f"{option.out} must not be the directory of the text (got {quote(out)}): {remedy}")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.config import Config
-from elman.engine import CALLBACK_INTERVAL, TrainState
+from elman.engine import CALLBACK_INTERVAL
 from elman.errors import NonFiniteLossError, option
 from elman.network.parameters import Architecture, Array
 from elman.training.callbacks import TrainingCallback
@@ -45,15 +45,14 @@ class HealthMonitor:
         self._h_slices = [slice(n * parts * m, (n * parts + 1) * m) for n in range(architecture.layers)]
         self._stuck = [0] * architecture.layers  # checks in a row that found a layer saturated or dead
 
-    def check(self, h: Array, losses: Sequence[float]) -> str:
-        """Return the problem and how to correct it; empty if there is none.
+    def check(self, h: Array, losses: Sequence[float]) -> None:
+        """Find the problem and how to correct it; empty if there is none.
 
         `h`, (D,) or (B, D), is the state after the last window; `losses` are the latest, in nats per window.
         """
         problem = self.check_state(h)
         # A second check of the state is worth the wait for the next update: it explains why the losses are high.
         self.problem = problem or ("" if self.needs_recheck else self.check_losses(losses))
-        return self.problem
 
     @property
     def needs_recheck(self) -> bool:
@@ -82,14 +81,12 @@ class HealthMonitor:
 
     def check_losses(self, losses: Sequence[float]) -> str:
         """Compare the latest losses with T ln K, the loss of uniform predictions."""
-        limit = DIVERGED * self.uniform_loss
+        limit, T = DIVERGED * self.uniform_loss, self.config.seq_length
         # A few losses settle most cases; checking all of them costs more.
         if len(losses) < LOSSES or max(islice(reversed(losses), 8)) <= limit:
             return ""
-        median = float(np.median(list(losses)[-LOSSES:]))
-        if median <= limit:
+        if (median := float(np.median(list(losses)[-LOSSES:]))) <= limit:
             return ""
-        T = self.config.seq_length
         return (
             f"the loss is {median / T:.2f} nats per character over the last {LOSSES} updates,"
             f" {median / self.uniform_loss:.1f} times that of uniform predictions ({self.uniform_loss / T:.2f}):"
@@ -116,13 +113,13 @@ class HealthCheck:
 
     def perform(self, last_update: int) -> None:
         """Check the state again, and warn once."""
-        update = self.run.state.update
-        if self.monitor.needs_recheck:
-            self._checked_at = update
-            self.monitor.check(self.run.state.hidden.recurrent, self.losses)
-        if self.monitor.problem and not self.has_warned:
+        state, monitor = self.run.state, self.monitor
+        if monitor.needs_recheck:
+            self._checked_at = state.update
+            monitor.check(state.hidden.recurrent, self.losses)
+        if monitor.problem and not self.has_warned:
             self.has_warned = True
-            self.callback.on_warning(f"at update {update} {self.monitor.problem}")
+            self.callback.on_warning(f"at update {state.update} {monitor.problem}")
 
     def on_step(self, h: Array, losses: NDArray[np.float64]) -> bool:
         """Check the state in the middle of a call of the engine; return whether to interrupt it."""
@@ -130,13 +127,13 @@ class HealthCheck:
         self.losses.extend(new)
         if not math.isfinite(sum(new)):
             return True
-        problem = self.monitor.check(h, self.losses)
-        return self.monitor.needs_recheck or (bool(problem) and not self.has_warned)
+        self.monitor.check(h, self.losses)
+        return self.monitor.needs_recheck or (bool(self.monitor.problem) and not self.has_warned)
 
     def after_call(self, losses: NDArray[np.float64]) -> None:
         """Take over the losses of a call, which must be finite."""
-        run, update = self.run, self.run.state.update
-        require_finite_losses(losses, update, run.config, saved=run.directory is not None)
+        update = self.run.state.update
+        require_finite_losses(losses, self.run)
         unseen = min(len(losses), update % CALLBACK_INTERVAL)  # `on_step` has seen the others
         self._checked_at = max(self._checked_at, update - unseen)
         if unseen:
@@ -145,7 +142,7 @@ class HealthCheck:
     def require_finite(self) -> None:
         """Stop before weights that are not finite are used or saved; those of an update are checked once."""
         if self._finite_at != self.run.state.update:
-            require_finite_state(self.run.state, self.run.config, saved=self.run.directory is not None)
+            require_finite_state(self.run)
             self._finite_at = self.run.state.update
 
 
@@ -160,20 +157,21 @@ def _suggest_lowering(config: Config) -> str:
     return f"lower {learning_rate}, {grad_clip} or {init_std}"
 
 
-def require_finite_losses(losses: NDArray[np.float64], update: int, config: Config, *, saved: bool) -> None:
-    """Raise NonFiniteLossError if a loss of the last updates, of which `update` is the latest, is not finite."""
+def require_finite_losses(losses: NDArray[np.float64], run: Run) -> None:
+    """Raise NonFiniteLossError if a loss of the last updates is not finite."""
     bad = np.flatnonzero(~np.isfinite(losses))
     if len(bad):
-        raise _not_finite("the loss", update - len(losses) + int(bad[0]) + 1, config, saved=saved)
+        raise _not_finite("the loss", run.state.update - len(losses) + int(bad[0]) + 1, run)
 
 
-def require_finite_state(state: TrainState, config: Config, *, saved: bool) -> None:
+def require_finite_state(run: Run) -> None:
     """Raise NonFiniteLossError if a number of the training state is not finite, as it may be after a finite loss."""
+    state = run.state
     arrays = [a for group in (state.parameters, state.M, state.N, state.average) for a in group.values()]
     if not all(np.isfinite(array).all() for array in (*arrays, state.hidden.recurrent)):
-        raise _not_finite("a weight, a moment of the optimizer or a hidden unit", state.update, config, saved=saved)
+        raise _not_finite("a weight, a moment of the optimizer or a hidden unit", state.update, run)
 
 
-def _not_finite(what: str, update: int, config: Config, *, saved: bool) -> NonFiniteLossError:
-    kept = "; the last good checkpoint is kept" if saved else ""
-    return NonFiniteLossError(f"{what} of update {update} is not finite{kept}: {_suggest_lowering(config)}")
+def _not_finite(what: str, update: int, run: Run) -> NonFiniteLossError:
+    kept = "" if run.directory is None else "; the last good checkpoint is kept"
+    return NonFiniteLossError(f"{what} of update {update} is not finite{kept}: {_suggest_lowering(run.config)}")

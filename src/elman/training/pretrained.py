@@ -65,18 +65,15 @@ class PretrainedModel:
         shape = {"cell": network.cell, "hidden_size": network.m, "layers": network.layers}
         changed = [name for name, value in shape.items() if normalize(name, options.get(name, value)) != value]
         if changed:
+            names = " and ".join(option[name] for name in changed)
             values = "; ".join(f"model: {shape[name]}, given: {options[name]}" for name in changed)
-            raise ElmanError(
-                f"cannot change {' and '.join(option[name] for name in changed)} with {option.init_from} ({values});"
-                f" remove {'it' if len(changed) == 1 else 'them'}"
-            )
-        asked = options.get("hidden_size", preset.get("hidden_size", Config.hidden_size))
+            remedy = f"remove {'it' if len(changed) == 1 else 'them'}"
+            raise ElmanError(f"cannot change {names} with {option.init_from} ({values}); {remedy}")
+        asked, counts = options.get("hidden_size", preset.get("hidden_size", Config.hidden_size)), option.preset
         if asked and not network.m:
-            raise ElmanError(f"{option.init_from} is a model of counts: add {option.preset:counts}")
+            raise ElmanError(f"{option.init_from} is a model of counts: add {counts:counts}")
         if network.m and asked == 0:
-            raise ElmanError(
-                f"{option.init_from} is a model with a network, which {option.preset:counts} does not train"
-            )
+            raise ElmanError(f"{option.init_from} is a model with a network, which {counts:counts} does not train")
         settings: dict[str, Any] = {"lines": self.model.is_of_lines}
         if (masker := self.model.masker) is not None and options.get("lines", True):
             settings |= {"mask": masker.names, "mask_regex": masker.regex}
@@ -96,21 +93,9 @@ class PretrainedModel:
         return translate(ngrams, index, spec)
 
     def initialize(self, run: Run) -> ModelOrigin:
-        """Replace the parameters of a run before its first update, and what the optimizer derives from them."""
-        state = run.state
-        self._copy_weights(state.parameters, run.corpus.alphabet)
-        if not all(np.isfinite(array).all() for array in state.parameters.values()):
-            dtype = state.parameters["V"].dtype
-            raise ElmanError(
-                f"the weights of the model are not finite in {dtype}: pass another model or {option.dtype:float64}"
-            )
-        state.M, state.N, state.average = run.optimizer.init(state.parameters)
-        return self.origin
-
-    def _copy_weights(self, parameters: Parameters, alphabet: Alphabet) -> None:
-        """Overwrite the arrays of new parameters with the weights of the model, character by character."""
-        weights = self.model.parameters
-        before, after = match_characters(self.model.alphabet, alphabet)
+        """Overwrite the parameters of a run before its first update, character by character."""
+        parameters, weights = run.state.parameters, self.model.parameters
+        before, after = match_characters(self.model.alphabet, run.corpus.alphabet)
         with np.errstate(over="ignore"):  # float64 weights that are too large for float32
             for name, array in parameters.items():
                 if name == "U":
@@ -121,6 +106,11 @@ class PretrainedModel:
                     array[...] = weights[name]
                 elif weights.prior.model:
                     array[...] = weights[name][np.minimum(np.arange(len(array)), len(weights[name]) - 1)]
+        if not all(np.isfinite(array).all() for array in parameters.values()):
+            remedy = f"pass another model or {option.dtype:float64}"
+            raise ElmanError(f"the weights of the model are not finite in {parameters['V'].dtype}: {remedy}")
+        run.state.M, run.state.N, run.state.average = run.optimizer.init(parameters)
+        return self.origin
 
 
 def match_characters(before: Alphabet, after: Alphabet) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -140,33 +130,6 @@ InitialWeights = str | os.PathLike[str] | Mapping[str, ArrayLike] | Parameters
 """An .npz file, or arrays by the names in `elman.network.parameters`."""
 
 
-def read_initial_weights(source: InitialWeights) -> Arrays:
-    """Return the arrays by name, from a file that `numpy.savez` wrote or from the caller."""
-    if isinstance(source, str | os.PathLike):
-        if not exists(Path(source)):
-            raise ElmanError(f"there is no file {quote(source)}: initial is an .npz file or a dict of arrays")
-        try:
-            arrays = read_arrays(Path(source))
-        except ElmanError as error:
-            raise ElmanError(f"initial {quote(source)}: {error}") from None
-        if METADATA_KEY in arrays:
-            raise ElmanError(f"initial {quote(source)} is an exported model: pass init_from=elman.import_(path)")
-        return Arrays(arrays)
-    if not isinstance(source, Mapping):
-        raise ElmanError(f"initial must be an .npz file or arrays by name (got {type(source).__name__})")
-    return {str(name): _read_array(name, array) for name, array in source.items()}
-
-
-def _read_array(name: Any, value: ArrayLike) -> Any:
-    try:
-        array = np.asarray(value)
-    except ValueError:  # rows of different lengths
-        array = np.empty(0, object)
-    if array.dtype.kind not in "iuf":
-        raise ElmanError(f"initial[{name!r}] must be an array of real numbers (got {array.dtype})")
-    return array
-
-
 @dataclass(frozen=True, eq=False)
 class GivenArrays:
     """The arrays that a run starts from, and the file they are from."""
@@ -176,9 +139,20 @@ class GivenArrays:
 
     @classmethod
     def open(cls, source: InitialWeights) -> GivenArrays:
-        """Read the arrays."""
-        path = make_absolute(source) if isinstance(source, str | os.PathLike) else None
-        return cls(read_initial_weights(source), path)
+        """Read the arrays, from a file that `numpy.savez` wrote or from the caller."""
+        if isinstance(source, Mapping):
+            return cls({str(name): _check_array(name, array) for name, array in source.items()}, None)
+        if not isinstance(source, str | os.PathLike):
+            raise ElmanError(f"initial must be an .npz file or arrays by name (got {type(source).__name__})")
+        if not exists(Path(source)):
+            raise ElmanError(f"there is no file {quote(source)}: initial is an .npz file or a dict of arrays")
+        try:
+            arrays = read_arrays(Path(source))
+        except ElmanError as error:
+            raise ElmanError(f"initial {quote(source)}: {error}") from None
+        if METADATA_KEY in arrays:
+            raise ElmanError(f"initial {quote(source)} is an exported model: pass init_from=elman.import_(path)")
+        return cls(Arrays(arrays), make_absolute(source))
 
     def adopt_settings(self, options: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings with the hidden size of the weights, unless it is passed."""
@@ -189,9 +163,8 @@ class GivenArrays:
         """Return no counts: arrays have none."""
 
     def initialize(self, run: Run) -> ModelOrigin:
-        """Overwrite the parameters of a run before its first update, and what the optimizer derives from them."""
-        state, arrays = run.state, self.arrays
-        parameters = state.parameters
+        """Overwrite the parameters of a run before its first update."""
+        parameters, arrays = run.state.parameters, self.arrays
         names = [name for name in parameters if name != "alpha" or name in arrays]
         if arrays.keys() != set(names):
             raise ElmanError(f"initial must have the arrays {', '.join(names)} (got {', '.join(arrays) or 'none'})")
@@ -204,5 +177,15 @@ class GivenArrays:
                 target[...] = array.reshape(target.shape)
             if not np.isfinite(target).all():
                 raise ElmanError(f"initial[{name!r}] contains values that are not finite in {target.dtype}")
-        state.M, state.N, state.average = run.optimizer.init(parameters)
+        run.state.M, run.state.N, run.state.average = run.optimizer.init(parameters)
         return ModelOrigin(self.path, fingerprint(run.model).hex())
+
+
+def _check_array(name: Any, value: ArrayLike) -> Any:
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0, object)
+    if array.dtype.kind not in "iuf":
+        raise ElmanError(f"initial[{name!r}] must be an array of real numbers (got {array.dtype})")
+    return array

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from statistics import median_low
 
 import numpy as np
@@ -47,18 +48,10 @@ class MetricsRows:
         since_update, since_seconds = (rows[-1].update, rows[-1].seconds) if len(rows) else (0, 0.0)
         chars, seconds = (state.update - since_update) * run.config.chars_per_update, state.seconds - since_seconds
         smooth_loss, loss = run.smooth_loss, self.losses[-1] / run.config.seq_length
-        row = Metrics(
-            state.update,
-            float(run.epochs),
-            smooth_loss,
-            loss,
-            run.history.estimator.append(state.update, smooth_loss, loss),
-            validation_loss,
-            state.seconds,
-            chars / seconds if seconds > 0 else 0.0,
-            float(run.optimizer.learning_rates(state.update - 1, 1)[0]),
-        )
-        run.history.add(row)
+        train_loss = run.history.estimator.append(state.update, smooth_loss, loss)
+        rates = chars / seconds if seconds > 0 else 0.0, float(run.optimizer.learning_rates(state.update - 1, 1)[0])
+        losses = smooth_loss, loss, train_loss, validation_loss
+        run.history.add(Metrics(state.update, float(run.epochs), *losses, state.seconds, *rates))
 
 
 def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:
@@ -128,18 +121,17 @@ def save_plot(run: Run, callback: TrainingCallback) -> None:
     if run.directory is None or not len(run.metrics):
         return
     if find_spec("matplotlib"):
-        write_plot(run)
+        write_plot(run, run.directory.path / PLOT)
     else:
         plot = shlex.join(["elman", "plot", str(run.directory.path)])
         callback.on_notice(f"no loss curve was drawn: pip install 'elman[plot]', then {plot}")
 
 
-def write_plot(run: Run) -> None:
-    """Write the plot to the directory."""
+def write_plot(run: Run, path: Path) -> None:
+    """Write the plot to a file."""
     from elman.runs.plots import save_figure
 
-    assert run.directory is not None
-    save_figure(run.plot(), run.directory.path / PLOT)
+    save_figure(run.plot(), path)
 
 
 CHECKPOINT_SECONDS = 30.0
@@ -175,7 +167,10 @@ class Checkpoints:
             rows, samples = self.saved_records
             run.directory.append(run.metrics[rows:], run.samples[samples:])
             run.directory.save(make_checkpoint(run))
-            self._save_selected()
+            selected, quantiles = self.written
+            if run.selected is not selected or run.score_quantiles is not quantiles:
+                run.directory.save_selected(run.selected and replace(run.selected, lines=describe_lines(run)))
+                self.written = run.selected, run.score_quantiles
             run.metrics.spill()
             run.samples.spill()
         run.corpus.release()  # the pages of a long text would add up
@@ -183,15 +178,6 @@ class Checkpoints:
         self.saved_records = len(run.metrics), len(run.samples)
         self.save_seconds.append(self.saved_at - started)
         run.file_seconds = sum(self.save_seconds)
-
-    def _save_selected(self) -> None:
-        """Write the selected network, where it is another than at the last save."""
-        run, (selected, quantiles) = self.run, self.written
-        assert run.directory is not None
-        if run.selected is selected and run.score_quantiles is quantiles:
-            return
-        run.directory.save_selected(run.selected and replace(run.selected, lines=describe_lines(run)))
-        self.written = run.selected, run.score_quantiles
 
     def estimate_seconds(self) -> float:
         """Return how long the last save is expected to take."""

@@ -183,9 +183,8 @@ def select_best(rows: Sequence[dict[str, Any]], text: str) -> dict[str, Any]:
 def find_runs(directory: Path) -> list[Path]:
     """Return the run directories among a directory, which must exist, and all in it, in the order of their paths."""
     if not is_directory(directory):
-        if exists(directory):
-            raise ElmanError(f"{quote(directory)} is a file; pass a directory that contains runs")
-        raise ElmanError(f"there is no directory {quote(directory)}")
+        is_file = f"{quote(directory)} is a file; pass a directory that contains runs"
+        raise ElmanError(is_file if exists(directory) else f"there is no directory {quote(directory)}")
     paths = [Path(path) for path, _, _ in os.walk(directory)]
     return sorted(path for path in paths if RunDirectory(path).holds_run())
 
@@ -201,8 +200,8 @@ def summarize_run(path: Path) -> dict[str, Any]:
     last = checkpoint.state if checkpoint else metrics[-1] if metrics else None
     update = last.update if last else 0
     saved = [row for row in metrics if row.update <= update]
-    has_ended = checkpoint is not None and manifest is not None and manifest.stopped
-    settings = {} if config is None else {name: getattr(config, name) for name in READING}
+    has_ended, selected = checkpoint and manifest and manifest.stopped, checkpoint and checkpoint.selected
+    settings = {name: getattr(config, name, None) for name in READING}
     return {
         "run": str(path),
         "text": manifest.corpus.name if manifest else None,
@@ -213,8 +212,8 @@ def summarize_run(path: Path) -> dict[str, Any]:
         "unsaved_updates": metrics[-1].update - update if len(saved) < len(metrics) else 0,
         "seconds": last.seconds if last else 0.0,
         "train_loss": saved[-1].train_loss if saved else None,
-        "validation_loss": checkpoint.selected.validation_loss if checkpoint else None,
-        "kept_update": checkpoint.selected.update if checkpoint else None,
+        "validation_loss": selected and selected.validation_loss,
+        "kept_update": selected and selected.update,
         "stopped": manifest.stopped if manifest else "",
         "status": "running" if is_running else "damaged" if errors else "ended" if has_ended else "incomplete",
         "error": "" if is_running or not errors else errors[0],

@@ -38,17 +38,11 @@ class Validation:
     """Validates the network, adds the loss to the metrics, and keeps the best network."""
 
     def __init__(
-        self,
-        run: Run,
-        callback: TrainingCallback,
-        engine: Engine,
-        stopwatch: Stopwatch,
-        rows: MetricsRows,
+        self, run: Run, callback: TrainingCallback, engine: Engine, stopwatch: Stopwatch, rows: MetricsRows,
         health: HealthCheck,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.run, self.callback, self.engine, self.stopwatch = run, callback, engine, stopwatch
-        self.rows, self.health = rows, health
-        self.seconds_per_char = 0.0
+        self.rows, self.health, self.seconds_per_char = rows, health, 0.0
 
     def next_update(self, last_update: int) -> float:
         """Return the update of the next validation, the end at the latest; none is due shortly before it."""
@@ -100,10 +94,17 @@ class Validation:
 
     def prepare(self) -> None:
         """Measure how long validations take, where a time budget has to allow for them, and evaluate the counts."""
-        sample = self.run.data.validation_sample
-        if sample is not None and self.run.config.max_seconds is not None:
-            self.score(self.run.snapshot(), sample[:MEASURED_CHARS])
-        self.evaluate_counts()
+        run, sample, ngrams = self.run, self.run.data.validation_sample, self.run.state.parameters.ngrams
+        if sample is not None and run.config.max_seconds is not None:
+            self.score(run.snapshot(), sample[:MEASURED_CHARS])
+        if sample is None or ngrams is None or (run.state.update and not self.best_is_mixed()):
+            return
+        # Let the counts alone, without the network, be the best model so far: none that is worse is kept.
+        from elman.ngram.language_model import compute_losses
+
+        run.counts_loss = run_on_first_process(lambda: float(compute_losses(ngrams, sample, run.config.dtype).mean()))
+        parameters = run.state.parameters.map(np.zeros_like).switch_on_prior(1.0, 0.0)
+        run.best = run.selected = replace(run.snapshot(run.counts_loss), parameters=parameters, update=0)
 
     def estimate_seconds(self, last_update: int) -> tuple[float, float]:
         """Return the expected seconds of validations after `last_update`, and before it per update."""
@@ -115,17 +116,6 @@ class Validation:
         at_end = len(sample) * (1 + run.config.lines) + whole
         per_update = len(sample) / validation_interval(run, last_update)
         return at_end * self.seconds_per_char, per_update * self.seconds_per_char
-
-    def evaluate_counts(self) -> None:
-        """Let the counts alone, without the network, be the best model so far: none that is worse is kept."""
-        run, sample, ngrams = self.run, self.run.data.validation_sample, self.run.state.parameters.ngrams
-        if sample is None or ngrams is None or (run.state.update and not self.best_is_mixed()):
-            return
-        from elman.ngram.language_model import compute_losses
-
-        run.counts_loss = run_on_first_process(lambda: float(compute_losses(ngrams, sample, run.config.dtype).mean()))
-        parameters = run.state.parameters.map(np.zeros_like).switch_on_prior(1.0, 0.0)
-        run.best = run.selected = replace(run.snapshot(run.counts_loss), parameters=parameters, update=0)
 
     def best_is_mixed(self) -> bool:
         """Return whether the best model is that of `mix_with_counts`, at the end of the run that is extended."""
@@ -172,13 +162,9 @@ def validation_interval(run: Run, last_update: int) -> int:
     """Return the number of updates between validations of a run that is expected to end at `last_update`."""
     data, config = run.data, run.config
     assert data.validation_sample is not None
-    if config.validate_every:
-        return config.validate_every
-    costly = len(data.validation_sample) - FREE_CHARS
-    return max(
-        min(math.ceil(last_update / VALIDATIONS), data.windows.per_epoch),
-        math.ceil(CHARS_PER_VALIDATED * costly / config.chars_per_update),
-    )
+    costly = CHARS_PER_VALIDATED * (len(data.validation_sample) - FREE_CHARS) / config.chars_per_update
+    often = min(math.ceil(last_update / VALIDATIONS), data.windows.per_epoch)
+    return config.validate_every or max(often, math.ceil(costly))
 
 
 def reads_whole_set(run: Run, last_update: int) -> bool:
