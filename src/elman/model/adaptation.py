@@ -77,24 +77,17 @@ def check_adapt(parameters: Parameters, adapt: str) -> None:
         raise ElmanError(f"{option.adapt} must be one of {', '.join(ADAPTATIONS)} (got {shorten(adapt)})")
     if parameters.architecture.is_of_lines and ADAPTATIONS[adapt].score_chunks:
         raise ElmanError(f"{option.adapt:{adapt}} does not work with a model of independent lines")
+    requires = f"{option.adapt:{adapt}} requires"
     if adapt in ("weights", "both") and not parameters.architecture.m:
-        raise ElmanError(
-            f"{option.adapt:{adapt}} requires a network, and this model is its counts: use {option.adapt:counts}"
-        )
-    if parameters.ngrams is None and adapt in ("counts", "both"):
-        raise ElmanError(
-            f"{option.adapt:{adapt}} requires a model with an n-gram prior: train with {option.ngram_order:7}"
-        )
+        raise ElmanError(f"{requires} a network, and this model is its counts: use {option.adapt:counts}")
+    if adapt in ("counts", "both") and parameters.ngrams is None:
+        raise ElmanError(f"{requires} a model with an n-gram prior: train with {option.ngram_order:7}")
 
 
 def score_adapting(
-    engine: Engine,
-    parameters: Parameters,
-    state: State,
-    indices: Indices,
-    adapt: str,
+    engine: Engine, parameters: Parameters, state: State, indices: Indices, adapt: str,
     on_progress: OnProgress | None = None,
-) -> Score:
+) -> Score:  # fmt: skip
     """Score a text by a model that adapts to it, except to unknown characters, and does not change itself."""
     check_adapt(parameters, adapt)
 

@@ -55,9 +55,8 @@ GENERATION_OPTIONS = (
 def check_options(length: int, seed: int | None, options: Mapping[str, Any]) -> SamplingParams:
     """Return the sampling parameters, after checking the range of every option."""
     check_range("length", length, 0)
-    sampling = create_sampling_params(options)
     check_range("seed", 0 if seed is None else seed, 0)
-    return sampling
+    return create_sampling_params(options)
 
 
 def check_batch(count: int, length: int) -> None:
@@ -89,26 +88,25 @@ def sample_chunks(
         x, length, n = characters[-1], length - n, min(2 * n, MAX_CHUNK)
 
 
-def adapt_state(parameters: Parameters, state: State, adapt: str | None) -> State:
-    """Return the state in which a prompt is read: with counts of its own where the prior adapts to it."""
-    if adapt not in (None, "counts"):
-        raise ElmanError(f"{option.adapt} must be counts to generate text (got {shorten(adapt)})")
-    if adapt is None:
-        return state
-    from elman.model.adaptation import check_adapt  # of use only here
-
-    check_adapt(parameters, adapt)
-    return state.count(parameters.ngrams)
-
-
 def prefill(
     session: InferenceSession, alphabet: Alphabet, prompts: Sequence[str], parameters: Parameters, start: State,
     adapt: str | None = None,
 ) -> tuple[State, NDArray[np.intp]]:  # fmt: skip
-    """Read prompts but their last characters, each distinct one once; return the states, and those characters (B,)."""
+    """Read prompts but their last characters, each distinct one once; return the states, and those characters (B,).
+
+    With ``adapt="counts"`` each state has counts of its own.
+    """
+    if adapt not in (None, "counts"):
+        raise ElmanError(f"{option.adapt} must be counts to generate text (got {shorten(adapt)})")
+    if adapt:
+        from elman.model.adaptation import check_adapt  # of use only here
+
+        check_adapt(parameters, adapt)
     read = dict[str, tuple[State, int]]()
     for prompt in dict.fromkeys(prompts):
-        state, indices = adapt_state(parameters, start, adapt), alphabet.encode(prompt or alphabet.start_char)
+        state, indices = start, alphabet.encode(prompt or alphabet.start_char)
+        if adapt:
+            state = start.count(parameters.ngrams)
         if len(indices) > 1:
             # The losses are of no use; logits would take K times the memory.
             _, after = session.losses(state.reshape(1), indices[:-1, None], indices[1:, None])
@@ -213,8 +211,7 @@ def list_stop_sequences(stop: str | Sequence[str], alphabet: Alphabet, is_of_lin
     stops, characters = (stop,) if isinstance(stop, str) else stop, alphabet.characters
     if not (isinstance(stops, Sequence) and all(isinstance(each, str) for each in stops)):
         raise ElmanError(f"{option.stop} must be a string or a sequence of strings (got {quote(stop)})")
-    stops = tuple(filter(None, stops))
-    for each in stops:
+    for each in (stops := tuple(filter(None, stops))):
         if unknown := each.translate(dict.fromkeys(map(ord, characters))):
             reason = f"{format_character(unknown[0])} is not among the model's {len(characters)} characters"
             raise ElmanError(f"{option.stop:{quote(each)}} cannot occur: {reason}")
@@ -229,5 +226,4 @@ def cut_at_stop(stops: tuple[str, ...], chunks: Iterator[str]) -> Iterator[str]:
         yield released
         if stopped:
             return
-    if stop_filter.pending:
-        yield stop_filter.pending
+    yield stop_filter.pending

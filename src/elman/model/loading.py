@@ -98,11 +98,10 @@ def name_model(run: Path) -> str:
 
 def create_model(snapshot: Snapshot, engine: str | None = None) -> Model:
     """Return the model of a network."""
-    state, lines = begin_text(snapshot.parameters, snapshot.h), snapshot.lines
-    used = get_engine(engine or inference_engine(snapshot.config.engine, snapshot.config.cell))
-    return Model(
-        snapshot.alphabet, snapshot.parameters, state, used, lines.hashes, lines.score_quantiles, snapshot.config.masker
-    )
+    parameters, lines, config = snapshot.parameters, snapshot.lines, snapshot.config
+    network = parameters, begin_text(parameters, snapshot.h)
+    used = get_engine(engine or inference_engine(config.engine, config.cell))
+    return Model(snapshot.alphabet, *network, used, lines.hashes, lines.score_quantiles, config.masker)
 
 
 def check_is_model(value: object) -> None:
@@ -140,10 +139,10 @@ def read_model(path: str | os.PathLike[str]) -> Snapshot:
     if path.name in {model.file for model in MODELS}:
         raise ElmanError(f"{quote(path)} is the compressed file of the built-in model: pass {BUILTIN} instead")
     if not is_directory(path):
-        if not is_named_or_begins_like_tensors(path):
-            command = shlex.join(["elman", "train", str(path), "-o", f"runs/{path.stem}"])
-            raise ElmanError(f"{quote(path)} is not a model: pass a run directory; for a text, {command} writes one")
-        return load_network(path)
+        if is_named_or_begins_like_tensors(path):
+            return load_network(path)
+        command = shlex.join(["elman", "train", str(path), "-o", f"runs/{path.stem}"])
+        raise ElmanError(f"{quote(path)} is not a model: pass a run directory; for a text, {command} writes one")
     found = [path / name for name in (CHECKPOINT, BEST, HUB_WEIGHTS) if exists(path / name)]
     if found and found[0].name != CHECKPOINT:
         return load_network(found[0])
@@ -190,16 +189,15 @@ def find_builtin(fingerprint: bytes) -> BuiltinModel | None:
 @contextmanager
 def unpack_builtin(model: BuiltinModel) -> Iterator[Path]:
     """Make a built-in model available as a safetensors file, which is removed afterwards."""
+    compressed, reason = b"", f"the contents of {model.file} do not match its SHA-256"
     try:
         compressed = (BUILTIN_FILES / model.file).read_bytes()
-        is_intact = hashlib.sha256(compressed).hexdigest() == model.sha256
-        reason = "" if is_intact else f"the contents of {model.file} do not match its SHA-256"
     except OSError as error:
         reason = f"cannot read {model.file}: {error.strerror}"
-    if reason:
+    if hashlib.sha256(compressed).hexdigest() != model.sha256:
         raise ElmanError(f"the built-in model cannot be used ({reason}): reinstall elman, or pass a run")
     try:
-        folder = TemporaryDirectory()  # safetensors reads files only
+        folder = TemporaryDirectory()  # a checkpoint is read from a file
         path = Path(folder.name) / "builtin"
         path.write_bytes(lzma.decompress(compressed))
     except OSError as error:

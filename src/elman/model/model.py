@@ -198,9 +198,8 @@ class Model:
         prompts: Sequence[str] = ()
         if isinstance(count, Sequence):
             if isinstance(count, str) or prompt:
-                raise ElmanError(
-                    f"{option.count} must be an integer or a list of prompts, which excludes {option.prompt}"
-                )
+                kinds = f"an integer or a list of prompts, which excludes {option.prompt}"
+                raise ElmanError(f"{option.count} must be {kinds}")
             prompts, count = count, len(count)
         generate.check_batch(count, length)
         prompts = prompts or [prompt] * count
@@ -312,9 +311,8 @@ class Model:
         if isinstance(text, Iterable) and not isinstance(text, str | bytes):
             return [self.score(each, adapt=adapt, window=window) for each in text]
         if adapt is not None and window is not None:
-            raise ElmanError(
-                f"cannot combine {option.window} with {option.adapt}: every window starts from the same model"
-            )
+            both = f"cannot combine {option.window} with {option.adapt}"
+            raise ElmanError(f"{both}: every window starts from the same model")
         network = self.engine, self.parameters, self.state
         if adapt is not None:
             from elman.model.adaptation import ADAPTATIONS, check_adapt, score_adapting

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
@@ -109,10 +110,8 @@ class BlockScorer:
         state = model.state  # a model of independent lines is reset at every line feed, whatever the state
         if self.scores_line_feed and not self.is_of_lines and state.recurrent.size:
             state = _mean_line_end_state(self.session, state, self.start, self.K)
-        self.state = state.forget_history()
-        self.cache: dict[str, LineScore] = {}
-        self.cached_chars = 0
-        self.lock = Lock()
+        self.state, self.lock = state.forget_history(), Lock()
+        self.cache, self.cached_chars = dict[str, LineScore](), 0
 
     def score(self, block: str, number: int) -> list[Line]:
         """Return the lines of a text that ends in a line feed; `number` is that of the first."""
@@ -145,8 +144,7 @@ class BlockScorer:
     def _look_up(self, texts: list[str]) -> list[LineScore]:
         """Return the scores of lines; one that has been read before is not read again."""
         if self.cached_chars > CACHED_CHARS:
-            self.cache.clear()
-            self.cached_chars = 0
+            self.cache, self.cached_chars = {}, 0
         if new := [text for text in dict.fromkeys(texts) if text not in self.cache]:
             self.cache.update(zip(new, self._score_texts(new), strict=True))
             self.cached_chars += sum(len(text) + 200 for text in new)  # what takes as much memory as a score
@@ -202,9 +200,7 @@ def compute_score_quantiles(model: Model, indices: Indices) -> NDArray[np.float6
     feeds = np.flatnonzero(indices == indices[0])
     chosen = range(0, len(feeds) - 1, math.ceil(len(feeds) / CALIBRATION_LINES))
     texts = [model.alphabet.decode(indices[feeds[n] + 1 : feeds[n + 1]]) for n in chosen]
-    scorer = BlockScorer(model, carry_state=False)
-    scorer.masker = None
-    lines = scorer.score_batch(texts)
+    lines = BlockScorer(replace(model, masker=None), carry_state=False).score_batch(texts)
     scores = [[aggregate(line) for line in lines] for aggregate in AGGREGATIONS.values()]
     return np.quantile(scores, LEVELS, axis=1).T
 
@@ -212,11 +208,9 @@ def compute_score_quantiles(model: Model, indices: Indices) -> NDArray[np.float6
 def find_threshold(model: Model, by: str, fraction: float) -> float:
     """Return the score that a fraction of the held-out lines do not exceed."""
     if model.score_quantiles is None:
-        raise ElmanError(
-            "a threshold in percent requires the scores of held-out lines, which a finished run with"
-            f" {option.lines:True} and"
-            f" {option.validation:0.1} stores: train one, or pass a number such as {option.threshold:8}"
-        )
+        stored = f"which a finished run with {option.lines:True} and {option.validation:0.1} stores"
+        needed = f"a threshold in percent requires the scores of held-out lines, {stored}"
+        raise ElmanError(f"{needed}: train one, or pass a number such as {option.threshold:8}")
     return float(np.interp(fraction, LEVELS, model.score_quantiles[[*AGGREGATIONS].index(by)]))
 
 

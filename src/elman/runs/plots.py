@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from io import BytesIO
@@ -80,13 +79,9 @@ class LossCurve(NamedTuple):
 
     def settings(self) -> dict[str, Any]:
         """Return what the losses of the run depend on."""
-        settings = {
-            "text": self.text,
-            "preset": self.preset,
-            "init_from": self.init_from,
-            **self.config.without_paths(),
-        }
-        return {name: value for name, value in settings.items() if name not in MINOR_SETTINGS}
+        origin = {name: getattr(self, name) for name in ("text", "preset", "init_from")}
+        settings = (origin | self.config.without_paths()).items()
+        return {name: value for name, value in settings if name not in MINOR_SETTINGS}
 
 
 def describe_setting(config: Config) -> str:
@@ -101,8 +96,8 @@ def describe_setting(config: Config) -> str:
     >>> setting.startswith("rnn, m = 100, T = 25, η = 0.1, initial weights of standard deviation 0.1, 10 epochs")
     True
     """
-    limit = f"{config.grad_clip:.15g}"
-    clipped = f"clipped to ±{limit} by value" if config.grad_clip_mode == "value" else f"clipped to a norm of {limit}"
+    clipped = f"clipped to {'±' if config.grad_clip_mode == 'value' else 'a norm of '}{config.grad_clip:.15g}"
+    clipped += " by value" if config.grad_clip_mode == "value" else ""
     parts = (
         config.cell,
         f"{config.layers} layers" if config.layers > 1 else "",
@@ -111,8 +106,7 @@ def describe_setting(config: Config) -> str:
         f"B = {config.batch_size}" if config.batch_size > 1 else "",
         f"η = {config.learning_rate:.15g}",
         f"{config.schedule} schedule" if config.schedule != "constant" else "",
-        f"{'orthogonal' if config.init == 'orthogonal' else ''} initial weights of standard deviation".strip()
-        + f" {config.init_std:.15g}",
+        f"{config.init} initial weights of standard deviation {config.init_std:.15g}".removeprefix("normal "),
         _describe_limits(config),
         OPTIMIZERS[config.optimizer].title,
         clipped if config.grad_clip else "not clipped",
@@ -125,10 +119,8 @@ def describe_setting(config: Config) -> str:
 
 def _describe_limits(config: Config) -> str:
     limits = [format_count(config.epochs, "epoch")]
-    if config.max_updates:
-        limits.append(format_count(config.max_updates, "update"))
-    if config.max_seconds:
-        limits.append(f"{config.max_seconds:.15g} s")
+    limits += [format_count(config.max_updates, "update")] if config.max_updates else []
+    limits += [f"{config.max_seconds:.15g} s"] if config.max_seconds else []
     return f"{'at most ' if len(limits) > 1 else ''}{join_alternatives(limits)}"
 
 
@@ -140,15 +132,10 @@ def label_runs(curves: Sequence[LossCurve]) -> list[str]:
         differing = [name for name in differing if name != "max_chars"]
     if "preset" in differing:
         differing = [name for name in differing if not all(_follows_preset(curve, name) for curve in curves)]
-    labels = [
-        fill(", ".join(f"{name}\N{NO-BREAK SPACE}{format_setting(run[name])}" for name in differing), LABEL_WIDTH)
-        for run in runs
-    ]
-    counts = Counter(labels)
-    return [
-        label if counts[label] == 1 else ", ".join(filter(None, (label, curve.name)))
-        for label, curve in zip(labels, curves, strict=True)
-    ]
+    parts = [[f"{name}\N{NO-BREAK SPACE}{format_setting(run[name])}" for name in differing] for run in runs]
+    labels = [fill(", ".join(of_run), LABEL_WIDTH) for of_run in parts]
+    names = [curve.name if labels.count(label) > 1 else "" for label, curve in zip(labels, curves, strict=True)]
+    return [", ".join(filter(None, both)) for both in zip(labels, names, strict=True)]
 
 
 def _follows_preset(curve: LossCurve, name: str) -> bool:
@@ -191,9 +178,8 @@ def plot_losses(curves: Sequence[LossCurve], *, smooth: bool = False, by: str = 
     if by not in UNITS:
         raise ElmanError(f"{option.by} must be {join_alternatives([*UNITS])} (got {quote(by)})")
     if not any(curve.metrics for curve in curves):
-        raise ElmanError(
-            "there are no losses to plot: a run of counts alone has none, another has none before its first row"
-        )
+        reason = "a run of counts alone has none, another has none before its first row"
+        raise ElmanError(f"there are no losses to plot: {reason}")
     figure = _plot_run(curves[0], smooth, by) if len(curves) == 1 else _plot_runs(curves, smooth, by)
     lengths = {curve.config.seq_length for curve in curves}
     if smooth and len(lengths) == 1:
@@ -207,10 +193,8 @@ def _plot_run(curve: LossCurve, smooth: bool, by: str) -> Figure:
     is_short = not smooth and curve.metrics[-1].update < SMOOTH_UPDATES
     omitted = "train_loss" if smooth else "smooth_loss" if is_short else ""
     for loss, colour in LOSS_COLOURS.items():
-        points = curve.points(loss, by)
-        if points[0] and loss != omitted:
-            markers = MARKERS if loss == "validation_loss" else 1
-            _draw(axes, points, markers, color=colour, label=loss.replace("_", " "))
+        if loss != omitted and curve.points(loss)[0]:
+            _draw(axes, curve, loss, by, color=colour, label=loss.replace("_", " "))
     axes.legend(frameon=False)
     axes.set_title(fill(describe_setting(curve.config), SETTING_WIDTH), fontsize=7, color="#555555", loc="left")
     return figure
@@ -225,15 +209,13 @@ def _plot_runs(curves: Sequence[LossCurve], smooth: bool, by: str) -> Figure:
     lines = []
     for n, curve in enumerate(curves):
         colour, line = STYLES[n % len(STYLES)]
-        for loss, axes in zip(losses, plots, strict=True):
-            markers = MARKERS if loss == "validation_loss" else 1
-            drawn = _draw(axes, curve.points(loss, by), markers, color=colour, linestyle=line)
-            lines += drawn if axes is plots[0] else []
+        style = {"color": colour, "linestyle": line}
+        drawn = [_draw(axes, curve, loss, by, **style) for loss, axes in zip(losses, plots, strict=True)]
+        lines += drawn[0]
     lengths = [max(curve.points(losses[0], by)[0]) for curve in curves if curve.metrics]
-    if lengths and max(lengths) >= LOGARITHMIC * min(lengths):
-        for axes in plots:
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(UPDATES)
+    for axes in plots if lengths and max(lengths) >= LOGARITHMIC * min(lengths) else ():
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(UPDATES)
     # Labelled here and not at the lines, where matplotlib would leave out labels that begin with _.
     legend = figure.legend(lines, label_runs(curves), frameon=False, loc="outside right upper")
     for label in legend.get_texts():
@@ -248,9 +230,10 @@ def _add_window_axis(axes: Axes, T: int) -> None:
     axis.set_ylabel(f"nats per window of {format_count(T, 'character')}")
 
 
-def _draw(axes: Axes, points: tuple[list[int], list[float]], markers: int, **style: Any) -> list[Line2D]:
-    """Draw a curve, with a marker at each point if there are at most so many: a line through one is invisible."""
-    marker = "o" if len(points[0]) <= markers else ""
+def _draw(axes: Axes, curve: LossCurve, loss: str, by: str, **style: Any) -> list[Line2D]:
+    """Draw a loss, with a marker at each point if there are few: a line through one is invisible."""
+    points = curve.points(loss, by)
+    marker = "o" if len(points[0]) <= (MARKERS if loss == "validation_loss" else 1) else ""
     return axes.plot(*points, linewidth=1.3, marker=marker, markersize=3, **style)
 
 

@@ -77,10 +77,9 @@ class TrainingData:
         config, N = self.config, len(self.corpus.indices)
         held_out = self.corpus.indices[training_length(self.corpus, config) :]
         if len(held_out) <= config.seq_length:
-            raise ElmanError(
-                f"{option.validation:{config.validation}} holds out {len(held_out):,} of {N:,} characters, but a"
-                f" sequence length of {config.seq_length:,} needs at least {config.seq_length + 1:,}: hold out more"
-            )
+            needed = f"a sequence length of {config.seq_length:,} needs at least {config.seq_length + 1:,}"
+            out = f"{option.validation:{config.validation}} holds out {len(held_out):,} of {N:,} characters"
+            raise ElmanError(f"{out}, but {needed}: hold out more")
         return held_out
 
     def describe(self) -> str:
@@ -182,11 +181,9 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
         raise ElmanError(f"{name} is not the validation text of the run {digests}: {remedy}")
     if unknown := text.alphabet.characters[len(corpus.alphabet) :]:
         more = f" and {format_count(len(unknown) - 1, 'other character')}" if len(unknown) > 1 else ""
-        raise ElmanError(
-            f"the validation text {quote(text.name)} contains {unknown[0]!r} (U+{ord(unknown[0]):04X})"
-            f"{more}, which the training text does not contain: pass {option.min_count:1} to replace unknown characters"
-            " by one symbol"
-        )
+        found = f"the validation text {quote(text.name)} contains {unknown[0]!r} (U+{ord(unknown[0]):04X}){more}"
+        remedy = f"pass {option.min_count:1} to replace unknown characters by one symbol"
+        raise ElmanError(f"{found}, which the training text does not contain: {remedy}")
     if len(text.indices) < 2:
         raise ElmanError(f"the validation text {quote(text.name)} has a single character: use a longer one")
     return text
@@ -200,20 +197,17 @@ def find_text(manifest: RunManifest | None, run: str) -> list[Source]:
 
 
 def _find_file(path: str, run: str) -> Source:
-    if path == STANDARD_INPUT:
-        if not has_piped_text():
-            raise ElmanError(f"{run} was trained on standard input: pipe the text to it again, or pass its file")
+    if path == STANDARD_INPUT and not has_piped_text():
+        raise ElmanError(f"{run} was trained on standard input: pipe the text to it again, or pass its file")
+    if path == STANDARD_INPUT or is_builtin(path):
         return path
-    if is_builtin(path):
-        return path
+    remedy = f"pass the text with {option.resume:True}"
     if not Path(path).is_absolute():
-        remedy = f"pass the text with {option.resume:True}"
         raise ElmanError(f"{run} records a text without its directory ({quote(path)}): {remedy}")
     try:
         return require_regular_file(Path(path))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        remedy = f"pass the text with {option.resume:True}"
         raise ElmanError(f"{run} was trained on {quote(path)}, which cannot be read ({reason}): {remedy}") from None
 
 
@@ -222,7 +216,6 @@ def require_unchanged(manifest: RunManifest, corpus: Corpus, run: str) -> None:
     for before, now in zip(manifest.corpus.files, corpus.files, strict=False):
         if before.sha256 != now.sha256:
             text = "standard input" if now.path == STANDARD_INPUT else quote(now.path)
-            raise ElmanError(
-                f"{text} has changed since {run} was started (SHA-256 {now.sha256[:12]}…, then"
-                f" {before.sha256[:12]}…): restore it, or choose another {option.out}"
-            )
+            digests = f"(SHA-256 {now.sha256[:12]}…, then {before.sha256[:12]}…)"
+            remedy = f"restore it, or choose another {option.out}"
+            raise ElmanError(f"{text} has changed since {run} was started {digests}: {remedy}")

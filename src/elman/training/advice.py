@@ -79,6 +79,7 @@ def outcome_of(run: Run) -> Outcome:
 
 def advise(outcome: Outcome) -> str:
     """Return what to do next in one or two sentences: train longer, use a larger network, or stop."""
+    larger = f"Increase {option.hidden_size} or {option.layers}."
     if outcome.interrupted:
         return f"The run was interrupted: continue it with {option.resume:True}."
     if outcome.counts_only:
@@ -86,39 +87,33 @@ def advise(outcome: Outcome) -> str:
     if outcome.epochs < 1:
         return f"{LONGER}: not even one epoch is complete."
     if outcome.validation:
-        return _advise_from_validation(outcome)
+        return _advise_from_validation(outcome, larger)
     if outcome.train_loss is not None and outcome.train_loss < MEMORIZED:
-        return (
-            f"Stop: train loss is only {outcome.train_loss:.3f} nats/char: the model has memorized its text. To"
-            " improve, add text."
-        )
+        loss = f"train loss is only {outcome.train_loss:.3f} nats/char"
+        return f"Stop: {loss}: the model has memorized its text. To improve, add text."
     if len(outcome.smooth) < 2:
         return f"{LONGER}: there are too few updates to see a trend."
-    advice = (
-        f"{LONGER}: train loss was still falling."
-        if fall(outcome.smooth) >= FALLING
-        else "Use a larger network: train loss has plateaued; more epochs would help little. Increase"
-        f" {option.hidden_size} or {option.layers}."
-    )
+    advice = f"Use a larger network: train loss has plateaued; more epochs would help little. {larger}"
+    if fall(outcome.smooth) >= FALLING:
+        advice = f"{LONGER}: train loss was still falling."
     if outcome.reference:
         return advice
     return f"{advice} To see whether the model overfits, hold out a validation set with {option.validation:0.1}."
 
 
-def _advise_from_validation(outcome: Outcome) -> str:
+def _advise_from_validation(outcome: Outcome, larger: str) -> str:
     last, lowest = outcome.validation[-1][1], min(loss for _, loss in outcome.validation)
     gap = last / outcome.train_loss - 1 if outcome.train_loss else 0.0
     overfits, is_close = gap >= WIDE, gap <= CLOSE
     above = f" ({100 * gap:.0f} % above train loss)" if gap < 1 else f" ({gap + 1:,.1f} times train loss)"
     remedy = "add text" if outcome.dropout >= 0.5 else f"add text or increase {option.dropout}"
     if last > lowest * (1 + WORSE):
-        risen = "Stop: validation loss has risen from its minimum"
+        cause = f"{above}: the model is overfitting"
         if not overfits:
-            return (
-                f"{risen}, although the model is not overfitting. The best model is kept; to improve, lower"
-                f" {option.learning_rate} or use {option.schedule:cosine}."
-            )
-        return f"{risen}{above}: the model is overfitting. The best model is kept; to improve, {remedy}."
+            cause = ", although the model is not overfitting"
+            remedy = f"lower {option.learning_rate} or use {option.schedule:cosine}"
+        risen = f"validation loss has risen from its minimum{cause}"
+        return f"Stop: {risen}. The best model is kept; to improve, {remedy}."
     if outcome.read_enough:
         epochs = round(outcome.epochs)
         enough = f"{format_count(epochs, 'epoch')} {'is' if epochs == 1 else 'are'} enough"
@@ -127,23 +122,18 @@ def _advise_from_validation(outcome: Outcome) -> str:
         return f"{LONGER}: there are too few validation losses to see a trend."
     if fall(outcome.validation) >= FALLING:
         return f"{LONGER}: validation loss was still falling{above if overfits else ''}."
+    plateau = f"Stop: validation loss has plateaued{above}"
     if overfits:
-        return (
-            f"Stop: validation loss has plateaued{above}: the model is overfitting. A larger network would only "
-            f"overfit more; to improve, {remedy}."
-        )
+        return f"{plateau}: the model is overfitting. A larger network would only overfit more; to improve, {remedy}."
     # Before, the loss is mainly that of the counts; and the learning rate has decayed in a short run, too.
     if outcome.epochs < EPOCHS or outcome.validation[-1][0] < TRAINED_UPDATES:
         return f"{LONGER}: before {EPOCHS} epochs and {TRAINED_UPDATES} updates, a plateau says little."
     if not is_close and fall(outcome.smooth) >= FALLING:
-        return (
-            f"Stop: validation loss has plateaued{above}, while train loss was still falling: the model is beginning to"
-            f" overfit. To improve, {remedy}."
-        )
-    plateau = "validation loss has plateaued, close to train loss"
-    if not is_close:
-        plateau = f"train and validation loss have both plateaued{above}"
-    return f"Use a larger network: {plateau}. Increase {option.hidden_size} or {option.layers}."
+        beginning = "while train loss was still falling: the model is beginning to overfit"
+        return f"{plateau}, {beginning}. To improve, {remedy}."
+    both = "validation loss has plateaued, close to train loss"
+    both = both if is_close else f"train and validation loss have both plateaued{above}"
+    return f"Use a larger network: {both}. {larger}"
 
 
 def fall(curve: Curve) -> float:

@@ -57,16 +57,15 @@ def choose_settings(
         passed = ()  # nothing is read in windows then
     total, n = len(corpus.indices), training_length(corpus, asked)
     if total < recipe.MIN_CHARS and not {"seq_length", "batch_size"} & set(passed):
-        raise ElmanError(
-            f"the text has {format_count(total, 'character')}, but training needs at least {recipe.MIN_CHARS}"
-        )
-    budget = None if preset is None or asked.is_counts_only else preset.budget
-    speed = measure_speed(asked, on_compile) if budget is not None and speed_decides(asked, passed) else None
+        has = f"the text has {format_count(total, 'character')}"
+        raise ElmanError(f"{has}, but training needs at least {recipe.MIN_CHARS}")
     if not n:
         raise ElmanError(f"{option.validation:{asked.validation:g}} leaves no characters of {total} to train on")
-    seconds = None if budget is None else (asked.max_seconds or budget)
-    if seconds is not None and speed is not None:  # a slower machine has a shorter budget of the reference machine
-        seconds *= recipe.round_speed(speed)
+    budget, speed = None if preset is None or asked.is_counts_only else preset.budget, None
+    seconds = budget and (asked.max_seconds or budget)
+    if seconds is not None and speed_decides(asked, passed):
+        speed = measure_speed(asked, on_compile)
+        seconds *= recipe.round_speed(speed)  # a slower machine has a shorter budget of the reference machine
     changes = recipe.fit_to_text(vars(asked), n, total, seconds, passed)
     return replace(asked, **changes) if changes else asked, speed
 
@@ -87,26 +86,23 @@ def measure_speed(config: Config, on_compile: Callable[[], None]) -> float:
     What counts is how long one of the threads runs, not how long it waits while other programs do: a network is the
     same whether the machine is busy or not.
     """
-    probe = replace(
-        make_config("minute"),
-        engine=config.engine,
-        device=config.device,
-        dtype=config.dtype,
-        mixed_precision=config.mixed_precision,
-        ngram_order=0,
-        validation=0.0,
-    )
+    used = {name: getattr(config, name) for name in ("engine", "device", "dtype", "mixed_precision")}
+    probe = replace(make_config("minute"), ngram_order=0, validation=0.0, **used)
     text = "".join(np.random.default_rng(0).choice([*PROBE_ALPHABET], PROBE_CHARS))
     data, optimizer = TrainingData(probe, Corpus.from_text(text)), create_optimizer(probe)
     engine, state = get_engine(probe.engine, probe.device, probe.mixed_precision), initial_state(data, optimizer)
     clock = time.perf_counter if ENGINES[config.engine].has_devices else time.thread_time
-    with watch_compilation(on_compile):
-        engine.advance(state, data.windows, 1, optimizer)
-    seconds, ends = list[float](), time.monotonic() + PROBE_SECONDS
-    while len(seconds) < (MAX_PROBES if time.monotonic() < ends else MIN_PROBES):
+
+    def measure() -> float:
         started = clock()
         engine.advance(state, data.windows, 1, optimizer)
-        seconds.append(clock() - started)
+        return clock() - started
+
+    with watch_compilation(on_compile):
+        measure()
+    seconds, ends = list[float](), time.monotonic() + PROBE_SECONDS
+    while len(seconds) < (MAX_PROBES if time.monotonic() < ends else MIN_PROBES):
+        seconds.append(measure())
     # The least is disturbed least by other programs.
     return probe.chars_per_update / min(seconds) / REFERENCE_SPEED
 
@@ -115,27 +111,21 @@ def initial_state(data: TrainingData, optimizer: Optimizer, pretrained: NgramMod
     """Return the state before the first update; the n-gram prior has the counts of a pretrained one as well."""
     config = data.config
     ngrams = count_training_text(data, pretrained)
+    net, generator = config.architecture(data.corpus.alphabet), np.random.RandomState(config.seed)
+    alpha = 1.0 if config.is_counts_only else 0.0 if config.ngram_start else INITIAL_ALPHA
     # On a busy machine two threads of BLAS wait for one another: the QR factorization of 192 x 192 takes up to 2 s.
     with threadpool_limits(1, "blas"):
         parameters = initial_parameters(
-            config.architecture(data.corpus.alphabet),
-            config.init_std,
-            np.random.RandomState(config.seed),
-            config.dtype,
-            orthogonal=config.init == "orthogonal",
-            ngrams=ngrams,
-            alpha=1.0 if config.is_counts_only else 0.0 if config.ngram_start else INITIAL_ALPHA,
-        )
+            net, config.init_std, generator, config.dtype,
+            orthogonal=config.init == "orthogonal", ngrams=ngrams, alpha=alpha,
+        )  # fmt: skip
     return TrainState.initial(parameters, config.seed, config.batch_size, optimizer)
 
 
 def compile_ahead(data: TrainingData, optimizer: Optimizer) -> None:
     """Begin to compile the kernels of a training while its text is counted."""
-    config = data.config
-    net, engine = (
-        config.architecture(data.corpus.alphabet),
-        get_engine(config.engine, config.device, config.mixed_precision),
-    )
+    config, net = data.config, data.config.architecture(data.corpus.alphabet)
+    engine = get_engine(config.engine, config.device, config.mixed_precision)
     if not isinstance(engine, CompilingEngine):
         return
     zeros = Parameters(net, Arrays({name: np.zeros(shape, config.dtype) for name, shape in net.shapes().items()}))
@@ -238,14 +228,10 @@ def open_weights(init_from: ModelSource | None, initial: InitialWeights | None) 
 def describe_start(run: Run, asked: Config) -> tuple[str, ...]:
     """Return what to know about the start of a run: its text, and the settings that are not those asked for."""
     config, data = run.config, run.data
-    return tuple(
-        filter(
-            None,
-            (
-                data.describe(),
-                suggest_field([file.path for file in data.corpus.files], config.field, trains=True),
-                recipe.describe_changed(vars(config), vars(asked), len(data.windows.indices), run.measured_speed),
-                describe_raised(config, run.state.parameters.ngrams),
-            ),
-        )
+    notices = (
+        data.describe(),
+        suggest_field([file.path for file in data.corpus.files], config.field, trains=True),
+        recipe.describe_changed(vars(config), vars(asked), len(data.windows.indices), run.measured_speed),
+        describe_raised(config, run.state.parameters.ngrams),
     )
+    return tuple(filter(None, notices))

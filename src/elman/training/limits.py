@@ -173,7 +173,7 @@ def was_ended_by(run: Run, config: Config) -> str:
 def describe_reached(run: Run, limit: str) -> str:
     """Return why a resumed run has nothing to do, and which limit to raise."""
     if limit == "counts":
-        return "the counts are complete; to add those of another text, start a new run with " + f"{option.init_from}"
+        return f"the counts are complete; to add those of another text, start a new run with {option.init_from}"
     state, value = run.state, getattr(run.config, limit)
     done = {
         "max_updates": f"already at update {state.update:,}",
@@ -191,10 +191,8 @@ def describe_extension(run: Run, saved: Config) -> str:
         return ""
     total = find_last_update(config, run.data.windows)
     last_update = Timer(run.state, config.max_seconds, total, Stopwatch()).last_update()
-    before, after = (
-        float(replace(run.optimizer, last_update=last).learning_rates(done, 1)[0])
-        for last, done in ((update, update - 1), (last_update, update))
-    )
+    before = float(replace(run.optimizer, last_update=update).learning_rates(update - 1, 1)[0])
+    after = float(replace(run.optimizer, last_update=last_update).learning_rates(update, 1)[0])
     return (
         f"the {config.schedule} schedule had ended at update {update:,} and now ends at update {last_update:,}: the"
         f" learning rate changes from {before:.3g} to {after:.3g} and decays from there"

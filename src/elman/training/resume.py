@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,8 @@ def resume_run(directory: RunWriter, source: Text | None, preset: str | None, op
     saved = replace(saved, config=_find_validation(saved.config, manifest, options))
     recorded = preset or "" if manifest is None else manifest.preset
     if preset and recorded and preset != recorded:
-        raise ElmanError(
-            f"cannot change {option.preset} on resume (run: {recorded}, given: {preset}); remove it or choose another"
-            f" {option.out}"
-        )
+        given = f"(run: {recorded}, given: {preset})"
+        raise ElmanError(f"cannot change {option.preset} on resume {given}; remove it or choose another {option.out}")
     config = resume_config(saved.config, options)
     require_engine(config)
     data = _read_data(directory, config, source, saved, manifest)
@@ -51,18 +49,9 @@ def resume_run(directory: RunWriter, source: Text | None, preset: str | None, op
     saved.state.parameters = replace(saved.state.parameters, ngrams=_count_again(saved, data))
     metrics, samples = _read_records(files, saved, manifest)
     run = Run(
-        data,
-        saved.state,
-        create_optimizer(config),
-        History(config),
-        directory,
-        best=saved.best,
-        selected=saved.best,
-        preset=recorded,
-        init_from=manifest.init_from if manifest else None,
-        notices=(data.describe(),),
-        counts_loss=saved.counts_loss,
-    )
+        data, saved.state, create_optimizer(config), History(config), directory, saved.best, saved.best, recorded,
+        manifest.init_from if manifest else None, (data.describe(),), counts_loss=saved.counts_loss,
+    )  # fmt: skip
     run = replace(run, history=History(config, _drop_end(metrics, run, saved.config), samples, files))
     if limit := was_ended_by(run, config):
         run = replace(run, history=History(config, metrics, samples, files))
@@ -105,15 +94,12 @@ def _read_data(
     else:
         corpus = read_text(source, reading)
     if corpus.sha256 != saved.corpus_sha256:
-        raise ElmanError(
-            f"{name} was trained on another text (SHA-256 {saved.corpus_sha256[:12]}…, but {corpus.label} has"
-            f" {corpus.sha256[:12]}…); pass that text or choose another {option.out}"
-        )
+        digests = f"(SHA-256 {saved.corpus_sha256[:12]}…, but {corpus.label} has {corpus.sha256[:12]}…)"
+        remedy = f"pass that text or choose another {option.out}"
+        raise ElmanError(f"{name} was trained on another text {digests}; {remedy}")
     if corpus.alphabet != saved.alphabet:
-        raise ElmanError(
-            f"the text is encoded in an alphabet of {len(corpus.alphabet)} characters, but {name} has its own of"
-            f" {len(saved.alphabet)}; encode the text with it"
-        )
+        own, given = len(saved.alphabet), f"the text is encoded in an alphabet of {len(corpus.alphabet)} characters"
+        raise ElmanError(f"{given}, but {name} has its own of {own}; encode the text with it")
     if not corpus.files and manifest is not None:  # a text in memory; the run is found again from its files
         corpus = replace(corpus, files=(*manifest.corpus.files,))
     validation_sha256 = manifest.validation.sha256 if manifest and manifest.validation else ""
@@ -126,10 +112,9 @@ def _check_position(saved: Checkpoint, data: TrainingData) -> None:
     position = ((state.update - 1) % per_epoch + 1) * T if state.update else 0
     epoch = state.update // per_epoch
     if (state.position, state.epoch) != (position, epoch):
-        raise ElmanError(
-            f"after {state.update} updates a run is at character {position} of epoch {epoch}, but the checkpoint is at "
-            f"{state.position} of epoch {state.epoch}; restore a copy or train again"
-        )
+        expected = f"after {state.update} updates a run is at character {position} of epoch {epoch}"
+        found = f"the checkpoint is at {state.position} of epoch {state.epoch}"
+        raise ElmanError(f"{expected}, but {found}; restore a copy or train again")
 
 
 def _read_records(
@@ -140,20 +125,18 @@ def _read_records(
     if not (saved.state.update or is_evaluated):
         return [], []
     metrics, samples = files.metrics(), files.samples()
-    _require_records(files.path / METRICS, metrics, saved, saved.config.metrics_every)
-    _require_records(files.path / SAMPLES, samples, saved, saved.config.sample_every)
+    rows, texts = saved.config.metrics_every, saved.config.sample_every
+    _require_records(files.path / METRICS, metrics, range(rows, saved.state.update + 1, rows))
+    _require_records(files.path / SAMPLES, samples, range(0, saved.state.update + 1, texts) if texts else ())
     return metrics, samples
 
 
-def _require_records(path: Path, records: Sequence[Metrics | Sample], saved: Checkpoint, every: int) -> None:
-    """Reject a file without a record that was written before the checkpoint; samples begin at update 0."""
+def _require_records(path: Path, records: Sequence[Metrics | Sample], due: Iterable[int]) -> None:
+    """Reject a file without a record that was written before the checkpoint."""
     found = {record.update for record in records}
-    due = range(every if path.name == METRICS else 0, saved.state.update + 1, every) if every else ()
     if (missing := next((update for update in due if update not in found), None)) is not None:
-        raise ElmanError(
-            f"{quote(path)} lacks the record of update {missing:,}, which the checkpoint covers: restore a copy, or"
-            f" start a new run with {option.init_from} (its weights)"
-        )
+        remedy = f"restore a copy, or start a new run with {option.init_from} (its weights)"
+        raise ElmanError(f"{quote(path)} lacks the record of update {missing:,}, which the checkpoint covers: {remedy}")
 
 
 def _count_again(saved: Checkpoint, data: TrainingData) -> NgramModel | None:
@@ -165,9 +148,8 @@ def _count_again(saved: Checkpoint, data: TrainingData) -> NgramModel | None:
     assert counted is not None
     tensors, expected = ngram_tensors(counted), ngram_tensors(ngrams)
     if any(not np.array_equal(tensors[name], array) for name, array in expected.items()):
-        raise ElmanError(
-            "the n-gram prior of the checkpoint is not that of the training text; restore a copy or train again"
-        )
+        problem = "the n-gram prior of the checkpoint is not that of the training text"
+        raise ElmanError(f"{problem}; restore a copy or train again")
     return counted
 
 

@@ -87,8 +87,7 @@ def evaluate(
                 result = score_adapting(*network, indices, adapt, show)
     check_finite([static.nats, result.nats])
     metrics: dict[str, Any] = {name: getattr(result, name) for name in ("chars", "nats_per_char", "bits_per_char")}
-    metrics["perplexity"] = finite_or_none(result.perplexity)
-    metrics |= {"window": window} if window is not None else {}
+    metrics |= {"perplexity": finite_or_none(result.perplexity)} | ({} if window is None else {"window": window})
     metrics |= {"nats_per_char_without_adapt": static.nats_per_char} if adapt is not None else {}
     metrics |= {"unknown_chars": result.unknown} if result.unknown else {}
     print_results(metrics, as_json, show_metrics)

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -149,12 +148,12 @@ def _check_sources(
 def _read_prompt(file: str | Path, encoding: str, alphabet: Alphabet) -> str:
     from elman.text import read_chunks
 
-    chunks = list[str]()
+    prompt = ""
     for chunk in reporting_newlines(read_chunks(file, encoding=encoding, alphabet=alphabet)):
-        chunks.append(chunk)
-        if sum(map(len, chunks)) > MAX_PROMPT:
+        prompt += chunk
+        if len(prompt) > MAX_PROMPT:
             raise ElmanError(f"a prompt may have at most {MAX_PROMPT:,} characters: pass the end of {quote(file)}")
-    return "".join(chunks)
+    return prompt
 
 
 @dataclass(frozen=True)
@@ -225,14 +224,11 @@ class Generation:
         if model.masker is not None:
             raise ElmanError("--new-only cannot compare samples with the training text of a model with --mask")
         found, attempts = 0, MAX_ATTEMPTS * self.count
-        batches = (
-            model.samples(self.count, self.length, seed=first, **options)
-            for first in range(seed, seed + attempts, self.count)
-        )
-        for own_seed, text in enumerate(chain.from_iterable(batches), seed):
-            if not _is_known(model, options["prompt"] + text):
-                found += 1
-                yield own_seed, iter([text])
+        for first in range(seed, seed + attempts, self.count):
+            for own_seed, text in enumerate(model.samples(self.count, self.length, seed=first, **options), first):
+                if found < self.count and not _is_known(model, options["prompt"] + text):
+                    found += 1
+                    yield own_seed, iter([text])
             if found == self.count:
                 return
         raise ElmanError(f"only {found} of {attempts:,} samples are new lines: raise --temperature")
@@ -250,14 +246,11 @@ def print_text(sample: Sample, echo: bool) -> str:
     from elman.text import visible
 
     show = visible if sys.stdout.isatty() else str  # a terminal might interpret control characters
-    if sample.header:
-        sys.stdout.write(f"--- {show(sample.header)} ---\n")
-    if echo:
-        sys.stdout.write(show(sample.prompt))
+    header = f"--- {show(sample.header)} ---\n" if sample.header else ""
+    sys.stdout.write(header + (show(sample.prompt) if echo else ""))
     text = ""
     for chunk in sample.chunks:
-        sys.stdout.write(show(chunk))
-        sys.stdout.flush()
+        print(show(chunk), end="", flush=True)
         text += chunk
     sys.stdout.write("\tin training text\n" if sample.in_training_text(text) else "\n")
     return text
@@ -270,8 +263,7 @@ def print_json(sample: Sample, length: int) -> str:
     reason, known = "stop" if len(text) < length else "length", sample.in_training_text(text)
     row = {"model": sample.name, "seed": sample.seed, "prompt": sample.prompt, "text": text, "finish_reason": reason}
     row |= {} if known is None else {"in_training_text": known}
-    sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    print(json.dumps(row, ensure_ascii=False), flush=True)
     return text
 
 

@@ -38,8 +38,7 @@ CHECKED_LINES = 1000  # lines of a pipe after which it is printed; of a shorter 
 
 def parse_threshold(hint: Any, tokens: Sequence[Token]) -> str:
     """Parse a score, or a percentage of held-out lines."""
-    text = tokens[0].value
-    number = -1.0
+    text, number = tokens[0].value, -1.0
     with suppress(ValueError):
         number = float(text.removesuffix("%"))
     if not (0 <= number <= 100 if text.endswith("%") else 0 <= number < float("inf")):
@@ -90,12 +89,12 @@ def score(
     path, texts = split_run(run, corpus)
     model, aggregate, limit = load_model(path, quiet=as_json), AGGREGATIONS[by], None
     if threshold is not None:
-        is_share, number = threshold.endswith("%"), float(threshold.removesuffix("%"))
-        limit = find_threshold(model, by, number / 100) if is_share else number
+        number = float(threshold.removesuffix("%"))
+        limit = find_threshold(model, by, number / 100) if threshold.endswith("%") else number
     text = read_chunks(texts or ["-"], encoding=encoding, field=field, lines=True, alphabet=model.alphabet)
     warn_of_records(text.inputs, field)
-    blocks = score_lines(model, reporting_newlines(text), carry_state=carry_state)
-    blocks = warn_of_training_lines(model, blocks)
+    scored_blocks = score_lines(model, reporting_newlines(text), carry_state=carry_state)
+    blocks = warn_of_training_lines(model, scored_blocks)
     if top is not None:
         scored = (line for block in blocks for line in block if line.chars)
         blocks = iter([heapq.nsmallest(top, scored, key=lambda line: (-aggregate(line), line.number))])
@@ -122,9 +121,9 @@ def warn_of_training_lines(model: Model, blocks: Iterable[list[Line]]) -> Iterat
             total += len(block)
             known += int(are_training_lines(model.line_hashes, [line.text for line in block]).sum())
         if not has_warned and (block is None or total >= CHECKED_LINES) and known > MOSTLY * total:
-            has_warned = True
-            found = f"{known:,} of {total:,} lines are in the training text, so their scores are too low"
-            found = found if total > 1 else "the line is in the training text, so its score is too low"
+            has_warned, found = True, "the line is in the training text, so its score is too low"
+            if total > 1:
+                found = f"{known:,} of {total:,} lines are in the training text, so their scores are too low"
             print(f"warning: {found}: score other lines", file=sys.stderr)
         if block is not None:
             yield block

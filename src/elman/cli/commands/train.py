@@ -99,14 +99,8 @@ def train(
         from elman.cli.parameters import choose_corpus
 
         source = choose_corpus()
-    arguments: dict[str, Any] = {
-        "out": out,
-        "init_from": init_from,
-        "resume": resume,
-        "overwrite": overwrite,
-        "log": log or [],
-    }
-    run = _train(display, (live_port, live_with or []) if live else None, source, **arguments, **settings)
+    settings |= {"init_from": init_from, "resume": resume, "overwrite": overwrite, "log": log or []}
+    run = _train(display, (live_port, live_with or []) if live else None, source, out=out, **settings)
     _show(run, out, source, as_json=as_json, quiet=quiet)
     return INTERRUPTED if run.interrupted else 0
 
@@ -151,9 +145,9 @@ def _start_like(like: Path, settings: dict[str, Any], preset: str | None, resume
     from elman.config import config_like, replace_settings
     from elman.runs.directory import RunDirectory
 
-    for option, passed in (("--preset", preset is not None), ("--resume", resume)):
-        if passed:
-            raise ElmanError(f"cannot combine --like with {option}: each selects the settings to start from")
+    if preset is not None or resume:
+        other = "--resume" if preset is None else "--preset"
+        raise ElmanError(f"cannot combine --like with {other}: each selects the settings to start from")
     manifest = RunDirectory(like).manifest()
     config = config_like(manifest.config)
     if manifest.preset not in PRESETS:
