@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from elman.network.muon import MOMENTUM, NEWTON_SCHULZ_COEFFICIENTS, NEWTON_SCHULZ_STEPS, STEP_SCALE
+from elman.network.optimizer import MOMENTUM, NEWTON_SCHULZ_COEFFICIENTS, NEWTON_SCHULZ_STEPS, STEP_SCALE
 
 RATE, BETA_1, BETA_2, EPSILON, MAX_NORM = 1e-3, 0.9, 0.999, 1e-8, 1.0
 

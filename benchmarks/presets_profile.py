@@ -108,7 +108,7 @@ def train(text: str, preset: str, threads: int, seconds: float, **options: Any) 
 
 def multiply_adds(config: Any, K: int) -> dict[str, int]:
     """Return the multiply-adds of an update of a GRU: of its products, and of Newton-Schulz."""
-    from elman.network.muon import NEWTON_SCHULZ_STEPS
+    from elman.network.optimizer import NEWTON_SCHULZ_STEPS
 
     m, matrices = config.hidden_size, 3 * (2 * config.layers - 1)
     products = 3 * config.chars_per_update * (matrices * m * m + m * K)

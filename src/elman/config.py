@@ -22,7 +22,7 @@ from elman.network.optimizers import OPTIMIZERS, beta_help, learning_rate_help, 
 from elman.options import suggest_option
 from elman.recipe import PRESETS, choose_text_limits, name_preset
 from elman.storage import make_absolute
-from elman.storage.untrusted import MAX_INT
+from elman.storage.files import MAX_INT
 
 if TYPE_CHECKING:
     from elman.network.parameters import Architecture

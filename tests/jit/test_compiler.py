@@ -46,7 +46,7 @@ def digests(*changes: tuple[str, str, str]) -> tuple[str, ...]:
 def test_a_kernel_is_compiled_again_if_code_that_it_imports_has_changed() -> None:
     training, sorting = digests()
     documented = (
-        ("elman.network.muon", 'MOMENTUM = 0.95\n"""mu, ', 'MOMENTUM = 0.95\n"""The symbol mu, '),
+        ("elman.network.optimizer", "MOMENTUM = 0.95  # mu,", "MOMENTUM = 0.95  # The symbol mu,"),
         (
             "elman.engine.numba.batched.cells",
             '    """Overwrite the blocks',
@@ -54,7 +54,7 @@ def test_a_kernel_is_compiled_again_if_code_that_it_imports_has_changed() -> Non
         ),
     )
     assert digests(*documented) == (training, sorting)
-    other_constant = digests(("elman.network.muon", "MOMENTUM = 0.95", "MOMENTUM = 0.9"))
+    other_constant = digests(("elman.network.optimizer", "MOMENTUM = 0.95", "MOMENTUM = 0.9"))
     assert (other_constant[0] != training, other_constant[1]) == (True, sorting)
     other = digests((SORTING, "PIECE = 1 << 18", "PIECE = 1 << 17"))
     assert (other[0], other[1] != sorting) == (training, True)

@@ -14,8 +14,7 @@ import pytest
 from elman.engine.numba.linalg.tile import Matrix, Strips, multiply
 from elman.engine.numba.threads import barrier, make_team
 from elman.jit import Signature, pack
-from elman.ngram.compiled_table import unpack
-from elman.ngram.kernels import set_logs
+from elman.ngram.kernels import set_logs, unpack
 from support.processes import is_alive, run_in_a_process
 
 

@@ -14,7 +14,6 @@ from elman.model import score as scoring
 from elman.model.score import Score, score, score_windows
 from elman.model.score_lines import score_lines
 from elman.network import Parameters
-from elman.network.bptt import loss
 from elman.network.cells import CELLS
 from elman.network.output import softmax
 from elman.network.state import State
@@ -22,7 +21,7 @@ from elman.ngram.counting import count_ngrams
 from elman.ngram.table import NgramSpec
 from elman.text import Alphabet, with_unknown
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
-from support.networks import make_parameters, state_of
+from support.networks import make_parameters, state_of, window_loss
 from support.random_model import overflowing_model
 
 K, M, N = 5, 6, 3_000
@@ -62,7 +61,7 @@ def score_recorded(parameters: Parameters, start: State, indices: Any, engine: s
 
     recording: Any = SimpleNamespace(session=open_session)
     found = score(recording, parameters, start, indices)
-    expected, _ = loss(parameters, start, indices[:-1], indices[1:])
+    expected, _ = window_loss(parameters, start, indices[:-1], indices[1:])
     assert found.chars == len(indices) - 1
     assert found.nats == pytest.approx(expected, rel=1e-6)
     assert max(map(math.prod, shapes)) <= scoring.SLICE_LOSSES
@@ -156,7 +155,7 @@ def test_an_output_that_is_not_finite_is_rejected() -> None:
 def windows_by_hand(parameters: Parameters, indices: Any, window: int) -> float:
     zeros = parameters.architecture.zero_state(np.float64)
     parts = [indices[start : start + window + 1] for start in range(0, len(indices) - 1, window)]
-    return float(sum(loss(parameters, zeros, part[:-1], part[1:])[0] for part in parts))
+    return float(sum(window_loss(parameters, zeros, part[:-1], part[1:])[0] for part in parts))
 
 
 @ENGINES

@@ -20,14 +20,13 @@ from elman.model import Model
 from elman.model import score_lines as scoring
 from elman.model.score_lines import Line, score_lines
 from elman.network import SamplingParams
-from elman.network.bptt import loss
 from elman.network.cells import CELLS
 from elman.network.state import State
 from elman.text import Alphabet, Corpus
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 from support import tolerances as tolerances
 from support.cli import Command
-from support.networks import make_parameters, state_of
+from support.networks import make_parameters, state_of, window_loss
 from support.random_model import random_prior_model
 from support.state import generate
 
@@ -60,7 +59,7 @@ def beginning(cell: str = "gru") -> State:
         state, x = model.state, feed
         for uniform in uniforms[:, n]:
             characters, _ = generate(model.engine, model.parameters, state, x, np.array([uniform]), SamplingParams())
-            _, state = loss(model.parameters, state, np.array([x], np.uint8), np.array([0], np.uint8))
+            _, state = window_loss(model.parameters, state, np.array([x], np.uint8), np.array([0], np.uint8))
             x = int(characters[0])
             states += [state.recurrent] if x == feed else []
     return state_of(model.parameters, np.mean(states, axis=0))
@@ -70,7 +69,7 @@ def losses(model: Model, state: State, text: str) -> tuple[list[float], State]:
     """Return -log p of every character of a text but its first, one at a time, and the state."""
     indices, result = model.alphabet.encode(text), []
     for t in range(len(indices) - 1):
-        nats, state = loss(model.parameters, state, indices[t : t + 1], indices[t + 1 : t + 2])
+        nats, state = window_loss(model.parameters, state, indices[t : t + 1], indices[t + 1 : t + 2])
         result.append(nats)
     return result, state
 

@@ -20,14 +20,13 @@ from elman.engine.numba.batched import cells as compiled_cells
 from elman.engine_registry import ENGINES, EngineSpec, require_cell
 from elman.errors import ElmanError
 from elman.network import Architecture
-from elman.network import bptt as network
 from elman.network.cells import CELLS, cell_help
 from elman.network.ops import Array, Arrays
 from elman.network.parameters import NAMES
 from elman.text import Corpus
 from elman.training.health import HealthMonitor
 from support import leaky_cell, mingru_cell
-from support.networks import with_architecture
+from support.networks import window_loss, with_architecture
 from support.state import ROOT, TEXT, T, snapshot
 
 SPECS = {spec.name: spec for spec in (leaky_cell.SPEC, mingru_cell.SPEC)}
@@ -131,7 +130,7 @@ def test_a_run_is_resumed_bit_for_bit(cell: str, tmp_path: Path) -> None:
 def test_the_cell_is_stored_and_not_inferred_from_the_shapes(model: elman.Model) -> None:
     indices = model.alphabet.encode(TEXT)
     as_rnn = with_architecture(model.parameters, cell="rnn")
-    losses = [network.loss(p, model.state, indices[:-1], indices[1:])[0] for p in (model.parameters, as_rnn)]
+    losses = [window_loss(p, model.state, indices[:-1], indices[1:])[0] for p in (model.parameters, as_rnn)]
     assert losses[0] != losses[1]
     assert repr(model).startswith("<Model: 2 x leaky 5,")
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from elman.network import Dropout, bptt, loss_and_gradients
+from elman.network import Dropout, loss_and_gradients
 from elman.network.cells import CELLS
 from elman.network.parameters import Architecture, Array, Arrays, Parameters
 from elman.network.state import State
 from support import reference_impl
 from support import tolerances as tolerances
-from support.networks import state_of
+from support.networks import state_of, window_loss
 from support.tolerances import largest_relative_error
 
 T, K, M, B = 5, 7, 4, 3
@@ -109,7 +109,7 @@ def test_gradients_are_central_differences(cell: str, layers: int, batch_size: i
 @every_cell
 def test_losses_and_final_states_are_those_of_the_naive_code(cell: str, layers: int, batch_size: int | None) -> None:
     given = example(cell, layers, batch_size)
-    losses, final = bptt.loss(given.parameters, given.state, given.x, given.y)
+    losses, final = window_loss(given.parameters, given.state, given.x, given.y)
     expected = [reference_impl.deep_loss(cell, layers, given.parameters, h0, x, y) for h0, x, y, _ in given.rows()]
     assert isinstance(losses, float) if batch_size is None else losses.shape == (B,)
     assert largest_relative_error(np.atleast_1d(losses), [loss for loss, _ in expected]) <= tolerances.NAIVE
@@ -124,9 +124,9 @@ def test_losses_and_final_states_are_those_of_the_naive_code(cell: str, layers: 
 def test_a_window_in_two_parts_equals_the_window_at_once(cell: str, batch_size: int | None) -> None:
     given = example(cell, 2, batch_size)
     parameters, x, y = given.parameters, given.x, given.y
-    at_once, last = bptt.loss(parameters, given.state, x, y)
-    first, state = bptt.loss(parameters, given.state, x[:2], y[:2])
-    second, end = bptt.loss(parameters, state, x[2:], y[2:])
+    at_once, last = window_loss(parameters, given.state, x, y)
+    first, state = window_loss(parameters, given.state, x[:2], y[:2])
+    second, end = window_loss(parameters, state, x[2:], y[2:])
     assert largest_relative_error(first + second, at_once) <= tolerances.NAIVE
     assert largest_relative_error(end.recurrent, last.recurrent) <= tolerances.NAIVE
 

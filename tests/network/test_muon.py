@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from elman.network.muon import STEP_SCALE, is_hidden_matrix, muon_step, orthogonalize
+from elman.network.optimizer import STEP_SCALE, is_hidden_matrix, muon_step, orthogonalize
 from elman.network.parameters import Architecture, Array
 from support import tolerances as tolerances
 from support.cells import COMPILED_CELLS

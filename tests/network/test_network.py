@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elman.network import SamplingParams, bptt, output
+from elman.network import SamplingParams, output
 from elman.network.cells import CELLS
 from elman.network.parameters import Array
 from support import tolerances as tolerances
-from support.networks import make_parameters, state_of
+from support.networks import make_parameters, state_of, window_loss
 from support.state import ROOT
 
 
@@ -22,7 +22,7 @@ from support.state import ROOT
 def test_the_first_loss_is_that_of_guessing(seed: int) -> None:
     parameters = make_parameters(80, 100, 0.1, np.random.RandomState(seed), np.float64)
     text = np.random.default_rng(seed).integers(0, 80, 26).astype(np.uint8)
-    loss, _ = bptt.loss(parameters, state_of(parameters, np.zeros(100)), text[:-1], text[1:])
+    loss, _ = window_loss(parameters, state_of(parameters, np.zeros(100)), text[:-1], text[1:])
     assert loss == pytest.approx(25 * math.log(80), rel=tolerances.START_LOSS)
 
 

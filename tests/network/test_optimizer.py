@@ -18,7 +18,7 @@ from elman.engine.numba.engine import NumbaEngine
 from elman.engine.numpy_engine import NumpyEngine
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer
-from elman.network.muon import is_hidden_matrix
+from elman.network.optimizer import is_hidden_matrix
 from elman.network.optimizers import EPSILON, OPTIMIZERS, OptimizerSpec, beta_help
 from elman.network.parameters import Array, Arrays
 from elman.recipe import choose_recipe

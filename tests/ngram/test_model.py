@@ -11,19 +11,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from elman.engine.protocol import training_folds
-from elman.network import bptt, loss_and_gradients
+from elman.network import loss_and_gradients
 from elman.network.cells import CELLS
 from elman.network.output import logits
 from elman.network.parameters import INITIAL_ALPHA, Architecture, Parameters
-from elman.network.prior import PriorValues
-from elman.network.state import State
+from elman.network.state import PriorValues, State
 from elman.ngram.counting import count_ngrams
 from elman.ngram.model import MIN_PROB, TYPICAL_DISCOUNTS, NgramModel, ngram_counts, read, start_folds
 from elman.ngram.table import CODES, NgramSpec, encode_counts
 from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
-from support.networks import make_parameters, make_state, state_of
+from support.networks import make_parameters, make_state, state_of, window_loss
 from support.ngram_counting import count_text
 
 K = 4
@@ -351,8 +350,8 @@ def test_without_alpha_the_loss_is_that_of_the_network_alone() -> None:
     x, y = Windows(TEXT, T).at(T)
     arrays = {name: array for name, array in parameters.items() if name != "alpha"}
     alone = Parameters(parameters.architecture._replace(order=0), arrays)
-    loss, final = bptt.loss(alone, state_of(alone, state.recurrent), x, y)
-    with_prior, also_final = bptt.loss(parameters, state, x, y)
+    loss, final = window_loss(alone, state_of(alone, state.recurrent), x, y)
+    with_prior, also_final = window_loss(parameters, state, x, y)
     assert with_prior == loss
     np.testing.assert_array_equal(also_final.recurrent, final.recurrent)
 

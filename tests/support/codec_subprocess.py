@@ -14,12 +14,12 @@ from elman import compress, decompress, load
 from elman.apps.compress import arithmetic, exact_network, matches, mixing, predictor, range_coder
 from elman.apps.compress.container import MODES, ModeName
 from elman.model import Model
-from elman.ngram import compiled_table, kernels
+from elman.ngram import kernels
 from elman.text import Alphabet
 from support.codec_models import ALPHABET, TEXT, make_model
 from support.small_blocks import small_blocks
 
-MODULES = (arithmetic, exact_network, matches, mixing, predictor, range_coder, kernels, compiled_table)
+MODULES = (arithmetic, exact_network, matches, mixing, predictor, range_coder, kernels)
 """Those whose kernels must not fuse a product with a sum."""
 FUSED = r"\b(v?fn?m(add|sub)\w*|fml[as]\w*|fn?m(add|sub)\w*)\b"
 

@@ -21,8 +21,8 @@ from elman.apps.sweep.space import parse_space
 from elman.errors import ElmanError
 from elman.formats import FORMATS, export, import_
 from elman.ngram.model import PREFIX
+from elman.storage.files import read_toml
 from elman.storage.tensors import read_tensors, serialize_tensors
-from elman.storage.untrusted import read_toml
 from elman.text import Corpus
 from elman.text.corpus import encode_chunks
 from elman.text.formats import ByteStream

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from elman.engine import Engine, TrainState
+from elman.network import bptt, output
 from elman.network.parameters import Architecture, Parameters, initial_parameters
 from elman.network.state import State
 
@@ -48,3 +49,9 @@ def sum_losses(engine: Engine, parameters: Parameters, state: State, x: Any, y: 
     rows = state.reshape(x.size // len(x))
     losses, final = engine.session(parameters).losses(rows, x.reshape(len(x), -1), y.reshape(len(y), -1))
     return losses.sum(axis=0).reshape(batch)[()], final.reshape(*batch)
+
+
+def window_loss(parameters: Parameters, state: State, x: Any, y: Any) -> tuple[Any, State]:
+    """Return the loss of a window, summed over it, of each row of a batch; and the final state."""
+    o, final = bptt.logits(parameters, state, x)
+    return output.loss(o, y), final

@@ -12,7 +12,7 @@ import elman
 from elman.engine.numpy_engine import NumpyEngine
 from elman.engine.protocol import Indices
 from elman.network import LossAndGradients, Parameters
-from elman.network.bptt import logits, loss
+from elman.network.bptt import logits
 from elman.network.cells import CELLS
 from elman.network.parameters import Architecture, Array, Arrays, initial_parameters
 from elman.network.state import State
@@ -22,6 +22,7 @@ from elman.testing.gradcheck import REPORTED, GradientCheck
 from elman.text import Corpus, Windows
 from support import reference_impl, tolerances
 from support.cells import COMPILED_CELLS
+from support.networks import window_loss
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_the_differences_are_those_of_a_plain_program() -> None:
     found = central_differences(parameters, state, windows)
     for name, array in {**parameters, "h0": state.recurrent}.items():
         expected = reference_impl.central_differences(
-            lambda: sum(loss(parameters, state, x, y)[0] for x, y in pairs), array, STEP
+            lambda: sum(window_loss(parameters, state, x, y)[0] for x, y in pairs), array, STEP
         )
         assert found[name] == pytest.approx(expected, rel=0, abs=tolerances.DIFFERENCE)
     assert not found["U"][:, 7:].any()

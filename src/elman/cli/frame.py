@@ -145,7 +145,7 @@ def _call(tokens: Sequence[str], app: App) -> int:
 
 def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
     """Return the options in a TOML file, which has a table for each of some commands."""
-    from elman.storage.untrusted import read_toml
+    from elman.storage.files import read_toml
 
     names, tables = [*CORE, *INSTALLED], read_toml(path)
     for name, table in tables.items():

@@ -13,9 +13,8 @@ from elman.engine.protocol import WORST, Callback, Indices, SegmentLosses, Train
 from elman.network import bptt, output
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Arrays, LossAndGradients, Parameters
-from elman.network.prior import PriorValues
 from elman.network.sampling import SamplingParams
-from elman.network.state import State, stack_states
+from elman.network.state import PriorValues, State, stack_states
 from elman.text import Windows
 
 _CHUNK = 256

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Arrays, LossAndGradients, Parameters
-from elman.network.prior import PriorValues, untrained_weights
 from elman.network.sampling import SamplingParams
-from elman.network.state import State
+from elman.network.state import PriorValues, State, untrained_weights
 from elman.ngram.model import Ints
 from elman.text import Windows
 

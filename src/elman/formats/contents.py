@@ -20,7 +20,7 @@ from elman.ngram.model import NgramModel, describe_ngrams, restore_ngrams
 from elman.ngram.table import MAX_ORDER
 from elman.runs.snapshot import METADATA_KEY as METADATA_KEY
 from elman.runs.snapshot import Snapshot, infer_config
-from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
+from elman.storage.files import parse_strict_json, require_finite, require_int, require_str
 from elman.text import Alphabet
 from elman.text.masks import Masker
 

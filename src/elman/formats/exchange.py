@@ -21,8 +21,7 @@ from elman.runs.directory import FILES, RunDirectory, TextRecord
 from elman.runs.loggers import MANIFEST
 from elman.runs.snapshot import check_holds_no_run
 from elman.storage import is_directory
-from elman.storage.files import replace_files, suggest_write_remedy, write_output
-from elman.storage.untrusted import require_regular_file, safe_message
+from elman.storage.files import replace_files, require_regular_file, safe_message, suggest_write_remedy, write_output
 from elman.text import Alphabet
 
 FORMATS = Registry[Format]("elman.formats")

@@ -23,7 +23,7 @@ from elman.model import Model
 from elman.model.loading import HUB_WEIGHTS
 from elman.network.parameters import summarize
 from elman.runs.snapshot import LineData
-from elman.storage.untrusted import parse_strict_json, read_regular_file, safe_message
+from elman.storage.files import parse_strict_json, read_regular_file, safe_message
 
 SETTINGS = "config.json"
 """The file that a repository or folder has beside its weights."""

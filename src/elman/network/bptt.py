@@ -6,18 +6,30 @@ m  hidden units of a layer      B  batch size; a single sequence has no such axi
 The first layer reads the characters, every other layer the h of the layer below, and the output layer the h of the last
 one and, where there is a prior, the log q of its n-gram model. A dropout mask multiplies h in the forward pass, and its
 gradient in the backward pass.
+
+A state is set to zeros before some steps, such as every line feed in a text of independent lines: a reset at step r,
+h_{r-1} := 0; in a batch every row has its own. It divides a window into parts that do not depend on one another: the
+loss is the sum of their losses, so every gradient is the sum of their gradients, and none flows from a part to the one
+before it. Each part is a window of its own to the cell, which therefore needs to know nothing of resets::
+
+    (1)  h_r … h_{s-1} = forward(0, x_r … x_{s-1})           the part from one reset, r, to the next, s
+    (2)  dL/dtheta = sum of its gradients over all parts     likewise over the rows of a batch
+    (3)  dL/dh_0 = that of the first part; zero if the first step is a reset
+
+`docs/how_to/independent_lines.md` says what this is for.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.network import output, resets
-from elman.network.ops import Array, Input
-from elman.network.parameters import LossAndGradients, Parameters, layer, suffix
+from elman.network import output
+from elman.network.cells import Cell
+from elman.network.ops import Array, Arrays, Input
+from elman.network.parameters import LossAndGradients, Parameters, Resets, layer, suffix, zeros_like
 from elman.network.state import State
 from elman.ngram.model import Ints
 
@@ -32,18 +44,6 @@ def logits(
     prior, history = parameters.prior.read(state, x)
     _, states, h = forward(parameters, state.recurrent, x)
     return output.logits(parameters, h, prior, ngram_weight), _final_state(states, history, state)
-
-
-def loss(
-    parameters: Parameters, state: State, x: NDArray[np.unsignedinteger], y: NDArray[np.unsignedinteger]
-) -> tuple[Any, State]:
-    """Return the loss L of one window, summed over it, and the final state.
-
-    For a single sequence, x and y (T,), L is a float; for a batch, x and y (T, B), it is an array (B,), one L for every
-    batch row.
-    """
-    o, final = logits(parameters, state, x)
-    return output.loss(o, y), final
 
 
 def loss_and_gradients(
@@ -78,7 +78,7 @@ def loss_and_gradients(
     for n in reversed(range(net.layers)):
         if masks is not None:
             dh_out = dh_out * masks[n]
-        of_layer, dstate0, da = resets.backward(
+        of_layer, dstate0, da = _backward_layer(
             net.spec.functions, layer(parameters, n + 1), inputs[n], states[n], dh_out, net.resets(x)
         )
         gradients |= {name + suffix(n + 1): gradient for name, gradient in of_layer.items()}
@@ -110,7 +110,7 @@ def forward(
     resets_before, inputs, states = net.resets(x), list[Input](), list[Array]()
     for n, state0 in enumerate(np.split(recurrent, net.layers, axis=-1)):
         inputs.append(x)
-        states.append(resets.forward(net.spec.functions, layer(parameters, n + 1), state0, x, resets_before))
+        states.append(_forward_layer(net.spec.functions, layer(parameters, n + 1), state0, x, resets_before))
         h = states[n][1:, ..., : net.m]
         x = h if masks is None else h * masks[n]
     return inputs, states, x
@@ -119,3 +119,44 @@ def forward(
 def _final_state(states: list[Array], history: NDArray[np.int32], initial: State) -> State:
     """Return the state after the window, with the last states of all layers."""
     return State(np.concatenate([of_layer[-1] for of_layer in states], axis=-1), history, initial.counts)
+
+
+# --- A layer whose state is reset before some steps ---
+
+
+def _forward_layer(cell: Cell, parameters: Arrays, state0: Array, x: Input, resets: Resets | None) -> Array:
+    """Return the states of a window as `Cell.forward` does; row t + 1 holds the state after step t."""
+    if resets is None:
+        return cell.forward(parameters, state0, x)
+    states = np.empty((len(x) + 1, *state0.shape), state0.dtype)
+    states[0] = state0
+    for part, start in _parts(state0, resets):
+        states[1:][part] = cell.forward(parameters, start, x[part])[1:]  # (1)
+    return states
+
+
+def _backward_layer(
+    cell: Cell, parameters: Arrays, x: Input, states: Array, dh_out: Array, resets: Resets | None
+) -> tuple[Arrays, Array, Array]:
+    """Return the gradients of the parameters, that of the initial state, and da, as `Cell.backward` does."""
+    if resets is None:
+        return cell.backward(parameters, x, states, dh_out)
+    gradients, dstate0 = zeros_like(parameters), np.zeros_like(states[0])
+    da = np.empty((*dh_out.shape[:-1], len(parameters["U"])), dh_out.dtype)
+    for part, start in _parts(states[0], resets):
+        of_part = np.concatenate([start[None], states[1:][part]])
+        of_parameters, dstart, da[part] = cell.backward(parameters, x[part], of_part, dh_out[part])
+        for name, gradient in of_parameters.items():
+            gradients[name] += gradient  # (2)
+        if not resets[part][0]:
+            dstate0[part[1:]] = dstart  # (3)
+    return gradients, dstate0, da
+
+
+def _parts(state0: Array, resets: Resets) -> Iterator[tuple[tuple[slice | int, ...], Array]]:
+    """Yield the steps of every part, and its row if there is a batch, as an index; and the state in which it begins."""
+    for row in np.ndindex(resets.shape[1:]):
+        of_row = resets[(slice(None), *row)]
+        starts = [0, *(np.flatnonzero(of_row[1:]) + 1).tolist()]
+        for first, last in zip(starts, [*starts[1:], len(resets)], strict=True):
+            yield (slice(first, last), *row), np.zeros_like(state0[row]) if of_row[first] else state0[row]

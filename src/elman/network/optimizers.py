@@ -80,8 +80,8 @@ def sgd(optimizer: Betas, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Q
 
 
 def muon(optimizer: Betas, n: int, g: Array, g_n: Array, M: Array, N: Array) -> Quotient:
-    """Muon (Jordan and others, 2024): the momentum of a hidden matrix, made orthogonal, see `elman.network.muon`."""
-    from elman.network.muon import muon_step  # imports NumPy
+    """Muon (Jordan and others, 2024): the momentum of a hidden matrix, made orthogonal, see `network.optimizer`."""
+    from elman.network.optimizer import muon_step  # imports NumPy
 
     return muon_step(N, g_n), 1.0
 

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.network.ops import Array, Arrays, outer, total
-from elman.network.prior import PriorValues
+from elman.network.state import PriorValues
 
 
 def softmax(o: Array) -> Array:

@@ -31,13 +31,14 @@ from numpy.typing import NDArray
 from elman.network.cells import CELLS, CellSpec
 from elman.network.ops import Array as Array
 from elman.network.ops import Arrays as Arrays
-from elman.network.prior import Prior
-from elman.network.resets import Resets
-from elman.network.state import State
+from elman.network.state import Prior, State
 from elman.ngram.model import NgramModel
 from elman.ngram.table import NgramSpec
 from elman.text import Alphabet
 from elman.text.lines import find_line_feed
+
+Resets = NDArray[np.bool_]
+"""Whether the state is reset before each step, (T,) or (T, B)."""
 
 NAMES = ("U", "W", "V", "b", "c")
 """The parameters of the vanilla network."""
@@ -57,7 +58,7 @@ class Architecture(NamedTuple):
     """n, the order of the n-gram prior; 0 where there is none."""
     reset_at: int | None = None
     """The character before which the state is set to zeros: the line feed, if the text is one of independent lines. See
-    `elman.network.resets`."""
+    `elman.network.bptt`."""
 
     @property
     def spec(self) -> CellSpec:

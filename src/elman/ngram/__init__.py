@@ -1,7 +1,7 @@
 """Counts of the strings of a text, and the distributions that they give: a language model without any network.
 
 `model` has the definition in NumPy, `table` the packed counts, `counting` counts a text, `merging` adds the counts of
-two texts, `kernels` read characters, and `language_model` prepares a model for them.
+two texts, `kernels` read characters, and `language_model` has what they read: a model with a cache.
 """
 
 from elman.fronts import lazy_front

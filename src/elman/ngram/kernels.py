@@ -1,6 +1,10 @@
 """Kernels that read characters with an n-gram model.
 
-K  size of the alphabet     n  order     R  rows
+K  size of the alphabet     n  order     R  rows     node  of the table, see `elman.ngram.table`
+extra  a node of the counts of what is read, a trie of the same form
+
+The codec computes with these kernels too, so they obey the rules of `elman.apps.compress.arithmetic`: no fastmath, one
+type for each array, integers and IEEE float64 in the order written. `elman.ngram.language_model` has their arguments.
 
 Where a node is given by length of context, o = 0 … n, it is -1 if there is none: of a row that reads a character, the
 context of length o + 1 is the child of that of length o before. The nodes of a row whose root is -1 are those of its
@@ -14,23 +18,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.ngram.compiled_table import (
-    CHILD,
-    COUNT,
-    NONE,
-    SIBLING,
-    SYMBOL,
-    TOTAL,
-    add_extra,
-    exact,
-    exact_step,
-    find_child,
-    find_children,
-    find_extra,
-    rest_of,
-)
-from elman.ngram.model import MIN_PROB
-from elman.ngram.table import CODES
+from elman.jit import compiled
+from elman.ngram.model import MIN_PROB, READ_COUNT
+from elman.ngram.table import CODE_BITS, CODES, LARGE
+
+exact = compiled()  # IEEE arithmetic as written, without fastmath
+exact_step = compiled(inline="always")  # the same for the steps of a kernel
+
+NONE = -1
+COUNT, TOTAL, CHILD, SIBLING, SYMBOL, WIDTH = range(6)
+"""Columns of `Added.nodes`: the node's own count, the sum of its children's, its latest child, the child of the same
+parent that was added before, and its character."""
 
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD  # the bits of the float64 sqrt(1/2)
 _LN2 = 0.6931471805599453
@@ -75,6 +73,98 @@ def make_nodes(R: int, order: int, *groups: int) -> NDArray[np.int64]:
     The first are those of the table, the second those of the added counts.
     """
     return np.full((2, *groups, R, order + 1), NONE, np.int64)
+
+
+# --- The table ---
+
+
+@exact_step
+def field(words, width, i):
+    """Field i of packed numbers."""
+    bit = i * width
+    word, shift = bit >> 6, np.uint64(bit & 63)
+    beyond = (words[word + 1] << np.uint64(1)) << (np.uint64(63) - shift)  # no shift by 64, which is undefined
+    return np.int64(((words[word] >> shift) | beyond) & ((np.uint64(1) << np.uint64(width)) - np.uint64(1)))
+
+
+@exact
+def unpack(K, width, packed, strings, rests, firsts):
+    """Set the strings (nodes,), the rests (contexts,) and the first children (contexts + 1,) from packed arrays."""
+    packed_strings, packed_rests, children, large = packed
+    read, child, at = 0, 1, 0
+    for node in range(1, len(strings)):
+        string = field(packed_strings, width + CODE_BITS, node - 1)
+        symbol, code = string & ((1 << width) - 1), string >> width
+        if code == LARGE and read >> 3 < len(large) - 1:  # a file may contain any
+            code, read = field(large, 8, read), read + 1
+        strings[node] = (code << width) + (symbol if symbol < K else 0)
+    for context in range(len(rests)):
+        rests[context] = field(packed_rests, CODE_BITS, context)
+        if rests[context] == LARGE and read >> 3 < len(large) - 1:
+            rests[context], read = field(large, 8, read), read + 1
+        firsts[context] = child
+        while child < len(strings) and field(children, 1, at) == 0:
+            child, at = child + 1, at + 1
+        at += 1
+    firsts[-1] = child
+
+
+@exact_step
+def find_children(table, node):
+    """The first child of a node and the one after its last; the two are equal if it has none."""
+    first, last = np.int64(0), np.int64(0)
+    if 0 <= node < len(table.firsts) - 1:
+        first, last = np.int64(table.firsts[node]), np.int64(table.firsts[node + 1])
+    return first, min(last, first + table.K)  # a file may contain more
+
+
+@exact_step
+def find_child(table, node, symbol):
+    """The child of a node with a symbol; -1 if there is none."""
+    child, mask = np.int64(NONE), (1 << table.width) - 1
+    first, last = find_children(table, node)
+    while first < last:
+        middle = (first + last) >> 1
+        found = np.int64(table.strings[middle]) & mask
+        if found == symbol:
+            child = middle
+        if found < symbol:
+            first = middle + 1
+        else:
+            last = middle
+    return child
+
+
+@exact_step
+def rest_of(table, node, fold):
+    """The weight of a context's characters that are not kept, without a fold."""
+    return CODES[table.fold_rests[fold, node] if fold < table.folds else table.rests[node]]
+
+
+# --- The counts of what is read ---
+
+
+@exact_step
+def find_extra(added, extra, symbol):
+    """The child of a node of the added counts; -1 if there is none, or no node."""
+    child = np.int64(added.nodes[extra, CHILD]) if extra >= 0 else np.int64(NONE)
+    while child >= 0 and added.nodes[child, SYMBOL] != symbol:
+        child = np.int64(added.nodes[child, SIBLING])
+    return child
+
+
+@exact_step
+def add_extra(added, extra, symbol):
+    """Count a character after a context of the added counts; return its node."""
+    child = find_extra(added, extra, symbol)
+    if child < 0:
+        child = added.sizes[0]
+        added.sizes[0] = child + 1
+        added.nodes[child, SYMBOL], added.nodes[child, SIBLING] = symbol, added.nodes[extra, CHILD]
+        added.nodes[extra, CHILD] = child
+    added.nodes[child, COUNT] += READ_COUNT
+    added.nodes[extra, TOTAL] += READ_COUNT
+    return child
 
 
 # --- Rows ---

@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.ngram.compiled_table import NONE, Table, empty_added, empty_table, grow, keep_codes, unpack
-from elman.ngram.kernels import find_row_nodes, make_nodes, make_workspace, read_window
+from elman.ngram.kernels import (
+    CHILD,
+    NONE,
+    SIBLING,
+    WIDTH,
+    find_row_nodes,
+    make_nodes,
+    make_workspace,
+    read_window,
+    unpack,
+)
 from elman.ngram.model import Indices, Ints, NgramModel, check_indices
 from elman.ngram.table import CODES, symbol_bits
 
@@ -22,6 +31,71 @@ MAX_CACHE_BYTES = 1 << 26  # size of the distributions of short contexts that ar
 MAX_CACHED_ORDER = 2
 INITIAL_CAPACITY = 1 << 10  # nodes for which a growing model has room at first
 MAX_LOG_Q = 1 << 22  # log q that are in memory at once, 32 MB
+
+
+class Table(NamedTuple):
+    """An n-gram model as the kernels read it; nothing changes."""
+
+    K: int
+    order: int
+    folds: int
+    reset_at: int  # or -1
+    width: int  # bits of a symbol
+    strings: NDArray[np.uint32]  # (nodes,): the symbol of each node and, above it, the code of its weight
+    rests: NDArray[np.uint8]  # (contexts,): the code of the weight of a context's characters that are not kept
+    firsts: NDArray[
+        np.uint32
+    ]  # (contexts + 1,): the first child of each context; the last one's children end at the end
+    discounts: NDArray[np.float64]  # (n + 1, 3)
+    kept: NDArray[np.float64]  # (n + 1, codes): what the discounts leave of the weight of each code
+    fold_weights: NDArray[np.uint8]  # (folds, nodes): see `elman.ngram.table.FoldCounts`
+    fold_rests: NDArray[np.uint8]  # (folds, contexts)
+    cached_order: int = NONE  # the length of the contexts whose distributions are stored …
+    cached_first: int = 0  # … the first node of that length …
+    cached_q: NDArray[np.float64] = np.zeros((1, 1, 1))  # (folds + 1, contexts, K)
+    cached_matched: NDArray[np.int8] = np.zeros((1, 1), np.int8)  # (folds + 1, contexts)
+    terms: NDArray[np.float64] = np.zeros((0, 2))  # (nodes, 2): see `NgramModel.terms`; none where there are counts
+
+
+class Added(NamedTuple):
+    """The counts of what was read, changed in place; the root is node 0."""
+
+    sizes: NDArray[np.int64]  # (1,): nodes in use; 0 if nothing is counted
+    nodes: NDArray[np.int32]  # (nodes, 5): see `COUNT`, …
+
+
+def empty_added() -> Added:
+    """Return the counts of a model that does not grow."""
+    return Added(np.zeros(1, np.int64), np.zeros((1, WIDTH), np.int32))
+
+
+def empty_table() -> Table:
+    """Return the table of no text, which is passed to a kernel where there is no model."""
+    strings, firsts, discounts = np.zeros(1, np.uint32), np.ones(2, np.uint32), np.zeros((1, 3))
+    rests, folds = np.zeros(1, np.uint8), np.zeros((2, 0, 1), np.uint8)
+    return Table(2, 0, 0, NONE, 1, strings, rests, firsts, discounts, keep_codes(discounts), *folds)
+
+
+def keep_codes(discounts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what the discounts (n + 1, 3) leave of the weight of each code, (n + 1, codes)."""
+    of_codes = np.pad(discounts, ((0, 0), (1, 0)))[:, np.minimum(CODES, 3)]
+    kept: NDArray[np.float64] = np.maximum(CODES - of_codes, 0.0, order="C")  # kernels are compiled for this order
+    return kept
+
+
+def make_added(nodes: int) -> Added:
+    """Return the counts of no text, with room for so many nodes."""
+    added = Added(np.ones(1, np.int64), np.zeros((max(1, nodes), WIDTH), np.int32))
+    added.nodes[:, CHILD : SIBLING + 1] = NONE
+    return added
+
+
+def grow(added: Added, nodes: int) -> Added:
+    """Return a copy of counts, or of none, with room for so many nodes."""
+    size, larger = int(added.sizes[0]), make_added(max(nodes, len(added.nodes)))
+    if size:
+        larger.sizes[0], larger.nodes[:size] = size, added.nodes[:size]
+    return larger
 
 
 class NgramReader:

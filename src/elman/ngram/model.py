@@ -31,7 +31,7 @@ trained on the counts of its own fold are left out of all of (1) to (7) but the 
 in which it begins.
 
 In a text of independent lines no context extends beyond the line feed before its line, with which the network's state
-is reset, see `elman.network.resets`.
+is reset, see `elman.network.bptt`.
 
 A model may count what it reads: each character then adds to w and W of every context that it follows.
 
@@ -52,7 +52,7 @@ from numpy.typing import NDArray
 
 from elman.errors import ElmanError
 from elman.ngram.table import ARRAYS, CODES, FoldCounts, NgramSpec, NgramTable, check_table
-from elman.storage.untrusted import require_int
+from elman.storage.files import require_int
 
 Indices = NDArray[np.unsignedinteger[Any]]
 Ints = NDArray[np.intp]

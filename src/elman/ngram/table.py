@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elman.errors import ElmanError
-from elman.storage.untrusted import require_int
+from elman.storage.files import require_int
 from elman.text.corpus import Spool
 
 Ints = NDArray[np.intp]

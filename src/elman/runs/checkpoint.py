@@ -28,8 +28,8 @@ from elman.network.parameters import Architecture, Array, Arrays, Parameters
 from elman.network.state import State
 from elman.ngram.model import PREFIX, NgramModel, describe_ngrams, ngram_tensors, pop_ngram_tensors, restore_ngrams
 from elman.runs.snapshot import FORMAT, NO_LINE_DATA, LineData, Snapshot, describe_model
+from elman.storage.files import parse_strict_json, require_finite, require_int, require_sha256, require_str
 from elman.storage.tensors import foreign_checkpoint_error, read_tensors, serialize_tensors
-from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_sha256, require_str
 from elman.text import Alphabet
 
 _INTEGERS = ("position", "update", "epoch", "minimum_at", "prior_since")

@@ -20,10 +20,9 @@ from elman.runs.loggers import LOGGERS, MANIFEST, MAX_RECORDS, optional_loggers
 from elman.runs.snapshot import BEST as BEST
 from elman.runs.snapshot import CHECKPOINT as CHECKPOINT
 from elman.storage import exists
-from elman.storage.files import PARTIAL_SUFFIX
-from elman.storage.tensors import read_description
-from elman.storage.untrusted import (
+from elman.storage.files import (
     MAX_FILE,
+    PARTIAL_SUFFIX,
     parse_strict_json,
     read_regular_file,
     require_int,
@@ -31,6 +30,7 @@ from elman.storage.untrusted import (
     require_str,
     safe_message,
 )
+from elman.storage.tensors import read_description
 from elman.text import Alphabet, Corpus, TextFile
 
 METRICS, SAMPLES = LOGGERS["csv"].target, LOGGERS["samples"].target

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 from elman.config import Config
 from elman.errors import format_count, require_extra
-from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
+from elman.storage.files import parse_strict_json, require_finite, require_int, require_str
 
 NEWEST = 1000
 """Records of a run with a directory that stay in memory, and at most as many older ones."""

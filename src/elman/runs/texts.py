@@ -12,7 +12,7 @@ import numpy as np
 from elman.config import Config
 from elman.errors import ElmanError, format_count, option, quote, shorten
 from elman.runs.directory import RunManifest
-from elman.storage.untrusted import require_regular_file
+from elman.storage.files import require_regular_file
 from elman.text import Alphabet, Corpus, Source, Windows, check_alphabet_size, has_piped_text, read_corpus
 from elman.text.formats import describe_newlines, find_record_format
 from elman.text.lines import Indices, count_training_lines, hash_training_lines, make_lines, shuffle_corpus, split_lines

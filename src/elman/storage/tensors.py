@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ElmanError, quote
-from elman.storage.untrusted import parse_strict_json, require_int, require_regular_file, safe_message
+from elman.storage.files import parse_strict_json, require_int, require_regular_file, safe_message
 
 Array = NDArray[np.floating[Any]]
 

@@ -24,8 +24,7 @@ from elman.engine.protocol import Indices
 from elman.machine import thread_count
 from elman.network import Parameters, bptt, output
 from elman.network.parameters import Array, Arrays
-from elman.network.prior import PriorValues
-from elman.network.state import State
+from elman.network.state import PriorValues, State
 from elman.text import Windows
 
 STEP = 1e-4  # step of the central differences, up and down from each weight

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from elman.errors import format_count, option
-from elman.network.prior import TRAINED_UPDATES
+from elman.network.state import TRAINED_UPDATES
 from elman.recipe import PRESETS, limit_epochs
 from elman.training.run import Run
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from elman.apps.compress import predictor as module
 from elman.apps.compress.predictor import NgramRows, read_ngrams
-from elman.ngram.compiled_table import TOTAL
+from elman.ngram.kernels import TOTAL
 from elman.ngram.model import MIN_PROB, READ_COUNT, NgramCounts, NgramModel
 from support.codec_models import make_model
 from support.tolerances import FLOAT32_ROUNDING

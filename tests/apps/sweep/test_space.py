@@ -15,7 +15,7 @@ from elman.apps.sweep.sweep import sweep
 from elman.config import make_config
 from elman.errors import ElmanError
 from elman.recipe import PRESETS
-from elman.storage.untrusted import read_toml
+from elman.storage.files import read_toml
 from elman.text import Corpus
 
 FILE = """

@@ -8,7 +8,7 @@ import pytest
 from elman.engine import get_engine
 from elman.engine.numba.batched.muon import PHASES, SquareWorkspace, make_square_workspaces, run_phases
 from elman.network import Optimizer
-from elman.network.muon import NEWTON_SCHULZ_STEPS, is_hidden_matrix, orthogonalize
+from elman.network.optimizer import NEWTON_SCHULZ_STEPS, is_hidden_matrix, orthogonalize
 from elman.text import Windows
 from support import tolerances as tolerances
 from support.networks import make_state

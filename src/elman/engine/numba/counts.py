@@ -15,9 +15,8 @@ from elman.engine.numpy_engine import sample_characters
 from elman.engine.protocol import WORST, Indices, SegmentLosses
 from elman.network import output
 from elman.network.parameters import Array, Parameters
-from elman.network.prior import PriorValues
 from elman.network.sampling import SamplingParams
-from elman.network.state import State
+from elman.network.state import PriorValues, State
 from elman.ngram.language_model import read_compiled
 
 MAX_LOGITS = 1 << 22

@@ -23,18 +23,18 @@ from torch.nn import functional as F
 from elman.engine.protocol import Indices
 from elman.engine_registry import require_cell
 from elman.network.dropout import GOLDEN, Dropout, WeightDropout, key
-from elman.network.muon import (
+from elman.network.optimizer import (
+    EPSILON,
     MOMENTUM,
     NEWTON_SCHULZ_COEFFICIENTS,
     NEWTON_SCHULZ_STEPS,
     NORM_EPSILON,
     STEP_SCALE,
+    Optimizer,
     is_hidden_matrix,
 )
-from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Architecture, Array, layer_names, suffix
-from elman.network.prior import Prior, PriorValues
-from elman.network.state import State
+from elman.network.state import Prior, PriorValues, State
 from elman.ngram.language_model import read_compiled
 from elman.ngram.model import Ints
 
@@ -180,7 +180,7 @@ def _lowbias32(x: Tensor) -> Tensor:
 def read_prior(
     prior: Prior, state: State, x: Indices, device: torch.device, folds: Ints | None = None
 ) -> tuple[PriorValues | None, NDArray[np.int32]]:
-    """Do what `elman.network.prior.Prior.read` does, with the values as tensors on a device."""
+    """Do what `elman.network.state.Prior.read` does, with the values as tensors on a device."""
     model = prior.model_of(state)
     if model is None:
         return prior.read(state, x)
@@ -267,7 +267,7 @@ STEPS: dict[str, Callable[[Optimizer, int, Tensor, Tensor, Tensor, Tensor], Quot
 
 
 def orthogonalize(d: Tensor) -> Tensor:
-    """Return what `elman.network.muon.orthogonalize` does, for matrices (blocks, m, m)."""
+    """Return what `elman.network.optimizer.orthogonalize` does, for matrices (blocks, m, m)."""
     a, b, c = NEWTON_SCHULZ_COEFFICIENTS
     X: Tensor = d / (torch.linalg.matrix_norm(d, keepdim=True) + NORM_EPSILON)
     for _ in range(NEWTON_SCHULZ_STEPS):

@@ -21,8 +21,7 @@ from typing import Any
 from elman.errors import ElmanError, join_alternatives, option, quote
 from elman.plugins import Registry
 from elman.runs.history import COLUMNS, Metrics, Sample
-from elman.storage.files import replace_file
-from elman.storage.untrusted import parse_strict_json, read_regular_file, require_finite
+from elman.storage.files import parse_strict_json, read_regular_file, replace_file, require_finite
 
 MANIFEST = "run.json"
 """The manifest of a run, which is written before the loggers of the run are started."""

@@ -26,8 +26,7 @@ from elman.runs.loggers import (
     read_manifest,
     without_surrogates,
 )
-from elman.storage.files import replace_file
-from elman.storage.untrusted import parse_strict_json, require_int, require_str
+from elman.storage.files import parse_strict_json, replace_file, require_int, require_str
 
 PROGRESS = "elman.json"
 """The file with the id of the W&B run, and the updates up to which it has the rows and the samples."""

@@ -34,9 +34,8 @@ from elman.engine.numba.threads import work_alone
 from elman.engine.protocol import Indices, SegmentLosses
 from elman.jit import UNUSED, KernelPointer, call_pointer, compiled, kernel
 from elman.network.parameters import Array, Parameters
-from elman.network.prior import PriorValues
 from elman.network.sampling import SamplingParams
-from elman.network.state import State
+from elman.network.state import PriorValues, State
 from elman.ngram.language_model import read_compiled
 
 _MAX_STEPS = 32

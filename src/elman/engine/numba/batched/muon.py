@@ -1,4 +1,4 @@
-"""The hidden matrices in an update of Muon (`elman.network.muon`), in blocks (m, m), each that of one gate.
+"""The hidden matrices in an update of Muon (`elman.network.optimizer`), in blocks (m, m), each that of one gate.
 
 A step of the Newton-Schulz iteration is written as three products,
 
@@ -23,7 +23,7 @@ from elman.engine.numba.linalg.tile import even_split, tile
 from elman.engine.numba.linalg.vector import transpose
 from elman.engine.numba.threads import barrier
 from elman.jit import KernelPointer, call_pointer, inlined, kernel, kernel_pointer
-from elman.network.muon import MOMENTUM, NEWTON_SCHULZ_COEFFICIENTS, NEWTON_SCHULZ_STEPS, NORM_EPSILON, STEP_SCALE
+from elman.network.optimizer import MOMENTUM, NEWTON_SCHULZ_COEFFICIENTS, NEWTON_SCHULZ_STEPS, NORM_EPSILON, STEP_SCALE
 from elman.network.parameters import Array
 
 SHARED_SIZE = 256

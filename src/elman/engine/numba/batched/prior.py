@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from elman.engine.numba.batched.layout import Sizes
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.jit import UNUSED, KernelPointer, call_pointer, inlined, kernel_pointer
-from elman.ngram.compiled_table import NONE, Added, Table, empty_added, empty_table
 from elman.ngram.kernels import (
+    NONE,
     Workspace,
     append_window,
     make_nodes,
@@ -21,6 +21,7 @@ from elman.ngram.kernels import (
     read_window,
     select_workspace,
 )
+from elman.ngram.language_model import Added, Table, empty_added, empty_table
 
 Array = NDArray[np.floating]
 

@@ -22,7 +22,7 @@ from elman.jit import UNUSED, KernelPointer, call_pointer, kernel, kernel_pointe
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import LossAndGradients, Parameters
 from elman.network.state import State
-from elman.ngram.compiled_table import NONE
+from elman.ngram.kernels import NONE
 from elman.text import Windows
 
 _MAX_UPDATES, _SECONDS = 16, 0.01

@@ -30,7 +30,7 @@ from elman.engine_registry import require_cell
 from elman.jit import UNUSED, KernelPointer, Packed, call_kernel, is_recording, kernel_pointer, pack
 from elman.network.parameters import Array, Parameters
 from elman.network.state import State
-from elman.ngram.compiled_table import NONE
+from elman.ngram.kernels import NONE
 from elman.ngram.language_model import NgramReader, reader
 from elman.ngram.model import NgramModel
 
